@@ -1,0 +1,37 @@
+//! The stable names of findings. Each has a page `docs/diagnostics/<code>.md`, which
+//! `fwc explain <code>` shows, and a failing case in `tests/suite/fail`; a test holds the three together.
+
+/// The stable name of a kind of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(&'static str);
+
+impl Code {
+    /// The name, kebab-case.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal),* $(,)?) => {
+        $(#[doc = concat!("`", $text, "`: see `docs/diagnostics/", $text, ".md`.")]
+        pub const $name: Code = Code($text);)*
+
+        /// Every code with its page, in alphabetical order of the constants.
+        pub const ALL: &[(Code, &str)] = &[
+            $(($name, include_str!(concat!("../../docs/diagnostics/", $text, ".md")))),*
+        ];
+    };
+}
+
+// One line a code, in alphabetical order.
+codes! {
+    UNKNOWN_ZONE = "unknown-zone",
+}

@@ -1,0 +1,465 @@
+//! The types of a resolved site.
+
+use std::net::IpAddr;
+
+use crate::net::{AddrSet, Family, Limit, PortSet, Proto, RangeSet};
+use crate::source::Span;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The place in its arena.
+            #[must_use]
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+ids! {
+    /// A [`Zone`] of a [`Site`].
+    ZoneId
+    /// A [`Host`] of a [`Site`].
+    HostId
+    /// A leg of its host: the place in [`Host::legs`].
+    LegId
+    /// An [`Access`] of a [`Site`].
+    AccessId
+}
+
+/// Why a rule is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// A statement of the policy.
+    Access(AccessId),
+    /// `log from` or `reject from` of a machine.
+    Default(HostId),
+    /// The base every ruleset has: connection tracking, neighbour discovery, loopback, a dynamic leg's DHCP,
+    /// and the final drop.
+    Base,
+}
+
+/// Everything a policy says.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// By name.
+    pub zones: Vec<Zone>,
+    /// By name.
+    pub hosts: Vec<Host>,
+    /// `allow` and `deny`, by their words.
+    pub accesses: Vec<Access>,
+    /// In the order of their title, then as written.
+    pub tests: Vec<Test>,
+    /// The groups as written, for matrices and reports; nothing below refers to them.
+    pub groups: Vec<Group>,
+}
+
+impl Site {
+    /// The zone of an id of this site.
+    #[must_use]
+    pub fn zone(&self, id: ZoneId) -> Option<&Zone> {
+        self.zones.get(id.index())
+    }
+
+    /// The host of an id of this site.
+    #[must_use]
+    pub fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.get(id.index())
+    }
+
+    /// The access of an id of this site.
+    #[must_use]
+    pub fn access(&self, id: AccessId) -> Option<&Access> {
+        self.accesses.get(id.index())
+    }
+
+    /// The leg of a host.
+    #[must_use]
+    pub fn leg(&self, host: HostId, leg: LegId) -> Option<&Leg> {
+        self.host(host)?.legs.get(leg.index())
+    }
+
+    /// Every zone with its id.
+    pub fn zones(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
+        (0u32..).map(ZoneId).zip(&self.zones)
+    }
+
+    /// Every host with its id.
+    pub fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
+        (0u32..).map(HostId).zip(&self.hosts)
+    }
+
+    /// Every access with its id.
+    pub fn accesses(&self) -> impl Iterator<Item = (AccessId, &Access)> {
+        (0u32..).map(AccessId).zip(&self.accesses)
+    }
+
+    /// The zone that holds an address; zones do not overlap.
+    #[must_use]
+    pub fn zone_of(&self, addr: IpAddr) -> Option<ZoneId> {
+        self.zones().find(|(_, zone)| zone.addrs.contains(addr)).map(|(id, _)| id)
+    }
+
+    /// The machine that has a static address, with the leg.
+    #[must_use]
+    pub fn owner_of(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
+        self.hosts().find_map(|(id, host)| {
+            let (leg, _) = host.legs().find(|(_, leg)| leg.addresses.contains(&addr))?;
+            Some((id, leg))
+        })
+    }
+
+    /// A host by its name.
+    #[must_use]
+    pub fn host_named(&self, name: &str) -> Option<HostId> {
+        self.hosts().find(|(_, h)| h.name == name).map(|(id, _)| id)
+    }
+
+    /// A zone by its name.
+    #[must_use]
+    pub fn zone_named(&self, name: &str) -> Option<ZoneId> {
+        self.zones().find(|(_, z)| z.name == name).map(|(id, _)| id)
+    }
+}
+
+/// One broadcast domain: its members reach each other without a gateway.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// The name.
+    pub name: String,
+    /// Its addresses. Of `rest`: every unicast address that nothing else claims (see `docs/semantics.md`).
+    pub addrs: AddrSet,
+    /// Its networks as written; none for `rest`.
+    pub nets: Vec<ipnet::IpNet>,
+    /// Whether it is the `rest`.
+    pub rest: bool,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// What a machine does with packets that are not its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Never forwards; `filters` iff it says `nftables`.
+    Host {
+        /// Whether it has a ruleset of ours.
+        filters: bool,
+    },
+    /// Forwards, and filters what it forwards, sends and receives.
+    Firewall,
+    /// Forwards, filters nothing.
+    Router,
+}
+
+/// A machine.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// The name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Its legs, by interface name.
+    pub legs: Vec<Leg>,
+    /// Its declared routes.
+    pub routes: Vec<Route>,
+    /// `log from`, as places.
+    pub log_from: Vec<Place>,
+    /// `reject from`, as places.
+    pub reject_from: Vec<Place>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+impl Host {
+    /// Whether it forwards packets: a firewall or a router.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        match self.role {
+            Role::Firewall | Role::Router => true,
+            Role::Host { .. } => false,
+        }
+    }
+
+    /// Whether a ruleset of ours runs on it.
+    #[must_use]
+    pub fn filters(&self) -> bool {
+        match self.role {
+            Role::Firewall => true,
+            Role::Host { filters } => filters,
+            Role::Router => false,
+        }
+    }
+
+    /// Every leg with its id.
+    pub fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
+        (0u32..).map(LegId).zip(&self.legs)
+    }
+
+    /// Its leg in a zone; it has at most one there.
+    #[must_use]
+    pub fn leg_in(&self, zone: ZoneId) -> Option<(LegId, &Leg)> {
+        self.legs().find(|(_, leg)| leg.zone == zone)
+    }
+}
+
+/// One interface of a machine, in one zone.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// Its name. None in the short form `host db = 10.1.4.31 in data`: then it is the host's only leg, and every
+    /// interface but `lo` is meant.
+    pub interface: Option<String>,
+    /// Its static addresses, ascending; none where `dynamic`.
+    pub addresses: Vec<IpAddr>,
+    /// Whether its address is not known when compiling: it is matched by interface and by its zone's networks.
+    pub dynamic: bool,
+    /// The zone.
+    pub zone: ZoneId,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+impl Leg {
+    /// Whether it can carry packets of a family: it has an address of it, or is dynamic in a zone that has.
+    #[must_use]
+    pub fn carries(&self, site: &Site, family: Family) -> bool {
+        if self.dynamic {
+            return site.zone(self.zone).is_some_and(|z| z.addrs.has(family));
+        }
+        self.addresses.iter().any(|a| Family::of(*a) == family)
+    }
+
+    /// Its static addresses as a set.
+    #[must_use]
+    pub fn address_set(&self) -> AddrSet {
+        self.addresses.iter().fold(AddrSet::empty(), |set, a| set.union(&AddrSet::one(*a)))
+    }
+}
+
+/// `route PLACES via HOST.ZONE`
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Where to: every address of the places, read widely.
+    pub to: AddrSet,
+    /// The gateway, a firewall or router.
+    pub gateway: HostId,
+    /// The zone in which both have a leg; the gateway's leg there is not dynamic.
+    pub zone: ZoneId,
+}
+
+/// One end of an access as a person names it; how it is read is `docs/semantics.md`, *Reading*.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// A zone.
+    Zone(ZoneId),
+    /// A machine, by name alone.
+    Host(HostId),
+    /// `HOST.ZONE`
+    Leg(HostId, LegId),
+    /// Addresses that stand for themselves: a literal, a list, a variable's value.
+    Addrs(AddrSet),
+    /// `anywhere`
+    Anywhere,
+}
+
+/// Places: all of `plus`, less all of `except`. Groups are spread out into their members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Sorted, without duplicates, never empty.
+    pub plus: Vec<End>,
+    /// Sorted, without duplicates. A member that `plus` names in the same words is not here: it was taken out.
+    pub except: Vec<End>,
+}
+
+/// What is spoken: one kind of packet. A service is several.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Term {
+    /// TCP or UDP, by port.
+    Ports {
+        /// [`Proto::TCP`] or [`Proto::UDP`].
+        proto: Proto,
+        /// Source ports.
+        from: PortSet,
+        /// Destination ports.
+        to: PortSet,
+    },
+    /// ICMP over IPv4, or ICMPv6 over IPv6: never across.
+    Icmp {
+        /// Which.
+        family: Family,
+        /// Types.
+        types: RangeSet<u8>,
+        /// Codes.
+        codes: RangeSet<u8>,
+    },
+    /// Everything of these protocols, whatever their ports or types, both families. `any` is all 256.
+    Protos(RangeSet<u8>),
+}
+
+/// `allow` or `deny`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// New connections may start.
+    Allow,
+    /// They may not, whatever is allowed.
+    Deny,
+}
+
+/// A statement about who may start talking to whom.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// `allow` or `deny`.
+    pub action: Action,
+    /// What: sorted, without duplicates.
+    pub terms: Vec<Term>,
+    /// Who starts.
+    pub from: Place,
+    /// To whom.
+    pub to: Place,
+    /// Whether a packet of it is logged.
+    pub log: bool,
+    /// Of a `deny`: whether the sender is told.
+    pub reject: bool,
+    /// Bound on new connections, of an `allow`.
+    pub limit: Option<Limit>,
+    /// The first instant, in UTC nanoseconds since 1970, at which it no longer holds.
+    pub until: Option<u64>,
+    /// `reason`, as it may stand in an artifact (see [`Access::words`]).
+    pub reason: Option<String>,
+    /// `owner`, likewise.
+    pub owner: Option<String>,
+    /// The lints it waives, by code, with the reason.
+    pub waived: Vec<(String, String)>,
+    /// The sentence, modifiers apart, one blank between words, every character printable ASCII but `"` and `\`:
+    /// fit for a comment of any artifact.
+    pub words: String,
+    /// Where the sentence stands.
+    pub span: Span,
+}
+
+/// `test "…" { … }`
+#[derive(Clone, Debug)]
+pub struct Test {
+    /// What it is about.
+    pub title: String,
+    /// In the order written.
+    pub expects: Vec<Expect>,
+    /// Where.
+    pub span: Span,
+}
+
+/// What is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Expected {
+    /// Every packet gets through, and its reply back.
+    Allow,
+    /// No packet does.
+    Deny,
+    /// Nothing else does.
+    Only,
+}
+
+/// One expectation.
+#[derive(Clone, Debug)]
+pub struct Expect {
+    /// What is expected.
+    pub kind: Expected,
+    /// Of what.
+    pub terms: Vec<Term>,
+    /// From where.
+    pub from: Place,
+    /// To where.
+    pub to: Place,
+    /// The sentence.
+    pub words: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// A group, spread out.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The name.
+    pub name: String,
+    /// Its members.
+    pub members: Place,
+}
+
+/// Where in a machine a packet is looked at, in the order of its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// Before routing.
+    Prerouting,
+    /// For the machine itself.
+    Input,
+    /// Through it.
+    Forward,
+    /// From it.
+    Output,
+    /// After routing.
+    Postrouting,
+}
+
+impl Hook {
+    /// The keyword of nft(8).
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Prerouting => "prerouting",
+            Self::Input => "input",
+            Self::Forward => "forward",
+            Self::Output => "output",
+            Self::Postrouting => "postrouting",
+        }
+    }
+}
+
+/// Which way a security group or network ACL looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// In.
+    Ingress,
+    /// Out.
+    Egress,
+}
+
+/// A place where packets are decided about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// A hook of a machine's own table.
+    Hook {
+        /// The machine.
+        host: HostId,
+        /// The hook.
+        hook: Hook,
+    },
+    /// The frames a machine bridges between the ports of a leg.
+    Bridge {
+        /// The machine.
+        host: HostId,
+        /// The leg.
+        leg: LegId,
+    },
+    /// A security group.
+    SecurityGroup {
+        /// Its name.
+        group: String,
+        /// Which way.
+        way: Way,
+    },
+    /// A network ACL.
+    NetworkAcl {
+        /// Its subnet's zone.
+        subnet: ZoneId,
+        /// Which way.
+        way: Way,
+    },
+    /// What a person may open through a bastion.
+    Ssh {
+        /// The bastion.
+        bastion: HostId,
+    },
+}

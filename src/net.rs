@@ -1,0 +1,20 @@
+//! The arithmetic of packet headers: sets of addresses, ports and packets, and what can be done with them.
+//!
+//! Nothing here knows of zones, hosts or rules. [`range`] holds sets of one field, [`packet`] one concrete
+//! packet at a point, [`space`] sets of packets over all fields, closed under and, or, not, and canonical:
+//! equal sets are equal values.
+
+pub mod addr;
+pub mod packet;
+pub mod proto;
+pub mod range;
+pub mod space;
+
+pub use addr::{AddrRange, AddrSet, Family};
+pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Tuple, Verdict};
+pub use proto::Proto;
+pub use range::{Bounded, RangeSet};
+pub use space::{Field, PacketSet, Space};
+
+/// A set of ports of TCP or UDP.
+pub type PortSet = RangeSet<u16>;

@@ -1,0 +1,735 @@
+//! Sets of packets over all header fields, exact and canonical.
+//!
+//! A [`Space`] is an arena of decision diagrams. Each node decides one [`Field`] by intervals of its
+//! values; fields come in one fixed order; equal nodes are one node. So a [`PacketSet`] (the root) is
+//! canonical: two sets of one space hold the same packets iff they are the same value.
+//!
+//! The diagram is over raw field values, interfaces and limits are interned as they come. When the node
+//! budget is spent every further result is void and each *question* ([`Space::is_empty`],
+//! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::addr::{self, AddrSet, Family};
+use super::packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Tuple, tcp_flag};
+use super::proto::Proto;
+use super::range::{Bounded, RangeSet};
+
+/// A dimension of a packet. The order of the variants is the order of decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Field {
+    /// 0 for IPv4, 1 for IPv6.
+    Family,
+    /// Input interface: 0 unset, else as [`Space::interface`] numbers it.
+    Iif,
+    /// Output interface, likewise.
+    Oif,
+    /// [`CtState`] by its place in [`CtState::ALL`].
+    Ct,
+    /// Protocol number.
+    Proto,
+    /// Destination address as a number.
+    Dst,
+    /// Source address as a number.
+    Src,
+    /// Destination port; zero where the protocol has none.
+    Dport,
+    /// Source port; zero where the protocol has none.
+    Sport,
+    /// ICMP type; zero for others.
+    IcmpType,
+    /// ICMP code; zero for others.
+    IcmpCode,
+    /// TCP flags, six bits; zero for others.
+    TcpFlags,
+    /// Time to live, hop limit.
+    Ttl,
+    /// 0 original, 1 reply.
+    CtDirection,
+    /// 1 where the destination was translated.
+    Dnat,
+    /// 1 where the source was translated.
+    Snat,
+    /// Source address before translation.
+    OrigSrc,
+    /// Destination address before translation.
+    OrigDst,
+    /// Source port before translation.
+    OrigSport,
+    /// Destination port before translation.
+    OrigDport,
+    /// Firewall mark.
+    Mark,
+    /// 0 where no user is known, else the user id plus one.
+    Skuid,
+    /// UTC nanoseconds.
+    Time,
+    /// 1 where the limit that [`Space::limit`] interned here is exceeded.
+    Exceeded(u16),
+}
+
+impl Field {
+    fn last(self) -> u128 {
+        match self {
+            Self::Family | Self::CtDirection | Self::Dnat | Self::Snat | Self::Exceeded(_) => 1,
+            Self::Ct => 4,
+            Self::Proto | Self::IcmpType | Self::IcmpCode | Self::Ttl => 255,
+            Self::TcpFlags => 63,
+            Self::Dport | Self::Sport | Self::OrigSport | Self::OrigDport => 65_535,
+            Self::Iif | Self::Oif | Self::Mark => u128::from(u32::MAX),
+            Self::Skuid => 1 << 32,
+            Self::Time => u128::from(u64::MAX),
+            Self::Dst | Self::Src | Self::OrigSrc | Self::OrigDst => u128::MAX,
+        }
+    }
+}
+
+/// A set of packets of one [`Space`]; meaningless in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PacketSet(u32);
+
+impl PacketSet {
+    /// No packet.
+    pub const NOTHING: Self = Self(0);
+    /// Every combination of field values, sensible or not; see [`Space::universe`].
+    pub const EVERYTHING: Self = Self(1);
+}
+
+/// The node budget was spent; the answer is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("more than {nodes} decision nodes are needed")]
+pub struct Exhausted {
+    /// The budget that was not enough.
+    pub nodes: usize,
+}
+
+// INVARIANT: arms are sorted by their last value, the last arm ends at `field.last()`, neighbours have
+// different children, there are at least two arms, and every child decides a later field.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Node {
+    field: Field,
+    arms: Box<[(u128, PacketSet)]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Op {
+    And,
+    Or,
+    Minus,
+}
+
+/// The arena in which sets live.
+pub struct Space {
+    nodes: Vec<Node>,
+    unique: HashMap<Node, PacketSet>,
+    cache: HashMap<(Op, PacketSet, PacketSet), PacketSet>,
+    exists_cache: HashMap<(Field, PacketSet), PacketSet>,
+    interfaces: Vec<String>,
+    limits: Vec<Limit>,
+    budget: usize,
+    exhausted: bool,
+    universe: Option<PacketSet>,
+}
+
+impl Default for Space {
+    fn default() -> Self {
+        Self::with_budget(8_000_000)
+    }
+}
+
+impl Space {
+    /// A space that may make at most `budget` nodes.
+    #[must_use]
+    pub fn with_budget(budget: usize) -> Self {
+        // The two terminals have no node: ids 0 and 1 are taken, nodes start at 2.
+        Self {
+            nodes: Vec::new(),
+            unique: HashMap::new(),
+            cache: HashMap::new(),
+            exists_cache: HashMap::new(),
+            interfaces: Vec::new(),
+            limits: Vec::new(),
+            budget,
+            exhausted: false,
+            universe: None,
+        }
+    }
+
+    /// How many nodes were made, a deterministic measure of the work.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    // ---- making sets ------------------------------------------------------------------------------
+
+    /// The value of [`Field::Iif`] and [`Field::Oif`] for an interface; "" is 0, unset.
+    pub fn interface(&mut self, name: &str) -> u128 {
+        if name.is_empty() {
+            return 0;
+        }
+        let at = self.interfaces.iter().position(|n| n == name).unwrap_or_else(|| {
+            self.interfaces.push(name.to_owned());
+            self.interfaces.len().saturating_sub(1)
+        });
+        (at as u128).saturating_add(1)
+    }
+
+    /// The field that says whether a limit is exceeded.
+    pub fn limit(&mut self, limit: Limit) -> Field {
+        let at = self.limits.iter().position(|l| *l == limit).unwrap_or_else(|| {
+            self.limits.push(limit);
+            self.limits.len().saturating_sub(1)
+        });
+        Field::Exceeded(u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
+    /// The packets whose `field` is in `values`.
+    pub fn within(&mut self, field: Field, values: &RangeSet<u128>) -> PacketSet {
+        let last = field.last();
+        let mut arms: Vec<(u128, PacketSet)> = Vec::new();
+        let mut next = Some(0u128);
+        for &(first, end) in values.ranges() {
+            if first > last {
+                break;
+            }
+            if let (Some(from), Some(before)) = (next, first.previous()) {
+                if from <= before {
+                    arms.push((before, PacketSet::NOTHING));
+                }
+            }
+            arms.push((end.min(last), PacketSet::EVERYTHING));
+            next = end.next();
+        }
+        if next.is_some_and(|from| from <= last) {
+            arms.push((last, PacketSet::NOTHING));
+        }
+        self.node(field, arms)
+    }
+
+    /// The packets whose `field` is `value`.
+    pub fn is(&mut self, field: Field, value: u128) -> PacketSet {
+        self.within(field, &RangeSet::one(value))
+    }
+
+    /// The packets whose `field` is in a set of narrower numbers.
+    pub fn among<T: Bounded + Into<u128>>(&mut self, field: Field, values: &RangeSet<T>) -> PacketSet {
+        if values.is_full() {
+            return PacketSet::EVERYTHING;
+        }
+        let wide = RangeSet::from_ranges(values.ranges().iter().map(|&(a, b)| (a.into(), b.into())));
+        self.within(field, &wide)
+    }
+
+    /// The packets from `addrs`.
+    pub fn from(&mut self, addrs: &AddrSet) -> PacketSet {
+        self.address(Field::Src, addrs)
+    }
+
+    /// The packets to `addrs`.
+    pub fn to(&mut self, addrs: &AddrSet) -> PacketSet {
+        self.address(Field::Dst, addrs)
+    }
+
+    /// The packets whose address `field` is in `addrs`, each family by itself.
+    pub fn address(&mut self, field: Field, addrs: &AddrSet) -> PacketSet {
+        let v4 = RangeSet::from_ranges(addrs.v4.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))));
+        let v4 = if addrs.v4.is_full() { PacketSet::EVERYTHING } else { self.within(field, &v4) };
+        let v6 = self.within(field, &addrs.v6);
+        self.node(Field::Family, vec![(0, v4), (1, v6)])
+    }
+
+    /// The packets of a family.
+    pub fn family(&mut self, family: Family) -> PacketSet {
+        self.is(Field::Family, u128::from(family == Family::V6))
+    }
+
+    /// The packets in one of the conntrack states.
+    pub fn ct(&mut self, states: &[CtState]) -> PacketSet {
+        let values = RangeSet::from_ranges(states.iter().map(|&s| (state_number(s), state_number(s))));
+        self.within(Field::Ct, &values)
+    }
+
+    /// The packets of a protocol.
+    pub fn proto(&mut self, proto: Proto) -> PacketSet {
+        self.is(Field::Proto, u128::from(proto.0))
+    }
+
+    /// Packets as they can be: fields that a protocol does not have are zero, IPv4 addresses have 32 bits.
+    ///
+    /// What is compared, is compared within the universe.
+    pub fn universe(&mut self) -> PacketSet {
+        if let Some(known) = self.universe {
+            return known;
+        }
+        let v4 = self.family(Family::V4);
+        let v6 = self.family(Family::V6);
+        let mut all = PacketSet::EVERYTHING;
+        for field in [Field::Src, Field::Dst, Field::OrigSrc, Field::OrigDst] {
+            let short = self.within(field, &RangeSet::range(0, u128::from(u32::MAX)));
+            let ok = self.or(v6, short);
+            all = self.and(all, ok);
+        }
+        let ported = (0..=255u8).filter(|&p| Proto(p).has_ports());
+        let ported = RangeSet::from_ranges(ported.map(|p| (u128::from(p), u128::from(p))));
+        let ported = self.within(Field::Proto, &ported);
+        let tcp = self.proto(Proto::TCP);
+        let (icmp, icmpv6) = (self.proto(Proto::ICMP), self.proto(Proto::ICMPV6));
+        let icmp = self.and(v4, icmp);
+        let icmpv6 = self.and(v6, icmpv6);
+        let icmp = self.or(icmp, icmpv6);
+        let only = [
+            (Field::Sport, ported),
+            (Field::Dport, ported),
+            (Field::OrigSport, ported),
+            (Field::OrigDport, ported),
+            (Field::TcpFlags, tcp),
+            (Field::IcmpType, icmp),
+            (Field::IcmpCode, icmp),
+        ];
+        for (field, where_defined) in only {
+            let zero = self.is(field, 0);
+            let ok = self.or(where_defined, zero);
+            all = self.and(all, ok);
+        }
+        self.universe = Some(all);
+        all
+    }
+
+    /// Just this packet (its limits: those interned so far, exceeded where it says so).
+    pub fn packet(&mut self, packet: &Packet) -> PacketSet {
+        let fields = self.values(packet);
+        let mut set = PacketSet::EVERYTHING;
+        for (field, value) in fields.into_iter().rev() {
+            let one = self.is(field, value);
+            set = self.and(one, set);
+        }
+        set
+    }
+
+    // ---- combining --------------------------------------------------------------------------------
+
+    /// Both.
+    pub fn and(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
+        self.apply(Op::And, a, b)
+    }
+
+    /// Either.
+    pub fn or(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
+        self.apply(Op::Or, a, b)
+    }
+
+    /// In `a`, not in `b`.
+    pub fn minus(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
+        self.apply(Op::Minus, a, b)
+    }
+
+    /// Every combination not in `a`.
+    pub fn not(&mut self, a: PacketSet) -> PacketSet {
+        self.apply(Op::Minus, PacketSet::EVERYTHING, a)
+    }
+
+    /// Any of many, combined as a balanced tree: a long list costs no quadratic detour.
+    pub fn any(&mut self, sets: Vec<PacketSet>) -> PacketSet {
+        self.fold(sets, Op::Or, PacketSet::NOTHING)
+    }
+
+    /// All of many.
+    pub fn all(&mut self, sets: Vec<PacketSet>) -> PacketSet {
+        self.fold(sets, Op::And, PacketSet::EVERYTHING)
+    }
+
+    fn fold(&mut self, mut sets: Vec<PacketSet>, op: Op, unit: PacketSet) -> PacketSet {
+        while sets.len() > 1 {
+            let mut halved = Vec::with_capacity(sets.len().div_ceil(2));
+            let mut pairs = sets.chunks_exact(2);
+            for pair in &mut pairs {
+                if let [a, b] = pair {
+                    halved.push(self.apply(op, *a, *b));
+                }
+            }
+            halved.extend_from_slice(pairs.remainder());
+            sets = halved;
+        }
+        sets.pop().unwrap_or(unit)
+    }
+
+    /// The packets that are in `a` for *some* value of `field`: `a` with the field forgotten.
+    pub fn forget(&mut self, field: Field, a: PacketSet) -> PacketSet {
+        let Some(node) = self.get(a).cloned() else { return a };
+        if node.field > field {
+            return a;
+        }
+        if let Some(&known) = self.exists_cache.get(&(field, a)) {
+            return known;
+        }
+        let result = if node.field == field {
+            let children = node.arms.iter().map(|arm| arm.1).collect();
+            self.any(children)
+        } else {
+            let arms = node.arms.iter().map(|&(last, child)| (last, self.forget(field, child))).collect();
+            self.node(node.field, arms)
+        };
+        self.exists_cache.insert((field, a), result);
+        result
+    }
+
+    /// `a` where `field` is `value`, with the field then forgotten.
+    pub fn given(&mut self, field: Field, value: u128, a: PacketSet) -> PacketSet {
+        let one = self.is(field, value);
+        let both = self.and(a, one);
+        self.forget(field, both)
+    }
+
+    // ---- asking -----------------------------------------------------------------------------------
+
+    /// Whether there is no packet in `a` that can be.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn is_empty(&mut self, a: PacketSet) -> Result<bool, Exhausted> {
+        let universe = self.universe();
+        let sane = self.and(a, universe);
+        self.answer(sane == PacketSet::NOTHING)
+    }
+
+    /// Whether `a` and `b` hold the same packets of the universe.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn same(&mut self, a: PacketSet, b: PacketSet) -> Result<bool, Exhausted> {
+        let universe = self.universe();
+        let a = self.and(a, universe);
+        let b = self.and(b, universe);
+        self.answer(a == b)
+    }
+
+    /// Whether `packet` is in `a`.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn contains(&mut self, a: PacketSet, packet: &Packet) -> Result<bool, Exhausted> {
+        let values = self.values(packet);
+        let mut at = a;
+        let mut rest = values.iter();
+        while let Some(node) = self.get(at) {
+            let value = rest.find(|(field, _)| *field == node.field).map_or(0, |v| v.1);
+            let arm = node.arms.partition_point(|&(last, _)| last < value);
+            at = node.arms.get(arm).map_or(PacketSet::NOTHING, |arm| arm.1);
+        }
+        self.answer(at == PacketSet::EVERYTHING)
+    }
+
+    /// A packet of `a` that a person can read: TCP before others, known ports, the given addresses first.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn witness(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
+        let universe = self.universe();
+        let sane = self.and(a, universe);
+        if self.answer(sane == PacketSet::NOTHING)? {
+            return Ok(None);
+        }
+        let mut at = sane;
+        let mut chosen: HashMap<Field, u128> = HashMap::new();
+        for field in self.fields() {
+            let wishes = wishes(field, &chosen, favourites);
+            let value = match self.get(at) {
+                Some(node) if node.field == field => {
+                    let (value, child) = pick(node, &wishes);
+                    at = child;
+                    value
+                }
+                _ => wishes.first().copied().unwrap_or(0),
+            };
+            chosen.insert(field, value);
+        }
+        Ok(Some(self.build(&chosen)))
+    }
+
+    // ---- inside -----------------------------------------------------------------------------------
+
+    fn answer<T>(&self, value: T) -> Result<T, Exhausted> {
+        if self.exhausted { Err(Exhausted { nodes: self.budget }) } else { Ok(value) }
+    }
+
+    fn get(&self, set: PacketSet) -> Option<&Node> {
+        (set.0 as usize).checked_sub(2).and_then(|at| self.nodes.get(at))
+    }
+
+    fn node(&mut self, field: Field, mut arms: Vec<(u128, PacketSet)>) -> PacketSet {
+        // Of neighbours with one child only the last bound counts.
+        arms.reverse();
+        arms.dedup_by_key(|arm| arm.1);
+        arms.reverse();
+        if let [(_, only)] = arms.as_slice() {
+            return *only;
+        }
+        let node = Node { field, arms: arms.into_boxed_slice() };
+        if let Some(&known) = self.unique.get(&node) {
+            return known;
+        }
+        if self.nodes.len() >= self.budget {
+            self.exhausted = true;
+            return PacketSet::NOTHING;
+        }
+        let id = PacketSet(u32::try_from(self.nodes.len().saturating_add(2)).unwrap_or(0));
+        self.nodes.push(node.clone());
+        self.unique.insert(node, id);
+        id
+    }
+
+    fn apply(&mut self, op: Op, a: PacketSet, b: PacketSet) -> PacketSet {
+        if let Some(simple) = trivial(op, a, b) {
+            return simple;
+        }
+        // Commutative operations are remembered once.
+        let (a, b) = if op != Op::Minus && b < a { (b, a) } else { (a, b) };
+        if let Some(&known) = self.cache.get(&(op, a, b)) {
+            return known;
+        }
+        if self.exhausted {
+            return PacketSet::NOTHING;
+        }
+        let (left, right) = (self.get(a).cloned(), self.get(b).cloned());
+        let field = match (&left, &right) {
+            (Some(x), Some(y)) => x.field.min(y.field),
+            (Some(x), None) | (None, Some(x)) => x.field,
+            (None, None) => return PacketSet::NOTHING, // every pair of terminals is trivial
+        };
+        let own = |node: Option<Node>, set: PacketSet| match node {
+            Some(node) if node.field == field => node.arms,
+            _ => Box::from([(field.last(), set)]),
+        };
+        let (left, right) = (own(left, a), own(right, b));
+        let mut arms = Vec::with_capacity(left.len().saturating_add(right.len()));
+        let (mut mine, mut theirs) = (left.iter().peekable(), right.iter().peekable());
+        while let (Some(&&(m, x)), Some(&&(t, y))) = (mine.peek(), theirs.peek()) {
+            arms.push((m.min(t), self.apply(op, x, y)));
+            if m <= t {
+                mine.next();
+            }
+            if t <= m {
+                theirs.next();
+            }
+        }
+        let result = self.node(field, arms);
+        self.cache.insert((op, a, b), result);
+        result
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        use Field as F;
+        let mut all = vec![
+            F::Family, F::Iif, F::Oif, F::Ct, F::Proto, F::Dst, F::Src, F::Dport, F::Sport, F::IcmpType,
+            F::IcmpCode, F::TcpFlags, F::Ttl, F::CtDirection, F::Dnat, F::Snat, F::OrigSrc, F::OrigDst,
+            F::OrigSport, F::OrigDport, F::Mark, F::Skuid, F::Time,
+        ];
+        all.extend((0u16..).take(self.limits.len()).map(F::Exceeded));
+        all
+    }
+
+    fn values(&mut self, p: &Packet) -> Vec<(Field, u128)> {
+        let original = p.ct_original.unwrap_or(Tuple { src: p.src, dst: p.dst, sport: p.sport, dport: p.dport });
+        let (iif, oif) = (self.interface(p.iif.name()), self.interface(p.oif.name()));
+        let mut values = vec![
+            (Field::Family, u128::from(p.family() == Family::V6)),
+            (Field::Iif, iif),
+            (Field::Oif, oif),
+            (Field::Ct, state_number(p.ct)),
+            (Field::Proto, u128::from(p.proto.0)),
+            (Field::Dst, addr::number(p.dst)),
+            (Field::Src, addr::number(p.src)),
+            (Field::Dport, u128::from(p.dport)),
+            (Field::Sport, u128::from(p.sport)),
+            (Field::IcmpType, u128::from(p.icmp_type)),
+            (Field::IcmpCode, u128::from(p.icmp_code)),
+            (Field::TcpFlags, u128::from(p.tcp_flags)),
+            (Field::Ttl, u128::from(p.ttl)),
+            (Field::CtDirection, u128::from(p.ct_direction == Direction::Reply)),
+            (Field::Dnat, u128::from(p.ct_status.dnat)),
+            (Field::Snat, u128::from(p.ct_status.snat)),
+            (Field::OrigSrc, addr::number(original.src)),
+            (Field::OrigDst, addr::number(original.dst)),
+            (Field::OrigSport, u128::from(original.sport)),
+            (Field::OrigDport, u128::from(original.dport)),
+            (Field::Mark, u128::from(p.mark)),
+            (Field::Skuid, p.skuid.map_or(0, |uid| u128::from(uid).saturating_add(1))),
+            (Field::Time, u128::from(p.time)),
+        ];
+        for (at, limit) in (0u16..).zip(&self.limits) {
+            values.push((Field::Exceeded(at), u128::from(p.exceeded.contains(limit))));
+        }
+        values
+    }
+
+    fn build(&self, chosen: &HashMap<Field, u128>) -> Packet {
+        let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+        let byte = |field: Field| u8::try_from(value(field)).unwrap_or(0);
+        let port = |field: Field| u16::try_from(value(field)).unwrap_or(0);
+        let family = if value(Field::Family) == 0 { Family::V4 } else { Family::V6 };
+        let interface = |field: Field| match value(field) {
+            0 => Interface::Unset,
+            n => {
+                let at = usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
+                Interface::named(self.interfaces.get(at).map_or("other0", String::as_str))
+            }
+        };
+        let src = addr::addr(family, value(Field::Src));
+        let dst = addr::addr(family, value(Field::Dst));
+        let mut packet = Packet::new(src, dst, Proto(byte(Field::Proto)), port(Field::Sport), port(Field::Dport));
+        packet.iif = interface(Field::Iif);
+        packet.oif = interface(Field::Oif);
+        packet.ct = CtState::ALL.get(usize::from(byte(Field::Ct))).copied().unwrap_or(CtState::New);
+        packet.tcp_flags = byte(Field::TcpFlags);
+        packet.icmp_type = byte(Field::IcmpType);
+        packet.icmp_code = byte(Field::IcmpCode);
+        packet.ttl = byte(Field::Ttl);
+        if value(Field::CtDirection) == 1 {
+            packet.ct_direction = Direction::Reply;
+        }
+        packet.ct_status = NatStatus { dnat: value(Field::Dnat) == 1, snat: value(Field::Snat) == 1 };
+        let original = Tuple {
+            src: addr::addr(family, value(Field::OrigSrc)),
+            dst: addr::addr(family, value(Field::OrigDst)),
+            sport: port(Field::OrigSport),
+            dport: port(Field::OrigDport),
+        };
+        let own = Tuple { src, dst, sport: packet.sport, dport: packet.dport };
+        packet.ct_original = (original != own).then_some(original);
+        packet.mark = u32::try_from(value(Field::Mark)).unwrap_or(0);
+        packet.skuid = value(Field::Skuid).checked_sub(1).and_then(|uid| u32::try_from(uid).ok());
+        packet.time = u64::try_from(value(Field::Time)).unwrap_or(0);
+        let limits = (0u16..).zip(&self.limits);
+        packet.exceeded = limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
+        packet
+    }
+}
+
+fn state_number(state: CtState) -> u128 {
+    CtState::ALL.iter().position(|&s| s == state).unwrap_or(0) as u128
+}
+
+fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
+    const NONE: PacketSet = PacketSet::NOTHING;
+    const ALL: PacketSet = PacketSet::EVERYTHING;
+    match op {
+        Op::And if a == NONE || b == NONE => Some(NONE),
+        Op::And if a == ALL || a == b => Some(b),
+        Op::And if b == ALL => Some(a),
+        Op::Or if a == ALL || b == ALL => Some(ALL),
+        Op::Or if a == NONE || a == b => Some(b),
+        Op::Or if b == NONE => Some(a),
+        Op::Minus if a == NONE || b == ALL || a == b => Some(NONE),
+        Op::Minus if b == NONE => Some(a),
+        Op::And | Op::Or | Op::Minus => None,
+    }
+}
+
+/// The first wish that leads somewhere, else the first value that does.
+fn pick(node: &Node, wishes: &[u128]) -> (u128, PacketSet) {
+    let arm_of = |value: u128| {
+        let at = node.arms.partition_point(|&(last, _)| last < value);
+        node.arms.get(at).map_or(PacketSet::NOTHING, |arm| arm.1)
+    };
+    for &wish in wishes {
+        if arm_of(wish) != PacketSet::NOTHING {
+            return (wish, arm_of(wish));
+        }
+    }
+    let mut first = 0u128;
+    for &(last, child) in &node.arms {
+        if child != PacketSet::NOTHING {
+            return (first, child);
+        }
+        first = last.next().unwrap_or(last);
+    }
+    (0, PacketSet::NOTHING)
+}
+
+/// What a person would like to see in a field, best first.
+fn wishes(field: Field, chosen: &HashMap<Field, u128>, favourites: &[IpAddr]) -> Vec<u128> {
+    let before = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+    let tcp = before(Field::Proto) == u128::from(Proto::TCP.0);
+    let ported = u8::try_from(before(Field::Proto)).is_ok_and(|p| Proto(p).has_ports());
+    let v6 = before(Field::Family) == 1;
+    let plain = |own: [u16; 4]| if ported { own.map(u128::from).to_vec() } else { vec![0] };
+    match field {
+        Field::Proto => vec![6, 17, if v6 { 58 } else { 1 }],
+        Field::Dport | Field::OrigDport => {
+            let mut ports = plain([80, 22, 443, 53]);
+            if field == Field::OrigDport {
+                ports.insert(0, before(Field::Dport));
+            }
+            ports
+        }
+        Field::Sport => plain([40_000, 1024, 50_000, 443]),
+        Field::OrigSport => vec![before(Field::Sport)],
+        Field::OrigSrc => vec![before(Field::Src)],
+        Field::OrigDst => vec![before(Field::Dst)],
+        Field::Dst | Field::Src => {
+            let family = if v6 { Family::V6 } else { Family::V4 };
+            let own = favourites.iter().filter(|a| Family::of(**a) == family).map(|a| addr::number(*a));
+            let other = before(Field::Dst);
+            let outside = if v6 { 0x2001_0db8_u128 << 96 | 7 } else { 0xc633_6407 };
+            let mut list: Vec<u128> = own.collect();
+            list.push(outside);
+            // A source unlike the destination reads better.
+            if field == Field::Src {
+                list.sort_by_key(|&n| n == other);
+            }
+            list
+        }
+        Field::TcpFlags => vec![if tcp { u128::from(tcp_flag::SYN) } else { 0 }],
+        Field::IcmpType => match before(Field::Proto) {
+            1 => vec![8],
+            58 => vec![128],
+            _ => vec![0],
+        },
+        Field::Ttl => vec![64, 255],
+        Field::Iif | Field::Oif => vec![1, 2, 3, 4, 5, 6, 7, 8],
+        Field::Time => vec![0],
+        _ => vec![0],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_are_canonical() {
+        let mut s = Space::default();
+        let a = s.within(Field::Dport, &RangeSet::range(10, 20));
+        let b = s.within(Field::Dport, &RangeSet::range(15, 30));
+        let union = s.or(a, b);
+        assert_eq!(union, s.within(Field::Dport, &RangeSet::range(10, 30)));
+        let low = s.minus(union, b);
+        assert_eq!(low, s.within(Field::Dport, &RangeSet::range(10, 14)));
+        let back = s.not(low);
+        assert_eq!(s.not(back), low);
+    }
+
+    #[test]
+    fn a_budget_that_is_spent_is_not_an_answer() {
+        let mut s = Space::with_budget(3);
+        let sets = (0..50).map(|n| s.is(Field::Dport, n * 2)).collect();
+        let all = s.any(sets);
+        assert_eq!(s.is_empty(all), Err(Exhausted { nodes: 3 }));
+    }
+
+    #[test]
+    fn a_witness_is_readable_and_a_member() {
+        let mut s = Space::default();
+        let tcp = s.proto(Proto::TCP);
+        let port = s.within(Field::Dport, &RangeSet::range(20, 90));
+        let both = s.and(tcp, port);
+        let p = s.witness(both, &[]).unwrap().unwrap();
+        assert_eq!((p.dport, p.sport, p.proto), (80, 40_000, Proto::TCP));
+        assert_eq!(s.contains(both, &p), Ok(true));
+        let just = s.packet(&p);
+        let rest = s.minus(just, both);
+        assert_eq!(s.is_empty(rest), Ok(true));
+    }
+}

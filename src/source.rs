@@ -1,0 +1,106 @@
+//! The texts a run reads, and positions in them.
+//!
+//! Every other module speaks of text as a [`Span`]; only [`SourceMap`] can turn one back into a file
+//! name, a line and a column.
+
+/// One file of a [`SourceMap`], by its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A stretch of bytes of one file; `start <= end`, both on character boundaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The file.
+    pub file: FileId,
+    /// Byte offset of the first byte.
+    pub start: u32,
+    /// Byte offset after the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// The stretch from the start of `self` to the end of `other`, both in one file.
+    #[must_use]
+    pub fn to(self, other: Self) -> Self {
+        Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
+/// One text: a policy file, or a list or key file that a policy names.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// The name as the user gave it, or relative to the including file: never an absolute path of
+    /// our making, so that outputs do not depend on where a checkout lies.
+    pub name: String,
+    /// The whole text, UTF-8.
+    pub text: String,
+}
+
+/// A position as people count: both from one, columns in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LineColumn {
+    /// Line, from one.
+    pub line: usize,
+    /// Column in characters, from one.
+    pub column: usize,
+}
+
+/// Reads what a policy refers to by name: includes, lists, key files.
+///
+/// The pure middle has no file system; `cli` implements this over one, tests over a map.
+pub trait Loader {
+    /// The text of `path`, as written in the policy file `from` (relative to its folder).
+    ///
+    /// # Errors
+    /// A sentence in the reader's words when it cannot be read, is too large, or is not UTF-8.
+    fn load(&mut self, from: &str, path: &str) -> Result<SourceFile, String>;
+}
+
+/// All texts of one run.
+#[derive(Clone, Debug, Default)]
+pub struct SourceMap {
+    files: Vec<SourceFile>,
+}
+
+impl SourceMap {
+    /// Adds a text. The order of adding is the order of [`FileId`]s and nothing else.
+    pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        id
+    }
+
+    /// The file, if `id` is of this map.
+    #[must_use]
+    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.0 as usize)
+    }
+
+    /// The file already added under `name`.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<FileId> {
+        let at = self.files.iter().position(|f| f.name == name)?;
+        u32::try_from(at).ok().map(FileId)
+    }
+
+    /// Every file with its id.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &SourceFile)> {
+        (0u32..).map(FileId).zip(&self.files)
+    }
+
+    /// The words of `span`, or nothing where it is not of this map.
+    #[must_use]
+    pub fn words(&self, span: Span) -> &str {
+        self.file(span.file).and_then(|f| f.text.get(span.start as usize..span.end as usize)).unwrap_or("")
+    }
+
+    /// Where `span` starts.
+    #[must_use]
+    pub fn position(&self, span: Span) -> Option<LineColumn> {
+        let text = &self.file(span.file)?.text;
+        let before = text.get(..span.start as usize)?;
+        let line = before.bytes().filter(|&b| b == b'\n').count().saturating_add(1);
+        let last = before.rsplit('\n').next().unwrap_or("");
+        Some(LineColumn { line, column: last.chars().count().saturating_add(1) })
+    }
+}
