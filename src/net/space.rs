@@ -234,7 +234,8 @@ impl Space {
 
     /// The packets whose address `field` is in `addrs`, each family by itself.
     pub fn address(&mut self, field: Field, addrs: &AddrSet) -> PacketSet {
-        let v4 = RangeSet::from_ranges(addrs.v4.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))));
+        let v4 =
+            RangeSet::from_ranges(addrs.v4.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))));
         let v4 = if addrs.v4.is_full() { PacketSet::EVERYTHING } else { self.within(field, &v4) };
         let v6 = self.within(field, &addrs.v6);
         self.node(Field::Family, vec![(0, v4), (1, v6)])
@@ -522,16 +523,37 @@ impl Space {
     fn fields(&self) -> Vec<Field> {
         use Field as F;
         let mut all = vec![
-            F::Family, F::Iif, F::Oif, F::Ct, F::Proto, F::Dst, F::Src, F::Dport, F::Sport, F::IcmpType,
-            F::IcmpCode, F::TcpFlags, F::Ttl, F::CtDirection, F::Dnat, F::Snat, F::OrigSrc, F::OrigDst,
-            F::OrigSport, F::OrigDport, F::Mark, F::Skuid, F::Time,
+            F::Family,
+            F::Iif,
+            F::Oif,
+            F::Ct,
+            F::Proto,
+            F::Dst,
+            F::Src,
+            F::Dport,
+            F::Sport,
+            F::IcmpType,
+            F::IcmpCode,
+            F::TcpFlags,
+            F::Ttl,
+            F::CtDirection,
+            F::Dnat,
+            F::Snat,
+            F::OrigSrc,
+            F::OrigDst,
+            F::OrigSport,
+            F::OrigDport,
+            F::Mark,
+            F::Skuid,
+            F::Time,
         ];
         all.extend((0u16..).take(self.limits.len()).map(F::Exceeded));
         all
     }
 
     fn values(&mut self, p: &Packet) -> Vec<(Field, u128)> {
-        let original = p.ct_original.unwrap_or(Tuple { src: p.src, dst: p.dst, sport: p.sport, dport: p.dport });
+        let original =
+            p.ct_original.unwrap_or(Tuple { src: p.src, dst: p.dst, sport: p.sport, dport: p.dport });
         let (iif, oif) = (self.interface(p.iif.name()), self.interface(p.oif.name()));
         let mut values = vec![
             (Field::Family, u128::from(p.family() == Family::V6)),
@@ -578,7 +600,8 @@ impl Space {
         };
         let src = addr::addr(family, value(Field::Src));
         let dst = addr::addr(family, value(Field::Dst));
-        let mut packet = Packet::new(src, dst, Proto(byte(Field::Proto)), port(Field::Sport), port(Field::Dport));
+        let mut packet =
+            Packet::new(src, dst, Proto(byte(Field::Proto)), port(Field::Sport), port(Field::Dport));
         packet.iif = interface(Field::Iif);
         packet.oif = interface(Field::Oif);
         packet.ct = CtState::ALL.get(usize::from(byte(Field::Ct))).copied().unwrap_or(CtState::New);
@@ -602,7 +625,8 @@ impl Space {
         packet.skuid = value(Field::Skuid).checked_sub(1).and_then(|uid| u32::try_from(uid).ok());
         packet.time = u64::try_from(value(Field::Time)).unwrap_or(0);
         let limits = (0u16..).zip(&self.limits);
-        packet.exceeded = limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
+        packet.exceeded =
+            limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
         packet
     }
 }
