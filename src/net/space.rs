@@ -185,6 +185,12 @@ impl Space {
         Field::Exceeded(u16::try_from(at).unwrap_or(u16::MAX))
     }
 
+    /// The fields of every limit interned so far.
+    #[must_use]
+    pub fn limit_fields(&self) -> Vec<Field> {
+        (0u16..).take(self.limits.len()).map(Field::Exceeded).collect()
+    }
+
     /// The packets whose `field` is in `values`.
     pub fn within(&mut self, field: Field, values: &RangeSet<u128>) -> PacketSet {
         let last = field.last();
