@@ -33,5 +33,12 @@ macro_rules! codes {
 
 // One line a code, in alphabetical order.
 codes! {
+    AMBIGUOUS_ROUTE = "ambiguous-route",
+    ASYMMETRIC_PATH = "asymmetric-path",
+    DYNAMIC_LEG = "dynamic-leg",
+    NO_PATH = "no-path",
+    UNFILTERED_ALLOW = "unfiltered-allow",
+    UNFILTERED_DENY = "unfiltered-deny",
     UNKNOWN_ZONE = "unknown-zone",
+    UNSUPPORTED_LIMIT = "unsupported-limit",
 }
