@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! The things that enforce: each target has an artifact, its text, the way back from the text, and its behaviour.
 //!
 //! [`nft`] is the Linux kernel's nftables. A target's `emit` belongs to the compiler; its `artifact`, `print`,
@@ -8,4 +5,3 @@
 //! them shares no mistake with the compiler.
 
 pub mod nft;
->>>>>>> nft
