@@ -9,7 +9,7 @@ use crate::net::Family;
 struct Graph {
     /// By zone: forwarding machines whose leg there carries the family.
     joined: Vec<Vec<usize>>,
-    /// By zone: forwarding machines whose leg there has a static address of it.
+    /// By zone: forwarding machines that its members can use (S5).
     usable: Vec<Vec<(HostId, LegId)>>,
     /// By gateway: the zones in which others can use it.
     usable_zones: Vec<Vec<ZoneId>>,
@@ -86,7 +86,9 @@ impl Graph {
                 if let Some(joined) = graph.joined.get_mut(at) {
                     joined.push(rank);
                 }
-                if leg.dynamic {
+                // Who configures nobody in `rest` need not know a gateway's address there.
+                let anonymous = site.zone(leg.zone).is_some_and(|zone| zone.rest);
+                if leg.dynamic && !anonymous {
                     continue;
                 }
                 if let Some(usable) = graph.usable.get_mut(at) {
