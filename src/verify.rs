@@ -7,6 +7,12 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod compose;
+mod narrowly;
+mod path;
+mod points;
 pub mod report;
+mod terms;
+mod widely;
 
 pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, UnaskedProof};

@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 
 use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
+use crate::spec::reading::Readings;
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
     /// The site.
     pub(crate) site: &'s Site,
+    /// How names are read.
+    pub(crate) readings: Readings<'s>,
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
@@ -52,7 +55,7 @@ impl<'s> Network<'s> {
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
         at: u64,
     ) -> Self {
-        Self { site, space, accepted, gates: BTreeMap::new(), at }
+        Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
     }
 
     /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten.
