@@ -11,8 +11,12 @@ mod compose;
 mod narrowly;
 mod path;
 mod points;
+mod prove;
 pub mod report;
 mod terms;
+pub mod trace;
+mod unasked;
 mod widely;
 
+pub use prove::{Artifacts, HOOKS, HostRules, prove};
 pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, UnaskedProof};

@@ -1,7 +1,7 @@
 //! Many points as one: what arrives where, when packets pass machine after machine.
 //!
 //! Two questions are asked of the composition of all artifacts (`docs/semantics.md`, S25 to S27):
-//! what *may* arrive on every path the legs make possible ([`Site network`](Network::reach), a least fixed point
+//! what *may* arrive on every path the legs make possible ([`Network::reach`], a least fixed point
 //! over zones), and whether a set of packets *does* get through on its routed path ([`Network::gate`] at
 //! each hop, called by `expect`). Paths are walked through [`crate::forwarding`]; nothing here asks the compiler.
 
@@ -58,6 +58,11 @@ impl<'s> Network<'s> {
         Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
     }
 
+    /// What the artifact of a machine accepts at a hook, all fields.
+    pub(crate) fn accepted(&self, host: HostId, hook: Hook) -> PacketSet {
+        self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING)
+    }
+
     /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten.
     pub(crate) fn gate(
         &mut self,
@@ -90,7 +95,7 @@ impl<'s> Network<'s> {
             let forwarded = hook == Hook::Forward;
             return if forwarded && !machine.forwards() { PacketSet::NOTHING } else { PacketSet::EVERYTHING };
         }
-        let mut set = self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING);
+        let mut set = self.accepted(host, hook);
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
             let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
             let value = self.space.interface(name);

@@ -16,10 +16,7 @@ pub(crate) struct Arrival {
 }
 
 /// What arrives of what the expectation forbids: the first item of `from` with something, or nothing.
-pub(crate) fn forbidden(
-    network: &mut Network<'_>,
-    expect: &Expect,
-) -> Result<Option<Arrival>, Exhausted> {
+pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Option<Arrival>, Exhausted> {
     let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
