@@ -163,3 +163,9 @@ impl Findings {
         self.list.is_empty()
     }
 }
+
+impl Extend<Diagnostic> for Findings {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, all: I) {
+        all.into_iter().for_each(|one| self.push(one));
+    }
+}
