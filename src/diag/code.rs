@@ -33,5 +33,17 @@ macro_rules! codes {
 
 // One line a code, in alphabetical order.
 codes! {
+    BAD_ADDRESS = "bad-address",
+    BAD_DATE = "bad-date",
+    BAD_INTERFACE_NAME = "bad-interface-name",
+    CONTROL_CHARACTER = "control-character",
+    FILE_TOO_LARGE = "file-too-large",
+    NESTED_TOO_DEEP = "nested-too-deep",
+    NOT_FORMATTED = "not-formatted",
+    NUMBER_OUT_OF_RANGE = "number-out-of-range",
+    STATEMENT_TOO_LONG = "statement-too-long",
+    SYNTAX = "syntax",
+    UNKNOWN_STATEMENT = "unknown-statement",
     UNKNOWN_ZONE = "unknown-zone",
+    UNTERMINATED_STRING = "unterminated-string",
 }
