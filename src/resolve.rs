@@ -52,7 +52,7 @@ pub fn resolve(
     findings: &mut Findings,
 ) -> Option<Site> {
     let given = given::read(files, sources, set, findings);
-    let names = Names::collect(files, &given, findings);
+    let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
     let zones = zones::resolve(&names, findings);
     let services = Services::resolve(&names, findings);

@@ -7,7 +7,8 @@ use super::places::{Item, Places, Spread, idle_except};
 use super::services::{Services, families, no_people};
 use super::words::{listed, sentence};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Expect, Expected, Family, Place, Term, Test, ZoneId};
+use crate::model::{Access, Expect, Expected, Place, Term, Test, ZoneId};
+use crate::net::Family;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{self, ClauseKind, ExpectKind, ServiceItem};
 

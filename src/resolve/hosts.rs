@@ -21,7 +21,7 @@ pub(super) fn resolve(
 ) -> Vec<Host> {
     let lines = lines(names, members, findings);
     let machines = names.hosts.iter().zip(lines);
-    let hosts = machines.map(|((host, _), lines)| machine(names, zones, host, &lines, findings)).collect();
+    let hosts: Vec<Host> = machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
     one_owner(names, &hosts, findings);
     hosts
 }
@@ -46,11 +46,11 @@ pub(super) fn lines<'a>(
 fn machine(
     names: &Names,
     zones: &[Zone],
-    host: &ast::Host,
+    (host, statement): (&ast::Host, Span),
     lines: &[&HostLine],
     findings: &mut Findings,
 ) -> Host {
-    let (mut legs, mut filters, mut broken) = (Vec::new(), false, false);
+    let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
     for line in lines {
         match line {
             HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
@@ -193,7 +193,7 @@ fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<Strin
         return Some(text.clone());
     };
     findings.push(
-        Diagnostic::error(code::BAD_INTERFACE, name.span, why)
+        Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why)
             .help("an interface has 1 to 15 letters, digits, `.`, `_`, `-`, `:` or `@`, as `ip link` shows it"),
     );
     None
@@ -237,7 +237,7 @@ fn apart(host: &ast::Host, zones: &[Zone], legs: &[Leg], findings: &mut Findings
 }
 
 /// An address is of one leg of one machine.
-fn one_owner(names: &Names, hosts: &Vec<Host>, findings: &mut Findings) {
+fn one_owner(names: &Names, hosts: &[Host], findings: &mut Findings) {
     let mut owners: BTreeMap<IpAddr, (HostId, Span)> = BTreeMap::new();
     for (id, host) in (0u32..).map(HostId).zip(hosts) {
         for (addr, span) in host.legs.iter().flat_map(|l| l.addresses.iter().map(|a| (*a, l.span))) {

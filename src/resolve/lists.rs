@@ -42,6 +42,8 @@ fn one(
         later::refuse("`prefix-list`", Issue::Aws, id.span, findings);
     }
     let ranges = match &list.source {
+        // `list spare = none`: empty on purpose.
+        ListSource::Inline(entries) if entries.is_empty() => return Some(AddrSet::empty()),
         ListSource::Inline(entries) => {
             let ranges: Vec<_> = entries.iter().map(|a| literal::range(a, findings)).collect();
             ranges.into_iter().collect::<Option<Vec<AddrRange>>>()?

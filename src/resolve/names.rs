@@ -1,20 +1,13 @@
 //! The three name spaces of a policy: who declares what, and what a word means where it is used.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::later::{self, Issue};
 use super::{builtin, given::Given};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
-use crate::source::Span;
+use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{self, Name, StatementKind};
-
-/// Words that no declaration may take.
-const RESERVED: [&str; 26] = [
-    "allow", "deny", "expect", "test", "include", "var", "list", "zone", "firewall", "router", "host", "group",
-    "each", "service", "vpc", "security-group", "user", "sshd", "from", "to", "in", "except", "any", "anywhere",
-    "rest", "none",
-];
 
 /// What a place's name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +79,8 @@ pub(super) struct Names<'a> {
     pub(super) tests: Vec<(&'a ast::Test, Span)>,
     places: BTreeMap<&'a str, Meaning>,
     service_names: BTreeMap<&'a str, usize>,
+    /// The words of what could not be read: what is declared there is not unknown.
+    unread: BTreeSet<String>,
 }
 
 /// A declaration of a place, before it has an id.
@@ -99,8 +94,14 @@ enum Raw<'a> {
 
 impl<'a> Names<'a> {
     /// Collects every declaration; `given` values take the place of variables' defaults.
-    pub(super) fn collect(files: &'a [ast::File], given: &'a Given, findings: &mut Findings) -> Self {
+    pub(super) fn collect(
+        files: &'a [ast::File],
+        given: &'a Given,
+        sources: &SourceMap,
+        findings: &mut Findings,
+    ) -> Self {
         let mut collector = Collector::new(given);
+        collector.names.unread = unread(sources, findings);
         for statement in files.iter().flat_map(|f| &f.statements) {
             collector.statement(statement, findings);
         }
@@ -112,7 +113,7 @@ impl<'a> Names<'a> {
         let found = self.places.get(name.text.as_str()).copied();
         if found.is_none() {
             let all = self.places.keys().copied();
-            findings.push(self.unknown(code::UNKNOWN_PLACE, "place", name, all));
+            findings.extend(self.unknown(code::UNKNOWN_PLACE, "place", name, all));
         }
         found
     }
@@ -128,7 +129,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.zones.iter().map(|z| z.name.text.as_str());
-                findings.push(self.unknown(code::UNKNOWN_ZONE, "zone", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_ZONE, "zone", name, all));
                 None
             }
         }
@@ -145,7 +146,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.hosts.iter().map(|(h, _)| h.name.text.as_str());
-                findings.push(self.unknown(code::UNKNOWN_HOST, "machine", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_HOST, "machine", name, all));
                 None
             }
         }
@@ -162,7 +163,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.defs.iter().filter(|d| d.group).map(|d| d.name.text.as_str());
-                findings.push(self.unknown(code::UNKNOWN_GROUP, "group", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_GROUP, "group", name, all));
                 None
             }
         }
@@ -172,12 +173,14 @@ impl<'a> Names<'a> {
     pub(super) fn service(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
         let found = self.service_names.get(name.text.as_str()).copied();
         if found.is_none() {
-            let all = self.service_names.keys().copied().chain(builtin::names());
+            let declared = self.services.iter().map(|s| s.name.text.as_str());
+            let built_in: Vec<&str> = builtin::names().collect();
+            let all = declared.chain(built_in);
             let mut finding = unknown(code::UNKNOWN_SERVICE, "service", name, all);
             if self.places.contains_key(name.text.as_str()) {
                 finding = finding.help(format!("`{}` is a place; services come before `from`", name.text));
             }
-            findings.push(finding);
+            findings.extend((!self.unread.contains(&name.text)).then_some(finding));
         }
         found
     }
@@ -216,14 +219,32 @@ impl<'a> Names<'a> {
         noun: &str,
         name: &Name,
         all: impl Iterator<Item = &'b str>,
-    ) -> Diagnostic {
+    ) -> Option<Diagnostic> {
+        if self.unread.contains(&name.text) {
+            return None;
+        }
         let finding = unknown(code, noun, name, all);
         let service = builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
         if service && finding.help.is_none() {
-            return finding.help(format!("`{}` is a service; a place stands after `from` and `to`", name.text));
+            return Some(finding.help(format!("`{}` is a service; a place stands after `from` and `to`", name.text)));
         }
-        finding
+        Some(finding)
     }
+}
+
+/// The words on the lines that have an error already: a statement that could not be read declares nothing, and
+/// whoever names it is not to blame.
+fn unread(sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for span in findings.sorted().iter().filter_map(|d| d.primary.as_ref()).map(|l| l.span) {
+        let text = sources.file(span.file).map_or("", |f| f.text.as_str());
+        let before = text.get(..span.start as usize).unwrap_or("");
+        let start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let line = text.get(start..).and_then(|t| t.lines().next()).unwrap_or("");
+        let is_mark = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
+        words.extend(line.split(is_mark).filter(|w| !w.is_empty()).map(str::to_owned));
+    }
+    words
 }
 
 /// An unknown name, with the nearest known one.
@@ -345,7 +366,6 @@ impl<'a> Collector<'a> {
     }
 
     fn place(&mut self, name: &'a Name, raw: Raw<'a>, findings: &mut Findings) {
-        reserved(name, findings);
         if let Some((_, first)) = self.places.get(name.text.as_str()) {
             findings.push(duplicate(name, *first));
             return;
@@ -354,7 +374,6 @@ impl<'a> Collector<'a> {
     }
 
     fn service(&mut self, name: &'a Name, items: Option<&'a [ast::ServiceItem]>, findings: &mut Findings) {
-        reserved(name, findings);
         if builtin::terms(&name.text).is_some() {
             let message = format!("`{}` is built in and stays as it is", name.text);
             let help = "choose another name, such as one that says whose service it is";
@@ -369,7 +388,6 @@ impl<'a> Collector<'a> {
     }
 
     fn user(&mut self, name: &'a Name, findings: &mut Findings) {
-        reserved(name, findings);
         if let Some(first) = self.users.insert(&name.text, name.span) {
             findings.push(duplicate(name, first));
         }
@@ -407,13 +425,6 @@ fn push<T>(list: &mut Vec<T>, item: T) -> u32 {
     let at = u32::try_from(list.len()).unwrap_or(u32::MAX);
     list.push(item);
     at
-}
-
-fn reserved(name: &Name, findings: &mut Findings) {
-    if RESERVED.contains(&name.text.as_str()) {
-        let message = format!("`{}` is a reserved word and cannot be a name", name.text);
-        findings.push(Diagnostic::error(code::RESERVED_WORD, name.span, message).help("choose another name"));
-    }
 }
 
 fn duplicate(name: &Name, first: Span) -> Diagnostic {

@@ -192,6 +192,9 @@ impl<'a> Places<'a> {
                 Meaning::Def(def) => return self.defs.get(def)?.clone(),
                 Meaning::List(list) => {
                     let set = self.lists.get(list)?.clone()?;
+                    if set.is_empty() {
+                        return Some(Rc::new(Spread::default()));
+                    }
                     return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::of(i)));
                 }
                 Meaning::Later(_) => return None,
@@ -270,6 +273,9 @@ impl<'a> Places<'a> {
         let Some(machine) = self.hosts.get(host.index()) else { return Some(()) };
         if machine.leg_in(zone).is_some() {
             return Some(());
+        }
+        if self.names.hosts.get(host.index()).is_some_and(|(_, statement)| findings.error_in(*statement)) {
+            return None;
         }
         let (name, zone) = (&machine.name, self.zone_name(zone));
         let message = if *name == said.text {

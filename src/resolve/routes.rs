@@ -129,6 +129,10 @@ fn gateway(places: &Places, host: HostId, via: &Via, findings: &mut Findings) ->
     let (gateway, zone) = (places.names.host(&via.host, findings), places.names.zone(&via.zone, findings));
     let (gateway, zone) = (gateway?, zone?);
     let (own, other) = (places.hosts.get(host.index())?, places.hosts.get(gateway.index())?);
+    let statements = [host, gateway].map(|id| places.names.hosts.get(id.index()).map(|(_, span)| *span));
+    if statements.into_iter().flatten().any(|statement| findings.error_in(statement)) {
+        return None;
+    }
     let (name, zone_name) = (&other.name, places.zone_name(zone));
     let wrong = if gateway == host {
         format!("`{name}` is routed by itself")

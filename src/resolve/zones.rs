@@ -57,11 +57,6 @@ fn declared(zone: &ast::Zone, findings: &mut Findings) {
     if let Some(vpc) = &zone.vpc {
         later::refuse("a zone in a vpc", Issue::Aws, vpc.span, findings);
     }
-    if zone.nets.is_empty() && zone.rest.is_none() {
-        let message = format!("the zone `{name}` has no network");
-        let help = "give it one, or `rest` for every address that nothing else claims";
-        findings.push(Diagnostic::error(code::EMPTY_ZONE, zone.name.span, message).help(help));
-    }
     if let (Some(rest), Some(first)) = (zone.rest, zone.nets.first()) {
         let message = format!("the zone `{name}` has networks beside `rest`");
         findings.push(
