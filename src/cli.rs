@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod files;
 mod fmt;
+mod manifest;
 mod options;
 mod output;
 mod packet;
