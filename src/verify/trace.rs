@@ -110,7 +110,7 @@ fn run(rules: &HostRules, hook: Hook, packet: &Packet) -> (Verdict, Vec<(usize, 
 }
 
 /// The hook of nftables.
-pub(super) fn hook_of(hook: Hook) -> artifact::Hook {
+pub fn hook_of(hook: Hook) -> artifact::Hook {
     match hook {
         Hook::Prerouting => artifact::Hook::Prerouting,
         Hook::Input => artifact::Hook::Input,
