@@ -4,7 +4,7 @@
 
 CARGO ?= cargo
 CASES ?= 2000
-SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 .PHONY: test tools lint bench mutants campaign fuzz
@@ -47,4 +47,4 @@ campaign:
 
 # Random and mangled text into everything that reads text.
 fuzz:
-	FWC_FUZZ_SECONDS=$(SECONDS) $(CARGO) test --release fuzz -- --nocapture
+	FWC_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --release fuzz -- --nocapture
