@@ -277,7 +277,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::tcp_flag;
+    use crate::net::packet::tcp_flag;
 
     fn addr(text: &str) -> IpAddr {
         text.parse().unwrap()
