@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::forwarding::Forwarding;
 use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
 use crate::net::{Exhausted, Packet, Random, Space, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};

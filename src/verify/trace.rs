@@ -152,7 +152,7 @@ pub(super) fn anyhow(
             Start::Leg(host, leg) => {
                 let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
                 if let Some(hops) = search.passes(host, Hook::Output, None, Some(leg)) {
-                    queue.push_back((zone, hops));
+                    queue.push_back((zone, hops.into_iter().collect()));
                 }
             }
         }
