@@ -21,8 +21,12 @@ fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
             continue;
         }
         let (message, help) = match access.action {
-            Action::Allow => ("this permission has ended: it admits nothing any more", "remove it, or give it a new date"),
-            Action::Deny => ("this ban has ended: it stops nothing any more", "remove it, or give it a new date"),
+            Action::Allow => {
+                ("this permission has ended: it admits nothing any more", "remove it, or give it a new date")
+            }
+            Action::Deny => {
+                ("this ban has ended: it stops nothing any more", "remove it, or give it a new date")
+            }
         };
         findings.push(Diagnostic::warning(code::EXPIRED, access.span, message).help(help));
     }
@@ -46,7 +50,8 @@ fn closed_legs(site: &Site, findings: &mut Findings) {
                 continue;
             }
             let zone = site.zone(leg.zone).map_or("", |z| z.name.as_str());
-            let message = format!("no `allow` speaks of the leg of `{}` in `{zone}`: it is closed", host.name);
+            let message =
+                format!("no `allow` speaks of the leg of `{}` in `{zone}`: it is closed", host.name);
             findings.push(
                 Diagnostic::warning(code::CLOSED_LEG, leg.span, message)
                     .help("write what may pass there, or remove the leg"),

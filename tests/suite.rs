@@ -98,8 +98,8 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
-    "file-too-large", // tests/resolve.rs, and the tests of `syntax`
-    "not-formatted",  // `fwc fmt --check`
+    "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
+    "not-formatted",      // `fwc fmt --check`
     "statement-too-long", // the tests of `syntax`
 ];
 
@@ -132,7 +132,11 @@ fn split(path: &Path) -> Vec<Case> {
                 }
             }
         } else {
-            assert!(line.is_empty() || line.starts_with('#'), "{file}:{}: text before the first case", at + 1);
+            assert!(
+                line.is_empty() || line.starts_with('#'),
+                "{file}:{}: text before the first case",
+                at + 1
+            );
         }
     }
     cases
@@ -157,8 +161,11 @@ fn annotations(case: &Case) -> Vec<Expected> {
             } else if let Some(fix) = body.strip_prefix("fix: ") {
                 all.last_mut().unwrap().fix = Some(fix.to_owned());
             } else if let Some((head, message)) = head(rest.trim_start()) {
-                let (file, line, carets) =
-                    if carets == 0 { (String::new(), 0, (0, 0)) } else { (file.clone(), above, (column, column + carets)) };
+                let (file, line, carets) = if carets == 0 {
+                    (String::new(), 0, (0, 0))
+                } else {
+                    (file.clone(), above, (column, column + carets))
+                };
                 all.push(Expected { file, line, carets, head, message, help: None, fix: None });
             } else {
                 above = at + 1;
@@ -228,7 +235,8 @@ fn matches(want: &Expected, found: &Expected) -> bool {
 fn show(finding: &Expected) -> String {
     let (start, end) = finding.carets;
     let mark = format!("#{}{}", " ".repeat(start.saturating_sub(2)), "^".repeat(end - start));
-    let mut out = format!("  {}:{}\n{mark} {}: {}", finding.file, finding.line, finding.head, finding.message);
+    let mut out =
+        format!("  {}:{}\n{mark} {}: {}", finding.file, finding.line, finding.head, finding.message);
     for (word, text) in [("help", &finding.help), ("fix", &finding.fix)] {
         if let Some(text) = text {
             let _ = write!(out, "\n# {word}: {text}");

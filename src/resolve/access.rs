@@ -185,7 +185,8 @@ impl<'a> Statements<'a> {
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
             let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(both).some());
             if !any {
-                let message = format!("this service is not spoken over {}, all that the two ends share", both.name());
+                let message =
+                    format!("this service is not spoken over {}, all that the two ends share", both.name());
                 findings.push(
                     Diagnostic::error(code::FAMILY_MISMATCH, service.span, message)
                         .help("`icmp` is spoken over IPv4, `icmpv6` over IPv6; `ping` is both"),
@@ -280,8 +281,12 @@ fn same_family(
             if own == Families::NONE || own.and(other).some() {
                 continue;
             }
-            let message =
-                format!("{} has {} alone, the other end {} alone", places.call(&item), own.name(), other.name());
+            let message = format!(
+                "{} has {} alone, the other end {} alone",
+                places.call(&item),
+                own.name(),
+                other.name()
+            );
             findings.push(
                 Diagnostic::error(code::FAMILY_MISMATCH, place.span, message)
                     .help("IPv4 and IPv6 do not meet: name ends that share a family"),
@@ -313,7 +318,8 @@ fn which_leg(places: &Places, said: &ast::Places, end: &Spread, findings: &mut F
                 | ast::PlaceKind::Leg(..)
                 | ast::PlaceKind::Address(_)
                 | ast::PlaceKind::Anywhere => {
-                    let message = format!("`{}` has {} legs: this does not say which", host.name, host.legs.len());
+                    let message =
+                        format!("`{}` has {} legs: this does not say which", host.name, host.legs.len());
                     Diagnostic::error(code::WHICH_LEG, place.span, message)
                         .help(format!("write {}", names(&host.name)))
                 }
@@ -342,7 +348,9 @@ fn told_apart(places: &Places, said: &ast::Places, end: &Spread, findings: &mut 
         let Some(spread) = places.item(place, &mut Findings::default()) else { continue };
         let stays = |item: &Item| end.pieces().any(|(_, except)| except.contains(item));
         if !spread.is_empty() && spread.items().all(|i| unknown(i) && stays(i)) {
-            findings.push(idle_except(place.span).help("its address is not known when compiling: exclude its zone"));
+            findings.push(
+                idle_except(place.span).help("its address is not known when compiling: exclude its zone"),
+            );
             good = false;
         }
     }

@@ -115,7 +115,10 @@ fn vars(files: &[ast::File]) -> impl Iterator<Item = &ast::Var> {
 
 fn unknown_variable<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Diagnostic {
     let name = super::words::clean(name);
-    let finding = Diagnostic::global(code::UNKNOWN_VARIABLE, format!("`--set {name}`: the policy has no such variable"));
+    let finding = Diagnostic::global(
+        code::UNKNOWN_VARIABLE,
+        format!("`--set {name}`: the policy has no such variable"),
+    );
     match nearest(&name, all) {
         Some(near) => finding.help(format!("did you mean `{near}`?")),
         None => finding.help(format!("declare it: `var {name}: place`")),

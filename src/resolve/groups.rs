@@ -41,7 +41,8 @@ fn machine(members: &Places, item: &Item, group: &Name, findings: &mut Findings)
     match item {
         Item::Host(host) => Some(*host),
         Item::Zone(_) | Item::Leg(..) | Item::Addrs(_) | Item::Anywhere => {
-            let message = format!("`{}` has a member, {}, that is no machine", group.text, members.call(item));
+            let message =
+                format!("`{}` has a member, {}, that is no machine", group.text, members.call(item));
             findings.push(
                 Diagnostic::error(code::WRONG_KIND, group.span, message)
                     .help("`each` gives its lines to machines: make a group of machines alone"),

@@ -13,15 +13,11 @@ use crate::source::Span;
 use crate::syntax::ast::{self, AddressValue, HostKind, HostLine, LegAddresses};
 
 /// Every machine with its legs, in the order of [`Names::hosts`]. Routes, `log` and `reject` come later.
-pub(super) fn resolve(
-    names: &Names,
-    zones: &[Zone],
-    members: &Places,
-    findings: &mut Findings,
-) -> Vec<Host> {
+pub(super) fn resolve(names: &Names, zones: &[Zone], members: &Places, findings: &mut Findings) -> Vec<Host> {
     let lines = lines(names, members, findings);
     let machines = names.hosts.iter().zip(lines);
-    let hosts: Vec<Host> = machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
+    let hosts: Vec<Host> =
+        machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
     one_owner(names, &hosts, findings);
     hosts
 }
@@ -78,7 +74,8 @@ fn machine(
         HostKind::Router => Role::Router,
     };
     if legs.is_empty() && !broken {
-        let message = format!("`{}` has no leg: nothing can reach it, and it reaches nothing", host.name.text);
+        let message =
+            format!("`{}` has no leg: nothing can reach it, and it reaches nothing", host.name.text);
         let help = "give it an interface, an address and a zone: `eth1 10.1.1.1 in clients`";
         findings.push(Diagnostic::error(code::HOST_WITHOUT_LEG, host.name.span, message).help(help));
     }
@@ -147,7 +144,9 @@ fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<Ip
                 let fix = net.addr().to_string();
                 let help = format!("write `{fix}`: its network is its zone's");
                 findings.push(
-                    Diagnostic::error(code::NOT_AN_ADDRESS, address.span, message).help(help).fix(address.span, fix),
+                    Diagnostic::error(code::NOT_AN_ADDRESS, address.span, message)
+                        .help(help)
+                        .fix(address.span, fix),
                 );
                 good = false;
             }
@@ -171,7 +170,8 @@ fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut F
         return;
     }
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);
-    let finding = Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
+    let finding =
+        Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
     findings.push(match zones.iter().find(|z| z.addrs.contains(addr)) {
         Some(zone) => finding.help(format!("it is in `{}`", zone.name)),
         None => finding.help("no zone holds it: add its network to the zone"),
@@ -185,7 +185,10 @@ fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<Strin
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@');
     let why = if text == "lo" {
         "`lo` is a machine's way to itself, which is never filtered".to_owned()
-    } else if text.is_empty() || text.len() > LONGEST || !text.chars().all(plain) || matches!(text.as_str(), "." | "..")
+    } else if text.is_empty()
+        || text.len() > LONGEST
+        || !text.chars().all(plain)
+        || matches!(text.as_str(), "." | "..")
     {
         // `*` at the end would be a wildcard to nft, and a quote would end the name.
         format!("`{}` cannot be the name of an interface", words::clean(text))
@@ -193,8 +196,9 @@ fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<Strin
         return Some(text.clone());
     };
     findings.push(
-        Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why)
-            .help("an interface has 1 to 15 letters, digits, `.`, `_`, `-`, `:` or `@`, as `ip link` shows it"),
+        Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why).help(
+            "an interface has 1 to 15 letters, digits, `.`, `_`, `-`, `:` or `@`, as `ip link` shows it",
+        ),
     );
     None
 }
@@ -226,10 +230,9 @@ fn apart(host: &ast::Host, zones: &[Zone], legs: &[Leg], findings: &mut Findings
             }
             None if legs.len() > 1 || host.kind != HostKind::Host => {
                 let message = format!("`{name}` has a leg without the name of its interface");
-                findings.push(
-                    Diagnostic::error(code::UNNAMED_LEG, leg.span, message)
-                        .help("only a host with one leg may leave it out: write `eth1 10.1.1.1 in clients` in braces"),
-                );
+                findings.push(Diagnostic::error(code::UNNAMED_LEG, leg.span, message).help(
+                    "only a host with one leg may leave it out: write `eth1 10.1.1.1 in clients` in braces",
+                ));
             }
             None => {}
         }

@@ -87,12 +87,7 @@ fn load(
 }
 
 /// The entries of a file.
-fn lines(
-    file: FileId,
-    path: &Str,
-    sources: &SourceMap,
-    findings: &mut Findings,
-) -> Option<Vec<AddrRange>> {
+fn lines(file: FileId, path: &Str, sources: &SourceMap, findings: &mut Findings) -> Option<Vec<AddrRange>> {
     let text = sources.file(file).map_or("", |f| f.text.as_str());
     let (mut ranges, mut bad, mut at) = (Vec::new(), 0usize, 0usize);
     for line in text.split_inclusive('\n') {

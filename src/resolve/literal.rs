@@ -12,7 +12,11 @@ use crate::syntax::ast::{Address, AddressValue, PortRange};
 /// The addresses that no zone may claim and `rest` never holds (S2): no unicast endpoint has one.
 pub(super) fn never() -> AddrSet {
     let v4 = [(Ipv4Addr::UNSPECIFIED, 8), (Ipv4Addr::new(127, 0, 0, 0), 8), (Ipv4Addr::BROADCAST, 32)];
-    let v6 = [(Ipv6Addr::UNSPECIFIED, 128), (Ipv6Addr::LOCALHOST, 128), (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)];
+    let v6 = [
+        (Ipv6Addr::UNSPECIFIED, 128),
+        (Ipv6Addr::LOCALHOST, 128),
+        (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10),
+    ];
     let v4 = v4.into_iter().map(|(a, len)| (IpAddr::V4(a), len));
     let nets = v4.chain(v6.into_iter().map(|(a, len)| (IpAddr::V6(a), len)));
     let nets = nets.filter_map(|(addr, len)| IpNet::new(addr, len).ok());
@@ -52,7 +56,8 @@ pub(super) fn net(net: IpNet, span: Span, findings: &mut Findings) -> Option<IpN
 
 fn address_range(first: IpAddr, last: IpAddr, span: Span, findings: &mut Findings) -> Option<AddrRange> {
     if Family::of(first) != Family::of(last) {
-        let message = format!("the range `{first}-{last}` starts in one address family and ends in the other");
+        let message =
+            format!("the range `{first}-{last}` starts in one address family and ends in the other");
         findings.push(
             Diagnostic::error(code::MIXED_RANGE, span, message).help("write one range for each family"),
         );

@@ -40,7 +40,9 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             if let Some(first) = seen.insert(word, span) {
                 let message = format!("`{word}` is said twice");
                 findings.push(
-                    Diagnostic::error(code::DUPLICATE_MODIFIER, span, message).also(first, "the first").help("say it once"),
+                    Diagnostic::error(code::DUPLICATE_MODIFIER, span, message)
+                        .also(first, "the first")
+                        .help("say it once"),
                 );
             }
         }
@@ -53,7 +55,8 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Limit { rate, unit_seconds, burst, per_source } => {
                 only_of(ast::Action::Allow, action, word, span, findings);
                 let per = if *per_source { Per::Source } else { Per::Rule };
-                let limit = Limit { rate: *rate, unit_seconds: *unit_seconds, burst: burst.unwrap_or(BURST), per };
+                let limit =
+                    Limit { rate: *rate, unit_seconds: *unit_seconds, burst: burst.unwrap_or(BURST), per };
                 out.limit = bounded(limit, span, findings);
             }
             ModifierKind::Reason(text) => out.reason = Some(clean(&text.text)),
@@ -96,7 +99,9 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
         return;
     }
     let (verb, why) = match wanted {
-        ast::Action::Deny => ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses"),
+        ast::Action::Deny => {
+            ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses")
+        }
         ast::Action::Allow => ("a `deny`", "a limit bounds what an `allow` admits; a `deny` admits nothing"),
     };
     let message = format!("`{word}` cannot be said of {verb}");
@@ -137,7 +142,8 @@ fn waiver(
 fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
     const DATE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]");
     const MINUTE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
-    const SECOND: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    const SECOND: &[BorrowedFormatItem] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
     // The kernel keeps time in 63 bits of nanoseconds: until April 2262.
     const LAST: i128 = i64::MAX as i128;
     let day_after = || Date::parse(&until.text, DATE).ok()?.next_day().map(|d| d.with_time(Time::MIDNIGHT));
@@ -147,8 +153,9 @@ fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
     if nanos.is_none() {
         let message = format!("`{}` is no date between 1970 and 2262", clean(&until.text));
         findings.push(
-            Diagnostic::error(code::BAD_DATE, until.span, message)
-                .help("write a day, `2027-06-30`, which it includes, or an instant in UTC, `2027-06-30T18:00Z`"),
+            Diagnostic::error(code::BAD_DATE, until.span, message).help(
+                "write a day, `2027-06-30`, which it includes, or an instant in UTC, `2027-06-30T18:00Z`",
+            ),
         );
     }
     u64::try_from(nanos?).ok()

@@ -193,7 +193,8 @@ impl<'a> Names<'a> {
                 ast::PlaceKind::Name(name) | ast::PlaceKind::Leg(name, _) => {
                     match self.places.get(name.text.as_str()) {
                         Some(Meaning::Def(def)) => Some(*def),
-                        Some(Meaning::Zone(_) | Meaning::Host(_) | Meaning::List(_) | Meaning::Later(_)) | None => None,
+                        Some(Meaning::Zone(_) | Meaning::Host(_) | Meaning::List(_) | Meaning::Later(_))
+                        | None => None,
                     }
                 }
                 ast::PlaceKind::Address(_) | ast::PlaceKind::Anywhere => None,
@@ -224,9 +225,12 @@ impl<'a> Names<'a> {
             return None;
         }
         let finding = unknown(code, noun, name, all);
-        let service = builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
+        let service =
+            builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
         if service && finding.help.is_none() {
-            return Some(finding.help(format!("`{}` is a service; a place stands after `from` and `to`", name.text)));
+            return Some(
+                finding.help(format!("`{}` is a service; a place stands after `from` and `to`", name.text)),
+            );
         }
         Some(finding)
     }

@@ -218,10 +218,9 @@ impl<'a> Places<'a> {
             later::refuse("a multicast group", Issue::Linux, span, findings);
         } else {
             let message = "these addresses are in no zone";
-            findings.push(
-                Diagnostic::error(code::UNZONED_ADDRESS, span, message)
-                    .help("declare the zone that holds them; `zone internet { rest }` holds what no other claims"),
-            );
+            findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
+                "declare the zone that holds them; `zone internet { rest }` holds what no other claims",
+            ));
         }
         None
     }
@@ -244,7 +243,8 @@ impl<'a> Places<'a> {
                 }
             }
             Meaning::Zone(_) | Meaning::List(_) => {
-                let message = format!("`{}` has no legs: only a machine or a group of machines has", name.text);
+                let message =
+                    format!("`{}` has no legs: only a machine or a group of machines has", name.text);
                 findings.push(Diagnostic::error(code::WRONG_KIND, name.span, message));
                 return None;
             }
@@ -253,12 +253,19 @@ impl<'a> Places<'a> {
         Some(spread)
     }
 
-    fn leg_of_member(&self, item: &Item, zone: ZoneId, group: &Name, findings: &mut Findings) -> Option<Item> {
+    fn leg_of_member(
+        &self,
+        item: &Item,
+        zone: ZoneId,
+        group: &Name,
+        findings: &mut Findings,
+    ) -> Option<Item> {
         match item {
             Item::Host(host) => self.has_leg(*host, zone, group, findings).map(|()| Item::Leg(*host, zone)),
             Item::Leg(_, other) if *other == zone => Some(item.clone()),
             Item::Zone(_) | Item::Leg(..) | Item::Addrs(_) | Item::Anywhere => {
-                let message = format!("`{}` has a member, {}, that is no machine", group.text, self.call(item));
+                let message =
+                    format!("`{}` has a member, {}, that is no machine", group.text, self.call(item));
                 findings.push(
                     Diagnostic::error(code::WRONG_KIND, group.span, message)
                         .help("only a machine, or a group of machines, has a leg in a zone"),
@@ -420,7 +427,8 @@ impl<'a> Places<'a> {
             self.spent = u64::MAX;
             let message = "the groups and lists of this policy spread out to more than 4,000,000 places";
             findings.extend(span.map(|span| {
-                Diagnostic::error(code::TOO_LARGE, span, message).help("name zones or networks rather than lists")
+                Diagnostic::error(code::TOO_LARGE, span, message)
+                    .help("name zones or networks rather than lists")
             }));
         }
         None

@@ -44,7 +44,9 @@ fn machine(places: &mut Places, host: HostId, lines: &[&HostLine], findings: &mu
                 }
             }
             HostLine::Log { from, span } => out.log_from.extend(unasked(places, host, from, *span, findings)),
-            HostLine::Reject { from, span } => out.reject_from.extend(unasked(places, host, from, *span, findings)),
+            HostLine::Reject { from, span } => {
+                out.reject_from.extend(unasked(places, host, from, *span, findings))
+            }
             HostLine::Leg(_)
             | HostLine::StrictSource(_)
             | HostLine::Nftables(_)
@@ -144,7 +146,9 @@ fn gateway(places: &Places, host: HostId, via: &Via, findings: &mut Findings) ->
         match other.leg_in(zone) {
             None => format!("`{name}` has no leg in `{zone_name}`"),
             Some((_, leg)) if leg.dynamic => {
-                format!("the address of `{name}` in `{zone_name}` is not known, so nothing can be routed by it")
+                format!(
+                    "the address of `{name}` in `{zone_name}` is not known, so nothing can be routed by it"
+                )
             }
             Some(_) => return Some((gateway, zone)),
         }

@@ -41,7 +41,8 @@ impl<'a> Services<'a> {
     /// What items mean together: sorted, without duplicates; none after a finding.
     pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Vec<Term>> {
         let each: Vec<Option<Vec<Term>>> = items.iter().map(|item| self.item(item, findings)).collect();
-        let mut terms: Vec<Term> = each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+        let mut terms: Vec<Term> =
+            each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
         terms.sort();
         terms.dedup();
         Some(terms)
@@ -65,7 +66,8 @@ impl<'a> Services<'a> {
             }
             ServiceKind::Icmp { version, kind, code } => {
                 let codes = code.map_or(RangeSet::full(), RangeSet::one);
-                icmp_types(*version, kind.as_ref(), findings).map(|(family, types)| vec![Term::Icmp { family, types, codes }])
+                icmp_types(*version, kind.as_ref(), findings)
+                    .map(|(family, types)| vec![Term::Icmp { family, types, codes }])
             }
             ServiceKind::Proto(name) => {
                 protocol(name, findings).map(|proto| vec![Term::Protos(RangeSet::one(proto))])
@@ -76,7 +78,9 @@ impl<'a> Services<'a> {
 }
 
 /// A cycle of definitions, said at the first of them.
-pub(super) fn cycle_of<'n>(members: impl Iterator<Item = &'n crate::syntax::ast::Name>) -> Option<Diagnostic> {
+pub(super) fn cycle_of<'n>(
+    members: impl Iterator<Item = &'n crate::syntax::ast::Name>,
+) -> Option<Diagnostic> {
     let members: Vec<_> = members.collect();
     let first = members.first()?;
     let mut way: Vec<String> = members.iter().map(|n| format!("`{}`", n.text)).collect();

@@ -109,7 +109,8 @@ fn overlaps(names: &Names, claims: &[Claim], findings: &mut Findings) {
         }
         reach.retain(|other| other.range.last >= claim.range.first);
         if let Some(other) = reach.iter().find(|other| other.zone != claim.zone) {
-            let message = format!("the zones `{}` and `{}` overlap in `{}`", name(other), name(claim), claim.net);
+            let message =
+                format!("the zones `{}` and `{}` overlap in `{}`", name(other), name(claim), claim.net);
             findings.push(
                 Diagnostic::error(code::OVERLAPPING_ZONES, claim.span, message)
                     .also(other.span, format!("`{}` has `{}`", name(other), other.net))
