@@ -246,8 +246,26 @@ impl Topology<'_> {
     }
 
     /// The machines with a static address in a set.
+    #[must_use]
     pub fn owners(&self, set: &AddrSet) -> Vec<(IpAddr, HostId, LegId)> {
         self.readings.owners(set).collect()
+    }
+
+    /// How many static addresses a set has.
+    #[must_use]
+    pub fn count_owners(&self, set: &AddrSet) -> usize {
+        let count = |range: AddrRange| {
+            let list =
+                self.readings.statics.get(range.family as usize).map(Vec::as_slice).unwrap_or_default();
+            let before = list.partition_point(|(n, ..)| *n < range.first);
+            list.partition_point(|(n, ..)| *n <= range.last).saturating_sub(before)
+        };
+        set.ranges().map(count).sum()
+    }
+
+    /// The static addresses of a machine.
+    pub fn statics_of(&self, host: HostId) -> impl Iterator<Item = IpAddr> + '_ {
+        self.site.host(host).into_iter().flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.iter().copied()))
     }
 
     /// What a pair of items of an `allow` comes to in a family: where packets start, the way, where they end.
