@@ -176,7 +176,7 @@ fn dynamic(site: &Site, crossing: &Crossing, transits: &[Transit]) -> Option<Tro
 fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
     let site = topology.site;
     let there = crossing.path.as_ref().as_ref().ok()?.filters(site);
-    let zone = topology.classes.class(crossing.class)?.zone;
+    let zone = topology.classes.class(crossing.class?)?.zone;
     // Dynamic legs reply as members of their zone, and are replied to as such.
     let owned = |addrs: &crate::net::AddrSet, own: &[super::reading::Own]| {
         own.iter().fold(addrs.clone(), |all, o| all.union(&o.addrs))
@@ -188,6 +188,10 @@ fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
     };
     let replying = owned(&crossing.dst, &crossing.receivers);
     let end = crossing.path.as_ref().as_ref().ok()?.end.map(|(host, _)| host);
+    // Addresses of others in the zone of a dynamic destination: whoever has one replies, not the leg.
+    if crossing.dst.is_empty() && end.is_some() {
+        return None;
+    }
     for (part, _) in topology.classes.divide(&sources) {
         let class = if crossing.src.is_empty() { topology.classes.unowned(part) } else { part };
         let mut starts: Vec<Start> = Vec::new();
