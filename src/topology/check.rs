@@ -142,6 +142,11 @@ impl Trouble {
 }
 
 fn trouble(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
+    // A dynamic leg may have any address of its zone (S20), but nothing needs the way to a gateway's there.
+    let owned = crossing.class.and_then(|c| topology.classes.class(c)).is_some_and(|c| c.owner.is_some());
+    if crossing.dst.is_empty() && owned {
+        return None;
+    }
     let path = match crossing.path.as_ref() {
         Ok(path) => path,
         Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: false }),
@@ -188,10 +193,6 @@ fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
     };
     let replying = owned(&crossing.dst, &crossing.receivers);
     let end = crossing.path.as_ref().as_ref().ok()?.end.map(|(host, _)| host);
-    // Addresses of others in the zone of a dynamic destination: whoever has one replies, not the leg.
-    if crossing.dst.is_empty() && end.is_some() {
-        return None;
-    }
     for (part, _) in topology.classes.divide(&sources) {
         let class = if crossing.src.is_empty() { topology.classes.unowned(part) } else { part };
         let mut starts: Vec<Start> = Vec::new();
