@@ -1,6 +1,17 @@
 //! Text to [`ast`] and back. The only module that knows pest.
 //!
 //! Parsing never fails: [`parse`] always returns a [`ast::File`], and puts what it could not read into
-//! the findings, statement by statement.
+//! the findings, statement by statement. The way of a text: `scan` cuts it into statements, the grammar
+//! reads each by itself, `build` makes the tree, and `explain` says in the reader's words what a
+//! statement lacks.
 
 pub mod ast;
+mod build;
+mod explain;
+mod fmt;
+mod grammar;
+mod parse;
+mod scan;
+
+pub use fmt::fmt;
+pub use parse::{parse, shape};

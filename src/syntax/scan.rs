@@ -1,0 +1,299 @@
+//! What a lexer would do, before the grammar sees a text: cuts it into statements, blanks comments, joins
+//! lines that go on, and refuses what would cost too much or cannot be seen.
+//!
+//! One pass, linear in the text. The grammar then reads each statement by itself, so that an error costs
+//! one statement and nothing is read twice as the text grows.
+#![deny(clippy::arithmetic_side_effects)]
+
+use std::ops::Range;
+
+use crate::diag::code;
+use crate::source::Span;
+
+use super::parse::Report;
+
+/// The largest text that is read.
+pub(super) const MAX_FILE: usize = 16 << 20;
+/// The longest statement that is read; longer lists belong into a list file.
+pub(super) const MAX_STATEMENT: usize = 1 << 20;
+/// The deepest braces. The language needs one; the rest is for what is written by mistake.
+pub(super) const MAX_DEPTH: u32 = 8;
+
+/// Words that start a statement. They are reserved, so nothing else at the start of a line is one.
+pub(super) const STARTERS: &[&str] = &[
+    "allow",
+    "deny",
+    "test",
+    "include",
+    "var",
+    "list",
+    "zone",
+    "firewall",
+    "router",
+    "host",
+    "group",
+    "each",
+    "service",
+    "vpc",
+    "security-group",
+    "user",
+    "sshd",
+];
+
+/// A text in statements.
+pub(super) struct Layout {
+    /// The text, byte for byte in its place, with blanks for comments and for newlines that end nothing.
+    pub(super) joined: String,
+    /// The statements in order.
+    pub(super) pieces: Vec<Piece>,
+    /// Where, outside of braces, a line starts with a word that starts no statement: it goes on with the
+    /// statement before it, or is a misspelt one.
+    pub(super) word_lines: Vec<usize>,
+}
+
+/// One statement, or words where one should be.
+pub(super) struct Piece {
+    /// From its first byte to its last that is neither blank nor comment.
+    pub(super) range: Range<usize>,
+    /// Whether its first word starts a statement.
+    pub(super) starts: bool,
+    /// Whether it has been complained about already, and cannot be read.
+    pub(super) broken: bool,
+}
+
+/// Cuts `text`, which is at most [`MAX_FILE`] long.
+pub(super) fn scan(text: &str, report: &mut Report<'_>) -> Layout {
+    let mut scanner = Scanner::new(text);
+    scanner.run(report);
+    Layout { joined: scanner.joined, pieces: scanner.pieces, word_lines: scanner.word_lines }
+}
+
+/// Whether `c` may not stand in a policy: it is not seen, or turns round what is.
+pub(super) fn is_forbidden(c: char) -> bool {
+    let invisible = matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{feff}');
+    let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (c.is_control() && c != '\n' && c != '\t') || invisible || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether `c` may stand in a word of any kind: names, numbers, addresses, dates.
+pub(super) fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '%')
+}
+
+struct Scanner<'t> {
+    text: &'t str,
+    joined: String,
+    pieces: Vec<Piece>,
+    word_lines: Vec<usize>,
+    /// The statement being read.
+    open: Option<Piece>,
+    /// The braces that are open now, outermost first, as far as [`MAX_DEPTH`] allows.
+    braces: Vec<usize>,
+    depth: u32,
+    in_comment: bool,
+    /// Where the string being read starts.
+    in_string: Option<usize>,
+    line_start: usize,
+    /// Whether the next word is the first of its line, or follows a `;`.
+    at_start: bool,
+    /// Whether a comma was the last thing read: the line goes on.
+    after_comma: bool,
+    /// Whether this line has had its finding about a character that may not be there.
+    line_reported: bool,
+}
+
+impl<'t> Scanner<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            joined: String::with_capacity(text.len()),
+            pieces: Vec::new(),
+            word_lines: Vec::new(),
+            open: None,
+            braces: Vec::new(),
+            depth: 0,
+            in_comment: false,
+            in_string: None,
+            line_start: 0,
+            at_start: true,
+            after_comma: false,
+            line_reported: false,
+        }
+    }
+
+    fn run(&mut self, report: &mut Report<'_>) {
+        for (at, c) in self.text.char_indices() {
+            if c == '\n' {
+                self.newline(at, report);
+            } else if is_forbidden(c) {
+                self.forbidden(at, c, report);
+            } else if self.in_comment {
+                self.blank(c);
+            } else if self.in_string.is_some() {
+                if c == '"' {
+                    self.in_string = None;
+                }
+                self.keep(at, c);
+            } else {
+                match c {
+                    '#' => {
+                        self.in_comment = true;
+                        self.blank(c);
+                    }
+                    ' ' | '\t' => self.joined.push(' '),
+                    _ => self.significant(at, c, report),
+                }
+            }
+        }
+        self.end_string(self.text.len(), report);
+        self.end_of_text(report);
+    }
+
+    /// A character outside of strings and comments that is not blank.
+    fn significant(&mut self, at: usize, c: char, report: &mut Report<'_>) {
+        if std::mem::take(&mut self.at_start) {
+            self.first_of_line(at, report);
+        }
+        match c {
+            ';' if self.depth == 0 => {
+                self.close();
+                self.joined.push(' ');
+                self.at_start = true;
+                return;
+            }
+            '"' => self.in_string = Some(at),
+            '{' => self.brace(at, report),
+            '}' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.braces.truncate(self.depth as usize);
+            }
+            _ => {}
+        }
+        self.keep(at, c);
+        self.after_comma = c == ',';
+    }
+
+    /// Cuts before a word that starts a statement.
+    fn first_of_line(&mut self, at: usize, report: &mut Report<'_>) {
+        let rest = self.text.get(at..).unwrap_or("");
+        let word =
+            rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next().unwrap_or("");
+        let starts = STARTERS.contains(&word) || word == "expect";
+        // Inside of braces no line can start so. Without indentation, it is a `}` that is missing.
+        if starts && (self.depth == 0 || (at == self.line_start && word != "expect")) {
+            self.unclosed(report);
+            self.close();
+            self.open = Some(Piece { range: at..at, starts: true, broken: false });
+        } else if self.depth == 0 && self.open.is_some() && !word.is_empty() {
+            self.word_lines.push(at);
+        }
+    }
+
+    fn brace(&mut self, at: usize, report: &mut Report<'_>) {
+        self.depth = self.depth.saturating_add(1);
+        if self.depth <= MAX_DEPTH {
+            self.braces.push(at);
+        } else if !self.open.as_ref().is_some_and(|p| p.broken) {
+            let message = format!("braces are nested more than {MAX_DEPTH} deep");
+            report.error(code::NESTED_TOO_DEEP, at..at.saturating_add(1), message);
+            self.break_piece(at);
+        }
+    }
+
+    fn newline(&mut self, at: usize, report: &mut Report<'_>) {
+        self.end_string(at, report);
+        self.in_comment = false;
+        self.joined.push(if self.depth > 0 && !self.after_comma { '\n' } else { ' ' });
+        self.line_start = at.saturating_add(1);
+        self.at_start = true;
+        self.line_reported = false;
+    }
+
+    fn forbidden(&mut self, at: usize, c: char, report: &mut Report<'_>) {
+        if c == '\r' && self.text.as_bytes().get(at.saturating_add(1)) == Some(&b'\n') {
+            self.joined.push(' ');
+            return;
+        }
+        if !std::mem::replace(&mut self.line_reported, true) {
+            let message = format!("the character U+{:04X} may not stand in a policy", u32::from(c));
+            let found =
+                report.diagnostic(code::CONTROL_CHARACTER, at..at.saturating_add(c.len_utf8()), message);
+            let help = match c {
+                '\u{feff}' if at == 0 => "save the file without a byte order mark",
+                '\r' => "end lines with a line feed, or with carriage return and line feed",
+                _ => "remove it: it is not seen, and may make a line look like another",
+            };
+            report.push(found.help(help));
+        }
+        if !self.in_comment {
+            self.break_piece(at);
+        }
+        self.blank(c);
+    }
+
+    /// A `"` without its second before the end of the line at `at`.
+    fn end_string(&mut self, at: usize, report: &mut Report<'_>) {
+        if let Some(start) = self.in_string.take() {
+            let line = self.text.get(start..at).unwrap_or("").trim_end();
+            let range = start..start.saturating_add(line.len());
+            let found = report.diagnostic(
+                code::UNTERMINATED_STRING,
+                range,
+                "a string that starts here does not end on its line",
+            );
+            report.push(found.help("close it with `\"`; a string has no line breaks and no escapes"));
+            self.break_piece(start);
+        }
+    }
+
+    /// Complains about the outermost brace that is still open, and forgets it.
+    fn unclosed(&mut self, report: &mut Report<'_>) {
+        if self.depth == 0 {
+            return;
+        }
+        self.depth = 0;
+        let at = self.braces.first().copied();
+        self.braces.clear();
+        if let (Some(at), Some(piece)) = (at, &mut self.open) {
+            if !std::mem::replace(&mut piece.broken, true) {
+                let found = report.diagnostic(code::SYNTAX, at..at.saturating_add(1), "this `{` has no `}`");
+                report.push(found.help("close the block before the next statement"));
+            }
+        }
+    }
+
+    fn end_of_text(&mut self, report: &mut Report<'_>) {
+        self.unclosed(report);
+        self.close();
+    }
+
+    fn keep(&mut self, at: usize, c: char) {
+        self.joined.push(c);
+        let end = at.saturating_add(c.len_utf8());
+        match &mut self.open {
+            Some(piece) => piece.range.end = end,
+            None => self.open = Some(Piece { range: at..end, starts: false, broken: false }),
+        }
+    }
+
+    fn blank(&mut self, c: char) {
+        self.joined.extend(std::iter::repeat_n(' ', c.len_utf8()));
+    }
+
+    /// Keeps the statement at `at` from the grammar: it has its finding.
+    fn break_piece(&mut self, at: usize) {
+        let piece = self.open.get_or_insert(Piece { range: at..at, starts: false, broken: true });
+        piece.broken = true;
+    }
+
+    fn close(&mut self) {
+        self.after_comma = false;
+        self.pieces.extend(self.open.take());
+    }
+}
+
+/// The range as a span, for files within [`MAX_FILE`].
+pub(super) fn span(file: crate::source::FileId, range: &Range<usize>) -> Span {
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Span { file, start: offset(range.start), end: offset(range.end) }
+}
