@@ -17,5 +17,9 @@ pub const CASES: &[(&str, &[&str])] = &[
     ("verify_no_ruleset", &["verify", "some.fw", "--against", "none.nft"]),
     ("trace_no_packet", &["trace", "some.fw", "http from lb to db"]),
     ("trace_names", &["trace", "some.fw", "tcp 80 from lb to db"]),
+    ("fmt_check", &["fmt", "--check", "some.fw", "untidy.fw"]),
+    ("fmt_check_json", &["fmt", "--check", "--format", "json", "some.fw", "untidy.fw"]),
+    ("fmt_writes", &["fmt", "some.fw", "untidy.fw"]),
+    ("fmt_broken", &["fmt", "broken.fw", "untidy.fw"]),
     ("fmt_stdin_and_files", &["fmt", "-", "some.fw"]),
 ];
