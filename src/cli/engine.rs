@@ -6,6 +6,7 @@ use crate::model::{HostId, Site};
 use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
 use crate::verify::{Hop, Report};
+use crate::{lint, resolve, syntax};
 
 use super::Failure;
 
@@ -17,7 +18,10 @@ pub(super) fn check(
     options: &Options,
     findings: &mut Findings,
 ) -> Option<Site> {
-    compile(sources, roots, loader, options, findings).map(|compiled| compiled.site)
+    let files = resolve::gather(sources, roots, loader, findings);
+    let site = resolve::resolve(&files, sources, loader, &options.set, findings)?;
+    lint::check(&site, options.at, findings);
+    (!findings.has_errors()).then_some(site)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -31,9 +35,9 @@ pub(super) fn compile(
     compile::compile(sources, roots, loader, options, findings)
 }
 
-/// The way of one packet: the points it meets, in order, until one drops it or it arrives.
-pub(super) fn trace(_compiled: &Compiled, _packet: &Packet) -> Result<Vec<Hop>, Failure> {
-    Err(Failure::new("`trace` is not wired yet"))
+/// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
+pub(super) fn trace(_compiled: &Compiled, _packet: &Packet) -> Result<Vec<Hop>, String> {
+    Err("`trace` is not wired yet".to_owned())
 }
 
 /// Compares one machine's points with a ruleset of someone else's making.
@@ -42,6 +46,6 @@ pub(super) fn against(_compiled: &Compiled, _host: HostId, _ruleset: &str) -> Re
 }
 
 /// A file in the one format. None where it has errors.
-pub(super) fn format(_sources: &SourceMap, _file: FileId, _findings: &mut Findings) -> Option<String> {
-    None
+pub(super) fn format(sources: &SourceMap, file: FileId, findings: &mut Findings) -> Option<String> {
+    syntax::fmt(sources, file, findings)
 }
