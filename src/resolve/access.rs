@@ -219,7 +219,9 @@ impl Families {
             })
         };
         match item {
-            Item::Zone(_) | Item::Addrs(_) | Item::Anywhere => Self::of_set(&places.addrs(item)),
+            Item::Zone(zone) => places.zones.get(zone.index()).map_or(Self::NONE, |z| Self::of_set(&z.addrs)),
+            Item::Addrs(set) => Self::of_set(set),
+            Item::Anywhere => Self { v4: true, v6: true },
             Item::Host(host) => carries(None, host),
             Item::Leg(host, zone) => carries(Some(*zone), host),
         }

@@ -38,10 +38,14 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// What it costs to spread it out once more; a range of a list is a sixteenth of a place.
     fn weight(&self) -> u64 {
         match self {
             Self::Zone(_) | Self::Host(_) | Self::Leg(..) | Self::Anywhere => 1,
-            Self::Addrs(set) => set.ranges().count() as u64,
+            Self::Addrs(set) => {
+                let ranges = set.v4.ranges().len().saturating_add(set.v6.ranges().len());
+                u64::try_from(ranges).unwrap_or(u64::MAX).div_euclid(16).saturating_add(1)
+            }
         }
     }
 }
@@ -101,6 +105,8 @@ pub(super) struct Places<'a> {
     zoned: AddrSet,
     /// Every static address of a machine.
     fixed: AddrSet,
+    /// Machines whose statement has an error: what they lack may stand there.
+    pub(super) unsure: BTreeSet<HostId>,
     spent: u64,
 }
 
@@ -118,7 +124,9 @@ impl<'a> Places<'a> {
         let fixed = legs.flat_map(|l| &l.addresses).map(|a| crate::net::AddrRange::one(*a));
         let defs = vec![None; names.defs.len()];
         let fixed = AddrSet::from_ranges(fixed);
-        let mut places = Self { names, zones, hosts, lists, defs, zoned, fixed, spent: 0 };
+        let statements = (0u32..).map(HostId).zip(&names.hosts);
+        let unsure = statements.filter(|(_, (_, span))| findings.error_in(*span)).map(|(id, _)| id).collect();
+        let mut places = Self { names, zones, hosts, lists, defs, zoned, fixed, unsure, spent: 0 };
         groups::resolve(&mut places, findings);
         places
     }
@@ -281,7 +289,7 @@ impl<'a> Places<'a> {
         if machine.leg_in(zone).is_some() {
             return Some(());
         }
-        if self.names.hosts.get(host.index()).is_some_and(|(_, statement)| findings.error_in(*statement)) {
+        if self.unsure.contains(&host) {
             return None;
         }
         let (name, zone) = (&machine.name, self.zone_name(zone));
