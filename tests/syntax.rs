@@ -1,5 +1,7 @@
 //! The language reads, and is laid out, as `grammar/README.md` says; errors are told as a reader needs them.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
+
 #[path = "syntax/errors.rs"]
 mod errors;
 #[path = "syntax/laws.rs"]
@@ -32,7 +34,14 @@ impl Text {
             let span = d.primary.as_ref().expect("a finding about a text has a place").span;
             let at = self.sources.position(span).expect("its place is in the text");
             let help = d.help.as_ref().map_or(String::new(), |h| format!(" ({h})"));
-            format!("{}:{} {} `{}`: {}{help}", at.line, at.column, d.code, self.sources.words(span), d.message)
+            format!(
+                "{}:{} {} `{}`: {}{help}",
+                at.line,
+                at.column,
+                d.code,
+                self.sources.words(span),
+                d.message
+            )
         });
         told.collect()
     }
