@@ -101,7 +101,7 @@ const ELSEWHERE: &[&str] = &[
     "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
     "not-formatted",      // `fwc fmt --check`
     "statement-too-long", // the tests of `syntax`
-    "too-large", // tests/resolve.rs
+    "too-large",          // tests/resolve.rs
 ];
 
 /// Every case of every file, in the order of names.
