@@ -30,7 +30,12 @@ impl Random {
 }
 
 fn corpus() -> Vec<String> {
-    REFERENCE.split("```fw\n").skip(1).filter_map(|part| part.split("```").next()).map(str::to_owned).collect()
+    REFERENCE
+        .split("```fw\n")
+        .skip(1)
+        .filter_map(|part| part.split("```").next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Reads `text`, and formats it where it can be read. The number of statements and of findings.
@@ -41,7 +46,10 @@ fn read(text: &str) -> (usize, Vec<&'static str>) {
     let tree = syntax::parse(&sources, file, &mut findings);
     for found in findings.sorted() {
         let span = found.primary.as_ref().expect("a place").span;
-        assert!(text.get(span.start as usize..span.end as usize).is_some(), "a span outside of the text: {found:?}");
+        assert!(
+            text.get(span.start as usize..span.end as usize).is_some(),
+            "a span outside of the text: {found:?}"
+        );
         assert!(!found.message.contains('\n'), "a message of two lines: {found:?}");
     }
     let mut codes: Vec<&str> = findings.sorted().iter().map(|d| d.code.as_str()).collect();
@@ -81,7 +89,10 @@ fn mutate(corpus: &[String], random: &mut Random) -> String {
                 text.splice(at..at, other[from..to].iter().copied());
             }
             4 => {
-                let marks: &[&str] = &["{", "}", ";", ",", "\"", "#", "\n", ".", "/", "-", ":", "é", "\u{202e}", "\0", "\r\n", "+=", "70000"];
+                let marks: &[&str] = &[
+                    "{", "}", ";", ",", "\"", "#", "\n", ".", "/", "-", ":", "é", "\u{202e}", "\0", "\r\n",
+                    "+=", "70000",
+                ];
                 text.splice(at..at, marks[random.below(marks.len())].bytes());
             }
             5 => swap_words(&mut text, random),
@@ -127,10 +138,25 @@ fn named_cases() {
         ("bidi control", "# \u{202e} \nzone b { rest }".into(), 1, &["control-character"]),
         ("unterminated string", "include \"a\nzone b { rest }".into(), 1, &["unterminated-string"]),
         ("a string at the end", "include \"".into(), 0, &["unterminated-string"]),
-        ("nested 100,000 deep", format!("zone a {}{}", "{".repeat(100_000), "}".repeat(100_000)), 0, &["nested-too-deep"]),
-        ("nested as deep as allowed", format!("test \"a\" {}{}", "{".repeat(8), "}".repeat(8)), 1, &["syntax"]),
+        (
+            "nested 100,000 deep",
+            format!("zone a {}{}", "{".repeat(100_000), "}".repeat(100_000)),
+            0,
+            &["nested-too-deep"],
+        ),
+        (
+            "nested as deep as allowed",
+            format!("test \"a\" {}{}", "{".repeat(8), "}".repeat(8)),
+            1,
+            &["syntax"],
+        ),
         ("10 MB of one name", "a".repeat(10 * mb), 0, &["statement-too-long"]),
-        ("10 MB of one list", format!("group g = {}a", "a, ".repeat(10 * mb / 3)), 0, &["statement-too-long"]),
+        (
+            "10 MB of one list",
+            format!("group g = {}a", "a, ".repeat(10 * mb / 3)),
+            0,
+            &["statement-too-long"],
+        ),
         ("10 MB of blanks", format!("zone a {}{{ rest }}", " ".repeat(10 * mb)), 0, &["statement-too-long"]),
         ("10 MB of comment", format!("zone a {{ rest }} # {}", "x".repeat(10 * mb)), 1, &[]),
         ("1 MB of {", "{".repeat(mb), 0, &["nested-too-deep"]),

@@ -1,6 +1,8 @@
 //! What holds of every policy: its meaning does not depend on the order of its statements nor on how they are
 //! spread over files, and no size of it makes resolving grow without bound.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeMap;
 
 use fwc::diag::{Findings, Severity};

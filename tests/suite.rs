@@ -15,6 +15,9 @@
 //! place has no carets. A column in the comment is the same column above: to mark the first column, indent
 //! the line. Every finding must be annotated, and every annotation found.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "a test reads its cases")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -32,7 +32,14 @@ impl Text {
             let span = d.primary.as_ref().expect("a finding about a text has a place").span;
             let at = self.sources.position(span).expect("its place is in the text");
             let help = d.help.as_ref().map_or(String::new(), |h| format!(" ({h})"));
-            format!("{}:{} {} `{}`: {}{help}", at.line, at.column, d.code, self.sources.words(span), d.message)
+            format!(
+                "{}:{} {} `{}`: {}{help}",
+                at.line,
+                at.column,
+                d.code,
+                self.sources.words(span),
+                d.message
+            )
         });
         told.collect()
     }

@@ -36,15 +36,11 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
     for modifier in written {
         let span = modifier.span;
         let word = word(&modifier.kind);
-        if !matches!(modifier.kind, ModifierKind::Waive { .. }) {
-            if let Some(first) = seen.insert(word, span) {
-                let message = format!("`{word}` is said twice");
-                findings.push(
-                    Diagnostic::error(code::DUPLICATE_MODIFIER, span, message)
-                        .also(first, "the first")
-                        .help("say it once"),
-                );
-            }
+        let once = !matches!(modifier.kind, ModifierKind::Waive { .. });
+        if let Some(first) = seen.insert(word, span).filter(|_| once) {
+            let finding =
+                Diagnostic::error(code::DUPLICATE_MODIFIER, span, format!("`{word}` is said twice"));
+            findings.push(finding.also(first, "the first").help("say it once"));
         }
         match &modifier.kind {
             ModifierKind::Log => out.log = true,

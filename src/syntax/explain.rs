@@ -149,10 +149,14 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
 /// What a person who wrote `word` there may not know.
 fn hint(word: &str, rules: &[Rule]) -> Option<String> {
     let first = word.chars().next()?;
-    if rules.iter().any(|r| matches!(r, Rule::expect | Rule::kw_expect)) && matches!(word, "allow" | "deny" | "only") {
+    if rules.iter().any(|r| matches!(r, Rule::expect | Rule::kw_expect))
+        && matches!(word, "allow" | "deny" | "only")
+    {
         return Some(format!("in a `test`, write `expect {word} …`"));
     }
-    if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line)) && (first.is_ascii_digit() || word == "dynamic") {
+    if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line))
+        && (first.is_ascii_digit() || word == "dynamic")
+    {
         return Some(format!("a leg starts with its interface: `eth1 {word} in …`"));
     }
     let takes_name =

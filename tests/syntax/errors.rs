@@ -109,9 +109,15 @@ fn what_is_not_seen_is_refused_everywhere() {
     check(
         "zone a { 10.0.0.0/8 }  # a \u{202e} comment\nzone b { 10.\u{0}0.0.0/8 }\ntest \"x\u{200b}y\" { }\n",
         &[
-            &format!("1:28 control-character `\u{202e}`: the character U+202E may not stand in a policy ({hidden})"),
-            &format!("2:13 control-character `\u{0}`: the character U+0000 may not stand in a policy ({hidden})"),
-            &format!("3:8 control-character `\u{200b}`: the character U+200B may not stand in a policy ({hidden})"),
+            &format!(
+                "1:28 control-character `\u{202e}`: the character U+202E may not stand in a policy ({hidden})"
+            ),
+            &format!(
+                "2:13 control-character `\u{0}`: the character U+0000 may not stand in a policy ({hidden})"
+            ),
+            &format!(
+                "3:8 control-character `\u{200b}`: the character U+200B may not stand in a policy ({hidden})"
+            ),
         ],
     );
 }
@@ -131,7 +137,8 @@ fn deny_translates_nothing_and_there_is_one_clause() {
 #[test]
 fn an_error_in_a_block_does_not_undeclare_its_name() {
     let mut sources = fwc::source::SourceMap::default();
-    let file = sources.add("", "zone a { 10.0.0.0/40, 10.1.0.0/16 }\nhost b { what is this; eth0 10.1.0.1 in a }\n");
+    let file =
+        sources.add("", "zone a { 10.0.0.0/40, 10.1.0.0/16 }\nhost b { what is this; eth0 10.1.0.1 in a }\n");
     let tree = fwc::syntax::parse(&sources, file, &mut fwc::diag::Findings::default());
     assert_eq!(tree.statements.len(), 2);
 }

@@ -37,7 +37,8 @@ fn every_example_parses_and_is_formatted() {
 #[test]
 fn every_word_has_an_example() {
     let all = examples().concat();
-    let words: Vec<&str> = all.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).collect();
+    let words: Vec<&str> =
+        all.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).collect();
     let keywords = GRAMMAR.lines().filter(|l| l.starts_with("kw_")).filter_map(|l| l.split('"').nth(1));
     let missing: Vec<&str> = keywords.filter(|k| !words.contains(k)).collect();
     assert_eq!(missing, Vec::<&str>::new());
