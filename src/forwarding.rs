@@ -1,1 +1,310 @@
+//! Where one machine sends one packet: longest prefix over its legs, its declared routes and the topology.
+//!
+//! This is `docs/semantics.md`, *Forwarding*, one node at a time: [`Forwarding::next`] is S7,
+//! [`Forwarding::from_zone`] is S8. Who wants a whole path walks it hop by hop (S9); nothing here
+//! searches for one. [`Forwarding::table`] writes the decisions of a machine down as a routing table, which
+//! the kernel lab installs and asks `ip route get` about.
 
+mod classes;
+mod declared;
+mod distance;
+mod table;
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use crate::model::{Host, HostId, LegId, Site, ZoneId};
+use crate::net::addr::number;
+use crate::net::{AddrSet, Family};
+
+pub use classes::Class;
+pub use table::{RouteEntry, RouteHop};
+
+use declared::Declared;
+use distance::Gateways;
+
+/// What a machine does with a packet by its destination (S7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It is for the machine itself.
+    Local,
+    /// Its destination is in a zone the machine has a leg in.
+    OnLink {
+        /// The leg.
+        leg: LegId,
+    },
+    /// It goes to a gateway.
+    Via {
+        /// The machine's leg.
+        leg: LegId,
+        /// The gateway.
+        gateway: HostId,
+        /// The gateway's leg in the same zone.
+        gateway_leg: LegId,
+    },
+    /// Several are as near, and nothing declares which.
+    Ambiguous(Vec<(LegId, HostId)>),
+    /// None leads there.
+    NoRoute,
+}
+
+/// What a member of a zone does with a packet (S8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ZoneNext {
+    /// Its destination is in the zone.
+    OnLink,
+    /// It goes to a gateway.
+    Via {
+        /// The gateway.
+        gateway: HostId,
+        /// The gateway's leg in the zone.
+        gateway_leg: LegId,
+    },
+    /// Several are as near.
+    Ambiguous(Vec<HostId>),
+    /// None leads there.
+    NoRoute,
+}
+
+/// The forwarding decisions of every machine of a site.
+pub struct Forwarding<'s> {
+    site: &'s Site,
+    /// Where zones begin and end, ascending.
+    zones: [Vec<(u128, u128, ZoneId)>; 2],
+    owners: BTreeMap<IpAddr, (HostId, LegId)>,
+    gateways: Gateways,
+    /// The declared routes by machine.
+    declared: Vec<Vec<Declared>>,
+    nearest: Mutex<HashMap<(Family, HostId, ZoneId), Next>>,
+    nearest_of_zone: Mutex<HashMap<(Family, ZoneId, ZoneId), ZoneNext>>,
+}
+
+impl<'s> Forwarding<'s> {
+    /// The forwarding of a site.
+    #[must_use]
+    pub fn new(site: &'s Site) -> Self {
+        let rest = site.zones.iter().find(|z| z.rest).map(|z| &z.addrs);
+        let mut owners = BTreeMap::new();
+        for (host, machine) in site.hosts() {
+            for (leg, l) in machine.legs() {
+                for addr in &l.addresses {
+                    owners.entry(*addr).or_insert((host, leg));
+                }
+            }
+        }
+        let declared = |(id, host): (HostId, &Host)| {
+            host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect()
+        };
+        Self {
+            site,
+            zones: Family::BOTH.map(|family| extents(site, family)),
+            owners,
+            gateways: Gateways::new(site),
+            declared: site.hosts().map(declared).collect(),
+            nearest: Mutex::default(),
+            nearest_of_zone: Mutex::default(),
+        }
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> &'s Site {
+        self.site
+    }
+
+    /// Where a machine sends a packet to `dst` (S7).
+    #[must_use]
+    pub fn next(&self, host: HostId, dst: IpAddr) -> Next {
+        match self.owner_of(dst) {
+            Some((owner, _)) if owner == host => Next::Local,
+            _ => self.onward(host, dst),
+        }
+    }
+
+    /// S7 for an address that is not the machine's own.
+    #[must_use]
+    pub fn onward(&self, host: HostId, dst: IpAddr) -> Next {
+        let Some(machine) = self.site.host(host) else { return Next::NoRoute };
+        let family = Family::of(dst);
+        if is_group(dst) {
+            return only_leg(self.site, machine, family);
+        }
+        let Some(zone) = self.zone_of(dst) else { return Next::NoRoute };
+        let on_link = machine.leg_in(zone).filter(|(_, leg)| leg.carries(self.site, family));
+        let declared = self.declared(host, None, dst);
+        match (on_link, declared) {
+            // A declared route beats the leg only where it names a longer prefix.
+            (Some((leg, _)), Some((length, _))) if length <= self.on_link_length(zone, dst) => {
+                Next::OnLink { leg }
+            }
+            (_, Some((_, next))) => next,
+            (Some((leg, _)), None) => Next::OnLink { leg },
+            (None, None) => self.nearest(host, family, zone),
+        }
+    }
+
+    /// Where the member of a zone that has the address `src` sends a packet to `dst` (S8).
+    #[must_use]
+    pub fn from_zone(&self, zone: ZoneId, src: IpAddr, dst: IpAddr) -> ZoneNext {
+        self.from_member(zone, self.owner_of(src).map(|(host, _)| host), dst)
+    }
+
+    /// S8 for a member that is this machine, or, with none, that is no machine we know.
+    #[must_use]
+    pub fn from_member(&self, zone: ZoneId, machine: Option<HostId>, dst: IpAddr) -> ZoneNext {
+        // A group is heard in its sender's zone and nowhere else (S14).
+        if is_group(dst) {
+            return ZoneNext::OnLink;
+        }
+        let Some(to) = self.zone_of(dst) else { return ZoneNext::NoRoute };
+        if to == zone {
+            return ZoneNext::OnLink;
+        }
+        if let Some((_, next)) = machine.and_then(|host| self.declared(host, Some(zone), dst)) {
+            return match next {
+                Next::Via { gateway, gateway_leg, .. } => ZoneNext::Via { gateway, gateway_leg },
+                Next::Ambiguous(ways) => ZoneNext::Ambiguous(ways.into_iter().map(|way| way.1).collect()),
+                Next::Local | Next::OnLink { .. } | Next::NoRoute => ZoneNext::NoRoute,
+            };
+        }
+        self.nearest_of_zone(zone, machine, Family::of(dst), to)
+    }
+
+    /// The zone that holds an address.
+    #[must_use]
+    pub fn zone_of(&self, addr: IpAddr) -> Option<ZoneId> {
+        let [v4, v6] = &self.zones;
+        let extents = if addr.is_ipv4() { v4 } else { v6 };
+        let number = number(addr);
+        let at = extents.partition_point(|&(_, last, _)| last < number);
+        extents.get(at).filter(|(first, _, _)| *first <= number).map(|extent| extent.2)
+    }
+
+    /// The machine that has a static address, with the leg.
+    #[must_use]
+    pub fn owner_of(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
+        self.owners.get(&addr).copied()
+    }
+
+    /// The machines that can be used as gateways by the members of a zone (S5), with their legs there.
+    #[must_use]
+    pub fn gateways_in(&self, family: Family, zone: ZoneId) -> &[(HostId, LegId)] {
+        self.gateways.usable(family, zone)
+    }
+
+    /// The declared routes of `host` with the longest prefix, those via `zone` alone where one is given.
+    fn declared(&self, host: HostId, zone: Option<ZoneId>, dst: IpAddr) -> Option<(u8, Next)> {
+        let routes = self.declared.get(host.index())?.iter().filter(|r| zone.is_none_or(|z| z == r.zone));
+        let mut best: Option<(u8, Vec<&Declared>)> = None;
+        for route in routes {
+            let Some(length) = route.length(dst) else { continue };
+            match &mut best {
+                Some((longest, _)) if *longest > length => {}
+                Some((longest, same)) if *longest == length => same.push(route),
+                Some(_) | None => best = Some((length, vec![route])),
+            }
+        }
+        let (length, routes) = best?;
+        let first = *routes.first()?;
+        let next = if routes.iter().all(|r| (r.gateway, r.zone) == (first.gateway, first.zone)) {
+            Next::Via { leg: first.leg, gateway: first.gateway, gateway_leg: first.gateway_leg }
+        } else {
+            Next::Ambiguous(routes.iter().map(|r| (r.leg, r.gateway)).collect())
+        };
+        Some((length, next))
+    }
+
+    /// The length of the zone's network that holds the address; 0 for `rest`.
+    fn on_link_length(&self, zone: ZoneId, dst: IpAddr) -> u8 {
+        let nets = self.site.zone(zone).map_or(&[][..], |z| &z.nets);
+        nets.iter().filter(|net| net.contains(&dst)).map(ipnet::IpNet::prefix_len).max().unwrap_or(0)
+    }
+
+    fn nearest(&self, host: HostId, family: Family, zone: ZoneId) -> Next {
+        let key = (family, host, zone);
+        if let Some(known) = lock(&self.nearest).get(&key) {
+            return known.clone();
+        }
+        let legs = self.site.host(host).into_iter().flat_map(Host::legs);
+        let mut ways = Vec::new();
+        for (leg, l) in legs.filter(|(_, l)| l.carries(self.site, family)) {
+            let others = self.gateways_in(family, l.zone).iter().filter(|(gateway, _)| *gateway != host);
+            ways.extend(others.map(|&(gateway, gateway_leg)| (gateway, (leg, gateway, gateway_leg))));
+        }
+        let ways = self.gateways.nearest(family, zone, ways);
+        let next = match ways.as_slice() {
+            [] => Next::NoRoute,
+            [(leg, gateway, gateway_leg)] => {
+                Next::Via { leg: *leg, gateway: *gateway, gateway_leg: *gateway_leg }
+            }
+            [_, _, ..] => Next::Ambiguous(ways.iter().map(|way| (way.0, way.1)).collect()),
+        };
+        lock(&self.nearest).insert(key, next.clone());
+        next
+    }
+
+    fn nearest_of_zone(&self, zone: ZoneId, without: Option<HostId>, family: Family, to: ZoneId) -> ZoneNext {
+        let usable = self.gateways_in(family, zone);
+        // Nearly always the sender is no gateway, and the answer is that of the zone.
+        let without = without.filter(|host| usable.iter().any(|(gateway, _)| gateway == host));
+        let key = (family, zone, to);
+        if without.is_none() {
+            if let Some(known) = lock(&self.nearest_of_zone).get(&key) {
+                return known.clone();
+            }
+        }
+        let others = usable.iter().filter(|(gateway, _)| Some(*gateway) != without);
+        let ways = self.gateways.nearest(family, to, others.map(|&way| (way.0, way)).collect());
+        let next = match ways.as_slice() {
+            [] => ZoneNext::NoRoute,
+            [(gateway, gateway_leg)] => ZoneNext::Via { gateway: *gateway, gateway_leg: *gateway_leg },
+            [_, _, ..] => ZoneNext::Ambiguous(ways.iter().map(|way| way.0).collect()),
+        };
+        if without.is_none() {
+            lock(&self.nearest_of_zone).insert(key, next.clone());
+        }
+        next
+    }
+}
+
+/// Whether an address is a multicast group or the limited broadcast: heard by many, in no zone (S14).
+#[must_use]
+pub fn is_group(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(a) => a.is_multicast() || a.is_broadcast(),
+        IpAddr::V6(a) => a.is_multicast(),
+    }
+}
+
+/// Every address of [`is_group`].
+#[must_use]
+pub fn groups() -> AddrSet {
+    let nets = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
+    let nets = nets.iter().filter_map(|net| net.parse().ok());
+    nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::net(net)))
+}
+
+/// A machine with one leg sends to a group by it; with several it would have to be told which.
+fn only_leg(site: &Site, machine: &Host, family: Family) -> Next {
+    let mut legs = machine.legs().filter(|(_, leg)| leg.carries(site, family));
+    match (legs.next(), legs.next()) {
+        (Some((leg, _)), None) => Next::OnLink { leg },
+        (Some(_), Some(_)) | (None, _) => Next::NoRoute,
+    }
+}
+
+fn extents(site: &Site, family: Family) -> Vec<(u128, u128, ZoneId)> {
+    let of = |(id, zone): (ZoneId, &crate::model::Zone)| {
+        let ranges: Vec<_> = zone.addrs.ranges().filter(|r| r.family == family).collect();
+        ranges.into_iter().map(move |r| (r.first, r.last, id))
+    };
+    let mut all: Vec<_> = site.zones().flat_map(of).collect();
+    all.sort_unstable();
+    all
+}
+
+/// A cache that a panicking thread left is still a cache: entries go in whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

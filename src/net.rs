@@ -7,14 +7,16 @@
 pub mod addr;
 pub mod packet;
 pub mod proto;
+pub mod random;
 pub mod range;
 pub mod space;
 
 pub use addr::{AddrRange, AddrSet, Family};
 pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Tuple, Verdict};
 pub use proto::Proto;
+pub use random::Random;
 pub use range::{Bounded, RangeSet};
-pub use space::{Field, PacketSet, Space};
+pub use space::{Exhausted, Field, PacketSet, Space};
 
 /// A set of ports of TCP or UDP.
 pub type PortSet = RangeSet<u16>;

@@ -1,1 +1,388 @@
+//! What a policy means, said twice.
+//!
+//! [`Spec::judge`] answers for one packet at one point: it reads `docs/semantics.md` aloud, statement by
+//! statement, and walks the packet's path hop by hop. [`admitted`] answers for all packets at once, as
+//! sets, and shares with it nothing but `net`, `model` and `forwarding`. A law compares the two
+//! (`tests/spec.rs`), `verify` compares both with what was emitted.
+//!
+//! Neither asks `topology` for anything: the compiler's own view of paths is what is to be proved.
+//! In input `oif`, and in output `iif`, is not looked at: the kernel leaves it unset there.
 
+mod admitted;
+mod base;
+mod path;
+pub mod reading;
+mod route;
+
+use std::net::IpAddr;
+
+use crate::forwarding::{Forwarding, Next, is_group};
+use crate::model::{
+    Access, AccessId, Action, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Site, Term, ZoneId,
+};
+use crate::net::{Family, Interface, Packet, Proto, Verdict};
+
+pub use admitted::{Admitted, Sets, Unanswered, admitted};
+pub use path::{Path, Transit};
+pub use route::{Broken, Routes};
+
+use path::Start;
+
+/// What is meant to happen to a packet, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What happens.
+    pub verdict: Verdict,
+    /// Every statement that decided it: all `allow`s that admit it, all `deny`s that match it, all `allow`s whose
+    /// limit refused it; else the machine's `reject from`, or the base.
+    pub because: Vec<Origin>,
+}
+
+/// The meaning of a site, packet by packet.
+pub struct Spec<'s> {
+    site: &'s Site,
+    forwarding: Forwarding<'s>,
+}
+
+impl<'s> Spec<'s> {
+    /// The meaning of a site.
+    #[must_use]
+    pub fn new(site: &'s Site) -> Self {
+        Self { site, forwarding: Forwarding::new(site) }
+    }
+
+    /// The forwarding it walks by.
+    #[must_use]
+    pub fn forwarding(&self) -> &Forwarding<'s> {
+        &self.forwarding
+    }
+
+    /// What a point is meant to do to a packet.
+    ///
+    /// A hook at which nothing of ours filters lets everything pass. What is no hook of a machine is not
+    /// defined yet, and lets nothing pass.
+    #[must_use]
+    pub fn judge(&self, point: &Point, packet: &Packet) -> Judgement {
+        match point {
+            Point::Hook { host, hook } => match self.site.host(*host) {
+                Some(machine) => self.at_hook(*host, machine, *hook, packet),
+                None => base(Verdict::Drop),
+            },
+            Point::Bridge { .. }
+            | Point::SecurityGroup { .. }
+            | Point::NetworkAcl { .. }
+            | Point::Ssh { .. } => base(Verdict::Drop),
+        }
+    }
+
+    fn at_hook(&self, host: HostId, machine: &Host, hook: Hook, packet: &Packet) -> Judgement {
+        match hook {
+            Hook::Input | Hook::Forward | Hook::Output if machine.filters() => {
+                Here { spec: self, host, machine, hook, packet }.judge()
+            }
+            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
+                base(Verdict::Accept)
+            }
+        }
+    }
+}
+
+fn base(verdict: Verdict) -> Judgement {
+    Judgement { verdict, because: vec![Origin::Base] }
+}
+
+/// Whom a destination turns out to be.
+enum Target {
+    /// Whoever has the address.
+    Address,
+    /// This machine, by a leg whose address nobody knows.
+    Dynamic(LegId),
+    /// Everyone in the sender's zone.
+    Group,
+}
+
+/// One packet at one hook of a machine that filters.
+struct Here<'a> {
+    spec: &'a Spec<'a>,
+    host: HostId,
+    machine: &'a Host,
+    hook: Hook,
+    packet: &'a Packet,
+}
+
+impl Here<'_> {
+    fn judge(&self) -> Judgement {
+        if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, self.packet) {
+            return base(verdict);
+        }
+        // What is left is new. S24: a plain host forwards nothing.
+        if self.hook == Hook::Forward && !self.machine.forwards() {
+            return base(Verdict::Drop);
+        }
+        let denies = self.those(|access| access.action == Action::Deny && self.denies(access));
+        if !denies.is_empty() {
+            // S19: of several, drop wins.
+            let rejects = denies.iter().all(|(_, access)| access.reject);
+            return decided(if rejects { Verdict::Reject } else { Verdict::Drop }, &denies);
+        }
+        let open = self.those(|access| access.action == Action::Allow && self.allows(access));
+        // S21: one that admits it is enough.
+        let within = |access: &Access| access.limit.is_none_or(|l| !self.packet.exceeded.contains(&l));
+        let (admit, refuse): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, access)| within(access));
+        if !admit.is_empty() {
+            return decided(Verdict::Accept, &admit);
+        }
+        if !refuse.is_empty() {
+            return decided(Verdict::Drop, &refuse);
+        }
+        if self.rejects() {
+            return Judgement { verdict: Verdict::Reject, because: vec![Origin::Default(self.host)] };
+        }
+        base(Verdict::Drop)
+    }
+
+    fn those(&self, decides: impl Fn(&Access) -> bool) -> Vec<(AccessId, &Access)> {
+        self.spec.site.accesses().filter(|(_, access)| decides(access)).collect()
+    }
+
+    /// S19: nothing is said of interfaces or paths.
+    fn denies(&self, access: &Access) -> bool {
+        self.holds(access)
+            && self.reads_widely(&access.from, self.packet.src)
+            && self.reads_widely(&access.to, self.packet.dst)
+    }
+
+    /// S20, whatever its limit says.
+    fn allows(&self, access: &Access) -> bool {
+        let (src, dst) = (self.packet.src, self.packet.dst);
+        self.holds(access)
+            && !access.from.except.iter().any(|end| self.wide(end, src))
+            && !access.to.except.iter().any(|end| self.wide(end, dst))
+            && access.from.plus.iter().filter_map(|end| self.start(end)).any(|start| {
+                access.to.plus.iter().filter_map(|end| self.target(end)).any(|to| self.crosses(&start, &to))
+            })
+    }
+
+    /// S22: told so, where the sender is one who may know and the packet came the way an answer would go.
+    fn rejects(&self) -> bool {
+        if self.hook == Hook::Output || self.spec.forwarding.zone_of(self.packet.src).is_none() {
+            return false;
+        }
+        let named = self.machine.reject_from.iter().any(|place| self.reads_widely(place, self.packet.src));
+        named
+            && match self.spec.forwarding.next(self.host, self.packet.src) {
+                Next::OnLink { leg } | Next::Via { leg, .. } => self.by(leg, &self.packet.iif),
+                Next::Local | Next::Ambiguous(_) | Next::NoRoute => false,
+            }
+    }
+
+    /// Whether the service and the date hold.
+    fn holds(&self, access: &Access) -> bool {
+        let in_time = access.until.is_none_or(|end| self.packet.time < end);
+        in_time && access.terms.iter().any(|term| speaks(term, self.packet))
+    }
+
+    // ---- reading: S12 ---------------------------------------------------------------------------
+
+    fn reads_widely(&self, place: &Place, addr: IpAddr) -> bool {
+        place.plus.iter().any(|end| self.wide(end, addr))
+            && !place.except.iter().any(|end| self.narrow_taken_away(end, addr))
+    }
+
+    fn wide(&self, end: &End, addr: IpAddr) -> bool {
+        match end {
+            End::Zone(zone) => self.in_zone(*zone, addr),
+            End::Host(host) => self.legs(*host).iter().any(|leg| self.wide_leg(leg, addr)),
+            End::Leg(host, leg) => {
+                self.spec.site.leg(*host, *leg).is_some_and(|leg| self.wide_leg(leg, addr))
+            }
+            End::Addrs(addrs) => addrs.contains(addr),
+            End::Anywhere => true,
+        }
+    }
+
+    /// S3, widely: whoever in the zone is nobody we know.
+    fn wide_leg(&self, leg: &Leg, addr: IpAddr) -> bool {
+        let stranger = || self.in_zone(leg.zone, addr) && self.spec.forwarding.owner_of(addr).is_none();
+        leg.addresses.contains(&addr) || (leg.dynamic && stranger())
+    }
+
+    fn narrow_taken_away(&self, end: &End, addr: IpAddr) -> bool {
+        match end {
+            End::Zone(zone) => self.in_zone(*zone, addr) && !self.of_gateway(addr),
+            End::Host(host) => self.legs(*host).iter().any(|leg| leg.addresses.contains(&addr)),
+            End::Leg(host, leg) => {
+                self.spec.site.leg(*host, *leg).is_some_and(|leg| leg.addresses.contains(&addr))
+            }
+            End::Addrs(addrs) => addrs.contains(addr),
+            End::Anywhere => self.spec.forwarding.zone_of(addr).is_some() && !self.of_gateway(addr),
+        }
+    }
+
+    fn in_zone(&self, zone: ZoneId, addr: IpAddr) -> bool {
+        self.spec.site.zone(zone).is_some_and(|z| z.addrs.contains(addr))
+    }
+
+    fn of_gateway(&self, addr: IpAddr) -> bool {
+        let owner = self.spec.forwarding.owner_of(addr).and_then(|(host, _)| self.spec.site.host(host));
+        owner.is_some_and(Host::forwards)
+    }
+
+    fn legs(&self, host: HostId) -> &[Leg] {
+        self.spec.site.host(host).map_or(&[], |h| &h.legs)
+    }
+
+    // ---- the two ends of an allow: S20 -------------------------------------------------------------
+
+    /// Where the packet starts, if an item of `from` reads its source.
+    fn start(&self, end: &End) -> Option<Start> {
+        let src = self.packet.src;
+        match end {
+            End::Zone(zone) => self.start_in(*zone),
+            End::Anywhere => self.start_in(self.spec.forwarding.zone_of(src)?),
+            End::Host(host) => {
+                let (Next::OnLink { leg } | Next::Via { leg, .. }) =
+                    self.spec.forwarding.next(*host, self.packet.dst)
+                else {
+                    return None;
+                };
+                self.is_of(*host, leg, src, Hook::Output).then_some(Start::Machine { host: *host, leg })
+            }
+            End::Leg(host, leg) => {
+                let zone = self.spec.site.leg(*host, *leg)?.zone;
+                let machine = Some((*host, *leg));
+                self.is_of(*host, *leg, src, Hook::Output).then_some(Start::Member { zone, machine })
+            }
+            End::Addrs(addrs) => {
+                let zone = self.spec.forwarding.zone_of(src)?;
+                let machine = self.spec.forwarding.owner_of(src);
+                addrs.contains(src).then_some(Start::Member { zone, machine })
+            }
+        }
+    }
+
+    fn start_in(&self, zone: ZoneId) -> Option<Start> {
+        if let Some(leg) = self.own_dynamic(zone, self.packet.src, Hook::Output) {
+            return Some(Start::Member { zone, machine: Some((self.host, leg)) });
+        }
+        let machine = self.spec.forwarding.owner_of(self.packet.src);
+        let meant = self.in_zone(zone, self.packet.src) && !self.of_gateway(self.packet.src);
+        meant.then_some(Start::Member { zone, machine })
+    }
+
+    /// Whom the packet is for, if an item of `to` reads its destination.
+    fn target(&self, end: &End) -> Option<Target> {
+        let dst = self.packet.dst;
+        match end {
+            End::Zone(zone) => self.target_in(*zone),
+            End::Anywhere => self.target_in(self.spec.forwarding.zone_of(dst)?),
+            End::Host(host) => match self.legs(*host) {
+                [_] => self.target_leg(*host, LegId(0)),
+                // `which-leg`
+                [] | [_, _, ..] => None,
+            },
+            End::Leg(host, leg) => self.target_leg(*host, *leg),
+            End::Addrs(addrs) if !addrs.contains(dst) => None,
+            End::Addrs(_) if is_group(dst) => Some(Target::Group),
+            End::Addrs(_) => Some(Target::Address),
+        }
+    }
+
+    fn target_in(&self, zone: ZoneId) -> Option<Target> {
+        if let Some(leg) = self.own_dynamic(zone, self.packet.dst, Hook::Input) {
+            return Some(Target::Dynamic(leg));
+        }
+        let meant = self.in_zone(zone, self.packet.dst) && !self.of_gateway(self.packet.dst);
+        meant.then_some(Target::Address)
+    }
+
+    fn target_leg(&self, host: HostId, leg: LegId) -> Option<Target> {
+        let dynamic = self.spec.site.leg(host, leg)?.dynamic;
+        let is_it = self.is_of(host, leg, self.packet.dst, Hook::Input);
+        is_it.then_some(if dynamic { Target::Dynamic(leg) } else { Target::Address })
+    }
+
+    /// Whether an address is that of a leg: of a dynamic one, any of its zone, at its own hook only (S3).
+    fn is_of(&self, host: HostId, leg: LegId, addr: IpAddr, own: Hook) -> bool {
+        let here = self.host == host && self.hook == own;
+        self.spec.site.leg(host, leg).is_some_and(|leg| {
+            leg.addresses.contains(&addr) || (leg.dynamic && here && self.in_zone(leg.zone, addr))
+        })
+    }
+
+    /// This machine's dynamic leg in a zone, if this is the hook that sees it and the machine a plain host.
+    fn own_dynamic(&self, zone: ZoneId, addr: IpAddr, own: Hook) -> Option<LegId> {
+        let here = self.hook == own && !self.machine.forwards() && self.in_zone(zone, addr);
+        self.machine.leg_in(zone).filter(|(_, leg)| here && leg.dynamic).map(|(leg, _)| leg)
+    }
+
+    /// Whether the routed path from the one end to the other passes this hook as the packet does.
+    fn crosses(&self, start: &Start, target: &Target) -> bool {
+        let Some(path) = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst) else {
+            return false;
+        };
+        // S13
+        let ends_at = match target {
+            Target::Address => self.spec.forwarding.owner_of(self.packet.dst).map(|(host, _)| host),
+            Target::Dynamic(_) => Some(self.host),
+            Target::Group => None,
+        };
+        if ends_at.is_some() && ends_at == start.machine() {
+            return false;
+        }
+        match self.hook {
+            Hook::Output => {
+                path.origin.is_some_and(|(host, leg)| host == self.host && self.by(leg, &self.packet.oif))
+            }
+            Hook::Forward => path.transits.iter().any(|t| {
+                t.host == self.host && self.by(t.came, &self.packet.iif) && self.by(t.left, &self.packet.oif)
+            }),
+            Hook::Input => self.arrives(start, &path, target),
+            Hook::Prerouting | Hook::Postrouting => false,
+        }
+    }
+
+    fn arrives(&self, start: &Start, path: &Path, target: &Target) -> bool {
+        let iif = &self.packet.iif;
+        match target {
+            Target::Address => path.end.is_some_and(|(host, leg)| host == self.host && self.by(leg, iif)),
+            Target::Dynamic(leg) => path.transits.iter().all(|t| t.host != self.host) && self.by(*leg, iif),
+            // S14: everyone in the sender's zone but the sender.
+            Target::Group => {
+                let heard = start.zone(self.spec.site).and_then(|zone| self.machine.leg_in(zone));
+                start.machine() != Some(self.host)
+                    && heard.is_some_and(|(id, leg)| {
+                        leg.carries(self.spec.site, self.packet.family()) && self.by(id, iif)
+                    })
+            }
+        }
+    }
+
+    /// Whether an interface is that of this machine's leg.
+    fn by(&self, leg: LegId, interface: &Interface) -> bool {
+        self.spec.site.leg(self.host, leg).is_some_and(|leg| base::is_of(leg, interface))
+    }
+}
+
+fn decided(verdict: Verdict, by: &[(AccessId, &Access)]) -> Judgement {
+    Judgement { verdict, because: by.iter().map(|(id, _)| Origin::Access(*id)).collect() }
+}
+
+/// Whether a packet is of a kind.
+fn speaks(term: &Term, packet: &Packet) -> bool {
+    match term {
+        Term::Ports { proto, from, to } => {
+            packet.proto == *proto && from.contains(packet.sport) && to.contains(packet.dport)
+        }
+        Term::Icmp { family, types, codes } => {
+            let proto = match family {
+                Family::V4 => Proto::ICMP,
+                Family::V6 => Proto::ICMPV6,
+            };
+            (packet.family(), packet.proto) == (*family, proto)
+                && types.contains(packet.icmp_type)
+                && codes.contains(packet.icmp_code)
+        }
+        Term::Protos(protos) => protos.contains(packet.proto.0),
+    }
+}

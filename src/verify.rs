@@ -1,1 +1,23 @@
+//! Proves that artifacts do what the policy means, for every packet.
+//!
+//! Let `S(p)` be what [`crate::spec`] says of a packet at a point, and `A(p)` what the artifact does, read back
+//! from its *text* by [`crate::target`]. An artifact is *faithful* iff `S(p) == A(p)` for all `p` of the
+//! universe ([`crate::net::Space::universe`]). Expectations are then proved over the composition of
+//! artifacts, hop by hop through [`crate::forwarding`] (`docs/semantics.md`, S25 to S27).
+//!
+//! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod compose;
+mod narrowly;
+mod path;
+mod points;
+mod prove;
+pub mod report;
+mod terms;
+pub mod trace;
+mod unasked;
+mod widely;
+
+pub use prove::{Artifacts, HOOKS, HostRules, prove};
+pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, UnaskedProof};
+pub use trace::hook_of;

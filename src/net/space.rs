@@ -8,13 +8,13 @@
 //! budget is spent every further result is void and each *question* ([`Space::is_empty`],
 //! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
+mod member;
 
-use super::addr::{self, AddrSet, Family};
-use super::packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Tuple, tcp_flag};
+use super::addr::{AddrSet, Family};
+use super::packet::{CtState, Limit, Packet};
 use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
+use std::collections::HashMap;
 
 /// A dimension of a packet. The order of the variants is the order of decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,6 +183,12 @@ impl Space {
             self.limits.len().saturating_sub(1)
         });
         Field::Exceeded(u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
+    /// The fields of every limit interned so far.
+    #[must_use]
+    pub fn limit_fields(&self) -> Vec<Field> {
+        (0u16..).take(self.limits.len()).map(Field::Exceeded).collect()
     }
 
     /// The packets whose `field` is in `values`.
@@ -422,33 +428,6 @@ impl Space {
         self.answer(at == PacketSet::EVERYTHING)
     }
 
-    /// A packet of `a` that a person can read: TCP before others, known ports, the given addresses first.
-    ///
-    /// # Errors
-    /// [`Exhausted`].
-    pub fn witness(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
-        let universe = self.universe();
-        let sane = self.and(a, universe);
-        if self.answer(sane == PacketSet::NOTHING)? {
-            return Ok(None);
-        }
-        let mut at = sane;
-        let mut chosen: HashMap<Field, u128> = HashMap::new();
-        for field in self.fields() {
-            let wishes = wishes(field, &chosen, favourites);
-            let value = match self.get(at) {
-                Some(node) if node.field == field => {
-                    let (value, child) = pick(node, &wishes);
-                    at = child;
-                    value
-                }
-                _ => wishes.first().copied().unwrap_or(0),
-            };
-            chosen.insert(field, value);
-        }
-        Ok(Some(self.build(&chosen)))
-    }
-
     // ---- inside -----------------------------------------------------------------------------------
 
     fn answer<T>(&self, value: T) -> Result<T, Exhausted> {
@@ -519,119 +498,9 @@ impl Space {
         self.cache.insert((op, a, b), result);
         result
     }
-
-    fn fields(&self) -> Vec<Field> {
-        use Field as F;
-        let mut all = vec![
-            F::Family,
-            F::Iif,
-            F::Oif,
-            F::Ct,
-            F::Proto,
-            F::Dst,
-            F::Src,
-            F::Dport,
-            F::Sport,
-            F::IcmpType,
-            F::IcmpCode,
-            F::TcpFlags,
-            F::Ttl,
-            F::CtDirection,
-            F::Dnat,
-            F::Snat,
-            F::OrigSrc,
-            F::OrigDst,
-            F::OrigSport,
-            F::OrigDport,
-            F::Mark,
-            F::Skuid,
-            F::Time,
-        ];
-        all.extend((0u16..).take(self.limits.len()).map(F::Exceeded));
-        all
-    }
-
-    fn values(&mut self, p: &Packet) -> Vec<(Field, u128)> {
-        let original =
-            p.ct_original.unwrap_or(Tuple { src: p.src, dst: p.dst, sport: p.sport, dport: p.dport });
-        let (iif, oif) = (self.interface(p.iif.name()), self.interface(p.oif.name()));
-        let mut values = vec![
-            (Field::Family, u128::from(p.family() == Family::V6)),
-            (Field::Iif, iif),
-            (Field::Oif, oif),
-            (Field::Ct, state_number(p.ct)),
-            (Field::Proto, u128::from(p.proto.0)),
-            (Field::Dst, addr::number(p.dst)),
-            (Field::Src, addr::number(p.src)),
-            (Field::Dport, u128::from(p.dport)),
-            (Field::Sport, u128::from(p.sport)),
-            (Field::IcmpType, u128::from(p.icmp_type)),
-            (Field::IcmpCode, u128::from(p.icmp_code)),
-            (Field::TcpFlags, u128::from(p.tcp_flags)),
-            (Field::Ttl, u128::from(p.ttl)),
-            (Field::CtDirection, u128::from(p.ct_direction == Direction::Reply)),
-            (Field::Dnat, u128::from(p.ct_status.dnat)),
-            (Field::Snat, u128::from(p.ct_status.snat)),
-            (Field::OrigSrc, addr::number(original.src)),
-            (Field::OrigDst, addr::number(original.dst)),
-            (Field::OrigSport, u128::from(original.sport)),
-            (Field::OrigDport, u128::from(original.dport)),
-            (Field::Mark, u128::from(p.mark)),
-            (Field::Skuid, p.skuid.map_or(0, |uid| u128::from(uid).saturating_add(1))),
-            (Field::Time, u128::from(p.time)),
-        ];
-        for (at, limit) in (0u16..).zip(&self.limits) {
-            values.push((Field::Exceeded(at), u128::from(p.exceeded.contains(limit))));
-        }
-        values
-    }
-
-    fn build(&self, chosen: &HashMap<Field, u128>) -> Packet {
-        let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);
-        let byte = |field: Field| u8::try_from(value(field)).unwrap_or(0);
-        let port = |field: Field| u16::try_from(value(field)).unwrap_or(0);
-        let family = if value(Field::Family) == 0 { Family::V4 } else { Family::V6 };
-        let interface = |field: Field| match value(field) {
-            0 => Interface::Unset,
-            n => {
-                let at = usize::try_from(n).unwrap_or(usize::MAX).saturating_sub(1);
-                Interface::named(self.interfaces.get(at).map_or("other0", String::as_str))
-            }
-        };
-        let src = addr::addr(family, value(Field::Src));
-        let dst = addr::addr(family, value(Field::Dst));
-        let mut packet =
-            Packet::new(src, dst, Proto(byte(Field::Proto)), port(Field::Sport), port(Field::Dport));
-        packet.iif = interface(Field::Iif);
-        packet.oif = interface(Field::Oif);
-        packet.ct = CtState::ALL.get(usize::from(byte(Field::Ct))).copied().unwrap_or(CtState::New);
-        packet.tcp_flags = byte(Field::TcpFlags);
-        packet.icmp_type = byte(Field::IcmpType);
-        packet.icmp_code = byte(Field::IcmpCode);
-        packet.ttl = byte(Field::Ttl);
-        if value(Field::CtDirection) == 1 {
-            packet.ct_direction = Direction::Reply;
-        }
-        packet.ct_status = NatStatus { dnat: value(Field::Dnat) == 1, snat: value(Field::Snat) == 1 };
-        let original = Tuple {
-            src: addr::addr(family, value(Field::OrigSrc)),
-            dst: addr::addr(family, value(Field::OrigDst)),
-            sport: port(Field::OrigSport),
-            dport: port(Field::OrigDport),
-        };
-        let own = Tuple { src, dst, sport: packet.sport, dport: packet.dport };
-        packet.ct_original = (original != own).then_some(original);
-        packet.mark = u32::try_from(value(Field::Mark)).unwrap_or(0);
-        packet.skuid = value(Field::Skuid).checked_sub(1).and_then(|uid| u32::try_from(uid).ok());
-        packet.time = u64::try_from(value(Field::Time)).unwrap_or(0);
-        let limits = (0u16..).zip(&self.limits);
-        packet.exceeded =
-            limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
-        packet
-    }
 }
 
-fn state_number(state: CtState) -> u128 {
+pub(super) fn state_number(state: CtState) -> u128 {
     CtState::ALL.iter().position(|&s| s == state).unwrap_or(0) as u128
 }
 
@@ -648,73 +517,6 @@ fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
         Op::Minus if a == NONE || b == ALL || a == b => Some(NONE),
         Op::Minus if b == NONE => Some(a),
         Op::And | Op::Or | Op::Minus => None,
-    }
-}
-
-/// The first wish that leads somewhere, else the first value that does.
-fn pick(node: &Node, wishes: &[u128]) -> (u128, PacketSet) {
-    let arm_of = |value: u128| {
-        let at = node.arms.partition_point(|&(last, _)| last < value);
-        node.arms.get(at).map_or(PacketSet::NOTHING, |arm| arm.1)
-    };
-    for &wish in wishes {
-        if arm_of(wish) != PacketSet::NOTHING {
-            return (wish, arm_of(wish));
-        }
-    }
-    let mut first = 0u128;
-    for &(last, child) in &node.arms {
-        if child != PacketSet::NOTHING {
-            return (first, child);
-        }
-        first = last.next().unwrap_or(last);
-    }
-    (0, PacketSet::NOTHING)
-}
-
-/// What a person would like to see in a field, best first.
-fn wishes(field: Field, chosen: &HashMap<Field, u128>, favourites: &[IpAddr]) -> Vec<u128> {
-    let before = |field: Field| chosen.get(&field).copied().unwrap_or(0);
-    let tcp = before(Field::Proto) == u128::from(Proto::TCP.0);
-    let ported = u8::try_from(before(Field::Proto)).is_ok_and(|p| Proto(p).has_ports());
-    let v6 = before(Field::Family) == 1;
-    let plain = |own: [u16; 4]| if ported { own.map(u128::from).to_vec() } else { vec![0] };
-    match field {
-        Field::Proto => vec![6, 17, if v6 { 58 } else { 1 }],
-        Field::Dport | Field::OrigDport => {
-            let mut ports = plain([80, 22, 443, 53]);
-            if field == Field::OrigDport {
-                ports.insert(0, before(Field::Dport));
-            }
-            ports
-        }
-        Field::Sport => plain([40_000, 1024, 50_000, 443]),
-        Field::OrigSport => vec![before(Field::Sport)],
-        Field::OrigSrc => vec![before(Field::Src)],
-        Field::OrigDst => vec![before(Field::Dst)],
-        Field::Dst | Field::Src => {
-            let family = if v6 { Family::V6 } else { Family::V4 };
-            let own = favourites.iter().filter(|a| Family::of(**a) == family).map(|a| addr::number(*a));
-            let other = before(Field::Dst);
-            let outside = if v6 { 0x2001_0db8_u128 << 96 | 7 } else { 0xc633_6407 };
-            let mut list: Vec<u128> = own.collect();
-            list.push(outside);
-            // A source unlike the destination reads better.
-            if field == Field::Src {
-                list.sort_by_key(|&n| n == other);
-            }
-            list
-        }
-        Field::TcpFlags => vec![if tcp { u128::from(tcp_flag::SYN) } else { 0 }],
-        Field::IcmpType => match before(Field::Proto) {
-            1 => vec![8],
-            58 => vec![128],
-            _ => vec![0],
-        },
-        Field::Ttl => vec![64, 255],
-        Field::Iif | Field::Oif => vec![1, 2, 3, 4, 5, 6, 7, 8],
-        Field::Time => vec![0],
-        _ => vec![0],
     }
 }
 

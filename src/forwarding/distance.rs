@@ -1,0 +1,131 @@
+//! How many gateways are between a gateway and a zone (S5, S6).
+
+use std::sync::OnceLock;
+
+use crate::model::{HostId, LegId, Site, ZoneId};
+use crate::net::Family;
+
+/// What is known of one family.
+struct Graph {
+    /// By zone: forwarding machines whose leg there carries the family.
+    joined: Vec<Vec<usize>>,
+    /// By zone: forwarding machines that its members can use (S5).
+    usable: Vec<Vec<(HostId, LegId)>>,
+    /// By gateway: the zones in which others can use it.
+    usable_zones: Vec<Vec<ZoneId>>,
+    /// By zone, once asked: the distance of each gateway.
+    distances: Vec<OnceLock<Vec<u32>>>,
+}
+
+/// The forwarding machines as a graph.
+pub(super) struct Gateways {
+    /// By machine: its place among the forwarding ones.
+    ranks: Vec<Option<usize>>,
+    graphs: [Graph; 2],
+}
+
+/// Further than any site is wide.
+const UNREACHED: u32 = u32::MAX;
+
+impl Gateways {
+    pub(super) fn new(site: &Site) -> Self {
+        let mut count = 0usize;
+        let ranks = site.hosts.iter().map(|host| {
+            host.forwards().then(|| {
+                count = count.saturating_add(1);
+                count.saturating_sub(1)
+            })
+        });
+        let ranks: Vec<Option<usize>> = ranks.collect();
+        let graphs = Family::BOTH.map(|family| Graph::new(site, family, &ranks, count));
+        Self { ranks, graphs }
+    }
+
+    /// The gateways that the members of a zone can use.
+    pub(super) fn usable(&self, family: Family, zone: ZoneId) -> &[(HostId, LegId)] {
+        self.graph(family).usable.get(zone.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// Of some ways, each by a gateway, those whose gateway is nearest to `zone`.
+    pub(super) fn nearest<W>(&self, family: Family, zone: ZoneId, ways: Vec<(HostId, W)>) -> Vec<W> {
+        let far: Vec<(u32, W)> =
+            ways.into_iter().map(|(gateway, way)| (self.distance(family, gateway, zone), way)).collect();
+        let least = far.iter().map(|way| way.0).min().unwrap_or(UNREACHED);
+        far.into_iter().filter(|way| way.0 == least && least != UNREACHED).map(|way| way.1).collect()
+    }
+
+    fn distance(&self, family: Family, gateway: HostId, zone: ZoneId) -> u32 {
+        let graph = self.graph(family);
+        let Some(cell) = graph.distances.get(zone.index()) else { return UNREACHED };
+        let distances = cell.get_or_init(|| graph.distances_to(zone, self));
+        let rank = self.ranks.get(gateway.index()).copied().flatten();
+        rank.and_then(|rank| distances.get(rank).copied()).unwrap_or(UNREACHED)
+    }
+
+    fn graph(&self, family: Family) -> &Graph {
+        let [v4, v6] = &self.graphs;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+}
+
+impl Graph {
+    fn new(site: &Site, family: Family, ranks: &[Option<usize>], gateways: usize) -> Self {
+        let mut graph = Self {
+            joined: vec![Vec::new(); site.zones.len()],
+            usable: vec![Vec::new(); site.zones.len()],
+            usable_zones: vec![Vec::new(); gateways],
+            distances: site.zones.iter().map(|_| OnceLock::new()).collect(),
+        };
+        for ((id, host), rank) in site.hosts().zip(ranks) {
+            let Some(rank) = *rank else { continue };
+            for (leg_id, leg) in host.legs().filter(|(_, leg)| leg.carries(site, family)) {
+                let at = leg.zone.index();
+                if let Some(joined) = graph.joined.get_mut(at) {
+                    joined.push(rank);
+                }
+                // Who configures nobody in `rest` need not know a gateway's address there.
+                let anonymous = site.zone(leg.zone).is_some_and(|zone| zone.rest);
+                if leg.dynamic && !anonymous {
+                    continue;
+                }
+                if let Some(usable) = graph.usable.get_mut(at) {
+                    usable.push((id, leg_id));
+                }
+                if let Some(zones) = graph.usable_zones.get_mut(rank) {
+                    zones.push(leg.zone);
+                }
+            }
+        }
+        graph
+    }
+
+    /// From the zone outwards: its own gateways are at 0; who can use a gateway at n in one of its zones is at n + 1.
+    fn distances_to(&self, zone: ZoneId, gateways: &Gateways) -> Vec<u32> {
+        let mut distances = vec![UNREACHED; self.usable_zones.len()];
+        let mut seen = vec![false; gateways.ranks.len().max(self.joined.len())];
+        let mut edge: Vec<usize> = self.joined.get(zone.index()).cloned().unwrap_or_default();
+        let mut steps = 0u32;
+        while !edge.is_empty() {
+            edge.retain(|&rank| distances.get(rank) == Some(&UNREACHED));
+            for &rank in &edge {
+                if let Some(distance) = distances.get_mut(rank) {
+                    *distance = steps;
+                }
+            }
+            let mut further = Vec::new();
+            let zones = edge.iter().filter_map(|&rank| self.usable_zones.get(rank)).flatten();
+            for near in zones {
+                if let Some(seen) = seen.get_mut(near.index()).filter(|seen| !**seen) {
+                    *seen = true;
+                    further.extend(self.joined.get(near.index()).into_iter().flatten().copied());
+                }
+            }
+            edge = further;
+            steps = steps.saturating_add(1);
+        }
+        distances
+    }
+}

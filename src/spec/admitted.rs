@@ -1,0 +1,235 @@
+//! The meaning of a point for all packets, as sets.
+//!
+//! `accepted` and `rejected` are what [`super::Spec::judge`] accepts and rejects; the rest is dropped. It is
+//! written apart from it: S20 is turned round here. For each pair of items, the sources are split by where
+//! they start and the destinations by class ([`Routes`]); one walk answers for each pair of those, and tells by
+//! which legs of this machine the packets pass.
+
+mod allow;
+mod always;
+
+use std::collections::BTreeMap;
+
+use crate::forwarding::Next;
+use crate::model::{Access, Action, Hook, Host, HostId, Leg, LegId, Point, Site, Term};
+use crate::net::range::Bounded;
+use crate::net::space::{Exhausted, Field};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space};
+
+use super::Routes;
+
+/// What a point is meant to let pass, and to refuse aloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// These go on.
+    pub accepted: PacketSet,
+    /// Of these the sender is told.
+    pub rejected: PacketSet,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// The space has no room for it.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    /// It is no hook of a machine of the site.
+    #[error("the meaning of this point is not defined")]
+    NoHook,
+}
+
+/// What a point is meant to let pass; who asks for many points keeps a [`Sets`].
+///
+/// # Errors
+/// [`Unanswered`]: never a smaller or larger set.
+pub fn admitted(site: &Site, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
+    Sets::new(site).at(point, space)
+}
+
+/// The meaning of a site as sets.
+pub struct Sets<'s> {
+    routes: Routes<'s>,
+}
+
+impl<'s> Sets<'s> {
+    /// The meaning of a site.
+    #[must_use]
+    pub fn new(site: &'s Site) -> Self {
+        Self { routes: Routes::new(site) }
+    }
+
+    /// The routes and readings it stands on.
+    #[must_use]
+    pub fn routes(&self) -> &Routes<'s> {
+        &self.routes
+    }
+
+    /// What a point is meant to let pass.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn at(&self, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
+        let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
+        let machine = self.routes.site.host(*host).ok_or(Unanswered::NoHook)?;
+        let admitted = match hook {
+            Hook::Input | Hook::Forward | Hook::Output if machine.filters() => {
+                let mut hook = AtHook::new(&self.routes, *host, machine, *hook, space);
+                hook.admitted()
+            }
+            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
+                Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING }
+            }
+        };
+        // Any question answers whether the budget was enough.
+        space.same(admitted.accepted, admitted.accepted)?;
+        Ok(admitted)
+    }
+}
+
+/// One hook of a machine that filters.
+struct AtHook<'a, 's> {
+    routes: &'a Routes<'s>,
+    host: HostId,
+    machine: &'s Host,
+    hook: Hook,
+    space: &'a mut Space,
+    terms: BTreeMap<Term, PacketSet>,
+    /// The crossings known so far.
+    crossings: BTreeMap<(super::route::From, super::route::To), Option<allow::Crossing>>,
+}
+
+impl<'a, 's> AtHook<'a, 's> {
+    fn new(
+        routes: &'a Routes<'s>,
+        host: HostId,
+        machine: &'s Host,
+        hook: Hook,
+        space: &'a mut Space,
+    ) -> Self {
+        let (terms, crossings) = (BTreeMap::new(), BTreeMap::new());
+        Self { routes, host, machine, hook, space, terms, crossings }
+    }
+
+    fn admitted(&mut self) -> Admitted {
+        let itself = self.itself();
+        let new = self.space.ct(&[CtState::New]);
+        let always = self.always();
+        let decided = self.space.or(itself, always);
+        if self.hook == Hook::Forward && !self.machine.forwards() {
+            return Admitted { accepted: decided, rejected: PacketSet::NOTHING };
+        }
+        let asked = self.space.minus(new, decided);
+        let (dropped, refused) = (self.denied(false), self.denied(true));
+        let denied = self.space.or(dropped, refused);
+        let (admit, open) = self.allowed();
+        let told = self.told();
+
+        let free = self.space.minus(asked, denied);
+        let admit = self.space.and(free, admit);
+        let refused = self.space.minus(refused, dropped);
+        let refused = self.space.and(asked, refused);
+        let told = self.space.minus(told, open);
+        let told = self.space.and(free, told);
+        Admitted { accepted: self.space.or(decided, admit), rejected: self.space.or(refused, told) }
+    }
+
+    /// S19: what is denied with this answer.
+    fn denied(&mut self, reject: bool) -> PacketSet {
+        let site = self.routes.site;
+        let denies = site.accesses.iter().filter(|a| a.action == Action::Deny && a.reject == reject);
+        let mut sets = Vec::new();
+        for access in denies {
+            let from = self.routes.readings.wide_place(&access.from);
+            let to = self.routes.readings.wide_place(&access.to);
+            let ends = self.between(&from, &to);
+            let holds = self.holds(access);
+            sets.push(self.space.and(ends, holds));
+        }
+        self.space.any(sets)
+    }
+
+    /// S22: senders of `reject from`, each by the leg an answer to it would leave by.
+    fn told(&mut self) -> PacketSet {
+        if self.hook == Hook::Output || self.machine.reject_from.is_empty() {
+            return PacketSet::NOTHING;
+        }
+        let places = self.machine.reject_from.iter();
+        let senders =
+            places.fold(AddrSet::empty(), |all, place| all.union(&self.routes.readings.wide_place(place)));
+        let own = self.routes.readings.static_of(self.host);
+        let mut by_leg: BTreeMap<LegId, Vec<AddrSet>> = BTreeMap::new();
+        for (to, part) in self.routes.split(&senders.difference(&own)) {
+            let Some(class) = self.routes.class(to) else { continue };
+            match self.routes.forwarding.next_for(self.host, class) {
+                Next::OnLink { leg } | Next::Via { leg, .. } => by_leg.entry(leg).or_default().push(part),
+                Next::Local | Next::Ambiguous(_) | Next::NoRoute => {}
+            }
+        }
+        let mut sets = Vec::new();
+        for (leg, parts) in by_leg {
+            let from = self.space.from(&union(parts));
+            let iif = self.by(Field::Iif, leg);
+            sets.push(self.space.and(iif, from));
+        }
+        self.space.any(sets)
+    }
+
+    /// The service and the date of an access.
+    fn holds(&mut self, access: &Access) -> PacketSet {
+        let terms = access.terms.iter().map(|term| self.term(term)).collect();
+        let service = self.space.any(terms);
+        let Some(end) = access.until else { return service };
+        let before = end.previous().map_or(RangeSet::empty(), |last| RangeSet::range(0, u128::from(last)));
+        let in_time = self.space.within(Field::Time, &before);
+        self.space.and(service, in_time)
+    }
+
+    fn term(&mut self, term: &Term) -> PacketSet {
+        if let Some(known) = self.terms.get(term) {
+            return *known;
+        }
+        let parts = match term {
+            Term::Ports { proto, from, to } => vec![
+                self.space.proto(*proto),
+                self.space.among(Field::Sport, from),
+                self.space.among(Field::Dport, to),
+            ],
+            Term::Icmp { family, types, codes } => vec![
+                self.space.family(*family),
+                self.space.proto(if *family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 }),
+                self.space.among(Field::IcmpType, types),
+                self.space.among(Field::IcmpCode, codes),
+            ],
+            Term::Protos(protos) => vec![self.space.among(Field::Proto, protos)],
+        };
+        let set = self.space.all(parts);
+        self.terms.insert(term.clone(), set);
+        set
+    }
+
+    fn between(&mut self, from: &AddrSet, to: &AddrSet) -> PacketSet {
+        let (from, to) = (self.space.from(from), self.space.to(to));
+        self.space.and(from, to)
+    }
+
+    /// S23: the packets by a leg's interface.
+    fn by(&mut self, field: Field, leg: LegId) -> PacketSet {
+        match self.routes.site.leg(self.host, leg) {
+            Some(Leg { interface: Some(name), .. }) => {
+                let number = self.space.interface(name);
+                self.space.is(field, number)
+            }
+            Some(Leg { interface: None, .. }) => {
+                let lo = self.space.interface("lo");
+                let neither = RangeSet::from_ranges([(0, 0), (lo, lo)]).complement();
+                self.space.within(field, &neither)
+            }
+            None => PacketSet::NOTHING,
+        }
+    }
+}
+
+/// The union of many sets at once.
+fn union(sets: Vec<AddrSet>) -> AddrSet {
+    AddrSet::from_ranges(sets.iter().flat_map(AddrSet::ranges))
+}

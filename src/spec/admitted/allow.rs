@@ -1,0 +1,306 @@
+//! S20 and S21 as sets: who may pass this hook, by which legs.
+
+use std::collections::BTreeMap;
+
+use super::super::path::Path;
+use super::super::route::{From, To};
+use super::{AtHook, union};
+use crate::model::{Access, Action, End, Hook, HostId, Leg, LegId};
+use crate::net::space::Field;
+use crate::net::{AddrSet, Family, PacketSet};
+
+/// How the packets of a path pass this hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Crossing {
+    /// They start here.
+    Out(LegId),
+    /// They are passed on.
+    Through(LegId, LegId),
+    /// They end here.
+    In(LegId),
+}
+
+/// Sources with the start they share. Of a machine the addresses depend on the leg it chooses.
+type Sources = Vec<(From, AddrSet)>;
+/// Destinations by class, and the leg of this machine if they are its own.
+type Targets = Vec<(To, AddrSet, Arrival)>;
+
+/// Where packets to a destination end, as input sees it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Arrival {
+    /// At whoever has the address; in input, at this machine by this leg, if it is a plain host's.
+    Static(Option<LegId>),
+    /// At this machine's dynamic leg.
+    Dynamic(LegId),
+    /// At every machine of the sender's zone.
+    Group,
+}
+
+impl AtHook<'_, '_> {
+    /// The packets that some `allow` admits, and those that one would admit but for its limit.
+    pub(super) fn allowed(&mut self) -> (PacketSet, PacketSet) {
+        let site = self.routes.site;
+        let (mut admit, mut open) = (Vec::new(), Vec::new());
+        for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
+            let ends = self.ends(access);
+            let holds = self.holds(access);
+            let set = self.space.and(ends, holds);
+            open.push(set);
+            admit.push(match access.limit {
+                None => set,
+                Some(limit) => {
+                    let exceeded = self.space.limit(limit);
+                    let within = self.space.is(exceeded, 0);
+                    self.space.and(set, within)
+                }
+            });
+        }
+        let (admit, open) = (self.space.any(admit), self.space.any(open));
+        let itself = self.one_machine();
+        (self.space.minus(admit, itself), self.space.minus(open, itself))
+    }
+
+    /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
+    fn one_machine(&mut self) -> PacketSet {
+        let own = self.routes.readings.static_of(self.host);
+        match self.hook {
+            Hook::Output => self.space.to(&own),
+            Hook::Input => self.space.from(&own),
+            Hook::Forward => {
+                let site = self.routes.site;
+                let several =
+                    site.hosts().filter(|(_, h)| h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1);
+                let sets = several.map(|(id, _)| self.routes.readings.static_of(id));
+                let sets: Vec<AddrSet> = sets.collect();
+                let sets = sets.iter().map(|own| self.between(own, own)).collect();
+                self.space.any(sets)
+            }
+            Hook::Prerouting | Hook::Postrouting => PacketSet::EVERYTHING,
+        }
+    }
+
+    /// The ends of an access at this hook, by the interfaces of the paths between them.
+    fn ends(&mut self, access: &Access) -> PacketSet {
+        let sources: Vec<Sources> = access.from.plus.iter().map(|end| self.sources(end)).collect();
+        let targets: Vec<Targets> = access.to.plus.iter().map(|end| self.targets(end)).collect();
+        let mut by_start: BTreeMap<(Crossing, From, AddrSet), Vec<AddrSet>> = BTreeMap::new();
+        for (from, src) in sources.into_iter().flatten() {
+            for (to, dst, arrival) in targets.iter().flatten() {
+                let Some(crossing) = self.crossing(from, *to, *arrival) else { continue };
+                let src = self.leaving(from, *to, &src);
+                if !src.is_empty() {
+                    by_start.entry((crossing, from, src)).or_default().push(dst.clone());
+                }
+            }
+        }
+        // Those who reach the same are one.
+        let mut by_reach: BTreeMap<(Crossing, AddrSet), Vec<AddrSet>> = BTreeMap::new();
+        for ((crossing, _, src), dst) in by_start {
+            by_reach.entry((crossing, union(dst))).or_default().push(src);
+        }
+        let not_from = self.routes.readings.wide_except(&access.from);
+        let not_to = self.routes.readings.wide_except(&access.to);
+        let mut by_crossing: BTreeMap<Crossing, Vec<PacketSet>> = BTreeMap::new();
+        for ((crossing, dst), src) in by_reach {
+            let pair = self.between(&union(src).difference(&not_from), &dst.difference(&not_to));
+            by_crossing.entry(crossing).or_default().push(pair);
+        }
+        let mut sets = Vec::new();
+        for (crossing, pairs) in by_crossing {
+            let pairs = self.space.any(pairs);
+            let by = self.interfaces(crossing);
+            sets.push(self.space.and(by, pairs));
+        }
+        self.space.any(sets)
+    }
+
+    fn interfaces(&mut self, crossing: Crossing) -> PacketSet {
+        match crossing {
+            Crossing::Out(leg) => self.by(Field::Oif, leg),
+            Crossing::In(leg) => self.by(Field::Iif, leg),
+            Crossing::Through(came, left) => {
+                let (came, left) = (self.by(Field::Iif, came), self.by(Field::Oif, left));
+                self.space.and(came, left)
+            }
+        }
+    }
+
+    // ---- sources ------------------------------------------------------------------------------------
+
+    /// The starts an item of `from` reads; in output, those at this machine alone.
+    fn sources(&self, end: &End) -> Sources {
+        if self.hook == Hook::Output {
+            return self.own_sources(end);
+        }
+        let routes = self.routes;
+        match end {
+            End::Zone(zone) => routes.members(*zone, &routes.readings.narrow_zone(*zone)),
+            End::Anywhere => {
+                let zones = routes.site.zones().map(|(zone, _)| zone);
+                zones.flat_map(|zone| routes.members(zone, &routes.readings.narrow_zone(zone))).collect()
+            }
+            End::Host(host) => vec![(From::Machine(*host), routes.readings.static_of(*host))],
+            End::Leg(host, leg) => {
+                let own = routes.site.leg(*host, *leg).map(Leg::address_set).unwrap_or_default();
+                vec![(routes.leg_start(*host, *leg), own)]
+            }
+            End::Addrs(addrs) => {
+                let zones = routes.zones_of(addrs);
+                zones.into_iter().flat_map(|(zone, part)| routes.members(zone, &part)).collect()
+            }
+        }
+    }
+
+    fn own_sources(&self, end: &End) -> Sources {
+        let plain = !self.machine.forwards();
+        let mut sources = Vec::new();
+        for (id, leg) in self.machine.legs() {
+            let own = self.own(leg);
+            let (from, src) = match end {
+                End::Zone(zone) if plain && leg.zone == *zone => (From::Leg(self.host, id), own),
+                End::Anywhere if plain => (From::Leg(self.host, id), own),
+                End::Host(host) if *host == self.host => (From::Machine(self.host), own),
+                End::Leg(host, l) if (*host, *l) == (self.host, id) => (From::Leg(self.host, id), own),
+                End::Addrs(addrs) => (From::Leg(self.host, id), leg.address_set().intersection(addrs)),
+                End::Zone(_) | End::Anywhere | End::Host(_) | End::Leg(..) => continue,
+            };
+            // A machine's legs are one start: which of them it is, the destination says.
+            if from != From::Machine(self.host) || sources.is_empty() {
+                sources.push((from, src));
+            }
+        }
+        sources
+    }
+
+    /// The addresses of this machine's leg as its own hooks see them (S3).
+    fn own(&self, leg: &Leg) -> AddrSet {
+        if leg.dynamic { self.routes.readings.zone(leg.zone) } else { leg.address_set() }
+    }
+
+    /// Of a machine's addresses, those of the leg it leaves by.
+    fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
+        let From::Machine(host) = from else { return src.clone() };
+        let leg = self.routes.leaves_by(host, to).ok().and_then(|leg| self.routes.site.leg(host, leg));
+        match leg {
+            Some(leg) if (self.hook, host) == (Hook::Output, self.host) => self.own(leg),
+            Some(leg) => leg.address_set(),
+            None => AddrSet::empty(),
+        }
+    }
+
+    // ---- destinations -------------------------------------------------------------------------------
+
+    /// The destinations an item of `to` reads; in input, those of this machine alone.
+    fn targets(&self, end: &End) -> Targets {
+        if self.hook == Hook::Input {
+            return self.own_targets(end);
+        }
+        let routes = self.routes;
+        let split = match end {
+            End::Zone(zone) => routes.classes_of(*zone).collect(),
+            End::Anywhere => routes.site.zones().flat_map(|(zone, _)| routes.classes_of(zone)).collect(),
+            End::Host(host) => match self.legs_of(*host) {
+                [leg] => routes.split(&leg.address_set()),
+                [] | [_, _, ..] => Vec::new(),
+            },
+            End::Leg(host, leg) => {
+                routes.split(&routes.site.leg(*host, *leg).map(Leg::address_set).unwrap_or_default())
+            }
+            End::Addrs(addrs) => routes.split(addrs),
+        };
+        let arrival = |to: &To| match to {
+            To::Class(_) => Arrival::Static(None),
+            To::Group(_) => Arrival::Group,
+        };
+        split.into_iter().map(|(to, dst)| (to, dst, arrival(&to))).collect()
+    }
+
+    fn own_targets(&self, end: &End) -> Targets {
+        let plain = !self.machine.forwards();
+        let mut targets = Vec::new();
+        for (id, leg) in self.machine.legs() {
+            let named = match end {
+                End::Zone(zone) => plain && leg.zone == *zone,
+                End::Anywhere => plain,
+                End::Host(host) => *host == self.host && self.machine.legs.len() == 1,
+                End::Leg(host, l) => (*host, *l) == (self.host, id),
+                End::Addrs(_) => !leg.dynamic,
+            };
+            if !named {
+                continue;
+            }
+            let meant = match end {
+                End::Addrs(addrs) => self.own(leg).intersection(addrs),
+                End::Zone(_) | End::Anywhere | End::Host(_) | End::Leg(..) => self.own(leg),
+            };
+            let arrival = if leg.dynamic { Arrival::Dynamic(id) } else { Arrival::Static(Some(id)) };
+            // A dynamic leg hears no group by its address.
+            let split = self.routes.split(&meant).into_iter().filter(|(to, _)| matches!(to, To::Class(_)));
+            targets.extend(split.map(|(to, dst)| (to, dst, arrival)));
+        }
+        if let End::Addrs(addrs) = end {
+            let heard = self.routes.split(addrs).into_iter().filter(|(to, _)| matches!(to, To::Group(_)));
+            targets.extend(heard.map(|(to, dst)| (to, dst, Arrival::Group)));
+        }
+        targets
+    }
+
+    fn legs_of(&self, host: HostId) -> &[Leg] {
+        self.routes.site.host(host).map_or(&[], |h| &h.legs)
+    }
+
+    // ---- paths --------------------------------------------------------------------------------------
+
+    fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Option<Crossing> {
+        match (self.hook, arrival) {
+            (Hook::Output | Hook::Forward, _) => {
+                if let Some(known) = self.crossings.get(&(from, to)) {
+                    return *known;
+                }
+                let path = self.routes.path(from, to).ok();
+                let found = path.and_then(|path| self.passes(&path));
+                self.crossings.insert((from, to), found);
+                found
+            }
+            (Hook::Input, Arrival::Static(leg)) => {
+                let path = self.routes.path(from, to).ok()?;
+                // A machine that forwards takes its addresses in by whatever leg they come.
+                let end = path.end.or_else(|| leg.map(|leg| (self.host, leg)));
+                end.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::In(leg))
+            }
+            (Hook::Input, Arrival::Dynamic(leg)) => {
+                let path = self.routes.path(from, to).ok()?;
+                path.transits.iter().all(|t| t.host != self.host).then_some(Crossing::In(leg))
+            }
+            (Hook::Input, Arrival::Group) => self.hears(from, to),
+            (Hook::Prerouting | Hook::Postrouting, _) => None,
+        }
+    }
+
+    fn passes(&self, path: &Path) -> Option<Crossing> {
+        if self.hook == Hook::Output {
+            return path.origin.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::Out(leg));
+        }
+        let here = path.transits.iter().find(|t| t.host == self.host)?;
+        Some(Crossing::Through(here.came, here.left))
+    }
+
+    /// S14: by its leg in the zone in which the sender says it.
+    fn hears(&self, from: From, to: To) -> Option<Crossing> {
+        self.routes.path(from, to).ok()?;
+        let zone = match from {
+            From::Zone(zone) => zone,
+            From::Leg(host, leg) => self.routes.site.leg(host, leg)?.zone,
+            From::Machine(host) => {
+                let leg = self.routes.leaves_by(host, to).ok()?;
+                self.routes.site.leg(host, leg)?.zone
+            }
+        };
+        let family = match to {
+            To::Group(family) => family,
+            To::Class(at) => self.routes.classes.get(at).map_or(Family::V4, |class| class.family),
+        };
+        let (id, leg) = self.machine.leg_in(zone)?;
+        leg.carries(self.routes.site, family).then_some(Crossing::In(id))
+    }
+}

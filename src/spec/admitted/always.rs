@@ -1,0 +1,112 @@
+//! S15 to S18 as sets: what passes whatever the policy says.
+
+use super::AtHook;
+use crate::model::{Action, Hook};
+use crate::net::space::Field;
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
+
+impl AtHook<'_, '_> {
+    /// S15: over loopback.
+    pub(super) fn itself(&mut self) -> PacketSet {
+        let lo = self.space.interface("lo");
+        match self.hook {
+            Hook::Input => self.space.is(Field::Iif, lo),
+            Hook::Output => self.space.is(Field::Oif, lo),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting => PacketSet::NOTHING,
+        }
+    }
+
+    /// S16, S17, S18.
+    pub(super) fn always(&mut self) -> PacketSet {
+        let established = self.space.ct(&[CtState::Established]);
+        let related = self.related();
+        let untracked = self.untracked();
+        let dhcp = self.dhcp();
+        self.space.any(vec![established, related, untracked, dhcp])
+    }
+
+    fn related(&mut self) -> PacketSet {
+        let v4 = self.icmp(Family::V4, &[(3, 3), (11, 12)]);
+        let v6 = self.icmp(Family::V6, &[(1, 4)]);
+        let mut kinds = vec![v4, v6];
+        let mut denies = self.routes.site.accesses.iter().filter(|a| a.action == Action::Deny);
+        if self.hook == Hook::Output && (!self.machine.reject_from.is_empty() || denies.any(|a| a.reject)) {
+            let tcp = self.space.proto(Proto::TCP);
+            // RST is bit 2: four of every eight values.
+            let with_rst = (0u128..64).filter(|flags| flags & 4 != 0).map(|flags| (flags, flags));
+            let rst = self.space.within(Field::TcpFlags, &RangeSet::from_ranges(with_rst));
+            kinds.push(self.space.and(tcp, rst));
+        }
+        let kinds = self.space.any(kinds);
+        let related = self.space.ct(&[CtState::Related]);
+        self.space.and(related, kinds)
+    }
+
+    fn untracked(&mut self) -> PacketSet {
+        let mld: &[(u128, u128)] = match self.hook {
+            Hook::Input => &[(130, 130)],
+            Hook::Output => &[(131, 132), (143, 143)],
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting => return PacketSet::NOTHING,
+        };
+        let neighbour = self.icmp(Family::V6, &[(133, 136)]);
+        let far = self.space.is(Field::Ttl, 255);
+        let neighbour = self.space.and(neighbour, far);
+
+        let mld = self.icmp(Family::V6, mld);
+        let near = self.space.is(Field::Ttl, 1);
+        let from = self.space.from(&addrs(&["::/128", "fe80::/10"]));
+        let mld = self.space.all(vec![mld, near, from]);
+
+        let either = self.space.or(neighbour, mld);
+        let code = self.space.is(Field::IcmpCode, 0);
+        let untracked = self.space.ct(&[CtState::Untracked]);
+        self.space.all(vec![untracked, code, either])
+    }
+
+    fn dhcp(&mut self) -> PacketSet {
+        let (server, client) = (|v4: bool| if v4 { 67 } else { 547 }, |v4: bool| if v4 { 68 } else { 546 });
+        let mut sets = Vec::new();
+        for (id, leg) in self.machine.legs().filter(|(_, leg)| leg.dynamic) {
+            for family in Family::BOTH.into_iter().filter(|f| leg.carries(self.routes.site, *f)) {
+                let v4 = family == Family::V4;
+                let (field, sport, dport) = match self.hook {
+                    Hook::Input => (Field::Iif, server(v4), client(v4)),
+                    Hook::Output => (Field::Oif, client(v4), server(v4)),
+                    Hook::Prerouting | Hook::Forward | Hook::Postrouting => continue,
+                };
+                let ends = match (self.hook, family) {
+                    (Hook::Input, Family::V6) => self.space.from(&addrs(&["fe80::/10"])),
+                    (Hook::Output, Family::V6) => self.space.to(&addrs(&["ff02::1:2/128"])),
+                    (_, Family::V4 | Family::V6) => PacketSet::EVERYTHING,
+                };
+                let parts = vec![
+                    self.space.family(family),
+                    self.by(field, id),
+                    self.space.proto(Proto::UDP),
+                    self.space.is(Field::Sport, sport),
+                    self.space.is(Field::Dport, dport),
+                    ends,
+                ];
+                sets.push(self.space.all(parts));
+            }
+        }
+        let any = self.space.any(sets);
+        let new = self.space.ct(&[CtState::New]);
+        self.space.and(new, any)
+    }
+
+    fn icmp(&mut self, family: Family, types: &[(u128, u128)]) -> PacketSet {
+        let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+        let parts = vec![
+            self.space.family(family),
+            self.space.proto(proto),
+            self.space.within(Field::IcmpType, &RangeSet::from_ranges(types.iter().copied())),
+        ];
+        self.space.all(parts)
+    }
+}
+
+fn addrs(nets: &[&str]) -> AddrSet {
+    let nets = nets.iter().filter_map(|net| net.parse().ok());
+    nets.fold(AddrSet::empty(), |all, net| all.union(&AddrSet::net(net)))
+}

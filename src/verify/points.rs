@@ -1,0 +1,43 @@
+//! One point: the artifact against the policy, for every packet.
+
+use crate::net::{Exhausted, Packet, PacketSet, Space, Verdict};
+
+/// What one side says of every packet: those it accepts, those it rejects; it drops the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sides {
+    /// Accepted.
+    pub(crate) accepted: PacketSet,
+    /// Rejected.
+    pub(crate) rejected: PacketSet,
+}
+
+/// A packet on which the two sides differ, with what each says; none where they agree on all.
+///
+/// What is wider than meant is shown before what is narrower: it is the worse of the two.
+pub(crate) fn difference(
+    space: &mut Space,
+    meant: Sides,
+    done: Sides,
+    favourites: &[std::net::IpAddr],
+) -> Result<Option<(Packet, Verdict, Verdict)>, Exhausted> {
+    let wider = space.minus(done.accepted, meant.accepted);
+    let narrower = space.minus(meant.accepted, done.accepted);
+    let louder = space.minus(done.rejected, meant.rejected);
+    let quieter = space.minus(meant.rejected, done.rejected);
+    for set in [wider, narrower, louder, quieter] {
+        if let Some(packet) = space.witness(set, favourites)? {
+            let meant = verdict(space, meant, &packet)?;
+            let done = verdict(space, done, &packet)?;
+            return Ok(Some((packet, meant, done)));
+        }
+    }
+    Ok(None)
+}
+
+/// What a side says of one packet.
+pub(crate) fn verdict(space: &mut Space, side: Sides, packet: &Packet) -> Result<Verdict, Exhausted> {
+    if space.contains(side.accepted, packet)? {
+        return Ok(Verdict::Accept);
+    }
+    Ok(if space.contains(side.rejected, packet)? { Verdict::Reject } else { Verdict::Drop })
+}

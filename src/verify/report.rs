@@ -1,0 +1,122 @@
+//! What a proof says, as data. Rendering is the business of `cli`.
+
+use crate::model::{HostId, Point};
+use crate::net::{Packet, Verdict};
+use crate::source::Span;
+
+/// The answer to a question about all packets. Running out of budget is not success.
+#[must_use]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds for every packet.
+    Holds,
+    /// It does not; here is one.
+    Refuted(Box<Counterexample>),
+    /// It could not be decided.
+    Undecided {
+        /// Why, in the reader's words, with the budget named.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether it holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        matches!(self, Self::Holds)
+    }
+}
+
+/// A packet that refutes, and its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counterexample {
+    /// The packet as it starts, or as the point sees it.
+    pub packet: Packet,
+    /// What the policy says of it.
+    pub meant: Verdict,
+    /// What the artifacts do.
+    pub done: Verdict,
+    /// Where it went, in order.
+    pub hops: Vec<Hop>,
+    /// What stops it, in the reader's words, where no hop shows it (`no routed path back: …`).
+    pub reason: Option<String>,
+}
+
+/// One enforcement point on the way of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The point.
+    pub point: Point,
+    /// Its name for people: `fw forward eth1 -> eth2`.
+    pub place: String,
+    /// What the artifact does there.
+    pub verdict: Verdict,
+    /// What the policy says there.
+    pub meant: Verdict,
+    /// The statements the policy decides by, with their place.
+    pub statements: Vec<(String, Option<Span>)>,
+    /// The rules and elements of the artifact that matched, as they stand in its text: line number, line.
+    pub rules: Vec<(usize, String)>,
+}
+
+/// A point compared with the policy, all packets.
+#[derive(Clone, Debug)]
+pub struct PointProof {
+    /// The point.
+    pub point: Point,
+    /// Its name for people: `fw forward`.
+    pub place: String,
+    /// The answer.
+    pub outcome: Outcome,
+    /// How many packets were also run through the two concrete interpreters, all agreeing.
+    pub sampled: usize,
+}
+
+/// An expectation, proved over the composition of points.
+#[derive(Clone, Debug)]
+pub struct ExpectProof {
+    /// The test it is of.
+    pub test: String,
+    /// The sentence.
+    pub words: String,
+    /// Where it stands.
+    pub span: Span,
+    /// The answer.
+    pub outcome: Outcome,
+    /// What it was proved under (`below the limit …`), empty where nothing is assumed.
+    pub assuming: Vec<String>,
+}
+
+/// Something proved unasked: spoofed sources and closed legs get nothing in.
+#[derive(Clone, Debug)]
+pub struct UnaskedProof {
+    /// The machine.
+    pub host: HostId,
+    /// The claim in a sentence: ``nothing enters `fw` by `eth0` ``.
+    pub claim: String,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+/// Everything a run proved.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Each point of each filtering machine: by host name, then hook.
+    pub points: Vec<PointProof>,
+    /// Each expectation, in the order of the tests.
+    pub expects: Vec<ExpectProof>,
+    /// What nobody had to ask for.
+    pub unasked: Vec<UnaskedProof>,
+    /// How many decision nodes the proof took: a deterministic measure of its cost.
+    pub nodes: usize,
+}
+
+impl Report {
+    /// Whether every answer is *holds*.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.points.iter().all(|p| p.outcome.holds())
+            && self.expects.iter().all(|e| e.outcome.holds())
+            && self.unasked.iter().all(|u| u.outcome.holds())
+    }
+}

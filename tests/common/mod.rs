@@ -1,0 +1,90 @@
+//! What the integration tests share: policies from memory and from `policies/`, compiled through the library
+//! by one function, so that a change of its interface is mended here.
+#![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fwc::compile::{Compiled, Options, compile};
+use fwc::diag::Findings;
+use fwc::source::{FileId, Loader, SourceFile, SourceMap};
+
+/// A loader over texts in memory, by the path as written.
+#[derive(Default)]
+pub struct Texts(pub BTreeMap<String, String>);
+
+impl Loader for Texts {
+    fn load(&mut self, _from: &str, path: &str) -> Result<SourceFile, String> {
+        let text = self.0.get(path).ok_or_else(|| format!("cannot read `{path}`: no such file"))?;
+        Ok(SourceFile { name: path.to_owned(), text: text.clone() })
+    }
+}
+
+/// Compiles and proves texts; panics with the findings where that fails.
+pub fn compiled(texts: &[(String, String)]) -> Compiled {
+    let (result, findings, sources) = attempt(texts);
+    result.unwrap_or_else(|| panic!("does not compile:\n{}", said(&findings, &sources)))
+}
+
+/// The same, with whatever was found.
+pub fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings, SourceMap) {
+    let mut sources = SourceMap::default();
+    let roots: Vec<FileId> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
+    let mut findings = Findings::default();
+    let mut loader = Texts::default();
+    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings);
+    (result, findings, sources)
+}
+
+/// A fixed time of proof, so that no test depends on the clock.
+pub fn options() -> Options {
+    Options { at: 1_795_219_200_000_000_000, ..Options::default() }
+}
+
+/// The findings, one a line.
+pub fn said(findings: &Findings, sources: &SourceMap) -> String {
+    let line = |d: &&fwc::diag::Diagnostic| {
+        let at = d.primary.as_ref().map(|l| {
+            let place = sources.position(l.span).map_or((0, 0), |p| (p.line, p.column));
+            let file = sources.file(l.span.file).map_or("?", |f| f.name.as_str());
+            format!("{file}:{}:{}: `{}`", place.0, place.1, sources.words(l.span))
+        });
+        format!("{}: {} {}", d.code, d.message, at.unwrap_or_default())
+    };
+    findings.sorted().iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The texts of the `.fw` files of a folder below the root, by name, as `fwc FOLDER` takes them.
+pub fn folder(path: &str) -> Vec<(String, String)> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(path))
+        .unwrap_or_else(|e| panic!("{path}: {e}"))
+        .map(|entry| entry.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "fw"))
+        .collect();
+    files.sort();
+    files.iter().map(|p| file(p)).collect()
+}
+
+/// One file of the checkout, named relative to its root.
+pub fn file(path: &Path) -> (String, String) {
+    let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
+    let text = std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    (name, text)
+}
+
+/// The CRM site as it stands: with nagios and ges.
+pub fn crm() -> Vec<(String, String)> {
+    folder("policies/crm")
+}
+
+/// A file of a host, by names.
+pub fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'c str {
+    let host = compiled.hosts.iter().find(|h| h.name == host).unwrap_or_else(|| panic!("no host {host}"));
+    let file = host.files.iter().find(|f| f.0 == name).unwrap_or_else(|| panic!("no file {name}"));
+    &file.1
+}

@@ -1,0 +1,156 @@
+//! Laws of the header arithmetic, against brute force on small spaces: `net` is shared by both sides of
+//! every proof, so its oracle is no other part of fwc.
+
+use std::collections::BTreeSet;
+
+use fwc::net::{Field, PacketSet, Random, RangeSet, Space};
+use proptest::prelude::*;
+
+/// A set of values below 16, as ranges and as the values themselves.
+fn small_set() -> impl Strategy<Value = BTreeSet<u128>> {
+    proptest::collection::btree_set(0u128..16, 0..10)
+}
+
+fn ranges(values: &BTreeSet<u128>) -> RangeSet<u128> {
+    RangeSet::from_ranges(values.iter().map(|&v| (v, v)))
+}
+
+proptest! {
+    #[test]
+    fn range_sets_are_sets(a in small_set(), b in small_set(), probe in 0u128..18) {
+        let (x, y) = (ranges(&a), ranges(&b));
+        prop_assert_eq!(x.union(&y), ranges(&a.union(&b).copied().collect()));
+        prop_assert_eq!(x.intersection(&y), ranges(&a.intersection(&b).copied().collect()));
+        prop_assert_eq!(x.difference(&y), ranges(&a.difference(&b).copied().collect()));
+        prop_assert_eq!(x.complement().complement(), x.clone());
+        prop_assert_eq!(x.contains(probe), a.contains(&probe));
+        prop_assert_eq!(x.complement().contains(probe), !a.contains(&probe));
+        prop_assert_eq!(x.is_subset(&y), a.is_subset(&b));
+    }
+
+    #[test]
+    fn byte_ranges_touch_both_ends(a in proptest::collection::btree_set(any::<u8>(), 0..20)) {
+        let x = RangeSet::from_ranges(a.iter().map(|&v| (v, v)));
+        for v in 0..=255u8 {
+            prop_assert_eq!(x.contains(v), a.contains(&v));
+            prop_assert_eq!(x.complement().contains(v), !a.contains(&v));
+        }
+    }
+}
+
+/// A random set over three fields: a tree of and, or, minus over boxes.
+#[derive(Clone, Debug)]
+enum Shape {
+    Box(BTreeSet<u128>, BTreeSet<u128>, BTreeSet<u128>),
+    And(Box<Shape>, Box<Shape>),
+    Or(Box<Shape>, Box<Shape>),
+    Minus(Box<Shape>, Box<Shape>),
+    Forget(Box<Shape>),
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let leaf = (small_set(), small_set(), small_set()).prop_map(|(a, b, c)| Shape::Box(a, b, c));
+    leaf.prop_recursive(4, 24, 2, |inner| {
+        let pair = (inner.clone(), inner.clone());
+        prop_oneof![
+            pair.clone().prop_map(|(a, b)| Shape::And(a.into(), b.into())),
+            pair.clone().prop_map(|(a, b)| Shape::Or(a.into(), b.into())),
+            pair.prop_map(|(a, b)| Shape::Minus(a.into(), b.into())),
+            inner.prop_map(|a| Shape::Forget(a.into())),
+        ]
+    })
+}
+
+const FIELDS: [Field; 3] = [Field::Ct, Field::Proto, Field::Ttl];
+
+fn build(space: &mut Space, shape: &Shape) -> PacketSet {
+    match shape {
+        Shape::Box(a, b, c) => {
+            let sets = FIELDS.iter().zip([a, b, c]).map(|(f, v)| space.within(*f, &ranges(v))).collect();
+            space.all(sets)
+        }
+        Shape::And(a, b) => {
+            let (a, b) = (build(space, a), build(space, b));
+            space.and(a, b)
+        }
+        Shape::Or(a, b) => {
+            let (a, b) = (build(space, a), build(space, b));
+            space.or(a, b)
+        }
+        Shape::Minus(a, b) => {
+            let (a, b) = (build(space, a), build(space, b));
+            space.minus(a, b)
+        }
+        Shape::Forget(a) => {
+            let a = build(space, a);
+            space.forget(Field::Proto, a)
+        }
+    }
+}
+
+/// The same by brute force: the field `Proto` of 16 values (those above never differ from each other).
+fn holds(shape: &Shape, point: [u128; 3]) -> bool {
+    match shape {
+        Shape::Box(a, b, c) => a.contains(&point[0]) && b.contains(&point[1]) && c.contains(&point[2]),
+        Shape::And(a, b) => holds(a, point) && holds(b, point),
+        Shape::Or(a, b) => holds(a, point) || holds(b, point),
+        Shape::Minus(a, b) => holds(a, point) && !holds(b, point),
+        Shape::Forget(a) => (0..17).any(|p| holds(a, [point[0], p, point[2]])),
+    }
+}
+
+fn value_at(space: &mut Space, set: PacketSet, point: [u128; 3]) -> bool {
+    let one = FIELDS.iter().zip(point).map(|(f, v)| space.is(*f, v)).collect();
+    let one = space.all(one);
+    space.and(one, set) != PacketSet::NOTHING
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn packet_sets_agree_with_brute_force(shape in shape()) {
+        let mut space = Space::default();
+        let set = build(&mut space, &shape);
+        for ct in 0..5 {
+            for proto in 0..18 {
+                for ttl in [0, 1, 7, 15, 16, 255] {
+                    let point = [ct, proto, ttl];
+                    prop_assert_eq!(value_at(&mut space, set, point), holds(&shape, point));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_sets_are_equal_values(a in shape(), b in shape()) {
+        let mut space = Space::default();
+        let (x, y) = (build(&mut space, &a), build(&mut space, &b));
+        let both = space.and(x, y);
+        let either = space.or(x, y);
+        // De Morgan, and the two ways of taking away.
+        let (not_x, not_y) = (space.not(x), space.not(y));
+        let other = space.or(not_x, not_y);
+        prop_assert_eq!(space.not(both), other);
+        let one = space.minus(either, y);
+        let two = space.minus(x, y);
+        prop_assert_eq!(one, two);
+    }
+
+    #[test]
+    fn samples_and_witnesses_are_members(shape in shape(), seed in any::<u64>()) {
+        let mut space = Space::default();
+        let set = build(&mut space, &shape);
+        let mut random = Random::new(seed);
+        let empty = space.is_empty(set).unwrap();
+        let witness = space.witness(set, &[]).unwrap();
+        let sample = space.sample(set, &mut random).unwrap();
+        prop_assert_eq!(witness.is_none(), empty);
+        prop_assert_eq!(sample.is_none(), empty);
+        for packet in witness.into_iter().chain(sample) {
+            prop_assert!(space.contains(set, &packet).unwrap());
+            let just = space.packet(&packet);
+            let outside = space.minus(just, set);
+            prop_assert!(space.is_empty(outside).unwrap());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What an edit may change in the artifacts, and what it may not.
+
+mod common;
+
+use common::{compiled, crm, file};
+use fwc::net::Random;
+
+/// Adding a server to a group adds lines; it changes and removes none. At most one line per flow that
+/// names its group at another host.
+#[test]
+fn one_more_server_adds_lines_and_changes_none() {
+    let before = compiled(&crm());
+    let mut texts = crm();
+    texts.push(file("policies/crm/options/s4.fw".as_ref()));
+    let after = compiled(&texts);
+    // Flows that name group `web` or a group it is in, at each other machine.
+    let most = [("lb", 1), ("bbdd", 1), ("nas1", 2), ("nas2", 2), ("nas3", 2), ("ges", 1), ("nagios", 2)];
+    let names = |c: &fwc::compile::Compiled| c.hosts.iter().map(|h| h.name.clone()).collect::<Vec<_>>();
+    let mut expected = names(&before);
+    expected.push("s4".to_owned());
+    expected.sort();
+    assert_eq!(names(&after), expected);
+    for old in &before.hosts {
+        let new = after.hosts.iter().find(|h| h.name == old.name).unwrap();
+        let text = |h: &fwc::compile::HostArtifacts| {
+            h.files.iter().find(|f| f.0 == "ruleset.nft").map(|f| f.1.clone()).unwrap()
+        };
+        let (old_text, new_text) = (text(old), text(new));
+        let added = added_lines(&old_text, &new_text)
+            .unwrap_or_else(|line| panic!("{}: line changed or removed: {line}", old.name));
+        let bound = most.iter().find(|m| m.0 == old.name).map_or(0, |m| m.1);
+        assert!(added.len() <= bound, "{}: {added:#?}", old.name);
+        if bound > 0 {
+            assert!(!added.is_empty(), "{} got nothing for s4", old.name);
+        }
+    }
+}
+
+/// The lines of `new` that are not of `old`, if every line of `old` is still there in its order.
+fn added_lines<'t>(old: &'t str, new: &'t str) -> Result<Vec<&'t str>, &'t str> {
+    let mut added = Vec::new();
+    let mut rest = new.lines();
+    for line in old.lines() {
+        loop {
+            match rest.next() {
+                Some(l) if l == line => break,
+                Some(l) => added.push(l),
+                None => return Err(line),
+            }
+        }
+    }
+    added.extend(rest);
+    Ok(added)
+}
+
+/// Statements shuffled, and spread over several files, 100 ways: identical bytes.
+#[test]
+fn order_and_files_change_no_byte() {
+    let before = compiled(&crm());
+    let statements: Vec<String> = crm().iter().flat_map(|(_, text)| statements(text)).collect();
+    assert!(statements.len() > 50, "{}", statements.len());
+    let mut random = Random::new(20_261_121);
+    for round in 0..100 {
+        let mut shuffled = statements.clone();
+        for at in (1..shuffled.len()).rev() {
+            shuffled.swap(at, random.below(at + 1));
+        }
+        let files = 1 + random.below(6);
+        let mut texts: Vec<(String, String)> =
+            (0..files).map(|n| (format!("part{n}.fw"), String::new())).collect();
+        for statement in shuffled {
+            let at = random.below(files);
+            texts[at].1.push_str(&statement);
+        }
+        let after = compiled(&texts);
+        assert_eq!(before.hosts.len(), after.hosts.len());
+        for (old, new) in before.hosts.iter().zip(&after.hosts) {
+            for (a, b) in old.files.iter().zip(&new.files) {
+                // Positions are all that may move, and only origins.json has some.
+                if a.0 != "origins.json" {
+                    assert_eq!(a, b, "round {round}, {}", old.name);
+                }
+            }
+        }
+    }
+}
+
+/// A file cut into its statements: each starts a line with a word, and what follows is indented or closes it.
+fn statements(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
+        let continues = line.starts_with(' ') || line.starts_with('}');
+        match all.last_mut() {
+            Some(last) if continues => {
+                last.push_str(line);
+                last.push('\n');
+            }
+            _ => all.push(format!("{line}\n")),
+        }
+    }
+    all
+}
