@@ -104,5 +104,4 @@ codes! {
     UNZONED_ADDRESS = "unzoned-address",
     WHICH_LEG = "which-leg",
     WRONG_KIND = "wrong-kind",
-    ZERO_LIMIT = "zero-limit",
 }
