@@ -5,8 +5,9 @@ use crate::diag::Findings;
 use crate::model::{HostId, Site};
 use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
-use crate::verify::{Hop, Report};
-use crate::{lint, resolve, syntax};
+use crate::syntax;
+use crate::target::nft::read;
+use crate::verify::{self, Hop, HostRules, Report};
 
 use super::Failure;
 
@@ -18,10 +19,7 @@ pub(super) fn check(
     options: &Options,
     findings: &mut Findings,
 ) -> Option<Site> {
-    let files = resolve::gather(sources, roots, loader, findings);
-    let site = resolve::resolve(&files, sources, loader, &options.set, findings)?;
-    lint::check(&site, options.at, findings);
-    (!findings.has_errors()).then_some(site)
+    compile::check(sources, roots, loader, options, findings)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -36,13 +34,16 @@ pub(super) fn compile(
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
-pub(super) fn trace(_compiled: &Compiled, _packet: &Packet) -> Result<Vec<Hop>, String> {
-    Err("`trace` is not wired yet".to_owned())
+pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, String> {
+    verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
 /// Compares one machine's points with a ruleset of someone else's making.
-pub(super) fn against(_compiled: &Compiled, _host: HostId, _ruleset: &str) -> Result<Report, Failure> {
-    Err(Failure::new("`verify --against` is not wired yet"))
+pub(super) fn against(compiled: &Compiled, host: HostId, text: &str) -> Result<Report, Failure> {
+    let reading =
+        read::read(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
+    let rules = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
+    Ok(verify::against(&compiled.site, host, &rules))
 }
 
 /// A file in the one format. None where it has errors.

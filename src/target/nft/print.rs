@@ -7,8 +7,8 @@
 use std::fmt::Write as _;
 
 use super::artifact::{
-    Base, Chain, ChainKind, Counter, Data, DataType, Duration, Element, Expression, Field, Limit, Nat, NatKind,
-    Op, Policy, RejectWith, Rule, Ruleset, Set, SetKey, SetOp, Statement, Table, Verdict,
+    Base, Chain, ChainKind, Counter, Data, DataType, Duration, Element, Expression, Field, Limit, Nat,
+    NatKind, Op, Policy, RejectWith, Rule, Ruleset, Set, SetKey, SetOp, Statement, Table, Verdict,
 };
 use crate::net::Family;
 

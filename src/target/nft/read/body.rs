@@ -1,8 +1,8 @@
 //! Tables, sets and chains: everything but the inside of a rule.
 
 use super::super::artifact::{
-    Base, Chain, ChainKind, Data, DataType, Duration, Element, Expression, Hook, Object, Place, Policy, Rule, Set,
-    SetFlag, SetKey, Table,
+    Base, Chain, ChainKind, Data, DataType, Duration, Element, Expression, Hook, Object, Place, Policy, Rule,
+    Set, SetFlag, SetKey, Table,
 };
 use super::rule;
 use super::token::{Token, Tokens};

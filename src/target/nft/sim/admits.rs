@@ -79,11 +79,8 @@ fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space, keep: Keep) -> (Admits
         }
     }
     chains.sort_by_key(|c| c.0);
-    let mut done = Admits {
-        accepted: PacketSet::EVERYTHING,
-        rejected: PacketSet::NOTHING,
-        unknown: PacketSet::NOTHING,
-    };
+    let mut done =
+        Admits { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING, unknown: PacketSet::NOTHING };
     let mut places = Places::new();
     for (_, table_at, chain_at) in chains {
         let Some(table) = ruleset.tables.get(table_at) else { continue };
@@ -565,7 +562,7 @@ fn number(field: Field, value: &Expression) -> Option<u128> {
 
 /// Whether a rule can end a packet or send it elsewhere: else a limit in it guards a word in the log.
 fn decides(rule: &Rule) -> bool {
-    rule.statements.iter().any(|s| {
-        matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_))
-    })
+    rule.statements
+        .iter()
+        .any(|s| matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_)))
 }

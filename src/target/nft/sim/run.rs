@@ -158,9 +158,10 @@ impl Walk<'_> {
                     Next::On
                 }
                 Statement::Counter(_) => Next::On,
-                Statement::Mangle { .. } | Statement::NoTrack | Statement::Nat(_) | Statement::Unsupported(_) => {
-                    Next::End(End::Unknown)
-                }
+                Statement::Mangle { .. }
+                | Statement::NoTrack
+                | Statement::Nat(_)
+                | Statement::Unsupported(_) => Next::End(End::Unknown),
             };
             match next {
                 Next::On => {}
@@ -407,7 +408,9 @@ impl Walk<'_> {
             Field::CtOriginalProtoSrc => ported(p, Transport::Any, original.map_or(p.sport, |o| o.sport)),
             Field::CtOriginalProtoDst => ported(p, Transport::Any, original.map_or(p.dport, |o| o.dport)),
             Field::CtOriginalProtocol => Some(Some(u128::from(p.proto.0))),
-            Field::Iifname | Field::Oifname | Field::Iif | Field::Oif | Field::CtStatus | Field::CtMark => None,
+            Field::Iifname | Field::Oifname | Field::Iif | Field::Oif | Field::CtStatus | Field::CtMark => {
+                None
+            }
         }
     }
 }
@@ -459,7 +462,7 @@ fn flags(value: &Expression) -> Option<u128> {
 
 /// Whether a rule can end a packet or send it elsewhere.
 fn decides(rule: &Rule) -> bool {
-    rule.statements.iter().any(|s| {
-        matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_))
-    })
+    rule.statements
+        .iter()
+        .any(|s| matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_)))
 }

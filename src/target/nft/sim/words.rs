@@ -12,7 +12,9 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
             _ => Proto::by_name(word).map(|p| u128::from(p.0)),
         },
         Field::Nfproto => of(&[("ipv4", 0), ("ipv6", 1)]),
-        Field::CtState => of(&[("new", 0), ("established", 1), ("related", 2), ("invalid", 3), ("untracked", 4)]),
+        Field::CtState => {
+            of(&[("new", 0), ("established", 1), ("related", 2), ("invalid", 3), ("untracked", 4)])
+        }
         Field::CtDirection => of(&[("original", 0), ("reply", 1)]),
         Field::TcpFlags => of(&TCP_FLAGS),
         Field::IcmpType => of(&ICMP),
