@@ -1,1 +1,138 @@
+//! The edge: arguments in, files and terminal out. The only place that prints.
+//!
+//! *Input*: the arguments, the files they name, the environment (`NO_COLOR`, the clock). *Output*: data on stdout,
+//! talk on stderr, a build directory, an [`Exit`].
+//!
+//! *Design decisions*. One file a subcommand: a clap struct of what was typed, turned into a [`request`] of what it
+//! means, then one function that answers. What can go wrong is of two kinds: findings about the policy are
+//! [`crate::diag`] data and end in [`Exit::AtFault`]; what keeps fwc from its work is a [`Failure`] and ends in
+//! [`Exit::Failed`]. A closed stdout (`fwc compile | head`) is neither. Text of a policy is cleaned before a
+//! terminal sees it ([`clean`]).
 
+mod check;
+mod clean;
+mod compile;
+mod console;
+mod engine;
+mod explain;
+mod failure;
+mod files;
+mod fmt;
+mod manifest;
+mod options;
+mod output;
+mod packet;
+mod render;
+mod report;
+mod request;
+mod trace;
+mod unified;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use console::Console;
+
+use failure::Failure;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The question was answered, and the answer is fine.
+    Fine,
+    /// The policy, a build directory or a ruleset is at fault.
+    AtFault,
+    /// fwc could not do its work: wrong arguments, an unreadable file, a budget that ran out.
+    Failed,
+}
+
+impl Exit {
+    /// The code the process ends with.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::AtFault => 1,
+            Self::Failed => 2,
+        }
+    }
+}
+
+/// Compiles a firewall policy, and proves that what it emits is what the policy means.
+#[derive(Debug, Parser)]
+#[command(name = "fwc", version, max_term_width = 100, propagate_version = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Policies are files or folders (a folder: its *.fw, not those below); without any, ./policy.fw.
+Exit: 0 fine, 1 the policy or what was compared with it is at fault, 2 fwc could not do its work.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Report every finding of a policy, writing nothing
+    Check(check::Args),
+    /// Prove a policy's rulesets and write them
+    Compile(compile::Args),
+    /// Prove that the rulesets are what the policy means, and each expectation
+    Verify(verify::Args),
+    /// Follow one packet, hop by hop, with the policy line and the rule that decide it
+    Trace(trace::Args),
+    /// Write policy files in the one format
+    Fmt(fmt::Args),
+    /// Say what a finding's code means, and what to write instead
+    Explain(explain::Args),
+}
+
+/// The whole program over this process's arguments, stdout and stderr.
+#[must_use]
+pub fn main() -> ExitCode {
+    let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let mut console = Console::of_process(&mut out, &mut err);
+    let exit = run(std::env::args_os(), &mut console);
+    ExitCode::from(exit.code())
+}
+
+/// Runs one command line, the program's name first.
+pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> Exit {
+    let exit = match Cli::try_parse_from(args) {
+        Ok(cli) => cli.command.run(console).unwrap_or_else(|failure| {
+            failure.tell(console);
+            Exit::Failed
+        }),
+        Err(refusal) => usage(&refusal, console),
+    };
+    match console.finish() {
+        Ok(()) => exit,
+        Err(_) => Exit::Failed,
+    }
+}
+
+impl Command {
+    fn run(self, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Check(args) => check::run(args, console),
+            Self::Compile(args) => compile::run(args, console),
+            Self::Verify(args) => verify::run(args, console),
+            Self::Trace(args) => trace::run(args, console),
+            Self::Fmt(args) => fmt::run(args, console),
+            Self::Explain(args) => explain::run(&args, console),
+        }
+    }
+}
+
+/// `--help` and `--version` are answers; anything else clap says is a refusal.
+fn usage(refusal: &clap::Error, console: &mut Console<'_>) -> Exit {
+    let text = refusal.render();
+    if refusal.use_stderr() {
+        console.talk(&if console.colour_err() { text.ansi().to_string() } else { text.to_string() });
+        return Exit::Failed;
+    }
+    console.data(&if console.colour_out() { text.ansi().to_string() } else { text.to_string() });
+    Exit::Fine
+}

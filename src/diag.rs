@@ -151,6 +151,14 @@ impl Findings {
         all
     }
 
+    /// Whether an error lies in a stretch of text: then what follows from it need not be said again.
+    #[must_use]
+    pub fn error_in(&self, span: Span) -> bool {
+        let within = |at: Span| at.file == span.file && span.start <= at.start && at.end <= span.end;
+        let errors = self.list.iter().filter(|d| d.severity == Severity::Error);
+        errors.filter_map(|d| d.primary.as_ref()).any(|l| within(l.span))
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -161,5 +169,11 @@ impl Findings {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+}
+
+impl Extend<Diagnostic> for Findings {
+    fn extend<I: IntoIterator<Item = Diagnostic>>(&mut self, all: I) {
+        all.into_iter().for_each(|one| self.push(one));
     }
 }

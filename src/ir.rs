@@ -1,1 +1,356 @@
+//! The rules of every enforcement point, before any target has its say.
+//!
+//! A [`PointRules`] decides a `new` packet in this order: what the base always accepts, the `deny`s, the machine's own
+//! addresses on a wire (S13), the `allow`s of the packet's pair of interfaces, and the defaults. Each list of
+//! [`Layer`]s is asked first to last; within a layer no packet is in two entries that decide differently.
 
+use std::net::IpAddr;
+
+use crate::model::{AccessId, Hook, HostId};
+use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
+
+/// The rules of every point, in the order of hosts and hooks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The points.
+    pub points: Vec<PointRules>,
+}
+
+/// The rules of one hook of one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PointRules {
+    /// The machine.
+    pub host: HostId,
+    /// The hook: input, forward or output.
+    pub hook: Hook,
+    /// S24: a plain machine's forward hook, which has nothing but the base.
+    pub closed: bool,
+    /// S16: in output, whether the machine's own TCP resets must get out.
+    pub resets: bool,
+    /// S18: legs whose DHCP client must work, by family.
+    pub dhcp: Vec<(Wire, Family)>,
+    /// What is denied.
+    pub denies: Vec<Layer>,
+    /// S13: the machine's own addresses, as source in input and destination in output, where an `allow` covers
+    /// them: nothing is allowed from them or to them.
+    pub itself: AddrSet,
+    /// What is allowed, by interfaces, sorted.
+    pub pairs: Vec<Pair>,
+    /// Sources of which it is logged what no rule admits.
+    pub log: AddrSet,
+    /// S22: by interface, sources that are told.
+    pub reject: Vec<(Wire, AddrSet)>,
+}
+
+/// An interface: its name, or every one but `lo` (S23).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Wire {
+    /// Its name.
+    Named(String),
+    /// Every one but `lo`.
+    Any,
+}
+
+/// What is allowed between two interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// By which the packet came; none in output.
+    pub inward: Option<Wire>,
+    /// By which it leaves; none in input.
+    pub outward: Option<Wire>,
+    /// S13: addresses of one machine that an `allow` here has at both ends; not meant. Sorted.
+    pub itself: Vec<(IpAddr, IpAddr)>,
+    /// The rules.
+    pub layers: Vec<Layer>,
+}
+
+/// Rules that are asked at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What they have in common.
+    pub kind: Kind,
+    /// Sorted by cell.
+    pub entries: Vec<Entry>,
+}
+
+/// What the rules of a layer have in common; in the order in which layers are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Denied with a word in the log, perhaps until a date.
+    DropLogged,
+    /// Denied.
+    Drop,
+    /// Denied until a date.
+    DropUntil,
+    /// Denied and told, with a word in the log, perhaps until a date.
+    RejectLogged,
+    /// Denied and told.
+    Reject,
+    /// Denied and told until a date.
+    RejectUntil,
+    /// Allowed with a word in the log, perhaps within a limit or until a date.
+    Logged,
+    /// Allowed.
+    Accept,
+    /// Allowed within a limit or until a date.
+    Bounded,
+}
+
+impl Kind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 9] = [
+        Self::DropLogged,
+        Self::Drop,
+        Self::DropUntil,
+        Self::RejectLogged,
+        Self::Reject,
+        Self::RejectUntil,
+        Self::Logged,
+        Self::Accept,
+        Self::Bounded,
+    ];
+
+    /// The one verdict of all its rules, where it has no condition.
+    #[must_use]
+    pub fn plain(self) -> Option<Verdict> {
+        match self {
+            Self::Drop => Some(Verdict::Drop),
+            Self::Reject => Some(Verdict::Reject),
+            Self::Accept => Some(Verdict::Accept),
+            Self::DropLogged
+            | Self::DropUntil
+            | Self::RejectLogged
+            | Self::RejectUntil
+            | Self::Logged
+            | Self::Bounded => None,
+        }
+    }
+
+    /// A word for names of chains and maps; empty for the plain kinds of which a list has most.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DropLogged => "logged_drop",
+            Self::Drop | Self::Accept => "",
+            Self::DropUntil => "until_drop",
+            Self::RejectLogged => "logged_reject",
+            Self::Reject => "reject",
+            Self::RejectUntil => "until_reject",
+            Self::Logged => "logged",
+            Self::Bounded => "bounded",
+        }
+    }
+}
+
+/// What happens to the packets of a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which packets.
+    pub cell: Cell,
+    /// What happens, first to last: the first that holds decides. Those of which none holds go on to the next layer,
+    /// unless `refuse`.
+    pub steps: Vec<Step>,
+    /// Until when those of which no step holds are dropped: over a limit (S22).
+    pub refuse: Refuse,
+    /// The statements it comes from, sorted.
+    pub because: Vec<AccessId>,
+}
+
+/// A verdict with conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Step {
+    /// Holds before this instant.
+    pub until: Option<u64>,
+    /// Holds below this limit.
+    pub limit: Option<Limit>,
+    /// Leaves a word in the log.
+    pub log: bool,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+/// Until when a packet that no step admits is dropped at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refuse {
+    /// Never: the next layers decide.
+    Never,
+    /// Before this instant.
+    Until(u64),
+    /// Always.
+    Always,
+}
+
+/// A box of packets of one family: a closed range in each of five fields.
+///
+/// The fourth and fifth are destination and source port for protocols with ports, type and code for ICMP (over IPv4)
+/// and `ICMPv6` (over IPv6), and full for every other protocol and for ranges of protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell {
+    /// The family.
+    pub family: Family,
+    /// Source, destination, protocol, destination port or type, source port or code.
+    pub sides: [(u128, u128); 5],
+}
+
+/// By which fields a cell can be looked up, beside source and destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shape {
+    /// Protocol (TCP or UDP) and destination port.
+    Ports {
+        /// Every side is one value.
+        exact: bool,
+    },
+    /// Type and code.
+    Icmp {
+        /// Every side is one value.
+        exact: bool,
+    },
+    /// Protocol alone.
+    Protocols {
+        /// Every side is one value.
+        exact: bool,
+    },
+    /// By a rule of its own.
+    Odd,
+}
+
+/// Every port, or every type with room to spare: the fourth and fifth side where nothing is asked.
+pub const FULL: (u128, u128) = (0, 65_535);
+
+impl Cell {
+    /// The sources.
+    #[must_use]
+    pub fn src(&self) -> AddrRange {
+        let (first, last) = self.sides[0];
+        AddrRange { family: self.family, first, last }
+    }
+
+    /// The destinations.
+    #[must_use]
+    pub fn dst(&self) -> AddrRange {
+        let (first, last) = self.sides[1];
+        AddrRange { family: self.family, first, last }
+    }
+
+    /// The protocols.
+    #[must_use]
+    pub fn protos(&self) -> (u128, u128) {
+        self.sides[2]
+    }
+
+    /// The protocol, where it is one.
+    #[must_use]
+    pub fn proto(&self) -> Option<Proto> {
+        let (first, last) = self.protos();
+        (first == last).then(|| u8::try_from(first).ok().map(Proto)).flatten()
+    }
+
+    /// Destination ports or types.
+    #[must_use]
+    pub fn to(&self) -> (u128, u128) {
+        self.sides[3]
+    }
+
+    /// Source ports or codes.
+    #[must_use]
+    pub fn from(&self) -> (u128, u128) {
+        self.sides[4]
+    }
+
+    /// The packets of both.
+    #[must_use]
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        if self.family != other.family {
+            return None;
+        }
+        let mut both = *self;
+        for (mine, theirs) in both.sides.iter_mut().zip(&other.sides) {
+            *mine = (mine.0.max(theirs.0), mine.1.min(theirs.1));
+            if mine.0 > mine.1 {
+                return None;
+            }
+        }
+        Some(both)
+    }
+
+    /// The packets that are not in `other`, as disjoint cells: what lies below and above it, side by side.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Vec<Self> {
+        let Some(hole) = self.intersection(other) else { return vec![*self] };
+        let mut left = *self;
+        let mut out = Vec::new();
+        for (side, inside) in hole.sides.iter().enumerate() {
+            let Some(mine) = left.sides.get(side).copied() else { continue };
+            let mut piece = |range: (u128, u128)| {
+                let mut cell = left;
+                if let Some(slot) = cell.sides.get_mut(side) {
+                    *slot = range;
+                    out.push(cell);
+                }
+            };
+            if mine.0 < inside.0 {
+                piece((mine.0, inside.0.saturating_sub(1)));
+            }
+            if mine.1 > inside.1 {
+                piece((inside.1.saturating_add(1), mine.1));
+            }
+            if let Some(slot) = left.sides.get_mut(side) {
+                *slot = *inside;
+            }
+        }
+        out
+    }
+
+    /// By which fields a target can look it up.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let one = |(first, last): (u128, u128)| first == last;
+        let ends = self.sides.iter().take(2).all(|s| one(*s));
+        let Some(proto) = self.proto() else { return Shape::Odd };
+        let icmp = match self.family {
+            Family::V4 => Proto::ICMP,
+            Family::V6 => Proto::ICMPV6,
+        };
+        if proto == Proto::TCP || proto == Proto::UDP {
+            if self.from() == FULL { Shape::Ports { exact: ends && one(self.to()) } } else { Shape::Odd }
+        } else if self.to() == FULL && self.from() == FULL {
+            Shape::Protocols { exact: ends }
+        } else if proto == icmp {
+            Shape::Icmp { exact: ends && one(self.to()) && one(self.from()) }
+        } else {
+            Shape::Odd
+        }
+    }
+
+    /// Binary digits of its size: what is bigger stays whole where cells overlap.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        let bits =
+            |(first, last): (u128, u128)| 128u32.saturating_sub(last.saturating_sub(first).leading_zeros());
+        self.sides.iter().map(|s| bits(*s)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn cell() -> impl Strategy<Value = Cell> {
+        proptest::array::uniform5((0u128..4, 0u128..4))
+            .prop_map(|s| Cell { family: Family::V4, sides: s.map(|(a, b)| (a.min(b), a.max(b))) })
+    }
+
+    fn holds(cell: &Cell, at: [u128; 5]) -> bool {
+        cell.sides.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
+    }
+
+    proptest! {
+        #[test]
+        fn less_is_difference_and_disjoint(a in cell(), b in cell(), at in proptest::array::uniform5(0u128..4)) {
+            let pieces = a.less(&b);
+            let inside = pieces.iter().filter(|p| holds(p, at)).count();
+            prop_assert_eq!(inside, usize::from(holds(&a, at) && !holds(&b, at)));
+        }
+    }
+}

@@ -1,1 +1,122 @@
+//! Legal but unwise: what a policy may say, and probably does not mean.
+//!
+//! Every finding here is a warning, and one about an access is silent where the policy waives it:
+//! `{ waive lint CODE "why" }`.
 
+use std::collections::BTreeSet;
+
+use crate::diag::{Code, Diagnostic, Findings, code};
+use crate::model::{Access, Action, End, Host, HostId, LegId, Place, Site, ZoneId};
+
+/// Looks for everything, at the time `now_ns` (UTC, nanoseconds since 1970).
+pub fn check(site: &Site, now_ns: u64, findings: &mut Findings) {
+    expired(site, now_ns, findings);
+    closed_legs(site, findings);
+}
+
+/// A permission, or a ban, whose date has passed.
+fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
+    for access in &site.accesses {
+        if access.until.is_none_or(|until| now_ns < until) || waives(access, code::EXPIRED) {
+            continue;
+        }
+        let (message, help) = match access.action {
+            Action::Allow => {
+                ("this permission has ended: it admits nothing any more", "remove it, or give it a new date")
+            }
+            Action::Deny => {
+                ("this ban has ended: it stops nothing any more", "remove it, or give it a new date")
+            }
+        };
+        findings.push(Diagnostic::warning(code::EXPIRED, access.span, message).help(help));
+    }
+}
+
+fn waives(access: &Access, code: Code) -> bool {
+    access.waived.iter().any(|(waived, _)| waived == code.as_str())
+}
+
+/// A leg of a machine that filters, by which no `allow` can admit anything.
+///
+/// A leg is spoken of if an `allow` names it, its machine, or an end that lies on its side: in its zone, or in
+/// one that other machines join to it. So the leg towards a router is spoken of with what lies behind
+/// the router. A leg of a host that does not forward has nothing behind it but its own zone.
+fn closed_legs(site: &Site, findings: &mut Findings) {
+    let spoken = Spoken::of(site);
+    for (id, host) in site.hosts().filter(|(_, host)| host.filters()) {
+        for (leg_id, leg) in host.legs() {
+            let named = spoken.anywhere || spoken.hosts.contains(&id) || spoken.legs.contains(&(id, leg_id));
+            if named || behind(site, id, host, leg.zone).iter().any(|zone| spoken.zones.contains(zone)) {
+                continue;
+            }
+            let zone = site.zone(leg.zone).map_or("", |z| z.name.as_str());
+            let message =
+                format!("no `allow` speaks of the leg of `{}` in `{zone}`: it is closed", host.name);
+            findings.push(
+                Diagnostic::warning(code::CLOSED_LEG, leg.span, message)
+                    .help("write what may pass there, or remove the leg"),
+            );
+        }
+    }
+}
+
+/// The zones on the side of a machine's leg in `zone`.
+fn behind(site: &Site, id: HostId, host: &Host, zone: ZoneId) -> BTreeSet<ZoneId> {
+    let mut found = BTreeSet::from([zone]);
+    if !host.forwards() {
+        return found;
+    }
+    let mut next = vec![zone];
+    while let Some(zone) = next.pop() {
+        let others = site.hosts().filter(|(other, machine)| *other != id && machine.forwards());
+        for (_, machine) in others.filter(|(_, machine)| machine.leg_in(zone).is_some()) {
+            next.extend(machine.legs.iter().map(|leg| leg.zone).filter(|zone| found.insert(*zone)));
+        }
+    }
+    found
+}
+
+/// Whom the `allow`s of a site name.
+#[derive(Default)]
+struct Spoken {
+    zones: BTreeSet<ZoneId>,
+    hosts: BTreeSet<HostId>,
+    legs: BTreeSet<(HostId, LegId)>,
+    anywhere: bool,
+}
+
+impl Spoken {
+    fn of(site: &Site) -> Self {
+        let mut spoken = Self::default();
+        for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
+            for place in [&access.from, &access.to] {
+                spoken.hear(site, place);
+            }
+        }
+        spoken
+    }
+
+    fn hear(&mut self, site: &Site, place: &Place) {
+        for end in &place.plus {
+            match end {
+                End::Zone(zone) => {
+                    self.zones.insert(*zone);
+                }
+                End::Host(id) => {
+                    self.hosts.insert(*id);
+                    let legs = site.host(*id).into_iter().flat_map(|h| &h.legs);
+                    self.zones.extend(legs.map(|leg| leg.zone));
+                }
+                End::Leg(id, leg) => {
+                    self.legs.insert((*id, *leg));
+                    self.zones.extend(site.leg(*id, *leg).map(|leg| leg.zone));
+                }
+                End::Addrs(set) => {
+                    let zones = site.zones().filter(|(_, zone)| !zone.addrs.is_disjoint(set));
+                    self.zones.extend(zones.map(|(id, _)| id));
+                }
+                End::Anywhere => self.anywhere = true,
+            }
+        }
+    }
+}

@@ -1,1 +1,80 @@
+//! From what a site means to the rules of its points.
+//!
+//! For every filtering machine the three hooks; what is denied stands at each of them, for S19 says nothing of
+//! interfaces; what is allowed stands where its routed path crosses them (S20). Nothing is decided here about the
+//! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
+mod cells;
+mod defaults;
+mod denies;
+mod flows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::ir::{Entry, Pair, PointRules, Program, Wire};
+use crate::model::{Hook, HostId, LegId, Site};
+use crate::net::AddrSet;
+use crate::topology::Topology;
+
+/// Raw rules, by the machine and hook they stand at, before they are made into layers.
+#[derive(Default)]
+struct Raw {
+    pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
+    denies: Vec<Entry>,
+    itself: AddrSet,
+}
+
+#[derive(Default)]
+struct RawPair {
+    entries: Vec<Entry>,
+    itself: BTreeSet<(IpAddr, IpAddr)>,
+}
+
+/// The rules of every filtering machine, as [`crate::opt::layers`] and [`crate::opt::disjoint`] leave them.
+#[must_use]
+pub fn lower(site: &Site) -> Program {
+    let mut topology = Topology::new(site);
+    let mut raw: BTreeMap<(HostId, Hook), Raw> = BTreeMap::new();
+    for (host, machine) in site.hosts().filter(|(_, h)| h.filters()) {
+        for hook in [Hook::Input, Hook::Forward, Hook::Output] {
+            raw.insert((host, hook), Raw::default());
+            debug_assert!(machine.filters(), "only machines that filter have points");
+        }
+    }
+    flows::allow(&mut topology, site, &mut raw);
+    denies::deny(&topology, site, &mut raw);
+
+    let mut points = Vec::new();
+    for ((host, hook), raw) in raw {
+        let Some(machine) = site.host(host) else { continue };
+        let closed = hook == Hook::Forward && !machine.forwards();
+        let mut point = PointRules {
+            host,
+            hook,
+            closed,
+            resets: false,
+            dhcp: Vec::new(),
+            denies: crate::opt::arrange(raw.denies),
+            itself: raw.itself,
+            pairs: Vec::new(),
+            log: AddrSet::empty(),
+            reject: Vec::new(),
+        };
+        for ((inward, outward), pair) in raw.pairs {
+            let itself = pair.itself.into_iter().collect();
+            point.pairs.push(Pair { inward, outward, itself, layers: crate::opt::arrange(pair.entries) });
+        }
+        defaults::complete(&mut topology, site, machine, &mut point);
+        points.push(point);
+    }
+    Program { points }
+}
+
+/// The interface of a leg (S23).
+fn wire(site: &Site, host: HostId, leg: LegId) -> Wire {
+    match site.leg(host, leg).and_then(|l| l.interface.clone()) {
+        Some(name) => Wire::Named(name),
+        None => Wire::Any,
+    }
+}

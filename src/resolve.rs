@@ -1,1 +1,78 @@
+//! From the tree of a policy to the site it means: names, kinds, families, dates.
+//!
+//! The way of a policy: [`gather`] reads the files and their includes; [`resolve`] collects the names,
+//! then the zones, who is in which group, the legs of every machine, and at last the statements. Each step
+//! reports all it finds and goes on with the rest; what an error already spoke of is *broken* and is
+//! passed over in silence. There is a [`Site`] only where nothing is broken.
+//!
+//! Order never matters: everything is put into the canonical order of [`crate::model`], so that the
+//! site is the same, but for spans, however its statements are arranged or spread over files.
+//! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
+mod access;
+mod builtin;
+mod cycles;
+mod gather;
+mod given;
+mod groups;
+mod hosts;
+mod icmp;
+mod later;
+mod lists;
+mod literal;
+mod modifiers;
+mod names;
+mod places;
+mod routes;
+mod services;
+mod words;
+mod zones;
+
+pub use gather::gather;
+
+use crate::diag::Findings;
+use crate::model::Site;
+use crate::source::{Loader, SourceMap};
+use crate::syntax::ast;
+
+use access::Statements;
+use names::Names;
+use places::Places;
+use services::Services;
+
+/// What a policy means, or nothing where it has an error.
+///
+/// `set` gives variables their values, as `--set NAME=VALUE` does; each is read as a place or a service, as
+/// the variable is declared. Lists are read by `loader`.
+pub fn resolve(
+    files: &[ast::File],
+    sources: &mut SourceMap,
+    loader: &mut dyn Loader,
+    set: &[(String, String)],
+    findings: &mut Findings,
+) -> Option<Site> {
+    let given = given::read(files, sources, set, findings);
+    let names = Names::collect(files, &given, sources, findings);
+    let lists = lists::read(&names, sources, loader, findings);
+    let zones = zones::resolve(&names, findings);
+    let services = Services::resolve(&names, findings);
+
+    // Who is in which group, before any machine has a leg: `each` gives legs to members. What is wrong
+    // with a group is said below, where everything is known.
+    let members = Places::resolve(&names, &zones, &lists, &[], &mut Findings::default());
+    let mut hosts = hosts::resolve(&names, &zones, &members, findings);
+    let mut places = Places::resolve(&names, &zones, &lists, &hosts, findings);
+    let lines = routes::resolve(&names, &members, &mut places, findings);
+    let mut statements = Statements::new(&names, &services, sources);
+    statements.resolve(&mut places, findings);
+    let groups = places.groups();
+    let Statements { accesses, tests, .. } = statements;
+
+    for (host, lines) in hosts.iter_mut().zip(lines) {
+        host.routes = lines.routes;
+        host.log_from = lines.log_from;
+        host.reject_from = lines.reject_from;
+    }
+    let site = Site { zones, hosts, accesses, tests, groups };
+    (!findings.has_errors()).then_some(site)
+}

@@ -1,1 +1,369 @@
+//! Which filtering machines a packet from one end to another crosses, and by which of their interfaces.
+//!
+//! The compiler's own search over zones and gateways (`docs/semantics.md`, S5 to S11): breadth first from the
+//! destination's zone for distances, then hop by hop from the start. It works on [`classes`] of addresses, not on
+//! addresses, and keeps what it found, so that its cost follows the number of zones and of routes, not of hosts.
+//! [`reading`] turns the words of a policy into sources and destinations; [`check`] says what is wrong with them.
 
+pub mod check;
+pub mod classes;
+pub mod reading;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::model::{Host, HostId, LegId, Site, ZoneId};
+use crate::net::Family;
+
+pub use check::check;
+pub use classes::{Class, ClassId};
+use classes::{Classes, usable};
+pub use reading::Crossing;
+
+/// Where a packet starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Start {
+    /// In a zone (S8), from the given machine where its routes, or its being a gateway, matter.
+    Zone(ZoneId, Option<HostId>),
+    /// At a machine that chooses its leg by its own routes (S7).
+    Machine(HostId),
+}
+
+/// A machine that passes a packet on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Transit {
+    /// Which.
+    pub host: HostId,
+    /// The leg by which the packet comes in.
+    pub inward: LegId,
+    /// The leg by which it goes out.
+    pub outward: LegId,
+}
+
+/// A routed path (S9).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Path {
+    /// The leg by which the packet leaves, where the start was a machine.
+    pub out: Option<LegId>,
+    /// The machines passed, in the order of the way.
+    pub transits: Vec<Transit>,
+    /// The forwarding machine that takes the packet in, with the leg by which it comes. None where it is delivered
+    /// on the link of its zone, to whatever plain machine has the address there.
+    pub end: Option<(HostId, LegId)>,
+}
+
+impl Path {
+    /// The machines passed that filter, sorted.
+    #[must_use]
+    pub fn filters(&self, site: &Site) -> Vec<HostId> {
+        let mut all: Vec<HostId> = self
+            .transits
+            .iter()
+            .map(|t| t.host)
+            .filter(|h| site.host(*h).is_some_and(Host::filters))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// Why there is no routed path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Blocked {
+    /// Several next hops are equally good: each a gateway with the zone in which it would be used.
+    Tie(Vec<(HostId, ZoneId)>),
+    /// No gateway leads there, or only round in a circle.
+    NoWay,
+}
+
+/// A path, or why there is none.
+pub type Found = Rc<Result<Path, Blocked>>;
+
+/// The search, with everything it has found so far.
+pub struct Topology<'a> {
+    site: &'a Site,
+    classes: Classes,
+    /// By family and zone: machines that members of the zone can use as gateway, sorted.
+    usable: [Vec<Vec<HostId>>; 2],
+    /// By family and zone: forwarding machines with a leg there that carries the family, sorted.
+    joined: [Vec<Vec<HostId>>; 2],
+    distances: HashMap<(Family, ZoneId), Rc<Vec<Option<u32>>>>,
+    paths: HashMap<(Start, ClassId), Found>,
+    readings: reading::Cache,
+}
+
+enum Step {
+    Local,
+    OnLink(LegId),
+    Via { leg: LegId, gateway: HostId, zone: ZoneId },
+}
+
+impl<'a> Topology<'a> {
+    /// Nothing found yet.
+    #[must_use]
+    pub fn new(site: &'a Site) -> Self {
+        let per_zone = |keep: &dyn Fn(&Host, HostId, ZoneId, Family) -> bool| {
+            Family::BOTH.map(|family| {
+                let mut zones: Vec<Vec<HostId>> = vec![Vec::new(); site.zones.len()];
+                for (id, host) in site.hosts().filter(|(_, h)| h.forwards()) {
+                    for leg in host.legs.iter().filter(|l| keep(host, id, l.zone, family)) {
+                        if let Some(list) = zones.get_mut(leg.zone.index()) {
+                            list.push(id);
+                        }
+                    }
+                }
+                zones
+            })
+        };
+        Self {
+            site,
+            classes: Classes::new(site),
+            usable: per_zone(&|_, id, zone, family| usable(site, id, zone, family)),
+            joined: per_zone(&|host, _, zone, family| {
+                host.leg_in(zone).is_some_and(|(_, leg)| leg.carries(site, family))
+            }),
+            distances: HashMap::new(),
+            paths: HashMap::new(),
+            readings: reading::Cache::new(site),
+        }
+    }
+
+    /// The classes of the site's addresses.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// The routed path to the addresses of a class.
+    pub fn path(&mut self, start: Start, class: ClassId) -> Found {
+        let start = self.plain(start, class);
+        if let Some(found) = self.paths.get(&(start, class)) {
+            return Rc::clone(found);
+        }
+        let found = Rc::new(self.walk(start, class));
+        self.paths.insert((start, class), Rc::clone(&found));
+        found
+    }
+
+    /// The leg by which a machine itself sends to the addresses of a class (S7, S22); none where it has no way, or
+    /// they are its own.
+    pub fn leg_towards(&mut self, host: HostId, class: ClassId) -> Option<LegId> {
+        match self.step(host, class) {
+            Ok(Step::OnLink(leg) | Step::Via { leg, .. }) => Some(leg),
+            Ok(Step::Local) | Err(_) => None,
+        }
+    }
+
+    /// A machine in a zone that is neither gateway there nor has a route of its own is like any other.
+    fn plain(&self, start: Start, class: ClassId) -> Start {
+        let Start::Zone(zone, Some(host)) = start else { return start };
+        let routes = self.classes.class(class).is_some_and(|c| c.routes_of(host).any(|v| v.zone == zone));
+        let gateway = self.site.host(host).is_some_and(Host::forwards);
+        Start::Zone(zone, (routes || gateway).then_some(host))
+    }
+
+    fn walk(&mut self, start: Start, id: ClassId) -> Result<Path, Blocked> {
+        let mut path = Path::default();
+        let mut visited = Vec::new();
+        let (mut host, mut inward);
+        match start {
+            Start::Zone(zone, from) => {
+                visited.extend(from);
+                match self.leave_zone(zone, from, id)? {
+                    None => {
+                        path.end = self.owner_in(zone, id);
+                        return Ok(path);
+                    }
+                    Some(gateway) => (host, inward) = (gateway, self.leg(gateway, zone)?),
+                }
+            }
+            Start::Machine(from) => {
+                visited.push(from);
+                match self.step(from, id)? {
+                    Step::Local => return Err(Blocked::NoWay),
+                    Step::OnLink(leg) => {
+                        path.out = Some(leg);
+                        path.end = self.delivered(id);
+                        return Ok(path);
+                    }
+                    Step::Via { leg, gateway, zone } => {
+                        path.out = Some(leg);
+                        (host, inward) = (gateway, self.leg(gateway, zone)?);
+                    }
+                }
+            }
+        }
+        loop {
+            if visited.contains(&host) {
+                return Err(Blocked::NoWay);
+            }
+            visited.push(host);
+            match self.step(host, id)? {
+                Step::Local => {
+                    path.end = Some((host, inward));
+                    return Ok(path);
+                }
+                Step::OnLink(outward) => {
+                    path.transits.push(Transit { host, inward, outward });
+                    path.end = self.delivered(id);
+                    // The owner on the link is a machine of the path too: it may have passed the packet on before.
+                    let again = path.end.is_some_and(|(end, _)| visited.contains(&end));
+                    return if again { Err(Blocked::NoWay) } else { Ok(path) };
+                }
+                Step::Via { leg, gateway, zone } => {
+                    path.transits.push(Transit { host, inward, outward: leg });
+                    (host, inward) = (gateway, self.leg(gateway, zone)?);
+                }
+            }
+        }
+    }
+
+    fn leg(&self, host: HostId, zone: ZoneId) -> Result<LegId, Blocked> {
+        self.site.host(host).and_then(|h| h.leg_in(zone)).map(|(leg, _)| leg).ok_or(Blocked::NoWay)
+    }
+
+    fn delivered(&self, id: ClassId) -> Option<(HostId, LegId)> {
+        let zone = self.classes.class(id)?.zone;
+        self.owner_in(zone, id)
+    }
+
+    fn owner_in(&self, zone: ZoneId, id: ClassId) -> Option<(HostId, LegId)> {
+        let owner = self.classes.class(id)?.owner?;
+        self.leg(owner, zone).ok().map(|leg| (owner, leg))
+    }
+
+    /// S8: none where the addresses are on the zone's link.
+    fn leave_zone(
+        &mut self,
+        zone: ZoneId,
+        from: Option<HostId>,
+        id: ClassId,
+    ) -> Result<Option<HostId>, Blocked> {
+        let Some(class) = self.classes.class(id).cloned() else { return Err(Blocked::NoWay) };
+        if class.zone == zone {
+            return Ok(None);
+        }
+        if let Some(host) = from {
+            let here = class.routes_of(host).filter(|v| v.zone == zone);
+            if let Some(via) = longest(here)? {
+                return Ok(Some(via.gateway));
+            }
+        }
+        let distances = self.distances(class.family, class.zone);
+        let gateways = self.usable.get(class.family as usize).and_then(|z| z.get(zone.index()));
+        let candidates = gateways.into_iter().flatten().filter(|g| Some(**g) != from).map(|g| (*g, zone));
+        nearest(candidates, &distances).map(|(gateway, _)| Some(gateway))
+    }
+
+    /// S7.
+    fn step(&mut self, host: HostId, id: ClassId) -> Result<Step, Blocked> {
+        let (Some(class), Some(machine)) = (self.classes.class(id).cloned(), self.site.host(host)) else {
+            return Err(Blocked::NoWay);
+        };
+        if class.owner == Some(host) {
+            return Ok(Step::Local);
+        }
+        let route = longest(class.routes_of(host));
+        let on_link = machine.leg_in(class.zone).filter(|(_, leg)| leg.carries(self.site, class.family));
+        if let Some((leg, _)) = on_link {
+            let longer = class.routes_of(host).any(|v| v.length > class.length);
+            if !longer {
+                return Ok(Step::OnLink(leg));
+            }
+        }
+        if let Some(via) = route? {
+            let leg = self.leg(host, via.zone)?;
+            return Ok(Step::Via { leg, gateway: via.gateway, zone: via.zone });
+        }
+        let distances = self.distances(class.family, class.zone);
+        let usable = self.usable.get(class.family as usize);
+        let candidates = machine
+            .legs
+            .iter()
+            .filter(|leg| leg.carries(self.site, class.family))
+            .flat_map(|leg| {
+                usable.and_then(|z| z.get(leg.zone.index())).into_iter().flatten().map(|g| (*g, leg.zone))
+            })
+            .filter(|(gateway, _)| *gateway != host);
+        let (gateway, zone) = nearest(candidates, &distances)?;
+        Ok(Step::Via { leg: self.leg(host, zone)?, gateway, zone })
+    }
+
+    /// S6: by host, the distance of every gateway to a zone.
+    fn distances(&mut self, family: Family, zone: ZoneId) -> Rc<Vec<Option<u32>>> {
+        if let Some(known) = self.distances.get(&(family, zone)) {
+            return Rc::clone(known);
+        }
+        let (joined, usable) = (self.joined.get(family as usize), self.usable.get(family as usize));
+        let in_zone = |lists: Option<&'_ Vec<Vec<HostId>>>, zone: ZoneId| -> Vec<HostId> {
+            lists.and_then(|z| z.get(zone.index())).cloned().unwrap_or_default()
+        };
+        let mut distance: Vec<Option<u32>> = vec![None; self.site.hosts.len()];
+        let mut spread = vec![false; self.site.zones.len()];
+        let mut near = in_zone(joined, zone);
+        let mut steps = 0u32;
+        while !near.is_empty() {
+            let mut next = Vec::new();
+            for host in near {
+                match distance.get_mut(host.index()) {
+                    Some(slot) if slot.is_none() => *slot = Some(steps),
+                    Some(_) | None => continue,
+                }
+                for leg in self.site.host(host).map(|h| h.legs.as_slice()).unwrap_or_default() {
+                    // Whoever has a leg where this one can be used is one further; each zone spreads it once.
+                    if !in_zone(usable, leg.zone).contains(&host) {
+                        continue;
+                    }
+                    if let Some(done) = spread.get_mut(leg.zone.index()) {
+                        if !std::mem::replace(done, true) {
+                            next.extend(in_zone(joined, leg.zone));
+                        }
+                    }
+                }
+            }
+            near = next;
+            steps = steps.saturating_add(1);
+        }
+        let distance = Rc::new(distance);
+        self.distances.insert((family, zone), Rc::clone(&distance));
+        distance
+    }
+}
+
+/// The route with the longest prefix; two gateways of one length are a tie.
+fn longest(routes: impl Iterator<Item = classes::Via>) -> Result<Option<classes::Via>, Blocked> {
+    let all: Vec<classes::Via> = routes.collect();
+    let Some(length) = all.iter().map(|v| v.length).max() else { return Ok(None) };
+    let mut best: Vec<(HostId, ZoneId)> =
+        all.iter().filter(|v| v.length == length).map(|v| (v.gateway, v.zone)).collect();
+    best.sort_unstable();
+    best.dedup();
+    if best.len() > 1 {
+        return Err(Blocked::Tie(best));
+    }
+    Ok(all.into_iter().find(|v| v.length == length))
+}
+
+fn nearest(
+    candidates: impl Iterator<Item = (HostId, ZoneId)>,
+    distances: &[Option<u32>],
+) -> Result<(HostId, ZoneId), Blocked> {
+    let mut best: Option<u32> = None;
+    let mut tied: Vec<(HostId, ZoneId)> = Vec::new();
+    for (gateway, zone) in candidates {
+        let Some(distance) = distances.get(gateway.index()).copied().flatten() else { continue };
+        if best.is_none_or(|b| distance < b) {
+            best = Some(distance);
+            tied.clear();
+        }
+        if best == Some(distance) {
+            tied.push((gateway, zone));
+        }
+    }
+    tied.sort_unstable();
+    match tied.as_slice() {
+        [] => Err(Blocked::NoWay),
+        [one] => Ok(*one),
+        _ => Err(Blocked::Tie(tied)),
+    }
+}

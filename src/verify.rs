@@ -7,6 +7,17 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod compose;
+mod narrowly;
+mod path;
+mod points;
+mod prove;
 pub mod report;
+mod terms;
+pub mod trace;
+mod unasked;
+mod widely;
 
+pub use prove::{Artifacts, HOOKS, HostRules, prove};
+pub use trace::hook_of;
 pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, UnaskedProof};

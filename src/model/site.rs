@@ -50,11 +50,13 @@ pub struct Site {
     pub zones: Vec<Zone>,
     /// By name.
     pub hosts: Vec<Host>,
-    /// `allow` and `deny`, by their words.
+    /// `allow` and `deny`, by their words. A statement one of whose ends is a sum of exclusions (`a, g` where
+    /// `g = b except c`) is several accesses with the same words, one for each pair of pieces.
     pub accesses: Vec<Access>,
     /// In the order of their title, then as written.
     pub tests: Vec<Test>,
-    /// The groups as written, for matrices and reports; nothing below refers to them.
+    /// The groups as written, for matrices and reports; nothing below refers to them. One that is a sum of
+    /// exclusions is here once for each piece; an empty one is not here.
     pub groups: Vec<Group>,
 }
 
@@ -242,7 +244,8 @@ impl Leg {
 /// `route PLACES via HOST.ZONE`
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// Where to: every address of the places, read widely.
+    /// Where to: every address of one place of the statement, read widely (of a machine, its static addresses). A
+    /// statement with several places is several routes; that of the zone `rest` has just that zone's addresses.
     pub to: AddrSet,
     /// The gateway, a firewall or router.
     pub gateway: HostId,

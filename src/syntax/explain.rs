@@ -149,6 +149,12 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
 /// What a person who wrote `word` there may not know.
 fn hint(word: &str, rules: &[Rule]) -> Option<String> {
     let first = word.chars().next()?;
+    if rules.contains(&Rule::expect) && matches!(word, "allow" | "deny" | "only") {
+        return Some(format!("in a `test`, write `expect {word} …`"));
+    }
+    if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line)) && (first.is_ascii_digit() || word == "dynamic") {
+        return Some(format!("a leg starts with its interface: `eth1 {word} in …`"));
+    }
     let takes_name =
         rules.iter().any(|r| matches!(r, Rule::name | Rule::place | Rule::places | Rule::place_list));
     let takes_service = rules.iter().any(|r| matches!(r, Rule::service_item | Rule::services));
@@ -156,6 +162,10 @@ fn hint(word: &str, rules: &[Rule]) -> Option<String> {
         return Some(format!("say the protocol of each port: `tcp {word}`"));
     }
     if !(takes_name || takes_service) {
+        return None;
+    }
+    let takes_place = !rules.contains(&Rule::name) || takes_service;
+    if takes_place && matches!(word, "from" | "to" | "in" | "except") {
         return None;
     }
     if is_reserved(word) {

@@ -150,7 +150,7 @@ pub(super) struct Report<'f> {
 }
 
 impl<'f> Report<'f> {
-    fn new(file: FileId, findings: &'f mut Findings) -> Self {
+    pub(super) fn new(file: FileId, findings: &'f mut Findings) -> Self {
         Self { file, findings, told: 0, untold: 0, first_untold: None }
     }
 

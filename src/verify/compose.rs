@@ -1,7 +1,7 @@
 //! Many points as one: what arrives where, when packets pass machine after machine.
 //!
 //! Two questions are asked of the composition of all artifacts (`docs/semantics.md`, S25 to S27):
-//! what *may* arrive on every path the legs make possible ([`Site network`](Network::reach), a least fixed point
+//! what *may* arrive on every path the legs make possible ([`Network::reach`], a least fixed point
 //! over zones), and whether a set of packets *does* get through on its routed path ([`Network::gate`] at
 //! each hop, called by `expect`). Paths are walked through [`crate::forwarding`]; nothing here asks the compiler.
 
@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 
 use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
+use crate::spec::reading::Readings;
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
     /// The site.
     pub(crate) site: &'s Site,
+    /// How names are read.
+    pub(crate) readings: Readings<'s>,
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
@@ -52,7 +55,12 @@ impl<'s> Network<'s> {
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
         at: u64,
     ) -> Self {
-        Self { site, space, accepted, gates: BTreeMap::new(), at }
+        Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
+    }
+
+    /// What the artifact of a machine accepts at a hook, all fields.
+    pub(crate) fn accepted(&self, host: HostId, hook: Hook) -> PacketSet {
+        self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING)
     }
 
     /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten.
@@ -87,7 +95,7 @@ impl<'s> Network<'s> {
             let forwarded = hook == Hook::Forward;
             return if forwarded && !machine.forwards() { PacketSet::NOTHING } else { PacketSet::EVERYTHING };
         }
-        let mut set = self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING);
+        let mut set = self.accepted(host, hook);
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
             let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
             let value = self.space.interface(name);

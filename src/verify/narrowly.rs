@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, Hook, HostId, LegId, Place, Role, Site};
+use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
-use crate::spec::reading;
+use crate::spec::reading::Readings;
 
 use super::compose::{Asking, Network};
 use super::path::{self, Begin, Path};
@@ -40,11 +40,11 @@ pub(crate) fn stopped(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Stopped>, Exhausted> {
-    let site = network.site;
     let what = terms::set(&mut network.space, &expect.terms);
-    let (no_source, no_target) = (excepted(site, &expect.from), excepted(site, &expect.to));
-    for to in targets(forwarding, &expect.to, &no_target) {
-        for from in sources(forwarding, &expect.from, &no_source, &to) {
+    let readings = Readings::new(network.site);
+    let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
+    for to in targets(forwarding, &readings, &expect.to, &no_target) {
+        for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             if same_machine(&from, &to) {
                 continue;
             }
@@ -150,11 +150,12 @@ fn filters(site: &Site, path: &Path) -> Vec<HostId> {
     hosts
 }
 
-fn excepted(site: &Site, place: &Place) -> AddrSet {
-    place.except.iter().fold(AddrSet::empty(), |set, end| set.union(&reading::wide(site, end)))
-}
-
-fn targets(forwarding: &Forwarding<'_>, place: &Place, except: &AddrSet) -> Vec<Piece> {
+fn targets(
+    forwarding: &Forwarding<'_>,
+    readings: &Readings<'_>,
+    place: &Place,
+    except: &AddrSet,
+) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for end in &place.plus {
         match end {
@@ -163,19 +164,25 @@ fn targets(forwarding: &Forwarding<'_>, place: &Place, except: &AddrSet) -> Vec<
                 pieces.extend((0u32..).map(LegId).take(legs).map(|leg| leg_piece(forwarding, *host, leg)));
             }
             End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, end)),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
     less(pieces, except)
 }
 
-fn sources(forwarding: &Forwarding<'_>, place: &Place, except: &AddrSet, to: &Piece) -> Vec<Piece> {
+fn sources(
+    forwarding: &Forwarding<'_>,
+    readings: &Readings<'_>,
+    place: &Place,
+    except: &AddrSet,
+    to: &Piece,
+) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for end in &place.plus {
         match end {
             End::Host(host) => pieces.extend(leaving(forwarding, *host, to)),
             End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, end)),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
     less(pieces, except)
@@ -190,7 +197,7 @@ fn less(mut pieces: Vec<Piece>, except: &AddrSet) -> Vec<Piece> {
 }
 
 fn leg_piece(forwarding: &Forwarding<'_>, host: HostId, leg: LegId) -> Piece {
-    let addrs = reading::own_leg(forwarding.site(), host, leg);
+    let addrs = own_leg(forwarding.site(), host, leg);
     Piece { addrs, machine: Some((host, leg)), begin: Begin::Leg(host, leg), named: true }
 }
 
@@ -211,9 +218,10 @@ fn leaving(forwarding: &Forwarding<'_>, host: HostId, to: &Piece) -> Vec<Piece> 
 }
 
 /// A zone, addresses or `anywhere`, cut where paths may differ: by class of forwarding and by owner.
-fn spread(forwarding: &Forwarding<'_>, end: &End) -> Vec<Piece> {
+fn spread(forwarding: &Forwarding<'_>, readings: &Readings<'_>, end: &End) -> Vec<Piece> {
     let site = forwarding.site();
-    let all = reading::narrow_addrs(site, end);
+    // For what is no machine, the narrow reading is the same before and after `except`.
+    let all = readings.narrow_except(end);
     let mut pieces = Vec::new();
     for class in forwarding.classes() {
         let mut here = class.addrs.intersection(&all);
@@ -248,7 +256,7 @@ fn dynamic_members(site: &Site, end: &End, all: &AddrSet) -> Vec<Piece> {
                 End::Anywhere => true,
                 End::Host(_) | End::Leg(..) | End::Addrs(_) => false,
             };
-            let addrs = reading::own_leg(site, id, leg_id).intersection(all);
+            let addrs = own_leg(site, id, leg_id).intersection(all);
             if meant && !addrs.is_empty() {
                 let (machine, begin) = (Some((id, leg_id)), Begin::Leg(id, leg_id));
                 pieces.push(Piece { addrs, machine, begin, named: false });
@@ -256,4 +264,13 @@ fn dynamic_members(site: &Site, end: &End, all: &AddrSet) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+/// The addresses of a leg at its own host: of a dynamic one, its zone's (S3).
+fn own_leg(site: &Site, host: HostId, leg: LegId) -> AddrSet {
+    match site.leg(host, leg) {
+        Some(leg) if leg.dynamic => site.zone(leg.zone).map(|z| z.addrs.clone()).unwrap_or_default(),
+        Some(leg) => Leg::address_set(leg),
+        None => AddrSet::empty(),
+    }
 }

@@ -38,6 +38,8 @@ pub struct Counterexample {
     pub done: Verdict,
     /// Where it went, in order.
     pub hops: Vec<Hop>,
+    /// What stops it, in the reader's words, where no hop shows it (`no routed path back: …`).
+    pub reason: Option<String>,
 }
 
 /// One enforcement point on the way of a packet.

@@ -1,9 +1,8 @@
 //! `expect deny` and `expect only`: nothing arrives, on any path the legs make possible (S26, S27).
 
-use crate::forwarding::Forwarding;
 use crate::model::{End, Expect, Expected, Hook, HostId, LegId, Place, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, PacketSet};
-use crate::spec::reading;
+use crate::spec::reading::Readings;
 
 use super::compose::{Asking, Network, Reached, Start};
 use super::terms;
@@ -17,22 +16,18 @@ pub(crate) struct Arrival {
 }
 
 /// What arrives of what the expectation forbids: the first item of `from` with something, or nothing.
-pub(crate) fn forbidden(
-    network: &mut Network<'_>,
-    _forwarding: &Forwarding<'_>,
-    expect: &Expect,
-) -> Result<Option<Arrival>, Exhausted> {
+pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Option<Arrival>, Exhausted> {
     let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
         Expected::Only => network.space.not(named),
         Expected::Deny | Expected::Allow => named,
     };
-    let to = less(site, &expect.to);
-    let except = excepted(site, &expect.from);
+    let to = network.readings.wide_place(&expect.to);
+    let except = narrowly(&network.readings, &expect.from);
     for from in &expect.from.plus {
         let mut starts = Vec::new();
-        for (start, addrs) in starts_of(site, from) {
+        for (start, addrs) in starts_of(site, &network.readings, from) {
             let headers = network.between(&addrs.difference(&except), &to);
             let headers = network.space.and(headers, what);
             starts.push((start, headers));
@@ -46,7 +41,7 @@ pub(crate) fn forbidden(
         }
         let arrived = network.space.any(arrived);
         // What the source is and was sent to still holds; a gate only takes away.
-        let meant = reading::wide(site, from).difference(&except);
+        let meant = network.readings.wide(from).difference(&except);
         let meant = network.between(&meant, &to);
         let headers = network.space.all(vec![arrived, meant, what]);
         if !network.space.is_empty(headers)? {
@@ -57,8 +52,8 @@ pub(crate) fn forbidden(
 }
 
 /// Every place where packets of an item, read widely, may start, with their sources.
-pub(crate) fn starts_of(site: &Site, from: &End) -> Vec<(Start, AddrSet)> {
-    let all = reading::wide(site, from);
+pub(crate) fn starts_of(site: &Site, readings: &Readings<'_>, from: &End) -> Vec<(Start, AddrSet)> {
+    let all = readings.wide(from);
     match from {
         End::Host(host) | End::Leg(host, _) => on_each_leg(site, *host, &all),
         End::Zone(zone) => {
@@ -104,7 +99,7 @@ fn owner(end: &End) -> Option<HostId> {
 /// The headers that arrive at an item of `to`; those a machine sends itself are not meant (S13).
 fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<HostId>) -> PacketSet {
     let site = network.site;
-    let addrs = reading::wide(site, to);
+    let addrs = network.readings.wide(to);
     match to {
         End::Host(host) | End::Leg(host, _) => {
             if own == Some(*host) {
@@ -168,12 +163,7 @@ fn input_gate(network: &mut Network<'_>, host: HostId, leg: LegId) -> PacketSet 
     }
 }
 
-/// A place read widely, less what follows `except`, read narrowly (S12).
-fn less(site: &Site, place: &Place) -> AddrSet {
-    let all = place.plus.iter().fold(AddrSet::empty(), |set, end| set.union(&reading::wide(site, end)));
-    all.difference(&excepted(site, place))
-}
-
-fn excepted(site: &Site, place: &Place) -> AddrSet {
-    place.except.iter().fold(AddrSet::empty(), |set, end| set.union(&reading::taken_narrowly(site, end)))
+/// What follows `except`, read narrowly (S12).
+fn narrowly(readings: &Readings<'_>, place: &Place) -> AddrSet {
+    place.except.iter().fold(AddrSet::empty(), |set, end| set.union(&readings.narrow_except(end)))
 }

@@ -1,0 +1,50 @@
+# What a person or a CI runs. `make test` is the whole suite, kernel tests included.
+#
+# Bounds of the long targets are variables: make campaign CASES=100000
+
+CARGO ?= cargo
+CASES ?= 2000
+FUZZ_SECONDS ?= 60
+SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+
+.PHONY: test tools lint bench mutants campaign fuzz
+
+# Kernel tests that cannot run fail here: they may not pass by absence.
+# INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
+test: tools
+	FWC_REQUIRE_KERNEL=1 INSTA_UPDATE=no $(CARGO) test --all-targets
+	INSTA_UPDATE=no $(CARGO) test --doc
+
+# Installs what the suite needs and the machine lacks.
+tools:
+	@missing=""; \
+	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
+	command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$$missing iproute2"; \
+	if [ -z "$$missing" ]; then echo "tools: nft and ip are here"; exit 0; fi; \
+	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
+	echo "tools: installing$$missing with apt-get"; \
+	$(SUDO) apt-get update -qq && \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo "lint: cargo-deny is not here: licences and advisories were not checked"; fi
+
+# Each bench is a test in tests/ marked #[ignore = "bench"], so that it runs without a harness of its own.
+bench:
+	$(CARGO) test --release -- --ignored bench --nocapture --test-threads 1
+
+# Every mutant of a generated ruleset must be refuted by the prover.
+mutants:
+	FWC_MUTANTS=$(CASES) $(CARGO) test --release mutant -- --nocapture
+
+# The laws on many random policies.
+campaign:
+	FWC_CASES=$(CASES) PROPTEST_CASES=$(CASES) $(CARGO) test --release -- --nocapture
+
+# Random and mangled text into everything that reads text.
+fuzz:
+	FWC_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --release fuzz -- --nocapture

@@ -1,0 +1,36 @@
+//! `fwc check`: every finding of a policy.
+
+use super::options::{FindingsFormat, PolicyArgs};
+use super::render::{self, Look};
+use super::request::Request;
+use super::{Console, Exit, Failure};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t)]
+    format: FindingsFormat,
+}
+
+/// The findings are the answer, so they go to stdout.
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let mut request = Request::read(args.policy)?;
+    let understood = request.check().is_some();
+    let look = Look { colour: console.colour_out(), width: console.width() };
+    console.data(&render::findings(&request.findings, &request.sources, args.format, look));
+    request.tell_timings(console);
+    finished(understood, &request)
+}
+
+/// A middle that gives up without saying why would be a bug, and no success.
+pub(super) fn finished(understood: bool, request: &Request) -> Result<Exit, Failure> {
+    match (understood, request.findings.has_errors()) {
+        (_, true) => Ok(Exit::AtFault),
+        (true, false) => Ok(Exit::Fine),
+        (false, false) => Err(Failure::new("the policy could not be compiled, and no finding says why")
+            .help("this is a bug of fwc: please report it with the policy")),
+    }
+}

@@ -1,0 +1,195 @@
+//! `fwc compile`: proves a policy's artifacts, then writes them. What is not proved is not written.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::compile::Compiled;
+use crate::model::HostId;
+
+use super::check::finished;
+use super::options::{FindingsFormat, Format, PolicyArgs};
+use super::output::Tree;
+use super::render::{self, Look, number};
+use super::report::{self, Telling};
+use super::request::Request;
+use super::{Console, Exit, Failure, manifest};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    /// Write the build to this folder; `build` where neither this nor --host is said
+    #[arg(short, long, value_name = "DIR", conflicts_with = "check")]
+    output: Option<PathBuf>,
+
+    /// This machine alone; without --output its ruleset goes to stdout
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+
+    /// Write nothing: compare this folder with what the policy gives, and exit 1 with the difference
+    #[arg(long, value_name = "DIR")]
+    check: Option<PathBuf>,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What to do with what was proved.
+enum Goal {
+    Print(HostId),
+    Write(PathBuf),
+    Compare(PathBuf),
+}
+
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let mut request = Request::read(args.policy)?;
+    let Some(compiled) = proved(&mut request, args.format, console)? else {
+        request.tell_timings(console);
+        return finished(false, &request);
+    };
+    let exit = report::exit(&compiled.report);
+    if exit != Exit::Fine {
+        request.tell_timings(console);
+        return Ok(exit);
+    }
+    let host = args.host.map(|name| host_named(&compiled, &name)).transpose()?;
+    let goal = match (args.check, args.output, host) {
+        (Some(dir), _, _) => Goal::Compare(dir),
+        (None, Some(dir), _) => Goal::Write(dir),
+        (None, None, Some(host)) => Goal::Print(host),
+        (None, None, None) => Goal::Write(PathBuf::from("build")),
+    };
+    let tree = || Tree::new(manifest::build(&compiled, &request.sources, &request.options.set, host));
+    let exit = match goal {
+        Goal::Print(host) => print(&compiled, host, args.format, console),
+        Goal::Write(dir) => write(&tree()?, &dir, &compiled, args.format, console)?,
+        Goal::Compare(dir) => compare(&tree()?, &dir, args.format, console)?,
+    };
+    request.mark("write");
+    request.tell_timings(console);
+    Ok(exit)
+}
+
+/// Compiles, and tells findings and a proof that failed.
+fn proved(
+    request: &mut Request,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Option<Compiled>, Failure> {
+    let compiled = request.compile();
+    let failed = compiled.as_ref().filter(|compiled| report::exit(&compiled.report) != Exit::Fine);
+    let telling = failed.map(|c| Telling { site: &c.site, sources: &request.sources, ruleset: None });
+    match format {
+        Format::Text => {
+            tell_findings(request, console);
+            if let (Some(telling), Some(failed)) = (telling, failed) {
+                console.talk(&telling.report(&failed.report));
+                console.talk("nothing is written: what is not proved is not written\n");
+            }
+        }
+        Format::Json if compiled.is_none() || failed.is_some() => {
+            let proof = telling.zip(failed).map(|(telling, failed)| telling.as_json(&failed.report));
+            let findings = render::as_json(&request.findings, &request.sources);
+            console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
+        }
+        Format::Json => tell_findings(request, console),
+    }
+    Ok(compiled)
+}
+
+/// Findings as talk.
+pub(super) fn tell_findings(request: &Request, console: &mut Console<'_>) {
+    let look = Look { colour: console.colour_err(), width: console.width() };
+    console.talk(&render::findings(&request.findings, &request.sources, FindingsFormat::Text, look));
+}
+
+/// A machine that has artifacts.
+pub(super) fn host_named(compiled: &Compiled, name: &str) -> Result<HostId, Failure> {
+    if let Some(host) = compiled.hosts.iter().find(|host| host.name == name) {
+        return Ok(host.host);
+    }
+    let filtering: Vec<String> = compiled.hosts.iter().map(|host| format!("`{}`", host.name)).collect();
+    let failure = if compiled.site.host_named(name).is_some() {
+        Failure::new(format!("`{name}` filters nothing, so it has no ruleset"))
+    } else {
+        Failure::new(format!("the policy has no machine `{name}`"))
+    };
+    Err(failure.help(format!("these have one: {}", filtering.join(", "))))
+}
+
+fn print(compiled: &Compiled, host: HostId, format: Format, console: &mut Console<'_>) -> Exit {
+    let wanted = match format {
+        Format::Text => "ruleset.nft",
+        Format::Json => "ruleset.json",
+    };
+    let files = compiled
+        .hosts
+        .iter()
+        .filter(|artifacts| artifacts.host == host)
+        .flat_map(|artifacts| &artifacts.files);
+    for (_, text) in files.filter(|(name, _)| name == wanted) {
+        console.data(text);
+    }
+    console.talk(&format!("{}\n", report::summary(&compiled.report)));
+    Exit::Fine
+}
+
+fn write(
+    tree: &Tree,
+    dir: &Path,
+    compiled: &Compiled,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let written = tree.write(dir)?;
+    let shown = super::clean::clean_line(&dir.display().to_string());
+    console.talk(&format!("{}\n", report::summary(&compiled.report)));
+    if written.changed {
+        console.talk(&format!("wrote {} to `{shown}`\n", number(tree.len(), "file")));
+    } else {
+        console.talk(&format!("`{shown}` is up to date: {}\n", number(tree.len(), "file")));
+    }
+    for name in &written.removed {
+        console.talk(&format!("removed `{}`\n", super::clean::clean_line(name)));
+    }
+    if format == Format::Json {
+        let files: Vec<&String> = tree.files().map(|(name, _)| name).collect();
+        let answer = json!({
+            "output": dir.display().to_string(),
+            "changed": written.changed,
+            "files": files,
+            "removed": written.removed,
+        });
+        console.data(&render::document(&answer));
+    }
+    Ok(Exit::Fine)
+}
+
+fn compare(tree: &Tree, dir: &Path, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let differences = tree.differences(dir)?;
+    match format {
+        Format::Text => {
+            for difference in &differences {
+                console.data(&difference.text);
+            }
+        }
+        Format::Json => {
+            let files: Vec<_> = differences
+                .iter()
+                .map(|d| json!({ "path": d.path, "kind": d.kind, "difference": d.text }))
+                .collect();
+            console.data(&render::document(&json!({ "same": differences.is_empty(), "files": files })));
+        }
+    }
+    let shown = super::clean::clean_line(&dir.display().to_string());
+    if differences.is_empty() {
+        console.talk(&format!("`{shown}` is what the policy gives\n"));
+        return Ok(Exit::Fine);
+    }
+    let count = number(differences.len(), "file");
+    console.talk(&format!("`{shown}` is not what the policy gives: {count} differ\n"));
+    Ok(Exit::AtFault)
+}

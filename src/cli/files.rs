@@ -1,0 +1,247 @@
+//! Policy files, and what they include, from the file system.
+//!
+//! A file is read once however it is named: two names of one inode are one text. Names stay as the user gave
+//! them, or are the including file's folder and the words of the `include`, so that nothing said or written
+//! depends on where a checkout lies.
+//!
+//! SECURITY: devices, FIFOs and sockets are refused (a FIFO would hang the run, `/dev/zero` would not end);
+//! each file and all of them together are bounded.
+
+#![expect(clippy::disallowed_methods, reason = "this is where the pure middle's texts are read")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::source::{FileId, Loader, SourceFile, SourceMap};
+
+use super::failure::{Failure, reason};
+
+/// The longest file that is read.
+const FILE_LIMIT: u64 = 16 << 20;
+/// What all files of a run may come to.
+const TOTAL_LIMIT: u64 = 128 << 20;
+/// How many files a run may read.
+const COUNT_LIMIT: usize = 4096;
+
+/// Reads files for one run.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Device and inode of what was read, with the name it goes by.
+    seen: BTreeMap<(u64, u64), String>,
+    total: u64,
+}
+
+impl Files {
+    /// Reads the policies that a command names; none means `policy.fw`.
+    pub(super) fn roots(
+        &mut self,
+        named: &[PathBuf],
+        sources: &mut SourceMap,
+    ) -> Result<Vec<FileId>, Failure> {
+        let mut roots = Vec::new();
+        for path in policies(named)? {
+            let file = self.read(&path).map_err(|why| {
+                let failure = Failure::new(format!("cannot read `{}`: {why}", path.display()));
+                if named.is_empty() {
+                    failure.help("name a policy file or a folder, or run fwc where `policy.fw` is")
+                } else {
+                    failure
+                }
+            })?;
+            if sources.find(&file.name).is_none() {
+                roots.push(sources.add(file.name, file.text));
+            }
+        }
+        Ok(roots)
+    }
+
+    /// Reads one file; the error is the reason alone.
+    fn read(&mut self, path: &Path) -> Result<SourceFile, String> {
+        let (text, inode) = read_text(path, TOTAL_LIMIT.saturating_sub(self.total))?;
+        let name = self.seen.get(&inode).cloned().unwrap_or_else(|| path.display().to_string());
+        if self.seen.insert(inode, name.clone()).is_none() {
+            self.total = self.total.saturating_add(text.len() as u64);
+            if self.seen.len() > COUNT_LIMIT {
+                return Err(format!("more than {COUNT_LIMIT} files"));
+            }
+        }
+        Ok(SourceFile { name, text })
+    }
+}
+
+impl Loader for Files {
+    fn load(&mut self, from: &str, path: &str) -> Result<SourceFile, String> {
+        if path.is_empty() || path.contains('\0') {
+            return Err("no file has this name".to_owned());
+        }
+        let joined = Path::new(from).parent().unwrap_or_else(|| Path::new("")).join(path);
+        let folded = folded(&joined);
+        // `a/../b` is `b` only where `a` is no symbolic link: the short name is used iff it is the same file.
+        let same = match (fs::metadata(&joined), fs::metadata(&folded)) {
+            (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+            (Ok(_), Err(_)) | (Err(_), _) => false,
+        };
+        self.read(if same { &folded } else { &joined })
+    }
+}
+
+/// The policy files that paths mean, a folder's in the order of their names.
+pub(super) fn policies(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    if named.is_empty() {
+        return Ok(vec![PathBuf::from("policy.fw")]);
+    }
+    let mut files = Vec::new();
+    for path in named {
+        if fs::metadata(path).map_err(|e| Failure::io("read", path, &e))?.is_dir() {
+            files.extend(of_folder(path)?);
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |e: io::Error| Failure::io("read", folder, &e);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        // Editors keep half-written copies as dot files.
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if path.extension().is_some_and(|ext| ext == "fw") && !hidden && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        let failure = Failure::new(format!("no policy in `{}`", folder.display()));
+        return Err(
+            failure.help("a folder stands for the files in it that end in `.fw`, not for those below")
+        );
+    }
+    Ok(files)
+}
+
+/// The text of a file of any kind fwc reads, bounded; the error is the reason alone.
+pub(super) fn text_of(path: &Path) -> Result<String, String> {
+    read_text(path, FILE_LIMIT).map(|(text, _)| text)
+}
+
+fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
+    // Without O_NONBLOCK opening a FIFO waits for its writer.
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| reason(&e))?;
+    let meta = file.metadata().map_err(|e| reason(&e))?;
+    if meta.is_dir() {
+        return Err("it is a folder".to_owned());
+    }
+    if !meta.is_file() {
+        return Err("it is no plain file".to_owned());
+    }
+    let bytes = bounded(&file, left)?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|&&b| b == b'\n').count().saturating_add(1);
+        format!("line {line} is not UTF-8")
+    })?;
+    // Windows editors put a byte order mark first; it says nothing.
+    let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
+    Ok((text, (meta.dev(), meta.ino())))
+}
+
+/// Reads to the end, or to a limit: `metadata().len()` is a promise that a growing file breaks.
+pub(super) fn bounded(source: impl Read, left: u64) -> Result<Vec<u8>, String> {
+    let limit = FILE_LIMIT.min(left);
+    let mut bytes = Vec::new();
+    source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
+    if bytes.len() as u64 > limit {
+        return Err(if limit == FILE_LIMIT {
+            format!("it is longer than {} MiB", FILE_LIMIT >> 20)
+        } else {
+            format!("all files together are longer than {} MiB", TOTAL_LIMIT >> 20)
+        });
+    }
+    Ok(bytes)
+}
+
+/// The path without `.` and without a folder that the next word leaves again.
+fn folded(path: &Path) -> PathBuf {
+    let mut short = PathBuf::new();
+    for part in path.components() {
+        let leaves = part == Component::ParentDir
+            && matches!(short.components().next_back(), Some(Component::Normal(_)));
+        if leaves {
+            short.pop();
+        } else if part != Component::CurDir {
+            short.push(part);
+        }
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn a_folder_is_its_policies_in_order_and_not_those_below() {
+        let folder = folder(&[("b.fw", ""), ("a.fw", ""), ("c.txt", ""), (".#a.fw", ""), ("d/e.fw", "")]);
+        let found = policies(&[folder.path().to_owned()]).unwrap();
+        let names: Vec<_> = found.iter().map(|p| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["a.fw", "b.fw"]);
+        assert!(policies(&[folder.path().join("d/none")]).is_err());
+    }
+
+    #[test]
+    fn one_file_has_one_name() {
+        let folder = folder(&[("site/policy.fw", "a"), ("lists/x.txt", "\u{feff}1\n")]);
+        let policy = folder.path().join("site/policy.fw");
+        let (mut files, mut sources) = (Files::default(), SourceMap::default());
+        let roots = files.roots(&[policy.clone(), folder.path().join("site")], &mut sources).unwrap();
+        assert_eq!(roots.len(), 1, "the file, and the folder that holds it, name one policy");
+        let from = policy.display().to_string();
+        let first = files.load(&from, "../lists/x.txt").unwrap();
+        assert_eq!(first.text, "1\n");
+        assert_eq!(first.name, folder.path().join("lists/x.txt").display().to_string());
+        std::os::unix::fs::symlink(folder.path().join("lists"), folder.path().join("site/l")).unwrap();
+        assert_eq!(files.load(&from, "l/x.txt").unwrap().name, first.name);
+        assert_eq!(files.load(&from, "./policy.fw").unwrap().name, from);
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_with_its_reason() {
+        let folder = folder(&[("p.fw", ""), ("sub/x", "")]);
+        fs::write(folder.path().join("latin"), b"ok\ncaf\xe9\n").unwrap();
+        nix::unistd::mkfifo(&folder.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let from = folder.path().join("p.fw").display().to_string();
+        let why = |path: &str| Files::default().load(&from, path).unwrap_err();
+        assert_eq!(why("latin"), "line 2 is not UTF-8");
+        assert_eq!(why("fifo"), "it is no plain file");
+        assert_eq!(why("/dev/zero"), "it is no plain file");
+        assert_eq!(why("sub"), "it is a folder");
+        assert_eq!(why("none"), "no such file or directory");
+        assert_eq!(why(""), "no file has this name");
+    }
+
+    #[test]
+    fn lengths_are_bounded() {
+        assert_eq!(bounded(io::repeat(b'x'), 10).unwrap_err(), "all files together are longer than 128 MiB");
+        assert_eq!(bounded(io::repeat(b'x'), u64::MAX).unwrap_err(), "it is longer than 16 MiB");
+        assert_eq!(bounded(&b"0123456789"[..], 10).unwrap().len(), 10);
+    }
+}

@@ -1,0 +1,136 @@
+//! `manifest.json`: what a build is of, what it holds and what was proved.
+//!
+//! No time of day, no duration, no path of the machine: the same policy gives the same bytes, wherever it lies. The
+//! policy's digest is over the contents alone, in the order of their digests, so neither the files' names nor the
+//! order they were named in count.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::compile::Compiled;
+use crate::model::HostId;
+use crate::source::SourceMap;
+
+use super::output::is_inside;
+
+/// Its name in a build.
+pub(super) const NAME: &str = "manifest.json";
+
+/// Bumped when a reader of an older manifest would misread a new one.
+const FORMAT: u32 = 1;
+
+/// The files of a build with their manifest: of every machine, or of one.
+pub(super) fn build(
+    compiled: &Compiled,
+    sources: &SourceMap,
+    set: &[(String, String)],
+    only: Option<HostId>,
+) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for host in compiled.hosts.iter().filter(|host| only.is_none_or(|only| only == host.host)) {
+        for (name, text) in &host.files {
+            files.insert(format!("hosts/{}/{name}", host.name), text.clone());
+        }
+    }
+    let digests: BTreeMap<&String, String> =
+        files.iter().map(|(name, text)| (name, digest(text.as_bytes()))).collect();
+    let report = &compiled.report;
+    let manifest = json!({
+        "format": FORMAT,
+        "fwc": env!("CARGO_PKG_VERSION"),
+        "policy": policy_digest(sources),
+        "set": set.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+        "files": digests,
+        "proved": {
+            "points": report.points.iter().map(|proof| &proof.place).collect::<Vec<_>>(),
+            "expectations": report.expects.iter().map(|proof| &proof.words).collect::<Vec<_>>(),
+            "unasked": report.unasked.iter().map(|proof| &proof.claim).collect::<Vec<_>>(),
+        },
+    });
+    files.insert(NAME.to_owned(), format!("{manifest:#}\n"));
+    files
+}
+
+/// The files that a manifest of ours lists, itself included. None where the text is no such manifest.
+pub(super) fn listed(text: &str) -> Option<BTreeSet<String>> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("fwc")?.as_str()?;
+    let files = value.get("files")?.as_object()?;
+    let mut names: BTreeSet<String> = files.keys().filter(|name| is_inside(name)).cloned().collect();
+    names.insert(NAME.to_owned());
+    Some(names)
+}
+
+/// SHA-256 over the digests of the texts, ascending.
+fn policy_digest(sources: &SourceMap) -> String {
+    let mut digests: Vec<[u8; 32]> =
+        sources.iter().map(|(_, file)| Sha256::digest(&file.text).into()).collect();
+    digests.sort_unstable();
+    digest(&digests.concat())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::HostArtifacts;
+    use crate::model::Site;
+    use crate::verify::Report;
+
+    fn compiled() -> Compiled {
+        let host = |n: u32, name: &str| HostArtifacts {
+            host: HostId(n),
+            name: name.to_owned(),
+            files: vec![("ruleset.nft".to_owned(), format!("table {name}\n"))],
+        };
+        Compiled {
+            site: Site::default(),
+            hosts: vec![host(0, "fw"), host(1, "lb")],
+            report: Report::default(),
+        }
+    }
+
+    fn sources(files: &[(&str, &str)]) -> SourceMap {
+        let mut sources = SourceMap::default();
+        for (name, text) in files {
+            sources.add(*name, *text);
+        }
+        sources
+    }
+
+    #[test]
+    fn names_and_order_of_files_do_not_count() {
+        let one = build(&compiled(), &sources(&[("a.fw", "1"), ("b.fw", "2")]), &[], None);
+        let other = build(&compiled(), &sources(&[("x/y.fw", "2"), ("z.fw", "1")]), &[], None);
+        assert_eq!(one, other);
+        let changed = build(&compiled(), &sources(&[("a.fw", "12"), ("b.fw", "")]), &[], None);
+        assert_ne!(one, changed);
+    }
+
+    #[test]
+    fn a_manifest_lists_what_is_there() {
+        let files = build(&compiled(), &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
+        let names: Vec<&String> = files.keys().collect();
+        assert_eq!(names, ["hosts/fw/ruleset.nft", "hosts/lb/ruleset.nft", NAME]);
+        let listed = listed(&files[NAME]).unwrap();
+        assert!(listed.iter().eq(names));
+        let one = build(&compiled(), &sources(&[]), &[], Some(HostId(1)));
+        assert_eq!(one.len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_manifest_of_ours_lists_nothing() {
+        for text in ["", "{}", "[1]", "{\"files\":{}}", "{\"fwc\":1,\"files\":{}}"] {
+            assert_eq!(listed(text), None, "{text}");
+        }
+        let sly = r#"{"fwc":"0","files":{"../x":"","/etc/passwd":"","ok":"","a/../b":""}}"#;
+        let names: Vec<String> = listed(sly).unwrap().into_iter().collect();
+        assert_eq!(names, [NAME, "ok"]);
+    }
+}

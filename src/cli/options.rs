@@ -1,0 +1,62 @@
+//! Arguments that several commands share, as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// A policy and what it depends on besides its text.
+#[derive(Clone, Debug, Args)]
+pub(super) struct PolicyArgs {
+    /// Policy files, or folders of them; `policy.fw` where none is named
+    #[arg(value_name = "POLICY")]
+    pub(super) policies: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) depends: Depends,
+}
+
+/// What a run depends on besides the policy's text.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Depends {
+    /// Give a variable of the policy its value; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(super) set: Vec<(String, String)>,
+
+    /// The time to prove for, UTC: 2027-06-30 or 2027-06-30T18:00Z; now where not said
+    #[arg(long, value_name = "TIME", value_parser = super::request::instant)]
+    pub(super) at: Option<u64>,
+
+    /// Print on stderr how long each stage took
+    #[arg(long)]
+    pub(super) timings: bool,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How findings are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum FindingsFormat {
+    /// For people, with the lines of the policy
+    #[default]
+    Text,
+    /// One line a finding, for editors
+    Short,
+    /// For programs
+    Json,
+}
+
+/// `NAME=VALUE`
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("say NAME=VALUE".to_owned()),
+    }
+}

@@ -1,0 +1,365 @@
+//! Findings as text: in full with the lines of the policy, short for editors, JSON for programs.
+//!
+//! *Input*: [`Findings`] and the [`SourceMap`] their spans are of. *Output*: strings; nothing is printed here.
+//!
+//! *Design decisions*. The full form is rustc's, by annotate-snippets. It is handed whole lines that were
+//! cleaned and positions inside them, whatever the span was: spans that are empty, at the end of the file, or
+//! past it, and files with CRLF, tabs or controls are the normal case (`spans_anywhere_render`). A span over
+//! several lines is shown by its first.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use annotate_snippets::{Level, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use crate::diag::{Diagnostic, Findings, Fix, Label, Severity};
+use crate::source::{FileId, SourceMap, Span};
+
+use super::clean::{clean, clean_char, clean_line};
+use super::options::FindingsFormat;
+
+/// How the full form looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Whether it may be coloured.
+    pub(super) colour: bool,
+    /// Columns of the terminal.
+    pub(super) width: usize,
+}
+
+/// Every finding, in the order of the text, and how many; empty where there is none.
+pub(super) fn findings(all: &Findings, sources: &SourceMap, format: FindingsFormat, look: Look) -> String {
+    match format {
+        FindingsFormat::Text => full(all, sources, look),
+        FindingsFormat::Short => short(all, sources),
+        FindingsFormat::Json => document(&json!({
+            "findings": as_json(all, sources),
+            "errors": count(all, Severity::Error),
+            "warnings": count(all, Severity::Warning),
+        })),
+    }
+}
+
+/// A JSON document as it is printed.
+pub(super) fn document(value: &Value) -> String {
+    let text = format!("{value:#}\n");
+    super::clean::clean_json(&text).into_owned()
+}
+
+/// Every finding, for programs.
+pub(super) fn as_json(all: &Findings, sources: &SourceMap) -> Value {
+    let mut pages = Pages::new(sources);
+    all.sorted().into_iter().map(|finding| one_as_json(finding, &mut pages)).collect()
+}
+
+/// `2 errors, 1 warning`; None where there is neither.
+pub(super) fn counts(all: &Findings) -> Option<String> {
+    let (errors, warnings) = (count(all, Severity::Error), count(all, Severity::Warning));
+    let errors = (errors > 0).then(|| number(errors, "error"));
+    let warnings = (warnings > 0).then(|| number(warnings, "warning"));
+    let parts: Vec<String> = errors.into_iter().chain(warnings).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// `1 error`, `2 errors`
+pub(super) fn number(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn count(all: &Findings, severity: Severity) -> usize {
+    all.sorted().iter().filter(|d| d.severity == severity).count()
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+fn full(all: &Findings, sources: &SourceMap, look: Look) -> String {
+    let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() }.term_width(look.width);
+    let mut pages = Pages::new(sources);
+    let mut text = String::new();
+    for finding in all.sorted() {
+        one_in_full(&mut text, finding, &mut pages, &renderer);
+        text.push('\n');
+    }
+    if let Some(counts) = counts(all) {
+        let _ = writeln!(text, "{counts}");
+    }
+    text
+}
+
+fn one_in_full(text: &mut String, finding: &Diagnostic, pages: &mut Pages<'_>, renderer: &Renderer) {
+    let level = match finding.severity {
+        Severity::Error => Level::Error,
+        Severity::Warning => Level::Warning,
+    };
+    let (title, help) = (clean_line(&finding.message), finding.help.as_deref().map(clean_line));
+    let excerpts = excerpts(finding, level, pages);
+    let mut message = level.title(&title).id(finding.code.as_str());
+    for excerpt in &excerpts {
+        let mut snippet =
+            Snippet::source(&excerpt.text).line_start(excerpt.first).origin(&excerpt.name).fold(true);
+        for mark in &excerpt.marks {
+            let annotation = mark.level.span(mark.start..mark.end);
+            snippet = snippet.annotation(if mark.text.is_empty() {
+                annotation
+            } else {
+                annotation.label(&mark.text)
+            });
+        }
+        message = message.snippet(snippet);
+    }
+    if let Some(help) = &help {
+        message = message.footer(Level::Help.title(help));
+    }
+    let _ = writeln!(text, "{}", renderer.render(message));
+    if let Some(fix) = &finding.fix {
+        patch(text, fix, pages);
+    }
+}
+
+/// The lines that a fix touches, before and after.
+fn patch(text: &mut String, fix: &Fix, pages: &mut Pages<'_>) {
+    const MOST: usize = 8;
+    let Some(page) = pages.page(fix.span.file) else { return };
+    let (start, end) = page.clamp(fix.span);
+    let (first, last) = (page.line_of(start), page.line_of(end));
+    let (from, to) = (page.line(first).0, page.line(last).1);
+    let slice = |a: usize, b: usize| page.text.get(a..b).unwrap_or("");
+    let old = slice(from, to).to_owned();
+    let new = format!("{}{}{}", slice(from, start), fix.text, slice(end, to));
+    if old.lines().count() > MOST || new.lines().count() > MOST {
+        return;
+    }
+    let gutter = (last.saturating_add(1)).to_string().len();
+    let _ = writeln!(text, "{:gutter$} |", "");
+    for (sign, lines) in [('-', &old), ('+', &new)] {
+        for (line, number) in lines.lines().zip(first.saturating_add(1)..) {
+            let line = format!("{number:>gutter$} {sign} {}", clean(line.trim_end_matches('\r')));
+            let _ = writeln!(text, "{}", line.trim_end());
+        }
+    }
+    let _ = writeln!(text, "{:gutter$} |", "");
+}
+
+fn short(all: &Findings, sources: &SourceMap) -> String {
+    let mut pages = Pages::new(sources);
+    let mut text = String::new();
+    for finding in all.sorted() {
+        let at = finding.primary.as_ref().and_then(|label| pages.place(label.span));
+        if let Some(place) = at {
+            let _ = write!(text, "{}:{}:{}: ", clean_line(place.file), place.start.0, place.start.1);
+        }
+        let (word, message) = (word(finding.severity), clean_line(&finding.message));
+        let _ = writeln!(text, "{word}[{}]: {message}", finding.code);
+    }
+    text
+}
+
+fn one_as_json(finding: &Diagnostic, pages: &mut Pages<'_>) -> Value {
+    let mut value = json!({
+        "code": finding.code.as_str(),
+        "severity": word(finding.severity),
+        "message": finding.message,
+    });
+    let mut put = |key: &str, part: Value| {
+        if let Some(object) = value.as_object_mut() {
+            object.insert(key.to_owned(), part);
+        }
+    };
+    if let Some(place) = finding.primary.as_ref().and_then(|label| pages.place(label.span)) {
+        put("file", json!(place.file));
+        put("line", json!(place.start.0));
+        put("column", json!(place.start.1));
+        put("end", json!({ "line": place.end.0, "column": place.end.1 }));
+    }
+    if let Some(label) = finding.primary.as_ref().filter(|label| !label.text.is_empty()) {
+        put("label", json!(label.text));
+    }
+    let related: Vec<Value> = finding
+        .secondary
+        .iter()
+        .filter_map(|l| pages.place(l.span).map(|p| p.json("text", &l.text)))
+        .collect();
+    if !related.is_empty() {
+        put("related", Value::Array(related));
+    }
+    if let Some(help) = &finding.help {
+        put("help", json!(help));
+    }
+    if let Some(fix) = finding.fix.as_ref().and_then(|f| pages.place(f.span).map(|p| p.json("text", &f.text)))
+    {
+        put("fix", fix);
+    }
+    value
+}
+
+/// A place as people count, lines and columns from one, columns in characters.
+struct Place<'a> {
+    file: &'a str,
+    start: (usize, usize),
+    end: (usize, usize),
+}
+
+impl Place<'_> {
+    fn json(&self, key: &str, text: &str) -> Value {
+        json!({
+            "file": self.file,
+            "line": self.start.0,
+            "column": self.start.1,
+            "end": { "line": self.end.0, "column": self.end.1 },
+            key: text,
+        })
+    }
+}
+
+/// What annotate-snippets shows of one file.
+struct Excerpt {
+    name: String,
+    /// Number of the first line.
+    first: usize,
+    text: String,
+    marks: Vec<Mark>,
+}
+
+/// Carets under a stretch of an [`Excerpt`], in its bytes.
+struct Mark {
+    level: Level,
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+/// One excerpt a file, the primary's first.
+fn excerpts(finding: &Diagnostic, level: Level, pages: &mut Pages<'_>) -> Vec<Excerpt> {
+    let primary = finding.primary.iter().map(|label| (level, label));
+    let labels: Vec<(Level, &Label)> =
+        primary.chain(finding.secondary.iter().map(|label| (Level::Info, label))).collect();
+    let mut files: Vec<FileId> = Vec::new();
+    for (_, label) in &labels {
+        if !files.contains(&label.span.file) {
+            files.push(label.span.file);
+        }
+    }
+    let mut excerpts = Vec::new();
+    for file in files {
+        let of_file: Vec<_> = labels.iter().filter(|(_, label)| label.span.file == file).copied().collect();
+        if let Some(page) = pages.page(file) {
+            excerpts.push(excerpt(page, &of_file));
+        }
+    }
+    excerpts
+}
+
+/// The lines from the first mark to the last, cleaned; what lies between is folded by the renderer.
+fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
+    let places: Vec<(usize, usize)> = labels.iter().map(|(_, label)| page.clamp(label.span)).collect();
+    let first = places.iter().map(|&(start, _)| page.line_of(start)).min().unwrap_or(0);
+    let last = places.iter().map(|&(start, _)| page.line_of(start)).max().unwrap_or(0);
+    let mut text = String::new();
+    let mut marks = Vec::new();
+    for number in first..=last {
+        let (from, to) = page.line(number);
+        let line = page.text.get(from..to).unwrap_or("").trim_end_matches('\r');
+        let shown = |at: usize| -> usize {
+            let before = line.get(..at.saturating_sub(from).min(line.len())).unwrap_or(line);
+            before.chars().map(|c| clean_char(c).len_utf8()).sum()
+        };
+        let line_start = text.len();
+        text.extend(line.chars().map(clean_char));
+        let mut spare = false;
+        for (&(start, end), (level, label)) in places.iter().zip(labels) {
+            if page.line_of(start) != number {
+                continue;
+            }
+            let (a, mut b) = (shown(start), shown(end.min(to)));
+            if a >= b {
+                // An empty span stands before a character, or behind the line's last.
+                let next = text.get(line_start.saturating_add(a)..).and_then(|rest| rest.chars().next());
+                spare |= next.is_none();
+                b = a.saturating_add(next.map_or(1, char::len_utf8));
+            }
+            let (start, end) = (line_start.saturating_add(a), line_start.saturating_add(b));
+            marks.push(Mark { level: *level, start, end, text: clean_line(&label.text) });
+        }
+        text.push_str(if spare { " \n" } else { "\n" });
+    }
+    Excerpt { name: clean_line(page.name), first: first.saturating_add(1), text, marks }
+}
+
+/// The files of a map, each with its lines, counted once.
+struct Pages<'a> {
+    sources: &'a SourceMap,
+    pages: BTreeMap<FileId, Page<'a>>,
+}
+
+impl<'a> Pages<'a> {
+    fn new(sources: &'a SourceMap) -> Self {
+        Self { sources, pages: BTreeMap::new() }
+    }
+
+    fn page(&mut self, file: FileId) -> Option<&Page<'a>> {
+        if !self.pages.contains_key(&file) {
+            let source = self.sources.file(file)?;
+            self.pages.insert(file, Page::new(&source.name, &source.text));
+        }
+        self.pages.get(&file)
+    }
+
+    fn place(&mut self, span: Span) -> Option<Place<'a>> {
+        let page = self.page(span.file)?;
+        let (start, end) = page.clamp(span);
+        Some(Place { file: page.name, start: page.position(start), end: page.position(end) })
+    }
+}
+
+/// One file and where its lines start.
+struct Page<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// INVARIANT: ascending, the first is 0.
+    starts: Vec<usize>,
+}
+
+impl<'a> Page<'a> {
+    fn new(name: &'a str, text: &'a str) -> Self {
+        let after = text.bytes().zip(1usize..).filter(|&(byte, _)| byte == b'\n').map(|(_, next)| next);
+        Self { name, text, starts: std::iter::once(0).chain(after).collect() }
+    }
+
+    /// The span inside the text, on character boundaries, start before end.
+    fn clamp(&self, span: Span) -> (usize, usize) {
+        let inside = |at: u32| {
+            let at = (at as usize).min(self.text.len());
+            (0..=at).rev().find(|&i| self.text.is_char_boundary(i)).unwrap_or(0)
+        };
+        let (start, end) = (inside(span.start), inside(span.end));
+        (start, end.max(start))
+    }
+
+    /// The line that holds an offset, from zero.
+    fn line_of(&self, at: usize) -> usize {
+        self.starts.partition_point(|&start| start <= at).saturating_sub(1)
+    }
+
+    /// Where a line starts and ends, its line feed left out.
+    fn line(&self, number: usize) -> (usize, usize) {
+        let start = self.starts.get(number).copied().unwrap_or(self.text.len());
+        let next = self.starts.get(number.saturating_add(1));
+        (start, next.map_or(self.text.len(), |next| next.saturating_sub(1)))
+    }
+
+    fn position(&self, at: usize) -> (usize, usize) {
+        let line = self.line_of(at);
+        let before = self.text.get(self.line(line).0..at).unwrap_or("");
+        (line.saturating_add(1), before.chars().count().saturating_add(1))
+    }
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+mod tests;

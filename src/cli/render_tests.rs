@@ -1,0 +1,162 @@
+//! Tests of the rendering of findings.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::diag::code::UNKNOWN_ZONE;
+
+const PLAIN: Look = Look { colour: false, width: 110 };
+
+fn span(start: u32, end: u32) -> Span {
+    Span { file: FileId(0), start, end }
+}
+
+fn map(text: &str) -> SourceMap {
+    let mut sources = SourceMap::default();
+    sources.add("policy.fw", text);
+    sources
+}
+
+fn of(diagnostic: Diagnostic) -> Findings {
+    let mut all = Findings::default();
+    all.push(diagnostic);
+    all
+}
+
+#[test]
+fn the_full_form_is_rustcs() {
+    let text = "zone db { 10.0.0.0/24 }\n\nallow http from lan to dbb\n";
+    let at = u32::try_from(text.find("dbb").unwrap()).unwrap();
+    let finding = Diagnostic::error(UNKNOWN_ZONE, span(at, at + 3), "unknown zone `dbb`")
+        .label("no zone has this name")
+        .also(span(5, 7), "this one is near")
+        .help("did you mean `db`?")
+        .fix(span(at, at + 3), "db");
+    let shown = findings(&of(finding), &map(text), FindingsFormat::Text, PLAIN);
+    let want = "\
+error[unknown-zone]: unknown zone `dbb`
+ --> policy.fw:3:24
+  |
+1 | zone db { 10.0.0.0/24 }
+  |      -- this one is near
+2 |
+3 | allow http from lan to dbb
+  |                        ^^^ no zone has this name
+  |
+  = help: did you mean `db`?
+  |
+3 - allow http from lan to dbb
+3 + allow http from lan to db
+  |
+
+1 error
+";
+    let trimmed: String = shown.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    assert_eq!(trimmed, want);
+}
+
+#[test]
+fn the_short_form_is_one_line_a_finding() {
+    let mut all = of(Diagnostic::warning(UNKNOWN_ZONE, span(4, 5), "second"));
+    all.push(Diagnostic::error(UNKNOWN_ZONE, span(0, 1), "first\u{1b}[2J"));
+    all.push(Diagnostic::global(UNKNOWN_ZONE, "nowhere"));
+    let shown = findings(&all, &map("a\n\tbc"), FindingsFormat::Short, PLAIN);
+    let want = "\
+error[unknown-zone]: nowhere
+policy.fw:1:1: error[unknown-zone]: first\u{fffd}[2J
+policy.fw:2:3: warning[unknown-zone]: second
+";
+    assert_eq!(shown, want);
+    assert_eq!(counts(&all).unwrap(), "2 errors, 1 warning");
+    assert_eq!(counts(&Findings::default()), None);
+}
+
+#[test]
+fn json_has_places_help_and_fix() {
+    let finding =
+        Diagnostic::error(UNKNOWN_ZONE, span(2, 4), "m").also(span(0, 1), "r").help("h").fix(span(2, 4), "x");
+    let shown = findings(&of(finding), &map("a\nbc\n"), FindingsFormat::Json, PLAIN);
+    let value: Value = serde_json::from_str(&shown).unwrap();
+    let one = &value["findings"][0];
+    assert_eq!((&one["file"], &one["line"], &one["column"]), (&json!("policy.fw"), &json!(2), &json!(1)));
+    assert_eq!(one["end"], json!({ "line": 2, "column": 3 }));
+    assert_eq!(one["fix"]["text"], "x");
+    assert_eq!(one["related"][0]["text"], "r");
+    assert_eq!(value["errors"], 1);
+}
+
+#[test]
+fn odd_texts_and_spans_render() {
+    for (text, start, end) in [
+        ("", 0, 0),
+        ("", 7, 90),
+        ("a", 1, 1),
+        ("a\n", 2, 2),
+        ("a\r\nb\r\n", 1, 3),
+        ("a\r\nb\r\n", 2, 2),
+        ("\t\tb\tc", 2, 4),
+        ("日本語 ok\n", 3, 6),
+        ("日本語 ok\n", 4, 5),
+        ("a\nb\nc\nd", 0, 7),
+        ("x\u{1b}[31my\u{202e}z", 1, 9),
+        ("\n\n\n", 3, 3),
+        ("\r\r\n", 1, 1),
+        ("e\u{301}\u{200d}👩‍👩‍👧 x", 0, 20),
+    ] {
+        let finding = Diagnostic::error(UNKNOWN_ZONE, span(start, end), "m")
+            .label("l")
+            .fix(span(start, end), "new\ntext");
+        for look in [PLAIN, Look { colour: true, width: 20 }] {
+            let shown = findings(&of(finding.clone()), &map(text), FindingsFormat::Text, look);
+            assert!(shown.contains("policy.fw:"), "{text:?} {start}..{end}: {shown}");
+            assert!(!shown.contains('\u{202e}'));
+        }
+        findings(&of(finding.clone()), &map(text), FindingsFormat::Json, PLAIN);
+        findings(&of(finding), &map(text), FindingsFormat::Short, PLAIN);
+    }
+}
+
+#[test]
+fn many_findings_in_a_long_file_take_no_time() {
+    let text = "allow http from lan to db\n".repeat(20_000);
+    let mut all = Findings::default();
+    for n in 0..1000u32 {
+        all.push(Diagnostic::error(UNKNOWN_ZONE, span(n * 500, n * 500 + 3), "m"));
+    }
+    let started = std::time::Instant::now();
+    let shown = findings(&all, &map(&text), FindingsFormat::Text, PLAIN);
+    assert!(shown.ends_with("1000 errors\n"));
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let line = "x".repeat(1_000_000);
+    findings(
+        &of(Diagnostic::error(UNKNOWN_ZONE, span(900_000, 900_003), "m")),
+        &map(&line),
+        FindingsFormat::Text,
+        PLAIN,
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever the text and wherever the spans, also over several lines and past the end.
+    #[test]
+    fn spans_anywhere_render(
+        text in "[a-c \t\r\n日é👩\u{301}\u{200d}\u{7}\u{202e}]{0,120}",
+        places in prop::collection::vec((0u32..200, 0u32..200), 1..5),
+        width in 0usize..200,
+    ) {
+        let mut labels = places.iter().map(|&(a, b)| span(a, b));
+        let first = labels.next().unwrap();
+        let mut finding = Diagnostic::error(UNKNOWN_ZONE, first, "m").label("l").fix(first, "x\ny");
+        for other in labels {
+            finding = finding.also(other, "here");
+        }
+        let all = of(finding);
+        for format in [FindingsFormat::Text, FindingsFormat::Short, FindingsFormat::Json] {
+            let shown = findings(&all, &map(&text), format, Look { colour: false, width });
+            let harmless = !shown.contains(['\u{7}', '\u{202e}']);
+            prop_assert!(harmless);
+        }
+    }
+}

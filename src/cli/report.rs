@@ -1,0 +1,317 @@
+//! A proof for people and for programs.
+//!
+//! *Input*: [`Report`], the [`Site`] and the texts its spans are of. *Output*: strings and JSON values.
+//!
+//! *Design decisions*. What holds takes one line; what does not comes with a packet a person can read, its way,
+//! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::model::{HostId, Point, Site};
+use crate::net::{Packet, Verdict};
+use crate::source::{SourceMap, Span};
+use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report};
+
+use super::Exit;
+use super::clean::clean_line;
+use super::packet::show;
+use super::render::number;
+
+/// What a report is told with.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    /// The names of zones and machines.
+    pub(super) site: &'a Site,
+    /// The policy's texts.
+    pub(super) sources: &'a SourceMap,
+    /// What stands before the line number of a rule, where it is not a file of the build.
+    pub(super) ruleset: Option<&'a str>,
+}
+
+/// What a report means for the exit code: a refutation is the policy's fault, a budget that ran out is fwc's.
+pub(super) fn exit(report: &Report) -> Exit {
+    if outcomes(report).any(|o| matches!(o, Outcome::Refuted(_))) {
+        Exit::AtFault
+    } else if report.holds() {
+        Exit::Fine
+    } else {
+        Exit::Failed
+    }
+}
+
+/// `proved: 9 points, 12 expectations and 8 claims nobody asked for`
+pub(super) fn summary(report: &Report) -> String {
+    let all = outcomes(report).count();
+    let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
+    let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
+    if refuted == 0 && undecided == 0 {
+        let (points, expects) =
+            (number(report.points.len(), "point"), number(report.expects.len(), "expectation"));
+        return format!("proved: {points}, {expects} and {} unasked", number(report.unasked.len(), "claim"));
+    }
+    let mut parts = Vec::new();
+    if refuted > 0 {
+        parts.push(format!("{refuted} refuted"));
+    }
+    if undecided > 0 {
+        parts.push(format!("{undecided} undecided"));
+    }
+    format!("not proved: {} of {all}", parts.join(", "))
+}
+
+impl<'a> Telling<'a> {
+    /// The whole report, for people.
+    pub(super) fn report(self, report: &Report) -> String {
+        let mut text = String::new();
+        self.points(&mut text, report);
+        self.expects(&mut text, report);
+        self.unasked(&mut text, report);
+        let _ = writeln!(text, "{}", summary(report));
+        text
+    }
+
+    /// The whole report, for programs.
+    pub(super) fn as_json(self, report: &Report) -> Value {
+        let points = report.points.iter().map(|proof| {
+            let head = json!({ "place": proof.place, "sampled": proof.sampled });
+            self.with_outcome(head, &proof.outcome)
+        });
+        let expects = report.expects.iter().map(|proof| {
+            let mut head = json!({ "test": proof.test, "words": proof.words, "assuming": proof.assuming });
+            self.put_place(&mut head, Some(proof.span));
+            self.with_outcome(head, &proof.outcome)
+        });
+        let unasked = report.unasked.iter().map(|proof| {
+            let head = json!({ "host": self.name_of(proof.host), "claim": proof.claim });
+            self.with_outcome(head, &proof.outcome)
+        });
+        json!({
+            "holds": report.holds(),
+            "points": points.collect::<Vec<_>>(),
+            "expectations": expects.collect::<Vec<_>>(),
+            "unasked": unasked.collect::<Vec<_>>(),
+            "nodes": report.nodes,
+        })
+    }
+
+    /// The way of a packet, for people.
+    pub(super) fn hops(self, text: &mut String, hops: &[Hop]) {
+        for (hop, number) in hops.iter().zip(1usize..) {
+            let meant =
+                if hop.meant == hop.verdict { String::new() } else { format!(", meant {}", word(hop.meant)) };
+            let _ = writeln!(text, "  {number} {}: {}{meant}", clean_line(&hop.place), word(hop.verdict));
+            if hop.statements.is_empty() {
+                let _ = writeln!(text, "      policy  no statement: what is not allowed is dropped");
+            }
+            for (words, span) in &hop.statements {
+                let at =
+                    span.and_then(|span| self.place(span)).map(|at| format!("{at}  ")).unwrap_or_default();
+                let _ = writeln!(text, "      policy  {at}{}", clean_line(words));
+            }
+            for (line, rule) in &hop.rules {
+                let file = self.file_of(&hop.point);
+                let _ = writeln!(text, "      rule    {file}:{line}  {}", clean_line(rule.trim()));
+            }
+        }
+    }
+
+    /// The way of a packet, for programs.
+    pub(super) fn hops_as_json(self, hops: &[Hop]) -> Value {
+        hops.iter()
+            .map(|hop| {
+                let statements = hop.statements.iter().map(|(words, span)| {
+                    let mut value = json!({ "words": words });
+                    self.put_place(&mut value, *span);
+                    value
+                });
+                let file = self.file_of(&hop.point);
+                let rules =
+                    hop.rules.iter().map(|(line, rule)| json!({ "file": file, "line": line, "text": rule }));
+                json!({
+                    "place": hop.place,
+                    "verdict": word(hop.verdict),
+                    "meant": word(hop.meant),
+                    "statements": statements.collect::<Vec<_>>(),
+                    "rules": rules.collect::<Vec<_>>(),
+                })
+            })
+            .collect()
+    }
+
+    /// Machines that are proved share a line; what is not has its own.
+    fn points(self, text: &mut String, report: &Report) {
+        let mut proved: Vec<(String, Vec<&str>)> = Vec::new();
+        for proof in report.points.iter().filter(|proof| proof.outcome.holds()) {
+            let (machine, hook) = self.machine_and_hook(proof);
+            match proved.last_mut() {
+                Some((last, hooks)) if *last == machine => hooks.push(hook),
+                Some(_) | None => proved.push((machine, vec![hook])),
+            }
+        }
+        for (machine, hooks) in proved {
+            let hooks: Vec<&str> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
+            let line = format!("{machine} {}", hooks.join(", "));
+            let _ =
+                writeln!(text, "proved    {}: equal to the policy, all packets", clean_line(line.trim_end()));
+        }
+        for proof in &report.points {
+            self.failed(text, &format!("{} equals the policy", proof.place), None, &proof.outcome);
+        }
+    }
+
+    fn expects(self, text: &mut String, report: &Report) {
+        let mut tests: Vec<&str> = Vec::new();
+        for proof in &report.expects {
+            if !tests.contains(&proof.test.as_str()) {
+                tests.push(&proof.test);
+            }
+        }
+        for test in tests {
+            let of_test = || report.expects.iter().filter(|proof| proof.test == test);
+            let (all, held) = (of_test().count(), of_test().filter(|proof| proof.outcome.holds()).count());
+            let answer = if held == all { "proved   " } else { "failed   " };
+            let _ = writeln!(
+                text,
+                "{answer} test \"{}\": {held} of {}",
+                clean_line(test),
+                number(all, "expectation")
+            );
+            let mut assumed: Vec<&String> = of_test().flat_map(|proof| &proof.assuming).collect();
+            assumed.sort();
+            assumed.dedup();
+            for assumption in assumed {
+                let _ = writeln!(text, "  assuming  {}", clean_line(assumption));
+            }
+            for proof in of_test() {
+                self.failed(text, &proof.words, Some(proof.span), &proof.outcome);
+            }
+        }
+    }
+
+    fn unasked(self, text: &mut String, report: &Report) {
+        let held = report.unasked.iter().filter(|proof| proof.outcome.holds()).count();
+        if held > 0 {
+            let _ = writeln!(text, "proved    unasked: {}", number(held, "claim"));
+            for proof in report.unasked.iter().filter(|proof| proof.outcome.holds()) {
+                let _ = writeln!(text, "  {}", clean_line(&proof.claim));
+            }
+        }
+        for proof in &report.unasked {
+            self.failed(text, &proof.claim, None, &proof.outcome);
+        }
+    }
+
+    /// What does not hold; nothing where it does.
+    fn failed(self, text: &mut String, claim: &str, span: Option<Span>, outcome: &Outcome) {
+        let at = span.and_then(|span| self.place(span)).map(|at| format!("  {at}")).unwrap_or_default();
+        match outcome {
+            Outcome::Holds => {}
+            Outcome::Refuted(example) => {
+                let _ = writeln!(text, "refuted   {}{at}", clean_line(claim));
+                self.counterexample(text, example);
+            }
+            Outcome::Undecided { reason } => {
+                let _ = writeln!(text, "undecided {}{at}", clean_line(claim));
+                let _ = writeln!(text, "  because {}", clean_line(reason));
+            }
+        }
+    }
+
+    fn counterexample(self, text: &mut String, example: &Counterexample) {
+        let _ = writeln!(text, "  packet  {}", self.packet(&example.packet));
+        let _ = writeln!(text, "  meant   {}", word(example.meant));
+        let _ = writeln!(text, "  done    {}", word(example.done));
+        self.hops(text, &example.hops);
+    }
+
+    fn with_outcome(self, mut value: Value, outcome: &Outcome) -> Value {
+        let Some(object) = value.as_object_mut() else { return value };
+        match outcome {
+            Outcome::Holds => {
+                object.insert("outcome".to_owned(), json!("holds"));
+            }
+            Outcome::Refuted(example) => {
+                object.insert("outcome".to_owned(), json!("refuted"));
+                let told = json!({
+                    "packet": self.packet(&example.packet),
+                    "meant": word(example.meant),
+                    "done": word(example.done),
+                    "hops": self.hops_as_json(&example.hops),
+                });
+                object.insert("counterexample".to_owned(), told);
+            }
+            Outcome::Undecided { reason } => {
+                object.insert("outcome".to_owned(), json!("undecided"));
+                object.insert("reason".to_owned(), json!(reason));
+            }
+        }
+        value
+    }
+
+    /// A packet on one line.
+    pub(super) fn packet(self, packet: &Packet) -> String {
+        clean_line(&show(packet, self.site))
+    }
+
+    /// `policy.fw:14`
+    fn place(self, span: Span) -> Option<String> {
+        let (file, at) = (self.sources.file(span.file)?, self.sources.position(span)?);
+        Some(clean_line(&format!("{}:{}", file.name, at.line)))
+    }
+
+    fn put_place(self, value: &mut Value, span: Option<Span>) {
+        let place = span.and_then(|span| Some((self.sources.file(span.file)?, self.sources.position(span)?)));
+        if let (Some((file, at)), Some(object)) = (place, value.as_object_mut()) {
+            object.insert("file".to_owned(), json!(file.name));
+            object.insert("line".to_owned(), json!(at.line));
+        }
+    }
+
+    /// The artifact of a point, by its name in a build.
+    fn file_of(self, point: &Point) -> String {
+        match (self.ruleset, point) {
+            (Some(file), _) => clean_line(file),
+            (None, Point::Hook { host, .. } | Point::Bridge { host, .. }) => {
+                format!("hosts/{}/ruleset.nft", self.name_of(*host))
+            }
+            (None, Point::SecurityGroup { .. }) => "aws/security-groups.json".to_owned(),
+            (None, Point::NetworkAcl { .. }) => "aws/nacl.json".to_owned(),
+            (None, Point::Ssh { bastion }) => format!("hosts/{}/ssh", self.name_of(*bastion)),
+        }
+    }
+
+    fn name_of(self, id: HostId) -> &'a str {
+        self.site.host(id).map_or("?", |host| host.name.as_str())
+    }
+
+    fn machine_and_hook<'p>(self, proof: &'p PointProof) -> (String, &'p str) {
+        match &proof.point {
+            Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
+            Point::Bridge { .. }
+            | Point::SecurityGroup { .. }
+            | Point::NetworkAcl { .. }
+            | Point::Ssh { .. } => (proof.place.clone(), ""),
+        }
+    }
+}
+
+fn outcomes(report: &Report) -> impl Iterator<Item = &Outcome> {
+    let points = report.points.iter().map(|proof| &proof.outcome);
+    let expects = report.expects.iter().map(|proof| &proof.outcome);
+    points.chain(expects).chain(report.unasked.iter().map(|proof| &proof.outcome))
+}
+
+/// A verdict in a word.
+pub(super) fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept => "accept",
+        Verdict::Drop => "drop",
+        Verdict::Reject => "reject",
+    }
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

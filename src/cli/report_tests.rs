@@ -1,0 +1,133 @@
+//! Tests of the telling of proofs.
+
+use super::*;
+use crate::model::{Hook, Host, Role};
+use crate::source::FileId;
+use crate::verify::{ExpectProof, UnaskedProof};
+
+fn site() -> Site {
+    let span = Span { file: FileId(0), start: 0, end: 0 };
+    let fw = Host {
+        name: "fw".to_owned(),
+        role: Role::Firewall,
+        legs: Vec::new(),
+        routes: Vec::new(),
+        log_from: Vec::new(),
+        reject_from: Vec::new(),
+        span,
+    };
+    Site { hosts: vec![fw], ..Site::default() }
+}
+
+fn sources() -> SourceMap {
+    let mut sources = SourceMap::default();
+    sources.add(
+        "policy.fw",
+        "allow http from lan to web\ntest \"closed\" { expect deny ssh from lan to web }\n",
+    );
+    sources
+}
+
+fn refuted() -> Outcome {
+    let packet = crate::cli::packet::parse("tcp 22 from 10.1.1.11 to 10.1.2.2 in eth1").unwrap();
+    let hop = Hop {
+        point: Point::Hook { host: HostId(0), hook: Hook::Forward },
+        place: "fw forward eth1 -> eth2".to_owned(),
+        verdict: Verdict::Accept,
+        meant: Verdict::Drop,
+        statements: vec![(
+            "allow http from lan to web".to_owned(),
+            Some(Span { file: FileId(0), start: 0, end: 5 }),
+        )],
+        rules: vec![(31, "        tcp dport 22 accept\u{1b}".to_owned())],
+    };
+    let example = Counterexample { packet, meant: Verdict::Drop, done: Verdict::Accept, hops: vec![hop] };
+    Outcome::Refuted(Box::new(example))
+}
+
+fn report(expect: Outcome) -> Report {
+    let point = |hook: Hook| PointProof {
+        point: Point::Hook { host: HostId(0), hook },
+        place: format!("fw {}", hook.keyword()),
+        outcome: Outcome::Holds,
+        sampled: 100,
+    };
+    Report {
+        points: vec![point(Hook::Input), point(Hook::Forward), point(Hook::Output)],
+        expects: vec![ExpectProof {
+            test: "closed".to_owned(),
+            words: "expect deny ssh from lan to web".to_owned(),
+            span: Span { file: FileId(0), start: 43, end: 50 },
+            outcome: expect,
+            assuming: vec!["below the limit 10/second".to_owned()],
+        }],
+        unasked: vec![UnaskedProof {
+            host: HostId(0),
+            claim: "nothing enters `fw` by `eth0`".to_owned(),
+            outcome: Outcome::Holds,
+        }],
+        nodes: 7,
+    }
+}
+
+fn tell(report: &Report) -> String {
+    let (site, sources) = (site(), sources());
+    Telling { site: &site, sources: &sources, ruleset: None }.report(report)
+}
+
+#[test]
+fn what_holds_is_short() {
+    let report = report(Outcome::Holds);
+    let want = "\
+proved    fw input, forward, output: equal to the policy, all packets
+proved    test \"closed\": 1 of 1 expectation
+  assuming  below the limit 10/second
+proved    unasked: 1 claim
+  nothing enters `fw` by `eth0`
+proved: 3 points, 1 expectation and 1 claim unasked
+";
+    assert_eq!(tell(&report), want);
+    assert_eq!(exit(&report), Exit::Fine);
+}
+
+#[test]
+fn what_is_refuted_has_packet_hop_policy_and_rule() {
+    let report = report(refuted());
+    let shown = tell(&report);
+    let want = "\
+failed    test \"closed\": 0 of 1 expectation
+  assuming  below the limit 10/second
+refuted   expect deny ssh from lan to web  policy.fw:2
+  packet  (eth1) 10.1.1.11:40000 -> 10.1.2.2 tcp/22 new
+  meant   drop
+  done    accept
+  1 fw forward eth1 -> eth2: accept, meant drop
+      policy  policy.fw:1  allow http from lan to web
+      rule    hosts/fw/ruleset.nft:31  tcp dport 22 accept\u{fffd}
+";
+    assert!(shown.contains(want), "{shown}");
+    assert!(shown.ends_with("not proved: 1 refuted of 5\n"), "{shown}");
+    assert_eq!(exit(&report), Exit::AtFault);
+}
+
+#[test]
+fn a_budget_that_ran_out_is_no_success_and_no_fault() {
+    let report = report(Outcome::Undecided { reason: "more than 1000 nodes".to_owned() });
+    assert!(tell(&report).contains(
+        "undecided expect deny ssh from lan to web  policy.fw:2\n  because more than 1000 nodes\n"
+    ));
+    assert_eq!(exit(&report), Exit::Failed);
+}
+
+#[test]
+fn json_says_the_same() {
+    let (site, sources) = (site(), sources());
+    let value =
+        Telling { site: &site, sources: &sources, ruleset: Some("live.nft") }.as_json(&report(refuted()));
+    assert_eq!(value["holds"], false);
+    assert_eq!(value["points"][0]["outcome"], "holds");
+    let expect = &value["expectations"][0];
+    assert_eq!((&expect["outcome"], &expect["line"]), (&json!("refuted"), &json!(2)));
+    assert_eq!(expect["counterexample"]["hops"][0]["rules"][0]["file"], "live.nft");
+    assert_eq!(value["unasked"][0]["host"], "fw");
+}

@@ -1,0 +1,145 @@
+//! What a command means, once its arguments are read: sources, options, and the stages' times.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Date, PrimitiveDateTime, Time};
+
+use crate::compile::{Compiled, Options};
+use crate::diag::Findings;
+use crate::model::Site;
+use crate::source::{FileId, SourceMap};
+
+use super::files::Files;
+use super::options::PolicyArgs;
+use super::{Console, Failure, engine};
+
+/// A policy that was read, and what was found in it.
+pub(super) struct Request {
+    /// The texts, included ones once the policy was looked at.
+    pub(super) sources: SourceMap,
+    /// What was found.
+    pub(super) findings: Findings,
+    /// What it depends on besides.
+    pub(super) options: Options,
+    roots: Vec<FileId>,
+    files: Files,
+    timings: Timings,
+}
+
+impl Request {
+    /// Reads the policies that the arguments name.
+    pub(super) fn read(args: PolicyArgs) -> Result<Self, Failure> {
+        let mut timings = Timings::new(args.depends.timings);
+        let (mut files, mut sources) = (Files::default(), SourceMap::default());
+        let roots = files.roots(&args.policies, &mut sources)?;
+        timings.mark("read");
+        let options = Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now) };
+        Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
+    }
+
+    /// Understands the policy, proving nothing. None where there are errors.
+    pub(super) fn check(&mut self) -> Option<Site> {
+        let Self { sources, findings, options, roots, files, .. } = self;
+        let site = engine::check(sources, roots, files, options, findings);
+        self.timings.mark("check");
+        site
+    }
+
+    /// Compiles and proves. None where there are errors.
+    pub(super) fn compile(&mut self) -> Option<Compiled> {
+        let Self { sources, findings, options, roots, files, .. } = self;
+        let compiled = engine::compile(sources, roots, files, options, findings);
+        self.timings.mark("compile and prove");
+        compiled
+    }
+
+    /// Names the stage that just ended.
+    pub(super) fn mark(&mut self, stage: &'static str) {
+        self.timings.mark(stage);
+    }
+
+    /// Says the times, where asked for.
+    pub(super) fn tell_timings(&self, console: &mut Console<'_>) {
+        self.timings.tell(console);
+    }
+}
+
+/// How long each stage took: for people alone, never part of an artifact.
+struct Timings {
+    wanted: bool,
+    last: Instant,
+    stages: Vec<(&'static str, Duration)>,
+}
+
+impl Timings {
+    fn new(wanted: bool) -> Self {
+        Self { wanted, last: Instant::now(), stages: Vec::new() }
+    }
+
+    fn mark(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        self.stages.push((stage, now.duration_since(self.last)));
+        self.last = now;
+    }
+
+    fn tell(&self, console: &mut Console<'_>) {
+        if !self.wanted {
+            return;
+        }
+        for (stage, took) in &self.stages {
+            let micros = took.as_micros();
+            let text = format!("{}.{:03} ms", micros / 1000, micros % 1000);
+            console.talk(&format!("time: {text:>14}  {stage}\n"));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A UTC time as nanoseconds since 1970: a day (its first instant), or a minute or second that ends in `Z`.
+pub(super) fn instant(text: &str) -> Result<u64, String> {
+    const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+    const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
+    const SECOND: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    let parsed = Date::parse(text, DAY)
+        .map(|day| day.with_time(Time::MIDNIGHT))
+        .or_else(|_| PrimitiveDateTime::parse(text, MINUTE))
+        .or_else(|_| PrimitiveDateTime::parse(text, SECOND))
+        .map_err(|_| "say a UTC time as 2027-06-30 or 2027-06-30T18:00Z".to_owned())?;
+    u64::try_from(parsed.assume_utc().unix_timestamp_nanos())
+        .map_err(|_| "say a time between 1970 and 2554".to_owned())
+}
+
+/// The inverse of [`instant`], to the second.
+pub(super) fn utc(nanoseconds: u64) -> String {
+    const SECOND: &[BorrowedFormatItem<'_>] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds))
+        .ok()
+        .and_then(|at| at.format(SECOND).ok())
+        .unwrap_or_else(|| format!("{nanoseconds} ns after 1970"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_utc_and_explicit() {
+        assert_eq!(instant("1970-01-02"), Ok(86_400_000_000_000));
+        assert_eq!(instant("1970-01-01T00:01Z"), Ok(60_000_000_000));
+        assert_eq!(instant("1970-01-01T00:00:02Z"), Ok(2_000_000_000));
+        for bad in ["", "tomorrow", "2027-06-31", "2027-06-30T18:00", "1969-12-31", "2027-06-30T25:00Z"] {
+            assert!(instant(bad).is_err(), "{bad}");
+        }
+        assert_eq!(utc(instant("2027-06-30T18:00Z").unwrap()), "2027-06-30T18:00:00Z");
+        assert!(!utc(u64::MAX).is_empty());
+    }
+}

@@ -1,0 +1,86 @@
+//! `fwc trace`: the way of one packet, with the policy line and the rule that decide at each hop.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::net::Verdict;
+use crate::verify::Hop;
+
+use super::check::finished;
+use super::compile::tell_findings;
+use super::options::{Depends, Format, PolicyArgs};
+use super::report::{Telling, word};
+use super::request::Request;
+use super::{Console, Exit, Failure, engine, packet, render};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF]",
+    /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."
+    #[arg(value_name = "[POLICY]... PACKET", required = true)]
+    words: Vec<String>,
+
+    #[command(flatten)]
+    depends: Depends,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let mut words = args.words;
+    let sentence = words.pop().unwrap_or_default();
+    let mut traced = packet::parse(&sentence).map_err(|why| {
+        Failure::new(format!("no packet in `{sentence}`: {why}"))
+            .help("say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"")
+    })?;
+    let policies = words.into_iter().map(PathBuf::from).collect();
+    let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
+    traced.time = request.options.at;
+    let compiled = request.compile();
+    tell_findings(&request, console);
+    let Some(compiled) = compiled else {
+        request.tell_timings(console);
+        return finished(false, &request);
+    };
+    let hops = engine::trace(&compiled, &traced)?;
+    request.mark("trace");
+    traced.time = 0; // the time is the run's, not the packet's
+    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
+    match args.format {
+        Format::Text => {
+            let mut text = format!("packet  {}\n", telling.packet(&traced));
+            telling.hops(&mut text, &hops);
+            console.data(&text);
+            console.data(&format!("{}\n", answer(&hops)));
+        }
+        Format::Json => {
+            let told = json!({
+                "packet": telling.packet(&traced),
+                "verdict": word(fate(&hops)),
+                "meant": hops.iter().map(|hop| hop.meant).find(|&v| v != Verdict::Accept).map_or("accept", word),
+                "hops": telling.hops_as_json(&hops),
+            });
+            console.data(&render::document(&told));
+        }
+    }
+    request.tell_timings(console);
+    let faithful = hops.iter().all(|hop| hop.verdict == hop.meant);
+    Ok(if faithful { Exit::Fine } else { Exit::AtFault })
+}
+
+/// What becomes of a packet that every hop on its way decides about.
+fn fate(hops: &[Hop]) -> Verdict {
+    hops.iter().map(|hop| hop.verdict).find(|&verdict| verdict != Verdict::Accept).unwrap_or(Verdict::Accept)
+}
+
+fn answer(hops: &[Hop]) -> String {
+    let stopped = hops.iter().find(|hop| hop.verdict != Verdict::Accept);
+    match stopped {
+        Some(hop) => format!("{} at {}", word(hop.verdict), super::clean::clean_line(&hop.place)),
+        None if hops.is_empty() => "accept: nothing that filters is on its way".to_owned(),
+        None => format!("accept, {}", render::number(hops.len(), "hop")),
+    }
+}

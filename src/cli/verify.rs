@@ -1,0 +1,95 @@
+//! `fwc verify`: the proof as an answer, of what the policy compiles to or of a ruleset from elsewhere.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::compile::Compiled;
+use crate::model::HostId;
+
+use super::check::finished;
+use super::compile::{host_named, tell_findings};
+use super::files::text_of;
+use super::options::{Format, PolicyArgs};
+use super::report::{self, Telling};
+use super::request::Request;
+use super::{Console, Exit, Failure, engine, render};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    /// Compare the policy with this ruleset of one machine instead of the compiled one
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+
+    /// The machine that --against is of; needed where several filter
+    #[arg(long, value_name = "NAME", requires = "against")]
+    host: Option<String>,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let against = args.against.map(|path| Ruleset::read(path)).transpose()?;
+    let mut request = Request::read(args.policy)?;
+    let compiled = request.compile();
+    if args.format == Format::Text || compiled.is_some() {
+        tell_findings(&request, console);
+    }
+    let Some(mut compiled) = compiled else {
+        if args.format == Format::Json {
+            let findings = render::as_json(&request.findings, &request.sources);
+            console.data(&render::document(&json!({ "findings": findings, "proof": null })));
+        }
+        request.tell_timings(console);
+        return finished(false, &request);
+    };
+    if let Some(ruleset) = &against {
+        let host = the_host(&compiled, args.host.as_deref())?;
+        compiled.report = engine::against(&compiled, host, &ruleset.text)?;
+        request.mark("compare");
+    }
+    let name = against.as_ref().map(|ruleset| ruleset.name.as_str());
+    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: name };
+    match args.format {
+        Format::Text => console.data(&telling.report(&compiled.report)),
+        Format::Json => {
+            let findings = render::as_json(&request.findings, &request.sources);
+            let proof = telling.as_json(&compiled.report);
+            console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
+        }
+    }
+    request.tell_timings(console);
+    Ok(report::exit(&compiled.report))
+}
+
+/// A ruleset that fwc may not have written.
+struct Ruleset {
+    name: String,
+    text: String,
+}
+
+impl Ruleset {
+    fn read(path: PathBuf) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let text = text_of(&path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        Ok(Self { name, text })
+    }
+}
+
+/// The machine named, or the only one that filters.
+fn the_host(compiled: &Compiled, name: Option<&str>) -> Result<HostId, Failure> {
+    match (name, compiled.hosts.as_slice()) {
+        (Some(name), _) => host_named(compiled, name),
+        (None, [only]) => Ok(only.host),
+        (None, all) => {
+            let names: Vec<String> = all.iter().map(|host| format!("`{}`", host.name)).collect();
+            let failure = Failure::new("a ruleset is of one machine, and the policy has several that filter");
+            Err(failure.help(format!("say --host with one of {}", names.join(", "))))
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! One filtering machine, one ruleset, thousands of packets: what does each hook do with each of them?
+//!
+//! The machine is a namespace with its interfaces, addresses and routes; a second namespace holds the far end of every
+//! wire. Both ends of a wire have the *same* link-layer address and `arp off`: then the kernel addresses every frame
+//! to its own address (`arp_constructor`, `ndisc_constructor`: `NUD_NOARP`), the far end takes it for its own, and
+//! nobody has to be resolved. Packets for input and forward are sent from there, those for output from within.
+//!
+//! A verdict is read off the table of [`super::probe`]; every packet must be *seen* at the hook it is meant for, by
+//! the interfaces and in the conntrack state it is meant to have, or it is [`Lost`], which is no verdict.
+//! SECURITY: with every batch go packets that are known to be delivered and accepted; a batch
+//! whose canaries die is an error. So "dropped" is never "the harness was dead".
+//!
+//! Not modelled: limits (the bucket is the kernel's own and is emptied by the batch), the clock (it is now),
+//! helpers' expectations, fragments. The bench forwards even where the machine does not, so that the forward hook of a
+//! plain host can be asked.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::LabError;
+use super::conntrack::Conntrack;
+use super::craft::craft_damaged;
+use super::machine::{self, Port};
+use super::netns::Netns;
+use super::probe::{self, Sightings};
+use super::reach::{self, Why, damage_for};
+use super::wire::Sender;
+use crate::forwarding::Forwarding;
+use crate::model::{HostId, Hook};
+use crate::net::{CtState, Family, Packet, Verdict};
+
+/// Packets of one batch: tags are 16 bits, and sets of the probe hold 65535 elements.
+const BATCH: usize = 50_000;
+/// The tags of canaries are beyond those of packets: one for every way through the hook.
+const CANARIES: std::ops::RangeInclusive<u32> = 0xff00..=0xffff;
+
+/// What the kernel did with a packet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Observed {
+    /// It got past every filter of the hook.
+    Accept,
+    /// It came to the hook, did not get past, and nobody was told.
+    Drop,
+    /// It came to the hook, did not get past, and its sender was told.
+    Reject,
+    /// It did not come to the hook as it should have: the kernel said nothing about it.
+    Lost(Lost),
+}
+
+impl Observed {
+    /// The verdict, if there is one.
+    #[must_use]
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Accept => Some(Verdict::Accept),
+            Self::Drop => Some(Verdict::Drop),
+            Self::Reject => Some(Verdict::Reject),
+            Self::Lost(_) => None,
+        }
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// It was not sent: such a packet never comes to the hook.
+    Unreachable(Why),
+    /// It was not sent: the system refused to.
+    Refused(String),
+    /// It was sent, and never came.
+    NeverCame,
+    /// It came to the machine and to no hook after that.
+    NoHook,
+    /// It came to a hook in another way than it should.
+    Otherwise(Vec<probe::Place>),
+}
+
+/// A filtering machine in a namespace.
+pub struct Bench<'s> {
+    forwarding: &'s Forwarding<'s>,
+    host: HostId,
+    ports: Vec<Port>,
+    machine: Netns,
+    conntrack: Conntrack,
+    /// By interface: from without.
+    outside: BTreeMap<String, Sender>,
+    /// By interface, `lo` included: from within.
+    inside: BTreeMap<String, Sender>,
+    /// From within to `lo`, on the way to input.
+    passing: Sender,
+}
+
+impl<'s> Bench<'s> {
+    /// Builds the machine and loads its ruleset, as text.
+    ///
+    /// # Errors
+    /// When the system refuses, or nft refuses the ruleset.
+    pub fn new(forwarding: &'s Forwarding<'s>, host: HostId, ruleset: &str) -> Result<Self, LabError> {
+        let ports = machine::ports(forwarding.site(), host);
+        let (machine, peers) = (Netns::new()?, Netns::new()?);
+        machine.sysctl(&machine::sysctls(true))?;
+        peers.sysctl(&machine::sysctls(false))?;
+        lay_wires(&machine, &peers, &ports)?;
+        machine::configure(&machine, &ports, &forwarding.table(host))?;
+        machine.ip(&last_resorts(&ports))?;
+
+        let outside = ports.iter().enumerate().map(|(at, port)| {
+            Ok((port.name.clone(), Sender::open(&peers, Some(&format!("p{at}")), 0)?))
+        });
+        let outside = outside.collect::<Result<_, LabError>>()?;
+        let names = ports.iter().map(|port| port.name.as_str()).chain(["lo"]);
+        let inside = names.map(|name| {
+            // To itself a machine sends by its routes; bound to `lo` it would find no other address of its own.
+            let device = (name != "lo").then_some(name);
+            Ok((name.to_owned(), Sender::open(&machine, device, probe::ASKED)?))
+        });
+        let inside = inside.collect::<Result<_, LabError>>()?;
+        let passing = Sender::open(&machine, None, probe::PASSING)?;
+        let conntrack = Conntrack::open(&machine)?;
+
+        machine.nft(ruleset)?;
+        probe::load(&machine)?;
+        probe::let_pass(&machine, &CANARIES)?;
+        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing })
+    }
+
+    /// The interfaces of the machine, with the addresses that dynamic legs were given.
+    #[must_use]
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
+    }
+
+    /// The namespace of the machine.
+    #[must_use]
+    pub fn netns(&self) -> &Netns {
+        &self.machine
+    }
+
+    /// Whether a packet can be brought to a hook, see [`reach::reaches`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn reaches(&self, hook: Hook, packet: &Packet) -> Result<(), Why> {
+        reach::reaches(self.forwarding, self.host, &self.ports, hook, packet)
+    }
+
+    /// What the hook does with each packet, in their order.
+    ///
+    /// # Errors
+    /// When the harness does not work: a canary that dies is one, a packet that is lost is not.
+    pub fn judge(&mut self, hook: Hook, packets: &[Packet]) -> Result<Vec<Observed>, LabError> {
+        let mut observed = vec![None; packets.len()];
+        // A connection made for one packet would be another's, so those that need one go last.
+        let phases: [&[CtState]; 3] = [
+            &[CtState::New, CtState::Invalid, CtState::Untracked],
+            &[CtState::Established],
+            &[CtState::Related],
+        ];
+        for (family, states) in Family::BOTH.into_iter().flat_map(|f| phases.map(|states| (f, states))) {
+            let meant = packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
+            let reachable: Vec<(usize, &Packet)> = meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
+            for batch in reachable.chunks(BATCH) {
+                for (at, what) in self.batch(hook, family, batch)? {
+                    if let Some(slot) = observed.get_mut(at) {
+                        *slot = Some(what);
+                    }
+                }
+            }
+        }
+        let unreachable = |packet| {
+            let why = self.reaches(hook, packet).err().unwrap_or(Why::Circumstances);
+            Observed::Lost(Lost::Unreachable(why))
+        };
+        let all = observed.into_iter().zip(packets);
+        Ok(all.map(|(what, packet)| what.unwrap_or_else(|| unreachable(packet))).collect())
+    }
+
+    fn batch(
+        &mut self,
+        hook: Hook,
+        family: Family,
+        batch: &[(usize, &Packet)],
+    ) -> Result<Vec<(usize, Observed)>, LabError> {
+        let tagged: Vec<(u32, usize, &Packet)> = (1u32..).zip(batch).map(|(tag, (at, p))| (tag, *at, *p)).collect();
+        let blind = |packet: &Packet| packet.ct == CtState::Untracked && reach::fresh_state(packet) != packet.ct;
+        let untracked: Vec<u32> = tagged.iter().filter(|(.., p)| blind(p)).map(|(tag, ..)| *tag).collect();
+        probe::reset(&self.machine, family, &untracked)?;
+        self.conntrack.flush()?;
+        for (tag, _, packet) in &tagged {
+            self.conntrack.establish(packet, *tag)?;
+        }
+        let mut refused = BTreeMap::new();
+        for (tag, _, packet) in &tagged {
+            if let Err(e) = self.send(hook, packet, *tag) {
+                refused.insert(*tag, e.to_string());
+            }
+        }
+        let canaries = self.canaries(hook, family, &tagged)?;
+        let sent = tagged.len() - refused.len() + canaries.len();
+        let seen = self.settled(family, sent)?;
+        self.conntrack.flush()?;
+        for (tag, way) in canaries {
+            if let Some(missing) = dead_canary(&seen, tag) {
+                let at = format!("{} for {family:?} {way}", hook.keyword());
+                return Err(LabError::Canary { at, missing: missing.to_owned() });
+            }
+        }
+        let verdict = |tag: u32, packet: &Packet| match refused.get(&tag) {
+            Some(error) => Observed::Lost(Lost::Refused(error.clone())),
+            None => seen_as(&seen, tag, packet),
+        };
+        Ok(tagged.iter().map(|(tag, at, packet)| (*at, verdict(*tag, packet))).collect())
+    }
+
+    fn send(&self, hook: Hook, packet: &Packet, tag: u32) -> std::io::Result<()> {
+        let damage = damage_for(hook, packet).unwrap_or_default();
+        let mut shape = packet.clone();
+        if hook == Hook::Forward {
+            shape.ttl = shape.ttl.saturating_add(1);
+        }
+        let sender = match hook {
+            Hook::Output => self.inside.get(packet.oif.name()),
+            _ if packet.iif.name() == "lo" => Some(&self.passing),
+            _ => self.outside.get(packet.iif.name()),
+        };
+        let sender = sender.ok_or_else(|| std::io::Error::other("no such interface"))?;
+        sender.send(packet.dst, &craft_damaged(&shape, tag, damage))
+    }
+
+    /// Sends a canary for each way through the hook: a packet like the last of that way. Returns their tags.
+    fn canaries(
+        &self,
+        hook: Hook,
+        family: Family,
+        tagged: &[(u32, usize, &Packet)],
+    ) -> Result<Vec<(u32, String)>, LabError> {
+        let by_way: BTreeMap<(&str, &str), &Packet> =
+            tagged.iter().map(|(.., packet)| ((packet.iif.name(), packet.oif.name()), *packet)).collect();
+        let mut sent = Vec::new();
+        for (tag, ((iif, oif), packet)) in CANARIES.zip(by_way) {
+            let way = format!("from `{iif}` to `{oif}`");
+            let canary = Packet { ct: CtState::New, ..packet.clone() };
+            self.send(hook, &canary, tag).map_err(|source| LabError::System {
+                what: format!("cannot send the canary of {} for {family:?} {way}", hook.keyword()),
+                source,
+            })?;
+            sent.push((tag, way));
+        }
+        Ok(sent)
+    }
+
+    /// What was seen once everything that was sent has come, or nothing more comes.
+    fn settled(&self, family: Family, sent: usize) -> Result<Sightings, LabError> {
+        let mut before = 0;
+        let mut idle = 0;
+        loop {
+            let seen = probe::read(&self.machine, family)?;
+            let came = seen.came.len();
+            // A packet that has come is through its hooks within microseconds; the listing takes longer.
+            if came >= sent || idle >= 5 {
+                std::thread::sleep(Duration::from_millis(5));
+                return probe::read(&self.machine, family);
+            }
+            idle = if came == before { idle + 1 } else { 0 };
+            before = came;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Where the canary should have been seen and was not.
+fn dead_canary(seen: &Sightings, tag: u32) -> Option<&'static str> {
+    match (seen.came.contains(&tag), seen.past.contains(&tag)) {
+        (false, _) => Some("at the machine's door"),
+        (true, false) => Some("past the hook, though a rule lets it pass"),
+        (true, true) => None,
+    }
+}
+
+fn seen_as(seen: &Sightings, tag: u32, packet: &Packet) -> Observed {
+    let right = |place: &probe::Place| {
+        place.iif == packet.iif.name() && place.oif == packet.oif.name() && place.ct == Some(packet.ct)
+    };
+    let places = seen.at.get(&tag).map_or(&[][..], Vec::as_slice);
+    match (places.iter().any(right), places.is_empty(), seen.came.contains(&tag)) {
+        (true, ..) if seen.past.contains(&tag) => Observed::Accept,
+        (true, ..) if seen.told.contains(&tag) => Observed::Reject,
+        (true, ..) => Observed::Drop,
+        (false, false, _) => Observed::Lost(Lost::Otherwise(places.to_vec())),
+        (false, true, true) => Observed::Lost(Lost::NoHook),
+        (false, true, false) => Observed::Lost(Lost::NeverCame),
+    }
+}
+
+/// One wire to the peers' namespace for each interface.
+fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabError> {
+    let there = peers.path();
+    let wires = ports.iter().enumerate().flat_map(|(at, port)| {
+        let (name, mac) = (&port.name, &port.mac);
+        [
+            format!("link add {name} address {mac} type veth peer name p{at} address {mac} netns {there}"),
+            format!("link set {name} arp off"),
+        ]
+    });
+    machine.ip(&wires.collect::<Vec<_>>())?;
+    let ends = ports.iter().enumerate().flat_map(|(at, _)| {
+        let metric = at + 1;
+        [
+            format!("link set p{at} arp off up"),
+            // IPv6 does not send from an interface without any address.
+            format!("addr add fe80::a:{metric:x}/64 dev p{at} nodad"),
+            // Everything goes to one neighbour, or the table of neighbours would overflow (`gc_thresh3`).
+            format!("route add default via 169.254.0.1 dev p{at} onlink metric {metric}"),
+            format!("route add default via fe80::1 dev p{at} onlink metric {metric}"),
+        ]
+    });
+    peers.ip(&ends.collect::<Vec<_>>())
+}
+
+/// Routes for what the site has no route for. A socket bound to an interface needs one there in IPv6, and whoever
+/// sent a packet that is rejected is to be told, wherever it claims to be. No packet that [`reach::reaches`] lets
+/// pass is *forwarded* by them.
+fn last_resorts(ports: &[Port]) -> Vec<String> {
+    let metric = |at: usize| 4_000_000 + at;
+    let lines = ports.iter().enumerate().flat_map(|(at, port)| {
+        let v4 = format!("route add 0.0.0.0/0 dev {} metric {}", port.name, metric(at));
+        [v4, format!("route add ::/0 dev {} metric {}", port.name, metric(at))]
+    });
+    lines.collect()
+}
+
+/// Whether an address is one of the machine's own in the bench.
+#[must_use]
+pub fn is_own(ports: &[Port], addr: IpAddr) -> bool {
+    ports.iter().any(|port| port.has(addr))
+}

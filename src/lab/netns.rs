@@ -1,0 +1,166 @@
+//! Network namespaces without names: they end with the process.
+//!
+//! `ip netns add` pins a namespace by a mount, which outlives its maker. Here a namespace is made by a thread
+//! (`unshare(2)`) and held by a descriptor of `/proc/thread-self/ns/net` alone (`namespaces(7)`: a namespace is
+//! torn down with its last process, descriptor and mount). So no guard process and no sweep are needed.
+//! A running lab can be looked into with `nsenter --net=PATH`, see [`Netns::path`].
+
+#![expect(clippy::disallowed_methods, reason = "the lab starts `ip` and `nft`, and writes sysctls, in its namespaces")]
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::LabError;
+
+/// A network namespace that this process made.
+#[derive(Debug)]
+pub struct Netns {
+    file: File,
+}
+
+impl Netns {
+    /// A new, empty namespace.
+    ///
+    /// # Errors
+    /// Without the capability `CAP_SYS_ADMIN` (be root, or start under `unshare -Urn`).
+    pub fn new() -> Result<Self, LabError> {
+        in_thread("make a network namespace", || {
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|e| LabError::system("cannot make a network namespace")(e.into()))?;
+            let file = File::open("/proc/thread-self/ns/net")
+                .map_err(LabError::system("cannot open the new network namespace"))?;
+            Ok(Self { file })
+        })
+    }
+
+    /// A path by which other processes can enter it, as long as this process lives.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+    }
+
+    /// Does something with the namespace as its thread's own. Sockets opened there stay in it.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered, and those of `act`.
+    pub fn within<T: Send>(&self, act: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
+        in_thread("work in a network namespace", || {
+            // SECURITY: before this returned, nothing of `act` may run: it would be done to the machine itself.
+            setns(&self.file, CloneFlags::CLONE_NEWNET)
+                .map_err(|e| LabError::system("cannot enter a network namespace")(e.into()))?;
+            act()
+        })
+    }
+
+    /// Runs a program in the namespace and returns what it printed.
+    ///
+    /// # Errors
+    /// When it cannot be started, or ends badly.
+    pub fn run(&self, program: &str, args: &[&str], input: &str) -> Result<String, LabError> {
+        // A child inherits the namespaces of the *thread* that starts it (clone(2)).
+        self.within(|| run(program, args, input))
+    }
+
+    /// Runs lines of `ip` in one process.
+    ///
+    /// # Errors
+    /// At the first line that fails; it is named in the error.
+    pub fn ip(&self, lines: &[String]) -> Result<(), LabError> {
+        let mut text = lines.join("\n");
+        text.push('\n');
+        match self.run("ip", &["-batch", "-"], &text) {
+            Ok(_) => Ok(()),
+            Err(LabError::Command { status, stderr, .. }) => {
+                // "Command failed -:17"
+                let number = stderr.rsplit("-:").next().and_then(|n| n.trim().parse::<usize>().ok());
+                let line = number.and_then(|n| lines.get(n.saturating_sub(1))).map_or("?", String::as_str);
+                Err(LabError::Command { command: format!("ip {line}"), status, stderr })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Loads nftables text.
+    ///
+    /// # Errors
+    /// When nft refuses it.
+    pub fn nft(&self, text: &str) -> Result<(), LabError> {
+        self.run("nft", &["-f", "-"], text).map(|_| ())
+    }
+
+    /// Sets sysctls of the namespace; names with slashes, below `/proc/sys/net`. What this kernel does not
+    /// have is passed over.
+    ///
+    /// # Errors
+    /// When one that exists cannot be written.
+    pub fn sysctl(&self, settings: &[(String, &str)]) -> Result<(), LabError> {
+        self.within(|| {
+            for (name, value) in settings {
+                let path = format!("/proc/sys/net/{name}");
+                match std::fs::write(&path, value) {
+                    Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(LabError::system(format!("cannot write {path}"))(e));
+                    }
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Whether the kernel can be asked here: namespaces can be made, and `ip` and `nft` work in them.
+///
+/// # Errors
+/// What is missing.
+pub fn available() -> Result<(), LabError> {
+    let netns = Netns::new()?;
+    netns.run("ip", &["link", "set", "lo", "up"], "")?;
+    netns.nft("table inet fwc_lab_probe { chain c { ct state new accept; }; }\n")
+}
+
+fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String, LabError> {
+    let command = args.iter().fold(program.to_owned(), |mut all, arg| {
+        all.push(' ');
+        all.push_str(&arg.as_ref().to_string_lossy());
+        all
+    });
+    let start = |source| LabError::Start { command: command.clone(), source };
+    let mut child = Command::new(program)
+        .args(args)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(start)?;
+    let mut stdin = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        // A program that prints before it has read all must not wait for us, nor we for it. That it closed its
+        // end early shows in its exit code.
+        scope.spawn(move || stdin.take().map(|mut pipe| pipe.write_all(input.as_bytes())));
+        child.wait_with_output()
+    })
+    .map_err(start)?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(LabError::Command { command, status: output.status, stderr });
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|e| LabError::Output { command, detail: format!("it is not UTF-8: {e}") })
+}
+
+/// Namespaces belong to threads: whatever changes its own does so in a thread that ends with it.
+fn in_thread<T: Send>(what: &str, act: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
+    std::thread::scope(|scope| {
+        let handle = std::thread::Builder::new()
+            .spawn_scoped(scope, act)
+            .map_err(LabError::system(format!("cannot start a thread to {what}")))?;
+        handle.join().map_err(|_| LabError::Thread(what.to_owned()))?
+    })
+}

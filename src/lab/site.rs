@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct Arrived;
+/// x
+pub struct SiteLab;

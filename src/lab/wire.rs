@@ -1,0 +1,67 @@
+//! Sending crafted packets: raw IP sockets (raw(7)), which live in the namespace they were opened in.
+//!
+//! `IPPROTO_RAW` means that the whole IP header is ours, source address included. IPv4 fills in what is zero
+//! (identification, source) and recomputes the header's sum; IPv6 changes nothing.
+
+use std::net::{IpAddr, SocketAddr};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::LabError;
+use super::netns::Netns;
+
+/// Raw sockets of both families in one namespace.
+#[derive(Debug)]
+pub struct Sender {
+    v4: Socket,
+    v6: Socket,
+}
+
+impl Sender {
+    /// Sockets in a namespace, bound to a device (or, without one, following its routes); `priority` is what nft
+    /// calls `meta priority`.
+    ///
+    /// # Errors
+    /// When the system refuses one.
+    pub fn open(netns: &Netns, device: Option<&str>, priority: u32) -> Result<Self, LabError> {
+        let open = |domain| -> std::io::Result<Socket> {
+            // 255 is IPPROTO_RAW.
+            let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(255)))?;
+            if let Some(device) = device {
+                socket.bind_device(Some(device.as_bytes()))?;
+            }
+            socket.set_broadcast(true)?;
+            socket.set_priority(priority)?;
+            // Nothing is meant to be read; what arrives is not kept.
+            socket.set_recv_buffer_size(1)?;
+            Ok(socket)
+        };
+        let what = || format!("cannot open a raw socket on {}", device.unwrap_or("any device"));
+        netns.within(|| {
+            let v4 = open(Domain::IPV4).map_err(LabError::system(what()))?;
+            v4.set_multicast_loop_v4(false).map_err(LabError::system(what()))?;
+            let v6 = open(Domain::IPV6).map_err(LabError::system(what()))?;
+            v6.set_multicast_loop_v6(false).map_err(LabError::system(what()))?;
+            Ok(Self { v4, v6 })
+        })
+    }
+
+    /// Sends one whole packet towards `dst`.
+    ///
+    /// # Errors
+    /// What the system says: it may be the packet's fault, so it is no [`LabError`].
+    pub fn send(&self, dst: IpAddr, packet: &[u8]) -> std::io::Result<()> {
+        let socket = if dst.is_ipv4() { &self.v4 } else { &self.v6 };
+        let to = SockAddr::from(SocketAddr::new(dst, 0));
+        // The kernel has no room for a moment when a device's queue is full.
+        for _ in 0..100 {
+            match socket.send_to(packet, &to) {
+                Err(e) if e.raw_os_error() == Some(nix::errno::Errno::ENOBUFS as i32) => {
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                other => return other.map(|_| ()),
+            }
+        }
+        Err(std::io::Error::from_raw_os_error(nix::errno::Errno::ENOBUFS as i32))
+    }
+}

@@ -1,0 +1,70 @@
+//! What a hook does apart from the statements: the base's DHCP, the machine's own resets, `log from`, `reject from`.
+
+use std::collections::BTreeMap;
+
+use super::wire;
+use crate::ir::{PointRules, Wire};
+use crate::model::{Action, Hook, Host, Site};
+use crate::net::{AddrSet, Family};
+use crate::topology::Topology;
+
+/// Completes a point.
+pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host, point: &mut PointRules) {
+    let rejects =
+        !machine.reject_from.is_empty() || site.accesses.iter().any(|a| a.action == Action::Deny && a.reject);
+    // S16: the kernel hands its own resets to output as `related`.
+    point.resets = point.hook == Hook::Output && rejects;
+    if matches!(point.hook, Hook::Input | Hook::Output) {
+        point.dhcp = dhcp(site, machine, point);
+    }
+    if point.closed {
+        return;
+    }
+    let logged = machine.log_from.iter().map(|p| topology.widely(p));
+    point.log = logged.fold(AddrSet::empty(), |all, one| all.union(&one));
+    if point.hook == Hook::Output {
+        // What leaves has the machine's own address: log it only where `log from` names the machine.
+        let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
+        point.log = point.log.intersection(&own);
+        return;
+    }
+    point.reject = reject(topology, site, machine, point);
+}
+
+/// S18.
+fn dhcp(site: &Site, machine: &Host, point: &PointRules) -> Vec<(Wire, Family)> {
+    let dynamic = machine.legs().filter(|(_, leg)| leg.dynamic);
+    let mut all: Vec<(Wire, Family)> = dynamic
+        .flat_map(|(id, leg)| {
+            let zone = site.zone(leg.zone);
+            Family::BOTH
+                .into_iter()
+                .filter(move |f| zone.is_some_and(|z| z.addrs.has(*f)))
+                .map(move |f| (id, f))
+        })
+        .map(|(leg, family)| (wire(site, point.host, leg), family))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// S22: each source by the leg by which the machine itself would send to it.
+fn reject(
+    topology: &mut Topology<'_>,
+    site: &Site,
+    machine: &Host,
+    point: &PointRules,
+) -> Vec<(Wire, AddrSet)> {
+    let told = machine.reject_from.iter().map(|p| topology.widely(p));
+    let told = told.fold(AddrSet::empty(), |all, one| all.union(&one));
+    let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
+    let mut by_wire: BTreeMap<Wire, AddrSet> = BTreeMap::new();
+    for (class, addrs) in topology.classes().divide(&told.difference(&own)) {
+        if let Some(leg) = topology.leg_towards(point.host, class) {
+            let all = by_wire.entry(wire(site, point.host, leg)).or_default();
+            *all = all.union(&addrs);
+        }
+    }
+    by_wire.into_iter().collect()
+}

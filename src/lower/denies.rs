@@ -1,0 +1,83 @@
+//! What is denied, at every hook (S19).
+//!
+//! A plain `deny` is left out where it could change nothing: where no `allow` of the hook meets it, the default
+//! drops its packets anyway. One that rejects, or that forestalls a machine's `reject from`, stands everywhere.
+
+use std::collections::BTreeMap;
+
+use super::Raw;
+use super::cells::{entries, headers};
+use crate::model::{Action, Hook, Host, HostId, Site};
+use crate::net::{AddrRange, AddrSet};
+use crate::topology::Topology;
+
+/// Adds the rules of every `deny`.
+pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
+    let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
+    for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
+        let headers = headers(&access.terms);
+        let (no_from, no_to) =
+            (topology.kept_back(&access.from.except), topology.kept_back(&access.to.except));
+        let sets = |ends: &[crate::model::End], less: &AddrSet| -> Vec<AddrSet> {
+            ends.iter().map(|e| topology.wide(e).difference(less)).filter(|s| !s.is_empty()).collect()
+        };
+        let (sources, destinations) = (sets(&access.from.plus, &no_from), sets(&access.to.plus, &no_to));
+        for ((host, hook), raw) in raw.iter_mut() {
+            let Some(machine) = site.host(*host) else { continue };
+            if *hook == Hook::Forward && !machine.forwards() {
+                continue; // S24: it drops everything already.
+            }
+            let everywhere = access.reject || *hook != Hook::Output && !machine.reject_from.is_empty();
+            let near = met.get(&(*host, *hook)).map(|m| m.meets(machine, site, *hook, access.log));
+            let Some((src, dst)) = near else { continue };
+            for source in &sources {
+                let from = if everywhere { source.clone() } else { touching(source, &src) };
+                if from.is_empty() {
+                    continue;
+                }
+                for destination in &destinations {
+                    let to = if everywhere { destination.clone() } else { touching(destination, &dst) };
+                    entries(&from, &to, &headers, access, id, &mut raw.denies);
+                }
+            }
+        }
+    }
+}
+
+/// The ranges of a set that meet another, whole: so that a rule does not change with what it happens to meet.
+fn touching(set: &AddrSet, other: &AddrSet) -> AddrSet {
+    let meets = |range: &AddrRange| !AddrSet::from_ranges([*range]).is_disjoint(other);
+    AddrSet::from_ranges(set.ranges().filter(meets))
+}
+
+/// The sources and destinations of a hook's `allow`s.
+struct Met {
+    src: AddrSet,
+    dst: AddrSet,
+}
+
+impl Met {
+    fn by(raw: &Raw) -> Self {
+        let cells = || raw.pairs.values().flat_map(|p| p.entries.iter().map(|e| e.cell));
+        Self {
+            src: AddrSet::from_ranges(cells().map(|c| c.src())),
+            dst: AddrSet::from_ranges(cells().map(|c| c.dst())),
+        }
+    }
+
+    /// What a `deny` has to meet to matter: the `allow`s; for one that logs, whatever may come by here.
+    fn meets(&self, machine: &Host, site: &Site, hook: Hook, log: bool) -> (AddrSet, AddrSet) {
+        if !log {
+            return (self.src.clone(), self.dst.clone());
+        }
+        let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| {
+            let zone = site.zone(leg.zone).filter(|_| leg.dynamic).map(|z| z.addrs.clone());
+            set.union(&leg.address_set()).union(&zone.unwrap_or_default())
+        });
+        match hook {
+            Hook::Input => (AddrSet::full(), own),
+            Hook::Output => (own, AddrSet::full()),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting => (AddrSet::full(), AddrSet::full()),
+        }
+    }
+}

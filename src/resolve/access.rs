@@ -1,0 +1,383 @@
+//! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
+
+use super::later::{self, Issue};
+use super::modifiers::{self, Modifiers};
+use super::names::Names;
+use super::places::{Item, Places, Spread, idle_except};
+use super::services::{Services, families, no_people};
+use super::words::{listed, sentence};
+use crate::diag::{Diagnostic, Findings, code};
+use crate::model::{Access, Expect, Expected, Place, Term, Test, ZoneId};
+use crate::net::Family;
+use crate::source::{SourceMap, Span};
+use crate::syntax::ast::{self, ClauseKind, ExpectKind, ServiceItem};
+
+/// How the two ends of a statement are read (S12).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// `allow`, `expect allow`
+    Narrowly,
+    /// `deny`, `expect deny`, `expect only`
+    Widely,
+}
+
+/// The words of a statement that say who may speak to whom, with what.
+struct Sentence<'s> {
+    services: &'s [ServiceItem],
+    from: &'s ast::Places,
+    to: &'s ast::Places,
+    reading: Reading,
+    span: Span,
+}
+
+/// The same, resolved: the terms, and every pair of pieces.
+struct Meant {
+    terms: Vec<Term>,
+    pairs: Vec<(Place, Place)>,
+}
+
+/// The statements of a policy.
+pub(super) struct Statements<'a> {
+    names: &'a Names<'a>,
+    services: &'a Services<'a>,
+    sources: &'a SourceMap,
+    /// By their words.
+    pub(super) accesses: Vec<Access>,
+    /// By their title.
+    pub(super) tests: Vec<Test>,
+}
+
+impl<'a> Statements<'a> {
+    /// None yet.
+    pub(super) fn new(names: &'a Names<'a>, services: &'a Services<'a>, sources: &'a SourceMap) -> Self {
+        Self { names, services, sources, accesses: Vec::new(), tests: Vec::new() }
+    }
+
+    /// Resolves them all and puts them into canonical order.
+    pub(super) fn resolve(&mut self, places: &mut Places, findings: &mut Findings) {
+        for access in &self.names.accesses {
+            let found = self.access(access, places, findings);
+            self.accesses.extend(found);
+        }
+        for (test, span) in &self.names.tests {
+            let expects = test.expects.iter().flat_map(|e| self.expect(e, places, findings)).collect();
+            self.tests.push(Test { title: super::words::clean(&test.title.text), expects, span: *span });
+        }
+        // A policy is a set: a statement said twice is said once.
+        self.accesses.sort_by(|a, b| order(a).cmp(&order(b)).then(a.span.cmp(&b.span)));
+        self.accesses.dedup_by(|a, b| order(a) == order(b));
+        self.tests.sort_by_cached_key(|t| (t.title.clone(), words(t)));
+    }
+
+    fn access(&self, access: &ast::Access, places: &mut Places, findings: &mut Findings) -> Vec<Access> {
+        if let Some(clause) = &access.clause {
+            let construct = match clause.kind {
+                ClauseKind::Dnat { hairpin: true, .. } => "`dnat to … hairpin`",
+                ClauseKind::Dnat { hairpin: false, .. } => "`dnat to`",
+                ClauseKind::Snat(_) => "`snat to`",
+                ClauseKind::Masquerade => "`masquerade`",
+                ClauseKind::Ipvs { .. } => "`ipvs`",
+            };
+            later::refuse(construct, Issue::Linux, clause.span, findings);
+        }
+        no_people(&access.people, findings);
+        let modifiers = modifiers::resolve(access.action, &access.modifiers, findings);
+        let reading = match access.action {
+            ast::Action::Allow => Reading::Narrowly,
+            ast::Action::Deny => Reading::Widely,
+        };
+        let (services, from, to) = (access.services.as_slice(), &access.from, &access.to);
+        let said = Sentence { services, from, to, reading, span: access.sentence };
+        let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
+        let Modifiers { log, reject, limit, until, reason, owner, waived } = modifiers;
+        let words = sentence(self.sources.words(access.sentence));
+        let whole = meant.pairs.into_iter().map(|(from, to)| Access {
+            action: modifiers::action(access.action),
+            terms: meant.terms.clone(),
+            from,
+            to,
+            log,
+            reject,
+            limit,
+            until,
+            reason: reason.clone(),
+            owner: owner.clone(),
+            waived: waived.clone(),
+            words: words.clone(),
+            span: access.sentence,
+        });
+        whole.collect()
+    }
+
+    fn expect(&self, expect: &ast::Expect, places: &mut Places, findings: &mut Findings) -> Vec<Expect> {
+        if let Some(direct) = expect.direct {
+            later::refuse("`direct`", Issue::Linux, direct, findings);
+        }
+        no_people(&expect.people, findings);
+        let (kind, reading) = match expect.kind {
+            ExpectKind::Allow => (Expected::Allow, Reading::Narrowly),
+            ExpectKind::Deny => (Expected::Deny, Reading::Widely),
+            ExpectKind::Only => (Expected::Only, Reading::Widely),
+        };
+        let (services, from, to) = (expect.services.as_slice(), &expect.from, &expect.to);
+        let said = Sentence { services, from, to, reading, span: expect.span };
+        let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
+        let words = sentence(self.sources.words(expect.span));
+        let terms = meant.terms;
+        let whole = meant.pairs.into_iter().map(|(from, to)| Expect {
+            kind,
+            terms: terms.clone(),
+            from,
+            to,
+            words: words.clone(),
+            span: expect.span,
+        });
+        whole.collect()
+    }
+
+    /// What a sentence means; none after a finding.
+    fn meant(&self, said: &Sentence, places: &mut Places, findings: &mut Findings) -> Option<Meant> {
+        let terms = self.services.terms(said.services, findings);
+        let (from, to) = (places.spread(said.from, findings), places.spread(said.to, findings));
+        let (from, to) = (from?, to?);
+        for (end, written) in [(&from, said.from), (&to, said.to)] {
+            if end.is_empty() {
+                findings.push(empty_end(written.span, said.span));
+                return Some(Meant { terms: terms?, pairs: Vec::new() });
+            }
+        }
+        let mut good = true;
+        if said.reading == Reading::Narrowly {
+            good &= which_leg(places, said.to, &to, findings);
+        } else {
+            for (written, end) in [(said.from, &from), (said.to, &to)] {
+                good &= told_apart(places, written, end, findings);
+            }
+        }
+        let common = self.common(said, places, &from, &to, findings);
+        let terms = terms?;
+        let pairs = || {
+            let to = places.model(&to);
+            let from = places.model(&from).into_iter();
+            from.flat_map(|f| to.iter().map(move |t| (f.clone(), t.clone())).collect::<Vec<_>>()).collect()
+        };
+        (good && common).then(|| Meant { terms, pairs: pairs() })
+    }
+
+    /// Whether every end, and every service, has a family with the other side (S4).
+    fn common(
+        &self,
+        said: &Sentence,
+        places: &Places,
+        from: &Spread,
+        to: &Spread,
+        findings: &mut Findings,
+    ) -> bool {
+        let (ours, theirs) = (Families::of_all(places, from), Families::of_all(places, to));
+        let left = same_family(places, said.from, from, theirs, findings);
+        let right = same_family(places, said.to, to, ours, findings);
+        if !(left && right) {
+            return false;
+        }
+        let both = ours.and(theirs);
+        let mut good = true;
+        for service in said.services {
+            let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
+            let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(both).some());
+            if !any {
+                let message =
+                    format!("this service is not spoken over {}, all that the two ends share", both.name());
+                findings.push(
+                    Diagnostic::error(code::FAMILY_MISMATCH, service.span, message)
+                        .help("`icmp` is spoken over IPv4, `icmpv6` over IPv6; `ping` is both"),
+                );
+                good = false;
+            }
+        }
+        good
+    }
+}
+
+/// Address families, as a set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Families {
+    v4: bool,
+    v6: bool,
+}
+
+impl Families {
+    const NONE: Self = Self { v4: false, v6: false };
+
+    fn of(places: &Places, item: &Item) -> Self {
+        let carries = |zone: Option<ZoneId>, host: &crate::model::HostId| {
+            let legs = places.hosts.get(host.index()).into_iter().flat_map(|h| &h.legs);
+            let legs = legs.filter(|leg| zone.is_none_or(|z| leg.zone == z));
+            legs.fold(Self::NONE, |all, leg| {
+                let zone = places.zones.get(leg.zone.index()).filter(|_| leg.dynamic);
+                let dynamic = zone.map_or(Self::NONE, |z| Self::of_set(&z.addrs));
+                all.or(dynamic).or(Self::of_set(&leg.address_set()))
+            })
+        };
+        match item {
+            Item::Zone(_) | Item::Addrs(_) | Item::Anywhere => Self::of_set(&places.addrs(item)),
+            Item::Host(host) => carries(None, host),
+            Item::Leg(host, zone) => carries(Some(*zone), host),
+        }
+    }
+
+    fn of_set(set: &crate::net::AddrSet) -> Self {
+        Self { v4: set.has(Family::V4), v6: set.has(Family::V6) }
+    }
+
+    fn of_all(places: &Places, spread: &Spread) -> Self {
+        spread.items().fold(Self::NONE, |all, item| all.or(Self::of(places, item)))
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { v4: self.v4 && other.v4, v6: self.v6 && other.v6 }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self { v4: self.v4 || other.v4, v6: self.v6 || other.v6 }
+    }
+
+    fn some(self) -> bool {
+        self.v4 || self.v6
+    }
+
+    fn name(self) -> &'static str {
+        match (self.v4, self.v6) {
+            (true, true) => "IPv4 and IPv6",
+            (true, false) => "IPv4",
+            (false, true) => "IPv6",
+            (false, false) => "no family",
+        }
+    }
+}
+
+/// The items of each written place that are left after `except`.
+fn written<'s>(places: &Places, said: &'s [ast::Place], end: &Spread) -> Vec<(&'s ast::Place, Vec<Item>)> {
+    let left: std::collections::BTreeSet<&Item> = end.items().collect();
+    let each = said.iter().filter_map(|place| {
+        let spread = places.item(place, &mut Findings::default())?;
+        Some((place, spread.items().filter(|i| left.contains(i)).cloned().collect()))
+    });
+    each.collect()
+}
+
+/// Reports every item of `said` that shares no family with the other side.
+fn same_family(
+    places: &Places,
+    said: &ast::Places,
+    end: &Spread,
+    other: Families,
+    findings: &mut Findings,
+) -> bool {
+    let mut good = true;
+    for (place, items) in written(places, &said.plus, end) {
+        for item in items {
+            let own = Families::of(places, &item);
+            // A machine without legs was spoken of already.
+            if own == Families::NONE || own.and(other).some() {
+                continue;
+            }
+            let message = format!(
+                "{} has {} alone, the other end {} alone",
+                places.call(&item),
+                own.name(),
+                other.name()
+            );
+            findings.push(
+                Diagnostic::error(code::FAMILY_MISMATCH, place.span, message)
+                    .help("IPv4 and IPv6 do not meet: name ends that share a family"),
+            );
+            good = false;
+        }
+    }
+    good
+}
+
+/// Reports every machine with several legs that a narrow `to` names as a whole.
+fn which_leg(places: &Places, said: &ast::Places, end: &Spread, findings: &mut Findings) -> bool {
+    let mut good = true;
+    for (place, items) in written(places, &said.plus, end) {
+        for item in items {
+            let Item::Host(id) = item else { continue };
+            let Some(host) = places.hosts.get(id.index()).filter(|h| h.legs.len() > 1) else { continue };
+            let names = |prefix: &str| {
+                let legs = host.legs.iter().map(|l| format!("{prefix}.{}", places.zone_name(l.zone)));
+                listed(&legs.collect::<Vec<_>>(), "or")
+            };
+            let finding = match &place.kind {
+                ast::PlaceKind::Name(name) if name.text != host.name => {
+                    let message = format!("`{}` has a member with several legs, `{}`", name.text, host.name);
+                    Diagnostic::error(code::WHICH_LEG, place.span, message)
+                        .help(format!("say which: {}", names(&name.text)))
+                }
+                ast::PlaceKind::Name(_)
+                | ast::PlaceKind::Leg(..)
+                | ast::PlaceKind::Address(_)
+                | ast::PlaceKind::Anywhere => {
+                    let message =
+                        format!("`{}` has {} legs: this does not say which", host.name, host.legs.len());
+                    Diagnostic::error(code::WHICH_LEG, place.span, message)
+                        .help(format!("write {}", names(&host.name)))
+                }
+            };
+            findings.push(finding);
+            good = false;
+            // One member is enough to show what is wrong with a group.
+            break;
+        }
+    }
+    good
+}
+
+/// Reports an exclusion that, read narrowly, takes nothing away: a machine whose addresses nobody knows (S12).
+fn told_apart(places: &Places, said: &ast::Places, end: &Spread, findings: &mut Findings) -> bool {
+    let unknown = |item: &Item| match item {
+        Item::Host(host) => places.hosts.get(host.index()).is_some_and(|h| h.legs.iter().all(|l| l.dynamic)),
+        Item::Leg(host, zone) => {
+            let leg = places.hosts.get(host.index()).and_then(|h| h.leg_in(*zone));
+            leg.is_some_and(|(_, leg)| leg.dynamic)
+        }
+        Item::Zone(_) | Item::Addrs(_) | Item::Anywhere => false,
+    };
+    let mut good = true;
+    for place in &said.except {
+        let Some(spread) = places.item(place, &mut Findings::default()) else { continue };
+        let stays = |item: &Item| end.pieces().any(|(_, except)| except.contains(item));
+        if !spread.is_empty() && spread.items().all(|i| unknown(i) && stays(i)) {
+            findings.push(
+                idle_except(place.span).help("its address is not known when compiling: exclude its zone"),
+            );
+            good = false;
+        }
+    }
+    good
+}
+
+fn empty_end(end: Span, sentence: Span) -> Diagnostic {
+    Diagnostic::warning(code::EMPTY_END, end, "this speaks of nobody, so the statement says nothing")
+        .also(sentence, "the statement")
+        .help("the group is empty on purpose; it will count once something joins it by `+=`")
+}
+
+/// What decides the order of accesses, everything but spans.
+type Key<'k> = (
+    (&'k str, crate::model::Action, &'k [Term], &'k Place, &'k Place),
+    (bool, bool, Option<crate::model::Limit>, Option<u64>),
+    (&'k Option<String>, &'k Option<String>, &'k [(String, String)]),
+);
+
+fn order(a: &Access) -> Key<'_> {
+    (
+        (&a.words, a.action, &a.terms, &a.from, &a.to),
+        (a.log, a.reject, a.limit, a.until),
+        (&a.reason, &a.owner, &a.waived),
+    )
+}
+
+fn words(test: &Test) -> Vec<String> {
+    test.expects.iter().map(|e| e.words.clone()).collect()
+}

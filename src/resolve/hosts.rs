@@ -1,0 +1,261 @@
+//! Machines: their legs and addresses, and what they do with packets that are not their own.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::later::{self, Issue};
+use super::names::Names;
+use super::places::Places;
+use super::{groups, words};
+use crate::diag::{Diagnostic, Findings, code};
+use crate::model::{Host, HostId, Leg, Role, Zone};
+use crate::source::Span;
+use crate::syntax::ast::{self, AddressValue, HostKind, HostLine, LegAddresses};
+
+/// Every machine with its legs, in the order of [`Names::hosts`]. Routes, `log` and `reject` come later.
+pub(super) fn resolve(names: &Names, zones: &[Zone], members: &Places, findings: &mut Findings) -> Vec<Host> {
+    let lines = lines(names, members, findings);
+    let machines = names.hosts.iter().zip(lines);
+    let hosts: Vec<Host> =
+        machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
+    one_owner(names, &hosts, findings);
+    hosts
+}
+
+/// The lines of every machine: its own, and those of each group it is in.
+pub(super) fn lines<'a>(
+    names: &Names<'a>,
+    members: &Places,
+    findings: &mut Findings,
+) -> Vec<Vec<&'a HostLine>> {
+    let mut lines: Vec<Vec<&HostLine>> = names.hosts.iter().map(|(h, _)| h.lines.iter().collect()).collect();
+    for each in &names.each {
+        for host in groups::machines(members, &each.group, findings).unwrap_or_default() {
+            if let Some(own) = lines.get_mut(host.index()) {
+                own.extend(&each.lines);
+            }
+        }
+    }
+    lines
+}
+
+fn machine(
+    names: &Names,
+    zones: &[Zone],
+    (host, statement): (&ast::Host, Span),
+    lines: &[&HostLine],
+    findings: &mut Findings,
+) -> Host {
+    let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
+    for line in lines {
+        match line {
+            HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
+                Some(leg) => legs.push(leg),
+                None => broken = true,
+            },
+            HostLine::Nftables(span) => {
+                filters = true;
+                if host.kind == HostKind::Router {
+                    findings.push(router_filters(host, *span));
+                }
+            }
+            HostLine::StrictSource(span) => later::refuse("`strict-source`", Issue::Linux, *span, findings),
+            HostLine::Docker(span) => later::refuse("`docker`", Issue::Linux, *span, findings),
+            HostLine::SshPort { span, .. } => later::refuse("`ssh port`", Issue::Bastion, *span, findings),
+            HostLine::HostKey(key) => later::refuse("`host-key`", Issue::Bastion, key.span, findings),
+            // With the places they name: `routes`.
+            HostLine::Route { .. } | HostLine::Log { .. } | HostLine::Reject { .. } => {}
+        }
+    }
+    legs.sort_by(|a: &Leg, b| (&a.interface, a.zone).cmp(&(&b.interface, b.zone)));
+    let role = match host.kind {
+        HostKind::Host => Role::Host { filters },
+        HostKind::Firewall => Role::Firewall,
+        HostKind::Router => Role::Router,
+    };
+    if legs.is_empty() && !broken {
+        let message =
+            format!("`{}` has no leg: nothing can reach it, and it reaches nothing", host.name.text);
+        let help = "give it an interface, an address and a zone: `eth1 10.1.1.1 in clients`";
+        findings.push(Diagnostic::error(code::HOST_WITHOUT_LEG, host.name.span, message).help(help));
+    }
+    apart(host, zones, &legs, findings);
+    Host {
+        name: host.name.text.clone(),
+        role,
+        legs,
+        routes: Vec::new(),
+        log_from: Vec::new(),
+        reject_from: Vec::new(),
+        span: host.name.span,
+    }
+}
+
+fn router_filters(host: &ast::Host, span: Span) -> Diagnostic {
+    let message = format!("`{}` is a router, which filters nothing", host.name.text);
+    Diagnostic::error(code::CANNOT_FILTER, span, message)
+        .also(host.name.span, "declared here")
+        .help("declare it as `firewall`, or leave it out of what says `nftables`")
+}
+
+/// One leg; none after a finding.
+fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -> Option<Leg> {
+    if let Some(bridge) = &leg.bridge {
+        let span = match bridge {
+            ast::Bridge::BrNetfilter(span) | ast::Bridge::Stateful(span) => *span,
+            ast::Bridge::Stateless(reason) => reason.span,
+        };
+        later::refuse("`bridge`", Issue::Linux, span, findings);
+    }
+    if let Some(public) = leg.public.first() {
+        later::refuse("`public`", Issue::Aws, public.span, findings);
+    }
+    let interface = leg.interface.as_ref().map(|i| interface(i, findings));
+    let zone = names.zone(&leg.zone, findings);
+    let (addresses, dynamic) = match &leg.addresses {
+        LegAddresses::Static(addresses) => (self::addresses(addresses, findings)?, false),
+        LegAddresses::Dynamic(span) => {
+            if leg.interface.is_none() {
+                later::refuse("a host whose only address is `dynamic`", Issue::Aws, *span, findings);
+                return None;
+            }
+            (Vec::new(), true)
+        }
+    };
+    let (zone, interface) = (zone?, interface.map_or(Some(None), |i| i.map(Some))?);
+    let home = zones.get(zone.index())?;
+    if let LegAddresses::Static(written) = &leg.addresses {
+        for address in written {
+            outside(address, home, zones, findings);
+        }
+    }
+    Some(Leg { interface, addresses, dynamic, zone, span: leg.span })
+}
+
+/// The addresses of a leg, ascending.
+fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<IpAddr>> {
+    let mut addresses = Vec::new();
+    let mut good = true;
+    for address in written {
+        match address.value {
+            AddressValue::One(addr) => addresses.push(addr),
+            AddressValue::Net(net) => {
+                let message = format!("`{net}` is a network; a leg has addresses");
+                let fix = net.addr().to_string();
+                let help = format!("write `{fix}`: its network is its zone's");
+                findings.push(
+                    Diagnostic::error(code::NOT_AN_ADDRESS, address.span, message)
+                        .help(help)
+                        .fix(address.span, fix),
+                );
+                good = false;
+            }
+            AddressValue::Range(first, last) => {
+                let message = format!("`{first}-{last}` is a range; a leg has addresses");
+                let help = "write its addresses one by one";
+                findings.push(Diagnostic::error(code::NOT_AN_ADDRESS, address.span, message).help(help));
+                good = false;
+            }
+        }
+    }
+    addresses.sort();
+    addresses.dedup();
+    good.then_some(addresses)
+}
+
+/// An address that its leg's zone does not have.
+fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut Findings) {
+    let AddressValue::One(addr) = address.value else { return };
+    if home.addrs.contains(addr) {
+        return;
+    }
+    let message = format!("`{addr}` is no address of the zone `{}`", home.name);
+    let finding =
+        Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
+    findings.push(match zones.iter().find(|z| z.addrs.contains(addr)) {
+        Some(zone) => finding.help(format!("it is in `{}`", zone.name)),
+        None => finding.help("no zone holds it: add its network to the zone"),
+    });
+}
+
+/// The name of an interface, where it is fit for a ruleset.
+fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<String> {
+    const LONGEST: usize = 15;
+    let text = &name.text;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@');
+    let why = if text == "lo" {
+        "`lo` is a machine's way to itself, which is never filtered".to_owned()
+    } else if text.is_empty()
+        || text.len() > LONGEST
+        || !text.chars().all(plain)
+        || matches!(text.as_str(), "." | "..")
+    {
+        // `*` at the end would be a wildcard to nft, and a quote would end the name.
+        format!("`{}` cannot be the name of an interface", words::clean(text))
+    } else {
+        return Some(text.clone());
+    };
+    findings.push(
+        Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why).help(
+            "an interface has 1 to 15 letters, digits, `.`, `_`, `-`, `:` or `@`, as `ip link` shows it",
+        ),
+    );
+    None
+}
+
+/// Legs of one machine share neither zone nor interface.
+fn apart(host: &ast::Host, zones: &[Zone], legs: &[Leg], findings: &mut Findings) {
+    let name = &host.name.text;
+    let (mut by_zone, mut by_interface) = (BTreeMap::new(), BTreeMap::new());
+    for leg in legs {
+        let zone = zones.get(leg.zone.index()).map_or("", |z| z.name.as_str());
+        if let Some(first) = by_zone.insert(leg.zone, leg.span) {
+            let message = format!("`{name}` has a second leg in `{zone}`");
+            findings.push(
+                Diagnostic::error(code::SECOND_LEG, leg.span, message)
+                    .also(first, "the first")
+                    .help("a machine has one leg in a zone, with any number of addresses"),
+            );
+        }
+        match &leg.interface {
+            Some(interface) => {
+                if let Some(first) = by_interface.insert(interface, leg.span) {
+                    let message = format!("`{name}` has two legs by the interface `{interface}`");
+                    findings.push(
+                        Diagnostic::error(code::DUPLICATE_INTERFACE, leg.span, message)
+                            .also(first, "the first")
+                            .help("an interface is in one zone"),
+                    );
+                }
+            }
+            None if legs.len() > 1 || host.kind != HostKind::Host => {
+                let message = format!("`{name}` has a leg without the name of its interface");
+                findings.push(Diagnostic::error(code::UNNAMED_LEG, leg.span, message).help(
+                    "only a host with one leg may leave it out: write `eth1 10.1.1.1 in clients` in braces",
+                ));
+            }
+            None => {}
+        }
+    }
+}
+
+/// An address is of one leg of one machine.
+fn one_owner(names: &Names, hosts: &[Host], findings: &mut Findings) {
+    let mut owners: BTreeMap<IpAddr, (HostId, Span)> = BTreeMap::new();
+    for (id, host) in (0u32..).map(HostId).zip(hosts) {
+        for (addr, span) in host.legs.iter().flat_map(|l| l.addresses.iter().map(|a| (*a, l.span))) {
+            let Some((first, at)) = owners.insert(addr, (id, span)) else { continue };
+            let first = names.hosts.get(first.index()).map_or("", |(h, _)| h.name.text.as_str());
+            let message = if first == host.name {
+                format!("`{first}` has the address `{addr}` on two legs")
+            } else {
+                format!("`{first}` and `{}` both have the address `{addr}`", host.name)
+            };
+            findings.push(
+                Diagnostic::error(code::DUPLICATE_ADDRESS, span, message)
+                    .also(at, "the other one")
+                    .help("an address is of one leg of one machine"),
+            );
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What stands in the braces of an `allow` or `deny`.
+
+use std::collections::BTreeMap;
+
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use time::{Date, PrimitiveDateTime, Time};
+
+use super::later::{self, Issue};
+use super::names::unknown;
+use super::words::clean;
+use crate::diag::{Diagnostic, Findings, code};
+use crate::model::{Action, Limit, Per};
+use crate::source::Span;
+use crate::syntax::ast::{self, Modifier, ModifierKind, Until};
+
+/// The bucket of a limit that does not say: that of nft(8), LIMIT STATEMENT.
+const BURST: u32 = 5;
+
+/// The modifiers of one access.
+#[derive(Default)]
+pub(super) struct Modifiers {
+    pub(super) log: bool,
+    pub(super) reject: bool,
+    pub(super) limit: Option<Limit>,
+    pub(super) until: Option<u64>,
+    pub(super) reason: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) waived: Vec<(String, String)>,
+}
+
+/// Reads them all, and reports what is out of place.
+pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut Findings) -> Modifiers {
+    let mut out = Modifiers::default();
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    for modifier in written {
+        let span = modifier.span;
+        let word = word(&modifier.kind);
+        if !matches!(modifier.kind, ModifierKind::Waive { .. }) {
+            if let Some(first) = seen.insert(word, span) {
+                let message = format!("`{word}` is said twice");
+                findings.push(
+                    Diagnostic::error(code::DUPLICATE_MODIFIER, span, message)
+                        .also(first, "the first")
+                        .help("say it once"),
+                );
+            }
+        }
+        match &modifier.kind {
+            ModifierKind::Log => out.log = true,
+            ModifierKind::Reject => {
+                out.reject = true;
+                only_of(ast::Action::Deny, action, word, span, findings);
+            }
+            ModifierKind::Limit { rate, unit_seconds, burst, per_source } => {
+                only_of(ast::Action::Allow, action, word, span, findings);
+                let per = if *per_source { Per::Source } else { Per::Rule };
+                let limit =
+                    Limit { rate: *rate, unit_seconds: *unit_seconds, burst: burst.unwrap_or(BURST), per };
+                out.limit = bounded(limit, span, findings);
+            }
+            ModifierKind::Reason(text) => out.reason = Some(clean(&text.text)),
+            ModifierKind::Owner(text) => out.owner = Some(clean(&text.text)),
+            ModifierKind::Until(until) => out.until = instant(until, findings),
+            ModifierKind::Waive { target, what, reason } => {
+                out.waived.extend(waiver(target, what, reason, findings));
+            }
+            ModifierKind::BreakGlass(_) => later::refuse("`break-glass`", Issue::Bastion, span, findings),
+        }
+    }
+    out.waived.sort();
+    out.waived.dedup();
+    out
+}
+
+/// The model's word for a verb.
+pub(super) fn action(action: ast::Action) -> Action {
+    match action {
+        ast::Action::Allow => Action::Allow,
+        ast::Action::Deny => Action::Deny,
+    }
+}
+
+fn word(kind: &ModifierKind) -> &'static str {
+    match kind {
+        ModifierKind::Log => "log",
+        ModifierKind::Reject => "reject",
+        ModifierKind::Limit { .. } => "limit",
+        ModifierKind::Reason(_) => "reason",
+        ModifierKind::Owner(_) => "owner",
+        ModifierKind::Until(_) => "until",
+        ModifierKind::Waive { .. } => "waive",
+        ModifierKind::BreakGlass(_) => "break-glass",
+    }
+}
+
+fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, findings: &mut Findings) {
+    if action == wanted {
+        return;
+    }
+    let (verb, why) = match wanted {
+        ast::Action::Deny => {
+            ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses")
+        }
+        ast::Action::Allow => ("a `deny`", "a limit bounds what an `allow` admits; a `deny` admits nothing"),
+    };
+    let message = format!("`{word}` cannot be said of {verb}");
+    findings.push(Diagnostic::error(code::MISPLACED_MODIFIER, span, message).help(why));
+}
+
+fn bounded(limit: Limit, span: Span, findings: &mut Findings) -> Option<Limit> {
+    if limit.rate > 0 && limit.burst > 0 && limit.unit_seconds > 0 {
+        return Some(limit);
+    }
+    findings.push(
+        Diagnostic::error(code::ZERO_LIMIT, span, "a limit of zero admits nothing")
+            .help("write at least `limit 1/day burst 1`, or remove the statement"),
+    );
+    None
+}
+
+/// `waive lint CODE "why"`; other targets come later.
+fn waiver(
+    target: &ast::Name,
+    what: &ast::Name,
+    reason: &ast::Str,
+    findings: &mut Findings,
+) -> Option<(String, String)> {
+    if target.text != "lint" {
+        later::refuse(&format!("`waive {}`", target.text), Issue::Aws, target.span, findings);
+        return None;
+    }
+    if !code::ALL.iter().any(|(c, _)| c.as_str() == what.text) {
+        let all = code::ALL.iter().map(|(c, _)| c.as_str());
+        findings.push(unknown(code::UNKNOWN_CODE, "finding", what, all));
+        return None;
+    }
+    Some((what.text.clone(), clean(&reason.text)))
+}
+
+/// The first instant after `until`, in UTC nanoseconds: a date includes its day, an instant is exact.
+fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
+    const DATE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]");
+    const MINUTE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
+    const SECOND: &[BorrowedFormatItem] =
+        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    // The kernel keeps time in 63 bits of nanoseconds: until April 2262.
+    const LAST: i128 = i64::MAX as i128;
+    let day_after = || Date::parse(&until.text, DATE).ok()?.next_day().map(|d| d.with_time(Time::MIDNIGHT));
+    let exact = |format| PrimitiveDateTime::parse(&until.text, format).ok();
+    let found = day_after().or_else(|| exact(MINUTE)).or_else(|| exact(SECOND));
+    let nanos = found.map(|t| t.assume_utc().unix_timestamp_nanos()).filter(|n| (0..=LAST).contains(n));
+    if nanos.is_none() {
+        let message = format!("`{}` is no date between 1970 and 2262", clean(&until.text));
+        findings.push(
+            Diagnostic::error(code::BAD_DATE, until.span, message).help(
+                "write a day, `2027-06-30`, which it includes, or an instant in UTC, `2027-06-30T18:00Z`",
+            ),
+        );
+    }
+    u64::try_from(nanos?).ok()
+}

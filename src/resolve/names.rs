@@ -1,0 +1,439 @@
+//! The three name spaces of a policy: who declares what, and what a word means where it is used.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::later::{self, Issue};
+use super::{builtin, given::Given};
+use crate::diag::{Code, Diagnostic, Findings, code};
+use crate::model::{HostId, ZoneId};
+use crate::source::{SourceMap, Span};
+use crate::syntax::ast::{self, Name, StatementKind};
+
+/// What a place's name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// A zone.
+    Zone(ZoneId),
+    /// A machine.
+    Host(HostId),
+    /// A group or a variable: an index into [`Names::defs`].
+    Def(usize),
+    /// A list: an index into [`Names::lists`].
+    List(usize),
+    /// Something refused as not supported yet.
+    Later(&'static str),
+}
+
+impl Meaning {
+    fn noun(self, names: &Names) -> &'static str {
+        match self {
+            Self::Zone(_) => "a zone",
+            Self::Host(_) => "a machine",
+            Self::Def(def) => names.defs.get(def).map_or("a group", |d| d.noun),
+            Self::List(_) => "a list",
+            Self::Later(noun) => noun,
+        }
+    }
+}
+
+/// A name for other places: a group with all that is added to it, or a variable of kind `place`.
+pub(super) struct Def<'a> {
+    /// Its name where it is declared.
+    pub(super) name: &'a Name,
+    /// What it is, for messages.
+    pub(super) noun: &'static str,
+    /// What it holds: the sum of these, less the sum of what they except.
+    pub(super) parts: Vec<&'a ast::Places>,
+    /// Whether it is a group.
+    pub(super) group: bool,
+    /// Whether an error already spoke of it.
+    pub(super) broken: bool,
+}
+
+/// A declared service, or a variable of kind `service`.
+pub(super) struct ServiceDef<'a> {
+    /// Its name where it is declared.
+    pub(super) name: &'a Name,
+    /// What it is; none where an error already spoke of it.
+    pub(super) items: Option<&'a [ast::ServiceItem]>,
+}
+
+/// Everything a policy declares, and its statements. Arenas are in the order of names.
+#[derive(Default)]
+pub(super) struct Names<'a> {
+    /// By [`ZoneId`].
+    pub(super) zones: Vec<&'a ast::Zone>,
+    /// By [`HostId`].
+    pub(super) hosts: Vec<(&'a ast::Host, Span)>,
+    /// Groups and variables.
+    pub(super) defs: Vec<Def<'a>>,
+    /// Lists.
+    pub(super) lists: Vec<&'a ast::List>,
+    /// Services and variables.
+    pub(super) services: Vec<ServiceDef<'a>>,
+    /// `each` statements.
+    pub(super) each: Vec<&'a ast::Each>,
+    /// `allow` and `deny`.
+    pub(super) accesses: Vec<&'a ast::Access>,
+    /// Tests.
+    pub(super) tests: Vec<(&'a ast::Test, Span)>,
+    places: BTreeMap<&'a str, Meaning>,
+    service_names: BTreeMap<&'a str, usize>,
+    /// The words of what could not be read: what is declared there is not unknown.
+    unread: BTreeSet<String>,
+}
+
+/// A declaration of a place, before it has an id.
+enum Raw<'a> {
+    Zone(&'a ast::Zone),
+    Host(&'a ast::Host, Span),
+    Def(Def<'a>),
+    List(&'a ast::List),
+    Later(&'static str),
+}
+
+impl<'a> Names<'a> {
+    /// Collects every declaration; `given` values take the place of variables' defaults.
+    pub(super) fn collect(
+        files: &'a [ast::File],
+        given: &'a Given,
+        sources: &SourceMap,
+        findings: &mut Findings,
+    ) -> Self {
+        let mut collector = Collector::new(given);
+        collector.names.unread = unread(sources, findings);
+        for statement in files.iter().flat_map(|f| &f.statements) {
+            collector.statement(statement, findings);
+        }
+        collector.finish(findings)
+    }
+
+    /// The meaning of a place's name.
+    pub(super) fn place(&self, name: &Name, findings: &mut Findings) -> Option<Meaning> {
+        let found = self.places.get(name.text.as_str()).copied();
+        if found.is_none() {
+            let all = self.places.keys().copied();
+            findings.extend(self.unknown(code::UNKNOWN_PLACE, "place", name, all));
+        }
+        found
+    }
+
+    /// The zone of a name.
+    pub(super) fn zone(&self, name: &Name, findings: &mut Findings) -> Option<ZoneId> {
+        match self.places.get(name.text.as_str()) {
+            Some(Meaning::Zone(id)) => Some(*id),
+            Some(Meaning::Later(_)) => None,
+            Some(other @ (Meaning::Host(_) | Meaning::Def(_) | Meaning::List(_))) => {
+                findings.push(wrong_kind(name, other.noun(self), "a zone"));
+                None
+            }
+            None => {
+                let all = self.zones.iter().map(|z| z.name.text.as_str());
+                findings.extend(self.unknown(code::UNKNOWN_ZONE, "zone", name, all));
+                None
+            }
+        }
+    }
+
+    /// The machine of a name.
+    pub(super) fn host(&self, name: &Name, findings: &mut Findings) -> Option<HostId> {
+        match self.places.get(name.text.as_str()) {
+            Some(Meaning::Host(id)) => Some(*id),
+            Some(Meaning::Later(_)) => None,
+            Some(other @ (Meaning::Zone(_) | Meaning::Def(_) | Meaning::List(_))) => {
+                findings.push(wrong_kind(name, other.noun(self), "a machine"));
+                None
+            }
+            None => {
+                let all = self.hosts.iter().map(|(h, _)| h.name.text.as_str());
+                findings.extend(self.unknown(code::UNKNOWN_HOST, "machine", name, all));
+                None
+            }
+        }
+    }
+
+    /// The group of a name.
+    pub(super) fn group(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
+        match self.places.get(name.text.as_str()) {
+            Some(Meaning::Def(def)) if self.defs.get(*def).is_some_and(|d| d.group) => Some(*def),
+            Some(Meaning::Later(_)) => None,
+            Some(other @ (Meaning::Zone(_) | Meaning::Host(_) | Meaning::Def(_) | Meaning::List(_))) => {
+                findings.push(wrong_kind(name, other.noun(self), "a group"));
+                None
+            }
+            None => {
+                let all = self.defs.iter().filter(|d| d.group).map(|d| d.name.text.as_str());
+                findings.extend(self.unknown(code::UNKNOWN_GROUP, "group", name, all));
+                None
+            }
+        }
+    }
+
+    /// The service or variable of a name that is not built in.
+    pub(super) fn service(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
+        let found = self.service_names.get(name.text.as_str()).copied();
+        if found.is_none() {
+            let declared = self.services.iter().map(|s| s.name.text.as_str());
+            let built_in: Vec<&str> = builtin::names().collect();
+            let all = declared.chain(built_in);
+            let mut finding = unknown(code::UNKNOWN_SERVICE, "service", name, all);
+            if self.places.contains_key(name.text.as_str()) {
+                finding = finding.help(format!("`{}` is a place; services come before `from`", name.text));
+            }
+            findings.extend((!self.unread.contains(&name.text)).then_some(finding));
+        }
+        found
+    }
+
+    /// The groups and variables that places refer to.
+    pub(super) fn refers(&self, parts: &[&ast::Places]) -> Vec<usize> {
+        let places = parts.iter().flat_map(|p| p.plus.iter().chain(&p.except));
+        places
+            .filter_map(|place| match &place.kind {
+                ast::PlaceKind::Name(name) | ast::PlaceKind::Leg(name, _) => {
+                    match self.places.get(name.text.as_str()) {
+                        Some(Meaning::Def(def)) => Some(*def),
+                        Some(Meaning::Zone(_) | Meaning::Host(_) | Meaning::List(_) | Meaning::Later(_))
+                        | None => None,
+                    }
+                }
+                ast::PlaceKind::Address(_) | ast::PlaceKind::Anywhere => None,
+            })
+            .collect()
+    }
+
+    /// The service definitions that items refer to.
+    pub(super) fn service_refers(&self, items: &[ast::ServiceItem]) -> Vec<usize> {
+        let names = items.iter().filter_map(|i| match &i.kind {
+            ast::ServiceKind::Name(name) => Some(name.text.as_str()),
+            ast::ServiceKind::Ports { .. }
+            | ast::ServiceKind::Icmp { .. }
+            | ast::ServiceKind::Proto(_)
+            | ast::ServiceKind::Any => None,
+        });
+        names.filter_map(|n| self.service_names.get(n).copied()).collect()
+    }
+
+    fn unknown<'b>(
+        &self,
+        code: Code,
+        noun: &str,
+        name: &Name,
+        all: impl Iterator<Item = &'b str>,
+    ) -> Option<Diagnostic> {
+        if self.unread.contains(&name.text) {
+            return None;
+        }
+        let finding = unknown(code, noun, name, all);
+        let service =
+            builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
+        if service && finding.help.is_none() {
+            return Some(
+                finding.help(format!("`{}` is a service; a place stands after `from` and `to`", name.text)),
+            );
+        }
+        Some(finding)
+    }
+}
+
+/// The words on the lines that have an error already: a statement that could not be read declares nothing, and
+/// whoever names it is not to blame.
+fn unread(sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    for span in findings.sorted().iter().filter_map(|d| d.primary.as_ref()).map(|l| l.span) {
+        let text = sources.file(span.file).map_or("", |f| f.text.as_str());
+        let before = text.get(..span.start as usize).unwrap_or("");
+        let start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let line = text.get(start..).and_then(|t| t.lines().next()).unwrap_or("");
+        let is_mark = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
+        words.extend(line.split(is_mark).filter(|w| !w.is_empty()).map(str::to_owned));
+    }
+    words
+}
+
+/// An unknown name, with the nearest known one.
+pub(super) fn unknown<'b>(
+    code: Code,
+    noun: &str,
+    name: &Name,
+    all: impl Iterator<Item = &'b str>,
+) -> Diagnostic {
+    let finding = Diagnostic::error(code, name.span, format!("unknown {noun} `{}`", name.text));
+    match nearest(&name.text, all) {
+        Some(near) => finding.help(format!("did you mean `{near}`?")).fix(name.span, near),
+        None => finding,
+    }
+}
+
+/// The word most like `word`: within a third of its length, the first by name of several.
+pub(super) fn nearest<'b>(word: &str, all: impl Iterator<Item = &'b str>) -> Option<&'b str> {
+    const LONGEST: usize = 64;
+    let allowed = word.chars().count().div_euclid(3).max(1);
+    all.filter(|w| w.len() <= LONGEST && word.len() <= LONGEST)
+        .map(|w| (strsim::damerau_levenshtein(word, w), w))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, w)| w)
+}
+
+fn wrong_kind(name: &Name, is: &str, wanted: &str) -> Diagnostic {
+    let message = format!("`{}` is {is}; {wanted} is needed here", name.text);
+    Diagnostic::error(code::WRONG_KIND, name.span, message)
+}
+
+/// The declarations met so far.
+struct Collector<'a> {
+    given: &'a Given,
+    names: Names<'a>,
+    places: BTreeMap<&'a str, (Raw<'a>, Span)>,
+    services: BTreeMap<&'a str, ServiceDef<'a>>,
+    users: BTreeMap<&'a str, Span>,
+    adds: Vec<&'a ast::Group>,
+}
+
+impl<'a> Collector<'a> {
+    fn new(given: &'a Given) -> Self {
+        Self {
+            given,
+            names: Names::default(),
+            places: BTreeMap::new(),
+            services: BTreeMap::new(),
+            users: BTreeMap::new(),
+            adds: Vec::new(),
+        }
+    }
+
+    fn statement(&mut self, statement: &'a ast::Statement, findings: &mut Findings) {
+        let span = statement.span;
+        match &statement.kind {
+            StatementKind::Include(_) => {}
+            StatementKind::Var(var) => self.var(var, findings),
+            StatementKind::List(list) => self.place(&list.name, Raw::List(list), findings),
+            StatementKind::Zone(zone) => self.place(&zone.name, Raw::Zone(zone), findings),
+            StatementKind::Host(host) => self.place(&host.name, Raw::Host(host, span), findings),
+            StatementKind::Group(group) => match group.op {
+                ast::GroupOp::Define => {
+                    let parts = group.members.iter().collect();
+                    let def = Def { name: &group.name, noun: "a group", parts, group: true, broken: false };
+                    self.place(&group.name, Raw::Def(def), findings);
+                }
+                ast::GroupOp::Add => self.adds.push(group),
+            },
+            StatementKind::Each(each) => self.names.each.push(each),
+            StatementKind::Service(service) => {
+                self.service(&service.name, Some(service.items.as_slice()), findings);
+            }
+            StatementKind::Vpc(vpc) => {
+                later::refuse("`vpc`", Issue::Aws, vpc.name.span, findings);
+                self.place(&vpc.name, Raw::Later("a vpc"), findings);
+            }
+            StatementKind::SecurityGroup(group) => {
+                later::refuse("`security-group`", Issue::Aws, group.name.span, findings);
+                self.place(&group.name, Raw::Later("a security group"), findings);
+            }
+            StatementKind::User(user) => {
+                later::refuse("`user`", Issue::Bastion, user.name.span, findings);
+                self.user(&user.name, findings);
+            }
+            StatementKind::Sshd(sshd) => later::refuse("`sshd`", Issue::Bastion, sshd.hosts.span, findings),
+            StatementKind::Access(access) => self.names.accesses.push(access),
+            StatementKind::Test(test) => self.names.tests.push((test, span)),
+        }
+    }
+
+    fn var(&mut self, var: &'a ast::Var, findings: &mut Findings) {
+        let given = self.given.value(&var.name.text);
+        match given.unwrap_or(&var.value) {
+            ast::VarValue::Place(value) => {
+                let broken = value.is_none() && self.unset(&var.name, findings);
+                let parts = value.iter().collect();
+                let def = Def { name: &var.name, noun: "a variable", parts, group: false, broken };
+                self.place(&var.name, Raw::Def(def), findings);
+            }
+            ast::VarValue::Service(value) => {
+                if value.is_none() {
+                    self.unset(&var.name, findings);
+                }
+                self.service(&var.name, value.as_deref(), findings);
+            }
+        }
+    }
+
+    /// A variable without a value; said unless `--set` gave one that could not be read.
+    fn unset(&self, name: &Name, findings: &mut Findings) -> bool {
+        if !self.given.failed(&name.text) {
+            let message = format!("the variable `{}` has no value", name.text);
+            let help = format!("give it one: `--set {}=…`, or a default after `=`", name.text);
+            findings.push(Diagnostic::error(code::UNSET_VARIABLE, name.span, message).help(help));
+        }
+        true
+    }
+
+    fn place(&mut self, name: &'a Name, raw: Raw<'a>, findings: &mut Findings) {
+        if let Some((_, first)) = self.places.get(name.text.as_str()) {
+            findings.push(duplicate(name, *first));
+            return;
+        }
+        self.places.insert(&name.text, (raw, name.span));
+    }
+
+    fn service(&mut self, name: &'a Name, items: Option<&'a [ast::ServiceItem]>, findings: &mut Findings) {
+        if builtin::terms(&name.text).is_some() {
+            let message = format!("`{}` is built in and stays as it is", name.text);
+            let help = "choose another name, such as one that says whose service it is";
+            findings.push(Diagnostic::error(code::BUILT_IN_SERVICE, name.span, message).help(help));
+            return;
+        }
+        if let Some(first) = self.services.get(name.text.as_str()) {
+            findings.push(duplicate(name, first.name.span));
+            return;
+        }
+        self.services.insert(&name.text, ServiceDef { name, items });
+    }
+
+    fn user(&mut self, name: &'a Name, findings: &mut Findings) {
+        if let Some(first) = self.users.insert(&name.text, name.span) {
+            findings.push(duplicate(name, first));
+        }
+    }
+
+    /// Gives everything its id, in the order of names, and groups what is added to them.
+    fn finish(mut self, findings: &mut Findings) -> Names<'a> {
+        let mut names = self.names;
+        for (name, (raw, _)) in self.places {
+            let meaning = match raw {
+                Raw::Zone(zone) => Meaning::Zone(ZoneId(push(&mut names.zones, zone))),
+                Raw::Host(host, span) => Meaning::Host(HostId(push(&mut names.hosts, (host, span)))),
+                Raw::Def(def) => Meaning::Def(push(&mut names.defs, def) as usize),
+                Raw::List(list) => Meaning::List(push(&mut names.lists, list) as usize),
+                Raw::Later(noun) => Meaning::Later(noun),
+            };
+            names.places.insert(name, meaning);
+        }
+        for (name, service) in std::mem::take(&mut self.services) {
+            let at = push(&mut names.services, service) as usize;
+            names.service_names.insert(name, at);
+        }
+        for add in self.adds {
+            let Some(def) = names.group(&add.name, findings) else { continue };
+            if let Some(def) = names.defs.get_mut(def) {
+                def.parts.extend(&add.members);
+            }
+        }
+        names
+    }
+}
+
+/// Appends, and gives the place: at most `u32::MAX` declarations fit a text.
+fn push<T>(list: &mut Vec<T>, item: T) -> u32 {
+    let at = u32::try_from(list.len()).unwrap_or(u32::MAX);
+    list.push(item);
+    at
+}
+
+fn duplicate(name: &Name, first: Span) -> Diagnostic {
+    let message = format!("`{}` is declared twice", name.text);
+    Diagnostic::error(code::DUPLICATE_NAME, name.span, message)
+        .also(first, "declared here first")
+        .help("a name is declared once, in whatever file; rename one of the two")
+}

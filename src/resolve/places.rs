@@ -1,0 +1,442 @@
+//! Places: what `from web, nas except s3` stands for once groups are spread out.
+//!
+//! A spread is a sum of [`Piece`]s, each some items less some others: `a, b except c` is one piece; a group
+//! that keeps an exclusion (`lan except printer`) beside a plain item makes two, which are never
+//! merged into one exclusion for all. An excluded item that is named in the same words is taken out; one that
+//! only shares addresses stays as an exclusion, because how it is read, narrowly or widely, is
+//! not decided here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::groups;
+use super::later::{self, Issue};
+use super::literal;
+use super::names::{Meaning, Names};
+use crate::diag::{Diagnostic, Findings, code};
+use crate::model::{End, Group, Host, HostId, Leg, Place, Zone, ZoneId};
+use crate::net::AddrSet;
+use crate::source::Span;
+use crate::syntax::ast::{self, Name, PlaceKind};
+
+/// How many items and ranges a policy's places may spread out to, all together.
+const SPREAD: u64 = 4_000_000;
+
+/// One place, by ids: an [`End`] before machines have legs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Item {
+    /// A zone.
+    Zone(ZoneId),
+    /// A machine.
+    Host(HostId),
+    /// Its leg in a zone.
+    Leg(HostId, ZoneId),
+    /// Addresses.
+    Addrs(Rc<AddrSet>),
+    /// `anywhere`
+    Anywhere,
+}
+
+impl Item {
+    fn weight(&self) -> u64 {
+        match self {
+            Self::Zone(_) | Self::Host(_) | Self::Leg(..) | Self::Anywhere => 1,
+            Self::Addrs(set) => set.ranges().count() as u64,
+        }
+    }
+}
+
+/// Items with what is taken away from them.
+pub(super) type Piece<'s> = (&'s BTreeSet<Item>, &'s BTreeSet<Item>);
+
+/// What places stand for: pieces by what they except.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spread {
+    by_except: BTreeMap<BTreeSet<Item>, BTreeSet<Item>>,
+}
+
+impl Spread {
+    fn of(item: Item) -> Self {
+        Self { by_except: BTreeMap::from([(BTreeSet::new(), BTreeSet::from([item]))]) }
+    }
+
+    /// The pieces, each its items and what is taken away; no items, no piece.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        self.by_except.iter().map(|(except, plus)| (plus, except))
+    }
+
+    /// Every item of every piece.
+    pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.by_except.values().flatten()
+    }
+
+    /// Whether it speaks of nobody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_except.is_empty()
+    }
+
+    fn add(&mut self, plus: impl IntoIterator<Item = Item>, except: BTreeSet<Item>) {
+        let mut plus = plus.into_iter().peekable();
+        if plus.peek().is_some() {
+            self.by_except.entry(except).or_default().extend(plus);
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        for (plus, except) in other.pieces() {
+            self.add(plus.iter().cloned(), except.clone());
+        }
+    }
+}
+
+/// Everything that a place can refer to.
+pub(super) struct Places<'a> {
+    pub(super) names: &'a Names<'a>,
+    pub(super) zones: &'a [Zone],
+    pub(super) hosts: &'a [Host],
+    lists: &'a [Option<Rc<AddrSet>>],
+    /// Groups and variables, by their place in [`Names::defs`]; none where an error already spoke of it.
+    pub(super) defs: Vec<Option<Rc<Spread>>>,
+    /// Every address of every zone.
+    zoned: AddrSet,
+    /// Every static address of a machine.
+    fixed: AddrSet,
+    spent: u64,
+}
+
+impl<'a> Places<'a> {
+    /// Spreads out every group and variable. Without `hosts`, legs are taken on trust.
+    pub(super) fn resolve(
+        names: &'a Names<'a>,
+        zones: &'a [Zone],
+        lists: &'a [Option<Rc<AddrSet>>],
+        hosts: &'a [Host],
+        findings: &mut Findings,
+    ) -> Self {
+        let zoned = AddrSet::from_ranges(zones.iter().flat_map(|z| z.addrs.ranges()));
+        let legs = hosts.iter().flat_map(|h| &h.legs);
+        let fixed = legs.flat_map(|l| &l.addresses).map(|a| crate::net::AddrRange::one(*a));
+        let defs = vec![None; names.defs.len()];
+        let fixed = AddrSet::from_ranges(fixed);
+        let mut places = Self { names, zones, hosts, lists, defs, zoned, fixed, spent: 0 };
+        groups::resolve(&mut places, findings);
+        places
+    }
+
+    /// The groups as the model shows them.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        let groups = self.names.defs.iter().zip(&self.defs).filter(|(def, _)| def.group);
+        let pieces = groups.flat_map(|(def, spread)| {
+            let pieces = spread.iter().flat_map(|s| self.model(s));
+            pieces.map(|members| Group { name: def.name.text.clone(), members })
+        });
+        pieces.collect()
+    }
+
+    /// A spread in the words of the model: one place a piece.
+    pub(super) fn model(&self, spread: &Spread) -> Vec<Place> {
+        let ends = |items: &BTreeSet<Item>| {
+            let mut ends: Vec<End> = items.iter().filter_map(|i| self.end(i)).collect();
+            ends.sort();
+            ends
+        };
+        spread.pieces().map(|(plus, except)| Place { plus: ends(plus), except: ends(except) }).collect()
+    }
+
+    fn end(&self, item: &Item) -> Option<End> {
+        Some(match item {
+            Item::Zone(zone) => End::Zone(*zone),
+            Item::Host(host) => End::Host(*host),
+            Item::Leg(host, zone) => End::Leg(*host, self.hosts.get(host.index())?.leg_in(*zone)?.0),
+            Item::Addrs(set) => End::Addrs(AddrSet::clone(set)),
+            Item::Anywhere => End::Anywhere,
+        })
+    }
+
+    /// What one statement's places stand for; none after a finding.
+    pub(super) fn spread(&mut self, places: &ast::Places, findings: &mut Findings) -> Option<Spread> {
+        self.sum(&[places], findings)
+    }
+
+    /// All before the `except`s of all `parts`, less all after them; none after a finding.
+    pub(super) fn sum(&mut self, parts: &[&ast::Places], findings: &mut Findings) -> Option<Spread> {
+        let mut whole = Some(Spread::default());
+        for place in parts.iter().flat_map(|p| &p.plus) {
+            match (self.item(place, findings), &mut whole) {
+                (Some(spread), Some(whole)) => whole.join(&spread),
+                (None, _) => whole = None,
+                (Some(_), None) => {}
+            }
+        }
+        let mut taken = Some(Vec::new());
+        for place in parts.iter().flat_map(|p| &p.except) {
+            match (self.excluded(place, findings), &mut taken) {
+                (Some(items), Some(taken)) => taken.push((place, items)),
+                (None, _) => taken = None,
+                (Some(_), None) => {}
+            }
+        }
+        let (whole, taken) = (whole?, taken?);
+        let span = parts.iter().find(|p| !p.except.is_empty()).or(parts.first()).map(|p| p.span);
+        let spread = if taken.is_empty() { whole } else { self.less(&whole, &taken, findings)? };
+        self.spend(&spread, span, findings)?;
+        Some(spread)
+    }
+
+    /// What one written place stands for; none after a finding.
+    pub(super) fn item(&self, place: &ast::Place, findings: &mut Findings) -> Option<Rc<Spread>> {
+        let item = match &place.kind {
+            PlaceKind::Name(name) => match self.names.place(name, findings)? {
+                Meaning::Zone(zone) => Item::Zone(zone),
+                Meaning::Host(host) => Item::Host(host),
+                Meaning::Def(def) => return self.defs.get(def)?.clone(),
+                Meaning::List(list) => {
+                    let set = self.lists.get(list)?.clone()?;
+                    if set.is_empty() {
+                        return Some(Rc::new(Spread::default()));
+                    }
+                    return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::of(i)));
+                }
+                Meaning::Later(_) => return None,
+            },
+            PlaceKind::Leg(name, zone) => return self.legs(name, zone, findings).map(Rc::new),
+            PlaceKind::Address(address) => {
+                let range = literal::range(address, findings)?;
+                self.addresses(Rc::new(AddrSet::from_ranges([range])), place.span, findings)?
+            }
+            PlaceKind::Anywhere => Item::Anywhere,
+        };
+        Some(Rc::new(Spread::of(item)))
+    }
+
+    /// Addresses as a place: some of them are in a zone.
+    fn addresses(&self, set: Rc<AddrSet>, span: Span, findings: &mut Findings) -> Option<Item> {
+        if !set.is_disjoint(&self.zoned) {
+            return Some(Item::Addrs(set));
+        }
+        if set.is_subset(&literal::multicast()) {
+            later::refuse("a multicast group", Issue::Linux, span, findings);
+        } else {
+            let message = "these addresses are in no zone";
+            findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
+                "declare the zone that holds them; `zone internet { rest }` holds what no other claims",
+            ));
+        }
+        None
+    }
+
+    /// `HOST.ZONE` or `GROUP.ZONE`.
+    fn legs(&self, name: &Name, zone: &Name, findings: &mut Findings) -> Option<Spread> {
+        let target = self.names.zone(zone, findings);
+        let owner = self.names.place(name, findings)?;
+        let (target, mut spread) = (target?, Spread::default());
+        match owner {
+            Meaning::Host(host) => {
+                self.has_leg(host, target, name, findings)?;
+                spread.add([Item::Leg(host, target)], BTreeSet::new());
+            }
+            Meaning::Def(def) => {
+                for (plus, except) in self.defs.get(def)?.clone()?.pieces() {
+                    let legs: Vec<_> =
+                        plus.iter().map(|i| self.leg_of_member(i, target, name, findings)).collect();
+                    spread.add(legs.into_iter().collect::<Option<Vec<Item>>>()?, except.clone());
+                }
+            }
+            Meaning::Zone(_) | Meaning::List(_) => {
+                let message =
+                    format!("`{}` has no legs: only a machine or a group of machines has", name.text);
+                findings.push(Diagnostic::error(code::WRONG_KIND, name.span, message));
+                return None;
+            }
+            Meaning::Later(_) => return None,
+        }
+        Some(spread)
+    }
+
+    fn leg_of_member(
+        &self,
+        item: &Item,
+        zone: ZoneId,
+        group: &Name,
+        findings: &mut Findings,
+    ) -> Option<Item> {
+        match item {
+            Item::Host(host) => self.has_leg(*host, zone, group, findings).map(|()| Item::Leg(*host, zone)),
+            Item::Leg(_, other) if *other == zone => Some(item.clone()),
+            Item::Zone(_) | Item::Leg(..) | Item::Addrs(_) | Item::Anywhere => {
+                let message =
+                    format!("`{}` has a member, {}, that is no machine", group.text, self.call(item));
+                findings.push(
+                    Diagnostic::error(code::WRONG_KIND, group.span, message)
+                        .help("only a machine, or a group of machines, has a leg in a zone"),
+                );
+                None
+            }
+        }
+    }
+
+    fn has_leg(&self, host: HostId, zone: ZoneId, said: &Name, findings: &mut Findings) -> Option<()> {
+        // Before machines have legs there is nothing to compare with.
+        let Some(machine) = self.hosts.get(host.index()) else { return Some(()) };
+        if machine.leg_in(zone).is_some() {
+            return Some(());
+        }
+        if self.names.hosts.get(host.index()).is_some_and(|(_, statement)| findings.error_in(*statement)) {
+            return None;
+        }
+        let (name, zone) = (&machine.name, self.zone_name(zone));
+        let message = if *name == said.text {
+            format!("`{name}` has no leg in `{zone}`")
+        } else {
+            format!("`{name}`, a member of `{}`, has no leg in `{zone}`", said.text)
+        };
+        let zones: Vec<String> = machine.legs.iter().map(|l| self.zone_name(l.zone).to_owned()).collect();
+        let finding = Diagnostic::error(code::NO_SUCH_LEG, said.span, message);
+        findings.push(match zones.as_slice() {
+            [] => finding,
+            zones => finding.help(format!("it has one in {}", super::words::listed(zones, "and"))),
+        });
+        None
+    }
+
+    /// What a place after `except` takes away, item by item.
+    fn excluded(&self, place: &ast::Place, findings: &mut Findings) -> Option<BTreeSet<Item>> {
+        let spread = self.item(place, findings)?;
+        if spread.pieces().any(|(_, except)| !except.is_empty()) {
+            let message = "what stands after `except` has an exclusion of its own";
+            findings.push(
+                Diagnostic::error(code::NESTED_EXCEPT, place.span, message)
+                    .help("name the members to take away one by one"),
+            );
+            return None;
+        }
+        Some(spread.items().cloned().collect())
+    }
+
+    /// `whole` less what is taken away.
+    fn less(
+        &self,
+        whole: &Spread,
+        taken: &[(&ast::Place, BTreeSet<Item>)],
+        findings: &mut Findings,
+    ) -> Option<Spread> {
+        let away: BTreeSet<Item> = taken.iter().flat_map(|(_, items)| items.iter().cloned()).collect();
+        let all: BTreeSet<Item> = whole.items().cloned().collect();
+        let addrs = self.union(&all);
+        let mut idle = false;
+        for (place, items) in taken {
+            let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
+            if self.grounded() && !takes && !items.is_empty() && !whole.is_empty() {
+                findings.push(idle_except(place.span));
+                idle = true;
+            }
+        }
+        let mut left = Spread::default();
+        for (plus, except) in whole.pieces() {
+            let plus: BTreeSet<Item> = plus.difference(&away).cloned().collect();
+            let mine = self.union(&plus);
+            let stays = away.iter().filter(|i| !self.addrs(i).is_disjoint(&mine)).cloned();
+            let except: BTreeSet<Item> = except.iter().cloned().chain(stays).collect();
+            let remains = except.is_empty() || !self.grounded() || !mine.is_subset(&self.union(&except));
+            if remains {
+                left.add(plus, except);
+            }
+        }
+        if left.is_empty() && !whole.is_empty() && !idle {
+            let span = taken.iter().map(|(p, _)| p.span).reduce(crate::source::Span::to);
+            findings.extend(span.map(|span| {
+                Diagnostic::error(code::EMPTIED_PLACES, span, "this takes everything away: nobody is left")
+                    .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
+            }));
+            return None;
+        }
+        (!idle).then_some(left)
+    }
+
+    /// Whether machines have their legs: before, what has which address is not known.
+    fn grounded(&self) -> bool {
+        self.hosts.len() == self.names.hosts.len()
+    }
+
+    fn union(&self, items: &BTreeSet<Item>) -> AddrSet {
+        AddrSet::from_ranges(items.iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
+    }
+
+    /// Every address an item can have, read widely (S3 for dynamic legs).
+    pub(super) fn addrs(&self, item: &Item) -> AddrSet {
+        match item {
+            Item::Zone(zone) => self.zone_addrs(*zone),
+            Item::Host(host) => {
+                let legs = self.hosts.get(host.index()).into_iter().flat_map(|h| &h.legs);
+                legs.fold(AddrSet::empty(), |set, leg| set.union(&self.leg_addrs(leg)))
+            }
+            Item::Leg(host, zone) => {
+                let leg = self.hosts.get(host.index()).and_then(|h| h.leg_in(*zone));
+                leg.map_or_else(AddrSet::empty, |(_, leg)| self.leg_addrs(leg))
+            }
+            Item::Addrs(set) => AddrSet::clone(set),
+            Item::Anywhere => AddrSet::full(),
+        }
+    }
+
+    fn leg_addrs(&self, leg: &Leg) -> AddrSet {
+        if leg.dynamic { self.zone_addrs(leg.zone).difference(&self.fixed) } else { leg.address_set() }
+    }
+
+    fn zone_addrs(&self, zone: ZoneId) -> AddrSet {
+        self.zones.get(zone.index()).map(|z| z.addrs.clone()).unwrap_or_default()
+    }
+
+    /// The name of a zone.
+    pub(super) fn zone_name(&self, zone: ZoneId) -> &str {
+        self.zones.get(zone.index()).map_or("", |z| z.name.as_str())
+    }
+
+    /// The name of a machine.
+    pub(super) fn host_name(&self, host: HostId) -> &str {
+        self.names.hosts.get(host.index()).map_or("", |(h, _)| h.name.text.as_str())
+    }
+
+    /// An item as a person calls it.
+    pub(super) fn call(&self, item: &Item) -> String {
+        match item {
+            Item::Zone(zone) => format!("`{}`", self.zone_name(*zone)),
+            Item::Host(host) => format!("`{}`", self.host_name(*host)),
+            Item::Leg(host, zone) => format!("`{}.{}`", self.host_name(*host), self.zone_name(*zone)),
+            Item::Addrs(set) => match (set.ranges().next(), set.ranges().nth(1)) {
+                (Some(range), None) => match range.as_net() {
+                    Some(net) if net.prefix_len() == net.max_prefix_len() => format!("`{}`", net.addr()),
+                    Some(net) => format!("`{net}`"),
+                    None => format!("`{}-{}`", range.first_addr(), range.last_addr()),
+                },
+                (None | Some(_), None | Some(_)) => "a list of addresses".to_owned(),
+            },
+            Item::Anywhere => "`anywhere`".to_owned(),
+        }
+    }
+
+    /// Counts what was spread out; none, with a finding, once it is too much.
+    fn spend(&mut self, spread: &Spread, span: Option<Span>, findings: &mut Findings) -> Option<()> {
+        let items = spread.pieces().flat_map(|(plus, except)| plus.iter().chain(except));
+        self.spent = self.spent.saturating_add(items.map(Item::weight).sum());
+        if self.spent <= SPREAD {
+            return Some(());
+        }
+        // Said once: what follows would be as large.
+        if self.spent < u64::MAX {
+            self.spent = u64::MAX;
+            let message = "the groups and lists of this policy spread out to more than 4,000,000 places";
+            findings.extend(span.map(|span| {
+                Diagnostic::error(code::TOO_LARGE, span, message)
+                    .help("name zones or networks rather than lists")
+            }));
+        }
+        None
+    }
+}
+
+/// An `except` that takes nothing away.
+pub(super) fn idle_except(span: Span) -> Diagnostic {
+    Diagnostic::error(code::IDLE_EXCEPT, span, "this takes nothing away from what stands before `except`")
+        .help("remove it, or name what it should be taken from")
+}

@@ -1,0 +1,55 @@
+//! Text that leaves the policy: made fit for a comment of any artifact, so that none breaks out of its place.
+
+/// The words with one blank between them, every character printable ASCII but `"` and `\`.
+///
+/// nft has no escape for `"` inside a string, so a quote becomes `'`, a backslash `/`, and whatever is not
+/// printable ASCII `?`. The result is not cut: how much a comment holds is the printer's business.
+pub(super) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(word.chars().map(|c| match c {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => c,
+            // Control characters and everything beyond ASCII.
+            '\0'..='\u{1f}' | '\u{7f}'..=char::MAX => '?',
+        }));
+    }
+    out
+}
+
+/// The words of a sentence: as [`clean`], with its comments left out.
+pub(super) fn sentence(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("")).collect();
+    clean(&lines.join(" "))
+}
+
+/// Items as a person lists them: `a`, `b` or `c`.
+pub(super) fn listed(items: &[String], last: &str) -> String {
+    let quoted: Vec<String> = items.iter().map(|i| format!("`{i}`")).collect();
+    match quoted.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, listed, sentence};
+
+    #[test]
+    fn a_reason_cannot_end_its_comment() {
+        assert_eq!(clean("x\"; tcp dport 22 accept comment \"y"), "x'; tcp dport 22 accept comment 'y");
+        assert_eq!(clean("a\\b\u{1b}[31m caña\n\tz"), "a/b?[31m ca?a z");
+    }
+
+    #[test]
+    fn a_sentence_is_one_line_without_comments() {
+        assert_eq!(sentence("allow http # web\n    from a,\n\tb to c"), "allow http from a, b to c");
+        assert_eq!(listed(&["a".into(), "b".into(), "c".into()], "or"), "`a`, `b` or `c`");
+    }
+}

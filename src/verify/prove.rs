@@ -1,0 +1,248 @@
+//! The whole proof of a site: every point, every expectation, and what nobody has to ask for.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
+use crate::net::{Exhausted, Packet, Random, Space, Verdict};
+use crate::spec::{Sets, Spec, Unanswered};
+use crate::target::nft::artifact::Ruleset;
+use crate::target::nft::sim;
+
+use super::compose::Network;
+use super::points::{self, Sides};
+use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report};
+use super::{narrowly, trace, unasked, widely};
+
+/// The hooks of a filtering machine, in the order of a packet's way.
+pub const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
+
+/// How many random packets each point is also asked one at a time, through both concrete interpreters.
+const SAMPLES: usize = 64;
+
+/// A machine's ruleset as it was read back from its text.
+#[derive(Clone, Debug)]
+pub struct HostRules {
+    /// The text.
+    pub text: String,
+    /// What it says.
+    pub ruleset: Ruleset,
+    /// Where in the text each rule and element stands.
+    pub lines: crate::target::nft::read::Lines,
+}
+
+/// The artifacts of a site.
+pub type Artifacts = BTreeMap<HostId, HostRules>;
+
+/// Proves that `artifacts` do what `site` means; `at` is the time of the proof in UTC nanoseconds.
+pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
+    let mut report = Report::default();
+    let sets = Sets::new(site);
+    let spec = Spec::new(site);
+    let mut space = Space::default();
+    let favourites = favourites(site);
+    let mut accepted = BTreeMap::new();
+    for (&host, rules) in artifacts {
+        for hook in HOOKS {
+            let point = Point::Hook { host, hook };
+            let sides = both_sides(&sets, &mut space, &point, rules, hook);
+            let proof = match sides {
+                Ok((meant, done)) => {
+                    accepted.insert((host, hook), done.accepted);
+                    compared(&spec, &mut space, &point, rules, meant, done, &favourites)
+                }
+                Err(reason) => (Outcome::Undecided { reason }, 0),
+            };
+            report.points.push(PointProof {
+                place: place(site, &point),
+                point,
+                outcome: proof.0,
+                sampled: proof.1,
+            });
+        }
+    }
+    let mut network = Network::new(site, space, accepted, at);
+    let forwarding = spec.forwarding();
+    report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
+    for test in &site.tests {
+        for expect in &test.expects {
+            report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
+        }
+    }
+    report.nodes = network.space.node_count();
+    report
+}
+
+/// `fw forward`.
+#[must_use]
+pub fn place(site: &Site, point: &Point) -> String {
+    let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
+    match point {
+        Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
+        Point::Bridge { host, .. } => format!("{} bridge", name(host)),
+        Point::SecurityGroup { group, .. } => format!("security group {group}"),
+        Point::NetworkAcl { .. } => "network ACL".to_owned(),
+        Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
+    }
+}
+
+fn both_sides(
+    sets: &Sets<'_>,
+    space: &mut Space,
+    point: &Point,
+    rules: &HostRules,
+    hook: Hook,
+) -> Result<(Sides, Sides), String> {
+    let meant = sets.at(point, space).map_err(|why: Unanswered| why.to_string())?;
+    let done = sim::admits(&rules.ruleset, trace::hook_of(hook), space).map_err(|why| why.to_string())?;
+    // What nobody can tell is not taken for a drop.
+    match space.is_empty(done.unknown) {
+        Ok(true) => {}
+        Ok(false) => return Err("the ruleset has statements whose effect is not known".to_owned()),
+        Err(why) => return Err(why.to_string()),
+    }
+    let meant = Sides { accepted: meant.accepted, rejected: meant.rejected };
+    Ok((meant, Sides { accepted: done.accepted, rejected: done.rejected }))
+}
+
+fn compared(
+    spec: &Spec<'_>,
+    space: &mut Space,
+    point: &Point,
+    rules: &HostRules,
+    meant: Sides,
+    done: Sides,
+    favourites: &[IpAddr],
+) -> (Outcome, usize) {
+    match points::difference(space, meant, done, favourites) {
+        Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
+        Ok(Some((packet, m, d))) => (refuted(spec, point, rules, &packet, m, d), 0),
+        Ok(None) => match sampled(spec, space, point, rules, meant) {
+            Ok(Ok(count)) => (Outcome::Holds, count),
+            Ok(Err(reason)) => (Outcome::Undecided { reason }, 0),
+            Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
+        },
+    }
+}
+
+/// A counterexample, replayed through both concrete interpreters: they must say what the sets say.
+fn refuted(
+    spec: &Spec<'_>,
+    point: &Point,
+    rules: &HostRules,
+    packet: &Packet,
+    meant: Verdict,
+    done: Verdict,
+) -> Outcome {
+    let hop = trace::hop(spec, point, Some(rules), packet);
+    if (hop.meant, hop.verdict) != (meant, done) {
+        let place = &hop.place;
+        return Outcome::Undecided {
+            reason: format!("the two ways of reading {place} disagree about a packet: a fault in fwc"),
+        };
+    }
+    Outcome::Refuted(Box::new(Counterexample {
+        packet: packet.clone(),
+        meant,
+        done,
+        hops: vec![hop],
+        reason: None,
+    }))
+}
+
+/// Random members and non-members through `judge` and `run`: a proof over sets that these deny is not believed.
+fn sampled(
+    spec: &Spec<'_>,
+    space: &mut Space,
+    point: &Point,
+    rules: &HostRules,
+    side: Sides,
+) -> Result<Result<usize, String>, Exhausted> {
+    let mut random = Random::new(7);
+    let others = space.or(side.accepted, side.rejected);
+    let others = space.not(others);
+    let mut count = 0usize;
+    for (set, verdict) in
+        [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)]
+    {
+        for _ in 0..SAMPLES {
+            let Some(packet) = space.sample(set, &mut random)? else { break };
+            let hop = trace::hop(spec, point, Some(rules), &packet);
+            if hop.meant != verdict || hop.verdict != verdict {
+                return Ok(Err(format!(
+                    "the two ways of reading {} disagree about {packet:?}: a fault in fwc",
+                    hop.place
+                )));
+            }
+            count = count.saturating_add(1);
+        }
+    }
+    Ok(Ok(count))
+}
+
+fn expectation(
+    network: &mut Network<'_>,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    test: &Test,
+    expect: &Expect,
+    favourites: &[IpAddr],
+) -> ExpectProof {
+    let mut assuming = Vec::new();
+    let answer = match expect.kind {
+        Expected::Allow => {
+            if !network.space.limit_fields().is_empty() {
+                assuming.push("below the limits".to_owned());
+            }
+            narrowly::stopped(network, spec.forwarding(), expect, favourites).map(|found| {
+                found.map(|stopped| {
+                    let hops =
+                        trace::routed(spec, artifacts, stopped.begin, stopped.towards, &stopped.packet);
+                    counterexample(stopped.packet, Verdict::Accept, hops, Some(stopped.reason))
+                })
+            })
+        }
+        Expected::Deny | Expected::Only => arrival(network, spec, artifacts, expect, favourites),
+    };
+    let outcome = match answer {
+        Ok(None) => Outcome::Holds,
+        Ok(Some(counterexample)) => Outcome::Refuted(Box::new(counterexample)),
+        Err(why) => Outcome::Undecided { reason: why.to_string() },
+    };
+    ExpectProof {
+        test: test.title.clone(),
+        words: expect.words.clone(),
+        span: expect.span,
+        outcome,
+        assuming,
+    }
+}
+
+fn arrival(
+    network: &mut Network<'_>,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    expect: &Expect,
+    favourites: &[IpAddr],
+) -> Result<Option<Counterexample>, Exhausted> {
+    let Some(found) = widely::forbidden(network, expect)? else { return Ok(None) };
+    let Some(packet) = network.space.witness(found.headers, favourites)? else { return Ok(None) };
+    let hops = trace::anyhow(network.site, spec, artifacts, &found.from, &expect.to, &packet);
+    Ok(Some(counterexample(packet, Verdict::Drop, hops, None)))
+}
+
+fn counterexample(packet: Packet, meant: Verdict, hops: Vec<Hop>, reason: Option<String>) -> Counterexample {
+    let stopped = hops.iter().map(|h| h.verdict).find(|v| *v != Verdict::Accept);
+    let done = match (&reason, stopped) {
+        (_, Some(verdict)) => verdict,
+        (Some(_), None) => Verdict::Drop,
+        (None, None) => Verdict::Accept,
+    };
+    Counterexample { packet, meant, done, hops, reason }
+}
+
+/// Addresses that witnesses prefer: those people know, an outside one last.
+fn favourites(site: &Site) -> Vec<IpAddr> {
+    let plain = site.hosts.iter().filter(|h| !h.forwards());
+    plain.flat_map(|h| &h.legs).flat_map(|l| l.addresses.iter().copied()).collect()
+}

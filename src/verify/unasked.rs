@@ -1,0 +1,173 @@
+//! What nobody has to ask for: spoofed sources get nothing in, and neither does an interface that the
+//! policy does not name.
+//!
+//! Both follow from the proof of each point; they are proved apart, from [`crate::forwarding`] alone, so that a mistake in
+//! how `spec` reads a path would show.
+
+use std::net::IpAddr;
+
+use crate::forwarding::{Forwarding, Next};
+use crate::model::{Hook, Host, HostId, LegId, Point};
+use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
+use crate::spec::Spec;
+
+use super::compose::{Asking, Network};
+use super::path::{self, Begin};
+use super::prove::Artifacts;
+use super::report::{Counterexample, Outcome, UnaskedProof};
+use super::trace;
+
+/// How many classes of sources may arrive by another leg than the one that leads back before it is undecided.
+const ASYMMETRIC: usize = 1_000;
+
+/// Both claims, for every filtering machine.
+pub(super) fn prove(
+    network: &mut Network<'_>,
+    forwarding: &Forwarding<'_>,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    favourites: &[IpAddr],
+) -> Vec<UnaskedProof> {
+    let site = network.site;
+    let mut proofs = Vec::new();
+    for (host, machine) in site.hosts().filter(|(_, h)| h.filters()) {
+        let spoofed = spoofed(network, forwarding, host, machine, favourites);
+        proofs.push(UnaskedProof {
+            host,
+            claim: format!(
+                "a source that does not live behind a leg of `{}` gets nothing in by it",
+                machine.name
+            ),
+            outcome: outcome(spec, artifacts, host, spoofed),
+        });
+        if machine.legs.iter().all(|leg| leg.interface.is_some()) {
+            let strange = strange(network, host, machine, favourites);
+            proofs.push(UnaskedProof {
+                host,
+                claim: format!(
+                    "nothing enters `{}` by an interface that the policy does not name",
+                    machine.name
+                ),
+                outcome: outcome(spec, artifacts, host, strange),
+            });
+        }
+    }
+    proofs
+}
+
+fn outcome(
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    host: HostId,
+    found: Result<Option<(Hook, Packet)>, String>,
+) -> Outcome {
+    match found {
+        Ok(None) => Outcome::Holds,
+        Err(reason) => Outcome::Undecided { reason },
+        Ok(Some((hook, packet))) => {
+            let hop = trace::hop(spec, &Point::Hook { host, hook }, artifacts.get(&host), &packet);
+            let (meant, done) = (Verdict::Drop, hop.verdict);
+            Outcome::Refuted(Box::new(Counterexample { packet, meant, done, hops: vec![hop], reason: None }))
+        }
+    }
+}
+
+/// A packet that enters by a leg though its source does not live behind it.
+fn spoofed(
+    network: &mut Network<'_>,
+    forwarding: &Forwarding<'_>,
+    host: HostId,
+    machine: &Host,
+    favourites: &[IpAddr],
+) -> Result<Option<(Hook, Packet)>, String> {
+    for (leg_id, leg) in machine.legs() {
+        let behind = behind(forwarding, host, leg_id);
+        let base = network.never_filtered(leg);
+        for hook in [Hook::Input, Hook::Forward] {
+            let entering = entering(network, host, machine, hook, leg_id);
+            let entering = network.space.minus(entering, base);
+            let own = network.space.from(&behind);
+            let mut others = network.space.minus(entering, own);
+            for _ in 0..ASYMMETRIC {
+                let Some(packet) = said(network.space.witness(others, favourites))? else { break };
+                let Some(class) = arrives_by(forwarding, host, leg_id, &packet) else {
+                    let name = super::compose::interface_of(leg);
+                    return Ok(Some((hook, packet.at(name, ""))));
+                };
+                let class = network.space.from(&class);
+                others = network.space.minus(others, class);
+            }
+            if !said(network.space.is_empty(others))? {
+                return Err(format!("more than {ASYMMETRIC} classes of sources take another way back"));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn said<T>(answer: Result<T, Exhausted>) -> Result<T, String> {
+    answer.map_err(|why| why.to_string())
+}
+
+/// The sources to which the machine itself would send by this leg.
+fn behind(forwarding: &Forwarding<'_>, host: HostId, leg: LegId) -> AddrSet {
+    let mut all = AddrSet::empty();
+    for class in forwarding.classes() {
+        match forwarding.onward(host, class.sample) {
+            Next::OnLink { leg: by } | Next::Via { leg: by, .. } if by == leg => {
+                all = all.union(&class.addrs)
+            }
+            Next::OnLink { .. } | Next::Via { .. } => {}
+            Next::Local | Next::Ambiguous(_) | Next::NoRoute => {}
+        }
+    }
+    all
+}
+
+/// The class of the packet's source, if its routed path does enter the machine by this leg.
+fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Packet) -> Option<AddrSet> {
+    let class = forwarding.classes().into_iter().find(|c| c.addrs.contains(packet.src))?;
+    let mut begins = vec![Begin::Zone(class.zone)];
+    let owner = forwarding.owner_of(packet.src);
+    begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
+    let enters = |begin: &Begin| {
+        let way = path::walk(forwarding, *begin, packet.dst, None).ok();
+        way.is_some_and(|way| {
+            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
+        })
+    };
+    let found = begins.iter().any(enters);
+    found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })
+}
+
+/// What enters by a leg, whatever it leaves by: headers.
+fn entering(network: &mut Network<'_>, host: HostId, machine: &Host, hook: Hook, leg: LegId) -> PacketSet {
+    if hook != Hook::Forward {
+        return network.gate(Asking::May, host, hook, Some(leg), None);
+    }
+    let outs: Vec<LegId> = machine.legs().map(|(out, _)| out).collect();
+    let gates = outs.iter().map(|out| network.gate(Asking::May, host, hook, Some(leg), Some(*out))).collect();
+    network.space.any(gates)
+}
+
+/// A packet that enters by an interface that is no leg, nor `lo`.
+fn strange(
+    network: &mut Network<'_>,
+    host: HostId,
+    machine: &Host,
+    favourites: &[IpAddr],
+) -> Result<Option<(Hook, Packet)>, String> {
+    let names = machine.legs.iter().filter_map(|leg| leg.interface.as_deref()).chain(["lo"]);
+    let numbers: Vec<u128> = names.map(|name| network.space.interface(name)).collect();
+    let known = RangeSet::from_ranges(numbers.iter().map(|&n| (n, n)).chain([(0, 0)]));
+    let other = network.space.within(Field::Iif, &known.complement());
+    let states = network.space.ct(&[CtState::New, CtState::Invalid]);
+    for hook in [Hook::Input, Hook::Forward] {
+        let accepted = network.accepted(host, hook);
+        let strange = network.space.all(vec![accepted, other, states]);
+        if let Some(packet) = said(network.space.witness(strange, favourites))? {
+            return Ok(Some((hook, packet)));
+        }
+    }
+    Ok(None)
+}

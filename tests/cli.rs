@@ -1,0 +1,97 @@
+//! Each command as a person runs it: exit code, stdout and stderr in one snapshot under `snapshots/cli/`.
+//!
+//! A case is a line of [`CASES`]; its snapshot has its name. `tests/snapshots.rs` finds snapshots without a case.
+
+#![expect(clippy::disallowed_methods, reason = "runs the program, in folders of its own")]
+
+mod cases;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use cases::CASES;
+
+#[test]
+fn commands_answer_as_they_did() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots/cli");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.add_filter(r"time: +[0-9.]+ ms", "time: [TIME]");
+    settings.add_filter(r"fwc \d+\.\d+\.\d+", "fwc [VERSION]");
+    for (name, args) in CASES {
+        let place = fixtures();
+        let shown = frozen(&fwc(place.path(), args, ""));
+        settings.bind(|| insta::assert_snapshot!(*name, shown));
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fwc"))
+        .args(["explain"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn nobody_gets_colour_who_is_no_terminal() {
+    let place = fixtures();
+    for args in [&["explain", "nothing"][..], &["--help"], &["check", "unknown.fw"], &["nonsense"]] {
+        let output = fwc(place.path(), args, "");
+        assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{args:?}");
+    }
+}
+
+/// Runs the program in a folder, with this stdin.
+fn fwc(place: &Path, args: &[&str], stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fwc"))
+        .args(args)
+        .current_dir(place)
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// A copy of `tests/cli/`, so that a case may write.
+fn fixtures() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli"), place.path());
+    place
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { drop(fs::copy(&path, &target).unwrap()) }
+    }
+}
+
+fn frozen(output: &Output) -> String {
+    let exit = match output.status.code() {
+        Some(0) => "0 (fine)".to_owned(),
+        Some(1) => "1 (at fault)".to_owned(),
+        Some(2) => "2 (failed)".to_owned(),
+        other => format!("{other:?} (never)"),
+    };
+    let trimmed = |bytes: &[u8]| -> String {
+        String::from_utf8_lossy(bytes).lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    };
+    let (stdout, stderr) = (trimmed(&output.stdout), trimmed(&output.stderr));
+    format!("exit: {exit}\n----- stdout -----\n{stdout}----- stderr -----\n{stderr}")
+}

@@ -1,0 +1,76 @@
+//! Sites built by hand, for tests that need no compiler.
+
+use std::net::IpAddr;
+
+use fwc::model::{Host, Leg, Role, Site, Zone, ZoneId};
+use fwc::net::AddrSet;
+use fwc::source::{FileId, Span};
+
+const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
+
+/// Zones as `(name, networks)`; one without networks is the rest.
+pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
+    let nets_of = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
+    let set_of = |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
+    // Semantics, S2.
+    let never = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "fe80::/10",
+        "ff00::/8"];
+    let claimed = list.iter().fold(set_of(&nets_of(&never)), |s, (_, nets)| s.union(&set_of(&nets_of(nets))));
+    let zone = |(name, nets): &(&str, &[&str])| {
+        let nets = nets_of(nets);
+        let rest = nets.is_empty();
+        let addrs = if rest { claimed.complement() } else { set_of(&nets) };
+        Zone { name: (*name).to_owned(), addrs, nets, rest, span: NOWHERE }
+    };
+    list.iter().map(zone).collect()
+}
+
+/// A machine with legs as `(interface, addresses, zone)`: no interface is the short form, no address `dynamic`.
+pub fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
+    let leg = |(interface, addresses, zone): &(&str, &[&str], u32)| Leg {
+        interface: (!interface.is_empty()).then(|| (*interface).to_owned()),
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        dynamic: addresses.is_empty(),
+        zone: ZoneId(*zone),
+        span: NOWHERE,
+    };
+    Host {
+        name: name.to_owned(),
+        role,
+        legs: legs.iter().map(leg).collect(),
+        routes: Vec::new(),
+        log_from: Vec::new(),
+        reject_from: Vec::new(),
+        span: NOWHERE,
+    }
+}
+
+/// A firewall between a lan, a dmz and the internet, in both families; a server, and a client.
+pub fn office() -> Site {
+    Site {
+        zones: zones(&[
+            ("dmz", &["10.1.2.0/24", "2001:db8:2::/64"]),
+            ("internet", &[]),
+            ("lan", &["10.1.1.0/24", "2001:db8:1::/64"]),
+        ]),
+        hosts: vec![
+            host("client", Role::Host { filters: false }, &[("eth0", &["10.1.1.11", "2001:db8:1::11"], 2)]),
+            host(
+                "fw",
+                Role::Firewall,
+                &[
+                    ("eth1", &["10.1.1.1", "2001:db8:1::1"], 2),
+                    ("eth2", &["10.1.2.1", "2001:db8:2::1"], 0),
+                    ("eth9", &[], 1),
+                ],
+            ),
+            host("server", Role::Host { filters: true }, &[("", &["10.1.2.10", "2001:db8:2::10"], 0)]),
+        ],
+        ..Site::default()
+    }
+}
+
+/// An address.
+pub fn addr(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
