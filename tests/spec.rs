@@ -3,10 +3,10 @@
 
 mod random;
 
-use random::{Dice, aim, sketch, words};
 use fwc::net::{Space, Verdict};
 use fwc::spec::{Sets, Spec};
 use proptest::prelude::*;
+use random::{Dice, aim, sketch, words};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
@@ -55,9 +55,15 @@ fn agree(seed: u64) -> Result<(), TestCaseError> {
                 Verdict::Drop
             };
             prop_assert_eq!(
-                judged.verdict, in_set,
+                judged.verdict,
+                in_set,
                 "seed {} at {} {:?}: {:#?} because {:?}\n{}",
-                seed, &site.hosts[host.index()].name, hook, &packet, &judged.because, words::policy(&site)
+                seed,
+                &site.hosts[host.index()].name,
+                hook,
+                &packet,
+                &judged.because,
+                words::policy(&site)
             );
         }
     }

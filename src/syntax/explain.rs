@@ -152,7 +152,9 @@ fn hint(word: &str, rules: &[Rule]) -> Option<String> {
     if rules.contains(&Rule::expect) && matches!(word, "allow" | "deny" | "only") {
         return Some(format!("in a `test`, write `expect {word} …`"));
     }
-    if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line)) && (first.is_ascii_digit() || word == "dynamic") {
+    if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line))
+        && (first.is_ascii_digit() || word == "dynamic")
+    {
         return Some(format!("a leg starts with its interface: `eth1 {word} in …`"));
     }
     let takes_name =

@@ -52,7 +52,8 @@ fn same(text: &str, before: &str, out: &str) -> bool {
     let file = sources.add("", out);
     let mut findings = Findings::default();
     let after = shape(&sources, file, &mut findings);
-    let comments = |text| tokens(text).into_iter().filter(|t| t.kind == Kind::Comment).map(|t| t.text.to_owned());
+    let comments =
+        |text| tokens(text).into_iter().filter(|t| t.kind == Kind::Comment).map(|t| t.text.to_owned());
     !findings.has_errors() && before == after && comments(text).eq(comments(out))
 }
 

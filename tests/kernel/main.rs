@@ -11,7 +11,10 @@ fn kernel() -> bool {
     match fwc::lab::netns::available() {
         Ok(()) => true,
         Err(why) => {
-            assert!(std::env::var_os("FWC_REQUIRE_KERNEL").is_none_or(|v| v != "1"), "no kernel to ask: {why}");
+            assert!(
+                std::env::var_os("FWC_REQUIRE_KERNEL").is_none_or(|v| v != "1"),
+                "no kernel to ask: {why}"
+            );
             println!("SKIPPED, nothing was tested: no kernel to ask: {why}");
             false
         }

@@ -11,10 +11,19 @@ const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 /// Zones as `(name, networks)`; one without networks is the rest.
 pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
     let nets_of = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
-    let set_of = |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
+    let set_of =
+        |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
     // Semantics, S2.
-    let never = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "fe80::/10",
-        "ff00::/8"];
+    let never = [
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "::/128",
+        "::1/128",
+        "fe80::/10",
+        "ff00::/8",
+    ];
     let claimed = list.iter().fold(set_of(&nets_of(&never)), |s, (_, nets)| s.union(&set_of(&nets_of(nets))));
     let zone = |(name, nets): &(&str, &[&str])| {
         let nets = nets_of(nets);

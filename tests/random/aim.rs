@@ -78,7 +78,10 @@ fn header(dice: &mut Dice, packet: &mut Packet, access: Option<&Access>) {
     let dhcp = dice.one_in(12) && packet.proto == Proto::UDP;
     let (sport, dport) = match dhcp {
         true => dice.pick(&[(67, 68), (68, 67), (547, 546), (546, 547)]),
-        false => (dice.pick(&[40_000, 1023, 1024, 0, 65_535]), dice.pick(&[80, 80, 79, 81, 19, 20, 25, 26, 53, 22])),
+        false => (
+            dice.pick(&[40_000, 1023, 1024, 0, 65_535]),
+            dice.pick(&[80, 80, 79, 81, 19, 20, 25, 26, 53, 22]),
+        ),
     };
     (packet.sport, packet.dport) = if ported { (sport, dport) } else { (0, 0) };
 }
@@ -96,11 +99,13 @@ fn ends(dice: &mut Dice, site: &Site, access: Option<&Access>) -> (IpAddr, IpAdd
 }
 
 fn address(dice: &mut Dice, site: &Site, place: Option<&Place>) -> IpAddr {
-    let odd = ["127.0.0.1", "224.0.0.18", "255.255.255.255", "0.0.0.0", "fe80::1", "ff02::1:2", "::", "192.0.2.1"];
+    let odd =
+        ["127.0.0.1", "224.0.0.18", "255.255.255.255", "0.0.0.0", "fe80::1", "ff02::1:2", "::", "192.0.2.1"];
     if dice.one_in(10) {
         return dice.pick(&odd).parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
     }
-    let statics: Vec<IpAddr> = site.hosts.iter().flat_map(|h| &h.legs).flat_map(|l| l.addresses.clone()).collect();
+    let statics: Vec<IpAddr> =
+        site.hosts.iter().flat_map(|h| &h.legs).flat_map(|l| l.addresses.clone()).collect();
     let sets: Vec<AddrSet> = match place {
         Some(place) => {
             let item: End = if !place.except.is_empty() && dice.one_in(3) {

@@ -16,10 +16,8 @@ use ipnet::IpNet;
 use super::{Dice, words};
 
 /// 2026-06-01T00:00Z and 2027-01-01T00:00Z.
-pub const DATES: [(u64, &str); 2] = [
-    (1_780_272_000_000_000_000, "2026-06-01T00:00Z"),
-    (1_798_761_600_000_000_000, "2027-01-01T00:00Z"),
-];
+pub const DATES: [(u64, &str); 2] =
+    [(1_780_272_000_000_000_000, "2026-06-01T00:00Z"), (1_798_761_600_000_000_000, "2027-01-01T00:00Z")];
 
 const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 
@@ -73,9 +71,8 @@ fn zones(dice: &mut Dice, site: &mut Site) {
 
 /// S2: what is never in `rest`.
 fn never() -> AddrSet {
-    let nets = [
-        "0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8",
-    ];
+    let nets =
+        ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8"];
     let nets = nets.iter().filter_map(|n| n.parse().ok());
     nets.fold(AddrSet::empty(), |all, n| all.union(&AddrSet::net(n)))
 }
@@ -145,7 +142,9 @@ fn routes(dice: &mut Dice, site: &mut Site) {
         let mut usable = Vec::new();
         for (gateway, machine) in site.hosts().filter(|(id, h)| h.forwards() && id.index() != at) {
             let theirs = machine.legs.iter().filter(|leg| !leg.dynamic);
-            usable.extend(theirs.filter(|l| site.hosts[at].leg_in(l.zone).is_some()).map(|l| (gateway, l.zone)));
+            usable.extend(
+                theirs.filter(|l| site.hosts[at].leg_in(l.zone).is_some()).map(|l| (gateway, l.zone)),
+            );
         }
         if usable.is_empty() {
             continue;
@@ -164,8 +163,7 @@ pub fn place(dice: &mut Dice, site: &Site, action: Action) -> Place {
     let mut plus: Vec<End> = (0..1 + dice.below(2)).map(|_| end(dice, site, action)).collect();
     plus.sort();
     plus.dedup();
-    let mut except: Vec<End> =
-        if dice.one_in(4) { vec![end(dice, site, Action::Deny)] } else { Vec::new() };
+    let mut except: Vec<End> = if dice.one_in(4) { vec![end(dice, site, Action::Deny)] } else { Vec::new() };
     except.retain(|end| !plus.contains(end) && *end != End::Anywhere);
     Place { plus, except }
 }
@@ -187,7 +185,8 @@ fn end(dice: &mut Dice, site: &Site, action: Action) -> End {
 }
 
 fn literal(dice: &mut Dice, site: &Site) -> AddrSet {
-    let nets = ["10.0.0.0/25", "10.0.0.0/16", "198.51.100.0/24", "2001:db8:1::/96", "224.0.0.18/32", "10.0.1.10/32"];
+    let nets =
+        ["10.0.0.0/25", "10.0.0.0/16", "198.51.100.0/24", "2001:db8:1::/96", "224.0.0.18/32", "10.0.1.10/32"];
     let mut addrs: Vec<IpAddr> =
         site.hosts.iter().flat_map(|h| &h.legs).flat_map(|l| l.addresses.clone()).collect();
     addrs.sort_unstable();
@@ -203,7 +202,8 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
     terms.sort();
     terms.dedup();
     let per = if dice.one_in(2) { Per::Rule } else { Per::Source };
-    let limit = Limit { rate: 10, unit_seconds: 1, burst: 1 + u32::try_from(dice.below(2)).unwrap_or(0), per };
+    let limit =
+        Limit { rate: 10, unit_seconds: 1, burst: 1 + u32::try_from(dice.below(2)).unwrap_or(0), per };
     let mut access = Access {
         action,
         terms,

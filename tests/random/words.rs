@@ -30,7 +30,8 @@ pub fn policy(site: &Site) -> String {
         if let Some((_, date)) = DATES.iter().find(|(at, _)| Some(*at) == access.until) {
             modifiers.push(format!("until {date}"));
         }
-        let tail = if modifiers.is_empty() { String::new() } else { format!(" {{ {} }}", modifiers.join("; ")) };
+        let tail =
+            if modifiers.is_empty() { String::new() } else { format!(" {{ {} }}", modifiers.join("; ")) };
         let _ = writeln!(text, "{}{tail}", access.words);
     }
     text
@@ -73,7 +74,8 @@ fn machine(site: &Site, host: &Host) -> String {
         None => format!("{kind} {} {{\n{block}}}\n", host.name),
         Some(leg) if lines.is_empty() => format!("{kind} {} = {}\n", host.name, seat(site, leg)),
         Some(leg) => {
-            format!("{kind} {} = {}\neach {} {{\n{block}}}\n", host.name, seat(site, leg), host.name)
+            let (name, seat) = (&host.name, seat(site, leg));
+            format!("{kind} {name} = {seat}\ngroup of_{name} = {name}\neach of_{name} {{\n{block}}}\n")
         }
     }
 }
@@ -87,7 +89,8 @@ fn seat(site: &Site, leg: &Leg) -> String {
 
 fn place(site: &Site, place: &Place) -> String {
     let items = |ends: &[End]| ends.iter().map(|e| end(site, e)).collect::<Vec<_>>().join(", ");
-    let except = if place.except.is_empty() { String::new() } else { format!(" except {}", items(&place.except)) };
+    let except =
+        if place.except.is_empty() { String::new() } else { format!(" except {}", items(&place.except)) };
     format!("{}{except}", items(&place.plus))
 }
 

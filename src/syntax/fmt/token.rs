@@ -78,7 +78,8 @@ fn token(rest: &str, in_var: bool) -> (Kind, usize) {
             (Kind::Word, end)
         }
         _ => {
-            let mark = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '{' | '}' | '"' | '#' | '=' | '+');
+            let mark =
+                |c: char| c.is_whitespace() || matches!(c, ',' | ';' | '{' | '}' | '"' | '#' | '=' | '+');
             (Kind::Word, until(&|c| mark(c) || (in_var && c == ':')).max(1))
         }
     }
