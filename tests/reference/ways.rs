@@ -52,7 +52,10 @@ impl World {
             (any || l.addresses.contains(&p.src)).then(|| (l.zone.clone(), Some((name.to_owned(), leg))))
         };
         match item {
-            Item::Machine(name) => Some((of(name, self.leg_towards(name, p.dst)?)?, true)),
+            Item::Machine(name) => match self.onward(name, p.dst)? {
+                Hop::Local => None,
+                Hop::OnLink(leg) | Hop::Via(leg, _) => Some((of(name, leg)?, true)),
+            },
             Item::Leg(name, zone) => Some((of(name, self.leg_in(name, zone)?)?, false)),
             Item::Addrs(addrs) if !addrs.contains(p.src) => None,
             Item::Zone(zone) if !self.zones[zone].contains(p.src) => None,
@@ -111,7 +114,7 @@ impl World {
         let owner = self.owner(dst).map(|name| (name.clone(), self.leg_in(name, there).unwrap()));
         let name = machine.as_ref().map(|at| at.0.as_str());
         let mut at = match (name, named) {
-            (Some(name), true) => match self.hop(name, dst)? {
+            (Some(name), true) => match self.onward(name, dst)? {
                 Hop::Local => return None,
                 Hop::OnLink(_) => return Some((Vec::new(), owner)),
                 Hop::Via(_, at) => at,
@@ -152,6 +155,12 @@ impl World {
         if me.legs.iter().any(|leg| leg.addresses.contains(&dst)) {
             return Some(Hop::Local);
         }
+        self.onward(name, dst)
+    }
+
+    /// S7 for an address that is taken for another's.
+    fn onward(&self, name: &str, dst: IpAddr) -> Option<Hop> {
+        let me = &self.machines[name];
         let zone = self.zone_of(dst)?;
         let v4 = dst.is_ipv4();
         let on_link = self.leg_in(name, zone).filter(|leg| self.carries(&me.legs[*leg], v4));
