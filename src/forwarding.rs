@@ -93,8 +93,9 @@ impl<'s> Forwarding<'s> {
                 }
             }
         }
-        let declared =
-            |(id, host): (HostId, &Host)| host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect();
+        let declared = |(id, host): (HostId, &Host)| {
+            host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect()
+        };
         Self {
             site,
             zones: Family::BOTH.map(|family| extents(site, family)),

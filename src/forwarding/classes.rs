@@ -96,7 +96,8 @@ impl Forwarding<'_> {
     /// one zone only.
     fn declared_by_all(&self, dst: IpAddr) -> Vec<(HostId, usize, u8)> {
         let machines = (0u32..).map(HostId).zip(&self.declared);
-        let routes = machines.flat_map(|(host, all)| all.iter().enumerate().map(move |(at, r)| (host, at, r)));
+        let routes =
+            machines.flat_map(|(host, all)| all.iter().enumerate().map(move |(at, r)| (host, at, r)));
         routes.filter_map(|(host, at, route)| Some((host, at, route.length(dst)?))).collect()
     }
 

@@ -93,7 +93,12 @@ impl Forwarding<'_> {
     }
 
     /// An address of a zone that the network decides about, and not one of the longer ones, nor the machine itself.
-    fn sample<'n>(&self, host: HostId, net: IpNet, within: impl Iterator<Item = &'n IpNet>) -> Option<IpAddr> {
+    fn sample<'n>(
+        &self,
+        host: HostId,
+        net: IpNet,
+        within: impl Iterator<Item = &'n IpNet>,
+    ) -> Option<IpAddr> {
         let longer = AddrSet::from_ranges(within.map(|n| crate::net::AddrRange::net(*n)));
         let mut left = AddrSet::net(net).difference(&longer).difference(&groups());
         let legs = self.site.host(host).map_or(&[][..], |h| &h.legs);

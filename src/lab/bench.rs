@@ -27,7 +27,7 @@ use super::probe::{self, Sightings};
 use super::reach::{self, Why, damage_for};
 use super::wire::Sender;
 use crate::forwarding::Forwarding;
-use crate::model::{HostId, Hook};
+use crate::model::{Hook, HostId};
 use crate::net::{CtState, Family, Packet, Verdict};
 
 /// Packets of one batch: tags are 16 bits, and sets of the probe hold 65535 elements.
@@ -105,9 +105,10 @@ impl<'s> Bench<'s> {
         machine::configure(&machine, &ports, &forwarding.table(host))?;
         machine.ip(&last_resorts(&ports))?;
 
-        let outside = ports.iter().enumerate().map(|(at, port)| {
-            Ok((port.name.clone(), Sender::open(&peers, Some(&format!("p{at}")), 0)?))
-        });
+        let outside = ports
+            .iter()
+            .enumerate()
+            .map(|(at, port)| Ok((port.name.clone(), Sender::open(&peers, Some(&format!("p{at}")), 0)?)));
         let outside = outside.collect::<Result<_, LabError>>()?;
         let names = ports.iter().map(|port| port.name.as_str()).chain(["lo"]);
         let inside = names.map(|name| {
@@ -158,8 +159,10 @@ impl<'s> Bench<'s> {
             &[CtState::Related],
         ];
         for (family, states) in Family::BOTH.into_iter().flat_map(|f| phases.map(|states| (f, states))) {
-            let meant = packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
-            let reachable: Vec<(usize, &Packet)> = meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
+            let meant =
+                packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
+            let reachable: Vec<(usize, &Packet)> =
+                meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
             for batch in reachable.chunks(BATCH) {
                 for (at, what) in self.batch(hook, family, batch)? {
                     if let Some(slot) = observed.get_mut(at) {
@@ -182,8 +185,10 @@ impl<'s> Bench<'s> {
         family: Family,
         batch: &[(usize, &Packet)],
     ) -> Result<Vec<(usize, Observed)>, LabError> {
-        let tagged: Vec<(u32, usize, &Packet)> = (1u32..).zip(batch).map(|(tag, (at, p))| (tag, *at, *p)).collect();
-        let blind = |packet: &Packet| packet.ct == CtState::Untracked && reach::fresh_state(packet) != packet.ct;
+        let tagged: Vec<(u32, usize, &Packet)> =
+            (1u32..).zip(batch).map(|(tag, (at, p))| (tag, *at, *p)).collect();
+        let blind =
+            |packet: &Packet| packet.ct == CtState::Untracked && reach::fresh_state(packet) != packet.ct;
         let untracked: Vec<u32> = tagged.iter().filter(|(.., p)| blind(p)).map(|(tag, ..)| *tag).collect();
         probe::reset(&self.machine, family, &untracked)?;
         self.conntrack.flush()?;
@@ -315,7 +320,9 @@ fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabEr
             format!("route add default via fe80::1 dev p{at} onlink metric {metric}"),
         ]
     });
-    peers.ip(&ends.collect::<Vec<_>>())
+    // Without any local address IPv4 takes no gateway for a unicast address (`inet_addr_type`).
+    let lines: Vec<String> = std::iter::once("link set lo up".to_owned()).chain(ends).collect();
+    peers.ip(&lines)
 }
 
 /// Routes for what the site has no route for. A socket bound to an interface needs one there in IPv6, and whoever

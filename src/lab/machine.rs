@@ -157,9 +157,13 @@ fn leased(site: &Site, host: HostId, zone: ZoneId) -> Vec<IpAddr> {
             let size = 1u128.checked_shl(u32::from(bits)).unwrap_or(u128::MAX);
             (0..size.min(1024)).map(move |n| addr::addr(family, first + (size / 2 + n) % size))
         });
-        let broadcast = |a: &IpAddr| zone.nets.iter().any(|net| {
-            net.addr().is_ipv4() && net.prefix_len() < 31 && (net.broadcast() == *a || net.network() == *a)
-        });
+        let broadcast = |a: &IpAddr| {
+            zone.nets.iter().any(|net| {
+                net.addr().is_ipv4()
+                    && net.prefix_len() < 31
+                    && (net.broadcast() == *a || net.network() == *a)
+            })
+        };
         tries.filter(|a| zone.addrs.contains(*a) && !declared.contains(a) && !broadcast(a)).nth(place)
     };
     Family::BOTH.into_iter().filter_map(free).collect()
@@ -170,7 +174,8 @@ fn favourites(zone: &Zone, family: Family) -> Vec<IpNet> {
     let documentation = ["198.51.100.0/24", "203.0.113.0/24", "192.0.2.0/24", "2001:db8:ffff::/64"];
     let written = zone.nets.iter().copied();
     let known = documentation.iter().filter_map(|net| net.parse().ok()).filter(|_| zone.rest);
-    let any = zone.addrs.ranges().filter(|_| zone.rest).filter_map(|range| IpNet::new(range.first_addr(), 30).ok());
+    let any =
+        zone.addrs.ranges().filter(|_| zone.rest).filter_map(|range| IpNet::new(range.first_addr(), 30).ok());
     written.chain(known).chain(any).filter(|net: &IpNet| Family::of(net.addr()) == family).collect()
 }
 

@@ -5,7 +5,10 @@
 //! torn down with its last process, descriptor and mount). So no guard process and no sweep are needed.
 //! A running lab can be looked into with `nsenter --net=PATH`, see [`Netns::path`].
 
-#![expect(clippy::disallowed_methods, reason = "the lab starts `ip` and `nft`, and writes sysctls, in its namespaces")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the lab starts `ip` and `nft`, and writes sysctls, in its namespaces"
+)]
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -81,7 +81,8 @@ pub fn read(netns: &Netns, family: Family) -> Result<Sightings, LabError> {
     let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
     let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
     let mut seen = Sightings::default();
-    let sets = json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
+    let sets =
+        json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
     let f = digit(family);
     for set in sets {
         let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
@@ -92,7 +93,9 @@ pub fn read(netns: &Netns, family: Family) -> Result<Sightings, LabError> {
             _ if name == format!("past{f}") => seen.past = numbers().collect::<Result<_, _>>()?,
             _ if name == format!("told{f}") => seen.told.extend(numbers().collect::<Result<Vec<_>, _>>()?),
             // `craft` makes a sequence number of sixteen tags; a reset adds one for a SYN or FIN.
-            "sequence" => seen.told.extend(numbers().map(|n| n.map(|n| n / 16)).collect::<Result<Vec<_>, _>>()?),
+            "sequence" => {
+                seen.told.extend(numbers().map(|n| n.map(|n| n / 16)).collect::<Result<Vec<_>, _>>()?)
+            }
             _ if name == format!("at{f}") => {
                 for element in elements {
                     let (tag, place) = place(element).ok_or_else(|| broken(format!("element {element}")))?;
@@ -116,7 +119,8 @@ pub fn let_pass(netns: &Netns, tags: &RangeInclusive<u32>) -> Result<(), LabErro
     let listing = netns.run("nft", &args, "")?;
     let json: Value = serde_json::from_str(&listing)
         .map_err(|e| LabError::Output { command: "nft -j list chains".to_owned(), detail: e.to_string() })?;
-    let chains = json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("chain"));
+    let chains =
+        json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("chain"));
     let mut lines = String::new();
     for chain in chains {
         let word = |key: &str| chain.get(key).and_then(Value::as_str).unwrap_or_default();

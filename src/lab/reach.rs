@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::craft::{Damage, is_icmp_error};
 use super::machine::Port;
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{HostId, Hook};
+use crate::model::{Hook, HostId};
 use crate::net::packet::tcp_flag;
 use crate::net::{CtState, Family, Interface, Packet, Proto};
 
@@ -129,7 +129,8 @@ pub fn fresh_state(packet: &Packet) -> CtState {
 /// [`Why::State`] where nothing would make it.
 pub(super) fn damage_for(hook: Hook, packet: &Packet) -> Result<Damage, Why> {
     let fresh = fresh_state(packet);
-    let icmp = matches!((packet.family(), packet.proto), (Family::V4, Proto::ICMP) | (Family::V6, Proto::ICMPV6));
+    let icmp =
+        matches!((packet.family(), packet.proto), (Family::V4, Proto::ICMP) | (Family::V6, Proto::ICMPV6));
     let by_hand = match packet.ct {
         CtState::New => None,
         // `notrack` makes any packet untracked.
@@ -233,7 +234,8 @@ fn is_for(ports: &[Port], port: &Port, dst: IpAddr) -> bool {
         IpAddr::V4(a) if a.is_multicast() => a == Ipv4Addr::new(224, 0, 0, 1),
         IpAddr::V4(a) if a.is_broadcast() => true,
         IpAddr::V6(a) if a.is_multicast() => {
-            let all = [Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2)];
+            let all =
+                [Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2)];
             let own = port.addresses.iter().map(ipnet::IpNet::addr).chain([IpAddr::V6(port.link_local)]);
             all.contains(&a) || own.filter_map(solicited).any(|group| group == a)
         }

@@ -101,7 +101,11 @@ fn input() {
             ("from everywhere", udp("203.0.113.9", "10.1.1.1", 22).at("eth1", ""), Reject),
             ("invalid udp", state(udp("10.1.1.11", "10.1.1.1", 22).at("eth1", ""), CtState::Invalid), Drop),
             ("invalid ssh", state(tcp("10.1.1.11", "10.1.1.1", 22).at("eth1", ""), CtState::Invalid), Drop),
-            ("established", state(tcp("10.1.2.10", "10.1.2.1", 99).at("eth2", ""), CtState::Established), Accept),
+            (
+                "established",
+                state(tcp("10.1.2.10", "10.1.2.1", 99).at("eth2", ""), CtState::Established),
+                Accept,
+            ),
             (
                 "reply",
                 Packet {
@@ -167,7 +171,11 @@ fn forward() {
                 Drop,
             ),
             ("established", state(over(udp("10.1.1.11", "10.1.2.10", 99)), CtState::Established), Accept),
-            ("established6", state(over(tcp("2001:db8:1::11", "2001:db8:2::10", 9)), CtState::Established), Accept),
+            (
+                "established6",
+                state(over(tcp("2001:db8:1::11", "2001:db8:2::10", 9)), CtState::Established),
+                Accept,
+            ),
             (
                 "echo reply",
                 Packet { icmp_type: 0, ..state(over(echo("10.1.1.11", "10.1.2.10")), CtState::Established) },
@@ -217,7 +225,11 @@ fn output() {
             ("itself6", tcp("2001:db8:2::1", "2001:db8:1::1", 80).at("", "lo"), Accept),
             ("localhost", tcp("127.0.0.1", "127.0.0.1", 80).at("", "lo"), Accept),
             ("invalid", state(udp("10.1.2.1", "10.1.2.10", 53).at("", "eth2"), CtState::Invalid), Drop),
-            ("established", state(tcp("10.1.2.1", "10.1.2.10", 80).at("", "eth2"), CtState::Established), Accept),
+            (
+                "established",
+                state(tcp("10.1.2.1", "10.1.2.10", 80).at("", "eth2"), CtState::Established),
+                Accept,
+            ),
         ],
     );
 }

@@ -9,12 +9,21 @@ use fwc::source::{FileId, Span};
 const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 /// Zones as `(name, networks)`; one without networks is the rest.
-pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
+pub(crate) fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
     let nets_of = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
-    let set_of = |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
+    let set_of =
+        |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
     // Semantics, S2.
-    let never = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/128", "::1/128", "fe80::/10",
-        "ff00::/8"];
+    let never = [
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "224.0.0.0/4",
+        "255.255.255.255/32",
+        "::/128",
+        "::1/128",
+        "fe80::/10",
+        "ff00::/8",
+    ];
     let claimed = list.iter().fold(set_of(&nets_of(&never)), |s, (_, nets)| s.union(&set_of(&nets_of(nets))));
     let zone = |(name, nets): &(&str, &[&str])| {
         let nets = nets_of(nets);
@@ -26,7 +35,7 @@ pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
 }
 
 /// A machine with legs as `(interface, addresses, zone)`: no interface is the short form, no address `dynamic`.
-pub fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
+pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
     let leg = |(interface, addresses, zone): &(&str, &[&str], u32)| Leg {
         interface: (!interface.is_empty()).then(|| (*interface).to_owned()),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
@@ -46,7 +55,7 @@ pub fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
 }
 
 /// A firewall between a lan, a dmz and the internet, in both families; a server, and a client.
-pub fn office() -> Site {
+pub(crate) fn office() -> Site {
     Site {
         zones: zones(&[
             ("dmz", &["10.1.2.0/24", "2001:db8:2::/64"]),
@@ -71,6 +80,6 @@ pub fn office() -> Site {
 }
 
 /// An address.
-pub fn addr(text: &str) -> IpAddr {
+pub(crate) fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
