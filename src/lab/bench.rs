@@ -103,6 +103,10 @@ impl<'s> Bench<'s> {
         peers.sysctl(&machine::sysctls(false))?;
         lay_wires(&machine, &peers, &ports)?;
         machine::configure(&machine, &ports, &forwarding.table(host))?;
+        // Only now: an interface without ARP would not have joined the groups in which its neighbours ask for it
+        // (`addrconf_join_solict`).
+        machine
+            .ip(&ports.iter().map(|port| format!("link set {} arp off", port.name)).collect::<Vec<_>>())?;
         machine.ip(&last_resorts(&ports))?;
 
         let outside = ports
@@ -301,12 +305,9 @@ fn seen_as(seen: &Sightings, tag: u32, packet: &Packet) -> Observed {
 /// One wire to the peers' namespace for each interface.
 fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabError> {
     let there = peers.path();
-    let wires = ports.iter().enumerate().flat_map(|(at, port)| {
+    let wires = ports.iter().enumerate().map(|(at, port)| {
         let (name, mac) = (&port.name, &port.mac);
-        [
-            format!("link add {name} address {mac} type veth peer name p{at} address {mac} netns {there}"),
-            format!("link set {name} arp off"),
-        ]
+        format!("link add {name} address {mac} type veth peer name p{at} address {mac} netns {there}")
     });
     machine.ip(&wires.collect::<Vec<_>>())?;
     let ends = ports.iter().enumerate().flat_map(|(at, _)| {

@@ -125,7 +125,13 @@ fn expect_none_lost(bench: &mut Bench<'_>, hook: Hook, packets: &[Packet]) {
         .iter()
         .zip(&observed)
         .filter(|(_, seen)| !matches!(seen, Observed::Accept | Observed::Lost(Lost::Unreachable(_))))
-        .map(|(p, seen)| format!("{seen:?}: {p:?}"))
+        .map(|(p, seen)| {
+            let (iif, oif) = (p.iif.name(), p.oif.name());
+            format!(
+                "{seen:?}: {} > {} {} type {} flags {} {iif}>{oif}",
+                p.src, p.dst, p.proto, p.icmp_type, p.tcp_flags
+            )
+        })
         .collect();
     let some: Vec<_> = wrong.iter().take(25).cloned().collect();
     assert!(wrong.is_empty(), "{hook:?}: {} of {} asked are lost:\n{}", wrong.len(), asked, some.join("\n"));

@@ -70,9 +70,9 @@ fn build_machine(
         lines.extend(
             neighbours(&port.name, port.zone, all).filter(|(mac, _)| *mac != port.mac).map(|(_, l)| l),
         );
-        lines.extend(rules(&port.name, port.leg.0));
     }
     netns.ip(&lines)?;
+    own_tables(&netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))?;
     trace::load(&netns)?;
     let by_leg =
         ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0)).collect::<Result<_, _>>()?;
@@ -96,9 +96,10 @@ fn build_crowd(
         // IPv6 does not send from an interface without any address.
         lines.push(format!("addr add fe80::{number:x}:{:x}/64 dev {name} nodad", zone.0));
         lines.extend(neighbours(&name, zone, all).map(|(_, line)| line));
-        lines.extend(rules(&name, zone.0));
     }
     netns.ip(&lines)?;
+    let names: Vec<(String, u32)> = forwarding.site().zones().map(|(id, _)| (crowd_port(id), id.0)).collect();
+    own_tables(&netns, names.iter().map(|(name, number)| (name.as_str(), *number)))?;
     let zones = forwarding.site().zones();
     let senders = zones.map(|(zone, _)| Sender::open(&netns, Some(&crowd_port(zone)), 0));
     Ok(Crowd { senders: senders.collect::<Result<_, _>>()?, netns })
@@ -134,11 +135,11 @@ fn neighbours<'a>(
     })
 }
 
-/// Packets of a socket that is bound to the interface go by a table of its own.
-fn rules(name: &str, number: u32) -> [String; 2] {
-    ["-4", "-6"].map(|family| {
-        // `ip -batch` takes no option within a line, but an address that is all of a family says which.
-        let any = if family == "-4" { "0.0.0.0/0" } else { "::/0" };
-        format!("rule add from {any} oif {name} lookup {} priority 100", table(number))
-    })
+/// Packets of a socket that is bound to an interface go by a table of its own; in both families.
+fn own_tables<'a>(netns: &Netns, bound: impl Iterator<Item = (&'a str, u32)>) -> Result<(), LabError> {
+    let lines: Vec<String> = bound
+        .map(|(name, number)| format!("rule add oif {name} lookup {} priority 100", table(number)))
+        .collect();
+    netns.ip(&lines)?;
+    netns.ip6(&lines)
 }

@@ -84,7 +84,7 @@ impl Sighting {
 ///
 /// # Errors
 /// When nft refuses it.
-pub fn load(netns: &Netns) -> Result<(), LabError> {
+pub(super) fn load(netns: &Netns) -> Result<(), LabError> {
     let sets = Stage::ALL.map(|(stage, ..)| {
         let name = stage.set();
         format!(
@@ -109,7 +109,7 @@ pub fn load(netns: &Netns) -> Result<(), LabError> {
 ///
 /// # Errors
 /// When nft fails.
-pub fn reset(netns: &Netns) -> Result<(), LabError> {
+pub(super) fn reset(netns: &Netns) -> Result<(), LabError> {
     let lines = Stage::ALL.map(|(stage, ..)| {
         let name = stage.set();
         format!("flush set inet {TABLE} {name}v4\nflush set inet {TABLE} {name}v6\n")
@@ -121,7 +121,7 @@ pub fn reset(netns: &Netns) -> Result<(), LabError> {
 ///
 /// # Errors
 /// When nft fails, or its listing is not what it should be.
-pub fn read(netns: &Netns) -> Result<Vec<Sighting>, LabError> {
+pub(super) fn read(netns: &Netns) -> Result<Vec<Sighting>, LabError> {
     let listing = netns.run("nft", &LIST, "")?;
     let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
     let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
