@@ -12,7 +12,7 @@ use fwc::model::{HostId, LegId, ZoneId};
 use fwc::net::{Packet, Proto};
 
 use crate::kernel;
-use crate::sites::{addr, office};
+use crate::sites::{addr, crm, office};
 
 const CLIENT: HostId = HostId(0);
 const FW: HostId = HostId(1);
@@ -107,6 +107,38 @@ fn routes_and_arrivals() {
         assert_eq!(seen.last(), *last, "{what}: {seen:?}");
         assert_eq!(seen.at_layer4, last.is_some_and(|step| step.stage == Stage::PastInput), "{what}");
     }
+}
+
+/// Two filters in a row, and a tie that a declared route breaks.
+#[test]
+fn the_crm_routes_as_forwarding_says() {
+    if !kernel() {
+        return;
+    }
+    let site = crm();
+    let forwarding = Forwarding::new(&site);
+    let named = |name: &str| site.host_named(name).unwrap();
+    let open = "table inet fwc { chain f { type filter hook forward priority 0; policy accept; tcp dport 22 drop; }; }";
+    let rulesets = BTreeMap::from([(named("lb"), open.to_owned())]);
+    let mut lab = SiteLab::new(&forwarding, &rulesets).unwrap();
+    assert_eq!(lab.misrouted().unwrap(), Vec::<String>::new());
+    let outcome = lab
+        .send(&[
+            (Start::Machine(named("c1")), tcp("10.1.1.11", "10.1.3.11", 3000)),
+            (Start::Machine(named("c1")), tcp("10.1.1.11", "10.1.3.11", 22)),
+            (Start::Leg(named("ges"), LegId(0)), tcp("10.1.5.51", "10.1.3.12", 3000)),
+        ])
+        .unwrap();
+    let machines = |at: usize| {
+        let mut all: Vec<&str> =
+            outcome[at].steps.iter().map(|s| site.host(s.host.unwrap()).unwrap().name.as_str()).collect();
+        all.dedup();
+        all
+    };
+    assert_eq!(machines(0), ["c1", "fw", "lb", "s1"]);
+    assert_eq!(machines(1), ["c1", "fw", "lb"]);
+    assert_eq!(outcome[1].last(), Some(Step { host: Some(named("lb")), stage: Stage::BeforeForward }));
+    assert_eq!(machines(2), ["ges", "lb", "s2"]);
 }
 
 /// Namespaces have no name and no mount: the kernel takes them down with whoever held them.

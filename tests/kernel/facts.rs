@@ -166,7 +166,7 @@ fn many_packets_at_once() {
     let mut bench = Bench::new(&forwarding, FW, rules).unwrap();
     for (src, dst) in ENDS {
         let one = |n: u16| {
-            let proto = if n % 2 == 0 { Proto::TCP } else { Proto::UDP };
+            let proto = if n.is_multiple_of(2) { Proto::TCP } else { Proto::UDP };
             Packet::new(addr(src), addr(dst), proto, 40000, n).at("eth1", "eth2")
         };
         let packets: Vec<Packet> = (0..50_000).map(one).collect();
