@@ -329,7 +329,9 @@ fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabEr
     });
     // Without any local address IPv4 takes no gateway for a unicast address (`inet_addr_type`).
     let lines: Vec<String> = std::iter::once("link set lo up".to_owned()).chain(ends).collect();
-    peers.ip(&lines)
+    peers.ip(&lines)?;
+    let there = (1..=ports.len()).filter_map(|metric| format!("fe80::a:{metric:x}").parse().ok());
+    machine::await_local(peers, &there.collect::<Vec<IpAddr>>())
 }
 
 /// Routes for what the site has no route for. A socket bound to an interface needs one there in IPv6, and whoever
