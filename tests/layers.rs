@@ -2,6 +2,11 @@
 //! count on in every file: a `//!` header, a length.
 
 #![expect(clippy::disallowed_methods, reason = "reads the sources of fwc")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a source that cannot be read fails the test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -290,7 +290,7 @@ impl<'a> Telling<'a> {
         self.site.host(id).map_or("?", |host| host.name.as_str())
     }
 
-    fn machine_and_hook<'p>(self, proof: &'p PointProof) -> (String, &'p str) {
+    fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
         match &proof.point {
             Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
             Point::Bridge { .. }

@@ -96,6 +96,7 @@ codes! {
     UNKNOWN_VARIABLE = "unknown-variable",
     UNKNOWN_ZONE = "unknown-zone",
     UNNAMED_LEG = "unnamed-leg",
+    UNPRINTABLE = "unprintable",
     UNREADABLE_FILE = "unreadable-file",
     UNSET_VARIABLE = "unset-variable",
     UNSUPPORTED_LIMIT = "unsupported-limit",

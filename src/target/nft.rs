@@ -11,3 +11,4 @@ pub mod mutate;
 pub mod print;
 pub mod read;
 pub mod sim;
+mod words;

@@ -1,7 +1,7 @@
 //! The command lines whose answers are frozen, by the name of their snapshot.
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`.
-pub const CASES: &[(&str, &[&str])] = &[
+pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_trace", &["trace", "--help"]),
     ("no_command", &[]),
