@@ -241,8 +241,9 @@ impl Here<'_> {
             End::Zone(zone) => self.start_in(*zone),
             End::Anywhere => self.start_in(self.spec.forwarding.zone_of(src)?),
             End::Host(host) => {
+                // Its own address is not meant (S13) but where a dynamic leg of another stands for it (S20).
                 let (Next::OnLink { leg } | Next::Via { leg, .. }) =
-                    self.spec.forwarding.next(*host, self.packet.dst)
+                    self.spec.forwarding.onward(*host, self.packet.dst)
                 else {
                     return None;
                 };

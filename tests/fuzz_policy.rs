@@ -3,6 +3,7 @@
 //! Mutates the examples of the reference: the same inputs on every run. `FWC_FUZZ=100000` asks for more of
 //! them than the usual 10,000. A failing input is printed by its number and its text.
 #![expect(clippy::disallowed_methods, reason = "the number of inputs comes from the environment of the test")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
 use std::time::{Duration, Instant};
 

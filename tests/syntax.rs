@@ -1,5 +1,7 @@
 //! The language reads, and is laid out, as `grammar/README.md` says; errors are told as a reader needs them.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
+
 #[path = "syntax/errors.rs"]
 mod errors;
 #[path = "syntax/laws.rs"]

@@ -1,9 +1,10 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
+use super::except::idle_except;
 use super::later::{self, Issue};
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
-use super::places::{Item, Places, Spread, idle_except};
+use super::places::{Item, Places, Spread};
 use super::services::{Services, families, no_people};
 use super::words::{listed, sentence};
 use crate::diag::{Diagnostic, Findings, code};

@@ -60,7 +60,7 @@ pub struct Path {
 pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst: IpAddr) -> Option<Path> {
     let mut path = Path { origin: start.origin(), transits: Vec::new(), end: forwarding.owner_of(dst) };
     let mut hop = match start {
-        Start::Machine { host, .. } => match forwarding.next(*host, dst) {
+        Start::Machine { host, .. } => match forwarding.onward(*host, dst) {
             Next::OnLink { .. } => return Some(path),
             Next::Via { gateway, gateway_leg, .. } => (gateway, gateway_leg),
             Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,

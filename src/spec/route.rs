@@ -107,7 +107,7 @@ impl<'s> Routes<'s> {
         path.end = class.gateway;
         let by_table = matches!(from, From::Machine(_));
         let next = match (first, by_table) {
-            (Some((host, _)), true) => zone_next(self.forwarding.next_for(host, class)),
+            (Some((host, _)), true) => zone_next(self.forwarding.onward(host, class.sample)),
             (machine, _) => self.forwarding.from_member(zone, machine.map(|m| m.0), class.sample),
         };
         let mut hop = match next {
@@ -143,7 +143,7 @@ impl<'s> Routes<'s> {
     /// The leg by which a machine sends to a class.
     pub(super) fn leaves_by(&self, host: HostId, to: To) -> Result<LegId, Broken> {
         let next = match to {
-            To::Class(_) => self.class(to).map(|class| self.forwarding.next_for(host, class)),
+            To::Class(_) => self.class(to).map(|class| self.forwarding.onward(host, class.sample)),
             To::Group(family) => self.only_leg(host, family).map(|leg| Next::OnLink { leg }),
         };
         match next.unwrap_or(Next::NoRoute) {

@@ -68,8 +68,10 @@ impl AtHook<'_, '_> {
             Hook::Input => self.space.from(&own),
             Hook::Forward => {
                 let site = self.routes.site;
-                let several =
-                    site.hosts().filter(|(_, h)| h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1);
+                // A machine with one address sends to itself only where it declares so.
+                let several = site.hosts().filter(|(_, h)| {
+                    h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1 || !h.routes.is_empty()
+                });
                 let sets = several.map(|(id, _)| self.routes.readings.static_of(id));
                 let sets: Vec<AddrSet> = sets.collect();
                 let sets = sets.iter().map(|own| self.between(own, own)).collect();

@@ -1,0 +1,238 @@
+//! A random small site, as data: it becomes a [`Site`] here and a policy text in [`super::words`].
+//!
+//! 2 to 5 zones, 1 to 3 gateways, hosts with several legs, dynamic legs and routes; then statements over them.
+//! Sites are not tidy on purpose: ties, dead ends and machines nobody can reach are what the meaning has to survive.
+
+use std::net::IpAddr;
+
+use fwc::model::{
+    Access, Action, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone, ZoneId,
+};
+use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
+use fwc::source::{FileId, Span};
+use fwc::spec::reading::Readings;
+use ipnet::IpNet;
+
+use super::{Dice, words};
+
+/// 2026-06-01T00:00Z and 2027-01-01T00:00Z.
+pub const DATES: [(u64, &str); 2] =
+    [(1_780_272_000_000_000_000, "2026-06-01T00:00Z"), (1_798_761_600_000_000_000, "2027-01-01T00:00Z")];
+
+const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
+
+/// A random site.
+pub fn site(seed: u64) -> Site {
+    let dice = &mut Dice::new(seed);
+    let mut site = Site::default();
+    zones(dice, &mut site);
+    hosts(dice, &mut site);
+    routes(dice, &mut site);
+    for at in 0..site.hosts.len() {
+        if site.hosts[at].filters() && dice.one_in(3) {
+            let place = place(dice, &site, Action::Deny);
+            site.hosts[at].reject_from.push(place);
+        }
+    }
+    for _ in 0..1 + dice.below(7) {
+        let access = access(dice, &site);
+        site.accesses.push(access);
+    }
+    site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
+    site
+}
+
+fn zones(dice: &mut Dice, site: &mut Site) {
+    let count = 2 + dice.below(4);
+    let with_rest = !dice.one_in(4);
+    for at in 0..count {
+        let mut nets: Vec<IpNet> = Vec::new();
+        let net = |text: String| text.parse::<IpNet>().ok();
+        let shape = dice.below(6);
+        if shape != 0 {
+            nets.extend(net(format!("10.0.{at}.0/24")));
+        }
+        if shape == 1 {
+            nets.extend(net(format!("10.1.{at}.0/28")));
+        }
+        if shape == 0 || shape > 3 {
+            nets.extend(net(format!("2001:db8:{at}::/64")));
+        }
+        let addrs = nets.iter().fold(AddrSet::empty(), |all, n| all.union(&AddrSet::net(*n)));
+        site.zones.push(Zone { name: format!("z{at}"), addrs, nets, rest: false, span: NOWHERE });
+    }
+    if with_rest {
+        let taken = site.zones.iter().fold(never(), |all, zone| all.union(&zone.addrs));
+        let addrs = taken.complement();
+        let zone = Zone { name: "zr".to_owned(), addrs, nets: Vec::new(), rest: true, span: NOWHERE };
+        site.zones.push(zone);
+    }
+}
+
+/// S2: what is never in `rest`.
+fn never() -> AddrSet {
+    let nets =
+        ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32", "::/127", "fe80::/10", "ff00::/8"];
+    let nets = nets.iter().filter_map(|n| n.parse().ok());
+    nets.fold(AddrSet::empty(), |all, n| all.union(&AddrSet::net(n)))
+}
+
+fn hosts(dice: &mut Dice, site: &mut Site) {
+    let gateways = 1 + dice.below(3);
+    for at in 0..gateways {
+        let role = if dice.one_in(4) { Role::Router } else { Role::Firewall };
+        let legs = 2 + dice.below(2);
+        let host = host(dice, site, &format!("g{at}"), role, legs, 1 + at);
+        site.hosts.push(host);
+    }
+    for at in 0..2 + dice.below(4) {
+        let role = Role::Host { filters: !dice.one_in(3) };
+        let legs = if dice.one_in(3) { 2 } else { 1 };
+        let host = host(dice, site, &format!("h{at}"), role, legs, 10 + at);
+        site.hosts.push(host);
+    }
+}
+
+fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, number: usize) -> Host {
+    let mut zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
+    let short = legs == 1 && dice.one_in(2);
+    let mut made = Vec::new();
+    for at in 0..legs.min(zones.len()) {
+        let zone = zones.swap_remove(dice.below(zones.len()));
+        let addresses = addresses(dice, site, zone, number);
+        let dynamic = addresses.is_empty() || dice.one_in(8);
+        made.push(Leg {
+            interface: (!short).then(|| format!("eth{at}")),
+            addresses: if dynamic { Vec::new() } else { addresses },
+            dynamic,
+            zone,
+            span: NOWHERE,
+        });
+    }
+    Host {
+        name: name.to_owned(),
+        role,
+        legs: made,
+        routes: Vec::new(),
+        log_from: Vec::new(),
+        reject_from: Vec::new(),
+        span: NOWHERE,
+    }
+}
+
+/// The machine's number in each network of the zone, now and then leaving a family out.
+fn addresses(dice: &mut Dice, site: &Site, zone: ZoneId, number: usize) -> Vec<IpAddr> {
+    let Some(zone) = site.zone(zone) else { return Vec::new() };
+    let rest = ["198.51.100.0/24".parse::<IpNet>(), "2001:db8:ffff::/64".parse()];
+    let nets: Vec<IpNet> =
+        if zone.rest { rest.into_iter().filter_map(Result::ok).collect() } else { zone.nets.clone() };
+    let skip = dice.below(6);
+    let kept = nets.into_iter().enumerate().filter(|(at, _)| *at != skip).map(|(_, net)| net);
+    let numbered = kept.filter_map(|net| net.hosts().nth(number.saturating_sub(1)));
+    let mut all: Vec<IpAddr> = numbered.collect();
+    all.sort_unstable();
+    all
+}
+
+fn routes(dice: &mut Dice, site: &mut Site) {
+    for at in 0..site.hosts.len() {
+        if !dice.one_in(3) {
+            continue;
+        }
+        let mut usable = Vec::new();
+        for (gateway, machine) in site.hosts().filter(|(id, h)| h.forwards() && id.index() != at) {
+            let theirs = machine.legs.iter().filter(|leg| !leg.dynamic);
+            usable.extend(
+                theirs.filter(|l| site.hosts[at].leg_in(l.zone).is_some()).map(|l| (gateway, l.zone)),
+            );
+        }
+        if usable.is_empty() {
+            continue;
+        }
+        for _ in 0..1 + dice.below(2) {
+            let (gateway, zone) = dice.pick(&usable);
+            let place = place(dice, site, Action::Deny);
+            let to = Readings::new(site).wide_place(&Place { plus: place.plus, except: Vec::new() });
+            site.hosts[at].routes.push(Route { to, gateway, zone });
+        }
+    }
+}
+
+/// A random place; of an `allow`, hosts with several legs are rare in it.
+pub fn place(dice: &mut Dice, site: &Site, action: Action) -> Place {
+    let mut plus: Vec<End> = (0..1 + dice.below(2)).map(|_| end(dice, site, action)).collect();
+    plus.sort();
+    plus.dedup();
+    let mut except: Vec<End> = if dice.one_in(4) { vec![end(dice, site, Action::Deny)] } else { Vec::new() };
+    except.retain(|end| !plus.contains(end) && *end != End::Anywhere);
+    Place { plus, except }
+}
+
+fn end(dice: &mut Dice, site: &Site, action: Action) -> End {
+    let zone = ZoneId(u32::try_from(dice.below(site.zones.len())).unwrap_or(0));
+    let host = HostId(u32::try_from(dice.below(site.hosts.len())).unwrap_or(0));
+    match dice.below(8) {
+        0..3 => End::Zone(zone),
+        3 if action == Action::Deny || !dice.one_in(3) => End::Host(host),
+        3..6 => {
+            let legs = site.host(host).map_or(0, |h| h.legs.len());
+            End::Leg(host, LegId(u32::try_from(dice.below(legs)).unwrap_or(0)))
+        }
+        6 => End::Addrs(literal(dice, site)),
+        _ if dice.one_in(2) => End::Anywhere,
+        _ => End::Zone(zone),
+    }
+}
+
+fn literal(dice: &mut Dice, site: &Site) -> AddrSet {
+    let nets =
+        ["10.0.0.0/25", "10.0.0.0/16", "198.51.100.0/24", "2001:db8:1::/96", "224.0.0.18/32", "10.0.1.10/32"];
+    let mut addrs: Vec<IpAddr> =
+        site.hosts.iter().flat_map(|h| &h.legs).flat_map(|l| l.addresses.clone()).collect();
+    addrs.sort_unstable();
+    if dice.one_in(2) && !addrs.is_empty() {
+        return AddrSet::one(dice.pick(&addrs));
+    }
+    dice.pick(&nets).parse().map(AddrSet::net).unwrap_or_default()
+}
+
+fn access(dice: &mut Dice, site: &Site) -> Access {
+    let action = if dice.one_in(4) { Action::Deny } else { Action::Allow };
+    let mut terms: Vec<Term> = (0..1 + dice.below(2)).map(|_| term(dice)).collect();
+    terms.sort();
+    terms.dedup();
+    let per = if dice.one_in(2) { Per::Rule } else { Per::Source };
+    let limit =
+        Limit { rate: 10, unit_seconds: 1, burst: 1 + u32::try_from(dice.below(2)).unwrap_or(0), per };
+    let mut access = Access {
+        action,
+        terms,
+        from: place(dice, site, action),
+        to: place(dice, site, action),
+        log: false,
+        reject: action == Action::Deny && dice.one_in(2),
+        limit: (action == Action::Allow && dice.one_in(4)).then_some(limit),
+        until: dice.one_in(4).then(|| dice.pick(&DATES).0),
+        reason: None,
+        owner: None,
+        waived: Vec::new(),
+        words: String::new(),
+        span: NOWHERE,
+    };
+    access.words = words::sentence(site, &access);
+    access
+}
+
+fn term(dice: &mut Dice) -> Term {
+    let ports = |first, last| PortSet::range(first, last);
+    let tcp = |from, to| Term::Ports { proto: Proto::TCP, from, to };
+    match dice.below(7) {
+        0 | 1 => tcp(PortSet::full(), ports(80, 80)),
+        2 => tcp(ports(1024, u16::MAX), ports(20, 25)),
+        3 => Term::Ports { proto: Proto::UDP, from: PortSet::full(), to: ports(53, 53) },
+        4 => Term::Icmp { family: Family::V4, types: RangeSet::one(8), codes: RangeSet::one(0) },
+        5 => Term::Icmp { family: Family::V6, types: RangeSet::one(128), codes: RangeSet::full() },
+        _ if dice.one_in(2) => Term::Protos(RangeSet::one(112)),
+        _ => Term::Protos(RangeSet::full()),
+    }
+}
