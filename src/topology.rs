@@ -314,10 +314,10 @@ impl<'a> Topology<'a> {
                     if !in_zone(usable, leg.zone).contains(&host) {
                         continue;
                     }
-                    if let Some(done) = spread.get_mut(leg.zone.index()) {
-                        if !std::mem::replace(done, true) {
-                            next.extend(in_zone(joined, leg.zone));
-                        }
+                    if let Some(done) = spread.get_mut(leg.zone.index())
+                        && !std::mem::replace(done, true)
+                    {
+                        next.extend(in_zone(joined, leg.zone));
                     }
                 }
             }

@@ -91,10 +91,8 @@ impl Shelf {
         let mut rest: Vec<Entry> =
             kept.cell.less(&both).into_iter().map(|cell| Entry { cell, ..kept.clone() }).collect();
         rest.push(Entry { cell: both, steps, refuse, because });
-        if let Some(slot) = self.slots.get_mut(at) {
-            if let Some(old) = slot.take() {
-                self.same.remove(&old.cell);
-            }
+        if let Some(old) = self.slots.get_mut(at).and_then(Option::take) {
+            self.same.remove(&old.cell);
         }
         rest.into_iter().for_each(|e| self.insert(e));
     }

@@ -70,10 +70,10 @@ impl Need<'_> {
                     for crossing in topology.crossings(from, to, family).iter() {
                         let Some(crossing) = crossing.less(&no_from, &no_to) else { continue };
                         pair.push(filtered(topology.site, &crossing));
-                        if let Some(trouble) = trouble(topology, &crossing) {
-                            if said.insert(trouble.code()) {
-                                findings.push(self.say(topology.site, (from, to), &trouble));
-                            }
+                        if let Some(trouble) = trouble(topology, &crossing)
+                            && said.insert(trouble.code())
+                        {
+                            findings.push(self.say(topology.site, (from, to), &trouble));
                         }
                     }
                 }
@@ -142,11 +142,6 @@ impl Trouble {
 }
 
 fn trouble(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
-    // A dynamic leg may have any address of its zone (S20), but nothing needs the way to a gateway's there.
-    let owned = crossing.class.and_then(|c| topology.classes.class(c)).is_some_and(|c| c.owner.is_some());
-    if crossing.dst.is_empty() && owned {
-        return None;
-    }
     let path = match crossing.path.as_ref() {
         Ok(path) => path,
         Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: false }),

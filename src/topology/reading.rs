@@ -124,10 +124,12 @@ impl Cache {
                         forwarders.push(AddrRange::one(*a));
                     }
                 }
-                if leg.dynamic && machine.filters() && !machine.forwards() {
-                    if let Some(list) = dynamic.get_mut(leg.zone.index()) {
-                        list.push((host, leg_id));
-                    }
+                if leg.dynamic
+                    && machine.filters()
+                    && !machine.forwards()
+                    && let Some(list) = dynamic.get_mut(leg.zone.index())
+                {
+                    list.push((host, leg_id));
                 }
             }
         }
@@ -482,7 +484,7 @@ impl Topology<'_> {
         // A plain machine with a dynamic leg here may have any address of the zone.
         let dynamic = self.readings.dynamic.get(zone.index()).cloned().unwrap_or_default();
         if !dynamic.is_empty() {
-            for (class, addrs) in self.classes.divide(&all) {
+            for (class, addrs) in self.unowned_parts(&all) {
                 let own =
                     dynamic.iter().map(|(host, leg)| Own { host: *host, leg: *leg, addrs: addrs.clone() });
                 match dests.iter_mut().find(|d| d.class == class) {
@@ -509,7 +511,7 @@ impl Topology<'_> {
         }
         let all = self.zone_addrs(leg.zone, family);
         let filters = self.site.host(host).is_some_and(Host::filters);
-        let parts = self.classes.divide(&all);
+        let parts = self.unowned_parts(&all);
         parts
             .into_iter()
             .map(|(class, addrs)| Dest {
@@ -534,6 +536,16 @@ impl Topology<'_> {
                 Dest { class, seen, own, dynamic: None, machine }
             })
             .collect()
+    }
+
+    /// The parts of a zone as one reaches a dynamic leg there (S20): whoever else has an address of them.
+    fn unowned_parts(&mut self, set: &AddrSet) -> BTreeMap<ClassId, AddrSet> {
+        let mut parts: BTreeMap<ClassId, AddrSet> = BTreeMap::new();
+        for (class, addrs) in self.classes.divide(set) {
+            let all = parts.entry(self.classes.unowned(class)).or_default();
+            *all = all.union(&addrs);
+        }
+        parts
     }
 
     // ---- multicast --------------------------------------------------------------------------------

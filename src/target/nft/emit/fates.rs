@@ -35,17 +35,19 @@ impl Fate {
 impl Draft<'_> {
     /// The verdict of an entry: one word, or the chain that says more.
     pub(super) fn verdict(&mut self, entry: &Entry) -> Verdict {
-        if let ([step], Refuse::Never) = (entry.steps.as_slice(), entry.refuse) {
-            if step.until.is_none() && step.limit.is_none() && !step.log {
-                return match step.verdict {
-                    net::Verdict::Accept => Verdict::Accept,
-                    net::Verdict::Drop => Verdict::Drop,
-                    net::Verdict::Reject => {
-                        self.told = true;
-                        Verdict::Goto("told".to_owned())
-                    }
-                };
-            }
+        if let ([step], Refuse::Never) = (entry.steps.as_slice(), entry.refuse)
+            && step.until.is_none()
+            && step.limit.is_none()
+            && !step.log
+        {
+            return match step.verdict {
+                net::Verdict::Accept => Verdict::Accept,
+                net::Verdict::Drop => Verdict::Drop,
+                net::Verdict::Reject => {
+                    self.told = true;
+                    Verdict::Goto("told".to_owned())
+                }
+            };
         }
         let denies = entry.steps.iter().any(|s| s.verdict != net::Verdict::Accept);
         let mut words: Vec<&str> = entry
