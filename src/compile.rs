@@ -1,9 +1,16 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
-use crate::diag::Findings;
+mod origins;
+
+use crate::diag::{Diagnostic, Findings, code};
+use crate::forwarding::Forwarding;
 use crate::model::{HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
-use crate::verify::Report;
+use crate::target::nft::artifact::Ruleset;
+use crate::target::nft::emit::{self, Origins};
+use crate::target::nft::{print, read};
+use crate::verify::{self, Artifacts, HostRules, Report};
+use crate::{lint, lower, resolve, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +28,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content, by file name: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`.
     pub files: Vec<(String, String)>,
 }
 
@@ -32,17 +39,96 @@ pub struct Compiled {
     pub site: Site,
     /// By host name.
     pub hosts: Vec<HostArtifacts>,
+    /// The rulesets, as they were read back from the texts.
+    pub artifacts: Artifacts,
     /// What was proved. Nothing may be written unless [`Report::holds`].
     pub report: Report,
 }
 
 /// Compiles and proves. None where there are errors: never half a ruleset.
 pub fn compile(
-    _sources: &mut SourceMap,
-    _roots: &[FileId],
-    _loader: &mut dyn Loader,
-    _options: &Options,
-    _findings: &mut Findings,
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
 ) -> Option<Compiled> {
-    None
+    let site = check(sources, roots, loader, options, findings)?;
+    let program = lower::lower(&site);
+    let emitted = emit::emit(&program, &site, findings)?;
+    let (hosts, artifacts) = written(&site, sources, emitted, findings)?;
+    let report = verify::prove(&site, &artifacts, options.at);
+    Some(Compiled { site, hosts, artifacts, report })
+}
+
+/// The front half: what the policy says, if nothing is wrong with it.
+pub fn check(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+) -> Option<Site> {
+    let files = resolve::gather(sources, roots, loader, findings);
+    let site = resolve::resolve(&files, sources, loader, &options.set, findings)?;
+    lint::check(&site, options.at, findings);
+    topology::check(&site, findings);
+    (!findings.has_errors()).then_some(site)
+}
+
+/// Every machine's files, and its ruleset as it is read back from the text that will be written.
+fn written(
+    site: &Site,
+    sources: &SourceMap,
+    emitted: Vec<(HostId, Ruleset, Origins)>,
+    findings: &mut Findings,
+) -> Option<(Vec<HostArtifacts>, Artifacts)> {
+    let forwarding = Forwarding::new(site);
+    let (mut hosts, mut artifacts) = (Vec::new(), Artifacts::new());
+    for (host, ruleset, origins) in emitted {
+        let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
+        let text = match print::print(&ruleset) {
+            Ok(text) => format!("{}{text}", header(&name)),
+            Err(why) => {
+                findings.push(unprintable(site, host, &why.to_string()));
+                continue;
+            }
+        };
+        // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
+        match read::read(&text) {
+            Ok(reading) => {
+                let files = vec![
+                    ("ruleset.nft".to_owned(), text.clone()),
+                    ("routes.json".to_owned(), json(&forwarding.table(host))),
+                    ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
+                ];
+                hosts.push(HostArtifacts { host, name, files });
+                artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
+            }
+            Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
+        }
+    }
+    (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// The first lines of a ruleset: what made it, and how it is loaded. No date, no path: same policy, same bytes.
+fn header(host: &str) -> String {
+    format!(
+        "# The ruleset of `{host}`, made by fwc and proved equal to its policy. Do not edit: edit the policy.\n\
+         # Load with `nft -f`: it replaces the table of fwc in one transaction and touches no other.\n\n"
+    )
+}
+
+fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
+    let message = format!("the ruleset cannot be written: {why}");
+    match site.host(host) {
+        Some(machine) => Diagnostic::error(code::UNPRINTABLE, machine.span, message),
+        None => Diagnostic::global(code::UNPRINTABLE, message),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.push('\n');
+    text
 }

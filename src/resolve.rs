@@ -12,6 +12,8 @@
 mod access;
 mod builtin;
 mod cycles;
+mod declarations;
+mod except;
 mod gather;
 mod given;
 mod groups;

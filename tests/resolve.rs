@@ -1,6 +1,8 @@
 //! What holds of every policy: its meaning does not depend on the order of its statements nor on how they are
 //! spread over files, and no size of it makes resolving grow without bound.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+
 use std::collections::BTreeMap;
 
 use fwc::diag::{Findings, Severity};
@@ -38,7 +40,7 @@ service crm = tcp 8000-8010, odd
 service odd = udp 5000 from 1024-65535, icmp type timestamp-request, icmpv6 type 128 code 0, proto 112
 allow http, ping from clients to lb.dmz, s1
 allow app from lb to web.web_net { until 2030-06-30; owner "ana" }
-allow ssh from admin_net, most to lb.dmz { log; limit 100/minute burst 20 per source; reason "OPS \"12" }
+allow ssh from admin_net, most to lb.dmz { log; limit 100/minute burst 20 per source; reason "OPS\12" }
 allow ssh from admin_net, most to lb.dmz
 allow ssh from doors, ops to s3.mgmt
 allow dns from anywhere except blocked to dmz, fw.clients except 10.1.2.200
@@ -49,7 +51,7 @@ test "first" { expect deny any from blocked to s1 }
 "#;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn order_and_files_never_matter(
@@ -78,7 +80,7 @@ fn the_policy_of_the_property_says_something() {
     let ssh = site.accesses.iter().filter(|a| a.words == "allow ssh from admin_net, most to lb.dmz");
     assert_eq!(ssh.count(), 4);
     let reasons: Vec<_> = site.accesses.iter().filter_map(|a| a.reason.as_deref()).collect();
-    assert_eq!(reasons, ["OPS '12", "OPS '12"]);
+    assert_eq!(reasons, ["OPS/12", "OPS/12"]);
 }
 
 #[test]

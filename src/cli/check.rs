@@ -21,6 +21,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let understood = request.check().is_some();
     let look = Look { colour: console.colour_out(), width: console.width() };
     console.data(&render::findings(&request.findings, &request.sources, args.format, look));
+    if understood && args.format == FindingsFormat::Text && request.findings.is_empty() {
+        console.talk("nothing to report\n");
+    }
     request.tell_timings(console);
     finished(understood, &request)
 }

@@ -5,7 +5,9 @@ use crate::diag::Findings;
 use crate::model::{HostId, Site};
 use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
-use crate::verify::{Hop, Report};
+use crate::syntax;
+use crate::target::nft::read;
+use crate::verify::{self, Hop, HostRules, Report};
 
 use super::Failure;
 
@@ -17,7 +19,7 @@ pub(super) fn check(
     options: &Options,
     findings: &mut Findings,
 ) -> Option<Site> {
-    compile(sources, roots, loader, options, findings).map(|compiled| compiled.site)
+    compile::check(sources, roots, loader, options, findings)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -31,17 +33,20 @@ pub(super) fn compile(
     compile::compile(sources, roots, loader, options, findings)
 }
 
-/// The way of one packet: the points it meets, in order, until one drops it or it arrives.
-pub(super) fn trace(_compiled: &Compiled, _packet: &Packet) -> Result<Vec<Hop>, Failure> {
-    Err(Failure::new("`trace` is not wired yet"))
+/// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
+pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, String> {
+    verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
 /// Compares one machine's points with a ruleset of someone else's making.
-pub(super) fn against(_compiled: &Compiled, _host: HostId, _ruleset: &str) -> Result<Report, Failure> {
-    Err(Failure::new("`verify --against` is not wired yet"))
+pub(super) fn against(compiled: &Compiled, host: HostId, text: &str) -> Result<Report, Failure> {
+    let reading =
+        read::read(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
+    let rules = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
+    Ok(verify::against(&compiled.site, host, &rules))
 }
 
 /// A file in the one format. None where it has errors.
-pub(super) fn format(_sources: &SourceMap, _file: FileId, _findings: &mut Findings) -> Option<String> {
-    None
+pub(super) fn format(sources: &SourceMap, file: FileId, findings: &mut Findings) -> Option<String> {
+    syntax::fmt(sources, file, findings)
 }

@@ -7,8 +7,6 @@
 //! SECURITY: devices, FIFOs and sockets are refused (a FIFO would hang the run, `/dev/zero` would not end);
 //! each file and all of them together are bounded.
 
-#![expect(clippy::disallowed_methods, reason = "this is where the pure middle's texts are read")]
-
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
@@ -185,6 +183,7 @@ fn folded(path: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "makes the files that it reads")]
 mod tests {
     use super::*;
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use annotate_snippets::renderer::{AnsiColor, Effects};
 use annotate_snippets::{Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
@@ -79,11 +80,10 @@ fn word(severity: Severity) -> &'static str {
 }
 
 fn full(all: &Findings, sources: &SourceMap, look: Look) -> String {
-    let renderer = if look.colour { Renderer::styled() } else { Renderer::plain() }.term_width(look.width);
     let mut pages = Pages::new(sources);
     let mut text = String::new();
     for finding in all.sorted() {
-        one_in_full(&mut text, finding, &mut pages, &renderer);
+        one_in_full(&mut text, finding, &mut pages, &renderer(finding.severity, look));
         text.push('\n');
     }
     if let Some(counts) = counts(all) {
@@ -92,13 +92,25 @@ fn full(all: &Findings, sources: &SourceMap, look: Look) -> String {
     text
 }
 
+/// Carets are marks of level *error* and dashes of level *warning*, the two that annotate-snippets writes no word
+/// before; so their colours are exchanged for what they stand for.
+fn renderer(severity: Severity, look: Look) -> Renderer {
+    let plain = if look.colour { Renderer::styled() } else { Renderer::plain() }.term_width(look.width);
+    let bold = |colour: AnsiColor| colour.on_default().effects(Effects::BOLD);
+    match severity {
+        _ if !look.colour => plain,
+        Severity::Error => plain.warning(bold(AnsiColor::BrightBlue)),
+        Severity::Warning => plain.error(bold(AnsiColor::Yellow)),
+    }
+}
+
 fn one_in_full(text: &mut String, finding: &Diagnostic, pages: &mut Pages<'_>, renderer: &Renderer) {
     let level = match finding.severity {
         Severity::Error => Level::Error,
         Severity::Warning => Level::Warning,
     };
     let (title, help) = (clean_line(&finding.message), finding.help.as_deref().map(clean_line));
-    let excerpts = excerpts(finding, level, pages);
+    let excerpts = excerpts(finding, pages);
     let mut message = level.title(&title).id(finding.code.as_str());
     for excerpt in &excerpts {
         let mut snippet =
@@ -235,10 +247,10 @@ struct Mark {
 }
 
 /// One excerpt a file, the primary's first.
-fn excerpts(finding: &Diagnostic, level: Level, pages: &mut Pages<'_>) -> Vec<Excerpt> {
-    let primary = finding.primary.iter().map(|label| (level, label));
+fn excerpts(finding: &Diagnostic, pages: &mut Pages<'_>) -> Vec<Excerpt> {
+    let primary = finding.primary.iter().map(|label| (Level::Error, label));
     let labels: Vec<(Level, &Label)> =
-        primary.chain(finding.secondary.iter().map(|label| (Level::Info, label))).collect();
+        primary.chain(finding.secondary.iter().map(|label| (Level::Warning, label))).collect();
     let mut files: Vec<FileId> = Vec::new();
     for (_, label) in &labels {
         if !files.contains(&label.span.file) {
@@ -288,6 +300,8 @@ fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
         }
         text.push_str(if spare { " \n" } else { "\n" });
     }
+    // The first mark gives the place in the head line: the primary's.
+    marks.sort_by_key(|mark| mark.level != Level::Error);
     Excerpt { name: clean_line(page.name), first: first.saturating_add(1), text, marks }
 }
 

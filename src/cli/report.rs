@@ -224,6 +224,9 @@ impl<'a> Telling<'a> {
         let _ = writeln!(text, "  meant   {}", word(example.meant));
         let _ = writeln!(text, "  done    {}", word(example.done));
         self.hops(text, &example.hops);
+        if let Some(reason) = &example.reason {
+            let _ = writeln!(text, "  because {}", clean_line(reason));
+        }
     }
 
     fn with_outcome(self, mut value: Value, outcome: &Outcome) -> Value {
@@ -239,6 +242,7 @@ impl<'a> Telling<'a> {
                     "meant": word(example.meant),
                     "done": word(example.done),
                     "hops": self.hops_as_json(&example.hops),
+                    "reason": example.reason,
                 });
                 object.insert("counterexample".to_owned(), told);
             }
@@ -286,7 +290,7 @@ impl<'a> Telling<'a> {
         self.site.host(id).map_or("?", |host| host.name.as_str())
     }
 
-    fn machine_and_hook<'p>(self, proof: &'p PointProof) -> (String, &'p str) {
+    fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
         match &proof.point {
             Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
             Point::Bridge { .. }

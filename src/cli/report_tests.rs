@@ -41,7 +41,8 @@ fn refuted() -> Outcome {
         )],
         rules: vec![(31, "        tcp dport 22 accept\u{1b}".to_owned())],
     };
-    let example = Counterexample { packet, meant: Verdict::Drop, done: Verdict::Accept, hops: vec![hop] };
+    let example =
+        Counterexample { packet, meant: Verdict::Drop, done: Verdict::Accept, hops: vec![hop], reason: None };
     Outcome::Refuted(Box::new(example))
 }
 

@@ -45,7 +45,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         request.tell_timings(console);
         return finished(false, &request);
     };
-    let hops = engine::trace(&compiled, &traced)?;
+    let (hops, no_path) = match engine::trace(&compiled, &traced) {
+        Ok(hops) => (hops, None),
+        Err(why) => (Vec::new(), Some(why)),
+    };
     request.mark("trace");
     traced.time = 0; // the time is the run's, not the packet's
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
@@ -54,13 +57,18 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             let mut text = format!("packet  {}\n", telling.packet(&traced));
             telling.hops(&mut text, &hops);
             console.data(&text);
-            console.data(&format!("{}\n", answer(&hops)));
+            console.data(&format!(
+                "{}\n",
+                no_path.as_deref().map_or_else(|| answer(&hops), |why| format!("no path: {why}"))
+            ));
         }
         Format::Json => {
+            let meant = hops.iter().map(|hop| hop.meant).find(|&meant| meant != Verdict::Accept);
             let told = json!({
                 "packet": telling.packet(&traced),
-                "verdict": word(fate(&hops)),
-                "meant": hops.iter().map(|hop| hop.meant).find(|&v| v != Verdict::Accept).map_or("accept", word),
+                "verdict": if no_path.is_some() { "no path" } else { word(fate(&hops)) },
+                "meant": if no_path.is_some() { "no path" } else { meant.map_or("accept", word) },
+                "because": no_path,
                 "hops": telling.hops_as_json(&hops),
             });
             console.data(&render::document(&told));

@@ -1,6 +1,6 @@
 //! `fwc verify`: the proof as an answer, of what the policy compiles to or of a ruleset from elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let against = args.against.map(|path| Ruleset::read(path)).transpose()?;
+    let against = args.against.as_deref().map(Ruleset::read).transpose()?;
     let mut request = Request::read(args.policy)?;
     let compiled = request.compile();
     if args.format == Format::Text || compiled.is_some() {
@@ -74,9 +74,9 @@ struct Ruleset {
 }
 
 impl Ruleset {
-    fn read(path: PathBuf) -> Result<Self, Failure> {
+    fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let text = text_of(&path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        let text = text_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
         Ok(Self { name, text })
     }
 }

@@ -96,6 +96,7 @@ codes! {
     UNKNOWN_VARIABLE = "unknown-variable",
     UNKNOWN_ZONE = "unknown-zone",
     UNNAMED_LEG = "unnamed-leg",
+    UNPRINTABLE = "unprintable",
     UNREADABLE_FILE = "unreadable-file",
     UNSET_VARIABLE = "unset-variable",
     UNSUPPORTED_LIMIT = "unsupported-limit",
@@ -103,5 +104,4 @@ codes! {
     UNZONED_ADDRESS = "unzoned-address",
     WHICH_LEG = "which-leg",
     WRONG_KIND = "wrong-kind",
-    ZERO_LIMIT = "zero-limit",
 }

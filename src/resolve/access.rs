@@ -1,9 +1,10 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
+use super::except::idle_except;
 use super::later::{self, Issue};
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
-use super::places::{Item, Places, Spread, idle_except};
+use super::places::{Item, Places, Spread};
 use super::services::{Services, families, no_people};
 use super::words::{listed, sentence};
 use crate::diag::{Diagnostic, Findings, code};
@@ -219,7 +220,9 @@ impl Families {
             })
         };
         match item {
-            Item::Zone(_) | Item::Addrs(_) | Item::Anywhere => Self::of_set(&places.addrs(item)),
+            Item::Zone(zone) => places.zones.get(zone.index()).map_or(Self::NONE, |z| Self::of_set(&z.addrs)),
+            Item::Addrs(set) => Self::of_set(set),
+            Item::Anywhere => Self { v4: true, v6: true },
             Item::Host(host) => carries(None, host),
             Item::Leg(host, zone) => carries(Some(*zone), host),
         }

@@ -54,10 +54,8 @@ fn is_free(waits: &[BTreeSet<usize>], node: usize) -> bool {
 fn release(waits: &mut [BTreeSet<usize>], referred: &[Vec<usize>], node: usize) -> Vec<usize> {
     let mut free = Vec::new();
     for &other in referred.get(node).into_iter().flatten() {
-        if let Some(set) = waits.get_mut(other) {
-            if set.remove(&node) && set.is_empty() {
-                free.push(other);
-            }
+        if waits.get_mut(other).is_some_and(|set| set.remove(&node) && set.is_empty()) {
+            free.push(other);
         }
     }
     free

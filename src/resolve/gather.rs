@@ -84,10 +84,9 @@ impl Reading {
         let place = |id: FileId| self.order.iter().position(|f| *f == id);
         let mut refers = vec![Vec::new(); self.order.len()];
         for (from, to, _) in &self.edges {
-            if let (Some(from), Some(to)) = (place(*from), place(*to)) {
-                if let Some(list) = refers.get_mut(from) {
-                    list.push(to);
-                }
+            let list = place(*from).and_then(|from| refers.get_mut(from));
+            if let (Some(list), Some(to)) = (list, place(*to)) {
+                list.push(to);
             }
         }
         for cycle in cycles::order(&refers).cycles {

@@ -103,7 +103,7 @@ fn lines(file: FileId, path: &Str, sources: &SourceMap, findings: &mut Findings)
         match self::entry(entry, span) {
             Ok(range) => ranges.push(range),
             Err(finding) if bad < BAD_LINES => {
-                findings.push(finding);
+                findings.push(*finding);
                 bad = bad.saturating_add(1);
             }
             Err(_) => bad = bad.saturating_add(1),
@@ -120,7 +120,7 @@ fn lines(file: FileId, path: &Str, sources: &SourceMap, findings: &mut Findings)
     (bad == 0).then_some(ranges)
 }
 
-fn entry(text: &str, span: Span) -> Result<AddrRange, Diagnostic> {
+fn entry(text: &str, span: Span) -> Result<AddrRange, Box<Diagnostic>> {
     if let Ok(addr) = text.parse::<IpAddr>() {
         return Ok(AddrRange::one(addr));
     }
@@ -130,12 +130,12 @@ fn entry(text: &str, span: Span) -> Result<AddrRange, Diagnostic> {
             return Ok(AddrRange::net(net));
         }
         if let Some(finding) = own.sorted().first() {
-            return Err((*finding).clone());
+            return Err(Box::new((*finding).clone()));
         }
     }
     let message = format!("`{}` is no address and no network", super::words::clean(text));
-    Err(Diagnostic::error(code::BAD_LIST_LINE, span, message)
-        .help("a list file has one address or network a line; comments start with `#`"))
+    let finding = Diagnostic::error(code::BAD_LIST_LINE, span, message);
+    Err(Box::new(finding.help("a list file has one address or network a line; comments start with `#`")))
 }
 
 fn span(file: FileId, start: usize, len: usize) -> Span {

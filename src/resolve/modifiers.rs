@@ -36,15 +36,11 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
     for modifier in written {
         let span = modifier.span;
         let word = word(&modifier.kind);
-        if !matches!(modifier.kind, ModifierKind::Waive { .. }) {
-            if let Some(first) = seen.insert(word, span) {
-                let message = format!("`{word}` is said twice");
-                findings.push(
-                    Diagnostic::error(code::DUPLICATE_MODIFIER, span, message)
-                        .also(first, "the first")
-                        .help("say it once"),
-                );
-            }
+        let once = !matches!(modifier.kind, ModifierKind::Waive { .. });
+        if let Some(first) = seen.insert(word, span).filter(|_| once) {
+            let finding =
+                Diagnostic::error(code::DUPLICATE_MODIFIER, span, format!("`{word}` is said twice"));
+            findings.push(finding.also(first, "the first").help("say it once"));
         }
         match &modifier.kind {
             ModifierKind::Log => out.log = true,
@@ -55,9 +51,8 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Limit { rate, unit_seconds, burst, per_source } => {
                 only_of(ast::Action::Allow, action, word, span, findings);
                 let per = if *per_source { Per::Source } else { Per::Rule };
-                let limit =
-                    Limit { rate: *rate, unit_seconds: *unit_seconds, burst: burst.unwrap_or(BURST), per };
-                out.limit = bounded(limit, span, findings);
+                let (rate, unit_seconds) = (*rate, *unit_seconds);
+                out.limit = Some(Limit { rate, unit_seconds, burst: burst.unwrap_or(BURST), per });
             }
             ModifierKind::Reason(text) => out.reason = Some(clean(&text.text)),
             ModifierKind::Owner(text) => out.owner = Some(clean(&text.text)),
@@ -106,17 +101,6 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
     };
     let message = format!("`{word}` cannot be said of {verb}");
     findings.push(Diagnostic::error(code::MISPLACED_MODIFIER, span, message).help(why));
-}
-
-fn bounded(limit: Limit, span: Span, findings: &mut Findings) -> Option<Limit> {
-    if limit.rate > 0 && limit.burst > 0 && limit.unit_seconds > 0 {
-        return Some(limit);
-    }
-    findings.push(
-        Diagnostic::error(code::ZERO_LIMIT, span, "a limit of zero admits nothing")
-            .help("write at least `limit 1/day burst 1`, or remove the statement"),
-    );
-    None
 }
 
 /// `waive lint CODE "why"`; other targets come later.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::later::{self, Issue};
-use super::{builtin, given::Given};
+use super::builtin;
+use super::declarations::Collector;
+use super::given::Given;
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{self, Name, StatementKind};
+use crate::syntax::ast::{self, Name};
 
 /// What a place's name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,19 +78,12 @@ pub(super) struct Names<'a> {
     pub(super) accesses: Vec<&'a ast::Access>,
     /// Tests.
     pub(super) tests: Vec<(&'a ast::Test, Span)>,
-    places: BTreeMap<&'a str, Meaning>,
-    service_names: BTreeMap<&'a str, usize>,
+    /// What each place's name means.
+    pub(super) places: BTreeMap<&'a str, Meaning>,
+    /// Indices into [`Names::services`].
+    pub(super) service_names: BTreeMap<&'a str, usize>,
     /// The words of what could not be read: what is declared there is not unknown.
-    unread: BTreeSet<String>,
-}
-
-/// A declaration of a place, before it has an id.
-enum Raw<'a> {
-    Zone(&'a ast::Zone),
-    Host(&'a ast::Host, Span),
-    Def(Def<'a>),
-    List(&'a ast::List),
-    Later(&'static str),
+    pub(super) unread: BTreeSet<String>,
 }
 
 impl<'a> Names<'a> {
@@ -100,8 +94,7 @@ impl<'a> Names<'a> {
         sources: &SourceMap,
         findings: &mut Findings,
     ) -> Self {
-        let mut collector = Collector::new(given);
-        collector.names.unread = unread(sources, findings);
+        let mut collector = Collector::new(given, unread(sources, findings));
         for statement in files.iter().flat_map(|f| &f.statements) {
             collector.statement(statement, findings);
         }
@@ -245,6 +238,10 @@ fn unread(sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
         let before = text.get(..span.start as usize).unwrap_or("");
         let start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
         let line = text.get(start..).and_then(|t| t.lines().next()).unwrap_or("");
+        // What a sentence names is not declared by it.
+        if ["allow", "deny", "test", "expect"].iter().any(|verb| line.trim_start().starts_with(verb)) {
+            continue;
+        }
         let is_mark = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
         words.extend(line.split(is_mark).filter(|w| !w.is_empty()).map(str::to_owned));
     }
@@ -279,161 +276,4 @@ pub(super) fn nearest<'b>(word: &str, all: impl Iterator<Item = &'b str>) -> Opt
 fn wrong_kind(name: &Name, is: &str, wanted: &str) -> Diagnostic {
     let message = format!("`{}` is {is}; {wanted} is needed here", name.text);
     Diagnostic::error(code::WRONG_KIND, name.span, message)
-}
-
-/// The declarations met so far.
-struct Collector<'a> {
-    given: &'a Given,
-    names: Names<'a>,
-    places: BTreeMap<&'a str, (Raw<'a>, Span)>,
-    services: BTreeMap<&'a str, ServiceDef<'a>>,
-    users: BTreeMap<&'a str, Span>,
-    adds: Vec<&'a ast::Group>,
-}
-
-impl<'a> Collector<'a> {
-    fn new(given: &'a Given) -> Self {
-        Self {
-            given,
-            names: Names::default(),
-            places: BTreeMap::new(),
-            services: BTreeMap::new(),
-            users: BTreeMap::new(),
-            adds: Vec::new(),
-        }
-    }
-
-    fn statement(&mut self, statement: &'a ast::Statement, findings: &mut Findings) {
-        let span = statement.span;
-        match &statement.kind {
-            StatementKind::Include(_) => {}
-            StatementKind::Var(var) => self.var(var, findings),
-            StatementKind::List(list) => self.place(&list.name, Raw::List(list), findings),
-            StatementKind::Zone(zone) => self.place(&zone.name, Raw::Zone(zone), findings),
-            StatementKind::Host(host) => self.place(&host.name, Raw::Host(host, span), findings),
-            StatementKind::Group(group) => match group.op {
-                ast::GroupOp::Define => {
-                    let parts = group.members.iter().collect();
-                    let def = Def { name: &group.name, noun: "a group", parts, group: true, broken: false };
-                    self.place(&group.name, Raw::Def(def), findings);
-                }
-                ast::GroupOp::Add => self.adds.push(group),
-            },
-            StatementKind::Each(each) => self.names.each.push(each),
-            StatementKind::Service(service) => {
-                self.service(&service.name, Some(service.items.as_slice()), findings);
-            }
-            StatementKind::Vpc(vpc) => {
-                later::refuse("`vpc`", Issue::Aws, vpc.name.span, findings);
-                self.place(&vpc.name, Raw::Later("a vpc"), findings);
-            }
-            StatementKind::SecurityGroup(group) => {
-                later::refuse("`security-group`", Issue::Aws, group.name.span, findings);
-                self.place(&group.name, Raw::Later("a security group"), findings);
-            }
-            StatementKind::User(user) => {
-                later::refuse("`user`", Issue::Bastion, user.name.span, findings);
-                self.user(&user.name, findings);
-            }
-            StatementKind::Sshd(sshd) => later::refuse("`sshd`", Issue::Bastion, sshd.hosts.span, findings),
-            StatementKind::Access(access) => self.names.accesses.push(access),
-            StatementKind::Test(test) => self.names.tests.push((test, span)),
-        }
-    }
-
-    fn var(&mut self, var: &'a ast::Var, findings: &mut Findings) {
-        let given = self.given.value(&var.name.text);
-        match given.unwrap_or(&var.value) {
-            ast::VarValue::Place(value) => {
-                let broken = value.is_none() && self.unset(&var.name, findings);
-                let parts = value.iter().collect();
-                let def = Def { name: &var.name, noun: "a variable", parts, group: false, broken };
-                self.place(&var.name, Raw::Def(def), findings);
-            }
-            ast::VarValue::Service(value) => {
-                if value.is_none() {
-                    self.unset(&var.name, findings);
-                }
-                self.service(&var.name, value.as_deref(), findings);
-            }
-        }
-    }
-
-    /// A variable without a value; said unless `--set` gave one that could not be read.
-    fn unset(&self, name: &Name, findings: &mut Findings) -> bool {
-        if !self.given.failed(&name.text) {
-            let message = format!("the variable `{}` has no value", name.text);
-            let help = format!("give it one: `--set {}=…`, or a default after `=`", name.text);
-            findings.push(Diagnostic::error(code::UNSET_VARIABLE, name.span, message).help(help));
-        }
-        true
-    }
-
-    fn place(&mut self, name: &'a Name, raw: Raw<'a>, findings: &mut Findings) {
-        if let Some((_, first)) = self.places.get(name.text.as_str()) {
-            findings.push(duplicate(name, *first));
-            return;
-        }
-        self.places.insert(&name.text, (raw, name.span));
-    }
-
-    fn service(&mut self, name: &'a Name, items: Option<&'a [ast::ServiceItem]>, findings: &mut Findings) {
-        if builtin::terms(&name.text).is_some() {
-            let message = format!("`{}` is built in and stays as it is", name.text);
-            let help = "choose another name, such as one that says whose service it is";
-            findings.push(Diagnostic::error(code::BUILT_IN_SERVICE, name.span, message).help(help));
-            return;
-        }
-        if let Some(first) = self.services.get(name.text.as_str()) {
-            findings.push(duplicate(name, first.name.span));
-            return;
-        }
-        self.services.insert(&name.text, ServiceDef { name, items });
-    }
-
-    fn user(&mut self, name: &'a Name, findings: &mut Findings) {
-        if let Some(first) = self.users.insert(&name.text, name.span) {
-            findings.push(duplicate(name, first));
-        }
-    }
-
-    /// Gives everything its id, in the order of names, and groups what is added to them.
-    fn finish(mut self, findings: &mut Findings) -> Names<'a> {
-        let mut names = self.names;
-        for (name, (raw, _)) in self.places {
-            let meaning = match raw {
-                Raw::Zone(zone) => Meaning::Zone(ZoneId(push(&mut names.zones, zone))),
-                Raw::Host(host, span) => Meaning::Host(HostId(push(&mut names.hosts, (host, span)))),
-                Raw::Def(def) => Meaning::Def(push(&mut names.defs, def) as usize),
-                Raw::List(list) => Meaning::List(push(&mut names.lists, list) as usize),
-                Raw::Later(noun) => Meaning::Later(noun),
-            };
-            names.places.insert(name, meaning);
-        }
-        for (name, service) in std::mem::take(&mut self.services) {
-            let at = push(&mut names.services, service) as usize;
-            names.service_names.insert(name, at);
-        }
-        for add in self.adds {
-            let Some(def) = names.group(&add.name, findings) else { continue };
-            if let Some(def) = names.defs.get_mut(def) {
-                def.parts.extend(&add.members);
-            }
-        }
-        names
-    }
-}
-
-/// Appends, and gives the place: at most `u32::MAX` declarations fit a text.
-fn push<T>(list: &mut Vec<T>, item: T) -> u32 {
-    let at = u32::try_from(list.len()).unwrap_or(u32::MAX);
-    list.push(item);
-    at
-}
-
-fn duplicate(name: &Name, first: Span) -> Diagnostic {
-    let message = format!("`{}` is declared twice", name.text);
-    Diagnostic::error(code::DUPLICATE_NAME, name.span, message)
-        .also(first, "declared here first")
-        .help("a name is declared once, in whatever file; rename one of the two")
 }

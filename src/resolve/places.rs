@@ -38,10 +38,14 @@ pub(super) enum Item {
 }
 
 impl Item {
+    /// What it costs to spread it out once more; a range of a list is a sixteenth of a place.
     fn weight(&self) -> u64 {
         match self {
             Self::Zone(_) | Self::Host(_) | Self::Leg(..) | Self::Anywhere => 1,
-            Self::Addrs(set) => set.ranges().count() as u64,
+            Self::Addrs(set) => {
+                let ranges = set.v4.ranges().len().saturating_add(set.v6.ranges().len());
+                u64::try_from(ranges).unwrap_or(u64::MAX).div_euclid(16).saturating_add(1)
+            }
         }
     }
 }
@@ -75,7 +79,8 @@ impl Spread {
         self.by_except.is_empty()
     }
 
-    fn add(&mut self, plus: impl IntoIterator<Item = Item>, except: BTreeSet<Item>) {
+    /// Adds items, less `except`.
+    pub(super) fn add(&mut self, plus: impl IntoIterator<Item = Item>, except: BTreeSet<Item>) {
         let mut plus = plus.into_iter().peekable();
         if plus.peek().is_some() {
             self.by_except.entry(except).or_default().extend(plus);
@@ -101,6 +106,8 @@ pub(super) struct Places<'a> {
     zoned: AddrSet,
     /// Every static address of a machine.
     fixed: AddrSet,
+    /// Machines whose statement has an error: what they lack may stand there.
+    pub(super) unsure: BTreeSet<HostId>,
     spent: u64,
 }
 
@@ -118,7 +125,9 @@ impl<'a> Places<'a> {
         let fixed = legs.flat_map(|l| &l.addresses).map(|a| crate::net::AddrRange::one(*a));
         let defs = vec![None; names.defs.len()];
         let fixed = AddrSet::from_ranges(fixed);
-        let mut places = Self { names, zones, hosts, lists, defs, zoned, fixed, spent: 0 };
+        let statements = (0u32..).map(HostId).zip(&names.hosts);
+        let unsure = statements.filter(|(_, (_, span))| findings.error_in(*span)).map(|(id, _)| id).collect();
+        let mut places = Self { names, zones, hosts, lists, defs, zoned, fixed, unsure, spent: 0 };
         groups::resolve(&mut places, findings);
         places
     }
@@ -281,7 +290,7 @@ impl<'a> Places<'a> {
         if machine.leg_in(zone).is_some() {
             return Some(());
         }
-        if self.names.hosts.get(host.index()).is_some_and(|(_, statement)| findings.error_in(*statement)) {
+        if self.unsure.contains(&host) {
             return None;
         }
         let (name, zone) = (&machine.name, self.zone_name(zone));
@@ -297,69 +306,6 @@ impl<'a> Places<'a> {
             zones => finding.help(format!("it has one in {}", super::words::listed(zones, "and"))),
         });
         None
-    }
-
-    /// What a place after `except` takes away, item by item.
-    fn excluded(&self, place: &ast::Place, findings: &mut Findings) -> Option<BTreeSet<Item>> {
-        let spread = self.item(place, findings)?;
-        if spread.pieces().any(|(_, except)| !except.is_empty()) {
-            let message = "what stands after `except` has an exclusion of its own";
-            findings.push(
-                Diagnostic::error(code::NESTED_EXCEPT, place.span, message)
-                    .help("name the members to take away one by one"),
-            );
-            return None;
-        }
-        Some(spread.items().cloned().collect())
-    }
-
-    /// `whole` less what is taken away.
-    fn less(
-        &self,
-        whole: &Spread,
-        taken: &[(&ast::Place, BTreeSet<Item>)],
-        findings: &mut Findings,
-    ) -> Option<Spread> {
-        let away: BTreeSet<Item> = taken.iter().flat_map(|(_, items)| items.iter().cloned()).collect();
-        let all: BTreeSet<Item> = whole.items().cloned().collect();
-        let addrs = self.union(&all);
-        let mut idle = false;
-        for (place, items) in taken {
-            let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
-            if self.grounded() && !takes && !items.is_empty() && !whole.is_empty() {
-                findings.push(idle_except(place.span));
-                idle = true;
-            }
-        }
-        let mut left = Spread::default();
-        for (plus, except) in whole.pieces() {
-            let plus: BTreeSet<Item> = plus.difference(&away).cloned().collect();
-            let mine = self.union(&plus);
-            let stays = away.iter().filter(|i| !self.addrs(i).is_disjoint(&mine)).cloned();
-            let except: BTreeSet<Item> = except.iter().cloned().chain(stays).collect();
-            let remains = except.is_empty() || !self.grounded() || !mine.is_subset(&self.union(&except));
-            if remains {
-                left.add(plus, except);
-            }
-        }
-        if left.is_empty() && !whole.is_empty() && !idle {
-            let span = taken.iter().map(|(p, _)| p.span).reduce(crate::source::Span::to);
-            findings.extend(span.map(|span| {
-                Diagnostic::error(code::EMPTIED_PLACES, span, "this takes everything away: nobody is left")
-                    .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
-            }));
-            return None;
-        }
-        (!idle).then_some(left)
-    }
-
-    /// Whether machines have their legs: before, what has which address is not known.
-    fn grounded(&self) -> bool {
-        self.hosts.len() == self.names.hosts.len()
-    }
-
-    fn union(&self, items: &BTreeSet<Item>) -> AddrSet {
-        AddrSet::from_ranges(items.iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
     }
 
     /// Every address an item can have, read widely (S3 for dynamic legs).
@@ -433,10 +379,4 @@ impl<'a> Places<'a> {
         }
         None
     }
-}
-
-/// An `except` that takes nothing away.
-pub(super) fn idle_except(span: Span) -> Diagnostic {
-    Diagnostic::error(code::IDLE_EXCEPT, span, "this takes nothing away from what stands before `except`")
-        .help("remove it, or name what it should be taken from")
 }

@@ -131,8 +131,7 @@ fn gateway(places: &Places, host: HostId, via: &Via, findings: &mut Findings) ->
     let (gateway, zone) = (places.names.host(&via.host, findings), places.names.zone(&via.zone, findings));
     let (gateway, zone) = (gateway?, zone?);
     let (own, other) = (places.hosts.get(host.index())?, places.hosts.get(gateway.index())?);
-    let statements = [host, gateway].map(|id| places.names.hosts.get(id.index()).map(|(_, span)| *span));
-    if statements.into_iter().flatten().any(|statement| findings.error_in(statement)) {
+    if places.unsure.contains(&host) || places.unsure.contains(&gateway) {
         return None;
     }
     let (name, zone_name) = (&other.name, places.zone_name(zone));

@@ -112,7 +112,7 @@ pub struct List {
 pub enum ListSource {
     /// In a file, one address or network a line.
     File(Str),
-    /// Here.
+    /// Here; none for `none`.
     Inline(Vec<Address>),
 }
 

@@ -397,6 +397,9 @@ impl<'r, 'f> Builder<'r, 'f> {
                 lines.push(p);
             } else if p.as_rule() == Rule::junk {
                 self.lost = true;
+                if self.report.count_only() {
+                    continue;
+                }
                 let text = p.as_str().trim_end();
                 let start = self.base.saturating_add(p.as_span().start());
                 if let Err(error) = Grammar::parse(alone, text) {

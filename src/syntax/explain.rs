@@ -149,7 +149,9 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
 /// What a person who wrote `word` there may not know.
 fn hint(word: &str, rules: &[Rule]) -> Option<String> {
     let first = word.chars().next()?;
-    if rules.contains(&Rule::expect) && matches!(word, "allow" | "deny" | "only") {
+    if rules.iter().any(|r| matches!(r, Rule::expect | Rule::kw_expect))
+        && matches!(word, "allow" | "deny" | "only")
+    {
         return Some(format!("in a `test`, write `expect {word} …`"));
     }
     if rules.iter().any(|r| matches!(r, Rule::interface | Rule::leg | Rule::host_line))

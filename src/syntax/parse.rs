@@ -186,6 +186,13 @@ impl<'f> Report<'f> {
         }
     }
 
+    /// Counts one more error without telling it, where no more are told: then it need not be found out.
+    pub(super) fn count_only(&mut self) -> bool {
+        let full = self.first_untold.is_some();
+        self.untold = self.untold.saturating_add(usize::from(full));
+        full
+    }
+
     fn finish(self) {
         if let Some(mut first) = self.first_untold {
             if self.untold > 1 {

@@ -254,11 +254,10 @@ impl<'t> Scanner<'t> {
         self.depth = 0;
         let at = self.braces.first().copied();
         self.braces.clear();
-        if let (Some(at), Some(piece)) = (at, &mut self.open) {
-            if !std::mem::replace(&mut piece.broken, true) {
-                let found = report.diagnostic(code::SYNTAX, at..at.saturating_add(1), "this `{` has no `}`");
-                report.push(found.help("close the block before the next statement"));
-            }
+        let (Some(at), Some(piece)) = (at, &mut self.open) else { return };
+        if !std::mem::replace(&mut piece.broken, true) {
+            let found = report.diagnostic(code::SYNTAX, at..at.saturating_add(1), "this `{` has no `}`");
+            report.push(found.help("close the block before the next statement"));
         }
     }
 

@@ -73,6 +73,23 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
     report
 }
 
+/// Proves one machine's points against a ruleset of whoever's making, and nothing else.
+pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
+    let mut report = Report::default();
+    let (sets, spec) = (Sets::new(site), Spec::new(site));
+    let (mut space, favourites) = (Space::default(), favourites(site));
+    for hook in HOOKS {
+        let point = Point::Hook { host, hook };
+        let (outcome, sampled) = match both_sides(&sets, &mut space, &point, rules, hook) {
+            Ok((meant, done)) => compared(&spec, &mut space, &point, rules, meant, done, &favourites),
+            Err(reason) => (Outcome::Undecided { reason }, 0),
+        };
+        report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
+    }
+    report.nodes = space.node_count();
+    report
+}
+
 /// `fw forward`.
 #[must_use]
 pub fn place(site: &Site, point: &Point) -> String {

@@ -1,7 +1,7 @@
 //! The command lines whose answers are frozen, by the name of their snapshot.
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`.
-pub const CASES: &[(&str, &[&str])] = &[
+pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_trace", &["trace", "--help"]),
     ("no_command", &[]),
@@ -11,11 +11,20 @@ pub const CASES: &[(&str, &[&str])] = &[
     ("check_no_such_file", &["check", "nowhere.fw"]),
     ("check_folder_without_policies", &["check", "elsewhere"]),
     ("check_not_utf8", &["check", "latin1.fw"]),
+    ("check_fine", &["check", "site.fw"]),
+    ("check_findings", &["check", "wrong.fw"]),
+    ("check_findings_short", &["check", "--format", "short", "wrong.fw"]),
+    ("check_findings_json", &["check", "--format", "json", "wrong.fw"]),
+    ("check_missing_include", &["check", "includes.fw"]),
     ("compile_bad_set", &["compile", "--set", "lonely", "some.fw"]),
     ("compile_output_and_check", &["compile", "-o", "a", "--check", "b", "some.fw"]),
     ("verify_bad_time", &["verify", "--at", "tomorrow", "some.fw"]),
     ("verify_no_ruleset", &["verify", "some.fw", "--against", "none.nft"]),
     ("trace_no_packet", &["trace", "some.fw", "http from lb to db"]),
     ("trace_names", &["trace", "some.fw", "tcp 80 from lb to db"]),
+    ("fmt_check", &["fmt", "--check", "some.fw", "untidy.fw"]),
+    ("fmt_check_json", &["fmt", "--check", "--format", "json", "some.fw", "untidy.fw"]),
+    ("fmt_writes", &["fmt", "some.fw", "untidy.fw"]),
+    ("fmt_broken", &["fmt", "broken.fw", "untidy.fw"]),
     ("fmt_stdin_and_files", &["fmt", "-", "some.fw"]),
 ];

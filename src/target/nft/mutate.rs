@@ -251,7 +251,9 @@ fn is_interval(key: &Expression) -> bool {
 /// Every way to make a value one step wider.
 fn wider(value: &Expression) -> Vec<(String, Expression)> {
     match value {
-        Expression::Prefix(net) => shorter(*net).map(|net| (net.to_string(), Expression::Prefix(net))).into_iter().collect(),
+        Expression::Prefix(net) => {
+            shorter(*net).map(|net| (net.to_string(), Expression::Prefix(net))).into_iter().collect()
+        }
         Expression::Address(addr) => {
             let net = IpNet::from(*addr);
             shorter(net).map(|net| (net.to_string(), Expression::Prefix(net))).into_iter().collect()
@@ -264,7 +266,9 @@ fn wider(value: &Expression) -> Vec<(String, Expression)> {
                 let range = AddrRange { family: a.family, first: a.first, last: b.last };
                 let down = range.first.checked_sub(1).map(|first| AddrRange { first, ..range });
                 let up = range.last.checked_add(1).map(|last| AddrRange { last, ..range });
-                let named = |r: AddrRange| (format!("{}-{}", r.first_addr(), r.last_addr()), Expression::addresses(r));
+                let named = |r: AddrRange| {
+                    (format!("{}-{}", r.first_addr(), r.last_addr()), Expression::addresses(r))
+                };
                 down.into_iter().chain(up).filter(|r| r.first_addr() <= r.last_addr()).map(named).collect()
             }
             _ => Vec::new(),

@@ -1,0 +1,48 @@
+//! `origins.json`: which statements each rule and each element comes from, by line of the ruleset.
+
+use serde::Serialize;
+
+use crate::model::{Origin, Site};
+use crate::source::{SourceMap, Span};
+use crate::target::nft::emit::Origins;
+use crate::target::nft::read::Reading;
+
+/// One line of a ruleset.
+#[derive(Debug, Serialize)]
+pub(super) struct Line {
+    /// Its number in `ruleset.nft`, from one.
+    line: usize,
+    /// The statements it comes from; none for the base every ruleset has.
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Serialize)]
+struct Statement {
+    words: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+}
+
+/// Every rule and named element, in the order of the text.
+pub(super) fn of(site: &Site, sources: &SourceMap, reading: &Reading, origins: &Origins) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    for (place, because) in &origins.places {
+        let Some(line) = reading.lines.of(place) else { continue };
+        let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
+        lines.push(Line { line, statements });
+    }
+    lines.sort_by_key(|l| l.line);
+    lines
+}
+
+fn statement(site: &Site, sources: &SourceMap, origin: Origin) -> Option<Statement> {
+    let (words, span): (String, Span) = match origin {
+        Origin::Access(id) => site.access(id).map(|a| (a.words.clone(), a.span))?,
+        Origin::Default(host) => site.host(host).map(|h| (format!("the defaults of {}", h.name), h.span))?,
+        Origin::Base => return None,
+    };
+    let file = sources.file(span.file).map(|f| f.name.clone());
+    Some(Statement { words, file, line: sources.position(span).map(|p| p.line) })
+}

@@ -1,0 +1,80 @@
+//! What `except` takes away: never nothing, never everything.
+
+use std::collections::BTreeSet;
+
+use super::places::{Item, Places, Spread};
+use crate::diag::{Diagnostic, Findings, code};
+use crate::net::AddrSet;
+use crate::source::Span;
+use crate::syntax::ast;
+
+impl Places<'_> {
+    /// What a place after `except` takes away, item by item.
+    pub(super) fn excluded(&self, place: &ast::Place, findings: &mut Findings) -> Option<BTreeSet<Item>> {
+        let spread = self.item(place, findings)?;
+        if spread.pieces().any(|(_, except)| !except.is_empty()) {
+            let message = "what stands after `except` has an exclusion of its own";
+            findings.push(
+                Diagnostic::error(code::NESTED_EXCEPT, place.span, message)
+                    .help("name the members to take away one by one"),
+            );
+            return None;
+        }
+        Some(spread.items().cloned().collect())
+    }
+
+    /// `whole` less what is taken away.
+    pub(super) fn less(
+        &self,
+        whole: &Spread,
+        taken: &[(&ast::Place, BTreeSet<Item>)],
+        findings: &mut Findings,
+    ) -> Option<Spread> {
+        let away: BTreeSet<Item> = taken.iter().flat_map(|(_, items)| items.iter().cloned()).collect();
+        let all: BTreeSet<Item> = whole.items().cloned().collect();
+        let addrs = self.union(&all);
+        let mut idle = false;
+        for (place, items) in taken {
+            let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
+            if self.grounded() && !takes && !items.is_empty() && !whole.is_empty() {
+                findings.push(idle_except(place.span));
+                idle = true;
+            }
+        }
+        let mut left = Spread::default();
+        for (plus, except) in whole.pieces() {
+            let plus: BTreeSet<Item> = plus.difference(&away).cloned().collect();
+            let mine = self.union(&plus);
+            let stays = away.iter().filter(|i| !self.addrs(i).is_disjoint(&mine)).cloned();
+            let except: BTreeSet<Item> = except.iter().cloned().chain(stays).collect();
+            let remains = except.is_empty() || !self.grounded() || !mine.is_subset(&self.union(&except));
+            if remains {
+                left.add(plus, except);
+            }
+        }
+        if left.is_empty() && !whole.is_empty() && !idle {
+            let span = taken.iter().map(|(p, _)| p.span).reduce(crate::source::Span::to);
+            findings.extend(span.map(|span| {
+                Diagnostic::error(code::EMPTIED_PLACES, span, "this takes everything away: nobody is left")
+                    .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
+            }));
+            return None;
+        }
+        (!idle).then_some(left)
+    }
+
+    /// Whether machines have their legs: before, what has which address is not known.
+    fn grounded(&self) -> bool {
+        self.hosts.len() == self.names.hosts.len()
+    }
+
+    fn union(&self, items: &BTreeSet<Item>) -> AddrSet {
+        AddrSet::from_ranges(items.iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
+    }
+}
+
+/// An `except` that takes nothing away.
+pub(super) fn idle_except(span: Span) -> Diagnostic {
+    Diagnostic::error(code::IDLE_EXCEPT, span, "this takes nothing away from what stands before `except`")
+        .help("remove it, or name what it should be taken from")
+}

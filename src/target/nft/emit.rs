@@ -1,0 +1,365 @@
+//! From rules to an nftables table: one `table inet fwc` for every machine that filters.
+//!
+//! The way of a packet through it: loopback and connection tracking, the base's DHCP, what is denied, then by its
+//! interfaces into the chain of its pair, where verdict maps are asked with one lookup each; what comes back is logged,
+//! told, and dropped. Measured in `notes/nft.md`, section 3: a map costs the same for ten elements and for 100,000, a
+//! linear list 10 ns a rule.
+//!
+//! Names depend on hooks, interfaces and statements alone and elements stand sorted, one for each pair of items and
+//! port range: so one more server adds lines and changes none.
+
+mod base;
+mod fates;
+mod layers;
+mod names;
+
+use std::collections::BTreeMap;
+
+use super::artifact::{
+    Chain, DataType, Element, Expression, Field, Hook as At, Place, Policy, Rule, Ruleset, Set, Statement,
+    Table, TableFamily, Verdict,
+};
+use crate::diag::Findings;
+use crate::ir::{Pair, PointRules, Program, Wire};
+use crate::model::{AccessId, Hook, Host, HostId, Origin, Site};
+use crate::net::{AddrSet, Family};
+
+/// 7, because a priority is never shared: of equal ones the chain registered last runs first. firewalld sits at
+/// +10, foomuuri at +5, docker at 0.
+const PRIORITY: i32 = 7;
+
+/// Which statements a rule or an element comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origins {
+    /// By the place, in the order of the text: rules, then elements.
+    pub places: BTreeMap<Place, Vec<Origin>>,
+}
+
+impl Origins {
+    /// The statements of a place; of an element in a rule, the rule's.
+    #[must_use]
+    pub fn of(&self, place: Place) -> &[Origin] {
+        let place = match place {
+            Place::Inline { table, chain, rule, .. } => Place::Rule { table, chain, rule },
+            Place::Policy { .. } | Place::Rule { .. } | Place::Element { .. } => place,
+        };
+        self.places.get(&place).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The ruleset of every machine that filters, by machine. None where something cannot be said.
+pub fn emit(
+    program: &Program,
+    site: &Site,
+    findings: &mut Findings,
+) -> Option<Vec<(HostId, Ruleset, Origins)>> {
+    let mut by_host: BTreeMap<HostId, Vec<&PointRules>> = BTreeMap::new();
+    for point in &program.points {
+        by_host.entry(point.host).or_default().push(point);
+    }
+    let mut sayable = true;
+    let mut out = Vec::new();
+    for (id, points) in by_host {
+        let Some(host) = site.host(id) else { continue };
+        let mut draft =
+            Draft { site, host, sets: Vec::new(), chains: Vec::new(), fates: BTreeMap::new(), told: false };
+        for point in points {
+            draft.point(point);
+        }
+        draft.shared();
+        sayable &= draft.fates(findings);
+        let (ruleset, origins) = draft.finish();
+        out.push((id, ruleset, origins));
+    }
+    sayable.then_some(out)
+}
+
+/// A rule or an element with where it comes from.
+struct Traced<T> {
+    what: T,
+    because: Vec<Origin>,
+}
+
+struct DraftSet {
+    set: Set,
+    elements: Vec<Traced<Element>>,
+}
+
+struct DraftChain {
+    chain: Chain,
+    rules: Vec<Traced<Rule>>,
+}
+
+impl DraftChain {
+    fn regular(name: &str) -> Self {
+        Self { chain: Chain::regular(name, Vec::new()), rules: Vec::new() }
+    }
+
+    fn push(&mut self, statements: Vec<Statement>, comment: &str, because: &[Origin]) {
+        let rule = Rule::new(statements).because(comment);
+        self.rules.push(Traced { what: rule, because: because.to_vec() });
+    }
+
+    fn base(&mut self, statements: Vec<Statement>, comment: &str) {
+        self.push(statements, comment, &[Origin::Base]);
+    }
+}
+
+/// The table of one machine as it grows.
+struct Draft<'s> {
+    site: &'s Site,
+    host: &'s Host,
+    sets: Vec<DraftSet>,
+    chains: Vec<DraftChain>,
+    /// Chains for verdicts that need more than one word, by name.
+    fates: BTreeMap<String, fates::Fate>,
+    /// Whether something jumps to the chain that rejects.
+    told: bool,
+}
+
+impl Draft<'_> {
+    fn point(&mut self, point: &PointRules) {
+        let hook = match point.hook {
+            Hook::Input => At::Input,
+            Hook::Forward => At::Forward,
+            Hook::Output => At::Output,
+            Hook::Prerouting | Hook::Postrouting => return,
+        };
+        let name = point.hook.keyword();
+        let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop, Vec::new());
+        let mut chain = DraftChain { chain, rules: Vec::new() };
+        base::first(&mut chain, point);
+        if point.closed {
+            chain.base(dropping(), "a plain machine forwards nothing");
+            self.chains.push(chain);
+            return;
+        }
+        // The chains that are jumped to stand behind the hook's own.
+        let own = self.chains.len();
+        if !point.denies.is_empty() {
+            let denied = format!("denied_{name}");
+            let mut rules = DraftChain::regular(&denied);
+            rules
+                .chain
+                .notes
+                .push("What is denied, whatever is allowed and by whatever interface it comes.".to_owned());
+            self.layers(&mut rules, &denied, &point.denies);
+            self.chains.push(rules);
+            let because: Vec<Origin> = Vec::new();
+            chain.push(vec![Statement::Verdict(Verdict::Jump(denied))], "denials", &because);
+        }
+        self.itself(&mut chain, point);
+        self.dispatch(&mut chain, point);
+        self.defaults(&mut chain, point);
+        chain.base(dropping(), "everything else");
+        self.chains.insert(own, chain);
+    }
+
+    /// S13, at the machine's own hooks.
+    fn itself(&self, chain: &mut DraftChain, point: &PointRules) {
+        let (of, v4, v6) = match point.hook {
+            Hook::Output => {
+                ("nothing is sent to an own address but by loopback", Field::IpDaddr, Field::Ip6Daddr)
+            }
+            Hook::Input | Hook::Forward | Hook::Prerouting | Hook::Postrouting => {
+                ("an own address comes by loopback alone", Field::IpSaddr, Field::Ip6Saddr)
+            }
+        };
+        for (family, field) in [(Family::V4, v4), (Family::V6, v6)] {
+            if let Some(addrs) = any_of(&point.itself, family) {
+                chain.base(vec![Statement::is(field, addrs), Statement::Verdict(Verdict::Drop)], of);
+            }
+        }
+    }
+
+    /// To the chain of the packet's interfaces.
+    fn dispatch(&mut self, chain: &mut DraftChain, point: &PointRules) {
+        let mut elements = Vec::new();
+        let mut unnamed: Vec<(&Pair, String)> = Vec::new();
+        for pair in &point.pairs {
+            let name = names::pair(point.hook, pair.inward.as_ref(), pair.outward.as_ref());
+            self.pair(&name, pair);
+            let wires: Vec<Expression> = [&pair.inward, &pair.outward]
+                .into_iter()
+                .flatten()
+                .filter_map(|wire| match wire {
+                    Wire::Named(name) => Some(Expression::text(name)),
+                    Wire::Any => None,
+                })
+                .collect();
+            let sides =
+                usize::from(pair.inward.is_some()).saturating_add(usize::from(pair.outward.is_some()));
+            if wires.len() < sides {
+                unnamed.push((pair, name));
+                continue;
+            }
+            let key = one_or_concat(wires);
+            elements.push(Element::verdict(key, Verdict::Jump(name)));
+        }
+        let key = match point.hook {
+            Hook::Input | Hook::Prerouting => Expression::Field(Field::Iifname),
+            Hook::Output | Hook::Postrouting => Expression::Field(Field::Oifname),
+            Hook::Forward => {
+                Expression::Concat(vec![Expression::Field(Field::Iifname), Expression::Field(Field::Oifname)])
+            }
+        };
+        if !elements.is_empty() {
+            let map = match point.hook {
+                // nft 0.9.8 is not to be trusted with concatenations of names in anonymous maps.
+                Hook::Forward => {
+                    let name = "forward_pairs".to_owned();
+                    let keys = vec![DataType::Ifname, DataType::Ifname];
+                    let set = Set::new(name.clone(), keys, Some(vec![DataType::Verdict]));
+                    let elements = elements
+                        .into_iter()
+                        .map(|what| Traced { what, because: vec![Origin::Base] })
+                        .collect();
+                    self.sets.push(DraftSet { set, elements });
+                    Expression::Named(name)
+                }
+                Hook::Input | Hook::Output | Hook::Prerouting | Hook::Postrouting => {
+                    Expression::Set(elements)
+                }
+            };
+            chain.base(vec![Statement::VerdictMap { key, map }], "by interface");
+        }
+        for (pair, name) in unnamed {
+            let mut statements = Vec::new();
+            for (wire, field) in [(&pair.inward, Field::Iifname), (&pair.outward, Field::Oifname)] {
+                match wire {
+                    Some(Wire::Named(name)) => statements.push(Statement::is(field, Expression::text(name))),
+                    // Input and output have accepted what is by `lo` already.
+                    Some(Wire::Any) if point.hook == Hook::Forward => statements.push(Statement::Match {
+                        left: Expression::Field(field),
+                        op: super::artifact::Op::NotEqual,
+                        right: Expression::text("lo"),
+                    }),
+                    Some(Wire::Any) | None => {}
+                }
+            }
+            statements.push(Statement::Verdict(Verdict::Jump(name)));
+            chain.base(statements, "whatever the interface is called");
+        }
+    }
+
+    fn pair(&mut self, name: &str, pair: &Pair) {
+        let mut chain = DraftChain::regular(name);
+        for (family, src, dst, kind) in [
+            (Family::V4, Field::IpSaddr, Field::IpDaddr, DataType::Ipv4Addr),
+            (Family::V6, Field::Ip6Saddr, Field::Ip6Daddr, DataType::Ipv6Addr),
+        ] {
+            let twins = pair.itself.iter().filter(|(a, _)| Family::of(*a) == family);
+            let elements: Vec<Traced<Element>> = twins
+                .map(|(a, b)| {
+                    let key = Expression::Concat(vec![Expression::Address(*a), Expression::Address(*b)]);
+                    Traced { what: Element::new(key), because: vec![Origin::Base] }
+                })
+                .collect();
+            if elements.is_empty() {
+                continue;
+            }
+            let set = format!("{name}_itself_{}", names::family(family));
+            self.sets.push(DraftSet { set: Set::new(set.clone(), vec![kind.clone(), kind], None), elements });
+            let left = Expression::Concat(vec![Expression::Field(src), Expression::Field(dst)]);
+            let asked =
+                Statement::Match { left, op: super::artifact::Op::Implicit, right: Expression::Named(set) };
+            chain.base(
+                vec![asked, Statement::Verdict(Verdict::Return)],
+                "two addresses of one machine: it does not talk to itself by way of us",
+            );
+        }
+        self.layers(&mut chain, name, &pair.layers);
+        self.chains.push(chain);
+    }
+
+    /// `log from` and `reject from`.
+    fn defaults(&self, chain: &mut DraftChain, point: &PointRules) {
+        let origin = [Origin::Default(point.host)];
+        let prefix = fates::prefix(&self.host.name, &format!("{} drop", point.hook.keyword()));
+        for (family, field) in [(Family::V4, Field::IpSaddr), (Family::V6, Field::Ip6Saddr)] {
+            if let Some(addrs) = any_of(&point.log, family) {
+                // The limit before the log: a flood must not become a flood of the disk.
+                let statements = vec![Statement::is(field, addrs), base::log_limit(), fates::log(&prefix)];
+                chain.push(statements, "log from", &origin);
+            }
+        }
+        for (wire, sources) in &point.reject {
+            for (family, field) in [(Family::V4, Field::IpSaddr), (Family::V6, Field::Ip6Saddr)] {
+                let Some(addrs) = any_of(sources, family) else { continue };
+                let mut from = Vec::new();
+                match wire {
+                    Wire::Named(name) => from.push(Statement::is(Field::Iifname, Expression::text(name))),
+                    Wire::Any if point.hook == Hook::Forward => from.push(Statement::Match {
+                        left: Expression::Field(Field::Iifname),
+                        op: super::artifact::Op::NotEqual,
+                        right: Expression::text("lo"),
+                    }),
+                    Wire::Any => {}
+                }
+                from.push(Statement::is(field, addrs));
+                let mut tcp = from.clone();
+                tcp.extend(base::reset());
+                chain.push(tcp, "reject from", &origin);
+                from.push(base::unreachable());
+                chain.push(from, "reject from", &origin);
+            }
+        }
+    }
+
+    fn finish(self) -> (Ruleset, Origins) {
+        let mut table = Table::new(TableFamily::Inet, "fwc");
+        let mut origins = Origins::default();
+        for (at, draft) in self.chains.into_iter().enumerate() {
+            let mut chain = draft.chain;
+            for (rule, traced) in draft.rules.into_iter().enumerate() {
+                origins.places.insert(Place::Rule { table: 0, chain: at, rule }, traced.because);
+                chain.rules.push(traced.what);
+            }
+            table.chains.push(chain);
+        }
+        for (at, draft) in self.sets.into_iter().enumerate() {
+            let mut set = draft.set;
+            for (element, traced) in draft.elements.into_iter().enumerate() {
+                origins.places.insert(Place::Element { table: 0, set: at, element }, traced.because);
+                set.elements.push(traced.what);
+            }
+            table.sets.push(set);
+        }
+        (Ruleset { tables: vec![table] }, origins)
+    }
+
+    /// The comment for statements: the words of the first, cut to what an nft comment holds (128 bytes).
+    fn words(&self, because: &[AccessId]) -> String {
+        let words = because.first().and_then(|id| self.site.access(*id)).map_or("", |a| a.words.as_str());
+        words.chars().filter(char::is_ascii).take(128).collect()
+    }
+}
+
+fn dropping() -> Vec<Statement> {
+    vec![Statement::counter(), Statement::Verdict(Verdict::Drop)]
+}
+
+fn one_or_concat(mut parts: Vec<Expression>) -> Expression {
+    match (parts.len(), parts.pop()) {
+        (1, Some(only)) => only,
+        (_, Some(last)) => {
+            parts.push(last);
+            Expression::Concat(parts)
+        }
+        (_, None) => Expression::Any,
+    }
+}
+
+/// The addresses of a family, where there are any: one value, or a set of them.
+fn any_of(set: &AddrSet, family: Family) -> Option<Expression> {
+    let mut values: Vec<Expression> = set.of(family).ranges().map(Expression::addresses).collect();
+    match values.len() {
+        0 => None,
+        1 => values.pop(),
+        _ => Some(Expression::Set(values.into_iter().map(Element::new).collect())),
+    }
+}
+
+fn statements_of(because: &[AccessId]) -> Vec<Origin> {
+    because.iter().map(|id| Origin::Access(*id)).collect()
+}

@@ -1,0 +1,201 @@
+//! What every table has: loopback, connection tracking, neighbour discovery, DHCP, and the way to say no.
+
+use super::super::artifact::{
+    Element, Expression, Field, Limit, Op, RejectWith, Statement, Transport, Unit, Verdict,
+};
+use super::{Draft, DraftChain};
+use crate::ir::{PointRules, Wire};
+use crate::model::Hook;
+use crate::net::Family;
+
+/// The first rules of a hook: S15, S16, S18.
+pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
+    let output = point.hook == Hook::Output;
+    let field = if output { Field::Oifname } else { Field::Iifname };
+    if point.hook != Hook::Forward {
+        let lo = Statement::is(field, Expression::text("lo"));
+        chain.base(vec![lo, Statement::Verdict(Verdict::Accept)], "a machine talks to itself as it likes");
+    }
+    let related = if point.resets { "related_output" } else { "icmp_errors" };
+    let untracked = match point.hook {
+        Hook::Input => Verdict::Jump("neighbours_input".to_owned()),
+        Hook::Output => Verdict::Jump("neighbours_output".to_owned()),
+        Hook::Forward | Hook::Prerouting | Hook::Postrouting => Verdict::Drop,
+    };
+    let states = [
+        ("established", Verdict::Accept),
+        ("related", Verdict::Jump(related.to_owned())),
+        ("invalid", Verdict::Drop),
+        ("untracked", untracked),
+    ];
+    let map = states
+        .into_iter()
+        .map(|(state, verdict)| Element::verdict(Expression::word(state), verdict))
+        .collect();
+    chain.base(
+        vec![Statement::VerdictMap { key: Expression::Field(Field::CtState), map: Expression::Set(map) }],
+        "what goes on from here starts a connection",
+    );
+    for (wire, family) in &point.dhcp {
+        let mut statements = Vec::new();
+        match wire {
+            Wire::Named(name) => statements.push(Statement::is(field, Expression::text(name))),
+            Wire::Any => {}
+        }
+        statements.extend(dhcp(*family, output));
+        statements.push(Statement::Verdict(Verdict::Accept));
+        chain.base(statements, "the DHCP client of a dynamic leg");
+    }
+}
+
+fn dhcp(family: Family, output: bool) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    let (client, server) = match family {
+        Family::V4 => {
+            statements.push(Statement::is(Field::Nfproto, Expression::word("ipv4")));
+            (68, 67)
+        }
+        Family::V6 => {
+            statements.push(if output {
+                Statement::is(Field::Ip6Daddr, literal("ff02::1:2"))
+            } else {
+                Statement::is(Field::Ip6Saddr, link_local())
+            });
+            (546, 547)
+        }
+    };
+    let (from, to) = if output { (client, server) } else { (server, client) };
+    statements.push(Statement::is(Field::Sport(Transport::Udp), Expression::Number(from)));
+    statements.push(Statement::is(Field::Dport(Transport::Udp), Expression::Number(to)));
+    statements
+}
+
+impl Draft<'_> {
+    /// The chains that the hooks share, as far as they are jumped to.
+    pub(super) fn shared(&mut self) {
+        let jumped = |draft: &Self, name: &str| {
+            let to = Verdict::Jump(name.to_owned());
+            let hits = |e: &Element| e.data == Some(super::super::artifact::Data::Verdict(to.clone()));
+            draft
+                .chains
+                .iter()
+                .flat_map(|c| &c.rules)
+                .flat_map(|r| &r.what.statements)
+                .any(|s| s.inline().is_some_and(|elements| elements.iter().any(hits)))
+        };
+        if jumped(self, "related_output") {
+            self.chains.push(related_output());
+        }
+        self.chains.push(icmp_errors());
+        for (name, output) in [("neighbours_input", false), ("neighbours_output", true)] {
+            if jumped(self, name) {
+                self.chains.push(neighbours(name, output));
+            }
+        }
+        let rejects = self.fates.values().any(super::fates::Fate::rejects);
+        if self.told || rejects {
+            let mut chain = DraftChain::regular("told");
+            chain.chain.notes.push("Dropped, and the sender is told.".to_owned());
+            chain.base(reset().into(), "reject");
+            chain.base(vec![unreachable()], "reject");
+            self.chains.push(chain);
+        }
+    }
+}
+
+/// S16: the errors of a known connection; nothing else that the kernel calls related.
+fn icmp_errors() -> DraftChain {
+    let mut chain = DraftChain::regular("icmp_errors");
+    chain
+        .chain
+        .notes
+        .push("Only errors belong to a connection: no redirect, no helper's expectation.".to_owned());
+    let accept = |family: &str, field: Field, types: &[u8]| {
+        let nfproto = Statement::is(Field::Nfproto, Expression::word(family));
+        vec![nfproto, Statement::is(field, numbers(types)), Statement::Verdict(Verdict::Accept)]
+    };
+    chain
+        .base(accept("ipv4", Field::IcmpType, &[3, 11, 12]), "unreachable, time exceeded, parameter problem");
+    chain.base(
+        accept("ipv6", Field::Icmpv6Type, &[1, 2, 3, 4]),
+        "unreachable, packet too big, time exceeded, parameter problem",
+    );
+    chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is related");
+    chain
+}
+
+/// S16: this machine rejects, and the kernel hands its own resets to output as `related`.
+fn related_output() -> DraftChain {
+    let mut chain = DraftChain::regular("related_output");
+    chain.chain.notes.push("The kernel hands its own TCP resets over as `related`.".to_owned());
+    chain.base(
+        vec![Statement::is(Field::TcpFlags, Expression::word("rst")), Statement::Verdict(Verdict::Accept)],
+        "a rejection's own reset",
+    );
+    chain.base(vec![Statement::Verdict(Verdict::Goto("icmp_errors".to_owned()))], "else errors alone");
+    chain
+}
+
+/// S17: RFC 4861 and 4890; the kernel does not track these.
+fn neighbours(name: &str, output: bool) -> DraftChain {
+    let mut chain = DraftChain::regular(name);
+    chain
+        .chain
+        .notes
+        .push("IPv6 finds its neighbours by messages that are not tracked (RFC 4861, RFC 4890).".to_owned());
+    let message = |types: &[u8], hops: u128, from: Option<Expression>| {
+        let mut statements = vec![Statement::is(Field::Ip6Hoplimit, Expression::Number(hops))];
+        statements.extend(from.map(|addrs| Statement::is(Field::Ip6Saddr, addrs)));
+        statements.push(Statement::is(Field::Icmpv6Type, numbers(types)));
+        statements.push(Statement::is(Field::Icmpv6Code, Expression::Number(0)));
+        statements.push(Statement::Verdict(Verdict::Accept));
+        statements
+    };
+    chain.base(message(&[133, 134, 135, 136], 255, None), "neighbour discovery, from the link alone");
+    let sources = Expression::Set(vec![Element::new(literal("::")), Element::new(link_local())]);
+    let listeners: &[u8] = if output { &[131, 132, 143] } else { &[130] };
+    chain.base(message(listeners, 1, Some(sources)), "multicast listeners, which switches ask for");
+    chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is not tracked");
+    chain
+}
+
+/// `meta l4proto tcp reject with tcp reset`
+pub(super) fn reset() -> [Statement; 2] {
+    [Statement::is(Field::L4proto, Expression::word("tcp")), Statement::Reject(Some(RejectWith::TcpReset))]
+}
+
+/// `reject with icmpx type port-unreachable`, the spelling that every version takes.
+pub(super) fn unreachable() -> Statement {
+    Statement::Reject(Some(RejectWith::Icmpx("port-unreachable".to_owned())))
+}
+
+/// Five words a second, ten at once.
+pub(super) fn log_limit() -> Statement {
+    Statement::Limit(Limit { over: false, rate: 5, unit: Unit::Second, burst: 10 })
+}
+
+/// `meta time < N`
+pub(super) fn before(until: u64) -> Statement {
+    Statement::Match {
+        left: Expression::Field(Field::Time),
+        op: Op::Less,
+        right: Expression::Number(u128::from(until)),
+    }
+}
+
+fn numbers(values: &[u8]) -> Expression {
+    match values {
+        [only] => Expression::Number(u128::from(*only)),
+        _ => {
+            Expression::Set(values.iter().map(|v| Element::new(Expression::Number(u128::from(*v)))).collect())
+        }
+    }
+}
+
+fn literal(text: &str) -> Expression {
+    text.parse().map_or_else(|_| Expression::Unknown(text.to_owned()), Expression::Address)
+}
+
+fn link_local() -> Expression {
+    "fe80::/10".parse().map_or_else(|_| Expression::Unknown("fe80::/10".to_owned()), Expression::Prefix)
+}

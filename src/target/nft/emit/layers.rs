@@ -1,0 +1,172 @@
+//! Layers as verdict maps, and rules for what no map can hold.
+//!
+//! Exact keys are a hash, ranges a `pipapo` set with `flags interval`; the hash is asked first. What is keyed by ports
+//! always has `meta l4proto` in its key: `th dport` reads whatever follows the IP header.
+
+use super::super::artifact::{DataType, Element, Expression, Field, Set, SetFlag, Statement, Transport};
+use super::{Draft, DraftChain, DraftSet, Traced, names, statements_of};
+use crate::ir::{Cell, Entry, FULL, Layer, Shape};
+use crate::net::{AddrRange, Family, Proto};
+
+/// In the order in which they are asked.
+const SHAPES: [Shape; 6] = [
+    Shape::Ports { exact: true },
+    Shape::Ports { exact: false },
+    Shape::Icmp { exact: true },
+    Shape::Icmp { exact: false },
+    Shape::Protocols { exact: true },
+    Shape::Protocols { exact: false },
+];
+
+impl Draft<'_> {
+    /// The rules of the layers, in order, into a chain; their maps into the table.
+    pub(super) fn layers(&mut self, chain: &mut DraftChain, name: &str, layers: &[Layer]) {
+        for layer in layers {
+            let name = match layer.kind.word() {
+                "" => name.to_owned(),
+                word => format!("{name}_{word}"),
+            };
+            for shape in SHAPES {
+                for family in Family::BOTH {
+                    let entries = || {
+                        layer
+                            .entries
+                            .iter()
+                            .filter(move |e| e.cell.shape() == shape && e.cell.family == family)
+                    };
+                    if entries().next().is_some() {
+                        self.lookup(chain, &name, shape, family, entries());
+                    }
+                }
+            }
+            for entry in layer.entries.iter().filter(|e| e.cell.shape() == Shape::Odd) {
+                let verdict = self.verdict(entry);
+                let mut statements = matches(&entry.cell);
+                statements.push(Statement::Verdict(verdict));
+                chain.push(statements, &self.words(&entry.because), &statements_of(&entry.because));
+            }
+        }
+    }
+
+    fn lookup<'e>(
+        &mut self,
+        chain: &mut DraftChain,
+        name: &str,
+        shape: Shape,
+        family: Family,
+        entries: impl Iterator<Item = &'e Entry>,
+    ) {
+        let (word, exact) = match shape {
+            Shape::Ports { exact } => ("ports", exact),
+            Shape::Icmp { exact } => ("icmp", exact),
+            Shape::Protocols { exact } => ("protocols", exact),
+            Shape::Odd => return,
+        };
+        let (mut fields, mut types) = match family {
+            Family::V4 => {
+                (vec![Field::IpSaddr, Field::IpDaddr], vec![DataType::Ipv4Addr, DataType::Ipv4Addr])
+            }
+            Family::V6 => {
+                (vec![Field::Ip6Saddr, Field::Ip6Daddr], vec![DataType::Ipv6Addr, DataType::Ipv6Addr])
+            }
+        };
+        match (shape, family) {
+            (Shape::Ports { .. }, _) => {
+                fields.extend([Field::L4proto, Field::Dport(Transport::Any)]);
+                types.extend([DataType::InetProto, DataType::InetService]);
+            }
+            (Shape::Icmp { .. }, Family::V4) => {
+                fields.extend([Field::IcmpType, Field::IcmpCode]);
+                types.extend([DataType::IcmpType, DataType::Other("icmp_code".to_owned())]);
+            }
+            (Shape::Icmp { .. }, Family::V6) => {
+                fields.extend([Field::Icmpv6Type, Field::Icmpv6Code]);
+                types.extend([DataType::Icmpv6Type, DataType::Other("icmpv6_code".to_owned())]);
+            }
+            (Shape::Protocols { .. }, _) => {
+                fields.push(Field::L4proto);
+                types.push(DataType::InetProto);
+            }
+            (Shape::Odd, _) => {}
+        }
+        let ranges = if exact { "" } else { "_ranges" };
+        let map = format!("{name}_{word}{ranges}_{}", names::family(family));
+        let mut set = Set::new(map.clone(), types, Some(vec![DataType::Verdict]));
+        if !exact {
+            set.flags = vec![SetFlag::Interval];
+        }
+        let elements = entries
+            .map(|entry| {
+                let verdict = self.verdict(entry);
+                let element =
+                    Element::verdict(key(&entry.cell, shape), verdict).because(self.words(&entry.because));
+                Traced { what: element, because: statements_of(&entry.because) }
+            })
+            .collect();
+        self.sets.push(DraftSet { set, elements });
+        let key = Expression::Concat(fields.into_iter().map(Expression::Field).collect());
+        let asked = Statement::VerdictMap { key, map: Expression::Named(map) };
+        let comment = if exact { "one lookup for all of them" } else { "those with a prefix or a range" };
+        chain.push(vec![asked], comment, &[]);
+    }
+}
+
+fn key(cell: &Cell, shape: Shape) -> Expression {
+    let mut parts = vec![Expression::addresses(cell.src()), Expression::addresses(cell.dst())];
+    let octets = |(first, last): (u128, u128)| Expression::numbers(first, last.min(255));
+    match shape {
+        Shape::Ports { .. } => {
+            parts.push(proto(cell));
+            parts.push(Expression::numbers(cell.to().0, cell.to().1));
+        }
+        Shape::Icmp { .. } => parts.extend([octets(cell.to()), octets(cell.from())]),
+        Shape::Protocols { .. } => parts.push(proto(cell)),
+        Shape::Odd => {}
+    }
+    Expression::Concat(parts)
+}
+
+/// Words only for the two that every nft knows without a file of names.
+fn proto(cell: &Cell) -> Expression {
+    match cell.proto() {
+        Some(Proto::TCP) => Expression::word("tcp"),
+        Some(Proto::UDP) => Expression::word("udp"),
+        Some(Proto(number)) => Expression::Number(u128::from(number)),
+        None => Expression::numbers(cell.protos().0, cell.protos().1),
+    }
+}
+
+/// The matches of a rule for one cell.
+fn matches(cell: &Cell) -> Vec<Statement> {
+    let mut out = Vec::new();
+    let (nfproto, src, dst) = match cell.family {
+        Family::V4 => ("ipv4", Field::IpSaddr, Field::IpDaddr),
+        Family::V6 => ("ipv6", Field::Ip6Saddr, Field::Ip6Daddr),
+    };
+    let everyone = |range: AddrRange| range.as_net().is_some_and(|n| n.prefix_len() == 0);
+    if everyone(cell.src()) && everyone(cell.dst()) {
+        out.push(Statement::is(Field::Nfproto, Expression::word(nfproto)));
+    }
+    for (range, field) in [(cell.src(), src), (cell.dst(), dst)] {
+        if !everyone(range) {
+            out.push(Statement::is(field, Expression::addresses(range)));
+        }
+    }
+    let transport = match cell.proto() {
+        Some(Proto::TCP) => Some(Transport::Tcp),
+        Some(Proto::UDP) => Some(Transport::Udp),
+        Some(Proto(_)) | None => None,
+    };
+    let ports = [(cell.from(), transport.map(Field::Sport)), (cell.to(), transport.map(Field::Dport))];
+    let asked: Vec<Statement> = ports
+        .into_iter()
+        .filter(|(range, _)| *range != FULL)
+        .filter_map(|(range, field)| field.map(|f| Statement::is(f, Expression::numbers(range.0, range.1))))
+        .collect();
+    // `tcp sport` asks for TCP by itself.
+    if asked.is_empty() && cell.protos() != (0, 255) {
+        out.push(Statement::is(Field::L4proto, proto(cell)));
+    }
+    out.extend(asked);
+    out
+}
