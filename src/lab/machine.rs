@@ -124,7 +124,33 @@ pub fn configure(netns: &Netns, ports: &[Port], table: &[RouteEntry]) -> Result<
         }
     }
     lines.extend(table.iter().filter_map(|entry| route_line(ports, entry)));
-    netns.ip(&lines)
+    netns.ip(&lines)?;
+    let own =
+        ports.iter().flat_map(|p| p.addresses.iter().map(IpNet::addr).chain([IpAddr::V6(p.link_local)]));
+    await_local(netns, &own.collect::<Vec<_>>())
+}
+
+/// Waits until the kernel takes packets to these addresses for its own. IPv6 makes an address local, and joins its
+/// groups, in a work queue, after `ip addr add` has returned (`addrconf_dad_work`): on a busy machine, long after.
+///
+/// # Errors
+/// When it has not come to it in ten seconds.
+pub fn await_local(netns: &Netns, addrs: &[IpAddr]) -> Result<(), LabError> {
+    const ASK: [&str; 8] = ["-6", "-o", "route", "show", "table", "local", "type", "local"];
+    let missing = |text: &str| {
+        let known: BTreeSet<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        addrs.iter().find(|a| a.is_ipv6() && !known.contains(a.to_string().as_str())).copied()
+    };
+    let mut last = None;
+    for _ in 0..500 {
+        last = missing(&netns.run("ip", &ASK, "")?);
+        if last.is_none() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let detail = last.map_or_else(String::new, |addr| format!("{addr} is not local"));
+    Err(LabError::Output { command: format!("ip {}", ASK.join(" ")), detail })
 }
 
 /// The line of ip-route(8) that installs an entry.

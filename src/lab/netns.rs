@@ -74,9 +74,21 @@ impl Netns {
     /// # Errors
     /// At the first line that fails; it is named in the error.
     pub fn ip(&self, lines: &[String]) -> Result<(), LabError> {
+        self.batch(&["-batch", "-"], lines)
+    }
+
+    /// The same for lines that do not say of themselves that they are about IPv6.
+    ///
+    /// # Errors
+    /// As [`Netns::ip`].
+    pub fn ip6(&self, lines: &[String]) -> Result<(), LabError> {
+        self.batch(&["-6", "-batch", "-"], lines)
+    }
+
+    fn batch(&self, args: &[&str], lines: &[String]) -> Result<(), LabError> {
         let mut text = lines.join("\n");
         text.push('\n');
-        match self.run("ip", &["-batch", "-"], &text) {
+        match self.run("ip", args, &text) {
             Ok(_) => Ok(()),
             Err(LabError::Command { status, stderr, .. }) => {
                 // "Command failed -:17"

@@ -63,7 +63,9 @@ pub fn reaches(
             sure(is_for(ports, port, dst), Why::Destination)?;
         }
         (Hook::Input, Wire::Loopback, Wire::Unset) | (Hook::Output, Wire::Unset, Wire::Loopback) => {
-            sure(sendable(src), Why::Source)?;
+            // IPv6 lets such a packet out, and not in again.
+            let group = matches!(src, IpAddr::V6(a) if a.is_multicast()) && hook == Hook::Input;
+            sure(sendable(src) && !group, Why::Source)?;
             sure(is_loopback(dst) || ports.iter().any(|p| p.has(dst)), Why::Destination)?;
         }
         (Hook::Forward, Wire::Leg(_), Wire::Leg(out)) => {
@@ -75,7 +77,8 @@ pub fn reaches(
         }
         (Hook::Output, Wire::Unset, Wire::Leg(_)) => {
             sure(sendable(src), Why::Source)?;
-            sure(!is_loopback(dst) && !ports.iter().any(|p| p.has(dst)), Why::Destination)?;
+            let own = is_loopback(dst) || is_anycast(ports, dst) || ports.iter().any(|p| p.has(dst));
+            sure(!own, Why::Destination)?;
             sure(dst != IpAddr::V4(Ipv4Addr::UNSPECIFIED), Why::Destination)?;
             sure(dst != IpAddr::V6(Ipv6Addr::UNSPECIFIED), Why::Destination)?;
         }
@@ -106,8 +109,8 @@ pub fn fresh_state(packet: &Packet) -> CtState {
     match (packet.family(), packet.proto) {
         (Family::V4, Proto::ICMP) => only(matches!(packet.icmp_type, 8 | 13 | 15 | 17)),
         (Family::V6, Proto::ICMPV6) => match packet.icmp_type {
-            // Neighbour discovery but redirect, and MLD (`noct_valid_new`).
-            130..=136 | 143 => CtState::Untracked,
+            // Neighbour discovery but redirect, MLD, and multicast router discovery.
+            130..=136 | 143 | 151 | 152 => CtState::Untracked,
             icmp_type => only(matches!(icmp_type, 128 | 139)),
         },
         // Each is tracked in its own family only, and refused in the other.

@@ -1,5 +1,385 @@
-//! x
-/// x
-pub struct Arrived;
-/// x
-pub struct SiteLab;
+//! The whole site in namespaces: every machine, every zone, the real rulesets, and packets from end to end.
+//!
+//! A zone is a bridge, a machine a namespace with a wire to the bridge of each of its legs. Whoever is in a zone without
+//! being declared stands in one of two crowds: *senders*, who claim any source address, and *listeners*, who have the
+//! address that a packet is for. Routes are [`Forwarding::table`]'s. A crowd, and a machine that is told to
+//! use one leg, goes by a table of its own (`ip rule … oif`), filled as S8 says for each packet.
+//!
+//! Machines know each other's link-layer addresses beforehand; a listener is resolved by ARP or neighbour discovery,
+//! through the rulesets.
+//!
+//! SECURITY: before any ruleset is loaded every address of every machine must be reached from its own zone, and with
+//! every packet the first machine on its way must see it: otherwise the harness is at fault, and says so.
+//!
+//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed: replies are not tried here.
+
+mod build;
+mod trace;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::LabError;
+use super::craft::craft;
+use super::machine::{self, Port};
+use super::netns::Netns;
+use super::wire::Sender;
+use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::model::{HostId, LegId, ZoneId};
+use crate::net::{Family, Packet};
+
+pub use trace::{Sighting, Stage};
+
+/// How often a packet that was lost on the wire is sent, see [`super::bench`].
+const ROUNDS: usize = 4;
+
+/// Where a packet starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Start {
+    /// On a machine, which sends it by its routes (S7).
+    Machine(HostId),
+    /// On a machine, by this leg, from there as a member of its zone (S8).
+    Leg(HostId, LegId),
+    /// Somewhere in a zone, whatever source it claims (S8).
+    Zone(ZoneId),
+}
+
+/// Where a packet was seen, on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// The machine; none for the crowd of listeners.
+    pub host: Option<HostId>,
+    /// Where in it.
+    pub stage: Stage,
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Whether it came to layer 4 of the machine, or listener, that has its destination.
+    pub at_layer4: bool,
+    /// Where it was seen, in order. Empty where it could not be sent: there is no route.
+    pub steps: Vec<Step>,
+}
+
+impl Arrived {
+    /// Where it was seen last.
+    #[must_use]
+    pub fn last(&self) -> Option<Step> {
+        self.steps.last().copied()
+    }
+
+    /// Whether it was let go and not seen again. Nobody filters there: it was lost on the way, or found nobody.
+    #[must_use]
+    pub fn is_on_the_wire(&self) -> bool {
+        self.last().is_none_or(|step| matches!(step.stage, Stage::PastOutput | Stage::PastForward))
+    }
+}
+
+/// A running site.
+pub struct SiteLab<'s> {
+    forwarding: &'s Forwarding<'s>,
+    machines: Vec<Machine>,
+    /// Kept, because the bridges live in it.
+    _bridges: Netns,
+    senders: Crowd,
+    listeners: Crowd,
+    /// The routes given to senders, by the table they stand in.
+    told: BTreeMap<(Who, u32, IpAddr), String>,
+}
+
+struct Machine {
+    ports: Vec<Port>,
+    netns: Netns,
+    routed: Sender,
+    by_leg: Vec<Sender>,
+}
+
+struct Crowd {
+    netns: Netns,
+    /// By zone.
+    senders: Vec<Sender>,
+}
+
+/// In whose namespace something is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Machine(HostId),
+    Senders,
+    Listeners,
+}
+
+impl<'s> SiteLab<'s> {
+    /// Builds the site and loads the rulesets of the machines that have one.
+    ///
+    /// # Errors
+    /// When the system refuses, nft refuses a ruleset, or the site does not work without them.
+    pub fn new(
+        forwarding: &'s Forwarding<'s>,
+        rulesets: &BTreeMap<HostId, String>,
+    ) -> Result<Self, LabError> {
+        let mut lab = build::build(forwarding)?;
+        lab.works()?;
+        for (host, ruleset) in rulesets {
+            lab.machine(*host)?.netns.nft(ruleset)?;
+        }
+        Ok(lab)
+    }
+
+    /// The namespace of a machine.
+    #[must_use]
+    pub fn netns(&self, host: HostId) -> Option<&Netns> {
+        self.machines.get(host.index()).map(|machine| &machine.netns)
+    }
+
+    /// The interfaces of a machine, with the addresses that dynamic legs were given.
+    #[must_use]
+    pub fn ports(&self, host: HostId) -> &[Port] {
+        self.machines.get(host.index()).map_or(&[], |machine| machine.ports.as_slice())
+    }
+
+    /// Sends packets, and says what became of each.
+    ///
+    /// # Errors
+    /// When the harness does not work.
+    pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
+        let all: Vec<&Netns> = self.namespaces().map(|(_, netns)| netns).collect();
+        all.iter().try_for_each(|netns| trace::reset(netns))?;
+        let mut first = vec![None; packets.len()];
+        let mut outcome: Vec<Arrived> = Vec::new();
+        for _ in 0..ROUNDS {
+            for (at, (tag, (start, packet))) in (1u32..).zip(packets).enumerate() {
+                if outcome.get(at).is_none_or(|arrived| arrived.is_on_the_wire()) {
+                    let who = self.send_one(*start, packet, tag)?;
+                    first.iter_mut().skip(at).take(1).for_each(|slot| *slot = who);
+                }
+            }
+            // Resolving a listener takes a few round trips; everything else is there before the call returns.
+            std::thread::sleep(Duration::from_millis(150));
+            let mut seen = Vec::new();
+            for (host, netns) in self.namespaces() {
+                seen.extend(trace::read(netns)?.into_iter().map(|sighting| (host, sighting)));
+            }
+            outcome = (1u32..).zip(packets).map(|(tag, (_, packet))| arrived(&seen, packet, tag)).collect();
+            let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
+            if !outcome.iter().zip(&first).any(lost) {
+                break;
+            }
+        }
+        for ((start, packet), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
+            if first.is_some_and(|first| arrived.steps.first().map(|step| step.host) != Some(first)) {
+                let at = format!("{start:?} to {}", packet.dst);
+                return Err(LabError::Canary { at, missing: "by the first machine on its way".to_owned() });
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Every declared address at which the kernel of a machine routes otherwise than [`Forwarding::next`] says.
+    ///
+    /// # Errors
+    /// When `ip route get` cannot be asked.
+    pub fn misrouted(&self) -> Result<Vec<String>, LabError> {
+        let addresses: Vec<IpAddr> = self
+            .forwarding
+            .site()
+            .hosts
+            .iter()
+            .flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.clone()))
+            .collect();
+        let mut wrong = Vec::new();
+        for ((id, host), machine) in self.forwarding.site().hosts().zip(&self.machines) {
+            for dst in &addresses {
+                let (ours, theirs) =
+                    (self.expected_route(id, machine, *dst), kernel_route(&machine.netns, *dst)?);
+                if ours != theirs {
+                    wrong.push(format!("{} to {dst}: the kernel {theirs}, fwc {ours}", host.name));
+                }
+            }
+        }
+        Ok(wrong)
+    }
+
+    fn expected_route(&self, host: HostId, machine: &Machine, dst: IpAddr) -> String {
+        let name = |leg: LegId| machine.ports.iter().find(|p| p.leg == leg).map_or("?", |p| p.name.as_str());
+        match self.forwarding.next(host, dst) {
+            Next::Local => "local".to_owned(),
+            Next::OnLink { leg } => format!("dev {}", name(leg)),
+            Next::Via { leg, gateway, gateway_leg } => {
+                let via = self.gateway_address(gateway, gateway_leg, Family::of(dst));
+                format!("via {} dev {}", via.map_or("?".to_owned(), |a| a.to_string()), name(leg))
+            }
+            Next::Ambiguous(_) | Next::NoRoute => "nowhere".to_owned(),
+        }
+    }
+
+    /// Sends one packet; returns who must see it first, none if it was not sent.
+    fn send_one(
+        &mut self,
+        start: Start,
+        packet: &Packet,
+        tag: u32,
+    ) -> Result<Option<Option<HostId>>, LabError> {
+        self.make_listener(packet.dst)?;
+        let bytes = craft(packet, tag);
+        let outcome = match start {
+            Start::Machine(host) => (Some(host), self.machine(host)?.routed.send(packet.dst, &bytes)),
+            Start::Leg(host, leg) => {
+                let port = self.ports(host).get(leg.index()).cloned();
+                let port = port.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
+                let next = self.forwarding.from_member(port.zone, Some(host), packet.dst);
+                if self.tell(Who::Machine(host), leg.0, &port.name, &next, packet.dst)?.is_none() {
+                    return Ok(None);
+                }
+                let sender = self.machine(host)?.by_leg.get(leg.index());
+                let sender = sender.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
+                (Some(host), sender.send(packet.dst, &bytes))
+            }
+            Start::Zone(zone) => {
+                let next = self.forwarding.from_zone(zone, packet.src, packet.dst);
+                let Some(first) =
+                    self.tell(Who::Senders, zone.0, &build::crowd_port(zone), &next, packet.dst)?
+                else {
+                    return Ok(None);
+                };
+                let sender = self.senders.senders.get(zone.index());
+                let sender = sender.ok_or_else(|| LabError::Unknown(format!("zone {zone:?}")))?;
+                (first, sender.send(packet.dst, &bytes))
+            }
+        };
+        match outcome {
+            (first, Ok(())) => Ok(Some(first)),
+            (_, Err(e)) if is_no_route(&e) => Ok(None),
+            (_, Err(source)) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
+        }
+    }
+
+    /// Puts the next hop of a packet into the table of whoever sends it by one wire. Returns who that next hop is (none
+    /// inside: the crowd), none if there is none.
+    fn tell(
+        &mut self,
+        who: Who,
+        number: u32,
+        device: &str,
+        next: &ZoneNext,
+        dst: IpAddr,
+    ) -> Result<Option<Option<HostId>>, LabError> {
+        let table = build::table(number);
+        let (line, first) = match next {
+            ZoneNext::OnLink => (format!("route replace {dst} dev {device} table {table}"), self.owner(dst)),
+            ZoneNext::Via { gateway, gateway_leg } => {
+                let via = self.gateway_address(*gateway, *gateway_leg, Family::of(dst));
+                let via = via.ok_or_else(|| LabError::Unknown(format!("address of gateway {gateway:?}")))?;
+                (format!("route replace {dst} via {via} dev {device} onlink table {table}"), Some(*gateway))
+            }
+            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return Ok(None),
+        };
+        self.once(who, table, dst, line)?;
+        Ok(Some(first))
+    }
+
+    /// Whoever has no machine listens in the crowd, in the zone of the address.
+    fn make_listener(&mut self, dst: IpAddr) -> Result<(), LabError> {
+        let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return Ok(()) };
+        let nodad = if dst.is_ipv6() { " nodad" } else { "" };
+        let line = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
+        if self.once(Who::Listeners, 0, dst, line)? && dst.is_ipv6() {
+            machine::await_local(&self.listeners.netns, &[dst])?;
+        }
+        Ok(())
+    }
+
+    /// Runs a line of `ip` unless it was the last one for this purpose. Returns whether it ran.
+    fn once(&mut self, who: Who, table: u32, dst: IpAddr, line: String) -> Result<bool, LabError> {
+        if self.told.get(&(who, table, dst)) == Some(&line) {
+            return Ok(false);
+        }
+        let netns = match who {
+            Who::Machine(host) => &self.machine(host)?.netns,
+            Who::Senders => &self.senders.netns,
+            Who::Listeners => &self.listeners.netns,
+        };
+        netns.ip(std::slice::from_ref(&line))?;
+        self.told.insert((who, table, dst), line);
+        Ok(true)
+    }
+
+    /// Without rulesets, every address of every machine is reached from its own zone.
+    fn works(&mut self) -> Result<(), LabError> {
+        let mut all = Vec::new();
+        for port in self.machines.iter().flat_map(|machine| &machine.ports) {
+            for dst in port.addresses.iter().map(ipnet::IpNet::addr) {
+                let documented = if dst.is_ipv4() { [192, 0, 2, 77].into() } else { sender_v6() };
+                all.push((
+                    Start::Zone(port.zone),
+                    Packet::new(documented, dst, crate::net::Proto::UDP, 9, 9),
+                ));
+            }
+        }
+        let outcome = self.send(&all)?;
+        for ((_, packet), arrived) in all.iter().zip(outcome) {
+            if !arrived.at_layer4 {
+                let at = format!("{} without any ruleset", packet.dst);
+                return Err(LabError::Canary { at, missing: format!("at layer 4, but {:?}", arrived.steps) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The machine that has an address, dynamic ones included.
+    fn owner(&self, addr: IpAddr) -> Option<HostId> {
+        let owner = |machine: &Machine| machine.ports.iter().any(|port| port.has(addr));
+        (0u32..).map(HostId).zip(&self.machines).find(|(_, machine)| owner(machine)).map(|(id, _)| id)
+    }
+
+    fn gateway_address(&self, gateway: HostId, leg: LegId, family: Family) -> Option<IpAddr> {
+        let port = self.ports(gateway).get(leg.index())?;
+        port.addresses.iter().map(ipnet::IpNet::addr).find(|a| Family::of(*a) == family)
+    }
+
+    fn machine(&self, host: HostId) -> Result<&Machine, LabError> {
+        self.machines.get(host.index()).ok_or_else(|| LabError::Unknown(format!("machine {host:?}")))
+    }
+
+    /// Every namespace in which packets are seen.
+    fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns)> {
+        let machines = (0u32..).map(|id| Some(HostId(id))).zip(self.machines.iter().map(|m| &m.netns));
+        machines.chain([(None, &self.listeners.netns)])
+    }
+}
+
+fn arrived(seen: &[(Option<HostId>, Sighting)], packet: &Packet, tag: u32) -> Arrived {
+    let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
+    of_it.sort_by_key(|(_, sighting)| sighting.order());
+    let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
+    Arrived { at_layer4: steps.iter().any(|step| step.stage == Stage::PastInput), steps }
+}
+
+fn sender_v6() -> IpAddr {
+    IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x77))
+}
+
+fn is_no_route(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable};
+    matches!(error.kind(), HostUnreachable | NetworkUnreachable)
+}
+
+/// What `ip route get` says, in the words of [`SiteLab::expected_route`].
+fn kernel_route(netns: &Netns, dst: IpAddr) -> Result<String, LabError> {
+    let text = match netns.run("ip", &["-j", "route", "get", &dst.to_string()], "") {
+        Ok(text) => text,
+        // "RTNETLINK answers: Network is unreachable", "No route to host": exit code 2 (ip(8)).
+        Err(LabError::Command { status, .. }) if status.code() == Some(2) => return Ok("nowhere".to_owned()),
+        Err(other) => return Err(other),
+    };
+    let broken = |detail: String| LabError::Output { command: format!("ip -j route get {dst}"), detail };
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+    let word = |key: &str| json.get(0).and_then(|route| route.get(key)).and_then(serde_json::Value::as_str);
+    Ok(match (word("type"), word("gateway"), word("dev")) {
+        (Some("local"), ..) => "local".to_owned(),
+        (_, Some(via), Some(dev)) => format!("via {via} dev {dev}"),
+        (_, None, Some(dev)) => format!("dev {dev}"),
+        (_, _, None) => return Err(broken(text)),
+    })
+}

@@ -46,7 +46,8 @@ impl Sender {
         })
     }
 
-    /// Sends one whole packet towards `dst`.
+    /// Sends one whole packet towards `dst`. A filter of the same machine that drops it is no error: then it
+    /// was sent, and came to the hook.
     ///
     /// # Errors
     /// What the system says: it may be the packet's fault, so it is no [`LabError`].
@@ -59,6 +60,8 @@ impl Sender {
                 Err(e) if e.raw_os_error() == Some(nix::errno::Errno::ENOBUFS as i32) => {
                     std::thread::sleep(std::time::Duration::from_millis(1));
                 }
+                // NF_DROP in output comes back as EPERM (`nf_hook_slow`).
+                Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Ok(()),
                 other => return other.map(|_| ()),
             }
         }

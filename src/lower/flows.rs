@@ -54,17 +54,22 @@ impl Flow<'_, '_> {
             );
             self.add((transit.host, Hook::Forward), pair, &crossing.src, &crossing.dst);
         }
-        match path.end {
-            Some((host, leg)) => {
-                let inward = wire(self.site, host, leg);
-                self.add((host, Hook::Input), (Some(inward), None), &crossing.src, &crossing.dst);
-            }
-            None => {
-                for own in &crossing.receivers {
-                    let inward = wire(self.site, own.host, own.leg);
-                    self.add((own.host, Hook::Input), (Some(inward), None), &crossing.src, &own.addrs);
-                }
-            }
+        if let Some((host, leg)) = path.end {
+            let inward = wire(self.site, host, leg);
+            self.add((host, Hook::Input), (Some(inward), None), &crossing.src, &crossing.dst);
+        }
+        let zone = |host, leg| self.site.leg(host, leg).map(|l| l.zone);
+        let arrival = path.end.map(|(host, leg)| zone(host, leg));
+        let receivers: Vec<_> = crossing
+            .receivers
+            .iter()
+            // S20: a dynamic leg has any address of its zone, if the path arrives there and not by way of itself.
+            .filter(|own| arrival.is_none_or(|at| at == zone(own.host, own.leg)))
+            .filter(|own| !path.transits.iter().any(|t| t.host == own.host))
+            .collect();
+        for own in receivers {
+            let inward = wire(self.site, own.host, own.leg);
+            self.add((own.host, Hook::Input), (Some(inward), None), &crossing.src, &own.addrs);
         }
     }
 

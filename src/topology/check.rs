@@ -142,6 +142,11 @@ impl Trouble {
 }
 
 fn trouble(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
+    // A dynamic leg may have any address of its zone (S20), but nothing needs the way to a gateway's there.
+    let owned = crossing.class.and_then(|c| topology.classes.class(c)).is_some_and(|c| c.owner.is_some());
+    if crossing.dst.is_empty() && owned {
+        return None;
+    }
     let path = match crossing.path.as_ref() {
         Ok(path) => path,
         Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: false }),
@@ -176,7 +181,7 @@ fn dynamic(site: &Site, crossing: &Crossing, transits: &[Transit]) -> Option<Tro
 fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
     let site = topology.site;
     let there = crossing.path.as_ref().as_ref().ok()?.filters(site);
-    let zone = topology.classes.class(crossing.class)?.zone;
+    let zone = topology.classes.class(crossing.class?)?.zone;
     // Dynamic legs reply as members of their zone, and are replied to as such.
     let owned = |addrs: &crate::net::AddrSet, own: &[super::reading::Own]| {
         own.iter().fold(addrs.clone(), |all, o| all.union(&o.addrs))

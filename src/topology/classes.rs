@@ -218,6 +218,9 @@ pub fn usable(site: &Site, gateway: HostId, zone: ZoneId, family: Family) -> boo
 fn prefixes(site: &Site, route: &Route, family: Family) -> Vec<(AddrRange, u8)> {
     let mut to = route.to.of(family);
     let mut out = Vec::new();
+    if to == AddrSet::full().of(family) {
+        return to.ranges().map(|r| (r, 0)).collect();
+    }
     for zone in site.zones.iter().filter(|z| z.rest) {
         let rest = zone.addrs.of(family);
         if !rest.is_empty() && rest.is_subset(&to) {

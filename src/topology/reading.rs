@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{Blocked, ClassId, Found, Path, Start, Topology};
-use crate::model::{End, HostId, Leg, LegId, Place, Site, ZoneId};
+use crate::model::{End, Host, HostId, Leg, LegId, Place, Site, ZoneId};
 use crate::net::addr::{addr, number};
 use crate::net::{AddrRange, AddrSet, Family};
 
@@ -44,8 +44,8 @@ pub struct Crossing {
     pub to_dynamic: Option<(HostId, LegId)>,
     /// The machine that the destination names, by host or leg.
     pub to_machine: Option<HostId>,
-    /// The class of the destinations.
-    pub class: ClassId,
+    /// The class of the destinations; none where they are multicast.
+    pub class: Option<ClassId>,
 }
 
 impl Crossing {
@@ -295,8 +295,14 @@ impl Topology<'_> {
                         from_dynamic: sent.dynamic,
                         to_dynamic: dest.dynamic,
                         to_machine: dest.machine,
-                        class: dest.class,
+                        class: Some(dest.class),
                     });
+                }
+            }
+            if let End::Addrs(set) = to {
+                let group = set.of(family).intersection(&multicast());
+                if !group.is_empty() {
+                    out.extend(self.on_link(from, &group, family));
                 }
             }
         }
@@ -319,10 +325,7 @@ impl Topology<'_> {
         let Some(family) = self.classes.class(class).map(|c| c.family) else { return Rc::default() };
         match end {
             End::Zone(zone) => self.sent_by_zone(*zone, class),
-            End::Host(host) => match self.site.host(*host).map(|h| h.legs.len()) {
-                Some(1) => Rc::new(vec![self.sent_by_leg(*host, LegId(0), class, family)]),
-                Some(_) | None => Rc::new(vec![self.sent_by_machine(*host, class, family)]),
-            },
+            End::Host(host) => Rc::new(vec![self.sent_by_machine(*host, class, family)]),
             End::Leg(host, leg) => Rc::new(vec![self.sent_by_leg(*host, *leg, class, family)]),
             End::Addrs(set) => {
                 let mut by_zone: BTreeMap<ZoneId, AddrSet> = BTreeMap::new();
@@ -383,7 +386,7 @@ impl Topology<'_> {
         let mut apart = Vec::new();
         for (addr, host, leg) in machines {
             let found = self.path(Start::Zone(zone, Some(host)), class);
-            let filters = self.site.host(host).is_some_and(crate::model::Host::filters);
+            let filters = self.site.host(host).is_some_and(Host::filters);
             let own = filters.then(|| Own { host, leg, addrs: AddrSet::one(addr) });
             if found == anyone {
                 if own.is_some() {
@@ -428,7 +431,7 @@ impl Topology<'_> {
     fn sent_as(&self, host: HostId, leg_id: LegId, family: Family) -> Sent {
         let Some(leg) = self.site.leg(host, leg_id) else { return Sent::default() };
         let (seen, addrs) = self.addresses(leg, family);
-        let filters = self.site.host(host).is_some_and(crate::model::Host::filters);
+        let filters = self.site.host(host).is_some_and(Host::filters);
         Sent {
             seen,
             own: filters.then_some(Own { host, leg: leg_id, addrs }).into_iter().collect(),
@@ -479,7 +482,7 @@ impl Topology<'_> {
         // A plain machine with a dynamic leg here may have any address of the zone.
         let dynamic = self.readings.dynamic.get(zone.index()).cloned().unwrap_or_default();
         if !dynamic.is_empty() {
-            for (class, addrs) in self.unowned_parts(&all) {
+            for (class, addrs) in self.classes.divide(&all) {
                 let own =
                     dynamic.iter().map(|(host, leg)| Own { host: *host, leg: *leg, addrs: addrs.clone() });
                 match dests.iter_mut().find(|d| d.class == class) {
@@ -505,8 +508,8 @@ impl Topology<'_> {
             return self.dests_at(&leg.address_set().of(family), Some(host));
         }
         let all = self.zone_addrs(leg.zone, family);
-        let filters = self.site.host(host).is_some_and(crate::model::Host::filters);
-        let parts = self.unowned_parts(&all);
+        let filters = self.site.host(host).is_some_and(Host::filters);
+        let parts = self.classes.divide(&all);
         parts
             .into_iter()
             .map(|(class, addrs)| Dest {
@@ -533,12 +536,92 @@ impl Topology<'_> {
             .collect()
     }
 
-    fn unowned_parts(&mut self, set: &AddrSet) -> BTreeMap<ClassId, AddrSet> {
-        let mut parts: BTreeMap<ClassId, AddrSet> = BTreeMap::new();
-        for (class, addrs) in self.classes.divide(set) {
-            let all = parts.entry(self.classes.unowned(class)).or_default();
-            *all = all.union(&addrs);
+    // ---- multicast --------------------------------------------------------------------------------
+
+    /// S14: on link in the sender's zone, for every machine with a leg there that carries the family.
+    fn on_link(&mut self, from: &End, group: &AddrSet, family: Family) -> Vec<Crossing> {
+        let site = self.site;
+        let mut sources: Vec<(Option<ZoneId>, Sent)> = Vec::new();
+        let mut zone_source = |this: &Self, zone: ZoneId| {
+            let addrs = this.zone_addrs(zone, family).difference(&this.readings.forwarders);
+            let mut sent = this.neighbours(addrs);
+            let dynamic = this.readings.dynamic.get(zone.index()).into_iter().flatten();
+            sent.own.extend(dynamic.map(|(host, leg)| Own {
+                host: *host,
+                leg: *leg,
+                addrs: this.zone_addrs(zone, family),
+            }));
+            sources.push((Some(zone), sent));
+        };
+        match from {
+            End::Zone(zone) => zone_source(self, *zone),
+            End::Anywhere => {
+                site.zones().filter(|(_, z)| z.addrs.has(family)).for_each(|(id, _)| zone_source(self, id))
+            }
+            End::Leg(host, leg) => {
+                sources.push((site.leg(*host, *leg).map(|l| l.zone), self.sent_as(*host, *leg, family)));
+            }
+            End::Host(host) => {
+                let machine = site.host(*host);
+                let carrying: Vec<(LegId, &Leg)> = machine
+                    .into_iter()
+                    .flat_map(|h| h.legs())
+                    .filter(|(_, l)| l.carries(site, family))
+                    .collect();
+                match carrying.as_slice() {
+                    [(leg, l)] => sources.push((Some(l.zone), self.sent_as(*host, *leg, family))),
+                    // S7: a machine with several legs has no route there.
+                    _ => sources.push((None, Sent { seen: self.wide(from).of(family), ..Sent::default() })),
+                }
+            }
+            End::Addrs(set) => {
+                let mut by_zone: BTreeMap<ZoneId, AddrSet> = BTreeMap::new();
+                for (part, addrs) in self.classes.divide(&set.of(family)) {
+                    if let Some(zone) = self.classes.class(part).map(|c| c.zone) {
+                        let all = by_zone.entry(zone).or_default();
+                        *all = all.union(&addrs);
+                    }
+                }
+                sources.extend(by_zone.into_iter().map(|(zone, addrs)| (Some(zone), self.neighbours(addrs))));
+            }
         }
-        parts
+        let crossing = |(zone, sent): (Option<ZoneId>, Sent)| {
+            let listening = site.hosts().filter(|(id, h)| h.filters() && sent.machine != Some(*id));
+            let receivers = listening.filter_map(|(host, machine)| {
+                let (leg, _) = machine.leg_in(zone?).filter(|(_, l)| l.carries(site, family))?;
+                Some(Own { host, leg, addrs: group.clone() })
+            });
+            Crossing {
+                family,
+                path: Rc::new(zone.map(|_| Path::default()).ok_or(Blocked::NoWay)),
+                src: sent.seen.clone(),
+                dst: group.clone(),
+                receivers: receivers.collect(),
+                senders: sent.own,
+                from_dynamic: sent.dynamic,
+                to_dynamic: None,
+                to_machine: None,
+                class: None,
+            }
+        };
+        sources.into_iter().map(crossing).collect()
     }
+
+    /// Addresses of one zone, with the machines among them that filter.
+    fn neighbours(&self, addrs: AddrSet) -> Sent {
+        let own = self
+            .readings
+            .owners(&addrs)
+            .filter(|(_, host, _)| self.site.host(*host).is_some_and(Host::filters));
+        let own = own.map(|(a, host, leg)| Own { host, leg, addrs: AddrSet::one(a) }).collect();
+        Sent { seen: addrs, own, ..Sent::default() }
+    }
+}
+
+/// What S14 calls multicast or broadcast.
+fn multicast() -> AddrSet {
+    let v4 = [(Family::V4, 0xe000_0000, 0xefff_ffff), (Family::V4, 0xffff_ffff, 0xffff_ffff)];
+    let v6 = [(Family::V6, 0xff << 120, u128::MAX)];
+    let ranges = v4.into_iter().chain(v6).map(|(family, first, last)| AddrRange { family, first, last });
+    AddrSet::from_ranges(ranges)
 }

@@ -3,7 +3,18 @@
 //! Needs root (or `unshare -Urn`), `ip` and `nft`. Where they are missing the tests say so aloud and pass; with
 //! `FWC_REQUIRE_KERNEL=1` they fail, so that they cannot pass by absence.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends in a panic, says what it skips, and starts itself to be killed"
+)]
+
 mod bench;
+mod end_to_end;
+mod facts;
 mod sites;
 
 /// Whether the kernel can be asked; if not, the test has nothing to say.

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use fwc::model::{Host, Leg, Role, Site, Zone, ZoneId};
+use fwc::model::{Host, HostId, Leg, Role, Route, Site, Zone, ZoneId};
 use fwc::net::AddrSet;
 use fwc::source::{FileId, Span};
 
 const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 /// Zones as `(name, networks)`; one without networks is the rest.
-pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
+pub(crate) fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
     let nets_of = |nets: &[&str]| nets.iter().map(|n| n.parse().unwrap()).collect::<Vec<ipnet::IpNet>>();
     let set_of =
         |nets: &[ipnet::IpNet]| nets.iter().fold(AddrSet::empty(), |s, n| s.union(&AddrSet::net(*n)));
@@ -35,7 +35,7 @@ pub fn zones(list: &[(&str, &[&str])]) -> Vec<Zone> {
 }
 
 /// A machine with legs as `(interface, addresses, zone)`: no interface is the short form, no address `dynamic`.
-pub fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
+pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
     let leg = |(interface, addresses, zone): &(&str, &[&str], u32)| Leg {
         interface: (!interface.is_empty()).then(|| (*interface).to_owned()),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
@@ -55,7 +55,7 @@ pub fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Host {
 }
 
 /// A firewall between a lan, a dmz and the internet, in both families; a server, and a client.
-pub fn office() -> Site {
+pub(crate) fn office() -> Site {
     Site {
         zones: zones(&[
             ("dmz", &["10.1.2.0/24", "2001:db8:2::/64"]),
@@ -79,7 +79,51 @@ pub fn office() -> Site {
     }
 }
 
+/// The CRM (system D): two firewalls in a row, with a management network beside them, so that one route is declared.
+pub(crate) fn crm() -> Site {
+    let plain = Role::Host { filters: true };
+    let mut fw = host(
+        "fw",
+        Role::Firewall,
+        &[("eth1", &["10.1.1.1"], 0), ("eth2", &["10.1.2.1"], 2), ("eth3", &["10.1.5.1"], 3)],
+    );
+    let (lb, dmz, web_net) = (HostId(4), ZoneId(2), ZoneId(4));
+    let to = |net: &str| AddrSet::net(net.parse().unwrap());
+    fw.routes.push(Route { to: to("10.1.3.0/24"), gateway: lb, zone: dmz });
+    let c1 = host("c1", Role::Host { filters: false }, &[("eth1", &["10.1.1.11"], 0)]);
+    let mut ges = host("ges", plain, &[("eth3", &["10.1.5.51"], 3)]);
+    ges.routes.push(Route { to: to("10.1.3.0/24"), gateway: lb, zone: ZoneId(3) });
+    let server = |name: &str, last: u8| {
+        let address = |net: u8| format!("10.1.{net}.{last}");
+        let (web, data, mgmt) = (address(3), address(4), address(5));
+        host(name, plain, &[("eth1", &[&web], web_net.0), ("eth2", &[&data], 1), ("eth3", &[&mgmt], 3)])
+    };
+    Site {
+        zones: zones(&[
+            ("clients", &["10.1.1.0/24"]),
+            ("data", &["10.1.4.0/24"]),
+            ("dmz", &["10.1.2.0/24"]),
+            ("mgmt", &["10.1.5.0/24"]),
+            ("web_net", &["10.1.3.0/24"]),
+        ]),
+        hosts: vec![
+            host("bbdd", plain, &[("eth1", &["10.1.4.31"], 1), ("eth3", &["10.1.5.31"], 3)]),
+            c1,
+            fw,
+            ges,
+            host(
+                "lb",
+                Role::Firewall,
+                &[("eth1", &["10.1.2.2"], 2), ("eth2", &["10.1.3.1"], 4), ("eth3", &["10.1.5.2"], 3)],
+            ),
+            server("s1", 11),
+            server("s2", 12),
+        ],
+        ..Site::default()
+    }
+}
+
 /// An address.
-pub fn addr(text: &str) -> IpAddr {
+pub(crate) fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }

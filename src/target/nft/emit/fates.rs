@@ -48,12 +48,13 @@ impl Draft<'_> {
             }
         }
         let denies = entry.steps.iter().any(|s| s.verdict != net::Verdict::Accept);
-        let words: Vec<&str> = entry
+        let mut words: Vec<&str> = entry
             .because
             .iter()
             .filter_map(|id| self.site.access(*id))
             .map(|access| access.words.as_str())
             .collect();
+        words.dedup();
         let said = format!("{}\n{:?}\n{:?}", words.join("\n"), entry.steps, entry.refuse);
         let name = format!("{}_{}", if denies { "deny" } else { "allow" }, names::digest(&said));
         self.fates

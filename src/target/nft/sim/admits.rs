@@ -178,7 +178,10 @@ impl<'r> Walk<'r, '_> {
         let (mut here, mut next, mut back) = (incoming, Vec::new(), Vec::new());
         for (at, statement) in rule.statements.iter().enumerate() {
             let left = match statement {
-                Statement::Match { left, op, right } => self.matched(left, *op, right, here),
+                Statement::Match { left, op, right } => {
+                    self.inline(left, *op, right, here, (chain, number, at));
+                    self.matched(left, *op, right, here)
+                }
                 Statement::Verdict(verdict) => {
                     self.note(place, here);
                     self.verdict(verdict, here, depth)
@@ -340,6 +343,25 @@ impl<'r> Walk<'r, '_> {
         };
         let Some(set) = set else { return self.unknown(here) };
         Left { on: self.space.and(here, set), next: self.space.minus(here, set), back: PacketSet::NOTHING }
+    }
+
+    /// For coverage: what each element of an anonymous set takes of the packets that reach it.
+    fn inline(
+        &mut self,
+        left: &Expression,
+        op: Op,
+        right: &Expression,
+        here: PacketSet,
+        (chain, rule, statement): (usize, usize, usize),
+    ) {
+        if let (Keep::Places, Expression::Set(elements), Op::Implicit | Op::Equal) = (self.keep, right, op) {
+            for (element, e) in elements.iter().enumerate() {
+                let Some(hit) = self.equal(left, &e.key) else { continue };
+                let hit = self.space.and(here, hit);
+                let table = self.table_at;
+                self.note(Place::Inline { table, chain, rule, statement, element }, hit);
+            }
+        }
     }
 
     fn bit_test(&mut self, right: &Expression) -> Option<PacketSet> {

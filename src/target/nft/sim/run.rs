@@ -132,11 +132,7 @@ impl Walk<'_> {
         let place = Place::Rule { table: self.table_at, chain, rule: number };
         for (at, statement) in rule.statements.iter().enumerate() {
             let next = match statement {
-                Statement::Match { left, op, right } => match self.compare(left, *op, right) {
-                    Some(true) => Next::On,
-                    Some(false) => Next::Break,
-                    None => Next::End(End::Unknown),
-                },
+                Statement::Match { left, op, right } => self.matched(left, *op, right, (chain, number, at)),
                 Statement::Verdict(verdict) => {
                     self.step(place);
                     self.verdict(verdict, depth)
@@ -169,6 +165,29 @@ impl Walk<'_> {
             }
         }
         Next::On
+    }
+
+    fn matched(
+        &mut self,
+        left: &Expression,
+        op: Op,
+        right: &Expression,
+        (chain, rule, statement): (usize, usize, usize),
+    ) -> Next {
+        match self.compare(left, op, right) {
+            None => Next::End(End::Unknown),
+            Some(false) => Next::Break,
+            Some(true) => {
+                if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op) {
+                    let hit = elements.iter().position(|e| self.equal(left, &e.key) == Some(true));
+                    if let Some(element) = hit {
+                        let table = self.table_at;
+                        self.step(Place::Inline { table, chain, rule, statement, element });
+                    }
+                }
+                Next::On
+            }
+        }
     }
 
     fn verdict(&mut self, verdict: &artifact::Verdict, depth: usize) -> Next {

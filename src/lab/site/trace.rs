@@ -1,0 +1,152 @@
+//! The table that watches a whole site: one in every namespace, which lets packets go on their way.
+//!
+//! A packet is written down by its tag *and* its addresses: a machine's own packets have identifications too, and a
+//! chance likeness must not pass for an arrival. With it stands the time to live, which falls at every machine, so
+//! that the places where a packet was seen can be put in the order of its way.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::lab::LabError;
+use crate::lab::netns::Netns;
+use crate::net::Packet;
+
+const TABLE: &str = "fwc_lab_trace";
+const LIST: [&str; 5] = ["-j", "list", "table", "inet", TABLE];
+
+/// Where in a machine a packet was seen, in the order of its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// It is about to be asked about in output.
+    BeforeOutput,
+    /// Output let it go.
+    PastOutput,
+    /// It is about to be asked about in forward.
+    BeforeForward,
+    /// Forward let it go.
+    PastForward,
+    /// It came.
+    Came,
+    /// It is about to be asked about in input.
+    BeforeInput,
+    /// Input let it in: it is at layer 4.
+    PastInput,
+}
+
+impl Stage {
+    const ALL: [(Self, &'static str, &'static str); 7] = [
+        (Self::BeforeOutput, "output", "-500"),
+        (Self::PastOutput, "output", "1000"),
+        (Self::BeforeForward, "forward", "-500"),
+        (Self::PastForward, "forward", "1000"),
+        (Self::Came, "prerouting", "-500"),
+        (Self::BeforeInput, "input", "-500"),
+        (Self::PastInput, "input", "1000"),
+    ];
+
+    fn set(self) -> String {
+        format!("s{}", self as u8)
+    }
+}
+
+/// One sighting of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sighting {
+    /// Its tag.
+    pub tag: u32,
+    /// Its source.
+    pub src: IpAddr,
+    /// Its destination.
+    pub dst: IpAddr,
+    /// Its time to live there.
+    pub ttl: u8,
+    /// Where.
+    pub stage: Stage,
+}
+
+impl Sighting {
+    /// Whether it is one of this packet under this tag.
+    #[must_use]
+    pub fn is_of(&self, packet: &Packet, tag: u32) -> bool {
+        self.tag == tag && self.src == packet.src && self.dst == packet.dst
+    }
+
+    /// Sorts by this, sightings are in the order of the packet's way.
+    #[must_use]
+    pub fn order(&self) -> (Reverse<u8>, Stage) {
+        (Reverse(self.ttl), self.stage)
+    }
+}
+
+/// Loads the table.
+///
+/// # Errors
+/// When nft refuses it.
+pub(super) fn load(netns: &Netns) -> Result<(), LabError> {
+    let sets = Stage::ALL.map(|(stage, ..)| {
+        let name = stage.set();
+        format!(
+            "  set {name}v4 {{ typeof ip id . ip saddr . ip daddr . ip ttl; size 65535; flags dynamic; }}\n  \
+             set {name}v6 {{ typeof ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit; size 65535; flags dynamic; }}\n"
+        )
+    });
+    let chains = Stage::ALL.map(|(stage, hook, priority)| {
+        let name = stage.set();
+        // At layer 4 the packet has done its work: nothing shall answer it. What has no tag is not ours.
+        let end = if stage == Stage::PastInput { "drop" } else { "" };
+        format!(
+            "  chain {name} {{\n    type filter hook {hook} priority {priority}\n    \
+             ip id != 0 add @{name}v4 {{ ip id . ip saddr . ip daddr . ip ttl }} {end}\n    \
+             ip6 flowlabel != 0 add @{name}v6 {{ ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit }} {end}\n  }}\n"
+        )
+    });
+    netns.nft(&format!("table inet {TABLE} {{\n{}{}}}\n", sets.concat(), chains.concat()))
+}
+
+/// Forgets what was seen.
+///
+/// # Errors
+/// When nft fails.
+pub(super) fn reset(netns: &Netns) -> Result<(), LabError> {
+    let lines = Stage::ALL.map(|(stage, ..)| {
+        let name = stage.set();
+        format!("flush set inet {TABLE} {name}v4\nflush set inet {TABLE} {name}v6\n")
+    });
+    netns.nft(&lines.concat())
+}
+
+/// What was seen.
+///
+/// # Errors
+/// When nft fails, or its listing is not what it should be.
+pub(super) fn read(netns: &Netns) -> Result<Vec<Sighting>, LabError> {
+    let listing = netns.run("nft", &LIST, "")?;
+    let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
+    let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
+    let sets =
+        json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
+    let mut all = Vec::new();
+    for set in sets {
+        let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
+        let stage = Stage::ALL.iter().find(|(stage, ..)| name.starts_with(&stage.set()));
+        let Some((stage, ..)) = stage else { continue };
+        for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
+            all.push(sighting(*stage, element).ok_or_else(|| broken(format!("element {element}")))?);
+        }
+    }
+    Ok(all)
+}
+
+fn sighting(stage: Stage, element: &Value) -> Option<Sighting> {
+    let parts = element.get("concat")?.as_array()?;
+    let [tag, src, dst, ttl] = parts.as_slice() else { return None };
+    Some(Sighting {
+        tag: u32::try_from(tag.as_u64()?).ok()?,
+        src: src.as_str()?.parse().ok()?,
+        dst: dst.as_str()?.parse().ok()?,
+        ttl: u8::try_from(ttl.as_u64()?).ok()?,
+        stage,
+    })
+}
