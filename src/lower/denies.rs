@@ -1,7 +1,8 @@
 //! What is denied, at every hook (S19).
 //!
-//! A plain `deny` is left out where it could change nothing: where no `allow` of the hook meets it, the default
-//! drops its packets anyway. One that rejects, or that forestalls a machine's `reject from`, stands everywhere.
+//! A plain `deny` is left out where it could change nothing: where no `allow` of the hook meets it, and no `deny`
+//! that rejects, the default drops its packets anyway. One that rejects stands everywhere, and so does every other
+//! where a machine's `reject from` would speak instead.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use crate::topology::Topology;
 /// Adds the rules of every `deny`.
 pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
+    let told = Met::by_rejecting(topology, site);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
         let headers = headers(&access.terms);
         let (no_from, no_to) =
@@ -28,7 +30,7 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
                 continue; // S24: it drops everything already.
             }
             let everywhere = access.reject || *hook != Hook::Output && !machine.reject_from.is_empty();
-            let near = met.get(&(*host, *hook)).map(|m| m.meets(machine, site, *hook, access.log));
+            let near = met.get(&(*host, *hook)).map(|m| m.meets(&told, machine, site, *hook, access.log));
             let Some((src, dst)) = near else { continue };
             for source in &sources {
                 let from = if everywhere { source.clone() } else { touching(source, &src) };
@@ -65,18 +67,29 @@ impl Met {
         }
     }
 
-    /// What a `deny` has to meet to matter: the `allow`s; for one that logs, whatever may come by here.
-    fn meets(&self, machine: &Host, site: &Site, hook: Hook, log: bool) -> (AddrSet, AddrSet) {
+    /// Of every `deny` that rejects: a drop wins over it (S19).
+    fn by_rejecting(topology: &Topology<'_>, site: &Site) -> Self {
+        let rejecting = || site.accesses.iter().filter(|a| a.action == Action::Deny && a.reject);
+        let union = |sets: Vec<AddrSet>| AddrSet::from_ranges(sets.iter().flat_map(AddrSet::ranges));
+        Self {
+            src: union(rejecting().map(|a| topology.widely(&a.from)).collect()),
+            dst: union(rejecting().map(|a| topology.widely(&a.to)).collect()),
+        }
+    }
+
+    /// What a `deny` has to meet to matter: the `allow`s and what rejects; for one that logs, whatever may come by.
+    fn meets(&self, told: &Self, machine: &Host, site: &Site, hook: Hook, log: bool) -> (AddrSet, AddrSet) {
+        let (src, dst) = (self.src.union(&told.src), self.dst.union(&told.dst));
         if !log {
-            return (self.src.clone(), self.dst.clone());
+            return (src, dst);
         }
         let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| {
             let zone = site.zone(leg.zone).filter(|_| leg.dynamic).map(|z| z.addrs.clone());
             set.union(&leg.address_set()).union(&zone.unwrap_or_default())
         });
         match hook {
-            Hook::Input => (AddrSet::full(), own),
-            Hook::Output => (own, AddrSet::full()),
+            Hook::Input => (AddrSet::full(), dst.union(&own)),
+            Hook::Output => (src.union(&own), AddrSet::full()),
             Hook::Prerouting | Hook::Forward | Hook::Postrouting => (AddrSet::full(), AddrSet::full()),
         }
     }
