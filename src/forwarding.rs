@@ -249,10 +249,10 @@ impl<'s> Forwarding<'s> {
         // Nearly always the sender is no gateway, and the answer is that of the zone.
         let without = without.filter(|host| usable.iter().any(|(gateway, _)| gateway == host));
         let key = (family, zone, to);
-        if without.is_none() {
-            if let Some(known) = lock(&self.nearest_of_zone).get(&key) {
-                return known.clone();
-            }
+        if without.is_none()
+            && let Some(known) = lock(&self.nearest_of_zone).get(&key)
+        {
+            return known.clone();
         }
         let others = usable.iter().filter(|(gateway, _)| Some(*gateway) != without);
         let ways = self.gateways.nearest(family, to, others.map(|&way| (way.0, way)).collect());

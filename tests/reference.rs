@@ -68,7 +68,8 @@ fn readable(policy: &str) -> Option<(String, ast::File, Site)> {
         let file = sources.add("random.fw", &text);
         let ast = fwc::syntax::parse(&sources, file, &mut findings);
         assert!(!findings.has_errors(), "does not parse: {:?}\n{text}", findings.sorted());
-        let site = fwc::resolve::resolve(&[ast.clone()], &mut sources, &mut NoFiles, &[], &mut findings);
+        let site =
+            fwc::resolve::resolve(std::slice::from_ref(&ast), &mut sources, &mut NoFiles, &[], &mut findings);
         if let Some(site) = site {
             return Some((text, ast, site));
         }

@@ -1,5 +1,5 @@
 //! The law of `spec`: what is said packet by packet is what is said in sets.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod random;
 

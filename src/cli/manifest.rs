@@ -90,6 +90,7 @@ mod tests {
             files: vec![("ruleset.nft".to_owned(), format!("table {name}\n"))],
         };
         Compiled {
+            artifacts: crate::verify::Artifacts::new(),
             site: Site::default(),
             hosts: vec![host(0, "fw"), host(1, "lb")],
             report: Report::default(),

@@ -1,7 +1,7 @@
 //! How a name is read, as sets of addresses (S3, S11, S12): widely, narrowly, and after `except`.
 //!
 //! What depends on a path (the leg a host with several legs leaves by) or on the point (a dynamic leg at
-//! its own host) is not a set of addresses; [`super::Routes::pairs`] answers that.
+//! its own host) is not a set of addresses: `judge` and `admitted` each decide that for themselves.
 
 use crate::model::{End, Host, HostId, Leg, LegId, Place, Site, ZoneId};
 use crate::net::AddrSet;

@@ -1,6 +1,7 @@
 //! What several test crates need: random small sites, and packets aimed at their boundaries.
 //!
 //! Everything is made from a seed, so that a failure can be repeated by its number.
+#![allow(unreachable_pub, reason = "it is a module of each test crate")]
 #![allow(dead_code, reason = "each test crate uses a part")]
 #![allow(clippy::indexing_slicing, reason = "the indexes are drawn below the length")]
 

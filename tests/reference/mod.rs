@@ -4,6 +4,7 @@
 //! their own laws. It implements `docs/semantics.md` a third time, for the part of the language that random policies
 //! use: zones, machines, routes, groups by `=` and `+=`, `each`, services by port, type and number, `except`,
 //! `until`, `limit`, `reject`, `reject from`. On anything else it panics: a test must not pass by not looking.
+#![allow(unreachable_pub, reason = "it is a module of a test crate")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "what it cannot read fails the test")]
 
 mod reads;

@@ -197,10 +197,10 @@ impl World {
             let theirs = self.usable(zone, v4).into_iter().find(|g| g.0 == *gateway && g.0 != name);
             let theirs = theirs.filter(|g| !self.machines[&g.0].legs[g.1].dynamic);
             let length = self.length(&self.wide_place(to), dst);
-            if let (Some(leg), Some(theirs), Some(length)) = (leg, theirs, length) {
-                if only.is_none_or(|only| only == zone) {
-                    found.push((length, (leg, theirs)));
-                }
+            if let (Some(leg), Some(theirs), Some(length)) = (leg, theirs, length)
+                && only.is_none_or(|only| only == zone)
+            {
+                found.push((length, (leg, theirs)));
             }
         }
         let longest = found.iter().map(|route| route.0).max()?;

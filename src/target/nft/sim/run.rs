@@ -132,9 +132,7 @@ impl Walk<'_> {
         let place = Place::Rule { table: self.table_at, chain, rule: number };
         for (at, statement) in rule.statements.iter().enumerate() {
             let next = match statement {
-                Statement::Match { left, op, right } => {
-                    self.matched(left, *op, right, (chain, number, at))
-                }
+                Statement::Match { left, op, right } => self.matched(left, *op, right, (chain, number, at)),
                 Statement::Verdict(verdict) => {
                     self.step(place);
                     self.verdict(verdict, depth)
