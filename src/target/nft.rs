@@ -5,3 +5,4 @@
 //! packets; [`json`] is the export for programs; [`mutate`] breaks a ruleset on purpose, to test the proof.
 
 pub mod artifact;
+pub mod print;
