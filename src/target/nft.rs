@@ -7,3 +7,4 @@
 pub mod artifact;
 pub mod print;
 pub mod read;
+pub mod sim;
