@@ -88,7 +88,7 @@ fn written(
     for (host, ruleset, origins) in emitted {
         let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
         let text = match print::print(&ruleset) {
-            Ok(text) => format!("{}{text}", header(&name)),
+            Ok(text) => text,
             Err(why) => {
                 findings.push(unprintable(site, host, &why.to_string()));
                 continue;
@@ -109,14 +109,6 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
-}
-
-/// The first lines of a ruleset: what made it, and how it is loaded. No date, no path: same policy, same bytes.
-fn header(host: &str) -> String {
-    format!(
-        "# The ruleset of `{host}`, made by fwc and proved equal to its policy. Do not edit: edit the policy.\n\
-         # Load with `nft -f`: it replaces the table of fwc in one transaction and touches no other.\n\n"
-    )
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

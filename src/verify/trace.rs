@@ -100,13 +100,13 @@ fn run(rules: &HostRules, hook: Hook, packet: &Packet) -> (Verdict, Vec<(usize, 
     let run = sim::run(&rules.ruleset, hook_of(hook), packet);
     let text: Vec<&str> = rules.text.lines().collect();
     let line = |step: &sim::Step| {
-        let number = rules.lines.of(&step.place)?;
+        let number = usize::try_from(rules.lines.line(step.place)?).ok()?;
         let words = text.get(number.checked_sub(1)?)?;
         Some((number, words.trim().to_owned()))
     };
     let mut lines: Vec<(usize, String)> = run.because.iter().filter_map(line).collect();
     lines.dedup();
-    (run.verdict.unwrap_or(Verdict::Drop), lines)
+    (run.verdict.verdict().unwrap_or(Verdict::Drop), lines)
 }
 
 /// The hook of nftables.

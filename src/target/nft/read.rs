@@ -1,0 +1,108 @@
+//! Reads nftables text, files and `nft list ruleset` alike, into the tree of [`artifact`](super::artifact).
+//!
+//! Law: `read(print(r)) == r`, for every `r` that prints. Beyond that it reads what others wrote: statements it
+//! does not know become [`Statement::Unsupported`](super::artifact::Statement::Unsupported) up to the end of
+//! their rule, so that nothing is skipped and nothing half understood. A structure it does not know is an
+//! error with its line and column.
+//!
+//! Nothing here recurses and each byte is looked at a bounded number of times, so that no text, however
+//! hostile, overflows the stack or takes more than linear time.
+
+#![deny(clippy::arithmetic_side_effects)]
+
+use super::artifact::{Expression, Field, Place, Ruleset, Statement};
+
+mod rule;
+mod table;
+mod token;
+mod value;
+
+/// A ruleset and where it stood in the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// What was read.
+    pub ruleset: Ruleset,
+    /// On which lines.
+    pub lines: Lines,
+}
+
+/// The text is not an nftables ruleset, or not one that this reader knows.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct ReadError {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+    /// What was expected.
+    pub message: String,
+}
+
+/// Reads a file or a listing. `add`, `delete` and `flush` of tables take effect on what was read before them.
+///
+/// # Errors
+/// [`ReadError`] at the first structure that is not understood.
+pub fn read(text: &str) -> Result<Read, ReadError> {
+    table::Parser::new(text).file()
+}
+
+/// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a
+/// listing made with `TZ=UTC`.
+pub fn dates_are_utc(ruleset: &mut Ruleset) {
+    let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
+    for statement in rules.flat_map(|r| &mut r.statements) {
+        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement {
+            if let Expression::Text(date) = right {
+                if let Some(seconds) = value::seconds(date) {
+                    *right = Expression::Number(seconds);
+                }
+            }
+        }
+    }
+}
+
+/// The lines of everything that has a [`Place`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    tables: Vec<TableLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TableLines {
+    sets: Vec<Vec<u32>>,
+    chains: Vec<ChainLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ChainLines {
+    line: u32,
+    rules: Vec<RuleLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct RuleLines {
+    line: u32,
+    // Per anonymous set: which statement it is in, and the lines of its elements.
+    elements: Vec<(usize, Vec<u32>)>,
+}
+
+impl Lines {
+    /// The line of a rule, an element or a chain's policy, from 1.
+    #[must_use]
+    pub fn line(&self, place: Place) -> Option<u32> {
+        match place {
+            Place::Policy { table, chain } => Some(self.tables.get(table)?.chains.get(chain)?.line),
+            Place::Rule { table, chain, rule } => {
+                Some(self.tables.get(table)?.chains.get(chain)?.rules.get(rule)?.line)
+            }
+            Place::Element { table, set, element } => {
+                self.tables.get(table)?.sets.get(set)?.get(element).copied()
+            }
+            Place::Inline { table, chain, rule, statement, element } => {
+                let rule = self.tables.get(table)?.chains.get(chain)?.rules.get(rule)?;
+                let set = rule.elements.iter().find(|(at, _)| *at == statement)?;
+                set.1.get(element).copied()
+            }
+        }
+    }
+}

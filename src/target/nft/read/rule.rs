@@ -1,0 +1,419 @@
+//! Rules and their statements.
+//!
+//! A statement counts as read only where what follows can start another one. Otherwise the whole rest of the
+//! rule becomes one [`Statement::Unsupported`]: half a comparison would be a different comparison.
+
+use super::super::artifact::{
+    Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
+    Verdict,
+};
+use super::table::{Parser, Unfit};
+use super::token::Kind;
+use super::{ReadError, RuleLines, value};
+
+/// Words that start a statement but no expression.
+const STARTS: [&str; 37] = [
+    "accept",
+    "drop",
+    "continue",
+    "return",
+    "jump",
+    "goto",
+    "queue",
+    "counter",
+    "log",
+    "limit",
+    "reject",
+    "notrack",
+    "add",
+    "update",
+    "delete",
+    "dnat",
+    "snat",
+    "masquerade",
+    "redirect",
+    "tproxy",
+    "synproxy",
+    "flow",
+    "dup",
+    "fwd",
+    "quota",
+    "last",
+    "comment",
+    "meter",
+    "xt",
+    "numgen",
+    "jhash",
+    "symhash",
+    "fib",
+    "socket",
+    "osf",
+    "rt",
+    "exthdr",
+];
+
+impl Parser<'_> {
+    /// A rule, up to the end of its line.
+    pub(super) fn rule(&mut self) -> Result<(Rule, RuleLines), ReadError> {
+        let mut rule = Rule::default();
+        let mut lines = RuleLines { line: self.now.line, elements: Vec::new() };
+        while !self.rule_ends() {
+            if self.at_end() {
+                // A rule may end with the text only inside braces that never close: the chain says so.
+                break;
+            }
+            let start = self.mark();
+            if self.took("comment") && self.at(Kind::Text) {
+                let text = self.bump().text.to_owned();
+                if self.rule_ends() {
+                    rule.comment = Some(text);
+                    break;
+                }
+            }
+            self.back(start);
+            match self.statement_with_lines() {
+                Ok((statement, elements)) => {
+                    if let Some(elements) = elements {
+                        lines.elements.push((rule.statements.len(), elements));
+                    }
+                    rule.statements.push(statement);
+                }
+                Err(Unfit) => {
+                    self.back(start);
+                    // A first token that no statement can hold would stay for ever.
+                    let text = self.raw(|p| p.rule_ends() || p.at_word("comment"));
+                    if self.at_word("comment") {
+                        let mark = self.mark();
+                        self.bump();
+                        let is_comment = self.took_kind(Kind::Text) && self.rule_ends();
+                        self.back(mark);
+                        if !is_comment {
+                            let rest = self.raw(Self::rule_ends);
+                            rule.statements
+                                .push(Statement::Unsupported(format!("{text} {rest}").trim().to_owned()));
+                            continue;
+                        }
+                    }
+                    if text.is_empty() {
+                        return self.fault("expected a statement");
+                    }
+                    rule.statements.push(Statement::Unsupported(text));
+                }
+            }
+        }
+        if rule.statements.is_empty() {
+            return self.fault("expected a statement");
+        }
+        Ok((rule, lines))
+    }
+
+    fn rule_ends(&self) -> bool {
+        matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close)
+    }
+
+    fn statement_with_lines(&mut self) -> Result<(Statement, Option<Vec<u32>>), Unfit> {
+        let mut lines = None;
+        let statement = self.one_statement(&mut lines)?;
+        let starts =
+            |word: &str| STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@');
+        match self.now.kind {
+            Kind::Word if starts(self.now.text) => Ok((statement, lines)),
+            _ if self.rule_ends() => Ok((statement, lines)),
+            _ => Err(Unfit),
+        }
+    }
+
+    /// A statement of a set or of an element, where anything may follow.
+    pub(super) fn statement(&mut self) -> Result<Statement, Unfit> {
+        self.one_statement(&mut None)
+    }
+
+    fn one_statement(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Statement, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        if let Some(verdict) = self.verdict() {
+            return Ok(Statement::Verdict(verdict));
+        }
+        let start = self.mark();
+        match self.bump().text {
+            "counter" => self.counter(),
+            "log" => self.log(),
+            "limit" => self.limit(),
+            "reject" => self.reject(),
+            "notrack" => Ok(Statement::NoTrack),
+            "add" => self.set_update(SetOp::Add),
+            "update" => self.set_update(SetOp::Update),
+            "delete" => self.set_update(SetOp::Delete),
+            "dnat" => self.nat(NatKind::Dnat),
+            "snat" => self.nat(NatKind::Snat),
+            "masquerade" => self.nat(NatKind::Masquerade),
+            "redirect" => self.nat(NatKind::Redirect),
+            _ => {
+                self.back(start);
+                self.comparison(lines)
+            }
+        }
+    }
+
+    /// A verdict; `jump {`, an anonymous chain, is none.
+    pub(super) fn verdict(&mut self) -> Option<Verdict> {
+        let simple = match self.now.text {
+            "accept" => Verdict::Accept,
+            "drop" => Verdict::Drop,
+            "continue" => Verdict::Continue,
+            "return" => Verdict::Return,
+            "jump" | "goto" => {
+                let start = self.mark();
+                let jump = self.bump().text == "jump";
+                if !self.at(Kind::Word) {
+                    self.back(start);
+                    return None;
+                }
+                let chain = self.bump().text.to_owned();
+                return Some(if jump { Verdict::Jump(chain) } else { Verdict::Goto(chain) });
+            }
+            _ => return None,
+        };
+        self.bump();
+        Some(simple)
+    }
+
+    fn comparison(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Statement, Unfit> {
+        let left = self.looked_at()?;
+        if self.took("vmap") {
+            let map = self.set_operand(lines)?;
+            return Ok(Statement::VerdictMap { key: left, map });
+        }
+        if self.took("set") {
+            let Expression::Field(field) = left else { return Err(Unfit) };
+            let value = if self.at(Kind::Word) { value::plain(self.now.text) } else { None };
+            let Some(value @ Expression::Number(_)) = value else { return Err(Unfit) };
+            self.bump();
+            return Ok(Statement::Mangle { field, value });
+        }
+        let op = match (self.now.kind, self.now.text) {
+            (Kind::Sign, "==") => Op::Equal,
+            (Kind::Sign, "!=") => Op::NotEqual,
+            (Kind::Sign, "<") => Op::Less,
+            (Kind::Sign, ">") => Op::Greater,
+            (Kind::Sign, "<=") => Op::AtMost,
+            (Kind::Sign, ">=") => Op::AtLeast,
+            (Kind::Sign, _) => return Err(Unfit),
+            _ => Op::Implicit,
+        };
+        if op != Op::Implicit {
+            self.bump();
+        }
+        if self.at(Kind::Open) || self.now.text.starts_with('@') && self.at(Kind::Word) {
+            let right = self.set_operand(lines)?;
+            return Ok(Statement::Match { left, op, right });
+        }
+        let right = self.compared_with(op == Op::Implicit)?;
+        if !self.took("/") {
+            return Ok(Statement::Match { left, op, right });
+        }
+        // `tcp flags syn / fin,syn`, how nft 1.0 lists `tcp flags & (fin|syn) == syn`.
+        let op = match op {
+            Op::Implicit | Op::Equal => Op::Equal,
+            Op::NotEqual => Op::NotEqual,
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => return Err(Unfit),
+        };
+        let mask = self.compared_with(true)?;
+        Ok(Statement::Match { left: Expression::Masked(Box::new(left), Box::new(mask)), op, right })
+    }
+
+    fn set_operand(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Expression, Unfit> {
+        if self.at(Kind::Open) {
+            let (elements, element_lines) = self.elements().map_err(|_| Unfit)?;
+            *lines = Some(element_lines);
+            return Ok(Expression::Set(elements));
+        }
+        match value::plain(self.now.text) {
+            Some(named @ Expression::Named(_)) if self.at(Kind::Word) => {
+                self.bump();
+                Ok(named)
+            }
+            _ => Err(Unfit),
+        }
+    }
+
+    fn counter(&mut self) -> Result<Statement, Unfit> {
+        if self.took("name") {
+            if !matches!(self.now.kind, Kind::Word | Kind::Text) {
+                return Err(Unfit);
+            }
+            return Ok(Statement::Counter(Counter::Named(self.bump().text.to_owned())));
+        }
+        let packets = if self.took("packets") { self.whole()? } else { 0 };
+        let bytes = if self.took("bytes") { self.whole()? } else { 0 };
+        Ok(Statement::Counter(Counter::Own { packets, bytes }))
+    }
+
+    fn whole<T: std::str::FromStr>(&mut self) -> Result<T, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        self.bump().text.parse().map_err(|_| Unfit)
+    }
+
+    fn log(&mut self) -> Result<Statement, Unfit> {
+        let mut log = Log::default();
+        loop {
+            if self.took("prefix") {
+                if !self.at(Kind::Text) {
+                    return Err(Unfit);
+                }
+                log.prefix = Some(self.bump().text.to_owned());
+            } else if self.took("group") {
+                log.group = Some(self.whole()?);
+            } else if self.took("snaplen") {
+                log.snaplen = Some(self.whole()?);
+            } else if self.took("queue-threshold") {
+                log.threshold = Some(self.whole()?);
+            } else if self.took("level") {
+                if !self.at(Kind::Word) {
+                    return Err(Unfit);
+                }
+                log.level = Some(self.bump().text.to_owned());
+            } else if self.took("flags") {
+                log.flags.push(self.log_flags()?);
+            } else {
+                return Ok(Statement::Log(log));
+            }
+        }
+    }
+
+    // `all`, `skuid`, `ether`, `tcp sequence,options`, `ip options`.
+    fn log_flags(&mut self) -> Result<String, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        let mut flags = self.bump().text.to_owned();
+        if flags == "tcp" || flags == "ip" {
+            loop {
+                if !self.at(Kind::Word) {
+                    return Err(Unfit);
+                }
+                flags.push(if flags.contains(' ') { ',' } else { ' ' });
+                flags.push_str(self.bump().text);
+                if !self.took_kind(Kind::Comma) {
+                    break;
+                }
+            }
+        }
+        Ok(flags)
+    }
+
+    fn limit(&mut self) -> Result<Statement, Unfit> {
+        if !self.took("rate") {
+            return Err(Unfit);
+        }
+        let over = self.took("over");
+        if !over {
+            self.took("until");
+        }
+        let (rate, unit) = self.now.text.split_once('/').ok_or(Unfit)?;
+        let rate = rate.parse().map_err(|_| Unfit)?;
+        let unit = Unit::ALL.into_iter().find(|u| u.keyword() == unit).ok_or(Unfit)?;
+        self.bump();
+        let mut burst = 5;
+        if self.took("burst") {
+            burst = self.whole()?;
+            if !self.took("packets") {
+                return Err(Unfit);
+            }
+        }
+        Ok(Statement::Limit(Limit { over, rate, unit, burst }))
+    }
+
+    fn reject(&mut self) -> Result<Statement, Unfit> {
+        if !self.took("with") {
+            return Ok(Statement::Reject(None));
+        }
+        if self.took("tcp") {
+            return if self.took("reset") {
+                Ok(Statement::Reject(Some(RejectWith::TcpReset)))
+            } else {
+                Err(Unfit)
+            };
+        }
+        let kind = self.bump().text;
+        self.took("type");
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        let word = self.bump().text.to_owned();
+        let with = match kind {
+            "icmp" => RejectWith::Icmp(word),
+            "icmpv6" => RejectWith::Icmpv6(word),
+            "icmpx" => RejectWith::Icmpx(word),
+            _ => return Err(Unfit),
+        };
+        Ok(Statement::Reject(Some(with)))
+    }
+
+    fn set_update(&mut self, op: SetOp) -> Result<Statement, Unfit> {
+        let Some(Expression::Named(set)) = value::plain(self.now.text) else { return Err(Unfit) };
+        self.bump();
+        if !self.took_kind(Kind::Open) {
+            return Err(Unfit);
+        }
+        self.newlines();
+        let key = self.looked_at()?;
+        let mut timeout = None;
+        let mut statements = Vec::new();
+        loop {
+            self.newlines();
+            if self.took_kind(Kind::Close) {
+                return Ok(Statement::SetUpdate { op, set, key, timeout, statements });
+            }
+            if self.took("timeout") {
+                timeout = Some(value::duration(self.now.text).ok_or(Unfit)?);
+                self.bump();
+            } else if self.took("counter") {
+                statements.push(self.counter()?);
+            } else if self.took("limit") {
+                statements.push(self.limit()?);
+            } else {
+                return Err(Unfit);
+            }
+        }
+    }
+
+    fn nat(&mut self, kind: NatKind) -> Result<Statement, Unfit> {
+        let mut nat = Nat { kind, family: None, addr: None, port: None, flags: Vec::new() };
+        if self.took("ip") {
+            nat.family = Some(Family::V4);
+        } else if self.took("ip6") {
+            nat.family = Some(Family::V6);
+        }
+        let to = self.took("to");
+        if to {
+            if !self.at(Kind::Word) {
+                return Err(Unfit);
+            }
+            if value::starts_field(self.now.text) {
+                let key = Box::new(self.looked_at()?);
+                if !self.took("map") {
+                    return Err(Unfit);
+                }
+                let map = Box::new(self.set_operand(&mut None)?);
+                nat.addr = Some(Expression::Lookup { key, map });
+            } else {
+                (nat.addr, nat.port) = value::target(self.bump().text).ok_or(Unfit)?;
+            }
+        } else if nat.family.is_some() || matches!(kind, NatKind::Dnat | NatKind::Snat) {
+            return Err(Unfit);
+        }
+        while matches!(self.now.text, "random" | "persistent" | "fully-random") && self.at(Kind::Word) {
+            nat.flags.push(self.bump().text.to_owned());
+            if !self.took_kind(Kind::Comma) {
+                break;
+            }
+        }
+        nat.flags.sort();
+        nat.flags.dedup();
+        Ok(Statement::Nat(nat))
+    }
+}
