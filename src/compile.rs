@@ -127,7 +127,7 @@ fn written(
         let printed = print::print(&ruleset);
         ended("print");
         let text = match printed {
-            Ok(text) => format!("{}{text}", header(&name)),
+            Ok(text) => text,
             Err(why) => {
                 findings.push(unprintable(site, host, &why.to_string()));
                 continue;
@@ -151,14 +151,6 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
-}
-
-/// The first lines of a ruleset: what made it, and how it is loaded. No date, no path: same policy, same bytes.
-fn header(host: &str) -> String {
-    format!(
-        "# The ruleset of `{host}`, made by fwc and proved equal to its policy. Do not edit: edit the policy.\n\
-         # Load with `nft -f`: it replaces the table of fwc in one transaction and touches no other.\n\n"
-    )
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

@@ -47,9 +47,14 @@ pub(super) fn summary(report: &Report) -> String {
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
     if refuted == 0 && undecided == 0 {
-        let (points, expects) =
-            (number(report.points.len(), "point"), number(report.expects.len(), "expectation"));
-        return format!("proved: {points}, {expects}, {} unasked", number(report.unasked.len(), "claim"));
+        let mut parts = vec![number(report.points.len(), "point")];
+        if !report.expects.is_empty() {
+            parts.push(number(report.expects.len(), "expectation"));
+        }
+        if !report.unasked.is_empty() {
+            parts.push(format!("{} unasked", number(report.unasked.len(), "claim")));
+        }
+        return format!("proved: {}", parts.join(", "));
     }
     let mut parts = Vec::new();
     if refuted > 0 {

@@ -5,13 +5,13 @@ use serde::Serialize;
 use crate::model::{Origin, Site};
 use crate::source::{SourceMap, Span};
 use crate::target::nft::emit::Origins;
-use crate::target::nft::read::Reading;
+use crate::target::nft::read::Read;
 
 /// One line of a ruleset.
 #[derive(Debug, Serialize)]
 pub(super) struct Line {
     /// Its number in `ruleset.nft`, from one.
-    line: usize,
+    line: u32,
     /// The statements it comes from; none for the base every ruleset has.
     statements: Vec<Statement>,
 }
@@ -26,10 +26,10 @@ struct Statement {
 }
 
 /// Every rule and named element, in the order of the text.
-pub(super) fn of(site: &Site, sources: &SourceMap, reading: &Reading, origins: &Origins) -> Vec<Line> {
+pub(super) fn of(site: &Site, sources: &SourceMap, reading: &Read, origins: &Origins) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (place, because) in &origins.places {
-        let Some(line) = reading.lines.of(place) else { continue };
+        let Some(line) = reading.lines.line(*place) else { continue };
         let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
         lines.push(Line { line, statements });
     }

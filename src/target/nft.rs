@@ -11,4 +11,3 @@ pub mod mutate;
 pub mod print;
 pub mod read;
 pub mod sim;
-mod words;

@@ -80,7 +80,17 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         (Point::Hook { hook, .. }, Some(rules)) => run(rules, *hook, packet),
         _ => (Verdict::Drop, Vec::new()),
     };
-    let interfaces = match (packet.iif.name(), packet.oif.name()) {
+    // A packet that is received has left by nothing yet, and one that is sent came by nothing.
+    let (iif, oif) = match point {
+        Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
+        Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
+        Point::Hook { hook: Hook::Forward, .. }
+        | Point::Bridge { .. }
+        | Point::SecurityGroup { .. }
+        | Point::NetworkAcl { .. }
+        | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
+    };
+    let interfaces = match (iif, oif) {
         ("", "") => String::new(),
         (iif, "") => format!(" {iif}"),
         ("", oif) => format!(" -> {oif}"),
@@ -100,13 +110,13 @@ fn run(rules: &HostRules, hook: Hook, packet: &Packet) -> (Verdict, Vec<(usize, 
     let run = sim::run(&rules.ruleset, hook_of(hook), packet);
     let text: Vec<&str> = rules.text.lines().collect();
     let line = |step: &sim::Step| {
-        let number = rules.lines.of(&step.place)?;
+        let number = usize::try_from(rules.lines.line(step.place)?).ok()?;
         let words = text.get(number.checked_sub(1)?)?;
         Some((number, words.trim().to_owned()))
     };
     let mut lines: Vec<(usize, String)> = run.because.iter().filter_map(line).collect();
     lines.dedup();
-    (run.verdict.unwrap_or(Verdict::Drop), lines)
+    (run.verdict.verdict().unwrap_or(Verdict::Drop), lines)
 }
 
 /// The hook of nftables.

@@ -503,7 +503,8 @@ pub enum Field {
     Mark,
     /// `meta skuid`.
     Skuid,
-    /// `meta time`: nanoseconds since 1970, UTC.
+    /// `meta time`. As a number it is compared with *seconds* since 1970, UTC: what nft 0.9.8 to 1.1.3 take a
+    /// plain integer for, in any time zone (tried; they load it as that many nanoseconds times 10⁹).
     Time,
     /// `ip saddr`; breaks for IPv6.
     IpSaddr,
@@ -553,8 +554,72 @@ pub enum Field {
     CtOriginalProtoSrc,
     /// `ct original proto-dst`.
     CtOriginalProtoDst,
-    /// `ct original protocol`.
-    CtOriginalProtocol,
+}
+
+impl Field {
+    /// Every field with its spelling, the ones [`print`](super::print) writes.
+    const SPELLED: [(Self, &'static str); 43] = [
+        (Self::Iifname, "iifname"),
+        (Self::Oifname, "oifname"),
+        (Self::Iif, "iif"),
+        (Self::Oif, "oif"),
+        (Self::Nfproto, "meta nfproto"),
+        (Self::L4proto, "meta l4proto"),
+        (Self::Mark, "meta mark"),
+        (Self::Skuid, "meta skuid"),
+        (Self::Time, "meta time"),
+        (Self::IpSaddr, "ip saddr"),
+        (Self::IpDaddr, "ip daddr"),
+        (Self::IpProtocol, "ip protocol"),
+        (Self::IpTtl, "ip ttl"),
+        (Self::Ip6Saddr, "ip6 saddr"),
+        (Self::Ip6Daddr, "ip6 daddr"),
+        (Self::Ip6Hoplimit, "ip6 hoplimit"),
+        (Self::Sport(Transport::Tcp), "tcp sport"),
+        (Self::Sport(Transport::Udp), "udp sport"),
+        (Self::Sport(Transport::Udplite), "udplite sport"),
+        (Self::Sport(Transport::Sctp), "sctp sport"),
+        (Self::Sport(Transport::Dccp), "dccp sport"),
+        (Self::Sport(Transport::Any), "th sport"),
+        (Self::Dport(Transport::Tcp), "tcp dport"),
+        (Self::Dport(Transport::Udp), "udp dport"),
+        (Self::Dport(Transport::Udplite), "udplite dport"),
+        (Self::Dport(Transport::Sctp), "sctp dport"),
+        (Self::Dport(Transport::Dccp), "dccp dport"),
+        (Self::Dport(Transport::Any), "th dport"),
+        (Self::TcpFlags, "tcp flags"),
+        (Self::IcmpType, "icmp type"),
+        (Self::IcmpCode, "icmp code"),
+        (Self::Icmpv6Type, "icmpv6 type"),
+        (Self::Icmpv6Code, "icmpv6 code"),
+        (Self::CtState, "ct state"),
+        (Self::CtStatus, "ct status"),
+        (Self::CtDirection, "ct direction"),
+        (Self::CtMark, "ct mark"),
+        (Self::CtOriginalIpSaddr, "ct original ip saddr"),
+        (Self::CtOriginalIpDaddr, "ct original ip daddr"),
+        (Self::CtOriginalIp6Saddr, "ct original ip6 saddr"),
+        (Self::CtOriginalIp6Daddr, "ct original ip6 daddr"),
+        (Self::CtOriginalProtoSrc, "ct original proto-src"),
+        (Self::CtOriginalProtoDst, "ct original proto-dst"),
+    ];
+
+    /// Every field.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::SPELLED.iter().map(|&(field, _)| field)
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        Self::SPELLED.iter().find(|(field, _)| *field == self).map_or("meta unknown", |&(_, word)| word)
+    }
+
+    /// The field of a spelling.
+    #[must_use]
+    pub fn spelled(words: &str) -> Option<Self> {
+        Self::SPELLED.iter().find(|(_, word)| *word == words).map(|&(field, _)| field)
+    }
 }
 
 /// The header a port is read from.
@@ -572,6 +637,38 @@ pub enum Transport {
     Dccp,
     /// `th`: whatever follows the IP header; needs a look at `meta l4proto` beside it.
     Any,
+}
+
+impl DataType {
+    /// The types that have a variant, with their names.
+    const NAMES: [(Self, &'static str); 10] = [
+        (Self::Ipv4Addr, "ipv4_addr"),
+        (Self::Ipv6Addr, "ipv6_addr"),
+        (Self::InetProto, "inet_proto"),
+        (Self::InetService, "inet_service"),
+        (Self::Ifname, "ifname"),
+        (Self::Mark, "mark"),
+        (Self::CtState, "ct_state"),
+        (Self::IcmpType, "icmp_type"),
+        (Self::Icmpv6Type, "icmpv6_type"),
+        (Self::Verdict, "verdict"),
+    ];
+
+    /// Its name in nft(8).
+    #[must_use]
+    pub fn keyword(&self) -> &str {
+        match self {
+            Self::Other(name) => name,
+            known => Self::NAMES.iter().find(|(t, _)| t == known).map_or("", |&(_, name)| name),
+        }
+    }
+
+    /// The type of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let known = Self::NAMES.iter().find(|(_, n)| *n == name);
+        known.map_or_else(|| Self::Other(name.to_owned()), |(known, _)| known.clone())
+    }
 }
 
 impl Transport {
@@ -611,6 +708,8 @@ pub struct Set {
     pub timeout: Option<Duration>,
     /// How often dead elements are swept.
     pub gc_interval: Option<Duration>,
+    /// `policy performance` or `memory`.
+    pub policy: Option<String>,
     /// Whether overlapping intervals are joined instead of refused.
     pub auto_merge: bool,
     /// `counter`, `limit`: what each element keeps.
@@ -628,7 +727,7 @@ pub struct Set {
 pub enum SetKey {
     /// `type ipv4_addr . inet_service`.
     Types(Vec<DataType>),
-    /// `typeof ip saddr . tcp dport`, and of a map what follows, as written.
+    /// `typeof ip saddr . tcp dport`, as written.
     TypeOf(String),
 }
 
@@ -896,6 +995,7 @@ impl Set {
             size: None,
             timeout: None,
             gc_interval: None,
+            policy: None,
             auto_merge: false,
             statements: Vec::new(),
             comment: None,

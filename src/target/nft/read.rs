@@ -1,118 +1,108 @@
-//! nftables text back into an [`artifact`](super::artifact): the files we write, and listings nft makes of them.
+//! Reads nftables text, files and `nft list ruleset` alike, into the tree of [`artifact`](super::artifact).
 //!
-//! The reader is our own and shares nothing with the printer but the table of words, so that a proof over what it read is a proof
-//! over what was *written*. What it does not understand becomes [`Statement::Unsupported`] with its text; what is
-//! no nftables text at all is an error with line and column. Linear in the text; nesting is bounded.
+//! Law: `read(print(r)) == r`, for every `r` that prints. Beyond that it reads what others wrote: statements it
+//! does not know become [`Statement::Unsupported`](super::artifact::Statement::Unsupported) up to the end of
+//! their rule, so that nothing is skipped and nothing half understood. A structure it does not know is an
+//! error with its line and column.
+//!
+//! Nothing here recurses and each byte is looked at a bounded number of times, so that no text, however
+//! hostile, overflows the stack or takes more than linear time.
+
 #![deny(clippy::arithmetic_side_effects)]
 
-mod body;
+use super::artifact::{Expression, Field, Place, Ruleset, Statement};
+
 mod rule;
+mod table;
 mod token;
+mod value;
 
-use std::collections::BTreeMap;
-
-use super::artifact::{Place, Ruleset, Statement, Table, TableFamily};
-use token::{Token, Tokens};
-
-/// What was read.
-#[derive(Clone, Debug)]
-pub struct Reading {
-    /// The ruleset.
+/// A ruleset and where it stood in the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Read {
+    /// What was read.
     pub ruleset: Ruleset,
-    /// Where its parts stand.
+    /// On which lines.
     pub lines: Lines,
 }
 
-/// The line of each policy, rule and element, from one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Lines(BTreeMap<Place, usize>);
-
-impl Lines {
-    /// The line of a place.
-    #[must_use]
-    pub fn of(&self, place: &Place) -> Option<usize> {
-        self.0.get(place).copied()
-    }
-
-    fn put(&mut self, place: Place, line: usize) {
-        self.0.insert(place, line);
-    }
-}
-
-/// Why a text is no ruleset.
+/// The text is not an nftables ruleset, or not one that this reader knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}, column {column}: {message}")]
-pub struct Unreadable {
-    /// Line, from one.
-    pub line: usize,
-    /// Column in bytes, from one.
-    pub column: usize,
-    /// What is wrong.
+#[error("{line}:{column}: {message}")]
+pub struct ReadError {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in bytes, from 1.
+    pub column: u32,
+    /// What was expected.
     pub message: String,
 }
 
-/// Reads a file or a listing.
+/// Reads a file or a listing. `add`, `delete` and `flush` of tables take effect on what was read before them.
 ///
 /// # Errors
-/// [`Unreadable`]: the first thing that is no nftables text.
-pub fn read(text: &str) -> Result<Reading, Unreadable> {
-    let mut tokens = Tokens::of(text)?;
-    let mut reading = Reading { ruleset: Ruleset::default(), lines: Lines::default() };
-    loop {
-        tokens.skip_separators();
-        let _ = tokens.take_notes();
-        let Some(word) = tokens.word() else {
-            if tokens.at_end() {
-                return Ok(reading);
-            }
-            return Err(tokens.expected("`table`, `add table` or `delete table`"));
-        };
-        match word.as_str() {
-            "add" | "delete" | "destroy" => {
-                let add = word == "add";
-                tokens.keyword("table")?;
-                let (family, name) = head(&mut tokens)?;
-                let same = |t: &Table| t.family == family && t.name == name;
-                // What a file adds and deletes before it makes a table is not there afterwards.
-                if add && !reading.ruleset.tables.iter().any(same) {
-                    reading.ruleset.tables.push(Table::new(family, name));
-                } else if !add {
-                    reading.ruleset.tables.retain(|t| !same(t));
+/// [`ReadError`] at the first structure that is not understood.
+pub fn read(text: &str) -> Result<Read, ReadError> {
+    table::Parser::new(text).file()
+}
+
+/// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a
+/// listing made with `TZ=UTC`.
+pub fn dates_are_utc(ruleset: &mut Ruleset) {
+    let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
+    for statement in rules.flat_map(|r| &mut r.statements) {
+        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement {
+            if let Expression::Text(date) = right {
+                if let Some(seconds) = value::seconds(date) {
+                    *right = Expression::Number(seconds);
                 }
-                tokens.end_of_line()?;
             }
-            "table" => table(&mut tokens, &mut reading)?,
-            _ => return Err(tokens.expected("`table`, `add table` or `delete table`")),
         }
     }
 }
 
-fn head(tokens: &mut Tokens) -> Result<(TableFamily, String), Unreadable> {
-    let Some(first) = tokens.word() else { return Err(tokens.expected("a table")) };
-    match TableFamily::ALL.into_iter().find(|f| f.keyword() == first) {
-        Some(family) => {
-            let name = tokens.word().ok_or_else(|| tokens.expected("the name of a table"))?;
-            Ok((family, name))
+/// The lines of everything that has a [`Place`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    tables: Vec<TableLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct TableLines {
+    sets: Vec<Vec<u32>>,
+    chains: Vec<ChainLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ChainLines {
+    line: u32,
+    rules: Vec<RuleLines>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct RuleLines {
+    line: u32,
+    // Per anonymous set: which statement it is in, and the lines of its elements.
+    elements: Vec<(usize, Vec<u32>)>,
+}
+
+impl Lines {
+    /// The line of a rule, an element or a chain's policy, from 1.
+    #[must_use]
+    pub fn line(&self, place: Place) -> Option<u32> {
+        match place {
+            Place::Policy { table, chain } => Some(self.tables.get(table)?.chains.get(chain)?.line),
+            Place::Rule { table, chain, rule } => {
+                Some(self.tables.get(table)?.chains.get(chain)?.rules.get(rule)?.line)
+            }
+            Place::Element { table, set, element } => {
+                self.tables.get(table)?.sets.get(set)?.get(element).copied()
+            }
+            Place::Inline { table, chain, rule, statement, element } => {
+                let rule = self.tables.get(table)?.chains.get(chain)?.rules.get(rule)?;
+                let set = rule.elements.iter().find(|(at, _)| *at == statement)?;
+                set.1.get(element).copied()
+            }
         }
-        None => Ok((TableFamily::Ip, first)),
     }
-}
-
-fn table(tokens: &mut Tokens, reading: &mut Reading) -> Result<(), Unreadable> {
-    let (family, name) = head(tokens)?;
-    tokens.expect(&Token::Open)?;
-    let at = match reading.ruleset.tables.iter().position(|t| t.family == family && t.name == name) {
-        Some(at) => at,
-        None => {
-            reading.ruleset.tables.push(Table::new(family, name));
-            reading.ruleset.tables.len().saturating_sub(1)
-        }
-    };
-    let Some(table) = reading.ruleset.tables.get_mut(at) else { return Ok(()) };
-    body::table(tokens, table, at, &mut reading.lines)
-}
-
-/// A rule's text as a statement nobody can tell the effect of.
-fn unsupported(text: &str) -> Statement {
-    Statement::Unsupported(text.to_owned())
 }

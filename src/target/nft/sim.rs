@@ -1,15 +1,124 @@
-//! What a ruleset does to packets, said twice and apart: [`run`] interprets it for one packet, [`admits`]
-//! computes what it does to all of them. A law in `tests/nft_laws.rs` compares the two.
+//! What a ruleset does to packets, twice: [`run()`] interprets it for one packet, [`admits()`] computes the set of
+//! packets it lets pass. They are written apart, and a law compares them.
 //!
-//! Semantics (nft(8); measured facts in `docs/`): a rule's statements run left to right; one that fails breaks the
-//! rule, and the next rule has its turn. A field of a header that the packet does not have breaks the rule, under `!=` too. `accept`
-//! ends its base chain alone, `drop` and `reject` end the packet. The miss of a map breaks the rule.
+//! What the two share is this page alone: the numbers behind nft's words ([`words`]), the order in which chains
+//! run, and which statements matter to a verdict. Their oracle is the kernel.
+//!
+//! The rules of nft(8) as measured (6.18, nft 0.9.8 to 1.1.3; `nft --debug=netlink` for what is loaded):
+//! - A statement that fails *breaks* its rule; so does a field that the packet does not have, under `!=` too:
+//!   `tcp dport != 22` says nothing of UDP. `icmp type` in an inet table asks for IPv4 and ICMP both.
+//! - `accept` ends its base chain; later chains of the hook still run. `drop` and `reject` end the packet.
+//! - `ct state new,established` is true for any of them; `ct state != new,established` compares the *number*
+//!   and is true for every packet.
+//! - `th dport` reads whatever stands there; where the protocol has no ports, nobody knows what.
+//! - Other than their state, packets that are invalid or untracked have no `ct` fields at all.
+//!
+//! Not modelled, hence assumed: dynamic sets have room; a chain that translates runs for packets of new
+//! connections only; `notrack` shows in [`Packet::ct`](crate::net::Packet::ct) and not otherwise; elements without
+//! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
+
+use super::artifact::{
+    Base, ChainKind, Data, Element, Expression, Family, Hook, Ruleset, Set, Statement, Table, TableFamily,
+    Verdict,
+};
 
 mod admits;
 mod run;
 mod words;
 
-pub use admits::{Admits, Unsure, admits, deciders};
-pub use run::{Run, Step, run};
+pub use admits::{Admits, admits, deciders};
+pub use run::{Did, Outcome, Run, Step, run};
 
-pub use super::artifact::Place;
+/// A base chain that runs at a hook.
+#[derive(Clone, Copy, Debug)]
+struct Turn<'a> {
+    at: usize,
+    chain: usize,
+    table: &'a Table,
+    base: &'a Base,
+}
+
+impl Turn<'_> {
+    /// Whether its table sees packets of a family.
+    fn sees(&self, family: Family) -> bool {
+        match self.table.family {
+            TableFamily::Inet => true,
+            TableFamily::Ip => family == Family::V4,
+            TableFamily::Ip6 => family == Family::V6,
+            TableFamily::Arp | TableFamily::Bridge | TableFamily::Netdev => false,
+        }
+    }
+}
+
+/// The base chains of a hook in the order they run: by priority, of equals the one registered last first.
+fn turns(ruleset: &Ruleset, hook: Hook) -> Vec<Turn<'_>> {
+    let mut turns = Vec::new();
+    for (at, table) in ruleset.tables.iter().enumerate() {
+        let ours = matches!(table.family, TableFamily::Inet | TableFamily::Ip | TableFamily::Ip6);
+        if !ours || table.flags.iter().any(|f| f == "dormant") {
+            continue;
+        }
+        for (chain, of) in table.chains.iter().enumerate() {
+            if let Some(base) = of.base.as_ref().filter(|b| b.hook == hook) {
+                turns.push(Turn { at, chain, table, base });
+            }
+        }
+    }
+    turns.reverse();
+    turns.sort_by_key(|turn| {
+        // Chains that translate hang below one hook of the kernel's own and run at its priority.
+        let of_nat = if matches!(hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
+        let translates = turn.base.kind == ChainKind::Nat;
+        (if translates { of_nat } else { turn.base.priority }, turn.base.priority)
+    });
+    turns
+}
+
+/// Whether any of these statements can change what becomes of the packet. A limit before a mere `log` cannot.
+fn matters(rest: &[Statement]) -> bool {
+    rest.iter().any(|statement| match statement {
+        Statement::Verdict(Verdict::Continue)
+        | Statement::Match { .. }
+        | Statement::Counter(_)
+        | Statement::Log(_)
+        | Statement::Limit(_)
+        | Statement::NoTrack
+        | Statement::SetUpdate { .. } => false,
+        Statement::Verdict(_)
+        | Statement::VerdictMap { .. }
+        | Statement::Reject(_)
+        | Statement::Mangle { .. }
+        | Statement::Nat(_)
+        | Statement::Unsupported(_) => true,
+    })
+}
+
+/// The set of a name, if its contents are what the text says: no rule adds to it, nothing in it expires.
+fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
+    let (at, set) = table.sets.iter().enumerate().find(|(_, s)| s.name == name)?;
+    let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+    let touched = statements.any(|s| matches!(s, Statement::SetUpdate { set, .. } if set == name));
+    (set.is_fixed() && !touched).then_some((at, set))
+}
+
+/// Whether an element holds for good: it neither expires nor counts against a limit.
+fn stays(element: &Element) -> bool {
+    let counts = element.statements.iter().all(|s| matches!(s, Statement::Counter(_)));
+    element.timeout.is_none() && element.expires.is_none() && counts
+}
+
+/// The parts of a key or of an element.
+fn parts(expression: &Expression) -> &[Expression] {
+    match expression {
+        Expression::Concat(parts) => parts,
+        other => std::slice::from_ref(other),
+    }
+}
+
+/// The verdict that a map has for a key.
+fn verdict_of(element: &Element) -> Option<&Verdict> {
+    match &element.data {
+        Some(Data::Verdict(verdict)) => Some(verdict),
+        Some(Data::Value(_)) | None => None,
+    }
+}

@@ -1,354 +1,419 @@
-//! The inside of a rule: statements and expressions.
+//! Rules and their statements.
 //!
-//! A statement that cannot be read makes the *whole rule* unsupported: half a rule could be wider than the rule.
-
-use std::net::IpAddr;
-
-use ipnet::IpNet;
+//! A statement counts as read only where what follows can start another one. Otherwise the whole rest of the
+//! rule becomes one [`Statement::Unsupported`]: half a comparison would be a different comparison.
 
 use super::super::artifact::{
-    Counter, Expression, Field, Limit, Log, Op, Place, RejectWith, Rule, SetOp, Statement, Unit, Verdict,
+    Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
+    Verdict,
 };
-use super::super::words::FIELDS;
-use super::Lines;
-use super::body;
-use super::token::{Token, Tokens};
+use super::table::{Parser, Unfit};
+use super::token::Kind;
+use super::{ReadError, RuleLines, value};
 
-/// One rule, to the end of its line.
-pub(super) fn rule(tokens: &mut Tokens, place: (usize, usize, usize), lines: &mut Lines) -> Rule {
-    let mark = tokens.mark();
-    match statements(tokens, place, lines) {
-        Some(rule) => rule,
-        None => {
-            tokens.back_to(mark);
-            body::opaque(&tokens.rest_of_line())
-        }
-    }
-}
+/// Words that start a statement but no expression.
+const STARTS: [&str; 37] = [
+    "accept",
+    "drop",
+    "continue",
+    "return",
+    "jump",
+    "goto",
+    "queue",
+    "counter",
+    "log",
+    "limit",
+    "reject",
+    "notrack",
+    "add",
+    "update",
+    "delete",
+    "dnat",
+    "snat",
+    "masquerade",
+    "redirect",
+    "tproxy",
+    "synproxy",
+    "flow",
+    "dup",
+    "fwd",
+    "quota",
+    "last",
+    "comment",
+    "meter",
+    "xt",
+    "numgen",
+    "jhash",
+    "symhash",
+    "fib",
+    "socket",
+    "osf",
+    "rt",
+    "exthdr",
+];
 
-fn statements(tokens: &mut Tokens, place: (usize, usize, usize), lines: &mut Lines) -> Option<Rule> {
-    let mut rule = Rule::default();
-    loop {
-        match tokens.peek() {
-            None | Some(Token::End | Token::Close) => break,
-            Some(_) => {}
-        }
-        if tokens.eat_word("comment") {
-            rule.comment = Some(tokens.text()?);
-            continue;
-        }
-        let line = tokens.line();
-        let at = rule.statements.len();
-        let statement = statement(tokens)?;
-        for element in 0..statement.inline().map_or(0, <[_]>::len) {
-            let (table, chain, rule) = place;
-            lines.put(Place::Inline { table, chain, rule, statement: at, element }, line);
-        }
-        rule.statements.push(statement);
-    }
-    (!rule.statements.is_empty()).then_some(rule)
-}
-
-/// One statement; none where it is not one we know.
-pub(super) fn statement(tokens: &mut Tokens) -> Option<Statement> {
-    if let Some(verdict) = verdict(tokens) {
-        return Some(Statement::Verdict(verdict));
-    }
-    let Some(Token::Word(word)) = tokens.peek().cloned() else { return None };
-    match word.as_str() {
-        "counter" => {
-            tokens.bump();
-            counter(tokens)
-        }
-        "log" => {
-            tokens.bump();
-            log(tokens)
-        }
-        "limit" => {
-            tokens.bump();
-            limit(tokens).map(Statement::Limit)
-        }
-        "reject" => {
-            tokens.bump();
-            reject(tokens)
-        }
-        "notrack" => {
-            tokens.bump();
-            Some(Statement::NoTrack)
-        }
-        "add" | "update" | "delete" => {
-            tokens.bump();
-            set_update(tokens, &word)
-        }
-        _ => comparison(tokens),
-    }
-}
-
-/// A verdict; nothing is taken where there is none.
-pub(super) fn verdict(tokens: &mut Tokens) -> Option<Verdict> {
-    let Some(Token::Word(word)) = tokens.peek() else { return None };
-    let plain = match word.as_str() {
-        "accept" => Verdict::Accept,
-        "drop" => Verdict::Drop,
-        "continue" => Verdict::Continue,
-        "return" => Verdict::Return,
-        "jump" | "goto" => {
-            let jump = word == "jump";
-            let Some(Token::Word(chain)) = tokens.peek_after(1).cloned() else { return None };
-            tokens.bump();
-            tokens.bump();
-            return Some(if jump { Verdict::Jump(chain) } else { Verdict::Goto(chain) });
-        }
-        _ => return None,
-    };
-    tokens.bump();
-    Some(plain)
-}
-
-fn counter(tokens: &mut Tokens) -> Option<Statement> {
-    if tokens.eat_word("name") {
-        return tokens.text().map(|name| Statement::Counter(Counter::Named(name)));
-    }
-    let (mut packets, mut bytes) = (0, 0);
-    if tokens.eat_word("packets") {
-        packets = tokens.word()?.parse().ok()?;
-        tokens.eat_word("bytes").then_some(())?;
-        bytes = tokens.word()?.parse().ok()?;
-    }
-    Some(Statement::Counter(Counter::Own { packets, bytes }))
-}
-
-fn log(tokens: &mut Tokens) -> Option<Statement> {
-    let mut log = Log::default();
-    loop {
-        if tokens.eat_word("prefix") {
-            log.prefix = Some(tokens.text()?);
-        } else if tokens.eat_word("level") {
-            log.level = Some(tokens.word()?);
-        } else if tokens.eat_word("group") {
-            log.group = Some(tokens.word()?.parse().ok()?);
-        } else if tokens.eat_word("snaplen") {
-            log.snaplen = Some(tokens.word()?.parse().ok()?);
-        } else if tokens.eat_word("queue-threshold") {
-            log.threshold = Some(tokens.word()?.parse().ok()?);
-        } else if tokens.eat_word("flags") {
-            let mut words = tokens.word()?;
-            if matches!(words.as_str(), "tcp" | "ip") {
-                words = format!("{words} {}", tokens.word()?);
+impl Parser<'_> {
+    /// A rule, up to the end of its line.
+    pub(super) fn rule(&mut self) -> Result<(Rule, RuleLines), ReadError> {
+        let mut rule = Rule::default();
+        let mut lines = RuleLines { line: self.now.line, elements: Vec::new() };
+        while !self.rule_ends() {
+            if self.at_end() {
+                // A rule may end with the text only inside braces that never close: the chain says so.
+                break;
             }
-            log.flags.push(words);
-        } else {
-            return Some(Statement::Log(log));
-        }
-    }
-}
-
-/// `rate [over] N/UNIT [burst M packets]`; nft's burst is 5 where none is printed.
-fn limit(tokens: &mut Tokens) -> Option<Limit> {
-    tokens.eat_word("rate").then_some(())?;
-    let over = tokens.eat_word("over");
-    let _ = tokens.eat_word("until");
-    let word = tokens.word()?;
-    let (rate, unit) = word.split_once('/')?;
-    let unit = Unit::ALL.into_iter().find(|u| u.keyword() == unit)?;
-    let mut burst = 5;
-    if tokens.eat_word("burst") {
-        burst = tokens.word()?.parse().ok()?;
-        tokens.eat_word("packets").then_some(())?;
-    }
-    Some(Limit { over, rate: rate.parse().ok()?, unit, burst })
-}
-
-fn reject(tokens: &mut Tokens) -> Option<Statement> {
-    if !tokens.eat_word("with") {
-        return Some(Statement::Reject(None));
-    }
-    let with = match tokens.word()?.as_str() {
-        "tcp" => {
-            tokens.eat_word("reset").then_some(())?;
-            RejectWith::TcpReset
-        }
-        kind @ ("icmp" | "icmpv6" | "icmpx") => {
-            let _ = tokens.eat_word("type");
-            let word = tokens.word()?;
-            match kind {
-                "icmp" => RejectWith::Icmp(word),
-                "icmpv6" => RejectWith::Icmpv6(word),
-                _ => RejectWith::Icmpx(word),
+            let start = self.mark();
+            if self.took("comment") && self.at(Kind::Text) {
+                let text = self.bump().text.to_owned();
+                if self.rule_ends() {
+                    rule.comment = Some(text);
+                    break;
+                }
+            }
+            self.back(start);
+            match self.statement_with_lines() {
+                Ok((statement, elements)) => {
+                    if let Some(elements) = elements {
+                        lines.elements.push((rule.statements.len(), elements));
+                    }
+                    rule.statements.push(statement);
+                }
+                Err(Unfit) => {
+                    self.back(start);
+                    // A first token that no statement can hold would stay for ever.
+                    let text = self.raw(|p| p.rule_ends() || p.at_word("comment"));
+                    if self.at_word("comment") {
+                        let mark = self.mark();
+                        self.bump();
+                        let is_comment = self.took_kind(Kind::Text) && self.rule_ends();
+                        self.back(mark);
+                        if !is_comment {
+                            let rest = self.raw(Self::rule_ends);
+                            rule.statements
+                                .push(Statement::Unsupported(format!("{text} {rest}").trim().to_owned()));
+                            continue;
+                        }
+                    }
+                    if text.is_empty() {
+                        return self.fault("expected a statement");
+                    }
+                    rule.statements.push(Statement::Unsupported(text));
+                }
             }
         }
-        _ => return None,
-    };
-    Some(Statement::Reject(Some(with)))
-}
+        if rule.statements.is_empty() {
+            return self.fault("expected a statement");
+        }
+        Ok((rule, lines))
+    }
 
-/// `@set { KEY [timeout T] [statements] }`, after `update`.
-fn set_update(tokens: &mut Tokens, word: &str) -> Option<Statement> {
-    let op = match word {
-        "add" => SetOp::Add,
-        "update" => SetOp::Update,
-        _ => SetOp::Delete,
-    };
-    let set = tokens.word()?.strip_prefix('@')?.to_owned();
-    tokens.eat(&Token::Open).then_some(())?;
-    let key = left(tokens)?;
-    let mut timeout = None;
-    let mut statements = Vec::new();
-    while !tokens.eat(&Token::Close) {
-        if tokens.eat_word("timeout") {
-            timeout = Some(body::duration(tokens).ok()?);
-        } else if matches!(tokens.peek(), Some(Token::Word(w)) if w == "limit" || w == "counter") {
-            statements.push(statement(tokens)?);
-        } else {
-            return None;
+    fn rule_ends(&self) -> bool {
+        matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close)
+    }
+
+    fn statement_with_lines(&mut self) -> Result<(Statement, Option<Vec<u32>>), Unfit> {
+        let mut lines = None;
+        let statement = self.one_statement(&mut lines)?;
+        let starts =
+            |word: &str| STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@');
+        match self.now.kind {
+            Kind::Word if starts(self.now.text) => Ok((statement, lines)),
+            _ if self.rule_ends() => Ok((statement, lines)),
+            _ => Err(Unfit),
         }
     }
-    Some(Statement::SetUpdate { op, set, key, timeout, statements })
-}
 
-/// `LEFT [op] RIGHT`, `KEY vmap MAP`.
-fn comparison(tokens: &mut Tokens) -> Option<Statement> {
-    let left = left(tokens)?;
-    if tokens.eat_word("vmap") {
-        let map = right(tokens)?;
-        return matches!(map, Expression::Set(_) | Expression::Named(_))
-            .then_some(Statement::VerdictMap { key: left, map });
+    /// A statement of a set or of an element, where anything may follow.
+    pub(super) fn statement(&mut self) -> Result<Statement, Unfit> {
+        self.one_statement(&mut None)
     }
-    let op = match tokens.peek() {
-        Some(Token::Mark("==")) => Op::Equal,
-        Some(Token::Mark("!=")) => Op::NotEqual,
-        Some(Token::Mark("<")) => Op::Less,
-        Some(Token::Mark(">")) => Op::Greater,
-        Some(Token::Mark("<=")) => Op::AtMost,
-        Some(Token::Mark(">=")) => Op::AtLeast,
-        _ => Op::Implicit,
-    };
-    if op != Op::Implicit {
-        tokens.bump();
-    }
-    let right = right(tokens)?;
-    Some(Statement::Match { left, op, right })
-}
 
-/// Fields, joined by ` . `, perhaps masked.
-fn left(tokens: &mut Tokens) -> Option<Expression> {
-    let first = field(tokens)?;
-    if tokens.eat(&Token::Mark("&")) {
-        let mask = flags(tokens)?;
-        return Some(Expression::Masked(Box::new(first), Box::new(mask)));
-    }
-    let mut parts = vec![first];
-    while tokens.eat_word(".") {
-        parts.push(field(tokens)?);
-    }
-    Some(if parts.len() == 1 { parts.remove(0) } else { Expression::Concat(parts) })
-}
-
-/// The longest field that stands here. `meta iifname` is `iifname`.
-fn field(tokens: &mut Tokens) -> Option<Expression> {
-    if matches!(tokens.peek(), Some(Token::Word(w)) if w == "meta")
-        && matches!(tokens.peek_after(1), Some(Token::Word(w)) if matches!(w.as_str(), "iifname" | "oifname" | "iif" | "oif"))
-    {
-        tokens.bump();
-    }
-    let fits = |words: &str| {
-        let mut count = 0usize;
-        for (at, word) in words.split(' ').enumerate() {
-            match tokens.peek_after(at) {
-                Some(Token::Word(w)) if w == word => count = count.saturating_add(1),
-                _ => return None,
+    fn one_statement(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Statement, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        if let Some(verdict) = self.verdict() {
+            return Ok(Statement::Verdict(verdict));
+        }
+        let start = self.mark();
+        match self.bump().text {
+            "counter" => self.counter(),
+            "log" => self.log(),
+            "limit" => self.limit(),
+            "reject" => self.reject(),
+            "notrack" => Ok(Statement::NoTrack),
+            "add" => self.set_update(SetOp::Add),
+            "update" => self.set_update(SetOp::Update),
+            "delete" => self.set_update(SetOp::Delete),
+            "dnat" => self.nat(NatKind::Dnat),
+            "snat" => self.nat(NatKind::Snat),
+            "masquerade" => self.nat(NatKind::Masquerade),
+            "redirect" => self.nat(NatKind::Redirect),
+            _ => {
+                self.back(start);
+                self.comparison(lines)
             }
         }
-        Some(count)
-    };
-    let best = FIELDS.iter().filter_map(|(words, field)| fits(words).map(|n| (n, *field)));
-    let (count, field): (usize, Field) = best.max_by_key(|b| b.0)?;
-    for _ in 0..count {
-        tokens.bump();
     }
-    Some(Expression::Field(field))
-}
 
-/// What a field is compared with: values, a set, `@name`.
-fn right(tokens: &mut Tokens) -> Option<Expression> {
-    if tokens.eat(&Token::Open) {
-        let elements = body::elements(tokens, &mut Lines::default(), &|element| Place::Element {
-            table: 0,
-            set: 0,
-            element,
-        });
-        return elements.ok().map(Expression::Set);
+    /// A verdict; `jump {`, an anonymous chain, is none.
+    pub(super) fn verdict(&mut self) -> Option<Verdict> {
+        let simple = match self.now.text {
+            "accept" => Verdict::Accept,
+            "drop" => Verdict::Drop,
+            "continue" => Verdict::Continue,
+            "return" => Verdict::Return,
+            "jump" | "goto" => {
+                let start = self.mark();
+                let jump = self.bump().text == "jump";
+                if !self.at(Kind::Word) {
+                    self.back(start);
+                    return None;
+                }
+                let chain = self.bump().text.to_owned();
+                return Some(if jump { Verdict::Jump(chain) } else { Verdict::Goto(chain) });
+            }
+            _ => return None,
+        };
+        self.bump();
+        Some(simple)
     }
-    let first = value(tokens)?;
-    // `established,related`: several flags.
-    if tokens.peek() == Some(&Token::Comma) && matches!(first, Expression::Word(_)) {
-        let mut parts = vec![first];
-        while tokens.eat(&Token::Comma) {
-            parts.push(value(tokens)?);
+
+    fn comparison(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Statement, Unfit> {
+        let left = self.looked_at()?;
+        if self.took("vmap") {
+            let map = self.set_operand(lines)?;
+            return Ok(Statement::VerdictMap { key: left, map });
         }
-        return Some(Expression::Flags(parts));
+        if self.took("set") {
+            let Expression::Field(field) = left else { return Err(Unfit) };
+            let value = if self.at(Kind::Word) { value::plain(self.now.text) } else { None };
+            let Some(value @ Expression::Number(_)) = value else { return Err(Unfit) };
+            self.bump();
+            return Ok(Statement::Mangle { field, value });
+        }
+        let op = match (self.now.kind, self.now.text) {
+            (Kind::Sign, "==") => Op::Equal,
+            (Kind::Sign, "!=") => Op::NotEqual,
+            (Kind::Sign, "<") => Op::Less,
+            (Kind::Sign, ">") => Op::Greater,
+            (Kind::Sign, "<=") => Op::AtMost,
+            (Kind::Sign, ">=") => Op::AtLeast,
+            (Kind::Sign, _) => return Err(Unfit),
+            _ => Op::Implicit,
+        };
+        if op != Op::Implicit {
+            self.bump();
+        }
+        if self.at(Kind::Open) || self.now.text.starts_with('@') && self.at(Kind::Word) {
+            let right = self.set_operand(lines)?;
+            return Ok(Statement::Match { left, op, right });
+        }
+        let right = self.compared_with(op == Op::Implicit)?;
+        if !self.took("/") {
+            return Ok(Statement::Match { left, op, right });
+        }
+        // `tcp flags syn / fin,syn`, how nft 1.0 lists `tcp flags & (fin|syn) == syn`.
+        let op = match op {
+            Op::Implicit | Op::Equal => Op::Equal,
+            Op::NotEqual => Op::NotEqual,
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => return Err(Unfit),
+        };
+        let mask = self.compared_with(true)?;
+        Ok(Statement::Match { left: Expression::Masked(Box::new(left), Box::new(mask)), op, right })
     }
-    if body::is_unknown(&first) { None } else { Some(first) }
-}
 
-/// A value, or values joined by ` . `.
-pub(super) fn value(tokens: &mut Tokens) -> Option<Expression> {
-    let mut parts = vec![flags(tokens)?];
-    while tokens.eat_word(".") {
-        parts.push(flags(tokens)?);
-    }
-    Some(if parts.len() == 1 { parts.remove(0) } else { Expression::Concat(parts) })
-}
-
-/// A single value, or several flags: `syn|ack`, `(syn | ack)`.
-fn flags(tokens: &mut Tokens) -> Option<Expression> {
-    let grouped = tokens.eat(&Token::Mark("("));
-    let mut parts = vec![single(tokens)?];
-    while tokens.eat(&Token::Mark("|")) {
-        parts.push(single(tokens)?);
-    }
-    if grouped {
-        tokens.eat(&Token::Mark(")")).then_some(())?;
-    }
-    Some(if parts.len() == 1 { parts.remove(0) } else { Expression::Flags(parts) })
-}
-
-fn single(tokens: &mut Tokens) -> Option<Expression> {
-    if let Some(text) = tokens.text() {
-        return Some(Expression::Text(text));
-    }
-    let word = tokens.word()?;
-    Some(if word == "*" {
-        Expression::Any
-    } else if let Some(name) = word.strip_prefix('@') {
-        Expression::Named(name.to_owned())
-    } else {
-        scalar(&word)
-    })
-}
-
-/// A number, an address, a network, a range of these, else a word.
-fn scalar(word: &str) -> Expression {
-    if let Some(plain) = atom(word) {
-        return plain;
-    }
-    if let Ok(net) = word.parse::<IpNet>() {
-        return Expression::Prefix(net);
-    }
-    if let Some((first, last)) = word.split_once('-') {
-        if let (Some(first), Some(last)) = (atom(first), atom(last)) {
-            return Expression::Range(Box::new(first), Box::new(last));
+    fn set_operand(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Expression, Unfit> {
+        if self.at(Kind::Open) {
+            let (elements, element_lines) = self.elements().map_err(|_| Unfit)?;
+            *lines = Some(element_lines);
+            return Ok(Expression::Set(elements));
+        }
+        match value::plain(self.now.text) {
+            Some(named @ Expression::Named(_)) if self.at(Kind::Word) => {
+                self.bump();
+                Ok(named)
+            }
+            _ => Err(Unfit),
         }
     }
-    Expression::Word(word.to_owned())
-}
 
-fn atom(word: &str) -> Option<Expression> {
-    if let Ok(n) = word.parse::<u128>() {
-        return Some(Expression::Number(n));
+    fn counter(&mut self) -> Result<Statement, Unfit> {
+        if self.took("name") {
+            if !matches!(self.now.kind, Kind::Word | Kind::Text) {
+                return Err(Unfit);
+            }
+            return Ok(Statement::Counter(Counter::Named(self.bump().text.to_owned())));
+        }
+        let packets = if self.took("packets") { self.whole()? } else { 0 };
+        let bytes = if self.took("bytes") { self.whole()? } else { 0 };
+        Ok(Statement::Counter(Counter::Own { packets, bytes }))
     }
-    if let Some(hex) = word.strip_prefix("0x") {
-        return u128::from_str_radix(hex, 16).ok().map(Expression::Number);
+
+    fn whole<T: std::str::FromStr>(&mut self) -> Result<T, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        self.bump().text.parse().map_err(|_| Unfit)
     }
-    word.parse::<IpAddr>().ok().map(Expression::Address)
+
+    fn log(&mut self) -> Result<Statement, Unfit> {
+        let mut log = Log::default();
+        loop {
+            if self.took("prefix") {
+                if !self.at(Kind::Text) {
+                    return Err(Unfit);
+                }
+                log.prefix = Some(self.bump().text.to_owned());
+            } else if self.took("group") {
+                log.group = Some(self.whole()?);
+            } else if self.took("snaplen") {
+                log.snaplen = Some(self.whole()?);
+            } else if self.took("queue-threshold") {
+                log.threshold = Some(self.whole()?);
+            } else if self.took("level") {
+                if !self.at(Kind::Word) {
+                    return Err(Unfit);
+                }
+                log.level = Some(self.bump().text.to_owned());
+            } else if self.took("flags") {
+                log.flags.push(self.log_flags()?);
+            } else {
+                return Ok(Statement::Log(log));
+            }
+        }
+    }
+
+    // `all`, `skuid`, `ether`, `tcp sequence,options`, `ip options`.
+    fn log_flags(&mut self) -> Result<String, Unfit> {
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        let mut flags = self.bump().text.to_owned();
+        if flags == "tcp" || flags == "ip" {
+            loop {
+                if !self.at(Kind::Word) {
+                    return Err(Unfit);
+                }
+                flags.push(if flags.contains(' ') { ',' } else { ' ' });
+                flags.push_str(self.bump().text);
+                if !self.took_kind(Kind::Comma) {
+                    break;
+                }
+            }
+        }
+        Ok(flags)
+    }
+
+    fn limit(&mut self) -> Result<Statement, Unfit> {
+        if !self.took("rate") {
+            return Err(Unfit);
+        }
+        let over = self.took("over");
+        if !over {
+            self.took("until");
+        }
+        let (rate, unit) = self.now.text.split_once('/').ok_or(Unfit)?;
+        let rate = rate.parse().map_err(|_| Unfit)?;
+        let unit = Unit::ALL.into_iter().find(|u| u.keyword() == unit).ok_or(Unfit)?;
+        self.bump();
+        let mut burst = 5;
+        if self.took("burst") {
+            burst = self.whole()?;
+            if !self.took("packets") {
+                return Err(Unfit);
+            }
+        }
+        Ok(Statement::Limit(Limit { over, rate, unit, burst }))
+    }
+
+    fn reject(&mut self) -> Result<Statement, Unfit> {
+        if !self.took("with") {
+            return Ok(Statement::Reject(None));
+        }
+        if self.took("tcp") {
+            return if self.took("reset") {
+                Ok(Statement::Reject(Some(RejectWith::TcpReset)))
+            } else {
+                Err(Unfit)
+            };
+        }
+        let kind = self.bump().text;
+        self.took("type");
+        if !self.at(Kind::Word) {
+            return Err(Unfit);
+        }
+        let word = self.bump().text.to_owned();
+        let with = match kind {
+            "icmp" => RejectWith::Icmp(word),
+            "icmpv6" => RejectWith::Icmpv6(word),
+            "icmpx" => RejectWith::Icmpx(word),
+            _ => return Err(Unfit),
+        };
+        Ok(Statement::Reject(Some(with)))
+    }
+
+    fn set_update(&mut self, op: SetOp) -> Result<Statement, Unfit> {
+        let Some(Expression::Named(set)) = value::plain(self.now.text) else { return Err(Unfit) };
+        self.bump();
+        if !self.took_kind(Kind::Open) {
+            return Err(Unfit);
+        }
+        self.newlines();
+        let key = self.looked_at()?;
+        let mut timeout = None;
+        let mut statements = Vec::new();
+        loop {
+            self.newlines();
+            if self.took_kind(Kind::Close) {
+                return Ok(Statement::SetUpdate { op, set, key, timeout, statements });
+            }
+            if self.took("timeout") {
+                timeout = Some(value::duration(self.now.text).ok_or(Unfit)?);
+                self.bump();
+            } else if self.took("counter") {
+                statements.push(self.counter()?);
+            } else if self.took("limit") {
+                statements.push(self.limit()?);
+            } else {
+                return Err(Unfit);
+            }
+        }
+    }
+
+    fn nat(&mut self, kind: NatKind) -> Result<Statement, Unfit> {
+        let mut nat = Nat { kind, family: None, addr: None, port: None, flags: Vec::new() };
+        if self.took("ip") {
+            nat.family = Some(Family::V4);
+        } else if self.took("ip6") {
+            nat.family = Some(Family::V6);
+        }
+        let to = self.took("to");
+        if to {
+            if !self.at(Kind::Word) {
+                return Err(Unfit);
+            }
+            if value::starts_field(self.now.text) {
+                let key = Box::new(self.looked_at()?);
+                if !self.took("map") {
+                    return Err(Unfit);
+                }
+                let map = Box::new(self.set_operand(&mut None)?);
+                nat.addr = Some(Expression::Lookup { key, map });
+            } else {
+                (nat.addr, nat.port) = value::target(self.bump().text).ok_or(Unfit)?;
+            }
+        } else if nat.family.is_some() || matches!(kind, NatKind::Dnat | NatKind::Snat) {
+            return Err(Unfit);
+        }
+        while matches!(self.now.text, "random" | "persistent" | "fully-random") && self.at(Kind::Word) {
+            nat.flags.push(self.bump().text.to_owned());
+            if !self.took_kind(Kind::Comma) {
+                break;
+            }
+        }
+        nat.flags.sort();
+        nat.flags.dedup();
+        Ok(Statement::Nat(nat))
+    }
 }

@@ -1,265 +1,157 @@
-//! nftables text as tokens.
+//! The words of nft text, one at a time, without looking back.
 
-use super::Unreadable;
-
-/// A token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token {
-    /// Anything without blanks and marks: a keyword, a number, an address, `@name`, `.`, `:`, `*`.
-    Word(String),
-    /// What stands between `"`.
-    Text(String),
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Everything between blanks and punctuation: names, numbers, addresses, ranges, lone `.`, `:`, `-`, `/`, `*`.
+    Word,
+    /// The inside of a quoted string; nft knows no escapes there.
+    Text,
+    /// The end of a line.
+    Newline,
+    /// `;`
+    Semicolon,
+    /// `,`
+    Comma,
     /// `{`
     Open,
     /// `}`
     Close,
-    /// `,`
-    Comma,
-    /// End of line, or `;`.
+    /// `(`
+    OpenParen,
+    /// `)`
+    CloseParen,
+    /// `|`
+    Bar,
+    /// `==`, `!=`, `<`, `>`, `<=`, `>=`, `=`, `!`, `&`, `<<`, `>>`.
+    Sign,
+    /// The end of the text.
     End,
-    /// `= == != < > <= >= & | ( ) ! ^`
-    Mark(&'static str),
-    /// A comment that has its line to itself.
-    Note(String),
+    /// What cannot be a token; the message says why. The lexer stays here.
+    Bad(&'static str),
 }
 
-#[derive(Clone, Debug)]
-struct Placed {
-    token: Token,
-    line: usize,
-    column: usize,
-    /// Byte offsets in the text.
-    start: usize,
-    end: usize,
+/// A token and where it starts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token<'a> {
+    pub(super) kind: Kind,
+    pub(super) text: &'a str,
+    pub(super) line: u32,
+    pub(super) column: u32,
 }
 
-/// The tokens of a text, with a place among them.
-pub(super) struct Tokens {
-    text: String,
-    all: Vec<Placed>,
+/// A cursor in the text. A copy of it is a place to come back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lexer<'a> {
+    rest: &'a str,
     at: usize,
-    depth: usize,
+    line: u32,
+    line_start: usize,
+    blank: bool,
 }
 
-/// Braces deeper than this are no ruleset: a table, a chain or set, a rule's set, an element's statements.
-const DEEPEST: usize = 16;
+/// A `#` comment that has its line to itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note<'a> {
+    pub(super) at: usize,
+    pub(super) text: &'a str,
+}
 
-const MARKS: [&str; 13] = ["==", "!=", "<=", ">=", "<<", ">>", "=", "<", ">", "&", "|", "(", ")"];
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { rest: text, at: 0, line: 1, line_start: 0, blank: true }
+    }
 
-impl Tokens {
-    pub(super) fn of(text: &str) -> Result<Self, Unreadable> {
-        let mut all = Vec::new();
-        let (mut line, mut line_start, mut at, mut fresh) = (1usize, 0usize, 0usize, true);
-        let bytes = text.as_bytes();
-        while let Some(&byte) = bytes.get(at) {
-            let column = at.saturating_sub(line_start).saturating_add(1);
-            let wrong = |message: &str| Unreadable { line, column, message: message.to_owned() };
-            let mut end = at.saturating_add(1);
-            let rest = text.get(at..).ok_or_else(|| wrong("not on a character"))?;
-            let token = match byte {
-                b'\n' => Some(Token::End),
-                b';' => Some(Token::End),
-                b' ' | b'\t' | b'\r' => None,
-                b'\\' if bytes.get(end) == Some(&b'\n') => {
-                    end = end.saturating_add(1);
-                    None
+    /// The next token; whole-line comments on the way go to `note`, others are dropped.
+    pub(super) fn next(&mut self, mut note: impl FnMut(Note<'a>)) -> Token<'a> {
+        loop {
+            let Some(c) = self.rest.chars().next() else { return self.token(Kind::End, 0) };
+            match c {
+                ' ' | '\t' | '\r' => {
+                    let blanks =
+                        self.rest.len().saturating_sub(self.rest.trim_start_matches([' ', '\t', '\r']).len());
+                    self.skip(blanks);
                 }
-                b'{' => Some(Token::Open),
-                b'}' => Some(Token::Close),
-                b',' => Some(Token::Comma),
-                b'#' => {
-                    let comment = rest.split('\n').next().unwrap_or("");
-                    end = at.saturating_add(comment.len());
-                    let words = comment.trim_start_matches('#').trim();
-                    fresh.then(|| Token::Note(words.to_owned()))
+                '\\' if self.rest.starts_with("\\\n") => {
+                    self.skip(2);
+                    self.new_line();
                 }
-                b'"' => {
-                    let inside = rest.get(1..).unwrap_or("");
-                    let length = inside.find(['"', '\n']).unwrap_or(inside.len());
-                    if inside.as_bytes().get(length) != Some(&b'"') {
-                        return Err(wrong("a string that does not end on its line"));
+                '#' => {
+                    let line = self.rest.split('\n').next().unwrap_or_default();
+                    if self.blank {
+                        let text = line.get(1..).unwrap_or_default();
+                        note(Note { at: self.at, text: text.strip_prefix(' ').unwrap_or(text) });
                     }
-                    end = at.saturating_add(length).saturating_add(2);
-                    Some(Token::Text(inside.get(..length).unwrap_or("").to_owned()))
+                    self.skip(line.len());
                 }
-                0..=31 | 127 => return Err(wrong("a control character")),
-                _ => match MARKS.iter().find(|mark| rest.starts_with(**mark)) {
-                    Some(mark) => {
-                        end = at.saturating_add(mark.len());
-                        Some(Token::Mark(mark))
-                    }
-                    None => {
-                        let length = rest.find(ends_word).unwrap_or(rest.len());
-                        if length == 0 {
-                            return Err(wrong("a character that nftables text does not have"));
-                        }
-                        end = at.saturating_add(length);
-                        Some(Token::Word(rest.get(..length).unwrap_or("").to_owned()))
-                    }
-                },
-            };
-            if let Some(token) = token {
-                fresh = matches!(token, Token::End);
-                all.push(Placed { token, line, column, start: at, end });
+                '\n' => {
+                    let token = self.token(Kind::Newline, 1);
+                    self.new_line();
+                    return token;
+                }
+                '"' => return self.quoted(),
+                ';' => return self.token(Kind::Semicolon, 1),
+                ',' => return self.token(Kind::Comma, 1),
+                '{' => return self.token(Kind::Open, 1),
+                '}' => return self.token(Kind::Close, 1),
+                '(' => return self.token(Kind::OpenParen, 1),
+                ')' => return self.token(Kind::CloseParen, 1),
+                '|' => return self.token(Kind::Bar, 1),
+                '=' | '!' | '<' | '>' | '&' => {
+                    let two = ["==", "!=", "<=", ">=", "<<", ">>"].iter().any(|s| self.rest.starts_with(s));
+                    return self.token(Kind::Sign, if two { 2 } else { 1 });
+                }
+                c if c.is_control() => return self.token(Kind::Bad("a control character"), 0),
+                '\\' => return self.token(Kind::Bad("a stray backslash"), 0),
+                _ => return self.word(),
             }
-            for (n, &b) in bytes.get(at..end).unwrap_or(&[]).iter().enumerate() {
-                if b == b'\n' {
-                    line = line.saturating_add(1);
-                    line_start = at.saturating_add(n).saturating_add(1);
-                    fresh = true;
-                }
-            }
-            at = end;
         }
-        Ok(Self { text: text.to_owned(), all, at: 0, depth: 0 })
     }
 
-    pub(super) fn peek(&self) -> Option<&Token> {
-        self.all.get(self.at).map(|p| &p.token)
+    fn word(&mut self) -> Token<'a> {
+        let ends = |c: char| c.is_whitespace() || c.is_control() || "\"#{}();,|&!=<>\\".contains(c);
+        let length = self.rest.find(ends).unwrap_or(self.rest.len());
+        let word = self.rest.get(..length).unwrap_or_default();
+        // `key: value`: the colon is a token of its own, unless it ends an IPv6 address.
+        let cut = word.len() > 1 && word.ends_with(':') && !word.ends_with("::");
+        // Blanks other than those of ASCII are nobody's separator.
+        if word.is_empty() {
+            return self.token(Kind::Bad("a character that nft text does not have"), 0);
+        }
+        self.token(Kind::Word, if cut { length.saturating_sub(1) } else { length })
     }
 
-    pub(super) fn peek_after(&self, more: usize) -> Option<&Token> {
-        self.all.get(self.at.saturating_add(more)).map(|p| &p.token)
-    }
-
-    pub(super) fn bump(&mut self) -> Option<Token> {
-        let token = self.all.get(self.at).map(|p| p.token.clone());
-        self.at = self.at.saturating_add(1);
+    fn quoted(&mut self) -> Token<'a> {
+        let inside = self.rest.get(1..).unwrap_or_default();
+        let Some(length) = inside.find('"') else {
+            return self.token(Kind::Bad("a string that is never closed"), 0);
+        };
+        let text = inside.get(..length).unwrap_or_default();
+        let token = Token { text, ..self.token(Kind::Text, length.saturating_add(2)) };
+        for (at, _) in text.match_indices('\n') {
+            self.line = self.line.saturating_add(1);
+            self.line_start = self.at.saturating_sub(length.saturating_sub(at));
+        }
         token
     }
 
-    pub(super) fn line(&self) -> usize {
-        self.all.get(self.at).or(self.all.last()).map_or(1, |p| p.line)
+    fn token(&mut self, kind: Kind, length: usize) -> Token<'a> {
+        let text = self.rest.get(..length).unwrap_or_default();
+        let column = self.at.saturating_sub(self.line_start).saturating_add(1);
+        let token = Token { kind, text, line: self.line, column: u32::try_from(column).unwrap_or(u32::MAX) };
+        self.skip(length);
+        self.blank = false;
+        token
     }
 
-    pub(super) fn at_end(&self) -> bool {
-        self.at >= self.all.len()
+    fn skip(&mut self, length: usize) {
+        self.at = self.at.saturating_add(length);
+        self.rest = self.rest.get(length..).unwrap_or_default();
     }
 
-    /// A place to come back to.
-    pub(super) fn mark(&self) -> usize {
-        self.at
+    fn new_line(&mut self) {
+        self.line = self.line.saturating_add(1);
+        self.line_start = self.at;
+        self.blank = true;
     }
-
-    pub(super) fn back_to(&mut self, mark: usize) {
-        self.at = mark;
-    }
-
-    /// The text from a mark to here.
-    pub(super) fn since(&self, mark: usize) -> String {
-        let start = self.all.get(mark).map_or(0, |p| p.start);
-        let last = self.at.saturating_sub(1).max(mark);
-        let end = self.all.get(last).map_or(start, |p| p.end);
-        self.text.get(start..end).unwrap_or("").trim().to_owned()
-    }
-
-    pub(super) fn eat(&mut self, token: &Token) -> bool {
-        let hit = self.peek() == Some(token);
-        if hit {
-            self.at = self.at.saturating_add(1);
-        }
-        hit
-    }
-
-    pub(super) fn eat_word(&mut self, word: &str) -> bool {
-        let hit = matches!(self.peek(), Some(Token::Word(w)) if w == word);
-        if hit {
-            self.at = self.at.saturating_add(1);
-        }
-        hit
-    }
-
-    pub(super) fn expect(&mut self, token: &Token) -> Result<(), Unreadable> {
-        if self.eat(token) { Ok(()) } else { Err(self.expected(&format!("{token:?}"))) }
-    }
-
-    pub(super) fn keyword(&mut self, word: &str) -> Result<(), Unreadable> {
-        if self.eat_word(word) { Ok(()) } else { Err(self.expected(&format!("`{word}`"))) }
-    }
-
-    pub(super) fn word(&mut self) -> Option<String> {
-        match self.peek() {
-            Some(Token::Word(word)) => {
-                let word = word.clone();
-                self.at = self.at.saturating_add(1);
-                Some(word)
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn text(&mut self) -> Option<String> {
-        match self.peek() {
-            Some(Token::Text(text)) => {
-                let text = text.clone();
-                self.at = self.at.saturating_add(1);
-                Some(text)
-            }
-            _ => None,
-        }
-    }
-
-    /// Ends of lines, and comments that have theirs to themselves: those are kept for [`Self::take_notes`].
-    pub(super) fn skip_separators(&mut self) {
-        while self.peek() == Some(&Token::End) {
-            self.at = self.at.saturating_add(1);
-        }
-    }
-
-    /// The comments that stand here, one a line.
-    pub(super) fn take_notes(&mut self) -> Vec<String> {
-        let mut notes = Vec::new();
-        loop {
-            match self.peek() {
-                Some(Token::Note(note)) => notes.push(note.clone()),
-                Some(Token::End) => {}
-                _ => return notes,
-            }
-            self.at = self.at.saturating_add(1);
-        }
-    }
-
-    pub(super) fn end_of_line(&mut self) -> Result<(), Unreadable> {
-        if self.at_end() || matches!(self.peek(), Some(Token::Close)) || self.eat(&Token::End) {
-            return Ok(());
-        }
-        Err(self.expected("the end of the line"))
-    }
-
-    /// Everything up to the end of the line at this depth of braces, as text.
-    pub(super) fn rest_of_line(&mut self) -> String {
-        let start = self.at;
-        let mut depth = 0usize;
-        loop {
-            match self.peek() {
-                None => break,
-                Some(Token::Open) => depth = depth.saturating_add(1),
-                Some(Token::Close) if depth == 0 => break,
-                Some(Token::Close) => depth = depth.saturating_sub(1),
-                Some(Token::End) if depth == 0 => break,
-                Some(_) => {}
-            }
-            self.at = self.at.saturating_add(1);
-        }
-        if self.at == start { String::new() } else { self.since(start) }
-    }
-
-    /// One level of braces down, refused below [`DEEPEST`].
-    pub(super) fn deeper(&mut self) -> Result<(), Unreadable> {
-        self.depth = self.depth.saturating_add(1);
-        if self.depth > DEEPEST { Err(self.expected("fewer braces within braces")) } else { Ok(()) }
-    }
-
-    pub(super) fn higher(&mut self) {
-        self.depth = self.depth.saturating_sub(1);
-    }
-
-    pub(super) fn expected(&self, what: &str) -> Unreadable {
-        let (line, column) = self.all.get(self.at).or(self.all.last()).map_or((1, 1), |p| (p.line, p.column));
-        Unreadable { line, column, message: format!("expected {what}") }
-    }
-}
-
-fn ends_word(c: char) -> bool {
-    c.is_whitespace() || c.is_control() || "{},;\"=&|()<>#".contains(c) || (c == '!')
 }

@@ -1,590 +1,901 @@
-//! All packets through a ruleset at once, as sets.
+//! All packets through a ruleset at once.
+//!
+//! A chain is a function from packets to their ends: accepted, dropped, rejected, unknown, or back to the caller.
+//! It is computed once, for every packet there is ([`Ends`]), and cut down to those that arrive wherever it is
+//! jumped to: what a chain does to a packet does not depend on how it got there. The mark does, since rules
+//! write it; so a chain has one function for each mark it may be entered with ([`Mark`]).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::rc::Rc;
 
-use super::words;
-use crate::net::addr::number as address_number;
-use crate::net::{
-    AddrRange, AddrSet, Exhausted, Family, Field as Dim, Limit, PacketSet, Per, Proto, RangeSet, Space,
+use super::super::artifact::{
+    self, ChainKind, Data, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    Ruleset, Statement, Table, Transport, Verdict,
 };
-use crate::target::nft::artifact::{
-    self, Data, Element, Expression, Field, Hook, Op, Place, Policy, Rule, Ruleset, Set, Statement, Table,
-    TableFamily, Transport, Verdict,
-};
+use super::words::{constant, is_flags};
+use super::{fixed, matters, parts, stays, turns};
+use crate::net::space::{self, Exhausted};
+use crate::net::{CtState, Family, Limit, PacketSet, Per, Proto, RangeSet, Space};
 
-/// What a hook does to every packet; it drops those in none of the sets.
+/// What becomes of the packets that reach a hook; the rest are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admits {
-    /// These go on.
+    /// They go on.
     pub accepted: PacketSet,
-    /// Of these the sender is told.
+    /// They are gone, and their senders told.
     pub rejected: PacketSet,
-    /// Of these nobody can tell: they reach a statement whose effect is not known.
+    /// Nobody knows: what becomes of them depends on something that is not modelled.
     pub unknown: PacketSet,
 }
 
-/// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsure {
-    /// The space has no room for it.
-    #[error(transparent)]
-    Exhausted(#[from] Exhausted),
-}
-
-/// Chains nested deeper than this do not load.
-const DEEPEST: usize = 32;
-
-/// What a hook does to every packet.
+/// The packets that `ruleset` lets pass at `hook`.
 ///
 /// # Errors
-/// [`Unsure`].
-pub fn admits(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Admits, Unsure> {
-    let (admits, _) = walk(ruleset, hook, space, Keep::Verdicts);
-    space.is_empty(PacketSet::NOTHING)?;
-    Ok(admits)
+/// [`Exhausted`] when the space's budget is spent.
+pub fn admits(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Admits, Exhausted> {
+    walk(ruleset, hook, space).map(|(admits, _)| admits)
 }
 
-/// For every policy, rule and element the packets of which it is a reason.
+/// For each rule, element and policy at `hook`, the packets it decides, and that are not known to be decided
+/// before it. Sets that are empty are left out.
 ///
 /// # Errors
-/// [`Unsure`].
-pub fn deciders(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Vec<(Place, PacketSet)>, Unsure> {
-    let (_, places) = walk(ruleset, hook, space, Keep::Places);
-    let universe = space.universe();
-    let mut all = Vec::new();
-    for (place, sets) in places {
-        let set = space.any(sets);
-        let set = space.and(set, universe);
-        all.push((place, set));
+/// [`Exhausted`] when the space's budget is spent.
+pub fn deciders(
+    ruleset: &Ruleset,
+    hook: Hook,
+    space: &mut Space,
+) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
+    let (_, found) = walk(ruleset, hook, space)?;
+    let mut deciders = Vec::new();
+    for (place, set) in found {
+        if !space.is_empty(set)? {
+            deciders.push((place, set));
+        }
     }
-    space.is_empty(PacketSet::NOTHING)?;
-    Ok(all)
+    Ok(deciders)
+}
+
+/// What `meta mark` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mark {
+    /// What the packet came with.
+    Own,
+    /// What a rule has set.
+    Set(u32),
+    /// What a rule has set, and we do not know.
+    Unclear,
+}
+
+/// Packets by the mark they have now.
+type Flows = BTreeMap<Mark, PacketSet>;
+
+/// Where the packets end that go through a chain, of all there are.
+#[derive(Debug, Default)]
+struct Ends {
+    accepted: Flows,
+    dropped: Vec<PacketSet>,
+    rejected: Vec<PacketSet>,
+    unknown: Vec<PacketSet>,
+    back: Flows,
+    translated: Vec<PacketSet>,
+    decides: Vec<(Place, PacketSet)>,
+    calls: Vec<(usize, Mark, PacketSet)>,
+}
+
+/// The same, put together.
+#[derive(Debug)]
+struct Ended {
+    accepted: Flows,
+    rejected: PacketSet,
+    unknown: PacketSet,
+    dropped: PacketSet,
+    back: Flows,
+    translated: PacketSet,
+    decides: Vec<(Place, PacketSet)>,
+    calls: Vec<(usize, Mark, PacketSet)>,
+}
+
+type Decided = BTreeMap<Place, PacketSet>;
+
+fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<(Admits, Decided), Exhausted> {
+    let mut alive = Flows::from([(Mark::Own, PacketSet::EVERYTHING)]);
+    let (mut rejected, mut unknown) = (PacketSet::NOTHING, PacketSet::NOTHING);
+    let mut translated = PacketSet::NOTHING;
+    let mut decided = Decided::new();
+    for turn in turns(ruleset, hook) {
+        let families: Vec<PacketSet> =
+            Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
+        let mut sees = space.any(families);
+        if turn.base.kind == ChainKind::Nat {
+            let new = space.ct(&[CtState::New]);
+            sees = space.and(sees, new);
+        }
+        let mut chains = Chains {
+            space,
+            table: turn.table,
+            at: turn.at,
+            done: Vec::new(),
+            known: BTreeMap::new(),
+            open: Vec::new(),
+        };
+        let mut after = Flows::new();
+        let mut entries = Vec::new();
+        for (mark, arriving) in std::mem::take(&mut alive) {
+            let passes_by = chains.space.minus(arriving, sees);
+            chains.join(&mut after, mark, passes_by);
+            let enters = chains.space.and(arriving, sees);
+            // What a later chain sees of a translated packet is not what we have.
+            let lost = chains.space.and(enters, translated);
+            unknown = chains.space.or(unknown, lost);
+            let enters = chains.space.minus(enters, lost);
+            let ends = chains.chain(turn.chain, mark);
+            entries.push((mark, enters));
+            rejected = chains.collect(rejected, ends.rejected, enters);
+            unknown = chains.collect(unknown, ends.unknown, enters);
+            translated = chains.collect(translated, ends.translated, enters);
+            for (&mark, &set) in &ends.accepted {
+                let out = chains.space.and(set, enters);
+                chains.join(&mut after, mark, out);
+            }
+            for (&mark, &set) in &ends.back {
+                let out = chains.space.and(set, enters);
+                let place = Place::Policy { table: turn.at, chain: turn.chain };
+                let so_far = decided.entry(place).or_insert(PacketSet::NOTHING);
+                *so_far = chains.space.or(*so_far, out);
+                match turn.base.policy {
+                    Policy::Accept => chains.join(&mut after, mark, out),
+                    Policy::Drop => {}
+                }
+            }
+        }
+        chains.decided(turn.chain, entries, &mut decided);
+        alive = after;
+    }
+    let accepted = space.any(alive.into_values().collect());
+    // A question, so that a spent budget is noticed.
+    space.is_empty(accepted)?;
+    Ok((Admits { accepted, rejected, unknown }, decided))
+}
+
+/// The chains of a table, each computed when it is first needed.
+struct Chains<'s, 't> {
+    space: &'s mut Space,
+    table: &'t Table,
+    at: usize,
+    // In the order they were finished: callees before callers.
+    done: Vec<((usize, Mark), Rc<Ended>)>,
+    known: BTreeMap<(usize, Mark), Rc<Ended>>,
+    open: Vec<(usize, Mark)>,
+}
+
+/// Packets in the middle of a rule.
+#[derive(Clone, Copy)]
+struct Alive {
+    mark: Mark,
+    set: PacketSet,
+}
+
+/// The packets that a comparison holds for, and those for which nobody knows.
+#[derive(Clone, Copy)]
+struct Holds {
+    yes: PacketSet,
+    maybe: PacketSet,
+}
+
+impl Holds {
+    const UNCLEAR: Self = Self { yes: PacketSet::NOTHING, maybe: PacketSet::EVERYTHING };
+}
+
+/// A field as a dimension of the space.
+#[derive(Clone, Copy)]
+struct View {
+    /// Packets that do not have it.
+    absent: PacketSet,
+    /// Packets that may have anything in it.
+    unclear: PacketSet,
+    axis: Axis,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Verdicts,
-    Places,
+enum Axis {
+    Plain(space::Field),
+    /// Numbers are names here.
+    Interface(space::Field),
+    /// A user and "none" in one field.
+    Skuid,
+    Family,
+    State,
+    Status,
+    /// The same for every packet.
+    Constant(u32),
+    /// Not modelled.
+    Nothing,
 }
 
-type Places = BTreeMap<Place, Vec<PacketSet>>;
+/// The packets by the element they find.
+struct Sorted {
+    /// By place in the set, those that find the element.
+    hits: Vec<(usize, PacketSet)>,
+    /// Those for which nobody knows.
+    maybe: PacketSet,
+    absent: PacketSet,
+    /// Those of which a part of the key is unclear.
+    unclear: PacketSet,
+    found: PacketSet,
+}
 
-fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space, keep: Keep) -> (Admits, Places) {
-    let mut chains: Vec<(i32, usize, usize)> = Vec::new();
-    for (t, table) in ruleset.tables.iter().enumerate() {
-        for (c, chain) in table.chains.iter().enumerate() {
-            if let Some(base) = chain.base.as_ref().filter(|base| base.hook == hook) {
-                chains.push((base.priority, t, c));
+impl Chains<'_, '_> {
+    fn join(&mut self, flows: &mut Flows, mark: Mark, set: PacketSet) {
+        if set != PacketSet::NOTHING {
+            let so_far = flows.get(&mark).copied().unwrap_or(PacketSet::NOTHING);
+            flows.insert(mark, self.space.or(so_far, set));
+        }
+    }
+
+    fn collect(&mut self, so_far: PacketSet, ends: PacketSet, of: PacketSet) -> PacketSet {
+        let these = self.space.and(ends, of);
+        self.space.or(so_far, these)
+    }
+
+    // Callers come after their callees in `done`; backwards, what arrives at a chain is complete when its turn is.
+    fn decided(&mut self, first: usize, entries: Vec<(Mark, PacketSet)>, decided: &mut Decided) {
+        let mut arriving: BTreeMap<(usize, Mark), PacketSet> = BTreeMap::new();
+        for (mark, set) in entries {
+            arriving.insert((first, mark), set);
+        }
+        for (key, ended) in std::mem::take(&mut self.done).into_iter().rev() {
+            let Some(&here) = arriving.get(&key) else { continue };
+            for &(place, set) in &ended.decides {
+                let these = self.space.and(set, here);
+                let so_far = decided.entry(place).or_insert(PacketSet::NOTHING);
+                *so_far = self.space.or(*so_far, these);
+            }
+            for &(chain, mark, set) in &ended.calls {
+                let these = self.space.and(set, here);
+                let so_far = arriving.get(&(chain, mark)).copied().unwrap_or(PacketSet::NOTHING);
+                let all = self.space.or(so_far, these);
+                arriving.insert((chain, mark), all);
             }
         }
     }
-    chains.sort_by_key(|c| c.0);
-    let mut done =
-        Admits { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING, unknown: PacketSet::NOTHING };
-    let mut places = Places::new();
-    for (_, table_at, chain_at) in chains {
-        let Some(table) = ruleset.tables.get(table_at) else { continue };
-        let seen = match table.family {
-            TableFamily::Inet => PacketSet::EVERYTHING,
-            TableFamily::Ip => space.family(Family::V4),
-            TableFamily::Ip6 => space.family(Family::V6),
-            TableFamily::Arp | TableFamily::Bridge | TableFamily::Netdev => PacketSet::NOTHING,
-        };
-        let incoming = space.and(done.accepted, seen);
-        let past = space.minus(done.accepted, seen);
-        let mut sets = Sets::default();
-        let mut walk = Walk { table, table_at, space, keep, places: &mut places, sets: &mut sets };
-        let fell = walk.chain(chain_at, incoming, 0);
-        let base = table.chains.get(chain_at).and_then(|c| c.base.as_ref());
-        walk.note(Place::Policy { table: table_at, chain: chain_at }, fell);
-        if base.is_some_and(|base| base.policy == Policy::Accept) {
-            sets.accepted.push(fell);
+
+    // ---- chains and rules -----------------------------------------------------------------------------
+
+    fn chain(&mut self, chain: usize, mark: Mark) -> Rc<Ended> {
+        let key = (chain, mark);
+        if let Some(known) = self.known.get(&key) {
+            return Rc::clone(known);
         }
-        sets.accepted.push(past);
-        done.accepted = space.any(sets.accepted);
-        sets.rejected.push(done.rejected);
-        done.rejected = space.any(sets.rejected);
-        sets.unknown.push(done.unknown);
-        done.unknown = space.any(sets.unknown);
-    }
-    (done, places)
-}
-
-#[derive(Default)]
-struct Sets {
-    accepted: Vec<PacketSet>,
-    rejected: Vec<PacketSet>,
-    unknown: Vec<PacketSet>,
-}
-
-struct Walk<'r, 's> {
-    table: &'r Table,
-    table_at: usize,
-    space: &'s mut Space,
-    keep: Keep,
-    places: &'s mut Places,
-    sets: &'s mut Sets,
-}
-
-/// What a statement leaves of the packets that reached it.
-struct Left {
-    /// Those go on to the next statement.
-    on: PacketSet,
-    /// Those return to the caller.
-    back: PacketSet,
-    /// Those have their turn with the next rule.
-    next: PacketSet,
-}
-
-impl<'r> Walk<'r, '_> {
-    fn note(&mut self, place: Place, set: PacketSet) {
-        if self.keep == Keep::Places {
-            self.places.entry(place).or_default().push(set);
-        }
-    }
-
-    /// What comes out of a chain undecided.
-    fn chain(&mut self, at: usize, incoming: PacketSet, depth: usize) -> PacketSet {
-        let Some(chain) = self.table.chains.get(at).filter(|_| depth < DEEPEST) else {
-            self.sets.unknown.push(incoming);
-            return PacketSet::NOTHING;
-        };
-        let (mut here, mut returned) = (incoming, Vec::new());
-        for (number, rule) in chain.rules.iter().enumerate() {
-            if here == PacketSet::NOTHING {
-                // A place without packets has its set too.
-                self.note(Place::Rule { table: self.table_at, chain: at, rule: number }, here);
-                continue;
+        let mut ends = Ends::default();
+        let rules = self.table.chains.get(chain).map(|c| c.rules.as_slice());
+        match rules {
+            // The kernel loads neither loops nor jumps this deep.
+            Some(rules) if !self.open.contains(&key) && self.open.len() <= super::run::DEPTH_MAX => {
+                self.open.push(key);
+                self.rules(chain, mark, rules, &mut ends);
+                self.open.pop();
             }
-            let (next, back) = self.rule(at, number, rule, here, depth);
-            here = next;
-            returned.push(back);
+            Some(_) | None => ends.unknown.push(PacketSet::EVERYTHING),
         }
-        returned.push(here);
-        self.space.any(returned)
+        let ended = Rc::new(Ended {
+            accepted: ends.accepted,
+            rejected: self.space.any(ends.rejected),
+            unknown: self.space.any(ends.unknown),
+            dropped: self.space.any(ends.dropped),
+            back: ends.back,
+            translated: self.space.any(ends.translated),
+            decides: ends.decides,
+            calls: ends.calls,
+        });
+        // A chain inside of itself is not what the chain is.
+        if !self.open.contains(&key) && self.open.len() <= super::run::DEPTH_MAX {
+            self.known.insert(key, Rc::clone(&ended));
+            self.done.push((key, Rc::clone(&ended)));
+        }
+        ended
     }
 
-    /// Those that have their turn with the next rule, and those that return.
-    fn rule(
-        &mut self,
-        chain: usize,
-        number: usize,
-        rule: &'r Rule,
-        incoming: PacketSet,
-        depth: usize,
-    ) -> (PacketSet, PacketSet) {
-        let place = Place::Rule { table: self.table_at, chain, rule: number };
-        let decides = decides(rule);
-        let (mut here, mut next, mut back) = (incoming, Vec::new(), Vec::new());
+    fn rules(&mut self, chain: usize, mark: Mark, rules: &[Rule], ends: &mut Ends) {
+        let mut alive = Flows::from([(mark, PacketSet::EVERYTHING)]);
+        for (rule, of) in rules.iter().enumerate() {
+            let place = Place::Rule { table: self.at, chain, rule };
+            let mut next = Flows::new();
+            for (mark, set) in alive {
+                self.rule(place, of, Alive { mark, set }, &mut next, ends);
+            }
+            alive = next;
+        }
+        for (mark, set) in alive {
+            self.join(&mut ends.back, mark, set);
+        }
+    }
+
+    fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Flows, ends: &mut Ends) {
         for (at, statement) in rule.statements.iter().enumerate() {
-            let left = match statement {
-                Statement::Match { left, op, right } => {
-                    self.inline(left, *op, right, here, (chain, number, at));
-                    self.matched(left, *op, right, here)
+            let rest = rule.statements.get(at..).unwrap_or_default();
+            if alive.set == PacketSet::NOTHING || !matters(rest) {
+                break;
+            }
+            let holds = match statement {
+                Statement::Counter(_) | Statement::Log(_) | Statement::NoTrack => continue,
+                Statement::Match { left, op, right } => self.matches(alive.mark, left, *op, right),
+                Statement::Limit(limit) => self.within(*limit, Per::Rule),
+                Statement::SetUpdate { key, statements, .. } => self.set_update(alive.mark, key, statements),
+                Statement::Mangle { field: Field::Mark, value: Expression::Number(mark) } => {
+                    alive.mark = u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set);
+                    continue;
                 }
+                Statement::Mangle { field: Field::CtMark, .. } => continue,
+                Statement::Mangle { .. } | Statement::Unsupported(_) => Holds::UNCLEAR,
                 Statement::Verdict(verdict) => {
-                    self.note(place, here);
-                    self.verdict(verdict, here, depth)
+                    alive.set = self.verdict(place, verdict, alive, next, ends);
+                    continue;
                 }
                 Statement::VerdictMap { key, map } => {
-                    self.verdict_map(key, map, here, place, (chain, number, at), depth)
+                    alive.set = self.verdict_map(place, at, key, map, alive, next, ends);
+                    continue;
                 }
-                Statement::Reject(_) => {
-                    self.note(place, here);
-                    self.sets.rejected.push(here);
-                    nothing()
+                Statement::Reject(with) => {
+                    let told = match with {
+                        None | Some(RejectWith::Icmpx(_)) => PacketSet::EVERYTHING,
+                        Some(RejectWith::TcpReset) => self.space.proto(Proto::TCP),
+                        Some(RejectWith::Icmp(_)) => self.space.family(Family::V4),
+                        Some(RejectWith::Icmpv6(_)) => self.space.family(Family::V6),
+                    };
+                    let gone = self.space.and(alive.set, told);
+                    ends.rejected.push(gone);
+                    ends.decides.push((place, gone));
+                    let breaks = self.space.minus(alive.set, told);
+                    self.join(next, alive.mark, breaks);
+                    return;
                 }
-                Statement::Limit(limit) if decides => self.limited(*limit, Per::Rule, here),
-                Statement::SetUpdate { statements, op, .. } if decides && *op != artifact::SetOp::Delete => {
-                    self.updated(statements, here)
-                }
-                Statement::Log(_) => {
-                    if !decides {
-                        self.note(place, here);
-                    }
-                    on(here)
-                }
-                Statement::Limit(_) | Statement::SetUpdate { .. } | Statement::Counter(_) => on(here),
-                Statement::Mangle { .. }
-                | Statement::NoTrack
-                | Statement::Nat(_)
-                | Statement::Unsupported(_) => {
-                    self.sets.unknown.push(here);
-                    nothing()
+                Statement::Nat(nat) => {
+                    alive.set = self.nat(place, nat, alive, ends);
+                    continue;
                 }
             };
-            here = left.on;
-            next.push(left.next);
-            back.push(left.back);
+            let yes = self.space.and(alive.set, holds.yes);
+            let lost = self.space.and(alive.set, holds.maybe);
+            ends.unknown.push(lost);
+            let stayed = self.space.minus(alive.set, yes);
+            let breaks = self.space.minus(stayed, lost);
+            self.join(next, alive.mark, breaks);
+            alive.set = yes;
         }
-        next.push(here);
-        (self.space.any(next), self.space.any(back))
+        self.join(next, alive.mark, alive.set);
     }
 
-    fn verdict(&mut self, verdict: &Verdict, here: PacketSet, depth: usize) -> Left {
+    /// The packets that go on to the next statement after a verdict.
+    fn verdict(
+        &mut self,
+        place: Place,
+        verdict: &Verdict,
+        alive: Alive,
+        next: &mut Flows,
+        ends: &mut Ends,
+    ) -> PacketSet {
         match verdict {
+            Verdict::Continue => return alive.set,
             Verdict::Accept => {
-                self.sets.accepted.push(here);
-                nothing()
+                ends.decides.push((place, alive.set));
+                self.join(&mut ends.accepted, alive.mark, alive.set);
             }
-            Verdict::Drop => nothing(),
-            Verdict::Continue => on(here),
-            Verdict::Return => Left { back: here, ..nothing() },
+            Verdict::Drop => {
+                ends.decides.push((place, alive.set));
+                ends.dropped.push(alive.set);
+            }
+            Verdict::Return => self.join(&mut ends.back, alive.mark, alive.set),
             Verdict::Jump(name) | Verdict::Goto(name) => {
-                let Some(at) = self.table.chains.iter().position(|c| c.name == *name) else {
-                    self.sets.unknown.push(here);
-                    return nothing();
+                let Some(chain) = self.table.chains.iter().position(|c| &c.name == name) else {
+                    ends.unknown.push(alive.set);
+                    return PacketSet::NOTHING;
                 };
-                let fell = self.chain(at, here, depth.saturating_add(1));
-                match verdict {
-                    Verdict::Goto(_) => Left { back: fell, ..nothing() },
-                    _ => Left { next: fell, ..nothing() },
+                let of = self.chain(chain, alive.mark);
+                ends.calls.push((chain, alive.mark, alive.set));
+                for (list, set) in [
+                    (&mut ends.dropped, of.dropped),
+                    (&mut ends.rejected, of.rejected),
+                    (&mut ends.unknown, of.unknown),
+                    (&mut ends.translated, of.translated),
+                ] {
+                    list.push(self.space.and(set, alive.set));
+                }
+                for (&mark, &set) in &of.accepted {
+                    let out = self.space.and(set, alive.set);
+                    self.join(&mut ends.accepted, mark, out);
+                }
+                let jump = matches!(verdict, Verdict::Jump(_));
+                for (&mark, &set) in &of.back {
+                    let out = self.space.and(set, alive.set);
+                    self.join(if jump { &mut *next } else { &mut ends.back }, mark, out);
                 }
             }
         }
+        PacketSet::NOTHING
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a statement and where it stands, and the three ways on")]
     fn verdict_map(
         &mut self,
+        place: Place,
+        at: usize,
         key: &Expression,
-        map: &'r Expression,
-        here: PacketSet,
-        rule: Place,
-        (chain, number, statement): (usize, usize, usize),
-        depth: usize,
-    ) -> Left {
-        let table = self.table_at;
-        let (elements, set): (&[Element], Option<usize>) = match map {
-            Expression::Set(elements) => (elements, None),
-            Expression::Named(name) => match self.table.sets.iter().position(|s| s.name == *name) {
-                Some(at) => (self.table.sets.get(at).map_or(&[][..], |s: &Set| &s.elements), Some(at)),
-                None => return self.unknown(here),
-            },
-            _ => return self.unknown(here),
+        map: &Expression,
+        alive: Alive,
+        next: &mut Flows,
+        ends: &mut Ends,
+    ) -> PacketSet {
+        let Some((set, elements)) = contents(self.table, map) else {
+            ends.unknown.push(alive.set);
+            return PacketSet::NOTHING;
         };
-        // Elements are disjoint where nft loads them; of a mutant, the first in the text is taken: runs of one verdict
-        // are looked up together, in order.
-        let mut runs: Vec<(&Verdict, Vec<PacketSet>)> = Vec::new();
-        let mut left = nothing();
-        let mut earlier = PacketSet::NOTHING;
-        for (element, e) in elements.iter().enumerate() {
-            let (Some(keys), Some(Data::Verdict(verdict))) = (self.equal(key, &e.key), &e.data) else {
-                return self.unknown(here);
+        let sorted = self.sort(alive.mark, key, elements);
+        let lost = self.space.and(alive.set, sorted.maybe);
+        ends.unknown.push(lost);
+        let clear = self.space.minus(alive.set, sorted.maybe);
+        let misses = self.space.minus(clear, sorted.found);
+        self.join(next, alive.mark, misses);
+        let known = self.space.minus(clear, sorted.absent);
+
+        let mut by_verdict: BTreeMap<&Verdict, Vec<PacketSet>> = BTreeMap::new();
+        for &(element, hits) in &sorted.hits {
+            let place = match (place, set) {
+                (Place::Rule { table, .. }, Some(set)) => Place::Element { table, set, element },
+                (Place::Rule { table, chain, rule }, None) => {
+                    Place::Inline { table, chain, rule, statement: at, element }
+                }
+                (other, _) => other,
             };
-            if self.keep == Keep::Places {
-                let place = match set {
-                    Some(set) => Place::Element { table, set, element },
-                    None => Place::Inline { table, chain, rule: number, statement, element },
-                };
-                let hit = self.space.and(here, keys);
-                let hit = self.space.minus(hit, earlier);
-                earlier = self.space.or(earlier, keys);
-                self.note(place, hit);
-            }
-            match runs.last_mut() {
-                Some((last, sets)) if *last == verdict => sets.push(keys),
-                Some(_) | None => runs.push((verdict, vec![keys])),
+            match elements.get(element).and_then(|e| e.data.as_ref()) {
+                Some(Data::Verdict(verdict)) => {
+                    if matches!(verdict, Verdict::Accept | Verdict::Drop) {
+                        let decides = self.space.and(hits, known);
+                        ends.decides.push((place, decides));
+                    }
+                    by_verdict.entry(verdict).or_default().push(hits);
+                }
+                Some(Data::Value(_)) | None => {
+                    let lost = self.space.and(hits, known);
+                    ends.unknown.push(lost);
+                }
             }
         }
-        let mut rest = here;
-        for (verdict, keys) in runs {
-            let keys = self.space.any(keys);
-            let mine = self.space.and(rest, keys);
-            rest = self.space.minus(rest, keys);
-            let more = self.verdict(verdict, mine, depth);
-            left.on = self.space.or(left.on, more.on);
-            left.next = self.space.or(left.next, more.next);
-            left.back = self.space.or(left.back, more.back);
+        let mut on = PacketSet::NOTHING;
+        for (verdict, sets) in by_verdict {
+            let hits = self.space.any(sets);
+            let hits = self.space.and(hits, known);
+            let decided = ends.decides.len();
+            let goes_on = self.verdict(place, verdict, Alive { set: hits, ..alive }, next, ends);
+            // The elements have said so already.
+            if matches!(verdict, Verdict::Accept | Verdict::Drop) {
+                ends.decides.truncate(decided);
+            }
+            on = self.space.or(on, goes_on);
         }
-        let hit = self.space.minus(here, rest);
-        self.note(rule, hit);
-        left.next = self.space.or(left.next, rest);
-        left
+        on
     }
 
-    fn unknown(&mut self, here: PacketSet) -> Left {
-        self.sets.unknown.push(here);
-        nothing()
+    fn nat(&mut self, place: Place, nat: &Nat, alive: Alive, ends: &mut Ends) -> PacketSet {
+        let of = nat.family.map_or(PacketSet::EVERYTHING, |family| self.space.family(family));
+        let taken = self.space.and(alive.set, of);
+        if matches!(nat.addr, Some(Expression::Lookup { .. })) {
+            ends.unknown.push(taken);
+        } else {
+            ends.decides.push((place, taken));
+            ends.translated.push(taken);
+            self.join(&mut ends.accepted, alive.mark, taken);
+        }
+        self.space.minus(alive.set, of)
     }
 
-    fn limited(&mut self, limit: artifact::Limit, per: Per, here: PacketSet) -> Left {
-        let known = Limit { rate: limit.rate, unit_seconds: limit.unit.seconds(), burst: limit.burst, per };
-        let field = self.space.limit(known);
-        let met = self.space.is(field, u128::from(limit.over));
-        Left { on: self.space.and(here, met), next: self.space.minus(here, met), back: PacketSet::NOTHING }
+    fn within(&mut self, limit: artifact::Limit, per: Per) -> Holds {
+        let of = Limit { rate: limit.rate, unit_seconds: limit.unit.seconds(), burst: limit.burst, per };
+        let field = self.space.limit(of);
+        let yes = self.space.is(field, u128::from(limit.over));
+        Holds { yes, maybe: PacketSet::NOTHING }
     }
 
-    fn updated(&mut self, statements: &[Statement], here: PacketSet) -> Left {
-        let mut left = on(here);
+    fn set_update(&mut self, mark: Mark, key: &Expression, statements: &[Statement]) -> Holds {
+        let mut views = Vec::new();
+        for part in parts(key) {
+            let Expression::Field(field) = part else { return Holds::UNCLEAR };
+            views.push(self.view(mark, *field));
+        }
+        let absent = self.space.any(views.iter().map(|v| v.absent).collect());
+        let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());
+        let source = matches!(key, Expression::Field(Field::IpSaddr | Field::Ip6Saddr));
+        let present = self.space.not(absent);
+        let mut holds =
+            Holds { yes: self.space.minus(present, unclear), maybe: self.space.minus(unclear, absent) };
         for statement in statements {
             match statement {
-                Statement::Limit(limit) => {
-                    let more = self.limited(*limit, Per::Source, left.on);
-                    left.on = more.on;
-                    left.next = self.space.or(left.next, more.next);
-                }
                 Statement::Counter(_) => {}
-                _ => return self.unknown(here),
+                Statement::Limit(limit) if source => {
+                    let within = self.within(*limit, Per::Source);
+                    holds.yes = self.space.and(holds.yes, within.yes);
+                }
+                _ => return Holds { yes: PacketSet::NOTHING, maybe: present },
             }
         }
-        left
+        holds
     }
 
-    fn matched(&mut self, left: &Expression, op: Op, right: &Expression, here: PacketSet) -> Left {
-        let set = match op {
-            Op::Implicit if is_flag_test(left, right) => self.bit_test(right),
-            Op::Implicit | Op::Equal => self.equal(left, right),
-            Op::NotEqual => {
-                let equal = self.equal(left, right);
-                let there = self.there(left);
-                equal.zip(there).map(|(equal, there)| self.space.minus(there, equal))
-            }
-            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => self.ordered(left, op, right),
-        };
-        let Some(set) = set else { return self.unknown(here) };
-        Left { on: self.space.and(here, set), next: self.space.minus(here, set), back: PacketSet::NOTHING }
-    }
+    // ---- comparisons ----------------------------------------------------------------------------------
 
-    /// For coverage: what each element of an anonymous set takes of the packets that reach it.
-    fn inline(
-        &mut self,
-        left: &Expression,
-        op: Op,
-        right: &Expression,
-        here: PacketSet,
-        (chain, rule, statement): (usize, usize, usize),
-    ) {
-        if let (Keep::Places, Expression::Set(elements), Op::Implicit | Op::Equal) = (self.keep, right, op) {
-            for (element, e) in elements.iter().enumerate() {
-                let Some(hit) = self.equal(left, &e.key) else { continue };
-                let hit = self.space.and(here, hit);
-                let table = self.table_at;
-                self.note(Place::Inline { table, chain, rule, statement, element }, hit);
-            }
-        }
-    }
-
-    fn bit_test(&mut self, right: &Expression) -> Option<PacketSet> {
-        let bits = number(Field::TcpFlags, right)?;
-        self.flags_where(|flags| flags & bits != 0)
-    }
-
-    fn flags_where(&mut self, holds: impl Fn(u128) -> bool) -> Option<PacketSet> {
-        let values = RangeSet::from_ranges((0..64u128).filter(|f| holds(*f)).map(|f| (f, f)));
-        let tcp = self.space.proto(Proto::TCP);
-        let values = self.space.within(Dim::TcpFlags, &values);
-        Some(self.space.and(tcp, values))
-    }
-
-    fn ordered(&mut self, left: &Expression, op: Op, right: &Expression) -> Option<PacketSet> {
-        let (Expression::Field(field), Expression::Number(n)) = (left, right) else { return None };
-        let below = n.checked_sub(1).map_or_else(RangeSet::empty, |last| RangeSet::range(0, last));
-        let upto = RangeSet::range(0, *n);
-        let values = match op {
-            Op::Less => below,
-            Op::AtMost => upto,
-            Op::Greater => upto.complement(),
-            Op::AtLeast => below.complement(),
-            Op::Implicit | Op::Equal | Op::NotEqual => return None,
-        };
-        self.numeric(*field, &values)
-    }
-
-    /// The packets that have what is looked at.
-    fn there(&mut self, left: &Expression) -> Option<PacketSet> {
-        match left {
-            Expression::Field(Field::Iifname | Field::Oifname) => Some(PacketSet::EVERYTHING),
-            Expression::Field(field) => self.numeric(*field, &RangeSet::full()),
-            Expression::Masked(inner, _) => self.there(inner),
-            Expression::Concat(parts) => {
-                let sets: Option<Vec<PacketSet>> = parts.iter().map(|part| self.there(part)).collect();
-                sets.map(|sets| self.space.all(sets))
-            }
-            _ => None,
-        }
-    }
-
-    /// The packets for which both sides are equal, or the left is a member of the right.
-    fn equal(&mut self, left: &Expression, right: &Expression) -> Option<PacketSet> {
+    fn matches(&mut self, mark: Mark, left: &Expression, op: Op, right: &Expression) -> Holds {
         match (left, right) {
-            (_, Expression::Set(elements)) => self.member(left, elements),
-            (_, Expression::Named(name)) => {
-                let set = self.table.set(name).filter(|set| set.is_fixed())?;
-                self.member(left, &set.elements)
-            }
-            (_, Expression::Any) => Some(PacketSet::EVERYTHING),
-            (Expression::Concat(keys), Expression::Concat(values)) if keys.len() == values.len() => {
-                let pairs = keys.iter().zip(values);
-                let sets: Option<Vec<PacketSet>> = pairs.map(|(k, v)| self.equal(k, v)).collect();
-                sets.map(|sets| self.space.all(sets))
-            }
-            (Expression::Field(field @ (Field::Iifname | Field::Oifname)), Expression::Text(name)) => {
-                if name.ends_with('*') {
-                    return None;
-                }
-                let dim = if *field == Field::Iifname { Dim::Iif } else { Dim::Oif };
-                let value = self.space.interface(name);
-                Some(self.space.is(dim, value))
-            }
-            (Expression::Field(Field::CtState), Expression::Flags(states)) => {
-                let sets: Option<Vec<PacketSet>> = states.iter().map(|s| self.equal(left, s)).collect();
-                sets.map(|sets| self.space.any(sets))
-            }
-            (Expression::Field(Field::CtStatus), Expression::Word(word)) => match word.as_str() {
-                "dnat" => Some(self.space.is(Dim::Dnat, 1)),
-                "snat" => Some(self.space.is(Dim::Snat, 1)),
-                _ => None,
+            (_, Expression::Set(_) | Expression::Named(_)) => match contents(self.table, right) {
+                Some((_, elements)) => self.member(mark, left, op, elements),
+                None => Holds::UNCLEAR,
             },
-            (Expression::Masked(inner, mask), value) => match inner.as_ref() {
-                Expression::Field(Field::TcpFlags) => {
-                    let (mask, value) = (number(Field::TcpFlags, mask)?, number(Field::TcpFlags, value)?);
-                    self.flags_where(|flags| flags & mask == value)
-                }
-                _ => None,
-            },
-            (Expression::Field(field), value) => {
-                let values = values(*field, value)?;
-                self.numeric(*field, &values)
+            (Expression::Field(field), _) => {
+                let view = self.view(mark, *field);
+                let values = match view.axis {
+                    Axis::Interface(_) => {
+                        let named = self.named(view.axis, right);
+                        match op {
+                            Op::Implicit | Op::Equal => named,
+                            Op::NotEqual => named.map(|n| n.complement()),
+                            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
+                        }
+                    }
+                    _ => wanted(*field, op, right),
+                };
+                self.holds(view, values)
             }
-            _ => None,
+            (Expression::Masked(inner, mask), _) => {
+                let Expression::Field(field) = inner.as_ref() else { return Holds::UNCLEAR };
+                let view = self.view(mark, *field);
+                let both = constant(*field, mask).zip(constant(*field, right));
+                let values = both.and_then(|(mask, want)| match op {
+                    Op::Implicit | Op::Equal => numbers_where(*field, mask, |n| n & mask == want),
+                    Op::NotEqual => numbers_where(*field, mask, |n| n & mask != want),
+                    Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
+                });
+                self.holds(view, values)
+            }
+            (Expression::Concat(_), Expression::Concat(_)) => {
+                self.member(mark, left, op, &[Element::new(right.clone())])
+            }
+            _ => Holds::UNCLEAR,
         }
     }
 
-    fn member(&mut self, left: &Expression, elements: &[Element]) -> Option<PacketSet> {
-        let sets: Option<Vec<PacketSet>> = elements.iter().map(|e| self.equal(left, &e.key)).collect();
-        sets.map(|sets| self.space.any(sets))
+    fn member(&mut self, mark: Mark, key: &Expression, op: Op, elements: &[Element]) -> Holds {
+        let sorted = self.sort(mark, key, elements);
+        match op {
+            Op::Implicit | Op::Equal => {
+                Holds { yes: self.space.minus(sorted.found, sorted.maybe), maybe: sorted.maybe }
+            }
+            Op::NotEqual => {
+                // "Not in the set" and "no such field" end differently.
+                let present = self.space.not(sorted.absent);
+                let unclear = self.space.and(sorted.unclear, present);
+                let maybe = self.space.or(sorted.maybe, unclear);
+                let misses = self.space.minus(present, sorted.found);
+                Holds { yes: self.space.minus(misses, maybe), maybe }
+            }
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => {
+                Holds { yes: PacketSet::NOTHING, maybe: self.space.not(sorted.absent) }
+            }
+        }
     }
 
-    /// The packets that have the field, with a value among these.
-    fn numeric(&mut self, field: Field, values: &RangeSet<u128>) -> Option<PacketSet> {
-        let s = &mut *self.space;
-        let address = |s: &mut Space, dim: Dim, family: Family| {
-            let ranges = values.ranges().iter().map(|&(first, last)| AddrRange {
-                family,
-                first,
-                last: if family == Family::V4 { last.min(u128::from(u32::MAX)) } else { last },
-            });
-            let set = AddrSet::from_ranges(ranges.filter(|r| r.first <= r.last));
-            s.address(dim, &set)
-        };
-        let guarded = |s: &mut Space, guards: &[PacketSet], dim: Dim| {
-            let own = s.within(dim, values);
-            let mut all = guards.to_vec();
-            all.push(own);
-            s.all(all)
-        };
-        let (v4, v6) = (s.family(Family::V4), s.family(Family::V6));
-        Some(match field {
-            Field::Nfproto => s.within(Dim::Family, values),
-            Field::L4proto | Field::CtOriginalProtocol => s.within(Dim::Proto, values),
-            Field::IpProtocol => guarded(s, &[v4], Dim::Proto),
-            Field::Mark => s.within(Dim::Mark, values),
-            Field::Skuid => {
-                let up = |n: u128| n.saturating_add(1).min(1 << 32);
-                let users = values.ranges().iter().map(|&(a, b)| (up(a), up(b)));
-                let users = RangeSet::from_ranges(users);
-                s.within(Dim::Skuid, &users)
+    fn holds(&mut self, view: View, values: Option<RangeSet<u128>>) -> Holds {
+        let present = self.space.not(view.absent);
+        let here = values.and_then(|values| self.having(view.axis, &values));
+        let Some(here) = here else { return Holds { yes: PacketSet::NOTHING, maybe: present } };
+        let clear = self.space.minus(present, view.unclear);
+        Holds { yes: self.space.and(clear, here), maybe: self.space.and(present, view.unclear) }
+    }
+
+    // ---- sets -----------------------------------------------------------------------------------------
+
+    /// Which packets find which element.
+    fn sort(&mut self, mark: Mark, key: &Expression, elements: &[Element]) -> Sorted {
+        let mut views = Vec::new();
+        for part in parts(key) {
+            match part {
+                Expression::Field(field) => views.push((*field, self.view(mark, *field))),
+                _ => return Sorted::unclear(PacketSet::EVERYTHING),
             }
-            Field::Time => s.within(Dim::Time, values),
-            Field::IpSaddr => address(s, Dim::Src, Family::V4),
-            Field::IpDaddr => address(s, Dim::Dst, Family::V4),
-            Field::Ip6Saddr => address(s, Dim::Src, Family::V6),
-            Field::Ip6Daddr => address(s, Dim::Dst, Family::V6),
-            Field::CtOriginalIpSaddr => address(s, Dim::OrigSrc, Family::V4),
-            Field::CtOriginalIpDaddr => address(s, Dim::OrigDst, Family::V4),
-            Field::CtOriginalIp6Saddr => address(s, Dim::OrigSrc, Family::V6),
-            Field::CtOriginalIp6Daddr => address(s, Dim::OrigDst, Family::V6),
-            Field::IpTtl => guarded(s, &[v4], Dim::Ttl),
-            Field::Ip6Hoplimit => guarded(s, &[v6], Dim::Ttl),
-            Field::Sport(t) => {
-                let guard = transport(s, t);
-                guarded(s, &[guard], Dim::Sport)
+        }
+        let absent = self.space.any(views.iter().map(|(_, v)| v.absent).collect());
+        let unclear = self.space.any(views.iter().map(|(_, v)| v.unclear).collect());
+        let present = self.space.not(absent);
+        // From the field that is decided last to the first: each step then puts one node on top.
+        let mut order: Vec<usize> = (0..views.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(views.get(at).map(|(_, v)| v.axis.depth())));
+
+        let (mut hits, mut maybes, mut any) = (Vec::new(), Vec::new(), None);
+        let mut by_data: Vec<(&Option<Data>, Vec<PacketSet>)> = Vec::new();
+        for (at, element) in elements.iter().enumerate() {
+            if element.key == Expression::Any {
+                any = Some((at, element));
+                continue;
             }
-            Field::Dport(t) => {
-                let guard = transport(s, t);
-                guarded(s, &[guard], Dim::Dport)
+            let values = parts(&element.key);
+            let mut yes = PacketSet::EVERYTHING;
+            let mut may = PacketSet::EVERYTHING;
+            for &part in &order {
+                let (Some(&(field, view)), Some(value), true) =
+                    (views.get(part), values.get(part), values.len() == views.len())
+                else {
+                    return Sorted { absent, ..Sorted::unclear(present) };
+                };
+                let numbers = match view.axis {
+                    Axis::Interface(_) => self.named(view.axis, value),
+                    _ => values_of(field, value),
+                };
+                let Some(here) = numbers.and_then(|numbers| self.having(view.axis, &numbers)) else {
+                    return Sorted { absent, ..Sorted::unclear(present) };
+                };
+                let clear = self.space.minus(here, view.unclear);
+                let possible = self.space.or(here, view.unclear);
+                yes = self.space.and(clear, yes);
+                may = self.space.and(possible, may);
             }
-            Field::CtOriginalProtoSrc => {
-                let guard = transport(s, Transport::Any);
-                guarded(s, &[guard], Dim::OrigSport)
+            if stays(element) {
+                if may != yes {
+                    maybes.push(self.space.minus(may, yes));
+                }
+                hits.push((at, yes));
+                match by_data.iter_mut().find(|(data, _)| **data == element.data) {
+                    Some((_, sets)) => sets.push(yes),
+                    None => by_data.push((&element.data, vec![yes])),
+                }
+            } else {
+                maybes.push(may);
             }
-            Field::CtOriginalProtoDst => {
-                let guard = transport(s, Transport::Any);
-                guarded(s, &[guard], Dim::OrigDport)
+        }
+        // The kernel refuses overlaps that differ; should there be one, nobody knows which element wins.
+        let mut found = PacketSet::NOTHING;
+        for (_, sets) in by_data {
+            let these = self.space.any(sets);
+            maybes.push(self.space.and(found, these));
+            found = self.space.or(found, these);
+        }
+        let maybe = self.space.any(maybes);
+        let maybe = self.space.and(maybe, present);
+        let mut found = self.space.and(found, present);
+        let mut maybe = maybe;
+        if let Some((at, element)) = any {
+            let rest = self.space.minus(present, found);
+            if stays(element) {
+                hits.push((at, rest));
+                found = present;
+            } else {
+                maybe = self.space.or(maybe, rest);
             }
-            Field::TcpFlags => {
-                let tcp = s.proto(Proto::TCP);
-                guarded(s, &[tcp], Dim::TcpFlags)
+        }
+        Sorted { hits, maybe, absent, unclear, found }
+    }
+
+    // ---- fields ---------------------------------------------------------------------------------------
+
+    /// The packets whose value on an axis is among `values`, numbers as nft has them.
+    fn having(&mut self, axis: Axis, values: &RangeSet<u128>) -> Option<PacketSet> {
+        Some(match axis {
+            Axis::Plain(field) | Axis::Interface(field) => self.space.within(field, values),
+            Axis::Skuid => {
+                let shifted =
+                    values.ranges().iter().map(|&(a, b)| (a.saturating_add(1), b.saturating_add(1)));
+                self.space.within(space::Field::Skuid, &RangeSet::from_ranges(shifted))
             }
-            Field::IcmpType | Field::IcmpCode => {
-                let icmp = s.proto(Proto::ICMP);
-                let dim = if field == Field::IcmpType { Dim::IcmpType } else { Dim::IcmpCode };
-                guarded(s, &[v4, icmp], dim)
+            Axis::Family => {
+                let families = [(Family::V4, 2), (Family::V6, 10)];
+                let here = families.into_iter().filter(|(_, number)| values.contains(*number));
+                let sets = here.map(|(family, _)| self.space.family(family)).collect();
+                self.space.any(sets)
             }
-            Field::Icmpv6Type | Field::Icmpv6Code => {
-                let icmp = s.proto(Proto::ICMPV6);
-                let dim = if field == Field::Icmpv6Type { Dim::IcmpType } else { Dim::IcmpCode };
-                guarded(s, &[v6, icmp], dim)
+            Axis::State => {
+                let states: Vec<CtState> =
+                    STATES.into_iter().filter(|(_, bit)| values.contains(*bit)).map(|(s, _)| s).collect();
+                self.space.ct(&states)
             }
-            Field::CtState => s.within(Dim::Ct, values),
-            Field::CtDirection => s.within(Dim::CtDirection, values),
-            Field::Iifname | Field::Oifname | Field::Iif | Field::Oif | Field::CtStatus | Field::CtMark => {
-                return None;
+            Axis::Status => {
+                let mut sets = Vec::new();
+                for (snat, dnat) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    if values.contains(16 * snat + 32 * dnat) {
+                        let snat = self.space.is(space::Field::Snat, snat);
+                        let dnat = self.space.is(space::Field::Dnat, dnat);
+                        sets.push(self.space.and(snat, dnat));
+                    }
+                }
+                self.space.any(sets)
             }
+            Axis::Constant(mark) if values.contains(mark.into()) => PacketSet::EVERYTHING,
+            Axis::Constant(_) => PacketSet::NOTHING,
+            Axis::Nothing => return None,
         })
     }
-}
 
-fn on(set: PacketSet) -> Left {
-    Left { on: set, ..nothing() }
-}
-
-fn nothing() -> Left {
-    Left { on: PacketSet::NOTHING, back: PacketSet::NOTHING, next: PacketSet::NOTHING }
-}
-
-fn is_flag_test(left: &Expression, right: &Expression) -> bool {
-    matches!(left, Expression::Field(Field::TcpFlags))
-        && matches!(right, Expression::Word(_) | Expression::Flags(_))
-}
-
-/// The protocols whose ports a field reads.
-fn transport(space: &mut Space, transport: Transport) -> PacketSet {
-    let numbers: Vec<u8> = match transport {
-        Transport::Tcp => vec![6],
-        Transport::Udp => vec![17],
-        Transport::Udplite => vec![136],
-        Transport::Sctp => vec![132],
-        Transport::Dccp => vec![33],
-        Transport::Any => (0..=255).filter(|n| Proto(*n).has_ports()).collect(),
-    };
-    let values = RangeSet::from_ranges(numbers.into_iter().map(|n| (u128::from(n), u128::from(n))));
-    space.within(Dim::Proto, &values)
-}
-
-fn values(field: Field, value: &Expression) -> Option<RangeSet<u128>> {
-    match value {
-        Expression::Prefix(net) => {
-            Some(RangeSet::range(address_number(net.network()), address_number(net.broadcast())))
+    /// The number of an interface; a wildcard names interfaces that nobody has mentioned yet.
+    fn named(&mut self, axis: Axis, value: &Expression) -> Option<RangeSet<u128>> {
+        match (axis, value) {
+            (Axis::Interface(_), Expression::Text(name) | Expression::Word(name)) if !name.ends_with('*') => {
+                Some(RangeSet::one(self.space.interface(name)))
+            }
+            _ => None,
         }
-        Expression::Range(first, last) => Some(RangeSet::range(number(field, first)?, number(field, last)?)),
-        _ => number(field, value).map(RangeSet::one),
+    }
+
+    fn view(&mut self, mark: Mark, field: Field) -> View {
+        let untracked = |space: &mut Space| space.ct(&[CtState::Invalid, CtState::Untracked]);
+        let (v4, v6) = (self.space.family(Family::V4), self.space.family(Family::V6));
+        let always = |axis| View { absent: PacketSet::NOTHING, unclear: PacketSet::NOTHING, axis };
+        let but = |absent, axis| View { absent, unclear: PacketSet::NOTHING, axis };
+        let plain = Axis::Plain;
+        match field {
+            Field::Iifname | Field::Iif => always(Axis::Interface(space::Field::Iif)),
+            Field::Oifname | Field::Oif => always(Axis::Interface(space::Field::Oif)),
+            Field::Nfproto => always(Axis::Family),
+            Field::L4proto => always(plain(space::Field::Proto)),
+            Field::Mark => match mark {
+                Mark::Own => always(plain(space::Field::Mark)),
+                Mark::Set(mark) => always(Axis::Constant(mark)),
+                Mark::Unclear => View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) },
+            },
+            Field::Skuid => but(self.space.is(space::Field::Skuid, 0), Axis::Skuid),
+            Field::Time => always(plain(space::Field::Time)),
+            Field::IpSaddr => but(v6, plain(space::Field::Src)),
+            Field::IpDaddr => but(v6, plain(space::Field::Dst)),
+            Field::IpProtocol => but(v6, plain(space::Field::Proto)),
+            Field::IpTtl => but(v6, plain(space::Field::Ttl)),
+            Field::Ip6Saddr => but(v4, plain(space::Field::Src)),
+            Field::Ip6Daddr => but(v4, plain(space::Field::Dst)),
+            Field::Ip6Hoplimit => but(v4, plain(space::Field::Ttl)),
+            Field::Sport(transport) => self.port(transport, space::Field::Sport),
+            Field::Dport(transport) => self.port(transport, space::Field::Dport),
+            Field::TcpFlags => {
+                let tcp = self.space.proto(Proto::TCP);
+                but(self.space.not(tcp), plain(space::Field::TcpFlags))
+            }
+            Field::IcmpType => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpType)),
+            Field::IcmpCode => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpCode)),
+            Field::Icmpv6Type => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpType)),
+            Field::Icmpv6Code => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpCode)),
+            Field::CtState => always(Axis::State),
+            Field::CtStatus => but(untracked(self.space), Axis::Status),
+            Field::CtDirection => but(untracked(self.space), plain(space::Field::CtDirection)),
+            Field::CtMark => {
+                View { absent: untracked(self.space), unclear: PacketSet::EVERYTHING, axis: Axis::Nothing }
+            }
+            Field::CtOriginalIpSaddr => but(self.untracked_or(v6), plain(space::Field::OrigSrc)),
+            Field::CtOriginalIpDaddr => but(self.untracked_or(v6), plain(space::Field::OrigDst)),
+            Field::CtOriginalIp6Saddr => but(self.untracked_or(v4), plain(space::Field::OrigSrc)),
+            Field::CtOriginalIp6Daddr => but(self.untracked_or(v4), plain(space::Field::OrigDst)),
+            Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => {
+                let source = field == Field::CtOriginalProtoSrc;
+                let axis = plain(if source { space::Field::OrigSport } else { space::Field::OrigDport });
+                View { absent: untracked(self.space), unclear: self.portless(), axis }
+            }
+        }
+    }
+
+    fn port(&mut self, transport: Transport, field: space::Field) -> View {
+        let number = match transport {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+            Transport::Udplite => 136,
+            Transport::Sctp => 132,
+            Transport::Dccp => 33,
+            Transport::Any => {
+                return View {
+                    absent: PacketSet::NOTHING,
+                    unclear: self.portless(),
+                    axis: Axis::Plain(field),
+                };
+            }
+        };
+        let of = self.space.proto(Proto(number));
+        View { absent: self.space.not(of), unclear: PacketSet::NOTHING, axis: Axis::Plain(field) }
+    }
+
+    fn portless(&mut self) -> PacketSet {
+        let without = (0..=255u8).filter(|p| !Proto(*p).has_ports()).map(|p| (u128::from(p), u128::from(p)));
+        self.space.within(space::Field::Proto, &RangeSet::from_ranges(without))
+    }
+
+    fn except(&mut self, family: PacketSet, proto: Proto) -> PacketSet {
+        let of = self.space.proto(proto);
+        let both = self.space.and(family, of);
+        self.space.not(both)
+    }
+
+    fn untracked_or(&mut self, other: PacketSet) -> PacketSet {
+        let untracked = self.space.ct(&[CtState::Invalid, CtState::Untracked]);
+        self.space.or(untracked, other)
     }
 }
 
-fn number(field: Field, value: &Expression) -> Option<u128> {
-    match value {
-        Expression::Number(n) => Some(*n),
-        Expression::Address(a) => Some(address_number(*a)),
-        Expression::Word(word) => words::number(field, word),
-        Expression::Flags(parts) => parts.iter().try_fold(0, |all, part| Some(all | number(field, part)?)),
+const STATES: [(CtState, u128); 5] = [
+    (CtState::Invalid, 1),
+    (CtState::Established, 2),
+    (CtState::Related, 4),
+    (CtState::New, 8),
+    (CtState::Untracked, 64),
+];
+
+impl Sorted {
+    /// All of these packets find something, and nobody knows what.
+    fn unclear(these: PacketSet) -> Self {
+        let nothing = PacketSet::NOTHING;
+        Self { hits: Vec::new(), maybe: these, absent: nothing, unclear: nothing, found: nothing }
+    }
+}
+
+impl Axis {
+    /// Its place in the order of decision.
+    fn depth(self) -> space::Field {
+        match self {
+            Self::Plain(field) | Self::Interface(field) => field,
+            Self::Skuid => space::Field::Skuid,
+            Self::Family | Self::Constant(_) | Self::Nothing => space::Field::Family,
+            Self::State => space::Field::Ct,
+            Self::Status => space::Field::Dnat,
+        }
+    }
+}
+
+/// The elements of a set that does not change, and which of the table's it is.
+fn contents<'t>(table: &'t Table, set: &'t Expression) -> Option<(Option<usize>, &'t [Element])> {
+    match set {
+        Expression::Set(elements) => Some((None, elements.as_slice())),
+        Expression::Named(name) => {
+            let (at, set) = fixed(table, name)?;
+            Some((Some(at), set.elements.as_slice()))
+        }
         _ => None,
     }
 }
 
-/// Whether a rule can end a packet or send it elsewhere: else a limit in it guards a word in the log.
-fn decides(rule: &Rule) -> bool {
-    rule.statements
-        .iter()
-        .any(|s| matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_)))
+/// The numbers for which a comparison of one field holds.
+fn wanted(field: Field, op: Op, right: &Expression) -> Option<RangeSet<u128>> {
+    if is_flags(field) && op == Op::Implicit {
+        let mask = constant(field, right)?;
+        return numbers_where(field, mask, |n| n & mask != 0);
+    }
+    match op {
+        Op::Implicit | Op::Equal => values_of(field, right),
+        Op::NotEqual => values_of(field, right).map(|values| values.complement()),
+        Op::Less | Op::Greater | Op::AtMost | Op::AtLeast if is_flags(field) => None,
+        Op::Less => match constant(field, right)?.checked_sub(1) {
+            Some(last) => Some(RangeSet::range(0, last)),
+            None => Some(RangeSet::empty()),
+        },
+        Op::Greater => Some(RangeSet::range(constant(field, right)?.saturating_add(1), u128::MAX)),
+        Op::AtMost => Some(RangeSet::range(0, constant(field, right)?)),
+        Op::AtLeast => Some(RangeSet::range(constant(field, right)?, u128::MAX)),
+    }
+}
+
+/// The numbers that a value stands for.
+fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u128>> {
+    match value {
+        // Of the status we know two bits: never all of it.
+        _ if field == Field::CtStatus => None,
+        Expression::Range(first, last) => {
+            Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
+        }
+        Expression::Prefix(net) => {
+            let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
+            Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))
+        }
+        value => constant(field, value).map(RangeSet::one),
+    }
+}
+
+/// The numbers of a field that has few of them.
+fn numbers_where(field: Field, mask: u128, holds: impl Fn(u128) -> bool) -> Option<RangeSet<u128>> {
+    let all: Vec<u128> = match field {
+        Field::TcpFlags => (0..64).collect(),
+        Field::CtState => STATES.into_iter().map(|(_, bit)| bit).collect(),
+        Field::CtStatus if mask & !48 == 0 => vec![0, 16, 32, 48],
+        Field::L4proto | Field::IpProtocol | Field::IpTtl | Field::Ip6Hoplimit => (0..256).collect(),
+        _ => return None,
+    };
+    Some(RangeSet::from_ranges(all.into_iter().filter(|n| holds(*n)).map(|n| (n, n))))
 }

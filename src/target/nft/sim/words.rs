@@ -1,35 +1,95 @@
-//! The symbols of nft(8), by the field they are compared with.
+//! The numbers behind nft's words, field by field (`nft describe FIELD`), and the constants of expressions.
 
+use std::net::IpAddr;
+
+use super::super::artifact::{Expression, Field};
 use crate::net::Proto;
-use crate::target::nft::artifact::Field;
 
-/// The number of a word; none where nft would not know it either.
-pub(super) fn number(field: Field, word: &str) -> Option<u128> {
-    let of = |table: &[(&str, u8)]| table.iter().find(|(name, _)| *name == word).map(|(_, n)| u128::from(*n));
-    match field {
-        Field::L4proto | Field::IpProtocol | Field::CtOriginalProtocol => match word {
-            "ipv6-icmp" => Some(58),
-            _ => Proto::by_name(word).map(|p| u128::from(p.0)),
-        },
-        Field::Nfproto => of(&[("ipv4", 0), ("ipv6", 1)]),
-        Field::CtState => {
-            of(&[("new", 0), ("established", 1), ("related", 2), ("invalid", 3), ("untracked", 4)])
+/// The one number that a constant means beside `field`; a date is in nanoseconds.
+pub(super) fn constant(field: Field, value: &Expression) -> Option<u128> {
+    match (field, value) {
+        (Field::Time, Expression::Number(seconds)) => seconds.checked_mul(1_000_000_000),
+        (_, Expression::Number(number)) => Some(*number),
+        (_, Expression::Address(addr)) => address(field, *addr),
+        (_, Expression::Word(word)) => number(field, word),
+        (_, Expression::Flags(flags)) if is_flags(field) => {
+            flags.iter().map(|flag| constant(field, flag)).try_fold(0, |all, flag| Some(all | flag?))
         }
-        Field::CtDirection => of(&[("original", 0), ("reply", 1)]),
-        Field::TcpFlags => of(&TCP_FLAGS),
-        Field::IcmpType => of(&ICMP),
-        Field::Icmpv6Type => of(&ICMPV6),
-        Field::Sport(_) | Field::Dport(_) | Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => {
-            SERVICES.iter().find(|(name, _)| *name == word).map(|(_, n)| u128::from(*n))
-        }
-        Field::CtStatus => of(&[("snat", 16), ("dnat", 32)]),
         _ => None,
     }
 }
 
-const TCP_FLAGS: [(&str, u8); 6] = [("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32)];
+/// Whether a field holds flags, so that a comparison without operator asks for any of them.
+pub(super) fn is_flags(field: Field) -> bool {
+    matches!(field, Field::CtState | Field::CtStatus | Field::TcpFlags)
+}
 
-const ICMP: [(&str, u8); 14] = [
+/// The number of an address, where the field holds addresses of its family.
+pub(super) fn address(field: Field, addr: IpAddr) -> Option<u128> {
+    use Field as F;
+    let v4 = matches!(field, F::IpSaddr | F::IpDaddr | F::CtOriginalIpSaddr | F::CtOriginalIpDaddr);
+    let v6 = matches!(field, F::Ip6Saddr | F::Ip6Daddr | F::CtOriginalIp6Saddr | F::CtOriginalIp6Daddr);
+    (if addr.is_ipv4() { v4 } else { v6 }).then(|| crate::net::addr::number(addr))
+}
+
+/// The number of a word beside `field`.
+pub(super) fn number(field: Field, word: &str) -> Option<u128> {
+    let find = |words: &[(&str, u16)]| words.iter().find(|(w, _)| *w == word).map(|&(_, n)| u128::from(n));
+    match field {
+        Field::CtState => find(&CT_STATE),
+        Field::CtStatus => find(&CT_STATUS),
+        Field::CtDirection => find(&[("original", 0), ("reply", 1)]),
+        Field::TcpFlags => find(&TCP_FLAGS),
+        Field::Nfproto => find(&[("ipv4", 2), ("ipv6", 10)]),
+        Field::L4proto | Field::IpProtocol => {
+            let known = Proto::by_name(word).map(|p| u128::from(p.0));
+            known.or_else(|| find(&[("ipv6-icmp", 58), ("comp", 108), ("ipv6", 41)]))
+        }
+        Field::IcmpType => find(&ICMP_TYPE),
+        Field::IcmpCode => find(&ICMP_CODE),
+        Field::Icmpv6Type => find(&ICMPV6_TYPE),
+        Field::Icmpv6Code => find(&ICMPV6_CODE),
+        Field::Sport(_) | Field::Dport(_) | Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => {
+            find(&SERVICES)
+        }
+        Field::Iifname
+        | Field::Oifname
+        | Field::Iif
+        | Field::Oif
+        | Field::Mark
+        | Field::Skuid
+        | Field::Time
+        | Field::IpSaddr
+        | Field::IpDaddr
+        | Field::IpTtl
+        | Field::Ip6Saddr
+        | Field::Ip6Daddr
+        | Field::Ip6Hoplimit
+        | Field::CtMark
+        | Field::CtOriginalIpSaddr
+        | Field::CtOriginalIpDaddr
+        | Field::CtOriginalIp6Saddr
+        | Field::CtOriginalIp6Daddr => None,
+    }
+}
+
+const CT_STATE: [(&str, u16); 5] =
+    [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
+
+const CT_STATUS: [(&str, u16); 7] = [
+    ("expected", 1),
+    ("seen-reply", 2),
+    ("assured", 4),
+    ("confirmed", 8),
+    ("snat", 16),
+    ("dnat", 32),
+    ("dying", 512),
+];
+
+const TCP_FLAGS: [(&str, u16); 8] =
+    [("fin", 1), ("syn", 2), ("rst", 4), ("psh", 8), ("ack", 16), ("urg", 32), ("ecn", 64), ("cwr", 128)];
+
+const ICMP_TYPE: [(&str, u16); 15] = [
     ("echo-reply", 0),
     ("destination-unreachable", 3),
     ("source-quench", 4),
@@ -44,9 +104,21 @@ const ICMP: [(&str, u8); 14] = [
     ("info-request", 15),
     ("info-reply", 16),
     ("address-mask-request", 17),
+    ("address-mask-reply", 18),
 ];
 
-const ICMPV6: [(&str, u8); 19] = [
+const ICMP_CODE: [(&str, u16); 8] = [
+    ("net-unreachable", 0),
+    ("host-unreachable", 1),
+    ("prot-unreachable", 2),
+    ("port-unreachable", 3),
+    ("frag-needed", 4),
+    ("net-prohibited", 9),
+    ("host-prohibited", 10),
+    ("admin-prohibited", 13),
+];
+
+const ICMPV6_TYPE: [(&str, u16); 19] = [
     ("destination-unreachable", 1),
     ("packet-too-big", 2),
     ("time-exceeded", 3),
@@ -68,7 +140,17 @@ const ICMPV6: [(&str, u8); 19] = [
     ("mld2-listener-report", 143),
 ];
 
-const SERVICES: [(&str, u16); 12] = [
+const ICMPV6_CODE: [(&str, u16); 6] = [
+    ("no-route", 0),
+    ("admin-prohibited", 1),
+    ("addr-unreachable", 3),
+    ("port-unreachable", 4),
+    ("policy-fail", 5),
+    ("reject-route", 6),
+];
+
+/// nft reads these from the host's `/etc/services`; the ones nobody renumbers.
+const SERVICES: [(&str, u16); 16] = [
     ("ftp", 21),
     ("ssh", 22),
     ("telnet", 23),
@@ -78,7 +160,11 @@ const SERVICES: [(&str, u16); 12] = [
     ("bootpc", 68),
     ("http", 80),
     ("ntp", 123),
+    ("snmp", 161),
+    ("ldap", 389),
     ("https", 443),
-    ("dhcpv6-client", 546),
-    ("dhcpv6-server", 547),
+    ("syslog", 514),
+    ("mysql", 3306),
+    ("postgresql", 5432),
+    ("mdns", 5353),
 ];

@@ -1,0 +1,362 @@
+//! Expressions, values, and the elements of sets.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::super::artifact::{Data, Duration, Element, Expression, Field, Statement};
+use super::ReadError;
+use super::table::{Parser, Unfit};
+use super::token::Kind;
+
+/// Headers and other things that rules look at: each is followed by the name of a field.
+const HEADS: [&str; 24] = [
+    "meta", "ct", "ip", "ip6", "tcp", "udp", "udplite", "sctp", "dccp", "th", "icmp", "icmpv6", "igmp",
+    "ether", "vlan", "arp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec",
+];
+
+/// Fields of `meta` that may stand without it.
+const BARE: [&str; 16] = [
+    "iifname",
+    "oifname",
+    "iif",
+    "oif",
+    "iiftype",
+    "oiftype",
+    "iifgroup",
+    "oifgroup",
+    "mark",
+    "skuid",
+    "skgid",
+    "cgroup",
+    "rtclassid",
+    "pkttype",
+    "cpu",
+    "fib",
+];
+
+/// Whether a word can start an expression that looks at the packet.
+pub(super) fn starts_field(word: &str) -> bool {
+    HEADS.contains(&word) || BARE.contains(&word)
+}
+
+impl Parser<'_> {
+    /// The left side of a comparison: one field or several with `.` between, perhaps masked.
+    pub(super) fn looked_at(&mut self) -> Result<Expression, Unfit> {
+        let mut parts = vec![self.field()?];
+        while self.took(".") {
+            parts.push(self.field()?);
+        }
+        let left = if parts.len() == 1 { parts.pop().ok_or(Unfit)? } else { Expression::Concat(parts) };
+        if !(self.at(Kind::Sign) && self.now.text == "&") {
+            return Ok(left);
+        }
+        self.bump();
+        let mask = if self.took_kind(Kind::OpenParen) {
+            let flags = self.flags(Kind::Bar)?;
+            if !self.took_kind(Kind::CloseParen) {
+                return Err(Unfit);
+            }
+            flags
+        } else {
+            self.value()?
+        };
+        Ok(Expression::Masked(Box::new(left), Box::new(mask)))
+    }
+
+    fn field(&mut self) -> Result<Expression, Unfit> {
+        if !self.at(Kind::Word) || !starts_field(self.now.text) {
+            return Err(Unfit);
+        }
+        let head = self.bump().text;
+        if head == "fib" {
+            return self.fib();
+        }
+        let mut words = head.to_owned();
+        if head == "mark" || head == "skuid" {
+            words.insert_str(0, "meta ");
+        } else if HEADS.contains(&head) {
+            let mut more = 1u8;
+            while more > 0 {
+                if !self.at(Kind::Word) {
+                    return Err(Unfit);
+                }
+                let word = self.bump().text;
+                words.push(' ');
+                words.push_str(word);
+                // `ct original ip saddr`, `ct original proto-dst`, `ct reply bytes`.
+                more = match (words.as_str(), word) {
+                    ("ct original" | "ct reply", _) => 1,
+                    (_, "ip" | "ip6") if head == "ct" => 1,
+                    _ => 0,
+                };
+            }
+        }
+        let spelled =
+            words.strip_prefix("meta ").filter(|w| matches!(*w, "iifname" | "oifname" | "iif" | "oif"));
+        let field = Field::spelled(spelled.unwrap_or(&words));
+        Ok(field.map_or(Expression::Unknown(words), Expression::Field))
+    }
+
+    // `fib saddr . iif oif`, nft(8), FIB EXPRESSIONS.
+    fn fib(&mut self) -> Result<Expression, Unfit> {
+        let mut words = String::from("fib");
+        loop {
+            if !matches!(self.now.text, "saddr" | "daddr" | "iif" | "oif" | "mark") {
+                return Err(Unfit);
+            }
+            words.push(' ');
+            words.push_str(self.bump().text);
+            if !self.took(".") {
+                break;
+            }
+            words.push_str(" .");
+        }
+        if !matches!(self.now.text, "oif" | "oifname" | "type") {
+            return Err(Unfit);
+        }
+        words.push(' ');
+        words.push_str(self.bump().text);
+        Ok(Expression::Unknown(words))
+    }
+
+    /// The right side of a comparison; with `list`, `a,b` is a list of flags.
+    pub(super) fn compared_with(&mut self, list: bool) -> Result<Expression, Unfit> {
+        let paren = self.took_kind(Kind::OpenParen);
+        let mut first = self.value()?;
+        if self.at(Kind::Bar) || list && self.at(Kind::Comma) {
+            let mut flags = vec![first];
+            let between = self.now.kind;
+            while self.took_kind(between) {
+                flags.push(self.value()?);
+            }
+            first = Expression::Flags(flags);
+        } else if self.at_word(".") {
+            let mut parts = vec![first];
+            while self.took(".") {
+                parts.push(self.value()?);
+            }
+            first = Expression::Concat(parts);
+        }
+        if paren && !self.took_kind(Kind::CloseParen) {
+            return Err(Unfit);
+        }
+        Ok(first)
+    }
+
+    fn flags(&mut self, between: Kind) -> Result<Expression, Unfit> {
+        let first = self.value()?;
+        let mut flags = vec![first];
+        while self.took_kind(between) {
+            flags.push(self.value()?);
+        }
+        if flags.len() == 1 { flags.pop().ok_or(Unfit) } else { Ok(Expression::Flags(flags)) }
+    }
+
+    fn value(&mut self) -> Result<Expression, Unfit> {
+        match self.now.kind {
+            Kind::Text => Ok(Expression::Text(self.bump().text.to_owned())),
+            Kind::Word
+                if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor") =>
+            {
+                let value = plain(self.now.text).ok_or(Unfit)?;
+                self.bump();
+                Ok(value)
+            }
+            _ => Err(Unfit),
+        }
+    }
+
+    // ---- elements -------------------------------------------------------------------------------------
+
+    /// `{ … }`, and the line of each element.
+    pub(super) fn elements(&mut self) -> Result<(Vec<Element>, Vec<u32>), ReadError> {
+        let (mut elements, mut lines) = (Vec::new(), Vec::new());
+        self.bump();
+        loop {
+            self.newlines();
+            if self.took_kind(Kind::Close) {
+                self.forget_notes();
+                return Ok((elements, lines));
+            }
+            if self.at_end() {
+                return self.fault("expected an element or `}`");
+            }
+            let start = self.mark();
+            lines.push(self.now.line);
+            let element = self.element();
+            self.newlines();
+            let whole = matches!(self.now.kind, Kind::Comma | Kind::Close);
+            match element {
+                Ok(element) if whole => elements.push(element),
+                Ok(_) | Err(Unfit) => {
+                    self.back(start);
+                    let text = self.raw(|p| matches!(p.now.kind, Kind::Comma | Kind::Close));
+                    if text.is_empty() {
+                        return self.fault("expected an element");
+                    }
+                    elements.push(Element::new(Expression::Unknown(text)));
+                }
+            }
+            if !self.took_kind(Kind::Comma) && !self.at(Kind::Close) {
+                return self.fault("expected `,` or `}`");
+            }
+        }
+    }
+
+    fn element(&mut self) -> Result<Element, Unfit> {
+        let mut parts = vec![self.flags(Kind::Bar)?];
+        while self.took(".") {
+            parts.push(self.flags(Kind::Bar)?);
+        }
+        let key = if parts.len() == 1 { parts.pop().ok_or(Unfit)? } else { Expression::Concat(parts) };
+        let mut element = Element::new(key);
+        self.element_options(&mut element)?;
+        if self.took(":") {
+            self.newlines();
+            let verdict = if self.at(Kind::Word) { self.verdict() } else { None };
+            element.data = Some(match verdict {
+                Some(verdict) => Data::Verdict(verdict),
+                None => Data::Value(self.compared_with(false)?),
+            });
+            self.element_options(&mut element)?;
+        }
+        Ok(element)
+    }
+
+    fn element_options(&mut self, element: &mut Element) -> Result<(), Unfit> {
+        loop {
+            if self.took("comment") {
+                if !self.at(Kind::Text) {
+                    return Err(Unfit);
+                }
+                element.comment = Some(self.bump().text.to_owned());
+            } else if self.took("timeout") {
+                element.timeout = Some(self.length_of_time()?);
+            } else if self.took("expires") {
+                element.expires = Some(self.length_of_time()?);
+            } else if self.at_word("counter") || self.at_word("limit") {
+                let statement = self.statement()?;
+                if !matches!(statement, Statement::Counter(_) | Statement::Limit(_)) {
+                    return Err(Unfit);
+                }
+                element.statements.push(statement);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn length_of_time(&mut self) -> Result<Duration, Unfit> {
+        let time = duration(self.now.text).ok_or(Unfit)?;
+        self.bump();
+        Ok(time)
+    }
+}
+
+/// A word as a value: number, address, network, range, `@set`, `*` or symbol.
+pub(super) fn plain(word: &str) -> Option<Expression> {
+    if word == "*" {
+        return Some(Expression::Any);
+    }
+    if let Some(name) = word.strip_prefix('@') {
+        let ok = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        return ok.then(|| Expression::Named(name.to_owned()));
+    }
+    if let Some(scalar) = scalar(word) {
+        return Some(scalar);
+    }
+    if let Some((first, last)) = word.split_once('-') {
+        if let (Some(first), Some(last)) = (scalar(first), scalar(last)) {
+            let same_kind = match (&first, &last) {
+                (Expression::Number(_), Expression::Number(_)) => true,
+                (Expression::Address(a), Expression::Address(b)) => a.is_ipv4() == b.is_ipv4(),
+                _ => false,
+            };
+            return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
+        }
+    }
+    let mut chars = word.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
+    let symbol = first && chars.all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    symbol.then(|| Expression::Word(word.to_owned()))
+}
+
+fn scalar(word: &str) -> Option<Expression> {
+    let hex = word.strip_prefix("0x").map(|digits| u128::from_str_radix(digits, 16));
+    if let Some(number) = hex.or_else(|| word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse()))
+    {
+        if let Ok(number) = number {
+            return Some(Expression::Number(number));
+        }
+    }
+    if let Ok(addr) = word.parse::<IpAddr>() {
+        return Some(Expression::Address(addr));
+    }
+    word.parse::<IpNet>().ok().map(Expression::Prefix)
+}
+
+/// What follows `to` in a translation: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, `:PORT`, with ranges for each.
+pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expression>)> {
+    if let Some(port) = word.strip_prefix(':') {
+        if let Some(port @ (Expression::Number(_) | Expression::Range(..))) = plain(port) {
+            return Some((None, Some(port)));
+        }
+    }
+    let (addr, port) = match word.rsplit_once("]:") {
+        Some((addr, port)) => (addr, Some(port)),
+        None if word.matches(':').count() == 1 => {
+            word.rsplit_once(':').map(|(addr, port)| (addr, Some(port))).unwrap_or_default()
+        }
+        None => (word, None),
+    };
+    let addr = addr.replace(['[', ']'], "");
+    let addr = plain(&addr)?;
+    let is_addr = match &addr {
+        Expression::Address(_) | Expression::Prefix(_) => true,
+        Expression::Range(first, _) => matches!(first.as_ref(), Expression::Address(_)),
+        _ => false,
+    };
+    let port = match port {
+        None => None,
+        Some(port) => match plain(port)? {
+            port @ Expression::Number(_) => Some(port),
+            Expression::Range(a, b) if matches!(*a, Expression::Number(_)) => Some(Expression::Range(a, b)),
+            _ => return None,
+        },
+    };
+    is_addr.then_some((Some(addr), port))
+}
+
+/// `1d2h3m4s5ms`, or plain seconds.
+pub(super) fn duration(word: &str) -> Option<Duration> {
+    if let Ok(seconds) = word.parse::<u64>() {
+        return seconds.checked_mul(1_000).map(Duration);
+    }
+    let (mut total, mut rest) = (0u64, word);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (count, after) = rest.split_at_checked(digits)?;
+        let letters = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at_checked(letters)?;
+        let length: u64 = match unit {
+            "w" => 604_800_000,
+            "d" => 86_400_000,
+            "h" => 3_600_000,
+            "m" => 60_000,
+            "s" => 1_000,
+            "ms" => 1,
+            _ => return None,
+        };
+        total = total.checked_add(count.parse::<u64>().ok()?.checked_mul(length)?)?;
+        rest = after;
+    }
+    (!word.is_empty()).then_some(Duration(total))
+}
+
+/// `2027-12-28 13:20:00` as seconds since 1970, if it were UTC.
+pub(super) fn seconds(date: &str) -> Option<u128> {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let date = time::PrimitiveDateTime::parse(date, &format).ok()?;
+    u128::try_from(date.assume_utc().unix_timestamp()).ok()
+}
