@@ -3,6 +3,13 @@
 //! A law between `lower` + `opt` and `spec::Spec::judge`, before any target: half the packets are drawn from the corners
 //! of the rules, half from the addresses of the site. Sites that the compiler refuses are skipped, and counted.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::needless_range_loop,
+    reason = "random sites are made by small indexes"
+)]
+
 use fwc::diag::Findings;
 use fwc::ir::*;
 use fwc::model::*;

@@ -134,10 +134,10 @@ impl<T: Bounded> RangeSet<T> {
         let mut out = Vec::with_capacity(self.ranges.len().saturating_add(1));
         let mut start = Some(T::FIRST);
         for &(first, last) in &self.ranges {
-            if let (Some(from), Some(to)) = (start, first.previous()) {
-                if from <= to {
-                    out.push((from, to));
-                }
+            if let (Some(from), Some(to)) = (start, first.previous())
+                && from <= to
+            {
+                out.push((from, to));
             }
             start = last.next();
         }

@@ -200,10 +200,10 @@ impl Space {
             if first > last {
                 break;
             }
-            if let (Some(from), Some(before)) = (next, first.previous()) {
-                if from <= before {
-                    arms.push((before, PacketSet::NOTHING));
-                }
+            if let (Some(from), Some(before)) = (next, first.previous())
+                && from <= before
+            {
+                arms.push((before, PacketSet::NOTHING));
             }
             arms.push((end.min(last), PacketSet::EVERYTHING));
             next = end.next();

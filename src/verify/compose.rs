@@ -20,9 +20,12 @@ pub(crate) struct Network<'s> {
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
-    gates: BTreeMap<(Asking, HostId, Hook, Option<LegId>, Option<LegId>), PacketSet>,
+    gates: BTreeMap<Gate, PacketSet>,
     at: u64,
 }
+
+/// What is asked, at which hook of which machine, by which legs.
+type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>);
 
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

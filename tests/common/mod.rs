@@ -1,6 +1,8 @@
 //! What the integration tests share: policies from memory and from `policies/`, compiled through the library
 //! by one function, so that a change of its interface is mended here.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot begin fails")]
+#![allow(clippy::disallowed_methods, reason = "reads the policies of the checkout")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use fwc::source::{FileId, Loader, SourceFile, SourceMap};
 
 /// A loader over texts in memory, by the path as written.
 #[derive(Default)]
-pub struct Texts(pub BTreeMap<String, String>);
+pub(crate) struct Texts(pub(crate) BTreeMap<String, String>);
 
 impl Loader for Texts {
     fn load(&mut self, _from: &str, path: &str) -> Result<SourceFile, String> {
@@ -21,13 +23,13 @@ impl Loader for Texts {
 }
 
 /// Compiles and proves texts; panics with the findings where that fails.
-pub fn compiled(texts: &[(String, String)]) -> Compiled {
+pub(crate) fn compiled(texts: &[(String, String)]) -> Compiled {
     let (result, findings, sources) = attempt(texts);
     result.unwrap_or_else(|| panic!("does not compile:\n{}", said(&findings, &sources)))
 }
 
 /// The same, with whatever was found.
-pub fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings, SourceMap) {
+pub(crate) fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings, SourceMap) {
     let mut sources = SourceMap::default();
     let roots: Vec<FileId> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
     let mut findings = Findings::default();
@@ -37,12 +39,12 @@ pub fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings, Sourc
 }
 
 /// A fixed time of proof, so that no test depends on the clock.
-pub fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options { at: 1_795_219_200_000_000_000, ..Options::default() }
 }
 
 /// The findings, one a line.
-pub fn said(findings: &Findings, sources: &SourceMap) -> String {
+pub(crate) fn said(findings: &Findings, sources: &SourceMap) -> String {
     let line = |d: &&fwc::diag::Diagnostic| {
         let at = d.primary.as_ref().map(|l| {
             let place = sources.position(l.span).map_or((0, 0), |p| (p.line, p.column));
@@ -55,12 +57,12 @@ pub fn said(findings: &Findings, sources: &SourceMap) -> String {
 }
 
 /// The root of the checkout.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The texts of the `.fw` files of a folder below the root, by name, as `fwc FOLDER` takes them.
-pub fn folder(path: &str) -> Vec<(String, String)> {
+pub(crate) fn folder(path: &str) -> Vec<(String, String)> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(root().join(path))
         .unwrap_or_else(|e| panic!("{path}: {e}"))
         .map(|entry| entry.unwrap().path())
@@ -71,19 +73,19 @@ pub fn folder(path: &str) -> Vec<(String, String)> {
 }
 
 /// One file of the checkout, named relative to its root.
-pub fn file(path: &Path) -> (String, String) {
+pub(crate) fn file(path: &Path) -> (String, String) {
     let name = path.strip_prefix(root()).unwrap_or(path).display().to_string();
     let text = std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{name}: {e}"));
     (name, text)
 }
 
 /// The CRM site as it stands: with nagios and ges.
-pub fn crm() -> Vec<(String, String)> {
+pub(crate) fn crm() -> Vec<(String, String)> {
     folder("policies/crm")
 }
 
 /// A file of a host, by names.
-pub fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'c str {
+pub(crate) fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'c str {
     let host = compiled.hosts.iter().find(|h| h.name == host).unwrap_or_else(|| panic!("no host {host}"));
     let file = host.files.iter().find(|f| f.0 == name).unwrap_or_else(|| panic!("no file {name}"));
     &file.1

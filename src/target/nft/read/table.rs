@@ -145,7 +145,7 @@ impl<'a> Parser<'a> {
     pub(super) fn raw(&mut self, stop: impl Fn(&Self) -> bool) -> String {
         let mut out = String::new();
         let mut depth = 0u32;
-        while !self.at_end() && !(depth == 0 && stop(self)) {
+        while !self.at_end() && (depth > 0 || !stop(self)) {
             match self.now.kind {
                 Kind::Open => depth = depth.saturating_add(1),
                 Kind::Close => match depth.checked_sub(1) {

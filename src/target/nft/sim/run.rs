@@ -217,10 +217,10 @@ impl Machine<'_> {
         match statement {
             Statement::Match { left, op, right } => match self.matches(frame.table, left, *op, right) {
                 Answer::Yes => {
-                    if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op) {
-                        if let Found::Here(element, _) = self.find(left, elements) {
-                            self.did(inside(place, at, None, element), Did::Member);
-                        }
+                    if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op)
+                        && let Found::Here(element, _) = self.find(left, elements)
+                    {
+                        self.did(inside(place, at, None, element), Did::Member);
                     }
                     Go::On
                 }
@@ -648,7 +648,7 @@ fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
             _ => Answer::Unclear,
         },
         Expression::Prefix(net) => {
-            let ends = (IpAddr::from(net.network()), IpAddr::from(net.broadcast()));
+            let ends = (net.network(), net.broadcast());
             let ends = (
                 constant(field, &Expression::Address(ends.0)),
                 constant(field, &Expression::Address(ends.1)),
