@@ -144,7 +144,7 @@ impl<'a> Parser<'a> {
     /// What stands here up to a place where `stop` holds outside of braces, as one line of text.
     pub(super) fn raw(&mut self, stop: impl Fn(&Self) -> bool) -> String {
         let mut out = String::new();
-        let mut depth = 0u32;
+        let (mut depth, mut line_ended) = (0u32, false);
         while !self.at_end() && !(depth == 0 && stop(self)) {
             match self.now.kind {
                 Kind::Open => depth = depth.saturating_add(1),
@@ -155,13 +155,16 @@ impl<'a> Parser<'a> {
                 _ => {}
             }
             let token = self.bump();
-            let open = out.is_empty() || out.ends_with(['{', ',', ';', '(']);
+            // A line's end separates, but not after what cannot end.
+            if token.kind == Kind::Newline {
+                line_ended = !out.is_empty() && !out.ends_with(['{', ',', ';', '(']);
+                continue;
+            }
+            if std::mem::take(&mut line_ended) && !matches!(token.kind, Kind::Close | Kind::Semicolon) {
+                out.push(';');
+            }
             match token.kind {
-                Kind::Newline | Kind::Semicolon => {
-                    if !open && !self.at(Kind::Close) {
-                        out.push(';');
-                    }
-                }
+                Kind::Semicolon => out.push(';'),
                 Kind::Comma => out.push(','),
                 Kind::Text => {
                     out.push_str(if out.is_empty() { "\"" } else { " \"" });
@@ -175,9 +178,6 @@ impl<'a> Parser<'a> {
                     out.push_str(token.text);
                 }
             }
-        }
-        while out.ends_with(';') {
-            out.pop();
         }
         out
     }
