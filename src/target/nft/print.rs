@@ -254,6 +254,9 @@ impl Printer {
     }
 
     fn types(&mut self, types: &[super::artifact::DataType]) -> Printed {
+        if types.is_empty() {
+            return Err(Unprintable { what: "set", text: String::new(), why: "it has no type" });
+        }
         for (at, data_type) in types.iter().enumerate() {
             if at > 0 {
                 self.put(" . ");
@@ -556,6 +559,9 @@ impl Printer {
             Expression::Address(IpAddr::V6(addr)) if with_port => {
                 self.show(format_args!("[{addr}]"));
                 Ok(())
+            }
+            Expression::Prefix(net) if with_port => {
+                Err(Unprintable { what: "address", text: net.to_string(), why: "a network here has no port" })
             }
             Expression::Range(first, last) if with_port => {
                 self.nat_address(first, true)?;

@@ -182,6 +182,9 @@ impl Parser<'_> {
             Op::NotEqual => Op::NotEqual,
             Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => return Err(Unfit),
         };
+        if !matches!(left, Expression::Field(_) | Expression::Unknown(_)) {
+            return Err(Unfit);
+        }
         let mask = self.compared_with(true)?;
         Ok(Statement::Match { left: Expression::Masked(Box::new(left), Box::new(mask)), op, right })
     }

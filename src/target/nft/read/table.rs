@@ -288,7 +288,11 @@ impl<'a> Parser<'a> {
         self.expect(Kind::Open, "expected `{`")?;
         loop {
             self.separators();
-            if self.took_kind(Kind::Close) {
+            if self.at(Kind::Close) {
+                if matches!(&set.key, SetKey::Types(types) if types.is_empty()) {
+                    return self.fault("expected the type of the set");
+                }
+                self.bump();
                 break;
             }
             let start = self.mark();
@@ -299,6 +303,9 @@ impl<'a> Parser<'a> {
                 }
                 "typeof" => {
                     set.key = SetKey::TypeOf(self.raw(Self::type_ends));
+                    if matches!(&set.key, SetKey::TypeOf(text) if text.is_empty()) {
+                        return self.fault("expected what the type is of");
+                    }
                     set.data = self.data_types(is)?;
                 }
                 "flags" => {

@@ -307,7 +307,8 @@ pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expressio
             _ => return None,
         },
     };
-    is_addr.then_some((Some(addr), port))
+    let network_with_port = matches!(addr, Expression::Prefix(_)) && port.is_some();
+    (is_addr && !network_with_port).then_some((Some(addr), port))
 }
 
 /// `1d2h3m4s5ms`, or plain seconds.
