@@ -5,6 +5,7 @@
 //! packets; [`json`] is the export for programs; [`mutate`] breaks a ruleset on purpose, to test the proof.
 
 pub mod artifact;
+pub mod json;
 pub mod mutate;
 pub mod print;
 pub mod read;
