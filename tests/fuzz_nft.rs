@@ -2,6 +2,15 @@
 //!
 //! Deterministic: the same inputs on every run. `FWC_FUZZ=1000000 cargo test --release --test fuzz_nft` for more.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
+
 use std::time::{Duration, Instant};
 
 use fwc::net::{Packet, Proto, Space};
@@ -17,9 +26,45 @@ const CORPUS: [&str; 4] = [
 
 /// Pieces that mean something to the reader.
 const PIECES: [&str; 40] = [
-    "{", "}", "\"", ",", ";", ":", ".", "-", "/", "#", "\\", "\n", "(", ")", "|", "&", "!=", "==", "<", "@", "*", "\0", "é",
-    "accept", "jump", "vmap", "map", "comment", "elements = ", "table inet x {", "chain c {", "delete table inet fwc\n",
-    "flush ruleset\n", "ct state ", "ip saddr ", "tcp dport ", "limit rate 1/second ", "0.0.0.0/0", "::-::1",
+    "{",
+    "}",
+    "\"",
+    ",",
+    ";",
+    ":",
+    ".",
+    "-",
+    "/",
+    "#",
+    "\\",
+    "\n",
+    "(",
+    ")",
+    "|",
+    "&",
+    "!=",
+    "==",
+    "<",
+    "@",
+    "*",
+    "\0",
+    "é",
+    "accept",
+    "jump",
+    "vmap",
+    "map",
+    "comment",
+    "elements = ",
+    "table inet x {",
+    "chain c {",
+    "delete table inet fwc\n",
+    "flush ruleset\n",
+    "ct state ",
+    "ip saddr ",
+    "tcp dport ",
+    "limit rate 1/second ",
+    "0.0.0.0/0",
+    "::-::1",
     "99999999999999999999999999999999999999999999",
 ];
 
@@ -81,7 +126,8 @@ fn takes(text: &str) -> bool {
             let back = read::read(&printed).unwrap_or_else(|e| panic!("{e}\n{printed}\n--- of\n{text}"));
             if back.ruleset != read.ruleset {
                 let (a, b) = (format!("{:#?}", read.ruleset), format!("{:#?}", back.ruleset));
-                let differs = a.lines().zip(b.lines()).skip_while(|(a, b)| a == b).take(4).collect::<Vec<_>>();
+                let differs =
+                    a.lines().zip(b.lines()).skip_while(|(a, b)| a == b).take(4).collect::<Vec<_>>();
                 panic!("printed, it reads back as something else: {differs:?}\n{text}");
             }
         }
@@ -106,7 +152,10 @@ fn broken_rulesets_are_errors_and_nothing_worse() {
     let inputs = std::env::var("FWC_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
     let d = &mut Dice(1);
     let good = (0..inputs).filter(|_| takes(&mutated(d))).count();
-    assert!(good > inputs / 100, "only {good} of {inputs} were still rulesets: the corpus is not mutated but broken");
+    assert!(
+        good > inputs / 100,
+        "only {good} of {inputs} were still rulesets: the corpus is not mutated but broken"
+    );
 }
 
 #[test]
@@ -132,7 +181,11 @@ fn nesting_a_hundred_thousand_deep() {
     assert!(!reads(&"table inet x {".repeat(100_000)));
     let deep = format!("table inet x {{\nchain c {{\ntcp dport {}\n}}\n}}\n", "{ ".repeat(100_000));
     assert!(!reads(&deep));
-    let closed = format!("table inet x {{\nchain c {{\ntcp dport {}{}\n}}\n}}\n", "{ ".repeat(100_000), "}".repeat(100_000));
+    let closed = format!(
+        "table inet x {{\nchain c {{\ntcp dport {}{}\n}}\n}}\n",
+        "{ ".repeat(100_000),
+        "}".repeat(100_000)
+    );
     reads(&closed);
     reads(&format!("table inet x {{\nchain c {{\nip saddr {}1\n}}\n}}\n", "(".repeat(100_000)));
     reads(&format!("table inet x {{\nset s {{\nelements = {{ {} }}\n}}\n}}\n", "1 . ".repeat(100_000)));

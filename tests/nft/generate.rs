@@ -95,7 +95,8 @@ fn table(d: &mut Dice, n: usize, strange: bool) -> Table {
     if d.one_in(4) {
         t.comment = Some("a table".into());
     }
-    for (at, kind) in [Keys::Addr4, Keys::Flow4, Keys::Flow6, Keys::Port, Keys::Pair].into_iter().enumerate() {
+    for (at, kind) in [Keys::Addr4, Keys::Flow4, Keys::Flow6, Keys::Port, Keys::Pair].into_iter().enumerate()
+    {
         t.sets.push(set(d, &format!("s_{at}"), &kind, None));
         t.sets.push(set(d, &format!("m_{at}"), &kind, Some(2)));
     }
@@ -140,11 +141,9 @@ fn key_fields(d: &mut Dice, keys: &Keys) -> Expression {
             f(Field::L4proto),
             f(Field::Dport(Transport::Any)),
         ]),
-        Keys::Flow6 => Expression::Concat(vec![
-            f(Field::Ip6Saddr),
-            f(Field::L4proto),
-            f(Field::Dport(Transport::Any)),
-        ]),
+        Keys::Flow6 => {
+            Expression::Concat(vec![f(Field::Ip6Saddr), f(Field::L4proto), f(Field::Dport(Transport::Any))])
+        }
         Keys::Port => f(d.pick(&[Field::Dport(Transport::Tcp), Field::Sport(Transport::Udp)])),
         Keys::Pair => Expression::Concat(vec![f(Field::Iifname), f(Field::Oifname)]),
     }
@@ -176,7 +175,8 @@ fn set(d: &mut Dice, name: &str, keys: &Keys, chain: Option<usize>) -> Set {
         }
         let v4 = |n: usize| Expression::Address(Ipv4Addr::from(V4[n]).into());
         let proto = Expression::Number(d.pick(&[6, 17, 1]));
-        let port = d.pick(&[Expression::Number(22), Expression::numbers(50, 90), Expression::numbers(0, 65_535)]);
+        let port =
+            d.pick(&[Expression::Number(22), Expression::numbers(50, 90), Expression::numbers(0, 65_535)]);
         let key = match keys {
             Keys::Addr4 => v4(first),
             Keys::Flow4 => {
@@ -232,7 +232,13 @@ fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
     if d.one_in(6) {
         let limit = Statement::Limit(Limit { over: d.one_in(2), ..d.pick(&limits()) });
         let key = Expression::Field(Field::IpSaddr);
-        s.push(Statement::SetUpdate { op: SetOp::Update, set: "d_0".into(), key, timeout: None, statements: vec![limit] });
+        s.push(Statement::SetUpdate {
+            op: SetOp::Update,
+            set: "d_0".into(),
+            key,
+            timeout: None,
+            statements: vec![limit],
+        });
     }
     if d.one_in(4) {
         s.push(Statement::counter());
@@ -281,7 +287,8 @@ fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
             } else {
                 // Elements of named maps jump to chain 3 at most from chain 2.
                 let safe = chain < 3;
-                let map = if safe { Expression::Named(format!("m_{at}")) } else { Expression::Named("m_4".into()) };
+                let map =
+                    if safe { Expression::Named(format!("m_{at}")) } else { Expression::Named("m_4".into()) };
                 let key = if safe { key } else { key_fields(d, &Keys::Pair) };
                 if safe || chain < 3 {
                     s.push(Statement::VerdictMap { key, map });
@@ -339,7 +346,10 @@ fn comparison(d: &mut Dice) -> Statement {
             op = d.pick(&[Op::Less, Op::AtMost, Op::Greater, Op::AtLeast]);
             (Field::Dport(Transport::Tcp), number(d, &[0, 80, 65_535]))
         }
-        11 => (Field::L4proto, Expression::Set(vec![6, 17].into_iter().map(|n| Element::new(Expression::Number(n))).collect())),
+        11 => (
+            Field::L4proto,
+            Expression::Set(vec![6, 17].into_iter().map(|n| Element::new(Expression::Number(n))).collect()),
+        ),
         12 => (Field::Iifname, Expression::text(d.pick(&NAMES))),
         13 => (Field::Oifname, Expression::text(d.pick(&["eth0", "eth*"]))),
         14 => (Field::Mark, number(d, &[1, 5])),
@@ -353,7 +363,11 @@ fn comparison(d: &mut Dice) -> Statement {
         19 => (d.pick(&[Field::CtOriginalIpSaddr, Field::CtOriginalIpDaddr]), v4(d)),
         20 => {
             let key = Keys::Flow4;
-            return Statement::Match { left: key_fields(d, &key), op, right: Expression::Named("s_1".into()) };
+            return Statement::Match {
+                left: key_fields(d, &key),
+                op,
+                right: Expression::Named("s_1".into()),
+            };
         }
         _ => (d.pick(&[Field::IpTtl, Field::Ip6Hoplimit]), number(d, &[1, 255])),
     };

@@ -35,7 +35,9 @@ fn check(seed: u64) {
             match (set, run.verdict.verdict()) {
                 // `admits` may know less: an interface wildcard, a part of `ct status`.
                 (None, _) => continue,
-                (set, run_says) => assert_eq!(set, run_says, "seed {seed} {hook:?} {packet:?} {run:?}\n{text}"),
+                (set, run_says) => {
+                    assert_eq!(set, run_says, "seed {seed} {hook:?} {packet:?} {run:?}\n{text}")
+                }
             }
             if let Some(place) = run.decided_by {
                 let said = deciders.iter().find(|(p, _)| *p == place);

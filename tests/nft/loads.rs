@@ -3,8 +3,6 @@
 //! Every nft that is here takes part: the system's, and those of `tests/tools/fetch-nft.sh`. Everything happens
 //! in network namespaces of its own. With `FWC_REQUIRE_KERNEL=1` none being here is a failure.
 
-#![allow(clippy::disallowed_methods, reason = "a test of nft starts nft")]
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -141,7 +139,8 @@ fn the_json_loads_where_it_can_and_is_the_text() {
             let of_json = in_namespace(&nft, "\"$1\" -j -f - && \"$1\" list ruleset", &text);
             let of_json = of_json.unwrap_or_else(|said| panic!("seed {seed}: {said}\n{text}"));
             // Chains come before sets there, so only what each of them is can be compared.
-            let (mut a, mut b) = (read::read(&listing).unwrap().ruleset, read::read(&of_json).unwrap().ruleset);
+            let (mut a, mut b) =
+                (read::read(&listing).unwrap().ruleset, read::read(&of_json).unwrap().ruleset);
             for table in a.tables.iter_mut().chain(&mut b.tables) {
                 table.sets.sort_by(|a, b| a.name.cmp(&b.name));
                 table.chains.sort_by(|a, b| a.name.cmp(&b.name));

@@ -81,7 +81,10 @@ fn tcp_flags_are_a_bit_test_unless_compared() {
 
 #[test]
 fn accept_ends_its_base_chain_only() {
-    let r = table("accept", "chain later {\ntype filter hook forward priority 10; policy accept;\ntcp dport 22 drop\n}");
+    let r = table(
+        "accept",
+        "chain later {\ntype filter hook forward priority 10; policy accept;\ntcp dport 22 drop\n}",
+    );
     check(&r, &tcp(22), Some(Drop));
     check(&r, &tcp(80), Some(Accept));
     let r = table("drop", "chain later {\ntype filter hook forward priority 10; policy accept;\naccept\n}");
@@ -100,7 +103,11 @@ fn goto_does_not_come_back_and_jump_does() {
     check(&table("jump c\naccept", c), &tcp(22), Some(Accept));
     check(&table("goto c\naccept", c), &tcp(22), Some(Drop));
     let d = "chain c {\ngoto d\n}\nchain d {\n}";
-    check(&table("jump c\naccept", d.replace("{\n}", "{\ntcp dport 1 drop\n}").as_str()), &tcp(22), Some(Accept));
+    check(
+        &table("jump c\naccept", d.replace("{\n}", "{\ntcp dport 1 drop\n}").as_str()),
+        &tcp(22),
+        Some(Accept),
+    );
 }
 
 #[test]
@@ -205,7 +212,8 @@ fn contents_that_rules_or_time_change_are_unknown() {
 
 #[test]
 fn elements_that_overlap_and_differ_are_unknown() {
-    let map = "map m {\ntype inet_service : verdict\nflags interval\nelements = { 1-30 : accept, 20-40 : drop }\n}";
+    let map =
+        "map m {\ntype inet_service : verdict\nflags interval\nelements = { 1-30 : accept, 20-40 : drop }\n}";
     let r = table("tcp dport vmap @m", map);
     check(&r, &tcp(10), Some(Accept));
     check(&r, &tcp(22), None);
@@ -218,10 +226,9 @@ fn files_replace_tables_and_listings_are_read() {
     let r = read(text).unwrap().ruleset;
     assert_eq!(r.tables.len(), 1);
     assert_eq!(r.tables[0].chains[0].rules.len(), 1);
-    for (listing, rules) in [
-        (include_str!("corpus/listing-1.0.6.nft"), 48),
-        (include_str!("corpus/listing-1.1.3.nft"), 48),
-    ] {
+    for (listing, rules) in
+        [(include_str!("corpus/listing-1.0.6.nft"), 48), (include_str!("corpus/listing-1.1.3.nft"), 48)]
+    {
         let read = read(listing).unwrap();
         let all: Vec<&Rule> = read.ruleset.tables[0].chains.iter().flat_map(|c| &c.rules).collect();
         assert!(all.len() + 3 > rules, "{}", all.len());
@@ -262,7 +269,10 @@ fn foreign_statements_are_kept_as_text_with_their_line() {
     );
     for (line, said) in odd {
         let there = text.lines().nth(line as usize - 1).unwrap();
-        assert!(there.trim().starts_with(said.split(' ').next().unwrap().trim_end_matches(',')), "{line}: {there}");
+        assert!(
+            there.trim().starts_with(said.split(' ').next().unwrap().trim_end_matches(',')),
+            "{line}: {there}"
+        );
     }
 }
 
@@ -281,7 +291,9 @@ fn every_fault_of_a_small_ruleset_shows() {
         count += 1;
         let bad = sim::admits(&mutant.ruleset, Hook::Forward, &mut space).unwrap();
         let mut differs = false;
-        for (a, b) in [(good.accepted, bad.accepted), (good.rejected, bad.rejected), (good.unknown, bad.unknown)] {
+        for (a, b) in
+            [(good.accepted, bad.accepted), (good.rejected, bad.rejected), (good.unknown, bad.unknown)]
+        {
             differs |= !space.same(a, b).unwrap();
         }
         if !differs {
@@ -291,7 +303,8 @@ fn every_fault_of_a_small_ruleset_shows() {
     assert!(count > 35, "{count}");
     // What no packet of this chain meets may be broken: an IPv6 source behind an IPv4 one, the policy after `reject`.
     for description in &same {
-        let known = ["chain: 0, rule: 0", "chain: 0, rule: 1", "Policy"].iter().any(|d| description.contains(d));
+        let known =
+            ["chain: 0, rule: 0", "chain: 0, rule: 1", "Policy"].iter().any(|d| description.contains(d));
         assert!(known, "{description}");
     }
 }

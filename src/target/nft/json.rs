@@ -6,18 +6,23 @@
 
 use std::borrow::Cow;
 
-use nftables::expr::{CT, CTDir, CTFamily, Expression as Json, Meta, MetaKey, NamedExpression, Payload, PayloadField};
+use nftables::expr::{
+    CT, CTDir, CTFamily, Expression as Json, Meta, MetaKey, NamedExpression, Payload, PayloadField,
+};
 use nftables::expr::{Prefix, Range};
 use nftables::schema::{Chain as JsonChain, NfListObject, Rule as JsonRule, Table as JsonTable};
-use nftables::stmt::{AnonymousCounter, Counter as JsonCounter, JumpTarget, Limit as JsonLimit, Reject, RejectType};
+use nftables::stmt::{
+    AnonymousCounter, Counter as JsonCounter, JumpTarget, Limit as JsonLimit, Reject, RejectType,
+};
 use nftables::stmt::{Match, Operator, Statement as JsonStatement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::artifact::{
-    Base, Chain, ChainKind, Counter, Data, DataType, Element, Expression, Family, Field, Hook, Limit, Log, Nat,
-    NatKind, Op, Policy, RejectWith, Rule, Ruleset, Set, SetKey, SetOp, Statement, Table, TableFamily, Verdict,
+    Base, Chain, ChainKind, Counter, Data, DataType, Element, Expression, Family, Field, Hook, Limit, Log,
+    Nat, NatKind, Op, Policy, RejectWith, Rule, Ruleset, Set, SetKey, SetOp, Statement, Table, TableFamily,
+    Verdict,
 };
 use super::print::Unprintable;
 
@@ -32,7 +37,8 @@ pub fn json(ruleset: &Ruleset) -> Result<String, Unprintable> {
     for of in &ruleset.tables {
         commands.extend(table(of)?);
     }
-    let text = serde_json::to_string_pretty(&json!({ "nftables": commands })).map_err(|_| no_word("document"))?;
+    let text =
+        serde_json::to_string_pretty(&json!({ "nftables": commands })).map_err(|_| no_word("document"))?;
     Ok(format!("{text}\n"))
 }
 
@@ -222,7 +228,9 @@ fn statement(statement: &Statement) -> Printed {
             let counter = AnonymousCounter { packets: number(packets), bytes: number(bytes) };
             value(JsonStatement::Counter(JsonCounter::Anonymous(Some(counter))))
         }
-        Statement::Counter(Counter::Named(name)) => value(JsonStatement::Counter(JsonCounter::Named(name.into()))),
+        Statement::Counter(Counter::Named(name)) => {
+            value(JsonStatement::Counter(JsonCounter::Named(name.into())))
+        }
         Statement::Log(of) => log(of),
         Statement::Limit(of) => limit(of),
         Statement::Reject(with) => reject(with.as_ref()),

@@ -64,7 +64,11 @@ fn faults(ruleset: &Ruleset) -> Vec<Fault> {
                     Policy::Drop => (Policy::Accept, "policy accept instead of drop"),
                 };
                 let place = Place::Policy { table, chain };
-                faults.push(Fault { place, description: description.into(), instead: Instead::Policy(policy) });
+                faults.push(Fault {
+                    place,
+                    description: description.into(),
+                    instead: Instead::Policy(policy),
+                });
             }
             let closed = of.rules.iter().position(|rule| rule.statements.iter().any(stops));
             for (rule, of) in of.rules.iter().enumerate() {
@@ -136,11 +140,11 @@ fn element_faults(place: Place, element: &Element, faults: &mut Vec<Fault>) {
         faults.push(Fault { place, description, instead: Instead::Elements(elements) });
     };
     fault("the element taken out".into(), Vec::new());
-    if let Some(Data::Verdict(verdict)) = &element.data {
-        if let Some(other) = turned(verdict) {
-            let description = format!("{other:?} instead of {verdict:?}");
-            fault(description, vec![Element { data: Some(Data::Verdict(other)), ..element.clone() }]);
-        }
+    if let Some(Data::Verdict(verdict)) = &element.data
+        && let Some(other) = turned(verdict)
+    {
+        let description = format!("{other:?} instead of {verdict:?}");
+        fault(description, vec![Element { data: Some(Data::Verdict(other)), ..element.clone() }]);
     }
     for (description, key) in wider(&element.key) {
         fault(description, vec![Element { key, ..element.clone() }]);

@@ -422,7 +422,10 @@ impl Printer {
             Statement::Log(log) => self.log(log),
             Statement::Limit(limit) => {
                 let (over, unit) = (if limit.over { "over " } else { "" }, limit.unit.keyword());
-                self.show(format_args!("limit rate {over}{}/{unit} burst {} packets", limit.rate, limit.burst));
+                self.show(format_args!(
+                    "limit rate {over}{}/{unit} burst {} packets",
+                    limit.rate, limit.burst
+                ));
                 Ok(())
             }
             Statement::Reject(with) => self.reject(with.as_ref()),

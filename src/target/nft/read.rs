@@ -51,12 +51,11 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
 pub fn dates_are_utc(ruleset: &mut Ruleset) {
     let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
     for statement in rules.flat_map(|r| &mut r.statements) {
-        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement {
-            if let Expression::Text(date) = right {
-                if let Some(seconds) = value::seconds(date) {
-                    *right = Expression::Number(seconds);
-                }
-            }
+        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement
+            && let Expression::Text(date) = right
+            && let Some(seconds) = value::seconds(date)
+        {
+            *right = Expression::Number(seconds);
         }
     }
 }

@@ -18,7 +18,8 @@
 //! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
 use super::artifact::{
-    Base, ChainKind, Data, Element, Expression, Family, Hook, Ruleset, Set, Statement, Table, TableFamily, Verdict,
+    Base, ChainKind, Data, Element, Expression, Family, Hook, Ruleset, Set, Statement, Table, TableFamily,
+    Verdict,
 };
 
 mod admits;

@@ -64,8 +64,8 @@ pub(super) fn word(what: &'static str, word: &str) -> Result<(), Unprintable> {
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
     // Words that join or start expressions: as a value they would make another statement of what follows.
     let joins = [
-        "and", "comment", "ct", "eq", "ge", "gt", "ip", "ip6", "le", "lshift", "lt", "map", "meta", "ne", "not", "or",
-        "rshift", "set", "th", "vmap", "xor",
+        "and", "comment", "ct", "eq", "ge", "gt", "ip", "ip6", "le", "lshift", "lt", "map", "meta", "ne",
+        "not", "or", "rshift", "set", "th", "vmap", "xor",
     ];
     if joins.contains(&word) {
         return Err(Unprintable { what, text: word.to_owned(), why: "it is a word of the nft language" });

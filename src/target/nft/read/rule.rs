@@ -4,7 +4,8 @@
 //! rule becomes one [`Statement::Unsupported`]: half a comparison would be a different comparison.
 
 use super::super::artifact::{
-    Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit, Verdict,
+    Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
+    Verdict,
 };
 use super::table::{Parser, Unfit};
 use super::token::Kind;
@@ -12,9 +13,43 @@ use super::{ReadError, RuleLines, value};
 
 /// Words that start a statement but no expression.
 const STARTS: [&str; 37] = [
-    "accept", "drop", "continue", "return", "jump", "goto", "queue", "counter", "log", "limit", "reject", "notrack",
-    "add", "update", "delete", "dnat", "snat", "masquerade", "redirect", "tproxy", "synproxy", "flow", "dup", "fwd",
-    "quota", "last", "comment", "meter", "xt", "numgen", "jhash", "symhash", "fib", "socket", "osf", "rt", "exthdr",
+    "accept",
+    "drop",
+    "continue",
+    "return",
+    "jump",
+    "goto",
+    "queue",
+    "counter",
+    "log",
+    "limit",
+    "reject",
+    "notrack",
+    "add",
+    "update",
+    "delete",
+    "dnat",
+    "snat",
+    "masquerade",
+    "redirect",
+    "tproxy",
+    "synproxy",
+    "flow",
+    "dup",
+    "fwd",
+    "quota",
+    "last",
+    "comment",
+    "meter",
+    "xt",
+    "numgen",
+    "jhash",
+    "symhash",
+    "fib",
+    "socket",
+    "osf",
+    "rt",
+    "exthdr",
 ];
 
 impl Parser<'_> {
@@ -54,7 +89,8 @@ impl Parser<'_> {
                         self.back(mark);
                         if !is_comment {
                             let rest = self.raw(Self::rule_ends);
-                            rule.statements.push(Statement::Unsupported(format!("{text} {rest}").trim().to_owned()));
+                            rule.statements
+                                .push(Statement::Unsupported(format!("{text} {rest}").trim().to_owned()));
                             continue;
                         }
                     }
@@ -78,7 +114,8 @@ impl Parser<'_> {
     fn statement_with_lines(&mut self) -> Result<(Statement, Option<Vec<u32>>), Unfit> {
         let mut lines = None;
         let statement = self.one_statement(&mut lines)?;
-        let starts = |word: &str| STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@');
+        let starts =
+            |word: &str| STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@');
         match self.now.kind {
             Kind::Word if starts(self.now.text) => Ok((statement, lines)),
             _ if self.rule_ends() => Ok((statement, lines)),
@@ -298,7 +335,11 @@ impl Parser<'_> {
             return Ok(Statement::Reject(None));
         }
         if self.took("tcp") {
-            return if self.took("reset") { Ok(Statement::Reject(Some(RejectWith::TcpReset))) } else { Err(Unfit) };
+            return if self.took("reset") {
+                Ok(Statement::Reject(Some(RejectWith::TcpReset)))
+            } else {
+                Err(Unfit)
+            };
         }
         let kind = self.bump().text;
         self.took("type");

@@ -225,7 +225,8 @@ impl<'a> Parser<'a> {
             done.lines.tables.push(TableLines::default());
             done.ruleset.tables.len().saturating_sub(1)
         });
-        let (Some(table), Some(lines)) = (done.ruleset.tables.get_mut(at), done.lines.tables.get_mut(at)) else {
+        let (Some(table), Some(lines)) = (done.ruleset.tables.get_mut(at), done.lines.tables.get_mut(at))
+        else {
             return Ok(());
         };
         if !self.took_kind(Kind::Open) {
@@ -251,7 +252,8 @@ impl<'a> Parser<'a> {
                 }
                 _ => {
                     self.back(start);
-                    let head = self.raw(|p| matches!(p.now.kind, Kind::Open | Kind::Newline | Kind::Semicolon));
+                    let head =
+                        self.raw(|p| matches!(p.now.kind, Kind::Open | Kind::Newline | Kind::Semicolon));
                     self.expect(Kind::Open, "expected `{`")?;
                     let body = self.raw(|p| p.at(Kind::Close));
                     self.expect(Kind::Close, "expected `}`")?;
@@ -283,7 +285,9 @@ impl<'a> Parser<'a> {
             lines.sets.push(Vec::new());
             table.sets.len().saturating_sub(1)
         });
-        let (Some(set), Some(lines)) = (table.sets.get_mut(at), lines.sets.get_mut(at)) else { return Ok(()) };
+        let (Some(set), Some(lines)) = (table.sets.get_mut(at), lines.sets.get_mut(at)) else {
+            return Ok(());
+        };
         set.notes.extend(notes);
         self.expect(Kind::Open, "expected `{`")?;
         loop {
@@ -507,7 +511,11 @@ impl<'a> Parser<'a> {
             "security" if !bridge => 50,
             "out" if bridge => 100,
             "srcnat" if bridge || hook == Hook::Postrouting || hook == Hook::Input => {
-                if bridge { 300 } else { 100 }
+                if bridge {
+                    300
+                } else {
+                    100
+                }
             }
             _ => return self.fault("expected a priority that is known"),
         };

@@ -11,14 +11,28 @@ use super::token::Kind;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
 const HEADS: [&str; 24] = [
-    "meta", "ct", "ip", "ip6", "tcp", "udp", "udplite", "sctp", "dccp", "th", "icmp", "icmpv6", "igmp", "ether", "vlan",
-    "arp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec",
+    "meta", "ct", "ip", "ip6", "tcp", "udp", "udplite", "sctp", "dccp", "th", "icmp", "icmpv6", "igmp",
+    "ether", "vlan", "arp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec",
 ];
 
 /// Fields of `meta` that may stand without it.
 const BARE: [&str; 16] = [
-    "iifname", "oifname", "iif", "oif", "iiftype", "oiftype", "iifgroup", "oifgroup", "mark", "skuid", "skgid", "cgroup",
-    "rtclassid", "pkttype", "cpu", "fib",
+    "iifname",
+    "oifname",
+    "iif",
+    "oif",
+    "iiftype",
+    "oiftype",
+    "iifgroup",
+    "oifgroup",
+    "mark",
+    "skuid",
+    "skgid",
+    "cgroup",
+    "rtclassid",
+    "pkttype",
+    "cpu",
+    "fib",
 ];
 
 /// Whether a word can start an expression that looks at the packet.
@@ -78,7 +92,8 @@ impl Parser<'_> {
                 };
             }
         }
-        let spelled = words.strip_prefix("meta ").filter(|w| matches!(*w, "iifname" | "oifname" | "iif" | "oif"));
+        let spelled =
+            words.strip_prefix("meta ").filter(|w| matches!(*w, "iifname" | "oifname" | "iif" | "oif"));
         let field = Field::spelled(spelled.unwrap_or(&words));
         Ok(field.map_or(Expression::Unknown(words), Expression::Field))
     }
@@ -141,7 +156,9 @@ impl Parser<'_> {
     fn value(&mut self) -> Result<Expression, Unfit> {
         match self.now.kind {
             Kind::Text => Ok(Expression::Text(self.bump().text.to_owned())),
-            Kind::Word if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor") => {
+            Kind::Word
+                if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor") =>
+            {
                 let value = plain(self.now.text).ok_or(Unfit)?;
                 self.bump();
                 Ok(value)
@@ -249,15 +266,15 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
     if let Some(scalar) = scalar(word) {
         return Some(scalar);
     }
-    if let Some((first, last)) = word.split_once('-') {
-        if let (Some(first), Some(last)) = (scalar(first), scalar(last)) {
-            let same_kind = match (&first, &last) {
-                (Expression::Number(_), Expression::Number(_)) => true,
-                (Expression::Address(a), Expression::Address(b)) => a.is_ipv4() == b.is_ipv4(),
-                _ => false,
-            };
-            return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
-        }
+    if let Some((first, last)) = word.split_once('-')
+        && let (Some(first), Some(last)) = (scalar(first), scalar(last))
+    {
+        let same_kind = match (&first, &last) {
+            (Expression::Number(_), Expression::Number(_)) => true,
+            (Expression::Address(a), Expression::Address(b)) => a.is_ipv4() == b.is_ipv4(),
+            _ => false,
+        };
+        return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
     }
     let mut chars = word.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
@@ -267,10 +284,10 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
 
 fn scalar(word: &str) -> Option<Expression> {
     let hex = word.strip_prefix("0x").map(|digits| u128::from_str_radix(digits, 16));
-    if let Some(number) = hex.or_else(|| word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse())) {
-        if let Ok(number) = number {
-            return Some(Expression::Number(number));
-        }
+    if let Some(number) = hex.or_else(|| word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse()))
+        && let Ok(number) = number
+    {
+        return Some(Expression::Number(number));
     }
     if let Ok(addr) = word.parse::<IpAddr>() {
         return Some(Expression::Address(addr));
@@ -280,10 +297,10 @@ fn scalar(word: &str) -> Option<Expression> {
 
 /// What follows `to` in a translation: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, `:PORT`, with ranges for each.
 pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expression>)> {
-    if let Some(port) = word.strip_prefix(':') {
-        if let Some(port @ (Expression::Number(_) | Expression::Range(..))) = plain(port) {
-            return Some((None, Some(port)));
-        }
+    if let Some(port) = word.strip_prefix(':')
+        && let Some(port @ (Expression::Number(_) | Expression::Range(..))) = plain(port)
+    {
+        return Some((None, Some(port)));
     }
     let (addr, port) = match word.rsplit_once("]:") {
         Some((addr, port)) => (addr, Some(port)),

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::super::artifact::{
-    self, ChainKind, Data, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule, Ruleset,
-    Statement, Table, Transport, Verdict,
+    self, ChainKind, Data, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    Ruleset, Statement, Table, Transport, Verdict,
 };
 use super::words::{constant, is_flags};
 use super::{fixed, matters, parts, stays, turns};
@@ -42,7 +42,11 @@ pub fn admits(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Admits
 ///
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
-pub fn deciders(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
+pub fn deciders(
+    ruleset: &Ruleset,
+    hook: Hook,
+    space: &mut Space,
+) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
     let (_, found) = walk(ruleset, hook, space)?;
     let mut deciders = Vec::new();
     for (place, set) in found {
@@ -108,7 +112,14 @@ fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<(Admits, Dec
             let new = space.ct(&[CtState::New]);
             sees = space.and(sees, new);
         }
-        let mut chains = Chains { space, table: turn.table, at: turn.at, done: Vec::new(), known: BTreeMap::new(), open: Vec::new() };
+        let mut chains = Chains {
+            space,
+            table: turn.table,
+            at: turn.at,
+            done: Vec::new(),
+            known: BTreeMap::new(),
+            open: Vec::new(),
+        };
         let mut after = Flows::new();
         let mut entries = Vec::new();
         for (mark, arriving) in std::mem::take(&mut alive) {
@@ -496,7 +507,8 @@ impl Chains<'_, '_> {
         let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());
         let source = matches!(key, Expression::Field(Field::IpSaddr | Field::Ip6Saddr));
         let present = self.space.not(absent);
-        let mut holds = Holds { yes: self.space.minus(present, unclear), maybe: self.space.minus(unclear, absent) };
+        let mut holds =
+            Holds { yes: self.space.minus(present, unclear), maybe: self.space.minus(unclear, absent) };
         for statement in statements {
             match statement {
                 Statement::Counter(_) => {}
@@ -668,7 +680,8 @@ impl Chains<'_, '_> {
         Some(match axis {
             Axis::Plain(field) | Axis::Interface(field) => self.space.within(field, values),
             Axis::Skuid => {
-                let shifted = values.ranges().iter().map(|&(a, b)| (a.saturating_add(1), b.saturating_add(1)));
+                let shifted =
+                    values.ranges().iter().map(|&(a, b)| (a.saturating_add(1), b.saturating_add(1)));
                 self.space.within(space::Field::Skuid, &RangeSet::from_ranges(shifted))
             }
             Axis::Family => {
@@ -770,7 +783,11 @@ impl Chains<'_, '_> {
             Transport::Sctp => 132,
             Transport::Dccp => 33,
             Transport::Any => {
-                return View { absent: PacketSet::NOTHING, unclear: self.portless(), axis: Axis::Plain(field) };
+                return View {
+                    absent: PacketSet::NOTHING,
+                    unclear: self.portless(),
+                    axis: Axis::Plain(field),
+                };
             }
         };
         let of = self.space.proto(Proto(number));
@@ -860,7 +877,9 @@ fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u128>> {
     match value {
         // Of the status we know two bits: never all of it.
         _ if field == Field::CtStatus => None,
-        Expression::Range(first, last) => Some(RangeSet::range(constant(field, first)?, constant(field, last)?)),
+        Expression::Range(first, last) => {
+            Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
+        }
         Expression::Prefix(net) => {
             let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
             Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))

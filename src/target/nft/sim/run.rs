@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::super::artifact::{
-    self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule, Ruleset,
-    Statement, Table, Transport,
+    self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    Ruleset, Statement, Table, Transport,
 };
 use super::words::{constant, is_flags};
 use super::{Turn, fixed, matters, parts, stays, turns, verdict_of};
@@ -202,7 +202,14 @@ impl Machine<'_> {
         Go::Next
     }
 
-    fn statement(&mut self, frame: Frame<'_>, place: Place, at: usize, statement: &Statement, counts: bool) -> Go {
+    fn statement(
+        &mut self,
+        frame: Frame<'_>,
+        place: Place,
+        at: usize,
+        statement: &Statement,
+        counts: bool,
+    ) -> Go {
         match statement {
             Statement::Match { left, op, right } => match self.matches(frame.table, left, *op, right) {
                 Answer::Yes => Go::On,
@@ -221,7 +228,11 @@ impl Machine<'_> {
                 Go::On
             }
             Statement::Limit(limit) => {
-                if !counts || self.within(limit, Per::Rule) { Go::On } else { Go::Next }
+                if !counts || self.within(limit, Per::Rule) {
+                    Go::On
+                } else {
+                    Go::Next
+                }
             }
             Statement::Reject(with) => {
                 let applies = match with {
@@ -416,8 +427,8 @@ impl Machine<'_> {
             // "Not in the set" and "no such field" end differently, so an unclear part counts here.
             Op::NotEqual => {
                 let fields = parts(key).iter();
-                let unclear =
-                    fields.filter(|p| matches!(p, Expression::Field(f) if matches!(self.look(*f), Seen::Unclear)));
+                let unclear = fields
+                    .filter(|p| matches!(p, Expression::Field(f) if matches!(self.look(*f), Seen::Unclear)));
                 if unclear.count() > 0 { Answer::Unclear } else { answer(!inside) }
             }
             Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
@@ -458,7 +469,9 @@ impl Machine<'_> {
                 Answer::Unclear => return Found::Unclear,
                 Answer::Yes if !stays(element) => return Found::Unclear,
                 // The kernel refuses overlaps that differ; should there be one, nobody knows which wins.
-                Answer::Yes if hit.is_some_and(|(_, other)| other.data != element.data) => return Found::Unclear,
+                Answer::Yes if hit.is_some_and(|(_, other)| other.data != element.data) => {
+                    return Found::Unclear;
+                }
                 Answer::Yes => hit = hit.or(Some((at, element))),
             }
         }
@@ -473,7 +486,8 @@ impl Machine<'_> {
         let p = self.packet;
         let v4 = p.family() == Family::V4;
         let tracked = !matches!(p.ct, CtState::Invalid | CtState::Untracked);
-        let original = p.ct_original.map_or((p.src, p.dst, p.sport, p.dport), |t| (t.src, t.dst, t.sport, t.dport));
+        let original =
+            p.ct_original.map_or((p.src, p.dst, p.sport, p.dport), |t| (t.src, t.dst, t.sport, t.dport));
         let only = |there: bool, number: u128| if there { Seen::Number(number) } else { Seen::Absent };
         let address = |there: bool, addr: IpAddr| only(there, crate::net::addr::number(addr));
         let port = |transport: Transport, port: u16| match transport {
@@ -550,7 +564,9 @@ fn contents<'a>(table: &'a Table, set: &'a Expression) -> Option<(Option<usize>,
 fn inside(rule: Place, statement: usize, set: Option<usize>, element: usize) -> Place {
     match (rule, set) {
         (Place::Rule { table, .. }, Some(set)) => Place::Element { table, set, element },
-        (Place::Rule { table, chain, rule }, None) => Place::Inline { table, chain, rule, statement, element },
+        (Place::Rule { table, chain, rule }, None) => {
+            Place::Inline { table, chain, rule, statement, element }
+        }
         (other, _) => other,
     }
 }
@@ -620,8 +636,11 @@ fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
             _ => Answer::Unclear,
         },
         Expression::Prefix(net) => {
-            let ends = (IpAddr::from(net.network()), IpAddr::from(net.broadcast()));
-            let ends = (constant(field, &Expression::Address(ends.0)), constant(field, &Expression::Address(ends.1)));
+            let ends = (net.network(), net.broadcast());
+            let ends = (
+                constant(field, &Expression::Address(ends.0)),
+                constant(field, &Expression::Address(ends.1)),
+            );
             match ends {
                 (Some(first), Some(last)) => answer(first <= number && number <= last),
                 _ => Answer::Unclear,

@@ -49,7 +49,9 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         Field::IcmpCode => find(&ICMP_CODE),
         Field::Icmpv6Type => find(&ICMPV6_TYPE),
         Field::Icmpv6Code => find(&ICMPV6_CODE),
-        Field::Sport(_) | Field::Dport(_) | Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => find(&SERVICES),
+        Field::Sport(_) | Field::Dport(_) | Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => {
+            find(&SERVICES)
+        }
         Field::Iifname
         | Field::Oifname
         | Field::Iif
