@@ -7,7 +7,7 @@ use super::super::artifact::{
     Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
     Verdict,
 };
-use super::table::{Parser, Unfit};
+use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 use super::{ReadError, RuleLines, value};
 

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::super::artifact::{Data, Duration, Element, Expression, Field, Statement};
 use super::ReadError;
-use super::table::{Parser, Unfit};
+use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
