@@ -10,7 +10,7 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::verify::{self, Artifacts, HostRules, Report};
-use crate::{lint, lower, resolve, topology};
+use crate::{lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -138,8 +138,16 @@ fn written(
         ended("read");
         match read {
             Ok(reading) => {
+                let exported = match target::nft::json::json(&ruleset) {
+                    Ok(exported) => exported,
+                    Err(why) => {
+                        findings.push(unprintable(site, host, &why.to_string()));
+                        continue;
+                    }
+                };
                 let files = vec![
                     ("ruleset.nft".to_owned(), text.clone()),
+                    ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
                     ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];

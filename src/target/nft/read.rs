@@ -12,6 +12,7 @@
 
 use super::artifact::{Expression, Field, Place, Ruleset, Statement};
 
+mod cursor;
 mod rule;
 mod table;
 mod token;
@@ -43,7 +44,7 @@ pub struct ReadError {
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
 pub fn read(text: &str) -> Result<Read, ReadError> {
-    table::Parser::new(text).file()
+    cursor::Parser::new(text).file()
 }
 
 /// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::super::artifact::{Data, Duration, Element, Expression, Field, Statement};
 use super::ReadError;
-use super::table::{Parser, Unfit};
+use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
@@ -324,7 +324,8 @@ pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expressio
             _ => return None,
         },
     };
-    is_addr.then_some((Some(addr), port))
+    let network_with_port = matches!(addr, Expression::Prefix(_)) && port.is_some();
+    (is_addr && !network_with_port).then_some((Some(addr), port))
 }
 
 /// `1d2h3m4s5ms`, or plain seconds.
