@@ -144,7 +144,7 @@ fn text(g: &mut G) -> String {
     };
     for i in 0..1 + g.n(4) {
         let deny = g.yes(4);
-        let mut list = |g: &mut G| {
+        let list = |g: &mut G| {
             let mut v = vec![end(g)];
             if g.yes(3) {
                 v.push(end(g));
@@ -259,10 +259,12 @@ fn run(pt: &PointRules, p: &Packet) -> Verdict {
         return Verdict::Drop;
     }
     for pair in &pt.pairs {
-        if on(&pair.inward, &p.iif) && on(&pair.outward, &p.oif) && !pair.itself.contains(&(p.src, p.dst)) {
-            if let Some(v) = layers(&pair.layers, p) {
-                return v;
-            }
+        if on(&pair.inward, &p.iif)
+            && on(&pair.outward, &p.oif)
+            && !pair.itself.contains(&(p.src, p.dst))
+            && let Some(v) = layers(&pair.layers, p)
+        {
+            return v;
         }
     }
     for (w, s) in &pt.reject {

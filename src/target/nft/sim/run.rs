@@ -1,8 +1,8 @@
 //! One packet through a ruleset, statement by statement, as the kernel goes.
 
 use super::super::artifact::{
-    self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule, Ruleset,
-    Statement, Table,
+    self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    Ruleset, Statement, Table,
 };
 use super::{Turn, fixed, matters, parts, turns, verdict_of};
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Verdict};
@@ -216,10 +216,10 @@ impl Machine<'_> {
         match statement {
             Statement::Match { left, op, right } => match self.matches(frame.table, left, *op, right) {
                 Answer::Yes => {
-                    if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op) {
-                        if let Found::Here(element, _) = self.find(left, elements) {
-                            self.did(inside(place, at, None, element), Did::Member);
-                        }
+                    if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op)
+                        && let Found::Here(element, _) = self.find(left, elements)
+                    {
+                        self.did(inside(place, at, None, element), Did::Member);
                     }
                     Go::On
                 }
