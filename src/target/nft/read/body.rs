@@ -245,6 +245,10 @@ fn chain(
         if tokens.eat(&Token::Close) {
             break;
         }
+        // Without this a chain that does not end has rules without end.
+        if tokens.at_end() {
+            return Err(tokens.expected("`}`"));
+        }
         let line = tokens.line();
         if chain.rules.is_empty() && tokens.eat_word("type") {
             lines.put(Place::Policy { table: place.0, chain: place.1 }, line);
