@@ -3,12 +3,16 @@
 //! Random policies, as text; what resolve or topology refuses is taken out first. `FWC_POLICIES` sets how many.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 #![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
-#![expect(clippy::disallowed_methods, reason = "the number of policies comes from the environment of the test")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the number of policies comes from the environment of the test"
+)]
 
 mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
 mod random;
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use common::{attempt, said};
@@ -18,7 +22,7 @@ use fwc::lab::netns::{Netns, available};
 use fwc::target::nft::artifact::Ruleset;
 use fwc::target::nft::{emit, print, read};
 use fwc::verify::Outcome;
-use random::{Dice, adorn, sketch, words};
+use random::Dice;
 
 #[test]
 fn every_random_policy_that_compiles_is_proved() {
@@ -27,7 +31,7 @@ fn every_random_policy_that_compiles_is_proved() {
     let mut seen = Seen::default();
     let began = Instant::now();
     for seed in first..first + wanted {
-        let Some((text, compiled)) = random_policy(seed) else { continue };
+        let Some((text, compiled)) = compiles::policy(seed, "") else { continue };
         seen.policies += 1;
         seen.statements += compiled.site.accesses.len();
         seen.proved(seed, &text, &compiled);
@@ -40,38 +44,19 @@ fn every_random_policy_that_compiles_is_proved() {
     let loaded = seen.load();
     println!(
         "{} of {wanted} policies with {} statements, {} points, {} files loaded, {:?}",
-        seen.policies, seen.statements, seen.points, loaded, began.elapsed()
+        seen.policies,
+        seen.statements,
+        seen.points,
+        loaded,
+        began.elapsed()
     );
-    assert!(seen.bad.is_empty(), "{} not proved:\n{}", seen.bad.len(), seen.bad[..seen.bad.len().min(5)].join("\n"));
+    assert!(
+        seen.bad.is_empty(),
+        "{} not proved:\n{}",
+        seen.bad.len(),
+        seen.bad[..seen.bad.len().min(5)].join("\n")
+    );
     assert!(seen.policies * 3 > usize::try_from(wanted).unwrap() * 2, "too few compile: {}", seen.policies);
-}
-
-/// A random policy without what is refused, compiled; none where nothing is left to filter.
-fn random_policy(seed: u64) -> Option<(String, Compiled)> {
-    let plain = words::policy(&sketch::site(seed));
-    let mut text = if seed % 3 == 0 { plain } else { adorn::policy(&plain, seed) };
-    for _ in 0..12 {
-        let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
-        if let Some(compiled) = result {
-            return Some((text, compiled));
-        }
-        let unprintable = findings.sorted().into_iter().any(|d| d.code.as_str() == "unprintable");
-        assert!(!unprintable, "seed {seed}: {}\n{text}", said(&findings, &sources));
-        let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
-        let labels = errors.flat_map(|d| d.primary.iter().chain(&d.secondary).map(|l| l.span).collect::<Vec<_>>());
-        let lines: BTreeSet<usize> = labels.filter_map(|s| sources.position(s)).map(|at| at.line).collect();
-        let may_go = |line: &str| {
-            let line = line.trim_start();
-            ["allow ", "deny ", "route ", "reject ", "log "].iter().any(|verb| line.starts_with(verb))
-        };
-        let kept = text.lines().zip(1..).filter(|(line, at)| !(lines.contains(at) && may_go(line)));
-        let kept: String = kept.map(|(line, _)| format!("{line}\n")).collect();
-        if kept == text {
-            return None;
-        }
-        text = kept;
-    }
-    None
 }
 
 #[derive(Default)]
@@ -155,7 +140,12 @@ fn order_changes_nothing(seed: u64, text: &str, compiled: &Compiled) {
         for (old, new) in compiled.hosts.iter().zip(&again.hosts) {
             for (a, b) in old.files.iter().zip(&new.files) {
                 // Positions are all that may move, and only origins.json has some.
-                assert!(a == b || moved && a.0 == "origins.json", "seed {seed}, {}: {}\n{text}", old.name, a.0);
+                assert!(
+                    a == b || moved && a.0 == "origins.json",
+                    "seed {seed}, {}: {}\n{text}",
+                    old.name,
+                    a.0
+                );
             }
         }
     }

@@ -66,7 +66,8 @@ fn mangled_lists() {
 #[test]
 fn named_lists() {
     let mb = 1 << 20;
-    let addresses: String = (0..1_000_000u32).map(|n| format!("{}\n", Ipv4Addr::from(n * 2 + (11 << 24)))).collect();
+    let addresses: String =
+        (0..1_000_000u32).map(|n| format!("{}\n", Ipv4Addr::from(n * 2 + (11 << 24)))).collect();
     let cases: Vec<(&str, String, bool)> = vec![
         ("empty", String::new(), false),
         ("NUL", "192.0.2.1\n\0\n".into(), false),
@@ -106,8 +107,11 @@ fn rows_and_rings_of_names() {
         text
     };
     let excepts: String = (1..=deep).map(|n| format!("group x{n} = z except x{}\n", n - 1)).collect();
-    let doubled: String = (1..=40).map(|n| format!("group d{n} = d{p}, d{p}b\ngroup d{n}b = d{p}b, d{p}\n", p = n - 1)).collect();
-    let sums: String = (1..=30).map(|n| format!("group e{n} = e{}, s{n}\ngroup s{n} = z except f\n", n - 1)).collect();
+    let doubled: String = (1..=40)
+        .map(|n| format!("group d{n} = d{p}, d{p}b\ngroup d{n}b = d{p}b, d{p}\n", p = n - 1))
+        .collect();
+    let sums: String =
+        (1..=30).map(|n| format!("group e{n} = e{}, s{n}\ngroup s{n} = z except f\n", n - 1)).collect();
     let cases: Vec<(&str, String)> = vec![
         ("a row of groups", row("group", "g", "z", deep)),
         ("a ring of groups", ring("group", "g")),

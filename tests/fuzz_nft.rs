@@ -32,7 +32,8 @@ table ip old { chain f { type filter hook forward priority 0; policy accept; met
 /// Reads, and where that can be, runs a packet and prints; how many rules there are. The one call of the reader.
 fn reads(text: &str) -> Option<usize> {
     let ruleset: Ruleset = read::read(text).ok()?.ruleset;
-    let packet = Packet::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), Proto::TCP, 40_000, 22).at("eth0", "");
+    let packet =
+        Packet::new([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), Proto::TCP, 40_000, 22).at("eth0", "");
     let _ = sim::run(&ruleset, Hook::Input, &packet);
     if let Ok(printed) = print::print(&ruleset) {
         // What can be printed can be read, and says the same.
@@ -47,7 +48,14 @@ fn corpus() -> Vec<String> {
     for seed in 0..40 {
         let text = adorn::policy(&words::policy(&sketch::site(seed)), seed);
         if let (Some(compiled), _, _) = attempt(&[("random.fw".to_owned(), text)]) {
-            all.extend(compiled.hosts.into_iter().flat_map(|h| h.files).filter(|f| f.0 == "ruleset.nft").map(|f| f.1));
+            all.extend(
+                compiled
+                    .hosts
+                    .into_iter()
+                    .flat_map(|h| h.files)
+                    .filter(|f| f.0 == "ruleset.nft")
+                    .map(|f| f.1),
+            );
         }
     }
     // Small ones, so that a mark hits something.
@@ -58,7 +66,12 @@ fn corpus() -> Vec<String> {
 #[test]
 fn mangled_rulesets() {
     let (corpus, count) = (corpus(), count());
-    assert!(corpus.len() > 10 && reads(FOREIGN).is_some(), "{}: {:?}", corpus.len(), read::read(FOREIGN).err());
+    assert!(
+        corpus.len() > 10 && reads(FOREIGN).is_some(),
+        "{}: {:?}",
+        corpus.len(),
+        read::read(FOREIGN).err()
+    );
     let (mut dice, mut readable) = (Dice::new(0x9e37), 0);
     for number in 0..count {
         let text = mangled(&corpus, &mut dice);
@@ -113,7 +126,9 @@ fn named_cases() {
 /// Chains that jump in a long row: the kernel refuses more than 16, the simulator must at least end.
 #[test]
 fn jumps_in_a_row() {
-    let mut text = "table inet t {\n chain c0 {\n type filter hook input priority 0; policy drop;\n jump c1\n }\n".to_owned();
+    let mut text =
+        "table inet t {\n chain c0 {\n type filter hook input priority 0; policy drop;\n jump c1\n }\n"
+            .to_owned();
     for n in 1..20_000 {
         text += &format!(" chain c{n} {{\n jump c{}\n jump c{}\n }}\n", n + 1, n + 1);
     }

@@ -17,7 +17,8 @@ pub fn policy(text: &str, seed: u64) -> String {
         let _ = writeln!(out, "{line}");
         let filters = line.starts_with("firewall ") && line.ends_with('{') || line == "    nftables";
         if filters && !names.is_empty() && dice.one_in(3) {
-            let _ = writeln!(out, "    log from {}", if dice.one_in(3) { "anywhere" } else { dice.pick(&names) });
+            let _ =
+                writeln!(out, "    log from {}", if dice.one_in(3) { "anywhere" } else { dice.pick(&names) });
         }
     }
     out + &groups

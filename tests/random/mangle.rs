@@ -10,8 +10,33 @@ const LIMIT: Duration = Duration::from_secs(1);
 const MEMORY_KB: usize = 500 << 10;
 
 const MARKS: &[&str] = &[
-    "{", "}", ";", ",", "\"", "#", "\n", ".", "/", "-", ":", "é", "\u{202e}", "\0", "\r\n", "=", "$x", "@s",
-    "70000", "4294967296", "340282366920938463463374607431768211456", "\\", "/33", "/0", "::", "<<", "|",
+    "{",
+    "}",
+    ";",
+    ",",
+    "\"",
+    "#",
+    "\n",
+    ".",
+    "/",
+    "-",
+    ":",
+    "é",
+    "\u{202e}",
+    "\0",
+    "\r\n",
+    "=",
+    "$x",
+    "@s",
+    "70000",
+    "4294967296",
+    "340282366920938463463374607431768211456",
+    "\\",
+    "/33",
+    "/0",
+    "::",
+    "<<",
+    "|",
 ];
 
 /// One of the corpus, cut, doubled, crossed with another and strewn with marks.
@@ -72,7 +97,8 @@ pub fn bounded<T>(name: &str, text: &str, read: impl FnOnce() -> T) -> T {
 /// The most memory this process ever had (proc(5), `VmHWM`), against the bound.
 pub fn within_memory() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let peak =
+        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
     let peak: usize = peak.unwrap_or(0);
     assert!(peak < MEMORY_KB, "the process took {peak} kB at its worst");
 }
