@@ -5,6 +5,8 @@
 CARGO ?= cargo
 CASES ?= 2000
 PACKETS ?= 5000000
+POLICIES ?= 5000
+SITES ?= 3000
 FUZZ ?= 200000
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
@@ -45,8 +47,10 @@ mutants:
 # Many packets of every kind through policy and rulesets, and the laws on many random policies.
 campaign:
 	FWC_PACKETS=$(PACKETS) $(CARGO) test --release --test campaign -- --nocapture
+	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
+	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
 
 # Mangled text into what reads text.
 fuzz:
-	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy -- --nocapture
+	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists -- --nocapture

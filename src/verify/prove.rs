@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
-use crate::net::{Exhausted, Packet, Random, Space, Verdict};
+use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::sim;
@@ -118,8 +118,28 @@ fn both_sides(
         Ok(false) => return Err("the ruleset has statements whose effect is not known".to_owned()),
         Err(why) => return Err(why.to_string()),
     }
-    let meant = Sides { accepted: meant.accepted, rejected: meant.rejected };
-    Ok((meant, Sides { accepted: done.accepted, rejected: done.rejected }))
+    let seen = seen(space, hook);
+    let mut within = |accepted, rejected| Sides {
+        accepted: space.and(accepted, seen),
+        rejected: space.and(rejected, seen),
+    };
+    let meant = within(meant.accepted, meant.rejected);
+    Ok((meant, within(done.accepted, done.rejected)))
+}
+
+/// What a hook can see: in input a packet leaves by nothing, in output it came by nothing; otherwise it has both
+/// interfaces. A leg without a name (S23) is every *interface* but `lo`; none at all, which nft compares as "", is none.
+fn seen(space: &mut Space, hook: Hook) -> PacketSet {
+    let (no_iif, no_oif) = (space.is(Field::Iif, 0), space.is(Field::Oif, 0));
+    match hook {
+        Hook::Prerouting | Hook::Input => space.minus(no_oif, no_iif),
+        Hook::Output => space.minus(no_iif, no_oif),
+        Hook::Forward => {
+            let either = space.or(no_iif, no_oif);
+            space.not(either)
+        }
+        Hook::Postrouting => space.not(no_oif),
+    }
 }
 
 fn compared(
@@ -177,7 +197,11 @@ fn sampled(
 ) -> Result<Result<usize, String>, Exhausted> {
     let mut random = Random::new(7);
     let others = space.or(side.accepted, side.rejected);
-    let others = space.not(others);
+    let mut others = space.not(others);
+    if let Point::Hook { hook, .. } = point {
+        let seen = seen(space, *hook);
+        others = space.and(others, seen);
+    }
     let mut count = 0usize;
     for (set, verdict) in
         [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)]

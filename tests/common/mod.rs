@@ -90,3 +90,19 @@ pub(crate) fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'
     let file = host.files.iter().find(|f| f.0 == name).unwrap_or_else(|| panic!("no file {name}"));
     &file.1
 }
+
+/// A file cut into its statements: each starts a line with a word, and what follows is indented or closes it.
+pub fn statements(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
+        let continues = line.starts_with(' ') || line.starts_with('}');
+        match all.last_mut() {
+            Some(last) if continues => {
+                last.push_str(line);
+                last.push('\n');
+            }
+            _ => all.push(format!("{line}\n")),
+        }
+    }
+    all
+}
