@@ -10,7 +10,7 @@ use fwc::verify::hook_of;
 use super::Step;
 
 /// One opinion about what a point does.
-pub trait Judge {
+pub(crate) trait Judge {
     /// For messages.
     fn name(&self) -> &'static str;
     /// The verdict.
@@ -18,7 +18,7 @@ pub trait Judge {
 }
 
 /// Every opinion there is: what the policy means, twice; and, where it compiles, what its rulesets do.
-pub fn judges<'s>(site: &'s Site, compiled: Option<&'s Compiled>) -> Vec<Box<dyn Judge + 's>> {
+pub(crate) fn judges<'s>(site: &'s Site, compiled: Option<&'s Compiled>) -> Vec<Box<dyn Judge + 's>> {
     let mut all: Vec<Box<dyn Judge + 's>> =
         vec![Box::new(Meaning(Spec::new(site))), Box::new(MeaningInSets(Sets::new(site)))];
     all.extend(compiled.map(|c| Box::new(Simulated(c)) as Box<dyn Judge>));
@@ -26,13 +26,13 @@ pub fn judges<'s>(site: &'s Site, compiled: Option<&'s Compiled>) -> Vec<Box<dyn
 }
 
 /// The point that stops a packet on its way, and how; none where every one lets it pass.
-pub fn refusal<'a>(judge: &mut dyn Judge, steps: &'a [Step]) -> Option<(&'a Point, Verdict)> {
+pub(crate) fn refusal<'a>(judge: &mut dyn Judge, steps: &'a [Step]) -> Option<(&'a Point, Verdict)> {
     let verdicts = steps.iter().map(|(point, packet)| (point, judge.judge(point, packet)));
     verdicts.into_iter().find(|(_, verdict)| *verdict != Verdict::Accept)
 }
 
 /// `spec`, one packet at a time.
-pub struct Meaning<'s>(pub Spec<'s>);
+pub(crate) struct Meaning<'s>(Spec<'s>);
 
 impl Judge for Meaning<'_> {
     fn name(&self) -> &'static str {
@@ -45,7 +45,7 @@ impl Judge for Meaning<'_> {
 }
 
 /// `spec`, over sets.
-pub struct MeaningInSets<'s>(pub Sets<'s>);
+pub(crate) struct MeaningInSets<'s>(Sets<'s>);
 
 impl Judge for MeaningInSets<'_> {
     fn name(&self) -> &'static str {
@@ -64,7 +64,7 @@ impl Judge for MeaningInSets<'_> {
 }
 
 /// The emitted rulesets, as they were read back from their texts.
-pub struct Simulated<'c>(pub &'c Compiled);
+pub(crate) struct Simulated<'c>(&'c Compiled);
 
 impl Judge for Simulated<'_> {
     fn name(&self) -> &'static str {

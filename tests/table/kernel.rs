@@ -15,25 +15,25 @@ use super::Step;
 
 /// What the kernel did with a packet at a point.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// The packet that was sent: as it can come to a machine of the lab, see [`as_it_comes`].
-    pub packet: Packet,
+    pub(crate) packet: Packet,
     /// What was seen.
-    pub seen: Observed,
+    pub(crate) seen: Observed,
     /// Whether a rejection would have been told from a drop.
-    pub answerable: bool,
+    pub(crate) answerable: bool,
 }
 
 impl Asked {
     /// Whether the kernel did this; none where it said nothing.
-    pub fn agrees(&self, meant: Verdict) -> Option<bool> {
+    pub(crate) fn agrees(&self, meant: Verdict) -> Option<bool> {
         let seen = self.seen.verdict()?;
         let silent = meant == Verdict::Reject && seen == Verdict::Drop && !self.answerable;
         Some(seen == meant || silent)
     }
 
     /// Why it was not asked: no such packet comes there.
-    pub fn impossible(&self) -> Option<Why> {
+    pub(crate) fn impossible(&self) -> Option<Why> {
         match self.seen {
             Observed::Lost(Lost::Unreachable(why)) => Some(why),
             _ => None,
@@ -42,7 +42,7 @@ impl Asked {
 }
 
 /// Puts every step before the kernel, in the emitted ruleset of its machine. The answers are in the order of the steps.
-pub fn asked(forwarding: &Forwarding<'_>, compiled: &Compiled, steps: &[Step]) -> Vec<Asked> {
+pub(crate) fn asked(forwarding: &Forwarding<'_>, compiled: &Compiled, steps: &[Step]) -> Vec<Asked> {
     let mut by_hook: BTreeMap<(HostId, Hook), Vec<(usize, Packet)>> = BTreeMap::new();
     for (at, (point, packet)) in steps.iter().enumerate() {
         let Point::Hook { host, hook } = point else { panic!("{point:?} is no hook") };
@@ -67,7 +67,7 @@ pub fn asked(forwarding: &Forwarding<'_>, compiled: &Compiled, steps: &[Step]) -
 
 /// The packet as it can come to a machine of the lab. There a dynamic leg has one address of its zone, which stands
 /// for whatever address of the zone the packet is for; and conntrack has its own mind of what is `new`.
-pub fn as_it_comes(ports: &[Port], hook: Hook, packet: &Packet, forwarding: &Forwarding<'_>) -> Packet {
+pub(crate) fn as_it_comes(ports: &[Port], hook: Hook, packet: &Packet, forwarding: &Forwarding<'_>) -> Packet {
     let mut here = packet.clone();
     if let (Hook::Input, Some(address)) = (hook, leased(ports, packet, forwarding)) {
         here.dst = address;

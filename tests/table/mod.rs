@@ -12,8 +12,8 @@
 //! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
-pub mod judges;
-pub mod kernel;
+pub(crate) mod judges;
+pub(crate) mod kernel;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -25,21 +25,21 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A line of a table.
-pub struct Probe {
+pub(crate) struct Probe {
     /// The packet; without interfaces where it goes end to end.
-    pub packet: Packet,
+    pub(crate) packet: Packet,
     /// The one point that is asked; none for end to end.
-    pub at: Option<Point>,
+    pub(crate) at: Option<Point>,
     /// `accept`, `drop`, `reject` or `lost`.
-    pub expected: &'static str,
+    pub(crate) expected: &'static str,
 }
 
 /// A point on the way of a packet, and the packet as it is seen there.
-pub type Step = (Point, Packet);
+pub(crate) type Step = (Point, Packet);
 
 impl Probe {
     /// The points that are asked, in order; none where no way leads there.
-    pub fn steps(&self, forwarding: &Forwarding<'_>) -> Option<Vec<Step>> {
+    pub(crate) fn steps(&self, forwarding: &Forwarding<'_>) -> Option<Vec<Step>> {
         match &self.at {
             Some(point) => Some(vec![(point.clone(), self.packet.clone())]),
             None => way(forwarding.site(), forwarding, &self.packet),
@@ -48,7 +48,7 @@ impl Probe {
 }
 
 /// The word of a table for a verdict.
-pub fn keyword(verdict: Verdict) -> &'static str {
+pub(crate) fn keyword(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Accept => "accept",
         Verdict::Drop => "drop",
@@ -57,7 +57,7 @@ pub fn keyword(verdict: Verdict) -> &'static str {
 }
 
 /// Reads a line; none where it is not one.
-pub fn probe(site: &Site, line: &str) -> Option<Probe> {
+pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
     let [src, "->", dst, proto, state, verdict, options @ ..] = words.as_slice() else { return None };
     let (src, sport) = source(src)?;
@@ -112,7 +112,7 @@ fn header(src: IpAddr, dst: IpAddr, sport: u16, proto: &str) -> Option<Packet> {
 // ---- the way of a packet -----------------------------------------------------------------------------
 
 /// Every point on the way, with what it sees; none where no way leads there.
-pub fn way(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Vec<Step>> {
+pub(crate) fn way(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Vec<Step>> {
     let zone = forwarding.zone_of(packet.src)?;
     let mut steps = Vec::new();
     if let Some((host, leg)) = forwarding.owner_of(packet.src) {
