@@ -19,7 +19,7 @@ use fwc::compile::Compiled;
 use fwc::forwarding::Forwarding;
 use fwc::lab::reach::fresh_state;
 use fwc::lab::site::{Arrived, Stage, Start};
-use fwc::lab::SiteLab;
+use fwc::lab::{SiteLab, Why};
 use fwc::model::{Point, Site};
 use fwc::net::packet::tcp_flag;
 use fwc::net::{Packet, Proto, Verdict};
@@ -46,7 +46,8 @@ struct Row {
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
-    /// `accept`, `drop`, `reject`, `lost`; `stopped` where it was seen to go no further, and no more than that.
+    /// `accept`, `drop`, `reject`, `lost`; `stopped` where it was seen to go no further, and no more than that;
+    /// `never` where the machine's own routes do not bring such a packet to the hook.
     word: &'static str,
     /// Where it was stopped; empty where only one point was asked, or nothing stopped it.
     place: String,
@@ -60,7 +61,9 @@ impl Answer {
     }
 
     fn agrees(&self, other: &Self) -> bool {
-        let alike = |a: &str, b: &str| a == b || (a == "stopped" && matches!(b, "drop" | "reject"));
+        let alike = |a: &str, b: &str| {
+            a == b || (matches!(a, "stopped" | "never") && matches!(b, "drop" | "reject"))
+        };
         alike(self.word, other.word) && self.place == other.place
     }
 
@@ -133,8 +136,8 @@ fn trap_plain_nmap_does_not_see_ges() {
     let (compiled, c1) = (compiled(&crm()), "10.1.1.11");
     let open = |dst: &str| -> (bool, Vec<u16>) {
         let arrives = |packet: &Packet| {
-            let hops = trace(&compiled.site, &compiled.artifacts, packet).unwrap();
-            hops.iter().all(|hop| hop.verdict == Verdict::Accept)
+            trace(&compiled.site, &compiled.artifacts, packet)
+                .is_ok_and(|hops| hops.iter().all(|hop| hop.verdict == Verdict::Accept))
         };
         let (src, dst) = (c1.parse().unwrap(), dst.parse().unwrap());
         let tcp = |port| Packet::new(src, dst, Proto::TCP, 40_000, port);
@@ -255,6 +258,10 @@ fn in_kernel(compiled: &Compiled, forwarding: &Forwarding<'_>, probes: &[Probe])
         None => arrived(&compiled.site, &arrivals.next().unwrap()),
         Some(_) => {
             let asked = verdicts.next().unwrap();
+            if let Some(why) = asked.impossible() {
+                assert_eq!(why, Why::OtherWay, "{:?}", asked.packet);
+                return Answer { as_sent: " (no route by that way)".to_owned(), ..Answer::new("never", "") };
+            }
             let seen = asked.seen.verdict().unwrap_or_else(|| panic!("{:?}: {:?}", asked.packet, asked.seen));
             let mut changes = Vec::new();
             if asked.packet.ct != probe.packet.ct {

@@ -11,8 +11,6 @@
 mod common;
 mod table;
 
-use std::path::Path;
-
 use common::{attempt, kernel, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
@@ -21,6 +19,7 @@ use fwc::model::Site;
 use fwc::net::{Packet, Verdict};
 use fwc::source::SourceMap;
 use fwc::spec::Spec;
+use table::cases::{Case, cases};
 use table::judges::{judges, refusal};
 use table::{Probe, Step, keyword, probe};
 
@@ -31,7 +30,7 @@ fn every_packet_of_every_case() {
     let cases = cases();
     for case in &cases {
         packets += case.packets.len();
-        let compiled = case.compiled();
+        let compiled = built(case);
         match &compiled {
             Ok(_) => compiling += 1,
             Err(why) => not.push(format!("{}: {why}", case.name)),
@@ -55,7 +54,7 @@ fn every_point_on_their_ways_in_the_kernel() {
     }
     let mut tally = Tally::default();
     for case in &cases() {
-        if let Ok(compiled) = case.compiled() {
+        if let Ok(compiled) = built(case) {
             tally.ask(case, &compiled);
         }
     }
@@ -67,51 +66,16 @@ fn every_point_on_their_ways_in_the_kernel() {
     assert!(tally.asked > 100, "only {} points were asked", tally.asked);
 }
 
-struct Case {
-    name: String,
-    policy: String,
-    packets: Vec<String>,
+/// The rulesets of a case; or why there are none.
+fn built(case: &Case) -> Result<Compiled, String> {
+    let (compiled, findings, sources) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
+    let compiled = compiled.ok_or_else(|| said(&findings, &sources))?;
+    assert!(compiled.report.holds(), "{}: {:?}", case.name, compiled.report);
+    Ok(compiled)
 }
 
-impl Case {
-    /// The rulesets; or why there are none.
-    fn compiled(&self) -> Result<Compiled, String> {
-        let (compiled, findings, sources) = attempt(&[("case.fw".to_owned(), self.policy.clone())]);
-        compiled.ok_or_else(|| said(&findings, &sources))
-    }
-
-    fn probe(&self, site: &Site, line: &str) -> Probe {
-        probe(site, line).unwrap_or_else(|| panic!("{}: {line}", self.name))
-    }
-}
-
-fn cases() -> Vec<Case> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/pass");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
-    files.sort();
-    let named = |file: &std::path::PathBuf| {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        split(&name, &std::fs::read_to_string(file).unwrap())
-    };
-    files.iter().flat_map(named).collect()
-}
-
-fn split(file: &str, text: &str) -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
-    for line in text.lines() {
-        let title = line.strip_prefix("--- ").and_then(|l| l.strip_suffix(" ---"));
-        if let Some(title) = title {
-            let name = format!("{file}: {title}");
-            assert!(cases.iter().all(|case| case.name != name), "{name} stands there twice");
-            cases.push(Case { name, policy: String::new(), packets: Vec::new() });
-        } else if let Some(case) = cases.last_mut() {
-            match line.strip_prefix("#= ") {
-                Some(packet) => case.packets.push(packet.to_owned()),
-                None => case.policy += &format!("{line}\n"),
-            }
-        }
-    }
-    cases
+fn asked(case: &Case, site: &Site, line: &str) -> Probe {
+    probe(site, line).unwrap_or_else(|| panic!("{}: {line}", case.name))
 }
 
 fn check(case: &Case, compiled: Option<&Compiled>) -> Vec<String> {
@@ -123,7 +87,7 @@ fn check(case: &Case, compiled: Option<&Compiled>) -> Vec<String> {
     let mut judges = judges(&site, compiled);
     let mut wrong = Vec::new();
     for line in &case.packets {
-        let probe = case.probe(&site, line);
+        let probe = asked(case, &site, line);
         let steps = probe.steps(&forwarding);
         for judge in &mut judges {
             let found = match &steps {
@@ -164,7 +128,7 @@ impl Tally {
     fn ask(&mut self, case: &Case, compiled: &Compiled) {
         let forwarding = Forwarding::new(&compiled.site);
         let spec = Spec::new(&compiled.site);
-        let probes = case.packets.iter().map(|line| (line, case.probe(&compiled.site, line)));
+        let probes = case.packets.iter().map(|line| (line, asked(case, &compiled.site, line)));
         let all: Vec<(&String, Step)> = probes
             .filter_map(|(line, probe)| Some((line, probe.steps(&forwarding)?)))
             .flat_map(|(line, steps)| steps.into_iter().map(move |step| (line, step)))

@@ -12,6 +12,7 @@
 //! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
+pub(crate) mod cases;
 pub(crate) mod judges;
 pub(crate) mod kernel;
 
