@@ -10,7 +10,7 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::verify::{self, Artifacts, HostRules, Report};
-use crate::{lint, lower, resolve, topology};
+use crate::{lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,10 @@ pub struct Compiled {
     pub report: Report,
 }
 
+/// Who is told the name of each stage as it ends; a stage that comes again is told again. Whoever has a clock may
+/// measure: there is none here.
+pub type Watch<'a> = &'a mut dyn FnMut(&'static str);
+
 /// Compiles and proves. None where there are errors: never half a ruleset.
 pub fn compile(
     sources: &mut SourceMap,
@@ -53,11 +57,26 @@ pub fn compile(
     options: &Options,
     findings: &mut Findings,
 ) -> Option<Compiled> {
-    let site = check(sources, roots, loader, options, findings)?;
+    compile_watched(sources, roots, loader, options, findings, &mut |_| {})
+}
+
+/// [`compile`], watched.
+pub fn compile_watched(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    ended: Watch<'_>,
+) -> Option<Compiled> {
+    let site = check_watched(sources, roots, loader, options, findings, ended)?;
     let program = lower::lower(&site);
+    ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
-    let (hosts, artifacts) = written(&site, sources, emitted, findings)?;
+    ended("emit");
+    let (hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
     let report = verify::prove(&site, &artifacts, options.at);
+    ended("prove");
     Some(Compiled { site, hosts, artifacts, report })
 }
 
@@ -69,10 +88,27 @@ pub fn check(
     options: &Options,
     findings: &mut Findings,
 ) -> Option<Site> {
+    check_watched(sources, roots, loader, options, findings, &mut |_| {})
+}
+
+/// [`check`], watched.
+pub fn check_watched(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    ended: Watch<'_>,
+) -> Option<Site> {
     let files = resolve::gather(sources, roots, loader, findings);
-    let site = resolve::resolve(&files, sources, loader, &options.set, findings)?;
+    ended("parse");
+    let site = resolve::resolve(&files, sources, loader, &options.set, findings);
+    ended("resolve");
+    let site = site?;
     lint::check(&site, options.at, findings);
+    ended("lint");
     topology::check(&site, findings);
+    ended("topology");
     (!findings.has_errors()).then_some(site)
 }
 
@@ -82,12 +118,15 @@ fn written(
     sources: &SourceMap,
     emitted: Vec<(HostId, Ruleset, Origins)>,
     findings: &mut Findings,
+    ended: Watch<'_>,
 ) -> Option<(Vec<HostArtifacts>, Artifacts)> {
     let forwarding = Forwarding::new(site);
     let (mut hosts, mut artifacts) = (Vec::new(), Artifacts::new());
     for (host, ruleset, origins) in emitted {
         let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
-        let text = match print::print(&ruleset) {
+        let printed = print::print(&ruleset);
+        ended("print");
+        let text = match printed {
             Ok(text) => text,
             Err(why) => {
                 findings.push(unprintable(site, host, &why.to_string()));
@@ -95,15 +134,26 @@ fn written(
             }
         };
         // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
-        match read::read(&text) {
+        let read = read::read(&text);
+        ended("read");
+        match read {
             Ok(reading) => {
+                let exported = match target::nft::json::json(&ruleset) {
+                    Ok(exported) => exported,
+                    Err(why) => {
+                        findings.push(unprintable(site, host, &why.to_string()));
+                        continue;
+                    }
+                };
                 let files = vec![
                     ("ruleset.nft".to_owned(), text.clone()),
+                    ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
                     ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];
                 hosts.push(HostArtifacts { host, name, files });
                 artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
+                ended("print");
             }
             Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
         }

@@ -19,5 +19,5 @@ mod unasked;
 mod widely;
 
 pub use prove::{Artifacts, HOOKS, HostRules, against, prove};
-pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, UnaskedProof};
+pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
 pub use trace::hook_of;

@@ -12,21 +12,75 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use cases::CASES;
+use cases::{CASES, FINDINGS, STORIES, Step};
 
 #[test]
 fn commands_answer_as_they_did() {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path("../snapshots/cli");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.add_filter(r"time: +[0-9.]+ ms", "time: [TIME]");
-    settings.add_filter(r"fwc \d+\.\d+\.\d+", "fwc [VERSION]");
+    let settings = settings("../snapshots/cli");
     for (name, args) in CASES {
         let place = fixtures();
         let shown = frozen(&fwc(place.path(), args, ""));
         settings.bind(|| insta::assert_snapshot!(*name, shown));
     }
+}
+
+#[test]
+fn findings_look_as_they_did() {
+    let settings = settings("../snapshots/diag");
+    let place = fixtures();
+    for name in FINDINGS {
+        let policy = format!("{name}.fw");
+        let shown = frozen(&fwc(&place.path().join("diag"), &["check", &policy, "--at", "2026-11-21"], ""));
+        settings.bind(|| insta::assert_snapshot!(*name, shown));
+    }
+}
+
+#[test]
+fn stories_end_as_they_did() {
+    let settings = settings("../snapshots/cli");
+    for (name, steps) in STORIES {
+        let place = fixtures();
+        let shown: Vec<String> = steps.iter().map(|step| happened(place.path(), step)).collect();
+        settings.bind(|| insta::assert_snapshot!(*name, shown.join("\n")));
+    }
+}
+
+fn settings(path: &str) -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(path);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.add_filter(r"time: +[0-9.]+ ms", "time: [TIME]");
+    settings.add_filter(r"fwc \d+\.\d+\.\d+", "fwc [VERSION]");
+    settings
+}
+
+fn happened(place: &Path, step: &Step) -> String {
+    match step {
+        Step::Fwc(args) => format!("$ fwc {}\n{}", args.join(" "), frozen(&fwc(place, args, ""))),
+        Step::Tree(folder) => format!("$ find {folder} -type f\n{}", tree(place, Path::new(folder))),
+        Step::Edit(file, from, to) => {
+            let path = place.join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            let altered = text.replacen(from, to, 1);
+            assert_ne!(text, altered, "{file} has no `{from}`");
+            fs::write(&path, altered).unwrap();
+            format!("$ # by hand, once in {file}: `{from}` becomes `{to}`\n")
+        }
+    }
+}
+
+/// The files below a folder, sorted, one a line.
+fn tree(place: &Path, folder: &Path) -> String {
+    let mut paths: Vec<_> = fs::read_dir(place.join(folder))
+        .unwrap()
+        .map(|entry| folder.join(entry.unwrap().file_name()))
+        .collect();
+    paths.sort();
+    let line = |path: &std::path::PathBuf| {
+        if place.join(path).is_dir() { tree(place, path) } else { format!("{}\n", path.display()) }
+    };
+    paths.iter().map(line).collect()
 }
 
 #[test]
@@ -67,10 +121,12 @@ fn fwc(place: &Path, args: &[&str], stdin: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// A copy of `tests/cli/`, so that a case may write.
+/// A copy of `tests/cli/` and of `policies/`, so that a case may write.
 fn fixtures() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli"), place.path());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    copy(&root.join("tests/cli"), place.path());
+    copy(&root.join("policies"), &place.path().join("policies"));
     place
 }
 

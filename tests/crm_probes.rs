@@ -61,9 +61,8 @@ impl Answer {
     }
 
     fn agrees(&self, other: &Self) -> bool {
-        let alike = |a: &str, b: &str| {
-            a == b || (matches!(a, "stopped" | "never") && matches!(b, "drop" | "reject"))
-        };
+        let alike =
+            |a: &str, b: &str| a == b || (matches!(a, "stopped" | "never") && matches!(b, "drop" | "reject"));
         alike(self.word, other.word) && self.place == other.place
     }
 
@@ -167,7 +166,8 @@ fn the_readme_says_what_was_tried() {
     }
     // Without a kernel the last column is empty: the rest has to be as it is written.
     let same = |(written, found): (&str, &str)| written.starts_with(found.trim_end());
-    let all = written.lines().count() == found.lines().count() && written.lines().zip(found.lines()).all(same);
+    let all =
+        written.lines().count() == found.lines().count() && written.lines().zip(found.lines()).all(same);
     assert!(all, "{README} has another table; INSTA_UPDATE=always writes it:\n{found}");
 }
 
@@ -270,7 +270,8 @@ fn in_kernel(compiled: &Compiled, forwarding: &Forwarding<'_>, probes: &[Probe])
             if asked.packet.dst != probe.packet.dst {
                 changes.push(format!("to {}", asked.packet.dst));
             }
-            let as_sent = if changes.is_empty() { String::new() } else { format!(" ({})", changes.join(", ")) };
+            let as_sent =
+                if changes.is_empty() { String::new() } else { format!(" ({})", changes.join(", ")) };
             Answer { as_sent, ..Answer::new(keyword(seen), "") }
         }
     };

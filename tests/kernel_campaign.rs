@@ -156,7 +156,9 @@ fn shown(
                 }
             }
             for port in ports {
-                ways.extend(behind.iter().map(|(out, to)| (Some(port.name.as_str()), Some(*out), to.clone())));
+                ways.extend(
+                    behind.iter().map(|(out, to)| (Some(port.name.as_str()), Some(*out), to.clone())),
+                );
             }
         }
         _ => {

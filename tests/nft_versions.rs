@@ -39,8 +39,10 @@ fn every_nft_loads_every_emitted_ruleset() {
             assert!(!kernel_required(), "no nft {version}: run `make tools`");
             continue;
         };
-        let refused: Vec<String> =
-            texts.iter().filter_map(|(of, text)| Some(format!("{version}, {of}: {}", load(&nft, text).err()?))).collect();
+        let refused: Vec<String> = texts
+            .iter()
+            .filter_map(|(of, text)| Some(format!("{version}, {of}: {}", load(&nft, text).err()?)))
+            .collect();
         println!("nft {version}: {} of {} rulesets loaded", texts.len() - refused.len(), texts.len());
         wrong.extend(refused);
     }

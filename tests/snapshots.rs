@@ -1,58 +1,99 @@
 //! No snapshot without its test or its site, and no site without its snapshots: a stale `.snap`, a site that is
-//! missing and a site that nobody looked at are each red.
+//! missing and a site that nobody looked at are each red. Shown to bite on copies of the checkout.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a folder that cannot be read fails the test")]
+#![expect(clippy::unwrap_used, reason = "a folder that cannot be copied fails the test")]
+#![expect(clippy::disallowed_methods, reason = "alters copies by hand")]
 
 mod cases;
+mod common;
+mod frozen;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// The sites that must be there. A folder of `policies/` that is not listed is red, too.
-const SITES: &[&str] = &["crm"];
-
-/// The stages that every site has a snapshot of, `snapshots/<stage>/<site>.snap`.
-const STAGES: &[&str] = &[];
-
-#[test]
-fn every_site_is_there() {
-    let found = names(&root().join("policies"));
-    let wanted: BTreeSet<String> = SITES.iter().map(|site| (*site).to_owned()).collect();
-    assert_eq!(found, wanted, "the folders of policies/ (left) are the sites of this test (right)");
-}
+use std::path::Path;
 
 #[test]
 fn every_snapshot_is_asserted_and_every_asserted_one_is_there() {
-    let mut wanted: BTreeSet<String> =
-        cases::CASES.iter().map(|(name, _)| format!("cli/{name}.snap")).collect();
-    for stage in STAGES {
-        wanted.extend(SITES.iter().map(|site| format!("{stage}/{site}.snap")));
-    }
-    let mut found = BTreeSet::new();
-    for stage in names(&root().join("snapshots")) {
-        found.extend(
-            names(&root().join("snapshots").join(&stage)).into_iter().map(|name| format!("{stage}/{name}")),
-        );
-    }
-    let stale: Vec<_> = found.difference(&wanted).collect();
-    let missing: Vec<_> = wanted.difference(&found).collect();
-    assert!(stale.is_empty() && missing.is_empty(), "stale: {stale:?}\nmissing: {missing:?}");
+    let problems = frozen::problems(&common::root(), &others());
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
 }
 
 #[test]
 fn no_case_is_twice() {
-    let names: BTreeSet<&str> = cases::CASES.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names.len(), cases::CASES.len());
+    assert_eq!(others().len(), cases::CASES.len() + cases::STORIES.len() + cases::FINDINGS.len());
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+#[test]
+fn an_emitted_rule_altered_by_hand_bites() {
+    let copy = copy();
+    let path = copy.path().join("snapshots/nft/crm/fw.snap");
+    let text = fs::read_to_string(&path).unwrap();
+    let altered = text.replacen("counter drop", "counter accept", 1);
+    assert_ne!(text, altered);
+    fs::write(&path, altered).unwrap();
+    let problems = frozen::problems(copy.path(), &others());
+    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+    assert!(problem.starts_with("snapshots/nft/crm/fw.snap: line "), "{problem}");
+    assert!(problem.contains("`counter accept") && problem.contains("gives `counter drop"), "{problem}");
 }
 
-/// What a folder holds; README files and dot files do not count.
-fn names(folder: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| !name.starts_with('.') && name != "README.md").collect()
+#[test]
+fn a_stale_snapshot_bites() {
+    let copy = copy();
+    for stale in ["nft/crm/gone.snap", "cost/gone.snap", "cli/gone.snap", "gone.snap"] {
+        fs::write(copy.path().join("snapshots").join(stale), "---\n---\n").unwrap();
+    }
+    let stale = ["cli/gone", "cost/gone", "gone", "nft/crm/gone"];
+    let wanted = stale.map(|name| format!("stale: snapshots/{name}.snap, which no test asserts"));
+    assert_eq!(frozen::problems(copy.path(), &others()), wanted);
+}
+
+#[test]
+fn a_missing_snapshot_bites() {
+    let copy = copy();
+    fs::remove_file(copy.path().join("snapshots/nft/crm/lb.snap")).unwrap();
+    assert_eq!(frozen::problems(copy.path(), &others()), ["missing: snapshots/nft/crm/lb.snap"]);
+}
+
+#[test]
+fn a_missing_site_and_a_new_one_bite() {
+    let copy = copy();
+    fs::rename(copy.path().join("policies/starter-host"), copy.path().join("policies/renamed")).unwrap();
+    let wanted = [
+        "missing site: policies/starter-host",
+        "a site that no test lists: policies/renamed",
+        "stale: snapshots/cost/starter-host.snap, which no test asserts",
+        "stale: snapshots/nft/starter-host/web.snap, which no test asserts",
+    ];
+    assert_eq!(frozen::problems(copy.path(), &others()), wanted);
+}
+
+/// The snapshots that are of no site: `tests/cli.rs` asserts them.
+fn others() -> BTreeSet<String> {
+    let lines = cases::CASES.iter().map(|(name, _)| format!("cli/{name}"));
+    let stories = cases::STORIES.iter().map(|(name, _)| format!("cli/{name}"));
+    let findings = cases::FINDINGS.iter().map(|name| format!("diag/{name}"));
+    lines.chain(stories).chain(findings).collect()
+}
+
+/// The policies and snapshots of this checkout, to be spoiled.
+fn copy() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for folder in ["policies", "snapshots"] {
+        copy_all(&common::root().join(folder), &place.path().join(folder));
+    }
+    place
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_all(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
 }

@@ -189,7 +189,8 @@ fn compare(tree: &Tree, dir: &Path, format: Format, console: &mut Console<'_>) -
         console.talk(&format!("`{shown}` is what the policy gives\n"));
         return Ok(Exit::Fine);
     }
+    let differ = if differences.len() == 1 { "differs" } else { "differ" };
     let count = number(differences.len(), "file");
-    console.talk(&format!("`{shown}` is not what the policy gives: {count} differ\n"));
+    console.talk(&format!("`{shown}` is not what the policy gives: {count} {differ}\n"));
     Ok(Exit::AtFault)
 }

@@ -1,6 +1,6 @@
 //! Where the edge calls the middle: one line a question, so that a change of the pipeline's shape is a change here.
 
-use crate::compile::{self, Compiled, Options};
+use crate::compile::{self, Compiled, Options, Watch};
 use crate::diag::Findings;
 use crate::model::{HostId, Site};
 use crate::net::Packet;
@@ -18,8 +18,9 @@ pub(super) fn check(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
+    ended: Watch<'_>,
 ) -> Option<Site> {
-    compile::check(sources, roots, loader, options, findings)
+    compile::check_watched(sources, roots, loader, options, findings, ended)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -29,8 +30,9 @@ pub(super) fn compile(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
+    ended: Watch<'_>,
 ) -> Option<Compiled> {
-    compile::compile(sources, roots, loader, options, findings)
+    compile::compile_watched(sources, roots, loader, options, findings, ended)
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.

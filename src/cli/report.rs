@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::model::{HostId, Point, Site};
+use crate::model::{Hook, HostId, Point, Site};
 use crate::net::{Packet, Verdict};
 use crate::source::{SourceMap, Span};
-use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report};
+use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, Unasked};
 
 use super::Exit;
 use super::clean::clean_line;
@@ -41,15 +41,20 @@ pub(super) fn exit(report: &Report) -> Exit {
     }
 }
 
-/// `proved: 9 points, 12 expectations and 8 claims nobody asked for`
+/// `proved: 9 points, 12 expectations, 8 claims unasked`
 pub(super) fn summary(report: &Report) -> String {
     let all = outcomes(report).count();
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
     if refuted == 0 && undecided == 0 {
-        let (points, expects) =
-            (number(report.points.len(), "point"), number(report.expects.len(), "expectation"));
-        return format!("proved: {points}, {expects} and {} unasked", number(report.unasked.len(), "claim"));
+        let mut parts = vec![number(report.points.len(), "point")];
+        if !report.expects.is_empty() {
+            parts.push(number(report.expects.len(), "expectation"));
+        }
+        if !report.unasked.is_empty() {
+            parts.push(format!("{} unasked", number(report.unasked.len(), "claim")));
+        }
+        return format!("proved: {}", parts.join(", "));
     }
     let mut parts = Vec::new();
     if refuted > 0 {
@@ -76,16 +81,16 @@ impl<'a> Telling<'a> {
     pub(super) fn as_json(self, report: &Report) -> Value {
         let points = report.points.iter().map(|proof| {
             let head = json!({ "place": proof.place, "sampled": proof.sampled });
-            self.with_outcome(head, &proof.outcome)
+            self.with_outcome(head, &proof.outcome, At::Point)
         });
         let expects = report.expects.iter().map(|proof| {
             let mut head = json!({ "test": proof.test, "words": proof.words, "assuming": proof.assuming });
             self.put_place(&mut head, Some(proof.span));
-            self.with_outcome(head, &proof.outcome)
+            self.with_outcome(head, &proof.outcome, At::Start)
         });
         let unasked = report.unasked.iter().map(|proof| {
             let head = json!({ "host": self.name_of(proof.host), "claim": proof.claim });
-            self.with_outcome(head, &proof.outcome)
+            self.with_outcome(head, &proof.outcome, At::Point)
         });
         json!({
             "holds": report.holds(),
@@ -140,21 +145,29 @@ impl<'a> Telling<'a> {
             .collect()
     }
 
-    /// Machines that are proved share a line; what is not has its own.
+    /// Machines of which the same hooks are proved share a line; what is not has its own.
     fn points(self, text: &mut String, report: &Report) {
-        let mut proved: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut machines: Vec<(String, Vec<&str>)> = Vec::new();
         for proof in report.points.iter().filter(|proof| proof.outcome.holds()) {
             let (machine, hook) = self.machine_and_hook(proof);
-            match proved.last_mut() {
+            match machines.last_mut() {
                 Some((last, hooks)) if *last == machine => hooks.push(hook),
-                Some(_) | None => proved.push((machine, vec![hook])),
+                Some(_) | None => machines.push((machine, vec![hook])),
             }
         }
-        for (machine, hooks) in proved {
+        let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+        for (machine, hooks) in machines {
+            match lines.iter_mut().find(|(same, _)| *same == hooks) {
+                Some((_, names)) => names.push(machine),
+                None => lines.push((hooks, vec![machine])),
+            }
+        }
+        for (hooks, names) in lines {
+            let points = number(hooks.len().saturating_mul(names.len()), "point");
+            let _ = writeln!(text, "proved    equal to the policy, every packet: {points}");
             let hooks: Vec<&str> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
-            let line = format!("{machine} {}", hooks.join(", "));
-            let _ =
-                writeln!(text, "proved    {}: equal to the policy, all packets", clean_line(line.trim_end()));
+            let of = if hooks.is_empty() { String::new() } else { format!("{} of ", hooks.join(", ")) };
+            let _ = writeln!(text, "  {of}{}", clean_line(&some_of(&names)));
         }
         for proof in &report.points {
             self.failed(text, &format!("{} equals the policy", proof.place), None, &proof.outcome);
@@ -171,13 +184,12 @@ impl<'a> Telling<'a> {
         for test in tests {
             let of_test = || report.expects.iter().filter(|proof| proof.test == test);
             let (all, held) = (of_test().count(), of_test().filter(|proof| proof.outcome.holds()).count());
-            let answer = if held == all { "proved   " } else { "failed   " };
-            let _ = writeln!(
-                text,
-                "{answer} test \"{}\": {held} of {}",
-                clean_line(test),
-                number(all, "expectation")
-            );
+            let (answer, count) = if held == all {
+                ("proved   ", number(all, "expectation"))
+            } else {
+                ("failed   ", format!("{held} of {}", number(all, "expectation")))
+            };
+            let _ = writeln!(text, "{answer} {}: {count}", clean_line(test));
             let mut assumed: Vec<&String> = of_test().flat_map(|proof| &proof.assuming).collect();
             assumed.sort();
             assumed.dedup();
@@ -190,12 +202,16 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// One line a kind of claim; what does not hold has its own.
     fn unasked(self, text: &mut String, report: &Report) {
-        let held = report.unasked.iter().filter(|proof| proof.outcome.holds()).count();
-        if held > 0 {
-            let _ = writeln!(text, "proved    unasked: {}", number(held, "claim"));
-            for proof in report.unasked.iter().filter(|proof| proof.outcome.holds()) {
-                let _ = writeln!(text, "  {}", clean_line(&proof.claim));
+        for (kind, claim) in [
+            (Unasked::Spoofed, "spoofed sources get nothing in"),
+            (Unasked::Unnamed, "nothing enters by an interface that the policy does not name"),
+        ] {
+            let held = report.unasked.iter().filter(|proof| proof.kind == kind && proof.outcome.holds());
+            let held = held.count();
+            if held > 0 {
+                let _ = writeln!(text, "proved    unasked, {claim}: {}", number(held, "machine"));
             }
         }
         for proof in &report.unasked {
@@ -210,7 +226,7 @@ impl<'a> Telling<'a> {
             Outcome::Holds => {}
             Outcome::Refuted(example) => {
                 let _ = writeln!(text, "refuted   {}{at}", clean_line(claim));
-                self.counterexample(text, example);
+                self.counterexample(text, example, if span.is_some() { At::Start } else { At::Point });
             }
             Outcome::Undecided { reason } => {
                 let _ = writeln!(text, "undecided {}{at}", clean_line(claim));
@@ -219,8 +235,8 @@ impl<'a> Telling<'a> {
         }
     }
 
-    fn counterexample(self, text: &mut String, example: &Counterexample) {
-        let _ = writeln!(text, "  packet  {}", self.packet(&example.packet));
+    fn counterexample(self, text: &mut String, example: &Counterexample, at: At) {
+        let _ = writeln!(text, "  packet  {}", self.example(example, at));
         let _ = writeln!(text, "  meant   {}", word(example.meant));
         let _ = writeln!(text, "  done    {}", word(example.done));
         self.hops(text, &example.hops);
@@ -229,7 +245,7 @@ impl<'a> Telling<'a> {
         }
     }
 
-    fn with_outcome(self, mut value: Value, outcome: &Outcome) -> Value {
+    fn with_outcome(self, mut value: Value, outcome: &Outcome, at: At) -> Value {
         let Some(object) = value.as_object_mut() else { return value };
         match outcome {
             Outcome::Holds => {
@@ -238,7 +254,7 @@ impl<'a> Telling<'a> {
             Outcome::Refuted(example) => {
                 object.insert("outcome".to_owned(), json!("refuted"));
                 let told = json!({
-                    "packet": self.packet(&example.packet),
+                    "packet": self.example(example, at),
                     "meant": word(example.meant),
                     "done": word(example.done),
                     "hops": self.hops_as_json(&example.hops),
@@ -252,6 +268,21 @@ impl<'a> Telling<'a> {
             }
         }
         value
+    }
+
+    /// The packet of a counterexample. One of a point carries the interfaces that a packet has there; one of an
+    /// expectation is as it starts, at no point yet, and its hops say the rest.
+    fn example(self, example: &Counterexample, at: At) -> String {
+        let packet = &example.packet;
+        let (iif, oif) = match example.hops.as_slice() {
+            [Hop { point: Point::Hook { hook, .. }, .. }] if at == At::Point => match hook {
+                Hook::Prerouting | Hook::Input => (packet.iif.name(), ""),
+                Hook::Forward => (packet.iif.name(), packet.oif.name()),
+                Hook::Output | Hook::Postrouting => ("", packet.oif.name()),
+            },
+            _ => ("", ""),
+        };
+        self.packet(&packet.clone().at(iif, oif))
     }
 
     /// A packet on one line.
@@ -298,6 +329,23 @@ impl<'a> Telling<'a> {
             | Point::NetworkAcl { .. }
             | Point::Ssh { .. } => (proof.place.clone(), ""),
         }
+    }
+}
+
+/// What the packet of a counterexample is: at a point with its interfaces, or on its way through the site.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Point,
+    Start,
+}
+
+/// The first dozen names, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

@@ -64,6 +64,7 @@ fn report(expect: Outcome) -> Report {
         }],
         unasked: vec![UnaskedProof {
             host: HostId(0),
+            kind: Unasked::Unnamed,
             claim: "nothing enters `fw` by `eth0`".to_owned(),
             outcome: Outcome::Holds,
         }],
@@ -80,12 +81,12 @@ fn tell(report: &Report) -> String {
 fn what_holds_is_short() {
     let report = report(Outcome::Holds);
     let want = "\
-proved    fw input, forward, output: equal to the policy, all packets
-proved    test \"closed\": 1 of 1 expectation
+proved    equal to the policy, every packet: 3 points
+  input, forward, output of fw
+proved    closed: 1 expectation
   assuming  below the limit 10/second
-proved    unasked: 1 claim
-  nothing enters `fw` by `eth0`
-proved: 3 points, 1 expectation and 1 claim unasked
+proved    unasked, nothing enters by an interface that the policy does not name: 1 machine
+proved: 3 points, 1 expectation, 1 claim unasked
 ";
     assert_eq!(tell(&report), want);
     assert_eq!(exit(&report), Exit::Fine);
@@ -96,10 +97,10 @@ fn what_is_refuted_has_packet_hop_policy_and_rule() {
     let report = report(refuted());
     let shown = tell(&report);
     let want = "\
-failed    test \"closed\": 0 of 1 expectation
+failed    closed: 0 of 1 expectation
   assuming  below the limit 10/second
 refuted   expect deny ssh from lan to web  policy.fw:2
-  packet  (eth1) 10.1.1.11:40000 -> 10.1.2.2 tcp/22 new
+  packet  10.1.1.11:40000 -> 10.1.2.2 tcp/22 new
   meant   drop
   done    accept
   1 fw forward eth1 -> eth2: accept, meant drop
@@ -131,4 +132,22 @@ fn json_says_the_same() {
     assert_eq!((&expect["outcome"], &expect["line"]), (&json!("refuted"), &json!(2)));
     assert_eq!(expect["counterexample"]["hops"][0]["rules"][0]["file"], "live.nft");
     assert_eq!(value["unasked"][0]["host"], "fw");
+}
+
+#[test]
+fn a_packet_at_a_point_has_the_interfaces_that_it_has_there() {
+    let Outcome::Refuted(mut example) = refuted() else { panic!("not refuted") };
+    example.packet = example.packet.at("eth1", "lo");
+    example.hops[0].point = Point::Hook { host: HostId(0), hook: Hook::Input };
+    let (site, sources) = (site(), sources());
+    let telling = Telling { site: &site, sources: &sources, ruleset: None };
+    assert_eq!(telling.example(&example, At::Point), "(eth1) 10.1.1.11:40000 -> 10.1.2.2 tcp/22 new");
+    assert_eq!(telling.example(&example, At::Start), "10.1.1.11:40000 -> 10.1.2.2 tcp/22 new");
+}
+
+#[test]
+fn a_thousand_machines_take_one_line() {
+    let names: Vec<String> = (0..1000).map(|n| format!("h{n}")).collect();
+    assert!(some_of(&names).ends_with("h10, h11 and 988 more"));
+    assert_eq!(some_of(&names[..2]), "h0, h1");
 }

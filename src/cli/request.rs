@@ -34,25 +34,21 @@ impl Request {
         let mut timings = Timings::new(args.depends.timings);
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
-        timings.mark("read");
+        timings.mark("open");
         let options = Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now) };
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
     pub(super) fn check(&mut self) -> Option<Site> {
-        let Self { sources, findings, options, roots, files, .. } = self;
-        let site = engine::check(sources, roots, files, options, findings);
-        self.timings.mark("check");
-        site
+        let Self { sources, findings, options, roots, files, timings } = self;
+        engine::check(sources, roots, files, options, findings, &mut |stage| timings.mark(stage))
     }
 
     /// Compiles and proves. None where there are errors.
     pub(super) fn compile(&mut self) -> Option<Compiled> {
-        let Self { sources, findings, options, roots, files, .. } = self;
-        let compiled = engine::compile(sources, roots, files, options, findings);
-        self.timings.mark("compile and prove");
-        compiled
+        let Self { sources, findings, options, roots, files, timings } = self;
+        engine::compile(sources, roots, files, options, findings, &mut |stage| timings.mark(stage))
     }
 
     /// Names the stage that just ended.
@@ -66,7 +62,7 @@ impl Request {
     }
 }
 
-/// How long each stage took: for people alone, never part of an artifact.
+/// How long each stage took, all its turns together: for people alone, never part of an artifact.
 struct Timings {
     wanted: bool,
     last: Instant,
@@ -80,15 +76,20 @@ impl Timings {
 
     fn mark(&mut self, stage: &'static str) {
         let now = Instant::now();
-        self.stages.push((stage, now.duration_since(self.last)));
+        let took = now.duration_since(self.last);
         self.last = now;
+        match self.stages.iter_mut().find(|(known, _)| *known == stage) {
+            Some((_, sum)) => *sum = sum.saturating_add(took),
+            None => self.stages.push((stage, took)),
+        }
     }
 
     fn tell(&self, console: &mut Console<'_>) {
         if !self.wanted {
             return;
         }
-        for (stage, took) in &self.stages {
+        let total = ("all", self.stages.iter().map(|(_, took)| *took).sum());
+        for (stage, took) in self.stages.iter().chain([&total]) {
             let micros = took.as_micros();
             let text = format!("{}.{:03} ms", micros / 1000, micros % 1000);
             console.talk(&format!("time: {text:>14}  {stage}\n"));

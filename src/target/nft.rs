@@ -7,6 +7,7 @@
 
 pub mod artifact;
 pub mod emit;
+pub mod json;
 pub mod mutate;
 pub mod print;
 pub mod read;

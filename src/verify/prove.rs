@@ -92,7 +92,7 @@ pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
 
 /// `fw forward`.
 #[must_use]
-pub fn place(site: &Site, point: &Point) -> String {
+pub(super) fn place(site: &Site, point: &Point) -> String {
     let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
     match point {
         Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),

@@ -87,11 +87,22 @@ pub struct ExpectProof {
     pub assuming: Vec<String>,
 }
 
+/// What is claimed of every filtering machine, though nobody asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unasked {
+    /// A source that does not live behind a leg gets nothing in by it.
+    Spoofed,
+    /// Nothing enters by an interface that the policy does not name.
+    Unnamed,
+}
+
 /// Something proved unasked: spoofed sources and closed legs get nothing in.
 #[derive(Clone, Debug)]
 pub struct UnaskedProof {
     /// The machine.
     pub host: HostId,
+    /// Which claim.
+    pub kind: Unasked,
     /// The claim in a sentence: ``nothing enters `fw` by `eth0` ``.
     pub claim: String,
     /// The answer.

@@ -80,7 +80,17 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         (Point::Hook { hook, .. }, Some(rules)) => run(rules, *hook, packet),
         _ => (Verdict::Drop, Vec::new()),
     };
-    let interfaces = match (packet.iif.name(), packet.oif.name()) {
+    // A packet that is received has left by nothing yet, and one that is sent came by nothing.
+    let (iif, oif) = match point {
+        Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
+        Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
+        Point::Hook { hook: Hook::Forward, .. }
+        | Point::Bridge { .. }
+        | Point::SecurityGroup { .. }
+        | Point::NetworkAcl { .. }
+        | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
+    };
+    let interfaces = match (iif, oif) {
         ("", "") => String::new(),
         (iif, "") => format!(" {iif}"),
         ("", oif) => format!(" -> {oif}"),

@@ -14,7 +14,7 @@ use crate::spec::Spec;
 use super::compose::{Asking, Network};
 use super::path::{self, Begin};
 use super::prove::Artifacts;
-use super::report::{Counterexample, Outcome, UnaskedProof};
+use super::report::{Counterexample, Outcome, Unasked, UnaskedProof};
 use super::trace;
 
 /// How many classes of sources may arrive by another leg than the one that leads back before it is undecided.
@@ -34,6 +34,7 @@ pub(super) fn prove(
         let spoofed = spoofed(network, forwarding, host, machine, favourites);
         proofs.push(UnaskedProof {
             host,
+            kind: Unasked::Spoofed,
             claim: format!(
                 "a source that does not live behind a leg of `{}` gets nothing in by it",
                 machine.name
@@ -44,6 +45,7 @@ pub(super) fn prove(
             let strange = strange(network, host, machine, favourites);
             proofs.push(UnaskedProof {
                 host,
+                kind: Unasked::Unnamed,
                 claim: format!(
                     "nothing enters `{}` by an interface that the policy does not name",
                     machine.name

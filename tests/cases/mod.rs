@@ -1,6 +1,11 @@
 //! The command lines whose answers are frozen, by the name of their snapshot.
 
-/// Snapshot name, arguments; run in a copy of `tests/cli/`.
+#![allow(dead_code, reason = "one test runs the cases, another one counts them")]
+
+/// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
+pub(crate) const FINDINGS: &[&str] = &["addresses", "no_way", "nothing_between", "typos", "widening"];
+
+/// Snapshot name, arguments; run in a copy of `tests/cli/`, which has `policies/` too.
 pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("help", &["--help"]),
     ("help_trace", &["trace", "--help"]),
@@ -20,6 +25,26 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("compile_output_and_check", &["compile", "-o", "a", "--check", "b", "some.fw"]),
     ("verify_bad_time", &["verify", "--at", "tomorrow", "some.fw"]),
     ("verify_no_ruleset", &["verify", "some.fw", "--against", "none.nft"]),
+    ("check_crm", &["check", "policies/crm"]),
+    ("compile_host", &["compile", "--host", "fw", "site.fw"]),
+    ("compile_host_that_filters_nothing", &["compile", "--host", "web", "site.fw"]),
+    ("compile_findings", &["compile", "wrong.fw"]),
+    ("compile_refuted", &["compile", "refuted.fw", "-o", "build"]),
+    ("compile_refuted_json", &["compile", "--format", "json", "refuted.fw"]),
+    ("verify_crm", &["verify", "policies/crm"]),
+    ("verify_crm_with_one_more_server", &["verify", "policies/crm", "policies/crm/options/s4.fw"]),
+    ("verify_refuted", &["verify", "refuted.fw"]),
+    ("verify_refuted_json", &["verify", "--format", "json", "refuted.fw"]),
+    ("verify_json", &["verify", "--format", "json", "site.fw"]),
+    ("verify_findings_json", &["verify", "--format", "json", "wrong.fw"]),
+    ("verify_timings", &["verify", "--timings", "site.fw"]),
+    ("verify_against_what_is_no_ruleset", &["verify", "site.fw", "--against", "site.fw"]),
+    ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
+    ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
+    ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
+    ("trace_no_way", &["trace", "site.fw", "tcp 80 from 10.1.1.11 to 192.0.2.1"]),
+    ("explain", &["explain", "which-leg"]),
+    ("explain_json", &["explain", "--format", "json", "unknown-zone"]),
     ("trace_no_packet", &["trace", "some.fw", "http from lb to db"]),
     ("trace_names", &["trace", "some.fw", "tcp 80 from lb to db"]),
     ("fmt_check", &["fmt", "--check", "some.fw", "untidy.fw"]),
@@ -27,4 +52,66 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("fmt_writes", &["fmt", "some.fw", "untidy.fw"]),
     ("fmt_broken", &["fmt", "broken.fw", "untidy.fw"]),
     ("fmt_stdin_and_files", &["fmt", "-", "some.fw"]),
+];
+
+/// A step of a story.
+pub(crate) enum Step {
+    /// A command line.
+    Fwc(&'static [&'static str]),
+    /// The files of a folder, listed.
+    Tree(&'static str),
+    /// A hand that alters a file: what stood there, what stands there now.
+    Edit(&'static str, &'static str, &'static str),
+}
+
+use Step::{Edit, Fwc, Tree};
+
+const RULES: &str = "build/hosts/fw/ruleset.nft";
+
+/// Snapshot name, and what happens in one folder, in order.
+pub(crate) const STORIES: &[(&str, &[Step])] = &[
+    (
+        "story_build",
+        &[
+            Fwc(&["compile", "-o", "build", "site.fw"]),
+            Tree("build"),
+            Fwc(&["compile", "-o", "build", "site.fw"]),
+            Fwc(&["compile", "--check", "build", "site.fw"]),
+            Edit(RULES, "counter drop comment \"everything else\"", "counter accept"),
+            Fwc(&["compile", "--check", "build", "site.fw"]),
+            Fwc(&["compile", "--check", "build", "--format", "json", "site.fw"]),
+            Fwc(&["verify", "site.fw", "--against", RULES]),
+        ],
+    ),
+    ("story_build_json", &[Fwc(&["compile", "-o", "build", "--format", "json", "site.fw"])]),
+    (
+        "story_of_one_machine",
+        &[
+            Fwc(&["compile", "-o", "build", "--host", "lb", "policies/crm"]),
+            Tree("build"),
+            Fwc(&["verify", "policies/crm", "--against", "build/hosts/lb/ruleset.nft"]),
+            Fwc(&["verify", "policies/crm", "--against", "build/hosts/lb/ruleset.nft", "--host", "lb"]),
+            Fwc(&["verify", "policies/crm", "--against", "build/hosts/lb/ruleset.nft", "--host", "s1"]),
+        ],
+    ),
+    (
+        "story_someone_elses_folder",
+        &[Tree("elsewhere"), Fwc(&["compile", "-o", "elsewhere", "site.fw"]), Tree("elsewhere")],
+    ),
+    (
+        "story_refuted_keeps_the_build",
+        &[
+            Fwc(&["compile", "site.fw"]),
+            Fwc(&["compile", "refuted.fw"]),
+            Fwc(&["compile", "--check", "build", "site.fw"]),
+        ],
+    ),
+    (
+        "story_fmt",
+        &[
+            Fwc(&["fmt", "--check", "untidy.fw"]),
+            Fwc(&["fmt", "untidy.fw"]),
+            Fwc(&["fmt", "--check", "untidy.fw"]),
+        ],
+    ),
 ];

@@ -3,15 +3,13 @@
 //! Every nft that is here takes part: the system's, and those of `tests/tools/fetch-nft.sh`. Everything happens
 //! in network namespaces of its own. With `FWC_REQUIRE_KERNEL=1` none being here is a failure.
 
-#![allow(clippy::disallowed_methods, reason = "a test of nft starts nft")]
-
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use fwc::net::Space;
 use fwc::target::nft::artifact::*;
-use fwc::target::nft::{print, read, sim};
+use fwc::target::nft::{json, print, read, sim};
 
 use crate::generate::{self, Dice};
 
@@ -120,5 +118,36 @@ fn same(name: &str, ours: &Ruleset, theirs: &Ruleset, listing: &str) {
                 print::print(ours).unwrap()
             );
         }
+    }
+}
+
+#[test]
+fn the_json_loads_where_it_can_and_is_the_text() {
+    for (name, nft) in programs().into_iter().filter(|(name, _)| name == "trixie") {
+        let mut compared = 0;
+        for seed in 0..25 {
+            let mut ruleset = generate::ruleset(&mut Dice::new(seed), false);
+            let listing = loop {
+                let text = print::print(&ruleset).unwrap();
+                match load(&nft, &text) {
+                    Ok(listing) => break listing,
+                    Err(said) => without_conflict(&mut ruleset, &text, &said, &name),
+                }
+            };
+            let text = json::json(&ruleset).unwrap();
+            assert_eq!(text, json::json(&ruleset).unwrap());
+            let of_json = in_namespace(&nft, "\"$1\" -j -f - && \"$1\" list ruleset", &text);
+            let of_json = of_json.unwrap_or_else(|said| panic!("seed {seed}: {said}\n{text}"));
+            // Chains come before sets there, so only what each of them is can be compared.
+            let (mut a, mut b) =
+                (read::read(&listing).unwrap().ruleset, read::read(&of_json).unwrap().ruleset);
+            for table in a.tables.iter_mut().chain(&mut b.tables) {
+                table.sets.sort_by(|a, b| a.name.cmp(&b.name));
+                table.chains.sort_by(|a, b| a.name.cmp(&b.name));
+            }
+            assert_eq!(a, b, "\n{listing}\n---\n{of_json}");
+            compared += 1;
+        }
+        eprintln!("{name}: {compared} rulesets compared");
     }
 }

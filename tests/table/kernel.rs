@@ -67,7 +67,12 @@ pub(crate) fn asked(forwarding: &Forwarding<'_>, compiled: &Compiled, steps: &[S
 
 /// The packet as it can come to a machine of the lab. There a dynamic leg has one address of its zone, which stands
 /// for whatever address of the zone the packet is for; and conntrack has its own mind of what is `new`.
-pub(crate) fn as_it_comes(ports: &[Port], hook: Hook, packet: &Packet, forwarding: &Forwarding<'_>) -> Packet {
+pub(crate) fn as_it_comes(
+    ports: &[Port],
+    hook: Hook,
+    packet: &Packet,
+    forwarding: &Forwarding<'_>,
+) -> Packet {
     let mut here = packet.clone();
     if let (Hook::Input, Some(address)) = (hook, leased(ports, packet, forwarding)) {
         here.dst = address;

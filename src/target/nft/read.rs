@@ -12,6 +12,7 @@
 
 use super::artifact::{Expression, Field, Place, Ruleset, Statement};
 
+mod cursor;
 mod rule;
 mod table;
 mod token;
@@ -43,7 +44,7 @@ pub struct ReadError {
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
 pub fn read(text: &str) -> Result<Read, ReadError> {
-    table::Parser::new(text).file()
+    cursor::Parser::new(text).file()
 }
 
 /// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a
@@ -51,12 +52,11 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
 pub fn dates_are_utc(ruleset: &mut Ruleset) {
     let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
     for statement in rules.flat_map(|r| &mut r.statements) {
-        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement {
-            if let Expression::Text(date) = right {
-                if let Some(seconds) = value::seconds(date) {
-                    *right = Expression::Number(seconds);
-                }
-            }
+        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement
+            && let Expression::Text(date) = right
+            && let Some(seconds) = value::seconds(date)
+        {
+            *right = Expression::Number(seconds);
         }
     }
 }

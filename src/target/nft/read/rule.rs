@@ -7,7 +7,7 @@ use super::super::artifact::{
     Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
     Verdict,
 };
-use super::table::{Parser, Unfit};
+use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 use super::{ReadError, RuleLines, value};
 
@@ -219,6 +219,9 @@ impl Parser<'_> {
             Op::NotEqual => Op::NotEqual,
             Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => return Err(Unfit),
         };
+        if !matches!(left, Expression::Field(_) | Expression::Unknown(_)) {
+            return Err(Unfit);
+        }
         let mask = self.compared_with(true)?;
         Ok(Statement::Match { left: Expression::Masked(Box::new(left), Box::new(mask)), op, right })
     }

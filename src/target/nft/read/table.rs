@@ -3,187 +3,11 @@
 use super::super::artifact::{
     Base, Chain, ChainKind, DataType, Hook, Object, Policy, Ruleset, Set, SetFlag, SetKey, Table, TableFamily,
 };
-use super::token::{Kind, Lexer, Note, Token};
+use super::cursor::{Parser, Unfit};
+use super::token::Kind;
 use super::{ChainLines, Lines, Read, ReadError, TableLines};
 
-/// What a part of the text could not be read as; the caller goes back and tries something else.
-pub(super) struct Unfit;
-
-/// Reading, with one token of lookahead.
-pub(super) struct Parser<'a> {
-    lexer: Lexer<'a>,
-    pub(super) now: Token<'a>,
-    notes: Vec<Note<'a>>,
-    // Notes up to here were seen; going back must not collect them twice.
-    noted: Option<usize>,
-}
-
-/// A place to come back to.
-#[derive(Clone, Copy)]
-pub(super) struct Mark<'a> {
-    lexer: Lexer<'a>,
-    now: Token<'a>,
-}
-
-impl<'a> Parser<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        let lexer = Lexer::new(text);
-        let now = Token { kind: Kind::Newline, text: "", line: 1, column: 1 };
-        Self { lexer, now, notes: Vec::new(), noted: None }
-    }
-
-    // ---- tokens ---------------------------------------------------------------------------------------
-
-    pub(super) fn bump(&mut self) -> Token<'a> {
-        let before = self.now;
-        let (notes, noted) = (&mut self.notes, &mut self.noted);
-        self.now = self.lexer.next(|note| {
-            if noted.is_none_or(|seen| seen < note.at) {
-                *noted = Some(note.at);
-                notes.push(note);
-            }
-        });
-        before
-    }
-
-    pub(super) fn mark(&self) -> Mark<'a> {
-        Mark { lexer: self.lexer, now: self.now }
-    }
-
-    pub(super) fn back(&mut self, mark: Mark<'a>) {
-        self.lexer = mark.lexer;
-        self.now = mark.now;
-    }
-
-    pub(super) fn at_word(&self, word: &str) -> bool {
-        self.now.kind == Kind::Word && self.now.text == word
-    }
-
-    pub(super) fn at(&self, kind: Kind) -> bool {
-        self.now.kind == kind
-    }
-
-    /// Whether the text ends here, or cannot go on.
-    pub(super) fn at_end(&self) -> bool {
-        matches!(self.now.kind, Kind::End | Kind::Bad(_))
-    }
-
-    /// Steps over `word` where it is next.
-    pub(super) fn took(&mut self, word: &str) -> bool {
-        let is = self.at_word(word);
-        if is {
-            self.bump();
-        }
-        is
-    }
-
-    pub(super) fn took_kind(&mut self, kind: Kind) -> bool {
-        let is = self.at(kind);
-        if is {
-            self.bump();
-        }
-        is
-    }
-
-    pub(super) fn newlines(&mut self) {
-        while matches!(self.now.kind, Kind::Newline) {
-            self.bump();
-        }
-    }
-
-    fn separators(&mut self) {
-        while matches!(self.now.kind, Kind::Newline | Kind::Semicolon) {
-            self.bump();
-        }
-    }
-
-    pub(super) fn fault<T>(&self, message: &str) -> Result<T, ReadError> {
-        let message = match self.now.kind {
-            Kind::Bad(what) => what.to_owned(),
-            Kind::End => format!("the text ends, {message}"),
-            _ => {
-                let found: String = self.now.text.chars().take(40).collect();
-                format!("{message}, found `{}`", found.escape_default())
-            }
-        };
-        Err(ReadError { line: self.now.line, column: self.now.column, message })
-    }
-
-    fn expect(&mut self, kind: Kind, message: &str) -> Result<(), ReadError> {
-        if self.took_kind(kind) { Ok(()) } else { self.fault(message) }
-    }
-
-    fn word(&mut self, message: &str) -> Result<&'a str, ReadError> {
-        if self.at(Kind::Word) { Ok(self.bump().text) } else { self.fault(message) }
-    }
-
-    fn text(&mut self, message: &str) -> Result<String, ReadError> {
-        if self.at(Kind::Text) { Ok(self.bump().text.to_owned()) } else { self.fault(message) }
-    }
-
-    fn number(&mut self, message: &str) -> Result<u64, ReadError> {
-        let number = self.now.text.parse();
-        match (self.now.kind, number) {
-            (Kind::Word, Ok(number)) => {
-                self.bump();
-                Ok(number)
-            }
-            _ => self.fault(message),
-        }
-    }
-
-    /// Drops comments that stand inside of something: only those before a thing are kept.
-    pub(super) fn forget_notes(&mut self) {
-        self.notes.clear();
-    }
-
-    fn take_notes(&mut self) -> Vec<String> {
-        self.notes.drain(..).map(|n| n.text.to_owned()).collect()
-    }
-
-    /// What stands here up to a place where `stop` holds outside of braces, as one line of text.
-    pub(super) fn raw(&mut self, stop: impl Fn(&Self) -> bool) -> String {
-        let mut out = String::new();
-        let mut depth = 0u32;
-        while !self.at_end() && !(depth == 0 && stop(self)) {
-            match self.now.kind {
-                Kind::Open => depth = depth.saturating_add(1),
-                Kind::Close => match depth.checked_sub(1) {
-                    Some(outer) => depth = outer,
-                    None => break,
-                },
-                _ => {}
-            }
-            let token = self.bump();
-            let open = out.is_empty() || out.ends_with(['{', ',', ';', '(']);
-            match token.kind {
-                Kind::Newline | Kind::Semicolon => {
-                    if !open && !self.at(Kind::Close) {
-                        out.push(';');
-                    }
-                }
-                Kind::Comma => out.push(','),
-                Kind::Text => {
-                    out.push_str(if out.is_empty() { "\"" } else { " \"" });
-                    out.push_str(token.text);
-                    out.push('"');
-                }
-                _ => {
-                    if !out.is_empty() {
-                        out.push(' ');
-                    }
-                    out.push_str(token.text);
-                }
-            }
-        }
-        while out.ends_with(';') {
-            out.pop();
-        }
-        out
-    }
-
-    // ---- files and tables -----------------------------------------------------------------------------
-
+impl Parser<'_> {
     pub(super) fn file(mut self) -> Result<Read, ReadError> {
         let mut done = Read::default();
         self.bump();
@@ -192,7 +16,7 @@ impl<'a> Parser<'a> {
             if self.at(Kind::End) {
                 return Ok(done);
             }
-            self.notes.clear();
+            self.forget_notes();
             match self.word("expected a command")? {
                 "table" => self.table(&mut done)?,
                 "add" | "create" if self.took("table") => self.table(&mut done)?,
@@ -235,7 +59,7 @@ impl<'a> Parser<'a> {
         loop {
             self.separators();
             if self.at(Kind::Close) {
-                self.notes.clear();
+                self.forget_notes();
                 self.bump();
                 return Ok(());
             }
@@ -248,7 +72,7 @@ impl<'a> Parser<'a> {
                 "comment" => table.comment = Some(self.text("expected a quoted comment")?),
                 "flags" => {
                     table.flags = self.flag_words()?;
-                    self.notes.clear();
+                    self.forget_notes();
                 }
                 _ => {
                     self.back(start);
@@ -258,7 +82,7 @@ impl<'a> Parser<'a> {
                     let body = self.raw(|p| p.at(Kind::Close));
                     self.expect(Kind::Close, "expected `}`")?;
                     table.objects.push(Object { head, body });
-                    self.notes.clear();
+                    self.forget_notes();
                 }
             }
         }
@@ -292,7 +116,11 @@ impl<'a> Parser<'a> {
         self.expect(Kind::Open, "expected `{`")?;
         loop {
             self.separators();
-            if self.took_kind(Kind::Close) {
+            if self.at(Kind::Close) {
+                if matches!(&set.key, SetKey::Types(types) if types.is_empty()) {
+                    return self.fault("expected the type of the set");
+                }
+                self.bump();
                 break;
             }
             let start = self.mark();
@@ -303,6 +131,9 @@ impl<'a> Parser<'a> {
                 }
                 "typeof" => {
                     set.key = SetKey::TypeOf(self.raw(Self::type_ends));
+                    if matches!(&set.key, SetKey::TypeOf(text) if text.is_empty()) {
+                        return self.fault("expected what the type is of");
+                    }
                     set.data = self.data_types(is)?;
                 }
                 "flags" => {
@@ -348,7 +179,7 @@ impl<'a> Parser<'a> {
                 return self.fault("expected the end of the line");
             }
         }
-        self.notes.clear();
+        self.forget_notes();
         Ok(())
     }
 
@@ -409,7 +240,7 @@ impl<'a> Parser<'a> {
         loop {
             self.separators();
             if self.at(Kind::Close) {
-                self.notes.clear();
+                self.forget_notes();
                 self.bump();
                 return Ok(());
             }
@@ -418,7 +249,7 @@ impl<'a> Parser<'a> {
             }
             if self.took("type") {
                 chain.base = Some(self.base(family)?);
-                self.notes.clear();
+                self.forget_notes();
             } else if self.took("policy") {
                 let policy = match self.word("expected a policy")? {
                     "accept" => Policy::Accept,
@@ -429,10 +260,10 @@ impl<'a> Parser<'a> {
                     Some(base) => base.policy = policy,
                     None => return self.fault("expected a base chain, as it has a policy"),
                 }
-                self.notes.clear();
+                self.forget_notes();
             } else if self.took("comment") {
                 chain.comment = Some(self.text("expected a quoted comment")?);
-                self.notes.clear();
+                self.forget_notes();
             } else {
                 let notes = self.take_notes();
                 let (mut rule, rule_lines) = self.rule()?;

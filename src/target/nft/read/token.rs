@@ -68,9 +68,8 @@ impl<'a> Lexer<'a> {
             let Some(c) = self.rest.chars().next() else { return self.token(Kind::End, 0) };
             match c {
                 ' ' | '\t' | '\r' => {
-                    let blanks =
-                        self.rest.len().saturating_sub(self.rest.trim_start_matches([' ', '\t', '\r']).len());
-                    self.skip(blanks);
+                    let blanks = self.rest.bytes().position(|b| !matches!(b, b' ' | b'\t' | b'\r'));
+                    self.skip(blanks.unwrap_or(self.rest.len()));
                 }
                 '\\' if self.rest.starts_with("\\\n") => {
                     self.skip(2);
@@ -109,12 +108,17 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> Token<'a> {
-        let ends = |c: char| c.is_whitespace() || c.is_control() || "\"#{}();,|&!=<>\\".contains(c);
-        let length = self.rest.find(ends).unwrap_or(self.rest.len());
+        let ends = |b: u8| {
+            b <= b' '
+                || b >= 0x7f
+                || matches!(b, b'"' | b'#' | b'{' | b'}' | b'(' | b')' | b';' | b',' | b'|' | b'&' | b'!')
+                || matches!(b, b'=' | b'<' | b'>' | b'\\')
+        };
+        let length = self.rest.bytes().position(ends).unwrap_or(self.rest.len());
         let word = self.rest.get(..length).unwrap_or_default();
         // `key: value`: the colon is a token of its own, unless it ends an IPv6 address.
         let cut = word.len() > 1 && word.ends_with(':') && !word.ends_with("::");
-        // Blanks other than those of ASCII are nobody's separator.
+        // Only strings and comments may have characters beyond ASCII.
         if word.is_empty() {
             return self.token(Kind::Bad("a character that nft text does not have"), 0);
         }

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::super::artifact::{Data, Duration, Element, Expression, Field, Statement};
 use super::ReadError;
-use super::table::{Parser, Unfit};
+use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
@@ -266,15 +266,15 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
     if let Some(scalar) = scalar(word) {
         return Some(scalar);
     }
-    if let Some((first, last)) = word.split_once('-') {
-        if let (Some(first), Some(last)) = (scalar(first), scalar(last)) {
-            let same_kind = match (&first, &last) {
-                (Expression::Number(_), Expression::Number(_)) => true,
-                (Expression::Address(a), Expression::Address(b)) => a.is_ipv4() == b.is_ipv4(),
-                _ => false,
-            };
-            return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
-        }
+    if let Some((first, last)) = word.split_once('-')
+        && let (Some(first), Some(last)) = (scalar(first), scalar(last))
+    {
+        let same_kind = match (&first, &last) {
+            (Expression::Number(_), Expression::Number(_)) => true,
+            (Expression::Address(a), Expression::Address(b)) => a.is_ipv4() == b.is_ipv4(),
+            _ => false,
+        };
+        return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
     }
     let mut chars = word.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic());
@@ -285,10 +285,9 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
 fn scalar(word: &str) -> Option<Expression> {
     let hex = word.strip_prefix("0x").map(|digits| u128::from_str_radix(digits, 16));
     if let Some(number) = hex.or_else(|| word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse()))
+        && let Ok(number) = number
     {
-        if let Ok(number) = number {
-            return Some(Expression::Number(number));
-        }
+        return Some(Expression::Number(number));
     }
     if let Ok(addr) = word.parse::<IpAddr>() {
         return Some(Expression::Address(addr));
@@ -298,10 +297,10 @@ fn scalar(word: &str) -> Option<Expression> {
 
 /// What follows `to` in a translation: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, `:PORT`, with ranges for each.
 pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expression>)> {
-    if let Some(port) = word.strip_prefix(':') {
-        if let Some(port @ (Expression::Number(_) | Expression::Range(..))) = plain(port) {
-            return Some((None, Some(port)));
-        }
+    if let Some(port) = word.strip_prefix(':')
+        && let Some(port @ (Expression::Number(_) | Expression::Range(..))) = plain(port)
+    {
+        return Some((None, Some(port)));
     }
     let (addr, port) = match word.rsplit_once("]:") {
         Some((addr, port)) => (addr, Some(port)),
@@ -325,7 +324,8 @@ pub(super) fn target(word: &str) -> Option<(Option<Expression>, Option<Expressio
             _ => return None,
         },
     };
-    is_addr.then_some((Some(addr), port))
+    let network_with_port = matches!(addr, Expression::Prefix(_)) && port.is_some();
+    (is_addr && !network_with_port).then_some((Some(addr), port))
 }
 
 /// `1d2h3m4s5ms`, or plain seconds.

@@ -1,0 +1,245 @@
+//! The fields of a packet as dimensions of the space.
+
+use std::net::IpAddr;
+
+use super::super::super::artifact::{Expression, Field, Op, Transport};
+use super::super::words::{constant, is_flags};
+use super::{Chains, Mark};
+use crate::net::space::{self, Space};
+use crate::net::{CtState, Family, PacketSet, Proto, RangeSet};
+
+/// A field as a dimension of the space.
+#[derive(Clone, Copy)]
+pub(super) struct View {
+    /// Packets that do not have it.
+    pub(super) absent: PacketSet,
+    /// Packets that may have anything in it.
+    pub(super) unclear: PacketSet,
+    pub(super) axis: Axis,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Axis {
+    Plain(space::Field),
+    /// Numbers are names here.
+    Interface(space::Field),
+    /// A user and "none" in one field.
+    Skuid,
+    Family,
+    State,
+    Status,
+    /// The same for every packet.
+    Constant(u32),
+    /// Not modelled.
+    Nothing,
+}
+
+impl Chains<'_, '_> {
+    /// The packets whose value on an axis is among `values`, numbers as nft has them.
+    pub(super) fn having(&mut self, axis: Axis, values: &RangeSet<u128>) -> Option<PacketSet> {
+        Some(match axis {
+            Axis::Plain(field) | Axis::Interface(field) => self.space.within(field, values),
+            Axis::Skuid => {
+                let shifted =
+                    values.ranges().iter().map(|&(a, b)| (a.saturating_add(1), b.saturating_add(1)));
+                self.space.within(space::Field::Skuid, &RangeSet::from_ranges(shifted))
+            }
+            Axis::Family => {
+                let families = [(Family::V4, 2), (Family::V6, 10)];
+                let here = families.into_iter().filter(|(_, number)| values.contains(*number));
+                let sets = here.map(|(family, _)| self.space.family(family)).collect();
+                self.space.any(sets)
+            }
+            Axis::State => {
+                let states: Vec<CtState> =
+                    STATES.into_iter().filter(|(_, bit)| values.contains(*bit)).map(|(s, _)| s).collect();
+                self.space.ct(&states)
+            }
+            Axis::Status => {
+                let mut sets = Vec::new();
+                for (snat, dnat) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                    if values.contains(16 * snat + 32 * dnat) {
+                        let snat = self.space.is(space::Field::Snat, snat);
+                        let dnat = self.space.is(space::Field::Dnat, dnat);
+                        sets.push(self.space.and(snat, dnat));
+                    }
+                }
+                self.space.any(sets)
+            }
+            Axis::Constant(mark) if values.contains(mark.into()) => PacketSet::EVERYTHING,
+            Axis::Constant(_) => PacketSet::NOTHING,
+            Axis::Nothing => return None,
+        })
+    }
+
+    /// The number of an interface; a wildcard names interfaces that nobody has mentioned yet.
+    pub(super) fn named(&mut self, axis: Axis, value: &Expression) -> Option<RangeSet<u128>> {
+        match (axis, value) {
+            (Axis::Interface(_), Expression::Text(name) | Expression::Word(name)) if !name.ends_with('*') => {
+                Some(RangeSet::one(self.space.interface(name)))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn view(&mut self, mark: Mark, field: Field) -> View {
+        let untracked = |space: &mut Space| space.ct(&[CtState::Invalid, CtState::Untracked]);
+        let (v4, v6) = (self.space.family(Family::V4), self.space.family(Family::V6));
+        let always = |axis| View { absent: PacketSet::NOTHING, unclear: PacketSet::NOTHING, axis };
+        let but = |absent, axis| View { absent, unclear: PacketSet::NOTHING, axis };
+        let plain = Axis::Plain;
+        match field {
+            Field::Iifname | Field::Iif => always(Axis::Interface(space::Field::Iif)),
+            Field::Oifname | Field::Oif => always(Axis::Interface(space::Field::Oif)),
+            Field::Nfproto => always(Axis::Family),
+            Field::L4proto => always(plain(space::Field::Proto)),
+            Field::Mark => match mark {
+                Mark::Own => always(plain(space::Field::Mark)),
+                Mark::Set(mark) => always(Axis::Constant(mark)),
+                Mark::Unclear => View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) },
+            },
+            Field::Skuid => but(self.space.is(space::Field::Skuid, 0), Axis::Skuid),
+            Field::Time => always(plain(space::Field::Time)),
+            Field::IpSaddr => but(v6, plain(space::Field::Src)),
+            Field::IpDaddr => but(v6, plain(space::Field::Dst)),
+            Field::IpProtocol => but(v6, plain(space::Field::Proto)),
+            Field::IpTtl => but(v6, plain(space::Field::Ttl)),
+            Field::Ip6Saddr => but(v4, plain(space::Field::Src)),
+            Field::Ip6Daddr => but(v4, plain(space::Field::Dst)),
+            Field::Ip6Hoplimit => but(v4, plain(space::Field::Ttl)),
+            Field::Sport(transport) => self.port(transport, space::Field::Sport),
+            Field::Dport(transport) => self.port(transport, space::Field::Dport),
+            Field::TcpFlags => {
+                let tcp = self.space.proto(Proto::TCP);
+                but(self.space.not(tcp), plain(space::Field::TcpFlags))
+            }
+            Field::IcmpType => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpType)),
+            Field::IcmpCode => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpCode)),
+            Field::Icmpv6Type => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpType)),
+            Field::Icmpv6Code => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpCode)),
+            Field::CtState => always(Axis::State),
+            Field::CtStatus => but(untracked(self.space), Axis::Status),
+            Field::CtDirection => but(untracked(self.space), plain(space::Field::CtDirection)),
+            Field::CtMark => {
+                View { absent: untracked(self.space), unclear: PacketSet::EVERYTHING, axis: Axis::Nothing }
+            }
+            Field::CtOriginalIpSaddr => but(self.untracked_or(v6), plain(space::Field::OrigSrc)),
+            Field::CtOriginalIpDaddr => but(self.untracked_or(v6), plain(space::Field::OrigDst)),
+            Field::CtOriginalIp6Saddr => but(self.untracked_or(v4), plain(space::Field::OrigSrc)),
+            Field::CtOriginalIp6Daddr => but(self.untracked_or(v4), plain(space::Field::OrigDst)),
+            Field::CtOriginalProtoSrc | Field::CtOriginalProtoDst => {
+                let source = field == Field::CtOriginalProtoSrc;
+                let axis = plain(if source { space::Field::OrigSport } else { space::Field::OrigDport });
+                View { absent: untracked(self.space), unclear: self.portless(), axis }
+            }
+        }
+    }
+
+    fn port(&mut self, transport: Transport, field: space::Field) -> View {
+        let number = match transport {
+            Transport::Tcp => 6,
+            Transport::Udp => 17,
+            Transport::Udplite => 136,
+            Transport::Sctp => 132,
+            Transport::Dccp => 33,
+            Transport::Any => {
+                return View {
+                    absent: PacketSet::NOTHING,
+                    unclear: self.portless(),
+                    axis: Axis::Plain(field),
+                };
+            }
+        };
+        let of = self.space.proto(Proto(number));
+        View { absent: self.space.not(of), unclear: PacketSet::NOTHING, axis: Axis::Plain(field) }
+    }
+
+    fn portless(&mut self) -> PacketSet {
+        let without = (0..=255u8).filter(|p| !Proto(*p).has_ports()).map(|p| (u128::from(p), u128::from(p)));
+        self.space.within(space::Field::Proto, &RangeSet::from_ranges(without))
+    }
+
+    fn except(&mut self, family: PacketSet, proto: Proto) -> PacketSet {
+        let of = self.space.proto(proto);
+        let both = self.space.and(family, of);
+        self.space.not(both)
+    }
+
+    fn untracked_or(&mut self, other: PacketSet) -> PacketSet {
+        let untracked = self.space.ct(&[CtState::Invalid, CtState::Untracked]);
+        self.space.or(untracked, other)
+    }
+}
+
+const STATES: [(CtState, u128); 5] = [
+    (CtState::Invalid, 1),
+    (CtState::Established, 2),
+    (CtState::Related, 4),
+    (CtState::New, 8),
+    (CtState::Untracked, 64),
+];
+
+impl Axis {
+    /// Its place in the order of decision.
+    pub(super) fn depth(self) -> space::Field {
+        match self {
+            Self::Plain(field) | Self::Interface(field) => field,
+            Self::Skuid => space::Field::Skuid,
+            Self::Family | Self::Constant(_) | Self::Nothing => space::Field::Family,
+            Self::State => space::Field::Ct,
+            Self::Status => space::Field::Dnat,
+        }
+    }
+}
+
+/// The numbers for which a comparison of one field holds.
+pub(super) fn wanted(field: Field, op: Op, right: &Expression) -> Option<RangeSet<u128>> {
+    if is_flags(field) && op == Op::Implicit {
+        let mask = constant(field, right)?;
+        return numbers_where(field, mask, |n| n & mask != 0);
+    }
+    match op {
+        Op::Implicit | Op::Equal => values_of(field, right),
+        Op::NotEqual => values_of(field, right).map(|values| values.complement()),
+        Op::Less | Op::Greater | Op::AtMost | Op::AtLeast if is_flags(field) => None,
+        Op::Less => match constant(field, right)?.checked_sub(1) {
+            Some(last) => Some(RangeSet::range(0, last)),
+            None => Some(RangeSet::empty()),
+        },
+        Op::Greater => Some(RangeSet::range(constant(field, right)?.saturating_add(1), u128::MAX)),
+        Op::AtMost => Some(RangeSet::range(0, constant(field, right)?)),
+        Op::AtLeast => Some(RangeSet::range(constant(field, right)?, u128::MAX)),
+    }
+}
+
+/// The numbers that a value stands for.
+pub(super) fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u128>> {
+    match value {
+        // Of the status we know two bits: never all of it.
+        _ if field == Field::CtStatus => None,
+        Expression::Range(first, last) => {
+            Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
+        }
+        Expression::Prefix(net) => {
+            let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
+            Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))
+        }
+        value => constant(field, value).map(RangeSet::one),
+    }
+}
+
+/// The numbers of a field that has few of them.
+pub(super) fn numbers_where(
+    field: Field,
+    mask: u128,
+    holds: impl Fn(u128) -> bool,
+) -> Option<RangeSet<u128>> {
+    let all: Vec<u128> = match field {
+        Field::TcpFlags => (0..64).collect(),
+        Field::CtState => STATES.into_iter().map(|(_, bit)| bit).collect(),
+        Field::CtStatus if mask & !48 == 0 => vec![0, 16, 32, 48],
+        Field::L4proto | Field::IpProtocol | Field::IpTtl | Field::Ip6Hoplimit => (0..256).collect(),
+        _ => return None,
+    };
+    Some(RangeSet::from_ranges(all.into_iter().filter(|n| holds(*n)).map(|n| (n, n))))
+}

@@ -1,0 +1,179 @@
+//! The packets for which a comparison holds, and those that find an element of a set.
+
+use super::super::super::artifact::{Data, Element, Expression, Op};
+use super::super::words::constant;
+use super::super::{parts, stays};
+use super::fields::{Axis, View, numbers_where, values_of, wanted};
+use super::{Chains, Holds, Mark, contents};
+use crate::net::{PacketSet, RangeSet};
+
+/// The packets by the element they find.
+pub(super) struct Sorted {
+    /// By place in the set, those that find the element.
+    pub(super) hits: Vec<(usize, PacketSet)>,
+    /// Those for which nobody knows.
+    pub(super) maybe: PacketSet,
+    pub(super) absent: PacketSet,
+    /// Those of which a part of the key is unclear.
+    unclear: PacketSet,
+    pub(super) found: PacketSet,
+}
+
+impl Chains<'_, '_> {
+    pub(super) fn matches(&mut self, mark: Mark, left: &Expression, op: Op, right: &Expression) -> Holds {
+        match (left, right) {
+            (_, Expression::Set(_) | Expression::Named(_)) => match contents(self.table, right) {
+                Some((_, elements)) => self.member(mark, left, op, elements),
+                None => Holds::UNCLEAR,
+            },
+            (Expression::Field(field), _) => {
+                let view = self.view(mark, *field);
+                let values = match view.axis {
+                    Axis::Interface(_) => {
+                        let named = self.named(view.axis, right);
+                        match op {
+                            Op::Implicit | Op::Equal => named,
+                            Op::NotEqual => named.map(|n| n.complement()),
+                            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
+                        }
+                    }
+                    _ => wanted(*field, op, right),
+                };
+                self.holds(view, values)
+            }
+            (Expression::Masked(inner, mask), _) => {
+                let Expression::Field(field) = inner.as_ref() else { return Holds::UNCLEAR };
+                let view = self.view(mark, *field);
+                let both = constant(*field, mask).zip(constant(*field, right));
+                let values = both.and_then(|(mask, want)| match op {
+                    Op::Implicit | Op::Equal => numbers_where(*field, mask, |n| n & mask == want),
+                    Op::NotEqual => numbers_where(*field, mask, |n| n & mask != want),
+                    Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
+                });
+                self.holds(view, values)
+            }
+            (Expression::Concat(_), Expression::Concat(_)) => {
+                self.member(mark, left, op, &[Element::new(right.clone())])
+            }
+            _ => Holds::UNCLEAR,
+        }
+    }
+
+    fn member(&mut self, mark: Mark, key: &Expression, op: Op, elements: &[Element]) -> Holds {
+        let sorted = self.sort(mark, key, elements);
+        match op {
+            Op::Implicit | Op::Equal => {
+                Holds { yes: self.space.minus(sorted.found, sorted.maybe), maybe: sorted.maybe }
+            }
+            Op::NotEqual => {
+                // "Not in the set" and "no such field" end differently.
+                let present = self.space.not(sorted.absent);
+                let unclear = self.space.and(sorted.unclear, present);
+                let maybe = self.space.or(sorted.maybe, unclear);
+                let misses = self.space.minus(present, sorted.found);
+                Holds { yes: self.space.minus(misses, maybe), maybe }
+            }
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => {
+                Holds { yes: PacketSet::NOTHING, maybe: self.space.not(sorted.absent) }
+            }
+        }
+    }
+
+    fn holds(&mut self, view: View, values: Option<RangeSet<u128>>) -> Holds {
+        let present = self.space.not(view.absent);
+        let here = values.and_then(|values| self.having(view.axis, &values));
+        let Some(here) = here else { return Holds { yes: PacketSet::NOTHING, maybe: present } };
+        let clear = self.space.minus(present, view.unclear);
+        Holds { yes: self.space.and(clear, here), maybe: self.space.and(present, view.unclear) }
+    }
+
+    // ---- sets -----------------------------------------------------------------------------------------
+
+    /// Which packets find which element.
+    pub(super) fn sort(&mut self, mark: Mark, key: &Expression, elements: &[Element]) -> Sorted {
+        let mut views = Vec::new();
+        for part in parts(key) {
+            match part {
+                Expression::Field(field) => views.push((*field, self.view(mark, *field))),
+                _ => return Sorted::unclear(PacketSet::EVERYTHING),
+            }
+        }
+        let absent = self.space.any(views.iter().map(|(_, v)| v.absent).collect());
+        let unclear = self.space.any(views.iter().map(|(_, v)| v.unclear).collect());
+        let present = self.space.not(absent);
+        // From the field that is decided last to the first: each step then puts one node on top.
+        let mut order: Vec<usize> = (0..views.len()).collect();
+        order.sort_by_key(|&at| std::cmp::Reverse(views.get(at).map(|(_, v)| v.axis.depth())));
+
+        let (mut hits, mut maybes, mut any) = (Vec::new(), Vec::new(), None);
+        let mut by_data: Vec<(&Option<Data>, Vec<PacketSet>)> = Vec::new();
+        for (at, element) in elements.iter().enumerate() {
+            if element.key == Expression::Any {
+                any = Some((at, element));
+                continue;
+            }
+            let values = parts(&element.key);
+            let mut yes = PacketSet::EVERYTHING;
+            let mut may = PacketSet::EVERYTHING;
+            for &part in &order {
+                let (Some(&(field, view)), Some(value), true) =
+                    (views.get(part), values.get(part), values.len() == views.len())
+                else {
+                    return Sorted { absent, ..Sorted::unclear(present) };
+                };
+                let numbers = match view.axis {
+                    Axis::Interface(_) => self.named(view.axis, value),
+                    _ => values_of(field, value),
+                };
+                let Some(here) = numbers.and_then(|numbers| self.having(view.axis, &numbers)) else {
+                    return Sorted { absent, ..Sorted::unclear(present) };
+                };
+                let clear = self.space.minus(here, view.unclear);
+                let possible = self.space.or(here, view.unclear);
+                yes = self.space.and(clear, yes);
+                may = self.space.and(possible, may);
+            }
+            if stays(element) {
+                if may != yes {
+                    maybes.push(self.space.minus(may, yes));
+                }
+                hits.push((at, yes));
+                match by_data.iter_mut().find(|(data, _)| **data == element.data) {
+                    Some((_, sets)) => sets.push(yes),
+                    None => by_data.push((&element.data, vec![yes])),
+                }
+            } else {
+                maybes.push(may);
+            }
+        }
+        // The kernel refuses overlaps that differ; should there be one, nobody knows which element wins.
+        let mut found = PacketSet::NOTHING;
+        for (_, sets) in by_data {
+            let these = self.space.any(sets);
+            maybes.push(self.space.and(found, these));
+            found = self.space.or(found, these);
+        }
+        let maybe = self.space.any(maybes);
+        let maybe = self.space.and(maybe, present);
+        let mut found = self.space.and(found, present);
+        let mut maybe = maybe;
+        if let Some((at, element)) = any {
+            let rest = self.space.minus(present, found);
+            if stays(element) {
+                hits.push((at, rest));
+                found = present;
+            } else {
+                maybe = self.space.or(maybe, rest);
+            }
+        }
+        Sorted { hits, maybe, absent, unclear, found }
+    }
+}
+
+impl Sorted {
+    /// All of these packets find something, and nobody knows what.
+    fn unclear(these: PacketSet) -> Self {
+        let nothing = PacketSet::NOTHING;
+        Self { hits: Vec::new(), maybe: these, absent: nothing, unclear: nothing, found: nothing }
+    }
+}

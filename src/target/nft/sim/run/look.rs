@@ -1,0 +1,278 @@
+//! What one packet has in a field, and whether that is what a rule asks for.
+
+use std::net::IpAddr;
+
+use super::super::super::artifact::{Element, Expression, Field, Op, Table, Transport};
+use super::super::words::{constant, is_flags};
+use super::super::{parts, stays};
+use super::{Answer, Found, Machine, Seen, contents};
+use crate::net::{CtState, Direction, Family, Proto};
+
+impl Machine<'_> {
+    pub(super) fn matches(&self, table: &Table, left: &Expression, op: Op, right: &Expression) -> Answer {
+        if matches!(right, Expression::Set(_) | Expression::Named(_)) {
+            return self.member(table, left, op, right);
+        }
+        match left {
+            Expression::Field(field) => match self.look(*field) {
+                Seen::Absent => Answer::No,
+                Seen::Unclear => Answer::Unclear,
+                Seen::Name(name) => match op {
+                    Op::Implicit | Op::Equal => is_named(&name, right),
+                    Op::NotEqual => not(is_named(&name, right)),
+                    Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
+                },
+                Seen::Number(number) => compare(*field, number, op, right),
+            },
+            Expression::Masked(inner, mask) => {
+                let Expression::Field(field) = inner.as_ref() else { return Answer::Unclear };
+                let (Some(mask), Some(want)) = (constant(*field, mask), constant(*field, right)) else {
+                    return Answer::Unclear;
+                };
+                let seen = match self.look(*field) {
+                    Seen::Absent => return Answer::No,
+                    Seen::Number(number) if !partly_known(*field, mask) => number & mask,
+                    Seen::Number(_) | Seen::Unclear | Seen::Name(_) => return Answer::Unclear,
+                };
+                match op {
+                    Op::Implicit | Op::Equal => answer(seen == want),
+                    Op::NotEqual => answer(seen != want),
+                    Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
+                }
+            }
+            Expression::Concat(fields) => {
+                let Expression::Concat(values) = right else { return Answer::Unclear };
+                let element = Element::new(Expression::Concat(values.clone()));
+                let found = self.find(&Expression::Concat(fields.clone()), std::slice::from_ref(&element));
+                self.member_answer(left, op, &found)
+            }
+            _ => Answer::Unclear,
+        }
+    }
+
+    fn member(&self, table: &Table, left: &Expression, op: Op, right: &Expression) -> Answer {
+        match contents(table, right) {
+            None => Answer::Unclear,
+            Some((_, elements)) => self.member_answer(left, op, &self.find(left, elements)),
+        }
+    }
+
+    fn member_answer(&self, key: &Expression, op: Op, found: &Found<'_>) -> Answer {
+        let inside = match found {
+            Found::Here(..) => true,
+            Found::Nowhere => false,
+            Found::Absent => return Answer::No,
+            Found::Unclear => return Answer::Unclear,
+        };
+        match op {
+            Op::Implicit | Op::Equal => answer(inside),
+            // "Not in the set" and "no such field" end differently, so an unclear part counts here.
+            Op::NotEqual => {
+                let fields = parts(key).iter();
+                let unclear = fields
+                    .filter(|p| matches!(p, Expression::Field(f) if matches!(self.look(*f), Seen::Unclear)));
+                if unclear.count() > 0 { Answer::Unclear } else { answer(!inside) }
+            }
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
+        }
+    }
+
+    pub(super) fn find<'e>(&self, key: &Expression, elements: &'e [Element]) -> Found<'e> {
+        let mut seen = Vec::new();
+        for part in parts(key) {
+            let Expression::Field(field) = part else { return Found::Unclear };
+            seen.push((*field, self.look(*field)));
+        }
+        if seen.iter().any(|(_, s)| matches!(s, Seen::Absent)) {
+            return Found::Absent;
+        }
+        let mut hit: Option<(usize, &Element)> = None;
+        let mut any = None;
+        for (at, element) in elements.iter().enumerate() {
+            if element.key == Expression::Any {
+                any = Some((at, element));
+                continue;
+            }
+            let values = parts(&element.key);
+            if values.len() != seen.len() {
+                return Found::Unclear;
+            }
+            let mut all = Answer::Yes;
+            for ((field, seen), value) in seen.iter().zip(values) {
+                match is_value(*field, seen, value) {
+                    Answer::Yes => {}
+                    Answer::No => all = Answer::No,
+                    Answer::Unclear if all == Answer::Yes => all = Answer::Unclear,
+                    Answer::Unclear => {}
+                }
+            }
+            match all {
+                Answer::No => {}
+                Answer::Unclear => return Found::Unclear,
+                Answer::Yes if !stays(element) => return Found::Unclear,
+                // The kernel refuses overlaps that differ; should there be one, nobody knows which wins.
+                Answer::Yes if hit.is_some_and(|(_, other)| other.data != element.data) => {
+                    return Found::Unclear;
+                }
+                Answer::Yes => hit = hit.or(Some((at, element))),
+            }
+        }
+        match hit.or(any) {
+            Some((at, element)) if stays(element) => Found::Here(at, element),
+            Some(_) => Found::Unclear,
+            None => Found::Nowhere,
+        }
+    }
+
+    pub(super) fn look(&self, field: Field) -> Seen {
+        let p = self.packet;
+        let v4 = p.family() == Family::V4;
+        let tracked = !matches!(p.ct, CtState::Invalid | CtState::Untracked);
+        let original =
+            p.ct_original.map_or((p.src, p.dst, p.sport, p.dport), |t| (t.src, t.dst, t.sport, t.dport));
+        let only = |there: bool, number: u128| if there { Seen::Number(number) } else { Seen::Absent };
+        let address = |there: bool, addr: IpAddr| only(there, crate::net::addr::number(addr));
+        let port = |transport: Transport, port: u16| match transport {
+            Transport::Tcp => only(p.proto.0 == 6, port.into()),
+            Transport::Udp => only(p.proto.0 == 17, port.into()),
+            Transport::Dccp => only(p.proto.0 == 33, port.into()),
+            Transport::Sctp => only(p.proto.0 == 132, port.into()),
+            Transport::Udplite => only(p.proto.0 == 136, port.into()),
+            Transport::Any if p.proto.has_ports() => Seen::Number(port.into()),
+            Transport::Any => Seen::Unclear,
+        };
+        let original_port = |port: u16| match (tracked, p.proto.has_ports()) {
+            (false, _) => Seen::Absent,
+            (true, true) => Seen::Number(port.into()),
+            (true, false) => Seen::Unclear,
+        };
+        match field {
+            Field::Iifname | Field::Iif => Seen::Name(p.iif.name().to_owned()),
+            Field::Oifname | Field::Oif => Seen::Name(p.oif.name().to_owned()),
+            Field::Nfproto => Seen::Number(if v4 { 2 } else { 10 }),
+            Field::L4proto => Seen::Number(p.proto.0.into()),
+            Field::Mark => self.mark.map_or(Seen::Unclear, |mark| Seen::Number(mark.into())),
+            Field::Skuid => p.skuid.map_or(Seen::Absent, |uid| Seen::Number(uid.into())),
+            Field::Time => Seen::Number(p.time.into()),
+            Field::IpSaddr => address(v4, p.src),
+            Field::IpDaddr => address(v4, p.dst),
+            Field::IpProtocol => only(v4, p.proto.0.into()),
+            Field::IpTtl => only(v4, p.ttl.into()),
+            Field::Ip6Saddr => address(!v4, p.src),
+            Field::Ip6Daddr => address(!v4, p.dst),
+            Field::Ip6Hoplimit => only(!v4, p.ttl.into()),
+            Field::Sport(transport) => port(transport, p.sport),
+            Field::Dport(transport) => port(transport, p.dport),
+            Field::TcpFlags => only(p.proto == Proto::TCP, p.tcp_flags.into()),
+            Field::IcmpType => only(v4 && p.proto == Proto::ICMP, p.icmp_type.into()),
+            Field::IcmpCode => only(v4 && p.proto == Proto::ICMP, p.icmp_code.into()),
+            Field::Icmpv6Type => only(!v4 && p.proto == Proto::ICMPV6, p.icmp_type.into()),
+            Field::Icmpv6Code => only(!v4 && p.proto == Proto::ICMPV6, p.icmp_code.into()),
+            Field::CtState => Seen::Number(match p.ct {
+                CtState::Invalid => 1,
+                CtState::Established => 2,
+                CtState::Related => 4,
+                CtState::New => 8,
+                CtState::Untracked => 64,
+            }),
+            Field::CtStatus => {
+                let snat = if p.ct_status.snat { 16 } else { 0 };
+                let dnat = if p.ct_status.dnat { 32 } else { 0 };
+                only(tracked, snat | dnat)
+            }
+            Field::CtDirection => only(tracked, u128::from(p.ct_direction == Direction::Reply)),
+            Field::CtMark if tracked => Seen::Unclear,
+            Field::CtMark => Seen::Absent,
+            Field::CtOriginalIpSaddr => address(tracked && v4, original.0),
+            Field::CtOriginalIpDaddr => address(tracked && v4, original.1),
+            Field::CtOriginalIp6Saddr => address(tracked && !v4, original.0),
+            Field::CtOriginalIp6Daddr => address(tracked && !v4, original.1),
+            Field::CtOriginalProtoSrc => original_port(original.2),
+            Field::CtOriginalProtoDst => original_port(original.3),
+        }
+    }
+}
+
+fn answer(yes: bool) -> Answer {
+    if yes { Answer::Yes } else { Answer::No }
+}
+
+fn not(answer: Answer) -> Answer {
+    match answer {
+        Answer::Yes => Answer::No,
+        Answer::No => Answer::Yes,
+        Answer::Unclear => Answer::Unclear,
+    }
+}
+
+/// Of `ct status` a packet of ours knows two bits; a mask that asks for others has no answer.
+fn partly_known(field: Field, mask: u128) -> bool {
+    field == Field::CtStatus && mask & !48 != 0
+}
+
+fn is_named(name: &str, value: &Expression) -> Answer {
+    let (Expression::Text(want) | Expression::Word(want)) = value else { return Answer::Unclear };
+    match want.strip_suffix('*') {
+        Some(start) => answer(name.starts_with(start)),
+        None => answer(name == want),
+    }
+}
+
+fn compare(field: Field, seen: u128, op: Op, right: &Expression) -> Answer {
+    if is_flags(field) {
+        let Some(mask) = constant(field, right) else { return Answer::Unclear };
+        return match op {
+            Op::Implicit if partly_known(field, mask) => Answer::Unclear,
+            Op::Implicit => answer(seen & mask != 0),
+            Op::Equal => is_value(field, &Seen::Number(seen), right),
+            Op::NotEqual => not(is_value(field, &Seen::Number(seen), right)),
+            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
+        };
+    }
+    let than = constant(field, right);
+    let ordered = |holds: fn(&u128, &u128) -> bool| match than {
+        Some(than) => answer(holds(&seen, &than)),
+        None => Answer::Unclear,
+    };
+    match op {
+        Op::Implicit | Op::Equal => is_value(field, &Seen::Number(seen), right),
+        Op::NotEqual => not(is_value(field, &Seen::Number(seen), right)),
+        Op::Less => ordered(u128::lt),
+        Op::Greater => ordered(u128::gt),
+        Op::AtMost => ordered(u128::le),
+        Op::AtLeast => ordered(u128::ge),
+    }
+}
+
+/// Whether a field's value is the one, or among those, that an element or a right side names.
+fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
+    let number = match seen {
+        Seen::Number(number) => *number,
+        Seen::Name(name) => return is_named(name, value),
+        Seen::Absent => return Answer::No,
+        Seen::Unclear => return Answer::Unclear,
+    };
+    match value {
+        Expression::Range(first, last) => match (constant(field, first), constant(field, last)) {
+            (Some(first), Some(last)) => answer(first <= number && number <= last),
+            _ => Answer::Unclear,
+        },
+        Expression::Prefix(net) => {
+            let ends = (net.network(), net.broadcast());
+            let ends = (
+                constant(field, &Expression::Address(ends.0)),
+                constant(field, &Expression::Address(ends.1)),
+            );
+            match ends {
+                (Some(first), Some(last)) => answer(first <= number && number <= last),
+                _ => Answer::Unclear,
+            }
+        }
+        value => match constant(field, value) {
+            // The two bits that are known may already differ.
+            Some(want) if field == Field::CtStatus && number == want & 48 => Answer::Unclear,
+            Some(want) => answer(number == want),
+            None => Answer::Unclear,
+        },
+    }
+}
