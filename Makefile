@@ -18,7 +18,7 @@ test: tools
 	FWC_REQUIRE_KERNEL=1 INSTA_UPDATE=no $(CARGO) test --all-targets
 	INSTA_UPDATE=no $(CARGO) test --doc
 
-# Installs what the suite needs and the machine lacks.
+# Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft.
 tools:
 	@missing=""; \
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
@@ -29,6 +29,8 @@ tools:
 	echo "tools: installing$$missing with apt-get"; \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
+	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
 
 lint:
 	$(CARGO) fmt --check

@@ -84,6 +84,23 @@ pub(crate) fn crm() -> Vec<(String, String)> {
     folder("policies/crm")
 }
 
+/// Whether the kernel can be asked; if not, a test of it has nothing to say. With `FWC_REQUIRE_KERNEL=1` that fails.
+pub fn kernel() -> bool {
+    match fwc::lab::netns::available() {
+        Ok(()) => true,
+        Err(why) => {
+            assert!(!kernel_required(), "no kernel to ask: {why}");
+            println!("SKIPPED, nothing was tested: no kernel to ask: {why}");
+            false
+        }
+    }
+}
+
+/// Whether a test that cannot ask the kernel, or real nft, fails.
+pub fn kernel_required() -> bool {
+    std::env::var_os("FWC_REQUIRE_KERNEL").is_some_and(|v| v == "1")
+}
+
 /// A file of a host, by names.
 pub(crate) fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'c str {
     let host = compiled.hosts.iter().find(|h| h.name == host).unwrap_or_else(|| panic!("no host {host}"));
