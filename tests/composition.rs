@@ -197,7 +197,7 @@ fn accepts(
     };
     [CtState::New, CtState::Untracked, CtState::Invalid].into_iter().any(|ct| {
         let packet = Packet { ct, exceeded: Vec::new(), ..p.clone() }.at(name(legs.0), name(legs.1));
-        sim::run(&rules.ruleset, hook_of(hook), &packet).verdict == Some(Verdict::Accept)
+        sim::run(&rules.ruleset, hook_of(hook), &packet).verdict.verdict() == Some(Verdict::Accept)
     })
 }
 
@@ -287,7 +287,7 @@ fn passes(compiled: &Compiled, expect: &Expect, p: &Packet) -> Result<bool, Stri
             leg.map_or("", |l| machine.legs[l.index()].interface.as_deref().unwrap_or("eth0"))
         };
         let Some(rules) = compiled.artifacts.get(&host) else { return Ok(()) };
-        let verdict = sim::run(&rules.ruleset, hook_of(hook), &p.clone().at(name(iif), name(oif))).verdict;
+        let verdict = sim::run(&rules.ruleset, hook_of(hook), &p.clone().at(name(iif), name(oif))).verdict.verdict();
         let place = || format!("holds, and {} {hook:?} says {verdict:?}: {p:?}", machine.name);
         if verdict == Some(Verdict::Accept) { Ok(()) } else { Err(place()) }
     };
