@@ -6,11 +6,12 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use common::{compiled, crm};
 use fwc::compile::Compiled;
 use fwc::model::{AccessId, Hook, Origin, Point};
-use fwc::net::{Field, Packet, PacketSet, Random, RangeSet, Space, Verdict};
+use fwc::net::{CtState, Field, Packet, PacketSet, Random, RangeSet, Space, Verdict};
 use fwc::spec::{Sets, Spec};
 use fwc::target::nft::artifact::Place;
 use fwc::target::nft::sim;
@@ -19,6 +20,8 @@ use fwc::verify::{HOOKS, hook_of};
 /// Where packets for one point are drawn from.
 struct Source {
     point: Point,
+    /// Addresses that the artifact names, first and last of each range.
+    named: Vec<IpAddr>,
     hook: Hook,
     accepted: PacketSet,
     refused: PacketSet,
@@ -55,7 +58,8 @@ fn sources(compiled: &Compiled, space: &mut Space) -> Vec<Source> {
             let refused = space.not(both);
             let found = sim::deciders(&rules.ruleset, hook_of(hook), space).unwrap();
             let deciders = found.into_iter().map(|d| d.1).filter(|s| *s != PacketSet::NOTHING).collect();
-            sources.push(Source { point, hook, accepted: meant.accepted, refused, deciders });
+            let named = named(&rules.text);
+            sources.push(Source { point, named, hook, accepted: meant.accepted, refused, deciders });
         }
     }
     sources
@@ -81,6 +85,14 @@ fn draw(source: &Source, space: &mut Space, random: &mut Random, count: usize) -
             push(opening, space, random, &mut packets);
             push(source.accepted, space, random, &mut packets);
             push(source.refused, space, random, &mut packets);
+            // From where something is said: a default that logs or rejects speaks of sources alone.
+            if let Some(last) = packets.last_mut() {
+                let named = source.named.get(random.below(source.named.len())).copied();
+                if let Some(src) = named.filter(|a| a.is_ipv4() == last.src.is_ipv4()) {
+                    last.src = src;
+                    last.ct = CtState::New;
+                }
+            }
             let near = packets.last().cloned().map(|p| next_door(p, random));
             packets.extend(near.flatten());
             let from_open = space.sample(opening, random).unwrap().and_then(|p| next_door(p, random));
@@ -90,6 +102,14 @@ fn draw(source: &Source, space: &mut Space, random: &mut Random, count: usize) -
     }
     packets.truncate(count);
     packets
+}
+
+/// Every address and network of a text, whatever it says of it.
+fn named(text: &str) -> Vec<IpAddr> {
+    let words = text.split(|c: char| c.is_whitespace() || c == ',' || c == '-');
+    let nets = words.filter_map(|w| w.parse::<ipnet::IpNet>().or(w.parse::<IpAddr>().map(Into::into)).ok());
+    let ends: BTreeSet<IpAddr> = nets.flat_map(|net| [net.network(), net.broadcast()]).collect();
+    ends.into_iter().collect()
 }
 
 /// The same packet with one field a step further; none where that field has no next value.
@@ -108,7 +128,7 @@ fn next_door(mut p: Packet, random: &mut Random) -> Option<Packet> {
     Some(p)
 }
 
-fn moved(addr: std::net::IpAddr, up: bool) -> Option<std::net::IpAddr> {
+fn moved(addr: IpAddr, up: bool) -> Option<IpAddr> {
     let n = fwc::net::addr::number(addr);
     let n = if up { n.checked_add(1)? } else { n.checked_sub(1)? };
     let most = if addr.is_ipv4() { u128::from(u32::MAX) } else { u128::MAX };

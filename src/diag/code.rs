@@ -99,6 +99,7 @@ codes! {
     UNPRINTABLE = "unprintable",
     UNREADABLE_FILE = "unreadable-file",
     UNSET_VARIABLE = "unset-variable",
+    UNSUPPORTED_DATE = "unsupported-date",
     UNSUPPORTED_LIMIT = "unsupported-limit",
     UNTERMINATED_STRING = "unterminated-string",
     UNZONED_ADDRESS = "unzoned-address",

@@ -85,8 +85,13 @@ fn routes_and_arrivals() {
             tcp("2001:db8:1::77", "2001:db8:ffff::7", 5),
             at(None, Stage::PastInput),
         ),
-        // Nobody in the internet has a gateway into the site: the firewall's leg there has no known address.
-        ("no way in", Start::Zone(INTERNET), tcp("198.51.100.7", "10.1.2.10", 80), None),
+        // The firewall is the way in for whoever is in the internet (S5), and its forward hook is shut.
+        (
+            "from the internet",
+            Start::Zone(INTERNET),
+            tcp("198.51.100.7", "10.1.2.10", 80),
+            at(Some(FW), Stage::BeforeForward),
+        ),
         (
             "to the firewall",
             Start::Zone(LAN),

@@ -174,14 +174,22 @@ pub(super) fn log_limit() -> Statement {
     Statement::Limit(Limit { over: false, rate: 5, unit: Unit::Second, burst: 10 })
 }
 
-/// `meta time < N`
-pub(super) fn before(until: u64) -> Statement {
-    Statement::Match {
+/// `meta time < N`, where the date is a whole second.
+///
+/// A number is *seconds* since 1970 in nft's text, on 0.9.8, 1.0.6 and 1.1.3 alike (`--debug=netlink`): nft multiplies it
+/// by 10^9, silently modulo 2^64, so nanoseconds would be another date. A date in quotes is worse: it is read in
+/// the time zone of the machine that loads it.
+pub(super) fn before(until: u64) -> Option<Statement> {
+    let whole = until.checked_rem(NANOSECONDS) == Some(0);
+    let seconds = whole.then(|| until.checked_div(NANOSECONDS)).flatten()?;
+    Some(Statement::Match {
         left: Expression::Field(Field::Time),
         op: Op::Less,
-        right: Expression::Number(u128::from(until)),
-    }
+        right: Expression::Number(u128::from(seconds)),
+    })
 }
+
+const NANOSECONDS: u64 = 1_000_000_000;
 
 fn numbers(values: &[u8]) -> Expression {
     match values {
@@ -198,4 +206,16 @@ fn literal(text: &str) -> Expression {
 
 fn link_local() -> Expression {
     "fe80::/10".parse().map_or_else(|_| Expression::Unknown("fe80::/10".to_owned()), Expression::Prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_whole_seconds() {
+        let said = before(1_801_418_400 * NANOSECONDS);
+        assert!(matches!(said, Some(Statement::Match { right: Expression::Number(1_801_418_400), .. })));
+        assert_eq!(before(1_801_418_400 * NANOSECONDS + 1), None);
+    }
 }

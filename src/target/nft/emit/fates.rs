@@ -81,12 +81,17 @@ impl Draft<'_> {
             let mut chain = DraftChain::regular(&name);
             for (at, step) in fate.steps.iter().enumerate() {
                 let Some(bounds) = self.bounds(&format!("{name}_{at}"), step, &fate.families) else {
-                    self.unsupported(&fate.because, findings);
+                    self.unsupported_limit(&fate.because, findings);
+                    sayable = false;
+                    continue;
+                };
+                let Some(date) = said(step.until) else {
+                    self.unsupported_date(&fate.because, findings);
                     sayable = false;
                     continue;
                 };
                 for bound in bounds {
-                    let mut statements: Vec<Statement> = step.until.map(before).into_iter().collect();
+                    let mut statements: Vec<Statement> = date.clone().into_iter().collect();
                     statements.extend(bound);
                     let verdict = match step.verdict {
                         net::Verdict::Accept => ("allow", Verdict::Accept),
@@ -102,7 +107,8 @@ impl Draft<'_> {
             }
             let date = match fate.refuse {
                 Refuse::Never => None,
-                Refuse::Until(until) => Some(Some(before(until))),
+                // One that cannot be said was refused with its step.
+                Refuse::Until(until) => said(Some(until)),
                 Refuse::Always => Some(None),
             };
             if let Some(date) = date {
@@ -174,7 +180,17 @@ impl Draft<'_> {
         self.sets.push(DraftSet { set, elements: Vec::new() });
     }
 
-    fn unsupported(&self, because: &[AccessId], findings: &mut Findings) {
+    fn unsupported_date(&self, because: &[AccessId], findings: &mut Findings) {
+        for access in because.iter().filter_map(|id| self.site.access(*id)).filter(|a| a.until.is_some()) {
+            findings.push(
+                Diagnostic::error(code::UNSUPPORTED_DATE, access.span, "nftables cannot say this date")
+                    .label("the kernel is told whole seconds")
+                    .help("write `until` with a whole second"),
+            );
+        }
+    }
+
+    fn unsupported_limit(&self, because: &[AccessId], findings: &mut Findings) {
         for access in because.iter().filter_map(|id| self.site.access(*id)).filter(|a| a.limit.is_some()) {
             findings.push(
                 Diagnostic::error(code::UNSUPPORTED_LIMIT, access.span, "nftables cannot say this limit")
@@ -182,6 +198,15 @@ impl Draft<'_> {
                     .help("write a larger rate, or a `deny`"),
             );
         }
+    }
+}
+
+/// The match of a date, where there is one; none where nft cannot say it.
+#[expect(clippy::option_option, reason = "no date, and no way to say one, are two answers")]
+fn said(until: Option<u64>) -> Option<Option<Statement>> {
+    match until {
+        None => Some(None),
+        Some(until) => before(until).map(Some),
     }
 }
 

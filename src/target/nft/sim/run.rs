@@ -60,6 +60,10 @@ pub struct Step {
 /// What a rule, element or policy did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Did {
+    /// Compared with a member of an anonymous set, and was it.
+    Member,
+    /// Looked up a verdict map and found an element, which is the next step.
+    Lookup,
     /// Reached a verdict statement, or an element with one.
     Verdict(artifact::Verdict),
     /// Rejected.
@@ -212,7 +216,14 @@ impl Machine<'_> {
     ) -> Go {
         match statement {
             Statement::Match { left, op, right } => match self.matches(frame.table, left, *op, right) {
-                Answer::Yes => Go::On,
+                Answer::Yes => {
+                    if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op) {
+                        if let Found::Here(element, _) = self.find(left, elements) {
+                            self.did(inside(place, at, None, element), Did::Member);
+                        }
+                    }
+                    Go::On
+                }
                 Answer::No => Go::Next,
                 Answer::Unclear => Go::Lost("a comparison that is not modelled"),
             },
@@ -294,6 +305,7 @@ impl Machine<'_> {
         match self.find(key, elements) {
             Found::Here(element, of) => {
                 let Some(verdict) = verdict_of(of) else { return lost };
+                self.did(place, Did::Lookup);
                 let place = inside(place, at, set, element);
                 self.did(place, Did::Verdict(verdict.clone()));
                 self.verdict(frame, place, verdict)
