@@ -84,10 +84,17 @@ pub(crate) fn of_text(text: String) -> HostRules {
     HostRules { text, ruleset: read.ruleset, lines: read.lines }
 }
 
-/// The line of a place, with its number.
+/// The line of a place, with its number; of its words those before a comment.
 pub(crate) fn line(rules: &HostRules, place: Place) -> (u32, &str) {
-    let number = rules.lines.line(place).unwrap();
-    (number, rules.text.lines().nth(number as usize - 1).unwrap().trim())
+    let mut number = rules.lines.line(place).unwrap();
+    let mut lines = rules.text.lines().skip(number as usize - 1);
+    let mut words = lines.next().unwrap().trim();
+    if let Place::Policy { .. } = place {
+        while !words.contains("policy") {
+            (number, words) = (number + 1, lines.next().unwrap().trim());
+        }
+    }
+    (number, words.split(" comment \"").next().unwrap().trim_end_matches(','))
 }
 
 fn against_all(against: &mut Against<'_>, rules: &HostRules) -> Fate {

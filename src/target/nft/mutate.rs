@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::artifact::{
-    Data, Element, Expression, Place, Policy, Rule, Ruleset, Set, SetFlag, Statement, Verdict,
+    Data, Element, Expression, Field, Place, Policy, Rule, Ruleset, Set, SetFlag, Statement, Verdict,
 };
 use crate::net::{AddrRange, Proto};
 
@@ -148,7 +148,7 @@ fn of_rule(ruleset: &Ruleset, table: usize, chain: usize, rule: usize) -> Vec<(S
         }
         if let Statement::Match { left, op, right } = statement {
             add(format!("leave out match {}", at.saturating_add(1)), replace(None));
-            for (name, right) in wider(right) {
+            for (name, right) in wider(right).into_iter().filter(|(_, right)| is_within(left, right)) {
                 let wide = Statement::Match { left: left.clone(), op: *op, right };
                 add(format!("widen {name}"), replace(Some(wide)));
             }
@@ -248,6 +248,26 @@ fn is_interval(key: &Expression) -> bool {
         Expression::Prefix(_) | Expression::Range(..) => true,
         Expression::Concat(parts) => parts.iter().any(is_interval),
         _ => false,
+    }
+}
+
+/// Whether the numbers compared with a field are ones it can have: what nft does not load is no mutant.
+fn is_within(field: &Expression, value: &Expression) -> bool {
+    let most = match field {
+        Expression::Field(
+            Field::IpTtl
+            | Field::Ip6Hoplimit
+            | Field::IcmpType
+            | Field::IcmpCode
+            | Field::Icmpv6Type
+            | Field::Icmpv6Code,
+        ) => 255,
+        Expression::Field(Field::Sport(_) | Field::Dport(_)) => 65_535,
+        _ => return true,
+    };
+    match value {
+        Expression::Range(_, last) => !matches!(last.as_ref(), Expression::Number(n) if *n > most),
+        _ => true,
     }
 }
 
