@@ -1,6 +1,7 @@
 //! One point: the artifact against the policy, for every packet.
 
-use crate::net::{Exhausted, Packet, PacketSet, Space, Verdict};
+use crate::model::Hook;
+use crate::net::{Exhausted, Field, Packet, PacketSet, Space, Verdict};
 
 /// What one side says of every packet: those it accepts, those it rejects; it drops the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +21,27 @@ pub(crate) fn difference(
     meant: Sides,
     done: Sides,
     unknown: PacketSet,
+    hook: Hook,
     favourites: &[std::net::IpAddr],
 ) -> Result<Option<(Packet, Verdict, Verdict)>, Exhausted> {
     let wider = space.minus(done.accepted, meant.accepted);
     let narrower = space.minus(meant.accepted, done.accepted);
     let louder = space.minus(done.rejected, meant.rejected);
     let quieter = space.minus(meant.rejected, done.rejected);
+    // A hook is asked about all packets; shown is one that can come there, if there is one.
+    let seen = match hook {
+        Hook::Input => space.is(Field::Oif, 0),
+        Hook::Output => space.is(Field::Iif, 0),
+        Hook::Prerouting | Hook::Forward | Hook::Postrouting => PacketSet::EVERYTHING,
+    };
     for set in [wider, narrower, louder, quieter] {
         let set = space.minus(set, unknown);
-        if let Some(packet) = space.witness(set, favourites)? {
+        let usual = space.and(set, seen);
+        let packet = match space.witness(usual, favourites)? {
+            Some(packet) => Some(packet),
+            None => space.witness(set, favourites)?,
+        };
+        if let Some(packet) = packet {
             let meant = verdict(space, meant, &packet)?;
             let done = verdict(space, done, &packet)?;
             return Ok(Some((packet, meant, done)));

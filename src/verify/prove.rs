@@ -166,7 +166,7 @@ fn compared(
             let known = space.is_empty(done.unknown) == Ok(true);
             accepted = known.then_some(done.accepted);
             let sides = Sides { accepted: done.accepted, rejected: done.rejected };
-            match points::difference(space, meant, sides, done.unknown, favourites) {
+            match points::difference(space, meant, sides, done.unknown, hook, favourites) {
                 Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
                 Ok(Some((packet, m, d))) => (refuted(spec, point, rules, &packet, m, d), 0),
                 Ok(None) if known => agreed(spec, space, point, rules, meant),

@@ -225,13 +225,17 @@ impl<'s> Pool<'s> {
         } else {
             by_hook
         };
-        let share = (PACKETS + SPARE).div_ceil(by_hook.len());
         let mut seen = 0;
-        for (hook, sets) in by_hook {
-            let packets = self.draw(hook, sets, share);
-            for (packet, observed) in packets.iter().zip(bench.judge(hook, &packets).unwrap()) {
+        // Some are lost, so that there may have to be more.
+        for (hook, sets) in std::iter::repeat_n(&by_hook, 5).flatten() {
+            if seen >= PACKETS {
+                break;
+            }
+            let share = if seen == 0 { PACKETS.div_ceil(by_hook.len()) } else { PACKETS - seen };
+            let packets = self.draw(*hook, sets, share + SPARE);
+            for (packet, observed) in packets.iter().zip(bench.judge(*hook, &packets).unwrap()) {
                 let Some(verdict) = observed.verdict() else { continue };
-                let before = sim::run(&self.whole.ruleset, hook_of(hook), packet).verdict.verdict();
+                let before = sim::run(&self.whole.ruleset, hook_of(*hook), packet).verdict.verdict();
                 assert_eq!(Some(verdict), before, "{}: {} {packet:#?}", told(mutant), hook.keyword());
                 seen += 1;
             }
@@ -251,8 +255,8 @@ impl<'s> Pool<'s> {
     }
 
     /// Packets of each set in turn, and from next door.
-    fn draw(&mut self, hook: Hook, sets: Vec<PacketSet>, count: usize) -> Vec<Packet> {
-        let mut open: Vec<(PacketSet, usize)> = sets.into_iter().map(|set| (set, 0)).collect();
+    fn draw(&mut self, hook: Hook, sets: &[PacketSet], count: usize) -> Vec<Packet> {
+        let mut open: Vec<(PacketSet, usize)> = sets.iter().map(|set| (*set, 0)).collect();
         let rest: Vec<PacketSet> = self.decided[&hook].iter().map(|d| d.1).collect();
         let mut packets = Vec::new();
         for round in 0..count * 4 {
