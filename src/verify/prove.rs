@@ -53,12 +53,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
                 }
                 Err(reason) => (Outcome::Undecided { reason }, 0),
             };
-            report.points.push(PointProof {
-                place: place(site, &point),
-                point,
-                outcome,
-                sampled,
-            });
+            report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
         }
     }
     let mut network = Network::new(site, space, accepted, at);

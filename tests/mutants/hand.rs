@@ -54,7 +54,11 @@ fn a_hand_made_mutant_with_swapped_policy() {
     let text = changed(ENDS, "counter").replace("policy drop;", "policy accept;");
     let shown = shown(text, Hook::Input);
     assert_eq!((shown.meant, shown.done), (Verdict::Drop, Verdict::Accept));
-    assert!(rules(&shown).contains("policy accept;") || rules(&shown).contains("chain input"), "{}", rules(&shown));
+    assert!(
+        rules(&shown).contains("policy accept;") || rules(&shown).contains("chain input"),
+        "{}",
+        rules(&shown)
+    );
 }
 
 #[test]

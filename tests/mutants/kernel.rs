@@ -54,7 +54,12 @@ fn the_kernel_confirms_fifty_mutants() {
             }
             let broken = ask(&mut bench, *hook, packet);
             let seen = (whole.verdict(), broken.verdict());
-            assert_eq!(seen, (Some(*meant), Some(*done)), "{}\n{packet:#?}\n{whole:?} {broken:?}", told(mutant));
+            assert_eq!(
+                seen,
+                (Some(*meant), Some(*done)),
+                "{}\n{packet:#?}\n{whole:?} {broken:?}",
+                told(mutant)
+            );
             let kind = format!("{} {} {}", STUDY.name(host), hook.keyword(), kind(&mutant.change));
             *confirmed.entry(kind).or_default() += 1;
         }
@@ -124,7 +129,7 @@ fn the_kernel_sees_nothing_in_equivalent_mutants() {
     for mutant in &STUDY.mutants {
         let Fate::Equivalent(why) = &mutant.fate else { continue };
         let words: Vec<&str> = why.split(' ').take(2).collect();
-        if kinds.insert((kind(&mutant.change), words)) || all {
+        if kinds.insert((mutant.host, kind(&mutant.change), words)) || all {
             by_host.entry(mutant.host).or_default().push(mutant);
         }
     }
@@ -226,12 +231,17 @@ impl<'s> Pool<'s> {
             by_hook
         };
         let mut seen = 0;
-        // Some are lost, so that there may have to be more.
-        for (hook, sets) in std::iter::repeat_n(&by_hook, 5).flatten() {
+        // Many are lost (untracked ones in forward), so that there may have to be more; in the end of the whole hook.
+        let wide: Vec<(Hook, Vec<PacketSet>)> = by_hook
+            .iter()
+            .map(|(hook, _)| (*hook, self.decided[hook].iter().map(|d| d.1).collect()))
+            .collect();
+        let rounds = std::iter::repeat_n(&by_hook, 4).chain(std::iter::repeat_n(&wide, 8));
+        for (hook, sets) in rounds.flatten() {
             if seen >= PACKETS {
                 break;
             }
-            let share = if seen == 0 { PACKETS.div_ceil(by_hook.len()) } else { PACKETS - seen };
+            let share = PACKETS.div_ceil(by_hook.len()).min(PACKETS - seen);
             let packets = self.draw(*hook, sets, share + SPARE);
             for (packet, observed) in packets.iter().zip(bench.judge(*hook, &packets).unwrap()) {
                 let Some(verdict) = observed.verdict() else { continue };

@@ -3,7 +3,7 @@
 //!
 //! Every mutant of every filtering machine goes through the prover in every run. The kernel is asked about fifty
 //! witnesses, and about 2,000 packets for equivalents: in `make mutants` (`FWC_MUTANTS=all`) for each of them, else
-//! for one of each kind of change and reason.
+//! for one of each kind of change and reason of every machine.
 
 #![allow(
     clippy::disallowed_methods,
@@ -69,7 +69,15 @@ fn mutants_are_of_every_kind() {
         *kinds.entry(kernel::kind(&mutant.change)).or_default() += 1;
     }
     println!("{kinds:#?}");
-    for kind in ["delete", "duplicate before all others", "leave out match", "swap the policy", "swap the verdict", "widen", "widen to every"] {
+    for kind in [
+        "delete",
+        "duplicate before all others",
+        "leave out match",
+        "swap the policy",
+        "swap the verdict",
+        "widen",
+        "widen to every",
+    ] {
         assert!(kinds.get(kind).is_some_and(|n| *n >= 11), "{kind}: {kinds:?}");
     }
 }

@@ -158,9 +158,9 @@ fn changed(mutant: &Mutant) -> Place {
 /// The set or chain of a place.
 fn home(ruleset: &Ruleset, place: Place) -> String {
     match place {
-        Place::Policy { table, chain } | Place::Rule { table, chain, .. } | Place::Inline { table, chain, .. } => {
-            ruleset.tables[table].chains[chain].name.clone()
-        }
+        Place::Policy { table, chain }
+        | Place::Rule { table, chain, .. }
+        | Place::Inline { table, chain, .. } => ruleset.tables[table].chains[chain].name.clone(),
         Place::Element { table, set, .. } => ruleset.tables[table].sets[set].name.clone(),
     }
 }
