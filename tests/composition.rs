@@ -287,7 +287,8 @@ fn passes(compiled: &Compiled, expect: &Expect, p: &Packet) -> Result<bool, Stri
             leg.map_or("", |l| machine.legs[l.index()].interface.as_deref().unwrap_or("eth0"))
         };
         let Some(rules) = compiled.artifacts.get(&host) else { return Ok(()) };
-        let verdict = sim::run(&rules.ruleset, hook_of(hook), &p.clone().at(name(iif), name(oif))).verdict.verdict();
+        let verdict =
+            sim::run(&rules.ruleset, hook_of(hook), &p.clone().at(name(iif), name(oif))).verdict.verdict();
         let place = || format!("holds, and {} {hook:?} says {verdict:?}: {p:?}", machine.name);
         if verdict == Some(Verdict::Accept) { Ok(()) } else { Err(place()) }
     };
