@@ -5,6 +5,8 @@
 CARGO ?= cargo
 CASES ?= 2000
 PACKETS ?= 5000000
+POLICIES ?= 5000
+SITES ?= 3000
 FUZZ ?= 200000
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
@@ -16,7 +18,7 @@ test: tools
 	FWC_REQUIRE_KERNEL=1 INSTA_UPDATE=no $(CARGO) test --all-targets
 	INSTA_UPDATE=no $(CARGO) test --doc
 
-# Installs what the suite needs and the machine lacks.
+# Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft.
 tools:
 	@missing=""; \
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
@@ -27,6 +29,8 @@ tools:
 	echo "tools: installing$$missing with apt-get"; \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
+	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
 
 lint:
 	$(CARGO) fmt --check
@@ -38,15 +42,17 @@ lint:
 bench:
 	$(CARGO) test --release -- --ignored bench --nocapture --test-threads 1
 
-# Rulesets broken on purpose: the prover must refute each.
-mutants:
-	$(CARGO) test --release mutant -- --nocapture
+# Rulesets broken on purpose: the prover must refute each, and the kernel sees nothing in each equivalent.
+mutants: tools
+	FWC_REQUIRE_KERNEL=1 FWC_MUTANTS=all INSTA_UPDATE=no $(CARGO) test --release mutant -- --nocapture
 
 # Many packets of every kind through policy and rulesets, and the laws on many random policies.
 campaign:
 	FWC_PACKETS=$(PACKETS) $(CARGO) test --release --test campaign -- --nocapture
+	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
+	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
 
 # Mangled text into what reads text.
 fuzz:
-	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy -- --nocapture
+	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists -- --nocapture

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{compiled, crm, file};
+use common::{compiled, crm, file, statements};
 use fwc::net::Random;
 
 /// Adding a server to a group adds lines; it changes and removes none. At most one line per flow that
@@ -83,20 +83,4 @@ fn order_and_files_change_no_byte() {
             }
         }
     }
-}
-
-/// A file cut into its statements: each starts a line with a word, and what follows is indented or closes it.
-fn statements(text: &str) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
-        let continues = line.starts_with(' ') || line.starts_with('}');
-        match all.last_mut() {
-            Some(last) if continues => {
-                last.push_str(line);
-                last.push('\n');
-            }
-            _ => all.push(format!("{line}\n")),
-        }
-    }
-    all
 }

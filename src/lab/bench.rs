@@ -135,6 +135,15 @@ impl<'s> Bench<'s> {
         Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing })
     }
 
+    /// Replaces the ruleset by one that makes the same tables anew.
+    ///
+    /// # Errors
+    /// When nft refuses it: the one before is then still in force.
+    pub fn load(&mut self, ruleset: &str) -> Result<(), LabError> {
+        self.machine.nft(ruleset)?;
+        probe::let_pass(&self.machine, &CANARIES)
+    }
+
     /// The interfaces of the machine, with the addresses that dynamic legs were given.
     #[must_use]
     pub fn ports(&self) -> &[Port] {

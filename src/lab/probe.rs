@@ -176,10 +176,13 @@ fn text() -> String {
         )
     };
     let asked = "meta priority bad:1";
+    // On the way through `lo` a packet keeps the state that it was given when it left.
+    let blind_within = "    meta priority bad:2 ip id @blind4 notrack\n    \
+                        meta priority bad:2 ip6 flowlabel @blind6 notrack\n";
     format!(
         "table inet {TABLE} {{\n{sets}  set sequence {{ typeof tcp ackseq; size 65535; flags dynamic; }}\n  \
          chain came {{\n    type filter hook prerouting priority -500\n{came}  }}\n  \
-         chain came_out {{\n    type filter hook output priority -500\n{came_out}  }}\n  \
+         chain came_out {{\n    type filter hook output priority -500\n{came_out}{blind_within}  }}\n  \
          chain at_in {{\n    type filter hook input priority -500\n{at}  }}\n  \
          chain at_fw {{\n    type filter hook forward priority -500\n{at}  }}\n  \
          chain at_out {{\n    type filter hook output priority -199\n{at_out}  }}\n  \

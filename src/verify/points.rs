@@ -13,11 +13,13 @@ pub(crate) struct Sides {
 
 /// A packet on which the two sides differ, with what each says; none where they agree on all.
 ///
-/// What is wider than meant is shown before what is narrower: it is the worse of the two.
+/// What is wider than meant is shown before what is narrower: it is the worse of the two. Of `unknown` packets
+/// nobody can tell what is done, so they show nothing.
 pub(crate) fn difference(
     space: &mut Space,
     meant: Sides,
     done: Sides,
+    unknown: PacketSet,
     favourites: &[std::net::IpAddr],
 ) -> Result<Option<(Packet, Verdict, Verdict)>, Exhausted> {
     let wider = space.minus(done.accepted, meant.accepted);
@@ -25,6 +27,7 @@ pub(crate) fn difference(
     let louder = space.minus(done.rejected, meant.rejected);
     let quieter = space.minus(meant.rejected, done.rejected);
     for set in [wider, narrower, louder, quieter] {
+        let set = space.minus(set, unknown);
         if let Some(packet) = space.witness(set, favourites)? {
             let meant = verdict(space, meant, &packet)?;
             let done = verdict(space, done, &packet)?;

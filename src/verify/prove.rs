@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
-use crate::net::{Exhausted, Packet, Random, Space, Verdict};
+use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::sim;
@@ -45,20 +45,15 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
     for (&host, rules) in artifacts {
         for hook in HOOKS {
             let point = Point::Hook { host, hook };
-            let sides = both_sides(&sets, &mut space, &point, rules, hook);
-            let proof = match sides {
-                Ok((meant, done)) => {
-                    accepted.insert((host, hook), done.accepted);
-                    compared(&spec, &mut space, &point, rules, meant, done, &favourites)
+            let (outcome, sampled) = match meant(&sets, &mut space, host, hook) {
+                Ok(meant) => {
+                    let found = compared(&spec, &mut space, &point, rules, hook, meant, &favourites);
+                    accepted.extend(found.accepted.map(|set| ((host, hook), set)));
+                    (found.outcome, found.sampled)
                 }
                 Err(reason) => (Outcome::Undecided { reason }, 0),
             };
-            report.points.push(PointProof {
-                place: place(site, &point),
-                point,
-                outcome: proof.0,
-                sampled: proof.1,
-            });
+            report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
         }
     }
     let mut network = Network::new(site, space, accepted, at);
@@ -75,19 +70,51 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 
 /// Proves one machine's points against a ruleset of whoever's making, and nothing else.
 pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
-    let mut report = Report::default();
-    let (sets, spec) = (Sets::new(site), Spec::new(site));
-    let (mut space, favourites) = (Space::default(), favourites(site));
-    for hook in HOOKS {
-        let point = Point::Hook { host, hook };
-        let (outcome, sampled) = match both_sides(&sets, &mut space, &point, rules, hook) {
-            Ok((meant, done)) => compared(&spec, &mut space, &point, rules, meant, done, &favourites),
-            Err(reason) => (Outcome::Undecided { reason }, 0),
-        };
-        report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
+    let mut against = Against::new(site, host);
+    let points = HOOKS.into_iter().map(|hook| against.hook(rules, hook)).collect();
+    Report { points, nodes: against.nodes(), ..Report::default() }
+}
+
+/// One machine, for many rulesets: what the policy says of its points is computed once.
+pub struct Against<'s> {
+    site: &'s Site,
+    host: HostId,
+    spec: Spec<'s>,
+    space: Space,
+    favourites: Vec<IpAddr>,
+    meant: BTreeMap<Hook, Result<Sides, String>>,
+}
+
+impl<'s> Against<'s> {
+    /// A machine of a site.
+    #[must_use]
+    pub fn new(site: &'s Site, host: HostId) -> Self {
+        let (sets, mut space) = (Sets::new(site), Space::default());
+        let said = HOOKS.map(|hook| (hook, meant(&sets, &mut space, host, hook)));
+        let (spec, favourites) = (Spec::new(site), favourites(site));
+        Self { site, host, spec, space, favourites, meant: BTreeMap::from(said) }
     }
-    report.nodes = space.node_count();
-    report
+
+    /// Compares one hook of it.
+    pub fn hook(&mut self, rules: &HostRules, hook: Hook) -> PointProof {
+        let point = Point::Hook { host: self.host, hook };
+        let (outcome, sampled) = match self.meant.get(&hook) {
+            Some(Ok(meant)) => {
+                let (spec, space) = (&self.spec, &mut self.space);
+                let found = compared(spec, space, &point, rules, hook, *meant, &self.favourites);
+                (found.outcome, found.sampled)
+            }
+            Some(Err(reason)) => (Outcome::Undecided { reason: reason.clone() }, 0),
+            None => (Outcome::Undecided { reason: Unanswered::NoHook.to_string() }, 0),
+        };
+        PointProof { place: place(self.site, &point), point, outcome, sampled }
+    }
+
+    /// How many decision nodes it took so far.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.space.node_count()
+    }
 }
 
 /// `fw forward`.
@@ -103,23 +130,36 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     }
 }
 
-fn both_sides(
-    sets: &Sets<'_>,
-    space: &mut Space,
-    point: &Point,
-    rules: &HostRules,
-    hook: Hook,
-) -> Result<(Sides, Sides), String> {
-    let meant = sets.at(point, space).map_err(|why: Unanswered| why.to_string())?;
-    let done = sim::admits(&rules.ruleset, trace::hook_of(hook), space).map_err(|why| why.to_string())?;
-    // What nobody can tell is not taken for a drop.
-    match space.is_empty(done.unknown) {
-        Ok(true) => {}
-        Ok(false) => return Err("the ruleset has statements whose effect is not known".to_owned()),
-        Err(why) => return Err(why.to_string()),
+/// What the policy says of what a hook can see.
+fn meant(sets: &Sets<'_>, space: &mut Space, host: HostId, hook: Hook) -> Result<Sides, String> {
+    let point = Point::Hook { host, hook };
+    let meant = sets.at(&point, space).map_err(|why: Unanswered| why.to_string())?;
+    let seen = seen(space, hook);
+    let accepted = space.and(meant.accepted, seen);
+    Ok(Sides { accepted, rejected: space.and(meant.rejected, seen) })
+}
+
+/// What a hook can see: in input a packet leaves by nothing, in output it came by nothing; otherwise it has both
+/// interfaces. A leg without a name (S23) is every *interface* but `lo`; none at all, which nft compares as "", is none.
+fn seen(space: &mut Space, hook: Hook) -> PacketSet {
+    let (no_iif, no_oif) = (space.is(Field::Iif, 0), space.is(Field::Oif, 0));
+    match hook {
+        Hook::Prerouting | Hook::Input => space.minus(no_oif, no_iif),
+        Hook::Output => space.minus(no_iif, no_oif),
+        Hook::Forward => {
+            let either = space.or(no_iif, no_oif);
+            space.not(either)
+        }
+        Hook::Postrouting => space.not(no_oif),
     }
-    let meant = Sides { accepted: meant.accepted, rejected: meant.rejected };
-    Ok((meant, Sides { accepted: done.accepted, rejected: done.rejected }))
+}
+
+/// What was found at a point.
+struct Compared {
+    outcome: Outcome,
+    sampled: usize,
+    /// What the artifact accepts; none where that is not known of every packet.
+    accepted: Option<PacketSet>,
 }
 
 fn compared(
@@ -127,18 +167,46 @@ fn compared(
     space: &mut Space,
     point: &Point,
     rules: &HostRules,
+    hook: Hook,
     meant: Sides,
-    done: Sides,
     favourites: &[IpAddr],
-) -> (Outcome, usize) {
-    match points::difference(space, meant, done, favourites) {
+) -> Compared {
+    let mut accepted = None;
+    let (outcome, sampled) = match sim::admits(&rules.ruleset, trace::hook_of(hook), space) {
         Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
-        Ok(Some((packet, m, d))) => (refuted(spec, point, rules, &packet, m, d), 0),
-        Ok(None) => match sampled(spec, space, point, rules, meant) {
-            Ok(Ok(count)) => (Outcome::Holds, count),
-            Ok(Err(reason)) => (Outcome::Undecided { reason }, 0),
-            Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
-        },
+        Ok(done) => {
+            let seen = seen(space, hook);
+            let unknown = space.and(done.unknown, seen);
+            let sides =
+                Sides { accepted: space.and(done.accepted, seen), rejected: space.and(done.rejected, seen) };
+            // What nobody can tell is not taken for a drop.
+            let known = space.is_empty(unknown) == Ok(true);
+            accepted = known.then_some(sides.accepted);
+            match points::difference(space, meant, sides, unknown, favourites) {
+                Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
+                Ok(Some((packet, m, d))) => (refuted(spec, point, rules, &packet, m, d), 0),
+                Ok(None) if known => agreed(spec, space, point, rules, meant),
+                Ok(None) => {
+                    let reason = "the ruleset has statements whose effect is not known".to_owned();
+                    (Outcome::Undecided { reason }, 0)
+                }
+            }
+        }
+    };
+    Compared { outcome, sampled, accepted }
+}
+
+fn agreed(
+    spec: &Spec<'_>,
+    space: &mut Space,
+    point: &Point,
+    rules: &HostRules,
+    side: Sides,
+) -> (Outcome, usize) {
+    match sampled(spec, space, point, rules, side) {
+        Ok(Ok(count)) => (Outcome::Holds, count),
+        Ok(Err(reason)) => (Outcome::Undecided { reason }, 0),
+        Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
     }
 }
 
@@ -177,7 +245,11 @@ fn sampled(
 ) -> Result<Result<usize, String>, Exhausted> {
     let mut random = Random::new(7);
     let others = space.or(side.accepted, side.rejected);
-    let others = space.not(others);
+    let mut others = space.not(others);
+    if let Point::Hook { hook, .. } = point {
+        let seen = seen(space, *hook);
+        others = space.and(others, seen);
+    }
     let mut count = 0usize;
     for (set, verdict) in
         [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)]

@@ -84,9 +84,42 @@ pub(crate) fn crm() -> Vec<(String, String)> {
     folder("policies/crm")
 }
 
+/// Whether the kernel can be asked; if not, a test of it has nothing to say. With `FWC_REQUIRE_KERNEL=1` that fails.
+pub fn kernel() -> bool {
+    match fwc::lab::netns::available() {
+        Ok(()) => true,
+        Err(why) => {
+            assert!(!kernel_required(), "no kernel to ask: {why}");
+            println!("SKIPPED, nothing was tested: no kernel to ask: {why}");
+            false
+        }
+    }
+}
+
+/// Whether a test that cannot ask the kernel, or real nft, fails.
+pub fn kernel_required() -> bool {
+    std::env::var_os("FWC_REQUIRE_KERNEL").is_some_and(|v| v == "1")
+}
+
 /// A file of a host, by names.
 pub(crate) fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'c str {
     let host = compiled.hosts.iter().find(|h| h.name == host).unwrap_or_else(|| panic!("no host {host}"));
     let file = host.files.iter().find(|f| f.0 == name).unwrap_or_else(|| panic!("no file {name}"));
     &file.1
+}
+
+/// A file cut into its statements: each starts a line with a word, and what follows is indented or closes it.
+pub fn statements(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
+        let continues = line.starts_with(' ') || line.starts_with('}');
+        match all.last_mut() {
+            Some(last) if continues => {
+                last.push_str(line);
+                last.push('\n');
+            }
+            _ => all.push(format!("{line}\n")),
+        }
+    }
+    all
 }

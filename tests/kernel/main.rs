@@ -13,21 +13,10 @@
 )]
 
 mod bench;
+#[path = "../common/mod.rs"]
+mod common;
 mod end_to_end;
 mod facts;
 mod sites;
 
-/// Whether the kernel can be asked; if not, the test has nothing to say.
-fn kernel() -> bool {
-    match fwc::lab::netns::available() {
-        Ok(()) => true,
-        Err(why) => {
-            assert!(
-                std::env::var_os("FWC_REQUIRE_KERNEL").is_none_or(|v| v != "1"),
-                "no kernel to ask: {why}"
-            );
-            println!("SKIPPED, nothing was tested: no kernel to ask: {why}");
-            false
-        }
-    }
-}
+use common::kernel;

@@ -222,7 +222,9 @@ fn verdict(d: &mut Dice, from: usize, count: usize) -> Verdict {
 
 fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
     let mut s = Vec::new();
-    for _ in 0..d.below(3) {
+    let ends = d.below(14);
+    // Maps are met more often without other looks at the packet before them.
+    for _ in 0..if (7..=12).contains(&ends) { d.below(3) / 2 } else { d.below(3) } {
         s.push(comparison(d));
     }
     if d.one_in(5) {
@@ -254,7 +256,7 @@ fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
         s.push(Statement::Unsupported("quota over 5 mbytes accept".into()));
         return Rule::new(s);
     }
-    match d.below(10) {
+    match ends {
         0..=5 => s.push(Statement::Verdict(verdict(d, chain, count))),
         6 => s.push(Statement::Reject(d.pick(&[
             None,
@@ -262,7 +264,7 @@ fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
             Some(RejectWith::Icmpx("admin-prohibited".into())),
             Some(RejectWith::Icmp("host-unreachable".into())),
         ]))),
-        7 | 8 => {
+        7..=12 => {
             let keys = d.pick(&[Keys::Addr4, Keys::Flow4, Keys::Flow6, Keys::Port, Keys::Pair]);
             let at = match keys {
                 Keys::Addr4 => 0,
@@ -376,6 +378,10 @@ fn comparison(d: &mut Dice) -> Statement {
         (Field::CtDirection, Expression::Flags(_)) => Expression::word("reply"),
         (_, right) => right,
     };
+    // nft 0.9.8 lists `ct state == a|b` without the `==`, which is something else; and nobody writes it.
+    if op == Op::Equal && matches!((left, &right), (Field::CtState | Field::CtStatus, Expression::Flags(_))) {
+        op = Op::Implicit;
+    }
     if op == Op::Equal && matches!(right, Expression::Set(_) | Expression::Named(_)) {
         op = Op::Implicit;
     }

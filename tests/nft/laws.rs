@@ -90,3 +90,35 @@ proptest! {
 }
 
 use fwc::target::nft::artifact::Verdict as Verdict_;
+
+#[test]
+fn the_random_rulesets_do_everything() {
+    let mut counts = std::collections::BTreeMap::new();
+    for seed in 0..300 {
+        let d = &mut Dice::new(seed);
+        let ruleset = generate::ruleset(d, true);
+        for _ in 0..20 {
+            let packet = generate::packet(d);
+            let run = sim::run(&ruleset, Hook::Forward, &packet);
+            let by = match run.decided_by {
+                Some(Place::Policy { .. }) => "policy",
+                Some(Place::Rule { .. }) => "rule",
+                Some(Place::Element { .. }) => "element",
+                Some(Place::Inline { .. }) => "inline",
+                None => "nothing",
+            };
+            *counts.entry((run.verdict.verdict(), by)).or_insert(0u32) += 1;
+        }
+    }
+    eprintln!("{counts:?}");
+    for verdict in [Some(Verdict::Accept), Some(Verdict::Drop)] {
+        for by in ["policy", "rule", "element", "inline"] {
+            assert!(counts.get(&(verdict, by)).is_some_and(|n| *n > 10), "{verdict:?} by {by}: {counts:?}");
+        }
+    }
+    assert!(
+        counts.iter().any(|((verdict, _), n)| *verdict == Some(Verdict::Reject) && *n > 10),
+        "{counts:?}"
+    );
+    assert!(counts.iter().any(|((verdict, _), n)| verdict.is_none() && *n > 10), "{counts:?}");
+}

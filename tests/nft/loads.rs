@@ -61,7 +61,7 @@ pub(crate) fn in_namespace(nft: &Path, script: &str, stdin: &str) -> Result<Stri
 fn every_nft_loads_what_we_print_and_lists_what_we_meant() {
     for (name, nft) in programs() {
         let mut rules = 0;
-        for seed in 0..25 {
+        for seed in 0..40 {
             let mut ruleset = generate::ruleset(&mut Dice::new(seed), false);
             let listing = loop {
                 let text = print::print(&ruleset).unwrap();
@@ -125,7 +125,7 @@ fn same(name: &str, ours: &Ruleset, theirs: &Ruleset, listing: &str) {
 fn the_json_loads_where_it_can_and_is_the_text() {
     for (name, nft) in programs().into_iter().filter(|(name, _)| name == "trixie") {
         let mut compared = 0;
-        for seed in 0..25 {
+        for seed in 0..40 {
             let mut ruleset = generate::ruleset(&mut Dice::new(seed), false);
             let listing = loop {
                 let text = print::print(&ruleset).unwrap();

@@ -139,6 +139,15 @@ fn reject_is_a_verdict_where_it_applies() {
     rules("reject with icmpx type admin-prohibited", &v6(), Reject);
 }
 
+#[test]
+fn what_a_reject_needs_is_asked_first() {
+    let logged = |rule: &str, packet: &Packet| sim::run(&table(rule, ""), Hook::Forward, packet).logged;
+    assert!(!logged("log reject with tcp reset", &udp(22)));
+    assert!(logged("log reject with tcp reset", &tcp(22)));
+    assert!(logged("log meta l4proto tcp reject with tcp reset", &udp(22)));
+    assert!(logged("log reject", &udp(22)));
+}
+
 fn over(rate: u32, burst: u32, per: Per) -> Packet {
     let limit = fwc::net::Limit { rate, unit_seconds: 1, burst, per };
     Packet { exceeded: vec![limit], ..tcp(22) }

@@ -4,8 +4,15 @@
 #![allow(unreachable_pub, reason = "it is a module of each test crate")]
 #![allow(dead_code, reason = "each test crate uses a part")]
 #![allow(clippy::indexing_slicing, reason = "the indexes are drawn below the length")]
+#![allow(
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panic, and are told how much by the environment"
+)]
 
+pub mod adorn;
 pub mod aim;
+pub mod mangle;
 pub mod sketch;
 pub mod words;
 

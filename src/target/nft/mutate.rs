@@ -3,12 +3,14 @@
 //! A proof that cannot fail proves nothing. `tests/mutants.rs` has every mutant of a shipped site refuted by
 //! `verify`, or shown by the kernel to be no mutant at all.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use super::artifact::{
-    Data, Element, Expression, Place, Policy, Rule, Ruleset, Set, SetFlag, Statement, Verdict,
+    Data, Element, Expression, Field, Place, Policy, Rule, Ruleset, Set, SetFlag, Statement, Verdict,
 };
-use crate::net::AddrRange;
+use crate::net::{AddrRange, Proto};
 
 /// A ruleset with one thing wrong.
 #[derive(Clone, Debug)]
@@ -24,7 +26,8 @@ pub struct Mutant {
 /// Every mutant of a ruleset, in the order of its places.
 ///
 /// *Deleted*, *its verdict swapped*, and *widened*: a prefix one bit shorter, a range one longer at each end, a match
-/// left out, a rule that accepts put before everything else in its chain.
+/// left out (in a key of several fields: every address, every protocol), a rule that accepts put before everything
+/// else in its chain. Not made, since one element cannot say them: two protocols of a key, or any interface of one.
 #[must_use]
 pub fn mutants(ruleset: &Ruleset) -> Vec<Mutant> {
     let mut all = Vec::new();
@@ -145,7 +148,7 @@ fn of_rule(ruleset: &Ruleset, table: usize, chain: usize, rule: usize) -> Vec<(S
         }
         if let Statement::Match { left, op, right } = statement {
             add(format!("leave out match {}", at.saturating_add(1)), replace(None));
-            for (name, right) in wider(right) {
+            for (name, right) in wider(right).into_iter().filter(|(_, right)| is_within(left, right)) {
                 let wide = Statement::Match { left: left.clone(), op: *op, right };
                 add(format!("widen {name}"), replace(Some(wide)));
             }
@@ -248,6 +251,26 @@ fn is_interval(key: &Expression) -> bool {
     }
 }
 
+/// Whether the numbers compared with a field are ones it can have: what nft does not load is no mutant.
+fn is_within(field: &Expression, value: &Expression) -> bool {
+    let most = match field {
+        Expression::Field(
+            Field::IpTtl
+            | Field::Ip6Hoplimit
+            | Field::IcmpType
+            | Field::IcmpCode
+            | Field::Icmpv6Type
+            | Field::Icmpv6Code,
+        ) => 255,
+        Expression::Field(Field::Sport(_) | Field::Dport(_)) => 65_535,
+        _ => return true,
+    };
+    match value {
+        Expression::Range(_, last) => !matches!(last.as_ref(), Expression::Number(n) if *n > most),
+        _ => true,
+    }
+}
+
 /// Every way to make a value one step wider.
 fn wider(value: &Expression) -> Vec<(String, Expression)> {
     match value {
@@ -276,7 +299,7 @@ fn wider(value: &Expression) -> Vec<(String, Expression)> {
         Expression::Concat(parts) => {
             let mut all = Vec::new();
             for (at, part) in parts.iter().enumerate() {
-                for (name, wide) in wider(part) {
+                for (name, wide) in wider(part).into_iter().chain(left_out(part)) {
                     let mut parts = parts.clone();
                     if let Some(slot) = parts.get_mut(at) {
                         *slot = wide;
@@ -287,6 +310,26 @@ fn wider(value: &Expression) -> Vec<(String, Expression)> {
             all
         }
         _ => Vec::new(),
+    }
+}
+
+/// A field of a key as if nobody asked for it.
+fn left_out(part: &Expression) -> Option<(String, Expression)> {
+    let every = |addr: IpAddr| {
+        let net = IpNet::new(addr, 0).ok()?.trunc();
+        Some((format!("to every address, {net}"), Expression::Prefix(net)))
+    };
+    match part {
+        Expression::Address(addr) => every(*addr),
+        Expression::Prefix(net) => every(net.addr()),
+        Expression::Range(first, _) => match first.as_ref() {
+            Expression::Address(addr) => every(*addr),
+            _ => None,
+        },
+        Expression::Word(word) if Proto::by_name(word).is_some() => {
+            Some(("to every protocol".to_owned(), Expression::numbers(0, 255)))
+        }
+        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 //! packets it lets pass. They are written apart, and a law compares them.
 //!
 //! What the two share is this page alone: the numbers behind nft's words ([`words`]), the order in which chains
-//! run, and which statements matter to a verdict. Their oracle is the kernel.
+//! run, which statements matter to a verdict, and what nft adds to a rule. Their oracle is the kernel.
 //!
 //! The rules of nft(8) as measured (6.18, nft 0.9.8 to 1.1.3; `nft --debug=netlink` for what is loaded):
 //! - A statement that fails *breaks* its rule; so does a field that the packet does not have, under `!=` too:
@@ -10,6 +10,7 @@
 //! - `accept` ends its base chain; later chains of the hook still run. `drop` and `reject` end the packet.
 //! - `ct state new,established` is true for any of them; `ct state != new,established` compares the *number*
 //!   and is true for every packet.
+//! - What a `reject` needs is asked for at the head of its rule: `log reject with tcp reset` logs TCP alone.
 //! - `th dport` reads whatever stands there; where the protocol has no ports, nobody knows what.
 //! - Other than their state, packets that are invalid or untracked have no `ct` fields at all.
 //!
@@ -18,8 +19,8 @@
 //! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
 use super::artifact::{
-    Base, ChainKind, Data, Element, Expression, Family, Hook, Ruleset, Set, Statement, Table, TableFamily,
-    Verdict,
+    Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Op, RejectWith, Rule, Ruleset, Set,
+    Statement, Table, TableFamily, Verdict,
 };
 
 mod admits;
@@ -91,6 +92,43 @@ fn matters(rest: &[Statement]) -> bool {
         | Statement::Nat(_)
         | Statement::Unsupported(_) => true,
     })
+}
+
+/// The reject of a rule whose protocol is asked for before anything else in the rule. nft adds what a reject needs
+/// (`tcp reset`: TCP) at the head of the rule, not before the reject, unless the rule has settled it (tried).
+fn asked_first(rule: &Rule) -> Option<&RejectWith> {
+    let at = rule.statements.iter().position(|s| matches!(s, Statement::Reject(Some(_))))?;
+    let Some(Statement::Reject(Some(with))) = rule.statements.get(at) else { return None };
+    // A field of a header asks for that header; a look at the protocol itself settles it where it names one.
+    let header = |part: &Expression| match (with, part) {
+        (RejectWith::TcpReset, Expression::Field(field)) => field.keyword().starts_with("tcp "),
+        (RejectWith::Icmp(_), Expression::Field(field)) => {
+            field.keyword().starts_with("ip ") || field.keyword().starts_with("icmp ")
+        }
+        (RejectWith::Icmpv6(_), Expression::Field(field)) => {
+            field.keyword().starts_with("ip6 ") || field.keyword().starts_with("icmpv6 ")
+        }
+        (RejectWith::Icmpx(_), _) => true,
+        _ => false,
+    };
+    let named = |op: &Op, right: &Expression| {
+        let one = matches!(right, Expression::Word(_) | Expression::Number(_));
+        one && matches!(op, Op::Implicit | Op::Equal)
+    };
+    let settled = rule.statements.get(..at).unwrap_or_default().iter().any(|statement| match statement {
+        Statement::Match { left: Expression::Field(Field::L4proto | Field::IpProtocol), op, right } => {
+            *with == RejectWith::TcpReset && named(op, right)
+        }
+        Statement::Match { left: Expression::Field(Field::Nfproto), op, right } => {
+            *with != RejectWith::TcpReset && named(op, right)
+        }
+        Statement::Match { left: Expression::Masked(field, _), .. } => header(field),
+        Statement::Match { left, .. }
+        | Statement::VerdictMap { key: left, .. }
+        | Statement::SetUpdate { key: left, .. } => parts(left).iter().any(header),
+        _ => false,
+    });
+    (!settled).then_some(with)
 }
 
 /// The set of a name, if its contents are what the text says: no rule adds to it, nothing in it expires.

@@ -12,7 +12,7 @@ use super::super::artifact::{
     self, ChainKind, Data, Element, Expression, Field, Hook, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{fixed, matters, parts, turns};
+use super::{asked_first, fixed, matters, parts, turns};
 use crate::net::space::Exhausted;
 use crate::net::{CtState, Family, Limit, PacketSet, Per, Proto, Space};
 
@@ -276,6 +276,12 @@ impl Chains<'_, '_> {
     }
 
     fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Flows, ends: &mut Ends) {
+        if let Some(with) = asked_first(rule) {
+            let told = self.told(with);
+            let breaks = self.space.minus(alive.set, told);
+            self.join(next, alive.mark, breaks);
+            alive.set = self.space.and(alive.set, told);
+        }
         for (at, statement) in rule.statements.iter().enumerate() {
             let rest = rule.statements.get(at..).unwrap_or_default();
             if alive.set == PacketSet::NOTHING || !matters(rest) {
@@ -302,10 +308,8 @@ impl Chains<'_, '_> {
                 }
                 Statement::Reject(with) => {
                     let told = match with {
-                        None | Some(RejectWith::Icmpx(_)) => PacketSet::EVERYTHING,
-                        Some(RejectWith::TcpReset) => self.space.proto(Proto::TCP),
-                        Some(RejectWith::Icmp(_)) => self.space.family(Family::V4),
-                        Some(RejectWith::Icmpv6(_)) => self.space.family(Family::V6),
+                        None => PacketSet::EVERYTHING,
+                        Some(with) => self.told(with),
                     };
                     let gone = self.space.and(alive.set, told);
                     ends.rejected.push(gone);
@@ -328,6 +332,16 @@ impl Chains<'_, '_> {
             alive.set = yes;
         }
         self.join(next, alive.mark, alive.set);
+    }
+
+    /// The packets whose senders can be told so.
+    fn told(&mut self, with: &RejectWith) -> PacketSet {
+        match with {
+            RejectWith::Icmpx(_) => PacketSet::EVERYTHING,
+            RejectWith::TcpReset => self.space.proto(Proto::TCP),
+            RejectWith::Icmp(_) => self.space.family(Family::V4),
+            RejectWith::Icmpv6(_) => self.space.family(Family::V6),
+        }
     }
 
     /// The packets that go on to the next statement after a verdict.

@@ -4,7 +4,7 @@ use super::super::artifact::{
     self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
-use super::{Turn, fixed, matters, parts, turns, verdict_of};
+use super::{Turn, asked_first, fixed, matters, parts, turns, verdict_of};
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Verdict};
 
 mod look;
@@ -193,6 +193,9 @@ impl Machine<'_> {
     }
 
     fn rule(&mut self, frame: Frame<'_>, place: Place, rule: &Rule) -> Go {
+        if asked_first(rule).is_some_and(|with| !self.is_told(with)) {
+            return Go::Next;
+        }
         for (at, statement) in rule.statements.iter().enumerate() {
             let rest = rule.statements.get(at..).unwrap_or_default();
             match self.statement(frame, place, at, statement, matters(rest)) {
@@ -245,12 +248,7 @@ impl Machine<'_> {
                 }
             }
             Statement::Reject(with) => {
-                let applies = match with {
-                    None | Some(RejectWith::Icmpx(_)) => true,
-                    Some(RejectWith::TcpReset) => self.packet.proto == Proto::TCP,
-                    Some(RejectWith::Icmp(_)) => self.packet.family() == Family::V4,
-                    Some(RejectWith::Icmpv6(_)) => self.packet.family() == Family::V6,
-                };
+                let applies = with.as_ref().is_none_or(|with| self.is_told(with));
                 if !applies {
                     return Go::Next;
                 }
@@ -262,6 +260,16 @@ impl Machine<'_> {
             Statement::Mangle { field, value } => self.mangle(place, *field, value),
             Statement::Nat(nat) => self.nat(place, nat),
             Statement::Unsupported(_) => Go::Lost("a statement that is not modelled"),
+        }
+    }
+
+    /// Whether the sender of the packet can be told so.
+    fn is_told(&self, with: &RejectWith) -> bool {
+        match with {
+            RejectWith::Icmpx(_) => true,
+            RejectWith::TcpReset => self.packet.proto == Proto::TCP,
+            RejectWith::Icmp(_) => self.packet.family() == Family::V4,
+            RejectWith::Icmpv6(_) => self.packet.family() == Family::V6,
         }
     }
 

@@ -113,8 +113,7 @@ impl Chains<'_, '_> {
                 continue;
             }
             let values = parts(&element.key);
-            let mut yes = PacketSet::EVERYTHING;
-            let mut may = PacketSet::EVERYTHING;
+            let mut heres = Vec::with_capacity(order.len());
             for &part in &order {
                 let (Some(&(field, view)), Some(value), true) =
                     (views.get(part), values.get(part), values.len() == views.len())
@@ -128,11 +127,9 @@ impl Chains<'_, '_> {
                 let Some(here) = numbers.and_then(|numbers| self.having(view.axis, &numbers)) else {
                     return Sorted { absent, ..Sorted::unclear(present) };
                 };
-                let clear = self.space.minus(here, view.unclear);
-                let possible = self.space.or(here, view.unclear);
-                yes = self.space.and(clear, yes);
-                may = self.space.and(possible, may);
+                heres.push((view, here));
             }
+            let (yes, may) = self.all_of(&heres, unclear);
             if stays(element) {
                 if may != yes {
                     maybes.push(self.space.minus(may, yes));
@@ -167,6 +164,27 @@ impl Chains<'_, '_> {
             }
         }
         Sorted { hits, maybe, absent, unclear, found }
+    }
+
+    /// The packets that have all of these, and those that may have.
+    fn all_of(&mut self, parts: &[(View, PacketSet)], unclear: PacketSet) -> (PacketSet, PacketSet) {
+        let mut yes = PacketSet::EVERYTHING;
+        for (_, here) in parts {
+            yes = self.space.and(*here, yes);
+        }
+        // What is unclear depends on the protocol, never on the value itself. So where the whole element asks for
+        // something in each part, and none of it is in the unclear, no packet is: the case of every element that
+        // names TCP or UDP beside its port.
+        let vague = self.space.and(yes, unclear);
+        if vague == PacketSet::NOTHING && parts.iter().all(|(_, here)| *here != PacketSet::NOTHING) {
+            return (yes, yes);
+        }
+        let mut may = PacketSet::EVERYTHING;
+        for (view, here) in parts {
+            let possible = self.space.or(*here, view.unclear);
+            may = self.space.and(possible, may);
+        }
+        (self.space.minus(yes, unclear), may)
     }
 }
 

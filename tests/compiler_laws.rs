@@ -1,0 +1,152 @@
+//! The strongest law of the compiler: whatever policy compiles is proved, at every point, for all packets.
+//!
+//! Random policies, as text; what resolve or topology refuses is taken out first. `FWC_POLICIES` sets how many.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the number of policies comes from the environment of the test"
+)]
+
+mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
+mod random;
+
+use std::time::Instant;
+
+use common::{attempt, said};
+use fwc::compile::Compiled;
+use fwc::diag::Findings;
+use fwc::lab::netns::{Netns, available};
+use fwc::target::nft::artifact::Ruleset;
+use fwc::target::nft::{emit, print, read};
+use fwc::verify::Outcome;
+use random::Dice;
+
+#[test]
+fn every_random_policy_that_compiles_is_proved() {
+    let wanted: u64 = std::env::var("FWC_POLICIES").ok().and_then(|n| n.parse().ok()).unwrap_or(450);
+    let first: u64 = std::env::var("FWC_FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut seen = Seen::default();
+    let began = Instant::now();
+    for seed in first..first + wanted {
+        let Some((text, compiled)) = compiles::policy(seed, "") else { continue };
+        seen.policies += 1;
+        seen.statements += compiled.site.accesses.len();
+        seen.proved(seed, &text, &compiled);
+        reads_back(seed, &compiled);
+        if seed % 4 == 0 {
+            order_changes_nothing(seed, &text, &compiled);
+        }
+        seen.sample(&compiled);
+    }
+    let loaded = seen.load();
+    println!(
+        "{} of {wanted} policies with {} statements, {} points, {} files loaded, {:?}",
+        seen.policies,
+        seen.statements,
+        seen.points,
+        loaded,
+        began.elapsed()
+    );
+    assert!(
+        seen.bad.is_empty(),
+        "{} not proved:\n{}",
+        seen.bad.len(),
+        seen.bad[..seen.bad.len().min(5)].join("\n")
+    );
+    assert!(seen.policies * 3 > usize::try_from(wanted).unwrap() * 2, "too few compile: {}", seen.policies);
+}
+
+#[derive(Default)]
+struct Seen {
+    policies: usize,
+    statements: usize,
+    points: usize,
+    bad: Vec<String>,
+    samples: Vec<String>,
+}
+
+impl Seen {
+    fn proved(&mut self, seed: u64, text: &str, compiled: &Compiled) {
+        self.points += compiled.report.points.len();
+        let points = compiled.report.points.iter().map(|p| (p.place.clone(), &p.outcome));
+        let unasked = compiled.report.unasked.iter().map(|p| (p.claim.clone(), &p.outcome));
+        for (place, outcome) in points.chain(unasked) {
+            match outcome {
+                Outcome::Holds => {}
+                Outcome::Undecided { reason } => {
+                    self.bad.push(format!("seed {seed}, {place}: undecided: {reason}\n{text}"));
+                }
+                Outcome::Refuted(found) => {
+                    let why: Vec<_> = found.hops.iter().map(|h| (&h.statements, &h.rules)).collect();
+                    self.bad.push(format!(
+                        "seed {seed}, {place}: meant {:?}, done {:?}: {:?}\n{why:?}\n{text}",
+                        found.meant, found.done, found.packet
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Some of the texts, to be loaded all at once: a process for each would be slow.
+    fn sample(&mut self, compiled: &Compiled) {
+        if self.samples.len() < 50 {
+            self.samples.extend(compiled.hosts.first().map(|h| h.files[0].1.clone()));
+        }
+    }
+
+    /// The kernel takes each text; how many.
+    fn load(&self) -> usize {
+        if let Err(why) = available() {
+            let required = std::env::var_os("FWC_REQUIRE_KERNEL").is_some_and(|v| v == "1");
+            assert!(!required, "no kernel to ask: {why}");
+            return 0;
+        }
+        let netns = Netns::new().unwrap();
+        for text in &self.samples {
+            netns.nft(text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+        }
+        self.samples.len()
+    }
+}
+
+/// What was emitted is what its text says, and what was read prints as the same text.
+fn reads_back(seed: u64, compiled: &Compiled) {
+    let program = fwc::lower::lower(&compiled.site);
+    let emitted = emit::emit(&program, &compiled.site, &mut Findings::default()).unwrap();
+    assert_eq!(emitted.len(), compiled.hosts.len(), "seed {seed}");
+    for (host, ruleset, _) in emitted {
+        let text = print::print(&ruleset).unwrap();
+        let rules = &compiled.artifacts[&host];
+        assert!(rules.text.ends_with(&text), "seed {seed}: emitted twice, and different");
+        let again: Ruleset = read::read(&text).unwrap().ruleset;
+        assert_eq!(again, ruleset, "seed {seed}: read(print(x)) is not x:\n{text}");
+        assert_eq!(print::print(&rules.ruleset).unwrap(), text, "seed {seed}");
+    }
+}
+
+/// Compiled twice, and with its statements shuffled: the same bytes.
+fn order_changes_nothing(seed: u64, text: &str, compiled: &Compiled) {
+    let mut shuffled = common::statements(text);
+    let dice = &mut Dice::new(seed);
+    for at in (1..shuffled.len()).rev() {
+        shuffled.swap(at, dice.below(at + 1));
+    }
+    for (text, moved) in [(text.to_owned(), false), (shuffled.concat(), true)] {
+        let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
+        let again = result.unwrap_or_else(|| panic!("seed {seed}: {}\n{text}", said(&findings, &sources)));
+        for (old, new) in compiled.hosts.iter().zip(&again.hosts) {
+            for (a, b) in old.files.iter().zip(&new.files) {
+                // Positions are all that may move, and only origins.json has some.
+                assert!(
+                    a == b || moved && a.0 == "origins.json",
+                    "seed {seed}, {}: {}\n{text}",
+                    old.name,
+                    a.0
+                );
+            }
+        }
+    }
+}

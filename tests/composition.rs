@@ -1,0 +1,322 @@
+//! The proofs over the composition of rulesets, against packets walked one at a time.
+//!
+//! The walk is written apart from the prover: zone by zone, hook by hook through [`sim::run`] (S25 to S27).
+//! `FWC_SITES` sets how many random sites.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
+#![expect(clippy::disallowed_methods, reason = "the number of sites comes from the environment of the test")]
+
+mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
+mod random;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use fwc::compile::Compiled;
+use fwc::forwarding::{Forwarding, Next, ZoneNext};
+use fwc::model::{Access, Action, End, Expect, Expected, Hook, HostId, LegId, Site, Term, ZoneId};
+use fwc::net::{CtState, Family, Packet, Proto, Verdict};
+use fwc::source::{FileId, Span};
+use fwc::spec::reading::Readings;
+use fwc::target::nft::sim;
+use fwc::verify::{Counterexample, Outcome, hook_of};
+use random::{Dice, aim, sketch, words};
+
+#[derive(Default, Debug)]
+struct Count {
+    sites: usize,
+    held: usize,
+    refuted: usize,
+    arrivals: usize,
+    walked: usize,
+}
+
+#[test]
+fn proofs_and_packets_agree() {
+    let wanted: u64 = std::env::var("FWC_SITES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let (mut count, mut bad) = (Count::default(), Vec::new());
+    for seed in 0..wanted {
+        let Some((text, compiled)) = compiles::policy(seed, &expects(seed)) else { continue };
+        count.sites += 1;
+        let tests = compiled.site.tests.iter().flat_map(|t| &t.expects);
+        for (expect, proof) in tests.zip(&compiled.report.expects) {
+            assert_eq!(expect.words, proof.words);
+            let found = match &proof.outcome {
+                Outcome::Undecided { reason } => Err(format!("undecided: {reason}")),
+                Outcome::Holds => held(seed, &compiled, expect, &mut count),
+                Outcome::Refuted(found) => refuted(&compiled, expect, found, &mut count),
+            };
+            if let Err(why) = found {
+                bad.push(format!("seed {seed}: {}: {why}\n{text}", expect.words));
+            }
+        }
+    }
+    println!("{count:?}");
+    assert!(bad.is_empty(), "{}:\n{}", bad.len(), bad[..bad.len().min(6)].join("\n"));
+    assert!(count.held > 50 && count.refuted > 50 && count.walked > 1000, "{count:?}");
+}
+
+/// Expectations over the names of a sketch, one test each.
+fn expects(seed: u64) -> String {
+    let (site, dice) = (sketch::site(seed), &mut Dice::new(seed ^ 0xe4));
+    let mut text = String::new();
+    for number in 0..4 {
+        let like = dice.pick(&site.accesses);
+        let kind = dice.pick(&["allow", "deny", "deny", "only"]);
+        let action = if kind == "allow" { Action::Allow } else { Action::Deny };
+        let mut place = |old: &fwc::model::Place| {
+            if dice.one_in(2) { old.clone() } else { sketch::place(dice, &site, action) }
+        };
+        let access = Access { action, from: place(&like.from), to: place(&like.to), ..like.clone() };
+        let words = words::sentence(&site, &access);
+        let words = words.split_once(' ').map_or("", |w| w.1);
+        text += &format!("test \"t{number}\" {{ expect {kind} {words} }}\n");
+    }
+    text
+}
+
+/// Packets of an expectation, new ones.
+fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet> {
+    let mut dice = Dice::new(seed ^ 0x77);
+    let span = Span { file: FileId(0), start: 0, end: 0 };
+    let access = Access {
+        action: Action::Deny,
+        terms: expect.terms.clone(),
+        from: expect.from.clone(),
+        to: expect.to.clone(),
+        log: false,
+        reject: false,
+        limit: None,
+        until: None,
+        reason: None,
+        owner: None,
+        waived: Vec::new(),
+        words: String::new(),
+        span,
+    };
+    let mut aimed = site.clone();
+    if expect.kind != Expected::Only {
+        aimed.accesses = Vec::new();
+    }
+    aimed.accesses.push(access);
+    let Some((host, hook, _)) = aim::points(site).into_iter().next() else { return Vec::new() };
+    let draw =
+        |_| Packet { ct: CtState::New, exceeded: Vec::new(), ..aim::packet(&mut dice, &aimed, host, hook) };
+    let all = (0..count).map(draw).collect::<Vec<_>>();
+    all.into_iter()
+        .filter(|p| speaks(&expect.terms, p) == (expect.kind != Expected::Only) && !always(p))
+        .collect()
+}
+
+fn speaks(terms: &[Term], p: &Packet) -> bool {
+    terms.iter().any(|term| match term {
+        Term::Ports { proto, from, to } => {
+            p.proto == *proto && from.contains(p.sport) && to.contains(p.dport)
+        }
+        Term::Icmp { family, types, codes } => {
+            let proto = if *family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+            p.proto == proto
+                && p.family() == *family
+                && types.contains(p.icmp_type)
+                && codes.contains(p.icmp_code)
+        }
+        Term::Protos(protos) => protos.contains(p.proto.0),
+    })
+}
+
+/// What S17 and S18 may accept, and a little more.
+fn always(p: &Packet) -> bool {
+    let leases = [67, 68, 546, 547];
+    p.proto == Proto::ICMPV6 && (130..=143).contains(&p.icmp_type)
+        || p.proto == Proto::UDP && leases.contains(&p.sport) && leases.contains(&p.dport)
+}
+
+fn held(seed: u64, compiled: &Compiled, expect: &Expect, count: &mut Count) -> Result<(), String> {
+    count.held += 1;
+    for mut packet in packets(seed, &compiled.site, expect, 150) {
+        if expect.kind == Expected::Allow {
+            packet.time = common::options().at;
+            let passed = passes(compiled, expect, &packet)?;
+            count.walked += usize::from(passed);
+        } else {
+            count.walked += 1;
+            if arrives(compiled, expect, &packet) {
+                return Err(format!("holds, and arrives: {packet:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A refutation is a story: hooks that accept, up to the destination, by packets that are really forbidden.
+fn refuted(
+    compiled: &Compiled,
+    expect: &Expect,
+    found: &Counterexample,
+    count: &mut Count,
+) -> Result<(), String> {
+    count.refuted += 1;
+    if expect.kind == Expected::Allow {
+        let stops = found.hops.iter().any(|h| h.verdict != Verdict::Accept) || found.reason.is_some();
+        return if stops { Ok(()) } else { Err(format!("refuted, and nothing stops it: {found:?}")) };
+    }
+    count.arrivals += 1;
+    if let Some(hop) = found.hops.iter().find(|h| h.verdict != Verdict::Accept) {
+        return Err(format!("its story ends at {}: {:?}", hop.place, found.packet));
+    }
+    if speaks(&expect.terms, &found.packet) == (expect.kind == Expected::Only) {
+        return Err(format!("not what it speaks of: {:?}", found.packet));
+    }
+    let own = compiled.site.owner_of(found.packet.src).map(|o| o.0);
+    if own.is_some() && own == compiled.site.owner_of(found.packet.dst).map(|o| o.0) {
+        return Err(format!("of one machine (S13): {:?}", found.packet));
+    }
+    if arrives(compiled, expect, &found.packet) {
+        Ok(())
+    } else {
+        Err(format!("does not arrive: {:?}", found.packet))
+    }
+}
+
+/// Whether a hook lets the packet by in any state an opening packet may have.
+fn accepts(
+    compiled: &Compiled,
+    host: HostId,
+    hook: Hook,
+    legs: (Option<LegId>, Option<LegId>),
+    p: &Packet,
+) -> bool {
+    let machine = &compiled.site.hosts[host.index()];
+    let Some(rules) = compiled.artifacts.get(&host) else {
+        return hook != Hook::Forward || machine.forwards();
+    };
+    let name = |leg: Option<LegId>| {
+        leg.map_or("", |l| machine.legs[l.index()].interface.as_deref().unwrap_or("eth0"))
+    };
+    [CtState::New, CtState::Untracked, CtState::Invalid].into_iter().any(|ct| {
+        let packet = Packet { ct, exceeded: Vec::new(), ..p.clone() }.at(name(legs.0), name(legs.1));
+        sim::run(&rules.ruleset, hook_of(hook), &packet).verdict.verdict() == Some(Verdict::Accept)
+    })
+}
+
+/// S26 by search: every zone the packet gets to from some start, and whether it is taken there.
+fn arrives(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
+    let (site, readings) = (&compiled.site, Readings::new(&compiled.site));
+    if !readings.wide_place(&expect.from).contains(p.src) || !readings.wide_place(&expect.to).contains(p.dst)
+    {
+        return false;
+    }
+    let (src, dst) = (site.owner_of(p.src).map(|o| o.0), site.owner_of(p.dst).map(|o| o.0));
+    if src.is_some() && src == dst {
+        return false;
+    }
+    expect.from.plus.iter().filter(|from| readings.wide(from).contains(p.src)).any(|from| {
+        let named = named(from);
+        let zones = reached(compiled, starts(compiled, from, p), p);
+        expect.to.plus.iter().filter(|to| readings.wide(to).contains(p.dst)).any(|to| {
+            match self::named(to).or(dst) {
+                Some(host) if Some(host) == named => false,
+                Some(host) => site.hosts[host.index()].legs().any(|(leg, l)| {
+                    zones.contains(&l.zone) && accepts(compiled, host, Hook::Input, (Some(leg), None), p)
+                }),
+                None => site.zone_of(p.dst).is_some_and(|zone| zones.contains(&zone)),
+            }
+        })
+    })
+}
+
+fn named(end: &End) -> Option<HostId> {
+    match end {
+        End::Host(host) | End::Leg(host, _) => Some(*host),
+        End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+    }
+}
+
+fn starts(compiled: &Compiled, from: &End, p: &Packet) -> Vec<ZoneId> {
+    let site = &compiled.site;
+    let machine = named(from).or_else(|| site.owner_of(p.src).map(|o| o.0));
+    let mut zones: Vec<ZoneId> = match from {
+        End::Host(_) | End::Leg(..) => Vec::new(),
+        End::Zone(_) | End::Addrs(_) | End::Anywhere => site.zone_of(p.src).into_iter().collect(),
+    };
+    for host in machine {
+        let legs = site.hosts[host.index()].legs();
+        let out = legs.filter(|(leg, _)| accepts(compiled, host, Hook::Output, (None, Some(*leg)), p));
+        zones.extend(out.map(|(_, leg)| leg.zone));
+    }
+    zones
+}
+
+fn reached(compiled: &Compiled, starts: Vec<ZoneId>, p: &Packet) -> BTreeSet<ZoneId> {
+    let (mut seen, mut queue) = (BTreeSet::new(), VecDeque::from(starts));
+    while let Some(zone) = queue.pop_front() {
+        if !seen.insert(zone) {
+            continue;
+        }
+        for (host, machine) in compiled.site.hosts().filter(|(_, h)| h.forwards()) {
+            let Some((came, _)) = machine.leg_in(zone) else { continue };
+            let by = |leg: &LegId| accepts(compiled, host, Hook::Forward, (Some(came), Some(*leg)), p);
+            queue.extend(machine.legs().filter(|(leg, _)| by(leg)).map(|(_, leg)| leg.zone));
+        }
+    }
+    seen
+}
+
+/// S25 for one packet between ends whose start is plain: accepted at each hook of its routed path.
+fn passes(compiled: &Compiled, expect: &Expect, p: &Packet) -> Result<bool, String> {
+    let (site, forwarding) = (&compiled.site, Forwarding::new(&compiled.site));
+    let readings = Readings::new(site);
+    let reads = |place: &fwc::model::Place, addr: IpAddr| {
+        !readings.wide_except(place).contains(addr)
+            && place
+                .plus
+                .iter()
+                .any(|end| !matches!(end, End::Host(_)) && readings.narrow_except(end).contains(addr))
+    };
+    let (src, dst) = (site.owner_of(p.src), site.owner_of(p.dst));
+    let same = src.is_some() && src.map(|o| o.0) == dst.map(|o| o.0);
+    let Some(zone) = site.zone_of(p.src) else { return Ok(false) };
+    if same || !reads(&expect.from, p.src) || !reads(&expect.to, p.dst) {
+        return Ok(false);
+    }
+    let new = |host: HostId, hook: Hook, iif: Option<LegId>, oif: Option<LegId>| {
+        let machine = &site.hosts[host.index()];
+        let name = |leg: Option<LegId>| {
+            leg.map_or("", |l| machine.legs[l.index()].interface.as_deref().unwrap_or("eth0"))
+        };
+        let Some(rules) = compiled.artifacts.get(&host) else { return Ok(()) };
+        let verdict =
+            sim::run(&rules.ruleset, hook_of(hook), &p.clone().at(name(iif), name(oif))).verdict.verdict();
+        let place = || format!("holds, and {} {hook:?} says {verdict:?}: {p:?}", machine.name);
+        if verdict == Some(Verdict::Accept) { Ok(()) } else { Err(place()) }
+    };
+    if let Some((host, leg)) = src {
+        new(host, Hook::Output, None, Some(leg))?;
+    }
+    let mut at = match forwarding.from_zone(zone, p.src, p.dst) {
+        ZoneNext::OnLink => None,
+        ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
+        other => return Err(format!("holds, and {other:?}: {p:?}")),
+    };
+    for _ in 0..8 {
+        let Some((host, came)) = at else { break };
+        at = match forwarding.next(host, p.dst) {
+            Next::Local => return new(host, Hook::Input, Some(came), None).map(|()| true),
+            Next::OnLink { leg } => {
+                new(host, Hook::Forward, Some(came), Some(leg))?;
+                None
+            }
+            Next::Via { leg, gateway, gateway_leg } => {
+                new(host, Hook::Forward, Some(came), Some(leg))?;
+                Some((gateway, gateway_leg))
+            }
+            other => return Err(format!("holds, and {other:?}: {p:?}")),
+        };
+    }
+    match dst {
+        Some((host, leg)) => new(host, Hook::Input, Some(leg), None).map(|()| true),
+        None => Ok(true),
+    }
+}

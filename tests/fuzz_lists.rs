@@ -1,0 +1,148 @@
+//! No list, and no row of names that refer to each other, makes fwc panic, overflow the stack or take long.
+//!
+//! Mangles files of lists: the same inputs on every run. `FWC_FUZZ=100000` asks for more than the usual 10,000.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
+
+mod common;
+mod random;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use common::Texts;
+use fwc::diag::Findings;
+use fwc::source::SourceMap;
+use random::Dice;
+use random::mangle::{bounded, count, mangled, within_memory};
+
+const POLICY: &str = "zone z { 10.0.0.0/24 }\nzone r { rest }\nfirewall f { eth0 10.0.0.1 in z; eth1 dynamic in r }\n\
+                      list l = file \"l.txt\"\nallow tcp 22 from l to f.z\n";
+
+/// Resolves a policy over files; the codes of its errors, none where it can be read.
+fn resolved(root: &str, files: BTreeMap<String, String>) -> Vec<&'static str> {
+    let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
+    let roots = [sources.add("root.fw", root)];
+    let mut loader = Texts(files);
+    let parsed = fwc::resolve::gather(&mut sources, &roots, &mut loader, &mut findings);
+    let site = fwc::resolve::resolve(&parsed, &mut sources, &mut loader, &[], &mut findings);
+    for found in findings.sorted() {
+        assert!(!found.message.contains(['\n', '\u{202e}', '\0']), "said as it stands: {found:?}");
+        if let Some(label) = &found.primary {
+            let file = sources.file(label.span.file).map_or("", |f| f.text.as_str());
+            assert!(file.get(label.span.start as usize..label.span.end as usize).is_some(), "{found:?}");
+        }
+    }
+    assert_eq!(site.is_some(), !findings.has_errors(), "{:?}", findings.sorted().first());
+    let mut codes: Vec<_> = findings.sorted().iter().map(|d| d.code.as_str()).collect();
+    codes.dedup();
+    codes
+}
+
+fn list(text: &str) -> Vec<&'static str> {
+    resolved(POLICY, BTreeMap::from([("l.txt".to_owned(), text.to_owned())]))
+}
+
+#[test]
+fn mangled_lists() {
+    let corpus: Vec<String> = [
+        "# partners\n198.51.100.0/28\n203.0.113.7\n\n2001:db8:77::/48 # new\n",
+        "10.0.0.1\r\n10.0.0.2\r\n",
+        "192.0.2.0/24\n192.0.2.128/25\n0.0.0.0/0\n::/0\n",
+        "2001:db8::1\n2001:db8:0:0:0:0:0:2\n::ffff:192.0.2.1\n",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let (count, mut dice, mut readable) = (count(), Dice::new(77), 0);
+    for number in 0..count {
+        let text = mangled(&corpus, &mut dice);
+        let codes = bounded(&format!("input {number}"), &text, || list(&text));
+        readable += usize::from(codes.is_empty());
+    }
+    assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
+    within_memory();
+}
+
+#[test]
+fn named_lists() {
+    let mb = 1 << 20;
+    let addresses: String =
+        (0..1_000_000u32).map(|n| format!("{}\n", Ipv4Addr::from(n * 2 + (11 << 24)))).collect();
+    let cases: Vec<(&str, String, bool)> = vec![
+        ("empty", String::new(), false),
+        ("NUL", "192.0.2.1\n\0\n".into(), false),
+        ("bidi", "192.0.2.1\n\u{202e}192.0.2.2\n".into(), false),
+        ("a byte order mark", "\u{feff}192.0.2.1\n".into(), false),
+        ("no end of line", "192.0.2.1".into(), true),
+        ("everything", "0.0.0.0/0\n".into(), true),
+        ("everything, ten thousand times", "0.0.0.0/0\n::/0\n".repeat(10_000), true),
+        ("everything as a range", "0.0.0.0-255.255.255.255\n".repeat(1000), false),
+        ("a 10 MB line", "1".repeat(10 * mb), false),
+        ("a 10 MB comment", format!("192.0.2.1 #{}\n", "x".repeat(10 * mb)), true),
+        ("10 MB of rubbish", "x\n".repeat(5 * mb), false),
+        ("a million that do not join", addresses, true),
+        ("a statement", "192.0.2.1 } allow any from anywhere to anywhere\n".into(), false),
+        ("a prefix too long", "192.0.2.0/33\n2001:db8::/129\n".into(), false),
+        ("bits behind the prefix", "192.0.2.1/24\n".into(), false),
+    ];
+    for (name, text, good) in &cases {
+        let codes = bounded(name, text, || list(text));
+        assert_eq!(codes.is_empty(), *good, "{name}: {codes:?}");
+    }
+    within_memory();
+}
+
+/// Names that refer to names that refer to names: an error or an answer, never the end of the stack.
+#[test]
+fn rows_and_rings_of_names() {
+    let deep = 20_000;
+    let row = |kind: &str, mark: &str, first: &str, last: usize| -> String {
+        let mut text = format!("{kind} {mark}0 = {first}\n");
+        text.extend((1..=last).map(|n| format!("{kind} {mark}{n} = {mark}{}\n", n - 1)));
+        text
+    };
+    let ring = |kind: &str, mark: &str| {
+        let mut text = format!("{kind} {mark}0 = {mark}{deep}\n");
+        text.extend((1..=deep).map(|n| format!("{kind} {mark}{n} = {mark}{}\n", n - 1)));
+        text
+    };
+    let excepts: String = (1..=deep).map(|n| format!("group x{n} = z except x{}\n", n - 1)).collect();
+    let doubled: String = (1..=40)
+        .map(|n| format!("group d{n} = d{p}, d{p}b\ngroup d{n}b = d{p}b, d{p}\n", p = n - 1))
+        .collect();
+    let sums: String =
+        (1..=30).map(|n| format!("group e{n} = e{}, s{n}\ngroup s{n} = z except f\n", n - 1)).collect();
+    let cases: Vec<(&str, String)> = vec![
+        ("a row of groups", row("group", "g", "z", deep)),
+        ("a ring of groups", ring("group", "g")),
+        ("a row of services", row("service", "s", "tcp 22", deep)),
+        ("a ring of services", ring("service", "s")),
+        ("a row of excepts", format!("group x0 = f\n{excepts}")),
+        ("doubled at each step", format!("group d0 = f\ngroup d0b = z\n{doubled}")),
+        ("sums of exclusions", format!("group e0 = z except f\n{sums}allow tcp 22 from e30 to e30\n")),
+    ];
+    for (name, text) in &cases {
+        let text = format!("{POLICY}{text}");
+        let files = BTreeMap::from([("l.txt".to_owned(), "192.0.2.1\n".to_owned())]);
+        let codes = bounded(name, name, || resolved(&text, files));
+        println!("{name}: {codes:?}");
+        assert!(!name.contains("ring") || !codes.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn rows_and_rings_of_includes() {
+    let deep = 20_000;
+    let row: BTreeMap<String, String> =
+        (0..deep).map(|n| (format!("f{n}.fw"), format!("include \"f{}.fw\"\n", n + 1))).collect();
+    let mut ring = row.clone();
+    ring.insert(format!("f{deep}.fw"), "include \"f0.fw\"\n".to_owned());
+    let mut ends = row;
+    ends.insert(format!("f{deep}.fw"), "zone z { rest }\n".to_owned());
+    for (name, files) in [("a row", ends), ("a ring", ring)] {
+        let codes = bounded(name, name, || resolved("include \"f0.fw\"\n", files));
+        println!("{name} of includes: {codes:?}");
+    }
+    let own = BTreeMap::from([("root.fw".to_owned(), "include \"root.fw\"\n".to_owned())]);
+    bounded("itself", "itself", || resolved("include \"root.fw\"\n", own));
+}

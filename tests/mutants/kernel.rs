@@ -1,0 +1,376 @@
+//! The kernel as witness: what `verify` shows is so, and what it calls equivalent is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use fwc::forwarding::Forwarding;
+use fwc::lab::{Bench, Observed, machine, reach};
+use fwc::model::{Hook, HostId};
+use fwc::net::packet::tcp_flag;
+use fwc::net::{CtState, Field, Packet, PacketSet, Proto, Random, RangeSet, Space, Verdict};
+use fwc::target::nft::artifact::Place;
+use fwc::target::nft::sim;
+use fwc::verify::{HOOKS, HostRules, hook_of};
+
+use crate::reasons::OVERLAPS;
+use crate::study::{Fate, Judged, STUDY};
+
+/// Witnesses that the kernel must confirm.
+const WITNESSES: usize = 50;
+/// Packets that must have a verdict for an equivalent.
+const PACKETS: usize = 2_000;
+/// Some are lost: what the kernel cannot be shown is known only afterwards.
+const SPARE: usize = 200;
+
+/// A change without its numbers: `widen`, `leave out match`.
+pub(crate) fn kind(change: &str) -> String {
+    if change.starts_with("widen to every") {
+        return "widen to every".to_owned();
+    }
+    if change.starts_with("widen") {
+        return "widen".to_owned();
+    }
+    change.trim_end_matches(|c: char| c.is_ascii_digit() || c == ' ').to_owned()
+}
+
+#[test]
+fn the_kernel_confirms_fifty_mutants() {
+    if !asked() {
+        return;
+    }
+    let forwarding = Forwarding::new(&STUDY.compiled.site);
+    let mut confirmed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut unloadable = 0;
+    for (host, candidates) in chosen(&forwarding) {
+        let mut bench = Bench::new(&forwarding, host, &STUDY.compiled.artifacts[&host].text).unwrap();
+        for mutant in candidates {
+            let Fate::Refuted { hook, packet, meant, done } = &mutant.fate else { unreachable!() };
+            bench.load(&STUDY.compiled.artifacts[&host].text).unwrap();
+            let whole = ask(&mut bench, *hook, packet);
+            if let Err(why) = bench.load(&mutant.rules.text) {
+                unloadable += 1;
+                println!("not loadable: {}: {why}", told(mutant));
+                continue;
+            }
+            let broken = ask(&mut bench, *hook, packet);
+            let seen = (whole.verdict(), broken.verdict());
+            assert_eq!(
+                seen,
+                (Some(*meant), Some(*done)),
+                "{}\n{packet:#?}\n{whole:?} {broken:?}",
+                told(mutant)
+            );
+            let kind = format!("{} {} {}", STUDY.name(host), hook.keyword(), kind(&mutant.change));
+            *confirmed.entry(kind).or_default() += 1;
+        }
+    }
+    let count: usize = confirmed.values().sum();
+    println!("{count} witnesses confirmed, {unloadable} mutants not loadable: {confirmed:#?}");
+    assert!(count >= WITNESSES, "only {count}");
+}
+
+/// Twelve more than are needed, of every machine, hook and kind in turn.
+fn chosen<'m>(forwarding: &Forwarding<'_>) -> BTreeMap<HostId, Vec<&'m Judged>> {
+    let mut by_kind: BTreeMap<(String, &str, HostId), Vec<&Judged>> = BTreeMap::new();
+    for mutant in &STUDY.mutants {
+        let Fate::Refuted { hook, packet, meant, done } = &mutant.fate else { continue };
+        let ports = machine::ports(&STUDY.compiled.site, mutant.host);
+        let told = ![*meant, *done].contains(&Verdict::Reject) || reach::is_answerable(&ports, packet);
+        if told && reach::reaches(forwarding, mutant.host, &ports, *hook, packet).is_ok() {
+            by_kind.entry((kind(&mutant.change), hook.keyword(), mutant.host)).or_default().push(mutant);
+        }
+    }
+    let mut random = Random::new(50);
+    let mut chosen: BTreeMap<HostId, Vec<&Judged>> = BTreeMap::new();
+    let mut groups: BTreeMap<(String, &str), Vec<Vec<&Judged>>> = BTreeMap::new();
+    for ((kind, hook, _), list) in by_kind {
+        groups.entry((kind, hook)).or_default().push(list);
+    }
+    let mut count = 0;
+    while count < WITNESSES + 12 {
+        for machines in groups.values_mut() {
+            let at = random.below(machines.len());
+            let list = &mut machines[at];
+            let mutant = list[random.below(list.len())];
+            let of_host = chosen.entry(mutant.host).or_default();
+            if !of_host.iter().any(|m| std::ptr::eq(*m, mutant)) {
+                of_host.push(mutant);
+                count += 1;
+            }
+        }
+    }
+    chosen
+}
+
+/// A mutant whose elements overlap has no meaning of its own: the kernel has to refuse it.
+#[test]
+fn the_kernel_refuses_ambiguous_mutants() {
+    let ambiguous: Vec<&Judged> =
+        STUDY.mutants.iter().filter(|m| matches!(m.fate, Fate::Undecided(_))).collect();
+    println!("{} mutants are ambiguous", ambiguous.len());
+    if ambiguous.is_empty() || !asked() {
+        return;
+    }
+    let empty = fwc::lab::netns::Netns::new().unwrap();
+    for mutant in ambiguous {
+        assert!(empty.nft(&mutant.rules.text).is_err(), "the kernel takes it: {}", told(mutant));
+    }
+}
+
+#[test]
+fn the_kernel_sees_nothing_in_equivalent_mutants() {
+    if !asked() {
+        return;
+    }
+    let forwarding = Forwarding::new(&STUDY.compiled.site);
+    let all = std::env::var_os("FWC_MUTANTS").is_some_and(|v| v == "all");
+    let mut by_host: BTreeMap<HostId, Vec<&Judged>> = BTreeMap::new();
+    let mut kinds = BTreeSet::new();
+    for mutant in &STUDY.mutants {
+        let Fate::Equivalent(why) = &mutant.fate else { continue };
+        let words: Vec<&str> = why.split(' ').take(2).collect();
+        if kinds.insert((mutant.host, kind(&mutant.change), words)) || all {
+            by_host.entry(mutant.host).or_default().push(mutant);
+        }
+    }
+    let (mut packets, mut mutants, mut refused, start) = (0, 0, 0, Instant::now());
+    for (host, list) in by_host {
+        let whole = &STUDY.compiled.artifacts[&host];
+        let mut bench = Bench::new(&forwarding, host, &whole.text).unwrap();
+        let mut pool = Pool::new(&forwarding, host, whole);
+        for mutant in list {
+            if let Err(why) = bench.load(&mutant.rules.text) {
+                let Fate::Equivalent(reason) = &mutant.fate else { unreachable!() };
+                assert!(reason.starts_with(OVERLAPS), "{}: {why}", told(mutant));
+                refused += 1;
+                continue;
+            }
+            let seen = pool.compare(&mut bench, mutant);
+            assert!(seen >= PACKETS, "{}: only {seen} packets had a verdict", told(mutant));
+            packets += seen;
+            mutants += 1;
+        }
+    }
+    println!(
+        "{mutants} equivalents, {packets} packets in the kernel, {:?}; {refused} more overlap and do not load",
+        start.elapsed()
+    );
+}
+
+/// Where packets for a machine come from.
+struct Pool<'s> {
+    forwarding: &'s Forwarding<'s>,
+    host: HostId,
+    ports: Vec<machine::Port>,
+    whole: &'s HostRules,
+    space: Space,
+    random: Random,
+    /// By hook: what each place decides, of what can be shown to the kernel.
+    decided: BTreeMap<Hook, Vec<(Place, PacketSet)>>,
+}
+
+impl<'s> Pool<'s> {
+    fn new(forwarding: &'s Forwarding<'s>, host: HostId, whole: &'s HostRules) -> Self {
+        let ports = machine::ports(&STUDY.compiled.site, host);
+        let (space, random) = (Space::default(), Random::new(9));
+        let decided = BTreeMap::new();
+        let mut pool = Self { forwarding, host, ports, whole, space, random, decided };
+        for hook in HOOKS {
+            let decided = pool.deciders(hook, whole);
+            pool.decided.insert(hook, decided);
+        }
+        pool
+    }
+
+    fn deciders(&mut self, hook: Hook, rules: &HostRules) -> Vec<(Place, PacketSet)> {
+        let showable = self.showable(hook);
+        let all = sim::deciders(&rules.ruleset, hook_of(hook), &mut self.space).unwrap();
+        let both = all.into_iter().map(|(place, set)| (place, self.space.and(set, showable)));
+        let both: Vec<_> = both.collect();
+        both.into_iter().filter(|(_, set)| !self.space.is_empty(*set).unwrap()).collect()
+    }
+
+    /// A wide guess at what routing brings to the hook: by the legs, and in input to an own address.
+    fn showable(&mut self, hook: Hook) -> PacketSet {
+        let names: Vec<String> = self.ports.iter().map(|p| p.name.clone()).collect();
+        let legs = RangeSet::from_ranges(names.iter().map(|name| {
+            let number = self.space.interface(name);
+            (number, number)
+        }));
+        let (iif, oif) = match hook {
+            Hook::Input => (legs, RangeSet::one(0)),
+            Hook::Output => (RangeSet::one(0), legs),
+            _ => (legs.clone(), legs),
+        };
+        let mut all = vec![self.space.within(Field::Iif, &iif), self.space.within(Field::Oif, &oif)];
+        all.extend([Field::Mark, Field::Dnat, Field::Snat].map(|field| self.space.is(field, 0)));
+        if hook == Hook::Input {
+            let own = self.ports.iter().flat_map(|p| &p.addresses);
+            let own = own.fold(fwc::net::AddrSet::empty(), |s, net| {
+                s.union(&fwc::net::AddrSet::net(ipnet::IpNet::from(net.addr())))
+            });
+            // Neighbours are found by other addresses.
+            let (own, not_new) = (self.space.to(&own), self.space.ct(&[CtState::New]));
+            let not_new = self.space.not(not_new);
+            all.push(self.space.or(own, not_new));
+        }
+        self.space.all(all)
+    }
+
+    /// Judges packets at every hook at which the mutant is; how many had a verdict, each the unmutated one.
+    fn compare(&mut self, bench: &mut Bench<'_>, mutant: &Judged) -> usize {
+        let by_hook: Vec<(Hook, Vec<PacketSet>)> = HOOKS
+            .into_iter()
+            .map(|hook| (hook, self.near(hook, mutant)))
+            .filter(|(_, sets)| !sets.is_empty())
+            .collect();
+        // A place at which no packet ends that can be shown: everything that ends at its hooks.
+        let by_hook = if by_hook.is_empty() {
+            HOOKS.map(|hook| (hook, self.decided[&hook].iter().map(|d| d.1).collect())).into()
+        } else {
+            by_hook
+        };
+        let mut seen = 0;
+        // Many are lost (untracked ones in forward), so that there may have to be more; in the end of the whole hook.
+        let wide: Vec<(Hook, Vec<PacketSet>)> = by_hook
+            .iter()
+            .map(|(hook, _)| (*hook, self.decided[hook].iter().map(|d| d.1).collect()))
+            .collect();
+        let rounds = std::iter::repeat_n(&by_hook, 4).chain(std::iter::repeat_n(&wide, 8));
+        for (hook, sets) in rounds.flatten() {
+            if seen >= PACKETS {
+                break;
+            }
+            let share = PACKETS.div_ceil(by_hook.len()).min(PACKETS - seen);
+            let packets = self.draw(*hook, sets, share + SPARE);
+            for (packet, observed) in packets.iter().zip(bench.judge(*hook, &packets).unwrap()) {
+                let Some(verdict) = observed.verdict() else { continue };
+                let before = sim::run(&self.whole.ruleset, hook_of(*hook), packet).verdict.verdict();
+                assert_eq!(Some(verdict), before, "{}: {} {packet:#?}", told(mutant), hook.keyword());
+                seen += 1;
+            }
+        }
+        seen
+    }
+
+    /// What the mutated place and its neighbours decide, before and after.
+    fn near(&mut self, hook: Hook, mutant: &Judged) -> Vec<PacketSet> {
+        let mut sets: Vec<PacketSet> =
+            self.decided[&hook].iter().filter(|d| neighbours(d.0, mutant.place)).map(|d| d.1).collect();
+        let after = self.deciders(hook, &mutant.rules);
+        sets.extend(after.iter().filter(|d| neighbours(d.0, mutant.place)).map(|d| d.1));
+        sets.sort_unstable();
+        sets.dedup();
+        sets
+    }
+
+    /// Packets of each set in turn, and from next door.
+    fn draw(&mut self, hook: Hook, sets: &[PacketSet], count: usize) -> Vec<Packet> {
+        let mut open: Vec<(PacketSet, usize)> = sets.iter().map(|set| (*set, 0)).collect();
+        let rest: Vec<PacketSet> = self.decided[&hook].iter().map(|d| d.1).collect();
+        let mut packets = Vec::new();
+        for round in 0..count * 4 {
+            if packets.len() >= count {
+                break;
+            }
+            // A set of packets that never get there is given up; with all of them, the hook's others are asked.
+            if open.iter().all(|(_, misses)| *misses > 40) {
+                open = rest.iter().map(|set| (*set, 0)).collect();
+            }
+            for (set, misses) in &mut open {
+                if *misses > 40 || packets.len() >= count {
+                    continue;
+                }
+                let Some(drawn) = self.space.sample(*set, &mut self.random).unwrap() else { break };
+                let near = next_door(producible(drawn.clone()), &mut self.random);
+                let before = packets.len();
+                for packet in [Some(producible(drawn)), near].into_iter().flatten() {
+                    let way = reach::reaches(self.forwarding, self.host, &self.ports, hook, &packet);
+                    if way.is_ok() && reach::is_answerable(&self.ports, &packet) {
+                        packets.push(packet);
+                    }
+                }
+                *misses = if packets.len() > before { 0 } else { *misses + 1 };
+            }
+            assert!(round < count * 4, "nothing to draw from");
+        }
+        packets
+    }
+}
+
+/// Whether two places stand in one set or chain, next to each other but one.
+fn neighbours(a: Place, b: Place) -> bool {
+    let close = |a: usize, b: usize| a.abs_diff(b) <= 2;
+    match (a, b) {
+        (Place::Element { set: a, element: x, .. }, Place::Element { set: b, element: y, .. }) => {
+            a == b && close(x, y)
+        }
+        (Place::Element { .. }, _) | (_, Place::Element { .. }) => false,
+        _ => {
+            let (of_a, of_b) = (in_chain(a), in_chain(b));
+            let last = |place| matches!(place, Place::Policy { .. });
+            of_a.0 == of_b.0 && (last(a) || last(b) || close(of_a.1, of_b.1))
+        }
+    }
+}
+
+fn in_chain(place: Place) -> (usize, usize) {
+    match place {
+        Place::Policy { chain, .. } => (chain, usize::MAX),
+        Place::Rule { chain, rule, .. } | Place::Inline { chain, rule, .. } => (chain, rule),
+        Place::Element { .. } => (usize::MAX, usize::MAX),
+    }
+}
+
+/// The packet as a bench can make it: whatever no rule of ours looks at is as usual.
+fn producible(mut p: Packet) -> Packet {
+    p.exceeded = Vec::new();
+    p.ct_original = None;
+    p.skuid = None;
+    p.ttl = if p.ttl == 0 { 1 } else { p.ttl };
+    if p.proto == Proto::TCP && p.ct == CtState::New {
+        p.tcp_flags = tcp_flag::SYN;
+    }
+    p
+}
+
+/// The same with one field a step further; none where that field has no next value.
+fn next_door(mut p: Packet, random: &mut Random) -> Option<Packet> {
+    let up = random.below(2) == 0;
+    let step = |n: u16| if up { n.checked_add(1) } else { n.checked_sub(1) };
+    match random.below(4) {
+        0 if p.proto.has_ports() => p.dport = step(p.dport)?,
+        1 => p.src = moved(p.src, up)?,
+        2 => p.dst = moved(p.dst, up)?,
+        _ if p.proto == Proto::TCP => (p.proto, p.tcp_flags) = (Proto::UDP, 0),
+        _ => p.sport = if p.proto.has_ports() { step(p.sport)? } else { 0 },
+    }
+    Some(p)
+}
+
+fn moved(addr: std::net::IpAddr, up: bool) -> Option<std::net::IpAddr> {
+    let n = fwc::net::addr::number(addr);
+    let n = if up { n.checked_add(1)? } else { n.checked_sub(1)? };
+    let most = if addr.is_ipv4() { u128::from(u32::MAX) } else { u128::MAX };
+    (n <= most).then(|| fwc::net::addr::addr(fwc::net::Family::of(addr), n))
+}
+
+fn ask(bench: &mut Bench<'_>, hook: Hook, packet: &Packet) -> Observed {
+    bench.judge(hook, std::slice::from_ref(packet)).unwrap().remove(0)
+}
+
+fn told(mutant: &Judged) -> String {
+    let (number, words) = STUDY.line(mutant);
+    format!("{}:{number} {}: {words}", STUDY.name(mutant.host), mutant.change)
+}
+
+/// Whether the kernel can be asked; with `FWC_REQUIRE_KERNEL=1` it must be.
+fn asked() -> bool {
+    let why = fwc::lab::netns::available().err();
+    if let Some(why) = &why {
+        let required = std::env::var_os("FWC_REQUIRE_KERNEL").is_some_and(|v| v == "1");
+        assert!(!required, "no kernel to ask: {why}");
+        println!("SKIPPED, nothing was tested: no kernel to ask: {why}");
+    }
+    why.is_none()
+}

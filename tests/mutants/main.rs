@@ -1,0 +1,83 @@
+//! Rulesets of the CRM broken on purpose, one thing at a time: the prover refutes each with a packet, or it is shown,
+//! also by the kernel, that nothing is broken.
+//!
+//! Every mutant of every filtering machine goes through the prover in every run. The kernel is asked about fifty
+//! witnesses, and about 2,000 packets for equivalents: in `make mutants` (`FWC_MUTANTS=all`) for each of them, else
+//! for one of each kind of change and reason of every machine.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test ends in a panic, says what it did, and runs the program"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod hand;
+mod kernel;
+mod reasons;
+mod study;
+
+use std::collections::BTreeMap;
+
+use study::{Fate, STUDY};
+
+/// The equivalents are frozen: one more, or one less, is looked at by a person.
+#[test]
+fn every_mutant_is_refuted_or_equivalent() {
+    let mut counts: BTreeMap<&str, [usize; 3]> = BTreeMap::new();
+    let mut equivalents = String::new();
+    for mutant in &STUDY.mutants {
+        let name = STUDY.name(mutant.host);
+        let count = counts.entry(name).or_default();
+        let (number, words) = STUDY.line(mutant);
+        match &mutant.fate {
+            Fate::Refuted { .. } => count[0] += 1,
+            Fate::Equivalent(why) => {
+                count[1] += 1;
+                equivalents += &format!("{name}:{number} {}: {words}\n    {why}\n", mutant.change);
+            }
+            Fate::Undecided(why) => {
+                count[2] += 1;
+                println!("undecided: {name}:{number} {}: {words}: {why}", mutant.change);
+            }
+        }
+    }
+    let mut shown = String::from("machine: mutants = refuted + equivalent + ambiguous (elements overlap)\n");
+    for (name, [refuted, equivalent, undecided]) in &counts {
+        let all = refuted + equivalent + undecided;
+        shown += &format!("{name}: {all} = {refuted} + {equivalent} + {undecided}\n");
+    }
+    print!("{shown}");
+    shown += "\nThe equivalents: line of the unmutated text, change, words, reason.\n";
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(common::root().join("snapshots/mutants"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("crm", shown + &equivalents));
+}
+
+/// A sum of what there is, so that a mutation tool that stops mutating is seen.
+#[test]
+fn mutants_are_of_every_kind() {
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for mutant in &STUDY.mutants {
+        *kinds.entry(kernel::kind(&mutant.change)).or_default() += 1;
+    }
+    println!("{kinds:#?}");
+    for kind in [
+        "delete",
+        "duplicate before all others",
+        "leave out match",
+        "swap the policy",
+        "swap the verdict",
+        "widen",
+        "widen to every",
+    ] {
+        assert!(kinds.get(kind).is_some_and(|n| *n >= 11), "{kind}: {kinds:?}");
+    }
+}

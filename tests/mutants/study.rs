@@ -1,0 +1,113 @@
+//! Every mutant of the site, judged once for all tests.
+
+use std::sync::LazyLock;
+
+use fwc::compile::Compiled;
+use fwc::model::{Hook, HostId};
+use fwc::net::{Packet, Space, Verdict};
+use fwc::target::nft::artifact::Place;
+use fwc::target::nft::{mutate, print, read};
+use fwc::verify::{Against, HOOKS, HostRules, Outcome};
+
+use crate::common::{compiled, crm};
+use crate::reasons::reason;
+
+/// A space is made anew when it has this many nodes.
+const NODES: usize = 1_000_000;
+
+pub(crate) static STUDY: LazyLock<Study> = LazyLock::new(Study::make);
+
+/// The site and all its mutants.
+pub(crate) struct Study {
+    pub(crate) compiled: Compiled,
+    pub(crate) mutants: Vec<Judged>,
+}
+
+/// A mutant, as it was read back from its text, and what `verify` says of it.
+pub(crate) struct Judged {
+    pub(crate) host: HostId,
+    pub(crate) change: String,
+    pub(crate) place: Place,
+    pub(crate) rules: HostRules,
+    pub(crate) fate: Fate,
+}
+
+pub(crate) enum Fate {
+    /// With a packet that shows it.
+    Refuted { hook: Hook, packet: Packet, meant: Verdict, done: Verdict },
+    /// It does the same to every packet, and why.
+    Equivalent(String),
+    /// `verify` does not say: elements overlap, and nobody knows which one the kernel would take.
+    Undecided(String),
+}
+
+impl Study {
+    fn make() -> Self {
+        let compiled = compiled(&crm());
+        let mut mutants = Vec::new();
+        for (&host, rules) in &compiled.artifacts {
+            let mut against = Against::new(&compiled.site, host);
+            let mut space = Space::default();
+            for mutant in mutate::mutants(&rules.ruleset) {
+                if against.nodes() > NODES {
+                    against = Against::new(&compiled.site, host);
+                }
+                let read = reread(&mutant.ruleset);
+                let mut fate = against_all(&mut against, &read);
+                if let Fate::Equivalent(why) = &mut fate {
+                    *why = reason(&mut space, rules, &read, &mutant);
+                }
+                let (change, place) = (mutant.change, mutant.place);
+                mutants.push(Judged { host, change, place, rules: read, fate });
+            }
+        }
+        Self { compiled, mutants }
+    }
+
+    pub(crate) fn name(&self, host: HostId) -> &str {
+        &self.compiled.site.host(host).unwrap().name
+    }
+
+    /// The mutated line as it stands in the unmutated text, with its number.
+    pub(crate) fn line(&self, mutant: &Judged) -> (u32, &str) {
+        line(&self.compiled.artifacts[&mutant.host], mutant.place)
+    }
+}
+
+/// What is judged is the text, so it is printed and read.
+pub(crate) fn reread(ruleset: &fwc::target::nft::artifact::Ruleset) -> HostRules {
+    of_text(print::print(ruleset).unwrap())
+}
+
+pub(crate) fn of_text(text: String) -> HostRules {
+    let read = read::read(&text).unwrap_or_else(|why| panic!("{why}:\n{text}"));
+    HostRules { text, ruleset: read.ruleset, lines: read.lines }
+}
+
+/// The line of a place, with its number; of its words those before a comment.
+pub(crate) fn line(rules: &HostRules, place: Place) -> (u32, &str) {
+    let mut number = rules.lines.line(place).unwrap();
+    let mut lines = rules.text.lines().skip(number as usize - 1);
+    let mut words = lines.next().unwrap().trim();
+    if let Place::Policy { .. } = place {
+        while !words.contains("policy") {
+            (number, words) = (number + 1, lines.next().unwrap().trim());
+        }
+    }
+    (number, words.split(" comment \"").next().unwrap().trim_end_matches(','))
+}
+
+fn against_all(against: &mut Against<'_>, rules: &HostRules) -> Fate {
+    let mut fate = Fate::Equivalent(String::new());
+    for hook in HOOKS {
+        match against.hook(rules, hook).outcome {
+            Outcome::Holds => {}
+            Outcome::Refuted(shown) => {
+                let (packet, meant, done) = (shown.packet, shown.meant, shown.done);
+                return Fate::Refuted { hook, packet, meant, done };
+            }
+            Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
+        }
+    }
+    fate
+}

@@ -1,0 +1,75 @@
+//! Every ruleset that fwc emits for the CRM, and for the cases of `suite/pass`, loads unchanged on nft 0.9.8, 1.0.6
+//! and 1.1: the same bytes, each in a namespace of its own, twice (the second load replaces the first in one transaction).
+//!
+//! `tests/tools/fetch-nft.sh` brings those of other Debian releases into `target/nft` (`make tools`). One that is missing
+//! is said aloud; with `FWC_REQUIRE_KERNEL=1` it fails.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends in a panic")]
+#![allow(clippy::disallowed_methods, reason = "looks for the programs that it starts")]
+#![allow(clippy::indexing_slicing, reason = "a case that cannot be read fails the test")]
+
+mod common;
+mod table;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{attempt, compiled, crm, kernel, kernel_required, root};
+use fwc::compile::Compiled;
+use fwc::lab::netns::Netns;
+use table::cases::cases;
+
+/// Debian's release, and how the version of its nft begins.
+const RELEASES: [(&str, &str); 3] = [("bullseye", "v0.9.8"), ("bookworm", "v1.0.6"), ("trixie", "v1.1.")];
+
+#[test]
+fn every_nft_loads_every_emitted_ruleset() {
+    if !kernel() {
+        return;
+    }
+    let mut texts = emitted("crm", &compiled(&crm()));
+    for case in cases() {
+        let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
+        texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));
+    }
+    assert!(texts.len() > 50, "only {} rulesets", texts.len());
+    let mut wrong = Vec::new();
+    for (release, version) in RELEASES {
+        let Some(nft) = program(release, version) else {
+            println!("SKIPPED: no nft {version} of {release}: run tests/tools/fetch-nft.sh {release}");
+            assert!(!kernel_required(), "no nft {version}: run `make tools`");
+            continue;
+        };
+        let refused: Vec<String> = texts
+            .iter()
+            .filter_map(|(of, text)| Some(format!("{version}, {of}: {}", load(&nft, text).err()?)))
+            .collect();
+        println!("nft {version}: {} of {} rulesets loaded", texts.len() - refused.len(), texts.len());
+        wrong.extend(refused);
+    }
+    assert!(wrong.is_empty(), "{} were refused:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The rulesets of a site, each with a name for messages.
+fn emitted(of: &str, compiled: &Compiled) -> Vec<(String, String)> {
+    let name = |host| compiled.site.host(host).map_or("?", |h| h.name.as_str());
+    compiled.artifacts.iter().map(|(host, r)| (format!("{of}: {}", name(*host)), r.text.clone())).collect()
+}
+
+/// The nft of a release: fetched, or the system's own where it is that version.
+fn program(release: &str, version: &str) -> Option<String> {
+    let fetched: PathBuf = root().join("target/nft").join(release).join("nft");
+    let is_it = |nft: &String| {
+        let said = Command::new(nft).arg("--version").output();
+        said.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(version))
+    };
+    [fetched.display().to_string(), "nft".to_owned()].into_iter().find(is_it)
+}
+
+fn load(nft: &str, text: &str) -> Result<(), String> {
+    let netns = Netns::new().unwrap();
+    for _ in 0..2 {
+        netns.run(nft, &["-f", "-"], text).map_err(|why| why.to_string())?;
+    }
+    let listing = netns.run(nft, &["list", "ruleset"], "").map_err(|why| why.to_string())?;
+    if listing.contains("table inet fwc") { Ok(()) } else { Err(format!("nothing was loaded: {listing}")) }
+}
