@@ -24,7 +24,6 @@ const HARMLESS: &str = "plain";
 const POSITIONS: &[(&str, &str)] = &[
     ("reason", "allow tcp 80 from b to f.a { reason \"@\" }\n"),
     ("owner", "allow tcp 80 from b to f.a { owner \"@\"; log }\n"),
-    ("waived", "allow tcp 80 from b to f.a { waive lint exposed-panel \"@\" }\n"),
     ("reason of a deny", "deny tcp 80 from b to f.a { reject; log; reason \"@\" }\n"),
     ("title", "test \"@\" { expect deny tcp 81 from b to f }\n"),
     ("comment", "allow tcp 80 from b to f.a # @\n"),

@@ -19,8 +19,7 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
         let unprintable = findings.sorted().into_iter().any(|d| d.code.as_str() == "unprintable");
         assert!(!unprintable, "seed {seed}: {}\n{text}", said(&findings, &sources));
         let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
-        let labels =
-            errors.flat_map(|d| d.primary.iter().chain(&d.secondary).map(|l| l.span).collect::<Vec<_>>());
+        let labels = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
         let lines: BTreeSet<usize> = labels.filter_map(|s| sources.position(s)).map(|at| at.line).collect();
         let may_go = |line: &str| {
             let line = line.trim_start();
