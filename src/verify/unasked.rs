@@ -134,9 +134,9 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
     let dynamic = forwarding.site().leg(host, leg).is_some_and(|l| l.dynamic);
     let ends = [None, dynamic.then_some((host, leg))];
     let enters = |begin: &Begin| {
-        ends.iter().filter_map(|end| path::walk(forwarding, *begin, packet.dst, *end).ok()).any(|way| {
-            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
-        })
+        ends.iter()
+            .filter_map(|end| path::walk(forwarding, *begin, packet.dst, *end).ok())
+            .any(|way| way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg)))
     };
     let found = begins.iter().any(enters);
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })
