@@ -29,8 +29,15 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
                 .iter()
                 .any(|verb| line.starts_with(verb))
         };
-        let kept = text.lines().zip(1..).filter(|(line, at)| !(lines.contains(at) && may_go(line)));
-        let kept: String = kept.map(|(line, _)| format!("{line}\n")).collect();
+        let mend = |(line, at): (&str, usize)| match lines.contains(&at) {
+            true if may_go(line) => String::new(),
+            // A group is used: what it excepts in vain goes, not the group.
+            true if line.starts_with("group ") => {
+                format!("{}\n", line.split(" except ").next().unwrap_or(line))
+            }
+            true | false => format!("{line}\n"),
+        };
+        let kept: String = text.lines().zip(1..).map(mend).collect();
         if kept == text {
             return None;
         }
