@@ -26,7 +26,7 @@ use random::Dice;
 
 #[test]
 fn every_random_policy_that_compiles_is_proved() {
-    let wanted: u64 = std::env::var("FWC_POLICIES").ok().and_then(|n| n.parse().ok()).unwrap_or(450);
+    let wanted: u64 = std::env::var("FWC_POLICIES").ok().and_then(|n| n.parse().ok()).unwrap_or(700);
     let first: u64 = std::env::var("FWC_FIRST").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     let mut seen = Seen::default();
     let began = Instant::now();
@@ -56,7 +56,7 @@ fn every_random_policy_that_compiles_is_proved() {
         seen.bad.len(),
         seen.bad[..seen.bad.len().min(5)].join("\n")
     );
-    assert!(seen.policies * 3 > usize::try_from(wanted).unwrap() * 2, "too few compile: {}", seen.policies);
+    assert!(seen.policies * 2 > usize::try_from(wanted).unwrap(), "too few compile: {}", seen.policies);
 }
 
 #[derive(Default)]

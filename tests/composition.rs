@@ -35,7 +35,7 @@ struct Count {
 
 #[test]
 fn proofs_and_packets_agree() {
-    let wanted: u64 = std::env::var("FWC_SITES").ok().and_then(|n| n.parse().ok()).unwrap_or(300);
+    let wanted: u64 = std::env::var("FWC_SITES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     let (mut count, mut bad) = (Count::default(), Vec::new());
     for seed in 0..wanted {
         let Some((text, compiled)) = compiles::policy(seed, &expects(seed)) else { continue };

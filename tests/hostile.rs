@@ -24,7 +24,6 @@ const HARMLESS: &str = "plain";
 const POSITIONS: &[(&str, &str)] = &[
     ("reason", "allow tcp 80 from b to f.a { reason \"@\" }\n"),
     ("owner", "allow tcp 80 from b to f.a { owner \"@\"; log }\n"),
-    ("waived", "allow tcp 80 from b to f.a { waive lint exposed-panel \"@\" }\n"),
     ("reason of a deny", "deny tcp 80 from b to f.a { reject; log; reason \"@\" }\n"),
     ("title", "test \"@\" { expect deny tcp 81 from b to f }\n"),
     ("comment", "allow tcp 80 from b to f.a # @\n"),
@@ -209,6 +208,10 @@ fn a_finding_or_the_rules_of_the_harmless_twin() {
         let twin = with(position, HARMLESS).unwrap_or_else(|| panic!("{} has no twin", position.0));
         let named = ["interface", "host", "zone", "group", "service", "list"].contains(&position.0);
         for string in hostile() {
+            // A comment ends with its line: what follows is what its author wrote.
+            if position.0.starts_with("comment") && string.contains(['\n', '\r']) {
+                continue;
+            }
             let Some(found) = with(position, &string) else {
                 refused += 1;
                 continue;

@@ -132,11 +132,13 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
     let mut begins = vec![Begin::Zone(class.zone)];
     let owner = forwarding.owner_of(packet.src);
     begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
+    // A dynamic leg may have the address whoever is said to have it (S20): then it is there that the path ends.
+    let dynamic = forwarding.site().leg(host, leg).is_some_and(|l| l.dynamic);
+    let ends = [None, dynamic.then_some((host, leg))];
     let enters = |begin: &Begin| {
-        let way = path::walk(forwarding, *begin, packet.dst, None).ok();
-        way.is_some_and(|way| {
-            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
-        })
+        ends.iter()
+            .filter_map(|end| path::walk(forwarding, *begin, packet.dst, *end).ok())
+            .any(|way| way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg)))
     };
     let found = begins.iter().any(enters);
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })

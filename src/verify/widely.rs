@@ -44,6 +44,8 @@ pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Op
         let meant = network.readings.wide(from).difference(&except);
         let meant = network.between(&meant, &to);
         let headers = network.space.all(vec![arrived, meant, what]);
+        let itself = to_itself(network);
+        let headers = network.space.minus(headers, itself);
         if !network.space.is_empty(headers)? {
             return Ok(Some(Arrival { from: from.clone(), headers }));
         }
@@ -87,6 +89,14 @@ fn owners_among(site: &Site, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
         }
     }
     starts
+}
+
+/// S13: from a machine to itself, however the expectation names it.
+fn to_itself(network: &mut Network<'_>) -> PacketSet {
+    let site = network.site;
+    let own = site.hosts().map(|(host, _)| network.readings.static_of(host)).collect::<Vec<_>>();
+    let pairs = own.iter().map(|addrs| network.between(addrs, addrs)).collect();
+    network.space.any(pairs)
 }
 
 fn owner(end: &End) -> Option<HostId> {

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use fwc::compile::Compiled;
+use fwc::model::{Access, Action, Site};
 
 use crate::common::{attempt, said};
-use crate::random::{adorn, sketch, words};
+use crate::random::{Dice, adorn, sketch, words};
 
 /// A random policy without what is refused, compiled; none where nothing is left to filter.
 pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
-    let plain = words::policy(&sketch::site(seed));
+    let site = sketch::site(seed);
+    let plain = words::policy(&site) + &statements(&site, seed);
     let mut text = if seed % 3 == 0 { plain } else { adorn::policy(&plain, seed) } + more;
     for _ in 0..12 {
         let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
@@ -19,8 +21,7 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
         let unprintable = findings.sorted().into_iter().any(|d| d.code.as_str() == "unprintable");
         assert!(!unprintable, "seed {seed}: {}\n{text}", said(&findings, &sources));
         let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
-        let labels =
-            errors.flat_map(|d| d.primary.iter().chain(&d.secondary).map(|l| l.span).collect::<Vec<_>>());
+        let labels = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
         let lines: BTreeSet<usize> = labels.filter_map(|s| sources.position(s)).map(|at| at.line).collect();
         let may_go = |line: &str| {
             let line = line.trim_start();
@@ -28,12 +29,39 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
                 .iter()
                 .any(|verb| line.starts_with(verb))
         };
-        let kept = text.lines().zip(1..).filter(|(line, at)| !(lines.contains(at) && may_go(line)));
-        let kept: String = kept.map(|(line, _)| format!("{line}\n")).collect();
+        let mend = |(line, at): (&str, usize)| match lines.contains(&at) {
+            true if may_go(line) => String::new(),
+            // A group is used: what it excepts in vain goes, not the group.
+            true if line.starts_with("group ") => {
+                format!("{}\n", line.split(" except ").next().unwrap_or(line))
+            }
+            true | false => format!("{line}\n"),
+        };
+        let kept: String = text.lines().zip(1..).map(mend).collect();
         if kept == text {
             return None;
         }
         text = kept;
     }
     None
+}
+
+/// More statements: most of those drawn have no path and go again.
+fn statements(site: &Site, seed: u64) -> String {
+    let dice = &mut Dice::new(seed ^ 0x57a7);
+    let mut text = String::new();
+    for _ in 0..12 {
+        let like = dice.pick(&site.accesses);
+        let action = if dice.one_in(5) { Action::Deny } else { Action::Allow };
+        let (from, to) = (sketch::place(dice, site, action), sketch::place(dice, site, action));
+        let access = Access { action, from, to, ..like };
+        let tail = match action {
+            Action::Deny if dice.one_in(2) => " { reject }",
+            Action::Allow if dice.one_in(4) => " { limit 10/second burst 3 per source }",
+            Action::Allow if dice.one_in(5) => " { limit 10/second burst 1; until 2027-01-01T00:00Z }",
+            Action::Allow | Action::Deny => "",
+        };
+        text += &format!("{}{tail}\n", words::sentence(site, &access));
+    }
+    text
 }
