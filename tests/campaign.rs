@@ -2,6 +2,15 @@
 //!
 //! Packets come from the boundaries of the policy (what `spec` admits) and of the artifact (what each rule and
 //! each element decides), and from next door to them. `FWC_PACKETS` sets how many; `make test` sends a million.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 mod draw;

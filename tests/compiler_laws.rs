@@ -1,11 +1,14 @@
 //! The strongest law of the compiler: whatever policy compiles is proved, at every point, for all packets.
 //!
 //! Random policies, as text; what resolve or topology refuses is taken out first. `FWC_POLICIES` sets how many.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
-#![expect(
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "the number of policies comes from the environment of the test"
+    reason = "a test fails by panicking, and tells what it did"
 )]
 
 mod common;

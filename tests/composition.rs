@@ -2,9 +2,15 @@
 //!
 //! The walk is written apart from the prover: zone by zone, hook by hook through [`sim::run`] (S25 to S27).
 //! `FWC_SITES` sets how many random sites.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
-#![expect(clippy::disallowed_methods, reason = "the number of sites comes from the environment of the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 #[path = "random/compiles.rs"]

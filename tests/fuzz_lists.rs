@@ -1,8 +1,15 @@
 //! No list, and no row of names that refer to each other, makes fwc panic, overflow the stack or take long.
 //!
 //! Mangles files of lists: the same inputs on every run. `FWC_FUZZ=100000` asks for more than the usual 10,000.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 mod random;

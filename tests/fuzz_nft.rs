@@ -2,8 +2,15 @@
 //!
 //! Mangles rulesets that fwc writes and some that it does not: the same inputs on every run. `FWC_FUZZ=100000`
 //! asks for more of them than the usual 10,000.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 mod random;

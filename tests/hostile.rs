@@ -2,9 +2,15 @@
 //! the harmless twin say.
 //!
 //! nft has no escape for `"`: the reason `x"; tcp dport 22 accept comment "y` must not load as a second rule.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
-#![allow(clippy::indexing_slicing, reason = "indexes are below the length")]
-#![allow(clippy::disallowed_methods, reason = "whether a kernel is required is in the environment")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 

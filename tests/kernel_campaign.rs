@@ -3,6 +3,15 @@
 //! Packets are drawn for every hook of every machine of the CRM that filters as in `campaign.rs`, but from those
 //! that the kernel can be brought to show that hook ([`reaches`]). `FWC_KERNEL_PACKETS` sets how many; `make test` sends
 //! 5,000, and one for each rule and element that decides a packet of this kind, if that is more.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 mod common;
 mod draw;

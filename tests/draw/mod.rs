@@ -1,5 +1,14 @@
 //! Packets drawn from the boundaries of a policy (what `spec` admits) and of its artifacts (what each rule and each
 //! element decides), and from next door to them; and what of both has decided so far.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};

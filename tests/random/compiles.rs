@@ -1,4 +1,13 @@
 //! Random policies that compile: what `resolve` and `topology` refuse is taken out, a line at a time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 use std::collections::BTreeSet;
 

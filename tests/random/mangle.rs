@@ -1,4 +1,13 @@
 //! Text broken at random, for the fuzz tests; and the bounds they hold every reader to.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
 use std::time::{Duration, Instant};
 
