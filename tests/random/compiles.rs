@@ -21,7 +21,7 @@ use crate::random::{Dice, adorn, sketch, words};
 pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
     let site = sketch::site(seed);
     let plain = words::policy(&site) + &statements(&site, seed);
-    let mut text = if seed % 3 == 0 { plain } else { adorn::policy(&plain, seed) } + more;
+    let mut text = if seed.is_multiple_of(3) { plain } else { adorn::policy(&plain, seed) } + more;
     for _ in 0..12 {
         let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
         if let Some(compiled) = result {
