@@ -3,6 +3,13 @@
 //! Packets come from the boundaries of the policy (what `spec` admits) and of the artifact (what each rule and
 //! each element decides), and from next door to them. `FWC_PACKETS` sets how many; `make test` sends a million.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "how many is in the environment; says what it saw"
+)]
+
 mod common;
 mod draw;
 

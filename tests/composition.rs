@@ -241,7 +241,7 @@ fn starts(compiled: &Compiled, from: &End, p: &Packet) -> Vec<ZoneId> {
         End::Host(_) | End::Leg(..) => Vec::new(),
         End::Zone(_) | End::Addrs(_) | End::Anywhere => site.zone_of(p.src).into_iter().collect(),
     };
-    for host in machine {
+    if let Some(host) = machine {
         let legs = site.hosts[host.index()].legs();
         let out = legs.filter(|(leg, _)| accepts(compiled, host, Hook::Output, (None, Some(*leg)), p));
         zones.extend(out.map(|(_, leg)| leg.zone));

@@ -136,7 +136,7 @@ const BASE: &str = "zone a { 10.0.1.0/24 }\nzone b { 10.0.2.0/24 }\nfirewall f {
 /// Compiles a position with a string in it; none where that is refused.
 fn with(position: (&str, &str), string: &str) -> Option<Compiled> {
     let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
-    let root = sources.add("root.fw", &format!("{BASE}{}", position.1.replace('@', string)));
+    let root = sources.add("root.fw", format!("{BASE}{}", position.1.replace('@', string)));
     let content = if position.0 == "list content" {
         format!("10.0.2.128/25 # {string}\n")
     } else {

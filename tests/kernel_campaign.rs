@@ -4,6 +4,14 @@
 //! that the kernel can be brought to show that hook ([`reaches`]). `FWC_KERNEL_PACKETS` sets how many; `make test` sends
 //! 5,000, and one for each rule and element that decides a packet of this kind, if that is more.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "how many is in the environment; says what it saw"
+)]
+
 mod common;
 mod draw;
 

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot begin fails")]
 #![allow(clippy::disallowed_methods, reason = "reads the policies of the checkout")]
+#![allow(clippy::print_stdout, reason = "says aloud what could not be run")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -85,7 +86,7 @@ pub(crate) fn crm() -> Vec<(String, String)> {
 }
 
 /// Whether the kernel can be asked; if not, a test of it has nothing to say. With `FWC_REQUIRE_KERNEL=1` that fails.
-pub fn kernel() -> bool {
+pub(crate) fn kernel() -> bool {
     match fwc::lab::netns::available() {
         Ok(()) => true,
         Err(why) => {
@@ -97,7 +98,7 @@ pub fn kernel() -> bool {
 }
 
 /// Whether a test that cannot ask the kernel, or real nft, fails.
-pub fn kernel_required() -> bool {
+pub(crate) fn kernel_required() -> bool {
     std::env::var_os("FWC_REQUIRE_KERNEL").is_some_and(|v| v == "1")
 }
 
@@ -109,7 +110,7 @@ pub(crate) fn artifact<'c>(compiled: &'c Compiled, host: &str, name: &str) -> &'
 }
 
 /// A file cut into its statements: each starts a line with a word, and what follows is indented or closes it.
-pub fn statements(text: &str) -> Vec<String> {
+pub(crate) fn statements(text: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for line in text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')) {
         let continues = line.starts_with(' ') || line.starts_with('}');

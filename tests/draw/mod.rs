@@ -1,5 +1,12 @@
 //! Packets drawn from the boundaries of a policy (what `spec` admits) and of its artifacts (what each rule and each
 //! element decides), and from next door to them; and what of both has decided so far.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "how many is in the environment; says what it saw"
+)]
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 use std::collections::{BTreeMap, BTreeSet};

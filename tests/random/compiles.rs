@@ -10,7 +10,7 @@ use crate::random::{adorn, sketch, words};
 /// A random policy without what is refused, compiled; none where nothing is left to filter.
 pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
     let plain = words::policy(&sketch::site(seed));
-    let mut text = if seed % 3 == 0 { plain } else { adorn::policy(&plain, seed) } + more;
+    let mut text = if seed.is_multiple_of(3) { plain } else { adorn::policy(&plain, seed) } + more;
     for _ in 0..12 {
         let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
         if let Some(compiled) = result {
