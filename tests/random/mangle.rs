@@ -90,6 +90,7 @@ impl Words for Vec<u8> {
 
 /// Runs `read` on an input: no panic, and not for long.
 pub fn bounded<T>(name: &str, text: &str, read: impl FnOnce() -> T) -> T {
+    #[allow(clippy::print_stdout, reason = "asked for")]
     if std::env::var_os("FWC_SAY").is_some() {
         println!("{name}:\n{}\n----", text.chars().take(3000).collect::<String>());
     }
