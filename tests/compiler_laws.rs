@@ -53,6 +53,8 @@ fn every_random_policy_that_compiles_is_proved() {
         loaded,
         began.elapsed()
     );
+    println!("{:?}", FEATURES.iter().zip(seen.features).collect::<Vec<_>>());
+    assert!(wanted < 500 || seen.features.iter().all(|n| *n >= 10), "a feature is hardly there");
     assert!(
         seen.bad.is_empty(),
         "{} not proved:\n{}",
@@ -62,6 +64,10 @@ fn every_random_policy_that_compiles_is_proved() {
     assert!(seen.policies * 2 > usize::try_from(wanted).unwrap(), "too few compile: {}", seen.policies);
 }
 
+/// What must not vanish when statements that are refused are taken out.
+const FEATURES: [&str; 9] =
+    ["per source", "burst 1", "until", "{ reject", "; log", "log from", "reject from", "from f", "2001:db8"];
+
 #[derive(Default)]
 struct Seen {
     policies: usize,
@@ -69,11 +75,15 @@ struct Seen {
     points: usize,
     bad: Vec<String>,
     samples: Vec<String>,
+    features: [usize; FEATURES.len()],
 }
 
 impl Seen {
     fn proved(&mut self, seed: u64, text: &str, compiled: &Compiled) {
         self.points += compiled.report.points.len();
+        for (count, feature) in self.features.iter_mut().zip(FEATURES) {
+            *count += usize::from(text.contains(feature));
+        }
         let points = compiled.report.points.iter().map(|p| (p.place.clone(), &p.outcome));
         let unasked = compiled.report.unasked.iter().map(|p| (p.claim.clone(), &p.outcome));
         for (place, outcome) in points.chain(unasked) {

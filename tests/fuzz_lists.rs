@@ -60,12 +60,17 @@ fn mangled_lists() {
     ]
     .map(str::to_owned)
     .to_vec();
-    let (count, mut dice, mut readable) = (count(), Dice::new(77), 0);
+    let (count, mut dice, mut readable, mut bytes) = (count(), Dice::new(77), 0, 0);
     for number in 0..count {
         let text = mangled(&corpus, &mut dice);
+        bytes += text.len();
         let codes = bounded(&format!("input {number}"), &text, || list(&text));
         readable += usize::from(codes.is_empty());
     }
+    println!(
+        "{readable} of {count} mangled lists can be read, {} texts in the corpus, {bytes} bytes",
+        corpus.len()
+    );
     assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
     within_memory();
 }

@@ -13,14 +13,15 @@
 )]
 
 mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
 mod random;
 
-use common::attempt;
 use fwc::net::{Packet, Proto};
 use fwc::target::nft::artifact::{Hook, Ruleset};
 use fwc::target::nft::{print, read, sim};
+use random::Dice;
 use random::mangle::{bounded, count, mangled, within_memory};
-use random::{Dice, adorn, sketch, words};
 
 /// What an administrator or another program may have loaded.
 const FOREIGN: &str = r#"
@@ -54,17 +55,9 @@ fn reads(text: &str) -> Option<usize> {
 
 fn corpus() -> Vec<String> {
     let mut all = vec![FOREIGN.to_owned()];
-    for seed in 0..40 {
-        let text = adorn::policy(&words::policy(&sketch::site(seed)), seed);
-        if let (Some(compiled), _, _) = attempt(&[("random.fw".to_owned(), text)]) {
-            all.extend(
-                compiled
-                    .hosts
-                    .into_iter()
-                    .flat_map(|h| h.files)
-                    .filter(|f| f.0 == "ruleset.nft")
-                    .map(|f| f.1),
-            );
+    for seed in 0..60 {
+        if let Some((_, compiled)) = compiles::policy(seed, "") {
+            all.extend(compiled.artifacts.into_values().map(|rules| rules.text));
         }
     }
     // What nft itself makes of a file of ours, and other people's.
@@ -91,11 +84,16 @@ fn mangled_rulesets() {
         corpus.len(),
         read::read(FOREIGN).err()
     );
-    let (mut dice, mut readable) = (Dice::new(0x9e37), 0);
+    let (mut dice, mut readable, mut bytes) = (Dice::new(0x9e37), 0, 0);
     for number in 0..count {
         let text = mangled(&corpus, &mut dice);
+        bytes += text.len();
         readable += usize::from(bounded(&format!("input {number}"), &text, || reads(&text)).is_some());
     }
+    println!(
+        "{readable} of {count} mangled rulesets can be read, {} texts in the corpus, {bytes} bytes",
+        corpus.len()
+    );
     assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
     within_memory();
 }
