@@ -12,13 +12,6 @@
     reason = "a test fails by panicking, and tells what it did"
 )]
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
-#![allow(
-    clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "how many is in the environment; says what it saw"
-)]
-
 mod common;
 mod draw;
 
