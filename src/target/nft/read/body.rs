@@ -98,9 +98,9 @@ fn set(
         let Some(word) = tokens.word() else { return Err(tokens.expected("a property of a set")) };
         match word.as_str() {
             "type" => {
-                set.key = SetKey::Types(types(tokens));
+                set.key = SetKey::Types(types(tokens)?);
                 if tokens.eat_word(":") {
-                    set.data = Some(types(tokens));
+                    set.data = Some(types(tokens)?);
                 }
             }
             "typeof" => set.key = SetKey::TypeOf(tokens.rest_of_line()),
@@ -134,19 +134,27 @@ fn set(
         }
         tokens.end_of_line()?;
     }
+    if let SetKey::Types(key) = &set.key
+        && (key.is_empty() || set.data.as_ref().is_some_and(Vec::is_empty))
+    {
+        return Err(tokens.expected("the type of a set, and of the values of a map"));
+    }
     tokens.higher();
     Ok(set)
 }
 
-fn types(tokens: &mut Tokens) -> Vec<DataType> {
+/// At least one: a `type` of nothing is no nftables text, and would print as another set.
+fn types(tokens: &mut Tokens) -> Result<Vec<DataType>, Unreadable> {
     let mut types = Vec::new();
-    while let Some(word) = tokens.word() {
-        types.push(DataType::by_keyword(&word));
+    loop {
+        match tokens.word() {
+            Some(word) if word != ":" && word != "." => types.push(DataType::by_keyword(&word)),
+            _ => return Err(tokens.expected("a type")),
+        }
         if !tokens.eat_word(".") {
-            break;
+            return Ok(types);
         }
     }
-    types
 }
 
 /// Elements up to the closing brace, which is taken.
