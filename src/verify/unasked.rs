@@ -132,16 +132,31 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
     let mut begins = vec![Begin::Zone(class.zone)];
     let owner = forwarding.owner_of(packet.src);
     begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
-    // A dynamic leg may have the address whoever is said to have it (S20): then it is there that the path ends.
-    let dynamic = forwarding.site().leg(host, leg).is_some_and(|l| l.dynamic);
-    let ends = [None, dynamic.then_some((host, leg))];
     let enters = |begin: &Begin| {
-        ends.iter()
-            .filter_map(|end| path::walk(forwarding, *begin, packet.dst, *end).ok())
-            .any(|way| way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg)))
+        let passes = |way: path::Path| {
+            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
+        };
+        let own = in_its_place(forwarding, host, leg, packet);
+        path::walk(forwarding, *begin, packet.dst, None).is_ok_and(passes)
+            || own.is_some_and(|dst| path::walk(forwarding, *begin, dst, Some((host, leg))).is_ok_and(passes))
     };
     let found = begins.iter().any(enters);
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })
+}
+
+/// A dynamic leg stands for every address of its zone, whoever is said to have it (S20): the way to it is the way
+/// to an address of the zone that nobody has.
+fn in_its_place(
+    forwarding: &Forwarding<'_>,
+    host: HostId,
+    leg: LegId,
+    packet: &Packet,
+) -> Option<std::net::IpAddr> {
+    let leg = forwarding.site().leg(host, leg).filter(|leg| leg.dynamic)?;
+    let classes = forwarding.classes().into_iter();
+    let mut nobodys =
+        classes.filter(|c| c.zone == leg.zone && c.gateway.is_none() && c.family == packet.family());
+    nobodys.find(|c| !c.addrs.is_empty()).map(|c| c.sample)
 }
 
 /// What enters by a leg, whatever it leaves by: headers.
