@@ -50,20 +50,24 @@ struct Shelf {
 
 impl Shelf {
     fn put(&mut self, entry: Entry, shape: Option<Shape>, again: &mut Vec<Entry>) {
-        let mut pieces = vec![entry];
-        let met = match pieces.first().and_then(|e| self.same.get(&e.cell)) {
+        let mut met = match self.same.get(&entry.cell) {
             Some(at) => vec![*at],
-            None => pieces.first().map(|e| self.candidates(&e.cell)).unwrap_or_default(),
+            None => self.candidates(&entry.cell),
         };
-        for at in met {
-            let mut left = Vec::new();
-            for piece in pieces {
-                self.meet(at, piece, &mut left);
-            }
-            pieces = left;
-            if pieces.is_empty() {
-                return;
-            }
+        let (mut open, mut pieces) = (vec![entry], Vec::new());
+        while let Some(piece) = open.pop() {
+            let hit = met.iter().copied().find(|at| {
+                let kept = self.slots.get(*at).and_then(Option::as_ref);
+                kept.is_some_and(|e| e.cell.intersection(&piece.cell).is_some())
+            });
+            let Some(at) = hit else {
+                pieces.push(piece);
+                continue;
+            };
+            // What was there may be cut in turn: the next piece has to meet what became of it.
+            let before = self.slots.len();
+            self.meet(at, piece, &mut open);
+            met.extend(before..self.slots.len());
         }
         for piece in pieces {
             if shape.is_none() || shape == Some(piece.cell.shape()) {
