@@ -15,11 +15,10 @@ use common::{attempt, kernel, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::forwarding::Forwarding;
-use fwc::model::{Hook, Point, Site};
+use fwc::model::Site;
 use fwc::net::{Packet, Verdict};
 use fwc::source::SourceMap;
 use fwc::spec::Spec;
-use fwc::verify::Outcome;
 use table::cases::{Case, cases};
 use table::judges::{judges, refusal};
 use table::{Probe, Step, keyword, probe};
@@ -76,19 +75,10 @@ fn built(case: &Case) -> Result<Compiled, String> {
     Ok(compiled)
 }
 
-/// What the prover refutes of a case. Not counted is a packet that cannot be: without an interface where its hook has
-/// one. The short form's `iifname != "lo"` holds for it, and S23 does not say what it is.
+/// What the prover does not prove of a case.
 fn unproved(compiled: &Compiled) -> Vec<String> {
     let report = &compiled.report;
-    let impossible = |hook: Hook, p: &Packet| {
-        let (came, leaves) = (p.iif.name().is_empty(), p.oif.name().is_empty());
-        (hook != Hook::Output && came) || (hook != Hook::Input && leaves)
-    };
-    let points = report.points.iter().filter(|proof| match (&proof.point, &proof.outcome) {
-        (_, Outcome::Holds) => false,
-        (Point::Hook { hook, .. }, Outcome::Refuted(found)) => !impossible(*hook, &found.packet),
-        _ => true,
-    });
+    let points = report.points.iter().filter(|proof| !proof.outcome.holds());
     let points = points.map(|proof| format!("{}: {:?}", proof.place, proof.outcome));
     let unasked = report.unasked.iter().filter(|proof| !proof.outcome.holds());
     points.chain(unasked.map(|proof| format!("{}: {:?}", proof.claim, proof.outcome))).collect()
