@@ -1,7 +1,7 @@
 //! The nodes of decision diagrams, each there once, and how two diagrams are combined.
 //!
 //! Arms lie in one flat list and a node is a stretch of it: combining two diagrams clones nothing, and a node costs
-//! its arms and twelve bytes. Nothing reads the tables in their own order, so that hashing shows in no result.
+//! its arms and three words. Nothing reads the tables in their own order, so that hashing shows in no result.
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use std::hash::BuildHasher;
@@ -34,6 +34,8 @@ struct Head {
     field: Field,
     first: u32,
     count: u32,
+    /// Of the field and the arms, kept so that a growing table need not compute it again.
+    hash: u64,
 }
 
 /// What is on one side of a combination, seen from the field that is decided next.
@@ -218,7 +220,9 @@ impl Arena {
                 let hash = self.hashing.hash_one((field, arms));
                 let (heads, all) = (&self.heads, &self.arms);
                 let same = |at: &u32| {
-                    heads.get(*at as usize).is_some_and(|h| h.field == field && stretch(all, *h) == arms)
+                    heads
+                        .get(*at as usize)
+                        .is_some_and(|h| h.hash == hash && h.field == field && stretch(all, *h) == arms)
                 };
                 match self.unique.find(hash, same) {
                     Some(at) => PacketSet(at.saturating_add(2)),
@@ -243,11 +247,9 @@ impl Arena {
             return PacketSet::NOTHING;
         }
         self.arms.extend_from_slice(arms);
-        self.heads.push(Head { field, first, count });
-        let (heads, all, hashing) = (&self.heads, &self.arms, &self.hashing);
-        self.unique.insert_unique(hash, at, |at| {
-            heads.get(*at as usize).map_or(0, |h| hashing.hash_one((h.field, stretch(all, *h))))
-        });
+        self.heads.push(Head { field, first, count, hash });
+        let heads = &self.heads;
+        self.unique.insert_unique(hash, at, |at| heads.get(*at as usize).map_or(0, |head| head.hash));
         PacketSet(at.saturating_add(2))
     }
 }
