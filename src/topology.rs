@@ -8,6 +8,7 @@
 pub mod check;
 pub mod classes;
 pub mod reading;
+mod size;
 
 use std::collections::HashMap;
 use std::rc::Rc;

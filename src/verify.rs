@@ -9,7 +9,6 @@
 
 mod compose;
 mod narrowly;
-mod path;
 mod points;
 mod prove;
 pub mod report;

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::reading::{Crossing, words};
+use super::size::Size;
 use super::{Blocked, Start, Topology, Transit};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Place, Site, ZoneId};
@@ -16,7 +17,11 @@ use crate::source::Span;
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
+    let mut size = Size::default();
     for access in &site.accesses {
+        if !size.add(&topology, access, findings) {
+            return;
+        }
         match access.action {
             Action::Allow => {
                 let need =
@@ -39,6 +44,9 @@ pub fn check(site: &Site, findings: &mut Findings) {
         }
     }
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
+        if !size.look(&expect.from, &expect.to, expect.span, findings) {
+            return;
+        }
         match expect.kind {
             Expected::Allow => {
                 let need =
