@@ -1,14 +1,13 @@
 //! Where one machine sends one packet: longest prefix over its legs, its declared routes and the topology.
 //!
 //! This is `docs/semantics.md`, *Forwarding*, one node at a time: [`Forwarding::next`] is S7,
-//! [`Forwarding::from_zone`] is S8, [`Forwarding::walk`] goes hop by hop (S9); nothing here searches
-//! for a path. [`Forwarding::table`] writes the decisions of a machine down as a routing table, which
+//! [`Forwarding::from_zone`] is S8. Who wants a whole path walks it hop by hop (S9); nothing here
+//! searches for one. [`Forwarding::table`] writes the decisions of a machine down as a routing table, which
 //! the kernel lab installs and asks `ip route get` about.
 
 mod classes;
 mod declared;
 mod distance;
-mod path;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +19,6 @@ use crate::net::addr::number;
 use crate::net::{AddrSet, Family};
 
 pub use classes::Class;
-pub use path::{Begin, NoPath, Path, Transit};
 pub use table::{RouteEntry, RouteHop};
 
 use declared::Declared;

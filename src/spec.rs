@@ -10,19 +10,23 @@
 
 mod admitted;
 mod base;
+mod path;
 pub mod reading;
 mod route;
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Begin, Forwarding, Next, Path, is_group};
+use crate::forwarding::{Forwarding, Next, is_group};
 use crate::model::{
     Access, AccessId, Action, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Site, Term, ZoneId,
 };
 use crate::net::{Family, Interface, Packet, Proto, Verdict};
 
 pub use admitted::{Admitted, Sets, Unanswered, admitted};
+pub use path::{Path, Transit};
 pub use route::{Broken, Routes};
+
+use path::Start;
 
 /// What is meant to happen to a packet, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +159,7 @@ impl Here<'_> {
             && !access.from.except.iter().any(|end| self.wide(end, src))
             && !access.to.except.iter().any(|end| self.wide(end, dst))
             && access.from.plus.iter().filter_map(|end| self.start(end)).any(|start| {
-                access.to.plus.iter().filter_map(|end| self.target(end)).any(|to| self.crosses(start, &to))
+                access.to.plus.iter().filter_map(|end| self.target(end)).any(|to| self.crosses(&start, &to))
             })
     }
 
@@ -231,7 +235,7 @@ impl Here<'_> {
     // ---- the two ends of an allow: S20 -------------------------------------------------------------
 
     /// Where the packet starts, if an item of `from` reads its source.
-    fn start(&self, end: &End) -> Option<Begin> {
+    fn start(&self, end: &End) -> Option<Start> {
         let src = self.packet.src;
         match end {
             End::Zone(zone) => self.start_in(*zone),
@@ -243,30 +247,28 @@ impl Here<'_> {
                 else {
                     return None;
                 };
-                self.is_of(*host, leg, src, Hook::Output).then_some(Begin::Machine(*host))
+                self.is_of(*host, leg, src, Hook::Output).then_some(Start::Machine { host: *host, leg })
             }
             End::Leg(host, leg) => {
-                self.is_of(*host, *leg, src, Hook::Output).then_some(Begin::Leg(*host, *leg))
+                let zone = self.spec.site.leg(*host, *leg)?.zone;
+                let machine = Some((*host, *leg));
+                self.is_of(*host, *leg, src, Hook::Output).then_some(Start::Member { zone, machine })
             }
             End::Addrs(addrs) => {
                 let zone = self.spec.forwarding.zone_of(src)?;
-                addrs.contains(src).then_some(self.member(zone))
+                let machine = self.spec.forwarding.owner_of(src);
+                addrs.contains(src).then_some(Start::Member { zone, machine })
             }
         }
     }
 
-    fn start_in(&self, zone: ZoneId) -> Option<Begin> {
+    fn start_in(&self, zone: ZoneId) -> Option<Start> {
         if let Some(leg) = self.own_dynamic(zone, self.packet.src, Hook::Output) {
-            return Some(Begin::Leg(self.host, leg));
+            return Some(Start::Member { zone, machine: Some((self.host, leg)) });
         }
+        let machine = self.spec.forwarding.owner_of(self.packet.src);
         let meant = self.in_zone(zone, self.packet.src) && !self.of_gateway(self.packet.src);
-        meant.then_some(self.member(zone))
-    }
-
-    /// Who has the source, which is in this zone.
-    fn member(&self, zone: ZoneId) -> Begin {
-        let owner = self.spec.forwarding.owner_of(self.packet.src);
-        owner.map_or(Begin::Zone(zone), |(host, leg)| Begin::Leg(host, leg))
+        meant.then_some(Start::Member { zone, machine })
     }
 
     /// Whom the packet is for, if an item of `to` reads its destination.
@@ -316,16 +318,17 @@ impl Here<'_> {
     }
 
     /// Whether the routed path from the one end to the other passes this hook as the packet does.
-    fn crosses(&self, start: Begin, target: &Target) -> bool {
-        let Ok(path) = self.spec.forwarding.walk(start, self.packet.dst, None) else { return false };
-        let sender = path.origin.map(|(host, _)| host);
+    fn crosses(&self, start: &Start, target: &Target) -> bool {
+        let Some(path) = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst) else {
+            return false;
+        };
         // S13
         let ends_at = match target {
             Target::Address => self.spec.forwarding.owner_of(self.packet.dst).map(|(host, _)| host),
             Target::Dynamic(_) => Some(self.host),
             Target::Group => None,
         };
-        if ends_at.is_some() && ends_at == sender {
+        if ends_at.is_some() && ends_at == start.machine() {
             return false;
         }
         match self.hook {
@@ -340,20 +343,15 @@ impl Here<'_> {
         }
     }
 
-    fn arrives(&self, start: Begin, path: &Path, target: &Target) -> bool {
+    fn arrives(&self, start: &Start, path: &Path, target: &Target) -> bool {
         let iif = &self.packet.iif;
         match target {
             Target::Address => path.end.is_some_and(|(host, leg)| host == self.host && self.by(leg, iif)),
             Target::Dynamic(leg) => path.transits.iter().all(|t| t.host != self.host) && self.by(*leg, iif),
             // S14: everyone in the sender's zone but the sender.
             Target::Group => {
-                let zone = match (path.origin, start) {
-                    (Some((host, leg)), _) => self.spec.site.leg(host, leg).map(|leg| leg.zone),
-                    (None, Begin::Zone(zone)) => Some(zone),
-                    (None, Begin::Machine(_) | Begin::Leg(..)) => None,
-                };
-                let heard = zone.and_then(|zone| self.machine.leg_in(zone));
-                path.origin.is_none_or(|(host, _)| host != self.host)
+                let heard = start.zone(self.spec.site).and_then(|zone| self.machine.leg_in(zone));
+                start.machine() != Some(self.host)
                     && heard.is_some_and(|(id, leg)| {
                         leg.carries(self.spec.site, self.packet.family()) && self.by(id, iif)
                     })

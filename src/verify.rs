@@ -9,6 +9,7 @@
 
 mod compose;
 mod narrowly;
+mod path;
 mod points;
 mod prove;
 pub mod report;

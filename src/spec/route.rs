@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::path::{Path, Transit};
 use super::reading::Readings;
-use crate::forwarding::{Class, Forwarding, Next, Path, Transit, ZoneNext, groups};
+use crate::forwarding::{Class, Forwarding, Next, ZoneNext, groups};
 use crate::model::{HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family};
 

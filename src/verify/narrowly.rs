@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Begin, Forwarding, Next, Path};
+use crate::forwarding::{Forwarding, Next};
 use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::{Asking, Network};
+use super::path::{self, Begin, Path};
 use super::terms;
 
 /// Why an `expect allow` does not hold.
@@ -89,7 +90,7 @@ fn pair(
     let stop = |packet: Packet, reason: String| {
         Ok(Some(Stopped { packet, begin: from.begin, towards: to.machine, reason }))
     };
-    let way = match forwarding.walk(from.begin, example.dst, to.machine) {
+    let way = match path::walk(forwarding, from.begin, example.dst, to.machine) {
         Ok(way) => way,
         Err(why) => return stop(example, format!("no routed path: {}", why.reason())),
     };
@@ -101,7 +102,7 @@ fn pair(
         }
     }
     let back = if to.named { named_begin(to) } else { to.begin };
-    let back = match forwarding.walk(back, example.src, from.machine) {
+    let back = match path::walk(forwarding, back, example.src, from.machine) {
         Ok(back) => back,
         Err(why) => return stop(example, format!("no routed path back: {}", why.reason())),
     };
@@ -130,11 +131,11 @@ fn place(site: &Site, host: HostId, hook: Hook) -> String {
 /// The hooks of machines on a path, in order.
 pub(crate) fn gates(path: &Path) -> Vec<(HostId, Hook, Option<LegId>, Option<LegId>)> {
     let mut gates = Vec::new();
-    if let Some((host, leg)) = path.origin {
+    if let Some((host, leg)) = path.start {
         gates.push((host, Hook::Output, None, Some(leg)));
     }
-    for t in &path.transits {
-        gates.push((t.host, Hook::Forward, Some(t.came), Some(t.left)));
+    for &(host, leg_in, leg_out) in &path.transits {
+        gates.push((host, Hook::Forward, Some(leg_in), Some(leg_out)));
     }
     if let Some((host, leg)) = path.end {
         gates.push((host, Hook::Input, Some(leg), None));
@@ -143,7 +144,7 @@ pub(crate) fn gates(path: &Path) -> Vec<(HostId, Hook, Option<LegId>, Option<Leg
 }
 
 fn filters(site: &Site, path: &Path) -> Vec<HostId> {
-    let passed = path.transits.iter().map(|t| t.host);
+    let passed = path.transits.iter().map(|t| t.0);
     let mut hosts: Vec<HostId> = passed.filter(|&h| site.host(h).is_some_and(|m| m.filters())).collect();
     hosts.sort_unstable();
     hosts

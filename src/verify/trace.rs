@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::forwarding::Begin;
 use crate::model::{Access, End, Hook, HostId, LegId, Origin, Place, Point, Site, ZoneId};
 use crate::net::{CtState, Packet, Verdict};
 use crate::source::Span;
@@ -12,6 +11,7 @@ use crate::target::nft::{artifact, sim};
 
 use super::compose::{Start, interface_of};
 use super::narrowly::gates;
+use super::path::{self, Begin};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::Hop;
 use super::widely::starts_of;
@@ -27,7 +27,7 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         (None, Some(zone)) => Begin::Zone(zone),
         (None, None) => return Err(format!("{} is in no zone", packet.src)),
     };
-    match spec.forwarding().walk(begin, packet.dst, None) {
+    match path::walk(spec.forwarding(), begin, packet.dst, None) {
         Ok(_) => Ok(routed(&spec, artifacts, begin, None, packet)),
         Err(why) => Err(format!("from {} to {}: {}", packet.src, packet.dst, why.reason())),
     }
@@ -41,7 +41,7 @@ pub(super) fn routed(
     towards: Option<(HostId, LegId)>,
     packet: &Packet,
 ) -> Vec<Hop> {
-    let Ok(way) = spec.forwarding().walk(begin, packet.dst, towards) else { return Vec::new() };
+    let Ok(way) = path::walk(spec.forwarding(), begin, packet.dst, towards) else { return Vec::new() };
     let mut hops = Vec::new();
     for (host, hook, iif, oif) in gates(&way) {
         if let Some(hop) = at_gate(spec, artifacts, host, hook, iif, oif, packet) {

@@ -6,12 +6,13 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Begin, Forwarding, Next, Path};
+use crate::forwarding::{Forwarding, Next};
 use crate::model::{Hook, Host, HostId, LegId, Point};
 use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
 
 use super::compose::{Asking, Network};
+use super::path::{self, Begin};
 use super::prove::Artifacts;
 use super::report::{Counterexample, Outcome, Unasked, UnaskedProof};
 use super::trace;
@@ -132,12 +133,12 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
     let owner = forwarding.owner_of(packet.src);
     begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
     let enters = |begin: &Begin| {
-        let passes = |way: Path| {
-            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.host, t.came) == (host, leg))
+        let passes = |way: path::Path| {
+            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
         };
         let own = in_its_place(forwarding, host, leg, packet);
-        forwarding.walk(*begin, packet.dst, None).is_ok_and(passes)
-            || own.is_some_and(|dst| forwarding.walk(*begin, dst, Some((host, leg))).is_ok_and(passes))
+        path::walk(forwarding, *begin, packet.dst, None).is_ok_and(passes)
+            || own.is_some_and(|dst| path::walk(forwarding, *begin, dst, Some((host, leg))).is_ok_and(passes))
     };
     let found = begins.iter().any(enters);
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::super::path::Path;
 use super::super::route::{From, To};
 use super::{AtHook, union};
-use crate::forwarding::Path;
 use crate::model::{Access, Action, End, Hook, HostId, Leg, LegId};
 use crate::net::space::Field;
 use crate::net::{AddrSet, Family, PacketSet};

@@ -1,0 +1,97 @@
+//! The routed path of one packet, hop by hop (S9).
+
+use std::net::IpAddr;
+
+use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::model::{HostId, LegId, Site, ZoneId};
+
+/// Where a packet starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Start {
+    /// A machine named as such, by the leg S7 chooses.
+    Machine { host: HostId, leg: LegId },
+    /// A member of a zone: a machine by its leg there, or nobody we know.
+    Member { zone: ZoneId, machine: Option<(HostId, LegId)> },
+}
+
+impl Start {
+    pub(super) fn machine(&self) -> Option<HostId> {
+        self.origin().map(|(host, _)| host)
+    }
+
+    pub(super) fn zone(&self, site: &Site) -> Option<ZoneId> {
+        match self {
+            Self::Machine { host, leg } => site.leg(*host, *leg).map(|leg| leg.zone),
+            Self::Member { zone, .. } => Some(*zone),
+        }
+    }
+
+    fn origin(&self) -> Option<(HostId, LegId)> {
+        match self {
+            Self::Machine { host, leg } => Some((*host, *leg)),
+            Self::Member { machine, .. } => *machine,
+        }
+    }
+}
+
+/// A machine on the way, not its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Transit {
+    /// The machine.
+    pub host: HostId,
+    /// The leg by which the packet comes in.
+    pub came: LegId,
+    /// The leg by which it leaves.
+    pub left: LegId,
+}
+
+/// A routed path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path {
+    /// The machine it starts at, with the leg it leaves by; none where it is nobody we know.
+    pub origin: Option<(HostId, LegId)>,
+    /// The machines that pass it on.
+    pub transits: Vec<Transit>,
+    /// The machine it ends at, with the leg by which it is reached; none where it is nobody we know.
+    pub end: Option<(HostId, LegId)>,
+}
+
+/// The path of a packet to `dst`; none where it is ambiguous, ends nowhere or comes back to a machine.
+pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst: IpAddr) -> Option<Path> {
+    let mut path = Path { origin: start.origin(), transits: Vec::new(), end: forwarding.owner_of(dst) };
+    let mut hop = match start {
+        Start::Machine { host, .. } => match forwarding.onward(*host, dst) {
+            Next::OnLink { .. } => return Some(path),
+            Next::Via { gateway, gateway_leg, .. } => (gateway, gateway_leg),
+            Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
+        },
+        Start::Member { zone, .. } => match forwarding.from_member(*zone, start.machine(), dst) {
+            ZoneNext::OnLink => return Some(path),
+            ZoneNext::Via { gateway, gateway_leg } => (gateway, gateway_leg),
+            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
+        },
+    };
+    // No path visits a machine twice, so none is longer than there are machines.
+    for _ in &site.hosts {
+        let (host, came) = hop;
+        if start.machine() == Some(host) || path.transits.iter().any(|t| t.host == host) {
+            return None;
+        }
+        match forwarding.next(host, dst) {
+            Next::Local => {
+                path.end = Some((host, came));
+                return Some(path);
+            }
+            Next::OnLink { leg } => {
+                path.transits.push(Transit { host, came, left: leg });
+                return Some(path);
+            }
+            Next::Via { leg, gateway, gateway_leg } => {
+                path.transits.push(Transit { host, came, left: leg });
+                hop = (gateway, gateway_leg);
+            }
+            Next::Ambiguous(_) | Next::NoRoute => return None,
+        }
+    }
+    None
+}

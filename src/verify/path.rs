@@ -1,0 +1,145 @@
+//! The routed path of a packet, walked hop by hop through [`crate::forwarding`] (S9).
+
+use std::net::IpAddr;
+
+use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::model::{HostId, LegId, ZoneId};
+
+/// Where a path begins, which decides its first hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// A machine that is named: S7.
+    Machine(HostId),
+    /// A leg, or an address that is a leg's: S8 in its zone.
+    Leg(HostId, LegId),
+    /// Nobody we know, in a zone: S8.
+    Zone(ZoneId),
+}
+
+/// A routed path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// The machine it starts at, with the leg out.
+    pub(crate) start: Option<(HostId, LegId)>,
+    /// The machines it passes, each with the leg in and the leg out.
+    pub(crate) transits: Vec<(HostId, LegId, LegId)>,
+    /// The machine it ends at, with the leg in.
+    pub(crate) end: Option<(HostId, LegId)>,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoPath {
+    /// Several ways are as short.
+    Ambiguous,
+    /// None leads there.
+    NoRoute,
+}
+
+impl NoPath {
+    /// In the reader's words.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "several routes are equally short",
+            Self::NoRoute => "no route leads there",
+        }
+    }
+}
+
+/// Walks from `begin` to `dst`; `towards` is the machine that is meant where its address is not known.
+pub(crate) fn walk(
+    forwarding: &Forwarding<'_>,
+    begin: Begin,
+    dst: IpAddr,
+    towards: Option<(HostId, LegId)>,
+) -> Result<Path, NoPath> {
+    let mut path = Path { start: None, transits: Vec::new(), end: None };
+    let end = towards.or_else(|| forwarding.owner_of(dst));
+    let mut at = match first(forwarding, begin, dst)? {
+        First::OnLink { start, zone } => {
+            path.start = start;
+            path.end = in_zone(forwarding, end, zone);
+            return Ok(path);
+        }
+        First::Via { start, gateway, leg } => {
+            path.start = start;
+            (gateway, leg)
+        }
+    };
+    loop {
+        let (host, leg_in) = at;
+        if path.transits.iter().any(|t| t.0 == host) || path.start.is_some_and(|s| s.0 == host) {
+            return Err(NoPath::NoRoute);
+        }
+        match forwarding.next(host, dst) {
+            Next::Local => {
+                path.end = Some((host, leg_in));
+                return Ok(path);
+            }
+            Next::OnLink { leg } => {
+                path.transits.push((host, leg_in, leg));
+                let zone = forwarding.site().leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+                path.end = in_zone(forwarding, end, zone);
+                return Ok(path);
+            }
+            Next::Via { leg, gateway, gateway_leg } => {
+                path.transits.push((host, leg_in, leg));
+                at = (gateway, gateway_leg);
+            }
+            Next::Ambiguous(_) => return Err(NoPath::Ambiguous),
+            Next::NoRoute => return Err(NoPath::NoRoute),
+        }
+    }
+}
+
+enum First {
+    OnLink { start: Option<(HostId, LegId)>, zone: ZoneId },
+    Via { start: Option<(HostId, LegId)>, gateway: HostId, leg: LegId },
+}
+
+fn first(forwarding: &Forwarding<'_>, begin: Begin, dst: IpAddr) -> Result<First, NoPath> {
+    let site = forwarding.site();
+    match begin {
+        Begin::Machine(host) => match forwarding.onward(host, dst) {
+            Next::OnLink { leg } => {
+                let zone = site.leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+                Ok(First::OnLink { start: Some((host, leg)), zone })
+            }
+            Next::Via { leg, gateway, gateway_leg } => {
+                Ok(First::Via { start: Some((host, leg)), gateway, leg: gateway_leg })
+            }
+            Next::Ambiguous(_) => Err(NoPath::Ambiguous),
+            Next::Local | Next::NoRoute => Err(NoPath::NoRoute),
+        },
+        Begin::Leg(host, leg) => {
+            let zone = site.leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+            member(forwarding, zone, Some((host, leg)), dst)
+        }
+        Begin::Zone(zone) => member(forwarding, zone, None, dst),
+    }
+}
+
+fn member(
+    forwarding: &Forwarding<'_>,
+    zone: ZoneId,
+    start: Option<(HostId, LegId)>,
+    dst: IpAddr,
+) -> Result<First, NoPath> {
+    match forwarding.from_member(zone, start.map(|s| s.0), dst) {
+        ZoneNext::OnLink => Ok(First::OnLink { start, zone }),
+        ZoneNext::Via { gateway, gateway_leg } => Ok(First::Via { start, gateway, leg: gateway_leg }),
+        ZoneNext::Ambiguous(_) => Err(NoPath::Ambiguous),
+        ZoneNext::NoRoute => Err(NoPath::NoRoute),
+    }
+}
+
+/// The machine with the address, by its leg in the zone where the packet is.
+fn in_zone(
+    forwarding: &Forwarding<'_>,
+    end: Option<(HostId, LegId)>,
+    zone: ZoneId,
+) -> Option<(HostId, LegId)> {
+    let (host, _) = end?;
+    let (leg, _) = forwarding.site().host(host)?.leg_in(zone)?;
+    Some((host, leg))
+}
