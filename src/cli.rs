@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod files;
 mod fmt;
+mod lab;
 mod manifest;
 mod options;
 mod output;
@@ -83,6 +84,8 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
+    /// Try it: the site in network namespaces, real packets, policy and simulator against the kernel
+    Lab(lab::Args),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -120,6 +123,7 @@ impl Command {
             Self::Compile(args) => compile::run(args, console),
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
+            Self::Lab(args) => lab::run(args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

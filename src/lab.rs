@@ -15,9 +15,13 @@ pub mod conntrack;
 pub mod craft;
 pub mod machine;
 pub mod netns;
+pub mod points;
 pub mod probe;
+pub mod probes;
 pub mod reach;
+pub mod rights;
 pub mod site;
+pub mod way;
 pub mod wire;
 
 pub use bench::{Bench, Lost, Observed};
