@@ -48,6 +48,8 @@ pub enum Exit {
     AtFault,
     /// fwc could not do its work: wrong arguments, an unreadable file, a budget that ran out.
     Failed,
+    /// The answer is a program's that fwc ran for the user, and so is the code.
+    Of(u8),
 }
 
 impl Exit {
@@ -58,6 +60,7 @@ impl Exit {
             Self::Fine => 0,
             Self::AtFault => 1,
             Self::Failed => 2,
+            Self::Of(code) => code,
         }
     }
 }
@@ -86,6 +89,8 @@ enum Command {
     Trace(trace::Args),
     /// Try it: the site in network namespaces, real packets, policy and simulator against the kernel
     Lab(lab::Args),
+    #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
+    LabInside(lab::shell::Inside),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -124,6 +129,7 @@ impl Command {
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
             Self::Lab(args) => lab::run(args, console),
+            Self::LabInside(args) => lab::shell::be_first(&args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

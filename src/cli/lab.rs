@@ -4,8 +4,10 @@ mod answers;
 mod expected;
 mod questions;
 mod routes;
+pub(super) mod shell;
 mod table;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::compile::Compiled;
@@ -32,9 +34,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     probes: Option<PathBuf>,
 
+    /// Ask nothing: open a shell on this machine, or, by a zone's name, as somebody in that zone
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["host", "probes", "format"])]
+    shell: Option<String>,
+
+    /// With --shell: nobody listens on the TCP ports that the policy allows
+    #[arg(long, requires = "shell")]
+    no_listen: bool,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+
+    /// With --shell: run this instead of a shell, and end with its exit code
+    #[arg(last = true, value_name = "COMMAND", requires = "shell")]
+    command: Vec<OsString>,
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
@@ -48,6 +62,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return stop.exit(&request);
         }
     };
+    if let Some(name) = &args.shell {
+        return shell::run(&compiled, name, !args.no_listen, &args.command, console);
+    }
     let hosts = args.host.iter().map(|name| host_named(&compiled, name)).collect::<Result<Vec<_>, _>>()?;
     compared(&compiled, &hosts, table.as_deref(), args.format, &mut request, console)
 }

@@ -14,6 +14,7 @@
 //! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed: replies are not tried here.
 
 mod build;
+mod live;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::forwarding::{Forwarding, Next, ZoneNext};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{Family, Packet};
 
+pub use live::{LiveSite, with_members};
 pub use trace::{Sighting, Stage};
 
 /// How often a packet that was lost on the wire is sent, see [`super::bench`].
