@@ -34,7 +34,15 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
     trace::load(&listeners.netns)?;
     // A listener's address may also be the claimed source of a packet to another listener.
     listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
-    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+    Ok(SiteLab {
+        forwarding,
+        machines,
+        _bridges: bridges,
+        senders,
+        listeners,
+        told: BTreeMap::new(),
+        conntracks: Vec::new(),
+    })
 }
 
 /// The bridges of the zones, and every machine with a wire to each of its own.
