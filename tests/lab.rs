@@ -349,6 +349,31 @@ fn nothing_is_left_of_a_lab_killed_at_any_moment() {
     }
 }
 
+/// As the terminal does it: an interrupt goes to all in front. The program dies of it, and says so; the lab does not.
+#[test]
+fn an_interrupt_is_the_programs() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let run = |program: &[&str], said: &str| {
+        let mut command = lab(place.path(), &["starter-host", "--shell", "web", "--"]);
+        let command = command.args(program).process_group(0).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut up = vec![0; said.len()];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        killpg(number(&child), Signal::SIGINT).unwrap();
+        child.wait().unwrap().code()
+    };
+    // bash hands on to its children what is blocked.
+    assert_eq!(run(&["bash", "-c", "echo up; exec sleep 60"], "up\n"), Some(130));
+    assert_eq!(
+        run(&["bash", "-c", "trap 'sleep 0.2; exit 9' INT; echo up; sleep 60 & wait"], "up\n"),
+        Some(9)
+    );
+}
+
 #[test]
 fn nothing_is_left_of_a_shell_killed_at_any_moment() {
     if !kernel() {
