@@ -322,8 +322,27 @@ fn eventually_none(what: &str, is_ours: impl Fn(&Path) -> bool) {
     }
 }
 
-fn number(child: &Child) -> Pid {
-    Pid::from_raw(i32::try_from(child.id()).unwrap())
+/// A lab that ends with the test, also where that fails.
+struct Running(Child);
+
+impl Running {
+    fn number(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id()).unwrap())
+    }
+
+    /// Waits until it has said this.
+    fn says(&mut self, words: &str) {
+        let mut said = vec![0; words.len()];
+        std::io::Read::read_exact(self.0.stdout.as_mut().unwrap(), &mut said).unwrap();
+        assert_eq!(String::from_utf8_lossy(&said), words);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -339,12 +358,13 @@ fn nothing_is_left_of_a_lab_killed_at_any_moment() {
     let whole = start.elapsed();
     for (round, signal) in (0u32..16).zip(signals.into_iter().cycle()) {
         let mut command = lab(place.path(), &["starter-firewall"]);
-        let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let command = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = Running(command.spawn().unwrap());
         // Seven steps round a circle of sixteen: early and late moments for every signal.
         std::thread::sleep(whole * (round * 7 % 16) / 16);
-        kill(number(&child), signal).unwrap();
-        child.wait().unwrap();
-        eventually_none(&format!("{signal} in round {round}"), of_group(child.id()));
+        kill(child.number(), signal).unwrap();
+        child.0.wait().unwrap();
+        eventually_none(&format!("{signal} in round {round}"), of_group(child.0.id()));
         assert_eq!(traces(), before, "{signal} in round {round}");
     }
 }
@@ -356,22 +376,18 @@ fn an_interrupt_is_the_programs() {
         return;
     }
     let place = place();
-    let run = |program: &[&str], said: &str| {
+    let run = |program: &[&str]| {
         let mut command = lab(place.path(), &["starter-host", "--shell", "web", "--"]);
         let command = command.args(program).process_group(0).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut up = vec![0; said.len()];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        let mut child = Running(command.spawn().unwrap());
+        child.says("up\n");
         std::thread::sleep(Duration::from_millis(300));
-        killpg(number(&child), Signal::SIGINT).unwrap();
-        child.wait().unwrap().code()
+        killpg(child.number(), Signal::SIGINT).unwrap();
+        child.0.wait().unwrap().code()
     };
     // bash hands on to its children what is blocked.
-    assert_eq!(run(&["bash", "-c", "echo up; exec sleep 60"], "up\n"), Some(130));
-    assert_eq!(
-        run(&["bash", "-c", "trap 'sleep 0.2; exit 9' INT; echo up; sleep 60 & wait"], "up\n"),
-        Some(9)
-    );
+    assert_eq!(run(&["bash", "-c", "echo up; exec sleep 60"]), Some(130));
+    assert_eq!(run(&["bash", "-c", "trap 'sleep 0.2; exit 9' INT; echo up; sleep 60 & wait"]), Some(9));
 }
 
 #[test]
@@ -390,23 +406,22 @@ fn nothing_is_left_of_a_shell_killed_at_any_moment() {
     for (round, signal) in (0u64..).zip([Signal::SIGKILL, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]) {
         let mut command = lab(place.path(), &["starter-host", "--shell", "web", "--", "sh", "-c", &script]);
         let command = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut up = [0u8; 3];
-        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        let mut child = Running(command.spawn().unwrap());
+        child.says("up\n");
         std::thread::sleep(Duration::from_millis(round * 30));
         while processes(marked).len() < 2 {
-            assert!(child.try_wait().unwrap().is_none(), "the programs run while the lab does");
+            assert!(child.0.try_wait().unwrap().is_none(), "the programs run while the lab does");
             std::thread::sleep(Duration::from_millis(10));
         }
         if signal == Signal::SIGINT {
             // As the terminal does it: an interrupt is for the program, and its end is the lab's.
-            killpg(number(&child), signal).unwrap();
+            killpg(child.number(), signal).unwrap();
         } else {
-            kill(number(&child), signal).unwrap();
+            kill(child.number(), signal).unwrap();
         }
-        child.wait().unwrap();
+        child.0.wait().unwrap();
         eventually_none(&format!("{signal}"), marked);
-        eventually_none(&format!("{signal}"), of_group(child.id()));
+        eventually_none(&format!("{signal}"), of_group(child.0.id()));
         assert_eq!(traces(), before, "{signal}");
     }
 }
