@@ -24,6 +24,7 @@ mod lists;
 mod literal;
 mod modifiers;
 mod names;
+mod nat;
 mod places;
 mod routes;
 mod services;

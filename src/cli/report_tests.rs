@@ -14,6 +14,8 @@ fn site() -> Site {
         routes: Vec::new(),
         log_from: Vec::new(),
         reject_from: Vec::new(),
+        docker: false,
+        strict_source: false,
         span,
     };
     Site { hosts: vec![fw], ..Site::default() }

@@ -172,6 +172,10 @@ pub struct Host {
     pub log_from: Vec<Place>,
     /// `reject from`, as places.
     pub reject_from: Vec<Place>,
+    /// `docker`: what its containers publish or start counts as its own (S37).
+    pub docker: bool,
+    /// `strict-source`: every packet is held to the leg of its source, those of a connection too (S38).
+    pub strict_source: bool,
     /// Where it is declared.
     pub span: Span,
 }
@@ -220,8 +224,22 @@ pub struct Leg {
     pub dynamic: bool,
     /// The zone.
     pub zone: ZoneId,
+    /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
+    pub bridge: Option<Bridge>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// `bridge HOW`: how frames between the ports of a leg are filtered. It is chosen in the policy, never detected.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bridge {
+    /// In the forward hook of the inet table, to which the kernel hands bridged packets where
+    /// `net.bridge.bridge-nf-call-iptables` is 1.
+    BrNetfilter,
+    /// In a `table bridge` with connection tracking (`nf_conntrack_bridge`).
+    Stateful,
+    /// In a `table bridge` without; wider, for this reason.
+    Stateless(String),
 }
 
 impl Leg {
@@ -320,8 +338,10 @@ pub struct Access {
     pub terms: Vec<Term>,
     /// Who starts.
     pub from: Place,
-    /// To whom.
+    /// To whom; under `dnat` and `ipvs`, as the sender writes it.
     pub to: Place,
+    /// What happens to its addresses on the way, of an `allow`.
+    pub nat: Option<Nat>,
     /// Whether a packet of it is logged.
     pub log: bool,
     /// Of a `deny`: whether the sender is told.
@@ -341,6 +361,24 @@ pub struct Access {
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// A translation of the addresses of a connection (S28 to S36).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nat {
+    /// `dnat to PLACE [port N] [hairpin]`, at the firewall that has the address after `to`.
+    Dnat {
+        /// The target: one address for each family the access speaks for, ascending.
+        to: Vec<IpAddr>,
+        /// Its port; none: as the sender writes it.
+        port: Option<u16>,
+        /// Whether clients on the target's own side are served, by an address of the firewall.
+        hairpin: bool,
+    },
+    /// `masquerade`: by the leg of the last firewall on the way.
+    Masquerade,
+    /// `snat to HOST.ZONE`: by the address of this leg, at its machine.
+    Snat(HostId, LegId),
 }
 
 /// `test "…" { … }`
@@ -376,6 +414,8 @@ pub struct Expect {
     pub from: Place,
     /// To where.
     pub to: Place,
+    /// `direct`: read as sent, whatever translation delivers (S35).
+    pub direct: bool,
     /// The sentence.
     pub words: String,
     /// Where.
