@@ -106,6 +106,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
             zone,
+            bridge: None,
             span: NOWHERE,
         });
     }
@@ -116,6 +117,8 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         routes: Vec::new(),
         log_from: Vec::new(),
         reject_from: Vec::new(),
+        docker: false,
+        strict_source: false,
         span: NOWHERE,
     }
 }
@@ -209,6 +212,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         terms,
         from: place(dice, site, action),
         to: place(dice, site, action),
+        nat: None,
         log: false,
         reject: action == Action::Deny && dice.one_in(2),
         limit: (action == Action::Allow && dice.one_in(4)).then_some(limit),
