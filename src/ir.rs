@@ -40,6 +40,25 @@ pub struct PointRules {
     pub log: AddrSet,
     /// S22: by interface, sources that are told.
     pub reject: Vec<(Wire, AddrSet)>,
+    /// S40: in forward, the bridges whose frames are shown here with the bridge as both interfaces.
+    pub ports: Vec<Wire>,
+    /// S24, S40: a plain machine's forward hook, which passes on nothing but frames between `ports`.
+    pub ports_only: bool,
+    /// S41, S42: at the hook *bridge*, a chain for each of these.
+    pub bridges: Vec<BridgeRules>,
+    /// S42: what is denied, as its replies would look: a frame of these is no reply form.
+    pub unanswered: Vec<Layer>,
+}
+
+/// The chain of one bridge. What it allows is the [`Pair`] that has it as both interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeRules {
+    /// The bridge.
+    pub wire: Wire,
+    /// The addresses of its zone: a frame with neither end among them is not its business.
+    pub members: AddrSet,
+    /// Whether it has no connection tracking (S42).
+    pub stateless: bool,
 }
 
 /// An interface: its name, or every one but `lo` (S23).
@@ -62,6 +81,8 @@ pub struct Pair {
     pub itself: Vec<(IpAddr, IpAddr)>,
     /// The rules.
     pub layers: Vec<Layer>,
+    /// S42: the rules as the replies would look, on a stateless bridge.
+    pub replies: Vec<Layer>,
 }
 
 /// Rules that are asked at once.

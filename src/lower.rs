@@ -8,12 +8,13 @@ mod cells;
 mod defaults;
 mod denies;
 mod flows;
+mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{Entry, Pair, PointRules, Program, Wire};
-use crate::model::{Hook, HostId, LegId, Site};
+use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, Wire};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
 
@@ -22,12 +23,15 @@ use crate::topology::Topology;
 struct Raw {
     pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
     denies: Vec<Entry>,
+    /// S42: those of stateless bridges, as their replies would look.
+    unanswered: Vec<Entry>,
     itself: AddrSet,
 }
 
 #[derive(Default)]
 struct RawPair {
     entries: Vec<Entry>,
+    replies: Vec<Entry>,
     itself: BTreeSet<(IpAddr, IpAddr)>,
 }
 
@@ -41,6 +45,9 @@ pub fn lower(site: &Site) -> Program {
             raw.insert((host, hook), Raw::default());
             debug_assert!(machine.filters(), "only machines that filter have points");
         }
+        if machine.has_bridge_table() {
+            raw.insert((host, Hook::Bridge), Raw::default());
+        }
     }
     flows::allow(&mut topology, site, &mut raw);
     denies::deny(&topology, site, &mut raw);
@@ -48,11 +55,12 @@ pub fn lower(site: &Site) -> Program {
     let mut points = Vec::new();
     for ((host, hook), raw) in raw {
         let Some(machine) = site.host(host) else { continue };
-        let closed = hook == Hook::Forward && !machine.forwards();
+        let ports = ports(machine, hook);
+        let plain = hook == Hook::Forward && !machine.forwards();
         let mut point = PointRules {
             host,
             hook,
-            closed,
+            closed: plain && ports.is_empty(),
             resets: false,
             dhcp: Vec::new(),
             denies: crate::opt::arrange(raw.denies),
@@ -60,15 +68,38 @@ pub fn lower(site: &Site) -> Program {
             pairs: Vec::new(),
             log: AddrSet::empty(),
             reject: Vec::new(),
+            ports_only: plain && !ports.is_empty(),
+            ports,
+            bridges: bridges(site, machine, hook),
+            unanswered: crate::opt::arrange(raw.unanswered),
         };
         for ((inward, outward), pair) in raw.pairs {
             let itself = pair.itself.into_iter().collect();
-            point.pairs.push(Pair { inward, outward, itself, layers: crate::opt::arrange(pair.entries) });
+            let layers = crate::opt::arrange(pair.entries);
+            let replies = crate::opt::arrange(pair.replies);
+            point.pairs.push(Pair { inward, outward, itself, layers, replies });
         }
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
     Program { points }
+}
+
+/// S40: the bridges whose frames the forward hook is shown.
+fn ports(machine: &Host, hook: Hook) -> Vec<Wire> {
+    let shown = machine.bridges().filter(|(.., how)| hook == Hook::Forward && **how == Bridge::BrNetfilter);
+    shown.filter_map(|(_, leg, _)| leg.interface.clone().map(Wire::Named)).collect()
+}
+
+/// S41, S42: the bridges that have a chain of their own.
+fn bridges(site: &Site, machine: &Host, hook: Hook) -> Vec<BridgeRules> {
+    let own = machine.bridges().filter(|(.., how)| hook == Hook::Bridge && **how != Bridge::BrNetfilter);
+    let rules = own.filter_map(|(_, leg, how)| {
+        let members = site.zone(leg.zone)?.addrs.clone();
+        let stateless = matches!(how, Bridge::Stateless(_));
+        Some(BridgeRules { wire: Wire::Named(leg.interface.clone()?), members, stateless })
+    });
+    rules.collect()
 }
 
 /// The interface of a leg (S23).

@@ -10,6 +10,7 @@
 //! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
 mod access;
+mod bridges;
 mod builtin;
 mod cycles;
 mod declarations;

@@ -6,9 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::Raw;
+use super::{Raw, replies};
 use super::cells::{entries, headers};
-use crate::model::{Action, Hook, Host, HostId, Site};
+use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
 use crate::net::{AddrRange, AddrSet};
 use crate::topology::Topology;
 
@@ -26,10 +26,14 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
         let (sources, destinations) = (sets(&access.from.plus, &no_from), sets(&access.to.plus, &no_to));
         for ((host, hook), raw) in raw.iter_mut() {
             let Some(machine) = site.host(*host) else { continue };
-            if *hook == Hook::Forward && !machine.forwards() {
+            let netfilter = machine.bridges().any(|(.., how)| *how == Bridge::BrNetfilter);
+            if *hook == Hook::Forward && !machine.forwards() && !netfilter {
                 continue; // S24: it drops everything already.
             }
-            let everywhere = access.reject || *hook != Hook::Output && !machine.reject_from.is_empty();
+            let stateless = *hook == Hook::Bridge
+                && machine.bridges().any(|(.., how)| matches!(how, Bridge::Stateless(_)));
+            let rejects = !matches!(hook, Hook::Output | Hook::Bridge) && !machine.reject_from.is_empty();
+            let everywhere = access.reject && *hook != Hook::Bridge || rejects;
             let near = met.get(&(*host, *hook)).map(|m| m.meets(&told, machine, site, *hook, access.log));
             let Some((src, dst)) = near else { continue };
             for source in &sources {
@@ -39,7 +43,17 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
                 }
                 for destination in &destinations {
                     let to = if everywhere { destination.clone() } else { touching(destination, &dst) };
-                    entries(&from, &to, &headers, access, id, &mut raw.denies);
+                    if *hook != Hook::Bridge {
+                        entries(&from, &to, &headers, access, id, &mut raw.denies);
+                        continue;
+                    }
+                    let (mut denied, mut unanswered) = (Vec::new(), Vec::new());
+                    entries(&from, &to, &headers, access, id, &mut denied);
+                    raw.denies.extend(denied.into_iter().map(replies::silent));
+                    if stateless {
+                        entries(&to, &from, &replies::headers(&headers), access, id, &mut unanswered);
+                        raw.unanswered.extend(unanswered.into_iter().map(replies::unlogged));
+                    }
                 }
             }
         }
@@ -90,7 +104,9 @@ impl Met {
         match hook {
             Hook::Input => (AddrSet::full(), dst.union(&own)),
             Hook::Output => (src.union(&own), AddrSet::full()),
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting => (AddrSet::full(), AddrSet::full()),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => {
+                (AddrSet::full(), AddrSet::full())
+            }
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::cells::{Header, entries, headers};
-use super::{Raw, RawPair, wire};
+use super::{Raw, RawPair, replies, wire};
 use crate::ir::Wire;
-use crate::model::{Access, AccessId, Action, Hook, HostId, Site};
+use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, Site};
 use crate::net::{AddrSet, Family};
 use crate::topology::reading::Own;
-use crate::topology::{Crossing, Topology};
+use crate::topology::{Bridged, Crossing, Topology};
 
 /// Adds the rules of every `allow`.
 pub(super) fn allow(topology: &mut Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
@@ -55,6 +55,9 @@ impl Flow<'_, '_> {
             );
             self.add((transit.host, Hook::Forward), pair, &crossing.src, &crossing.dst);
         }
+        for hop in &path.bridged {
+            self.across(*hop, crossing);
+        }
         match path.end {
             Some((host, leg)) => {
                 let inward = wire(self.site, host, leg);
@@ -71,6 +74,29 @@ impl Flow<'_, '_> {
         }
     }
 
+    /// S39: between the ports of a bridge, but for what its machine itself sends or takes in there.
+    fn across(&mut self, hop: Bridged, crossing: &Crossing) {
+        let how = self.site.leg(hop.host, hop.leg).and_then(|leg| leg.bridge.as_ref());
+        let hook = if how == Some(&Bridge::BrNetfilter) { Hook::Forward } else { Hook::Bridge };
+        let own = self.own(hop.host);
+        let but = |addrs: &AddrSet, there: bool| if there { addrs.difference(&own) } else { addrs.clone() };
+        let (src, dst) = (but(&crossing.src, hop.before == 0), but(&crossing.dst, hop.last));
+        let bridge = Some(wire(self.site, hop.host, hop.leg));
+        self.add((hop.host, hook), (bridge.clone(), bridge.clone()), &src, &dst);
+        if matches!(how, Some(Bridge::Stateless(_))) && !src.is_empty() && !dst.is_empty() {
+            let Some(raw) = self.raw.get_mut(&(hop.host, hook)) else { return };
+            let pair = raw.pairs.entry((bridge.clone(), bridge)).or_default();
+            let mut replies = Vec::new();
+            entries(&dst, &src, &replies::headers(self.headers), self.access, self.id, &mut replies);
+            pair.replies.extend(replies.into_iter().map(replies::unlogged));
+        }
+    }
+
+    fn own(&self, host: HostId) -> AddrSet {
+        let legs = self.site.host(host).map(|h| h.legs.as_slice()).unwrap_or_default();
+        legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()))
+    }
+
     /// Adds the entries at a point, where it filters.
     fn add(
         &mut self,
@@ -79,23 +105,20 @@ impl Flow<'_, '_> {
         src: &AddrSet,
         dst: &AddrSet,
     ) {
-        let Some(raw) = self.raw.get_mut(&point) else { return };
         let (host, hook) = point;
         if src.is_empty() || dst.is_empty() {
             return;
         }
-        let own = || {
-            let legs = self.site.host(host).map(|h| h.legs.as_slice()).unwrap_or_default();
-            legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()))
-        };
+        let own = if matches!(hook, Hook::Input | Hook::Output) { self.own(host) } else { AddrSet::empty() };
+        let Some(raw) = self.raw.get_mut(&point) else { return };
         // S13, at the machine's own hooks: the other end is never one of its own addresses.
         match hook {
-            Hook::Input => raw.itself = raw.itself.union(&own().intersection(src)),
-            Hook::Output => raw.itself = raw.itself.union(&own().intersection(dst)),
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting => {}
+            Hook::Input => raw.itself = raw.itself.union(&own.intersection(src)),
+            Hook::Output => raw.itself = raw.itself.union(&own.intersection(dst)),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => {}
         }
         let pair: &mut RawPair = raw.pairs.entry(pair).or_default();
-        if hook == Hook::Forward {
+        if matches!(hook, Hook::Forward | Hook::Bridge) {
             pair.itself.extend(one_machine(self.topology, src, dst));
         }
         entries(src, dst, self.headers, self.access, self.id, &mut pair.entries);

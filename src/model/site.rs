@@ -85,6 +85,13 @@ impl Site {
         self.host(host)?.legs.get(leg.index())
     }
 
+    /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
+    #[must_use]
+    pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
+        let mut all = self.hosts().flat_map(|(id, host)| host.bridges().map(move |(leg, l, how)| (id, leg, l.zone, how)));
+        all.find(|(.., of, _)| *of == zone).map(|(host, leg, _, how)| (host, leg, how))
+    }
+
     /// Every zone with its id.
     pub fn zones(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
         (0u32..).map(ZoneId).zip(&self.zones)
@@ -203,6 +210,17 @@ impl Host {
     /// Every leg with its id.
     pub fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
         (0u32..).map(LegId).zip(&self.legs)
+    }
+
+    /// Its legs that are bridges, with how each is filtered (S39).
+    pub fn bridges(&self) -> impl Iterator<Item = (LegId, &Leg, &Bridge)> {
+        self.legs().filter_map(|(id, leg)| leg.bridge.as_ref().map(|how| (id, leg, how)))
+    }
+
+    /// Whether a leg of it is filtered in `table bridge` (S41, S42).
+    #[must_use]
+    pub fn has_bridge_table(&self) -> bool {
+        self.bridges().any(|(.., how)| *how != Bridge::BrNetfilter)
     }
 
     /// Its leg in a zone; it has at most one there.
@@ -444,10 +462,12 @@ pub enum Hook {
     Output,
     /// After routing.
     Postrouting,
+    /// Between the ports of its bridges that say `stateful` or `stateless` (S41, S42); not routed at all.
+    Bridge,
 }
 
 impl Hook {
-    /// The keyword of nft(8).
+    /// The keyword of nft(8); `bridge` is the forward hook of `table bridge`.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -456,6 +476,7 @@ impl Hook {
             Self::Forward => "forward",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -478,13 +499,6 @@ pub enum Point {
         host: HostId,
         /// The hook.
         hook: Hook,
-    },
-    /// The frames a machine bridges between the ports of a leg.
-    Bridge {
-        /// The machine.
-        host: HostId,
-        /// The leg.
-        leg: LegId,
     },
     /// A security group.
     SecurityGroup {

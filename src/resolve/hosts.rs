@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::later::{self, Issue};
 use super::names::Names;
 use super::places::Places;
-use super::{groups, words};
+use super::{bridges, groups, words};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Bridge, Host, HostId, Leg, Role, Zone};
 use crate::source::Span;
@@ -19,6 +19,7 @@ pub(super) fn resolve(names: &Names, zones: &[Zone], members: &Places, findings:
     let hosts: Vec<Host> =
         machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
     one_owner(names, &hosts, findings);
+    bridges::check(zones, &hosts, findings);
     hosts
 }
 
@@ -109,13 +110,6 @@ fn router_filters(host: &ast::Host, span: Span) -> Diagnostic {
 
 /// One leg; none after a finding.
 fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -> Option<Leg> {
-    if let Some(bridge) = &leg.bridge {
-        let span = match bridge {
-            ast::Bridge::BrNetfilter(span) | ast::Bridge::Stateful(span) => *span,
-            ast::Bridge::Stateless(reason) => reason.span,
-        };
-        later::refuse("`bridge`", Issue::Linux, span, findings);
-    }
     if let Some(public) = leg.public.first() {
         later::refuse("`public`", Issue::Aws, public.span, findings);
     }

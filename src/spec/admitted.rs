@@ -7,6 +7,7 @@
 
 mod allow;
 mod always;
+mod bridge;
 
 use std::collections::BTreeMap;
 
@@ -76,13 +77,35 @@ impl<'s> Sets<'s> {
                 let mut hook = AtHook::new(&self.routes, *host, machine, *hook, space);
                 hook.admitted()
             }
-            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
-                Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING }
+            Hook::Bridge if machine.filters() => {
+                let accepted = bridge::accepted(&self.routes, *host, machine, space).passes;
+                Admitted { accepted, rejected: PacketSet::NOTHING }
             }
+            Hook::Prerouting
+            | Hook::Input
+            | Hook::Forward
+            | Hook::Output
+            | Hook::Postrouting
+            | Hook::Bridge => Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING },
         };
         // Any question answers whether the budget was enough.
         space.same(admitted.accepted, admitted.accepted)?;
         Ok(admitted)
+    }
+}
+
+impl Sets<'_> {
+    /// What passes the hook *bridge* of a machine only because a leg of it is stateless: as a reply form or an ICMP
+    /// error, and begins nothing (S42).
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn replies(&self, host: HostId, space: &mut Space) -> Result<PacketSet, Unanswered> {
+        let machine = self.routes.site.host(host).ok_or(Unanswered::NoHook)?;
+        let frames = bridge::accepted(&self.routes, host, machine, space);
+        let replies = space.minus(frames.passes, frames.begins);
+        space.same(replies, replies)?;
+        Ok(replies)
     }
 }
 
@@ -92,10 +115,14 @@ struct AtHook<'a, 's> {
     host: HostId,
     machine: &'s Host,
     hook: Hook,
+    /// At the hook *bridge*: the bridge's leg.
+    across: Option<LegId>,
+    /// Whether each frame is asked about as the reply to itself: source and destination exchanged (S42).
+    mirrored: bool,
     space: &'a mut Space,
     terms: BTreeMap<Term, PacketSet>,
     /// The crossings known so far.
-    crossings: BTreeMap<(super::route::From, super::route::To), Option<allow::Crossing>>,
+    crossings: BTreeMap<(super::route::From, super::route::To), Vec<allow::Crossing>>,
 }
 
 impl<'a, 's> AtHook<'a, 's> {
@@ -107,7 +134,7 @@ impl<'a, 's> AtHook<'a, 's> {
         space: &'a mut Space,
     ) -> Self {
         let (terms, crossings) = (BTreeMap::new(), BTreeMap::new());
-        Self { routes, host, machine, hook, space, terms, crossings }
+        Self { routes, host, machine, hook, across: None, mirrored: false, space, terms, crossings }
     }
 
     fn admitted(&mut self) -> Admitted {
@@ -115,10 +142,11 @@ impl<'a, 's> AtHook<'a, 's> {
         let new = self.space.ct(&[CtState::New]);
         let always = self.always();
         let decided = self.space.or(itself, always);
+        let mut asked = self.space.minus(new, decided);
         if self.hook == Hook::Forward && !self.machine.forwards() {
-            return Admitted { accepted: decided, rejected: PacketSet::NOTHING };
+            let ports = self.between_ports();
+            asked = self.space.and(asked, ports);
         }
-        let asked = self.space.minus(new, decided);
         let (dropped, refused) = (self.denied(false), self.denied(true));
         let denied = self.space.or(dropped, refused);
         let (admit, open) = self.allowed();
@@ -150,7 +178,7 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// S22: senders of `reject from`, each by the leg an answer to it would leave by.
     fn told(&mut self) -> PacketSet {
-        if self.hook == Hook::Output || self.machine.reject_from.is_empty() {
+        if matches!(self.hook, Hook::Output | Hook::Bridge) || self.machine.reject_from.is_empty() {
             return PacketSet::NOTHING;
         }
         let places = self.machine.reject_from.iter();
@@ -188,6 +216,11 @@ impl<'a, 's> AtHook<'a, 's> {
         if let Some(known) = self.terms.get(term) {
             return *known;
         }
+        if self.mirrored {
+            let set = self.reply_term(term);
+            self.terms.insert(term.clone(), set);
+            return set;
+        }
         let parts = match term {
             Term::Ports { proto, from, to } => vec![
                 self.space.proto(*proto),
@@ -208,6 +241,7 @@ impl<'a, 's> AtHook<'a, 's> {
     }
 
     fn between(&mut self, from: &AddrSet, to: &AddrSet) -> PacketSet {
+        let (from, to) = if self.mirrored { (to, from) } else { (from, to) };
         let (from, to) = (self.space.from(from), self.space.to(to));
         self.space.and(from, to)
     }

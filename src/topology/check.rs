@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::reading::{Crossing, words};
-use super::{Blocked, Start, Topology, Transit};
+use super::{Blocked, Path, Start, Topology};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Place, Site, ZoneId};
 use crate::net::Family;
@@ -147,16 +147,18 @@ fn trouble(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> 
         Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: false }),
         Err(Blocked::NoWay) => return Some(Trouble::NoWay),
     };
-    dynamic(topology.site, crossing, &path.transits).or_else(|| back(topology, crossing))
+    dynamic(topology.site, crossing, path).or_else(|| back(topology, crossing))
 }
 
 /// S3: a dynamic leg that a machine other than its own would have to know.
-fn dynamic(site: &Site, crossing: &Crossing, transits: &[Transit]) -> Option<Trouble> {
+fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
+    let transits = &path.transits;
     let senders = crossing.senders.iter().map(|o| o.host);
     let end = crossing.path.as_ref().as_ref().ok().and_then(|p| p.end).map(|(host, _)| host);
     let receivers = crossing.receivers.iter().map(|o| o.host).chain(end);
     let points: Vec<HostId> = senders
         .chain(transits.iter().map(|t| t.host))
+        .chain(path.bridged.iter().map(|hop| hop.host))
         .chain(receivers)
         .filter(|h| site.host(*h).is_some_and(Host::filters))
         .collect();
@@ -238,7 +240,7 @@ fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
 fn filtered(site: &Site, crossing: &Crossing) -> bool {
     let filters = |host: HostId| site.host(host).is_some_and(Host::filters);
     let on_the_way = crossing.path.as_ref().as_ref().is_ok_and(|p| {
-        p.transits.iter().any(|t| filters(t.host)) || p.end.is_some_and(|(host, _)| filters(host))
+        p.transits.iter().any(|t| filters(t.host)) || !p.bridged.is_empty() || p.end.is_some_and(|(host, _)| filters(host))
     });
     // Without a path there is a worse finding already.
     crossing.path.is_err() || on_the_way || !crossing.senders.is_empty() || !crossing.receivers.is_empty()
@@ -275,7 +277,9 @@ fn unfiltered_deny(topology: &mut Topology<'_>, reach: &Reach, access: &Access, 
             if one || a.filters || b.filters || a.zones.is_empty() || b.zones.is_empty() {
                 continue;
             }
-            let separate = a.zones.iter().any(|x| b.zones.iter().any(|y| !reach.joins(*x, *y)));
+            let bridged = |zone: &ZoneId| site.bridge_of(*zone).is_some();
+            let separate = a.zones.iter().chain(&b.zones).any(bridged)
+                || a.zones.iter().any(|x| b.zones.iter().any(|y| !reach.joins(*x, *y)));
             if !separate {
                 findings.push(
                     Diagnostic::error(
@@ -287,7 +291,7 @@ fn unfiltered_deny(topology: &mut Topology<'_>, reach: &Reach, access: &Access, 
                             words(site, to)
                         ),
                     )
-                    .help("put `nftables` into one of the machines, or a firewall between them"),
+                    .help("put `nftables` into one of the machines, a firewall between them, or `bridge HOW` on the leg they hang on"),
                 );
                 return;
             }

@@ -3,8 +3,10 @@
 //! Exact keys are a hash, ranges a `pipapo` set with `flags interval`; the hash is asked first. What is keyed by ports
 //! always has `meta l4proto` in its key: `th dport` reads whatever follows the IP header.
 
-use super::super::artifact::{DataType, Element, Expression, Field, Set, SetFlag, Statement, Transport};
-use super::{Draft, DraftChain, DraftSet, Traced, names, statements_of};
+use super::super::artifact::{
+    DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport,
+};
+use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
 use crate::ir::{Cell, Entry, FULL, Layer, Shape};
 use crate::net::{AddrRange, Family, Proto};
 
@@ -41,7 +43,7 @@ impl Draft<'_> {
             }
             for entry in layer.entries.iter().filter(|e| e.cell.shape() == Shape::Odd) {
                 let verdict = self.verdict(entry);
-                let mut statements = matches(&entry.cell);
+                let mut statements = matches(&entry.cell, self.family);
                 statements.push(Statement::Verdict(verdict));
                 chain.push(statements, &self.words(&entry.because), &statements_of(&entry.because));
             }
@@ -137,15 +139,15 @@ fn proto(cell: &Cell) -> Expression {
 }
 
 /// The matches of a rule for one cell.
-fn matches(cell: &Cell) -> Vec<Statement> {
+fn matches(cell: &Cell, table: TableFamily) -> Vec<Statement> {
     let mut out = Vec::new();
-    let (nfproto, src, dst) = match cell.family {
-        Family::V4 => ("ipv4", Field::IpSaddr, Field::IpDaddr),
-        Family::V6 => ("ipv6", Field::Ip6Saddr, Field::Ip6Daddr),
+    let (src, dst) = match cell.family {
+        Family::V4 => (Field::IpSaddr, Field::IpDaddr),
+        Family::V6 => (Field::Ip6Saddr, Field::Ip6Daddr),
     };
     let everyone = |range: AddrRange| range.as_net().is_some_and(|n| n.prefix_len() == 0);
     if everyone(cell.src()) && everyone(cell.dst()) {
-        out.push(Statement::is(Field::Nfproto, Expression::word(nfproto)));
+        out.push(base::is_family(table, cell.family));
     }
     for (range, field) in [(cell.src(), src), (cell.dst(), dst)] {
         if !everyone(range) {

@@ -25,7 +25,10 @@ pub(super) enum Axis {
     Interface(space::Field),
     /// A user and "none" in one field.
     Skuid,
+    /// By the numbers of `meta nfproto`.
     Family,
+    /// By the numbers of `meta protocol` (ethertypes).
+    Ethertype,
     State,
     Status,
     /// The same for every packet.
@@ -44,8 +47,12 @@ impl Chains<'_, '_> {
                     values.ranges().iter().map(|&(a, b)| (a.saturating_add(1), b.saturating_add(1)));
                 self.space.within(space::Field::Skuid, &RangeSet::from_ranges(shifted))
             }
-            Axis::Family => {
-                let families = [(Family::V4, 2), (Family::V6, 10)];
+            Axis::Family | Axis::Ethertype => {
+                let families = if axis == Axis::Family {
+                    [(Family::V4, 2), (Family::V6, 10)]
+                } else {
+                    [(Family::V4, 0x0800), (Family::V6, 0x86dd)]
+                };
                 let here = families.into_iter().filter(|(_, number)| values.contains(*number));
                 let sets = here.map(|(family, _)| self.space.family(family)).collect();
                 self.space.any(sets)
@@ -92,6 +99,7 @@ impl Chains<'_, '_> {
             Field::Iifname | Field::Iif => always(Axis::Interface(space::Field::Iif)),
             Field::Oifname | Field::Oif => always(Axis::Interface(space::Field::Oif)),
             Field::Nfproto => always(Axis::Family),
+            Field::Protocol => always(Axis::Ethertype),
             Field::L4proto => always(plain(space::Field::Proto)),
             Field::Mark => match mark {
                 Mark::Own => always(plain(space::Field::Mark)),
@@ -185,7 +193,7 @@ impl Axis {
         match self {
             Self::Plain(field) | Self::Interface(field) => field,
             Self::Skuid => space::Field::Skuid,
-            Self::Family | Self::Constant(_) | Self::Nothing => space::Field::Family,
+            Self::Family | Self::Ethertype | Self::Constant(_) | Self::Nothing => space::Field::Family,
             Self::State => space::Field::Ct,
             Self::Status => space::Field::Dnat,
         }

@@ -150,6 +150,7 @@ impl Machine<'_> {
             Field::Iifname | Field::Iif => Seen::Name(p.iif.name().to_owned()),
             Field::Oifname | Field::Oif => Seen::Name(p.oif.name().to_owned()),
             Field::Nfproto => Seen::Number(if v4 { 2 } else { 10 }),
+            Field::Protocol => Seen::Number(if v4 { 0x0800 } else { 0x86dd }),
             Field::L4proto => Seen::Number(p.proto.0.into()),
             Field::Mark => self.mark.map_or(Seen::Unclear, |mark| Seen::Number(mark.into())),
             Field::Skuid => p.skuid.map_or(Seen::Absent, |uid| Seen::Number(uid.into())),
