@@ -18,6 +18,6 @@ pub mod trace;
 mod unasked;
 mod widely;
 
-pub use prove::{Against, Artifacts, HOOKS, HostRules, against, prove};
-pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
+pub use prove::{Against, Artifacts, HOOKS, HostRules, against, hooks, prove};
+pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Unasked, UnaskedProof};
 pub use trace::hook_of;

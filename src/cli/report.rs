@@ -279,6 +279,7 @@ impl<'a> Telling<'a> {
                 Hook::Prerouting | Hook::Input => (packet.iif.name(), ""),
                 Hook::Forward => (packet.iif.name(), packet.oif.name()),
                 Hook::Output | Hook::Postrouting => ("", packet.oif.name()),
+                Hook::Bridge => ("", ""),
             },
             _ => ("", ""),
         };
@@ -308,9 +309,7 @@ impl<'a> Telling<'a> {
     fn file_of(self, point: &Point) -> String {
         match (self.ruleset, point) {
             (Some(file), _) => clean_line(file),
-            (None, Point::Hook { host, .. } | Point::Bridge { host, .. }) => {
-                format!("hosts/{}/ruleset.nft", self.name_of(*host))
-            }
+            (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
             (None, Point::SecurityGroup { .. }) => "aws/security-groups.json".to_owned(),
             (None, Point::NetworkAcl { .. }) => "aws/nacl.json".to_owned(),
             (None, Point::Ssh { bastion }) => format!("hosts/{}/ssh", self.name_of(*bastion)),
@@ -324,8 +323,7 @@ impl<'a> Telling<'a> {
     fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
         match &proof.point {
             Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
-            Point::Bridge { .. }
-            | Point::SecurityGroup { .. }
+            Point::SecurityGroup { .. }
             | Point::NetworkAcl { .. }
             | Point::Ssh { .. } => (proof.place.clone(), ""),
         }

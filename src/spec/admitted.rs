@@ -12,7 +12,7 @@ mod bridge;
 use std::collections::BTreeMap;
 
 use crate::forwarding::Next;
-use crate::model::{Access, Action, Hook, Host, HostId, Leg, LegId, Point, Site, Term};
+use crate::model::{Access, AccessId, Action, Hook, Host, HostId, Leg, LegId, Point, Site, Term};
 use crate::net::range::Bounded;
 use crate::net::space::{Exhausted, Field};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space};
@@ -106,6 +106,26 @@ impl Sets<'_> {
         let replies = space.minus(frames.passes, frames.begins);
         space.same(replies, replies)?;
         Ok(replies)
+    }
+}
+
+impl Sets<'_> {
+    /// The `allow`s of which replies pass a stateless bridge by their looks alone (S42).
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn answered(&self, host: HostId, leg: LegId, space: &mut Space) -> Result<Vec<AccessId>, Unanswered> {
+        let machine = self.routes.site.host(host).ok_or(Unanswered::NoHook)?;
+        let mut hook = AtHook::new(&self.routes, host, machine, Hook::Bridge, space);
+        hook.across = Some(leg);
+        let mut found = Vec::new();
+        for (id, access) in self.routes.site.accesses().filter(|(_, a)| a.action == Action::Allow) {
+            let set = hook.admits(access);
+            if !hook.space.is_empty(set)? {
+                found.push(id);
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
+use super::narrowly::bridge_gate;
+use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
@@ -20,6 +21,8 @@ pub(crate) struct Network<'s> {
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
+    /// What passes the bridges of a machine only as a reply form or an ICMP error (S42).
+    replies: BTreeMap<HostId, PacketSet>,
     gates: BTreeMap<Gate, PacketSet>,
     at: u64,
 }
@@ -30,8 +33,11 @@ type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>);
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
-    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
+    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26). What passes a
+    /// stateless bridge only as a reply form does not count (S42).
     May,
+    /// The same where it counts.
+    Might,
     /// Does it: `new`, now, below every limit (S25).
     Does,
     /// Does a reply: `established`.
@@ -47,8 +53,29 @@ pub(crate) enum Start {
     Leg(HostId, LegId),
 }
 
-/// Packets by the zone they have reached.
-pub(crate) type Reached = BTreeMap<ZoneId, PacketSet>;
+/// Packets by the zone they have reached. On the link of a bridge that filters, what its machine hears is not what
+/// the members hear of each other (S39).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reached {
+    /// On bridged links: what is sent into the bridge's ports.
+    sent: BTreeMap<ZoneId, PacketSet>,
+    /// What members hear.
+    heard: BTreeMap<ZoneId, PacketSet>,
+}
+
+impl Reached {
+    /// What members of a zone hear.
+    pub(crate) fn heard(&self) -> &BTreeMap<ZoneId, PacketSet> {
+        &self.heard
+    }
+
+    /// What a machine hears in a zone.
+    pub(crate) fn by(&self, site: &Site, host: HostId, zone: ZoneId) -> PacketSet {
+        let own = site.bridge_of(zone).is_some_and(|(bridge, ..)| bridge == host);
+        let heard = if own { &self.sent } else { &self.heard };
+        heard.get(&zone).copied().unwrap_or(PacketSet::NOTHING)
+    }
+}
 
 impl<'s> Network<'s> {
     /// A network of these accepted sets, each of `space`, at this time of proof.
@@ -56,9 +83,16 @@ impl<'s> Network<'s> {
         site: &'s Site,
         space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
+        replies: BTreeMap<HostId, PacketSet>,
         at: u64,
     ) -> Self {
-        Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
+        Self { site, readings: Readings::new(site), space, accepted, replies, gates: BTreeMap::new(), at }
+    }
+
+    /// Whether a bridge of the machine knows no connections.
+    pub(crate) fn is_stateless(&self, host: HostId) -> bool {
+        let bridges = self.site.host(host).into_iter().flat_map(|h| h.bridges());
+        bridges.into_iter().any(|(.., how)| matches!(how, Bridge::Stateless(_)))
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -105,21 +139,30 @@ impl<'s> Network<'s> {
             set = self.space.given(field, value, set);
         }
         let states: &[CtState] = match asking {
-            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
+            Asking::May | Asking::Might => &[CtState::New, CtState::Untracked, CtState::Invalid],
             Asking::Does => &[CtState::New],
             Asking::Reply => &[CtState::Established],
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
+        if asking == Asking::May && hook == Hook::Bridge {
+            let replies = self.replies.get(&host).copied().unwrap_or(PacketSet::NOTHING);
+            set = self.space.minus(set, replies);
+        }
         set = self.space.forget(Field::Ct, set);
+        let bridged = hook == Hook::Bridge || hook == Hook::Forward && iif == oif;
+        if matches!(asking, Asking::May | Asking::Might) && bridged {
+            let neighbourly = self.neighbourly(&[(130, 132), (143, 143)]);
+            set = self.space.minus(set, neighbourly);
+        }
         for field in self.space.limit_fields() {
             set = match asking {
-                Asking::May => self.space.forget(field, set),
+                Asking::May | Asking::Might => self.space.forget(field, set),
                 Asking::Does | Asking::Reply => self.space.given(field, 0, set),
             };
         }
         match asking {
-            Asking::May => set,
+            Asking::May | Asking::Might => set,
             Asking::Does | Asking::Reply => self.space.given(Field::Time, u128::from(self.at), set),
         }
     }
@@ -128,40 +171,63 @@ impl<'s> Network<'s> {
     ///
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
     /// their routes, only to what their forward hook accepts.
-    pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
-        let mut reached = Reached::new();
+    ///
+    /// `replies` names the machine whose stateless bridges' reply forms count, if any does (S42).
+    pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)], replies: Option<HostId>) -> Reached {
+        let mut reached = Reached::default();
         let mut waiting: Vec<ZoneId> = Vec::new();
         for (start, set) in starts {
-            let (zone, set) = match *start {
-                Start::Zone(zone) => (zone, *set),
+            let (by, zone, set) = match *start {
+                Start::Zone(zone) => (None, zone, *set),
                 Start::Leg(host, leg) => {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
                     let out = self.gate(Asking::May, host, Hook::Output, None, Some(leg));
-                    (zone, self.space.and(*set, out))
+                    (Some(host), zone, self.space.and(*set, out))
                 }
             };
-            self.arrive(&mut reached, &mut waiting, zone, set);
+            self.arrive(&mut reached, &mut waiting, (by, zone), set, replies);
         }
         while let Some(zone) = waiting.pop() {
-            let here = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
             for (host, leg_in, leg_out, to) in self.crossings(zone) {
+                let here = reached.by(self.site, host, zone);
                 let gate = self.gate(Asking::May, host, Hook::Forward, Some(leg_in), Some(leg_out));
                 let through = self.space.and(here, gate);
-                self.arrive(&mut reached, &mut waiting, to, through);
+                self.arrive(&mut reached, &mut waiting, (Some(host), to), through, replies);
             }
         }
         reached
     }
 
-    fn arrive(&mut self, reached: &mut Reached, waiting: &mut Vec<ZoneId>, zone: ZoneId, set: PacketSet) {
-        let before = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
-        let after = self.space.or(before, set);
-        if after != before {
-            reached.insert(zone, after);
-            if !waiting.contains(&zone) {
-                waiting.push(zone);
-            }
+    /// Packets on the link of a zone, put there by a machine or by nobody we know.
+    fn arrive(
+        &mut self,
+        reached: &mut Reached,
+        waiting: &mut Vec<ZoneId>,
+        (by, zone): (Option<HostId>, ZoneId),
+        set: PacketSet,
+        replies: Option<HostId>,
+    ) {
+        let bridge = self.site.bridge_of(zone).filter(|(host, ..)| Some(*host) != by);
+        let mut grew = false;
+        let mut heard = set;
+        if let Some((host, leg, _)) = bridge {
+            grew |= self.join(&mut reached.sent, zone, set);
+            let (host, hook, iif, oif) = bridge_gate(self.site, host, leg);
+            let asking = if replies == Some(host) { Asking::Might } else { Asking::May };
+            let gate = self.gate(asking, host, hook, iif, oif);
+            heard = self.space.and(set, gate);
         }
+        grew |= self.join(&mut reached.heard, zone, heard);
+        if grew && !waiting.contains(&zone) {
+            waiting.push(zone);
+        }
+    }
+
+    fn join(&mut self, sets: &mut BTreeMap<ZoneId, PacketSet>, zone: ZoneId, set: PacketSet) -> bool {
+        let before = sets.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
+        let after = self.space.or(before, set);
+        sets.insert(zone, after);
+        after != before
     }
 
     /// Every way out of a zone through a machine that forwards.
@@ -185,17 +251,7 @@ impl<'s> Network<'s> {
     /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.
     pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
         use crate::net::{Family, Proto};
-        let mut sets = Vec::new();
-        let v6 = self.space.family(Family::V6);
-        let icmpv6 = self.space.proto(Proto::ICMPV6);
-        let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));
-        let code = self.space.is(Field::IcmpCode, 0);
-        let ttl = self.space.is(Field::Ttl, 255);
-        let neighbours = self.space.all(vec![v6, icmpv6, types, code, ttl]);
-        let query = self.space.is(Field::IcmpType, 130);
-        let one = self.space.is(Field::Ttl, 1);
-        let listeners = self.space.all(vec![v6, icmpv6, query, code, one]);
-        sets.extend([neighbours, listeners]);
+        let mut sets = vec![self.neighbourly(&[(130, 130)])];
         if leg.dynamic {
             for (family, from, to) in [(Family::V4, 67, 68), (Family::V6, 547, 546)] {
                 let family = self.space.family(family);
@@ -207,6 +263,23 @@ impl<'s> Network<'s> {
             }
         }
         self.space.any(sets)
+    }
+}
+
+impl Network<'_> {
+    /// Neighbour discovery, and these types of multicast listener discovery (S17).
+    fn neighbourly(&mut self, listeners: &[(u128, u128)]) -> PacketSet {
+        use crate::net::{Family, Proto};
+        let v6 = self.space.family(Family::V6);
+        let icmpv6 = self.space.proto(Proto::ICMPV6);
+        let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));
+        let code = self.space.is(Field::IcmpCode, 0);
+        let ttl = self.space.is(Field::Ttl, 255);
+        let neighbours = self.space.all(vec![v6, icmpv6, types, code, ttl]);
+        let listeners = self.space.within(Field::IcmpType, &RangeSet::from_ranges(listeners.iter().copied()));
+        let one = self.space.is(Field::Ttl, 1);
+        let listeners = self.space.all(vec![v6, icmpv6, listeners, code, one]);
+        self.space.or(neighbours, listeners)
     }
 }
 

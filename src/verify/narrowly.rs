@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site};
+use crate::model::{Bridge, End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site, Term};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
@@ -53,7 +53,7 @@ pub(crate) fn stopped(
                 if from.addrs.is_empty() || to.addrs.is_empty() {
                     continue;
                 }
-                let found = pair(network, forwarding, &from, &to, what, favourites)?;
+                let found = pair(network, forwarding, &from, &to, (what, &expect.terms), favourites)?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -81,7 +81,7 @@ fn pair(
     forwarding: &Forwarding<'_>,
     from: &Piece,
     to: &Piece,
-    what: PacketSet,
+    (what, terms): (PacketSet, &[Term]),
     favourites: &[IpAddr],
 ) -> Result<Option<Stopped>, Exhausted> {
     let headers = network.between(&from.addrs, &to.addrs);
@@ -94,7 +94,7 @@ fn pair(
         Ok(way) => way,
         Err(why) => return stop(example, format!("no routed path: {}", why.reason())),
     };
-    for (host, hook, iif, oif) in gates(&way) {
+    for (host, hook, iif, oif) in gates(network.site, &way) {
         let gate = network.gate(Asking::Does, host, hook, iif, oif);
         let missing = network.space.minus(headers, gate);
         if let Some(packet) = network.space.witness(missing, favourites)? {
@@ -110,9 +110,13 @@ fn pair(
         return stop(example, "the reply does not pass the firewalls that saw the packet".to_owned());
     }
     let replies = network.between(&to.addrs, &from.addrs);
-    for (host, hook, iif, oif) in gates(&back) {
+    // A bridge that knows no connections lets pass what looks like a reply to this (S42), and nothing else.
+    let answers = terms::answers(&mut network.space, terms);
+    let answers = network.space.and(replies, answers);
+    for (host, hook, iif, oif) in gates(network.site, &back) {
         let gate = network.gate(Asking::Reply, host, hook, iif, oif);
-        let missing = network.space.minus(replies, gate);
+        let stateless = hook == Hook::Bridge && network.is_stateless(host);
+        let missing = network.space.minus(if stateless { answers } else { replies }, gate);
         if !network.space.is_empty(missing)? {
             return stop(example, format!("the reply is stopped at {}", place(network.site, host, hook)));
         }
@@ -129,18 +133,32 @@ fn place(site: &Site, host: HostId, hook: Hook) -> String {
 }
 
 /// The hooks of machines on a path, in order.
-pub(crate) fn gates(path: &Path) -> Vec<(HostId, Hook, Option<LegId>, Option<LegId>)> {
+pub(crate) fn gates(site: &Site, path: &Path) -> Vec<(HostId, Hook, Option<LegId>, Option<LegId>)> {
     let mut gates = Vec::new();
     if let Some((host, leg)) = path.start {
         gates.push((host, Hook::Output, None, Some(leg)));
     }
-    for &(host, leg_in, leg_out) in &path.transits {
+    let across = |after: usize| {
+        let here = path.bridged.iter().filter(move |hop| hop.0 == after);
+        here.map(|&(_, host, leg)| bridge_gate(site, host, leg))
+    };
+    gates.extend(across(0));
+    for (before, &(host, leg_in, leg_out)) in path.transits.iter().enumerate() {
         gates.push((host, Hook::Forward, Some(leg_in), Some(leg_out)));
+        gates.extend(across(before.saturating_add(1)));
     }
     if let Some((host, leg)) = path.end {
         gates.push((host, Hook::Input, Some(leg), None));
     }
     gates
+}
+
+/// The hook that sees what passes a bridge: the forward hook with the bridge as both interfaces (S40), or one of its own.
+pub(crate) fn bridge_gate(site: &Site, host: HostId, leg: LegId) -> (HostId, Hook, Option<LegId>, Option<LegId>) {
+    match site.leg(host, leg).and_then(|leg| leg.bridge.as_ref()) {
+        Some(Bridge::BrNetfilter) => (host, Hook::Forward, Some(leg), Some(leg)),
+        Some(Bridge::Stateful | Bridge::Stateless(_)) | None => (host, Hook::Bridge, None, None),
+    }
 }
 
 fn filters(site: &Site, path: &Path) -> Vec<HostId> {

@@ -25,6 +25,24 @@ pub(crate) struct Path {
     pub(crate) transits: Vec<(HostId, LegId, LegId)>,
     /// The machine it ends at, with the leg in.
     pub(crate) end: Option<(HostId, LegId)>,
+    /// The bridges it crosses (S39), each with the number of machines passed before.
+    pub(crate) bridged: Vec<(usize, HostId, LegId)>,
+}
+
+impl Path {
+    /// A hop in a zone, over its bridge unless that is the sender's or the receiver's own.
+    fn cross(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        zone: ZoneId,
+        sender: Option<HostId>,
+        receiver: Option<HostId>,
+    ) {
+        let bridge = forwarding.site().bridge_of(zone);
+        if let Some((host, leg, _)) = bridge.filter(|b| Some(b.0) != sender && Some(b.0) != receiver) {
+            self.bridged.push((self.transits.len(), host, leg));
+        }
+    }
 }
 
 /// Why there is none.
@@ -53,16 +71,19 @@ pub(crate) fn walk(
     dst: IpAddr,
     towards: Option<(HostId, LegId)>,
 ) -> Result<Path, NoPath> {
-    let mut path = Path { start: None, transits: Vec::new(), end: None };
+    let mut path = Path { start: None, transits: Vec::new(), end: None, bridged: Vec::new() };
     let end = towards.or_else(|| forwarding.owner_of(dst));
     let mut at = match first(forwarding, begin, dst)? {
         First::OnLink { start, zone } => {
             path.start = start;
             path.end = in_zone(forwarding, end, zone);
+            path.cross(forwarding, zone, start.map(|s| s.0), path.end.map(|e| e.0));
             return Ok(path);
         }
         First::Via { start, gateway, leg } => {
             path.start = start;
+            let zone = forwarding.site().leg(gateway, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+            path.cross(forwarding, zone, start.map(|s| s.0), Some(gateway));
             (gateway, leg)
         }
     };
@@ -80,10 +101,13 @@ pub(crate) fn walk(
                 path.transits.push((host, leg_in, leg));
                 let zone = forwarding.site().leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
                 path.end = in_zone(forwarding, end, zone);
+                path.cross(forwarding, zone, Some(host), path.end.map(|e| e.0));
                 return Ok(path);
             }
             Next::Via { leg, gateway, gateway_leg } => {
                 path.transits.push((host, leg_in, leg));
+                let zone = forwarding.site().leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+                path.cross(forwarding, zone, Some(host), Some(gateway));
                 at = (gateway, gateway_leg);
             }
             Next::Ambiguous(_) => return Err(NoPath::Ambiguous),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
+use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, Point, Site, Test};
 use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
@@ -11,11 +11,17 @@ use crate::target::nft::sim;
 
 use super::compose::Network;
 use super::points::{self, Sides};
-use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report};
+use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
 use super::{narrowly, trace, unasked, widely};
 
 /// The hooks of a filtering machine, in the order of a packet's way.
 pub const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
+
+/// Those of this machine: beside [`HOOKS`], that of its bridges where they have a table of their own.
+pub fn hooks(site: &Site, host: HostId) -> impl Iterator<Item = Hook> {
+    let bridge = site.host(host).is_some_and(Host::has_bridge_table);
+    HOOKS.into_iter().chain(bridge.then_some(Hook::Bridge))
+}
 
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 64;
@@ -43,7 +49,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
     let favourites = favourites(site);
     let mut accepted = BTreeMap::new();
     for (&host, rules) in artifacts {
-        for hook in HOOKS {
+        for hook in hooks(site, host) {
             let point = Point::Hook { host, hook };
             let (outcome, sampled) = match meant(&sets, &mut space, host, hook) {
                 Ok(meant) => {
@@ -56,7 +62,18 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
             report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
         }
     }
-    let mut network = Network::new(site, space, accepted, at);
+    let mut replies = BTreeMap::new();
+    for (host, machine) in site.hosts().filter(|(_, h)| h.has_bridge_table()) {
+        // What cannot be computed is not taken out: then more arrives than may, and the proof says so.
+        replies.extend(sets.replies(host, &mut space).ok().map(|set| (host, set)));
+        for (leg, _, how) in machine.bridges() {
+            if matches!(how, Bridge::Stateless(_)) {
+                let answered = sets.answered(host, leg, &mut space).unwrap_or_default();
+                report.replies.extend(answered.into_iter().map(|access| Replies { host, leg, access }));
+            }
+        }
+    }
+    let mut network = Network::new(site, space, accepted, replies, at);
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
     for test in &site.tests {
@@ -71,7 +88,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 /// Proves one machine's points against a ruleset of whoever's making, and nothing else.
 pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
     let mut against = Against::new(site, host);
-    let points = HOOKS.into_iter().map(|hook| against.hook(rules, hook)).collect();
+    let points = hooks(site, host).map(|hook| against.hook(rules, hook)).collect();
     Report { points, nodes: against.nodes(), ..Report::default() }
 }
 
@@ -90,9 +107,9 @@ impl<'s> Against<'s> {
     #[must_use]
     pub fn new(site: &'s Site, host: HostId) -> Self {
         let (sets, mut space) = (Sets::new(site), Space::default());
-        let said = HOOKS.map(|hook| (hook, meant(&sets, &mut space, host, hook)));
+        let meant = hooks(site, host).map(|hook| (hook, meant(&sets, &mut space, host, hook))).collect();
         let (spec, favourites) = (Spec::new(site), favourites(site));
-        Self { site, host, spec, space, favourites, meant: BTreeMap::from(said) }
+        Self { site, host, spec, space, favourites, meant }
     }
 
     /// Compares one hook of it.
@@ -123,7 +140,6 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
     match point {
         Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
-        Point::Bridge { host, .. } => format!("{} bridge", name(host)),
         Point::SecurityGroup { group, .. } => format!("security group {group}"),
         Point::NetworkAcl { .. } => "network ACL".to_owned(),
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
@@ -151,6 +167,8 @@ fn seen(space: &mut Space, hook: Hook) -> PacketSet {
             space.not(either)
         }
         Hook::Postrouting => space.not(no_oif),
+        // The ports are none of the policy's business.
+        Hook::Bridge => space.and(no_iif, no_oif),
     }
 }
 
@@ -223,7 +241,10 @@ fn refuted(
     if (hop.meant, hop.verdict) != (meant, done) {
         let place = &hop.place;
         return Outcome::Undecided {
-            reason: format!("the two ways of reading {place} disagree about a packet: a fault in fwc"),
+            reason: format!(
+                "the two ways of reading {place} disagree about {packet:?} (sets: {meant:?} and {done:?}; one by one: {:?} and {:?}): a fault in fwc",
+                hop.meant, hop.verdict
+            ),
         };
     }
     Outcome::Refuted(Box::new(Counterexample {
@@ -293,6 +314,18 @@ fn expectation(
         }
         Expected::Deny | Expected::Only => arrival(network, spec, artifacts, expect, favourites),
     };
+    let mut replies = Vec::new();
+    if expect.kind != Expected::Allow && matches!(answer, Ok(None)) {
+        for (host, _) in network.site.hosts() {
+            // Without an answer the worse one is said.
+            if network.is_stateless(host)
+                && widely::forbidden(network, expect, Some(host)).map_or(true, |found| found.is_some())
+            {
+                assuming.push(format!("apart from what looks like a reply on the bridge of `{}`", name(network.site, host)));
+                replies.push(host);
+            }
+        }
+    }
     let outcome = match answer {
         Ok(None) => Outcome::Holds,
         Ok(Some(counterexample)) => Outcome::Refuted(Box::new(counterexample)),
@@ -304,7 +337,12 @@ fn expectation(
         span: expect.span,
         outcome,
         assuming,
+        replies,
     }
+}
+
+fn name(site: &Site, host: HostId) -> &str {
+    site.host(host).map_or("?", |h| h.name.as_str())
 }
 
 fn arrival(
@@ -314,7 +352,7 @@ fn arrival(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Counterexample>, Exhausted> {
-    let Some(found) = widely::forbidden(network, expect)? else { return Ok(None) };
+    let Some(found) = widely::forbidden(network, expect, None)? else { return Ok(None) };
     let Some(packet) = network.space.witness(found.headers, favourites)? else { return Ok(None) };
     let hops = trace::anyhow(network.site, spec, artifacts, &found.from, &expect.to, &packet);
     Ok(Some(counterexample(packet, Verdict::Drop, hops, None)))

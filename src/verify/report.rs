@@ -1,6 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
-use crate::model::{HostId, Point};
+use crate::model::{AccessId, HostId, LegId, Point};
 use crate::net::{Packet, Verdict};
 use crate::source::Span;
 
@@ -85,6 +85,19 @@ pub struct ExpectProof {
     pub outcome: Outcome,
     /// What it was proved under (`below the limit …`), empty where nothing is assumed.
     pub assuming: Vec<String>,
+    /// Machines whose stateless bridges let something arrive as a reply form that the expectation forbids (S42).
+    pub replies: Vec<HostId>,
+}
+
+/// An `allow` whose replies pass a stateless bridge by their looks alone (S42).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Replies {
+    /// The machine.
+    pub host: HostId,
+    /// The bridge.
+    pub leg: LegId,
+    /// The statement.
+    pub access: AccessId,
 }
 
 /// What is claimed of every filtering machine, though nobody asked.
@@ -118,6 +131,8 @@ pub struct Report {
     pub expects: Vec<ExpectProof>,
     /// What nobody had to ask for.
     pub unasked: Vec<UnaskedProof>,
+    /// Where replies pass by their looks alone: by machine, bridge, statement.
+    pub replies: Vec<Replies>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }

@@ -10,7 +10,7 @@ use crate::spec::reading::Readings;
 use crate::target::nft::{artifact, sim};
 
 use super::compose::{Start, interface_of};
-use super::narrowly::gates;
+use super::narrowly::{bridge_gate, gates};
 use super::path::{self, Begin};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::Hop;
@@ -43,7 +43,7 @@ pub(super) fn routed(
 ) -> Vec<Hop> {
     let Ok(way) = path::walk(spec.forwarding(), begin, packet.dst, towards) else { return Vec::new() };
     let mut hops = Vec::new();
-    for (host, hook, iif, oif) in gates(&way) {
+    for (host, hook, iif, oif) in gates(spec.forwarding().site(), &way) {
         if let Some(hop) = at_gate(spec, artifacts, host, hook, iif, oif, packet) {
             let stopped = hop.verdict != Verdict::Accept;
             hops.push(hop);
@@ -84,8 +84,8 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
     let (iif, oif) = match point {
         Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
         Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
+        Point::Hook { hook: Hook::Bridge, .. } => ("", ""),
         Point::Hook { hook: Hook::Forward, .. }
-        | Point::Bridge { .. }
         | Point::SecurityGroup { .. }
         | Point::NetworkAcl { .. }
         | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
@@ -120,13 +120,14 @@ fn run(rules: &HostRules, hook: Hook, packet: &Packet) -> (Verdict, Vec<(usize, 
 }
 
 /// The hook of nftables.
-pub fn hook_of(hook: Hook) -> artifact::Hook {
+pub fn hook_of(hook: Hook) -> sim::Spot {
     match hook {
-        Hook::Prerouting => artifact::Hook::Prerouting,
-        Hook::Input => artifact::Hook::Input,
-        Hook::Forward => artifact::Hook::Forward,
-        Hook::Output => artifact::Hook::Output,
-        Hook::Postrouting => artifact::Hook::Postrouting,
+        Hook::Prerouting => artifact::Hook::Prerouting.into(),
+        Hook::Input => artifact::Hook::Input.into(),
+        Hook::Forward => artifact::Hook::Forward.into(),
+        Hook::Output => artifact::Hook::Output.into(),
+        Hook::Postrouting => artifact::Hook::Postrouting.into(),
+        Hook::Bridge => sim::Spot::BRIDGE,
     }
 }
 
@@ -152,22 +153,29 @@ pub(super) fn anyhow(
 ) -> Vec<Hop> {
     let search = Search { site, spec, artifacts, packet };
     let readings = Readings::new(site);
-    let mut queue: VecDeque<(ZoneId, Vec<Hop>)> = VecDeque::new();
+    let mut queue: VecDeque<(Spot, Vec<Hop>)> = VecDeque::new();
     for (start, addrs) in starts_of(site, &readings, from) {
         if !addrs.contains(packet.src) {
             continue;
         }
         match start {
-            Start::Zone(zone) => queue.push_back((zone, Vec::new())),
+            Start::Zone(zone) => queue.push_back((search.put(None, zone), Vec::new())),
             Start::Leg(host, leg) => {
                 let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
                 if let Some(hops) = search.passes(host, Hook::Output, None, Some(leg)) {
-                    queue.push_back((zone, hops.into_iter().collect()));
+                    queue.push_back((search.put(Some(host), zone), hops.into_iter().collect()));
                 }
             }
         }
     }
     search.first_arrival(queue, to)
+}
+
+/// Where a packet is: on the link of a zone, or before its bridge (S39).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Spot {
+    Ports(ZoneId),
+    Link(ZoneId),
 }
 
 struct Search<'a, 's> {
@@ -178,27 +186,48 @@ struct Search<'a, 's> {
 }
 
 impl Search<'_, '_> {
-    fn first_arrival(&self, mut queue: VecDeque<(ZoneId, Vec<Hop>)>, to: &Place) -> Vec<Hop> {
-        let mut seen: BTreeSet<ZoneId> = BTreeSet::new();
+    fn first_arrival(&self, mut queue: VecDeque<(Spot, Vec<Hop>)>, to: &Place) -> Vec<Hop> {
+        let mut seen: BTreeSet<Spot> = BTreeSet::new();
         let mut best: BTreeMap<usize, Vec<Hop>> = BTreeMap::new();
-        while let Some((zone, hops)) = queue.pop_front() {
-            if !seen.insert(zone) {
+        while let Some((spot, hops)) = queue.pop_front() {
+            if !seen.insert(spot) {
                 continue;
             }
-            if let Some(end) = self.taken(zone, to) {
+            if let Some(end) = self.taken(spot, to) {
                 let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
                 best.entry(way.len()).or_insert(way);
             }
+            let (Spot::Ports(zone) | Spot::Link(zone)) = spot;
+            if let (Spot::Ports(_), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
+                let (host, hook, iif, oif) = bridge_gate(self.site, host, leg);
+                if let Some(more) = self.passes(host, hook, iif, oif) {
+                    queue.push_back((Spot::Link(zone), hops.iter().cloned().chain(more).collect()));
+                }
+            }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                let Some((leg_in, _)) = machine.leg_in(zone) else { continue };
+                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| self.hears(host, spot)) else { continue };
                 for (leg_out, leg) in machine.legs() {
                     if let Some(more) = self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
-                        queue.push_back((leg.zone, hops.iter().cloned().chain(more).collect()));
+                        let next = self.put(Some(host), leg.zone);
+                        queue.push_back((next, hops.iter().cloned().chain(more).collect()));
                     }
                 }
             }
         }
         best.pop_first().map(|(_, way)| way).unwrap_or_default()
+    }
+
+    /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
+    fn put(&self, by: Option<HostId>, zone: ZoneId) -> Spot {
+        let other = self.site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
+        if other { Spot::Ports(zone) } else { Spot::Link(zone) }
+    }
+
+    /// A bridge's own machine hears its ports, everyone else what passes the bridge.
+    fn hears(&self, host: HostId, spot: Spot) -> bool {
+        let (Spot::Ports(zone) | Spot::Link(zone)) = spot;
+        let own = self.site.bridge_of(zone).is_some_and(|(bridge, ..)| bridge == host);
+        own == matches!(spot, Spot::Ports(_))
     }
 
     /// The hop of a machine that lets the packet pass in some state (none where it does not filter), or nothing.
@@ -213,7 +242,10 @@ impl Search<'_, '_> {
             let packet = Packet { ct, exceeded: Vec::new(), ..self.packet.clone() };
             match at_gate(self.spec, self.artifacts, host, hook, iif, oif, &packet) {
                 None => return Some(None),
-                Some(hop) if hop.verdict == Verdict::Accept => return Some(Some(hop)),
+                // What passes only as a reply does not count (S42).
+                Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &packet) => {
+                    return Some(Some(hop));
+                }
                 Some(_) => {}
             }
         }
@@ -221,7 +253,8 @@ impl Search<'_, '_> {
     }
 
     /// Whether the packet arrives where it is, by whom.
-    fn taken(&self, zone: ZoneId, to: &Place) -> Option<Vec<Hop>> {
+    fn taken(&self, spot: Spot, to: &Place) -> Option<Vec<Hop>> {
+        let (Spot::Ports(zone) | Spot::Link(zone)) = spot;
         let named = |end: &End| match end {
             End::Host(host) | End::Leg(host, _) => Some(*host),
             End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
@@ -231,11 +264,14 @@ impl Search<'_, '_> {
         hosts.dedup();
         for host in hosts {
             let Some((leg, _)) = self.site.host(host).and_then(|h| h.leg_in(zone)) else { continue };
+            if !self.hears(host, spot) {
+                continue;
+            }
             if let Some(hop) = self.passes(host, Hook::Input, Some(leg), None) {
                 return Some(hop.into_iter().collect());
             }
         }
         let here = self.site.zone(zone).is_some_and(|z| z.addrs.contains(self.packet.dst));
-        (here && owner.is_none()).then(Vec::new)
+        (here && owner.is_none() && matches!(spot, Spot::Link(_))).then(Vec::new)
     }
 }

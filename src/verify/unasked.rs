@@ -134,7 +134,9 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
     begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
     let enters = |begin: &Begin| {
         let passes = |way: path::Path| {
-            way.end == Some((host, leg)) || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
+            way.end == Some((host, leg))
+                || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
+                || way.bridged.iter().any(|hop| (hop.1, hop.2) == (host, leg))
         };
         let own = in_its_place(forwarding, host, leg, packet);
         path::walk(forwarding, *begin, packet.dst, None).is_ok_and(passes)

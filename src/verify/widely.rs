@@ -15,8 +15,13 @@ pub(crate) struct Arrival {
     pub(crate) headers: PacketSet,
 }
 
-/// What arrives of what the expectation forbids: the first item of `from` with something, or nothing.
-pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Option<Arrival>, Exhausted> {
+/// What arrives of what the expectation forbids: the first item of `from` with something, or nothing. `replies` as in
+/// [`Network::reach`].
+pub(crate) fn forbidden(
+    network: &mut Network<'_>,
+    expect: &Expect,
+    replies: Option<HostId>,
+) -> Result<Option<Arrival>, Exhausted> {
     let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
@@ -32,7 +37,7 @@ pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Op
             let headers = network.space.and(headers, what);
             starts.push((start, headers));
         }
-        let reached = network.reach(&starts);
+        let reached = network.reach(&starts, replies);
         let own = owner(from);
         let mut arrived = Vec::new();
         for item in &expect.to.plus {
@@ -143,7 +148,7 @@ fn in_zones(site: &Site, reached: &Reached, addrs: &AddrSet) -> Vec<(AddrSet, Pa
         let here = site.zone(*zone)?.addrs.intersection(addrs);
         (!here.is_empty()).then_some((here, *set))
     };
-    reached.iter().filter_map(part).collect()
+    reached.heard().iter().filter_map(part).collect()
 }
 
 /// What a machine takes in, by any leg, of what was sent to `addrs`.
@@ -152,7 +157,7 @@ fn into_machine(network: &mut Network<'_>, reached: &Reached, host: HostId, addr
     let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
     let mut sets = Vec::new();
     for (leg_id, leg) in machine.legs() {
-        let Some(&here) = reached.get(&leg.zone) else { continue };
+        let here = reached.by(site, host, leg.zone);
         let gate = input_gate(network, host, leg_id);
         let dst = network.space.to(addrs);
         let taken = network.space.all(vec![here, gate, dst]);

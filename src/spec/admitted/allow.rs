@@ -45,9 +45,7 @@ impl AtHook<'_, '_> {
         let site = self.routes.site;
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
-            let ends = self.ends(access);
-            let holds = self.holds(access);
-            let set = self.space.and(ends, holds);
+            let set = self.admits(access);
             open.push(set);
             admit.push(match access.limit {
                 None => set,
@@ -63,6 +61,13 @@ impl AtHook<'_, '_> {
         (self.space.minus(admit, itself), self.space.minus(open, itself))
     }
 
+    /// What one `allow` admits, whatever its limit says.
+    pub(super) fn admits(&mut self, access: &Access) -> PacketSet {
+        let ends = self.ends(access);
+        let holds = self.holds(access);
+        self.space.and(ends, holds)
+    }
+
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
     fn one_machine(&mut self) -> PacketSet {
         let own = self.routes.readings.static_of(self.host);
@@ -71,9 +76,10 @@ impl AtHook<'_, '_> {
             Hook::Input => self.space.from(&own),
             Hook::Forward | Hook::Bridge => {
                 let site = self.routes.site;
-                // A machine with one address sends to itself only where it declares so.
+                // A machine with one address sends to itself only where it declares so, or on a link.
+                let links = self.machine.bridges().next().is_some();
                 let several = site.hosts().filter(|(_, h)| {
-                    h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1 || !h.routes.is_empty()
+                    links || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1 || !h.routes.is_empty()
                 });
                 let sets = several.map(|(id, _)| self.routes.readings.static_of(id));
                 let sets: Vec<AddrSet> = sets.collect();

@@ -36,6 +36,32 @@ mod words;
 pub use admits::{Admits, Translated, admits, deciders, translations};
 pub use run::{Did, Outcome, Run, Step, run};
 
+/// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spot {
+    hook: Hook,
+    bridged: bool,
+}
+
+impl Spot {
+    /// Where frames pass from port to port: the forward hook of `table bridge`.
+    pub const BRIDGE: Self = Self { hook: Hook::Forward, bridged: true };
+
+    fn shows(self, family: TableFamily) -> bool {
+        match family {
+            TableFamily::Inet | TableFamily::Ip | TableFamily::Ip6 => !self.bridged,
+            TableFamily::Bridge => self.bridged,
+            TableFamily::Arp | TableFamily::Netdev => false,
+        }
+    }
+}
+
+impl From<Hook> for Spot {
+    fn from(hook: Hook) -> Self {
+        Self { hook, bridged: false }
+    }
+}
+
 /// A base chain that runs at a hook.
 #[derive(Clone, Copy, Debug)]
 struct Turn<'a> {
@@ -49,20 +75,20 @@ impl Turn<'_> {
     /// Whether its table sees packets of a family.
     fn sees(&self, family: Family) -> bool {
         match self.table.family {
-            TableFamily::Inet => true,
+            TableFamily::Inet | TableFamily::Bridge => true,
             TableFamily::Ip => family == Family::V4,
             TableFamily::Ip6 => family == Family::V6,
-            TableFamily::Arp | TableFamily::Bridge | TableFamily::Netdev => false,
+            TableFamily::Arp | TableFamily::Netdev => false,
         }
     }
 }
 
 /// The base chains of a hook in the order they run: by priority, of equals the one registered last first.
-fn turns(ruleset: &Ruleset, hook: Hook) -> Vec<Turn<'_>> {
+fn turns(ruleset: &Ruleset, spot: Spot) -> Vec<Turn<'_>> {
+    let hook = spot.hook;
     let mut turns = Vec::new();
     for (at, table) in ruleset.tables.iter().enumerate() {
-        let ours = matches!(table.family, TableFamily::Inet | TableFamily::Ip | TableFamily::Ip6);
-        if !ours || table.flags.iter().any(|f| f == "dormant") {
+        if !spot.shows(table.family) || table.flags.iter().any(|f| f == "dormant") {
             continue;
         }
         for (chain, of) in table.chains.iter().enumerate() {

@@ -146,12 +146,13 @@ impl Draft<'_> {
 
 /// S41: frames that are none of the zone's.
 fn passing_by(chain: &mut DraftChain, members: &AddrSet) {
-    let carried = Statement::Match {
+    let not = |word: &str| Statement::Match {
         left: Expression::Field(Field::Protocol),
         op: Op::NotEqual,
-        right: Expression::Set(["ip", "ip6"].map(|word| Element::new(Expression::word(word))).to_vec()),
+        right: Expression::word(word),
     };
-    chain.base(vec![carried, Statement::Verdict(Verdict::Accept)], "ARP, and whatever else is not IP");
+    let other = vec![not("ip"), not("ip6"), Statement::Verdict(Verdict::Accept)];
+    chain.base(other, "ARP, and whatever else is not IP");
     let local = "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net);
     let ours = members.union(&local);
     for (family, src, dst) in SIDES {

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::artifact::{
-    self, Base, ChainKind, Data, Element, Expression, Field, Hook, Nat, Place, Policy, RejectWith, Rule,
+    self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table, Verdict,
 };
-use super::{asked_first, fixed, matters, parts, translation, turns};
+use super::{Spot, asked_first, fixed, matters, parts, translation, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -31,25 +31,25 @@ pub struct Admits {
     pub unknown: PacketSet,
 }
 
-/// The packets that `ruleset` lets pass at `hook`.
+/// The packets that `ruleset` lets pass at a hook.
 ///
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
-pub fn admits(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Admits, Exhausted> {
-    walk(ruleset, hook, space).map(|walked| walked.admits)
+pub fn admits(ruleset: &Ruleset, at: impl Into<Spot>, space: &mut Space) -> Result<Admits, Exhausted> {
+    walk(ruleset, at.into(), space).map(|walked| walked.admits)
 }
 
-/// For each rule, element and policy at `hook`, the packets it decides, and that are not known to be decided
+/// For each rule, element and policy at a hook, the packets it decides, and that are not known to be decided
 /// before it. Sets that are empty are left out.
 ///
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn deciders(
     ruleset: &Ruleset,
-    hook: Hook,
+    at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let walked = walk(ruleset, hook, space)?;
+    let walked = walk(ruleset, at.into(), space)?;
     let mut deciders = Vec::new();
     for (place, set) in walked.decided {
         if !space.is_empty(set)? {
@@ -62,7 +62,7 @@ pub fn deciders(
 /// A statement that translates, to what, and the packets that get it.
 pub type Translated = (Place, Translation, PacketSet);
 
-/// For each statement at `hook` that translates, in the order of their places: the packets it translates, as they come
+/// For each statement at a hook that translates, in the order of their places: the packets it translates, as they come
 /// to the hook, whatever later chains do to them. The sets are disjoint; those that are empty are left out. A packet that
 /// a statement gives the destination it has is in its set.
 ///
@@ -71,8 +71,12 @@ pub type Translated = (Place, Translation, PacketSet);
 ///
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
-pub fn translations(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Vec<Translated>, Exhausted> {
-    let walked = walk(ruleset, hook, space)?;
+pub fn translations(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    space: &mut Space,
+) -> Result<Vec<Translated>, Exhausted> {
+    let walked = walk(ruleset, at.into(), space)?;
     let mut all = Vec::new();
     for ((place, to), set) in walked.translated {
         if !space.is_empty(set)? {
@@ -149,12 +153,12 @@ struct Walked {
     translated: BTreeMap<(Place, Translation), PacketSet>,
 }
 
-fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Walked, Exhausted> {
+fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exhausted> {
     let mut alive = Flows::from([(Now::AS_IT_CAME, PacketSet::EVERYTHING)]);
     let nothing = PacketSet::NOTHING;
     let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
     let mut walked = Walked { admits, decided: BTreeMap::new(), translated: BTreeMap::new() };
-    for turn in turns(ruleset, hook) {
+    for turn in turns(ruleset, spot) {
         let families: Vec<PacketSet> =
             Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
         let mut sees = space.any(families);

@@ -1,10 +1,10 @@
 //! One packet through a ruleset, statement by statement, as the kernel goes.
 
 use super::super::artifact::{
-    self, Base, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
-use super::{Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
+use super::{Spot, Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
 mod look;
@@ -86,9 +86,9 @@ pub enum Did {
     Policy(Policy),
 }
 
-/// What `ruleset` does to `packet` at `hook`.
+/// What `ruleset` does to `packet` at a hook.
 #[must_use]
-pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Run {
+pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
     let verdict = Outcome::Decided(Verdict::Accept);
     let run = Run {
         verdict,
@@ -100,7 +100,7 @@ pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Run {
         packet: packet.clone(),
     };
     let mut machine = Machine { mark: Some(packet.mark), same_source: false, run };
-    for turn in turns(ruleset, hook) {
+    for turn in turns(ruleset, at.into()) {
         let translates = packet.ct == CtState::New && machine.run.translated_by.is_none();
         if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
             continue;
