@@ -1,6 +1,7 @@
 //! The whole site in namespaces: every machine, every zone, the real rulesets, and packets from end to end.
 //!
-//! A zone is a bridge, a machine a namespace with a wire to the bridge of each of its legs. Whoever is in a zone without
+//! A zone is a bridge, a machine a namespace with a wire to the bridge of each of its legs; where a leg of a machine
+//! says `bridge`, that bridge is the machine's own (S39). Whoever is in a zone without
 //! being declared stands in one of two crowds: *senders*, who claim any source address, and *listeners*, who have the
 //! address that a packet is for. Routes are [`Forwarding::table`]'s. A crowd, and a machine that is told to
 //! use one leg, goes by a table of its own (`ip rule … oif`), filled as S8 says for each packet.
@@ -73,7 +74,8 @@ impl Arrived {
     /// Whether it was let go and not seen again. Nobody filters there: it was lost on the way, or found nobody.
     #[must_use]
     pub fn is_on_the_wire(&self) -> bool {
-        self.last().is_none_or(|step| matches!(step.stage, Stage::PastOutput | Stage::PastForward))
+        let gone = [Stage::PastOutput, Stage::PastForward, Stage::PastBridge];
+        self.last().is_none_or(|step| gone.contains(&step.stage))
     }
 }
 
@@ -94,6 +96,8 @@ struct Machine {
     netns: Netns,
     routed: Sender,
     by_leg: Vec<Sender>,
+    /// Whether the members of a zone hang on it.
+    bridges: bool,
 }
 
 struct Crowd {
@@ -144,8 +148,8 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When the harness does not work.
     pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
-        let all: Vec<&Netns> = self.namespaces().map(|(_, netns)| netns).collect();
-        all.iter().try_for_each(|netns| trace::reset(netns))?;
+        let all: Vec<(&Netns, bool)> = self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
+        all.iter().try_for_each(|(netns, bridges)| trace::reset(netns, *bridges))?;
         let mut first = vec![None; packets.len()];
         let mut outcome: Vec<Arrived> = Vec::new();
         for _ in 0..ROUNDS {
@@ -158,8 +162,8 @@ impl<'s> SiteLab<'s> {
             // Resolving a listener takes a few round trips; everything else is there before the call returns.
             std::thread::sleep(Duration::from_millis(150));
             let mut seen = Vec::new();
-            for (host, netns) in self.namespaces() {
-                seen.extend(trace::read(netns)?.into_iter().map(|sighting| (host, sighting)));
+            for (host, netns, bridges) in self.namespaces() {
+                seen.extend(trace::read(netns, bridges)?.into_iter().map(|sighting| (host, sighting)));
             }
             outcome = (1u32..).zip(packets).map(|(tag, (_, packet))| arrived(&seen, packet, tag)).collect();
             let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
@@ -245,7 +249,9 @@ impl<'s> SiteLab<'s> {
                 };
                 let sender = self.senders.senders.get(zone.index());
                 let sender = sender.ok_or_else(|| LabError::Unknown(format!("zone {zone:?}")))?;
-                (first, sender.send(packet.dst, &bytes))
+                // The bridge of a zone sees everything first.
+                let bridge = self.forwarding.site().bridge_of(zone).map(|(host, ..)| Some(host));
+                (bridge.unwrap_or(first), sender.send(packet.dst, &bytes))
             }
         };
         match outcome {
@@ -343,9 +349,10 @@ impl<'s> SiteLab<'s> {
     }
 
     /// Every namespace in which packets are seen.
-    fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns)> {
-        let machines = (0u32..).map(|id| Some(HostId(id))).zip(self.machines.iter().map(|m| &m.netns));
-        machines.chain([(None, &self.listeners.netns)])
+    fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns, bool)> {
+        let ids = (0u32..).map(|id| Some(HostId(id)));
+        let machines = ids.zip(&self.machines).map(|(id, m)| (id, &m.netns, m.bridges));
+        machines.chain([(None, &self.listeners.netns, false)])
     }
 }
 

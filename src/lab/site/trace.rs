@@ -14,7 +14,6 @@ use crate::lab::netns::Netns;
 use crate::net::Packet;
 
 const TABLE: &str = "fwc_lab_trace";
-const LIST: [&str; 5] = ["-j", "list", "table", "inet", TABLE];
 
 /// Where in a machine a packet was seen, in the order of its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +26,10 @@ pub enum Stage {
     BeforeForward,
     /// Forward let it go.
     PastForward,
+    /// It is about to be asked about between the ports of a bridge.
+    BeforeBridge,
+    /// The bridge let it go.
+    PastBridge,
     /// It came.
     Came,
     /// It is about to be asked about in input.
@@ -45,6 +48,10 @@ impl Stage {
         (Self::BeforeInput, "input", "-500"),
         (Self::PastInput, "input", "1000"),
     ];
+
+    /// Those of frames.
+    const BRIDGED: [(Self, &'static str, &'static str); 2] =
+        [(Self::BeforeBridge, "forward", "-500"), (Self::PastBridge, "forward", "1000")];
 
     fn set(self) -> String {
         format!("s{}", self as u8)
@@ -80,60 +87,89 @@ impl Sighting {
     }
 }
 
-/// Loads the table.
+/// Loads the table; for a machine with bridges (name and link-layer address) that of frames too.
 ///
 /// # Errors
 /// When nft refuses it.
-pub(super) fn load(netns: &Netns) -> Result<(), LabError> {
-    let sets = Stage::ALL.map(|(stage, ..)| {
+pub(super) fn load(netns: &Netns, bridges: &[(&str, &str)]) -> Result<(), LabError> {
+    // With `br_netfilter` a frame that is not for the machine is shown before routing too: it has not come.
+    let others: String = bridges
+        .iter()
+        .map(|(name, mac)| format!("    iifname \"{name}\" ether daddr != {mac} accept\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    let mut text = table("inet", &Stage::ALL, &others);
+    if !bridges.is_empty() {
+        text.push_str(&table("bridge", &Stage::BRIDGED, ""));
+    }
+    netns.nft(&text)
+}
+
+fn table(family: &str, stages: &[(Stage, &str, &str)], others: &str) -> String {
+    let sets = stages.iter().map(|(stage, ..)| {
         let name = stage.set();
         format!(
             "  set {name}v4 {{ typeof ip id . ip saddr . ip daddr . ip ttl; size 65535; flags dynamic; }}\n  \
              set {name}v6 {{ typeof ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit; size 65535; flags dynamic; }}\n"
         )
     });
-    let chains = Stage::ALL.map(|(stage, hook, priority)| {
+    let chains = stages.iter().map(|(stage, hook, priority)| {
         let name = stage.set();
+        let others = if *stage == Stage::Came { others } else { "" };
         // At layer 4 the packet has done its work: nothing shall answer it. What has no tag is not ours.
-        let end = if stage == Stage::PastInput { "drop" } else { "" };
+        let end = if *stage == Stage::PastInput { "drop" } else { "" };
         format!(
-            "  chain {name} {{\n    type filter hook {hook} priority {priority}\n    \
+            "  chain {name} {{\n    type filter hook {hook} priority {priority}\n{others}    \
              ip id != 0 add @{name}v4 {{ ip id . ip saddr . ip daddr . ip ttl }} {end}\n    \
              ip6 flowlabel != 0 add @{name}v6 {{ ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit }} {end}\n  }}\n"
         )
     });
-    netns.nft(&format!("table inet {TABLE} {{\n{}{}}}\n", sets.concat(), chains.concat()))
+    let (sets, chains) = (sets.collect::<String>(), chains.collect::<String>());
+    format!("table {family} {TABLE} {{\n{sets}{chains}}}\n")
+}
+
+fn families(bridges: bool) -> Vec<(&'static str, &'static [(Stage, &'static str, &'static str)])> {
+    let mut all: Vec<(&str, &[(Stage, &str, &str)])> = vec![("inet", &Stage::ALL)];
+    if bridges {
+        all.push(("bridge", &Stage::BRIDGED));
+    }
+    all
 }
 
 /// Forgets what was seen.
 ///
 /// # Errors
 /// When nft fails.
-pub(super) fn reset(netns: &Netns) -> Result<(), LabError> {
-    let lines = Stage::ALL.map(|(stage, ..)| {
-        let name = stage.set();
-        format!("flush set inet {TABLE} {name}v4\nflush set inet {TABLE} {name}v6\n")
+pub(super) fn reset(netns: &Netns, bridges: bool) -> Result<(), LabError> {
+    let lines = families(bridges).into_iter().flat_map(|(family, stages)| {
+        stages.iter().map(move |(stage, ..)| {
+            let name = stage.set();
+            format!("flush set {family} {TABLE} {name}v4\nflush set {family} {TABLE} {name}v6\n")
+        })
     });
-    netns.nft(&lines.concat())
+    netns.nft(&lines.collect::<String>())
 }
 
 /// What was seen.
 ///
 /// # Errors
 /// When nft fails, or its listing is not what it should be.
-pub(super) fn read(netns: &Netns) -> Result<Vec<Sighting>, LabError> {
-    let listing = netns.run("nft", &LIST, "")?;
-    let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
-    let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
-    let sets =
-        json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
+pub(super) fn read(netns: &Netns, bridges: bool) -> Result<Vec<Sighting>, LabError> {
     let mut all = Vec::new();
-    for set in sets {
-        let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
-        let stage = Stage::ALL.iter().find(|(stage, ..)| name.starts_with(&stage.set()));
-        let Some((stage, ..)) = stage else { continue };
-        for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
-            all.push(sighting(*stage, element).ok_or_else(|| broken(format!("element {element}")))?);
+    for (family, stages) in families(bridges) {
+        let list = ["-j", "list", "table", family, TABLE];
+        let listing = netns.run("nft", &list, "")?;
+        let broken = |detail: String| LabError::Output { command: format!("nft {}", list.join(" ")), detail };
+        let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
+        let sets =
+            json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
+        for set in sets {
+            let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
+            let stage = stages.iter().find(|(stage, ..)| name.starts_with(&stage.set()));
+            let Some((stage, ..)) = stage else { continue };
+            for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
+                all.push(sighting(*stage, element).ok_or_else(|| broken(format!("element {element}")))?);
+            }
         }
     }
     Ok(all)
