@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Crowd, Machine, SiteLab, trace};
 use crate::forwarding::Forwarding;
 use crate::lab::LabError;
+use crate::lab::conntrack::Conntrack;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
@@ -76,7 +77,8 @@ fn build_machine(
     trace::load(&netns)?;
     let by_leg =
         ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0)).collect::<Result<_, _>>()?;
-    Ok(Machine { ports: ports.to_vec(), routed: Sender::open(&netns, None, 0)?, by_leg, netns })
+    let (routed, conntrack) = (Sender::open(&netns, None, 0)?, Conntrack::open(&netns)?);
+    Ok(Machine { ports: ports.to_vec(), conntrack, routed, by_leg, netns })
 }
 
 fn build_crowd(
@@ -102,7 +104,8 @@ fn build_crowd(
     own_tables(&netns, names.iter().map(|(name, number)| (name.as_str(), *number)))?;
     let zones = forwarding.site().zones();
     let senders = zones.map(|(zone, _)| Sender::open(&netns, Some(&crowd_port(zone)), 0));
-    Ok(Crowd { senders: senders.collect::<Result<_, _>>()?, netns })
+    let senders = senders.collect::<Result<_, _>>()?;
+    Ok(Crowd { senders, conntrack: Conntrack::open(&netns)?, netns })
 }
 
 /// A wire from a namespace to the bridge of a zone.
