@@ -94,7 +94,8 @@ impl Need<'_> {
         let silent = |ends: &[End], others: &[End]| {
             ends.iter().find(|end| !topology.spoken_for(nat, end, others)).map(|end| words(site, end))
         };
-        let silent = silent(&self.from.plus, &self.to.plus).or_else(|| silent(&self.to.plus, &self.from.plus));
+        let silent =
+            silent(&self.from.plus, &self.to.plus).or_else(|| silent(&self.to.plus, &self.from.plus));
         if let Some(end) = silent {
             let message =
                 format!("the clause gives no address of a family that `{end}` shares with the other end");
@@ -133,7 +134,10 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if served == Some(false) && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
+            if served == Some(false)
+                && !said.contains(&code::NO_PATH)
+                && !said.contains(&code::AMBIGUOUS_ROUTE)
+            {
                 findings.push(self.unserved(&words(topology.site, from)));
             }
         }
@@ -163,7 +167,8 @@ impl Need<'_> {
     }
 
     fn unserved(&self, from: &str) -> Diagnostic {
-        let message = format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
+        let message =
+            format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
         Diagnostic::error(code::NAT_UNSERVED, self.span, message)
             .label(format!("needed by `{}`", self.words))
             .help("take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served")
@@ -252,16 +257,37 @@ impl Need<'_> {
 
 pub(super) enum Trouble {
     /// `ends` where the piece of the way that is meant is not that of the whole statement.
-    Tie { ties: Vec<(HostId, ZoneId)>, back: bool, ends: Option<(String, String)> },
-    NoWay { ends: Option<(String, String)> },
+    Tie {
+        ties: Vec<(HostId, ZoneId)>,
+        back: bool,
+        ends: Option<(String, String)>,
+    },
+    NoWay {
+        ends: Option<(String, String)>,
+    },
     NoWayBack,
     /// `direct`: the target answers without any machine between.
-    Asymmetric { there: Vec<HostId>, back: Vec<HostId>, direct: bool },
-    Dynamic { host: HostId, zone: ZoneId, at: HostId },
+    Asymmetric {
+        there: Vec<HostId>,
+        back: Vec<HostId>,
+        direct: bool,
+    },
+    Dynamic {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
     /// A mask's address that `at` has to know, and nobody does.
-    Unknown { host: HostId, zone: ZoneId, at: HostId },
+    Unknown {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
     /// A mask's leg has several addresses.
-    Several { host: HostId, zone: ZoneId },
+    Several {
+        host: HostId,
+        zone: ZoneId,
+    },
     Nowhere,
 }
 
@@ -281,7 +307,8 @@ impl Trouble {
 /// What is wrong with the inner way of a `dnat to`.
 fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
     let site = topology.site;
-    let ends = || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
+    let ends =
+        || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
     let path = match dnat.inner.as_ref()?.as_ref() {
         Ok(path) => path,
         Err(Blocked::Tie(ties)) => {
