@@ -1,13 +1,15 @@
 //! From what a site means to the rules of its points.
 //!
 //! For every filtering machine the three hooks; what is denied stands at each of them, for S19 says nothing of
-//! interfaces; what is allowed stands where its routed path crosses them (S20). Nothing is decided here about the
+//! interfaces; what is allowed stands where its routed path crosses them (S20), and what a clause translates at the
+//! prerouting and postrouting hooks of the machine that does it (S34). Nothing is decided here about the
 //! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
 mod cells;
 mod defaults;
 mod denies;
 mod flows;
+mod mapped;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +19,7 @@ use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, Wire};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
+use mapped::Mapped;
 
 /// Raw rules, by the machine and hook they stand at, before they are made into layers.
 #[derive(Default)]
@@ -49,8 +52,10 @@ pub fn lower(site: &Site) -> Program {
             raw.insert((host, Hook::Bridge), Raw::default());
         }
     }
-    flows::allow(&mut topology, site, &mut raw);
-    denies::deny(&topology, site, &mut raw);
+    let mut mapped = Mapped::default();
+    flows::allow(&mut topology, site, &mut raw, &mut mapped);
+    let translating = mapped.hosts(Hook::Prerouting);
+    denies::deny(&topology, site, &translating, &mut raw);
 
     let mut points = Vec::new();
     for ((host, hook), raw) in raw {
@@ -82,7 +87,7 @@ pub fn lower(site: &Site) -> Program {
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points }
+    Program { points, translations: mapped.finish(&topology) }
 }
 
 /// S40: the bridges whose frames the forward hook is shown.

@@ -7,6 +7,7 @@
 //! [`check`] says what is wrong with them.
 
 mod back;
+mod bridges;
 pub mod check;
 pub mod classes;
 mod conflict;

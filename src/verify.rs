@@ -13,11 +13,15 @@ mod path;
 mod points;
 mod prove;
 pub mod report;
+mod sysctl;
 mod terms;
 pub mod trace;
 mod unasked;
 mod widely;
 
 pub use prove::{Against, Artifacts, HOOKS, HostRules, against, hooks, prove};
-pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Unasked, UnaskedProof};
+pub use report::{
+    Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Unasked, UnaskedProof,
+};
+pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

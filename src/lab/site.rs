@@ -12,9 +12,11 @@
 //! SECURITY: before any ruleset is loaded every address of every machine must be reached from its own zone, and with
 //! every packet the first machine on its way must see it: otherwise the harness is at fault, and says so.
 //!
-//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed: replies are not tried here.
+//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed at its end. [`SiteLab::converse`]
+//! lets packets in instead, answers them, and has the connection go on.
 
 mod build;
+mod converse;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::LabError;
+use super::conntrack::Conntrack;
 use super::craft::craft;
 use super::machine::{self, Port};
 use super::netns::Netns;
@@ -29,8 +32,10 @@ use super::wire::Sender;
 use crate::forwarding::{Forwarding, Next, ZoneNext};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{Family, Packet};
+use crate::target::sysctl::artifact::Settings;
 
-pub use trace::{Sighting, Stage};
+pub use converse::Conversation;
+pub use trace::{Delivered, Sighting, Stage};
 
 /// How often a packet that was lost on the wire is sent, see [`super::bench`].
 const ROUNDS: usize = 4;
@@ -58,10 +63,12 @@ pub struct Step {
 /// What became of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
-    /// Whether it came to layer 4 of the machine, or listener, that has its destination.
+    /// Whether it came to layer 4 of the machine, or listener, that has its destination (after translation).
     pub at_layer4: bool,
     /// Where it was seen, in order. Empty where it could not be sent: there is no route.
     pub steps: Vec<Step>,
+    /// What layer 4 got, translated as it may be.
+    pub delivered: Option<Delivered>,
 }
 
 impl Arrived {
@@ -94,6 +101,7 @@ pub struct SiteLab<'s> {
 struct Machine {
     ports: Vec<Port>,
     netns: Netns,
+    conntrack: Conntrack,
     routed: Sender,
     by_leg: Vec<Sender>,
     /// Whether the members of a zone hang on it.
@@ -102,6 +110,7 @@ struct Machine {
 
 struct Crowd {
     netns: Netns,
+    conntrack: Conntrack,
     /// By zone.
     senders: Vec<Sender>,
 }
@@ -131,6 +140,14 @@ impl<'s> SiteLab<'s> {
         Ok(lab)
     }
 
+    /// Tells the kernel of a machine what its `sysctl.conf` says.
+    ///
+    /// # Errors
+    /// When the kernel does not have a parameter, or refuses it.
+    pub fn set(&self, host: HostId, settings: &Settings) -> Result<(), LabError> {
+        self.machine(host)?.netns.set(settings)
+    }
+
     /// The namespace of a machine.
     #[must_use]
     pub fn netns(&self, host: HostId) -> Option<&Netns> {
@@ -145,33 +162,60 @@ impl<'s> SiteLab<'s> {
 
     /// Sends packets, and says what became of each.
     ///
+    /// Connections of packets sent before are forgotten. A destination that translation gives a packet is listened at
+    /// only if a machine has it, or [`SiteLab::listen`] was called for it.
+    ///
     /// # Errors
     /// When the harness does not work.
     pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
+        self.forget_connections()?;
+        self.exchange(&(1u32..).zip(packets.iter().cloned()).collect::<Vec<_>>())
+    }
+
+    /// Has somebody listen at an address that no machine has, in its zone; packets that are sent do so themselves.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn listen(&mut self, addr: IpAddr) -> Result<(), LabError> {
+        self.make_listener(addr)
+    }
+
+    fn forget_connections(&mut self) -> Result<(), LabError> {
+        let machines = self.machines.iter_mut().map(|machine| &mut machine.conntrack);
+        let crowds = [&mut self.senders.conntrack, &mut self.listeners.conntrack];
+        machines.chain(crowds).try_for_each(Conntrack::flush)
+    }
+
+    /// Sends packets under their tags.
+    fn exchange(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<Vec<Arrived>, LabError> {
         let all: Vec<(&Netns, bool)> = self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
         all.iter().try_for_each(|(netns, bridges)| trace::reset(netns, *bridges))?;
         let mut first = vec![None; packets.len()];
         let mut outcome: Vec<Arrived> = Vec::new();
         for _ in 0..ROUNDS {
-            for (at, (tag, (start, packet))) in (1u32..).zip(packets).enumerate() {
+            for (at, (tag, (start, packet))) in packets.iter().enumerate() {
                 if outcome.get(at).is_none_or(|arrived| arrived.is_on_the_wire()) {
-                    let who = self.send_one(*start, packet, tag)?;
+                    let who = self.send_one(*start, packet, *tag)?;
                     first.iter_mut().skip(at).take(1).for_each(|slot| *slot = who);
                 }
             }
             // Resolving a listener takes a few round trips; everything else is there before the call returns.
             std::thread::sleep(Duration::from_millis(150));
             let mut seen = Vec::new();
+            let mut ports = Vec::new();
             for (host, netns, bridges) in self.namespaces() {
-                seen.extend(trace::read(netns, bridges)?.into_iter().map(|sighting| (host, sighting)));
+                let here = trace::read(netns, bridges)?;
+                seen.extend(here.sightings.into_iter().map(|sighting| (host, sighting)));
+                ports.extend(here.ports);
             }
-            outcome = (1u32..).zip(packets).map(|(tag, (_, packet))| arrived(&seen, packet, tag)).collect();
+            let became = |(tag, (_, packet)): &(u32, (Start, Packet))| arrived(&seen, &ports, packet, *tag);
+            outcome = packets.iter().map(became).collect();
             let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
             if !outcome.iter().zip(&first).any(lost) {
                 break;
             }
         }
-        for ((start, packet), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
+        for ((_, (start, packet)), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
             if first.is_some_and(|first| arrived.steps.first().map(|step| step.host) != Some(first)) {
                 let at = format!("{start:?} to {}", packet.dst);
                 return Err(LabError::Canary { at, missing: "by the first machine on its way".to_owned() });
@@ -356,11 +400,22 @@ impl<'s> SiteLab<'s> {
     }
 }
 
-fn arrived(seen: &[(Option<HostId>, Sighting)], packet: &Packet, tag: u32) -> Arrived {
+fn arrived(
+    seen: &[(Option<HostId>, Sighting)],
+    ports: &[(u32, IpAddr, u16, u16)],
+    packet: &Packet,
+    tag: u32,
+) -> Arrived {
     let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
     of_it.sort_by_key(|(_, sighting)| sighting.order());
     let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
-    Arrived { at_layer4: steps.iter().any(|step| step.stage == Stage::PastInput), steps }
+    let end = of_it.iter().find(|(_, s)| s.stage == Stage::PastInput).map(|(_, s)| s);
+    let delivered = end.map(|end| {
+        let of_it = ports.iter().find(|(of, dst, ..)| (*of, *dst) == (tag, end.dst));
+        let (sport, dport) = of_it.map_or((0, 0), |&(.., sport, dport)| (sport, dport));
+        Delivered { src: end.src, dst: end.dst, sport, dport }
+    });
+    Arrived { at_layer4: end.is_some(), steps, delivered }
 }
 
 fn sender_v6() -> IpAddr {

@@ -53,7 +53,9 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
             for class in &senders {
                 let trouble = match topology.path(start, *class).as_ref() {
                     Ok(back) => by_way_of(site, dnat.at, (&outer, &there), back),
-                    Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
+                    Err(Blocked::Tie(ties)) => {
+                        Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None })
+                    }
                     Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
                 };
                 if trouble.is_some() {
@@ -77,7 +79,8 @@ fn by_way_of(
     let mut there: Vec<HostId> = outer.iter().chain(inner).copied().chain([at]).collect();
     there.sort_unstable();
     there.dedup();
-    let wrong = |direct: bool| Some(Trouble::Asymmetric { there: there.clone(), back: back.filters(site), direct });
+    let wrong =
+        |direct: bool| Some(Trouble::Asymmetric { there: there.clone(), back: back.filters(site), direct });
     let Some(position) = back.transits.iter().position(|t| t.host == at) else {
         return wrong(back.transits.is_empty());
     };
@@ -112,7 +115,8 @@ fn same(topology: &mut Topology<'_>, start: Start, class: ClassId, there: &[Host
     match topology.path(start, class).as_ref() {
         Ok(path) => {
             let back = path.filters(topology.site);
-            let asymmetric = || Trouble::Asymmetric { there: there.to_vec(), back: back.clone(), direct: false };
+            let asymmetric =
+                || Trouble::Asymmetric { there: there.to_vec(), back: back.clone(), direct: false };
             (back != there).then(asymmetric)
         }
         Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::back::back;
+use super::bridges;
 use super::conflict::Book;
 use super::reading::{Crossing, words};
 use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
@@ -50,6 +51,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
             }
             Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
         }
+        bridges::limit(&mut topology, access, findings);
     }
     book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
@@ -94,7 +96,8 @@ impl Need<'_> {
         let silent = |ends: &[End], others: &[End]| {
             ends.iter().find(|end| !topology.spoken_for(nat, end, others)).map(|end| words(site, end))
         };
-        let silent = silent(&self.from.plus, &self.to.plus).or_else(|| silent(&self.to.plus, &self.from.plus));
+        let silent =
+            silent(&self.from.plus, &self.to.plus).or_else(|| silent(&self.to.plus, &self.from.plus));
         if let Some(end) = silent {
             let message =
                 format!("the clause gives no address of a family that `{end}` shares with the other end");
@@ -133,7 +136,10 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if served == Some(false) && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
+            if served == Some(false)
+                && !said.contains(&code::NO_PATH)
+                && !said.contains(&code::AMBIGUOUS_ROUTE)
+            {
                 findings.push(self.unserved(&words(topology.site, from)));
             }
         }
@@ -148,6 +154,9 @@ impl Need<'_> {
             }
             Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
         };
+        if let Some(at) = self.over_bridge(way, path) {
+            return Some(Trouble::OverBridge { at });
+        }
         let early = match &way.course {
             Course::Plain => None,
             Course::Unserved => return None,
@@ -162,8 +171,20 @@ impl Need<'_> {
         back(topology, way)
     }
 
+    /// A bridge that a flow with a clause crosses: what it sees before and after a translation is not worked out.
+    fn over_bridge(&self, way: &Way, path: &Path) -> Option<HostId> {
+        self.nat?;
+        let inner = match &way.course {
+            Course::Dnat(dnat) => dnat.inner.as_ref().and_then(|inner| inner.as_ref().as_ref().ok()),
+            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => None,
+        };
+        let mut all = path.bridged.iter().chain(inner.into_iter().flat_map(|inner| &inner.bridged));
+        all.next().map(|hop| hop.host)
+    }
+
     fn unserved(&self, from: &str) -> Diagnostic {
-        let message = format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
+        let message =
+            format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
         Diagnostic::error(code::NAT_UNSERVED, self.span, message)
             .label(format!("needed by `{}`", self.words))
             .help("take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served")
@@ -242,6 +263,11 @@ impl Need<'_> {
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
                     .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
             }
+            Trouble::OverBridge { at } => {
+                let at = site.host(*at).map_or("", |h| h.name.as_str());
+                finding(format!("a translated flow across the bridge of another machine, `{at}`, is not supported yet"))
+                    .help("translate at the machine that has the bridge, or leave out `bridge` there")
+            }
             Trouble::Nowhere => match self.nat {
                 Some(nat) => self.nowhere(site, nat, (&from, &to)),
                 None => finding(format!("there is no way from `{from}` to `{to}`")),
@@ -252,16 +278,41 @@ impl Need<'_> {
 
 pub(super) enum Trouble {
     /// `ends` where the piece of the way that is meant is not that of the whole statement.
-    Tie { ties: Vec<(HostId, ZoneId)>, back: bool, ends: Option<(String, String)> },
-    NoWay { ends: Option<(String, String)> },
+    Tie {
+        ties: Vec<(HostId, ZoneId)>,
+        back: bool,
+        ends: Option<(String, String)>,
+    },
+    NoWay {
+        ends: Option<(String, String)>,
+    },
     NoWayBack,
     /// `direct`: the target answers without any machine between.
-    Asymmetric { there: Vec<HostId>, back: Vec<HostId>, direct: bool },
-    Dynamic { host: HostId, zone: ZoneId, at: HostId },
+    Asymmetric {
+        there: Vec<HostId>,
+        back: Vec<HostId>,
+        direct: bool,
+    },
+    Dynamic {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
+    /// A flow with a clause crosses this machine's bridge.
+    OverBridge {
+        at: HostId,
+    },
     /// A mask's address that `at` has to know, and nobody does.
-    Unknown { host: HostId, zone: ZoneId, at: HostId },
+    Unknown {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
     /// A mask's leg has several addresses.
-    Several { host: HostId, zone: ZoneId },
+    Several {
+        host: HostId,
+        zone: ZoneId,
+    },
     Nowhere,
 }
 
@@ -274,6 +325,7 @@ impl Trouble {
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Nowhere => code::NAT_WHERE,
+            Self::OverBridge { .. } => code::NOT_SUPPORTED_YET,
         }
     }
 }
@@ -281,7 +333,8 @@ impl Trouble {
 /// What is wrong with the inner way of a `dnat to`.
 fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
     let site = topology.site;
-    let ends = || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
+    let ends =
+        || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
     let path = match dnat.inner.as_ref()?.as_ref() {
         Ok(path) => path,
         Err(Blocked::Tie(ties)) => {

@@ -10,7 +10,6 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, AccessId, Action, HostId, LegId, Site, Term};
 use crate::net::{Family, PortSet, Proto};
 
-
 /// One crossing of an `allow`, as its sender writes it, with what becomes of it.
 struct Written {
     id: AccessId,
@@ -59,7 +58,8 @@ impl Book {
                 if !pieces && meet(&one.way.crossing, &other.way.crossing) && differ((a, one), (b, other)) {
                     // At the later sentence of the text, whichever it is.
                     let (first, second) = if a.span <= b.span { (a, b) } else { (b, a) };
-                    let message = format!("`{}` and `{}` translate one packet differently", first.words, second.words);
+                    let message =
+                        format!("`{}` and `{}` translate one packet differently", first.words, second.words);
                     findings.push(
                         Diagnostic::error(code::NAT_CONFLICT, second.span, message)
                             .label("a packet of this sentence")
@@ -142,10 +142,12 @@ fn common(a: &Term, b: &Term, family: Family) -> Option<PortSet> {
             let some = !types.intersection(others).is_empty() && !codes.intersection(too).is_empty();
             (x == y && *x == family && some).then(PortSet::full)
         }
-        (Term::Protos(protos), Term::Ports { proto, to, .. }) | (Term::Ports { proto, to, .. }, Term::Protos(protos)) => {
+        (Term::Protos(protos), Term::Ports { proto, to, .. })
+        | (Term::Ports { proto, to, .. }, Term::Protos(protos)) => {
             protos.contains(proto.0).then(|| to.clone())
         }
-        (Term::Protos(protos), Term::Icmp { family: of, .. }) | (Term::Icmp { family: of, .. }, Term::Protos(protos)) => {
+        (Term::Protos(protos), Term::Icmp { family: of, .. })
+        | (Term::Icmp { family: of, .. }, Term::Protos(protos)) => {
             let proto = match of {
                 Family::V4 => Proto::ICMP,
                 Family::V6 => Proto::ICMPV6,

@@ -109,7 +109,9 @@ pub fn at_firewalls(topology: &Topology<'_>, to: &End) -> bool {
         End::Leg(host, _) => firewall(*host),
         End::Addrs(set) => {
             let owners = topology.owners(set);
-            !owners.is_empty() && gathered(&owners) == *set && owners.iter().all(|(_, host, _)| firewall(*host))
+            !owners.is_empty()
+                && gathered(&owners) == *set
+                && owners.iter().all(|(_, host, _)| firewall(*host))
         }
         End::Zone(_) | End::Anywhere => false,
     }
@@ -254,8 +256,11 @@ impl Topology<'_> {
         let last = path.transits.iter().rposition(|t| here(t.host));
         let found = last.and_then(|at| path.transits.get(at).map(|t| (at, *t)));
         let Some((position, transit)) = found else {
-            let course =
-                if leg.is_none() && self.starts_at_firewall(from, &crossing) { Course::Plain } else { Course::Nowhere };
+            let course = if leg.is_none() && self.starts_at_firewall(from, &crossing) {
+                Course::Plain
+            } else {
+                Course::Nowhere
+            };
             return Way { crossing, course };
         };
         let (host, leg) = leg.unwrap_or((transit.host, transit.outward));

@@ -1,5 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, Point};
 use crate::net::{Packet, Verdict};
 use crate::source::Span;
@@ -133,6 +134,8 @@ pub struct Report {
     pub unasked: Vec<UnaskedProof>,
     /// Where replies pass by their looks alone: by machine, bridge, statement.
     pub replies: Vec<Replies>,
+    /// The parameters of each machine's kernel, where there is a text that sets them.
+    pub settings: Vec<SettingsProof>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }
@@ -144,5 +147,6 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.settings.iter().all(SettingsProof::holds)
     }
 }

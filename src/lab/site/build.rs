@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Crowd, Machine, SiteLab, trace};
 use crate::forwarding::Forwarding;
 use crate::lab::LabError;
+use crate::lab::conntrack::Conntrack;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
@@ -55,8 +56,8 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
     let machines = site.hosts().zip(spaces).zip(&ports).map(|(((_, host), netns), ports)| {
         let by_leg = ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0));
         let (by_leg, routed) = (by_leg.collect::<Result<_, _>>()?, Sender::open(&netns, None, 0)?);
-        let bridges = host.bridges().next().is_some();
-        Ok(Machine { ports: ports.clone(), routed, by_leg, netns, bridges })
+        let (bridges, conntrack) = (host.bridges().next().is_some(), Conntrack::open(&netns)?);
+        Ok(Machine { ports: ports.clone(), conntrack, routed, by_leg, netns, bridges })
     });
     let machines = machines.collect::<Result<Vec<_>, LabError>>()?;
     trace::load(&listeners.netns, &[])?;
@@ -160,7 +161,8 @@ fn build_crowd(
     own_tables(&netns, names.iter().map(|(name, number)| (name.as_str(), *number)))?;
     let zones = forwarding.site().zones();
     let senders = zones.map(|(zone, _)| Sender::open(&netns, Some(&crowd_port(zone)), 0));
-    Ok(Crowd { senders: senders.collect::<Result<_, _>>()?, netns })
+    let senders = senders.collect::<Result<_, _>>()?;
+    Ok(Crowd { senders, conntrack: Conntrack::open(&netns)?, netns })
 }
 
 /// A wire from a namespace to the bridge of a zone.

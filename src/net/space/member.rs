@@ -25,11 +25,7 @@ impl Space {
     ///
     /// # Errors
     /// [`Exhausted`].
-    pub fn witness_sent(
-        &mut self,
-        a: PacketSet,
-        favourites: &[IpAddr],
-    ) -> Result<Option<Packet>, Exhausted> {
+    pub fn witness_sent(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
         let Some(chosen) = self.chosen(a, favourites)? else { return Ok(None) };
         let mut packet = self.build(&chosen);
         let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);

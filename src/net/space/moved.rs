@@ -110,7 +110,9 @@ mod tests {
         let moved = s.rename(Field::Dport, Field::OrigDport, moved);
         let moved = s.assign(Field::Dst, 0x0a00_0002, moved);
         let moved = s.assign(Field::Dport, 8080, moved);
-        for (written, dport, held) in [("192.0.2.3", 80, true), ("192.0.2.4", 80, false), ("192.0.2.1", 91, false)] {
+        for (written, dport, held) in
+            [("192.0.2.3", 80, true), ("192.0.2.4", 80, false), ("192.0.2.1", 91, false)]
+        {
             let mut after = packet("10.0.0.2", 8080);
             let dst = written.parse().unwrap();
             after.ct_original = Some(Tuple { src: after.src, dst, sport: 40_000, dport });

@@ -24,13 +24,13 @@ pub(super) enum Crossing {
 }
 
 /// Sources with the start they share. Of a machine the addresses depend on the leg it chooses.
-type Sources = Vec<(From, AddrSet)>;
+pub(super) type Sources = Vec<(From, AddrSet)>;
 /// Destinations by class, and the leg of this machine if they are its own.
-type Targets = Vec<(To, AddrSet, Arrival)>;
+pub(super) type Targets = Vec<(To, AddrSet, Arrival)>;
 
 /// Where packets to a destination end, as input sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+pub(super) enum Arrival {
     /// At whoever has the address; in input, at this machine by this leg, if it is a plain host's.
     Static(Option<LegId>),
     /// At this machine's dynamic leg.
@@ -63,18 +63,28 @@ impl AtHook<'_, '_> {
 
     /// What one `allow` admits, whatever its limit says.
     pub(super) fn admits(&mut self, access: &Access) -> PacketSet {
-        let ends = self.ends(access);
-        let holds = self.holds(access);
-        self.space.and(ends, holds)
+        match &access.nat {
+            None => {
+                let ends = self.ends(access);
+                let holds = self.holds(access);
+                self.space.and(ends, holds)
+            }
+            Some(nat) => self.admitted_translated(access, nat),
+        }
+    }
+
+    /// How a path is routed by this machine, or starts here; the bridges apart.
+    pub(super) fn routed(&self, path: &Path) -> Option<Crossing> {
+        self.passes(path).into_iter().find(|crossing| !matches!(crossing, Crossing::Across { .. }))
     }
 
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
-    fn one_machine(&mut self) -> PacketSet {
+    pub(super) fn one_machine(&mut self) -> PacketSet {
         let own = self.routes.readings.static_of(self.host);
         match self.hook {
             Hook::Output => self.space.to(&own),
             Hook::Input => self.space.from(&own),
-            Hook::Forward | Hook::Bridge => {
+            Hook::Forward | Hook::Postrouting | Hook::Bridge => {
                 let site = self.routes.site;
                 // A machine with one address sends to itself only where it declares so, or on a link.
                 let links = self.machine.bridges().next().is_some();
@@ -86,7 +96,7 @@ impl AtHook<'_, '_> {
                 let sets = sets.iter().map(|own| self.between(own, own)).collect();
                 self.space.any(sets)
             }
-            Hook::Prerouting | Hook::Postrouting => PacketSet::EVERYTHING,
+            Hook::Prerouting => PacketSet::EVERYTHING,
         }
     }
 
@@ -151,7 +161,7 @@ impl AtHook<'_, '_> {
     // ---- sources ------------------------------------------------------------------------------------
 
     /// The starts an item of `from` reads; in output, those at this machine alone.
-    fn sources(&self, end: &End) -> Sources {
+    pub(super) fn sources(&self, end: &End) -> Sources {
         if self.hook == Hook::Output {
             return self.own_sources(end);
         }
@@ -201,7 +211,7 @@ impl AtHook<'_, '_> {
     }
 
     /// Of a machine's addresses, those of the leg it leaves by.
-    fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
+    pub(super) fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
         let From::Machine(host) = from else { return src.clone() };
         let leg = self.routes.leaves_by(host, to).ok().and_then(|leg| self.routes.site.leg(host, leg));
         match leg {
@@ -214,7 +224,7 @@ impl AtHook<'_, '_> {
     // ---- destinations -------------------------------------------------------------------------------
 
     /// The destinations an item of `to` reads; in input, those of this machine alone.
-    fn targets(&self, end: &End) -> Targets {
+    pub(super) fn targets(&self, end: &End) -> Targets {
         if self.hook == Hook::Input {
             return self.own_targets(end);
         }
@@ -275,7 +285,7 @@ impl AtHook<'_, '_> {
     // ---- paths --------------------------------------------------------------------------------------
 
     /// How the packets between a start and a class pass this hook: over several bridges of this machine, several times.
-    fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Vec<Crossing> {
+    pub(super) fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Vec<Crossing> {
         match (self.hook, arrival) {
             (Hook::Output | Hook::Forward | Hook::Bridge, _) => {
                 if let Some(known) = self.crossings.get(&(from, to)) {
@@ -307,7 +317,7 @@ impl AtHook<'_, '_> {
         }
     }
 
-    fn passes(&self, path: &Path) -> Vec<Crossing> {
+    pub(super) fn passes(&self, path: &Path) -> Vec<Crossing> {
         if self.hook == Hook::Output {
             let origin = path.origin.filter(|(host, _)| *host == self.host);
             return origin.map(|(_, leg)| Crossing::Out(leg)).into_iter().collect();
