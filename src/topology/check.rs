@@ -120,7 +120,9 @@ impl Need<'_> {
                 let mut pair: Vec<bool> = Vec::new();
                 for family in Family::BOTH {
                     for way in topology.ways(self.nat, (from, to), (&no_from, &no_to), family) {
-                        pair.push(filtered(topology.site, &way.crossing));
+                        // Without a place for its clause there is a worse finding already.
+                        let nowhere = matches!(way.course, Course::Nowhere);
+                        pair.push(nowhere || filtered(topology.site, &way.crossing));
                         served = Some(served == Some(true) || !matches!(way.course, Course::Unserved));
                         if let Some(trouble) = self.trouble(topology, &way)
                             && said.insert(trouble.code())
