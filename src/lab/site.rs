@@ -17,6 +17,7 @@
 
 mod build;
 mod converse;
+mod live;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use crate::net::{Family, Packet};
 use crate::target::sysctl::artifact::Settings;
 
 pub use converse::Conversation;
+pub use live::{LiveSite, with_members};
 pub use trace::{Delivered, Sighting, Stage};
 
 /// How often a packet that was lost on the wire is sent, see [`super::bench`].
@@ -104,8 +106,14 @@ struct Machine {
     conntrack: Conntrack,
     routed: Sender,
     by_leg: Vec<Sender>,
-    /// Whether the members of a zone hang on it.
-    bridges: bool,
+    /// The legs that are bridges: the members of their zones hang on them.
+    bridges: Vec<LegId>,
+}
+
+impl Machine {
+    fn bridges(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(|port| self.bridges.contains(&port.leg))
+    }
 }
 
 struct Crowd {
@@ -113,6 +121,25 @@ struct Crowd {
     conntrack: Conntrack,
     /// By zone.
     senders: Vec<Sender>,
+}
+
+/// A line of `ip` for one destination.
+struct Line {
+    who: Who,
+    /// The routing table; 0 for an address.
+    table: u32,
+    dst: IpAddr,
+    text: String,
+}
+
+/// What becomes of a packet first.
+enum FirstHop {
+    /// The machine sends it by its own routes.
+    Routed(HostId),
+    /// Its sender has to be told the way. `first` must see it first; none: the crowd.
+    Told { line: Line, first: Option<HostId> },
+    /// No way leads there.
+    Nowhere,
 }
 
 /// In whose namespace something is set.
@@ -132,11 +159,18 @@ impl<'s> SiteLab<'s> {
         forwarding: &'s Forwarding<'s>,
         rulesets: &BTreeMap<HostId, String>,
     ) -> Result<Self, LabError> {
+        let mut lab = Self::open(forwarding)?;
+        lab.load(rulesets)?;
+        Ok(lab)
+    }
+
+    /// Builds the site with nothing filtered anywhere: what does not arrive here arrives nowhere.
+    ///
+    /// # Errors
+    /// When the system refuses, or an address is not reached from its own zone.
+    pub fn open(forwarding: &'s Forwarding<'s>) -> Result<Self, LabError> {
         let mut lab = build::build(forwarding)?;
         lab.works()?;
-        for (host, ruleset) in rulesets {
-            lab.machine(*host)?.netns.nft(ruleset)?;
-        }
         Ok(lab)
     }
 
@@ -146,6 +180,22 @@ impl<'s> SiteLab<'s> {
     /// When the kernel does not have a parameter, or refuses it.
     pub fn set(&self, host: HostId, settings: &Settings) -> Result<(), LabError> {
         self.machine(host)?.netns.set(settings)
+    }
+
+    /// Loads rulesets, as text; each makes its tables anew. What neighbours were found without them is forgotten, so that
+    /// ARP and neighbour discovery have to find their way through them.
+    ///
+    /// # Errors
+    /// When nft refuses one.
+    pub fn load(&mut self, rulesets: &BTreeMap<HostId, String>) -> Result<(), LabError> {
+        for (host, ruleset) in rulesets {
+            self.machine(*host)?.netns.nft(ruleset)?;
+        }
+        let crowds = [&self.senders.netns, &self.listeners.netns];
+        for netns in self.machines.iter().map(|machine| &machine.netns).chain(crowds) {
+            netns.ip(&["neigh flush all".to_owned()])?;
+        }
+        Ok(())
     }
 
     /// The namespace of a machine.
@@ -177,7 +227,13 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When `ip` refuses.
     pub fn listen(&mut self, addr: IpAddr) -> Result<(), LabError> {
-        self.make_listener(addr)
+        if let Some(line) = self.listener(addr)
+            && self.once(&line)?
+            && addr.is_ipv6()
+        {
+            machine::await_local(&self.listeners.netns, &[addr])?;
+        }
+        Ok(())
     }
 
     fn forget_connections(&mut self) -> Result<(), LabError> {
@@ -190,6 +246,7 @@ impl<'s> SiteLab<'s> {
     fn exchange(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<Vec<Arrived>, LabError> {
         let all: Vec<(&Netns, bool)> = self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
         all.iter().try_for_each(|(netns, bridges)| trace::reset(netns, *bridges))?;
+        self.prepare(packets)?;
         let mut first = vec![None; packets.len()];
         let mut outcome: Vec<Arrived> = Vec::new();
         for _ in 0..ROUNDS {
@@ -229,24 +286,37 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When `ip route get` cannot be asked.
     pub fn misrouted(&self) -> Result<Vec<String>, LabError> {
-        let addresses: Vec<IpAddr> = self
-            .forwarding
-            .site()
-            .hosts
-            .iter()
-            .flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.clone()))
-            .collect();
+        let legs = self.forwarding.site().hosts.iter().flat_map(|host| &host.legs);
+        let addresses: Vec<IpAddr> = legs.flat_map(|leg| leg.addresses.clone()).collect();
         let mut wrong = Vec::new();
         for ((id, host), machine) in self.forwarding.site().hosts().zip(&self.machines) {
-            for dst in &addresses {
-                let (ours, theirs) =
-                    (self.expected_route(id, machine, *dst), kernel_route(&machine.netns, *dst)?);
+            for (dst, theirs) in addresses.iter().zip(self.routes(id, &addresses)?) {
+                let ours = self.expected_route(id, machine, *dst);
                 if ours != theirs {
                     wrong.push(format!("{} to {dst}: the kernel {theirs}, fwc {ours}", host.name));
                 }
             }
         }
         Ok(wrong)
+    }
+
+    /// Where the kernel of a machine would send packets to these addresses (`ip route get`): `local`, `dev eth1`,
+    /// `via 10.1.1.1 dev eth1`, or `nowhere`.
+    ///
+    /// # Errors
+    /// When `ip route get` cannot be asked.
+    pub fn routes(&self, host: HostId, addrs: &[IpAddr]) -> Result<Vec<String>, LabError> {
+        let answers = self.machine(host)?.netns.routes(addrs)?;
+        addrs.iter().zip(answers).map(|(dst, answer)| words_of_route(*dst, answer)).collect()
+    }
+
+    /// The leg that has an address in the lab, dynamic ones included.
+    #[must_use]
+    pub fn leg_of(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
+        let machines = (0u32..).map(HostId).zip(&self.machines);
+        machines
+            .flat_map(|(id, m)| m.ports.iter().map(move |p| (id, p)))
+            .find_map(|(id, port)| port.has(addr).then_some((id, port.leg)))
     }
 
     fn expected_route(&self, host: HostId, machine: &Machine, dst: IpAddr) -> String {
@@ -269,90 +339,109 @@ impl<'s> SiteLab<'s> {
         packet: &Packet,
         tag: u32,
     ) -> Result<Option<Option<HostId>>, LabError> {
-        self.make_listener(packet.dst)?;
-        let bytes = craft(packet, tag);
-        let outcome = match start {
-            Start::Machine(host) => (Some(host), self.machine(host)?.routed.send(packet.dst, &bytes)),
+        self.listen(packet.dst)?;
+        let first = match self.first_hop(start, packet)? {
+            FirstHop::Nowhere => return Ok(None),
+            FirstHop::Routed(host) => Some(host),
+            FirstHop::Told { line, first } => {
+                self.once(&line)?;
+                first
+            }
+        };
+        let sender = match start {
+            Start::Machine(host) => Some(&self.machine(host)?.routed),
+            Start::Leg(host, leg) => self.machine(host)?.by_leg.get(leg.index()),
+            Start::Zone(zone) => self.senders.senders.get(zone.index()),
+        };
+        let sender = sender.ok_or_else(|| LabError::Unknown(format!("{start:?}")))?;
+        match sender.send(packet.dst, &craft(packet, tag)) {
+            Ok(()) => Ok(Some(first)),
+            Err(e) if is_no_route(&e) => Ok(None),
+            Err(source) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
+        }
+    }
+
+    /// Where a packet goes first, and the line that tells its sender so.
+    fn first_hop(&self, start: Start, packet: &Packet) -> Result<FirstHop, LabError> {
+        let (who, number, device, next, seen_by) = match start {
+            Start::Machine(host) => return Ok(FirstHop::Routed(host)),
             Start::Leg(host, leg) => {
-                let port = self.ports(host).get(leg.index()).cloned();
+                let port = self.ports(host).get(leg.index());
                 let port = port.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
                 let next = self.forwarding.from_member(port.zone, Some(host), packet.dst);
-                if self.tell(Who::Machine(host), leg.0, &port.name, &next, packet.dst)?.is_none() {
-                    return Ok(None);
-                }
-                let sender = self.machine(host)?.by_leg.get(leg.index());
-                let sender = sender.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
-                (Some(host), sender.send(packet.dst, &bytes))
+                (Who::Machine(host), leg.0, port.name.clone(), next, Some(host))
             }
             Start::Zone(zone) => {
                 let next = self.forwarding.from_zone(zone, packet.src, packet.dst);
-                let Some(first) =
-                    self.tell(Who::Senders, zone.0, &build::crowd_port(zone), &next, packet.dst)?
-                else {
-                    return Ok(None);
-                };
-                let sender = self.senders.senders.get(zone.index());
-                let sender = sender.ok_or_else(|| LabError::Unknown(format!("zone {zone:?}")))?;
                 // The bridge of a zone sees everything first.
-                let bridge = self.forwarding.site().bridge_of(zone).map(|(host, ..)| Some(host));
-                (bridge.unwrap_or(first), sender.send(packet.dst, &bytes))
+                let bridge = self.forwarding.site().bridge_of(zone).map(|(host, ..)| host);
+                (Who::Senders, zone.0, build::crowd_port(zone), next, bridge)
             }
         };
-        match outcome {
-            (first, Ok(())) => Ok(Some(first)),
-            (_, Err(e)) if is_no_route(&e) => Ok(None),
-            (_, Err(source)) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
-        }
-    }
-
-    /// Puts the next hop of a packet into the table of whoever sends it by one wire. Returns who that next hop is (none
-    /// inside: the crowd), none if there is none.
-    fn tell(
-        &mut self,
-        who: Who,
-        number: u32,
-        device: &str,
-        next: &ZoneNext,
-        dst: IpAddr,
-    ) -> Result<Option<Option<HostId>>, LabError> {
-        let table = build::table(number);
-        let (line, first) = match next {
+        let (table, dst) = (build::table(number), packet.dst);
+        let (text, receiver) = match next {
             ZoneNext::OnLink => (format!("route replace {dst} dev {device} table {table}"), self.owner(dst)),
             ZoneNext::Via { gateway, gateway_leg } => {
-                let via = self.gateway_address(*gateway, *gateway_leg, Family::of(dst));
+                let via = self.gateway_address(gateway, gateway_leg, Family::of(dst));
                 let via = via.ok_or_else(|| LabError::Unknown(format!("address of gateway {gateway:?}")))?;
-                (format!("route replace {dst} via {via} dev {device} onlink table {table}"), Some(*gateway))
+                (format!("route replace {dst} via {via} dev {device} onlink table {table}"), Some(gateway))
             }
-            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return Ok(None),
+            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return Ok(FirstHop::Nowhere),
         };
-        self.once(who, table, dst, line)?;
-        Ok(Some(first))
+        Ok(FirstHop::Told { line: Line { who, table, dst, text }, first: seen_by.or(receiver) })
     }
 
     /// Whoever has no machine listens in the crowd, in the zone of the address.
-    fn make_listener(&mut self, dst: IpAddr) -> Result<(), LabError> {
-        let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return Ok(()) };
+    fn listener(&self, dst: IpAddr) -> Option<Line> {
+        let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return None };
         let nodad = if dst.is_ipv6() { " nodad" } else { "" };
-        let line = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
-        if self.once(Who::Listeners, 0, dst, line)? && dst.is_ipv6() {
-            machine::await_local(&self.listeners.netns, &[dst])?;
+        let text = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
+        Some(Line { who: Who::Listeners, table: 0, dst, text })
+    }
+
+    /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
+    fn prepare(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
+        let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
+        let mut listening = Vec::new();
+        for (_, (start, packet)) in packets {
+            let told = match self.first_hop(*start, packet)? {
+                FirstHop::Told { line, .. } => Some(line),
+                FirstHop::Routed(_) | FirstHop::Nowhere => None,
+            };
+            for line in self.listener(packet.dst).into_iter().chain(told) {
+                let key = (line.who, line.table, line.dst);
+                if let std::collections::btree_map::Entry::Vacant(place) = self.told.entry(key) {
+                    if line.who == Who::Listeners {
+                        listening.push(line.dst);
+                    }
+                    by_who.entry(line.who).or_default().push(line.text.clone());
+                    place.insert(line.text);
+                }
+            }
         }
-        Ok(())
+        for (who, lines) in by_who {
+            self.namespace_of(who)?.ip(&lines)?;
+        }
+        machine::await_local(&self.listeners.netns, &listening)
     }
 
     /// Runs a line of `ip` unless it was the last one for this purpose. Returns whether it ran.
-    fn once(&mut self, who: Who, table: u32, dst: IpAddr, line: String) -> Result<bool, LabError> {
-        if self.told.get(&(who, table, dst)) == Some(&line) {
+    fn once(&mut self, line: &Line) -> Result<bool, LabError> {
+        let key = (line.who, line.table, line.dst);
+        if self.told.get(&key) == Some(&line.text) {
             return Ok(false);
         }
-        let netns = match who {
+        self.namespace_of(line.who)?.ip(std::slice::from_ref(&line.text))?;
+        self.told.insert(key, line.text.clone());
+        Ok(true)
+    }
+
+    fn namespace_of(&self, who: Who) -> Result<&Netns, LabError> {
+        Ok(match who {
             Who::Machine(host) => &self.machine(host)?.netns,
             Who::Senders => &self.senders.netns,
             Who::Listeners => &self.listeners.netns,
-        };
-        netns.ip(std::slice::from_ref(&line))?;
-        self.told.insert((who, table, dst), line);
-        Ok(true)
+        })
     }
 
     /// Without rulesets, every address of every machine is reached from its own zone.
@@ -379,8 +468,7 @@ impl<'s> SiteLab<'s> {
 
     /// The machine that has an address, dynamic ones included.
     fn owner(&self, addr: IpAddr) -> Option<HostId> {
-        let owner = |machine: &Machine| machine.ports.iter().any(|port| port.has(addr));
-        (0u32..).map(HostId).zip(&self.machines).find(|(_, machine)| owner(machine)).map(|(id, _)| id)
+        self.leg_of(addr).map(|(host, _)| host)
     }
 
     fn gateway_address(&self, gateway: HostId, leg: LegId, family: Family) -> Option<IpAddr> {
@@ -395,7 +483,7 @@ impl<'s> SiteLab<'s> {
     /// Every namespace in which packets are seen.
     fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns, bool)> {
         let ids = (0u32..).map(|id| Some(HostId(id)));
-        let machines = ids.zip(&self.machines).map(|(id, m)| (id, &m.netns, m.bridges));
+        let machines = ids.zip(&self.machines).map(|(id, m)| (id, &m.netns, !m.bridges.is_empty()));
         machines.chain([(None, &self.listeners.netns, false)])
     }
 }
@@ -427,21 +515,19 @@ fn is_no_route(error: &std::io::Error) -> bool {
     matches!(error.kind(), HostUnreachable | NetworkUnreachable)
 }
 
-/// What `ip route get` says, in the words of [`SiteLab::expected_route`].
-fn kernel_route(netns: &Netns, dst: IpAddr) -> Result<String, LabError> {
-    let text = match netns.run("ip", &["-j", "route", "get", &dst.to_string()], "") {
-        Ok(text) => text,
-        // "RTNETLINK answers: Network is unreachable", "No route to host": exit code 2 (ip(8)).
-        Err(LabError::Command { status, .. }) if status.code() == Some(2) => return Ok("nowhere".to_owned()),
-        Err(other) => return Err(other),
-    };
-    let broken = |detail: String| LabError::Output { command: format!("ip -j route get {dst}"), detail };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+/// What `ip route get` says, in the words of [`SiteLab::routes`].
+fn words_of_route(dst: IpAddr, answer: Option<serde_json::Value>) -> Result<String, LabError> {
+    let Some(json) = answer else { return Ok("nowhere".to_owned()) };
     let word = |key: &str| json.get(0).and_then(|route| route.get(key)).and_then(serde_json::Value::as_str);
     Ok(match (word("type"), word("gateway"), word("dev")) {
         (Some("local"), ..) => "local".to_owned(),
         (_, Some(via), Some(dev)) => format!("via {via} dev {dev}"),
         (_, None, Some(dev)) => format!("dev {dev}"),
-        (_, _, None) => return Err(broken(text)),
+        (_, _, None) => {
+            return Err(LabError::Output {
+                command: format!("ip -j route get {dst}"),
+                detail: json.to_string(),
+            });
+        }
     })
 }

@@ -73,12 +73,17 @@ impl Mapped {
                 for (sort, ends) in sorts {
                     let (wire, because, family, headers, before, asked, put) = sort;
                     let original = asked.then(|| {
-                        AddrSet::from_ranges(
-                            before.iter().map(|&(first, last)| crate::net::AddrRange { family, first, last }),
-                        )
+                        AddrSet::from_ranges(before.iter().map(|&(first, last)| crate::net::AddrRange {
+                            family,
+                            first,
+                            last,
+                        }))
                     });
                     for ends in joined(ends) {
-                        itself.extend(one_machine(topology, &ends.src, &ends.dst));
+                        // What comes to prerouting is the machine's own, whoever else may have the address.
+                        if hook == Hook::Postrouting {
+                            itself.extend(one_machine(topology, &ends.src, &ends.dst));
+                        }
                         rules.push(Translation {
                             wire: wire.clone(),
                             because,

@@ -25,8 +25,25 @@ pub(super) fn table(number: u32) -> u32 {
     1000 + number
 }
 
-/// The site, without rulesets.
+/// The site, without rulesets, watched.
 pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, LabError> {
+    let (bridges, machines) = machines(forwarding)?;
+    for machine in &machines {
+        let bridges = machine.bridges().map(|port| (port.name.as_str(), port.mac.as_str()));
+        trace::load(&machine.netns, &bridges.collect::<Vec<_>>())?;
+    }
+    let ports: Vec<Vec<Port>> = machines.iter().map(|machine| machine.ports.clone()).collect();
+    let switches = Switches::new(&bridges, &machines);
+    let senders = build_crowd(forwarding, SENDERS, &ports, &switches)?;
+    let listeners = build_crowd(forwarding, LISTENERS, &ports, &switches)?;
+    trace::load(&listeners.netns, &[])?;
+    // A listener's address may also be the claimed source of a packet to another listener.
+    listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
+    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+}
+
+/// The bridges of the zones, and every machine with a wire to each of its own.
+pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machine>), LabError> {
     let site = forwarding.site();
     let bridges = Netns::new()?;
     bridges.sysctl(&[("ipv6/conf/default/disable_ipv6".to_owned(), "1")])?;
@@ -51,19 +68,14 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
     for ((id, host), (mine, netns)) in site.hosts().zip(ports.iter().zip(&spaces)) {
         build_machine(forwarding, (id, host), netns, mine, &ports, &switches)?;
     }
-    let senders = build_crowd(forwarding, SENDERS, &ports, &switches)?;
-    let listeners = build_crowd(forwarding, LISTENERS, &ports, &switches)?;
-    let machines = site.hosts().zip(spaces).zip(&ports).map(|(((_, host), netns), ports)| {
+    let machines = site.hosts().zip(spaces).zip(ports).map(|(((_, host), netns), ports)| {
         let by_leg = ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0));
         let (by_leg, routed) = (by_leg.collect::<Result<_, _>>()?, Sender::open(&netns, None, 0)?);
-        let (bridges, conntrack) = (host.bridges().next().is_some(), Conntrack::open(&netns)?);
-        Ok(Machine { ports: ports.clone(), conntrack, routed, by_leg, netns, bridges })
+        let (bridges, conntrack) = (host.bridges().map(|(leg, ..)| leg).collect(), Conntrack::open(&netns)?);
+        Ok(Machine { ports, conntrack, routed, by_leg, netns, bridges })
     });
     let machines = machines.collect::<Result<Vec<_>, LabError>>()?;
-    trace::load(&listeners.netns, &[])?;
-    // A listener's address may also be the claimed source of a packet to another listener.
-    listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
-    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+    Ok((bridges, machines))
 }
 
 /// The switch of each zone: a bridge that its members hang on.
@@ -74,7 +86,14 @@ struct Switches<'n> {
     own: BTreeMap<ZoneId, (&'n Netns, String)>,
 }
 
-impl Switches<'_> {
+impl<'n> Switches<'n> {
+    fn new(shared: &'n Netns, machines: &'n [Machine]) -> Self {
+        let bridges = |machine: &'n Machine| {
+            machine.bridges().map(|port| (port.zone, (&machine.netns, port.name.clone())))
+        };
+        Self { shared, own: machines.iter().flat_map(bridges).collect() }
+    }
+
     fn of(&self, zone: ZoneId) -> (&Netns, String) {
         match self.own.get(&zone) {
             Some((netns, name)) => (netns, name.clone()),
@@ -133,9 +152,7 @@ fn build_machine(
         );
     }
     netns.ip(&lines)?;
-    own_tables(netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))?;
-    let bridges = ports.iter().filter(|port| is_bridge(host, port));
-    trace::load(netns, &bridges.map(|port| (port.name.as_str(), port.mac.as_str())).collect::<Vec<_>>())
+    own_tables(netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))
 }
 
 fn build_crowd(

@@ -25,12 +25,12 @@ pub enum Stage {
     BeforeOutput,
     /// Output let it go.
     PastOutput,
+    /// It is about to be asked about between the ports of a bridge.
+    BeforeBridge,
     /// It is about to be asked about in forward.
     BeforeForward,
     /// Forward let it go.
     PastForward,
-    /// It is about to be asked about between the ports of a bridge.
-    BeforeBridge,
     /// The bridge let it go.
     PastBridge,
     /// It came.
