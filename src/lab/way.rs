@@ -8,7 +8,7 @@
 //! which is called once at each hook, in order.
 
 use crate::forwarding::{Forwarding, Next, ZoneNext};
-use crate::model::{Hook, HostId, LegId, Point, ZoneId};
+use crate::model::{Bridge, Hook, HostId, LegId, Point, ZoneId};
 use crate::net::{Interface, Packet};
 
 use super::site::Start;
@@ -41,10 +41,16 @@ struct Walk<'f, 's> {
 
 impl Walk<'_, '_> {
     fn go(&mut self, start: Start) -> Option<()> {
-        let (mut host, mut came) = match self.first(start)? {
-            Hop::OnLink(zone) => return self.arrive(zone),
+        let hop = self.first(start)?;
+        let sender = match start {
+            Start::Machine(host) | Start::Leg(host, _) => Some(host),
+            Start::Zone(_) => self.forwarding.owner_of(self.packet.src).map(|(host, _)| host),
+        };
+        let (mut host, mut came) = match hop {
+            Hop::OnLink(zone) => return self.arrive(sender, zone),
             Hop::Via(host, leg) => (host, leg),
         };
+        self.cross(sender, self.zone(host, came)?, Some(host));
         // A path that visits a machine twice is no path (S9).
         for _ in &self.forwarding.site().hosts {
             if self.end.is_some_and(|(end, _)| end == host) {
@@ -58,8 +64,11 @@ impl Walk<'_, '_> {
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
             match hop {
-                Hop::OnLink(zone) => return self.arrive(zone),
-                Hop::Via(next, leg) => (host, came) = (next, leg),
+                Hop::OnLink(zone) => return self.arrive(Some(host), zone),
+                Hop::Via(next, leg) => {
+                    self.cross(Some(host), self.zone(next, leg)?, Some(next));
+                    (host, came) = (next, leg);
+                }
             }
         }
         None
@@ -88,13 +97,26 @@ impl Walk<'_, '_> {
     }
 
     /// On the wire of its zone: whoever has the address there takes it in.
-    fn arrive(&mut self, zone: ZoneId) -> Option<()> {
+    fn arrive(&mut self, sender: Option<HostId>, zone: ZoneId) -> Option<()> {
+        self.cross(sender, zone, self.end.map(|(host, _)| host));
         if let Some((host, _)) = self.end
             && let Some((leg, _)) = self.forwarding.site().host(host)?.leg_in(zone)
         {
             self.meet(host, Hook::Input, Some(leg), None);
         }
         Some(())
+    }
+
+    /// Over the bridge of a zone, where neither side is its machine (S39).
+    fn cross(&mut self, sender: Option<HostId>, zone: ZoneId, receiver: Option<HostId>) {
+        let Some((host, leg, how)) = self.forwarding.site().bridge_of(zone) else { return };
+        if [sender, receiver].contains(&Some(host)) {
+            return;
+        }
+        match how {
+            Bridge::BrNetfilter => self.meet(host, Hook::Forward, Some(leg), Some(leg)),
+            Bridge::Stateful | Bridge::Stateless(_) => self.meet(host, Hook::Bridge, None, None),
+        }
     }
 
     /// The packet comes to a hook; a machine that filters nothing is not asked.
