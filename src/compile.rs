@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
-use crate::model::{HostId, Site};
+use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
@@ -81,8 +81,28 @@ pub fn compile_watched(
     let settings = parameters(&site, &mut hosts, findings)?;
     let mut report = verify::prove(&site, &artifacts, options.at);
     report.settings = verify::settings(&site, &settings);
+    stateless(&site, &report, findings);
     ended("prove");
     Some(Compiled { site, hosts, artifacts, report })
+}
+
+/// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
+fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
+    for proof in &report.expects {
+        for machine in proof.replies.iter().filter_map(|host| site.host(*host)) {
+            let reason = machine.bridges().find_map(|(_, leg, how)| match how {
+                Bridge::Stateless(reason) => Some((reason, leg.span)),
+                Bridge::BrNetfilter | Bridge::Stateful => None,
+            });
+            let Some((reason, at)) = reason else { continue };
+            let message = format!("this holds but for what the stateless bridge of `{}` takes for replies", machine.name);
+            findings.push(
+                Diagnostic::warning(code::STATELESS_REPLIES, proof.span, message)
+                    .also(at, format!("stateless: {reason}"))
+                    .help("with `br_netfilter` or `stateful` it holds without an exception"),
+            );
+        }
+    }
 }
 
 /// The front half: what the policy says, if nothing is wrong with it.

@@ -348,7 +348,9 @@ fn packet(g: &mut G, site: &Site, pt: &PointRules, addrs: &[IpAddr]) -> Option<P
     let (i, o) = match pt.hook {
         Hook::Input => (g.pick(&wires), String::new()),
         Hook::Output => (String::new(), g.pick(&wires)),
-        Hook::Prerouting | Hook::Forward | Hook::Postrouting => (g.pick(&wires), g.pick(&wires)),
+        Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => {
+            (g.pick(&wires), g.pick(&wires))
+        }
     };
     let pairs: Vec<(&Pair, &Entry)> = pt
         .pairs

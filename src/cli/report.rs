@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::model::{Hook, HostId, Point, Site};
+use crate::model::{Bridge, Hook, HostId, LegId, Point, Site};
 use crate::net::{Packet, Verdict};
 use crate::source::{SourceMap, Span};
-use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, SettingsProof, Unasked};
+use crate::verify::{Counterexample, Hop, Outcome, PointProof, Replies, Report, SettingsProof, Unasked};
 
 use super::Exit;
 use super::clean::clean_line;
@@ -74,6 +74,7 @@ impl<'a> Telling<'a> {
         let mut text = String::new();
         self.points(&mut text, report);
         self.expects(&mut text, report);
+        self.replies(&mut text, report);
         self.unasked(&mut text, report);
         self.settings(&mut text, report);
         let _ = writeln!(text, "{}", summary(report));
@@ -99,6 +100,7 @@ impl<'a> Telling<'a> {
             "holds": report.holds(),
             "points": points.collect::<Vec<_>>(),
             "expectations": expects.collect::<Vec<_>>(),
+            "replies": self.replies_as_json(report),
             "unasked": unasked.collect::<Vec<_>>(),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
             "nodes": report.nodes,
@@ -202,6 +204,31 @@ impl<'a> Telling<'a> {
             }
             for proof in of_test() {
                 self.failed(text, &proof.words, Some(proof.span), &proof.outcome);
+            }
+        }
+    }
+
+    fn replies_as_json(self, report: &Report) -> Vec<Value> {
+        let entry = |r: &Replies| {
+            let leg = self.site.leg(r.host, r.leg).and_then(|leg| leg.interface.as_deref());
+            let words = self.site.access(r.access).map_or("", |access| access.words.as_str());
+            json!({ "host": self.name_of(r.host), "bridge": leg, "words": words })
+        };
+        report.replies.iter().map(entry).collect()
+    }
+
+    /// S42: whose replies pass a stateless bridge by their looks alone.
+    fn replies(self, text: &mut String, report: &Report) {
+        let mut bridges: Vec<(HostId, LegId)> = report.replies.iter().map(|r| (r.host, r.leg)).collect();
+        bridges.dedup();
+        for (host, leg) in bridges {
+            let Some(of) = self.site.leg(host, leg) else { continue };
+            let Some(Bridge::Stateless(reason)) = &of.bridge else { continue };
+            let name = format!("{} {}", self.name_of(host), of.interface.as_deref().unwrap_or(""));
+            let _ = writeln!(text, "stateless {}: {}", clean_line(&name), clean_line(reason));
+            let passed = report.replies.iter().filter(|r| (r.host, r.leg) == (host, leg));
+            for access in passed.filter_map(|r| self.site.access(r.access)) {
+                let _ = writeln!(text, "  replies by their looks alone: {}", clean_line(&access.words));
             }
         }
     }

@@ -114,17 +114,18 @@ impl<'s> Sets<'s> {
 }
 
 impl Sets<'_> {
-    /// What passes the hook *bridge* of a machine only because a leg of it is stateless: as a reply form or an ICMP
-    /// error, and begins nothing (S42).
+    /// What passes the hook *bridge* of a machine and begins nothing (S42): only as a reply form, an ICMP error or
+    /// neighbour discovery; and of that, what is no reply form.
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub fn replies(&self, host: HostId, space: &mut Space) -> Result<PacketSet, Unanswered> {
+    pub fn replies(&self, host: HostId, space: &mut Space) -> Result<(PacketSet, PacketSet), Unanswered> {
         let machine = self.routes.site.host(host).ok_or(Unanswered::NoHook)?;
         let frames = bridge::accepted(&self.routes, host, machine, space);
         let replies = space.minus(frames.passes, frames.begins);
-        space.same(replies, replies)?;
-        Ok(replies)
+        let others = space.minus(replies, frames.answers);
+        space.same(replies, others)?;
+        Ok((replies, others))
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) struct Network<'s> {
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
-    /// What passes the bridges of a machine only as a reply form or an ICMP error (S42).
-    replies: BTreeMap<HostId, PacketSet>,
+    /// What passes the bridges of a machine and begins nothing, and of that what is no reply form (S42).
+    replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
     gates: BTreeMap<Gate, PacketSet>,
     at: u64,
 }
@@ -36,7 +36,7 @@ pub(crate) enum Asking {
     /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26). What passes a
     /// stateless bridge only as a reply form does not count (S42).
     May,
-    /// The same where it counts.
+    /// The same where a reply form counts.
     Might,
     /// Does it: `new`, now, below every limit (S25).
     Does,
@@ -83,7 +83,7 @@ impl<'s> Network<'s> {
         site: &'s Site,
         space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
-        replies: BTreeMap<HostId, PacketSet>,
+        replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
         at: u64,
     ) -> Self {
         Self { site, readings: Readings::new(site), space, accepted, replies, gates: BTreeMap::new(), at }
@@ -145,9 +145,12 @@ impl<'s> Network<'s> {
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
-        if asking == Asking::May && hook == Hook::Bridge {
-            let replies = self.replies.get(&host).copied().unwrap_or(PacketSet::NOTHING);
-            set = self.space.minus(set, replies);
+        if let (Hook::Bridge, Some(&(replies, others))) = (hook, self.replies.get(&host)) {
+            set = match asking {
+                Asking::May => self.space.minus(set, replies),
+                Asking::Might => self.space.minus(set, others),
+                Asking::Does | Asking::Reply => set,
+            };
         }
         set = self.space.forget(Field::Ct, set);
         let bridged = hook == Hook::Bridge || hook == Hook::Forward && iif == oif;

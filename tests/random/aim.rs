@@ -14,7 +14,8 @@ use super::sketch::DATES;
 pub fn points(site: &Site) -> Vec<(HostId, Hook, Point)> {
     let machines = site.hosts().filter(|(_, h)| h.filters());
     let at = |host, hook| (host, hook, Point::Hook { host, hook });
-    machines.flat_map(|(h, _)| [Hook::Input, Hook::Forward, Hook::Output].map(|hook| at(h, hook))).collect()
+    let hooks = |host| fwc::verify::hooks(site, host);
+    machines.flat_map(|(h, _)| hooks(h).map(move |hook| at(h, hook))).collect()
 }
 
 /// A packet as the hook of a machine may see it.
@@ -41,7 +42,10 @@ pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet 
     match hook {
         Hook::Input => packet.iif = came,
         Hook::Output => packet.oif = leaves,
+        // Between the ports of a bridge it is both.
+        Hook::Forward if dice.one_in(3) => (packet.iif, packet.oif) = (came.clone(), came),
         Hook::Prerouting | Hook::Forward | Hook::Postrouting => (packet.iif, packet.oif) = (came, leaves),
+        Hook::Bridge => {}
     }
     packet
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fwc::model::{Access, Action, End, Host, Leg, Per, Place, Role, Site, Term};
+use fwc::model::{Access, Action, Bridge, End, Host, Leg, Per, Place, Role, Site, Term};
 use fwc::net::{AddrSet, Family, PortSet, Proto};
 
 use super::sketch::DATES;
@@ -84,7 +84,13 @@ fn seat(site: &Site, leg: &Leg) -> String {
     let zone = site.zone(leg.zone).map_or("", |z| &z.name);
     let addrs: Vec<String> = leg.addresses.iter().map(ToString::to_string).collect();
     let what = if leg.dynamic { "dynamic".to_owned() } else { addrs.join(", ") };
-    format!("{what} in {zone}")
+    let how = match &leg.bridge {
+        None => String::new(),
+        Some(Bridge::BrNetfilter) => " bridge br_netfilter".to_owned(),
+        Some(Bridge::Stateful) => " bridge stateful".to_owned(),
+        Some(Bridge::Stateless(reason)) => format!(" bridge stateless \"{reason}\""),
+    };
+    format!("{what} in {zone}{how}")
 }
 
 fn place(site: &Site, place: &Place) -> String {

@@ -13,11 +13,14 @@ pub(super) struct Frames {
     pub(super) passes: PacketSet,
     /// Of those, the ones that do not pass only as a reply form, an ICMP error or neighbour discovery (S42).
     pub(super) begins: PacketSet,
+    /// The same with the reply forms.
+    pub(super) answers: PacketSet,
 }
 
 /// What passes the chains of every bridge.
 pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space: &mut Space) -> Frames {
-    let mut all = Frames { passes: PacketSet::EVERYTHING, begins: PacketSet::EVERYTHING };
+    let every = PacketSet::EVERYTHING;
+    let mut all = Frames { passes: every, begins: every, answers: every };
     for (id, leg, how) in machine.bridges() {
         if *how == Bridge::BrNetfilter {
             continue;
@@ -30,12 +33,16 @@ pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space:
         let inside = match how {
             Bridge::Stateful | Bridge::BrNetfilter => {
                 let accepted = hook.admitted().accepted;
-                Frames { passes: accepted, begins: accepted }
+                Frames { passes: accepted, begins: accepted, answers: accepted }
             }
             Bridge::Stateless(_) => hook.stateless(member),
         };
         let outside = space.not(decided);
-        for (all, inside) in [(&mut all.passes, inside.passes), (&mut all.begins, inside.begins)] {
+        for (all, inside) in [
+            (&mut all.passes, inside.passes),
+            (&mut all.begins, inside.begins),
+            (&mut all.answers, inside.answers),
+        ] {
             let passes = space.or(outside, inside);
             *all = space.and(*all, passes);
         }
@@ -63,7 +70,8 @@ impl AtHook<'_, '_> {
         let errors = self.space.and(errors, member);
         let neighbours = self.neighbourly();
         let replies = self.replies();
-        Frames { passes: self.space.any(vec![begins, errors, neighbours, replies]), begins }
+        let answers = self.space.or(begins, replies);
+        Frames { passes: self.space.any(vec![answers, errors, neighbours]), begins, answers }
     }
 
     /// (a), or with `mirrored` the frames whose exchange it is.
