@@ -14,6 +14,7 @@ mod path;
 mod points;
 mod prove;
 pub mod report;
+mod sysctl;
 mod terms;
 pub mod trace;
 mod translate;
@@ -24,4 +25,5 @@ pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, prove}
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Rewrite, Unasked, UnaskedProof,
 };
+pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

@@ -1,5 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::sysctl::SettingsProof;
 use crate::model::{HostId, Point};
 use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
@@ -142,6 +143,8 @@ pub struct Report {
     pub expects: Vec<ExpectProof>,
     /// What nobody had to ask for.
     pub unasked: Vec<UnaskedProof>,
+    /// The parameters of each machine's kernel, where there is a text that sets them.
+    pub settings: Vec<SettingsProof>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }
@@ -153,5 +156,6 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.settings.iter().all(SettingsProof::holds)
     }
 }
