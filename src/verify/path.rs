@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, ZoneNext};
-use crate::model::{HostId, LegId, ZoneId};
+use crate::model::{Bridge, Hook, HostId, LegId, Site, ZoneId};
 
 /// Where a path begins, which decides its first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,4 +166,72 @@ fn in_zone(
     let (host, _) = end?;
     let (leg, _) = forwarding.site().host(host)?.leg_in(zone)?;
     Some((host, leg))
+}
+
+/// A hook on the way of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// The machine.
+    pub(crate) host: HostId,
+    /// The hook.
+    pub(crate) hook: Hook,
+    /// The leg in.
+    pub(crate) iif: Option<LegId>,
+    /// The leg out.
+    pub(crate) oif: Option<LegId>,
+    /// Whether it is passed on a link, between the ports of the machine's bridge (S39), not routed.
+    pub(crate) bridged: bool,
+}
+
+/// The hooks of machines on a path, in order.
+pub(crate) fn gates(site: &Site, path: &Path) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    if let Some((host, leg)) = path.start {
+        gates.push(Gate { host, hook: Hook::Output, iif: None, oif: Some(leg), bridged: false });
+    }
+    gates.extend(after_start(site, path));
+    gates
+}
+
+fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
+    let across = |after: usize| {
+        let here = path.bridged.iter().filter(move |hop| hop.0 == after);
+        here.map(|&(_, host, leg)| bridge_gate(site, host, leg))
+    };
+    let mut gates: Vec<Gate> = across(0).collect();
+    for (before, &(host, came, left)) in path.transits.iter().enumerate() {
+        gates.push(Gate { host, hook: Hook::Forward, iif: Some(came), oif: Some(left), bridged: false });
+        gates.extend(across(before.saturating_add(1)));
+    }
+    gates.extend(path.end.map(|(host, leg)| Gate {
+        host,
+        hook: Hook::Input,
+        iif: Some(leg),
+        oif: None,
+        bridged: false,
+    }));
+    gates
+}
+
+/// The hook that sees what passes a bridge: the forward hook with the bridge as both interfaces (S40), or one of its own.
+pub(crate) fn bridge_gate(site: &Site, host: HostId, leg: LegId) -> Gate {
+    let shown = site.leg(host, leg).is_some_and(|leg| leg.bridge == Some(Bridge::BrNetfilter));
+    let (hook, leg) = if shown { (Hook::Forward, Some(leg)) } else { (Hook::Bridge, None) };
+    Gate { host, hook, iif: leg, oif: leg, bridged: true }
+}
+
+/// The hooks from a machine on, into which a packet came by a leg and got a new destination.
+pub(crate) fn rerouted(
+    forwarding: &Forwarding<'_>,
+    host: HostId,
+    came: LegId,
+    dst: IpAddr,
+) -> Result<Vec<Gate>, NoPath> {
+    if forwarding.next(host, dst) == Next::Local {
+        return Ok(vec![Gate { host, hook: Hook::Input, iif: Some(came), oif: None, bridged: false }]);
+    }
+    let path = walk(forwarding, Begin::Machine(host), dst, None)?;
+    let left = path.start.map(|(_, leg)| leg);
+    let here = Gate { host, hook: Hook::Forward, iif: Some(came), oif: left, bridged: false };
+    Ok(std::iter::once(here).chain(after_start(forwarding.site(), &path)).collect())
 }
