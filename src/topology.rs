@@ -12,6 +12,7 @@ pub mod check;
 pub mod classes;
 mod conflict;
 pub mod reading;
+mod size;
 pub mod translate;
 
 use std::collections::HashMap;

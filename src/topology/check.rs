@@ -8,6 +8,7 @@ use super::back::back;
 use super::bridges;
 use super::conflict::Book;
 use super::reading::{Crossing, words};
+use super::size::Size;
 use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, Path, Topology};
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -20,8 +21,11 @@ use crate::source::Span;
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
-    let book = Book::new(&mut topology);
+    let mut size = Size::default();
     for access in &site.accesses {
+        if !size.add(&topology, access, findings) {
+            return;
+        }
         match access.action {
             Action::Allow => {
                 let need = Need {
@@ -53,8 +57,12 @@ pub fn check(site: &Site, findings: &mut Findings) {
         }
         bridges::limit(&mut topology, access, findings);
     }
+    let book = Book::new(&mut topology);
     book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
+        if !size.look(&expect.from, &expect.to, expect.span, findings) {
+            return;
+        }
         match expect.kind {
             Expected::Allow => {
                 let need = Need {
@@ -138,10 +146,7 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if !served
-                && !said.contains(&code::NO_PATH)
-                && !said.contains(&code::AMBIGUOUS_ROUTE)
-            {
+            if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
                 findings.push(self.unserved(&words(topology.site, from)));
             }
         }
