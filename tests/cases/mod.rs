@@ -53,6 +53,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("lab_no_such_machine", &["lab", "site.fw", "--host", "nowhere"]),
     ("lab_wrong_probe", &["lab", "site.fw", "--probes", "wrong_probes.txt"]),
     ("lab_probe_of_another_state", &["lab", "site.fw", "--probes", "odd_probes.txt"]),
+    ("lab_at_another_time", &["lab", "site.fw", "--at", "2027-06-30"]),
     ("lab_no_such_shell", &["lab", "site.fw", "--shell", "nowhere"]),
     ("lab_command_without_shell", &["lab", "site.fw", "--", "true"]),
     ("fmt_check", &["fmt", "--check", "some.fw", "untidy.fw"]),

@@ -98,7 +98,9 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             "was" => {
                 let (dst, dport) = match rest.next()?.parse::<SocketAddr>() {
                     Ok(both) => (both.ip(), both.port()),
-                    Err(_) => (options.iter().skip_while(|o| **o != "was").nth(1)?.parse().ok()?, packet.dport),
+                    Err(_) => {
+                        (options.iter().skip_while(|o| **o != "was").nth(1)?.parse().ok()?, packet.dport)
+                    }
                 };
                 packet.ct_status.dnat = true;
                 packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
