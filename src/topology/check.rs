@@ -136,10 +136,7 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if !served
-                && !said.contains(&code::NO_PATH)
-                && !said.contains(&code::AMBIGUOUS_ROUTE)
-            {
+            if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
                 findings.push(self.unserved(&words(topology.site, from)));
             }
         }
