@@ -35,9 +35,11 @@ type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>, Entry);
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
-    /// May a packet pass that opens a connection (`new`), at some time, whatever the limits (S26).
+    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
+    May,
+    /// The same of those that open a connection: `new`.
     Opens,
-    /// May one that belongs to none (`untracked`, `invalid`).
+    /// The same of those that belong to none: `untracked`, `invalid`.
     Strays,
     /// Does it: `new`, now, below every limit (S25).
     Does,
@@ -118,6 +120,7 @@ impl<'s> Network<'s> {
             set = self.space.given(field, value, set);
         }
         let states: &[CtState] = match asking {
+            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
             Asking::Does | Asking::Opens => &[CtState::New],
             Asking::Strays => &[CtState::Untracked, CtState::Invalid],
             Asking::Reply => &[CtState::Established],
