@@ -40,9 +40,11 @@ type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>, Entry);
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
-    /// May a packet pass that opens a connection (`new`), at some time, whatever the limits (S26).
+    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
+    May,
+    /// The same of those that open a connection: `new`.
     Opens,
-    /// May one that belongs to none (`untracked`, `invalid`).
+    /// The same of those that belong to none: `untracked`, `invalid`.
     Strays,
     /// Does it: `new`, now, below every limit (S25).
     Does,
@@ -169,13 +171,14 @@ impl<'s> Network<'s> {
             set = self.space.given(field, value, set);
         }
         let states: &[CtState] = match asking {
+            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
             Asking::Does | Asking::Opens => &[CtState::New],
             Asking::Strays => &[CtState::Untracked, CtState::Invalid],
             Asking::Reply => &[CtState::Established],
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
-        if matches!(asking, Asking::Opens | Asking::Strays) {
+        if matches!(asking, Asking::May | Asking::Opens | Asking::Strays) {
             set = self.beginning(host, hook, iif == oif, set);
         }
         set = self.space.forget(Field::Ct, set);

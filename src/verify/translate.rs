@@ -145,8 +145,14 @@ impl Network<'_> {
     }
 
     fn compute_ways(&mut self, host: HostId, hook: Hook, iif: Option<LegId>, oif: Option<LegId>) -> Vec<Way> {
-        let redirects = iif.map_or(Vec::new(), |leg| self.redirects(Asking::Opens, host, leg));
         let plain = Entry::Plain;
+        let idle = |hook| self.translations.get(&(host, hook)).is_none_or(Vec::is_empty);
+        if idle(Hook::Prerouting) && idle(Hook::Postrouting) {
+            let gate = self.gate(Asking::May, host, hook, iif, oif, plain);
+            let ways = vec![Way { before: None, gate, after: None }];
+            return if gate == PacketSet::NOTHING { Vec::new() } else { ways };
+        }
+        let redirects = iif.map_or(Vec::new(), |leg| self.redirects(Asking::Opens, host, leg));
         let mut new = self.gate(Asking::Opens, host, hook, iif, oif, plain);
         for redirect in &redirects {
             new = self.space.minus(new, redirect.set);
