@@ -84,7 +84,10 @@ fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
                 Bridge::BrNetfilter | Bridge::Stateful => None,
             });
             let Some((reason, at)) = reason else { continue };
-            let message = format!("this holds but for what the stateless bridge of `{}` takes for replies", machine.name);
+            let message = format!(
+                "this holds but for what the stateless bridge of `{}` takes for replies",
+                machine.name
+            );
             findings.push(
                 Diagnostic::warning(code::STATELESS_REPLIES, proof.span, message)
                     .also(at, format!("stateless: {reason}"))

@@ -71,9 +71,7 @@ impl<'s> Spec<'s> {
                 Some(machine) => self.at_hook(*host, machine, *hook, packet),
                 None => base(Verdict::Drop),
             },
-            Point::SecurityGroup { .. }
-            | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -222,7 +220,9 @@ impl Here<'_> {
 
     /// S22: told so, where the sender is one who may know and the packet came the way an answer would go.
     fn rejects(&self) -> bool {
-        if matches!(self.hook, Hook::Output | Hook::Bridge) || self.spec.forwarding.zone_of(self.packet.src).is_none() {
+        if matches!(self.hook, Hook::Output | Hook::Bridge)
+            || self.spec.forwarding.zone_of(self.packet.src).is_none()
+        {
             return false;
         }
         let named = self.machine.reject_from.iter().any(|place| self.reads_widely(place, self.packet.src));
@@ -405,7 +405,9 @@ impl Here<'_> {
                 let mut ways = routed.map(|t| (t.came, t.left)).chain(self.between_ports(path));
                 ways.any(|(came, left)| self.by(came, &self.packet.iif) && self.by(left, &self.packet.oif))
             }
-            Hook::Bridge => path.bridged.iter().any(|hop| hop.host == self.host && Some(hop.leg) == self.across),
+            Hook::Bridge => {
+                path.bridged.iter().any(|hop| hop.host == self.host && Some(hop.leg) == self.across)
+            }
             Hook::Input => self.arrives(start, path, target),
             Hook::Prerouting | Hook::Postrouting => false,
         }

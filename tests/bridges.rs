@@ -127,9 +127,12 @@ fn compiles(seed: u64) -> Option<Compiled> {
         let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
         let spans = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
         let lines: Vec<usize> = spans.filter_map(|span| sources.position(span)).map(|at| at.line).collect();
-        let may_go = |line: &str| ["allow ", "deny ", "route ", "reject "].iter().any(|w| line.trim_start().starts_with(w));
+        let may_go = |line: &str| {
+            ["allow ", "deny ", "route ", "reject "].iter().any(|w| line.trim_start().starts_with(w))
+        };
         let keep = |(at, line): &(usize, &str)| !lines.contains(at) || !may_go(line);
-        let kept: String = (1..).zip(text.lines()).filter(keep).map(|(_, line)| format!("{line}\n")).collect();
+        let kept: String =
+            (1..).zip(text.lines()).filter(keep).map(|(_, line)| format!("{line}\n")).collect();
         if kept == text {
             return None;
         }
@@ -266,9 +269,15 @@ fn the_proof_needs_the_bridge() {
     assert_eq!(failed, report.expects.len());
     // An artifact whose table bridge is missing is refuted at its point.
     let mut compiled = lxc(STATELESS);
-    compiled.artifacts.values_mut().for_each(|rules| rules.ruleset.tables.retain(|t| t.name == "fwc" && t.family == fwc::target::nft::artifact::TableFamily::Inet));
+    compiled.artifacts.values_mut().for_each(|rules| {
+        rules
+            .ruleset
+            .tables
+            .retain(|t| t.name == "fwc" && t.family == fwc::target::nft::artifact::TableFamily::Inet)
+    });
     let report = fwc::verify::prove(&compiled.site, &compiled.artifacts, 0);
-    let red: Vec<&str> = report.points.iter().filter(|p| !p.outcome.holds()).map(|p| p.place.as_str()).collect();
+    let red: Vec<&str> =
+        report.points.iter().filter(|p| !p.outcome.holds()).map(|p| p.place.as_str()).collect();
     assert_eq!(red, ["lxc bridge"]);
     assert!(report.expects.iter().all(|e| !e.outcome.holds()));
 }
@@ -288,18 +297,15 @@ fn what_a_stateless_bridge_takes_for_replies() {
     let point = fwc::model::Point::Hook { host, hook: Hook::Bridge };
     let spec = Spec::new(site);
     let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
-    let from = |port, flags| Packet {
-        sport: 8080,
-        tcp_flags: flags,
-        ..tcp([10, 0, 0, 3], [10, 0, 0, 2], port)
-    };
+    let from =
+        |port, flags| Packet { sport: 8080, tcp_flags: flags, ..tcp([10, 0, 0, 3], [10, 0, 0, 2], port) };
     let icmp = |src: IpAddr, dst: IpAddr, kind| Packet::icmp(src, dst, kind, 0);
     let (front, back): (IpAddr, IpAddr) = ([10, 0, 0, 2].into(), [10, 0, 0, 3].into());
     let mongo: IpAddr = [10, 0, 0, 6].into();
     let packets = [
-        (from(40_000, 18), true),  // SYN and ACK: an answer
-        (from(22, 16), true),      // the wider part: any port of who may ask
-        (from(40_000, 2), false),  // a bare SYN
+        (from(40_000, 18), true), // SYN and ACK: an answer
+        (from(22, 16), true),     // the wider part: any port of who may ask
+        (from(40_000, 2), false), // a bare SYN
         (Packet { sport: 8081, ..from(40_000, 16) }, false),
         (icmp(front, mongo, 8), true),
         (icmp(mongo, front, 0), true),
@@ -342,6 +348,27 @@ fn the_forms_say_only_what_a_bridge_knows() {
     }
 }
 
+/// nft takes the stateful text for what it is: all that is refused here is refused by the kernel, which tracks no frames.
+#[test]
+fn nft_reads_the_stateful_text() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc("stateful");
+    let netns = fwc::lab::netns::Netns::new().unwrap();
+    match netns.nft(&compiled.artifacts.values().next().unwrap().text) {
+        Ok(()) => println!("this kernel tracks frames"),
+        Err(why) => {
+            let why = why.to_string();
+            let errors: Vec<&str> = why.split("Error: ").skip(1).map(|e| e.lines().next().unwrap()).collect();
+            assert!(
+                !errors.is_empty() && errors.iter().all(|e| *e == "Could not process rule: Protocol error"),
+                "{why}"
+            );
+        }
+    }
+}
+
 /// Each is said: the `allow`s whose replies pass so, and the expectations that hold but for them.
 #[test]
 fn a_stateless_bridge_says_what_it_takes_for_replies() {
@@ -352,7 +379,11 @@ fn a_stateless_bridge_says_what_it_takes_for_replies() {
         report.replies.iter().map(|r| site.access(r.access).unwrap().words.as_str()).collect();
     assert_eq!(
         words,
-        ["allow mongodb from app, mongo to mongo", "allow ping from frontend to mongo1", "allow webcache from frontend to app"]
+        [
+            "allow mongodb from app, mongo to mongo",
+            "allow ping from frontend to mongo1",
+            "allow webcache from frontend to app"
+        ]
     );
     let said = said(&findings, &sources);
     assert!(said.contains("stateless-replies") || said.contains("takes for replies"), "{said}");

@@ -299,11 +299,9 @@ fn arrived(site: &Site, arrived: &Arrived) -> Answer {
         Stage::BeforeForward => "forward",
         Stage::BeforeBridge => "bridge",
         Stage::BeforeInput => "input",
-        Stage::PastOutput
-        | Stage::PastForward
-        | Stage::PastBridge
-        | Stage::Came
-        | Stage::PastInput => "the wire",
+        Stage::PastOutput | Stage::PastForward | Stage::PastBridge | Stage::Came | Stage::PastInput => {
+            "the wire"
+        }
     };
     let host = last.host.map_or("nobody", |host| &site.host(host).unwrap().name);
     Answer::new("stopped", &format!("{host} {hook}"))

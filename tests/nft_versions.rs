@@ -28,6 +28,9 @@ fn every_nft_loads_every_emitted_ruleset() {
         return;
     }
     let mut texts = emitted("crm", &compiled(&crm()));
+    for site in ["lxc", "lxc-stateless"] {
+        texts.extend(emitted(site, &compiled(&common::folder(&format!("policies/{site}")))));
+    }
     for case in cases() {
         let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
         texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));

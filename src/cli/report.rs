@@ -406,9 +406,9 @@ impl<'a> Telling<'a> {
     fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
         match &proof.point {
             Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
-            Point::SecurityGroup { .. }
-            | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => (proof.place.clone(), ""),
+            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
+                (proof.place.clone(), "")
+            }
         }
     }
 }

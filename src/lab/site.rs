@@ -253,7 +253,8 @@ impl<'s> SiteLab<'s> {
 
     /// Sends packets under their tags.
     fn exchange(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<Vec<Arrived>, LabError> {
-        let all: Vec<(&Netns, bool)> = self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
+        let all: Vec<(&Netns, bool)> =
+            self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
         all.iter().try_for_each(|(netns, bridges)| trace::reset(netns, *bridges))?;
         self.prepare(packets)?;
         let mut first = vec![None; packets.len()];

@@ -88,7 +88,9 @@ impl Site {
     /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
     #[must_use]
     pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
-        let mut all = self.hosts().flat_map(|(id, host)| host.bridges().map(move |(leg, l, how)| (id, leg, l.zone, how)));
+        let mut all = self
+            .hosts()
+            .flat_map(|(id, host)| host.bridges().map(move |(leg, l, how)| (id, leg, l.zone, how)));
         all.find(|(.., of, _)| *of == zone).map(|(host, leg, _, how)| (host, leg, how))
     }
 

@@ -54,9 +54,9 @@ pub(super) fn check(zones: &[Zone], hosts: &[Host], findings: &mut Findings) {
 
 fn idle(host: &Host, leg: &Leg) -> Diagnostic {
     let message = format!("`{}` has a bridge and filters nothing", host.name);
-    Diagnostic::error(code::CANNOT_FILTER, leg.span, message)
-        .also(host.span, "declared here")
-        .help("declare it as `firewall`, or say `nftables` in it; a bridge that does not filter needs no word")
+    Diagnostic::error(code::CANNOT_FILTER, leg.span, message).also(host.span, "declared here").help(
+        "declare it as `firewall`, or say `nftables` in it; a bridge that does not filter needs no word",
+    )
 }
 
 fn unnamed(host: &Host, leg: &Leg) -> Diagnostic {

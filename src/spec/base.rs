@@ -107,10 +107,9 @@ fn is_dhcp(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> bool {
         (Hook::Output, Family::V4) => ports == (68, 67),
         (Hook::Input, Family::V6) => ports == (547, 546) && is_link_local(packet.src),
         (Hook::Output, Family::V6) => ports == (546, 547) && is_all_dhcp_agents(packet.dst),
-        (
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge,
-            Family::V4 | Family::V6,
-        ) => false,
+        (Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge, Family::V4 | Family::V6) => {
+            false
+        }
     };
     let by = if hook == Hook::Input { &packet.iif } else { &packet.oif };
     let asks = |leg: &Leg| leg.dynamic && leg.carries(site, packet.family()) && is_of(leg, by);

@@ -21,7 +21,11 @@ pub(super) fn judge(spec: &Spec<'_>, host: HostId, machine: &Host, packet: &Pack
         }
         because = judged.because;
     }
-    if because.is_empty() { super::base(Verdict::Accept) } else { Judgement { verdict: Verdict::Accept, because } }
+    if because.is_empty() {
+        super::base(Verdict::Accept)
+    } else {
+        Judgement { verdict: Verdict::Accept, because }
+    }
 }
 
 fn at<'a>(spec: &'a Spec<'a>, host: HostId, machine: &'a Host, leg: LegId, packet: &'a Packet) -> Here<'a> {

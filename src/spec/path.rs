@@ -73,8 +73,12 @@ pub struct Bridged {
 
 /// The path of a packet to `dst`; none where it is ambiguous, ends nowhere or comes back to a machine.
 pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst: IpAddr) -> Option<Path> {
-    let mut path =
-        Path { origin: start.origin(), transits: Vec::new(), end: forwarding.owner_of(dst), bridged: Vec::new() };
+    let mut path = Path {
+        origin: start.origin(),
+        transits: Vec::new(),
+        end: forwarding.owner_of(dst),
+        bridged: Vec::new(),
+    };
     let owner = path.end.map(|(host, _)| host);
     let zone = start.zone(site)?;
     let mut hop = match start {

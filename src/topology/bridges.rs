@@ -20,7 +20,8 @@ pub(super) fn limit(topology: &mut Topology<'_>, access: &Access, findings: &mut
         found = found.or(stateless.map(|hop| hop.host));
     });
     if let Some(host) = found.and_then(|host| site.host(host)) {
-        let message = format!("the stateless bridge of `{}` knows no connections: it cannot bound them", host.name);
+        let message =
+            format!("the stateless bridge of `{}` knows no connections: it cannot bound them", host.name);
         findings.push(
             Diagnostic::error(code::UNSUPPORTED_LIMIT, access.span, message)
                 .label("a limit would bound every packet of a connection")

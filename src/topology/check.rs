@@ -412,7 +412,9 @@ fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
 fn filtered(site: &Site, crossing: &Crossing) -> bool {
     let filters = |host: HostId| site.host(host).is_some_and(Host::filters);
     let on_the_way = crossing.path.as_ref().as_ref().is_ok_and(|p| {
-        p.transits.iter().any(|t| filters(t.host)) || !p.bridged.is_empty() || p.end.is_some_and(|(host, _)| filters(host))
+        p.transits.iter().any(|t| filters(t.host))
+            || !p.bridged.is_empty()
+            || p.end.is_some_and(|(host, _)| filters(host))
     });
     // Without a path there is a worse finding already.
     crossing.path.is_err() || on_the_way || !crossing.senders.is_empty() || !crossing.receivers.is_empty()

@@ -197,7 +197,9 @@ fn is_silent(meant: &Result<Meant, String>, rules: &HostRules, hook: Hook) -> bo
     let mut chains = rules.ruleset.tables.iter().flat_map(|table| &table.chains);
     NAT_HOOKS.contains(&hook)
         && meant.as_ref().is_ok_and(|meant| meant.translated.is_empty())
-        && !chains.any(|chain| chain.base.as_ref().is_some_and(|base| sim::Spot::from(base.hook) == trace::hook_of(hook)))
+        && !chains.any(|chain| {
+            chain.base.as_ref().is_some_and(|base| sim::Spot::from(base.hook) == trace::hook_of(hook))
+        })
 }
 
 /// What a hook can see: in input a packet leaves by nothing, in output it came by nothing; otherwise it has both
@@ -423,7 +425,8 @@ fn expectation(
             network.count(Some(host));
             // Without an answer the worse one is said.
             if widely::forbidden(network, expect, favourites).map_or(true, |found| found.is_some()) {
-                assuming.push(format!("apart from what looks like a reply on the bridge of `{}`", machine.name));
+                assuming
+                    .push(format!("apart from what looks like a reply on the bridge of `{}`", machine.name));
                 replies.push(host);
             }
             network.count(None);

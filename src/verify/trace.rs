@@ -10,8 +10,8 @@ use crate::spec::Spec;
 use crate::spec::reading::Readings;
 use crate::target::nft::{artifact, sim};
 
-use super::compose::{Start, interface_of};
 use super::compose::Spot;
+use super::compose::{Start, interface_of};
 use super::path::{self, Begin, Gate, bridge_gate, gates};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::{Hop, Rewrite};
@@ -319,7 +319,10 @@ impl Search<'_, '_> {
                 }
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host)) else { continue };
+                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host))
+                else {
+                    continue;
+                };
                 for (leg_out, leg) in machine.legs() {
                     for (packet, more) in
                         self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
@@ -354,7 +357,9 @@ impl Search<'_, '_> {
             match machine.at(hook, iif, oif, &here) {
                 None => return vec![(packet.clone(), hops)],
                 // What passes only as a reply does not count (S42).
-                Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => hops.push(hop),
+                Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => {
+                    hops.push(hop)
+                }
                 Some(_) => continue,
             }
             here = machine.leaves(oif, here, &mut hops);
@@ -377,7 +382,8 @@ impl Search<'_, '_> {
             by_name || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
         };
         for (host, machine) in self.site.hosts() {
-            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host)) else {
+            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host))
+            else {
                 continue;
             };
             for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {

@@ -201,6 +201,7 @@ impl Network<'_> {
             let Translation::Destination { addr, port } = to else { continue };
             let set = self.opened(asking, set);
             let set = self.by(host, Field::Iif, iif, set);
+            let set = self.space.given(Field::Oif, 0, set);
             let set = self.known_here(Entry::Plain, set);
             let dst = self.space.to(&AddrSet::one(addr));
             let port_too = port.map_or(PacketSet::EVERYTHING, |p| self.space.is(Field::Dport, u128::from(p)));

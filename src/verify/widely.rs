@@ -7,7 +7,7 @@ use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site};
 use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
-use super::compose::{Spot, Network, Reached, Start};
+use super::compose::{Network, Reached, Spot, Start};
 use super::terms;
 use super::translate::Kind;
 

@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use fwc::model::{
-    Access, Action, Bridge, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone, ZoneId,
+    Access, Action, Bridge, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone,
+    ZoneId,
 };
 use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
 use fwc::source::{FileId, Span};

@@ -328,11 +328,9 @@ fn arrival(site: &Site, leads: bool, open: &Arrived, filtered: &Arrived) -> Answ
         Stage::BeforeForward => "forward",
         Stage::BeforeBridge => "bridge",
         Stage::BeforeInput => "input",
-        Stage::PastOutput
-        | Stage::PastForward
-        | Stage::PastBridge
-        | Stage::Came
-        | Stage::PastInput => "the wire",
+        Stage::PastOutput | Stage::PastForward | Stage::PastBridge | Stage::Came | Stage::PastInput => {
+            "the wire"
+        }
     };
     let host = last.host.and_then(|host| site.host(host)).map_or("nobody", |host| host.name.as_str());
     Answer::new("stopped", &format!("{host} {hook}"))

@@ -118,9 +118,8 @@ fn is_bridge(host: &Host, port: &Port) -> bool {
 fn own_bridges(host: &Host, netns: &Netns, ports: &[Port]) -> Result<(), LabError> {
     for port in ports.iter().filter(|port| is_bridge(host, port)) {
         let (name, mac) = (&port.name, &port.mac);
-        let line = format!(
-            "link add {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
-        );
+        let line =
+            format!("link add {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0");
         netns.ip(&[line])?;
     }
     let shown = host.bridges().any(|(.., how)| *how == Bridge::BrNetfilter);

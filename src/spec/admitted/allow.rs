@@ -89,7 +89,9 @@ impl AtHook<'_, '_> {
                 // A machine with one address sends to itself only where it declares so, or on a link.
                 let links = self.machine.bridges().next().is_some();
                 let several = site.hosts().filter(|(_, h)| {
-                    links || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1 || !h.routes.is_empty()
+                    links
+                        || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1
+                        || !h.routes.is_empty()
                 });
                 let sets = several.map(|(id, _)| self.routes.readings.static_of(id));
                 let sets: Vec<AddrSet> = sets.collect();

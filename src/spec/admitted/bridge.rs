@@ -109,7 +109,8 @@ impl AtHook<'_, '_> {
                 self.space.all(parts)
             }
             Term::Icmp { family, types, codes } => {
-                let types: Vec<u8> = queries(*family).iter().copied().filter(|t| types.contains(*t)).collect();
+                let types: Vec<u8> =
+                    queries(*family).iter().copied().filter(|t| types.contains(*t)).collect();
                 let replies = self.icmp_replies(*family, &types);
                 let codes = self.space.among(Field::IcmpCode, codes);
                 self.space.and(replies, codes)

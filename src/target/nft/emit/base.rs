@@ -89,7 +89,9 @@ impl Draft<'_> {
             self.chains.push(related_output());
         }
         self.chains.push(icmp_errors(self.family));
-        for (name, listeners) in [("neighbours_input", &IN[..]), ("neighbours_output", &OUT), ("neighbours_bridge", &BOTH)] {
+        for (name, listeners) in
+            [("neighbours_input", &IN[..]), ("neighbours_output", &OUT), ("neighbours_bridge", &BOTH)]
+        {
             if jumped(self, name) {
                 self.chains.push(neighbours(name, listeners));
             }

@@ -50,7 +50,10 @@ impl Draft<'_> {
             }
             chain.base(vec![Statement::Verdict(Verdict::Goto(begins.clone()))], "what is no reply");
             let mut rules = DraftChain::regular(&begins);
-            rules.chain.notes.push("What an `allow` admits, whatever its flags: nobody knows what began.".to_owned());
+            rules
+                .chain
+                .notes
+                .push("What an `allow` admits, whatever its flags: nobody knows what began.".to_owned());
             self.begins(&mut rules, &name, point, pair);
             self.chains.push(rules);
         } else {
@@ -96,12 +99,18 @@ impl Draft<'_> {
         chain.base(vec![started, jump()], "a reply starts no TCP connection");
         chain.base(vec![other, jump()], "others are known by their ports alone");
         let mut rules = DraftChain::regular(&replies);
-        rules.chain.notes.push("Stateless: a reply is what comes from where an allowed packet would go.".to_owned());
+        rules
+            .chain
+            .notes
+            .push("Stateless: a reply is what comes from where an allowed packet would go.".to_owned());
         self.denied = Some(begins.to_owned());
         self.layers(&mut rules, &format!("{name}_unanswered"), &point.unanswered);
         self.denied = None;
-        let exchanged =
-            Pair { itself: pair.itself.iter().map(|(a, b)| (*b, *a)).collect(), layers: pair.replies.clone(), ..pair.clone() };
+        let exchanged = Pair {
+            itself: pair.itself.iter().map(|(a, b)| (*b, *a)).collect(),
+            layers: pair.replies.clone(),
+            ..pair.clone()
+        };
         let answers = format!("{name}_answers");
         self.pair(&answers, &exchanged);
         rules.base(vec![Statement::Verdict(Verdict::Goto(answers))], "what answers something allowed");
@@ -112,7 +121,9 @@ impl Draft<'_> {
     pub(super) fn ports_only(&mut self, chain: &mut DraftChain, point: &PointRules) {
         let name = "bridged".to_owned();
         let elements = point.ports.iter().filter_map(|wire| match wire {
-            Wire::Named(port) => Some(Expression::Concat(vec![Expression::text(port), Expression::text(port)])),
+            Wire::Named(port) => {
+                Some(Expression::Concat(vec![Expression::text(port), Expression::text(port)]))
+            }
             Wire::Any => None,
         });
         let elements =
@@ -133,10 +144,14 @@ impl Draft<'_> {
     /// S40: neighbour discovery between the ports of a bridge.
     pub(super) fn neighbours_forward(point: &PointRules) -> DraftChain {
         let mut chain = DraftChain::regular("neighbours_forward");
-        chain.chain.notes.push("IPv6 finds its neighbours across a bridge, and nowhere else through us.".to_owned());
+        chain
+            .chain
+            .notes
+            .push("IPv6 finds its neighbours across a bridge, and nowhere else through us.".to_owned());
         for wire in &point.ports {
             let Wire::Named(port) = wire else { continue };
-            let by = [Field::Iifname, Field::Oifname].map(|field| Statement::is(field, Expression::text(port)));
+            let by =
+                [Field::Iifname, Field::Oifname].map(|field| Statement::is(field, Expression::text(port)));
             base::neighbourly(&mut chain, &base::BOTH, &by);
         }
         chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is not tracked");
@@ -178,11 +193,8 @@ fn errors(chain: &mut DraftChain, members: &AddrSet) {
         let Some(addrs) = any_of(members, family) else { continue };
         let [_, types] = base::errors(TableFamily::Bridge, family);
         for field in [src, dst] {
-            let statements = vec![
-                Statement::is(field, addrs.clone()),
-                types.clone(),
-                Statement::Verdict(Verdict::Accept),
-            ];
+            let statements =
+                vec![Statement::is(field, addrs.clone()), types.clone(), Statement::Verdict(Verdict::Accept)];
             chain.base(statements, comment);
         }
     }

@@ -4,8 +4,8 @@
 //! rule becomes one [`Statement::Unsupported`]: half a comparison would be a different comparison.
 
 use super::super::artifact::{
-    Counter, Expression, Family, Field, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
-    Verdict,
+    Counter, Expression, Family, Field, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement,
+    Unit, Verdict,
 };
 use super::cursor::{Parser, Unfit};
 use super::token::Kind;

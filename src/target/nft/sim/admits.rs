@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::artifact::{
-    self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule,
-    Ruleset, Statement, Table, Verdict,
+    self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
+    Statement, Table, Verdict,
 };
 use super::{Spot, asked_first, fixed, matters, parts, translation, turns};
 use crate::net::space::{self, Exhausted};
