@@ -64,38 +64,41 @@ struct Walk<'f, 's> {
 
 impl Walk<'_, '_> {
     fn go(&mut self, start: Start) -> Option<()> {
-        let hop = self.first(start)?;
-        let sender = match start {
+        let mut hop = self.first(start)?;
+        let mut sender = match start {
             Start::Machine(host) | Start::Leg(host, _) => Some(host),
             Start::Zone(_) => self.forwarding.owner_of(self.packet.src).map(|(host, _)| host),
         };
-        let (mut host, mut came) = match hop {
-            Hop::OnLink(zone) => return self.arrive(sender, zone),
-            Hop::Via(host, leg) => (host, leg),
-        };
-        self.cross(sender, self.zone(host, came)?, Some(host));
-        self.translate(host, Hook::Prerouting, Some(came), None);
         // A path that visits a machine twice is no path (S9).
-        for _ in &self.forwarding.site().hosts {
+        for _ in 0..=self.forwarding.site().hosts.len() {
+            let (host, came) = match hop {
+                Hop::Via(host, leg) => {
+                    self.cross(sender, self.zone(host, leg)?, Some(host));
+                    (host, leg)
+                }
+                Hop::OnLink(zone) => {
+                    self.cross(sender, zone, self.end.map(|(host, _)| host));
+                    match self.machine_in(zone) {
+                        Some(there) => there,
+                        None => return Some(()),
+                    }
+                }
+            };
+            // Who takes it in, or sends it on, shows only now: its destination may be another.
+            self.translate(host, Hook::Prerouting, Some(came), None);
             if self.end.is_some_and(|(end, _)| end == host) {
                 self.meet(host, Hook::Input, Some(came), None);
                 return Some(());
             }
-            let (left, hop) = match self.forwarding.next(host, self.packet.dst) {
+            let left;
+            (left, hop) = match self.forwarding.next(host, self.packet.dst) {
                 Next::OnLink { leg } => (leg, Hop::OnLink(self.zone(host, leg)?)),
                 Next::Via { leg, gateway, gateway_leg } => (leg, Hop::Via(gateway, gateway_leg)),
                 Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
             self.leave(host, Some(came), left);
-            match hop {
-                Hop::OnLink(zone) => return self.arrive(Some(host), zone),
-                Hop::Via(next, leg) => {
-                    self.cross(Some(host), self.zone(next, leg)?, Some(next));
-                    (host, came) = (next, leg);
-                }
-            }
-            self.translate(host, Hook::Prerouting, Some(came), None);
+            sender = Some(host);
         }
         None
     }
@@ -124,16 +127,11 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// On the wire of its zone: whoever has the address there takes it in.
-    fn arrive(&mut self, sender: Option<HostId>, zone: ZoneId) -> Option<()> {
-        self.cross(sender, zone, self.end.map(|(host, _)| host));
-        if let Some((host, _)) = self.end
-            && let Some((leg, _)) = self.forwarding.site().host(host)?.leg_in(zone)
-        {
-            self.translate(host, Hook::Prerouting, Some(leg), None);
-            self.meet(host, Hook::Input, Some(leg), None);
-        }
-        Some(())
+    /// On the wire of its zone: the machine that has the address, with its leg there.
+    fn machine_in(&self, zone: ZoneId) -> Option<(HostId, LegId)> {
+        let (host, _) = self.end?;
+        let (leg, _) = self.forwarding.site().host(host)?.leg_in(zone)?;
+        Some((host, leg))
     }
 
     /// Over the bridge of a zone, where neither side is its machine (S39).
