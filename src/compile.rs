@@ -2,13 +2,16 @@
 
 mod origins;
 
+use std::collections::BTreeMap;
+
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
-use crate::model::{HostId, Site};
+use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
+use crate::target::sysctl::{self, artifact::Settings};
 use crate::verify::{self, Artifacts, HostRules, Report};
 use crate::{lint, lower, resolve, target, topology};
 
@@ -28,7 +31,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
     pub files: Vec<(String, String)>,
 }
 
@@ -63,10 +66,35 @@ pub fn compile(
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
     ended("emit");
-    let (hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
-    let report = verify::prove(&site, &artifacts, options.at);
+    let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let settings = parameters(&site, &mut hosts, findings)?;
+    let mut report = verify::prove(&site, &artifacts, options.at);
+    report.settings = verify::settings(&site, &settings);
+    stateless(&site, &report, findings);
     ended("prove");
     Some(Compiled { site, hosts, artifacts, report })
+}
+
+/// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
+fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
+    for proof in &report.expects {
+        for machine in proof.replies.iter().filter_map(|host| site.host(*host)) {
+            let reason = machine.bridges().find_map(|(_, leg, how)| match how {
+                Bridge::Stateless(reason) => Some((reason, leg.span)),
+                Bridge::BrNetfilter | Bridge::Stateful => None,
+            });
+            let Some((reason, at)) = reason else { continue };
+            let message = format!(
+                "this holds but for what the stateless bridge of `{}` takes for replies",
+                machine.name
+            );
+            findings.push(
+                Diagnostic::warning(code::STATELESS_REPLIES, proof.span, message)
+                    .also(at, format!("stateless: {reason}"))
+                    .help("with `br_netfilter` or `stateful` it holds without an exception"),
+            );
+        }
+    }
 }
 
 /// The front half: what the policy says, if nothing is wrong with it.
@@ -137,6 +165,28 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// `sysctl.conf` of every machine that has a ruleset, as it is read back from the text that will be written.
+fn parameters(
+    site: &Site,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<BTreeMap<HostId, Settings>> {
+    let mut all = BTreeMap::new();
+    for (host, settings) in sysctl::emit::emit(site) {
+        let text = sysctl::print::print(&settings);
+        match sysctl::read::read(&text) {
+            Ok(read) => drop(all.insert(host, read)),
+            Err(why) => {
+                findings.push(unprintable(site, host, &format!("its sysctl.conf does not read back: {why}")));
+            }
+        }
+        if let Some(files) = hosts.iter_mut().find(|h| h.host == host).map(|h| &mut h.files) {
+            files.push(("sysctl.conf".to_owned(), text));
+        }
+    }
+    (!findings.has_errors()).then_some(all)
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

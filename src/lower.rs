@@ -1,33 +1,40 @@
 //! From what a site means to the rules of its points.
 //!
 //! For every filtering machine the three hooks; what is denied stands at each of them, for S19 says nothing of
-//! interfaces; what is allowed stands where its routed path crosses them (S20). Nothing is decided here about the
+//! interfaces; what is allowed stands where its routed path crosses them (S20), and what a clause translates at the
+//! prerouting and postrouting hooks of the machine that does it (S34). Nothing is decided here about the
 //! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
 mod cells;
 mod defaults;
 mod denies;
 mod flows;
+mod mapped;
+mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{Entry, Pair, PointRules, Program, Wire};
-use crate::model::{Hook, HostId, LegId, Site};
+use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, Wire};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
+use mapped::Mapped;
 
 /// Raw rules, by the machine and hook they stand at, before they are made into layers.
 #[derive(Default)]
 struct Raw {
     pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
     denies: Vec<Entry>,
+    /// S42: those of stateless bridges, as their replies would look.
+    unanswered: Vec<Entry>,
     itself: AddrSet,
 }
 
 #[derive(Default)]
 struct RawPair {
     entries: Vec<Entry>,
+    replies: Vec<Entry>,
     itself: BTreeSet<(IpAddr, IpAddr)>,
 }
 
@@ -41,18 +48,24 @@ pub fn lower(site: &Site) -> Program {
             raw.insert((host, hook), Raw::default());
             debug_assert!(machine.filters(), "only machines that filter have points");
         }
+        if machine.has_bridge_table() {
+            raw.insert((host, Hook::Bridge), Raw::default());
+        }
     }
-    flows::allow(&mut topology, site, &mut raw);
-    denies::deny(&topology, site, &mut raw);
+    let mut mapped = Mapped::default();
+    flows::allow(&mut topology, site, &mut raw, &mut mapped);
+    let translating = mapped.hosts(Hook::Prerouting);
+    denies::deny(&topology, site, &translating, &mut raw);
 
     let mut points = Vec::new();
     for ((host, hook), raw) in raw {
         let Some(machine) = site.host(host) else { continue };
-        let closed = hook == Hook::Forward && !machine.forwards();
+        let ports = ports(machine, hook);
+        let plain = hook == Hook::Forward && !machine.forwards();
         let mut point = PointRules {
             host,
             hook,
-            closed,
+            closed: plain && ports.is_empty(),
             resets: false,
             dhcp: Vec::new(),
             denies: crate::opt::arrange(raw.denies),
@@ -60,15 +73,38 @@ pub fn lower(site: &Site) -> Program {
             pairs: Vec::new(),
             log: AddrSet::empty(),
             reject: Vec::new(),
+            ports_only: plain && !ports.is_empty(),
+            ports,
+            bridges: bridges(site, machine, hook),
+            unanswered: crate::opt::arrange(raw.unanswered),
         };
         for ((inward, outward), pair) in raw.pairs {
             let itself = pair.itself.into_iter().collect();
-            point.pairs.push(Pair { inward, outward, itself, layers: crate::opt::arrange(pair.entries) });
+            let layers = crate::opt::arrange(pair.entries);
+            let replies = crate::opt::arrange(pair.replies);
+            point.pairs.push(Pair { inward, outward, itself, layers, replies });
         }
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points }
+    Program { points, translations: mapped.finish(&topology) }
+}
+
+/// S40: the bridges whose frames the forward hook is shown.
+fn ports(machine: &Host, hook: Hook) -> Vec<Wire> {
+    let shown = machine.bridges().filter(|(.., how)| hook == Hook::Forward && **how == Bridge::BrNetfilter);
+    shown.filter_map(|(_, leg, _)| leg.interface.clone().map(Wire::Named)).collect()
+}
+
+/// S41, S42: the bridges that have a chain of their own.
+fn bridges(site: &Site, machine: &Host, hook: Hook) -> Vec<BridgeRules> {
+    let own = machine.bridges().filter(|(.., how)| hook == Hook::Bridge && **how != Bridge::BrNetfilter);
+    let rules = own.filter_map(|(_, leg, how)| {
+        let members = site.zone(leg.zone)?.addrs.clone();
+        let stateless = matches!(how, Bridge::Stateless(_));
+        Some(BridgeRules { wire: Wire::Named(leg.interface.clone()?), members, stateless })
+    });
+    rules.collect()
 }
 
 /// The interface of a leg (S23).

@@ -12,7 +12,7 @@ pub mod range;
 pub mod space;
 
 pub use addr::{AddrRange, AddrSet, Family};
-pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Tuple, Verdict};
+pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Translation, Tuple, Verdict};
 pub use proto::Proto;
 pub use random::Random;
 pub use range::{Bounded, RangeSet};

@@ -10,6 +10,7 @@
 //! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
 mod access;
+mod bridges;
 mod builtin;
 mod cycles;
 mod declarations;
@@ -24,6 +25,7 @@ mod lists;
 mod literal;
 mod modifiers;
 mod names;
+mod nat;
 mod places;
 mod routes;
 mod services;

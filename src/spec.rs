@@ -10,6 +10,8 @@
 
 mod admitted;
 mod base;
+mod bridge;
+mod nat;
 mod path;
 pub mod reading;
 mod route;
@@ -18,12 +20,13 @@ use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, is_group};
 use crate::model::{
-    Access, AccessId, Action, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Site, Term, ZoneId,
+    Access, AccessId, Action, Bridge, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Role, Site,
+    Term, ZoneId,
 };
-use crate::net::{Family, Interface, Packet, Proto, Verdict};
+use crate::net::{CtState, Family, Interface, Packet, Proto, Translation, Verdict};
 
 pub use admitted::{Admitted, Sets, Unanswered, admitted};
-pub use path::{Path, Transit};
+pub use path::{Bridged, Path, Transit};
 pub use route::{Broken, Routes};
 
 use path::Start;
@@ -68,21 +71,59 @@ impl<'s> Spec<'s> {
                 Some(machine) => self.at_hook(*host, machine, *hook, packet),
                 None => base(Verdict::Drop),
             },
-            Point::Bridge { .. }
+            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+        }
+    }
+
+    /// Whether a packet that a hook lets pass begins something there: at a stateless bridge, what passes only as a reply
+    /// form or an ICMP error does not (S42).
+    #[must_use]
+    pub fn begins(&self, point: &Point, packet: &Packet) -> bool {
+        match point {
+            Point::Hook { host, hook: Hook::Bridge } => {
+                self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
+            }
+            Point::Hook { .. }
             | Point::SecurityGroup { .. }
             | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => base(Verdict::Drop),
+            | Point::Ssh { .. } => true,
         }
+    }
+
+    /// What is meant to be done to a packet's addresses at a hook of a machine (S34); none where nothing is.
+    #[must_use]
+    pub fn translate(&self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
+        self.translate_because(host, hook, packet).map(|(translation, _)| translation)
+    }
+
+    /// The same, with the statements that say so.
+    #[must_use]
+    pub fn translate_because(
+        &self,
+        host: HostId,
+        hook: Hook,
+        packet: &Packet,
+    ) -> Option<(Translation, Vec<Origin>)> {
+        let machine =
+            self.site.host(host).filter(|m| m.role == Role::Firewall && packet.ct == CtState::New)?;
+        let all = Here { spec: self, host, machine, hook, across: None, packet }.translations();
+        let (_, first) = *all.first()?;
+        let same = all.iter().filter(|(_, translation)| *translation == first);
+        Some((first, same.map(|(id, _)| Origin::Access(*id)).collect()))
     }
 
     fn at_hook(&self, host: HostId, machine: &Host, hook: Hook, packet: &Packet) -> Judgement {
         match hook {
             Hook::Input | Hook::Forward | Hook::Output if machine.filters() => {
-                Here { spec: self, host, machine, hook, packet }.judge()
+                Here { spec: self, host, machine, hook, across: None, packet }.judge()
             }
-            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
-                base(Verdict::Accept)
-            }
+            Hook::Bridge if machine.filters() => bridge::judge(self, host, machine, packet),
+            Hook::Prerouting
+            | Hook::Input
+            | Hook::Forward
+            | Hook::Output
+            | Hook::Postrouting
+            | Hook::Bridge => base(Verdict::Accept),
         }
     }
 }
@@ -102,27 +143,38 @@ enum Target {
 }
 
 /// One packet at one hook of a machine that filters.
+#[derive(Clone, Copy)]
 struct Here<'a> {
     spec: &'a Spec<'a>,
     host: HostId,
     machine: &'a Host,
     hook: Hook,
+    /// At the hook *bridge*: the bridge's leg.
+    across: Option<LegId>,
     packet: &'a Packet,
 }
 
 impl Here<'_> {
     fn judge(&self) -> Judgement {
-        if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, self.packet) {
+        let bridged = self.is_bridged();
+        if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, bridged, self.packet) {
             return base(verdict);
         }
-        // What is left is new. S24: a plain host forwards nothing.
-        if self.hook == Hook::Forward && !self.machine.forwards() {
+        // What is left is new. S24: a plain host forwards nothing (S40: but between the ports of its bridge).
+        if self.hook == Hook::Forward && !self.machine.forwards() && !bridged {
             return base(Verdict::Drop);
         }
-        let denies = self.those(|access| access.action == Action::Deny && self.denies(access));
+        self.decide()
+    }
+
+    /// S19 to S22.
+    fn decide(&self) -> Judgement {
+        let denies = self.those(|access| {
+            access.action == Action::Deny && (self.denies(access) || self.denies_original(access))
+        });
         if !denies.is_empty() {
-            // S19: of several, drop wins.
-            let rejects = denies.iter().all(|(_, access)| access.reject);
+            // S19: of several, drop wins. S41: nothing is rejected on a bridge.
+            let rejects = self.hook != Hook::Bridge && denies.iter().all(|(_, access)| access.reject);
             return decided(if rejects { Verdict::Reject } else { Verdict::Drop }, &denies);
         }
         let open = self.those(|access| access.action == Action::Allow && self.allows(access));
@@ -154,6 +206,9 @@ impl Here<'_> {
 
     /// S20, whatever its limit says.
     fn allows(&self, access: &Access) -> bool {
+        if let Some(nat) = &access.nat {
+            return self.admits_translated(access, nat);
+        }
         let (src, dst) = (self.packet.src, self.packet.dst);
         self.holds(access)
             && !access.from.except.iter().any(|end| self.wide(end, src))
@@ -165,7 +220,9 @@ impl Here<'_> {
 
     /// S22: told so, where the sender is one who may know and the packet came the way an answer would go.
     fn rejects(&self) -> bool {
-        if self.hook == Hook::Output || self.spec.forwarding.zone_of(self.packet.src).is_none() {
+        if matches!(self.hook, Hook::Output | Hook::Bridge)
+            || self.spec.forwarding.zone_of(self.packet.src).is_none()
+        {
             return false;
         }
         let named = self.machine.reject_from.iter().any(|place| self.reads_widely(place, self.packet.src));
@@ -178,8 +235,11 @@ impl Here<'_> {
 
     /// Whether the service and the date hold.
     fn holds(&self, access: &Access) -> bool {
-        let in_time = access.until.is_none_or(|end| self.packet.time < end);
-        in_time && access.terms.iter().any(|term| speaks(term, self.packet))
+        self.in_time(access) && access.terms.iter().any(|term| speaks(term, self.packet))
+    }
+
+    fn in_time(&self, access: &Access) -> bool {
+        access.until.is_none_or(|end| self.packet.time < end)
     }
 
     // ---- reading: S12 ---------------------------------------------------------------------------
@@ -319,28 +379,60 @@ impl Here<'_> {
 
     /// Whether the routed path from the one end to the other passes this hook as the packet does.
     fn crosses(&self, start: &Start, target: &Target) -> bool {
-        let Some(path) = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst) else {
-            return false;
-        };
+        self.way(start, target).is_some_and(|path| self.passes(start, &path, target))
+    }
+
+    /// The routed path between two ends that are meant.
+    fn way(&self, start: &Start, target: &Target) -> Option<Path> {
+        let path = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst)?;
         // S13
         let ends_at = match target {
             Target::Address => self.spec.forwarding.owner_of(self.packet.dst).map(|(host, _)| host),
             Target::Dynamic(_) => Some(self.host),
             Target::Group => None,
         };
-        if ends_at.is_some() && ends_at == start.machine() {
-            return false;
-        }
+        (ends_at.is_none() || ends_at != start.machine()).then_some(path)
+    }
+
+    /// Whether a path passes this hook by the packet's interfaces.
+    fn passes(&self, start: &Start, path: &Path, target: &Target) -> bool {
         match self.hook {
             Hook::Output => {
                 path.origin.is_some_and(|(host, leg)| host == self.host && self.by(leg, &self.packet.oif))
             }
-            Hook::Forward => path.transits.iter().any(|t| {
-                t.host == self.host && self.by(t.came, &self.packet.iif) && self.by(t.left, &self.packet.oif)
-            }),
-            Hook::Input => self.arrives(start, &path, target),
+            Hook::Forward => {
+                let routed = path.transits.iter().filter(|t| t.host == self.host);
+                let mut ways = routed.map(|t| (t.came, t.left)).chain(self.between_ports(path));
+                ways.any(|(came, left)| self.by(came, &self.packet.iif) && self.by(left, &self.packet.oif))
+            }
+            Hook::Bridge => {
+                path.bridged.iter().any(|hop| hop.host == self.host && Some(hop.leg) == self.across)
+            }
+            Hook::Input => self.arrives(start, path, target),
             Hook::Prerouting | Hook::Postrouting => false,
         }
+    }
+
+    /// Whether the packet passes the ports of a bridge here (S40, S41).
+    fn is_bridged(&self) -> bool {
+        let (iif, oif) = (&self.packet.iif, &self.packet.oif);
+        let both = |leg: LegId| self.by(leg, iif) && self.by(leg, oif);
+        let netfilter = self.machine.bridges().filter(|(.., how)| **how == Bridge::BrNetfilter);
+        match self.hook {
+            Hook::Forward => netfilter.map(|(leg, ..)| leg).any(both),
+            Hook::Bridge => true,
+            Hook::Prerouting | Hook::Input | Hook::Output | Hook::Postrouting => false,
+        }
+    }
+
+    /// S40: the bridge is both interfaces.
+    fn between_ports<'p>(&'p self, path: &'p path::Path) -> impl Iterator<Item = (LegId, LegId)> + 'p {
+        let here = path.bridged.iter().filter(|hop| hop.host == self.host);
+        let shown = here.filter(|hop| {
+            let leg = self.spec.site.leg(hop.host, hop.leg);
+            leg.is_some_and(|leg| leg.bridge == Some(Bridge::BrNetfilter))
+        });
+        shown.map(|hop| (hop.leg, hop.leg))
     }
 
     fn arrives(&self, start: &Start, path: &Path, target: &Target) -> bool {

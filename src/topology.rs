@@ -3,12 +3,17 @@
 //! The compiler's own search over zones and gateways (`docs/semantics.md`, S5 to S11): breadth first from the
 //! destination's zone for distances, then hop by hop from the start. It works on [`classes`] of addresses, not on
 //! addresses, and keeps what it found, so that its cost follows the number of zones and of routes, not of hosts.
-//! [`reading`] turns the words of a policy into sources and destinations; [`check`] says what is wrong with them.
+//! [`reading`] turns the words of a policy into sources and destinations, [`translate`] follows them through a clause;
+//! [`check`] says what is wrong with them.
 
+mod back;
+mod bridges;
 pub mod check;
 pub mod classes;
+mod conflict;
 pub mod reading;
 mod size;
+pub mod translate;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -20,6 +25,7 @@ pub use check::check;
 pub use classes::{Class, ClassId};
 use classes::{Classes, usable};
 pub use reading::Crossing;
+pub use translate::{Course, Way};
 
 /// Where a packet starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +47,19 @@ pub struct Transit {
     pub outward: LegId,
 }
 
+/// A bridge that frames of a path cross on a link of it (S39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bridged {
+    /// The machine whose bridge it is.
+    pub host: HostId,
+    /// The bridge.
+    pub leg: LegId,
+    /// How many transits come before it; on the first link, sources of the machine itself do not cross it.
+    pub before: usize,
+    /// Whether the link is that of the destinations: those of the machine itself are not reached across it.
+    pub last: bool,
+}
+
 /// A routed path (S9).
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
@@ -51,6 +70,8 @@ pub struct Path {
     /// The forwarding machine that takes the packet in, with the leg by which it comes. None where it is delivered
     /// on the link of its zone, to whatever plain machine has the address there.
     pub end: Option<(HostId, LegId)>,
+    /// The bridges crossed, in the order of the way.
+    pub bridged: Vec<Bridged>,
 }
 
 impl Path {
@@ -164,6 +185,58 @@ impl<'a> Topology<'a> {
     }
 
     fn walk(&mut self, start: Start, id: ClassId) -> Result<Path, Blocked> {
+        let mut path = self.route(start, id)?;
+        path.bridged = self.spans(start, &path, id);
+        Ok(path)
+    }
+
+    /// S39: link by link, the bridge of the zone, where it is at neither end.
+    fn spans(&self, start: Start, path: &Path, id: ClassId) -> Vec<Bridged> {
+        let first = match start {
+            Start::Zone(zone, from) => Some((zone, from)),
+            Start::Machine(from) => self.zone_of(from, path.out).map(|zone| (zone, Some(from))),
+        };
+        let passed = path.transits.iter();
+        let later = passed.map(|t| self.zone_of(t.host, Some(t.outward)).map(|zone| (zone, Some(t.host))));
+        let links: Vec<Option<(ZoneId, Option<HostId>)>> = std::iter::once(first).chain(later).collect();
+        let owner = self.classes.class(id).and_then(|class| class.owner);
+        let mut spans = Vec::new();
+        for (before, link) in links.iter().enumerate() {
+            let next = path.transits.get(before).map(|t| t.host);
+            // The last machine may have taken the packet in by the leg it came by: then there is no further link.
+            let last = next.is_none();
+            let Some((zone, from)) = *link else { continue };
+            if let Some(span) = self.span(zone, from, next.or(owner), before, last) {
+                spans.push(span);
+            }
+        }
+        spans
+    }
+
+    fn span(
+        &self,
+        zone: ZoneId,
+        from: Option<HostId>,
+        to: Option<HostId>,
+        before: usize,
+        last: bool,
+    ) -> Option<Bridged> {
+        let (host, leg, _) = self.site.bridge_of(zone)?;
+        let apart = from != Some(host) && to != Some(host);
+        apart.then_some(Bridged { host, leg, before, last })
+    }
+
+    fn zone_of(&self, host: HostId, leg: Option<LegId>) -> Option<ZoneId> {
+        self.site.leg(host, leg?).map(|leg| leg.zone)
+    }
+
+    /// The bridge between a zone's members and the groups they speak to (S14, S39).
+    #[must_use]
+    pub fn across_to_groups(&self, zone: ZoneId, from: Option<HostId>) -> Vec<Bridged> {
+        self.span(zone, from, None, 0, true).into_iter().collect()
+    }
+
+    fn route(&mut self, start: Start, id: ClassId) -> Result<Path, Blocked> {
         let mut path = Path::default();
         let mut visited = Vec::new();
         let (mut host, mut inward);

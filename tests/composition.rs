@@ -92,6 +92,7 @@ fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet>
         terms: expect.terms.clone(),
         from: expect.from.clone(),
         to: expect.to.clone(),
+        nat: None,
         log: false,
         reject: false,
         limit: None,

@@ -297,8 +297,11 @@ fn arrived(site: &Site, arrived: &Arrived) -> Answer {
     let hook = match last.stage {
         Stage::BeforeOutput => "output",
         Stage::BeforeForward => "forward",
+        Stage::BeforeBridge => "bridge",
         Stage::BeforeInput => "input",
-        Stage::PastOutput | Stage::PastForward | Stage::Came | Stage::PastInput => "the wire",
+        Stage::PastOutput | Stage::PastForward | Stage::PastBridge | Stage::Came | Stage::PastInput => {
+            "the wire"
+        }
     };
     let host = last.host.map_or("nobody", |host| &site.host(host).unwrap().name);
     Answer::new("stopped", &format!("{host} {hook}"))

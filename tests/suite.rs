@@ -107,7 +107,6 @@ const ELSEWHERE: &[&str] = &[
     "too-large",          // tests/resolve.rs
     "unprintable",        // the tests of `target::nft::print`: no policy reaches it
     "unsupported-date",   // the tests of `target::nft::emit`: resolve takes whole seconds only
-    "unsupported-limit",  // the tests of `target::nft::emit`
 ];
 
 /// Every case of every file, in the order of names.

@@ -21,6 +21,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::Value;
 
 use super::LabError;
+use crate::target::sysctl::artifact::Settings;
 
 /// A network namespace that this process made.
 #[derive(Debug)]
@@ -157,6 +158,32 @@ impl Netns {
                         return Err(LabError::system(format!("cannot write {path}"))(e));
                     }
                     Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Netns {
+    /// Tells the kernel what a `sysctl.conf` says. Other than [`Netns::sysctl`] it passes over nothing but what the
+    /// text itself calls optional: a lab whose kernel does not know a parameter is not the machine that is meant.
+    ///
+    /// # Errors
+    /// When a parameter is not one of the network, the kernel does not have it, or refuses the value.
+    pub fn set(&self, settings: &Settings) -> Result<(), LabError> {
+        self.within(|| {
+            for setting in &settings.settings {
+                let path = format!("/proc/sys/{}", setting.key);
+                let what = format!("cannot set {} to {}", setting.key, setting.value);
+                // SECURITY: what is not below `net` is the machine's own, in whatever namespace this runs.
+                if !setting.key.starts_with("net/") || setting.key.split('/').any(|part| part == "..") {
+                    let source = std::io::Error::other("it is no parameter of a network namespace");
+                    return Err(LabError::System { what, source });
+                }
+                match std::fs::write(&path, &setting.value) {
+                    Err(e) if setting.optional && e.kind() == std::io::ErrorKind::NotFound => {}
+                    other => other.map_err(LabError::system(what))?,
                 }
             }
             Ok(())

@@ -1,6 +1,7 @@
 //! The whole site in namespaces: every machine, every zone, the real rulesets, and packets from end to end.
 //!
-//! A zone is a bridge, a machine a namespace with a wire to the bridge of each of its legs. Whoever is in a zone without
+//! A zone is a bridge, a machine a namespace with a wire to the bridge of each of its legs; where a leg of a machine
+//! says `bridge`, that bridge is the machine's own (S39). Whoever is in a zone without
 //! being declared stands in one of two crowds: *senders*, who claim any source address, and *listeners*, who have the
 //! address that a packet is for. Routes are [`Forwarding::table`]'s. A crowd, and a machine that is told to
 //! use one leg, goes by a table of its own (`ip rule … oif`), filled as S8 says for each packet.
@@ -11,10 +12,11 @@
 //! SECURITY: before any ruleset is loaded every address of every machine must be reached from its own zone, and with
 //! every packet the first machine on its way must see it: otherwise the harness is at fault, and says so.
 //!
-//! A packet that reaches layer 4 is dropped there, so nobody answers: replies are not tried here. But machines on the way
-//! have seen a connection begin, see [`SiteLab::send`].
+//! A packet that reaches layer 4 is dropped there, so nobody answers; but machines on the way have seen a connection begin,
+//! see [`SiteLab::send`]. [`SiteLab::converse`] lets packets in instead, answers them, and has the connection go on.
 
 mod build;
+mod converse;
 mod live;
 mod trace;
 
@@ -31,9 +33,11 @@ use super::wire::Sender;
 use crate::forwarding::{Forwarding, Next, ZoneNext};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{Family, Packet};
+use crate::target::sysctl::artifact::Settings;
 
+pub use converse::Conversation;
 pub use live::{LiveSite, with_members};
-pub use trace::{Sighting, Stage};
+pub use trace::{Delivered, Sighting, Stage};
 
 /// How often a packet that was lost on the wire is sent, see [`super::bench`].
 const ROUNDS: usize = 4;
@@ -61,10 +65,12 @@ pub struct Step {
 /// What became of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
-    /// Whether it came to layer 4 of the machine, or listener, that has its destination.
+    /// Whether it came to layer 4 of the machine, or listener, that has its destination (after translation).
     pub at_layer4: bool,
     /// Where it was seen, in order. Empty where it could not be sent: there is no route.
     pub steps: Vec<Step>,
+    /// What layer 4 got, translated as it may be.
+    pub delivered: Option<Delivered>,
 }
 
 impl Arrived {
@@ -77,7 +83,8 @@ impl Arrived {
     /// Whether it was let go and not seen again. Nobody filters there: it was lost on the way, or found nobody.
     #[must_use]
     pub fn is_on_the_wire(&self) -> bool {
-        self.last().is_none_or(|step| matches!(step.stage, Stage::PastOutput | Stage::PastForward))
+        let gone = [Stage::PastOutput, Stage::PastForward, Stage::PastBridge];
+        self.last().is_none_or(|step| gone.contains(&step.stage))
     }
 }
 
@@ -100,6 +107,14 @@ struct Machine {
     netns: Netns,
     routed: Sender,
     by_leg: Vec<Sender>,
+    /// The legs that are bridges: the members of their zones hang on them.
+    bridges: Vec<LegId>,
+}
+
+impl Machine {
+    fn bridges(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(|port| self.bridges.contains(&port.leg))
+    }
 }
 
 struct Crowd {
@@ -159,6 +174,14 @@ impl<'s> SiteLab<'s> {
         Ok(lab)
     }
 
+    /// Tells the kernel of a machine what its `sysctl.conf` says.
+    ///
+    /// # Errors
+    /// When the kernel does not have a parameter, or refuses it.
+    pub fn set(&self, host: HostId, settings: &Settings) -> Result<(), LabError> {
+        self.machine(host)?.netns.set(settings)
+    }
+
     /// Loads rulesets, as text; each makes its tables anew. What neighbours were found without them is forgotten, so that
     /// ARP and neighbour discovery have to find their way through them.
     ///
@@ -194,45 +217,72 @@ impl<'s> SiteLab<'s> {
     /// Sends packets, and says what became of each. No packet is taken for the answer to another: what is sent together
     /// has no two of one connection, and what was sent before is forgotten.
     ///
+    /// A destination that translation gives a packet is listened at
+    /// only if a machine has it, or [`SiteLab::listen`] was called for it.
+    ///
     /// # Errors
     /// When the harness does not work.
     pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
         let mut outcome: BTreeMap<usize, Arrived> = BTreeMap::new();
         for together in strangers_to_each_other(packets) {
-            self.conntracks.iter_mut().try_for_each(Conntrack::flush)?;
-            let part: Vec<(Start, Packet)> =
-                together.iter().filter_map(|at| packets.get(*at).cloned()).collect();
-            outcome.extend(together.into_iter().zip(self.send_together(&part)?));
+            self.forget_connections()?;
+            let part = together.iter().filter_map(|at| packets.get(*at).cloned());
+            let part: Vec<(u32, (Start, Packet))> = (1u32..).zip(part).collect();
+            outcome.extend(together.into_iter().zip(self.exchange(&part)?));
         }
         Ok(outcome.into_values().collect())
     }
 
-    fn send_together(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
-        let all: Vec<&Netns> = self.namespaces().map(|(_, netns)| netns).collect();
-        all.iter().try_for_each(|netns| trace::reset(netns))?;
+    /// Has somebody listen at an address that no machine has, in its zone; packets that are sent do so themselves.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn listen(&mut self, addr: IpAddr) -> Result<(), LabError> {
+        if let Some(line) = self.listener(addr)
+            && self.once(&line)?
+            && addr.is_ipv6()
+        {
+            machine::await_local(&self.listeners.netns, &[addr])?;
+        }
+        Ok(())
+    }
+
+    fn forget_connections(&mut self) -> Result<(), LabError> {
+        self.conntracks.iter_mut().try_for_each(Conntrack::flush)
+    }
+
+    /// Sends packets under their tags.
+    fn exchange(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<Vec<Arrived>, LabError> {
+        let all: Vec<(&Netns, bool)> =
+            self.namespaces().map(|(_, netns, bridges)| (netns, bridges)).collect();
+        all.iter().try_for_each(|(netns, bridges)| trace::reset(netns, *bridges))?;
         self.prepare(packets)?;
         let mut first = vec![None; packets.len()];
         let mut outcome: Vec<Arrived> = Vec::new();
         for _ in 0..ROUNDS {
-            for (at, (tag, (start, packet))) in (1u32..).zip(packets).enumerate() {
+            for (at, (tag, (start, packet))) in packets.iter().enumerate() {
                 if outcome.get(at).is_none_or(|arrived| arrived.is_on_the_wire()) {
-                    let who = self.send_one(*start, packet, tag)?;
+                    let who = self.send_one(*start, packet, *tag)?;
                     first.iter_mut().skip(at).take(1).for_each(|slot| *slot = who);
                 }
             }
             // Resolving a listener takes a few round trips; everything else is there before the call returns.
             std::thread::sleep(Duration::from_millis(150));
             let mut seen = Vec::new();
-            for (host, netns) in self.namespaces() {
-                seen.extend(trace::read(netns)?.into_iter().map(|sighting| (host, sighting)));
+            let mut ports = Vec::new();
+            for (host, netns, bridges) in self.namespaces() {
+                let here = trace::read(netns, bridges)?;
+                seen.extend(here.sightings.into_iter().map(|sighting| (host, sighting)));
+                ports.extend(here.ports);
             }
-            outcome = (1u32..).zip(packets).map(|(tag, (_, packet))| arrived(&seen, packet, tag)).collect();
+            let became = |(tag, (_, packet)): &(u32, (Start, Packet))| arrived(&seen, &ports, packet, *tag);
+            outcome = packets.iter().map(became).collect();
             let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
             if !outcome.iter().zip(&first).any(lost) {
                 break;
             }
         }
-        for ((start, packet), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
+        for ((_, (start, packet)), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
             if first.is_some_and(|first| arrived.steps.first().map(|step| step.host) != Some(first)) {
                 let at = format!("{start:?} to {}", packet.dst);
                 return Err(LabError::Canary { at, missing: "by the first machine on its way".to_owned() });
@@ -299,12 +349,7 @@ impl<'s> SiteLab<'s> {
         packet: &Packet,
         tag: u32,
     ) -> Result<Option<Option<HostId>>, LabError> {
-        if let Some(line) = self.listener(packet.dst)
-            && self.once(&line)?
-            && packet.dst.is_ipv6()
-        {
-            machine::await_local(&self.listeners.netns, &[packet.dst])?;
-        }
+        self.listen(packet.dst)?;
         let first = match self.first_hop(start, packet)? {
             FirstHop::Nowhere => return Ok(None),
             FirstHop::Routed(host) => Some(host),
@@ -338,7 +383,9 @@ impl<'s> SiteLab<'s> {
             }
             Start::Zone(zone) => {
                 let next = self.forwarding.from_zone(zone, packet.src, packet.dst);
-                (Who::Senders, zone.0, build::crowd_port(zone), next, None)
+                // The bridge of a zone sees everything first.
+                let bridge = self.forwarding.site().bridge_of(zone).map(|(host, ..)| host);
+                (Who::Senders, zone.0, build::crowd_port(zone), next, bridge)
             }
         };
         let (table, dst) = (build::table(number), packet.dst);
@@ -363,10 +410,10 @@ impl<'s> SiteLab<'s> {
     }
 
     /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
-    fn prepare(&mut self, packets: &[(Start, Packet)]) -> Result<(), LabError> {
+    fn prepare(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
         let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
         let mut listening = Vec::new();
-        for (start, packet) in packets {
+        for (_, (start, packet)) in packets {
             let told = match self.first_hop(*start, packet)? {
                 FirstHop::Told { line, .. } => Some(line),
                 FirstHop::Routed(_) | FirstHop::Nowhere => None,
@@ -444,9 +491,10 @@ impl<'s> SiteLab<'s> {
     }
 
     /// Every namespace in which packets are seen.
-    fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns)> {
-        let machines = (0u32..).map(|id| Some(HostId(id))).zip(self.machines.iter().map(|m| &m.netns));
-        machines.chain([(None, &self.listeners.netns)])
+    fn namespaces(&self) -> impl Iterator<Item = (Option<HostId>, &Netns, bool)> {
+        let ids = (0u32..).map(|id| Some(HostId(id)));
+        let machines = ids.zip(&self.machines).map(|(id, m)| (id, &m.netns, !m.bridges.is_empty()));
+        machines.chain([(None, &self.listeners.netns, false)])
     }
 }
 
@@ -477,11 +525,22 @@ fn ends(packet: &Packet) -> (Ends, Ends) {
     ((p, packet.src, sport, packet.dst, dport), (p, packet.dst, dport, packet.src, sport))
 }
 
-fn arrived(seen: &[(Option<HostId>, Sighting)], packet: &Packet, tag: u32) -> Arrived {
+fn arrived(
+    seen: &[(Option<HostId>, Sighting)],
+    ports: &[(u32, IpAddr, u16, u16)],
+    packet: &Packet,
+    tag: u32,
+) -> Arrived {
     let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
     of_it.sort_by_key(|(_, sighting)| sighting.order());
     let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
-    Arrived { at_layer4: steps.iter().any(|step| step.stage == Stage::PastInput), steps }
+    let end = of_it.iter().find(|(_, s)| s.stage == Stage::PastInput).map(|(_, s)| s);
+    let delivered = end.map(|end| {
+        let of_it = ports.iter().find(|(of, dst, ..)| (*of, *dst) == (tag, end.dst));
+        let (sport, dport) = of_it.map_or((0, 0), |&(.., sport, dport)| (sport, dport));
+        Delivered { src: end.src, dst: end.dst, sport, dport }
+    });
+    Arrived { at_layer4: end.is_some(), steps, delivered }
 }
 
 fn sender_v6() -> IpAddr {

@@ -28,6 +28,9 @@ pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host,
         point.log = point.log.intersection(&own);
         return;
     }
+    if point.hook == Hook::Bridge {
+        return; // S41: nobody is told.
+    }
     point.reject = reject(topology, site, machine, point);
 }
 

@@ -3,17 +3,24 @@
 //! A plain `deny` is left out where it could change nothing: where no `allow` of the hook meets it, and no `deny`
 //! that rejects, the default drops its packets anyway. One that rejects stands everywhere, and so does every other
 //! where a machine's `reject from` would speak instead.
+//!
+//! Where a `dnat to` happens, what is denied as its sender wrote it stays denied (S32).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Raw;
-use super::cells::{entries, headers};
-use crate::model::{Action, Hook, Host, HostId, Site};
-use crate::net::{AddrRange, AddrSet};
+use super::cells::{all_of, entries, headers, original, translated};
+use super::{Raw, replies};
+use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
+use crate::net::{AddrRange, AddrSet, Family};
 use crate::topology::Topology;
 
-/// Adds the rules of every `deny`.
-pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
+/// Adds the rules of every `deny`; `translating` are the machines where a `dnat to` happens.
+pub(super) fn deny(
+    topology: &Topology<'_>,
+    site: &Site,
+    translating: &BTreeSet<HostId>,
+    raw: &mut BTreeMap<(HostId, Hook), Raw>,
+) {
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
     let told = Met::by_rejecting(topology, site);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
@@ -26,10 +33,14 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
         let (sources, destinations) = (sets(&access.from.plus, &no_from), sets(&access.to.plus, &no_to));
         for ((host, hook), raw) in raw.iter_mut() {
             let Some(machine) = site.host(*host) else { continue };
-            if *hook == Hook::Forward && !machine.forwards() {
+            let netfilter = machine.bridges().any(|(.., how)| *how == Bridge::BrNetfilter);
+            if *hook == Hook::Forward && !machine.forwards() && !netfilter {
                 continue; // S24: it drops everything already.
             }
-            let everywhere = access.reject || *hook != Hook::Output && !machine.reject_from.is_empty();
+            let stateless = *hook == Hook::Bridge
+                && machine.bridges().any(|(.., how)| matches!(how, Bridge::Stateless(_)));
+            let rejects = !matches!(hook, Hook::Output | Hook::Bridge) && !machine.reject_from.is_empty();
+            let everywhere = access.reject && *hook != Hook::Bridge || rejects;
             let near = met.get(&(*host, *hook)).map(|m| m.meets(&told, machine, site, *hook, access.log));
             let Some((src, dst)) = near else { continue };
             for source in &sources {
@@ -39,7 +50,25 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
                 }
                 for destination in &destinations {
                     let to = if everywhere { destination.clone() } else { touching(destination, &dst) };
+                    if *hook == Hook::Bridge {
+                        let (mut denied, mut unanswered) = (Vec::new(), Vec::new());
+                        entries(&from, &to, &headers, access, id, &mut denied);
+                        raw.denies.extend(denied.into_iter().map(replies::silent));
+                        if stateless {
+                            entries(&to, &from, &replies::headers(&headers), access, id, &mut unanswered);
+                            raw.unanswered.extend(unanswered.into_iter().map(replies::unlogged));
+                        }
+                        continue;
+                    }
                     entries(&from, &to, &headers, access, id, &mut raw.denies);
+                    // S32: wherever it was translated to.
+                    if *hook != Hook::Output && translating.contains(host) {
+                        let headers = original(&headers);
+                        for family in Family::BOTH {
+                            let sets = (&from, &all_of(family), destination);
+                            translated(sets, &headers, access, id, &mut raw.denies);
+                        }
+                    }
                 }
             }
         }
@@ -90,7 +119,9 @@ impl Met {
         match hook {
             Hook::Input => (AddrSet::full(), dst.union(&own)),
             Hook::Output => (src.union(&own), AddrSet::full()),
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting => (AddrSet::full(), AddrSet::full()),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => {
+                (AddrSet::full(), AddrSet::full())
+            }
         }
     }
 }

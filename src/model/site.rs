@@ -85,6 +85,15 @@ impl Site {
         self.host(host)?.legs.get(leg.index())
     }
 
+    /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
+    #[must_use]
+    pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
+        let mut all = self
+            .hosts()
+            .flat_map(|(id, host)| host.bridges().map(move |(leg, l, how)| (id, leg, l.zone, how)));
+        all.find(|(.., of, _)| *of == zone).map(|(host, leg, _, how)| (host, leg, how))
+    }
+
     /// Every zone with its id.
     pub fn zones(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
         (0u32..).map(ZoneId).zip(&self.zones)
@@ -172,6 +181,10 @@ pub struct Host {
     pub log_from: Vec<Place>,
     /// `reject from`, as places.
     pub reject_from: Vec<Place>,
+    /// `docker`: what its containers publish or start counts as its own (S37).
+    pub docker: bool,
+    /// `strict-source`: every packet is held to the leg of its source, those of a connection too (S38).
+    pub strict_source: bool,
     /// Where it is declared.
     pub span: Span,
 }
@@ -201,6 +214,17 @@ impl Host {
         (0u32..).map(LegId).zip(&self.legs)
     }
 
+    /// Its legs that are bridges, with how each is filtered (S39).
+    pub fn bridges(&self) -> impl Iterator<Item = (LegId, &Leg, &Bridge)> {
+        self.legs().filter_map(|(id, leg)| leg.bridge.as_ref().map(|how| (id, leg, how)))
+    }
+
+    /// Whether a leg of it is filtered in `table bridge` (S41, S42).
+    #[must_use]
+    pub fn has_bridge_table(&self) -> bool {
+        self.bridges().any(|(.., how)| *how != Bridge::BrNetfilter)
+    }
+
     /// Its leg in a zone; it has at most one there.
     #[must_use]
     pub fn leg_in(&self, zone: ZoneId) -> Option<(LegId, &Leg)> {
@@ -220,8 +244,22 @@ pub struct Leg {
     pub dynamic: bool,
     /// The zone.
     pub zone: ZoneId,
+    /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
+    pub bridge: Option<Bridge>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// `bridge HOW`: how frames between the ports of a leg are filtered. It is chosen in the policy, never detected.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bridge {
+    /// In the forward hook of the inet table, to which the kernel hands bridged packets where
+    /// `net.bridge.bridge-nf-call-iptables` is 1.
+    BrNetfilter,
+    /// In a `table bridge` with connection tracking (`nf_conntrack_bridge`).
+    Stateful,
+    /// In a `table bridge` without; wider, for this reason.
+    Stateless(String),
 }
 
 impl Leg {
@@ -320,8 +358,10 @@ pub struct Access {
     pub terms: Vec<Term>,
     /// Who starts.
     pub from: Place,
-    /// To whom.
+    /// To whom; under `dnat` and `ipvs`, as the sender writes it.
     pub to: Place,
+    /// What happens to its addresses on the way, of an `allow`.
+    pub nat: Option<Nat>,
     /// Whether a packet of it is logged.
     pub log: bool,
     /// Of a `deny`: whether the sender is told.
@@ -341,6 +381,24 @@ pub struct Access {
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// A translation of the addresses of a connection (S28 to S36).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nat {
+    /// `dnat to PLACE [port N] [hairpin]`, at the firewall that has the address after `to`.
+    Dnat {
+        /// The target: one address for each family the access speaks for, ascending.
+        to: Vec<IpAddr>,
+        /// Its port; none: as the sender writes it.
+        port: Option<u16>,
+        /// Whether clients on the target's own side are served, by an address of the firewall.
+        hairpin: bool,
+    },
+    /// `masquerade`: by the leg of the last firewall on the way.
+    Masquerade,
+    /// `snat to HOST.ZONE`: by the address of this leg, at its machine.
+    Snat(HostId, LegId),
 }
 
 /// `test "…" { … }`
@@ -376,6 +434,8 @@ pub struct Expect {
     pub from: Place,
     /// To where.
     pub to: Place,
+    /// `direct`: read as sent, whatever translation delivers (S35).
+    pub direct: bool,
     /// The sentence.
     pub words: String,
     /// Where.
@@ -404,10 +464,12 @@ pub enum Hook {
     Output,
     /// After routing.
     Postrouting,
+    /// Between the ports of its bridges that say `stateful` or `stateless` (S41, S42); not routed at all.
+    Bridge,
 }
 
 impl Hook {
-    /// The keyword of nft(8).
+    /// The keyword of nft(8); `bridge` is the forward hook of `table bridge`.
     #[must_use]
     pub fn keyword(self) -> &'static str {
         match self {
@@ -416,6 +478,7 @@ impl Hook {
             Self::Forward => "forward",
             Self::Output => "output",
             Self::Postrouting => "postrouting",
+            Self::Bridge => "bridge",
         }
     }
 }
@@ -438,13 +501,6 @@ pub enum Point {
         host: HostId,
         /// The hook.
         hook: Hook,
-    },
-    /// The frames a machine bridges between the ports of a leg.
-    Bridge {
-        /// The machine.
-        host: HostId,
-        /// The leg.
-        leg: LegId,
     },
     /// A security group.
     SecurityGroup {

@@ -82,6 +82,22 @@ pub struct NatStatus {
     pub snat: bool,
 }
 
+/// What is done to the addresses of a connection's first packet (nft(8), NAT STATEMENTS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Translation {
+    /// It gets another destination, in prerouting.
+    Destination {
+        /// The address.
+        addr: IpAddr,
+        /// The port; none: as it was.
+        port: Option<u16>,
+    },
+    /// It gets this source address, in postrouting; its source port may change.
+    Source(IpAddr),
+    /// It gets the address of the interface it leaves by, in postrouting; its source port may change.
+    Masquerade,
+}
+
 /// The interface by which a packet came or will leave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Interface {

@@ -1,17 +1,17 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
 use super::except::idle_except;
-use super::later::{self, Issue};
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
+use super::nat;
 use super::places::{Item, Places, Spread};
 use super::services::{Services, families, no_people};
 use super::words::{listed, sentence};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Expect, Expected, Place, Term, Test, ZoneId};
+use crate::model::{Access, Expect, Expected, Nat, Place, Term, Test, ZoneId};
 use crate::net::Family;
 use crate::source::{SourceMap, Span};
-use crate::syntax::ast::{self, ClauseKind, ExpectKind, ServiceItem};
+use crate::syntax::ast::{self, ExpectKind, ServiceItem};
 
 /// How the two ends of a statement are read (S12).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,16 +71,6 @@ impl<'a> Statements<'a> {
     }
 
     fn access(&self, access: &ast::Access, places: &mut Places, findings: &mut Findings) -> Vec<Access> {
-        if let Some(clause) = &access.clause {
-            let construct = match clause.kind {
-                ClauseKind::Dnat { hairpin: true, .. } => "`dnat to … hairpin`",
-                ClauseKind::Dnat { hairpin: false, .. } => "`dnat to`",
-                ClauseKind::Snat(_) => "`snat to`",
-                ClauseKind::Masquerade => "`masquerade`",
-                ClauseKind::Ipvs { .. } => "`ipvs`",
-            };
-            later::refuse(construct, Issue::Linux, clause.span, findings);
-        }
         no_people(&access.people, findings);
         let modifiers = modifiers::resolve(access.action, &access.modifiers, findings);
         let reading = match access.action {
@@ -90,6 +80,13 @@ impl<'a> Statements<'a> {
         let (services, from, to) = (access.services.as_slice(), &access.from, &access.to);
         let said = Sentence { services, from, to, reading, span: access.sentence };
         let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
+        let nat = match &access.clause {
+            Some(clause) => match nat::resolve(clause, &meant.terms, places, findings) {
+                Some(nat) => Some(nat),
+                None => return Vec::new(),
+            },
+            None => None,
+        };
         let Modifiers { log, reject, limit, until, reason, owner, waived } = modifiers;
         let words = sentence(self.sources.words(access.sentence));
         let whole = meant.pairs.into_iter().map(|(from, to)| Access {
@@ -97,6 +94,7 @@ impl<'a> Statements<'a> {
             terms: meant.terms.clone(),
             from,
             to,
+            nat: nat.clone(),
             log,
             reject,
             limit,
@@ -111,8 +109,11 @@ impl<'a> Statements<'a> {
     }
 
     fn expect(&self, expect: &ast::Expect, places: &mut Places, findings: &mut Findings) -> Vec<Expect> {
-        if let Some(direct) = expect.direct {
-            later::refuse("`direct`", Issue::Linux, direct, findings);
+        let direct = expect.direct.is_some();
+        if let (Some(span), ExpectKind::Allow) = (expect.direct, expect.kind) {
+            let message = "an `expect allow` is of what the sender writes already";
+            let help = "leave `direct` away: it is for `expect deny` and `expect only`";
+            findings.push(Diagnostic::error(code::IDLE_DIRECT, span, message).help(help).fix(span, ""));
         }
         no_people(&expect.people, findings);
         let (kind, reading) = match expect.kind {
@@ -130,6 +131,7 @@ impl<'a> Statements<'a> {
             terms: terms.clone(),
             from,
             to,
+            direct,
             words: words.clone(),
             span: expect.span,
         });
@@ -368,14 +370,14 @@ fn empty_end(end: Span, sentence: Span) -> Diagnostic {
 
 /// What decides the order of accesses, everything but spans.
 type Key<'k> = (
-    (&'k str, crate::model::Action, &'k [Term], &'k Place, &'k Place),
+    (&'k str, crate::model::Action, &'k [Term], &'k Place, &'k Place, &'k Option<Nat>),
     (bool, bool, Option<crate::model::Limit>, Option<u64>),
     (&'k Option<String>, &'k Option<String>, &'k [(String, String)]),
 );
 
 fn order(a: &Access) -> Key<'_> {
     (
-        (&a.words, a.action, &a.terms, &a.from, &a.to),
+        (&a.words, a.action, &a.terms, &a.from, &a.to, &a.nat),
         (a.log, a.reject, a.limit, a.until),
         (&a.reason, &a.owner, &a.waived),
     )

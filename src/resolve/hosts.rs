@@ -6,9 +6,9 @@ use std::net::IpAddr;
 use super::later::{self, Issue};
 use super::names::Names;
 use super::places::Places;
-use super::{groups, words};
+use super::{bridges, groups, words};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Host, HostId, Leg, Role, Zone};
+use crate::model::{Bridge, Host, HostId, Leg, Role, Zone};
 use crate::source::Span;
 use crate::syntax::ast::{self, AddressValue, HostKind, HostLine, LegAddresses};
 
@@ -19,6 +19,7 @@ pub(super) fn resolve(names: &Names, zones: &[Zone], members: &Places, findings:
     let hosts: Vec<Host> =
         machines.map(|(host, lines)| machine(names, zones, *host, &lines, findings)).collect();
     one_owner(names, &hosts, findings);
+    bridges::check(zones, &hosts, findings);
     hosts
 }
 
@@ -47,6 +48,7 @@ fn machine(
     findings: &mut Findings,
 ) -> Host {
     let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
+    let (mut docker, mut strict_source) = (false, false);
     for line in lines {
         match line {
             HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
@@ -59,8 +61,14 @@ fn machine(
                     findings.push(router_filters(host, *span));
                 }
             }
-            HostLine::StrictSource(span) => later::refuse("`strict-source`", Issue::Linux, *span, findings),
-            HostLine::Docker(span) => later::refuse("`docker`", Issue::Linux, *span, findings),
+            HostLine::StrictSource(span) => {
+                strict_source = true;
+                later::refuse("`strict-source`", Issue::Linux, *span, findings);
+            }
+            HostLine::Docker(span) => {
+                docker = true;
+                later::refuse("`docker`", Issue::Linux, *span, findings);
+            }
             HostLine::SshPort { span, .. } => later::refuse("`ssh port`", Issue::Bastion, *span, findings),
             HostLine::HostKey(key) => later::refuse("`host-key`", Issue::Bastion, key.span, findings),
             // With the places they name: `routes`.
@@ -87,6 +95,8 @@ fn machine(
         routes: Vec::new(),
         log_from: Vec::new(),
         reject_from: Vec::new(),
+        docker,
+        strict_source,
         span: host.name.span,
     }
 }
@@ -100,13 +110,6 @@ fn router_filters(host: &ast::Host, span: Span) -> Diagnostic {
 
 /// One leg; none after a finding.
 fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -> Option<Leg> {
-    if let Some(bridge) = &leg.bridge {
-        let span = match bridge {
-            ast::Bridge::BrNetfilter(span) | ast::Bridge::Stateful(span) => *span,
-            ast::Bridge::Stateless(reason) => reason.span,
-        };
-        later::refuse("`bridge`", Issue::Linux, span, findings);
-    }
     if let Some(public) = leg.public.first() {
         later::refuse("`public`", Issue::Aws, public.span, findings);
     }
@@ -129,7 +132,12 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
             outside(address, home, zones, findings);
         }
     }
-    Some(Leg { interface, addresses, dynamic, zone, span: leg.span })
+    let bridge = leg.bridge.as_ref().map(|how| match how {
+        ast::Bridge::BrNetfilter(_) => Bridge::BrNetfilter,
+        ast::Bridge::Stateful(_) => Bridge::Stateful,
+        ast::Bridge::Stateless(reason) => Bridge::Stateless(words::clean(&reason.text)),
+    });
+    Some(Leg { interface, addresses, dynamic, zone, bridge, span: leg.span })
 }
 
 /// The addresses of a leg, ascending.

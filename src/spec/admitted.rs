@@ -7,14 +7,16 @@
 
 mod allow;
 mod always;
+mod bridge;
+mod nat;
 
 use std::collections::BTreeMap;
 
 use crate::forwarding::Next;
-use crate::model::{Access, Action, Hook, Host, HostId, Leg, LegId, Point, Site, Term};
+use crate::model::{Access, AccessId, Action, Hook, Host, HostId, Leg, LegId, Point, Role, Site, Term};
 use crate::net::range::Bounded;
 use crate::net::space::{Exhausted, Field};
-use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Translation};
 
 use super::Routes;
 
@@ -76,13 +78,74 @@ impl<'s> Sets<'s> {
                 let mut hook = AtHook::new(&self.routes, *host, machine, *hook, space);
                 hook.admitted()
             }
-            Hook::Prerouting | Hook::Input | Hook::Forward | Hook::Output | Hook::Postrouting => {
-                Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING }
+            Hook::Bridge if machine.filters() => {
+                let accepted = bridge::accepted(&self.routes, *host, machine, space).passes;
+                Admitted { accepted, rejected: PacketSet::NOTHING }
             }
+            Hook::Prerouting
+            | Hook::Input
+            | Hook::Forward
+            | Hook::Output
+            | Hook::Postrouting
+            | Hook::Bridge => Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING },
         };
         // Any question answers whether the budget was enough.
         space.same(admitted.accepted, admitted.accepted)?;
         Ok(admitted)
+    }
+
+    /// What is meant to be done to addresses at a hook of a machine (S34): each translation with the packets that get
+    /// it, disjoint. At hooks other than prerouting and postrouting nothing is.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn translated(
+        &self,
+        host: HostId,
+        hook: Hook,
+        space: &mut Space,
+    ) -> Result<Vec<(Translation, PacketSet)>, Exhausted> {
+        let machine = self.routes.site.host(host).filter(|machine| machine.role == Role::Firewall);
+        let Some(machine) = machine else { return Ok(Vec::new()) };
+        let all = AtHook::new(&self.routes, host, machine, hook, space).translations();
+        space.is_empty(PacketSet::NOTHING)?;
+        Ok(all)
+    }
+}
+
+impl Sets<'_> {
+    /// What passes the hook *bridge* of a machine and begins nothing (S42): only as a reply form, an ICMP error or
+    /// neighbour discovery; and of that, what is no reply form.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn replies(&self, host: HostId, space: &mut Space) -> Result<(PacketSet, PacketSet), Unanswered> {
+        let machine = self.routes.site.host(host).ok_or(Unanswered::NoHook)?;
+        let frames = bridge::accepted(&self.routes, host, machine, space);
+        let replies = space.minus(frames.passes, frames.begins);
+        let others = space.minus(replies, frames.answers);
+        space.same(replies, others)?;
+        Ok((replies, others))
+    }
+}
+
+impl Sets<'_> {
+    /// The `allow`s of which replies pass a stateless bridge by their looks alone (S42).
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn answered(&self, host: HostId, leg: LegId, space: &mut Space) -> Result<Vec<AccessId>, Unanswered> {
+        let machine = self.routes.site.host(host).ok_or(Unanswered::NoHook)?;
+        let mut hook = AtHook::new(&self.routes, host, machine, Hook::Bridge, space);
+        hook.across = Some(leg);
+        let mut found = Vec::new();
+        for (id, access) in self.routes.site.accesses().filter(|(_, a)| a.action == Action::Allow) {
+            let set = hook.admits(access);
+            if !hook.space.is_empty(set)? {
+                found.push(id);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -92,10 +155,14 @@ struct AtHook<'a, 's> {
     host: HostId,
     machine: &'s Host,
     hook: Hook,
+    /// At the hook *bridge*: the bridge's leg.
+    across: Option<LegId>,
+    /// Whether each frame is asked about as the reply to itself: source and destination exchanged (S42).
+    mirrored: bool,
     space: &'a mut Space,
     terms: BTreeMap<Term, PacketSet>,
     /// The crossings known so far.
-    crossings: BTreeMap<(super::route::From, super::route::To), Option<allow::Crossing>>,
+    crossings: BTreeMap<(super::route::From, super::route::To), Vec<allow::Crossing>>,
 }
 
 impl<'a, 's> AtHook<'a, 's> {
@@ -107,7 +174,7 @@ impl<'a, 's> AtHook<'a, 's> {
         space: &'a mut Space,
     ) -> Self {
         let (terms, crossings) = (BTreeMap::new(), BTreeMap::new());
-        Self { routes, host, machine, hook, space, terms, crossings }
+        Self { routes, host, machine, hook, across: None, mirrored: false, space, terms, crossings }
     }
 
     fn admitted(&mut self) -> Admitted {
@@ -115,10 +182,11 @@ impl<'a, 's> AtHook<'a, 's> {
         let new = self.space.ct(&[CtState::New]);
         let always = self.always();
         let decided = self.space.or(itself, always);
+        let mut asked = self.space.minus(new, decided);
         if self.hook == Hook::Forward && !self.machine.forwards() {
-            return Admitted { accepted: decided, rejected: PacketSet::NOTHING };
+            let ports = self.between_ports();
+            asked = self.space.and(asked, ports);
         }
-        let asked = self.space.minus(new, decided);
         let (dropped, refused) = (self.denied(false), self.denied(true));
         let denied = self.space.or(dropped, refused);
         let (admit, open) = self.allowed();
@@ -144,13 +212,14 @@ impl<'a, 's> AtHook<'a, 's> {
             let ends = self.between(&from, &to);
             let holds = self.holds(access);
             sets.push(self.space.and(ends, holds));
+            sets.push(self.denied_original(access));
         }
         self.space.any(sets)
     }
 
     /// S22: senders of `reject from`, each by the leg an answer to it would leave by.
     fn told(&mut self) -> PacketSet {
-        if self.hook == Hook::Output || self.machine.reject_from.is_empty() {
+        if matches!(self.hook, Hook::Output | Hook::Bridge) || self.machine.reject_from.is_empty() {
             return PacketSet::NOTHING;
         }
         let places = self.machine.reject_from.iter();
@@ -176,17 +245,29 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// The service and the date of an access.
     fn holds(&mut self, access: &Access) -> PacketSet {
-        let terms = access.terms.iter().map(|term| self.term(term)).collect();
-        let service = self.space.any(terms);
-        let Some(end) = access.until else { return service };
-        let before = end.previous().map_or(RangeSet::empty(), |last| RangeSet::range(0, u128::from(last)));
-        let in_time = self.space.within(Field::Time, &before);
+        let (service, in_time) = (self.service(access), self.in_time(access));
         self.space.and(service, in_time)
+    }
+
+    fn service(&mut self, access: &Access) -> PacketSet {
+        let terms = access.terms.iter().map(|term| self.term(term)).collect();
+        self.space.any(terms)
+    }
+
+    fn in_time(&mut self, access: &Access) -> PacketSet {
+        let Some(end) = access.until else { return PacketSet::EVERYTHING };
+        let before = end.previous().map_or(RangeSet::empty(), |last| RangeSet::range(0, u128::from(last)));
+        self.space.within(Field::Time, &before)
     }
 
     fn term(&mut self, term: &Term) -> PacketSet {
         if let Some(known) = self.terms.get(term) {
             return *known;
+        }
+        if self.mirrored {
+            let set = self.reply_term(term);
+            self.terms.insert(term.clone(), set);
+            return set;
         }
         let parts = match term {
             Term::Ports { proto, from, to } => vec![
@@ -208,6 +289,7 @@ impl<'a, 's> AtHook<'a, 's> {
     }
 
     fn between(&mut self, from: &AddrSet, to: &AddrSet) -> PacketSet {
+        let (from, to) = if self.mirrored { (to, from) } else { (from, to) };
         let (from, to) = (self.space.from(from), self.space.to(to));
         self.space.and(from, to)
     }

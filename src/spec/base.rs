@@ -6,8 +6,15 @@ use crate::model::{Action, Hook, Host, Leg, Site};
 use crate::net::packet::tcp_flag;
 use crate::net::{CtState, Family, Interface, Packet, Proto, Verdict};
 
-/// The verdict where the policy is not asked; none for a new packet that it decides about.
-pub(super) fn judge(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> Option<Verdict> {
+/// The verdict where the policy is not asked; none for a new packet that it decides about. `bridged` says that the
+/// packet is a frame between the ports of a bridge (S40, S41).
+pub(super) fn judge(
+    site: &Site,
+    machine: &Host,
+    hook: Hook,
+    bridged: bool,
+    packet: &Packet,
+) -> Option<Verdict> {
     if itself(hook, packet) {
         return Some(Verdict::Accept);
     }
@@ -15,7 +22,7 @@ pub(super) fn judge(site: &Site, machine: &Host, hook: Hook, packet: &Packet) ->
         CtState::Established => true,
         CtState::Related => is_error(packet) || (own_reset(hook, packet) && has_reject(site, machine)),
         CtState::Invalid => false,
-        CtState::Untracked => is_neighbour_discovery(hook, packet) || is_mld(hook, packet),
+        CtState::Untracked => is_neighbourly(hook, bridged, packet),
         CtState::New if is_dhcp(site, machine, hook, packet) => true,
         CtState::New => return None,
     };
@@ -37,12 +44,12 @@ fn itself(hook: Hook, packet: &Packet) -> bool {
     match hook {
         Hook::Input => packet.iif == lo,
         Hook::Output => packet.oif == lo,
-        Hook::Prerouting | Hook::Forward | Hook::Postrouting => false,
+        Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => false,
     }
 }
 
 /// S16: the errors of a connection, of any code.
-fn is_error(packet: &Packet) -> bool {
+pub(super) fn is_error(packet: &Packet) -> bool {
     match (packet.family(), packet.proto) {
         (Family::V4, Proto::ICMP) => [3, 11, 12].contains(&packet.icmp_type),
         (Family::V6, Proto::ICMPV6) => [1, 2, 3, 4].contains(&packet.icmp_type),
@@ -59,21 +66,22 @@ fn has_reject(site: &Site, machine: &Host) -> bool {
     !machine.reject_from.is_empty() || site.accesses.iter().any(denied)
 }
 
-/// S17, RFC 4861: a hop limit of 255 proves that the sender is on the link.
-fn is_neighbour_discovery(hook: Hook, packet: &Packet) -> bool {
-    (hook == Hook::Input || hook == Hook::Output)
-        && is_icmpv6(packet)
-        && packet.ttl == 255
-        && [133, 134, 135, 136].contains(&packet.icmp_type)
+/// S17; over a bridge as in input and output both (S40, S41).
+pub(super) fn is_neighbourly(hook: Hook, bridged: bool, packet: &Packet) -> bool {
+    let comes = hook == Hook::Input || bridged;
+    let goes = hook == Hook::Output || bridged;
+    (comes || goes) && is_neighbour_discovery(packet)
+        || comes && is_mld(&[130], packet)
+        || goes && is_mld(&[131, 132, 143], packet)
 }
 
-/// S17, RFC 2710 and 3810: queries come in, reports go out.
-fn is_mld(hook: Hook, packet: &Packet) -> bool {
-    let types: &[u8] = match hook {
-        Hook::Input => &[130],
-        Hook::Output => &[131, 132, 143],
-        Hook::Prerouting | Hook::Forward | Hook::Postrouting => &[],
-    };
+/// RFC 4861: a hop limit of 255 proves that the sender is on the link.
+fn is_neighbour_discovery(packet: &Packet) -> bool {
+    is_icmpv6(packet) && packet.ttl == 255 && [133, 134, 135, 136].contains(&packet.icmp_type)
+}
+
+/// RFC 2710 and 3810: queries come in, reports go out.
+fn is_mld(types: &[u8], packet: &Packet) -> bool {
     is_icmpv6(packet)
         && packet.ttl == 1
         && types.contains(&packet.icmp_type)
@@ -84,7 +92,7 @@ fn is_icmpv6(packet: &Packet) -> bool {
     packet.family() == Family::V6 && packet.proto == Proto::ICMPV6 && packet.icmp_code == 0
 }
 
-fn is_link_local(addr: IpAddr) -> bool {
+pub(super) fn is_link_local(addr: IpAddr) -> bool {
     match addr {
         IpAddr::V4(_) => false,
         IpAddr::V6(a) => a.is_unicast_link_local(),
@@ -99,7 +107,9 @@ fn is_dhcp(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> bool {
         (Hook::Output, Family::V4) => ports == (68, 67),
         (Hook::Input, Family::V6) => ports == (547, 546) && is_link_local(packet.src),
         (Hook::Output, Family::V6) => ports == (546, 547) && is_all_dhcp_agents(packet.dst),
-        (Hook::Prerouting | Hook::Forward | Hook::Postrouting, Family::V4 | Family::V6) => false,
+        (Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge, Family::V4 | Family::V6) => {
+            false
+        }
     };
     let by = if hook == Hook::Input { &packet.iif } else { &packet.oif };
     let asks = |leg: &Leg| leg.dynamic && leg.carries(site, packet.family()) && is_of(leg, by);

@@ -54,44 +54,85 @@ pub struct Path {
     pub transits: Vec<Transit>,
     /// The machine it ends at, with the leg by which it is reached; none where it is nobody we know.
     pub end: Option<(HostId, LegId)>,
+    /// The bridges it crosses, in the order of the way.
+    pub bridged: Vec<Bridged>,
+}
+
+/// A bridged hop (S39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bridged {
+    /// The machine whose bridge it is.
+    pub host: HostId,
+    /// The bridge.
+    pub leg: LegId,
+    /// How many transits the packet has passed before.
+    pub after: usize,
+    /// Whether it is on the link of the destination, and so the last hop.
+    pub last: bool,
 }
 
 /// The path of a packet to `dst`; none where it is ambiguous, ends nowhere or comes back to a machine.
 pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst: IpAddr) -> Option<Path> {
-    let mut path = Path { origin: start.origin(), transits: Vec::new(), end: forwarding.owner_of(dst) };
+    let mut path = Path {
+        origin: start.origin(),
+        transits: Vec::new(),
+        end: forwarding.owner_of(dst),
+        bridged: Vec::new(),
+    };
+    let owner = path.end.map(|(host, _)| host);
+    let zone = start.zone(site)?;
     let mut hop = match start {
         Start::Machine { host, .. } => match forwarding.onward(*host, dst) {
-            Next::OnLink { .. } => return Some(path),
-            Next::Via { gateway, gateway_leg, .. } => (gateway, gateway_leg),
+            Next::OnLink { .. } => None,
+            Next::Via { gateway, gateway_leg, .. } => Some((gateway, gateway_leg)),
             Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
         },
         Start::Member { zone, .. } => match forwarding.from_member(*zone, start.machine(), dst) {
-            ZoneNext::OnLink => return Some(path),
-            ZoneNext::Via { gateway, gateway_leg } => (gateway, gateway_leg),
+            ZoneNext::OnLink => None,
+            ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
             ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
         },
     };
+    let to = hop.map(|(gateway, _)| gateway).or(owner);
+    path.bridged.extend(bridged(site, zone, start.machine(), to, 0, hop.is_none()));
     // No path visits a machine twice, so none is longer than there are machines.
     for _ in &site.hosts {
-        let (host, came) = hop;
+        let Some((host, came)) = hop else { return Some(path) };
         if start.machine() == Some(host) || path.transits.iter().any(|t| t.host == host) {
             return None;
         }
-        match forwarding.next(host, dst) {
+        let left = match forwarding.next(host, dst) {
             Next::Local => {
                 path.end = Some((host, came));
                 return Some(path);
             }
             Next::OnLink { leg } => {
-                path.transits.push(Transit { host, came, left: leg });
-                return Some(path);
+                hop = None;
+                leg
             }
             Next::Via { leg, gateway, gateway_leg } => {
-                path.transits.push(Transit { host, came, left: leg });
-                hop = (gateway, gateway_leg);
+                hop = Some((gateway, gateway_leg));
+                leg
             }
             Next::Ambiguous(_) | Next::NoRoute => return None,
-        }
+        };
+        path.transits.push(Transit { host, came, left });
+        let to = hop.map(|(gateway, _)| gateway).or(owner);
+        let zone = site.leg(host, left)?.zone;
+        path.bridged.extend(bridged(site, zone, Some(host), to, path.transits.len(), hop.is_none()));
     }
-    None
+    hop.is_none().then_some(path)
+}
+
+/// S39: the bridge that a hop in a zone crosses, if neither of its ends is the bridge's own machine.
+fn bridged(
+    site: &Site,
+    zone: ZoneId,
+    from: Option<HostId>,
+    to: Option<HostId>,
+    after: usize,
+    last: bool,
+) -> Option<Bridged> {
+    let (host, leg, _) = site.bridge_of(zone)?;
+    (from != Some(host) && to != Some(host)).then_some(Bridged { host, leg, after, last })
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::path::{Path, Transit};
+use super::path::{Bridged, Path, Transit};
 use super::reading::Readings;
 use crate::forwarding::{Class, Forwarding, Next, ZoneNext, groups};
 use crate::model::{HostId, Leg, LegId, Site, ZoneId};
@@ -102,23 +102,33 @@ impl<'s> Routes<'s> {
                 (Some((host, leg)), self.zone_of_leg(host, leg)?)
             }
         };
-        let mut path = Path { origin: first, transits: Vec::new(), end: None };
-        let Some(class) = self.class(to) else { return Ok(path) };
+        let mut path = Path { origin: first, transits: Vec::new(), end: None, bridged: Vec::new() };
+        let origin = first.map(|(host, _)| host);
+        let Some(class) = self.class(to) else {
+            path.bridged.extend(self.across(zone, origin, None, 0, true));
+            return Ok(path);
+        };
         path.end = class.gateway;
+        let owner = class.gateway.map(|(host, _)| host);
         let by_table = matches!(from, From::Machine(_));
         let next = match (first, by_table) {
             (Some((host, _)), true) => zone_next(self.forwarding.onward(host, class.sample)),
             (machine, _) => self.forwarding.from_member(zone, machine.map(|m| m.0), class.sample),
         };
         let mut hop = match next {
-            ZoneNext::OnLink => return Ok(path),
+            ZoneNext::OnLink => {
+                path.bridged.extend(self.across(zone, origin, owner, 0, true));
+                return Ok(path);
+            }
             ZoneNext::Via { gateway, gateway_leg } => (gateway, gateway_leg),
             ZoneNext::Ambiguous(_) => return Err(Broken::Ambiguous),
             ZoneNext::NoRoute => return Err(Broken::NoRoute),
         };
-        let mut passed: BTreeSet<HostId> = first.iter().map(|machine| machine.0).collect();
+        path.bridged.extend(self.across(zone, origin, Some(hop.0), 0, false));
+        let mut passed: BTreeSet<HostId> = origin.into_iter().collect();
         while passed.insert(hop.0) {
             let (host, came) = hop;
+            let after = path.transits.len().saturating_add(1);
             let left = match self.forwarding.next_for(host, class) {
                 Next::Local => {
                     path.end = Some((host, came));
@@ -126,6 +136,8 @@ impl<'s> Routes<'s> {
                 }
                 Next::OnLink { leg } => {
                     path.transits.push(Transit { host, came, left: leg });
+                    let zone = self.zone_of_leg(host, leg)?;
+                    path.bridged.extend(self.across(zone, Some(host), owner, after, true));
                     return Ok(path);
                 }
                 Next::Via { leg, gateway, gateway_leg } => {
@@ -136,8 +148,25 @@ impl<'s> Routes<'s> {
                 Next::NoRoute => return Err(Broken::NoRoute),
             };
             path.transits.push(Transit { host, came, left });
+            let zone = self.zone_of_leg(host, left)?;
+            path.bridged.extend(self.across(zone, Some(host), Some(hop.0), after, false));
         }
         Err(Broken::Loop)
+    }
+
+    /// S39 over a class: where an end is none we know by its class, it may still be a plain host that bridges; who asks
+    /// takes its addresses away.
+    fn across(
+        &self,
+        zone: ZoneId,
+        from: Option<HostId>,
+        to: Option<HostId>,
+        after: usize,
+        last: bool,
+    ) -> Option<Bridged> {
+        let (host, leg, _) = self.site.bridge_of(zone)?;
+        let neither = [from, to].into_iter().flatten().all(|end| end != host);
+        neither.then_some(Bridged { host, leg, after, last })
     }
 
     /// The leg by which a machine sends to a class.

@@ -605,7 +605,13 @@ impl Topology<'_> {
             });
             Crossing {
                 family,
-                path: Rc::new(zone.map(|_| Path::default()).ok_or(Blocked::NoWay)),
+                path: Rc::new(
+                    zone.map(|zone| Path {
+                        bridged: self.across_to_groups(zone, sent.machine),
+                        ..Path::default()
+                    })
+                    .ok_or(Blocked::NoWay),
+                ),
                 src: sent.seen.clone(),
                 dst: group.clone(),
                 receivers: receivers.collect(),

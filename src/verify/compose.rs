@@ -7,9 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
+use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
+
+use super::path::bridge_gate;
+use super::translate::{Entry, Kind, Translations, Way};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -20,18 +23,29 @@ pub(crate) struct Network<'s> {
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
+    pub(crate) translations: Translations,
+    /// What passes the bridges of a machine and begins nothing, and of that what is no reply form (S42).
+    replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
+    /// The machine whose reply forms count all the same, if any does.
+    counted: Option<HostId>,
     gates: BTreeMap<Gate, PacketSet>,
+    pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
+    reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
 }
 
-/// What is asked, at which hook of which machine, by which legs.
-type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>);
+/// What is asked, at which hook of which machine, by which legs, of packets that came in how.
+type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>, Entry);
 
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
     /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
     May,
+    /// The same of those that open a connection: `new`.
+    Opens,
+    /// The same of those that belong to none: `untracked`, `invalid`.
+    Strays,
     /// Does it: `new`, now, below every limit (S25).
     Does,
     /// Does a reply: `established`.
@@ -39,7 +53,7 @@ pub(crate) enum Asking {
 }
 
 /// Where packets start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Start {
     /// Anywhere in a zone.
     Zone(ZoneId),
@@ -47,8 +61,38 @@ pub(crate) enum Start {
     Leg(HostId, LegId),
 }
 
-/// Packets by the zone they have reached.
-pub(crate) type Reached = BTreeMap<ZoneId, PacketSet>;
+/// Where packets are: on the link of a zone, where its members hear them, or at the ports of the bridge between the
+/// members, whose machine alone hears them (S39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spot {
+    /// Before the bridge.
+    Ports(ZoneId),
+    /// Behind it, or where there is none.
+    Link(ZoneId),
+}
+
+impl Spot {
+    /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
+    pub(crate) fn put(site: &Site, by: Option<HostId>, zone: ZoneId) -> Self {
+        let other = site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
+        if other { Self::Ports(zone) } else { Self::Link(zone) }
+    }
+
+    /// The zone.
+    pub(crate) fn zone(self) -> ZoneId {
+        let (Self::Ports(zone) | Self::Link(zone)) = self;
+        zone
+    }
+
+    /// Whether a machine with a leg there hears what is here.
+    pub(crate) fn heard_by(self, site: &Site, host: HostId) -> bool {
+        let own = site.bridge_of(self.zone()).is_some_and(|(bridge, ..)| bridge == host);
+        own == matches!(self, Self::Ports(_))
+    }
+}
+
+/// Packets by where they have come, and by what of them is not as it was sent.
+pub(crate) type Reached = BTreeMap<(Spot, Kind), PacketSet>;
 
 impl<'s> Network<'s> {
     /// A network of these accepted sets, each of `space`, at this time of proof.
@@ -56,9 +100,28 @@ impl<'s> Network<'s> {
         site: &'s Site,
         space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
+        translations: Translations,
+        replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
         at: u64,
     ) -> Self {
-        Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
+        let readings = Readings::new(site);
+        let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let counted = None;
+        Self { site, readings, space, accepted, translations, replies, counted, gates, ways, reached, at }
+    }
+
+    /// Whether a bridge of the machine knows no connections.
+    pub(crate) fn is_stateless(&self, host: HostId) -> bool {
+        let bridges = self.site.host(host).into_iter().flat_map(|h| h.bridges());
+        bridges.into_iter().any(|(.., how)| matches!(how, Bridge::Stateless(_)))
+    }
+
+    /// From now on the reply forms of this machine's bridges count, and no other's (S42).
+    pub(crate) fn count(&mut self, host: Option<HostId>) {
+        self.counted = host;
+        self.gates.clear();
+        self.ways.clear();
+        self.reached.clear();
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -66,7 +129,8 @@ impl<'s> Network<'s> {
         self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING)
     }
 
-    /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten.
+    /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten. Of packets with a
+    /// new destination they are a set over that and the original one.
     pub(crate) fn gate(
         &mut self,
         asking: Asking,
@@ -74,12 +138,13 @@ impl<'s> Network<'s> {
         hook: Hook,
         iif: Option<LegId>,
         oif: Option<LegId>,
+        entry: Entry,
     ) -> PacketSet {
-        let key = (asking, host, hook, iif, oif);
+        let key = (asking, host, hook, iif, oif, entry);
         if let Some(&known) = self.gates.get(&key) {
             return known;
         }
-        let set = self.compute_gate(asking, host, hook, iif, oif);
+        let set = self.compute_gate(asking, host, hook, iif, oif, entry);
         self.gates.insert(key, set);
         set
     }
@@ -91,6 +156,7 @@ impl<'s> Network<'s> {
         hook: Hook,
         iif: Option<LegId>,
         oif: Option<LegId>,
+        entry: Entry,
     ) -> PacketSet {
         let site = self.site;
         let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
@@ -106,22 +172,41 @@ impl<'s> Network<'s> {
         }
         let states: &[CtState] = match asking {
             Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
-            Asking::Does => &[CtState::New],
+            Asking::Does | Asking::Opens => &[CtState::New],
+            Asking::Strays => &[CtState::Untracked, CtState::Invalid],
             Asking::Reply => &[CtState::Established],
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
+        if matches!(asking, Asking::May | Asking::Opens | Asking::Strays) {
+            set = self.beginning(host, hook, iif == oif, set);
+        }
         set = self.space.forget(Field::Ct, set);
+        set = self.settled_in_time(asking, set);
+        // A reply is asked about whatever was translated in its connection.
+        if asking == Asking::Reply { set } else { self.known_here(entry, set) }
+    }
+
+    /// Of what passes a bridge, that which counts as arriving (S26, S42).
+    fn beginning(&mut self, host: HostId, hook: Hook, same: bool, mut set: PacketSet) -> PacketSet {
+        if let (Hook::Bridge, Some(&(replies, others))) = (hook, self.replies.get(&host)) {
+            let out = if self.counted == Some(host) { others } else { replies };
+            set = self.space.minus(set, out);
+        }
+        if hook == Hook::Bridge || hook == Hook::Forward && same {
+            let neighbourly = self.neighbourly(&[(130, 132), (143, 143)]);
+            set = self.space.minus(set, neighbourly);
+        }
+        set
+    }
+
+    /// A set without limits and time, as they are where it is asked about.
+    pub(crate) fn settled_in_time(&mut self, asking: Asking, mut set: PacketSet) -> PacketSet {
+        let now = matches!(asking, Asking::Does | Asking::Reply);
         for field in self.space.limit_fields() {
-            set = match asking {
-                Asking::May => self.space.forget(field, set),
-                Asking::Does | Asking::Reply => self.space.given(field, 0, set),
-            };
+            set = if now { self.space.given(field, 0, set) } else { self.space.forget(field, set) };
         }
-        match asking {
-            Asking::May => set,
-            Asking::Does | Asking::Reply => self.space.given(Field::Time, u128::from(self.at), set),
-        }
+        if now { self.space.given(Field::Time, u128::from(self.at), set) } else { set }
     }
 
     /// What may be where, if `set` starts at `starts`: on every path the legs make possible (S26).
@@ -129,37 +214,64 @@ impl<'s> Network<'s> {
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
     /// their routes, only to what their forward hook accepts.
     pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
+        if let Some(known) = self.reached.get(starts) {
+            return known.clone();
+        }
         let mut reached = Reached::new();
-        let mut waiting: Vec<ZoneId> = Vec::new();
+        let mut waiting: Vec<(Spot, Kind)> = Vec::new();
         for (start, set) in starts {
-            let (zone, set) = match *start {
-                Start::Zone(zone) => (zone, *set),
+            match *start {
+                Start::Zone(zone) => {
+                    let at = (Spot::put(self.site, None, zone), Kind::default());
+                    self.arrive(&mut reached, &mut waiting, at, *set);
+                }
                 Start::Leg(host, leg) => {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
-                    let out = self.gate(Asking::May, host, Hook::Output, None, Some(leg));
-                    (zone, self.space.and(*set, out))
+                    for way in self.ways(host, Hook::Output, None, Some(leg)) {
+                        let (out, kind) = self.through(&way, *set, Kind::default());
+                        let at = (Spot::put(self.site, Some(host), zone), kind);
+                        self.arrive(&mut reached, &mut waiting, at, out);
+                    }
                 }
-            };
-            self.arrive(&mut reached, &mut waiting, zone, set);
-        }
-        while let Some(zone) = waiting.pop() {
-            let here = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
-            for (host, leg_in, leg_out, to) in self.crossings(zone) {
-                let gate = self.gate(Asking::May, host, Hook::Forward, Some(leg_in), Some(leg_out));
-                let through = self.space.and(here, gate);
-                self.arrive(&mut reached, &mut waiting, to, through);
             }
         }
+        while let Some((spot, kind)) = waiting.pop() {
+            let here = reached.get(&(spot, kind)).copied().unwrap_or(PacketSet::NOTHING);
+            if let (Spot::Ports(zone), Some((host, leg, _))) = (spot, self.site.bridge_of(spot.zone())) {
+                let gate = bridge_gate(self.site, host, leg);
+                for way in self.ways(host, gate.hook, gate.iif, gate.oif) {
+                    let (through, kind) = self.through(&way, here, kind);
+                    self.arrive(&mut reached, &mut waiting, (Spot::Link(zone), kind), through);
+                }
+            }
+            for (host, leg_in, leg_out, to) in self.crossings(spot.zone()) {
+                if !spot.heard_by(self.site, host) {
+                    continue;
+                }
+                for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
+                    let (through, kind) = self.through(&way, here, kind);
+                    let to = Spot::put(self.site, Some(host), to);
+                    self.arrive(&mut reached, &mut waiting, (to, kind), through);
+                }
+            }
+        }
+        self.reached.insert(starts.to_vec(), reached.clone());
         reached
     }
 
-    fn arrive(&mut self, reached: &mut Reached, waiting: &mut Vec<ZoneId>, zone: ZoneId, set: PacketSet) {
-        let before = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
+    fn arrive(
+        &mut self,
+        reached: &mut Reached,
+        waiting: &mut Vec<(Spot, Kind)>,
+        at: (Spot, Kind),
+        set: PacketSet,
+    ) {
+        let before = reached.get(&at).copied().unwrap_or(PacketSet::NOTHING);
         let after = self.space.or(before, set);
         if after != before {
-            reached.insert(zone, after);
-            if !waiting.contains(&zone) {
-                waiting.push(zone);
+            reached.insert(at, after);
+            if !waiting.contains(&at) {
+                waiting.push(at);
             }
         }
     }
@@ -185,17 +297,7 @@ impl<'s> Network<'s> {
     /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.
     pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
         use crate::net::{Family, Proto};
-        let mut sets = Vec::new();
-        let v6 = self.space.family(Family::V6);
-        let icmpv6 = self.space.proto(Proto::ICMPV6);
-        let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));
-        let code = self.space.is(Field::IcmpCode, 0);
-        let ttl = self.space.is(Field::Ttl, 255);
-        let neighbours = self.space.all(vec![v6, icmpv6, types, code, ttl]);
-        let query = self.space.is(Field::IcmpType, 130);
-        let one = self.space.is(Field::Ttl, 1);
-        let listeners = self.space.all(vec![v6, icmpv6, query, code, one]);
-        sets.extend([neighbours, listeners]);
+        let mut sets = vec![self.neighbourly(&[(130, 130)])];
         if leg.dynamic {
             for (family, from, to) in [(Family::V4, 67, 68), (Family::V6, 547, 546)] {
                 let family = self.space.family(family);
@@ -207,6 +309,23 @@ impl<'s> Network<'s> {
             }
         }
         self.space.any(sets)
+    }
+}
+
+impl Network<'_> {
+    /// Neighbour discovery, and these types of multicast listener discovery (S17).
+    fn neighbourly(&mut self, listeners: &[(u128, u128)]) -> PacketSet {
+        use crate::net::{Family, Proto};
+        let v6 = self.space.family(Family::V6);
+        let icmpv6 = self.space.proto(Proto::ICMPV6);
+        let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));
+        let code = self.space.is(Field::IcmpCode, 0);
+        let ttl = self.space.is(Field::Ttl, 255);
+        let neighbours = self.space.all(vec![v6, icmpv6, types, code, ttl]);
+        let listeners = self.space.within(Field::IcmpType, &RangeSet::from_ranges(listeners.iter().copied()));
+        let one = self.space.is(Field::Ttl, 1);
+        let listeners = self.space.all(vec![v6, icmpv6, listeners, code, one]);
+        self.space.or(neighbours, listeners)
     }
 }
 

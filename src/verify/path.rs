@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, ZoneNext};
-use crate::model::{HostId, LegId, ZoneId};
+use crate::model::{Bridge, Hook, HostId, LegId, Site, ZoneId};
 
 /// Where a path begins, which decides its first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,24 @@ pub(crate) struct Path {
     pub(crate) transits: Vec<(HostId, LegId, LegId)>,
     /// The machine it ends at, with the leg in.
     pub(crate) end: Option<(HostId, LegId)>,
+    /// The bridges it crosses (S39), each with the number of machines passed before.
+    pub(crate) bridged: Vec<(usize, HostId, LegId)>,
+}
+
+impl Path {
+    /// A hop in a zone, over its bridge unless that is the sender's or the receiver's own.
+    fn cross(
+        &mut self,
+        forwarding: &Forwarding<'_>,
+        zone: ZoneId,
+        sender: Option<HostId>,
+        receiver: Option<HostId>,
+    ) {
+        let bridge = forwarding.site().bridge_of(zone);
+        if let Some((host, leg, _)) = bridge.filter(|b| Some(b.0) != sender && Some(b.0) != receiver) {
+            self.bridged.push((self.transits.len(), host, leg));
+        }
+    }
 }
 
 /// Why there is none.
@@ -53,16 +71,19 @@ pub(crate) fn walk(
     dst: IpAddr,
     towards: Option<(HostId, LegId)>,
 ) -> Result<Path, NoPath> {
-    let mut path = Path { start: None, transits: Vec::new(), end: None };
+    let mut path = Path { start: None, transits: Vec::new(), end: None, bridged: Vec::new() };
     let end = towards.or_else(|| forwarding.owner_of(dst));
     let mut at = match first(forwarding, begin, dst)? {
         First::OnLink { start, zone } => {
             path.start = start;
             path.end = in_zone(forwarding, end, zone);
+            path.cross(forwarding, zone, start.map(|s| s.0), path.end.map(|e| e.0));
             return Ok(path);
         }
         First::Via { start, gateway, leg } => {
             path.start = start;
+            let zone = forwarding.site().leg(gateway, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+            path.cross(forwarding, zone, start.map(|s| s.0), Some(gateway));
             (gateway, leg)
         }
     };
@@ -80,10 +101,13 @@ pub(crate) fn walk(
                 path.transits.push((host, leg_in, leg));
                 let zone = forwarding.site().leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
                 path.end = in_zone(forwarding, end, zone);
+                path.cross(forwarding, zone, Some(host), path.end.map(|e| e.0));
                 return Ok(path);
             }
             Next::Via { leg, gateway, gateway_leg } => {
                 path.transits.push((host, leg_in, leg));
+                let zone = forwarding.site().leg(host, leg).map(|l| l.zone).ok_or(NoPath::NoRoute)?;
+                path.cross(forwarding, zone, Some(host), Some(gateway));
                 at = (gateway, gateway_leg);
             }
             Next::Ambiguous(_) => return Err(NoPath::Ambiguous),
@@ -142,4 +166,72 @@ fn in_zone(
     let (host, _) = end?;
     let (leg, _) = forwarding.site().host(host)?.leg_in(zone)?;
     Some((host, leg))
+}
+
+/// A hook on the way of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// The machine.
+    pub(crate) host: HostId,
+    /// The hook.
+    pub(crate) hook: Hook,
+    /// The leg in.
+    pub(crate) iif: Option<LegId>,
+    /// The leg out.
+    pub(crate) oif: Option<LegId>,
+    /// Whether it is passed on a link, between the ports of the machine's bridge (S39), not routed.
+    pub(crate) bridged: bool,
+}
+
+/// The hooks of machines on a path, in order.
+pub(crate) fn gates(site: &Site, path: &Path) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    if let Some((host, leg)) = path.start {
+        gates.push(Gate { host, hook: Hook::Output, iif: None, oif: Some(leg), bridged: false });
+    }
+    gates.extend(after_start(site, path));
+    gates
+}
+
+fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
+    let across = |after: usize| {
+        let here = path.bridged.iter().filter(move |hop| hop.0 == after);
+        here.map(|&(_, host, leg)| bridge_gate(site, host, leg))
+    };
+    let mut gates: Vec<Gate> = across(0).collect();
+    for (before, &(host, came, left)) in path.transits.iter().enumerate() {
+        gates.push(Gate { host, hook: Hook::Forward, iif: Some(came), oif: Some(left), bridged: false });
+        gates.extend(across(before.saturating_add(1)));
+    }
+    gates.extend(path.end.map(|(host, leg)| Gate {
+        host,
+        hook: Hook::Input,
+        iif: Some(leg),
+        oif: None,
+        bridged: false,
+    }));
+    gates
+}
+
+/// The hook that sees what passes a bridge: the forward hook with the bridge as both interfaces (S40), or one of its own.
+pub(crate) fn bridge_gate(site: &Site, host: HostId, leg: LegId) -> Gate {
+    let shown = site.leg(host, leg).is_some_and(|leg| leg.bridge == Some(Bridge::BrNetfilter));
+    let (hook, leg) = if shown { (Hook::Forward, Some(leg)) } else { (Hook::Bridge, None) };
+    Gate { host, hook, iif: leg, oif: leg, bridged: true }
+}
+
+/// The hooks from a machine on, into which a packet came by a leg and got a new destination.
+pub(crate) fn rerouted(
+    forwarding: &Forwarding<'_>,
+    host: HostId,
+    came: LegId,
+    dst: IpAddr,
+) -> Result<Vec<Gate>, NoPath> {
+    if forwarding.next(host, dst) == Next::Local {
+        return Ok(vec![Gate { host, hook: Hook::Input, iif: Some(came), oif: None, bridged: false }]);
+    }
+    let path = walk(forwarding, Begin::Machine(host), dst, None)?;
+    let left = path.start.map(|(_, leg)| leg);
+    let here = Gate { host, hook: Hook::Forward, iif: Some(came), oif: left, bridged: false };
+    Ok(std::iter::once(here).chain(after_start(forwarding.site(), &path)).collect())
 }

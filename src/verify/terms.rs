@@ -1,7 +1,7 @@
 //! Services as sets of packets.
 
 use crate::model::Term;
-use crate::net::{Family, Field, PacketSet, Proto, Space};
+use crate::net::{Family, Field, Packet, PacketSet, Proto, RangeSet, Space};
 
 /// The packets that one of the terms speaks of.
 pub(crate) fn set(space: &mut Space, terms: &[Term]) -> PacketSet {
@@ -30,4 +30,74 @@ fn one(space: &mut Space, term: &Term) -> PacketSet {
         }
         Term::Protos(protos) => space.among(Field::Proto, protos),
     }
+}
+
+/// What must be able to come back to these, where only headers tell a reply (S42): ports exchanged, of TCP no bare SYN,
+/// of ICMP the answers to what asks.
+pub(crate) fn answers(space: &mut Space, terms: &[Term]) -> PacketSet {
+    let sets = terms.iter().map(|term| answer(space, term)).collect();
+    let all = space.any(sets);
+    let tcp = space.proto(Proto::TCP);
+    // With SYN (2) and without ACK (16).
+    let starts = (0u128..64).filter(|flags| flags & 2 != 0 && flags & 16 == 0).map(|flags| (flags, flags));
+    let starts = space.within(Field::TcpFlags, &RangeSet::from_ranges(starts));
+    let starts = space.and(tcp, starts);
+    space.minus(all, starts)
+}
+
+fn answer(space: &mut Space, term: &Term) -> PacketSet {
+    match term {
+        Term::Ports { proto, from, to } => {
+            let proto = space.proto(*proto);
+            let (from, to) = (space.among(Field::Dport, from), space.among(Field::Sport, to));
+            space.all(vec![proto, from, to])
+        }
+        Term::Icmp { family, types, codes } => {
+            let echoes = ECHOES.into_iter().filter(|(f, asks, _)| f == family && types.contains(*asks));
+            let sets = echoes.map(|(family, _, answers)| icmp(space, family, answers)).collect();
+            let (sets, codes) = (space.any(sets), space.among(Field::IcmpCode, codes));
+            space.and(sets, codes)
+        }
+        Term::Protos(protos) => {
+            let all = space.among(Field::Proto, protos);
+            let sets = ECHOES.map(|(family, _, answers)| icmp(space, family, answers)).to_vec();
+            let answers = space.any(sets);
+            let all_icmp = [(Family::V4, Proto::ICMP), (Family::V6, Proto::ICMPV6)].map(|(family, proto)| {
+                let (family, proto) = (space.family(family), space.proto(proto));
+                space.and(family, proto)
+            });
+            let all_icmp = space.any(all_icmp.to_vec());
+            let others = space.minus(all_icmp, answers);
+            space.minus(all, others)
+        }
+    }
+}
+
+/// RFC 792, RFC 4443: what asks, and what answers.
+const ECHOES: [(Family, u8, u8); 4] =
+    [(Family::V4, 8, 0), (Family::V4, 13, 14), (Family::V4, 15, 16), (Family::V6, 128, 129)];
+
+fn icmp(space: &mut Space, family: Family, answers: u8) -> PacketSet {
+    let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+    let parts = vec![space.family(family), space.proto(proto), space.is(Field::IcmpType, answers.into())];
+    space.all(parts)
+}
+
+/// Whether one of the terms speaks of a packet.
+pub(crate) fn hold(terms: &[Term], packet: &Packet) -> bool {
+    terms.iter().any(|term| match term {
+        Term::Ports { proto, from, to } => {
+            packet.proto == *proto && from.contains(packet.sport) && to.contains(packet.dport)
+        }
+        Term::Icmp { family, types, codes } => {
+            let proto = match family {
+                Family::V4 => Proto::ICMP,
+                Family::V6 => Proto::ICMPV6,
+            };
+            (packet.family(), packet.proto) == (*family, proto)
+                && types.contains(packet.icmp_type)
+                && codes.contains(packet.icmp_code)
+        }
+        Term::Protos(protos) => protos.contains(packet.proto.0),
+    })
 }

@@ -146,6 +146,29 @@ fn the_crm_routes_as_forwarding_says() {
     assert_eq!(machines(2), ["ges", "lb", "s2"]);
 }
 
+/// What a `sysctl.conf` says is in force on that machine; what the kernel does not know is no success.
+#[test]
+fn a_machine_takes_its_parameters_or_says_so() {
+    if !kernel() {
+        return;
+    }
+    let site = office();
+    let forwarding = Forwarding::new(&site);
+    let lab = SiteLab::open(&forwarding).unwrap();
+    let of = |text: &str| fwc::target::sysctl::read::read(text).unwrap();
+    let (_, settings) = fwc::target::sysctl::emit::emit(&site).remove(0);
+    lab.set(FW, &settings).unwrap();
+    let value = |host| {
+        let file = "/proc/sys/net/ipv4/conf/all/rp_filter";
+        lab.netns(host).unwrap().run("cat", &[file], "").unwrap()
+    };
+    assert_eq!((value(FW).as_str(), value(SERVER).as_str()), ("2\n", "0\n"));
+    lab.set(FW, &of("-net.ipv4.no_such_thing = 1\n")).unwrap();
+    for text in ["net.ipv4.no_such_thing = 1\n", "net.ipv4.ip_forward = many\n", "kernel.panic = 0\n"] {
+        assert!(lab.set(FW, &of(text)).is_err(), "{text}");
+    }
+}
+
 /// Namespaces have no name and no mount: the kernel takes them down with whoever held them.
 #[test]
 fn nothing_is_left_of_a_killed_lab() {

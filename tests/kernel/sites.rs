@@ -39,6 +39,7 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
     let leg = |(interface, addresses, zone): &(&str, &[&str], u32)| Leg {
         interface: (!interface.is_empty()).then(|| (*interface).to_owned()),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+        bridge: None,
         dynamic: addresses.is_empty(),
         zone: ZoneId(*zone),
         span: NOWHERE,
@@ -50,6 +51,8 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         routes: Vec::new(),
         log_from: Vec::new(),
         reject_from: Vec::new(),
+        docker: false,
+        strict_source: false,
         span: NOWHERE,
     }
 }

@@ -6,7 +6,8 @@
 use std::net::IpAddr;
 
 use fwc::model::{
-    Access, Action, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone, ZoneId,
+    Access, Action, Bridge, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone,
+    ZoneId,
 };
 use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
 use fwc::source::{FileId, Span};
@@ -39,6 +40,35 @@ pub fn site(seed: u64) -> Site {
         site.accesses.push(access);
     }
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
+    site
+}
+
+/// The same with bridges: of some zones, one machine that filters there has the members on its ports.
+pub fn bridged(seed: u64) -> Site {
+    let mut site = site(seed);
+    let dice = &mut Dice::new(seed ^ 0xb41d);
+    let zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
+    for zone in zones {
+        if dice.one_in(3) {
+            continue;
+        }
+        let fit = |leg: &Leg| leg.zone == zone && !leg.dynamic && leg.interface.is_some();
+        let machines = site.hosts.iter().enumerate().filter(|(_, h)| h.filters() && h.legs.iter().any(fit));
+        let machines: Vec<usize> = machines.map(|(at, _)| at).collect();
+        if machines.is_empty() {
+            continue;
+        }
+        let host = &mut site.hosts[dice.pick(&machines)];
+        // `br_netfilter` is a switch of the whole machine.
+        let switch = host.bridges().next().map(|(.., how)| *how == Bridge::BrNetfilter);
+        let table = [Bridge::Stateful, Bridge::Stateless("a test".to_owned())];
+        let how = match switch {
+            Some(true) => Bridge::BrNetfilter,
+            None if dice.one_in(3) => Bridge::BrNetfilter,
+            Some(false) | None => dice.pick(&table),
+        };
+        host.legs.iter_mut().filter(|leg| fit(leg)).for_each(|leg| leg.bridge = Some(how.clone()));
+    }
     site
 }
 
@@ -106,6 +136,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
             zone,
+            bridge: None,
             span: NOWHERE,
         });
     }
@@ -116,6 +147,8 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         routes: Vec::new(),
         log_from: Vec::new(),
         reject_from: Vec::new(),
+        docker: false,
+        strict_source: false,
         span: NOWHERE,
     }
 }
@@ -209,6 +242,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         terms,
         from: place(dice, site, action),
         to: place(dice, site, action),
+        nat: None,
         log: false,
         reject: action == Action::Deny && dice.one_in(2),
         limit: (action == Action::Allow && dice.one_in(4)).then_some(limit),

@@ -23,7 +23,7 @@ impl World {
     /// What the hook of a machine does to a packet.
     pub fn decide(&self, name: &str, hook: Hook, p: &Packet) -> Verdict {
         let me = &self.machines[name];
-        if !me.filters || hook == Hook::Prerouting || hook == Hook::Postrouting {
+        if !me.filters || matches!(hook, Hook::Prerouting | Hook::Postrouting | Hook::Bridge) {
             return Verdict::Accept;
         }
         let lo = Interface::named("lo");

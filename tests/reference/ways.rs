@@ -39,7 +39,7 @@ impl World {
                 Some(leg) => passed.iter().all(|(name, ..)| name != me) && by(&legs[leg], &p.iif),
                 None => end.is_some_and(|(name, leg)| name == me && by(&legs[leg], &p.iif)),
             },
-            Hook::Prerouting | Hook::Postrouting => false,
+            Hook::Prerouting | Hook::Postrouting | Hook::Bridge => false,
         }
     }
 

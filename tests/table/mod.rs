@@ -10,6 +10,10 @@
 //! [`Forwarding`], asking every machine that filters on the way. The verdict is that of the first that does not
 //! accept; `lost` where no way leads there. Options: `at HOST HOOK [in IF] [out IF]` for one point alone,
 //! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
+//!
+//! A packet goes on as the judge says it is translated. What is accepted goes on, or arrives, with the addresses and
+//! the destination port it has in the line, or with `arrives DST[:port]` and `source SRC`. At one point, `wrote DST[:port]`
+//! is the original destination of a packet whose destination was translated.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 pub(crate) mod cases;
@@ -21,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Hook, HostId, LegId, Point, Site};
 use fwc::net::packet::tcp_flag;
-use fwc::net::{CtState, Interface, Packet, Proto, Verdict};
+use fwc::net::{CtState, Interface, NatStatus, Packet, Proto, Translation, Tuple, Verdict};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -33,6 +37,17 @@ pub(crate) struct Probe {
     pub(crate) at: Option<Point>,
     /// `accept`, `drop`, `reject` or `lost`.
     pub(crate) expected: &'static str,
+    /// What it arrives with, if it is accepted: source, destination, destination port.
+    pub(crate) arrives: (IpAddr, IpAddr, u16),
+}
+
+/// Who says what is done to addresses.
+pub(crate) type Translate<'a> = &'a mut dyn FnMut(HostId, Hook, &Packet) -> Option<Translation>;
+
+/// The points on the way of a packet, and the packet as it arrives if each of them accepts it.
+pub(crate) struct Way {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) arrived: Packet,
 }
 
 /// A point on the way of a packet, and the packet as it is seen there.
@@ -41,9 +56,20 @@ pub(crate) type Step = (Point, Packet);
 impl Probe {
     /// The points that are asked, in order; none where no way leads there.
     pub(crate) fn steps(&self, forwarding: &Forwarding<'_>) -> Option<Vec<Step>> {
+        self.way(forwarding, &mut |_, _, _| None).map(|way| way.steps)
+    }
+
+    /// The same through translations.
+    pub(crate) fn way(&self, forwarding: &Forwarding<'_>, translate: Translate<'_>) -> Option<Way> {
         match &self.at {
-            Some(point) => Some(vec![(point.clone(), self.packet.clone())]),
-            None => way(forwarding.site(), forwarding, &self.packet),
+            Some(point) => {
+                let mut arrived = self.packet.clone();
+                if let Point::Hook { host, hook } = point {
+                    put(forwarding.site(), *host, *hook, &mut arrived, translate);
+                }
+                Some(Way { steps: vec![(point.clone(), self.packet.clone())], arrived })
+            }
+            None => way(forwarding, &self.packet, translate),
         }
     }
 }
@@ -66,18 +92,26 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     packet.ct = CtState::ALL.into_iter().find(|s| s.keyword() == *state)?;
     let expected = ["accept", "drop", "reject", "lost"].into_iter().find(|v| v == verdict)?;
     let mut at = None;
+    let mut arrives = (packet.src, packet.dst, packet.dport);
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
         match *option {
             "at" => {
                 let host = site.host_named(rest.next()?)?;
                 let wanted = rest.next()?;
-                let hooks = [Hook::Input, Hook::Forward, Hook::Output];
+                let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
                 let hook = hooks.into_iter().find(|h| h.keyword() == *wanted)?;
                 at = Some(Point::Hook { host, hook });
             }
             "in" => packet.iif = Interface::named(*rest.next()?),
             "out" => packet.oif = Interface::named(*rest.next()?),
+            "arrives" => (arrives.1, arrives.2) = to(rest.next()?, packet.dport)?,
+            "source" => arrives.0 = rest.next()?.parse().ok()?,
+            "wrote" => {
+                let (dst, dport) = to(rest.next()?, packet.dport)?;
+                packet.ct_status.dnat = true;
+                packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
+            }
             "ttl" => packet.ttl = rest.next()?.parse().ok()?,
             "rst" => packet.tcp_flags = tcp_flag::RST | tcp_flag::ACK,
             "over" => packet.exceeded = site.accesses.iter().filter_map(|a| a.limit).collect(),
@@ -88,7 +122,15 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             _ => return None,
         }
     }
-    Some(Probe { packet, at, expected })
+    Some(Probe { packet, at, expected, arrives })
+}
+
+/// A destination, with the port it has where none is said.
+fn to(text: &str, port: u16) -> Option<(IpAddr, u16)> {
+    match text.parse::<SocketAddr>() {
+        Ok(both) => Some((both.ip(), both.port())),
+        Err(_) => Some((text.parse().ok()?, port)),
+    }
 }
 
 fn source(text: &str) -> Option<(IpAddr, u16)> {
@@ -113,46 +155,75 @@ fn header(src: IpAddr, dst: IpAddr, sport: u16, proto: &str) -> Option<Packet> {
 // ---- the way of a packet -----------------------------------------------------------------------------
 
 /// Every point on the way, with what it sees; none where no way leads there.
-pub(crate) fn way(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Vec<Step>> {
+fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -> Option<Way> {
+    let site = forwarding.site();
     let zone = forwarding.zone_of(packet.src)?;
     let mut steps = Vec::new();
-    if let Some((host, leg)) = forwarding.owner_of(packet.src) {
-        steps.extend(step(site, packet, host, Hook::Output, (None, Some(leg))));
+    let mut packet = packet.clone();
+    let origin = forwarding.owner_of(packet.src);
+    if let Some((host, leg)) = origin {
+        steps.extend(step(site, &packet, host, Hook::Output, (None, Some(leg))));
+        leaves(site, host, leg, &mut packet, translate);
     }
-    let mut hop = match forwarding.from_zone(zone, packet.src, packet.dst) {
-        ZoneNext::OnLink => {
-            steps.extend(arrival(site, forwarding, packet));
-            return Some(steps);
-        }
-        ZoneNext::Via { gateway, gateway_leg } => (gateway, gateway_leg),
+    let mut hop = match forwarding.from_member(zone, origin.map(|(host, _)| host), packet.dst) {
+        ZoneNext::OnLink => forwarding.owner_of(packet.dst),
+        ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
         ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
     };
-    for _ in &site.hosts {
-        let (host, came) = hop;
-        let left = match forwarding.next(host, packet.dst) {
+    for _ in 0..2 * site.hosts.len() {
+        let Some((host, came)) = hop else { return Some(Way { steps, arrived: packet }) };
+        let mut here = packet.clone().at(&name(site, host, came), "");
+        put(site, host, Hook::Prerouting, &mut here, translate);
+        packet = here;
+        let (left, next) = match forwarding.next(host, packet.dst) {
             Next::Local => {
-                steps.extend(step(site, packet, host, Hook::Input, (Some(came), None)));
-                return Some(steps);
+                steps.extend(step(site, &packet, host, Hook::Input, (Some(came), None)));
+                return Some(Way { steps, arrived: packet });
             }
-            Next::OnLink { leg } => {
-                steps.extend(step(site, packet, host, Hook::Forward, (Some(came), Some(leg))));
-                steps.extend(arrival(site, forwarding, packet));
-                return Some(steps);
-            }
-            Next::Via { leg, gateway, gateway_leg } => {
-                hop = (gateway, gateway_leg);
-                leg
-            }
+            Next::OnLink { leg } => (leg, forwarding.owner_of(packet.dst)),
+            Next::Via { leg, gateway, gateway_leg } => (leg, Some((gateway, gateway_leg))),
             Next::Ambiguous(_) | Next::NoRoute => return None,
         };
-        steps.extend(step(site, packet, host, Hook::Forward, (Some(came), Some(left))));
+        steps.extend(step(site, &packet, host, Hook::Forward, (Some(came), Some(left))));
+        leaves(site, host, left, &mut packet, translate);
+        hop = next;
     }
     None
 }
 
-fn arrival(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Step> {
-    let (host, leg) = forwarding.owner_of(packet.dst)?;
-    step(site, packet, host, Hook::Input, (Some(leg), None))
+/// Out of a machine, which forgets.
+fn leaves(site: &Site, host: HostId, leg: LegId, packet: &mut Packet, translate: Translate<'_>) {
+    *packet = packet.clone().at("", &name(site, host, leg));
+    put(site, host, Hook::Postrouting, packet, translate);
+    (packet.ct_status, packet.ct_original) = (NatStatus::default(), None);
+}
+
+/// What is done to a packet's addresses.
+fn put(site: &Site, host: HostId, hook: Hook, packet: &mut Packet, translate: Translate<'_>) {
+    let original = Tuple { src: packet.src, dst: packet.dst, sport: packet.sport, dport: packet.dport };
+    match translate(host, hook, packet) {
+        None => {}
+        Some(Translation::Destination { addr, port }) => {
+            packet.ct_status.dnat = true;
+            packet.ct_original = Some(original);
+            (packet.dst, packet.dport) = (addr, port.unwrap_or(packet.dport));
+        }
+        Some(Translation::Source(addr)) => packet.src = addr,
+        Some(Translation::Masquerade) => {
+            let machine = &site.hosts[host.index()];
+            let leg =
+                machine.legs.iter().find(|l| l.interface.as_deref() == Some(packet.oif.name())).unwrap();
+            let own = match leg.dynamic {
+                true => site.zones[leg.zone.index()].addrs.clone(),
+                false => leg.address_set(),
+            };
+            packet.src = own.of(packet.family()).ranges().next().unwrap().first_addr();
+        }
+    }
+}
+
+fn name(site: &Site, host: HostId, leg: LegId) -> String {
+    site.leg(host, leg).and_then(|leg| leg.interface.clone()).unwrap_or_else(|| "eth0".to_owned())
 }
 
 fn step(
@@ -162,10 +233,8 @@ fn step(
     hook: Hook,
     (came, left): (Option<LegId>, Option<LegId>),
 ) -> Option<Step> {
-    let name = |leg: Option<LegId>| match leg.map(|leg| site.leg(host, leg)) {
-        Some(Some(leg)) => Interface::named(leg.interface.as_deref().unwrap_or("eth0")),
-        Some(None) | None => Interface::Unset,
-    };
+    let name =
+        |leg: Option<LegId>| leg.map_or(Interface::Unset, |leg| Interface::named(name(site, host, leg)));
     let mut packet = packet.clone();
     (packet.iif, packet.oif) = (name(came), name(left));
     site.host(host)?.filters().then_some((Point::Hook { host, hook }, packet))

@@ -8,7 +8,7 @@ use crate::lab::LabError;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
-use crate::model::{HostId, ZoneId};
+use crate::model::{Bridge, Host, HostId, ZoneId};
 
 /// The number of machines that the link-layer addresses of crowds pretend to be.
 const SENDERS: u32 = 0xfffe;
@@ -27,11 +27,15 @@ pub(super) fn table(number: u32) -> u32 {
 /// The site, without rulesets, watched.
 pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, LabError> {
     let (bridges, machines) = machines(forwarding)?;
-    machines.iter().try_for_each(|machine| trace::load(&machine.netns))?;
+    for machine in &machines {
+        let bridges = machine.bridges().map(|port| (port.name.as_str(), port.mac.as_str()));
+        trace::load(&machine.netns, &bridges.collect::<Vec<_>>())?;
+    }
     let ports: Vec<Vec<Port>> = machines.iter().map(|machine| machine.ports.clone()).collect();
-    let senders = build_crowd(forwarding, SENDERS, &ports, &bridges)?;
-    let listeners = build_crowd(forwarding, LISTENERS, &ports, &bridges)?;
-    trace::load(&listeners.netns)?;
+    let switches = Switches::new(&bridges, &machines);
+    let senders = build_crowd(forwarding, SENDERS, &ports, &switches)?;
+    let listeners = build_crowd(forwarding, LISTENERS, &ports, &switches)?;
+    trace::load(&listeners.netns, &[])?;
     // A listener's address may also be the claimed source of a packet to another listener.
     listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
     Ok(SiteLab {
@@ -59,28 +63,94 @@ pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machin
     bridges.ip(&lines.collect::<Vec<_>>())?;
 
     let ports: Vec<Vec<Port>> = site.hosts().map(|(id, _)| machine::ports(site, id)).collect();
-    let mut machines = Vec::new();
-    for ((id, host), mine) in site.hosts().zip(&ports) {
-        machines.push(build_machine(forwarding, id, host.forwards(), mine, &ports, &bridges)?);
+    let spaces: Vec<Netns> = site.hosts().map(|_| Netns::new()).collect::<Result<_, _>>()?;
+    let mut switches = Switches { shared: &bridges, own: BTreeMap::new() };
+    for (((_, host), netns), mine) in site.hosts().zip(&spaces).zip(&ports) {
+        netns.sysctl(&machine::sysctls(host.forwards()))?;
+        own_bridges(host, netns, mine)?;
+        for port in mine.iter().filter(|port| is_bridge(host, port)) {
+            switches.own.insert(port.zone, (netns, port.name.clone()));
+        }
     }
+    for ((id, host), (mine, netns)) in site.hosts().zip(ports.iter().zip(&spaces)) {
+        build_machine(forwarding, (id, host), netns, mine, &ports, &switches)?;
+    }
+    let machines = site.hosts().zip(spaces).zip(ports).map(|(((_, host), netns), ports)| {
+        let by_leg = ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0));
+        let (by_leg, routed) = (by_leg.collect::<Result<_, _>>()?, Sender::open(&netns, None, 0)?);
+        let bridges = host.bridges().map(|(leg, ..)| leg).collect();
+        Ok(Machine { ports, routed, by_leg, netns, bridges })
+    });
+    let machines = machines.collect::<Result<Vec<_>, LabError>>()?;
     Ok((bridges, machines))
+}
+
+/// The switch of each zone: a bridge that its members hang on.
+struct Switches<'n> {
+    /// Where those are that no machine of the site has.
+    shared: &'n Netns,
+    /// A machine's own (S39): the kernel really filters what the members say to each other.
+    own: BTreeMap<ZoneId, (&'n Netns, String)>,
+}
+
+impl<'n> Switches<'n> {
+    fn new(shared: &'n Netns, machines: &'n [Machine]) -> Self {
+        let bridges = |machine: &'n Machine| {
+            machine.bridges().map(|port| (port.zone, (&machine.netns, port.name.clone())))
+        };
+        Self { shared, own: machines.iter().flat_map(bridges).collect() }
+    }
+
+    fn of(&self, zone: ZoneId) -> (&Netns, String) {
+        match self.own.get(&zone) {
+            Some((netns, name)) => (netns, name.clone()),
+            None => (self.shared, crowd_port(zone)),
+        }
+    }
+}
+
+fn is_bridge(host: &Host, port: &Port) -> bool {
+    host.bridges().any(|(leg, ..)| leg == port.leg)
+}
+
+/// The machine's legs that are bridges, and whether its inet table sees what they pass: as its `sysctl.conf` says
+/// (S40, S41).
+fn own_bridges(host: &Host, netns: &Netns, ports: &[Port]) -> Result<(), LabError> {
+    for port in ports.iter().filter(|port| is_bridge(host, port)) {
+        let (name, mac) = (&port.name, &port.mac);
+        let line =
+            format!("link add {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0");
+        netns.ip(&[line])?;
+    }
+    let shown = host.bridges().any(|(.., how)| *how == Bridge::BrNetfilter);
+    show_frames(netns, shown)
+}
+
+/// Sets the switch of `br_netfilter` in a namespace.
+///
+/// # Errors
+/// When it cannot be written.
+pub(crate) fn show_frames(netns: &Netns, shown: bool) -> Result<(), LabError> {
+    let value = if shown { "1" } else { "0" };
+    netns.sysctl(&[
+        ("bridge/bridge-nf-call-iptables".to_owned(), value),
+        ("bridge/bridge-nf-call-ip6tables".to_owned(), value),
+    ])
 }
 
 fn build_machine(
     forwarding: &Forwarding<'_>,
-    id: HostId,
-    forwards: bool,
+    (id, host): (HostId, &Host),
+    netns: &Netns,
     ports: &[Port],
     all: &[Vec<Port>],
-    bridges: &Netns,
-) -> Result<Machine, LabError> {
-    let netns = Netns::new()?;
-    netns.sysctl(&machine::sysctls(forwards))?;
-    for port in ports {
+    switches: &Switches<'_>,
+) -> Result<(), LabError> {
+    for port in ports.iter().filter(|port| !is_bridge(host, port)) {
         let end = format!("h{}l{}", id.0, port.leg.0);
-        plug(&netns, bridges, &port.name, &port.mac, &end, port.zone)?;
+        plug(netns, switches, &port.name, &port.mac, &end, port.zone)?;
     }
-    machine::configure(&netns, ports, &forwarding.table(id))?;
+    machine::configure(netns, ports, &forwarding.table(id))?;
     let mut lines = Vec::new();
     for port in ports {
         lines.extend(
@@ -88,17 +158,14 @@ fn build_machine(
         );
     }
     netns.ip(&lines)?;
-    own_tables(&netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))?;
-    let by_leg =
-        ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0)).collect::<Result<_, _>>()?;
-    Ok(Machine { ports: ports.to_vec(), routed: Sender::open(&netns, None, 0)?, by_leg, netns })
+    own_tables(netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))
 }
 
 fn build_crowd(
     forwarding: &Forwarding<'_>,
     number: u32,
     all: &[Vec<Port>],
-    bridges: &Netns,
+    switches: &Switches<'_>,
 ) -> Result<Crowd, LabError> {
     let netns = Netns::new()?;
     netns.sysctl(&machine::sysctls(false))?;
@@ -106,7 +173,7 @@ fn build_crowd(
     for (zone, _) in forwarding.site().zones() {
         let name = crowd_port(zone);
         let end = format!("c{}l{}", number & 1, zone.0);
-        plug(&netns, bridges, &name, &machine::mac(number, zone.0), &end, zone)?;
+        plug(&netns, switches, &name, &machine::mac(number, zone.0), &end, zone)?;
         lines.push(format!("link set {name} up"));
         // IPv6 does not send from an interface without any address.
         lines.push(format!("addr add fe80::{number:x}:{:x}/64 dev {name} nodad", zone.0));
@@ -123,15 +190,18 @@ fn build_crowd(
 /// A wire from a namespace to the bridge of a zone.
 fn plug(
     netns: &Netns,
-    bridges: &Netns,
+    switches: &Switches<'_>,
     name: &str,
     mac: &str,
     end: &str,
     zone: ZoneId,
 ) -> Result<(), LabError> {
-    let there = bridges.path();
+    let (switch, bridge) = switches.of(zone);
+    let there = switch.path();
+    // With a machine's own interfaces there may be any name: one with a `+` is nobody's.
+    let end = format!("+{end}");
     netns.ip(&[format!("link add {name} address {mac} type veth peer name {end} netns {there}")])?;
-    bridges.ip(&[format!("link set {end} master {} up", crowd_port(zone))])
+    switch.ip(&[format!("link set {end} master {bridge} up")])
 }
 
 /// The machines in a zone as neighbours on an interface, each with its link-layer address.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::path::Path;
 use super::super::route::{From, To};
 use super::{AtHook, union};
-use crate::model::{Access, Action, End, Hook, HostId, Leg, LegId};
+use crate::model::{Access, Action, Bridge, End, Hook, HostId, Leg, LegId};
 use crate::net::space::Field;
 use crate::net::{AddrSet, Family, PacketSet};
 
@@ -18,16 +18,19 @@ pub(super) enum Crossing {
     Through(LegId, LegId),
     /// They end here.
     In(LegId),
+    /// They pass between the ports of this bridge (S39): on the first link of their way, on the last, on both, or
+    /// on neither.
+    Across { leg: LegId, first: bool, last: bool },
 }
 
 /// Sources with the start they share. Of a machine the addresses depend on the leg it chooses.
-type Sources = Vec<(From, AddrSet)>;
+pub(super) type Sources = Vec<(From, AddrSet)>;
 /// Destinations by class, and the leg of this machine if they are its own.
-type Targets = Vec<(To, AddrSet, Arrival)>;
+pub(super) type Targets = Vec<(To, AddrSet, Arrival)>;
 
 /// Where packets to a destination end, as input sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+pub(super) enum Arrival {
     /// At whoever has the address; in input, at this machine by this leg, if it is a plain host's.
     Static(Option<LegId>),
     /// At this machine's dynamic leg.
@@ -42,9 +45,7 @@ impl AtHook<'_, '_> {
         let site = self.routes.site;
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
-            let ends = self.ends(access);
-            let holds = self.holds(access);
-            let set = self.space.and(ends, holds);
+            let set = self.admits(access);
             open.push(set);
             admit.push(match access.limit {
                 None => set,
@@ -60,24 +61,44 @@ impl AtHook<'_, '_> {
         (self.space.minus(admit, itself), self.space.minus(open, itself))
     }
 
+    /// What one `allow` admits, whatever its limit says.
+    pub(super) fn admits(&mut self, access: &Access) -> PacketSet {
+        match &access.nat {
+            None => {
+                let ends = self.ends(access);
+                let holds = self.holds(access);
+                self.space.and(ends, holds)
+            }
+            Some(nat) => self.admitted_translated(access, nat),
+        }
+    }
+
+    /// How a path is routed by this machine, or starts here; the bridges apart.
+    pub(super) fn routed(&self, path: &Path) -> Option<Crossing> {
+        self.passes(path).into_iter().find(|crossing| !matches!(crossing, Crossing::Across { .. }))
+    }
+
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
-    fn one_machine(&mut self) -> PacketSet {
+    pub(super) fn one_machine(&mut self) -> PacketSet {
         let own = self.routes.readings.static_of(self.host);
         match self.hook {
             Hook::Output => self.space.to(&own),
             Hook::Input => self.space.from(&own),
-            Hook::Forward => {
+            Hook::Forward | Hook::Postrouting | Hook::Bridge => {
                 let site = self.routes.site;
-                // A machine with one address sends to itself only where it declares so.
+                // A machine with one address sends to itself only where it declares so, or on a link.
+                let links = self.machine.bridges().next().is_some();
                 let several = site.hosts().filter(|(_, h)| {
-                    h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1 || !h.routes.is_empty()
+                    links
+                        || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1
+                        || !h.routes.is_empty()
                 });
                 let sets = several.map(|(id, _)| self.routes.readings.static_of(id));
                 let sets: Vec<AddrSet> = sets.collect();
                 let sets = sets.iter().map(|own| self.between(own, own)).collect();
                 self.space.any(sets)
             }
-            Hook::Prerouting | Hook::Postrouting => PacketSet::EVERYTHING,
+            Hook::Prerouting => PacketSet::EVERYTHING,
         }
     }
 
@@ -88,10 +109,12 @@ impl AtHook<'_, '_> {
         let mut by_start: BTreeMap<(Crossing, From, AddrSet), Vec<AddrSet>> = BTreeMap::new();
         for (from, src) in sources.into_iter().flatten() {
             for (to, dst, arrival) in targets.iter().flatten() {
-                let Some(crossing) = self.crossing(from, *to, *arrival) else { continue };
-                let src = self.leaving(from, *to, &src);
-                if !src.is_empty() {
-                    by_start.entry((crossing, from, src)).or_default().push(dst.clone());
+                let leaving = self.leaving(from, *to, &src);
+                for crossing in self.crossing(from, *to, *arrival) {
+                    let (src, dst) = self.on_ports(crossing, &leaving, dst);
+                    if !src.is_empty() && !dst.is_empty() {
+                        by_start.entry((crossing, from, src)).or_default().push(dst);
+                    }
                 }
             }
         }
@@ -116,7 +139,15 @@ impl AtHook<'_, '_> {
         self.space.any(sets)
     }
 
-    fn interfaces(&mut self, crossing: Crossing) -> PacketSet {
+    /// S39: what this machine itself sends on a link, or takes in from it, crosses no bridge of its own there.
+    fn on_ports(&self, crossing: Crossing, src: &AddrSet, dst: &AddrSet) -> (AddrSet, AddrSet) {
+        let Crossing::Across { first, last, .. } = crossing else { return (src.clone(), dst.clone()) };
+        let own = self.routes.readings.static_of(self.host);
+        let but = |set: &AddrSet, own_there: bool| if own_there { set.difference(&own) } else { set.clone() };
+        (but(src, first), but(dst, last))
+    }
+
+    pub(super) fn interfaces(&mut self, crossing: Crossing) -> PacketSet {
         match crossing {
             Crossing::Out(leg) => self.by(Field::Oif, leg),
             Crossing::In(leg) => self.by(Field::Iif, leg),
@@ -124,13 +155,15 @@ impl AtHook<'_, '_> {
                 let (came, left) = (self.by(Field::Iif, came), self.by(Field::Oif, left));
                 self.space.and(came, left)
             }
+            Crossing::Across { .. } if self.hook == Hook::Bridge => PacketSet::EVERYTHING,
+            Crossing::Across { leg, .. } => self.interfaces(Crossing::Through(leg, leg)),
         }
     }
 
     // ---- sources ------------------------------------------------------------------------------------
 
     /// The starts an item of `from` reads; in output, those at this machine alone.
-    fn sources(&self, end: &End) -> Sources {
+    pub(super) fn sources(&self, end: &End) -> Sources {
         if self.hook == Hook::Output {
             return self.own_sources(end);
         }
@@ -180,7 +213,7 @@ impl AtHook<'_, '_> {
     }
 
     /// Of a machine's addresses, those of the leg it leaves by.
-    fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
+    pub(super) fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
         let From::Machine(host) = from else { return src.clone() };
         let leg = self.routes.leaves_by(host, to).ok().and_then(|leg| self.routes.site.leg(host, leg));
         match leg {
@@ -193,7 +226,7 @@ impl AtHook<'_, '_> {
     // ---- destinations -------------------------------------------------------------------------------
 
     /// The destinations an item of `to` reads; in input, those of this machine alone.
-    fn targets(&self, end: &End) -> Targets {
+    pub(super) fn targets(&self, end: &End) -> Targets {
         if self.hook == Hook::Input {
             return self.own_targets(end);
         }
@@ -253,38 +286,57 @@ impl AtHook<'_, '_> {
 
     // ---- paths --------------------------------------------------------------------------------------
 
-    fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Option<Crossing> {
+    /// How the packets between a start and a class pass this hook: over several bridges of this machine, several times.
+    pub(super) fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Vec<Crossing> {
         match (self.hook, arrival) {
-            (Hook::Output | Hook::Forward, _) => {
+            (Hook::Output | Hook::Forward | Hook::Bridge, _) => {
                 if let Some(known) = self.crossings.get(&(from, to)) {
-                    return *known;
+                    return known.clone();
                 }
                 let path = self.routes.path(from, to).ok();
-                let found = path.and_then(|path| self.passes(&path));
-                self.crossings.insert((from, to), found);
+                let found = path.map(|path| self.passes(&path)).unwrap_or_default();
+                self.crossings.insert((from, to), found.clone());
                 found
             }
-            (Hook::Input, Arrival::Static(leg)) => {
+            (Hook::Input, arrival) => self.enters(from, to, arrival).into_iter().collect(),
+            (Hook::Prerouting | Hook::Postrouting, _) => Vec::new(),
+        }
+    }
+
+    fn enters(&mut self, from: From, to: To, arrival: Arrival) -> Option<Crossing> {
+        match arrival {
+            Arrival::Static(leg) => {
                 let path = self.routes.path(from, to).ok()?;
                 // A machine that forwards takes its addresses in by whatever leg they come.
                 let end = path.end.or_else(|| leg.map(|leg| (self.host, leg)));
                 end.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::In(leg))
             }
-            (Hook::Input, Arrival::Dynamic(leg)) => {
+            Arrival::Dynamic(leg) => {
                 let path = self.routes.path(from, to).ok()?;
                 path.transits.iter().all(|t| t.host != self.host).then_some(Crossing::In(leg))
             }
-            (Hook::Input, Arrival::Group) => self.hears(from, to),
-            (Hook::Prerouting | Hook::Postrouting, _) => None,
+            Arrival::Group => self.hears(from, to),
         }
     }
 
-    fn passes(&self, path: &Path) -> Option<Crossing> {
+    pub(super) fn passes(&self, path: &Path) -> Vec<Crossing> {
         if self.hook == Hook::Output {
-            return path.origin.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::Out(leg));
+            let origin = path.origin.filter(|(host, _)| *host == self.host);
+            return origin.map(|(_, leg)| Crossing::Out(leg)).into_iter().collect();
         }
-        let here = path.transits.iter().find(|t| t.host == self.host)?;
-        Some(Crossing::Through(here.came, here.left))
+        let mut found = Vec::new();
+        if self.hook == Hook::Forward {
+            let routed = path.transits.iter().filter(|t| t.host == self.host);
+            found.extend(routed.map(|t| Crossing::Through(t.came, t.left)));
+        }
+        for hop in path.bridged.iter().filter(|hop| hop.host == self.host) {
+            let how = self.machine.legs.get(hop.leg.index()).and_then(|leg| leg.bridge.as_ref());
+            let shown = (how == Some(&Bridge::BrNetfilter)) == (self.hook == Hook::Forward);
+            if shown && self.across.is_none_or(|leg| leg == hop.leg) {
+                found.push(Crossing::Across { leg: hop.leg, first: hop.after == 0, last: hop.last });
+            }
+        }
+        found
     }
 
     /// S14: by its leg in the zone in which the sender says it.

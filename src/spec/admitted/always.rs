@@ -1,7 +1,8 @@
 //! S15 to S18 as sets: what passes whatever the policy says.
 
 use super::AtHook;
-use crate::model::{Action, Hook};
+use super::allow::Crossing;
+use crate::model::{Action, Bridge, Hook};
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
 
@@ -12,7 +13,7 @@ impl AtHook<'_, '_> {
         match self.hook {
             Hook::Input => self.space.is(Field::Iif, lo),
             Hook::Output => self.space.is(Field::Oif, lo),
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting => PacketSet::NOTHING,
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => PacketSet::NOTHING,
         }
     }
 
@@ -26,9 +27,7 @@ impl AtHook<'_, '_> {
     }
 
     fn related(&mut self) -> PacketSet {
-        let v4 = self.icmp(Family::V4, &[(3, 3), (11, 12)]);
-        let v6 = self.icmp(Family::V6, &[(1, 4)]);
-        let mut kinds = vec![v4, v6];
+        let mut kinds = vec![self.errors()];
         let mut denies = self.routes.site.accesses.iter().filter(|a| a.action == Action::Deny);
         if self.hook == Hook::Output && (!self.machine.reject_from.is_empty() || denies.any(|a| a.reject)) {
             let tcp = self.space.proto(Proto::TCP);
@@ -43,10 +42,23 @@ impl AtHook<'_, '_> {
     }
 
     fn untracked(&mut self) -> PacketSet {
+        let neighbourly = self.neighbourly();
+        let untracked = self.space.ct(&[CtState::Untracked]);
+        self.space.and(untracked, neighbourly)
+    }
+
+    /// S17, whatever the state; on a bridge in both directions (S40, S41).
+    pub(super) fn neighbourly(&mut self) -> PacketSet {
+        let mut by = PacketSet::EVERYTHING;
         let mld: &[(u128, u128)] = match self.hook {
             Hook::Input => &[(130, 130)],
             Hook::Output => &[(131, 132), (143, 143)],
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting => return PacketSet::NOTHING,
+            Hook::Bridge => &[(130, 132), (143, 143)],
+            Hook::Forward => {
+                by = self.between_ports();
+                &[(130, 132), (143, 143)]
+            }
+            Hook::Prerouting | Hook::Postrouting => return PacketSet::NOTHING,
         };
         let neighbour = self.icmp(Family::V6, &[(133, 136)]);
         let far = self.space.is(Field::Ttl, 255);
@@ -59,8 +71,25 @@ impl AtHook<'_, '_> {
 
         let either = self.space.or(neighbour, mld);
         let code = self.space.is(Field::IcmpCode, 0);
-        let untracked = self.space.ct(&[CtState::Untracked]);
-        self.space.all(vec![untracked, code, either])
+        self.space.all(vec![by, code, either])
+    }
+
+    /// S40: what has a bridge as both interfaces.
+    pub(super) fn between_ports(&mut self) -> PacketSet {
+        let mut sets = Vec::new();
+        for (leg, _, how) in self.machine.bridges() {
+            if *how == Bridge::BrNetfilter {
+                sets.push(self.interfaces(Crossing::Through(leg, leg)));
+            }
+        }
+        self.space.any(sets)
+    }
+
+    /// S16: ICMP errors, whatever the state.
+    pub(super) fn errors(&mut self) -> PacketSet {
+        let v4 = self.icmp(Family::V4, &[(3, 3), (11, 12)]);
+        let v6 = self.icmp(Family::V6, &[(1, 4)]);
+        self.space.or(v4, v6)
     }
 
     fn dhcp(&mut self) -> PacketSet {
@@ -72,7 +101,7 @@ impl AtHook<'_, '_> {
                 let (field, sport, dport) = match self.hook {
                     Hook::Input => (Field::Iif, server(v4), client(v4)),
                     Hook::Output => (Field::Oif, client(v4), server(v4)),
-                    Hook::Prerouting | Hook::Forward | Hook::Postrouting => continue,
+                    Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => continue,
                 };
                 let ends = match (self.hook, family) {
                     (Hook::Input, Family::V6) => self.space.from(&addrs(&["fe80::/10"])),
@@ -95,7 +124,7 @@ impl AtHook<'_, '_> {
         self.space.and(new, any)
     }
 
-    fn icmp(&mut self, family: Family, types: &[(u128, u128)]) -> PacketSet {
+    pub(super) fn icmp(&mut self, family: Family, types: &[(u128, u128)]) -> PacketSet {
         let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
         let parts = vec![
             self.space.family(family),
@@ -106,7 +135,7 @@ impl AtHook<'_, '_> {
     }
 }
 
-fn addrs(nets: &[&str]) -> AddrSet {
+pub(super) fn addrs(nets: &[&str]) -> AddrSet {
     let nets = nets.iter().filter_map(|net| net.parse().ok());
     nets.fold(AddrSet::empty(), |all, net| all.union(&AddrSet::net(net)))
 }

@@ -9,11 +9,14 @@
 //! port range: so one more server adds lines and changes none.
 
 mod base;
+mod bridge;
 mod fates;
 mod layers;
 mod names;
+mod translate;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::artifact::{
     Chain, DataType, Element, Expression, Field, Hook as At, Place, Policy, Rule, Ruleset, Set, Statement,
@@ -61,14 +64,23 @@ pub fn emit(
     let mut out = Vec::new();
     for (id, points) in by_host {
         let Some(host) = site.host(id) else { continue };
-        let mut draft =
-            Draft { site, host, sets: Vec::new(), chains: Vec::new(), fates: BTreeMap::new(), told: false };
-        for point in points {
+        let mut draft = Draft::new(site, host, TableFamily::Inet);
+        for point in &points {
             draft.point(point);
+        }
+        for translations in program.translations.iter().filter(|t| t.host == id) {
+            draft.translations(translations);
         }
         draft.shared();
         sayable &= draft.fates(findings);
-        let (ruleset, origins) = draft.finish();
+        let (mut ruleset, mut origins) = (Ruleset::default(), Origins::default());
+        draft.finish(&mut ruleset, &mut origins);
+        for point in points.iter().filter(|point| point.hook == Hook::Bridge) {
+            let mut draft = Draft::new(site, host, TableFamily::Bridge);
+            draft.bridges(point);
+            sayable &= draft.fates(findings);
+            draft.finish(&mut ruleset, &mut origins);
+        }
         out.push((id, ruleset, origins));
     }
     sayable.then_some(out)
@@ -109,12 +121,23 @@ impl DraftChain {
 struct Draft<'s> {
     site: &'s Site,
     host: &'s Host,
+    /// In which some words are others.
+    family: TableFamily,
     sets: Vec<DraftSet>,
     chains: Vec<DraftChain>,
     /// Chains for verdicts that need more than one word, by name.
     fates: BTreeMap<String, fates::Fate>,
     /// Whether something jumps to the chain that rejects.
     told: bool,
+    /// Where a denied packet goes on, if it is not dropped: what is no reply may still begin something (S42).
+    denied: Option<String>,
+}
+
+impl<'s> Draft<'s> {
+    fn new(site: &'s Site, host: &'s Host, family: TableFamily) -> Self {
+        let (sets, chains, fates) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { site, host, family, sets, chains, fates, told: false, denied: None }
+    }
 }
 
 impl Draft<'_> {
@@ -123,7 +146,7 @@ impl Draft<'_> {
             Hook::Input => At::Input,
             Hook::Forward => At::Forward,
             Hook::Output => At::Output,
-            Hook::Prerouting | Hook::Postrouting => return,
+            Hook::Prerouting | Hook::Postrouting | Hook::Bridge => return,
         };
         let name = point.hook.keyword();
         let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop, Vec::new());
@@ -133,6 +156,12 @@ impl Draft<'_> {
             chain.base(dropping(), "a plain machine forwards nothing");
             self.chains.push(chain);
             return;
+        }
+        if !point.ports.is_empty() {
+            self.chains.push(Self::neighbours_forward(point));
+        }
+        if point.ports_only {
+            self.ports_only(&mut chain, point);
         }
         // The chains that are jumped to stand behind the hook's own.
         let own = self.chains.len();
@@ -161,7 +190,7 @@ impl Draft<'_> {
             Hook::Output => {
                 ("nothing is sent to an own address but by loopback", Field::IpDaddr, Field::Ip6Daddr)
             }
-            Hook::Input | Hook::Forward | Hook::Prerouting | Hook::Postrouting => {
+            Hook::Input | Hook::Forward | Hook::Prerouting | Hook::Postrouting | Hook::Bridge => {
                 ("an own address comes by loopback alone", Field::IpSaddr, Field::Ip6Saddr)
             }
         };
@@ -199,14 +228,14 @@ impl Draft<'_> {
         let key = match point.hook {
             Hook::Input | Hook::Prerouting => Expression::Field(Field::Iifname),
             Hook::Output | Hook::Postrouting => Expression::Field(Field::Oifname),
-            Hook::Forward => {
+            Hook::Forward | Hook::Bridge => {
                 Expression::Concat(vec![Expression::Field(Field::Iifname), Expression::Field(Field::Oifname)])
             }
         };
         if !elements.is_empty() {
             let map = match point.hook {
                 // nft 0.9.8 is not to be trusted with concatenations of names in anonymous maps.
-                Hook::Forward => {
+                Hook::Forward | Hook::Bridge => {
                     let name = "forward_pairs".to_owned();
                     let keys = vec![DataType::Ifname, DataType::Ifname];
                     let set = Set::new(name.clone(), keys, Some(vec![DataType::Verdict]));
@@ -244,11 +273,18 @@ impl Draft<'_> {
 
     fn pair(&mut self, name: &str, pair: &Pair) {
         let mut chain = DraftChain::regular(name);
+        self.twins(&mut chain, name, &pair.itself);
+        self.layers(&mut chain, name, &pair.layers);
+        self.chains.push(chain);
+    }
+
+    /// S13: what two addresses of one machine say to each other is no business of a chain.
+    fn twins(&mut self, chain: &mut DraftChain, name: &str, pairs: &[(IpAddr, IpAddr)]) {
         for (family, src, dst, kind) in [
             (Family::V4, Field::IpSaddr, Field::IpDaddr, DataType::Ipv4Addr),
             (Family::V6, Field::Ip6Saddr, Field::Ip6Daddr, DataType::Ipv6Addr),
         ] {
-            let twins = pair.itself.iter().filter(|(a, _)| Family::of(*a) == family);
+            let twins = pairs.iter().filter(|(a, _)| Family::of(*a) == family);
             let elements: Vec<Traced<Element>> = twins
                 .map(|(a, b)| {
                     let key = Expression::Concat(vec![Expression::Address(*a), Expression::Address(*b)]);
@@ -268,8 +304,6 @@ impl Draft<'_> {
                 "two addresses of one machine: it does not talk to itself by way of us",
             );
         }
-        self.layers(&mut chain, name, &pair.layers);
-        self.chains.push(chain);
     }
 
     /// `log from` and `reject from`.
@@ -306,13 +340,14 @@ impl Draft<'_> {
         }
     }
 
-    fn finish(self) -> (Ruleset, Origins) {
-        let mut table = Table::new(TableFamily::Inet, "fwc");
-        let mut origins = Origins::default();
+    /// Adds the table to those of the machine.
+    fn finish(self, ruleset: &mut Ruleset, origins: &mut Origins) {
+        let mut table = Table::new(self.family, "fwc");
+        let of = ruleset.tables.len();
         for (at, draft) in self.chains.into_iter().enumerate() {
             let mut chain = draft.chain;
             for (rule, traced) in draft.rules.into_iter().enumerate() {
-                origins.places.insert(Place::Rule { table: 0, chain: at, rule }, traced.because);
+                origins.places.insert(Place::Rule { table: of, chain: at, rule }, traced.because);
                 chain.rules.push(traced.what);
             }
             table.chains.push(chain);
@@ -320,12 +355,12 @@ impl Draft<'_> {
         for (at, draft) in self.sets.into_iter().enumerate() {
             let mut set = draft.set;
             for (element, traced) in draft.elements.into_iter().enumerate() {
-                origins.places.insert(Place::Element { table: 0, set: at, element }, traced.because);
+                origins.places.insert(Place::Element { table: of, set: at, element }, traced.because);
                 set.elements.push(traced.what);
             }
             table.sets.push(set);
         }
-        (Ruleset { tables: vec![table] }, origins)
+        ruleset.tables.push(table);
     }
 
     /// The comment for statements: the words of the first, cut to what an nft comment holds (128 bytes).

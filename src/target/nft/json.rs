@@ -438,6 +438,7 @@ fn field(of: Field) -> Printed {
         Field::Iif => meta(MetaKey::Iif),
         Field::Oif => meta(MetaKey::Oif),
         Field::Nfproto => meta(MetaKey::Nfproto),
+        Field::Protocol => meta(MetaKey::Protocol),
         Field::L4proto => meta(MetaKey::L4proto),
         Field::Mark => meta(MetaKey::Mark),
         Field::Skuid => meta(MetaKey::Skuid),

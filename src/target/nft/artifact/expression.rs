@@ -59,6 +59,8 @@ pub enum Field {
     Oif,
     /// `meta nfproto`: `ipv4` or `ipv6`.
     Nfproto,
+    /// `meta protocol`: what the frame carries, `ip` or `ip6` (or ARP, or anything).
+    Protocol,
     /// `meta l4proto`.
     L4proto,
     /// `meta mark`.
@@ -120,12 +122,13 @@ pub enum Field {
 
 impl Field {
     /// Every field with its spelling, the ones [`print`](super::print) writes.
-    const SPELLED: [(Self, &'static str); 43] = [
+    const SPELLED: [(Self, &'static str); 44] = [
         (Self::Iifname, "iifname"),
         (Self::Oifname, "oifname"),
         (Self::Iif, "iif"),
         (Self::Oif, "oif"),
         (Self::Nfproto, "meta nfproto"),
+        (Self::Protocol, "meta protocol"),
         (Self::L4proto, "meta l4proto"),
         (Self::Mark, "meta mark"),
         (Self::Skuid, "meta skuid"),

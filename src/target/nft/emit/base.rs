@@ -1,7 +1,7 @@
 //! What every table has: loopback, connection tracking, neighbour discovery, DHCP, and the way to say no.
 
 use super::super::artifact::{
-    Element, Expression, Field, Limit, Op, RejectWith, Statement, Transport, Unit, Verdict,
+    Element, Expression, Field, Limit, Op, RejectWith, Statement, TableFamily, Transport, Unit, Verdict,
 };
 use super::{Draft, DraftChain};
 use crate::ir::{PointRules, Wire};
@@ -12,7 +12,7 @@ use crate::net::Family;
 pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
     let output = point.hook == Hook::Output;
     let field = if output { Field::Oifname } else { Field::Iifname };
-    if point.hook != Hook::Forward {
+    if matches!(point.hook, Hook::Input | Hook::Output) {
         let lo = Statement::is(field, Expression::text("lo"));
         chain.base(vec![lo, Statement::Verdict(Verdict::Accept)], "a machine talks to itself as it likes");
     }
@@ -20,6 +20,8 @@ pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
     let untracked = match point.hook {
         Hook::Input => Verdict::Jump("neighbours_input".to_owned()),
         Hook::Output => Verdict::Jump("neighbours_output".to_owned()),
+        Hook::Forward if !point.ports.is_empty() => Verdict::Jump("neighbours_forward".to_owned()),
+        Hook::Bridge => Verdict::Jump("neighbours_bridge".to_owned()),
         Hook::Forward | Hook::Prerouting | Hook::Postrouting => Verdict::Drop,
     };
     let states = [
@@ -86,10 +88,12 @@ impl Draft<'_> {
         if jumped(self, "related_output") {
             self.chains.push(related_output());
         }
-        self.chains.push(icmp_errors());
-        for (name, output) in [("neighbours_input", false), ("neighbours_output", true)] {
+        self.chains.push(icmp_errors(self.family));
+        for (name, listeners) in
+            [("neighbours_input", &IN[..]), ("neighbours_output", &OUT), ("neighbours_bridge", &BOTH)]
+        {
             if jumped(self, name) {
-                self.chains.push(neighbours(name, output));
+                self.chains.push(neighbours(name, listeners));
             }
         }
         let rejects = self.fates.values().any(super::fates::Fate::rejects);
@@ -103,26 +107,47 @@ impl Draft<'_> {
     }
 }
 
+/// A packet of a family: what inet tables call `nfproto`, a frame has as what it carries.
+pub(super) fn is_family(table: TableFamily, family: Family) -> Statement {
+    let (bridge, word) = (table == TableFamily::Bridge, family);
+    let (field, word) = match (bridge, word) {
+        (false, Family::V4) => (Field::Nfproto, "ipv4"),
+        (false, Family::V6) => (Field::Nfproto, "ipv6"),
+        (true, Family::V4) => (Field::Protocol, "ip"),
+        (true, Family::V6) => (Field::Protocol, "ip6"),
+    };
+    Statement::is(field, Expression::word(word))
+}
+
 /// S16: the errors of a known connection; nothing else that the kernel calls related.
-fn icmp_errors() -> DraftChain {
+fn icmp_errors(table: TableFamily) -> DraftChain {
     let mut chain = DraftChain::regular("icmp_errors");
     chain
         .chain
         .notes
         .push("Only errors belong to a connection: no redirect, no helper's expectation.".to_owned());
-    let accept = |family: &str, field: Field, types: &[u8]| {
-        let nfproto = Statement::is(Field::Nfproto, Expression::word(family));
-        vec![nfproto, Statement::is(field, numbers(types)), Statement::Verdict(Verdict::Accept)]
-    };
-    chain
-        .base(accept("ipv4", Field::IcmpType, &[3, 11, 12]), "unreachable, time exceeded, parameter problem");
-    chain.base(
-        accept("ipv6", Field::Icmpv6Type, &[1, 2, 3, 4]),
-        "unreachable, packet too big, time exceeded, parameter problem",
-    );
+    for (family, comment) in ERRORS {
+        let [of, types] = errors(table, family);
+        chain.base(vec![of, types, Statement::Verdict(Verdict::Accept)], comment);
+    }
     chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is related");
     chain
 }
+
+/// The ICMP errors of a family.
+pub(super) fn errors(table: TableFamily, family: Family) -> [Statement; 2] {
+    let types = match family {
+        Family::V4 => Statement::is(Field::IcmpType, numbers(&[3, 11, 12])),
+        Family::V6 => Statement::is(Field::Icmpv6Type, numbers(&[1, 2, 3, 4])),
+    };
+    [is_family(table, family), types]
+}
+
+/// What they are, for comments.
+pub(super) const ERRORS: [(Family, &str); 2] = [
+    (Family::V4, "unreachable, time exceeded, parameter problem"),
+    (Family::V6, "unreachable, packet too big, time exceeded, parameter problem"),
+];
 
 /// S16: this machine rejects, and the kernel hands its own resets to output as `related`.
 fn related_output() -> DraftChain {
@@ -136,15 +161,28 @@ fn related_output() -> DraftChain {
     chain
 }
 
+/// S17: what is said of multicast listeners: queries come in, reports go out; a bridge sees both.
+const IN: [u8; 1] = [130];
+const OUT: [u8; 3] = [131, 132, 143];
+pub(super) const BOTH: [u8; 4] = [130, 131, 132, 143];
+
 /// S17: RFC 4861 and 4890; the kernel does not track these.
-fn neighbours(name: &str, output: bool) -> DraftChain {
+pub(super) fn neighbours(name: &str, listeners: &[u8]) -> DraftChain {
     let mut chain = DraftChain::regular(name);
     chain
         .chain
         .notes
         .push("IPv6 finds its neighbours by messages that are not tracked (RFC 4861, RFC 4890).".to_owned());
+    neighbourly(&mut chain, listeners, &[]);
+    chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is not tracked");
+    chain
+}
+
+/// The messages themselves, by these interfaces.
+pub(super) fn neighbourly(chain: &mut DraftChain, listeners: &[u8], by: &[Statement]) {
     let message = |types: &[u8], hops: u128, from: Option<Expression>| {
-        let mut statements = vec![Statement::is(Field::Ip6Hoplimit, Expression::Number(hops))];
+        let mut statements = by.to_vec();
+        statements.push(Statement::is(Field::Ip6Hoplimit, Expression::Number(hops)));
         statements.extend(from.map(|addrs| Statement::is(Field::Ip6Saddr, addrs)));
         statements.push(Statement::is(Field::Icmpv6Type, numbers(types)));
         statements.push(Statement::is(Field::Icmpv6Code, Expression::Number(0)));
@@ -153,10 +191,7 @@ fn neighbours(name: &str, output: bool) -> DraftChain {
     };
     chain.base(message(&[133, 134, 135, 136], 255, None), "neighbour discovery, from the link alone");
     let sources = Expression::Set(vec![Element::new(literal("::")), Element::new(link_local())]);
-    let listeners: &[u8] = if output { &[131, 132, 143] } else { &[130] };
     chain.base(message(listeners, 1, Some(sources)), "multicast listeners, which switches ask for");
-    chain.base(vec![Statement::Verdict(Verdict::Drop)], "nothing else that is not tracked");
-    chain
 }
 
 /// `meta l4proto tcp reject with tcp reset`
@@ -204,7 +239,7 @@ fn literal(text: &str) -> Expression {
     text.parse().map_or_else(|_| Expression::Unknown(text.to_owned()), Expression::Address)
 }
 
-fn link_local() -> Expression {
+pub(super) fn link_local() -> Expression {
     "fe80::/10".parse().map_or_else(|_| Expression::Unknown("fe80::/10".to_owned()), Expression::Prefix)
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Fate {
     refuse: Refuse,
     because: Vec<AccessId>,
     families: BTreeSet<Family>,
+    /// [`Draft::denied`] where it was asked.
+    denied: Option<String>,
 }
 
 impl Fate {
@@ -42,7 +44,7 @@ impl Draft<'_> {
         {
             return match step.verdict {
                 net::Verdict::Accept => Verdict::Accept,
-                net::Verdict::Drop => Verdict::Drop,
+                net::Verdict::Drop => denying(self.denied.as_ref()),
                 net::Verdict::Reject => {
                     self.told = true;
                     Verdict::Goto("told".to_owned())
@@ -57,7 +59,11 @@ impl Draft<'_> {
             .map(|access| access.words.as_str())
             .collect();
         words.dedup();
-        let said = format!("{}\n{:?}\n{:?}", words.join("\n"), entry.steps, entry.refuse);
+        let mut said = format!("{}\n{:?}\n{:?}", words.join("\n"), entry.steps, entry.refuse);
+        if let Some(denied) = &self.denied {
+            said.push('\n');
+            said.push_str(denied);
+        }
         let name = format!("{}_{}", if denies { "deny" } else { "allow" }, names::digest(&said));
         self.fates
             .entry(name.clone())
@@ -66,6 +72,7 @@ impl Draft<'_> {
                 refuse: entry.refuse,
                 because: entry.because.clone(),
                 families: BTreeSet::new(),
+                denied: self.denied.clone(),
             })
             .families
             .insert(entry.cell.family);
@@ -95,7 +102,7 @@ impl Draft<'_> {
                     statements.extend(bound);
                     let verdict = match step.verdict {
                         net::Verdict::Accept => ("allow", Verdict::Accept),
-                        net::Verdict::Drop => ("deny", Verdict::Drop),
+                        net::Verdict::Drop => ("deny", denying(fate.denied.as_ref())),
                         net::Verdict::Reject => ("deny", Verdict::Goto("told".to_owned())),
                     };
                     if step.log {
@@ -199,6 +206,11 @@ impl Draft<'_> {
             );
         }
     }
+}
+
+/// What becomes of a denied packet.
+fn denying(goes_on: Option<&String>) -> Verdict {
+    goes_on.map_or(Verdict::Drop, |name| Verdict::Goto(name.clone()))
 }
 
 /// The match of a date, where there is one; none where nft cannot say it.

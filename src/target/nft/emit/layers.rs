@@ -3,8 +3,10 @@
 //! Exact keys are a hash, ranges a `pipapo` set with `flags interval`; the hash is asked first. What is keyed by ports
 //! always has `meta l4proto` in its key: `th dport` reads whatever follows the IP header.
 
-use super::super::artifact::{DataType, Element, Expression, Field, Set, SetFlag, Statement, Transport};
-use super::{Draft, DraftChain, DraftSet, Traced, names, statements_of};
+use super::super::artifact::{
+    DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport,
+};
+use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
 use crate::ir::{Cell, Entry, FULL, Layer, Shape};
 use crate::net::{AddrRange, Family, Proto};
 
@@ -26,6 +28,7 @@ impl Draft<'_> {
                 "" => name.to_owned(),
                 word => format!("{name}_{word}"),
             };
+            self.translated(chain, layer.entries.iter());
             for shape in SHAPES {
                 for family in Family::BOTH {
                     let entries = || {
@@ -41,7 +44,7 @@ impl Draft<'_> {
             }
             for entry in layer.entries.iter().filter(|e| e.cell.shape() == Shape::Odd) {
                 let verdict = self.verdict(entry);
-                let mut statements = matches(&entry.cell);
+                let mut statements = matches(&entry.cell, self.family);
                 statements.push(Statement::Verdict(verdict));
                 chain.push(statements, &self.words(&entry.because), &statements_of(&entry.because));
             }
@@ -60,7 +63,7 @@ impl Draft<'_> {
             Shape::Ports { exact } => ("ports", exact),
             Shape::Icmp { exact } => ("icmp", exact),
             Shape::Protocols { exact } => ("protocols", exact),
-            Shape::Odd => return,
+            Shape::Odd | Shape::Translated => return,
         };
         let (mut fields, mut types) = match family {
             Family::V4 => {
@@ -87,7 +90,7 @@ impl Draft<'_> {
                 fields.push(Field::L4proto);
                 types.push(DataType::InetProto);
             }
-            (Shape::Odd, _) => {}
+            (Shape::Odd | Shape::Translated, _) => {}
         }
         let ranges = if exact { "" } else { "_ranges" };
         let map = format!("{name}_{word}{ranges}_{}", names::family(family));
@@ -121,7 +124,7 @@ fn key(cell: &Cell, shape: Shape) -> Expression {
         }
         Shape::Icmp { .. } => parts.extend([octets(cell.to()), octets(cell.from())]),
         Shape::Protocols { .. } => parts.push(proto(cell)),
-        Shape::Odd => {}
+        Shape::Odd | Shape::Translated => {}
     }
     Expression::Concat(parts)
 }
@@ -137,15 +140,15 @@ fn proto(cell: &Cell) -> Expression {
 }
 
 /// The matches of a rule for one cell.
-fn matches(cell: &Cell) -> Vec<Statement> {
+fn matches(cell: &Cell, table: TableFamily) -> Vec<Statement> {
     let mut out = Vec::new();
-    let (nfproto, src, dst) = match cell.family {
-        Family::V4 => ("ipv4", Field::IpSaddr, Field::IpDaddr),
-        Family::V6 => ("ipv6", Field::Ip6Saddr, Field::Ip6Daddr),
+    let (src, dst) = match cell.family {
+        Family::V4 => (Field::IpSaddr, Field::IpDaddr),
+        Family::V6 => (Field::Ip6Saddr, Field::Ip6Daddr),
     };
     let everyone = |range: AddrRange| range.as_net().is_some_and(|n| n.prefix_len() == 0);
     if everyone(cell.src()) && everyone(cell.dst()) {
-        out.push(Statement::is(Field::Nfproto, Expression::word(nfproto)));
+        out.push(base::is_family(table, cell.family));
     }
     for (range, field) in [(cell.src(), src), (cell.dst(), dst)] {
         if !everyone(range) {

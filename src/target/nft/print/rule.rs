@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::artifact::{
-    Counter, Expression, Family, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Verdict,
+    Counter, Expression, Family, Field, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Verdict,
 };
 use super::{COMMENT_MAX, PREFIX_MAX, Printed, Printer, Unprintable, words};
 
@@ -39,6 +39,14 @@ impl Printer {
                 match right {
                     // A list after an operator is a syntax error before nft 1.0 (tried); `|` is none.
                     Expression::Flags(flags) if op == " " => self.flags(",", flags),
+                    // As the name of what a frame carries these two are no words that start an expression.
+                    Expression::Word(word)
+                        if *left == Expression::Field(Field::Protocol)
+                            && matches!(word.as_str(), "ip" | "ip6") =>
+                    {
+                        self.put(word);
+                        Ok(())
+                    }
                     right => self.expression(right),
                 }
             }

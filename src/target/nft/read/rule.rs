@@ -4,8 +4,8 @@
 //! rule becomes one [`Statement::Unsupported`]: half a comparison would be a different comparison.
 
 use super::super::artifact::{
-    Counter, Expression, Family, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement, Unit,
-    Verdict,
+    Counter, Expression, Family, Field, Limit, Log, Nat, NatKind, Op, RejectWith, Rule, SetOp, Statement,
+    Unit, Verdict,
 };
 use super::cursor::{Parser, Unfit};
 use super::token::Kind;
@@ -207,6 +207,11 @@ impl Parser<'_> {
         }
         if self.at(Kind::Open) || self.now.text.starts_with('@') && self.at(Kind::Word) {
             let right = self.set_operand(lines)?;
+            return Ok(Statement::Match { left, op, right });
+        }
+        // Elsewhere these two start an expression.
+        if left == Expression::Field(Field::Protocol) && matches!(self.now.text, "ip" | "ip6") {
+            let right = Expression::word(self.bump().text);
             return Ok(Statement::Match { left, op, right });
         }
         let right = self.compared_with(op == Op::Implicit)?;

@@ -41,6 +41,7 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         Field::CtDirection => find(&[("original", 0), ("reply", 1)]),
         Field::TcpFlags => find(&TCP_FLAGS),
         Field::Nfproto => find(&[("ipv4", 2), ("ipv6", 10)]),
+        Field::Protocol => find(&[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd)]),
         Field::L4proto | Field::IpProtocol => {
             let known = Proto::by_name(word).map(|p| u128::from(p.0));
             known.or_else(|| find(&[("ipv6-icmp", 58), ("comp", 108), ("ipv6", 41)]))

@@ -1,0 +1,397 @@
+//! Bridges: what members of one zone say to each other is filtered as the policy says, in all three forms.
+//!
+//! Random sites with bridges hold both readings of the meaning and both of the ruleset together; the five denies of the
+//! LXC site (B10, B15 to B18) are asked of the kernel, and asked again with the filter taken away.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
+
+mod common;
+mod random;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use common::{attempt, compiled, kernel, said};
+use fwc::compile::Compiled;
+use fwc::forwarding::Forwarding;
+use fwc::lab::site::{SiteLab, Start};
+use fwc::model::{Bridge, Hook, HostId, Site};
+use fwc::net::{CtState, Packet, Proto, Space, Verdict};
+use fwc::spec::{Sets, Spec};
+use random::{Dice, aim, sketch, words};
+
+/// Packet by packet and as sets: one meaning.
+#[test]
+fn bridges_mean_the_same_packet_by_packet_and_as_sets() {
+    let (mut passed, mut forms) = ([0usize; 2], [0usize; 3]);
+    for seed in 0..400u64 {
+        let site = sketch::bridged(seed);
+        count(&site, &mut forms);
+        let (spec, sets) = (Spec::new(&site), Sets::new(&site));
+        let mut dice = Dice::new(seed ^ 3);
+        for (host, hook, point) in aim::points(&site) {
+            if !matches!(hook, Hook::Forward | Hook::Bridge) {
+                continue;
+            }
+            let mut space = Space::default();
+            let admitted = sets.at(&point, &mut space).unwrap();
+            for _ in 0..100 {
+                let mut packet = aim::packet(&mut dice, &site, host, hook);
+                if dice.one_in(3) {
+                    packet = answer(packet);
+                }
+                let judged = spec.judge(&point, &packet);
+                let said = if space.contains(admitted.accepted, &packet).unwrap() {
+                    Verdict::Accept
+                } else if space.contains(admitted.rejected, &packet).unwrap() {
+                    Verdict::Reject
+                } else {
+                    Verdict::Drop
+                };
+                assert_eq!(
+                    judged.verdict,
+                    said,
+                    "seed {seed} at {} {hook:?}: {packet:#?} because {:?}\n{}",
+                    site.hosts[host.index()].name,
+                    judged.because,
+                    words::policy(&site)
+                );
+                if hook == Hook::Bridge {
+                    passed[usize::from(said == Verdict::Accept)] += 1;
+                }
+            }
+        }
+    }
+    println!("frames dropped and passed: {passed:?}; bridges by form: {forms:?}");
+    assert!(passed.iter().all(|n| *n > 2000), "{passed:?}");
+    assert!(forms.iter().all(|n| *n > 50), "{forms:?}");
+}
+
+fn count(site: &Site, forms: &mut [usize; 3]) {
+    for (.., how) in site.hosts.iter().flat_map(|h| h.bridges()) {
+        let form = match how {
+            Bridge::BrNetfilter => 0,
+            Bridge::Stateful => 1,
+            Bridge::Stateless(_) => 2,
+        };
+        forms[form] += 1;
+    }
+}
+
+/// The same packet the other way, as a reply may look.
+fn answer(packet: Packet) -> Packet {
+    let (src, dst, sport, dport) = (packet.dst, packet.src, packet.dport, packet.sport);
+    let icmp_type = match packet.icmp_type {
+        8 if packet.proto == Proto::ICMP => 0,
+        128 if packet.proto == Proto::ICMPV6 => 129,
+        other => other,
+    };
+    let tcp_flags = if packet.proto == Proto::TCP && packet.tcp_flags == 2 { 18 } else { packet.tcp_flags };
+    Packet { src, dst, sport, dport, icmp_type, tcp_flags, ..packet }
+}
+
+/// What is emitted for random policies with bridges is what they mean, at every point; what a policy must not say goes.
+#[test]
+fn random_policies_with_bridges_are_proved() {
+    let (mut proved, mut bridges) = (0usize, 0usize);
+    for seed in 0..60u64 {
+        let Some(compiled) = compiles(seed) else { continue };
+        for point in &compiled.report.points {
+            assert!(point.outcome.holds(), "seed {seed}, {}: {:?}", point.place, point.outcome);
+            let fwc::model::Point::Hook { hook, .. } = &point.point else { continue };
+            bridges += usize::from(*hook == Hook::Bridge);
+        }
+        let unasked = &compiled.report.unasked;
+        assert!(unasked.iter().all(|claim| claim.outcome.holds()), "seed {seed}: {unasked:#?}");
+        proved += 1;
+    }
+    println!("{proved} policies, {bridges} points of bridges");
+    assert!(proved >= 30 && bridges >= 20, "{proved} policies, {bridges} points of bridges");
+}
+
+fn compiles(seed: u64) -> Option<Compiled> {
+    let mut text = words::policy(&sketch::bridged(seed));
+    for _ in 0..12 {
+        let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
+        if result.is_some() {
+            return result;
+        }
+        assert!(!said(&findings, &sources).contains("unprintable"), "{}\n{text}", said(&findings, &sources));
+        let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
+        let spans = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
+        let lines: Vec<usize> = spans.filter_map(|span| sources.position(span)).map(|at| at.line).collect();
+        let may_go = |line: &str| {
+            ["allow ", "deny ", "route ", "reject "].iter().any(|w| line.trim_start().starts_with(w))
+        };
+        let keep = |(at, line): &(usize, &str)| !lines.contains(at) || !may_go(line);
+        let kept: String =
+            (1..).zip(text.lines()).filter(keep).map(|(_, line)| format!("{line}\n")).collect();
+        if kept == text {
+            return None;
+        }
+        text = kept;
+    }
+    None
+}
+
+// ---- the LXC site --------------------------------------------------------------------------------------
+
+const LXC: &str = r#"
+zone world { rest }
+zone lan { 10.0.0.0/24, fd00:1::/64 }
+firewall lxc {
+    eth0 192.168.1.232 in world
+    lxc0 10.0.0.1, fd00:1::1 in lan bridge HOW
+}
+host frontend = 10.0.0.2, fd00:1::2 in lan
+host backend1 = 10.0.0.3 in lan
+host backend2 = 10.0.0.4 in lan
+host backoffice = 10.0.0.5 in lan
+host mongo1 = 10.0.0.6, fd00:1::6 in lan
+host mongo2 = 10.0.0.7 in lan
+group backends = backend1, backend2
+group app = backends, backoffice
+group mongo = mongo1, mongo2, backoffice
+service webcache = tcp 8080
+allow webcache from frontend to app
+allow mongodb from app, mongo to mongo
+allow ping from frontend to mongo1
+allow any from lxc to lan
+test "each machine by its role" {
+    expect only webcache from frontend to app
+    expect deny any from frontend to mongo2
+    expect deny any from app, mongo to backends, frontend
+}
+"#;
+
+const STATELESS: &str = r#"stateless "this kernel tracks no frames""#;
+
+fn lxc(how: &str) -> Compiled {
+    compiled(&[("lxc.fw".to_owned(), LXC.replace("HOW", how))])
+}
+
+/// B10, B15, B16, B17, B18: what one member may not say to another.
+const DENIES: [(&str, [u8; 4], [u8; 4], u16); 5] = [
+    ("B10", [10, 0, 0, 2], [10, 0, 0, 6], 27017),
+    ("B15", [10, 0, 0, 3], [10, 0, 0, 4], 8080),
+    ("B16", [10, 0, 0, 3], [10, 0, 0, 5], 8080),
+    ("B17", [10, 0, 0, 6], [10, 0, 0, 3], 8080),
+    ("B18", [10, 0, 0, 2], [10, 0, 0, 3], 22),
+];
+
+fn tcp(src: impl Into<IpAddr>, dst: impl Into<IpAddr>, dport: u16) -> Packet {
+    Packet::new(src.into(), dst.into(), Proto::TCP, 40_000, dport)
+}
+
+/// From machine to machine: whether each packet gets to layer 4.
+fn arrive(lab: &mut SiteLab<'_>, site: &Site, packets: &[Packet]) -> Vec<bool> {
+    let start = |packet: &Packet| {
+        let owner = site.owner_of(packet.src);
+        owner.map_or_else(|| Start::Zone(site.zones().last().unwrap().0), |(host, _)| Start::Machine(host))
+    };
+    let sent: Vec<(Start, Packet)> = packets.iter().map(|p| (start(p), p.clone())).collect();
+    lab.send(&sent).unwrap().iter().map(|arrived| arrived.at_layer4).collect()
+}
+
+fn rulesets(compiled: &Compiled) -> BTreeMap<HostId, String> {
+    compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect()
+}
+
+fn switch(lab: &SiteLab<'_>, host: HostId, value: &str) {
+    let netns = lab.netns(host).unwrap();
+    let keys = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
+    netns.sysctl(&keys.map(|key| (key.to_owned(), value))).unwrap();
+}
+
+fn denies() -> Vec<Packet> {
+    DENIES.iter().map(|(_, src, dst, port)| tcp(*src, *dst, *port)).collect()
+}
+
+/// The trap: without `bridge-nf-call-iptables` no rule of ours sees the frames, and all five denies are gone.
+#[test]
+fn the_five_denies_hang_on_br_netfilter() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc("br_netfilter");
+    let site = &compiled.site;
+    let host = *compiled.artifacts.keys().next().unwrap();
+    let forwarding = Forwarding::new(site);
+    let mut lab = SiteLab::new(&forwarding, &rulesets(&compiled)).unwrap();
+    let allowed = [tcp([10, 0, 0, 2], [10, 0, 0, 3], 8080), tcp([10, 0, 0, 3], [10, 0, 0, 6], 27017)];
+    assert_eq!(arrive(&mut lab, site, &denies()), [false; 5], "B10, B15 to B18 with the switch on");
+    assert_eq!(arrive(&mut lab, site, &allowed), [true; 2]);
+    switch(&lab, host, "0");
+    assert_eq!(arrive(&mut lab, site, &denies()), [true; 5], "B10, B15 to B18 with the switch off");
+    switch(&lab, host, "1");
+    assert_eq!(arrive(&mut lab, site, &denies()), [false; 5]);
+}
+
+/// The other trap: the table of the bridge is all that stands between the members, and nothing else decides there.
+#[test]
+fn the_five_denies_hang_on_the_table_bridge() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc(STATELESS);
+    let site = &compiled.site;
+    let host = *compiled.artifacts.keys().next().unwrap();
+    let forwarding = Forwarding::new(site);
+    let mut lab = SiteLab::new(&forwarding, &rulesets(&compiled)).unwrap();
+    let allowed = [tcp([10, 0, 0, 2], [10, 0, 0, 3], 8080), tcp([10, 0, 0, 3], [10, 0, 0, 6], 27017)];
+    assert_eq!(arrive(&mut lab, site, &denies()), [false; 5], "B10, B15 to B18 with the table");
+    assert_eq!(arrive(&mut lab, site, &allowed), [true; 2]);
+    // S41: with the switch on, the forward hook sees the frames too, and drops what only the table knows of.
+    switch(&lab, host, "1");
+    assert_eq!(arrive(&mut lab, site, &allowed), [false; 2]);
+    switch(&lab, host, "0");
+    lab.netns(host).unwrap().nft("delete table bridge fwc\n").unwrap();
+    assert_eq!(arrive(&mut lab, site, &denies()), [true; 5], "B10, B15 to B18 without the table");
+}
+
+/// Without the bridge's word the same policy proves nothing of the kind: every deny and `only` among members fails.
+#[test]
+fn the_proof_needs_the_bridge() {
+    for how in ["br_netfilter", "stateful", STATELESS] {
+        assert!(lxc(how).report.holds(), "{how}");
+    }
+    let without = LXC.replace(" bridge HOW", "");
+    let (result, ..) = attempt(&[("lxc.fw".to_owned(), without)]);
+    let report = result.unwrap().report;
+    let failed = report.expects.iter().filter(|e| !e.outcome.holds()).count();
+    assert_eq!(failed, report.expects.len());
+    // An artifact whose table bridge is missing is refuted at its point.
+    let mut compiled = lxc(STATELESS);
+    compiled.artifacts.values_mut().for_each(|rules| {
+        rules
+            .ruleset
+            .tables
+            .retain(|t| t.name == "fwc" && t.family == fwc::target::nft::artifact::TableFamily::Inet)
+    });
+    let report = fwc::verify::prove(&compiled.site, &compiled.artifacts, 0);
+    let red: Vec<&str> =
+        report.points.iter().filter(|p| !p.outcome.holds()).map(|p| p.place.as_str()).collect();
+    assert_eq!(red, ["lxc bridge"]);
+    assert!(report.expects.iter().all(|e| !e.outcome.holds()));
+}
+
+/// Replies and ICMP errors get back over a stateless bridge; a bare SYN from the same port does not; neighbours find each
+/// other by ARP and neighbour discovery.
+#[test]
+fn what_a_stateless_bridge_takes_for_replies() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc(STATELESS);
+    let site = &compiled.site;
+    let forwarding = Forwarding::new(site);
+    let mut lab = SiteLab::new(&forwarding, &rulesets(&compiled)).unwrap();
+    let host = *compiled.artifacts.keys().next().unwrap();
+    let point = fwc::model::Point::Hook { host, hook: Hook::Bridge };
+    let spec = Spec::new(site);
+    let v6 = |text: &str| text.parse::<IpAddr>().unwrap();
+    let from =
+        |port, flags| Packet { sport: 8080, tcp_flags: flags, ..tcp([10, 0, 0, 3], [10, 0, 0, 2], port) };
+    let icmp = |src: IpAddr, dst: IpAddr, kind| Packet::icmp(src, dst, kind, 0);
+    let (front, back): (IpAddr, IpAddr) = ([10, 0, 0, 2].into(), [10, 0, 0, 3].into());
+    let mongo: IpAddr = [10, 0, 0, 6].into();
+    let packets = [
+        (from(40_000, 18), true), // SYN and ACK: an answer
+        (from(22, 16), true),     // the wider part: any port of who may ask
+        (from(40_000, 2), false), // a bare SYN
+        (Packet { sport: 8081, ..from(40_000, 16) }, false),
+        (icmp(front, mongo, 8), true),
+        (icmp(mongo, front, 0), true),
+        (icmp(mongo, front, 8), false),
+        (icmp(back, front, 3), true),
+        (icmp(v6("fd00:1::2"), v6("fd00:1::6"), 128), true),
+        (icmp(v6("fd00:1::6"), v6("fd00:1::2"), 129), true),
+        (icmp(v6("fd00:1::6"), v6("fd00:1::2"), 2), true), // packet too big
+        (icmp(v6("fd00:1::6"), v6("fd00:1::2"), 128), false),
+        // To nobody we know: ARP and neighbour discovery have to cross the bridge first.
+        (tcp([10, 0, 0, 1], [10, 0, 0, 77], 80), true),
+        (tcp([10, 0, 0, 6], [10, 0, 0, 77], 80), false),
+    ];
+    for (packet, meant) in &packets {
+        if packet.src != IpAddr::from([10, 0, 0, 1]) {
+            let judged = spec.judge(&point, &Packet { ct: CtState::New, ..packet.clone() });
+            assert_eq!(judged.verdict == Verdict::Accept, *meant, "{packet:?}");
+        }
+    }
+    let sent: Vec<Packet> = packets.iter().map(|(packet, _)| packet.clone()).collect();
+    let wanted: Vec<bool> = packets.iter().map(|(_, meant)| *meant).collect();
+    assert_eq!(arrive(&mut lab, site, &sent), wanted);
+}
+
+/// `stateful` cannot be loaded here (this kernel refuses `ct state` in `table bridge`): its text is at least what our
+/// reader takes, and says nothing that a bridge has not.
+#[test]
+fn the_forms_say_only_what_a_bridge_knows() {
+    for (how, tracks) in [("stateful", true), (STATELESS, false)] {
+        let compiled = lxc(how);
+        let text = &compiled.artifacts.values().next().unwrap().text;
+        let bridge = text.split("table bridge fwc {").nth(1).unwrap();
+        assert_eq!(bridge.contains("ct state"), tracks, "{bridge}");
+        for word in ["reject", "ibrname", "obrname", "iifname", "oifname", "nfproto"] {
+            assert!(!bridge.contains(word), "{word}: {bridge}");
+        }
+        if !tracks {
+            assert!(!bridge.contains(" ct "), "{bridge}");
+        }
+    }
+}
+
+/// nft takes the stateful text for what it is: all that is refused here is refused by the kernel, which tracks no frames.
+#[test]
+fn nft_reads_the_stateful_text() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc("stateful");
+    let netns = fwc::lab::netns::Netns::new().unwrap();
+    match netns.nft(&compiled.artifacts.values().next().unwrap().text) {
+        Ok(()) => println!("this kernel tracks frames"),
+        Err(why) => {
+            let why = why.to_string();
+            let errors: Vec<&str> = why.split("Error: ").skip(1).map(|e| e.lines().next().unwrap()).collect();
+            assert!(
+                !errors.is_empty() && errors.iter().all(|e| *e == "Could not process rule: Protocol error"),
+                "{why}"
+            );
+        }
+    }
+}
+
+/// Each is said: the `allow`s whose replies pass so, and the expectations that hold but for them.
+#[test]
+fn a_stateless_bridge_says_what_it_takes_for_replies() {
+    let (result, findings, sources) = attempt(&[("lxc.fw".to_owned(), LXC.replace("HOW", STATELESS))]);
+    let report = result.unwrap().report;
+    let site = lxc(STATELESS).site;
+    let words: Vec<&str> =
+        report.replies.iter().map(|r| site.access(r.access).unwrap().words.as_str()).collect();
+    assert_eq!(
+        words,
+        [
+            "allow mongodb from app, mongo to mongo",
+            "allow ping from frontend to mongo1",
+            "allow webcache from frontend to app"
+        ]
+    );
+    let said = said(&findings, &sources);
+    assert!(said.contains("stateless-replies") || said.contains("takes for replies"), "{said}");
+    let covered: Vec<&str> =
+        report.expects.iter().filter(|e| !e.replies.is_empty()).map(|e| e.words.as_str()).collect();
+    assert_eq!(covered, ["expect deny any from app, mongo to backends, frontend"]);
+    for how in ["br_netfilter", "stateful"] {
+        let report = lxc(how).report;
+        assert!(report.replies.is_empty() && report.expects.iter().all(|e| e.replies.is_empty()), "{how}");
+    }
+}
