@@ -11,7 +11,7 @@ use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
-use super::translate::{Entry, Kind, Translations, Way};
+use super::translate::{Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -24,7 +24,7 @@ pub(crate) struct Network<'s> {
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
     pub(crate) translations: Translations,
     gates: BTreeMap<Gate, PacketSet>,
-    pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
+    pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
 }

@@ -68,6 +68,9 @@ pub(crate) struct Way {
     pub(crate) after: Option<AddrSet>,
 }
 
+/// The ways through each hook of each machine, by the legs in and out.
+pub(crate) type Ways = BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>;
+
 /// What each hook of each machine does to addresses.
 pub(crate) type Translations = BTreeMap<(HostId, Hook), Vec<(Translation, PacketSet)>>;
 
@@ -201,6 +204,7 @@ impl Network<'_> {
             let Translation::Destination { addr, port } = to else { continue };
             let set = self.opened(asking, set);
             let set = self.by(host, Field::Iif, iif, set);
+            let set = self.space.given(Field::Oif, 0, set);
             let set = self.known_here(Entry::Plain, set);
             let dst = self.space.to(&AddrSet::one(addr));
             let port_too = port.map_or(PacketSet::EVERYTHING, |p| self.space.is(Field::Dport, u128::from(p)));
