@@ -15,8 +15,8 @@ use common::{attempt, kernel, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::forwarding::Forwarding;
-use fwc::model::Site;
-use fwc::net::{Packet, Verdict};
+use fwc::model::{Hook, Point, Site};
+use fwc::net::{Interface, Packet, Verdict};
 use fwc::source::SourceMap;
 use fwc::spec::Spec;
 use table::cases::{Case, cases};
@@ -145,8 +145,7 @@ impl Tally {
         let all: Vec<(&String, Step)> = probes
             .filter_map(|(line, probe)| Some((line, probe.steps(&forwarding)?)))
             .flat_map(|(line, steps)| steps.into_iter().map(move |step| (line, step)))
-            // What a machine has translated, `tests/kernel/nat.rs` asks about.
-            .filter(|(_, (point, packet))| is_filter(point) && !packet.ct_status.dnat)
+            .filter(|(_, step)| comes_alone(&spec, step))
             .collect();
         let steps: Vec<Step> = all.iter().map(|(_, step)| step.clone()).collect();
         self.cases += 1;
@@ -173,9 +172,13 @@ impl Tally {
     }
 }
 
-fn is_filter(point: &fwc::model::Point) -> bool {
-    use fwc::model::Hook;
-    !matches!(point, fwc::model::Point::Hook { hook: Hook::Prerouting | Hook::Postrouting, .. })
+/// Whether the bench of one machine can bring a packet to a point as it is. What a machine has translated, or would
+/// translate before that point, `tests/kernel/nat.rs` asks about.
+fn comes_alone(spec: &Spec<'_>, (point, packet): &Step) -> bool {
+    let Point::Hook { host, hook } = point else { return false };
+    let filters = matches!(hook, Hook::Input | Hook::Forward | Hook::Output);
+    let before = Packet { oif: Interface::Unset, ..packet.clone() };
+    filters && !packet.ct_status.dnat && spec.translate(*host, Hook::Prerouting, &before).is_none()
 }
 
 fn now() -> u64 {

@@ -28,7 +28,7 @@ test "as it is used" {
     expect only http, https from world to lan
     expect only http, https, ssh from world to lxc
     expect deny any from world to lan direct
-    expect deny tcp 8080, 27017 from world to lxc, lan
+    expect deny tcp 8080, tcp 27017 from world to lxc, lan
     expect allow http, https, dns, ntp from lan to world
     expect deny any from lan to lxc
     expect only http, https from world to frontend
@@ -78,11 +78,11 @@ fn they_are_proved_as_they_are() {
     }
 }
 
-/// B20, B21: `tcp dport { 80, 443 } dnat to …` without interface and address.
+/// B20, B21: `tcp dport { 80, 443 } dnat to …` without interface and addresses.
 #[test]
 fn unscoped_dnat_captures_what_the_containers_start() {
     let report = broken(CONTAINERS, "lxc", |ruleset| {
-        strip(ruleset, Some(Hook::Prerouting), &[Field::Iifname, Field::IpDaddr]);
+        strip(ruleset, Some(Hook::Prerouting), &[Field::Iifname, Field::IpSaddr, Field::IpDaddr]);
     });
     let found = refuted_point(&report, "lxc prerouting");
     let rewrite = found.hops[0].rewrite.as_ref().unwrap();

@@ -12,7 +12,7 @@ use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
 use super::path::bridge_gate;
-use super::translate::{Entry, Kind, Translations, Way};
+use super::translate::{Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -29,7 +29,7 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     gates: BTreeMap<Gate, PacketSet>,
-    pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
+    pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
 }

@@ -68,6 +68,9 @@ pub(crate) struct Way {
     pub(crate) after: Option<AddrSet>,
 }
 
+/// The ways through each hook of each machine, by the legs in and out.
+pub(crate) type Ways = BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>;
+
 /// What each hook of each machine does to addresses.
 pub(crate) type Translations = BTreeMap<(HostId, Hook), Vec<(Translation, PacketSet)>>;
 
