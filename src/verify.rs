@@ -8,6 +8,7 @@
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
 mod compose;
+mod groups;
 mod narrowly;
 mod path;
 mod points;

@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::LabError;
 use super::conntrack::Conntrack;
 use super::craft::craft_damaged;
+use super::groups::Members;
 use super::machine::{self, Port};
 use super::netns::Netns;
 use super::probe::{self, Sightings};
@@ -94,6 +95,7 @@ pub struct Bench<'s> {
     inside: BTreeMap<String, Sender>,
     /// From within to `lo`, on the way to input.
     passing: Sender,
+    members: Members,
 }
 
 impl<'s> Bench<'s> {
@@ -132,7 +134,8 @@ impl<'s> Bench<'s> {
         machine.nft(ruleset)?;
         probe::load(&machine)?;
         probe::let_pass(&machine, &CANARIES)?;
-        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing })
+        let members = Members::default();
+        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing, members })
     }
 
     /// Replaces the ruleset by one that makes the same tables anew.
@@ -181,6 +184,11 @@ impl<'s> Bench<'s> {
                 packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
             let reachable: Vec<(usize, &Packet)> =
                 meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
+            if hook == Hook::Input {
+                let wires = reachable.iter().filter(|(_, p)| p.iif.name() != "lo");
+                let groups: Vec<_> = wires.map(|(_, p)| (p.iif.name().to_owned(), p.dst)).collect();
+                self.members.join(&self.machine, &groups)?;
+            }
             for batch in reachable.chunks(BATCH) {
                 for (at, what) in self.batch(hook, family, batch)? {
                     if let Some(slot) = observed.get_mut(at) {

@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site};
+use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::{Asking, Network};
+use super::groups;
 use super::path::{self, Begin, Path};
 use super::terms;
 
@@ -25,10 +26,10 @@ pub(crate) struct Stopped {
 
 /// Addresses that one path serves, with where it begins or ends.
 #[derive(Clone, Debug)]
-struct Piece {
-    addrs: AddrSet,
-    machine: Option<(HostId, LegId)>,
-    begin: Begin,
+pub(super) struct Piece {
+    pub(super) addrs: AddrSet,
+    pub(super) machine: Option<(HostId, LegId)>,
+    pub(super) begin: Begin,
     /// Whether the machine is named by the item, so that S7 picks its way (S10).
     named: bool,
 }
@@ -43,6 +44,18 @@ pub(crate) fn stopped(
     let what = terms::set(&mut network.space, &expect.terms);
     let readings = Readings::new(network.site);
     let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
+    let heard = groups_of(&expect.to).difference(&no_target);
+    for family in Family::BOTH.into_iter().filter(|family| heard.has(*family)) {
+        let group = heard.of(family);
+        let to = Piece { addrs: group.clone(), machine: None, begin: Begin::Zone(ZoneId(0)), named: false };
+        for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
+            let from = of_family(&from, family);
+            let found = groups::unheard(network, forwarding, &from, (&group, family), what, favourites)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
     for to in targets(forwarding, &readings, &expect.to, &no_target) {
         for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             if same_machine(&from, &to) {
@@ -61,6 +74,14 @@ pub(crate) fn stopped(
         }
     }
     Ok(None)
+}
+
+/// The groups that a place names.
+fn groups_of(place: &Place) -> AddrSet {
+    place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
+        End::Addrs(addrs) => all.union(&groups::among(addrs)),
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
+    })
 }
 
 fn of_family(piece: &Piece, family: Family) -> Piece {
@@ -124,7 +145,7 @@ fn named_begin(piece: &Piece) -> Begin {
     piece.machine.map_or(piece.begin, |(host, _)| Begin::Machine(host))
 }
 
-fn place(site: &Site, host: HostId, hook: Hook) -> String {
+pub(super) fn place(site: &Site, host: HostId, hook: Hook) -> String {
     format!("`{}` {}", site.host(host).map_or("?", |h| h.name.as_str()), hook.keyword())
 }
 

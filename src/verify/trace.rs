@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::forwarding::is_group;
 use crate::model::{Access, End, Hook, HostId, LegId, Origin, Place, Point, Site, ZoneId};
 use crate::net::{CtState, Packet, Verdict};
 use crate::source::Span;
@@ -48,11 +49,35 @@ pub(super) fn routed(
             let stopped = hop.verdict != Verdict::Accept;
             hops.push(hop);
             if stopped {
-                break;
+                return hops;
             }
         }
     }
+    if is_group(packet.dst) && towards.is_none() {
+        hops.extend(heard(spec, artifacts, begin, way.start.map(|(host, _)| host), packet));
+    }
     hops
+}
+
+/// S14: everyone in the sender's zone hears a group, each for itself.
+fn heard(
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    begin: Begin,
+    sender: Option<HostId>,
+    packet: &Packet,
+) -> Vec<Hop> {
+    let site = spec.forwarding().site();
+    let zone = match begin {
+        Begin::Zone(zone) => Some(zone),
+        Begin::Leg(host, leg) => site.leg(host, leg).map(|leg| leg.zone),
+        Begin::Machine(_) => spec.forwarding().zone_of(packet.src),
+    };
+    let hearers = zone.map(|zone| super::groups::hearers(site, zone)).unwrap_or_default();
+    let others = hearers.into_iter().filter(|(host, _)| Some(*host) != sender);
+    others
+        .filter_map(|(host, leg)| at_gate(spec, artifacts, host, Hook::Input, Some(leg), None, packet))
+        .collect()
 }
 
 /// The packet at a hook of a machine, by these legs; none where the machine does not filter.
@@ -228,6 +253,9 @@ impl Search<'_, '_> {
         };
         let owner = self.spec.forwarding().owner_of(self.packet.dst).map(|o| o.0);
         let mut hosts: Vec<HostId> = to.plus.iter().filter_map(named).chain(owner).collect();
+        if is_group(self.packet.dst) {
+            hosts = super::groups::hearers(self.site, zone).into_iter().map(|(host, _)| host).collect();
+        }
         hosts.dedup();
         for host in hosts {
             let Some((leg, _)) = self.site.host(host).and_then(|h| h.leg_in(zone)) else { continue };

@@ -5,6 +5,7 @@ use crate::net::{AddrSet, Exhausted, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::{Asking, Network, Reached, Start};
+use super::groups;
 use super::terms;
 
 /// A packet that arrives though none may, as headers, with the item of `from` it started at.
@@ -133,6 +134,7 @@ fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<
                 let dst = network.space.to(&zone);
                 sets.push(network.space.and(set, dst));
             }
+            sets.push(groups::heard(network, reached, &addrs, own, input_gate));
             network.space.any(sets)
         }
     }
