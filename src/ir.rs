@@ -14,6 +14,54 @@ use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
 pub struct Program {
     /// The points.
     pub points: Vec<PointRules>,
+    /// What machines translate, in the order of hosts and hooks; none where nothing is translated.
+    pub translations: Vec<Translations>,
+}
+
+/// What one hook of one machine translates (S34), of connections that begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translations {
+    /// The machine.
+    pub host: HostId,
+    /// The hook: prerouting or postrouting.
+    pub hook: Hook,
+    /// S13: pairs of addresses of one machine that a rule here has at both ends; not meant. Sorted.
+    pub itself: Vec<(IpAddr, IpAddr)>,
+    /// The rules, sorted; where two hold for one packet they say the same (S31).
+    pub rules: Vec<Translation>,
+}
+
+/// One rule that translates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// By which the packet came (prerouting) or leaves (postrouting).
+    pub wire: Wire,
+    /// The statement.
+    pub because: AccessId,
+    /// The family.
+    pub family: Family,
+    /// The sources, as seen there.
+    pub src: AddrSet,
+    /// The destinations, as seen there.
+    pub dst: AddrSet,
+    /// The service: the last sides of a [`Cell`] each, protocol, destination port or type, source port or code, and the
+    /// original destination port. Sorted.
+    pub headers: Vec<[(u128, u128); 4]>,
+    /// `ct status dnat` with an original destination among these; none: whatever it was.
+    pub original: Option<AddrSet>,
+    /// What it puts.
+    pub put: Put,
+}
+
+/// What a translation puts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Put {
+    /// Another destination, and another port where one is given.
+    Destination(IpAddr, Option<u16>),
+    /// Another source.
+    Source(IpAddr),
+    /// The address of the interface by which it leaves, as source.
+    Masquerade,
 }
 
 /// The rules of one hook of one machine.
@@ -180,16 +228,19 @@ pub enum Refuse {
     Always,
 }
 
-/// A box of packets of one family: a closed range in each of five fields.
+/// A box of packets of one family: a closed range in each of seven fields.
 ///
-/// The fourth and fifth are destination and source port for protocols with ports, type and code for ICMP (over IPv4)
+/// The sixth and seventh are the original destination and its port, of a packet whose destination was translated; they are
+/// full where that is not asked. The fourth and fifth are destination and source port for protocols with ports, type and code for ICMP (over IPv4)
 /// and `ICMPv6` (over IPv6), and full for every other protocol and for ranges of protocols.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell {
     /// The family.
     pub family: Family,
-    /// Source, destination, protocol, destination port or type, source port or code.
-    pub sides: [(u128, u128); 5],
+    /// Only packets whose destination was translated (`ct status dnat`).
+    pub translated: bool,
+    /// Source, destination, protocol, destination port or type, source port or code, original destination and its port.
+    pub sides: [(u128, u128); 7],
 }
 
 /// By which fields a cell can be looked up, beside source and destination.
@@ -212,12 +263,29 @@ pub enum Shape {
     },
     /// By a rule of its own.
     Odd,
+    /// By a rule of its own, for packets whose destination was translated.
+    Translated,
 }
 
 /// Every port, or every type with room to spare: the fourth and fifth side where nothing is asked.
 pub const FULL: (u128, u128) = (0, 65_535);
 
+/// Every address of a family, as a side.
+#[must_use]
+pub fn everywhere(family: Family) -> (u128, u128) {
+    match family {
+        Family::V4 => (0, 0xffff_ffff),
+        Family::V6 => (0, u128::MAX),
+    }
+}
+
 impl Cell {
+    /// A box that asks nothing of translation.
+    #[must_use]
+    pub fn plain(family: Family, [src, dst, proto, to, from]: [(u128, u128); 5]) -> Self {
+        Self { family, translated: false, sides: [src, dst, proto, to, from, everywhere(family), FULL] }
+    }
+
     /// The sources.
     #[must_use]
     pub fn src(&self) -> AddrRange {
@@ -257,13 +325,26 @@ impl Cell {
         self.sides[4]
     }
 
+    /// Original destinations.
+    #[must_use]
+    pub fn original(&self) -> AddrRange {
+        let (first, last) = self.sides[5];
+        AddrRange { family: self.family, first, last }
+    }
+
+    /// Original destination ports.
+    #[must_use]
+    pub fn original_port(&self) -> (u128, u128) {
+        self.sides[6]
+    }
+
     /// The packets of both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         if self.family != other.family {
             return None;
         }
-        let mut both = *self;
+        let mut both = Self { translated: self.translated || other.translated, ..*self };
         for (mine, theirs) in both.sides.iter_mut().zip(&other.sides) {
             *mine = (mine.0.max(theirs.0), mine.1.min(theirs.1));
             if mine.0 > mine.1 {
@@ -273,7 +354,8 @@ impl Cell {
         Some(both)
     }
 
-    /// The packets that are not in `other`, as disjoint cells: what lies below and above it, side by side.
+    /// The packets that are not in `other`, as disjoint cells: what lies below and above it, side by side. `other` asks
+    /// for a translation only where `self` does: there is no cell for what was not translated.
     #[must_use]
     pub fn less(&self, other: &Self) -> Vec<Self> {
         let Some(hole) = self.intersection(other) else { return vec![*self] };
@@ -304,6 +386,9 @@ impl Cell {
     /// By which fields a target can look it up.
     #[must_use]
     pub fn shape(&self) -> Shape {
+        if self.translated {
+            return Shape::Translated;
+        }
         let one = |(first, last): (u128, u128)| first == last;
         let ends = self.sides.iter().take(2).all(|s| one(*s));
         let Some(proto) = self.proto() else { return Shape::Odd };
@@ -337,17 +422,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn cell() -> impl Strategy<Value = Cell> {
-        proptest::array::uniform5((0u128..4, 0u128..4))
-            .prop_map(|s| Cell { family: Family::V4, sides: s.map(|(a, b)| (a.min(b), a.max(b))) })
+        proptest::array::uniform7((0u128..4, 0u128..4)).prop_map(|s| Cell {
+            family: Family::V4,
+            translated: true,
+            sides: s.map(|(a, b)| (a.min(b), a.max(b))),
+        })
     }
 
-    fn holds(cell: &Cell, at: [u128; 5]) -> bool {
+    fn holds(cell: &Cell, at: [u128; 7]) -> bool {
         cell.sides.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
     }
 
     proptest! {
         #[test]
-        fn less_is_difference_and_disjoint(a in cell(), b in cell(), at in proptest::array::uniform5(0u128..4)) {
+        fn less_is_difference_and_disjoint(a in cell(), b in cell(), at in proptest::array::uniform7(0u128..4)) {
             let pieces = a.less(&b);
             let inside = pieces.iter().filter(|p| holds(p, at)).count();
             prop_assert_eq!(inside, usize::from(holds(&a, at) && !holds(&b, at)));

@@ -1,13 +1,15 @@
 //! From what a site means to the rules of its points.
 //!
 //! For every filtering machine the three hooks; what is denied stands at each of them, for S19 says nothing of
-//! interfaces; what is allowed stands where its routed path crosses them (S20). Nothing is decided here about the
+//! interfaces; what is allowed stands where its routed path crosses them (S20), and what a clause translates at the
+//! prerouting and postrouting hooks of the machine that does it (S34). Nothing is decided here about the
 //! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
 mod cells;
 mod defaults;
 mod denies;
 mod flows;
+mod mapped;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,6 +18,7 @@ use crate::ir::{Entry, Pair, PointRules, Program, Wire};
 use crate::model::{Hook, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
+use mapped::Mapped;
 
 /// Raw rules, by the machine and hook they stand at, before they are made into layers.
 #[derive(Default)]
@@ -42,8 +45,10 @@ pub fn lower(site: &Site) -> Program {
             debug_assert!(machine.filters(), "only machines that filter have points");
         }
     }
-    flows::allow(&mut topology, site, &mut raw);
-    denies::deny(&topology, site, &mut raw);
+    let mut mapped = Mapped::default();
+    flows::allow(&mut topology, site, &mut raw, &mut mapped);
+    let translating = mapped.hosts(Hook::Prerouting);
+    denies::deny(&topology, site, &translating, &mut raw);
 
     let mut points = Vec::new();
     for ((host, hook), raw) in raw {
@@ -68,7 +73,7 @@ pub fn lower(site: &Site) -> Program {
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points }
+    Program { points, translations: mapped.finish(&topology) }
 }
 
 /// The interface of a leg (S23).

@@ -48,7 +48,7 @@ mod tests {
                     (Some(_), None) => Refuse::Always,
                 };
                 Entry {
-                    cell: Cell { family: Family::V4, sides: [src, dst, proto, to, crate::ir::FULL] },
+                    cell: Cell::plain(Family::V4, [src, dst, proto, to, crate::ir::FULL]),
                     steps: vec![Step { until, limit, log, verdict }],
                     refuse,
                     because: Vec::new(),

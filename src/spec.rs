@@ -10,6 +10,7 @@
 
 mod admitted;
 mod base;
+mod nat;
 mod path;
 pub mod reading;
 mod route;
@@ -18,9 +19,10 @@ use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, is_group};
 use crate::model::{
-    Access, AccessId, Action, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Site, Term, ZoneId,
+    Access, AccessId, Action, End, Hook, Host, HostId, Leg, LegId, Origin, Place, Point, Role, Site, Term,
+    ZoneId,
 };
-use crate::net::{Family, Interface, Packet, Proto, Verdict};
+use crate::net::{CtState, Family, Interface, Packet, Proto, Translation, Verdict};
 
 pub use admitted::{Admitted, Sets, Unanswered, admitted};
 pub use path::{Path, Transit};
@@ -75,6 +77,14 @@ impl<'s> Spec<'s> {
         }
     }
 
+    /// What is meant to be done to a packet's addresses at a hook of a machine (S34); none where nothing is.
+    #[must_use]
+    pub fn translate(&self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
+        let machine = self.site.host(host).filter(|m| m.role == Role::Firewall)?;
+        let new = packet.ct == CtState::New;
+        new.then(|| Here { spec: self, host, machine, hook, packet }.translation()).flatten()
+    }
+
     fn at_hook(&self, host: HostId, machine: &Host, hook: Hook, packet: &Packet) -> Judgement {
         match hook {
             Hook::Input | Hook::Forward | Hook::Output if machine.filters() => {
@@ -102,6 +112,7 @@ enum Target {
 }
 
 /// One packet at one hook of a machine that filters.
+#[derive(Clone, Copy)]
 struct Here<'a> {
     spec: &'a Spec<'a>,
     host: HostId,
@@ -119,7 +130,9 @@ impl Here<'_> {
         if self.hook == Hook::Forward && !self.machine.forwards() {
             return base(Verdict::Drop);
         }
-        let denies = self.those(|access| access.action == Action::Deny && self.denies(access));
+        let denies = self.those(|access| {
+            access.action == Action::Deny && (self.denies(access) || self.denies_original(access))
+        });
         if !denies.is_empty() {
             // S19: of several, drop wins.
             let rejects = denies.iter().all(|(_, access)| access.reject);
@@ -154,6 +167,9 @@ impl Here<'_> {
 
     /// S20, whatever its limit says.
     fn allows(&self, access: &Access) -> bool {
+        if let Some(nat) = &access.nat {
+            return self.admits_translated(access, nat);
+        }
         let (src, dst) = (self.packet.src, self.packet.dst);
         self.holds(access)
             && !access.from.except.iter().any(|end| self.wide(end, src))
@@ -178,8 +194,11 @@ impl Here<'_> {
 
     /// Whether the service and the date hold.
     fn holds(&self, access: &Access) -> bool {
-        let in_time = access.until.is_none_or(|end| self.packet.time < end);
-        in_time && access.terms.iter().any(|term| speaks(term, self.packet))
+        self.in_time(access) && access.terms.iter().any(|term| speaks(term, self.packet))
+    }
+
+    fn in_time(&self, access: &Access) -> bool {
+        access.until.is_none_or(|end| self.packet.time < end)
     }
 
     // ---- reading: S12 ---------------------------------------------------------------------------
@@ -319,18 +338,23 @@ impl Here<'_> {
 
     /// Whether the routed path from the one end to the other passes this hook as the packet does.
     fn crosses(&self, start: &Start, target: &Target) -> bool {
-        let Some(path) = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst) else {
-            return false;
-        };
+        self.way(start, target).is_some_and(|path| self.passes(start, &path, target))
+    }
+
+    /// The routed path between two ends that are meant.
+    fn way(&self, start: &Start, target: &Target) -> Option<Path> {
+        let path = path::walk(self.spec.site, &self.spec.forwarding, start, self.packet.dst)?;
         // S13
         let ends_at = match target {
             Target::Address => self.spec.forwarding.owner_of(self.packet.dst).map(|(host, _)| host),
             Target::Dynamic(_) => Some(self.host),
             Target::Group => None,
         };
-        if ends_at.is_some() && ends_at == start.machine() {
-            return false;
-        }
+        (ends_at.is_none() || ends_at != start.machine()).then_some(path)
+    }
+
+    /// Whether a path passes this hook by the packet's interfaces.
+    fn passes(&self, start: &Start, path: &Path, target: &Target) -> bool {
         match self.hook {
             Hook::Output => {
                 path.origin.is_some_and(|(host, leg)| host == self.host && self.by(leg, &self.packet.oif))
@@ -338,7 +362,7 @@ impl Here<'_> {
             Hook::Forward => path.transits.iter().any(|t| {
                 t.host == self.host && self.by(t.came, &self.packet.iif) && self.by(t.left, &self.packet.oif)
             }),
-            Hook::Input => self.arrives(start, &path, target),
+            Hook::Input => self.arrives(start, path, target),
             Hook::Prerouting | Hook::Postrouting => false,
         }
     }

@@ -3,11 +3,15 @@
 //! The compiler's own search over zones and gateways (`docs/semantics.md`, S5 to S11): breadth first from the
 //! destination's zone for distances, then hop by hop from the start. It works on [`classes`] of addresses, not on
 //! addresses, and keeps what it found, so that its cost follows the number of zones and of routes, not of hosts.
-//! [`reading`] turns the words of a policy into sources and destinations; [`check`] says what is wrong with them.
+//! [`reading`] turns the words of a policy into sources and destinations, [`translate`] follows them through a clause;
+//! [`check`] says what is wrong with them.
 
+mod back;
 pub mod check;
 pub mod classes;
+mod conflict;
 pub mod reading;
+pub mod translate;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -19,6 +23,7 @@ pub use check::check;
 pub use classes::{Class, ClassId};
 use classes::{Classes, usable};
 pub use reading::Crossing;
+pub use translate::{Course, Way};
 
 /// Where a packet starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

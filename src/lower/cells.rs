@@ -1,8 +1,8 @@
 //! A statement's services, sources and destinations as cells.
 
-use crate::ir::{Cell, Entry, FULL, Refuse, Step};
+use crate::ir::{Cell, Entry, FULL, Refuse, Step, everywhere};
 use crate::model::{Access, AccessId, Action, Term};
-use crate::net::{AddrSet, Family, Proto, RangeSet, Verdict};
+use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Verdict};
 
 /// The last three sides of a cell, by family.
 pub(super) type Header = (Family, [(u128, u128); 3]);
@@ -72,10 +72,63 @@ pub(super) fn entries(
         for to in dst.ranges().filter(|to| to.family == from.family) {
             for (family, [proto, first, second]) in headers.iter().filter(|(f, _)| *f == from.family) {
                 let sides = [(from.first, from.last), (to.first, to.last), *proto, *first, *second];
-                out.push(entry(Cell { family: *family, sides }, access, id));
+                out.push(entry(Cell::plain(*family, sides), access, id));
             }
         }
     }
+}
+
+/// What a translated packet looks like behind the firewall that translates it: the header, and the port it had before.
+pub(super) type Delivered = (Family, [(u128, u128); 4]);
+
+/// The headers as a clause with a port, or without one, delivers them, each with its port as written.
+pub(super) fn delivered(headers: &[Header], port: Option<u16>) -> Vec<Delivered> {
+    let one = |(family, [proto, to, from]): &Header| match port {
+        Some(port) => (*family, [*proto, (u128::from(port), u128::from(port)), *from, *to]),
+        None => (*family, [*proto, *to, *from, FULL]),
+    };
+    let mut out: Vec<Delivered> = headers.iter().map(one).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// The headers by their original destination port alone, for S32.
+pub(super) fn original(headers: &[Header]) -> Vec<Delivered> {
+    let ported = |(first, last): (u128, u128)| {
+        first == last && [Proto::TCP, Proto::UDP].iter().any(|p| u128::from(p.0) == first)
+    };
+    let one = |(family, [proto, to, from]): &Header| {
+        if ported(*proto) { (*family, [*proto, FULL, *from, *to]) } else { (*family, [*proto, *to, *from, FULL]) }
+    };
+    headers.iter().map(one).collect()
+}
+
+/// One entry for each range and header, for packets that were translated from an original destination.
+pub(super) fn translated(
+    (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
+    headers: &[Delivered],
+    access: &Access,
+    id: AccessId,
+    out: &mut Vec<Entry>,
+) {
+    for from in src.ranges() {
+        for to in dst.ranges().filter(|to| to.family == from.family) {
+            for before in original.ranges().filter(|o| o.family == from.family) {
+                for (family, [proto, first, second, port]) in headers.iter().filter(|(f, _)| *f == from.family) {
+                    let ends = [from, to, before].map(|r| (r.first, r.last));
+                    let sides = [ends[0], ends[1], *proto, *first, *second, ends[2], *port];
+                    out.push(entry(Cell { family: *family, translated: true, sides }, access, id));
+                }
+            }
+        }
+    }
+}
+
+/// Every address of a family, as a set.
+pub(super) fn all_of(family: Family) -> AddrSet {
+    let (first, last) = everywhere(family);
+    AddrSet::from_ranges([AddrRange { family, first, last }])
 }
 
 fn entry(cell: Cell, access: &Access, id: AccessId) -> Entry {

@@ -3,17 +3,24 @@
 //! A plain `deny` is left out where it could change nothing: where no `allow` of the hook meets it, and no `deny`
 //! that rejects, the default drops its packets anyway. One that rejects stands everywhere, and so does every other
 //! where a machine's `reject from` would speak instead.
+//!
+//! Where a `dnat to` happens, what is denied as its sender wrote it stays denied (S32).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Raw;
-use super::cells::{entries, headers};
+use super::cells::{all_of, entries, headers, original, translated};
 use crate::model::{Action, Hook, Host, HostId, Site};
-use crate::net::{AddrRange, AddrSet};
+use crate::net::{AddrRange, AddrSet, Family};
 use crate::topology::Topology;
 
-/// Adds the rules of every `deny`.
-pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
+/// Adds the rules of every `deny`; `translating` are the machines where a `dnat to` happens.
+pub(super) fn deny(
+    topology: &Topology<'_>,
+    site: &Site,
+    translating: &BTreeSet<HostId>,
+    raw: &mut BTreeMap<(HostId, Hook), Raw>,
+) {
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
     let told = Met::by_rejecting(topology, site);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
@@ -40,6 +47,14 @@ pub(super) fn deny(topology: &Topology<'_>, site: &Site, raw: &mut BTreeMap<(Hos
                 for destination in &destinations {
                     let to = if everywhere { destination.clone() } else { touching(destination, &dst) };
                     entries(&from, &to, &headers, access, id, &mut raw.denies);
+                    // S32: wherever it was translated to.
+                    if *hook != Hook::Output && translating.contains(host) {
+                        let headers = original(&headers);
+                        for family in Family::BOTH {
+                            let sets = (&from, &all_of(family), destination);
+                            translated(sets, &headers, access, id, &mut raw.denies);
+                        }
+                    }
                 }
             }
         }

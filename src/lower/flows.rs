@@ -1,32 +1,31 @@
-//! What is allowed, at every hook its path crosses (S20).
+//! What is allowed, at every hook its path crosses (S20), and through its translation (S29, S30).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::cells::{Header, entries, headers};
+use super::cells::{Delivered, Header, delivered, entries, headers, translated};
+use super::mapped::{Mapped, Mapping};
 use super::{Raw, RawPair, wire};
-use crate::ir::Wire;
-use crate::model::{Access, AccessId, Action, Hook, HostId, Site};
-use crate::net::{AddrSet, Family};
+use crate::ir::{Put, Wire};
+use crate::model::{Access, AccessId, Action, Hook, HostId, LegId, Site};
+use crate::net::AddrSet;
 use crate::topology::reading::Own;
-use crate::topology::{Crossing, Topology};
+use crate::topology::translate::{self, Dnat, Mask, Source, receiver};
+use crate::topology::{Course, Crossing, Path, Topology, Transit, Way};
 
-/// Adds the rules of every `allow`.
-pub(super) fn allow(topology: &mut Topology<'_>, site: &Site, raw: &mut BTreeMap<(HostId, Hook), Raw>) {
+/// Adds the rules of every `allow`, and what it translates.
+pub(super) fn allow(
+    topology: &mut Topology<'_>,
+    site: &Site,
+    raw: &mut BTreeMap<(HostId, Hook), Raw>,
+    mapped: &mut Mapped,
+) {
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let headers = headers(&access.terms);
-        let (no_from, no_to) =
-            (topology.wide_union(&access.from.except), topology.wide_union(&access.to.except));
-        for from in &access.from.plus {
-            for to in &access.to.plus {
-                for family in Family::BOTH {
-                    for crossing in topology.crossings(from, to, family).iter() {
-                        let Some(crossing) = crossing.less(&no_from, &no_to) else { continue };
-                        let mut flow = Flow { topology, site, raw, access, id, headers: &headers };
-                        flow.cross(&crossing);
-                    }
-                }
-            }
+        let mut ways = Vec::new();
+        topology.each_way(access, &mut |way| ways.push(way));
+        for way in &ways {
+            Flow { topology, site, raw, mapped, access, id, headers: &headers }.follow(way);
         }
     }
 }
@@ -35,54 +34,179 @@ struct Flow<'f, 's> {
     topology: &'f Topology<'s>,
     site: &'s Site,
     raw: &'f mut BTreeMap<(HostId, Hook), Raw>,
+    mapped: &'f mut Mapped,
     access: &'f Access,
     id: AccessId,
     headers: &'f [Header],
 }
 
+/// By which interfaces a packet comes and leaves.
+type Wires = (Option<Wire>, Option<Wire>);
+
 impl Flow<'_, '_> {
-    fn cross(&mut self, crossing: &Crossing) {
-        // A pair without a path has its error already (S11): no rule comes of it.
-        let Ok(path) = crossing.path.as_ref() else { return };
+    fn follow(&mut self, way: &Way) {
+        // A pair without a path, or without a place for its clause, has its error already: no rule comes of it.
+        let Ok(path) = way.crossing.path.as_ref() else { return };
+        match &way.course {
+            Course::Plain => {
+                self.sent(&way.crossing);
+                self.passed(&path.transits, (&way.crossing.src, &way.crossing.dst));
+                self.taken(&way.crossing, path, (&way.crossing.src, &way.crossing.dst));
+            }
+            Course::Dnat(dnat) => self.dnat(&way.crossing, path, dnat),
+            Course::Source(source) => self.source(&way.crossing, path, source),
+            Course::Unserved | Course::Nowhere => {}
+        }
+    }
+
+    /// At the output hooks where it starts.
+    fn sent(&mut self, crossing: &Crossing) {
         for own in &crossing.senders {
             let out = wire(self.site, own.host, own.leg);
-            self.add((own.host, Hook::Output), (None, Some(out)), &own.addrs, &crossing.dst);
+            self.add((own.host, Hook::Output), (None, Some(out)), (&own.addrs, &crossing.dst), self.headers);
         }
-        for transit in &path.transits {
-            let pair = (
-                Some(wire(self.site, transit.host, transit.inward)),
-                Some(wire(self.site, transit.host, transit.outward)),
-            );
-            self.add((transit.host, Hook::Forward), pair, &crossing.src, &crossing.dst);
+    }
+
+    /// At the forward hooks of machines on the way.
+    fn passed(&mut self, transits: &[Transit], ends: (&AddrSet, &AddrSet)) {
+        for transit in transits {
+            let wires = self.wires(transit.host, transit.inward, transit.outward);
+            self.add((transit.host, Hook::Forward), wires, ends, self.headers);
         }
+    }
+
+    /// At the input hooks where it ends.
+    fn taken(&mut self, crossing: &Crossing, path: &Path, (src, dst): (&AddrSet, &AddrSet)) {
         match path.end {
-            Some((host, leg)) => {
-                let inward = wire(self.site, host, leg);
-                self.add((host, Hook::Input), (Some(inward), None), &crossing.src, &crossing.dst);
-            }
+            Some((host, leg)) => self.into_machine((host, leg), (src, dst), self.headers),
             None => {
                 // S20: a dynamic leg has any address of its zone, unless the path passes its machine before.
                 let passed = |own: &&Own| path.transits.iter().any(|t| t.host == own.host);
                 for own in crossing.receivers.iter().filter(|own| !passed(own)) {
-                    let inward = wire(self.site, own.host, own.leg);
-                    self.add((own.host, Hook::Input), (Some(inward), None), &crossing.src, &own.addrs);
+                    self.into_machine((own.host, own.leg), (src, &own.addrs), self.headers);
                 }
             }
         }
     }
 
-    /// Adds the entries at a point, where it filters.
-    fn add(
+    /// S29.
+    fn dnat(&mut self, crossing: &Crossing, path: &Path, dnat: &Dnat) {
+        let target = AddrSet::one(dnat.target);
+        let (family, src) = (crossing.family, &crossing.src);
+        self.sent(crossing);
+        self.passed(&path.transits, (src, &crossing.dst));
+
+        let headers = delivered(self.headers, dnat.port);
+        let inward = wire(self.site, dnat.at, dnat.inward);
+        let as_written = delivered(self.headers, None);
+        let mapping = Mapping {
+            wire: inward.clone(),
+            because: self.id,
+            family,
+            ends: (src, &dnat.written),
+            original: None,
+            put: Put::Destination(dnat.target, dnat.port),
+        };
+        let Some(inner) = &dnat.inner else {
+            self.mapped.add((dnat.at, Hook::Prerouting), mapping, &as_written);
+            let ends = (src, &target, &dnat.written);
+            return self.add_translated((dnat.at, Hook::Input), (Some(inward), None), ends, &headers);
+        };
+        let Ok(inner) = inner.as_ref() else { return };
+        let Some(out) = inner.out else { return };
+        self.mapped.add((dnat.at, Hook::Prerouting), mapping, &as_written);
+        let outward = wire(self.site, dnat.at, out);
+        let ends = (src, &target, &dnat.written);
+        let wires = (Some(inward), Some(outward.clone()));
+        self.add_translated((dnat.at, Hook::Forward), wires, ends, &headers);
+
+        let mut behind = src.clone();
+        if let Some(mask) = dnat.mask {
+            let Some((put, seen)) = masked(mask) else { return };
+            let mapping = Mapping {
+                wire: outward,
+                because: self.id,
+                family,
+                ends: (src, &target),
+                original: Some(&dnat.written),
+                put,
+            };
+            self.mapped.add((dnat.at, Hook::Postrouting), mapping, &headers);
+            behind = seen;
+        }
+        let seen: Vec<Header> = headers.iter().map(|(f, [proto, to, from, _])| (*f, [*proto, *to, *from])).collect();
+        for transit in &inner.transits {
+            let wires = self.wires(transit.host, transit.inward, transit.outward);
+            self.add((transit.host, Hook::Forward), wires, (&behind, &target), &seen);
+        }
+        if let Some(end) = inner.end.or_else(|| receiver(self.topology, dnat.target)) {
+            self.into_machine(end, (&behind, &target), &seen);
+        }
+    }
+
+    /// S30.
+    fn source(&mut self, crossing: &Crossing, path: &Path, source: &Source) {
+        let Some(at) = path.transits.get(source.position) else { return };
+        let (before, after) = path.transits.split_at(source.position.saturating_add(1));
+        self.sent(crossing);
+        self.passed(before, (&crossing.src, &crossing.dst));
+        let Some((put, seen)) = masked(source.mask) else { return };
+        let mapping = Mapping {
+            wire: wire(self.site, at.host, at.outward),
+            because: self.id,
+            family: crossing.family,
+            ends: (&crossing.src, &crossing.dst),
+            original: None,
+            put,
+        };
+        self.mapped.add((at.host, Hook::Postrouting), mapping, &delivered(self.headers, None));
+        self.passed(after, (&seen, &source.behind));
+        let behind = crossing.less(&AddrSet::empty(), &crossing.dst.difference(&source.behind));
+        if let Some(behind) = behind {
+            self.taken(&behind, path, (&seen, &source.behind));
+        }
+    }
+
+    fn wires(&self, host: HostId, inward: LegId, outward: LegId) -> Wires {
+        (Some(wire(self.site, host, inward)), Some(wire(self.site, host, outward)))
+    }
+
+    fn into_machine(&mut self, (host, leg): (HostId, LegId), ends: (&AddrSet, &AddrSet), headers: &[Header]) {
+        let inward = wire(self.site, host, leg);
+        self.add((host, Hook::Input), (Some(inward), None), ends, headers);
+    }
+
+    fn add(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
+        let (access, id) = (self.access, self.id);
+        if let Some(pair) = self.at(point, wires, ends) {
+            entries(ends.0, ends.1, headers, access, id, &mut pair.entries);
+        }
+    }
+
+    fn add_translated(
         &mut self,
         point: (HostId, Hook),
-        pair: (Option<Wire>, Option<Wire>),
-        src: &AddrSet,
-        dst: &AddrSet,
+        wires: Wires,
+        (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
+        headers: &[Delivered],
     ) {
-        let Some(raw) = self.raw.get_mut(&point) else { return };
+        let (access, id) = (self.access, self.id);
+        if let Some(pair) = self.at(point, wires, (src, dst)) {
+            translated((src, dst, original), headers, access, id, &mut pair.entries);
+        }
+    }
+
+    /// The rules of a pair of interfaces, where the machine filters and there is anything to say.
+    fn at(
+        &mut self,
+        point: (HostId, Hook),
+        wires: Wires,
+        (src, dst): (&AddrSet, &AddrSet),
+    ) -> Option<&mut RawPair> {
+        let raw = self.raw.get_mut(&point)?;
         let (host, hook) = point;
         if src.is_empty() || dst.is_empty() {
-            return;
+            return None;
         }
         let own = || {
             let legs = self.site.host(host).map(|h| h.legs.as_slice()).unwrap_or_default();
@@ -94,16 +218,25 @@ impl Flow<'_, '_> {
             Hook::Output => raw.itself = raw.itself.union(&own().intersection(dst)),
             Hook::Prerouting | Hook::Forward | Hook::Postrouting => {}
         }
-        let pair: &mut RawPair = raw.pairs.entry(pair).or_default();
+        let pair: &mut RawPair = raw.pairs.entry(wires).or_default();
         if hook == Hook::Forward {
             pair.itself.extend(one_machine(self.topology, src, dst));
         }
-        entries(src, dst, self.headers, self.access, self.id, &mut pair.entries);
+        Some(pair)
+    }
+}
+
+/// What a mask puts, and the source that others see then: nobody knows that of a dynamic leg.
+fn masked(mask: Mask) -> Option<(Put, AddrSet)> {
+    match mask.addr {
+        translate::Put::Known(addr) => Some((Put::Source(addr), AddrSet::one(addr))),
+        translate::Put::Dynamic => Some((Put::Masquerade, AddrSet::empty())),
+        translate::Put::Several => None,
     }
 }
 
 /// S13: the pairs of addresses in a rectangle that belong to one machine.
-fn one_machine(topology: &Topology<'_>, src: &AddrSet, dst: &AddrSet) -> Vec<(IpAddr, IpAddr)> {
+pub(super) fn one_machine(topology: &Topology<'_>, src: &AddrSet, dst: &AddrSet) -> Vec<(IpAddr, IpAddr)> {
     let (sources, destinations) = (topology.count_owners(src), topology.count_owners(dst));
     if sources == 0 || destinations == 0 {
         return Vec::new();

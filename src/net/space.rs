@@ -9,6 +9,7 @@
 //! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
 
 mod member;
+mod moved;
 
 use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
@@ -59,6 +60,15 @@ pub enum Field {
     OrigSport,
     /// Destination port before translation.
     OrigDport,
+    /// Source address as the sender wrote it, where another stands in [`Field::Src`] now. Like the next three a field
+    /// of proofs over several machines: no packet at a point has it, none of them is bound by the universe.
+    SentSrc,
+    /// Destination address as the sender wrote it.
+    SentDst,
+    /// Source port as the sender wrote it.
+    SentSport,
+    /// Destination port as the sender wrote it.
+    SentDport,
     /// Firewall mark.
     Mark,
     /// 0 where no user is known, else the user id plus one.
@@ -76,11 +86,18 @@ impl Field {
             Self::Ct => 4,
             Self::Proto | Self::IcmpType | Self::IcmpCode | Self::Ttl => 255,
             Self::TcpFlags => 63,
-            Self::Dport | Self::Sport | Self::OrigSport | Self::OrigDport => 65_535,
+            Self::Dport
+            | Self::Sport
+            | Self::OrigSport
+            | Self::OrigDport
+            | Self::SentSport
+            | Self::SentDport => 65_535,
             Self::Iif | Self::Oif | Self::Mark => u128::from(u32::MAX),
             Self::Skuid => 1 << 32,
             Self::Time => u128::from(u64::MAX),
-            Self::Dst | Self::Src | Self::OrigSrc | Self::OrigDst => u128::MAX,
+            Self::Dst | Self::Src | Self::OrigSrc | Self::OrigDst | Self::SentSrc | Self::SentDst => {
+                u128::MAX
+            }
         }
     }
 }

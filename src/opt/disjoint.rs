@@ -6,6 +6,9 @@
 //! what [`combine`] says; and the result does not depend on the order of what was given.
 //!
 //! The bigger cell stays whole: a small one inside it vanishes, so that one more host changes no line of others.
+//!
+//! What asks for a translation stands apart and is asked first, for no rule can say what was *not* translated: where it
+//! meets a rule that does not ask, it says what both do, and the other stays whole.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -18,6 +21,10 @@ use crate::net::Family;
 pub(super) fn disjoint(kind: Kind, entries: Vec<Entry>) -> Vec<Entry> {
     let mut shelves: BTreeMap<Option<Shape>, Shelf> = BTreeMap::new();
     let mut waiting = entries;
+    if kind.plain().is_none() {
+        let copies = both_ways(&waiting);
+        waiting.extend(copies);
+    }
     // A remainder may be of a smaller shape than what it is cut from: it is put there in another round.
     while !waiting.is_empty() {
         waiting.sort_by(|a, b| {
@@ -27,7 +34,8 @@ pub(super) fn disjoint(kind: Kind, entries: Vec<Entry>) -> Vec<Entry> {
         let mut again = Vec::new();
         for entry in waiting {
             // Entries of one verdict may overlap across lookups: whichever is hit says the same.
-            let shelf = kind.plain().map(|_| entry.cell.shape());
+            let apart = kind.plain().is_some() || entry.cell.translated;
+            let shelf = apart.then(|| entry.cell.shape());
             shelves.entry(shelf).or_default().put(entry, shelf, &mut again);
         }
         waiting = again;
@@ -35,6 +43,19 @@ pub(super) fn disjoint(kind: Kind, entries: Vec<Entry>) -> Vec<Entry> {
     let mut out: Vec<Entry> = shelves.into_values().flat_map(|s| s.slots.into_iter().flatten()).collect();
     out.sort_by_key(|e| e.cell);
     out
+}
+
+/// What entries that ask for no translation do to the packets of those that do.
+fn both_ways(entries: &[Entry]) -> Vec<Entry> {
+    let (asking, others): (Vec<&Entry>, Vec<&Entry>) = entries.iter().partition(|e| e.cell.translated);
+    let meeting = |asking: &Entry| {
+        let cell = asking.cell;
+        let inside = move |other: &&Entry| {
+            other.cell.intersection(&cell).map(|cell| Entry { cell, ..(*other).clone() })
+        };
+        others.iter().filter_map(inside).collect::<Vec<_>>()
+    };
+    asking.into_iter().flat_map(meeting).collect()
 }
 
 /// Disjoint entries, found by their destination, else by their source, where that is one address.

@@ -7,14 +7,15 @@
 
 mod allow;
 mod always;
+mod nat;
 
 use std::collections::BTreeMap;
 
 use crate::forwarding::Next;
-use crate::model::{Access, Action, Hook, Host, HostId, Leg, LegId, Point, Site, Term};
+use crate::model::{Access, Action, Hook, Host, HostId, Leg, LegId, Point, Role, Site, Term};
 use crate::net::range::Bounded;
 use crate::net::space::{Exhausted, Field};
-use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Translation};
 
 use super::Routes;
 
@@ -84,6 +85,24 @@ impl<'s> Sets<'s> {
         space.same(admitted.accepted, admitted.accepted)?;
         Ok(admitted)
     }
+
+    /// What is meant to be done to addresses at a hook of a machine (S34): each translation with the packets that get
+    /// it, disjoint. At hooks other than prerouting and postrouting nothing is.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn translated(
+        &self,
+        host: HostId,
+        hook: Hook,
+        space: &mut Space,
+    ) -> Result<Vec<(Translation, PacketSet)>, Exhausted> {
+        let machine = self.routes.site.host(host).filter(|machine| machine.role == Role::Firewall);
+        let Some(machine) = machine else { return Ok(Vec::new()) };
+        let all = AtHook::new(&self.routes, host, machine, hook, space).translations();
+        space.is_empty(PacketSet::NOTHING)?;
+        Ok(all)
+    }
 }
 
 /// One hook of a machine that filters.
@@ -144,6 +163,7 @@ impl<'a, 's> AtHook<'a, 's> {
             let ends = self.between(&from, &to);
             let holds = self.holds(access);
             sets.push(self.space.and(ends, holds));
+            sets.push(self.denied_original(access));
         }
         self.space.any(sets)
     }
@@ -176,12 +196,19 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// The service and the date of an access.
     fn holds(&mut self, access: &Access) -> PacketSet {
-        let terms = access.terms.iter().map(|term| self.term(term)).collect();
-        let service = self.space.any(terms);
-        let Some(end) = access.until else { return service };
-        let before = end.previous().map_or(RangeSet::empty(), |last| RangeSet::range(0, u128::from(last)));
-        let in_time = self.space.within(Field::Time, &before);
+        let (service, in_time) = (self.service(access), self.in_time(access));
         self.space.and(service, in_time)
+    }
+
+    fn service(&mut self, access: &Access) -> PacketSet {
+        let terms = access.terms.iter().map(|term| self.term(term)).collect();
+        self.space.any(terms)
+    }
+
+    fn in_time(&mut self, access: &Access) -> PacketSet {
+        let Some(end) = access.until else { return PacketSet::EVERYTHING };
+        let before = end.previous().map_or(RangeSet::empty(), |last| RangeSet::range(0, u128::from(last)));
+        self.space.within(Field::Time, &before)
     }
 
     fn term(&mut self, term: &Term) -> PacketSet {

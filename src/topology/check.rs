@@ -1,26 +1,39 @@
-//! What is wrong with the ways a policy needs (S3, S10, S11), and which statements nothing enforces.
+//! What is wrong with the ways a policy needs (S3, S10, S11, S28 to S33), and which statements nothing enforces.
 //!
 //! At most one finding of a kind for each statement: its first pair of ends, with what to write.
 
 use std::collections::BTreeSet;
 
+use super::back::back;
+use super::conflict::Book;
 use super::reading::{Crossing, words};
-use super::{Blocked, Start, Topology, Transit};
+use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
+use super::{Blocked, Path, Topology, Transit};
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, Action, End, Expected, Host, HostId, Place, Site, ZoneId};
+use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
 use crate::source::Span;
 
-/// Reports every way that is ambiguous, missing or asymmetric, every dynamic leg out of its reach, and every
-/// statement that no machine of ours can enforce.
+/// Reports every way that is ambiguous, missing or asymmetric, every dynamic leg out of its reach, every clause that
+/// nobody can carry out, and every statement that no machine of ours can enforce.
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
+    let book = Book::new(&mut topology);
     for access in &site.accesses {
         match access.action {
             Action::Allow => {
-                let need =
-                    Need { from: &access.from, to: &access.to, span: access.span, words: &access.words };
+                let need = Need {
+                    from: &access.from,
+                    to: &access.to,
+                    nat: access.nat.as_ref(),
+                    span: access.span,
+                    words: &access.words,
+                    proved: None,
+                };
+                if !need.clause(&topology, findings) {
+                    continue;
+                }
                 let unfiltered = need.check(&mut topology, findings);
                 if let Some((from, to)) = unfiltered {
                     findings.push(
@@ -38,11 +51,18 @@ pub fn check(site: &Site, findings: &mut Findings) {
             Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
         }
     }
+    book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
         match expect.kind {
             Expected::Allow => {
-                let need =
-                    Need { from: &expect.from, to: &expect.to, span: expect.span, words: &expect.words };
+                let need = Need {
+                    from: &expect.from,
+                    to: &expect.to,
+                    nat: None,
+                    span: expect.span,
+                    words: &expect.words,
+                    proved: Some(&book),
+                };
                 need.check(&mut topology, findings);
             }
             Expected::Deny | Expected::Only => {}
@@ -53,24 +73,56 @@ pub fn check(site: &Site, findings: &mut Findings) {
 struct Need<'p> {
     from: &'p Place,
     to: &'p Place,
+    nat: Option<&'p Nat>,
     span: Span,
     words: &'p str,
+    /// Of an expectation: what statements translate on the way. How their replies come back is the proof's to say.
+    proved: Option<&'p Book>,
 }
 
 impl Need<'_> {
+    /// Reports items that the clause cannot be for (S28); whether the ways are worth a look.
+    fn clause(&self, topology: &Topology<'_>, findings: &mut Findings) -> bool {
+        let site = topology.site;
+        let Some(nat) = self.nat else { return true };
+        if let (Nat::Dnat { .. }, Some(to)) =
+            (nat, self.to.plus.iter().find(|to| !at_firewalls(topology, to)))
+        {
+            findings.push(self.nowhere(site, nat, ("", &words(site, to))));
+            return false;
+        }
+        let silent = |ends: &[End], others: &[End]| {
+            ends.iter().find(|end| !topology.spoken_for(nat, end, others)).map(|end| words(site, end))
+        };
+        let silent =
+            silent(&self.from.plus, &self.to.plus).or_else(|| silent(&self.to.plus, &self.from.plus));
+        if let Some(end) = silent {
+            let message =
+                format!("the clause gives no address of a family that `{end}` shares with the other end");
+            findings.push(
+                Diagnostic::error(code::FAMILY_MISMATCH, self.span, message)
+                    .label(format!("needed by `{}`", self.words))
+                    .help("IPv4 and IPv6 are apart: name a target or a leg with an address of that family"),
+            );
+            return false;
+        }
+        true
+    }
+
     /// Reports what is wrong; returns the first pair of ends between which nothing filters.
     fn check(&self, topology: &mut Topology<'_>, findings: &mut Findings) -> Option<(String, String)> {
         let (no_from, no_to) = (topology.wide_union(&self.from.except), topology.wide_union(&self.to.except));
         let mut said: BTreeSet<Code> = BTreeSet::new();
         let mut unfiltered = None;
         for from in &self.from.plus {
+            let mut served: Option<bool> = None;
             for to in &self.to.plus {
                 let mut pair: Vec<bool> = Vec::new();
                 for family in Family::BOTH {
-                    for crossing in topology.crossings(from, to, family).iter() {
-                        let Some(crossing) = crossing.less(&no_from, &no_to) else { continue };
-                        pair.push(filtered(topology.site, &crossing));
-                        if let Some(trouble) = trouble(topology, &crossing)
+                    for way in topology.ways(self.nat, (from, to), (&no_from, &no_to), family) {
+                        pair.push(filtered(topology.site, &way.crossing));
+                        served = Some(served == Some(true) || !matches!(way.course, Course::Unserved));
+                        if let Some(trouble) = self.trouble(topology, &way)
                             && said.insert(trouble.code())
                         {
                             findings.push(self.say(topology.site, (from, to), &trouble));
@@ -81,18 +133,81 @@ impl Need<'_> {
                     unfiltered = Some((words(topology.site, from), words(topology.site, to)));
                 }
             }
+            // Where a way is missing, that was said.
+            if served == Some(false)
+                && !said.contains(&code::NO_PATH)
+                && !said.contains(&code::AMBIGUOUS_ROUTE)
+            {
+                findings.push(self.unserved(&words(topology.site, from)));
+            }
         }
         unfiltered
     }
 
+    fn trouble(&self, topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
+        let path = match way.crossing.path.as_ref() {
+            Ok(path) => path,
+            Err(Blocked::Tie(ties)) => {
+                return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: None });
+            }
+            Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
+        };
+        let early = match &way.course {
+            Course::Plain => None,
+            Course::Unserved => return None,
+            Course::Nowhere => return Some(Trouble::Nowhere),
+            Course::Dnat(dnat) => inner(topology, dnat),
+            Course::Source(source) => behind(topology, &way.crossing, path, source),
+        };
+        let early = early.or_else(|| dynamic(topology.site, &way.crossing, &path.transits));
+        if early.is_some() || self.proved.is_some_and(|book| book.translates(&way.crossing)) {
+            return early;
+        }
+        back(topology, way)
+    }
+
+    fn unserved(&self, from: &str) -> Diagnostic {
+        let message =
+            format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
+        Diagnostic::error(code::NAT_UNSERVED, self.span, message)
+            .label(format!("needed by `{}`", self.words))
+            .help("take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served")
+    }
+
+    fn nowhere(&self, site: &Site, nat: &Nat, (from, to): (&str, &str)) -> Diagnostic {
+        let (message, help) = match nat {
+            Nat::Dnat { .. } => (
+                format!("`dnat to` happens at a firewall's leg, and `{to}` is none"),
+                "name the leg that has the address clients write: `HOST.ZONE`",
+            ),
+            Nat::Masquerade => (
+                format!("no firewall is on the way from `{from}` to `{to}`: nobody can masquerade it"),
+                "take that pair out of the statement, or give the way a firewall",
+            ),
+            Nat::Snat(host, _) => (
+                format!(
+                    "`{}` is no firewall on the way from `{from}` to `{to}`: it cannot give it an address",
+                    site.host(*host).map_or("", |h| h.name.as_str())
+                ),
+                "name a leg of a firewall that the flow passes",
+            ),
+        };
+        Diagnostic::error(code::NAT_WHERE, self.span, message)
+            .label(format!("needed by `{}`", self.words))
+            .help(help)
+    }
+
     fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
-        let (from, to) = (words(site, from), words(site, to));
+        let (mut from, mut to) = (words(site, from), words(site, to));
+        if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends) } = trouble {
+            (from, to) = ends.clone();
+        }
         let what = trouble.code();
         let finding = |message: String| {
             Diagnostic::error(what, self.span, message).label(format!("needed by `{}`", self.words))
         };
         match trouble {
-            Trouble::Tie { ties, back } => {
+            Trouble::Tie { ties, back, .. } => {
                 let gateways: Vec<String> = ties.iter().map(|tie| gateway(site, *tie)).collect();
                 let (start, goal) = if *back { (&to, &from) } else { (&from, &to) };
                 let way = if *back { "the way back" } else { "the way" };
@@ -101,16 +216,20 @@ impl Need<'_> {
                     gateways.first().map_or("HOST.ZONE", String::as_str)
                 ))
             }
-            Trouble::NoWay => finding(format!("there is no way from `{from}` to `{to}`"))
+            Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
                 .help("join their zones by a firewall or router with a static address on each side"),
             Trouble::NoWayBack => finding(format!("replies find no way from `{to}` to `{from}`"))
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
-            Trouble::Asymmetric { there, back } => finding(format!(
+            Trouble::Asymmetric { there, back, direct } => finding(format!(
                 "packets from `{from}` to `{to}` pass {}, their replies {}",
                 machines(site, there),
                 machines(site, back)
             ))
-            .help("a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs"),
+            .help(if *direct {
+                "the target answers its neighbour directly: say `hairpin`, and it answers the firewall"
+            } else {
+                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs"
+            }),
             Trouble::Dynamic { host, zone, at } => {
                 let leg = gateway(site, (*host, *zone));
                 let zone = site.zone(*zone).map_or("", |z| z.name.as_str());
@@ -118,36 +237,116 @@ impl Need<'_> {
                 finding(format!("the address of `{leg}` is not known, and `{at}` on the way cannot tell it from its neighbours"))
                     .help(format!("name its zone, `{zone}`, or give the leg a static address"))
             }
+            Trouble::Unknown { host, zone, at } => {
+                let leg = gateway(site, (*host, *zone));
+                let at = site.host(*at).map_or("", |h| h.name.as_str());
+                finding(format!("the flow gets the address of `{leg}`, which is not known, and `{at}` has to know it"))
+                    .help("give the leg a static address, or translate at the last machine that filters")
+            }
+            Trouble::Several { host, zone } => {
+                finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
+                    .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
+            }
+            Trouble::Nowhere => match self.nat {
+                Some(nat) => self.nowhere(site, nat, (&from, &to)),
+                None => finding(format!("there is no way from `{from}` to `{to}`")),
+            },
         }
     }
 }
 
-enum Trouble {
-    Tie { ties: Vec<(HostId, ZoneId)>, back: bool },
-    NoWay,
+pub(super) enum Trouble {
+    /// `ends` where the piece of the way that is meant is not that of the whole statement.
+    Tie {
+        ties: Vec<(HostId, ZoneId)>,
+        back: bool,
+        ends: Option<(String, String)>,
+    },
+    NoWay {
+        ends: Option<(String, String)>,
+    },
     NoWayBack,
-    Asymmetric { there: Vec<HostId>, back: Vec<HostId> },
-    Dynamic { host: HostId, zone: ZoneId, at: HostId },
+    /// `direct`: the target answers without any machine between.
+    Asymmetric {
+        there: Vec<HostId>,
+        back: Vec<HostId>,
+        direct: bool,
+    },
+    Dynamic {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
+    /// A mask's address that `at` has to know, and nobody does.
+    Unknown {
+        host: HostId,
+        zone: ZoneId,
+        at: HostId,
+    },
+    /// A mask's leg has several addresses.
+    Several {
+        host: HostId,
+        zone: ZoneId,
+    },
+    Nowhere,
 }
 
 impl Trouble {
     fn code(&self) -> Code {
         match self {
             Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
-            Self::NoWay => code::NO_PATH,
+            Self::NoWay { .. } => code::NO_PATH,
             Self::NoWayBack | Self::Asymmetric { .. } => code::ASYMMETRIC_PATH,
-            Self::Dynamic { .. } => code::DYNAMIC_LEG,
+            Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
+            Self::Several { .. } => code::NAT_ADDRESS,
+            Self::Nowhere => code::NAT_WHERE,
         }
     }
 }
 
-fn trouble(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
-    let path = match crossing.path.as_ref() {
+/// What is wrong with the inner way of a `dnat to`.
+fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
+    let site = topology.site;
+    let ends =
+        || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
+    let path = match dnat.inner.as_ref()?.as_ref() {
         Ok(path) => path,
-        Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: false }),
-        Err(Blocked::NoWay) => return Some(Trouble::NoWay),
+        Err(Blocked::Tie(ties)) => {
+            return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: ends() });
+        }
+        Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: ends() }),
     };
-    dynamic(topology.site, crossing, &path.transits).or_else(|| back(topology, crossing))
+    let receivers = receiver(topology, dnat.target).map(|(host, _)| host);
+    let points = path.transits.iter().map(|t| t.host).chain(path.end.map(|(host, _)| host)).chain(receivers);
+    unknown(site, dnat.mask?, points.collect())
+}
+
+/// What is wrong with the address that a flow gets (S30).
+fn behind(topology: &Topology<'_>, crossing: &Crossing, path: &Path, source: &Source) -> Option<Trouble> {
+    let site = topology.site;
+    let after = path.transits.iter().skip(source.position.saturating_add(1)).map(|t| t.host);
+    let receivers = crossing.receivers.iter().map(|o| o.host);
+    let points = after.chain(path.end.map(|(host, _)| host)).chain(receivers).collect();
+    // The machine itself can put the address of a dynamic leg only by masquerading.
+    let transit = path.transits.get(source.position)?;
+    let (mask, out) = (source.mask, transit.outward);
+    let zone = site.leg(mask.host, mask.leg).map(|l| l.zone)?;
+    if mask.addr == Put::Dynamic && mask.leg != out {
+        return Some(Trouble::Unknown { host: mask.host, zone, at: transit.host });
+    }
+    unknown(site, mask, points)
+}
+
+fn unknown(site: &Site, mask: Mask, points: Vec<HostId>) -> Option<Trouble> {
+    let zone = site.leg(mask.host, mask.leg).map(|l| l.zone)?;
+    match mask.addr {
+        Put::Known(_) => None,
+        Put::Several => Some(Trouble::Several { host: mask.host, zone }),
+        Put::Dynamic => {
+            let at = points.into_iter().find(|h| site.host(*h).is_some_and(Host::filters))?;
+            Some(Trouble::Unknown { host: mask.host, zone, at })
+        }
+    }
 }
 
 /// S3: a dynamic leg that a machine other than its own would have to know.
@@ -167,69 +366,6 @@ fn dynamic(site: &Site, crossing: &Crossing, transits: &[Transit]) -> Option<Tro
         let other = points.iter().copied().find(|p| *p != host).or(through.then_some(host));
         if let (Some(at), Some(leg)) = (other, site.leg(host, leg)) {
             return Some(Trouble::Dynamic { host, zone: leg.zone, at });
-        }
-    }
-    None
-}
-
-/// S10: from every destination back to every source, through the same filtering machines.
-fn back(topology: &mut Topology<'_>, crossing: &Crossing) -> Option<Trouble> {
-    let site = topology.site;
-    let there = crossing.path.as_ref().as_ref().ok()?.filters(site);
-    let zone = topology.classes.class(crossing.class?)?.zone;
-    // Dynamic legs reply as members of their zone, and are replied to as such.
-    let owned = |addrs: &crate::net::AddrSet, own: &[super::reading::Own]| {
-        own.iter().fold(addrs.clone(), |all, o| all.union(&o.addrs))
-    };
-    let sources = owned(&crossing.src, &crossing.senders);
-    let sources = match crossing.from_dynamic.and_then(|(h, l)| site.leg(h, l)) {
-        Some(leg) => site.zone(leg.zone)?.addrs.of(crossing.family),
-        None => sources,
-    };
-    let replying = owned(&crossing.dst, &crossing.receivers);
-    let end = crossing.path.as_ref().as_ref().ok()?.end.map(|(host, _)| host);
-    for (part, _) in topology.classes.divide(&sources) {
-        let class = if crossing.src.is_empty() { topology.classes.unowned(part) } else { part };
-        let mut starts: Vec<Start> = Vec::new();
-        match (crossing.to_machine, end) {
-            (Some(host), _) => starts.push(Start::Machine(host)),
-            (None, Some(host)) => starts.push(Start::Zone(zone, Some(host))),
-            (None, None) => {
-                starts.push(Start::Zone(zone, None));
-                let routed: BTreeSet<HostId> = topology
-                    .classes
-                    .class(class)
-                    .into_iter()
-                    .flat_map(|c| c.routes.iter().filter(|v| v.zone == zone).map(|v| v.host))
-                    .collect();
-                let here = |host: &HostId| {
-                    let leg = site.host(*host).and_then(|h| h.leg_in(zone)).map(|(_, leg)| leg);
-                    leg.is_some_and(|l| {
-                        l.addresses.iter().any(|a| crossing.dst.contains(*a))
-                            || crossing.receivers.iter().any(|o| o.host == *host)
-                    })
-                };
-                starts.extend(routed.into_iter().filter(here).map(|h| Start::Zone(zone, Some(h))));
-                // Every destination has a route of its own: nobody is left who would go by the zone's gateway.
-                let plain = replying.ranges().any(|r| r.first != r.last)
-                    || topology.owners(&replying).len() < replying.ranges().count()
-                    || starts.len() == 1;
-                if !plain {
-                    starts.remove(0);
-                }
-            }
-        }
-        for start in starts {
-            match topology.path(start, class).as_ref() {
-                Ok(path) => {
-                    let back = path.filters(site);
-                    if back != there {
-                        return Some(Trouble::Asymmetric { there, back });
-                    }
-                }
-                Err(Blocked::Tie(ties)) => return Some(Trouble::Tie { ties: ties.clone(), back: true }),
-                Err(Blocked::NoWay) => return Some(Trouble::NoWayBack),
-            }
         }
     }
     None

@@ -90,6 +90,93 @@ pub(crate) fn ruleset(d: &mut Dice, strange: bool) -> Ruleset {
     Ruleset { tables }
 }
 
+/// A ruleset whose chains at prerouting, output and postrouting translate, with chains before and after that filter.
+pub(crate) fn translating(d: &mut Dice, strange: bool) -> Ruleset {
+    let mut t = table(d, 0, strange);
+    // Chains that are jumped to may be jumped to from here too.
+    let count = t.chains.len();
+    let hooks = [Hook::Prerouting, Hook::Output, Hook::Postrouting];
+    for (at, (hook, nat)) in hooks.into_iter().zip([-100, -100, 100]).enumerate() {
+        for (n, (kind, priority)) in [
+            (ChainKind::Filter, nat - 50),
+            (ChainKind::Nat, nat),
+            (ChainKind::Nat, nat + 5),
+            (ChainKind::Filter, nat + 50),
+            (ChainKind::Filter, nat + 60),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if d.one_in(3) {
+                continue;
+            }
+            let helper = format!("n_{at}_{n}");
+            let nats = kind == ChainKind::Nat;
+            let one = |d: &mut Dice| {
+                if nats && !d.one_in(3) { nat_rule(d, hook, strange) } else { rule(d, 1, count, strange) }
+            };
+            let mut inner: Vec<Rule> = (0..d.below(3)).map(|_| one(d)).collect();
+            let mut rules: Vec<Rule> = (0..1 + d.below(4)).map(|_| one(d)).collect();
+            if nats && d.one_in(2) {
+                rules.push(Rule::new(vec![comparison(d), Statement::Verdict(Verdict::Jump(helper.clone()))]));
+                rules.extend((0..d.below(2)).map(|_| one(d)));
+            } else {
+                inner.clear();
+            }
+            t.chains.push(Chain::regular(helper, inner));
+            let mut chain = Chain::regular(format!("h_{at}_{n}"), rules);
+            let policy = if d.one_in(4) { Policy::Drop } else { Policy::Accept };
+            chain.base = Some(Base { kind, hook, priority, devices: vec![], policy });
+            t.chains.push(chain);
+        }
+    }
+    Ruleset { tables: vec![t] }
+}
+
+fn nat_rule(d: &mut Dice, hook: Hook, strange: bool) -> Rule {
+    let mut s: Vec<Statement> = (0..d.below(2)).map(|_| comparison(d)).collect();
+    if d.one_in(6) {
+        s.push(Statement::Mangle { field: Field::Mark, value: Expression::Number(d.pick(&[1, 5])) });
+    }
+    let v4 = !d.one_in(3);
+    let one = |d: &mut Dice| -> IpAddr {
+        if v4 { Ipv4Addr::from(d.pick(&V4)).into() } else { Ipv6Addr::from(d.pick(&V6)).into() }
+    };
+    let addr = Some(Expression::Address(one(d)));
+    let port = d.one_in(2).then(|| Expression::Number(d.pick(&PORTS).into()));
+    let family = Some(if v4 { Family::V4 } else { Family::V6 });
+    let mut nat = Nat { kind: NatKind::Dnat, family, addr, port, flags: vec![] };
+    if hook == Hook::Postrouting {
+        nat.kind = NatKind::Snat;
+        nat.port = None;
+        if d.one_in(3) {
+            nat = Nat { kind: NatKind::Masquerade, family: None, addr: None, ..nat };
+        }
+    }
+    if nat.port.is_some() && !d.one_in(5) {
+        let both = [6, 17].map(|n| Element::new(Expression::Number(n))).to_vec();
+        s.push(Statement::Match {
+            left: Expression::Field(Field::L4proto),
+            op: Op::Implicit,
+            right: Expression::Set(both),
+        });
+    }
+    if strange && d.one_in(8) {
+        let last = Expression::Address(one(d));
+        match d.below(4) {
+            0 => nat.kind = NatKind::Redirect,
+            1 if nat.addr.is_some() => {
+                let first = Box::new(nat.addr.clone().unwrap());
+                nat.addr = Some(Expression::Range(first, Box::new(last)));
+            }
+            2 => nat.flags = vec!["random".into()],
+            _ => nat.port = Some(Expression::numbers(1024, 2048)),
+        }
+    }
+    s.push(Statement::Nat(nat));
+    Rule::new(s)
+}
+
 fn table(d: &mut Dice, n: usize, strange: bool) -> Table {
     let mut t = Table::new(TableFamily::Inet, format!("fwc{n}"));
     if d.one_in(4) {

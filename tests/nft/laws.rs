@@ -11,20 +11,46 @@ use crate::generate::{self, Dice};
 fn check(seed: u64) {
     let d = &mut Dice::new(seed);
     let ruleset = generate::ruleset(d, true);
-    let text = print::print(&ruleset).unwrap();
-    let back = read::read(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
-    assert_eq!(back.ruleset, ruleset, "\n{text}");
+    reads_back(&ruleset);
+    agree(seed, d, &ruleset, &[Hook::Forward, Hook::Input]);
+}
 
-    for hook in [Hook::Forward, Hook::Input] {
+fn reads_back(ruleset: &Ruleset) {
+    let text = print::print(ruleset).unwrap();
+    let back = read::read(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert_eq!(back.ruleset, *ruleset, "\n{text}");
+}
+
+/// Both simulators of one ruleset: verdict, who decides, and what is translated.
+fn agree(seed: u64, d: &mut Dice, ruleset: &Ruleset, hooks: &[Hook]) {
+    let text = print::print(ruleset).unwrap();
+    for &hook in hooks {
         let mut space = Space::default();
-        let admits = sim::admits(&ruleset, hook, &mut space).unwrap();
-        let deciders = sim::deciders(&ruleset, hook, &mut space).unwrap();
+        let admits = sim::admits(ruleset, hook, &mut space).unwrap();
+        let deciders = sim::deciders(ruleset, hook, &mut space).unwrap();
+        let translations = sim::translations(ruleset, hook, &mut space).unwrap();
+        for (at, (place, to, a)) in translations.iter().enumerate() {
+            for (other, _, b) in &translations[..at] {
+                let both = space.and(*a, *b);
+                assert!(space.is_empty(both).unwrap(), "seed {seed} {place:?} {to:?} {other:?}\n{text}");
+            }
+        }
         for _ in 0..60 {
             let packet = generate::packet(d);
-            let run = sim::run(&ruleset, hook, &packet);
+            let run = sim::run(ruleset, hook, &packet);
             let mut is_in = |set: PacketSet| space.contains(set, &packet).unwrap();
             let (accepted, rejected, unknown) =
                 (is_in(admits.accepted), is_in(admits.rejected), is_in(admits.unknown));
+            let is = translations.iter().find(|(.., set)| is_in(*set)).map(|(place, to, _)| (*place, *to));
+            match is {
+                // `admits` may know less, and not know whether the rule is reached.
+                None if unknown => {}
+                is => assert_eq!(
+                    is,
+                    run.translated_by.zip(run.translation),
+                    "seed {seed} {hook:?} {packet:?} {run:?}\n{text}"
+                ),
+            }
             let set = match (accepted, rejected, unknown) {
                 (_, _, true) => None,
                 (true, false, false) => Some(Verdict::Accept),
@@ -48,12 +74,24 @@ fn check(seed: u64) {
     }
 }
 
+fn check_translation(seed: u64) {
+    let d = &mut Dice::new(seed);
+    let ruleset = generate::translating(d, true);
+    reads_back(&ruleset);
+    agree(seed, d, &ruleset, &[Hook::Prerouting, Hook::Output, Hook::Postrouting]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_printed_reads_back_and_both_simulators_agree(seed in any::<u64>()) {
         check(seed);
+    }
+
+    #[test]
+    fn both_simulators_translate_alike(seed in any::<u64>()) {
+        check_translation(seed);
     }
 
     #[test]
@@ -121,4 +159,35 @@ fn the_random_rulesets_do_everything() {
         "{counts:?}"
     );
     assert!(counts.iter().any(|((verdict, _), n)| verdict.is_none() && *n > 10), "{counts:?}");
+}
+
+#[test]
+fn the_random_translations_do_everything() {
+    let mut counts = std::collections::BTreeMap::new();
+    for seed in 0..300 {
+        let d = &mut Dice::new(seed);
+        let ruleset = generate::translating(d, true);
+        for hook in [Hook::Prerouting, Hook::Output, Hook::Postrouting] {
+            for _ in 0..20 {
+                let packet = generate::packet(d);
+                let run = sim::run(&ruleset, hook, &packet);
+                let kind = match run.translation {
+                    None => "none",
+                    Some(fwc::net::Translation::Destination { port: None, .. }) => "destination",
+                    Some(fwc::net::Translation::Destination { .. }) if !run.packet.ct_status.dnat => "same",
+                    Some(fwc::net::Translation::Destination { .. }) => "port",
+                    Some(fwc::net::Translation::Source(_)) => "source",
+                    Some(fwc::net::Translation::Masquerade) => "masquerade",
+                };
+                *counts.entry((kind, run.verdict.verdict())).or_insert(0u32) += 1;
+            }
+        }
+    }
+    eprintln!("{counts:?}");
+    for kind in ["none", "destination", "port", "source", "masquerade"] {
+        for verdict in [Some(Verdict::Accept), Some(Verdict::Drop), None] {
+            assert!(counts.get(&(kind, verdict)).is_some_and(|n| *n > 5), "{kind} {verdict:?}: {counts:?}");
+        }
+    }
+    assert!(counts.keys().any(|(kind, _)| *kind == "same"), "{counts:?}");
 }

@@ -17,6 +17,33 @@ impl Space {
     /// # Errors
     /// [`Exhausted`].
     pub fn witness(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
+        Ok(self.chosen(a, favourites)?.map(|chosen| self.build(&chosen)))
+    }
+
+    /// The same of a set of packets on their way, as the sender wrote it: what was written over is read from where
+    /// it was kept.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn witness_sent(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
+        let Some(chosen) = self.chosen(a, favourites)? else { return Ok(None) };
+        let mut packet = self.build(&chosen);
+        let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+        let port = |field: Field| u16::try_from(value(field)).unwrap_or(0);
+        let family = packet.family();
+        packet.src = addr::addr(family, value(Field::SentSrc));
+        packet.dst = addr::addr(family, value(Field::SentDst));
+        (packet.sport, packet.dport) = (port(Field::SentSport), port(Field::SentDport));
+        packet.ct_original = None;
+        packet.ct_status = NatStatus::default();
+        Ok(Some(packet))
+    }
+
+    fn chosen(
+        &mut self,
+        a: PacketSet,
+        favourites: &[IpAddr],
+    ) -> Result<Option<HashMap<Field, u128>>, Exhausted> {
         let universe = self.universe();
         let sane = self.and(a, universe);
         if self.answer(sane == PacketSet::NOTHING)? {
@@ -36,7 +63,7 @@ impl Space {
             };
             chosen.insert(field, value);
         }
-        Ok(Some(self.build(&chosen)))
+        Ok(Some(chosen))
     }
 
     /// A random member of `a`, drawn at the edges of its intervals more often than inside them: where
@@ -92,6 +119,10 @@ impl Space {
             F::OrigDst,
             F::OrigSport,
             F::OrigDport,
+            F::SentSrc,
+            F::SentDst,
+            F::SentSport,
+            F::SentDport,
             F::Mark,
             F::Skuid,
             F::Time,
@@ -239,9 +270,10 @@ fn wishes(field: Field, chosen: &HashMap<Field, u128>, favourites: &[IpAddr]) ->
             ports
         }
         Field::Sport => plain([40_000, 1024, 50_000, 443]),
-        Field::OrigSport => vec![before(Field::Sport)],
-        Field::OrigSrc => vec![before(Field::Src)],
-        Field::OrigDst => vec![before(Field::Dst)],
+        Field::OrigSport | Field::SentSport => vec![before(Field::Sport)],
+        Field::OrigSrc | Field::SentSrc => vec![before(Field::Src)],
+        Field::OrigDst | Field::SentDst => vec![before(Field::Dst)],
+        Field::SentDport => vec![before(Field::Dport)],
         Field::Dst | Field::Src => {
             let family = if v6 { Family::V6 } else { Family::V4 };
             let own = favourites.iter().filter(|a| Family::of(**a) == family).map(|a| addr::number(*a));

@@ -21,13 +21,13 @@ pub(super) enum Crossing {
 }
 
 /// Sources with the start they share. Of a machine the addresses depend on the leg it chooses.
-type Sources = Vec<(From, AddrSet)>;
+pub(super) type Sources = Vec<(From, AddrSet)>;
 /// Destinations by class, and the leg of this machine if they are its own.
-type Targets = Vec<(To, AddrSet, Arrival)>;
+pub(super) type Targets = Vec<(To, AddrSet, Arrival)>;
 
 /// Where packets to a destination end, as input sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Arrival {
+pub(super) enum Arrival {
     /// At whoever has the address; in input, at this machine by this leg, if it is a plain host's.
     Static(Option<LegId>),
     /// At this machine's dynamic leg.
@@ -42,9 +42,14 @@ impl AtHook<'_, '_> {
         let site = self.routes.site;
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
-            let ends = self.ends(access);
-            let holds = self.holds(access);
-            let set = self.space.and(ends, holds);
+            let set = match &access.nat {
+                None => {
+                    let ends = self.ends(access);
+                    let holds = self.holds(access);
+                    self.space.and(ends, holds)
+                }
+                Some(nat) => self.admitted_translated(access, nat),
+            };
             open.push(set);
             admit.push(match access.limit {
                 None => set,
@@ -61,12 +66,12 @@ impl AtHook<'_, '_> {
     }
 
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
-    fn one_machine(&mut self) -> PacketSet {
+    pub(super) fn one_machine(&mut self) -> PacketSet {
         let own = self.routes.readings.static_of(self.host);
         match self.hook {
             Hook::Output => self.space.to(&own),
             Hook::Input => self.space.from(&own),
-            Hook::Forward => {
+            Hook::Forward | Hook::Postrouting => {
                 let site = self.routes.site;
                 // A machine with one address sends to itself only where it declares so.
                 let several = site.hosts().filter(|(_, h)| {
@@ -77,7 +82,7 @@ impl AtHook<'_, '_> {
                 let sets = sets.iter().map(|own| self.between(own, own)).collect();
                 self.space.any(sets)
             }
-            Hook::Prerouting | Hook::Postrouting => PacketSet::EVERYTHING,
+            Hook::Prerouting => PacketSet::EVERYTHING,
         }
     }
 
@@ -116,7 +121,7 @@ impl AtHook<'_, '_> {
         self.space.any(sets)
     }
 
-    fn interfaces(&mut self, crossing: Crossing) -> PacketSet {
+    pub(super) fn interfaces(&mut self, crossing: Crossing) -> PacketSet {
         match crossing {
             Crossing::Out(leg) => self.by(Field::Oif, leg),
             Crossing::In(leg) => self.by(Field::Iif, leg),
@@ -130,7 +135,7 @@ impl AtHook<'_, '_> {
     // ---- sources ------------------------------------------------------------------------------------
 
     /// The starts an item of `from` reads; in output, those at this machine alone.
-    fn sources(&self, end: &End) -> Sources {
+    pub(super) fn sources(&self, end: &End) -> Sources {
         if self.hook == Hook::Output {
             return self.own_sources(end);
         }
@@ -180,7 +185,7 @@ impl AtHook<'_, '_> {
     }
 
     /// Of a machine's addresses, those of the leg it leaves by.
-    fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
+    pub(super) fn leaving(&self, from: From, to: To, src: &AddrSet) -> AddrSet {
         let From::Machine(host) = from else { return src.clone() };
         let leg = self.routes.leaves_by(host, to).ok().and_then(|leg| self.routes.site.leg(host, leg));
         match leg {
@@ -193,7 +198,7 @@ impl AtHook<'_, '_> {
     // ---- destinations -------------------------------------------------------------------------------
 
     /// The destinations an item of `to` reads; in input, those of this machine alone.
-    fn targets(&self, end: &End) -> Targets {
+    pub(super) fn targets(&self, end: &End) -> Targets {
         if self.hook == Hook::Input {
             return self.own_targets(end);
         }
@@ -253,7 +258,7 @@ impl AtHook<'_, '_> {
 
     // ---- paths --------------------------------------------------------------------------------------
 
-    fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Option<Crossing> {
+    pub(super) fn crossing(&mut self, from: From, to: To, arrival: Arrival) -> Option<Crossing> {
         match (self.hook, arrival) {
             (Hook::Output | Hook::Forward, _) => {
                 if let Some(known) = self.crossings.get(&(from, to)) {
@@ -279,7 +284,7 @@ impl AtHook<'_, '_> {
         }
     }
 
-    fn passes(&self, path: &Path) -> Option<Crossing> {
+    pub(super) fn passes(&self, path: &Path) -> Option<Crossing> {
         if self.hook == Hook::Output {
             return path.origin.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::Out(leg));
         }

@@ -12,8 +12,10 @@ mod base;
 mod fates;
 mod layers;
 mod names;
+mod translate;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::artifact::{
     Chain, DataType, Element, Expression, Field, Hook as At, Place, Policy, Rule, Ruleset, Set, Statement,
@@ -65,6 +67,9 @@ pub fn emit(
             Draft { site, host, sets: Vec::new(), chains: Vec::new(), fates: BTreeMap::new(), told: false };
         for point in points {
             draft.point(point);
+        }
+        for translations in program.translations.iter().filter(|t| t.host == id) {
+            draft.translations(translations);
         }
         draft.shared();
         sayable &= draft.fates(findings);
@@ -244,11 +249,18 @@ impl Draft<'_> {
 
     fn pair(&mut self, name: &str, pair: &Pair) {
         let mut chain = DraftChain::regular(name);
+        self.twins(&mut chain, name, &pair.itself);
+        self.layers(&mut chain, name, &pair.layers);
+        self.chains.push(chain);
+    }
+
+    /// S13: what two addresses of one machine say to each other is no business of a chain.
+    fn twins(&mut self, chain: &mut DraftChain, name: &str, pairs: &[(IpAddr, IpAddr)]) {
         for (family, src, dst, kind) in [
             (Family::V4, Field::IpSaddr, Field::IpDaddr, DataType::Ipv4Addr),
             (Family::V6, Field::Ip6Saddr, Field::Ip6Daddr, DataType::Ipv6Addr),
         ] {
-            let twins = pair.itself.iter().filter(|(a, _)| Family::of(*a) == family);
+            let twins = pairs.iter().filter(|(a, _)| Family::of(*a) == family);
             let elements: Vec<Traced<Element>> = twins
                 .map(|(a, b)| {
                     let key = Expression::Concat(vec![Expression::Address(*a), Expression::Address(*b)]);
@@ -268,8 +280,6 @@ impl Draft<'_> {
                 "two addresses of one machine: it does not talk to itself by way of us",
             );
         }
-        self.layers(&mut chain, name, &pair.layers);
-        self.chains.push(chain);
     }
 
     /// `log from` and `reject from`.

@@ -1,5 +1,5 @@
-//! What a ruleset does to packets, twice: [`run()`] interprets it for one packet, [`admits()`] computes the set of
-//! packets it lets pass. They are written apart, and a law compares them.
+//! What a ruleset does to packets, twice: [`run()`] interprets it for one packet, [`admits()`] and [`translations()`]
+//! compute the sets of packets it lets pass and translates. They are written apart, and a law compares them.
 //!
 //! What the two share is this page alone: the numbers behind nft's words ([`words`]), the order in which chains
 //! run, which statements matter to a verdict, and what nft adds to a rule. Their oracle is the kernel.
@@ -13,21 +13,27 @@
 //! - What a `reject` needs is asked for at the head of its rule: `log reject with tcp reset` logs TCP alone.
 //! - `th dport` reads whatever stands there; where the protocol has no ports, nobody knows what.
 //! - Other than their state, packets that are invalid or untracked have no `ct` fields at all.
+//! - A translation ends its chain, and chains that translate do not run again at that hook. Chains after it see the
+//!   packet as it is then, `ct original` as it was. A destination that stays as it is is not *translated*: no `ct
+//!   status dnat` (`nf_nat_setup_info`). After a translation of the source nobody knows the source port, after
+//!   `masquerade` not the address either.
 //!
 //! Not modelled, hence assumed: dynamic sets have room; a chain that translates runs for packets of new
-//! connections only; `notrack` shows in [`Packet::ct`](crate::net::Packet::ct) and not otherwise; elements without
+//! connections only, and no two connections want the same ports after it; an interface that masquerades has an
+//! address; `notrack` shows in [`Packet::ct`](crate::net::Packet::ct) and not otherwise; elements without
 //! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
 use super::artifact::{
-    Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Op, RejectWith, Rule, Ruleset, Set,
-    Statement, Table, TableFamily, Verdict,
+    Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
+    Ruleset, Set, Statement, Table, TableFamily, Verdict,
 };
+use crate::net::Translation;
 
 mod admits;
 mod run;
 mod words;
 
-pub use admits::{Admits, admits, deciders};
+pub use admits::{Admits, Translated, admits, deciders, translations};
 pub use run::{Did, Outcome, Run, Step, run};
 
 /// A base chain that runs at a hook.
@@ -129,6 +135,38 @@ fn asked_first(rule: &Rule) -> Option<&RejectWith> {
         _ => false,
     });
     (!settled).then_some(with)
+}
+
+/// What a statement translates a packet to, and of which families; none where that is not one known thing: a map, a
+/// range, an address that the machine is to look up, or a kind that the kernel does not load there.
+fn translation(nat: &Nat, base: &Base) -> Option<(Vec<Family>, Translation)> {
+    let single = match (&nat.addr, &nat.port) {
+        (None, None) => None,
+        (Some(Expression::Address(addr)), port) => Some((*addr, port.as_ref())),
+        _ => return None,
+    };
+    let of = |family: Family| if nat.family.is_none_or(|f| f == family) { vec![family] } else { Vec::new() };
+    let here = |hooks: &[Hook]| base.kind == ChainKind::Nat && hooks.contains(&base.hook);
+    match (nat.kind, single) {
+        (NatKind::Dnat, Some((addr, port))) if here(&[Hook::Prerouting, Hook::Output]) => {
+            let port = match port {
+                None => None,
+                Some(Expression::Number(port)) => Some(u16::try_from(*port).ok()?),
+                Some(_) => return None,
+            };
+            // With one address there is nothing to be persistent about; nobody knows what is random.
+            let plain = nat.flags.iter().all(|flag| flag == "persistent");
+            plain.then(|| (of(Family::of(addr)), Translation::Destination { addr, port }))
+        }
+        (NatKind::Snat, Some((addr, _))) if here(&[Hook::Postrouting, Hook::Input]) => {
+            Some((of(Family::of(addr)), Translation::Source(addr)))
+        }
+        (NatKind::Masquerade, _) if here(&[Hook::Postrouting]) && nat.addr.is_none() => {
+            let all = Family::BOTH.into_iter().filter(|f| nat.family.is_none_or(|of| of == *f));
+            Some((all.collect(), Translation::Masquerade))
+        }
+        (NatKind::Dnat | NatKind::Snat | NatKind::Masquerade | NatKind::Redirect, _) => None,
+    }
 }
 
 /// The set of a name, if its contents are what the text says: no rule adds to it, nothing in it expires.

@@ -26,6 +26,7 @@ impl Draft<'_> {
                 "" => name.to_owned(),
                 word => format!("{name}_{word}"),
             };
+            self.translated(chain, layer.entries.iter());
             for shape in SHAPES {
                 for family in Family::BOTH {
                     let entries = || {
@@ -60,7 +61,7 @@ impl Draft<'_> {
             Shape::Ports { exact } => ("ports", exact),
             Shape::Icmp { exact } => ("icmp", exact),
             Shape::Protocols { exact } => ("protocols", exact),
-            Shape::Odd => return,
+            Shape::Odd | Shape::Translated => return,
         };
         let (mut fields, mut types) = match family {
             Family::V4 => {
@@ -87,7 +88,7 @@ impl Draft<'_> {
                 fields.push(Field::L4proto);
                 types.push(DataType::InetProto);
             }
-            (Shape::Odd, _) => {}
+            (Shape::Odd | Shape::Translated, _) => {}
         }
         let ranges = if exact { "" } else { "_ranges" };
         let map = format!("{name}_{word}{ranges}_{}", names::family(family));
@@ -121,7 +122,7 @@ fn key(cell: &Cell, shape: Shape) -> Expression {
         }
         Shape::Icmp { .. } => parts.extend([octets(cell.to()), octets(cell.from())]),
         Shape::Protocols { .. } => parts.push(proto(cell)),
-        Shape::Odd => {}
+        Shape::Odd | Shape::Translated => {}
     }
     Expression::Concat(parts)
 }

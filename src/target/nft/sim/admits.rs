@@ -2,19 +2,20 @@
 //!
 //! A chain is a function from packets to their ends: accepted, dropped, rejected, unknown, or back to the caller.
 //! It is computed once, for every packet there is ([`Ends`]), and cut down to those that arrive wherever it is
-//! jumped to: what a chain does to a packet does not depend on how it got there. The mark does, since rules
-//! write it; so a chain has one function for each mark it may be entered with ([`Mark`]).
+//! jumped to: what a chain does to a packet does not depend on how it got there. What rules write does: the mark, and
+//! by a translation the addresses; so a chain has one function for each [`Now`] it may be entered with. All sets are of
+//! packets as they came to the hook.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::artifact::{
-    self, ChainKind, Data, Element, Expression, Field, Hook, Nat, Place, Policy, RejectWith, Rule, Ruleset,
-    Statement, Table, Verdict,
+    self, Base, ChainKind, Data, Element, Expression, Field, Hook, Nat, Place, Policy, RejectWith, Rule,
+    Ruleset, Statement, Table, Verdict,
 };
-use super::{asked_first, fixed, matters, parts, turns};
-use crate::net::space::Exhausted;
-use crate::net::{CtState, Family, Limit, PacketSet, Per, Proto, Space};
+use super::{asked_first, fixed, matters, parts, translation, turns};
+use crate::net::space::{self, Exhausted};
+use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
 mod fields;
 mod members;
@@ -35,7 +36,7 @@ pub struct Admits {
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn admits(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Admits, Exhausted> {
-    walk(ruleset, hook, space).map(|(admits, _)| admits)
+    walk(ruleset, hook, space).map(|walked| walked.admits)
 }
 
 /// For each rule, element and policy at `hook`, the packets it decides, and that are not known to be decided
@@ -48,14 +49,37 @@ pub fn deciders(
     hook: Hook,
     space: &mut Space,
 ) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let (_, found) = walk(ruleset, hook, space)?;
+    let walked = walk(ruleset, hook, space)?;
     let mut deciders = Vec::new();
-    for (place, set) in found {
+    for (place, set) in walked.decided {
         if !space.is_empty(set)? {
             deciders.push((place, set));
         }
     }
     Ok(deciders)
+}
+
+/// A statement that translates, to what, and the packets that get it.
+pub type Translated = (Place, Translation, PacketSet);
+
+/// For each statement at `hook` that translates, in the order of their places: the packets it translates, as they come
+/// to the hook, whatever later chains do to them. The sets are disjoint; those that are empty are left out. A packet that
+/// a statement gives the destination it has is in its set.
+///
+/// Packets of which nobody knows whether or how they are translated (a map, a range, `redirect`) are in none of the sets
+/// but in [`Admits::unknown`]; so the sets are all there is only where nothing is unknown.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn translations(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Vec<Translated>, Exhausted> {
+    let walked = walk(ruleset, hook, space)?;
+    let mut all = Vec::new();
+    for ((place, to), set) in walked.translated {
+        if !space.is_empty(set)? {
+            all.push((place, to, set));
+        }
+    }
+    Ok(all)
 }
 
 /// What `meta mark` holds.
@@ -69,8 +93,28 @@ enum Mark {
     Unclear,
 }
 
-/// Packets by the mark they have now.
-type Flows = BTreeMap<Mark, PacketSet>;
+/// What rules have written into a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Now {
+    mark: Mark,
+    nat: Done,
+}
+
+impl Now {
+    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing };
+}
+
+/// What the chains that translate have done to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Done {
+    Nothing,
+    /// It got the destination it had: they will not run again.
+    Same,
+    Translated(Translation),
+}
+
+/// Packets by what rules have written into them.
+type Flows = BTreeMap<Now, PacketSet>;
 
 /// Where the packets end that go through a chain, of all there are.
 #[derive(Debug, Default)]
@@ -80,9 +124,9 @@ struct Ends {
     rejected: Vec<PacketSet>,
     unknown: Vec<PacketSet>,
     back: Flows,
-    translated: Vec<PacketSet>,
+    translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
-    calls: Vec<(usize, Mark, PacketSet)>,
+    calls: Vec<(usize, Now, PacketSet)>,
 }
 
 /// The same, put together.
@@ -93,29 +137,36 @@ struct Ended {
     unknown: PacketSet,
     dropped: PacketSet,
     back: Flows,
-    translated: PacketSet,
+    translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
-    calls: Vec<(usize, Mark, PacketSet)>,
+    calls: Vec<(usize, Now, PacketSet)>,
 }
 
-type Decided = BTreeMap<Place, PacketSet>;
+/// What the chains of a hook do to all packets.
+struct Walked {
+    admits: Admits,
+    decided: BTreeMap<Place, PacketSet>,
+    translated: BTreeMap<(Place, Translation), PacketSet>,
+}
 
-fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<(Admits, Decided), Exhausted> {
-    let mut alive = Flows::from([(Mark::Own, PacketSet::EVERYTHING)]);
-    let (mut rejected, mut unknown) = (PacketSet::NOTHING, PacketSet::NOTHING);
-    let mut translated = PacketSet::NOTHING;
-    let mut decided = Decided::new();
+fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<Walked, Exhausted> {
+    let mut alive = Flows::from([(Now::AS_IT_CAME, PacketSet::EVERYTHING)]);
+    let nothing = PacketSet::NOTHING;
+    let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
+    let mut walked = Walked { admits, decided: BTreeMap::new(), translated: BTreeMap::new() };
     for turn in turns(ruleset, hook) {
         let families: Vec<PacketSet> =
             Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
         let mut sees = space.any(families);
-        if turn.base.kind == ChainKind::Nat {
+        let translates = turn.base.kind == ChainKind::Nat;
+        if translates {
             let new = space.ct(&[CtState::New]);
             sees = space.and(sees, new);
         }
         let mut chains = Chains {
             space,
             table: turn.table,
+            base: turn.base,
             at: turn.at,
             done: Vec::new(),
             known: BTreeMap::new(),
@@ -123,58 +174,58 @@ fn walk(ruleset: &Ruleset, hook: Hook, space: &mut Space) -> Result<(Admits, Dec
         };
         let mut after = Flows::new();
         let mut entries = Vec::new();
-        for (mark, arriving) in std::mem::take(&mut alive) {
-            let passes_by = chains.space.minus(arriving, sees);
-            chains.join(&mut after, mark, passes_by);
-            let enters = chains.space.and(arriving, sees);
-            // What a later chain sees of a translated packet is not what we have.
-            let lost = chains.space.and(enters, translated);
-            unknown = chains.space.or(unknown, lost);
-            let enters = chains.space.minus(enters, lost);
-            let ends = chains.chain(turn.chain, mark);
-            entries.push((mark, enters));
-            rejected = chains.collect(rejected, ends.rejected, enters);
-            unknown = chains.collect(unknown, ends.unknown, enters);
-            translated = chains.collect(translated, ends.translated, enters);
-            for (&mark, &set) in &ends.accepted {
-                let out = chains.space.and(set, enters);
-                chains.join(&mut after, mark, out);
+        for (now, arriving) in std::mem::take(&mut alive) {
+            if translates && now.nat != Done::Nothing {
+                chains.join(&mut after, now, arriving);
+                continue;
             }
-            for (&mark, &set) in &ends.back {
+            let passes_by = chains.space.minus(arriving, sees);
+            chains.join(&mut after, now, passes_by);
+            let enters = chains.space.and(arriving, sees);
+            let ends = chains.chain(turn.chain, now);
+            entries.push((now, enters));
+            let Admits { rejected, unknown, .. } = &mut walked.admits;
+            *rejected = chains.collect(*rejected, ends.rejected, enters);
+            *unknown = chains.collect(*unknown, ends.unknown, enters);
+            for (&now, &set) in &ends.accepted {
+                let out = chains.space.and(set, enters);
+                chains.join(&mut after, now, out);
+            }
+            for (&now, &set) in &ends.back {
                 let out = chains.space.and(set, enters);
                 let place = Place::Policy { table: turn.at, chain: turn.chain };
-                let so_far = decided.entry(place).or_insert(PacketSet::NOTHING);
-                *so_far = chains.space.or(*so_far, out);
+                chains.add(&mut walked.decided, place, out);
                 match turn.base.policy {
-                    Policy::Accept => chains.join(&mut after, mark, out),
+                    Policy::Accept => chains.join(&mut after, now, out),
                     Policy::Drop => {}
                 }
             }
         }
-        chains.decided(turn.chain, entries, &mut decided);
+        chains.decided(turn.chain, entries, &mut walked);
         alive = after;
     }
-    let accepted = space.any(alive.into_values().collect());
+    walked.admits.accepted = space.any(alive.into_values().collect());
     // A question, so that a spent budget is noticed.
-    space.is_empty(accepted)?;
-    Ok((Admits { accepted, rejected, unknown }, decided))
+    space.is_empty(walked.admits.accepted)?;
+    Ok(walked)
 }
 
 /// The chains of a table, each computed when it is first needed.
 struct Chains<'s, 't> {
     space: &'s mut Space,
     table: &'t Table,
+    base: &'t Base,
     at: usize,
     // In the order they were finished: callees before callers.
-    done: Vec<((usize, Mark), Rc<Ended>)>,
-    known: BTreeMap<(usize, Mark), Rc<Ended>>,
-    open: Vec<(usize, Mark)>,
+    done: Vec<((usize, Now), Rc<Ended>)>,
+    known: BTreeMap<(usize, Now), Rc<Ended>>,
+    open: Vec<(usize, Now)>,
 }
 
 /// Packets in the middle of a rule.
 #[derive(Clone, Copy)]
 struct Alive {
-    mark: Mark,
+    now: Now,
     set: PacketSet,
 }
 
@@ -190,11 +241,15 @@ impl Holds {
 }
 
 impl Chains<'_, '_> {
-    fn join(&mut self, flows: &mut Flows, mark: Mark, set: PacketSet) {
+    fn join(&mut self, flows: &mut Flows, now: Now, set: PacketSet) {
         if set != PacketSet::NOTHING {
-            let so_far = flows.get(&mark).copied().unwrap_or(PacketSet::NOTHING);
-            flows.insert(mark, self.space.or(so_far, set));
+            self.add(flows, now, set);
         }
+    }
+
+    fn add<K: Ord>(&mut self, all: &mut BTreeMap<K, PacketSet>, key: K, set: PacketSet) {
+        let so_far = all.entry(key).or_insert(PacketSet::NOTHING);
+        *so_far = self.space.or(*so_far, set);
     }
 
     fn collect(&mut self, so_far: PacketSet, ends: PacketSet, of: PacketSet) -> PacketSet {
@@ -203,31 +258,32 @@ impl Chains<'_, '_> {
     }
 
     // Callers come after their callees in `done`; backwards, what arrives at a chain is complete when its turn is.
-    fn decided(&mut self, first: usize, entries: Vec<(Mark, PacketSet)>, decided: &mut Decided) {
-        let mut arriving: BTreeMap<(usize, Mark), PacketSet> = BTreeMap::new();
-        for (mark, set) in entries {
-            arriving.insert((first, mark), set);
+    fn decided(&mut self, first: usize, entries: Vec<(Now, PacketSet)>, walked: &mut Walked) {
+        let mut arriving: BTreeMap<(usize, Now), PacketSet> = BTreeMap::new();
+        for (now, set) in entries {
+            arriving.insert((first, now), set);
         }
         for (key, ended) in std::mem::take(&mut self.done).into_iter().rev() {
             let Some(&here) = arriving.get(&key) else { continue };
             for &(place, set) in &ended.decides {
                 let these = self.space.and(set, here);
-                let so_far = decided.entry(place).or_insert(PacketSet::NOTHING);
-                *so_far = self.space.or(*so_far, these);
+                self.add(&mut walked.decided, place, these);
             }
-            for &(chain, mark, set) in &ended.calls {
+            for &(what, set) in &ended.translates {
                 let these = self.space.and(set, here);
-                let so_far = arriving.get(&(chain, mark)).copied().unwrap_or(PacketSet::NOTHING);
-                let all = self.space.or(so_far, these);
-                arriving.insert((chain, mark), all);
+                self.add(&mut walked.translated, what, these);
+            }
+            for &(chain, now, set) in &ended.calls {
+                let these = self.space.and(set, here);
+                self.add(&mut arriving, (chain, now), these);
             }
         }
     }
 
     // ---- chains and rules -----------------------------------------------------------------------------
 
-    fn chain(&mut self, chain: usize, mark: Mark) -> Rc<Ended> {
-        let key = (chain, mark);
+    fn chain(&mut self, chain: usize, now: Now) -> Rc<Ended> {
+        let key = (chain, now);
         if let Some(known) = self.known.get(&key) {
             return Rc::clone(known);
         }
@@ -237,7 +293,7 @@ impl Chains<'_, '_> {
             // The kernel loads neither loops nor jumps this deep.
             Some(rules) if !self.open.contains(&key) && self.open.len() <= super::run::DEPTH_MAX => {
                 self.open.push(key);
-                self.rules(chain, mark, rules, &mut ends);
+                self.rules(chain, now, rules, &mut ends);
                 self.open.pop();
             }
             Some(_) | None => ends.unknown.push(PacketSet::EVERYTHING),
@@ -248,7 +304,7 @@ impl Chains<'_, '_> {
             unknown: self.space.any(ends.unknown),
             dropped: self.space.any(ends.dropped),
             back: ends.back,
-            translated: self.space.any(ends.translated),
+            translates: ends.translates,
             decides: ends.decides,
             calls: ends.calls,
         });
@@ -260,18 +316,18 @@ impl Chains<'_, '_> {
         ended
     }
 
-    fn rules(&mut self, chain: usize, mark: Mark, rules: &[Rule], ends: &mut Ends) {
-        let mut alive = Flows::from([(mark, PacketSet::EVERYTHING)]);
+    fn rules(&mut self, chain: usize, now: Now, rules: &[Rule], ends: &mut Ends) {
+        let mut alive = Flows::from([(now, PacketSet::EVERYTHING)]);
         for (rule, of) in rules.iter().enumerate() {
             let place = Place::Rule { table: self.at, chain, rule };
             let mut next = Flows::new();
-            for (mark, set) in alive {
-                self.rule(place, of, Alive { mark, set }, &mut next, ends);
+            for (now, set) in alive {
+                self.rule(place, of, Alive { now, set }, &mut next, ends);
             }
             alive = next;
         }
-        for (mark, set) in alive {
-            self.join(&mut ends.back, mark, set);
+        for (now, set) in alive {
+            self.join(&mut ends.back, now, set);
         }
     }
 
@@ -279,7 +335,7 @@ impl Chains<'_, '_> {
         if let Some(with) = asked_first(rule) {
             let told = self.told(with);
             let breaks = self.space.minus(alive.set, told);
-            self.join(next, alive.mark, breaks);
+            self.join(next, alive.now, breaks);
             alive.set = self.space.and(alive.set, told);
         }
         for (at, statement) in rule.statements.iter().enumerate() {
@@ -289,11 +345,11 @@ impl Chains<'_, '_> {
             }
             let holds = match statement {
                 Statement::Counter(_) | Statement::Log(_) | Statement::NoTrack => continue,
-                Statement::Match { left, op, right } => self.matches(alive.mark, left, *op, right),
+                Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
-                Statement::SetUpdate { key, statements, .. } => self.set_update(alive.mark, key, statements),
+                Statement::SetUpdate { key, statements, .. } => self.set_update(alive.now, key, statements),
                 Statement::Mangle { field: Field::Mark, value: Expression::Number(mark) } => {
-                    alive.mark = u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set);
+                    alive.now.mark = u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set);
                     continue;
                 }
                 Statement::Mangle { field: Field::CtMark, .. } => continue,
@@ -315,7 +371,7 @@ impl Chains<'_, '_> {
                     ends.rejected.push(gone);
                     ends.decides.push((place, gone));
                     let breaks = self.space.minus(alive.set, told);
-                    self.join(next, alive.mark, breaks);
+                    self.join(next, alive.now, breaks);
                     return;
                 }
                 Statement::Nat(nat) => {
@@ -328,10 +384,10 @@ impl Chains<'_, '_> {
             ends.unknown.push(lost);
             let stayed = self.space.minus(alive.set, yes);
             let breaks = self.space.minus(stayed, lost);
-            self.join(next, alive.mark, breaks);
+            self.join(next, alive.now, breaks);
             alive.set = yes;
         }
-        self.join(next, alive.mark, alive.set);
+        self.join(next, alive.now, alive.set);
     }
 
     /// The packets whose senders can be told so.
@@ -357,36 +413,35 @@ impl Chains<'_, '_> {
             Verdict::Continue => return alive.set,
             Verdict::Accept => {
                 ends.decides.push((place, alive.set));
-                self.join(&mut ends.accepted, alive.mark, alive.set);
+                self.join(&mut ends.accepted, alive.now, alive.set);
             }
             Verdict::Drop => {
                 ends.decides.push((place, alive.set));
                 ends.dropped.push(alive.set);
             }
-            Verdict::Return => self.join(&mut ends.back, alive.mark, alive.set),
+            Verdict::Return => self.join(&mut ends.back, alive.now, alive.set),
             Verdict::Jump(name) | Verdict::Goto(name) => {
                 let Some(chain) = self.table.chains.iter().position(|c| &c.name == name) else {
                     ends.unknown.push(alive.set);
                     return PacketSet::NOTHING;
                 };
-                let of = self.chain(chain, alive.mark);
-                ends.calls.push((chain, alive.mark, alive.set));
+                let of = self.chain(chain, alive.now);
+                ends.calls.push((chain, alive.now, alive.set));
                 for (list, set) in [
                     (&mut ends.dropped, of.dropped),
                     (&mut ends.rejected, of.rejected),
                     (&mut ends.unknown, of.unknown),
-                    (&mut ends.translated, of.translated),
                 ] {
                     list.push(self.space.and(set, alive.set));
                 }
-                for (&mark, &set) in &of.accepted {
+                for (&now, &set) in &of.accepted {
                     let out = self.space.and(set, alive.set);
-                    self.join(&mut ends.accepted, mark, out);
+                    self.join(&mut ends.accepted, now, out);
                 }
                 let jump = matches!(verdict, Verdict::Jump(_));
-                for (&mark, &set) in &of.back {
+                for (&now, &set) in &of.back {
                     let out = self.space.and(set, alive.set);
-                    self.join(if jump { &mut *next } else { &mut ends.back }, mark, out);
+                    self.join(if jump { &mut *next } else { &mut ends.back }, now, out);
                 }
             }
         }
@@ -408,12 +463,12 @@ impl Chains<'_, '_> {
             ends.unknown.push(alive.set);
             return PacketSet::NOTHING;
         };
-        let sorted = self.sort(alive.mark, key, elements);
+        let sorted = self.sort(alive.now, key, elements);
         let lost = self.space.and(alive.set, sorted.maybe);
         ends.unknown.push(lost);
         let clear = self.space.minus(alive.set, sorted.maybe);
         let misses = self.space.minus(clear, sorted.found);
-        self.join(next, alive.mark, misses);
+        self.join(next, alive.now, misses);
         let known = self.space.minus(clear, sorted.absent);
 
         let mut by_verdict: BTreeMap<&Verdict, Vec<PacketSet>> = BTreeMap::new();
@@ -454,16 +509,34 @@ impl Chains<'_, '_> {
         on
     }
 
+    /// The packets that go on to the next statement: those of another family.
     fn nat(&mut self, place: Place, nat: &Nat, alive: Alive, ends: &mut Ends) -> PacketSet {
-        let of = nat.family.map_or(PacketSet::EVERYTHING, |family| self.space.family(family));
-        let taken = self.space.and(alive.set, of);
-        if matches!(nat.addr, Some(Expression::Lookup { .. })) {
-            ends.unknown.push(taken);
-        } else {
-            ends.decides.push((place, taken));
-            ends.translated.push(taken);
-            self.join(&mut ends.accepted, alive.mark, taken);
+        let Some((families, to)) = translation(nat, self.base) else {
+            let of = nat.family.map_or(PacketSet::EVERYTHING, |family| self.space.family(family));
+            let lost = self.space.and(alive.set, of);
+            ends.unknown.push(lost);
+            return self.space.minus(alive.set, of);
+        };
+        let of = families.into_iter().map(|family| self.space.family(family)).collect();
+        let of = self.space.any(of);
+        let mut taken = self.space.and(alive.set, of);
+        let mut same = PacketSet::NOTHING;
+        if let Translation::Destination { addr, port } = to {
+            same = self.space.to(&AddrSet::one(addr));
+            if let Some(port) = port {
+                let portless = self.portless();
+                let lost = self.space.and(taken, portless);
+                ends.unknown.push(lost);
+                taken = self.space.minus(taken, portless);
+                let as_is = self.space.is(space::Field::Dport, port.into());
+                same = self.space.and(same, as_is);
+            }
         }
+        ends.decides.push((place, taken));
+        ends.translates.push(((place, to), taken));
+        let (stays, changes) = (self.space.and(taken, same), self.space.minus(taken, same));
+        self.join(&mut ends.accepted, Now { nat: Done::Same, ..alive.now }, stays);
+        self.join(&mut ends.accepted, Now { nat: Done::Translated(to), ..alive.now }, changes);
         self.space.minus(alive.set, of)
     }
 
@@ -474,11 +547,11 @@ impl Chains<'_, '_> {
         Holds { yes, maybe: PacketSet::NOTHING }
     }
 
-    fn set_update(&mut self, mark: Mark, key: &Expression, statements: &[Statement]) -> Holds {
+    fn set_update(&mut self, now: Now, key: &Expression, statements: &[Statement]) -> Holds {
         let mut views = Vec::new();
         for part in parts(key) {
             let Expression::Field(field) = part else { return Holds::UNCLEAR };
-            views.push(self.view(mark, *field));
+            views.push(self.view(now, *field));
         }
         let absent = self.space.any(views.iter().map(|v| v.absent).collect());
         let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());

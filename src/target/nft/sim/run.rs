@@ -1,11 +1,11 @@
 //! One packet through a ruleset, statement by statement, as the kernel goes.
 
 use super::super::artifact::{
-    self, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
+    self, Base, Chain, ChainKind, Element, Expression, Field, Hook, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
-use super::{Turn, asked_first, fixed, matters, parts, turns, verdict_of};
-use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Verdict};
+use super::{Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
+use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
 mod look;
 
@@ -23,8 +23,17 @@ pub struct Run {
     pub because: Vec<Step>,
     /// The rule, element or policy that decided; none where no chain hangs at the hook.
     pub decided_by: Option<Place>,
-    /// The rule that translated it.
+    /// The rule that translated it, and to what.
     pub translated_by: Option<Place>,
+    /// What it was translated to.
+    pub translation: Option<Translation>,
+    /// The packet as it goes on: its mark, its addresses and ports, `ct original` and `ct status` as they are then.
+    ///
+    /// After [`Translation::Source`] and [`Translation::Masquerade`] its source port is one that nobody knows; here it
+    /// is the one before. After `Masquerade` so is its source: an address of the interface it leaves by, which a
+    /// ruleset does not know. [`Packet::src`] is then the one before, and whoever follows the packet puts that
+    /// address there. Chains that run later at this hook and look at either end in [`Outcome::Unknown`].
+    pub packet: Packet,
 }
 
 /// The end of a packet at a hook.
@@ -81,21 +90,28 @@ pub enum Did {
 #[must_use]
 pub fn run(ruleset: &Ruleset, hook: Hook, packet: &Packet) -> Run {
     let verdict = Outcome::Decided(Verdict::Accept);
-    let run = Run { verdict, logged: false, because: Vec::new(), decided_by: None, translated_by: None };
-    let mut machine = Machine { packet, mark: Some(packet.mark), run };
+    let run = Run {
+        verdict,
+        logged: false,
+        because: Vec::new(),
+        decided_by: None,
+        translated_by: None,
+        translation: None,
+        packet: packet.clone(),
+    };
+    let mut machine = Machine { mark: Some(packet.mark), same_source: false, run };
     for turn in turns(ruleset, hook) {
-        if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && packet.ct != CtState::New {
+        let translates = packet.ct == CtState::New && machine.run.translated_by.is_none();
+        if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
             continue;
-        }
-        // What later chains would see is the translated packet, and we have the original one.
-        if machine.run.translated_by.is_some() {
-            machine.run.verdict = Outcome::Unknown("a chain runs after the translation of the packet");
-            return machine.run;
         }
         if let Some(end) = machine.base_chain(&turn) {
             machine.run.verdict = end;
-            return machine.run;
+            break;
         }
+    }
+    if let Some(mark) = machine.mark {
+        machine.run.packet.mark = mark;
     }
     machine.run
 }
@@ -139,10 +155,11 @@ enum Found<'a> {
     Unclear,
 }
 
-struct Machine<'a> {
-    packet: &'a Packet,
+struct Machine {
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
+    // Whether it was to get the source that it has: then it may have been translated, or not (its port).
+    same_source: bool,
     run: Run,
 }
 
@@ -151,13 +168,15 @@ struct Machine<'a> {
 struct Frame<'a> {
     at: usize,
     table: &'a Table,
+    base: &'a Base,
     chain: usize,
     depth: usize,
 }
 
-impl Machine<'_> {
+impl Machine {
     fn base_chain(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
-        let frame = Frame { at: turn.at, table: turn.table, chain: turn.chain, depth: 0 };
+        let (at, table, base) = (turn.at, turn.table, turn.base);
+        let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
@@ -258,7 +277,7 @@ impl Machine<'_> {
             }
             Statement::SetUpdate { key, statements, .. } => self.set_update(key, statements, counts),
             Statement::Mangle { field, value } => self.mangle(place, *field, value),
-            Statement::Nat(nat) => self.nat(place, nat),
+            Statement::Nat(nat) => self.nat(frame, place, nat),
             Statement::Unsupported(_) => Go::Lost("a statement that is not modelled"),
         }
     }
@@ -267,9 +286,9 @@ impl Machine<'_> {
     fn is_told(&self, with: &RejectWith) -> bool {
         match with {
             RejectWith::Icmpx(_) => true,
-            RejectWith::TcpReset => self.packet.proto == Proto::TCP,
-            RejectWith::Icmp(_) => self.packet.family() == Family::V4,
-            RejectWith::Icmpv6(_) => self.packet.family() == Family::V6,
+            RejectWith::TcpReset => self.run.packet.proto == Proto::TCP,
+            RejectWith::Icmp(_) => self.run.packet.family() == Family::V4,
+            RejectWith::Icmpv6(_) => self.run.packet.family() == Family::V6,
         }
     }
 
@@ -355,7 +374,7 @@ impl Machine<'_> {
     fn within(&self, limit: &artifact::Limit, per: Per) -> bool {
         let limit_of_net =
             Limit { rate: limit.rate, unit_seconds: limit.unit.seconds(), burst: limit.burst, per };
-        self.packet.exceeded.contains(&limit_of_net) == limit.over
+        self.run.packet.exceeded.contains(&limit_of_net) == limit.over
     }
 
     fn mangle(&mut self, place: Place, field: Field, value: &Expression) -> Go {
@@ -371,17 +390,48 @@ impl Machine<'_> {
         }
     }
 
-    fn nat(&mut self, place: Place, nat: &Nat) -> Go {
-        if nat.family.is_some_and(|family| family != self.packet.family()) {
+    fn nat(&mut self, frame: Frame<'_>, place: Place, nat: &Nat) -> Go {
+        if nat.family.is_some_and(|family| family != self.run.packet.family()) {
             return Go::On;
         }
-        if matches!(nat.addr, Some(Expression::Lookup { .. })) {
-            return Go::Lost("a translation by a map");
+        let Some((families, to)) = translation(nat, frame.base) else {
+            return Go::Lost("a translation that is not modelled");
+        };
+        if !families.contains(&self.run.packet.family()) {
+            return Go::On;
+        }
+        if matches!(to, Translation::Destination { port: Some(_), .. }) && !self.run.packet.proto.has_ports()
+        {
+            return Go::Lost("a translation of ports where there are none");
         }
         self.did(place, Did::Translate);
         self.run.decided_by = Some(place);
         self.run.translated_by = Some(place);
+        self.run.translation = Some(to);
+        self.translate(to);
         Go::Out(Verdict::Accept)
+    }
+
+    fn translate(&mut self, to: Translation) {
+        let packet = &mut self.run.packet;
+        let own = Tuple { src: packet.src, dst: packet.dst, sport: packet.sport, dport: packet.dport };
+        match to {
+            Translation::Destination { addr, port } => {
+                let port = port.unwrap_or(packet.dport);
+                if (addr, port) == (packet.dst, packet.dport) {
+                    return;
+                }
+                (packet.dst, packet.dport) = (addr, port);
+                packet.ct_status.dnat = true;
+            }
+            Translation::Source(addr) => {
+                self.same_source = packet.src == addr;
+                packet.ct_status.snat |= packet.src != addr;
+                packet.src = addr;
+            }
+            Translation::Masquerade => packet.ct_status.snat = true,
+        }
+        packet.ct_original = packet.ct_original.or(Some(own));
     }
 }
 

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, Transport};
 use super::super::words::{constant, is_flags};
-use super::{Chains, Mark};
+use super::{Chains, Done, Mark, Now};
 use crate::net::space::{self, Space};
-use crate::net::{CtState, Family, PacketSet, Proto, RangeSet};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Translation, addr};
 
 /// A field as a dimension of the space.
 #[derive(Clone, Copy)]
@@ -27,9 +27,10 @@ pub(super) enum Axis {
     Skuid,
     Family,
     State,
-    Status,
+    /// What was translated, the bits of those that a translation has set.
+    Status(u128),
     /// The same for every packet.
-    Constant(u32),
+    Constant(u128),
     /// Not modelled.
     Nothing,
 }
@@ -55,10 +56,10 @@ impl Chains<'_, '_> {
                     STATES.into_iter().filter(|(_, bit)| values.contains(*bit)).map(|(s, _)| s).collect();
                 self.space.ct(&states)
             }
-            Axis::Status => {
+            Axis::Status(set) => {
                 let mut sets = Vec::new();
                 for (snat, dnat) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                    if values.contains(16 * snat + 32 * dnat) {
+                    if values.contains((16 * snat + 32 * dnat) | set) {
                         let snat = self.space.is(space::Field::Snat, snat);
                         let dnat = self.space.is(space::Field::Dnat, dnat);
                         sets.push(self.space.and(snat, dnat));
@@ -66,7 +67,7 @@ impl Chains<'_, '_> {
                 }
                 self.space.any(sets)
             }
-            Axis::Constant(mark) if values.contains(mark.into()) => PacketSet::EVERYTHING,
+            Axis::Constant(value) if values.contains(value) => PacketSet::EVERYTHING,
             Axis::Constant(_) => PacketSet::NOTHING,
             Axis::Nothing => return None,
         })
@@ -82,7 +83,34 @@ impl Chains<'_, '_> {
         }
     }
 
-    pub(super) fn view(&mut self, mark: Mark, field: Field) -> View {
+    /// A field of packets that rules have written into.
+    pub(super) fn view(&mut self, now: Now, field: Field) -> View {
+        let view = self.as_it_came(now.mark, field);
+        let Done::Translated(to) = now.nat else { return view };
+        let unclear = View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
+        match (to, field) {
+            (Translation::Destination { addr, .. }, Field::IpDaddr | Field::Ip6Daddr) => {
+                View { axis: Axis::Constant(addr::number(addr)), ..view }
+            }
+            (Translation::Destination { port: Some(port), .. }, Field::Dport(_)) => {
+                View { axis: Axis::Constant(port.into()), ..view }
+            }
+            (Translation::Destination { .. }, Field::CtStatus) => View { axis: Axis::Status(32), ..view },
+            (Translation::Source(addr), Field::IpSaddr | Field::Ip6Saddr) => {
+                View { axis: Axis::Constant(addr::number(addr)), ..view }
+            }
+            // Where the source is what it was, its port may have changed, or not.
+            (Translation::Source(addr), Field::CtStatus) => {
+                let same = self.space.from(&AddrSet::one(addr));
+                View { unclear: same, axis: Axis::Status(16), ..view }
+            }
+            (Translation::Source(_) | Translation::Masquerade, Field::Sport(_)) => unclear,
+            (Translation::Masquerade, Field::IpSaddr | Field::Ip6Saddr | Field::CtStatus) => unclear,
+            _ => view,
+        }
+    }
+
+    fn as_it_came(&mut self, mark: Mark, field: Field) -> View {
         let untracked = |space: &mut Space| space.ct(&[CtState::Invalid, CtState::Untracked]);
         let (v4, v6) = (self.space.family(Family::V4), self.space.family(Family::V6));
         let always = |axis| View { absent: PacketSet::NOTHING, unclear: PacketSet::NOTHING, axis };
@@ -95,7 +123,7 @@ impl Chains<'_, '_> {
             Field::L4proto => always(plain(space::Field::Proto)),
             Field::Mark => match mark {
                 Mark::Own => always(plain(space::Field::Mark)),
-                Mark::Set(mark) => always(Axis::Constant(mark)),
+                Mark::Set(mark) => always(Axis::Constant(mark.into())),
                 Mark::Unclear => View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) },
             },
             Field::Skuid => but(self.space.is(space::Field::Skuid, 0), Axis::Skuid),
@@ -118,7 +146,7 @@ impl Chains<'_, '_> {
             Field::Icmpv6Type => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpType)),
             Field::Icmpv6Code => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpCode)),
             Field::CtState => always(Axis::State),
-            Field::CtStatus => but(untracked(self.space), Axis::Status),
+            Field::CtStatus => but(untracked(self.space), Axis::Status(0)),
             Field::CtDirection => but(untracked(self.space), plain(space::Field::CtDirection)),
             Field::CtMark => {
                 View { absent: untracked(self.space), unclear: PacketSet::EVERYTHING, axis: Axis::Nothing }
@@ -154,7 +182,7 @@ impl Chains<'_, '_> {
         View { absent: self.space.not(of), unclear: PacketSet::NOTHING, axis: Axis::Plain(field) }
     }
 
-    fn portless(&mut self) -> PacketSet {
+    pub(super) fn portless(&mut self) -> PacketSet {
         let without = (0..=255u8).filter(|p| !Proto(*p).has_ports()).map(|p| (u128::from(p), u128::from(p)));
         self.space.within(space::Field::Proto, &RangeSet::from_ranges(without))
     }
@@ -187,7 +215,7 @@ impl Axis {
             Self::Skuid => space::Field::Skuid,
             Self::Family | Self::Constant(_) | Self::Nothing => space::Field::Family,
             Self::State => space::Field::Ct,
-            Self::Status => space::Field::Dnat,
+            Self::Status(_) => space::Field::Dnat,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::super::artifact::{Data, Element, Expression, Op};
 use super::super::words::constant;
 use super::super::{parts, stays};
 use super::fields::{Axis, View, numbers_where, values_of, wanted};
-use super::{Chains, Holds, Mark, contents};
+use super::{Chains, Holds, Now, contents};
 use crate::net::{PacketSet, RangeSet};
 
 /// The packets by the element they find.
@@ -20,14 +20,14 @@ pub(super) struct Sorted {
 }
 
 impl Chains<'_, '_> {
-    pub(super) fn matches(&mut self, mark: Mark, left: &Expression, op: Op, right: &Expression) -> Holds {
+    pub(super) fn matches(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
         match (left, right) {
             (_, Expression::Set(_) | Expression::Named(_)) => match contents(self.table, right) {
-                Some((_, elements)) => self.member(mark, left, op, elements),
+                Some((_, elements)) => self.member(now, left, op, elements),
                 None => Holds::UNCLEAR,
             },
             (Expression::Field(field), _) => {
-                let view = self.view(mark, *field);
+                let view = self.view(now, *field);
                 let values = match view.axis {
                     Axis::Interface(_) => {
                         let named = self.named(view.axis, right);
@@ -43,7 +43,7 @@ impl Chains<'_, '_> {
             }
             (Expression::Masked(inner, mask), _) => {
                 let Expression::Field(field) = inner.as_ref() else { return Holds::UNCLEAR };
-                let view = self.view(mark, *field);
+                let view = self.view(now, *field);
                 let both = constant(*field, mask).zip(constant(*field, right));
                 let values = both.and_then(|(mask, want)| match op {
                     Op::Implicit | Op::Equal => numbers_where(*field, mask, |n| n & mask == want),
@@ -53,14 +53,14 @@ impl Chains<'_, '_> {
                 self.holds(view, values)
             }
             (Expression::Concat(_), Expression::Concat(_)) => {
-                self.member(mark, left, op, &[Element::new(right.clone())])
+                self.member(now, left, op, &[Element::new(right.clone())])
             }
             _ => Holds::UNCLEAR,
         }
     }
 
-    fn member(&mut self, mark: Mark, key: &Expression, op: Op, elements: &[Element]) -> Holds {
-        let sorted = self.sort(mark, key, elements);
+    fn member(&mut self, now: Now, key: &Expression, op: Op, elements: &[Element]) -> Holds {
+        let sorted = self.sort(now, key, elements);
         match op {
             Op::Implicit | Op::Equal => {
                 Holds { yes: self.space.minus(sorted.found, sorted.maybe), maybe: sorted.maybe }
@@ -90,11 +90,11 @@ impl Chains<'_, '_> {
     // ---- sets -----------------------------------------------------------------------------------------
 
     /// Which packets find which element.
-    pub(super) fn sort(&mut self, mark: Mark, key: &Expression, elements: &[Element]) -> Sorted {
+    pub(super) fn sort(&mut self, now: Now, key: &Expression, elements: &[Element]) -> Sorted {
         let mut views = Vec::new();
         for part in parts(key) {
             match part {
-                Expression::Field(field) => views.push((*field, self.view(mark, *field))),
+                Expression::Field(field) => views.push((*field, self.view(now, *field))),
                 _ => return Sorted::unclear(PacketSet::EVERYTHING),
             }
         }

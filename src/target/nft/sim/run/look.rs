@@ -6,9 +6,9 @@ use super::super::super::artifact::{Element, Expression, Field, Op, Table, Trans
 use super::super::words::{constant, is_flags};
 use super::super::{parts, stays};
 use super::{Answer, Found, Machine, Seen, contents};
-use crate::net::{CtState, Direction, Family, Proto};
+use crate::net::{CtState, Direction, Family, Proto, Translation};
 
-impl Machine<'_> {
+impl Machine {
     pub(super) fn matches(&self, table: &Table, left: &Expression, op: Op, right: &Expression) -> Answer {
         if matches!(right, Expression::Set(_) | Expression::Named(_)) {
             return self.member(table, left, op, right);
@@ -125,7 +125,10 @@ impl Machine<'_> {
     }
 
     pub(super) fn look(&self, field: Field) -> Seen {
-        let p = self.packet;
+        let p = &self.run.packet;
+        if self.is_lost(field) {
+            return Seen::Unclear;
+        }
         let v4 = p.family() == Family::V4;
         let tracked = !matches!(p.ct, CtState::Invalid | CtState::Untracked);
         let original =
@@ -189,6 +192,31 @@ impl Machine<'_> {
             Field::CtOriginalIp6Daddr => address(tracked && !v4, original.1),
             Field::CtOriginalProtoSrc => original_port(original.2),
             Field::CtOriginalProtoDst => original_port(original.3),
+        }
+    }
+}
+
+impl Machine {
+    /// Whether a translation of the source has put something into a field of this packet that nobody knows.
+    fn is_lost(&self, field: Field) -> bool {
+        let p = &self.run.packet;
+        // The kernel gives a source port another number where another connection has it.
+        let address = match self.run.translation {
+            None | Some(Translation::Destination { .. }) => return false,
+            Some(Translation::Source(_)) => false,
+            Some(Translation::Masquerade) => true,
+        };
+        match field {
+            Field::Sport(Transport::Any) => true,
+            Field::Sport(Transport::Tcp) => p.proto.0 == 6,
+            Field::Sport(Transport::Udp) => p.proto.0 == 17,
+            Field::Sport(Transport::Dccp) => p.proto.0 == 33,
+            Field::Sport(Transport::Sctp) => p.proto.0 == 132,
+            Field::Sport(Transport::Udplite) => p.proto.0 == 136,
+            Field::IpSaddr => address && p.family() == Family::V4,
+            Field::Ip6Saddr => address && p.family() == Family::V6,
+            Field::CtStatus => address || self.same_source,
+            _ => false,
         }
     }
 }

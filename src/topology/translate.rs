@@ -1,0 +1,337 @@
+//! Where the connections of an `allow` with a clause are translated, and the ways before and behind (S28 to S30).
+//!
+//! A [`Crossing`] says how the written packet goes. What becomes of it is a [`Course`]: `dnat to` ends the outer way at
+//! the firewall M and begins an inner one there; `masquerade` and `snat to` change the source where a transit sends on.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use super::reading::{Crossing, Own, speaks};
+use super::{Blocked, ClassId, Found, Start, Topology};
+use crate::model::{Access, End, Host, HostId, LegId, Nat, Role, Site};
+use crate::net::{AddrRange, AddrSet, Family};
+
+/// One crossing of an `allow`, with what translation makes of it.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// The written packet: sources that are served and meant, destinations as written.
+    pub crossing: Crossing,
+    /// What becomes of it.
+    pub course: Course,
+}
+
+/// What translation makes of a crossing.
+#[derive(Clone, Debug)]
+pub enum Course {
+    /// Nothing: there is no clause, or none is needed.
+    Plain,
+    /// Its destination.
+    Dnat(Dnat),
+    /// Its source.
+    Source(Source),
+    /// The outer way ends by another leg than the one named (S29).
+    Unserved,
+    /// No firewall is where the clause needs one (S28).
+    Nowhere,
+}
+
+/// `dnat to`
+#[derive(Clone, Debug)]
+pub struct Dnat {
+    /// M, the firewall that has the written destination.
+    pub at: HostId,
+    /// The leg by which the outer way ends.
+    pub inward: LegId,
+    /// D, the written destinations.
+    pub written: AddrSet,
+    /// T.
+    pub target: IpAddr,
+    /// The port of the clause.
+    pub port: Option<u16>,
+    /// The machine that has T.
+    pub machine: Option<HostId>,
+    /// From M to T; none where T is M's own.
+    pub inner: Option<Found>,
+    /// With `hairpin`, by T's side: M's address there is the source behind M.
+    pub mask: Option<Mask>,
+}
+
+/// `masquerade`, `snat to`
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Which of the transits is M.
+    pub position: usize,
+    /// The source behind M.
+    pub mask: Mask,
+    /// The destinations behind M: those that somebody else than their own machine writes to.
+    pub behind: AddrSet,
+}
+
+/// A source that a firewall puts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mask {
+    /// Whose.
+    pub host: HostId,
+    /// The leg whose address it is.
+    pub leg: LegId,
+    /// The address.
+    pub addr: Put,
+}
+
+/// The address that a mask puts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Put {
+    /// This one.
+    Known(IpAddr),
+    /// A dynamic leg's.
+    Dynamic,
+    /// The leg has several of the family (`nat-address`).
+    Several,
+}
+
+/// Whether the clause of an access speaks for a family (S28).
+#[must_use]
+pub fn translates(site: &Site, nat: Option<&Nat>, family: Family) -> bool {
+    match nat {
+        None | Some(Nat::Masquerade) => true,
+        Some(Nat::Dnat { to, .. }) => to.iter().any(|a| Family::of(*a) == family),
+        Some(Nat::Snat(host, leg)) => site.leg(*host, *leg).is_some_and(|l| l.carries(site, family)),
+    }
+}
+
+/// The legs of firewalls that an item of `to` is, under `dnat to` (S28); none where it is something else.
+#[must_use]
+pub fn at_firewalls(topology: &Topology<'_>, to: &End) -> bool {
+    let site = topology.site;
+    let firewall = |host: HostId| is_firewall(site, host);
+    match to {
+        End::Host(host) => firewall(*host) && site.host(*host).is_some_and(|h| h.legs.len() == 1),
+        End::Leg(host, _) => firewall(*host),
+        End::Addrs(set) => {
+            let owners = topology.owners(set);
+            !owners.is_empty()
+                && gathered(&owners) == *set
+                && owners.iter().all(|(_, host, _)| firewall(*host))
+        }
+        End::Zone(_) | End::Anywhere => false,
+    }
+}
+
+fn machine_of(end: &End) -> Option<HostId> {
+    match end {
+        End::Host(host) | End::Leg(host, _) => Some(*host),
+        End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+    }
+}
+
+fn gathered(owners: &[(IpAddr, HostId, LegId)]) -> AddrSet {
+    AddrSet::from_ranges(owners.iter().map(|(a, ..)| AddrRange::one(*a)))
+}
+
+fn is_firewall(site: &Site, host: HostId) -> bool {
+    site.host(host).is_some_and(|h| h.role == Role::Firewall)
+}
+
+impl Topology<'_> {
+    /// Every way of an `allow`, in the order of its items and of families.
+    pub fn each_way(&mut self, access: &Access, take: &mut dyn FnMut(Way)) {
+        let (no_from, no_to) = (self.wide_union(&access.from.except), self.wide_union(&access.to.except));
+        for from in &access.from.plus {
+            for to in &access.to.plus {
+                for family in Family::BOTH {
+                    let ways = self.ways(access.nat.as_ref(), (from, to), (&no_from, &no_to), family);
+                    ways.into_iter().for_each(&mut *take);
+                }
+            }
+        }
+    }
+
+    /// What a pair of items of an `allow` comes to in a family, less what its `except`s take away.
+    pub fn ways(
+        &mut self,
+        nat: Option<&Nat>,
+        (from, to): (&End, &End),
+        (no_from, no_to): (&AddrSet, &AddrSet),
+        family: Family,
+    ) -> Vec<Way> {
+        if !translates(self.site, nat, family) {
+            return Vec::new();
+        }
+        let crossings = self.crossings(from, to, family);
+        let crossings = crossings.iter().filter_map(|c| c.less(no_from, no_to));
+        let all: Vec<Crossing> = crossings.collect();
+        all.into_iter()
+            .filter_map(|crossing| match nat {
+                None => Some(Way { crossing, course: Course::Plain }),
+                Some(Nat::Dnat { to: targets, port, hairpin }) => {
+                    let target = targets.iter().copied().find(|a| Family::of(*a) == family)?;
+                    self.dnat(from, crossing, target, *port, *hairpin)
+                }
+                Some(Nat::Masquerade) => Some(self.source(from, crossing, None)),
+                Some(Nat::Snat(host, leg)) => Some(self.source(from, crossing, Some((*host, *leg)))),
+            })
+            .collect()
+    }
+
+    /// S29; none where nobody is left whom the access means.
+    fn dnat(
+        &mut self,
+        from: &End,
+        mut crossing: Crossing,
+        target: IpAddr,
+        port: Option<u16>,
+        hairpin: bool,
+    ) -> Option<Way> {
+        let site = self.site;
+        let dynamic = crossing.to_dynamic;
+        let class = crossing.class.and_then(|id| self.classes.class(id).cloned());
+        let at = dynamic.map(|(host, _)| host).or_else(|| class.as_ref().and_then(|c| c.owner));
+        let Some((at, class)) = at.zip(class).filter(|(at, _)| is_firewall(site, *at)) else {
+            return Some(Way { crossing, course: Course::Nowhere });
+        };
+        let machine = self.owners(&AddrSet::one(target)).first().map(|(_, host, _)| *host);
+        let inner_class = self.classes.of(target);
+        let local = machine == Some(at);
+        let inner = match inner_class {
+            _ if local => None,
+            Some(id) => Some(self.inner(at, id, from, &crossing)),
+            None => Some(Rc::new(Err(Blocked::NoWay))),
+        };
+        let inner_leg = inner.as_ref().and_then(|p| p.as_ref().as_ref().ok()).and_then(|p| p.out);
+        self.unmeant(from, &mut crossing, &[Some(at), machine])?;
+        let Ok(path) = crossing.path.as_ref().clone() else {
+            return Some(Way { crossing, course: Course::Unserved });
+        };
+        let named = site.host(at).and_then(|h| h.leg_in(class.zone)).map(|(leg, _)| leg);
+        let inward = match (path.end, dynamic) {
+            // S20: it arrives in that zone without passing this machine.
+            (_, Some(_)) => named.filter(|_| path.transits.iter().all(|t| t.host != at)),
+            (Some((host, leg)), None) if host == at => Some(leg),
+            (Some(_) | None, None) => None,
+        };
+        let by_target = hairpin && inner_leg.is_some() && inward == inner_leg;
+        let Some(inward) = inward.filter(|leg| Some(*leg) == named || by_target) else {
+            return Some(Way { crossing, course: Course::Unserved });
+        };
+        let mask = if by_target { self.mask(at, inward, crossing.family) } else { None };
+        let own = crossing.receivers.iter().fold(AddrSet::empty(), |all, o| all.union(&o.addrs));
+        let written = if dynamic.is_some() { own } else { crossing.dst.clone() };
+        let dnat = Dnat { at, inward, written, target, port, machine, inner, mask };
+        Some(Way { crossing, course: Course::Dnat(dnat) })
+    }
+
+    /// From M to T; it does not visit the machine of the sender.
+    fn inner(&mut self, at: HostId, target: ClassId, from: &End, crossing: &Crossing) -> Found {
+        let found = self.path(Start::Machine(at), target);
+        let Ok(path) = found.as_ref() else { return found };
+        let named = machine_of(from);
+        let owners = self.owners(&crossing.src);
+        let sends = |host: HostId| named == Some(host) || owners.iter().any(|(_, owner, _)| *owner == host);
+        if path.transits.iter().any(|t| sends(t.host)) { Rc::new(Err(Blocked::NoWay)) } else { found }
+    }
+
+    /// S13: takes out the sources that are of one of these machines; none where nobody is left.
+    fn unmeant(&self, from: &End, crossing: &mut Crossing, machines: &[Option<HostId>]) -> Option<()> {
+        let named = machine_of(from);
+        for host in machines.iter().flatten() {
+            if named == Some(*host) {
+                return None;
+            }
+            let own = self.own(*host);
+            crossing.src = crossing.src.difference(&own);
+            crossing.senders.retain(|o| o.host != *host);
+        }
+        let some =
+            !crossing.src.is_empty() || !crossing.senders.is_empty() || crossing.from_dynamic.is_some();
+        some.then_some(())
+    }
+
+    /// S30; `leg` is the one named by `snat to`.
+    fn source(&mut self, from: &End, crossing: Crossing, leg: Option<(HostId, LegId)>) -> Way {
+        let site = self.site;
+        let Ok(path) = crossing.path.as_ref() else {
+            return Way { crossing, course: Course::Plain };
+        };
+        let here = |host: HostId| is_firewall(site, host) && leg.is_none_or(|(named, _)| named == host);
+        let last = path.transits.iter().rposition(|t| here(t.host));
+        let found = last.and_then(|at| path.transits.get(at).map(|t| (at, *t)));
+        let Some((position, transit)) = found else {
+            let course = if leg.is_none() && self.starts_at_firewall(from, &crossing) {
+                Course::Plain
+            } else {
+                Course::Nowhere
+            };
+            return Way { crossing, course };
+        };
+        let (host, leg) = leg.unwrap_or((transit.host, transit.outward));
+        let Some(mask) = self.mask(host, leg, crossing.family) else {
+            return Way { crossing, course: Course::Nowhere };
+        };
+        let behind = match self.lone(&crossing) {
+            Some(machine) => crossing.dst.difference(&self.own(machine)),
+            None => crossing.dst.clone(),
+        };
+        Way { crossing, course: Course::Source(Source { position, mask, behind }) }
+    }
+
+    fn own(&self, host: HostId) -> AddrSet {
+        AddrSet::from_ranges(self.statics_of(host).map(AddrRange::one))
+    }
+
+    fn starts_at_firewall(&self, from: &End, crossing: &Crossing) -> bool {
+        match from {
+            End::Host(host) | End::Leg(host, _) => is_firewall(self.site, *host),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => {
+                let senders = crossing.senders.iter().all(|o| is_firewall(self.site, o.host));
+                let mut owners = self.owners(&crossing.src);
+                owners.retain(|(_, host, _)| is_firewall(self.site, *host));
+                senders && crossing.src.is_subset(&gathered(&owners))
+            }
+        }
+    }
+
+    /// The machine that alone is all the sources.
+    fn lone(&self, crossing: &Crossing) -> Option<HostId> {
+        let mut hosts: Vec<HostId> = crossing.senders.iter().map(|o: &Own| o.host).collect();
+        hosts.extend(crossing.from_dynamic.map(|(host, _)| host));
+        let owners = self.owners(&crossing.src);
+        if !crossing.src.is_subset(&gathered(&owners)) {
+            return None;
+        }
+        hosts.extend(owners.iter().map(|(_, host, _)| *host));
+        let first = hosts.first().copied()?;
+        hosts.iter().all(|h| *h == first).then_some(first)
+    }
+
+    /// S30: the one static address of a leg in a family; none where it has none at all.
+    fn mask(&self, host: HostId, leg_id: LegId, family: Family) -> Option<Mask> {
+        let leg = self.site.leg(host, leg_id)?;
+        let of_family: Vec<IpAddr> =
+            leg.addresses.iter().copied().filter(|a| Family::of(*a) == family).collect();
+        let addr = match of_family.as_slice() {
+            [] if leg.dynamic => Put::Dynamic,
+            [] => return None,
+            [one] => Put::Known(*one),
+            _ => Put::Several,
+        };
+        Some(Mask { host, leg: leg_id, addr })
+    }
+
+    /// Whether any item of a side speaks for a family together with an item of the other and the clause.
+    #[must_use]
+    pub fn spoken_for(&self, nat: &Nat, end: &End, others: &[End]) -> bool {
+        Family::BOTH.into_iter().any(|f| {
+            translates(self.site, Some(nat), f)
+                && speaks(self.site, end, f)
+                && others.iter().any(|o| speaks(self.site, o, f))
+        })
+    }
+}
+
+/// Where a packet that was translated to T ends on a plain machine that filters.
+#[must_use]
+pub fn receiver(topology: &Topology<'_>, target: IpAddr) -> Option<(HostId, LegId)> {
+    let owners = topology.owners(&AddrSet::one(target));
+    let plain = |host: HostId| topology.site.host(host).is_some_and(|h: &Host| h.filters() && !h.forwards());
+    owners.into_iter().find(|(_, host, _)| plain(*host)).map(|(_, host, leg)| (host, leg))
+}
