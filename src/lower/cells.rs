@@ -99,7 +99,11 @@ pub(super) fn original(headers: &[Header]) -> Vec<Delivered> {
         first == last && [Proto::TCP, Proto::UDP].iter().any(|p| u128::from(p.0) == first)
     };
     let one = |(family, [proto, to, from]): &Header| {
-        if ported(*proto) { (*family, [*proto, FULL, *from, *to]) } else { (*family, [*proto, *to, *from, FULL]) }
+        if ported(*proto) {
+            (*family, [*proto, FULL, *from, *to])
+        } else {
+            (*family, [*proto, *to, *from, FULL])
+        }
     };
     headers.iter().map(one).collect()
 }
@@ -115,7 +119,9 @@ pub(super) fn translated(
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
             for before in original.ranges().filter(|o| o.family == from.family) {
-                for (family, [proto, first, second, port]) in headers.iter().filter(|(f, _)| *f == from.family) {
+                for (family, [proto, first, second, port]) in
+                    headers.iter().filter(|(f, _)| *f == from.family)
+                {
                     let ends = [from, to, before].map(|r| (r.first, r.last));
                     let sides = [ends[0], ends[1], *proto, *first, *second, ends[2], *port];
                     out.push(entry(Cell { family: *family, translated: true, sides }, access, id));

@@ -134,7 +134,8 @@ impl Flow<'_, '_> {
             self.mapped.add((dnat.at, Hook::Postrouting), mapping, &headers);
             behind = seen;
         }
-        let seen: Vec<Header> = headers.iter().map(|(f, [proto, to, from, _])| (*f, [*proto, *to, *from])).collect();
+        let seen: Vec<Header> =
+            headers.iter().map(|(f, [proto, to, from, _])| (*f, [*proto, *to, *from])).collect();
         for transit in &inner.transits {
             let wires = self.wires(transit.host, transit.inward, transit.outward);
             self.add((transit.host, Hook::Forward), wires, (&behind, &target), &seen);

@@ -73,9 +73,11 @@ impl Mapped {
                 for (sort, ends) in sorts {
                     let (wire, because, family, headers, before, asked, put) = sort;
                     let original = asked.then(|| {
-                        AddrSet::from_ranges(
-                            before.iter().map(|&(first, last)| crate::net::AddrRange { family, first, last }),
-                        )
+                        AddrSet::from_ranges(before.iter().map(|&(first, last)| crate::net::AddrRange {
+                            family,
+                            first,
+                            last,
+                        }))
                     });
                     for ends in joined(ends) {
                         itself.extend(one_machine(topology, &ends.src, &ends.dst));

@@ -9,7 +9,7 @@
 //! The packet goes end to end over the site: from the zone (or the machine) that has the source, hop by hop by
 //! [`Forwarding`], asking every machine that filters on the way. The verdict is that of the first that does not
 //! accept; `lost` where no way leads there. Options: `at HOST HOOK [in IF] [out IF]` for one point alone,
-//! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
+//! `was DST[:port]` (its destination was translated from that one), `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 pub(crate) mod cases;
@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Hook, HostId, LegId, Point, Site};
-use fwc::net::packet::tcp_flag;
+use fwc::net::packet::{Tuple, tcp_flag};
 use fwc::net::{CtState, Interface, Packet, Proto, Verdict};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -78,6 +78,7 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             }
             "in" => packet.iif = Interface::named(*rest.next()?),
             "out" => packet.oif = Interface::named(*rest.next()?),
+            "was" => written(&mut packet, rest.next()?)?,
             "ttl" => packet.ttl = rest.next()?.parse().ok()?,
             "rst" => packet.tcp_flags = tcp_flag::RST | tcp_flag::ACK,
             "over" => packet.exceeded = site.accesses.iter().filter_map(|a| a.limit).collect(),
@@ -89,6 +90,17 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
         }
     }
     Some(Probe { packet, at, expected })
+}
+
+/// The packet's destination was translated from this one.
+fn written(packet: &mut Packet, text: &str) -> Option<()> {
+    let (dst, dport) = match text.parse::<SocketAddr>() {
+        Ok(both) => (both.ip(), both.port()),
+        Err(_) => (text.parse().ok()?, packet.dport),
+    };
+    packet.ct_status.dnat = true;
+    packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
+    Some(())
 }
 
 fn source(text: &str) -> Option<(IpAddr, u16)> {

@@ -91,7 +91,11 @@ fn merged(ranges: Ranges) -> Ranges {
 
 impl Draft<'_> {
     /// The rules of a layer for packets whose destination was translated; asked before its maps.
-    pub(super) fn translated<'e>(&mut self, chain: &mut DraftChain, entries: impl Iterator<Item = &'e Entry>) {
+    pub(super) fn translated<'e>(
+        &mut self,
+        chain: &mut DraftChain,
+        entries: impl Iterator<Item = &'e Entry>,
+    ) {
         let translated = entries.filter(|e| e.cell.shape() == Shape::Translated);
         let flows: Vec<((Vec<AccessId>, Verdict), Flow)> = translated
             .map(|entry| ((entry.because.clone(), self.verdict(entry)), Flow::of(&entry.cell)))
@@ -114,15 +118,15 @@ impl Draft<'_> {
             Hook::Postrouting => (At::Postrouting, SRCNAT),
             Hook::Input | Hook::Forward | Hook::Output => return,
         };
-        let base =
-            Base { kind: ChainKind::Nat, hook, priority, devices: Vec::new(), policy: Policy::Accept };
+        let base = Base { kind: ChainKind::Nat, hook, priority, devices: Vec::new(), policy: Policy::Accept };
         let name = translations.hook.keyword();
         let mut chain = DraftChain::regular(name);
         chain.chain = Chain { base: Some(base), ..chain.chain };
         self.twins(&mut chain, name, &translations.itself);
         for rule in &translations.rules {
             for flow in flows(rule) {
-                let mut statements: Vec<Statement> = by_wire(translations.hook, &rule.wire).into_iter().collect();
+                let mut statements: Vec<Statement> =
+                    by_wire(translations.hook, &rule.wire).into_iter().collect();
                 statements.extend(self.matches(&flow));
                 statements.push(Statement::Nat(put(rule)));
                 let because = [rule.because];
@@ -166,7 +170,7 @@ impl Draft<'_> {
     }
 
     /// Addresses, unless they are all of the family: in the rule if they are few, else by the name of their set.
-    fn addresses(&mut self, family: Family, ranges: &[(u128, u128)]) -> Option<Expression> {
+    pub(super) fn addresses(&mut self, family: Family, ranges: &[(u128, u128)]) -> Option<Expression> {
         if ranges == [everywhere(family)] {
             return None;
         }
