@@ -7,6 +7,7 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+pub mod beside;
 mod compose;
 mod groups;
 mod narrowly;
@@ -19,6 +20,7 @@ pub mod trace;
 mod unasked;
 mod widely;
 
+pub use prove::favourites;
 pub use prove::{Against, Artifacts, HOOKS, HostRules, against, prove};
 pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
 pub use trace::hook_of;
