@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, Action, End, Host, HostId, LegId, Place, Site, ZoneId};
+use crate::model::{Access, Action, End, Host, HostId, LegId, Nat, Place, Site, ZoneId};
+use crate::net::AddrSet;
 
 /// Looks for everything, at the time `now_ns` (UTC, nanoseconds since 1970).
 pub fn check(site: &Site, now_ns: u64, findings: &mut Findings) {
@@ -38,7 +39,7 @@ fn waives(access: &Access, code: Code) -> bool {
 
 /// A leg of a machine that filters, by which no `allow` can admit anything.
 ///
-/// A leg is spoken of if an `allow` names it, its machine, or an end that lies on its side: in its zone, or in
+/// A leg is spoken of if an `allow` names it, its machine, or an end (or a target of `dnat to`) that lies on its side: in its zone, or in
 /// one that other machines join to it. So the leg towards a router is spoken of with what lies behind
 /// the router. A leg of a host that does not forward has nothing behind it but its own zone.
 fn closed_legs(site: &Site, findings: &mut Findings) {
@@ -92,31 +93,39 @@ impl Spoken {
             for place in [&access.from, &access.to] {
                 spoken.hear(site, place);
             }
+            if let Some(Nat::Dnat { to, .. }) = &access.nat {
+                let target = to.iter().fold(AddrSet::empty(), |all, a| all.union(&AddrSet::one(*a)));
+                spoken.hear_end(site, &End::Addrs(target));
+            }
         }
         spoken
     }
 
     fn hear(&mut self, site: &Site, place: &Place) {
         for end in &place.plus {
-            match end {
-                End::Zone(zone) => {
-                    self.zones.insert(*zone);
-                }
-                End::Host(id) => {
-                    self.hosts.insert(*id);
-                    let legs = site.host(*id).into_iter().flat_map(|h| &h.legs);
-                    self.zones.extend(legs.map(|leg| leg.zone));
-                }
-                End::Leg(id, leg) => {
-                    self.legs.insert((*id, *leg));
-                    self.zones.extend(site.leg(*id, *leg).map(|leg| leg.zone));
-                }
-                End::Addrs(set) => {
-                    let zones = site.zones().filter(|(_, zone)| !zone.addrs.is_disjoint(set));
-                    self.zones.extend(zones.map(|(id, _)| id));
-                }
-                End::Anywhere => self.anywhere = true,
+            self.hear_end(site, end);
+        }
+    }
+
+    fn hear_end(&mut self, site: &Site, end: &End) {
+        match end {
+            End::Zone(zone) => {
+                self.zones.insert(*zone);
             }
+            End::Host(id) => {
+                self.hosts.insert(*id);
+                let legs = site.host(*id).into_iter().flat_map(|h| &h.legs);
+                self.zones.extend(legs.map(|leg| leg.zone));
+            }
+            End::Leg(id, leg) => {
+                self.legs.insert((*id, *leg));
+                self.zones.extend(site.leg(*id, *leg).map(|leg| leg.zone));
+            }
+            End::Addrs(set) => {
+                let zones = site.zones().filter(|(_, zone)| !zone.addrs.is_disjoint(set));
+                self.zones.extend(zones.map(|(id, _)| id));
+            }
+            End::Anywhere => self.anywhere = true,
         }
     }
 }

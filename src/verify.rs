@@ -9,18 +9,24 @@
 
 pub mod beside;
 mod compose;
+mod follow;
 mod groups;
 mod narrowly;
 mod path;
 mod points;
 mod prove;
 pub mod report;
+mod sysctl;
 mod terms;
 pub mod trace;
+mod translate;
 mod unasked;
 mod widely;
 
 pub use prove::favourites;
-pub use prove::{Against, Artifacts, HOOKS, HostRules, against, prove};
-pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
+pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, prove};
+pub use report::{
+    Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Rewrite, Unasked, UnaskedProof,
+};
+pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

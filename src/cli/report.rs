@@ -6,13 +6,14 @@
 //! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use crate::model::{Hook, HostId, Point, Site};
-use crate::net::{Packet, Verdict};
+use crate::net::{Packet, Translation, Verdict};
 use crate::source::{SourceMap, Span};
-use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, Unasked};
+use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, SettingsProof, Unasked};
 
 use super::Exit;
 use super::clean::clean_line;
@@ -32,7 +33,8 @@ pub(super) struct Telling<'a> {
 
 /// What a report means for the exit code: a refutation is the policy's fault, a budget that ran out is fwc's.
 pub(super) fn exit(report: &Report) -> Exit {
-    if outcomes(report).any(|o| matches!(o, Outcome::Refuted(_))) {
+    let refuted = outcomes(report).any(|o| matches!(o, Outcome::Refuted(_)));
+    if refuted || report.settings.iter().any(|proof| !proof.holds()) {
         Exit::AtFault
     } else if report.holds() {
         Exit::Fine
@@ -43,8 +45,9 @@ pub(super) fn exit(report: &Report) -> Exit {
 
 /// `proved: 9 points, 12 expectations, 8 claims unasked`
 pub(super) fn summary(report: &Report) -> String {
-    let all = outcomes(report).count();
+    let all = outcomes(report).count().saturating_add(report.settings.len());
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
+    let refuted = refuted.saturating_add(report.settings.iter().filter(|proof| !proof.holds()).count());
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
     if refuted == 0 && undecided == 0 {
         let mut parts = vec![number(report.points.len(), "point")];
@@ -73,6 +76,7 @@ impl<'a> Telling<'a> {
         self.points(&mut text, report);
         self.expects(&mut text, report);
         self.unasked(&mut text, report);
+        self.settings(&mut text, report);
         let _ = writeln!(text, "{}", summary(report));
         text
     }
@@ -97,6 +101,7 @@ impl<'a> Telling<'a> {
             "points": points.collect::<Vec<_>>(),
             "expectations": expects.collect::<Vec<_>>(),
             "unasked": unasked.collect::<Vec<_>>(),
+            "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
             "nodes": report.nodes,
         })
     }
@@ -104,11 +109,17 @@ impl<'a> Telling<'a> {
     /// The way of a packet, for people.
     pub(super) fn hops(self, text: &mut String, hops: &[Hop]) {
         for (hop, number) in hops.iter().zip(1usize..) {
-            let meant =
-                if hop.meant == hop.verdict { String::new() } else { format!(", meant {}", word(hop.meant)) };
-            let _ = writeln!(text, "  {number} {}: {}{meant}", clean_line(&hop.place), word(hop.verdict));
+            let _ = writeln!(text, "  {number} {}: {}", clean_line(&hop.place), done(hop));
+            if let Some(rewrite) = hop.rewrite.as_ref().filter(|rewrite| rewrite.done.is_some()) {
+                let _ = writeln!(text, "      before  {}", self.packet(&bare(&rewrite.before)));
+                let _ = writeln!(text, "      after   {}", self.packet(&bare(&rewrite.after)));
+            }
             if hop.statements.is_empty() {
-                let _ = writeln!(text, "      policy  no statement: what is not allowed is dropped");
+                let words = match &hop.rewrite {
+                    None => "what is not allowed is dropped",
+                    Some(_) => "what no clause translates stays as it is",
+                };
+                let _ = writeln!(text, "      policy  no statement: {words}");
             }
             for (words, span) in &hop.statements {
                 let at =
@@ -134,13 +145,23 @@ impl<'a> Telling<'a> {
                 let file = self.file_of(&hop.point);
                 let rules =
                     hop.rules.iter().map(|(line, rule)| json!({ "file": file, "line": line, "text": rule }));
-                json!({
+                let mut told = json!({
                     "place": hop.place,
                     "verdict": word(hop.verdict),
                     "meant": word(hop.meant),
                     "statements": statements.collect::<Vec<_>>(),
                     "rules": rules.collect::<Vec<_>>(),
-                })
+                });
+                if let (Some(rewrite), Some(object)) = (&hop.rewrite, told.as_object_mut()) {
+                    let value = json!({
+                        "done": rewrite.done.map(put),
+                        "meant": rewrite.meant.map(put),
+                        "before": self.packet(&bare(&rewrite.before)),
+                        "after": self.packet(&bare(&rewrite.after)),
+                    });
+                    object.insert("translation".to_owned(), value);
+                }
+                told
             })
             .collect()
     }
@@ -217,6 +238,41 @@ impl<'a> Telling<'a> {
         for proof in &report.unasked {
             self.failed(text, &proof.claim, None, &proof.outcome);
         }
+    }
+
+    /// One line for all machines whose kernel is told what the proof assumes; one for each parameter that is not.
+    fn settings(self, text: &mut String, report: &Report) {
+        let held = report.settings.iter().filter(|proof| proof.holds()).count();
+        if held > 0 {
+            let machines = number(held, "machine");
+            let _ = writeln!(text, "proved    sysctl.conf is what the proofs assume: {machines}");
+        }
+        for proof in &report.settings {
+            let file = clean_line(&format!("hosts/{}/sysctl.conf", self.name_of(proof.host)));
+            for wrong in &proof.wrong {
+                let (key, because) = (clean_line(&wrong.key), wrong.because);
+                let is = match (&wrong.found, &wrong.wanted) {
+                    (Some(found), Some(wanted)) => format!("is {found}, and {wanted} is assumed"),
+                    (None, Some(wanted)) => format!("is not set, and {wanted} is assumed"),
+                    (Some(found), None) => format!("is {found}, and nothing is assumed of it"),
+                    (None, None) => "is not known".to_owned(),
+                };
+                let _ = writeln!(text, "refuted   {file}: {key} {}", clean_line(&is));
+                let _ = writeln!(text, "  because {because}");
+            }
+        }
+    }
+
+    fn settings_as_json(self, proof: &SettingsProof) -> Value {
+        let wrong = proof.wrong.iter().map(|wrong| {
+            json!({ "key": wrong.key, "wanted": wrong.wanted, "found": wrong.found, "because": wrong.because })
+        });
+        json!({
+            "host": self.name_of(proof.host),
+            "outcome": if proof.holds() { "holds" } else { "refuted" },
+            "held": proof.held,
+            "wrong": wrong.collect::<Vec<_>>(),
+        })
     }
 
     /// What does not hold; nothing where it does.
@@ -353,6 +409,40 @@ fn outcomes(report: &Report) -> impl Iterator<Item = &Outcome> {
     let points = report.points.iter().map(|proof| &proof.outcome);
     let expects = report.expects.iter().map(|proof| &proof.outcome);
     points.chain(expects).chain(report.unasked.iter().map(|proof| &proof.outcome))
+}
+
+/// What is done to a packet at a hop, and what was meant, where that is not the same.
+fn done(hop: &Hop) -> String {
+    if let Some(rewrite) = hop.rewrite.as_ref().filter(|_| hop.verdict == hop.meant) {
+        let words = |to: Option<Translation>| to.map_or_else(|| "left as it is".to_owned(), put);
+        let meant = match rewrite.done == rewrite.meant {
+            true => String::new(),
+            false => format!(", meant to be {}", words(rewrite.meant)),
+        };
+        return format!("{}{meant}", words(rewrite.done));
+    }
+    match hop.meant == hop.verdict {
+        true => word(hop.verdict).to_owned(),
+        false => format!("{}, meant {}", word(hop.verdict), word(hop.meant)),
+    }
+}
+
+/// What a translation does, in words.
+fn put(to: Translation) -> String {
+    match to {
+        Translation::Destination { addr, port: None } => format!("sent to {addr}"),
+        Translation::Destination { addr: addr @ IpAddr::V4(_), port: Some(port) } => {
+            format!("sent to {addr}:{port}")
+        }
+        Translation::Destination { addr, port: Some(port) } => format!("sent to [{addr}]:{port}"),
+        Translation::Source(addr) => format!("sent from {addr}"),
+        Translation::Masquerade => "sent from the address of its interface".to_owned(),
+    }
+}
+
+/// A packet without the interfaces of the hook it is at, which the hop names.
+fn bare(packet: &Packet) -> Packet {
+    packet.clone().at("", "")
 }
 
 /// A verdict in a word.

@@ -6,9 +6,10 @@ use crate::forwarding::{Forwarding, groups};
 use crate::model::{Hook, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, PacketSet};
 
-use super::compose::{Asking, Network, Reached};
-use super::narrowly::{Piece, Stopped, place};
+use super::compose::{Asking, Network};
+use super::narrowly::{Piece, Stopped};
 use super::path::{self, Begin};
+use super::translate::Entry;
 
 /// The groups among some addresses.
 pub(super) fn among(addrs: &AddrSet) -> AddrSet {
@@ -55,36 +56,20 @@ pub(super) fn unheard(
     gates.extend(others.map(|(host, leg)| (host, Hook::Input, leg)));
     for (host, hook, leg) in gates {
         let (iif, oif) = if hook == Hook::Output { (None, Some(leg)) } else { (Some(leg), None) };
-        let gate = network.gate(Asking::Does, host, hook, iif, oif);
+        let gate = network.gate(Asking::Does, host, hook, iif, oif, Entry::Plain);
         let missing = network.space.minus(headers, gate);
         if let Some(packet) = network.space.witness(missing, favourites)? {
             let towards = (hook == Hook::Input).then_some((host, leg));
-            return stop(packet, towards, format!("stopped at {}", place(site, host, hook)));
+            return stop(
+                packet,
+                towards,
+                format!(
+                    "stopped at `{}` {}",
+                    site.host(host).map_or("?", |h| h.name.as_str()),
+                    hook.keyword()
+                ),
+            );
         }
     }
     Ok(None)
-}
-
-/// S26: what machines that filter take in of what was said to groups, by their legs where it was said; `taken` is what
-/// a machine takes in by a leg.
-pub(super) fn heard(
-    network: &mut Network<'_>,
-    reached: &Reached,
-    addrs: &AddrSet,
-    own: Option<HostId>,
-    taken: impl Fn(&mut Network<'_>, HostId, LegId) -> PacketSet,
-) -> PacketSet {
-    let group = among(addrs);
-    if group.is_empty() {
-        return PacketSet::NOTHING;
-    }
-    let dst = network.space.to(&group);
-    let mut sets = Vec::new();
-    for (&zone, &here) in reached {
-        for (host, leg) in hearers(network.site, zone).into_iter().filter(|(host, _)| own != Some(*host)) {
-            let gate = taken(network, host, leg);
-            sets.push(network.space.all(vec![here, gate, dst]));
-        }
-    }
-    network.space.any(sets)
 }

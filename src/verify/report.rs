@@ -1,7 +1,8 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::sysctl::SettingsProof;
 use crate::model::{HostId, Point};
-use crate::net::{Packet, Verdict};
+use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
 
 /// The answer to a question about all packets. Running out of budget is not success.
@@ -57,6 +58,30 @@ pub struct Hop {
     pub statements: Vec<(String, Option<Span>)>,
     /// The rules and elements of the artifact that matched, as they stand in its text: line number, line.
     pub rules: Vec<(usize, String)>,
+    /// At a hook where addresses are translated: what is done to them.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// What is done to the addresses of a packet, and what was to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// By the artifact; none: nothing.
+    pub done: Option<Translation>,
+    /// By the policy.
+    pub meant: Option<Translation>,
+    /// The packet as it comes to the hook.
+    pub before: Packet,
+    /// The packet as it goes on. After a translation of its source the port is one that nobody knows, and stands here
+    /// as before; so does an address that nobody knows, as one of its zone.
+    pub after: Packet,
+}
+
+impl Hop {
+    /// Whether the artifact does there what the policy says.
+    #[must_use]
+    pub fn faithful(&self) -> bool {
+        self.verdict == self.meant && self.rewrite.as_ref().is_none_or(|r| r.done == r.meant)
+    }
 }
 
 /// A point compared with the policy, all packets.
@@ -118,6 +143,8 @@ pub struct Report {
     pub expects: Vec<ExpectProof>,
     /// What nobody had to ask for.
     pub unasked: Vec<UnaskedProof>,
+    /// The parameters of each machine's kernel, where there is a text that sets them.
+    pub settings: Vec<SettingsProof>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }
@@ -129,5 +156,6 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.settings.iter().all(SettingsProof::holds)
     }
 }

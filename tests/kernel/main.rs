@@ -19,6 +19,7 @@ mod containers;
 mod end_to_end;
 mod facts;
 mod groups;
+mod nat;
 mod sites;
 
 use common::kernel;
