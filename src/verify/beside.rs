@@ -5,7 +5,8 @@
 //! accepts at a hook, less those that the others accept there. What is not understood in the others is said, and the
 //! packets that reach it are counted neither way.
 //!
-//! Not compared: what ours sees after another table has translated it; that there is such a rule is said.
+//! Asked of packets that start a connection, and of those that follow them the same way. Not compared: replies, and what
+//! ours sees after another table has translated it; that there is such a rule is said.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -102,6 +103,14 @@ fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Ex
     let lo = space.interface("lo");
     let accepted = |space: &mut Space, hook: Hook| -> Result<PacketSet, Exhausted> {
         let set = sim::admits(ours, hook, space)?.accepted;
+        // What follows has the headers of what started.
+        let new = space.ct(&[CtState::New]);
+        let starts = space.and(set, new);
+        let follows = space.forget(Field::Ct, starts);
+        let established = space.ct(&[CtState::Established]);
+        let original = space.is(Field::CtDirection, 0);
+        let follows = space.all(vec![set, follows, established, original]);
+        let set = space.or(starts, follows);
         let mut wires = |field: Field, has: bool| {
             let none = space.is(field, 0);
             let loopback = space.is(field, lo);
