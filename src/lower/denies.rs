@@ -23,6 +23,7 @@ pub(super) fn deny(
 ) {
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
     let told = Met::by_rejecting(topology, site);
+    let rejecting = site.accesses.iter().any(|a| a.action == Action::Deny && a.reject);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
         let headers = headers(&access.terms);
         let (no_from, no_to) =
@@ -36,7 +37,10 @@ pub(super) fn deny(
             if *hook == Hook::Forward && !machine.forwards() {
                 continue; // S24: it drops everything already.
             }
-            let everywhere = access.reject || *hook != Hook::Output && !machine.reject_from.is_empty();
+            // A rejection by the original destination (S32) meets packets to wherever they were translated.
+            let translated_here = translating.contains(host) && rejecting;
+            let everywhere = access.reject
+                || *hook != Hook::Output && (!machine.reject_from.is_empty() || translated_here);
             let near = met.get(&(*host, *hook)).map(|m| m.meets(&told, machine, site, *hook, access.log));
             let Some((src, dst)) = near else { continue };
             for source in &sources {
