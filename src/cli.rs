@@ -9,6 +9,7 @@
 //! [`Exit::Failed`]. A closed stdout (`fwc compile | head`) is neither. Text of a policy is cleaned before a
 //! terminal sees it ([`clean`]).
 
+mod beside;
 mod check;
 mod clean;
 mod compile;

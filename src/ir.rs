@@ -96,6 +96,10 @@ pub struct PointRules {
     pub bridges: Vec<BridgeRules>,
     /// S42: what is denied, as its replies would look: a frame of these is no reply form.
     pub unanswered: Vec<Layer>,
+    /// S38: by interface, the sources of which packets of a connection may come by it; none where that is not asked.
+    pub strict: Option<Vec<(Wire, AddrSet)>>,
+    /// S37: in forward, what is asked instead of all the rest of packets that a container is an end of.
+    pub containers: Option<Containers>,
 }
 
 /// The chain of one bridge. What it allows is the [`Pair`] that has it as both interfaces.
@@ -107,6 +111,30 @@ pub struct BridgeRules {
     pub members: AddrSet,
     /// Whether it has no connection tracking (S42).
     pub stateless: bool,
+}
+
+/// The forward hook of a machine that runs containers (S37).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Containers {
+    /// The interfaces of the machine's legs: every other one leads to containers.
+    pub legs: Vec<String>,
+    /// The machine's addresses, from which containers' ports are translated.
+    pub own: AddrSet,
+    /// From a leg to containers; the cells ask for the original destination.
+    pub published: Side,
+    /// From containers, by each leg.
+    pub started: Vec<(String, Side)>,
+}
+
+/// What is denied and allowed on one side of containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// What is denied.
+    pub denies: Vec<Layer>,
+    /// The machine's own addresses, as sources of what is published and destinations of what is started: not meant.
+    pub itself: AddrSet,
+    /// What is allowed.
+    pub pairs: Vec<Pair>,
 }
 
 /// An interface: its name, or every one but `lo` (S23).

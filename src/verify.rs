@@ -7,8 +7,10 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+pub mod beside;
 mod compose;
 mod follow;
+mod groups;
 mod narrowly;
 mod path;
 mod points;
@@ -21,7 +23,7 @@ mod translate;
 mod unasked;
 mod widely;
 
-pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, hooks, prove};
+pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,
 };

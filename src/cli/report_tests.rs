@@ -64,6 +64,7 @@ fn report(expect: Outcome) -> Report {
             span: Span { file: FileId(0), start: 43, end: 50 },
             outcome: expect,
             assuming: vec!["below the limit 10/second".to_owned()],
+            replies: Vec::new(),
         }],
         unasked: vec![UnaskedProof {
             host: HostId(0),
@@ -72,6 +73,7 @@ fn report(expect: Outcome) -> Report {
             outcome: Outcome::Holds,
         }],
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
+        replies: Vec::new(),
         nodes: 7,
     }
 }

@@ -23,6 +23,7 @@ pub(super) fn deny(
 ) {
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
     let told = Met::by_rejecting(topology, site);
+    let rejecting = site.accesses.iter().any(|a| a.action == Action::Deny && a.reject);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
         let headers = headers(&access.terms);
         let (no_from, no_to) =
@@ -39,7 +40,10 @@ pub(super) fn deny(
             }
             let stateless = *hook == Hook::Bridge
                 && machine.bridges().any(|(.., how)| matches!(how, Bridge::Stateless(_)));
-            let rejects = !matches!(hook, Hook::Output | Hook::Bridge) && !machine.reject_from.is_empty();
+            // A rejection by the original destination (S32) meets packets to wherever they were translated.
+            let translated_here = translating.contains(host) && rejecting;
+            let rejects = !matches!(hook, Hook::Output | Hook::Bridge)
+                && (!machine.reject_from.is_empty() || translated_here);
             let everywhere = access.reject && *hook != Hook::Bridge || rejects;
             let near = met.get(&(*host, *hook)).map(|m| m.meets(&told, machine, site, *hook, access.log));
             let Some((src, dst)) = near else { continue };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::back::back;
 use super::bridges;
 use super::conflict::Book;
-use super::reading::{Crossing, words};
+use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, Path, Topology};
@@ -221,6 +221,7 @@ impl Need<'_> {
     }
 
     fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
+        let to_group = matches!(to, End::Addrs(set) if set.is_subset(&multicast()));
         let (mut from, mut to) = (words(site, from), words(site, to));
         if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends) } = trouble {
             (from, to) = ends.clone();
@@ -238,6 +239,10 @@ impl Need<'_> {
                     "say which, in the machine that has to choose: `route {goal} via {}`",
                     gateways.first().map_or("HOST.ZONE", String::as_str)
                 ))
+            }
+            Trouble::NoWay { .. } if to_group => {
+                finding(format!("`{from}` has several legs, and this does not say by which it speaks to `{to}`"))
+                    .help(format!("a group is heard in its sender's zone: write `{from}.ZONE`"))
             }
             Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
                 .help("join their zones by a firewall or router with a static address on each side"),

@@ -637,7 +637,7 @@ impl Topology<'_> {
 }
 
 /// What S14 calls multicast or broadcast.
-fn multicast() -> AddrSet {
+pub(super) fn multicast() -> AddrSet {
     let v4 = [(Family::V4, 0xe000_0000, 0xefff_ffff), (Family::V4, 0xffff_ffff, 0xffff_ffff)];
     let v6 = [(Family::V6, 0xff << 120, u128::MAX)];
     let ranges = v4.into_iter().chain(v6).map(|(family, first, last)| AddrRange { family, first, last });

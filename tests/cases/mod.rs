@@ -39,6 +39,13 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("verify_json", &["verify", "--format", "json", "site.fw"]),
     ("verify_findings_json", &["verify", "--format", "json", "wrong.fw"]),
     ("verify_timings", &["verify", "--timings", "site.fw"]),
+    ("verify_beside", &["verify", "containers.fw", "--host", "node", "--beside", "beside.nft"]),
+    (
+        "verify_beside_json",
+        &["verify", "--format", "json", "containers.fw", "--host", "node", "--beside", "beside.nft"],
+    ),
+    ("verify_beside_nobody", &["verify", "containers.fw", "--beside", "beside.nft"]),
+    ("verify_host_of_nothing", &["verify", "containers.fw", "--host", "node"]),
     ("verify_against_what_is_no_ruleset", &["verify", "site.fw", "--against", "site.fw"]),
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),

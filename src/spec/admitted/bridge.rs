@@ -29,7 +29,7 @@ pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space:
         let mut hook = AtHook::new(routes, host, machine, Hook::Bridge, space);
         hook.across = Some(id);
         let member = hook.member(leg);
-        let decided = hook.decided(member);
+        let concerned = hook.concerned(member);
         let inside = match how {
             Bridge::Stateful | Bridge::BrNetfilter => {
                 let accepted = hook.admitted().accepted;
@@ -37,7 +37,7 @@ pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space:
             }
             Bridge::Stateless(_) => hook.stateless(member),
         };
-        let outside = space.not(decided);
+        let outside = space.not(concerned);
         for (all, inside) in [
             (&mut all.passes, inside.passes),
             (&mut all.begins, inside.begins),
@@ -57,7 +57,8 @@ impl AtHook<'_, '_> {
         self.space.or(from, to)
     }
 
-    fn decided(&mut self, member: PacketSet) -> PacketSet {
+    /// The frames that are its business.
+    fn concerned(&mut self, member: PacketSet) -> PacketSet {
         let local = addrs(&["fe80::/10"]);
         let (from, to) = (self.space.from(&local), self.space.to(&local));
         self.space.any(vec![member, from, to])

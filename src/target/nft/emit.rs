@@ -10,6 +10,7 @@
 
 mod base;
 mod bridge;
+mod containers;
 mod fates;
 mod layers;
 mod names;
@@ -152,19 +153,21 @@ impl Draft<'_> {
         let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop, Vec::new());
         let mut chain = DraftChain { chain, rules: Vec::new() };
         base::first(&mut chain, point);
-        if point.closed {
-            chain.base(dropping(), "a plain machine forwards nothing");
-            self.chains.push(chain);
-            return;
-        }
         if !point.ports.is_empty() {
             self.chains.push(Self::neighbours_forward(point));
+        }
+        // The chains that are jumped to stand behind the hook's own.
+        let own = self.chains.len();
+        self.strict(&mut chain, point);
+        self.containers(&mut chain, point);
+        if point.closed {
+            chain.base(dropping(), "a plain machine forwards nothing");
+            self.chains.insert(own, chain);
+            return;
         }
         if point.ports_only {
             self.ports_only(&mut chain, point);
         }
-        // The chains that are jumped to stand behind the hook's own.
-        let own = self.chains.len();
         if !point.denies.is_empty() {
             let denied = format!("denied_{name}");
             let mut rules = DraftChain::regular(&denied);

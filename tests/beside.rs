@@ -1,0 +1,123 @@
+//! `verify --beside`: what other people's tables do to what ours lets pass, on tables as docker, libvirt and fail2ban
+//! write them, and on those tables with one rule altered.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+
+mod common;
+
+use common::{compiled, file};
+use fwc::compile::Compiled;
+use fwc::model::{Hook as At, HostId};
+use fwc::net::{CtState, Verdict};
+use fwc::target::nft::artifact::Hook;
+use fwc::target::nft::{read, sim};
+use fwc::verify::HostRules;
+use fwc::verify::beside::{Beside, Effect, beside};
+
+fn node() -> (Compiled, HostId) {
+    let compiled = compiled(&[file("tests/cli/containers.fw".as_ref())]);
+    let host = compiled.site.host_named("node").unwrap();
+    (compiled, host)
+}
+
+fn rules(text: &str) -> HostRules {
+    let read = read::read(text).unwrap();
+    HostRules { text: text.to_owned(), ruleset: read.ruleset, lines: read.lines }
+}
+
+fn foreign(name: &str) -> String {
+    file(format!("tests/foreign/{name}.nft").as_ref()).1
+}
+
+fn asked(text: &str) -> Vec<Beside> {
+    let (compiled, host) = node();
+    let ours = compiled.artifacts.get(&host).unwrap();
+    let found = beside(ours, &rules(text), &[]).unwrap();
+    replayed(&compiled, host, text, &found);
+    found
+}
+
+/// Every packet shown is let pass by ours and stopped by theirs, one at a time.
+fn replayed(compiled: &Compiled, host: HostId, text: &str, found: &[Beside]) {
+    let theirs = rules(text);
+    for one in found {
+        let (Some(packet), true) = (&one.packet, matches!(one.effect, Effect::Drops | Effect::Rejects))
+        else {
+            continue;
+        };
+        let stopped = sim::run(&theirs.ruleset, one.hook, packet).verdict.verdict();
+        assert!(matches!(stopped, Some(Verdict::Drop | Verdict::Reject)), "{one:?}");
+        if matches!(one.hook, Hook::Input | Hook::Forward | Hook::Output) {
+            let ours = &compiled.artifacts.get(&host).unwrap().ruleset;
+            assert_eq!(sim::run(ours, one.hook, packet).verdict.verdict(), Some(Verdict::Accept), "{one:?}");
+        }
+    }
+}
+
+fn said(found: &[Beside]) -> Vec<(&str, &str, &Effect)> {
+    found.iter().map(|f| (f.hook.keyword(), f.chain.as_str(), &f.effect)).collect()
+}
+
+#[test]
+fn a_ban_stops_what_the_policy_allows() {
+    let found = asked(&foreign("fail2ban"));
+    assert_eq!(said(&found), [("input", "inet f2b-table f2b-chain", &Effect::Rejects)]);
+    let packet = found.first().and_then(|f| f.packet.as_ref()).unwrap();
+    assert_eq!((packet.src.to_string().as_str(), packet.dport, packet.ct), ("203.0.113.7", 22, CtState::New));
+    assert_eq!(found.first().and_then(|f| f.line), Some(9));
+    // Of a port that the policy does not open, or of nobody, it stops nothing that is allowed.
+    assert_eq!(asked(&foreign("fail2ban").replace("tcp dport 22", "tcp dport 23")), []);
+    assert_eq!(asked(&foreign("fail2ban").replace("reject with icmp port-unreachable", "counter")), []);
+}
+
+#[test]
+fn dockers_forward_policy_is_named_and_its_translation() {
+    let found = asked(&foreign("docker-28"));
+    let all = said(&found);
+    assert!(all.contains(&("forward", "ip filter FORWARD", &Effect::Drops)), "{all:?}");
+    assert!(all.contains(&("prerouting", "ip nat DOCKER", &Effect::Redirects)), "{all:?}");
+    assert!(all.contains(&("prerouting", "ip nat PREROUTING", &Effect::Unclear)), "{all:?}");
+    assert!(all.contains(&("postrouting", "ip nat POSTROUTING", &Effect::Masks)), "{all:?}");
+    let policy = found.iter().find(|f| f.chain == "ip filter FORWARD").unwrap();
+    assert_eq!(policy.text, "policy drop");
+    let open = foreign("docker-28").replace("policy drop", "policy accept");
+    assert!(!said(&asked(&open)).contains(&("forward", "ip filter FORWARD", &Effect::Drops)));
+    let found = asked(&foreign("docker-29"));
+    assert!(said(&found).contains(&(
+        "forward",
+        "ip docker-bridges filter-forward-in__docker0",
+        &Effect::Drops
+    )));
+}
+
+#[test]
+fn libvirt_keeps_its_bridge_to_itself() {
+    let found = asked(&foreign("libvirt"));
+    assert!(said(&found).contains(&("forward", "ip libvirt_network guest_output", &Effect::Rejects)));
+    assert!(found.iter().all(|f| f.hook != Hook::Input && f.hook != Hook::Output));
+}
+
+#[test]
+fn what_takes_packets_out_of_tracking_is_said() {
+    let text = "table ip raw {\n\tchain PREROUTING {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t\tudp dport 53 notrack\n\t}\n}\n";
+    assert_eq!(said(&asked(text)), [("prerouting", "ip raw PREROUTING", &Effect::Untracks)]);
+}
+
+/// A statement that nobody knows is no accept and no drop.
+#[test]
+fn what_is_not_understood_is_said() {
+    let text = "table inet odd {\n\tchain input {\n\t\ttype filter hook input priority filter; policy accept;\n\t\txt match \"string\" drop\n\t}\n}\n";
+    let found = asked(text);
+    assert_eq!(said(&found), [("input", "inet odd input", &Effect::Unclear)]);
+    assert!(found.first().is_some_and(|f| f.text.contains("xt match") && f.packet.is_some()));
+}
+
+/// Ours in the listing is ours: it is not somebody else's.
+#[test]
+fn our_own_table_does_not_count() {
+    let (compiled, host) = node();
+    let own = compiled.artifacts.get(&host).unwrap().text.clone();
+    assert_eq!(asked(&own), []);
+    assert!(!asked(&format!("{own}{}", foreign("fail2ban"))).is_empty());
+    assert_eq!(At::Input.keyword(), Hook::Input.keyword());
+}
