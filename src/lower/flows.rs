@@ -79,12 +79,12 @@ impl Flow<'_, '_> {
     /// At the input hooks where it ends.
     fn taken(&mut self, crossing: &Crossing, path: &Path, (src, dst): (&AddrSet, &AddrSet)) {
         match path.end {
-            Some((host, leg)) => self.into_machine((host, leg), (src, dst), self.headers),
+            Some((host, leg)) => self.taken_in((host, leg), (src, dst), self.headers),
             None => {
                 // S20: a dynamic leg has any address of its zone, unless the path passes its machine before.
                 let passed = |own: &&Own| path.transits.iter().any(|t| t.host == own.host);
                 for own in crossing.receivers.iter().filter(|own| !passed(own)) {
-                    self.into_machine((own.host, own.leg), (src, &own.addrs), self.headers);
+                    self.taken_in((own.host, own.leg), (src, &own.addrs), self.headers);
                 }
             }
         }
@@ -165,7 +165,7 @@ impl Flow<'_, '_> {
             self.add((transit.host, Hook::Forward), wires, (&behind, &target), &seen);
         }
         if let Some(end) = inner.end.or_else(|| receiver(self.topology, dnat.target)) {
-            self.into_machine(end, (&behind, &target), &seen);
+            self.taken_in(end, (&behind, &target), &seen);
         }
     }
 
@@ -196,7 +196,7 @@ impl Flow<'_, '_> {
         (Some(wire(self.site, host, inward)), Some(wire(self.site, host, outward)))
     }
 
-    fn into_machine(&mut self, (host, leg): (HostId, LegId), ends: (&AddrSet, &AddrSet), headers: &[Header]) {
+    fn taken_in(&mut self, (host, leg): (HostId, LegId), ends: (&AddrSet, &AddrSet), headers: &[Header]) {
         let inward = wire(self.site, host, leg);
         self.add((host, Hook::Input), (Some(inward), None), ends, headers);
     }
