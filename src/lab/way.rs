@@ -64,29 +64,30 @@ struct Walk<'f, 's> {
 
 impl Walk<'_, '_> {
     fn go(&mut self, start: Start) -> Option<()> {
-        let (mut host, mut came) = match self.first(start)? {
-            Hop::OnLink(zone) => return self.arrive(zone),
-            Hop::Via(host, leg) => (host, leg),
-        };
-        self.translate(host, Hook::Prerouting, Some(came), None);
+        let mut hop = self.first(start)?;
         // A path that visits a machine twice is no path (S9).
-        for _ in &self.forwarding.site().hosts {
+        for _ in 0..=self.forwarding.site().hosts.len() {
+            let (host, came) = match hop {
+                Hop::Via(host, leg) => (host, leg),
+                Hop::OnLink(zone) => match self.machine_in(zone) {
+                    Some(there) => there,
+                    None => return Some(()),
+                },
+            };
+            // Who takes it in, or sends it on, shows only now: its destination may be another.
+            self.translate(host, Hook::Prerouting, Some(came), None);
             if self.end.is_some_and(|(end, _)| end == host) {
                 self.meet(host, Hook::Input, Some(came), None);
                 return Some(());
             }
-            let (left, hop) = match self.forwarding.next(host, self.packet.dst) {
+            let left;
+            (left, hop) = match self.forwarding.next(host, self.packet.dst) {
                 Next::OnLink { leg } => (leg, Hop::OnLink(self.zone(host, leg)?)),
                 Next::Via { leg, gateway, gateway_leg } => (leg, Hop::Via(gateway, gateway_leg)),
                 Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
             self.leave(host, Some(came), left);
-            match hop {
-                Hop::OnLink(zone) => return self.arrive(zone),
-                Hop::Via(next, leg) => (host, came) = (next, leg),
-            }
-            self.translate(host, Hook::Prerouting, Some(came), None);
         }
         None
     }
@@ -115,15 +116,11 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// On the wire of its zone: whoever has the address there takes it in.
-    fn arrive(&mut self, zone: ZoneId) -> Option<()> {
-        if let Some((host, _)) = self.end
-            && let Some((leg, _)) = self.forwarding.site().host(host)?.leg_in(zone)
-        {
-            self.translate(host, Hook::Prerouting, Some(leg), None);
-            self.meet(host, Hook::Input, Some(leg), None);
-        }
-        Some(())
+    /// On the wire of its zone: the machine that has the address, with its leg there.
+    fn machine_in(&self, zone: ZoneId) -> Option<(HostId, LegId)> {
+        let (host, _) = self.end?;
+        let (leg, _) = self.forwarding.site().host(host)?.leg_in(zone)?;
+        Some((host, leg))
     }
 
     fn translate(&mut self, host: HostId, hook: Hook, came: Option<LegId>, left: Option<LegId>) {
