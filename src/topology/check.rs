@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::back::back;
 use super::conflict::Book;
 use super::reading::{Crossing, words};
+use super::size::Size;
 use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, Path, Topology, Transit};
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -19,8 +20,11 @@ use crate::source::Span;
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
-    let book = Book::new(&mut topology);
+    let mut size = Size::default();
     for access in &site.accesses {
+        if !size.add(&topology, access, findings) {
+            return;
+        }
         match access.action {
             Action::Allow => {
                 let need = Need {
@@ -51,8 +55,12 @@ pub fn check(site: &Site, findings: &mut Findings) {
             Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
         }
     }
+    let book = Book::new(&mut topology);
     book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
+        if !size.look(&expect.from, &expect.to, expect.span, findings) {
+            return;
+        }
         match expect.kind {
             Expected::Allow => {
                 let need = Need {

@@ -11,7 +11,7 @@ use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
-use super::translate::{Entry, Kind, Translations, Way};
+use super::translate::{Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -24,7 +24,7 @@ pub(crate) struct Network<'s> {
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
     pub(crate) translations: Translations,
     gates: BTreeMap<Gate, PacketSet>,
-    pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
+    pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
 }
@@ -35,9 +35,11 @@ type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>, Entry);
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
-    /// May a packet pass that opens a connection (`new`), at some time, whatever the limits (S26).
+    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
+    May,
+    /// The same of those that open a connection: `new`.
     Opens,
-    /// May one that belongs to none (`untracked`, `invalid`).
+    /// The same of those that belong to none: `untracked`, `invalid`.
     Strays,
     /// Does it: `new`, now, below every limit (S25).
     Does,
@@ -118,6 +120,7 @@ impl<'s> Network<'s> {
             set = self.space.given(field, value, set);
         }
         let states: &[CtState] = match asking {
+            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
             Asking::Does | Asking::Opens => &[CtState::New],
             Asking::Strays => &[CtState::Untracked, CtState::Invalid],
             Asking::Reply => &[CtState::Established],

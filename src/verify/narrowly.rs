@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, HostId, Leg, LegId, Place, Role, Site};
-use crate::net::{AddrSet, Exhausted, Family, Packet};
+use crate::model::{Action, End, Expect, HostId, Leg, LegId, Nat, Place, Role, Site};
+use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::Network;
@@ -56,6 +56,8 @@ pub(crate) fn stopped(
                 if from.addrs.is_empty() || to.addrs.is_empty() {
                     continue;
                 }
+                let itself = to_itself(network, &readings, &from, &to);
+                let what = network.space.minus(what, itself);
                 let found = follow::pair(network, forwarding, &from, &to, what, favourites)?;
                 if found.is_some() {
                     return Ok(found);
@@ -64,6 +66,25 @@ pub(crate) fn stopped(
         }
     }
     Ok(None)
+}
+
+/// What a clause would deliver to the machine that sends it (S13, S35).
+fn to_itself(network: &mut Network<'_>, readings: &Readings<'_>, from: &Piece, to: &Piece) -> PacketSet {
+    let site = network.site;
+    let Some((host, _)) = from.machine else { return PacketSet::NOTHING };
+    let mut sets = Vec::new();
+    for access in site.accesses.iter().filter(|access| access.action == Action::Allow) {
+        let Some(Nat::Dnat { to: targets, .. }) = &access.nat else { continue };
+        let own = targets.iter().filter(|t| site.owner_of(**t).is_some_and(|(owner, _)| owner == host));
+        let families = own.map(|target| Family::of(*target));
+        let written = families.fold(AddrSet::empty(), |all, family| all.union(&to.addrs.of(family)));
+        let named = access.to.plus.iter().map(|end| readings.wide(end));
+        let named = named.fold(AddrSet::empty(), |all, addrs| all.union(&addrs));
+        let written = written.intersection(&named.difference(&readings.wide_except(&access.to)));
+        let (written, service) = (network.space.to(&written), terms::set(&mut network.space, &access.terms));
+        sets.push(network.space.and(written, service));
+    }
+    network.space.any(sets)
 }
 
 fn of_family(piece: &Piece, family: Family) -> Piece {

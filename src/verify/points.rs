@@ -47,6 +47,9 @@ pub(crate) fn verdict(space: &mut Space, side: Sides, packet: &Packet) -> Result
     Ok(if space.contains(side.rejected, packet)? { Verdict::Reject } else { Verdict::Drop })
 }
 
+/// A packet, what is meant to be done to its addresses, and what is done.
+pub(crate) type Mistranslated = (Packet, Option<Translation>, Option<Translation>);
+
 /// A packet that gets another translation than it is meant to, with what is meant and what is done; what is not meant
 /// to be translated so is shown first.
 pub(crate) fn mistranslated(
@@ -55,7 +58,7 @@ pub(crate) fn mistranslated(
     done: &BTreeMap<Translation, PacketSet>,
     unknown: PacketSet,
     favourites: &[std::net::IpAddr],
-) -> Result<Option<(Packet, Option<Translation>, Option<Translation>)>, Exhausted> {
+) -> Result<Option<Mistranslated>, Exhausted> {
     for (these, others) in [(done, meant), (meant, done)] {
         for (to, set) in these {
             let other = others.get(to).copied().unwrap_or(PacketSet::NOTHING);

@@ -68,6 +68,9 @@ pub(crate) struct Way {
     pub(crate) after: Option<AddrSet>,
 }
 
+/// The ways through each hook of each machine, by the legs in and out.
+pub(crate) type Ways = BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>;
+
 /// What each hook of each machine does to addresses.
 pub(crate) type Translations = BTreeMap<(HostId, Hook), Vec<(Translation, PacketSet)>>;
 
@@ -145,8 +148,14 @@ impl Network<'_> {
     }
 
     fn compute_ways(&mut self, host: HostId, hook: Hook, iif: Option<LegId>, oif: Option<LegId>) -> Vec<Way> {
-        let redirects = iif.map_or(Vec::new(), |leg| self.redirects(Asking::Opens, host, leg));
         let plain = Entry::Plain;
+        let idle = |hook| self.translations.get(&(host, hook)).is_none_or(Vec::is_empty);
+        if idle(Hook::Prerouting) && idle(Hook::Postrouting) {
+            let gate = self.gate(Asking::May, host, hook, iif, oif, plain);
+            let ways = vec![Way { before: None, gate, after: None }];
+            return if gate == PacketSet::NOTHING { Vec::new() } else { ways };
+        }
+        let redirects = iif.map_or(Vec::new(), |leg| self.redirects(Asking::Opens, host, leg));
         let mut new = self.gate(Asking::Opens, host, hook, iif, oif, plain);
         for redirect in &redirects {
             new = self.space.minus(new, redirect.set);
@@ -195,6 +204,7 @@ impl Network<'_> {
             let Translation::Destination { addr, port } = to else { continue };
             let set = self.opened(asking, set);
             let set = self.by(host, Field::Iif, iif, set);
+            let set = self.space.given(Field::Oif, 0, set);
             let set = self.known_here(Entry::Plain, set);
             let dst = self.space.to(&AddrSet::one(addr));
             let port_too = port.map_or(PacketSet::EVERYTHING, |p| self.space.is(Field::Dport, u128::from(p)));

@@ -1,4 +1,5 @@
 //! Random policies that compile: what `resolve` and `topology` refuse is taken out, a line at a time.
+#![allow(dead_code, reason = "each test crate uses a part")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,13 +16,22 @@ use fwc::compile::Compiled;
 use fwc::model::{Access, Action, Site};
 
 use crate::common::{attempt, said};
-use crate::random::{Dice, adorn, sketch, words};
+use crate::random::{Dice, adorn, nat, sketch, words};
 
 /// A random policy without what is refused, compiled; none where nothing is left to filter.
 pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
     let site = sketch::site(seed);
     let plain = words::policy(&site) + &statements(&site, seed);
-    let mut text = if seed.is_multiple_of(3) { plain } else { adorn::policy(&plain, seed) } + more;
+    mended(seed, if seed.is_multiple_of(3) { plain } else { adorn::policy(&plain, seed) } + more)
+}
+
+/// The same of a site with clauses.
+pub(crate) fn translated(seed: u64) -> Option<(String, Compiled)> {
+    let site = nat::site(seed);
+    mended(seed, words::policy(&site) + &statements(&site, seed))
+}
+
+fn mended(seed: u64, mut text: String) -> Option<(String, Compiled)> {
     for _ in 0..12 {
         let (result, findings, sources) = attempt(&[("random.fw".to_owned(), text.clone())]);
         if let Some(compiled) = result {
@@ -63,7 +73,7 @@ fn statements(site: &Site, seed: u64) -> String {
         let like = dice.pick(&site.accesses);
         let action = if dice.one_in(5) { Action::Deny } else { Action::Allow };
         let (from, to) = (sketch::place(dice, site, action), sketch::place(dice, site, action));
-        let access = Access { action, from, to, ..like };
+        let access = Access { action, from, to, nat: None, ..like };
         let tail = match action {
             Action::Deny if dice.one_in(2) => " { reject }",
             Action::Allow if dice.one_in(4) => " { limit 10/second burst 3 per source }",

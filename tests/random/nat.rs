@@ -53,12 +53,42 @@ pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) 
     }
     terms.sort();
     terms.dedup();
+    let (from, nat, to) = if dice.one_in(3) {
+        (sketch::place(dice, site, Action::Allow), nat, to)
+    } else {
+        tidy(dice, site, at, nat, to)
+    };
     let limit = like.limit.filter(|_| like.action == Action::Allow);
-    let from = sketch::place(dice, site, Action::Allow);
     let mut access =
         Access { action: Action::Allow, terms, from, to, nat: Some(nat), limit, reject: false, ..like };
     access.words = words::sentence(site, &access);
     access
+}
+
+/// The clause from one side of a firewall to another: so that most of them have a way.
+fn tidy(dice: &mut Dice, site: &Site, at: HostId, nat: Nat, to: Place) -> (Place, Nat, Place) {
+    let legs = &site.hosts[at.index()].legs;
+    let (came, left) = (dice.below(legs.len()), dice.below(legs.len()));
+    let id = |leg: usize| LegId(u32::try_from(leg).unwrap_or(0));
+    let zone = |leg: usize| End::Zone(legs[leg].zone);
+    let place = |mut plus: Vec<End>| {
+        plus.sort();
+        plus.dedup();
+        Place { plus, except: Vec::new() }
+    };
+    match nat {
+        Nat::Dnat { to: old, port, hairpin } => {
+            let there = site.hosts.iter().flat_map(|h| &h.legs).filter(|l| l.zone == legs[left].zone);
+            let mut targets: Vec<IpAddr> = there.flat_map(|l| l.addresses.clone()).collect();
+            targets.extend(&old);
+            let nat = Nat::Dnat { to: vec![dice.pick(&targets)], port, hairpin };
+            let from = if hairpin { vec![zone(came), zone(left)] } else { vec![zone(came)] };
+            let to = if dice.one_in(3) { to } else { place(vec![End::Leg(at, id(came))]) };
+            (place(from), nat, to)
+        }
+        Nat::Masquerade => (place(vec![zone(came)]), nat, place(vec![zone(left)])),
+        Nat::Snat(..) => (place(vec![zone(came)]), Nat::Snat(at, id(left)), place(vec![zone(left)])),
+    }
 }
 
 fn leg(dice: &mut Dice, site: &Site, host: HostId) -> LegId {
@@ -96,6 +126,25 @@ fn written(dice: &mut Dice, site: &Site, at: HostId) -> Place {
     Place { plus, except }
 }
 
+/// Makes a packet one of its statement in all that can be said without a way.
+fn aimed(dice: &mut Dice, site: &Site, access: &Access, packet: &mut Packet) {
+    packet.ct = fwc::net::CtState::New;
+    if let Term::Ports { proto, to, .. } = dice.pick(&access.terms) {
+        (packet.proto, packet.sport, packet.dport) = (proto, 40_000, to.first().unwrap_or(80));
+        (packet.tcp_flags, packet.icmp_type, packet.icmp_code) = (0, 0, 0);
+    }
+    let legs = access.to.plus.iter().filter_map(|end| match end {
+        End::Leg(host, leg) => site.leg(*host, *leg),
+        _ => None,
+    });
+    let v4 = packet.src.is_ipv4();
+    let written: Vec<IpAddr> =
+        legs.flat_map(|leg| leg.addresses.clone()).filter(|a| a.is_ipv4() == v4).collect();
+    if !written.is_empty() {
+        packet.dst = dice.pick(&written);
+    }
+}
+
 /// A packet of a clause of the site at a hook, before its translation or after it, sometimes a strange one.
 pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet {
     let clauses: Vec<(&Access, &Nat)> =
@@ -103,8 +152,18 @@ pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet 
     if clauses.is_empty() || dice.one_in(6) {
         return aim::packet(dice, site, host, hook);
     }
-    let (access, nat) = dice.pick(&clauses);
+    let here = |nat: &Nat, access: &Access| match nat {
+        Nat::Dnat { .. } => access.to.plus.iter().any(|end| matches!(end, End::Leg(h, _) if *h == host)),
+        Nat::Snat(at, _) => *at == host,
+        Nat::Masquerade => true,
+    };
+    let own: Vec<(&Access, &Nat)> = clauses.iter().copied().filter(|(a, n)| here(n, a)).collect();
+    let anywhere = own.is_empty() || dice.one_in(4);
+    let (access, nat) = dice.pick(if anywhere { &clauses } else { &own });
     let mut packet = aim::of(dice, site, Some(access), host, hook);
+    if !dice.one_in(4) {
+        aimed(dice, site, access, &mut packet);
+    }
     let of_firewall = |(_, h): &(HostId, &Host)| h.role == Role::Firewall;
     let own: Vec<IpAddr> = site
         .hosts()

@@ -15,7 +15,7 @@ pub(crate) trait Judge {
     fn name(&self) -> &'static str;
     /// The verdict.
     fn judge(&mut self, point: &Point, packet: &Packet) -> Verdict;
-    /// What the packet gets at a hook that translates.
+    /// What is done to its addresses there.
     fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation>;
 }
 
@@ -71,7 +71,7 @@ impl Judge for MeaningInSets<'_> {
     fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
         let mut space = Space::default();
         let all = self.0.translated(host, hook, &mut space).unwrap();
-        all.into_iter().find(|(_, packets)| space.contains(*packets, packet).unwrap()).map(|(what, _)| what)
+        all.into_iter().find(|(_, set)| space.contains(*set, packet).unwrap()).map(|(to, _)| to)
     }
 }
 
@@ -90,6 +90,7 @@ impl Judge for Simulated<'_> {
     }
 
     fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
-        sim::run(&self.0.artifacts[&host].ruleset, hook_of(hook), packet).translation
+        let rules = self.0.artifacts.get(&host)?;
+        sim::run(&rules.ruleset, hook_of(hook), packet).translation
     }
 }

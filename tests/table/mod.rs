@@ -9,11 +9,11 @@
 //! The packet goes end to end over the site: from the zone (or the machine) that has the source, hop by hop by
 //! [`Forwarding`], asking every machine that filters on the way. The verdict is that of the first that does not
 //! accept; `lost` where no way leads there. Options: `at HOST HOOK [in IF] [out IF]` for one point alone,
-//! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`, `was DST[:port]` for a packet whose
-//! destination was translated from that.
+//! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
 //!
-//! At `prerouting` and `postrouting` the verdict is what the packet gets: `to=ADDR`, `to=ADDR,PORT`, `from=ADDR`,
-//! `masquerade`, or `same`.
+//! A packet goes on as the judge says it is translated. What is accepted goes on, or arrives, with the addresses and
+//! the destination port it has in the line, or with `arrives DST[:port]` and `source SRC`. At one point, `wrote DST[:port]`
+//! is the original destination of a packet whose destination was translated.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 pub(crate) mod cases;
@@ -25,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Hook, HostId, LegId, Point, Site};
 use fwc::net::packet::tcp_flag;
-use fwc::net::{CtState, Interface, Packet, Proto, Translation, Tuple, Verdict};
+use fwc::net::{CtState, Interface, NatStatus, Packet, Proto, Translation, Tuple, Verdict};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -35,8 +35,19 @@ pub(crate) struct Probe {
     pub(crate) packet: Packet,
     /// The one point that is asked; none for end to end.
     pub(crate) at: Option<Point>,
-    /// `accept`, `drop`, `reject` or `lost`; at the hooks that translate, what the packet gets.
-    pub(crate) expected: String,
+    /// `accept`, `drop`, `reject` or `lost`.
+    pub(crate) expected: &'static str,
+    /// What it arrives with, if it is accepted: source, destination, destination port.
+    pub(crate) arrives: (IpAddr, IpAddr, u16),
+}
+
+/// Who says what is done to addresses.
+pub(crate) type Translate<'a> = &'a mut dyn FnMut(HostId, Hook, &Packet) -> Option<Translation>;
+
+/// The points on the way of a packet, and the packet as it arrives if each of them accepts it.
+pub(crate) struct Way {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) arrived: Packet,
 }
 
 /// A point on the way of a packet, and the packet as it is seen there.
@@ -45,9 +56,20 @@ pub(crate) type Step = (Point, Packet);
 impl Probe {
     /// The points that are asked, in order; none where no way leads there.
     pub(crate) fn steps(&self, forwarding: &Forwarding<'_>) -> Option<Vec<Step>> {
+        self.way(forwarding, &mut |_, _, _| None).map(|way| way.steps)
+    }
+
+    /// The same through translations.
+    pub(crate) fn way(&self, forwarding: &Forwarding<'_>, translate: Translate<'_>) -> Option<Way> {
         match &self.at {
-            Some(point) => Some(vec![(point.clone(), self.packet.clone())]),
-            None => way(forwarding.site(), forwarding, &self.packet),
+            Some(point) => {
+                let mut arrived = self.packet.clone();
+                if let Point::Hook { host, hook } = point {
+                    put(forwarding.site(), *host, *hook, &mut arrived, translate);
+                }
+                Some(Way { steps: vec![(point.clone(), self.packet.clone())], arrived })
+            }
+            None => way(forwarding, &self.packet, translate),
         }
     }
 }
@@ -61,17 +83,6 @@ pub(crate) fn keyword(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The word of a table for what a hook that translates gives a packet.
-pub(crate) fn gotten(translation: Option<Translation>) -> String {
-    match translation {
-        None => "same".to_owned(),
-        Some(Translation::Destination { addr, port: None }) => format!("to={addr}"),
-        Some(Translation::Destination { addr, port: Some(port) }) => format!("to={addr},{port}"),
-        Some(Translation::Source(addr)) => format!("from={addr}"),
-        Some(Translation::Masquerade) => "masquerade".to_owned(),
-    }
-}
-
 /// Reads a line; none where it is not one.
 pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
@@ -79,10 +90,9 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     let (src, sport) = source(src)?;
     let mut packet = header(src, dst.parse().ok()?, sport, proto)?;
     packet.ct = CtState::ALL.into_iter().find(|s| s.keyword() == *state)?;
-    let gets = ["to=", "from="].iter().any(|way| verdict.starts_with(way));
-    let known = ["accept", "drop", "reject", "lost", "masquerade", "same"].contains(verdict);
-    let expected = (gets || known).then(|| (*verdict).to_owned())?;
+    let expected = ["accept", "drop", "reject", "lost"].into_iter().find(|v| v == verdict)?;
     let mut at = None;
+    let mut arrives = (packet.src, packet.dst, packet.dport);
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
         match *option {
@@ -95,13 +105,10 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             }
             "in" => packet.iif = Interface::named(*rest.next()?),
             "out" => packet.oif = Interface::named(*rest.next()?),
-            "was" => {
-                let (dst, dport) = match rest.next()?.parse::<SocketAddr>() {
-                    Ok(both) => (both.ip(), both.port()),
-                    Err(_) => {
-                        (options.iter().skip_while(|o| **o != "was").nth(1)?.parse().ok()?, packet.dport)
-                    }
-                };
+            "arrives" => (arrives.1, arrives.2) = to(rest.next()?, packet.dport)?,
+            "source" => arrives.0 = rest.next()?.parse().ok()?,
+            "wrote" => {
+                let (dst, dport) = to(rest.next()?, packet.dport)?;
                 packet.ct_status.dnat = true;
                 packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
             }
@@ -115,7 +122,15 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             _ => return None,
         }
     }
-    Some(Probe { packet, at, expected })
+    Some(Probe { packet, at, expected, arrives })
+}
+
+/// A destination, with the port it has where none is said.
+fn to(text: &str, port: u16) -> Option<(IpAddr, u16)> {
+    match text.parse::<SocketAddr>() {
+        Ok(both) => Some((both.ip(), both.port())),
+        Err(_) => Some((text.parse().ok()?, port)),
+    }
 }
 
 fn source(text: &str) -> Option<(IpAddr, u16)> {
@@ -140,46 +155,75 @@ fn header(src: IpAddr, dst: IpAddr, sport: u16, proto: &str) -> Option<Packet> {
 // ---- the way of a packet -----------------------------------------------------------------------------
 
 /// Every point on the way, with what it sees; none where no way leads there.
-pub(crate) fn way(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Vec<Step>> {
+fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -> Option<Way> {
+    let site = forwarding.site();
     let zone = forwarding.zone_of(packet.src)?;
     let mut steps = Vec::new();
-    if let Some((host, leg)) = forwarding.owner_of(packet.src) {
-        steps.extend(step(site, packet, host, Hook::Output, (None, Some(leg))));
+    let mut packet = packet.clone();
+    let origin = forwarding.owner_of(packet.src);
+    if let Some((host, leg)) = origin {
+        steps.extend(step(site, &packet, host, Hook::Output, (None, Some(leg))));
+        leaves(site, host, leg, &mut packet, translate);
     }
-    let mut hop = match forwarding.from_zone(zone, packet.src, packet.dst) {
-        ZoneNext::OnLink => {
-            steps.extend(arrival(site, forwarding, packet));
-            return Some(steps);
-        }
-        ZoneNext::Via { gateway, gateway_leg } => (gateway, gateway_leg),
+    let mut hop = match forwarding.from_member(zone, origin.map(|(host, _)| host), packet.dst) {
+        ZoneNext::OnLink => forwarding.owner_of(packet.dst),
+        ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
         ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
     };
-    for _ in &site.hosts {
-        let (host, came) = hop;
-        let left = match forwarding.next(host, packet.dst) {
+    for _ in 0..2 * site.hosts.len() {
+        let Some((host, came)) = hop else { return Some(Way { steps, arrived: packet }) };
+        let mut here = packet.clone().at(&name(site, host, came), "");
+        put(site, host, Hook::Prerouting, &mut here, translate);
+        packet = here;
+        let (left, next) = match forwarding.next(host, packet.dst) {
             Next::Local => {
-                steps.extend(step(site, packet, host, Hook::Input, (Some(came), None)));
-                return Some(steps);
+                steps.extend(step(site, &packet, host, Hook::Input, (Some(came), None)));
+                return Some(Way { steps, arrived: packet });
             }
-            Next::OnLink { leg } => {
-                steps.extend(step(site, packet, host, Hook::Forward, (Some(came), Some(leg))));
-                steps.extend(arrival(site, forwarding, packet));
-                return Some(steps);
-            }
-            Next::Via { leg, gateway, gateway_leg } => {
-                hop = (gateway, gateway_leg);
-                leg
-            }
+            Next::OnLink { leg } => (leg, forwarding.owner_of(packet.dst)),
+            Next::Via { leg, gateway, gateway_leg } => (leg, Some((gateway, gateway_leg))),
             Next::Ambiguous(_) | Next::NoRoute => return None,
         };
-        steps.extend(step(site, packet, host, Hook::Forward, (Some(came), Some(left))));
+        steps.extend(step(site, &packet, host, Hook::Forward, (Some(came), Some(left))));
+        leaves(site, host, left, &mut packet, translate);
+        hop = next;
     }
     None
 }
 
-fn arrival(site: &Site, forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Step> {
-    let (host, leg) = forwarding.owner_of(packet.dst)?;
-    step(site, packet, host, Hook::Input, (Some(leg), None))
+/// Out of a machine, which forgets.
+fn leaves(site: &Site, host: HostId, leg: LegId, packet: &mut Packet, translate: Translate<'_>) {
+    *packet = packet.clone().at("", &name(site, host, leg));
+    put(site, host, Hook::Postrouting, packet, translate);
+    (packet.ct_status, packet.ct_original) = (NatStatus::default(), None);
+}
+
+/// What is done to a packet's addresses.
+fn put(site: &Site, host: HostId, hook: Hook, packet: &mut Packet, translate: Translate<'_>) {
+    let original = Tuple { src: packet.src, dst: packet.dst, sport: packet.sport, dport: packet.dport };
+    match translate(host, hook, packet) {
+        None => {}
+        Some(Translation::Destination { addr, port }) => {
+            packet.ct_status.dnat = true;
+            packet.ct_original = Some(original);
+            (packet.dst, packet.dport) = (addr, port.unwrap_or(packet.dport));
+        }
+        Some(Translation::Source(addr)) => packet.src = addr,
+        Some(Translation::Masquerade) => {
+            let machine = &site.hosts[host.index()];
+            let leg =
+                machine.legs.iter().find(|l| l.interface.as_deref() == Some(packet.oif.name())).unwrap();
+            let own = match leg.dynamic {
+                true => site.zones[leg.zone.index()].addrs.clone(),
+                false => leg.address_set(),
+            };
+            packet.src = own.of(packet.family()).ranges().next().unwrap().first_addr();
+        }
+    }
+}
+
+fn name(site: &Site, host: HostId, leg: LegId) -> String {
+    site.leg(host, leg).and_then(|leg| leg.interface.clone()).unwrap_or_else(|| "eth0".to_owned())
 }
 
 fn step(
@@ -189,10 +233,8 @@ fn step(
     hook: Hook,
     (came, left): (Option<LegId>, Option<LegId>),
 ) -> Option<Step> {
-    let name = |leg: Option<LegId>| match leg.map(|leg| site.leg(host, leg)) {
-        Some(Some(leg)) => Interface::named(leg.interface.as_deref().unwrap_or("eth0")),
-        Some(None) | None => Interface::Unset,
-    };
+    let name =
+        |leg: Option<LegId>| leg.map_or(Interface::Unset, |leg| Interface::named(name(site, host, leg)));
     let mut packet = packet.clone();
     (packet.iif, packet.oif) = (name(came), name(left));
     site.host(host)?.filters().then_some((Point::Hook { host, hook }, packet))

@@ -21,14 +21,14 @@ impl Space {
         a: PacketSet,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some(node) = self.get(a).cloned().filter(|node| node.field <= from) else { return a };
+        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= from) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if node.field == from {
+        let result = if at == from {
             let mut parts = Vec::new();
             let mut first = 0u128;
-            for &(last, child) in &node.arms {
+            for (last, child) in own {
                 let there = self.within(to, &RangeSet::range(first, last));
                 parts.push(self.and(child, there));
                 first = last.next().unwrap_or(last);
@@ -36,8 +36,8 @@ impl Space {
             self.any(parts)
         } else {
             let arms: Vec<_> =
-                node.arms.iter().map(|&(last, child)| (last, self.renamed(from, to, child, known))).collect();
-            self.node(node.field, arms)
+                own.into_iter().map(|(last, child)| (last, self.renamed(from, to, child, known))).collect();
+            self.arena.node(at, &arms)
         };
         known.insert(a, result);
         result
@@ -58,18 +58,18 @@ impl Space {
         bounds: &BTreeSet<u128>,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some(node) = self.get(a).cloned().filter(|node| node.field <= late) else { return a };
+        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= late) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if node.field < early {
+        let result = if at < early {
             let mut arms = Vec::new();
-            for &(last, child) in &node.arms {
+            for (last, child) in own {
                 arms.push((last, self.identified(early, late, child, bounds, known)));
             }
-            self.node(node.field, arms)
+            self.arena.node(at, &arms)
         } else {
-            let own = if node.field == early { node.arms } else { Box::from([(early.last(), a)]) };
+            let own = if at == early { own } else { vec![(early.last(), a)] };
             let mut arms = Vec::new();
             let mut first = 0u128;
             for (last, child) in own {
@@ -80,10 +80,15 @@ impl Space {
                 }
                 first = last.next().unwrap_or(last);
             }
-            self.node(early, arms)
+            self.arena.node(early, &arms)
         };
         known.insert(a, result);
         result
+    }
+
+    /// The field that decides a set, and its arms, for one who makes new nodes on the way.
+    fn read(&self, a: PacketSet) -> Option<(Field, Vec<(u128, PacketSet)>)> {
+        self.get(a).map(|node| (node.field, node.arms.to_vec()))
     }
 
     /// The last values of every arm of a field in a diagram.
@@ -92,7 +97,7 @@ impl Space {
         if !seen.insert(a) {
             return;
         }
-        for &(last, child) in &node.arms {
+        for &(last, child) in node.arms {
             if node.field == field {
                 out.insert(last);
             } else {
