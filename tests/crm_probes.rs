@@ -185,14 +185,7 @@ fn rows(compiled: &Compiled) -> Vec<Row> {
         assert_eq!(policy, meant(judges[1].as_mut(), &probe, &forwarding), "{line}: in sets");
         let question = question(&line, probe.expected);
         let simulator = simulated(compiled, &probe);
-        all.push(Row {
-            section,
-            question,
-            expected: probe.expected.clone(),
-            policy,
-            simulator,
-            kernel: None,
-        });
+        all.push(Row { section, question, expected: probe.expected, policy, simulator, kernel: None });
         probes.push(probe);
     }
     if kernel() {
