@@ -361,7 +361,8 @@ impl<'s> Bench<'s> {
 /// Batches in which no two connections have an end in common: neither as they were written nor as they are translated.
 fn apart(packets: Vec<(usize, &Packet)>) -> Vec<Vec<(usize, &Packet)>> {
     type End = (IpAddr, u16, IpAddr, u16, crate::net::Proto);
-    let mut batches: Vec<(BTreeSet<End>, Vec<(usize, &Packet)>)> = Vec::new();
+    type Batch<'p> = (BTreeSet<End>, Vec<(usize, &'p Packet)>);
+    let mut batches: Vec<Batch<'_>> = Vec::new();
     for (at, packet) in packets {
         let Some(original) = packet.ct_original else { continue };
         let (start, sport) = (original.src, original.sport);

@@ -49,14 +49,14 @@ pub struct Sightings {
     pub told: BTreeSet<u32>,
 }
 
+/// By family and tag: an address, and a port.
+pub type Destinations = BTreeMap<(Family, u32), (IpAddr, u16)>;
+
 /// Where packets were to go after prerouting, by family and tag: address, and port for TCP and UDP.
 ///
 /// # Errors
 /// When nft fails, or its listing is not what it should be.
-pub fn destinations(
-    netns: &Netns,
-    family: Family,
-) -> Result<BTreeMap<(Family, u32), (IpAddr, u16)>, LabError> {
+pub fn destinations(netns: &Netns, family: Family) -> Result<Destinations, LabError> {
     let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
     let listing = netns.run("nft", &LIST, "")?;
     let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
