@@ -103,6 +103,7 @@ fn every_code_has_a_page_and_a_failing_case() {
 const ELSEWHERE: &[&str] = &[
     "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
     "not-formatted",      // `fwc fmt --check`
+    "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
     "too-large",          // tests/resolve.rs
     "unprintable",        // the tests of `target::nft::print`: no policy reaches it
