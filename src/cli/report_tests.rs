@@ -64,6 +64,7 @@ fn report(expect: Outcome) -> Report {
             span: Span { file: FileId(0), start: 43, end: 50 },
             outcome: expect,
             assuming: vec!["below the limit 10/second".to_owned()],
+            replies: Vec::new(),
         }],
         unasked: vec![UnaskedProof {
             host: HostId(0),
@@ -71,6 +72,7 @@ fn report(expect: Outcome) -> Report {
             claim: "nothing enters `fw` by `eth0`".to_owned(),
             outcome: Outcome::Holds,
         }],
+        replies: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         nodes: 7,
     }

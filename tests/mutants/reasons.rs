@@ -127,7 +127,7 @@ type Decided = BTreeMap<Key, (PacketSet, u32, String)>;
 fn by_key(
     space: &mut Space,
     rules: &HostRules,
-    hook: fwc::target::nft::artifact::Hook,
+    hook: sim::Spot,
     is_mutated: impl Fn(Place) -> bool,
 ) -> Decided {
     let mut all = Decided::new();
