@@ -72,8 +72,8 @@ fn report(expect: Outcome) -> Report {
             claim: "nothing enters `fw` by `eth0`".to_owned(),
             outcome: Outcome::Holds,
         }],
-        settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         replies: Vec::new(),
+        settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         nodes: 7,
     }
 }

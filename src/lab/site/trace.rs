@@ -170,8 +170,14 @@ fn table(family: &str, stages: &[(Stage, &str, &str)], others: &str) -> String {
     format!("table {family} {TABLE} {{\n{sets}{ends}{chains}}}\n")
 }
 
-fn families(bridges: bool) -> Vec<(&'static str, &'static [(Stage, &'static str, &'static str)])> {
-    let mut all: Vec<(&str, &[(Stage, &str, &str)])> = vec![("inet", &Stage::ALL)];
+/// A stage with the hook and the priority at which it is watched.
+type Watched = (Stage, &'static str, &'static str);
+
+/// A table by its family, with its stages.
+type Watching = (&'static str, &'static [Watched]);
+
+fn families(bridges: bool) -> Vec<Watching> {
+    let mut all: Vec<Watching> = vec![("inet", &Stage::ALL)];
     if bridges {
         all.push(("bridge", &Stage::BRIDGED));
     }
