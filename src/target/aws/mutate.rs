@@ -45,6 +45,11 @@ pub fn mutants(groups: &[Group]) -> Vec<Mutant> {
         }
         for direction in Direction::BOTH {
             for peer in [Peer::V4(Ipv4Net::default()), Peer::V6(Ipv6Net::default())] {
+                // Nothing is wider than everything.
+                let open = |rule: &Rule| rule.traffic == Traffic::All && rule.peer == peer;
+                if group.rules(direction).unwrap_or_default().iter().any(open) {
+                    continue;
+                }
                 let mut groups = groups.to_vec();
                 let rule = Rule::new(Traffic::Other(Proto(47)), peer);
                 if let Some(group) = groups.get_mut(of) {

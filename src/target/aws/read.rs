@@ -75,6 +75,9 @@ pub enum Why {
          PrefixLists, Entries, NetworkAcls"
     )]
     Unrecognised,
+    /// Several answers in one.
+    #[error("more than one answer in a document")]
+    Several,
     /// An answer, but an error of EC2.
     #[error("EC2 answered with the error `{code}`")]
     Answer {
@@ -123,7 +126,11 @@ fn answer(node: &Node<'_>, reading: &mut Reading) -> Result<Document, ReadError>
         return Err(error.error(Why::Answer { code }));
     }
     let mut found = KINDS.into_iter().filter(|kind| fields.entries.iter().any(|(key, _)| key == kind));
-    let (Some(kind), None) = (found.next(), found.next()) else { return Err(node.error(Why::Unrecognised)) };
+    let kind = match (found.next(), found.next()) {
+        (Some(kind), None) => kind,
+        (Some(_), Some(_)) => return Err(node.error(Why::Several)),
+        (None, _) => return Err(node.error(Why::Unrecognised)),
+    };
     node.fields(&[kind, "ResponseMetadata", "NextToken"])?;
     if fields.text("NextToken")?.is_some_and(|token| !token.is_empty()) {
         reading.note(node, NoteKind::NotWhole);

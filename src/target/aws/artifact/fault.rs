@@ -62,8 +62,8 @@ pub enum Fault {
         /// The protocol.
         protocol: &'static str,
     },
-    /// Not an id of this kind.
-    #[error("`{text}` is no id of a {kind}")]
+    /// Not an id or an address of this kind.
+    #[error("`{text}` is no {kind}")]
     Id {
         /// What was said.
         text: String,
@@ -286,6 +286,9 @@ pub enum NoteKind {
     /// A key that this version does not know. Its value cannot hold a rule; it is kept.
     #[error("the key `{0}` is not known; its value is kept")]
     UnknownKey(String),
+    /// A code of ICMP without a type, as recordings made by hand have it.
+    #[error("code {0} of no type of ICMP matches nothing")]
+    NoType(u8),
     /// A permission without sources or destinations.
     #[error("the permission names nobody: it is no rule")]
     Vacant,

@@ -83,17 +83,17 @@ pub struct Rule {
     pub description: Option<String>,
 }
 
-/// Whom a rule admits: sources of what comes in, destinations of what goes out.
+/// Whom a rule admits: sources of what comes in, destinations of what goes out. In the order of EC2's lists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {
     /// A network.
     V4(Ipv4Net),
     /// A network.
     V6(Ipv6Net),
-    /// The interfaces that carry a group.
-    Group(GroupRef),
     /// The networks of a prefix list.
     List(ListRef),
+    /// The interfaces that carry a group.
+    Group(GroupRef),
 }
 
 /// A group that is named in a rule.

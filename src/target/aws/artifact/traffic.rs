@@ -229,13 +229,17 @@ fn icmp(
     how: Strictness,
     notes: &mut Vec<NoteKind>,
 ) -> Result<Icmp, Fault> {
-    match (kind, code, how) {
-        (Some(kind), Some(code), _) => Icmp::said(kind, code, how),
-        (None, None, _) if protocol == "icmpv6" => Ok(Icmp::All),
+    let icmp = match (kind, code, how) {
+        (Some(kind), Some(code), _) => Icmp::said(kind, code, how)?,
+        (None, None, _) if protocol == "icmpv6" => Icmp::All,
         (kind, code, Strictness::Recorded) => {
             notes.push(NoteKind::OpenPorts { from: kind, to: code });
-            Icmp::said(kind.unwrap_or(-1), code.unwrap_or(-1), how)
+            Icmp::said(kind.unwrap_or(-1), code.unwrap_or(-1), how)?
         }
-        (_, _, Strictness::Asked) => Err(Fault::NoPorts(protocol)),
+        (_, _, Strictness::Asked) => return Err(Fault::NoPorts(protocol)),
+    };
+    if let Icmp::NoType(code) = icmp {
+        notes.push(NoteKind::NoType(code));
     }
+    Ok(icmp)
 }

@@ -178,12 +178,12 @@ impl Api {
         match &rule.peer {
             Peer::V4(_) | Peer::V6(_) => Ok(()),
             Peer::List(list) => {
-                id(place, "pl", "prefix list", &list.id)?;
+                id(place, "pl", "prefix list id", &list.id)?;
                 let unknown = || Fault::Unknown { kind: "prefix list", id: list.id.clone() };
                 self.estate.list(&list.id).map(|_| ()).ok_or_else(|| refusal(place, unknown()))
             }
             Peer::Group(named) => {
-                id(place, "sg", "security group", &named.id)?;
+                id(place, "sg", "security group id", &named.id)?;
                 match reference(&self.estate, group, named, Strictness::Asked) {
                     Some(Fault::Unpeered { .. }) if self.peered(group, named) => Ok(()),
                     Some(fault) => Err(refusal(place, fault)),
@@ -237,7 +237,7 @@ impl Api {
     /// The place of the group that a call names.
     fn group_at(&self, node: &Node<'_>, fields: &Fields<'_>) -> Done<usize> {
         let name = fields.need_text("GroupId")?;
-        id(&node.path().key("GroupId"), "sg", "security group", &name)?;
+        id(&node.path().key("GroupId"), "sg", "security group id", &name)?;
         let position = self.estate.groups.iter().position(|group| group.id == name);
         position.ok_or_else(|| at(node, "GroupId", Fault::Unknown { kind: "security group", id: name }))
     }
@@ -253,7 +253,7 @@ impl Api {
         let list = fields.need("Groups")?;
         let groups = list.items(|item| {
             let name = item.text()?;
-            id(&item.path(), "sg", "security group", name)?;
+            id(&item.path(), "sg", "security group id", name)?;
             let unknown = || Fault::Unknown { kind: "security group", id: name.to_owned() };
             self.estate.group(name).ok_or_else(|| item.fault(unknown()))?;
             Ok(name.to_owned())
