@@ -18,6 +18,7 @@ mod calls;
 mod exposures;
 mod faults;
 mod fixtures;
+mod formats;
 mod generate;
 mod laws;
 mod meaning;

@@ -3,16 +3,36 @@
 //!
 //! Rules are grouped by protocol and ports and sorted, since EC2's own order means nothing; every list is there, the
 //! empty ones too, as in real answers. What nobody told is left out, as it was when it was read.
+//!
+//! [`terraform`] and [`cloudformation`] write the same groups for those tools; their readers share nothing with them.
+
+mod cloudformation;
+mod terraform;
+
+pub use cloudformation::cloudformation;
+pub use terraform::terraform;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::artifact::{
-    Acl, AclEntry, Action, Direction, Document, Entry, Group, GroupRef, Interface, Peer, PrefixList, Rule,
-    RuleRecord, Scalar, Tag, Traffic,
+    Acl, AclEntry, Action, Direction, Document, Entry, Group, GroupRef, Interface, Path, Peer, PrefixList,
+    Rule, RuleRecord, Scalar, Tag, Traffic,
 };
 use crate::net::Family;
+
+/// What a format cannot say, and of what.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {format} cannot say this: {why}")]
+pub struct Unsayable {
+    /// Of what.
+    pub place: Path,
+    /// Which format.
+    pub format: &'static str,
+    /// Why.
+    pub why: String,
+}
 
 /// A document, with a newline at its end.
 #[must_use]

@@ -11,15 +11,19 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 mod acls;
+mod cloudformation;
 mod gather;
 mod groups;
 mod interfaces;
 mod json;
 mod lists;
 mod node;
+mod terraform;
 
+pub use cloudformation::cloudformation;
 pub use gather::{Conflict, gather};
 pub use json::{MOST_BYTES, MOST_DEPTH, MOST_VALUES};
+pub use terraform::terraform;
 
 pub(crate) use acls::entry as acl_entry;
 pub(crate) use groups::{permission, tags};
