@@ -125,6 +125,15 @@ fn expanded(input: &str, nth: usize) -> String {
     out
 }
 
+/// A peering makes the groups of another VPC known.
+#[test]
+fn a_peered_vpc_may_be_named() {
+    let mut api = world();
+    api.peerings.insert(("vpc-b".to_owned(), "vpc-a".to_owned()));
+    let input = r#"{"GroupId":"sg-aaaaaaaa","IpPermissions":[{"IpProtocol":"-1","UserIdGroupPairs":[{"GroupId":"sg-cccccccc"}]}]}"#;
+    assert_eq!(api.call("authorize-security-group-egress", None, input), Ok(Vec::new()));
+}
+
 /// A new group lets everything out, as EC2 has it; what revokes it names it exactly.
 #[test]
 fn a_new_group_is_open_outwards_until_it_is_not() {

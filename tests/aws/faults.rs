@@ -24,7 +24,7 @@ fn refused_with_a_place() {
         (permission(r#""IpProtocol":"tcp","FromPort":90,"ToPort":80"#), "SecurityGroups[0].IpPermissions[0]: the ports 90-80 are backwards"),
         (permission(r#""IpProtocol":"tcp","FromPort":80,"ToPort":65536"#), "SecurityGroups[0].IpPermissions[0]: 65536 is no port"),
         (permission(r#""IpProtocol":"tcp","FromPort":80.5,"ToPort":81"#), "SecurityGroups[0].IpPermissions[0].FromPort: this should be a whole number"),
-        (permission(r#""IpProtocol":6,"FromPort":80,"ToPort":81"#), "SecurityGroups[0].IpPermissions[0].IpProtocol: this should be a text"),
+        (permission(r#""IpProtocol":true,"FromPort":80,"ToPort":81"#), "SecurityGroups[0].IpPermissions[0].IpProtocol: this should be a text"),
         (permission(r#""IpProtocol":"sctp""#), "SecurityGroups[0].IpPermissions[0]: unknown protocol `sctp`: EC2 has the names tcp, udp, icmp, icmpv6, numbers up to 255, and -1"),
         (permission(r#""FromPort":80,"ToPort":80"#), "SecurityGroups[0].IpPermissions[0]: IpProtocol is missing"),
         (r#"{"SecurityGroups":[{"GroupId":""}]}"#.to_owned(), "SecurityGroups[0].GroupId: the id is empty"),

@@ -12,6 +12,10 @@ use fwc::target::aws::print;
 use fwc::target::aws::read::{self, Why};
 use serde_json::Value;
 
+/// The words by which an answer is known.
+const KINDS: [&str; 6] =
+    ["SecurityGroups", "SecurityGroupRules", "NetworkInterfaces", "PrefixLists", "Entries", "NetworkAcls"];
+
 /// What became of a file.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -50,7 +54,12 @@ pub(crate) fn survey(text: &str) -> Outcome {
         Ok(read) => read,
         Err(why) => {
             return match why.why {
-                Why::Unrecognised | Why::Answer { .. } => Outcome::Skipped(why.to_string()),
+                Why::Answer { .. } => Outcome::Skipped(why.to_string()),
+                // Of what looks like an answer nothing is passed over.
+                _ if KINDS.iter().any(|kind| text.contains(&format!("\"{kind}\""))) => {
+                    Outcome::Refused(why.to_string())
+                }
+                Why::Unrecognised => Outcome::Skipped(why.to_string()),
                 Why::Expected("an object") if why.place.0.is_empty() => Outcome::Skipped(why.to_string()),
                 Why::Json(_) if serde_json::from_str::<Value>(text).is_err() => {
                     Outcome::Skipped(why.to_string())
@@ -213,7 +222,8 @@ pub(crate) fn naive(data: &Value) -> Tally {
 
 /// Protocol and ports as they are meant: numbers of the four as names, an end that is missing or -1 as open.
 fn naive_traffic(of: &Value) -> String {
-    let named = match text(of, "IpProtocol") {
+    let number = of["IpProtocol"].as_i64().map(|number| number.to_string());
+    let named = match number.as_deref().unwrap_or(text(of, "IpProtocol")) {
         "6" => "tcp",
         "17" => "udp",
         "1" => "icmp",

@@ -3,6 +3,7 @@
 use super::super::artifact::{
     Direction, Fault, Group, GroupRef, NoteKind, Peer, Rule, RuleRecord, Strictness, Tag, Traffic, v4, v6,
 };
+use super::json::Json;
 use super::node::{Fields, Node, Reading};
 use super::{ReadError, Why};
 
@@ -153,7 +154,15 @@ pub(super) fn record(node: &Node<'_>, reading: &mut Reading) -> Result<RuleRecor
 
 /// `IpProtocol`, `FromPort` and `ToPort`.
 fn traffic(node: &Node<'_>, fields: &Fields<'_>, reading: &mut Reading) -> Result<Traffic, ReadError> {
-    let protocol = fields.need_text("IpProtocol")?;
+    let said = fields.need("IpProtocol")?;
+    let protocol = match (said.json, reading.how) {
+        // EC2 says a text; some recordings have a number.
+        (Json::Number(number), Strictness::Recorded) => {
+            reading.note(&said, NoteKind::OddProtocol { said: number.to_string() });
+            number.to_string()
+        }
+        _ => said.text()?.to_owned(),
+    };
     let (from, to) = (fields.number("FromPort")?, fields.number("ToPort")?);
     let (traffic, notes) =
         Traffic::said(&protocol, from, to, reading.how).map_err(|fault| node.fault(fault))?;

@@ -184,7 +184,9 @@ impl Api {
             }
             Peer::Group(named) => {
                 id(place, "sg", "security group id", &named.id)?;
-                match reference(&self.estate, group, named, Strictness::Asked) {
+                // A peering is one that is there, not one that is named.
+                let bare = GroupRef { peering: None, ..named.clone() };
+                match reference(&self.estate, group, &bare, Strictness::Asked) {
                     Some(Fault::Unpeered { .. }) if self.peered(group, named) => Ok(()),
                     Some(fault) => Err(refusal(place, fault)),
                     None => Ok(()),
