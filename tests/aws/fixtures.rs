@@ -76,6 +76,34 @@ fn answers_are_gathered() {
     assert!(with(vec![(None, other)]).is_err());
 }
 
+/// What is passed over is nothing that looks like an answer.
+#[test]
+fn the_survey_passes_over_nothing() {
+    let outcome = |text: &str| match survey::survey(text) {
+        Outcome::Whole { .. } => "whole",
+        Outcome::Skipped(_) => "skipped",
+        Outcome::Refused(_) => "refused",
+        Outcome::Wrong(_) => "wrong",
+    };
+    let whole = text("cli.json");
+    for (text, expected) in [
+        (whole.clone(), "whole"),
+        (whole[..whole.len() / 2].to_owned(), "refused"),
+        (format!("[{whole},{whole}]"), "refused"),
+        (whole.replacen("IpProtocol", "IpProtokoll", 1), "refused"),
+        (r#"{"SecurityGroups":[],"NetworkAcls":[]}"#.to_owned(), "refused"),
+        (r#"{"SecurityGroups":[],"SecurityGroups":[]}"#.to_owned(), "refused"),
+        (
+            r#"{"Reservations":[{"Instances":[{"SecurityGroups":[{"GroupId":"sg-1"}]}]}]}"#.to_owned(),
+            "skipped",
+        ),
+        ("not JSON".to_owned(), "skipped"),
+        ("[1]".to_owned(), "skipped"),
+    ] {
+        assert_eq!(outcome(&text), expected, "{}", text.chars().take(200).collect::<String>());
+    }
+}
+
 /// The survey is no rubber stamp: what a reader could get wrong, it tells.
 #[test]
 fn the_survey_bites() {

@@ -53,19 +53,16 @@ pub(crate) fn survey(text: &str) -> Outcome {
     let read = match read::read(text) {
         Ok(read) => read,
         Err(why) => {
-            return match why.why {
-                Why::Answer { .. } => Outcome::Skipped(why.to_string()),
-                // Of what looks like an answer nothing is passed over.
-                _ if KINDS.iter().any(|kind| text.contains(&format!("\"{kind}\""))) => {
-                    Outcome::Refused(why.to_string())
+            let nothing = match why.why {
+                Why::Answer { .. } | Why::Unrecognised => true,
+                // Of what looks like an answer nothing is passed over: broken off, or pages one after another.
+                Why::Json(_) | Why::Expected("an object") if why.place.0.is_empty() => {
+                    !is_like_an_answer(text)
                 }
-                Why::Unrecognised => Outcome::Skipped(why.to_string()),
-                Why::Expected("an object") if why.place.0.is_empty() => Outcome::Skipped(why.to_string()),
-                Why::Json(_) if serde_json::from_str::<Value>(text).is_err() => {
-                    Outcome::Skipped(why.to_string())
-                }
-                _ => Outcome::Refused(why.to_string()),
+                _ => false,
             };
+            let said = why.to_string();
+            return if nothing { Outcome::Skipped(said) } else { Outcome::Refused(said) };
         }
     };
     let json: Value = match serde_json::from_str(text) {
@@ -92,6 +89,16 @@ pub(crate) fn survey(text: &str) -> Outcome {
         return Outcome::Wrong("not canonically equal".to_owned());
     }
     Outcome::Whole { what: what(&read.document), notes: read.notes.len() }
+}
+
+/// Whether a text that is no object of JSON has the words of an answer where an answer would have them.
+fn is_like_an_answer(text: &str) -> bool {
+    let has = |page: &Value| KINDS.iter().any(|kind| page.get(kind).is_some());
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Array(pages)) => pages.iter().any(has),
+        Ok(other) => has(&other),
+        Err(_) => KINDS.iter().any(|kind| text.contains(&format!("\"{kind}\""))),
+    }
 }
 
 fn sorted(document: &Document) -> Document {
