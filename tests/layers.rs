@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What a target would refuse; of a call, as it is read.
     ("target::validate", &["net", "target::artifact", "target::read"]),
     ("target::exposure", &["net", "target::artifact"]),
+    ("target::fit", &["net", "target::artifact"]),
     ("target::mutate", &["net", "target::artifact"]),
     ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
     (
@@ -186,7 +187,8 @@ fn path_of(name: &str) -> Vec<String> {
 
 /// The first word of a path; of a target, its part too.
 fn part(path: &[String]) -> String {
-    const PARTS: [&str; 8] = ["artifact", "print", "read", "sim", "emit", "validate", "exposure", "mutate"];
+    const PARTS: [&str; 9] =
+        ["artifact", "print", "read", "sim", "emit", "validate", "exposure", "fit", "mutate"];
     let first = path.first().map_or("", String::as_str);
     match path.get(2) {
         Some(third) if first == "target" && PARTS.contains(&third.as_str()) => format!("target::{third}"),
