@@ -18,6 +18,7 @@ mod bench;
 mod calls;
 mod exposures;
 mod faults;
+mod files_of_tools;
 mod fitted;
 mod fixtures;
 mod formats;
