@@ -26,6 +26,11 @@ use serde_json::Value;
 fn reads(text: &str) -> bool {
     let mut api = Api::default();
     let _ = api.call("authorize-security-group-ingress", None, text);
+    let tools = [read::terraform(text), read::cloudformation(text)];
+    if let Some(estate) = tools.into_iter().flatten().next() {
+        let _ = (print::terraform(&estate), print::cloudformation(&estate));
+        return true;
+    }
     let Ok(found) = read::read(text) else { return false };
     // A second copy of a huge one would be this test's memory, not the reader's.
     if text.len() > 1 << 20 {
@@ -61,6 +66,13 @@ fn corpus() -> Vec<String> {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/aws").join(folder);
         for entry in std::fs::read_dir(folder).unwrap() {
             all.push(std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        }
+    }
+    for text in all.clone() {
+        if let Some(Document::Groups(groups)) = read::read(&text).ok().map(|read| read.document) {
+            let estate = fwc::target::aws::artifact::Estate { groups, ..Default::default() };
+            all.extend(print::terraform(&estate));
+            all.extend(print::cloudformation(&estate));
         }
     }
     all.sort();
