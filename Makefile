@@ -8,10 +8,11 @@ PACKETS ?= 5000000
 POLICIES ?= 5000
 SITES ?= 3000
 FUZZ ?= 200000
+AWS ?= tests/aws/fixtures
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: test tools lint bench mutants campaign fuzz
+.PHONY: test tools lint bench mutants campaign fuzz corpus
 
 # Kernel tests that cannot run fail here: they may not pass by absence.
 # INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
@@ -58,4 +59,10 @@ campaign:
 
 # Mangled text into what reads text.
 fuzz:
-	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists -- --nocapture
+	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists --test fuzz_aws -- --nocapture
+
+# Every file of JSON below a folder of recorded EC2 answers: read, written back, read again, nothing dropped; a line a file.
+# `whole` is the same both ways, `skipped` no answer that is looked at, `refused` an answer EC2 could not have given; WRONG
+# is a fault of fwc, and fails.
+corpus:
+	FWC_AWS="$(abspath $(AWS))" $(CARGO) test --release --test aws -- --ignored corpus --nocapture
