@@ -25,7 +25,7 @@ struct Place {
     node: Netns,
     container: Netns,
     outside: Netns,
-    from_outside: Sender,
+    outsider_sends: Sender,
     from_container: Sender,
 }
 
@@ -58,9 +58,9 @@ impl Place {
         container.ip(&lines("route add default via 172.17.0.1 dev c0")).unwrap();
         container.nft(SEEN).unwrap();
         outside.nft(SEEN).unwrap();
-        let from_outside = Sender::open(&outside, Some("o0"), 0).unwrap();
+        let outsider_sends = Sender::open(&outside, Some("o0"), 0).unwrap();
         let from_container = Sender::open(&container, Some("c0"), 0).unwrap();
-        Self { node, container, outside, from_outside, from_container }
+        Self { node, container, outside, outsider_sends, from_container }
     }
 
     /// Whether somebody has got a packet from `src` to a port of `dst`; asked until it has, or for a second.
@@ -76,8 +76,8 @@ impl Place {
         false
     }
 
-    fn from_outside(&self, src: &str, dst: &str, port: u16, tag: u32) {
-        send(&self.from_outside, src, dst, port, tag);
+    fn outsider_sends(&self, src: &str, dst: &str, port: u16, tag: u32) {
+        send(&self.outsider_sends, src, dst, port, tag);
     }
 }
 
@@ -119,13 +119,13 @@ fn a_published_port_is_filtered_as_the_policy_says() {
             place.node.nft(&foreign(docker)).unwrap();
             if !ours_first {
                 // A canary: without ours docker lets everybody in, so what follows is our doing.
-                place.from_outside("203.0.113.77", "10.0.1.10", 8080, 1);
+                place.outsider_sends("203.0.113.77", "10.0.1.10", 8080, 1);
                 assert!(place.got(&place.container, "203.0.113.77", "172.17.0.2", 80), "{docker}");
                 place.node.nft(&ours()).unwrap();
             }
-            place.from_outside("198.51.100.7", "10.0.1.10", 8080, 2);
-            place.from_outside("203.0.113.7", "10.0.1.10", 8080, 3);
-            place.from_outside("198.51.100.8", "10.0.1.10", 9090, 4);
+            place.outsider_sends("198.51.100.7", "10.0.1.10", 8080, 2);
+            place.outsider_sends("203.0.113.7", "10.0.1.10", 8080, 3);
+            place.outsider_sends("198.51.100.8", "10.0.1.10", 9090, 4);
             assert!(place.got(&place.container, "198.51.100.7", "172.17.0.2", 80), "{docker}: allowed");
             assert!(!place.got(&place.container, "203.0.113.7", "172.17.0.2", 80), "{docker}: a stranger");
             assert!(!place.got(&place.container, "198.51.100.8", "172.17.0.2", 81), "{docker}: not named");
@@ -145,10 +145,10 @@ fn a_container_is_not_reached_by_its_own_address() {
         return;
     }
     let place = Place::new();
-    place.from_outside("198.51.100.7", "172.17.0.2", 80, 1);
+    place.outsider_sends("198.51.100.7", "172.17.0.2", 80, 1);
     assert!(place.got(&place.container, "198.51.100.7", "172.17.0.2", 80), "the way is open before");
     place.node.nft(&ours()).unwrap();
-    place.from_outside("198.51.100.9", "172.17.0.2", 80, 2);
+    place.outsider_sends("198.51.100.9", "172.17.0.2", 80, 2);
     assert!(!place.got(&place.container, "198.51.100.9", "172.17.0.2", 80));
 }
 
