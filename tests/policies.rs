@@ -3,13 +3,10 @@
 mod common;
 #[allow(dead_code, reason = "snapshots.rs uses the rest")]
 mod frozen;
-mod table;
 
 use common::{file, root};
 use frozen::SITES;
 use fwc::diag::Findings;
-use fwc::forwarding::Forwarding;
-use fwc::net::Verdict;
 use fwc::source::SourceMap;
 use fwc::verify::Report;
 
@@ -62,27 +59,4 @@ fn unproved(report: &Report) -> String {
     let expects = report.expects.iter().filter(|e| !e.outcome.holds()).map(|e| e.words.as_str());
     let unasked = report.unasked.iter().filter(|u| !u.outcome.holds()).map(|u| u.claim.as_str());
     points.chain(expects).chain(unasked).collect::<Vec<_>>().join("\n")
-}
-
-/// The Swarm's probes: what its policy means, read twice, and what its rulesets do.
-#[test]
-fn every_probe_of_the_swarm_has_its_verdict() {
-    let compiled = frozen::compiled(&root(), "swarm");
-    let forwarding = Forwarding::new(&compiled.site);
-    let mut judges = table::judges::judges(&compiled.site, Some(&compiled));
-    let (_, text) = file("policies/swarm/probes.txt".as_ref());
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut asked = 0;
-    for line in lines {
-        // The options stand behind the verdict here too, `at` first.
-        let probe = table::probe(&compiled.site, line).unwrap_or_else(|| panic!("{line}"));
-        let steps = probe.steps(&forwarding).unwrap_or_else(|| panic!("no way: {line}"));
-        for judge in &mut judges {
-            let stopped = table::judges::refusal(judge.as_mut(), &steps);
-            let found = table::keyword(stopped.map_or(Verdict::Accept, |(_, verdict)| verdict));
-            assert_eq!(found, probe.expected, "{} of {line}", judge.name());
-        }
-        asked += 1;
-    }
-    assert!(asked > 30, "{asked}");
 }
