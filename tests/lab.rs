@@ -148,8 +148,11 @@ fn a_lab_that_does_not_work_gives_no_verdict() {
         return;
     }
     let place = place();
-    let path =
-        before(place.path(), "ip", r#"sed 's/^link set \(c[01]l.*\) up$/link set \1 down/' | $REAL "$@""#);
+    let path = before(
+        place.path(),
+        "ip",
+        r#"sed 's/^link set \(+c[01]l[^ ]*\) master .*$/link set \1 down/' | $REAL "$@""#,
+    );
     let mut command = lab(place.path(), &["starter-host"]);
     command.env("PATH", path);
     let (out, err) = ends(command, 2);

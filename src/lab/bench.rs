@@ -103,6 +103,8 @@ pub struct Bench<'s> {
     members: Members,
     /// Whether the ruleset has chains that translate.
     translates: bool,
+    /// Whether the kernel is made to apply translations though the ruleset has none.
+    made_to: bool,
 }
 
 impl<'s> Bench<'s> {
@@ -142,7 +144,6 @@ impl<'s> Bench<'s> {
         probe::load(&machine)?;
         probe::let_pass(&machine, &CANARIES)?;
         let translates = probe::translates(&machine)?;
-        probe::translate(&machine)?;
         let members = Members::default();
         Ok(Self {
             members,
@@ -155,6 +156,7 @@ impl<'s> Bench<'s> {
             inside,
             passing,
             translates,
+            made_to: false,
         })
     }
 
@@ -212,8 +214,10 @@ impl<'s> Bench<'s> {
             }
             let reachable = reachable.into_iter();
             let (translated, plain): (Vec<_>, Vec<_>) = reachable.partition(|(_, p)| p.ct_status.dnat);
-            let batches = plain.chunks(BATCH).map(<[_]>::to_vec).chain(apart(translated));
-            for batch in batches.collect::<Vec<_>>() {
+            let plain = plain.chunks(BATCH).map(|batch| (false, batch.to_vec())).collect::<Vec<_>>();
+            let translated = apart(translated).into_iter().map(|batch| (true, batch));
+            for (made_to, batch) in plain.into_iter().chain(translated) {
+                self.make_translate(made_to)?;
                 for (at, what) in self.batch(hook, family, &batch)? {
                     if let Some(slot) = observed.get_mut(at) {
                         *slot = Some(what);
@@ -264,6 +268,18 @@ impl<'s> Bench<'s> {
             found.extend(these);
         }
         Ok(found)
+    }
+
+    /// Has the kernel apply translations to connections, or not: where it does, it drops every ICMP redirect of one.
+    fn make_translate(&mut self, wanted: bool) -> Result<(), LabError> {
+        let wanted = wanted && !self.translates;
+        if wanted && !self.made_to {
+            probe::translate(&self.machine)?;
+        } else if self.made_to && !wanted {
+            probe::translate_no_more(&self.machine)?;
+        }
+        self.made_to = wanted;
+        Ok(())
     }
 
     fn batch(

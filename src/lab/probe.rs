@@ -114,6 +114,14 @@ pub fn translate(netns: &Netns) -> Result<(), LabError> {
     ))
 }
 
+/// Takes that back.
+///
+/// # Errors
+/// When nft refuses.
+pub fn translate_no_more(netns: &Netns) -> Result<(), LabError> {
+    netns.nft(&format!("delete chain inet {TABLE} nat\n"))
+}
+
 /// Loads the table.
 ///
 /// # Errors

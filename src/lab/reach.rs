@@ -307,5 +307,7 @@ fn is_subnet_broadcast(ports: &[Port], addr: IpAddr) -> bool {
 /// The subnet-router anycast address (RFC 4291, section 2.6.1): every machine that forwards has it.
 fn is_anycast(ports: &[Port], addr: IpAddr) -> bool {
     let nets = ports.iter().flat_map(|p| &p.addresses);
-    nets.filter(|net| net.addr().is_ipv6() && net.prefix_len() < 127).any(|net| net.network() == addr)
+    let on_every_link = addr == IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+    on_every_link
+        || nets.filter(|net| net.addr().is_ipv6() && net.prefix_len() < 127).any(|net| net.network() == addr)
 }

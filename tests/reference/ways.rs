@@ -24,6 +24,9 @@ impl World {
     pub(super) fn meant(&self, from: &Item, to: &Item, me: &str, hook: Hook, p: &Packet) -> bool {
         let Some((start, named)) = self.start(from, me, hook, p) else { return false };
         let Some(dynamic) = self.target(to, me, hook, p) else { return false };
+        if group(p.dst) {
+            return self.heard(start, me, hook, p);
+        }
         let owner = if dynamic.is_some() { Some(me.to_owned()) } else { self.owner(p.dst).cloned() };
         if owner.is_some() && owner == start.1.as_ref().map(|at| at.0.clone()) {
             return false;
@@ -40,6 +43,20 @@ impl World {
                 None => end.is_some_and(|(name, leg)| name == me && by(&legs[leg], &p.iif)),
             },
             Hook::Prerouting | Hook::Postrouting | Hook::Bridge => false,
+        }
+    }
+
+    /// S14: a group is heard in the zone where it is spoken to, by every machine with a leg there but the speaker.
+    fn heard(&self, (zone, speaker): (String, Option<At>), me: &str, hook: Hook, p: &Packet) -> bool {
+        let legs = &self.machines[me].legs;
+        match hook {
+            Hook::Output => speaker.is_some_and(|(name, leg)| name == me && by(&legs[leg], &p.oif)),
+            Hook::Input => {
+                let other = speaker.is_none_or(|(name, _)| name != me);
+                let leg = self.leg_in(me, &zone).filter(|leg| self.carries(&legs[*leg], p.dst.is_ipv4()));
+                other && leg.is_some_and(|leg| by(&legs[leg], &p.iif))
+            }
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => false,
         }
     }
 
@@ -141,8 +158,9 @@ impl World {
         }
     }
 
-    /// The leg by which a machine sends to an address (S7).
+    /// The leg by which a machine sends to an address of a zone (S7).
     pub(super) fn leg_towards(&self, name: &str, dst: IpAddr) -> Option<usize> {
+        self.zone_of(dst)?;
         match self.hop(name, dst)? {
             Hop::Local => None,
             Hop::OnLink(leg) | Hop::Via(leg, _) => Some(leg),
@@ -161,8 +179,12 @@ impl World {
     /// S7 for an address that is taken for another's.
     fn onward(&self, name: &str, dst: IpAddr) -> Option<Hop> {
         let me = &self.machines[name];
-        let zone = self.zone_of(dst)?;
         let v4 = dst.is_ipv4();
+        if group(dst) {
+            let mut legs = (0..me.legs.len()).filter(|leg| self.carries(&me.legs[*leg], v4));
+            return legs.next().filter(|_| legs.next().is_none()).map(Hop::OnLink);
+        }
+        let zone = self.zone_of(dst)?;
         let on_link = self.leg_in(name, zone).filter(|leg| self.carries(&me.legs[*leg], v4));
         let net = self.nets[zone].iter().filter(|net| net.contains(&dst)).map(ipnet::IpNet::prefix_len).max();
         match (on_link, self.declared(name, None, dst)) {
@@ -273,5 +295,13 @@ impl World {
         } else {
             leg.addresses.iter().any(|a| a.is_ipv4() == v4)
         }
+    }
+}
+
+/// Whether an address is many machines' (S14).
+fn group(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(a) => a.is_multicast() || a.is_broadcast(),
+        IpAddr::V6(a) => a.is_multicast(),
     }
 }

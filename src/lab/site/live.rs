@@ -3,7 +3,7 @@
 //! Nothing watches here, and nothing is dropped but by the rulesets: connections come about, replies come back.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
@@ -202,5 +202,9 @@ fn answer(mut stream: TcpStream, greeting: &str) -> std::io::Result<()> {
         let head = "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n";
         write!(stream, "{head}Content-Length: {}\r\n\r\n", greeting.len())?;
     }
-    stream.write_all(greeting.as_bytes())
+    stream.write_all(greeting.as_bytes())?;
+    // Closed with something unread, a connection is reset, and what was written may be lost with it.
+    stream.shutdown(Shutdown::Write)?;
+    while stream.read(&mut said)? > 0 {}
+    Ok(())
 }
