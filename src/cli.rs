@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod files;
 mod fmt;
+mod lab;
 mod manifest;
 mod options;
 mod output;
@@ -47,6 +48,8 @@ pub enum Exit {
     AtFault,
     /// fwc could not do its work: wrong arguments, an unreadable file, a budget that ran out.
     Failed,
+    /// The answer is a program's that fwc ran for the user, and so is the code.
+    Of(u8),
 }
 
 impl Exit {
@@ -57,6 +60,7 @@ impl Exit {
             Self::Fine => 0,
             Self::AtFault => 1,
             Self::Failed => 2,
+            Self::Of(code) => code,
         }
     }
 }
@@ -83,6 +87,10 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
+    /// Try it: the site in network namespaces, real packets, policy and simulator against the kernel
+    Lab(lab::Args),
+    #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
+    LabInside(lab::shell::Inside),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -120,6 +128,8 @@ impl Command {
             Self::Compile(args) => compile::run(args, console),
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
+            Self::Lab(args) => lab::run(args, console),
+            Self::LabInside(args) => lab::shell::be_first(&args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

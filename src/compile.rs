@@ -2,6 +2,8 @@
 
 mod origins;
 
+use std::collections::BTreeMap;
+
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
 use crate::model::{HostId, Site};
@@ -9,6 +11,7 @@ use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
+use crate::target::sysctl::{self, artifact::Settings};
 use crate::verify::{self, Artifacts, HostRules, Report};
 use crate::{lint, lower, resolve, target, topology};
 
@@ -28,7 +31,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
     pub files: Vec<(String, String)>,
 }
 
@@ -74,8 +77,10 @@ pub fn compile_watched(
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
     ended("emit");
-    let (hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
-    let report = verify::prove(&site, &artifacts, options.at);
+    let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let settings = parameters(&site, &mut hosts, findings)?;
+    let mut report = verify::prove(&site, &artifacts, options.at);
+    report.settings = verify::settings(&site, &settings);
     ended("prove");
     Some(Compiled { site, hosts, artifacts, report })
 }
@@ -159,6 +164,28 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// `sysctl.conf` of every machine that has a ruleset, as it is read back from the text that will be written.
+fn parameters(
+    site: &Site,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<BTreeMap<HostId, Settings>> {
+    let mut all = BTreeMap::new();
+    for (host, settings) in sysctl::emit::emit(site) {
+        let text = sysctl::print::print(&settings);
+        match sysctl::read::read(&text) {
+            Ok(read) => drop(all.insert(host, read)),
+            Err(why) => {
+                findings.push(unprintable(site, host, &format!("its sysctl.conf does not read back: {why}")));
+            }
+        }
+        if let Some(files) = hosts.iter_mut().find(|h| h.host == host).map(|h| &mut h.files) {
+            files.push(("sysctl.conf".to_owned(), text));
+        }
+    }
+    (!findings.has_errors()).then_some(all)
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

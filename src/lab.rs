@@ -13,16 +13,21 @@
 pub mod bench;
 pub mod conntrack;
 pub mod craft;
+pub mod inside;
 pub mod machine;
 pub mod netns;
+pub mod points;
 pub mod probe;
+pub mod probes;
 pub mod reach;
+pub mod rights;
 pub mod site;
+pub mod way;
 pub mod wire;
 
 pub use bench::{Bench, Lost, Observed};
 pub use reach::{Why, reaches};
-pub use site::{Arrived, SiteLab};
+pub use site::{Arrived, LiveSite, SiteLab};
 
 /// Why the lab could not do its work. It says nothing of the policy: only that the kernel was not asked.
 #[derive(Debug, thiserror::Error)]

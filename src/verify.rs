@@ -13,6 +13,7 @@ mod path;
 mod points;
 mod prove;
 pub mod report;
+mod sysctl;
 mod terms;
 pub mod trace;
 mod unasked;
@@ -20,4 +21,5 @@ mod widely;
 
 pub use prove::{Against, Artifacts, HOOKS, HostRules, against, prove};
 pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
+pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

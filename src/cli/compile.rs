@@ -46,15 +46,14 @@ enum Goal {
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut request = Request::read(args.policy)?;
-    let Some(compiled) = proved(&mut request, args.format, console)? else {
-        request.tell_timings(console);
-        return finished(false, &request);
+    let otherwise = "nothing is written: what is not proved is not written";
+    let compiled = match proved(&mut request, args.format, otherwise, console) {
+        Ok(compiled) => compiled,
+        Err(stop) => {
+            request.tell_timings(console);
+            return stop.exit(&request);
+        }
     };
-    let exit = report::exit(&compiled.report);
-    if exit != Exit::Fine {
-        request.tell_timings(console);
-        return Ok(exit);
-    }
     let host = args.host.map(|name| host_named(&compiled, &name)).transpose()?;
     let goal = match (args.check, args.output, host) {
         (Some(dir), _, _) => Goal::Compare(dir),
@@ -73,12 +72,31 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     Ok(exit)
 }
 
-/// Compiles, and tells findings and a proof that failed.
-fn proved(
+/// Why there is nothing to go on with; it has been told.
+pub(super) enum Stop {
+    /// The policy has errors.
+    Errors,
+    /// The proof failed.
+    Unproved(Exit),
+}
+
+impl Stop {
+    /// How the run ends.
+    pub(super) fn exit(&self, request: &Request) -> Result<Exit, Failure> {
+        match self {
+            Self::Errors => finished(false, request),
+            Self::Unproved(exit) => Ok(*exit),
+        }
+    }
+}
+
+/// Compiles and proves, and tells findings, and a proof that failed with what therefore is not done.
+pub(super) fn proved(
     request: &mut Request,
     format: Format,
+    otherwise: &str,
     console: &mut Console<'_>,
-) -> Result<Option<Compiled>, Failure> {
+) -> Result<Compiled, Stop> {
     let compiled = request.compile();
     let failed = compiled.as_ref().filter(|compiled| report::exit(&compiled.report) != Exit::Fine);
     let telling = failed.map(|c| Telling { site: &c.site, sources: &request.sources, ruleset: None });
@@ -87,7 +105,7 @@ fn proved(
             tell_findings(request, console);
             if let (Some(telling), Some(failed)) = (telling, failed) {
                 console.talk(&telling.report(&failed.report));
-                console.talk("nothing is written: what is not proved is not written\n");
+                console.talk(&format!("{otherwise}\n"));
             }
         }
         Format::Json if compiled.is_none() || failed.is_some() => {
@@ -97,7 +115,11 @@ fn proved(
         }
         Format::Json => tell_findings(request, console),
     }
-    Ok(compiled)
+    let compiled = compiled.ok_or(Stop::Errors)?;
+    match report::exit(&compiled.report) {
+        Exit::Fine => Ok(compiled),
+        exit => Err(Stop::Unproved(exit)),
+    }
 }
 
 /// Findings as talk.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::model::{Hook, HostId, Point, Site};
 use crate::net::{Packet, Verdict};
 use crate::source::{SourceMap, Span};
-use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, Unasked};
+use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, SettingsProof, Unasked};
 
 use super::Exit;
 use super::clean::clean_line;
@@ -32,7 +32,8 @@ pub(super) struct Telling<'a> {
 
 /// What a report means for the exit code: a refutation is the policy's fault, a budget that ran out is fwc's.
 pub(super) fn exit(report: &Report) -> Exit {
-    if outcomes(report).any(|o| matches!(o, Outcome::Refuted(_))) {
+    let refuted = outcomes(report).any(|o| matches!(o, Outcome::Refuted(_)));
+    if refuted || report.settings.iter().any(|proof| !proof.holds()) {
         Exit::AtFault
     } else if report.holds() {
         Exit::Fine
@@ -43,8 +44,9 @@ pub(super) fn exit(report: &Report) -> Exit {
 
 /// `proved: 9 points, 12 expectations, 8 claims unasked`
 pub(super) fn summary(report: &Report) -> String {
-    let all = outcomes(report).count();
+    let all = outcomes(report).count().saturating_add(report.settings.len());
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
+    let refuted = refuted.saturating_add(report.settings.iter().filter(|proof| !proof.holds()).count());
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
     if refuted == 0 && undecided == 0 {
         let mut parts = vec![number(report.points.len(), "point")];
@@ -73,6 +75,7 @@ impl<'a> Telling<'a> {
         self.points(&mut text, report);
         self.expects(&mut text, report);
         self.unasked(&mut text, report);
+        self.settings(&mut text, report);
         let _ = writeln!(text, "{}", summary(report));
         text
     }
@@ -97,6 +100,7 @@ impl<'a> Telling<'a> {
             "points": points.collect::<Vec<_>>(),
             "expectations": expects.collect::<Vec<_>>(),
             "unasked": unasked.collect::<Vec<_>>(),
+            "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
             "nodes": report.nodes,
         })
     }
@@ -217,6 +221,41 @@ impl<'a> Telling<'a> {
         for proof in &report.unasked {
             self.failed(text, &proof.claim, None, &proof.outcome);
         }
+    }
+
+    /// One line for all machines whose kernel is told what the proof assumes; one for each parameter that is not.
+    fn settings(self, text: &mut String, report: &Report) {
+        let held = report.settings.iter().filter(|proof| proof.holds()).count();
+        if held > 0 {
+            let machines = number(held, "machine");
+            let _ = writeln!(text, "proved    sysctl.conf is what the proofs assume: {machines}");
+        }
+        for proof in &report.settings {
+            let file = clean_line(&format!("hosts/{}/sysctl.conf", self.name_of(proof.host)));
+            for wrong in &proof.wrong {
+                let (key, because) = (clean_line(&wrong.key), wrong.because);
+                let is = match (&wrong.found, &wrong.wanted) {
+                    (Some(found), Some(wanted)) => format!("is {found}, and {wanted} is assumed"),
+                    (None, Some(wanted)) => format!("is not set, and {wanted} is assumed"),
+                    (Some(found), None) => format!("is {found}, and nothing is assumed of it"),
+                    (None, None) => "is not known".to_owned(),
+                };
+                let _ = writeln!(text, "refuted   {file}: {key} {}", clean_line(&is));
+                let _ = writeln!(text, "  because {because}");
+            }
+        }
+    }
+
+    fn settings_as_json(self, proof: &SettingsProof) -> Value {
+        let wrong = proof.wrong.iter().map(|wrong| {
+            json!({ "key": wrong.key, "wanted": wrong.wanted, "found": wrong.found, "because": wrong.because })
+        });
+        json!({
+            "host": self.name_of(proof.host),
+            "outcome": if proof.holds() { "holds" } else { "refuted" },
+            "held": proof.held,
+            "wrong": wrong.collect::<Vec<_>>(),
+        })
     }
 
     /// What does not hold; nothing where it does.

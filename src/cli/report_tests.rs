@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
-use crate::verify::{ExpectProof, UnaskedProof};
+use crate::verify::{ExpectProof, UnaskedProof, WrongSetting};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -70,6 +70,7 @@ fn report(expect: Outcome) -> Report {
             claim: "nothing enters `fw` by `eth0`".to_owned(),
             outcome: Outcome::Holds,
         }],
+        settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         nodes: 7,
     }
 }
@@ -88,6 +89,7 @@ proved    equal to the policy, every packet: 3 points
 proved    closed: 1 expectation
   assuming  below the limit 10/second
 proved    unasked, nothing enters by an interface that the policy does not name: 1 machine
+proved    sysctl.conf is what the proofs assume: 1 machine
 proved: 3 points, 1 expectation, 1 claim unasked
 ";
     assert_eq!(tell(&report), want);
@@ -110,7 +112,7 @@ refuted   expect deny ssh from lan to web  policy.fw:2
       rule    hosts/fw/ruleset.nft:31  tcp dport 22 accept\u{fffd}
 ";
     assert!(shown.contains(want), "{shown}");
-    assert!(shown.ends_with("not proved: 1 refuted of 5\n"), "{shown}");
+    assert!(shown.ends_with("not proved: 1 refuted of 6\n"), "{shown}");
     assert_eq!(exit(&report), Exit::AtFault);
 }
 
@@ -124,6 +126,26 @@ fn a_budget_that_ran_out_is_no_success_and_no_fault() {
 }
 
 #[test]
+fn a_parameter_that_is_not_as_assumed_is_refuted() {
+    let mut report = report(Outcome::Holds);
+    report.settings[0].wrong.push(WrongSetting {
+        key: "net/ipv4/ip_forward".to_owned(),
+        wanted: Some("1".to_owned()),
+        found: Some("0".to_owned()),
+        because: "it is a gateway",
+    });
+    let shown = tell(&report);
+    let want = "\
+refuted   hosts/fw/sysctl.conf: net/ipv4/ip_forward is 0, and 1 is assumed
+  because it is a gateway
+not proved: 1 refuted of 6
+";
+    assert!(shown.ends_with(want), "{shown}");
+    assert!(!report.holds());
+    assert_eq!(exit(&report), Exit::AtFault);
+}
+
+#[test]
 fn json_says_the_same() {
     let (site, sources) = (site(), sources());
     let value =
@@ -134,6 +156,7 @@ fn json_says_the_same() {
     assert_eq!((&expect["outcome"], &expect["line"]), (&json!("refuted"), &json!(2)));
     assert_eq!(expect["counterexample"]["hops"][0]["rules"][0]["file"], "live.nft");
     assert_eq!(value["unasked"][0]["host"], "fw");
+    assert_eq!(value["settings"][0]["outcome"], "holds");
 }
 
 #[test]

@@ -8,6 +8,10 @@ use std::net::IpAddr;
 
 use crate::net::{Family, Packet, Proto};
 
+/// The class (DSCP) of our packets over IPv4, one for experiments (RFC 2474, section 6): the identification of a packet
+/// that a machine makes by itself may look like a tag.
+pub const CLASS: u8 = 43;
+
 /// The largest tag: an IPv4 identification has 16 bits.
 pub const LAST_TAG: u32 = 0xffff;
 
@@ -64,7 +68,7 @@ fn ip(src: IpAddr, dst: IpAddr, proto: Proto, ttl: u8, tag: u32, payload: &[u8])
         (IpAddr::V4(src), IpAddr::V4(dst)) => {
             let total = length(payload.len() + 20);
             let build = |sum: u16| {
-                let mut h = vec![0x45, 0];
+                let mut h = vec![0x45, CLASS << 2];
                 h.extend(total.to_be_bytes());
                 h.extend(port_of(tag).to_be_bytes());
                 h.extend([0, 0, ttl, proto.0]);
@@ -317,7 +321,7 @@ mod tests {
         let bytes = craft(&p, 0x1234);
         // By hand: of ICMP 0800 + 1234 + 0001 = 1a35, inverted e5ca.
         let body = [8, 0, 0xe5, 0xca, 0x12, 0x34, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(bytes[..10], [0x45, 0x00, 0x00, 0x28, 0x12, 0x34, 0x00, 0x00, 0x40, 0x01]);
+        assert_eq!(bytes[..10], [0x45, 43 << 2, 0x00, 0x28, 0x12, 0x34, 0x00, 0x00, 0x40, 0x01]);
         assert_eq!(checksum(&[&bytes[..20]]), 0, "a header with its sum sums to zero");
         assert_eq!(bytes[12..20], [192, 0, 2, 1, 192, 0, 2, 2]);
         assert_eq!(bytes[20..], body);

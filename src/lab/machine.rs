@@ -221,3 +221,32 @@ pub fn own_addresses(ports: &[Port]) -> AddrSet {
     let nets = ports.iter().flat_map(|port| &port.addresses);
     nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::one(net.addr())))
 }
+
+/// Addresses of a zone that no machine has, dynamic legs of the lab included: the lowest and the highest, of its first
+/// network. Networks, broadcasts and anycast addresses are not among them; none where all are taken.
+#[must_use]
+pub fn strangers(site: &Site, zone: ZoneId, family: Family) -> Vec<IpAddr> {
+    let Some(there) = site.zone(zone) else { return Vec::new() };
+    let Some(net) = favourites(there, family).into_iter().next() else { return Vec::new() };
+    let taken: BTreeSet<IpAddr> = site
+        .hosts()
+        .filter(|(_, machine)| machine.leg_in(zone).is_some())
+        .flat_map(|(host, _)| ports(site, host))
+        .flat_map(|port| port.addresses)
+        .map(|own| own.addr())
+        .collect();
+    let (first, last) = (addr::number(net.network()), addr::number(net.broadcast()));
+    // As many from either end as there can be machines before them.
+    let reach = 0..(taken.len() as u128 + 2);
+    let free = |number: u128| {
+        let candidate = addr::addr(family, number);
+        let whole = net.prefix_len() + 1 >= net.max_prefix_len();
+        let odd = !whole && (number == first || (number == last && family == Family::V4));
+        let fits = (first..=last).contains(&number) && !odd && there.addrs.contains(candidate);
+        (fits && !taken.contains(&candidate)).then_some(candidate)
+    };
+    let low = reach.clone().find_map(|n| free(first.saturating_add(n)));
+    let high = reach.into_iter().find_map(|n| free(last.saturating_sub(n)));
+    let both: BTreeSet<IpAddr> = low.into_iter().chain(high).collect();
+    both.into_iter().collect()
+}

@@ -10,15 +10,18 @@
     reason = "the lab starts `ip` and `nft`, and writes sysctls, in its namespaces"
 )]
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use serde_json::Value;
 
 use super::LabError;
+use crate::target::sysctl::artifact::Settings;
 
 /// A network namespace that this process made.
 #[derive(Debug)]
@@ -44,7 +47,9 @@ impl Netns {
     /// A path by which other processes can enter it, as long as this process lives.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd())
+        // As procfs counts, which may be mounted for another namespace of processes than this one's.
+        let process = std::fs::read_link("/proc/self").unwrap_or_else(|_| "self".into());
+        format!("/proc/{}/fd/{}", process.display(), self.file.as_raw_fd())
     }
 
     /// Does something with the namespace as its thread's own. Sockets opened there stay in it.
@@ -67,6 +72,37 @@ impl Netns {
     pub fn run(&self, program: &str, args: &[&str], input: &str) -> Result<String, LabError> {
         // A child inherits the namespaces of the *thread* that starts it (clone(2)).
         self.within(|| run(program, args, input))
+    }
+
+    /// For each address what `ip route get` prints of it as JSON; none where the kernel says that nothing leads there.
+    ///
+    /// # Errors
+    /// When `ip` cannot be started, or prints something else.
+    pub fn routes(&self, addrs: &[IpAddr]) -> Result<Vec<Option<Value>>, LabError> {
+        let lines: String = addrs.iter().map(|addr| format!("route get {addr}\n")).collect();
+        let args = ["-j", "-force", "-batch", "-"];
+        let command = || format!("ip {} with {} addresses", args.join(" "), addrs.len());
+        let broken = |detail: String| LabError::Output { command: command(), detail };
+        let output = self.within(|| output("ip", &args, &lines))?;
+        // "RTNETLINK answers: Network is unreachable", then "Command failed -:17", and it goes on (`-force`, ip(8)).
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let failed =
+            stderr.lines().filter_map(|l| l.strip_prefix("Command failed -:")?.parse::<usize>().ok());
+        let failed: BTreeSet<usize> = failed.collect();
+        let mut printed = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<Value>();
+        let mut answers = Vec::new();
+        for line in 1..=addrs.len() {
+            if failed.contains(&line) {
+                answers.push(None);
+                continue;
+            }
+            match printed.next() {
+                Some(Ok(answer)) => answers.push(Some(answer)),
+                Some(Err(e)) => return Err(broken(e.to_string())),
+                None => return Err(broken(format!("it ends before line {line}: {stderr}"))),
+            }
+        }
+        Ok(answers)
     }
 
     /// Runs lines of `ip` in one process.
@@ -129,6 +165,32 @@ impl Netns {
     }
 }
 
+impl Netns {
+    /// Tells the kernel what a `sysctl.conf` says. Other than [`Netns::sysctl`] it passes over nothing but what the
+    /// text itself calls optional: a lab whose kernel does not know a parameter is not the machine that is meant.
+    ///
+    /// # Errors
+    /// When a parameter is not one of the network, the kernel does not have it, or refuses the value.
+    pub fn set(&self, settings: &Settings) -> Result<(), LabError> {
+        self.within(|| {
+            for setting in &settings.settings {
+                let path = format!("/proc/sys/{}", setting.key);
+                let what = format!("cannot set {} to {}", setting.key, setting.value);
+                // SECURITY: what is not below `net` is the machine's own, in whatever namespace this runs.
+                if !setting.key.starts_with("net/") || setting.key.split('/').any(|part| part == "..") {
+                    let source = std::io::Error::other("it is no parameter of a network namespace");
+                    return Err(LabError::System { what, source });
+                }
+                match std::fs::write(&path, &setting.value) {
+                    Err(e) if setting.optional && e.kind() == std::io::ErrorKind::NotFound => {}
+                    other => other.map_err(LabError::system(what))?,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
 /// Whether the kernel can be asked here: namespaces can be made, and `ip` and `nft` work in them.
 ///
 /// # Errors
@@ -139,13 +201,20 @@ pub fn available() -> Result<(), LabError> {
     netns.nft("table inet fwc_lab_probe { chain c { ct state new accept; }; }\n")
 }
 
-fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String, LabError> {
-    let command = args.iter().fold(program.to_owned(), |mut all, arg| {
-        all.push(' ');
-        all.push_str(&arg.as_ref().to_string_lossy());
-        all
-    });
-    let start = |source| LabError::Start { command: command.clone(), source };
+fn run(program: &str, args: &[&str], input: &str) -> Result<String, LabError> {
+    let command = format!("{program} {}", args.join(" "));
+    let output = output(program, args, input)?;
+    if !output.status.success() {
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(LabError::Command { command, status: output.status, stderr });
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|e| LabError::Output { command, detail: format!("it is not UTF-8: {e}") })
+}
+
+/// Runs a program to its end, however it ends.
+fn output(program: &str, args: &[&str], input: &str) -> Result<Output, LabError> {
+    let start = |source| LabError::Start { command: format!("{program} {}", args.join(" ")), source };
     let mut child = Command::new(program)
         .args(args)
         .env("LC_ALL", "C")
@@ -155,23 +224,20 @@ fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String,
         .spawn()
         .map_err(start)?;
     let mut stdin = child.stdin.take();
-    let output = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         // A program that prints before it has read all must not wait for us, nor we for it. That it closed its
         // end early shows in its exit code.
         scope.spawn(move || stdin.take().map(|mut pipe| pipe.write_all(input.as_bytes())));
         child.wait_with_output()
     })
-    .map_err(start)?;
-    if !output.status.success() {
-        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(LabError::Command { command, status: output.status, stderr });
-    }
-    String::from_utf8(output.stdout)
-        .map_err(|e| LabError::Output { command, detail: format!("it is not UTF-8: {e}") })
+    .map_err(start)
 }
 
 /// Namespaces belong to threads: whatever changes its own does so in a thread that ends with it.
-fn in_thread<T: Send>(what: &str, act: impl FnOnce() -> Result<T, LabError> + Send) -> Result<T, LabError> {
+pub(super) fn in_thread<T: Send>(
+    what: &str,
+    act: impl FnOnce() -> Result<T, LabError> + Send,
+) -> Result<T, LabError> {
     std::thread::scope(|scope| {
         let handle = std::thread::Builder::new()
             .spawn_scoped(scope, act)

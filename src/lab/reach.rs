@@ -39,6 +39,24 @@ pub enum Why {
     Circumstances,
 }
 
+impl Why {
+    /// In a reader's words, after "the kernel was not asked:".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NoSuchHook => "no such hook",
+            Self::Interfaces => "no such interfaces there",
+            Self::Source => "no such source gets in",
+            Self::Destination => "not for that hook",
+            Self::OtherWay => "no route by that way",
+            Self::TimeToLive => "no such time to live there",
+            Self::ExtensionHeader => "an extension header",
+            Self::State => "never in that state",
+            Self::Circumstances => "a mark, a translation or a limit",
+        }
+    }
+}
+
 /// Whether the bench can bring the packet to the hook.
 ///
 /// # Errors

@@ -11,9 +11,12 @@
 //! SECURITY: before any ruleset is loaded every address of every machine must be reached from its own zone, and with
 //! every packet the first machine on its way must see it: otherwise the harness is at fault, and says so.
 //!
-//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed: replies are not tried here.
+//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed at its end. [`SiteLab::converse`]
+//! lets packets in instead, answers them, and has the connection go on.
 
 mod build;
+mod converse;
+mod live;
 mod trace;
 
 use std::collections::BTreeMap;
@@ -21,6 +24,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::LabError;
+use super::conntrack::Conntrack;
 use super::craft::craft;
 use super::machine::{self, Port};
 use super::netns::Netns;
@@ -28,8 +32,11 @@ use super::wire::Sender;
 use crate::forwarding::{Forwarding, Next, ZoneNext};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{Family, Packet};
+use crate::target::sysctl::artifact::Settings;
 
-pub use trace::{Sighting, Stage};
+pub use converse::Conversation;
+pub use live::{LiveSite, with_members};
+pub use trace::{Delivered, Sighting, Stage};
 
 /// How often a packet that was lost on the wire is sent, see [`super::bench`].
 const ROUNDS: usize = 4;
@@ -57,10 +64,12 @@ pub struct Step {
 /// What became of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrived {
-    /// Whether it came to layer 4 of the machine, or listener, that has its destination.
+    /// Whether it came to layer 4 of the machine, or listener, that has its destination (after translation).
     pub at_layer4: bool,
     /// Where it was seen, in order. Empty where it could not be sent: there is no route.
     pub steps: Vec<Step>,
+    /// What layer 4 got, translated as it may be.
+    pub delivered: Option<Delivered>,
 }
 
 impl Arrived {
@@ -92,14 +101,35 @@ pub struct SiteLab<'s> {
 struct Machine {
     ports: Vec<Port>,
     netns: Netns,
+    conntrack: Conntrack,
     routed: Sender,
     by_leg: Vec<Sender>,
 }
 
 struct Crowd {
     netns: Netns,
+    conntrack: Conntrack,
     /// By zone.
     senders: Vec<Sender>,
+}
+
+/// A line of `ip` for one destination.
+struct Line {
+    who: Who,
+    /// The routing table; 0 for an address.
+    table: u32,
+    dst: IpAddr,
+    text: String,
+}
+
+/// What becomes of a packet first.
+enum FirstHop {
+    /// The machine sends it by its own routes.
+    Routed(HostId),
+    /// Its sender has to be told the way. `first` must see it first; none: the crowd.
+    Told { line: Line, first: Option<HostId> },
+    /// No way leads there.
+    Nowhere,
 }
 
 /// In whose namespace something is set.
@@ -119,12 +149,43 @@ impl<'s> SiteLab<'s> {
         forwarding: &'s Forwarding<'s>,
         rulesets: &BTreeMap<HostId, String>,
     ) -> Result<Self, LabError> {
+        let mut lab = Self::open(forwarding)?;
+        lab.load(rulesets)?;
+        Ok(lab)
+    }
+
+    /// Builds the site with nothing filtered anywhere: what does not arrive here arrives nowhere.
+    ///
+    /// # Errors
+    /// When the system refuses, or an address is not reached from its own zone.
+    pub fn open(forwarding: &'s Forwarding<'s>) -> Result<Self, LabError> {
         let mut lab = build::build(forwarding)?;
         lab.works()?;
-        for (host, ruleset) in rulesets {
-            lab.machine(*host)?.netns.nft(ruleset)?;
-        }
         Ok(lab)
+    }
+
+    /// Tells the kernel of a machine what its `sysctl.conf` says.
+    ///
+    /// # Errors
+    /// When the kernel does not have a parameter, or refuses it.
+    pub fn set(&self, host: HostId, settings: &Settings) -> Result<(), LabError> {
+        self.machine(host)?.netns.set(settings)
+    }
+
+    /// Loads rulesets, as text; each makes its tables anew. What neighbours were found without them is forgotten, so that
+    /// ARP and neighbour discovery have to find their way through them.
+    ///
+    /// # Errors
+    /// When nft refuses one.
+    pub fn load(&mut self, rulesets: &BTreeMap<HostId, String>) -> Result<(), LabError> {
+        for (host, ruleset) in rulesets {
+            self.machine(*host)?.netns.nft(ruleset)?;
+        }
+        let crowds = [&self.senders.netns, &self.listeners.netns];
+        for netns in self.machines.iter().map(|machine| &machine.netns).chain(crowds) {
+            netns.ip(&["neigh flush all".to_owned()])?;
+        }
+        Ok(())
     }
 
     /// The namespace of a machine.
@@ -141,33 +202,67 @@ impl<'s> SiteLab<'s> {
 
     /// Sends packets, and says what became of each.
     ///
+    /// Connections of packets sent before are forgotten. A destination that translation gives a packet is listened at
+    /// only if a machine has it, or [`SiteLab::listen`] was called for it.
+    ///
     /// # Errors
     /// When the harness does not work.
     pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
+        self.forget_connections()?;
+        self.exchange(&(1u32..).zip(packets.iter().cloned()).collect::<Vec<_>>())
+    }
+
+    /// Has somebody listen at an address that no machine has, in its zone; packets that are sent do so themselves.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn listen(&mut self, addr: IpAddr) -> Result<(), LabError> {
+        if let Some(line) = self.listener(addr)
+            && self.once(&line)?
+            && addr.is_ipv6()
+        {
+            machine::await_local(&self.listeners.netns, &[addr])?;
+        }
+        Ok(())
+    }
+
+    fn forget_connections(&mut self) -> Result<(), LabError> {
+        let machines = self.machines.iter_mut().map(|machine| &mut machine.conntrack);
+        let crowds = [&mut self.senders.conntrack, &mut self.listeners.conntrack];
+        machines.chain(crowds).try_for_each(Conntrack::flush)
+    }
+
+    /// Sends packets under their tags.
+    fn exchange(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<Vec<Arrived>, LabError> {
         let all: Vec<&Netns> = self.namespaces().map(|(_, netns)| netns).collect();
         all.iter().try_for_each(|netns| trace::reset(netns))?;
+        self.prepare(packets)?;
         let mut first = vec![None; packets.len()];
         let mut outcome: Vec<Arrived> = Vec::new();
         for _ in 0..ROUNDS {
-            for (at, (tag, (start, packet))) in (1u32..).zip(packets).enumerate() {
+            for (at, (tag, (start, packet))) in packets.iter().enumerate() {
                 if outcome.get(at).is_none_or(|arrived| arrived.is_on_the_wire()) {
-                    let who = self.send_one(*start, packet, tag)?;
+                    let who = self.send_one(*start, packet, *tag)?;
                     first.iter_mut().skip(at).take(1).for_each(|slot| *slot = who);
                 }
             }
             // Resolving a listener takes a few round trips; everything else is there before the call returns.
             std::thread::sleep(Duration::from_millis(150));
             let mut seen = Vec::new();
+            let mut ports = Vec::new();
             for (host, netns) in self.namespaces() {
-                seen.extend(trace::read(netns)?.into_iter().map(|sighting| (host, sighting)));
+                let here = trace::read(netns)?;
+                seen.extend(here.sightings.into_iter().map(|sighting| (host, sighting)));
+                ports.extend(here.ports);
             }
-            outcome = (1u32..).zip(packets).map(|(tag, (_, packet))| arrived(&seen, packet, tag)).collect();
+            let became = |(tag, (_, packet)): &(u32, (Start, Packet))| arrived(&seen, &ports, packet, *tag);
+            outcome = packets.iter().map(became).collect();
             let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
             if !outcome.iter().zip(&first).any(lost) {
                 break;
             }
         }
-        for ((start, packet), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
+        for ((_, (start, packet)), (arrived, first)) in packets.iter().zip(outcome.iter().zip(first)) {
             if first.is_some_and(|first| arrived.steps.first().map(|step| step.host) != Some(first)) {
                 let at = format!("{start:?} to {}", packet.dst);
                 return Err(LabError::Canary { at, missing: "by the first machine on its way".to_owned() });
@@ -181,24 +276,37 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When `ip route get` cannot be asked.
     pub fn misrouted(&self) -> Result<Vec<String>, LabError> {
-        let addresses: Vec<IpAddr> = self
-            .forwarding
-            .site()
-            .hosts
-            .iter()
-            .flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.clone()))
-            .collect();
+        let legs = self.forwarding.site().hosts.iter().flat_map(|host| &host.legs);
+        let addresses: Vec<IpAddr> = legs.flat_map(|leg| leg.addresses.clone()).collect();
         let mut wrong = Vec::new();
         for ((id, host), machine) in self.forwarding.site().hosts().zip(&self.machines) {
-            for dst in &addresses {
-                let (ours, theirs) =
-                    (self.expected_route(id, machine, *dst), kernel_route(&machine.netns, *dst)?);
+            for (dst, theirs) in addresses.iter().zip(self.routes(id, &addresses)?) {
+                let ours = self.expected_route(id, machine, *dst);
                 if ours != theirs {
                     wrong.push(format!("{} to {dst}: the kernel {theirs}, fwc {ours}", host.name));
                 }
             }
         }
         Ok(wrong)
+    }
+
+    /// Where the kernel of a machine would send packets to these addresses (`ip route get`): `local`, `dev eth1`,
+    /// `via 10.1.1.1 dev eth1`, or `nowhere`.
+    ///
+    /// # Errors
+    /// When `ip route get` cannot be asked.
+    pub fn routes(&self, host: HostId, addrs: &[IpAddr]) -> Result<Vec<String>, LabError> {
+        let answers = self.machine(host)?.netns.routes(addrs)?;
+        addrs.iter().zip(answers).map(|(dst, answer)| words_of_route(*dst, answer)).collect()
+    }
+
+    /// The leg that has an address in the lab, dynamic ones included.
+    #[must_use]
+    pub fn leg_of(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
+        let machines = (0u32..).map(HostId).zip(&self.machines);
+        machines
+            .flat_map(|(id, m)| m.ports.iter().map(move |p| (id, p)))
+            .find_map(|(id, port)| port.has(addr).then_some((id, port.leg)))
     }
 
     fn expected_route(&self, host: HostId, machine: &Machine, dst: IpAddr) -> String {
@@ -221,88 +329,107 @@ impl<'s> SiteLab<'s> {
         packet: &Packet,
         tag: u32,
     ) -> Result<Option<Option<HostId>>, LabError> {
-        self.make_listener(packet.dst)?;
-        let bytes = craft(packet, tag);
-        let outcome = match start {
-            Start::Machine(host) => (Some(host), self.machine(host)?.routed.send(packet.dst, &bytes)),
+        self.listen(packet.dst)?;
+        let first = match self.first_hop(start, packet)? {
+            FirstHop::Nowhere => return Ok(None),
+            FirstHop::Routed(host) => Some(host),
+            FirstHop::Told { line, first } => {
+                self.once(&line)?;
+                first
+            }
+        };
+        let sender = match start {
+            Start::Machine(host) => Some(&self.machine(host)?.routed),
+            Start::Leg(host, leg) => self.machine(host)?.by_leg.get(leg.index()),
+            Start::Zone(zone) => self.senders.senders.get(zone.index()),
+        };
+        let sender = sender.ok_or_else(|| LabError::Unknown(format!("{start:?}")))?;
+        match sender.send(packet.dst, &craft(packet, tag)) {
+            Ok(()) => Ok(Some(first)),
+            Err(e) if is_no_route(&e) => Ok(None),
+            Err(source) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
+        }
+    }
+
+    /// Where a packet goes first, and the line that tells its sender so.
+    fn first_hop(&self, start: Start, packet: &Packet) -> Result<FirstHop, LabError> {
+        let (who, number, device, next, seen_by) = match start {
+            Start::Machine(host) => return Ok(FirstHop::Routed(host)),
             Start::Leg(host, leg) => {
-                let port = self.ports(host).get(leg.index()).cloned();
+                let port = self.ports(host).get(leg.index());
                 let port = port.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
                 let next = self.forwarding.from_member(port.zone, Some(host), packet.dst);
-                if self.tell(Who::Machine(host), leg.0, &port.name, &next, packet.dst)?.is_none() {
-                    return Ok(None);
-                }
-                let sender = self.machine(host)?.by_leg.get(leg.index());
-                let sender = sender.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
-                (Some(host), sender.send(packet.dst, &bytes))
+                (Who::Machine(host), leg.0, port.name.clone(), next, Some(host))
             }
             Start::Zone(zone) => {
                 let next = self.forwarding.from_zone(zone, packet.src, packet.dst);
-                let Some(first) =
-                    self.tell(Who::Senders, zone.0, &build::crowd_port(zone), &next, packet.dst)?
-                else {
-                    return Ok(None);
-                };
-                let sender = self.senders.senders.get(zone.index());
-                let sender = sender.ok_or_else(|| LabError::Unknown(format!("zone {zone:?}")))?;
-                (first, sender.send(packet.dst, &bytes))
+                (Who::Senders, zone.0, build::crowd_port(zone), next, None)
             }
         };
-        match outcome {
-            (first, Ok(())) => Ok(Some(first)),
-            (_, Err(e)) if is_no_route(&e) => Ok(None),
-            (_, Err(source)) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
-        }
-    }
-
-    /// Puts the next hop of a packet into the table of whoever sends it by one wire. Returns who that next hop is (none
-    /// inside: the crowd), none if there is none.
-    fn tell(
-        &mut self,
-        who: Who,
-        number: u32,
-        device: &str,
-        next: &ZoneNext,
-        dst: IpAddr,
-    ) -> Result<Option<Option<HostId>>, LabError> {
-        let table = build::table(number);
-        let (line, first) = match next {
+        let (table, dst) = (build::table(number), packet.dst);
+        let (text, receiver) = match next {
             ZoneNext::OnLink => (format!("route replace {dst} dev {device} table {table}"), self.owner(dst)),
             ZoneNext::Via { gateway, gateway_leg } => {
-                let via = self.gateway_address(*gateway, *gateway_leg, Family::of(dst));
+                let via = self.gateway_address(gateway, gateway_leg, Family::of(dst));
                 let via = via.ok_or_else(|| LabError::Unknown(format!("address of gateway {gateway:?}")))?;
-                (format!("route replace {dst} via {via} dev {device} onlink table {table}"), Some(*gateway))
+                (format!("route replace {dst} via {via} dev {device} onlink table {table}"), Some(gateway))
             }
-            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return Ok(None),
+            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return Ok(FirstHop::Nowhere),
         };
-        self.once(who, table, dst, line)?;
-        Ok(Some(first))
+        Ok(FirstHop::Told { line: Line { who, table, dst, text }, first: seen_by.or(receiver) })
     }
 
     /// Whoever has no machine listens in the crowd, in the zone of the address.
-    fn make_listener(&mut self, dst: IpAddr) -> Result<(), LabError> {
-        let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return Ok(()) };
+    fn listener(&self, dst: IpAddr) -> Option<Line> {
+        let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return None };
         let nodad = if dst.is_ipv6() { " nodad" } else { "" };
-        let line = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
-        if self.once(Who::Listeners, 0, dst, line)? && dst.is_ipv6() {
-            machine::await_local(&self.listeners.netns, &[dst])?;
+        let text = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
+        Some(Line { who: Who::Listeners, table: 0, dst, text })
+    }
+
+    /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
+    fn prepare(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
+        let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
+        let mut listening = Vec::new();
+        for (_, (start, packet)) in packets {
+            let told = match self.first_hop(*start, packet)? {
+                FirstHop::Told { line, .. } => Some(line),
+                FirstHop::Routed(_) | FirstHop::Nowhere => None,
+            };
+            for line in self.listener(packet.dst).into_iter().chain(told) {
+                let key = (line.who, line.table, line.dst);
+                if let std::collections::btree_map::Entry::Vacant(place) = self.told.entry(key) {
+                    if line.who == Who::Listeners {
+                        listening.push(line.dst);
+                    }
+                    by_who.entry(line.who).or_default().push(line.text.clone());
+                    place.insert(line.text);
+                }
+            }
         }
-        Ok(())
+        for (who, lines) in by_who {
+            self.namespace_of(who)?.ip(&lines)?;
+        }
+        machine::await_local(&self.listeners.netns, &listening)
     }
 
     /// Runs a line of `ip` unless it was the last one for this purpose. Returns whether it ran.
-    fn once(&mut self, who: Who, table: u32, dst: IpAddr, line: String) -> Result<bool, LabError> {
-        if self.told.get(&(who, table, dst)) == Some(&line) {
+    fn once(&mut self, line: &Line) -> Result<bool, LabError> {
+        let key = (line.who, line.table, line.dst);
+        if self.told.get(&key) == Some(&line.text) {
             return Ok(false);
         }
-        let netns = match who {
+        self.namespace_of(line.who)?.ip(std::slice::from_ref(&line.text))?;
+        self.told.insert(key, line.text.clone());
+        Ok(true)
+    }
+
+    fn namespace_of(&self, who: Who) -> Result<&Netns, LabError> {
+        Ok(match who {
             Who::Machine(host) => &self.machine(host)?.netns,
             Who::Senders => &self.senders.netns,
             Who::Listeners => &self.listeners.netns,
-        };
-        netns.ip(std::slice::from_ref(&line))?;
-        self.told.insert((who, table, dst), line);
-        Ok(true)
+        })
     }
 
     /// Without rulesets, every address of every machine is reached from its own zone.
@@ -329,8 +456,7 @@ impl<'s> SiteLab<'s> {
 
     /// The machine that has an address, dynamic ones included.
     fn owner(&self, addr: IpAddr) -> Option<HostId> {
-        let owner = |machine: &Machine| machine.ports.iter().any(|port| port.has(addr));
-        (0u32..).map(HostId).zip(&self.machines).find(|(_, machine)| owner(machine)).map(|(id, _)| id)
+        self.leg_of(addr).map(|(host, _)| host)
     }
 
     fn gateway_address(&self, gateway: HostId, leg: LegId, family: Family) -> Option<IpAddr> {
@@ -349,11 +475,22 @@ impl<'s> SiteLab<'s> {
     }
 }
 
-fn arrived(seen: &[(Option<HostId>, Sighting)], packet: &Packet, tag: u32) -> Arrived {
+fn arrived(
+    seen: &[(Option<HostId>, Sighting)],
+    ports: &[(u32, IpAddr, u16, u16)],
+    packet: &Packet,
+    tag: u32,
+) -> Arrived {
     let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
     of_it.sort_by_key(|(_, sighting)| sighting.order());
     let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
-    Arrived { at_layer4: steps.iter().any(|step| step.stage == Stage::PastInput), steps }
+    let end = of_it.iter().find(|(_, s)| s.stage == Stage::PastInput).map(|(_, s)| s);
+    let delivered = end.map(|end| {
+        let of_it = ports.iter().find(|(of, dst, ..)| (*of, *dst) == (tag, end.dst));
+        let (sport, dport) = of_it.map_or((0, 0), |&(.., sport, dport)| (sport, dport));
+        Delivered { src: end.src, dst: end.dst, sport, dport }
+    });
+    Arrived { at_layer4: end.is_some(), steps, delivered }
 }
 
 fn sender_v6() -> IpAddr {
@@ -365,21 +502,19 @@ fn is_no_route(error: &std::io::Error) -> bool {
     matches!(error.kind(), HostUnreachable | NetworkUnreachable)
 }
 
-/// What `ip route get` says, in the words of [`SiteLab::expected_route`].
-fn kernel_route(netns: &Netns, dst: IpAddr) -> Result<String, LabError> {
-    let text = match netns.run("ip", &["-j", "route", "get", &dst.to_string()], "") {
-        Ok(text) => text,
-        // "RTNETLINK answers: Network is unreachable", "No route to host": exit code 2 (ip(8)).
-        Err(LabError::Command { status, .. }) if status.code() == Some(2) => return Ok("nowhere".to_owned()),
-        Err(other) => return Err(other),
-    };
-    let broken = |detail: String| LabError::Output { command: format!("ip -j route get {dst}"), detail };
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
+/// What `ip route get` says, in the words of [`SiteLab::routes`].
+fn words_of_route(dst: IpAddr, answer: Option<serde_json::Value>) -> Result<String, LabError> {
+    let Some(json) = answer else { return Ok("nowhere".to_owned()) };
     let word = |key: &str| json.get(0).and_then(|route| route.get(key)).and_then(serde_json::Value::as_str);
     Ok(match (word("type"), word("gateway"), word("dev")) {
         (Some("local"), ..) => "local".to_owned(),
         (_, Some(via), Some(dev)) => format!("via {via} dev {dev}"),
         (_, None, Some(dev)) => format!("dev {dev}"),
-        (_, _, None) => return Err(broken(text)),
+        (_, _, None) => {
+            return Err(LabError::Output {
+                command: format!("ip -j route get {dst}"),
+                detail: json.to_string(),
+            });
+        }
     })
 }

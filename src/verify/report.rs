@@ -1,5 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::sysctl::SettingsProof;
 use crate::model::{HostId, Point};
 use crate::net::{Packet, Verdict};
 use crate::source::Span;
@@ -118,6 +119,8 @@ pub struct Report {
     pub expects: Vec<ExpectProof>,
     /// What nobody had to ask for.
     pub unasked: Vec<UnaskedProof>,
+    /// The parameters of each machine's kernel, where there is a text that sets them.
+    pub settings: Vec<SettingsProof>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }
@@ -129,5 +132,6 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.settings.iter().all(SettingsProof::holds)
     }
 }

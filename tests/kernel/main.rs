@@ -17,6 +17,7 @@ mod bench;
 mod common;
 mod end_to_end;
 mod facts;
+mod nat;
 mod sites;
 
 use common::kernel;

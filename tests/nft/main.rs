@@ -13,3 +13,4 @@ mod generate;
 mod laws;
 mod loads;
 mod meaning;
+mod translation;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Crowd, Machine, SiteLab, trace};
 use crate::forwarding::Forwarding;
 use crate::lab::LabError;
+use crate::lab::conntrack::Conntrack;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
@@ -24,8 +25,21 @@ pub(super) fn table(number: u32) -> u32 {
     1000 + number
 }
 
-/// The site, without rulesets.
+/// The site, without rulesets, watched.
 pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, LabError> {
+    let (bridges, machines) = machines(forwarding)?;
+    machines.iter().try_for_each(|machine| trace::load(&machine.netns))?;
+    let ports: Vec<Vec<Port>> = machines.iter().map(|machine| machine.ports.clone()).collect();
+    let senders = build_crowd(forwarding, SENDERS, &ports, &bridges)?;
+    let listeners = build_crowd(forwarding, LISTENERS, &ports, &bridges)?;
+    trace::load(&listeners.netns)?;
+    // A listener's address may also be the claimed source of a packet to another listener.
+    listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
+    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+}
+
+/// The bridges of the zones, and every machine with a wire to each of its own.
+pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machine>), LabError> {
     let site = forwarding.site();
     let bridges = Netns::new()?;
     bridges.sysctl(&[("ipv6/conf/default/disable_ipv6".to_owned(), "1")])?;
@@ -42,12 +56,7 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
     for ((id, host), mine) in site.hosts().zip(&ports) {
         machines.push(build_machine(forwarding, id, host.forwards(), mine, &ports, &bridges)?);
     }
-    let senders = build_crowd(forwarding, SENDERS, &ports, &bridges)?;
-    let listeners = build_crowd(forwarding, LISTENERS, &ports, &bridges)?;
-    trace::load(&listeners.netns)?;
-    // A listener's address may also be the claimed source of a packet to another listener.
-    listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
-    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+    Ok((bridges, machines))
 }
 
 fn build_machine(
@@ -73,10 +82,10 @@ fn build_machine(
     }
     netns.ip(&lines)?;
     own_tables(&netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))?;
-    trace::load(&netns)?;
     let by_leg =
         ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0)).collect::<Result<_, _>>()?;
-    Ok(Machine { ports: ports.to_vec(), routed: Sender::open(&netns, None, 0)?, by_leg, netns })
+    let (routed, conntrack) = (Sender::open(&netns, None, 0)?, Conntrack::open(&netns)?);
+    Ok(Machine { ports: ports.to_vec(), conntrack, routed, by_leg, netns })
 }
 
 fn build_crowd(
@@ -102,7 +111,8 @@ fn build_crowd(
     own_tables(&netns, names.iter().map(|(name, number)| (name.as_str(), *number)))?;
     let zones = forwarding.site().zones();
     let senders = zones.map(|(zone, _)| Sender::open(&netns, Some(&crowd_port(zone)), 0));
-    Ok(Crowd { senders: senders.collect::<Result<_, _>>()?, netns })
+    let senders = senders.collect::<Result<_, _>>()?;
+    Ok(Crowd { senders, conntrack: Conntrack::open(&netns)?, netns })
 }
 
 /// A wire from a namespace to the bridge of a zone.

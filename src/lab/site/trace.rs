@@ -1,7 +1,8 @@
 //! The table that watches a whole site: one in every namespace, which lets packets go on their way.
 //!
-//! A packet is written down by its tag *and* its addresses: a machine's own packets have identifications too, and a
-//! chance likeness must not pass for an arrival. With it stands the time to live, which falls at every machine, so
+//! A packet is known by its tag and, over IPv4, its class: a machine's own packets have identifications too, and a
+//! chance likeness must not pass for an arrival. Addresses and ports change where they are translated, so they are
+//! written down, and nothing is asked of them. With them stands the time to live, which falls at every machine, so
 //! that the places where a packet was seen can be put in the order of its way.
 
 use std::cmp::Reverse;
@@ -10,10 +11,12 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::lab::LabError;
+use crate::lab::craft::CLASS;
 use crate::lab::netns::Netns;
-use crate::net::Packet;
+use crate::net::{Family, Packet};
 
 const TABLE: &str = "fwc_lab_trace";
+const MUTE: &str = "fwc_lab_mute";
 const LIST: [&str; 5] = ["-j", "list", "table", "inet", TABLE];
 
 /// Where in a machine a packet was seen, in the order of its way.
@@ -67,10 +70,10 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// Whether it is one of this packet under this tag.
+    /// Whether it is one of this packet under this tag, translated or not.
     #[must_use]
     pub fn is_of(&self, packet: &Packet, tag: u32) -> bool {
-        self.tag == tag && self.src == packet.src && self.dst == packet.dst
+        self.tag == tag && Family::of(self.src) == packet.family()
     }
 
     /// Sorts by this, sightings are in the order of the packet's way.
@@ -80,11 +83,36 @@ impl Sighting {
     }
 }
 
+/// A packet as layer 4 gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delivered {
+    /// Its source, as it is there.
+    pub src: IpAddr,
+    /// Its destination.
+    pub dst: IpAddr,
+    /// Its source port; zero but for TCP and UDP.
+    pub sport: u16,
+    /// Its destination port; likewise.
+    pub dport: u16,
+}
+
+/// What was seen in a namespace.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) sightings: Vec<Sighting>,
+    /// What layer 4 got of TCP and UDP: tag, destination, and both ports.
+    pub(super) ports: Vec<(u32, IpAddr, u16, u16)>,
+}
+
 /// Loads the table.
 ///
 /// # Errors
 /// When nft refuses it.
 pub(super) fn load(netns: &Netns) -> Result<(), LabError> {
+    netns.nft(&text())
+}
+
+fn text() -> String {
     let sets = Stage::ALL.map(|(stage, ..)| {
         let name = stage.set();
         format!(
@@ -92,17 +120,34 @@ pub(super) fn load(netns: &Netns) -> Result<(), LabError> {
              set {name}v6 {{ typeof ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit; size 65535; flags dynamic; }}\n"
         )
     });
+    // nft lists no key of more than four parts (1.0.6), so ports stand apart.
+    let ends = "  set endsv4 { typeof ip id . ip daddr . udp sport . udp dport; size 65535; flags dynamic; }\n  \
+                set endsv6 { typeof ip6 flowlabel . ip6 daddr . udp sport . udp dport; size 65535; flags dynamic; }\n  \
+                set keepv4 { typeof ip id; size 65535; }\n  \
+                set keepv6 { typeof ip6 flowlabel; size 65535; }\n";
+    let (v4, v6) = (format!("ip dscp {CLASS} ip id != 0"), "ip6 flowlabel != 0");
     let chains = Stage::ALL.map(|(stage, hook, priority)| {
         let name = stage.set();
         // At layer 4 the packet has done its work: nothing shall answer it. What has no tag is not ours.
-        let end = if stage == Stage::PastInput { "drop" } else { "" };
+        let end = if stage == Stage::PastInput {
+            let ports = ["tcp", "udp"].map(|l4| {
+                format!(
+                    "    {v4} add @endsv4 {{ ip id . ip daddr . {l4} sport . {l4} dport }}\n    \
+                     {v6} add @endsv6 {{ ip6 flowlabel . ip6 daddr . {l4} sport . {l4} dport }}\n"
+                )
+            });
+            let drop = format!("    {v4} ip id != @keepv4 drop\n    {v6} ip6 flowlabel != @keepv6 drop\n");
+            format!("{}{drop}", ports.concat())
+        } else {
+            String::new()
+        };
         format!(
             "  chain {name} {{\n    type filter hook {hook} priority {priority}\n    \
-             ip id != 0 add @{name}v4 {{ ip id . ip saddr . ip daddr . ip ttl }} {end}\n    \
-             ip6 flowlabel != 0 add @{name}v6 {{ ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit }} {end}\n  }}\n"
+             {v4} add @{name}v4 {{ ip id . ip saddr . ip daddr . ip ttl }}\n    \
+             {v6} add @{name}v6 {{ ip6 flowlabel . ip6 saddr . ip6 daddr . ip6 hoplimit }}\n{end}  }}\n"
         )
     });
-    netns.nft(&format!("table inet {TABLE} {{\n{}{}}}\n", sets.concat(), chains.concat()))
+    format!("table inet {TABLE} {{\n{}{ends}{}}}\n", sets.concat(), chains.concat())
 }
 
 /// Forgets what was seen.
@@ -114,26 +159,66 @@ pub(super) fn reset(netns: &Netns) -> Result<(), LabError> {
         let name = stage.set();
         format!("flush set inet {TABLE} {name}v4\nflush set inet {TABLE} {name}v6\n")
     });
-    netns.nft(&lines.concat())
+    let ends = format!("flush set inet {TABLE} endsv4\nflush set inet {TABLE} endsv6\n");
+    netns.nft(&format!("{}{ends}", lines.concat()))
+}
+
+/// Layer 4 gets the packets of these tags from now on; no others.
+///
+/// # Errors
+/// When nft fails.
+pub(super) fn keep(netns: &Netns, tags: &[u32]) -> Result<(), LabError> {
+    let mut lines = format!("flush set inet {TABLE} keepv4\nflush set inet {TABLE} keepv6\n");
+    for some in tags.chunks(1000) {
+        let some = some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        lines.push_str(&format!("add element inet {TABLE} keepv4 {{ {some} }}\n"));
+        lines.push_str(&format!("add element inet {TABLE} keepv6 {{ {some} }}\n"));
+    }
+    netns.nft(&lines)
+}
+
+/// From now on the kernel answers nothing by itself: no reset, no unreachable, no echo; or it does again.
+///
+/// # Errors
+/// When nft fails.
+pub(super) fn mute(netns: &Netns, on: bool) -> Result<(), LabError> {
+    let value = if on { "1" } else { "0" };
+    let echo =
+        ["ipv4/icmp_echo_ignore_all", "ipv6/icmp/echo_ignore_all"].map(|name| (name.to_owned(), value));
+    netns.sysctl(&echo)?;
+    if !on {
+        return netns.nft(&format!("delete table inet {MUTE}\n"));
+    }
+    // Before conntrack sees it: it ends no connection either.
+    netns.nft(&format!(
+        "table inet {MUTE} {{ chain c {{ type filter hook output priority -600\n tcp flags & rst == rst drop\n \
+         icmp type destination-unreachable drop\n icmpv6 type destination-unreachable drop\n }}; }}\n"
+    ))
 }
 
 /// What was seen.
 ///
 /// # Errors
 /// When nft fails, or its listing is not what it should be.
-pub(super) fn read(netns: &Netns) -> Result<Vec<Sighting>, LabError> {
+pub(super) fn read(netns: &Netns) -> Result<Seen, LabError> {
     let listing = netns.run("nft", &LIST, "")?;
     let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
     let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
     let sets =
         json.get("nftables").and_then(Value::as_array).into_iter().flatten().filter_map(|o| o.get("set"));
-    let mut all = Vec::new();
+    let mut all = Seen::default();
     for set in sets {
         let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name.starts_with("ends") {
+            for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
+                all.ports.push(ports(element).ok_or_else(|| broken(format!("element {element}")))?);
+            }
+        }
         let stage = Stage::ALL.iter().find(|(stage, ..)| name.starts_with(&stage.set()));
         let Some((stage, ..)) = stage else { continue };
         for element in set.get("elem").and_then(Value::as_array).into_iter().flatten() {
-            all.push(sighting(*stage, element).ok_or_else(|| broken(format!("element {element}")))?);
+            all.sightings
+                .push(sighting(*stage, element).ok_or_else(|| broken(format!("element {element}")))?);
         }
     }
     Ok(all)
@@ -149,4 +234,11 @@ fn sighting(stage: Stage, element: &Value) -> Option<Sighting> {
         ttl: u8::try_from(ttl.as_u64()?).ok()?,
         stage,
     })
+}
+
+fn ports(element: &Value) -> Option<(u32, IpAddr, u16, u16)> {
+    let parts = element.get("concat")?.as_array()?;
+    let [tag, dst, sport, dport] = parts.as_slice() else { return None };
+    let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
+    Some((u32::try_from(tag.as_u64()?).ok()?, dst.as_str()?.parse().ok()?, port(sport)?, port(dport)?))
 }

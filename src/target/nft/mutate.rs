@@ -12,6 +12,8 @@ use super::artifact::{
 };
 use crate::net::{AddrRange, Proto};
 
+mod nat;
+
 /// A ruleset with one thing wrong.
 #[derive(Clone, Debug)]
 pub struct Mutant {
@@ -27,7 +29,7 @@ pub struct Mutant {
 ///
 /// *Deleted*, *its verdict swapped*, and *widened*: a prefix one bit shorter, a range one longer at each end, a match
 /// left out (in a key of several fields: every address, every protocol), a rule that accepts put before everything
-/// else in its chain. Not made, since one element cannot say them: two protocols of a key, or any interface of one.
+/// else in its chain. A translation is *left out*, or to a wrong address or port, or of another kind. Not made, since one element cannot say them: two protocols of a key, or any interface of one.
 #[must_use]
 pub fn mutants(ruleset: &Ruleset) -> Vec<Mutant> {
     let mut all = Vec::new();
@@ -146,8 +148,17 @@ fn of_rule(ruleset: &Ruleset, table: usize, chain: usize, rule: usize) -> Vec<(S
         if let Some(swapped) = swapped(statement) {
             add("swap the verdict".to_owned(), replace(Some(swapped)));
         }
+        if let Statement::Nat(nat) = statement {
+            for (name, broken) in nat::broken(original, nat) {
+                add(name, replace(Some(broken)));
+            }
+        }
         if let Statement::Match { left, op, right } = statement {
-            add(format!("leave out match {}", at.saturating_add(1)), replace(None));
+            let rest = original.statements.iter().enumerate().filter(|(n, _)| *n != at);
+            let without = Rule::new(rest.map(|(_, s)| s.clone()).collect());
+            if nat::loads(&without) {
+                add(format!("leave out match {}", at.saturating_add(1)), replace(None));
+            }
             for (name, right) in wider(right).into_iter().filter(|(_, right)| is_within(left, right)) {
                 let wide = Statement::Match { left: left.clone(), op: *op, right };
                 add(format!("widen {name}"), replace(Some(wide)));
@@ -171,6 +182,7 @@ fn accepts(rule: &Rule) -> bool {
         matches!(
             s,
             Statement::VerdictMap { .. }
+                | Statement::Nat(_)
                 | Statement::Verdict(Verdict::Accept | Verdict::Jump(_) | Verdict::Goto(_))
         )
     })

@@ -1,0 +1,89 @@
+//! What the kernel of each filtering machine has to be told.
+
+use super::artifact::{Setting, Settings};
+use crate::model::{Bridge, Host, HostId, Role, Site};
+use crate::net::Family;
+
+/// The parameters of every machine that filters, in the order of the site.
+#[must_use]
+pub fn emit(site: &Site) -> Vec<(HostId, Settings)> {
+    let filtering = site.hosts().filter(|(_, host)| host.filters());
+    filtering.map(|(id, host)| (id, Settings { settings: of(site, host) })).collect()
+}
+
+fn of(site: &Site, host: &Host) -> Vec<Setting> {
+    let mut all = forwarding(site, host);
+    all.push(Setting::new(
+        "net/ipv4/conf/all/rp_filter",
+        "2",
+        &[
+            "Loose, whatever an interface says (the larger counts). Every source that is allowed has a route back, but it",
+            "need not be by the interface it came by; what is spoofed is the ruleset's business.",
+        ],
+    ));
+    if host.role == Role::Firewall {
+        all.extend(redirects(host));
+    }
+    all.push(Setting::new(
+        "net/netfilter/nf_conntrack_tcp_loose",
+        "1",
+        &["A connection older than the ruleset goes on if it may start: its next packet is new, not invalid."],
+    ));
+    all.extend(bridges(host));
+    all
+}
+
+fn forwarding(site: &Site, host: &Host) -> Vec<Setting> {
+    let keys = [(Family::V4, "net/ipv4/ip_forward"), (Family::V6, "net/ipv6/conf/all/forwarding")];
+    let setting = |(family, key)| {
+        let (value, why) = match host.role {
+            Role::Firewall if host.legs.iter().any(|leg| leg.carries(site, family)) => {
+                ("1", "It is a gateway: what it forwards, the forward hook decides.")
+            }
+            Role::Firewall => ("0", "No leg carries this family, so there is nothing to forward."),
+            _ if host.docker => ("1", "Containers are reached by forwarding."),
+            _ => ("0", "It is nobody's gateway."),
+        };
+        Setting::new(key, value, &[why])
+    };
+    keys.map(setting).into()
+}
+
+/// For sending, one interface that says 1 is enough, and so it is for receiving where nothing is forwarded (ip-sysctl):
+/// so each is named, and those that are yet to come take the default.
+fn redirects(host: &Host) -> Vec<Setting> {
+    let names = host.legs.iter().filter_map(|leg| leg.interface.clone());
+    let scopes: Vec<String> = ["all", "default"].into_iter().map(str::to_owned).chain(names).collect();
+    let mut all = Vec::new();
+    for (what, why) in [
+        ("ipv4/conf/*/send_redirects", "A redirect would lead a neighbour past this gateway, and its rules."),
+        (
+            "ipv4/conf/*/accept_redirects",
+            "Nobody tells a gateway where to send: its routes are those of routes.json.",
+        ),
+        ("ipv6/conf/*/accept_redirects", "The same."),
+    ] {
+        for (at, scope) in scopes.iter().enumerate() {
+            let because: &[&str] = if at == 0 { &[why] } else { &[] };
+            all.push(Setting::new(format!("net/{}", what.replace('*', scope)), "0", because));
+        }
+    }
+    all
+}
+
+fn bridges(host: &Host) -> Vec<Setting> {
+    let how: Vec<&Bridge> = host.legs.iter().filter_map(|leg| leg.bridge.as_ref()).collect();
+    let keys = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
+    if how.is_empty() {
+        return Vec::new();
+    }
+    if how.contains(&&Bridge::BrNetfilter) {
+        let why = "What the ports of a bridge say to each other goes through the forward hook (modprobe br_netfilter).";
+        return vec![Setting::new(keys[0], "1", &[why]), Setting::new(keys[1], "1", &[])];
+    }
+    let why = "What the ports of a bridge say to each other is decided in the table bridge alone; without br_netfilter \
+               there is no such key.";
+    let optional =
+        |key: &str, because: &[&str]| Setting { optional: true, ..Setting::new(key, "0", because) };
+    vec![optional(keys[0], &[why]), optional(keys[1], &[])]
+}

@@ -1,0 +1,340 @@
+//! `fwc lab` as a person runs it: three opinions that agree, each that can be seen to differ, and nothing left behind.
+//!
+//! What the lab needs is broken by programs called `ip` and `nft` that stand before the real ones in `PATH`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends in a panic")]
+#![allow(clippy::disallowed_methods, reason = "runs the program, and kills it")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::kernel;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+const NOBODY: u32 = 65_534;
+
+/// The program, and the policies, where anybody may read them.
+fn place() -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_fwc"), place.path().join("fwc")).unwrap();
+    for site in ["starter-firewall", "starter-host"] {
+        fs::create_dir(place.path().join(site)).unwrap();
+        let from = common::root().join("policies").join(site).join("policy.fw");
+        fs::copy(from, place.path().join(site).join("policy.fw")).unwrap();
+    }
+    place
+}
+
+fn lab(place: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(place.join("fwc"));
+    command.arg("lab").args(args).current_dir(place).stdin(Stdio::null());
+    command
+}
+
+fn ends(mut command: Command, code: i32) -> (String, String) {
+    let output: Output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    (out, err)
+}
+
+/// A program of this name before the real one; `$REAL` is the real one.
+fn before(place: &Path, name: &str, script: &str) -> String {
+    let path = std::env::var("PATH").unwrap();
+    let real = path.split(':').chain(["/usr/sbin", "/sbin"]).map(|dir| PathBuf::from(dir).join(name));
+    let real = real.into_iter().find(|path| path.is_file()).unwrap();
+    let folder = place.join("before");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join(name);
+    fs::write(&file, format!("#!/bin/sh\nREAL={}\n{script}\n", real.display())).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{path}", folder.display())
+}
+
+#[test]
+fn three_opinions_agree_on_every_expectation() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for site in ["starter-firewall", "starter-host"] {
+        let (out, err) = ends(lab(place.path(), &[site]), 0);
+        assert_eq!(err, "");
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+        assert!(out.contains("accept") && out.contains("stopped"), "both ends are tried: {out}");
+    }
+}
+
+#[test]
+fn programs_are_told_every_packet() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let (out, _) = ends(lab(place.path(), &["starter-host", "--host", "web", "--format", "json"]), 0);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let packets = told["packets"].as_array().unwrap();
+    assert!(told["fine"] == true && packets.len() > 100, "{out}");
+    for packet in packets {
+        assert!(packet["agree"] == true && packet["kernel"]["verdict"].is_string(), "{packet}");
+    }
+}
+
+#[test]
+fn a_probe_with_another_verdict_is_the_policys_fault() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let probes = "# the web server\n198.51.100.7 -> 192.0.2.10 tcp/22 new accept\n";
+    fs::write(place.path().join("wrong.txt"), probes).unwrap();
+    let (out, _) = ends(lab(place.path(), &["starter-host", "--probes", "wrong.txt"]), 1);
+    assert!(out.contains("# the web server") && out.contains("<- wanted: accept"), "{out}");
+    assert!(out.contains("1 answer not as wanted"), "{out}");
+}
+
+/// A kernel that does another thing than the ruleset says: here, because it was given another one.
+#[test]
+fn a_kernel_that_differs_is_seen() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let script = r#"if [ "$1" = -f ]; then sed '/^table inet fwc {/,/^}/s/counter drop/counter accept/' | $REAL "$@"
+else exec $REAL "$@"; fi"#;
+    let path = before(place.path(), "nft", script);
+    let mut command = lab(place.path(), &["starter-firewall"]);
+    command.env("PATH", path);
+    let (out, _) = ends(command, 1);
+    assert!(out.contains("<- differ") && out.contains("policy, simulator and kernel differ on"), "{out}");
+}
+
+/// A kernel that routes otherwise than the proof assumes.
+#[test]
+fn a_kernel_that_routes_otherwise_is_seen() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    // What the firewall has on a link it takes for unreachable, under a longer prefix that no packet of ours needs.
+    let script = r#"case "$*" in
+"-batch -") sed 's/^route replace 192.0.2.0\/24 dev eth1$/&\nroute replace unreachable 192.0.2.255\/32/' | $REAL "$@";;
+*) exec $REAL "$@";; esac"#;
+    let path = before(place.path(), "ip", script);
+    fs::create_dir(place.path().join("routed")).unwrap();
+    let policy = "zone lan { 192.0.2.0/24 }\nzone dmz { 198.51.100.0/24 }\n\
+        firewall fw { eth1 192.0.2.1 in lan; eth2 198.51.100.1 in dmz }\nhost far = 192.0.2.255 in lan\n\
+        allow ssh from dmz to lan\ntest \"t\" { expect allow ssh from dmz to lan }\n";
+    fs::write(place.path().join("routed/policy.fw"), policy.replace("192.0.2.255", "192.0.2.254")).unwrap();
+    let script =
+        fs::read_to_string(place.path().join("before/ip")).unwrap().replace("192.0.2.255", "192.0.2.254");
+    fs::write(place.path().join("before/ip"), script).unwrap();
+    let mut command = lab(place.path(), &["routed"]);
+    command.env("PATH", path);
+    let (out, _) = ends(command, 1);
+    assert!(out.contains("fw to 192.0.2.254: the kernel nowhere"), "{out}");
+    assert!(out.contains("that the kernel does not have"), "{out}");
+}
+
+/// No verdict of a dead harness: a site whose wires carry nothing is no site that stops everything.
+#[test]
+fn a_lab_that_does_not_work_gives_no_verdict() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let path =
+        before(place.path(), "ip", r#"sed 's/^link set \(c[01]l.*\) up$/link set \1 down/' | $REAL "$@""#);
+    let mut command = lab(place.path(), &["starter-host"]);
+    command.env("PATH", path);
+    let (out, err) = ends(command, 2);
+    assert!(out.is_empty() && err.contains("canary"), "{err}");
+
+    let path = before(place.path(), "nft", "exit 1");
+    let mut command = lab(place.path(), &["starter-host"]);
+    command.env("PATH", path);
+    let (_, err) = ends(command, 2);
+    assert!(err.contains("the lab could not do its work: `nft"), "{err}");
+}
+
+#[test]
+fn somebody_who_is_not_root_may_too() {
+    if !kernel() || !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let place = place();
+    let mut command = lab(place.path(), &["starter-host"]);
+    command.uid(NOBODY).gid(NOBODY);
+    let (out, _) = ends(command, 0);
+    assert!(out.contains("policy, simulator and kernel agree"), "{out}");
+    let mut command =
+        lab(place.path(), &["starter-host", "--shell", "web", "--", "sh", "-c", "id -u; ip -br link"]);
+    command.uid(NOBODY).gid(NOBODY);
+    let (out, _) = ends(command, 0);
+    assert!(out.starts_with("0\n") && out.contains("eth0"), "{out}");
+}
+
+#[test]
+fn a_kernel_that_refuses_is_told_aloud() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (limit, how, said) in [
+        ("max_net_namespaces", "exec ./fwc lab starter-host", "cannot make a network namespace"),
+        ("max_user_namespaces", "exec setpriv --bounding-set=-all ./fwc lab starter-host", "not root, and"),
+    ] {
+        let mut command = Command::new("unshare");
+        let script = format!("echo 0 > /proc/sys/user/{limit} && {how}");
+        command.args(["--user", "--map-root-user", "sh", "-c", &script]).current_dir(place.path());
+        let (out, err) = ends(command, 2);
+        assert!(out.is_empty() && err.contains(said) && err.contains("help: "), "{err}");
+    }
+}
+
+#[test]
+fn a_shell_is_on_its_machine_and_hears_the_others() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let shell = |name: &str, script: &str, code: i32| {
+        ends(lab(place.path(), &["starter-firewall", "--shell", name, "--", "sh", "-c", script]), code)
+    };
+    // Nothing but a shell is needed: bash and its /dev/tcp.
+    let ask = |name: &str, port: u16| {
+        format!(
+            "timeout 3 bash -c 'exec 3<>/dev/tcp/{name}/{port}; printf \"GET / HTTP/1.0\\r\\n\\r\\n\" >&3; tail -n1 <&3'"
+        )
+    };
+    assert_eq!(shell("lan", &ask("web", 443), 0).0, "web tcp/443\n");
+    assert_eq!(shell("admin", &ask("fw.lan", 22), 0).0, "fw tcp/22\n");
+    shell("internet", &ask("fw.internet", 22), 1);
+    assert_eq!(shell("fw", "exit 7", 7).0, "");
+    let (_, err) =
+        ends(lab(place.path(), &["starter-firewall", "--shell", "lan", "--", "no-such-program"]), 127);
+    assert!(err.contains("cannot start `no-such-program`"), "{err}");
+    let (_, err) = ends(lab(place.path(), &["starter-firewall", "--shell", "nowhere", "--", "true"]), 2);
+    assert!(err.contains("no machine or zone `nowhere`") && err.contains("admin"), "{err}");
+    let mut silent = lab(place.path(), &["starter-firewall", "--no-listen", "--shell", "lan", "--"]);
+    silent.args(["sh", "-c", &ask("web", 443)]);
+    ends(silent, 1);
+}
+
+// ---- nothing is left ---------------------------------------------------------------------------------------------
+
+/// What a lab could leave in the machine it runs on.
+fn traces() -> BTreeSet<String> {
+    let said = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let links = said("ip", &["-br", "link"])
+        .into_iter()
+        .filter_map(|l| l.split_whitespace().next().map(str::to_owned));
+    let named = said("ip", &["netns", "list"]);
+    links.chain(named).chain(mounts.lines().map(str::to_owned)).collect()
+}
+
+/// Every process that `is_ours` by its folder in `/proc`.
+fn processes(is_ours: impl Fn(&Path) -> bool) -> Vec<String> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
+    let ours = all.filter(|path| path.join("stat").is_file() && is_ours(path));
+    ours.map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ")).collect()
+}
+
+fn of_group(group: u32) -> impl Fn(&Path) -> bool {
+    move |path| {
+        let stat = fs::read_to_string(path.join("stat")).unwrap_or_default();
+        // After the name in brackets: state, parent, group (proc(5)); a zombie is one of ours not yet buried.
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        let mut words = rest.split(' ');
+        words.next() != Some("Z") && words.nth(1) == Some(group.to_string().as_str())
+    }
+}
+
+fn eventually_none(what: &str, is_ours: impl Fn(&Path) -> bool) {
+    let start = Instant::now();
+    loop {
+        let left = processes(&is_ours);
+        if left.is_empty() {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}: left are {left:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn number(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap())
+}
+
+#[test]
+fn nothing_is_left_of_a_lab_killed_at_any_moment() {
+    if !kernel() {
+        return;
+    }
+    let (place, before) = (place(), traces());
+    let signals = [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
+    // Moments spread over the time that a whole run takes.
+    let start = Instant::now();
+    ends(lab(place.path(), &["starter-firewall"]), 0);
+    let whole = start.elapsed();
+    for (round, signal) in (0u32..16).zip(signals.into_iter().cycle()) {
+        let mut command = lab(place.path(), &["starter-firewall"]);
+        let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Seven steps round a circle of sixteen: early and late moments for every signal.
+        std::thread::sleep(whole * (round * 7 % 16) / 16);
+        kill(number(&child), signal).unwrap();
+        child.wait().unwrap();
+        eventually_none(&format!("{signal} in round {round}"), of_group(child.id()));
+        assert_eq!(traces(), before, "{signal} in round {round}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_a_shell_killed_at_any_moment() {
+    if !kernel() {
+        return;
+    }
+    let (place, before) = (place(), traces());
+    // A number of seconds that nobody else sleeps.
+    let mark = format!("{}.5", 40_000_000 + std::process::id());
+    let marked = |path: &Path| {
+        let said = fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&said).split('\0').any(|word| word == mark)
+    };
+    let script = format!("setsid sleep {mark} & sleep {mark} & echo up; sleep {mark}");
+    for (round, signal) in (0u64..).zip([Signal::SIGKILL, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]) {
+        let mut command = lab(place.path(), &["starter-host", "--shell", "web", "--", "sh", "-c", &script]);
+        let command = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut up = [0u8; 3];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        std::thread::sleep(Duration::from_millis(round * 30));
+        while processes(marked).len() < 2 {
+            assert!(child.try_wait().unwrap().is_none(), "the programs run while the lab does");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        if signal == Signal::SIGINT {
+            // As the terminal does it: an interrupt is for the program, and its end is the lab's.
+            killpg(number(&child), signal).unwrap();
+        } else {
+            kill(number(&child), signal).unwrap();
+        }
+        child.wait().unwrap();
+        eventually_none(&format!("{signal}"), marked);
+        eventually_none(&format!("{signal}"), of_group(child.id()));
+        assert_eq!(traces(), before, "{signal}");
+    }
+}
