@@ -16,6 +16,10 @@ use fwc::model::*;
 use fwc::net::*;
 use fwc::source::*;
 use std::net::IpAddr;
+
+#[path = "lowering/nat.rs"]
+mod nat;
+
 struct L;
 impl Loader for L {
     fn load(&mut self, _: &str, _: &str) -> Result<SourceFile, String> {
@@ -195,16 +199,21 @@ fn holds(c: &Cell, p: &Packet) -> bool {
     } else {
         (u128::from(p.dport), u128::from(p.sport))
     };
+    let original = p.ct_original.map_or((p.dst, p.dport), |t| (t.dst, t.dport));
+    let (was, port) = (n(original.0), u128::from(original.1));
     c.family == p.family()
+        && (!c.translated || p.ct_status.dnat)
         && c.sides
             .iter()
-            .zip([n(p.src), n(p.dst), u128::from(p.proto.0), a, b])
-            .all(|(s, v)| s.0 <= v && v <= s.1)
+            .zip([n(p.src), n(p.dst), u128::from(p.proto.0), a, b, was, port])
+            .enumerate()
+            .all(|(at, (s, v))| at >= 5 && !c.translated || s.0 <= v && v <= s.1)
 }
 fn layers(ls: &[Layer], p: &Packet) -> Option<Verdict> {
     for l in ls {
         let mut es: Vec<&Entry> = l.entries.iter().filter(|e| holds(&e.cell, p)).collect();
         es.sort_by_key(|e| match e.cell.shape() {
+            Shape::Translated => (-1, false),
             Shape::Ports { exact } => (0, !exact),
             Shape::Icmp { exact } => (1, !exact),
             Shape::Protocols { exact } => (2, !exact),
@@ -387,11 +396,18 @@ fn inside(g: &mut G, c: &Cell) -> Packet {
     let proto = Proto(u8::try_from(number(c.protos())).unwrap());
     let (a, b) = (number(c.to()), number(c.from()));
     let icmp = proto == Proto::ICMP && s.is_ipv4() || proto == Proto::ICMPV6 && s.is_ipv6();
-    if icmp {
+    let mut p = if icmp {
         Packet::icmp(s, d, u8::try_from(a % 256).unwrap(), u8::try_from(b % 256).unwrap())
     } else {
         Packet::new(s, d, proto, u16::try_from(b).unwrap(), u16::try_from(a).unwrap())
+    };
+    if c.translated {
+        let port = number(c.original_port());
+        let dst = at(g, c.original());
+        p.ct_status.dnat = true;
+        p.ct_original = Some(Tuple { src: p.src, dst, sport: p.sport, dport: u16::try_from(port).unwrap() });
     }
+    p
 }
 
 fn wire(wire: Option<&Wire>) -> String {

@@ -80,7 +80,10 @@ impl Mapped {
                         }))
                     });
                     for ends in joined(ends) {
-                        itself.extend(one_machine(topology, &ends.src, &ends.dst));
+                        // What comes to prerouting is the machine's own, whoever else may have the address.
+                        if hook == Hook::Postrouting {
+                            itself.extend(one_machine(topology, &ends.src, &ends.dst));
+                        }
                         rules.push(Translation {
                             wire: wire.clone(),
                             because,

@@ -115,7 +115,7 @@ impl Need<'_> {
         let mut said: BTreeSet<Code> = BTreeSet::new();
         let mut unfiltered = None;
         for from in &self.from.plus {
-            let mut served: Option<bool> = None;
+            let mut served = !matches!(self.nat, Some(Nat::Dnat { .. }));
             for to in &self.to.plus {
                 let mut pair: Vec<bool> = Vec::new();
                 for family in Family::BOTH {
@@ -123,7 +123,7 @@ impl Need<'_> {
                         // Without a place for its clause there is a worse finding already.
                         let nowhere = matches!(way.course, Course::Nowhere);
                         pair.push(nowhere || filtered(topology.site, &way.crossing));
-                        served = Some(served == Some(true) || !matches!(way.course, Course::Unserved));
+                        served |= !matches!(way.course, Course::Unserved);
                         if let Some(trouble) = self.trouble(topology, &way)
                             && said.insert(trouble.code())
                         {
@@ -136,7 +136,7 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if served == Some(false)
+            if !served
                 && !said.contains(&code::NO_PATH)
                 && !said.contains(&code::AMBIGUOUS_ROUTE)
             {

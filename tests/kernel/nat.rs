@@ -134,7 +134,8 @@ const FACTS: [Fact; 49] = [
     (MASQUERADE, "forward 0", "IP saddr CLIENT", "forward sees the source as it was", true),
 ];
 
-/// The text of a fact's ruleset in a family.
+/// The text of a fact's ruleset in a family. It has a look at `ct` in any case: without, and without a translation,
+/// connection tracking is off, and chains that translate do not run at all (seen with the drop among the facts).
 fn ruleset(fact: &Fact, v6: bool) -> String {
     let (nat, place, rule, ..) = fact;
     let (hook, priority) = place.split_once(' ').unwrap();
@@ -147,7 +148,7 @@ fn ruleset(fact: &Fact, v6: bool) -> String {
             .collect::<String>()
     };
     let text = format!(
-        "table inet fwc\ndelete table inet fwc\ntable inet fwc {{\n\tchain fact {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n\t\t{rule} drop\n\t}}\n\
+        "table inet fwc\ndelete table inet fwc\ntable inet fwc {{\n\tchain fact {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n\t\tct state new counter\n\t\t{rule} drop\n\t}}\n\
          \tchain pre {{\n\t\ttype nat hook prerouting priority -100; policy accept;\n{}\t}}\n\
          \tchain pre5 {{\n\t\ttype nat hook prerouting priority -95; policy accept;\n{}\t}}\n\
          \tchain post {{\n\t\ttype nat hook postrouting priority 100; policy accept;\n{}\t}}\n}}\n",

@@ -18,7 +18,8 @@
 //!   status dnat` (`nf_nat_setup_info`). After a translation of the source nobody knows the source port, after
 //!   `masquerade` not the address either.
 //!
-//! Not modelled, hence assumed: dynamic sets have room; a chain that translates runs for packets of new
+//! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
+//! translates: else chains that translate do not run); a chain that translates runs for packets of new
 //! connections only, and no two connections want the same ports after it; an interface that masquerades has an
 //! address; `notrack` shows in [`Packet::ct`](crate::net::Packet::ct) and not otherwise; elements without
 //! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
