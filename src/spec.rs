@@ -80,9 +80,23 @@ impl<'s> Spec<'s> {
     /// What is meant to be done to a packet's addresses at a hook of a machine (S34); none where nothing is.
     #[must_use]
     pub fn translate(&self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
-        let machine = self.site.host(host).filter(|m| m.role == Role::Firewall)?;
-        let new = packet.ct == CtState::New;
-        new.then(|| Here { spec: self, host, machine, hook, packet }.translation()).flatten()
+        self.translate_because(host, hook, packet).map(|(translation, _)| translation)
+    }
+
+    /// The same, with the statements that say so.
+    #[must_use]
+    pub fn translate_because(
+        &self,
+        host: HostId,
+        hook: Hook,
+        packet: &Packet,
+    ) -> Option<(Translation, Vec<Origin>)> {
+        let machine =
+            self.site.host(host).filter(|m| m.role == Role::Firewall && packet.ct == CtState::New)?;
+        let all = Here { spec: self, host, machine, hook, packet }.translations();
+        let (_, first) = *all.first()?;
+        let same = all.iter().filter(|(_, translation)| *translation == first);
+        Some((first, same.map(|(id, _)| Origin::Access(*id)).collect()))
     }
 
     fn at_hook(&self, host: HostId, machine: &Host, hook: Hook, packet: &Packet) -> Judgement {

@@ -8,6 +8,7 @@
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
 mod compose;
+mod follow;
 mod narrowly;
 mod path;
 mod points;
@@ -16,10 +17,13 @@ pub mod report;
 mod sysctl;
 mod terms;
 pub mod trace;
+mod translate;
 mod unasked;
 mod widely;
 
-pub use prove::{Against, Artifacts, HOOKS, HostRules, against, prove};
-pub use report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Unasked, UnaskedProof};
+pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, prove};
+pub use report::{
+    Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Rewrite, Unasked, UnaskedProof,
+};
 pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

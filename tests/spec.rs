@@ -3,10 +3,11 @@
 
 mod random;
 
-use fwc::net::{Space, Verdict};
+use fwc::model::{Hook, HostId, Site};
+use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
 use proptest::prelude::*;
-use random::{Dice, aim, sketch, words};
+use random::{Dice, aim, nat, sketch, words};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, max_shrink_iters: 0, ..ProptestConfig::default() })]
@@ -14,6 +15,11 @@ proptest! {
     #[test]
     fn judge_is_membership_in_admitted(seed: u64) {
         agree(seed)?;
+    }
+
+    #[test]
+    fn translate_is_membership_in_translated(seed: u64) {
+        translate_alike(seed)?;
     }
 }
 
@@ -37,15 +43,106 @@ fn random_sites_decide_each_way() {
     assert!(counts.iter().all(|n| *n > 200), "{counts:?}");
 }
 
-fn agree(seed: u64) -> Result<(), TestCaseError> {
-    let site = sketch::site(seed);
+#[test]
+fn random_sites_translate_each_way() {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for seed in 0..1500 {
+        let site = nat::site(seed);
+        let spec = Spec::new(&site);
+        let mut dice = Dice::new(seed ^ 9);
+        for (host, hook) in nat_points(&site) {
+            for _ in 0..20 {
+                let packet = nat::packet(&mut dice, &site, host, hook);
+                let kind = match spec.translate(host, hook, &packet) {
+                    None => "nothing",
+                    Some(Translation::Destination { port: None, .. }) => "destination",
+                    Some(Translation::Destination { .. }) => "destination and port",
+                    Some(Translation::Source(_)) if packet.ct_status.dnat => "source, hairpin",
+                    Some(Translation::Source(_)) => "source",
+                    Some(Translation::Masquerade) => "masquerade",
+                };
+                *counts.entry(kind).or_default() += 1;
+            }
+        }
+        for (host, hook, point) in aim::points(&site) {
+            for _ in 0..20 {
+                let packet = nat::packet(&mut dice, &site, host, hook);
+                let new = packet.ct == fwc::net::CtState::New;
+                let judged = spec.judge(&point, &packet);
+                let by_clause = judged.because.iter().any(|origin| match origin {
+                    fwc::model::Origin::Access(id) => site.accesses[id.index()].nat.is_some(),
+                    _ => false,
+                });
+                if new && by_clause && judged.verdict == Verdict::Accept {
+                    *counts.entry(hook.keyword()).or_default() += 1;
+                }
+            }
+        }
+    }
+    println!("{counts:?}");
+    let kinds = [
+        "destination",
+        "destination and port",
+        "source",
+        "source, hairpin",
+        "masquerade",
+        "forward",
+        "input",
+        "output",
+    ];
+    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 30)), "{counts:?}");
+}
+
+fn nat_points(site: &Site) -> Vec<(HostId, Hook)> {
+    let machines = site.hosts().filter(|(_, h)| h.filters());
+    machines.flat_map(|(h, _)| [Hook::Prerouting, Hook::Postrouting].map(|hook| (h, hook))).collect()
+}
+
+/// `translate` is membership in `translated`, and at other hooks there is none.
+fn translate_alike(seed: u64) -> Result<(), TestCaseError> {
+    let site = nat::site(seed);
     let (spec, sets) = (Spec::new(&site), Sets::new(&site));
+    let mut dice = Dice::new(seed ^ 3);
+    for (host, hook) in nat_points(&site) {
+        let mut space = Space::default();
+        let translated = sets.translated(host, hook, &mut space).unwrap();
+        for _ in 0..100 {
+            let packet = nat::packet(&mut dice, &site, host, hook);
+            let one = spec.translate(host, hook, &packet);
+            let of = |(to, set): &(Translation, _)| space.contains(*set, &packet).unwrap().then_some(*to);
+            let all: Vec<Translation> = translated.iter().filter_map(of).collect();
+            prop_assert_eq!(
+                one.into_iter().collect::<Vec<_>>(),
+                all,
+                "seed {} at {} {:?}: {:#?}\n{}",
+                seed,
+                &site.hosts[host.index()].name,
+                hook,
+                &packet,
+                words::policy(&site)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn agree(seed: u64) -> Result<(), TestCaseError> {
+    compared(seed, &sketch::site(seed), aim::packet)?;
+    compared(seed, &nat::site(seed), nat::packet)
+}
+
+fn compared(
+    seed: u64,
+    site: &Site,
+    draw: fn(&mut Dice, &Site, HostId, Hook) -> Packet,
+) -> Result<(), TestCaseError> {
+    let (spec, sets) = (Spec::new(site), Sets::new(site));
     let mut dice = Dice::new(seed ^ 1);
-    for (host, hook, point) in aim::points(&site) {
+    for (host, hook, point) in aim::points(site) {
         let mut space = Space::default();
         let admitted = sets.at(&point, &mut space).unwrap();
         for _ in 0..100 {
-            let packet = aim::packet(&mut dice, &site, host, hook);
+            let packet = draw(&mut dice, site, host, hook);
             let judged = spec.judge(&point, &packet);
             let in_set = if space.contains(admitted.accepted, &packet).unwrap() {
                 Verdict::Accept
@@ -63,7 +160,7 @@ fn agree(seed: u64) -> Result<(), TestCaseError> {
                 hook,
                 &packet,
                 &judged.because,
-                words::policy(&site)
+                words::policy(site)
             );
         }
     }

@@ -6,11 +6,12 @@
 //! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
 use crate::model::{Hook, HostId, Point, Site};
-use crate::net::{Packet, Verdict};
+use crate::net::{Packet, Translation, Verdict};
 use crate::source::{SourceMap, Span};
 use crate::verify::{Counterexample, Hop, Outcome, PointProof, Report, SettingsProof, Unasked};
 
@@ -108,11 +109,17 @@ impl<'a> Telling<'a> {
     /// The way of a packet, for people.
     pub(super) fn hops(self, text: &mut String, hops: &[Hop]) {
         for (hop, number) in hops.iter().zip(1usize..) {
-            let meant =
-                if hop.meant == hop.verdict { String::new() } else { format!(", meant {}", word(hop.meant)) };
-            let _ = writeln!(text, "  {number} {}: {}{meant}", clean_line(&hop.place), word(hop.verdict));
+            let _ = writeln!(text, "  {number} {}: {}", clean_line(&hop.place), done(hop));
+            if let Some(rewrite) = hop.rewrite.as_ref().filter(|rewrite| rewrite.done.is_some()) {
+                let _ = writeln!(text, "      before  {}", self.packet(&bare(&rewrite.before)));
+                let _ = writeln!(text, "      after   {}", self.packet(&bare(&rewrite.after)));
+            }
             if hop.statements.is_empty() {
-                let _ = writeln!(text, "      policy  no statement: what is not allowed is dropped");
+                let words = match &hop.rewrite {
+                    None => "what is not allowed is dropped",
+                    Some(_) => "what no clause translates stays as it is",
+                };
+                let _ = writeln!(text, "      policy  no statement: {words}");
             }
             for (words, span) in &hop.statements {
                 let at =
@@ -138,13 +145,23 @@ impl<'a> Telling<'a> {
                 let file = self.file_of(&hop.point);
                 let rules =
                     hop.rules.iter().map(|(line, rule)| json!({ "file": file, "line": line, "text": rule }));
-                json!({
+                let mut told = json!({
                     "place": hop.place,
                     "verdict": word(hop.verdict),
                     "meant": word(hop.meant),
                     "statements": statements.collect::<Vec<_>>(),
                     "rules": rules.collect::<Vec<_>>(),
-                })
+                });
+                if let (Some(rewrite), Some(object)) = (&hop.rewrite, told.as_object_mut()) {
+                    let value = json!({
+                        "done": rewrite.done.map(put),
+                        "meant": rewrite.meant.map(put),
+                        "before": self.packet(&bare(&rewrite.before)),
+                        "after": self.packet(&bare(&rewrite.after)),
+                    });
+                    object.insert("translation".to_owned(), value);
+                }
+                told
             })
             .collect()
     }
@@ -392,6 +409,40 @@ fn outcomes(report: &Report) -> impl Iterator<Item = &Outcome> {
     let points = report.points.iter().map(|proof| &proof.outcome);
     let expects = report.expects.iter().map(|proof| &proof.outcome);
     points.chain(expects).chain(report.unasked.iter().map(|proof| &proof.outcome))
+}
+
+/// What is done to a packet at a hop, and what was meant, where that is not the same.
+fn done(hop: &Hop) -> String {
+    if let Some(rewrite) = hop.rewrite.as_ref().filter(|_| hop.verdict == hop.meant) {
+        let words = |to: Option<Translation>| to.map_or_else(|| "left as it is".to_owned(), put);
+        let meant = match rewrite.done == rewrite.meant {
+            true => String::new(),
+            false => format!(", meant to be {}", words(rewrite.meant)),
+        };
+        return format!("{}{meant}", words(rewrite.done));
+    }
+    match hop.meant == hop.verdict {
+        true => word(hop.verdict).to_owned(),
+        false => format!("{}, meant {}", word(hop.verdict), word(hop.meant)),
+    }
+}
+
+/// What a translation does, in words.
+fn put(to: Translation) -> String {
+    match to {
+        Translation::Destination { addr, port: None } => format!("sent to {addr}"),
+        Translation::Destination { addr: addr @ IpAddr::V4(_), port: Some(port) } => {
+            format!("sent to {addr}:{port}")
+        }
+        Translation::Destination { addr, port: Some(port) } => format!("sent to [{addr}]:{port}"),
+        Translation::Source(addr) => format!("sent from {addr}"),
+        Translation::Masquerade => "sent from the address of its interface".to_owned(),
+    }
+}
+
+/// A packet without the interfaces of the hook it is at, which the hop names.
+fn bare(packet: &Packet) -> Packet {
+    packet.clone().at("", "")
 }
 
 /// A verdict in a word.

@@ -42,6 +42,7 @@ fn refuted() -> Outcome {
             Some(Span { file: FileId(0), start: 0, end: 5 }),
         )],
         rules: vec![(31, "        tcp dport 22 accept\u{1b}".to_owned())],
+        rewrite: None,
     };
     let example =
         Counterexample { packet, meant: Verdict::Drop, done: Verdict::Accept, hops: vec![hop], reason: None };

@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         }
     }
     request.tell_timings(console);
-    let faithful = hops.iter().all(|hop| hop.verdict == hop.meant);
+    let faithful = hops.iter().all(Hop::faithful);
     Ok(if faithful { Exit::Fine } else { Exit::AtFault })
 }
 

@@ -9,7 +9,7 @@ use super::path::{self, Path, Start};
 use super::reading::Readings;
 use super::{Here, Target, speaks};
 use crate::forwarding::Next;
-use crate::model::{Access, Action, End, Hook, Host, HostId, LegId, Nat, Role, Site, Term, ZoneId};
+use crate::model::{Access, AccessId, Action, End, Hook, Host, HostId, LegId, Nat, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, PortSet, Translation};
 
 /// Where a path's source is translated, and to what (S28, S30).
@@ -58,18 +58,17 @@ impl Here<'_> {
         }
     }
 
-    /// S34: what is done to the packet, if this is a hook that translates.
-    pub(super) fn translation(&self) -> Option<Translation> {
-        let allows = self.spec.site.accesses.iter().filter(|a| a.action == Action::Allow);
-        let mut clauses = allows.filter_map(|access| Some((access, access.nat.as_ref()?)));
-        match self.hook {
-            Hook::Prerouting => clauses.find_map(|(access, nat)| self.redirected(access, nat)),
-            Hook::Postrouting => clauses.find_map(|(access, nat)| match nat {
-                Nat::Dnat { .. } => self.hairpinned(access, nat),
-                Nat::Masquerade | Nat::Snat(..) => self.masked(access, nat),
-            }),
-            Hook::Input | Hook::Forward | Hook::Output => None,
-        }
+    /// S34: what each clause does to the packet, if this is a hook that translates.
+    pub(super) fn translations(&self) -> Vec<(AccessId, Translation)> {
+        let allows = self.spec.site.accesses().filter(|(_, access)| access.action == Action::Allow);
+        let clauses = allows.filter_map(|(id, access)| Some((id, access, access.nat.as_ref()?)));
+        let by = |access: &Access, nat: &Nat| match (self.hook, nat) {
+            (Hook::Prerouting, _) => self.redirected(access, nat),
+            (Hook::Postrouting, Nat::Dnat { .. }) => self.hairpinned(access, nat),
+            (Hook::Postrouting, Nat::Masquerade | Nat::Snat(..)) => self.masked(access, nat),
+            (Hook::Input | Hook::Forward | Hook::Output, _) => None,
+        };
+        clauses.filter_map(|(id, access, nat)| Some((id, by(access, nat)?))).collect()
     }
 
     /// S32: whether a `deny` reads what the sender wrote, where that is not what stands in the packet.

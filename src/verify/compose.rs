@@ -11,6 +11,8 @@ use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::translate::{Entry, Kind, Translations, Way};
+
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
     /// The site.
@@ -20,18 +22,23 @@ pub(crate) struct Network<'s> {
     /// Where all sets live.
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
+    pub(crate) translations: Translations,
     gates: BTreeMap<Gate, PacketSet>,
+    pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
+    reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
 }
 
-/// What is asked, at which hook of which machine, by which legs.
-type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>);
+/// What is asked, at which hook of which machine, by which legs, of packets that came in how.
+type Gate = (Asking, HostId, Hook, Option<LegId>, Option<LegId>, Entry);
 
 /// What is asked of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Asking {
-    /// May a packet pass: `new`, `untracked` or `invalid`, at some time, whatever the limits (S26).
-    May,
+    /// May a packet pass that opens a connection (`new`), at some time, whatever the limits (S26).
+    Opens,
+    /// May one that belongs to none (`untracked`, `invalid`).
+    Strays,
     /// Does it: `new`, now, below every limit (S25).
     Does,
     /// Does a reply: `established`.
@@ -39,7 +46,7 @@ pub(crate) enum Asking {
 }
 
 /// Where packets start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Start {
     /// Anywhere in a zone.
     Zone(ZoneId),
@@ -47,8 +54,8 @@ pub(crate) enum Start {
     Leg(HostId, LegId),
 }
 
-/// Packets by the zone they have reached.
-pub(crate) type Reached = BTreeMap<ZoneId, PacketSet>;
+/// Packets by the zone they have reached, and by what of them is not as it was sent.
+pub(crate) type Reached = BTreeMap<(ZoneId, Kind), PacketSet>;
 
 impl<'s> Network<'s> {
     /// A network of these accepted sets, each of `space`, at this time of proof.
@@ -56,9 +63,12 @@ impl<'s> Network<'s> {
         site: &'s Site,
         space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
+        translations: Translations,
         at: u64,
     ) -> Self {
-        Self { site, readings: Readings::new(site), space, accepted, gates: BTreeMap::new(), at }
+        let readings = Readings::new(site);
+        let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { site, readings, space, accepted, translations, gates, ways, reached, at }
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -66,7 +76,8 @@ impl<'s> Network<'s> {
         self.accepted.get(&(host, hook)).copied().unwrap_or(PacketSet::NOTHING)
     }
 
-    /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten.
+    /// The headers that pass a hook of a machine by these legs; interfaces and state are forgotten. Of packets with a
+    /// new destination they are a set over that and the original one.
     pub(crate) fn gate(
         &mut self,
         asking: Asking,
@@ -74,12 +85,13 @@ impl<'s> Network<'s> {
         hook: Hook,
         iif: Option<LegId>,
         oif: Option<LegId>,
+        entry: Entry,
     ) -> PacketSet {
-        let key = (asking, host, hook, iif, oif);
+        let key = (asking, host, hook, iif, oif, entry);
         if let Some(&known) = self.gates.get(&key) {
             return known;
         }
-        let set = self.compute_gate(asking, host, hook, iif, oif);
+        let set = self.compute_gate(asking, host, hook, iif, oif, entry);
         self.gates.insert(key, set);
         set
     }
@@ -91,6 +103,7 @@ impl<'s> Network<'s> {
         hook: Hook,
         iif: Option<LegId>,
         oif: Option<LegId>,
+        entry: Entry,
     ) -> PacketSet {
         let site = self.site;
         let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
@@ -105,23 +118,25 @@ impl<'s> Network<'s> {
             set = self.space.given(field, value, set);
         }
         let states: &[CtState] = match asking {
-            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
-            Asking::Does => &[CtState::New],
+            Asking::Does | Asking::Opens => &[CtState::New],
+            Asking::Strays => &[CtState::Untracked, CtState::Invalid],
             Asking::Reply => &[CtState::Established],
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
         set = self.space.forget(Field::Ct, set);
+        set = self.settled_in_time(asking, set);
+        // A reply is asked about whatever was translated in its connection.
+        if asking == Asking::Reply { set } else { self.known_here(entry, set) }
+    }
+
+    /// A set without limits and time, as they are where it is asked about.
+    pub(crate) fn settled_in_time(&mut self, asking: Asking, mut set: PacketSet) -> PacketSet {
+        let now = matches!(asking, Asking::Does | Asking::Reply);
         for field in self.space.limit_fields() {
-            set = match asking {
-                Asking::May => self.space.forget(field, set),
-                Asking::Does | Asking::Reply => self.space.given(field, 0, set),
-            };
+            set = if now { self.space.given(field, 0, set) } else { self.space.forget(field, set) };
         }
-        match asking {
-            Asking::May => set,
-            Asking::Does | Asking::Reply => self.space.given(Field::Time, u128::from(self.at), set),
-        }
+        if now { self.space.given(Field::Time, u128::from(self.at), set) } else { set }
     }
 
     /// What may be where, if `set` starts at `starts`: on every path the legs make possible (S26).
@@ -129,37 +144,49 @@ impl<'s> Network<'s> {
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
     /// their routes, only to what their forward hook accepts.
     pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
+        if let Some(known) = self.reached.get(starts) {
+            return known.clone();
+        }
         let mut reached = Reached::new();
-        let mut waiting: Vec<ZoneId> = Vec::new();
+        let mut waiting: Vec<(ZoneId, Kind)> = Vec::new();
         for (start, set) in starts {
-            let (zone, set) = match *start {
-                Start::Zone(zone) => (zone, *set),
+            match *start {
+                Start::Zone(zone) => self.arrive(&mut reached, &mut waiting, (zone, Kind::default()), *set),
                 Start::Leg(host, leg) => {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
-                    let out = self.gate(Asking::May, host, Hook::Output, None, Some(leg));
-                    (zone, self.space.and(*set, out))
+                    for way in self.ways(host, Hook::Output, None, Some(leg)) {
+                        let (out, kind) = self.through(&way, *set, Kind::default());
+                        self.arrive(&mut reached, &mut waiting, (zone, kind), out);
+                    }
                 }
-            };
-            self.arrive(&mut reached, &mut waiting, zone, set);
-        }
-        while let Some(zone) = waiting.pop() {
-            let here = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
-            for (host, leg_in, leg_out, to) in self.crossings(zone) {
-                let gate = self.gate(Asking::May, host, Hook::Forward, Some(leg_in), Some(leg_out));
-                let through = self.space.and(here, gate);
-                self.arrive(&mut reached, &mut waiting, to, through);
             }
         }
+        while let Some((zone, kind)) = waiting.pop() {
+            let here = reached.get(&(zone, kind)).copied().unwrap_or(PacketSet::NOTHING);
+            for (host, leg_in, leg_out, to) in self.crossings(zone) {
+                for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
+                    let (through, kind) = self.through(&way, here, kind);
+                    self.arrive(&mut reached, &mut waiting, (to, kind), through);
+                }
+            }
+        }
+        self.reached.insert(starts.to_vec(), reached.clone());
         reached
     }
 
-    fn arrive(&mut self, reached: &mut Reached, waiting: &mut Vec<ZoneId>, zone: ZoneId, set: PacketSet) {
-        let before = reached.get(&zone).copied().unwrap_or(PacketSet::NOTHING);
+    fn arrive(
+        &mut self,
+        reached: &mut Reached,
+        waiting: &mut Vec<(ZoneId, Kind)>,
+        at: (ZoneId, Kind),
+        set: PacketSet,
+    ) {
+        let before = reached.get(&at).copied().unwrap_or(PacketSet::NOTHING);
         let after = self.space.or(before, set);
         if after != before {
-            reached.insert(zone, after);
-            if !waiting.contains(&zone) {
-                waiting.push(zone);
+            reached.insert(at, after);
+            if !waiting.contains(&at) {
+                waiting.push(at);
             }
         }
     }

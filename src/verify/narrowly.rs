@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, Hook, HostId, Leg, LegId, Place, Role, Site};
-use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
+use crate::model::{End, Expect, HostId, Leg, LegId, Place, Role, Site};
+use crate::net::{AddrSet, Exhausted, Family, Packet};
 use crate::spec::reading::Readings;
 
-use super::compose::{Asking, Network};
-use super::path::{self, Begin, Path};
-use super::terms;
+use super::compose::Network;
+use super::path::Begin;
+use super::{follow, terms};
 
 /// Why an `expect allow` does not hold.
 pub(crate) struct Stopped {
@@ -25,12 +25,15 @@ pub(crate) struct Stopped {
 
 /// Addresses that one path serves, with where it begins or ends.
 #[derive(Clone, Debug)]
-struct Piece {
-    addrs: AddrSet,
-    machine: Option<(HostId, LegId)>,
-    begin: Begin,
+pub(super) struct Piece {
+    /// The addresses, of one family.
+    pub(super) addrs: AddrSet,
+    /// Whose they are.
+    pub(super) machine: Option<(HostId, LegId)>,
+    /// Where a packet from there begins.
+    pub(super) begin: Begin,
     /// Whether the machine is named by the item, so that S7 picks its way (S10).
-    named: bool,
+    pub(super) named: bool,
 }
 
 /// The first packet that is stopped, or nothing.
@@ -53,7 +56,7 @@ pub(crate) fn stopped(
                 if from.addrs.is_empty() || to.addrs.is_empty() {
                     continue;
                 }
-                let found = pair(network, forwarding, &from, &to, what, favourites)?;
+                let found = follow::pair(network, forwarding, &from, &to, what, favourites)?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -71,83 +74,8 @@ fn same_machine(a: &Piece, b: &Piece) -> bool {
     matches!((a.machine, b.machine), (Some(x), Some(y)) if x.0 == y.0)
 }
 
-fn sample(addrs: &AddrSet) -> Option<IpAddr> {
+pub(super) fn sample(addrs: &AddrSet) -> Option<IpAddr> {
     addrs.ranges().next().map(|range| range.first_addr())
-}
-
-/// All packets between two pieces: they share one path.
-fn pair(
-    network: &mut Network<'_>,
-    forwarding: &Forwarding<'_>,
-    from: &Piece,
-    to: &Piece,
-    what: PacketSet,
-    favourites: &[IpAddr],
-) -> Result<Option<Stopped>, Exhausted> {
-    let headers = network.between(&from.addrs, &to.addrs);
-    let headers = network.space.and(headers, what);
-    let Some(example) = network.space.witness(headers, favourites)? else { return Ok(None) };
-    let stop = |packet: Packet, reason: String| {
-        Ok(Some(Stopped { packet, begin: from.begin, towards: to.machine, reason }))
-    };
-    let way = match path::walk(forwarding, from.begin, example.dst, to.machine) {
-        Ok(way) => way,
-        Err(why) => return stop(example, format!("no routed path: {}", why.reason())),
-    };
-    for (host, hook, iif, oif) in gates(&way) {
-        let gate = network.gate(Asking::Does, host, hook, iif, oif);
-        let missing = network.space.minus(headers, gate);
-        if let Some(packet) = network.space.witness(missing, favourites)? {
-            return stop(packet, format!("stopped at {}", place(network.site, host, hook)));
-        }
-    }
-    let back = if to.named { named_begin(to) } else { to.begin };
-    let back = match path::walk(forwarding, back, example.src, from.machine) {
-        Ok(back) => back,
-        Err(why) => return stop(example, format!("no routed path back: {}", why.reason())),
-    };
-    if filters(network.site, &way) != filters(network.site, &back) {
-        return stop(example, "the reply does not pass the firewalls that saw the packet".to_owned());
-    }
-    let replies = network.between(&to.addrs, &from.addrs);
-    for (host, hook, iif, oif) in gates(&back) {
-        let gate = network.gate(Asking::Reply, host, hook, iif, oif);
-        let missing = network.space.minus(replies, gate);
-        if !network.space.is_empty(missing)? {
-            return stop(example, format!("the reply is stopped at {}", place(network.site, host, hook)));
-        }
-    }
-    Ok(None)
-}
-
-fn named_begin(piece: &Piece) -> Begin {
-    piece.machine.map_or(piece.begin, |(host, _)| Begin::Machine(host))
-}
-
-fn place(site: &Site, host: HostId, hook: Hook) -> String {
-    format!("`{}` {}", site.host(host).map_or("?", |h| h.name.as_str()), hook.keyword())
-}
-
-/// The hooks of machines on a path, in order.
-pub(crate) fn gates(path: &Path) -> Vec<(HostId, Hook, Option<LegId>, Option<LegId>)> {
-    let mut gates = Vec::new();
-    if let Some((host, leg)) = path.start {
-        gates.push((host, Hook::Output, None, Some(leg)));
-    }
-    for &(host, leg_in, leg_out) in &path.transits {
-        gates.push((host, Hook::Forward, Some(leg_in), Some(leg_out)));
-    }
-    if let Some((host, leg)) = path.end {
-        gates.push((host, Hook::Input, Some(leg), None));
-    }
-    gates
-}
-
-fn filters(site: &Site, path: &Path) -> Vec<HostId> {
-    let passed = path.transits.iter().map(|t| t.0);
-    let mut hosts: Vec<HostId> = passed.filter(|&h| site.host(h).is_some_and(|m| m.filters())).collect();
-    hosts.sort_unstable();
-    hosts
 }
 
 fn targets(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, ZoneNext};
-use crate::model::{HostId, LegId, ZoneId};
+use crate::model::{Hook, HostId, LegId, ZoneId};
 
 /// Where a path begins, which decides its first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,4 +142,54 @@ fn in_zone(
     let (host, _) = end?;
     let (leg, _) = forwarding.site().host(host)?.leg_in(zone)?;
     Some((host, leg))
+}
+
+/// A hook on the way of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gate {
+    /// The machine.
+    pub(crate) host: HostId,
+    /// The hook.
+    pub(crate) hook: Hook,
+    /// The leg in.
+    pub(crate) iif: Option<LegId>,
+    /// The leg out.
+    pub(crate) oif: Option<LegId>,
+}
+
+/// The hooks of machines on a path, in order.
+pub(crate) fn gates(path: &Path) -> Vec<Gate> {
+    let mut gates = Vec::new();
+    if let Some((host, leg)) = path.start {
+        gates.push(Gate { host, hook: Hook::Output, iif: None, oif: Some(leg) });
+    }
+    gates.extend(after_start(path));
+    gates
+}
+
+fn after_start(path: &Path) -> impl Iterator<Item = Gate> + '_ {
+    let passed = |&(host, came, left): &(HostId, LegId, LegId)| Gate {
+        host,
+        hook: Hook::Forward,
+        iif: Some(came),
+        oif: Some(left),
+    };
+    let taken = |(host, leg)| Gate { host, hook: Hook::Input, iif: Some(leg), oif: None };
+    path.transits.iter().map(passed).chain(path.end.map(taken))
+}
+
+/// The hooks from a machine on, into which a packet came by a leg and got a new destination.
+pub(crate) fn rerouted(
+    forwarding: &Forwarding<'_>,
+    host: HostId,
+    came: LegId,
+    dst: IpAddr,
+) -> Result<Vec<Gate>, NoPath> {
+    if forwarding.next(host, dst) == Next::Local {
+        return Ok(vec![Gate { host, hook: Hook::Input, iif: Some(came), oif: None }]);
+    }
+    let path = walk(forwarding, Begin::Machine(host), dst, None)?;
+    let left = path.start.map(|(_, leg)| leg);
+    let here = Gate { host, hook: Hook::Forward, iif: Some(came), oif: left };
+    Ok(std::iter::once(here).chain(after_start(&path)).collect())
 }

@@ -1,6 +1,8 @@
 //! One point: the artifact against the policy, for every packet.
 
-use crate::net::{Exhausted, Packet, PacketSet, Space, Verdict};
+use std::collections::BTreeMap;
+
+use crate::net::{Exhausted, Packet, PacketSet, Space, Translation, Verdict};
 
 /// What one side says of every packet: those it accepts, those it rejects; it drops the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,4 +45,42 @@ pub(crate) fn verdict(space: &mut Space, side: Sides, packet: &Packet) -> Result
         return Ok(Verdict::Accept);
     }
     Ok(if space.contains(side.rejected, packet)? { Verdict::Reject } else { Verdict::Drop })
+}
+
+/// A packet that gets another translation than it is meant to, with what is meant and what is done; what is not meant
+/// to be translated so is shown first.
+pub(crate) fn mistranslated(
+    space: &mut Space,
+    meant: &BTreeMap<Translation, PacketSet>,
+    done: &BTreeMap<Translation, PacketSet>,
+    unknown: PacketSet,
+    favourites: &[std::net::IpAddr],
+) -> Result<Option<(Packet, Option<Translation>, Option<Translation>)>, Exhausted> {
+    for (these, others) in [(done, meant), (meant, done)] {
+        for (to, set) in these {
+            let other = others.get(to).copied().unwrap_or(PacketSet::NOTHING);
+            let differing = space.minus(*set, other);
+            let differing = space.minus(differing, unknown);
+            if let Some(packet) = space.witness(differing, favourites)? {
+                let meant = translation(space, meant, &packet)?;
+                let done = translation(space, done, &packet)?;
+                return Ok(Some((packet, meant, done)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What a side does to one packet's addresses.
+pub(crate) fn translation(
+    space: &mut Space,
+    side: &BTreeMap<Translation, PacketSet>,
+    packet: &Packet,
+) -> Result<Option<Translation>, Exhausted> {
+    for (to, set) in side {
+        if space.contains(*set, packet)? {
+            return Ok(Some(*to));
+        }
+    }
+    Ok(None)
 }

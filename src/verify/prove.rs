@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Expect, Expected, Hook, HostId, Point, Site, Test};
-use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Verdict};
+use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::sim;
@@ -12,10 +12,17 @@ use crate::target::nft::sim;
 use super::compose::Network;
 use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Report};
+use super::translate::{Translations, settled};
 use super::{narrowly, trace, unasked, widely};
 
 /// The hooks of a filtering machine, in the order of a packet's way.
 pub const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
+
+/// Where addresses are translated. These are points too, where a ruleset has chains there or the policy a clause.
+pub const NAT_HOOKS: [Hook; 2] = [Hook::Prerouting, Hook::Postrouting];
+
+/// Every hook of a machine, in the order of a packet's way.
+const EVERY_HOOK: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
 
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 64;
@@ -41,14 +48,19 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
     let spec = Spec::new(site);
     let mut space = Space::default();
     let favourites = favourites(site);
-    let mut accepted = BTreeMap::new();
+    let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
     for (&host, rules) in artifacts {
-        for hook in HOOKS {
+        for hook in EVERY_HOOK {
             let point = Point::Hook { host, hook };
-            let (outcome, sampled) = match meant(&sets, &mut space, host, hook) {
+            let meant = meant(&sets, &mut space, host, hook);
+            if is_silent(&meant, rules, hook) {
+                continue;
+            }
+            let (outcome, sampled) = match meant {
                 Ok(meant) => {
-                    let found = compared(&spec, &mut space, &point, rules, hook, meant, &favourites);
+                    let found = compared(&spec, &mut space, &point, rules, &meant, &favourites);
                     accepted.extend(found.accepted.map(|set| ((host, hook), set)));
+                    translations.insert((host, hook), found.translated);
                     (found.outcome, found.sampled)
                 }
                 Err(reason) => (Outcome::Undecided { reason }, 0),
@@ -56,7 +68,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
             report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
         }
     }
-    let mut network = Network::new(site, space, accepted, at);
+    let mut network = Network::new(site, space, accepted, translations, at);
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
     for test in &site.tests {
@@ -71,7 +83,8 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 /// Proves one machine's points against a ruleset of whoever's making, and nothing else.
 pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
     let mut against = Against::new(site, host);
-    let points = HOOKS.into_iter().map(|hook| against.hook(rules, hook)).collect();
+    let points = EVERY_HOOK.into_iter().filter(|hook| !against.is_silent(rules, *hook));
+    let points = points.collect::<Vec<_>>().into_iter().map(|hook| against.hook(rules, hook)).collect();
     Report { points, nodes: against.nodes(), ..Report::default() }
 }
 
@@ -82,7 +95,7 @@ pub struct Against<'s> {
     spec: Spec<'s>,
     space: Space,
     favourites: Vec<IpAddr>,
-    meant: BTreeMap<Hook, Result<Sides, String>>,
+    meant: BTreeMap<Hook, Result<Meant, String>>,
 }
 
 impl<'s> Against<'s> {
@@ -90,7 +103,7 @@ impl<'s> Against<'s> {
     #[must_use]
     pub fn new(site: &'s Site, host: HostId) -> Self {
         let (sets, mut space) = (Sets::new(site), Space::default());
-        let said = HOOKS.map(|hook| (hook, meant(&sets, &mut space, host, hook)));
+        let said = EVERY_HOOK.map(|hook| (hook, meant(&sets, &mut space, host, hook)));
         let (spec, favourites) = (Spec::new(site), favourites(site));
         Self { site, host, spec, space, favourites, meant: BTreeMap::from(said) }
     }
@@ -101,13 +114,19 @@ impl<'s> Against<'s> {
         let (outcome, sampled) = match self.meant.get(&hook) {
             Some(Ok(meant)) => {
                 let (spec, space) = (&self.spec, &mut self.space);
-                let found = compared(spec, space, &point, rules, hook, *meant, &self.favourites);
+                let found = compared(spec, space, &point, rules, meant, &self.favourites);
                 (found.outcome, found.sampled)
             }
             Some(Err(reason)) => (Outcome::Undecided { reason: reason.clone() }, 0),
             None => (Outcome::Undecided { reason: Unanswered::NoHook.to_string() }, 0),
         };
         PointProof { place: place(self.site, &point), point, outcome, sampled }
+    }
+
+    /// Whether there is nothing to compare at a hook: it translates, and neither side has anything there.
+    #[must_use]
+    pub fn is_silent(&self, rules: &HostRules, hook: Hook) -> bool {
+        self.meant.get(&hook).is_some_and(|meant| is_silent(meant, rules, hook))
     }
 
     /// How many decision nodes it took so far.
@@ -130,13 +149,33 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     }
 }
 
+/// What the policy says of a hook.
+#[derive(Clone)]
+struct Meant {
+    sides: Sides,
+    translated: BTreeMap<Translation, PacketSet>,
+}
+
 /// What the policy says of what a hook can see.
-fn meant(sets: &Sets<'_>, space: &mut Space, host: HostId, hook: Hook) -> Result<Sides, String> {
+fn meant(sets: &Sets<'_>, space: &mut Space, host: HostId, hook: Hook) -> Result<Meant, String> {
     let point = Point::Hook { host, hook };
     let meant = sets.at(&point, space).map_err(|why: Unanswered| why.to_string())?;
     let seen = seen(space, hook);
     let accepted = space.and(meant.accepted, seen);
-    Ok(Sides { accepted, rejected: space.and(meant.rejected, seen) })
+    let sides = Sides { accepted, rejected: space.and(meant.rejected, seen) };
+    let said = sets.translated(host, hook, space).map_err(|why| why.to_string())?;
+    let mut translated = BTreeMap::new();
+    for (to, set) in said {
+        translated.insert(to, space.and(set, seen));
+    }
+    Ok(Meant { sides, translated })
+}
+
+fn is_silent(meant: &Result<Meant, String>, rules: &HostRules, hook: Hook) -> bool {
+    let mut chains = rules.ruleset.tables.iter().flat_map(|table| &table.chains);
+    NAT_HOOKS.contains(&hook)
+        && meant.as_ref().is_ok_and(|meant| meant.translated.is_empty())
+        && !chains.any(|chain| chain.base.as_ref().is_some_and(|base| base.hook == trace::hook_of(hook)))
 }
 
 /// What a hook can see: in input a packet leaves by nothing, in output it came by nothing; otherwise it has both
@@ -160,6 +199,35 @@ struct Compared {
     sampled: usize,
     /// What the artifact accepts; none where that is not known of every packet.
     accepted: Option<PacketSet>,
+    /// What the artifact does to addresses.
+    translated: Vec<(Translation, PacketSet)>,
+}
+
+/// What a ruleset does at a hook.
+struct Done {
+    sides: Sides,
+    unknown: PacketSet,
+    translated: BTreeMap<Translation, PacketSet>,
+}
+
+fn done(
+    space: &mut Space,
+    site: &Site,
+    host: HostId,
+    rules: &HostRules,
+    hook: Hook,
+) -> Result<Done, Exhausted> {
+    let of_nft = trace::hook_of(hook);
+    let done = sim::admits(&rules.ruleset, of_nft, space)?;
+    let seen = seen(space, hook);
+    let unknown = space.and(done.unknown, seen);
+    let sides = Sides { accepted: space.and(done.accepted, seen), rejected: space.and(done.rejected, seen) };
+    let mut each = Vec::new();
+    for (_, to, set) in sim::translations(&rules.ruleset, of_nft, space)? {
+        each.push((to, space.and(set, seen)));
+    }
+    let translated = site.host(host).map(|machine| settled(space, machine, each)).unwrap_or_default();
+    Ok(Done { sides, unknown, translated })
 }
 
 fn compared(
@@ -167,33 +235,54 @@ fn compared(
     space: &mut Space,
     point: &Point,
     rules: &HostRules,
-    hook: Hook,
-    meant: Sides,
+    meant: &Meant,
     favourites: &[IpAddr],
 ) -> Compared {
-    let mut accepted = None;
-    let (outcome, sampled) = match sim::admits(&rules.ruleset, trace::hook_of(hook), space) {
+    let undecided = |reason: String| Compared {
+        outcome: Outcome::Undecided { reason },
+        sampled: 0,
+        accepted: None,
+        translated: Vec::new(),
+    };
+    let Point::Hook { host, hook } = point else { return undecided(Unanswered::NoHook.to_string()) };
+    let done = match done(space, spec.forwarding().site(), *host, rules, *hook) {
+        Ok(done) => done,
+        Err(why) => return undecided(why.to_string()),
+    };
+    // What nobody can tell is not taken for a drop.
+    let known = space.is_empty(done.unknown) == Ok(true);
+    let found = differing(spec, space, point, rules, meant, &done, favourites);
+    let (outcome, sampled) = match found {
         Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
-        Ok(done) => {
-            let seen = seen(space, hook);
-            let unknown = space.and(done.unknown, seen);
-            let sides =
-                Sides { accepted: space.and(done.accepted, seen), rejected: space.and(done.rejected, seen) };
-            // What nobody can tell is not taken for a drop.
-            let known = space.is_empty(unknown) == Ok(true);
-            accepted = known.then_some(sides.accepted);
-            match points::difference(space, meant, sides, unknown, favourites) {
-                Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
-                Ok(Some((packet, m, d))) => (refuted(spec, point, rules, &packet, m, d), 0),
-                Ok(None) if known => agreed(spec, space, point, rules, meant),
-                Ok(None) => {
-                    let reason = "the ruleset has statements whose effect is not known".to_owned();
-                    (Outcome::Undecided { reason }, 0)
-                }
-            }
+        Ok(Some(refuted)) => (refuted, 0),
+        Ok(None) if known => agreed(spec, space, point, rules, meant),
+        Ok(None) => {
+            let reason = "the ruleset has statements whose effect is not known".to_owned();
+            (Outcome::Undecided { reason }, 0)
         }
     };
-    Compared { outcome, sampled, accepted }
+    let accepted = known.then_some(done.sides.accepted);
+    Compared { outcome, sampled, accepted, translated: done.translated.into_iter().collect() }
+}
+
+/// A packet that is decided otherwise than meant, or translated otherwise.
+fn differing(
+    spec: &Spec<'_>,
+    space: &mut Space,
+    point: &Point,
+    rules: &HostRules,
+    meant: &Meant,
+    done: &Done,
+    favourites: &[IpAddr],
+) -> Result<Option<Outcome>, Exhausted> {
+    let found = points::difference(space, meant.sides, done.sides, done.unknown, favourites)?;
+    if let Some((packet, m, d)) = found {
+        return Ok(Some(refuted(spec, point, rules, &packet, (m, d), None)));
+    }
+    let found = points::mistranslated(space, &meant.translated, &done.translated, done.unknown, favourites)?;
+    let Some((packet, m, d)) = found else { return Ok(None) };
+    let verdict = points::verdict(space, done.sides, &packet)?;
+    Ok(Some(refuted(spec, point, rules, &packet, (verdict, verdict), Some((m, d)))))
 }
 
 fn agreed(
@@ -201,9 +290,9 @@ fn agreed(
     space: &mut Space,
     point: &Point,
     rules: &HostRules,
-    side: Sides,
+    meant: &Meant,
 ) -> (Outcome, usize) {
-    match sampled(spec, space, point, rules, side) {
+    match sampled(spec, space, point, rules, meant) {
         Ok(Ok(count)) => (Outcome::Holds, count),
         Ok(Err(reason)) => (Outcome::Undecided { reason }, 0),
         Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
@@ -216,11 +305,12 @@ fn refuted(
     point: &Point,
     rules: &HostRules,
     packet: &Packet,
-    meant: Verdict,
-    done: Verdict,
+    (meant, done): (Verdict, Verdict),
+    translated: Option<(Option<Translation>, Option<Translation>)>,
 ) -> Outcome {
     let hop = trace::hop(spec, point, Some(rules), packet);
-    if (hop.meant, hop.verdict) != (meant, done) {
+    let rewrite = hop.rewrite.as_ref().map_or((None, None), |r| (r.meant, r.done));
+    if (hop.meant, hop.verdict) != (meant, done) || translated.is_some_and(|sides| sides != rewrite) {
         let place = &hop.place;
         return Outcome::Undecided {
             reason: format!("the two ways of reading {place} disagree about a packet: a fault in fwc"),
@@ -241,8 +331,9 @@ fn sampled(
     space: &mut Space,
     point: &Point,
     rules: &HostRules,
-    side: Sides,
+    meant: &Meant,
 ) -> Result<Result<usize, String>, Exhausted> {
+    let side = meant.sides;
     let mut random = Random::new(7);
     let others = space.or(side.accepted, side.rejected);
     let mut others = space.not(others);
@@ -251,13 +342,16 @@ fn sampled(
         others = space.and(others, seen);
     }
     let mut count = 0usize;
-    for (set, verdict) in
-        [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)]
-    {
+    let verdicts =
+        [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)];
+    let translated = meant.translated.values().map(|set| (*set, Verdict::Accept));
+    for (set, verdict) in verdicts.into_iter().chain(translated) {
         for _ in 0..SAMPLES {
             let Some(packet) = space.sample(set, &mut random)? else { break };
             let hop = trace::hop(spec, point, Some(rules), &packet);
-            if hop.meant != verdict || hop.verdict != verdict {
+            let to = points::translation(space, &meant.translated, &packet)?;
+            let rewrite = hop.rewrite.as_ref().map_or((None, None), |r| (r.meant, r.done));
+            if hop.meant != verdict || hop.verdict != verdict || rewrite != (to, to) {
                 return Ok(Err(format!(
                     "the two ways of reading {} disagree about {packet:?}: a fault in fwc",
                     hop.place
@@ -314,10 +408,9 @@ fn arrival(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Counterexample>, Exhausted> {
-    let Some(found) = widely::forbidden(network, expect)? else { return Ok(None) };
-    let Some(packet) = network.space.witness(found.headers, favourites)? else { return Ok(None) };
-    let hops = trace::anyhow(network.site, spec, artifacts, &found.from, &expect.to, &packet);
-    Ok(Some(counterexample(packet, Verdict::Drop, hops, None)))
+    let Some(found) = widely::forbidden(network, expect, favourites)? else { return Ok(None) };
+    let hops = trace::anyhow(network.site, spec, artifacts, &found.from, expect, &found.packet);
+    Ok(Some(counterexample(found.packet, Verdict::Drop, hops, None)))
 }
 
 fn counterexample(packet: Packet, meant: Verdict, hops: Vec<Hop>, reason: Option<String>) -> Counterexample {

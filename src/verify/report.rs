@@ -2,7 +2,7 @@
 
 use super::sysctl::SettingsProof;
 use crate::model::{HostId, Point};
-use crate::net::{Packet, Verdict};
+use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
 
 /// The answer to a question about all packets. Running out of budget is not success.
@@ -58,6 +58,30 @@ pub struct Hop {
     pub statements: Vec<(String, Option<Span>)>,
     /// The rules and elements of the artifact that matched, as they stand in its text: line number, line.
     pub rules: Vec<(usize, String)>,
+    /// At a hook where addresses are translated: what is done to them.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// What is done to the addresses of a packet, and what was to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rewrite {
+    /// By the artifact; none: nothing.
+    pub done: Option<Translation>,
+    /// By the policy.
+    pub meant: Option<Translation>,
+    /// The packet as it comes to the hook.
+    pub before: Packet,
+    /// The packet as it goes on. After a translation of its source the port is one that nobody knows, and stands here
+    /// as before; so does an address that nobody knows, as one of its zone.
+    pub after: Packet,
+}
+
+impl Hop {
+    /// Whether the artifact does there what the policy says.
+    #[must_use]
+    pub fn faithful(&self) -> bool {
+        self.verdict == self.meant && self.rewrite.as_ref().is_none_or(|r| r.done == r.meant)
+    }
 }
 
 /// A point compared with the policy, all packets.

@@ -1,19 +1,21 @@
 //! One packet, point by point: what the policy says there and what the artifact does, side by side.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 
-use crate::model::{Access, End, Hook, HostId, LegId, Origin, Place, Point, Site, ZoneId};
-use crate::net::{CtState, Packet, Verdict};
+use crate::model::{Access, End, Expect, Expected, Hook, HostId, Leg, LegId, Origin, Point, Site, ZoneId};
+use crate::net::{CtState, NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
 use crate::spec::reading::Readings;
 use crate::target::nft::{artifact, sim};
 
 use super::compose::{Start, interface_of};
-use super::narrowly::gates;
-use super::path::{self, Begin};
+use super::path::{self, Begin, Gate, gates};
 use super::prove::{Artifacts, HostRules, place};
-use super::report::Hop;
+use super::report::{Hop, Rewrite};
+use super::terms;
+use super::translate::{only, sources_of};
 use super::widely::starts_of;
 
 /// The way of a packet by its routed path: every filtering point it meets until one stops it.
@@ -33,7 +35,7 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     }
 }
 
-/// The hops of a routed path; none where there is no path.
+/// The hops of a routed path, through every translation on it; none where there is no path.
 pub(super) fn routed(
     spec: &Spec<'_>,
     artifacts: &Artifacts,
@@ -41,45 +43,116 @@ pub(super) fn routed(
     towards: Option<(HostId, LegId)>,
     packet: &Packet,
 ) -> Vec<Hop> {
-    let Ok(way) = path::walk(spec.forwarding(), begin, packet.dst, towards) else { return Vec::new() };
+    let forwarding = spec.forwarding();
+    let Ok(way) = path::walk(forwarding, begin, packet.dst, towards) else { return Vec::new() };
     let mut hops = Vec::new();
-    for (host, hook, iif, oif) in gates(&way) {
-        if let Some(hop) = at_gate(spec, artifacts, host, hook, iif, oif, packet) {
+    let mut ahead: VecDeque<Gate> = gates(&way).into();
+    let mut packet = packet.clone();
+    // No machine is passed twice but by translations that go round; then there is no end.
+    for _ in 0..forwarding.site().hosts.len().saturating_mul(2) {
+        let Some(gate) = ahead.pop_front() else { break };
+        let machine = Machine { spec, artifacts, host: gate.host };
+        let mut gate = gate;
+        if let Some(came) = gate.iif {
+            let dst = packet.dst;
+            packet = machine.enters(came, packet, &mut hops);
+            if packet.dst != dst {
+                let Ok(new) = path::rerouted(forwarding, gate.host, came, packet.dst) else { break };
+                ahead = new.into();
+                let Some(first) = ahead.pop_front() else { break };
+                gate = first;
+            }
+        }
+        if let Some(hop) = machine.at(gate.hook, gate.iif, gate.oif, &packet) {
             let stopped = hop.verdict != Verdict::Accept;
             hops.push(hop);
             if stopped {
                 break;
             }
         }
+        packet = machine.leaves(gate.oif, packet, &mut hops);
     }
     hops
 }
 
-/// The packet at a hook of a machine, by these legs; none where the machine does not filter.
-fn at_gate(
+/// A packet that comes to a machine: its prerouting, where that translates it, and a hook.
+pub(super) fn entering(
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     host: HostId,
     hook: Hook,
-    iif: Option<LegId>,
-    oif: Option<LegId>,
     packet: &Packet,
-) -> Option<Hop> {
-    let rules = artifacts.get(&host)?;
-    let site = spec.forwarding().site();
-    let name = |leg: Option<LegId>| leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
-    let here = packet.clone().at(name(iif), name(oif));
-    Some(hop(spec, &Point::Hook { host, hook }, Some(rules), &here))
+) -> Vec<Hop> {
+    let before = self::hop(spec, &Point::Hook { host, hook: Hook::Prerouting }, artifacts.get(&host), packet);
+    let mut hops = Vec::new();
+    let mut packet = packet.clone();
+    if let Some(rewrite) = &before.rewrite {
+        packet = rewrite.after.clone();
+        hops.push(before);
+    }
+    hops.push(self::hop(spec, &Point::Hook { host, hook }, artifacts.get(&host), &packet));
+    hops
+}
+
+/// A machine that a packet passes.
+struct Machine<'a, 's> {
+    spec: &'a Spec<'s>,
+    artifacts: &'a Artifacts,
+    host: HostId,
+}
+
+impl Machine<'_, '_> {
+    /// The packet at a hook, by these legs; none where the machine does not filter.
+    fn at(&self, hook: Hook, iif: Option<LegId>, oif: Option<LegId>, packet: &Packet) -> Option<Hop> {
+        let rules = self.artifacts.get(&self.host)?;
+        let here = packet.clone().at(self.name(iif), self.name(oif));
+        Some(hop(self.spec, &Point::Hook { host: self.host, hook }, Some(rules), &here))
+    }
+
+    /// Through prerouting: the packet as it goes on. There is a hop where its addresses are translated, or should be.
+    fn enters(&self, came: LegId, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
+        self.rewritten(Hook::Prerouting, Some(came), None, packet, hops)
+    }
+
+    /// Through postrouting, and out: what the machine knew of it is forgotten.
+    fn leaves(&self, left: Option<LegId>, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
+        let packet = match left {
+            Some(left) => self.rewritten(Hook::Postrouting, None, Some(left), packet, hops),
+            None => packet,
+        };
+        Packet { ct_original: None, ct_status: NatStatus::default(), ..packet.at("", "") }
+    }
+
+    fn rewritten(
+        &self,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+        packet: Packet,
+        hops: &mut Vec<Hop>,
+    ) -> Packet {
+        let Some(hop) = self.at(hook, iif, oif, &packet) else { return packet };
+        let Some(rewrite) = &hop.rewrite else { return packet };
+        let after = rewrite.after.clone();
+        hops.push(hop);
+        after
+    }
+
+    fn name(&self, leg: Option<LegId>) -> &str {
+        leg.and_then(|l| self.spec.forwarding().site().leg(self.host, l)).map_or("", interface_of)
+    }
 }
 
 /// A packet at a point. Without rules, the artifact is taken to do nothing (drop).
 pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, packet: &Packet) -> Hop {
     let site = spec.forwarding().site();
     let judged = spec.judge(point, packet);
-    let (verdict, lines) = match (point, rules) {
-        (Point::Hook { hook, .. }, Some(rules)) => run(rules, *hook, packet),
-        _ => (Verdict::Drop, Vec::new()),
+    let did = match (point, rules) {
+        (Point::Hook { hook, .. }, Some(rules)) => Some(sim::run(&rules.ruleset, hook_of(*hook), packet)),
+        _ => None,
     };
+    let lines = did.as_ref().zip(rules).map(|(did, rules)| lines(did, rules)).unwrap_or_default();
+    let verdict = did.as_ref().and_then(|did| did.verdict.verdict()).unwrap_or(Verdict::Drop);
     // A packet that is received has left by nothing yet, and one that is sent came by nothing.
     let (iif, oif) = match point {
         Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
@@ -96,27 +169,68 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         ("", oif) => format!(" -> {oif}"),
         (iif, oif) => format!(" {iif} -> {oif}"),
     };
+    let (rewrite, because) = rewrite(spec, point, did.as_ref(), packet);
+    let because = because.unwrap_or(judged.because);
     Hop {
         point: point.clone(),
         place: format!("{}{interfaces}", place(site, point)),
         verdict,
         meant: judged.verdict,
-        statements: judged.because.iter().filter_map(|origin| statement(site, *origin)).collect(),
+        statements: because.iter().filter_map(|origin| statement(site, *origin)).collect(),
         rules: lines,
+        rewrite,
     }
 }
 
-fn run(rules: &HostRules, hook: Hook, packet: &Packet) -> (Verdict, Vec<(usize, String)>) {
-    let run = sim::run(&rules.ruleset, hook_of(hook), packet);
+/// What is done to a packet's addresses at a point, and what was to be; and the statements that say so.
+fn rewrite(
+    spec: &Spec<'_>,
+    point: &Point,
+    did: Option<&sim::Run>,
+    packet: &Packet,
+) -> (Option<Rewrite>, Option<Vec<Origin>>) {
+    let Point::Hook { host, hook } = point else { return (None, None) };
+    let site = spec.forwarding().site();
+    let (meant, because) = spec.translate_because(*host, *hook, packet).unzip();
+    let done = did.and_then(|did| did.translation).map(|to| settled(site, *host, packet, to));
+    let Some(did) = did.filter(|_| meant.is_some() || done.is_some()) else { return (None, None) };
+    let mut after = did.packet.clone();
+    match done {
+        Some(Translation::Source(addr)) => after.src = addr,
+        Some(Translation::Masquerade) => {
+            let left = site.host(*host).and_then(|m| m.legs().find(|(_, leg)| is_by(leg, packet)));
+            let own = left.map(|(leg, _)| sources_of(site, *host, leg).of(packet.family()));
+            let first = own.and_then(|own| own.ranges().next().map(|range| range.first_addr()));
+            after.src = first.unwrap_or(after.src);
+        }
+        Some(Translation::Destination { .. }) | None => {}
+    }
+    (Some(Rewrite { done, meant, before: packet.clone(), after }), because)
+}
+
+fn is_by(leg: &Leg, packet: &Packet) -> bool {
+    packet.oif.name() == interface_of(leg)
+}
+
+/// Masquerading by a leg with one address gives that address.
+fn settled(site: &Site, host: HostId, packet: &Packet, to: Translation) -> Translation {
+    let mut legs = site.host(host).map_or(&[][..], |m| &m.legs).iter();
+    match (to, legs.find(|leg| is_by(leg, packet)).and_then(|leg| only(leg, packet.family()))) {
+        (Translation::Masquerade, Some(addr)) => Translation::Source(addr),
+        (to, _) => to,
+    }
+}
+
+fn lines(did: &sim::Run, rules: &HostRules) -> Vec<(usize, String)> {
     let text: Vec<&str> = rules.text.lines().collect();
     let line = |step: &sim::Step| {
         let number = usize::try_from(rules.lines.line(step.place)?).ok()?;
         let words = text.get(number.checked_sub(1)?)?;
         Some((number, words.trim().to_owned()))
     };
-    let mut lines: Vec<(usize, String)> = run.because.iter().filter_map(line).collect();
+    let mut lines: Vec<(usize, String)> = did.because.iter().filter_map(line).collect();
     lines.dedup();
-    (run.verdict.verdict().unwrap_or(Verdict::Drop), lines)
+    lines
 }
 
 /// The hook of nftables.
@@ -147,53 +261,59 @@ pub(super) fn anyhow(
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
-    to: &Place,
+    expect: &Expect,
     packet: &Packet,
 ) -> Vec<Hop> {
-    let search = Search { site, spec, artifacts, packet };
+    let search = Search { site, spec, artifacts, expect, sent: packet };
     let readings = Readings::new(site);
-    let mut queue: VecDeque<(ZoneId, Vec<Hop>)> = VecDeque::new();
+    let mut queue = VecDeque::new();
     for (start, addrs) in starts_of(site, &readings, from) {
         if !addrs.contains(packet.src) {
             continue;
         }
         match start {
-            Start::Zone(zone) => queue.push_back((zone, Vec::new())),
+            Start::Zone(zone) => queue.push_back((zone, packet.clone(), Vec::new())),
             Start::Leg(host, leg) => {
                 let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
-                if let Some(hops) = search.passes(host, Hook::Output, None, Some(leg)) {
-                    queue.push_back((zone, hops.into_iter().collect()));
+                for (packet, hops) in search.passes(host, Hook::Output, None, Some(leg), packet) {
+                    queue.push_back((zone, packet, hops));
                 }
             }
         }
     }
-    search.first_arrival(queue, to)
+    search.first_arrival(queue)
 }
 
 struct Search<'a, 's> {
     site: &'s Site,
     spec: &'a Spec<'s>,
     artifacts: &'a Artifacts,
-    packet: &'a Packet,
+    expect: &'a Expect,
+    sent: &'a Packet,
 }
 
+/// A packet in a zone, and the hops by which it came there.
+type Found = (ZoneId, Packet, Vec<Hop>);
+
 impl Search<'_, '_> {
-    fn first_arrival(&self, mut queue: VecDeque<(ZoneId, Vec<Hop>)>, to: &Place) -> Vec<Hop> {
-        let mut seen: BTreeSet<ZoneId> = BTreeSet::new();
+    fn first_arrival(&self, mut queue: VecDeque<Found>) -> Vec<Hop> {
+        let mut seen: BTreeSet<(ZoneId, Packet)> = BTreeSet::new();
         let mut best: BTreeMap<usize, Vec<Hop>> = BTreeMap::new();
-        while let Some((zone, hops)) = queue.pop_front() {
-            if !seen.insert(zone) {
+        while let Some((zone, packet, hops)) = queue.pop_front() {
+            if !seen.insert((zone, packet.clone())) {
                 continue;
             }
-            if let Some(end) = self.taken(zone, to) {
+            if let Some(end) = self.taken(zone, &packet) {
                 let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
                 best.entry(way.len()).or_insert(way);
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
                 let Some((leg_in, _)) = machine.leg_in(zone) else { continue };
                 for (leg_out, leg) in machine.legs() {
-                    if let Some(more) = self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
-                        queue.push_back((leg.zone, hops.iter().cloned().chain(more).collect()));
+                    for (packet, more) in
+                        self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
+                    {
+                        queue.push_back((leg.zone, packet, hops.iter().cloned().chain(more).collect()));
                     }
                 }
             }
@@ -201,41 +321,67 @@ impl Search<'_, '_> {
         best.pop_first().map(|(_, way)| way).unwrap_or_default()
     }
 
-    /// The hop of a machine that lets the packet pass in some state (none where it does not filter), or nothing.
+    /// The packet as it leaves a machine that lets it pass, with its hops (none where it does not filter): in the
+    /// first state in which it does, and, where that was translated, in the first in which it is not.
     fn passes(
         &self,
         host: HostId,
         hook: Hook,
         iif: Option<LegId>,
         oif: Option<LegId>,
-    ) -> Option<Option<Hop>> {
-        for ct in [self.packet.ct, CtState::New, CtState::Untracked, CtState::Invalid] {
-            let packet = Packet { ct, exceeded: Vec::new(), ..self.packet.clone() };
-            match at_gate(self.spec, self.artifacts, host, hook, iif, oif, &packet) {
-                None => return Some(None),
-                Some(hop) if hop.verdict == Verdict::Accept => return Some(Some(hop)),
-                Some(_) => {}
+        packet: &Packet,
+    ) -> Vec<(Packet, Vec<Hop>)> {
+        let machine = Machine { spec: self.spec, artifacts: self.artifacts, host };
+        let mut found: Vec<(Packet, Vec<Hop>)> = Vec::new();
+        for ct in [packet.ct, CtState::New, CtState::Untracked, CtState::Invalid] {
+            let mut hops = Vec::new();
+            let mut here = Packet { ct, exceeded: Vec::new(), ..packet.clone() };
+            if let Some(came) = iif {
+                here = machine.enters(came, here, &mut hops);
+            }
+            match machine.at(hook, iif, oif, &here) {
+                None => return vec![(packet.clone(), hops)],
+                Some(hop) if hop.verdict == Verdict::Accept => hops.push(hop),
+                Some(_) => continue,
+            }
+            here = machine.leaves(oif, here, &mut hops);
+            here.ct = packet.ct;
+            here.exceeded = packet.exceeded.clone();
+            if found.iter().all(|(known, _)| *known != here) {
+                found.push((here, hops));
             }
         }
-        None
+        found
     }
 
     /// Whether the packet arrives where it is, by whom.
-    fn taken(&self, zone: ZoneId, to: &Place) -> Option<Vec<Hop>> {
-        let named = |end: &End| match end {
-            End::Host(host) | End::Leg(host, _) => Some(*host),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+    fn taken(&self, zone: ZoneId, packet: &Packet) -> Option<Vec<Hop>> {
+        let readings = Readings::new(self.site);
+        let named = |host: HostId, dst: IpAddr| {
+            let by_name = self.expect.to.plus.iter().any(|end| {
+                matches!(end, End::Host(h) | End::Leg(h, _) if *h == host) && readings.wide(end).contains(dst)
+            });
+            by_name || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
         };
-        let owner = self.spec.forwarding().owner_of(self.packet.dst).map(|o| o.0);
-        let mut hosts: Vec<HostId> = to.plus.iter().filter_map(named).chain(owner).collect();
-        hosts.dedup();
-        for host in hosts {
-            let Some((leg, _)) = self.site.host(host).and_then(|h| h.leg_in(zone)) else { continue };
-            if let Some(hop) = self.passes(host, Hook::Input, Some(leg), None) {
-                return Some(hop.into_iter().collect());
+        for (host, machine) in self.site.hosts() {
+            let Some((leg, _)) = machine.leg_in(zone) else { continue };
+            for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {
+                if named(host, end.dst) && self.forbids(&end) {
+                    return Some(hops);
+                }
             }
         }
-        let here = self.site.zone(zone).is_some_and(|z| z.addrs.contains(self.packet.dst));
-        (here && owner.is_none()).then(Vec::new)
+        let owner = self.spec.forwarding().owner_of(packet.dst);
+        let here = self.site.zone(zone).is_some_and(|z| z.addrs.contains(packet.dst));
+        (here && owner.is_none() && self.forbids(packet)).then(Vec::new)
+    }
+
+    /// Whether the expectation forbids what arrived (S35): as it was sent, or as it is.
+    fn forbids(&self, arrived: &Packet) -> bool {
+        let to = Readings::new(self.site).wide_place(&self.expect.to);
+        let only = self.expect.kind == Expected::Only;
+        let read =
+            |packet: &Packet| to.contains(packet.dst) && terms::hold(&self.expect.terms, packet) != only;
+        read(self.sent) || !self.expect.direct && read(arrived)
     }
 }

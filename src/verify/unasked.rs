@@ -7,15 +7,16 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{Hook, Host, HostId, LegId, Point};
+use crate::model::{Hook, Host, HostId, LegId};
 use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
 
-use super::compose::{Asking, Network};
+use super::compose::Network;
 use super::path::{self, Begin};
 use super::prove::Artifacts;
 use super::report::{Counterexample, Outcome, Unasked, UnaskedProof};
 use super::trace;
+use super::translate::{Kind, Way};
 
 /// How many classes of sources may arrive by another leg than the one that leads back before it is undecided.
 const ASYMMETRIC: usize = 1_000;
@@ -67,9 +68,10 @@ fn outcome(
         Ok(None) => Outcome::Holds,
         Err(reason) => Outcome::Undecided { reason },
         Ok(Some((hook, packet))) => {
-            let hop = trace::hop(spec, &Point::Hook { host, hook }, artifacts.get(&host), &packet);
-            let (meant, done) = (Verdict::Drop, hop.verdict);
-            Outcome::Refuted(Box::new(Counterexample { packet, meant, done, hops: vec![hop], reason: None }))
+            let hops = trace::entering(spec, artifacts, host, hook, &packet);
+            let done = hops.last().map_or(Verdict::Drop, |hop| hop.verdict);
+            let meant = Verdict::Drop;
+            Outcome::Refuted(Box::new(Counterexample { packet, meant, done, hops, reason: None }))
         }
     }
 }
@@ -91,7 +93,8 @@ fn spoofed(
             let own = network.space.from(&behind);
             let mut others = network.space.minus(entering, own);
             for _ in 0..ASYMMETRIC {
-                let Some(packet) = said(network.space.witness(others, favourites))? else { break };
+                // As it comes to the machine, whatever destination it gets there.
+                let Some(packet) = said(network.space.witness_sent(others, favourites))? else { break };
                 let Some(class) = arrives_by(forwarding, host, leg_id, &packet) else {
                     let name = super::compose::interface_of(leg);
                     return Ok(Some((hook, packet.at(name, ""))));
@@ -159,14 +162,21 @@ fn in_its_place(
     nobodys.find(|c| !c.addrs.is_empty()).map(|c| c.sample)
 }
 
-/// What enters by a leg, whatever it leaves by: headers.
+/// What enters by a leg, whatever it leaves by: packets of any kind, with the source that they come with.
 fn entering(network: &mut Network<'_>, host: HostId, machine: &Host, hook: Hook, leg: LegId) -> PacketSet {
-    if hook != Hook::Forward {
-        return network.gate(Asking::May, host, hook, Some(leg), None);
+    let outs: Vec<Option<LegId>> = match hook {
+        Hook::Forward => machine.legs().map(|(out, _)| Some(out)).collect(),
+        _ => vec![None],
+    };
+    let mut sets = Vec::new();
+    for out in outs {
+        for way in network.ways(host, hook, Some(leg), out) {
+            let unmasked = Way { after: None, ..way };
+            let (set, _) = network.through(&unmasked, PacketSet::EVERYTHING, Kind::default());
+            sets.push(set);
+        }
     }
-    let outs: Vec<LegId> = machine.legs().map(|(out, _)| out).collect();
-    let gates = outs.iter().map(|out| network.gate(Asking::May, host, hook, Some(leg), Some(*out))).collect();
-    network.space.any(gates)
+    network.space.any(sets)
 }
 
 /// A packet that enters by an interface that is no leg, nor `lo`.

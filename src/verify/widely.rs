@@ -1,22 +1,42 @@
 //! `expect deny` and `expect only`: nothing arrives, on any path the legs make possible (S26, S27).
 
-use crate::model::{End, Expect, Expected, Hook, HostId, LegId, Place, Site, ZoneId};
-use crate::net::{AddrSet, Exhausted, PacketSet};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site, ZoneId};
+use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
-use super::compose::{Asking, Network, Reached, Start};
+use super::compose::{Network, Reached, Start};
 use super::terms;
+use super::translate::Kind;
 
-/// A packet that arrives though none may, as headers, with the item of `from` it started at.
+/// A packet that arrives though none may, with the item of `from` it started at.
 pub(crate) struct Arrival {
     /// The item it was read by.
     pub(crate) from: End,
-    /// Every header that arrives from there.
-    pub(crate) headers: PacketSet,
+    /// As its sender wrote it.
+    pub(crate) packet: Packet,
 }
 
-/// What arrives of what the expectation forbids: the first item of `from` with something, or nothing.
-pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Option<Arrival>, Exhausted> {
+/// What an expectation forbids, from one item of its `from`.
+struct Forbidden<'e> {
+    expect: &'e Expect,
+    from: &'e End,
+    /// The sources of the item.
+    src: AddrSet,
+    /// The destinations.
+    to: AddrSet,
+    /// The services.
+    what: PacketSet,
+}
+
+/// A packet that arrives of what the expectation forbids: of the first item of `from` with one.
+pub(crate) fn forbidden(
+    network: &mut Network<'_>,
+    expect: &Expect,
+    favourites: &[IpAddr],
+) -> Result<Option<Arrival>, Exhausted> {
     let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
@@ -25,32 +45,70 @@ pub(crate) fn forbidden(network: &mut Network<'_>, expect: &Expect) -> Result<Op
     };
     let to = network.readings.wide_place(&expect.to);
     let except = narrowly(&network.readings, &expect.from);
+    // What is sent to others may be delivered here, where anything is translated.
+    let read_twice = !expect.direct && network.translates();
     for from in &expect.from.plus {
         let mut starts = Vec::new();
         for (start, addrs) in starts_of(site, &network.readings, from) {
-            let headers = network.between(&addrs.difference(&except), &to);
-            let headers = network.space.and(headers, what);
+            let src = addrs.difference(&except);
+            let headers = if read_twice {
+                network.space.from(&src)
+            } else {
+                let headers = network.between(&src, &to);
+                network.space.and(headers, what)
+            };
             starts.push((start, headers));
         }
         let reached = network.reach(&starts);
-        let own = owner(from);
-        let mut arrived = Vec::new();
-        for item in &expect.to.plus {
-            let headers = arriving(network, &reached, item, own);
-            arrived.push(headers);
-        }
-        let arrived = network.space.any(arrived);
-        // What the source is and was sent to still holds; a gate only takes away.
-        let meant = network.readings.wide(from).difference(&except);
-        let meant = network.between(&meant, &to);
-        let headers = network.space.all(vec![arrived, meant, what]);
-        let itself = to_itself(network);
-        let headers = network.space.minus(headers, itself);
-        if !network.space.is_empty(headers)? {
-            return Ok(Some(Arrival { from: from.clone(), headers }));
+        let src = network.readings.wide(from).difference(&except);
+        let meant = Forbidden { expect, from, src, to: to.clone(), what };
+        for kind in kinds(&reached) {
+            let headers = meant.arrived(network, &reached, kind);
+            if let Some(packet) = network.space.witness_sent(headers, favourites)? {
+                return Ok(Some(Arrival { from: from.clone(), packet }));
+            }
         }
     }
     Ok(None)
+}
+
+/// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
+fn kinds(reached: &Reached) -> BTreeSet<Kind> {
+    let all: BTreeSet<Kind> = reached.keys().map(|(_, kind)| *kind).collect();
+    let redirected =
+        |kind: &Kind| [false, true].map(|port| Kind { dst: true, port: port || kind.port, ..*kind });
+    all.iter().flat_map(|kind| [*kind].into_iter().chain(redirected(kind))).collect()
+}
+
+impl Forbidden<'_> {
+    /// What arrives of packets of a kind (S35): as the sender wrote them, or as they are delivered.
+    fn arrived(&self, network: &mut Network<'_>, reached: &Reached, kind: Kind) -> PacketSet {
+        let own = owner(self.from);
+        let mut at_items = Vec::new();
+        for item in &self.expect.to.plus {
+            at_items.push(arriving(network, reached, kind, item, own));
+        }
+        let at_items = network.space.any(at_items);
+        // What was written for others and is delivered elsewhere arrives all the same.
+        let anywhere = if kind.dst {
+            let anyone = arriving(network, reached, kind, &End::Anywhere, own);
+            network.space.or(anyone, at_items)
+        } else {
+            at_items
+        };
+        // What the source is and was sent to still holds; a gate only takes away.
+        let (pair, itself) = (network.between(&self.src, &self.to), to_itself(network));
+        let pair = network.space.minus(pair, itself);
+        let meant = network.space.and(pair, self.what);
+        let written = network.as_sent(kind, meant);
+        let written = network.space.and(anywhere, written);
+        if self.expect.direct || kind == Kind::default() {
+            return written;
+        }
+        let pair = if kind.src { network.space.rename(Field::Src, Field::SentSrc, pair) } else { pair };
+        let delivered = network.space.all(vec![at_items, pair, self.what]);
+        network.space.or(written, delivered)
+    }
 }
 
 /// Every place where packets of an item, read widely, may start, with their sources.
@@ -106,8 +164,14 @@ fn owner(end: &End) -> Option<HostId> {
     }
 }
 
-/// The headers that arrive at an item of `to`; those a machine sends itself are not meant (S13).
-fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<HostId>) -> PacketSet {
+/// The packets of a kind that arrive at an item of `to`; those a machine sends itself are not meant (S13).
+fn arriving(
+    network: &mut Network<'_>,
+    reached: &Reached,
+    kind: Kind,
+    to: &End,
+    own: Option<HostId>,
+) -> PacketSet {
     let site = network.site;
     let addrs = network.readings.wide(to);
     match to {
@@ -115,7 +179,7 @@ fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<
             if own == Some(*host) {
                 return PacketSet::NOTHING;
             }
-            into_machine(network, reached, *host, &addrs)
+            into_machine(network, reached, kind, *host, &addrs)
         }
         End::Zone(_) | End::Addrs(_) | End::Anywhere => {
             let mut sets = Vec::new();
@@ -125,11 +189,11 @@ fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<
                 let its = its.intersection(&addrs);
                 owned = owned.union(&its);
                 if !its.is_empty() && own != Some(id) {
-                    sets.push(into_machine(network, reached, id, &its));
+                    sets.push(into_machine(network, reached, kind, id, &its));
                 }
             }
             let nobody = addrs.difference(&owned);
-            for (zone, set) in in_zones(site, reached, &nobody) {
+            for (zone, set) in in_zones(site, reached, kind, &nobody) {
                 let dst = network.space.to(&zone);
                 sets.push(network.space.and(set, dst));
             }
@@ -138,39 +202,39 @@ fn arriving(network: &mut Network<'_>, reached: &Reached, to: &End, own: Option<
     }
 }
 
-fn in_zones(site: &Site, reached: &Reached, addrs: &AddrSet) -> Vec<(AddrSet, PacketSet)> {
-    let part = |(zone, set): (&ZoneId, &PacketSet)| {
+fn in_zones(site: &Site, reached: &Reached, kind: Kind, addrs: &AddrSet) -> Vec<(AddrSet, PacketSet)> {
+    let part = |((zone, of), set): (&(ZoneId, Kind), &PacketSet)| {
         let here = site.zone(*zone)?.addrs.intersection(addrs);
-        (!here.is_empty()).then_some((here, *set))
+        (*of == kind && !here.is_empty()).then_some((here, *set))
     };
     reached.iter().filter_map(part).collect()
 }
 
-/// What a machine takes in, by any leg, of what was sent to `addrs`.
-fn into_machine(network: &mut Network<'_>, reached: &Reached, host: HostId, addrs: &AddrSet) -> PacketSet {
+/// What a machine takes in, by any leg, of what is for `addrs` then, and is of a kind then.
+fn into_machine(
+    network: &mut Network<'_>,
+    reached: &Reached,
+    kind: Kind,
+    host: HostId,
+    addrs: &AddrSet,
+) -> PacketSet {
     let site = network.site;
     let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
     let mut sets = Vec::new();
     for (leg_id, leg) in machine.legs() {
-        let Some(&here) = reached.get(&leg.zone) else { continue };
-        let gate = input_gate(network, host, leg_id);
+        let base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
         let dst = network.space.to(addrs);
-        let taken = network.space.all(vec![here, gate, dst]);
-        sets.push(taken);
+        for ((_, of), &here) in reached.iter().filter(|((zone, _), _)| *zone == leg.zone) {
+            for way in network.ways(host, Hook::Input, Some(leg_id), None) {
+                let (taken, now) = network.through(&way, here, *of);
+                if now == kind {
+                    let taken = network.space.minus(taken, base);
+                    sets.push(network.space.and(taken, dst));
+                }
+            }
+        }
     }
     network.space.any(sets)
-}
-
-fn input_gate(network: &mut Network<'_>, host: HostId, leg: LegId) -> PacketSet {
-    let gate = network.gate(Asking::May, host, Hook::Input, Some(leg), None);
-    let Some(machine) = network.site.host(host) else { return gate };
-    match machine.legs.get(leg.index()) {
-        Some(leg) if machine.filters() => {
-            let base = network.never_filtered(leg);
-            network.space.minus(gate, base)
-        }
-        _ => gate,
-    }
 }
 
 /// What follows `except`, read narrowly (S12).

@@ -20,12 +20,17 @@ pub fn points(site: &Site) -> Vec<(HostId, Hook, Point)> {
 /// A packet as the hook of a machine may see it.
 pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet {
     let access = (!site.accesses.is_empty() && !dice.one_in(6)).then(|| dice.pick(&site.accesses));
-    let (mut src, mut dst) = ends(dice, site, access.as_ref());
+    of(dice, site, access.as_ref(), host, hook)
+}
+
+/// The same, of a statement.
+pub fn of(dice: &mut Dice, site: &Site, access: Option<&Access>, host: HostId, hook: Hook) -> Packet {
+    let (mut src, mut dst) = ends(dice, site, access);
     if dice.one_in(12) {
         std::mem::swap(&mut src, &mut dst);
     }
     let mut packet = Packet::new(src, dst, Proto::TCP, 40_000, 80);
-    header(dice, &mut packet, access.as_ref());
+    header(dice, &mut packet, access);
     packet.ct = if dice.one_in(5) { dice.pick(&CtState::ALL) } else { CtState::New };
     packet.time = if dice.one_in(2) {
         dice.pick(&DATES).0.wrapping_sub(u64::from(dice.one_in(2)))

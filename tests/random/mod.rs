@@ -13,6 +13,7 @@
 pub mod adorn;
 pub mod aim;
 pub mod mangle;
+pub mod nat;
 pub mod sketch;
 pub mod words;
 

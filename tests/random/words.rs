@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fwc::model::{Access, Action, End, Host, Leg, Per, Place, Role, Site, Term};
+use fwc::model::{Access, Action, End, Host, Leg, Nat, Per, Place, Role, Site, Term};
 use fwc::net::{AddrSet, Family, PortSet, Proto};
 
 use super::sketch::DATES;
@@ -44,7 +44,30 @@ pub fn sentence(site: &Site, access: &Access) -> String {
         Action::Deny => "deny",
     };
     let terms: Vec<String> = access.terms.iter().map(term).collect();
-    format!("{verb} {} from {} to {}", terms.join(", "), place(site, &access.from), place(site, &access.to))
+    let ends = format!("from {} to {}", place(site, &access.from), place(site, &access.to));
+    format!(
+        "{verb} {} {ends}{}",
+        terms.join(", "),
+        access.nat.as_ref().map_or(String::new(), |n| clause(site, n))
+    )
+}
+
+fn clause(site: &Site, nat: &Nat) -> String {
+    match nat {
+        Nat::Masquerade => " masquerade".to_owned(),
+        Nat::Snat(host, leg) => format!(" snat to {}", end(site, &End::Leg(*host, *leg))),
+        Nat::Dnat { to, port, hairpin } => {
+            let mut legs = site.hosts().flat_map(|(id, h)| h.legs().map(move |(leg, l)| (id, leg, l)));
+            let named = legs.find(|(_, _, leg)| leg.addresses == *to);
+            let target = match (named, to.first()) {
+                (Some((host, leg, _)), _) => end(site, &End::Leg(host, leg)),
+                (None, Some(addr)) => addr.to_string(),
+                (None, None) => String::new(),
+            };
+            let port = port.map_or(String::new(), |port| format!(" port {port}"));
+            format!(" dnat to {target}{port}{}", if *hairpin { " hairpin" } else { "" })
+        }
+    }
 }
 
 fn machine(site: &Site, host: &Host) -> String {

@@ -45,26 +45,45 @@ impl Space {
 
     /// The packets of `a` whose `late` field has the value of their `early` one; `late` is then forgotten.
     pub fn identify(&mut self, early: Field, late: Field, a: PacketSet) -> PacketSet {
+        let mut bounds = BTreeSet::new();
+        self.bounds(late, a, &mut BTreeSet::new(), &mut bounds);
+        if bounds.is_empty() { a } else { self.identified(early, late, a, &bounds, &mut HashMap::new()) }
+    }
+
+    fn identified(
+        &mut self,
+        early: Field,
+        late: Field,
+        a: PacketSet,
+        bounds: &BTreeSet<u128>,
+        known: &mut HashMap<PacketSet, PacketSet>,
+    ) -> PacketSet {
         let Some(node) = self.get(a).cloned().filter(|node| node.field <= late) else { return a };
-        if node.field < early {
-            let arms: Vec<_> =
-                node.arms.iter().map(|&(last, child)| (last, self.identify(early, late, child))).collect();
-            return self.node(node.field, arms);
+        if let Some(&done) = known.get(&a) {
+            return done;
         }
-        let own = if node.field == early { node.arms } else { Box::from([(early.last(), a)]) };
-        let mut arms = Vec::new();
-        let mut first = 0u128;
-        for (last, child) in own {
-            // Between two bounds of the late field every value of the early one leads to the same.
-            let mut bounds = BTreeSet::new();
-            self.bounds(late, child, &mut BTreeSet::new(), &mut bounds);
-            let inner: Vec<u128> = bounds.range(first..last).copied().collect();
-            for end in inner.into_iter().chain([last]) {
-                arms.push((end, self.given(late, end, child)));
+        let result = if node.field < early {
+            let mut arms = Vec::new();
+            for &(last, child) in &node.arms {
+                arms.push((last, self.identified(early, late, child, bounds, known)));
             }
-            first = last.next().unwrap_or(last);
-        }
-        self.node(early, arms)
+            self.node(node.field, arms)
+        } else {
+            let own = if node.field == early { node.arms } else { Box::from([(early.last(), a)]) };
+            let mut arms = Vec::new();
+            let mut first = 0u128;
+            for (last, child) in own {
+                // Between two bounds of the late field every value of the early one leads to the same.
+                let inner: Vec<u128> = bounds.range(first..).copied().take_while(|end| *end < last).collect();
+                for end in inner.into_iter().chain([last]) {
+                    arms.push((end, self.given(late, end, child)));
+                }
+                first = last.next().unwrap_or(last);
+            }
+            self.node(early, arms)
+        };
+        known.insert(a, result);
+        result
     }
 
     /// The last values of every arm of a field in a diagram.

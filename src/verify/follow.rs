@@ -1,0 +1,335 @@
+//! All packets between two ends on their routed path, through every translation on it, and their replies back (S25, S33).
+//!
+//! What is translated goes on by itself: it has another destination to go to, or another source to come back to.
+//! A *stretch* is the way between two machines that translate; a reply walks the stretches backwards, and must meet in
+//! each the firewalls that saw the packet.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use crate::forwarding::Forwarding;
+use crate::model::{Hook, HostId, LegId, Site};
+use crate::net::{AddrSet, Exhausted, PacketSet};
+
+use super::compose::{Asking, Network};
+use super::narrowly::{Piece, Stopped, sample};
+use super::path::{self, Begin, Gate, Path, gates};
+use super::translate::{Entry, Kind};
+
+/// Packets that share their way up to here.
+#[derive(Clone)]
+struct Part {
+    set: PacketSet,
+    kind: Kind,
+    /// What the machine they are in has done to them.
+    entry: Entry,
+    /// Whether they are in a machine whose prerouting they have passed.
+    entered: bool,
+    /// The hooks still to come.
+    ahead: VecDeque<Gate>,
+    /// The stretches behind them.
+    behind: Vec<Stretch>,
+    /// The one they are on.
+    now: Stretch,
+    /// The ends they have from the translation at this machine on, if there is one.
+    turned: Option<(AddrSet, AddrSet)>,
+    /// The machine that took them in.
+    arrived: Option<HostId>,
+}
+
+/// The way between two machines that translate.
+#[derive(Clone)]
+struct Stretch {
+    src: AddrSet,
+    dst: AddrSet,
+    /// The firewalls on it.
+    filters: Vec<HostId>,
+    /// The machine that translates at its end.
+    at: Option<HostId>,
+}
+
+impl Stretch {
+    fn new(src: AddrSet, dst: AddrSet) -> Self {
+        Self { src, dst, filters: Vec::new(), at: None }
+    }
+}
+
+/// Two ends, and what is asked of the packets between them.
+struct Pair<'a, 'n, 'f> {
+    network: &'a mut Network<'n>,
+    forwarding: &'a Forwarding<'f>,
+    from: &'a Piece,
+    to: &'a Piece,
+    favourites: &'a [IpAddr],
+}
+
+type Answer = Result<Option<Stopped>, Exhausted>;
+
+/// All packets between two pieces: the first that is stopped, or nothing.
+pub(super) fn pair(
+    network: &mut Network<'_>,
+    forwarding: &Forwarding<'_>,
+    from: &Piece,
+    to: &Piece,
+    what: PacketSet,
+    favourites: &[IpAddr],
+) -> Answer {
+    let headers = network.between(&from.addrs, &to.addrs);
+    let set = network.space.and(headers, what);
+    let Some(dst) = sample(&to.addrs) else { return Ok(None) };
+    if network.space.is_empty(set)? {
+        return Ok(None);
+    }
+    let mut pair = Pair { network, forwarding, from, to, favourites };
+    let ahead = match path::walk(forwarding, from.begin, dst, to.machine) {
+        Ok(way) => gates(&way).into(),
+        Err(why) => {
+            return pair.stop(set, format!("no routed path: {}", why.reason()));
+        }
+    };
+    let now = Stretch::new(from.addrs.clone(), to.addrs.clone());
+    let (kind, entry) = (Kind::default(), Entry::Plain);
+    let (behind, turned, arrived) = (Vec::new(), None, None);
+    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived })
+}
+
+impl Pair<'_, '_, '_> {
+    fn follow(&mut self, mut part: Part) -> Answer {
+        while let Some(gate) = part.ahead.front().copied() {
+            if !part.entered {
+                if let Some(stopped) = self.enter(&mut part, gate)? {
+                    return Ok(Some(stopped));
+                }
+                part.entered = true;
+            }
+            if self.network.space.is_empty(part.set)? {
+                return Ok(None);
+            }
+            part.ahead.pop_front();
+            let Gate { host, hook, iif, oif } = gate;
+            let passes = self.network.gate(Asking::Does, host, hook, iif, oif, part.entry);
+            let missing = self.network.space.minus(part.set, passes);
+            if !self.network.space.is_empty(missing)? {
+                let (missing, _) = self.network.left(part.entry, missing, part.kind);
+                let place = place(self.network.site, host, hook);
+                return self.stop(missing, format!("stopped at {place}"));
+            }
+            if let Some(stopped) = self.leave(&mut part, gate)? {
+                return Ok(Some(stopped));
+            }
+            self.move_on(&mut part, gate);
+        }
+        if self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+    }
+
+    /// What prerouting redirects, each followed by itself; the rest stays.
+    fn enter(&mut self, part: &mut Part, gate: Gate) -> Answer {
+        let Some(came) = gate.iif else { return Ok(None) };
+        for redirect in self.network.redirects(Asking::Does, gate.host, came) {
+            let (set, entry) = self.network.redirected(&redirect, part.set);
+            part.set = self.network.space.minus(part.set, redirect.set);
+            if self.network.space.is_empty(set)? {
+                continue;
+            }
+            let ahead = match path::rerouted(self.forwarding, gate.host, came, redirect.addr) {
+                Ok(ahead) => ahead.into(),
+                Err(why) => {
+                    let (set, _) = self.network.left(entry, set, part.kind);
+                    let name = name_of(self.network.site, gate.host);
+                    let reason =
+                        format!("no routed path from `{name}` to {}: {}", redirect.addr, why.reason());
+                    return self.stop(set, reason);
+                }
+            };
+            let turned = Some((part.now.src.clone(), AddrSet::one(redirect.addr)));
+            let stopped = self.follow(Part { set, entry, entered: true, ahead, turned, ..part.clone() })?;
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What postrouting gives another source, each followed by itself; the rest stays.
+    fn leave(&mut self, part: &mut Part, gate: Gate) -> Answer {
+        let Some(left) = gate.oif else { return Ok(None) };
+        for masking in self.network.maskings(Asking::Does, gate.host, left, part.entry) {
+            let set = self.network.space.and(part.set, masking.set);
+            part.set = self.network.space.minus(part.set, masking.set);
+            if self.network.space.is_empty(set)? {
+                continue;
+            }
+            let (set, kind) = self.network.masked_as(&masking.source, set, part.kind);
+            let (_, dst) = part.ends();
+            let turned = Some((masking.source, dst));
+            let mut other = Part { set, kind, turned, ..part.clone() };
+            self.move_on(&mut other, gate);
+            let stopped = self.follow(other)?;
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Out of a machine: what it knew it forgets, and where it translated, another stretch begins.
+    fn move_on(&mut self, part: &mut Part, gate: Gate) {
+        (part.set, part.kind) = self.network.left(part.entry, part.set, part.kind);
+        (part.entry, part.entered) = (Entry::Plain, false);
+        if gate.hook == Hook::Input {
+            part.arrived = Some(gate.host);
+        }
+        if let Some((src, dst)) = part.turned.take() {
+            let mut done = std::mem::replace(&mut part.now, Stretch::new(src, dst));
+            done.at = Some(gate.host);
+            part.behind.push(done);
+        } else if gate.hook == Hook::Forward && filters(self.network.site, gate.host) {
+            part.now.filters.push(gate.host);
+        }
+    }
+
+    // ---- the way back: S10, S33 --------------------------------------------------------------------------
+
+    /// The reply to packets that have arrived, stretch by stretch.
+    fn back(&mut self, part: &Part) -> Answer {
+        let stretches: Vec<&Stretch> = part.behind.iter().chain([&part.now]).collect();
+        let mut begin = self.answers_from(part);
+        // The leg by which it came into the machine that it is in.
+        let mut came: Option<LegId> = None;
+        for (number, stretch) in stretches.iter().enumerate().rev() {
+            let before = number.checked_sub(1).and_then(|n| stretches.get(n));
+            let head = before.and_then(|before| before.at);
+            if stretch.at.is_none() && head.is_some() && head == part.arrived {
+                // It was delivered by the machine that redirected it.
+                begin = head.map_or(begin, Begin::Machine);
+                continue;
+            }
+            let source = self.from.machine.map(|(host, _)| host);
+            if head.is_none() && stretch.at.is_some() && stretch.at == source {
+                // It was masked by the machine that sent it, and is back there.
+                continue;
+            }
+            let Some(dst) = sample(&stretch.src) else { return Ok(None) };
+            let towards = if head.is_none() { self.from.machine } else { None };
+            let way = match path::walk(self.forwarding, begin, dst, towards) {
+                Ok(way) => way,
+                Err(why) => return self.stop(part.set, format!("no routed path back: {}", why.reason())),
+            };
+            let way = match head.map(|at| up_to(&way, at).ok_or(at)) {
+                None => way,
+                Some(Ok(way)) => way,
+                Some(Err(at)) => {
+                    let name = name_of(self.network.site, at);
+                    let reason =
+                        format!("the reply does not come back to `{name}`, which translated the packet");
+                    return self.stop(part.set, reason);
+                }
+            };
+            let passed: Vec<HostId> = way.transits.iter().map(|t| t.0).collect();
+            let seen = |hosts: &[HostId]| {
+                let filtering = hosts.iter().copied().filter(|host| filters(self.network.site, *host));
+                filtering.collect::<std::collections::BTreeSet<_>>()
+            };
+            if seen(&stretch.filters) != seen(&passed) {
+                let reason = "the reply does not pass the firewalls that saw the packet".to_owned();
+                return self.stop(part.set, reason);
+            }
+            let answerer = stretches.get(number.saturating_add(1)).map_or(&stretch.dst, |next| &next.dst);
+            let stopped = self.reply(part, stretch, answerer, &way, came, head.is_some())?;
+            if stopped.is_some() {
+                return Ok(stopped);
+            }
+            came = way.end.map(|(_, leg)| leg);
+            begin = head.map_or(begin, Begin::Machine);
+        }
+        Ok(None)
+    }
+
+    /// The hooks that a reply passes on one stretch: established, whatever was translated.
+    fn reply(
+        &mut self,
+        part: &Part,
+        stretch: &Stretch,
+        answerer: &AddrSet,
+        way: &Path,
+        came: Option<LegId>,
+        goes_on: bool,
+    ) -> Answer {
+        for (gate, number) in gates(way).into_iter().zip(0usize..) {
+            let mut gate = gate;
+            let mut src = &stretch.dst;
+            if goes_on && gate.hook == Hook::Input {
+                continue;
+            }
+            if number == 0 && gate.hook == Hook::Output && stretch.at == Some(gate.host) {
+                src = answerer;
+                if came.is_some() {
+                    gate = Gate { hook: Hook::Forward, iif: came, ..gate };
+                }
+            }
+            let replies = self.network.between(src, &stretch.src);
+            let Gate { host, hook, iif, oif } = gate;
+            let passes = self.network.gate(Asking::Reply, host, hook, iif, oif, Entry::Plain);
+            let missing = self.network.space.minus(replies, passes);
+            if !self.network.space.is_empty(missing)? {
+                let place = place(self.network.site, host, hook);
+                return self.stop(part.set, format!("the reply is stopped at {place}"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the reply starts: at whoever took the packet in.
+    fn answers_from(&self, part: &Part) -> Begin {
+        let of_machine = |machine: Option<(HostId, LegId)>| machine.map(|(host, _)| Begin::Machine(host));
+        if !part.kind.dst {
+            let named = if self.to.named { of_machine(self.to.machine) } else { None };
+            return named.unwrap_or(self.to.begin);
+        }
+        let target = sample(&part.now.dst);
+        let owner = target.and_then(|addr| self.forwarding.owner_of(addr));
+        let zone = target.and_then(|addr| self.forwarding.zone_of(addr)).map(Begin::Zone);
+        of_machine(owner).or(zone).unwrap_or(self.to.begin)
+    }
+
+    /// A packet of these, as its sender wrote it, and why it is stopped.
+    fn stop(&mut self, set: PacketSet, reason: String) -> Answer {
+        let packet = self.network.space.witness_sent(set, self.favourites)?;
+        let (begin, towards) = (self.from.begin, self.to.machine);
+        Ok(packet.map(|packet| Stopped { packet, begin, towards, reason }))
+    }
+}
+
+impl Part {
+    /// The source and destination that it has now.
+    fn ends(&self) -> (AddrSet, AddrSet) {
+        self.turned.clone().unwrap_or_else(|| (self.now.src.clone(), self.now.dst.clone()))
+    }
+}
+
+/// A path as far as a machine on it; none where it is not on it.
+fn up_to(way: &Path, at: HostId) -> Option<Path> {
+    match way.transits.iter().position(|transit| transit.0 == at) {
+        Some(here) => {
+            let came = way.transits.get(here).map(|transit| (at, transit.1));
+            Some(Path {
+                start: way.start,
+                transits: way.transits.iter().take(here).copied().collect(),
+                end: came,
+            })
+        }
+        None => way.end.filter(|(host, _)| *host == at).map(|_| way.clone()),
+    }
+}
+
+fn filters(site: &Site, host: HostId) -> bool {
+    site.host(host).is_some_and(|machine| machine.filters())
+}
+
+fn name_of(site: &Site, host: HostId) -> &str {
+    site.host(host).map_or("?", |machine| machine.name.as_str())
+}
+
+fn place(site: &Site, host: HostId, hook: Hook) -> String {
+    format!("`{}` {}", name_of(site, host), hook.keyword())
+}

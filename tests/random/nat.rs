@@ -1,0 +1,136 @@
+//! Clauses for random sites: `dnat to`, `masquerade`, `snat to`; and packets that may have been translated.
+
+use std::net::IpAddr;
+
+use fwc::model::{Access, Action, End, Hook, Host, HostId, Leg, LegId, Nat, Place, Role, Site, Term};
+use fwc::net::{AddrSet, Family, NatStatus, Packet, PortSet, Proto, Tuple};
+
+use super::{Dice, aim, sketch, words};
+
+/// A random site of which some statements have a clause.
+pub fn site(seed: u64) -> Site {
+    let mut site = sketch::site(seed);
+    let dice = &mut Dice::new(seed ^ 0x4a7);
+    let firewalls: Vec<HostId> =
+        site.hosts().filter(|(_, h)| h.role == Role::Firewall).map(|(id, _)| id).collect();
+    if firewalls.is_empty() {
+        return site;
+    }
+    for _ in 0..1 + dice.below(4) {
+        let like = dice.pick(&site.accesses);
+        let access = access(dice, &site, &firewalls, like);
+        site.accesses.push(access);
+    }
+    site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
+    site
+}
+
+/// A statement with a clause.
+pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) -> Access {
+    let at = dice.pick(firewalls);
+    let nat = match dice.below(5) {
+        0..3 => dnat(dice, site),
+        3 => Nat::Masquerade,
+        _ => Nat::Snat(at, leg(dice, site, at)),
+    };
+    let to = match nat {
+        Nat::Dnat { .. } => written(dice, site, at),
+        Nat::Masquerade | Nat::Snat(..) => sketch::place(dice, site, Action::Allow),
+    };
+    let only_ports = matches!(nat, Nat::Dnat { port: Some(_), .. });
+    let any_source = !matches!(nat, Nat::Dnat { hairpin: false, .. });
+    let mut terms = like.terms.clone();
+    for term in &mut terms {
+        if let Term::Ports { from, .. } = term
+            && any_source
+        {
+            *from = PortSet::full();
+        }
+        if only_ports && !matches!(term, Term::Ports { .. }) {
+            let proto = dice.pick(&[Proto::TCP, Proto::UDP]);
+            *term = Term::Ports { proto, from: PortSet::full(), to: PortSet::range(80, 81) };
+        }
+    }
+    terms.sort();
+    terms.dedup();
+    let limit = like.limit.filter(|_| like.action == Action::Allow);
+    let from = sketch::place(dice, site, Action::Allow);
+    let mut access =
+        Access { action: Action::Allow, terms, from, to, nat: Some(nat), limit, reject: false, ..like };
+    access.words = words::sentence(site, &access);
+    access
+}
+
+fn leg(dice: &mut Dice, site: &Site, host: HostId) -> LegId {
+    let legs = site.host(host).map_or(0, |h| h.legs.len());
+    LegId(u32::try_from(dice.below(legs)).unwrap_or(0))
+}
+
+/// An address of a machine, a leg of it, or anybody.
+fn dnat(dice: &mut Dice, site: &Site) -> Nat {
+    let single = |leg: &&Leg| {
+        let of = |family: Family| leg.addresses.iter().filter(|a| Family::of(**a) == family).count();
+        !leg.addresses.is_empty() && of(Family::V4) < 2 && of(Family::V6) < 2
+    };
+    let legs: Vec<Vec<IpAddr>> =
+        site.hosts.iter().flat_map(|h| &h.legs).filter(single).map(|l| l.addresses.clone()).collect();
+    let anybody = vec![IpAddr::from([10, 0, u8::try_from(dice.below(4)).unwrap_or(0), 77])];
+    let to = if legs.is_empty() || dice.one_in(6) { anybody } else { dice.pick(&legs) };
+    let port = dice.one_in(2).then(|| dice.pick(&[80, 8080]));
+    Nat::Dnat { to, port, hairpin: dice.one_in(3) }
+}
+
+/// What a sender may write: a leg of a firewall, an address of it, or with more than that.
+fn written(dice: &mut Dice, site: &Site, at: HostId) -> Place {
+    let mut plus = vec![End::Leg(at, leg(dice, site, at))];
+    let own: Vec<IpAddr> =
+        site.host(at).map_or(Vec::new(), |h| h.legs.iter().flat_map(|l| l.addresses.clone()).collect());
+    if !own.is_empty() && dice.one_in(3) {
+        plus = vec![End::Addrs(AddrSet::one(dice.pick(&own)))];
+    }
+    let mut except = Vec::new();
+    if !own.is_empty() && dice.one_in(5) {
+        except = vec![End::Addrs(AddrSet::one(dice.pick(&own)))];
+    }
+    except.retain(|end| !plus.contains(end));
+    Place { plus, except }
+}
+
+/// A packet of a clause of the site at a hook, before its translation or after it, sometimes a strange one.
+pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet {
+    let clauses: Vec<(&Access, &Nat)> =
+        site.accesses.iter().filter_map(|a| Some((a, a.nat.as_ref()?))).collect();
+    if clauses.is_empty() || dice.one_in(6) {
+        return aim::packet(dice, site, host, hook);
+    }
+    let (access, nat) = dice.pick(&clauses);
+    let mut packet = aim::of(dice, site, Some(access), host, hook);
+    let of_firewall = |(_, h): &(HostId, &Host)| h.role == Role::Firewall;
+    let own: Vec<IpAddr> = site
+        .hosts()
+        .filter(of_firewall)
+        .flat_map(|(_, h)| h.legs.iter().flat_map(|l| l.addresses.clone()))
+        .filter(|a| a.is_ipv4() == packet.src.is_ipv4())
+        .collect();
+    if !own.is_empty() && dice.one_in(3) && hook != Hook::Prerouting {
+        packet.src = dice.pick(&own);
+    }
+    let Nat::Dnat { to, port, .. } = nat else { return packet };
+    let Some(target) = to.iter().find(|t| t.is_ipv4() == packet.src.is_ipv4()) else { return packet };
+    let before = [Hook::Prerouting, Hook::Output].contains(&hook) || dice.one_in(5);
+    if before && !dice.one_in(10) {
+        return packet;
+    }
+    let (src, dst, sport, dport) = (packet.src, packet.dst, packet.sport, packet.dport);
+    if !dice.one_in(4) {
+        packet.ct_status = NatStatus { dnat: true, snat: false };
+        packet.ct_original = Some(Tuple { src, dst, sport, dport });
+    }
+    if !dice.one_in(6) {
+        packet.dst = *target;
+    }
+    if packet.proto.has_ports() && !dice.one_in(6) {
+        packet.dport = port.unwrap_or(dport);
+    }
+    packet
+}
