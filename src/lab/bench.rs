@@ -10,11 +10,16 @@
 //! SECURITY: with every batch go packets that are known to be delivered and accepted; a batch
 //! whose canaries die is an error. So "dropped" is never "the harness was dead".
 //!
+//! A packet whose destination was translated is sent as it was written, into a connection that is told to translate it so
+//! ([`Conntrack::pin`]): so a hook is asked about any such packet, whatever the ruleset's own chains that translate do. If
+//! there are such chains, every other `new` packet has a connection that translates nothing. What they do themselves is asked
+//! with [`Bench::translated`].
+//!
 //! Not modelled: limits (the bucket is the kernel's own and is emptied by the batch), the clock (it is now),
 //! helpers' expectations, fragments. The bench forwards even where the machine does not, so that the forward hook of a
 //! plain host can be asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -28,7 +33,7 @@ use super::reach::{self, Why, damage_for};
 use super::wire::Sender;
 use crate::forwarding::Forwarding;
 use crate::model::{Hook, HostId};
-use crate::net::{CtState, Family, Packet, Verdict};
+use crate::net::{CtState, Direction, Family, Packet, Verdict};
 
 /// Packets of one batch: tags are 16 bits, and sets of the probe hold 65535 elements.
 const BATCH: usize = 50_000;
@@ -94,6 +99,8 @@ pub struct Bench<'s> {
     inside: BTreeMap<String, Sender>,
     /// From within to `lo`, on the way to input.
     passing: Sender,
+    /// Whether the ruleset has chains that translate.
+    translates: bool,
 }
 
 impl<'s> Bench<'s> {
@@ -132,7 +139,9 @@ impl<'s> Bench<'s> {
         machine.nft(ruleset)?;
         probe::load(&machine)?;
         probe::let_pass(&machine, &CANARIES)?;
-        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing })
+        let translates = probe::translates(&machine)?;
+        probe::translate(&machine)?;
+        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing, translates })
     }
 
     /// Replaces the ruleset by one that makes the same tables anew.
@@ -141,6 +150,7 @@ impl<'s> Bench<'s> {
     /// When nft refuses it: the one before is then still in force.
     pub fn load(&mut self, ruleset: &str) -> Result<(), LabError> {
         self.machine.nft(ruleset)?;
+        self.translates = probe::translates(&self.machine)?;
         probe::let_pass(&self.machine, &CANARIES)
     }
 
@@ -179,10 +189,11 @@ impl<'s> Bench<'s> {
         for (family, states) in Family::BOTH.into_iter().flat_map(|f| phases.map(|states| (f, states))) {
             let meant =
                 packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
-            let reachable: Vec<(usize, &Packet)> =
-                meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
-            for batch in reachable.chunks(BATCH) {
-                for (at, what) in self.batch(hook, family, batch)? {
+            let reachable = meant.filter(|(_, p)| self.reaches(hook, p).is_ok());
+            let (translated, plain): (Vec<_>, Vec<_>) = reachable.partition(|(_, p)| p.ct_status.dnat);
+            let batches = plain.chunks(BATCH).map(<[_]>::to_vec).chain(apart(translated));
+            for batch in batches.collect::<Vec<_>>() {
+                for (at, what) in self.batch(hook, family, &batch)? {
                     if let Some(slot) = observed.get_mut(at) {
                         *slot = Some(what);
                     }
@@ -195,6 +206,43 @@ impl<'s> Bench<'s> {
         };
         let all = observed.into_iter().zip(packets);
         Ok(all.map(|(what, packet)| what.unwrap_or_else(|| unreachable(packet))).collect())
+    }
+
+    /// Where prerouting leaves the destination of each packet, address and port (zero but for TCP and UDP), as it comes by
+    /// its interface: each as the first of a connection. None where it was not seen after prerouting.
+    ///
+    /// # Errors
+    /// When nft fails, or a packet cannot be sent.
+    pub fn translated(&mut self, packets: &[Packet]) -> Result<Vec<Option<(IpAddr, u16)>>, LabError> {
+        let mut found = Vec::new();
+        for batch in packets.chunks(BATCH) {
+            for family in Family::BOTH {
+                probe::reset(&self.machine, family, &[])?;
+            }
+            self.conntrack.flush()?;
+            let mut these = vec![None; batch.len()];
+            for _ in 0..ROUNDS {
+                for ((tag, packet), _) in (1u32..).zip(batch).zip(&these).filter(|(_, seen)| seen.is_none()) {
+                    let sender = self.outside.get(packet.iif.name());
+                    let sender =
+                        sender.ok_or_else(|| LabError::Unknown(format!("interface {:?}", packet.iif)))?;
+                    let sent = sender.send(packet.dst, &super::craft::craft(packet, tag));
+                    sent.map_err(LabError::system(format!("cannot send {packet:?}")))?;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                let mut seen = BTreeMap::new();
+                for family in Family::BOTH {
+                    seen.extend(probe::destinations(&self.machine, family)?);
+                }
+                let all = (1u32..).zip(batch);
+                these = all.map(|(tag, p)| seen.get(&(p.family(), tag)).copied()).collect();
+                if these.iter().all(Option::is_some) {
+                    break;
+                }
+            }
+            found.extend(these);
+        }
+        Ok(found)
     }
 
     fn batch(
@@ -210,10 +258,17 @@ impl<'s> Bench<'s> {
         let untracked: Vec<u32> = tagged.iter().filter(|(.., p)| blind(p)).map(|(tag, ..)| *tag).collect();
         probe::reset(&self.machine, family, &untracked)?;
         self.conntrack.flush()?;
+        let canaries = canaries(hook, family, &tagged);
         for (tag, _, packet) in &tagged {
             self.conntrack.establish(packet, *tag)?;
         }
-        let canaries = canaries(hook, family, &tagged);
+        let all = tagged.iter().map(|(tag, _, packet)| (*tag, *packet));
+        for (tag, packet) in all.chain(canaries.iter().map(|(tag, _, packet)| (*tag, packet))) {
+            let settled = packet.ct_status.dnat || (self.translates && hook != Hook::Output);
+            if packet.ct == CtState::New && settled {
+                self.conntrack.pin(packet, tag)?;
+            }
+        }
         let canary = |(tag, _, packet): &(u32, String, Packet)| (*tag, packet.clone());
         let mut waiting: BTreeMap<u32, Packet> =
             tagged.iter().map(|(tag, _, p)| (*tag, (*p).clone())).collect();
@@ -250,7 +305,7 @@ impl<'s> Bench<'s> {
 
     fn send(&self, hook: Hook, packet: &Packet, tag: u32) -> std::io::Result<()> {
         let damage = damage_for(hook, packet).unwrap_or_default();
-        let mut shape = packet.clone();
+        let mut shape = reach::as_written(hook, packet).unwrap_or_else(|_| packet.clone());
         if hook == Hook::Forward {
             shape.ttl = shape.ttl.saturating_add(1);
         }
@@ -260,7 +315,7 @@ impl<'s> Bench<'s> {
             _ => self.outside.get(packet.iif.name()),
         };
         let sender = sender.ok_or_else(|| std::io::Error::other("no such interface"))?;
-        sender.send(packet.dst, &craft_damaged(&shape, tag, damage))
+        sender.send(shape.dst, &craft_damaged(&shape, tag, damage))
     }
 
     /// What was seen once everything that was sent has come, or nothing more comes.
@@ -280,6 +335,35 @@ impl<'s> Bench<'s> {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Batches in which no two connections have an end in common: neither as they were written nor as they are translated.
+fn apart(packets: Vec<(usize, &Packet)>) -> Vec<Vec<(usize, &Packet)>> {
+    type End = (IpAddr, u16, IpAddr, u16, crate::net::Proto);
+    let mut batches: Vec<(BTreeSet<End>, Vec<(usize, &Packet)>)> = Vec::new();
+    for (at, packet) in packets {
+        let Some(original) = packet.ct_original else { continue };
+        let (start, sport) = (original.src, original.sport);
+        let (end, dport) = match packet.ct_direction {
+            Direction::Original => (packet.dst, packet.dport),
+            Direction::Reply => (packet.src, packet.sport),
+        };
+        let ends = [
+            (start, sport, original.dst, original.dport, packet.proto),
+            (start, sport, end, dport, packet.proto),
+        ];
+        let free = |(taken, batch): &&mut (BTreeSet<End>, Vec<_>)| {
+            batch.len() < BATCH && ends.iter().all(|end| !taken.contains(end))
+        };
+        match batches.iter_mut().find(free) {
+            Some((taken, batch)) => {
+                taken.extend(ends);
+                batch.push((at, packet));
+            }
+            None => batches.push((ends.into(), vec![(at, packet)])),
+        }
+    }
+    batches.into_iter().map(|(_, batch)| batch).collect()
 }
 
 /// A canary for each way through the hook: a packet like the last of that way. Each with the words for its death.

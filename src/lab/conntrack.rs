@@ -57,6 +57,13 @@ impl Conntrack {
             CtState::Related if is_icmp_error(packet) => quoted(packet, tag),
             CtState::New | CtState::Related | CtState::Invalid | CtState::Untracked => return Ok(()),
         };
+        // Of a translated one, as it was written; what came of it is asked for below.
+        let original = packet.ct_original.filter(|_| packet.ct_status.dnat);
+        let translated = original.map(|_| (started.dst, started.dport));
+        let started = match original {
+            Some(o) => Packet { dst: o.dst, dport: o.dport, ..started },
+            None => started,
+        };
         // The answer to a query came the other way, whatever the packet says of its direction.
         let started = match (started.family(), started.proto, started.icmp_type) {
             (Family::V4, Proto::ICMP, 0 | 14 | 16 | 18) | (Family::V6, Proto::ICMPV6, 129 | 140) => {
@@ -75,8 +82,35 @@ impl Conntrack {
             tcp.extend(attribute(5, &[8, 8]));
             body.extend(nested(4, &nested(1, &tcp)));
         }
+        if let Some(to) = translated {
+            body.extend(nested(13, &destination(to)));
+        }
+        self.create(&started, &body)
+    }
+
+    /// Makes the connection that a packet in state `new` starts, translated as the packet says it was, or not at all: so
+    /// the chains that translate do not run for it. It has seen no reply, and the packet is still `new`.
+    ///
+    /// # Errors
+    /// When the kernel refuses. A connection that is there already is none.
+    pub fn pin(&mut self, packet: &Packet, tag: u32) -> Result<(), LabError> {
+        let original = packet.ct_original.filter(|_| packet.ct_status.dnat);
+        let started = match original {
+            Some(o) => Packet { dst: o.dst, dport: o.dport, ..packet.clone() },
+            None => packet.clone(),
+        };
+        let mut body = nested(1, &tuple(&started, tag));
+        body.extend(nested(2, &tuple(&reversed(&started), tag)));
+        body.extend(attribute(3, &8u32.to_be_bytes())); // confirmed
+        body.extend(attribute(7, &300u32.to_be_bytes()));
+        // To where it goes anyway is a translation that changes nothing, and is settled.
+        body.extend(nested(13, &destination((packet.dst, packet.dport))));
+        self.create(&started, &body)
+    }
+
+    fn create(&mut self, started: &Packet, body: &[u8]) -> Result<(), LabError> {
         let family = if started.family() == Family::V4 { 2 } else { 10 };
-        match self.ask(CT_NEW, REQUEST_ACK | CREATE_EXCL, family, &body)? {
+        match self.ask(CT_NEW, REQUEST_ACK | CREATE_EXCL, family, body)? {
             0 | EEXIST => Ok(()),
             errno => Err(LabError::System {
                 what: format!("cannot make the connection of {started:?}"),
@@ -160,6 +194,18 @@ fn tuple(packet: &Packet, tag: u32) -> Vec<u8> {
         _ => {}
     }
     [nested(1, &ends), nested(2, &proto)].concat()
+}
+
+/// `CTA_NAT_DST`: one address and, where there is one, one port.
+fn destination((addr, port): (IpAddr, u16)) -> Vec<u8> {
+    let (first, last) = if addr.is_ipv4() { (1, 2) } else { (4, 5) };
+    let mut to = attribute(first, &octets(addr));
+    to.extend(attribute(last, &octets(addr)));
+    if port != 0 {
+        let ports = [attribute(1, &port.to_be_bytes()), attribute(2, &port.to_be_bytes())].concat();
+        to.extend(nested(3, &ports));
+    }
+    to
 }
 
 fn query([id, kind, code]: [u16; 3], packet: &Packet, tag: u32) -> Vec<u8> {

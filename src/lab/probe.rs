@@ -8,6 +8,7 @@
 //! (`nf_confirm` runs at the very last priority): a thousand packets of one flow are all `new`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
@@ -46,6 +47,71 @@ pub struct Sightings {
     pub past: BTreeSet<u32>,
     /// Answered by an ICMP error or a TCP reset.
     pub told: BTreeSet<u32>,
+}
+
+/// Where packets were to go after prerouting, by family and tag: address, and port for TCP and UDP.
+///
+/// # Errors
+/// When nft fails, or its listing is not what it should be.
+pub fn destinations(
+    netns: &Netns,
+    family: Family,
+) -> Result<BTreeMap<(Family, u32), (IpAddr, u16)>, LabError> {
+    let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
+    let listing = netns.run("nft", &LIST, "")?;
+    let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
+    let elements = |name: String| {
+        let objects = json.get("nftables").and_then(Value::as_array).into_iter().flatten();
+        let set = objects
+            .filter_map(|o| o.get("set"))
+            .find(|set| set.get("name").and_then(Value::as_str) == Some(name.as_str()));
+        set.and_then(|set| set.get("elem")).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let pair = |element: &Value| {
+        let parts = element.get("concat").and_then(Value::as_array)?;
+        let [tag, value] = parts.as_slice() else { return None };
+        Some((u32::try_from(tag.as_u64()?).ok()?, value.clone()))
+    };
+    let mut all = BTreeMap::new();
+    for element in elements(format!("to{}", digit(family))) {
+        let found = pair(&element).and_then(|(tag, dst)| Some((tag, dst.as_str()?.parse().ok()?)));
+        let (tag, dst) = found.ok_or_else(|| broken(format!("element {element}")))?;
+        all.insert((family, tag), (dst, 0));
+    }
+    for element in elements(format!("ports{}", digit(family))) {
+        let found = pair(&element).and_then(|(tag, port)| Some((tag, u16::try_from(port.as_u64()?).ok()?)));
+        let (tag, port) = found.ok_or_else(|| broken(format!("element {element}")))?;
+        if let Some((_, slot)) = all.get_mut(&(family, tag)) {
+            *slot = port;
+        }
+    }
+    Ok(all)
+}
+
+/// Whether a table has chains that translate destinations.
+///
+/// # Errors
+/// When nft fails, or its listing is not what it should be.
+pub fn translates(netns: &Netns) -> Result<bool, LabError> {
+    let listing = netns.run("nft", &["list", "chains"], "")?;
+    let nat = |line: &str| line.contains("type nat hook prerouting");
+    let mut ours = false;
+    Ok(listing.lines().any(|line| {
+        if line.starts_with("table ") {
+            ours = line.contains(TABLE);
+        }
+        nat(line) && !ours
+    }))
+}
+
+/// Has the kernel apply translations, whether the ruleset has any or not.
+///
+/// # Errors
+/// When nft refuses.
+pub fn translate(netns: &Netns) -> Result<(), LabError> {
+    netns.nft(&format!(
+        "table inet {TABLE} {{ chain nat {{ type nat hook prerouting priority 1000; policy accept; }}; }}\n"
+    ))
 }
 
 /// Loads the table.
@@ -139,7 +205,12 @@ pub fn let_pass(netns: &Netns, tags: &RangeInclusive<u32>) -> Result<(), LabErro
     if lines.is_empty() { Ok(()) } else { netns.nft(&lines) }
 }
 
-const SETS: [&str; 5] = ["came", "at", "past", "told", "blind"];
+const SETS: [&str; 7] = ["came", "at", "past", "told", "blind", "to", "ports"];
+
+/// The tag and the destination in a family.
+fn tag_of(family: &str) -> (&'static str, &'static str) {
+    if family == "4" { ("ip id", "ip daddr") } else { ("ip6 flowlabel", "ip6 daddr") }
+}
 
 fn digit(family: Family) -> char {
     match family {
@@ -153,8 +224,11 @@ fn text() -> String {
         let flat = ["came", "past", "told"]
             .map(|s| format!("  set {s}{f} {{ typeof {tag}; size 65535; flags dynamic; }}\n"))
             .concat();
+        let (_, dst) = tag_of(f);
         format!(
-            "{flat}  set at{f} {{ typeof {tag} . iifname . oifname . ct state; size 65535; flags dynamic; }}\n  \
+            "{flat}  set to{f} {{ typeof {tag} . {dst}; size 65535; flags dynamic; }}\n  \
+             set ports{f} {{ typeof {tag} . udp dport; size 65535; flags dynamic; }}\n  \
+             set at{f} {{ typeof {tag} . iifname . oifname . ct state; size 65535; flags dynamic; }}\n  \
              set blind{f} {{ typeof {tag}; size 65535; }}\n"
         )
     });
@@ -175,6 +249,13 @@ fn text() -> String {
              {condition} ip id @blind4 notrack\n    {condition} ip6 flowlabel @blind6 notrack\n"
         )
     };
+    let to = [("4", "ip id != 0"), ("6", "ip6 flowlabel != 0")].map(|(f, ours)| {
+        let (tag, dst) = tag_of(f);
+        format!(
+            "    {ours} add @to{f} {{ {tag} . {dst} }}\n    {ours} add @ports{f} {{ {tag} . tcp dport }}\n    \
+             {ours} add @ports{f} {{ {tag} . udp dport }}\n"
+        )
+    });
     let asked = "meta priority bad:1";
     // On the way through `lo` a packet keeps the state that it was given when it left.
     let blind_within = "    meta priority bad:2 ip id @blind4 notrack\n    \
@@ -182,6 +263,7 @@ fn text() -> String {
     format!(
         "table inet {TABLE} {{\n{sets}  set sequence {{ typeof tcp ackseq; size 65535; flags dynamic; }}\n  \
          chain came {{\n    type filter hook prerouting priority -500\n{came}  }}\n  \
+         chain after {{\n    type filter hook prerouting priority 1000\n{to}  }}\n  \
          chain came_out {{\n    type filter hook output priority -500\n{came_out}{blind_within}  }}\n  \
          chain at_in {{\n    type filter hook input priority -500\n{at}  }}\n  \
          chain at_fw {{\n    type filter hook forward priority -500\n{at}  }}\n  \
@@ -195,6 +277,7 @@ fn text() -> String {
          tcp flags & (rst | ack) == rst | ack add @sequence {{ tcp ackseq }}\n    \
          tcp flags & (rst | ack) == rst add @sequence {{ tcp sequence }}\n  }}\n}}\n",
         sets = sets.concat(),
+        to = to.concat(),
         came = came(""),
         came_out = came(asked),
         at = at(""),

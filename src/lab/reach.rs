@@ -14,7 +14,7 @@ use super::machine::Port;
 use crate::forwarding::{Forwarding, Next};
 use crate::model::{Hook, HostId};
 use crate::net::packet::tcp_flag;
-use crate::net::{CtState, Family, Interface, Packet, Proto};
+use crate::net::{CtState, Direction, Family, Interface, Packet, Proto};
 
 /// Why a packet cannot come to a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +35,7 @@ pub enum Why {
     ExtensionHeader,
     /// Connection tracking never says this of such a packet.
     State,
-    /// The packet has a mark, a translation, or is over a limit: no crafted packet has.
+    /// The packet has a mark, is over a limit, or was translated in a way that cannot be: no crafted packet has.
     Circumstances,
 }
 
@@ -72,7 +72,7 @@ pub fn reaches(
     sure(matches!(hook, Hook::Input | Hook::Forward | Hook::Output), Why::NoSuchHook)?;
     sure(is_whole(packet), Why::ExtensionHeader)?;
     sure(packet.mark == 0 && packet.exceeded.is_empty(), Why::Circumstances)?;
-    sure(!packet.ct_status.dnat && !packet.ct_status.snat, Why::Circumstances)?;
+    as_written(hook, packet)?;
     let (iif, oif) = (which(ports, &packet.iif), which(ports, &packet.oif));
     let (src, dst) = (packet.src, packet.dst);
     match (hook, iif, oif) {
@@ -103,6 +103,36 @@ pub fn reaches(
         _ => return Err(Why::Interfaces),
     }
     damage_for(hook, packet).map(|_| ())
+}
+
+/// The packet as its sender wrote it, before its destination was translated; of a reply, as it comes. Input and forward
+/// see translated packets; those whose *source* was, postrouting alone.
+///
+/// # Errors
+/// [`Why::Circumstances`] where no translation makes such a packet.
+pub fn as_written(hook: Hook, packet: &Packet) -> Result<Packet, Why> {
+    let sure = |holds: bool| if holds { Ok(()) } else { Err(Why::Circumstances) };
+    let tracked = matches!(packet.ct, CtState::New | CtState::Established);
+    sure(!packet.ct_status.snat)?;
+    let Some(original) = packet.ct_original.filter(|_| tracked) else {
+        sure(!packet.ct_status.dnat)?;
+        return Ok(packet.clone());
+    };
+    let (start, end) = match packet.ct_direction {
+        Direction::Original => ((packet.src, packet.sport), (packet.dst, packet.dport)),
+        Direction::Reply => ((packet.dst, packet.dport), (packet.src, packet.sport)),
+    };
+    sure(start == (original.src, original.sport) && Family::of(original.dst) == packet.family())?;
+    let moved = end != (original.dst, original.dport);
+    sure(moved == packet.ct_status.dnat)?;
+    sure(!moved || matches!(hook, Hook::Input | Hook::Forward) && packet.iif.name() != "lo")?;
+    sure(packet.proto.has_ports() || (original.sport, original.dport) == (0, 0))?;
+    // Prerouting comes before routing, so any address will do that is one machine's.
+    sure(!moved || forwardable(&[], original.dst))?;
+    Ok(match packet.ct_direction {
+        Direction::Original => Packet { dst: original.dst, dport: original.dport, ..packet.clone() },
+        Direction::Reply => packet.clone(),
+    })
 }
 
 /// Whether the sender would be told of a rejection. The kernel is silent about packets to and from many, about ICMP

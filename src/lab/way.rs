@@ -4,12 +4,14 @@
 //! it in: a leg whose address the policy does not know has one here. Who is asked at the points (the
 //! policy, the simulator, the kernel) is the caller's business.
 //!
-//! A packet stays here what its sender made of it. Whoever teaches the lab translation changes it in [`Walk::meet`],
-//! which is called once at each hook, in order.
+//! What translates a packet on its way is the caller's business too: [`way_through`] asks at the prerouting and postrouting
+//! hook of every machine it passes. What connection tracking knows of a packet stays at the machine that knows it.
 
 use crate::forwarding::{Forwarding, Next, ZoneNext};
+use std::net::IpAddr;
+
 use crate::model::{Hook, HostId, LegId, Point, ZoneId};
-use crate::net::{Interface, Packet};
+use crate::net::{Interface, NatStatus, Packet};
 
 use super::site::Start;
 
@@ -26,14 +28,35 @@ pub fn way(
     packet: &Packet,
     end: Option<(HostId, LegId)>,
 ) -> Option<Vec<Met>> {
-    let end = end.or_else(|| forwarding.owner_of(packet.dst));
-    let mut walk = Walk { forwarding, packet: packet.clone(), end, met: Vec::new() };
+    let owner = |addr: IpAddr| end.filter(|_| addr == packet.dst).or_else(|| forwarding.owner_of(addr));
+    way_through(forwarding, start, packet, &owner, &|_, _, packet| packet.clone())
+}
+
+/// The leg that has an address in the lab; none where no machine has it.
+pub type Owner<'a> = &'a dyn Fn(IpAddr) -> Option<(HostId, LegId)>;
+
+/// What a machine makes of a packet at its prerouting or postrouting hook.
+pub type Translate<'a> = &'a dyn Fn(HostId, Hook, &Packet) -> Packet;
+
+/// The same, with translation.
+#[must_use]
+pub fn way_through(
+    forwarding: &Forwarding<'_>,
+    start: Start,
+    packet: &Packet,
+    owner: Owner<'_>,
+    translate: Translate<'_>,
+) -> Option<Vec<Met>> {
+    let end = owner(packet.dst);
+    let mut walk = Walk { forwarding, owner, translate, packet: packet.clone(), end, met: Vec::new() };
     walk.go(start)?;
     Some(walk.met)
 }
 
 struct Walk<'f, 's> {
     forwarding: &'f Forwarding<'s>,
+    owner: Owner<'f>,
+    translate: Translate<'f>,
     packet: Packet,
     end: Option<(HostId, LegId)>,
     met: Vec<Met>,
@@ -45,6 +68,7 @@ impl Walk<'_, '_> {
             Hop::OnLink(zone) => return self.arrive(zone),
             Hop::Via(host, leg) => (host, leg),
         };
+        self.translate(host, Hook::Prerouting, Some(came), None);
         // A path that visits a machine twice is no path (S9).
         for _ in &self.forwarding.site().hosts {
             if self.end.is_some_and(|(end, _)| end == host) {
@@ -57,10 +81,12 @@ impl Walk<'_, '_> {
                 Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
+            self.leave(host, Some(came), left);
             match hop {
                 Hop::OnLink(zone) => return self.arrive(zone),
                 Hop::Via(next, leg) => (host, came) = (next, leg),
             }
+            self.translate(host, Hook::Prerouting, Some(came), None);
         }
         None
     }
@@ -75,12 +101,14 @@ impl Walk<'_, '_> {
                     Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
                 };
                 self.meet(host, Hook::Output, None, Some(leg));
+                self.leave(host, None, leg);
                 Some(hop)
             }
             Start::Leg(host, leg) => {
                 let zone = self.zone(host, leg)?;
                 let hop = Hop::of(&self.forwarding.from_member(zone, Some(host), dst), zone)?;
                 self.meet(host, Hook::Output, None, Some(leg));
+                self.leave(host, None, leg);
                 Some(hop)
             }
             Start::Zone(zone) => Hop::of(&self.forwarding.from_zone(zone, self.packet.src, dst), zone),
@@ -92,21 +120,37 @@ impl Walk<'_, '_> {
         if let Some((host, _)) = self.end
             && let Some((leg, _)) = self.forwarding.site().host(host)?.leg_in(zone)
         {
+            self.translate(host, Hook::Prerouting, Some(leg), None);
             self.meet(host, Hook::Input, Some(leg), None);
         }
         Some(())
     }
 
+    fn translate(&mut self, host: HostId, hook: Hook, came: Option<LegId>, left: Option<LegId>) {
+        let (iif, oif) = (self.name(host, came), self.name(host, left));
+        self.packet = (self.translate)(host, hook, &Packet { iif, oif, ..self.packet.clone() });
+        self.end = (self.owner)(self.packet.dst);
+    }
+
+    /// The packet goes out by a leg; what the machine knows of it stays behind.
+    fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) {
+        self.translate(host, Hook::Postrouting, came, Some(left));
+        (self.packet.ct_original, self.packet.ct_status) = (None, NatStatus::default());
+    }
+
     /// The packet comes to a hook; a machine that filters nothing is not asked.
     fn meet(&mut self, host: HostId, hook: Hook, came: Option<LegId>, left: Option<LegId>) {
-        let site = self.forwarding.site();
-        let name = |leg: Option<LegId>| match leg.and_then(|leg| site.leg(host, leg)) {
+        if self.forwarding.site().host(host).is_some_and(crate::model::Host::filters) {
+            let (iif, oif) = (self.name(host, came), self.name(host, left));
+            let packet = Packet { iif, oif, ..self.packet.clone() };
+            self.met.push((Point::Hook { host, hook }, packet));
+        }
+    }
+
+    fn name(&self, host: HostId, leg: Option<LegId>) -> Interface {
+        match leg.and_then(|leg| self.forwarding.site().leg(host, leg)) {
             Some(leg) => Interface::named(leg.interface.as_deref().unwrap_or("eth0")),
             None => Interface::Unset,
-        };
-        if site.host(host).is_some_and(crate::model::Host::filters) {
-            let packet = Packet { iif: name(came), oif: name(left), ..self.packet.clone() };
-            self.met.push((Point::Hook { host, hook }, packet));
         }
     }
 

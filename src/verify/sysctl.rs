@@ -132,3 +132,95 @@ fn assumed(site: &Site, host: &Host) -> Vec<Assumed> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Leg;
+    use crate::source::{FileId, Span};
+    use crate::target::sysctl::{emit, print, read};
+
+    const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
+
+    fn host(role: Role, docker: bool, bridge: Option<Bridge>) -> Host {
+        let leg = Leg {
+            interface: Some("eth0.1".to_owned()),
+            addresses: vec![[10, 0, 0, 1].into()],
+            bridge,
+            dynamic: false,
+            zone: crate::model::ZoneId(0),
+            span: NOWHERE,
+        };
+        Host {
+            name: "m".to_owned(),
+            role,
+            legs: vec![leg],
+            routes: Vec::new(),
+            log_from: Vec::new(),
+            reject_from: Vec::new(),
+            docker,
+            strict_source: false,
+            span: NOWHERE,
+        }
+    }
+
+    /// Every kind of machine that filters, and the text of its parameters.
+    fn machines() -> Vec<(Site, String)> {
+        let plain = Role::Host { filters: true };
+        let bridges = [
+            None,
+            Some(Bridge::BrNetfilter),
+            Some(Bridge::Stateful),
+            Some(Bridge::Stateless("why".to_owned())),
+        ];
+        let kinds = [(plain, false), (plain, true), (Role::Firewall, false)];
+        let all = kinds.into_iter().flat_map(|kind| bridges.clone().map(|bridge| (kind, bridge)));
+        all.map(|((role, docker), bridge)| {
+            let site = Site { hosts: vec![host(role, docker, bridge)], ..Site::default() };
+            let text = print::print(&emit::emit(&site).remove(0).1);
+            (site, text)
+        })
+        .collect()
+    }
+
+    fn prove(site: &Site, text: &str) -> SettingsProof {
+        settings(site, &BTreeMap::from([(HostId(0), read::read(text).unwrap())])).remove(0)
+    }
+
+    #[test]
+    fn what_is_emitted_is_what_is_assumed() {
+        for (site, text) in machines() {
+            let proof = prove(&site, &text);
+            assert_eq!(proof.wrong, [], "{text}");
+            assert!(proof.held >= 4);
+        }
+    }
+
+    /// Every line of every machine: with another value, left out, made optional; and one line more.
+    #[test]
+    fn what_is_changed_is_refuted() {
+        for (site, text) in machines() {
+            let lines: Vec<&str> = text.lines().collect();
+            for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(" = ")) {
+                let with = |new: Option<String>| {
+                    let mut lines: Vec<String> = lines.iter().map(|l| (*l).to_owned()).collect();
+                    match new {
+                        Some(new) => lines[at] = new,
+                        None => drop(lines.remove(at)),
+                    }
+                    lines.join("\n")
+                };
+                let other = with(Some(format!("{line}0")));
+                assert!(!prove(&site, &other).holds(), "{other}");
+                assert!(!prove(&site, &with(None)).holds(), "{line}");
+                if !line.starts_with('-') {
+                    assert!(!prove(&site, &with(Some(format!("-{line}")))).holds(), "{line}");
+                }
+            }
+            let more = format!("{text}net.ipv4.conf.all.route_localnet = 1\n");
+            let wrong = prove(&site, &more).wrong;
+            assert_eq!(wrong.len(), 1);
+            assert_eq!(wrong[0].wanted, None);
+        }
+    }
+}

@@ -145,8 +145,9 @@ fn a_dead_harness_gives_no_verdict() {
     }
     let site = office();
     let forwarding = Forwarding::new(&site);
-    // The canary is let through every chain that filters, so it takes a chain of another kind to kill it.
-    let dead = "table inet x { chain c { type nat hook prerouting priority -100; policy drop; }; }";
+    // The canary is let through every chain that filters after the door, so it takes one before it to kill it.
+    let dead =
+        "table netdev x { chain c { type filter hook ingress device eth1 priority 0; policy drop; }; }";
     let mut bench = Bench::new(&forwarding, FW, dead).unwrap();
     let packet = Packet::new(addr("10.1.1.11"), addr("10.1.2.10"), Proto::UDP, 1, 2).at("eth1", "eth2");
     let outcome = bench.judge(Hook::Forward, &[packet]);

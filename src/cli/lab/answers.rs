@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use crate::compile::Compiled;
 use crate::forwarding::Forwarding;
 use crate::lab::site::{Arrived, Stage, Start};
-use crate::lab::way::{Met, way};
+use crate::lab::way::{Met, way_through};
 use crate::lab::{LabError, SiteLab, points};
-use crate::model::{HostId, Point, Site};
-use crate::net::{Packet, Verdict};
+use crate::model::{Hook, HostId, Point, Site};
+use crate::net::{Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
+use crate::target::sysctl;
 use crate::verify::hook_of;
 
 use super::super::report::word;
@@ -177,7 +178,11 @@ impl<'c> Judges<'c> {
         let packet = Packet { time: self.at, ..question.packet.clone() };
         match &question.way {
             Way::Point(point) => Some(vec![(point.clone(), packet)]),
-            Way::EndToEnd(start) => way(self.forwarding(), *start, &packet, lab.leg_of(packet.dst)),
+            Way::EndToEnd(start) => {
+                let owner = |addr| lab.leg_of(addr).or_else(|| self.forwarding().owner_of(addr));
+                let translate = |host, hook, packet: &Packet| self.translated(lab, host, hook, packet);
+                way_through(self.forwarding(), *start, &packet, &owner, &translate)
+            }
         }
     }
 
@@ -195,6 +200,34 @@ impl<'c> Judges<'c> {
             Some((_, verdict)) if matches!(question.way, Way::Point(_)) => Answer::new(word(verdict), ""),
             Some((point, verdict)) => Answer::new(word(verdict), &named(&self.compiled.site, point)),
         }
+    }
+
+    /// Tells the kernel of each machine what its `sysctl.conf` says.
+    fn set_parameters(&self, lab: &SiteLab<'_>) -> Result<(), LabError> {
+        for host in &self.compiled.hosts {
+            for (name, text) in host.files.iter().filter(|(name, _)| name == "sysctl.conf") {
+                let settings = sysctl::read::read(text).map_err(|why| LabError::Output {
+                    command: format!("fwc compile: hosts/{}/{name}", host.name),
+                    detail: why.to_string(),
+                })?;
+                lab.set(host.host, &settings)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The packet as the ruleset of a machine leaves it at prerouting or postrouting (S35).
+    fn translated(&self, lab: &SiteLab<'_>, host: HostId, hook: Hook, packet: &Packet) -> Packet {
+        let Some(rules) = self.compiled.artifacts.get(&host) else { return packet.clone() };
+        let run = sim::run(&rules.ruleset, hook_of(hook), packet);
+        let mut translated = run.packet;
+        if run.translation == Some(Translation::Masquerade) {
+            let port = lab.ports(host).iter().find(|port| port.name == packet.oif.name());
+            let own = port.into_iter().flat_map(|port| &port.addresses).map(|net| net.addr());
+            let own = own.filter(|addr| addr.is_ipv4() == packet.src.is_ipv4());
+            translated.src = own.into_iter().next().unwrap_or(packet.src);
+        }
+        translated
     }
 
     /// What the simulator cannot tell is no acceptance.
@@ -228,6 +261,7 @@ impl<'c> Judges<'c> {
             whole.iter().map(|(start, asked)| (*start, asked.question.packet.clone())).collect();
         let open = in_batches(lab, &packets)?;
         lab.load(rulesets)?;
+        self.set_parameters(lab)?;
         let filtered = in_batches(lab, &packets)?;
         let both = whole.iter().zip(open.iter().zip(&filtered));
         let site = &self.compiled.site;
