@@ -52,19 +52,8 @@ pub struct Compiled {
 /// measure: there is none here.
 pub type Watch<'a> = &'a mut dyn FnMut(&'static str);
 
-/// Compiles and proves. None where there are errors: never half a ruleset.
+/// Compiles and proves; `ended` is told of each stage. None where there are errors: never half a ruleset.
 pub fn compile(
-    sources: &mut SourceMap,
-    roots: &[FileId],
-    loader: &mut dyn Loader,
-    options: &Options,
-    findings: &mut Findings,
-) -> Option<Compiled> {
-    compile_watched(sources, roots, loader, options, findings, &mut |_| {})
-}
-
-/// [`compile`], watched.
-pub fn compile_watched(
     sources: &mut SourceMap,
     roots: &[FileId],
     loader: &mut dyn Loader,
@@ -72,7 +61,7 @@ pub fn compile_watched(
     findings: &mut Findings,
     ended: Watch<'_>,
 ) -> Option<Compiled> {
-    let site = check_watched(sources, roots, loader, options, findings, ended)?;
+    let site = check(sources, roots, loader, options, findings, ended)?;
     let program = lower::lower(&site);
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
@@ -87,17 +76,6 @@ pub fn compile_watched(
 
 /// The front half: what the policy says, if nothing is wrong with it.
 pub fn check(
-    sources: &mut SourceMap,
-    roots: &[FileId],
-    loader: &mut dyn Loader,
-    options: &Options,
-    findings: &mut Findings,
-) -> Option<Site> {
-    check_watched(sources, roots, loader, options, findings, &mut |_| {})
-}
-
-/// [`check`], watched.
-pub fn check_watched(
     sources: &mut SourceMap,
     roots: &[FileId],
     loader: &mut dyn Loader,

@@ -60,13 +60,19 @@ pub trait Loader {
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    /// By file, where each line ends: the offsets of its line feeds, ascending.
+    ends: Vec<Vec<u32>>,
 }
 
 impl SourceMap {
     /// Adds a text. The order of adding is the order of [`FileId`]s and nothing else.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(SourceFile { name: name.into(), text: text.into() });
+        let text = text.into();
+        // Offsets are 32 bits in a `Span` too.
+        let feeds = (0u32..).zip(text.bytes()).filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at);
+        self.ends.push(feeds.collect());
+        self.files.push(SourceFile { name: name.into(), text });
         id
     }
 
@@ -98,9 +104,10 @@ impl SourceMap {
     #[must_use]
     pub fn position(&self, span: Span) -> Option<LineColumn> {
         let text = &self.file(span.file)?.text;
-        let before = text.get(..span.start as usize)?;
-        let line = before.bytes().filter(|&b| b == b'\n').count().saturating_add(1);
-        let last = before.rsplit('\n').next().unwrap_or("");
-        Some(LineColumn { line, column: last.chars().count().saturating_add(1) })
+        let ends = self.ends.get(span.file.0 as usize)?;
+        let lines = ends.partition_point(|&end| end < span.start);
+        let from = lines.checked_sub(1).and_then(|at| ends.get(at)).map_or(0, |end| *end as usize + 1);
+        let before = text.get(from..span.start as usize)?;
+        Some(LineColumn { line: lines.saturating_add(1), column: before.chars().count().saturating_add(1) })
     }
 }

@@ -11,6 +11,7 @@ pub mod check;
 pub mod classes;
 mod conflict;
 pub mod reading;
+mod size;
 pub mod translate;
 
 use std::collections::HashMap;

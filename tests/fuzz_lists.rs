@@ -18,10 +18,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use common::Texts;
+use fwc::compile::compile;
 use fwc::diag::Findings;
 use fwc::source::SourceMap;
 use random::Dice;
-use random::mangle::{bounded, count, mangled, within_memory};
+use random::mangle::{bounded, count, mangled, worst};
 
 const POLICY: &str = "zone z { 10.0.0.0/24 }\nzone r { rest }\nfirewall f { eth0 10.0.0.1 in z; eth1 dynamic in r }\n\
                       list l = file \"l.txt\"\nallow tcp 22 from l to f.z\n";
@@ -72,7 +73,7 @@ fn mangled_lists() {
         corpus.len()
     );
     assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
-    within_memory();
+    println!("{}", worst());
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn named_lists() {
         let codes = bounded(name, text, || list(text));
         assert_eq!(codes.is_empty(), *good, "{name}: {codes:?}");
     }
-    within_memory();
+    println!("{}", worst());
 }
 
 /// Names that refer to names that refer to names: an error or an answer, never the end of the stack.
@@ -151,10 +152,103 @@ fn rows_and_rings_of_includes() {
     ring.insert(format!("f{deep}.fw"), "include \"f0.fw\"\n".to_owned());
     let mut ends = row;
     ends.insert(format!("f{deep}.fw"), "zone z { rest }\n".to_owned());
-    for (name, files) in [("a row", ends), ("a ring", ring)] {
+    for (name, files) in [("a row of includes", ends), ("a ring of includes", ring)] {
         let codes = bounded(name, name, || resolved("include \"f0.fw\"\n", files));
-        println!("{name} of includes: {codes:?}");
+        assert_eq!(codes, ["too-large"], "{name}");
     }
+    // As many as a policy may have: the cycle itself is found.
+    let small: BTreeMap<String, String> =
+        (0..999).map(|n| (format!("f{n}.fw"), format!("include \"f{}.fw\"\n", (n + 1) % 999))).collect();
+    let codes = bounded("an include cycle", "", || resolved("include \"f0.fw\"\n", small));
+    assert_eq!(codes, ["include-cycle"]);
     let own = BTreeMap::from([("root.fw".to_owned(), "include \"root.fw\"\n".to_owned())]);
-    bounded("itself", "itself", || resolved("include \"root.fw\"\n", own));
+    let codes = bounded("a file that includes itself", "", || resolved("include \"root.fw\"\n", own));
+    assert_eq!(codes, ["include-cycle"]);
+    println!("{}", worst());
+}
+
+/// What would be 2^32 if it were written out.
+#[test]
+fn expansions_of_two_to_the_thirty_two() {
+    let apart = |first: u32, count: u32| -> String {
+        (0..count).map(|n| format!("{}\n", Ipv4Addr::from(first + 2 * n))).collect()
+    };
+    let site = "zone z { 10.0.0.0/8 }\nzone y { 172.16.0.0/12 }\nzone r { rest }\n\
+                firewall f { eth0 10.0.0.1 in z; eth1 dynamic in r; eth2 172.16.0.1 in y; log from r }\n";
+    let lists = "list l = file \"l.txt\"\nlist m = file \"m.txt\"\n";
+    // Each group is the one before it, twice: 2^32 times the first in the end.
+    let doubled: String =
+        (1..=32).map(|n| format!("group g{n} = g{p}, h{p}\ngroup h{n} = h{p}, g{p}\n", p = n - 1)).collect();
+    let services: String = (1..=32)
+        .map(|n| format!("service s{n} = s{p}, t{p}\nservice t{n} = t{p}, s{p}\n", p = n - 1))
+        .collect();
+    let cases = [
+        (
+            "2^32 addresses",
+            "list l = file \"l.txt\"\nallow tcp 22 from l to f.z\n".to_owned(),
+            "0.0.0.0/0\n".to_owned(),
+            String::new(),
+        ),
+        (
+            "2^16 ports, twice",
+            "allow tcp 0-65535, udp 0-65535 from z to y\n".to_owned(),
+            String::new(),
+            String::new(),
+        ),
+        (
+            "2^32 by doubling groups",
+            format!("group g0 = z\ngroup h0 = z\n{doubled}allow tcp 22 from g32 to y\n"),
+            String::new(),
+            String::new(),
+        ),
+        (
+            "2^32 by doubling services",
+            format!("service s0 = tcp 22\nservice t0 = udp 22\n{services}allow s32 from z to y\n"),
+            String::new(),
+            String::new(),
+        ),
+        (
+            "2^16 addresses to 2^16 addresses",
+            format!("{lists}allow tcp 22 from l to m\n"),
+            apart(0x0a01_0000, 1 << 16),
+            apart(0xac11_0000, 1 << 16),
+        ),
+        (
+            "2^16 addresses but 2^16 addresses",
+            format!("{lists}group e = l except m\nallow tcp 22 from e to y\n"),
+            apart(0x0a01_0000, 1 << 16),
+            apart(0x0a01_0000, 1 << 16),
+        ),
+    ];
+    for (name, text, l, m) in cases {
+        let files = BTreeMap::from([("l.txt".to_owned(), l), ("m.txt".to_owned(), m)]);
+        let told = bounded(name, "", || compiles(&format!("{site}{text}"), files));
+        println!("{name}: {told:?}");
+        let too_large = name == "2^16 addresses to 2^16 addresses";
+        assert_eq!(told.0.contains(&"too-large"), too_large, "{name}: {told:?}");
+    }
+    println!("{}", worst());
+}
+
+/// Compiles a policy over files; the codes of its findings, and the bytes of its rulesets.
+fn compiles(root: &str, files: BTreeMap<String, String>) -> (Vec<&'static str>, usize) {
+    let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
+    let roots = [sources.add("root.fw", root)];
+    let (mut loader, options) = (Texts(files), common::options());
+    let done = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &mut |_| {});
+    assert_eq!(done.is_some(), !findings.has_errors());
+    if let Some(done) = &done {
+        assert!(done.report.holds(), "not proved");
+    }
+    let codes = findings.sorted().iter().map(|d| d.code.as_str()).collect();
+    (codes, done.iter().flat_map(|d| &d.hosts).map(|h| h.files[0].1.len()).sum())
+}
+
+/// The bounds bite: what takes more than it may fails.
+#[test]
+fn the_bound_of_memory_bites() {
+    let hog = || bounded("a hog", "", || std::hint::black_box(vec![1u8; 600 << 20]).len());
+    let caught = std::panic::catch_unwind(hog).expect_err("600 MB are too much");
+    let said = caught.downcast_ref::<String>().cloned().unwrap_or_default();
+    assert!(said.starts_with("a hog took ") && said.contains(" kB"), "{said}");
 }

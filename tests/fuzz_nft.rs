@@ -21,7 +21,7 @@ use fwc::net::{Packet, Proto};
 use fwc::target::nft::artifact::{Hook, Ruleset};
 use fwc::target::nft::{print, read, sim};
 use random::Dice;
-use random::mangle::{bounded, count, mangled, within_memory};
+use random::mangle::{bounded, count, mangled, worst};
 
 /// What an administrator or another program may have loaded.
 const FOREIGN: &str = r#"
@@ -95,7 +95,19 @@ fn mangled_rulesets() {
         corpus.len()
     );
     assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
-    within_memory();
+    println!("{}", worst());
+}
+
+/// So many bytes of a line, `@` being its number.
+fn numbered(line: &str, bytes: usize) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text += &line.replace('@', &number.to_string());
+    }
+    text
 }
 
 #[test]
@@ -123,6 +135,10 @@ fn named_cases() {
         ("10 MB string", rule(&format!("accept comment \"{}\"", "a".repeat(10 * mb)))),
         ("1 MB of quotes", "\"".repeat(mb)),
         ("1 MB of ends", ";\n".repeat(mb / 2)),
+        ("10 MB of chains", format!("table t {{\n{}}}\n", numbered("chain c@ { }\n", 10 * mb))),
+        ("10 MB of sets", format!("table t {{\n{}}}\n", numbered("set s@ { type mark; }\n", 10 * mb))),
+        ("10 MB of tables", numbered("table t@\n", 10 * mb)),
+        ("tables and their ends", numbered("table t@\n", 5 * mb) + &numbered("delete table t@\n", 5 * mb)),
         ("huge numbers", rule("tcp dport 99999999999999999999999999999999999999999999999 accept")),
         ("huge rate", rule("limit rate 99999999999/second burst 99999999999 packets accept")),
         ("huge time", rule("meta time < \"999999-99-99 99:99:99\" accept")),
@@ -137,7 +153,7 @@ fn named_cases() {
         println!("{name}");
         bounded(name, text, || reads(text));
     }
-    within_memory();
+    println!("{}", worst());
 }
 
 /// Chains that jump in a long row: the kernel refuses more than 16, the simulator must at least end.

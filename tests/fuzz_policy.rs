@@ -2,33 +2,22 @@
 //!
 //! Mutates the examples of the reference: the same inputs on every run. `FWC_FUZZ=100000` asks for more of
 //! them than the usual 10,000. A failing input is printed by its number and its text.
-#![expect(clippy::disallowed_methods, reason = "the number of inputs comes from the environment of the test")]
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and tells what it did"
+)]
 
-use std::time::{Duration, Instant};
+mod common;
+mod random;
 
 use fwc::diag::Findings;
 use fwc::source::SourceMap;
 use fwc::syntax;
+use random::Dice;
+use random::mangle::{bounded, count, mangled, worst};
 
 const REFERENCE: &str = include_str!("../grammar/README.md");
-const LIMIT: Duration = Duration::from_secs(1);
-
-/// Marsaglia's xorshift64: small, and the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % (bound.max(1) as u64)).expect("below a usize")
-    }
-}
 
 fn corpus() -> Vec<String> {
     REFERENCE
@@ -60,68 +49,21 @@ fn read(text: &str) -> (usize, Vec<&'static str>) {
     (tree.statements.len(), codes)
 }
 
-fn timed(name: &str, text: &str) -> (usize, Vec<&'static str>) {
-    let start = Instant::now();
-    let out = read(text);
-    // The test profile is not the release profile; the bound is for that.
-    let bound = if cfg!(debug_assertions) { LIMIT * 10 } else { LIMIT };
-    assert!(start.elapsed() < bound, "{name} took {:?}", start.elapsed());
-    out
-}
-
-fn mutate(corpus: &[String], random: &mut Random) -> String {
-    let pick = |random: &mut Random| corpus[random.below(corpus.len())].clone().into_bytes();
-    let mut text = pick(random);
-    for _ in 0..=random.below(6) {
-        let at = random.below(text.len());
-        let end = (at + random.below(40)).min(text.len());
-        match random.below(7) {
-            0 if !text.is_empty() => text[at] ^= 1 << random.below(8),
-            1 => drop(text.drain(at..end)),
-            2 => {
-                let piece: Vec<u8> = text[at..end].to_vec();
-                let to = random.below(text.len());
-                text.splice(to..to, piece);
-            }
-            3 => {
-                let other = pick(random);
-                let from = random.below(other.len());
-                let to = (from + random.below(60)).min(other.len());
-                text.splice(at..at, other[from..to].iter().copied());
-            }
-            4 => {
-                let marks: &[&str] = &[
-                    "{", "}", ";", ",", "\"", "#", "\n", ".", "/", "-", ":", "é", "\u{202e}", "\0", "\r\n",
-                    "+=", "70000",
-                ];
-                text.splice(at..at, marks[random.below(marks.len())].bytes());
-            }
-            5 => swap_words(&mut text, random),
-            _ => text.truncate(end),
-        }
-    }
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-fn swap_words(text: &mut Vec<u8>, random: &mut Random) {
-    let mut words: Vec<Vec<u8>> = text.split(|&b| b == b' ').map(<[u8]>::to_vec).collect();
-    let (a, b) = (random.below(words.len()), random.below(words.len()));
-    words.swap(a, b);
-    *text = words.join(&b' ');
-}
-
 #[test]
 fn mutated_policies() {
-    let count = std::env::var("FWC_FUZZ").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
-    let corpus = corpus();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut readable = 0;
+    let (corpus, count) = (corpus(), count());
+    let (mut dice, mut readable, mut bytes) = (Dice::new(0x9e37_79b9), 0, 0);
     for number in 0..count {
-        let text = mutate(&corpus, &mut random);
-        let result = std::panic::catch_unwind(|| timed("a mutated policy", &text));
-        let (_, codes) = result.unwrap_or_else(|_| panic!("input {number}:\n{text}\n{text:?}"));
+        let text = mangled(&corpus, &mut dice);
+        bytes += text.len();
+        let (_, codes) = bounded(&format!("input {number}"), &text, || read(&text));
         readable += usize::from(codes.is_empty());
     }
+    println!(
+        "{readable} of {count} mangled policies can be read, {} texts in the corpus, {bytes} bytes",
+        corpus.len()
+    );
+    println!("{}", worst());
     // A fuzzer that makes nothing but rubbish tests the first error only.
     assert!(readable > count / 50, "only {readable} of {count} inputs can be read");
 }
@@ -171,7 +113,8 @@ fn named_cases() {
         ("17 MB", "#".repeat(17 * mb), 0, &["file-too-large"]),
     ];
     for (name, text, statements, codes) in cases {
-        let (read, found) = timed(name, text);
+        let (read, found) = bounded(name, text, || read(text));
         assert_eq!((read, found.as_slice()), (*statements, *codes), "{name}");
     }
+    println!("{}", worst());
 }

@@ -20,7 +20,7 @@ pub(super) fn check(
     findings: &mut Findings,
     ended: Watch<'_>,
 ) -> Option<Site> {
-    compile::check_watched(sources, roots, loader, options, findings, ended)
+    compile::check(sources, roots, loader, options, findings, ended)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -32,7 +32,7 @@ pub(super) fn compile(
     findings: &mut Findings,
     ended: Watch<'_>,
 ) -> Option<Compiled> {
-    compile::compile_watched(sources, roots, loader, options, findings, ended)
+    compile::compile(sources, roots, loader, options, findings, ended)
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.

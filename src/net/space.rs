@@ -8,6 +8,7 @@
 //! budget is spent every further result is void and each *question* ([`Space::is_empty`],
 //! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
 
+mod arena;
 mod member;
 mod moved;
 
@@ -15,7 +16,7 @@ use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
 use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
-use std::collections::HashMap;
+use arena::{Arena, Node, Op};
 
 /// A dimension of a packet. The order of the variants is the order of decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,31 +122,11 @@ pub struct Exhausted {
     pub nodes: usize,
 }
 
-// INVARIANT: arms are sorted by their last value, the last arm ends at `field.last()`, neighbours have
-// different children, there are at least two arms, and every child decides a later field.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Node {
-    field: Field,
-    arms: Box<[(u128, PacketSet)]>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Op {
-    And,
-    Or,
-    Minus,
-}
-
 /// The arena in which sets live.
 pub struct Space {
-    nodes: Vec<Node>,
-    unique: HashMap<Node, PacketSet>,
-    cache: HashMap<(Op, PacketSet, PacketSet), PacketSet>,
-    exists_cache: HashMap<(Field, PacketSet), PacketSet>,
+    arena: Arena,
     interfaces: Vec<String>,
     limits: Vec<Limit>,
-    budget: usize,
-    exhausted: bool,
     universe: Option<PacketSet>,
 }
 
@@ -159,24 +140,14 @@ impl Space {
     /// A space that may make at most `budget` nodes.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
-        // The two terminals have no node: ids 0 and 1 are taken, nodes start at 2.
-        Self {
-            nodes: Vec::new(),
-            unique: HashMap::new(),
-            cache: HashMap::new(),
-            exists_cache: HashMap::new(),
-            interfaces: Vec::new(),
-            limits: Vec::new(),
-            budget,
-            exhausted: false,
-            universe: None,
-        }
+        let arena = Arena::with_budget(budget);
+        Self { arena, interfaces: Vec::new(), limits: Vec::new(), universe: None }
     }
 
     /// How many nodes were made, a deterministic measure of the work.
     #[must_use]
     pub fn node_count(&self) -> usize {
-        self.nodes.len()
+        self.arena.count()
     }
 
     // ---- making sets ------------------------------------------------------------------------------
@@ -228,7 +199,7 @@ impl Space {
         if next.is_some_and(|from| from <= last) {
             arms.push((last, PacketSet::NOTHING));
         }
-        self.node(field, arms)
+        self.arena.node(field, &arms)
     }
 
     /// The packets whose `field` is `value`.
@@ -261,7 +232,7 @@ impl Space {
             RangeSet::from_ranges(addrs.v4.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))));
         let v4 = if addrs.v4.is_full() { PacketSet::EVERYTHING } else { self.within(field, &v4) };
         let v6 = self.within(field, &addrs.v6);
-        self.node(Field::Family, vec![(0, v4), (1, v6)])
+        self.arena.node(Field::Family, &[(0, v4), (1, v6)])
     }
 
     /// The packets of a family.
@@ -336,67 +307,37 @@ impl Space {
 
     /// Both.
     pub fn and(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
-        self.apply(Op::And, a, b)
+        self.arena.apply(Op::And, a, b)
     }
 
     /// Either.
     pub fn or(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
-        self.apply(Op::Or, a, b)
+        self.arena.apply(Op::Or, a, b)
     }
 
     /// In `a`, not in `b`.
     pub fn minus(&mut self, a: PacketSet, b: PacketSet) -> PacketSet {
-        self.apply(Op::Minus, a, b)
+        self.arena.apply(Op::Minus, a, b)
     }
 
     /// Every combination not in `a`.
     pub fn not(&mut self, a: PacketSet) -> PacketSet {
-        self.apply(Op::Minus, PacketSet::EVERYTHING, a)
+        self.arena.apply(Op::Minus, PacketSet::EVERYTHING, a)
     }
 
     /// Any of many, combined as a balanced tree: a long list costs no quadratic detour.
     pub fn any(&mut self, sets: Vec<PacketSet>) -> PacketSet {
-        self.fold(sets, Op::Or, PacketSet::NOTHING)
+        self.arena.fold(sets, Op::Or, PacketSet::NOTHING)
     }
 
     /// All of many.
     pub fn all(&mut self, sets: Vec<PacketSet>) -> PacketSet {
-        self.fold(sets, Op::And, PacketSet::EVERYTHING)
-    }
-
-    fn fold(&mut self, mut sets: Vec<PacketSet>, op: Op, unit: PacketSet) -> PacketSet {
-        while sets.len() > 1 {
-            let mut halved = Vec::with_capacity(sets.len().div_ceil(2));
-            let mut pairs = sets.chunks_exact(2);
-            for pair in &mut pairs {
-                if let [a, b] = pair {
-                    halved.push(self.apply(op, *a, *b));
-                }
-            }
-            halved.extend_from_slice(pairs.remainder());
-            sets = halved;
-        }
-        sets.pop().unwrap_or(unit)
+        self.arena.fold(sets, Op::And, PacketSet::EVERYTHING)
     }
 
     /// The packets that are in `a` for *some* value of `field`: `a` with the field forgotten.
     pub fn forget(&mut self, field: Field, a: PacketSet) -> PacketSet {
-        let Some(node) = self.get(a).cloned() else { return a };
-        if node.field > field {
-            return a;
-        }
-        if let Some(&known) = self.exists_cache.get(&(field, a)) {
-            return known;
-        }
-        let result = if node.field == field {
-            let children = node.arms.iter().map(|arm| arm.1).collect();
-            self.any(children)
-        } else {
-            let arms = node.arms.iter().map(|&(last, child)| (last, self.forget(field, child))).collect();
-            self.node(node.field, arms)
-        };
-        self.exists_cache.insert((field, a), result);
-        result
+        self.arena.forget(field, a)
     }
 
     /// `a` where `field` is `value`, with the field then forgotten.
@@ -448,93 +389,16 @@ impl Space {
     // ---- inside -----------------------------------------------------------------------------------
 
     fn answer<T>(&self, value: T) -> Result<T, Exhausted> {
-        if self.exhausted { Err(Exhausted { nodes: self.budget }) } else { Ok(value) }
+        self.arena.answer(value)
     }
 
-    fn get(&self, set: PacketSet) -> Option<&Node> {
-        (set.0 as usize).checked_sub(2).and_then(|at| self.nodes.get(at))
-    }
-
-    fn node(&mut self, field: Field, mut arms: Vec<(u128, PacketSet)>) -> PacketSet {
-        // Of neighbours with one child only the last bound counts.
-        arms.reverse();
-        arms.dedup_by_key(|arm| arm.1);
-        arms.reverse();
-        if let [(_, only)] = arms.as_slice() {
-            return *only;
-        }
-        let node = Node { field, arms: arms.into_boxed_slice() };
-        if let Some(&known) = self.unique.get(&node) {
-            return known;
-        }
-        if self.nodes.len() >= self.budget {
-            self.exhausted = true;
-            return PacketSet::NOTHING;
-        }
-        let id = PacketSet(u32::try_from(self.nodes.len().saturating_add(2)).unwrap_or(0));
-        self.nodes.push(node.clone());
-        self.unique.insert(node, id);
-        id
-    }
-
-    fn apply(&mut self, op: Op, a: PacketSet, b: PacketSet) -> PacketSet {
-        if let Some(simple) = trivial(op, a, b) {
-            return simple;
-        }
-        // Commutative operations are remembered once.
-        let (a, b) = if op != Op::Minus && b < a { (b, a) } else { (a, b) };
-        if let Some(&known) = self.cache.get(&(op, a, b)) {
-            return known;
-        }
-        if self.exhausted {
-            return PacketSet::NOTHING;
-        }
-        let (left, right) = (self.get(a).cloned(), self.get(b).cloned());
-        let field = match (&left, &right) {
-            (Some(x), Some(y)) => x.field.min(y.field),
-            (Some(x), None) | (None, Some(x)) => x.field,
-            (None, None) => return PacketSet::NOTHING, // every pair of terminals is trivial
-        };
-        let own = |node: Option<Node>, set: PacketSet| match node {
-            Some(node) if node.field == field => node.arms,
-            _ => Box::from([(field.last(), set)]),
-        };
-        let (left, right) = (own(left, a), own(right, b));
-        let mut arms = Vec::with_capacity(left.len().saturating_add(right.len()));
-        let (mut mine, mut theirs) = (left.iter().peekable(), right.iter().peekable());
-        while let (Some(&&(m, x)), Some(&&(t, y))) = (mine.peek(), theirs.peek()) {
-            arms.push((m.min(t), self.apply(op, x, y)));
-            if m <= t {
-                mine.next();
-            }
-            if t <= m {
-                theirs.next();
-            }
-        }
-        let result = self.node(field, arms);
-        self.cache.insert((op, a, b), result);
-        result
+    fn get(&self, set: PacketSet) -> Option<Node<'_>> {
+        self.arena.get(set)
     }
 }
 
 pub(super) fn state_number(state: CtState) -> u128 {
     CtState::ALL.iter().position(|&s| s == state).unwrap_or(0) as u128
-}
-
-fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
-    const NONE: PacketSet = PacketSet::NOTHING;
-    const ALL: PacketSet = PacketSet::EVERYTHING;
-    match op {
-        Op::And if a == NONE || b == NONE => Some(NONE),
-        Op::And if a == ALL || a == b => Some(b),
-        Op::And if b == ALL => Some(a),
-        Op::Or if a == ALL || b == ALL => Some(ALL),
-        Op::Or if a == NONE || a == b => Some(b),
-        Op::Or if b == NONE => Some(a),
-        Op::Minus if a == NONE || b == ALL || a == b => Some(NONE),
-        Op::Minus if b == NONE => Some(a),
-        Op::And | Op::Or | Op::Minus => None,
-    }
 }
 
 #[cfg(test)]

@@ -107,22 +107,9 @@ impl Reading {
 }
 
 fn includes(file: &ast::File) -> impl Iterator<Item = &ast::Str> {
-    file.statements.iter().filter_map(|s| match &s.kind {
-        ast::StatementKind::Include(path) => Some(path),
-        ast::StatementKind::Var(_)
-        | ast::StatementKind::List(_)
-        | ast::StatementKind::Zone(_)
-        | ast::StatementKind::Host(_)
-        | ast::StatementKind::Group(_)
-        | ast::StatementKind::Each(_)
-        | ast::StatementKind::Service(_)
-        | ast::StatementKind::Vpc(_)
-        | ast::StatementKind::SecurityGroup(_)
-        | ast::StatementKind::User(_)
-        | ast::StatementKind::Sshd(_)
-        | ast::StatementKind::Access(_)
-        | ast::StatementKind::Test(_) => None,
-    })
+    file.statements
+        .iter()
+        .filter_map(|s| if let ast::StatementKind::Include(path) = &s.kind { Some(path) } else { None })
 }
 
 /// `path` cannot be read, for the loader's reason.

@@ -95,22 +95,8 @@ fn kind(value: &ast::VarValue) -> &'static str {
 }
 
 fn vars(files: &[ast::File]) -> impl Iterator<Item = &ast::Var> {
-    files.iter().flat_map(|f| &f.statements).filter_map(|s| match &s.kind {
-        ast::StatementKind::Var(var) => Some(var),
-        ast::StatementKind::Include(_)
-        | ast::StatementKind::List(_)
-        | ast::StatementKind::Zone(_)
-        | ast::StatementKind::Host(_)
-        | ast::StatementKind::Group(_)
-        | ast::StatementKind::Each(_)
-        | ast::StatementKind::Service(_)
-        | ast::StatementKind::Vpc(_)
-        | ast::StatementKind::SecurityGroup(_)
-        | ast::StatementKind::User(_)
-        | ast::StatementKind::Sshd(_)
-        | ast::StatementKind::Access(_)
-        | ast::StatementKind::Test(_) => None,
-    })
+    let statements = files.iter().flat_map(|f| &f.statements);
+    statements.filter_map(|s| if let ast::StatementKind::Var(var) = &s.kind { Some(var) } else { None })
 }
 
 fn unknown_variable<'a>(name: &str, all: impl Iterator<Item = &'a str>) -> Diagnostic {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::back::back;
 use super::conflict::Book;
 use super::reading::{Crossing, words};
+use super::size::Size;
 use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, Path, Topology, Transit};
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -20,7 +21,11 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
     let book = Book::new(&mut topology);
+    let mut size = Size::default();
     for access in &site.accesses {
+        if !size.add(&topology, access, findings) {
+            return;
+        }
         match access.action {
             Action::Allow => {
                 let need = Need {
@@ -53,6 +58,9 @@ pub fn check(site: &Site, findings: &mut Findings) {
     }
     book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
+        if !size.look(&expect.from, &expect.to, expect.span, findings) {
+            return;
+        }
         match expect.kind {
             Expected::Allow => {
                 let need = Need {
@@ -136,10 +144,7 @@ impl Need<'_> {
                 }
             }
             // Where a way is missing, that was said.
-            if !served
-                && !said.contains(&code::NO_PATH)
-                && !said.contains(&code::AMBIGUOUS_ROUTE)
-            {
+            if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
                 findings.push(self.unserved(&words(topology.site, from)));
             }
         }

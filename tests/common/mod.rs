@@ -41,7 +41,7 @@ pub(crate) fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings
     let roots: Vec<FileId> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
     let mut findings = Findings::default();
     let mut loader = Texts::default();
-    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings);
+    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
     (result, findings, sources)
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn compiled(root: &Path, site: &str) -> Compiled {
     let roots: Vec<FileId> =
         policies(root, site).iter().map(|(name, text)| sources.add(name, text)).collect();
     let (mut findings, mut loader) = (Findings::default(), Texts::default());
-    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings);
+    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
     result.unwrap_or_else(|| panic!("{site} does not compile:\n{}", said(&findings, &sources)))
 }
 

@@ -10,8 +10,8 @@ use fwc::verify::{HOOKS, HostRules, hook_of};
 
 use crate::study::line;
 
-/// How the reason begins of an element that takes what another has: the kernel does not load such a map.
-pub(crate) const OVERLAPS: &str = "takes packets of";
+/// How the reason begins of an element that takes what another of its map has: the kernel does not load such a map.
+pub(crate) const OVERLAPS: &str = "overlaps";
 
 /// In words, with the lines of the unmutated text.
 pub(crate) fn reason(space: &mut Space, before: &HostRules, after: &HostRules, mutant: &Mutant) -> String {
@@ -81,7 +81,7 @@ fn other_element(space: &mut Space, before: &HostRules, mutant: &Mutant) -> Opti
             space.same(a.accepted, b.accepted).unwrap() && space.same(a.rejected, b.rejected).unwrap()
         });
         if same {
-            return Some(format!("{OVERLAPS} the element `{gone}` beside it, as that does"));
+            return Some(format!("takes packets of the element `{gone}` beside it, as that does"));
         }
     }
     None
@@ -103,9 +103,15 @@ fn moved(space: &mut Space, before: &HostRules, after: &HostRules, mutant: &Muta
                     continue;
                 }
                 let number_of = |key: &Key| old.get(key).map_or(0, |found| found.1);
+                let beside =
+                    from.as_ref().is_some_and(|(map, _)| *map == home(&before.ruleset, mutant.place));
+                let in_a_map = matches!(mutant.place, Place::Element { .. });
                 moved.insert(match (from.is_none(), to.is_none()) {
+                    (false, true) if beside && in_a_map => {
+                        format!("{OVERLAPS} line {number} `{words}`, which does the same")
+                    }
                     (true, _) => format!("covered by {}", shown(before, to, number_of(to), other_words)),
-                    (_, true) => format!("{OVERLAPS} line {number} `{words}`, as that does"),
+                    (_, true) => format!("takes packets of line {number} `{words}`, as that does"),
                     _ => format!("line {number} `{words}` is covered by `{other_words}`"),
                 });
             }

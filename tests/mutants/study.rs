@@ -10,7 +10,7 @@ use fwc::target::nft::{mutate, print, read};
 use fwc::verify::{Against, HOOKS, HostRules, Outcome};
 
 use crate::common::{compiled, crm};
-use crate::reasons::reason;
+use crate::reasons::{OVERLAPS, reason};
 
 /// A space is made anew when it has this many nodes.
 const NODES: usize = 1_000_000;
@@ -37,6 +37,9 @@ pub(crate) enum Fate {
     Refuted { hook: Hook, packet: Packet, meant: Verdict, done: Verdict },
     /// It does the same to every packet, and why.
     Equivalent(String),
+    /// It would do the same to every packet, but elements of a map overlap: the kernel does not load it, and the old
+    /// ruleset stays. Which elements.
+    Refused(String),
     /// `verify` does not say: elements overlap, and nobody knows which one the kernel would take.
     Undecided(String),
 }
@@ -54,8 +57,10 @@ impl Study {
                 }
                 let read = reread(&mutant.ruleset);
                 let mut fate = against_all(&mut against, &read);
-                if let Fate::Equivalent(why) = &mut fate {
-                    *why = reason(&mut space, rules, &read, &mutant);
+                if let Fate::Equivalent(_) = fate {
+                    let why = reason(&mut space, rules, &read, &mutant);
+                    let overlaps = why.starts_with(OVERLAPS);
+                    fate = if overlaps { Fate::Refused(why) } else { Fate::Equivalent(why) };
                 }
                 let (change, place) = (mutant.change, mutant.place);
                 mutants.push(Judged { host, change, place, rules: read, fate });

@@ -9,14 +9,26 @@
     reason = "a test fails by panicking, and tells what it did"
 )]
 
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Dice;
 
-/// What one input may take.
+/// What one input may take of a processor.
 const LIMIT: Duration = Duration::from_secs(1);
-/// What the whole run may take of memory: every input is below it.
-const MEMORY_KB: usize = 500 << 10;
+/// The most memory that may be resident while one input is read: 500 MB, the test program with its corpus included.
+const MEMORY_KB: usize = 500_000_000 / 1024;
+
+/// What the inputs of this process took at most. Held while one is read: a peak of memory is that of one input.
+static WORST: Mutex<Worst> =
+    Mutex::new(Worst { time: Duration::ZERO, kb: 0, slowest: String::new(), largest: String::new() });
+
+struct Worst {
+    time: Duration,
+    slowest: String,
+    kb: usize,
+    largest: String,
+}
 
 const MARKS: &[&str] = &[
     "{",
@@ -88,29 +100,57 @@ impl Words for Vec<u8> {
     }
 }
 
-/// Runs `read` on an input: no panic, and not for long.
+/// Runs `read` on an input, one at a time: no panic, not for long, and not much memory.
 pub fn bounded<T>(name: &str, text: &str, read: impl FnOnce() -> T) -> T {
     #[allow(clippy::print_stdout, reason = "asked for")]
     if std::env::var_os("FWC_SAY").is_some() {
         println!("{name}:\n{}\n----", text.chars().take(3000).collect::<String>());
     }
-    let start = Instant::now();
+    let mut worst = WORST.lock().unwrap_or_else(PoisonError::into_inner);
+    forget_peak();
+    let start = on_processor();
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+    let (took, kb) = (on_processor() - start, peak_kb());
     let shown: String = text.chars().take(4000).collect();
     let out = result.unwrap_or_else(|_| panic!("{name} panics:\n{shown}\n{shown:?}"));
     // The test profile is not the release profile; the bound is for that.
     let bound = if cfg!(debug_assertions) { LIMIT * 10 } else { LIMIT };
-    assert!(start.elapsed() < bound, "{name} took {:?}:\n{shown}", start.elapsed());
+    assert!(took < bound, "{name} took {took:?}:\n{shown}");
+    assert!(kb < MEMORY_KB, "{name} took {kb} kB:\n{shown}");
+    if took > LIMIT / 10 {
+        println!("{name}: {took:?}, {kb} kB");
+    }
+    if took > worst.time {
+        (worst.time, worst.slowest) = (took, name.to_owned());
+    }
+    if kb > worst.kb {
+        (worst.kb, worst.largest) = (kb, name.to_owned());
+    }
     out
 }
 
-/// The most memory this process ever had (proc(5), `VmHWM`), against the bound.
-pub fn within_memory() {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak =
-        status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-    let peak: usize = peak.unwrap_or(0);
-    assert!(peak < MEMORY_KB, "the process took {peak} kB at its worst");
+/// What the inputs took at most until now, in words.
+pub fn worst() -> String {
+    let worst = WORST.lock().unwrap_or_else(PoisonError::into_inner);
+    format!("at most {:?} ({}) and {} kB ({})", worst.time, worst.slowest, worst.kb, worst.largest)
+}
+
+/// How long this thread has run: what other work the machine has is not counted (proc(5), `schedstat`).
+fn on_processor() -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(spent.split(' ').next().unwrap().parse().expect("a time in nanoseconds"))
+}
+
+/// From here on the peak is counted anew (proc(5), `/proc/pid/clear_refs`).
+fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak of memory can be reset");
+}
+
+/// The most memory that was resident since (proc(5), `VmHWM`): what the process held before, too, so no input took more.
+fn peak_kb() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut values = status.lines().filter_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    values.next().and_then(|kb| kb.parse().ok()).expect("a peak of memory")
 }
 
 /// How many inputs `FWC_FUZZ` asks for.

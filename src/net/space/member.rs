@@ -212,10 +212,10 @@ impl Space {
 }
 
 /// A value of a random arm that leads somewhere: its first or last, or one within.
-fn draw(node: &Node, random: &mut Random) -> (u128, PacketSet) {
+fn draw(node: Node<'_>, random: &mut Random) -> (u128, PacketSet) {
     let mut open: Vec<(u128, u128, PacketSet)> = Vec::new();
     let mut first = 0u128;
-    for &(last, child) in node.arms.iter() {
+    for &(last, child) in node.arms {
         if child != PacketSet::NOTHING {
             open.push((first, last, child));
         }
@@ -233,7 +233,7 @@ fn draw(node: &Node, random: &mut Random) -> (u128, PacketSet) {
 }
 
 /// The first wish that leads somewhere, else the first value that does.
-fn pick(node: &Node, wishes: &[u128]) -> (u128, PacketSet) {
+fn pick(node: Node<'_>, wishes: &[u128]) -> (u128, PacketSet) {
     let arm_of = |value: u128| {
         let at = node.arms.partition_point(|&(last, _)| last < value);
         node.arms.get(at).map_or(PacketSet::NOTHING, |arm| arm.1)
@@ -244,7 +244,7 @@ fn pick(node: &Node, wishes: &[u128]) -> (u128, PacketSet) {
         }
     }
     let mut first = 0u128;
-    for &(last, child) in &node.arms {
+    for &(last, child) in node.arms {
         if child != PacketSet::NOTHING {
             return (first, child);
         }

@@ -21,14 +21,14 @@ impl Space {
         a: PacketSet,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some(node) = self.get(a).cloned().filter(|node| node.field <= from) else { return a };
+        let Some((field, arms)) = self.apart(a).filter(|node| node.0 <= from) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if node.field == from {
+        let result = if field == from {
             let mut parts = Vec::new();
             let mut first = 0u128;
-            for &(last, child) in &node.arms {
+            for &(last, child) in &arms {
                 let there = self.within(to, &RangeSet::range(first, last));
                 parts.push(self.and(child, there));
                 first = last.next().unwrap_or(last);
@@ -36,8 +36,8 @@ impl Space {
             self.any(parts)
         } else {
             let arms: Vec<_> =
-                node.arms.iter().map(|&(last, child)| (last, self.renamed(from, to, child, known))).collect();
-            self.node(node.field, arms)
+                arms.iter().map(|&(last, child)| (last, self.renamed(from, to, child, known))).collect();
+            self.arena.node(field, &arms)
         };
         known.insert(a, result);
         result
@@ -58,32 +58,37 @@ impl Space {
         bounds: &BTreeSet<u128>,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some(node) = self.get(a).cloned().filter(|node| node.field <= late) else { return a };
+        let Some((field, arms)) = self.apart(a).filter(|node| node.0 <= late) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if node.field < early {
-            let mut arms = Vec::new();
-            for &(last, child) in &node.arms {
-                arms.push((last, self.identified(early, late, child, bounds, known)));
+        let result = if field < early {
+            let mut changed = Vec::new();
+            for &(last, child) in &arms {
+                changed.push((last, self.identified(early, late, child, bounds, known)));
             }
-            self.node(node.field, arms)
+            self.arena.node(field, &changed)
         } else {
-            let own = if node.field == early { node.arms } else { Box::from([(early.last(), a)]) };
-            let mut arms = Vec::new();
+            let own = if field == early { arms } else { vec![(early.last(), a)] };
+            let mut finer = Vec::new();
             let mut first = 0u128;
             for (last, child) in own {
                 // Between two bounds of the late field every value of the early one leads to the same.
                 let inner: Vec<u128> = bounds.range(first..).copied().take_while(|end| *end < last).collect();
                 for end in inner.into_iter().chain([last]) {
-                    arms.push((end, self.given(late, end, child)));
+                    finer.push((end, self.given(late, end, child)));
                 }
                 first = last.next().unwrap_or(last);
             }
-            self.node(early, arms)
+            self.arena.node(early, &finer)
         };
         known.insert(a, result);
         result
+    }
+
+    /// The field and the arms of a set's node, out of the arena.
+    fn apart(&self, a: PacketSet) -> Option<(Field, Vec<(u128, PacketSet)>)> {
+        self.get(a).map(|node| (node.field, node.arms.to_vec()))
     }
 
     /// The last values of every arm of a field in a diagram.
@@ -92,7 +97,7 @@ impl Space {
         if !seen.insert(a) {
             return;
         }
-        for &(last, child) in &node.arms {
+        for &(last, child) in node.arms {
             if node.field == field {
                 out.insert(last);
             } else {

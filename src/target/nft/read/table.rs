@@ -1,5 +1,7 @@
 //! Files, tables, sets and chains: the structure around the rules.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::artifact::{
     Base, Chain, ChainKind, DataType, Hook, Object, Policy, Ruleset, Set, SetFlag, SetKey, Table, TableFamily,
 };
@@ -9,22 +11,19 @@ use super::{ChainLines, Lines, Read, ReadError, TableLines};
 
 impl Parser<'_> {
     pub(super) fn file(mut self) -> Result<Read, ReadError> {
-        let mut done = Read::default();
+        let mut tables = Tables::default();
         self.bump();
         loop {
             self.separators();
             if self.at(Kind::End) {
-                return Ok(done);
+                return Ok(tables.done());
             }
             self.forget_notes();
             match self.word("expected a command")? {
-                "table" => self.table(&mut done)?,
-                "add" | "create" if self.took("table") => self.table(&mut done)?,
-                "delete" | "destroy" if self.took("table") => {
-                    let (family, name) = self.table_name()?;
-                    remove(&mut done, |t| t.family == family && t.name == name);
-                }
-                "flush" if self.took("ruleset") => remove(&mut done, |_| true),
+                "table" => self.table(&mut tables)?,
+                "add" | "create" if self.took("table") => self.table(&mut tables)?,
+                "delete" | "destroy" if self.took("table") => tables.delete(&self.table_name()?),
+                "flush" if self.took("ruleset") => tables = Tables::default(),
                 _ => return self.fault("expected `table`, `add table`, `delete table` or `flush ruleset`"),
             }
             if !matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::End) {
@@ -41,18 +40,8 @@ impl Parser<'_> {
         }
     }
 
-    fn table(&mut self, done: &mut Read) -> Result<(), ReadError> {
-        let (family, name) = self.table_name()?;
-        let known = done.ruleset.tables.iter().position(|t| t.family == family && t.name == name);
-        let at = known.unwrap_or_else(|| {
-            done.ruleset.tables.push(Table::new(family, name));
-            done.lines.tables.push(TableLines::default());
-            done.ruleset.tables.len().saturating_sub(1)
-        });
-        let (Some(table), Some(lines)) = (done.ruleset.tables.get_mut(at), done.lines.tables.get_mut(at))
-        else {
-            return Ok(());
-        };
+    fn table(&mut self, tables: &mut Tables) -> Result<(), ReadError> {
+        let Some(mut open) = tables.open(self.table_name()?) else { return Ok(()) };
         if !self.took_kind(Kind::Open) {
             return Ok(());
         }
@@ -66,12 +55,12 @@ impl Parser<'_> {
             let line = self.now.line;
             let start = self.mark();
             match self.word("expected a chain, a set, a map or `}`")? {
-                "chain" => self.chain(table, lines, line)?,
-                "set" => self.set(table, lines, Is::Set)?,
-                "map" => self.set(table, lines, Is::Map)?,
-                "comment" => table.comment = Some(self.text("expected a quoted comment")?),
+                "chain" => self.chain(&mut open, line)?,
+                "set" => self.set(&mut open, Is::Set)?,
+                "map" => self.set(&mut open, Is::Map)?,
+                "comment" => open.table.comment = Some(self.text("expected a quoted comment")?),
                 "flags" => {
-                    table.flags = self.flag_words()?;
+                    open.table.flags = self.flag_words()?;
                     self.forget_notes();
                 }
                 _ => {
@@ -81,7 +70,7 @@ impl Parser<'_> {
                     self.expect(Kind::Open, "expected `{`")?;
                     let body = self.raw(|p| p.at(Kind::Close));
                     self.expect(Kind::Close, "expected `}`")?;
-                    table.objects.push(Object { head, body });
+                    open.table.objects.push(Object { head, body });
                     self.forget_notes();
                 }
             }
@@ -100,18 +89,9 @@ impl Parser<'_> {
 
     // ---- sets -----------------------------------------------------------------------------------------
 
-    fn set(&mut self, table: &mut Table, lines: &mut TableLines, is: Is) -> Result<(), ReadError> {
+    fn set(&mut self, open: &mut Open<'_>, is: Is) -> Result<(), ReadError> {
         let notes = self.take_notes();
-        let name = self.word("expected the name of a set")?;
-        let known = table.sets.iter().position(|s| s.name == name);
-        let at = known.unwrap_or_else(|| {
-            table.sets.push(Set::new(name, Vec::new(), None));
-            lines.sets.push(Vec::new());
-            table.sets.len().saturating_sub(1)
-        });
-        let (Some(set), Some(lines)) = (table.sets.get_mut(at), lines.sets.get_mut(at)) else {
-            return Ok(());
-        };
+        let Some((set, lines)) = open.set(self.word("expected the name of a set")?) else { return Ok(()) };
         set.notes.extend(notes);
         self.expect(Kind::Open, "expected `{`")?;
         loop {
@@ -222,19 +202,11 @@ impl Parser<'_> {
 
     // ---- chains ---------------------------------------------------------------------------------------
 
-    fn chain(&mut self, table: &mut Table, lines: &mut TableLines, line: u32) -> Result<(), ReadError> {
+    fn chain(&mut self, open: &mut Open<'_>, line: u32) -> Result<(), ReadError> {
         let notes = self.take_notes();
+        let family = open.table.family;
         let name = self.word("expected the name of a chain")?;
-        let family = table.family;
-        let known = table.chains.iter().position(|c| c.name == name);
-        let at = known.unwrap_or_else(|| {
-            table.chains.push(Chain::regular(name, Vec::new()));
-            lines.chains.push(ChainLines { line, rules: Vec::new() });
-            table.chains.len().saturating_sub(1)
-        });
-        let (Some(chain), Some(lines)) = (table.chains.get_mut(at), lines.chains.get_mut(at)) else {
-            return Ok(());
-        };
+        let Some((chain, lines)) = open.chain(name, line) else { return Ok(()) };
         chain.notes.extend(notes);
         self.expect(Kind::Open, "expected `{`")?;
         loop {
@@ -360,10 +332,80 @@ enum Is {
     Map,
 }
 
-fn remove(done: &mut Read, gone: impl Fn(&Table) -> bool) {
-    let tables = std::mem::take(&mut done.ruleset.tables);
-    let lines = std::mem::take(&mut done.lines.tables);
-    let (tables, lines): (Vec<_>, Vec<_>) = tables.into_iter().zip(lines).filter(|(t, _)| !gone(t)).unzip();
-    done.ruleset = Ruleset { tables };
-    done.lines = Lines { tables: lines };
+/// What was read so far, found by name: text may make hundreds of thousands of tables, sets or chains.
+#[derive(Default)]
+struct Tables {
+    all: Vec<Table>,
+    lines: Vec<TableLines>,
+    by_name: BTreeMap<(TableFamily, String), usize>,
+    /// Those that were deleted: what they had is gone, their places go in the end.
+    deleted: BTreeSet<usize>,
+    /// By table and name.
+    sets: BTreeMap<(usize, String), usize>,
+    chains: BTreeMap<(usize, String), usize>,
+}
+
+impl Tables {
+    /// The table of this name, made where there is none.
+    fn open(&mut self, name: (TableFamily, String)) -> Option<Open<'_>> {
+        let at = *self.by_name.entry(name).or_insert_with_key(|(family, name)| {
+            self.all.push(Table::new(*family, name.clone()));
+            self.lines.push(TableLines::default());
+            self.all.len().saturating_sub(1)
+        });
+        let (table, lines) = (self.all.get_mut(at)?, self.lines.get_mut(at)?);
+        Some(Open { at, table, lines, sets: &mut self.sets, chains: &mut self.chains })
+    }
+
+    fn delete(&mut self, name: &(TableFamily, String)) {
+        let Some(at) = self.by_name.remove(name) else { return };
+        self.deleted.insert(at);
+        if let (Some(table), Some(lines)) = (self.all.get_mut(at), self.lines.get_mut(at)) {
+            *table = Table::new(name.0, String::new());
+            *lines = TableLines::default();
+        }
+    }
+
+    fn done(mut self) -> Read {
+        let stays = |at: &mut usize| {
+            let stays = !self.deleted.contains(at);
+            *at = at.saturating_add(1);
+            stays
+        };
+        let (mut table, mut line) = (0, 0);
+        self.all.retain(|_| stays(&mut table));
+        self.lines.retain(|_| stays(&mut line));
+        Read { ruleset: Ruleset { tables: self.all }, lines: Lines { tables: self.lines } }
+    }
+}
+
+/// A table that gets more.
+struct Open<'t> {
+    at: usize,
+    table: &'t mut Table,
+    lines: &'t mut TableLines,
+    sets: &'t mut BTreeMap<(usize, String), usize>,
+    chains: &'t mut BTreeMap<(usize, String), usize>,
+}
+
+impl Open<'_> {
+    /// The set of this name, made where there is none.
+    fn set(&mut self, name: &str) -> Option<(&mut Set, &mut Vec<u32>)> {
+        let at = *self.sets.entry((self.at, name.to_owned())).or_insert_with(|| {
+            self.table.sets.push(Set::new(name, Vec::new(), None));
+            self.lines.sets.push(Vec::new());
+            self.table.sets.len().saturating_sub(1)
+        });
+        Some((self.table.sets.get_mut(at)?, self.lines.sets.get_mut(at)?))
+    }
+
+    /// The chain of this name, made where there is none.
+    fn chain(&mut self, name: &str, line: u32) -> Option<(&mut Chain, &mut ChainLines)> {
+        let at = *self.chains.entry((self.at, name.to_owned())).or_insert_with(|| {
+            self.table.chains.push(Chain::regular(name, Vec::new()));
+            self.lines.chains.push(ChainLines { line, rules: Vec::new() });
+            self.table.chains.len().saturating_sub(1)
+        });
+        Some((self.table.chains.get_mut(at)?, self.lines.chains.get_mut(at)?))
+    }
 }
