@@ -36,7 +36,7 @@ struct Row {
     section: String,
     /// The line, without its verdict.
     question: String,
-    expected: &'static str,
+    expected: String,
     policy: Answer,
     simulator: Answer,
     /// None where no kernel can be asked.
@@ -183,7 +183,7 @@ fn rows(compiled: &Compiled) -> Vec<Row> {
         let mut judges = judges(site, None);
         let policy = meant(judges[0].as_mut(), &probe, &forwarding);
         assert_eq!(policy, meant(judges[1].as_mut(), &probe, &forwarding), "{line}: in sets");
-        let question = question(&line, probe.expected);
+        let question = question(&line, &probe.expected);
         let simulator = simulated(compiled, &probe);
         all.push(Row { section, question, expected: probe.expected, policy, simulator, kernel: None });
         probes.push(probe);

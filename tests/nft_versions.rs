@@ -52,7 +52,7 @@ fn every_nft_loads_every_emitted_ruleset() {
 
 /// `ruleset.json` is the same ruleset, to the nft that can read it (1.0.6 crashes on concatenated map data).
 #[test]
-fn the_json_of_the_crm_is_its_ruleset() {
+fn the_json_of_the_crm_and_of_translations_is_the_ruleset() {
     if !kernel() {
         return;
     }
@@ -61,7 +61,12 @@ fn the_json_of_the_crm_is_its_ruleset() {
         assert!(!kernel_required(), "no nft v1.1.: run `make tools`");
         return;
     };
-    for host in &compiled(&crm()).hosts {
+    let translating = cases().into_iter().filter(|case| case.name.starts_with("nat.fw"));
+    let translating =
+        translating.filter_map(|case| attempt(&[("case.fw".to_owned(), case.policy)]).0).collect::<Vec<_>>();
+    assert!(translating.len() > 5, "only {} rulesets that translate", translating.len());
+    let all = std::iter::once(compiled(&crm())).chain(translating).flat_map(|c| c.hosts);
+    for host in all {
         let file = |name: &str| host.files.iter().find(|f| f.0 == name).map(|f| f.1.clone()).unwrap();
         let listed = |arguments: &[&str], text: &str| {
             let netns = Netns::new().unwrap();

@@ -15,13 +15,13 @@ use common::{attempt, kernel, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::forwarding::Forwarding;
-use fwc::model::Site;
-use fwc::net::{Packet, Verdict};
+use fwc::model::{Hook, Point, Site};
+use fwc::net::{Interface, Packet, Verdict};
 use fwc::source::SourceMap;
 use fwc::spec::Spec;
 use table::cases::{Case, cases};
 use table::judges::{judges, refusal};
-use table::{Probe, Step, keyword, probe};
+use table::{Probe, Step, gotten, keyword, probe};
 
 #[test]
 fn every_packet_of_every_case() {
@@ -100,10 +100,14 @@ fn check(case: &Case, compiled: Option<&Compiled>) -> Vec<String> {
         let probe = asked(case, &site, line);
         let steps = probe.steps(&forwarding);
         for judge in &mut judges {
-            let found = match &steps {
-                None => "lost",
-                Some(steps) => {
-                    keyword(refusal(judge.as_mut(), steps).map_or(Verdict::Accept, |(_, verdict)| verdict))
+            let found = match (&probe.at, &steps) {
+                (Some(Point::Hook { host, hook: hook @ (Hook::Prerouting | Hook::Postrouting) }), _) => {
+                    gotten(judge.translate(*host, *hook, &probe.packet))
+                }
+                (_, None) => "lost".to_owned(),
+                (_, Some(steps)) => {
+                    let refused = refusal(judge.as_mut(), steps);
+                    keyword(refused.map_or(Verdict::Accept, |(_, verdict)| verdict)).to_owned()
                 }
             };
             if found != probe.expected {
@@ -142,6 +146,7 @@ impl Tally {
         let all: Vec<(&String, Step)> = probes
             .filter_map(|(line, probe)| Some((line, probe.steps(&forwarding)?)))
             .flat_map(|(line, steps)| steps.into_iter().map(move |step| (line, step)))
+            .filter(|(_, step)| comes_alone(&spec, step))
             .collect();
         let steps: Vec<Step> = all.iter().map(|(_, step)| step.clone()).collect();
         self.cases += 1;
@@ -166,6 +171,15 @@ impl Tally {
             }
         }
     }
+}
+
+/// Whether the bench of one machine can bring a packet to a point as it is: one that was translated, or would be on its
+/// way there, is followed through a whole site by the lab.
+fn comes_alone(spec: &Spec<'_>, (point, packet): &Step) -> bool {
+    let Point::Hook { host, hook } = point else { return false };
+    let filters = matches!(hook, Hook::Input | Hook::Forward | Hook::Output);
+    let before = Packet { oif: Interface::Unset, ..packet.clone() };
+    filters && !packet.ct_status.dnat && spec.translate(*host, Hook::Prerouting, &before).is_none()
 }
 
 fn now() -> u64 {

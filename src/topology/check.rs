@@ -20,7 +20,6 @@ use crate::source::Span;
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
-    let book = Book::new(&mut topology);
     let mut size = Size::default();
     for access in &site.accesses {
         if !size.add(&topology, access, findings) {
@@ -56,6 +55,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
             Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
         }
     }
+    let book = Book::new(&mut topology);
     book.conflicts(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
         if !size.look(&expect.from, &expect.to, expect.span, findings) {

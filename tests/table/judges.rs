@@ -1,8 +1,8 @@
 //! Who can be asked what a point does with a packet. The kernel is asked about many at once: [`super::kernel`].
 
 use fwc::compile::Compiled;
-use fwc::model::{Point, Site};
-use fwc::net::{Packet, Space, Verdict};
+use fwc::model::{Hook, HostId, Point, Site};
+use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
 use fwc::target::nft::sim;
 use fwc::verify::hook_of;
@@ -15,6 +15,8 @@ pub(crate) trait Judge {
     fn name(&self) -> &'static str;
     /// The verdict.
     fn judge(&mut self, point: &Point, packet: &Packet) -> Verdict;
+    /// What the packet gets at a hook that translates.
+    fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation>;
 }
 
 /// Every opinion there is: what the policy means, twice; and, where it compiles, what its rulesets do.
@@ -42,6 +44,10 @@ impl Judge for Meaning<'_> {
     fn judge(&mut self, point: &Point, packet: &Packet) -> Verdict {
         self.0.judge(point, packet).verdict
     }
+
+    fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
+        self.0.translate(host, hook, packet)
+    }
 }
 
 /// `spec`, over sets.
@@ -61,6 +67,12 @@ impl Judge for MeaningInSets<'_> {
             false => Verdict::Drop,
         }
     }
+
+    fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
+        let mut space = Space::default();
+        let all = self.0.translated(host, hook, &mut space).unwrap();
+        all.into_iter().find(|(_, packets)| space.contains(*packets, packet).unwrap()).map(|(what, _)| what)
+    }
 }
 
 /// The emitted rulesets, as they were read back from their texts.
@@ -75,5 +87,9 @@ impl Judge for Simulated<'_> {
         let Point::Hook { host, hook } = point else { panic!("{point:?} has no ruleset") };
         let run = sim::run(&self.0.artifacts[host].ruleset, hook_of(*hook), packet);
         run.verdict.verdict().unwrap_or_else(|| panic!("sim does not know {packet:?}"))
+    }
+
+    fn translate(&mut self, host: HostId, hook: Hook, packet: &Packet) -> Option<Translation> {
+        sim::run(&self.0.artifacts[&host].ruleset, hook_of(hook), packet).translation
     }
 }

@@ -9,7 +9,11 @@
 //! The packet goes end to end over the site: from the zone (or the machine) that has the source, hop by hop by
 //! [`Forwarding`], asking every machine that filters on the way. The verdict is that of the first that does not
 //! accept; `lost` where no way leads there. Options: `at HOST HOOK [in IF] [out IF]` for one point alone,
-//! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`.
+//! `ttl N`, `rst`, `over` (every limit is exceeded), `when 2027-01-01T00:00:00Z`, `was DST[:port]` for a packet whose
+//! destination was translated from that.
+//!
+//! At `prerouting` and `postrouting` the verdict is what the packet gets: `to=ADDR`, `to=ADDR,PORT`, `from=ADDR`,
+//! `masquerade`, or `same`.
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
 pub(crate) mod cases;
@@ -21,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Hook, HostId, LegId, Point, Site};
 use fwc::net::packet::tcp_flag;
-use fwc::net::{CtState, Interface, Packet, Proto, Verdict};
+use fwc::net::{CtState, Interface, Packet, Proto, Translation, Tuple, Verdict};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -31,8 +35,8 @@ pub(crate) struct Probe {
     pub(crate) packet: Packet,
     /// The one point that is asked; none for end to end.
     pub(crate) at: Option<Point>,
-    /// `accept`, `drop`, `reject` or `lost`.
-    pub(crate) expected: &'static str,
+    /// `accept`, `drop`, `reject` or `lost`; at the hooks that translate, what the packet gets.
+    pub(crate) expected: String,
 }
 
 /// A point on the way of a packet, and the packet as it is seen there.
@@ -57,6 +61,17 @@ pub(crate) fn keyword(verdict: Verdict) -> &'static str {
     }
 }
 
+/// The word of a table for what a hook that translates gives a packet.
+pub(crate) fn gotten(translation: Option<Translation>) -> String {
+    match translation {
+        None => "same".to_owned(),
+        Some(Translation::Destination { addr, port: None }) => format!("to={addr}"),
+        Some(Translation::Destination { addr, port: Some(port) }) => format!("to={addr},{port}"),
+        Some(Translation::Source(addr)) => format!("from={addr}"),
+        Some(Translation::Masquerade) => "masquerade".to_owned(),
+    }
+}
+
 /// Reads a line; none where it is not one.
 pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     let words: Vec<&str> = line.split('#').next()?.split_whitespace().collect();
@@ -64,7 +79,9 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
     let (src, sport) = source(src)?;
     let mut packet = header(src, dst.parse().ok()?, sport, proto)?;
     packet.ct = CtState::ALL.into_iter().find(|s| s.keyword() == *state)?;
-    let expected = ["accept", "drop", "reject", "lost"].into_iter().find(|v| v == verdict)?;
+    let gets = ["to=", "from="].iter().any(|way| verdict.starts_with(way));
+    let known = ["accept", "drop", "reject", "lost", "masquerade", "same"].contains(verdict);
+    let expected = (gets || known).then(|| (*verdict).to_owned())?;
     let mut at = None;
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
@@ -72,12 +89,22 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             "at" => {
                 let host = site.host_named(rest.next()?)?;
                 let wanted = rest.next()?;
-                let hooks = [Hook::Input, Hook::Forward, Hook::Output];
+                let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
                 let hook = hooks.into_iter().find(|h| h.keyword() == *wanted)?;
                 at = Some(Point::Hook { host, hook });
             }
             "in" => packet.iif = Interface::named(*rest.next()?),
             "out" => packet.oif = Interface::named(*rest.next()?),
+            "was" => {
+                let (dst, dport) = match rest.next()?.parse::<SocketAddr>() {
+                    Ok(both) => (both.ip(), both.port()),
+                    Err(_) => {
+                        (options.iter().skip_while(|o| **o != "was").nth(1)?.parse().ok()?, packet.dport)
+                    }
+                };
+                packet.ct_status.dnat = true;
+                packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
+            }
             "ttl" => packet.ttl = rest.next()?.parse().ok()?,
             "rst" => packet.tcp_flags = tcp_flag::RST | tcp_flag::ACK,
             "over" => packet.exceeded = site.accesses.iter().filter_map(|a| a.limit).collect(),

@@ -21,14 +21,14 @@ impl Space {
         a: PacketSet,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some((field, arms)) = self.apart(a).filter(|node| node.0 <= from) else { return a };
+        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= from) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if field == from {
+        let result = if at == from {
             let mut parts = Vec::new();
             let mut first = 0u128;
-            for &(last, child) in &arms {
+            for (last, child) in own {
                 let there = self.within(to, &RangeSet::range(first, last));
                 parts.push(self.and(child, there));
                 first = last.next().unwrap_or(last);
@@ -36,8 +36,8 @@ impl Space {
             self.any(parts)
         } else {
             let arms: Vec<_> =
-                arms.iter().map(|&(last, child)| (last, self.renamed(from, to, child, known))).collect();
-            self.arena.node(field, &arms)
+                own.into_iter().map(|(last, child)| (last, self.renamed(from, to, child, known))).collect();
+            self.arena.node(at, &arms)
         };
         known.insert(a, result);
         result
@@ -58,36 +58,36 @@ impl Space {
         bounds: &BTreeSet<u128>,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some((field, arms)) = self.apart(a).filter(|node| node.0 <= late) else { return a };
+        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= late) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
-        let result = if field < early {
-            let mut changed = Vec::new();
-            for &(last, child) in &arms {
-                changed.push((last, self.identified(early, late, child, bounds, known)));
+        let result = if at < early {
+            let mut arms = Vec::new();
+            for (last, child) in own {
+                arms.push((last, self.identified(early, late, child, bounds, known)));
             }
-            self.arena.node(field, &changed)
+            self.arena.node(at, &arms)
         } else {
-            let own = if field == early { arms } else { vec![(early.last(), a)] };
-            let mut finer = Vec::new();
+            let own = if at == early { own } else { vec![(early.last(), a)] };
+            let mut arms = Vec::new();
             let mut first = 0u128;
             for (last, child) in own {
                 // Between two bounds of the late field every value of the early one leads to the same.
                 let inner: Vec<u128> = bounds.range(first..).copied().take_while(|end| *end < last).collect();
                 for end in inner.into_iter().chain([last]) {
-                    finer.push((end, self.given(late, end, child)));
+                    arms.push((end, self.given(late, end, child)));
                 }
                 first = last.next().unwrap_or(last);
             }
-            self.arena.node(early, &finer)
+            self.arena.node(early, &arms)
         };
         known.insert(a, result);
         result
     }
 
-    /// The field and the arms of a set's node, out of the arena.
-    fn apart(&self, a: PacketSet) -> Option<(Field, Vec<(u128, PacketSet)>)> {
+    /// The field that decides a set, and its arms, for one who makes new nodes on the way.
+    fn read(&self, a: PacketSet) -> Option<(Field, Vec<(u128, PacketSet)>)> {
         self.get(a).map(|node| (node.field, node.arms.to_vec()))
     }
 
