@@ -9,6 +9,7 @@
 //! [`Exit::Failed`]. A closed stdout (`fwc compile | head`) is neither. Text of a policy is cleaned before a
 //! terminal sees it ([`clean`]).
 
+mod beside;
 mod check;
 mod clean;
 mod compile;
@@ -87,7 +88,7 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
-    /// Try it: the site in network namespaces, real packets, policy and simulator against the kernel
+    /// Try the policy with real packets in network namespaces, or open a shell there
     Lab(lab::Args),
     #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
     LabInside(lab::shell::Inside),

@@ -88,6 +88,34 @@ pub struct PointRules {
     pub log: AddrSet,
     /// S22: by interface, sources that are told.
     pub reject: Vec<(Wire, AddrSet)>,
+    /// S38: by interface, the sources of which packets of a connection may come by it; none where that is not asked.
+    pub strict: Option<Vec<(Wire, AddrSet)>>,
+    /// S37: in forward, what is asked instead of all the rest of packets that a container is an end of.
+    pub containers: Option<Containers>,
+}
+
+/// The forward hook of a machine that runs containers (S37).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Containers {
+    /// The interfaces of the machine's legs: every other one leads to containers.
+    pub legs: Vec<String>,
+    /// The machine's addresses, from which containers' ports are translated.
+    pub own: AddrSet,
+    /// From a leg to containers; the cells ask for the original destination.
+    pub published: Side,
+    /// From containers, by each leg.
+    pub started: Vec<(String, Side)>,
+}
+
+/// What is denied and allowed on one side of containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// What is denied.
+    pub denies: Vec<Layer>,
+    /// The machine's own addresses, as sources of what is published and destinations of what is started: not meant.
+    pub itself: AddrSet,
+    /// What is allowed.
+    pub pairs: Vec<Pair>,
 }
 
 /// An interface: its name, or every one but `lo` (S23).

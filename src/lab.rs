@@ -13,6 +13,7 @@
 pub mod bench;
 pub mod conntrack;
 pub mod craft;
+pub mod groups;
 pub mod inside;
 pub mod machine;
 pub mod netns;

@@ -6,6 +6,7 @@
 //! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
 mod cells;
+mod containers;
 mod defaults;
 mod denies;
 mod flows;
@@ -47,9 +48,14 @@ pub fn lower(site: &Site) -> Program {
     }
     let mut mapped = Mapped::default();
     flows::allow(&mut topology, site, &mut raw, &mut mapped);
-    let translating = mapped.hosts(Hook::Prerouting);
+    let mut translating = mapped.hosts(Hook::Prerouting);
+    translating.extend(site.hosts().filter(|(_, machine)| machine.docker).map(|(id, _)| id));
     denies::deny(&topology, site, &translating, &mut raw);
 
+    let of_containers: BTreeMap<HostId, _> = site
+        .hosts()
+        .filter_map(|(id, machine)| Some((id, containers::containers(&topology, site, id, machine, &raw)?)))
+        .collect();
     let mut points = Vec::new();
     for ((host, hook), raw) in raw {
         let Some(machine) = site.host(host) else { continue };
@@ -65,11 +71,14 @@ pub fn lower(site: &Site) -> Program {
             pairs: Vec::new(),
             log: AddrSet::empty(),
             reject: Vec::new(),
+            strict: None,
+            containers: of_containers.get(&host).filter(|_| hook == Hook::Forward).cloned(),
         };
         for ((inward, outward), pair) in raw.pairs {
             let itself = pair.itself.into_iter().collect();
             point.pairs.push(Pair { inward, outward, itself, layers: crate::opt::arrange(pair.entries) });
         }
+        point.strict = containers::strict(&mut topology, site, machine, &point);
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }

@@ -10,10 +10,12 @@
 
 mod admitted;
 mod base;
+mod containers;
 mod nat;
 mod path;
 pub mod reading;
 mod route;
+mod strict;
 
 use std::net::IpAddr;
 
@@ -137,13 +139,28 @@ struct Here<'a> {
 
 impl Here<'_> {
     fn judge(&self) -> Judgement {
+        if self.came_round() {
+            return base(Verdict::Drop);
+        }
         if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, self.packet) {
             return base(verdict);
         }
-        // What is left is new. S24: a plain host forwards nothing.
+        // What is left is new.
+        if self.hook == Hook::Forward
+            && self.machine.docker
+            && let Some(judgement) = self.containers()
+        {
+            return judgement;
+        }
+        // S24: a plain host forwards nothing.
         if self.hook == Hook::Forward && !self.machine.forwards() {
             return base(Verdict::Drop);
         }
+        self.decide()
+    }
+
+    /// S19 to S22.
+    fn decide(&self) -> Judgement {
         let denies = self.those(|access| {
             access.action == Action::Deny && (self.denies(access) || self.denies_original(access))
         });
@@ -153,19 +170,21 @@ impl Here<'_> {
             return decided(if rejects { Verdict::Reject } else { Verdict::Drop }, &denies);
         }
         let open = self.those(|access| access.action == Action::Allow && self.allows(access));
-        // S21: one that admits it is enough.
-        let within = |access: &Access| access.limit.is_none_or(|l| !self.packet.exceeded.contains(&l));
-        let (admit, refuse): (Vec<_>, Vec<_>) = open.into_iter().partition(|(_, access)| within(access));
-        if !admit.is_empty() {
-            return decided(Verdict::Accept, &admit);
-        }
-        if !refuse.is_empty() {
-            return decided(Verdict::Drop, &refuse);
-        }
-        if self.rejects() {
+        if open.is_empty() && self.rejects() {
             return Judgement { verdict: Verdict::Reject, because: vec![Origin::Default(self.host)] };
         }
-        base(Verdict::Drop)
+        self.within_limits(&open)
+    }
+
+    /// S21: one that admits the packet is enough.
+    fn within_limits(&self, open: &[(AccessId, &Access)]) -> Judgement {
+        let within = |access: &Access| access.limit.is_none_or(|l| !self.packet.exceeded.contains(&l));
+        let (admit, refuse): (Vec<_>, Vec<_>) = open.iter().copied().partition(|(_, a)| within(a));
+        match (admit.is_empty(), refuse.is_empty()) {
+            (false, _) => decided(Verdict::Accept, &admit),
+            (true, false) => decided(Verdict::Drop, &refuse),
+            (true, true) => base(Verdict::Drop),
+        }
     }
 
     fn those(&self, decides: impl Fn(&Access) -> bool) -> Vec<(AccessId, &Access)> {

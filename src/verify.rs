@@ -7,8 +7,10 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+pub mod beside;
 mod compose;
 mod follow;
+mod groups;
 mod narrowly;
 mod path;
 mod points;
@@ -21,6 +23,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use prove::favourites;
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Report, Rewrite, Unasked, UnaskedProof,

@@ -2,6 +2,7 @@
 //! the table of it in `policies/crm/README.md` (`INSTA_UPDATE=always` writes it anew).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a scan that cannot be read fails the test")]
 #![allow(clippy::disallowed_methods, reason = "runs the program, and reads the checkout")]
+#![allow(clippy::print_stdout, reason = "says aloud what it skips")]
 
 mod common;
 

@@ -125,19 +125,15 @@ fn a_kernel_that_routes_otherwise_is_seen() {
         return;
     }
     let place = place();
-    // What the firewall has on a link it takes for unreachable, under a longer prefix that no packet of ours needs.
+    // What the firewall has on a link it takes for unreachable, at one address.
     let script = r#"case "$*" in
-"-batch -") sed 's/^route replace 192.0.2.0\/24 dev eth1$/&\nroute replace unreachable 192.0.2.255\/32/' | $REAL "$@";;
+"-batch -") sed 's/^route replace 192.0.2.0\/24 dev eth1$/&\nroute replace unreachable 192.0.2.254\/32/' | $REAL "$@";;
 *) exec $REAL "$@";; esac"#;
     let path = before(place.path(), "ip", script);
-    fs::create_dir(place.path().join("routed")).unwrap();
     let policy = "zone lan { 192.0.2.0/24 }\nzone dmz { 198.51.100.0/24 }\n\
-        firewall fw { eth1 192.0.2.1 in lan; eth2 198.51.100.1 in dmz }\nhost far = 192.0.2.255 in lan\n\
+        firewall fw { eth1 192.0.2.1 in lan; eth2 198.51.100.1 in dmz }\nhost far = 192.0.2.254 in lan\n\
         allow ssh from dmz to lan\ntest \"t\" { expect allow ssh from dmz to lan }\n";
-    fs::write(place.path().join("routed/policy.fw"), policy.replace("192.0.2.255", "192.0.2.254")).unwrap();
-    let script =
-        fs::read_to_string(place.path().join("before/ip")).unwrap().replace("192.0.2.255", "192.0.2.254");
-    fs::write(place.path().join("before/ip"), script).unwrap();
+    site(place.path(), "routed", policy);
     let mut command = lab(place.path(), &["routed"]);
     command.env("PATH", path);
     let (out, _) = ends(command, 1);
@@ -164,6 +160,57 @@ fn a_lab_that_does_not_work_gives_no_verdict() {
     command.env("PATH", path);
     let (_, err) = ends(command, 2);
     assert!(err.contains("the lab could not do its work: `nft"), "{err}");
+}
+
+/// A site of one's own.
+fn site(place: &Path, name: &str, policy: &str) {
+    fs::create_dir(place.join(name)).unwrap();
+    fs::write(place.join(name).join("policy.fw"), policy).unwrap();
+}
+
+const TWO_ZONES: &str = "zone a { 10.0.1.0/24 }\nzone b { 10.0.2.0/24 }\n\
+    firewall fw { eth0 10.0.1.1 in a; eth1 10.0.2.1 in b }\n";
+
+/// ESP has no ports: to conntrack the packet back is the answer to the one there, if it saw that one.
+#[test]
+fn a_packet_is_not_taken_for_the_answer_to_another() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let rules = "allow any from a to b\ntest \"t\" { expect only any from anywhere to anywhere }\n";
+    site(place.path(), "esp", &format!("{TWO_ZONES}{rules}"));
+    let (out, _) = ends(lab(place.path(), &["esp", "--format", "json"]), 0);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let esp = |from: &str, verdict: &str| {
+        told["packets"].as_array().unwrap().iter().any(|packet| {
+            let text = packet["packet"].as_str().unwrap();
+            text.starts_with(from) && text.contains("esp") && packet["kernel"]["verdict"] == verdict
+        })
+    };
+    assert!(esp("a ", "accept") && esp("b ", "stopped"), "{out}");
+}
+
+/// Who is over a limit is no difference; who is stopped without one is.
+#[test]
+fn a_limit_is_the_kernels_to_count() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let rules = "allow http from a to b { limit 1/minute burst 1 }\nallow https from a to b\n\
+        test \"t\" { expect allow http, https from a to b }\n";
+    site(place.path(), "limited", &format!("{TWO_ZONES}{rules}"));
+    let (out, _) = ends(lab(place.path(), &["limited"]), 0);
+    assert!(out.contains("agree; 3 over a limit"), "{out}");
+    // The other sentence's packets have no limit to be over: port 443 for each pair, and 444 beside it.
+    let script =
+        r#"if [ "$1" = -f ]; then sed 's/tcp \. 443/tcp . 444/' | $REAL "$@"; else exec $REAL "$@"; fi"#;
+    let path = before(place.path(), "nft", script);
+    let mut command = lab(place.path(), &["limited"]);
+    command.env("PATH", path);
+    let (out, _) = ends(command, 1);
+    assert!(out.contains("differ on 8"), "{out}");
 }
 
 #[test]
@@ -300,6 +347,31 @@ fn nothing_is_left_of_a_lab_killed_at_any_moment() {
         eventually_none(&format!("{signal} in round {round}"), of_group(child.id()));
         assert_eq!(traces(), before, "{signal} in round {round}");
     }
+}
+
+/// As the terminal does it: an interrupt goes to all in front. The program dies of it, and says so; the lab does not.
+#[test]
+fn an_interrupt_is_the_programs() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let run = |program: &[&str], said: &str| {
+        let mut command = lab(place.path(), &["starter-host", "--shell", "web", "--"]);
+        let command = command.args(program).process_group(0).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut up = vec![0; said.len()];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut up).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        killpg(number(&child), Signal::SIGINT).unwrap();
+        child.wait().unwrap().code()
+    };
+    // bash hands on to its children what is blocked.
+    assert_eq!(run(&["bash", "-c", "echo up; exec sleep 60"], "up\n"), Some(130));
+    assert_eq!(
+        run(&["bash", "-c", "trap 'sleep 0.2; exit 9' INT; echo up; sleep 60 & wait"], "up\n"),
+        Some(9)
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax;
 use crate::target::nft::read;
+use crate::verify::beside::Beside;
 use crate::verify::{self, Hop, HostRules, Report};
 
 use super::Failure;
@@ -46,6 +47,16 @@ pub(super) fn against(compiled: &Compiled, host: HostId, text: &str) -> Result<R
         read::read(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
     let rules = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
     Ok(verify::against(&compiled.site, host, &rules))
+}
+
+/// What the other tables of a listing do to what one machine's compiled ruleset lets pass.
+pub(super) fn beside(compiled: &Compiled, host: HostId, text: &str) -> Result<Vec<Beside>, Failure> {
+    let reading =
+        read::read(text).map_err(|why| Failure::new(format!("the listing cannot be read: {why}")))?;
+    let theirs = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
+    let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };
+    let favourites = verify::favourites(&compiled.site);
+    verify::beside::beside(ours, &theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
 }
 
 /// A file in the one format. None where it has errors.

@@ -52,6 +52,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if args.policy.depends.at.is_some() {
+        return Err(Failure::new(
+            "the lab has the kernel's clock, which cannot be set for a namespace: no `--at` here",
+        )
+        .help("`fwc verify --at` proves for another time"));
+    }
     let table = args.probes.or_else(|| beside(&args.policy.policies));
     let mut request = Request::read(args.policy)?;
     let otherwise = "nothing is loaded: what is not proved is not tried";

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::compile::Compiled;
 use crate::model::HostId;
 
+use super::beside;
 use super::check::finished;
 use super::compile::{host_named, tell_findings};
 use super::files::text_of;
@@ -24,8 +25,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
 
-    /// The machine that --against is of; needed where several filter
-    #[arg(long, value_name = "NAME", requires = "against")]
+    /// Say which other tables of this listing (`nft list ruleset`) of one machine stop what the policy allows
+    #[arg(long, value_name = "LISTING", conflicts_with = "against")]
+    beside: Option<PathBuf>,
+
+    /// The machine that --against or --beside is of; needed where several filter
+    #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
     /// How the answer is written
@@ -35,6 +40,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let against = args.against.as_deref().map(Ruleset::read).transpose()?;
+    let beside = args.beside.as_deref().map(Ruleset::read).transpose()?;
+    if args.host.is_some() && against.is_none() && beside.is_none() {
+        return Err(Failure::new(
+            "--host says whose ruleset --against or --beside names, and neither is there",
+        ));
+    }
     let mut request = Request::read(args.policy)?;
     let compiled = request.compile();
     if args.format == Format::Text || compiled.is_some() {
@@ -48,6 +59,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         request.tell_timings(console);
         return finished(false, &request);
     };
+    if let Some(listing) = &beside {
+        return tell_beside(&compiled, listing, args.host.as_deref(), args.format, &mut request, console);
+    }
     if let Some(ruleset) = &against {
         let host = the_host(&compiled, args.host.as_deref())?;
         compiled.report = engine::against(&compiled, host, &ruleset.text)?;
@@ -65,6 +79,34 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     request.tell_timings(console);
     Ok(report::exit(&compiled.report))
+}
+
+/// `--beside`: an answer of its own.
+fn tell_beside(
+    compiled: &Compiled,
+    listing: &Ruleset,
+    host: Option<&str>,
+    format: Format,
+    request: &mut Request,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let host = the_host(compiled, host)?;
+    let found = engine::beside(compiled, host, &listing.text)?;
+    request.mark("compare");
+    let telling =
+        Telling { site: &compiled.site, sources: &request.sources, ruleset: Some(listing.name.as_str()) };
+    match format {
+        Format::Text => {
+            let name = compiled.site.host(host).map_or("", |machine| machine.name.as_str());
+            console.data(&beside::text(telling, name, &found));
+        }
+        Format::Json => {
+            let beside = beside::as_json(telling, &found);
+            console.data(&render::document(&json!({ "beside": beside })));
+        }
+    }
+    request.tell_timings(console);
+    Ok(beside::exit(&found))
 }
 
 /// A ruleset that fwc may not have written.

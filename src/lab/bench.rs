@@ -26,6 +26,7 @@ use std::time::Duration;
 use super::LabError;
 use super::conntrack::Conntrack;
 use super::craft::craft_damaged;
+use super::groups::Members;
 use super::machine::{self, Port};
 use super::netns::Netns;
 use super::probe::{self, Sightings};
@@ -99,6 +100,7 @@ pub struct Bench<'s> {
     inside: BTreeMap<String, Sender>,
     /// From within to `lo`, on the way to input.
     passing: Sender,
+    members: Members,
     /// Whether the ruleset has chains that translate.
     translates: bool,
 }
@@ -141,7 +143,19 @@ impl<'s> Bench<'s> {
         probe::let_pass(&machine, &CANARIES)?;
         let translates = probe::translates(&machine)?;
         probe::translate(&machine)?;
-        Ok(Self { forwarding, host, ports, machine, conntrack, outside, inside, passing, translates })
+        let members = Members::default();
+        Ok(Self {
+            members,
+            forwarding,
+            host,
+            ports,
+            machine,
+            conntrack,
+            outside,
+            inside,
+            passing,
+            translates,
+        })
     }
 
     /// Replaces the ruleset by one that makes the same tables anew.
@@ -189,7 +203,14 @@ impl<'s> Bench<'s> {
         for (family, states) in Family::BOTH.into_iter().flat_map(|f| phases.map(|states| (f, states))) {
             let meant =
                 packets.iter().enumerate().filter(|(_, p)| p.family() == family && states.contains(&p.ct));
-            let reachable = meant.filter(|(_, p)| self.reaches(hook, p).is_ok());
+            let reachable: Vec<(usize, &Packet)> =
+                meant.filter(|(_, p)| self.reaches(hook, p).is_ok()).collect();
+            if hook == Hook::Input {
+                let wires = reachable.iter().filter(|(_, p)| p.iif.name() != "lo");
+                let groups: Vec<_> = wires.map(|(_, p)| (p.iif.name().to_owned(), p.dst)).collect();
+                self.members.join(&self.machine, &groups)?;
+            }
+            let reachable = reachable.into_iter();
             let (translated, plain): (Vec<_>, Vec<_>) = reachable.partition(|(_, p)| p.ct_status.dnat);
             let batches = plain.chunks(BATCH).map(<[_]>::to_vec).chain(apart(translated));
             for batch in batches.collect::<Vec<_>>() {

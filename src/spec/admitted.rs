@@ -7,6 +7,7 @@
 
 mod allow;
 mod always;
+mod containers;
 mod nat;
 
 use std::collections::BTreeMap;
@@ -133,23 +134,34 @@ impl<'a, 's> AtHook<'a, 's> {
         let itself = self.itself();
         let new = self.space.ct(&[CtState::New]);
         let always = self.always();
-        let decided = self.space.or(itself, always);
-        if self.hook == Hook::Forward && !self.machine.forwards() {
-            return Admitted { accepted: decided, rejected: PacketSet::NOTHING };
+        let always = self.space.or(itself, always);
+        let mut asked = self.space.minus(new, always);
+        let mut said = Admitted { accepted: PacketSet::NOTHING, rejected: PacketSet::NOTHING };
+        if self.hook == Hook::Forward && self.machine.docker {
+            let theirs;
+            (said, theirs) = self.of_containers();
+            asked = self.space.minus(asked, theirs);
         }
-        let asked = self.space.minus(new, decided);
+        if self.hook != Hook::Forward || self.machine.forwards() {
+            let decided = self.decided();
+            let accepted = self.space.and(asked, decided.accepted);
+            let rejected = self.space.and(asked, decided.rejected);
+            said.accepted = self.space.or(said.accepted, accepted);
+            said.rejected = self.space.or(said.rejected, rejected);
+        }
+        Admitted { accepted: self.space.or(always, said.accepted), rejected: said.rejected }
+    }
+
+    /// S19 to S22: what the policy decides of whatever it is asked.
+    fn decided(&mut self) -> Admitted {
         let (dropped, refused) = (self.denied(false), self.denied(true));
         let denied = self.space.or(dropped, refused);
         let (admit, open) = self.allowed();
         let told = self.told();
-
-        let free = self.space.minus(asked, denied);
-        let admit = self.space.and(free, admit);
         let refused = self.space.minus(refused, dropped);
-        let refused = self.space.and(asked, refused);
         let told = self.space.minus(told, open);
-        let told = self.space.and(free, told);
-        Admitted { accepted: self.space.or(decided, admit), rejected: self.space.or(refused, told) }
+        let told = self.space.minus(told, denied);
+        Admitted { accepted: self.space.minus(admit, denied), rejected: self.space.or(refused, told) }
     }
 
     /// S19: what is denied with this answer.

@@ -79,7 +79,7 @@ impl Here<'_> {
     }
 
     /// The packet with its original destination; none where its destination was not translated.
-    fn as_written(&self) -> Option<Packet> {
+    pub(super) fn as_written(&self) -> Option<Packet> {
         if !self.packet.ct_status.dnat {
             return None;
         }
@@ -89,23 +89,24 @@ impl Here<'_> {
         (Family::of(dst) == self.packet.family()).then(|| Packet { dst, dport, ..self.packet.clone() })
     }
 
-    /// Whether some `dnat to` happens at this machine.
+    /// Whether some `dnat to`, or a container's, happens at this machine.
     fn translates_here(&self) -> bool {
         let site = self.spec.site;
-        self.machine.role == Role::Firewall
-            && site.accesses.iter().any(|access| match (&access.nat, access.action) {
-                (Some(Nat::Dnat { to, .. }), Action::Allow) => {
-                    let has = |family: Family| to.iter().any(|t| Family::of(*t) == family);
-                    self.machine.legs().any(|(id, leg)| {
-                        let taken = |a: &IpAddr| access.to.except.iter().any(|end| self.wide(end, *a));
-                        let named =
-                            |a: &IpAddr| has(Family::of(*a)) && self.names(&access.to.plus, id, Some(*a));
-                        leg.addresses.iter().any(|a| named(a) && !taken(a))
-                            || leg.dynamic && self.names(&access.to.plus, id, None)
-                    })
-                }
-                _ => false,
-            })
+        self.machine.docker
+            || self.machine.role == Role::Firewall
+                && site.accesses.iter().any(|access| match (&access.nat, access.action) {
+                    (Some(Nat::Dnat { to, .. }), Action::Allow) => {
+                        let has = |family: Family| to.iter().any(|t| Family::of(*t) == family);
+                        self.machine.legs().any(|(id, leg)| {
+                            let taken = |a: &IpAddr| access.to.except.iter().any(|end| self.wide(end, *a));
+                            let named =
+                                |a: &IpAddr| has(Family::of(*a)) && self.names(&access.to.plus, id, Some(*a));
+                            leg.addresses.iter().any(|a| named(a) && !taken(a))
+                                || leg.dynamic && self.names(&access.to.plus, id, None)
+                        })
+                    }
+                    _ => false,
+                })
     }
 
     /// Whether items name this machine's leg, by this address of it or as a dynamic one.

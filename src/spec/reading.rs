@@ -89,7 +89,9 @@ impl<'s> Readings<'s> {
         self.site.zone(zone).map(|z| z.addrs.clone()).unwrap_or_default()
     }
 
-    fn wide_leg(&self, leg: &Leg) -> AddrSet {
+    /// One leg, widely (S3).
+    #[must_use]
+    pub fn wide_leg(&self, leg: &Leg) -> AddrSet {
         let own = leg.address_set();
         if leg.dynamic { own.union(&self.zone(leg.zone).difference(&self.known)) } else { own }
     }

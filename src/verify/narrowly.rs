@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{End, Expect, HostId, Leg, LegId, Place, Role, Site};
+use crate::model::{End, Expect, HostId, Leg, LegId, Place, Role, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, Packet};
 use crate::spec::reading::Readings;
 
 use super::compose::Network;
 use super::path::Begin;
-use super::{follow, terms};
+use super::{follow, groups, terms};
 
 /// Why an `expect allow` does not hold.
 pub(crate) struct Stopped {
@@ -46,6 +46,18 @@ pub(crate) fn stopped(
     let what = terms::set(&mut network.space, &expect.terms);
     let readings = Readings::new(network.site);
     let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
+    let heard = groups_of(&expect.to).difference(&no_target);
+    for family in Family::BOTH.into_iter().filter(|family| heard.has(*family)) {
+        let group = heard.of(family);
+        let to = Piece { addrs: group.clone(), machine: None, begin: Begin::Zone(ZoneId(0)), named: false };
+        for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
+            let from = of_family(&from, family);
+            let found = groups::unheard(network, forwarding, &from, (&group, family), what, favourites)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
     for to in targets(forwarding, &readings, &expect.to, &no_target) {
         for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             if same_machine(&from, &to) {
@@ -64,6 +76,14 @@ pub(crate) fn stopped(
         }
     }
     Ok(None)
+}
+
+/// The groups that a place names.
+fn groups_of(place: &Place) -> AddrSet {
+    place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
+        End::Addrs(addrs) => all.union(&groups::among(addrs)),
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
+    })
 }
 
 fn of_family(piece: &Piece, family: Family) -> Piece {

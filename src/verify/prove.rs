@@ -424,7 +424,8 @@ fn counterexample(packet: Packet, meant: Verdict, hops: Vec<Hop>, reason: Option
 }
 
 /// Addresses that witnesses prefer: those people know, an outside one last.
-fn favourites(site: &Site) -> Vec<IpAddr> {
+#[must_use]
+pub fn favourites(site: &Site) -> Vec<IpAddr> {
     let plain = site.hosts.iter().filter(|h| !h.forwards());
     plain.flat_map(|h| &h.legs).flat_map(|l| l.addresses.iter().copied()).collect()
 }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
-use crate::model::{Access, End, Expect, Expected, Hook, HostId, Leg, LegId, Origin, Point, Site, ZoneId};
+use crate::forwarding::is_group;
+use crate::model::{
+    Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, ZoneId,
+};
 use crate::net::{CtState, NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
@@ -67,12 +70,35 @@ pub(super) fn routed(
             let stopped = hop.verdict != Verdict::Accept;
             hops.push(hop);
             if stopped {
-                break;
+                return hops;
             }
         }
         packet = machine.leaves(gate.oif, packet, &mut hops);
     }
+    if is_group(packet.dst) && towards.is_none() {
+        hops.extend(heard(spec, artifacts, begin, way.start.map(|(host, _)| host), &packet));
+    }
     hops
+}
+
+/// S14: everyone in the sender's zone hears a group, each for itself.
+fn heard(
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    begin: Begin,
+    sender: Option<HostId>,
+    packet: &Packet,
+) -> Vec<Hop> {
+    let site = spec.forwarding().site();
+    let zone = match begin {
+        Begin::Zone(zone) => Some(zone),
+        Begin::Leg(host, leg) => site.leg(host, leg).map(|leg| leg.zone),
+        Begin::Machine(_) => spec.forwarding().zone_of(packet.src),
+    };
+    let hearers = zone.map(|zone| super::groups::hearers(site, zone)).unwrap_or_default();
+    let others = hearers.into_iter().filter(|(host, _)| Some(*host) != sender);
+    let at = |(host, leg)| Machine { spec, artifacts, host }.at(Hook::Input, Some(leg), None, packet);
+    others.filter_map(at).collect()
 }
 
 /// A packet that comes to a machine: its prerouting, where that translates it, and a hook.
@@ -361,7 +387,8 @@ impl Search<'_, '_> {
             let by_name = self.expect.to.plus.iter().any(|end| {
                 matches!(end, End::Host(h) | End::Leg(h, _) if *h == host) && readings.wide(end).contains(dst)
             });
-            by_name || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
+            let heard = is_group(dst) && self.site.host(host).is_some_and(Host::filters);
+            by_name || heard || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
         };
         for (host, machine) in self.site.hosts() {
             let Some((leg, _)) = machine.leg_in(zone) else { continue };

@@ -191,7 +191,9 @@ fn strange(
     let known = RangeSet::from_ranges(numbers.iter().map(|&n| (n, n)).chain([(0, 0)]));
     let other = network.space.within(Field::Iif, &known.complement());
     let states = network.space.ct(&[CtState::New, CtState::Invalid]);
-    for hook in [Hook::Input, Hook::Forward] {
+    // S37: what comes by no leg at the forward hook is a container's.
+    let hooks = if machine.docker { &[Hook::Input][..] } else { &[Hook::Input, Hook::Forward] };
+    for &hook in hooks {
         let accepted = network.accepted(host, hook);
         let strange = network.space.all(vec![accepted, other, states]);
         if let Some(packet) = said(network.space.witness(strange, favourites))? {

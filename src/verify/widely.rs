@@ -8,8 +8,8 @@ use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::{Network, Reached, Start};
-use super::terms;
 use super::translate::Kind;
+use super::{groups, terms};
 
 /// A packet that arrives though none may, with the item of `from` it started at.
 pub(crate) struct Arrival {
@@ -196,6 +196,13 @@ fn arriving(
             for (zone, set) in in_zones(site, reached, kind, &nobody) {
                 let dst = network.space.to(&zone);
                 sets.push(network.space.and(set, dst));
+            }
+            // S14: nobody has a group, and everybody who filters decides for himself what he hears.
+            let heard = groups::among(&addrs);
+            for (id, _) in site.hosts().filter(|(id, host)| host.filters() && own != Some(*id)) {
+                if !heard.is_empty() {
+                    sets.push(into_machine(network, reached, kind, id, &heard));
+                }
             }
             network.space.any(sets)
         }

@@ -15,8 +15,10 @@
 mod bench;
 #[path = "../common/mod.rs"]
 mod common;
+mod containers;
 mod end_to_end;
 mod facts;
+mod groups;
 mod nat;
 mod sites;
 

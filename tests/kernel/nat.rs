@@ -227,7 +227,7 @@ fn the_kernel_says_so() {
     }
     let site = office();
     let forwarding = Forwarding::new(&site);
-    let mut lab = SiteLab::new(&forwarding, &BTreeMap::new()).unwrap();
+    let mut lab = SiteLab::new(&forwarding, &BTreeMap::from([(FW, String::new())])).unwrap();
     let mut wrong = Vec::new();
     for (fact, v6) in facts() {
         let text = ruleset(fact, v6);
@@ -268,7 +268,7 @@ fn connections_come_about_and_answers_are_translated_back() {
     }
     let site = office();
     let forwarding = Forwarding::new(&site);
-    let mut lab = SiteLab::new(&forwarding, &BTreeMap::new()).unwrap();
+    let mut lab = SiteLab::new(&forwarding, &BTreeMap::from([(FW, String::new())])).unwrap();
     for v6 in [false, true] {
         let at = |name: &str| addr(&in_family(name, v6));
         let outside = addr(if v6 { "2001:db8:ffff::7" } else { "198.51.100.7" });

@@ -36,6 +36,8 @@ pub(super) struct Row {
     pub(super) simulator: Answer,
     /// What the kernel does with them.
     pub(super) kernel: Answer,
+    /// What the policy means where every limit is exceeded, if that is something else.
+    over: Option<Answer>,
 }
 
 /// What becomes of a packet.
@@ -75,7 +77,13 @@ impl Answer {
 impl Row {
     /// Whether policy, simulator and kernel are of one mind.
     pub(super) fn agree(&self) -> bool {
-        self.simulator.agrees(&self.policy) && self.kernel.agrees(&self.policy)
+        self.simulator.agrees(&self.policy) && (self.kernel.agrees(&self.policy) || self.over_a_limit())
+    }
+
+    /// Whether the kernel did what is meant for packets over a limit, and only for those: many are sent in a row, and
+    /// nobody but the kernel counts them.
+    pub(super) fn over_a_limit(&self) -> bool {
+        !self.kernel.agrees(&self.policy) && self.over.as_ref().is_some_and(|over| self.kernel.agrees(over))
     }
 
     /// Whether what is said of the packet is so.
@@ -162,15 +170,24 @@ impl<'c> Judges<'c> {
             let kernel = kernel.ok_or_else(|| LabError::Unknown("answer".to_owned()))?;
             let policy = self
                 .refusal(met.as_deref(), &question, |point, packet| self.spec.judge(point, packet).verdict);
+            let over = self.refusal(met.as_deref(), &question, |point, packet| {
+                self.spec.judge(point, &self.over_limits(packet)).verdict
+            });
+            let over = (over != policy).then_some(over);
             let simulator =
                 self.refusal(met.as_deref(), &question, |point, packet| self.simulated(point, packet));
-            rows.push(Row { question, policy, simulator, kernel });
+            rows.push(Row { question, policy, simulator, kernel, over });
         }
         Ok(rows)
     }
 
     fn rulesets(&self) -> BTreeMap<HostId, String> {
         self.compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect()
+    }
+
+    fn over_limits(&self, packet: &Packet) -> Packet {
+        let exceeded = self.compiled.site.accesses.iter().filter_map(|access| access.limit).collect();
+        Packet { exceeded, ..packet.clone() }
     }
 
     /// The hooks that a packet meets; none where no way leads there.

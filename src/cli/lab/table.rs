@@ -144,6 +144,10 @@ fn summary(site: &Site, rows: &[Row], routes: &Routes) -> String {
     if never > 0 {
         found.push(format!("{never} that no kernel brings there"));
     }
+    let over = rows.iter().filter(|row| row.over_a_limit()).count();
+    if over > 0 {
+        found.push(format!("{over} over a limit"));
+    }
     format!("{}: {}", asked.join(", "), found.join("; "))
 }
 
@@ -172,6 +176,7 @@ pub(super) fn as_json(site: &Site, rows: &[Row], routes: &Routes) -> Value {
             "kernel": answer(&row.kernel),
             "agree": row.agree(),
             "as_wanted": row.as_wanted(),
+            "over_a_limit": row.over_a_limit(),
         })
     };
     json!({

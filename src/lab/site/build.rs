@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{Crowd, Machine, SiteLab, trace};
 use crate::forwarding::Forwarding;
 use crate::lab::LabError;
-use crate::lab::conntrack::Conntrack;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
@@ -35,7 +34,15 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
     trace::load(&listeners.netns)?;
     // A listener's address may also be the claimed source of a packet to another listener.
     listeners.netns.sysctl(&[("ipv4/conf/all/accept_local".to_owned(), "1")])?;
-    Ok(SiteLab { forwarding, machines, _bridges: bridges, senders, listeners, told: BTreeMap::new() })
+    Ok(SiteLab {
+        forwarding,
+        machines,
+        _bridges: bridges,
+        senders,
+        listeners,
+        told: BTreeMap::new(),
+        conntracks: Vec::new(),
+    })
 }
 
 /// The bridges of the zones, and every machine with a wire to each of its own.
@@ -84,8 +91,7 @@ fn build_machine(
     own_tables(&netns, ports.iter().map(|port| (port.name.as_str(), port.leg.0)))?;
     let by_leg =
         ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0)).collect::<Result<_, _>>()?;
-    let (routed, conntrack) = (Sender::open(&netns, None, 0)?, Conntrack::open(&netns)?);
-    Ok(Machine { ports: ports.to_vec(), conntrack, routed, by_leg, netns })
+    Ok(Machine { ports: ports.to_vec(), routed: Sender::open(&netns, None, 0)?, by_leg, netns })
 }
 
 fn build_crowd(
@@ -111,8 +117,7 @@ fn build_crowd(
     own_tables(&netns, names.iter().map(|(name, number)| (name.as_str(), *number)))?;
     let zones = forwarding.site().zones();
     let senders = zones.map(|(zone, _)| Sender::open(&netns, Some(&crowd_port(zone)), 0));
-    let senders = senders.collect::<Result<_, _>>()?;
-    Ok(Crowd { senders, conntrack: Conntrack::open(&netns)?, netns })
+    Ok(Crowd { senders: senders.collect::<Result<_, _>>()?, netns })
 }
 
 /// A wire from a namespace to the bridge of a zone.

@@ -17,7 +17,7 @@ pub struct Conversation {
     pub first: Arrived,
     /// The answer; none where the first did not arrive, or there is no answer to such a packet.
     pub reply: Option<Arrived>,
-    /// The next packet from the start; none where there was no answer.
+    /// The next packet from the start; none where no answer came, or one that is none.
     pub next: Option<Arrived>,
     /// Whether the answer came as one to the first packet as it was written: from its destination and port to its
     /// source and port.
@@ -54,7 +54,7 @@ impl SiteLab<'_> {
             packets.iter().zip(&first).map(|((_, sent), arrived)| self.answer(sent, arrived)).collect();
         let replies = self.some(&answers)?;
         let next = packets.iter().zip(&replies).map(|((start, sent), reply)| {
-            let answered = reply.as_ref().is_some_and(|reply| reply.at_layer4);
+            let answered = reply.as_ref().is_some_and(|reply| is_answer(sent, reply));
             answered.then(|| (*start, following(sent)))
         });
         let next: Vec<Option<(Start, Packet)>> = next.collect();

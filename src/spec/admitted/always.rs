@@ -20,6 +20,9 @@ impl AtHook<'_, '_> {
     pub(super) fn always(&mut self) -> PacketSet {
         let established = self.space.ct(&[CtState::Established]);
         let related = self.related();
+        let straight = self.straight();
+        let established = self.space.and(established, straight);
+        let related = self.space.and(related, straight);
         let untracked = self.untracked();
         let dhcp = self.dhcp();
         self.space.any(vec![established, related, untracked, dhcp])

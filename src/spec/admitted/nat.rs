@@ -140,7 +140,9 @@ impl AtHook<'_, '_> {
 
     /// S32: what a `deny` says of what was written, where a destination was translated.
     pub(super) fn denied_original(&mut self, access: &Access) -> PacketSet {
-        if !matches!(self.hook, Hook::Input | Hook::Forward) || !self.delivers_somewhere() {
+        if !matches!(self.hook, Hook::Input | Hook::Forward)
+            || !(self.machine.docker || self.delivers_somewhere())
+        {
             return PacketSet::NOTHING;
         }
         let from = self.routes.readings.wide_place(&access.from);

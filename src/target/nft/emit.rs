@@ -9,6 +9,7 @@
 //! port range: so one more server adds lines and changes none.
 
 mod base;
+mod containers;
 mod fates;
 mod layers;
 mod names;
@@ -134,13 +135,15 @@ impl Draft<'_> {
         let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop, Vec::new());
         let mut chain = DraftChain { chain, rules: Vec::new() };
         base::first(&mut chain, point);
-        if point.closed {
-            chain.base(dropping(), "a plain machine forwards nothing");
-            self.chains.push(chain);
-            return;
-        }
         // The chains that are jumped to stand behind the hook's own.
         let own = self.chains.len();
+        self.strict(&mut chain, point);
+        self.containers(&mut chain, point);
+        if point.closed {
+            chain.base(dropping(), "a plain machine forwards nothing");
+            self.chains.insert(own, chain);
+            return;
+        }
         if !point.denies.is_empty() {
             let denied = format!("denied_{name}");
             let mut rules = DraftChain::regular(&denied);

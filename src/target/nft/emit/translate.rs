@@ -170,7 +170,7 @@ impl Draft<'_> {
     }
 
     /// Addresses, unless they are all of the family: in the rule if they are few, else by the name of their set.
-    fn addresses(&mut self, family: Family, ranges: &[(u128, u128)]) -> Option<Expression> {
+    pub(super) fn addresses(&mut self, family: Family, ranges: &[(u128, u128)]) -> Option<Expression> {
         if ranges == [everywhere(family)] {
             return None;
         }

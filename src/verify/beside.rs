@@ -1,0 +1,291 @@
+//! What other people's tables on a machine do to the packets that ours lets pass.
+//!
+//! A drop anywhere is final, and an accept ends its own base chain alone (nft(8), VERDICT STATEMENT): what the policy
+//! allows may still die in a chain of docker's, libvirt's or fail2ban's. Asked of all packets: those that our table
+//! accepts at a hook, less those that the others accept there. What is not understood in the others is said, and the
+//! packets that reach it are counted neither way.
+//!
+//! Not compared: what ours sees after another table has translated it; that there is such a rule is said.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Verdict};
+use crate::target::nft::artifact::{
+    Data, Element, Expression, Hook, NatKind, Place, Policy, Ruleset, Statement, Table, TableFamily,
+    Verdict as Go,
+};
+use crate::target::nft::sim;
+
+use super::prove::HostRules;
+
+/// What a table of somebody else's does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Drops packets that ours lets pass.
+    Drops,
+    /// Drops them and tells the sender.
+    Rejects,
+    /// Nobody knows what becomes of packets that reach this.
+    Unclear,
+    /// Gives connections another destination before ours sees them.
+    Redirects,
+    /// Gives connections another source, behind ours.
+    Masks,
+    /// Takes packets out of connection tracking: ours drops what is not tracked.
+    Untracks,
+}
+
+/// One thing that another table does, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The hook.
+    pub hook: Hook,
+    /// Table and chain, as nft names them: `ip filter FORWARD`.
+    pub chain: String,
+    /// The line of the listing.
+    pub line: Option<u32>,
+    /// That line, or what stands for it.
+    pub text: String,
+    /// What it does.
+    pub effect: Effect,
+    /// A packet it does it to; none where it is said of the rule alone.
+    pub packet: Option<Packet>,
+}
+
+/// Everything that the tables of a listing but ours do to what ours accepts.
+///
+/// # Errors
+/// [`Exhausted`]: nothing is said then.
+pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Result<Vec<Beside>, Exhausted> {
+    let mut space = Space::default();
+    let foreign = Foreign::new(theirs);
+    let mut all = Vec::new();
+    for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
+        let passed = passed(&mut space, &ours.ruleset, hook)?;
+        let done = sim::admits(&foreign.ruleset, hook, &mut space)?;
+        let known = space.minus(passed, done.unknown);
+        let lost = space.minus(known, done.accepted);
+        for (place, decided) in sim::deciders(&foreign.ruleset, hook, &mut space)? {
+            let here = space.and(decided, lost);
+            let Some(packet) = witness(&mut space, here, favourites)? else { continue };
+            let run = sim::run(&foreign.ruleset, hook, &packet);
+            let effect = match run.verdict.verdict() {
+                Some(Verdict::Drop) => Effect::Drops,
+                Some(Verdict::Reject) => Effect::Rejects,
+                Some(Verdict::Accept) | None => continue,
+            };
+            if run.decided_by == Some(place) {
+                all.push(foreign.found(hook, place, effect, Some(packet)));
+            }
+        }
+        let unknown = space.and(passed, done.unknown);
+        let unclear = witness(&mut space, unknown, favourites)?;
+        all.extend(foreign.rules(hook, unclear.as_ref()));
+    }
+    Ok(all)
+}
+
+/// A packet of a set: one that starts a connection, if there is one.
+fn witness(space: &mut Space, set: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
+    let new = space.ct(&[CtState::New]);
+    let starting = space.and(set, new);
+    match space.witness(starting, favourites)? {
+        Some(packet) => Ok(Some(packet)),
+        None => space.witness(set, favourites),
+    }
+}
+
+/// The packets that pass a hook of ours, over wires; at prerouting, those that pass what comes after, as long as
+/// nothing is translated between.
+fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Exhausted> {
+    let lo = space.interface("lo");
+    let accepted = |space: &mut Space, hook: Hook| -> Result<PacketSet, Exhausted> {
+        let set = sim::admits(ours, hook, space)?.accepted;
+        let mut wires = |field: Field, has: bool| {
+            let none = space.is(field, 0);
+            let loopback = space.is(field, lo);
+            let other = space.or(none, loopback);
+            if has { space.not(other) } else { none }
+        };
+        let (iif, oif) = match hook {
+            Hook::Input => (wires(Field::Iif, true), wires(Field::Oif, false)),
+            Hook::Output => (wires(Field::Iif, false), wires(Field::Oif, true)),
+            _ => (wires(Field::Iif, true), wires(Field::Oif, true)),
+        };
+        Ok(space.all(vec![set, iif, oif]))
+    };
+    match hook {
+        Hook::Input | Hook::Forward | Hook::Output => accepted(space, hook),
+        Hook::Prerouting => {
+            let (input, forward) = (accepted(space, Hook::Input)?, accepted(space, Hook::Forward)?);
+            let forward = space.forget(Field::Oif, forward);
+            let either = space.or(input, forward);
+            let (same, unset) = (space.is(Field::Dnat, 0), space.is(Field::Oif, 0));
+            Ok(space.all(vec![either, same, unset]))
+        }
+        Hook::Postrouting => {
+            let (output, forward) = (accepted(space, Hook::Output)?, accepted(space, Hook::Forward)?);
+            Ok(space.or(output, forward))
+        }
+        Hook::Ingress | Hook::Egress => Ok(PacketSet::NOTHING),
+    }
+}
+
+/// A listing without our table.
+struct Foreign<'r> {
+    rules: &'r HostRules,
+    ruleset: Ruleset,
+}
+
+impl<'r> Foreign<'r> {
+    /// Ours is emptied, not removed: places are numbers.
+    fn new(rules: &'r HostRules) -> Self {
+        let mut ruleset = rules.ruleset.clone();
+        let ours = |t: &&mut Table| t.family == TableFamily::Inet && t.name == "fwc";
+        for table in ruleset.tables.iter_mut().filter(ours) {
+            table.chains.clear();
+        }
+        Self { rules, ruleset }
+    }
+
+    fn found(&self, hook: Hook, place: Place, effect: Effect, packet: Option<Packet>) -> Beside {
+        let line = self.rules.lines.line(place);
+        let number = line.and_then(|l| usize::try_from(l).ok()).and_then(|l| l.checked_sub(1));
+        let words = number.and_then(|at| self.rules.text.lines().nth(at)).unwrap_or_default().trim();
+        let text = match place {
+            Place::Policy { table, chain } => match self.policy(table, chain) {
+                Some(Policy::Drop) => "policy drop".to_owned(),
+                Some(Policy::Accept) | None => words.to_owned(),
+            },
+            Place::Rule { .. } | Place::Element { .. } | Place::Inline { .. } => words.to_owned(),
+        };
+        Beside { hook, chain: self.name_of(place), line, text, effect, packet }
+    }
+
+    fn policy(&self, table: usize, chain: usize) -> Option<Policy> {
+        Some(self.ruleset.tables.get(table)?.chains.get(chain)?.base.as_ref()?.policy)
+    }
+
+    /// `ip filter FORWARD`; of an element of a named map, the map's name.
+    fn name_of(&self, place: Place) -> String {
+        let (table, chain, set) = match place {
+            Place::Policy { table, chain }
+            | Place::Rule { table, chain, .. }
+            | Place::Inline { table, chain, .. } => (table, Some(chain), None),
+            Place::Element { table, set, .. } => (table, None, Some(set)),
+        };
+        let Some(table) = self.ruleset.tables.get(table) else { return String::new() };
+        let chain = chain.and_then(|at| table.chains.get(at)).map(|c| c.name.as_str());
+        let set = set.and_then(|at| table.sets.get(at)).map(|s| s.name.as_str());
+        format!("{} {} {}", table.family.keyword(), table.name, chain.or(set).unwrap_or_default())
+    }
+
+    /// What the rules that a hook leads to do by themselves; `unclear` is a packet of whom nobody knows what becomes.
+    fn rules(&self, hook: Hook, unclear: Option<&Packet>) -> Vec<Beside> {
+        let mut all = Vec::new();
+        for (at, table) in self.ruleset.tables.iter().enumerate() {
+            for chain in reached(table, hook) {
+                let rules = table.chains.get(chain).map(|c| c.rules.as_slice()).unwrap_or_default();
+                for (rule, of) in rules.iter().enumerate() {
+                    let place = Place::Rule { table: at, chain, rule };
+                    let effects: BTreeSet<u8> = of.statements.iter().filter_map(effect_of).collect();
+                    all.extend(effects.into_iter().filter_map(|number| {
+                        let (effect, packet) = match number {
+                            0 => (Effect::Redirects, None),
+                            1 => (Effect::Masks, None),
+                            2 => (Effect::Untracks, None),
+                            _ => (Effect::Unclear, Some(unclear?.clone())),
+                        };
+                        Some(self.found(hook, place, effect, packet))
+                    }));
+                }
+            }
+        }
+        let said = all.iter().any(|found| found.effect == Effect::Unclear);
+        if let (Some(packet), false) = (unclear, said) {
+            let text = "what becomes of this packet depends on something that is not modelled".to_owned();
+            let (chain, line) = (hook.keyword().to_owned(), None);
+            let packet = Some(packet.clone());
+            all.push(Beside { hook, chain, line, text, effect: Effect::Unclear, packet });
+        }
+        all
+    }
+}
+
+/// 0 redirects, 1 masks, 2 untracks, 3 unclear.
+fn effect_of(statement: &Statement) -> Option<u8> {
+    match statement {
+        Statement::Nat(nat) => Some(match nat.kind {
+            NatKind::Dnat | NatKind::Redirect => 0,
+            NatKind::Snat | NatKind::Masquerade => 1,
+        }),
+        Statement::NoTrack => Some(2),
+        Statement::Unsupported(_) => Some(3),
+        Statement::Match { left, right, .. } => {
+            let unknown = |e: &Expression| matches!(e, Expression::Unknown(_));
+            (unknown(left) || unknown(right)).then_some(3)
+        }
+        Statement::VerdictMap { key, .. } => matches!(key, Expression::Unknown(_)).then_some(3),
+        Statement::Verdict(_)
+        | Statement::Counter(_)
+        | Statement::Log(_)
+        | Statement::Limit(_)
+        | Statement::Reject(_)
+        | Statement::SetUpdate { .. }
+        | Statement::Mangle { .. } => None,
+    }
+}
+
+/// The chains of a table that packets of a hook may come to, ascending.
+fn reached(table: &Table, hook: Hook) -> BTreeSet<usize> {
+    let base = |(at, chain): (usize, &crate::target::nft::artifact::Chain)| {
+        chain.base.as_ref().filter(|base| base.hook == hook).map(|_| at)
+    };
+    let mut waiting: Vec<usize> = table.chains.iter().enumerate().filter_map(base).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(at) = waiting.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
+        let rules = table.chains.get(at).map(|c| c.rules.as_slice()).unwrap_or_default();
+        for statement in rules.iter().flat_map(|rule| &rule.statements) {
+            let names = called(table, statement);
+            waiting.extend(
+                table
+                    .chains
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(to, chain)| names.contains(&chain.name.as_str()).then_some(to)),
+            );
+        }
+    }
+    seen
+}
+
+/// The chains that a statement may jump to.
+fn called<'t>(table: &'t Table, statement: &'t Statement) -> Vec<&'t str> {
+    let to = |verdict: &'t Go| match verdict {
+        Go::Jump(name) | Go::Goto(name) => Some(name.as_str()),
+        Go::Accept | Go::Drop | Go::Continue | Go::Return => None,
+    };
+    let of = |elements: &'t [Element]| {
+        elements
+            .iter()
+            .filter_map(|e| match &e.data {
+                Some(Data::Verdict(verdict)) => to(verdict),
+                Some(Data::Value(_)) | None => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    match statement {
+        Statement::Verdict(verdict) => to(verdict).into_iter().collect(),
+        Statement::VerdictMap { map: Expression::Set(elements), .. } => of(elements),
+        Statement::VerdictMap { map: Expression::Named(name), .. } => {
+            table.set(name).map(|set| of(&set.elements)).unwrap_or_default()
+        }
+        // A jump in what is not understood may lead anywhere in the table.
+        Statement::Unsupported(_) => table.chains.iter().map(|chain| chain.name.as_str()).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Groups: what is said to one is heard by every machine with a leg in its sender's zone (S14, S25, S26).
+
+use std::net::IpAddr;
+
+use crate::forwarding::{Forwarding, groups};
+use crate::model::{Hook, HostId, LegId, Site, ZoneId};
+use crate::net::{AddrSet, Exhausted, Family, PacketSet};
+
+use super::compose::{Asking, Network};
+use super::narrowly::{Piece, Stopped};
+use super::path::{self, Begin};
+use super::translate::Entry;
+
+/// The groups among some addresses.
+pub(super) fn among(addrs: &AddrSet) -> AddrSet {
+    addrs.intersection(&groups())
+}
+
+/// The machines that filter and have a leg in a zone, with the leg.
+pub(super) fn hearers(site: &Site, zone: ZoneId) -> Vec<(HostId, LegId)> {
+    let filtering = site.hosts().filter(|(_, host)| host.filters());
+    filtering.filter_map(|(id, host)| host.leg_in(zone).map(|(leg, _)| (id, leg))).collect()
+}
+
+/// S25: the first packet from a piece to a group, both of one family, that does not get out, or that somebody who
+/// filters does not take in. There is no way back from a group.
+pub(super) fn unheard(
+    network: &mut Network<'_>,
+    forwarding: &Forwarding<'_>,
+    from: &Piece,
+    to: (&AddrSet, Family),
+    what: PacketSet,
+    favourites: &[IpAddr],
+) -> Result<Option<Stopped>, Exhausted> {
+    let (group, family) = to;
+    let headers = network.between(&from.addrs, group);
+    let headers = network.space.and(headers, what);
+    let Some(example) = network.space.witness(headers, favourites)? else { return Ok(None) };
+    let stop = |packet, towards, reason| Ok(Some(Stopped { packet, begin: from.begin, towards, reason }));
+    if let Err(why) = path::walk(forwarding, from.begin, example.dst, None) {
+        return stop(example, None, format!("no routed path: {}", why.reason()));
+    }
+    let site = network.site;
+    let own = from.machine.and_then(|(host, leg)| site.leg(host, leg));
+    let zone = match (own, from.begin) {
+        (Some(leg), _) => leg.zone,
+        (None, Begin::Zone(zone)) => zone,
+        (None, Begin::Machine(_) | Begin::Leg(..)) => return Ok(None),
+    };
+    let mut gates: Vec<(HostId, Hook, LegId)> =
+        from.machine.map(|(host, leg)| (host, Hook::Output, leg)).into_iter().collect();
+    let others = hearers(site, zone).into_iter().filter(|(host, leg)| {
+        let carries = site.leg(*host, *leg).is_some_and(|leg| leg.carries(site, family));
+        carries && from.machine.is_none_or(|(sender, _)| sender != *host)
+    });
+    gates.extend(others.map(|(host, leg)| (host, Hook::Input, leg)));
+    for (host, hook, leg) in gates {
+        let (iif, oif) = if hook == Hook::Output { (None, Some(leg)) } else { (Some(leg), None) };
+        let gate = network.gate(Asking::Does, host, hook, iif, oif, Entry::Plain);
+        let missing = network.space.minus(headers, gate);
+        if let Some(packet) = network.space.witness(missing, favourites)? {
+            let towards = (hook == Hook::Input).then_some((host, leg));
+            return stop(
+                packet,
+                towards,
+                format!(
+                    "stopped at `{}` {}",
+                    site.host(host).map_or("?", |h| h.name.as_str()),
+                    hook.keyword()
+                ),
+            );
+        }
+    }
+    Ok(None)
+}
