@@ -15,7 +15,7 @@ mod mapped;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{Entry, Pair, PointRules, Program, Wire};
+use crate::ir::{Entry, Pair, PointRules, Program, SentOn, Wire};
 use crate::model::{Hook, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
@@ -27,6 +27,7 @@ struct Raw {
     pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
     denies: Vec<Entry>,
     itself: AddrSet,
+    sent_on: Vec<SentOn>,
 }
 
 #[derive(Default)]
@@ -47,7 +48,8 @@ pub fn lower(site: &Site) -> Program {
         }
     }
     let mut mapped = Mapped::default();
-    flows::allow(&mut topology, site, &mut raw, &mut mapped);
+    let mut balancers = BTreeMap::new();
+    flows::allow(&mut topology, site, &mut raw, &mut mapped, &mut balancers);
     let mut translating = mapped.hosts(Hook::Prerouting);
     translating.extend(site.hosts().filter(|(_, machine)| machine.docker).map(|(id, _)| id));
     denies::deny(&topology, site, &translating, &mut raw);
@@ -72,6 +74,7 @@ pub fn lower(site: &Site) -> Program {
             log: AddrSet::empty(),
             reject: Vec::new(),
             strict: None,
+            sent_on: raw.sent_on,
             containers: of_containers.get(&host).filter(|_| hook == Hook::Forward).cloned(),
         };
         for ((inward, outward), pair) in raw.pairs {
@@ -82,7 +85,7 @@ pub fn lower(site: &Site) -> Program {
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points, translations: mapped.finish(&topology) }
+    Program { points, translations: mapped.finish(&topology), balancers: balancers.into_values().collect() }
 }
 
 /// The interface of a leg (S23).

@@ -4,5 +4,6 @@
 //! `read` and `sim` know nothing of policies and use [`crate::net`] alone, so that a proof that goes through
 //! them shares no mistake with the compiler.
 
+pub mod ipvs;
 pub mod nft;
 pub mod sysctl;

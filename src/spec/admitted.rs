@@ -8,6 +8,7 @@
 mod allow;
 mod always;
 mod containers;
+mod ipvs;
 mod nat;
 
 use std::collections::BTreeMap;
@@ -149,7 +150,9 @@ impl<'a, 's> AtHook<'a, 's> {
             said.accepted = self.space.or(said.accepted, accepted);
             said.rejected = self.space.or(said.rejected, rejected);
         }
-        Admitted { accepted: self.space.or(always, said.accepted), rejected: said.rejected }
+        let sent_on = self.sent_on();
+        let accepted = self.space.any(vec![always, said.accepted, sent_on]);
+        Admitted { accepted, rejected: self.space.minus(said.rejected, sent_on) }
     }
 
     /// S19 to S22: what the policy decides of whatever it is asked.

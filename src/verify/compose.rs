@@ -11,6 +11,7 @@ use crate::model::{Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::ipvs::{self, Director};
 use super::translate::{Entry, Kind, Translations, Way};
 
 /// The machines of a site as gates between zones.
@@ -23,6 +24,7 @@ pub(crate) struct Network<'s> {
     pub(crate) space: Space,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
     pub(crate) translations: Translations,
+    pub(crate) directors: Vec<Director>,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: BTreeMap<(HostId, Hook, Option<LegId>, Option<LegId>), Vec<Way>>,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
@@ -61,14 +63,15 @@ impl<'s> Network<'s> {
     /// A network of these accepted sets, each of `space`, at this time of proof.
     pub(crate) fn new(
         site: &'s Site,
-        space: Space,
+        mut space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
         translations: Translations,
         at: u64,
     ) -> Self {
         let readings = Readings::new(site);
+        let directors = ipvs::directors(site, &mut space);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { site, readings, space, accepted, translations, gates, ways, reached, at }
+        Self { site, readings, space, accepted, translations, directors, gates, ways, reached, at }
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -169,9 +172,34 @@ impl<'s> Network<'s> {
                     self.arrive(&mut reached, &mut waiting, (to, kind), through);
                 }
             }
+            for (at, set) in self.balanced(zone, kind, here) {
+                self.arrive(&mut reached, &mut waiting, at, set);
+            }
         }
         self.reached.insert(starts.to_vec(), reached.clone());
         reached
+    }
+
+    /// What the directors of a zone send on of packets there, by any of their legs.
+    fn balanced(&mut self, zone: ZoneId, kind: Kind, here: PacketSet) -> Vec<((ZoneId, Kind), PacketSet)> {
+        let mut all = Vec::new();
+        for director in self.directors.clone() {
+            let Some(machine) = self.site.host(director.at) else { continue };
+            let Some((leg_in, _)) = machine.leg_in(zone) else { continue };
+            for way in self.ways(director.at, Hook::Input, Some(leg_in), None) {
+                let (taken, kind) = self.through(&way, here, kind);
+                for real in &director.reals {
+                    let (sent, kind) = self.shared_out(&director, *real, taken, kind);
+                    for (leg_out, leg) in machine.legs() {
+                        for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
+                            let (out, kind) = self.through(&way, sent, kind);
+                            all.push(((leg.zone, kind), out));
+                        }
+                    }
+                }
+            }
+        }
+        all
     }
 
     fn arrive(

@@ -43,11 +43,7 @@ impl AtHook<'_, '_> {
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
             let set = match &access.nat {
-                None => {
-                    let ends = self.ends(access);
-                    let holds = self.holds(access);
-                    self.space.and(ends, holds)
-                }
+                None => self.as_written(access),
                 Some(nat) => self.admitted_translated(access, nat),
             };
             open.push(set);
@@ -63,6 +59,13 @@ impl AtHook<'_, '_> {
         let (admit, open) = (self.space.any(admit), self.space.any(open));
         let itself = self.one_machine();
         (self.space.minus(admit, itself), self.space.minus(open, itself))
+    }
+
+    /// S20, of packets that nothing translates.
+    pub(super) fn as_written(&mut self, access: &Access) -> PacketSet {
+        let ends = self.ends(access);
+        let holds = self.holds(access);
+        self.space.and(ends, holds)
     }
 
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
