@@ -14,7 +14,7 @@ use fwc::source::{FileId, SourceMap};
 use crate::common::{Texts, options, said};
 
 /// The sites that must be there. A folder of `policies/` that is not listed is red, too.
-pub(crate) const SITES: &[&str] = &["crm", "crm-dual", "starter-firewall", "starter-host"];
+pub(crate) const SITES: &[&str] = &["crm", "crm-dual", "lvs", "starter-firewall", "starter-host"];
 
 /// The policies of a site, as `fwc FOLDER` takes them.
 pub(crate) fn policies(root: &Path, site: &str) -> Vec<(String, String)> {

@@ -31,9 +31,11 @@ fn of(site: &Site, id: HostId, host: &Host) -> Vec<Setting> {
     ));
     all.extend(bridges(host));
     if site.is_director(id) {
-        let why = "Connections that IPVS sends on are tracked, so that their replies are established. The key is there once \
-                   ip_vs is loaded; without it the rules let pass what is untracked.";
-        all.push(Setting { optional: true, ..Setting::new("net/ipv4/vs/conntrack", "1", &[why]) });
+        let why = [
+            "Connections that IPVS sends on are tracked, so that their replies are established. The key is there once ip_vs",
+            "is loaded; without it the rules let pass what is untracked.",
+        ];
+        all.push(Setting { optional: true, ..Setting::new("net/ipv4/vs/conntrack", "1", &why) });
     }
     all
 }
