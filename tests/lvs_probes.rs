@@ -154,12 +154,24 @@ fn mutants_of_the_balancer_are_refuted() {
                 ("& (syn|ack) != syn", "& (syn|ack) == syn"),
                 ("tcp flags & (syn|ack) != syn accept", "accept"),
                 ("ct state untracked ip saddr @", "ct state { untracked, invalid } ip saddr @"),
-                ("ip daddr 192.168.100.2/31 tcp dport 8080 accept", "ip daddr 192.168.100.2 tcp dport 8080 accept"),
-                ("ip daddr 192.168.100.2/31 tcp dport 8080 accept", "ip daddr 192.168.100.0/30 tcp dport 8080 accept"),
+                (
+                    "ip daddr 192.168.100.2/31 tcp dport 8080 accept",
+                    "ip daddr 192.168.100.2 tcp dport 8080 accept",
+                ),
+                (
+                    "ip daddr 192.168.100.2/31 tcp dport 8080 accept",
+                    "ip daddr 192.168.100.0/30 tcp dport 8080 accept",
+                ),
                 ("ip daddr 192.168.100.2/31 tcp dport 8080 accept", "tcp dport 8080 accept"),
-                ("iifname \"eth0\" oifname \"eth0\" ct state untracked", "oifname \"eth0\" ct state untracked"),
+                (
+                    "iifname \"eth0\" oifname \"eth0\" ct state untracked",
+                    "oifname \"eth0\" ct state untracked",
+                ),
                 ("ct state untracked ip saddr 192.168.100.2/31", "ip saddr 192.168.100.2/31"),
-                ("192.168.100.2 . tcp . 8080 comment \"allow lvs", "192.168.100.4 . tcp . 8080 comment \"allow lvs"),
+                (
+                    "192.168.100.2 . tcp . 8080 comment \"allow lvs",
+                    "192.168.100.4 . tcp . 8080 comment \"allow lvs",
+                ),
                 ("192.168.100.1 . tcp . 8000 comment", "192.168.100.1 . tcp . 8001 comment"),
             ]
             .as_slice(),
@@ -167,8 +179,14 @@ fn mutants_of_the_balancer_are_refuted() {
         (
             "node1",
             [
-                ("192.168.100.2 . tcp . 8080 comment \"allow lvs", "192.168.100.2 . tcp . 8081 comment \"allow lvs"),
-                ("192.168.100.2 . tcp . 8080 comment \"allow lvs", "192.168.100.2 . udp . 8080 comment \"allow lvs"),
+                (
+                    "192.168.100.2 . tcp . 8080 comment \"allow lvs",
+                    "192.168.100.2 . tcp . 8081 comment \"allow lvs",
+                ),
+                (
+                    "192.168.100.2 . tcp . 8080 comment \"allow lvs",
+                    "192.168.100.2 . udp . 8080 comment \"allow lvs",
+                ),
             ]
             .as_slice(),
         ),
@@ -177,11 +195,81 @@ fn mutants_of_the_balancer_are_refuted() {
         let text = &whole.artifacts[&host].text;
         for (old, new) in changes {
             assert!(text.contains(old), "{name} has no `{old}`");
-            assert!(!refuted(&whole, host, &text.replacen(old, new, 1)).is_empty(), "{name}: `{old}` as `{new}`");
+            assert!(
+                !refuted(&whole, host, &text.replacen(old, new, 1)).is_empty(),
+                "{name}: `{old}` as `{new}`"
+            );
             tried += 1;
         }
     }
     assert_eq!(tried, 13);
+}
+
+/// Real servers behind a router and behind a firewall, and IPv6: one sentence, every point proved.
+#[test]
+fn real_servers_may_be_far() {
+    let text = r#"zone world { rest }
+zone world6 { 2001:db8:f::/64 }
+zone front { 10.0.0.0/24, 2001:db8:0::/64 }
+zone mid { 10.0.1.0/24, 2001:db8:1::/64 }
+zone back { 10.0.2.0/24, 2001:db8:2::/64 }
+firewall lb { eth0 192.0.2.1, 2001:db8:f::1 in WORLD; eth1 10.0.0.1, 2001:db8::1 in front }
+router r { a 10.0.0.2, 2001:db8::2 in front; b 10.0.1.1, 2001:db8:1::1 in mid }
+firewall inner { a 10.0.1.2, 2001:db8:1::2 in mid; b 10.0.2.1, 2001:db8:2::1 in back }
+host s1 = 10.0.0.11, 2001:db8::11 in front
+host s2 = 10.0.2.12, 2001:db8:2::12 in back
+group own = s1, s2
+each own { nftables }
+allow tcp 80, 443, udp 443 from WORLD to lb.WORLD ipvs nat to own port 8080
+test "served" {
+    expect allow tcp 80, udp 443 from WORLD to lb.WORLD
+    expect deny tcp 80 from WORLD to own
+}
+"#;
+    for (zone, family) in [("world", ", 2001:db8:f::1"), ("world6", "192.0.2.1, ")] {
+        let text = text.replace("WORLD", zone).replace(family, "");
+        let far = compiled(&[("policy.fw".to_owned(), text)]);
+        let report = &far.report;
+        assert!(
+            report.holds(),
+            "{zone}: {:?}",
+            report.expects.iter().filter(|e| !e.outcome.holds()).collect::<Vec<_>>()
+        );
+    }
+}
+
+/// Both files of the director, whole.
+#[test]
+fn what_ipvs_is_told() {
+    let texts = but(" nat to web port 8080", " nat to web port 8080 { reason \"} virtual_server # x\" }");
+    let compiled = compiled(&texts);
+    let master = compiled.hosts.iter().find(|host| host.name == "master").unwrap();
+    let file = |name: &str| &master.files.iter().find(|(of, _)| of == name).unwrap().1;
+    assert_eq!(
+        file("ipvs/ipvsadm.rules"),
+        "-A -t 192.168.100.1:8000 -s rr\n\
+         -a -t 192.168.100.1:8000 -r 192.168.100.1:8080 -m -w 1\n\
+         -a -t 192.168.100.1:8000 -r 192.168.100.2:8080 -m -w 1\n\
+         -a -t 192.168.100.1:8000 -r 192.168.100.3:8080 -m -w 1\n"
+    );
+    let real = |last: u8| {
+        format!(
+            "    real_server 192.168.100.{last} 8080 {{\n        weight 1\n        TCP_CHECK {{\n            \
+             connect_timeout 3\n        }}\n    }}\n"
+        )
+    };
+    assert_eq!(
+        *file("ipvs/keepalived.conf"),
+        format!(
+            "# Written by fwc. For keepalived: include it from /etc/keepalived/keepalived.conf.\n\n\
+             # allow lvs from internet to master ipvs nat to web port 8080\n\
+             virtual_server 192.168.100.1 8000 {{\n    delay_loop 5\n    lb_algo rr\n    lb_kind NAT\n    \
+             protocol TCP\n{}{}{}}}\n",
+            real(1),
+            real(2),
+            real(3)
+        )
+    );
 }
 
 /// The packets that refute the points of a site, one machine's ruleset written otherwise.

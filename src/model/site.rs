@@ -118,15 +118,18 @@ impl Site {
     /// Whether a machine is a director: some `ipvs` is written to an address of it (S43).
     #[must_use]
     pub fn is_director(&self, host: HostId) -> bool {
-        let Some(machine) = self.host(host).filter(|machine| machine.role == Role::Firewall) else { return false };
+        let Some(machine) = self.host(host).filter(|machine| machine.role == Role::Firewall) else {
+            return false;
+        };
         let named = |end: &End| match end {
             End::Host(h) | End::Leg(h, _) => *h == host,
-            End::Addrs(addrs) => machine.legs.iter().any(|leg| leg.addresses.iter().any(|a| addrs.contains(*a))),
+            End::Addrs(addrs) => {
+                machine.legs.iter().any(|leg| leg.addresses.iter().any(|a| addrs.contains(*a)))
+            }
             End::Zone(_) | End::Anywhere => false,
         };
-        let balances = |access: &&Access| {
-            access.action == Action::Allow && matches!(access.nat, Some(Nat::Ipvs { .. }))
-        };
+        let balances =
+            |access: &&Access| access.action == Action::Allow && matches!(access.nat, Some(Nat::Ipvs { .. }));
         self.accesses.iter().filter(balances).any(|access| access.to.plus.iter().any(named))
     }
 

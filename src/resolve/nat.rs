@@ -89,7 +89,8 @@ fn servers(to: &ast::Places, places: &mut Places, findings: &mut Findings) -> Op
             let addrs = of_item(item, places).unwrap_or_default().difference(&taken);
             let each: Vec<_> = addrs.ranges().collect();
             if each.is_empty() || each.iter().any(|range| range.first != range.last) {
-                let message = "`ipvs` names real servers by machine, leg or address, and one of these is none";
+                let message =
+                    "`ipvs` names real servers by machine, leg or address, and one of these is none";
                 findings.push(Diagnostic::error(code::NAT_TARGET, to.span, message).help(
                     "name hosts with one leg, legs `HOST.ZONE`, or addresses; a leg without a static address serves nobody",
                 ));
@@ -159,9 +160,10 @@ fn ports(nat: &Nat, terms: &[Term], span: Span, findings: &mut Findings) -> bool
             "under `ipvs dr` the packet keeps its port: the real servers answer on the one that clients write",
             "leave `port` away, or say `ipvs nat`",
         ),
-        Nat::Ipvs { .. } if !all_ported => {
-            ("`ipvs` shares out TCP or UDP ports, and this service is not those alone", "name TCP or UDP services")
-        }
+        Nat::Ipvs { .. } if !all_ported => (
+            "`ipvs` shares out TCP or UDP ports, and this service is not those alone",
+            "name TCP or UDP services",
+        ),
         Nat::Ipvs { .. } if each_port(terms) > MOST_PORTS => {
             ("IPVS has a service for each port, and these are more than 64", "name the ports that are served")
         }

@@ -151,8 +151,11 @@ impl<'a, 's> AtHook<'a, 's> {
             said.rejected = self.space.or(said.rejected, rejected);
         }
         let sent_on = self.sent_on();
-        let accepted = self.space.any(vec![always, said.accepted, sent_on]);
-        Admitted { accepted, rejected: self.space.minus(said.rejected, sent_on) }
+        let accepted = self.space.or(always, said.accepted);
+        Admitted {
+            accepted: self.space.or(accepted, sent_on),
+            rejected: self.space.minus(said.rejected, sent_on),
+        }
     }
 
     /// S19 to S22: what the policy decides of whatever it is asked.

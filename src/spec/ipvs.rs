@@ -81,7 +81,8 @@ impl Here<'_> {
         let bare = tcp_flag::SYN;
         let opens =
             sent.proto == Proto::TCP && self.packet.tcp_flags & (tcp_flag::SYN | tcp_flag::ACK) == bare;
-        if opens || port.is_some_and(|port| port != sent.dport) || !here.spoken(access, port.is_some(), false) {
+        if opens || port.is_some_and(|port| port != sent.dport) || !here.spoken(access, port.is_some(), false)
+        {
             return false;
         }
         let (Next::OnLink { leg } | Next::Via { leg, .. }) = self.spec.forwarding.onward(self.host, sent.src)

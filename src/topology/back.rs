@@ -16,8 +16,9 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
         Course::Plain => plain(topology, &way.crossing, path),
         Course::Dnat(dnat) => translated(topology, &way.crossing, path, dnat),
         Course::Balanced(balanced) if balanced.direct => None,
-        Course::Balanced(balanced) => plain(topology, &way.crossing, path)
-            .or_else(|| answered(topology, &way.crossing, path, balanced)),
+        Course::Balanced(balanced) => {
+            plain(topology, &way.crossing, path).or_else(|| answered(topology, &way.crossing, path, balanced))
+        }
         Course::Source(source) => masked(topology, &way.crossing, path, source),
         Course::Unserved | Course::Nowhere => None,
     }

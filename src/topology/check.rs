@@ -191,7 +191,9 @@ impl Need<'_> {
             Nat::Ipvs { direct, .. } => {
                 let far = if *direct { ", and with `dr` every real server is its neighbour" } else { "" };
                 (
-                    format!("`ipvs` happens at a firewall's leg with a static address{far}: not so at `{to}`"),
+                    format!(
+                        "`ipvs` happens at a firewall's leg with a static address{far}: not so at `{to}`"
+                    ),
                     "name the leg that has the address clients write: `HOST.ZONE`; real servers behind routers need `ipvs nat`",
                 )
             }

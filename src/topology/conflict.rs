@@ -96,7 +96,10 @@ fn differ((a, one): (&Access, &Written), (b, other): (&Access, &Written)) -> boo
                     (None, None) => true,
                     (Some(_), None) | (None, Some(_)) => false,
                 };
-                mine.shared != theirs.shared || to(&mine) != to(&theirs) || mine.from != theirs.from || !same_port
+                mine.shared != theirs.shared
+                    || to(&mine) != to(&theirs)
+                    || mine.from != theirs.from
+                    || !same_port
             })
         })
     })

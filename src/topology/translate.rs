@@ -126,7 +126,9 @@ pub enum Put {
 pub fn translates(site: &Site, nat: Option<&Nat>, family: Family) -> bool {
     match nat {
         None | Some(Nat::Masquerade) => true,
-        Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) => to.iter().any(|a| Family::of(*a) == family),
+        Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) => {
+            to.iter().any(|a| Family::of(*a) == family)
+        }
         Some(Nat::Snat(host, leg)) => site.leg(*host, *leg).is_some_and(|l| l.carries(site, family)),
     }
 }

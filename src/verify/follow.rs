@@ -12,8 +12,8 @@ use crate::model::{Hook, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, PacketSet};
 
 use super::compose::{Asking, Network};
-use super::narrowly::{Piece, Stopped, sample};
 use super::ipvs;
+use super::narrowly::{Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};
 use super::translate::{Entry, Kind};
 
@@ -143,7 +143,8 @@ impl Pair<'_, '_, '_> {
                     Ok(ahead) => ahead.into(),
                     Err(why) => {
                         let name = name_of(self.network.site, gate.host);
-                        return self.stop(set, format!("no routed path from `{name}` to {real}: {}", why.reason()));
+                        return self
+                            .stop(set, format!("no routed path from `{name}` to {real}: {}", why.reason()));
                     }
                 };
                 let (entry, one_way, entered) = (Entry::Plain, director.direct, true);

@@ -1,6 +1,11 @@
 //! A site's `probes.txt` before three judges: what the policy means, what the emitted rulesets do, and what the kernel does
 //! with them; and the table of all answers in its `README.md`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a probe that cannot be read fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a probe that cannot be read fails the test"
+)]
 #![allow(clippy::disallowed_methods, reason = "tests read the checkout")]
 #![allow(clippy::indexing_slicing, reason = "answers are in the order of the questions")]
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
@@ -111,7 +116,14 @@ pub(crate) fn rows(compiled: &Compiled, probes_of: &str) -> Vec<Row> {
         assert_eq!(policy, meant(judges[1].as_mut(), &probe, &forwarding), "{line}: in sets");
         let question = question(&line, &probe.expected);
         let simulator = simulated(compiled, &probe);
-        all.push(Row { section, question, expected: probe.expected.clone(), policy, simulator, kernel: None });
+        all.push(Row {
+            section,
+            question,
+            expected: probe.expected.clone(),
+            policy,
+            simulator,
+            kernel: None,
+        });
         probes.push(probe);
     }
     if kernel() {

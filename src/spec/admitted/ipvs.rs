@@ -138,7 +138,8 @@ impl AtHook<'_, '_> {
         for real in servers {
             for (at, leg, target, written, dynamic) in here.written(access, &[*real]) {
                 let Some(inner) = here.inner(at, target) else { continue };
-                let Some(path) = inner.path.as_ref().filter(|p| !dynamic && (!direct || p.transits.is_empty()))
+                let Some(path) =
+                    inner.path.as_ref().filter(|p| !dynamic && (!direct || p.transits.is_empty()))
                 else {
                     continue;
                 };

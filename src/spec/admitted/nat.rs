@@ -171,7 +171,11 @@ impl AtHook<'_, '_> {
     // ---- dnat -------------------------------------------------------------------------------------------
 
     /// Written destinations by the firewall and leg that has them, with their target and whether the leg is dynamic.
-    pub(super) fn written(&self, access: &Access, to: &[IpAddr]) -> Vec<(HostId, LegId, IpAddr, AddrSet, bool)> {
+    pub(super) fn written(
+        &self,
+        access: &Access,
+        to: &[IpAddr],
+    ) -> Vec<(HostId, LegId, IpAddr, AddrSet, bool)> {
         let site = self.routes.site;
         let except = self.routes.readings.wide_except(&access.to);
         let mut all = Vec::new();

@@ -29,7 +29,8 @@ pub fn emit(site: &Site, balancers: &[Balancer]) -> BTreeMap<HostId, [(String, S
 }
 
 fn keepalived(site: &Site, balancers: &[&Balancer]) -> String {
-    let mut text = String::from("# Written by fwc. For keepalived: include it from /etc/keepalived/keepalived.conf.\n");
+    let mut text =
+        String::from("# Written by fwc. For keepalived: include it from /etc/keepalived/keepalived.conf.\n");
     for one in balancers {
         let words = site.access(one.because).map_or("", |access| access.words.as_str());
         let kind = if one.direct { "DR" } else { "NAT" };
@@ -44,7 +45,8 @@ fn keepalived(site: &Site, balancers: &[&Balancer]) -> String {
         for (addr, port) in &one.reals {
             let _ = write!(text, "    real_server {addr} {port} {{\n        weight 1\n");
             if checked {
-                let _ = write!(text, "        TCP_CHECK {{\n            connect_timeout {TIMEOUT}\n        }}\n");
+                let _ =
+                    write!(text, "        TCP_CHECK {{\n            connect_timeout {TIMEOUT}\n        }}\n");
             }
             text.push_str("    }\n");
         }
@@ -57,7 +59,8 @@ fn keepalived(site: &Site, balancers: &[&Balancer]) -> String {
 fn ipvsadm(balancers: &[&Balancer]) -> String {
     let mut text = String::new();
     for one in balancers {
-        let service = format!("{} {}", if one.proto == Proto::UDP { "-u" } else { "-t" }, at(one.addr, one.port));
+        let service =
+            format!("{} {}", if one.proto == Proto::UDP { "-u" } else { "-t" }, at(one.addr, one.port));
         let how = if one.direct { "-g" } else { "-m" };
         let _ = writeln!(text, "-A {service} -s rr");
         for (addr, port) in &one.reals {

@@ -16,7 +16,8 @@ impl Draft<'_> {
         let mut at = usize::from(point.hook != Hook::Forward).min(chain.rules.len());
         for one in &point.sent_on {
             // A date that nftables cannot say is an error of the statement's other rules.
-            let Some(dated) = one.until.map_or(Some(Vec::new()), |until| Some(vec![base::before(until)?])) else {
+            let Some(dated) = one.until.map_or(Some(Vec::new()), |until| Some(vec![base::before(until)?]))
+            else {
                 continue;
             };
             for flow in flows(one) {
@@ -24,8 +25,7 @@ impl Draft<'_> {
                 statements.extend(dated.iter().cloned());
                 statements.push(Statement::Verdict(Verdict::Accept));
                 let because = [one.because];
-                let rule =
-                    super::super::artifact::Rule::new(statements).because(self.words(&because));
+                let rule = super::super::artifact::Rule::new(statements).because(self.words(&because));
                 chain.rules.insert(at, Traced { what: rule, because: statements_of(&because) });
                 at = at.saturating_add(1);
             }
@@ -45,7 +45,8 @@ impl Draft<'_> {
             }));
         }
         let states = ["new", "untracked"].map(|state| Element::new(Expression::word(state)));
-        let state = if one.untracked { Expression::word("untracked") } else { Expression::Set(states.into()) };
+        let state =
+            if one.untracked { Expression::word("untracked") } else { Expression::Set(states.into()) };
         statements.push(Statement::is(Field::CtState, state));
         let (nfproto, src, dst) = match one.family {
             Family::V4 => ("ipv4", Field::IpSaddr, Field::IpDaddr),
@@ -67,7 +68,11 @@ impl Draft<'_> {
                 Box::new(Expression::Field(Field::TcpFlags)),
                 Box::new(Expression::Flags(flags.into())),
             );
-            statements.push(Statement::Match { left: masked, op: Op::NotEqual, right: Expression::word("syn") });
+            statements.push(Statement::Match {
+                left: masked,
+                op: Op::NotEqual,
+                right: Expression::word("syn"),
+            });
         }
         statements
     }

@@ -59,7 +59,10 @@ impl Flow {
 }
 
 /// Flows that differ in one field alone, as one.
-pub(super) fn joined<K: Ord>(flows: Vec<(K, Flow)>, field: impl Fn(&mut Flow) -> &mut Ranges) -> Vec<(K, Flow)> {
+pub(super) fn joined<K: Ord>(
+    flows: Vec<(K, Flow)>,
+    field: impl Fn(&mut Flow) -> &mut Ranges,
+) -> Vec<(K, Flow)> {
     let mut by_rest: BTreeMap<(K, Flow), Ranges> = BTreeMap::new();
     for (key, mut flow) in flows {
         let own = std::mem::take(field(&mut flow));
