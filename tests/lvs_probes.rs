@@ -220,7 +220,7 @@ host s1 = 10.0.0.11, 2001:db8::11 in front
 host s2 = 10.0.2.12, 2001:db8:2::12 in back
 group own = s1, s2
 each own { nftables }
-allow tcp 80, 443, udp 443 from WORLD to lb.WORLD ipvs nat to own port 8080
+allow tcp 80, tcp 443, udp 443 from WORLD to lb.WORLD ipvs nat to own port 8080
 test "served" {
     expect allow tcp 80, udp 443 from WORLD to lb.WORLD
     expect deny tcp 80 from WORLD to own
