@@ -238,6 +238,22 @@ test "served" {
     }
 }
 
+/// E19: with the option a second director is heard, and without it nobody (E16).
+#[test]
+fn a_second_director_speaks_vrrp() {
+    let mut texts = lvs();
+    texts.push(common::file("policies/lvs/options/vrrp.fw".as_ref()));
+    let (one, two) = (compiled(&lvs()), compiled(&texts));
+    assert!(two.report.holds());
+    let heard = "192.168.100.4 -> 224.0.0.18 112 new accept at master input in eth0";
+    assert_eq!(decided(&two, heard), Verdict::Accept);
+    assert_eq!(decided(&one, heard), Verdict::Drop);
+    let said = "192.168.100.4 -> 224.0.0.18 112 new accept at backup output out eth0";
+    assert_eq!(decided(&two, said), Verdict::Accept);
+    let node = "192.168.100.2 -> 224.0.0.18 112 new accept at master input in eth0";
+    assert_eq!(decided(&two, node), Verdict::Drop);
+}
+
 /// Both files of the director, whole.
 #[test]
 fn what_ipvs_is_told() {
