@@ -4,6 +4,7 @@
 //! This kernel may lack ip_vs, so what it does in the middle is asked hook by hook: the packet that IPVS would hand to
 //! the director's output is made there by a raw socket, tracked, and untracked by a `notrack` rule of the harness.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a probe that cannot be read fails the test")]
+#![allow(clippy::disallowed_methods, reason = "tests read the checkout")]
 #![allow(clippy::indexing_slicing, reason = "answers are in the order of the questions")]
 
 mod common;
@@ -20,7 +21,7 @@ use fwc::lab::points;
 use fwc::model::{HostId, Site};
 use fwc::net::{CtState, Packet, Verdict};
 use fwc::target::nft::read;
-use fwc::verify::{self, Outcome};
+use fwc::verify::{self, Outcome, Report};
 use table::probe;
 use three_way::Row;
 
@@ -238,6 +239,22 @@ test "served" {
     }
 }
 
+/// S45: an expectation about the director's address goes on to the nodes, whose rulesets decide about it too.
+#[test]
+fn expectations_go_through_the_director() {
+    let whole = compiled(&lvs());
+    let node = whole.site.host_named("node2").unwrap();
+    let text = &whole.artifacts[&node].text;
+    let closed: String =
+        text.lines().filter(|l| !l.contains("\"allow lvs")).map(|l| format!("{l}\n")).collect();
+    let wrong = |text: &str| -> Vec<String> {
+        let expects = proved_with(&whole, node, text).expects.into_iter();
+        expects.filter(|proof| !proof.outcome.holds()).map(|proof| proof.words).collect()
+    };
+    assert_eq!(wrong(text), Vec::<String>::new());
+    assert_eq!(wrong(&closed), ["expect allow lvs from internet to master"]);
+}
+
 /// E19: with the option a second director is heard, and without it nobody (E16).
 #[test]
 fn a_second_director_speaks_vrrp() {
@@ -290,18 +307,21 @@ fn what_ipvs_is_told() {
 
 /// The packets that refute the points of a site, one machine's ruleset written otherwise.
 fn refuted(compiled: &Compiled, host: HostId, text: &str) -> Vec<Packet> {
-    let mut artifacts = compiled.artifacts.clone();
-    let reading = read::read(text).unwrap();
-    let rules = artifacts.get_mut(&host).unwrap();
-    (rules.text, rules.ruleset, rules.lines) = (text.to_owned(), reading.ruleset, reading.lines);
-    let report = verify::prove(&compiled.site, &artifacts, common::options().at);
-    let points = report.points.into_iter().map(|proof| proof.outcome);
+    let points = proved_with(compiled, host, text).points.into_iter().map(|proof| proof.outcome);
     points
         .filter_map(|outcome| match outcome {
             Outcome::Refuted(shown) => Some(shown.packet),
             Outcome::Holds | Outcome::Undecided { .. } => None,
         })
         .collect()
+}
+
+fn proved_with(compiled: &Compiled, host: HostId, text: &str) -> Report {
+    let mut artifacts = compiled.artifacts.clone();
+    let reading = read::read(text).unwrap();
+    let rules = artifacts.get_mut(&host).unwrap();
+    (rules.text, rules.ruleset, rules.lines) = (text.to_owned(), reading.ruleset, reading.lines);
+    verify::prove(&compiled.site, &artifacts, common::options().at)
 }
 
 fn decided(compiled: &Compiled, line: &str) -> Verdict {

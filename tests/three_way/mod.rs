@@ -6,7 +6,11 @@
     clippy::panic,
     reason = "a probe that cannot be read fails the test"
 )]
-#![allow(clippy::disallowed_methods, reason = "tests read the checkout")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read the checkout, and say what they did"
+)]
 #![allow(clippy::indexing_slicing, reason = "answers are in the order of the questions")]
 #![allow(dead_code, reason = "each test file is a crate of its own and uses a part")]
 
