@@ -27,7 +27,7 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
 
 /// The same of a site with clauses: wherever they happen to have a way, or behind a door where they do.
 pub(crate) fn translated(seed: u64) -> Option<(String, Compiled)> {
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         return mended(seed, office(seed));
     }
     let site = nat::site(seed);
