@@ -68,6 +68,9 @@ pub fn compile(
     ended("emit");
     let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
     let settings = parameters(&site, &mut hosts, findings)?;
+    for (host, files) in target::ipvs::emit::emit(&site, &program.balancers) {
+        hosts.iter_mut().filter(|h| h.host == host).for_each(|h| h.files.extend(files.clone()));
+    }
     let mut report = verify::prove(&site, &artifacts, options.at);
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);

@@ -16,6 +16,27 @@ pub struct Program {
     pub points: Vec<PointRules>,
     /// What machines translate, in the order of hosts and hooks; none where nothing is translated.
     pub translations: Vec<Translations>,
+    /// What directors share out, sorted.
+    pub balancers: Vec<Balancer>,
+}
+
+/// One port of a director, shared out (S43, S44).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Balancer {
+    /// The director.
+    pub host: HostId,
+    /// The address that clients write.
+    pub addr: IpAddr,
+    /// TCP or UDP.
+    pub proto: Proto,
+    /// The port that clients write.
+    pub port: u16,
+    /// `dr`.
+    pub direct: bool,
+    /// The real servers with their port, sorted.
+    pub reals: Vec<(IpAddr, u16)>,
+    /// The statement.
+    pub because: AccessId,
 }
 
 /// What one hook of one machine translates (S34), of connections that begin.
@@ -98,6 +119,8 @@ pub struct PointRules {
     pub unanswered: Vec<Layer>,
     /// S38: by interface, the sources of which packets of a connection may come by it; none where that is not asked.
     pub strict: Option<Vec<(Wire, AddrSet)>>,
+    /// S43, S44: what a director's IPVS sends on and what is answered, which pass before connection tracking has its say.
+    pub sent_on: Vec<SentOn>,
     /// S37: in forward, what is asked instead of all the rest of packets that a container is an end of.
     pub containers: Option<Containers>,
 }
@@ -111,6 +134,31 @@ pub struct BridgeRules {
     pub members: AddrSet,
     /// Whether it has no connection tracking (S42).
     pub stateless: bool,
+}
+
+/// Packets of a balancer that pass whatever connection tracking says of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentOn {
+    /// The statement.
+    pub because: AccessId,
+    /// By which the packet came; none in output.
+    pub inward: Option<Wire>,
+    /// By which it leaves.
+    pub outward: Wire,
+    /// The family.
+    pub family: Family,
+    /// The sources.
+    pub src: AddrSet,
+    /// The destinations.
+    pub dst: AddrSet,
+    /// Protocol, destination ports, source ports; sorted.
+    pub headers: Vec<[(u128, u128); 3]>,
+    /// Only what is untracked; else what is new too.
+    pub untracked: bool,
+    /// Whether it answers: a bare SYN does not.
+    pub answer: bool,
+    /// Before which instant.
+    pub until: Option<u64>,
 }
 
 /// The forward hook of a machine that runs containers (S37).

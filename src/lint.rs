@@ -93,7 +93,7 @@ impl Spoken {
             for place in [&access.from, &access.to] {
                 spoken.hear(site, place);
             }
-            if let Some(Nat::Dnat { to, .. }) = &access.nat {
+            if let Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) = &access.nat {
                 let target = to.iter().fold(AddrSet::empty(), |all, a| all.union(&AddrSet::one(*a)));
                 spoken.hear_end(site, &End::Addrs(target));
             }

@@ -16,7 +16,7 @@ mod replies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, Wire};
+use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, SentOn, Wire};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
@@ -30,6 +30,7 @@ struct Raw {
     /// S42: those of stateless bridges, as their replies would look.
     unanswered: Vec<Entry>,
     itself: AddrSet,
+    sent_on: Vec<SentOn>,
 }
 
 #[derive(Default)]
@@ -54,7 +55,8 @@ pub fn lower(site: &Site) -> Program {
         }
     }
     let mut mapped = Mapped::default();
-    flows::allow(&mut topology, site, &mut raw, &mut mapped);
+    let mut balancers = BTreeMap::new();
+    flows::allow(&mut topology, site, &mut raw, &mut mapped, &mut balancers);
     let mut translating = mapped.hosts(Hook::Prerouting);
     translating.extend(site.hosts().filter(|(_, machine)| machine.docker).map(|(id, _)| id));
     denies::deny(&topology, site, &translating, &mut raw);
@@ -84,6 +86,7 @@ pub fn lower(site: &Site) -> Program {
             bridges: bridges(site, machine, hook),
             unanswered: crate::opt::arrange(raw.unanswered),
             strict: None,
+            sent_on: raw.sent_on,
             containers: of_containers.get(&host).filter(|_| hook == Hook::Forward).cloned(),
         };
         for ((inward, outward), pair) in raw.pairs {
@@ -96,7 +99,7 @@ pub fn lower(site: &Site) -> Program {
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points, translations: mapped.finish(&topology) }
+    Program { points, translations: mapped.finish(&topology), balancers: balancers.into_values().collect() }
 }
 
 /// S40: the bridges whose frames the forward hook is shown.

@@ -12,6 +12,7 @@ mod admitted;
 mod base;
 mod bridge;
 mod containers;
+mod ipvs;
 mod nat;
 mod path;
 pub mod reading;
@@ -161,6 +162,10 @@ impl Here<'_> {
         if self.came_round() {
             return base(Verdict::Drop);
         }
+        let sent_on = self.sent_on();
+        if !sent_on.is_empty() {
+            return decided(Verdict::Accept, &sent_on);
+        }
         let bridged = self.is_bridged();
         if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, bridged, self.packet) {
             return base(verdict);
@@ -223,6 +228,11 @@ impl Here<'_> {
         if let Some(nat) = &access.nat {
             return self.admits_translated(access, nat);
         }
+        self.allows_as_written(access)
+    }
+
+    /// S20, of packets that nothing translates.
+    fn allows_as_written(&self, access: &Access) -> bool {
         let (src, dst) = (self.packet.src, self.packet.dst);
         self.holds(access)
             && !access.from.except.iter().any(|end| self.wide(end, src))

@@ -5,5 +5,6 @@
 //! them shares no mistake with the compiler.
 
 pub mod aws;
+pub mod ipvs;
 pub mod nft;
 pub mod sysctl;

@@ -11,6 +11,7 @@ pub mod beside;
 mod compose;
 mod follow;
 mod groups;
+mod ipvs;
 mod narrowly;
 mod path;
 mod points;

@@ -18,6 +18,11 @@ proptest! {
     }
 
     #[test]
+    fn balancers_are_judged_as_they_are_admitted(seed: u64) {
+        compared(seed, &nat::balanced(seed), nat::shared)?;
+    }
+
+    #[test]
     fn translate_is_membership_in_translated(seed: u64) {
         translate_alike(seed)?;
     }
@@ -91,6 +96,37 @@ fn random_sites_translate_each_way() {
         "output",
     ];
     assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 10)), "{counts:?}");
+}
+
+#[test]
+fn random_balancers_send_on_each_way() {
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for seed in 0..1500 {
+        let site = nat::balanced(seed);
+        if !site.accesses.iter().any(|a| matches!(a.nat, Some(fwc::model::Nat::Ipvs { .. }))) {
+            continue;
+        }
+        let spec = Spec::new(&site);
+        let mut dice = Dice::new(seed ^ 11);
+        for (host, hook, point) in aim::points(&site) {
+            for _ in 0..150 {
+                let packet = nat::shared(&mut dice, &site, host, hook);
+                let judged = spec.judge(&point, &packet);
+                let by_balancer = judged.because.iter().any(|origin| match origin {
+                    fwc::model::Origin::Access(id) => {
+                        matches!(site.accesses[id.index()].nat, Some(fwc::model::Nat::Ipvs { .. }))
+                    }
+                    _ => false,
+                });
+                if by_balancer && judged.verdict == Verdict::Accept {
+                    *counts.entry(format!("{} {}", hook.keyword(), packet.ct.keyword())).or_default() += 1;
+                }
+            }
+        }
+    }
+    println!("{counts:?}");
+    let ways = ["input new", "forward new", "forward untracked", "output new", "output untracked"];
+    assert!(ways.iter().all(|way| counts.get(*way).is_some_and(|n| *n > 3)), "{counts:?}");
 }
 
 fn nat_points(site: &Site) -> Vec<(HostId, Hook)> {

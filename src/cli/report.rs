@@ -223,6 +223,11 @@ impl<'a> Telling<'a> {
                 self.failed(text, &proof.words, Some(proof.span), &proof.outcome);
             }
         }
+        // S45: no kernel of IPVS was asked, and no rule of ours says what it does.
+        for (_, director) in self.site.hosts().filter(|(id, _)| self.site.is_director(*id)) {
+            let name = clean_line(&director.name);
+            let _ = writeln!(text, "emulated  IPVS of {name}: expectations go through it as the policy says");
+        }
     }
 
     fn replies_as_json(self, report: &Report) -> Vec<Value> {

@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use super::cells::{Delivered, Header, delivered, entries, headers, translated};
 use super::mapped::{Mapped, Mapping};
 use super::{Raw, RawPair, replies, wire};
-use crate::ir::{Put, Wire};
-use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site};
-use crate::net::AddrSet;
+use crate::ir::{Balancer, Put, SentOn, Wire};
+use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
+use crate::net::{AddrSet, Proto};
 use crate::topology::reading::Own;
-use crate::topology::translate::{self, Dnat, Mask, Source, receiver};
+use crate::topology::translate::{self, Balanced, Dnat, Mask, Real, Source, receiver};
 use crate::topology::{Bridged, Course, Crossing, Path, Topology, Transit, Way};
 
 /// Adds the rules of every `allow`, and what it translates.
@@ -19,12 +19,16 @@ pub(super) fn allow(
     site: &Site,
     raw: &mut BTreeMap<(HostId, Hook), Raw>,
     mapped: &mut Mapped,
+    balancers: &mut Balancers,
 ) {
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let headers = headers(&access.terms);
         let mut ways = Vec::new();
         topology.each_way(access, &mut |way| ways.push(way));
         for way in &ways {
+            if let Course::Balanced(balanced) = &way.course {
+                told(access, id, &way.crossing, balanced, balancers);
+            }
             Flow { topology, site, raw, mapped, access, id, headers: &headers }.follow(way);
         }
     }
@@ -40,6 +44,24 @@ struct Flow<'f, 's> {
     headers: &'f [Header],
 }
 
+/// What directors are told, by director, address, protocol and port.
+pub(super) type Balancers = BTreeMap<(HostId, IpAddr, Proto, u16), Balancer>;
+
+/// What a director is told of a statement: a service for each address and port that clients write.
+fn told(access: &Access, id: AccessId, crossing: &Crossing, balanced: &Balanced, all: &mut Balancers) {
+    for term in &access.terms {
+        let Term::Ports { proto, to, .. } = term else { continue };
+        for port in to.ranges().iter().flat_map(|&(first, last)| first..=last) {
+            for addr in crossing.dst.ranges().map(|range| range.first_addr()) {
+                let reals = balanced.servers.iter().map(|r| (*r, balanced.port.unwrap_or(port))).collect();
+                let (host, direct) = (balanced.at, balanced.direct);
+                let one = Balancer { host, addr, proto: *proto, port, direct, reals, because: id };
+                all.entry((host, addr, *proto, port)).or_insert(one);
+            }
+        }
+    }
+}
+
 /// By which interfaces a packet comes and leaves.
 type Wires = (Option<Wire>, Option<Wire>);
 
@@ -48,16 +70,22 @@ impl Flow<'_, '_> {
         // A pair without a path, or without a place for its clause, has its error already: no rule comes of it.
         let Ok(path) = way.crossing.path.as_ref() else { return };
         match &way.course {
-            Course::Plain => {
-                self.sent(&way.crossing);
-                self.passed(&path.transits, (&way.crossing.src, &way.crossing.dst));
-                path.bridged.iter().for_each(|hop| self.across(*hop, &way.crossing));
-                self.taken(&way.crossing, path, (&way.crossing.src, &way.crossing.dst));
+            Course::Plain => self.plain(&way.crossing, path),
+            Course::Balanced(balanced) => {
+                self.plain(&way.crossing, path);
+                balanced.reals.iter().for_each(|real| self.shared(&way.crossing, balanced, real));
             }
             Course::Dnat(dnat) => self.dnat(&way.crossing, path, dnat),
             Course::Source(source) => self.source(&way.crossing, path, source),
             Course::Unserved | Course::Nowhere => {}
         }
+    }
+
+    fn plain(&mut self, crossing: &Crossing, path: &Path) {
+        self.sent(crossing);
+        self.passed(&path.transits, (&crossing.src, &crossing.dst));
+        path.bridged.iter().for_each(|hop| self.across(*hop, crossing));
+        self.taken(crossing, path, (&crossing.src, &crossing.dst));
     }
 
     /// At the output hooks where it starts.
@@ -167,6 +195,84 @@ impl Flow<'_, '_> {
         if let Some(end) = inner.end.or_else(|| receiver(self.topology, dnat.target)) {
             self.taken_in(end, (&behind, &target), &seen);
         }
+    }
+
+    /// S43, S44: from the director to one real server, and back.
+    fn shared(&mut self, crossing: &Crossing, balanced: &Balanced, real: &Real) {
+        let Ok(inner) = real.inner.as_ref() else { return };
+        let Some(out) = inner.out else { return };
+        let outward = wire(self.site, balanced.at, out);
+        let addr = AddrSet::one(real.addr);
+        let dst = if balanced.direct { &crossing.dst } else { &addr };
+        let mut headers: Vec<Header> = delivered(self.headers, balanced.port)
+            .iter()
+            .map(|(f, [proto, to, from, _])| (*f, [*proto, *to, *from]))
+            .collect();
+        headers.dedup();
+        let ends = (&real.src, dst);
+        if !balanced.direct {
+            self.add((balanced.at, Hook::Output), (None, Some(outward.clone())), ends, &headers);
+        }
+        for transit in &inner.transits {
+            let wires = self.wires(transit.host, transit.inward, transit.outward);
+            self.add((transit.host, Hook::Forward), wires, ends, &headers);
+        }
+        if let Some(end) = inner.end.or_else(|| receiver(self.topology, real.addr)) {
+            self.taken_in(end, ends, &headers);
+        }
+        let of_family: Vec<[(u128, u128); 3]> =
+            headers.iter().filter(|(f, _)| *f == crossing.family).map(|(_, sides)| *sides).collect();
+        let sent_on = SentOn {
+            because: self.id,
+            inward: None,
+            outward: outward.clone(),
+            family: crossing.family,
+            src: real.src.clone(),
+            dst: dst.clone(),
+            headers: of_family.clone(),
+            untracked: !balanced.direct,
+            answer: false,
+            until: self.access.until,
+        };
+        self.send_on((balanced.at, Hook::Output), sent_on.clone());
+        let turned = of_family.iter().map(|[proto, to, from]| [*proto, *from, *to]).collect::<Vec<_>>();
+        for (leg, clients) in &real.replies {
+            let answer = SentOn {
+                inward: Some(outward.clone()),
+                outward: wire(self.site, balanced.at, *leg),
+                src: addr.clone(),
+                dst: clients.clone(),
+                headers: turned.clone(),
+                answer: true,
+                ..sent_on.clone()
+            };
+            self.send_on((balanced.at, Hook::Forward), answer);
+        }
+    }
+
+    /// Adds it, or what is new in it to one that differs in an end alone.
+    fn send_on(&mut self, point: (HostId, Hook), one: SentOn) {
+        let Some(raw) = self.raw.get_mut(&point) else { return };
+        if one.src.is_empty() || one.dst.is_empty() || one.headers.is_empty() {
+            return;
+        }
+        for other in &mut raw.sent_on {
+            let (src, dst) = (other.src.union(&one.src), other.dst.union(&one.dst));
+            let alike = |src: &AddrSet, dst: &AddrSet, a: &SentOn| SentOn {
+                src: src.clone(),
+                dst: dst.clone(),
+                ..a.clone()
+            };
+            if other.src == one.src && alike(&one.src, &one.dst, other) == one {
+                other.dst = dst;
+                return;
+            }
+            if other.dst == one.dst && alike(&one.src, &one.dst, other) == one {
+                other.src = src;
+                return;
+            }
+        }
+        raw.sent_on.push(one);
     }
 
     /// S30.

@@ -124,6 +124,24 @@ impl Site {
         })
     }
 
+    /// Whether a machine is a director: some `ipvs` is written to an address of it (S43).
+    #[must_use]
+    pub fn is_director(&self, host: HostId) -> bool {
+        let Some(machine) = self.host(host).filter(|machine| machine.role == Role::Firewall) else {
+            return false;
+        };
+        let named = |end: &End| match end {
+            End::Host(h) | End::Leg(h, _) => *h == host,
+            End::Addrs(addrs) => {
+                machine.legs.iter().any(|leg| leg.addresses.iter().any(|a| addrs.contains(*a)))
+            }
+            End::Zone(_) | End::Anywhere => false,
+        };
+        let balances =
+            |access: &&Access| access.action == Action::Allow && matches!(access.nat, Some(Nat::Ipvs { .. }));
+        self.accesses.iter().filter(balances).any(|access| access.to.plus.iter().any(named))
+    }
+
     /// A host by its name.
     #[must_use]
     pub fn host_named(&self, name: &str) -> Option<HostId> {
@@ -394,6 +412,15 @@ pub enum Nat {
         port: Option<u16>,
         /// Whether clients on the target's own side are served, by an address of the firewall.
         hairpin: bool,
+    },
+    /// `ipvs nat|dr to PLACES [port N]`, at the firewall that has the address after `to` (S43, S44).
+    Ipvs {
+        /// `dr`: the packet keeps its destination, and replies go past the director.
+        direct: bool,
+        /// The real servers, ascending.
+        servers: Vec<IpAddr>,
+        /// Their port; none: as the sender writes it.
+        port: Option<u16>,
     },
     /// `masquerade`: by the leg of the last firewall on the way.
     Masquerade,

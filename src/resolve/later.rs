@@ -6,8 +6,6 @@ use crate::source::Span;
 /// What brings a construct.
 #[derive(Clone, Copy)]
 pub(super) enum Issue {
-    /// NAT, bridges, docker, multicast.
-    Linux,
     /// Security groups, vpcs, roles.
     Aws,
     /// People and how they log in.
@@ -17,7 +15,6 @@ pub(super) enum Issue {
 impl Issue {
     fn name(self) -> &'static str {
         match self {
-            Self::Linux => "the Linux systems issue",
             Self::Aws => "the AWS issue",
             Self::Bastion => "the bastion issue",
         }

@@ -2,21 +2,21 @@
 //!
 //! Here is settled what needs names and addresses alone; where the translation happens needs ways, and is `topology`'s.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::later::{self, Issue};
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Nat, Term};
 use crate::net::{AddrSet, Family, PortSet};
 use crate::source::Span;
-use crate::syntax::ast::{self, Clause, ClauseKind};
+use crate::syntax::ast::{self, Clause, ClauseKind, IpvsMode};
 
 /// What a clause says; none after a finding.
 pub(super) fn resolve(
     clause: &Clause,
     terms: &[Term],
-    places: &Places,
+    places: &mut Places,
     findings: &mut Findings,
 ) -> Option<Nat> {
     let nat = match &clause.kind {
@@ -26,9 +26,9 @@ pub(super) fn resolve(
         }
         ClauseKind::Masquerade => Nat::Masquerade,
         ClauseKind::Snat(leg) => snat(leg, places, findings)?,
-        ClauseKind::Ipvs { .. } => {
-            later::refuse("`ipvs`", Issue::Linux, clause.span, findings);
-            return None;
+        ClauseKind::Ipvs { mode, to, port } => {
+            let direct = *mode == IpvsMode::Dr;
+            Nat::Ipvs { direct, servers: servers(to, places, findings)?, port: *port }
         }
     };
     ports(&nat, terms, clause.span, findings).then_some(nat)
@@ -64,6 +64,55 @@ fn target(to: &ast::Place, places: &Places, findings: &mut Findings) -> Option<V
         }
     }
     if each.is_empty() { one_address(to, findings) } else { Some(each) }
+}
+
+/// The real servers: hosts with one leg, legs and single addresses.
+fn servers(to: &ast::Places, places: &mut Places, findings: &mut Findings) -> Option<Vec<IpAddr>> {
+    let spread = places.spread(to, findings)?;
+    let mut servers = BTreeSet::new();
+    for (plus, except) in spread.pieces() {
+        let mut taken = AddrSet::empty();
+        for item in except {
+            taken = taken.union(&of_item(item, places).unwrap_or_default());
+        }
+        for item in plus {
+            if let Item::Host(host) = item
+                && let Some(machine) = places.hosts.get(host.index())
+                && machine.legs.len() > 1
+            {
+                let message = format!("`{}` has several legs: which of them serves?", machine.name);
+                findings.push(
+                    Diagnostic::error(code::WHICH_LEG, to.span, message).help("name the leg: `HOST.ZONE`"),
+                );
+                return None;
+            }
+            let addrs = of_item(item, places).unwrap_or_default().difference(&taken);
+            let each: Vec<_> = addrs.ranges().collect();
+            if each.is_empty() || each.iter().any(|range| range.first != range.last) {
+                let message =
+                    "`ipvs` names real servers by machine, leg or address, and one of these is none";
+                findings.push(Diagnostic::error(code::NAT_TARGET, to.span, message).help(
+                    "name hosts with one leg, legs `HOST.ZONE`, or addresses; a leg without a static address serves nobody",
+                ));
+                return None;
+            }
+            servers.extend(each.iter().map(|range| range.first_addr()));
+        }
+    }
+    Some(servers.into_iter().collect())
+}
+
+/// The static addresses of what is no crowd.
+fn of_item(item: &Item, places: &Places) -> Option<AddrSet> {
+    match item {
+        Item::Host(host) => {
+            let legs = &places.hosts.get(host.index())?.legs;
+            Some(legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set())))
+        }
+        Item::Leg(host, zone) => Some(places.hosts.get(host.index())?.leg_in(*zone)?.1.address_set()),
+        Item::Addrs(addrs) => Some((**addrs).clone()),
+        Item::Zone(_) | Item::Anywhere => None,
+    }
 }
 
 fn one_address(to: &ast::Place, findings: &mut Findings) -> Option<Vec<IpAddr>> {
@@ -107,8 +156,30 @@ fn ports(nat: &Nat, terms: &[Term], span: Span, findings: &mut Findings) -> bool
             "a connection that gets another source address may get another source port, and this service names its own",
             "leave `from` away from the service",
         ),
-        Nat::Dnat { .. } | Nat::Masquerade | Nat::Snat(..) => return true,
+        Nat::Ipvs { direct: true, port: Some(_), .. } => (
+            "under `ipvs dr` the packet keeps its port: the real servers answer on the one that clients write",
+            "leave `port` away, or say `ipvs nat`",
+        ),
+        Nat::Ipvs { .. } if !all_ported => (
+            "`ipvs` shares out TCP or UDP ports, and this service is not those alone",
+            "name TCP or UDP services",
+        ),
+        Nat::Ipvs { .. } if each_port(terms) > MOST_PORTS => {
+            ("IPVS has a service for each port, and these are more than 64", "name the ports that are served")
+        }
+        Nat::Dnat { .. } | Nat::Masquerade | Nat::Snat(..) | Nat::Ipvs { .. } => return true,
     };
     findings.push(Diagnostic::error(code::NAT_PORT, span, message).help(help));
     false
+}
+
+/// The services that a director may have of one statement.
+const MOST_PORTS: u32 = 64;
+
+fn each_port(terms: &[Term]) -> u32 {
+    let ranges = terms.iter().flat_map(|term| match term {
+        Term::Ports { to, .. } => to.ranges(),
+        Term::Icmp { .. } | Term::Protos(_) => &[],
+    });
+    ranges.map(|&(first, last)| u32::from(last.saturating_sub(first)).saturating_add(1)).sum()
 }

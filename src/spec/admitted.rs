@@ -9,6 +9,7 @@ mod allow;
 mod always;
 mod bridge;
 mod containers;
+mod ipvs;
 mod nat;
 
 use std::collections::BTreeMap;
@@ -199,7 +200,12 @@ impl<'a, 's> AtHook<'a, 's> {
         let rejected = self.space.and(asked, decided.rejected);
         said.accepted = self.space.or(said.accepted, accepted);
         said.rejected = self.space.or(said.rejected, rejected);
-        Admitted { accepted: self.space.or(always, said.accepted), rejected: said.rejected }
+        let sent_on = self.sent_on();
+        let accepted = self.space.or(always, said.accepted);
+        Admitted {
+            accepted: self.space.or(accepted, sent_on),
+            rejected: self.space.minus(said.rejected, sent_on),
+        }
     }
 
     /// S19 to S22: what the policy decides of whatever it is asked.

@@ -55,6 +55,7 @@ impl Here<'_> {
         match nat {
             Nat::Dnat { .. } => self.delivers(access, nat),
             Nat::Masquerade | Nat::Snat(..) => self.masks(access, nat),
+            Nat::Ipvs { .. } => self.balances(access),
         }
     }
 
@@ -63,6 +64,8 @@ impl Here<'_> {
         let allows = self.spec.site.accesses().filter(|(_, access)| access.action == Action::Allow);
         let clauses = allows.filter_map(|(id, access)| Some((id, access, access.nat.as_ref()?)));
         let by = |access: &Access, nat: &Nat| match (self.hook, nat) {
+            // The kernel of IPVS translates what no chain of nat sees (S45).
+            (_, Nat::Ipvs { .. }) => None,
             (Hook::Prerouting, _) => self.redirected(access, nat),
             (Hook::Postrouting, Nat::Dnat { .. }) => self.hairpinned(access, nat),
             (Hook::Postrouting, Nat::Masquerade | Nat::Snat(..)) => self.masked(access, nat),
@@ -410,7 +413,7 @@ impl Here<'_> {
         let at = match nat {
             Nat::Masquerade => path.transits.iter().rposition(|t| is_firewall(t.host)),
             Nat::Snat(host, _) => path.transits.iter().position(|t| t.host == *host && is_firewall(t.host)),
-            Nat::Dnat { .. } => None,
+            Nat::Dnat { .. } | Nat::Ipvs { .. } => None,
         };
         let Some((at, transit)) = at.and_then(|at| Some((at, path.transits.get(at)?))) else {
             let own = *nat == Nat::Masquerade && start.machine().is_some_and(is_firewall);
@@ -418,7 +421,7 @@ impl Here<'_> {
         };
         let leg = match nat {
             Nat::Snat(_, leg) => *leg,
-            Nat::Masquerade | Nat::Dnat { .. } => transit.left,
+            Nat::Masquerade | Nat::Dnat { .. } | Nat::Ipvs { .. } => transit.left,
         };
         match source_of(site, transit.host, leg, self.packet.family()) {
             Some(Translation::Source(source)) => Masked::At(at, Some(source)),
@@ -492,18 +495,18 @@ impl Here<'_> {
     // ---- the packet here ---------------------------------------------------------------------------------
 
     /// Whether this machine is one of the transits of a path, from this one on, by the packet's interfaces.
-    fn is_transit(&self, path: &Path, from: usize) -> bool {
+    pub(super) fn is_transit(&self, path: &Path, from: usize) -> bool {
         path.transits.iter().skip(from).any(|t| {
             t.host == self.host && self.by(t.came, &self.packet.iif) && self.by(t.left, &self.packet.oif)
         })
     }
 
-    fn of_service(&self, access: &Access) -> bool {
+    pub(super) fn of_service(&self, access: &Access) -> bool {
         access.terms.iter().any(|term| speaks(term, self.packet))
     }
 
     /// Whether the packet is of a service that may have had another destination port, or another source port.
-    fn spoken(&self, access: &Access, any_dport: bool, any_sport: bool) -> bool {
+    pub(super) fn spoken(&self, access: &Access, any_dport: bool, any_sport: bool) -> bool {
         let first =
             |ports: &PortSet, own: u16, any: bool| if any { ports.first().unwrap_or(own) } else { own };
         access.terms.iter().any(|term| {
@@ -518,7 +521,7 @@ impl Here<'_> {
 }
 
 /// Whether items name a leg of a machine: by one of its addresses, or as a dynamic one.
-fn names(machine: &Host, host: HostId, items: &[End], leg: LegId, addr: Option<IpAddr>) -> bool {
+pub(super) fn names(machine: &Host, host: HostId, items: &[End], leg: LegId, addr: Option<IpAddr>) -> bool {
     items.iter().any(|end| match end {
         End::Leg(h, l) => (*h, *l) == (host, leg),
         End::Host(h) => *h == host && machine.legs.len() == 1,

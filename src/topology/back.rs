@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::Trouble;
 use super::reading::{Crossing, Own};
-use super::translate::{Course, Dnat, Mask, Put, Source, Way};
+use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way};
 use super::{Blocked, ClassId, Path, Start, Topology, Transit};
 use crate::model::{Host, HostId, Site, ZoneId};
 use crate::net::{AddrSet, Family};
@@ -15,6 +15,10 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
     match &way.course {
         Course::Plain => plain(topology, &way.crossing, path),
         Course::Dnat(dnat) => translated(topology, &way.crossing, path, dnat),
+        Course::Balanced(balanced) if balanced.direct => None,
+        Course::Balanced(balanced) => {
+            plain(topology, &way.crossing, path).or_else(|| answered(topology, &way.crossing, path, balanced))
+        }
         Course::Source(source) => masked(topology, &way.crossing, path, source),
         Course::Unserved | Course::Nowhere => None,
     }
@@ -67,6 +71,35 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
         }
     }
     senders.into_iter().find_map(|class| same(topology, Start::Machine(dnat.at), class, &outer))
+}
+
+/// S43: from every real server to M through the inner way, from M to the client through the outer one.
+fn answered(
+    topology: &mut Topology<'_>,
+    crossing: &Crossing,
+    path: &Path,
+    balanced: &Balanced,
+) -> Option<Trouble> {
+    let site = topology.site;
+    let outer = path.filters(site);
+    for real in &balanced.reals {
+        let Ok(inner) = real.inner.as_ref() else { continue };
+        let there = inner.filters(site);
+        let class = topology.classes.of(real.addr)?;
+        let zone = topology.classes.class(class)?.zone;
+        let start = real.machine.map_or(Start::Zone(zone, None), Start::Machine);
+        for class in sources(topology, &Crossing { src: real.src.clone(), ..crossing.clone() }) {
+            let trouble = match topology.path(start, class).as_ref() {
+                Ok(back) => by_way_of(site, balanced.at, (&outer, &there), back),
+                Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
+                Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
+            };
+            if trouble.is_some() {
+                return trouble;
+            }
+        }
+    }
+    None
 }
 
 /// Whether replies come to M through the machines of the inner way, and go on through those of the outer one.

@@ -9,8 +9,8 @@ use super::bridges;
 use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
-use super::translate::{Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Path, Topology};
+use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
+use super::{Blocked, Found, Path, Topology};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -95,7 +95,7 @@ impl Need<'_> {
     fn clause(&self, topology: &Topology<'_>, findings: &mut Findings) -> bool {
         let site = topology.site;
         let Some(nat) = self.nat else { return true };
-        if let (Nat::Dnat { .. }, Some(to)) =
+        if let (Nat::Dnat { .. } | Nat::Ipvs { .. }, Some(to)) =
             (nat, self.to.plus.iter().find(|to| !at_firewalls(topology, to)))
         {
             findings.push(self.nowhere(site, nat, ("", &words(site, to))));
@@ -169,6 +169,7 @@ impl Need<'_> {
             Course::Unserved => return None,
             Course::Nowhere => return Some(Trouble::Nowhere),
             Course::Dnat(dnat) => inner(topology, dnat),
+            Course::Balanced(balanced) => unreached(topology.site, balanced),
             Course::Source(source) => behind(topology, &way.crossing, path, source),
         };
         let early = early.or_else(|| dynamic(topology.site, &way.crossing, path));
@@ -181,11 +182,13 @@ impl Need<'_> {
     /// A bridge that a flow with a clause crosses: what it sees before and after a translation is not worked out.
     fn over_bridge(&self, way: &Way, path: &Path) -> Option<HostId> {
         self.nat?;
-        let inner = match &way.course {
-            Course::Dnat(dnat) => dnat.inner.as_ref().and_then(|inner| inner.as_ref().as_ref().ok()),
-            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => None,
+        let inner: Vec<&Found> = match &way.course {
+            Course::Dnat(dnat) => dnat.inner.iter().collect(),
+            Course::Balanced(balanced) => balanced.reals.iter().map(|real| &real.inner).collect(),
+            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => Vec::new(),
         };
-        let mut all = path.bridged.iter().chain(inner.into_iter().flat_map(|inner| &inner.bridged));
+        let inner = inner.into_iter().filter_map(|found| found.as_ref().as_ref().ok());
+        let mut all = path.bridged.iter().chain(inner.flat_map(|inner| &inner.bridged));
         all.next().map(|hop| hop.host)
     }
 
@@ -203,6 +206,15 @@ impl Need<'_> {
                 format!("`dnat to` happens at a firewall's leg, and `{to}` is none"),
                 "name the leg that has the address clients write: `HOST.ZONE`",
             ),
+            Nat::Ipvs { direct, .. } => {
+                let far = if *direct { ", and with `dr` every real server is its neighbour" } else { "" };
+                (
+                    format!(
+                        "`ipvs` happens at a firewall's leg with a static address{far}: not so at `{to}`"
+                    ),
+                    "name the leg that has the address clients write: `HOST.ZONE`; real servers behind routers need `ipvs nat`",
+                )
+            }
             Nat::Masquerade => (
                 format!("no firewall is on the way from `{from}` to `{to}`: nobody can masquerade it"),
                 "take that pair out of the statement, or give the way a firewall",
@@ -253,7 +265,9 @@ impl Need<'_> {
                 machines(site, there),
                 machines(site, back)
             ))
-            .help(if *direct {
+            .help(if matches!(self.nat, Some(Nat::Ipvs { .. })) {
+                "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`"
+            } else if *direct {
                 "the target answers its neighbour directly: say `hairpin`, and it answers the firewall"
             } else {
                 "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs"
@@ -359,6 +373,19 @@ fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
     let points = path.transits.iter().map(|t| t.host).chain(bridges);
     let points = points.chain(path.end.map(|(host, _)| host)).chain(receivers);
     unknown(site, dnat.mask?, points.collect())
+}
+
+/// A real server to which its director has no way.
+fn unreached(site: &Site, balanced: &Balanced) -> Option<Trouble> {
+    balanced.reals.iter().find_map(|real| {
+        let at = site.host(balanced.at).map_or(String::new(), |h| h.name.clone());
+        let ends = Some((at, real.addr.to_string()));
+        match real.inner.as_ref() {
+            Ok(_) => None,
+            Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: false, ends }),
+            Err(Blocked::NoWay) => Some(Trouble::NoWay { ends }),
+        }
+    })
 }
 
 /// What is wrong with the address that a flow gets (S30).

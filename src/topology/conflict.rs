@@ -96,7 +96,10 @@ fn differ((a, one): (&Access, &Written), (b, other): (&Access, &Written)) -> boo
                     (None, None) => true,
                     (Some(_), None) | (None, Some(_)) => false,
                 };
-                to(&mine) != to(&theirs) || mine.from != theirs.from || !same_port
+                mine.shared != theirs.shared
+                    || to(&mine) != to(&theirs)
+                    || mine.from != theirs.from
+                    || !same_port
             })
         })
     })
@@ -111,15 +114,22 @@ fn only(ports: &PortSet, port: Option<u16>) -> bool {
 struct Change {
     to: Option<(HostId, IpAddr, Option<u16>)>,
     from: Option<(HostId, Result<IpAddr, LegId>)>,
+    /// Among whom a director shares it out, how and on which port.
+    shared: Option<(bool, Option<u16>, Vec<IpAddr>)>,
 }
 
 fn change(way: &Way) -> Change {
     match &way.course {
-        Course::Plain | Course::Unserved | Course::Nowhere => Change { to: None, from: None },
+        Course::Plain | Course::Unserved | Course::Nowhere => Change { to: None, from: None, shared: None },
         Course::Dnat(dnat) => {
-            Change { to: Some((dnat.at, dnat.target, dnat.port)), from: dnat.mask.map(put) }
+            let to = Some((dnat.at, dnat.target, dnat.port));
+            Change { to, from: dnat.mask.map(put), shared: None }
         }
-        Course::Source(source) => Change { to: None, from: Some(put(source.mask)) },
+        Course::Source(source) => Change { to: None, from: Some(put(source.mask)), shared: None },
+        Course::Balanced(balanced) => {
+            let reals = balanced.reals.iter().map(|real| real.addr).collect();
+            Change { to: None, from: None, shared: Some((balanced.direct, balanced.port, reals)) }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::reading::{Crossing, Own, speaks};
-use super::{Blocked, ClassId, Found, Start, Topology};
+use super::{Blocked, ClassId, Found, Path, Start, Topology};
 use crate::model::{Access, End, Host, HostId, LegId, Nat, Role, Site};
 use crate::net::{AddrRange, AddrSet, Family};
 
@@ -29,6 +29,8 @@ pub enum Course {
     Dnat(Dnat),
     /// Its source.
     Source(Source),
+    /// Its destination, by the kernel of IPVS behind the director's input.
+    Balanced(Balanced),
     /// The outer way ends by another leg than the one named (S29).
     Unserved,
     /// No firewall is where the clause needs one (S28).
@@ -54,6 +56,36 @@ pub struct Dnat {
     pub inner: Option<Found>,
     /// With `hairpin`, by T's side: M's address there is the source behind M.
     pub mask: Option<Mask>,
+}
+
+/// `ipvs`
+#[derive(Clone, Debug)]
+pub struct Balanced {
+    /// M, the director.
+    pub at: HostId,
+    /// `dr`.
+    pub direct: bool,
+    /// The port of the clause.
+    pub port: Option<u16>,
+    /// Every real server of the family.
+    pub servers: Vec<IpAddr>,
+    /// Those that are not M's own and have clients here.
+    pub reals: Vec<Real>,
+}
+
+/// A real server behind its director.
+#[derive(Clone, Debug)]
+pub struct Real {
+    /// Its address.
+    pub addr: IpAddr,
+    /// The machine that has it.
+    pub machine: Option<HostId>,
+    /// The clients: none of M's addresses or of its own.
+    pub src: AddrSet,
+    /// From M to it.
+    pub inner: Found,
+    /// Under `nat`, by which leg M sends to which clients.
+    pub replies: Vec<(LegId, AddrSet)>,
 }
 
 /// `masquerade`, `snat to`
@@ -94,7 +126,9 @@ pub enum Put {
 pub fn translates(site: &Site, nat: Option<&Nat>, family: Family) -> bool {
     match nat {
         None | Some(Nat::Masquerade) => true,
-        Some(Nat::Dnat { to, .. }) => to.iter().any(|a| Family::of(*a) == family),
+        Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) => {
+            to.iter().any(|a| Family::of(*a) == family)
+        }
         Some(Nat::Snat(host, leg)) => site.leg(*host, *leg).is_some_and(|l| l.carries(site, family)),
     }
 }
@@ -167,6 +201,10 @@ impl Topology<'_> {
                     let target = targets.iter().copied().find(|a| Family::of(*a) == family)?;
                     self.dnat(from, crossing, target, *port, *hairpin)
                 }
+                Some(Nat::Ipvs { direct, servers, port }) => {
+                    let reals = servers.iter().copied().filter(|a| Family::of(*a) == family).collect();
+                    Some(self.balanced(from, crossing, reals, (*direct, *port)))
+                }
                 Some(Nat::Masquerade) => Some(self.source(from, crossing, None)),
                 Some(Nat::Snat(host, leg)) => Some(self.source(from, crossing, Some((*host, *leg)))),
             })
@@ -228,6 +266,44 @@ impl Topology<'_> {
         let owners = self.owners(&crossing.src);
         let sends = |host: HostId| named == Some(host) || owners.iter().any(|(_, owner, _)| *owner == host);
         if path.transits.iter().any(|t| sends(t.host)) { Rc::new(Err(Blocked::NoWay)) } else { found }
+    }
+
+    /// S43, S44.
+    fn balanced(
+        &mut self,
+        from: &End,
+        crossing: Crossing,
+        servers: Vec<IpAddr>,
+        (direct, port): (bool, Option<u16>),
+    ) -> Way {
+        let class = crossing.class.and_then(|id| self.classes.class(id).cloned());
+        let at = class.and_then(|c| c.owner).filter(|at| is_firewall(self.site, *at));
+        let Some(at) = at.filter(|_| crossing.to_dynamic.is_none()) else {
+            return Way { crossing, course: Course::Nowhere };
+        };
+        let ends = |path: &Path| path.end.is_some_and(|(host, _)| host == at);
+        let arrives = crossing.path.as_ref().as_ref().is_ok_and(ends);
+        let mut reals = Vec::new();
+        for addr in servers.iter().copied().filter(|_| arrives) {
+            let machine = self.owners(&AddrSet::one(addr)).first().map(|(_, host, _)| *host);
+            let mut served = crossing.clone();
+            if machine == Some(at) || self.unmeant(from, &mut served, &[Some(at), machine]).is_none() {
+                continue;
+            }
+            let inner = match self.classes.of(addr) {
+                Some(class) => self.inner(at, class, from, &served),
+                None => Rc::new(Err(Blocked::NoWay)),
+            };
+            if direct && inner.as_ref().as_ref().is_ok_and(|path| !path.transits.is_empty()) {
+                return Way { crossing, course: Course::Nowhere };
+            }
+            let mut replies = Vec::new();
+            for (class, part) in self.classes.divide(&served.src).into_iter().filter(|_| !direct) {
+                replies.extend(self.leg_towards(at, class).map(|leg| (leg, part)));
+            }
+            reals.push(Real { addr, machine, src: served.src, inner, replies });
+        }
+        Way { crossing, course: Course::Balanced(Balanced { at, direct, port, servers, reals }) }
     }
 
     /// S13: takes out the sources that are of one of these machines; none where nobody is left.

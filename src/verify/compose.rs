@@ -11,6 +11,7 @@ use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::ipvs::{self, Director};
 use super::path::bridge_gate;
 use super::translate::{Entry, Kind, Translations, Ways};
 
@@ -28,6 +29,7 @@ pub(crate) struct Network<'s> {
     replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
+    pub(crate) directors: Vec<Director>,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
@@ -98,16 +100,30 @@ impl<'s> Network<'s> {
     /// A network of these accepted sets, each of `space`, at this time of proof.
     pub(crate) fn new(
         site: &'s Site,
-        space: Space,
+        mut space: Space,
         accepted: BTreeMap<(HostId, Hook), PacketSet>,
         translations: Translations,
         replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
         at: u64,
     ) -> Self {
         let readings = Readings::new(site);
+        let directors = ipvs::directors(site, &mut space);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let counted = None;
-        Self { site, readings, space, accepted, translations, replies, counted, gates, ways, reached, at }
+        Self {
+            site,
+            readings,
+            space,
+            accepted,
+            translations,
+            replies,
+            counted,
+            directors,
+            gates,
+            ways,
+            reached,
+            at,
+        }
     }
 
     /// Whether a bridge of the machine knows no connections.
@@ -254,9 +270,38 @@ impl<'s> Network<'s> {
                     self.arrive(&mut reached, &mut waiting, (to, kind), through);
                 }
             }
+            for (at, set) in self.balanced(spot, kind, here) {
+                self.arrive(&mut reached, &mut waiting, at, set);
+            }
         }
         self.reached.insert(starts.to_vec(), reached.clone());
         reached
+    }
+
+    /// What the directors that hear a spot send on of packets there, by any of their legs.
+    fn balanced(&mut self, spot: Spot, kind: Kind, here: PacketSet) -> Vec<((Spot, Kind), PacketSet)> {
+        let mut all = Vec::new();
+        for director in self.directors.clone() {
+            let Some(machine) = self.site.host(director.at) else { continue };
+            let Some((leg_in, _)) = machine.leg_in(spot.zone()) else { continue };
+            if !spot.heard_by(self.site, director.at) {
+                continue;
+            }
+            for way in self.ways(director.at, Hook::Input, Some(leg_in), None) {
+                let (taken, kind) = self.through(&way, here, kind);
+                for real in &director.reals {
+                    let (sent, kind) = self.shared_out(&director, *real, taken, kind);
+                    for (leg_out, leg) in machine.legs() {
+                        for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
+                            let (out, kind) = self.through(&way, sent, kind);
+                            let to = Spot::put(self.site, Some(director.at), leg.zone);
+                            all.push(((to, kind), out));
+                        }
+                    }
+                }
+            }
+        }
+        all
     }
 
     fn arrive(

@@ -12,6 +12,7 @@ use crate::model::{Hook, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, PacketSet};
 
 use super::compose::{Asking, Network};
+use super::ipvs;
 use super::narrowly::{Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};
 use super::translate::{Entry, Kind};
@@ -35,6 +36,8 @@ struct Part {
     turned: Option<(AddrSet, AddrSet)>,
     /// The machine that took them in.
     arrived: Option<HostId>,
+    /// Whether their replies go another way, past whoever sent them on (S44).
+    one_way: bool,
 }
 
 /// The way between two machines that translate.
@@ -91,8 +94,8 @@ pub(super) fn pair(
     };
     let now = Stretch::new(from.addrs.clone(), to.addrs.clone());
     let (kind, entry) = (Kind::default(), Entry::Plain);
-    let (behind, turned, arrived) = (Vec::new(), None, None);
-    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived })
+    let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
+    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
 }
 
 impl Pair<'_, '_, '_> {
@@ -119,9 +122,47 @@ impl Pair<'_, '_, '_> {
             if let Some(stopped) = self.leave(&mut part, gate)? {
                 return Ok(Some(stopped));
             }
+            if gate.hook == Hook::Input
+                && let Some(stopped) = self.share_out(&mut part, gate)?
+            {
+                return Ok(Some(stopped));
+            }
             self.move_on(&mut part, gate);
         }
-        if self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+        if part.one_way || self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+    }
+
+    /// What a director sends on, to each real server; what its own gets stays (S45).
+    fn share_out(&mut self, part: &mut Part, gate: Gate) -> Answer {
+        for director in self.network.directors.clone().into_iter().filter(|d| d.at == gate.host) {
+            let (came, came_as) = self.network.left(part.entry, part.set, part.kind);
+            for real in &director.reals {
+                let (set, kind) = self.network.shared_out(&director, *real, came, came_as);
+                if self.network.space.is_empty(set)? {
+                    continue;
+                }
+                let ahead = match ipvs::onwards(self.forwarding, gate.host, *real) {
+                    Ok(ahead) => ahead.into(),
+                    Err(why) => {
+                        let name = name_of(self.network.site, gate.host);
+                        return self
+                            .stop(set, format!("no routed path from `{name}` to {real}: {}", why.reason()));
+                    }
+                };
+                let (entry, one_way, entered) = (Entry::Plain, director.direct, true);
+                let to = if director.direct { part.now.dst.clone() } else { AddrSet::one(*real) };
+                let turned = Some((part.now.src.clone(), to));
+                let on = Part { set, kind, entry, entered, ahead, turned, one_way, ..part.clone() };
+                let stopped = self.follow(on)?;
+                if stopped.is_some() {
+                    return Ok(stopped);
+                }
+            }
+            if !director.own && !director.reals.is_empty() {
+                part.set = self.network.space.minus(part.set, director.set);
+            }
+        }
+        Ok(None)
     }
 
     /// What prerouting redirects, each followed by itself; the rest stays.

@@ -44,7 +44,7 @@ pub struct WrongSetting {
 #[must_use]
 pub fn settings(site: &Site, found: &BTreeMap<HostId, Settings>) -> Vec<SettingsProof> {
     let machines = found.iter().filter_map(|(id, settings)| Some((*id, site.host(*id)?, settings)));
-    machines.map(|(id, host, settings)| compare(id, &assumed(site, host), settings)).collect()
+    machines.map(|(id, host, settings)| compare(id, &assumed(site, id, host), settings)).collect()
 }
 
 fn compare(host: HostId, assumed: &[Assumed], settings: &Settings) -> SettingsProof {
@@ -84,7 +84,7 @@ struct Assumed {
     may_miss: bool,
 }
 
-fn assumed(site: &Site, host: &Host) -> Vec<Assumed> {
+fn assumed(site: &Site, id: HostId, host: &Host) -> Vec<Assumed> {
     let mut all = Vec::new();
     let mut add = |key: &str, value, because| {
         all.push(Assumed { key: key.to_owned(), value, because, may_miss: false });
@@ -129,6 +129,10 @@ fn assumed(site: &Site, host: &Host) -> Vec<Assumed> {
             let because = "bridged packets are filtered in one place, and the policy says which (S39)";
             all.push(Assumed { key: key.to_owned(), value, because, may_miss: !called });
         }
+    }
+    if site.is_director(id) {
+        let because = "what IPVS sends on is new at output and its replies are established, or both are untracked (S43)";
+        all.push(Assumed { key: "net/ipv4/vs/conntrack".to_owned(), value: "1", because, may_miss: true });
     }
     all
 }

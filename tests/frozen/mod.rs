@@ -15,7 +15,7 @@ use crate::common::{Texts, options, said};
 
 /// The sites that must be there. A folder of `policies/` that is not listed is red, too.
 pub(crate) const SITES: &[&str] =
-    &["crm", "crm-dual", "lxc", "lxc-stateless", "starter-firewall", "starter-host", "swarm"];
+    &["crm", "crm-dual", "lvs", "lxc", "lxc-stateless", "starter-firewall", "starter-host", "swarm"];
 
 /// The policies of a site, as `fwc FOLDER` takes them.
 pub(crate) fn policies(root: &Path, site: &str) -> Vec<(String, String)> {

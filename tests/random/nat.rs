@@ -34,7 +34,7 @@ pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) 
         _ => Nat::Snat(at, leg(dice, site, at)),
     };
     let to = match nat {
-        Nat::Dnat { .. } => written(dice, site, at),
+        Nat::Dnat { .. } | Nat::Ipvs { .. } => written(dice, site, at),
         Nat::Masquerade | Nat::Snat(..) => sketch::place(dice, site, Action::Allow),
     };
     let only_ports = matches!(nat, Nat::Dnat { port: Some(_), .. });
@@ -88,12 +88,71 @@ fn tidy(dice: &mut Dice, site: &Site, at: HostId, nat: Nat, to: Place) -> (Place
         }
         Nat::Masquerade => (place(vec![zone(came)]), nat, place(vec![zone(left)])),
         Nat::Snat(..) => (place(vec![zone(came)]), Nat::Snat(at, id(left)), place(vec![zone(left)])),
+        Nat::Ipvs { .. } => (place(vec![zone(came)]), nat, to),
     }
 }
 
 fn leg(dice: &mut Dice, site: &Site, host: HostId) -> LegId {
     let legs = site.host(host).map_or(0, |h| h.legs.len());
     LegId(u32::try_from(dice.below(legs)).unwrap_or(0))
+}
+
+/// A random site of which some statements are balancers.
+pub fn balanced(seed: u64) -> Site {
+    let mut site = self::site(seed);
+    let dice = &mut Dice::new(seed ^ 0x195);
+    let legs = site.hosts.iter().flat_map(|h| &h.legs).flat_map(|leg| leg.addresses.clone());
+    let mut addrs: Vec<IpAddr> = legs.collect();
+    addrs.push(IpAddr::from([10, 0, u8::try_from(dice.below(4)).unwrap_or(0), 77]));
+    for at in 0..site.accesses.len() {
+        let mut access = site.accesses[at].clone();
+        let Some(Nat::Dnat { to, port, .. }) = access.nat.clone() else { continue };
+        let mut servers = to;
+        servers.extend((0..dice.below(3)).map(|_| dice.pick(&addrs)));
+        servers.sort_unstable();
+        servers.dedup();
+        let direct = dice.one_in(3);
+        access.nat = Some(Nat::Ipvs { direct, servers, port: port.filter(|_| !direct) });
+        access.terms.retain(|term| matches!(term, Term::Ports { .. }));
+        if access.terms.is_empty() {
+            let proto = dice.pick(&[Proto::TCP, Proto::UDP]);
+            access.terms.push(Term::Ports { proto, from: PortSet::full(), to: PortSet::range(80, 81) });
+        }
+        access.words = words::sentence(&site, &access);
+        site.accesses[at] = access;
+    }
+    site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
+    site
+}
+
+/// A packet of a balancer at a hook: as it is written, sent on, or answered.
+pub fn shared(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet {
+    let clauses: Vec<&Access> =
+        site.accesses.iter().filter(|a| matches!(a.nat, Some(Nat::Ipvs { .. }))).collect();
+    if clauses.is_empty() || dice.one_in(6) {
+        return packet(dice, site, host, hook);
+    }
+    let access = dice.pick(&clauses);
+    let mut packet = aim::of(dice, site, Some(access), host, hook);
+    let Some(Nat::Ipvs { servers, port, direct }) = &access.nat else { return packet };
+    let reals: Vec<IpAddr> =
+        servers.iter().copied().filter(|r| r.is_ipv4() == packet.src.is_ipv4()).collect();
+    if reals.is_empty() {
+        return packet;
+    }
+    if !direct {
+        packet.dst = dice.pick(&reals);
+        packet.dport = port.unwrap_or(packet.dport);
+    }
+    if dice.one_in(2) {
+        packet.ct = fwc::net::CtState::Untracked;
+    }
+    if hook == Hook::Forward && dice.one_in(2) {
+        std::mem::swap(&mut packet.src, &mut packet.dst);
+        std::mem::swap(&mut packet.sport, &mut packet.dport);
+        packet.tcp_flags = u8::try_from(dice.below(64)).unwrap_or(0);
+    }
+    packet
 }
 
 /// An address of a machine, a leg of it, or anybody.
@@ -153,7 +212,9 @@ pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet 
         return aim::packet(dice, site, host, hook);
     }
     let here = |nat: &Nat, access: &Access| match nat {
-        Nat::Dnat { .. } => access.to.plus.iter().any(|end| matches!(end, End::Leg(h, _) if *h == host)),
+        Nat::Dnat { .. } | Nat::Ipvs { .. } => {
+            access.to.plus.iter().any(|end| matches!(end, End::Leg(h, _) if *h == host))
+        }
         Nat::Snat(at, _) => *at == host,
         Nat::Masquerade => true,
     };

@@ -56,6 +56,12 @@ fn clause(site: &Site, nat: &Nat) -> String {
     match nat {
         Nat::Masquerade => " masquerade".to_owned(),
         Nat::Snat(host, leg) => format!(" snat to {}", end(site, &End::Leg(*host, *leg))),
+        Nat::Ipvs { direct, servers, port } => {
+            let how = if *direct { "dr" } else { "nat" };
+            let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+            let port = port.map_or(String::new(), |port| format!(" port {port}"));
+            format!(" ipvs {how} to {}{port}", servers.join(", "))
+        }
         Nat::Dnat { to, port, hairpin } => {
             let mut legs = site.hosts().flat_map(|(id, h)| h.legs().map(move |(leg, l)| (id, leg, l)));
             let named = legs.find(|(_, _, leg)| leg.addresses == *to);

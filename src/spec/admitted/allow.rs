@@ -64,13 +64,16 @@ impl AtHook<'_, '_> {
     /// What one `allow` admits, whatever its limit says.
     pub(super) fn admits(&mut self, access: &Access) -> PacketSet {
         match &access.nat {
-            None => {
-                let ends = self.ends(access);
-                let holds = self.holds(access);
-                self.space.and(ends, holds)
-            }
+            None => self.as_written(access),
             Some(nat) => self.admitted_translated(access, nat),
         }
+    }
+
+    /// S20, of packets that nothing translates.
+    pub(super) fn as_written(&mut self, access: &Access) -> PacketSet {
+        let ends = self.ends(access);
+        let holds = self.holds(access);
+        self.space.and(ends, holds)
     }
 
     /// How a path is routed by this machine, or starts here; the bridges apart.

@@ -76,7 +76,7 @@ impl AtHook<'_, '_> {
     }
 
     /// The same machine at another of its hooks.
-    fn elsewhere(&mut self, hook: Hook) -> AtHook<'_, '_> {
+    pub(super) fn elsewhere(&mut self, hook: Hook) -> AtHook<'_, '_> {
         AtHook::new(self.routes, self.host, self.machine, hook, &mut *self.space)
     }
 

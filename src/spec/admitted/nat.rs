@@ -15,12 +15,12 @@ use crate::net::space::Field;
 use crate::net::{AddrSet, Family, PacketSet, Translation};
 
 /// A target as a machine reaches it.
-struct Inner {
+pub(super) struct Inner {
     target: IpAddr,
     /// The machine that has it.
-    owner: Option<HostId>,
+    pub(super) owner: Option<HostId>,
     /// The way there; none where the machine itself has it.
-    path: Option<Path>,
+    pub(super) path: Option<Path>,
 }
 
 /// Sources and written destinations that are served alike.
@@ -71,6 +71,7 @@ impl AtHook<'_, '_> {
                 self.space.any(admitted)
             }
             Nat::Masquerade | Nat::Snat(..) => self.masked(access, nat),
+            Nat::Ipvs { .. } => self.balanced(access),
         };
         let in_time = self.in_time(access);
         self.space.and(set, in_time)
@@ -170,7 +171,11 @@ impl AtHook<'_, '_> {
     // ---- dnat -------------------------------------------------------------------------------------------
 
     /// Written destinations by the firewall and leg that has them, with their target and whether the leg is dynamic.
-    fn written(&self, access: &Access, to: &[IpAddr]) -> Vec<(HostId, LegId, IpAddr, AddrSet, bool)> {
+    pub(super) fn written(
+        &self,
+        access: &Access,
+        to: &[IpAddr],
+    ) -> Vec<(HostId, LegId, IpAddr, AddrSet, bool)> {
         let site = self.routes.site;
         let except = self.routes.readings.wide_except(&access.to);
         let mut all = Vec::new();
@@ -252,7 +257,7 @@ impl AtHook<'_, '_> {
         all
     }
 
-    fn inner(&self, at: HostId, target: IpAddr) -> Option<Inner> {
+    pub(super) fn inner(&self, at: HostId, target: IpAddr) -> Option<Inner> {
         let owner = self.routes.site.owner_of(target);
         let class = self.routes.split(&AddrSet::one(target)).first().map(|(class, _)| *class)?;
         if owner.is_some_and(|(host, _)| host == at) {
@@ -264,7 +269,7 @@ impl AtHook<'_, '_> {
     }
 
     /// Of some sources, those that are meant: not taken away, of the family, and of no machine of the other side (S13).
-    fn meant(
+    pub(super) fn meant(
         &self,
         access: &Access,
         from: From,
@@ -286,7 +291,7 @@ impl AtHook<'_, '_> {
     }
 
     /// The outer way, if it ends at the machine, and by which leg.
-    fn outer_end(
+    pub(super) fn outer_end(
         &self,
         from: From,
         class: To,
@@ -478,7 +483,7 @@ impl AtHook<'_, '_> {
         let found = match nat {
             Nat::Snat(host, leg) => firewalls.find(|(_, t)| t.host == *host).map(|(at, t)| (at, t, *leg)),
             Nat::Masquerade => firewalls.next_back().map(|(at, t)| (at, t, t.left)),
-            Nat::Dnat { .. } => return Mask::Refused,
+            Nat::Dnat { .. } | Nat::Ipvs { .. } => return Mask::Refused,
         };
         let Some((at, transit, leg)) = found else {
             let left_alone = *nat == Nat::Masquerade && machine_of(from).is_some_and(is_firewall);
@@ -515,7 +520,7 @@ impl AtHook<'_, '_> {
     }
 }
 
-fn machine_of(from: From) -> Option<HostId> {
+pub(super) fn machine_of(from: From) -> Option<HostId> {
     match from {
         From::Zone(_) => None,
         From::Leg(host, _) | From::Machine(host) => Some(host),

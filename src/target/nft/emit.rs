@@ -12,6 +12,7 @@ mod base;
 mod bridge;
 mod containers;
 mod fates;
+mod ipvs;
 mod layers;
 mod names;
 mod translate;
@@ -159,6 +160,7 @@ impl Draft<'_> {
         // The chains that are jumped to stand behind the hook's own.
         let own = self.chains.len();
         self.strict(&mut chain, point);
+        self.sent_on(&mut chain, point);
         self.containers(&mut chain, point);
         if point.closed {
             chain.base(dropping(), "a plain machine forwards nothing");

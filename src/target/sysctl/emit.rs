@@ -8,10 +8,10 @@ use crate::net::Family;
 #[must_use]
 pub fn emit(site: &Site) -> Vec<(HostId, Settings)> {
     let filtering = site.hosts().filter(|(_, host)| host.filters());
-    filtering.map(|(id, host)| (id, Settings { settings: of(site, host) })).collect()
+    filtering.map(|(id, host)| (id, Settings { settings: of(site, id, host) })).collect()
 }
 
-fn of(site: &Site, host: &Host) -> Vec<Setting> {
+fn of(site: &Site, id: HostId, host: &Host) -> Vec<Setting> {
     let mut all = forwarding(site, host);
     all.push(Setting::new(
         "net/ipv4/conf/all/rp_filter",
@@ -30,6 +30,13 @@ fn of(site: &Site, host: &Host) -> Vec<Setting> {
         &["A connection older than the ruleset goes on if it may start: its next packet is new, not invalid."],
     ));
     all.extend(bridges(host));
+    if site.is_director(id) {
+        let why = [
+            "Connections that IPVS sends on are tracked, so that their replies are established. The key is there once ip_vs",
+            "is loaded; without it the rules let pass what is untracked.",
+        ];
+        all.push(Setting { optional: true, ..Setting::new("net/ipv4/vs/conntrack", "1", &why) });
+    }
     all
 }
 

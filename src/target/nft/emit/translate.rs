@@ -25,21 +25,21 @@ const INLINE: usize = 8;
 const INLINE_ZONE: usize = 3;
 
 /// Closed ranges of numbers, sorted.
-type Ranges = Vec<(u128, u128)>;
+pub(super) type Ranges = Vec<(u128, u128)>;
 
 /// The packets of one rule.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Flow {
-    family: Family,
+pub(super) struct Flow {
+    pub(super) family: Family,
     /// Original destinations, of packets whose destination was translated.
-    original: Option<Ranges>,
-    dst: Ranges,
-    proto: (u128, u128),
-    to: Ranges,
-    from: (u128, u128),
+    pub(super) original: Option<Ranges>,
+    pub(super) dst: Ranges,
+    pub(super) proto: (u128, u128),
+    pub(super) to: Ranges,
+    pub(super) from: (u128, u128),
     /// Original destination ports.
-    port: Ranges,
-    src: Ranges,
+    pub(super) port: Ranges,
+    pub(super) src: Ranges,
 }
 
 impl Flow {
@@ -59,7 +59,10 @@ impl Flow {
 }
 
 /// Flows that differ in one field alone, as one.
-fn joined<K: Ord>(flows: Vec<(K, Flow)>, field: impl Fn(&mut Flow) -> &mut Ranges) -> Vec<(K, Flow)> {
+pub(super) fn joined<K: Ord>(
+    flows: Vec<(K, Flow)>,
+    field: impl Fn(&mut Flow) -> &mut Ranges,
+) -> Vec<(K, Flow)> {
     let mut by_rest: BTreeMap<(K, Flow), Ranges> = BTreeMap::new();
     for (key, mut flow) in flows {
         let own = std::mem::take(field(&mut flow));
@@ -272,7 +275,7 @@ fn put(rule: &Translation) -> Nat {
 }
 
 /// The matches of a service.
-fn service(flow: &Flow) -> Vec<Statement> {
+pub(super) fn service(flow: &Flow) -> Vec<Statement> {
     let (first, last) = flow.proto;
     let proto = (first == last).then(|| u8::try_from(first).ok().map(Proto)).flatten();
     let icmp = match flow.family {
