@@ -244,6 +244,12 @@ impl<'a, 's> AtHook<'a, 's> {
         let places = self.machine.reject_from.iter();
         let senders =
             places.fold(AddrSet::empty(), |all, place| all.union(&self.routes.readings.wide_place(place)));
+        let sets = self.by_way_back(&senders);
+        self.space.any(sets)
+    }
+
+    /// By leg, the packets that come by it from those of these senders to whom the machine would send by it (S7).
+    fn by_way_back(&mut self, senders: &AddrSet) -> Vec<PacketSet> {
         let own = self.routes.readings.static_of(self.host);
         let mut by_leg: BTreeMap<LegId, Vec<AddrSet>> = BTreeMap::new();
         for (to, part) in self.routes.split(&senders.difference(&own)) {
@@ -259,7 +265,7 @@ impl<'a, 's> AtHook<'a, 's> {
             let iif = self.by(Field::Iif, leg);
             sets.push(self.space.and(iif, from));
         }
-        self.space.any(sets)
+        sets
     }
 
     /// The service and the date of an access.

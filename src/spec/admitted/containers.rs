@@ -1,9 +1,6 @@
 //! S37 and S38 as sets: what containers publish and start, and which packets of a connection came straight.
 
-use std::collections::BTreeMap;
-
-use super::{Admitted, AtHook, union};
-use crate::forwarding::Next;
+use super::{Admitted, AtHook};
 use crate::model::{Hook, LegId};
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, PacketSet};
@@ -91,21 +88,7 @@ impl AtHook<'_, '_> {
         if !self.machine.strict_source || !matches!(self.hook, Hook::Input | Hook::Forward) {
             return PacketSet::EVERYTHING;
         }
-        let own = self.routes.readings.static_of(self.host);
-        let mut by_leg: BTreeMap<LegId, Vec<AddrSet>> = BTreeMap::new();
-        for (to, part) in self.routes.split(&AddrSet::full().difference(&own)) {
-            let Some(class) = self.routes.class(to) else { continue };
-            match self.routes.forwarding.next_for(self.host, class) {
-                Next::OnLink { leg } | Next::Via { leg, .. } => by_leg.entry(leg).or_default().push(part),
-                Next::Local | Next::Ambiguous(_) | Next::NoRoute => {}
-            }
-        }
-        let mut sets = Vec::new();
-        for (leg, parts) in by_leg {
-            let from = self.space.from(&union(parts));
-            let iif = self.by(Field::Iif, leg);
-            sets.push(self.space.and(iif, from));
-        }
+        let mut sets = self.by_way_back(&AddrSet::full());
         if self.hook == Hook::Forward && self.machine.docker {
             let legs = self.by_some_leg(Field::Iif);
             sets.push(self.space.not(legs));
