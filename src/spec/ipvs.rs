@@ -26,6 +26,11 @@ impl Here<'_> {
     /// What a balancer lets start, whatever its limit says.
     pub(super) fn balances(&self, access: &Access) -> bool {
         let here = self.hook != Hook::Output || !is_direct(access);
+        // S28: in a family without real servers it says nothing.
+        let Some(Nat::Ipvs { servers, .. }) = &access.nat else { return false };
+        if !servers.iter().any(|real| real.is_ipv4() == self.packet.dst.is_ipv4()) {
+            return false;
+        }
         self.allows_as_written(access) || here && self.in_time(access) && self.is_shared_out(access)
     }
 
@@ -101,11 +106,11 @@ impl Here<'_> {
     fn is_at(&self, share: &Share) -> bool {
         match self.hook {
             Hook::Output => share.at == self.host && self.by(share.left, &self.packet.oif),
-            Hook::Forward => self.is_transit(&share.inner, 0),
+            Hook::Forward | Hook::Bridge => self.is_transit(&share.inner, 0),
             Hook::Input => {
                 share.inner.end.is_some_and(|(h, leg)| h == self.host && self.by(leg, &self.packet.iif))
             }
-            Hook::Prerouting | Hook::Postrouting | Hook::Bridge => false,
+            Hook::Prerouting | Hook::Postrouting => false,
         }
     }
 

@@ -45,7 +45,11 @@ pub fn site(seed: u64) -> Site {
 
 /// The same with bridges: of some zones, one machine that filters there has the members on its ports.
 pub fn bridged(seed: u64) -> Site {
-    let mut site = site(seed);
+    with_bridges(site(seed), seed)
+}
+
+/// A site some of whose zones get a bridge.
+pub fn with_bridges(mut site: Site, seed: u64) -> Site {
     let dice = &mut Dice::new(seed ^ 0xb41d);
     let zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
     for zone in zones {
