@@ -11,7 +11,7 @@ pub mod beside;
 mod compose;
 mod follow;
 mod groups;
-mod ipvs;
+pub mod ipvs;
 mod narrowly;
 mod path;
 mod points;
