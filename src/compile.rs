@@ -12,8 +12,8 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::target::sysctl::{self, artifact::Settings};
-use crate::verify::{self, Artifacts, HostRules, Report};
-use crate::{lint, lower, resolve, target, topology};
+use crate::verify::{self, Artifacts, Balancing, HostRules, Report};
+use crate::{ir, lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -68,9 +68,7 @@ pub fn compile(
     ended("emit");
     let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
     let settings = parameters(&site, &mut hosts, findings)?;
-    for (host, files) in target::ipvs::emit::emit(&site, &program.balancers) {
-        hosts.iter_mut().filter(|h| h.host == host).for_each(|h| h.files.extend(files.clone()));
-    }
+    directors(&site, &program, &mut hosts, findings)?;
     let mut report = verify::prove(&site, &artifacts, options.at);
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
@@ -190,6 +188,35 @@ fn parameters(
         }
     }
     (!findings.has_errors()).then_some(all)
+}
+
+/// The two files of every director, each as it is read back from the text that will be written.
+fn directors(
+    site: &Site,
+    program: &ir::Program,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<()> {
+    use target::ipvs::{emit, read};
+    let mut emitted = emit::emit(site, &program.balancers);
+    for host in hosts {
+        let files = emitted.remove(&host.host).unwrap_or_default();
+        let text =
+            |name: &str| files.iter().find(|(file, _)| file == name).map_or("", |(_, text)| text.as_str());
+        let watched = read::keepalived(text(emit::KEEPALIVED)).map(|found| (Balancing::Watched, found));
+        let unwatched = read::ipvsadm(text(emit::IPVSADM)).map(|found| (Balancing::Unwatched, found));
+        for found in [watched, unwatched] {
+            let wrong = match found {
+                Ok((how, found)) => verify::misdirected(site, host.host, how, &found),
+                Err(why) => Some(why.to_string()),
+            };
+            let told =
+                wrong.map(|why| unprintable(site, host.host, &format!("what its IPVS is told: {why}")));
+            told.into_iter().for_each(|finding| findings.push(finding));
+        }
+        host.files.extend(files);
+    }
+    (!findings.has_errors()).then_some(())
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

@@ -7,6 +7,7 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod balancers;
 pub mod beside;
 mod compose;
 mod follow;
@@ -24,6 +25,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use balancers::{Balancing, misdirected};
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,
