@@ -16,6 +16,7 @@ mod check;
 mod clean;
 mod compile;
 mod console;
+mod diff;
 mod engine;
 mod explain;
 mod failure;
@@ -92,6 +93,8 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
+    /// Say what two policies, builds or live rulesets do differently, over all packets
+    Diff(diff::Args),
     /// Try the policy with real packets in network namespaces, or open a shell there
     Lab(lab::Args),
     #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
@@ -147,6 +150,7 @@ impl Command {
             Self::Compile(args) => compile::run(args, console),
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
+            Self::Diff(args) => diff::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),
             Self::Apply(args) => apply::run(&args, console),

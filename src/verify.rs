@@ -9,6 +9,7 @@
 
 pub mod beside;
 mod compose;
+pub mod diff;
 mod follow;
 mod groups;
 mod ipvs;
