@@ -31,7 +31,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `interfaces.json`, `origins.json`, `sysctl.conf`.
     pub files: Vec<(String, String)>,
 }
 
@@ -156,6 +156,7 @@ fn written(
                     ("ruleset.nft".to_owned(), text.clone()),
                     ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
+                    ("interfaces.json".to_owned(), json(&interfaces(site, host))),
                     ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];
                 hosts.push(HostArtifacts { host, name, files });
@@ -166,6 +167,25 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.
+#[derive(serde::Serialize)]
+struct Interface<'s> {
+    interface: Option<&'s str>,
+    addresses: &'s [std::net::IpAddr],
+    dynamic: bool,
+}
+
+fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
+    let legs = site.host(host).map(|host| host.legs.as_slice()).unwrap_or_default();
+    legs.iter()
+        .map(|leg| Interface {
+            interface: leg.interface.as_deref(),
+            addresses: &leg.addresses,
+            dynamic: leg.dynamic,
+        })
+        .collect()
 }
 
 /// `sysctl.conf` of every machine that has a ruleset, as it is read back from the text that will be written.

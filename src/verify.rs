@@ -10,6 +10,7 @@
 mod balancers;
 pub mod beside;
 mod compose;
+pub mod diff;
 mod follow;
 mod groups;
 mod ipvs;

@@ -66,6 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
+    ("apply", &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"]),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),
