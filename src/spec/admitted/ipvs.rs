@@ -26,21 +26,23 @@ struct Share {
 impl AtHook<'_, '_> {
     /// The packets that a balancer lets start here.
     pub(super) fn balanced(&mut self, access: &Access) -> PacketSet {
-        let mut written = self.as_written(access);
-        let Some(Nat::Ipvs { servers, .. }) = &access.nat else { return PacketSet::NOTHING };
-        // S28: in a family without real servers it says nothing.
-        for family in Family::BOTH {
-            if servers.iter().all(|real| Family::of(*real) != family) {
-                let silent = self.space.family(family);
-                written = self.space.minus(written, silent);
-            }
-        }
+        let written = self.as_written(access);
+        let families = self.served(access);
+        let written = self.space.and(written, families);
         let direct = matches!(access.nat, Some(Nat::Ipvs { direct: true, .. }));
         if direct && self.hook == Hook::Output {
             return written;
         }
         let shared = self.shared_out(access);
         self.space.or(written, shared)
+    }
+
+    /// S28: the packets of families that its real servers have.
+    fn served(&mut self, access: &Access) -> PacketSet {
+        let Some(Nat::Ipvs { servers, .. }) = &access.nat else { return PacketSet::NOTHING };
+        let has = |family: &Family| servers.iter().any(|real| Family::of(*real) == *family);
+        let sets = Family::BOTH.into_iter().filter(has).map(|family| self.space.family(family)).collect();
+        self.space.any(sets)
     }
 
     /// What IPVS sends on and nothing else has a say in: untracked packets, the director's to a real server and the
