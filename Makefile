@@ -7,6 +7,8 @@ CASES ?= 2000
 PACKETS ?= 5000000
 POLICIES ?= 5000
 SITES ?= 3000
+RANDOM_POLICIES ?= 10000
+KERNEL_POLICIES ?= 300
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
 SEED ?= 20261121
@@ -51,8 +53,9 @@ mutants: tools
 	FWC_REQUIRE_KERNEL=1 FWC_MUTANTS=all INSTA_UPDATE=no $(CARGO) test --release mutant -- --nocapture
 
 # Many packets of every kind through policy and rulesets, and the laws on many random policies.
-campaign:
-	FWC_PACKETS=$(PACKETS) $(CARGO) test --release --test campaign -- --nocapture
+campaign: tools
+	FWC_PACKETS=$(PACKETS) FWC_RANDOM_POLICIES=$(RANDOM_POLICIES) $(CARGO) test --release --test campaign -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_KERNEL_POLICIES=$(KERNEL_POLICIES) $(CARGO) test --release --test kernel_campaign -- random_policies --nocapture
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws

@@ -320,7 +320,13 @@ impl Flow<'_, '_> {
         let ended = path.transits.iter().fold(AddrSet::empty(), |all, t| all.union(&self.own(t.host)));
         let kept = crossing.dst.difference(&source.behind).union(&ended);
         let behind = crossing.less(&AddrSet::empty(), &kept);
-        if let Some(behind) = behind {
+        if let Some(mut behind) = behind {
+            // What a gateway has no dynamic leg gets (S30): the way to it is another.
+            let forwards = self.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+            let gateways = forwards.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+            for own in &mut behind.receivers {
+                own.addrs = own.addrs.difference(&gateways);
+            }
             self.taken(&behind, path, (&seen, &source.behind));
         }
     }
