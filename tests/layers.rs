@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "target::plan",
         &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
+    ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
     ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
     (
         "verify",

@@ -18,7 +18,7 @@
 mod input;
 mod lists;
 mod order;
-mod pair;
+pub(super) mod pair;
 pub mod rehearse;
 
 use std::collections::{BTreeMap, BTreeSet};

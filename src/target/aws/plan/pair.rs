@@ -7,14 +7,14 @@ use super::super::validate::text;
 use super::{Foreign, Obstacle, Terms};
 
 /// A live estate and a wanted one that speak of the same things by the same ids.
-pub(super) struct Paired<'l> {
+pub(in crate::target::aws) struct Paired<'l> {
     /// What is there.
-    pub(super) live: &'l Estate,
+    pub(in crate::target::aws) live: &'l Estate,
     /// What is wanted, sorted by id; `${…}` are ids of what is to be made.
-    pub(super) wanted: Estate,
+    pub(in crate::target::aws) wanted: Estate,
 }
 
-pub(super) fn pair<'l>(
+pub(in crate::target::aws) fn pair<'l>(
     live: &'l Estate,
     wanted: &Estate,
     terms: &Terms,
@@ -53,7 +53,7 @@ pub(super) fn pair<'l>(
 }
 
 /// Whether a thing is still to be made.
-pub(super) fn is_symbolic(id: &str) -> bool {
+pub(in crate::target::aws) fn is_symbolic(id: &str) -> bool {
     id.starts_with("${") && id.ends_with('}')
 }
 
