@@ -3,5 +3,6 @@
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
+mod check;
 mod keys;
 mod room;
