@@ -101,7 +101,7 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
-    "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
+    "file-too-large", // tests/resolve.rs, and the tests of `syntax`
     // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
     "key-agent-forwarding",
     "key-authority",
@@ -114,7 +114,7 @@ const ELSEWHERE: &[&str] = &[
     "key-type",
     "key-unrestricted",
     "key-weak",
-    "not-formatted",      // `fwc fmt --check`
+    "not-formatted", // `fwc fmt --check`
     // `fwc bastion check`: tests/bastion/check.rs
     "sshd-key-source",
     "sshd-no-keys",

@@ -7,8 +7,8 @@
 //! *Design decisions*. In this order, and each step ends the run if it fails: (1) the new tree is laid over a copy of
 //! `/etc/ssh`, where sshd checks it and the whole examination of [`super::sshd`] is run; (2) a canary: an sshd with that tree,
 //! in a network of its own, and a real login as the administrator, from the administrator's address; (3) the old files are
-//! saved and the record written; (4) a watchdog starts, a process of its own session that outlives this one and the SSH
-//! connection, and puts the old files back when the time is over; (5) each file is replaced at once (write, fsync, rename,
+//! saved; (4) a watchdog starts, a process of its own session that outlives this one and the SSH connection, and puts the old
+//! files back when the time is over and the record, which is written now, still there; (5) each file is replaced at once (write, fsync, rename,
 //! fsync of the folder); (6) sshd checks the real tree and is told to reload, and has to answer. Until [`confirm`] is called
 //! from another SSH connection than this one, the watchdog stays. A running sshd keeps its settings and its sessions when the
 //! files change; one that is told to reload broken ones ends, which is why (6) checks first.
@@ -28,7 +28,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::sshd::effective::Effective;
-use super::sshd::inspect::{self, Inspection};
+use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use record::{Record, Saved, State};
 
@@ -100,7 +100,8 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     let state = State::open()?;
     let _lock = state.lock()?;
     if state.read()?.is_some() {
-        let said = "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
+        let said =
+            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
         return Err(ApplyError::Refused(said.to_owned()));
     }
     steps("stage")?;
@@ -116,10 +117,21 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     let record = save(asked, &state, &changes)?;
     steps("arm")?;
     arm(&record)?;
-    let done = put_all(&changes, &record, steps).and_then(|()| take_effect(steps));
+    steps("record")?;
+    state.write(&record)?;
+    // Were the time over before all is done, what came after it would never be taken back.
+    let mut guarded = |what: &str| {
+        steps(what)?;
+        let waits = state.read()?.is_some_and(|now| now.id == record.id);
+        let late = || ApplyError::Failed("the time was over before all was done".to_owned());
+        waits.then_some(()).ok_or_else(late)
+    };
+    let done = put_all(&changes, &record, &mut guarded)
+        .and_then(|()| take_effect(&mut guarded))
+        .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
-        Err(why) => match restore(&state) {
+        Err(why) => match restore(&state, &record) {
             Ok(_) => Err(why),
             Err(worse) => Err(ApplyError::Failed(format!("{why}; and the old files are not back: {worse}"))),
         },
@@ -148,19 +160,26 @@ pub fn confirm(session: Option<&str>, console: bool) -> Result<(), ApplyError> {
 /// # Errors
 /// When a file cannot be put back; the others are, and the record stays for another try.
 pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
-    restore(&State::open()?)
+    let state = State::open()?;
+    let Some(record) = state.read()? else { return Ok(Vec::new()) };
+    restore(&state, &record)
 }
 
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
 pub fn watch(id: u64, wait: Duration) {
     const TRIES: u32 = 600;
     let begun = std::time::Instant::now();
-    let waiting = || State::open().ok().and_then(|state| state.read().ok().flatten()).is_some_and(|r| r.id == id);
+    let waiting =
+        || State::open().ok().and_then(|state| state.read().ok().flatten()).is_some_and(|r| r.id == id);
+    // It is armed before the record is written: a record of which nobody knows would block the next apply.
+    let mut seen = false;
     while begun.elapsed() < wait {
         std::thread::sleep(Duration::from_millis(200));
-        if !waiting() {
+        let waits = waiting();
+        if seen && !waits {
             return;
         }
+        seen |= waits;
     }
     // A disk may be full or read-only for a while.
     for _ in 0..TRIES {
@@ -185,7 +204,8 @@ impl Staged {
 
 /// Lays the new files over a copy, has sshd check it, and examines it.
 fn stage(asked: &Asked) -> Result<Staged, ApplyError> {
-    let dir = tempfile::Builder::new().prefix("fwc-ssh-").tempdir().map_err(ApplyError::io("make a folder"))?;
+    let dir =
+        tempfile::Builder::new().prefix("fwc-ssh-").tempdir().map_err(ApplyError::io("make a folder"))?;
     copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
     let name = asked.folder.join("00-fwc.conf");
     let text = fs::read(&name).map_err(ApplyError::io(format!("read {}", name.display())))?;
@@ -194,8 +214,8 @@ fn stage(asked: &Asked) -> Result<Staged, ApplyError> {
     let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
     // sshd says where it looks for an account's keys under the new settings.
     for (account, text) in accounts(&asked.folder)? {
-        let settings = settings(&place, &account, asked.from)?;
-        let to = settings.and_then(|s| s.one("authorizedkeysfile").and_then(|all| keys_file(all, &account)));
+        let Some(settings) = settings(&place, &account, asked.from)? else { break };
+        let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
         let Some(to) = to.filter(|to| to.starts_with(BELOW)) else {
             return Err(ApplyError::Refused(format!(
                 "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
@@ -204,8 +224,8 @@ fn stage(asked: &Asked) -> Result<Staged, ApplyError> {
         staged.changes.push(Change { to, text });
         staged.lay(staged.changes.len().saturating_sub(1))?;
     }
-    let found = inspect::inspect_in(&place, None, None, &[asked.from])?;
-    // The sources are named as they will stand.
+    let tree = Tree { root: "/".into(), ssh: Some(staged.path().to_owned()) };
+    let found = inspect::inspect_in(&place, tree, None, &[asked.from])?;
     if found.findings.has_errors() {
         return Err(ApplyError::Findings(Box::new(found)));
     }
@@ -255,18 +275,19 @@ fn accounts(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ApplyError> {
     Ok(found)
 }
 
-/// Keeps what the changes replace, and writes down that they are under way.
+/// Keeps what the changes replace.
 fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, ApplyError> {
     let mut files = Vec::new();
     for (number, change) in changes.iter().enumerate() {
         let was_there = change.to.exists();
         if was_there {
-            let old = fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;
+            let old =
+                fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;
             state.keep(number, &old)?;
         }
         files.push(Saved { path: change.to.clone(), was_there, mode: put::mode_of(&change.to) });
     }
-    state.write(Record { id: 0, files, session: asked.session.clone(), wait: asked.wait.as_secs() })
+    Ok(Record { id: record::number(), files, session: asked.session.clone(), wait: asked.wait.as_secs() })
 }
 
 /// Starts the watchdog and waits until it says that it watches.
@@ -305,8 +326,7 @@ fn take_effect(steps: Steps<'_>) -> Result<(), ApplyError> {
     daemon::answers()
 }
 
-fn restore(state: &State) -> Result<Vec<PathBuf>, ApplyError> {
-    let Some(record) = state.read()? else { return Ok(Vec::new()) };
+fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
     let mut failed = None;
     for (number, saved) in record.files.iter().enumerate() {
         let done = if saved.was_there {
@@ -330,7 +350,7 @@ fn restore(state: &State) -> Result<Vec<PathBuf>, ApplyError> {
     daemon::reload()?;
     daemon::answers()?;
     state.forget()?;
-    Ok(record.files.into_iter().map(|saved| saved.path).collect())
+    Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
 }
 
 /// Copies a folder, modes and owners included.

@@ -156,7 +156,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "a later Match Address beats the global no",
         files: &[
-            (MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n"),
+            (
+                MAIN,
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n",
+            ),
             ("/etc/ssh/sshd_config.d/00-fwc.conf", SHUT),
         ],
         user: "ana",
@@ -167,7 +170,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "the same from elsewhere",
         files: &[
-            (MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n"),
+            (
+                MAIN,
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n",
+            ),
             ("/etc/ssh/sshd_config.d/00-fwc.conf", SHUT),
         ],
         user: "ana",
@@ -178,8 +184,14 @@ const ROWS: &[Row] = &[
     Row {
         name: "the same with AuthenticationMethods publickey",
         files: &[
-            (MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n"),
-            ("/etc/ssh/sshd_config.d/00-fwc.conf", "AuthenticationMethods publickey\nPasswordAuthentication no\n"),
+            (
+                MAIN,
+                "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n",
+            ),
+            (
+                "/etc/ssh/sshd_config.d/00-fwc.conf",
+                "AuthenticationMethods publickey\nPasswordAuthentication no\n",
+            ),
         ],
         user: "ana",
         from: "10.1.2.3",
@@ -194,7 +206,10 @@ const ROWS: &[Row] = &[
                 "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nMatch Address 10.0.0.0/8\n PasswordAuthentication yes\n \
                  AuthenticationMethods password\n",
             ),
-            ("/etc/ssh/sshd_config.d/00-fwc.conf", "AuthenticationMethods publickey\nPasswordAuthentication no\n"),
+            (
+                "/etc/ssh/sshd_config.d/00-fwc.conf",
+                "AuthenticationMethods publickey\nPasswordAuthentication no\n",
+            ),
         ],
         user: "ana",
         from: "10.1.2.3",
@@ -241,7 +256,10 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "its old name is the same keyword",
-        files: &[(MAIN, "PasswordAuthentication no\nUsePAM yes\nChallengeResponseAuthentication yes\nKbdInteractiveAuthentication no\n")],
+        files: &[(
+            MAIN,
+            "PasswordAuthentication no\nUsePAM yes\nChallengeResponseAuthentication yes\nKbdInteractiveAuthentication no\n",
+        )],
         user: "ana",
         from: "127.0.0.1",
         ways: &[("password", false), ("keyboard-interactive", true)],
@@ -257,7 +275,10 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "an empty glob and a folder that is not there say nothing",
-        files: &[(MAIN, "Include /etc/ssh/nowhere/*.conf\nInclude sshd_config.d/*.conf\nUsePAM yes\n"), ("/etc/ssh/sshd_config.d/00-fwc.conf", SHUT)],
+        files: &[
+            (MAIN, "Include /etc/ssh/nowhere/*.conf\nInclude sshd_config.d/*.conf\nUsePAM yes\n"),
+            ("/etc/ssh/sshd_config.d/00-fwc.conf", SHUT),
+        ],
         user: "ana",
         from: "127.0.0.1",
         ways: &[("password", false), ("keyboard-interactive", false)],
@@ -273,7 +294,10 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "a Match for a group",
-        files: &[(MAIN, "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM yes\nMatch Group ana\n PasswordAuthentication yes\n")],
+        files: &[(
+            MAIN,
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM yes\nMatch Group ana\n PasswordAuthentication yes\n",
+        )],
         user: "ana",
         from: "127.0.0.1",
         ways: &[("password", true)],
@@ -288,7 +312,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "AuthenticationMethods publickey\nMatch User x\n AuthenticationMethods publickey any\n",
         "must appear alone",
     ),
-    ("publickey demanded and off", "PubkeyAuthentication no\nAuthenticationMethods publickey\n", "AuthenticationMethods"),
+    (
+        "publickey demanded and off",
+        "PubkeyAuthentication no\nAuthenticationMethods publickey\n",
+        "AuthenticationMethods",
+    ),
     ("a keyword of a later release", "PerSourcePenalties yes\n", "Bad configuration option"),
     ("an algorithm that it does not have", "KexAlgorithms mlkem768x25519-sha256\n", "Bad SSH2 KexAlgorithms"),
 ];
@@ -315,7 +343,13 @@ fn each_row_is_judged_as_logins_end() {
                 _ => Way::Nothing,
             };
             let login = room.login(row.user, tries, from);
-            assert_eq!(login == Login::Accepted, *opens, "sshd, {}: {way}: {login:?} {}", row.name, sshd.log());
+            assert_eq!(
+                login == Login::Accepted,
+                *opens,
+                "sshd, {}: {way}: {login:?} {}",
+                row.name,
+                sshd.log()
+            );
             tried += 1;
         }
         if !row.line.is_empty() {
@@ -371,7 +405,8 @@ fn a_tree_is_judged_like_a_machine() {
         std::fs::copy(room.outside(&format!("/etc/{name}")), tree.join("etc").join(name)).unwrap();
     }
     std::fs::write(tree.join("etc/ssh/sshd_config"), STOCK).unwrap();
-    std::fs::write(tree.join("etc/ssh/sshd_config.d/50-cloud-init.conf"), "PasswordAuthentication yes\n").unwrap();
+    std::fs::write(tree.join("etc/ssh/sshd_config.d/50-cloud-init.conf"), "PasswordAuthentication yes\n")
+        .unwrap();
     let report = check(&room, &["--root", tree.to_str().unwrap()]);
     let lines: Vec<String> = findings(&report, "sshd-password").iter().map(place).collect();
     assert_eq!(lines, ["50-cloud-init.conf:1"]);
@@ -393,7 +428,8 @@ fn check(room: &Room, args: &[&str]) -> Value {
     command.args(["bastion", "check", "--format", "json"]).args(args);
     let output = room.run(command);
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    serde_json::from_str(&text)
+        .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// The ways in without a key that one cell of the matrix has.

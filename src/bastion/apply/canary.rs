@@ -27,8 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn prove(asked: &Asked, staged: &Path) -> Result<(), ApplyError> {
     let shared = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Shared)?;
     let new = settings(&shared, &asked.admin, asked.from)?;
-    let Some(new) = new else { return Err(ApplyError::Failed("sshd does not take the new files".to_owned())) };
-    let work = tempfile::Builder::new().prefix("fwc-canary-").tempdir().map_err(ApplyError::io("make a folder"))?;
+    let Some(new) = new else {
+        return Err(ApplyError::Failed("sshd does not take the new files".to_owned()));
+    };
+    let work =
+        tempfile::Builder::new().prefix("fwc-canary-").tempdir().map_err(ApplyError::io("make a folder"))?;
     let key = match (&asked.identity, &asked.agent) {
         (Some(path), _) => Key::File(path.clone()),
         (None, Some(socket)) => Key::Agent(socket.clone()),
@@ -41,7 +44,8 @@ pub fn prove(asked: &Asked, staged: &Path) -> Result<(), ApplyError> {
     let said = try_login(&stage, asked, &key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();
     if !heard.contains(&format!("Accepted publickey for {} ", asked.admin)) {
-        let why = heard.lines().rev().find(|line| !line.contains("Connection closed")).unwrap_or("").to_owned();
+        let why =
+            heard.lines().rev().find(|line| !line.contains("Connection closed")).unwrap_or("").to_owned();
         return Err(ApplyError::Refused(format!(
             "`{}` would not get in from {} afterwards: {} {why}",
             asked.admin,
@@ -65,7 +69,8 @@ enum Key {
 
 /// A new key in the place of one that stays.
 fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Result<Key, ApplyError> {
-    let refused = |why: String| ApplyError::Refused(format!("{why}; or name a private key with `--identity`"));
+    let refused =
+        |why: String| ApplyError::Refused(format!("{why}; or name a private key with `--identity`"));
     let account = &asked.admin;
     let Some(file) = new.one("authorizedkeysfile").and_then(|all| keys_file(all, account)) else {
         return Err(refused(format!("the keys of `{account}` are not below {}", super::BELOW)));
@@ -73,7 +78,8 @@ fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Resul
     let copy = staged.join(file.strip_prefix(super::BELOW).unwrap_or(&file));
     let text = fs::read_to_string(&copy).unwrap_or_default();
     let today = keys_of_today(asked)?;
-    let stays = keys::entries(&text).find(|entry| !entry.options.cert_authority && today.iter().any(|old| old.key == entry.key));
+    let stays = keys::entries(&text)
+        .find(|entry| !entry.options.cert_authority && today.iter().any(|old| old.key == entry.key));
     let Some(entry) = stays else {
         return Err(refused(format!("no key that lets `{account}` in today would do so afterwards")));
     };
@@ -84,7 +90,12 @@ fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Resul
         (KeyType::Ecdsa(_), _) => vec!["-t", "ecdsa"],
         _ => vec!["-t", "ed25519"],
     };
-    let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-f"]).arg(&path).args(kind).stdin(Stdio::null()).output();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-f"])
+        .arg(&path)
+        .args(kind)
+        .stdin(Stdio::null())
+        .output();
     let made = made.map_err(ApplyError::io("run ssh-keygen"))?;
     let public = fs::read_to_string(path.with_extension("pub")).unwrap_or_default();
     let words: Vec<&str> = public.split_whitespace().take(2).collect();
@@ -104,7 +115,8 @@ fn keys_of_today(asked: &Asked) -> Result<Vec<Entry>, ApplyError> {
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home = passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        (fields.first() == Some(&asked.admin.as_str())).then(|| fields.get(5).map(|home| (*home).to_owned()))?
+        (fields.first() == Some(&asked.admin.as_str()))
+            .then(|| fields.get(5).map(|home| (*home).to_owned()))?
     });
     let home = home.unwrap_or_default();
     let mut found = Vec::new();
@@ -137,7 +149,11 @@ fn listen(stage: &Stage, asked: &Asked, new: &Effective) -> Result<(IpAddr, u16)
     let family = |ip: &IpAddr| ip.is_ipv6() == asked.from.is_ipv6();
     let at = named.iter().find(|at| family(&at.ip())).or(named.first());
     let port = new.one("port").and_then(|port| port.parse().ok()).unwrap_or(22);
-    let own = if asked.from.is_ipv6() { IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]) } else { IpAddr::from([127, 0, 0, 1]) };
+    let own = if asked.from.is_ipv6() {
+        IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])
+    } else {
+        IpAddr::from([127, 0, 0, 1])
+    };
     Ok(match at {
         Some(at) if !at.ip().is_unspecified() => (at.ip(), at.port()),
         Some(at) => (own, at.port()),
@@ -181,7 +197,13 @@ impl Drop for Listener {
 }
 
 /// One try; returns what ssh said.
-fn try_login(stage: &Stage, asked: &Asked, key: &Key, at: (IpAddr, u16), method: &str) -> Result<String, ApplyError> {
+fn try_login(
+    stage: &Stage,
+    asked: &Asked,
+    key: &Key,
+    at: (IpAddr, u16),
+    method: &str,
+) -> Result<String, ApplyError> {
     let mut args: Vec<String> = ["-F", "none", "-T"].map(ToOwned::to_owned).to_vec();
     for option in [
         "BatchMode=yes",

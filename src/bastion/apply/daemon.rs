@@ -34,7 +34,11 @@ pub fn reload() -> Result<(), ApplyError> {
         None => {
             let started = run(SSHD, &[])?;
             let said = || String::from_utf8_lossy(&started.stderr).trim().to_owned();
-            if started.status.success() { Ok(()) } else { Err(ApplyError::Failed(format!("sshd does not start: {}", said()))) }
+            if started.status.success() {
+                Ok(())
+            } else {
+                Err(ApplyError::Failed(format!("sshd does not start: {}", said())))
+            }
         }
     }
 }
@@ -45,7 +49,11 @@ fn by_systemd() -> Result<(), ApplyError> {
         if run("systemctl", &["is-active", "--quiet", unit])?.status.success() {
             let told = run("systemctl", &["reload", unit])?;
             let said = || String::from_utf8_lossy(&told.stderr).trim().to_owned();
-            return if told.status.success() { Ok(()) } else { Err(ApplyError::Failed(format!("{unit}: {}", said()))) };
+            return if told.status.success() {
+                Ok(())
+            } else {
+                Err(ApplyError::Failed(format!("{unit}: {}", said())))
+            };
         }
     }
     if run("systemctl", &["is-active", "--quiet", "ssh.socket"])?.status.success() {

@@ -28,10 +28,8 @@ pub fn replace(path: &Path, text: &[u8], mode: u32, steps: Steps<'_>) -> Result<
     fs::create_dir_all(folder).map_err(ApplyError::io(failed()))?;
     steps("write")?;
     // sshd reads `*.conf` of its folder, which this name is not.
-    let mut file = tempfile::Builder::new()
-        .prefix(".fwc-")
-        .tempfile_in(folder)
-        .map_err(ApplyError::io(failed()))?;
+    let mut file =
+        tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder).map_err(ApplyError::io(failed()))?;
     file.write_all(text).map_err(ApplyError::io(failed()))?;
     file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(ApplyError::io(failed()))?;
     steps("fsync")?;
@@ -47,6 +45,10 @@ pub fn replace(path: &Path, text: &[u8], mode: u32, steps: Steps<'_>) -> Result<
 /// # Errors
 /// When the system refuses.
 pub fn remove(path: &Path) -> Result<(), ApplyError> {
+    // A read-only disk refuses to remove even what is not there.
+    if fs::symlink_metadata(path).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        return Ok(());
+    }
     match fs::remove_file(path) {
         Ok(()) => sync(path.parent().unwrap_or_else(|| Path::new("/"))),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),

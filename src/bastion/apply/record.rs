@@ -40,6 +40,13 @@ pub struct Saved {
     pub mode: u32,
 }
 
+/// A number that no other record has.
+#[must_use]
+pub fn number() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The folder.
 #[derive(Debug)]
 pub struct State {
@@ -86,16 +93,13 @@ impl State {
         record.map(Some).map_err(|e| ApplyError::Failed(format!("{} is damaged: {e}", path.display())))
     }
 
-    /// Writes a record with a number of its own, and returns it.
+    /// Writes the record.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn write(&self, record: Record) -> Result<Record, ApplyError> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let record = Record { id: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX), ..record };
-        let text = serde_json::to_string_pretty(&record).map_err(|e| ApplyError::Failed(e.to_string()))?;
-        put::replace(&self.folder.join(NAME), text.as_bytes(), 0o600, &mut |_| Ok(()))?;
-        Ok(record)
+    pub fn write(&self, record: &Record) -> Result<(), ApplyError> {
+        let text = serde_json::to_string_pretty(record).map_err(|e| ApplyError::Failed(e.to_string()))?;
+        put::replace(&self.folder.join(NAME), text.as_bytes(), 0o600, &mut |_| Ok(()))
     }
 
     /// The change is final, or undone.

@@ -145,7 +145,8 @@ fn read_file(path: &str, files: &mut dyn Files, sources: &mut SourceMap, depth: 
         let mut included = Vec::new();
         if keyword == "include" && depth < DEEPEST {
             for pattern in &words {
-                let pattern = if pattern.starts_with('/') { pattern.clone() } else { format!("/etc/ssh/{pattern}") };
+                let pattern =
+                    if pattern.starts_with('/') { pattern.clone() } else { format!("/etc/ssh/{pattern}") };
                 for path in files.glob(&pattern) {
                     included.push(read_file(&path, files, sources, depth.saturating_add(1)));
                 }
@@ -174,7 +175,8 @@ fn split(line: &str) -> Option<(String, Vec<String>)> {
     let rest = rest.trim_start_matches([' ', '\t']);
     let rest = rest.strip_prefix('=').unwrap_or(rest);
     let keyword = keyword.to_ascii_lowercase();
-    let keyword = RENAMED.iter().find(|(old, _)| *old == keyword).map_or(keyword.as_str(), |(_, new)| new).to_owned();
+    let keyword =
+        RENAMED.iter().find(|(old, _)| *old == keyword).map_or(keyword.as_str(), |(_, new)| new).to_owned();
     Some((keyword, words(rest)))
 }
 
@@ -224,8 +226,14 @@ mod tests {
         let line = |text: &str| split(text).map(|(k, w)| format!("{k} {}", w.join("|")));
         assert_eq!(line("passwordauthentication=\"no\"").as_deref(), Some("passwordauthentication no"));
         assert_eq!(line("  PASSWORDAUTHENTICATION no # c\n").as_deref(), Some("passwordauthentication no"));
-        assert_eq!(line("ChallengeResponseAuthentication yes").as_deref(), Some("kbdinteractiveauthentication yes"));
-        assert_eq!(line("Match User \"a b\",c Address 10.0.0.0/8").as_deref(), Some("match User|a b,c|Address|10.0.0.0/8"));
+        assert_eq!(
+            line("ChallengeResponseAuthentication yes").as_deref(),
+            Some("kbdinteractiveauthentication yes")
+        );
+        assert_eq!(
+            line("Match User \"a b\",c Address 10.0.0.0/8").as_deref(),
+            Some("match User|a b,c|Address|10.0.0.0/8")
+        );
         assert_eq!(line("# x"), None);
     }
 }

@@ -51,21 +51,26 @@ pub fn inspect(root: Option<&Path>, extra: &[IpAddr]) -> Result<Inspection, Stag
         Some(_) => Some(HostKey::make(&stage)?),
         None => None,
     };
-    inspect_in(&stage, root, keys.as_ref(), extra)
+    let tree = Tree { root: root.unwrap_or(Path::new("/")).to_owned(), ssh: None };
+    inspect_in(&stage, tree, keys.as_ref(), extra)
 }
 
-/// The same in a stage that is there already.
+/// The same in a stage that is there already; `tree` is how this process reaches what sshd sees there.
 pub(crate) fn inspect_in(
     stage: &Stage,
-    root: Option<&Path>,
+    mut tree: Tree,
     key: Option<&HostKey>,
     extra: &[IpAddr],
 ) -> Result<Inspection, StageError> {
-    let mut tree = Tree { root: root.unwrap_or(Path::new("/")).to_owned() };
     let mut sources = SourceMap::default();
     let mut findings = Findings::default();
     let config = config::read(MAIN, &mut tree, &mut sources);
-    let mut out = Inspection { sources, findings: Findings::default(), answers: Vec::new(), settings: Effective::default() };
+    let mut out = Inspection {
+        sources,
+        findings: Findings::default(),
+        answers: Vec::new(),
+        settings: Effective::default(),
+    };
     if let Err(said) = ask(stage, key, None)? {
         out.findings = refused(&said, &out.sources);
         return Ok(out);
@@ -134,7 +139,10 @@ fn ask(
     let mut args = vec![if asked.is_some() { "-T" } else { "-t" }.to_owned()];
     if let Some(c) = asked {
         let Connection { user, host, addr, laddr, lport } = c;
-        args.extend(["-C".to_owned(), format!("user={user},host={host},addr={addr},laddr={laddr},lport={lport}")]);
+        args.extend([
+            "-C".to_owned(),
+            format!("user={user},host={host},addr={addr},laddr={laddr},lport={lport}"),
+        ]);
     }
     if let Some(key) = key {
         args.extend(["-h".to_owned(), key.path().display().to_string()]);
@@ -162,7 +170,8 @@ fn refused(said: &str, sources: &SourceMap) -> Findings {
     }
     if findings.is_empty() {
         let last = said.lines().last().unwrap_or("no reason").to_owned();
-        findings.push(Diagnostic::global(code::SSHD_REFUSES, format!("sshd does not start: {last}")).help(help));
+        findings
+            .push(Diagnostic::global(code::SSHD_REFUSES, format!("sshd does not start: {last}")).help(help));
     }
     findings
 }
@@ -211,7 +220,8 @@ impl Told {
         settings: &Effective,
         open: &[Way],
     ) {
-        let mut faults: Vec<(Fault, &str)> = open.iter().map(|way| (Fault::Open(*way), way.keyword())).collect();
+        let mut faults: Vec<(Fault, &str)> =
+            open.iter().map(|way| (Fault::Open(*way), way.keyword())).collect();
         if !demands::keys_work(settings) {
             faults.push((Fault::NoKeys, "pubkeyauthentication"));
         }
@@ -234,9 +244,10 @@ impl Told {
                 (Some(at), true) => Diagnostic::error(code, *at, message).label("this line has the say"),
                 (Some(at), false) => Diagnostic::warning(code, *at, message).label("this line has the say"),
                 (None, true) => Diagnostic::global(code, message),
-                (None, false) => {
-                    Diagnostic { severity: crate::diag::Severity::Warning, ..Diagnostic::global(code, message) }
-                }
+                (None, false) => Diagnostic {
+                    severity: crate::diag::Severity::Warning,
+                    ..Diagnostic::global(code, message)
+                },
             };
             for lost in lines.iter().skip(1) {
                 finding = finding.also(*lost, "comes later, or is global, and has none");
@@ -268,7 +279,9 @@ impl Fault {
             Self::Open(way) => {
                 let (name, keyword) = way.name();
                 let message = format!("{whom} may log in without a key{default}: {name}");
-                let help = format!("put `{keyword} no` and a `Match all` block with it into 00-fwc.conf, which `fwc bastion render` writes");
+                let help = format!(
+                    "put `{keyword} no` and a `Match all` block with it into 00-fwc.conf, which `fwc bastion render` writes"
+                );
                 (code::SSHD_PASSWORD, true, message, help)
             }
             Self::NoKeys => {
@@ -277,7 +290,12 @@ impl Fault {
             }
             Self::Source(keyword, value) => {
                 let message = format!("keys of {whom} come from elsewhere too{default}: {keyword} `{value}`");
-                (code::SSHD_KEY_SOURCE, false, message, "judge what it gives out with `fwc bastion lint`, or take it out".to_owned())
+                (
+                    code::SSHD_KEY_SOURCE,
+                    false,
+                    message,
+                    "judge what it gives out with `fwc bastion lint`, or take it out".to_owned(),
+                )
             }
             Self::Weak(keyword, value, why) => {
                 let value = if value.len() > 40 { "…" } else { value };
@@ -288,14 +306,18 @@ impl Fault {
     }
 }
 
-/// Files below a folder that stands for `/`.
+/// Files below a folder that stands for `/`, but those of `/etc/ssh` where a stage has others there.
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
+    pub(crate) ssh: Option<PathBuf>,
 }
 
 impl Tree {
     fn place(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
+        match (&self.ssh, path.strip_prefix("/etc/ssh/")) {
+            (Some(staged), Some(below)) => staged.join(below),
+            _ => self.root.join(path.trim_start_matches('/')),
+        }
     }
 
     /// Accounts to ask about: people, one of the system, and members of groups that the configuration names.
@@ -327,7 +349,8 @@ impl Tree {
             if let [name, _, _, members] = line.split(':').collect::<Vec<_>>()[..]
                 && groups.contains(name)
             {
-                known.extend(members.split(',').filter(|m| !m.is_empty()).take(PEOPLE).map(ToOwned::to_owned));
+                known
+                    .extend(members.split(',').filter(|m| !m.is_empty()).take(PEOPLE).map(ToOwned::to_owned));
             }
         }
         known
@@ -339,7 +362,10 @@ impl Files for Tree {
         const LONGEST: u64 = 1 << 20;
         let path = self.place(path);
         let sound = fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST);
-        sound.then(|| fs::read(&path).ok()).flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        sound
+            .then(|| fs::read(&path).ok())
+            .flatten()
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Patterns in the last part of a path alone: what Include lines of distributions have.

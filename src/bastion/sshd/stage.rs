@@ -88,7 +88,10 @@ impl Stage {
     ///
     /// # Errors
     /// When the stage is gone.
-    pub fn within<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> Result<T, StageError> {
+    pub fn within<T: Send + 'static>(
+        &self,
+        act: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StageError> {
         let gone = || StageError::Said("the stage is gone".to_owned());
         let (tell, told) = channel();
         let job: Job = Box::new(move || drop(tell.send(act())));
@@ -103,8 +106,10 @@ impl Stage {
     pub fn run(&self, program: &str, args: &[String]) -> Result<Output, StageError> {
         let (program, args) = (program.to_owned(), args.to_owned());
         let what = format!("run {program}");
-        self.within(move || Command::new(program).args(args).env("LC_ALL", "C").stdin(Stdio::null()).output())?
-            .map_err(StageError::system(what))
+        self.within(move || {
+            Command::new(program).args(args).env("LC_ALL", "C").stdin(Stdio::null()).output()
+        })?
+        .map_err(StageError::system(what))
     }
 }
 
@@ -130,8 +135,11 @@ fn enter(bound: &[(PathBuf, PathBuf)], network: Network) -> Result<(), StageErro
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(system("part the mounts".to_owned()))?;
     for (from, to) in bound {
-        mount(Some(from), to, none, MsFlags::MS_BIND, none)
-            .map_err(system(format!("put {} at {}", from.display(), to.display())))?;
+        mount(Some(from), to, none, MsFlags::MS_BIND, none).map_err(system(format!(
+            "put {} at {}",
+            from.display(),
+            to.display()
+        )))?;
     }
     // sshd asks for it even to print its settings ("Missing privilege separation directory").
     if !Path::new("/run/sshd").is_dir() {

@@ -102,7 +102,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
 fn asked(args: &Args) -> Result<Asked, Failure> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let session = var("SSH_CONNECTION");
-    let admin = args.admin.clone().or_else(|| var("SUDO_USER")).or_else(|| var("LOGNAME")).or_else(|| var("USER"));
+    let admin =
+        args.admin.clone().or_else(|| var("SUDO_USER")).or_else(|| var("LOGNAME")).or_else(|| var("USER"));
     let admin = admin.ok_or_else(|| {
         Failure::new("nobody is named who has to get in afterwards").help("say `--admin ACCOUNT`")
     })?;

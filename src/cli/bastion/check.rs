@@ -26,8 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let inspection =
-        inspect(args.root.as_deref(), &args.from).map_err(|e| Failure::new(e.to_string()))?;
+    let inspection = inspect(args.root.as_deref(), &args.from).map_err(|e| Failure::new(e.to_string()))?;
     tell(&inspection, args.format, console);
     Ok(if inspection.findings.has_errors() { Exit::AtFault } else { Exit::Fine })
 }
