@@ -424,6 +424,15 @@ impl Here<'_> {
             Hook::Output => {
                 path.origin.is_some_and(|(host, leg)| host == self.host && self.by(leg, &self.packet.oif))
             }
+            Hook::Forward | Hook::Bridge => self.is_passed(path),
+            Hook::Input => self.arrives(start, path, target),
+            Hook::Prerouting | Hook::Postrouting => false,
+        }
+    }
+
+    /// Whether a path is passed on here by the packet's interfaces: routed, or between the ports of a bridge (S39).
+    fn is_passed(&self, path: &Path) -> bool {
+        match self.hook {
             Hook::Forward => {
                 let routed = path.transits.iter().filter(|t| t.host == self.host);
                 let mut ways = routed.map(|t| (t.came, t.left)).chain(self.between_ports(path));
@@ -432,8 +441,7 @@ impl Here<'_> {
             Hook::Bridge => {
                 path.bridged.iter().any(|hop| hop.host == self.host && Some(hop.leg) == self.across)
             }
-            Hook::Input => self.arrives(start, path, target),
-            Hook::Prerouting | Hook::Postrouting => false,
+            Hook::Prerouting | Hook::Input | Hook::Output | Hook::Postrouting => false,
         }
     }
 

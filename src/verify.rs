@@ -7,11 +7,13 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod balancers;
 pub mod beside;
 mod compose;
+pub mod diff;
 mod follow;
 mod groups;
-mod ipvs;
+pub mod ipvs;
 mod narrowly;
 mod path;
 mod points;
@@ -24,6 +26,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use balancers::{Balancing, misdirected};
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,

@@ -10,7 +10,7 @@ use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Found, Path, Topology};
+use super::{Blocked, Path, Topology};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -59,6 +59,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
     }
     let book = Book::new(&mut topology);
     book.conflicts(site, findings);
+    book.behind(site, findings);
+    book.idle(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
         if !size.look(&expect.from, &expect.to, expect.span, findings) {
             return;
@@ -161,9 +163,6 @@ impl Need<'_> {
             }
             Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
         };
-        if let Some(at) = self.over_bridge(way, path) {
-            return Some(Trouble::OverBridge { at });
-        }
         let early = match &way.course {
             Course::Plain => None,
             Course::Unserved => return None,
@@ -177,19 +176,6 @@ impl Need<'_> {
             return early;
         }
         back(topology, way)
-    }
-
-    /// A bridge that a flow with a clause crosses: what it sees before and after a translation is not worked out.
-    fn over_bridge(&self, way: &Way, path: &Path) -> Option<HostId> {
-        self.nat?;
-        let inner: Vec<&Found> = match &way.course {
-            Course::Dnat(dnat) => dnat.inner.iter().collect(),
-            Course::Balanced(balanced) => balanced.reals.iter().map(|real| &real.inner).collect(),
-            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => Vec::new(),
-        };
-        let inner = inner.into_iter().filter_map(|found| found.as_ref().as_ref().ok());
-        let mut all = path.bridged.iter().chain(inner.flat_map(|inner| &inner.bridged));
-        all.next().map(|hop| hop.host)
     }
 
     fn unserved(&self, from: &str) -> Diagnostic {
@@ -289,11 +275,6 @@ impl Need<'_> {
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
                     .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
             }
-            Trouble::OverBridge { at } => {
-                let at = site.host(*at).map_or("", |h| h.name.as_str());
-                finding(format!("a translated flow across the bridge of another machine, `{at}`, is not supported yet"))
-                    .help("translate at the machine that has the bridge, or leave out `bridge` there")
-            }
             Trouble::Nowhere => match self.nat {
                 Some(nat) => self.nowhere(site, nat, (&from, &to)),
                 None => finding(format!("there is no way from `{from}` to `{to}`")),
@@ -324,10 +305,6 @@ pub(super) enum Trouble {
         zone: ZoneId,
         at: HostId,
     },
-    /// A flow with a clause crosses this machine's bridge.
-    OverBridge {
-        at: HostId,
-    },
     /// A mask's address that `at` has to know, and nobody does.
     Unknown {
         host: HostId,
@@ -351,7 +328,6 @@ impl Trouble {
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Nowhere => code::NAT_WHERE,
-            Self::OverBridge { .. } => code::NOT_SUPPORTED_YET,
         }
     }
 }
