@@ -114,7 +114,13 @@ const ELSEWHERE: &[&str] = &[
     "key-type",
     "key-unrestricted",
     "key-weak",
-    "not-formatted",      // `fwc fmt --check`
+    "not-formatted", // `fwc fmt --check`
+    // `fwc bastion check`: tests/bastion/check.rs
+    "sshd-key-source",
+    "sshd-no-keys",
+    "sshd-password",
+    "sshd-refuses",
+    "sshd-weak-setting",
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
     "too-large",          // tests/resolve.rs

@@ -3,5 +3,7 @@
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
+mod apply;
+mod check;
 mod keys;
 mod room;
