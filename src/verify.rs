@@ -18,6 +18,7 @@ mod narrowly;
 mod path;
 mod points;
 mod prove;
+pub mod questions;
 pub mod report;
 mod sysctl;
 mod terms;

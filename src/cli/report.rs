@@ -380,7 +380,7 @@ impl<'a> Telling<'a> {
     }
 
     /// `policy.fw:14`
-    fn place(self, span: Span) -> Option<String> {
+    pub(super) fn place(self, span: Span) -> Option<String> {
         let (file, at) = (self.sources.file(span.file)?, self.sources.position(span)?);
         Some(clean_line(&format!("{}:{}", file.name, at.line)))
     }

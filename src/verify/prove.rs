@@ -267,6 +267,26 @@ fn done(
     Ok(Done { sides, unknown, translated })
 }
 
+/// What a ruleset accepts at each hook of its machine, and what it does to addresses there; none where that is not known
+/// of every packet.
+pub(super) fn accepts(
+    space: &mut Space,
+    site: &Site,
+    host: HostId,
+    rules: &HostRules,
+) -> Result<Vec<(Hook, Option<Accepted>)>, Exhausted> {
+    let mut all = Vec::new();
+    for hook in every_hook(site, host) {
+        let done = done(space, site, host, rules, hook)?;
+        let known = space.is_empty(done.unknown)?;
+        all.push((hook, known.then(|| (done.sides.accepted, done.translated.into_iter().collect()))));
+    }
+    Ok(all)
+}
+
+/// What is accepted, and what is translated to what.
+pub(super) type Accepted = (PacketSet, Vec<(Translation, PacketSet)>);
+
 fn compared(
     spec: &Spec<'_>,
     space: &mut Space,

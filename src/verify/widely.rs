@@ -72,6 +72,22 @@ pub(crate) fn forbidden(
     Ok(None)
 }
 
+/// What arrives of what the expectation speaks of, from one item of its `from`: by what of it is not as it was sent.
+pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
+    let what = terms::set(&mut network.space, &asked.terms);
+    let to = network.readings.wide_place(&asked.to);
+    let except = narrowly(&network.readings, &asked.from);
+    let mut starts = Vec::new();
+    for (start, addrs) in starts_of(network.site, &network.readings, from) {
+        let src = addrs.difference(&except);
+        starts.push((start, network.space.from(&src)));
+    }
+    let reached = network.reach(&starts);
+    let src = network.readings.wide(from).difference(&except);
+    let meant = Forbidden { expect: asked, from, src, to, what };
+    kinds(&reached).into_iter().map(|kind| (kind, meant.arrived(network, &reached, kind))).collect()
+}
+
 /// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
 fn kinds(reached: &Reached) -> BTreeSet<Kind> {
     let all: BTreeSet<Kind> = reached.keys().map(|(_, kind)| *kind).collect();
