@@ -11,6 +11,7 @@ pub mod beside;
 mod compose;
 mod follow;
 mod groups;
+mod interfaces;
 mod ipvs;
 mod narrowly;
 mod path;
@@ -24,6 +25,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use interfaces::GroupsText;
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,

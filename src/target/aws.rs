@@ -9,6 +9,7 @@
 //! `docs/aws.md` tells what is modelled and whence it is known.
 
 pub mod artifact;
+pub mod emit;
 pub mod exposure;
 pub mod fit;
 pub mod mutate;
