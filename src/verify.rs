@@ -7,8 +7,10 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod balancers;
 pub mod beside;
 mod compose;
+pub mod diff;
 mod follow;
 mod groups;
 mod interfaces;
@@ -25,6 +27,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use balancers::{Balancing, misdirected};
 pub use interfaces::GroupsText;
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{

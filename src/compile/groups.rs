@@ -6,8 +6,10 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::GroupRules;
 use crate::lower;
 use crate::model::Site;
+use crate::net::Family;
 use crate::target::aws::artifact::{Document, Estate};
 use crate::target::aws::exposure::{self, Threshold};
+use crate::target::aws::plan::{Terms, plan};
 use crate::target::aws::validate::quota::Limits;
 use crate::target::aws::{emit, print, read};
 use crate::verify::GroupsText;
@@ -79,6 +81,7 @@ pub(super) fn written(
         out.files.push((name.to_owned(), text.clone()));
         out.prove(name, text, estate.map_err(|why| why.to_string()), site, findings);
     }
+    out.plan(site, findings);
     (!findings.has_errors()).then_some(out)
 }
 
@@ -93,6 +96,30 @@ pub fn check(site: &Site, findings: &mut Findings) {
 }
 
 impl Groups {
+    /// `plan.json`: the calls that make the groups where nothing is yet, rehearsed.
+    fn plan(&mut self, site: &Site, findings: &mut Findings) {
+        let known = self.estate.lists.iter().filter(|list| !list.id.starts_with("${")).cloned().collect();
+        let live = Estate { lists: known, ..Estate::default() };
+        let wanted = Estate {
+            groups: self.estate.groups.clone(),
+            lists: self.estate.lists.clone(),
+            ..Estate::default()
+        };
+        let mut terms = Terms::default();
+        for vpc in &site.vpcs {
+            terms.vpcs.insert(emit::vpc_id(vpc), vpc.block.has(Family::V6));
+        }
+        match plan(&live, &wanted, &terms) {
+            Ok(plan) => {
+                self.files.push(("plan.json".to_owned(), format!("{:#}\n", plan.json(&terms.limits))))
+            }
+            Err(obstacles) => {
+                let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+                findings.push(unprintable(site, "plan.json", &all.join("; ")));
+            }
+        }
+    }
+
     /// Keeps a text with what it says; that it cannot be read back is an error.
     fn prove(
         &mut self,

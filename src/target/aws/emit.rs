@@ -16,7 +16,7 @@ use super::validate::quota::{self, Limits};
 use super::{fit, validate};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Admit, Far, GroupRules};
-use crate::model::{AccessId, GroupId, HostId, LegId, SecurityGroup, Site, Way};
+use crate::model::{AccessId, GroupId, HostId, LegId, SecurityGroup, Site, Vpc, Way};
 use crate::net::addr::addr;
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Spoken};
 
@@ -64,6 +64,12 @@ pub fn interface_id(site: &Site, host: HostId, leg: LegId) -> String {
     let zone = site.leg(host, leg).and_then(|leg| site.zone(leg.zone));
     let name = site.host(host).map_or("", |host| host.name.as_str());
     format!("${{eni:{name}.{}}}", zone.map_or("", |zone| zone.name.as_str()))
+}
+
+/// The id of a vpc: its own, or a symbolic one.
+#[must_use]
+pub fn vpc_id(vpc: &Vpc) -> String {
+    vpc.id.clone().unwrap_or_else(|| format!("${{vpc:{}}}", vpc.name))
 }
 
 struct Emitter<'s> {
@@ -139,7 +145,7 @@ impl Emitter<'_> {
         (ingress, egress): (Vec<Rule>, Vec<Rule>),
     ) -> Group {
         let vpc = self.site.vpcs.get(group.vpc);
-        let vpc = vpc.map(|vpc| vpc.id.clone().unwrap_or_else(|| format!("${{vpc:{}}}", vpc.name)));
+        let vpc = vpc.map(vpc_id);
         let label = if part > 1 { format!("{}.{part}", group.name) } else { group.name.clone() };
         let tag = |key: &str, value: String| Tag { key: key.to_owned(), value };
         let mut tags = vec![tag("Name", label.clone()), tag("managed-by", "fwc".to_owned())];
