@@ -1,8 +1,11 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
+mod groups;
 mod origins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use groups::{Format, Groups, check as check_groups};
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
@@ -22,6 +25,8 @@ pub struct Options {
     pub set: Vec<(String, String)>,
     /// The time of the proof and of the lints, UTC nanoseconds since 1970 (`--at`).
     pub at: u64,
+    /// What is written of security groups beside EC2's own JSON (`--emit`).
+    pub emit: BTreeSet<Format>,
 }
 
 /// The artifacts of one machine, as text.
@@ -42,6 +47,8 @@ pub struct Compiled {
     pub site: Site,
     /// By host name.
     pub hosts: Vec<HostArtifacts>,
+    /// The security groups.
+    pub groups: Groups,
     /// The rulesets, as they were read back from the texts.
     pub artifacts: Artifacts,
     /// What was proved. Nothing may be written unless [`Report::holds`].
@@ -66,14 +73,17 @@ pub fn compile(
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
     ended("emit");
-    let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
+    artifacts.groups.clone_from(&groups.texts);
+    ended("groups");
     let settings = parameters(&site, &mut hosts, findings)?;
     directors(&site, &program, &mut hosts, findings)?;
     let mut report = verify::prove(&site, &artifacts, options.at);
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
     ended("prove");
-    Some(Compiled { site, hosts, artifacts, report })
+    Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -116,6 +126,9 @@ pub fn check(
     ended("lint");
     topology::check(&site, findings);
     ended("topology");
+    if !findings.has_errors() {
+        groups::check(&site, findings);
+    }
     (!findings.has_errors()).then_some(site)
 }
 

@@ -12,6 +12,7 @@ mod admitted;
 mod base;
 mod bridge;
 mod containers;
+mod interface;
 mod ipvs;
 mod nat;
 mod path;
@@ -28,7 +29,7 @@ use crate::model::{
 };
 use crate::net::{CtState, Family, Interface, Packet, Proto, Translation, Verdict};
 
-pub use admitted::{Admitted, Sets, Unanswered, admitted};
+pub use admitted::{Admitted, Sets, Symbolic, Unanswered, admitted};
 pub use path::{Bridged, Path, Transit};
 pub use route::{Broken, Routes};
 
@@ -74,7 +75,8 @@ impl<'s> Spec<'s> {
                 Some(machine) => self.at_hook(*host, machine, *hook, packet),
                 None => base(Verdict::Drop),
             },
-            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
+            Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -86,10 +88,9 @@ impl<'s> Spec<'s> {
             Point::Hook { host, hook: Hook::Bridge } => {
                 self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
             }
-            Point::Hook { .. }
-            | Point::SecurityGroup { .. }
-            | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => true,
+            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
+                true
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod compose;
 pub mod diff;
 mod follow;
 mod groups;
+mod interfaces;
 pub mod ipvs;
 mod narrowly;
 mod path;
@@ -28,6 +29,7 @@ mod unasked;
 mod widely;
 
 pub use balancers::{Balancing, misdirected};
+pub use interfaces::GroupsText;
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,

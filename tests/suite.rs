@@ -219,6 +219,9 @@ fn run(case: &Case) -> Vec<Expected> {
     if let Some(site) = site {
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
+        if !findings.has_errors() {
+            fwc::compile::check_groups(&site, &mut findings);
+        }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()
 }

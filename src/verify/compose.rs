@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
+use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
-use super::path::bridge_gate;
-use super::translate::{Entry, Kind, Translations, Way, Ways};
+use super::path::{self, bridge_gate};
+use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -31,10 +32,47 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
+    /// The security groups, if there are any.
+    pub(crate) groups: Option<Worn<'s>>,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
+}
+
+/// The security groups of a site, worn.
+pub(crate) struct Worn<'s> {
+    /// Dynamic legs have any address of their zone: for what may be.
+    widely: Grounds<'s>,
+    known: BTreeMap<((HostId, LegId), Way, Option<Vec<GroupId>>), PacketSet>,
+}
+
+impl<'s> Worn<'s> {
+    /// The groups of a text.
+    pub(crate) fn new(site: &Site, text: &'s GroupsText) -> Self {
+        Self { widely: Grounds::new(site, text, true), known: BTreeMap::new() }
+    }
+
+    fn admits(
+        &mut self,
+        site: &Site,
+        leg: (HostId, LegId),
+        way: Way,
+        kind: Option<Vec<GroupId>>,
+        space: &mut Space,
+    ) -> PacketSet {
+        let key = (leg, way, kind);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let set = match &key.2 {
+            None => self.widely.admits(leg, way, space),
+            Some(kind) => self.widely.admits_kind(site, leg, way, kind, space),
+        };
+        let set = interfaces::opening(space, set.unwrap_or(PacketSet::NOTHING));
+        self.known.insert(key, set);
+        set
+    }
 }
 
 /// What is asked, at which hook of which machine, by which legs, of packets that came in how.
@@ -120,6 +158,7 @@ impl<'s> Network<'s> {
             replies,
             counted,
             directors,
+            groups: None,
             gates,
             ways,
             reached,
@@ -161,8 +200,54 @@ impl<'s> Network<'s> {
         if let Some(&known) = self.gates.get(&key) {
             return known;
         }
-        let set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        let mut set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        if matches!(asking, Asking::May | Asking::Opens | Asking::Strays)
+            && let Some((leg, way)) = self.interface(host, hook, iif, oif)
+        {
+            let worn = self.worn(leg, way, None);
+            set = self.space.and(set, worn);
+        }
         self.gates.insert(key, set);
+        set
+    }
+
+    /// The interface that a packet passes beside a hook (S51): ingress before input, egress behind output.
+    fn interface(
+        &self,
+        host: HostId,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+    ) -> Option<((HostId, LegId), Way)> {
+        let (leg, way) = match hook {
+            Hook::Input => (iif?, Way::Ingress),
+            Hook::Output => (oif?, Way::Egress),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return None,
+        };
+        self.site.worn(host, leg).next().map(|_| ((host, leg), way))
+    }
+
+    /// What a hook lets pass on the way to or from a far end that is known (S25): the interface beside it knows that end by what it
+    /// wears, nobody we know by its address.
+    pub(crate) fn gate_for(
+        &mut self,
+        gate: path::Gate,
+        entry: Entry,
+        far: Option<(HostId, LegId)>,
+    ) -> PacketSet {
+        let path::Gate { host, hook, iif, oif, .. } = gate;
+        let set = self.gate(Asking::Does, host, hook, iif, oif, entry);
+        let Some((leg, way)) = self.interface(host, hook, iif, oif) else { return set };
+        let kind = far.map(|(host, leg)| self.site.worn(host, leg).collect()).unwrap_or_default();
+        let worn = self.worn(leg, way, Some(kind));
+        self.space.and(set, worn)
+    }
+
+    /// The headers that an interface lets pass: by address, or from or to a far end of a kind. Where that is not known, none.
+    fn worn(&mut self, leg: (HostId, LegId), way: Way, kind: Option<Vec<GroupId>>) -> PacketSet {
+        let Some(mut groups) = self.groups.take() else { return PacketSet::NOTHING };
+        let set = groups.admits(self.site, leg, way, kind, &mut self.space);
+        self.groups = Some(groups);
         set
     }
 
@@ -370,7 +455,7 @@ impl<'s> Network<'s> {
     }
 
     /// What passes by ways that leave it as it is.
-    fn through_any(&mut self, ways: &[Way], set: PacketSet, kind: Kind) -> PacketSet {
+    fn through_any(&mut self, ways: &[translate::Way], set: PacketSet, kind: Kind) -> PacketSet {
         let mut sets = Vec::new();
         for way in ways {
             let (through, now) = self.through(way, set, kind);

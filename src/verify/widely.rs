@@ -9,7 +9,7 @@ use crate::spec::reading::Readings;
 
 use super::compose::{Network, Reached, Spot, Start};
 use super::translate::Kind;
-use super::{groups, terms};
+use super::{groups, interfaces, terms};
 
 /// A packet that arrives though none may, with the item of `from` it started at.
 pub(crate) struct Arrival {
@@ -271,7 +271,11 @@ fn into_machine(
     let mut sets = Vec::new();
     for (leg_id, leg) in machine.legs() {
         let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(site, host);
-        let base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        if site.worn(host, leg_id).next().is_some() {
+            let defaults = interfaces::defaults(&mut network.space);
+            base = network.space.or(base, defaults);
+        }
         let dst = network.space.to(addrs);
         for ((_, of), &here) in reached.iter().filter(|((spot, _), _)| heard(*spot)) {
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {

@@ -145,6 +145,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         let addresses = addresses(dice, site, zone, number);
         let dynamic = addresses.is_empty() || dice.one_in(8);
         made.push(Leg {
+            public: Vec::new(),
             interface: (!short).then(|| format!("eth{at}")),
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
@@ -263,6 +264,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         reason: None,
         owner: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span: NOWHERE,
     };
