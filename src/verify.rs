@@ -29,7 +29,7 @@ mod unasked;
 mod widely;
 
 pub use balancers::{Balancing, misdirected};
-pub use interfaces::GroupsText;
+pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,

@@ -12,12 +12,12 @@ use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobo
 use crate::net::{
     AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
 };
-use crate::spec::{Sets, Spec};
+use crate::spec::{Sets, Spec, Symbolic};
 use crate::target::aws::artifact::{Direction, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
 use crate::target::aws::sim::{self, Role as Worn, admits, run};
 
 use super::points::{self, Sides};
-use super::prove::place;
+use super::prove::{favourites, place};
 use super::report::{Counterexample, Hop, Outcome, PointProof};
 use super::trace;
 
@@ -186,36 +186,80 @@ impl<'g> Grounds<'g> {
     }
 }
 
-/// Every interface of a site, each way, in every text, against the policy.
-pub(super) fn prove(
-    sets: &Sets<'_>,
-    spec: &Spec<'_>,
-    texts: &[GroupsText],
-    space: &mut Space,
-    favourites: &[IpAddr],
-) -> Vec<PointProof> {
-    let site = spec.forwarding().site();
-    let mut proofs = Vec::new();
-    for text in texts {
-        let grounds = Grounds::new(site, text, false);
-        for leg in site.interfaces() {
-            for way in Way::BOTH {
-                let (outcome, sampled) = At { sets, spec, grounds: &grounds, leg, way, favourites }
-                    .compared(space)
-                    .unwrap_or_else(|reason| (Outcome::Undecided { reason }, 0));
-                let point = Point::Interface { host: leg.0, leg: leg.1, way };
-                let name = text.file.rsplit('/').next().unwrap_or(&text.file);
-                let place = format!("{} ({name})", place(site, &point));
-                proofs.push(PointProof { point, place, outcome, sampled });
-            }
+/// What the policy says of one interface, one way.
+struct Meant {
+    grounded: PacketSet,
+    symbolic: Symbolic,
+}
+
+/// The interfaces of a site, for many texts: what the policy says of them is computed once.
+pub struct AgainstGroups<'s> {
+    sets: Sets<'s>,
+    spec: Spec<'s>,
+    space: Space,
+    favourites: Vec<IpAddr>,
+    meant: BTreeMap<(Leg, Way), Result<Meant, String>>,
+}
+
+impl<'s> AgainstGroups<'s> {
+    /// Those of a site.
+    #[must_use]
+    pub fn new(site: &'s Site) -> Self {
+        Self {
+            sets: Sets::new(site),
+            spec: Spec::new(site),
+            space: Space::default(),
+            favourites: favourites(site),
+            meant: BTreeMap::new(),
         }
     }
-    proofs
+
+    /// Every interface, each way, against one text.
+    pub fn text(&mut self, text: &GroupsText) -> Vec<PointProof> {
+        let interfaces = self.spec.forwarding().site().interfaces();
+        interfaces.into_iter().flat_map(|leg| Way::BOTH.map(|way| self.point(text, leg, way))).collect()
+    }
+
+    /// One interface, one way.
+    pub fn point(&mut self, text: &GroupsText, leg: (HostId, LegId), way: Way) -> PointProof {
+        let (sets, space) = (&self.sets, &mut self.space);
+        let meant = self.meant.entry((leg, way)).or_insert_with(|| meant(sets, leg, way, space));
+        let site = self.spec.forwarding().site();
+        let grounds = Grounds::new(site, text, false);
+        let favourites = &self.favourites;
+        let (outcome, sampled) = match meant {
+            Ok(meant) => At { spec: &self.spec, grounds: &grounds, leg, way, favourites }
+                .compared(meant, space)
+                .unwrap_or_else(|reason| (Outcome::Undecided { reason }, 0)),
+            Err(reason) => (Outcome::Undecided { reason: reason.clone() }, 0),
+        };
+        let point = Point::Interface { host: leg.0, leg: leg.1, way };
+        let name = text.file.rsplit('/').next().unwrap_or(&text.file);
+        PointProof { place: format!("{} ({name})", place(site, &point)), point, outcome, sampled }
+    }
+
+    /// How many decision nodes it took so far.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.space.node_count()
+    }
+}
+
+fn meant(sets: &Sets<'_>, leg: Leg, way: Way, space: &mut Space) -> Result<Meant, String> {
+    let point = Point::Interface { host: leg.0, leg: leg.1, way };
+    let grounded = sets.at(&point, space).map_err(|why| why.to_string())?.accepted;
+    let symbolic = sets.symbolic(leg, way, space).map_err(|why| why.to_string())?;
+    Ok(Meant { grounded, symbolic })
+}
+
+/// One packet at an interface, as a text has it beside what the policy says.
+#[must_use]
+pub fn at_interface(site: &Site, text: &GroupsText, leg: (HostId, LegId), way: Way, packet: &Packet) -> Hop {
+    Grounds::new(site, text, false).hop(&Spec::new(site), leg, way, packet)
 }
 
 /// One interface, one way, in one text.
 struct At<'a, 's> {
-    sets: &'a Sets<'s>,
     spec: &'a Spec<'s>,
     grounds: &'a Grounds<'a>,
     leg: Leg,
@@ -224,19 +268,17 @@ struct At<'a, 's> {
 }
 
 impl At<'_, '_> {
-    fn compared(&self, space: &mut Space) -> Result<(Outcome, usize), String> {
-        let seen = self.seen(space);
-        let point = Point::Interface { host: self.leg.0, leg: self.leg.1, way: self.way };
-        let meant = self.sets.at(&point, space).map_err(|why| why.to_string())?.accepted;
+    fn compared(&self, said: &Meant, space: &mut Space) -> Result<(Outcome, usize), String> {
+        let seen = self.seen(space, false);
         let done = self.grounds.admits(self.leg, self.way, space)?;
-        let (meant, done) = (space.and(meant, seen), space.and(done, seen));
+        let (meant, done) = (space.and(said.grounded, seen), space.and(done, seen));
         let side = |accepted| Sides { accepted, rejected: PacketSet::NOTHING };
         let (ours, theirs) = (side(meant), side(done));
         let found = points::difference(space, ours, theirs, PacketSet::NOTHING, self.favourites);
         if let Some((packet, meant, done)) = found.map_err(|why| why.to_string())? {
             return Ok((self.refuted(packet, (meant, done)), 0));
         }
-        if let Some(refuted) = self.symbolic(space, seen)? {
+        if let Some(refuted) = self.symbolic(&said.symbolic, space, seen)? {
             return Ok((refuted, 0));
         }
         match self.sampled(space, meant, seen).map_err(|why| why.to_string())? {
@@ -245,10 +287,16 @@ impl At<'_, '_> {
         }
     }
 
-    /// S58: the near end is the leg, the far end somebody who can be, and whom groups filter.
-    fn seen(&self, space: &mut Space) -> PacketSet {
+    /// S58: the near end is the leg, the far end somebody who can be, and whom groups filter. `any_family`: also of families
+    /// that the leg has not yet.
+    fn seen(&self, space: &mut Space, any_family: bool) -> PacketSet {
         let site = self.spec.forwarding().site();
-        let own = own(site, self.leg);
+        let mut own = own(site, self.leg);
+        for family in
+            Family::BOTH.into_iter().filter(|family| any_family && !own.has(*family)).collect::<Vec<_>>()
+        {
+            own = own.union(&AddrSet::full().of(family));
+        }
         let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
         let nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
         let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
@@ -262,9 +310,14 @@ impl At<'_, '_> {
     }
 
     /// S55: a far end of each kind, whatever its address.
-    fn symbolic(&self, space: &mut Space, seen: PacketSet) -> Result<Option<Outcome>, String> {
+    fn symbolic(
+        &self,
+        meant: &Symbolic,
+        space: &mut Space,
+        seen: PacketSet,
+    ) -> Result<Option<Outcome>, String> {
         let site = self.spec.forwarding().site();
-        let meant = self.sets.symbolic(self.leg, self.way, space).map_err(|why| why.to_string())?;
+        let any_family = self.seen(space, true);
         let done = self.grounds.symbolic(self.leg, self.way, space)?;
         let mut kinds: BTreeMap<Vec<GroupId>, PacketSet> = meant.kinds.clone();
         kinds.insert(Vec::new(), PacketSet::NOTHING);
@@ -274,7 +327,7 @@ impl At<'_, '_> {
             let theirs = unfiltered_too(space, self.way, theirs);
             for (wide, narrow, wider) in [(theirs, ours, true), (ours, theirs, false)] {
                 let set = space.minus(wide, narrow);
-                let set = space.and(set, seen);
+                let set = space.and(set, if kind.is_empty() { any_family } else { seen });
                 let found = space.witness(set, self.favourites).map_err(|why| why.to_string())?;
                 let Some(packet) = found else { continue };
                 let (meant, done) =

@@ -10,7 +10,7 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::{read, sim};
 
 use super::compose::{Network, Worn};
-use super::interfaces::{self, GroupsText};
+use super::interfaces::{AgainstGroups, GroupsText};
 use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
 use super::translate::{Translations, settled};
@@ -129,8 +129,6 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
             report.points.push(PointProof { place: place(site, &point), point, outcome, sampled });
         }
     }
-    let found = interfaces::prove(&sets, &spec, &artifacts.groups, &mut space, &favourites);
-    report.points.extend(found);
     let mut replies = BTreeMap::new();
     for (host, machine) in site.hosts().filter(|(_, h)| h.has_bridge_table()) {
         // What cannot be computed is not taken out: then more arrives than may, and the proof says so.
@@ -151,7 +149,13 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
             report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
         }
     }
-    report.nodes = network.space.node_count();
+    let mut interfaces = AgainstGroups::new(site);
+    report.points.extend(artifacts.groups.iter().flat_map(|text| interfaces.text(text)));
+    report.nodes = network.space.node_count().saturating_add(if artifacts.groups.is_empty() {
+        0
+    } else {
+        interfaces.nodes()
+    });
     report
 }
 
