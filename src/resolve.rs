@@ -10,6 +10,7 @@
 //! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
 mod access;
+mod bastion;
 mod bridges;
 mod builtin;
 mod cycles;
@@ -26,6 +27,7 @@ mod literal;
 mod modifiers;
 mod names;
 mod nat;
+mod people;
 mod places;
 mod routes;
 mod services;
@@ -58,6 +60,7 @@ pub fn resolve(
     let given = given::read(files, sources, set, findings);
     let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
+    let people = people::resolve(&names, sources, loader, findings);
     let zones = zones::resolve(&names, findings);
     let services = Services::resolve(&names, findings);
 
@@ -69,14 +72,16 @@ pub fn resolve(
     let lines = routes::resolve(&names, &members, &mut places, findings);
     let mut statements = Statements::new(&names, &services, sources);
     statements.resolve(&mut places, findings);
+    let sshds = bastion::declared(&names.sshds, &mut places, findings);
     let groups = places.groups();
-    let Statements { accesses, tests, .. } = statements;
+    let Statements { mut accesses, tests, .. } = statements;
 
     for (host, lines) in hosts.iter_mut().zip(lines) {
         host.routes = lines.routes;
         host.log_from = lines.log_from;
         host.reject_from = lines.reject_from;
     }
-    let site = Site { zones, hosts, accesses, tests, groups };
+    bastion::settle(sshds, &mut hosts, &mut accesses, findings);
+    let site = Site { zones, hosts, people, accesses, tests, groups };
     (!findings.has_errors()).then_some(site)
 }

@@ -14,6 +14,7 @@ mod groups;
 mod ipvs;
 mod narrowly;
 mod path;
+mod people;
 mod points;
 mod prove;
 pub mod report;
@@ -24,9 +25,11 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use people::{Servers, people};
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
-    Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,
+    Bastions, Counterexample, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report, Rewrite,
+    Unasked, UnaskedProof, WayRound,
 };
 pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

@@ -8,15 +8,12 @@ use crate::source::Span;
 pub(super) enum Issue {
     /// Security groups, vpcs, roles.
     Aws,
-    /// People and how they log in.
-    Bastion,
 }
 
 impl Issue {
     fn name(self) -> &'static str {
         match self {
             Self::Aws => "the AWS issue",
-            Self::Bastion => "the bastion issue",
         }
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct Modifiers {
     pub(super) until: Option<u64>,
     pub(super) reason: Option<String>,
     pub(super) owner: Option<String>,
+    pub(super) break_glass: Option<String>,
     pub(super) waived: Vec<(String, String)>,
 }
 
@@ -60,7 +61,10 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Waive { target, what, reason } => {
                 out.waived.extend(waiver(target, what, reason, findings));
             }
-            ModifierKind::BreakGlass(_) => later::refuse("`break-glass`", Issue::Bastion, span, findings),
+            ModifierKind::BreakGlass(reason) => {
+                only_of(ast::Action::Allow, action, word, span, findings);
+                out.break_glass = Some(clean(&reason.text));
+            }
         }
     }
     out.waived.sort();
@@ -97,6 +101,9 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
         ast::Action::Deny => {
             ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses")
         }
+        ast::Action::Allow if word == "break-glass" => {
+            ("a `deny`", "it excuses an `allow` that goes round the bastion; a `deny` opens no way")
+        }
         ast::Action::Allow => ("a `deny`", "a limit bounds what an `allow` admits; a `deny` admits nothing"),
     };
     let message = format!("`{word}` cannot be said of {verb}");
@@ -123,7 +130,7 @@ fn waiver(
 }
 
 /// The first instant after `until`, in UTC nanoseconds: a date includes its day, an instant is exact.
-fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
+pub(super) fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
     const DATE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]");
     const MINUTE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
     const SECOND: &[BorrowedFormatItem] =

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
+use crate::model::{Bridge, Hook, HostId, Leg, LegId, PersonId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
@@ -30,6 +30,8 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
+    /// Who sends, if somebody is asked about (S65).
+    person: Option<PersonId>,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
@@ -109,7 +111,7 @@ impl<'s> Network<'s> {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let counted = None;
+        let (counted, person) = (None, None);
         Self {
             site,
             readings,
@@ -119,6 +121,7 @@ impl<'s> Network<'s> {
             replies,
             counted,
             directors,
+            person,
             gates,
             ways,
             reached,
@@ -138,6 +141,36 @@ impl<'s> Network<'s> {
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
+    }
+
+    /// From now on this person sends what leaves the machines they jump from; none: whoever may (S65).
+    pub(crate) fn send_as(&mut self, person: Option<PersonId>) {
+        if self.person != person {
+            self.person = person;
+            self.gates.clear();
+            self.ways.clear();
+            self.reached.clear();
+        }
+    }
+
+    /// Of what an output hook accepts, that of the user who is asked about; whose it is, is forgotten.
+    fn sent(&mut self, host: HostId, set: PacketSet) -> PacketSet {
+        let confined = self.site.confined(host);
+        let values = |uids: &[u32]| {
+            let values = uids.iter().map(|uid| u128::from(*uid).saturating_add(1));
+            RangeSet::from_ranges(values.map(|value| (value, value)))
+        };
+        let set = match self.person.and_then(|id| self.site.person(id)) {
+            Some(person) => match person.uid.filter(|uid| confined.contains(uid)) {
+                Some(uid) => self.space.given(Field::Skuid, u128::from(uid).saturating_add(1), set),
+                None => {
+                    let others = self.space.within(Field::Skuid, &values(&confined));
+                    self.space.minus(set, others)
+                }
+            },
+            None => set,
+        };
+        self.space.forget(Field::Skuid, set)
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -181,6 +214,9 @@ impl<'s> Network<'s> {
             return if forwarded && !machine.forwards() { PacketSet::NOTHING } else { PacketSet::EVERYTHING };
         }
         let mut set = self.accepted(host, hook);
+        if hook == Hook::Output {
+            set = self.sent(host, set);
+        }
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
             let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
             let value = self.space.interface(name);

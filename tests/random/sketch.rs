@@ -149,6 +149,9 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span: NOWHERE,
     }
 }
@@ -249,6 +252,9 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         until: dice.one_in(4).then(|| dice.pick(&DATES).0),
         reason: None,
         owner: None,
+        people: Vec::new(),
+        break_glass: None,
+        meter: None,
         waived: Vec::new(),
         words: String::new(),
         span: NOWHERE,
