@@ -9,6 +9,8 @@
 //! [`Exit::Failed`]. A closed stdout (`fwc compile | head`) is neither. Text of a policy is cleaned before a
 //! terminal sees it ([`clean`]).
 
+#[cfg(feature = "bastion")]
+mod bastion;
 mod beside;
 mod check;
 mod clean;
@@ -92,6 +94,9 @@ enum Command {
     Lab(lab::Args),
     #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
     LabInside(lab::shell::Inside),
+    /// Judge keys and the sshd of a machine
+    #[cfg(feature = "bastion")]
+    Bastion(bastion::Args),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -131,6 +136,8 @@ impl Command {
             Self::Trace(args) => trace::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),
+            #[cfg(feature = "bastion")]
+            Self::Bastion(args) => bastion::run(args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

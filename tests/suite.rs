@@ -102,6 +102,18 @@ fn every_code_has_a_page_and_a_failing_case() {
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
     "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
+    // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
+    "key-agent-forwarding",
+    "key-authority",
+    "key-duplicate",
+    "key-expiry",
+    "key-from",
+    "key-line-ignored",
+    "key-open-forwarding",
+    "key-owner",
+    "key-type",
+    "key-unrestricted",
+    "key-weak",
     "not-formatted",      // `fwc fmt --check`
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`

@@ -130,7 +130,20 @@ pub(super) fn text_of(path: &Path) -> Result<String, String> {
     read_text(path, FILE_LIMIT).map(|(text, _)| text)
 }
 
+/// The same for a file of another program, to whom a byte order mark is text.
+#[cfg(feature = "bastion")]
+pub(super) fn raw_text_of(path: &Path) -> Result<String, String> {
+    read_raw(path, FILE_LIMIT).map(|(text, _)| text)
+}
+
 fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
+    let (text, inode) = read_raw(path, left)?;
+    // Windows editors put a byte order mark first; it says nothing.
+    let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
+    Ok((text, inode))
+}
+
+fn read_raw(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
     // Without O_NONBLOCK opening a FIFO waits for its writer.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| reason(&e))?;
@@ -147,8 +160,6 @@ fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
         let line = before.iter().filter(|&&b| b == b'\n').count().saturating_add(1);
         format!("line {line} is not UTF-8")
     })?;
-    // Windows editors put a byte order mark first; it says nothing.
-    let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
     Ok((text, (meta.dev(), meta.ino())))
 }
 

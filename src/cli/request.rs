@@ -98,7 +98,7 @@ impl Timings {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,7 @@
+//! Key-only SSH against a running sshd, in a room of its own (`tests/sshd`).
+
+#[path = "../sshd/mod.rs"]
+mod sshd;
+
+mod keys;
+mod room;
