@@ -7,3 +7,4 @@
 //! cargo feature `bastion`, which is on unless switched off.
 
 pub mod keys;
+pub mod people;

@@ -127,7 +127,10 @@ fn confined(
     mut raw: BTreeMap<u32, BTreeMap<(Option<Wire>, Option<Wire>), RawPair>>,
 ) -> Vec<Confined> {
     let users = if hook == Hook::Output { site.confined(host) } else { Vec::new() };
-    users.into_iter().map(|uid| Confined { uid, pairs: pairs(raw.remove(&uid).unwrap_or_default()) }).collect()
+    users
+        .into_iter()
+        .map(|uid| Confined { uid, pairs: pairs(raw.remove(&uid).unwrap_or_default()) })
+        .collect()
 }
 
 /// S40: the bridges whose frames the forward hook is shown.

@@ -7,6 +7,7 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod bastion;
 pub mod beside;
 mod compose;
 mod follow;
@@ -18,6 +19,7 @@ mod people;
 mod points;
 mod prove;
 pub mod report;
+mod said;
 mod sysctl;
 mod terms;
 pub mod trace;
@@ -26,10 +28,12 @@ mod unasked;
 mod widely;
 
 pub use people::{Servers, people};
-pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
+pub use prove::{
+    Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,
+};
 pub use report::{
-    Bastions, Counterexample, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report, Rewrite,
-    Unasked, UnaskedProof, WayRound,
+    Bastions, Counterexample, Excuse, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report,
+    Rewrite, Unasked, UnaskedProof, WayRound,
 };
 pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

@@ -101,7 +101,7 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
-    "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
+    "file-too-large", // tests/resolve.rs, and the tests of `syntax`
     // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
     "key-agent-forwarding",
     "key-authority",
@@ -114,6 +114,7 @@ const ELSEWHERE: &[&str] = &[
     "key-type",
     "key-unrestricted",
     "key-weak",
+    "round-the-bastion",  // tests/bastion/prove.rs: what is proved says it
     "not-formatted",      // `fwc fmt --check`
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
@@ -211,6 +212,8 @@ fn run(case: &Case) -> Vec<Expected> {
     let files = fwc::resolve::gather(&mut sources, &[root], &mut loader, &mut findings);
     let site = fwc::resolve::resolve(&files, &mut sources, &mut loader, &case.set, &mut findings);
     if let Some(site) = site {
+        #[cfg(feature = "bastion")]
+        fwc::bastion::people::check(&site, &mut findings);
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
     }

@@ -35,7 +35,8 @@ impl Request {
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
         timings.mark("open");
-        let options = Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now) };
+        let options =
+            Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
     }
 

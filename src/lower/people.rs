@@ -17,7 +17,10 @@ pub(super) fn people(site: &Site, raw: &BTreeMap<(HostId, Hook), Raw>) -> Vec<Ss
             let output = raw.get(&(host, Hook::Output));
             let one = |(person, _): (PersonId, _)| SshPerson {
                 person,
-                jump_only: site.accesses.iter().any(|a| a.people.contains(&person) && site.jumps_from(a, host)),
+                jump_only: site
+                    .accesses
+                    .iter()
+                    .any(|a| a.people.contains(&person) && site.jumps_from(a, host)),
                 logins: input.map(|raw| logins(site, raw, person, machine.ssh_port)).unwrap_or_default(),
                 opens: output.map(|raw| opens(site, raw, host, person)).unwrap_or_default(),
             };

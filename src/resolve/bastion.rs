@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::unknown;
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{
-    Access, Action, End, Host, HostId, KeyKind, Limit, Nat, Per, Place, Role, Sshd, Term,
-};
+use crate::model::{Access, Action, End, Host, HostId, KeyKind, Limit, Nat, Per, Place, Role, Sshd, Term};
 use crate::net::{AddrSet, PortSet, Proto};
 use crate::source::Span;
 use crate::syntax::ast::{self, ServiceItem, ServiceKind, SshdLine};
@@ -213,7 +211,9 @@ pub(super) fn settle(
         (0..accesses.len()).filter(|at| accesses.get(*at).is_some_and(|a| !a.people.is_empty())).collect();
     for access in named.iter().filter_map(|at| accesses.get(*at)) {
         for host in far_ends(hosts, access).into_iter().flatten() {
-            let Some(machine) = hosts.get_mut(host.index()).filter(|h| h.role != Role::Router) else { continue };
+            let Some(machine) = hosts.get_mut(host.index()).filter(|h| h.role != Role::Router) else {
+                continue;
+            };
             if machine.sshd.is_none() && access.terms.iter().any(|t| holds(t, delivered(access, machine))) {
                 let accept = KeyKind::DEFAULT.to_vec();
                 machine.sshd = Some(Sshd { accept, idle: None, span: access.span });
@@ -286,6 +286,19 @@ fn holds(term: &Term, port: Option<u16>) -> bool {
     }
 }
 
+/// A machine at the far end whose address is not known.
+fn nowhere<'h>(hosts: &'h [Host], access: &Access) -> Option<&'h str> {
+    access.to.plus.iter().find_map(|end| {
+        let (host, leg) = match end {
+            End::Host(host) => (hosts.get(host.index())?, None),
+            End::Leg(host, leg) => (hosts.get(host.index())?, Some(*leg)),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => return None,
+        };
+        let mut legs = host.legs().filter(|(id, _)| leg.is_none_or(|leg| leg == *id));
+        legs.all(|(_, leg)| leg.dynamic).then_some(host.name.as_str())
+    })
+}
+
 /// What is wrong with the `as` of an access.
 fn unseen(hosts: &[Host], access: &Access) -> Option<Diagnostic> {
     let error = |message: String| Diagnostic::error(code::NO_SSHD, access.span, message);
@@ -299,10 +312,20 @@ fn unseen(hosts: &[Host], access: &Access) -> Option<Diagnostic> {
         return Some(error(message).help("say the rest in a statement of its own, without `as`"));
     }
     if matches!(access.nat, Some(Nat::Ipvs { .. })) {
-        let message = "`as` cannot be said of what is shared out: nobody knows which sshd is asked".to_owned();
+        let message =
+            "`as` cannot be said of what is shared out: nobody knows which sshd is asked".to_owned();
         return Some(error(message).help("name the machine they log in to"));
     }
     let near = near_ends(hosts, access);
+    if !near.is_empty()
+        && let Some(name) = nowhere(hosts, access)
+    {
+        let message = format!(
+            "nobody can jump to `{name}`: its address is not known, and sshd knows destinations by theirs"
+        );
+        let help = "give it a static address";
+        return Some(Diagnostic::error(code::UNSUPPORTED_JUMP, access.span, message).help(help));
+    }
     if near.len() == access.from.plus.len() {
         return None;
     }
@@ -310,18 +333,24 @@ fn unseen(hosts: &[Host], access: &Access) -> Option<Diagnostic> {
     for far in far_ends(hosts, access) {
         let machine = far.and_then(|host| hosts.get(host.index()));
         let Some(machine) = machine.filter(|h| h.role != Role::Router) else {
-            let message = "nothing here can tell people apart: its ends are no machines with an sshd of ours".to_owned();
+            let message = "nothing here can tell people apart: its ends are no machines with an sshd of ours"
+                .to_owned();
             return Some(error(message).help(
                 "name the machines they log in to; or, from a machine with an `sshd` statement, whatever they may open through it",
             ));
         };
         let port = delivered(access, machine);
         let only = |term: &Term| match term {
-            Term::Ports { to, .. } => holds(term, port) && (translated || *to == PortSet::one(machine.ssh_port)),
+            Term::Ports { to, .. } => {
+                holds(term, port) && (translated || *to == PortSet::one(machine.ssh_port))
+            }
             Term::Icmp { .. } | Term::Protos(_) => false,
         };
         if !access.terms.iter().all(only) {
-            let message = format!("`as` speaks of the sshd of `{}` alone here, port {}", machine.name, machine.ssh_port);
+            let message = format!(
+                "`as` speaks of the sshd of `{}` alone here, port {}",
+                machine.name, machine.ssh_port
+            );
             return Some(error(message).help(
                 "what is no ssh names people only from a machine with an `sshd` statement, through which they open it",
             ));

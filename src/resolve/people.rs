@@ -146,7 +146,10 @@ fn one_number(people: &[Person], findings: &mut Findings) {
         let (account, first) = *by_account.entry(&person.account).or_insert((uid, person.span));
         let (of, owner) = *by_uid.entry(uid).or_insert((&person.account, person.span));
         let (message, at) = if account != uid {
-            (format!("the account `{}` has the uid {account} elsewhere, and {uid} here", person.account), first)
+            (
+                format!("the account `{}` has the uid {account} elsewhere, and {uid} here", person.account),
+                first,
+            )
         } else if *of != person.account {
             (format!("the uid {uid} is said of two accounts, `{of}` and `{}`", person.account), owner)
         } else {
@@ -185,7 +188,8 @@ fn file(
     if lines.is_empty() {
         let message = format!("`{}` has no key", clean(&path.text));
         findings.push(
-            Diagnostic::error(code::NO_KEY, path.span, message).help("one public key a line, as in `id_ed25519.pub`"),
+            Diagnostic::error(code::NO_KEY, path.span, message)
+                .help("one public key a line, as in `id_ed25519.pub`"),
         );
     }
     if lines.len() > KEYS {
@@ -234,7 +238,10 @@ fn key(text: &str, span: Span) -> Result<PersonKey, Box<Diagnostic>> {
                 "make one that is: `ssh-keygen -t ed25519`",
             )
         } else if kind.contains("-cert-") {
-            bad("this is a certificate; a person has keys".to_owned(), "write the public key that was certified")
+            bad(
+                "this is a certificate; a person has keys".to_owned(),
+                "write the public key that was certified",
+            )
         } else {
             bad(
                 format!("`{}` is no kind of key", clean(kind.get(..40).unwrap_or(kind))),
@@ -246,7 +253,10 @@ fn key(text: &str, span: Span) -> Result<PersonKey, Box<Diagnostic>> {
     let body = blob.trim_end_matches('=');
     let padding = blob.len().saturating_sub(body.len());
     if body.is_empty() || padding > 2 || blob.len() > LONGEST || !body.chars().all(digit) {
-        return bad("what stands behind its type is no key in base64".to_owned(), "copy the whole line of the `.pub` file");
+        return bad(
+            "what stands behind its type is no key in base64".to_owned(),
+            "copy the whole line of the `.pub` file",
+        );
     }
     let comment = clean(&words.collect::<Vec<_>>().join(" "));
     Ok(PersonKey { text: format!("{kind} {blob}"), comment, span })

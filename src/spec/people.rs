@@ -13,12 +13,15 @@ impl Spec<'_> {
     /// Whether a person may log in to a machine from an address, at an instant.
     #[must_use]
     pub fn may_log_in(&self, person: PersonId, host: HostId, src: IpAddr, time: u64) -> bool {
-        let Some(machine) = self.site.host(host).filter(|machine| machine.sshd.is_some()) else { return false };
+        let Some(machine) = self.site.host(host).filter(|machine| machine.sshd.is_some()) else {
+            return false;
+        };
         let port = machine.ssh_port;
         self.lives(person, time)
             && self.own_packets(host, Hook::Input, src, time).any(|(mut packet, own)| {
                 (packet.dst, packet.dport) = (own, port);
-                let here = Here { spec: self, host, machine, hook: Hook::Input, across: None, packet: &packet };
+                let here =
+                    Here { spec: self, host, machine, hook: Hook::Input, across: None, packet: &packet };
                 self.naming(person).any(|access| here.allows(access)) && !here.is_own(src)
             })
     }
@@ -26,12 +29,15 @@ impl Spec<'_> {
     /// Whether a person may open an address and a port through a machine, at an instant.
     #[must_use]
     pub fn may_open(&self, person: PersonId, host: HostId, (dst, port): (IpAddr, u16), time: u64) -> bool {
-        let Some(machine) = self.site.host(host).filter(|machine| machine.sshd.is_some()) else { return false };
+        let Some(machine) = self.site.host(host).filter(|machine| machine.sshd.is_some()) else {
+            return false;
+        };
         let uid = self.site.person(person).and_then(|person| person.uid);
         self.lives(person, time)
             && self.own_packets(host, Hook::Output, dst, time).any(|(mut packet, own)| {
                 (packet.src, packet.dst, packet.dport, packet.skuid) = (own, dst, port, uid);
-                let here = Here { spec: self, host, machine, hook: Hook::Output, across: None, packet: &packet };
+                let here =
+                    Here { spec: self, host, machine, hook: Hook::Output, across: None, packet: &packet };
                 let mut jumps = self.naming(person).filter(|access| self.site.jumps_from(access, host));
                 let mut denies = self.site.accesses.iter().filter(|access| access.action == Action::Deny);
                 jumps.any(|access| here.allows(access))

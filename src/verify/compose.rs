@@ -13,6 +13,7 @@ use crate::spec::reading::Readings;
 
 use super::ipvs::{self, Director};
 use super::path::bridge_gate;
+use super::said::Sayings;
 use super::translate::{Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
@@ -32,6 +33,7 @@ pub(crate) struct Network<'s> {
     pub(crate) directors: Vec<Director>,
     /// Who sends, if somebody is asked about (S65).
     person: Option<PersonId>,
+    pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
@@ -122,6 +124,7 @@ impl<'s> Network<'s> {
             counted,
             directors,
             person,
+            sayings: Sayings::new(),
             gates,
             ways,
             reached,
@@ -151,6 +154,16 @@ impl<'s> Network<'s> {
             self.ways.clear();
             self.reached.clear();
         }
+    }
+
+    /// Who is asked about.
+    pub(crate) fn asked_about(&self) -> Option<PersonId> {
+        self.person
+    }
+
+    /// The time of the proof.
+    pub(crate) fn time(&self) -> u64 {
+        self.at
     }
 
     /// Of what an output hook accepts, that of the user who is asked about; whose it is, is forgotten.

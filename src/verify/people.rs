@@ -40,7 +40,9 @@ pub fn people(site: &Site, servers: &Servers) -> Vec<PersonProof> {
             let outcome = match sets.may(id, host, &mut space) {
                 Ok(may) => {
                     let asked = Asked { site, spec: &spec, server, host, machine, id, person, may };
-                    asked.outcome(&mut space).unwrap_or_else(|why| Outcome::Undecided { reason: why.to_string() })
+                    asked
+                        .outcome(&mut space)
+                        .unwrap_or_else(|why| Outcome::Undecided { reason: why.to_string() })
                 }
                 Err(why) => Outcome::Undecided { reason: why.to_string() },
             };
@@ -62,7 +64,10 @@ fn concerned(site: &Site, host: HostId, id: PersonId) -> Option<String> {
     if site.accesses.iter().filter(named).any(|access| site.jumps_from(access, host)) {
         return Some(format!("`{name}` opens through `{at}` what the policy says, and has no shell there"));
     }
-    site.accesses.iter().any(|access| named(&access)).then(|| format!("`{name}` logs in to `{at}` as the policy says"))
+    site.accesses
+        .iter()
+        .any(|access| named(&access))
+        .then(|| format!("`{name}` logs in to `{at}` as the policy says"))
 }
 
 /// What lets anybody in who is nobody of the policy.
@@ -113,7 +118,11 @@ impl Asked<'_> {
         for key in &self.person.keys {
             let done = sim::logins(self.server, &self.person.account, &key.text, space);
             if let Some((packet, meant)) = differing(space, self.may.log_in, done)? {
-                return Ok(refuted(login_packet(self.machine, Some(packet.src)).at_time(packet.time), meant, None));
+                return Ok(refuted(
+                    login_packet(self.machine, Some(packet.src)).at_time(packet.time),
+                    meant,
+                    None,
+                ));
             }
             let done = sim::opens(self.server, &self.person.account, &key.text, space);
             // Who may log in from nowhere opens nothing.
@@ -131,9 +140,11 @@ impl Asked<'_> {
 
     /// Whether the shell is where it should be.
     fn session(&self, key: &PersonKey, nowhere: bool) -> Option<Outcome> {
-        let jumps = self.site.accesses.iter().any(|access| {
-            access.people.contains(&self.id) && self.site.jumps_from(access, self.host)
-        });
+        let jumps = self
+            .site
+            .accesses
+            .iter()
+            .any(|access| access.people.contains(&self.id) && self.site.jumps_from(access, self.host));
         let (meant, done) = (!jumps && !nowhere, sim::session(self.server, &self.person.account, &key.text));
         (meant != done).then(|| {
             let verdict = if meant { Verdict::Accept } else { Verdict::Drop };
@@ -225,7 +236,9 @@ fn differing(
 
 fn disagreed(packet: &Packet, said: bool, done: bool) -> Outcome {
     Outcome::Undecided {
-        reason: format!("the two ways of reading an sshd disagree about {packet:?} ({said}, {done}): a fault in fwc"),
+        reason: format!(
+            "the two ways of reading an sshd disagree about {packet:?} ({said}, {done}): a fault in fwc"
+        ),
     }
 }
 

@@ -167,12 +167,23 @@ pub struct WayRound {
     pub host: HostId,
     /// The statement that lets it in; none: no statement does, and the artifact is wider than the policy.
     pub access: Option<AccessId>,
-    /// Why it is there on purpose.
-    pub break_glass: Option<String>,
+    /// Whether it may be there.
+    pub excuse: Excuse,
     /// A packet that gets there, as its sender writes it.
     pub packet: Packet,
     /// The lines of artifacts that let it pass, in order: machine, line number, line.
     pub rules: Vec<(String, usize, String)>,
+}
+
+/// Whether a way round people may be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    /// Nothing says so.
+    None,
+    /// Its statement does, for this reason.
+    BreakGlass(String),
+    /// Nothing of ours filters at the machine: its neighbours reach it whatever the policy says.
+    Unfiltered,
 }
 
 /// What is proved of jumps and of ways to sshds (S65).
@@ -191,7 +202,7 @@ impl Bastions {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.jumps.iter().all(|jump| jump.outcome.holds())
-            && self.ways.iter().all(|way| way.break_glass.is_some())
+            && self.ways.iter().all(|way| way.excuse != Excuse::None)
             && self.undecided.is_empty()
     }
 }

@@ -23,7 +23,12 @@ fn a_room_has_accounts_of_its_own() {
     assert!(matches!(room.login("ana", Way::Key(&other), None), Login::Refused(_)));
     assert_eq!(room.login("ana", Way::Password("correct"), None), Login::Accepted, "{}", sshd.log());
     assert!(matches!(room.login("ana", Way::Password("wrong"), None), Login::Refused(_)));
-    assert_eq!(room.login("ana", Way::KeyboardInteractive("correct"), None), Login::Accepted, "{}", sshd.log());
+    assert_eq!(
+        room.login("ana", Way::KeyboardInteractive("correct"), None),
+        Login::Accepted,
+        "{}",
+        sshd.log()
+    );
     assert!(matches!(room.login("nobody-knows", Way::Nothing, None), Login::Refused(_)));
     drop(sshd);
     room.write("/etc/ssh/sshd_config", "UsePAM yes\nPermitEmptyPasswords yes\n");

@@ -14,8 +14,17 @@ use fwc::source::{FileId, SourceMap};
 use crate::common::{Texts, options, said};
 
 /// The sites that must be there. A folder of `policies/` that is not listed is red, too.
-pub(crate) const SITES: &[&str] =
-    &["crm", "crm-dual", "lvs", "lxc", "lxc-stateless", "starter-firewall", "starter-host", "swarm"];
+pub(crate) const SITES: &[&str] = &[
+    "crm",
+    "crm-dual",
+    "lvs",
+    "lxc",
+    "lxc-stateless",
+    "starter-bastion",
+    "starter-firewall",
+    "starter-host",
+    "swarm",
+];
 
 /// The policies of a site, as `fwc FOLDER` takes them.
 pub(crate) fn policies(root: &Path, site: &str) -> Vec<(String, String)> {
@@ -32,7 +41,12 @@ pub(crate) fn compiled(root: &Path, site: &str) -> Compiled {
     let mut sources = SourceMap::default();
     let roots: Vec<FileId> =
         policies(root, site).iter().map(|(name, text)| sources.add(name, text)).collect();
-    let (mut findings, mut loader) = (Findings::default(), Texts::default());
+    let mut loader = Texts::default();
+    for key in fs::read_dir(root.join("policies").join(site).join("keys")).into_iter().flatten() {
+        let path = key.unwrap().path();
+        loader.0.insert(format!("keys/{}", entry_name(&path)), fs::read_to_string(&path).unwrap());
+    }
+    let mut findings = Findings::default();
     let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
     result.unwrap_or_else(|| panic!("{site} does not compile:\n{}", said(&findings, &sources)))
 }
@@ -43,6 +57,14 @@ pub(crate) fn snapshots(site: &str, compiled: &Compiled) -> BTreeMap<String, Str
     for host in &compiled.hosts {
         for (_, text) in host.files.iter().filter(|(name, _)| name == "ruleset.nft") {
             frozen.insert(format!("nft/{site}/{}", host.name), text.clone());
+        }
+        let told: Vec<String> = host
+            .files
+            .iter()
+            .filter_map(|(name, text)| Some(format!("==== {}\n{text}", name.strip_prefix("ssh/")?)))
+            .collect();
+        if !told.is_empty() {
+            frozen.insert(format!("sshd/{site}/{}", host.name), told.join("\n"));
         }
     }
     frozen.insert(format!("cost/{site}"), cost(compiled));
@@ -61,7 +83,7 @@ fn cost(compiled: &Compiled) -> String {
         let _ = writeln!(text, "{name:12} {lines:>7} {chains:>7} {rules:>7} {sets:>7} {elements:>9}");
     };
     for host in &compiled.hosts {
-        let artifact = &compiled.artifacts[&host.host];
+        let Some(artifact) = compiled.artifacts.get(&host.host) else { continue };
         let tables = || artifact.ruleset.tables.iter();
         let counts = [
             artifact.text.lines().count(),

@@ -33,8 +33,20 @@ const EMPTY: [&str; 4] = ["/run", "/var/log", "/var/lib", "/var/mail"];
 
 /// What of the machine's `/etc` the room begins with.
 const COPIED: [&str; 14] = [
-    "alternatives", "environment", "group", "gshadow", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "login.defs",
-    "nsswitch.conf", "pam.d", "passwd", "security", "services", "shells",
+    "alternatives",
+    "environment",
+    "group",
+    "gshadow",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "login.defs",
+    "nsswitch.conf",
+    "pam.d",
+    "passwd",
+    "security",
+    "services",
+    "shells",
 ];
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -85,7 +97,10 @@ impl Room {
         match missing() {
             None => Some(Self::make()),
             Some(what) => {
-                assert!(std::env::var_os("FWC_REQUIRE_KERNEL").is_none(), "no sshd can be tried here: {what}");
+                assert!(
+                    std::env::var_os("FWC_REQUIRE_KERNEL").is_none(),
+                    "no sshd can be tried here: {what}"
+                );
                 println!("NOT TRIED: no sshd can be tried here: {what}");
                 None
             }
@@ -303,7 +318,8 @@ impl Room {
         match stderr.lines().rev().find(|line| line.contains("Permission denied (")) {
             _ if output.status.success() => Login::Accepted,
             Some(line) => {
-                let methods = line.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(m, _)| m);
+                let methods =
+                    line.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(m, _)| m);
                 Login::Refused(methods.to_owned())
             }
             None => Login::Broken(stderr),

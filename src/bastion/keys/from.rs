@@ -227,7 +227,18 @@ mod tests {
     #[test]
     fn patterns_do_not_explode() {
         let text = vec![b'a'; 200];
-        assert!(!pattern(&text, "*a".repeat(100).replace("aa", "a").as_bytes().repeat(2).iter().chain(b"b").copied().collect::<Vec<_>>().as_slice()));
+        assert!(!pattern(
+            &text,
+            "*a".repeat(100)
+                .replace("aa", "a")
+                .as_bytes()
+                .repeat(2)
+                .iter()
+                .chain(b"b")
+                .copied()
+                .collect::<Vec<_>>()
+                .as_slice()
+        ));
         assert!(pattern(b"", b"**") && pattern(b"abc", b"a*c") && !pattern(b"abc", b"a?"));
     }
 }

@@ -66,7 +66,10 @@ pub fn canonical(text: &str) -> String {
         out.push_str(text.get(last..start).unwrap_or(""));
         last = start;
         if let Line::Entry(entry) = line {
-            let end = text.get(start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |at| start.saturating_add(at));
+            let end = text
+                .get(start..)
+                .and_then(|rest| rest.find('\n'))
+                .map_or(text.len(), |at| start.saturating_add(at));
             // A NUL ends what sshd reads, and not what stands there.
             let whole = text.get(start..end).unwrap_or("");
             if !whole.contains('\0') {
@@ -132,15 +135,19 @@ impl Census {
         } else if options.principals.is_some() {
             let message = "`principals` is for authorities: this key lets nobody in";
             let help = "put `cert-authority` before it, or leave `principals` out";
-            findings.push(Diagnostic::error(code::KEY_AUTHORITY, self.said("principals"), message).help(help));
+            findings
+                .push(Diagnostic::error(code::KEY_AUTHORITY, self.said("principals"), message).help(help));
         }
         if !options.restricted {
             let message = "this key is allowed whatever a later sshd invents";
             let finding = Diagnostic::warning(code::KEY_UNRESTRICTED, self.at, message);
-            findings.push(finding.help("begin with `restrict` and say what is allowed: `--fix` writes what is now"));
+            findings.push(
+                finding.help("begin with `restrict` and say what is allowed: `--fix` writes what is now"),
+            );
         } else if options.agent_forwarding {
             let message = "whoever is root where this key logs in can use the keys of its owner's agent";
-            let finding = Diagnostic::warning(code::KEY_AGENT_FORWARDING, self.said("agent-forwarding"), message);
+            let finding =
+                Diagnostic::warning(code::KEY_AGENT_FORWARDING, self.said("agent-forwarding"), message);
             findings.push(finding.help("use `ssh -J` instead, which needs no agent there"));
         }
         self.forwarding(findings);
@@ -200,7 +207,8 @@ fn twice(all: &[Census], findings: &mut Findings) {
             let finding = Diagnostic::error(code::KEY_DUPLICATE, one.at, message);
             finding.help("sshd takes the first line that lets the client in; keep one")
         } else if before.file == one.file {
-            Diagnostic::warning(code::KEY_DUPLICATE, one.at, "this key stands here a second time").help("keep one")
+            Diagnostic::warning(code::KEY_DUPLICATE, one.at, "this key stands here a second time")
+                .help("keep one")
         } else {
             let finding = Diagnostic::warning(code::KEY_DUPLICATE, one.at, "this key opens several accounts");
             finding.help("one account, one key: then a log says who it was")
@@ -211,14 +219,25 @@ fn twice(all: &[Census], findings: &mut Findings) {
 
 fn passed_over(file: FileId, ignored: &Ignored) -> Diagnostic {
     let (message, help) = match ignored.why {
-        Why::NoKey => ("there is no key on this line, and sshd passes over it".to_owned(), "a line is options, the type of a key, the key"),
-        Why::BadKey(fault) => (format!("sshd passes over this line: {}", fault_words(fault)), "copy the whole line of the `.pub` file"),
-        Why::OpenQuote => ("this quote does not end, and sshd passes over the line".to_owned(), "close it with `\"`"),
+        Why::NoKey => (
+            "there is no key on this line, and sshd passes over it".to_owned(),
+            "a line is options, the type of a key, the key",
+        ),
+        Why::BadKey(fault) => (
+            format!("sshd passes over this line: {}", fault_words(fault)),
+            "copy the whole line of the `.pub` file",
+        ),
+        Why::OpenQuote => {
+            ("this quote does not end, and sshd passes over the line".to_owned(), "close it with `\"`")
+        }
         Why::BadOption(why) => (
             format!("sshd passes over this line: {}", why.replace('"', "`")),
             "authorized_keys options are listed in sshd(8)",
         ),
-        Why::Certificate => ("a certificate lets nobody in from here, and sshd passes over it".to_owned(), "write the key of its authority, with `cert-authority` before it"),
+        Why::Certificate => (
+            "a certificate lets nobody in from here, and sshd passes over it".to_owned(),
+            "write the key of its authority, with `cert-authority` before it",
+        ),
     };
     Diagnostic::error(code::KEY_LINE_IGNORED, span(file, &ignored.at), message).help(help)
 }
@@ -245,8 +264,12 @@ fn words(weakness: Weakness) -> String {
         Weakness::Short { bits } => format!("this RSA key has {bits} bits, fewer than {LEAST_RSA_BITS}"),
         Weakness::Exponent => "the exponent of this RSA key is even or below 65537".to_owned(),
         Weakness::Factor(prime) => format!("{prime} divides this RSA key: its private key can be computed"),
-        Weakness::ClosePrimes => "the primes of this RSA key are close to one another: its private key can be computed".to_owned(),
-        Weakness::Roca => "this RSA key was made by the Infineon library (ROCA): its private key can be computed".to_owned(),
+        Weakness::ClosePrimes => {
+            "the primes of this RSA key are close to one another: its private key can be computed".to_owned()
+        }
+        Weakness::Roca => {
+            "this RSA key was made by the Infineon library (ROCA): its private key can be computed".to_owned()
+        }
     }
 }
 

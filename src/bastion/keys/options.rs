@@ -250,7 +250,8 @@ impl Options {
             "from" => once(&mut self.from, reader, "multiple \"from\" clauses"),
             "expiry-time" => {
                 let expiry = when::parse(&reader.dequote()?).ok_or("invalid expires time")?;
-                self.expiry = Some(self.expiry.map_or(expiry, |old| if expiry.at < old.at { expiry } else { old }));
+                self.expiry =
+                    Some(self.expiry.map_or(expiry, |old| if expiry.at < old.at { expiry } else { old }));
                 Ok(())
             }
             "environment" => self.environment(reader),
@@ -258,8 +259,7 @@ impl Options {
             "permitlisten" => permit(&mut self.permitlisten, reader, true),
             "tunnel" => {
                 let device = reader.dequote()?;
-                let known = device.eq_ignore_ascii_case("any")
-                    || strtonum(&device, 0x7fff_fffd).is_some();
+                let known = device.eq_ignore_ascii_case("any") || strtonum(&device, 0x7fff_fffd).is_some();
                 self.tunnel = Some(device);
                 known.then_some(()).ok_or("invalid tun device")
             }
@@ -360,9 +360,10 @@ fn host_and_rest(text: &str) -> Option<(&str, Option<&str>)> {
 
 /// `a2port`, which also looks up names: those of the services that a lookup finds anywhere are few, and are not guessed here.
 fn port_number(text: &str) -> Option<u16> {
-    strtonum(text, 65_535).and_then(|n| u16::try_from(n).ok()).filter(|&port| port > 0).or_else(|| {
-        SERVICES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port)
-    })
+    strtonum(text, 65_535)
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|&port| port > 0)
+        .or_else(|| SERVICES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port))
 }
 
 /// Names that `getservbyname` finds on every machine with an `/etc/services`.

@@ -78,7 +78,9 @@ impl KeyType {
             "ecdsa-sha2-nistp256" => Self::Ecdsa(Curve::P256),
             "ecdsa-sha2-nistp384" => Self::Ecdsa(Curve::P384),
             "ecdsa-sha2-nistp521" => Self::Ecdsa(Curve::P521),
-            "sk-ecdsa-sha2-nistp256@openssh.com" | "webauthn-sk-ecdsa-sha2-nistp256@openssh.com" => Self::SkEcdsa,
+            "sk-ecdsa-sha2-nistp256@openssh.com" | "webauthn-sk-ecdsa-sha2-nistp256@openssh.com" => {
+                Self::SkEcdsa
+            }
             "ssh-rsa" | "rsa-sha2-256" | "rsa-sha2-512" => Self::Rsa,
             "ssh-dss" => Self::Dsa,
             _ => return CERTIFICATES.contains(&word).then_some(None),
@@ -180,10 +182,9 @@ impl PublicKey {
     pub fn from_openssh(text: &str) -> Option<Self> {
         match super::read(text, 0) {
             super::Line::Entry(entry) if entry.options_at.is_none() => Some(entry.key),
-            super::Line::Entry(_)
-            | super::Line::Blank
-            | super::Line::Comment
-            | super::Line::Ignored(_) => None,
+            super::Line::Entry(_) | super::Line::Blank | super::Line::Comment | super::Line::Ignored(_) => {
+                None
+            }
         }
     }
 

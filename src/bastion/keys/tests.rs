@@ -22,8 +22,14 @@ fn why(line: &str) -> Why {
 #[test]
 fn fingerprints_are_those_of_ssh_keygen() {
     for (text, fingerprint) in [
-        (include_str!("../../../tests/bastion/keys/sound.pub"), "SHA256:8AoXMUzceAoACh/AZVxhmzuNALskBoq8vZyWmYPkuEg"),
-        (include_str!("../../../tests/bastion/keys/factor.pub"), "SHA256:P+IqwRxaDMNySlUHlB2j6v7xJeORMEAWY193HuTKTOk"),
+        (
+            include_str!("../../../tests/bastion/keys/sound.pub"),
+            "SHA256:8AoXMUzceAoACh/AZVxhmzuNALskBoq8vZyWmYPkuEg",
+        ),
+        (
+            include_str!("../../../tests/bastion/keys/factor.pub"),
+            "SHA256:P+IqwRxaDMNySlUHlB2j6v7xJeORMEAWY193HuTKTOk",
+        ),
     ] {
         let key = key(text);
         assert_eq!(key.fingerprint(), fingerprint);
@@ -114,8 +120,12 @@ fn one_form_means_the_same() {
     for line in [
         KEY.to_owned(),
         format!("no-pty,command=\"a \\\"b\\\"\",environment=\"A=1\" {KEY} ana"),
-        format!("RESTRICT,pty,Permitopen=\"h:1\",permitlisten=\"22\",tunnel=\"any\",no-touch-required {KEY} x"),
-        format!("expiry-time=\"20270101Z\",expiry-time=\"202601010000\",from=\"!a,*\",cert-authority,principals=\"p\" {KEY} x"),
+        format!(
+            "RESTRICT,pty,Permitopen=\"h:1\",permitlisten=\"22\",tunnel=\"any\",no-touch-required {KEY} x"
+        ),
+        format!(
+            "expiry-time=\"20270101Z\",expiry-time=\"202601010000\",from=\"!a,*\",cert-authority,principals=\"p\" {KEY} x"
+        ),
         format!("verify-required,restrict,port-forwarding,user-rc,x11-forwarding {KEY} x"),
     ] {
         let text = format!("# first\n{line}\r\nrestric {KEY}\n\n");

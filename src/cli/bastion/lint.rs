@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let keys = lint::lint(&sources, now / 1_000_000_000, &mut findings);
     match args.format {
         FindingsFormat::Json => {
-            let mut document = json!({ "keys": keys.iter().map(|key| as_json(key, &sources)).collect::<Vec<_>>() });
+            let mut document =
+                json!({ "keys": keys.iter().map(|key| as_json(key, &sources)).collect::<Vec<_>>() });
             render::extend(&mut document, &findings, &sources);
             console.data(&render::document(&document));
         }
@@ -65,7 +66,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             let text = render::findings(&findings, &sources, args.format, look);
             console.data(&text);
             let files = number(args.files.len(), "file");
-            let tidied = if fixed == 0 { String::new() } else { format!(", {} rewritten", number(fixed, "file")) };
+            let tidied =
+                if fixed == 0 { String::new() } else { format!(", {} rewritten", number(fixed, "file")) };
             console.talk(&format!("{} in {files}{tidied}\n", number(keys.len(), "key")));
         }
     }
@@ -80,7 +82,9 @@ fn as_json(key: &Census, sources: &SourceMap) -> Value {
         Forwarding::Anywhere => json!(["*:*"]),
         Forwarding::To(all) => all
             .iter()
-            .map(|(host, port)| json!(format!("{host}:{}", port.map_or_else(|| "*".to_owned(), |p| p.to_string()))))
+            .map(|(host, port)| {
+                json!(format!("{host}:{}", port.map_or_else(|| "*".to_owned(), |p| p.to_string())))
+            })
             .collect(),
     };
     json!({

@@ -2,10 +2,10 @@
 
 use super::{AtHook, Sets, Unanswered};
 use crate::model::{Access, Action, Hook, HostId, Person, PersonId};
+use crate::net::Space;
 use crate::net::range::Bounded;
 use crate::net::space::Field;
 use crate::net::{PacketSet, Proto, RangeSet};
-use crate::net::Space;
 
 /// What a person may at a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,6 +19,12 @@ impl Version {
     pub const USUAL: Self = Self(9, 2);
 }
 
+impl Default for Version {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.0, self.1)

@@ -4,6 +4,8 @@
 //! not past, so permissions that end one after the other need no more than that. What one word says that an older sshd
 //! does not know is left out for it where it says less than it seems, and is an error where it says more.
 
+pub mod client;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
@@ -63,7 +65,9 @@ fn server(
     for (account, targets) in opens.iter().filter(|(_, targets)| !targets.is_empty()) {
         sections.push(jump(account, targets, shells.contains(account.as_str()), host, version));
     }
-    for account in keys.keys().filter(|a| !shells.contains(a.as_str()) && opens.get(*a).is_none_or(|t| t.is_empty())) {
+    for account in
+        keys.keys().filter(|a| !shells.contains(a.as_str()) && opens.get(*a).is_none_or(|t| t.is_empty()))
+    {
         // They jump, and everything they might open is denied.
         sections.push(Section { scope: Scope::User(vec![account.clone()]), settings: shell_less() });
     }

@@ -81,6 +81,42 @@ pub fn open(
     by_line && by_config && (line.permit_open.is_empty() || named(&line.permit_open))
 }
 
+/// What a key of an account may open at an instant, from wherever it is let in then: by configuration and line both. A
+/// destination without an address or a port is any.
+#[must_use]
+pub fn reachable(server: &Server, account: &str, key: &str, time: u64) -> Vec<Target> {
+    let Some(by_config) = permitted(&server.config, account) else { return Vec::new() };
+    let lines = server.keys.get(account).map(Vec::as_slice).unwrap_or_default();
+    let holds = |line: &&KeyLine| {
+        line.key == key
+            && line.expiry.is_none_or(|last| time.div_euclid(NANOSECONDS) <= last)
+            && (!line.restrict || line.port_forwarding)
+    };
+    const ANY: Target = Target { addr: None, port: None };
+    let or_any = |all: &[Target]| if all.is_empty() { vec![ANY] } else { all.to_vec() };
+    let by_config = by_config.map_or(vec![ANY], |all| all);
+    let mut all = Vec::new();
+    for line in lines.iter().filter(holds).filter(|_| knows(&server.config, account, key)) {
+        for (a, b) in or_any(&line.permit_open).iter().flat_map(|a| by_config.iter().map(move |b| (a, b))) {
+            let addr = if a.addr.is_none() || b.addr.is_none() {
+                Some(a.addr.or(b.addr))
+            } else {
+                (a.addr == b.addr).then_some(a.addr)
+            };
+            let port = if a.port.is_none() || b.port.is_none() {
+                Some(a.port.or(b.port))
+            } else {
+                (a.port == b.port).then_some(a.port)
+            };
+            all.extend(addr.zip(port).map(|(addr, port)| Target { addr, port }));
+        }
+        // Of several lines the first is taken; which that is depends on the address, so all count.
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Whether whoever comes with a key of an account gets a session that runs what they like, by some line.
 #[must_use]
 pub fn session(server: &Server, account: &str, key: &str) -> bool {
@@ -150,8 +186,11 @@ pub fn opens(server: &Server, account: &str, key: &str, space: &mut Space) -> Pa
         if line.restrict && !line.port_forwarding {
             continue;
         }
-        let by_line =
-            if line.permit_open.is_empty() { PacketSet::EVERYTHING } else { targets(&line.permit_open, space) };
+        let by_line = if line.permit_open.is_empty() {
+            PacketSet::EVERYTHING
+        } else {
+            targets(&line.permit_open, space)
+        };
         let whenever = space.forget(Field::Src, set);
         sets.push(space.all(vec![whenever, by_line, by_config]));
     }
