@@ -32,7 +32,7 @@ proptest! {
 #[test]
 fn who_sends_is_judged_as_it_is_admitted_and_as_it_is_emitted() {
     let mut counts = [[0usize; 2]; 3];
-    for seed in 0..250u64 {
+    for seed in 0..150u64 {
         let site = sketch::peopled(seed);
         let (spec, sets) = (Spec::new(&site), Sets::new(&site));
         let mut dice = Dice::new(seed ^ 13);
@@ -46,7 +46,12 @@ fn who_sends_is_judged_as_it_is_admitted_and_as_it_is_emitted() {
             for _ in 0..60 {
                 let mut packet = aim::packet(&mut dice, &site, host, hook);
                 if hook == Hook::Output {
+                    let confined = site.confined(host);
                     packet.skuid = dice.pick(&[None, Some(0), Some(1001), Some(1002), Some(1003)]);
+                    if !confined.is_empty() && dice.one_in(2) {
+                        packet.skuid = Some(dice.pick(&confined));
+                        packet.ct = fwc::net::CtState::New;
+                    }
                     if dice.one_in(8) {
                         packet.oif = fwc::net::Interface::named("lo");
                     }
@@ -82,7 +87,7 @@ fn who_sends_is_judged_as_it_is_admitted_and_as_it_is_emitted() {
     println!(
         "new in output, of others and of confined users, and over the meter: dropped, accepted: {counts:?}"
     );
-    assert!(counts.iter().flatten().all(|n| *n > 20), "{counts:?}");
+    assert!(counts.iter().flatten().all(|n| *n > 10), "{counts:?}");
 }
 
 #[test]

@@ -187,7 +187,10 @@ impl<'a, 's> AtHook<'a, 's> {
         let new = self.space.ct(&[CtState::New]);
         // S63: of what confined users send by loopback, S15 does not speak, and nobody is asked.
         let confined = people::confined(self);
-        let shut = self.space.all(vec![by_lo, new, confined]);
+        let shut = match confined {
+            PacketSet::NOTHING => PacketSet::NOTHING,
+            confined => self.space.all(vec![by_lo, new, confined]),
+        };
         let always = self.always();
         let always = self.space.or(by_lo, always);
         let mut asked = self.space.minus(new, always);

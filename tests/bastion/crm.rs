@@ -220,8 +220,9 @@ fn ges_lets_ana_in_by_her_key_and_nobody_by_anything_else() {
     site.rendered(false);
     let ges = site.sshd("ges", "/etc/ssh");
     for method in ["password", "keyboard-interactive"] {
-        let (opened, said) = site.without_key(method, "correct");
-        assert!(opened, "{method}, without the file: {said}\n{}", ges.log());
+        let (_, said) = site.without_key(method, "correct");
+        let accepted = ges.log().contains(&format!("Accepted {method}"));
+        assert!(accepted, "{method}, without the file: {said}\n{}", ges.log());
     }
     drop(ges);
 
@@ -237,6 +238,8 @@ fn ges_lets_ana_in_by_her_key_and_nobody_by_anything_else() {
         let (opened, said) = site.without_key(method, "");
         assert!(!opened && said.contains("Permission denied (publickey)"), "empty, {method}: {said}");
     }
+    let accepted = ges.log().lines().filter(|line| line.contains("Accepted")).count();
+    assert_eq!(accepted, 0, "{}", ges.log());
     // Her key is taken, and gives her no shell here.
     let (opened, said) = site.ssh(&["-v", "ges", "true"], None);
     assert!(!opened && said.contains("Authenticated to 10.1.5.51"), "{said}\n{}", ges.log());

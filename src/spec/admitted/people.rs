@@ -122,6 +122,9 @@ pub(super) fn senders(hook: &mut AtHook<'_, '_>, access: &Access) -> PacketSet {
         return PacketSet::EVERYTHING;
     }
     let site = hook.routes.site;
+    if site.confined(hook.host).is_empty() {
+        return PacketSet::EVERYTHING;
+    }
     let confined = confined(hook);
     let others = hook.space.not(confined);
     if !site.jumps_from(access, hook.host) {

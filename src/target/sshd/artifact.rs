@@ -123,6 +123,33 @@ pub struct Target {
     pub port: Option<u16>,
 }
 
+/// `10.1.5.11:22`, `[2001:db8::1]:22`, `*:80`.
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.addr {
+            Some(addr @ IpAddr::V4(_)) => write!(f, "{addr}:")?,
+            Some(addr @ IpAddr::V6(_)) => write!(f, "[{addr}]:")?,
+            None => f.write_str("*:")?,
+        }
+        match self.port {
+            Some(port) => write!(f, "{port}"),
+            None => f.write_str("*"),
+        }
+    }
+}
+
+impl std::str::FromStr for Target {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (host, port) = text.rsplit_once(':').ok_or(())?;
+        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+        let addr = if host == "*" { None } else { Some(host.parse().map_err(|_| ())?) };
+        let port = if port == "*" { None } else { Some(port.parse().map_err(|_| ())?) };
+        Ok(Self { addr, port })
+    }
+}
+
 impl Config {
     /// What a keyword is for an account: of the first `Match` that holds and says it, else of the global section
     /// (sshd_config(5), `Match`). None where nothing says it.

@@ -280,7 +280,7 @@ fn always() -> Vec<Setting> {
 
 /// An account that somebody jumps with: its lines say which of its keys may open what of this.
 fn jump(account: &str, targets: &BTreeSet<Target>, shell: bool, host: &Host, version: Version) -> Section {
-    let targets: Vec<String> = targets.iter().map(super::print::target).collect();
+    let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
     // One line: a second `PermitOpen` is not looked at.
     let mut settings = vec![say("AllowTcpForwarding", "local"), say("PermitOpen", &targets.join(" "))];
     if !shell {

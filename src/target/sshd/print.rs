@@ -1,9 +1,6 @@
 //! Configuration and keys as text.
 
-use std::fmt::Write;
-use std::net::IpAddr;
-
-use super::artifact::{Config, KeyLine, Scope, Target};
+use super::artifact::{Config, KeyLine, Scope};
 
 /// `00-fwc.conf`.
 #[must_use]
@@ -60,7 +57,7 @@ fn key(line: &KeyLine) -> String {
         options.extend(set.then(|| word.to_owned()));
     }
     options.extend(line.command.as_ref().map(|command| format!("command=\"{command}\"")));
-    options.extend(line.permit_open.iter().map(|to| format!("permitopen=\"{}\"", target(to))));
+    options.extend(line.permit_open.iter().map(|to| format!("permitopen=\"{to}\"")));
     if let Some(from) = &line.from {
         let nets: Vec<String> = from.iter().map(|net| net.to_string()).collect();
         options.push(format!("from=\"{}\"", nets.join(",")));
@@ -74,21 +71,6 @@ fn key(line: &KeyLine) -> String {
     if !line.comment.is_empty() {
         text.push(' ');
         text.push_str(&line.comment);
-    }
-    text
-}
-
-/// `10.1.5.11:22`, `[2001:db8::1]:22`, `*:80`.
-#[must_use]
-pub fn target(target: &Target) -> String {
-    let mut text = match target.addr {
-        Some(addr @ IpAddr::V4(_)) => addr.to_string(),
-        Some(addr @ IpAddr::V6(_)) => format!("[{addr}]"),
-        None => "*".to_owned(),
-    };
-    match target.port {
-        Some(port) => drop(write!(text, ":{port}")),
-        None => text.push_str(":*"),
     }
     text
 }

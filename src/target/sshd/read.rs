@@ -5,7 +5,7 @@
 
 use ipnet::IpNet;
 
-use super::artifact::{Config, KeyLine, Scope, Section, Setting, Target};
+use super::artifact::{Config, KeyLine, Scope, Section, Setting};
 
 /// Why a text is not understood: its line, from 1, and what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +150,7 @@ fn option(text: &str, line: &mut KeyLine) -> Result<(), String> {
     let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).ok_or_else(unknown)?;
     match name.to_ascii_lowercase().as_str() {
         "command" => line.command = Some(value.to_owned()),
-        "permitopen" => line.permit_open.push(target(value).ok_or_else(unknown)?),
+        "permitopen" => line.permit_open.push(value.parse().map_err(|()| unknown())?),
         "from" => {
             let nets = value.split(',').map(|net| net.parse::<IpNet>().map_err(|_| unknown()));
             line.from = Some(nets.collect::<Result<_, _>>()?);
@@ -159,16 +159,6 @@ fn option(text: &str, line: &mut KeyLine) -> Result<(), String> {
         _ => return Err(unknown()),
     }
     Ok(())
-}
-
-/// `HOST:PORT` of `permitopen` and `PermitOpen`.
-#[must_use]
-pub fn target(text: &str) -> Option<Target> {
-    let (host, port) = text.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let addr = if host == "*" { None } else { Some(host.parse().ok()?) };
-    let port = if port == "*" { None } else { Some(port.parse().ok()?) };
-    Some(Target { addr, port })
 }
 
 fn seconds(text: &str) -> Option<u64> {
