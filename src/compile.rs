@@ -14,8 +14,8 @@ use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
-use crate::verify::{self, Artifacts, HostRules, Report, Servers};
-use crate::{lint, lower, resolve, target, topology};
+use crate::verify::{self, Artifacts, Balancing, HostRules, Report, Servers};
+use crate::{ir, lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +35,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `interfaces.json`, `origins.json`, `sysctl.conf`.
     pub files: Vec<(String, String)>,
 }
 
@@ -72,9 +72,7 @@ pub fn compile(
     ended("emit");
     let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
     let settings = parameters(&site, &mut hosts, findings)?;
-    for (host, files) in target::ipvs::emit::emit(&site, &program.balancers) {
-        hosts.iter_mut().filter(|h| h.host == host).for_each(|h| h.files.extend(files.clone()));
-    }
+    directors(&site, &program, &mut hosts, findings)?;
     let servers = logins(&site, &program, &mut hosts, options, findings)?;
     let mut report = verify::prove_with(&site, &artifacts, &servers, options.at);
     report.settings = verify::settings(&site, &settings);
@@ -245,6 +243,7 @@ fn written(
                     ("ruleset.nft".to_owned(), text.clone()),
                     ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
+                    ("interfaces.json".to_owned(), json(&interfaces(site, host))),
                     ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];
                 hosts.push(HostArtifacts { host, name, files });
@@ -255,6 +254,25 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.
+#[derive(serde::Serialize)]
+struct Interface<'s> {
+    interface: Option<&'s str>,
+    addresses: &'s [std::net::IpAddr],
+    dynamic: bool,
+}
+
+fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
+    let legs = site.host(host).map(|host| host.legs.as_slice()).unwrap_or_default();
+    legs.iter()
+        .map(|leg| Interface {
+            interface: leg.interface.as_deref(),
+            addresses: &leg.addresses,
+            dynamic: leg.dynamic,
+        })
+        .collect()
 }
 
 /// `sysctl.conf` of every machine that has a ruleset, as it is read back from the text that will be written.
@@ -277,6 +295,35 @@ fn parameters(
         }
     }
     (!findings.has_errors()).then_some(all)
+}
+
+/// The two files of every director, each as it is read back from the text that will be written.
+fn directors(
+    site: &Site,
+    program: &ir::Program,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<()> {
+    use target::ipvs::{emit, read};
+    let mut emitted = emit::emit(site, &program.balancers);
+    for host in hosts {
+        let files = emitted.remove(&host.host).unwrap_or_default();
+        let text =
+            |name: &str| files.iter().find(|(file, _)| file == name).map_or("", |(_, text)| text.as_str());
+        let watched = read::keepalived(text(emit::KEEPALIVED)).map(|found| (Balancing::Watched, found));
+        let unwatched = read::ipvsadm(text(emit::IPVSADM)).map(|found| (Balancing::Unwatched, found));
+        for found in [watched, unwatched] {
+            let wrong = match found {
+                Ok((how, found)) => verify::misdirected(site, host.host, how, &found),
+                Err(why) => Some(why.to_string()),
+            };
+            let told =
+                wrong.map(|why| unprintable(site, host.host, &format!("what its IPVS is told: {why}")));
+            told.into_iter().for_each(|finding| findings.push(finding));
+        }
+        host.files.extend(files);
+    }
+    (!findings.has_errors()).then_some(())
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

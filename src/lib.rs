@@ -24,6 +24,7 @@ pub mod target;
 pub mod topology;
 pub mod verify;
 
+pub mod apply;
 pub mod cli;
 pub mod lab;
 

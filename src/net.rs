@@ -16,7 +16,7 @@ pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, T
 pub use proto::Proto;
 pub use random::Random;
 pub use range::{Bounded, RangeSet};
-pub use space::{Exhausted, Field, PacketSet, Space};
+pub use space::{Boxes, Exhausted, Field, PacketBox, PacketSet, Space};
 
 /// A set of ports of TCP or UDP.
 pub type PortSet = RangeSet<u16>;

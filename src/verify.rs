@@ -7,9 +7,11 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod balancers;
 mod bastion;
 pub mod beside;
 mod compose;
+pub mod diff;
 mod follow;
 mod groups;
 mod ipvs;
@@ -27,6 +29,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use balancers::{Balancing, misdirected};
 pub use people::{Servers, people};
 pub use prove::{
     Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,

@@ -38,6 +38,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("target::exposure", &["net", "target::artifact"]),
     ("target::fit", &["net", "target::artifact"]),
     ("target::mutate", &["net", "target::artifact"]),
+    // Reads back what it plans, and looks at what that does.
+    (
+        "target::plan",
+        &[
+            "net",
+            "target::artifact",
+            "target::read",
+            "target::print",
+            "target::sim",
+            "target::validate",
+        ],
+    ),
     ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
     (
         "verify",
@@ -55,6 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
+    ("apply", &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"]),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),

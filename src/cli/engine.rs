@@ -8,6 +8,7 @@ use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax;
 use crate::target::nft::read;
 use crate::verify::beside::Beside;
+use crate::verify::diff::{Bounds, Diff, Names, Side};
 use crate::verify::{self, Hop, HostRules, Report};
 
 use super::Failure;
@@ -57,6 +58,11 @@ pub(super) fn beside(compiled: &Compiled, host: HostId, text: &str) -> Result<Ve
     let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };
     let favourites = verify::favourites(&compiled.site);
     verify::beside::beside(ours, &theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
+}
+
+/// What two rulesets of one machine do differently.
+pub(super) fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff {
+    verify::diff::diff(old, new, names, bounds)
 }
 
 /// A file in the one format. None where it has errors.

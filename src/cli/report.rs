@@ -473,7 +473,7 @@ fn done(hop: &Hop) -> String {
 }
 
 /// What a translation does, in words.
-fn put(to: Translation) -> String {
+pub(super) fn put(to: Translation) -> String {
     match to {
         Translation::Destination { addr, port: None } => format!("sent to {addr}"),
         Translation::Destination { addr: addr @ IpAddr::V4(_), port: Some(port) } => {

@@ -9,6 +9,7 @@
 //! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
 
 mod arena;
+mod boxes;
 mod member;
 mod moved;
 
@@ -17,6 +18,7 @@ use super::packet::{CtState, Limit, Packet};
 use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
 use arena::{Arena, Node, Op};
+pub use boxes::{Boxes, PacketBox};
 
 /// A dimension of a packet. The order of the variants is the order of decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,12 +80,19 @@ pub enum Field {
     Time,
     /// 1 where the limit that [`Space::limit`] interned here is exceeded.
     Exceeded(u16),
+    /// 1 where the condition that [`Space::atom`] interned here holds.
+    Atom(u16),
 }
 
 impl Field {
     fn last(self) -> u128 {
         match self {
-            Self::Family | Self::CtDirection | Self::Dnat | Self::Snat | Self::Exceeded(_) => 1,
+            Self::Family
+            | Self::CtDirection
+            | Self::Dnat
+            | Self::Snat
+            | Self::Exceeded(_)
+            | Self::Atom(_) => 1,
             Self::Ct => 4,
             Self::Proto | Self::IcmpType | Self::IcmpCode | Self::Ttl => 255,
             Self::TcpFlags => 63,
@@ -127,6 +136,7 @@ pub struct Space {
     arena: Arena,
     interfaces: Vec<String>,
     limits: Vec<Limit>,
+    atoms: Vec<String>,
     universe: Option<PacketSet>,
 }
 
@@ -141,7 +151,7 @@ impl Space {
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
         let arena = Arena::with_budget(budget);
-        Self { arena, interfaces: Vec::new(), limits: Vec::new(), universe: None }
+        Self { arena, interfaces: Vec::new(), limits: Vec::new(), atoms: Vec::new(), universe: None }
     }
 
     /// How many nodes were made, a deterministic measure of the work.
@@ -177,6 +187,43 @@ impl Space {
     #[must_use]
     pub fn limit_fields(&self) -> Vec<Field> {
         (0u16..).take(self.limits.len()).map(Field::Exceeded).collect()
+    }
+
+    /// The field that says whether a condition holds of which nothing is known but its words: the same words are the
+    /// same condition. No packet says whether it holds; [`Space::contains`] takes it not to.
+    ///
+    /// More conditions than can be told apart would be taken for each other: the budget then counts as spent.
+    pub fn atom(&mut self, words: &str) -> Field {
+        let at = self.atoms.iter().position(|a| a == words).unwrap_or_else(|| {
+            self.atoms.push(words.to_owned());
+            self.atoms.len().saturating_sub(1)
+        });
+        Field::Atom(u16::try_from(at).unwrap_or_else(|_| {
+            self.arena.give_up();
+            u16::MAX
+        }))
+    }
+
+    /// Every condition interned so far: its field and its words.
+    #[must_use]
+    pub fn atoms(&self) -> Vec<(Field, String)> {
+        (0u16..).map(Field::Atom).zip(self.atoms.iter().cloned()).collect()
+    }
+
+    /// The name of an interface by its number; none of 0 and of numbers that nobody interned.
+    #[must_use]
+    pub fn interface_name(&self, number: u128) -> Option<&str> {
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.interfaces.get(at).map(String::as_str)
+    }
+
+    /// The limit of a field that [`Space::limit`] gave.
+    #[must_use]
+    pub fn limit_of(&self, field: Field) -> Option<Limit> {
+        match field {
+            Field::Exceeded(at) => self.limits.get(usize::from(at)).copied(),
+            _ => None,
+        }
     }
 
     /// The packets whose `field` is in `values`.

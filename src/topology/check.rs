@@ -59,6 +59,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
     }
     let book = Book::new(&mut topology);
     book.conflicts(site, findings);
+    book.behind(site, findings);
+    book.idle(site, findings);
     for expect in site.tests.iter().flat_map(|t| &t.expects) {
         if !size.look(&expect.from, &expect.to, expect.span, findings) {
             return;

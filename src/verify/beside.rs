@@ -169,25 +169,11 @@ impl<'r> Foreign<'r> {
             },
             Place::Rule { .. } | Place::Element { .. } | Place::Inline { .. } => words.to_owned(),
         };
-        Beside { hook, chain: self.name_of(place), line, text, effect, packet }
+        Beside { hook, chain: self.ruleset.name_of(place), line, text, effect, packet }
     }
 
     fn policy(&self, table: usize, chain: usize) -> Option<Policy> {
         Some(self.ruleset.tables.get(table)?.chains.get(chain)?.base.as_ref()?.policy)
-    }
-
-    /// `ip filter FORWARD`; of an element of a named map, the map's name.
-    fn name_of(&self, place: Place) -> String {
-        let (table, chain, set) = match place {
-            Place::Policy { table, chain }
-            | Place::Rule { table, chain, .. }
-            | Place::Inline { table, chain, .. } => (table, Some(chain), None),
-            Place::Element { table, set, .. } => (table, None, Some(set)),
-        };
-        let Some(table) = self.ruleset.tables.get(table) else { return String::new() };
-        let chain = chain.and_then(|at| table.chains.get(at)).map(|c| c.name.as_str());
-        let set = set.and_then(|at| table.sets.get(at)).map(|s| s.name.as_str());
-        format!("{} {} {}", table.family.keyword(), table.name, chain.or(set).unwrap_or_default())
     }
 
     /// What the rules that a hook leads to do by themselves; `unclear` is a packet of whom nobody knows what becomes.

@@ -7,7 +7,7 @@ use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point
 use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
-use crate::target::nft::sim;
+use crate::target::nft::{read, sim};
 
 use super::compose::Network;
 use super::people::Servers;
@@ -41,7 +41,7 @@ fn every_hook(site: &Site, host: HostId) -> impl Iterator<Item = Hook> {
 const SAMPLES: usize = 64;
 
 /// A machine's ruleset as it was read back from its text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HostRules {
     /// The text.
     pub text: String,
@@ -49,6 +49,17 @@ pub struct HostRules {
     pub ruleset: Ruleset,
     /// Where in the text each rule and element stands.
     pub lines: crate::target::nft::read::Lines,
+}
+
+impl HostRules {
+    /// The ruleset that a listing shows, whoever's it is: text or JSON of `nft list ruleset`, or a file for `nft -f`.
+    ///
+    /// # Errors
+    /// Where it is neither.
+    pub fn listed(text: &str) -> Result<Self, read::ReadError> {
+        let (reading, text) = read::listing(text)?;
+        Ok(Self { text, ruleset: reading.ruleset, lines: reading.lines })
+    }
 }
 
 /// The artifacts of a site.

@@ -26,6 +26,7 @@ mod generate;
 mod laws;
 mod meaning;
 mod mutants;
+mod plans;
 mod survey;
 mod validated;
 

@@ -24,10 +24,15 @@ const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 /// A random site.
 pub fn site(seed: u64) -> Site {
+    sized(seed, (3, 5))
+}
+
+/// A random site of up to so many gateways and so many hosts.
+pub fn sized(seed: u64, most: (usize, usize)) -> Site {
     let dice = &mut Dice::new(seed);
     let mut site = Site::default();
     zones(dice, &mut site);
-    hosts(dice, &mut site);
+    hosts(dice, &mut site, most);
     routes(dice, &mut site);
     for at in 0..site.hosts.len() {
         if site.hosts[at].filters() && dice.one_in(3) {
@@ -46,7 +51,12 @@ pub fn site(seed: u64) -> Site {
 /// The same with bridges: of some zones, one machine that filters there has the members on its ports.
 pub fn bridged(seed: u64) -> Site {
     let mut site = site(seed);
-    let dice = &mut Dice::new(seed ^ 0xb41d);
+    bridges(&mut Dice::new(seed ^ 0xb41d), &mut site);
+    site
+}
+
+/// Makes a bridge of the legs of one machine in most zones.
+pub fn bridges(dice: &mut Dice, site: &mut Site) {
     let zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
     for zone in zones {
         if dice.one_in(3) {
@@ -69,7 +79,6 @@ pub fn bridged(seed: u64) -> Site {
         };
         host.legs.iter_mut().filter(|leg| fit(leg)).for_each(|leg| leg.bridge = Some(how.clone()));
     }
-    site
 }
 
 /// The same with people: some machines that filter run an sshd, and statements from them, or to them, name somebody.
@@ -143,15 +152,15 @@ fn never() -> AddrSet {
     nets.fold(AddrSet::empty(), |all, n| all.union(&AddrSet::net(n)))
 }
 
-fn hosts(dice: &mut Dice, site: &mut Site) {
-    let gateways = 1 + dice.below(3);
+fn hosts(dice: &mut Dice, site: &mut Site, most: (usize, usize)) {
+    let gateways = 1 + dice.below(most.0);
     for at in 0..gateways {
         let role = if dice.one_in(4) { Role::Router } else { Role::Firewall };
         let legs = 2 + dice.below(2);
         let host = host(dice, site, &format!("g{at}"), role, legs, 1 + at);
         site.hosts.push(host);
     }
-    for at in 0..2 + dice.below(4) {
+    for at in 0..2 + dice.below(most.1 - 1) {
         let role = Role::Host { filters: !dice.one_in(3) };
         let legs = if dice.one_in(3) { 2 } else { 1 };
         let host = host(dice, site, &format!("h{at}"), role, legs, 10 + at);

@@ -98,6 +98,8 @@ fn machine(site: &Site, host: &Host) -> String {
     if host.role == (Role::Host { filters: true }) {
         lines.push("nftables".to_owned());
     }
+    lines.extend(host.docker.then(|| "docker".to_owned()));
+    lines.extend(host.strict_source.then(|| "strict-source".to_owned()));
     let block = lines.iter().map(|line| format!("    {line}\n")).collect::<String>();
     match short {
         None => format!("{kind} {} {{\n{block}}}\n", host.name),

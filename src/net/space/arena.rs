@@ -86,6 +86,11 @@ impl Arena {
         if self.exhausted { Err(Exhausted { nodes: self.budget }) } else { Ok(value) }
     }
 
+    /// From here on every answer is that the budget was spent.
+    pub(super) fn give_up(&mut self) {
+        self.exhausted = true;
+    }
+
     /// The node of a set; none for the two terminals.
     pub(super) fn get(&self, set: PacketSet) -> Option<Node<'_>> {
         let head = self.head(set)?;

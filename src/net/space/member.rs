@@ -128,6 +128,7 @@ impl Space {
             F::Time,
         ];
         all.extend((0u16..).take(self.limits.len()).map(F::Exceeded));
+        all.extend((0u16..).take(self.atoms.len()).map(F::Atom));
         all
     }
 

@@ -13,6 +13,7 @@
 use super::artifact::{Expression, Field, Place, Ruleset, Statement};
 
 mod cursor;
+mod json;
 mod rule;
 mod table;
 mod token;
@@ -45,6 +46,15 @@ pub struct ReadError {
 /// [`ReadError`] at the first structure that is not understood.
 pub fn read(text: &str) -> Result<Read, ReadError> {
     cursor::Parser::new(text).file()
+}
+
+/// Reads a listing of whichever form, text or JSON (`nft -j list ruleset`), with the text that its lines speak of: of
+/// JSON that is one object a line.
+///
+/// # Errors
+/// [`ReadError`] at the first structure that is not understood.
+pub fn listing(text: &str) -> Result<(Read, String), ReadError> {
+    if text.trim_start().starts_with('{') { json::read(text) } else { Ok((read(text)?, text.to_owned())) }
 }
 
 /// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a

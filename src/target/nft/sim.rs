@@ -18,10 +18,13 @@
 //!   status dnat` (`nf_nat_setup_info`). After a translation of the source nobody knows the source port, after
 //!   `masquerade` not the address either.
 //!
+//! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
+//!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
+//!
 //! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
 //! translates: else chains that translate do not run); a chain that translates runs for packets of new
 //! connections only, and no two connections want the same ports after it; an interface that masquerades has an
-//! address; `notrack` shows in [`Packet::ct`](crate::net::Packet::ct) and not otherwise; elements without
+//! address; elements without
 //! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
 use super::artifact::{
@@ -34,7 +37,7 @@ mod admits;
 mod run;
 mod words;
 
-pub use admits::{Admits, Translated, admits, deciders, translations};
+pub use admits::{Admits, Effects, Reading, Translated, admits, deciders, effects, translations};
 pub use run::{Did, Outcome, Run, Step, run};
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
@@ -47,6 +50,12 @@ pub struct Spot {
 impl Spot {
     /// Where frames pass from port to port: the forward hook of `table bridge`.
     pub const BRIDGE: Self = Self { hook: Hook::Forward, bridged: true };
+
+    /// The hook.
+    #[must_use]
+    pub fn hook(self) -> Hook {
+        self.hook
+    }
 
     fn shows(self, family: TableFamily) -> bool {
         match family {
@@ -73,6 +82,12 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether it runs before connection tracking looks at the packet: only there `notrack` has an effect
+    /// (`nft_notrack_eval` leaves alone what is tracked; `NF_IP_PRI_CONNTRACK` is -200).
+    fn is_early(&self) -> bool {
+        matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
+    }
+
     /// Whether its table sees packets of a family.
     fn sees(&self, family: Family) -> bool {
         match self.table.family {
@@ -82,6 +97,19 @@ impl Turn<'_> {
             TableFamily::Arp | TableFamily::Netdev => false,
         }
     }
+}
+
+/// The tables with base chains at a hook, by their places: once for each, in the order the chains run.
+#[must_use]
+pub fn tables_at(ruleset: &Ruleset, spot: Spot) -> Vec<usize> {
+    turns(ruleset, spot).into_iter().map(|turn| turn.at).collect()
+}
+
+/// Whether base chains of a family at a hook are part of what is simulated.
+#[must_use]
+pub fn is_modelled(family: TableFamily, hook: Hook) -> bool {
+    let routed = Spot::from(hook).shows(family) && !matches!(hook, Hook::Ingress | Hook::Egress);
+    routed || (hook == Hook::Forward && Spot::BRIDGE.shows(family))
 }
 
 /// The base chains of a hook in the order they run: by priority, of equals the one registered last first.
@@ -116,9 +144,9 @@ fn matters(rest: &[Statement]) -> bool {
         | Statement::Counter(_)
         | Statement::Log(_)
         | Statement::Limit(_)
-        | Statement::NoTrack
         | Statement::SetUpdate { .. } => false,
         Statement::Verdict(_)
+        | Statement::NoTrack
         | Statement::VerdictMap { .. }
         | Statement::Reject(_)
         | Statement::Mangle { .. }

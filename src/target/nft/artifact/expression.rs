@@ -180,6 +180,12 @@ impl Field {
         Self::SPELLED.iter().find(|(field, _)| *field == self).map_or("meta unknown", |&(_, word)| word)
     }
 
+    /// Whether only packets that belong to a connection have it (`ct state`, which every packet has, is none).
+    #[must_use]
+    pub fn is_of_connection(self) -> bool {
+        self != Self::CtState && self.keyword().starts_with("ct ")
+    }
+
     /// The field of a spelling.
     #[must_use]
     pub fn spelled(words: &str) -> Option<Self> {

@@ -77,4 +77,20 @@ impl Ruleset {
         let of_element = self.element(place).and_then(|e| e.comment.as_deref());
         of_element.or_else(|| self.rule(place).and_then(|r| r.comment.as_deref()))
     }
+
+    /// The table and the chain of a place as nft names them, `ip filter FORWARD`; of an element of a named map, the
+    /// map's name.
+    #[must_use]
+    pub fn name_of(&self, place: Place) -> String {
+        let (table, chain, set) = match place {
+            Place::Policy { table, chain }
+            | Place::Rule { table, chain, .. }
+            | Place::Inline { table, chain, .. } => (table, Some(chain), None),
+            Place::Element { table, set, .. } => (table, None, Some(set)),
+        };
+        let Some(table) = self.tables.get(table) else { return String::new() };
+        let chain = chain.and_then(|at| table.chains.get(at)).map(|c| c.name.as_str());
+        let set = set.and_then(|at| table.sets.get(at)).map(|s| s.name.as_str());
+        format!("{} {} {}", table.family.keyword(), table.name, chain.or(set).unwrap_or_default())
+    }
 }

@@ -6,17 +6,18 @@
 //! by a translation the addresses; so a chain has one function for each [`Now`] it may be entered with. All sets are of
 //! packets as they came to the hook.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{Spot, asked_first, fixed, matters, parts, translation, turns};
+use super::{Spot, Turn, asked_first, fixed, matters, parts, translation, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
+mod conditions;
 mod fields;
 mod members;
 
@@ -36,7 +37,73 @@ pub struct Admits {
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn admits(ruleset: &Ruleset, at: impl Into<Spot>, space: &mut Space) -> Result<Admits, Exhausted> {
-    walk(ruleset, at.into(), space).map(|walked| walked.admits)
+    walk(ruleset, at.into(), &Reading::default(), space).map(|walked| walked.admits)
+}
+
+/// How what is not modelled is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Comparisons that are not modelled, but depend on the packet and the state of the machine alone (`fib daddr type
+    /// local`), are conditions: the same words for the same packet hold in two rulesets or in neither
+    /// ([`Space::atom`]). Otherwise packets that reach them are unknown.
+    pub conditions: bool,
+    /// The tables, by their places, of which another ruleset has the very same: whether an unknown packet passes a
+    /// chain of theirs that filters is such a condition too.
+    pub common: BTreeSet<usize>,
+}
+
+/// Everything that a ruleset does at a hook.
+#[derive(Clone, Debug)]
+pub struct Effects {
+    /// What becomes of the packets.
+    pub admits: Admits,
+    /// As [`deciders`].
+    pub deciders: Vec<(Place, PacketSet)>,
+    /// As [`translations`].
+    pub translations: Vec<Translated>,
+    /// Where the unknown packets got lost.
+    pub unknowns: Vec<(Place, PacketSet)>,
+    /// Those that go on and were taken out of connection tracking here.
+    pub untracked: PacketSet,
+    /// Those that go on with a mark that a rule here has set, by the mark; none: one that nobody knows.
+    pub marks: BTreeMap<Option<u32>, PacketSet>,
+}
+
+/// Everything that `ruleset` does at a hook.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn effects(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    reading: &Reading,
+    space: &mut Space,
+) -> Result<Effects, Exhausted> {
+    let walked = walk(ruleset, at.into(), reading, space)?;
+    let mut effects = Effects {
+        admits: walked.admits,
+        deciders: Vec::new(),
+        translations: Vec::new(),
+        unknowns: Vec::new(),
+        untracked: walked.untracked,
+        marks: walked.marks,
+    };
+    for (place, set) in walked.decided {
+        if !space.is_empty(set)? {
+            effects.deciders.push((place, set));
+        }
+    }
+    for ((place, to), set) in walked.translated {
+        if !space.is_empty(set)? {
+            effects.translations.push((place, to, set));
+        }
+    }
+    for (place, set) in walked.lost {
+        if !space.is_empty(set)? {
+            effects.unknowns.push((place, set));
+        }
+    }
+    Ok(effects)
 }
 
 /// For each rule, element and policy at a hook, the packets it decides, and that are not known to be decided
@@ -49,7 +116,7 @@ pub fn deciders(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let walked = walk(ruleset, at.into(), space)?;
+    let walked = walk(ruleset, at.into(), &Reading::default(), space)?;
     let mut deciders = Vec::new();
     for (place, set) in walked.decided {
         if !space.is_empty(set)? {
@@ -76,7 +143,7 @@ pub fn translations(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<Translated>, Exhausted> {
-    let walked = walk(ruleset, at.into(), space)?;
+    let walked = walk(ruleset, at.into(), &Reading::default(), space)?;
     let mut all = Vec::new();
     for ((place, to), set) in walked.translated {
         if !space.is_empty(set)? {
@@ -102,10 +169,12 @@ enum Mark {
 struct Now {
     mark: Mark,
     nat: Done,
+    /// `notrack` took it out of connection tracking.
+    untracked: bool,
 }
 
 impl Now {
-    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing };
+    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing, untracked: false };
 }
 
 /// What the chains that translate have done to a packet.
@@ -130,6 +199,7 @@ struct Ends {
     back: Flows,
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
+    loses: Vec<(Place, PacketSet)>,
     calls: Vec<(usize, Now, PacketSet)>,
 }
 
@@ -143,6 +213,7 @@ struct Ended {
     back: Flows,
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
+    loses: Vec<(Place, PacketSet)>,
     calls: Vec<(usize, Now, PacketSet)>,
 }
 
@@ -151,13 +222,23 @@ struct Walked {
     admits: Admits,
     decided: BTreeMap<Place, PacketSet>,
     translated: BTreeMap<(Place, Translation), PacketSet>,
+    lost: BTreeMap<Place, PacketSet>,
+    untracked: PacketSet,
+    marks: BTreeMap<Option<u32>, PacketSet>,
 }
 
-fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exhausted> {
+fn walk(ruleset: &Ruleset, spot: Spot, reading: &Reading, space: &mut Space) -> Result<Walked, Exhausted> {
     let mut alive = Flows::from([(Now::AS_IT_CAME, PacketSet::EVERYTHING)]);
     let nothing = PacketSet::NOTHING;
     let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
-    let mut walked = Walked { admits, decided: BTreeMap::new(), translated: BTreeMap::new() };
+    let mut walked = Walked {
+        admits,
+        decided: BTreeMap::new(),
+        translated: BTreeMap::new(),
+        lost: BTreeMap::new(),
+        untracked: nothing,
+        marks: BTreeMap::new(),
+    };
     for turn in turns(ruleset, spot) {
         let families: Vec<PacketSet> =
             Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
@@ -172,6 +253,8 @@ fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exha
             table: turn.table,
             base: turn.base,
             at: turn.at,
+            conditions: reading.conditions,
+            untracks: turn.is_early(),
             done: Vec::new(),
             known: BTreeMap::new(),
             open: Vec::new(),
@@ -179,7 +262,7 @@ fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exha
         let mut after = Flows::new();
         let mut entries = Vec::new();
         for (now, arriving) in std::mem::take(&mut alive) {
-            if translates && now.nat != Done::Nothing {
+            if translates && (now.nat != Done::Nothing || now.untracked) {
                 chains.join(&mut after, now, arriving);
                 continue;
             }
@@ -190,7 +273,14 @@ fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exha
             entries.push((now, enters));
             let Admits { rejected, unknown, .. } = &mut walked.admits;
             *rejected = chains.collect(*rejected, ends.rejected, enters);
-            *unknown = chains.collect(*unknown, ends.unknown, enters);
+            if reading.common.contains(&turn.at) && passes_or_not(&turn) {
+                let lost = chains.space.and(ends.unknown, enters);
+                let on = chains.passes(&turn, lost);
+                let unclear = Now { mark: Mark::Unclear, ..now };
+                chains.join(&mut after, unclear, on);
+            } else {
+                *unknown = chains.collect(*unknown, ends.unknown, enters);
+            }
             for (&now, &set) in &ends.accepted {
                 let out = chains.space.and(set, enters);
                 chains.join(&mut after, now, out);
@@ -208,10 +298,40 @@ fn walk(ruleset: &Ruleset, spot: Spot, space: &mut Space) -> Result<Walked, Exha
         chains.decided(turn.chain, entries, &mut walked);
         alive = after;
     }
+    for (now, set) in &alive {
+        if now.untracked {
+            walked.untracked = space.or(walked.untracked, *set);
+        }
+        let mark = match now.mark {
+            Mark::Own => continue,
+            Mark::Set(mark) => Some(mark),
+            Mark::Unclear => None,
+        };
+        let so_far = walked.marks.entry(mark).or_insert(nothing);
+        *so_far = space.or(*so_far, *set);
+    }
     walked.admits.accepted = space.any(alive.into_values().collect());
     // A question, so that a spent budget is noticed.
     space.is_empty(walked.admits.accepted)?;
     Ok(walked)
+}
+
+/// Whether all that a base chain can do to a packet that gets lost in it is to let it pass, its mark apart, or not.
+fn passes_or_not(turn: &Turn<'_>) -> bool {
+    let writes = |statement: &Statement| match statement {
+        Statement::Nat(_) | Statement::NoTrack | Statement::Mangle { .. } => true,
+        Statement::Unsupported(_) => turn.is_early(),
+        Statement::Match { .. }
+        | Statement::Verdict(_)
+        | Statement::VerdictMap { .. }
+        | Statement::Counter(_)
+        | Statement::Log(_)
+        | Statement::Limit(_)
+        | Statement::Reject(_)
+        | Statement::SetUpdate { .. } => false,
+    };
+    let mut statements = turn.table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+    turn.base.kind == ChainKind::Filter && !statements.any(writes)
 }
 
 /// The chains of a table, each computed when it is first needed.
@@ -220,6 +340,8 @@ struct Chains<'s, 't> {
     table: &'t Table,
     base: &'t Base,
     at: usize,
+    conditions: bool,
+    untracks: bool,
     // In the order they were finished: callees before callers.
     done: Vec<((usize, Now), Rc<Ended>)>,
     known: BTreeMap<(usize, Now), Rc<Ended>>,
@@ -244,6 +366,14 @@ impl Holds {
     const UNCLEAR: Self = Self { yes: PacketSet::NOTHING, maybe: PacketSet::EVERYTHING };
 }
 
+impl Ends {
+    /// Of these packets nobody knows what becomes, from this place on.
+    fn lose(&mut self, place: Place, lost: PacketSet) {
+        self.unknown.push(lost);
+        self.loses.push((place, lost));
+    }
+}
+
 impl Chains<'_, '_> {
     fn join(&mut self, flows: &mut Flows, now: Now, set: PacketSet) {
         if set != PacketSet::NOTHING {
@@ -261,6 +391,18 @@ impl Chains<'_, '_> {
         self.space.or(so_far, these)
     }
 
+    /// Those of `lost` that pass a chain which another ruleset has too: whether they do is the same in both.
+    fn passes(&mut self, turn: &Turn<'_>, lost: PacketSet) -> PacketSet {
+        if lost == PacketSet::NOTHING {
+            return lost;
+        }
+        let name = turn.table.chains.get(turn.chain).map_or("", |chain| chain.name.as_str());
+        let (family, table) = (turn.table.family.keyword(), turn.table.name.as_str());
+        let field = self.space.atom(&format!("`{family} {table} {name}` lets it pass"));
+        let on = self.space.is(field, 1);
+        self.space.and(lost, on)
+    }
+
     // Callers come after their callees in `done`; backwards, what arrives at a chain is complete when its turn is.
     fn decided(&mut self, first: usize, entries: Vec<(Now, PacketSet)>, walked: &mut Walked) {
         let mut arriving: BTreeMap<(usize, Now), PacketSet> = BTreeMap::new();
@@ -276,6 +418,10 @@ impl Chains<'_, '_> {
             for &(what, set) in &ended.translates {
                 let these = self.space.and(set, here);
                 self.add(&mut walked.translated, what, these);
+            }
+            for &(place, set) in &ended.loses {
+                let these = self.space.and(set, here);
+                self.add(&mut walked.lost, place, these);
             }
             for &(chain, now, set) in &ended.calls {
                 let these = self.space.and(set, here);
@@ -300,7 +446,9 @@ impl Chains<'_, '_> {
                 self.rules(chain, now, rules, &mut ends);
                 self.open.pop();
             }
-            Some(_) | None => ends.unknown.push(PacketSet::EVERYTHING),
+            Some(_) | None => {
+                ends.lose(Place::Policy { table: self.at, chain }, PacketSet::EVERYTHING);
+            }
         }
         let ended = Rc::new(Ended {
             accepted: ends.accepted,
@@ -310,6 +458,7 @@ impl Chains<'_, '_> {
             back: ends.back,
             translates: ends.translates,
             decides: ends.decides,
+            loses: ends.loses,
             calls: ends.calls,
         });
         // A chain inside of itself is not what the chain is.
@@ -348,7 +497,11 @@ impl Chains<'_, '_> {
                 break;
             }
             let holds = match statement {
-                Statement::Counter(_) | Statement::Log(_) | Statement::NoTrack => continue,
+                Statement::Counter(_) | Statement::Log(_) => continue,
+                Statement::NoTrack => {
+                    alive.now.untracked |= self.untracks;
+                    continue;
+                }
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
                 Statement::SetUpdate { key, statements, .. } => self.set_update(alive.now, key, statements),
@@ -385,7 +538,7 @@ impl Chains<'_, '_> {
             };
             let yes = self.space.and(alive.set, holds.yes);
             let lost = self.space.and(alive.set, holds.maybe);
-            ends.unknown.push(lost);
+            ends.lose(place, lost);
             let stayed = self.space.minus(alive.set, yes);
             let breaks = self.space.minus(stayed, lost);
             self.join(next, alive.now, breaks);
@@ -426,7 +579,7 @@ impl Chains<'_, '_> {
             Verdict::Return => self.join(&mut ends.back, alive.now, alive.set),
             Verdict::Jump(name) | Verdict::Goto(name) => {
                 let Some(chain) = self.table.chains.iter().position(|c| &c.name == name) else {
-                    ends.unknown.push(alive.set);
+                    ends.lose(place, alive.set);
                     return PacketSet::NOTHING;
                 };
                 let of = self.chain(chain, alive.now);
@@ -464,12 +617,12 @@ impl Chains<'_, '_> {
         ends: &mut Ends,
     ) -> PacketSet {
         let Some((set, elements)) = contents(self.table, map) else {
-            ends.unknown.push(alive.set);
+            ends.lose(place, alive.set);
             return PacketSet::NOTHING;
         };
         let sorted = self.sort(alive.now, key, elements);
         let lost = self.space.and(alive.set, sorted.maybe);
-        ends.unknown.push(lost);
+        ends.lose(place, lost);
         let clear = self.space.minus(alive.set, sorted.maybe);
         let misses = self.space.minus(clear, sorted.found);
         self.join(next, alive.now, misses);
@@ -494,7 +647,7 @@ impl Chains<'_, '_> {
                 }
                 Some(Data::Value(_)) | None => {
                     let lost = self.space.and(hits, known);
-                    ends.unknown.push(lost);
+                    ends.lose(place, lost);
                 }
             }
         }
@@ -518,7 +671,7 @@ impl Chains<'_, '_> {
         let Some((families, to)) = translation(nat, self.base) else {
             let of = nat.family.map_or(PacketSet::EVERYTHING, |family| self.space.family(family));
             let lost = self.space.and(alive.set, of);
-            ends.unknown.push(lost);
+            ends.lose(place, lost);
             return self.space.minus(alive.set, of);
         };
         let of = families.into_iter().map(|family| self.space.family(family)).collect();
@@ -530,7 +683,7 @@ impl Chains<'_, '_> {
             if let Some(port) = port {
                 let portless = self.portless();
                 let lost = self.space.and(taken, portless);
-                ends.unknown.push(lost);
+                ends.lose(place, lost);
                 taken = self.space.minus(taken, portless);
                 let as_is = self.space.is(space::Field::Dport, port.into());
                 same = self.space.and(same, as_is);

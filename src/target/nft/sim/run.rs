@@ -101,7 +101,7 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
     };
     let mut machine = Machine { mark: Some(packet.mark), same_source: false, run };
     for turn in turns(ruleset, at.into()) {
-        let translates = packet.ct == CtState::New && machine.run.translated_by.is_none();
+        let translates = machine.run.packet.ct == CtState::New && machine.run.translated_by.is_none();
         if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
             continue;
         }
@@ -171,12 +171,14 @@ struct Frame<'a> {
     base: &'a Base,
     chain: usize,
     depth: usize,
+    /// Whether connection tracking has not looked at the packet yet.
+    early: bool,
 }
 
 impl Machine {
     fn base_chain(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
-        let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
+        let frame = Frame { at, table, base, chain: turn.chain, depth: 0, early: turn.is_early() };
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
@@ -253,7 +255,13 @@ impl Machine {
                 self.verdict(frame, place, verdict)
             }
             Statement::VerdictMap { key, map } => self.verdict_map(frame, place, at, key, map),
-            Statement::Counter(_) | Statement::NoTrack => Go::On,
+            Statement::Counter(_) => Go::On,
+            Statement::NoTrack => {
+                if frame.early {
+                    self.run.packet.ct = CtState::Untracked;
+                }
+                Go::On
+            }
             Statement::Log(_) => {
                 self.run.logged = true;
                 self.did(place, Did::Log);

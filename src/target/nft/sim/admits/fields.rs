@@ -93,6 +93,13 @@ impl Chains<'_, '_> {
     /// A field of packets that rules have written into.
     pub(super) fn view(&mut self, now: Now, field: Field) -> View {
         let view = self.as_it_came(now.mark, field);
+        if now.untracked {
+            match field {
+                Field::CtState => return View { axis: Axis::Constant(UNTRACKED), ..view },
+                _ if field.is_of_connection() => return View { absent: PacketSet::EVERYTHING, ..view },
+                _ => {}
+            }
+        }
         let Done::Translated(to) = now.nat else { return view };
         let unclear = View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
         match (to, field) {
@@ -207,12 +214,15 @@ impl Chains<'_, '_> {
     }
 }
 
+/// The bit of `ct state untracked`.
+const UNTRACKED: u128 = 64;
+
 const STATES: [(CtState, u128); 5] = [
     (CtState::Invalid, 1),
     (CtState::Established, 2),
     (CtState::Related, 4),
     (CtState::New, 8),
-    (CtState::Untracked, 64),
+    (CtState::Untracked, UNTRACKED),
 ];
 
 impl Axis {

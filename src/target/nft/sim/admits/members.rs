@@ -4,7 +4,7 @@ use super::super::super::artifact::{Data, Element, Expression, Op};
 use super::super::words::constant;
 use super::super::{parts, stays};
 use super::fields::{Axis, View, numbers_where, values_of, wanted};
-use super::{Chains, Holds, Now, contents};
+use super::{Chains, Holds, Now, conditions, contents};
 use crate::net::{PacketSet, RangeSet};
 
 /// The packets by the element they find.
@@ -21,6 +21,18 @@ pub(super) struct Sorted {
 
 impl Chains<'_, '_> {
     pub(super) fn matches(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
+        let holds = self.compared(now, left, op, right);
+        if !self.conditions || holds.maybe == PacketSet::NOTHING {
+            return holds;
+        }
+        let Some(words) = conditions::words(self.table, now, left, op, right) else { return holds };
+        let condition = self.space.atom(&words);
+        let on = self.space.is(condition, 1);
+        let may = self.space.and(holds.maybe, on);
+        Holds { yes: self.space.or(holds.yes, may), maybe: PacketSet::NOTHING }
+    }
+
+    fn compared(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
         match (left, right) {
             (_, Expression::Set(_) | Expression::Named(_)) => match contents(self.table, right) {
                 Some((_, elements)) => self.member(now, left, op, elements),

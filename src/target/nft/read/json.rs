@@ -1,0 +1,619 @@
+//! Reads what `nft -j list ruleset` prints (libnftables-json(5)) into the tree of [`artifact`](super::super::artifact).
+//!
+//! An object that stands for a table, chain, set or rule must be understood as such: anything else is an error. Inside
+//! of rules it is as in text: a statement that is not understood is [`Statement::Unsupported`] with its JSON, an
+//! expression [`Expression::Unknown`]. nft 1.0.6 prints some statements as strings (anonymous chains), matches of
+//! xtables without their parameters, and sets without their flag `dynamic`: the first two are not understood, and a
+//! set to which a rule adds is no fixed one whatever its flags say.
+//!
+//! Depth: serde_json reads at most 128 levels, so nothing here goes deeper.
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+use super::super::artifact::{
+    Base, Chain, ChainKind, Counter, Data, DataType, Duration, Element, Expression, Family, Field, Hook,
+    Limit, Log, Nat, NatKind, Object, Op, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey, SetOp,
+    Statement, Table, TableFamily, Unit, Verdict,
+};
+use super::{ChainLines, Lines, Read, ReadError, RuleLines, TableLines, value};
+
+/// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
+pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
+    let whole: Value = serde_json::from_str(text).map_err(|why| ReadError {
+        line: u32::try_from(why.line()).unwrap_or(u32::MAX),
+        column: u32::try_from(why.column()).unwrap_or(u32::MAX),
+        message: format!("no JSON: {why}"),
+    })?;
+    let Some(objects) = whole.get("nftables").and_then(Value::as_array) else {
+        return Err(fault(
+            1,
+            "expected an object with a list `nftables`, as `nft -j list ruleset` prints it",
+        ));
+    };
+    let mut reader = Reader::default();
+    let mut lines = String::new();
+    for (line, object) in (1u32..).zip(objects) {
+        reader.object(line, object).ok_or_else(|| fault(line, &format!("not understood: {object}")))?;
+        lines.push_str(&object.to_string());
+        lines.push('\n');
+    }
+    Ok((Read { ruleset: reader.ruleset, lines: reader.lines }, lines))
+}
+
+fn fault(line: u32, message: &str) -> ReadError {
+    let message: String = message.chars().take(300).collect();
+    ReadError { line, column: 1, message }
+}
+
+#[derive(Default)]
+struct Reader {
+    ruleset: Ruleset,
+    lines: Lines,
+}
+
+type Fields = Map<String, Value>;
+
+impl Reader {
+    /// One object of the list: a thing, or a command about one. None where that is not understood.
+    fn object(&mut self, line: u32, object: &Value) -> Option<()> {
+        let (word, of) = single(object)?;
+        match word {
+            "metainfo" => Some(()),
+            "add" | "create" => {
+                let (kind, of) = single(of)?;
+                self.add(line, kind, of.as_object()?)
+            }
+            "delete" => match single(of)? {
+                ("table", of) => {
+                    let key = (family(of.as_object()?)?, string(of.as_object()?, "name")?);
+                    let at = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
+                    self.ruleset.tables.remove(at);
+                    self.lines.tables.remove(at);
+                    Some(())
+                }
+                _ => None,
+            },
+            "flush" => match single(of)? {
+                ("ruleset", Value::Null) => {
+                    *self = Self::default();
+                    Some(())
+                }
+                _ => None,
+            },
+            kind => self.add(line, kind, of.as_object()?),
+        }
+    }
+
+    fn add(&mut self, line: u32, kind: &str, of: &Fields) -> Option<()> {
+        if kind == "table" {
+            return self.table(of);
+        }
+        let key = (family(of)?, string(of, "table")?);
+        let at = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
+        let (table, lines) = (self.ruleset.tables.get_mut(at)?, self.lines.tables.get_mut(at)?);
+        match kind {
+            "chain" => {
+                table.chains.push(chain(of)?);
+                lines.chains.push(ChainLines { line, rules: Vec::new() });
+            }
+            "rule" => {
+                let name = string(of, "chain")?;
+                let at = table.chains.iter().position(|c| c.name == name)?;
+                let rule = rule(of)?;
+                let inline = |s: &Statement| s.inline().map(|elements| vec![line; elements.len()]);
+                let elements =
+                    (0..).zip(&rule.statements).filter_map(|(n, s)| Some((n, inline(s)?))).collect();
+                table.chains.get_mut(at)?.rules.push(rule);
+                lines.chains.get_mut(at)?.rules.push(RuleLines { line, elements });
+            }
+            "set" | "map" => {
+                let set = set(of, kind == "map")?;
+                lines.sets.push(vec![line; set.elements.len()]);
+                table.sets.push(set);
+            }
+            "element" => {
+                let name = string(of, "name")?;
+                let at = table.sets.iter().position(|s| s.name == name)?;
+                let set = table.sets.get_mut(at)?;
+                let more = elements(of.get("elem")?, set.data.is_some())?;
+                lines.sets.get_mut(at)?.extend(vec![line; more.len()]);
+                set.elements.extend(more);
+            }
+            other => {
+                let known = [
+                    "counter",
+                    "quota",
+                    "limit",
+                    "secmark",
+                    "synproxy",
+                    "flowtable",
+                    "ct helper",
+                    "ct timeout",
+                    "ct expectation",
+                    "tunnel",
+                ];
+                if !known.contains(&other) {
+                    return None;
+                }
+                let head = format!("{other} {}", string(of, "name")?);
+                table.objects.push(Object { head, body: Value::Object(of.clone()).to_string() });
+            }
+        }
+        Some(())
+    }
+
+    fn table(&mut self, of: &Fields) -> Option<()> {
+        let (family, name) = (family(of)?, string(of, "name")?);
+        if self.ruleset.tables.iter().any(|t| t.family == family && t.name == name) {
+            return Some(());
+        }
+        let mut table = Table::new(family, name);
+        table.flags = words(of.get("flags"))?;
+        table.flags.sort();
+        table.comment = comment(of);
+        self.ruleset.tables.push(table);
+        self.lines.tables.push(TableLines::default());
+        Some(())
+    }
+}
+
+// ---- fields of objects --------------------------------------------------------------------------------
+
+fn single(of: &Value) -> Option<(&str, &Value)> {
+    let mut fields = of.as_object()?.iter();
+    match (fields.next(), fields.next()) {
+        (Some((key, value)), None) => Some((key, value)),
+        _ => None,
+    }
+}
+
+fn string<'v>(of: &'v Fields, key: &str) -> Option<&'v str> {
+    of.get(key)?.as_str()
+}
+
+fn comment(of: &Fields) -> Option<String> {
+    string(of, "comment").map(ToOwned::to_owned)
+}
+
+fn number<T: TryFrom<u64>>(of: &Value) -> Option<T> {
+    T::try_from(of.as_u64()?).ok()
+}
+
+/// One word or a list of them; none is an empty list.
+fn words(of: Option<&Value>) -> Option<Vec<String>> {
+    match of {
+        None => Some(Vec::new()),
+        Some(Value::String(word)) => Some(vec![word.clone()]),
+        Some(Value::Array(all)) => all.iter().map(|w| w.as_str().map(ToOwned::to_owned)).collect(),
+        Some(_) => None,
+    }
+}
+
+fn family(of: &Fields) -> Option<TableFamily> {
+    let word = string(of, "family")?;
+    TableFamily::ALL.into_iter().find(|family| family.keyword() == word)
+}
+
+fn duration(of: &Value) -> Option<Duration> {
+    of.as_u64()?.checked_mul(1_000).map(Duration)
+}
+
+// ---- chains and sets ----------------------------------------------------------------------------------
+
+fn chain(of: &Fields) -> Option<Chain> {
+    let mut chain = Chain::regular(string(of, "name")?, Vec::new());
+    chain.comment = comment(of);
+    if let Some(hook) = of.get("hook") {
+        let hook = hook.as_str()?;
+        chain.base = Some(Base {
+            kind: match string(of, "type")? {
+                "filter" => ChainKind::Filter,
+                "nat" => ChainKind::Nat,
+                "route" => ChainKind::Route,
+                _ => return None,
+            },
+            hook: Hook::ALL.into_iter().find(|h| h.keyword() == hook)?,
+            priority: i32::try_from(of.get("prio")?.as_i64()?).ok()?,
+            devices: words(of.get("dev"))?,
+            policy: match of.get("policy").map(Value::as_str) {
+                None | Some(Some("accept")) => Policy::Accept,
+                Some(Some("drop")) => Policy::Drop,
+                Some(_) => return None,
+            },
+        });
+    }
+    Some(chain)
+}
+
+fn set(of: &Fields, is_map: bool) -> Option<Set> {
+    let types = |of: &Value| -> Option<Vec<DataType>> {
+        // `"ipv4_addr . inet_service"` is how 1.0.6 prints the data of a map.
+        let names = words(Some(of))?;
+        let parts = names.iter().flat_map(|name| name.split(" . "));
+        Some(parts.map(DataType::named).collect())
+    };
+    let key = of.get("type")?;
+    let data = match (is_map, of.get("map")) {
+        (true, Some(Value::Object(typeof_))) => {
+            vec![DataType::Other(Value::Object(typeof_.clone()).to_string())]
+        }
+        (true, Some(data)) => types(data)?,
+        (true, None) => return None,
+        (false, _) => Vec::new(),
+    };
+    let mut set = Set::new(string(of, "name")?, Vec::new(), is_map.then_some(data));
+    set.key = match key {
+        Value::Object(typeof_) => SetKey::TypeOf(Value::Object(typeof_.clone()).to_string()),
+        other => SetKey::Types(types(other)?),
+    };
+    for flag in words(of.get("flags"))? {
+        set.flags.push(SetFlag::ALL.into_iter().find(|f| f.keyword() == flag)?);
+    }
+    set.flags.sort();
+    set.size = of.get("size").and_then(Value::as_u64);
+    set.timeout = of.get("timeout").map(|t| duration(t).ok_or(())).transpose().ok()?;
+    set.gc_interval = of.get("gc-interval").and_then(duration);
+    set.policy = string(of, "policy").map(ToOwned::to_owned);
+    set.auto_merge = of.get("auto-merge").and_then(Value::as_bool).unwrap_or(false);
+    set.comment = comment(of);
+    if let Some(all) = of.get("stmt") {
+        set.statements = all.as_array()?.iter().map(statement).collect();
+    }
+    if let Some(all) = of.get("elem") {
+        set.elements = elements(all, is_map)?;
+    }
+    Some(set)
+}
+
+fn elements(of: &Value, is_map: bool) -> Option<Vec<Element>> {
+    of.as_array()?.iter().map(|one| element(one, is_map)).collect()
+}
+
+fn element(of: &Value, is_map: bool) -> Option<Element> {
+    let (key, data) = match (is_map, of.as_array().map(Vec::as_slice)) {
+        (true, Some([key, data])) => (key, Some(data)),
+        (true, _) => return None,
+        (false, _) => (of, None),
+    };
+    let mut element = match single(key) {
+        Some(("elem", inner)) => {
+            let inner = inner.as_object()?;
+            let mut element = Element::new(expression(inner.get("val")?));
+            for (word, value) in inner {
+                match word.as_str() {
+                    "val" => {}
+                    "comment" => element.comment = Some(value.as_str()?.to_owned()),
+                    "timeout" => element.timeout = Some(duration(value)?),
+                    "expires" => element.expires = Some(duration(value)?),
+                    other => element.statements.push(named_statement(other, value)),
+                }
+            }
+            element
+        }
+        _ => Element::new(expression(key)),
+    };
+    element.data = data.map(|data| match verdict(data) {
+        Some(verdict) => Data::Verdict(verdict),
+        None => Data::Value(expression(data)),
+    });
+    Some(element)
+}
+
+// ---- rules --------------------------------------------------------------------------------------------
+
+fn rule(of: &Fields) -> Option<Rule> {
+    let statements = of.get("expr")?.as_array()?.iter().map(statement).collect();
+    Some(Rule { statements, comment: comment(of), notes: Vec::new() })
+}
+
+/// A statement; what is not understood says so.
+fn statement(of: &Value) -> Statement {
+    match single(of) {
+        Some((word, inner)) => named_statement(word, inner),
+        None => Statement::Unsupported(of.to_string()),
+    }
+}
+
+fn named_statement(word: &str, of: &Value) -> Statement {
+    understood(word, of)
+        .unwrap_or_else(|| Statement::Unsupported(format!("{}: {of}", Value::String(word.to_owned()))))
+}
+
+fn understood(word: &str, of: &Value) -> Option<Statement> {
+    Some(match word {
+        "accept" | "drop" | "continue" | "return" | "jump" | "goto" => {
+            Statement::Verdict(verdict_of(word, of)?)
+        }
+        "match" => comparison(of.as_object()?)?,
+        "vmap" => {
+            let of = of.as_object()?;
+            Statement::VerdictMap { key: expression(of.get("key")?), map: a_map(of.get("data")?)? }
+        }
+        "counter" => counter(of)?,
+        "limit" => Statement::Limit(limit(of.as_object()?)?),
+        "log" => Statement::Log(log(of)?),
+        "reject" => Statement::Reject(reject(of)?),
+        "notrack" => Statement::NoTrack,
+        "set" => set_update(of.as_object()?)?,
+        "mangle" => {
+            let of = of.as_object()?;
+            let Expression::Field(field) = expression(of.get("key")?) else { return None };
+            let value @ Expression::Number(_) = expression(of.get("value")?) else { return None };
+            Statement::Mangle { field, value }
+        }
+        "dnat" => Statement::Nat(nat(NatKind::Dnat, of)?),
+        "snat" => Statement::Nat(nat(NatKind::Snat, of)?),
+        "masquerade" => Statement::Nat(nat(NatKind::Masquerade, of)?),
+        "redirect" => Statement::Nat(nat(NatKind::Redirect, of)?),
+        _ => return None,
+    })
+}
+
+fn verdict(of: &Value) -> Option<Verdict> {
+    let (word, inner) = single(of)?;
+    verdict_of(word, inner)
+}
+
+fn verdict_of(word: &str, of: &Value) -> Option<Verdict> {
+    let target = || Some(of.as_object()?.get("target")?.as_str()?.to_owned());
+    Some(match word {
+        "accept" => Verdict::Accept,
+        "drop" => Verdict::Drop,
+        "continue" => Verdict::Continue,
+        "return" => Verdict::Return,
+        "jump" => Verdict::Jump(target()?),
+        "goto" => Verdict::Goto(target()?),
+        _ => return None,
+    })
+}
+
+fn a_map(of: &Value) -> Option<Expression> {
+    match single(of) {
+        Some(("set", all)) => Some(Expression::Set(elements(all, true)?)),
+        _ => match expression(of) {
+            named @ Expression::Named(_) => Some(named),
+            _ => None,
+        },
+    }
+}
+
+fn comparison(of: &Fields) -> Option<Statement> {
+    let left = expression(of.get("left")?);
+    let right = of.get("right")?;
+    let flags = |field: &Expression| {
+        matches!(field, Expression::Field(Field::CtState | Field::CtStatus | Field::TcpFlags))
+    };
+    let (op, any_of) = match string(of, "op")? {
+        "in" => (Op::Implicit, true),
+        "==" if flags(&left) && single(right).is_none_or(|(word, _)| word != "set") => (Op::Equal, false),
+        "==" => (Op::Implicit, false),
+        "!=" => (Op::NotEqual, false),
+        "<" => (Op::Less, false),
+        ">" => (Op::Greater, false),
+        "<=" => (Op::AtMost, false),
+        ">=" => (Op::AtLeast, false),
+        _ => return None,
+    };
+    // Without a sign the comparison of anything else but flags would be another one.
+    if any_of && !flags(&left) {
+        return None;
+    }
+    // In text the sign goes without saying except after a mask.
+    let op = if op == Op::Implicit && matches!(left, Expression::Masked(..)) { Op::Equal } else { op };
+    let right = match (right, single(right)) {
+        (Value::Array(all), _) => Expression::Flags(all.iter().map(expression).collect()),
+        (_, Some(("set", all))) => Expression::Set(elements(all, false)?),
+        (Value::Bool(there), _) => Expression::word(if *there { "exists" } else { "missing" }),
+        _ => expression(right),
+    };
+    Some(Statement::Match { left, op, right })
+}
+
+fn counter(of: &Value) -> Option<Statement> {
+    Some(Statement::Counter(match of {
+        Value::Null => Counter::Own { packets: 0, bytes: 0 },
+        Value::String(name) => Counter::Named(name.clone()),
+        Value::Object(of) => {
+            let count = |key: &str| of.get(key).and_then(Value::as_u64).unwrap_or(0);
+            Counter::Own { packets: count("packets"), bytes: count("bytes") }
+        }
+        _ => return None,
+    }))
+}
+
+/// Of packets; one of bytes has units of its own.
+fn limit(of: &Fields) -> Option<Limit> {
+    if of.contains_key("rate_unit") || of.contains_key("burst_unit") {
+        return None;
+    }
+    let per = of.get("per").map_or(Some("second"), Value::as_str)?;
+    Some(Limit {
+        over: of.get("inv").map_or(Some(false), Value::as_bool)?,
+        rate: number(of.get("rate")?)?,
+        unit: Unit::ALL.into_iter().find(|unit| unit.keyword() == per)?,
+        burst: of.get("burst").map_or(Some(5), number)?,
+    })
+}
+
+fn log(of: &Value) -> Option<Log> {
+    let mut log = Log::default();
+    let Value::Object(of) = of else { return of.is_null().then_some(log) };
+    for (key, value) in of {
+        match key.as_str() {
+            "prefix" => log.prefix = Some(value.as_str()?.to_owned()),
+            "group" => log.group = Some(number(value)?),
+            "snaplen" => log.snaplen = Some(number(value)?),
+            "queue-threshold" => log.threshold = Some(number(value)?),
+            "level" => log.level = Some(value.as_str()?.to_owned()),
+            "flags" => log.flags = words(Some(value))?,
+            _ => return None,
+        }
+    }
+    Some(log)
+}
+
+fn reject(of: &Value) -> Option<Option<RejectWith>> {
+    let Value::Object(of) = of else { return of.is_null().then_some(None) };
+    let with = |of: &Fields| string(of, "expr").map(ToOwned::to_owned);
+    Some(Some(match string(of, "type") {
+        None => return of.is_empty().then_some(None),
+        Some("tcp reset") => RejectWith::TcpReset,
+        Some("icmp") => RejectWith::Icmp(with(of)?),
+        Some("icmpv6") => RejectWith::Icmpv6(with(of)?),
+        Some("icmpx") => RejectWith::Icmpx(with(of)?),
+        Some(_) => return None,
+    }))
+}
+
+fn set_update(of: &Fields) -> Option<Statement> {
+    let op = match string(of, "op")? {
+        "add" => SetOp::Add,
+        "update" => SetOp::Update,
+        "delete" => SetOp::Delete,
+        _ => return None,
+    };
+    let name = string(of, "set")?;
+    let set = name.strip_prefix('@').unwrap_or(name).to_owned();
+    let elem = of.get("elem")?;
+    let (key, timeout) = match single(elem) {
+        Some(("elem", inner)) => {
+            let inner = inner.as_object()?;
+            if inner.keys().any(|key| !["val", "timeout"].contains(&key.as_str())) {
+                return None;
+            }
+            let timeout = match inner.get("timeout") {
+                None => None,
+                Some(of) => Some(duration(of)?),
+            };
+            (inner.get("val")?, timeout)
+        }
+        _ => (elem, None),
+    };
+    let statements = match of.get("stmt") {
+        None => Vec::new(),
+        Some(all) => all.as_array()?.iter().map(statement).collect(),
+    };
+    Some(Statement::SetUpdate { op, set, key: expression(key), timeout, statements })
+}
+
+fn nat(kind: NatKind, of: &Value) -> Option<Nat> {
+    let mut nat = Nat { kind, family: None, addr: None, port: None, flags: Vec::new() };
+    let Value::Object(of) = of else { return of.is_null().then_some(nat) };
+    for (key, inner) in of {
+        match key.as_str() {
+            "family" => {
+                nat.family = Some(match inner.as_str()? {
+                    "ip" => Family::V4,
+                    "ip6" => Family::V6,
+                    _ => return None,
+                });
+            }
+            "addr" => nat.addr = Some(looked_up(inner)),
+            "port" => nat.port = Some(looked_up(inner)),
+            "flags" => {
+                nat.flags = words(Some(inner))?;
+                nat.flags.sort();
+                nat.flags.dedup();
+            }
+            // `netmap`, `interval`: which kind of thing the address is.
+            _ => return None,
+        }
+    }
+    Some(nat)
+}
+
+fn looked_up(of: &Value) -> Expression {
+    let map = || {
+        let ("map", inner) = single(of)? else { return None };
+        let inner = inner.as_object()?;
+        let key = Box::new(expression(inner.get("key")?));
+        Some(Expression::Lookup { key, map: Box::new(a_map(inner.get("data")?)?) })
+    };
+    map().unwrap_or_else(|| expression(of))
+}
+
+// ---- expressions --------------------------------------------------------------------------------------
+
+/// An expression; what is not understood is unknown.
+fn expression(of: &Value) -> Expression {
+    understood_expression(of).unwrap_or_else(|| Expression::Unknown(of.to_string()))
+}
+
+fn understood_expression(of: &Value) -> Option<Expression> {
+    match of {
+        Value::Number(n) => return Some(Expression::Number(n.as_u64()?.into())),
+        Value::Bool(there) => return Some(Expression::word(if *there { "exists" } else { "missing" })),
+        // A name that text would have in quotes may be anything.
+        Value::String(word) => return Some(value::plain(word).unwrap_or_else(|| Expression::text(word))),
+        _ => {}
+    }
+    let (word, inner) = single(of)?;
+    let two = || match inner.as_array().map(Vec::as_slice) {
+        Some([a, b]) => Some((a, b)),
+        _ => None,
+    };
+    Some(match word {
+        "payload" => {
+            let inner = inner.as_object()?;
+            field(&format!("{} {}", string(inner, "protocol")?, string(inner, "field")?))
+        }
+        "meta" => {
+            let key = string(inner.as_object()?, "key")?;
+            let bare = matches!(key, "iifname" | "oifname" | "iif" | "oif");
+            field(&if bare { key.to_owned() } else { format!("meta {key}") })
+        }
+        "ct" => {
+            let inner = inner.as_object()?;
+            let key = string(inner, "key")?;
+            match (string(inner, "dir"), string(inner, "family")) {
+                (None, None) => field(&format!("ct {key}")),
+                (Some(dir), None) => field(&format!("ct {dir} {key}")),
+                (Some(dir), Some(family)) => field(&format!("ct {dir} {family} {key}")),
+                (None, Some(_)) => return None,
+            }
+        }
+        "fib" => {
+            let inner = inner.as_object()?;
+            let flags = words(inner.get("flags"))?.join(" . ");
+            Expression::Unknown(format!("fib {flags} {}", string(inner, "result")?))
+        }
+        "concat" => Expression::Concat(inner.as_array()?.iter().map(expression).collect()),
+        "prefix" => {
+            let inner = inner.as_object()?;
+            let addr = string(inner, "addr")?.parse().ok()?;
+            Expression::Prefix(IpNet::new(addr, number(inner.get("len")?)?).ok()?)
+        }
+        "range" => {
+            let (first, last) = two()?;
+            Expression::Range(Box::new(expression(first)), Box::new(expression(last)))
+        }
+        "&" => {
+            let (left, mask) = two()?;
+            Expression::Masked(Box::new(expression(left)), Box::new(flags(mask)))
+        }
+        "|" => flags(inner),
+        _ => return None,
+    })
+}
+
+/// `["syn", "ack"]`, also as `{"|": ["syn", "ack"]}`, and either of them nested (1.1.x).
+fn flags(of: &Value) -> Expression {
+    let mut all = Vec::new();
+    let mut open = vec![of];
+    while let Some(of) = open.pop() {
+        match (of, single(of)) {
+            (Value::Array(parts), _) => open.extend(parts.iter().rev()),
+            (_, Some(("|", inner))) => open.push(inner),
+            _ => all.push(expression(of)),
+        }
+    }
+    if let [_] = all.as_slice() {
+        return all.pop().unwrap_or(Expression::Any);
+    }
+    Expression::Flags(all)
+}
+
+fn field(words: &str) -> Expression {
+    Field::spelled(words).map_or_else(|| Expression::Unknown(words.to_owned()), Expression::Field)
+}

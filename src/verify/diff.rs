@@ -1,0 +1,355 @@
+//! What two rulesets of one machine do differently, hook by hook, over all packets.
+//!
+//! A ruleset is everything that `nft list ruleset` shows: every table, every base chain in the order of priorities. So a
+//! table of somebody else's that drops, translates or takes out of connection tracking, before ours or after it, is a
+//! difference like any other.
+//!
+//! What is not modelled has two bounds. Comparisons that depend on the packet and the machine alone (`fib daddr type
+//! local`) are *conditions*, the same in both rulesets; so is what an unaltered table does with packets that get lost in
+//! it. A [`Difference`] is there however the conditions turn out, and whatever becomes of unknown packets; what may be one
+//! is [`Unclear`], with what it hangs on. Where neither is there, the rulesets do the same (S66, S67).
+//!
+//! Hook by hook means: a packet is looked at as it comes to a hook. What an earlier hook changes (a new destination, a
+//! mark, connection tracking) is said at that hook, not again at those after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
+use crate::target::nft::artifact::{Element, Hook, Place, Policy, Ruleset, Set, Statement, Table};
+use crate::target::nft::sim::{self, Effects, Reading, Spot};
+
+use super::prove::HostRules;
+
+mod hook;
+mod region;
+
+pub use region::{Names, Region};
+
+/// The statements of a policy that each line of a ruleset's text comes from.
+pub type Lines = BTreeMap<u32, Vec<String>>;
+
+/// One of the two rulesets.
+#[derive(Clone, Copy, Debug)]
+pub struct Side<'a> {
+    /// The ruleset.
+    pub rules: &'a HostRules,
+    /// Whence its lines come. Of a line that is not here, the comment of its rule or element is what is known.
+    pub lines: &'a Lines,
+}
+
+/// How much may be spent, and said.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Decision nodes for each hook.
+    pub nodes: usize,
+    /// Regions for each difference.
+    pub regions: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { nodes: 8_000_000, regions: 32 }
+    }
+}
+
+/// Everything two rulesets do differently.
+#[must_use]
+#[derive(Clone, Debug, Default)]
+pub struct Diff {
+    /// By hook, in the order of a packet's way; hooks where both do the same are not here.
+    pub hooks: Vec<HookDiff>,
+    /// What is in one of them alone, and was not compared: chains that see frames at a device or ARP, flowtables.
+    pub uncompared: Vec<String>,
+    /// How many decision nodes it took: a deterministic measure of its cost.
+    pub nodes: usize,
+}
+
+/// What is different at a hook.
+#[derive(Clone, Debug)]
+pub struct HookDiff {
+    /// `forward`; `bridge` is the forward hook of `table bridge`.
+    pub hook: &'static str,
+    /// What was found.
+    pub found: Found,
+}
+
+/// What was found at a hook.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// All packets were compared.
+    Compared {
+        /// What is different, whatever is unknown.
+        differences: Vec<Difference>,
+        /// What may be.
+        unclear: Vec<Unclear>,
+    },
+    /// The budget was spent.
+    Undecided {
+        /// Why, with the budget named.
+        reason: String,
+    },
+}
+
+/// How a packet is treated differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Was stopped, goes on.
+    Allowed,
+    /// Went on, is stopped.
+    Denied,
+    /// Was dropped, now its sender is told.
+    Told,
+    /// Its sender was told, now it is dropped.
+    Silenced,
+    /// Its addresses are translated otherwise.
+    Translated {
+        /// Before; none: not.
+        was: Option<Translation>,
+        /// Now.
+        now: Option<Translation>,
+    },
+    /// Is no longer tracked.
+    Untracked,
+    /// Is tracked again.
+    Tracked,
+    /// Goes on with another mark.
+    Marked {
+        /// Before; none: as it came.
+        was: Option<u32>,
+        /// Now.
+        now: Option<u32>,
+    },
+}
+
+impl Change {
+    /// Whether it may let more through: everything but to stop packets, and how their senders are told. What is
+    /// translated, marked or untracked otherwise may pass where it could not.
+    #[must_use]
+    pub fn widens(self) -> bool {
+        match self {
+            Self::Allowed
+            | Self::Translated { .. }
+            | Self::Untracked
+            | Self::Tracked
+            | Self::Marked { .. } => true,
+            Self::Denied | Self::Told | Self::Silenced => false,
+        }
+    }
+}
+
+/// Packets that are treated differently for the same reason.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// How.
+    pub change: Change,
+    /// The statements that decide: of what is newly allowed those that allow it now, of what is newly denied those that
+    /// allowed it before.
+    pub statements: Vec<String>,
+    /// The packets: few regions, each as wide as it can be, none of them idle.
+    pub regions: Vec<Region>,
+    /// Whether there are more than were asked for.
+    pub more: bool,
+    /// One of them, replayed through the interpreter on both sides.
+    pub witness: Packet,
+    /// The lines that decided about it before, one for each base chain.
+    pub was: Vec<Line>,
+    /// Those that do now.
+    pub now: Vec<Line>,
+}
+
+/// Packets that may be treated differently.
+#[derive(Clone, Debug)]
+pub struct Unclear {
+    /// How they may be.
+    pub change: Change,
+    /// The packets, as in [`Difference::regions`].
+    pub regions: Vec<Region>,
+    /// Whether there are more.
+    pub more: bool,
+    /// One of them.
+    pub witness: Packet,
+    /// What it hangs on: conditions in words, and lines of which nobody knows what they do.
+    pub because: Vec<String>,
+}
+
+/// A rule, an element or a policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    /// The line of the text.
+    pub line: Option<u32>,
+    /// Table and chain, as nft names them: `ip filter FORWARD`.
+    pub chain: String,
+    /// The text of that line; `policy drop` of a policy.
+    pub text: String,
+}
+
+impl Diff {
+    /// Whether the two are proved to do the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hooks.is_empty() && self.uncompared.is_empty()
+    }
+
+    /// Whether everything was decided: nothing is unclear, no budget was spent, nothing was left uncompared.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.uncompared.is_empty()
+            && self.hooks.iter().all(|hook| match &hook.found {
+                Found::Compared { unclear, .. } => unclear.is_empty(),
+                Found::Undecided { .. } => false,
+            })
+    }
+
+    /// Every difference, with its hook.
+    pub fn differences(&self) -> impl Iterator<Item = (&'static str, &Difference)> {
+        self.hooks.iter().flat_map(|hook| match &hook.found {
+            Found::Compared { differences, .. } => differences.iter().map(|d| (hook.hook, d)).collect(),
+            Found::Undecided { .. } => Vec::new(),
+        })
+    }
+
+    /// Whether something is let through, or treated so that it may be, that was not.
+    #[must_use]
+    pub fn widens(&self) -> bool {
+        self.differences().any(|(_, difference)| difference.change.widens())
+    }
+
+    /// Whether something may be let through of which that is not known.
+    #[must_use]
+    pub fn may_widen(&self) -> bool {
+        !self.uncompared.is_empty()
+            || self.hooks.iter().any(|hook| match &hook.found {
+                Found::Compared { unclear, .. } => unclear.iter().any(|u| u.change.widens()),
+                Found::Undecided { .. } => true,
+            })
+    }
+}
+
+/// The hooks that are compared, in the order of a packet's way.
+const HOOKS: [(&str, Hook); 5] = [
+    ("prerouting", Hook::Prerouting),
+    ("input", Hook::Input),
+    ("forward", Hook::Forward),
+    ("output", Hook::Output),
+    ("postrouting", Hook::Postrouting),
+];
+
+/// What `new` does that `old` does not, and the other way round.
+pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff {
+    let common = Common::of(&old.rules.ruleset, &new.rules.ruleset);
+    let mut diff = Diff { uncompared: common.uncompared(old, new), ..Diff::default() };
+    let spots = HOOKS.into_iter().map(|(name, hook)| (name, Spot::from(hook)));
+    for (name, spot) in spots.chain([("bridge", Spot::BRIDGE)]) {
+        if common.is_all(spot, old, new) {
+            continue;
+        }
+        // A space of its own for each: one that is spent takes no other with it.
+        let mut space = Space::with_budget(bounds.nodes);
+        let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
+        diff.nodes = diff.nodes.saturating_add(space.node_count());
+        let found = match found {
+            Ok((differences, unclear)) if differences.is_empty() && unclear.is_empty() => continue,
+            Ok((differences, unclear)) => Found::Compared { differences, unclear },
+            Err(why) => Found::Undecided { reason: why.to_string() },
+        };
+        diff.hooks.push(HookDiff { hook: name, found });
+    }
+    diff
+}
+
+/// The tables that two rulesets have alike.
+struct Common {
+    old: BTreeSet<usize>,
+    new: BTreeSet<usize>,
+}
+
+impl Common {
+    fn of(old: &Ruleset, new: &Ruleset) -> Self {
+        let plain = |ruleset: &Ruleset| ruleset.tables.iter().map(plain).collect::<Vec<_>>();
+        let (before, after) = (plain(old), plain(new));
+        let shared = |these: &[Table], those: &[Table]| {
+            these.iter().enumerate().filter(|(_, t)| those.contains(t)).map(|(at, _)| at).collect()
+        };
+        Self { old: shared(&before, &after), new: shared(&after, &before) }
+    }
+
+    /// Whether all tables with a chain at a hook are alike, and in the same order.
+    fn is_all(&self, spot: Spot, old: Side<'_>, new: Side<'_>) -> bool {
+        let here = |side: Side<'_>, common: &BTreeSet<usize>| {
+            let mut all = Vec::new();
+            for at in sim::tables_at(&side.rules.ruleset, spot) {
+                let table = side.rules.ruleset.tables.get(at)?;
+                if !common.contains(&at) {
+                    return None;
+                }
+                all.push((table.family, table.name.clone()));
+            }
+            Some(all)
+        };
+        let (before, after) = (here(old, &self.old), here(new, &self.new));
+        before.is_some() && before == after
+    }
+
+    /// What is not compared and not alike.
+    fn uncompared(&self, old: Side<'_>, new: Side<'_>) -> Vec<String> {
+        let mut all = BTreeSet::new();
+        for (side, common, which) in [(old, &self.old, "old"), (new, &self.new, "new")] {
+            for (at, table) in side.rules.ruleset.tables.iter().enumerate() {
+                if common.contains(&at) {
+                    continue;
+                }
+                let name = format!("{} {}", table.family.keyword(), table.name);
+                for chain in &table.chains {
+                    let Some(base) = &chain.base else { continue };
+                    if !sim::is_modelled(table.family, base.hook) {
+                        let hook = base.hook.keyword();
+                        all.insert(format!("chain `{name} {}` at {hook} of the {which} ruleset", chain.name));
+                    }
+                }
+                for object in table.objects.iter().filter(|o| o.head.starts_with("flowtable")) {
+                    all.insert(format!("`{}` of table `{name}` of the {which} ruleset", object.head));
+                }
+            }
+        }
+        all.into_iter().collect()
+    }
+}
+
+/// A table without what counts or ages in it, and without what is said to people.
+fn plain(table: &Table) -> Table {
+    let mut table = table.clone();
+    table.comment = None;
+    for set in &mut table.sets {
+        let Set { comment, notes, elements, statements, .. } = set;
+        (*comment, *notes) = (None, Vec::new());
+        statements.iter_mut().for_each(uncounted);
+        elements.iter_mut().for_each(plain_element);
+    }
+    for chain in &mut table.chains {
+        (chain.comment, chain.notes) = (None, Vec::new());
+        for rule in &mut chain.rules {
+            (rule.comment, rule.notes) = (None, Vec::new());
+            rule.statements.iter_mut().for_each(uncounted);
+        }
+    }
+    table
+}
+
+fn plain_element(element: &mut Element) {
+    (element.comment, element.expires) = (None, None);
+    element.statements.iter_mut().for_each(uncounted);
+}
+
+fn uncounted(statement: &mut Statement) {
+    use crate::target::nft::artifact::{Counter, Expression};
+    match statement {
+        Statement::Counter(Counter::Own { packets, bytes }) => (*packets, *bytes) = (0, 0),
+        Statement::SetUpdate { statements, .. } => statements.iter_mut().for_each(uncounted),
+        Statement::Match { right: Expression::Set(elements), .. }
+        | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
+            elements.iter_mut().for_each(plain_element);
+        }
+        _ => {}
+    }
+}

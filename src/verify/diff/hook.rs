@@ -1,0 +1,427 @@
+//! One hook of two rulesets.
+
+use super::{
+    BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
+    Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
+};
+use crate::net::{AddrSet, Verdict};
+use crate::target::nft::artifact::Hook;
+
+type Both<'a> = [Side<'a>; 2];
+
+/// Why a hook is undecided.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    /// The budget was spent.
+    #[error(transparent)]
+    Spent(#[from] Exhausted),
+    /// A witness fares otherwise in the concrete interpreter than in the sets: one of the two is wrong.
+    #[error("the two simulators disagree about {0:?}")]
+    Disagree(Box<Packet>),
+}
+
+/// What is different, and what may be.
+pub(super) fn compare(
+    space: &mut Space,
+    spot: Spot,
+    sides: Both<'_>,
+    common: &Common,
+    names: &Names,
+    regions: usize,
+) -> Result<(Vec<Difference>, Vec<Unclear>), Stop> {
+    let [old, new] = sides;
+    let reading = |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone() };
+    let before = sim::effects(&old.rules.ruleset, spot, &reading(&common.old), space)?;
+    let after = sim::effects(&new.rules.ruleset, spot, &reading(&common.new), space)?;
+    let domain = domain(space, spot);
+    let mut at = At { space, spot, sides, before, after, domain, names, regions };
+    let mut found = (Vec::new(), Vec::new());
+    at.verdicts(&mut found)?;
+    at.told(&mut found)?;
+    at.translated(&mut found)?;
+    at.untracked(&mut found)?;
+    at.marked(&mut found)?;
+    at.space.is_empty(PacketSet::NOTHING)?;
+    Ok(found)
+}
+
+/// What a hook can see: in input a packet leaves by nothing, in output it came by nothing.
+fn domain(space: &mut Space, spot: Spot) -> PacketSet {
+    let (no_iif, no_oif) = (space.is(Field::Iif, 0), space.is(Field::Oif, 0));
+    let shape = match spot.hook() {
+        Hook::Prerouting | Hook::Input => space.minus(no_oif, no_iif),
+        Hook::Output => space.minus(no_iif, no_oif),
+        Hook::Forward if spot != Spot::BRIDGE => {
+            let either = space.or(no_iif, no_oif);
+            space.not(either)
+        }
+        Hook::Forward => PacketSet::EVERYTHING,
+        Hook::Postrouting => space.not(no_oif),
+        Hook::Ingress | Hook::Egress => PacketSet::NOTHING,
+    };
+    let universe = space.universe();
+    space.and(shape, universe)
+}
+
+type Findings = (Vec<Difference>, Vec<Unclear>);
+
+/// A hook, and what each side does there.
+struct At<'s, 'a> {
+    space: &'s mut Space,
+    spot: Spot,
+    sides: Both<'a>,
+    before: Effects,
+    after: Effects,
+    domain: PacketSet,
+    names: &'a Names,
+    regions: usize,
+}
+
+impl At<'_, '_> {
+    fn verdicts(&mut self, found: &mut Findings) -> Result<(), Stop> {
+        let (was, is) = (self.before.admits, self.after.admits);
+        for (change, from, to) in [(Change::Allowed, was, is), (Change::Denied, is, was)] {
+            let not_before = self.space.or(from.accepted, from.unknown);
+            let sure = self.space.minus(to.accepted, not_before);
+            let at_most = self.space.or(to.accepted, to.unknown);
+            let at_most = self.space.minus(at_most, from.accepted);
+            self.put(change, sure, at_most, found)?;
+        }
+        Ok(())
+    }
+
+    fn told(&mut self, found: &mut Findings) -> Result<(), Stop> {
+        let (was, is) = (self.before.admits, self.after.admits);
+        for (change, from, to) in [(Change::Told, was, is), (Change::Silenced, is, was)] {
+            let other = self.space.or(from.rejected, from.accepted);
+            let set = self.space.minus(to.rejected, other);
+            let set = self.known(set);
+            self.put(change, set, set, found)?;
+        }
+        Ok(())
+    }
+
+    fn translated(&mut self, found: &mut Findings) -> Result<(), Stop> {
+        let (was, now) = (self.before.translations.clone(), self.after.translations.clone());
+        let (was, now) = (self.by_translation(was), self.by_translation(now));
+        for (&w, &before) in &was {
+            for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
+                let set = self.space.and(before, after);
+                let set = self.passing(set);
+                self.put(Change::Translated { was: w, now: n }, set, set, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn untracked(&mut self, found: &mut Findings) -> Result<(), Stop> {
+        let (was, now) = (self.before.untracked, self.after.untracked);
+        for (change, from, to) in [(Change::Untracked, was, now), (Change::Tracked, now, was)] {
+            let set = self.space.minus(to, from);
+            let set = self.passing(set);
+            self.put(change, set, set, found)?;
+        }
+        Ok(())
+    }
+
+    fn marked(&mut self, found: &mut Findings) -> Result<(), Stop> {
+        let (was, now) = (self.before.marks.clone(), self.after.marks.clone());
+        let unclear = |marks: &BTreeMap<Option<u32>, PacketSet>| {
+            marks.get(&None).copied().unwrap_or(PacketSet::NOTHING)
+        };
+        let unclear = [unclear(&was), unclear(&now)];
+        let (was, now) = (self.by_mark(was), self.by_mark(now));
+        for (&w, &before) in &was {
+            for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
+                // The packet that comes with the mark that a rule gives it has the same one in the end.
+                let mut set = self.space.and(before, after);
+                if let (Some(mark), None) | (None, Some(mark)) = (w, n) {
+                    let same = self.space.is(Field::Mark, mark.into());
+                    set = self.space.minus(set, same);
+                }
+                let set = self.passing(set);
+                let nobody_knows = self.space.or(unclear[0], unclear[1]);
+                let sure = self.space.minus(set, nobody_knows);
+                self.put(Change::Marked { was: w, now: n }, sure, sure, found)?;
+            }
+        }
+        // One that nobody knows is the same in both where an unaltered table gives it, and there only.
+        let one = self.space.minus(unclear[0], unclear[1]);
+        let other = self.space.minus(unclear[1], unclear[0]);
+        let either = self.space.or(one, other);
+        let either = self.passing(either);
+        self.put(Change::Marked { was: None, now: None }, PacketSet::NOTHING, either, found)
+    }
+
+    // ---- sets -----------------------------------------------------------------------------------------
+
+    /// Those of whom both sides know what becomes.
+    fn known(&mut self, set: PacketSet) -> PacketSet {
+        let unknown = self.space.or(self.before.admits.unknown, self.after.admits.unknown);
+        self.space.minus(set, unknown)
+    }
+
+    /// Those that both sides let go on.
+    fn passing(&mut self, set: PacketSet) -> PacketSet {
+        let both = self.space.and(self.before.admits.accepted, self.after.admits.accepted);
+        self.space.and(set, both)
+    }
+
+    /// Packets by what is done to their addresses; what gets the destination that it has is not translated.
+    fn by_translation(
+        &mut self,
+        all: Vec<(Place, Translation, PacketSet)>,
+    ) -> BTreeMap<Option<Translation>, PacketSet> {
+        let mut by = BTreeMap::new();
+        let mut translated = PacketSet::NOTHING;
+        for (_, to, set) in all {
+            let mut set = set;
+            if let Translation::Destination { addr, port } = to {
+                let mut same = self.space.to(&AddrSet::one(addr));
+                if let Some(port) = port {
+                    let port = self.space.is(Field::Dport, port.into());
+                    same = self.space.and(same, port);
+                }
+                set = self.space.minus(set, same);
+            }
+            translated = self.space.or(translated, set);
+            let so_far = by.entry(Some(to)).or_insert(PacketSet::NOTHING);
+            *so_far = self.space.or(*so_far, set);
+        }
+        by.insert(None, self.space.not(translated));
+        by
+    }
+
+    fn by_mark(&mut self, mut all: BTreeMap<Option<u32>, PacketSet>) -> BTreeMap<Option<u32>, PacketSet> {
+        all.remove(&None);
+        let marked = self.space.any(all.values().copied().collect());
+        all.insert(None, self.space.not(marked));
+        all
+    }
+
+    /// `set` for every way the conditions may turn out.
+    fn always(&mut self, set: PacketSet) -> PacketSet {
+        let not = self.space.not(set);
+        let not = self.ever(not);
+        self.space.not(not)
+    }
+
+    /// `set` for some way they may.
+    fn ever(&mut self, mut set: PacketSet) -> PacketSet {
+        for (field, _) in self.space.atoms() {
+            set = self.space.forget(field, set);
+        }
+        set
+    }
+
+    // ---- findings -------------------------------------------------------------------------------------
+
+    /// Says what is `sure` to be different, and what of `at_most` may be besides.
+    fn put(
+        &mut self,
+        change: Change,
+        sure: PacketSet,
+        at_most: PacketSet,
+        found: &mut Findings,
+    ) -> Result<(), Stop> {
+        let (sure, at_most) = (self.space.and(sure, self.domain), self.space.and(at_most, self.domain));
+        let certain = self.always(sure);
+        let certain = self.space.and(certain, self.domain);
+        for (statements, set) in self.grouped(change, certain)? {
+            found.0.extend(self.difference(change, statements, set)?);
+        }
+        let possible = self.ever(at_most);
+        let possible = self.space.minus(possible, certain);
+        found.1.extend(self.unclear(change, at_most, possible)?);
+        Ok(())
+    }
+
+    /// A set by the statements that account for it.
+    fn grouped(
+        &mut self,
+        change: Change,
+        set: PacketSet,
+    ) -> Result<Vec<(Vec<String>, PacketSet)>, Exhausted> {
+        if self.space.is_empty(set)? {
+            return Ok(Vec::new());
+        }
+        let (side, effects) = match change {
+            Change::Denied | Change::Silenced | Change::Translated { now: None, .. } => {
+                (self.sides[0], &self.before)
+            }
+            _ => (self.sides[1], &self.after),
+        };
+        let places: Vec<(Place, PacketSet)> = match change {
+            Change::Translated { .. } => effects.translations.iter().map(|(p, _, set)| (*p, *set)).collect(),
+            Change::Allowed | Change::Denied | Change::Told | Change::Silenced => effects.deciders.clone(),
+            Change::Untracked | Change::Tracked | Change::Marked { .. } => Vec::new(),
+        };
+        // What a policy lets pass has been decided by nobody: rules first.
+        let (rules, policies): (Vec<_>, Vec<_>) =
+            places.into_iter().partition(|(place, _)| !matches!(place, Place::Policy { .. }));
+        let mut groups: BTreeMap<Vec<String>, PacketSet> = BTreeMap::new();
+        let mut rest = set;
+        for (place, decided) in rules.into_iter().chain(policies) {
+            let here = self.space.and(rest, decided);
+            if here == PacketSet::NOTHING {
+                continue;
+            }
+            rest = self.space.minus(rest, here);
+            let so_far = groups.entry(statements(side, place)).or_insert(PacketSet::NOTHING);
+            *so_far = self.space.or(*so_far, here);
+        }
+        if rest != PacketSet::NOTHING {
+            let so_far = groups.entry(Vec::new()).or_insert(PacketSet::NOTHING);
+            *so_far = self.space.or(*so_far, rest);
+        }
+        Ok(groups.into_iter().collect())
+    }
+
+    fn difference(
+        &mut self,
+        change: Change,
+        statements: Vec<String>,
+        set: PacketSet,
+    ) -> Result<Option<Difference>, Stop> {
+        let Some(witness) = self.witness(set)? else { return Ok(None) };
+        if !self.replayed(change, &witness) {
+            return Err(Stop::Disagree(Box::new(witness)));
+        }
+        let (regions, more) = self.regions(set)?;
+        let was = self.lines(0, &witness)?;
+        let now = self.lines(1, &witness)?;
+        Ok(Some(Difference { change, statements, regions, more, witness, was, now }))
+    }
+
+    /// Whether the concrete interpreter says of a packet what the sets say. It takes nothing for granted that is not
+    /// modelled, and so may know less.
+    fn replayed(&self, change: Change, packet: &Packet) -> bool {
+        let [was, now] = self.sides.map(|side| sim::run(&side.rules.ruleset, self.spot, packet)).map(|run| {
+            match run.verdict {
+                sim::Outcome::Decided(verdict) => Some((verdict, run)),
+                sim::Outcome::Unknown(_) => None,
+            }
+        });
+        let (Some((was, before)), Some((now, after))) = (was, now) else { return true };
+        let passes = |verdict: Verdict| verdict == Verdict::Accept;
+        match change {
+            Change::Allowed => !passes(was) && passes(now),
+            Change::Denied => passes(was) && !passes(now),
+            Change::Told => (was, now) == (Verdict::Drop, Verdict::Reject),
+            Change::Silenced => (was, now) == (Verdict::Reject, Verdict::Drop),
+            Change::Translated { .. } => {
+                let other = |run: &sim::Run| (run.packet.dst, run.packet.dport, run.translation);
+                passes(was) && passes(now) && other(&before) != other(&after)
+            }
+            Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
+            Change::Marked { .. } => before.packet.mark != after.packet.mark,
+        }
+    }
+
+    fn unclear(
+        &mut self,
+        change: Change,
+        at_most: PacketSet,
+        possible: PacketSet,
+    ) -> Result<Option<Unclear>, Exhausted> {
+        let Some(witness) = self.witness(possible)? else { return Ok(None) };
+        let (regions, more) = self.regions(possible)?;
+        let mut because = BTreeSet::new();
+        for (field, words) in self.space.atoms() {
+            let without = self.space.forget(field, at_most);
+            let matters = self.space.minus(without, at_most);
+            if self.space.and(matters, possible) != PacketSet::NOTHING {
+                because.insert(format!("whether {words}"));
+            }
+        }
+        for (which, effects) in [&self.before, &self.after].into_iter().enumerate() {
+            for &(place, set) in &effects.unknowns {
+                if self.space.and(set, possible) != PacketSet::NOTHING {
+                    let Some(&side) = self.sides.get(which) else { continue };
+                    let at = line(side, place);
+                    let number = at.line.map_or_else(String::new, |line| format!("line {line}, "));
+                    let age = if which == 0 { "old" } else { "new" };
+                    because.insert(format!("{age} ruleset, {number}`{}`: `{}`", at.chain, at.text));
+                }
+            }
+        }
+        let because = because.into_iter().collect();
+        Ok(Some(Unclear { change, regions, more, witness, because }))
+    }
+
+    /// A packet of a set that a person can read: one that starts a connection, and was not translated, if there is one.
+    fn witness(&mut self, set: PacketSet) -> Result<Option<Packet>, Exhausted> {
+        let new = self.space.ct(&[CtState::New]);
+        let starting = self.space.and(set, new);
+        let favourites: &[IpAddr] = &self.names.favourites;
+        match self.space.witness(starting, favourites)? {
+            Some(packet) => Ok(Some(packet)),
+            None => self.space.witness(set, favourites),
+        }
+    }
+
+    fn regions(&mut self, set: PacketSet) -> Result<(Vec<super::Region>, bool), Exhausted> {
+        let boxes = self.space.boxes(set, self.domain, self.regions)?;
+        let regions = boxes.boxes.iter().map(|one| self.names.region(self.space, one)).collect();
+        Ok((regions, boxes.rest.is_some()))
+    }
+
+    /// What decides about a packet on one side, and who translates it.
+    fn lines(&mut self, which: usize, packet: &Packet) -> Result<Vec<Line>, Exhausted> {
+        let (Some(&side), Some(effects)) =
+            (self.sides.get(which), [&self.before, &self.after].get(which).copied())
+        else {
+            return Ok(Vec::new());
+        };
+        let run = sim::run(&side.rules.ruleset, self.spot, packet);
+        let mut places: BTreeSet<Place> = BTreeSet::new();
+        for (place, set) in &effects.deciders {
+            if self.space.contains(*set, packet)? {
+                places.insert(*place);
+            }
+        }
+        places.extend(run.translated_by);
+        // A policy that lets pass what a rule elsewhere stops says nothing.
+        let stops = matches!(run.verdict.verdict(), Some(Verdict::Drop | Verdict::Reject));
+        if let (true, Some(by)) = (stops, run.decided_by) {
+            places.retain(|place| *place == by);
+        }
+        let quiet = |place: &Place| matches!(policy(side, *place), Some(Policy::Accept));
+        if places.iter().any(|place| !quiet(place)) {
+            places.retain(|place| !quiet(place));
+        }
+        Ok(places.into_iter().map(|place| line(side, place)).collect())
+    }
+}
+
+fn policy(side: Side<'_>, place: Place) -> Option<Policy> {
+    let Place::Policy { table, chain } = place else { return None };
+    Some(side.rules.ruleset.tables.get(table)?.chains.get(chain)?.base.as_ref()?.policy)
+}
+
+/// The statements that account for a rule or element; else its own words.
+fn statements(side: Side<'_>, place: Place) -> Vec<String> {
+    let number = side.rules.lines.line(place);
+    if let Some(of_line) = number.and_then(|number| side.lines.get(&number)).filter(|s| !s.is_empty()) {
+        return of_line.clone();
+    }
+    match side.rules.ruleset.comment(place) {
+        Some(comment) => vec![comment.to_owned()],
+        None => {
+            let line = line(side, place);
+            vec![format!("{}: {}", line.chain, line.text)]
+        }
+    }
+}
+
+fn line(side: Side<'_>, place: Place) -> Line {
+    let number = side.rules.lines.line(place);
+    let at = number.and_then(|line| usize::try_from(line).ok()).and_then(|line| line.checked_sub(1));
+    let words = at.and_then(|at| side.rules.text.lines().nth(at)).unwrap_or_default().trim();
+    let text = match policy(side, place) {
+        Some(Policy::Drop) => "policy drop".to_owned(),
+        Some(Policy::Accept) => "policy accept".to_owned(),
+        None => words.to_owned(),
+    };
+    Line { line: number, chain: side.rules.ruleset.name_of(place), text }
+}

@@ -1,0 +1,227 @@
+//! The difference of two rulesets: foreign tables that drop, translate, mark or untrack; bounds; budgets.
+
+use fwc::net::{CtState, Translation};
+use fwc::target::nft::read;
+use fwc::verify::HostRules;
+use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
+
+use crate::common::{compiled, file};
+
+fn rules(text: &str) -> HostRules {
+    let read = read::read(text).unwrap_or_else(|why| panic!("{why}\n{text}"));
+    HostRules { text: text.to_owned(), ruleset: read.ruleset, lines: read.lines }
+}
+
+fn between(old: &str, new: &str) -> Diff {
+    bounded(old, new, Bounds::default())
+}
+
+fn bounded(old: &str, new: &str, bounds: Bounds) -> Diff {
+    let (old, new, lines) = (rules(old), rules(new), Lines::new());
+    let side = |rules| Side { rules, lines: &lines };
+    diff(side(&old), side(&new), &Names::default(), bounds)
+}
+
+/// `forward Allowed tcp 80 …`, one line a difference; `?` before what is unclear.
+fn said(diff: &Diff) -> Vec<String> {
+    let mut all = Vec::new();
+    for hook in &diff.hooks {
+        match &hook.found {
+            Found::Compared { differences, unclear } => {
+                for d in differences {
+                    let regions: Vec<String> = d.regions.iter().map(ToString::to_string).collect();
+                    all.push(format!("{} {:?}: {}", hook.hook, d.change, regions.join("; ")));
+                }
+                for u in unclear {
+                    let regions: Vec<String> = u.regions.iter().map(ToString::to_string).collect();
+                    all.push(format!(
+                        "? {} {:?}: {} ({})",
+                        hook.hook,
+                        u.change,
+                        regions.join("; "),
+                        u.because.join("; ")
+                    ));
+                }
+            }
+            Found::Undecided { reason } => all.push(format!("{} undecided: {reason}", hook.hook)),
+        }
+    }
+    all.extend(diff.uncompared.clone());
+    all
+}
+
+fn chain(family: &str, name: &str, hook: &str, policy: &str, rules: &[&str]) -> String {
+    let kind = if hook.contains("dstnat") || hook.contains("srcnat") { "nat" } else { "filter" };
+    let rules: String = rules.iter().map(|r| format!("\t\t{r}\n")).collect();
+    format!(
+        "table {family} {name} {{\n\tchain c {{\n\t\ttype {kind} hook {hook}; policy {policy};\n{rules}\t}}\n}}\n"
+    )
+}
+
+const ACCEPTS: &[&str] = &[
+    "ct state established,related accept",
+    "tcp dport 22 accept",
+    "ip saddr 10.0.0.0/8 udp dport 53 accept",
+];
+
+fn base() -> String {
+    chain("inet", "fwc", "forward priority filter", "drop", ACCEPTS)
+}
+
+#[test]
+fn a_ruleset_does_what_it_does() {
+    assert_eq!(said(&between(&base(), &base())), Vec::<String>::new());
+    // In other words, too.
+    let other = base()
+        .replace("tcp dport 22 accept", "meta l4proto tcp th dport { 22 } counter packets 7 bytes 9 accept");
+    let diff = between(&base(), &other);
+    assert!(diff.is_empty(), "{:?}", said(&diff));
+}
+
+#[test]
+fn what_is_opened_and_what_is_closed_is_minimal() {
+    let new = base().replace("tcp dport 22", "tcp dport { 22, 80, 443 }").replace("10.0.0.0/8", "10.0.0.0/9");
+    let diff = between(&base(), &new);
+    let all = said(&diff);
+    assert_eq!(
+        all,
+        [
+            "forward Allowed: tcp 80,443 ct state new, invalid, untracked",
+            "forward Denied: udp 53 from 10.128.0.0/9 ct state new, invalid, untracked",
+        ]
+    );
+    assert!(diff.widens() && diff.is_decided());
+    let (_, opened) = diff.differences().next().unwrap();
+    assert_eq!((opened.witness.dport, opened.witness.ct), (80, CtState::New));
+    assert_eq!(opened.was[0].text, "policy drop");
+    assert_eq!(opened.now[0].text, "tcp dport { 22, 80, 443 } accept");
+    assert!(!between(&new.replace("/9", "/8"), &base()).widens());
+}
+
+/// A drop is final wherever it stands: before ours or behind it.
+#[test]
+fn a_foreign_drop_is_found_at_every_priority() {
+    for priority in ["-300", "-10", "10", "300"] {
+        let foreign = chain(
+            "ip",
+            "ban",
+            &format!("forward priority {priority}"),
+            "accept",
+            &["ip saddr 203.0.113.7 drop"],
+        );
+        let diff = between(&base(), &format!("{}{foreign}", base()));
+        let all = said(&diff);
+        assert_eq!(all.len(), 2, "{all:?}");
+        assert!(
+            all.iter().all(|line| line.starts_with("forward Denied:") && line.contains("203.0.113.7")),
+            "{all:?}"
+        );
+        assert!(!diff.widens());
+        let (_, first) = diff.differences().next().unwrap();
+        assert_eq!(first.now[0].chain, "ip ban c", "{first:?}");
+    }
+}
+
+#[test]
+fn a_foreign_translation_and_a_notrack_are_differences_of_their_hooks() {
+    let dnat =
+        chain("ip", "nat", "prerouting priority dstnat", "accept", &["tcp dport 8080 dnat to 10.0.0.9:80"]);
+    let found = between(&base(), &format!("{}{dnat}", base()));
+    let all = said(&found);
+    assert_eq!(all.len(), 1, "{all:?}");
+    let (hook, only) = found.differences().next().unwrap();
+    let now = Translation::Destination { addr: "10.0.0.9".parse().unwrap(), port: Some(80) };
+    assert_eq!((hook, only.change), ("prerouting", Change::Translated { was: None, now: Some(now) }));
+    assert_eq!(only.regions[0].services, ["tcp 8080"]);
+    assert!(found.widens());
+
+    let raw = chain("ip", "raw", "prerouting priority raw", "accept", &["udp dport 53 notrack"]);
+    let found = between(&base(), &format!("{}{raw}", base()));
+    let (hook, only) = found.differences().next().unwrap();
+    assert_eq!((hook, only.change), ("prerouting", Change::Untracked));
+    assert!(found.widens(), "an untracked packet may pass what a new one does not");
+    // After connection tracking it is no statement at all.
+    let late = chain("ip", "raw", "prerouting priority filter", "accept", &["udp dport 53 notrack"]);
+    assert_eq!(said(&between(&base(), &format!("{}{late}", base()))), Vec::<String>::new());
+
+    let mark = chain("ip", "m", "prerouting priority mangle", "accept", &["tcp dport 22 meta mark set 7"]);
+    let found = between(&base(), &format!("{}{mark}", base()));
+    assert_eq!(found.differences().next().unwrap().1.change, Change::Marked { was: None, now: Some(7) });
+}
+
+/// The same unknown comparison on both sides is no difference; a new one has two bounds.
+#[test]
+fn what_is_not_modelled_is_the_same_in_both_or_has_two_bounds() {
+    let fib = |verdict: &str| {
+        let rule = format!("fib daddr type local tcp dport 8080 {verdict}");
+        chain("inet", "fwc", "forward priority filter", "drop", &[&rule, "tcp dport 22 accept"])
+    };
+    let with_more = fib("accept").replace("dport 22", "dport { 22, 23 }");
+    let all = said(&between(&fib("accept"), &with_more));
+    assert_eq!(all, ["forward Allowed: tcp 23"]);
+    // Accepted or not, as `fib` says: an upper bound, and what it hangs on.
+    let found = between(&fib("drop"), &fib("accept"));
+    let all = said(&found);
+    assert_eq!(all, ["? forward Allowed: tcp 8080 (whether `fib daddr type local`)"]);
+    assert!(!found.is_decided() && found.may_widen() && !found.widens());
+
+    // What is behind an unaltered table of which nobody knows what it does.
+    let odd = chain("ip", "odd", "forward priority -5", "accept", &["xt match \"string\" drop"]);
+    let (old, new) = (format!("{}{odd}", base()), format!("{}{odd}", base().replace("22", "23")));
+    let all = said(&between(&old, &new));
+    assert!(
+        all.iter()
+            .any(|l| l.starts_with("? forward Allowed: tcp 23") && l.contains("`ip odd c` lets it pass")),
+        "{all:?}"
+    );
+    assert!(all.iter().any(|l| l.starts_with("forward Allowed: tcp 23") && l.contains("IPv6")), "{all:?}");
+    // Altered, nobody knows anything of what reaches it.
+    let all = said(&between(&old, &old.replace("string", "regex")));
+    assert!(all.iter().all(|l| l.starts_with("? forward")) && all.len() == 2, "{all:?}");
+    assert!(all[0].contains("old ruleset, line") && all[0].contains("xt match \"string\""), "{all:?}");
+}
+
+/// A spent budget is undecided, however small: never "the same", never a difference that is none.
+#[test]
+fn a_spent_budget_is_no_answer() {
+    let new = base().replace("tcp dport 22", "tcp dport { 22, 80 }").replace("10.0.0.0/8", "10.0.0.0/9");
+    let whole = between(&base(), &new);
+    let (mut undecided, mut decided) = (0, 0);
+    for nodes in (0..6000).step_by(97) {
+        let found = bounded(&base(), &new, Bounds { nodes, ..Bounds::default() });
+        assert!(!found.is_empty(), "{nodes} nodes");
+        if found.is_decided() {
+            decided += 1;
+            assert_eq!(said(&found), said(&whole), "{nodes} nodes");
+        } else {
+            undecided += 1;
+            assert!(found.may_widen());
+            assert!(
+                said(&found)[0].contains(&format!("more than {nodes} decision nodes")),
+                "{:?}",
+                said(&found)
+            );
+        }
+    }
+    assert!(undecided > 0 && decided > 0, "{undecided} undecided, {decided} decided");
+}
+
+/// Real tables of docker, libvirt and fail2ban beside a compiled ruleset.
+#[test]
+fn tables_of_others_come_and_go() {
+    let ours = compiled(&[file("tests/cli/containers.fw".as_ref())]);
+    let host = ours.site.host_named("node").unwrap();
+    let own = ours.artifacts.get(&host).unwrap().text.clone();
+    let names = Names::of(&ours.site);
+    for name in ["docker-28", "docker-29", "fail2ban", "libvirt"] {
+        let foreign = file(format!("tests/foreign/{name}.nft").as_ref()).1;
+        let (old, both, lines) = (rules(&own), rules(&format!("{own}\n{foreign}")), Lines::new());
+        let side = |rules| Side { rules, lines: &lines };
+        assert!(diff(side(&both), side(&both), &names, Bounds::default()).is_empty(), "{name}");
+        let came = diff(side(&old), side(&both), &names, Bounds::default());
+        assert!(!came.is_empty(), "{name}");
+        insta::with_settings!({ snapshot_path => "../../snapshots/diff", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, said(&came).join("\n"));
+        });
+    }
+}

@@ -1,0 +1,13 @@
+//! Questions that the prover answers over all packets: what two rulesets do differently, who can reach whom.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod diff;
