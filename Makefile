@@ -30,7 +30,10 @@ tools:
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
 	command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$$missing iproute2"; \
 	command -v nmap >/dev/null || missing="$$missing nmap"; \
-	if [ -z "$$missing" ]; then echo "tools: nft, ip and nmap are here"; exit 0; fi; \
+	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
+	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd and ssh are here"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
 	echo "tools: installing$$missing with apt-get"; \

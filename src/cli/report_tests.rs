@@ -16,6 +16,9 @@ fn site() -> Site {
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span,
     };
     Site { hosts: vec![fw], ..Site::default() }
