@@ -78,6 +78,7 @@ fn report(expect: Outcome) -> Report {
         replies: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         nodes: 7,
+        ..Report::default()
     }
 }
 
