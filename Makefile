@@ -9,6 +9,7 @@ POLICIES ?= 5000
 SITES ?= 3000
 RANDOM_POLICIES ?= 10000
 KERNEL_POLICIES ?= 300
+KEY_LINES ?= 1000
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
 SEED ?= 20261121
@@ -65,6 +66,7 @@ campaign: tools
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
 
 # Mangled text into what reads text.
 fuzz:
