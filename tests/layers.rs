@@ -41,14 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Reads back what it plans, and looks at what that does.
     (
         "target::plan",
-        &[
-            "net",
-            "target::artifact",
-            "target::read",
-            "target::print",
-            "target::sim",
-            "target::validate",
-        ],
+        &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
     ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
     (
@@ -67,7 +60,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
-    ("apply", &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"]),
+    (
+        "apply",
+        &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"],
+    ),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),

@@ -135,9 +135,11 @@ struct Ways {
 
 impl Ways {
     fn read() -> Result<Self, ApplyError> {
-        let links = ip(&["addr", "show"]).ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
+        let links = ip(&["addr", "show"])
+            .ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
         let infos = links.as_array().into_iter().flatten();
-        let infos = infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
+        let infos =
+            infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
         let own = infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
         Ok(Self { own, by: BTreeMap::new() })
     }
@@ -275,6 +277,7 @@ fn attribute(kind: u16, body: &[u8]) -> Vec<u8> {
 }
 
 fn ip(args: &[&str]) -> Option<Value> {
-    let output = Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output =
+        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
 }

@@ -187,7 +187,9 @@ impl State {
     /// What became of a generation, in words; none while it is not known.
     #[must_use]
     pub fn outcome(&self, generation: u64) -> Option<String> {
-        fs::read_to_string(self.generation(generation).join("outcome")).ok().map(|text| text.trim().to_owned())
+        fs::read_to_string(self.generation(generation).join("outcome"))
+            .ok()
+            .map(|text| text.trim().to_owned())
     }
 
     /// The highest number of a generation; 0 where there was none.

@@ -57,8 +57,9 @@ pub(super) struct Target {
 impl Target {
     /// Reads it.
     pub(super) fn read(&self) -> Result<Build, Failure> {
-        Build::read(&self.build, self.host.as_deref())
-            .map_err(|why| failure(why).help("`fwc compile` writes a build; name its folder, and the machine by `--host`"))
+        Build::read(&self.build, self.host.as_deref()).map_err(|why| {
+            failure(why).help("`fwc compile` writes a build; name its folder, and the machine by `--host`")
+        })
     }
 }
 

@@ -9,3 +9,4 @@ mod crm;
 mod keys;
 mod prove;
 mod room;
+mod text;
