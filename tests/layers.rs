@@ -66,7 +66,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "apply",
         &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"],
     ),
-    ("bastion", &["source", "diag"]),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),

@@ -11,3 +11,4 @@ mod crm;
 mod keys;
 mod prove;
 mod room;
+mod text;
