@@ -17,6 +17,7 @@ mod clean;
 mod compile;
 mod console;
 mod diff;
+mod drift;
 mod engine;
 mod explain;
 mod failure;
@@ -28,6 +29,8 @@ mod manifest;
 mod options;
 mod output;
 mod packet;
+mod plan;
+mod remote;
 mod render;
 mod report;
 mod request;
@@ -99,6 +102,8 @@ enum Command {
     Lab(lab::Args),
     #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
     LabInside(lab::shell::Inside),
+    /// What applying a build would change on this machine: packets, flows, lines
+    Plan(plan::Args),
     /// Load a machine's ruleset on this machine, on trial until it is confirmed
     Apply(apply::Args),
     /// Keep the ruleset that is on trial
@@ -107,6 +112,8 @@ enum Command {
     Rollback(trial::RollbackArgs),
     /// What is confirmed, on trial, and loaded on this machine
     Status(trial::StatusArgs),
+    /// Whether this machine still does what was confirmed: exit 1 with the difference
+    Drift(drift::Args),
     /// End the connections of this machine that its rules would not let start
     Cut(trial::CutArgs),
     /// What this machine does when it starts
@@ -153,6 +160,8 @@ impl Command {
             Self::Diff(args) => diff::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),
+            Self::Plan(args) => plan::run(&args, console),
+            Self::Drift(args) => drift::run(&args, console),
             Self::Apply(args) => apply::run(&args, console),
             Self::Confirm(args) => trial::confirm(&args, console),
             Self::Rollback(args) => trial::rollback(&args, console),

@@ -54,7 +54,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
-    ("apply", &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"]),
+    (
+        "apply",
+        &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"],
+    ),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),

@@ -55,7 +55,8 @@ pub fn who(connection: Option<&Connection>) -> String {
         user.map_or_else(|| format!("uid {uid}"), |user| user.name)
     };
     // The audit system's login; 4294967295 is nobody's.
-    let login = fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let login =
+        fs::read_to_string("/proc/self/loginuid").ok().and_then(|text| text.trim().parse::<u32>().ok());
     let login = login.filter(|uid| *uid != u32::MAX).map(name);
     let user = login.or_else(|| std::env::var("SUDO_USER").ok()).unwrap_or_else(|| name(uid.as_raw()));
     let user: String = user.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();

@@ -73,7 +73,8 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     replace(&path, &text)?;
     // A temporary file is for its maker alone; a unit is for everybody to read.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    fs::set_permissions(&path, open).map_err(ApplyError::system(format!("cannot open `{}`", path.display())))?;
+    fs::set_permissions(&path, open)
+        .map_err(ApplyError::system(format!("cannot open `{}`", path.display())))?;
     let link = wants.join(UNIT);
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(format!("/etc/systemd/system/{UNIT}"), &link)
@@ -88,19 +89,25 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
 /// Units that would flush what the boot unit loads, or load rules of their own.
 #[must_use]
 pub fn warnings(root: &Path) -> Vec<String> {
-    let folders = ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+    let folders =
+        ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
     let text = |name: &str| {
-        folders.iter().find_map(|folder| fs::read_to_string(root.join(folder).join(name)).ok()).unwrap_or_default()
+        folders
+            .iter()
+            .find_map(|folder| fs::read_to_string(root.join(folder).join(name)).ok())
+            .unwrap_or_default()
     };
     let enabled = |name: &str| {
         let wants = fs::read_dir(root.join("etc/systemd/system")).into_iter().flatten().flatten();
-        let mut folders = wants.map(|entry| entry.path()).filter(|p| p.extension().is_some_and(|e| e == "wants"));
+        let mut folders =
+            wants.map(|entry| entry.path()).filter(|p| p.extension().is_some_and(|e| e == "wants"));
         folders.any(|folder| folder.join(name).symlink_metadata().is_ok())
     };
     let mut all = Vec::new();
     let nftables = text("nftables.service");
     let config = fs::read_to_string(root.join("etc/nftables.conf")).unwrap_or_default();
-    let flushes = |text: &str| text.lines().any(|l| !l.trim().starts_with('#') && l.contains("flush ruleset"));
+    let flushes =
+        |text: &str| text.lines().any(|l| !l.trim().starts_with('#') && l.contains("flush ruleset"));
     if enabled("nftables.service") {
         if flushes(&nftables) {
             all.push(
@@ -118,7 +125,8 @@ pub fn warnings(root: &Path) -> Vec<String> {
         }
     } else if flushes(&nftables) {
         all.push(
-            "`nftables.service` flushes every table when it is stopped: it is not enabled, leave it so".to_owned(),
+            "`nftables.service` flushes every table when it is stopped: it is not enabled, leave it so"
+                .to_owned(),
         );
     }
     for other in ["ufw.service", "firewalld.service", "netfilter-persistent.service", "iptables.service"] {

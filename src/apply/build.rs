@@ -23,6 +23,8 @@ use super::ApplyError;
 /// What is applied to a machine.
 #[derive(Clone, Debug)]
 pub struct Build {
+    /// The folder of the whole build.
+    pub root: PathBuf,
     /// The machine's name in the policy.
     pub host: String,
     /// The policy's digest.
@@ -104,14 +106,15 @@ impl Build {
             text: ruleset_text,
             parameters,
             host,
+            root,
         })
     }
 }
 
 /// The root of the build that a folder is, or is in, and the machine.
 fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError> {
-    let dir = fs::canonicalize(dir)
-        .map_err(ApplyError::system(format!("cannot read `{}`", dir.display())))?;
+    let dir =
+        fs::canonicalize(dir).map_err(ApplyError::system(format!("cannot read `{}`", dir.display())))?;
     if dir.join("ruleset.nft").is_file() {
         let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let root = dir.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
@@ -136,7 +139,10 @@ fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError
         Some(name) => Ok((dir, name.clone())),
         None => {
             let wanted = host.unwrap_or(own);
-            Err(ApplyError::Build(format!("the build has no machine `{wanted}`; it has {}", names.join(", "))))
+            Err(ApplyError::Build(format!(
+                "the build has no machine `{wanted}`; it has {}",
+                names.join(", ")
+            )))
         }
     }
 }

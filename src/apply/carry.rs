@@ -10,9 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::target::nft::artifact::{
-    Chain, Counter, Element, Rule, Ruleset, Set, Statement, Table,
-};
+use crate::target::nft::artifact::{Chain, Counter, Element, Rule, Ruleset, Set, Statement, Table};
 use crate::target::nft::print::{self, Unprintable};
 
 use super::live::{MARK, is_own};
@@ -149,9 +147,9 @@ pub fn canonical(ruleset: &Ruleset) -> Ruleset {
             chain.rules.iter_mut().for_each(quiet);
         }
         table.chains.sort_by(|a, b| a.name.cmp(&b.name));
-        table.objects.retain(|object| {
-            !(object.head.starts_with("counter ") || object.head.starts_with("quota "))
-        });
+        table
+            .objects
+            .retain(|object| !(object.head.starts_with("counter ") || object.head.starts_with("quota ")));
         table.objects.sort_by(|a, b| a.head.cmp(&b.head));
     }
     Ruleset { tables }

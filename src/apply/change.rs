@@ -15,12 +15,15 @@ use crate::target::nft::artifact::{Ruleset, Table};
 use super::admin::Connection;
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
-use super::state::{Lock, Parameter, Record, State, Trial, boot, uptime};
+use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
 use super::watchdog;
-use super::{ApplyError, carry, log, scratch};
+use super::{ApplyError, carry, connections, log, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The listing of every table at the moment of the confirmation, in the generation's folder.
+pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
 
 /// What would be done, tried in a scratch namespace.
 #[derive(Debug)]
@@ -67,7 +70,8 @@ impl Plan {
         let marked = carry::marked(&build.ruleset, &mark);
         let gone: Vec<&Table> = live.tables.iter().filter(|old| is_own(old) && !has(&marked, old)).collect();
         let print = |ruleset: &Ruleset| {
-            carry::text(ruleset, &gone).map_err(|e| ApplyError::Cannot(format!("this cannot be written: {e}")))
+            carry::text(ruleset, &gone)
+                .map_err(|e| ApplyError::Cannot(format!("this cannot be written: {e}")))
         };
         let apply = print(&carry::carried(&marked, &live))?;
         let boot = print(&marked)?;
@@ -148,12 +152,16 @@ impl Armed {
     pub fn load(self, state: &State) -> Result<Trial, ApplyError> {
         let record = &self.plan.record;
         let nft = Nft::at(&record.nft);
+        if let Some(connection) = &record.connection
+            && let Err(why) = connections::track(connection)
+        {
+            log::step(state, &why.to_string());
+        }
         let path = state.generation(record.generation).join("apply.nft");
         let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
         // Whatever the exit code says: an nft that was killed may have committed.
-        let outcome = read_back(&nft, &self.plan).and_then(|()| {
-            set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str())))
-        });
+        let outcome = read_back(&nft, &self.plan)
+            .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))));
         if let Err(why) = outcome {
             let why = match loaded {
                 Err(refused) => refused.to_string(),
@@ -183,7 +191,12 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
 /// # Errors
 /// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it
 /// (`console` overrides that).
-pub fn confirm(state: &State, connection: Option<&Connection>, by: &str, console: bool) -> Result<Record, ApplyError> {
+pub fn confirm(
+    state: &State,
+    connection: Option<&Connection>,
+    by: &str,
+    console: bool,
+) -> Result<Record, ApplyError> {
     let lock = state.lock(PATIENCE)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
@@ -200,11 +213,20 @@ pub fn confirm(state: &State, connection: Option<&Connection>, by: &str, console
             Some(_) => {}
         }
     }
-    let loaded = live::mark(&parsed(&Nft::at(&record.nft).own_text()?)?);
-    if loaded.as_ref() != Some(&record.mark) {
+    let nft = Nft::at(&record.nft);
+    let listing = nft.all_text()?;
+    let loaded = parsed(&nft.own_text()?)?;
+    if live::mark(&loaded).as_ref() != Some(&record.mark) {
         let why = format!("generation {} is on trial and not loaded: roll it back", trial.generation);
         return Err(ApplyError::Cannot(why));
     }
+    let expected = scratch::load(&nft, &state.text(trial.generation, "boot.nft")?)?;
+    if carry::canonical(&loaded) != carry::canonical(&expected) {
+        let why = "somebody changed the table while it was on trial: roll it back, and apply again";
+        return Err(ApplyError::Cannot(why.to_owned()));
+    }
+    // What `fwc drift` compares with: other people's tables too, as they were when this was found good.
+    replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     lock.confirm(state, trial.generation)?;
     lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
     if let Some(watchdog) = &trial.watchdog {
@@ -289,7 +311,11 @@ fn set<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), A
         let path = Path::new("/proc/sys").join(key);
         // SECURITY: the key comes from a file whose digest is in the manifest, and still stays below `net`.
         let inside = key.starts_with("net/") && !key.split('/').any(|part| part == "..");
-        let written = if inside { fs::write(&path, value) } else { Err(std::io::Error::other("it is none of the network")) };
+        let written = if inside {
+            fs::write(&path, value)
+        } else {
+            Err(std::io::Error::other("it is none of the network"))
+        };
         let written = written.map_err(ApplyError::system(format!("cannot set {key} to {value}")));
         if result.is_ok() {
             result = written;
@@ -350,14 +376,20 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
             left = Some(trial.deadline.saturating_sub(uptime()));
             let number = trial.generation;
             if trial.boot != boot() {
-                wrong.push(format!("a reboot ended the trial of generation {number}: `fwc rollback` says so too"));
+                wrong.push(format!(
+                    "a reboot ended the trial of generation {number}: `fwc rollback` says so too"
+                ));
                 left = None;
             } else if mark.as_ref() != Some(&record.mark) {
-                wrong.push(format!("generation {number} is on trial and not loaded: `fwc rollback` ends the trial"));
+                wrong.push(format!(
+                    "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
+                ));
             }
             let alive = trial.watchdog.as_ref().is_some_and(watchdog::Watchdog::is_alive);
             if trial.boot == boot() && !alive && trial.watchdog.is_some() {
-                wrong.push("its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned());
+                wrong.push(
+                    "its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned(),
+                );
             }
             if trial.boot == boot() && trial.watchdog.is_none() {
                 wrong.push("it is not known whether a watchdog was armed: `fwc rollback`".to_owned());

@@ -56,9 +56,8 @@ const OUT: &[Hook] = &[Hook::Output, Hook::Postrouting];
 /// The connection as it is, a new one from other ports, and the replies of both.
 fn packets(connection: &Connection, interface: &str) -> Vec<(&'static str, Packet, &'static [Hook])> {
     let (client, server) = (connection.client, connection.server);
-    let started = |port: u16| {
-        Packet::new(client.ip(), server.ip(), Proto::TCP, port, server.port()).at(interface, "")
-    };
+    let started =
+        |port: u16| Packet::new(client.ip(), server.ip(), Proto::TCP, port, server.port()).at(interface, "");
     let reply = |port: u16| Packet {
         ct: CtState::Established,
         ct_direction: Direction::Reply,
@@ -92,7 +91,9 @@ fn passes(ruleset: &Ruleset, mut packet: Packet, hooks: &[Hook]) -> Result<(), S
         match run.verdict {
             Outcome::Decided(Verdict::Accept) => {}
             Outcome::Decided(Verdict::Drop | Verdict::Reject) => {
-                let by = run.decided_by.map_or_else(String::new, |place| format!(" by {}", name_of(ruleset, place)));
+                let by = run
+                    .decided_by
+                    .map_or_else(String::new, |place| format!(" by {}", name_of(ruleset, place)));
                 return Err(format!("stopped in {}{by}", hook.keyword()));
             }
             Outcome::Unknown(why) => return Err(format!("not known in {}: {why}", hook.keyword())),

@@ -15,8 +15,8 @@ use std::process::{Command, Stdio};
 use ipnet::IpNet;
 use serde_json::Value;
 
-use crate::net::addr;
 use crate::net::Family;
+use crate::net::addr;
 use crate::target::nft::artifact::Ruleset;
 
 use super::admin::Connection;
@@ -70,8 +70,8 @@ pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
             Refusal::new("parameter", message)
                 .help("`--sysctl` sets what sysctl.conf says, after the rules, and takes it back with them")
         }));
-        all.extend(missing(known.build));
     }
+    all.extend(missing(known.build));
     all.extend(other_rules(known.listing));
     all
 }
@@ -87,10 +87,15 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
     };
     let listing: Ruleset = match parsed(known.listing) {
         Ok(listing) => listing,
-        Err(why) => return vec![Refusal::new("administrator", format!("the live tables cannot be read: {why}"))],
+        Err(why) => {
+            return vec![Refusal::new("administrator", format!("the live tables cannot be read: {why}"))];
+        }
     };
     let Some(interface) = interface_of(&connection) else {
-        return vec![Refusal::new("administrator", format!("no interface leads to {}", connection.client.ip()))];
+        return vec![Refusal::new(
+            "administrator",
+            format!("no interface leads to {}", connection.client.ip()),
+        )];
     };
     let ruleset = lockout::beside(&listing, &known.build.ruleset);
     let say = |why: String| {
@@ -164,12 +169,15 @@ fn routes(routes: &[Route]) -> Vec<Refusal> {
                 continue;
             }
             let gateway: Option<IpAddr> = word("gateway").and_then(|g| g.parse().ok());
-            let unreachable = answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
+            let unreachable =
+                answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
             let same = match route.kind.as_str() {
                 "unreachable" => unreachable,
                 _ => {
                     let interface = route.interface.as_deref();
-                    !unreachable && gateway == route.gateway && interface.is_none_or(|name| word("dev") == Some(name))
+                    !unreachable
+                        && gateway == route.gateway
+                        && interface.is_none_or(|name| word("dev") == Some(name))
                 }
             };
             if !same {
@@ -198,8 +206,9 @@ fn samples(route: &Route, all: &[Route]) -> Vec<IpAddr> {
     let (first, last) = (addr::number(route.to.network()), addr::number(route.to.broadcast()));
     let family = Family::of(route.to.addr());
     let documentation = ["198.51.100.1", "203.0.113.1", "2001:db8:ffff::1"];
-    let inside = [first.saturating_add(1), last.saturating_sub(1), first.saturating_add((last - first) / 2), first]
-        .map(|number| addr::addr(family, number));
+    let inside =
+        [first.saturating_add(1), last.saturating_sub(1), first.saturating_add((last - first) / 2), first]
+            .map(|number| addr::addr(family, number));
     let known = documentation.iter().filter_map(|a| a.parse().ok());
     let decided = |a: &IpAddr| {
         let longer = |other: &&Route| other.to.contains(a) && other.to.prefix_len() > route.to.prefix_len();
@@ -246,7 +255,8 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
         let tables = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
         let tables: Vec<&str> = tables.split_whitespace().collect();
         if !tables.is_empty() {
-            let message = format!("legacy xtables are loaded ({}), which nft does not show", tables.join(", "));
+            let message =
+                format!("legacy xtables are loaded ({}), which nft does not show", tables.join(", "));
             let help = "move them to nftables (`iptables-legacy-save`, `iptables-restore-translate`) and unload them";
             all.push(Refusal::new("other rules", message).help(help));
         }
@@ -254,7 +264,10 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
     let ufw = fs::read_to_string("/etc/ufw/ufw.conf").unwrap_or_default();
     let enabled = ufw.lines().any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes"));
     if enabled || listing.lines().any(|line| line.trim().starts_with("chain ufw-")) {
-        all.push(Refusal::new("other rules", "ufw is active").help("`ufw disable`: two masters contradict each other"));
+        all.push(
+            Refusal::new("other rules", "ufw is active")
+                .help("`ufw disable`: two masters contradict each other"),
+        );
     }
     if listing.lines().any(|line| line.starts_with("table") && line.contains(" firewalld ")) {
         let help = "`systemctl disable --now firewalld`: two masters contradict each other";
@@ -265,7 +278,8 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
 
 /// What `ip -j` prints; none where it fails.
 fn ip(args: &[&str]) -> Option<Value> {
-    let output = Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let output =
+        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     if !output.status.success() {
         return None;

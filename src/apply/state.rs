@@ -8,6 +8,7 @@
 //!     rollback.nft          back to what was there before
 //!     sysctl.conf origins.json
 //!     record.json           who, from where, of what policy, the parameters that were changed
+//!     confirmed-with.nft    every table when it was confirmed
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N
@@ -187,7 +188,9 @@ impl State {
     /// What became of a generation, in words; none while it is not known.
     #[must_use]
     pub fn outcome(&self, generation: u64) -> Option<String> {
-        fs::read_to_string(self.generation(generation).join("outcome")).ok().map(|text| text.trim().to_owned())
+        fs::read_to_string(self.generation(generation).join("outcome"))
+            .ok()
+            .map(|text| text.trim().to_owned())
     }
 
     /// The highest number of a generation; 0 where there was none.

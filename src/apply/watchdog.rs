@@ -56,7 +56,9 @@ impl Watchdog {
     pub fn is_alive(&self) -> bool {
         match self {
             Self::Timer { unit } => {
-                let asked = Command::new("systemctl").args(["is-active", "--quiet", &format!("{unit}.timer")]).status();
+                let asked = Command::new("systemctl")
+                    .args(["is-active", "--quiet", &format!("{unit}.timer")])
+                    .status();
                 asked.is_ok_and(|status| status.success())
             }
             Self::Process { pid, started } => started_at(*pid) == Some(*started),
@@ -85,7 +87,11 @@ impl Watchdog {
 /// When it cannot be started, or does not say that it is ready.
 pub fn arm(state: &State, generation: u64, deadline: u64) -> Result<Watchdog, ApplyError> {
     let fwc = std::env::current_exe().map_err(ApplyError::system("cannot tell where fwc is"))?;
-    if systemd_runs() { timer(&fwc, state, generation, deadline) } else { process(&fwc, state, generation, deadline) }
+    if systemd_runs() {
+        timer(&fwc, state, generation, deadline)
+    } else {
+        process(&fwc, state, generation, deadline)
+    }
 }
 
 /// sd_booted(3).
@@ -126,7 +132,14 @@ fn rollback(state: &State, generation: u64) -> [OsString; 5] {
 fn process(fwc: &Path, state: &State, generation: u64, deadline: u64) -> Result<Watchdog, ApplyError> {
     let system = || ApplyError::system("cannot start the watchdog");
     let mut child = Command::new(fwc)
-        .args([SUBCOMMAND, "--generation", &generation.to_string(), "--deadline", &deadline.to_string(), "--state"])
+        .args([
+            SUBCOMMAND,
+            "--generation",
+            &generation.to_string(),
+            "--deadline",
+            &deadline.to_string(),
+            "--state",
+        ])
         .arg(state.root())
         .current_dir("/")
         .stdin(Stdio::null())
@@ -183,7 +196,12 @@ pub fn detach() -> Result<(), ApplyError> {
 }
 
 /// Waits for the deadline, or for the trial to end. Then `roll_back` is tried until it succeeds.
-pub fn wait(state: &State, generation: u64, deadline: u64, mut roll_back: impl FnMut() -> Result<(), ApplyError>) {
+pub fn wait(
+    state: &State,
+    generation: u64,
+    deadline: u64,
+    mut roll_back: impl FnMut() -> Result<(), ApplyError>,
+) {
     while uptime() < deadline {
         // An unreadable mark is no reason to go away.
         if state.trial().is_ok_and(|trial| trial.is_none_or(|trial| trial.generation != generation)) {

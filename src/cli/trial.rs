@@ -37,7 +37,12 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
 }
 
 /// The connections that the new rules deny: listed, or ended.
-fn living(state: &State, nft: &std::path::Path, cut: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn living(
+    state: &State,
+    nft: &std::path::Path,
+    cut: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
     let ruleset = Nft::at(nft).own_text().and_then(|text| live::parsed(&text));
     let ruleset = ruleset.map_err(|why| failure(why.into()))?;
     let entries = connections::entries().map_err(failure)?;
