@@ -12,6 +12,7 @@ KERNEL_POLICIES ?= 300
 KEY_LINES ?= 1000
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
+TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
@@ -34,12 +35,16 @@ tools:
 	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
 	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
-	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd and ssh are here"; exit 0; fi; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v sysctl >/dev/null || [ -x /usr/sbin/sysctl ] || missing="$$missing procps"; \
+	python3 -c "import ensurepip, venv" 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd, openssl, systemd-analyze and python3 are here"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
 	echo "tools: installing$$missing with apt-get"; \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+	@tests/tools/ansible.sh || echo "tools: ansible-core could not be fetched (PyPI): tests/apply will fail"
 	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
 	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
 	@tests/tools/fetch-aws.sh || \
@@ -67,6 +72,7 @@ campaign: tools
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
 
 # Mangled text into what reads text.
 fuzz:

@@ -1,5 +1,6 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
+pub mod ansible;
 mod groups;
 mod origins;
 
