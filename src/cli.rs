@@ -10,6 +10,7 @@
 //! terminal sees it ([`clean`]).
 
 mod beside;
+mod captured;
 mod check;
 mod clean;
 mod compile;

@@ -1,5 +1,6 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
+mod lints;
 mod origins;
 
 use std::collections::BTreeMap;
@@ -118,7 +119,16 @@ pub fn check(
     ended("lint");
     topology::check(&site, findings);
     ended("topology");
+    if !findings.has_errors() {
+        exact_lints(&site, findings);
+        ended("exact lints");
+    }
     (!findings.has_errors()).then_some(site)
+}
+
+/// What the policy says needlessly, or to too many: over all packets, so of a site without errors only.
+pub fn exact_lints(site: &Site, findings: &mut Findings) {
+    lints::check(site, findings);
 }
 
 /// Every machine's files, and its ruleset as it is read back from the text that will be written.

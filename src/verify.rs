@@ -9,11 +9,13 @@
 
 pub mod beside;
 mod compose;
+pub mod cover;
 pub mod diff;
 mod follow;
 mod groups;
 mod ipvs;
 mod narrowly;
+pub mod needless;
 mod path;
 mod points;
 mod prove;

@@ -102,6 +102,7 @@ fn every_code_has_a_page_and_a_failing_case() {
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
     "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
+    "lints-undecided",    // the tests of `compile::lints`: it takes a very large policy
     "not-formatted",      // `fwc fmt --check`
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
@@ -201,6 +202,10 @@ fn run(case: &Case) -> Vec<Expected> {
     if let Some(site) = site {
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
+        // Elsewhere the cases are as small as what they show, and say much that nobody needs.
+        if case.place.starts_with("lints.fw") {
+            fwc::compile::exact_lints(&site, &mut findings);
+        }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()
 }
