@@ -9,7 +9,11 @@
 //! [`Exit::Failed`]. A closed stdout (`fwc compile | head`) is neither. Text of a policy is cleaned before a
 //! terminal sees it ([`clean`]).
 
+mod apply;
+#[cfg(feature = "bastion")]
+mod bastion;
 mod beside;
+mod boot;
 mod captured;
 mod check;
 mod clean;
@@ -22,6 +26,7 @@ mod failure;
 mod files;
 mod fmt;
 mod lab;
+mod live;
 mod manifest;
 mod matrix;
 mod options;
@@ -32,6 +37,7 @@ mod render;
 mod report;
 mod request;
 mod trace;
+mod trial;
 mod unified;
 mod verify;
 
@@ -102,6 +108,23 @@ enum Command {
     Lab(lab::Args),
     #[command(name = crate::lab::inside::SUBCOMMAND, hide = true)]
     LabInside(lab::shell::Inside),
+    /// Judge keys and the sshd of a machine
+    #[cfg(feature = "bastion")]
+    Bastion(bastion::Args),
+    /// Load a machine's ruleset on this machine, on trial until it is confirmed
+    Apply(apply::Args),
+    /// Keep the ruleset that is on trial
+    Confirm(trial::ConfirmArgs),
+    /// Put back what was there before the ruleset on trial
+    Rollback(trial::RollbackArgs),
+    /// What is confirmed, on trial, and loaded on this machine
+    Status(trial::StatusArgs),
+    /// End the connections of this machine that its rules would not let start
+    Cut(trial::CutArgs),
+    /// What this machine does when it starts
+    Boot(boot::Args),
+    #[command(name = crate::apply::watchdog::SUBCOMMAND, hide = true)]
+    Watchdog(trial::WatchdogArgs),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -144,6 +167,15 @@ impl Command {
             Self::Diff(args) => diff::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),
+            #[cfg(feature = "bastion")]
+            Self::Bastion(args) => bastion::run(args, console),
+            Self::Apply(args) => apply::run(&args, console),
+            Self::Confirm(args) => trial::confirm(&args, console),
+            Self::Rollback(args) => trial::rollback(&args, console),
+            Self::Status(args) => trial::status(&args, console),
+            Self::Cut(args) => trial::cut(&args, console),
+            Self::Boot(args) => boot::run(&args, console),
+            Self::Watchdog(args) => trial::watch(&args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

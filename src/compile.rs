@@ -1,9 +1,12 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
+mod groups;
 mod lints;
 mod origins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use groups::{Format, Groups, check as check_groups};
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
@@ -13,8 +16,8 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::target::sysctl::{self, artifact::Settings};
-use crate::verify::{self, Artifacts, HostRules, Report};
-use crate::{lint, lower, resolve, target, topology};
+use crate::verify::{self, Artifacts, Balancing, HostRules, Report};
+use crate::{ir, lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +26,8 @@ pub struct Options {
     pub set: Vec<(String, String)>,
     /// The time of the proof and of the lints, UTC nanoseconds since 1970 (`--at`).
     pub at: u64,
+    /// What is written of security groups beside EC2's own JSON (`--emit`).
+    pub emit: BTreeSet<Format>,
 }
 
 /// The artifacts of one machine, as text.
@@ -32,7 +37,7 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `origins.json`, `sysctl.conf`.
+    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `interfaces.json`, `origins.json`, `sysctl.conf`.
     pub files: Vec<(String, String)>,
 }
 
@@ -43,6 +48,8 @@ pub struct Compiled {
     pub site: Site,
     /// By host name.
     pub hosts: Vec<HostArtifacts>,
+    /// The security groups.
+    pub groups: Groups,
     /// The rulesets, as they were read back from the texts.
     pub artifacts: Artifacts,
     /// What was proved. Nothing may be written unless [`Report::holds`].
@@ -67,16 +74,17 @@ pub fn compile(
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
     ended("emit");
-    let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
+    artifacts.groups.clone_from(&groups.texts);
+    ended("groups");
     let settings = parameters(&site, &mut hosts, findings)?;
-    for (host, files) in target::ipvs::emit::emit(&site, &program.balancers) {
-        hosts.iter_mut().filter(|h| h.host == host).for_each(|h| h.files.extend(files.clone()));
-    }
+    directors(&site, &program, &mut hosts, findings)?;
     let mut report = verify::prove(&site, &artifacts, options.at);
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
     ended("prove");
-    Some(Compiled { site, hosts, artifacts, report })
+    Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -119,6 +127,9 @@ pub fn check(
     ended("lint");
     topology::check(&site, findings);
     ended("topology");
+    if !findings.has_errors() {
+        groups::check(&site, findings);
+    }
     if !findings.has_errors() {
         exact_lints(&site, findings);
         ended("exact lints");
@@ -168,6 +179,7 @@ fn written(
                     ("ruleset.nft".to_owned(), text.clone()),
                     ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
+                    ("interfaces.json".to_owned(), json(&interfaces(site, host))),
                     ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];
                 hosts.push(HostArtifacts { host, name, files });
@@ -178,6 +190,25 @@ fn written(
         }
     }
     (!findings.has_errors()).then_some((hosts, artifacts))
+}
+
+/// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.
+#[derive(serde::Serialize)]
+struct Interface<'s> {
+    interface: Option<&'s str>,
+    addresses: &'s [std::net::IpAddr],
+    dynamic: bool,
+}
+
+fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
+    let legs = site.host(host).map(|host| host.legs.as_slice()).unwrap_or_default();
+    legs.iter()
+        .map(|leg| Interface {
+            interface: leg.interface.as_deref(),
+            addresses: &leg.addresses,
+            dynamic: leg.dynamic,
+        })
+        .collect()
 }
 
 /// `sysctl.conf` of every machine that has a ruleset, as it is read back from the text that will be written.
@@ -200,6 +231,35 @@ fn parameters(
         }
     }
     (!findings.has_errors()).then_some(all)
+}
+
+/// The two files of every director, each as it is read back from the text that will be written.
+fn directors(
+    site: &Site,
+    program: &ir::Program,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<()> {
+    use target::ipvs::{emit, read};
+    let mut emitted = emit::emit(site, &program.balancers);
+    for host in hosts {
+        let files = emitted.remove(&host.host).unwrap_or_default();
+        let text =
+            |name: &str| files.iter().find(|(file, _)| file == name).map_or("", |(_, text)| text.as_str());
+        let watched = read::keepalived(text(emit::KEEPALIVED)).map(|found| (Balancing::Watched, found));
+        let unwatched = read::ipvsadm(text(emit::IPVSADM)).map(|found| (Balancing::Unwatched, found));
+        for found in [watched, unwatched] {
+            let wrong = match found {
+                Ok((how, found)) => verify::misdirected(site, host.host, how, &found),
+                Err(why) => Some(why.to_string()),
+            };
+            let told =
+                wrong.map(|why| unprintable(site, host.host, &format!("what its IPVS is told: {why}")));
+            told.into_iter().for_each(|finding| findings.push(finding));
+        }
+        host.files.extend(files);
+    }
+    (!findings.has_errors()).then_some(())
 }
 
 fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {

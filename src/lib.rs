@@ -6,6 +6,8 @@
 //! [`target`] (emit, print), and back again through [`target`] (read, sim) to [`verify`], which
 //! compares the result with [`spec`]. [`compile`] is that paragraph as a function.
 
+#[cfg(feature = "bastion")]
+pub mod bastion;
 pub mod diag;
 pub mod forwarding;
 pub mod ir;
@@ -22,6 +24,7 @@ pub mod target;
 pub mod topology;
 pub mod verify;
 
+pub mod apply;
 pub mod cli;
 pub mod lab;
 

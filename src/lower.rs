@@ -10,13 +10,14 @@ mod containers;
 mod defaults;
 mod denies;
 mod flows;
+mod groups;
 mod mapped;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, SentOn, Wire};
+use crate::ir::{BridgeRules, Entry, GroupRules, Pair, PointRules, Program, SentOn, Wire};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
@@ -99,7 +100,18 @@ pub fn lower(site: &Site) -> Program {
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points, translations: mapped.finish(&topology), balancers: balancers.into_values().collect() }
+    Program {
+        points,
+        translations: mapped.finish(&topology),
+        balancers: balancers.into_values().collect(),
+        groups: groups::lower(&mut topology, site),
+    }
+}
+
+/// What the security groups of a site admit.
+#[must_use]
+pub fn security_groups(site: &Site) -> Vec<GroupRules> {
+    groups::lower(&mut Topology::new(site), site)
 }
 
 /// S40: the bridges whose frames the forward hook is shown.

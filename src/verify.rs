@@ -7,13 +7,15 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod balancers;
 pub mod beside;
 mod compose;
 pub mod cover;
 pub mod diff;
 mod follow;
 mod groups;
-mod ipvs;
+mod interfaces;
+pub mod ipvs;
 mod narrowly;
 pub mod needless;
 mod path;
@@ -28,6 +30,8 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use balancers::{Balancing, misdirected};
+pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
 pub use report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,

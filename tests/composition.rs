@@ -100,6 +100,7 @@ fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet>
         reason: None,
         owner: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span,
     };

@@ -101,9 +101,27 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
-    "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
-    "lints-undecided",    // the tests of `compile::lints`: it takes a very large policy
-    "not-formatted",      // `fwc fmt --check`
+    "file-too-large", // tests/resolve.rs, and the tests of `syntax`
+    // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
+    "key-agent-forwarding",
+    "key-authority",
+    "key-duplicate",
+    "key-expiry",
+    "key-from",
+    "key-line-ignored",
+    "key-open-forwarding",
+    "key-owner",
+    "key-type",
+    "key-unrestricted",
+    "key-weak",
+    "lints-undecided", // the tests of `compile::lints`: it takes a very large policy
+    "not-formatted",   // `fwc fmt --check`
+    // `fwc bastion check`: tests/bastion/check.rs
+    "sshd-key-source",
+    "sshd-no-keys",
+    "sshd-password",
+    "sshd-refuses",
+    "sshd-weak-setting",
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
     "too-large",          // tests/resolve.rs
@@ -202,6 +220,9 @@ fn run(case: &Case) -> Vec<Expected> {
     if let Some(site) = site {
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
+        if !findings.has_errors() {
+            fwc::compile::check_groups(&site, &mut findings);
+        }
         // Elsewhere the cases are as small as what they show, and say much that nobody needs.
         if case.place.starts_with("lints.fw") {
             fwc::compile::exact_lints(&site, &mut findings);

@@ -11,6 +11,7 @@ pub struct Console<'a> {
     err: &'a mut dyn Write,
     colour_out: bool,
     colour_err: bool,
+    terminal: bool,
     width: usize,
     failed: Option<io::Error>,
 }
@@ -18,7 +19,7 @@ pub struct Console<'a> {
 impl<'a> Console<'a> {
     /// Streams that are no terminal: no colour, fixed width.
     pub fn plain(out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self { out, err, colour_out: false, colour_err: false, width: 110, failed: None }
+        Self { out, err, colour_out: false, colour_err: false, terminal: false, width: 110, failed: None }
     }
 
     /// This process's streams: coloured on a terminal, unless `NO_COLOR` is set or the terminal is `dumb`.
@@ -28,7 +29,8 @@ impl<'a> Console<'a> {
         let colour = !set("NO_COLOR") && !dumb;
         let colour_out = colour && io::stdout().is_terminal();
         let colour_err = colour && io::stderr().is_terminal();
-        Self { colour_out, colour_err, ..Self::plain(out, err) }
+        let terminal = io::stderr().is_terminal();
+        Self { colour_out, colour_err, terminal, ..Self::plain(out, err) }
     }
 
     /// Writes to stdout.
@@ -41,6 +43,21 @@ impl<'a> Console<'a> {
     pub fn talk(&mut self, text: &str) {
         let written = self.err.write_all(text.as_bytes());
         self.keep(written);
+    }
+
+    /// Progress: said on a terminal, not into a pipe.
+    pub fn step(&mut self, words: &str) {
+        if self.terminal {
+            self.talk(&format!("{words}\n"));
+        }
+    }
+
+    /// Writes out what was said so far.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     /// Whether stdout may be coloured.

@@ -204,6 +204,7 @@ mod tests {
             reason: None,
             owner: None,
             waived: Vec::new(),
+            waived_aws: Vec::new(),
             words: String::new(),
             span: Span { file, start: 0, end: 5 },
         };

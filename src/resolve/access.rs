@@ -88,7 +88,7 @@ impl<'a> Statements<'a> {
             },
             None => None,
         };
-        let Modifiers { log, reject, limit, until, reason, owner, waived } = modifiers;
+        let Modifiers { log, reject, limit, until, reason, owner, waived, waived_aws } = modifiers;
         let words = sentence(self.sources.words(access.sentence));
         let whole = meant.pairs.into_iter().map(|(from, to)| Access {
             action: modifiers::action(access.action),
@@ -103,6 +103,7 @@ impl<'a> Statements<'a> {
             reason: reason.clone(),
             owner: owner.clone(),
             waived: waived.clone(),
+            waived_aws: waived_aws.clone(),
             words: words.clone(),
             span: access.sentence,
         });

@@ -56,12 +56,13 @@ impl<'a> Collector<'a> {
                 self.service(&service.name, Some(service.items.as_slice()), findings);
             }
             StatementKind::Vpc(vpc) => {
-                later::refuse("`vpc`", Issue::Aws, vpc.name.span, findings);
-                self.place(&vpc.name, Raw::Later("a vpc"), findings);
+                self.place(&vpc.name, Raw::Vpc(vpc), findings);
             }
             StatementKind::SecurityGroup(group) => {
-                later::refuse("`security-group`", Issue::Aws, group.name.span, findings);
-                self.place(&group.name, Raw::Later("a security group"), findings);
+                let parts = group.members.iter().collect();
+                let noun = "a security group";
+                let def = Def { name: &group.name, noun, parts, group: true, broken: false };
+                self.place(&group.name, Raw::SecurityGroup(group, def), findings);
             }
             StatementKind::User(user) => {
                 later::refuse("`user`", Issue::Bastion, user.name.span, findings);
@@ -138,7 +139,12 @@ impl<'a> Collector<'a> {
                 Raw::Host(host, span) => Meaning::Host(HostId(push(&mut names.hosts, (host, span)))),
                 Raw::Def(def) => Meaning::Def(push(&mut names.defs, def) as usize),
                 Raw::List(list) => Meaning::List(push(&mut names.lists, list) as usize),
-                Raw::Later(noun) => Meaning::Later(noun),
+                Raw::Vpc(vpc) => Meaning::Vpc(push(&mut names.vpcs, vpc) as usize),
+                Raw::SecurityGroup(group, def) => {
+                    let def = push(&mut names.defs, def) as usize;
+                    names.security_groups.push((group, def));
+                    Meaning::Def(def)
+                }
             };
             names.places.insert(name, meaning);
         }
@@ -176,5 +182,6 @@ enum Raw<'a> {
     Host(&'a ast::Host, Span),
     Def(Def<'a>),
     List(&'a ast::List),
-    Later(&'static str),
+    Vpc(&'a ast::Vpc),
+    SecurityGroup(&'a ast::SecurityGroup, Def<'a>),
 }

@@ -6,8 +6,6 @@ use crate::source::Span;
 /// What brings a construct.
 #[derive(Clone, Copy)]
 pub(super) enum Issue {
-    /// Security groups, vpcs, roles.
-    Aws,
     /// People and how they log in.
     Bastion,
 }
@@ -15,7 +13,6 @@ pub(super) enum Issue {
 impl Issue {
     fn name(self) -> &'static str {
         match self {
-            Self::Aws => "the AWS issue",
             Self::Bastion => "the bastion issue",
         }
     }

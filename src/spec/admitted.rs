@@ -9,6 +9,7 @@ mod allow;
 mod always;
 mod bridge;
 mod containers;
+mod interface;
 mod ipvs;
 mod nat;
 
@@ -21,6 +22,8 @@ use crate::net::space::{Exhausted, Field};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Translation};
 
 use super::Routes;
+
+pub use interface::Symbolic;
 
 /// What a point is meant to let pass, and to refuse aloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,11 @@ impl<'s> Sets<'s> {
     /// # Errors
     /// [`Unanswered`].
     pub fn at(&self, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
+        if let Point::Interface { host, leg, way } = point {
+            let admitted = self.interface((*host, *leg), *way, space)?;
+            space.same(admitted.accepted, admitted.accepted)?;
+            return Ok(admitted);
+        }
         let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
         let machine = self.routes.site.host(*host).ok_or(Unanswered::NoHook)?;
         let admitted = match hook {

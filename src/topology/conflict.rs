@@ -10,6 +10,8 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, AccessId, Action, HostId, LegId, Site, Term};
 use crate::net::{Family, PortSet, Proto};
 
+mod behind;
+
 /// One crossing of an `allow`, as its sender writes it, with what becomes of it.
 struct Written {
     id: AccessId,

@@ -9,7 +9,8 @@ use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::{read, sim};
 
-use super::compose::Network;
+use super::compose::{Network, Worn};
+use super::interfaces::{AgainstGroups, GroupsText};
 use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
 use super::translate::{Translations, settled};
@@ -61,8 +62,45 @@ impl HostRules {
     }
 }
 
-/// The artifacts of a site.
-pub type Artifacts = BTreeMap<HostId, HostRules>;
+/// The artifacts of a site: the rulesets by machine, and the security groups.
+#[derive(Clone, Debug, Default)]
+pub struct Artifacts {
+    /// By machine.
+    pub hosts: BTreeMap<HostId, HostRules>,
+    /// The security groups, once for each text that says them; the first is the one that packets are followed through.
+    pub groups: Vec<GroupsText>,
+}
+
+impl Artifacts {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl std::ops::Deref for Artifacts {
+    type Target = BTreeMap<HostId, HostRules>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.hosts
+    }
+}
+
+impl<'a> IntoIterator for &'a Artifacts {
+    type Item = (&'a HostId, &'a HostRules);
+    type IntoIter = std::collections::btree_map::Iter<'a, HostId, HostRules>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hosts.iter()
+    }
+}
+
+impl std::ops::DerefMut for Artifacts {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.hosts
+    }
+}
 
 /// Proves that `artifacts` do what `site` means; `at` is the time of the proof in UTC nanoseconds.
 pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
@@ -72,7 +110,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
     let mut space = Space::default();
     let favourites = favourites(site);
     let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
-    for (&host, rules) in artifacts {
+    for (&host, rules) in &artifacts.hosts {
         for hook in every_hook(site, host) {
             let point = Point::Hook { host, hook };
             let meant = meant(&sets, &mut space, host, hook);
@@ -103,6 +141,7 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
         }
     }
     let mut network = Network::new(site, space, accepted, translations, replies, at);
+    network.groups = artifacts.groups.first().map(|text| Worn::new(site, text));
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
     for test in &site.tests {
@@ -110,7 +149,13 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
             report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
         }
     }
-    report.nodes = network.space.node_count();
+    let mut interfaces = AgainstGroups::new(site);
+    report.points.extend(artifacts.groups.iter().flat_map(|text| interfaces.text(text)));
+    report.nodes = network.space.node_count().saturating_add(if artifacts.groups.is_empty() {
+        0
+    } else {
+        interfaces.nodes()
+    });
     report
 }
 
@@ -176,7 +221,16 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
     match point {
         Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
-        Point::SecurityGroup { group, .. } => format!("security group {group}"),
+        Point::Interface { host, leg, way } => {
+            let machine = site.host(*host);
+            let zone = site.leg(*host, *leg).and_then(|leg| site.zone(leg.zone));
+            match machine.zip(zone) {
+                Some((machine, zone)) if machine.legs.len() > 1 => {
+                    format!("{}.{} {}", machine.name, zone.name, way.word())
+                }
+                _ => format!("{} {}", name(host), way.word()),
+            }
+        }
         Point::NetworkAcl { .. } => "network ACL".to_owned(),
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }

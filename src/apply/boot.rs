@@ -1,0 +1,138 @@
+//! What a machine does when it starts: it loads what is confirmed, before the network is up and before anything is
+//! forwarded.
+//!
+//! The unit is ordered before `network-pre.target`, and before `systemd-sysctl.service`, which may turn forwarding on;
+//! its own parameters come after its rules, since the commands of a oneshot unit run one after the other and end at the
+//! first that fails (systemd.service(5)). It never flushes. Units of the distribution that do are named ([`warnings`]):
+//! it is ordered after `nftables.service`, and so loads again what that one's start has flushed.
+
+#![expect(clippy::disallowed_methods, reason = "reads units of the machine, and writes one")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::ApplyError;
+use super::state::{State, replace};
+
+/// The unit's name.
+pub const UNIT: &str = "fwc-boot.service";
+
+/// The text of the unit. `nft` and `sysctl` are absolute paths.
+#[must_use]
+pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> String {
+    let (state, nft, sysctl) = (state.display(), nft.display(), sysctl.display());
+    format!(
+        "# Written by `fwc boot install`.\n\
+         [Unit]\n\
+         Description=The confirmed firewall ruleset of fwc\n\
+         Documentation=man:nft(8)\n\
+         DefaultDependencies=no\n\
+         Wants=network-pre.target\n\
+         Before=network-pre.target systemd-sysctl.service shutdown.target\n\
+         After=local-fs.target nftables.service\n\
+         Conflicts=shutdown.target\n\
+         RequiresMountsFor={state}\n\
+         ConditionPathExists={state}/confirmed/boot.nft\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         RemainAfterExit=yes\n\
+         StandardInput=null\n\
+         ProtectHome=yes\n\
+         ExecStart={nft} -f {state}/confirmed/boot.nft\n\
+         # Only once the rules stand: forwarding is one of these. Interfaces that are not there yet take the defaults.\n\
+         ExecStart={sysctl} --quiet --ignore --load={state}/confirmed/sysctl.conf\n\
+         \n\
+         [Install]\n\
+         WantedBy=sysinit.target\n"
+    )
+}
+
+/// What [`install`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Where the unit is.
+    pub unit: PathBuf,
+    /// What the administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// Writes the unit below a root directory, and has it wanted at boot, as `systemctl enable` would.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, ApplyError> {
+    let folder = root.join("etc/systemd/system");
+    let wants = folder.join("sysinit.target.wants");
+    fs::create_dir_all(&wants).map_err(ApplyError::system(format!("cannot make `{}`", wants.display())))?;
+    let path = folder.join(UNIT);
+    let sysctl = ["/usr/sbin/sysctl", "/sbin/sysctl"].map(PathBuf::from);
+    let sysctl = sysctl.into_iter().find(|path| path.is_file());
+    let sysctl = sysctl.ok_or_else(|| ApplyError::Cannot("there is no `sysctl` (procps)".to_owned()))?;
+    let text = unit(state.root(), nft, &sysctl);
+    replace(&path, &text)?;
+    // A temporary file is for its maker alone; a unit is for everybody to read.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    fs::set_permissions(&path, open)
+        .map_err(ApplyError::system(format!("cannot open `{}`", path.display())))?;
+    let link = wants.join(UNIT);
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(format!("/etc/systemd/system/{UNIT}"), &link)
+        .map_err(ApplyError::system(format!("cannot write `{}`", link.display())))?;
+    let mut warnings = warnings(root);
+    if state.confirmed()?.is_none() {
+        warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned());
+    }
+    Ok(Installed { unit: path, warnings })
+}
+
+/// Units that would flush what the boot unit loads, or load rules of their own.
+#[must_use]
+pub fn warnings(root: &Path) -> Vec<String> {
+    let folders =
+        ["etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"];
+    let text = |name: &str| {
+        folders
+            .iter()
+            .find_map(|folder| fs::read_to_string(root.join(folder).join(name)).ok())
+            .unwrap_or_default()
+    };
+    let enabled = |name: &str| {
+        let wants = fs::read_dir(root.join("etc/systemd/system")).into_iter().flatten().flatten();
+        let mut folders =
+            wants.map(|entry| entry.path()).filter(|p| p.extension().is_some_and(|e| e == "wants"));
+        folders.any(|folder| folder.join(name).symlink_metadata().is_ok())
+    };
+    let mut all = Vec::new();
+    let nftables = text("nftables.service");
+    let config = fs::read_to_string(root.join("etc/nftables.conf")).unwrap_or_default();
+    let flushes =
+        |text: &str| text.lines().any(|l| !l.trim().starts_with('#') && l.contains("flush ruleset"));
+    if enabled("nftables.service") {
+        if flushes(&nftables) {
+            all.push(
+                "`nftables.service` is enabled and flushes every table when it is stopped or restarted: \
+                 `systemctl disable nftables.service`"
+                    .to_owned(),
+            );
+        }
+        if flushes(&config) {
+            all.push(
+                "`/etc/nftables.conf` begins with `flush ruleset`: whoever reloads it takes our tables away; \
+                 take that line out"
+                    .to_owned(),
+            );
+        }
+    } else if flushes(&nftables) {
+        all.push(
+            "`nftables.service` flushes every table when it is stopped: it is not enabled, leave it so"
+                .to_owned(),
+        );
+    }
+    for other in ["ufw.service", "firewalld.service", "netfilter-persistent.service", "iptables.service"] {
+        if enabled(other) {
+            all.push(format!("`{other}` is enabled and loads rules of its own: `systemctl disable {other}`"));
+        }
+    }
+    all
+}

@@ -1,0 +1,167 @@
+//! The artifacts of one machine, from a build that fwc wrote.
+//!
+//! Nothing is applied that is not listed in the manifest with its digest: what was edited after it was proved is
+//! refused. A folder of a build may be named (`build`, and the machine), or the folder of the machine in it.
+
+#![expect(clippy::disallowed_methods, reason = "reads the build that is applied")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::target::nft::artifact::Ruleset;
+use crate::target::nft::read;
+use crate::target::sysctl::{self, artifact::Settings};
+
+use super::ApplyError;
+
+/// What is applied to a machine.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The machine's name in the policy.
+    pub host: String,
+    /// The policy's digest.
+    pub policy: String,
+    /// The digest of `ruleset.nft`.
+    pub digest: String,
+    /// `ruleset.nft`.
+    pub text: String,
+    /// The same, read.
+    pub ruleset: Ruleset,
+    /// `sysctl.conf`.
+    pub parameters: String,
+    /// The same, read.
+    pub settings: Settings,
+    /// `routes.json`.
+    pub routes: Vec<Route>,
+    /// `interfaces.json`.
+    pub legs: Vec<Leg>,
+    /// `origins.json`.
+    pub origins: String,
+}
+
+/// A line of `routes.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Route {
+    /// Destinations.
+    pub to: IpNet,
+    /// `on-link`, `via` or `unreachable`.
+    pub kind: String,
+    /// By which interface; none in the short form of a host.
+    #[serde(default)]
+    pub interface: Option<String>,
+    /// By which gateway.
+    #[serde(default)]
+    pub gateway: Option<IpAddr>,
+}
+
+/// A line of `interfaces.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Leg {
+    /// Its name; none in the short form of a host.
+    pub interface: Option<String>,
+    /// Its static addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it has others, which nobody knows.
+    pub dynamic: bool,
+}
+
+impl Build {
+    /// Reads the artifacts of a machine: `host`, or the one of this machine's name, or the only one.
+    ///
+    /// # Errors
+    /// When there is no such build, machine, or file; when a file is not the one that was proved.
+    pub fn read(dir: &Path, host: Option<&str>) -> Result<Self, ApplyError> {
+        let (root, host) = place(dir, host)?;
+        let manifest = text(&root, "manifest.json")?;
+        let manifest: Value = serde_json::from_str(&manifest)
+            .map_err(|e| ApplyError::Build(format!("`{}/manifest.json`: {e}", root.display())))?;
+        let word = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
+        let policy = word("policy")
+            .ok_or_else(|| ApplyError::Build(format!("`{}` is no build of fwc", root.display())))?;
+        let file = |name: &str| proved(&root, &manifest, &format!("hosts/{host}/{name}"));
+        let broken = |name: &str, why: String| ApplyError::Build(format!("`{name}` of `{host}`: {why}"));
+        let ruleset_text = file("ruleset.nft")?;
+        let parameters = file("sysctl.conf")?;
+        let json = |name: &str| -> Result<Value, ApplyError> {
+            serde_json::from_str(&file(name)?).map_err(|e| broken(name, e.to_string()))
+        };
+        Ok(Self {
+            policy,
+            digest: digest(&ruleset_text),
+            ruleset: read::read(&ruleset_text).map_err(|e| broken("ruleset.nft", e.to_string()))?.ruleset,
+            settings: sysctl::read::read(&parameters).map_err(|e| broken("sysctl.conf", e.to_string()))?,
+            routes: serde_json::from_value(json("routes.json")?)
+                .map_err(|e| broken("routes.json", e.to_string()))?,
+            legs: serde_json::from_value(json("interfaces.json")?)
+                .map_err(|e| broken("interfaces.json", e.to_string()))?,
+            origins: file("origins.json")?,
+            text: ruleset_text,
+            parameters,
+            host,
+        })
+    }
+}
+
+/// The root of the build that a folder is, or is in, and the machine.
+fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError> {
+    let dir =
+        fs::canonicalize(dir).map_err(ApplyError::system(format!("cannot read `{}`", dir.display())))?;
+    if dir.join("ruleset.nft").is_file() {
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let root = dir.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+        if host.is_some_and(|host| host != name) {
+            return Err(ApplyError::Build(format!("`{}` is not of another machine", dir.display())));
+        }
+        return Ok((root, name));
+    }
+    let entries = fs::read_dir(dir.join("hosts"))
+        .map_err(ApplyError::system(format!("`{}` is no build", dir.display())))?;
+    let mut names: Vec<String> =
+        entries.flatten().filter_map(|entry| entry.file_name().to_str().map(str::to_owned)).collect();
+    names.sort();
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let own = own.trim().split('.').next().unwrap_or_default();
+    let found = match (host, names.as_slice()) {
+        (Some(host), _) => names.iter().find(|name| *name == host),
+        (None, [only]) => Some(only),
+        (None, _) => names.iter().find(|name| *name == own),
+    };
+    match found {
+        Some(name) => Ok((dir, name.clone())),
+        None => {
+            let wanted = host.unwrap_or(own);
+            Err(ApplyError::Build(format!(
+                "the build has no machine `{wanted}`; it has {}",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// A file whose digest is the one that the manifest has of it.
+fn proved(root: &Path, manifest: &Value, name: &str) -> Result<String, ApplyError> {
+    let wanted = manifest.get("files").and_then(|files| files.get(name)).and_then(Value::as_str);
+    let wanted = wanted.ok_or_else(|| ApplyError::Build(format!("the manifest does not list `{name}`")))?;
+    let text = text(root, name)?;
+    if digest(&text) != wanted {
+        let why = "is not the file that was proved: its digest is not the manifest's; compile again";
+        return Err(ApplyError::Build(format!("`{name}` {why}")));
+    }
+    Ok(text)
+}
+
+fn text(root: &Path, name: &str) -> Result<String, ApplyError> {
+    let path = root.join(name);
+    fs::read_to_string(&path).map_err(ApplyError::system(format!("cannot read `{}`", path.display())))
+}
+
+fn digest(text: &str) -> String {
+    let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

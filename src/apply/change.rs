@@ -1,0 +1,389 @@
+//! The one dangerous thing: plan, arm, load, read back; then confirm, or roll back.
+//!
+//! `Plan → Armed → on trial → confirmed`. What exists has been checked: a [`Plan`] was loaded into a scratch namespace,
+//! and so was the way back; an [`Armed`] has a watchdog. [`Armed::load`] ends in the new table, read back, or in the
+//! old one. A death of this process at any step leaves the trial to the watchdog, and the truth to [`status`].
+
+#![expect(clippy::disallowed_methods, reason = "sets the kernel's parameters")]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::target::nft::artifact::{Ruleset, Table};
+
+use super::admin::Connection;
+use super::build::Build;
+use super::live::{self, Nft, is_own, parsed};
+use super::state::{Lock, Parameter, Record, State, Trial, boot, uptime};
+use super::watchdog;
+use super::{ApplyError, carry, log, scratch};
+
+/// How long a command waits for another one to end.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What would be done, tried in a scratch namespace.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is to be loaded, as it is given to nft.
+    pub apply: String,
+    /// The same without what was carried over.
+    pub boot: String,
+    /// The way back.
+    pub rollback: String,
+    /// Our tables as nft will list them.
+    pub expected: Ruleset,
+    /// Our tables as nft lists them now.
+    pub live: Ruleset,
+    /// The record of the generation.
+    pub record: Record,
+    /// The other files of the generation.
+    files: Vec<(&'static str, String)>,
+    /// Whether the live tables are these already, and confirmed.
+    pub nothing_to_do: bool,
+}
+
+/// Who does it, and how.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// The administrator's connection.
+    pub connection: Option<Connection>,
+    /// Who, in words.
+    pub by: String,
+    /// Parameters of the kernel to set with the rules.
+    pub parameters: Vec<Parameter>,
+}
+
+impl Plan {
+    /// What applying a build would do here.
+    ///
+    /// # Errors
+    /// When the live tables cannot be read, or the kernel refuses the new ones or the way back.
+    pub fn new(state: &State, nft: &Nft, build: &Build, manner: Manner) -> Result<Self, ApplyError> {
+        let generation = state.last()?.saturating_add(1);
+        let mark = carry::mark(generation, &build.digest);
+        let live_text = nft.own_text()?;
+        let live = parsed(&live_text)?;
+        let marked = carry::marked(&build.ruleset, &mark);
+        let gone: Vec<&Table> = live.tables.iter().filter(|old| is_own(old) && !has(&marked, old)).collect();
+        let print = |ruleset: &Ruleset| {
+            carry::text(ruleset, &gone)
+                .map_err(|e| ApplyError::Cannot(format!("this cannot be written: {e}")))
+        };
+        let apply = print(&carry::carried(&marked, &live))?;
+        let boot = print(&marked)?;
+        let rollback = back(&live_text, &live, &marked);
+        let expected = scratch::load(nft, &apply)?;
+        let restored = scratch::load(nft, &rollback)?;
+        if carry::canonical(&restored) != carry::canonical(&live) {
+            let why = "the way back would not restore the live table: somebody changed it to what nft cannot load again";
+            return Err(ApplyError::Cannot(why.to_owned()));
+        }
+        let same = carry::canonical(&expected) == carry::canonical(&live);
+        let confirmed = match state.confirmed()? {
+            Some(number) => Some(state.record(number)?),
+            None => None,
+        };
+        let before = live::mark(&live);
+        let known = confirmed.is_some_and(|record| Some(&record.mark) == before.as_ref());
+        let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
+        let record = Record {
+            generation,
+            mark,
+            before,
+            host: build.host.clone(),
+            policy: build.policy.clone(),
+            by: manner.by,
+            connection: manner.connection,
+            nft: nft.path().to_owned(),
+            parameters: manner.parameters,
+        };
+        let files = vec![("sysctl.conf", build.parameters.clone()), ("origins.json", build.origins.clone())];
+        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do })
+    }
+
+    /// Writes the generation, sets the mark of the trial, and arms the watchdog. Nothing has changed yet.
+    ///
+    /// # Errors
+    /// When another generation is on trial, or the watchdog cannot be armed.
+    pub fn arm(self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
+        if let Some(trial) = state.trial()? {
+            return Err(ApplyError::OnTrial(trial.generation));
+        }
+        let generation = self.record.generation;
+        let texts = [("apply.nft", &self.apply), ("boot.nft", &self.boot), ("rollback.nft", &self.rollback)];
+        let others = self.files.iter().map(|(name, text)| (*name, text.as_str()));
+        let files: Vec<(&str, &str)> =
+            texts.iter().map(|(name, text)| (*name, text.as_str())).chain(others).collect();
+        lock.write(state, &self.record, &files)?;
+        let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+        let deadline = uptime().saturating_add(within);
+        let mut trial = Trial { generation, boot: boot(), deadline, watchdog: None };
+        lock.set_trial(state, &trial)?;
+        match watchdog::arm(state, generation, deadline) {
+            Ok(watchdog) => trial.watchdog = Some(watchdog),
+            Err(why) => {
+                lock.end_trial(state, generation, "never loaded: no watchdog could be armed")?;
+                return Err(why);
+            }
+        }
+        lock.set_trial(state, &trial)?;
+        log::step(state, &said(&self.record, "is armed"));
+        Ok(Armed { plan: self, lock, trial })
+    }
+}
+
+/// A plan with a watchdog. Dropped without [`Armed::load`], the watchdog ends the trial.
+#[derive(Debug)]
+pub struct Armed {
+    plan: Plan,
+    lock: Lock,
+    trial: Trial,
+}
+
+impl Armed {
+    /// Replaces our tables in one transaction, reads them back, and sets the parameters. From here on the trial runs.
+    ///
+    /// # Errors
+    /// When the tables are not what they were to be; they are again what they were then.
+    pub fn load(self, state: &State) -> Result<Trial, ApplyError> {
+        let record = &self.plan.record;
+        let nft = Nft::at(&record.nft);
+        let path = state.generation(record.generation).join("apply.nft");
+        let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
+        // Whatever the exit code says: an nft that was killed may have committed.
+        let outcome = read_back(&nft, &self.plan)
+            .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))));
+        if let Err(why) = outcome {
+            let why = match loaded {
+                Err(refused) => refused.to_string(),
+                Ok(()) => why.to_string(),
+            };
+            restore(state, &self.lock, record, &format!("rolled back at once: {why}"))?;
+            return Err(ApplyError::RolledBack(why));
+        }
+        log::step(state, &said(record, "is loaded, on trial"));
+        Ok(self.trial)
+    }
+}
+
+fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
+    let live = parsed(&nft.own_text()?)?;
+    if live::mark(&live).as_ref() != Some(&plan.record.mark) {
+        return Err(ApplyError::Cannot("the table does not carry the mark of its generation".to_owned()));
+    }
+    if carry::canonical(&live) != carry::canonical(&plan.expected) {
+        return Err(ApplyError::Cannot("the table is not the one that was loaded".to_owned()));
+    }
+    Ok(())
+}
+
+/// Confirms the generation on trial. `connection` is the one that confirms, which must be a new one.
+///
+/// # Errors
+/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it
+/// (`console` overrides that).
+pub fn confirm(
+    state: &State,
+    connection: Option<&Connection>,
+    by: &str,
+    console: bool,
+) -> Result<Record, ApplyError> {
+    let lock = state.lock(PATIENCE)?;
+    let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
+    let record = state.record(trial.generation)?;
+    if record.connection.is_some() && !console {
+        match connection {
+            None => {
+                let why = "it is not known over which connection this is confirmed: log in anew, or say `--i-have-console`";
+                return Err(ApplyError::Cannot(why.to_owned()));
+            }
+            Some(same) if Some(same) == record.connection.as_ref() => {
+                let why = "this is the connection that applied it, which shows nothing: log in anew and confirm there";
+                return Err(ApplyError::Cannot(why.to_owned()));
+            }
+            Some(_) => {}
+        }
+    }
+    let loaded = live::mark(&parsed(&Nft::at(&record.nft).own_text()?)?);
+    if loaded.as_ref() != Some(&record.mark) {
+        let why = format!("generation {} is on trial and not loaded: roll it back", trial.generation);
+        return Err(ApplyError::Cannot(why));
+    }
+    lock.confirm(state, trial.generation)?;
+    lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
+    if let Some(watchdog) = &trial.watchdog {
+        watchdog.end();
+    }
+    log::step(state, &said(&record, &format!("is confirmed by {by}")));
+    lock.prune(state)?;
+    Ok(record)
+}
+
+/// Rolls the trial back. `only`: that generation, and nothing where it is not on trial (the watchdog's question).
+///
+/// # Errors
+/// When nothing is on trial (and no generation was named), or the old table cannot be loaded.
+pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
+    let lock = state.lock(PATIENCE)?;
+    let trial = match (state.trial()?, only) {
+        (Some(trial), Some(only)) if trial.generation != only => return Ok(None),
+        (Some(trial), _) => trial,
+        (None, Some(_)) => return Ok(None),
+        (None, None) => return Err(ApplyError::NotOnTrial),
+    };
+    let record = state.record(trial.generation)?;
+    restore(state, &lock, &record, &format!("rolled back by {by}"))?;
+    if let (Some(watchdog), None) = (&trial.watchdog, only) {
+        watchdog.end();
+    }
+    Ok(Some(record))
+}
+
+/// Puts back what was there before a generation, whatever is there now.
+fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result<(), ApplyError> {
+    let nft = Nft::at(&record.nft);
+    // Forwarding is off again before the rules that it was turned on for are gone.
+    let back = set(record.parameters.iter().map(|p| (p.key.as_str(), p.before.as_str())));
+    // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
+    let text = state.text(record.generation, "rollback.nft")?;
+    let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
+    if mark_there()?.as_ref() == Some(&record.mark) || !is_as_before(&nft, record)? {
+        let path = state.generation(record.generation).join("rollback.nft");
+        let loaded = nft.load_file(&path, lock.share()?);
+        let there = mark_there()?;
+        if there != record.before || (text.is_empty() && there.is_some()) {
+            loaded?;
+            return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
+        }
+    }
+    back?;
+    lock.end_trial(state, record.generation, outcome)?;
+    log::step(state, &said(record, outcome));
+    Ok(())
+}
+
+fn is_as_before(nft: &Nft, record: &Record) -> Result<bool, ApplyError> {
+    Ok(live::mark(&parsed(&nft.own_text()?)?) == record.before)
+}
+
+/// The listing of our tables as a file that puts them back, and takes away those that were not there.
+fn back(listing: &str, live: &Ruleset, new: &Ruleset) -> String {
+    let mut names: Vec<(&'static str, &str)> = Vec::new();
+    for table in new.tables.iter().chain(&live.tables).filter(|t| is_own(t)) {
+        let name = (table.family.keyword(), table.name.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut text = String::from("# What was there before, as nft listed it.\n");
+    for (family, name) in names {
+        text.push_str(&format!("add table {family} {name}\ndelete table {family} {name}\n"));
+    }
+    text + listing
+}
+
+fn has(ruleset: &Ruleset, table: &Table) -> bool {
+    ruleset.tables.iter().any(|t| t.family == table.family && t.name == table.name)
+}
+
+/// Sets parameters of the kernel, all that can be; the first that could not is the error.
+fn set<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), ApplyError> {
+    let mut result = Ok(());
+    for (key, value) in parameters {
+        let path = Path::new("/proc/sys").join(key);
+        // SECURITY: the key comes from a file whose digest is in the manifest, and still stays below `net`.
+        let inside = key.starts_with("net/") && !key.split('/').any(|part| part == "..");
+        let written = if inside {
+            fs::write(&path, value)
+        } else {
+            Err(std::io::Error::other("it is none of the network"))
+        };
+        let written = written.map_err(ApplyError::system(format!("cannot set {key} to {value}")));
+        if result.is_ok() {
+            result = written;
+        }
+    }
+    result
+}
+
+fn said(record: &Record, what: &str) -> String {
+    let Record { generation, host, policy, by, .. } = record;
+    format!("generation {generation} of `{host}` {what} (policy {policy}, applied by {by})")
+}
+
+/// What is so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The confirmed generation.
+    pub confirmed: Option<Record>,
+    /// The generation on trial.
+    pub trial: Option<(Record, Trial)>,
+    /// The mark of the table.
+    pub mark: Option<String>,
+    /// Whether there is a table of ours.
+    pub table: bool,
+    /// What became of the last generation.
+    pub last: Option<(u64, String)>,
+    /// What of it is as it should not be.
+    pub wrong: Vec<String>,
+    /// Milliseconds until the trial is rolled back.
+    pub left: Option<u64>,
+}
+
+/// What is so, read from the state directory and the kernel, whatever died when.
+///
+/// # Errors
+/// When either cannot be read.
+pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
+    // Whoever changes the machine is given the time to end; what never ends is reported as it stands.
+    let lock = state.lock(Duration::from_secs(2));
+    let busy = matches!(lock, Err(ApplyError::Busy));
+    let confirmed = state.confirmed()?.map(|number| state.record(number)).transpose()?;
+    let trial = match state.trial()? {
+        Some(trial) => Some((state.record(trial.generation)?, trial)),
+        None => None,
+    };
+    let live = parsed(&nft.own_text()?)?;
+    let mark = live::mark(&live);
+    let table = live.tables.iter().any(is_own);
+    let last = state.last()?;
+    let last = state.outcome(last).map(|outcome| (last, outcome));
+    let mut wrong = Vec::new();
+    if busy {
+        wrong.push("another run of fwc is changing this machine right now".to_owned());
+    }
+    let mut left = None;
+    match (&trial, &confirmed) {
+        (Some((record, trial)), _) => {
+            left = Some(trial.deadline.saturating_sub(uptime()));
+            let number = trial.generation;
+            if trial.boot != boot() {
+                wrong.push(format!(
+                    "a reboot ended the trial of generation {number}: `fwc rollback` says so too"
+                ));
+                left = None;
+            } else if mark.as_ref() != Some(&record.mark) {
+                wrong.push(format!(
+                    "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
+                ));
+            }
+            let alive = trial.watchdog.as_ref().is_some_and(watchdog::Watchdog::is_alive);
+            if trial.boot == boot() && !alive && trial.watchdog.is_some() {
+                wrong.push(
+                    "its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned(),
+                );
+            }
+            if trial.boot == boot() && trial.watchdog.is_none() {
+                wrong.push("it is not known whether a watchdog was armed: `fwc rollback`".to_owned());
+            }
+        }
+        (None, Some(record)) if mark.as_ref() != Some(&record.mark) => {
+            let there = if table { "another table is loaded" } else { "no table is loaded" };
+            wrong.push(format!("generation {} is confirmed, and {there}", record.generation));
+        }
+        (None, None) if table => wrong.push("a table is loaded that nobody confirmed".to_owned()),
+        (None, _) => {}
+    }
+    Ok(Status { confirmed, trial, mark, table, last, wrong, left })
+}

@@ -1,0 +1,283 @@
+//! Connections that live on although the new rules would not let them start, and their end.
+//!
+//! `ct state established : accept` keeps what is open. The kernel's table is read by nfnetlink (RFC 3549;
+//! `linux/netfilter/nfnetlink_conntrack.h` numbers the attributes); of each connection the packet that started it is put
+//! before the ruleset, as it was then. Deleting the entry ends the connection at the next packet, if that may not start
+//! one; no other entry is touched.
+
+#![expect(clippy::disallowed_methods, reason = "asks `ip` for the machine's own addresses and ways")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::net::{NatStatus, Packet, Proto, Tuple, Verdict};
+use crate::target::nft::artifact::{Hook, Ruleset};
+use crate::target::nft::sim;
+
+use super::ApplyError;
+
+const AF_NETLINK: i32 = 16;
+const NETLINK_NETFILTER: i32 = 12;
+/// `IPCTNL_MSG_CT_NEW`, `_GET`, `_DELETE` of subsystem `NFNL_SUBSYS_CTNETLINK`.
+const CT_NEW: u16 = 0x0100;
+const CT_GET: u16 = 0x0101;
+const CT_DELETE: u16 = 0x0102;
+const REQUEST_DUMP: u16 = 1 | 0x300;
+const REQUEST_ACK: u16 = 1 | 4;
+/// `NLMSG_ERROR`, `NLMSG_DONE` (netlink(7)).
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const ENOENT: i32 = 2;
+
+/// An entry of connection tracking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its protocol.
+    pub proto: Proto,
+    /// As the packet that started it was sent.
+    pub original: Tuple,
+    /// As what answers is sent.
+    pub reply: Tuple,
+    /// Of ICMP: type and code of the packet that started it.
+    pub icmp: (u8, u8),
+    /// The original tuple, and what tells this entry from a later one with the same: sent back to delete it.
+    key: Vec<u8>,
+}
+
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Tuple { src, dst, sport, dport } = self.original;
+        let name = match self.proto {
+            Proto::TCP => "tcp".to_owned(),
+            Proto::UDP => "udp".to_owned(),
+            Proto::ICMP | Proto::ICMPV6 => format!("icmp type {}", self.icmp.0),
+            Proto(number) => format!("proto {number}"),
+        };
+        if self.proto.has_ports() {
+            write!(f, "{name} {src}:{sport} -> {dst}:{dport}")
+        } else {
+            write!(f, "{name} {src} -> {dst}")
+        }
+    }
+}
+
+/// The entries of this namespace.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn entries() -> Result<Vec<Entry>, ApplyError> {
+    let what = || ApplyError::system("cannot read the connection table");
+    let mut socket = open()?;
+    socket.send(&message(CT_GET, REQUEST_DUMP, 0, &[])).map_err(what())?;
+    let mut all = Vec::new();
+    let mut buffer = vec![0u8; 1 << 16];
+    loop {
+        let read = socket.read(&mut buffer).map_err(what())?;
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        while let Some((kind, family, body, after)) = next(rest) {
+            match kind {
+                DONE => return Ok(all),
+                ERROR => return Err(what()(errno(rest))),
+                CT_NEW => all.extend(entry(family, body)),
+                _ => {}
+            }
+            rest = after;
+        }
+        if read == 0 {
+            return Ok(all);
+        }
+    }
+}
+
+/// Deletes an entry. One that is gone already is no error.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn cut(entry: &Entry) -> Result<(), ApplyError> {
+    let what = || ApplyError::system(format!("cannot end {entry}"));
+    let mut socket = open()?;
+    let family = if entry.original.src.is_ipv4() { 2 } else { 10 };
+    socket.send(&message(CT_DELETE, REQUEST_ACK, family, &entry.key)).map_err(what())?;
+    let mut buffer = vec![0u8; 8192];
+    let read = socket.read(&mut buffer).map_err(what())?;
+    let error = errno(buffer.get(..read).unwrap_or_default());
+    match error.raw_os_error() {
+        Some(0 | ENOENT) => Ok(()),
+        _ => Err(what()(error)),
+    }
+}
+
+/// Those of the entries that a ruleset would not let start, with the reason.
+///
+/// # Errors
+/// When the machine's addresses and ways cannot be read.
+pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<(Entry, &'static str)>, ApplyError> {
+    let mut ways = Ways::read()?;
+    let mut all = Vec::new();
+    for entry in entries {
+        if let Some(why) = ways.denies(ruleset, entry) {
+            all.push((entry.clone(), why));
+        }
+    }
+    Ok(all)
+}
+
+/// What this machine's addresses are, and by which interface it reaches others.
+struct Ways {
+    own: BTreeSet<IpAddr>,
+    by: BTreeMap<IpAddr, String>,
+}
+
+impl Ways {
+    fn read() -> Result<Self, ApplyError> {
+        let links = ip(&["addr", "show"])
+            .ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
+        let infos = links.as_array().into_iter().flatten();
+        let infos =
+            infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
+        let own = infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
+        Ok(Self { own, by: BTreeMap::new() })
+    }
+
+    /// The interface by which packets to an address leave, and its own come; empty where none does.
+    fn interface(&mut self, addr: IpAddr) -> String {
+        if self.own.contains(&addr) {
+            return String::new();
+        }
+        self.by
+            .entry(addr)
+            .or_insert_with(|| {
+                let answer = ip(&["route", "get", &addr.to_string()]);
+                let dev = answer.and_then(|a| Some(a.get(0)?.get("dev")?.as_str()?.to_owned()));
+                dev.unwrap_or_default()
+            })
+            .clone()
+    }
+
+    /// The hook at which the first packet would be stopped now.
+    fn denies(&mut self, ruleset: &Ruleset, entry: &Entry) -> Option<&'static str> {
+        let (src, dst) = (entry.original.src, entry.reply.src);
+        let (from_here, to_here) = (self.own.contains(&src), self.own.contains(&dst));
+        if from_here && to_here {
+            return None;
+        }
+        let (hook, iif, oif) = match (from_here, to_here) {
+            (true, _) => (Hook::Output, String::new(), self.interface(dst)),
+            (false, true) => (Hook::Input, self.interface(src), String::new()),
+            (false, false) => (Hook::Forward, self.interface(src), self.interface(dst)),
+        };
+        // As the filter sees it: its destination translated, its source not yet.
+        let dnat = (entry.original.dst, entry.original.dport) != (entry.reply.src, entry.reply.sport);
+        let mut packet = match entry.proto {
+            Proto::ICMP | Proto::ICMPV6 => Packet::icmp(src, dst, entry.icmp.0, entry.icmp.1),
+            proto => Packet::new(src, dst, proto, entry.original.sport, entry.reply.sport),
+        }
+        .at(&iif, &oif);
+        packet.ct_original = Some(entry.original);
+        packet.ct_status = NatStatus { dnat, snat: false };
+        packet.skuid = from_here.then_some(0);
+        match sim::run(ruleset, hook, &packet).verdict.verdict() {
+            Some(Verdict::Drop | Verdict::Reject) => Some(hook.keyword()),
+            Some(Verdict::Accept) | None => None,
+        }
+    }
+}
+
+// ---- nfnetlink ----------------------------------------------------------------------------------------
+
+fn open() -> Result<Socket, ApplyError> {
+    Socket::new(Domain::from(AF_NETLINK), Type::RAW, Some(Protocol::from(NETLINK_NETFILTER)))
+        .map_err(ApplyError::system("cannot open a netlink socket"))
+}
+
+fn message(kind: u16, flags: u16, family: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX).saturating_add(20);
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend([family, 0, 0, 0]);
+    message.extend(body);
+    message
+}
+
+/// The first message of several: its type, its family, its attributes, and what follows.
+fn next(bytes: &[u8]) -> Option<(u16, u8, &[u8], &[u8])> {
+    let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
+    let length = usize::try_from(length).ok()?;
+    let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
+    let whole = bytes.get(..length)?;
+    let after = bytes.get(length.checked_next_multiple_of(4)?..).unwrap_or_default();
+    Some((kind, whole.get(16).copied().unwrap_or(0), whole.get(20..).unwrap_or_default(), after))
+}
+
+fn errno(message: &[u8]) -> std::io::Error {
+    let number = message.get(16..20).and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+    std::io::Error::from_raw_os_error(number.map_or(0, i32::from_ne_bytes).saturating_neg())
+}
+
+/// Attributes by type, flags of the type aside.
+fn attributes(mut bytes: &[u8]) -> BTreeMap<u16, &[u8]> {
+    let mut all = BTreeMap::new();
+    while let Some((length, kind)) = bytes.get(..2).zip(bytes.get(2..4)) {
+        let word = |b: &[u8]| <[u8; 2]>::try_from(b).map_or(0, u16::from_ne_bytes);
+        let length = usize::from(word(length));
+        let Some(body) = bytes.get(4..length) else { break };
+        all.insert(word(kind) & 0x3fff, body);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    all
+}
+
+fn entry(family: u8, body: &[u8]) -> Option<Entry> {
+    let all = attributes(body);
+    let (original, reply) = (all.get(&1)?, all.get(&2)?);
+    let (proto, tuple, icmp) = tuple_of(family, original)?;
+    let mut key = attribute(1 | 0x8000, original);
+    for (kind, value) in &all {
+        // CTA_ID, CTA_ZONE
+        if matches!(kind, 12 | 18) {
+            key.extend(attribute(*kind, value));
+        }
+    }
+    Some(Entry { proto, original: tuple, reply: tuple_of(family, reply)?.1, icmp, key })
+}
+
+fn tuple_of(family: u8, body: &[u8]) -> Option<(Proto, Tuple, (u8, u8))> {
+    let all = attributes(body);
+    let (ends, proto) = (attributes(all.get(&1)?), attributes(all.get(&2)?));
+    let addr = |v4: u16, v6: u16| -> Option<IpAddr> {
+        Some(if family == 2 {
+            IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(*ends.get(&v4)?).ok()?))
+        } else {
+            IpAddr::V6(Ipv6Addr::from(<[u8; 16]>::try_from(*ends.get(&v6)?).ok()?))
+        })
+    };
+    let port = |kind: u16| -> u16 {
+        proto.get(&kind).and_then(|b| <[u8; 2]>::try_from(*b).ok()).map_or(0, u16::from_be_bytes)
+    };
+    let byte = |kinds: [u16; 2]| kinds.iter().find_map(|kind| proto.get(kind)?.first().copied()).unwrap_or(0);
+    let tuple = Tuple { src: addr(1, 3)?, dst: addr(2, 4)?, sport: port(2), dport: port(3) };
+    Some((Proto(*proto.get(&1)?.first()?), tuple, (byte([5, 8]), byte([6, 9]))))
+}
+
+/// Length, type, content, padding to four bytes (netlink(7)).
+fn attribute(kind: u16, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).unwrap_or(u16::MAX).saturating_add(4);
+    let mut all = length.to_ne_bytes().to_vec();
+    all.extend(kind.to_ne_bytes());
+    all.extend(body);
+    all.resize(all.len().next_multiple_of(4), 0);
+    all
+}
+
+fn ip(args: &[&str]) -> Option<Value> {
+    let output =
+        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
+}

@@ -1,0 +1,288 @@
+//! What must be true of a machine before its rules are changed: that nobody is locked out, and that the machine is the
+//! one that the proof was about.
+//!
+//! Each refusal says what is and what was assumed. `--i-have-console` overrides them all: whoever stands before the
+//! machine is not locked out, and may know better.
+
+#![expect(clippy::disallowed_methods, reason = "asks `ip`, /proc and /etc about the machine")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::net::Family;
+use crate::net::addr;
+use crate::target::nft::artifact::Ruleset;
+
+use super::admin::Connection;
+use super::build::{Build, Leg, Route};
+use super::live::parsed;
+use super::lockout;
+use super::state::Parameter;
+
+/// One reason why nothing should be changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    /// What it is about: `administrator`, `interface`, `address`, `route`, `parameter`, `other rules`.
+    pub about: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(about: &'static str, message: impl Into<String>) -> Self {
+        Self { about, message: message.into(), help: None }
+    }
+
+    fn help(self, help: &'static str) -> Self {
+        Self { help: Some(help), ..self }
+    }
+}
+
+/// What is known before anything is changed.
+#[derive(Debug)]
+pub struct Known<'a> {
+    /// What is to be applied.
+    pub build: &'a Build,
+    /// `nft list ruleset`.
+    pub listing: &'a str,
+    /// The administrator's connection.
+    pub connection: Option<Connection>,
+}
+
+/// Every reason against it. `set_parameters`: the kernel's parameters will be set with the rules.
+#[must_use]
+pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
+    let mut all = administrator(known);
+    all.extend(interfaces(&known.build.legs));
+    all.extend(routes(&known.build.routes));
+    if !set_parameters {
+        all.extend(different(known.build).into_iter().map(|parameter| {
+            let Parameter { key, before, value } = parameter;
+            let message = format!("`{}` is {before}, and the proof assumes {value}", key.replace('/', "."));
+            Refusal::new("parameter", message)
+                .help("`--sysctl` sets what sysctl.conf says, after the rules, and takes it back with them")
+        }));
+        all.extend(missing(known.build));
+    }
+    all.extend(other_rules(known.listing));
+    all
+}
+
+// ---- the administrator --------------------------------------------------------------------------------
+
+fn administrator(known: &Known<'_>) -> Vec<Refusal> {
+    let Some(connection) = known.connection else {
+        let message = "it is not known over which connection this machine is administered";
+        return vec![Refusal::new("administrator", message).help(
+            "log in by ssh and run it there (not in a tmux of an older login), or say `--i-have-console`",
+        )];
+    };
+    let listing: Ruleset = match parsed(known.listing) {
+        Ok(listing) => listing,
+        Err(why) => {
+            return vec![Refusal::new("administrator", format!("the live tables cannot be read: {why}"))];
+        }
+    };
+    let Some(interface) = interface_of(&connection) else {
+        return vec![Refusal::new(
+            "administrator",
+            format!("no interface leads to {}", connection.client.ip()),
+        )];
+    };
+    let ruleset = lockout::beside(&listing, &known.build.ruleset);
+    let say = |why: String| {
+        Refusal::new("administrator", format!("ssh {connection} by {interface} would be cut off: {why}"))
+            .help("allow it in the policy, or say `--i-have-console`")
+    };
+    lockout::closed(&ruleset, &connection, &interface).into_iter().map(say).collect()
+}
+
+/// The interface by which packets to the administrator leave, and theirs are taken to come.
+fn interface_of(connection: &Connection) -> Option<String> {
+    let (client, server) = (connection.client.ip().to_string(), connection.server.ip().to_string());
+    let answer = ip(&["route", "get", &client, "from", &server])?;
+    Some(answer.get(0)?.get("dev")?.as_str()?.to_owned())
+}
+
+// ---- the machine --------------------------------------------------------------------------------------
+
+/// The interfaces and their addresses, link-local ones aside.
+fn interfaces(legs: &[Leg]) -> Vec<Refusal> {
+    let Some(answer) = ip(&["addr", "show"]) else {
+        return vec![Refusal::new("interface", "`ip -j addr` does not answer")];
+    };
+    let mut there: BTreeMap<String, (bool, Vec<IpAddr>)> = BTreeMap::new();
+    for link in answer.as_array().into_iter().flatten() {
+        let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let flags = link.get("flags").and_then(Value::as_array);
+        let up = flags.is_some_and(|flags| flags.iter().any(|flag| flag == "UP"));
+        let infos = link.get("addr_info").and_then(Value::as_array).into_iter().flatten();
+        let global = infos.filter(|info| info.get("scope").and_then(Value::as_str) == Some("global"));
+        let addresses = global.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
+        there.insert(name, (up, addresses));
+    }
+    legs.iter().flat_map(|leg| leg_refusals(leg, &there)).collect()
+}
+
+fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    let Some(name) = &leg.interface else {
+        let missing = leg.addresses.iter().filter(|a| !there.values().any(|(_, has)| has.contains(a)));
+        all.extend(missing.map(|a| Refusal::new("address", format!("no interface has {a}"))));
+        return all;
+    };
+    let Some((up, has)) = there.get(name) else {
+        return vec![Refusal::new("interface", format!("there is no interface `{name}`"))];
+    };
+    if !up {
+        all.push(Refusal::new("interface", format!("`{name}` is down")));
+    }
+    for missing in leg.addresses.iter().filter(|a| !has.contains(a)) {
+        all.push(Refusal::new("address", format!("`{name}` does not have {missing}")));
+    }
+    if !leg.dynamic {
+        for more in has.iter().filter(|a| !leg.addresses.contains(a)) {
+            all.push(Refusal::new("address", format!("`{name}` has {more}, which the policy does not know")));
+        }
+    }
+    all
+}
+
+/// The kernel's way to addresses of each entry of `routes.json` that no longer one has.
+fn routes(routes: &[Route]) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    for route in routes {
+        for sample in samples(route, routes) {
+            let answer = ip(&["route", "get", &sample.to_string()]);
+            let answer = answer.as_ref().and_then(|a| a.get(0));
+            let word = |key: &str| answer.and_then(|a| a.get(key)).and_then(Value::as_str);
+            // The machine itself, or a broadcast of its own.
+            if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
+                continue;
+            }
+            let gateway: Option<IpAddr> = word("gateway").and_then(|g| g.parse().ok());
+            let unreachable =
+                answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
+            let same = match route.kind.as_str() {
+                "unreachable" => unreachable,
+                _ => {
+                    let interface = route.interface.as_deref();
+                    !unreachable
+                        && gateway == route.gateway
+                        && interface.is_none_or(|name| word("dev") == Some(name))
+                }
+            };
+            if !same {
+                let ours = words(&route.kind, route.gateway, route.interface.as_deref());
+                let kind = if unreachable { "unreachable" } else { "on-link" };
+                let theirs = words(kind, gateway, word("dev"));
+                let message = format!("{sample} is {theirs}, and routes.json says {ours}");
+                all.push(Refusal::new("route", message));
+            }
+        }
+    }
+    all
+}
+
+fn words(kind: &str, gateway: Option<IpAddr>, interface: Option<&str>) -> String {
+    let by = interface.map(|name| format!(" by {name}")).unwrap_or_default();
+    match (kind, gateway) {
+        ("unreachable", _) => "not reached".to_owned(),
+        (_, Some(gateway)) => format!("reached via {gateway}{by}"),
+        (_, None) => format!("a neighbour{by}"),
+    }
+}
+
+/// One or two addresses that an entry decides about.
+fn samples(route: &Route, all: &[Route]) -> Vec<IpAddr> {
+    let (first, last) = (addr::number(route.to.network()), addr::number(route.to.broadcast()));
+    let family = Family::of(route.to.addr());
+    let documentation = ["198.51.100.1", "203.0.113.1", "2001:db8:ffff::1"];
+    let inside =
+        [first.saturating_add(1), last.saturating_sub(1), first.saturating_add((last - first) / 2), first]
+            .map(|number| addr::addr(family, number));
+    let known = documentation.iter().filter_map(|a| a.parse().ok());
+    let decided = |a: &IpAddr| {
+        let longer = |other: &&Route| other.to.contains(a) && other.to.prefix_len() > route.to.prefix_len();
+        let usual = !a.is_multicast() && !a.is_loopback() && !a.is_unspecified();
+        usual && route.to.contains(a) && !all.iter().any(|other| longer(&other))
+    };
+    let wide = |net: &IpNet| net.prefix_len() < 8;
+    let all: Vec<IpAddr> = if wide(&route.to) { known.collect() } else { inside.to_vec() };
+    all.into_iter().filter(decided).take(2).collect()
+}
+
+/// The parameters that are not as `sysctl.conf` has them.
+#[must_use]
+pub fn different(build: &Build) -> Vec<Parameter> {
+    let differs = |setting: &crate::target::sysctl::artifact::Setting| {
+        let before = value(&setting.key)?;
+        let same = before.split_whitespace().eq(setting.value.split_whitespace());
+        (!same).then(|| Parameter { key: setting.key.clone(), before, value: setting.value.clone() })
+    };
+    build.settings.settings.iter().filter_map(differs).collect()
+}
+
+/// What the kernel does not have, and `sysctl.conf` does not call optional.
+fn missing(build: &Build) -> Vec<Refusal> {
+    let settings = build.settings.settings.iter();
+    let missing = settings.filter(|s| !s.optional && value(&s.key).is_none());
+    missing
+        .map(|s| Refusal::new("parameter", format!("the kernel has no `{}`", s.key.replace('/', "."))))
+        .collect()
+}
+
+/// What a parameter is now.
+#[must_use]
+pub fn value(key: &str) -> Option<String> {
+    fs::read_to_string(Path::new("/proc/sys").join(key)).ok().map(|text| text.trim().to_owned())
+}
+
+// ---- rules that are not ours --------------------------------------------------------------------------
+
+/// Rules that no listing of nft shows, or that a service puts back as it likes.
+fn other_rules(listing: &str) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    for name in ["ip_tables_names", "ip6_tables_names", "arp_tables_names"] {
+        let tables = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+        let tables: Vec<&str> = tables.split_whitespace().collect();
+        if !tables.is_empty() {
+            let message =
+                format!("legacy xtables are loaded ({}), which nft does not show", tables.join(", "));
+            let help = "move them to nftables (`iptables-legacy-save`, `iptables-restore-translate`) and unload them";
+            all.push(Refusal::new("other rules", message).help(help));
+        }
+    }
+    let ufw = fs::read_to_string("/etc/ufw/ufw.conf").unwrap_or_default();
+    let enabled = ufw.lines().any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes"));
+    if enabled || listing.lines().any(|line| line.trim().starts_with("chain ufw-")) {
+        all.push(
+            Refusal::new("other rules", "ufw is active")
+                .help("`ufw disable`: two masters contradict each other"),
+        );
+    }
+    if listing.lines().any(|line| line.starts_with("table") && line.contains(" firewalld ")) {
+        let help = "`systemctl disable --now firewalld`: two masters contradict each other";
+        all.push(Refusal::new("other rules", "firewalld is active").help(help));
+    }
+    all
+}
+
+/// What `ip -j` prints; none where it fails.
+fn ip(args: &[&str]) -> Option<Value> {
+    let output =
+        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    serde_json::from_str(if text.trim().is_empty() { "[]" } else { &text }).ok()
+}

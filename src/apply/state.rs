@@ -1,0 +1,351 @@
+//! The state directory: what is confirmed, what is on trial, and how to go back.
+//!
+//! ```text
+//! lock                      held (flock(2)) by whoever changes the machine, and by the nft that it started
+//! generations/N/            written whole before anything refers to it
+//!     apply.nft             what is loaded: the artifact with the mark of its generation, and what was carried over
+//!     boot.nft              the same without what was carried over
+//!     rollback.nft          back to what was there before
+//!     sysctl.conf origins.json
+//!     record.json           who, from where, of what policy, the parameters that were changed
+//!     outcome               what became of it, once that is known
+//! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
+//! confirmed -> generations/N
+//! log                       every step
+//! ```
+//!
+//! INVARIANT: a generation is confirmed from the moment `confirmed` points to it, whatever `trial.json` says; so each
+//! of the two marks changes by one `rename(2)` or `unlink(2)`, and no order of deaths leaves a third state.
+
+#![expect(clippy::disallowed_methods, reason = "this is where the state of apply is kept")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::ApplyError;
+use super::admin::Connection;
+
+/// Where the state is kept unless it is said.
+pub const DEFAULT: &str = "/var/lib/fwc";
+/// How many generations are kept besides the confirmed one and the one on trial.
+const KEPT: u64 = 10;
+
+/// A state directory.
+#[derive(Clone, Debug)]
+pub struct State {
+    root: PathBuf,
+}
+
+/// The right to change the machine.
+#[derive(Debug)]
+pub struct Lock {
+    file: Flock<File>,
+}
+
+/// What is known of a generation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub generation: u64,
+    /// The name of the chain that marks it in the table.
+    pub mark: String,
+    /// The mark of the table before it; none where there was none.
+    pub before: Option<String>,
+    /// The machine's name in the policy.
+    pub host: String,
+    /// The policy's digest, from the manifest.
+    pub policy: String,
+    /// Who applied it.
+    pub by: String,
+    /// The connection over which it was applied.
+    pub connection: Option<Connection>,
+    /// The `nft` that loads and lists.
+    pub nft: PathBuf,
+    /// The parameters of the kernel that it changed.
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter of the kernel that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// As a path below `/proc/sys`.
+    pub key: String,
+    /// What it was.
+    pub before: String,
+    /// What it is to be.
+    pub value: String,
+}
+
+/// A generation on trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Which.
+    pub generation: u64,
+    /// The boot during which it was armed: a reboot ends a trial.
+    pub boot: String,
+    /// When it is rolled back: milliseconds since that boot.
+    pub deadline: u64,
+    /// Who rolls it back; none while that is being arranged.
+    pub watchdog: Option<super::watchdog::Watchdog>,
+}
+
+impl State {
+    /// The state directory at a path, made where it is not there.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn open(root: &Path) -> Result<Self, ApplyError> {
+        let what = || ApplyError::system(format!("cannot make `{}`", root.display()));
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(root.join("generations")).map_err(what())?;
+        let root = fs::canonicalize(root).map_err(what())?;
+        Ok(Self { root })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a generation.
+    #[must_use]
+    pub fn generation(&self, number: u64) -> PathBuf {
+        self.root.join("generations").join(number.to_string())
+    }
+
+    /// Takes the lock, waiting for it up to `patience`.
+    ///
+    /// # Errors
+    /// [`ApplyError::Busy`], or when the system refuses.
+    pub fn lock(&self, patience: Duration) -> Result<Lock, ApplyError> {
+        let path = self.root.join("lock");
+        let system = || ApplyError::system(format!("cannot lock `{}`", path.display()));
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(system())?;
+        let start = Instant::now();
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => return Ok(Lock { file }),
+                Err((again, nix::errno::Errno::EWOULDBLOCK)) => {
+                    if start.elapsed() >= patience {
+                        return Err(ApplyError::Busy);
+                    }
+                    file = again;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err((_, errno)) => return Err(system()(errno.into())),
+            }
+        }
+    }
+
+    /// The confirmed generation.
+    ///
+    /// # Errors
+    /// When the link is not one of ours.
+    pub fn confirmed(&self) -> Result<Option<u64>, ApplyError> {
+        let path = self.root.join("confirmed");
+        let target = match fs::read_link(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(ApplyError::system(format!("cannot read `{}`", path.display())))?,
+        };
+        let number = target.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+        number.map(Some).ok_or_else(|| ApplyError::State(format!("`confirmed` is `{}`", target.display())))
+    }
+
+    /// The generation on trial, confirmed ones aside.
+    ///
+    /// # Errors
+    /// When the mark cannot be read.
+    pub fn trial(&self) -> Result<Option<Trial>, ApplyError> {
+        let Some(trial) = self.read::<Trial>("trial.json")? else { return Ok(None) };
+        // It was confirmed, and whoever did it died before the mark was gone.
+        Ok((self.confirmed()? != Some(trial.generation)).then_some(trial))
+    }
+
+    /// What is known of a generation.
+    ///
+    /// # Errors
+    /// When there is no such generation.
+    pub fn record(&self, generation: u64) -> Result<Record, ApplyError> {
+        self.read(&format!("generations/{generation}/record.json"))?
+            .ok_or_else(|| ApplyError::State(format!("generation {generation} has no record")))
+    }
+
+    /// What became of a generation, in words; none while it is not known.
+    #[must_use]
+    pub fn outcome(&self, generation: u64) -> Option<String> {
+        fs::read_to_string(self.generation(generation).join("outcome"))
+            .ok()
+            .map(|text| text.trim().to_owned())
+    }
+
+    /// The highest number of a generation; 0 where there was none.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn last(&self) -> Result<u64, ApplyError> {
+        Ok(self.numbers()?.into_iter().max().unwrap_or(0))
+    }
+
+    /// A file of a generation.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn text(&self, generation: u64, name: &str) -> Result<String, ApplyError> {
+        let path = self.generation(generation).join(name);
+        fs::read_to_string(&path).map_err(ApplyError::system(format!("cannot read `{}`", path.display())))
+    }
+
+    fn numbers(&self) -> Result<Vec<u64>, ApplyError> {
+        let path = self.root.join("generations");
+        let system = || ApplyError::system(format!("cannot read `{}`", path.display()));
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&path).map_err(system())? {
+            let entry = entry.map_err(system())?;
+            numbers.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
+        }
+        Ok(numbers)
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ApplyError> {
+        let path = self.root.join(name);
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(ApplyError::system(format!("cannot read `{}`", path.display())))?,
+        };
+        serde_json::from_str(&text).map(Some).map_err(|e| ApplyError::State(format!("`{name}`: {e}")))
+    }
+}
+
+/// Changes; whoever makes one has the lock.
+impl Lock {
+    /// A second descriptor of the lock: as long as the program that has it runs, the lock is held.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn share(&self) -> Result<File, ApplyError> {
+        self.file.try_clone().map_err(ApplyError::system("cannot share the lock"))
+    }
+
+    /// Writes a new generation, whole, under the next number.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn write(&self, state: &State, record: &Record, files: &[(&str, &str)]) -> Result<(), ApplyError> {
+        let path = state.generation(record.generation);
+        let system = || ApplyError::system(format!("cannot write `{}`", path.display()));
+        let parent = state.root.join("generations");
+        let stage = tempfile::Builder::new().prefix(".new-").tempdir_in(&parent).map_err(system())?;
+        let json = serde_json::to_string_pretty(record).unwrap_or_default();
+        for (name, text) in files.iter().copied().chain([("record.json", json.as_str())]) {
+            let mut file = File::create(stage.path().join(name)).map_err(system())?;
+            file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(system())?;
+        }
+        sync(stage.path()).map_err(system())?;
+        fs::rename(stage.path(), &path).map_err(system())?;
+        // It has its place now.
+        let _ = stage.keep();
+        sync(&parent).map_err(system())
+    }
+
+    /// Sets the mark of the trial.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn set_trial(&self, state: &State, trial: &Trial) -> Result<(), ApplyError> {
+        let text = serde_json::to_string_pretty(trial).unwrap_or_default();
+        replace(&state.root.join("trial.json"), &text)
+    }
+
+    /// Ends the trial, and says what became of it.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn end_trial(&self, state: &State, generation: u64, outcome: &str) -> Result<(), ApplyError> {
+        let path = state.root.join("trial.json");
+        let system = || ApplyError::system(format!("cannot remove `{}`", path.display()));
+        replace(&state.generation(generation).join("outcome"), &format!("{outcome}\n"))?;
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(system()(e)),
+            Ok(()) | Err(_) => {}
+        }
+        sync(&state.root).map_err(system())
+    }
+
+    /// Makes a generation the confirmed one. From here on it is, whatever happens.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn confirm(&self, state: &State, generation: u64) -> Result<(), ApplyError> {
+        let path = state.root.join("confirmed");
+        let system = || ApplyError::system(format!("cannot write `{}`", path.display()));
+        let stage = state.root.join(".confirmed-new");
+        let _ = fs::remove_file(&stage);
+        std::os::unix::fs::symlink(format!("generations/{generation}"), &stage).map_err(system())?;
+        fs::rename(&stage, &path).and_then(|()| sync(&state.root)).map_err(system())
+    }
+
+    /// Forgets generations of long ago, and what a run that died left half written.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn prune(&self, state: &State) -> Result<(), ApplyError> {
+        let kept = [state.confirmed()?, state.trial()?.map(|trial| trial.generation)];
+        let last = state.last()?;
+        for number in state.numbers()? {
+            if number.saturating_add(KEPT) < last && !kept.contains(&Some(number)) {
+                let path = state.generation(number);
+                fs::remove_dir_all(&path)
+                    .map_err(ApplyError::system(format!("cannot remove `{}`", path.display())))?;
+            }
+        }
+        let left = fs::read_dir(state.root.join("generations")).into_iter().flatten().flatten();
+        for entry in left.filter(|e| e.file_name().to_string_lossy().starts_with(".new-")) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline.
+#[must_use]
+pub fn uptime() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let mut parts = text.split([' ', '.']);
+    let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).unwrap_or(0);
+    let (seconds, hundredths) = (number(), number());
+    seconds.saturating_mul(1000).saturating_add(hundredths.saturating_mul(10))
+}
+
+/// What tells this boot from the one before.
+#[must_use]
+pub fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Replaces one file: a reader sees the old text or the new one.
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), ApplyError> {
+    let system = || ApplyError::system(format!("cannot write `{}`", path.display()));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder).map_err(system())?;
+    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(system())?;
+    file.persist(path).map_err(|e| system()(e.error))?;
+    sync(folder).map_err(system())
+}
+
+fn sync(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}

@@ -1,0 +1,145 @@
+//! What the commands that touch this machine share: where the state is, lengths of time, and how refusals are told.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::apply::preflight::Refusal;
+use crate::apply::state::{self, State};
+use crate::apply::{ApplyError, change::Status};
+
+use super::clean::clean_line;
+use super::{Console, Exit, Failure};
+
+/// Where the state of this machine is kept.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct StateArgs {
+    /// Where it is kept what is confirmed and what is on trial
+    #[arg(long, value_name = "DIR", default_value = state::DEFAULT)]
+    state: PathBuf,
+}
+
+impl StateArgs {
+    /// The state directory, made where it is not there.
+    pub(super) fn open(&self) -> Result<State, Failure> {
+        State::open(&self.state).map_err(failure)
+    }
+
+    /// Its path.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.state
+    }
+}
+
+/// `90s`, `2m`, `1h`; a number alone is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.chars().last().unwrap_or('s')),
+        None => (text, 's'),
+    };
+    let seconds = match unit {
+        'm' => 60,
+        'h' => 3600,
+        _ => 1,
+    };
+    let number: u64 = number.parse().map_err(|_| "say a length of time as 90s, 2m or 1h".to_owned())?;
+    match number.checked_mul(seconds) {
+        Some(seconds @ 5..=86_400) => Ok(Duration::from_secs(seconds)),
+        Some(_) | None => Err("between 5s and 24h, please".to_owned()),
+    }
+}
+
+/// An error of apply, told: refusals and rollbacks are the machine's fault, the rest is what fwc could not do.
+pub(super) fn ended(error: ApplyError, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    match error {
+        ApplyError::Refused(refusals) => {
+            console.talk(&refused(&refusals));
+            console.talk("nothing was changed\n");
+            Ok(Exit::AtFault)
+        }
+        error @ (ApplyError::OnTrial(_)
+        | ApplyError::NotOnTrial
+        | ApplyError::RolledBack(_)
+        | ApplyError::Cannot(_)) => {
+            console.talk(&format!("error: {}\n", clean_line(&error.to_string())));
+            Ok(Exit::AtFault)
+        }
+        other => Err(failure(other)),
+    }
+}
+
+/// The reasons, one a line, each help once.
+pub(super) fn refused(refusals: &[Refusal]) -> String {
+    let mut text = String::new();
+    for refusal in refusals {
+        let _ = writeln!(text, "refused[{}]: {}", refusal.about, clean_line(&refusal.message));
+    }
+    let mut helps: Vec<&str> = refusals.iter().filter_map(|refusal| refusal.help).collect();
+    helps.dedup();
+    for help in helps {
+        let _ = writeln!(text, "help: {help}");
+    }
+    text
+}
+
+/// What fwc could not do.
+pub(super) fn failure(error: ApplyError) -> Failure {
+    let help = match &error {
+        ApplyError::Busy => Some("wait for it to end; `fwc status` says what is on trial"),
+        ApplyError::Program(_) | ApplyError::System { .. } => {
+            Some("it needs `nft` and `ip`, and to be root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for the dry run)")
+        }
+        _ => None,
+    };
+    let failure = Failure::new(error.to_string());
+    match help {
+        Some(help) => failure.help(help),
+        None => failure,
+    }
+}
+
+/// What is so, in words.
+pub(super) fn told(status: &Status) -> String {
+    let mut text = String::new();
+    let mut line = |words: String| {
+        let _ = writeln!(text, "{}", clean_line(&words));
+    };
+    match &status.confirmed {
+        Some(record) => {
+            let loaded = if status.mark.as_ref() == Some(&record.mark) { ", loaded" } else { "" };
+            line(format!("confirmed  generation {} of `{}`{loaded}", record.generation, record.host));
+            line(format!("  policy   {}", record.policy));
+            line(format!("  applied  by {}", record.by));
+        }
+        None => line("confirmed  none".to_owned()),
+    }
+    if let Some((record, _)) = &status.trial {
+        let loaded = if status.mark.as_ref() == Some(&record.mark) { ", loaded" } else { "" };
+        line(format!("on trial   generation {} of `{}`{loaded}", record.generation, record.host));
+        line(format!("  policy   {}", record.policy));
+        line(format!("  applied  by {}", record.by));
+        if let Some(left) = status.left {
+            line(format!("  left     {} s until it is rolled back", left.div_ceil(1000)));
+        }
+    } else if let Some((generation, outcome)) = &status.last {
+        line(format!("last       generation {generation}: {outcome}"));
+    }
+    for wrong in &status.wrong {
+        line(format!("wrong      {wrong}"));
+    }
+    text
+}
+
+/// The same for programs.
+pub(super) fn as_json(status: &Status) -> serde_json::Value {
+    serde_json::json!({
+        "confirmed": status.confirmed,
+        "trial": status.trial.as_ref().map(|(record, _)| record),
+        "milliseconds_left": status.left,
+        "mark": status.mark,
+        "last": status.last.as_ref().map(|(generation, outcome)| {
+            serde_json::json!({ "generation": generation, "outcome": outcome })
+        }),
+        "wrong": status.wrong,
+    })
+}

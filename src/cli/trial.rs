@@ -1,0 +1,157 @@
+//! `fwc confirm`, `rollback`, `status`, and the watchdog's own hidden command.
+
+use crate::apply::live::Nft;
+use crate::apply::state::State;
+use crate::apply::{admin, change, connections, live, log, watchdog};
+
+use super::clean::clean_line;
+use super::live::{StateArgs, as_json, ended, failure, told};
+use super::options::Format;
+use super::render;
+use super::{Console, Exit, Failure};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ConfirmArgs {
+    /// Confirm over the connection that applied it, or over none
+    #[arg(long)]
+    i_have_console: bool,
+
+    /// End the connections that the new rules would not let start; without it they are listed
+    #[arg(long)]
+    cut: bool,
+
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let state = args.state.open()?;
+    let connection = admin::connection();
+    let by = admin::who(connection.as_ref());
+    let record = match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
+        Ok(record) => record,
+        Err(why) => return ended(why, console),
+    };
+    console.talk(&format!("generation {} of `{}` is confirmed\n", record.generation, record.host));
+    living(&state, &record.nft, args.cut, console)
+}
+
+/// The connections that the new rules deny: listed, or ended.
+fn living(
+    state: &State,
+    nft: &std::path::Path,
+    cut: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let ruleset = Nft::at(nft).own_text().and_then(|text| live::parsed(&text));
+    let ruleset = ruleset.map_err(|why| failure(why.into()))?;
+    let entries = connections::entries().map_err(failure)?;
+    let denied = connections::denied(&ruleset, &entries).map_err(failure)?;
+    for (entry, hook) in &denied {
+        let did = if cut { "ended" } else { "goes on" };
+        console.data(&format!("{did}: {entry}, which the new rules deny in {hook}\n"));
+        if cut {
+            connections::cut(entry).map_err(failure)?;
+            log::step(state, &format!("ended {entry}"));
+        }
+    }
+    if !denied.is_empty() && !cut {
+        console.talk("`fwc cut` ends them, and no others\n");
+    }
+    Ok(Exit::Fine)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CutArgs {
+    /// List them alone
+    #[arg(long)]
+    list: bool,
+
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+pub(super) fn cut(args: &CutArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let state = args.state.open()?;
+    let nft = Nft::found().map_err(|why| failure(why.into()))?;
+    living(&state, nft.path(), !args.list, console)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RollbackArgs {
+    /// This generation alone, and nothing where it is not on trial: what the watchdog says
+    #[arg(long, value_name = "N", hide = true)]
+    generation: Option<u64>,
+
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let state = args.state.open()?;
+    let by = match args.generation {
+        Some(_) => "the watchdog: nobody confirmed".to_owned(),
+        None => admin::who(admin::connection().as_ref()),
+    };
+    match change::roll_back(&state, args.generation, &by) {
+        Ok(Some(record)) => {
+            let words = format!("generation {} of `{}` is rolled back\n", record.generation, record.host);
+            console.talk(&words);
+            Ok(Exit::Fine)
+        }
+        Ok(None) => Ok(Exit::Fine),
+        Err(why) => ended(why, console),
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    state: StateArgs,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn status(args: &StatusArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let state = args.state.open()?;
+    let nft = Nft::found().map_err(|why| failure(why.into()))?;
+    let status = change::status(&state, &nft).map_err(failure)?;
+    match args.format {
+        Format::Text => console.data(&told(&status)),
+        Format::Json => console.data(&render::document(&as_json(&status))),
+    }
+    Ok(if status.wrong.is_empty() { Exit::Fine } else { Exit::AtFault })
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct WatchdogArgs {
+    #[arg(long)]
+    generation: u64,
+    #[arg(long)]
+    deadline: u64,
+    #[arg(long)]
+    second: bool,
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+pub(super) fn watch(args: &WatchdogArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let (generation, deadline) = (args.generation, args.deadline);
+    if !args.second {
+        let ready = watchdog::start(args.state.path(), generation, deadline).map_err(failure)?;
+        console.data(&ready);
+        return Ok(Exit::Fine);
+    }
+    let state = args.state.open()?;
+    watchdog::detach().map_err(failure)?;
+    console.data(&format!("{}\n", watchdog::READY));
+    if let Err(why) = console.flush() {
+        return Err(Failure::new(clean_line(&why.to_string())));
+    }
+    watchdog::wait(&state, generation, deadline, || {
+        change::roll_back(&state, Some(generation), "the watchdog: nobody confirmed").map(|_| ())
+    });
+    Ok(Exit::Fine)
+}
