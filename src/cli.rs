@@ -14,6 +14,7 @@ mod apply;
 mod bastion;
 mod beside;
 mod boot;
+mod captured;
 mod check;
 mod clean;
 mod compile;

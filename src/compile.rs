@@ -2,6 +2,7 @@
 
 pub mod ansible;
 mod groups;
+mod lints;
 mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,7 +218,16 @@ pub fn check(
     if !findings.has_errors() {
         groups::check(&site, findings);
     }
+    if !findings.has_errors() {
+        exact_lints(&site, findings);
+        ended("exact lints");
+    }
     (!findings.has_errors()).then_some(site)
+}
+
+/// What the policy says needlessly, or to too many: over all packets, so of a site without errors only.
+pub fn exact_lints(site: &Site, findings: &mut Findings) {
+    lints::check(site, findings);
 }
 
 /// Every machine's files, and its ruleset as it is read back from the text that will be written.

@@ -114,7 +114,8 @@ const ELSEWHERE: &[&str] = &[
     "key-type",
     "key-unrestricted",
     "key-weak",
-    "not-formatted", // `fwc fmt --check`
+    "lints-undecided", // the tests of `compile::lints`: it takes a very large policy
+    "not-formatted",   // `fwc fmt --check`
     // `fwc bastion check`: tests/bastion/check.rs
     "sshd-key-source",
     "sshd-no-keys",
@@ -225,6 +226,10 @@ fn run(case: &Case) -> Vec<Expected> {
         fwc::topology::check(&site, &mut findings);
         if !findings.has_errors() {
             fwc::compile::check_groups(&site, &mut findings);
+        }
+        // Elsewhere the cases are as small as what they show, and say much that nobody needs.
+        if case.place.starts_with("lints.fw") {
+            fwc::compile::exact_lints(&site, &mut findings);
         }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()

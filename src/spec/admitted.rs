@@ -127,6 +127,47 @@ impl<'s> Sets<'s> {
 }
 
 impl Sets<'_> {
+    /// What each statement by itself speaks of at a hook, of packets that start a connection and are asked about there:
+    /// what an `allow` would admit whatever is denied, and what a `deny` would stop whatever is allowed.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn each(
+        &self,
+        host: HostId,
+        hook: Hook,
+        space: &mut Space,
+    ) -> Result<Vec<(AccessId, PacketSet)>, Unanswered> {
+        let site = self.routes.site;
+        let machine = site.host(host).filter(|m| m.filters()).ok_or(Unanswered::NoHook)?;
+        let legs: Vec<Option<LegId>> = match hook {
+            Hook::Input | Hook::Forward | Hook::Output => vec![None],
+            Hook::Bridge => machine.bridges().map(|(leg, ..)| Some(leg)).collect(),
+            Hook::Prerouting | Hook::Postrouting => return Err(Unanswered::NoHook),
+        };
+        let mut all: BTreeMap<AccessId, PacketSet> = BTreeMap::new();
+        for across in legs {
+            let mut at = AtHook::new(&self.routes, host, machine, hook, space);
+            at.across = across;
+            let new = at.space.ct(&[CtState::New]);
+            let itself = at.one_machine();
+            let asked = at.space.minus(new, itself);
+            for (id, access) in site.accesses() {
+                let set = match access.action {
+                    Action::Allow => at.admits(access),
+                    Action::Deny => at.stops(access),
+                };
+                let set = at.space.and(set, asked);
+                let so_far = all.entry(id).or_insert(PacketSet::NOTHING);
+                *so_far = at.space.or(*so_far, set);
+            }
+        }
+        space.is_empty(PacketSet::NOTHING)?;
+        Ok(all.into_iter().collect())
+    }
+}
+
+impl Sets<'_> {
     /// What passes the hook *bridge* of a machine and begins nothing (S42): only as a reply form, an ICMP error or
     /// neighbour discovery; and of that, what is no reply form.
     ///
@@ -244,14 +285,20 @@ impl<'a, 's> AtHook<'a, 's> {
         let denies = site.accesses.iter().filter(|a| a.action == Action::Deny && a.reject == reject);
         let mut sets = Vec::new();
         for access in denies {
-            let from = self.routes.readings.wide_place(&access.from);
-            let to = self.routes.readings.wide_place(&access.to);
-            let ends = self.between(&from, &to);
-            let holds = self.holds(access);
-            sets.push(self.space.and(ends, holds));
-            sets.push(self.denied_original(access));
+            sets.push(self.stops(access));
         }
         self.space.any(sets)
+    }
+
+    /// What one `deny` stops.
+    fn stops(&mut self, access: &Access) -> PacketSet {
+        let from = self.routes.readings.wide_place(&access.from);
+        let to = self.routes.readings.wide_place(&access.to);
+        let ends = self.between(&from, &to);
+        let holds = self.holds(access);
+        let written = self.space.and(ends, holds);
+        let original = self.denied_original(access);
+        self.space.or(written, original)
     }
 
     /// S22: senders of `reject from`, each by the leg an answer to it would leave by.

@@ -379,12 +379,48 @@ fn compared(
         Ok(Some(refuted)) => (refuted, 0),
         Ok(None) if known => agreed(spec, space, point, rules, meant),
         Ok(None) => {
-            let reason = "the ruleset has statements whose effect is not known".to_owned();
+            let reason = bounded(space, rules, *hook, meant, &done).unwrap_or_else(|why| why.to_string());
             (Outcome::Undecided { reason }, 0)
         }
     };
     let accepted = known.then_some(done.sides.accepted);
     Compared { outcome, sampled, accepted, translated: done.translated.into_iter().collect() }
+}
+
+/// What holds of a ruleset with statements of which nobody knows what they do, and which those are: of unknown packets
+/// the lower bound has none, the upper bound all.
+fn bounded(
+    space: &mut Space,
+    rules: &HostRules,
+    hook: Hook,
+    meant: &Meant,
+    done: &Done,
+) -> Result<String, Exhausted> {
+    let at_most = space.or(done.sides.accepted, done.unknown);
+    let more = space.minus(at_most, meant.sides.accepted);
+    let less = space.minus(meant.sides.accepted, done.sides.accepted);
+    let (no_more, no_less) = (space.is_empty(more)?, space.is_empty(less)?);
+    let holds = match (no_more, no_less) {
+        (true, true) => {
+            "whatever they do, the same passes as is meant; whether senders are told is not known"
+        }
+        (true, false) => "nothing more passes than is meant (upper bound), perhaps less",
+        (false, true) => "everything that is meant passes (lower bound), perhaps more",
+        (false, false) => "what is known of is as meant (lower bound), more or less may pass (upper bound)",
+    };
+    let mut lines = Vec::new();
+    let effects = sim::effects(&rules.ruleset, trace::hook_of(hook), &sim::Reading::default(), space)?;
+    for (place, set) in effects.unknowns {
+        let here = space.and(set, done.unknown);
+        if here != PacketSet::NOTHING {
+            let line = rules.lines.line(place).map_or_else(String::new, |line| format!("line {line}, "));
+            lines.push(format!("{line}`{}`", rules.ruleset.name_of(place)));
+        }
+    }
+    let shown = lines.iter().take(6).cloned().collect::<Vec<_>>().join("; ");
+    let rest =
+        if lines.len() > 6 { format!("; and {} more", lines.len().saturating_sub(6)) } else { String::new() };
+    Ok(format!("the ruleset has statements whose effect is not known ({shown}{rest}); {holds}"))
 }
 
 /// A packet that is decided otherwise than meant, or translated otherwise.

@@ -1,7 +1,7 @@
 //! The two forms of a listing say the same: text and JSON of nft 1.0.6, and the two files that fwc writes.
 
 use fwc::net::{PacketSet, Space};
-use fwc::target::nft::artifact::{Hook, Ruleset, Statement};
+use fwc::target::nft::artifact::{Expression, Hook, NatKind, Ruleset, Statement, TableFamily};
 use fwc::target::nft::sim;
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Lines, Names, Side, diff};
@@ -24,7 +24,14 @@ fn same(one: &HostRules, other: &HostRules) {
 fn text_and_json_of_one_ruleset_are_read_alike() {
     let mut text = listed(&file("tests/foreign/everything.nft".as_ref()).1);
     let mut json = listed(&file("tests/foreign/everything.json".as_ref()).1);
-    let opaque = |s: &Statement| matches!(s, Statement::Unsupported(_));
+    // Understood by neither, or by both and not simulated: ranges and maps of addresses, `redirect`.
+    let opaque = |s: &Statement| match s {
+        Statement::Unsupported(_) => true,
+        Statement::Nat(nat) => {
+            !matches!(nat.addr, None | Some(Expression::Address(_))) || nat.kind == NatKind::Redirect
+        }
+        _ => false,
+    };
     let (mut rules, mut understood) = (0, 0);
     let names = |r: &Ruleset| -> Vec<(String, Vec<String>, Vec<String>)> {
         let of = |t: &fwc::target::nft::artifact::Table| {
@@ -66,7 +73,10 @@ fn text_and_json_of_one_ruleset_are_read_alike() {
             other.rules.retain(|_| *kept.next().unwrap());
         }
     }
-    assert!(rules > 45 && rules - understood < 6, "{understood} of {rules}");
+    for side in [&mut text, &mut json] {
+        side.ruleset.tables.retain(|t| t.family != TableFamily::Netdev);
+    }
+    assert!(rules > 45 && rules - understood < 9, "{understood} of {rules}");
     same(&text, &json);
     same(&json, &text);
 }

@@ -12,6 +12,11 @@ mod common;
 #[path = "../random/mod.rs"]
 mod random;
 
+mod asked;
+#[path = "../random/compiles.rs"]
+mod compiles;
 mod diff;
+mod engines;
 mod listed;
+mod needless;
 mod regrouped;
