@@ -113,7 +113,10 @@ pub(super) fn of_listings(
     names.favourites = spoken_of(old.1);
     let diff = engine::diff(was, is, &names, bounds);
     let hosts = [HostAnswer { name: host.to_owned(), diff: diff.clone(), presence: None }];
-    let telling = Telling { site: &site, old: old.0, new: new.0 };
+    // Of a listing the name is told, not a file of a build.
+    let nobody = || BTreeMap::from([(String::new(), (HostRules::default(), Lines::new()))]);
+    let input = |name: &str| Input { name: name.to_owned(), site: Site::default(), hosts: nobody() };
+    let telling = Telling { site: &site, old: &input(old.0), new: &input(new.0) };
     Ok((diff, telling.text(&hosts), telling.json(&hosts)))
 }
 
