@@ -7,6 +7,9 @@ CASES ?= 2000
 PACKETS ?= 5000000
 POLICIES ?= 5000
 SITES ?= 3000
+RANDOM_POLICIES ?= 10000
+KERNEL_POLICIES ?= 300
+KEY_LINES ?= 1000
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
 SEED ?= 20261121
@@ -28,7 +31,10 @@ tools:
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
 	command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$$missing iproute2"; \
 	command -v nmap >/dev/null || missing="$$missing nmap"; \
-	if [ -z "$$missing" ]; then echo "tools: nft, ip and nmap are here"; exit 0; fi; \
+	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
+	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd and ssh are here"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
 	echo "tools: installing$$missing with apt-get"; \
@@ -54,11 +60,13 @@ mutants: tools
 	FWC_REQUIRE_KERNEL=1 FWC_MUTANTS=all INSTA_UPDATE=no $(CARGO) test --release mutant -- --nocapture
 
 # Many packets of every kind through policy and rulesets, and the laws on many random policies.
-campaign:
-	FWC_PACKETS=$(PACKETS) $(CARGO) test --release --test campaign -- --nocapture
+campaign: tools
+	FWC_PACKETS=$(PACKETS) FWC_RANDOM_POLICIES=$(RANDOM_POLICIES) $(CARGO) test --release --test campaign -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_KERNEL_POLICIES=$(KERNEL_POLICIES) $(CARGO) test --release --test kernel_campaign -- random_policies --nocapture
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
 
 # Mangled text into what reads text.
 fuzz:

@@ -28,9 +28,11 @@ mod fmt;
 mod lab;
 mod live;
 mod manifest;
+mod matrix;
 mod options;
 mod output;
 mod packet;
+mod reach;
 mod render;
 mod report;
 mod request;
@@ -96,6 +98,10 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
+    /// Say who can reach whom with what, everyone with everyone
+    Matrix(matrix::Args),
+    /// Say who can reach a place, or what a place can reach, and which lines allow it
+    Reach(reach::Args),
     /// Say what two policies, builds or live rulesets do differently, over all packets
     Diff(diff::Args),
     /// Try the policy with real packets in network namespaces, or open a shell there
@@ -156,6 +162,8 @@ impl Command {
             Self::Compile(args) => compile::run(args, console),
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
+            Self::Matrix(args) => matrix::run(args, console),
+            Self::Reach(args) => reach::run(args, console),
             Self::Diff(args) => diff::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),

@@ -44,7 +44,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
     ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
-    ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
+    // It holds what it emits to the quotas, and to what the target takes.
+    ("target::emit", &["diag", "net", "model", "ir", "target::artifact", "target::fit", "target::validate"]),
     (
         "verify",
         &[
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
+    ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",

@@ -86,11 +86,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         };
         hosts.push(HostAnswer { name, diff, presence });
     }
-    let telling = Telling {
-        site: if new.site.zones.is_empty() { &old.site } else { &new.site },
-        old: &old.name,
-        new: &new.name,
-    };
+    let telling =
+        Telling { site: if new.site.zones.is_empty() { &old.site } else { &new.site }, old: &old, new: &new };
     match args.format {
         Format::Text => console.data(&telling.text(&hosts)),
         Format::Json => console.data(&render::document(&telling.json(&hosts))),
@@ -189,6 +186,16 @@ impl Input {
     }
 }
 
+impl Input {
+    /// The file that the lines of a machine's ruleset are of.
+    fn file(&self, host: &str) -> String {
+        if self.hosts.contains_key("") {
+            return self.name.clone();
+        }
+        format!("hosts/{host}/ruleset.nft")
+    }
+}
+
 fn listed(name: &str, text: &str) -> Result<HostRules, Failure> {
     HostRules::listed(text).map_err(|why| {
         Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
@@ -255,8 +262,8 @@ fn paired<'a>(old: &'a Input, new: &'a Input, host: Option<&str>) -> Result<Vec<
 
 struct Telling<'a> {
     site: &'a Site,
-    old: &'a str,
-    new: &'a str,
+    old: &'a Input,
+    new: &'a Input,
 }
 
 /// One difference, with where it is.
@@ -296,8 +303,8 @@ impl Telling<'_> {
                 let _ = writeln!(text, "  at {} {hook}", clean_line(host));
                 regions(&mut text, &difference.regions, difference.more);
                 let _ = writeln!(text, "    example {}", clean_line(&show(&difference.witness, self.site)));
-                self.lines(&mut text, "was", self.old, &difference.was);
-                self.lines(&mut text, "now", self.new, &difference.now);
+                self.lines(&mut text, "was", self.old, host, &difference.was);
+                self.lines(&mut text, "now", self.new, host, &difference.now);
             }
         }
         for host in hosts {
@@ -307,10 +314,10 @@ impl Telling<'_> {
         text
     }
 
-    fn lines(&self, text: &mut String, word: &str, file: &str, lines: &[Line]) {
+    fn lines(&self, text: &mut String, word: &str, side: &Input, host: &str, lines: &[Line]) {
         for line in lines {
-            let number = line.line.map_or_else(String::new, |line| format!(" line {line}"));
-            let at = format!("{}{number}, `{}`: {}", file, line.chain, line.text);
+            let number = line.line.map_or_else(String::new, |line| format!(":{line}"));
+            let at = format!("{}{number} `{}` {}", side.file(host), line.chain, line.text);
             let _ = writeln!(text, "    {word}     {}", clean_line(&at));
         }
     }
@@ -394,8 +401,8 @@ impl Telling<'_> {
         }
         let presence = hosts.iter().filter_map(|h| Some(json!({ "host": h.name, "note": h.presence? })));
         json!({
-            "old": self.old,
-            "new": self.new,
+            "old": self.old.name,
+            "new": self.new.name,
             "machines": presence.collect::<Vec<_>>(),
             "widens": hosts.iter().any(|h| h.diff.widens()),
             "decided": hosts.iter().all(|h| h.diff.is_decided()),
@@ -405,7 +412,7 @@ impl Telling<'_> {
     }
 }
 
-fn region_as_json(region: &Region) -> Value {
+pub(super) fn region_as_json(region: &Region) -> Value {
     json!({
         "words": region.to_string(),
         "services": region.services,

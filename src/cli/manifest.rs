@@ -34,6 +34,11 @@ pub(super) fn build(
             files.insert(format!("hosts/{}/{name}", host.name), text.clone());
         }
     }
+    if only.is_none() {
+        for (name, text) in &compiled.groups.files {
+            files.insert(format!("aws/{name}"), text.clone());
+        }
+    }
     let digests: BTreeMap<&String, String> =
         files.iter().map(|(name, text)| (name, digest(text.as_bytes()))).collect();
     let report = &compiled.report;
@@ -93,6 +98,7 @@ mod tests {
             artifacts: crate::verify::Artifacts::new(),
             site: Site::default(),
             hosts: vec![host(0, "fw"), host(1, "lb")],
+            groups: crate::compile::Groups::default(),
             report: Report::default(),
         }
     }

@@ -12,6 +12,7 @@
 
 pub mod artifact;
 pub mod drift;
+pub mod emit;
 pub mod exposure;
 pub mod fit;
 pub mod mutate;

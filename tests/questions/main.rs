@@ -9,5 +9,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../random/mod.rs"]
+mod random;
 
 mod diff;
+mod listed;
+mod regrouped;
