@@ -10,6 +10,7 @@
 //! terminal sees it ([`clean`]).
 
 mod apply;
+mod aws;
 #[cfg(feature = "bastion")]
 mod bastion;
 mod beside;

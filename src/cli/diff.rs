@@ -20,11 +20,12 @@ use super::packet::show;
 use super::render::{self, number};
 use super::report::put;
 use super::request::Request;
-use super::{Console, Exit, Failure, engine};
+use super::{Console, Exit, Failure, aws, engine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A policy (a file or folder), a folder that `compile` wrote, or a listing (`nft list ruleset`, text or JSON)
+    /// A policy (a file or folder), a folder that `compile` wrote, a listing (`nft list ruleset`, text or JSON),
+    /// or a folder of what EC2 answered (`aws ec2 describe-security-groups`, …)
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
@@ -53,6 +54,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    match [&args.old, &args.new].map(|path| aws::is_recording(path)) {
+        [true, true] => return aws::diff(&args.old, &args.new, args.deny_widening, args.format, console),
+        [false, false] => {}
+        [true, false] | [false, true] => {
+            return Err(Failure::new("answers of EC2 are compared with answers of EC2 alone")
+                .help("compile the policy, and name its `aws` folder"));
+        }
+    }
     let mut sides = Vec::new();
     for path in [&args.old, &args.new] {
         match Input::read(path, &args.depends, console)? {

@@ -183,6 +183,9 @@ fn nothing_is_passed_over() {
     assert_eq!(drift.wording, [("sg-00000001".to_owned(), Direction::Ingress)]);
     assert_eq!(drift.groups.len(), 1, "{drift:?}");
     assert_eq!((drift.groups[0].group.as_str(), drift.groups[0].more.is_none()), ("sg-00000002", true));
+    // The same by ids: what had one is gone.
+    let drift = drift_of(&wanted, &live);
+    assert_eq!(drift.missing, ["sg-00000003"]);
     live.groups[0].egress = None;
     let drift = drift_of(&live, &wanted);
     assert_eq!(drift.unknown.len(), 1);

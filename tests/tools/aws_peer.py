@@ -42,7 +42,7 @@ class Peer:
         server.start()
         host, port = server.get_host_and_port()
         self.url = f"http://{host}:{port}"
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=60)
+        config = Config(retries={"total_max_attempts": 1}, read_timeout=600, connect_timeout=600)
         self.ec2 = boto3.client("ec2", endpoint_url=self.url, config=config)
         self.names = {}
 

@@ -17,7 +17,7 @@ use crate::net::{Packet, Space};
 /// All that differs; equal estates give the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drift {
-    /// Wanted groups that are not there.
+    /// Wanted groups and prefix lists that are not there.
     pub missing: Vec<String>,
     /// Groups that carry our mark and are not wanted.
     pub left_over: Vec<String>,
@@ -153,9 +153,9 @@ impl Drift {
             let Some(meant) = &wanted.entries else { continue };
             let live = paired.live.list(&wanted.id);
             let Some(is) = live.and_then(|list| list.entries.as_ref()) else {
-                // A list that is still to be made makes its group differ; one that nobody told of is not known.
-                if live.is_some() {
-                    self.unknown.push((wanted.id.clone(), Unknown::List(wanted.id.clone())));
+                match live {
+                    Some(_) => self.unknown.push((wanted.id.clone(), Unknown::List(wanted.id.clone()))),
+                    None => self.missing.push(wanted.id.clone()),
                 }
                 continue;
             };
