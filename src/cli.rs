@@ -20,6 +20,7 @@ mod clean;
 mod compile;
 mod console;
 mod diff;
+mod drift;
 mod engine;
 mod explain;
 mod failure;
@@ -32,7 +33,9 @@ mod matrix;
 mod options;
 mod output;
 mod packet;
+mod plan;
 mod reach;
+mod remote;
 mod render;
 mod report;
 mod request;
@@ -111,6 +114,8 @@ enum Command {
     /// Judge keys and the sshd of a machine
     #[cfg(feature = "bastion")]
     Bastion(bastion::Args),
+    /// What applying a build would change on this machine: packets, flows, lines
+    Plan(plan::Args),
     /// Load a machine's ruleset on this machine, on trial until it is confirmed
     Apply(apply::Args),
     /// Keep the ruleset that is on trial
@@ -119,6 +124,8 @@ enum Command {
     Rollback(trial::RollbackArgs),
     /// What is confirmed, on trial, and loaded on this machine
     Status(trial::StatusArgs),
+    /// Whether this machine still does what was confirmed: exit 1 with the difference
+    Drift(drift::Args),
     /// End the connections of this machine that its rules would not let start
     Cut(trial::CutArgs),
     /// What this machine does when it starts
@@ -169,6 +176,8 @@ impl Command {
             Self::LabInside(args) => lab::shell::be_first(&args, console),
             #[cfg(feature = "bastion")]
             Self::Bastion(args) => bastion::run(args, console),
+            Self::Plan(args) => plan::run(&args, console),
+            Self::Drift(args) => drift::run(&args, console),
             Self::Apply(args) => apply::run(&args, console),
             Self::Confirm(args) => trial::confirm(&args, console),
             Self::Rollback(args) => trial::rollback(&args, console),

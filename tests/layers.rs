@@ -60,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
+    ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",

@@ -98,6 +98,37 @@ fn exit(hosts: &[HostAnswer], deny_widening: bool) -> Exit {
     if any(|diff| !diff.is_decided()) { Exit::Failed } else { Exit::Fine }
 }
 
+/// Two listings of this machine: what is different, in words and as data. Each side has a name and a text.
+pub(super) fn of_listings(
+    host: &str,
+    old: (&str, &str),
+    new: (&str, &str),
+) -> Result<(Diff, String, Value), Failure> {
+    let (site, lines) = (Site::default(), Lines::new());
+    let (before, after) = (listed(old.0, old.1)?, listed(new.0, new.1)?);
+    let bounds = Bounds { regions: 16, ..Bounds::default() };
+    let [was, is] = [&before, &after].map(|rules| Side { rules, lines: &lines });
+    // Examples are of addresses that the rules speak of.
+    let mut names = Names::default();
+    names.favourites = spoken_of(old.1);
+    let diff = engine::diff(was, is, &names, bounds);
+    let hosts = [HostAnswer { name: host.to_owned(), diff: diff.clone(), presence: None }];
+    let telling = Telling { site: &site, old: old.0, new: new.0 };
+    Ok((diff, telling.text(&hosts), telling.json(&hosts)))
+}
+
+/// The first addresses in a text.
+fn spoken_of(text: &str) -> Vec<std::net::IpAddr> {
+    let words = text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
+    let mut found = Vec::new();
+    for addr in words.filter_map(|word| word.parse().ok()) {
+        if found.len() < 64 && !found.contains(&addr) {
+            found.push(addr);
+        }
+    }
+    found
+}
+
 /// What is different on one machine.
 struct HostAnswer {
     name: String,

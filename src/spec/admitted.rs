@@ -12,6 +12,7 @@ mod containers;
 mod interface;
 mod ipvs;
 mod nat;
+mod people;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ use crate::model::{Access, AccessId, Action, Hook, Host, HostId, Leg, LegId, Poi
 use crate::net::range::Bounded;
 use crate::net::space::{Exhausted, Field};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Translation};
+
+pub use people::May;
 
 use super::Routes;
 
@@ -229,10 +232,16 @@ impl<'a, 's> AtHook<'a, 's> {
     }
 
     fn admitted(&mut self) -> Admitted {
-        let itself = self.itself();
+        let by_lo = self.itself();
         let new = self.space.ct(&[CtState::New]);
+        // S63: of what confined users send by loopback, S15 does not speak, and nobody is asked.
+        let confined = people::confined(self);
+        let shut = match confined {
+            PacketSet::NOTHING => PacketSet::NOTHING,
+            confined => self.space.all(vec![by_lo, new, confined]),
+        };
         let always = self.always();
-        let always = self.space.or(itself, always);
+        let always = self.space.or(by_lo, always);
         let mut asked = self.space.minus(new, always);
         let mut said = Admitted { accepted: PacketSet::NOTHING, rejected: PacketSet::NOTHING };
         if self.hook == Hook::Forward && self.machine.docker {
@@ -250,6 +259,7 @@ impl<'a, 's> AtHook<'a, 's> {
         said.accepted = self.space.or(said.accepted, accepted);
         said.rejected = self.space.or(said.rejected, rejected);
         let sent_on = self.sent_on();
+        let always = self.space.minus(always, shut);
         let accepted = self.space.or(always, said.accepted);
         Admitted {
             accepted: self.space.or(accepted, sent_on),

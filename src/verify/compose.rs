@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, Site, Way, ZoneId};
+use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
 use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
+use super::said::Sayings;
 use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
@@ -34,6 +35,9 @@ pub(crate) struct Network<'s> {
     pub(crate) directors: Vec<Director>,
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
+    /// Who sends, if somebody is asked about (S65).
+    person: Option<PersonId>,
+    pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
@@ -148,7 +152,7 @@ impl<'s> Network<'s> {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let counted = None;
+        let (counted, person) = (None, None);
         Self {
             site,
             readings,
@@ -159,6 +163,8 @@ impl<'s> Network<'s> {
             counted,
             directors,
             groups: None,
+            person,
+            sayings: Sayings::new(),
             gates,
             ways,
             reached,
@@ -178,6 +184,46 @@ impl<'s> Network<'s> {
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
+    }
+
+    /// From now on this person sends what leaves the machines they jump from; none: whoever may (S65).
+    pub(crate) fn send_as(&mut self, person: Option<PersonId>) {
+        if self.person != person {
+            self.person = person;
+            self.gates.clear();
+            self.ways.clear();
+            self.reached.clear();
+        }
+    }
+
+    /// Who is asked about.
+    pub(crate) fn asked_about(&self) -> Option<PersonId> {
+        self.person
+    }
+
+    /// The time of the proof.
+    pub(crate) fn time(&self) -> u64 {
+        self.at
+    }
+
+    /// Of what an output hook accepts, that of the user who is asked about; whose it is, is forgotten.
+    fn sent(&mut self, host: HostId, set: PacketSet) -> PacketSet {
+        let confined = self.site.confined(host);
+        let values = |uids: &[u32]| {
+            let values = uids.iter().map(|uid| u128::from(*uid).saturating_add(1));
+            RangeSet::from_ranges(values.map(|value| (value, value)))
+        };
+        let set = match self.person.and_then(|id| self.site.person(id)) {
+            Some(person) => match person.uid.filter(|uid| confined.contains(uid)) {
+                Some(uid) => self.space.given(Field::Skuid, u128::from(uid).saturating_add(1), set),
+                None => {
+                    let others = self.space.within(Field::Skuid, &values(&confined));
+                    self.space.minus(set, others)
+                }
+            },
+            None => set,
+        };
+        self.space.forget(Field::Skuid, set)
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -267,6 +313,9 @@ impl<'s> Network<'s> {
             return if forwarded && !machine.forwards() { PacketSet::NOTHING } else { PacketSet::EVERYTHING };
         }
         let mut set = self.accepted(host, hook);
+        if hook == Hook::Output {
+            set = self.sent(host, set);
+        }
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
             let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
             let value = self.space.interface(name);

@@ -235,6 +235,7 @@ pub fn matrix(
                 from: place(&End::Zone(from)),
                 to: place(to),
                 direct: false,
+                people: Vec::new(),
                 words: String::new(),
                 span: zone.span,
             };

@@ -48,6 +48,7 @@ pub(crate) fn forbidden(
     // What is sent to others may be delivered here, where anything is translated.
     let read_twice = !expect.direct && network.translates();
     for from in &expect.from.plus {
+        let what = network.may_be_sent(from, what);
         let mut starts = Vec::new();
         for (start, addrs) in starts_of(site, &network.readings, from) {
             let src = addrs.difference(&except);
@@ -89,7 +90,7 @@ pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) ->
 }
 
 /// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
-fn kinds(reached: &Reached) -> BTreeSet<Kind> {
+pub(super) fn kinds(reached: &Reached) -> BTreeSet<Kind> {
     let all: BTreeSet<Kind> = reached.keys().map(|(_, kind)| *kind).collect();
     let redirected =
         |kind: &Kind| [false, true].map(|port| Kind { dst: true, port: port || kind.port, ..*kind });
@@ -259,7 +260,7 @@ fn in_zones(site: &Site, reached: &Reached, kind: Kind, addrs: &AddrSet) -> Vec<
 }
 
 /// What a machine takes in, by any leg, of what is for `addrs` then, and is of a kind then.
-fn into_machine(
+pub(super) fn into_machine(
     network: &mut Network<'_>,
     reached: &Reached,
     kind: Kind,

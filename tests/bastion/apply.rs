@@ -153,7 +153,7 @@ fn what_would_lock_out_is_refused() {
     let elsewhere = format!("from=\"10.0.0.0/8\",restrict {public} ana\n");
     let hole = NEW.replace(
         "Match all",
-        "Match Address 10.7.0.0/16\n PasswordAuthentication yes\n AuthenticationMethods any\nMatch all",
+        "Match Address 10.7.0.0/16\n PasswordAuthentication yes\n AuthenticationMethods password\nMatch all",
     );
     let denied = format!("DenyUsers ana\n{NEW}");
     for (name, settings, keys, words) in [

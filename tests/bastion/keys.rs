@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use fwc::bastion::keys::lint::canonical;
+use fwc::bastion::keys::options::Forwarding;
 use fwc::bastion::keys::{self, Asking, Line, PublicKey};
 
 use crate::sshd::{Login, Room, Sshd, Way};
@@ -98,12 +100,46 @@ fn sshd_and_fwc_judge_generated_lines_alike() {
         let line = draw.line(&door.public);
         let (ours, why) = door.judged(&line);
         assert_eq!(door.lets_in(&line), ours, "line {number}: {why}: {line:?}");
+        if number % 4 == 0 {
+            let fixed = canonical(&line);
+            assert_eq!(door.lets_in(&fixed), ours, "line {number}, fixed: {line:?}: {fixed:?}");
+        }
         *seen.entry(why).or_default() += 1;
     }
     println!("{lines} lines: {seen:?}");
     let admitted = seen.get("admitted").copied().unwrap_or(0);
     assert!(admitted * 5 > lines && admitted * 5 < lines * 4, "one verdict hardly comes: {seen:?}");
     assert!(seen.len() > 6, "few reasons: {seen:?}");
+}
+
+/// No line makes the reader panic, and the one form of a line is judged as the line.
+#[test]
+fn a_fixed_line_means_what_it_meant() {
+    const PUBLIC: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0X7RS7bkiPOQJ2OlxgOmv4JfiZG1IPsjbNmiOAJc19";
+    let key = PublicKey::from_openssh(&format!("{PUBLIC} x")).unwrap();
+    let asking = Asking { key: &key, address: "127.0.0.1", host: "127.0.0.1", now: 1_800_000_000 };
+    let meaning = |text: &str| -> Vec<(bool, Forwarding, bool, Option<String>)> {
+        keys::entries(text)
+            .map(|e| (e.admits(&asking).is_ok(), e.options.forwarding(), e.options.pty, e.options.command))
+            .collect()
+    };
+    let mut draw = Draw(7);
+    let mut entries = 0;
+    for _ in 0..20_000 {
+        let mut line = draw.line(PUBLIC);
+        if draw.next(3) == 0 {
+            let at = draw.next(line.len());
+            let odd = draw.of(&["\"", "\\", ",", " ", "\0", "é", "\n", "=", "#"]);
+            if line.is_char_boundary(at) {
+                line.insert_str(at, odd);
+            }
+        }
+        let fixed = canonical(&line);
+        assert_eq!(meaning(&line), meaning(&fixed), "{line:?}: {fixed:?}");
+        assert_eq!(canonical(&fixed), fixed, "{line:?}");
+        entries += meaning(&line).len();
+    }
+    assert!(entries > 5_000, "{entries}");
 }
 
 /// SplitMix64, so that a failing line is found again.

@@ -53,6 +53,9 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span: NOWHERE,
     }
 }

@@ -1,7 +1,5 @@
 //! One file replaced durably and at once: whoever looks sees the old one or the new one, after a loss of power too.
 
-#![expect(clippy::disallowed_methods, reason = "writes the configuration of sshd")]
-
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

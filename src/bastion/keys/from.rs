@@ -185,7 +185,7 @@ fn aton(text: &str) -> Option<Ipv4Addr> {
     let last = number(last)?;
     if left < 4 {
         (u64::from(last) < 1 << (8 * left)).then_some(())?;
-        value = value << (8 * left);
+        value <<= 8 * left;
     }
     Some(Ipv4Addr::from(value | last))
 }

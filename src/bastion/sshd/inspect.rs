@@ -12,6 +12,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::bastion::keys::from;
 use crate::diag::{Diagnostic, Findings, code};
 use crate::source::{SourceMap, Span};
 
@@ -359,7 +360,7 @@ impl Tree {
 
 impl Files for Tree {
     fn text(&mut self, path: &str) -> Option<String> {
-        const LONGEST: u64 = 1 << 20;
+        const LONGEST: u64 = 16 << 20;
         let path = self.place(path);
         let sound = fs::metadata(&path).is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST);
         sound
@@ -368,19 +369,27 @@ impl Files for Tree {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Patterns in the last part of a path alone: what Include lines of distributions have.
+    /// glob(3), part by part; a class in brackets stands for any name, so that no file goes unseen.
     fn glob(&mut self, pattern: &str) -> Vec<String> {
-        let Some((folder, name)) = pattern.rsplit_once('/') else { return Vec::new() };
-        if !name.contains(['*', '?', '[']) {
-            return vec![pattern.to_owned()];
+        let mut found = vec![String::new()];
+        for part in pattern.split('/').filter(|part| !part.is_empty()) {
+            if !part.contains(['*', '?', '[']) {
+                found.iter_mut().for_each(|path| path.push_str(&format!("/{part}")));
+                continue;
+            }
+            let mut below = Vec::new();
+            for folder in &found {
+                let Ok(entries) = fs::read_dir(self.place(&format!("{folder}/"))) else { continue };
+                let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+                // A leading dot is matched by itself alone.
+                let hit = |name: &String| {
+                    let dot = !name.starts_with('.') || part.starts_with('.');
+                    dot && (part.contains('[') || from::named(part, name))
+                };
+                below.extend(names.filter(hit).map(|name| format!("{folder}/{name}")));
+            }
+            found = below;
         }
-        let Ok(entries) = fs::read_dir(self.place(folder)) else { return Vec::new() };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        // glob(3): a leading dot is matched by itself alone.
-        let hit = |file: &String| {
-            (!file.starts_with('.') || name.starts_with('.')) && crate::bastion::keys::from::named(name, file)
-        };
-        let mut found: Vec<String> = names.filter(hit).map(|file| format!("{folder}/{file}")).collect();
         found.sort_unstable();
         found
     }

@@ -64,7 +64,7 @@ pub fn connections(config: &Config, known: &[String], extra: &[IpAddr]) -> Vec<C
 
 /// A word that each pattern of a list matches, `!` left out.
 fn literals(list: &str) -> Vec<String> {
-    let one = |word: &str| word.trim_start_matches('!').replace('*', "x").replace('?', "x");
+    let one = |word: &str| word.trim_start_matches('!').replace(['*', '?'], "x");
     // `sshd -C` parts its words at commas, and takes no blank.
     let sound = |word: &String| !word.is_empty() && !word.contains([' ', ',', '=']);
     list.split(',').map(one).filter(sound).collect()
@@ -80,7 +80,7 @@ fn ends(word: &str) -> Vec<String> {
     if let Ok(addr) = word.parse::<IpAddr>() {
         return vec![addr.to_string()];
     }
-    let filled = word.replace('*', "1").replace('?', "1");
+    let filled = word.replace(['*', '?'], "1");
     let dots = filled.matches('.').count();
     let padded = (dots..3).fold(filled, |text, _| text + ".1");
     padded.parse::<Ipv4Addr>().map(|addr| addr.to_string()).into_iter().collect()
