@@ -24,12 +24,15 @@ use crate::net::AddrSet;
 use crate::topology::Topology;
 use mapped::Mapped;
 
+/// Raw rules by the interfaces that their packets come and leave by.
+type Pairs = BTreeMap<(Option<Wire>, Option<Wire>), RawPair>;
+
 /// Raw rules, by the machine and hook they stand at, before they are made into layers.
 #[derive(Default)]
 struct Raw {
-    pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
+    pairs: Pairs,
     /// S63: in output, those of each confined user.
-    confined: BTreeMap<u32, BTreeMap<(Option<Wire>, Option<Wire>), RawPair>>,
+    confined: BTreeMap<u32, Pairs>,
     denies: Vec<Entry>,
     /// S42: those of stateless bridges, as their replies would look.
     unanswered: Vec<Entry>,
@@ -122,7 +125,7 @@ pub fn security_groups(site: &Site) -> Vec<GroupRules> {
     groups::lower(&mut Topology::new(site), site)
 }
 
-fn pairs(raw: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>) -> Vec<Pair> {
+fn pairs(raw: Pairs) -> Vec<Pair> {
     let one = |((inward, outward), pair): ((Option<Wire>, Option<Wire>), RawPair)| {
         let itself = pair.itself.into_iter().collect();
         let layers = crate::opt::arrange(pair.entries);
@@ -133,12 +136,7 @@ fn pairs(raw: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>) -> Vec<Pair> {
 }
 
 /// S63: each confined user of a machine, those without a way out too.
-fn confined(
-    site: &Site,
-    host: HostId,
-    hook: Hook,
-    mut raw: BTreeMap<u32, BTreeMap<(Option<Wire>, Option<Wire>), RawPair>>,
-) -> Vec<Confined> {
+fn confined(site: &Site, host: HostId, hook: Hook, mut raw: BTreeMap<u32, Pairs>) -> Vec<Confined> {
     let users = if hook == Hook::Output { site.confined(host) } else { Vec::new() };
     users
         .into_iter()

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
-use crate::verify::{ExpectProof, UnaskedProof, WrongSetting};
+use crate::verify::{Bastions, ExpectProof, UnaskedProof, WrongSetting};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -77,6 +77,8 @@ fn report(expect: Outcome) -> Report {
         }],
         replies: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
+        people: Vec::new(),
+        bastions: Bastions::default(),
         nodes: 7,
         ..Report::default()
     }

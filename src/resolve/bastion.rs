@@ -268,13 +268,10 @@ fn delivered(access: &Access, machine: &Host) -> Option<u16> {
     match &access.nat {
         Some(Nat::Dnat { port: Some(port), .. }) if *port != machine.ssh_port => None,
         // Whatever is written, this is what arrives.
-        Some(Nat::Dnat { port: Some(_), .. }) => {
-            let written = access.terms.iter().find_map(|term| match term {
-                Term::Ports { to, .. } => to.ranges().first().map(|(first, _)| *first),
-                Term::Icmp { .. } | Term::Protos(_) => None,
-            });
-            written
-        }
+        Some(Nat::Dnat { port: Some(_), .. }) => access.terms.iter().find_map(|term| match term {
+            Term::Ports { to, .. } => to.ranges().first().map(|(first, _)| *first),
+            Term::Icmp { .. } | Term::Protos(_) => None,
+        }),
         _ => Some(machine.ssh_port),
     }
 }

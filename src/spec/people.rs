@@ -65,14 +65,13 @@ impl Spec<'_> {
     ) -> impl Iterator<Item = (Packet, IpAddr)> {
         let machine = self.site.host(host);
         let legs = machine.into_iter().flat_map(|machine| machine.legs());
-        let packets = legs.flat_map(move |(id, leg)| {
+        legs.flat_map(move |(id, leg)| {
             let zone = self.site.zone(leg.zone).filter(|_| leg.dynamic);
             let any = zone.and_then(|zone| zone.addrs.of(crate::net::Family::of(other)).ranges().next());
             let own = leg.addresses.iter().copied().chain(any.map(|range| range.first_addr()));
             let own = own.filter(move |own| own.is_ipv4() == other.is_ipv4());
             own.map(move |own| (self.by_leg(host, id, hook, other, time), own)).collect::<Vec<_>>()
-        });
-        packets
+        })
     }
 
     fn by_leg(&self, host: HostId, leg: LegId, hook: Hook, other: IpAddr, time: u64) -> Packet {

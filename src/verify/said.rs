@@ -59,7 +59,7 @@ impl Network<'_> {
     }
 
     /// The packets that an sshd host takes for its sshd, as they are written.
-    fn to_sshd(&mut self, host: HostId) -> PacketSet {
+    fn taken_for_sshd(&mut self, host: HostId) -> PacketSet {
         let own = self.readings.static_of(host);
         let port = self.site.host(host).map_or(0, |machine| machine.ssh_port);
         let (to, tcp) = (self.space.to(&own), self.space.proto(Proto::TCP));
@@ -83,7 +83,7 @@ impl Network<'_> {
             .map(|((_, host), said)| (*host, *said))
             .collect();
         for (host, said) in hosts {
-            let there = self.to_sshd(host);
+            let there = self.taken_for_sshd(host);
             let ever = self.space.forget(Field::Time, said.log_in.some);
             let refused = self.space.minus(there, ever);
             left = self.space.minus(left, refused);
@@ -120,7 +120,7 @@ impl Network<'_> {
             let hosts: Vec<HostId> =
                 self.sayings.keys().filter(|(id, _)| *id == person).map(|(_, h)| *h).collect();
             for host in hosts {
-                let (sshd, ends) = (self.to_sshd(host), self.space.to(&to));
+                let (sshd, ends) = (self.taken_for_sshd(host), self.space.to(&to));
                 let log_in =
                     self.sayings.get(&(person, host)).map_or(PacketSet::NOTHING, |said| said.log_in.each);
                 let now = self.space.given(Field::Time, u128::from(self.time()), log_in);
