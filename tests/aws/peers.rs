@@ -136,18 +136,23 @@ impl Drop for Moto {
 
 /// The input as moto can take it: see [`MOTO_DEFECTS`].
 fn for_moto(step: &Step, plan: &Plan, live: &Estate) -> Value {
-    let mut input = step.input.clone();
+    let mut input = with_ports(step.input.clone());
+    if step.operation == "modify-managed-prefix-list" {
+        let id = input["PrefixListId"].as_str().unwrap().to_owned();
+        let list = plan.result.list(&id).or_else(|| live.list(&id)).unwrap();
+        input["PrefixListName"] = json!(list.name);
+    }
+    input
+}
+
+/// A permission without ports has ports of -1.
+fn with_ports(mut input: Value) -> Value {
     for permission in input.get_mut("IpPermissions").and_then(Value::as_array_mut).into_iter().flatten() {
         let portless = permission.get("FromPort").is_none() && permission["IpProtocol"] != "-1";
         if portless {
             permission["FromPort"] = json!(-1);
             permission["ToPort"] = json!(-1);
         }
-    }
-    if step.operation == "modify-managed-prefix-list" {
-        let id = input["PrefixListId"].as_str().unwrap().to_owned();
-        let list = plan.result.list(&id).or_else(|| live.list(&id)).unwrap();
-        input["PrefixListName"] = json!(list.name);
     }
     input
 }
@@ -161,25 +166,27 @@ fn tells_lists(step: &Step) -> bool {
     step.phase == Phase::Describe && permissions.is_some_and(|all| all.iter().all(of_lists))
 }
 
+/// Rules with the names that moto gave.
+fn renamed(rules: &[Rule], names: &BTreeMap<String, String>) -> Vec<Rule> {
+    let real = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
+    let renamed = |rule: &Rule| {
+        let peer = match &rule.peer {
+            Peer::Group(group) => Peer::group(real(&group.id)),
+            Peer::List(list) => Peer::list(real(&list.id)),
+            net => net.clone(),
+        };
+        Rule { peer, ..rule.clone() }
+    };
+    rules.iter().map(renamed).collect()
+}
+
 /// The groups and lists of a plan, as moto has them: the same sets, the same texts.
 fn same(plan: &Plan, moto: &Estate, names: &BTreeMap<String, String>, about: &str) {
     let real = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     for wanted in &plan.result.groups {
         let is = moto.group(&real(&wanted.id)).unwrap_or_else(|| panic!("{about}: no {}", wanted.id));
         for direction in Direction::BOTH {
-            let meant: Vec<Rule> = wanted
-                .rules(direction)
-                .unwrap()
-                .iter()
-                .map(|rule| {
-                    let peer = match &rule.peer {
-                        Peer::Group(group) => Peer::group(real(&group.id)),
-                        Peer::List(list) => Peer::list(real(&list.id)),
-                        net => net.clone(),
-                    };
-                    Rule { peer, ..rule.clone() }
-                })
-                .collect();
+            let meant = renamed(wanted.rules(direction).unwrap(), names);
             let rules = is.rules(direction).unwrap();
             assert_eq!(Canonical::of(rules), Canonical::of(&meant), "{about}: {}", wanted.id);
             let keys = |rules: &[Rule]| {
@@ -253,6 +260,76 @@ fn moto_takes_the_sets() {
         same(&plan, &moto, &names, &name);
         println!("{name}: {} calls", plan.steps.len());
     }
+}
+
+/// What `fwc compile` writes for the policies with a vpc: botocore and moto take its plan as it stands in the file, moto
+/// describes back its groups; cfn-lint says nothing of its template.
+#[test]
+fn peers_take_what_policies_compile_to() {
+    let (Some(mut peer), Some(tools)) = (Moto::start(), tools()) else { return };
+    let built = tempfile::tempdir().unwrap();
+    let mut templates = Vec::new();
+    for folder in compiled(built.path()) {
+        let name = folder.display().to_string();
+        let json = |file: &str| -> Value {
+            serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap()
+        };
+        let plan = json("plan.json");
+        let steps = plan["steps"].as_array().unwrap();
+        let vpcs: std::collections::BTreeSet<&str> =
+            steps.iter().filter_map(|step| step["input"]["VpcId"].as_str()).collect();
+        let vpcs: BTreeMap<&str, bool> = vpcs.into_iter().map(|vpc| (vpc, false)).collect();
+        peer.ask(&json!({ "do": "fresh", "vpcs": vpcs }));
+        for step in steps {
+            let (op, input) = (&step["op"], &step["input"]);
+            let found = peer.ask(&json!({ "do": "params", "op": op, "input": input }));
+            assert_eq!(found, json!({}), "{name}: botocore of {op} {input}");
+            let input = with_ports(input.clone());
+            let answer =
+                peer.ask(&json!({ "do": "call", "op": op, "bind": step.get("bind"), "input": input }));
+            assert!(answer.get("answer").is_some(), "{name}: moto says {answer} to {op} {input}");
+        }
+        let (moto, names) = peer.described();
+        let text = std::fs::read_to_string(folder.join("security-groups.json")).unwrap();
+        let Document::Groups(groups) = read::read(&text).unwrap().document else { panic!("{name}") };
+        assert!(!groups.is_empty(), "{name}");
+        for group in groups {
+            let is = moto.group(&names[&group.id]).unwrap();
+            for direction in Direction::BOTH {
+                let meant = renamed(group.rules(direction).unwrap(), &names);
+                let rules = is.rules(direction).unwrap();
+                assert_eq!(Canonical::of(rules), Canonical::of(&meant), "{name}: {}", group.id);
+            }
+        }
+        println!("{name}: {} calls", steps.len());
+        templates.push(folder.join("template.json"));
+    }
+    assert!(templates.len() >= 2, "{templates:?}");
+    let run = Command::new(tools.join("bin/cfn-lint")).arg("--").args(&templates).output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stdout));
+}
+
+/// The `aws` folders of the policies that have a vpc, compiled with every format.
+fn compiled(to: &Path) -> Vec<PathBuf> {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let mut folders = Vec::new();
+    for policy in files(&policies, "fw") {
+        let text = std::fs::read_to_string(&policy).unwrap();
+        if !text.lines().any(|line| line.starts_with("vpc ")) {
+            continue;
+        }
+        let to = to.join(format!("{}", folders.len()));
+        let run = Command::new(env!("CARGO_BIN_EXE_fwc"))
+            .args(["compile", "--emit", "cloudformation", "--at", "2026-11-21"])
+            .arg(&policy)
+            .arg("-o")
+            .arg(&to)
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}: {}", policy.display(), String::from_utf8_lossy(&run.stderr));
+        folders.push(to.join("aws"));
+    }
+    folders
 }
 
 /// Rules changed in place, and texts.

@@ -55,10 +55,11 @@ class Peer:
         import urllib.request
 
         urllib.request.urlopen(urllib.request.Request(self.url + "/moto-api/reset", method="POST")).read()
-        self.names, made = {}, {}
+        made = {}
         for name, six in vpcs.items():
             vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=six)
             made[name] = vpc["Vpc"]["VpcId"]
+        self.names = dict(made)
         return {"vpcs": made}
 
     def call(self, op, input, bind=None):
