@@ -101,7 +101,9 @@ impl Chains<'_, '_> {
             }
         }
         if self.untracks && !now.untracked && (field == Field::CtState || field.is_of_connection()) {
-            return View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
+            // Whether it has the field at all is not known either.
+            let absent = PacketSet::NOTHING;
+            return View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing };
         }
         let Done::Translated(to) = now.nat else { return view };
         let unclear = View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
