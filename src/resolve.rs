@@ -10,6 +10,7 @@
 //! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
 mod access;
+mod bastion;
 mod bridges;
 mod builtin;
 mod cycles;
@@ -20,12 +21,12 @@ mod given;
 mod groups;
 mod hosts;
 mod icmp;
-mod later;
 mod lists;
 mod literal;
 mod modifiers;
 mod names;
 mod nat;
+mod people;
 mod places;
 mod publics;
 mod routes;
@@ -60,6 +61,7 @@ pub fn resolve(
     let given = given::read(files, sources, set, findings);
     let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
+    let people = people::resolve(&names, sources, loader, findings);
     let blocks = vpcs::blocks(&names, findings);
     let in_vpcs = vpcs::of_zones(&names, &blocks, findings);
     let zones = zones::resolve(&names, &blocks, findings);
@@ -74,17 +76,19 @@ pub fn resolve(
     let lines = routes::resolve(&names, &members, &mut places, findings);
     let mut statements = Statements::new(&names, &services, sources);
     statements.resolve(&mut places, findings);
+    let sshds = bastion::declared(&names.sshds, &mut places, findings);
     let groups = places.groups();
     let security_groups = vpcs::groups(&names, &places, (&vpcs, &hosts), findings);
     let lists = vpcs::lists(&names, &lists, findings);
-    let Statements { accesses, tests, .. } = statements;
+    let Statements { mut accesses, tests, .. } = statements;
 
     for (host, lines) in hosts.iter_mut().zip(lines) {
         host.routes = lines.routes;
         host.log_from = lines.log_from;
         host.reject_from = lines.reject_from;
     }
+    bastion::settle(sshds, &mut hosts, &mut accesses, findings);
     publics::check(&hosts, &vpcs, &accesses, &tests, findings);
-    let site = Site { zones, hosts, vpcs, security_groups, lists, accesses, tests, groups };
+    let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
     (!findings.has_errors()).then_some(site)
 }

@@ -43,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "target::plan",
         &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
+    ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
     // It holds what it emits to the quotas, and to what the target takes.
     ("target::emit", &["diag", "net", "model", "ir", "target::artifact", "target::fit", "target::validate"]),
     (
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
+    ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",

@@ -31,6 +31,8 @@ ids! {
     AccessId
     /// A [`SecurityGroup`] of a [`Site`].
     GroupId
+    /// A [`Person`] of a [`Site`].
+    PersonId
 }
 
 /// Why a rule is there.
@@ -58,6 +60,8 @@ pub struct Site {
     pub security_groups: Vec<SecurityGroup>,
     /// By name.
     pub lists: Vec<PinnedList>,
+    /// Who may log in somewhere, by name (S61).
+    pub people: Vec<Person>,
     /// `allow` and `deny`, by their words. A statement one of whose ends is a sum of exclusions (`a, g` where
     /// `g = b except c`) is several accesses with the same words, one for each pair of pieces.
     pub accesses: Vec<Access>,
@@ -142,6 +146,53 @@ impl Site {
     /// Every host with its id.
     pub fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
         (0u32..).map(HostId).zip(&self.hosts)
+    }
+
+    /// The person of an id of this site.
+    #[must_use]
+    pub fn person(&self, id: PersonId) -> Option<&Person> {
+        self.people.get(id.index())
+    }
+
+    /// Every person with their id.
+    pub fn people(&self) -> impl Iterator<Item = (PersonId, &Person)> {
+        (0u32..).map(PersonId).zip(&self.people)
+    }
+
+    /// Whether some of what an access says is a jump from a machine (S61).
+    #[must_use]
+    pub fn jumps_from(&self, access: &Access, host: HostId) -> bool {
+        let near = |end: &End| match end {
+            End::Host(h) | End::Leg(h, _) => *h == host,
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        };
+        !access.people.is_empty()
+            && self.host(host).is_some_and(|h| h.sshd.is_some())
+            && access.from.plus.iter().any(near)
+    }
+
+    /// The users whose packets a machine that people jump from tells apart: the `uid`s said of them, ascending (S63).
+    #[must_use]
+    pub fn confined(&self, host: HostId) -> Vec<u32> {
+        let jumps = self.accesses.iter().filter(|access| self.jumps_from(access, host));
+        let people = jumps.flat_map(|access| &access.people).filter_map(|id| self.person(*id));
+        let mut uids: Vec<u32> = people.filter_map(|person| person.uid).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        uids
+    }
+
+    /// Whether people jump from a machine (S61).
+    #[must_use]
+    pub fn is_bastion(&self, host: HostId) -> bool {
+        self.accesses.iter().any(|access| self.jumps_from(access, host))
+    }
+
+    /// The bound on what an access admits at a hook of a machine: its limit, or the meter of a bastion (S21, S64).
+    #[must_use]
+    pub fn bound(&self, access: &Access, host: HostId, hook: Hook) -> Option<Limit> {
+        let metered = hook == Hook::Input && access.meter.is_some() && self.is_bastion(host);
+        access.limit.or(if metered { access.meter } else { None })
     }
 
     /// Every access with its id.
@@ -292,6 +343,12 @@ pub struct Host {
     pub docker: bool,
     /// `strict-source`: every packet is held to the leg of its source, those of a connection too (S38).
     pub strict_source: bool,
+    /// The TCP port on which its sshd listens, whether that is ours or not (S60).
+    pub ssh_port: u16,
+    /// The public keys of its sshd: type and base64, one blank between, sorted.
+    pub host_keys: Vec<String>,
+    /// Of an sshd host (S61): how the sshd that fwc renders is told to be.
+    pub sshd: Option<Sshd>,
     /// Where it is declared.
     pub span: Span,
 }
@@ -386,6 +443,61 @@ impl Leg {
     pub fn address_set(&self) -> AddrSet {
         self.addresses.iter().fold(AddrSet::empty(), |set, a| set.union(&AddrSet::one(*a)))
     }
+}
+
+/// What an sshd of ours is told beside who may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sshd {
+    /// The kinds of keys it accepts, sorted, never empty.
+    pub accept: Vec<KeyKind>,
+    /// Seconds after which what is silent is closed.
+    pub idle: Option<u32>,
+    /// Where it is said; of a machine that is an sshd host because a statement names people there, that statement.
+    pub span: Span,
+}
+
+/// A kind of public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// `rsa BITS`: with at least so many bits.
+    Rsa(u32),
+    /// `ed25519`
+    Ed25519,
+    /// `sk-ed25519`: on a security key, which wants to be touched.
+    SkEd25519,
+}
+
+impl KeyKind {
+    /// What an sshd accepts that is not told: RSA of 3072 bits is what NIST SP 800-57 calls good until 2030 and on.
+    pub const DEFAULT: [Self; 3] = [Self::Rsa(3072), Self::Ed25519, Self::SkEd25519];
+}
+
+/// Someone who may log in (S61).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The account they log in to, on whatever machine.
+    pub account: String,
+    /// The number of that account, where it is said; above 0 (S63).
+    pub uid: Option<u32>,
+    /// The first instant, in UTC nanoseconds since 1970, at which they may no longer log in.
+    pub until: Option<u64>,
+    /// Their public keys, sorted by text, without duplicates.
+    pub keys: Vec<PersonKey>,
+    /// Where they are declared.
+    pub span: Span,
+}
+
+/// A public key of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonKey {
+    /// Type and base64, one blank between: `ssh-ed25519 AAAA…`.
+    pub text: String,
+    /// What stands behind it, as it may stand in an artifact (see [`Access::words`]); may be empty.
+    pub comment: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// `route PLACES via HOST.ZONE`
@@ -483,6 +595,12 @@ pub struct Access {
     pub reason: Option<String>,
     /// `owner`, likewise.
     pub owner: Option<String>,
+    /// Whom it names after `as`, ascending; empty: nobody in particular (S61).
+    pub people: Vec<PersonId>,
+    /// `break-glass "reason"`: a way to an sshd that goes round its people on purpose (S65).
+    pub break_glass: Option<String>,
+    /// The bound at the input hook of a bastion (S64), of an `allow` without a limit.
+    pub meter: Option<Limit>,
     /// The lints it waives, by code, with the reason.
     pub waived: Vec<(String, String)>,
     /// What it waives at security groups, with the reason (S56). Sorted.
@@ -612,6 +730,8 @@ pub struct Expect {
     pub to: Place,
     /// `direct`: read as sent, whatever translation delivers (S35).
     pub direct: bool,
+    /// Whom it names after `as`, ascending (S65).
+    pub people: Vec<PersonId>,
     /// The sentence.
     pub words: String,
     /// Where.

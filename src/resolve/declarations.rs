@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
 use super::given::Given;
-use super::later::{self, Issue};
 use super::names::{Def, Meaning, Names, ServiceDef};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
@@ -17,7 +16,7 @@ pub(super) struct Collector<'a> {
     names: Names<'a>,
     places: BTreeMap<&'a str, (Raw<'a>, Span)>,
     services: BTreeMap<&'a str, ServiceDef<'a>>,
-    users: BTreeMap<&'a str, Span>,
+    users: BTreeMap<&'a str, &'a ast::User>,
     adds: Vec<&'a ast::Group>,
 }
 
@@ -64,11 +63,8 @@ impl<'a> Collector<'a> {
                 let def = Def { name: &group.name, noun, parts, group: true, broken: false };
                 self.place(&group.name, Raw::SecurityGroup(group, def), findings);
             }
-            StatementKind::User(user) => {
-                later::refuse("`user`", Issue::Bastion, user.name.span, findings);
-                self.user(&user.name, findings);
-            }
-            StatementKind::Sshd(sshd) => later::refuse("`sshd`", Issue::Bastion, sshd.hosts.span, findings),
+            StatementKind::User(user) => self.user(user, findings),
+            StatementKind::Sshd(sshd) => self.names.sshds.push(sshd),
             StatementKind::Access(access) => self.names.accesses.push(access),
             StatementKind::Test(test) => self.names.tests.push((test, span)),
         }
@@ -124,10 +120,12 @@ impl<'a> Collector<'a> {
         self.services.insert(&name.text, ServiceDef { name, items });
     }
 
-    fn user(&mut self, name: &'a Name, findings: &mut Findings) {
-        if let Some(first) = self.users.insert(&name.text, name.span) {
-            findings.push(duplicate(name, first));
+    fn user(&mut self, user: &'a ast::User, findings: &mut Findings) {
+        if let Some(first) = self.users.get(user.name.text.as_str()) {
+            findings.push(duplicate(&user.name, first.name.span));
+            return;
         }
+        self.users.insert(&user.name.text, user);
     }
 
     /// Gives everything its id, in the order of names, and groups what is added to them.
@@ -148,6 +146,7 @@ impl<'a> Collector<'a> {
             };
             names.places.insert(name, meaning);
         }
+        names.users = self.users.into_values().collect();
         for (name, service) in std::mem::take(&mut self.services) {
             let at = push(&mut names.services, service) as usize;
             names.service_names.insert(name, at);

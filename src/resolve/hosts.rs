@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::later::{self, Issue};
 use super::names::Names;
 use super::places::Places;
-use super::{bridges, groups, words};
+use super::{bridges, groups, people, words};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Bridge, Host, HostId, Leg, Role, Zone};
 use crate::source::Span;
@@ -50,6 +49,7 @@ fn machine(
     let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
     let (mut docker, mut strict_source) = (false, false);
     let mut lines_of_filters: Vec<(&str, Span)> = Vec::new();
+    let (mut ports, mut host_keys): (Vec<(u16, Span)>, Vec<String>) = (Vec::new(), Vec::new());
     for line in lines {
         match line {
             HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
@@ -70,8 +70,8 @@ fn machine(
                 docker = true;
                 lines_of_filters.push(("docker", *span));
             }
-            HostLine::SshPort { span, .. } => later::refuse("`ssh port`", Issue::Bastion, *span, findings),
-            HostLine::HostKey(key) => later::refuse("`host-key`", Issue::Bastion, key.span, findings),
+            HostLine::SshPort { port, span } => ports.push((*port, *span)),
+            HostLine::HostKey(key) => host_keys.extend(people::host_key(key, findings)),
             // With the places they name: `routes`.
             HostLine::Route { .. } | HostLine::Log { .. } | HostLine::Reject { .. } => {}
         }
@@ -107,6 +107,8 @@ fn machine(
             );
         }
     }
+    host_keys.sort();
+    host_keys.dedup();
     Host {
         name: host.name.text.clone(),
         role,
@@ -116,6 +118,9 @@ fn machine(
         reject_from: Vec::new(),
         docker,
         strict_source,
+        ssh_port: people::port(&ports, findings),
+        host_keys,
+        sshd: None,
         span: host.name.span,
     }
 }

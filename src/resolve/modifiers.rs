@@ -6,7 +6,6 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
-use super::later::{self, Issue};
 use super::names::unknown;
 use super::words::clean;
 use crate::diag::{Diagnostic, Findings, code};
@@ -26,6 +25,7 @@ pub(super) struct Modifiers {
     pub(super) until: Option<u64>,
     pub(super) reason: Option<String>,
     pub(super) owner: Option<String>,
+    pub(super) break_glass: Option<String>,
     pub(super) waived: Vec<(String, String)>,
     pub(super) waived_aws: Vec<(Waiver, String)>,
 }
@@ -61,7 +61,10 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Waive { target, what, reason } => {
                 waiver(target, what, reason, &mut out, findings);
             }
-            ModifierKind::BreakGlass(_) => later::refuse("`break-glass`", Issue::Bastion, span, findings),
+            ModifierKind::BreakGlass(reason) => {
+                only_of(ast::Action::Allow, action, word, span, findings);
+                out.break_glass = Some(clean(&reason.text));
+            }
         }
     }
     out.waived.sort();
@@ -99,6 +102,9 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
     let (verb, why) = match wanted {
         ast::Action::Deny => {
             ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses")
+        }
+        ast::Action::Allow if word == "break-glass" => {
+            ("a `deny`", "it excuses an `allow` that goes round the bastion; a `deny` opens no way")
         }
         ast::Action::Allow => ("a `deny`", "a limit bounds what an `allow` admits; a `deny` admits nothing"),
     };
@@ -140,7 +146,7 @@ fn waiver(
 }
 
 /// The first instant after `until`, in UTC nanoseconds: a date includes its day, an instant is exact.
-fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
+pub(super) fn instant(until: &Until, findings: &mut Findings) -> Option<u64> {
     const DATE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]");
     const MINUTE: &[BorrowedFormatItem] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
     const SECOND: &[BorrowedFormatItem] =

@@ -80,6 +80,10 @@ pub(super) struct Names<'a> {
     pub(super) each: Vec<&'a ast::Each>,
     /// `allow` and `deny`.
     pub(super) accesses: Vec<&'a ast::Access>,
+    /// Users, by [`PersonId`](crate::model::PersonId).
+    pub(super) users: Vec<&'a ast::User>,
+    /// `sshd` statements.
+    pub(super) sshds: Vec<&'a ast::Sshd>,
     /// Tests.
     pub(super) tests: Vec<(&'a ast::Test, Span)>,
     /// What each place's name means.

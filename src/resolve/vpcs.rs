@@ -153,6 +153,9 @@ pub(super) fn resolve(
             reject_from: Vec::new(),
             docker: false,
             strict_source: false,
+            ssh_port: 22,
+            host_keys: Vec::new(),
+            sshd: None,
             span: vpc.name.span,
         });
         vpcs.push(Vpc {

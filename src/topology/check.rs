@@ -10,7 +10,7 @@ use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Found, Path, Topology, groups};
+use super::{Blocked, Path, Topology, groups};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -165,9 +165,6 @@ impl Need<'_> {
             }
             Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
         };
-        if let Some(at) = self.over_bridge(way, path) {
-            return Some(Trouble::OverBridge { at });
-        }
         let early = match &way.course {
             Course::Plain => None,
             Course::Unserved => return None,
@@ -182,19 +179,6 @@ impl Need<'_> {
             return early;
         }
         back(topology, way)
-    }
-
-    /// A bridge that a flow with a clause crosses: what it sees before and after a translation is not worked out.
-    fn over_bridge(&self, way: &Way, path: &Path) -> Option<HostId> {
-        self.nat?;
-        let inner: Vec<&Found> = match &way.course {
-            Course::Dnat(dnat) => dnat.inner.iter().collect(),
-            Course::Balanced(balanced) => balanced.reals.iter().map(|real| &real.inner).collect(),
-            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => Vec::new(),
-        };
-        let inner = inner.into_iter().filter_map(|found| found.as_ref().as_ref().ok());
-        let mut all = path.bridged.iter().chain(inner.flat_map(|inner| &inner.bridged));
-        all.next().map(|hop| hop.host)
     }
 
     fn unserved(&self, from: &str) -> Diagnostic {
@@ -294,11 +278,6 @@ impl Need<'_> {
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
                     .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
             }
-            Trouble::OverBridge { at } => {
-                let at = site.host(*at).map_or("", |h| h.name.as_str());
-                finding(format!("a translated flow across the bridge of another machine, `{at}`, is not supported yet"))
-                    .help("translate at the machine that has the bridge, or leave out `bridge` there")
-            }
             Trouble::Public { host, at } => {
                 let name = |id: &HostId| site.host(*id).map_or("", |h| h.name.as_str());
                 finding(format!("`{}` would see the public address of `{}`, which its rules do not know", name(at), name(host)))
@@ -334,10 +313,6 @@ pub(super) enum Trouble {
         zone: ZoneId,
         at: HostId,
     },
-    /// A flow with a clause crosses this machine's bridge.
-    OverBridge {
-        at: HostId,
-    },
     /// A mask's address that `at` has to know, and nobody does.
     Unknown {
         host: HostId,
@@ -367,7 +342,6 @@ impl Trouble {
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Public { .. } => code::PUBLIC_ADDRESS,
             Self::Nowhere => code::NAT_WHERE,
-            Self::OverBridge { .. } => code::NOT_SUPPORTED_YET,
         }
     }
 }

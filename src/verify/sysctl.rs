@@ -165,6 +165,9 @@ mod tests {
             reject_from: Vec::new(),
             docker,
             strict_source: false,
+            ssh_port: 22,
+            host_keys: Vec::new(),
+            sshd: None,
             span: NOWHERE,
         }
     }

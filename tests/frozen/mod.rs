@@ -14,8 +14,18 @@ use fwc::source::{FileId, SourceMap};
 use crate::common::{Texts, options, said};
 
 /// The sites that must be there. A folder of `policies/` that is not listed is red, too.
-pub(crate) const SITES: &[&str] =
-    &["crm", "crm-dual", "lvs", "lxc", "lxc-stateless", "shop", "starter-firewall", "starter-host", "swarm"];
+pub(crate) const SITES: &[&str] = &[
+    "crm",
+    "crm-dual",
+    "lvs",
+    "lxc",
+    "lxc-stateless",
+    "shop",
+    "starter-bastion",
+    "starter-firewall",
+    "starter-host",
+    "swarm",
+];
 
 /// The policies of a site, as `fwc FOLDER` takes them.
 pub(crate) fn policies(root: &Path, site: &str) -> Vec<(String, String)> {
@@ -33,6 +43,10 @@ pub(crate) fn compiled(root: &Path, site: &str) -> Compiled {
     let roots: Vec<FileId> =
         policies(root, site).iter().map(|(name, text)| sources.add(name, text)).collect();
     let (mut findings, mut loader) = (Findings::default(), lists(root, site));
+    for key in fs::read_dir(root.join("policies").join(site).join("keys")).into_iter().flatten() {
+        let path = key.unwrap().path();
+        loader.0.insert(format!("keys/{}", entry_name(&path)), fs::read_to_string(&path).unwrap());
+    }
     // Security groups in every format that says what they do.
     let options = Options { emit: [Format::Terraform, Format::Cloudformation].into(), ..options() };
     let result = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &mut |_| {});
@@ -53,6 +67,14 @@ pub(crate) fn snapshots(site: &str, compiled: &Compiled) -> BTreeMap<String, Str
     for host in &compiled.hosts {
         for (_, text) in host.files.iter().filter(|(name, _)| name == "ruleset.nft") {
             frozen.insert(format!("nft/{site}/{}", host.name), text.clone());
+        }
+        let told: Vec<String> = host
+            .files
+            .iter()
+            .filter_map(|(name, text)| Some(format!("==== {}\n{text}", name.strip_prefix("ssh/")?)))
+            .collect();
+        if !told.is_empty() {
+            frozen.insert(format!("sshd/{site}/{}", host.name), told.join("\n"));
         }
     }
     for (name, text) in &compiled.groups.files {
@@ -76,7 +98,7 @@ fn cost(compiled: &Compiled) -> String {
         let _ = writeln!(text, "{name:12} {lines:>7} {chains:>7} {rules:>7} {sets:>7} {elements:>9}");
     };
     for host in &compiled.hosts {
-        let artifact = &compiled.artifacts[&host.host];
+        let Some(artifact) = compiled.artifacts.get(&host.host) else { continue };
         let tables = || artifact.ruleset.tables.iter();
         let counts = [
             artifact.text.lines().count(),

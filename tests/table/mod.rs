@@ -23,7 +23,7 @@ pub(crate) mod kernel;
 use std::net::{IpAddr, SocketAddr};
 
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
-use fwc::model::{Hook, HostId, LegId, Point, Site, Way};
+use fwc::model::{Bridge, Hook, HostId, LegId, Point, Site, Way, ZoneId};
 use fwc::net::packet::tcp_flag;
 use fwc::net::{CtState, Interface, NatStatus, Packet, Proto, Translation, Tuple, Verdict};
 use time::OffsetDateTime;
@@ -99,7 +99,14 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             "at" => {
                 let host = site.host_named(rest.next()?)?;
                 let wanted = rest.next()?;
-                let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+                let hooks = [
+                    Hook::Prerouting,
+                    Hook::Input,
+                    Hook::Forward,
+                    Hook::Output,
+                    Hook::Postrouting,
+                    Hook::Bridge,
+                ];
                 let hook = hooks.into_iter().find(|h| h.keyword() == *wanted)?;
                 at = Some(Point::Hook { host, hook });
             }
@@ -171,6 +178,7 @@ fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -
         ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
         ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
     };
+    steps.extend(across(site, &packet, zone, [origin, hop]));
     for _ in 0..2 * site.hosts.len() {
         let Some((host, came)) = hop else { return Some(Passed { steps, arrived: packet }) };
         let mut here = packet.clone().at(&name(site, host, came), "");
@@ -189,8 +197,22 @@ fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -
         steps.extend(step(site, &packet, host, Hook::Forward, (Some(came), Some(left))));
         leaves(site, host, left, &mut packet, translate);
         hop = next;
+        let zone = site.leg(host, left)?.zone;
+        steps.extend(across(site, &packet, zone, [Some((host, left)), hop]));
     }
     None
+}
+
+/// Over the bridge of a zone, where neither end is its machine.
+fn across(site: &Site, packet: &Packet, zone: ZoneId, ends: [Option<(HostId, LegId)>; 2]) -> Option<Step> {
+    let (host, leg, how) = site.bridge_of(zone)?;
+    if ends.iter().flatten().any(|(end, _)| *end == host) {
+        return None;
+    }
+    match how {
+        Bridge::BrNetfilter => step(site, packet, host, Hook::Forward, (Some(leg), Some(leg))),
+        Bridge::Stateful | Bridge::Stateless(_) => step(site, packet, host, Hook::Bridge, (None, None)),
+    }
 }
 
 /// Out of a machine, which forgets.

@@ -47,6 +47,9 @@ pub fn with_members(site: &Site) -> Site {
             reject_from: Vec::new(),
             docker: false,
             strict_source: false,
+            ssh_port: 22,
+            host_keys: Vec::new(),
+            sshd: None,
             span: there.span,
         })
     };
