@@ -5,9 +5,11 @@
 //! their words. Places stay symbolic ([`End`]): how a name is *read*, narrowly or widely, is decided
 //! by `spec` and, apart from it, by `lower`; the model takes no side.
 
+mod aws;
 mod reserved;
 pub mod site;
 
 pub use crate::net::{Limit, Per};
+pub use aws::{PinnedList, SecurityGroup, Vpc, Waiver};
 pub use reserved::{amazons, nobodys};
 pub use site::*;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::aws::{PinnedList, SecurityGroup, Vpc, Waiver};
 use crate::net::{AddrSet, Family, Limit, PortSet, Proto, RangeSet};
 use crate::source::Span;
 
@@ -275,53 +276,6 @@ pub enum Role {
     Router,
     /// What a vpc does between its subnets: it forwards and filters nothing; members use it by whatever leg (S50).
     Vpc,
-}
-
-/// A virtual private cloud (S50).
-#[derive(Clone, Debug)]
-pub struct Vpc {
-    /// The name.
-    pub name: String,
-    /// All that it claims.
-    pub block: AddrSet,
-    /// Its zones, ascending.
-    pub zones: Vec<ZoneId>,
-    /// The machine that forwards between them.
-    pub machine: HostId,
-    /// `region`, where it is said.
-    pub region: Option<String>,
-    /// `id`, where it is said.
-    pub id: Option<String>,
-    /// The zone after `gateway`.
-    pub gateway: Option<ZoneId>,
-    /// Where it is declared.
-    pub span: Span,
-}
-
-/// `security-group NAME = PLACES` (S51).
-#[derive(Clone, Debug)]
-pub struct SecurityGroup {
-    /// The name.
-    pub name: String,
-    /// The place of its vpc in [`Site::vpcs`].
-    pub vpc: usize,
-    /// The legs that wear it, ascending.
-    pub members: Vec<(HostId, LegId)>,
-    /// Where it is declared.
-    pub span: Span,
-}
-
-/// `list NAME = … [prefix-list "pl-…"]` (S59).
-#[derive(Clone, Debug)]
-pub struct PinnedList {
-    /// The name.
-    pub name: String,
-    /// Its addresses; of one family where it has an id.
-    pub addrs: AddrSet,
-    /// The id by which EC2 knows it.
-    pub prefix_list: Option<String>,
-    /// Where it is declared.
-    pub span: Span,
 }
 
 /// A machine.
@@ -610,62 +564,6 @@ pub struct Access {
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
-}
-
-/// What an access may do without at security groups (S56).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Waiver {
-    /// The `deny` does not hold there.
-    Deny,
-    /// No limit there.
-    Limit,
-    /// No word in a log.
-    Log,
-    /// Dropped, not rejected.
-    Reject,
-    /// The zone `rest` is every address.
-    Rest,
-    /// Whatever the source port.
-    SourcePort,
-    /// Whatever the date.
-    Until,
-}
-
-impl Waiver {
-    /// Every one, in the order of their words.
-    pub const ALL: [Self; 7] =
-        [Self::Deny, Self::Limit, Self::Log, Self::Reject, Self::Rest, Self::SourcePort, Self::Until];
-
-    /// The word after `waive aws`.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deny => "denial",
-            Self::Limit => "limit",
-            Self::Log => "log",
-            Self::Reject => "reject",
-            Self::Rest => "complement",
-            Self::SourcePort => "source-port",
-            Self::Until => "until",
-        }
-    }
-
-    /// Whether more may pass for it.
-    #[must_use]
-    pub fn widens(self) -> bool {
-        match self {
-            Self::Deny | Self::Limit | Self::Rest | Self::SourcePort | Self::Until => true,
-            Self::Log | Self::Reject => false,
-        }
-    }
-}
-
-impl Access {
-    /// Whether it does without something at security groups.
-    #[must_use]
-    pub fn waives(&self, what: Waiver) -> bool {
-        self.waived_aws.iter().any(|(waived, _)| *waived == what)
-    }
 }
 
 /// A translation of the addresses of a connection (S28 to S36).

@@ -61,15 +61,19 @@ pub fn shares(topology: &mut Topology<'_>) -> Vec<Share> {
 /// Reports what groups cannot say of a statement (S54, S56), and what is waived.
 pub(super) fn check(topology: &mut Topology<'_>, (id, access): (AccessId, &Access), findings: &mut Findings) {
     let site = topology.site();
-    let mut met = false;
+    let (mut met, mut said) = (false, false);
     for way in Way::BOTH {
         let mut reader = Reader { topology, id, access, way };
         met |= site.interfaces().into_iter().any(|leg| reader.reads_near(leg));
         if access.action == Action::Deny || access.nat.is_some() {
             continue;
         }
-        if let Err(trouble) = reader.shares() {
+        // One reason is enough, of the two ends.
+        if let Err(trouble) = reader.shares()
+            && !said
+        {
             findings.push(say(site, access, &trouble));
+            said = true;
         }
     }
     let wears = |addr: &std::net::IpAddr| {

@@ -203,6 +203,8 @@ impl Emitter<'_> {
                 }
             }
             Far::Addrs(addrs) => {
+                // A rule for what no group filters, or nobody has, would say nothing (S58).
+                let addrs = &addrs.difference(&of.idle);
                 if let Some(list) = self.list_of(addrs) {
                     for (id, family) in list {
                         put(Peer::list(id), &[family]);
