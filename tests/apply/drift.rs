@@ -286,16 +286,33 @@ impl Kernel<'_> {
                 .map(|d| (d.change, &d.witness))
                 .chain(unclear.iter().map(|u| (u.change, &u.witness)));
             for (change, witness) in all {
-                let (at, packet) = self.place(hook.hook, witness);
-                let seen =
-                    [(old, new), (new, old)].map(|(this, other)| self.fate(change, at, &packet, this, other));
-                if seen[0] != seen[1] {
-                    return Ok(format!("{} {packet:?}: {} then {}", hook.hook, seen[0], seen[1]));
+                for (at, packet) in self.candidates(hook.hook, witness) {
+                    let seen = [(old, new), (new, old)]
+                        .map(|(this, other)| self.fate(change, at, &packet, this, other));
+                    if seen[0] != seen[1] {
+                        return Ok(format!("{} {packet:?}: {} then {}", hook.hook, seen[0], seen[1]));
+                    }
+                    tried.push(format!("{} {packet:?}: {seen:?}", hook.hook));
                 }
-                tried.push(format!("{} {packet:?}: {seen:?}", hook.hook));
             }
         }
         Err(tried.join("\n"))
+    }
+
+    /// The example; and where that one cannot be brought to this machine, its like between machines that are there.
+    fn candidates(&self, hook: &str, witness: &Packet) -> Vec<(Hook, Packet)> {
+        let ends: &[(&str, &str, &str, &str)] = match hook {
+            "input" => &[("10.9.1.10", "10.9.1.1", "eth1", ""), ("10.9.1.11", "10.9.1.1", "eth1", "")],
+            "output" => &[("10.9.1.1", "10.9.1.10", "", "eth1"), ("10.9.2.1", "10.9.2.2", "", "eth2")],
+            _ => &[("10.9.1.10", "10.9.2.2", "eth1", "eth2"), ("10.9.2.2", "10.9.1.10", "eth2", "eth1")],
+        };
+        let like = ends.iter().map(|(src, dst, iif, oif)| {
+            let (src, dst) = (src.parse().unwrap(), dst.parse().unwrap());
+            let like = Packet { src, dst, ..witness.clone() }.at(iif, oif);
+            self.place(hook, &like)
+        });
+        let of_family = like.filter(|_| witness.src.is_ipv4());
+        std::iter::once(self.place(hook, witness)).chain(of_family).collect()
     }
 
     /// The hook at which a packet is judged: of one before routing, that to which routing brings it.
