@@ -6,6 +6,8 @@
 //! [`target`] (emit, print), and back again through [`target`] (read, sim) to [`verify`], which
 //! compares the result with [`spec`]. [`compile`] is that paragraph as a function.
 
+#[cfg(feature = "bastion")]
+pub mod bastion;
 pub mod diag;
 pub mod forwarding;
 pub mod ir;

@@ -2,6 +2,7 @@
 //!
 //! Packets come from the boundaries of the policy (what `spec` admits) and of the artifact (what each rule and
 //! each element decides), and from next door to them. `FWC_PACKETS` sets how many; `make test` sends a million.
+//! Then the same of random policies, see [`policies`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +14,12 @@
 )]
 
 mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
 mod draw;
+#[path = "campaign/policies.rs"]
+mod policies;
+mod random;
 
 use std::collections::BTreeSet;
 

@@ -38,7 +38,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("target::exposure", &["net", "target::artifact"]),
     ("target::fit", &["net", "target::artifact"]),
     ("target::mutate", &["net", "target::artifact"]),
-    ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
+    // Reads back what it plans, and looks at what that does.
+    (
+        "target::plan",
+        &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
+    ),
+    ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
+    // It holds what it emits to the quotas, and to what the target takes.
+    ("target::emit", &["diag", "net", "model", "ir", "target::artifact", "target::fit", "target::validate"]),
     (
         "verify",
         &[
@@ -53,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
+    ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",

@@ -101,8 +101,29 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
-    "file-too-large",     // tests/resolve.rs, and the tests of `syntax`
-    "not-formatted",      // `fwc fmt --check`
+    "file-too-large", // tests/resolve.rs, and the tests of `syntax`
+    // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
+    "key-agent-forwarding",
+    "key-authority",
+    "key-duplicate",
+    "key-expiry",
+    "key-from",
+    "key-line-ignored",
+    "key-open-forwarding",
+    "key-owner",
+    "key-type",
+    "key-unrestricted",
+    "key-weak",
+    "lints-undecided", // the tests of `compile::lints`: it takes a very large policy
+    "not-formatted",   // `fwc fmt --check`
+    // `fwc bastion check`: tests/bastion/check.rs
+    "sshd-key-source",
+    "sshd-no-keys",
+    "sshd-password",
+    "sshd-refuses",
+    "sshd-weak-setting",
+    "not-supported-yet",  // a build without the feature `bastion`
+    "round-the-bastion",  // tests/bastion/prove.rs: what is proved says it
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
     "too-large",          // tests/resolve.rs
@@ -199,8 +220,17 @@ fn run(case: &Case) -> Vec<Expected> {
     let files = fwc::resolve::gather(&mut sources, &[root], &mut loader, &mut findings);
     let site = fwc::resolve::resolve(&files, &mut sources, &mut loader, &case.set, &mut findings);
     if let Some(site) = site {
+        #[cfg(feature = "bastion")]
+        fwc::bastion::people::check(&site, &mut findings);
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
+        if !findings.has_errors() {
+            fwc::compile::check_groups(&site, &mut findings);
+        }
+        // Elsewhere the cases are as small as what they show, and say much that nobody needs.
+        if case.place.starts_with("lints.fw") {
+            fwc::compile::exact_lints(&site, &mut findings);
+        }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()
 }

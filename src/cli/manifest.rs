@@ -34,6 +34,11 @@ pub(super) fn build(
             files.insert(format!("hosts/{}/{name}", host.name), text.clone());
         }
     }
+    if only.is_none() {
+        for (name, text) in &compiled.groups.files {
+            files.insert(format!("aws/{name}"), text.clone());
+        }
+    }
     // A fleet is every machine; of one alone there is nothing to roll out.
     if only.is_none() && !compiled.hosts.is_empty() {
         files.extend(ansible::files(&compiled.site, &compiled.hosts));
@@ -97,6 +102,7 @@ mod tests {
             artifacts: crate::verify::Artifacts::new(),
             site: Site::default(),
             hosts: vec![host(0, "fw"), host(1, "lb")],
+            groups: crate::compile::Groups::default(),
             report: Report::default(),
         }
     }

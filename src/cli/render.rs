@@ -34,11 +34,20 @@ pub(super) fn findings(all: &Findings, sources: &SourceMap, format: FindingsForm
     match format {
         FindingsFormat::Text => full(all, sources, look),
         FindingsFormat::Short => short(all, sources),
-        FindingsFormat::Json => document(&json!({
-            "findings": as_json(all, sources),
-            "errors": count(all, Severity::Error),
-            "warnings": count(all, Severity::Warning),
-        })),
+        FindingsFormat::Json => {
+            let mut value = json!({});
+            extend(&mut value, all, sources);
+            document(&value)
+        }
+    }
+}
+
+/// Puts every finding, and how many there are, into an answer for programs.
+pub(super) fn extend(value: &mut Value, all: &Findings, sources: &SourceMap) {
+    if let Some(object) = value.as_object_mut() {
+        object.insert("findings".to_owned(), as_json(all, sources));
+        object.insert("errors".to_owned(), json!(count(all, Severity::Error)));
+        object.insert("warnings".to_owned(), json!(count(all, Severity::Warning)));
     }
 }
 

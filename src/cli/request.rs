@@ -35,8 +35,14 @@ impl Request {
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
         timings.mark("open");
-        let options = Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now) };
+        let options =
+            Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
+    }
+
+    /// Adds a text to what is read: a question, in the words of the policy.
+    pub(super) fn ask(&mut self, text: String) {
+        self.roots.push(self.sources.add("<question>", text));
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
@@ -98,7 +104,7 @@ impl Timings {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -121,8 +121,10 @@ impl<'s> Bench<'s> {
         machine::configure(&machine, &ports, &forwarding.table(host))?;
         // Only now: an interface without ARP would not have joined the groups in which its neighbours ask for it
         // (`addrconf_join_solict`).
-        machine
-            .ip(&ports.iter().map(|port| format!("link set {} arp off", port.name)).collect::<Vec<_>>())?;
+        machine.ip(&ports
+            .iter()
+            .map(|port| format!("link set dev {} arp off", port.name))
+            .collect::<Vec<_>>())?;
         machine.ip(&last_resorts(&ports))?;
 
         let outside = ports
@@ -270,6 +272,45 @@ impl<'s> Bench<'s> {
         Ok(found)
     }
 
+    /// From where each packet goes on after postrouting, as it comes by its interface and leaves by another: each as the first
+    /// of a connection that forward lets pass whatever its filters say, and that prerouting may translate. None where it was
+    /// not seen after postrouting.
+    ///
+    /// # Errors
+    /// When nft fails, or a packet cannot be sent.
+    pub fn masked(&mut self, packets: &[Packet]) -> Result<Vec<Option<IpAddr>>, LabError> {
+        let size = usize::try_from(CANARIES.end().saturating_sub(*CANARIES.start())).unwrap_or(1);
+        probe::let_leave(&self.machine, Some(&CANARIES))?;
+        let mut found = Vec::new();
+        for batch in packets.chunks(size) {
+            for family in Family::BOTH {
+                probe::reset(&self.machine, family, &[])?;
+            }
+            let mut these: Vec<Option<IpAddr>> = vec![None; batch.len()];
+            for _ in 0..ROUNDS {
+                self.conntrack.flush()?;
+                let missing = CANARIES.zip(batch).zip(&these).filter(|(_, seen)| seen.is_none());
+                for ((tag, packet), _) in missing {
+                    self.send(Hook::Forward, packet, tag)
+                        .map_err(LabError::system(format!("cannot send {packet:?}")))?;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                let mut seen = BTreeMap::new();
+                for family in Family::BOTH {
+                    seen.extend(probe::sources(&self.machine, family)?);
+                }
+                these = CANARIES.zip(batch).map(|(tag, p)| seen.get(&(p.family(), tag)).copied()).collect();
+                if these.iter().all(Option::is_some) {
+                    break;
+                }
+            }
+            found.extend(these);
+        }
+        probe::let_leave(&self.machine, None)?;
+        self.conntrack.flush()?;
+        Ok(found)
+    }
+
     /// Has the kernel apply translations to connections, or not: where it does, it drops every ICMP redirect of one.
     fn make_translate(&mut self, wanted: bool) -> Result<(), LabError> {
         let wanted = wanted && !self.translates;
@@ -302,7 +343,9 @@ impl<'s> Bench<'s> {
         let all = tagged.iter().map(|(tag, _, packet)| (*tag, *packet));
         for (tag, packet) in all.chain(canaries.iter().map(|(tag, _, packet)| (*tag, packet))) {
             let settled = packet.ct_status.dnat || (self.translates && hook != Hook::Output);
-            if packet.ct == CtState::New && settled {
+            // A canary beside an ICMP error is one, and begins no connection.
+            let begins = packet.ct == CtState::New && reach::fresh_state(packet) == CtState::New;
+            if begins && settled {
                 self.conntrack.pin(packet, tag)?;
             }
         }
@@ -444,7 +487,7 @@ fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabEr
     let there = peers.path();
     let wires = ports.iter().enumerate().map(|(at, port)| {
         let (name, mac) = (&port.name, &port.mac);
-        format!("link add {name} address {mac} type veth peer name p{at} address {mac} netns {there}")
+        format!("link add name {name} address {mac} type veth peer name p{at} address {mac} netns {there}")
     });
     machine.ip(&wires.collect::<Vec<_>>())?;
     let ends = ports.iter().enumerate().flat_map(|(at, _)| {

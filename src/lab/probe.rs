@@ -49,6 +49,9 @@ pub struct Sightings {
     pub told: BTreeSet<u32>,
 }
 
+/// By family and tag: an address.
+pub type Sources = BTreeMap<(Family, u32), IpAddr>;
+
 /// By family and tag: an address, and a port.
 pub type Destinations = BTreeMap<(Family, u32), (IpAddr, u16)>;
 
@@ -57,35 +60,76 @@ pub type Destinations = BTreeMap<(Family, u32), (IpAddr, u16)>;
 /// # Errors
 /// When nft fails, or its listing is not what it should be.
 pub fn destinations(netns: &Netns, family: Family) -> Result<Destinations, LabError> {
-    let broken = |detail: String| LabError::Output { command: format!("nft {}", LIST.join(" ")), detail };
-    let listing = netns.run("nft", &LIST, "")?;
-    let json: Value = serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))?;
-    let elements = |name: String| {
-        let objects = json.get("nftables").and_then(Value::as_array).into_iter().flatten();
-        let set = objects
-            .filter_map(|o| o.get("set"))
-            .find(|set| set.get("name").and_then(Value::as_str) == Some(name.as_str()));
-        set.and_then(|set| set.get("elem")).and_then(Value::as_array).cloned().unwrap_or_default()
-    };
-    let pair = |element: &Value| {
-        let parts = element.get("concat").and_then(Value::as_array)?;
-        let [tag, value] = parts.as_slice() else { return None };
-        Some((u32::try_from(tag.as_u64()?).ok()?, value.clone()))
-    };
+    let json = listed(netns)?;
     let mut all = BTreeMap::new();
-    for element in elements(format!("to{}", digit(family))) {
-        let found = pair(&element).and_then(|(tag, dst)| Some((tag, dst.as_str()?.parse().ok()?)));
-        let (tag, dst) = found.ok_or_else(|| broken(format!("element {element}")))?;
+    for element in pairs(&json, &format!("to{}", digit(family)))? {
+        let (tag, dst) = address(&element)?;
         all.insert((family, tag), (dst, 0));
     }
-    for element in elements(format!("ports{}", digit(family))) {
-        let found = pair(&element).and_then(|(tag, port)| Some((tag, u16::try_from(port.as_u64()?).ok()?)));
-        let (tag, port) = found.ok_or_else(|| broken(format!("element {element}")))?;
+    for (tag, value) in pairs(&json, &format!("ports{}", digit(family)))? {
+        let port = value.as_u64().and_then(|port| u16::try_from(port).ok());
+        let port = port.ok_or_else(|| broken(format!("port {value}")))?;
         if let Some((_, slot)) = all.get_mut(&(family, tag)) {
             *slot = port;
         }
     }
     Ok(all)
+}
+
+/// From where packets were after postrouting, by family and tag: of those that were let leave ([`let_leave`]).
+///
+/// # Errors
+/// When nft fails, or its listing is not what it should be.
+pub fn sources(netns: &Netns, family: Family) -> Result<Sources, LabError> {
+    let json = listed(netns)?;
+    let pairs = pairs(&json, &format!("from{}", digit(family)))?;
+    pairs.iter().map(|pair| address(pair).map(|(tag, src)| ((family, tag), src))).collect()
+}
+
+fn broken(detail: String) -> LabError {
+    LabError::Output { command: format!("nft {}", LIST.join(" ")), detail }
+}
+
+fn listed(netns: &Netns) -> Result<Value, LabError> {
+    let listing = netns.run("nft", &LIST, "")?;
+    serde_json::from_str(&listing).map_err(|e| broken(e.to_string()))
+}
+
+/// The elements of a set of the table whose keys are a tag and something else.
+fn pairs(json: &Value, name: &str) -> Result<Vec<(u32, Value)>, LabError> {
+    let objects = json.get("nftables").and_then(Value::as_array).into_iter().flatten();
+    let mut sets = objects.filter_map(|o| o.get("set"));
+    let set = sets.find(|set| set.get("name").and_then(Value::as_str) == Some(name));
+    let elements = set.and_then(|set| set.get("elem")).and_then(Value::as_array);
+    let pair = |element: &Value| {
+        let parts = element.get("concat").and_then(Value::as_array)?;
+        let [tag, value] = parts.as_slice() else { return None };
+        Some((u32::try_from(tag.as_u64()?).ok()?, value.clone()))
+    };
+    let all = elements.map_or(&[][..], Vec::as_slice).iter();
+    all.map(|element| pair(element).ok_or_else(|| broken(format!("element {element}")))).collect()
+}
+
+fn address((tag, value): &(u32, Value)) -> Result<(u32, IpAddr), LabError> {
+    let addr = value.as_str().and_then(|text| text.parse().ok());
+    addr.map(|addr| (*tag, addr)).ok_or_else(|| broken(format!("address {value}")))
+}
+
+/// Lets packets with these tags leave the forward hook, to be dropped only after postrouting; or none any more.
+///
+/// # Errors
+/// When nft refuses.
+pub fn let_leave(netns: &Netns, tags: Option<&RangeInclusive<u32>>) -> Result<(), LabError> {
+    let mut lines = format!("flush chain inet {TABLE} leave\nflush chain inet {TABLE} left\n");
+    if let Some(tags) = tags {
+        let tags = format!("{}-{}", tags.start(), tags.end());
+        lines.push_str(&format!(
+            "add rule inet {TABLE} leave ip id {tags} accept\nadd rule inet {TABLE} leave ip6 flowlabel {tags} accept\n\
+             add rule inet {TABLE} left ip id {tags} add @from4 {{ ip id . ip saddr }} drop\n\
+             add rule inet {TABLE} left ip6 flowlabel {tags} add @from6 {{ ip6 flowlabel . ip6 saddr }} drop\n"
+        ));
+    }
+    netns.nft(&lines)
 }
 
 /// Whether a table has chains that translate destinations.
@@ -213,7 +257,7 @@ pub fn let_pass(netns: &Netns, tags: &RangeInclusive<u32>) -> Result<(), LabErro
     if lines.is_empty() { Ok(()) } else { netns.nft(&lines) }
 }
 
-const SETS: [&str; 7] = ["came", "at", "past", "told", "blind", "to", "ports"];
+const SETS: [&str; 8] = ["came", "at", "past", "told", "blind", "to", "ports", "from"];
 
 /// The tag and the destination in a family.
 fn tag_of(family: &str) -> (&'static str, &'static str) {
@@ -233,9 +277,11 @@ fn text() -> String {
             .map(|s| format!("  set {s}{f} {{ typeof {tag}; size 65535; flags dynamic; }}\n"))
             .concat();
         let (_, dst) = tag_of(f);
+        let src = if f == "4" { "ip saddr" } else { "ip6 saddr" };
         format!(
             "{flat}  set to{f} {{ typeof {tag} . {dst}; size 65535; flags dynamic; }}\n  \
              set ports{f} {{ typeof {tag} . udp dport; size 65535; flags dynamic; }}\n  \
+             set from{f} {{ typeof {tag} . {src}; size 65535; flags dynamic; }}\n  \
              set at{f} {{ typeof {tag} . iifname . oifname . ct state; size 65535; flags dynamic; }}\n  \
              set blind{f} {{ typeof {tag}; size 65535; }}\n"
         )
@@ -277,7 +323,9 @@ fn text() -> String {
          chain at_fw {{\n    type filter hook forward priority -500\n{at}  }}\n  \
          chain at_out {{\n    type filter hook output priority -199\n{at_out}  }}\n  \
          chain past_in {{\n    type filter hook input priority 1000\n{past}  }}\n  \
-         chain past_fw {{\n    type filter hook forward priority 1000\n{past}  }}\n  \
+         chain leave {{ }}\n  \
+         chain past_fw {{\n    type filter hook forward priority 1000\n    jump leave\n{past}  }}\n  \
+         chain left {{\n    type filter hook postrouting priority 1000\n  }}\n  \
          chain past_out {{\n    type filter hook output priority 1000\n{past_out}    \
          meta priority bad:2 accept\n    \
          icmp type destination-unreachable add @told4 {{ @th,96,16 }}\n    \

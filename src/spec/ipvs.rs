@@ -10,7 +10,7 @@ use super::{Here, nat};
 use crate::forwarding::Next;
 use crate::model::{Access, AccessId, Action, Hook, HostId, LegId, Nat, Role};
 use crate::net::packet::tcp_flag;
-use crate::net::{CtState, Packet, Proto};
+use crate::net::{CtState, Family, Packet, Proto};
 
 /// How a real server is reached from its director.
 struct Share {
@@ -26,7 +26,14 @@ impl Here<'_> {
     /// What a balancer lets start, whatever its limit says.
     pub(super) fn balances(&self, access: &Access) -> bool {
         let here = self.hook != Hook::Output || !is_direct(access);
-        self.allows_as_written(access) || here && self.in_time(access) && self.is_shared_out(access)
+        self.has_servers(access) && self.allows_as_written(access)
+            || here && self.in_time(access) && self.is_shared_out(access)
+    }
+
+    /// S28: it speaks for the families that its real servers have.
+    fn has_servers(&self, access: &Access) -> bool {
+        let Some(Nat::Ipvs { servers, .. }) = &access.nat else { return false };
+        servers.iter().any(|real| Family::of(*real) == self.packet.family())
     }
 
     /// The statements by which a packet passes that IPVS sends on and nothing else has a say in: `untracked` ones, and
@@ -101,11 +108,11 @@ impl Here<'_> {
     fn is_at(&self, share: &Share) -> bool {
         match self.hook {
             Hook::Output => share.at == self.host && self.by(share.left, &self.packet.oif),
-            Hook::Forward => self.is_transit(&share.inner, 0),
+            Hook::Forward | Hook::Bridge => self.is_transit(&share.inner, 0),
             Hook::Input => {
                 share.inner.end.is_some_and(|(h, leg)| h == self.host && self.by(leg, &self.packet.iif))
             }
-            Hook::Prerouting | Hook::Postrouting | Hook::Bridge => false,
+            Hook::Prerouting | Hook::Postrouting => false,
         }
     }
 

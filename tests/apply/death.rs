@@ -39,7 +39,7 @@ fn killed_at_any_moment_the_table_is_the_old_one_or_the_new_one() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut seed = 0x9e37_79b9_u64;
             for trial in 0..trials() {
-                let build = if trial % 2 == 0 { "new" } else { "old" };
+                let build = if confirmed % 2 == 0 { "new" } else { "old" };
                 let (done, is_new, kept) = one(&world, (trial, whole), build, &mut seed, (&old, &new));
                 killed += u64::from(done);
                 was_new += u64::from(is_new);
@@ -83,7 +83,16 @@ fn one(
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(random(whole.max(1))));
+    if trial % 2 == 0 {
+        std::thread::sleep(Duration::from_millis(random(whole.max(1))));
+    } else {
+        // Every other one dies close to the change: some time after the mark of the trial is set.
+        let armed = world.path("state/trial.json");
+        while !armed.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(random(whole.max(4) / 2)));
+    }
     // `nsenter` becomes the program that it starts, so this is fwc itself.
     let killed = child.kill().is_ok() && !child.wait().unwrap().success();
     // Whatever it started may still run, and has the lock as long.

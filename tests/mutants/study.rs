@@ -1,24 +1,39 @@
-//! Every mutant of the site, judged once for all tests.
+//! Every mutant of a site, judged once for all tests.
 
 use std::sync::LazyLock;
 
 use fwc::compile::Compiled;
 use fwc::model::{Hook, HostId};
-use fwc::net::{Packet, Space, Verdict};
+use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::target::nft::artifact::Place;
 use fwc::target::nft::{mutate, print, read};
-use fwc::verify::{Against, HOOKS, HostRules, Outcome};
+use fwc::verify::{Against, HostRules, NAT_HOOKS, Outcome, hooks};
 
-use crate::common::{compiled, crm};
+use crate::common::{compiled, folder};
 use crate::reasons::{OVERLAPS, reason};
 
 /// A space is made anew when it has this many nodes.
 const NODES: usize = 1_000_000;
 
-pub(crate) static STUDY: LazyLock<Study> = LazyLock::new(Study::make);
+/// The CRM.
+pub(crate) static STUDY: LazyLock<Study> = LazyLock::new(|| Study::make("crm"));
 
-/// The site and all its mutants.
+/// Translation and `br_netfilter`; the table of a bridge; the rulesets around IPVS; containers.
+pub(crate) static OTHERS: [LazyLock<Study>; 4] = [
+    LazyLock::new(|| Study::make("lxc")),
+    LazyLock::new(|| Study::make("lxc-stateless")),
+    LazyLock::new(|| Study::make("lvs")),
+    LazyLock::new(|| Study::make("swarm")),
+];
+
+/// All of them.
+pub(crate) fn studies() -> impl Iterator<Item = &'static Study> {
+    std::iter::once(&*STUDY).chain(OTHERS.iter().map(|study| &**study))
+}
+
+/// A site and all its mutants.
 pub(crate) struct Study {
+    pub(crate) site: &'static str,
     pub(crate) compiled: Compiled,
     pub(crate) mutants: Vec<Judged>,
 }
@@ -33,8 +48,8 @@ pub(crate) struct Judged {
 }
 
 pub(crate) enum Fate {
-    /// With a packet that shows it.
-    Refuted { hook: Hook, packet: Packet, meant: Verdict, done: Verdict },
+    /// With a packet that shows it, by its verdict or by its translation.
+    Refuted { hook: Hook, packet: Packet, meant: Verdict, done: Verdict, rewrite: Option<Rewritten> },
     /// It does the same to every packet, and why.
     Equivalent(String),
     /// It would do the same to every packet, but elements of a map overlap: the kernel does not load it, and the old
@@ -44,21 +59,25 @@ pub(crate) enum Fate {
     Undecided(String),
 }
 
+/// A translation that is meant, and the one that is done.
+pub(crate) type Rewritten = (Option<Translation>, Option<Translation>);
+
 impl Study {
-    fn make() -> Self {
-        let compiled = compiled(&crm());
+    fn make(site: &'static str) -> Self {
+        let compiled = compiled(&folder(&format!("policies/{site}")));
         let mut mutants = Vec::new();
         for (&host, rules) in &compiled.artifacts {
             let mut against = Against::new(&compiled.site, host);
             let mut space = Space::default();
+            let hooks = all_hooks(&compiled, host);
             for mutant in mutate::mutants(&rules.ruleset) {
                 if against.nodes() > NODES {
                     against = Against::new(&compiled.site, host);
                 }
                 let read = reread(&mutant.ruleset);
-                let mut fate = against_all(&mut against, &read);
+                let mut fate = against_all(&compiled, host, &mut against, &read);
                 if let Fate::Equivalent(_) = fate {
-                    let why = reason(&mut space, rules, &read, &mutant);
+                    let why = reason(&mut space, &hooks, rules, &read, &mutant);
                     let overlaps = why.starts_with(OVERLAPS);
                     fate = if overlaps { Fate::Refused(why) } else { Fate::Equivalent(why) };
                 }
@@ -66,7 +85,7 @@ impl Study {
                 mutants.push(Judged { host, change, place, rules: read, fate });
             }
         }
-        Self { compiled, mutants }
+        Self { site, compiled, mutants }
     }
 
     pub(crate) fn name(&self, host: HostId) -> &str {
@@ -102,17 +121,27 @@ pub(crate) fn line(rules: &HostRules, place: Place) -> (u32, &str) {
     (number, words.split(" comment \"").next().unwrap().trim_end_matches(','))
 }
 
-fn against_all(against: &mut Against<'_>, rules: &HostRules) -> Fate {
+fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rules: &HostRules) -> Fate {
     let mut fate = Fate::Equivalent(String::new());
-    for hook in HOOKS {
+    for hook in all_hooks(compiled, host) {
+        if NAT_HOOKS.contains(&hook) && against.is_silent(rules, hook) {
+            continue;
+        }
         match against.hook(rules, hook).outcome {
             Outcome::Holds => {}
             Outcome::Refuted(shown) => {
+                let rewrite = shown.hops.first().and_then(|hop| hop.rewrite.as_ref());
+                let rewrite = rewrite.filter(|r| r.meant != r.done).map(|r| (r.meant, r.done));
                 let (packet, meant, done) = (shown.packet, shown.meant, shown.done);
-                return Fate::Refuted { hook, packet, meant, done };
+                return Fate::Refuted { hook, packet, meant, done, rewrite };
             }
             Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
         }
     }
     fate
+}
+
+/// Every hook of a machine at which something of its ruleset can be.
+pub(crate) fn all_hooks(compiled: &Compiled, host: HostId) -> Vec<Hook> {
+    hooks(&compiled.site, host).chain(NAT_HOOKS).collect()
 }

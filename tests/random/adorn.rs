@@ -12,7 +12,9 @@ pub fn policy(text: &str, seed: u64) -> String {
     let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("zone ")?.split(' ').next()).collect();
     let (mut out, mut groups) = (String::new(), String::new());
     for (at, line) in text.lines().enumerate() {
-        let statement = line.starts_with("allow ") || line.starts_with("deny ");
+        let clause =
+            [" masquerade", " dnat to ", " snat to ", " ipvs "].iter().any(|word| line.contains(word));
+        let statement = (line.starts_with("allow ") || line.starts_with("deny ")) && !clause;
         let line = if statement { access(dice, line, at, &mut groups) } else { line.to_owned() };
         let _ = writeln!(out, "{line}");
         let filters = line.starts_with("firewall ") && line.ends_with('{') || line == "    nftables";

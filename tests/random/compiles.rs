@@ -16,7 +16,7 @@ use fwc::compile::Compiled;
 use fwc::model::{Access, Action, Site};
 
 use crate::common::{attempt, said};
-use crate::random::{Dice, adorn, nat, sketch, words};
+use crate::random::{Dice, adorn, nat, office, sketch, whole, words};
 
 /// A random policy without what is refused, compiled; none where nothing is left to filter.
 pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
@@ -28,61 +28,25 @@ pub(crate) fn policy(seed: u64, more: &str) -> Option<(String, Compiled)> {
 /// The same of a site with clauses: wherever they happen to have a way, or behind a door where they do.
 pub(crate) fn translated(seed: u64) -> Option<(String, Compiled)> {
     if seed.is_multiple_of(2) {
-        return mended(seed, office(seed));
+        return mended(seed, office::policy(seed));
     }
     let site = nat::site(seed);
     mended(seed, words::policy(&site) + &statements(&site, seed))
 }
 
-/// Two inner zones behind one or two firewalls, in one family or both, with clauses of every kind.
-fn office(seed: u64) -> String {
-    let dice = &mut Dice::new(seed ^ 0x0ff1ce);
-    let both = dice.one_in(2);
-    let addrs = |v4: &str, v6: &str| if both { format!("{v4}, {v6}") } else { v4.to_owned() };
-    let door = match dice.below(3) {
-        0 => "dynamic".to_owned(),
-        _ => addrs("192.0.2.1", "2001:db8:f::1"),
-    };
-    let mut text = format!(
-        "zone lan {{ {} }}\nzone dmz {{ {} }}\nzone world {{ rest }}\n",
-        addrs("10.0.0.0/24", "fd00:1::/64"),
-        addrs("10.0.1.0/24", "fd00:2::/64"),
-    );
-    let (lan, dmz) = (addrs("10.0.0.1", "fd00:1::1"), addrs("10.0.1.1", "fd00:2::1"));
-    text += &if dice.one_in(3) {
-        let inner = addrs("10.0.1.2", "fd00:2::2");
-        format!(
-            "firewall fw {{ wan {door} in world; dmz {dmz} in dmz }}\nfirewall inner {{ dmz {inner} in dmz; lan {lan} in lan }}\n"
-        )
-    } else {
-        format!("firewall fw {{ wan {door} in world; lan {lan} in lan; dmz {dmz} in dmz }}\n")
-    };
-    text += &format!(
-        "host web = {} in dmz\nhost pc = {} in lan\n",
-        addrs("10.0.1.9", "fd00:2::9"),
-        addrs("10.0.0.9", "fd00:1::9")
-    );
-    if dice.one_in(2) {
-        text += "each web { nftables; reject from lan }\n"
-            .replace("each web", "group servers = web\neach servers")
-            .as_str();
+/// The same of a site with everything there is on Linux: of any shape, or a door behind which clauses have a way.
+pub(crate) fn whole(seed: u64) -> Option<(String, Compiled)> {
+    match seed % 4 {
+        0 | 1 => mended(seed, office::policy(seed)),
+        2 => mended(seed, words::policy(&whole::site(seed))),
+        _ => mended(seed, adorn::policy(&words::policy(&whole::site(seed)), seed)),
     }
-    for _ in 0..6 {
-        let port = dice.pick(&["tcp 80", "udp 53", "tcp 80-81, udp 80", "tcp 22"]);
-        let inside = dice.pick(&["lan", "dmz", "web", "pc", "lan, dmz", "lan except pc"]);
-        let target = dice.pick(&["web", "pc", "fw.dmz"]);
-        let number = if dice.one_in(2) { " port 8080" } else { "" };
-        let hairpin = if dice.one_in(3) { " hairpin" } else { "" };
-        text += &match dice.below(8) {
-            0 | 1 => format!("allow {port} from {inside} to world masquerade\n"),
-            2 => format!("allow {port} from {inside} to world snat to fw.world\n"),
-            3 => format!("allow {port} from {inside} to dmz masquerade\n"),
-            4 | 5 => format!("allow {port} from world, lan to fw.world dnat to {target}{number}{hairpin}\n"),
-            6 => format!("allow {port} from {inside} to {target}\n"),
-            _ => format!("deny {port} from {inside}, world to fw, web {{ reject }}\n"),
-        };
-    }
-    text
+}
+
+/// The same as a kernel of today can be asked: it tracks no connections on a bridge.
+pub(crate) fn whole_for_the_kernel(seed: u64) -> Option<(String, Compiled)> {
+    let text = if seed.is_multiple_of(4) { words::policy(&whole::site(seed)) } else { office::policy(seed) };
+    mended(seed, text.replace("bridge stateful", "bridge stateless \"no tracking here\""))
 }
 
 fn mended(seed: u64, mut text: String) -> Option<(String, Compiled)> {
@@ -96,6 +60,9 @@ fn mended(seed: u64, mut text: String) -> Option<(String, Compiled)> {
         let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
         let labels = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
         let lines: BTreeSet<usize> = labels.filter_map(|s| sources.position(s)).map(|at| at.line).collect();
+        if std::env::var_os("FWC_SAY").is_some() {
+            eprintln!("seed {seed}: {}", said(&findings, &sources));
+        }
         let may_go = |line: &str| {
             let line = line.trim_start();
             ["allow ", "deny ", "route ", "reject ", "log ", "test "]

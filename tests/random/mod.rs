@@ -14,7 +14,9 @@ pub mod adorn;
 pub mod aim;
 pub mod mangle;
 pub mod nat;
+pub mod office;
 pub mod sketch;
+pub mod whole;
 pub mod words;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere.

@@ -11,18 +11,24 @@ use super::{Dice, aim, sketch, words};
 pub fn site(seed: u64) -> Site {
     let mut site = sketch::site(seed);
     let dice = &mut Dice::new(seed ^ 0x4a7);
+    let count = 1 + dice.below(4);
+    clauses(dice, &mut site, count);
+    site
+}
+
+/// So many more statements, each with a clause; none where no firewall is.
+pub fn clauses(dice: &mut Dice, site: &mut Site, count: usize) {
     let firewalls: Vec<HostId> =
         site.hosts().filter(|(_, h)| h.role == Role::Firewall).map(|(id, _)| id).collect();
     if firewalls.is_empty() {
-        return site;
+        return;
     }
-    for _ in 0..1 + dice.below(4) {
+    for _ in 0..count {
         let like = dice.pick(&site.accesses);
-        let access = access(dice, &site, &firewalls, like);
+        let access = access(dice, site, &firewalls, like);
         site.accesses.push(access);
     }
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
-    site
 }
 
 /// A statement with a clause.
@@ -100,13 +106,21 @@ fn leg(dice: &mut Dice, site: &Site, host: HostId) -> LegId {
 /// A random site of which some statements are balancers.
 pub fn balanced(seed: u64) -> Site {
     let mut site = self::site(seed);
-    let dice = &mut Dice::new(seed ^ 0x195);
+    share(&mut Dice::new(seed ^ 0x195), &mut site, 1);
+    site
+}
+
+/// Makes a balancer of each, or of one in so many, that translates destinations.
+pub fn share(dice: &mut Dice, site: &mut Site, one_in: usize) {
     let legs = site.hosts.iter().flat_map(|h| &h.legs).flat_map(|leg| leg.addresses.clone());
     let mut addrs: Vec<IpAddr> = legs.collect();
     addrs.push(IpAddr::from([10, 0, u8::try_from(dice.below(4)).unwrap_or(0), 77]));
     for at in 0..site.accesses.len() {
         let mut access = site.accesses[at].clone();
         let Some(Nat::Dnat { to, port, .. }) = access.nat.clone() else { continue };
+        if one_in > 1 && !dice.one_in(one_in) {
+            continue;
+        }
         let mut servers = to;
         servers.extend((0..dice.below(3)).map(|_| dice.pick(&addrs)));
         servers.sort_unstable();
@@ -118,11 +132,10 @@ pub fn balanced(seed: u64) -> Site {
             let proto = dice.pick(&[Proto::TCP, Proto::UDP]);
             access.terms.push(Term::Ports { proto, from: PortSet::full(), to: PortSet::range(80, 81) });
         }
-        access.words = words::sentence(&site, &access);
+        access.words = words::sentence(site, &access);
         site.accesses[at] = access;
     }
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
-    site
 }
 
 /// A packet of a balancer at a hook: as it is written, sent on, or answered.

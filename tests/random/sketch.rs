@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use fwc::model::{
-    Access, Action, Bridge, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone,
-    ZoneId,
+    Access, Action, Bridge, End, Host, HostId, KeyKind, Leg, LegId, Limit, Per, Person, PersonId, Place,
+    Role, Route, Site, Sshd, Term, Zone, ZoneId,
 };
 use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
 use fwc::source::{FileId, Span};
@@ -24,10 +24,15 @@ const NOWHERE: Span = Span { file: FileId(0), start: 0, end: 0 };
 
 /// A random site.
 pub fn site(seed: u64) -> Site {
+    sized(seed, (3, 5))
+}
+
+/// A random site of up to so many gateways and so many hosts.
+pub fn sized(seed: u64, most: (usize, usize)) -> Site {
     let dice = &mut Dice::new(seed);
     let mut site = Site::default();
     zones(dice, &mut site);
-    hosts(dice, &mut site);
+    hosts(dice, &mut site, most);
     routes(dice, &mut site);
     for at in 0..site.hosts.len() {
         if site.hosts[at].filters() && dice.one_in(3) {
@@ -45,8 +50,17 @@ pub fn site(seed: u64) -> Site {
 
 /// The same with bridges: of some zones, one machine that filters there has the members on its ports.
 pub fn bridged(seed: u64) -> Site {
-    let mut site = site(seed);
-    let dice = &mut Dice::new(seed ^ 0xb41d);
+    with_bridges(site(seed), seed)
+}
+
+/// A site some of whose zones get a bridge.
+pub fn with_bridges(mut site: Site, seed: u64) -> Site {
+    bridges(&mut Dice::new(seed ^ 0xb41d), &mut site);
+    site
+}
+
+/// Makes a bridge of the legs of one machine in most zones.
+pub fn bridges(dice: &mut Dice, site: &mut Site) {
     let zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
     for zone in zones {
         if dice.one_in(3) {
@@ -68,6 +82,41 @@ pub fn bridged(seed: u64) -> Site {
             Some(false) | None => dice.pick(&table),
         };
         host.legs.iter_mut().filter(|leg| fit(leg)).for_each(|leg| leg.bridge = Some(how.clone()));
+    }
+}
+
+/// The same with people: some machines that filter run an sshd, and statements from them, or to them, name somebody.
+pub fn peopled(seed: u64) -> Site {
+    let mut site = site(seed);
+    let dice = &mut Dice::new(seed ^ 0x55d0);
+    for (name, uid) in [("ana", Some(1001)), ("luis", Some(1002)), ("root", None)] {
+        let (name, account) = (name.to_owned(), name.to_owned());
+        site.people.push(Person { name, account, uid, until: None, keys: Vec::new(), span: NOWHERE });
+    }
+    let machines: Vec<HostId> = site.hosts().filter(|(_, h)| h.filters()).map(|(id, _)| id).collect();
+    for host in &machines {
+        if !dice.one_in(3) {
+            let accept = KeyKind::DEFAULT.to_vec();
+            site.hosts[host.index()].sshd = Some(Sshd { accept, idle: None, span: NOWHERE });
+        }
+    }
+    for at in 0..site.accesses.len() {
+        if site.accesses[at].action == Action::Deny || machines.is_empty() || dice.one_in(3) {
+            continue;
+        }
+        let near = End::Host(dice.pick(&machines));
+        let access = &mut site.accesses[at];
+        if !dice.one_in(4) && !access.from.plus.contains(&near) {
+            access.from.plus.push(near);
+            access.from.plus.sort();
+        }
+        access.people = (0..3).filter(|_| dice.one_in(2)).map(PersonId).collect();
+        if access.people.is_empty() {
+            access.people.push(PersonId(0));
+        }
+        if access.limit.is_none() && dice.one_in(2) {
+            access.meter = Some(Limit { rate: 1, unit_seconds: 1, burst: 10, per: Per::Source });
+        }
     }
     site
 }
@@ -107,15 +156,15 @@ fn never() -> AddrSet {
     nets.fold(AddrSet::empty(), |all, n| all.union(&AddrSet::net(n)))
 }
 
-fn hosts(dice: &mut Dice, site: &mut Site) {
-    let gateways = 1 + dice.below(3);
+fn hosts(dice: &mut Dice, site: &mut Site, most: (usize, usize)) {
+    let gateways = 1 + dice.below(most.0);
     for at in 0..gateways {
         let role = if dice.one_in(4) { Role::Router } else { Role::Firewall };
         let legs = 2 + dice.below(2);
         let host = host(dice, site, &format!("g{at}"), role, legs, 1 + at);
         site.hosts.push(host);
     }
-    for at in 0..2 + dice.below(4) {
+    for at in 0..2 + dice.below(most.1 - 1) {
         let role = Role::Host { filters: !dice.one_in(3) };
         let legs = if dice.one_in(3) { 2 } else { 1 };
         let host = host(dice, site, &format!("h{at}"), role, legs, 10 + at);
@@ -132,6 +181,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         let addresses = addresses(dice, site, zone, number);
         let dynamic = addresses.is_empty() || dice.one_in(8);
         made.push(Leg {
+            public: Vec::new(),
             interface: (!short).then(|| format!("eth{at}")),
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
@@ -149,6 +199,9 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span: NOWHERE,
     }
 }
@@ -249,7 +302,11 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         until: dice.one_in(4).then(|| dice.pick(&DATES).0),
         reason: None,
         owner: None,
+        people: Vec::new(),
+        break_glass: None,
+        meter: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span: NOWHERE,
     };

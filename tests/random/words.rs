@@ -80,6 +80,7 @@ fn machine(site: &Site, host: &Host) -> String {
     let kind = match host.role {
         Role::Firewall => "firewall",
         Role::Router => "router",
+        Role::Vpc => unreachable!("no random site has a vpc"),
         Role::Host { .. } => "host",
     };
     let short = host.legs.iter().find(|leg| leg.interface.is_none());
@@ -98,6 +99,8 @@ fn machine(site: &Site, host: &Host) -> String {
     if host.role == (Role::Host { filters: true }) {
         lines.push("nftables".to_owned());
     }
+    lines.extend(host.docker.then(|| "docker".to_owned()));
+    lines.extend(host.strict_source.then(|| "strict-source".to_owned()));
     let block = lines.iter().map(|line| format!("    {line}\n")).collect::<String>();
     match short {
         None => format!("{kind} {} {{\n{block}}}\n", host.name),

@@ -26,7 +26,7 @@ pub use json::{MOST_BYTES, MOST_DEPTH, MOST_VALUES};
 pub use terraform::terraform;
 
 pub(crate) use acls::entry as acl_entry;
-pub(crate) use groups::{permission, tags};
+pub(crate) use groups::{permission, rule_request, tags};
 pub(crate) use json::parse;
 pub(crate) use lists::entry as list_entry;
 pub(crate) use node::{Fields, Node, Reading};

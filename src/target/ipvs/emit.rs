@@ -12,18 +12,20 @@ use crate::net::Proto;
 const DELAY: u32 = 5;
 const TIMEOUT: u32 = 3;
 
+/// The names of the two files.
+pub const KEEPALIVED: &str = "ipvs/keepalived.conf";
+/// See [`KEEPALIVED`].
+pub const IPVSADM: &str = "ipvs/ipvsadm.rules";
+
 /// The two files of every director, by name.
 #[must_use]
-pub fn emit(site: &Site, balancers: &[Balancer]) -> BTreeMap<HostId, [(String, String); 2]> {
+pub fn emit(site: &Site, balancers: &[Balancer]) -> BTreeMap<HostId, Vec<(String, String)>> {
     let mut by_host: BTreeMap<HostId, Vec<&Balancer>> = BTreeMap::new();
     for balancer in balancers {
         by_host.entry(balancer.host).or_default().push(balancer);
     }
     let files = |all: Vec<&Balancer>| {
-        [
-            ("ipvs/keepalived.conf".to_owned(), keepalived(site, &all)),
-            ("ipvs/ipvsadm.rules".to_owned(), ipvsadm(&all)),
-        ]
+        vec![(KEEPALIVED.to_owned(), keepalived(site, &all)), (IPVSADM.to_owned(), ipvsadm(&all))]
     };
     by_host.into_iter().map(|(host, all)| (host, files(all))).collect()
 }

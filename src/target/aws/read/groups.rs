@@ -152,6 +152,26 @@ pub(super) fn record(node: &Node<'_>, reading: &mut Reading) -> Result<RuleRecor
     })
 }
 
+/// `SecurityGroupRuleRequest` of a call that changes a rule in place.
+pub(crate) fn rule_request(node: &Node<'_>, reading: &mut Reading) -> Result<Rule, ReadError> {
+    const PEERS: [&str; 4] = ["CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId"];
+    let own = ["IpProtocol", "FromPort", "ToPort", "Description"];
+    let known: Vec<&str> = own.into_iter().chain(PEERS).collect();
+    let fields = node.fields(&known)?;
+    let traffic = traffic(node, &fields, reading)?;
+    let mut said = PEERS.into_iter().filter(|key| fields.has(key));
+    let peer = match (said.next(), said.next()) {
+        (None, _) => return Err(node.fault(Fault::NoPeer("the rule"))),
+        (Some(_), Some(_)) => return Err(node.fault(Fault::SeveralPeers)),
+        (Some("CidrIpv4"), None) => Peer::V4(noted(&fields.need("CidrIpv4")?, reading, v4)?),
+        (Some("CidrIpv6"), None) => Peer::V6(noted(&fields.need("CidrIpv6")?, reading, v6)?),
+        (Some("PrefixListId"), None) => Peer::list(id(&fields, "PrefixListId")?),
+        (Some(_), None) => Peer::group(id(&fields, "ReferencedGroupId")?),
+    };
+    let rule = Rule { traffic, peer, description: fields.text("Description")? };
+    checked(node, rule, reading.how)
+}
+
 /// `IpProtocol`, `FromPort` and `ToPort`.
 fn traffic(node: &Node<'_>, fields: &Fields<'_>, reading: &mut Reading) -> Result<Traffic, ReadError> {
     let said = fields.need("IpProtocol")?;

@@ -3,18 +3,19 @@
 //! Each call takes the JSON of `--cli-input-json`. It is done as a whole or not at all (EC2 adds nothing of a call with one
 //! bad permission). What EC2 would change on its way, such as host bits of a network, is in the notes of the answer.
 
+mod lists;
+mod rules;
+
+pub use lists::ENTRIES_OF_A_CALL;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{
-    Acl, AclEntry, Direction, Estate, Fault, Group, GroupRef, Note, Path, Peer, PrefixList, Quota, Rule,
-    Strictness, Tag, Traffic,
+    Acl, AclEntry, Direction, Estate, Fault, Group, Note, Path, Peer, Quota, Rule, Strictness, Tag, Traffic,
 };
-use super::super::read::{
-    Fields, Node, ReadError, Reading, Why, acl_entry, list_entry, parse, permission, tags,
-};
+use super::super::read::{Fields, Node, ReadError, Reading, Why, acl_entry, parse, tags};
 use super::quota::{self, Limits};
-use super::{reference, text};
-use crate::net::Family;
+use super::text;
 
 /// What the API knows, and how far it goes.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,7 @@ pub struct Api {
     /// The quotas.
     pub limits: Limits,
     made: u32,
+    rules_made: u32,
 }
 
 /// A call, and why EC2 refuses it.
@@ -64,7 +66,11 @@ impl Api {
             "update-security-group-rule-descriptions-egress" => {
                 self.describe(&node, Direction::Egress, &mut reading)?;
             }
+            "modify-security-group-rules" => self.modify_rules(&node, &mut reading)?,
+            "create-tags" => self.create_tags(&node)?,
             "create-managed-prefix-list" => self.create_list(&node, bind, &mut reading)?,
+            "modify-managed-prefix-list" => self.modify_list(&node, &mut reading)?,
+            "delete-managed-prefix-list" => self.delete_list(&node)?,
             "create-network-acl-entry" => self.create_entry(&node, &mut reading)?,
             "modify-network-interface-attribute" => self.modify_interface(&node)?,
             other => {
@@ -134,105 +140,40 @@ impl Api {
             return Err(at(node, "GroupId", Fault::InUse { id, by }));
         }
         self.estate.groups.remove(position);
+        self.estate.records.retain(|record| record.group != id);
         Ok(())
     }
 
-    fn authorize(&mut self, node: &Node<'_>, direction: Direction, reading: &mut Reading) -> Done {
-        let fields = known(node, &["GroupId", "IpPermissions"])?;
-        let position = self.group_at(node, &fields)?;
-        let added = asked(node, &fields, reading)?;
-        specified_tags(&fields, "security-group-rule")?;
-        let Some(group) = self.estate.groups.get(position) else { return Ok(()) };
-        let mut group = group.clone();
-        for (nth, (place, rule)) in added.iter().enumerate() {
-            self.check_rule(&group, rule, place)?;
-            let twice = added.iter().take(nth).find(|(_, other)| other.key() == rule.key());
-            let standing = group.rules(direction).unwrap_or_default();
-            let standing = standing.iter().position(|other| other.key() == rule.key());
-            let of_group = || Path::root().key(&group.id).key(direction.word());
-            let first = match (twice, standing) {
-                (Some((first, _)), _) => Some(first.clone()),
-                (None, Some(at)) => Some(of_group().index(at)),
-                (None, None) => None,
-            };
-            if let Some(first) = first {
-                return Err(refusal(place, Fault::Duplicate { what: "rule", first }));
-            }
-        }
-        let rules = group.rules_mut(direction).get_or_insert_default();
-        rules.extend(added.into_iter().map(|(_, rule)| rule));
-        if let Some(fault) = quota::faults(&self.estate, &group, direction, &self.limits).into_iter().next() {
-            return Err(at(node, "IpPermissions", fault));
-        }
-        if let Some(place) = self.estate.groups.get_mut(position) {
-            *place = group;
-        }
-        Ok(())
-    }
+    // ---- tags -----------------------------------------------------------------------------------------
 
-    /// What EC2 refuses of a rule whose parts are right.
-    fn check_rule(&self, group: &Group, rule: &Rule, place: &Path) -> Done {
-        if let Some(fault) = rule.description.as_deref().and_then(text::rule_description) {
-            return Err(refusal(place, fault));
+    /// `create-tags`: adds tags to groups and prefix lists, or writes over those of the same key.
+    fn create_tags(&mut self, node: &Node<'_>) -> Done {
+        let fields = known(node, &["Resources", "Tags"])?;
+        let list = fields.need("Tags")?;
+        let added = tags(&list)?;
+        if added.is_empty() {
+            return Err(list.fault(Fault::Empty("list of tags")));
         }
-        match &rule.peer {
-            Peer::V4(_) | Peer::V6(_) => Ok(()),
-            Peer::List(list) => {
-                id(place, "pl", "prefix list id", &list.id)?;
-                let unknown = || Fault::Unknown { kind: "prefix list", id: list.id.clone() };
-                self.estate.list(&list.id).map(|_| ()).ok_or_else(|| refusal(place, unknown()))
+        let resources = fields.need("Resources")?;
+        let mut estate = self.estate.clone();
+        let named = resources.items(|item| {
+            let name = item.text()?;
+            let unknown = || Fault::Unknown { kind: "resource", id: name.to_owned() };
+            let groups = estate.groups.iter_mut().map(|group| (&group.id, &mut group.tags));
+            let lists = estate.lists.iter_mut().map(|list| (&list.id, &mut list.tags));
+            let mut all = groups.chain(lists);
+            let (_, of) = all.find(|(id, _)| *id == name).ok_or_else(|| item.fault(unknown()))?;
+            of.retain(|tag| added.iter().all(|new| new.key != tag.key));
+            of.extend(added.iter().cloned());
+            match text::tags(of, Strictness::Asked).into_iter().next() {
+                Some((_, fault)) => Err(at(node, "Tags", fault)),
+                None => Ok(()),
             }
-            Peer::Group(named) => {
-                id(place, "sg", "security group id", &named.id)?;
-                // A peering is one that is there, not one that is named.
-                let bare = GroupRef { peering: None, ..named.clone() };
-                match reference(&self.estate, group, &bare, Strictness::Asked) {
-                    Some(Fault::Unpeered { .. }) if self.peered(group, named) => Ok(()),
-                    Some(fault) => Err(refusal(place, fault)),
-                    None => Ok(()),
-                }
-            }
+        })?;
+        if named.is_empty() {
+            return Err(resources.fault(Fault::Empty("list of resources")));
         }
-    }
-
-    fn peered(&self, from: &Group, named: &GroupRef) -> bool {
-        let other = self.estate.group(&named.id).and_then(|group| group.vpc.clone());
-        let (Some(own), Some(other)) = (from.vpc.clone(), other) else { return false };
-        self.peerings.contains(&(own.clone(), other.clone())) || self.peerings.contains(&(other, own))
-    }
-
-    fn revoke(&mut self, node: &Node<'_>, direction: Direction, reading: &mut Reading) -> Done {
-        let fields = known(node, &["GroupId", "IpPermissions"])?;
-        let position = self.group_at(node, &fields)?;
-        let gone = asked(node, &fields, reading)?;
-        let Some(group) = self.estate.groups.get_mut(position) else { return Ok(()) };
-        let mut rules = group.rules(direction).unwrap_or_default().to_vec();
-        for (place, rule) in gone {
-            let standing = rules.iter().position(|other| other.key() == rule.key());
-            let unknown = || Fault::Unknown { kind: "such rule in", id: group.id.clone() };
-            rules.remove(standing.ok_or_else(|| refusal(&place, unknown()))?);
-        }
-        *group.rules_mut(direction) = Some(rules);
-        Ok(())
-    }
-
-    fn describe(&mut self, node: &Node<'_>, direction: Direction, reading: &mut Reading) -> Done {
-        let fields = known(node, &["GroupId", "IpPermissions"])?;
-        let position = self.group_at(node, &fields)?;
-        let changed = asked(node, &fields, reading)?;
-        let Some(group) = self.estate.groups.get_mut(position) else { return Ok(()) };
-        let mut rules = group.rules(direction).unwrap_or_default().to_vec();
-        for (place, rule) in changed {
-            if let Some(fault) = rule.description.as_deref().and_then(text::rule_description) {
-                return Err(refusal(&place, fault));
-            }
-            let unknown = Fault::Unknown { kind: "such rule in", id: group.id.clone() };
-            match rules.iter_mut().find(|other| other.key() == rule.key()) {
-                Some(standing) => standing.description = rule.description,
-                None => return Err(refusal(&place, unknown)),
-            }
-        }
-        *group.rules_mut(direction) = Some(rules);
+        self.estate = estate;
         Ok(())
     }
 
@@ -277,54 +218,6 @@ impl Api {
         Ok(())
     }
 
-    fn create_list(&mut self, node: &Node<'_>, bind: Option<&str>, reading: &mut Reading) -> Done {
-        let fields = known(node, &["PrefixListName", "AddressFamily", "MaxEntries", "Entries"])?;
-        let name = fields.need_text("PrefixListName")?;
-        refuse(node, "PrefixListName", text::list_name(Some(&name)))?;
-        let family = match fields.need("AddressFamily")?.text()? {
-            "IPv4" => Family::V4,
-            "IPv6" => Family::V6,
-            _ => return Err(fields.need("AddressFamily")?.error(Why::Expected("IPv4 or IPv6"))),
-        };
-        let max = fields.need("MaxEntries")?;
-        let value = max.number()?;
-        let range = Fault::OutOfRange { what: "MaxEntries", value, least: 1, most: 1000 };
-        let count = u32::try_from(value).ok().filter(|n| (1..=1000).contains(n));
-        let count = count.ok_or_else(|| max.fault(range))?;
-        let entries = fields.list("Entries", |item| {
-            let entry = list_entry(item, reading)?;
-            let found = Family::of(entry.cidr.addr());
-            if found != family {
-                return Err(item.fault(Fault::ListFamily { list: family, found }));
-            }
-            Ok(entry)
-        })?;
-        let entries = entries.unwrap_or_default();
-        for (nth, entry) in entries.iter().enumerate() {
-            if let Some(first) = entries.iter().take(nth).position(|other| other.cidr == entry.cidr) {
-                let place = node.path().key("Entries");
-                let first = place.index(first);
-                return Err(refusal(&place.index(nth), Fault::Duplicate { what: "network", first }));
-            }
-        }
-        // A call takes a hundred; more come with modify-managed-prefix-list.
-        let most = usize::try_from(count).unwrap_or(usize::MAX).min(100);
-        limit(node, "entries in a call", entries.len().saturating_sub(1), most)?;
-        limit(node, "prefix lists in a region", self.estate.lists.len(), self.limits.lists)?;
-        let tags = specified_tags(&fields, "prefix-list")?;
-        let id = self.new_id("pl", bind);
-        self.estate.lists.push(PrefixList {
-            id,
-            name: Some(name),
-            family: Some(family),
-            max_entries: Some(count),
-            entries: Some(entries),
-            tags,
-            ..PrefixList::default()
-        });
-        Ok(())
-    }
-
     fn create_entry(&mut self, node: &Node<'_>, reading: &mut Reading) -> Done {
         let name = node.object()?.need_text("NetworkAclId")?;
         let position = self.estate.acls.iter().position(|acl| acl.id == name);
@@ -355,21 +248,6 @@ impl Api {
 fn known<'a>(node: &'a Node<'a>, own: &[&str]) -> Done<Fields<'a>> {
     let all: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
     node.fields(&all)
-}
-
-/// The rules of a call, each with its place; there is at least one.
-fn asked(node: &Node<'_>, fields: &Fields<'_>, reading: &mut Reading) -> Done<Vec<(Path, Rule)>> {
-    let list = fields.need("IpPermissions")?;
-    // One permission at a time, so that each rule knows whence it comes.
-    let rules = list.items(|item| {
-        let rules = permission(item, reading)?;
-        Ok(rules.into_iter().map(|rule| (item.path(), rule)).collect::<Vec<_>>())
-    })?;
-    let rules: Vec<(Path, Rule)> = rules.into_iter().flatten().collect();
-    if rules.is_empty() {
-        return Err(at(node, "IpPermissions", Fault::Empty("list of permissions")));
-    }
-    Ok(rules)
 }
 
 /// Tags that a call gives to what it makes.

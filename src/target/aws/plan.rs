@@ -1,0 +1,271 @@
+//! The calls that make one estate of another: first what admits more, then what admits less, deletions last.
+//!
+//! Let B be what a set of groups admits before the first call and A what it admits after the last, for any membership of the groups and
+//! any set of them that an interface carries. The plan is *gap-free*: after each of its calls what they admit holds all of
+//! B and A together (`B ∩ A`: nothing is cut off that stays allowed) and nothing beyond them (`B ∪ A`: nothing is let in
+//! that neither side allows). [`plan`] gives no plan of which [`rehearse`] did not find just that, by doing the
+//! calls one after another to a model of the API ([`Api`](super::validate::call::Api)) and comparing sets of packets.
+//!
+//! The order: lists and groups are made, and a new group's open egress is closed (nobody carries it yet); rules whose peers keep
+//! their meaning are added; prefix lists change, which moves all the rules that name them at once, so rules that come or go
+//! with a changing list are moved around it, over rules of plain networks where nothing else bridges it; rules go; texts,
+//! tags and sizes; deletions. The rules of one group and direction come in one call, which EC2 does as a whole
+//! (`docs/aws.md`). Where old and new rules together exceed the quota, rules are changed in place.
+//!
+//! Each input is a literal `--cli-input-json`. What the plan makes has a symbolic id, `${sg:name}` or `${pl:name}`, until
+//! its call answers with the real one ([`Step::bind`]).
+
+mod input;
+mod lists;
+mod order;
+pub(super) mod pair;
+pub mod rehearse;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::artifact::{Canonical, Direction, Estate, Fault, Tag};
+use super::validate::quota::{self, Limits};
+use crate::net::Family;
+use rehearse::Trouble;
+
+/// What holds where the plan is carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The VPCs, with whether they have IPv6: then a new group lets out IPv6 too.
+    pub vpcs: BTreeMap<String, bool>,
+    /// Pairs of VPCs with an active peering.
+    pub peerings: BTreeSet<(String, String)>,
+    /// The quotas.
+    pub limits: Limits,
+    /// The tag by which our own groups and lists are known. What carries it and is not wanted is deleted.
+    pub mark: Tag,
+    /// What becomes of a group or list that has the name of a wanted one and lacks the mark.
+    pub foreign: Foreign,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            vpcs: BTreeMap::new(),
+            peerings: BTreeSet::new(),
+            limits: Limits::default(),
+            mark: Tag { key: "managed-by".to_owned(), value: "fwc".to_owned() },
+            foreign: Foreign::Refuse,
+        }
+    }
+}
+
+/// What becomes of a thing of somebody else that has the name of a wanted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// There is no plan.
+    Refuse,
+    /// It is taken over: its rules become the wanted ones.
+    Adopt,
+}
+
+/// Calls in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The calls.
+    pub steps: Vec<Step>,
+    /// What stays other than wanted, as it cannot or need not be changed.
+    pub remarks: Vec<Remark>,
+    /// What will be there of what was wanted: with the ids of the live estate where it had one.
+    pub result: Estate,
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// What it is for.
+    pub phase: Phase,
+    /// The operation of the CLI, `create-security-group`.
+    pub operation: &'static str,
+    /// What to call the thing that it makes: `sg:web`, in later inputs `${sg:web}`.
+    pub bind: Option<String>,
+    /// Its `--cli-input-json`.
+    pub input: Value,
+}
+
+/// What a call is for. They come in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Lists and groups are made.
+    Create,
+    /// What EC2 opened by itself is closed.
+    Close,
+    /// More is admitted.
+    Admit,
+    /// Prefix lists change, and what hangs on them; rules change in place.
+    Change,
+    /// Less is admitted.
+    Withdraw,
+    /// Texts, tags and sizes.
+    Describe,
+    /// What is not wanted any more goes.
+    Delete,
+}
+
+impl Phase {
+    /// Its number in `plan.json`.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Create => 1,
+            Self::Close => 2,
+            Self::Admit => 3,
+            Self::Change => 4,
+            Self::Withdraw => 5,
+            Self::Describe => 6,
+            Self::Delete => 7,
+        }
+    }
+}
+
+/// Something that is wanted otherwise and stays as it is. None changes what is admitted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Remark {
+    /// The description of a group cannot be changed.
+    #[error("`{id}` keeps its description: EC2 has no call to change it")]
+    Description {
+        /// Which group.
+        id: String,
+    },
+    /// The text of an entry changes only by taking the entry away.
+    #[error("`{id}` keeps its text for {cidr}: to change it, the entry would have to go for a while")]
+    EntryText {
+        /// Which list.
+        id: String,
+        /// Which entry.
+        cidr: String,
+    },
+}
+
+/// Why there is no plan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Obstacle {
+    /// The live description does not say what would have to be compared.
+    #[error("the {what} of `{id}` were not told")]
+    Untold {
+        /// Of what.
+        id: String,
+        /// What.
+        what: &'static str,
+    },
+    /// Several live things could be the wanted one.
+    #[error("there are several {kind}s named `{name}`: {}", ids.join(", "))]
+    Ambiguous {
+        /// Of what.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// The candidates.
+        ids: Vec<String>,
+    },
+    /// A thing of somebody else has the name.
+    #[error("the {kind} `{id}` has the name `{name}` and is not marked as ours")]
+    NotOurs {
+        /// Of what.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The name.
+        name: String,
+    },
+    /// A wanted thing that names what is nowhere, or a change that EC2 knows no call for.
+    #[error("`{id}`: {fault}")]
+    Wanted {
+        /// Of what.
+        id: String,
+        /// What is wrong.
+        fault: Fault,
+    },
+    /// A rule of the live estate that no call can name.
+    #[error(
+        "a rule of `{group}` cannot be named in a call: {fault}; describe the rules one by one, so that its id is known"
+    )]
+    Unnameable {
+        /// Of which group.
+        group: String,
+        /// Why.
+        fault: Fault,
+    },
+    /// The address family of a prefix list cannot be changed.
+    #[error("the prefix list `{id}` is of the other address family")]
+    Family {
+        /// Which list.
+        id: String,
+    },
+    /// The calls do not do it.
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+/// The calls that make the wanted of the live.
+///
+/// Of the wanted estate, groups and prefix lists are made so; a live one is the wanted one if it has its id, or its name in its
+/// VPC. What the live estate has beyond is left alone, unless it carries the mark. Interfaces and ACLs are not
+/// touched.
+///
+/// # Errors
+/// Every [`Obstacle`] that was found.
+pub fn plan(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Plan, Vec<Obstacle>> {
+    let paired = pair::pair(live, wanted, terms)?;
+    let unmakeable = pair::unmakeable(&paired);
+    if !unmakeable.is_empty() {
+        return Err(unmakeable);
+    }
+    let (steps, remarks) = order::order(&paired, terms)?;
+    let plan = Plan { steps, remarks, result: paired.wanted };
+    match rehearse::rehearse(live, &plan, terms) {
+        Ok(_) => Ok(plan),
+        Err(trouble) => Err(vec![Obstacle::Trouble(trouble)]),
+    }
+}
+
+impl Plan {
+    /// The plan as `fwc.aws.plan/1`: its steps, what each group will count against its quotas, and for each group and direction the
+    /// digest of its canonical form.
+    #[must_use]
+    pub fn json(&self, limits: &Limits) -> Value {
+        let step = |step: &Step| {
+            let mut object = json!({ "phase": step.phase.number(), "op": step.operation });
+            if let (Some(bind), Some(object)) = (&step.bind, object.as_object_mut()) {
+                object.insert("bind".to_owned(), json!(bind));
+            }
+            if let Some(object) = object.as_object_mut() {
+                object.insert("input".to_owned(), step.input.clone());
+            }
+            object
+        };
+        let (mut quotas, mut certificate) = (serde_json::Map::new(), serde_json::Map::new());
+        for group in &self.result.groups {
+            let mut of = serde_json::Map::new();
+            for direction in Direction::BOTH {
+                let rules = group.rules(direction).unwrap_or_default();
+                let count = |family| quota::tally(&self.result, rules, family).map(|tally| tally.count).ok();
+                of.insert(
+                    direction.word().to_owned(),
+                    json!({ "v4": count(Family::V4), "v6": count(Family::V6) }),
+                );
+                let digest = Sha256::digest(Canonical::of(rules).text());
+                let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+                certificate
+                    .insert(format!("{}/{}", group.id, direction.word()), json!(format!("sha256:{hex}")));
+            }
+            of.insert("limit".to_owned(), json!(limits.rules));
+            quotas.insert(group.id.clone(), Value::Object(of));
+        }
+        json!({
+            "format": "fwc.aws.plan/1",
+            "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
+            "remarks": self.remarks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "quota": quotas,
+            "certificate": certificate,
+        })
+    }
+}
