@@ -123,6 +123,14 @@ const TASKS: &str = "\
       ansible.builtin.command:
         argv: \"{{ [fwc_program, 'confirm'] + (['--cut'] if fwc_cut | bool else []) }}\"
       when: fwc_applied is changed
+      register: fwc_confirmed
+      # Unreachable is no failure to Ansible: the run would go on to the next machine (tried).
+      ignore_unreachable: true
+
+    - name: No new connection reaches it
+      ansible.builtin.fail:
+        msg: \"its own watchdog rolls it back within {{ fwc_confirm_within }}\"
+      when: fwc_confirmed.unreachable | default(false)
   rescue:
     # Where nothing is on trial any more it says so, and that is fine.
     - name: Roll back
@@ -131,8 +139,9 @@ const TASKS: &str = "\
           - \"{{ fwc_program }}\"
           - rollback
       register: fwc_rolled_back
-      changed_when: fwc_rolled_back.rc == 0
+      changed_when: fwc_rolled_back.rc | default(1) == 0
       failed_when: false
+      ignore_unreachable: true
 
     - name: Stop here
       ansible.builtin.fail:

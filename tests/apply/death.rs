@@ -22,7 +22,10 @@ fn killed_at_any_moment_the_table_is_the_old_one_or_the_new_one() {
     let world = World::new();
     world.confirmed("old");
     let old = world.listing();
+    let start = std::time::Instant::now();
     world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+    // Moments are drawn from a little more than a whole run.
+    let whole = u64::try_from(start.elapsed().as_millis()).unwrap() * 5 / 4;
     let new = world.listing();
     world.ok(&["rollback"]);
     assert_eq!(world.listing(), old);
@@ -36,8 +39,8 @@ fn killed_at_any_moment_the_table_is_the_old_one_or_the_new_one() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut seed = 0x9e37_79b9_u64;
             for trial in 0..trials() {
-                let build = if trial % 2 == 0 { "new" } else { "old" };
-                let (done, is_new, kept) = one(&world, trial, build, &mut seed, (&old, &new));
+                let build = if confirmed % 2 == 0 { "new" } else { "old" };
+                let (done, is_new, kept) = one(&world, (trial, whole), build, &mut seed, (&old, &new));
                 killed += u64::from(done);
                 was_new += u64::from(is_new);
                 confirmed += u64::from(kept);
@@ -63,7 +66,7 @@ fn killed_at_any_moment_the_table_is_the_old_one_or_the_new_one() {
 /// end, whether the table was the new one then, and whether it was confirmed.
 fn one(
     world: &World,
-    trial: u64,
+    (trial, whole): (u64, u64),
     build: &str,
     seed: &mut u64,
     (old, new): (&str, &str),
@@ -80,7 +83,16 @@ fn one(
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(random(250)));
+    if trial % 2 == 0 {
+        std::thread::sleep(Duration::from_millis(random(whole.max(1))));
+    } else {
+        // Every other one dies close to the change: some time after the mark of the trial is set.
+        let armed = world.path("state/trial.json");
+        while !armed.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(random(whole.max(4) / 2)));
+    }
     // `nsenter` becomes the program that it starts, so this is fwc itself.
     let killed = child.kill().is_ok() && !child.wait().unwrap().success();
     // Whatever it started may still run, and has the lock as long.
