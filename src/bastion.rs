@@ -8,4 +8,5 @@
 
 pub mod apply;
 pub mod keys;
+pub mod people;
 pub mod sshd;

@@ -4,9 +4,13 @@
 //! addresses on a wire (S13), the `allow`s of the packet's pair of interfaces, and the defaults. Each list of
 //! [`Layer`]s is asked first to last; within a layer no packet is in two entries that decide differently.
 
+mod groups;
+
 use std::net::IpAddr;
 
-use crate::model::{AccessId, Hook, HostId};
+pub use groups::{Admit, Far, GroupRules};
+
+use crate::model::{AccessId, Hook, HostId, PersonId};
 use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
 
 /// The rules of every point, in the order of hosts and hooks.
@@ -18,6 +22,52 @@ pub struct Program {
     pub translations: Vec<Translations>,
     /// What directors share out, sorted.
     pub balancers: Vec<Balancer>,
+    /// What security groups admit, in their order.
+    pub groups: Vec<GroupRules>,
+    /// Who may do what at each sshd host (S62), in the order of hosts.
+    pub ssh: Vec<SshRules>,
+}
+
+/// Who may log in to a machine, and open what through it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshRules {
+    /// The machine.
+    pub host: HostId,
+    /// By person.
+    pub people: Vec<SshPerson>,
+}
+
+/// What one person may do at one machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshPerson {
+    /// Who.
+    pub person: PersonId,
+    /// Whether they jump, and have no shell.
+    pub jump_only: bool,
+    /// From where they may log in.
+    pub logins: Vec<Login>,
+    /// What they may open.
+    pub opens: Vec<Opening>,
+}
+
+/// From where somebody may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The sources, as the machine sees them.
+    pub src: AddrSet,
+    /// Before which instant.
+    pub until: Option<u64>,
+}
+
+/// What somebody may open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opening {
+    /// The destinations.
+    pub dst: AddrRange,
+    /// The ports, first and last.
+    pub ports: (u16, u16),
+    /// Before which instant.
+    pub until: Option<u64>,
 }
 
 /// One port of a director, shared out (S43, S44).
@@ -105,6 +155,8 @@ pub struct PointRules {
     pub itself: AddrSet,
     /// What is allowed, by interfaces, sorted.
     pub pairs: Vec<Pair>,
+    /// S63: in output, the users who may send this and nothing else; by uid.
+    pub confined: Vec<Confined>,
     /// Sources of which it is logged what no rule admits.
     pub log: AddrSet,
     /// S22: by interface, sources that are told.
@@ -123,6 +175,15 @@ pub struct PointRules {
     pub sent_on: Vec<SentOn>,
     /// S37: in forward, what is asked instead of all the rest of packets that a container is an end of.
     pub containers: Option<Containers>,
+}
+
+/// What a confined user may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confined {
+    /// The number of their account.
+    pub uid: u32,
+    /// What is allowed, by interfaces, sorted.
+    pub pairs: Vec<Pair>,
 }
 
 /// The chain of one bridge. What it allows is the [`Pair`] that has it as both interfaces.

@@ -3,6 +3,8 @@
 //! Every finding here is a warning, and one about an access is silent where the policy waives it:
 //! `{ waive lint CODE "why" }`.
 
+mod people;
+
 use std::collections::BTreeSet;
 
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -13,6 +15,7 @@ use crate::net::AddrSet;
 pub fn check(site: &Site, now_ns: u64, findings: &mut Findings) {
     expired(site, now_ns, findings);
     closed_legs(site, findings);
+    people::check(site, now_ns, findings);
 }
 
 /// A permission, or a ban, whose date has passed.

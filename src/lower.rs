@@ -10,13 +10,15 @@ mod containers;
 mod defaults;
 mod denies;
 mod flows;
+mod groups;
 mod mapped;
+mod people;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{BridgeRules, Entry, Pair, PointRules, Program, SentOn, Wire};
+use crate::ir::{BridgeRules, Confined, Entry, GroupRules, Pair, PointRules, Program, SentOn, Wire};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
@@ -26,6 +28,8 @@ use mapped::Mapped;
 #[derive(Default)]
 struct Raw {
     pairs: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>,
+    /// S63: in output, those of each confined user.
+    confined: BTreeMap<u32, BTreeMap<(Option<Wire>, Option<Wire>), RawPair>>,
     denies: Vec<Entry>,
     /// S42: those of stateless bridges, as their replies would look.
     unanswered: Vec<Entry>,
@@ -45,10 +49,15 @@ struct RawPair {
 pub fn lower(site: &Site) -> Program {
     let mut topology = Topology::new(site);
     let mut raw: BTreeMap<(HostId, Hook), Raw> = BTreeMap::new();
-    for (host, machine) in site.hosts().filter(|(_, h)| h.filters()) {
+    for (host, machine) in site.hosts() {
+        if !machine.filters() {
+            // What its sshd is told is what its hooks would let pass.
+            let hooks: &[Hook] = if machine.sshd.is_some() { &[Hook::Input, Hook::Output] } else { &[] };
+            raw.extend(hooks.iter().map(|hook| ((host, *hook), Raw::default())));
+            continue;
+        }
         for hook in [Hook::Input, Hook::Forward, Hook::Output] {
             raw.insert((host, hook), Raw::default());
-            debug_assert!(machine.filters(), "only machines that filter have points");
         }
         if machine.has_bridge_table() {
             raw.insert((host, Hook::Bridge), Raw::default());
@@ -61,6 +70,8 @@ pub fn lower(site: &Site) -> Program {
     translating.extend(site.hosts().filter(|(_, machine)| machine.docker).map(|(id, _)| id));
     denies::deny(&topology, site, &translating, &mut raw);
 
+    let ssh = people::people(site, &raw);
+    raw.retain(|(host, _), _| site.host(*host).is_some_and(Host::filters));
     let of_containers: BTreeMap<HostId, _> = site
         .hosts()
         .filter_map(|(id, machine)| Some((id, containers::containers(&topology, site, id, machine, &raw)?)))
@@ -79,6 +90,7 @@ pub fn lower(site: &Site) -> Program {
             denies: crate::opt::arrange(raw.denies),
             itself: raw.itself,
             pairs: Vec::new(),
+            confined: confined(site, host, hook, raw.confined),
             log: AddrSet::empty(),
             reject: Vec::new(),
             ports_only: plain && !ports.is_empty(),
@@ -89,17 +101,49 @@ pub fn lower(site: &Site) -> Program {
             sent_on: raw.sent_on,
             containers: of_containers.get(&host).filter(|_| hook == Hook::Forward).cloned(),
         };
-        for ((inward, outward), pair) in raw.pairs {
-            let itself = pair.itself.into_iter().collect();
-            let layers = crate::opt::arrange(pair.entries);
-            let replies = crate::opt::arrange(pair.replies);
-            point.pairs.push(Pair { inward, outward, itself, layers, replies });
-        }
+        point.pairs = pairs(raw.pairs);
         point.strict = containers::strict(&mut topology, site, machine, &point);
         defaults::complete(&mut topology, site, machine, &mut point);
         points.push(point);
     }
-    Program { points, translations: mapped.finish(&topology), balancers: balancers.into_values().collect() }
+    let translations = mapped.finish(&topology);
+    Program {
+        points,
+        translations,
+        balancers: balancers.into_values().collect(),
+        groups: groups::lower(&mut topology, site),
+        ssh,
+    }
+}
+
+/// What the security groups of a site admit.
+#[must_use]
+pub fn security_groups(site: &Site) -> Vec<GroupRules> {
+    groups::lower(&mut Topology::new(site), site)
+}
+
+fn pairs(raw: BTreeMap<(Option<Wire>, Option<Wire>), RawPair>) -> Vec<Pair> {
+    let one = |((inward, outward), pair): ((Option<Wire>, Option<Wire>), RawPair)| {
+        let itself = pair.itself.into_iter().collect();
+        let layers = crate::opt::arrange(pair.entries);
+        let replies = crate::opt::arrange(pair.replies);
+        Pair { inward, outward, itself, layers, replies }
+    };
+    raw.into_iter().map(one).collect()
+}
+
+/// S63: each confined user of a machine, those without a way out too.
+fn confined(
+    site: &Site,
+    host: HostId,
+    hook: Hook,
+    mut raw: BTreeMap<u32, BTreeMap<(Option<Wire>, Option<Wire>), RawPair>>,
+) -> Vec<Confined> {
+    let users = if hook == Hook::Output { site.confined(host) } else { Vec::new() };
+    users
+        .into_iter()
+        .map(|uid| Confined { uid, pairs: pairs(raw.remove(&uid).unwrap_or_default()) })
+        .collect()
 }
 
 /// S40: the bridges whose frames the forward hook is shown.

@@ -10,6 +10,7 @@
 //! Nothing here recurses along the policy: groups, services and includes are ordered first (`cycles`).
 
 mod access;
+mod bastion;
 mod bridges;
 mod builtin;
 mod cycles;
@@ -20,15 +21,17 @@ mod given;
 mod groups;
 mod hosts;
 mod icmp;
-mod later;
 mod lists;
 mod literal;
 mod modifiers;
 mod names;
 mod nat;
+mod people;
 mod places;
+mod publics;
 mod routes;
 mod services;
+mod vpcs;
 mod words;
 mod zones;
 
@@ -58,25 +61,34 @@ pub fn resolve(
     let given = given::read(files, sources, set, findings);
     let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
-    let zones = zones::resolve(&names, findings);
+    let people = people::resolve(&names, sources, loader, findings);
+    let blocks = vpcs::blocks(&names, findings);
+    let in_vpcs = vpcs::of_zones(&names, &blocks, findings);
+    let zones = zones::resolve(&names, &blocks, findings);
     let services = Services::resolve(&names, findings);
 
     // Who is in which group, before any machine has a leg: `each` gives legs to members. What is wrong
     // with a group is said below, where everything is known.
     let members = Places::resolve(&names, &zones, &lists, &[], &mut Findings::default());
     let mut hosts = hosts::resolve(&names, &zones, &members, findings);
+    let vpcs = vpcs::resolve(&names, (&blocks, &in_vpcs), &zones, &mut hosts, findings);
     let mut places = Places::resolve(&names, &zones, &lists, &hosts, findings);
     let lines = routes::resolve(&names, &members, &mut places, findings);
     let mut statements = Statements::new(&names, &services, sources);
     statements.resolve(&mut places, findings);
+    let sshds = bastion::declared(&names.sshds, &mut places, findings);
     let groups = places.groups();
-    let Statements { accesses, tests, .. } = statements;
+    let security_groups = vpcs::groups(&names, &places, (&vpcs, &hosts), findings);
+    let lists = vpcs::lists(&names, &lists, findings);
+    let Statements { mut accesses, tests, .. } = statements;
 
     for (host, lines) in hosts.iter_mut().zip(lines) {
         host.routes = lines.routes;
         host.log_from = lines.log_from;
         host.reject_from = lines.reject_from;
     }
-    let site = Site { zones, hosts, accesses, tests, groups };
+    bastion::settle(sshds, &mut hosts, &mut accesses, findings);
+    publics::check(&hosts, &vpcs, &accesses, &tests, findings);
+    let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
     (!findings.has_errors()).then_some(site)
 }

@@ -12,9 +12,11 @@ mod admitted;
 mod base;
 mod bridge;
 mod containers;
+mod interface;
 mod ipvs;
 mod nat;
 mod path;
+mod people;
 pub mod reading;
 mod route;
 mod strict;
@@ -28,7 +30,7 @@ use crate::model::{
 };
 use crate::net::{CtState, Family, Interface, Packet, Proto, Translation, Verdict};
 
-pub use admitted::{Admitted, Sets, Unanswered, admitted};
+pub use admitted::{Admitted, May, Sets, Symbolic, Unanswered, admitted};
 pub use path::{Bridged, Path, Transit};
 pub use route::{Broken, Routes};
 
@@ -74,7 +76,8 @@ impl<'s> Spec<'s> {
                 Some(machine) => self.at_hook(*host, machine, *hook, packet),
                 None => base(Verdict::Drop),
             },
-            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
+            Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -86,10 +89,9 @@ impl<'s> Spec<'s> {
             Point::Hook { host, hook: Hook::Bridge } => {
                 self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
             }
-            Point::Hook { .. }
-            | Point::SecurityGroup { .. }
-            | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => true,
+            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
+                true
+            }
         }
     }
 
@@ -166,6 +168,14 @@ impl Here<'_> {
         if !sent_on.is_empty() {
             return decided(Verdict::Accept, &sent_on);
         }
+        // S63: of a confined user S15 does not speak.
+        if self.hook == Hook::Output
+            && self.packet.ct == CtState::New
+            && self.packet.oif == Interface::named("lo")
+            && self.is_confined()
+        {
+            return base(Verdict::Drop);
+        }
         let bridged = self.is_bridged();
         if let Some(verdict) = base::judge(self.spec.site, self.machine, self.hook, bridged, self.packet) {
             return base(verdict);
@@ -203,7 +213,8 @@ impl Here<'_> {
 
     /// S21: one that admits the packet is enough.
     fn within_limits(&self, open: &[(AccessId, &Access)]) -> Judgement {
-        let within = |access: &Access| access.limit.is_none_or(|l| !self.packet.exceeded.contains(&l));
+        let bound = |access: &Access| self.spec.site.bound(access, self.host, self.hook);
+        let within = |access: &Access| bound(access).is_none_or(|l| !self.packet.exceeded.contains(&l));
         let (admit, refuse): (Vec<_>, Vec<_>) = open.iter().copied().partition(|(_, a)| within(a));
         match (admit.is_empty(), refuse.is_empty()) {
             (false, _) => decided(Verdict::Accept, &admit),
@@ -223,8 +234,29 @@ impl Here<'_> {
             && self.reads_widely(&access.to, self.packet.dst)
     }
 
+    /// S63: whether a packet's sender is somebody that this machine tells apart.
+    fn is_confined(&self) -> bool {
+        self.packet.skuid.is_some_and(|uid| self.spec.site.confined(self.host).contains(&uid))
+    }
+
+    /// S63: whether an access may speak of a packet that this user sends.
+    fn may_send(&self, access: &Access) -> bool {
+        if self.hook != Hook::Output {
+            return true;
+        }
+        let people = access.people.iter().filter_map(|id| self.spec.site.person(*id));
+        match (self.spec.site.jumps_from(access, self.host), self.is_confined()) {
+            (true, true) => people.into_iter().any(|person| person.uid == self.packet.skuid),
+            (true, false) => people.into_iter().any(|person| person.uid.is_none()),
+            (false, confined) => !confined,
+        }
+    }
+
     /// S20, whatever its limit says.
     fn allows(&self, access: &Access) -> bool {
+        if !self.may_send(access) {
+            return false;
+        }
         if let Some(nat) = &access.nat {
             return self.admits_translated(access, nat);
         }

@@ -8,17 +8,24 @@
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
 mod balancers;
+mod bastion;
 pub mod beside;
 mod compose;
+pub mod cover;
 pub mod diff;
 mod follow;
 mod groups;
+mod interfaces;
 pub mod ipvs;
 mod narrowly;
+pub mod needless;
 mod path;
+mod people;
 mod points;
 mod prove;
+pub mod questions;
 pub mod report;
+mod said;
 mod sysctl;
 mod terms;
 pub mod trace;
@@ -27,9 +34,14 @@ mod unasked;
 mod widely;
 
 pub use balancers::{Balancing, misdirected};
-pub use prove::{Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove};
+pub use interfaces::{AgainstGroups, GroupsText, at_interface};
+pub use people::{Servers, people};
+pub use prove::{
+    Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,
+};
 pub use report::{
-    Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, Rewrite, Unasked, UnaskedProof,
+    Bastions, Counterexample, Excuse, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report,
+    Rewrite, Unasked, UnaskedProof, WayRound,
 };
 pub use sysctl::{SettingsProof, WrongSetting, settings};
 pub use trace::hook_of;

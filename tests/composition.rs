@@ -99,7 +99,11 @@ fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet>
         until: None,
         reason: None,
         owner: None,
+        people: Vec::new(),
+        break_glass: None,
+        meter: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span,
     };

@@ -43,7 +43,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "target::plan",
         &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
-    ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
+    ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
+    // It holds what it emits to the quotas, and to what the target takes.
+    ("target::emit", &["diag", "net", "model", "ir", "target::artifact", "target::fit", "target::validate"]),
     (
         "verify",
         &[
@@ -58,12 +60,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
+    ("bastion", &["source", "diag", "net", "model"]),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",
         &["diag", "net", "target", "target::artifact", "target::print", "target::read", "target::sim", "lab"],
     ),
-    ("bastion", &["source", "diag"]),
     ("compile", &["*"]),
     ("cli", &["*"]),
     ("lib", &[]),

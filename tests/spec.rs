@@ -3,10 +3,11 @@
 
 mod random;
 
-use fwc::model::{Hook, HostId, Site};
-use fwc::net::{Packet, Space, Translation, Verdict};
+use fwc::model::{Hook, HostId, Origin, Point, Site};
+use fwc::net::{CtState, Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
 use proptest::prelude::*;
+use random::whole::Walker;
 use random::{Dice, aim, nat, sketch, words};
 
 proptest! {
@@ -28,6 +29,68 @@ proptest! {
     }
 }
 
+/// People: packet by packet and as sets, whoever sends them, and by rules (S63, S64).
+#[test]
+fn who_sends_is_judged_as_it_is_admitted_and_as_it_is_emitted() {
+    let mut counts = [[0usize; 2]; 3];
+    for seed in 0..150u64 {
+        let site = sketch::peopled(seed);
+        let (spec, sets) = (Spec::new(&site), Sets::new(&site));
+        let mut dice = Dice::new(seed ^ 13);
+        let program = fwc::lower::lower(&site);
+        let mut findings = fwc::diag::Findings::default();
+        let emitted = fwc::target::nft::emit::emit(&program, &site, &mut findings);
+        let mut space = Space::default();
+        for (host, hook, point) in aim::points(&site) {
+            let admitted = sets.at(&point, &mut space).unwrap();
+            let rules = emitted.as_ref().and_then(|all| all.iter().find(|(of, ..)| *of == host));
+            for _ in 0..60 {
+                let mut packet = aim::packet(&mut dice, &site, host, hook);
+                if hook == Hook::Output {
+                    let confined = site.confined(host);
+                    packet.skuid = dice.pick(&[None, Some(0), Some(1001), Some(1002), Some(1003)]);
+                    if !confined.is_empty() && dice.one_in(2) {
+                        packet.skuid = Some(dice.pick(&confined));
+                        packet.ct = fwc::net::CtState::New;
+                    }
+                    if dice.one_in(8) {
+                        packet.oif = fwc::net::Interface::named("lo");
+                    }
+                }
+                if hook == Hook::Input && dice.one_in(3) {
+                    let per = fwc::net::Per::Source;
+                    packet.exceeded = vec![fwc::net::Limit { rate: 1, unit_seconds: 1, burst: 10, per }];
+                }
+                let said = if space.contains(admitted.accepted, &packet).unwrap() {
+                    Verdict::Accept
+                } else if space.contains(admitted.rejected, &packet).unwrap() {
+                    Verdict::Reject
+                } else {
+                    Verdict::Drop
+                };
+                let judged = spec.judge(&point, &packet).verdict;
+                assert_eq!(judged, said, "seed {seed}: {packet:#?}\n{}", words::policy(&site));
+                if let Some((_, ruleset, _)) = rules {
+                    let did = fwc::target::nft::sim::run(ruleset, fwc::verify::hook_of(hook), &packet);
+                    let did = did.verdict.verdict();
+                    assert_eq!(Some(judged), did, "seed {seed}: {packet:#?}\n{}", words::policy(&site));
+                }
+                if packet.ct == fwc::net::CtState::New && hook == Hook::Output {
+                    let who = usize::from(packet.skuid.is_some_and(|uid| site.confined(host).contains(&uid)));
+                    counts[who][usize::from(judged == Verdict::Accept)] += 1;
+                }
+                if hook == Hook::Input && !packet.exceeded.is_empty() {
+                    counts[2][usize::from(judged == Verdict::Accept)] += 1;
+                }
+            }
+        }
+    }
+    println!(
+        "new in output, of others and of confined users, and over the meter: dropped, accepted: {counts:?}"
+    );
+    assert!(counts.iter().flatten().all(|n| *n > 10), "{counts:?}");
+}
+
 #[test]
 fn random_sites_decide_each_way() {
     let mut counts = [0usize; 3];
@@ -38,7 +101,7 @@ fn random_sites_decide_each_way() {
         for (host, hook, point) in aim::points(&site) {
             for _ in 0..20 {
                 let packet = aim::packet(&mut dice, &site, host, hook);
-                if packet.ct == fwc::net::CtState::New {
+                if packet.ct == CtState::New {
                     counts[spec.judge(&point, &packet).verdict as usize] += 1;
                 }
             }
@@ -51,13 +114,13 @@ fn random_sites_decide_each_way() {
 #[test]
 fn random_sites_translate_each_way() {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for seed in 0..1000 {
+    for seed in 0..400 {
         let site = nat::site(seed);
         let spec = Spec::new(&site);
+        let walker = Walker::new(&spec, &site);
         let mut dice = Dice::new(seed ^ 9);
-        for (host, hook) in nat_points(&site) {
-            for _ in 0..20 {
-                let packet = nat::packet(&mut dice, &site, host, hook);
+        for (host, hook, packet) in walker.packets(&mut dice, 200) {
+            if matches!(hook, Hook::Prerouting | Hook::Postrouting) {
                 let kind = match spec.translate(host, hook, &packet) {
                     None => "nothing",
                     Some(Translation::Destination { port: None, .. }) => "destination",
@@ -67,20 +130,8 @@ fn random_sites_translate_each_way() {
                     Some(Translation::Masquerade) => "masquerade",
                 };
                 *counts.entry(kind).or_default() += 1;
-            }
-        }
-        for (host, hook, point) in aim::points(&site) {
-            for _ in 0..20 {
-                let packet = nat::packet(&mut dice, &site, host, hook);
-                let new = packet.ct == fwc::net::CtState::New;
-                let judged = spec.judge(&point, &packet);
-                let by_clause = judged.because.iter().any(|origin| match origin {
-                    fwc::model::Origin::Access(id) => site.accesses[id.index()].nat.is_some(),
-                    _ => false,
-                });
-                if new && by_clause && judged.verdict == Verdict::Accept {
-                    *counts.entry(hook.keyword()).or_default() += 1;
-                }
+            } else if by_clause(&spec, &site, host, hook, &packet) {
+                *counts.entry(hook.keyword()).or_default() += 1;
             }
         }
     }
@@ -95,7 +146,17 @@ fn random_sites_translate_each_way() {
         "input",
         "output",
     ];
-    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 10)), "{counts:?}");
+    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 100)), "{counts:?}");
+}
+
+/// Whether a new packet passes by a statement with a clause.
+fn by_clause(spec: &Spec<'_>, site: &Site, host: HostId, hook: Hook, packet: &Packet) -> bool {
+    let judged = spec.judge(&Point::Hook { host, hook }, packet);
+    let clause = judged.because.iter().any(|origin| match origin {
+        Origin::Access(id) => site.accesses[id.index()].nat.is_some(),
+        _ => false,
+    });
+    packet.ct == CtState::New && clause && judged.verdict == Verdict::Accept
 }
 
 #[test]

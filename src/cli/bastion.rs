@@ -3,6 +3,8 @@
 mod apply;
 mod check;
 mod lint;
+mod prove;
+mod render;
 
 use clap::Subcommand;
 
@@ -28,6 +30,10 @@ enum Command {
     Rollback,
     #[command(hide = true)]
     Watchdog(apply::Watchdog),
+    /// Write what each sshd and each person is given
+    Render(render::Args),
+    /// Prove sshds, jumps and firewalls against each other, and name who goes round
+    Prove(prove::Args),
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
@@ -38,5 +44,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Confirm(args) => apply::confirm(&args, console),
         Command::Rollback => apply::rollback(console),
         Command::Watchdog(args) => apply::watchdog(&args),
+        Command::Render(args) => render::run(args, console),
+        Command::Prove(args) => prove::run(args, console),
     }
 }

@@ -5,6 +5,8 @@
 //! *Design decisions*. What holds takes one line; what does not comes with a packet a person can read, its way,
 //! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
 
+mod people;
+
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -13,7 +15,9 @@ use serde_json::{Value, json};
 use crate::model::{Bridge, Hook, HostId, LegId, Point, Site};
 use crate::net::{Packet, Translation, Verdict};
 use crate::source::{SourceMap, Span};
-use crate::verify::{Counterexample, Hop, Outcome, PointProof, Replies, Report, SettingsProof, Unasked};
+use crate::verify::{
+    Counterexample, Excuse, Hop, Outcome, PointProof, Replies, Report, SettingsProof, Unasked,
+};
 
 use super::Exit;
 use super::clean::clean_line;
@@ -34,7 +38,8 @@ pub(super) struct Telling<'a> {
 /// What a report means for the exit code: a refutation is the policy's fault, a budget that ran out is fwc's.
 pub(super) fn exit(report: &Report) -> Exit {
     let refuted = outcomes(report).any(|o| matches!(o, Outcome::Refuted(_)));
-    if refuted || report.settings.iter().any(|proof| !proof.holds()) {
+    let round = report.bastions.ways.iter().any(|way| way.excuse == Excuse::None);
+    if refuted || round || report.settings.iter().any(|proof| !proof.holds()) {
         Exit::AtFault
     } else if report.holds() {
         Exit::Fine
@@ -48,7 +53,10 @@ pub(super) fn summary(report: &Report) -> String {
     let all = outcomes(report).count().saturating_add(report.settings.len());
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
     let refuted = refuted.saturating_add(report.settings.iter().filter(|proof| !proof.holds()).count());
+    let round = report.bastions.ways.iter().filter(|way| way.excuse == Excuse::None).count();
+    let (all, refuted) = (all.saturating_add(round), refuted.saturating_add(round));
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
+    let undecided = undecided.saturating_add(report.bastions.undecided.len());
     if refuted == 0 && undecided == 0 {
         let mut parts = vec![number(report.points.len(), "point")];
         if !report.expects.is_empty() {
@@ -56,6 +64,10 @@ pub(super) fn summary(report: &Report) -> String {
         }
         if !report.unasked.is_empty() {
             parts.push(format!("{} unasked", number(report.unasked.len(), "claim")));
+        }
+        let people = report.people.len().saturating_add(report.bastions.jumps.len());
+        if people > 0 {
+            parts.push(format!("{} of sshds", number(people, "claim")));
         }
         return format!("proved: {}", parts.join(", "));
     }
@@ -77,7 +89,9 @@ impl<'a> Telling<'a> {
         self.expects(&mut text, report);
         self.replies(&mut text, report);
         self.unasked(&mut text, report);
+        self.people(&mut text, report);
         self.settings(&mut text, report);
+        self.waived(&mut text);
         let _ = writeln!(text, "{}", summary(report));
         text
     }
@@ -103,9 +117,44 @@ impl<'a> Telling<'a> {
             "expectations": expects.collect::<Vec<_>>(),
             "replies": self.replies_as_json(report),
             "unasked": unasked.collect::<Vec<_>>(),
+            "people": self.people_as_json(report),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
+            "waived": self.waived_as_json(),
             "nodes": report.nodes,
         })
+    }
+
+    /// S56: what statements do without at security groups.
+    fn waived(self, text: &mut String) {
+        for access in &self.site.accesses {
+            for (what, reason) in &access.waived_aws {
+                let wider = if what.widens() { ", which lets more pass there" } else { "" };
+                let _ = writeln!(
+                    text,
+                    "waived    {} at security groups{wider}: {}",
+                    what.word(),
+                    clean_line(&access.words)
+                );
+                let _ = writeln!(text, "  because {}", clean_line(reason));
+            }
+        }
+    }
+
+    fn waived_as_json(self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for access in &self.site.accesses {
+            for (what, reason) in &access.waived_aws {
+                let mut entry = json!({
+                    "words": access.words,
+                    "waived": what.word(),
+                    "widens": what.widens(),
+                    "reason": reason,
+                });
+                self.put_place(&mut entry, Some(access.span));
+                all.push(entry);
+            }
+        }
+        all
     }
 
     /// The way of a packet, for people.
@@ -170,7 +219,7 @@ impl<'a> Telling<'a> {
 
     /// Machines of which the same hooks are proved share a line; what is not has its own.
     fn points(self, text: &mut String, report: &Report) {
-        let mut machines: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut machines: Vec<(String, Vec<String>)> = Vec::new();
         for proof in report.points.iter().filter(|proof| proof.outcome.holds()) {
             let (machine, hook) = self.machine_and_hook(proof);
             match machines.last_mut() {
@@ -178,7 +227,7 @@ impl<'a> Telling<'a> {
                 Some(_) | None => machines.push((machine, vec![hook])),
             }
         }
-        let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+        let mut lines: Vec<(Vec<String>, Vec<String>)> = Vec::new();
         for (machine, hooks) in machines {
             match lines.iter_mut().find(|(same, _)| *same == hooks) {
                 Some((_, names)) => names.push(machine),
@@ -188,7 +237,7 @@ impl<'a> Telling<'a> {
         for (hooks, names) in lines {
             let points = number(hooks.len().saturating_mul(names.len()), "point");
             let _ = writeln!(text, "proved    equal to the policy, every packet: {points}");
-            let hooks: Vec<&str> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
+            let hooks: Vec<String> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
             let of = if hooks.is_empty() { String::new() } else { format!("{} of ", hooks.join(", ")) };
             let _ = writeln!(text, "  {of}{}", clean_line(&some_of(&names)));
         }
@@ -380,7 +429,7 @@ impl<'a> Telling<'a> {
     }
 
     /// `policy.fw:14`
-    fn place(self, span: Span) -> Option<String> {
+    pub(super) fn place(self, span: Span) -> Option<String> {
         let (file, at) = (self.sources.file(span.file)?, self.sources.position(span)?);
         Some(clean_line(&format!("{}:{}", file.name, at.line)))
     }
@@ -398,7 +447,7 @@ impl<'a> Telling<'a> {
         match (self.ruleset, point) {
             (Some(file), _) => clean_line(file),
             (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
-            (None, Point::SecurityGroup { .. }) => "aws/security-groups.json".to_owned(),
+            (None, Point::Interface { .. }) => "aws/security-groups.json".to_owned(),
             (None, Point::NetworkAcl { .. }) => "aws/nacl.json".to_owned(),
             (None, Point::Ssh { bastion }) => format!("hosts/{}/ssh", self.name_of(*bastion)),
         }
@@ -408,12 +457,15 @@ impl<'a> Telling<'a> {
         self.site.host(id).map_or("?", |host| host.name.as_str())
     }
 
-    fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
+    /// The machine of a point, and what it is of the machine; of an interface, in which file.
+    fn machine_and_hook(self, proof: &PointProof) -> (String, String) {
         match &proof.point {
-            Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
-            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
-                (proof.place.clone(), "")
-            }
+            Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword().to_owned()),
+            Point::Interface { way, .. } => match proof.place.split_once(&format!(" {}", way.word())) {
+                Some((machine, file)) => (machine.to_owned(), format!("{}{file}", way.word())),
+                None => (proof.place.clone(), String::new()),
+            },
+            Point::NetworkAcl { .. } | Point::Ssh { .. } => (proof.place.clone(), String::new()),
         }
     }
 }
@@ -438,7 +490,8 @@ fn some_of(names: &[String]) -> String {
 fn outcomes(report: &Report) -> impl Iterator<Item = &Outcome> {
     let points = report.points.iter().map(|proof| &proof.outcome);
     let expects = report.expects.iter().map(|proof| &proof.outcome);
-    points.chain(expects).chain(report.unasked.iter().map(|proof| &proof.outcome))
+    let people = report.people.iter().chain(&report.bastions.jumps).map(|proof| &proof.outcome);
+    points.chain(expects).chain(report.unasked.iter().map(|proof| &proof.outcome)).chain(people)
 }
 
 /// What is done to a packet at a hop, and what was meant, where that is not the same.

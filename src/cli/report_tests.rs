@@ -16,6 +16,9 @@ fn site() -> Site {
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span,
     };
     Site { hosts: vec![fw], ..Site::default() }
@@ -75,6 +78,7 @@ fn report(expect: Outcome) -> Report {
         replies: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         nodes: 7,
+        ..Report::default()
     }
 }
 

@@ -35,8 +35,14 @@ impl Request {
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
         timings.mark("open");
-        let options = Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now) };
+        let options =
+            Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
+    }
+
+    /// Adds a text to what is read: a question, in the words of the policy.
+    pub(super) fn ask(&mut self, text: String) {
+        self.roots.push(self.sources.add("<question>", text));
     }
 
     /// Understands the policy, proving nothing. None where there are errors.

@@ -343,7 +343,9 @@ impl<'s> Bench<'s> {
         let all = tagged.iter().map(|(tag, _, packet)| (*tag, *packet));
         for (tag, packet) in all.chain(canaries.iter().map(|(tag, _, packet)| (*tag, packet))) {
             let settled = packet.ct_status.dnat || (self.translates && hook != Hook::Output);
-            if packet.ct == CtState::New && settled {
+            // A canary beside an ICMP error is one, and begins no connection.
+            let begins = packet.ct == CtState::New && reach::fresh_state(packet) == CtState::New;
+            if begins && settled {
                 self.conntrack.pin(packet, tag)?;
             }
         }

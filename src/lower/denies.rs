@@ -93,7 +93,8 @@ struct Met {
 
 impl Met {
     fn by(raw: &Raw) -> Self {
-        let cells = || raw.pairs.values().flat_map(|p| p.entries.iter().map(|e| e.cell));
+        let pairs = || raw.pairs.values().chain(raw.confined.values().flat_map(BTreeMap::values));
+        let cells = || pairs().flat_map(|p| p.entries.iter().map(|e| e.cell));
         Self {
             src: AddrSet::from_ranges(cells().map(|c| c.src())),
             dst: AddrSet::from_ranges(cells().map(|c| c.dst())),

@@ -1,12 +1,13 @@
 //! What is allowed, at every hook its path crosses (S20), and through its translation (S29, S30).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::cells::{Delivered, Header, delivered, entries, headers, translated};
 use super::mapped::{Mapped, Mapping};
 use super::{Raw, RawPair, replies, wire};
-use crate::ir::{Balancer, Put, SentOn, Wire};
+use crate::ir::{Balancer, Entry, Put, SentOn, Wire};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
 use crate::net::{AddrSet, Proto};
 use crate::topology::reading::Own;
@@ -320,7 +321,13 @@ impl Flow<'_, '_> {
         let ended = path.transits.iter().fold(AddrSet::empty(), |all, t| all.union(&self.own(t.host)));
         let kept = crossing.dst.difference(&source.behind).union(&ended);
         let behind = crossing.less(&AddrSet::empty(), &kept);
-        if let Some(behind) = behind {
+        if let Some(mut behind) = behind {
+            // What a gateway has no dynamic leg gets (S30): the way to it is another.
+            let forwards = self.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+            let gateways = forwards.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+            for own in &mut behind.receivers {
+                own.addrs = own.addrs.difference(&gateways);
+            }
             self.taken(&behind, path, (&seen, &source.behind));
         }
     }
@@ -335,10 +342,9 @@ impl Flow<'_, '_> {
     }
 
     fn add(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
-        let (access, id) = (self.access, self.id);
-        if let Some(pair) = self.at(point, wires, ends) {
-            entries(ends.0, ends.1, headers, access, id, &mut pair.entries);
-        }
+        let mut new = Vec::new();
+        entries(ends.0, ends.1, headers, &self.bounded(point), self.id, &mut new);
+        self.put(point, wires, ends, new);
     }
 
     fn add_translated(
@@ -348,9 +354,32 @@ impl Flow<'_, '_> {
         (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
         headers: &[Delivered],
     ) {
-        let (access, id) = (self.access, self.id);
-        if let Some(pair) = self.at(point, wires, (src, dst)) {
-            translated((src, dst, original), headers, access, id, &mut pair.entries);
+        let mut new = Vec::new();
+        translated((src, dst, original), headers, &self.bounded(point), self.id, &mut new);
+        self.put(point, wires, (src, dst), new);
+    }
+
+    /// The statement with the bound that it has at a hook (S64).
+    fn bounded(&self, (host, hook): (HostId, Hook)) -> Cow<'_, Access> {
+        match self.site.bound(self.access, host, hook) {
+            bound if bound == self.access.limit => Cow::Borrowed(self.access),
+            limit => Cow::Owned(Access { limit, ..self.access.clone() }),
+        }
+    }
+
+    /// Adds rules for whoever may send what they speak of (S63).
+    fn put(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), new: Vec<Entry>) {
+        let (host, hook) = point;
+        let mut users = vec![None];
+        if hook == Hook::Output && self.site.jumps_from(self.access, host) {
+            users = self.access.people.iter().filter_map(|id| Some(self.site.person(*id)?.uid)).collect();
+            users.sort_unstable();
+            users.dedup();
+        }
+        for user in users {
+            if let Some(pair) = self.of_user(point, wires.clone(), ends, user) {
+                pair.entries.extend(new.iter().cloned());
+            }
         }
     }
 
@@ -359,7 +388,18 @@ impl Flow<'_, '_> {
         &mut self,
         point: (HostId, Hook),
         wires: Wires,
+        ends: (&AddrSet, &AddrSet),
+    ) -> Option<&mut RawPair> {
+        self.of_user(point, wires, ends, None)
+    }
+
+    /// The same, for one confined user.
+    fn of_user(
+        &mut self,
+        point: (HostId, Hook),
+        wires: Wires,
         (src, dst): (&AddrSet, &AddrSet),
+        user: Option<u32>,
     ) -> Option<&mut RawPair> {
         let (host, hook) = point;
         if src.is_empty() || dst.is_empty() {
@@ -373,7 +413,11 @@ impl Flow<'_, '_> {
             Hook::Output => raw.itself = raw.itself.union(&own.intersection(dst)),
             Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => {}
         }
-        let pair: &mut RawPair = raw.pairs.entry(wires).or_default();
+        let pairs = match user {
+            Some(uid) => raw.confined.entry(uid).or_default(),
+            None => &mut raw.pairs,
+        };
+        let pair: &mut RawPair = pairs.entry(wires).or_default();
         if matches!(hook, Hook::Forward | Hook::Bridge) {
             pair.itself.extend(one_machine(self.topology, src, dst));
         }

@@ -29,6 +29,10 @@ ids! {
     LegId
     /// An [`Access`] of a [`Site`].
     AccessId
+    /// A [`SecurityGroup`] of a [`Site`].
+    GroupId
+    /// A [`Person`] of a [`Site`].
+    PersonId
 }
 
 /// Why a rule is there.
@@ -48,8 +52,16 @@ pub enum Origin {
 pub struct Site {
     /// By name.
     pub zones: Vec<Zone>,
-    /// By name.
+    /// By name; behind them the machines of [`Self::vpcs`], in their order.
     pub hosts: Vec<Host>,
+    /// By name.
+    pub vpcs: Vec<Vpc>,
+    /// By name.
+    pub security_groups: Vec<SecurityGroup>,
+    /// By name.
+    pub lists: Vec<PinnedList>,
+    /// Who may log in somewhere, by name (S61).
+    pub people: Vec<Person>,
     /// `allow` and `deny`, by their words. A statement one of whose ends is a sum of exclusions (`a, g` where
     /// `g = b except c`) is several accesses with the same words, one for each pair of pieces.
     pub accesses: Vec<Access>,
@@ -85,6 +97,38 @@ impl Site {
         self.host(host)?.legs.get(leg.index())
     }
 
+    /// The security groups that a leg wears, ascending (S51).
+    pub fn worn(&self, host: HostId, leg: LegId) -> impl Iterator<Item = GroupId> + '_ {
+        let wears = move |(_, group): &(GroupId, &SecurityGroup)| group.members.contains(&(host, leg));
+        self.security_groups().filter(wears).map(|(id, _)| id)
+    }
+
+    /// Every leg that wears a group (S51), by machine and leg.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<(HostId, LegId)> {
+        let mut all: Vec<_> = self.security_groups.iter().flat_map(|g| g.members.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Every security group with its id.
+    pub fn security_groups(&self) -> impl Iterator<Item = (GroupId, &SecurityGroup)> {
+        (0u32..).map(GroupId).zip(&self.security_groups)
+    }
+
+    /// The security group of an id of this site.
+    #[must_use]
+    pub fn security_group(&self, id: GroupId) -> Option<&SecurityGroup> {
+        self.security_groups.get(id.index())
+    }
+
+    /// The vpc that a zone is in.
+    #[must_use]
+    pub fn vpc_of(&self, zone: ZoneId) -> Option<&Vpc> {
+        self.vpcs.iter().find(|vpc| vpc.zones.contains(&zone))
+    }
+
     /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
     #[must_use]
     pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
@@ -102,6 +146,53 @@ impl Site {
     /// Every host with its id.
     pub fn hosts(&self) -> impl Iterator<Item = (HostId, &Host)> {
         (0u32..).map(HostId).zip(&self.hosts)
+    }
+
+    /// The person of an id of this site.
+    #[must_use]
+    pub fn person(&self, id: PersonId) -> Option<&Person> {
+        self.people.get(id.index())
+    }
+
+    /// Every person with their id.
+    pub fn people(&self) -> impl Iterator<Item = (PersonId, &Person)> {
+        (0u32..).map(PersonId).zip(&self.people)
+    }
+
+    /// Whether some of what an access says is a jump from a machine (S61).
+    #[must_use]
+    pub fn jumps_from(&self, access: &Access, host: HostId) -> bool {
+        let near = |end: &End| match end {
+            End::Host(h) | End::Leg(h, _) => *h == host,
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        };
+        !access.people.is_empty()
+            && self.host(host).is_some_and(|h| h.sshd.is_some())
+            && access.from.plus.iter().any(near)
+    }
+
+    /// The users whose packets a machine that people jump from tells apart: the `uid`s said of them, ascending (S63).
+    #[must_use]
+    pub fn confined(&self, host: HostId) -> Vec<u32> {
+        let jumps = self.accesses.iter().filter(|access| self.jumps_from(access, host));
+        let people = jumps.flat_map(|access| &access.people).filter_map(|id| self.person(*id));
+        let mut uids: Vec<u32> = people.filter_map(|person| person.uid).collect();
+        uids.sort_unstable();
+        uids.dedup();
+        uids
+    }
+
+    /// Whether people jump from a machine (S61).
+    #[must_use]
+    pub fn is_bastion(&self, host: HostId) -> bool {
+        self.accesses.iter().any(|access| self.jumps_from(access, host))
+    }
+
+    /// The bound on what an access admits at a hook of a machine: its limit, or the meter of a bastion (S21, S64).
+    #[must_use]
+    pub fn bound(&self, access: &Access, host: HostId, hook: Hook) -> Option<Limit> {
+        let metered = hook == Hook::Input && access.meter.is_some() && self.is_bastion(host);
+        access.limit.or(if metered { access.meter } else { None })
     }
 
     /// Every access with its id.
@@ -182,6 +273,55 @@ pub enum Role {
     Firewall,
     /// Forwards, filters nothing.
     Router,
+    /// What a vpc does between its subnets: it forwards and filters nothing; members use it by whatever leg (S50).
+    Vpc,
+}
+
+/// A virtual private cloud (S50).
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    /// The name.
+    pub name: String,
+    /// All that it claims.
+    pub block: AddrSet,
+    /// Its zones, ascending.
+    pub zones: Vec<ZoneId>,
+    /// The machine that forwards between them.
+    pub machine: HostId,
+    /// `region`, where it is said.
+    pub region: Option<String>,
+    /// `id`, where it is said.
+    pub id: Option<String>,
+    /// The zone after `gateway`.
+    pub gateway: Option<ZoneId>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// `security-group NAME = PLACES` (S51).
+#[derive(Clone, Debug)]
+pub struct SecurityGroup {
+    /// The name.
+    pub name: String,
+    /// The place of its vpc in [`Site::vpcs`].
+    pub vpc: usize,
+    /// The legs that wear it, ascending.
+    pub members: Vec<(HostId, LegId)>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// `list NAME = … [prefix-list "pl-…"]` (S59).
+#[derive(Clone, Debug)]
+pub struct PinnedList {
+    /// The name.
+    pub name: String,
+    /// Its addresses; of one family where it has an id.
+    pub addrs: AddrSet,
+    /// The id by which EC2 knows it.
+    pub prefix_list: Option<String>,
+    /// Where it is declared.
+    pub span: Span,
 }
 
 /// A machine.
@@ -203,6 +343,12 @@ pub struct Host {
     pub docker: bool,
     /// `strict-source`: every packet is held to the leg of its source, those of a connection too (S38).
     pub strict_source: bool,
+    /// The TCP port on which its sshd listens, whether that is ours or not (S60).
+    pub ssh_port: u16,
+    /// The public keys of its sshd: type and base64, one blank between, sorted.
+    pub host_keys: Vec<String>,
+    /// Of an sshd host (S61): how the sshd that fwc renders is told to be.
+    pub sshd: Option<Sshd>,
     /// Where it is declared.
     pub span: Span,
 }
@@ -212,7 +358,7 @@ impl Host {
     #[must_use]
     pub fn forwards(&self) -> bool {
         match self.role {
-            Role::Firewall | Role::Router => true,
+            Role::Firewall | Role::Router | Role::Vpc => true,
             Role::Host { .. } => false,
         }
     }
@@ -223,7 +369,7 @@ impl Host {
         match self.role {
             Role::Firewall => true,
             Role::Host { filters } => filters,
-            Role::Router => false,
+            Role::Router | Role::Vpc => false,
         }
     }
 
@@ -260,6 +406,8 @@ pub struct Leg {
     pub addresses: Vec<IpAddr>,
     /// Whether its address is not known when compiling: it is matched by interface and by its zone's networks.
     pub dynamic: bool,
+    /// `public`: the addresses by which the gateway of its vpc makes it known outside (S57), ascending.
+    pub public: Vec<IpAddr>,
     /// The zone.
     pub zone: ZoneId,
     /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
@@ -295,6 +443,61 @@ impl Leg {
     pub fn address_set(&self) -> AddrSet {
         self.addresses.iter().fold(AddrSet::empty(), |set, a| set.union(&AddrSet::one(*a)))
     }
+}
+
+/// What an sshd of ours is told beside who may log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sshd {
+    /// The kinds of keys it accepts, sorted, never empty.
+    pub accept: Vec<KeyKind>,
+    /// Seconds after which what is silent is closed.
+    pub idle: Option<u32>,
+    /// Where it is said; of a machine that is an sshd host because a statement names people there, that statement.
+    pub span: Span,
+}
+
+/// A kind of public key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// `rsa BITS`: with at least so many bits.
+    Rsa(u32),
+    /// `ed25519`
+    Ed25519,
+    /// `sk-ed25519`: on a security key, which wants to be touched.
+    SkEd25519,
+}
+
+impl KeyKind {
+    /// What an sshd accepts that is not told: RSA of 3072 bits is what NIST SP 800-57 calls good until 2030 and on.
+    pub const DEFAULT: [Self; 3] = [Self::Rsa(3072), Self::Ed25519, Self::SkEd25519];
+}
+
+/// Someone who may log in (S61).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The account they log in to, on whatever machine.
+    pub account: String,
+    /// The number of that account, where it is said; above 0 (S63).
+    pub uid: Option<u32>,
+    /// The first instant, in UTC nanoseconds since 1970, at which they may no longer log in.
+    pub until: Option<u64>,
+    /// Their public keys, sorted by text, without duplicates.
+    pub keys: Vec<PersonKey>,
+    /// Where they are declared.
+    pub span: Span,
+}
+
+/// A public key of a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonKey {
+    /// Type and base64, one blank between: `ssh-ed25519 AAAA…`.
+    pub text: String,
+    /// What stands behind it, as it may stand in an artifact (see [`Access::words`]); may be empty.
+    pub comment: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 /// `route PLACES via HOST.ZONE`
@@ -392,13 +595,77 @@ pub struct Access {
     pub reason: Option<String>,
     /// `owner`, likewise.
     pub owner: Option<String>,
+    /// Whom it names after `as`, ascending; empty: nobody in particular (S61).
+    pub people: Vec<PersonId>,
+    /// `break-glass "reason"`: a way to an sshd that goes round its people on purpose (S65).
+    pub break_glass: Option<String>,
+    /// The bound at the input hook of a bastion (S64), of an `allow` without a limit.
+    pub meter: Option<Limit>,
     /// The lints it waives, by code, with the reason.
     pub waived: Vec<(String, String)>,
+    /// What it waives at security groups, with the reason (S56). Sorted.
+    pub waived_aws: Vec<(Waiver, String)>,
     /// The sentence, modifiers apart, one blank between words, every character printable ASCII but `"` and `\`:
     /// fit for a comment of any artifact.
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// What an access may do without at security groups (S56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Waiver {
+    /// The `deny` does not hold there.
+    Deny,
+    /// No limit there.
+    Limit,
+    /// No word in a log.
+    Log,
+    /// Dropped, not rejected.
+    Reject,
+    /// The zone `rest` is every address.
+    Rest,
+    /// Whatever the source port.
+    SourcePort,
+    /// Whatever the date.
+    Until,
+}
+
+impl Waiver {
+    /// Every one, in the order of their words.
+    pub const ALL: [Self; 7] =
+        [Self::Deny, Self::Limit, Self::Log, Self::Reject, Self::Rest, Self::SourcePort, Self::Until];
+
+    /// The word after `waive aws`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deny => "denial",
+            Self::Limit => "limit",
+            Self::Log => "log",
+            Self::Reject => "reject",
+            Self::Rest => "complement",
+            Self::SourcePort => "source-port",
+            Self::Until => "until",
+        }
+    }
+
+    /// Whether more may pass for it.
+    #[must_use]
+    pub fn widens(self) -> bool {
+        match self {
+            Self::Deny | Self::Limit | Self::Rest | Self::SourcePort | Self::Until => true,
+            Self::Log | Self::Reject => false,
+        }
+    }
+}
+
+impl Access {
+    /// Whether it does without something at security groups.
+    #[must_use]
+    pub fn waives(&self, what: Waiver) -> bool {
+        self.waived_aws.iter().any(|(waived, _)| *waived == what)
+    }
 }
 
 /// A translation of the addresses of a connection (S28 to S36).
@@ -463,6 +730,8 @@ pub struct Expect {
     pub to: Place,
     /// `direct`: read as sent, whatever translation delivers (S35).
     pub direct: bool,
+    /// Whom it names after `as`, ascending (S65).
+    pub people: Vec<PersonId>,
     /// The sentence.
     pub words: String,
     /// Where.
@@ -519,6 +788,20 @@ pub enum Way {
     Egress,
 }
 
+impl Way {
+    /// Both, in first.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// The word of EC2.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
 /// A place where packets are decided about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
@@ -529,10 +812,12 @@ pub enum Point {
         /// The hook.
         hook: Hook,
     },
-    /// A security group.
-    SecurityGroup {
-        /// Its name.
-        group: String,
+    /// A leg that wears security groups (S51).
+    Interface {
+        /// The machine.
+        host: HostId,
+        /// The leg.
+        leg: LegId,
         /// Which way.
         way: Way,
     },

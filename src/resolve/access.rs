@@ -6,8 +6,9 @@ use super::modifiers::{self, Modifiers};
 use super::names::Names;
 use super::nat;
 use super::places::{Item, Places, Spread};
-use super::services::{Services, families, no_people};
+use super::services::{Services, families};
 use super::words::{listed, sentence};
+use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, Expect, Expected, Nat, Place, Term, Test, ZoneId};
 use crate::net::Family;
@@ -72,7 +73,7 @@ impl<'a> Statements<'a> {
     }
 
     fn access(&self, access: &ast::Access, places: &mut Places, findings: &mut Findings) -> Vec<Access> {
-        no_people(&access.people, findings);
+        let people = people::named(self.names, &access.people, findings);
         let modifiers = modifiers::resolve(access.action, &access.modifiers, findings);
         let reading = match access.action {
             ast::Action::Allow => Reading::Narrowly,
@@ -88,14 +89,24 @@ impl<'a> Statements<'a> {
             },
             None => None,
         };
-        let Modifiers { log, reject, limit, until, reason, owner, waived } = modifiers;
+        let Some(people) = people else { return Vec::new() };
+        let Modifiers { log, reject, limit, until, reason, owner, break_glass, waived, waived_aws } =
+            modifiers;
         let words = sentence(self.sources.words(access.sentence));
-        let whole = meant.pairs.into_iter().map(|(from, to)| Access {
+        let how = match (reading, &nat) {
+            (Reading::Widely, _) => bastion::Ssh::Any,
+            (Reading::Narrowly, Some(Nat::Dnat { .. } | Nat::Ipvs { .. })) => bastion::Ssh::Plain,
+            (Reading::Narrowly, Some(Nat::Masquerade | Nat::Snat(..)) | None) => bastion::Ssh::Each,
+        };
+        let whole = self.by_port(places, services, meant, how).map(|(terms, from, to)| Access {
             action: modifiers::action(access.action),
-            terms: meant.terms.clone(),
+            terms,
             from,
             to,
             nat: nat.clone(),
+            people: people.clone(),
+            break_glass: break_glass.clone(),
+            meter: None,
             log,
             reject,
             limit,
@@ -103,6 +114,7 @@ impl<'a> Statements<'a> {
             reason: reason.clone(),
             owner: owner.clone(),
             waived: waived.clone(),
+            waived_aws: waived_aws.clone(),
             words: words.clone(),
             span: access.sentence,
         });
@@ -116,7 +128,7 @@ impl<'a> Statements<'a> {
             let help = "leave `direct` away: it is for `expect deny` and `expect only`";
             findings.push(Diagnostic::error(code::IDLE_DIRECT, span, message).help(help).fix(span, ""));
         }
-        no_people(&expect.people, findings);
+        let people = people::named(self.names, &expect.people, findings);
         let (kind, reading) = match expect.kind {
             ExpectKind::Allow => (Expected::Allow, Reading::Narrowly),
             ExpectKind::Deny => (Expected::Deny, Reading::Widely),
@@ -125,18 +137,40 @@ impl<'a> Statements<'a> {
         let (services, from, to) = (expect.services.as_slice(), &expect.from, &expect.to);
         let said = Sentence { services, from, to, reading, span: expect.span };
         let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
+        let Some(people) = people else { return Vec::new() };
         let words = sentence(self.sources.words(expect.span));
-        let terms = meant.terms;
-        let whole = meant.pairs.into_iter().map(|(from, to)| Expect {
+        let how = if kind == Expected::Deny { bastion::Ssh::Any } else { bastion::Ssh::Each };
+        let whole = self.by_port(places, services, meant, how).map(|(terms, from, to)| Expect {
             kind,
-            terms: terms.clone(),
+            terms,
             from,
             to,
             direct,
+            people: people.clone(),
             words: words.clone(),
             span: expect.span,
         });
         whole.collect()
+    }
+
+    /// Every pair of a statement with its terms: `ssh` means another port for some machines (S60).
+    fn by_port(
+        &self,
+        places: &Places,
+        services: &[ServiceItem],
+        meant: Meant,
+        how: bastion::Ssh,
+    ) -> impl Iterator<Item = (Vec<Term>, Place, Place)> + use<> {
+        let is_ssh = |item: &&ServiceItem| matches!(&item.kind, ast::ServiceKind::Name(n) if n.text == "ssh");
+        let others: Vec<ServiceItem> = services.iter().filter(|s| !is_ssh(s)).cloned().collect();
+        let others = self.services.terms(&others, &mut Findings::default());
+        let mut all = Vec::new();
+        for (from, to) in meant.pairs {
+            let split =
+                bastion::by_port(places.hosts, services, others.clone(), meant.terms.clone(), &to, how);
+            all.extend(split.into_iter().map(|(terms, to)| (terms, from.clone(), to)));
+        }
+        all.into_iter()
     }
 
     /// What a sentence means; none after a finding.
@@ -392,6 +426,7 @@ type Key<'k> = (
     (&'k str, crate::model::Action, &'k [Term], &'k Place, &'k Place, &'k Option<Nat>),
     (bool, bool, Option<crate::model::Limit>, Option<u64>),
     (&'k Option<String>, &'k Option<String>, &'k [(String, String)]),
+    (&'k [crate::model::PersonId], &'k Option<String>),
 );
 
 fn order(a: &Access) -> Key<'_> {
@@ -399,6 +434,7 @@ fn order(a: &Access) -> Key<'_> {
         (&a.words, a.action, &a.terms, &a.from, &a.to, &a.nat),
         (a.log, a.reject, a.limit, a.until),
         (&a.reason, &a.owner, &a.waived),
+        (&a.people, &a.break_glass),
     )
 }
 

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
 use super::given::Given;
-use super::later::{self, Issue};
 use super::names::{Def, Meaning, Names, ServiceDef};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
@@ -17,7 +16,7 @@ pub(super) struct Collector<'a> {
     names: Names<'a>,
     places: BTreeMap<&'a str, (Raw<'a>, Span)>,
     services: BTreeMap<&'a str, ServiceDef<'a>>,
-    users: BTreeMap<&'a str, Span>,
+    users: BTreeMap<&'a str, &'a ast::User>,
     adds: Vec<&'a ast::Group>,
 }
 
@@ -56,18 +55,16 @@ impl<'a> Collector<'a> {
                 self.service(&service.name, Some(service.items.as_slice()), findings);
             }
             StatementKind::Vpc(vpc) => {
-                later::refuse("`vpc`", Issue::Aws, vpc.name.span, findings);
-                self.place(&vpc.name, Raw::Later("a vpc"), findings);
+                self.place(&vpc.name, Raw::Vpc(vpc), findings);
             }
             StatementKind::SecurityGroup(group) => {
-                later::refuse("`security-group`", Issue::Aws, group.name.span, findings);
-                self.place(&group.name, Raw::Later("a security group"), findings);
+                let parts = group.members.iter().collect();
+                let noun = "a security group";
+                let def = Def { name: &group.name, noun, parts, group: true, broken: false };
+                self.place(&group.name, Raw::SecurityGroup(group, def), findings);
             }
-            StatementKind::User(user) => {
-                later::refuse("`user`", Issue::Bastion, user.name.span, findings);
-                self.user(&user.name, findings);
-            }
-            StatementKind::Sshd(sshd) => later::refuse("`sshd`", Issue::Bastion, sshd.hosts.span, findings),
+            StatementKind::User(user) => self.user(user, findings),
+            StatementKind::Sshd(sshd) => self.names.sshds.push(sshd),
             StatementKind::Access(access) => self.names.accesses.push(access),
             StatementKind::Test(test) => self.names.tests.push((test, span)),
         }
@@ -123,10 +120,12 @@ impl<'a> Collector<'a> {
         self.services.insert(&name.text, ServiceDef { name, items });
     }
 
-    fn user(&mut self, name: &'a Name, findings: &mut Findings) {
-        if let Some(first) = self.users.insert(&name.text, name.span) {
-            findings.push(duplicate(name, first));
+    fn user(&mut self, user: &'a ast::User, findings: &mut Findings) {
+        if let Some(first) = self.users.get(user.name.text.as_str()) {
+            findings.push(duplicate(&user.name, first.name.span));
+            return;
         }
+        self.users.insert(&user.name.text, user);
     }
 
     /// Gives everything its id, in the order of names, and groups what is added to them.
@@ -138,10 +137,16 @@ impl<'a> Collector<'a> {
                 Raw::Host(host, span) => Meaning::Host(HostId(push(&mut names.hosts, (host, span)))),
                 Raw::Def(def) => Meaning::Def(push(&mut names.defs, def) as usize),
                 Raw::List(list) => Meaning::List(push(&mut names.lists, list) as usize),
-                Raw::Later(noun) => Meaning::Later(noun),
+                Raw::Vpc(vpc) => Meaning::Vpc(push(&mut names.vpcs, vpc) as usize),
+                Raw::SecurityGroup(group, def) => {
+                    let def = push(&mut names.defs, def) as usize;
+                    names.security_groups.push((group, def));
+                    Meaning::Def(def)
+                }
             };
             names.places.insert(name, meaning);
         }
+        names.users = self.users.into_values().collect();
         for (name, service) in std::mem::take(&mut self.services) {
             let at = push(&mut names.services, service) as usize;
             names.service_names.insert(name, at);
@@ -176,5 +181,6 @@ enum Raw<'a> {
     Host(&'a ast::Host, Span),
     Def(Def<'a>),
     List(&'a ast::List),
-    Later(&'static str),
+    Vpc(&'a ast::Vpc),
+    SecurityGroup(&'a ast::SecurityGroup, Def<'a>),
 }

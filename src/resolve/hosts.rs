@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::later::{self, Issue};
 use super::names::Names;
 use super::places::Places;
-use super::{bridges, groups, words};
+use super::{bridges, groups, people, words};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Bridge, Host, HostId, Leg, Role, Zone};
 use crate::source::Span;
@@ -50,6 +49,7 @@ fn machine(
     let (mut legs, mut filters, mut broken) = (Vec::new(), false, findings.error_in(statement));
     let (mut docker, mut strict_source) = (false, false);
     let mut lines_of_filters: Vec<(&str, Span)> = Vec::new();
+    let (mut ports, mut host_keys): (Vec<(u16, Span)>, Vec<String>) = (Vec::new(), Vec::new());
     for line in lines {
         match line {
             HostLine::Leg(leg) => match self::leg(names, zones, leg, findings) {
@@ -70,8 +70,8 @@ fn machine(
                 docker = true;
                 lines_of_filters.push(("docker", *span));
             }
-            HostLine::SshPort { span, .. } => later::refuse("`ssh port`", Issue::Bastion, *span, findings),
-            HostLine::HostKey(key) => later::refuse("`host-key`", Issue::Bastion, key.span, findings),
+            HostLine::SshPort { port, span } => ports.push((*port, *span)),
+            HostLine::HostKey(key) => host_keys.extend(people::host_key(key, findings)),
             // With the places they name: `routes`.
             HostLine::Route { .. } | HostLine::Log { .. } | HostLine::Reject { .. } => {}
         }
@@ -107,6 +107,8 @@ fn machine(
             );
         }
     }
+    host_keys.sort();
+    host_keys.dedup();
     Host {
         name: host.name.text.clone(),
         role,
@@ -116,6 +118,9 @@ fn machine(
         reject_from: Vec::new(),
         docker,
         strict_source,
+        ssh_port: people::port(&ports, findings),
+        host_keys,
+        sshd: None,
         span: host.name.span,
     }
 }
@@ -129,21 +134,13 @@ fn router_filters(host: &ast::Host, span: Span) -> Diagnostic {
 
 /// One leg; none after a finding.
 fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -> Option<Leg> {
-    if let Some(public) = leg.public.first() {
-        later::refuse("`public`", Issue::Aws, public.span, findings);
-    }
     let interface = leg.interface.as_ref().map(|i| interface(i, findings));
     let zone = names.zone(&leg.zone, findings);
-    let (addresses, dynamic) = match &leg.addresses {
-        LegAddresses::Static(addresses) => (self::addresses(addresses, findings)?, false),
-        LegAddresses::Dynamic(span) => {
-            if leg.interface.is_none() {
-                later::refuse("a host whose only address is `dynamic`", Issue::Aws, *span, findings);
-                return None;
-            }
-            (Vec::new(), true)
-        }
+    let (own, dynamic) = match &leg.addresses {
+        LegAddresses::Static(written) => (addresses(written, findings)?, false),
+        LegAddresses::Dynamic(_) => (Vec::new(), true),
     };
+    let public = addresses(&leg.public, findings)?;
     let (zone, interface) = (zone?, interface.map_or(Some(None), |i| i.map(Some))?);
     let home = zones.get(zone.index())?;
     if let LegAddresses::Static(written) = &leg.addresses {
@@ -156,7 +153,7 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         ast::Bridge::Stateful(_) => Bridge::Stateful,
         ast::Bridge::Stateless(reason) => Bridge::Stateless(words::clean(&reason.text)),
     });
-    Some(Leg { interface, addresses, dynamic, zone, bridge, span: leg.span })
+    Some(Leg { interface, addresses: own, dynamic, public, zone, bridge, span: leg.span })
 }
 
 /// The addresses of a leg, ascending.

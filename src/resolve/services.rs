@@ -1,6 +1,5 @@
 //! Services: what their items mean as terms, by name or spelled out.
 
-use super::later::{self, Issue};
 use super::names::{Names, unknown};
 use super::{builtin, cycles, icmp, literal};
 use crate::diag::{Diagnostic, Findings, code};
@@ -144,12 +143,5 @@ pub(super) fn families(term: &Term) -> (bool, bool) {
         Term::Icmp { family: Family::V4, .. } => (true, false),
         Term::Icmp { family: Family::V6, .. } => (false, true),
         Term::Ports { .. } | Term::Protos(_) => (true, true),
-    }
-}
-
-/// People named by `as` are of a later issue.
-pub(super) fn no_people(people: &[crate::syntax::ast::Name], findings: &mut Findings) {
-    if let Some(first) = people.first() {
-        later::refuse("`as`", Issue::Bastion, first.span, findings);
     }
 }

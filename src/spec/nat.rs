@@ -371,7 +371,10 @@ impl Here<'_> {
                         if self.hook != Hook::Input {
                             self.is_transit(&path, at.saturating_add(1))
                         } else {
-                            self.passes(start, &path, target)
+                            // What a gateway has no dynamic leg gets: the way to it is another, and so is its source.
+                            let leased =
+                                !matches!(target, Target::Dynamic(_)) || !self.of_gateway(self.packet.dst);
+                            leased && self.passes(start, &path, target)
                         }
                     }
                     Masked::At(..) | Masked::Nowhere | Masked::Unneeded => false,

@@ -599,6 +599,13 @@ pub enum UserLine {
     KeysFile(Str),
     /// `account www`
     Account(Name),
+    /// `uid 1001`: the account's number on every machine, above 0.
+    Uid {
+        /// The number.
+        uid: u32,
+        /// Where.
+        span: Span,
+    },
     /// `until 2027-01-31`
     Until(Until),
 }

@@ -306,7 +306,7 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn user(&mut self, pair: P<'_>) -> Option<User> {
         let mut inner = pair.into_inner().filter(|p| p.as_rule() != Rule::kw_user);
         let name = self.name(&inner.next()?);
-        let words = &["key", "keys", "account", "until"];
+        let words = &["key", "keys", "account", "uid", "until"];
         let mut lines = Vec::new();
         for line in self.lines(inner.next()?, Rule::user_line, Rule::one_user_line, words) {
             let made = line.into_inner().next().and_then(|p| self.user_line(p));
@@ -320,6 +320,12 @@ impl<'r, 'f> Builder<'r, 'f> {
             Rule::user_key => UserLine::Key(self.string_in(pair)?),
             Rule::user_keys => UserLine::KeysFile(self.string_in(pair)?),
             Rule::user_account => UserLine::Account(self.name_in(pair)?),
+            Rule::user_uid => {
+                let span = self.span(&pair);
+                // 0 is the machine's own, and 4294967295 is nobody's (`(uid_t) -1`).
+                let uid = self.number(&child(pair, Rule::number)?, 1, 4_294_967_294, "a uid")?;
+                UserLine::Uid { uid, span }
+            }
             Rule::until => UserLine::Until(self.date(&child(pair, Rule::date)?)?),
             _ => return None,
         })

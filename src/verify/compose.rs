@@ -8,13 +8,15 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::model::{Bridge, Hook, HostId, Leg, LegId, Site, ZoneId};
+use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
-use super::path::bridge_gate;
-use super::translate::{Entry, Kind, Translations, Way, Ways};
+use super::path::{self, bridge_gate};
+use super::said::Sayings;
+use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -31,10 +33,50 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
+    /// The security groups, if there are any.
+    pub(crate) groups: Option<Worn<'s>>,
+    /// Who sends, if somebody is asked about (S65).
+    person: Option<PersonId>,
+    pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
+}
+
+/// The security groups of a site, worn.
+pub(crate) struct Worn<'s> {
+    /// Dynamic legs have any address of their zone: for what may be.
+    widely: Grounds<'s>,
+    known: BTreeMap<((HostId, LegId), Way, Option<Vec<GroupId>>), PacketSet>,
+}
+
+impl<'s> Worn<'s> {
+    /// The groups of a text.
+    pub(crate) fn new(site: &Site, text: &'s GroupsText) -> Self {
+        Self { widely: Grounds::new(site, text, true), known: BTreeMap::new() }
+    }
+
+    fn admits(
+        &mut self,
+        site: &Site,
+        leg: (HostId, LegId),
+        way: Way,
+        kind: Option<Vec<GroupId>>,
+        space: &mut Space,
+    ) -> PacketSet {
+        let key = (leg, way, kind);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let set = match &key.2 {
+            None => self.widely.admits(leg, way, space),
+            Some(kind) => self.widely.admits_kind(site, leg, way, kind, space),
+        };
+        let set = interfaces::opening(space, set.unwrap_or(PacketSet::NOTHING));
+        self.known.insert(key, set);
+        set
+    }
 }
 
 /// What is asked, at which hook of which machine, by which legs, of packets that came in how.
@@ -110,7 +152,7 @@ impl<'s> Network<'s> {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let counted = None;
+        let (counted, person) = (None, None);
         Self {
             site,
             readings,
@@ -120,6 +162,9 @@ impl<'s> Network<'s> {
             replies,
             counted,
             directors,
+            groups: None,
+            person,
+            sayings: Sayings::new(),
             gates,
             ways,
             reached,
@@ -139,6 +184,46 @@ impl<'s> Network<'s> {
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
+    }
+
+    /// From now on this person sends what leaves the machines they jump from; none: whoever may (S65).
+    pub(crate) fn send_as(&mut self, person: Option<PersonId>) {
+        if self.person != person {
+            self.person = person;
+            self.gates.clear();
+            self.ways.clear();
+            self.reached.clear();
+        }
+    }
+
+    /// Who is asked about.
+    pub(crate) fn asked_about(&self) -> Option<PersonId> {
+        self.person
+    }
+
+    /// The time of the proof.
+    pub(crate) fn time(&self) -> u64 {
+        self.at
+    }
+
+    /// Of what an output hook accepts, that of the user who is asked about; whose it is, is forgotten.
+    fn sent(&mut self, host: HostId, set: PacketSet) -> PacketSet {
+        let confined = self.site.confined(host);
+        let values = |uids: &[u32]| {
+            let values = uids.iter().map(|uid| u128::from(*uid).saturating_add(1));
+            RangeSet::from_ranges(values.map(|value| (value, value)))
+        };
+        let set = match self.person.and_then(|id| self.site.person(id)) {
+            Some(person) => match person.uid.filter(|uid| confined.contains(uid)) {
+                Some(uid) => self.space.given(Field::Skuid, u128::from(uid).saturating_add(1), set),
+                None => {
+                    let others = self.space.within(Field::Skuid, &values(&confined));
+                    self.space.minus(set, others)
+                }
+            },
+            None => set,
+        };
+        self.space.forget(Field::Skuid, set)
     }
 
     /// What the artifact of a machine accepts at a hook, all fields.
@@ -161,8 +246,54 @@ impl<'s> Network<'s> {
         if let Some(&known) = self.gates.get(&key) {
             return known;
         }
-        let set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        let mut set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        if matches!(asking, Asking::May | Asking::Opens | Asking::Strays)
+            && let Some((leg, way)) = self.interface(host, hook, iif, oif)
+        {
+            let worn = self.worn(leg, way, None);
+            set = self.space.and(set, worn);
+        }
         self.gates.insert(key, set);
+        set
+    }
+
+    /// The interface that a packet passes beside a hook (S51): ingress before input, egress behind output.
+    fn interface(
+        &self,
+        host: HostId,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+    ) -> Option<((HostId, LegId), Way)> {
+        let (leg, way) = match hook {
+            Hook::Input => (iif?, Way::Ingress),
+            Hook::Output => (oif?, Way::Egress),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return None,
+        };
+        self.site.worn(host, leg).next().map(|_| ((host, leg), way))
+    }
+
+    /// What a hook lets pass on the way to or from a far end that is known (S25): the interface beside it knows that end by what it
+    /// wears, nobody we know by its address.
+    pub(crate) fn gate_for(
+        &mut self,
+        gate: path::Gate,
+        entry: Entry,
+        far: Option<(HostId, LegId)>,
+    ) -> PacketSet {
+        let path::Gate { host, hook, iif, oif, .. } = gate;
+        let set = self.gate(Asking::Does, host, hook, iif, oif, entry);
+        let Some((leg, way)) = self.interface(host, hook, iif, oif) else { return set };
+        let kind = far.map(|(host, leg)| self.site.worn(host, leg).collect()).unwrap_or_default();
+        let worn = self.worn(leg, way, Some(kind));
+        self.space.and(set, worn)
+    }
+
+    /// The headers that an interface lets pass: by address, or from or to a far end of a kind. Where that is not known, none.
+    fn worn(&mut self, leg: (HostId, LegId), way: Way, kind: Option<Vec<GroupId>>) -> PacketSet {
+        let Some(mut groups) = self.groups.take() else { return PacketSet::NOTHING };
+        let set = groups.admits(self.site, leg, way, kind, &mut self.space);
+        self.groups = Some(groups);
         set
     }
 
@@ -182,6 +313,9 @@ impl<'s> Network<'s> {
             return if forwarded && !machine.forwards() { PacketSet::NOTHING } else { PacketSet::EVERYTHING };
         }
         let mut set = self.accepted(host, hook);
+        if hook == Hook::Output {
+            set = self.sent(host, set);
+        }
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
             let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
             let value = self.space.interface(name);
@@ -370,7 +504,7 @@ impl<'s> Network<'s> {
     }
 
     /// What passes by ways that leave it as it is.
-    fn through_any(&mut self, ways: &[Way], set: PacketSet, kind: Kind) -> PacketSet {
+    fn through_any(&mut self, ways: &[translate::Way], set: PacketSet, kind: Kind) -> PacketSet {
         let mut sets = Vec::new();
         for way in ways {
             let (through, now) = self.through(way, set, kind);

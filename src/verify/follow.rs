@@ -113,8 +113,9 @@ impl Pair<'_, '_, '_> {
                 return Ok(None);
             }
             part.ahead.pop_front();
-            let Gate { host, hook, iif, oif, .. } = gate;
-            let passes = self.network.gate(Asking::Does, host, hook, iif, oif, part.entry);
+            let Gate { host, hook, .. } = gate;
+            let far = if hook == Hook::Output { self.to.machine } else { self.from.machine };
+            let passes = self.network.gate_for(gate, part.entry, far);
             let missing = self.network.space.minus(part.set, passes);
             if !self.network.space.is_empty(missing)? {
                 let (missing, _) = self.network.left(part.entry, missing, part.kind);

@@ -1,7 +1,7 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
 use super::sysctl::SettingsProof;
-use crate::model::{AccessId, HostId, LegId, Point};
+use crate::model::{AccessId, HostId, LegId, PersonId, Point};
 use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
 
@@ -147,6 +147,66 @@ pub struct UnaskedProof {
     pub outcome: Outcome,
 }
 
+/// What an sshd is told, against what the policy says of somebody there (S62).
+#[derive(Clone, Debug)]
+pub struct PersonProof {
+    /// The sshd host.
+    pub host: HostId,
+    /// Whom it is about; none: everybody else.
+    pub person: Option<PersonId>,
+    /// The claim in a sentence.
+    pub claim: String,
+    /// The answer. A packet that refutes is a connection to that sshd, or one that it opens.
+    pub outcome: Outcome,
+}
+
+/// A way to an sshd that is not by `as` (S65).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WayRound {
+    /// The machine whose sshd it reaches.
+    pub host: HostId,
+    /// The statement that lets it in; none: no statement does, and the artifact is wider than the policy.
+    pub access: Option<AccessId>,
+    /// Whether it may be there.
+    pub excuse: Excuse,
+    /// A packet that gets there, as its sender writes it.
+    pub packet: Packet,
+    /// The lines of artifacts that let it pass, in order: machine, line number, line.
+    pub rules: Vec<(String, usize, String)>,
+}
+
+/// Whether a way round people may be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Excuse {
+    /// Nothing says so.
+    None,
+    /// Its statement does, for this reason.
+    BreakGlass(String),
+    /// Nothing of ours filters at the machine: its neighbours reach it whatever the policy says.
+    Unfiltered,
+}
+
+/// What is proved of jumps and of ways to sshds (S65).
+#[derive(Clone, Debug, Default)]
+pub struct Bastions {
+    /// What an sshd lets somebody open passes the firewalls on its way: one answer for each person and machine.
+    pub jumps: Vec<PersonProof>,
+    /// Ways round the people.
+    pub ways: Vec<WayRound>,
+    /// Why the ways of a machine could not be counted, if they could not.
+    pub undecided: Vec<(HostId, String)>,
+}
+
+impl Bastions {
+    /// Whether every jump passes, and nobody goes round but by `break-glass`.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.jumps.iter().all(|jump| jump.outcome.holds())
+            && self.ways.iter().all(|way| way.excuse != Excuse::None)
+            && self.undecided.is_empty()
+    }
+}
+
 /// Everything a run proved.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -160,6 +220,10 @@ pub struct Report {
     pub replies: Vec<Replies>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,
+    /// What each sshd is told, person by person.
+    pub people: Vec<PersonProof>,
+    /// What leads to sshds, and what they lead to.
+    pub bastions: Bastions,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }
@@ -172,5 +236,7 @@ impl Report {
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
             && self.settings.iter().all(SettingsProof::holds)
+            && self.people.iter().all(|p| p.outcome.holds())
+            && self.bastions.holds()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site};
+use crate::model::{Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, Way};
 use crate::net::{CtState, NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
@@ -13,6 +13,7 @@ use crate::target::nft::{artifact, sim};
 
 use super::compose::Spot;
 use super::compose::{Start, interface_of};
+use super::interfaces::Grounds;
 use super::ipvs;
 use super::path::{self, Begin, Gate, bridge_gate, gates};
 use super::prove::{Artifacts, HostRules, place};
@@ -27,6 +28,7 @@ use super::widely::starts_of;
 /// Why it has no path, in the reader's words.
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, String> {
     let spec = Spec::new(site);
+    let packet = &as_private(site, packet);
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Begin::Leg(host, leg),
         (None, Some(zone)) => Begin::Zone(zone),
@@ -36,6 +38,21 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         Ok(_) => Ok(routed(&spec, artifacts, begin, None, packet)),
         Err(why) => Err(format!("from {} to {}: {}", packet.src, packet.dst, why.reason())),
     }
+}
+
+/// S57: what is sent to a public address comes to the private one in its place.
+fn as_private(site: &Site, packet: &Packet) -> Packet {
+    let legs = site.hosts.iter().flat_map(|host| &host.legs);
+    let known = legs.filter_map(|leg| {
+        let at = leg
+            .public
+            .iter()
+            .filter(|a| a.is_ipv4() == packet.dst.is_ipv4())
+            .position(|a| *a == packet.dst)?;
+        leg.addresses.iter().filter(|a| a.is_ipv4() == packet.dst.is_ipv4()).nth(at)
+    });
+    let dst = known.into_iter().next().copied().unwrap_or(packet.dst);
+    Packet { dst, ..packet.clone() }
 }
 
 /// The hops of a routed path, through every translation on it; none where there is no path.
@@ -84,7 +101,7 @@ impl Through<'_, '_> {
                     gate = first;
                 }
             }
-            if let Some(hop) = machine.at(gate.hook, gate.iif, gate.oif, &packet) {
+            for hop in machine.beside(&gate, &packet) {
                 let stopped = hop.verdict != Verdict::Accept;
                 hops.push(hop);
                 if stopped {
@@ -189,6 +206,29 @@ impl Machine<'_, '_> {
         Some(hop(self.spec, &Point::Hook { host: self.host, hook }, Some(rules), &here))
     }
 
+    /// The hook of a gate, and the interface before or behind it (S51).
+    fn beside(&self, gate: &Gate, packet: &Packet) -> Vec<Hop> {
+        let hook = self.at(gate.hook, gate.iif, gate.oif, packet);
+        let interface = self.interface(gate.hook, gate.iif, gate.oif, packet);
+        match gate.hook {
+            Hook::Input => interface.into_iter().chain(hook).collect(),
+            _ => hook.into_iter().chain(interface).collect(),
+        }
+    }
+
+    /// What the groups of a leg do, where it wears any.
+    fn interface(&self, hook: Hook, iif: Option<LegId>, oif: Option<LegId>, packet: &Packet) -> Option<Hop> {
+        let site = self.spec.forwarding().site();
+        let (leg, way) = match hook {
+            Hook::Input => (iif?, Way::Ingress),
+            Hook::Output => (oif?, Way::Egress),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return None,
+        };
+        site.worn(self.host, leg).next()?;
+        let text = self.artifacts.groups.first()?;
+        Some(Grounds::new(site, text, false).hop(self.spec, (self.host, leg), way, packet))
+    }
+
     /// Through prerouting: the packet as it goes on. There is a hop where its addresses are translated, or should be.
     fn enters(&self, came: LegId, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
         self.rewritten(Hook::Prerouting, Some(came), None, packet, hops)
@@ -239,7 +279,7 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
         Point::Hook { hook: Hook::Bridge, .. } => ("", ""),
         Point::Hook { hook: Hook::Forward, .. }
-        | Point::SecurityGroup { .. }
+        | Point::Interface { .. }
         | Point::NetworkAcl { .. }
         | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
     };
@@ -325,7 +365,7 @@ pub fn hook_of(hook: Hook) -> sim::Spot {
     }
 }
 
-fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
+pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
     match origin {
         Origin::Access(id) => site.access(id).map(|a: &Access| (a.words.clone(), Some(a.span))),
         Origin::Default(host) => {
@@ -509,11 +549,24 @@ impl Search<'_, '_> {
             if let Some(came) = iif {
                 here = machine.enters(came, here, &mut hops);
             }
+            let interface = machine.interface(hook, iif, oif, &here);
+            if let Some(hop) = &interface {
+                if hop.verdict != Verdict::Accept {
+                    continue;
+                }
+                hops.push(hop.clone());
+            }
             match machine.at(hook, iif, oif, &here) {
                 None => return vec![(packet.clone(), hops)],
                 // What passes only as a reply does not count (S42).
                 Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => {
-                    hops.push(hop)
+                    // Behind output the interface comes second.
+                    let at = if hook == Hook::Output {
+                        hops.len().saturating_sub(usize::from(interface.is_some()))
+                    } else {
+                        hops.len()
+                    };
+                    hops.insert(at, hop);
                 }
                 Some(_) => continue,
             }

@@ -9,7 +9,7 @@ use crate::spec::reading::Readings;
 
 use super::compose::{Network, Reached, Spot, Start};
 use super::translate::Kind;
-use super::{groups, terms};
+use super::{groups, interfaces, terms};
 
 /// A packet that arrives though none may, with the item of `from` it started at.
 pub(crate) struct Arrival {
@@ -48,6 +48,7 @@ pub(crate) fn forbidden(
     // What is sent to others may be delivered here, where anything is translated.
     let read_twice = !expect.direct && network.translates();
     for from in &expect.from.plus {
+        let what = network.may_be_sent(from, what);
         let mut starts = Vec::new();
         for (start, addrs) in starts_of(site, &network.readings, from) {
             let src = addrs.difference(&except);
@@ -72,8 +73,24 @@ pub(crate) fn forbidden(
     Ok(None)
 }
 
+/// What arrives of what the expectation speaks of, from one item of its `from`: by what of it is not as it was sent.
+pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
+    let what = terms::set(&mut network.space, &asked.terms);
+    let to = network.readings.wide_place(&asked.to);
+    let except = narrowly(&network.readings, &asked.from);
+    let mut starts = Vec::new();
+    for (start, addrs) in starts_of(network.site, &network.readings, from) {
+        let src = addrs.difference(&except);
+        starts.push((start, network.space.from(&src)));
+    }
+    let reached = network.reach(&starts);
+    let src = network.readings.wide(from).difference(&except);
+    let meant = Forbidden { expect: asked, from, src, to, what };
+    kinds(&reached).into_iter().map(|kind| (kind, meant.arrived(network, &reached, kind))).collect()
+}
+
 /// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
-fn kinds(reached: &Reached) -> BTreeSet<Kind> {
+pub(super) fn kinds(reached: &Reached) -> BTreeSet<Kind> {
     let all: BTreeSet<Kind> = reached.keys().map(|(_, kind)| *kind).collect();
     let redirected =
         |kind: &Kind| [false, true].map(|port| Kind { dst: true, port: port || kind.port, ..*kind });
@@ -243,7 +260,7 @@ fn in_zones(site: &Site, reached: &Reached, kind: Kind, addrs: &AddrSet) -> Vec<
 }
 
 /// What a machine takes in, by any leg, of what is for `addrs` then, and is of a kind then.
-fn into_machine(
+pub(super) fn into_machine(
     network: &mut Network<'_>,
     reached: &Reached,
     kind: Kind,
@@ -255,7 +272,11 @@ fn into_machine(
     let mut sets = Vec::new();
     for (leg_id, leg) in machine.legs() {
         let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(site, host);
-        let base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        if site.worn(host, leg_id).next().is_some() {
+            let defaults = interfaces::defaults(&mut network.space);
+            base = network.space.or(base, defaults);
+        }
         let dst = network.space.to(addrs);
         for ((_, of), &here) in reached.iter().filter(|((spot, _), _)| heard(*spot)) {
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {

@@ -1,9 +1,14 @@
 //! Key-only SSH against a running sshd, in a room of its own (`tests/sshd`).
 
+#[path = "../common/mod.rs"]
+mod common;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
 mod apply;
 mod check;
+mod crm;
 mod keys;
+mod prove;
 mod room;
+mod text;

@@ -23,9 +23,14 @@ use fwc::source::{FileId, Loader, SourceFile, SourceMap};
 pub(crate) struct Texts(pub(crate) BTreeMap<String, String>);
 
 impl Loader for Texts {
-    fn load(&mut self, _from: &str, path: &str) -> Result<SourceFile, String> {
-        let text = self.0.get(path).ok_or_else(|| format!("cannot read `{path}`: no such file"))?;
-        Ok(SourceFile { name: path.to_owned(), text: text.clone() })
+    fn load(&mut self, from: &str, path: &str) -> Result<SourceFile, String> {
+        // A policy of the checkout has its files beside it.
+        let beside = Path::new(from).parent().map(|folder| folder.join(path)).unwrap_or_default();
+        let known = self.0.get(path).map(|text| (path.to_owned(), text.clone()));
+        let text = || std::fs::read_to_string(root().join(&beside)).ok();
+        let found = known.or_else(|| Some((beside.display().to_string(), text()?)));
+        let (name, text) = found.ok_or_else(|| format!("cannot read `{path}`: no such file"))?;
+        Ok(SourceFile { name, text })
     }
 }
 

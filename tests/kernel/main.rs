@@ -21,6 +21,7 @@ mod end_to_end;
 mod facts;
 mod groups;
 mod nat;
+mod people;
 mod sites;
 
 use common::kernel;

@@ -41,6 +41,7 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         bridge: None,
         dynamic: addresses.is_empty(),
+        public: Vec::new(),
         zone: ZoneId(*zone),
         span: NOWHERE,
     };
@@ -53,6 +54,9 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span: NOWHERE,
     }
 }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use fwc::model::{
-    Access, Action, Bridge, End, Host, HostId, Leg, LegId, Limit, Per, Place, Role, Route, Site, Term, Zone,
-    ZoneId,
+    Access, Action, Bridge, End, Host, HostId, KeyKind, Leg, LegId, Limit, Per, Person, PersonId, Place,
+    Role, Route, Site, Sshd, Term, Zone, ZoneId,
 };
 use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
 use fwc::source::{FileId, Span};
@@ -85,6 +85,42 @@ pub fn bridges(dice: &mut Dice, site: &mut Site) {
     }
 }
 
+/// The same with people: some machines that filter run an sshd, and statements from them, or to them, name somebody.
+pub fn peopled(seed: u64) -> Site {
+    let mut site = site(seed);
+    let dice = &mut Dice::new(seed ^ 0x55d0);
+    for (name, uid) in [("ana", Some(1001)), ("luis", Some(1002)), ("root", None)] {
+        let (name, account) = (name.to_owned(), name.to_owned());
+        site.people.push(Person { name, account, uid, until: None, keys: Vec::new(), span: NOWHERE });
+    }
+    let machines: Vec<HostId> = site.hosts().filter(|(_, h)| h.filters()).map(|(id, _)| id).collect();
+    for host in &machines {
+        if !dice.one_in(3) {
+            let accept = KeyKind::DEFAULT.to_vec();
+            site.hosts[host.index()].sshd = Some(Sshd { accept, idle: None, span: NOWHERE });
+        }
+    }
+    for at in 0..site.accesses.len() {
+        if site.accesses[at].action == Action::Deny || machines.is_empty() || dice.one_in(3) {
+            continue;
+        }
+        let near = End::Host(dice.pick(&machines));
+        let access = &mut site.accesses[at];
+        if !dice.one_in(4) && !access.from.plus.contains(&near) {
+            access.from.plus.push(near);
+            access.from.plus.sort();
+        }
+        access.people = (0..3).filter(|_| dice.one_in(2)).map(PersonId).collect();
+        if access.people.is_empty() {
+            access.people.push(PersonId(0));
+        }
+        if access.limit.is_none() && dice.one_in(2) {
+            access.meter = Some(Limit { rate: 1, unit_seconds: 1, burst: 10, per: Per::Source });
+        }
+    }
+    site
+}
+
 fn zones(dice: &mut Dice, site: &mut Site) {
     let count = 2 + dice.below(4);
     let with_rest = !dice.one_in(4);
@@ -145,6 +181,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         let addresses = addresses(dice, site, zone, number);
         let dynamic = addresses.is_empty() || dice.one_in(8);
         made.push(Leg {
+            public: Vec::new(),
             interface: (!short).then(|| format!("eth{at}")),
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
@@ -162,6 +199,9 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         reject_from: Vec::new(),
         docker: false,
         strict_source: false,
+        ssh_port: 22,
+        host_keys: Vec::new(),
+        sshd: None,
         span: NOWHERE,
     }
 }
@@ -262,7 +302,11 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         until: dice.one_in(4).then(|| dice.pick(&DATES).0),
         reason: None,
         owner: None,
+        people: Vec::new(),
+        break_glass: None,
+        meter: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span: NOWHERE,
     };

@@ -230,7 +230,8 @@ impl<'c> Judges<'c> {
     }
 
     fn over_limits(&self, packet: &Packet) -> Packet {
-        let exceeded = self.compiled.site.accesses.iter().filter_map(|access| access.limit).collect();
+        let bounds = |access: &crate::model::Access| [access.limit, access.meter];
+        let exceeded = self.compiled.site.accesses.iter().flat_map(bounds).flatten().collect();
         Packet { exceeded, ..packet.clone() }
     }
 

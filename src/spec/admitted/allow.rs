@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::path::Path;
 use super::super::route::{From, To};
-use super::{AtHook, union};
+use super::{AtHook, people, union};
 use crate::model::{Access, Action, Bridge, End, Hook, HostId, Leg, LegId};
 use crate::net::space::Field;
 use crate::net::{AddrSet, Family, PacketSet};
@@ -46,8 +46,10 @@ impl AtHook<'_, '_> {
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
             let set = self.admits(access);
+            let senders = people::senders(self, access);
+            let set = self.space.and(set, senders);
             open.push(set);
-            admit.push(match access.limit {
+            admit.push(match site.bound(access, self.host, self.hook) {
                 None => set,
                 Some(limit) => {
                     let exceeded = self.space.limit(limit);

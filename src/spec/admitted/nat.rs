@@ -533,7 +533,12 @@ impl AtHook<'_, '_> {
     fn of_others(&self, pair: &Pair) -> AddrSet {
         if self.hook == Hook::Input {
             let own = self.routes.readings.static_of(self.host);
-            return if pair.src.is_subset(&own) { AddrSet::empty() } else { pair.dst.clone() };
+            return match pair.arrival {
+                _ if pair.src.is_subset(&own) => AddrSet::empty(),
+                // What a gateway has no dynamic leg gets.
+                Arrival::Dynamic(_) => pair.dst.difference(self.routes.readings.gateways()),
+                Arrival::Static(_) | Arrival::Group => pair.dst.clone(),
+            };
         }
         let machines = self.routes.site.hosts().map(|(host, _)| self.routes.readings.static_of(host));
         let alone = machines.filter(|own| pair.src.is_subset(own));

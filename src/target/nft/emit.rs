@@ -183,7 +183,8 @@ impl Draft<'_> {
             chain.push(vec![Statement::Verdict(Verdict::Jump(denied))], "denials", &because);
         }
         self.itself(&mut chain, point);
-        self.dispatch(&mut chain, point);
+        self.users(&mut chain, point);
+        self.dispatch(&mut chain, point.hook, &point.pairs, point.hook.keyword());
         self.defaults(&mut chain, point);
         chain.base(dropping(), "everything else");
         self.chains.insert(own, chain);
@@ -206,12 +207,30 @@ impl Draft<'_> {
         }
     }
 
+    /// S63: who jumps from here sends what their statements say, and nothing else.
+    fn users(&mut self, chain: &mut DraftChain, point: &PointRules) {
+        let mut elements = Vec::new();
+        for user in &point.confined {
+            let name = format!("user_{}", user.uid);
+            let mut rules = DraftChain::regular(&name);
+            self.dispatch(&mut rules, point.hook, &user.pairs, &name);
+            rules.base(dropping(), "who jumps from here sends nothing else");
+            self.chains.push(rules);
+            let uid = Expression::Number(u128::from(user.uid));
+            elements.push(Element::verdict(uid, Verdict::Jump(name)));
+        }
+        if !elements.is_empty() {
+            let (key, map) = (Expression::Field(Field::Skuid), Expression::Set(elements));
+            chain.base(vec![Statement::VerdictMap { key, map }], "by the account that jumps from here");
+        }
+    }
+
     /// To the chain of the packet's interfaces.
-    fn dispatch(&mut self, chain: &mut DraftChain, point: &PointRules) {
+    fn dispatch(&mut self, chain: &mut DraftChain, hook: Hook, pairs: &[Pair], of: &str) {
         let mut elements = Vec::new();
         let mut unnamed: Vec<(&Pair, String)> = Vec::new();
-        for pair in &point.pairs {
-            let name = names::pair(point.hook, pair.inward.as_ref(), pair.outward.as_ref());
+        for pair in pairs {
+            let name = names::pair(of, pair.inward.as_ref(), pair.outward.as_ref());
             self.pair(&name, pair);
             let wires: Vec<Expression> = [&pair.inward, &pair.outward]
                 .into_iter()
@@ -230,7 +249,7 @@ impl Draft<'_> {
             let key = one_or_concat(wires);
             elements.push(Element::verdict(key, Verdict::Jump(name)));
         }
-        let key = match point.hook {
+        let key = match hook {
             Hook::Input | Hook::Prerouting => Expression::Field(Field::Iifname),
             Hook::Output | Hook::Postrouting => Expression::Field(Field::Oifname),
             Hook::Forward | Hook::Bridge => {
@@ -238,7 +257,7 @@ impl Draft<'_> {
             }
         };
         if !elements.is_empty() {
-            let map = match point.hook {
+            let map = match hook {
                 // nft 0.9.8 is not to be trusted with concatenations of names in anonymous maps.
                 Hook::Forward | Hook::Bridge => {
                     let name = "forward_pairs".to_owned();
@@ -263,7 +282,7 @@ impl Draft<'_> {
                 match wire {
                     Some(Wire::Named(name)) => statements.push(Statement::is(field, Expression::text(name))),
                     // Input and output have accepted what is by `lo` already.
-                    Some(Wire::Any) if point.hook == Hook::Forward => statements.push(Statement::Match {
+                    Some(Wire::Any) if hook == Hook::Forward => statements.push(Statement::Match {
                         left: Expression::Field(field),
                         op: super::artifact::Op::NotEqual,
                         right: Expression::text("lo"),

@@ -4,7 +4,7 @@ use super::super::artifact::{
     Element, Expression, Field, Limit, Op, RejectWith, Statement, TableFamily, Transport, Unit, Verdict,
 };
 use super::{Draft, DraftChain};
-use crate::ir::{PointRules, Wire};
+use crate::ir::{Confined, PointRules, Wire};
 use crate::model::Hook;
 use crate::net::Family;
 
@@ -14,6 +14,17 @@ pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
     let field = if output { Field::Oifname } else { Field::Iifname };
     if matches!(point.hook, Hook::Input | Hook::Output) {
         let lo = Statement::is(field, Expression::text("lo"));
+        if !point.confined.is_empty() {
+            let uid = |user: &Confined| Expression::Number(u128::from(user.uid));
+            let users = match point.confined.as_slice() {
+                [only] => uid(only),
+                several => Expression::Set(several.iter().map(|user| Element::new(uid(user))).collect()),
+            };
+            let new = Statement::is(Field::CtState, Expression::word("new"));
+            let statements =
+                vec![lo.clone(), Statement::is(Field::Skuid, users), new, Statement::Verdict(Verdict::Drop)];
+            chain.base(statements, "who jumps from here does not jump to what listens here alone");
+        }
         chain.base(vec![lo, Statement::Verdict(Verdict::Accept)], "a machine talks to itself as it likes");
     }
     let related = if point.resets { "related_output" } else { "icmp_errors" };

@@ -35,7 +35,7 @@ impl Draft<'_> {
     }
 
     fn bridge(&mut self, point: &PointRules, bridge: &BridgeRules, pair: Option<&Pair>, priority: i32) {
-        let name = names::pair(Hook::Bridge, Some(&bridge.wire), None);
+        let name = names::pair(Hook::Bridge.keyword(), Some(&bridge.wire), None);
         let chain = Chain::filter(&name, At::Forward, priority, Policy::Drop, Vec::new());
         let mut chain = DraftChain { chain, rules: Vec::new() };
         chain.chain.notes.push("Frames between the ports of a bridge.".to_owned());

@@ -145,7 +145,7 @@ impl Draft<'_> {
 /// `_eth0`, told apart as in the names of pairs.
 fn wire_name(interface: &str) -> String {
     let wire = Wire::Named(interface.to_owned());
-    let name = names::pair(Hook::Forward, Some(&wire), None);
+    let name = names::pair(Hook::Forward.keyword(), Some(&wire), None);
     name.strip_prefix(Hook::Forward.keyword()).unwrap_or(&name).to_owned()
 }
 

@@ -6,12 +6,11 @@
 use sha2::{Digest, Sha256};
 
 use crate::ir::Wire;
-use crate::model::Hook;
 use crate::net::Family;
 
-/// `input_eth1`, `forward_eth1_eth2`, `output_eth1`.
-pub(super) fn pair(hook: Hook, inward: Option<&Wire>, outward: Option<&Wire>) -> String {
-    let mut name = hook.keyword().to_owned();
+/// `input_eth1`, `forward_eth1_eth2`, `output_eth1`; of a confined user `user_1001_eth1`.
+pub(super) fn pair(of: &str, inward: Option<&Wire>, outward: Option<&Wire>) -> String {
+    let mut name = of.to_owned();
     let mut odd = String::new();
     for wire in [inward, outward].into_iter().flatten() {
         name.push('_');
@@ -55,7 +54,7 @@ mod tests {
     #[test]
     fn names_are_plain_and_apart() {
         let wire = |name: &str| Wire::Named(name.to_owned());
-        let of = |a: &str, b: &str| pair(Hook::Forward, Some(&wire(a)), Some(&wire(b)));
+        let of = |a: &str, b: &str| pair("forward", Some(&wire(a)), Some(&wire(b)));
         assert_eq!(of("eth1", "br-lan"), "forward_eth1_br-lan");
         assert_eq!(of("eth0.100", "eth1"), "forward_eth0.100_eth1");
         let close = [of("a_b", "c"), of("a", "b_c"), of("a@b", "c"), of("a:b", "c"), of("a", "b:c")];

@@ -1,0 +1,47 @@
+//! `fwc bastion prove`: jumps against firewalls, sshds against the policy, and who goes round.
+
+use serde_json::json;
+
+use crate::cli::check::finished;
+use crate::cli::compile::tell_findings;
+use crate::cli::options::{Format, PolicyArgs};
+use crate::cli::report::{self, Telling};
+use crate::cli::request::Request;
+use crate::cli::{Console, Exit, Failure, render};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let mut request = Request::read(args.policy)?;
+    let compiled = request.compile();
+    if args.format == Format::Text || compiled.is_some() {
+        tell_findings(&request, console);
+    }
+    let Some(compiled) = compiled else {
+        if args.format == Format::Json {
+            let findings = render::as_json(&request.findings, &request.sources);
+            console.data(&render::document(&json!({ "findings": findings, "people": null })));
+        }
+        return finished(false, &request);
+    };
+    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
+    match args.format {
+        Format::Text => console.data(&telling.bastion(&compiled.report)),
+        Format::Json => {
+            let findings = render::as_json(&request.findings, &request.sources);
+            let people = telling.people_as_json(&compiled.report);
+            console.data(&render::document(&json!({ "findings": findings, "people": people })));
+        }
+    }
+    request.tell_timings(console);
+    // A ruleset that is not what the policy means proves nothing of a bastion.
+    Ok(report::exit(&compiled.report))
+}

@@ -1,0 +1,81 @@
+//! What is printed for an sshd is read back as it was meant, whatever is in it.
+
+use fwc::target::sshd::artifact::{Config, KeyLine, Scope, Section, Setting, Target};
+use fwc::target::sshd::{print, read, sim};
+use proptest::prelude::*;
+
+fn word() -> impl Strategy<Value = String> {
+    "[a-z0-9_/%,.*:-]{1,12}"
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let addr = prop_oneof![
+        Just(None),
+        any::<std::net::Ipv4Addr>().prop_map(|a| Some(a.into())),
+        any::<std::net::Ipv6Addr>().prop_map(|a| Some(a.into())),
+    ];
+    (addr, proptest::option::of(any::<u16>())).prop_map(|(addr, port)| Target { addr, port })
+}
+
+fn line() -> impl Strategy<Value = KeyLine> {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let net = any::<std::net::Ipv4Addr>().prop_map(|a| ipnet::IpNet::from(std::net::IpAddr::from(a)));
+    let from = proptest::option::of(proptest::collection::vec(net, 1..3));
+    // What `resolve` lets through of comments: printable ASCII but `"` and `\`.
+    let comment = "[ !#-\\[\\]-~]{0,20}".prop_map(|c| c.split_whitespace().collect::<Vec<_>>().join(" "));
+    let rest = (proptest::option::of("[a-z/]{1,9}"), proptest::collection::vec(target(), 0..4), comment);
+    (flags, from, proptest::option::of(0u64..9_000_000_000), rest).prop_map(
+        |((restrict, pty, port_forwarding), from, expiry, (command, permit_open, comment))| KeyLine {
+            restrict,
+            pty,
+            port_forwarding,
+            command,
+            permit_open,
+            from,
+            expiry,
+            key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5".to_owned(),
+            comment,
+        },
+    )
+}
+
+fn settings() -> impl Strategy<Value = Vec<Setting>> {
+    let setting = (word(), proptest::collection::vec(word(), 1..3))
+        .prop_filter("a section of its own", |(keyword, _)| !matches!(keyword.as_str(), "match" | "include"))
+        .prop_map(|(keyword, arguments)| Setting { keyword, arguments });
+    proptest::collection::vec(setting, 0..4)
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let scope = prop_oneof![
+        Just(Scope::All),
+        proptest::collection::vec("[a-z]{1,6}", 1..3).prop_map(Scope::User),
+        Just(Scope::Other("Address 10.0.0.0/8".to_owned())),
+    ];
+    let section = (scope, settings()).prop_map(|(scope, settings)| Section { scope, settings });
+    (settings(), proptest::collection::vec(section, 0..3)).prop_map(|(settings, mut sections)| {
+        sections.insert(0, Section { scope: Scope::Global, settings });
+        Config { sections }
+    })
+}
+
+proptest! {
+    #[test]
+    fn keys_are_read_as_they_are_printed(lines in proptest::collection::vec(line(), 0..4)) {
+        prop_assert_eq!(read::keys(&print::keys(&lines)), Ok(lines));
+    }
+
+    #[test]
+    fn configurations_are_read_as_they_are_printed(config in config()) {
+        prop_assert_eq!(read::config(&print::config(&config)), Ok(config));
+    }
+
+    /// Nothing that a text says lets anybody in without being understood; and nothing panics.
+    #[test]
+    fn what_is_not_understood_lets_nobody_in(text in "\\PC{0,80}") {
+        if let Ok(config) = read::config(&text) {
+            prop_assert!(!sim::loose(&config, "ana").is_empty());
+        }
+        let _ = read::keys(&text);
+    }
+}
