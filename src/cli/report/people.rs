@@ -11,6 +11,7 @@ use crate::verify::{Excuse, PersonProof, Report, WayRound};
 
 impl Telling<'_> {
     /// What is proved of people alone, and whether the rest holds on which it stands.
+    #[cfg(feature = "bastion")]
     pub(in crate::cli) fn bastion(self, report: &Report) -> String {
         let mut text = String::new();
         let points = report.points.iter().filter(|proof| !proof.outcome.holds()).count();
