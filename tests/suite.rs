@@ -102,7 +102,7 @@ fn every_code_has_a_page_and_a_failing_case() {
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
     "file-too-large", // tests/resolve.rs, and the tests of `syntax`
-    // `fwc bastion lint`: src/bastion/keys/tests.rs, tests/bastion/keys.rs
+    // `fwc bastion lint`: snapshots/cli/bastion_lint.snap
     "key-agent-forwarding",
     "key-authority",
     "key-duplicate",

@@ -105,9 +105,10 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         return Err(ApplyError::Refused(said.to_owned()));
     }
     steps("stage")?;
-    let staged = stage(asked)?;
+    state.sweep()?;
+    let staged = stage(asked, &state)?;
     steps("canary")?;
-    match canary::prove(asked, staged.path()) {
+    match canary::prove(asked, staged.path(), state.work()?.path()) {
         Ok(()) => {}
         Err(ApplyError::Refused(_)) if asked.console => {}
         Err(other) => return Err(other),
@@ -203,9 +204,8 @@ impl Staged {
 }
 
 /// Lays the new files over a copy, has sshd check it, and examines it.
-fn stage(asked: &Asked) -> Result<Staged, ApplyError> {
-    let dir =
-        tempfile::Builder::new().prefix("fwc-ssh-").tempdir().map_err(ApplyError::io("make a folder"))?;
+fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
+    let dir = state.work()?;
     copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
     let name = asked.folder.join("00-fwc.conf");
     let text = fs::read(&name).map_err(ApplyError::io(format!("read {}", name.display())))?;

@@ -318,5 +318,6 @@ fn the_canary_leaves_nothing() {
     assert_eq!(machine.room.sh("cat /run/sshd.pid"), pid);
     let listeners = machine.room.sh("pgrep -fc 'sshd.*PidFile=none' || true");
     assert_eq!(listeners.trim(), "1", "the shell that asks is the only one");
+    assert!(!machine.room.sh("ls /var/lib/fwc-bastion").contains("try-"));
     assert_eq!(machine.room.run(machine.command(&["rollback"])).status.code(), Some(0));
 }

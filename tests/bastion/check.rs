@@ -385,13 +385,15 @@ fn other_sources_of_keys_are_named() {
         &[(
             MAIN,
             "AuthorizedKeysFile .ssh/authorized_keys .ssh/authorized_keys2\nAuthorizedKeysCommand /bin/true\n\
-             AuthorizedKeysCommandUser nobody\nTrustedUserCAKeys /etc/ssh/ca.pub\nStrictModes no\n",
+             AuthorizedKeysCommandUser nobody\nTrustedUserCAKeys /etc/ssh/ca.pub\nStrictModes no\nMatch User eva\n PubkeyAuthentication no\n",
         )],
     );
     let report = check(&room, &[]);
     let mut lines: Vec<String> = findings(&report, "sshd-key-source").iter().map(place).collect();
     lines.sort();
     assert_eq!(lines, ["sshd_config:1", "sshd_config:2", "sshd_config:4"]);
+    let shut: Vec<String> = findings(&report, "sshd-no-keys").iter().map(place).collect();
+    assert_eq!(shut, ["sshd_config:7"]);
     let weak: Vec<String> = findings(&report, "sshd-weak-setting").iter().map(place).collect();
     assert!(weak.contains(&"sshd_config:5".to_owned()), "{weak:?}");
 }

@@ -20,26 +20,24 @@ use crate::bastion::sshd::stage::{Network, SSHD, Stage};
 /// How long sshd may take to listen, and a login to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Tries to get in, and that no other way is offered.
+/// Tries to get in, and that no other way is offered; `work` is a folder of its own.
 ///
 /// # Errors
 /// [`ApplyError::Refused`] with what sshd said, if the administrator does not get in.
-pub fn prove(asked: &Asked, staged: &Path) -> Result<(), ApplyError> {
+pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError> {
     let shared = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Shared)?;
     let new = settings(&shared, &asked.admin, asked.from)?;
     let Some(new) = new else {
         return Err(ApplyError::Failed("sshd does not take the new files".to_owned()));
     };
-    let work =
-        tempfile::Builder::new().prefix("fwc-canary-").tempdir().map_err(ApplyError::io("make a folder"))?;
     let key = match (&asked.identity, &asked.agent) {
         (Some(path), _) => Key::File(path.clone()),
         (None, Some(socket)) => Key::Agent(socket.clone()),
-        (None, None) => stand_in(asked, staged, &new, work.path())?,
+        (None, None) => stand_in(asked, staged, &new, work)?,
     };
     let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
     let at = listen(&stage, asked, &new)?;
-    let log = work.path().join("sshd.log");
+    let log = work.join("sshd.log");
     let _sshd = Listener::start(&stage, &log)?;
     let said = try_login(&stage, asked, &key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();

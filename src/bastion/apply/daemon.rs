@@ -5,7 +5,8 @@
 use std::fs;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ use nix::unistd::Pid;
 use super::ApplyError;
 use crate::bastion::sshd::effective::Effective;
 use crate::bastion::sshd::stage::SSHD;
+
+/// How long sshd may take to start again.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Has sshd check its files, then tells it to read them. Where the files are broken it is told nothing, and goes on as it is.
 ///
@@ -29,17 +33,42 @@ pub fn reload() -> Result<(), ApplyError> {
     if Path::new("/run/systemd/system").is_dir() {
         return by_systemd();
     }
-    match running()? {
-        Some(pid) => kill(pid, Signal::SIGHUP).map_err(|e| ApplyError::io("tell sshd to reload")(e.into())),
-        None => {
-            let started = run(SSHD, &[])?;
-            let said = || String::from_utf8_lossy(&started.stderr).trim().to_owned();
-            if started.status.success() {
-                Ok(())
-            } else {
-                Err(ApplyError::Failed(format!("sshd does not start: {}", said())))
-            }
+    let file = pid_file()?;
+    match settled(&file) {
+        Some((pid, before)) => again(&file, pid, before),
+        None => start(),
+    }
+}
+
+/// A SIGHUP that comes while sshd starts again is lost (it ignores the signal until it listens), and it may have read its files
+/// before they were put back. It removes its PidFile before it starts again and writes it when it listens: so a file that
+/// is another than the one seen after the change says that sshd read what is there now.
+fn again(file: &Path, pid: Pid, before: Stamp) -> Result<(), ApplyError> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        match kill(pid, Signal::SIGHUP) {
+            Ok(()) => {}
+            Err(nix::errno::Errno::ESRCH) => return start(),
+            Err(e) => return Err(ApplyError::io("tell sshd to reload")(e.into())),
         }
+        let told = Instant::now();
+        while told.elapsed() < Duration::from_secs(2) {
+            if stamp(file).is_some_and(|(_, now)| now != before) {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Err(ApplyError::Failed("sshd does not reload".to_owned()))
+}
+
+fn start() -> Result<(), ApplyError> {
+    let started = run(SSHD, &[])?;
+    let said = || String::from_utf8_lossy(&started.stderr).trim().to_owned();
+    if started.status.success() {
+        Ok(())
+    } else {
+        Err(ApplyError::Failed(format!("sshd does not start: {}", said())))
     }
 }
 
@@ -100,16 +129,32 @@ fn listens() -> Result<(IpAddr, u16), ApplyError> {
     })
 }
 
-/// The number in sshd's PidFile, if that is an sshd.
-fn running() -> Result<Option<Pid>, ApplyError> {
+/// Which writing of the PidFile: inode and time.
+type Stamp = (u64, i64, i64);
+
+/// The number in sshd's PidFile, if that is an sshd, and which file it is.
+fn stamp(file: &Path) -> Option<(Pid, Stamp)> {
+    let meta = fs::metadata(file).ok()?;
+    let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok().filter(|pid| *pid > 1)?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    (name.trim() == "sshd").then(|| (Pid::from_raw(pid), (meta.ino(), meta.mtime(), meta.mtime_nsec())))
+}
+
+/// The same once sshd is through with starting; none where no sshd runs.
+fn settled(file: &Path) -> Option<(Pid, Stamp)> {
+    let begun = Instant::now();
+    loop {
+        let found = stamp(file);
+        if found.is_some() || begun.elapsed() > Duration::from_secs(3) {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn pid_file() -> Result<PathBuf, ApplyError> {
     let settings = settings()?;
-    let file = settings.one("pidfile").filter(|file| *file != "none").unwrap_or("/run/sshd.pid");
-    let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    let is_sshd = |pid: &i32| {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name.trim() == "sshd"
-    };
-    Ok(pid.filter(|pid| *pid > 1).filter(is_sshd).map(Pid::from_raw))
+    Ok(settings.one("pidfile").filter(|file| *file != "none").unwrap_or("/run/sshd.pid").into())
 }
 
 fn settings() -> Result<Effective, ApplyError> {

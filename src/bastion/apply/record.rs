@@ -15,6 +15,8 @@ use super::{ApplyError, put};
 /// The folder of the record and of the old files.
 const PLACE: &str = "/var/lib/fwc-bastion";
 const NAME: &str = "pending.json";
+/// How folders of tries begin.
+const WORK: &str = "try-";
 
 /// A change that waits to be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +78,30 @@ impl State {
         let file = File::create(self.folder.join("lock")).map_err(ApplyError::io("make a lock"))?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| ApplyError::Refused("another `fwc bastion` is at work".to_owned()))
+    }
+
+    /// A folder for a try, gone with its value. It holds host keys: hence here, where nobody but root comes.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn work(&self) -> Result<tempfile::TempDir, ApplyError> {
+        let named = tempfile::Builder::new().prefix(WORK).tempdir_in(&self.folder);
+        named.map_err(ApplyError::io("make a folder"))
+    }
+
+    /// Takes away what a try left that was killed. Only under the lock.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sweep(&self) -> Result<(), ApplyError> {
+        let failed = || format!("clear {PLACE}");
+        for entry in fs::read_dir(&self.folder).map_err(ApplyError::io(failed()))? {
+            let entry = entry.map_err(ApplyError::io(failed()))?;
+            if entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {
+                fs::remove_dir_all(entry.path()).map_err(ApplyError::io(failed()))?;
+            }
+        }
+        Ok(())
     }
 
     /// The change that waits.
