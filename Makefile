@@ -7,8 +7,12 @@ CASES ?= 2000
 PACKETS ?= 5000000
 POLICIES ?= 5000
 SITES ?= 3000
+RANDOM_POLICIES ?= 10000
+KERNEL_POLICIES ?= 300
+KEY_LINES ?= 1000
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
+TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
@@ -18,10 +22,11 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 # INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
 # One seed for the random laws: what CI says of a commit it says again. `make campaign` draws anew.
 test: tools
-	PROPTEST_RNG_SEED=$(SEED) FWC_REQUIRE_KERNEL=1 INSTA_UPDATE=no $(CARGO) test --all-targets
+	PROPTEST_RNG_SEED=$(SEED) FWC_REQUIRE_KERNEL=1 FWC_REQUIRE_TOOLS=1 INSTA_UPDATE=no $(CARGO) test --all-targets
 	INSTA_UPDATE=no $(CARGO) test --doc
 
-# Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft.
+# Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft, and botocore, moto and
+# cfn-lint into target/aws-tools.
 tools:
 	@missing=""; \
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
@@ -30,14 +35,20 @@ tools:
 	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
 	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
-	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd and ssh are here"; exit 0; fi; \
+	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
+	command -v sysctl >/dev/null || [ -x /usr/sbin/sysctl ] || missing="$$missing procps"; \
+	python3 -c "import ensurepip, venv" 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd, openssl, systemd-analyze and python3 are here"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
 	echo "tools: installing$$missing with apt-get"; \
 	$(SUDO) apt-get update -qq && \
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$missing
+	@tests/tools/ansible.sh || echo "tools: ansible-core could not be fetched (PyPI): tests/apply will fail"
 	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
 	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
+	@tests/tools/fetch-aws.sh || \
+	echo "tools: botocore, moto and cfn-lint could not be installed (needs python3 with venv, PyPI): tests/aws/peers.rs will fail"
 
 lint:
 	$(CARGO) fmt --check
@@ -54,11 +65,14 @@ mutants: tools
 	FWC_REQUIRE_KERNEL=1 FWC_MUTANTS=all INSTA_UPDATE=no $(CARGO) test --release mutant -- --nocapture
 
 # Many packets of every kind through policy and rulesets, and the laws on many random policies.
-campaign:
-	FWC_PACKETS=$(PACKETS) $(CARGO) test --release --test campaign -- --nocapture
+campaign: tools
+	FWC_PACKETS=$(PACKETS) FWC_RANDOM_POLICIES=$(RANDOM_POLICIES) $(CARGO) test --release --test campaign -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_KERNEL_POLICIES=$(KERNEL_POLICIES) $(CARGO) test --release --test kernel_campaign -- random_policies --nocapture
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
 
 # Mangled text into what reads text.
 fuzz:

@@ -6,5 +6,7 @@
 //! out here; what is read here (keys, options, which line wins) is compared with a running one in `tests/bastion`. Behind the
 //! cargo feature `bastion`, which is on unless switched off.
 
+pub mod apply;
 pub mod keys;
 pub mod people;
+pub mod sshd;

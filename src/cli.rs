@@ -10,15 +10,18 @@
 //! terminal sees it ([`clean`]).
 
 mod apply;
+mod aws;
 #[cfg(feature = "bastion")]
 mod bastion;
 mod beside;
 mod boot;
+mod captured;
 mod check;
 mod clean;
 mod compile;
 mod console;
 mod diff;
+mod drift;
 mod engine;
 mod explain;
 mod failure;
@@ -27,9 +30,13 @@ mod fmt;
 mod lab;
 mod live;
 mod manifest;
+mod matrix;
 mod options;
 mod output;
 mod packet;
+mod plan;
+mod reach;
+mod remote;
 mod render;
 mod report;
 mod request;
@@ -95,6 +102,10 @@ enum Command {
     Verify(verify::Args),
     /// Follow one packet, hop by hop, with the policy line and the rule that decide it
     Trace(trace::Args),
+    /// Say who can reach whom with what, everyone with everyone
+    Matrix(matrix::Args),
+    /// Say who can reach a place, or what a place can reach, and which lines allow it
+    Reach(reach::Args),
     /// Say what two policies, builds or live rulesets do differently, over all packets
     Diff(diff::Args),
     /// Try the policy with real packets in network namespaces, or open a shell there
@@ -104,6 +115,8 @@ enum Command {
     /// Judge keys and the sshd of a machine
     #[cfg(feature = "bastion")]
     Bastion(bastion::Args),
+    /// What applying a build would change on this machine: packets, flows, lines
+    Plan(plan::Args),
     /// Load a machine's ruleset on this machine, on trial until it is confirmed
     Apply(apply::Args),
     /// Keep the ruleset that is on trial
@@ -112,6 +125,8 @@ enum Command {
     Rollback(trial::RollbackArgs),
     /// What is confirmed, on trial, and loaded on this machine
     Status(trial::StatusArgs),
+    /// Whether this machine still does what was confirmed: exit 1 with the difference
+    Drift(drift::Args),
     /// End the connections of this machine that its rules would not let start
     Cut(trial::CutArgs),
     /// What this machine does when it starts
@@ -155,11 +170,15 @@ impl Command {
             Self::Compile(args) => compile::run(args, console),
             Self::Verify(args) => verify::run(args, console),
             Self::Trace(args) => trace::run(args, console),
+            Self::Matrix(args) => matrix::run(args, console),
+            Self::Reach(args) => reach::run(args, console),
             Self::Diff(args) => diff::run(args, console),
             Self::Lab(args) => lab::run(args, console),
             Self::LabInside(args) => lab::shell::be_first(&args, console),
             #[cfg(feature = "bastion")]
             Self::Bastion(args) => bastion::run(args, console),
+            Self::Plan(args) => plan::run(&args, console),
+            Self::Drift(args) => drift::run(&args, console),
             Self::Apply(args) => apply::run(&args, console),
             Self::Confirm(args) => trial::confirm(&args, console),
             Self::Rollback(args) => trial::rollback(&args, console),

@@ -1,8 +1,13 @@
 //! The whole way in one paragraph: policy text to proved artifacts.
 
+pub mod ansible;
+mod groups;
+mod lints;
 mod origins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use groups::{Format, Groups, check as check_groups};
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
@@ -24,6 +29,8 @@ pub struct Options {
     pub set: Vec<(String, String)>,
     /// The time of the proof and of the lints, UTC nanoseconds since 1970 (`--at`).
     pub at: u64,
+    /// What is written of security groups beside EC2's own JSON (`--emit`).
+    pub emit: BTreeSet<Format>,
     /// The OpenSSH of sshd hosts.
     pub sshd: sshd::artifact::Version,
 }
@@ -46,6 +53,8 @@ pub struct Compiled {
     pub site: Site,
     /// By host name.
     pub hosts: Vec<HostArtifacts>,
+    /// The security groups.
+    pub groups: Groups,
     /// The rulesets, as they were read back from the texts.
     pub artifacts: Artifacts,
     /// What was proved. Nothing may be written unless [`Report::holds`].
@@ -70,7 +79,10 @@ pub fn compile(
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
     ended("emit");
-    let (mut hosts, artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
+    artifacts.groups.clone_from(&groups.texts);
+    ended("groups");
     let settings = parameters(&site, &mut hosts, findings)?;
     directors(&site, &program, &mut hosts, findings)?;
     let servers = logins(&site, &program, &mut hosts, options, findings)?;
@@ -79,7 +91,7 @@ pub fn compile(
     stateless(&site, &report, findings);
     ways_round(&site, &report, findings);
     ended("prove");
-    Some(Compiled { site, hosts, artifacts, report })
+    Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
 /// S65: a way to an sshd that goes round its people says so where it stands.
@@ -203,7 +215,19 @@ pub fn check(
     ended("lint");
     topology::check(&site, findings);
     ended("topology");
+    if !findings.has_errors() {
+        groups::check(&site, findings);
+    }
+    if !findings.has_errors() {
+        exact_lints(&site, findings);
+        ended("exact lints");
+    }
     (!findings.has_errors()).then_some(site)
+}
+
+/// What the policy says needlessly, or to too many: over all packets, so of a site without errors only.
+pub fn exact_lints(site: &Site, findings: &mut Findings) {
+    lints::check(site, findings);
 }
 
 /// Every machine's files, and its ruleset as it is read back from the text that will be written.

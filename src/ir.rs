@@ -4,7 +4,11 @@
 //! addresses on a wire (S13), the `allow`s of the packet's pair of interfaces, and the defaults. Each list of
 //! [`Layer`]s is asked first to last; within a layer no packet is in two entries that decide differently.
 
+mod groups;
+
 use std::net::IpAddr;
+
+pub use groups::{Admit, Far, GroupRules};
 
 use crate::model::{AccessId, Hook, HostId, PersonId};
 use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
@@ -18,6 +22,8 @@ pub struct Program {
     pub translations: Vec<Translations>,
     /// What directors share out, sorted.
     pub balancers: Vec<Balancer>,
+    /// What security groups admit, in their order.
+    pub groups: Vec<GroupRules>,
     /// Who may do what at each sshd host (S62), in the order of hosts.
     pub ssh: Vec<SshRules>,
 }

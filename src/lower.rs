@@ -10,6 +10,7 @@ mod containers;
 mod defaults;
 mod denies;
 mod flows;
+mod groups;
 mod mapped;
 mod people;
 mod replies;
@@ -17,7 +18,7 @@ mod replies;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::ir::{BridgeRules, Confined, Entry, Pair, PointRules, Program, SentOn, Wire};
+use crate::ir::{BridgeRules, Confined, Entry, GroupRules, Pair, PointRules, Program, SentOn, Wire};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
@@ -109,7 +110,19 @@ pub fn lower(site: &Site) -> Program {
         points.push(point);
     }
     let translations = mapped.finish(&topology);
-    Program { points, translations, balancers: balancers.into_values().collect(), ssh }
+    Program {
+        points,
+        translations,
+        balancers: balancers.into_values().collect(),
+        groups: groups::lower(&mut topology, site),
+        ssh,
+    }
+}
+
+/// What the security groups of a site admit.
+#[must_use]
+pub fn security_groups(site: &Site) -> Vec<GroupRules> {
+    groups::lower(&mut Topology::new(site), site)
 }
 
 fn pairs(raw: Pairs) -> Vec<Pair> {

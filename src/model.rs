@@ -5,7 +5,9 @@
 //! their words. Places stay symbolic ([`End`]): how a name is *read*, narrowly or widely, is decided
 //! by `spec` and, apart from it, by `lower`; the model takes no side.
 
+mod reserved;
 pub mod site;
 
 pub use crate::net::{Limit, Per};
+pub use reserved::{amazons, nobodys};
 pub use site::*;

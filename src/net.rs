@@ -10,6 +10,7 @@ pub mod proto;
 pub mod random;
 pub mod range;
 pub mod space;
+mod spoken;
 
 pub use addr::{AddrRange, AddrSet, Family};
 pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Translation, Tuple, Verdict};
@@ -17,6 +18,7 @@ pub use proto::Proto;
 pub use random::Random;
 pub use range::{Bounded, RangeSet};
 pub use space::{Boxes, Exhausted, Field, PacketBox, PacketSet, Space};
+pub use spoken::Spoken;
 
 /// A set of ports of TCP or UDP.
 pub type PortSet = RangeSet<u16>;

@@ -21,7 +21,6 @@ mod given;
 mod groups;
 mod hosts;
 mod icmp;
-mod later;
 mod lists;
 mod literal;
 mod modifiers;
@@ -29,8 +28,10 @@ mod names;
 mod nat;
 mod people;
 mod places;
+mod publics;
 mod routes;
 mod services;
+mod vpcs;
 mod words;
 mod zones;
 
@@ -61,19 +62,24 @@ pub fn resolve(
     let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
     let people = people::resolve(&names, sources, loader, findings);
-    let zones = zones::resolve(&names, findings);
+    let blocks = vpcs::blocks(&names, findings);
+    let in_vpcs = vpcs::of_zones(&names, &blocks, findings);
+    let zones = zones::resolve(&names, &blocks, findings);
     let services = Services::resolve(&names, findings);
 
     // Who is in which group, before any machine has a leg: `each` gives legs to members. What is wrong
     // with a group is said below, where everything is known.
     let members = Places::resolve(&names, &zones, &lists, &[], &mut Findings::default());
     let mut hosts = hosts::resolve(&names, &zones, &members, findings);
+    let vpcs = vpcs::resolve(&names, (&blocks, &in_vpcs), &zones, &mut hosts, findings);
     let mut places = Places::resolve(&names, &zones, &lists, &hosts, findings);
     let lines = routes::resolve(&names, &members, &mut places, findings);
     let mut statements = Statements::new(&names, &services, sources);
     statements.resolve(&mut places, findings);
     let sshds = bastion::declared(&names.sshds, &mut places, findings);
     let groups = places.groups();
+    let security_groups = vpcs::groups(&names, &places, (&vpcs, &hosts), findings);
+    let lists = vpcs::lists(&names, &lists, findings);
     let Statements { mut accesses, tests, .. } = statements;
 
     for (host, lines) in hosts.iter_mut().zip(lines) {
@@ -82,6 +88,7 @@ pub fn resolve(
         host.reject_from = lines.reject_from;
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, findings);
-    let site = Site { zones, hosts, people, accesses, tests, groups };
+    publics::check(&hosts, &vpcs, &accesses, &tests, findings);
+    let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
     (!findings.has_errors()).then_some(site)
 }

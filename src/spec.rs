@@ -12,6 +12,7 @@ mod admitted;
 mod base;
 mod bridge;
 mod containers;
+mod interface;
 mod ipvs;
 mod nat;
 mod path;
@@ -29,7 +30,7 @@ use crate::model::{
 };
 use crate::net::{CtState, Family, Interface, Packet, Proto, Translation, Verdict};
 
-pub use admitted::{Admitted, May, Sets, Unanswered, admitted};
+pub use admitted::{Admitted, May, Sets, Symbolic, Unanswered, admitted};
 pub use path::{Bridged, Path, Transit};
 pub use route::{Broken, Routes};
 
@@ -75,7 +76,8 @@ impl<'s> Spec<'s> {
                 Some(machine) => self.at_hook(*host, machine, *hook, packet),
                 None => base(Verdict::Drop),
             },
-            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
+            Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -87,10 +89,9 @@ impl<'s> Spec<'s> {
             Point::Hook { host, hook: Hook::Bridge } => {
                 self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
             }
-            Point::Hook { .. }
-            | Point::SecurityGroup { .. }
-            | Point::NetworkAcl { .. }
-            | Point::Ssh { .. } => true,
+            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
+                true
+            }
         }
     }
 
@@ -455,6 +456,15 @@ impl Here<'_> {
             Hook::Output => {
                 path.origin.is_some_and(|(host, leg)| host == self.host && self.by(leg, &self.packet.oif))
             }
+            Hook::Forward | Hook::Bridge => self.is_passed(path),
+            Hook::Input => self.arrives(start, path, target),
+            Hook::Prerouting | Hook::Postrouting => false,
+        }
+    }
+
+    /// Whether a path is passed on here by the packet's interfaces: routed, or between the ports of a bridge (S39).
+    fn is_passed(&self, path: &Path) -> bool {
+        match self.hook {
             Hook::Forward => {
                 let routed = path.transits.iter().filter(|t| t.host == self.host);
                 let mut ways = routed.map(|t| (t.came, t.left)).chain(self.between_ports(path));
@@ -463,8 +473,7 @@ impl Here<'_> {
             Hook::Bridge => {
                 path.bridged.iter().any(|hop| hop.host == self.host && Some(hop.leg) == self.across)
             }
-            Hook::Input => self.arrives(start, path, target),
-            Hook::Prerouting | Hook::Postrouting => false,
+            Hook::Prerouting | Hook::Input | Hook::Output | Hook::Postrouting => false,
         }
     }
 

@@ -11,6 +11,7 @@ mod bridges;
 pub mod check;
 pub mod classes;
 mod conflict;
+pub mod groups;
 pub mod reading;
 mod size;
 pub mod translate;
@@ -148,6 +149,12 @@ impl<'a> Topology<'a> {
             paths: HashMap::new(),
             readings: reading::Cache::new(site),
         }
+    }
+
+    /// The site.
+    #[must_use]
+    pub fn site(&self) -> &'a Site {
+        self.site
     }
 
     /// The classes of the site's addresses.

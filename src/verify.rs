@@ -11,15 +11,19 @@ mod balancers;
 mod bastion;
 pub mod beside;
 mod compose;
+pub mod cover;
 pub mod diff;
 mod follow;
 mod groups;
-mod ipvs;
+mod interfaces;
+pub mod ipvs;
 mod narrowly;
+pub mod needless;
 mod path;
 mod people;
 mod points;
 mod prove;
+pub mod questions;
 pub mod report;
 mod said;
 mod sysctl;
@@ -30,6 +34,7 @@ mod unasked;
 mod widely;
 
 pub use balancers::{Balancing, misdirected};
+pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{
     Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,

@@ -103,6 +103,7 @@ fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet>
         break_glass: None,
         meter: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span,
     };

@@ -57,7 +57,7 @@ fn corpus() -> Vec<String> {
     let mut all = vec![FOREIGN.to_owned()];
     for seed in 0..60 {
         if let Some((_, compiled)) = compiles::policy(seed, "") {
-            all.extend(compiled.artifacts.into_values().map(|rules| rules.text));
+            all.extend(compiled.artifacts.hosts.into_values().map(|rules| rules.text));
         }
     }
     // What nft itself makes of a file of ours, and other people's.

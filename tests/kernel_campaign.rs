@@ -3,6 +3,7 @@
 //! Packets are drawn for every hook of every machine of the CRM that filters as in `campaign.rs`, but from those
 //! that the kernel can be brought to show that hook ([`reaches`]). `FWC_KERNEL_PACKETS` sets how many; `make test` sends
 //! 5,000, and one for each rule and element that decides a packet of this kind, if that is more.
+//! Then random policies with clauses, see [`policies`].
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +15,12 @@
 )]
 
 mod common;
+#[path = "random/compiles.rs"]
+mod compiles;
 mod draw;
+#[path = "campaign/kernel.rs"]
+mod policies;
+mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

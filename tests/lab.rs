@@ -118,6 +118,85 @@ else exec $REAL "$@"; fi"#;
     assert!(out.contains("<- differ") && out.contains("policy, simulator and kernel differ on"), "{out}");
 }
 
+/// A connection that begins and gets no answer: here, because the firewall lets nothing of it back.
+#[test]
+fn a_reply_that_does_not_come_back_is_seen() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let (out, _) = ends(lab(place.path(), &["starter-firewall"]), 0);
+    assert!(out.contains(", 1 reply, "), "{out}");
+    let script = r#"if [ "$1" = -f ]; then sed 's/established : accept/established : drop/' | $REAL "$@"
+else exec $REAL "$@"; fi"#;
+    let path = before(place.path(), "nft", script);
+    let mut command = lab(place.path(), &["starter-firewall"]);
+    command.env("PATH", path);
+    let (out, _) = ends(command, 1);
+    assert!(out.contains("accept, its reply stopped at fw output") && out.contains("<- differ"), "{out}");
+}
+
+/// S48: what a clause translates, across the bridge of a machine that has nothing to do with it, there and back.
+#[test]
+fn translated_flows_cross_the_bridge_of_another() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (name, how) in [("netfilter", "br_netfilter"), ("stateless", "stateless \"a test\"")] {
+        let policy = format!(
+            "zone world {{ rest }}\nzone lan {{ 10.0.0.0/24 }}\n\
+             firewall fw {{ eth0 192.0.2.1 in world; eth1 10.0.0.1 in lan }}\n\
+             host b {{ nftables; br0 10.0.0.2 in lan bridge {how} }}\nhost web = 10.0.0.10 in lan\n\
+             allow http from world to fw.world dnat to web port 8080\nallow dns from lan to world masquerade\n\
+             test \"t\" {{ expect allow http from world to fw.world; expect allow dns from web to world }}\n"
+        );
+        site(place.path(), name, &policy);
+        let probes = "198.51.100.7 -> 192.0.2.1 tcp/80 new accept\n10.0.0.10 -> 198.51.100.7 udp/53 new accept\n\
+            198.51.100.7 -> 10.0.0.10 tcp/8080 new drop\n10.0.0.10 -> 10.0.0.11 tcp/8080 new drop\n";
+        fs::write(place.path().join(name).join("probes.txt"), probes).unwrap();
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+        let replies: usize =
+            out.split(" replies, ").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(replies >= 4, "{out}");
+        assert!(
+            out.contains(if name == "netfilter" { "stopped at b forward" } else { "stopped at b bridge" }),
+            "{out}"
+        );
+    }
+}
+
+/// S14: each machine that filters hears a group by itself; S45: what IPVS would send on is not called the kernel's word.
+#[test]
+fn groups_are_heard_and_ipvs_is_emulated() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let site = common::root().join("policies/lvs");
+    let [policy, option, probes] = ["policy.fw", "options/vrrp.fw", "options/vrrp-probes.txt"]
+        .map(|name| site.join(name).display().to_string());
+    let (out, _) = ends(lab(place.path(), &[&policy, &option, "--probes", &probes]), 0);
+    let row = |question: &str| {
+        out.lines().find(|line| line.starts_with(question)).unwrap_or_else(|| panic!("{question}: {out}"))
+    };
+    for hearer in ["master", "node1", "node2"] {
+        let words =
+            row(&format!("192.168.100.4 -> 224.0.0.18 112 new heard by {hearer} ")).split_whitespace();
+        assert_eq!(words.filter(|word| *word == "accept").count(), 3, "{out}");
+    }
+    assert!(row("192.168.100.50 -> 224.0.0.18 112 new heard by backup").contains("stopped at backup input"));
+    let last = out.lines().last().unwrap();
+    assert!(!last.contains("kernel agree;") && last.contains("that IPVS would send on"), "{last}");
+    let (out, _) = ends(lab(place.path(), &[&policy]), 0);
+    let row = out
+        .lines()
+        .find(|line| line.starts_with("198.51.100.10:40000 -> 192.168.100.1 tcp/8000 new"))
+        .unwrap();
+    assert!(row.contains("emulated (IPVS is no part of the lab"), "{row}");
+}
+
 /// A kernel that routes otherwise than the proof assumes.
 #[test]
 fn a_kernel_that_routes_otherwise_is_seen() {
@@ -151,7 +230,7 @@ fn a_lab_that_does_not_work_gives_no_verdict() {
     let path = before(
         place.path(),
         "ip",
-        r#"sed 's/^link set \(+c[01]l[^ ]*\) master .*$/link set \1 down/' | $REAL "$@""#,
+        r#"sed 's/^link set dev \(+c[01]l[^ ]*\) master .*$/link set dev \1 down/' | $REAL "$@""#,
     );
     let mut command = lab(place.path(), &["starter-host"]);
     command.env("PATH", path);

@@ -43,7 +43,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "target::plan",
         &["net", "target::artifact", "target::read", "target::print", "target::sim", "target::validate"],
     ),
-    ("target::emit", &["diag", "net", "model", "ir", "target::artifact"]),
+    ("target::drift", &["net", "target::artifact", "target::sim", "target::plan"]),
+    // It holds what it emits to the quotas, and to what the target takes.
+    ("target::emit", &["diag", "net", "model", "ir", "target::artifact", "target::fit", "target::validate"]),
     (
         "verify",
         &[

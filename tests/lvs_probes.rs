@@ -19,14 +19,13 @@ use fwc::compile::Compiled;
 use fwc::forwarding::Forwarding;
 use fwc::lab::points;
 use fwc::model::{HostId, Site};
-use fwc::net::{CtState, Packet, Verdict};
+use fwc::net::{CtState, Packet, Proto, Verdict};
 use fwc::target::nft::read;
 use fwc::verify::{self, Outcome, Report};
 use table::probe;
 use three_way::Row;
 
 const PROBES: &str = "policies/lvs/probes.txt";
-const README: &str = "policies/lvs/README.md";
 
 /// Asked once, for all tests.
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| three_way::rows(&compiled(&lvs()), PROBES));
@@ -46,11 +45,6 @@ fn but(old: &str, new: &str) -> Vec<(String, String)> {
 #[test]
 fn every_probe_has_its_verdict_in_policy_simulator_and_kernel() {
     three_way::all_agree(&ROWS);
-}
-
-#[test]
-fn the_readme_says_what_was_tried() {
-    three_way::in_the_readme(README, &ROWS);
 }
 
 /// `lvs` as a plain service and the nodes open to their director alone, as the first sketch of such a site has it.
@@ -114,6 +108,71 @@ fn under_dr_neighbours_are_served_too() {
     ] {
         assert_eq!(decided(&direct, line), Verdict::Accept, "{line}");
     }
+}
+
+/// S49: the packet keeps the address of the director, and `expect deny` follows it into the node all the same.
+#[test]
+fn under_dr_a_deny_follows_the_packet_into_the_real_server() {
+    let mut texts = but(
+        "allow lvs from internet to master ipvs nat to web port 8080",
+        "allow lvs from internet to master ipvs dr to web",
+    );
+    texts[0].1 = texts[0].1.replace("only deno from internet", "only lvs from internet");
+    let dr = |more: &str| {
+        let mut texts = texts.clone();
+        texts[0].1 += &format!("test \"handed on\" {{ {more} }}\n");
+        compiled(&texts).report
+    };
+    for held in [
+        "expect deny lvs from internet to node1 direct",
+        "expect deny deno from internet to node1",
+        "expect only lvs from internet to node1",
+    ] {
+        assert!(dr(held).holds(), "{held}");
+    }
+    for wrong in ["expect deny lvs from internet to node1", "expect only deno from internet to 192.168.100.2"]
+    {
+        let report = dr(wrong);
+        let refuted: Vec<_> = report.expects.iter().filter(|proof| !proof.outcome.holds()).collect();
+        let [proof] = refuted.as_slice() else { panic!("{wrong}: {refuted:?}") };
+        let Outcome::Refuted(shown) = &proof.outcome else { panic!("{proof:?}") };
+        let places: Vec<&str> = shown.hops.iter().map(|hop| hop.place.as_str()).collect();
+        let way = ["master input eth0", "master IPVS to 192.168.100.2 (emulated)", "master output -> eth0"];
+        assert_eq!(places, [&way[..], &["node1 input eth0"]].concat(), "{wrong}");
+        assert_eq!(shown.packet.dst.to_string(), "192.168.100.1");
+    }
+}
+
+/// `fwc trace` goes on behind the director, and says that nobody but the policy knows.
+#[test]
+fn a_trace_goes_on_through_the_director() {
+    let whole = compiled(&lvs());
+    let packet = |port| {
+        Packet::new(
+            "198.51.100.10".parse().unwrap(),
+            "192.168.100.1".parse().unwrap(),
+            Proto::TCP,
+            40_000,
+            port,
+        )
+    };
+    let places = |port| -> Vec<String> {
+        let hops = verify::trace::trace(&whole.site, &whole.artifacts, &packet(port)).unwrap();
+        hops.into_iter().map(|hop| hop.place).collect()
+    };
+    assert_eq!(
+        places(8000),
+        [
+            "master input eth0",
+            "master IPVS to 192.168.100.2 (emulated)",
+            "master output -> eth0",
+            "node1 input eth0",
+            "master IPVS to 192.168.100.3 (emulated)",
+            "master output -> eth0",
+            "node2 input eth0",
+        ]
+    );
+    assert_eq!(places(8080), ["master input eth0"]);
 }
 
 /// Without the rules for what is untracked, a director with `vs.conntrack = 0` stops what it balances: the proof says so,

@@ -1,5 +1,5 @@
-//! The LXC site in both its forms, `policies/lxc` and `policies/lxc-stateless`: one policy but for how its bridge filters, and
-//! the table of probes in its page is what `fwc lab` prints (`INSTA_UPDATE=always` writes it anew).
+//! The LXC site in both its forms, `policies/lxc` and `policies/lxc-stateless`: one policy but for how its bridge filters. And the
+//! table of probes in the page of each of [`PAGES`] is what `fwc lab` prints (`INSTA_UPDATE=always` writes it anew).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends in a panic")]
 #![allow(clippy::disallowed_methods, reason = "runs the program")]
 
@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 use common::{file, kernel, root};
 
 const FORMS: [&str; 2] = ["policies/lxc", "policies/lxc-stateless"];
+
+/// Sites of which the whole lab is run.
+const PAGES: [&str; 4] = [FORMS[0], FORMS[1], "policies/lvs", "policies/swarm"];
 
 #[test]
 fn the_two_forms_differ_in_their_bridge_alone() {
@@ -35,7 +38,7 @@ fn the_page_says_what_the_lab_prints() {
     if !kernel() {
         return;
     }
-    for site in FORMS {
+    for site in PAGES {
         let output = Command::new(env!("CARGO_BIN_EXE_fwc"))
             .args(["lab", site])
             .current_dir(root())

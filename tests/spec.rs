@@ -3,10 +3,11 @@
 
 mod random;
 
-use fwc::model::{Hook, HostId, Site};
-use fwc::net::{Packet, Space, Translation, Verdict};
+use fwc::model::{Hook, HostId, Origin, Point, Site};
+use fwc::net::{CtState, Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
 use proptest::prelude::*;
+use random::whole::Walker;
 use random::{Dice, aim, nat, sketch, words};
 
 proptest! {
@@ -100,7 +101,7 @@ fn random_sites_decide_each_way() {
         for (host, hook, point) in aim::points(&site) {
             for _ in 0..20 {
                 let packet = aim::packet(&mut dice, &site, host, hook);
-                if packet.ct == fwc::net::CtState::New {
+                if packet.ct == CtState::New {
                     counts[spec.judge(&point, &packet).verdict as usize] += 1;
                 }
             }
@@ -113,13 +114,13 @@ fn random_sites_decide_each_way() {
 #[test]
 fn random_sites_translate_each_way() {
     let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for seed in 0..1000 {
+    for seed in 0..400 {
         let site = nat::site(seed);
         let spec = Spec::new(&site);
+        let walker = Walker::new(&spec, &site);
         let mut dice = Dice::new(seed ^ 9);
-        for (host, hook) in nat_points(&site) {
-            for _ in 0..20 {
-                let packet = nat::packet(&mut dice, &site, host, hook);
+        for (host, hook, packet) in walker.packets(&mut dice, 200) {
+            if matches!(hook, Hook::Prerouting | Hook::Postrouting) {
                 let kind = match spec.translate(host, hook, &packet) {
                     None => "nothing",
                     Some(Translation::Destination { port: None, .. }) => "destination",
@@ -129,20 +130,8 @@ fn random_sites_translate_each_way() {
                     Some(Translation::Masquerade) => "masquerade",
                 };
                 *counts.entry(kind).or_default() += 1;
-            }
-        }
-        for (host, hook, point) in aim::points(&site) {
-            for _ in 0..20 {
-                let packet = nat::packet(&mut dice, &site, host, hook);
-                let new = packet.ct == fwc::net::CtState::New;
-                let judged = spec.judge(&point, &packet);
-                let by_clause = judged.because.iter().any(|origin| match origin {
-                    fwc::model::Origin::Access(id) => site.accesses[id.index()].nat.is_some(),
-                    _ => false,
-                });
-                if new && by_clause && judged.verdict == Verdict::Accept {
-                    *counts.entry(hook.keyword()).or_default() += 1;
-                }
+            } else if by_clause(&spec, &site, host, hook, &packet) {
+                *counts.entry(hook.keyword()).or_default() += 1;
             }
         }
     }
@@ -157,7 +146,17 @@ fn random_sites_translate_each_way() {
         "input",
         "output",
     ];
-    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 10)), "{counts:?}");
+    assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 100)), "{counts:?}");
+}
+
+/// Whether a new packet passes by a statement with a clause.
+fn by_clause(spec: &Spec<'_>, site: &Site, host: HostId, hook: Hook, packet: &Packet) -> bool {
+    let judged = spec.judge(&Point::Hook { host, hook }, packet);
+    let clause = judged.because.iter().any(|origin| match origin {
+        Origin::Access(id) => site.accesses[id.index()].nat.is_some(),
+        _ => false,
+    });
+    packet.ct == CtState::New && clause && judged.verdict == Verdict::Accept
 }
 
 #[test]

@@ -114,8 +114,16 @@ const ELSEWHERE: &[&str] = &[
     "key-type",
     "key-unrestricted",
     "key-weak",
+    "lints-undecided", // the tests of `compile::lints`: it takes a very large policy
+    "not-formatted",   // `fwc fmt --check`
+    // `fwc bastion check`: tests/bastion/check.rs
+    "sshd-key-source",
+    "sshd-no-keys",
+    "sshd-password",
+    "sshd-refuses",
+    "sshd-weak-setting",
+    "not-supported-yet",  // a build without the feature `bastion`
     "round-the-bastion",  // tests/bastion/prove.rs: what is proved says it
-    "not-formatted",      // `fwc fmt --check`
     "stateless-replies",  // tests/bridges.rs: what is proved says it
     "statement-too-long", // the tests of `syntax`
     "too-large",          // tests/resolve.rs
@@ -216,6 +224,13 @@ fn run(case: &Case) -> Vec<Expected> {
         fwc::bastion::people::check(&site, &mut findings);
         fwc::lint::check(&site, NOW, &mut findings);
         fwc::topology::check(&site, &mut findings);
+        if !findings.has_errors() {
+            fwc::compile::check_groups(&site, &mut findings);
+        }
+        // Elsewhere the cases are as small as what they show, and say much that nobody needs.
+        if case.place.starts_with("lints.fw") {
+            fwc::compile::exact_lints(&site, &mut findings);
+        }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()
 }

@@ -1,4 +1,5 @@
-//! The Swarm of `policies/swarm`: its probes in the policy, read twice, and in what its rulesets do.
+//! The sites on AWS, `policies/swarm` and `policies/shop`: their probes in the policy, read twice, and in what the rulesets and
+//! the security groups do, read back from the text of each format; and every rule of every format broken in turn.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a probe that cannot be read fails the test")]
 #![allow(clippy::disallowed_methods, reason = "tests read the checkout")]
 #![allow(clippy::indexing_slicing, reason = "answers are in the order of the questions")]
@@ -8,29 +9,208 @@ mod common;
 mod frozen;
 mod table;
 
-use common::{file, root};
-use fwc::forwarding::Forwarding;
-use fwc::net::Verdict;
+use std::collections::BTreeMap;
 
-/// The Swarm's probes: what its policy means, read twice, and what its rulesets do.
-#[test]
-fn every_probe_of_the_swarm_has_its_verdict() {
-    let compiled = frozen::compiled(&root(), "swarm");
+use common::{attempt, file, root};
+use fwc::compile::Compiled;
+use fwc::forwarding::Forwarding;
+use fwc::model::Way;
+use fwc::net::Verdict;
+use fwc::target::aws::artifact::{Canonical, Direction, Estate};
+use fwc::target::aws::{mutate, print, read};
+use fwc::verify::{AgainstGroups, GroupsText, Outcome};
+
+fn probes(site: &str, least: usize) {
+    let compiled = frozen::compiled(&root(), site);
     let forwarding = Forwarding::new(&compiled.site);
     let mut judges = table::judges::judges(&compiled.site, Some(&compiled));
-    let (_, text) = file("policies/swarm/probes.txt".as_ref());
+    let (_, text) = file(format!("policies/{site}/probes.txt").as_ref());
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let mut asked = 0;
     for line in lines {
         // The options stand behind the verdict here too, `at` first.
         let probe = table::probe(&compiled.site, line).unwrap_or_else(|| panic!("{line}"));
-        let steps = probe.steps(&forwarding).unwrap_or_else(|| panic!("no way: {line}"));
+        asked += 1;
+        let Some(steps) = probe.steps(&forwarding) else {
+            assert_eq!(probe.expected, "lost", "{line}");
+            continue;
+        };
         for judge in &mut judges {
             let stopped = table::judges::refusal(judge.as_mut(), &steps);
             let found = table::keyword(stopped.map_or(Verdict::Accept, |(_, verdict)| verdict));
             assert_eq!(found, probe.expected, "{} of {line}", judge.name());
         }
-        asked += 1;
     }
-    assert!(asked > 30, "{asked}");
+    assert!(asked >= least, "{asked}");
+    assert_eq!(compiled.artifacts.groups.len(), 3, "EC2, Terraform, CloudFormation");
+}
+
+#[test]
+fn every_probe_of_the_swarm_has_its_verdict() {
+    probes("swarm", 33);
+}
+
+#[test]
+fn every_probe_of_the_shop_has_its_verdict() {
+    probes("shop", 40);
+}
+
+type Forms = BTreeMap<(String, Direction), Canonical>;
+
+fn forms(estate: &Estate) -> Forms {
+    let of = |g: &fwc::target::aws::artifact::Group| {
+        let id = g.id.clone();
+        let form = |d: Direction| ((id.clone(), d), Canonical::of(g.rules(d).unwrap()));
+        Direction::BOTH.map(form)
+    };
+    estate.groups.iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_format_has_the_same_canonical_form() {
+    for site in ["swarm", "shop"] {
+        let compiled = frozen::compiled(&root(), site);
+        for text in &compiled.artifacts.groups {
+            assert_eq!(forms(&text.estate), forms(&compiled.groups.estate), "{site} {}", text.file);
+        }
+    }
+}
+
+/// A text of a format, as it is read back.
+fn text(name: &str, estate: &Estate) -> GroupsText {
+    let (text, estate) = match name {
+        "aws/security-groups.json" => {
+            let text = print::groups(&estate.groups);
+            let read = read::gather([(None, read::read(&text).unwrap().document)]).unwrap();
+            (text, read)
+        }
+        "aws/main.tf.json" => {
+            let text = print::terraform(estate).unwrap();
+            let read = read::terraform(&text).unwrap();
+            (text, read)
+        }
+        _ => {
+            let text = print::cloudformation(estate).unwrap();
+            let read = read::cloudformation(&text).unwrap();
+            (text, read)
+        }
+    };
+    GroupsText { file: name.to_owned(), text, estate }
+}
+
+/// How many mutants there are, and those that no interface shows.
+fn survivors(compiled: &Compiled) -> (usize, Vec<String>) {
+    let site = &compiled.site;
+    let (mut count, mut alive) = (0, Vec::new());
+    for format in compiled.artifacts.groups.iter().map(|text| text.file.as_str()) {
+        let mut against = AgainstGroups::new(site);
+        for mutant in mutate::mutants(&compiled.groups.estate.groups) {
+            let estate = Estate { groups: mutant.groups.clone(), ..Estate::default() };
+            // A duplicate of a rule, or one that another holds, is no change.
+            if forms(&estate) == forms(&compiled.groups.estate) || rule_refused(&estate) {
+                continue;
+            }
+            count += 1;
+            let text = text(format, &estate);
+            let id = &mutant.groups[mutant.group].id;
+            let legs = site.security_groups.iter().filter(|g| *id == format!("${{sg:{}}}", g.name));
+            let mut points =
+                legs.flat_map(|g| g.members.clone()).flat_map(|leg| Way::BOTH.map(|way| (leg, way)));
+            if !points.any(|(leg, way)| matches!(against.point(&text, leg, way).outcome, Outcome::Refuted(_)))
+            {
+                alive.push(format!("{format}: {}", mutant.what));
+            }
+        }
+    }
+    (count, alive)
+}
+
+/// What the formats do not print, since EC2 refuses it.
+fn rule_refused(estate: &Estate) -> bool {
+    let twice = estate.groups.iter().any(|group| {
+        Direction::BOTH.iter().any(|d| {
+            let rules = group.rules(*d).unwrap();
+            (1..rules.len()).any(|at| rules[..at].iter().any(|other| other.key() == rules[at].key()))
+        })
+    });
+    twice || estate.groups.iter().any(|g| g.all_rules().any(|(_, _, rule)| rule.family_fault().is_some()))
+}
+
+#[test]
+fn every_rule_of_every_format_broken_is_refuted() {
+    for (site, least) in [("swarm", 1000), ("shop", 1000)] {
+        let (count, alive) = survivors(&frozen::compiled(&root(), site));
+        assert!(count >= least, "{site}: {count} mutants");
+        assert_eq!(alive, [""; 0], "{site}: of {count}");
+    }
+}
+
+/// One more of a kind changes no rule of any group.
+#[test]
+fn a_fourth_worker_changes_no_rule() {
+    let policy = file("policies/swarm/policy.fw".as_ref()).1;
+    let more = policy
+        .replace("host w3 {", "host w4 { eth0 172.31.0.14 in zone_a }\nhost w3 {")
+        .replace("= w1, w2, w3", "= w1, w2, w3, w4");
+    assert_ne!(policy, more);
+    let one = common::compiled(&[("policy.fw".to_owned(), policy)]);
+    let other = common::compiled(&[("policy.fw".to_owned(), more)]);
+    assert!(other.report.holds());
+    assert_eq!(one.groups.files, other.groups.files);
+}
+
+/// The original's one group for everybody, read literally: it lets in what its own sentences forbid.
+#[test]
+fn one_group_for_everybody_leaks() {
+    let policy = "vpc shop { 10.0.0.0/16; gateway internet }
+zone app { 10.0.11.0/24 } in shop
+zone internet { rest }
+host ecs1 = 10.0.11.11 in app
+host bastion = 10.0.11.10 in app
+host mon = 10.0.11.30 in app
+security-group all = ecs1, bastion, mon
+group everybody = all
+allow https from internet to everybody
+allow ssh from 203.0.113.0/24 to everybody
+allow any from everybody to everybody
+test \"one door\" {
+    expect deny ssh from 203.0.113.0/24 to ecs1
+    expect deny https from internet to bastion
+    expect deny ssh from ecs1 to bastion
+    expect allow ssh from 203.0.113.0/24 to bastion
+}
+";
+    let compiled = common::compiled(&[("policy.fw".to_owned(), policy.to_owned())]);
+    let leaks: Vec<String> = compiled
+        .report
+        .expects
+        .iter()
+        .filter_map(|proof| match &proof.outcome {
+            Outcome::Refuted(example) => {
+                let hops: Vec<&str> = example.hops.iter().map(|hop| hop.place.as_str()).collect();
+                Some(format!("{}: tcp {} by {}", proof.words, example.packet.dport, hops.join(", ")))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        leaks,
+        [
+            "expect deny ssh from 203.0.113.0/24 to ecs1: tcp 22 by ecs1 ingress",
+            "expect deny https from internet to bastion: tcp 443 by bastion ingress",
+            "expect deny ssh from ecs1 to bastion: tcp 22 by ecs1 egress, bastion ingress",
+        ]
+    );
+    assert!(compiled.report.points.iter().all(|proof| proof.outcome.holds()));
+    // To let one in and not the others, each needs a group of its own.
+    let (none, findings, sources) = attempt(&[(
+        "policy.fw".to_owned(),
+        policy.replace("to everybody\nallow any", "to bastion\nallow any"),
+    )]);
+    assert!(none.is_none());
+    assert!(
+        common::said(&findings, &sources).contains("too-coarse"),
+        "{}",
+        common::said(&findings, &sources)
+    );
 }

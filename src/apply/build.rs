@@ -23,6 +23,8 @@ use super::ApplyError;
 /// What is applied to a machine.
 #[derive(Clone, Debug)]
 pub struct Build {
+    /// The folder of the whole build.
+    pub root: PathBuf,
     /// The machine's name in the policy.
     pub host: String,
     /// The policy's digest.
@@ -104,6 +106,7 @@ impl Build {
             text: ruleset_text,
             parameters,
             host,
+            root,
         })
     }
 }

@@ -15,12 +15,15 @@ use crate::target::nft::artifact::{Ruleset, Table};
 use super::admin::Connection;
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
-use super::state::{Lock, Parameter, Record, State, Trial, boot, uptime};
+use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
 use super::watchdog;
-use super::{ApplyError, carry, log, scratch};
+use super::{ApplyError, carry, connections, log, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The listing of every table at the moment of the confirmation, in the generation's folder.
+pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
 
 /// What would be done, tried in a scratch namespace.
 #[derive(Debug)]
@@ -149,6 +152,11 @@ impl Armed {
     pub fn load(self, state: &State) -> Result<Trial, ApplyError> {
         let record = &self.plan.record;
         let nft = Nft::at(&record.nft);
+        if let Some(connection) = &record.connection
+            && let Err(why) = connections::track(connection)
+        {
+            log::step(state, &why.to_string());
+        }
         let path = state.generation(record.generation).join("apply.nft");
         let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
         // Whatever the exit code says: an nft that was killed may have committed.
@@ -205,11 +213,20 @@ pub fn confirm(
             Some(_) => {}
         }
     }
-    let loaded = live::mark(&parsed(&Nft::at(&record.nft).own_text()?)?);
-    if loaded.as_ref() != Some(&record.mark) {
+    let nft = Nft::at(&record.nft);
+    let listing = nft.all_text()?;
+    let loaded = parsed(&nft.own_text()?)?;
+    if live::mark(&loaded).as_ref() != Some(&record.mark) {
         let why = format!("generation {} is on trial and not loaded: roll it back", trial.generation);
         return Err(ApplyError::Cannot(why));
     }
+    let expected = scratch::load(&nft, &state.text(trial.generation, "boot.nft")?)?;
+    if carry::canonical(&loaded) != carry::canonical(&expected) {
+        let why = "somebody changed the table while it was on trial: roll it back, and apply again";
+        return Err(ApplyError::Cannot(why.to_owned()));
+    }
+    // What `fwc drift` compares with: other people's tables too, as they were when this was found good.
+    replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     lock.confirm(state, trial.generation)?;
     lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
     if let Some(watchdog) = &trial.watchdog {

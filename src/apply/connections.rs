@@ -29,6 +29,9 @@ const CT_GET: u16 = 0x0101;
 const CT_DELETE: u16 = 0x0102;
 const REQUEST_DUMP: u16 = 1 | 0x300;
 const REQUEST_ACK: u16 = 1 | 4;
+const CREATE_EXCL: u16 = 0x400 | 0x200;
+const NESTED: u16 = 0x8000;
+const EEXIST: i32 = 17;
 /// `NLMSG_ERROR`, `NLMSG_DONE` (netlink(7)).
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -109,6 +112,48 @@ pub fn cut(entry: &Entry) -> Result<(), ApplyError> {
     match error.raw_os_error() {
         Some(0 | ENOENT) => Ok(()),
         _ => Err(what()(error)),
+    }
+}
+
+/// Has the kernel track an open TCP connection that it may not know yet. Where nothing looked at `ct` before, nothing is
+/// tracked; and were this machine the next to send on it, that packet would be new, and dropped.
+///
+/// # Errors
+/// When the kernel refuses. That the connection is tracked already is none.
+pub fn track(connection: &super::admin::Connection) -> Result<(), ApplyError> {
+    let what = || ApplyError::system(format!("cannot track {connection}"));
+    let (client, server) = (connection.client, connection.server);
+    let tuple = |from: std::net::SocketAddr, to: std::net::SocketAddr| {
+        let (src, dst) = if from.is_ipv4() { (1, 2) } else { (3, 4) };
+        let ends = [attribute(src, &octets(from.ip())), attribute(dst, &octets(to.ip()))].concat();
+        let ports =
+            [attribute(2, &from.port().to_be_bytes()), attribute(3, &to.port().to_be_bytes())].concat();
+        let proto = [attribute(1, &[Proto::TCP.0]), ports].concat();
+        [attribute(1 | NESTED, &ends), attribute(2 | NESTED, &proto)].concat()
+    };
+    let mut body = attribute(1 | NESTED, &tuple(client, server));
+    body.extend(attribute(2 | NESTED, &tuple(server, client)));
+    body.extend(attribute(3, &(2u32 | 4 | 8).to_be_bytes())); // seen reply, assured, confirmed
+    body.extend(attribute(7, &432_000u32.to_be_bytes())); // nf_conntrack_tcp_timeout_established
+    // Established, and liberal both ways: nobody knows where its windows are.
+    let tcp = [attribute(1, &[3]), attribute(4, &[8, 8]), attribute(5, &[8, 8])].concat();
+    body.extend(attribute(4 | NESTED, &attribute(1 | NESTED, &tcp)));
+    let mut socket = open()?;
+    let family = if client.is_ipv4() { 2 } else { 10 };
+    socket.send(&message(CT_NEW, REQUEST_ACK | CREATE_EXCL, family, &body)).map_err(what())?;
+    let mut buffer = vec![0u8; 8192];
+    let read = socket.read(&mut buffer).map_err(what())?;
+    let error = errno(buffer.get(..read).unwrap_or_default());
+    match error.raw_os_error() {
+        Some(0 | EEXIST) => Ok(()),
+        _ => Err(what()(error)),
+    }
+}
+
+fn octets(addr: IpAddr) -> Vec<u8> {
+    match addr {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
     }
 }
 
@@ -238,7 +283,7 @@ fn entry(family: u8, body: &[u8]) -> Option<Entry> {
     let all = attributes(body);
     let (original, reply) = (all.get(&1)?, all.get(&2)?);
     let (proto, tuple, icmp) = tuple_of(family, original)?;
-    let mut key = attribute(1 | 0x8000, original);
+    let mut key = attribute(1 | NESTED, original);
     for (kind, value) in &all {
         // CTA_ID, CTA_ZONE
         if matches!(kind, 12 | 18) {

@@ -139,6 +139,23 @@ impl Nft {
     }
 }
 
+/// A listing without our tables.
+#[must_use]
+pub fn foreign_text(listing: &str) -> String {
+    let mut kept = String::new();
+    let mut ours = false;
+    for line in listing.lines() {
+        if line.starts_with("table ") {
+            ours = OWN.iter().any(|family| line.starts_with(&format!("table {} {NAME} ", family.keyword())));
+        }
+        if !ours {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
 /// Reads a listing of nft.
 ///
 /// # Errors

@@ -70,8 +70,8 @@ pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
             Refusal::new("parameter", message)
                 .help("`--sysctl` sets what sysctl.conf says, after the rules, and takes it back with them")
         }));
-        all.extend(missing(known.build));
     }
+    all.extend(missing(known.build));
     all.extend(other_rules(known.listing));
     all
 }

@@ -14,10 +14,16 @@ use super::live::{Nft, parsed};
 /// # Errors
 /// When no namespace can be made, or nft refuses the text.
 pub fn load(nft: &Nft, text: &str) -> Result<Ruleset, LabError> {
-    let netns = Netns::new()?;
-    let listing = netns.within(|| {
+    parsed(&listing(nft, text)?)
+}
+
+/// The same as text.
+///
+/// # Errors
+/// As [`load`].
+pub fn listing(nft: &Nft, text: &str) -> Result<String, LabError> {
+    Netns::new()?.within(|| {
         nft.load(text)?;
         nft.own_text()
-    })?;
-    parsed(&listing)
+    })
 }

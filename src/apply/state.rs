@@ -8,6 +8,7 @@
 //!     rollback.nft          back to what was there before
 //!     sysctl.conf origins.json
 //!     record.json           who, from where, of what policy, the parameters that were changed
+//!     confirmed-with.nft    every table when it was confirmed
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N

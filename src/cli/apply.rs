@@ -11,6 +11,7 @@ use crate::apply::{ApplyError, admin, scratch};
 use crate::lab::rights;
 
 use super::live::{StateArgs, duration, ended, failure, refused};
+use super::remote::{self, Remote, There};
 use super::{Console, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -37,6 +38,10 @@ pub(super) struct Args {
     /// Apply on this machine by ssh, and confirm there over a second connection
     #[arg(long, value_name = "HOST", conflicts_with = "dry_run")]
     remote: Option<String>,
+
+    /// With --remote: what ssh is to read instead of its own configuration
+    #[arg(long, value_name = "FILE", requires = "remote")]
+    ssh_config: Option<PathBuf>,
 
     #[command(flatten)]
     state: StateArgs,
@@ -68,6 +73,11 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     if args.dry_run {
         return dry_run(&build, console);
     }
+    if let Some(host) = &args.remote {
+        let remote = Remote { host, config: args.ssh_config.as_ref() };
+        let there = There { within: args.confirm_within, sysctl: args.sysctl, console: args.i_have_console };
+        return remote::run(&remote, &build.root, &build, there, console);
+    }
     match here(args, &build, console) {
         Ok(exit) => Ok(exit),
         Err(why) => ended(why, console),
@@ -81,24 +91,24 @@ fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, A
     if let Some(trial) = state.trial()? {
         return Err(ApplyError::OnTrial(trial.generation));
     }
-    let listing = nft.all_text()?;
     let connection = admin::connection();
-    console.step("asked who administers, and for the machine's interfaces, routes and parameters");
+    let parameters = if args.sysctl { preflight::different(build) } else { Vec::new() };
+    let manner = Manner { connection, by: admin::who(connection.as_ref()), parameters };
+    let plan = Plan::new(&state, &nft, build, manner)?;
+    console.step("loaded the new ruleset, and the way back, into namespaces of their own");
+    if plan.nothing_to_do {
+        console.talk(&format!("nothing to do: `{}` has this ruleset, confirmed\n", build.host));
+        return Ok(Exit::Fine);
+    }
+    let listing = nft.all_text()?;
     let refusals = preflight::refusals(&Known { build, listing: &listing, connection }, args.sysctl);
+    console.step("asked who administers, and for the machine's interfaces, routes and parameters");
     if !refusals.is_empty() {
         if !args.i_have_console {
             return Err(ApplyError::Refused(refusals));
         }
         console.talk(&refused(&refusals));
         console.talk("going on all the same: --i-have-console\n");
-    }
-    let parameters = if args.sysctl { preflight::different(build) } else { Vec::new() };
-    let manner = Manner { connection, by: admin::who(connection.as_ref()), parameters };
-    let plan = Plan::new(&state, &nft, build, manner)?;
-    console.step("loaded the new ruleset, and the way back, into a namespace of their own");
-    if plan.nothing_to_do {
-        console.talk(&format!("nothing to do: `{}` has this ruleset, confirmed\n", build.host));
-        return Ok(Exit::Fine);
     }
     let generation = plan.record.generation;
     let armed = plan.arm(&state, lock, args.confirm_within)?;

@@ -1,5 +1,7 @@
 //! `fwc bastion`: key-only SSH on the sshd of a machine.
 
+mod apply;
+mod check;
 mod lint;
 mod prove;
 mod render;
@@ -18,6 +20,16 @@ pub(super) struct Args {
 enum Command {
     /// Judge authorized_keys files as sshd does, and their keys
     Lint(lint::Args),
+    /// Ask the machine's sshd who may log in without a key, and say which line lets them
+    Check(check::Args),
+    /// Put rendered files in place: tried first, and taken back unless confirmed
+    Apply(apply::Args),
+    /// Keep what was applied; from a new login
+    Confirm(apply::Confirm),
+    /// Take back what was applied and not confirmed
+    Rollback,
+    #[command(hide = true)]
+    Watchdog(apply::Watchdog),
     /// Write what each sshd and each person is given
     Render(render::Args),
     /// Prove sshds, jumps and firewalls against each other, and name who goes round
@@ -27,6 +39,11 @@ enum Command {
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     match args.command {
         Command::Lint(args) => lint::run(&args, console),
+        Command::Check(args) => check::run(&args, console),
+        Command::Apply(args) => apply::run(args, console),
+        Command::Confirm(args) => apply::confirm(&args, console),
+        Command::Rollback => apply::rollback(console),
+        Command::Watchdog(args) => apply::watchdog(&args),
         Command::Render(args) => render::run(args, console),
         Command::Prove(args) => prove::run(args, console),
     }

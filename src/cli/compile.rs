@@ -8,7 +8,7 @@ use crate::compile::Compiled;
 use crate::model::HostId;
 
 use super::check::finished;
-use super::options::{FindingsFormat, Format, PolicyArgs};
+use super::options::{Emit, FindingsFormat, Format, PolicyArgs};
 use super::output::Tree;
 use super::render::{self, Look, number};
 use super::report::{self, Telling};
@@ -32,6 +32,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR")]
     check: Option<PathBuf>,
 
+    /// Write security groups in this format too; may be repeated
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    emit: Vec<Emit>,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -46,6 +50,7 @@ enum Goal {
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut request = Request::read(args.policy)?;
+    request.options.emit = Emit::formats(&args.emit);
     let otherwise = "nothing is written: what is not proved is not written";
     let compiled = match proved(&mut request, args.format, otherwise, console) {
         Ok(compiled) => compiled,

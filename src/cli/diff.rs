@@ -20,11 +20,12 @@ use super::packet::show;
 use super::render::{self, number};
 use super::report::put;
 use super::request::Request;
-use super::{Console, Exit, Failure, engine};
+use super::{Console, Exit, Failure, aws, engine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A policy (a file or folder), a folder that `compile` wrote, or a listing (`nft list ruleset`, text or JSON)
+    /// A policy (a file or folder), a folder that `compile` wrote, a listing (`nft list ruleset`, text or JSON),
+    /// or a folder of what EC2 answered (`aws ec2 describe-security-groups`, …)
     #[arg(value_name = "OLD")]
     old: PathBuf,
 
@@ -53,6 +54,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    match [&args.old, &args.new].map(|path| aws::is_recording(path)) {
+        [true, true] => return aws::diff(&args.old, &args.new, args.deny_widening, args.format, console),
+        [false, false] => {}
+        [true, false] | [false, true] => {
+            return Err(Failure::new("answers of EC2 are compared with answers of EC2 alone")
+                .help("compile the policy, and name its `aws` folder"));
+        }
+    }
     let mut sides = Vec::new();
     for path in [&args.old, &args.new] {
         match Input::read(path, &args.depends, console)? {
@@ -77,11 +86,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         };
         hosts.push(HostAnswer { name, diff, presence });
     }
-    let telling = Telling {
-        site: if new.site.zones.is_empty() { &old.site } else { &new.site },
-        old: &old.name,
-        new: &new.name,
-    };
+    let telling =
+        Telling { site: if new.site.zones.is_empty() { &old.site } else { &new.site }, old: &old, new: &new };
     match args.format {
         Format::Text => console.data(&telling.text(&hosts)),
         Format::Json => console.data(&render::document(&telling.json(&hosts))),
@@ -99,6 +105,40 @@ fn exit(hosts: &[HostAnswer], deny_widening: bool) -> Exit {
         };
     }
     if any(|diff| !diff.is_decided()) { Exit::Failed } else { Exit::Fine }
+}
+
+/// Two listings of this machine: what is different, in words and as data. Each side has a name and a text.
+pub(super) fn of_listings(
+    host: &str,
+    old: (&str, &str),
+    new: (&str, &str),
+) -> Result<(Diff, String, Value), Failure> {
+    let (site, lines) = (Site::default(), Lines::new());
+    let (before, after) = (listed(old.0, old.1)?, listed(new.0, new.1)?);
+    let bounds = Bounds { regions: 16, ..Bounds::default() };
+    let [was, is] = [&before, &after].map(|rules| Side { rules, lines: &lines });
+    // Examples are of addresses that the rules speak of.
+    let mut names = Names::default();
+    names.favourites = spoken_of(old.1);
+    let diff = engine::diff(was, is, &names, bounds);
+    let hosts = [HostAnswer { name: host.to_owned(), diff: diff.clone(), presence: None }];
+    // Of a listing the name is told, not a file of a build.
+    let nobody = || BTreeMap::from([(String::new(), (HostRules::default(), Lines::new()))]);
+    let input = |name: &str| Input { name: name.to_owned(), site: Site::default(), hosts: nobody() };
+    let telling = Telling { site: &site, old: &input(old.0), new: &input(new.0) };
+    Ok((diff, telling.text(&hosts), telling.json(&hosts)))
+}
+
+/// The first addresses in a text.
+fn spoken_of(text: &str) -> Vec<std::net::IpAddr> {
+    let words = text.split(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':')));
+    let mut found = Vec::new();
+    for addr in words.filter_map(|word| word.parse().ok()) {
+        if found.len() < 64 && !found.contains(&addr) {
+            found.push(addr);
+        }
+    }
+    found
 }
 
 /// What is different on one machine.
@@ -180,6 +220,16 @@ impl Input {
     }
 }
 
+impl Input {
+    /// The file that the lines of a machine's ruleset are of.
+    fn file(&self, host: &str) -> String {
+        if self.hosts.contains_key("") {
+            return self.name.clone();
+        }
+        format!("hosts/{host}/ruleset.nft")
+    }
+}
+
 fn listed(name: &str, text: &str) -> Result<HostRules, Failure> {
     HostRules::listed(text).map_err(|why| {
         Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
@@ -246,8 +296,8 @@ fn paired<'a>(old: &'a Input, new: &'a Input, host: Option<&str>) -> Result<Vec<
 
 struct Telling<'a> {
     site: &'a Site,
-    old: &'a str,
-    new: &'a str,
+    old: &'a Input,
+    new: &'a Input,
 }
 
 /// One difference, with where it is.
@@ -287,8 +337,8 @@ impl Telling<'_> {
                 let _ = writeln!(text, "  at {} {hook}", clean_line(host));
                 regions(&mut text, &difference.regions, difference.more);
                 let _ = writeln!(text, "    example {}", clean_line(&show(&difference.witness, self.site)));
-                self.lines(&mut text, "was", self.old, &difference.was);
-                self.lines(&mut text, "now", self.new, &difference.now);
+                self.lines(&mut text, "was", self.old, host, &difference.was);
+                self.lines(&mut text, "now", self.new, host, &difference.now);
             }
         }
         for host in hosts {
@@ -298,10 +348,10 @@ impl Telling<'_> {
         text
     }
 
-    fn lines(&self, text: &mut String, word: &str, file: &str, lines: &[Line]) {
+    fn lines(&self, text: &mut String, word: &str, side: &Input, host: &str, lines: &[Line]) {
         for line in lines {
-            let number = line.line.map_or_else(String::new, |line| format!(" line {line}"));
-            let at = format!("{}{number}, `{}`: {}", file, line.chain, line.text);
+            let number = line.line.map_or_else(String::new, |line| format!(":{line}"));
+            let at = format!("{}{number} `{}` {}", side.file(host), line.chain, line.text);
             let _ = writeln!(text, "    {word}     {}", clean_line(&at));
         }
     }
@@ -385,8 +435,8 @@ impl Telling<'_> {
         }
         let presence = hosts.iter().filter_map(|h| Some(json!({ "host": h.name, "note": h.presence? })));
         json!({
-            "old": self.old,
-            "new": self.new,
+            "old": self.old.name,
+            "new": self.new.name,
             "machines": presence.collect::<Vec<_>>(),
             "widens": hosts.iter().any(|h| h.diff.widens()),
             "decided": hosts.iter().all(|h| h.diff.is_decided()),
@@ -396,7 +446,7 @@ impl Telling<'_> {
     }
 }
 
-fn region_as_json(region: &Region) -> Value {
+pub(super) fn region_as_json(region: &Region) -> Value {
     json!({
         "words": region.to_string(),
         "services": region.services,

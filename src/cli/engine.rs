@@ -2,13 +2,13 @@
 
 use crate::compile::{self, Compiled, Options, Watch};
 use crate::diag::Findings;
-use crate::model::{HostId, Site};
+use crate::model::{Expect, HostId, Site, Term};
 use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax;
-use crate::target::nft::read;
 use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
+use crate::verify::questions::{self, Answer, By, Cell};
 use crate::verify::{self, Hop, HostRules, Report};
 
 use super::Failure;
@@ -44,17 +44,15 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, St
 
 /// Compares one machine's points with a ruleset of someone else's making.
 pub(super) fn against(compiled: &Compiled, host: HostId, text: &str) -> Result<Report, Failure> {
-    let reading =
-        read::read(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
-    let rules = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
+    let rules =
+        HostRules::listed(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
     Ok(verify::against(&compiled.site, host, &rules))
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.
 pub(super) fn beside(compiled: &Compiled, host: HostId, text: &str) -> Result<Vec<Beside>, Failure> {
-    let reading =
-        read::read(text).map_err(|why| Failure::new(format!("the listing cannot be read: {why}")))?;
-    let theirs = HostRules { text: text.to_owned(), ruleset: reading.ruleset, lines: reading.lines };
+    let theirs =
+        HostRules::listed(text).map_err(|why| Failure::new(format!("the listing cannot be read: {why}")))?;
     let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };
     let favourites = verify::favourites(&compiled.site);
     verify::beside::beside(ours, &theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
@@ -63,6 +61,24 @@ pub(super) fn beside(compiled: &Compiled, host: HostId, text: &str) -> Result<Ve
 /// What two rulesets of one machine do differently.
 pub(super) fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff {
     verify::diff::diff(old, new, names, bounds)
+}
+
+/// What arrives of what an expectation speaks of.
+pub(super) fn reach(compiled: &Compiled, at: u64, asked: &Expect) -> Result<Answer, Failure> {
+    let names = Names::of(&compiled.site);
+    questions::reach(&compiled.site, &compiled.artifacts, at, asked, &names)
+        .map_err(|why| Failure::new(why.to_string()))
+}
+
+/// What every zone reaches at every place.
+pub(super) fn matrix(
+    compiled: &Compiled,
+    at: u64,
+    by: By,
+    only: Option<&[Term]>,
+) -> Result<Vec<Cell>, Failure> {
+    questions::matrix(&compiled.site, &compiled.artifacts, at, by, only)
+        .map_err(|why| Failure::new(why.to_string()))
 }
 
 /// A file in the one format. None where it has errors.

@@ -136,6 +136,11 @@ pub(super) fn raw_text_of(path: &Path) -> Result<String, String> {
     read_raw(path, FILE_LIMIT).map(|(text, _)| text)
 }
 
+/// The bytes of a file of any kind fwc reads, bounded; the error is the reason alone.
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
+    read_bytes(path, FILE_LIMIT).map(|(bytes, _)| bytes)
+}
+
 fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
     let (text, inode) = read_raw(path, left)?;
     // Windows editors put a byte order mark first; it says nothing.
@@ -144,6 +149,16 @@ fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
 }
 
 fn read_raw(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
+    let (bytes, inode) = read_bytes(path, left)?;
+    let text = String::from_utf8(bytes).map_err(|e| {
+        let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = before.iter().filter(|&&b| b == b'\n').count().saturating_add(1);
+        format!("line {line} is not UTF-8")
+    })?;
+    Ok((text, inode))
+}
+
+fn read_bytes(path: &Path, left: u64) -> Result<(Vec<u8>, (u64, u64)), String> {
     // Without O_NONBLOCK opening a FIFO waits for its writer.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| reason(&e))?;
@@ -154,13 +169,7 @@ fn read_raw(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
     if !meta.is_file() {
         return Err("it is no plain file".to_owned());
     }
-    let bytes = bounded(&file, left)?;
-    let text = String::from_utf8(bytes).map_err(|e| {
-        let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = before.iter().filter(|&&b| b == b'\n').count().saturating_add(1);
-        format!("line {line} is not UTF-8")
-    })?;
-    Ok((text, (meta.dev(), meta.ino())))
+    Ok((bounded(&file, left)?, (meta.dev(), meta.ino())))
 }
 
 /// Reads to the end, or to a limit: `metadata().len()` is a promise that a growing file breaks.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::compile::Compiled;
+use crate::compile::{Compiled, ansible};
 use crate::model::HostId;
 use crate::source::SourceMap;
 
@@ -33,6 +33,15 @@ pub(super) fn build(
         for (name, text) in &host.files {
             files.insert(format!("hosts/{}/{name}", host.name), text.clone());
         }
+    }
+    if only.is_none() {
+        for (name, text) in &compiled.groups.files {
+            files.insert(format!("aws/{name}"), text.clone());
+        }
+    }
+    // A fleet is every machine; of one alone there is nothing to roll out.
+    if only.is_none() && !compiled.hosts.is_empty() {
+        files.extend(ansible::files(&compiled.site, &compiled.hosts));
     }
     let digests: BTreeMap<&String, String> =
         files.iter().map(|(name, text)| (name, digest(text.as_bytes()))).collect();
@@ -93,6 +102,7 @@ mod tests {
             artifacts: crate::verify::Artifacts::new(),
             site: Site::default(),
             hosts: vec![host(0, "fw"), host(1, "lb")],
+            groups: crate::compile::Groups::default(),
             report: Report::default(),
         }
     }
@@ -118,9 +128,10 @@ mod tests {
     fn a_manifest_lists_what_is_there() {
         let files = build(&compiled(), &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
         let names: Vec<&String> = files.keys().collect();
+        let names: Vec<&String> = names.into_iter().filter(|name| !name.starts_with("ansible/")).collect();
         assert_eq!(names, ["hosts/fw/ruleset.nft", "hosts/lb/ruleset.nft", NAME]);
         let listed = listed(&files[NAME]).unwrap();
-        assert!(listed.iter().eq(names));
+        assert!(listed.iter().eq(files.keys()));
         let one = build(&compiled(), &sources(&[]), &[], Some(HostId(1)));
         assert_eq!(one.len(), 2);
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::compile;
+
 /// A policy and what it depends on besides its text.
 #[derive(Clone, Debug, Args)]
 pub(super) struct PolicyArgs {
@@ -39,6 +41,29 @@ pub(super) enum Format {
     Text,
     /// For programs
     Json,
+}
+
+/// What is written of security groups beside EC2's own JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Emit {
+    /// aws/main.tf.json, for Terraform
+    Terraform,
+    /// aws/template.json, for CloudFormation
+    Cloudformation,
+    /// aws/prefix-lists.json: the policy's lists as managed prefix lists
+    PrefixLists,
+}
+
+impl Emit {
+    /// The formats of the compiler.
+    pub(super) fn formats(all: &[Self]) -> std::collections::BTreeSet<compile::Format> {
+        let one = |emit: &Self| match emit {
+            Self::Terraform => compile::Format::Terraform,
+            Self::Cloudformation => compile::Format::Cloudformation,
+            Self::PrefixLists => compile::Format::PrefixLists,
+        };
+        all.iter().map(one).collect()
+    }
 }
 
 /// How findings are written.

@@ -91,6 +91,7 @@ impl<'a> Telling<'a> {
         self.unasked(&mut text, report);
         self.people(&mut text, report);
         self.settings(&mut text, report);
+        self.waived(&mut text);
         let _ = writeln!(text, "{}", summary(report));
         text
     }
@@ -118,8 +119,42 @@ impl<'a> Telling<'a> {
             "unasked": unasked.collect::<Vec<_>>(),
             "people": self.people_as_json(report),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
+            "waived": self.waived_as_json(),
             "nodes": report.nodes,
         })
+    }
+
+    /// S56: what statements do without at security groups.
+    fn waived(self, text: &mut String) {
+        for access in &self.site.accesses {
+            for (what, reason) in &access.waived_aws {
+                let wider = if what.widens() { ", which lets more pass there" } else { "" };
+                let _ = writeln!(
+                    text,
+                    "waived    {} at security groups{wider}: {}",
+                    what.word(),
+                    clean_line(&access.words)
+                );
+                let _ = writeln!(text, "  because {}", clean_line(reason));
+            }
+        }
+    }
+
+    fn waived_as_json(self) -> Vec<Value> {
+        let mut all = Vec::new();
+        for access in &self.site.accesses {
+            for (what, reason) in &access.waived_aws {
+                let mut entry = json!({
+                    "words": access.words,
+                    "waived": what.word(),
+                    "widens": what.widens(),
+                    "reason": reason,
+                });
+                self.put_place(&mut entry, Some(access.span));
+                all.push(entry);
+            }
+        }
+        all
     }
 
     /// The way of a packet, for people.
@@ -184,7 +219,7 @@ impl<'a> Telling<'a> {
 
     /// Machines of which the same hooks are proved share a line; what is not has its own.
     fn points(self, text: &mut String, report: &Report) {
-        let mut machines: Vec<(String, Vec<&str>)> = Vec::new();
+        let mut machines: Vec<(String, Vec<String>)> = Vec::new();
         for proof in report.points.iter().filter(|proof| proof.outcome.holds()) {
             let (machine, hook) = self.machine_and_hook(proof);
             match machines.last_mut() {
@@ -192,7 +227,7 @@ impl<'a> Telling<'a> {
                 Some(_) | None => machines.push((machine, vec![hook])),
             }
         }
-        let mut lines: Vec<(Vec<&str>, Vec<String>)> = Vec::new();
+        let mut lines: Vec<(Vec<String>, Vec<String>)> = Vec::new();
         for (machine, hooks) in machines {
             match lines.iter_mut().find(|(same, _)| *same == hooks) {
                 Some((_, names)) => names.push(machine),
@@ -202,7 +237,7 @@ impl<'a> Telling<'a> {
         for (hooks, names) in lines {
             let points = number(hooks.len().saturating_mul(names.len()), "point");
             let _ = writeln!(text, "proved    equal to the policy, every packet: {points}");
-            let hooks: Vec<&str> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
+            let hooks: Vec<String> = hooks.into_iter().filter(|hook| !hook.is_empty()).collect();
             let of = if hooks.is_empty() { String::new() } else { format!("{} of ", hooks.join(", ")) };
             let _ = writeln!(text, "  {of}{}", clean_line(&some_of(&names)));
         }
@@ -394,7 +429,7 @@ impl<'a> Telling<'a> {
     }
 
     /// `policy.fw:14`
-    fn place(self, span: Span) -> Option<String> {
+    pub(super) fn place(self, span: Span) -> Option<String> {
         let (file, at) = (self.sources.file(span.file)?, self.sources.position(span)?);
         Some(clean_line(&format!("{}:{}", file.name, at.line)))
     }
@@ -412,7 +447,7 @@ impl<'a> Telling<'a> {
         match (self.ruleset, point) {
             (Some(file), _) => clean_line(file),
             (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
-            (None, Point::SecurityGroup { .. }) => "aws/security-groups.json".to_owned(),
+            (None, Point::Interface { .. }) => "aws/security-groups.json".to_owned(),
             (None, Point::NetworkAcl { .. }) => "aws/nacl.json".to_owned(),
             (None, Point::Ssh { bastion }) => format!("hosts/{}/ssh", self.name_of(*bastion)),
         }
@@ -422,12 +457,15 @@ impl<'a> Telling<'a> {
         self.site.host(id).map_or("?", |host| host.name.as_str())
     }
 
-    fn machine_and_hook(self, proof: &PointProof) -> (String, &'static str) {
+    /// The machine of a point, and what it is of the machine; of an interface, in which file.
+    fn machine_and_hook(self, proof: &PointProof) -> (String, String) {
         match &proof.point {
-            Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword()),
-            Point::SecurityGroup { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
-                (proof.place.clone(), "")
-            }
+            Point::Hook { host, hook } => (self.name_of(*host).to_owned(), hook.keyword().to_owned()),
+            Point::Interface { way, .. } => match proof.place.split_once(&format!(" {}", way.word())) {
+                Some((machine, file)) => (machine.to_owned(), format!("{}{file}", way.word())),
+                None => (proof.place.clone(), String::new()),
+            },
+            Point::NetworkAcl { .. } | Point::Ssh { .. } => (proof.place.clone(), String::new()),
         }
     }
 }

@@ -80,6 +80,7 @@ fn report(expect: Outcome) -> Report {
         people: Vec::new(),
         bastions: Bastions::default(),
         nodes: 7,
+        ..Report::default()
     }
 }
 

@@ -40,6 +40,11 @@ impl Request {
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
     }
 
+    /// Adds a text to what is read: a question, in the words of the policy.
+    pub(super) fn ask(&mut self, text: String) {
+        self.roots.push(self.sources.add("<question>", text));
+    }
+
     /// Understands the policy, proving nothing. None where there are errors.
     pub(super) fn check(&mut self) -> Option<Site> {
         let Self { sources, findings, options, roots, files, timings } = self;

@@ -4,20 +4,22 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::net::Verdict;
+use crate::net::{Packet, Verdict};
 use crate::verify::Hop;
 
 use super::check::finished;
 use super::compile::tell_findings;
+use super::files::bytes_of;
 use super::options::{Depends, Format, PolicyArgs};
 use super::report::{Telling, word};
 use super::request::Request;
-use super::{Console, Exit, Failure, engine, packet, render};
+use super::{Console, Exit, Failure, captured, engine, packet, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF]",
-    /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."
+    /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."; or a captured one: a line
+    /// of the kernel's log ("IN=eth1 ... SRC=... DST=..."), a line of `tcpdump -n`, or FILE.pcap#N for a file's Nth record
     #[arg(value_name = "[POLICY]... PACKET", required = true)]
     words: Vec<String>,
 
@@ -32,7 +34,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut words = args.words;
     let sentence = words.pop().unwrap_or_default();
-    let mut traced = packet::parse(&sentence).map_err(|why| {
+    let mut traced = asked(&sentence).map_err(|why| {
         Failure::new(format!("no packet in `{sentence}`: {why}"))
             .help("say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"")
     })?;
@@ -77,6 +79,16 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     request.tell_timings(console);
     let faithful = hops.iter().all(Hop::faithful);
     Ok(if faithful { Exit::Fine } else { Exit::AtFault })
+}
+
+/// The packet of the last argument.
+fn asked(sentence: &str) -> Result<Packet, String> {
+    if let Some((file, number)) = sentence.rsplit_once(".pcap#") {
+        let number = number.parse().map_err(|_| format!("`{number}` is no number of a record"))?;
+        let bytes = bytes_of(format!("{file}.pcap").as_ref())?;
+        return captured::record(&bytes, number);
+    }
+    captured::line(sentence).unwrap_or_else(|| packet::parse(sentence))
 }
 
 /// What becomes of a packet that every hop on its way decides about.

@@ -11,7 +11,7 @@ use super::beside;
 use super::check::finished;
 use super::compile::{host_named, tell_findings};
 use super::files::text_of;
-use super::options::{Format, PolicyArgs};
+use super::options::{Emit, Format, PolicyArgs};
 use super::report::{self, Telling};
 use super::request::Request;
 use super::{Console, Exit, Failure, engine, render};
@@ -33,6 +33,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
+    /// Prove security groups in this format too; in Terraform's and CloudFormation's where none is named
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    emit: Vec<Emit>,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -47,6 +51,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         ));
     }
     let mut request = Request::read(args.policy)?;
+    let both = [Emit::Terraform, Emit::Cloudformation];
+    request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
     let compiled = request.compile();
     if args.format == Format::Text || compiled.is_some() {
         tell_findings(&request, console);

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::model::{HostId, LegId, Site, ZoneId};
+use crate::model::{HostId, LegId, Role, Site, ZoneId};
 use crate::net::Family;
 
 /// What is known of one family.
@@ -88,7 +88,7 @@ impl Graph {
                 }
                 // Who configures nobody in `rest` need not know a gateway's address there.
                 let anonymous = site.zone(leg.zone).is_some_and(|zone| zone.rest);
-                if leg.dynamic && !anonymous {
+                if leg.dynamic && !anonymous && host.role != Role::Vpc {
                     continue;
                 }
                 if let Some(usable) = graph.usable.get_mut(at) {

@@ -121,8 +121,10 @@ impl<'s> Bench<'s> {
         machine::configure(&machine, &ports, &forwarding.table(host))?;
         // Only now: an interface without ARP would not have joined the groups in which its neighbours ask for it
         // (`addrconf_join_solict`).
-        machine
-            .ip(&ports.iter().map(|port| format!("link set {} arp off", port.name)).collect::<Vec<_>>())?;
+        machine.ip(&ports
+            .iter()
+            .map(|port| format!("link set dev {} arp off", port.name))
+            .collect::<Vec<_>>())?;
         machine.ip(&last_resorts(&ports))?;
 
         let outside = ports
@@ -341,7 +343,9 @@ impl<'s> Bench<'s> {
         let all = tagged.iter().map(|(tag, _, packet)| (*tag, *packet));
         for (tag, packet) in all.chain(canaries.iter().map(|(tag, _, packet)| (*tag, packet))) {
             let settled = packet.ct_status.dnat || (self.translates && hook != Hook::Output);
-            if packet.ct == CtState::New && settled {
+            // A canary beside an ICMP error is one, and begins no connection.
+            let begins = packet.ct == CtState::New && reach::fresh_state(packet) == CtState::New;
+            if begins && settled {
                 self.conntrack.pin(packet, tag)?;
             }
         }
@@ -483,7 +487,7 @@ fn lay_wires(machine: &Netns, peers: &Netns, ports: &[Port]) -> Result<(), LabEr
     let there = peers.path();
     let wires = ports.iter().enumerate().map(|(at, port)| {
         let (name, mac) = (&port.name, &port.mac);
-        format!("link add {name} address {mac} type veth peer name p{at} address {mac} netns {there}")
+        format!("link add name {name} address {mac} type veth peer name p{at} address {mac} netns {there}")
     });
     machine.ip(&wires.collect::<Vec<_>>())?;
     let ends = ports.iter().enumerate().flat_map(|(at, _)| {

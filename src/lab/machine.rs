@@ -115,7 +115,7 @@ pub fn configure(netns: &Netns, ports: &[Port], table: &[RouteEntry]) -> Result<
     let mut lines = vec!["link set lo up".to_owned()];
     for port in ports {
         let name = &port.name;
-        lines.push(format!("link set {name} up"));
+        lines.push(format!("link set dev {name} up"));
         lines.push(format!("addr add {}/64 dev {name} nodad", port.link_local));
         for net in &port.addresses {
             let nodad = if net.addr().is_ipv6() { " nodad" } else { "" };

@@ -9,13 +9,14 @@
 //!
 //! The packet goes end to end, from the machine (or the zone) that has the source. Verdicts: `accept`, `drop`, `reject`
 //! of the first machine that does not accept it, `lost` where no way leads. Options: `at HOST HOOK [in IF] [out IF]` for
-//! one point alone, `ttl N`, `rst`.
+//! one point alone, and there `wrote DST[:port]` for a destination that was another before a translation; `ttl N`, `rst`.
+//! To a group the packet goes to every machine in its sender's zone.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::model::{Hook, Point, Site};
 use crate::net::packet::tcp_flag;
-use crate::net::{CtState, Interface, Packet, Proto};
+use crate::net::{CtState, Interface, Packet, Proto, Tuple};
 
 /// The verdicts that a line may state.
 const VERDICTS: [&str; 4] = ["accept", "drop", "reject", "lost"];
@@ -95,19 +96,36 @@ fn options(site: &Site, words: &[&str], packet: &mut Packet) -> Result<Option<Po
             }
             "in" => packet.iif = Interface::named(next("an interface")?),
             "out" => packet.oif = Interface::named(next("an interface")?),
+            "wrote" => {
+                let (dst, dport) = written(next("a destination")?, packet)?;
+                packet.ct_status.dnat = true;
+                packet.ct_original = Some(Tuple { src: packet.src, dst, sport: packet.sport, dport });
+            }
             "ttl" => {
                 let word = next("a number")?;
                 packet.ttl = word.parse().map_err(|_| format!("`{word}` is no time to live, 0 to 255"))?;
             }
             "rst" => packet.tcp_flags = tcp_flag::RST | tcp_flag::ACK,
-            other => return Err(format!("`{other}` is no option: at, in, out, ttl, rst")),
+            other => return Err(format!("`{other}` is no option: at, in, out, wrote, ttl, rst")),
         }
     }
     let interfaces = packet.iif != Interface::Unset || packet.oif != Interface::Unset;
-    if at.is_none() && interfaces {
-        return Err("`in` and `out` say more of a point: `at HOST HOOK`".to_owned());
+    if at.is_none() && (interfaces || packet.ct_status.dnat) {
+        return Err("`in`, `out` and `wrote` say more of a point: `at HOST HOOK`".to_owned());
     }
     Ok(at)
+}
+
+/// A destination as it was written, with the port that the packet has where none is said.
+fn written(text: &str, packet: &Packet) -> Result<(IpAddr, u16), String> {
+    let (addr, port) = match text.parse::<SocketAddr>() {
+        Ok(both) => (both.ip(), both.port()),
+        Err(_) => (address(text)?, packet.dport),
+    };
+    if addr.is_ipv4() != packet.dst.is_ipv4() {
+        return Err(format!("`{addr}` and `{}` are of different families", packet.dst));
+    }
+    Ok((addr, port))
 }
 
 fn source(text: &str) -> Result<(IpAddr, u16), String> {
@@ -172,6 +190,8 @@ mod tests {
             ("10.0.0.1 -> 10.0.0.2 tcp/80 new drop ttl many", "time to live"),
             ("10.0.0.1 -> 10.0.0.2 tcp/80 new drop in eth0", "a point"),
             ("10.0.0.1 -> 10.0.0.2 tcp/80 new drop soon", "no option"),
+            ("10.0.0.1 -> 10.0.0.2 tcp/80 new drop wrote 10.0.0.9:81", "a point"),
+            ("10.0.0.1 -> 10.0.0.2 tcp/80 new drop wrote ::9", "different families"),
         ] {
             let (number, why) = read(&Site::default(), &format!("\n{line}\n")).unwrap_err();
             assert!(number == 2 && why.contains(want), "{line}: {why}");

@@ -27,10 +27,11 @@ use std::time::Duration;
 use super::LabError;
 use super::conntrack::Conntrack;
 use super::craft::craft;
+use super::groups::Members;
 use super::machine::{self, Port};
 use super::netns::Netns;
 use super::wire::Sender;
-use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{Family, Packet};
 use crate::target::sysctl::artifact::Settings;
@@ -100,6 +101,8 @@ pub struct SiteLab<'s> {
     told: BTreeMap<(Who, u32, IpAddr), String>,
     /// Of the machines that have a ruleset.
     conntracks: Vec<Conntrack>,
+    /// The groups that machines have joined.
+    members: BTreeMap<HostId, Members>,
 }
 
 struct Machine {
@@ -350,6 +353,8 @@ impl<'s> SiteLab<'s> {
         tag: u32,
     ) -> Result<Option<Option<HostId>>, LabError> {
         self.listen(packet.dst)?;
+        // What is said to a group is heard by many at once, in no order, or by nobody.
+        let nobody = is_group(packet.dst) && matches!(start, Start::Zone(_));
         let first = match self.first_hop(start, packet)? {
             FirstHop::Nowhere => return Ok(None),
             FirstHop::Routed(host) => Some(host),
@@ -365,7 +370,7 @@ impl<'s> SiteLab<'s> {
         };
         let sender = sender.ok_or_else(|| LabError::Unknown(format!("{start:?}")))?;
         match sender.send(packet.dst, &craft(packet, tag)) {
-            Ok(()) => Ok(Some(first)),
+            Ok(()) => Ok((!nobody).then_some(first)),
             Err(e) if is_no_route(&e) => Ok(None),
             Err(source) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
         }
@@ -413,6 +418,7 @@ impl<'s> SiteLab<'s> {
     fn prepare(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
         let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
         let mut listening = Vec::new();
+        self.join(packets)?;
         for (_, (start, packet)) in packets {
             let told = match self.first_hop(*start, packet)? {
                 FirstHop::Told { line, .. } => Some(line),
@@ -433,6 +439,28 @@ impl<'s> SiteLab<'s> {
             self.namespace_of(who)?.ip(&lines)?;
         }
         machine::await_local(&self.listeners.netns, &listening)
+    }
+
+    /// Has every machine in the zone of a sender join the groups that it speaks to.
+    fn join(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
+        let said: BTreeSet<(Start, IpAddr)> = packets
+            .iter()
+            .filter(|(_, (_, packet))| is_group(packet.dst))
+            .map(|(_, (start, packet))| (*start, packet.dst))
+            .collect();
+        for (start, group) in said {
+            let zone = match start {
+                Start::Zone(zone) => Some(zone),
+                Start::Leg(host, leg) => self.ports(host).get(leg.index()).map(|port| port.zone),
+                Start::Machine(_) => None,
+            };
+            for (host, machine) in (0u32..).map(HostId).zip(&self.machines) {
+                let here = machine.ports.iter().filter(|port| Some(port.zone) == zone);
+                let groups: Vec<(String, IpAddr)> = here.map(|port| (port.name.clone(), group)).collect();
+                self.members.entry(host).or_default().join(&machine.netns, &groups)?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs a line of `ip` unless it was the last one for this purpose. Returns whether it ran.

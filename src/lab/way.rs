@@ -10,8 +10,8 @@
 use crate::forwarding::{Forwarding, Next, ZoneNext};
 use std::net::IpAddr;
 
-use crate::model::{Bridge, Hook, HostId, LegId, Point, ZoneId};
-use crate::net::{Interface, NatStatus, Packet};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Point, Site, ZoneId};
+use crate::net::{Family, Interface, NatStatus, Packet};
 
 use super::site::Start;
 
@@ -51,6 +51,41 @@ pub fn way_through(
     let mut walk = Walk { forwarding, owner, translate, packet: packet.clone(), end, met: Vec::new() };
     walk.go(start)?;
     Some(walk.met)
+}
+
+/// The points that a packet to a group meets until one machine in its sender's zone has it (S14, S39); none where that
+/// machine does not hear it.
+#[must_use]
+pub fn heard(forwarding: &Forwarding<'_>, start: Start, packet: &Packet, at: HostId) -> Option<Vec<Met>> {
+    let translate: Translate<'_> = &|_, _, packet| packet.clone();
+    let mut walk =
+        Walk { forwarding, owner: &|_| None, translate, packet: packet.clone(), end: None, met: Vec::new() };
+    let (zone, sender) = match start {
+        Start::Zone(zone) => (zone, forwarding.owner_of(packet.src).map(|(host, _)| host)),
+        Start::Leg(host, leg) => {
+            walk.meet(host, Hook::Output, None, Some(leg));
+            (walk.zone(host, leg)?, Some(host))
+        }
+        Start::Machine(host) => {
+            let Next::OnLink { leg } = forwarding.onward(host, packet.dst) else { return None };
+            walk.meet(host, Hook::Output, None, Some(leg));
+            (walk.zone(host, leg)?, Some(host))
+        }
+    };
+    let (leg, _) = forwarding.site().host(at)?.leg_in(zone).filter(|_| sender != Some(at))?;
+    walk.cross(sender, zone, Some(at));
+    walk.meet(at, Hook::Input, Some(leg), None);
+    Some(walk.met)
+}
+
+/// The machines that filter and hear what is said to a group in a zone in a family, but for its sender.
+#[must_use]
+pub fn hearers(site: &Site, zone: ZoneId, family: Family, sender: Option<HostId>) -> Vec<HostId> {
+    let hears = |(id, host): (HostId, &Host)| {
+        let leg = host.leg_in(zone).filter(|(_, leg)| leg.carries(site, family));
+        (host.filters() && leg.is_some() && sender != Some(id)).then_some(id)
+    };
+    site.hosts().filter_map(hears).collect()
 }
 
 struct Walk<'f, 's> {

@@ -85,7 +85,7 @@ impl Flow<'_, '_> {
     fn plain(&mut self, crossing: &Crossing, path: &Path) {
         self.sent(crossing);
         self.passed(&path.transits, (&crossing.src, &crossing.dst));
-        path.bridged.iter().for_each(|hop| self.across(*hop, crossing));
+        self.bridged(path, (&crossing.src, &crossing.dst));
         self.taken(crossing, path, (&crossing.src, &crossing.dst));
     }
 
@@ -120,16 +120,21 @@ impl Flow<'_, '_> {
     }
 
     /// S39: between the ports of a bridge, but for what its machine itself sends or takes in there.
-    fn across(&mut self, hop: Bridged, crossing: &Crossing) {
+    fn bridged(&mut self, path: &Path, ends: (&AddrSet, &AddrSet)) {
+        path.bridged.iter().for_each(|hop| self.across(*hop, ends, hop.before == 0, self.headers));
+    }
+
+    /// `sent`: whether the machine's own addresses are those of senders on this very link.
+    fn across(&mut self, hop: Bridged, (src, dst): (&AddrSet, &AddrSet), sent: bool, headers: &[Header]) {
         let how = self.site.leg(hop.host, hop.leg).and_then(|leg| leg.bridge.as_ref());
         let hook = if how == Some(&Bridge::BrNetfilter) { Hook::Forward } else { Hook::Bridge };
         let stateless = matches!(how, Some(Bridge::Stateless(_)));
         let own = self.own(hop.host);
         let but = |addrs: &AddrSet, there: bool| if there { addrs.difference(&own) } else { addrs.clone() };
-        let (src, dst) = (but(&crossing.src, hop.before == 0), but(&crossing.dst, hop.last));
+        let (src, dst) = (but(src, sent), but(dst, hop.last));
         let wires = self.wires(hop.host, hop.leg, hop.leg);
-        self.add((hop.host, hook), wires.clone(), (&src, &dst), self.headers);
-        let (access, id, headers) = (self.access, self.id, self.headers);
+        self.add((hop.host, hook), wires.clone(), (&src, &dst), headers);
+        let (access, id) = (self.access, self.id);
         if let Some(pair) = self.at((hop.host, hook), wires, (&src, &dst)).filter(|_| stateless) {
             let mut answers = Vec::new();
             entries(&dst, &src, &replies::headers(headers), access, id, &mut answers);
@@ -148,6 +153,7 @@ impl Flow<'_, '_> {
         let (family, src) = (crossing.family, &crossing.src);
         self.sent(crossing);
         self.passed(&path.transits, (src, &crossing.dst));
+        self.bridged(path, (src, &crossing.dst));
 
         let headers = delivered(self.headers, dnat.port);
         let inward = wire(self.site, dnat.at, dnat.inward);
@@ -189,12 +195,28 @@ impl Flow<'_, '_> {
         }
         let seen: Vec<Header> =
             headers.iter().map(|(f, [proto, to, from, _])| (*f, [*proto, *to, *from])).collect();
+        let end = inner.end.or_else(|| receiver(self.topology, dnat.target));
+        self.beyond(inner, end, (&behind, &target), &seen);
+    }
+
+    /// On the way from a machine that translates, and at its end.
+    fn beyond(
+        &mut self,
+        inner: &Path,
+        end: Option<(HostId, LegId)>,
+        ends: (&AddrSet, &AddrSet),
+        headers: &[Header],
+    ) {
         for transit in &inner.transits {
             let wires = self.wires(transit.host, transit.inward, transit.outward);
-            self.add((transit.host, Hook::Forward), wires, (&behind, &target), &seen);
+            self.add((transit.host, Hook::Forward), wires, ends, headers);
         }
-        if let Some(end) = inner.end.or_else(|| receiver(self.topology, dnat.target)) {
-            self.taken_in(end, (&behind, &target), &seen);
+        let own = |hop: &Bridged| hop.last && end.is_some_and(|(host, _)| host == hop.host);
+        for hop in inner.bridged.iter().filter(|hop| !own(hop)) {
+            self.across(*hop, ends, false, headers);
+        }
+        if let Some(end) = end {
+            self.taken_in(end, ends, headers);
         }
     }
 
@@ -214,13 +236,8 @@ impl Flow<'_, '_> {
         if !balanced.direct {
             self.add((balanced.at, Hook::Output), (None, Some(outward.clone())), ends, &headers);
         }
-        for transit in &inner.transits {
-            let wires = self.wires(transit.host, transit.inward, transit.outward);
-            self.add((transit.host, Hook::Forward), wires, ends, &headers);
-        }
-        if let Some(end) = inner.end.or_else(|| receiver(self.topology, real.addr)) {
-            self.taken_in(end, ends, &headers);
-        }
+        let end = inner.end.or_else(|| receiver(self.topology, real.addr));
+        self.beyond(inner, end, ends, &headers);
         let of_family: Vec<[(u128, u128); 3]> =
             headers.iter().filter(|(f, _)| *f == crossing.family).map(|(_, sides)| *sides).collect();
         let sent_on = SentOn {
@@ -282,6 +299,10 @@ impl Flow<'_, '_> {
         let (before, after) = path.transits.split_at(source.position.saturating_add(1));
         self.sent(crossing);
         self.passed(before, (&crossing.src, &crossing.dst));
+        let is_nearer = |hop: &&Bridged| hop.before <= source.position;
+        for hop in path.bridged.iter().filter(is_nearer) {
+            self.across(*hop, (&crossing.src, &crossing.dst), hop.before == 0, self.headers);
+        }
         let Some((put, seen)) = masked(source.mask) else { return };
         let mapping = Mapping {
             wire: wire(self.site, at.host, at.outward),
@@ -293,8 +314,20 @@ impl Flow<'_, '_> {
         };
         self.mapped.add((at.host, Hook::Postrouting), mapping, &delivered(self.headers, None));
         self.passed(after, (&seen, &source.behind));
-        let behind = crossing.less(&AddrSet::empty(), &crossing.dst.difference(&source.behind));
-        if let Some(behind) = behind {
+        for hop in path.bridged.iter().filter(|hop| !is_nearer(hop)) {
+            self.across(*hop, (&seen, &source.behind), false, self.headers);
+        }
+        // What is written to a machine on the way ends there, and gets no other source.
+        let ended = path.transits.iter().fold(AddrSet::empty(), |all, t| all.union(&self.own(t.host)));
+        let kept = crossing.dst.difference(&source.behind).union(&ended);
+        let behind = crossing.less(&AddrSet::empty(), &kept);
+        if let Some(mut behind) = behind {
+            // What a gateway has no dynamic leg gets (S30): the way to it is another.
+            let forwards = self.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+            let gateways = forwards.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+            for own in &mut behind.receivers {
+                own.addrs = own.addrs.difference(&gateways);
+            }
             self.taken(&behind, path, (&seen, &source.behind));
         }
     }

@@ -29,6 +29,8 @@ ids! {
     LegId
     /// An [`Access`] of a [`Site`].
     AccessId
+    /// A [`SecurityGroup`] of a [`Site`].
+    GroupId
     /// A [`Person`] of a [`Site`].
     PersonId
 }
@@ -50,8 +52,14 @@ pub enum Origin {
 pub struct Site {
     /// By name.
     pub zones: Vec<Zone>,
-    /// By name.
+    /// By name; behind them the machines of [`Self::vpcs`], in their order.
     pub hosts: Vec<Host>,
+    /// By name.
+    pub vpcs: Vec<Vpc>,
+    /// By name.
+    pub security_groups: Vec<SecurityGroup>,
+    /// By name.
+    pub lists: Vec<PinnedList>,
     /// Who may log in somewhere, by name (S61).
     pub people: Vec<Person>,
     /// `allow` and `deny`, by their words. A statement one of whose ends is a sum of exclusions (`a, g` where
@@ -87,6 +95,38 @@ impl Site {
     #[must_use]
     pub fn leg(&self, host: HostId, leg: LegId) -> Option<&Leg> {
         self.host(host)?.legs.get(leg.index())
+    }
+
+    /// The security groups that a leg wears, ascending (S51).
+    pub fn worn(&self, host: HostId, leg: LegId) -> impl Iterator<Item = GroupId> + '_ {
+        let wears = move |(_, group): &(GroupId, &SecurityGroup)| group.members.contains(&(host, leg));
+        self.security_groups().filter(wears).map(|(id, _)| id)
+    }
+
+    /// Every leg that wears a group (S51), by machine and leg.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<(HostId, LegId)> {
+        let mut all: Vec<_> = self.security_groups.iter().flat_map(|g| g.members.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Every security group with its id.
+    pub fn security_groups(&self) -> impl Iterator<Item = (GroupId, &SecurityGroup)> {
+        (0u32..).map(GroupId).zip(&self.security_groups)
+    }
+
+    /// The security group of an id of this site.
+    #[must_use]
+    pub fn security_group(&self, id: GroupId) -> Option<&SecurityGroup> {
+        self.security_groups.get(id.index())
+    }
+
+    /// The vpc that a zone is in.
+    #[must_use]
+    pub fn vpc_of(&self, zone: ZoneId) -> Option<&Vpc> {
+        self.vpcs.iter().find(|vpc| vpc.zones.contains(&zone))
     }
 
     /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
@@ -233,6 +273,55 @@ pub enum Role {
     Firewall,
     /// Forwards, filters nothing.
     Router,
+    /// What a vpc does between its subnets: it forwards and filters nothing; members use it by whatever leg (S50).
+    Vpc,
+}
+
+/// A virtual private cloud (S50).
+#[derive(Clone, Debug)]
+pub struct Vpc {
+    /// The name.
+    pub name: String,
+    /// All that it claims.
+    pub block: AddrSet,
+    /// Its zones, ascending.
+    pub zones: Vec<ZoneId>,
+    /// The machine that forwards between them.
+    pub machine: HostId,
+    /// `region`, where it is said.
+    pub region: Option<String>,
+    /// `id`, where it is said.
+    pub id: Option<String>,
+    /// The zone after `gateway`.
+    pub gateway: Option<ZoneId>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// `security-group NAME = PLACES` (S51).
+#[derive(Clone, Debug)]
+pub struct SecurityGroup {
+    /// The name.
+    pub name: String,
+    /// The place of its vpc in [`Site::vpcs`].
+    pub vpc: usize,
+    /// The legs that wear it, ascending.
+    pub members: Vec<(HostId, LegId)>,
+    /// Where it is declared.
+    pub span: Span,
+}
+
+/// `list NAME = … [prefix-list "pl-…"]` (S59).
+#[derive(Clone, Debug)]
+pub struct PinnedList {
+    /// The name.
+    pub name: String,
+    /// Its addresses; of one family where it has an id.
+    pub addrs: AddrSet,
+    /// The id by which EC2 knows it.
+    pub prefix_list: Option<String>,
+    /// Where it is declared.
+    pub span: Span,
 }
 
 /// A machine.
@@ -269,7 +358,7 @@ impl Host {
     #[must_use]
     pub fn forwards(&self) -> bool {
         match self.role {
-            Role::Firewall | Role::Router => true,
+            Role::Firewall | Role::Router | Role::Vpc => true,
             Role::Host { .. } => false,
         }
     }
@@ -280,7 +369,7 @@ impl Host {
         match self.role {
             Role::Firewall => true,
             Role::Host { filters } => filters,
-            Role::Router => false,
+            Role::Router | Role::Vpc => false,
         }
     }
 
@@ -317,6 +406,8 @@ pub struct Leg {
     pub addresses: Vec<IpAddr>,
     /// Whether its address is not known when compiling: it is matched by interface and by its zone's networks.
     pub dynamic: bool,
+    /// `public`: the addresses by which the gateway of its vpc makes it known outside (S57), ascending.
+    pub public: Vec<IpAddr>,
     /// The zone.
     pub zone: ZoneId,
     /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
@@ -512,11 +603,69 @@ pub struct Access {
     pub meter: Option<Limit>,
     /// The lints it waives, by code, with the reason.
     pub waived: Vec<(String, String)>,
+    /// What it waives at security groups, with the reason (S56). Sorted.
+    pub waived_aws: Vec<(Waiver, String)>,
     /// The sentence, modifiers apart, one blank between words, every character printable ASCII but `"` and `\`:
     /// fit for a comment of any artifact.
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// What an access may do without at security groups (S56).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Waiver {
+    /// The `deny` does not hold there.
+    Deny,
+    /// No limit there.
+    Limit,
+    /// No word in a log.
+    Log,
+    /// Dropped, not rejected.
+    Reject,
+    /// The zone `rest` is every address.
+    Rest,
+    /// Whatever the source port.
+    SourcePort,
+    /// Whatever the date.
+    Until,
+}
+
+impl Waiver {
+    /// Every one, in the order of their words.
+    pub const ALL: [Self; 7] =
+        [Self::Deny, Self::Limit, Self::Log, Self::Reject, Self::Rest, Self::SourcePort, Self::Until];
+
+    /// The word after `waive aws`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Deny => "denial",
+            Self::Limit => "limit",
+            Self::Log => "log",
+            Self::Reject => "reject",
+            Self::Rest => "complement",
+            Self::SourcePort => "source-port",
+            Self::Until => "until",
+        }
+    }
+
+    /// Whether more may pass for it.
+    #[must_use]
+    pub fn widens(self) -> bool {
+        match self {
+            Self::Deny | Self::Limit | Self::Rest | Self::SourcePort | Self::Until => true,
+            Self::Log | Self::Reject => false,
+        }
+    }
+}
+
+impl Access {
+    /// Whether it does without something at security groups.
+    #[must_use]
+    pub fn waives(&self, what: Waiver) -> bool {
+        self.waived_aws.iter().any(|(waived, _)| *waived == what)
+    }
 }
 
 /// A translation of the addresses of a connection (S28 to S36).
@@ -639,6 +788,20 @@ pub enum Way {
     Egress,
 }
 
+impl Way {
+    /// Both, in first.
+    pub const BOTH: [Self; 2] = [Self::Ingress, Self::Egress];
+
+    /// The word of EC2.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
+        }
+    }
+}
+
 /// A place where packets are decided about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Point {
@@ -649,10 +812,12 @@ pub enum Point {
         /// The hook.
         hook: Hook,
     },
-    /// A security group.
-    SecurityGroup {
-        /// Its name.
-        group: String,
+    /// A leg that wears security groups (S51).
+    Interface {
+        /// The machine.
+        host: HostId,
+        /// The leg.
+        leg: LegId,
         /// Which way.
         way: Way,
     },

@@ -90,7 +90,8 @@ impl<'a> Statements<'a> {
             None => None,
         };
         let Some(people) = people else { return Vec::new() };
-        let Modifiers { log, reject, limit, until, reason, owner, break_glass, waived } = modifiers;
+        let Modifiers { log, reject, limit, until, reason, owner, break_glass, waived, waived_aws } =
+            modifiers;
         let words = sentence(self.sources.words(access.sentence));
         let how = match (reading, &nat) {
             (Reading::Widely, _) => bastion::Ssh::Any,
@@ -113,6 +114,7 @@ impl<'a> Statements<'a> {
             reason: reason.clone(),
             owner: owner.clone(),
             waived: waived.clone(),
+            waived_aws: waived_aws.clone(),
             words: words.clone(),
             span: access.sentence,
         });

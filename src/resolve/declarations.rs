@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
 use super::given::Given;
-use super::later::{self, Issue};
 use super::names::{Def, Meaning, Names, ServiceDef};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
@@ -56,12 +55,13 @@ impl<'a> Collector<'a> {
                 self.service(&service.name, Some(service.items.as_slice()), findings);
             }
             StatementKind::Vpc(vpc) => {
-                later::refuse("`vpc`", Issue::Aws, vpc.name.span, findings);
-                self.place(&vpc.name, Raw::Later("a vpc"), findings);
+                self.place(&vpc.name, Raw::Vpc(vpc), findings);
             }
             StatementKind::SecurityGroup(group) => {
-                later::refuse("`security-group`", Issue::Aws, group.name.span, findings);
-                self.place(&group.name, Raw::Later("a security group"), findings);
+                let parts = group.members.iter().collect();
+                let noun = "a security group";
+                let def = Def { name: &group.name, noun, parts, group: true, broken: false };
+                self.place(&group.name, Raw::SecurityGroup(group, def), findings);
             }
             StatementKind::User(user) => self.user(user, findings),
             StatementKind::Sshd(sshd) => self.names.sshds.push(sshd),
@@ -137,7 +137,12 @@ impl<'a> Collector<'a> {
                 Raw::Host(host, span) => Meaning::Host(HostId(push(&mut names.hosts, (host, span)))),
                 Raw::Def(def) => Meaning::Def(push(&mut names.defs, def) as usize),
                 Raw::List(list) => Meaning::List(push(&mut names.lists, list) as usize),
-                Raw::Later(noun) => Meaning::Later(noun),
+                Raw::Vpc(vpc) => Meaning::Vpc(push(&mut names.vpcs, vpc) as usize),
+                Raw::SecurityGroup(group, def) => {
+                    let def = push(&mut names.defs, def) as usize;
+                    names.security_groups.push((group, def));
+                    Meaning::Def(def)
+                }
             };
             names.places.insert(name, meaning);
         }
@@ -176,5 +181,6 @@ enum Raw<'a> {
     Host(&'a ast::Host, Span),
     Def(Def<'a>),
     List(&'a ast::List),
-    Later(&'static str),
+    Vpc(&'a ast::Vpc),
+    SecurityGroup(&'a ast::SecurityGroup, Def<'a>),
 }

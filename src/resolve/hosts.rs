@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::later::{self, Issue};
 use super::names::Names;
 use super::places::Places;
 use super::{bridges, groups, people, words};
@@ -135,21 +134,13 @@ fn router_filters(host: &ast::Host, span: Span) -> Diagnostic {
 
 /// One leg; none after a finding.
 fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -> Option<Leg> {
-    if let Some(public) = leg.public.first() {
-        later::refuse("`public`", Issue::Aws, public.span, findings);
-    }
     let interface = leg.interface.as_ref().map(|i| interface(i, findings));
     let zone = names.zone(&leg.zone, findings);
-    let (addresses, dynamic) = match &leg.addresses {
-        LegAddresses::Static(addresses) => (self::addresses(addresses, findings)?, false),
-        LegAddresses::Dynamic(span) => {
-            if leg.interface.is_none() {
-                later::refuse("a host whose only address is `dynamic`", Issue::Aws, *span, findings);
-                return None;
-            }
-            (Vec::new(), true)
-        }
+    let (own, dynamic) = match &leg.addresses {
+        LegAddresses::Static(written) => (addresses(written, findings)?, false),
+        LegAddresses::Dynamic(_) => (Vec::new(), true),
     };
+    let public = addresses(&leg.public, findings)?;
     let (zone, interface) = (zone?, interface.map_or(Some(None), |i| i.map(Some))?);
     let home = zones.get(zone.index())?;
     if let LegAddresses::Static(written) = &leg.addresses {
@@ -162,7 +153,7 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         ast::Bridge::Stateful(_) => Bridge::Stateful,
         ast::Bridge::Stateless(reason) => Bridge::Stateless(words::clean(&reason.text)),
     });
-    Some(Leg { interface, addresses, dynamic, zone, bridge, span: leg.span })
+    Some(Leg { interface, addresses: own, dynamic, public, zone, bridge, span: leg.span })
 }
 
 /// The addresses of a leg, ascending.

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use ipnet::IpNet;
 
 use super::gather::unreadable;
-use super::later::{self, Issue};
 use super::literal;
 use super::names::Names;
 use crate::diag::{Diagnostic, Findings, code};
@@ -38,9 +37,6 @@ fn one(
     loader: &mut dyn Loader,
     findings: &mut Findings,
 ) -> Option<AddrSet> {
-    if let Some(id) = &list.prefix_list {
-        later::refuse("`prefix-list`", Issue::Aws, id.span, findings);
-    }
     let ranges = match &list.source {
         // `list spare = none`: empty on purpose.
         ListSource::Inline(entries) if entries.is_empty() => return Some(AddrSet::empty()),

@@ -6,11 +6,10 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
-use super::later::{self, Issue};
 use super::names::unknown;
 use super::words::clean;
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Action, Limit, Per};
+use crate::model::{Action, Limit, Per, Waiver};
 use crate::source::Span;
 use crate::syntax::ast::{self, Modifier, ModifierKind, Until};
 
@@ -28,6 +27,7 @@ pub(super) struct Modifiers {
     pub(super) owner: Option<String>,
     pub(super) break_glass: Option<String>,
     pub(super) waived: Vec<(String, String)>,
+    pub(super) waived_aws: Vec<(Waiver, String)>,
 }
 
 /// Reads them all, and reports what is out of place.
@@ -59,7 +59,7 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Owner(text) => out.owner = Some(clean(&text.text)),
             ModifierKind::Until(until) => out.until = instant(until, findings),
             ModifierKind::Waive { target, what, reason } => {
-                out.waived.extend(waiver(target, what, reason, findings));
+                waiver(target, what, reason, &mut out, findings);
             }
             ModifierKind::BreakGlass(reason) => {
                 only_of(ast::Action::Allow, action, word, span, findings);
@@ -69,6 +69,8 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
     }
     out.waived.sort();
     out.waived.dedup();
+    out.waived_aws.sort();
+    out.waived_aws.dedup();
     out
 }
 
@@ -110,23 +112,37 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
     findings.push(Diagnostic::error(code::MISPLACED_MODIFIER, span, message).help(why));
 }
 
-/// `waive lint CODE "why"`; other targets come later.
+/// `waive lint CODE "why"`, `waive aws WORD "why"`.
 fn waiver(
     target: &ast::Name,
     what: &ast::Name,
     reason: &ast::Str,
+    out: &mut Modifiers,
     findings: &mut Findings,
-) -> Option<(String, String)> {
-    if target.text != "lint" {
-        later::refuse(&format!("`waive {}`", target.text), Issue::Aws, target.span, findings);
-        return None;
+) {
+    match target.text.as_str() {
+        "lint" if code::ALL.iter().any(|(c, _)| c.as_str() == what.text) => {
+            out.waived.push((what.text.clone(), clean(&reason.text)));
+        }
+        "lint" => {
+            let all = code::ALL.iter().map(|(c, _)| c.as_str());
+            findings.push(unknown(code::UNKNOWN_CODE, "finding", what, all));
+        }
+        "aws" => match Waiver::ALL.into_iter().find(|waiver| waiver.word() == what.text) {
+            Some(waiver) => out.waived_aws.push((waiver, clean(&reason.text))),
+            None => {
+                let all = Waiver::ALL.map(Waiver::word);
+                let finding = unknown(code::UNKNOWN_WAIVER, "waiver", what, all.iter().copied());
+                findings.push(
+                    finding.help(format!("at security groups these can be waived: {}", all.join(", "))),
+                );
+            }
+        },
+        _ => {
+            let finding = unknown(code::UNKNOWN_WAIVER, "target", target, ["aws", "lint"].into_iter());
+            findings.push(finding.help("write `waive aws WORD \"why\"` or `waive lint CODE \"why\"`"));
+        }
     }
-    if !code::ALL.iter().any(|(c, _)| c.as_str() == what.text) {
-        let all = code::ALL.iter().map(|(c, _)| c.as_str());
-        findings.push(unknown(code::UNKNOWN_CODE, "finding", what, all));
-        return None;
-    }
-    Some((what.text.clone(), clean(&reason.text)))
 }
 
 /// The first instant after `until`, in UTC nanoseconds: a date includes its day, an instant is exact.

@@ -21,8 +21,8 @@ pub(super) enum Meaning {
     Def(usize),
     /// A list: an index into [`Names::lists`].
     List(usize),
-    /// Something refused as not supported yet.
-    Later(&'static str),
+    /// A vpc: an index into [`Names::vpcs`]. It is no place.
+    Vpc(usize),
 }
 
 impl Meaning {
@@ -32,7 +32,7 @@ impl Meaning {
             Self::Host(_) => "a machine",
             Self::Def(def) => names.defs.get(def).map_or("a group", |d| d.noun),
             Self::List(_) => "a list",
-            Self::Later(noun) => noun,
+            Self::Vpc(_) => "a vpc",
         }
     }
 }
@@ -72,6 +72,10 @@ pub(super) struct Names<'a> {
     pub(super) lists: Vec<&'a ast::List>,
     /// Services and variables.
     pub(super) services: Vec<ServiceDef<'a>>,
+    /// Vpcs, by name.
+    pub(super) vpcs: Vec<&'a ast::Vpc>,
+    /// Security groups by name, each with its place in [`Names::defs`].
+    pub(super) security_groups: Vec<(&'a ast::SecurityGroup, usize)>,
     /// `each` statements.
     pub(super) each: Vec<&'a ast::Each>,
     /// `allow` and `deny`.
@@ -119,8 +123,7 @@ impl<'a> Names<'a> {
     pub(super) fn zone(&self, name: &Name, findings: &mut Findings) -> Option<ZoneId> {
         match self.places.get(name.text.as_str()) {
             Some(Meaning::Zone(id)) => Some(*id),
-            Some(Meaning::Later(_)) => None,
-            Some(other @ (Meaning::Host(_) | Meaning::Def(_) | Meaning::List(_))) => {
+            Some(other @ (Meaning::Host(_) | Meaning::Def(_) | Meaning::List(_) | Meaning::Vpc(_))) => {
                 findings.push(wrong_kind(name, other.noun(self), "a zone"));
                 None
             }
@@ -132,12 +135,27 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// The vpc of a name.
+    pub(super) fn vpc(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
+        match self.places.get(name.text.as_str()) {
+            Some(Meaning::Vpc(at)) => Some(*at),
+            Some(other) => {
+                findings.push(wrong_kind(name, other.noun(self), "a vpc"));
+                None
+            }
+            None => {
+                let all = self.vpcs.iter().map(|vpc| vpc.name.text.as_str());
+                findings.extend(self.unknown(code::UNKNOWN_VPC, "vpc", name, all));
+                None
+            }
+        }
+    }
+
     /// The machine of a name.
     pub(super) fn host(&self, name: &Name, findings: &mut Findings) -> Option<HostId> {
         match self.places.get(name.text.as_str()) {
             Some(Meaning::Host(id)) => Some(*id),
-            Some(Meaning::Later(_)) => None,
-            Some(other @ (Meaning::Zone(_) | Meaning::Def(_) | Meaning::List(_))) => {
+            Some(other @ (Meaning::Zone(_) | Meaning::Def(_) | Meaning::List(_) | Meaning::Vpc(_))) => {
                 findings.push(wrong_kind(name, other.noun(self), "a machine"));
                 None
             }
@@ -153,8 +171,13 @@ impl<'a> Names<'a> {
     pub(super) fn group(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
         match self.places.get(name.text.as_str()) {
             Some(Meaning::Def(def)) if self.defs.get(*def).is_some_and(|d| d.group) => Some(*def),
-            Some(Meaning::Later(_)) => None,
-            Some(other @ (Meaning::Zone(_) | Meaning::Host(_) | Meaning::Def(_) | Meaning::List(_))) => {
+            Some(
+                other @ (Meaning::Zone(_)
+                | Meaning::Host(_)
+                | Meaning::Def(_)
+                | Meaning::List(_)
+                | Meaning::Vpc(_)),
+            ) => {
                 findings.push(wrong_kind(name, other.noun(self), "a group"));
                 None
             }
@@ -190,7 +213,7 @@ impl<'a> Names<'a> {
                 ast::PlaceKind::Name(name) | ast::PlaceKind::Leg(name, _) => {
                     match self.places.get(name.text.as_str()) {
                         Some(Meaning::Def(def)) => Some(*def),
-                        Some(Meaning::Zone(_) | Meaning::Host(_) | Meaning::List(_) | Meaning::Later(_))
+                        Some(Meaning::Zone(_) | Meaning::Host(_) | Meaning::List(_) | Meaning::Vpc(_))
                         | None => None,
                     }
                 }
@@ -277,7 +300,7 @@ pub(super) fn nearest<'b>(word: &str, all: impl Iterator<Item = &'b str>) -> Opt
         .map(|(_, w)| w)
 }
 
-fn wrong_kind(name: &Name, is: &str, wanted: &str) -> Diagnostic {
+pub(super) fn wrong_kind(name: &Name, is: &str, wanted: &str) -> Diagnostic {
     let message = format!("`{}` is {is}; {wanted} is needed here", name.text);
     Diagnostic::error(code::WRONG_KIND, name.span, message)
 }

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::groups;
 use super::literal;
-use super::names::{Meaning, Names};
+use super::names::{Meaning, Names, wrong_kind};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{End, Group, Host, HostId, Leg, Place, Zone, ZoneId};
 use crate::net::AddrSet;
@@ -205,7 +205,11 @@ impl<'a> Places<'a> {
                     }
                     return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::of(i)));
                 }
-                Meaning::Later(_) => return None,
+                Meaning::Vpc(_) => {
+                    let finding = wrong_kind(name, "a vpc", "a place");
+                    findings.push(finding.help("name its zones, or machines in them"));
+                    return None;
+                }
             },
             PlaceKind::Leg(name, zone) => return self.legs(name, zone, findings).map(Rc::new),
             PlaceKind::Address(address) => {
@@ -248,13 +252,12 @@ impl<'a> Places<'a> {
                     spread.add(legs.into_iter().collect::<Option<Vec<Item>>>()?, except.clone());
                 }
             }
-            Meaning::Zone(_) | Meaning::List(_) => {
+            Meaning::Zone(_) | Meaning::List(_) | Meaning::Vpc(_) => {
                 let message =
                     format!("`{}` has no legs: only a machine or a group of machines has", name.text);
                 findings.push(Diagnostic::error(code::WRONG_KIND, name.span, message));
                 return None;
             }
-            Meaning::Later(_) => return None,
         }
         Some(spread)
     }

@@ -2,11 +2,11 @@
 
 use ipnet::IpNet;
 
-use super::later::{self, Issue};
 use super::literal;
 use super::names::Names;
+use super::vpcs::Block;
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::Zone;
+use crate::model::{Zone, amazons};
 use crate::net::{AddrRange, AddrSet, Family};
 use crate::source::Span;
 use crate::syntax::ast::{self, AddressValue};
@@ -20,7 +20,7 @@ struct Claim {
 }
 
 /// Every zone, in the order of [`Names::zones`].
-pub(super) fn resolve(names: &Names, findings: &mut Findings) -> Vec<Zone> {
+pub(super) fn resolve(names: &Names, blocks: &[Block], findings: &mut Findings) -> Vec<Zone> {
     let mut claims = Vec::new();
     for (at, zone) in names.zones.iter().enumerate() {
         declared(zone, findings);
@@ -32,7 +32,10 @@ pub(super) fn resolve(names: &Names, findings: &mut Findings) -> Vec<Zone> {
     }
     overlaps(names, &claims, findings);
     one_rest(names, findings);
-    let rest = AddrSet::from_ranges(claims.iter().map(|c| c.range)).union(&literal::never()).complement();
+    let amazons = if blocks.is_empty() { AddrSet::empty() } else { amazons() };
+    let blocks = blocks.iter().map(|block| AddrRange::net(block.net));
+    let claimed = AddrSet::from_ranges(claims.iter().map(|c| c.range).chain(blocks)).union(&amazons);
+    let rest = claimed.union(&literal::never()).complement();
     let mut nets_of: Vec<Vec<IpNet>> = vec![Vec::new(); names.zones.len()];
     for claim in &claims {
         if let Some(nets) = nets_of.get_mut(claim.zone) {
@@ -54,9 +57,6 @@ pub(super) fn resolve(names: &Names, findings: &mut Findings) -> Vec<Zone> {
 /// What can be wrong with one declaration by itself.
 fn declared(zone: &ast::Zone, findings: &mut Findings) {
     let name = &zone.name.text;
-    if let Some(vpc) = &zone.vpc {
-        later::refuse("a zone in a vpc", Issue::Aws, vpc.span, findings);
-    }
     if let (Some(rest), Some(first)) = (zone.rest, zone.nets.first()) {
         let message = format!("the zone `{name}` has networks beside `rest`");
         findings.push(

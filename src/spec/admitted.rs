@@ -9,6 +9,7 @@ mod allow;
 mod always;
 mod bridge;
 mod containers;
+mod interface;
 mod ipvs;
 mod nat;
 mod people;
@@ -24,6 +25,8 @@ use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Tr
 pub use people::May;
 
 use super::Routes;
+
+pub use interface::Symbolic;
 
 /// What a point is meant to let pass, and to refuse aloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +79,11 @@ impl<'s> Sets<'s> {
     /// # Errors
     /// [`Unanswered`].
     pub fn at(&self, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
+        if let Point::Interface { host, leg, way } = point {
+            let admitted = self.interface((*host, *leg), *way, space)?;
+            space.same(admitted.accepted, admitted.accepted)?;
+            return Ok(admitted);
+        }
         let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
         let machine = self.routes.site.host(*host).ok_or(Unanswered::NoHook)?;
         let admitted = match hook {
@@ -115,6 +123,47 @@ impl<'s> Sets<'s> {
         let all = AtHook::new(&self.routes, host, machine, hook, space).translations();
         space.is_empty(PacketSet::NOTHING)?;
         Ok(all)
+    }
+}
+
+impl Sets<'_> {
+    /// What each statement by itself speaks of at a hook, of packets that start a connection and are asked about there:
+    /// what an `allow` would admit whatever is denied, and what a `deny` would stop whatever is allowed.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn each(
+        &self,
+        host: HostId,
+        hook: Hook,
+        space: &mut Space,
+    ) -> Result<Vec<(AccessId, PacketSet)>, Unanswered> {
+        let site = self.routes.site;
+        let machine = site.host(host).filter(|m| m.filters()).ok_or(Unanswered::NoHook)?;
+        let legs: Vec<Option<LegId>> = match hook {
+            Hook::Input | Hook::Forward | Hook::Output => vec![None],
+            Hook::Bridge => machine.bridges().map(|(leg, ..)| Some(leg)).collect(),
+            Hook::Prerouting | Hook::Postrouting => return Err(Unanswered::NoHook),
+        };
+        let mut all: BTreeMap<AccessId, PacketSet> = BTreeMap::new();
+        for across in legs {
+            let mut at = AtHook::new(&self.routes, host, machine, hook, space);
+            at.across = across;
+            let new = at.space.ct(&[CtState::New]);
+            let itself = at.one_machine();
+            let asked = at.space.minus(new, itself);
+            for (id, access) in site.accesses() {
+                let set = match access.action {
+                    Action::Allow => at.admits(access),
+                    Action::Deny => at.stops(access),
+                };
+                let set = at.space.and(set, asked);
+                let so_far = all.entry(id).or_insert(PacketSet::NOTHING);
+                *so_far = at.space.or(*so_far, set);
+            }
+        }
+        space.is_empty(PacketSet::NOTHING)?;
+        Ok(all.into_iter().collect())
     }
 }
 
@@ -236,14 +285,20 @@ impl<'a, 's> AtHook<'a, 's> {
         let denies = site.accesses.iter().filter(|a| a.action == Action::Deny && a.reject == reject);
         let mut sets = Vec::new();
         for access in denies {
-            let from = self.routes.readings.wide_place(&access.from);
-            let to = self.routes.readings.wide_place(&access.to);
-            let ends = self.between(&from, &to);
-            let holds = self.holds(access);
-            sets.push(self.space.and(ends, holds));
-            sets.push(self.denied_original(access));
+            sets.push(self.stops(access));
         }
         self.space.any(sets)
+    }
+
+    /// What one `deny` stops.
+    fn stops(&mut self, access: &Access) -> PacketSet {
+        let from = self.routes.readings.wide_place(&access.from);
+        let to = self.routes.readings.wide_place(&access.to);
+        let ends = self.between(&from, &to);
+        let holds = self.holds(access);
+        let written = self.space.and(ends, holds);
+        let original = self.denied_original(access);
+        self.space.or(written, original)
     }
 
     /// S22: senders of `reject from`, each by the leg an answer to it would leave by.

@@ -108,11 +108,11 @@ impl Here<'_> {
     fn is_at(&self, share: &Share) -> bool {
         match self.hook {
             Hook::Output => share.at == self.host && self.by(share.left, &self.packet.oif),
-            Hook::Forward => self.is_transit(&share.inner, 0),
+            Hook::Forward | Hook::Bridge => self.is_transit(&share.inner, 0),
             Hook::Input => {
                 share.inner.end.is_some_and(|(h, leg)| h == self.host && self.by(leg, &self.packet.iif))
             }
-            Hook::Prerouting | Hook::Postrouting | Hook::Bridge => false,
+            Hook::Prerouting | Hook::Postrouting => false,
         }
     }
 

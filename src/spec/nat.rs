@@ -128,7 +128,7 @@ impl Here<'_> {
 
     /// The written packet, on its outer way.
     fn goes_out(&self, access: &Access, nat: &Nat) -> bool {
-        if !matches!(self.hook, Hook::Output | Hook::Forward) || !self.of_service(access) {
+        if !matches!(self.hook, Hook::Output | Hook::Forward | Hook::Bridge) || !self.of_service(access) {
             return false;
         }
         let Some((host, leg)) = self.spec.forwarding.owner_of(self.packet.dst) else { return false };
@@ -170,7 +170,8 @@ impl Here<'_> {
     /// The translated packet, beyond: on the inner way, or at its end.
     fn is_delivered(&self, access: &Access, nat: &Nat) -> bool {
         let Nat::Dnat { to, port, .. } = nat else { return false };
-        if !to.contains(&self.packet.dst) || !matches!(self.hook, Hook::Forward | Hook::Input) {
+        if !to.contains(&self.packet.dst) || !matches!(self.hook, Hook::Forward | Hook::Bridge | Hook::Input)
+        {
             return false;
         }
         if port.is_some_and(|port| port != self.packet.dport) {
@@ -192,7 +193,7 @@ impl Here<'_> {
     fn is_on(&self, served: &Served) -> bool {
         let Some(inner) = &served.inner else { return false };
         match self.hook {
-            Hook::Forward => self.is_transit(inner, 0),
+            Hook::Forward | Hook::Bridge => self.is_transit(inner, 0),
             _ => inner.end.is_some_and(|(h, leg)| h == self.host && self.by(leg, &self.packet.iif)),
         }
     }
@@ -344,10 +345,7 @@ impl Here<'_> {
                 let Some(path) = self.way(&start, &target) else { return false };
                 match (self.masked_at(nat, &start, &path), self.hook) {
                     (Masked::Nowhere, _) | (Masked::At(..), Hook::Input) => false,
-                    (Masked::At(at, _), Hook::Forward) => {
-                        let seen = path.transits.iter().position(|t| t.host == self.host);
-                        seen.is_some_and(|seen| seen <= at) && self.passes(&start, &path, &target)
-                    }
+                    (Masked::At(at, _), Hook::Forward | Hook::Bridge) => self.is_passed(&path.part(0, at)),
                     (Masked::Unneeded | Masked::At(..), _) => self.passes(&start, &path, &target),
                 }
             })
@@ -355,7 +353,9 @@ impl Here<'_> {
 
     /// The packet with its new source, beyond.
     fn is_masked(&self, access: &Access, nat: &Nat) -> bool {
-        if !matches!(self.hook, Hook::Input | Hook::Forward) || !self.spoken(access, false, true) {
+        if !matches!(self.hook, Hook::Input | Hook::Forward | Hook::Bridge)
+            || !self.spoken(access, false, true)
+        {
             return false;
         }
         if access.to.except.iter().any(|end| self.wide(end, self.packet.dst)) {
@@ -368,10 +368,13 @@ impl Here<'_> {
                 let Some(path) = self.way(start, target) else { return false };
                 match self.masked_at(nat, start, &path) {
                     Masked::At(at, Some(source)) if source == self.packet.src => {
-                        if self.hook == Hook::Forward {
+                        if self.hook != Hook::Input {
                             self.is_transit(&path, at.saturating_add(1))
                         } else {
-                            self.passes(start, &path, target)
+                            // What a gateway has no dynamic leg gets: the way to it is another, and so is its source.
+                            let leased =
+                                !matches!(target, Target::Dynamic(_)) || !self.of_gateway(self.packet.dst);
+                            leased && self.passes(start, &path, target)
                         }
                     }
                     Masked::At(..) | Masked::Nowhere | Masked::Unneeded => false,
@@ -494,11 +497,9 @@ impl Here<'_> {
 
     // ---- the packet here ---------------------------------------------------------------------------------
 
-    /// Whether this machine is one of the transits of a path, from this one on, by the packet's interfaces.
+    /// Whether a path is passed on here from this of its transits on.
     pub(super) fn is_transit(&self, path: &Path, from: usize) -> bool {
-        path.transits.iter().skip(from).any(|t| {
-            t.host == self.host && self.by(t.came, &self.packet.iif) && self.by(t.left, &self.packet.oif)
-        })
+        self.is_passed(&path.part(from, usize::MAX))
     }
 
     pub(super) fn of_service(&self, access: &Access) -> bool {

@@ -58,6 +58,20 @@ pub struct Path {
     pub bridged: Vec<Bridged>,
 }
 
+impl Path {
+    /// What of it lies between two of its transits: from this one on, and up to and with that one.
+    pub(super) fn part(&self, from: usize, last: usize) -> Self {
+        let within = |at: usize| from <= at && at <= last;
+        let transits = self.transits.iter().enumerate().filter(|(at, _)| within(*at));
+        Self {
+            origin: None,
+            transits: transits.map(|(_, transit)| *transit).collect(),
+            end: None,
+            bridged: self.bridged.iter().filter(|hop| within(hop.after)).copied().collect(),
+        }
+    }
+}
+
 /// A bridged hop (S39).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bridged {

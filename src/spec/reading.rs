@@ -77,6 +77,12 @@ impl<'s> Readings<'s> {
         self.zone(zone).difference(&self.gateways)
     }
 
+    /// The static addresses of machines that forward.
+    #[must_use]
+    pub fn gateways(&self) -> &AddrSet {
+        &self.gateways
+    }
+
     /// All static addresses of a machine.
     #[must_use]
     pub fn static_of(&self, host: HostId) -> AddrSet {

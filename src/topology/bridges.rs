@@ -1,6 +1,6 @@
 //! What a bridge without connection tracking cannot enforce (S42).
 
-use super::Topology;
+use super::{Course, Found, Topology};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, Action, Bridge};
 
@@ -12,8 +12,14 @@ pub(super) fn limit(topology: &mut Topology<'_>, access: &Access, findings: &mut
     let site = topology.site;
     let mut found = None;
     topology.each_way(access, &mut |way| {
-        let Ok(path) = way.crossing.path.as_ref() else { return };
-        let stateless = path.bridged.iter().find(|hop| {
+        let inner: Vec<&Found> = match &way.course {
+            Course::Dnat(dnat) => dnat.inner.iter().collect(),
+            Course::Balanced(balanced) => balanced.reals.iter().map(|real| &real.inner).collect(),
+            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => Vec::new(),
+        };
+        let paths = std::iter::once(&way.crossing.path).chain(inner);
+        let mut hops = paths.filter_map(|path| path.as_ref().as_ref().ok()).flat_map(|path| &path.bridged);
+        let stateless = hops.find(|hop| {
             let how = site.leg(hop.host, hop.leg).and_then(|leg| leg.bridge.as_ref());
             matches!(how, Some(Bridge::Stateless(_)))
         });

@@ -10,7 +10,7 @@ use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Found, Path, Topology};
+use super::{Blocked, Path, Topology, groups};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -22,7 +22,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
     let mut size = Size::default();
-    for access in &site.accesses {
+    for (id, access) in site.accesses() {
+        groups::check(&mut topology, (id, access), findings);
         if !size.add(&topology, access, findings) {
             return;
         }
@@ -143,7 +144,8 @@ impl Need<'_> {
                         }
                     }
                 }
-                if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) {
+                let worn = groups::meets(topology.site, from) || groups::meets(topology.site, to);
+                if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) && !worn {
                     unfiltered = Some((words(topology.site, from), words(topology.site, to)));
                 }
             }
@@ -163,9 +165,6 @@ impl Need<'_> {
             }
             Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
         };
-        if let Some(at) = self.over_bridge(way, path) {
-            return Some(Trouble::OverBridge { at });
-        }
         let early = match &way.course {
             Course::Plain => None,
             Course::Unserved => return None,
@@ -175,23 +174,11 @@ impl Need<'_> {
             Course::Source(source) => behind(topology, &way.crossing, path, source),
         };
         let early = early.or_else(|| dynamic(topology.site, &way.crossing, path));
+        let early = early.or_else(|| public(topology, &way.crossing, path));
         if early.is_some() || self.proved.is_some_and(|book| book.translates(&way.crossing)) {
             return early;
         }
         back(topology, way)
-    }
-
-    /// A bridge that a flow with a clause crosses: what it sees before and after a translation is not worked out.
-    fn over_bridge(&self, way: &Way, path: &Path) -> Option<HostId> {
-        self.nat?;
-        let inner: Vec<&Found> = match &way.course {
-            Course::Dnat(dnat) => dnat.inner.iter().collect(),
-            Course::Balanced(balanced) => balanced.reals.iter().map(|real| &real.inner).collect(),
-            Course::Plain | Course::Source(_) | Course::Unserved | Course::Nowhere => Vec::new(),
-        };
-        let inner = inner.into_iter().filter_map(|found| found.as_ref().as_ref().ok());
-        let mut all = path.bridged.iter().chain(inner.flat_map(|inner| &inner.bridged));
-        all.next().map(|hop| hop.host)
     }
 
     fn unserved(&self, from: &str) -> Diagnostic {
@@ -291,10 +278,10 @@ impl Need<'_> {
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
                     .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
             }
-            Trouble::OverBridge { at } => {
-                let at = site.host(*at).map_or("", |h| h.name.as_str());
-                finding(format!("a translated flow across the bridge of another machine, `{at}`, is not supported yet"))
-                    .help("translate at the machine that has the bridge, or leave out `bridge` there")
+            Trouble::Public { host, at } => {
+                let name = |id: &HostId| site.host(*id).map_or("", |h| h.name.as_str());
+                finding(format!("`{}` would see the public address of `{}`, which its rules do not know", name(at), name(host)))
+                    .help("leave `public` out, where they reach each other by private addresses; else filter at the vpc alone")
             }
             Trouble::Nowhere => match self.nat {
                 Some(nat) => self.nowhere(site, nat, (&from, &to)),
@@ -326,10 +313,6 @@ pub(super) enum Trouble {
         zone: ZoneId,
         at: HostId,
     },
-    /// A flow with a clause crosses this machine's bridge.
-    OverBridge {
-        at: HostId,
-    },
     /// A mask's address that `at` has to know, and nobody does.
     Unknown {
         host: HostId,
@@ -340,6 +323,11 @@ pub(super) enum Trouble {
     Several {
         host: HostId,
         zone: ZoneId,
+    },
+    /// A machine that knows this one by its public address (S57).
+    Public {
+        host: HostId,
+        at: HostId,
     },
     Nowhere,
 }
@@ -352,8 +340,8 @@ impl Trouble {
             Self::NoWayBack | Self::Asymmetric { .. } => code::ASYMMETRIC_PATH,
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
+            Self::Public { .. } => code::PUBLIC_ADDRESS,
             Self::Nowhere => code::NAT_WHERE,
-            Self::OverBridge { .. } => code::NOT_SUPPORTED_YET,
         }
     }
 }
@@ -443,6 +431,24 @@ fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
     None
 }
 
+/// S57: a filtering machine outside the vpc, on the way to or from a leg that is known there by its public address.
+fn public(topology: &Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
+    let site = topology.site;
+    let transits = path.transits.iter().map(|t| t.host);
+    let ends = crossing.senders.iter().chain(&crossing.receivers).map(|own| own.host);
+    let outside = |host: &HostId| {
+        let machine = site.host(*host).filter(|machine| machine.filters());
+        machine.is_some_and(|machine| machine.legs.iter().any(|leg| site.vpc_of(leg.zone).is_none()))
+    };
+    let at = transits.chain(ends).chain(path.end.map(|(host, _)| host)).find(outside)?;
+    let addrs = crossing.src.union(&crossing.dst);
+    let known = topology
+        .owners(&addrs)
+        .into_iter()
+        .find(|(_, host, leg)| site.leg(*host, *leg).is_some_and(|leg| !leg.public.is_empty()));
+    known.map(|(_, host, _)| Trouble::Public { host, at })
+}
+
 fn filtered(site: &Site, crossing: &Crossing) -> bool {
     let filters = |host: HostId| site.host(host).is_some_and(Host::filters);
     let on_the_way = crossing.path.as_ref().as_ref().is_ok_and(|p| {
@@ -516,11 +522,12 @@ struct Side {
 impl Side {
     fn of(topology: &Topology<'_>, end: &End) -> Self {
         let site = topology.site;
-        let filters = |host: HostId| site.host(host).is_some_and(Host::filters);
+        let worn = groups::meets(site, end);
+        let filters = |host: HostId| worn || site.host(host).is_some_and(Host::filters);
         match end {
             End::Zone(zone) => {
                 let some = site.hosts.iter().any(|h| h.filters() && h.leg_in(*zone).is_some());
-                Self { zones: BTreeSet::from([*zone]), machine: None, filters: some }
+                Self { zones: BTreeSet::from([*zone]), machine: None, filters: some || worn }
             }
             End::Host(host) => Self {
                 zones: site.host(*host).into_iter().flat_map(|h| h.legs.iter().map(|l| l.zone)).collect(),
@@ -536,12 +543,12 @@ impl Side {
                 let zones = topology.classes.divide(set).into_iter();
                 let zones = zones.filter_map(|(c, _)| topology.classes.class(c).map(|c| c.zone)).collect();
                 let filters = topology.owners(set).iter().any(|(_, host, _)| filters(*host));
-                Self { zones, machine: None, filters }
+                Self { zones, machine: None, filters: filters || worn }
             }
             End::Anywhere => Self {
                 zones: site.zones().map(|(id, _)| id).collect(),
                 machine: None,
-                filters: site.hosts.iter().any(Host::filters),
+                filters: worn || site.hosts.iter().any(Host::filters),
             },
         }
     }

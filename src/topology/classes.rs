@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use crate::model::{HostId, Route, Site, ZoneId};
+use crate::model::{HostId, Role, Route, Site, ZoneId};
 use crate::net::addr::number;
 use crate::net::{AddrRange, AddrSet, Family};
 
@@ -210,7 +210,9 @@ pub fn usable(site: &Site, gateway: HostId, zone: ZoneId, family: Family) -> boo
     let rest = site.zone(zone).is_some_and(|z| z.rest);
     site.host(gateway).filter(|g| g.forwards()).and_then(|g| g.leg_in(zone)).is_some_and(|(_, leg)| {
         leg.addresses.iter().any(|a| Family::of(*a) == family)
-            || rest && leg.dynamic && leg.carries(site, family)
+            || (rest || site.host(gateway).is_some_and(|g| g.role == Role::Vpc))
+                && leg.dynamic
+                && leg.carries(site, family)
     })
 }
 

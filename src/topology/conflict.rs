@@ -129,8 +129,9 @@ fn change(way: &Way) -> Change {
         }
         Course::Source(source) => Change { to: None, from: Some(put(source.mask)), shared: None },
         Course::Balanced(balanced) => {
-            let reals = balanced.reals.iter().map(|real| real.addr).collect();
-            Change { to: None, from: None, shared: Some((balanced.direct, balanced.port, reals)) }
+            // The director's own too: it is told of them as of the others.
+            let servers = balanced.servers.clone();
+            Change { to: None, from: None, shared: Some((balanced.direct, balanced.port, servers)) }
         }
     }
 }

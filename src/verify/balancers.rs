@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{Action, End, HostId, Nat, Site, Term};
+use crate::model::{Action, End, HostId, Nat, Place, Site, Term};
 use crate::net::{AddrSet, Family, Proto};
 use crate::spec::reading::Readings;
 use crate::target::ipvs::artifact::{Real, Service, Services};
@@ -46,9 +46,10 @@ fn meant(site: &Site, host: HostId, how: Balancing) -> Services {
     let mut all = Services::new();
     for access in site.accesses.iter().filter(|access| access.action == Action::Allow) {
         let Some(Nat::Ipvs { direct, servers, port }) = &access.nat else { continue };
-        let (from, except) = (readings.wide_place(&access.from), readings.wide_except(&access.to));
+        let except = readings.wide_except(&access.to);
         let named =
             access.to.plus.iter().fold(AddrSet::empty(), |all, end| all.union(&named(site, host, end)));
+        let from = clients(&readings, host, &access.from);
         for addr in named.difference(&except).ranges().flat_map(|range| {
             (range.first..=range.last).map(move |n| crate::net::addr::addr(range.family, n))
         }) {
@@ -69,6 +70,14 @@ fn meant(site: &Site, host: HostId, how: Balancing) -> Services {
         }
     }
     all
+}
+
+/// Everyone that a statement is from but the director itself (S43).
+fn clients(readings: &Readings<'_>, host: HostId, from: &Place) -> AddrSet {
+    let is_own = |end: &&End| matches!(end, End::Host(h) | End::Leg(h, _) if *h == host);
+    let all = from.plus.iter().filter(|end| !is_own(end));
+    let all = all.fold(AddrSet::empty(), |all, end| all.union(&readings.wide(end)));
+    all.difference(&readings.wide_except(from))
 }
 
 /// The addresses of a machine's legs that an item of `to` names; those that nobody knows are no director's.

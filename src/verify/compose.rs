@@ -6,15 +6,17 @@
 //! each hop, called by `expect`). Paths are walked through [`crate::forwarding`]; nothing here asks the compiler.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::model::{Bridge, Hook, HostId, Leg, LegId, PersonId, Site, ZoneId};
-use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
+use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
+use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
-use super::path::bridge_gate;
+use super::path::{self, bridge_gate};
 use super::said::Sayings;
-use super::translate::{Entry, Kind, Translations, Ways};
+use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
 pub(crate) struct Network<'s> {
@@ -31,6 +33,8 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
+    /// The security groups, if there are any.
+    pub(crate) groups: Option<Worn<'s>>,
     /// Who sends, if somebody is asked about (S65).
     person: Option<PersonId>,
     pub(crate) sayings: Sayings,
@@ -38,6 +42,41 @@ pub(crate) struct Network<'s> {
     pub(crate) ways: Ways,
     reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
     at: u64,
+}
+
+/// The security groups of a site, worn.
+pub(crate) struct Worn<'s> {
+    /// Dynamic legs have any address of their zone: for what may be.
+    widely: Grounds<'s>,
+    known: BTreeMap<((HostId, LegId), Way, Option<Vec<GroupId>>), PacketSet>,
+}
+
+impl<'s> Worn<'s> {
+    /// The groups of a text.
+    pub(crate) fn new(site: &Site, text: &'s GroupsText) -> Self {
+        Self { widely: Grounds::new(site, text, true), known: BTreeMap::new() }
+    }
+
+    fn admits(
+        &mut self,
+        site: &Site,
+        leg: (HostId, LegId),
+        way: Way,
+        kind: Option<Vec<GroupId>>,
+        space: &mut Space,
+    ) -> PacketSet {
+        let key = (leg, way, kind);
+        if let Some(known) = self.known.get(&key) {
+            return *known;
+        }
+        let set = match &key.2 {
+            None => self.widely.admits(leg, way, space),
+            Some(kind) => self.widely.admits_kind(site, leg, way, kind, space),
+        };
+        let set = interfaces::opening(space, set.unwrap_or(PacketSet::NOTHING));
+        self.known.insert(key, set);
+        set
+    }
 }
 
 /// What is asked, at which hook of which machine, by which legs, of packets that came in how.
@@ -123,6 +162,7 @@ impl<'s> Network<'s> {
             replies,
             counted,
             directors,
+            groups: None,
             person,
             sayings: Sayings::new(),
             gates,
@@ -206,8 +246,54 @@ impl<'s> Network<'s> {
         if let Some(&known) = self.gates.get(&key) {
             return known;
         }
-        let set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        let mut set = self.compute_gate(asking, host, hook, iif, oif, entry);
+        if matches!(asking, Asking::May | Asking::Opens | Asking::Strays)
+            && let Some((leg, way)) = self.interface(host, hook, iif, oif)
+        {
+            let worn = self.worn(leg, way, None);
+            set = self.space.and(set, worn);
+        }
         self.gates.insert(key, set);
+        set
+    }
+
+    /// The interface that a packet passes beside a hook (S51): ingress before input, egress behind output.
+    fn interface(
+        &self,
+        host: HostId,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+    ) -> Option<((HostId, LegId), Way)> {
+        let (leg, way) = match hook {
+            Hook::Input => (iif?, Way::Ingress),
+            Hook::Output => (oif?, Way::Egress),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return None,
+        };
+        self.site.worn(host, leg).next().map(|_| ((host, leg), way))
+    }
+
+    /// What a hook lets pass on the way to or from a far end that is known (S25): the interface beside it knows that end by what it
+    /// wears, nobody we know by its address.
+    pub(crate) fn gate_for(
+        &mut self,
+        gate: path::Gate,
+        entry: Entry,
+        far: Option<(HostId, LegId)>,
+    ) -> PacketSet {
+        let path::Gate { host, hook, iif, oif, .. } = gate;
+        let set = self.gate(Asking::Does, host, hook, iif, oif, entry);
+        let Some((leg, way)) = self.interface(host, hook, iif, oif) else { return set };
+        let kind = far.map(|(host, leg)| self.site.worn(host, leg).collect()).unwrap_or_default();
+        let worn = self.worn(leg, way, Some(kind));
+        self.space.and(set, worn)
+    }
+
+    /// The headers that an interface lets pass: by address, or from or to a far end of a kind. Where that is not known, none.
+    fn worn(&mut self, leg: (HostId, LegId), way: Way, kind: Option<Vec<GroupId>>) -> PacketSet {
+        let Some(mut groups) = self.groups.take() else { return PacketSet::NOTHING };
+        let set = groups.admits(self.site, leg, way, kind, &mut self.space);
+        self.groups = Some(groups);
         set
     }
 
@@ -244,7 +330,7 @@ impl<'s> Network<'s> {
         let states = self.space.ct(states);
         set = self.space.and(set, states);
         if matches!(asking, Asking::May | Asking::Opens | Asking::Strays) {
-            set = self.beginning(host, hook, iif == oif, set);
+            set = self.beginning(host, hook, (iif, oif), set);
         }
         set = self.space.forget(Field::Ct, set);
         set = self.settled_in_time(asking, set);
@@ -253,12 +339,22 @@ impl<'s> Network<'s> {
     }
 
     /// Of what passes a bridge, that which counts as arriving (S26, S42).
-    fn beginning(&mut self, host: HostId, hook: Hook, same: bool, mut set: PacketSet) -> PacketSet {
+    fn beginning(
+        &mut self,
+        host: HostId,
+        hook: Hook,
+        (iif, oif): (Option<LegId>, Option<LegId>),
+        mut set: PacketSet,
+    ) -> PacketSet {
+        if let (Hook::Output, Some(leg)) = (hook, oif.and_then(|leg| self.site.leg(host, leg))) {
+            let own = self.never_filtered_out(leg);
+            set = self.space.minus(set, own);
+        }
         if let (Hook::Bridge, Some(&(replies, others))) = (hook, self.replies.get(&host)) {
             let out = if self.counted == Some(host) { others } else { replies };
             set = self.space.minus(set, out);
         }
-        if hook == Hook::Bridge || hook == Hook::Forward && same {
+        if hook == Hook::Bridge || hook == Hook::Forward && iif == oif {
             let neighbourly = self.neighbourly(&[(130, 132), (143, 143)]);
             set = self.space.minus(set, neighbourly);
         }
@@ -331,26 +427,92 @@ impl<'s> Network<'s> {
     fn balanced(&mut self, spot: Spot, kind: Kind, here: PacketSet) -> Vec<((Spot, Kind), PacketSet)> {
         let mut all = Vec::new();
         for director in self.directors.clone() {
-            let Some(machine) = self.site.host(director.at) else { continue };
-            let Some((leg_in, _)) = machine.leg_in(spot.zone()) else { continue };
-            if !spot.heard_by(self.site, director.at) {
-                continue;
-            }
-            for way in self.ways(director.at, Hook::Input, Some(leg_in), None) {
-                let (taken, kind) = self.through(&way, here, kind);
-                for real in &director.reals {
-                    let (sent, kind) = self.shared_out(&director, *real, taken, kind);
-                    for (leg_out, leg) in machine.legs() {
-                        for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
-                            let (out, kind) = self.through(&way, sent, kind);
-                            let to = Spot::put(self.site, Some(director.at), leg.zone);
-                            all.push(((to, kind), out));
-                        }
+            all.extend(self.balanced_by(&director, spot, kind, here));
+        }
+        all
+    }
+
+    fn balanced_by(
+        &mut self,
+        director: &Director,
+        spot: Spot,
+        kind: Kind,
+        here: PacketSet,
+    ) -> Vec<((Spot, Kind), PacketSet)> {
+        let site = self.site;
+        let mut all = Vec::new();
+        let Some(machine) = site.host(director.at).filter(|_| spot.heard_by(site, director.at)) else {
+            return all;
+        };
+        let Some((leg_in, _)) = machine.leg_in(spot.zone()) else { return all };
+        for way in self.ways(director.at, Hook::Input, Some(leg_in), None) {
+            let (taken, kind) = self.through(&way, here, kind);
+            for real in &director.reals {
+                let (sent, kind) = self.shared_out(director, *real, taken, kind);
+                for (leg_out, leg) in machine.legs() {
+                    for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
+                        let (out, kind) = self.through(&way, sent, kind);
+                        let to = Spot::put(site, Some(director.at), leg.zone);
+                        all.push(((to, kind), out));
                     }
                 }
             }
         }
         all
+    }
+
+    /// What each real server gets of a director that leaves packets their destination (S44), of those that have come to
+    /// where the director hears them: the server's address, and the packets with their kind.
+    pub(crate) fn handed_on(&mut self, reached: &Reached) -> Vec<(IpAddr, Kind, PacketSet)> {
+        let mut all = Vec::new();
+        for director in self.directors.clone().into_iter().filter(|director| director.direct) {
+            for ((spot, kind), &here) in reached {
+                for ((to, kind), out) in self.balanced_by(&director, *spot, *kind, here) {
+                    let zone = self.site.zone(to.zone());
+                    let near = |real: &&IpAddr| zone.is_some_and(|zone| zone.addrs.contains(**real));
+                    for real in director.reals.iter().filter(near) {
+                        all.extend(self.received(*real, to, out, kind).map(|set| (*real, kind, set)));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// What the machine that has an address takes in by its leg where packets are, whatever their destination; all of
+    /// it where nobody has the address.
+    fn received(&mut self, addr: IpAddr, spot: Spot, set: PacketSet, kind: Kind) -> Option<PacketSet> {
+        let site = self.site;
+        let owner = site.owner_of(addr).map(|(host, _)| host);
+        let bridge = site.bridge_of(spot.zone()).filter(|(host, ..)| Some(*host) != owner);
+        let set = match (spot, bridge) {
+            (Spot::Ports(_), Some((host, leg, _))) => {
+                let gate = bridge_gate(site, host, leg);
+                let ways = self.ways(host, gate.hook, gate.iif, gate.oif);
+                self.through_any(&ways, set, kind)
+            }
+            (Spot::Ports(_) | Spot::Link(_), _) => set,
+        };
+        let Some((host, machine)) = owner.and_then(|host| Some((host, site.host(host)?))) else {
+            return Some(set);
+        };
+        let (leg_id, leg) = machine.leg_in(spot.zone())?;
+        let ways = self.ways(host, Hook::Input, Some(leg_id), None);
+        let taken = self.through_any(&ways, set, kind);
+        let base = if machine.filters() { self.never_filtered(leg) } else { PacketSet::NOTHING };
+        Some(self.space.minus(taken, base))
+    }
+
+    /// What passes by ways that leave it as it is.
+    fn through_any(&mut self, ways: &[translate::Way], set: PacketSet, kind: Kind) -> PacketSet {
+        let mut sets = Vec::new();
+        for way in ways {
+            let (through, now) = self.through(way, set, kind);
+            if now == kind {
+                sets.push(through);
+            }
+        }
+        self.space.any(sets)
     }
 
     fn arrive(
@@ -390,17 +552,33 @@ impl<'s> Network<'s> {
 
     /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.
     pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
-        use crate::net::{Family, Proto};
-        let mut sets = vec![self.neighbourly(&[(130, 130)])];
-        if leg.dynamic {
-            for (family, from, to) in [(Family::V4, 67, 68), (Family::V6, 547, 546)] {
-                let family = self.space.family(family);
-                let udp = self.space.proto(Proto::UDP);
-                let sport = self.space.is(Field::Sport, from);
-                let dport = self.space.is(Field::Dport, to);
-                let lease = self.space.all(vec![family, udp, sport, dport]);
-                sets.push(lease);
-            }
+        let neighbours = self.neighbourly(&[(130, 130)]);
+        let leases = self.leases(leg, [(67, 68), (547, 546)]);
+        self.space.or(neighbours, leases)
+    }
+
+    /// What they accept at its output: whoever hears it, it is the machine's own housekeeping, and no arrival either.
+    fn never_filtered_out(&mut self, leg: &Leg) -> PacketSet {
+        let neighbours = self.neighbourly(&[(131, 132), (143, 143)]);
+        let untracked = self.space.ct(&[CtState::Untracked]);
+        let neighbours = self.space.and(neighbours, untracked);
+        let leases = self.leases(leg, [(68, 67), (546, 547)]);
+        let to_all = self.space.to(&AddrSet::one(IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2))));
+        let v4 = self.space.family(Family::V4);
+        let to_whom = self.space.or(v4, to_all);
+        let leases = self.space.and(leases, to_whom);
+        self.space.or(neighbours, leases)
+    }
+
+    /// S18: UDP from one port to the other, by the family, where the leg is dynamic.
+    fn leases(&mut self, leg: &Leg, ports: [(u128, u128); 2]) -> PacketSet {
+        let mut sets = Vec::new();
+        for (family, (from, to)) in Family::BOTH.into_iter().zip(ports).filter(|_| leg.dynamic) {
+            let family = self.space.family(family);
+            let udp = self.space.proto(Proto::UDP);
+            let sport = self.space.is(Field::Sport, from);
+            let dport = self.space.is(Field::Dport, to);
+            sets.push(self.space.all(vec![family, udp, sport, dport]));
         }
         self.space.any(sets)
     }
@@ -409,7 +587,6 @@ impl<'s> Network<'s> {
 impl Network<'_> {
     /// Neighbour discovery, and these types of multicast listener discovery (S17).
     fn neighbourly(&mut self, listeners: &[(u128, u128)]) -> PacketSet {
-        use crate::net::{Family, Proto};
         let v6 = self.space.family(Family::V6);
         let icmpv6 = self.space.proto(Proto::ICMPV6);
         let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
 use crate::model::{Hook, HostId, LegId, Site};
-use crate::net::{AddrSet, Exhausted, PacketSet};
+use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::compose::{Asking, Network};
 use super::ipvs;
@@ -32,8 +32,8 @@ struct Part {
     behind: Vec<Stretch>,
     /// The one they are on.
     now: Stretch,
-    /// The ends they have from the translation at this machine on, if there is one.
-    turned: Option<(AddrSet, AddrSet)>,
+    /// The stretch that begins with the translation at this machine, if there is one.
+    turned: Option<Stretch>,
     /// The machine that took them in.
     arrived: Option<HostId>,
     /// Whether their replies go another way, past whoever sent them on (S44).
@@ -45,6 +45,8 @@ struct Part {
 struct Stretch {
     src: AddrSet,
     dst: AddrSet,
+    /// What replies look like on it, whatever their addresses.
+    answers: PacketSet,
     /// The firewalls on it.
     filters: Vec<HostId>,
     /// The machine that translates at its end.
@@ -52,8 +54,8 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn new(src: AddrSet, dst: AddrSet) -> Self {
-        Self { src, dst, filters: Vec::new(), at: None }
+    fn new(src: AddrSet, dst: AddrSet, answers: PacketSet) -> Self {
+        Self { src, dst, answers, filters: Vec::new(), at: None }
     }
 }
 
@@ -92,7 +94,7 @@ pub(super) fn pair(
             return pair.stop(set, format!("no routed path: {}", why.reason()));
         }
     };
-    let now = Stretch::new(from.addrs.clone(), to.addrs.clone());
+    let now = Stretch::new(from.addrs.clone(), to.addrs.clone(), answers);
     let (kind, entry) = (Kind::default(), Entry::Plain);
     let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
     pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
@@ -111,8 +113,9 @@ impl Pair<'_, '_, '_> {
                 return Ok(None);
             }
             part.ahead.pop_front();
-            let Gate { host, hook, iif, oif, .. } = gate;
-            let passes = self.network.gate(Asking::Does, host, hook, iif, oif, part.entry);
+            let Gate { host, hook, .. } = gate;
+            let far = if hook == Hook::Output { self.to.machine } else { self.from.machine };
+            let passes = self.network.gate_for(gate, part.entry, far);
             let missing = self.network.space.minus(part.set, passes);
             if !self.network.space.is_empty(missing)? {
                 let (missing, _) = self.network.left(part.entry, missing, part.kind);
@@ -151,7 +154,7 @@ impl Pair<'_, '_, '_> {
                 };
                 let (entry, one_way, entered) = (Entry::Plain, director.direct, true);
                 let to = if director.direct { part.now.dst.clone() } else { AddrSet::one(*real) };
-                let turned = Some((part.now.src.clone(), to));
+                let turned = Some(self.stretch((part.now.src.clone(), to), set));
                 let on = Part { set, kind, entry, entered, ahead, turned, one_way, ..part.clone() };
                 let stopped = self.follow(on)?;
                 if stopped.is_some() {
@@ -184,7 +187,7 @@ impl Pair<'_, '_, '_> {
                     return self.stop(set, reason);
                 }
             };
-            let turned = Some((part.now.src.clone(), AddrSet::one(redirect.addr)));
+            let turned = Some(self.stretch((part.now.src.clone(), AddrSet::one(redirect.addr)), set));
             let stopped = self.follow(Part { set, entry, entered: true, ahead, turned, ..part.clone() })?;
             if stopped.is_some() {
                 return Ok(stopped);
@@ -204,7 +207,7 @@ impl Pair<'_, '_, '_> {
             }
             let (set, kind) = self.network.masked_as(&masking.source, set, part.kind);
             let (_, dst) = part.ends();
-            let turned = Some((masking.source, dst));
+            let turned = Some(self.stretch((masking.source, dst), set));
             let mut other = Part { set, kind, turned, ..part.clone() };
             self.move_on(&mut other, gate);
             let stopped = self.follow(other)?;
@@ -222,13 +225,40 @@ impl Pair<'_, '_, '_> {
         if gate.hook == Hook::Input {
             part.arrived = Some(gate.host);
         }
-        if let Some((src, dst)) = part.turned.take() {
-            let mut done = std::mem::replace(&mut part.now, Stretch::new(src, dst));
+        if let Some(turned) = part.turned.take() {
+            let mut done = std::mem::replace(&mut part.now, turned);
             done.at = Some(gate.host);
             part.behind.push(done);
         } else if gate.hook == Hook::Forward && !gate.bridged && filters(self.network.site, gate.host) {
             part.now.filters.push(gate.host);
         }
+    }
+
+    /// The way that these packets go on between these ends: their replies have their ports, the other way round.
+    fn stretch(&mut self, (src, dst): (AddrSet, AddrSet), set: PacketSet) -> Stretch {
+        let space = &mut self.network.space;
+        let others = [
+            Field::Dst,
+            Field::Src,
+            Field::IcmpType,
+            Field::IcmpCode,
+            Field::TcpFlags,
+            Field::Ttl,
+            Field::OrigDst,
+            Field::OrigDport,
+            Field::SentSrc,
+            Field::SentDst,
+            Field::SentSport,
+            Field::SentDport,
+        ];
+        let ports = others.into_iter().fold(set, |set, field| space.forget(field, set));
+        let ports = space.rename(Field::Sport, Field::OrigSport, ports);
+        let ports = space.rename(Field::Dport, Field::Sport, ports);
+        let ports = space.identify(Field::Dport, Field::OrigSport, ports);
+        let any_port = [Field::Dport, Field::Sport];
+        let answers = any_port.into_iter().fold(self.answers, |set, field| space.forget(field, set));
+        let answers = space.and(answers, ports);
+        Stretch::new(src, dst, answers)
     }
 
     // ---- the way back: S10, S33 --------------------------------------------------------------------------
@@ -315,7 +345,7 @@ impl Pair<'_, '_, '_> {
             let passes = self.network.gate(Asking::Reply, host, hook, iif, oif, Entry::Plain);
             // A bridge that knows no connections lets pass what looks like a reply to this (S42), and nothing else.
             let stateless = hook == Hook::Bridge && self.network.is_stateless(host);
-            let replies = if stateless { self.network.space.and(replies, self.answers) } else { replies };
+            let replies = if stateless { self.network.space.and(replies, stretch.answers) } else { replies };
             let missing = self.network.space.minus(replies, passes);
             if !self.network.space.is_empty(missing)? {
                 let place = place(self.network.site, host, hook);
@@ -349,7 +379,8 @@ impl Pair<'_, '_, '_> {
 impl Part {
     /// The source and destination that it has now.
     fn ends(&self) -> (AddrSet, AddrSet) {
-        self.turned.clone().unwrap_or_else(|| (self.now.src.clone(), self.now.dst.clone()))
+        let now = self.turned.as_ref().unwrap_or(&self.now);
+        (now.src.clone(), now.dst.clone())
     }
 }
 

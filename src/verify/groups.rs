@@ -6,7 +6,7 @@ use crate::forwarding::{Forwarding, groups};
 use crate::model::{Hook, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, PacketSet};
 
-use super::compose::{Asking, Network};
+use super::compose::Network;
 use super::narrowly::{Piece, Stopped};
 use super::path::{self, Begin};
 use super::translate::Entry;
@@ -56,7 +56,8 @@ pub(super) fn unheard(
     gates.extend(others.map(|(host, leg)| (host, Hook::Input, leg)));
     for (host, hook, leg) in gates {
         let (iif, oif) = if hook == Hook::Output { (None, Some(leg)) } else { (Some(leg), None) };
-        let gate = network.gate(Asking::Does, host, hook, iif, oif, Entry::Plain);
+        let gate = path::Gate { host, hook, iif, oif, bridged: false };
+        let gate = network.gate_for(gate, Entry::Plain, from.machine);
         let missing = network.space.minus(headers, gate);
         if let Some(packet) = network.space.witness(missing, favourites)? {
             let towards = (hook == Hook::Input).then_some((host, leg));

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
-use crate::model::{Action, End, HostId, Nat, Role, Site, Term};
-use crate::net::{AddrSet, Family, Field, PacketSet, Space};
+use crate::model::{AccessId, Action, End, HostId, Nat, Role, Site, Term};
+use crate::net::{AddrSet, Family, Field, Packet, PacketSet, Space};
 use crate::spec::reading::Readings;
 
 use super::compose::Network;
@@ -17,6 +17,8 @@ use super::translate::{Entry, Kind, Redirect};
 /// What a director does with one family of a statement's packets.
 #[derive(Clone, Debug)]
 pub(crate) struct Director {
+    /// The statement.
+    pub(crate) access: AccessId,
     /// The machine.
     pub(crate) at: HostId,
     /// Whether packets keep their destination.
@@ -35,7 +37,7 @@ pub(crate) struct Director {
 pub(crate) fn directors(site: &Site, space: &mut Space) -> Vec<Director> {
     let readings = Readings::new(site);
     let mut all = Vec::new();
-    for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
+    for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let Some(Nat::Ipvs { direct, servers, port }) = &access.nat else { continue };
         let except = readings.wide_except(&access.to);
         let terms: Vec<PacketSet> = access
@@ -53,10 +55,10 @@ pub(crate) fn directors(site: &Site, space: &mut Space) -> Vec<Director> {
         for (at, machine) in site.hosts().filter(|(_, machine)| machine.role == Role::Firewall) {
             let mut named = AddrSet::empty();
             for end in &access.to.plus {
-                for (id, leg) in machine.legs() {
+                for (leg_id, leg) in machine.legs() {
                     named = named.union(&match end {
                         End::Host(host) if *host == at => leg.address_set(),
-                        End::Leg(host, l) if (*host, *l) == (at, id) => leg.address_set(),
+                        End::Leg(host, l) if (*host, *l) == (at, leg_id) => leg.address_set(),
                         End::Addrs(addrs) => leg.address_set().intersection(addrs),
                         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => AddrSet::empty(),
                     });
@@ -73,9 +75,44 @@ pub(crate) fn directors(site: &Site, space: &mut Space) -> Vec<Director> {
                     let dst = space.to(&written);
                     let set = space.and(dst, service);
                     let (own, direct, port) = (!own.is_empty(), *direct, *port);
-                    all.push(Director { at, direct, set, own, reals, port });
+                    all.push(Director { access: id, at, direct, set, own, reals, port });
                 }
             }
+        }
+    }
+    all
+}
+
+/// A packet as a director sends it to one of its real servers.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The statement.
+    pub access: AccessId,
+    /// The real server.
+    pub real: IpAddr,
+    /// Whether the packet keeps its destination.
+    pub direct: bool,
+    /// The packet then.
+    pub packet: Packet,
+}
+
+/// What a director does with one packet that it has taken in, for each real server that is not its own.
+#[must_use]
+pub fn shared(site: &Site, at: HostId, packet: &Packet) -> Vec<Shared> {
+    let mut space = Space::default();
+    let mut all = Vec::new();
+    for director in directors(site, &mut space).into_iter().filter(|director| director.at == at) {
+        if !space.contains(director.set, packet).unwrap_or(false) {
+            continue;
+        }
+        for real in &director.reals {
+            let mut sent = packet.clone();
+            if !director.direct {
+                sent.dst = *real;
+                sent.dport = director.port.unwrap_or(packet.dport);
+            }
+            let (access, direct) = (director.access, director.direct);
+            all.push(Shared { access, real: *real, direct, packet: sent });
         }
     }
     all

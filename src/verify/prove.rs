@@ -9,7 +9,8 @@ use crate::spec::{Sets, Spec, Unanswered};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::{read, sim};
 
-use super::compose::Network;
+use super::compose::{Network, Worn};
+use super::interfaces::{AgainstGroups, GroupsText};
 use super::people::Servers;
 use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
@@ -62,8 +63,45 @@ impl HostRules {
     }
 }
 
-/// The artifacts of a site.
-pub type Artifacts = BTreeMap<HostId, HostRules>;
+/// The artifacts of a site: the rulesets by machine, and the security groups.
+#[derive(Clone, Debug, Default)]
+pub struct Artifacts {
+    /// By machine.
+    pub hosts: BTreeMap<HostId, HostRules>,
+    /// The security groups, once for each text that says them; the first is the one that packets are followed through.
+    pub groups: Vec<GroupsText>,
+}
+
+impl Artifacts {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl std::ops::Deref for Artifacts {
+    type Target = BTreeMap<HostId, HostRules>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.hosts
+    }
+}
+
+impl<'a> IntoIterator for &'a Artifacts {
+    type Item = (&'a HostId, &'a HostRules);
+    type IntoIter = std::collections::btree_map::Iter<'a, HostId, HostRules>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.hosts.iter()
+    }
+}
+
+impl std::ops::DerefMut for Artifacts {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.hosts
+    }
+}
 
 /// Proves that `artifacts` do what `site` means; `at` is the time of the proof in UTC nanoseconds. Of a site with sshd
 /// hosts [`prove_with`] is the whole proof: without what their sshds are told nothing is proved of them.
@@ -79,7 +117,7 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
     let mut space = Space::default();
     let favourites = favourites(site);
     let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
-    for (&host, rules) in artifacts {
+    for (&host, rules) in &artifacts.hosts {
         for hook in every_hook(site, host) {
             let point = Point::Hook { host, hook };
             let meant = meant(&sets, &mut space, host, hook);
@@ -110,6 +148,7 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
         }
     }
     let mut network = Network::new(site, space, accepted, translations, replies, at);
+    network.groups = artifacts.groups.first().map(|text| Worn::new(site, text));
     network.hear(servers);
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
@@ -118,10 +157,16 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
             report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
         }
     }
+    let mut interfaces = AgainstGroups::new(site);
+    report.points.extend(artifacts.groups.iter().flat_map(|text| interfaces.text(text)));
     network.send_as(None);
     report.bastions =
         super::bastion::prove(&mut network, &spec, artifacts, servers, (favourites.as_slice(), at));
-    report.nodes = network.space.node_count();
+    report.nodes = network.space.node_count().saturating_add(if artifacts.groups.is_empty() {
+        0
+    } else {
+        interfaces.nodes()
+    });
     report
 }
 
@@ -187,7 +232,16 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
     match point {
         Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
-        Point::SecurityGroup { group, .. } => format!("security group {group}"),
+        Point::Interface { host, leg, way } => {
+            let machine = site.host(*host);
+            let zone = site.leg(*host, *leg).and_then(|leg| site.zone(leg.zone));
+            match machine.zip(zone) {
+                Some((machine, zone)) if machine.legs.len() > 1 => {
+                    format!("{}.{} {}", machine.name, zone.name, way.word())
+                }
+                _ => format!("{} {}", name(host), way.word()),
+            }
+        }
         Point::NetworkAcl { .. } => "network ACL".to_owned(),
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
@@ -278,6 +332,26 @@ fn done(
     Ok(Done { sides, unknown, translated })
 }
 
+/// What a ruleset accepts at each hook of its machine, and what it does to addresses there; none where that is not known
+/// of every packet.
+pub(super) fn accepts(
+    space: &mut Space,
+    site: &Site,
+    host: HostId,
+    rules: &HostRules,
+) -> Result<Vec<(Hook, Option<Accepted>)>, Exhausted> {
+    let mut all = Vec::new();
+    for hook in every_hook(site, host) {
+        let done = done(space, site, host, rules, hook)?;
+        let known = space.is_empty(done.unknown)?;
+        all.push((hook, known.then(|| (done.sides.accepted, done.translated.into_iter().collect()))));
+    }
+    Ok(all)
+}
+
+/// What is accepted, and what is translated to what.
+pub(super) type Accepted = (PacketSet, Vec<(Translation, PacketSet)>);
+
 fn compared(
     spec: &Spec<'_>,
     space: &mut Space,
@@ -305,12 +379,48 @@ fn compared(
         Ok(Some(refuted)) => (refuted, 0),
         Ok(None) if known => agreed(spec, space, point, rules, meant),
         Ok(None) => {
-            let reason = "the ruleset has statements whose effect is not known".to_owned();
+            let reason = bounded(space, rules, *hook, meant, &done).unwrap_or_else(|why| why.to_string());
             (Outcome::Undecided { reason }, 0)
         }
     };
     let accepted = known.then_some(done.sides.accepted);
     Compared { outcome, sampled, accepted, translated: done.translated.into_iter().collect() }
+}
+
+/// What holds of a ruleset with statements of which nobody knows what they do, and which those are: of unknown packets
+/// the lower bound has none, the upper bound all.
+fn bounded(
+    space: &mut Space,
+    rules: &HostRules,
+    hook: Hook,
+    meant: &Meant,
+    done: &Done,
+) -> Result<String, Exhausted> {
+    let at_most = space.or(done.sides.accepted, done.unknown);
+    let more = space.minus(at_most, meant.sides.accepted);
+    let less = space.minus(meant.sides.accepted, done.sides.accepted);
+    let (no_more, no_less) = (space.is_empty(more)?, space.is_empty(less)?);
+    let holds = match (no_more, no_less) {
+        (true, true) => {
+            "whatever they do, the same passes as is meant; whether senders are told is not known"
+        }
+        (true, false) => "nothing more passes than is meant (upper bound), perhaps less",
+        (false, true) => "everything that is meant passes (lower bound), perhaps more",
+        (false, false) => "what is known of is as meant (lower bound), more or less may pass (upper bound)",
+    };
+    let mut lines = Vec::new();
+    let effects = sim::effects(&rules.ruleset, trace::hook_of(hook), &sim::Reading::default(), space)?;
+    for (place, set) in effects.unknowns {
+        let here = space.and(set, done.unknown);
+        if here != PacketSet::NOTHING {
+            let line = rules.lines.line(place).map_or_else(String::new, |line| format!("line {line}, "));
+            lines.push(format!("{line}`{}`", rules.ruleset.name_of(place)));
+        }
+    }
+    let shown = lines.iter().take(6).cloned().collect::<Vec<_>>().join("; ");
+    let rest =
+        if lines.len() > 6 { format!("; and {} more", lines.len().saturating_sub(6)) } else { String::new() };
+    Ok(format!("the ruleset has statements whose effect is not known ({shown}{rest}); {holds}"))
 }
 
 /// A packet that is decided otherwise than meant, or translated otherwise.

@@ -148,6 +148,7 @@ mod tests {
 
     fn host(role: Role, docker: bool, bridge: Option<Bridge>) -> Host {
         let leg = Leg {
+            public: Vec::new(),
             interface: Some("eth0.1".to_owned()),
             addresses: vec![[10, 0, 0, 1].into()],
             bridge,

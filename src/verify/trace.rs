@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site};
+use crate::model::{Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, Way};
 use crate::net::{CtState, NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
@@ -13,6 +13,8 @@ use crate::target::nft::{artifact, sim};
 
 use super::compose::Spot;
 use super::compose::{Start, interface_of};
+use super::interfaces::Grounds;
+use super::ipvs;
 use super::path::{self, Begin, Gate, bridge_gate, gates};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::{Hop, Rewrite};
@@ -26,6 +28,7 @@ use super::widely::starts_of;
 /// Why it has no path, in the reader's words.
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, String> {
     let spec = Spec::new(site);
+    let packet = &as_private(site, packet);
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Begin::Leg(host, leg),
         (None, Some(zone)) => Begin::Zone(zone),
@@ -35,6 +38,21 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         Ok(_) => Ok(routed(&spec, artifacts, begin, None, packet)),
         Err(why) => Err(format!("from {} to {}: {}", packet.src, packet.dst, why.reason())),
     }
+}
+
+/// S57: what is sent to a public address comes to the private one in its place.
+fn as_private(site: &Site, packet: &Packet) -> Packet {
+    let legs = site.hosts.iter().flat_map(|host| &host.legs);
+    let known = legs.filter_map(|leg| {
+        let at = leg
+            .public
+            .iter()
+            .filter(|a| a.is_ipv4() == packet.dst.is_ipv4())
+            .position(|a| *a == packet.dst)?;
+        leg.addresses.iter().filter(|a| a.is_ipv4() == packet.dst.is_ipv4()).nth(at)
+    });
+    let dst = known.into_iter().next().copied().unwrap_or(packet.dst);
+    Packet { dst, ..packet.clone() }
 }
 
 /// The hops of a routed path, through every translation on it; none where there is no path.
@@ -48,36 +66,90 @@ pub(super) fn routed(
     let forwarding = spec.forwarding();
     let Ok(way) = path::walk(forwarding, begin, packet.dst, towards) else { return Vec::new() };
     let mut hops = Vec::new();
-    let mut ahead: VecDeque<Gate> = gates(forwarding.site(), &way).into();
-    let mut packet = packet.clone();
-    // No machine is passed twice but by translations that go round; then there is no end.
-    for _ in 0..forwarding.site().hosts.len().saturating_mul(2) {
-        let Some(gate) = ahead.pop_front() else { break };
-        let machine = Machine { spec, artifacts, host: gate.host };
-        let mut gate = gate;
-        if let Some(came) = gate.iif {
-            let dst = packet.dst;
-            packet = machine.enters(came, packet, &mut hops);
-            if packet.dst != dst {
-                let Ok(new) = path::rerouted(forwarding, gate.host, came, packet.dst) else { break };
-                ahead = new.into();
-                let Some(first) = ahead.pop_front() else { break };
-                gate = first;
-            }
-        }
-        if let Some(hop) = machine.at(gate.hook, gate.iif, gate.oif, &packet) {
-            let stopped = hop.verdict != Verdict::Accept;
-            hops.push(hop);
-            if stopped {
-                return hops;
-            }
-        }
-        packet = machine.leaves(gate.oif, packet, &mut hops);
-    }
-    if is_group(packet.dst) && towards.is_none() {
+    let left = spec.forwarding().site().hosts.len();
+    let through = Through { spec, artifacts, left };
+    let passed = through.follow(gates(forwarding.site(), &way).into(), packet.clone(), &mut hops);
+    if let Some(packet) = passed.filter(|packet| is_group(packet.dst) && towards.is_none()) {
         hops.extend(heard(spec, artifacts, begin, way.start.map(|(host, _)| host), &packet));
     }
     hops
+}
+
+/// A packet on its way through hooks; `left` bounds how many directors it may still be shared out by.
+struct Through<'a, 's> {
+    spec: &'a Spec<'s>,
+    artifacts: &'a Artifacts,
+    left: usize,
+}
+
+impl Through<'_, '_> {
+    /// The packet as it comes out behind the last of its hooks; none where one stops it.
+    fn follow(&self, mut ahead: VecDeque<Gate>, mut packet: Packet, hops: &mut Vec<Hop>) -> Option<Packet> {
+        let (spec, artifacts, forwarding) = (self.spec, self.artifacts, self.spec.forwarding());
+        // No machine is passed twice but by translations that go round; then there is no end.
+        for _ in 0..forwarding.site().hosts.len().saturating_mul(2) {
+            let Some(gate) = ahead.pop_front() else { break };
+            let machine = Machine { spec, artifacts, host: gate.host };
+            let mut gate = gate;
+            if let Some(came) = gate.iif {
+                let dst = packet.dst;
+                packet = machine.enters(came, packet, hops);
+                if packet.dst != dst {
+                    let Ok(new) = path::rerouted(forwarding, gate.host, came, packet.dst) else { break };
+                    ahead = new.into();
+                    let Some(first) = ahead.pop_front() else { break };
+                    gate = first;
+                }
+            }
+            for hop in machine.beside(&gate, &packet) {
+                let stopped = hop.verdict != Verdict::Accept;
+                hops.push(hop);
+                if stopped {
+                    return None;
+                }
+            }
+            packet = machine.leaves(gate.oif, packet, hops);
+            if gate.hook == Hook::Input {
+                self.share_out(gate.host, &packet, hops);
+            }
+        }
+        Some(packet)
+    }
+
+    /// S43 to S45: what a director takes in goes to one of its real servers, nobody knows which: to each in turn.
+    fn share_out(&self, at: HostId, packet: &Packet, hops: &mut Vec<Hop>) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        let on = Through { left, ..*self };
+        for shared in ipvs::shared(self.spec.forwarding().site(), at, packet) {
+            let Ok(ahead) = ipvs::onwards(self.spec.forwarding(), at, shared.real) else { continue };
+            hops.push(emulated(self.spec.forwarding().site(), at, &shared, packet));
+            let _end = on.follow(ahead.into(), shared.packet, hops);
+        }
+    }
+}
+
+/// What IPVS does, as the policy says it: no rule does, and no kernel was asked (S45).
+fn emulated(site: &Site, at: HostId, shared: &ipvs::Shared, packet: &Packet) -> Hop {
+    let name = site.host(at).map_or("?", |host| host.name.as_str());
+    let done = (shared.packet != *packet).then(|| Translation::Destination {
+        addr: shared.packet.dst,
+        port: (shared.packet.dport != packet.dport).then_some(shared.packet.dport),
+    });
+    let rewrite = done.map(|done| Rewrite {
+        done: Some(done),
+        meant: Some(done),
+        before: packet.clone(),
+        after: shared.packet.clone(),
+    });
+    Hop {
+        point: Point::Hook { host: at, hook: Hook::Input },
+        place: format!("{name} IPVS to {} (emulated)", shared.real),
+        verdict: Verdict::Accept,
+        meant: Verdict::Accept,
+        statements: statement(site, Origin::Access(shared.access)).into_iter().collect(),
+        rules: Vec::new(),
+        rewrite,
+    }
 }
 
 /// S14: everyone in the sender's zone hears a group, each for itself.
@@ -134,6 +206,29 @@ impl Machine<'_, '_> {
         Some(hop(self.spec, &Point::Hook { host: self.host, hook }, Some(rules), &here))
     }
 
+    /// The hook of a gate, and the interface before or behind it (S51).
+    fn beside(&self, gate: &Gate, packet: &Packet) -> Vec<Hop> {
+        let hook = self.at(gate.hook, gate.iif, gate.oif, packet);
+        let interface = self.interface(gate.hook, gate.iif, gate.oif, packet);
+        match gate.hook {
+            Hook::Input => interface.into_iter().chain(hook).collect(),
+            _ => hook.into_iter().chain(interface).collect(),
+        }
+    }
+
+    /// What the groups of a leg do, where it wears any.
+    fn interface(&self, hook: Hook, iif: Option<LegId>, oif: Option<LegId>, packet: &Packet) -> Option<Hop> {
+        let site = self.spec.forwarding().site();
+        let (leg, way) = match hook {
+            Hook::Input => (iif?, Way::Ingress),
+            Hook::Output => (oif?, Way::Egress),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return None,
+        };
+        site.worn(self.host, leg).next()?;
+        let text = self.artifacts.groups.first()?;
+        Some(Grounds::new(site, text, false).hop(self.spec, (self.host, leg), way, packet))
+    }
+
     /// Through prerouting: the packet as it goes on. There is a hop where its addresses are translated, or should be.
     fn enters(&self, came: LegId, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
         self.rewritten(Hook::Prerouting, Some(came), None, packet, hops)
@@ -184,7 +279,7 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
         Point::Hook { hook: Hook::Bridge, .. } => ("", ""),
         Point::Hook { hook: Hook::Forward, .. }
-        | Point::SecurityGroup { .. }
+        | Point::Interface { .. }
         | Point::NetworkAcl { .. }
         | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
     };
@@ -270,7 +365,7 @@ pub fn hook_of(hook: Hook) -> sim::Spot {
     }
 }
 
-fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
+pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
     match origin {
         Origin::Access(id) => site.access(id).map(|a: &Access| (a.words.clone(), Some(a.span))),
         Origin::Default(host) => {
@@ -323,6 +418,20 @@ struct Search<'a, 's> {
 /// A packet somewhere, and the hops by which it came there.
 type Found = (Spot, Packet, Vec<Hop>);
 
+/// A packet that a director has sent on, with the hops by which it came there.
+struct Handed {
+    /// Where it is.
+    to: Spot,
+    /// The real server it is for.
+    real: IpAddr,
+    /// Whether it still has the destination that was written (S44).
+    direct: bool,
+    /// The packet.
+    packet: Packet,
+    /// Its hops.
+    hops: Vec<Hop>,
+}
+
 impl Search<'_, '_> {
     fn first_arrival(&self, mut queue: VecDeque<Found>) -> Vec<Hop> {
         let mut seen: BTreeSet<(Spot, Packet)> = BTreeSet::new();
@@ -334,6 +443,15 @@ impl Search<'_, '_> {
             if let Some(end) = self.taken(spot, &packet) {
                 let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
                 best.entry(way.len()).or_insert(way);
+            }
+            for handed in self.shared_out(spot, &packet, &hops) {
+                if handed.direct {
+                    if let Some(way) = self.received(&handed) {
+                        best.entry(way.len()).or_insert(way);
+                    }
+                } else {
+                    queue.push_back((handed.to, handed.packet, handed.hops));
+                }
             }
             let zone = spot.zone();
             if let (Spot::Ports(_), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
@@ -360,6 +478,59 @@ impl Search<'_, '_> {
         best.pop_first().map(|(_, way)| way).unwrap_or_default()
     }
 
+    /// What the directors that hear a packet make of it.
+    fn shared_out(&self, spot: Spot, packet: &Packet, hops: &[Hop]) -> Vec<Handed> {
+        let mut all = Vec::new();
+        for (host, machine) in self.site.hosts().filter(|(host, _)| self.site.is_director(*host)) {
+            let heard = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host));
+            let Some((leg_in, _)) = heard else { continue };
+            for (taken, before) in self.passes(host, Hook::Input, Some(leg_in), None, packet) {
+                for shared in ipvs::shared(self.site, host, &taken) {
+                    let near = |zone| self.site.zone(zone).is_some_and(|z| z.addrs.contains(shared.real));
+                    let hop = emulated(self.site, host, &shared, &taken);
+                    for (leg_out, leg) in machine.legs().filter(|(_, leg)| !shared.direct || near(leg.zone)) {
+                        let sent = self.passes(host, Hook::Output, None, Some(leg_out), &shared.packet);
+                        all.extend(sent.into_iter().map(|(packet, after)| Handed {
+                            to: Spot::put(self.site, Some(host), leg.zone),
+                            real: shared.real,
+                            direct: shared.direct,
+                            packet,
+                            hops: hops.iter().chain(&before).chain([&hop]).chain(&after).cloned().collect(),
+                        }));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The way of a packet with another's destination into the real server that it is handed to, if that is forbidden
+    /// (S49); none where it does not get in.
+    fn received(&self, handed: &Handed) -> Option<Vec<Hop>> {
+        let to = Readings::new(self.site).wide_place(&self.expect.to);
+        let only = self.expect.kind == Expected::Only;
+        let forbidden = !self.expect.direct
+            && to.contains(handed.real)
+            && terms::hold(&self.expect.terms, &handed.packet) != only;
+        if !forbidden {
+            return None;
+        }
+        let mut hops = handed.hops.clone();
+        let owner = self.spec.forwarding().owner_of(handed.real).map(|(host, _)| host);
+        let zone = handed.to.zone();
+        let bridge = self.site.bridge_of(zone).filter(|(host, ..)| Some(*host) != owner);
+        if let (Spot::Ports(_), Some((host, leg, _))) = (handed.to, bridge) {
+            let gate = bridge_gate(self.site, host, leg);
+            let passed = self.passes(host, gate.hook, gate.iif, gate.oif, &handed.packet);
+            hops.extend(passed.into_iter().next()?.1);
+        }
+        let Some(host) = owner else { return Some(hops) };
+        let (leg, _) = self.site.host(host)?.leg_in(zone)?;
+        let taken = self.passes(host, Hook::Input, Some(leg), None, &handed.packet);
+        hops.extend(taken.into_iter().next()?.1);
+        Some(hops)
+    }
+
     /// The packet as it leaves a machine that lets it pass, with its hops (none where it does not filter): in the
     /// first state in which it does, and, where that was translated, in the first in which it is not.
     fn passes(
@@ -378,11 +549,24 @@ impl Search<'_, '_> {
             if let Some(came) = iif {
                 here = machine.enters(came, here, &mut hops);
             }
+            let interface = machine.interface(hook, iif, oif, &here);
+            if let Some(hop) = &interface {
+                if hop.verdict != Verdict::Accept {
+                    continue;
+                }
+                hops.push(hop.clone());
+            }
             match machine.at(hook, iif, oif, &here) {
                 None => return vec![(packet.clone(), hops)],
                 // What passes only as a reply does not count (S42).
                 Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => {
-                    hops.push(hop)
+                    // Behind output the interface comes second.
+                    let at = if hook == Hook::Output {
+                        hops.len().saturating_sub(usize::from(interface.is_some()))
+                    } else {
+                        hops.len()
+                    };
+                    hops.insert(at, hop);
                 }
                 Some(_) => continue,
             }

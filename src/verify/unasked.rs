@@ -95,7 +95,7 @@ fn spoofed(
             for _ in 0..ASYMMETRIC {
                 // As it comes to the machine, whatever destination it gets there.
                 let Some(packet) = said(network.space.witness_sent(others, favourites))? else { break };
-                let Some(class) = arrives_by(forwarding, host, leg_id, &packet) else {
+                let Some(class) = arrives_by(network, forwarding, (host, leg_id), &packet) else {
                     let name = super::compose::interface_of(leg);
                     return Ok(Some((hook, packet.at(name, ""))));
                 };
@@ -130,7 +130,12 @@ fn behind(forwarding: &Forwarding<'_>, host: HostId, leg: LegId) -> AddrSet {
 }
 
 /// The class of the packet's source, if its routed path does enter the machine by this leg.
-fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Packet) -> Option<AddrSet> {
+fn arrives_by(
+    network: &Network<'_>,
+    forwarding: &Forwarding<'_>,
+    (host, leg): (HostId, LegId),
+    packet: &Packet,
+) -> Option<AddrSet> {
     let class = forwarding.classes().into_iter().find(|c| c.addrs.contains(packet.src))?;
     let mut begins = vec![Begin::Zone(class.zone)];
     let owner = forwarding.owner_of(packet.src);
@@ -144,9 +149,29 @@ fn arrives_by(forwarding: &Forwarding<'_>, host: HostId, leg: LegId, packet: &Pa
         let own = in_its_place(forwarding, host, leg, packet);
         path::walk(forwarding, *begin, packet.dst, None).is_ok_and(passes)
             || own.is_some_and(|dst| path::walk(forwarding, *begin, dst, Some((host, leg))).is_ok_and(passes))
+            || handed_on(network, forwarding, (host, leg), *begin, packet.dst)
     };
     let found = begins.iter().any(enters);
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })
+}
+
+/// S44: whether a director to whom the packet was written hands it to this machine by this leg. The answer goes past it,
+/// by whatever leg.
+fn handed_on(
+    network: &Network<'_>,
+    forwarding: &Forwarding<'_>,
+    here: (HostId, LegId),
+    begin: Begin,
+    dst: IpAddr,
+) -> bool {
+    let Some(at) = path::walk(forwarding, begin, dst, None).ok().and_then(|way| way.end) else {
+        return false;
+    };
+    let handed = |real: &IpAddr| {
+        let way = path::walk(forwarding, Begin::Machine(at.0), *real, None);
+        way.is_ok_and(|way| way.transits.is_empty() && way.end == Some(here))
+    };
+    network.directors.iter().filter(|d| d.direct && d.at == at.0).flat_map(|d| &d.reals).any(handed)
 }
 
 /// A dynamic leg stands for every address of its zone, whoever is said to have it (S20): the way to it is the way

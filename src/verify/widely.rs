@@ -9,7 +9,7 @@ use crate::spec::reading::Readings;
 
 use super::compose::{Network, Reached, Spot, Start};
 use super::translate::Kind;
-use super::{groups, terms};
+use super::{groups, interfaces, terms};
 
 /// A packet that arrives though none may, with the item of `from` it started at.
 pub(crate) struct Arrival {
@@ -73,6 +73,22 @@ pub(crate) fn forbidden(
     Ok(None)
 }
 
+/// What arrives of what the expectation speaks of, from one item of its `from`: by what of it is not as it was sent.
+pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
+    let what = terms::set(&mut network.space, &asked.terms);
+    let to = network.readings.wide_place(&asked.to);
+    let except = narrowly(&network.readings, &asked.from);
+    let mut starts = Vec::new();
+    for (start, addrs) in starts_of(network.site, &network.readings, from) {
+        let src = addrs.difference(&except);
+        starts.push((start, network.space.from(&src)));
+    }
+    let reached = network.reach(&starts);
+    let src = network.readings.wide(from).difference(&except);
+    let meant = Forbidden { expect: asked, from, src, to, what };
+    kinds(&reached).into_iter().map(|kind| (kind, meant.arrived(network, &reached, kind))).collect()
+}
+
 /// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
 pub(super) fn kinds(reached: &Reached) -> BTreeSet<Kind> {
     let all: BTreeSet<Kind> = reached.keys().map(|(_, kind)| *kind).collect();
@@ -103,12 +119,36 @@ impl Forbidden<'_> {
         let meant = network.space.and(pair, self.what);
         let written = network.as_sent(kind, meant);
         let written = network.space.and(anywhere, written);
-        if self.expect.direct || kind == Kind::default() {
+        if self.expect.direct {
+            return written;
+        }
+        let handed = self.handed_on(network, reached, kind);
+        let written = network.space.or(written, handed);
+        if kind == Kind::default() {
             return written;
         }
         let pair = if kind.src { network.space.rename(Field::Src, Field::SentSrc, pair) } else { pair };
         let delivered = network.space.all(vec![at_items, pair, self.what]);
         network.space.or(written, delivered)
+    }
+}
+
+impl Forbidden<'_> {
+    /// What directors hand to real servers that `to` names, with the destination that it had (S49).
+    fn handed_on(&self, network: &mut Network<'_>, reached: &Reached, kind: Kind) -> PacketSet {
+        let mut sets = Vec::new();
+        for (real, of, set) in network.handed_on(reached) {
+            let machine = network.site.owner_of(real).map(|(host, _)| host);
+            if of != kind || !self.to.contains(real) || machine.is_some() && machine == owner(self.from) {
+                continue;
+            }
+            // S13
+            let own = machine.map(|host| network.readings.static_of(host)).unwrap_or_default();
+            let src = network.space.from(&self.src.difference(&own));
+            let src = if kind.src { network.space.rename(Field::Src, Field::SentSrc, src) } else { src };
+            sets.push(network.space.all(vec![set, src, self.what]));
+        }
+        network.space.any(sets)
     }
 }
 
@@ -232,7 +272,11 @@ pub(super) fn into_machine(
     let mut sets = Vec::new();
     for (leg_id, leg) in machine.legs() {
         let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(site, host);
-        let base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
+        if site.worn(host, leg_id).next().is_some() {
+            let defaults = interfaces::defaults(&mut network.space);
+            base = network.space.or(base, defaults);
+        }
         let dst = network.space.to(addrs);
         for ((_, of), &here) in reached.iter().filter(|((spot, _), _)| heard(*spot)) {
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {

@@ -5,8 +5,9 @@ use std::time::Instant;
 use fwc::net::Space;
 use fwc::target::aws::artifact::{Canonical, Group};
 use fwc::target::aws::artifact::{Direction, Document, Peer, Ports, Rule, Strictness, Traffic, cidr, v4};
+use fwc::target::aws::plan::{self, Foreign, Terms};
 use fwc::target::aws::validate::{self, quota::Limits};
-use fwc::target::aws::{print, read, sim};
+use fwc::target::aws::{drift, print, read, sim};
 
 /// Half of the rules in each direction: networks of both families, references, ports of several kinds.
 fn groups() -> Vec<Group> {
@@ -67,6 +68,16 @@ fn bench_of_a_full_account() {
         "50 groups of 60 rules: read in {read:?}, read, validated and compared in {all:?}; {} nodes",
         space.node_count()
     );
+    let start = Instant::now();
+    let mut live = estate.clone();
+    live.groups[17].ingress.as_mut().unwrap().pop();
+    let found = drift::drift(&live, &estate, &Terms::default()).unwrap();
+    assert_eq!((found.groups.len(), found.groups[0].more.is_none()), (1, true), "{found:?}");
+    let drifted = start.elapsed();
+    let start = Instant::now();
+    let plan = plan::plan(&live, &estate, &Terms { foreign: Foreign::Adopt, ..Terms::default() }).unwrap();
+    assert!(plan.steps.iter().any(|step| step.operation == "authorize-security-group-ingress"));
+    println!("one rule less: found in {drifted:?}, planned and rehearsed in {:?}", start.elapsed());
     // The other profiles are not the one that counts.
     assert!(cfg!(debug_assertions) || all.as_millis() < 100, "{all:?}");
 }

@@ -23,6 +23,7 @@ fn world() -> Api {
         name: Some(id.to_owned()),
         family: Some(fwc::net::Family::V4),
         max_entries: Some(max),
+        version: Some(1),
         entries: Some(Vec::new()),
         ..PrefixList::default()
     };

@@ -16,6 +16,7 @@
 
 mod bench;
 mod calls;
+mod drifts;
 mod exposures;
 mod faults;
 mod files_of_tools;
@@ -26,6 +27,7 @@ mod generate;
 mod laws;
 mod meaning;
 mod mutants;
+mod peers;
 mod plans;
 mod survey;
 mod validated;

@@ -5,6 +5,8 @@ mod common;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 
+mod apply;
+mod check;
 mod crm;
 mod keys;
 mod prove;

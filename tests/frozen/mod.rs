@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fwc::compile::{Compiled, compile};
+use fwc::compile::{Compiled, Format, Options, compile};
 use fwc::diag::Findings;
 use fwc::source::{FileId, SourceMap};
 
@@ -20,6 +20,7 @@ pub(crate) const SITES: &[&str] = &[
     "lvs",
     "lxc",
     "lxc-stateless",
+    "shop",
     "starter-bastion",
     "starter-firewall",
     "starter-host",
@@ -41,14 +42,23 @@ pub(crate) fn compiled(root: &Path, site: &str) -> Compiled {
     let mut sources = SourceMap::default();
     let roots: Vec<FileId> =
         policies(root, site).iter().map(|(name, text)| sources.add(name, text)).collect();
-    let mut loader = Texts::default();
+    let (mut findings, mut loader) = (Findings::default(), lists(root, site));
     for key in fs::read_dir(root.join("policies").join(site).join("keys")).into_iter().flatten() {
         let path = key.unwrap().path();
         loader.0.insert(format!("keys/{}", entry_name(&path)), fs::read_to_string(&path).unwrap());
     }
-    let mut findings = Findings::default();
-    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
+    // Security groups in every format that says what they do.
+    let options = Options { emit: [Format::Terraform, Format::Cloudformation].into(), ..options() };
+    let result = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &mut |_| {});
     result.unwrap_or_else(|| panic!("{site} does not compile:\n{}", said(&findings, &sources)))
+}
+
+/// The files of addresses that a site names.
+fn lists(root: &Path, site: &str) -> Texts {
+    let folder = root.join("policies").join(site).join("lists");
+    let names = if folder.is_dir() { entries(&folder) } else { BTreeSet::new() };
+    let text = |name: &String| fs::read_to_string(folder.join(name)).unwrap();
+    Texts(names.iter().map(|name| (format!("lists/{name}"), text(name))).collect())
 }
 
 /// The snapshots of a site by name: the ruleset of each host, and what they and their proof cost.
@@ -65,6 +75,11 @@ pub(crate) fn snapshots(site: &str, compiled: &Compiled) -> BTreeMap<String, Str
             .collect();
         if !told.is_empty() {
             frozen.insert(format!("sshd/{site}/{}", host.name), told.join("\n"));
+        }
+    }
+    for (name, text) in &compiled.groups.files {
+        if ["security-groups.json", "plan.json"].contains(&name.as_str()) {
+            frozen.insert(format!("aws/{site}/{}", name.trim_end_matches(".json")), text.clone());
         }
     }
     frozen.insert(format!("cost/{site}"), cost(compiled));

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fwc::model::Hook;
 use fwc::net::{PacketSet, Space};
 use fwc::target::nft::artifact::{Expression, Place, Ruleset, Statement};
 use fwc::target::nft::mutate::Mutant;
 use fwc::target::nft::{print, sim};
-use fwc::verify::{HOOKS, HostRules, hook_of};
+use fwc::verify::{HostRules, hook_of};
 
 use crate::study::line;
 
@@ -14,29 +15,42 @@ use crate::study::line;
 pub(crate) const OVERLAPS: &str = "overlaps";
 
 /// In words, with the lines of the unmutated text.
-pub(crate) fn reason(space: &mut Space, before: &HostRules, after: &HostRules, mutant: &Mutant) -> String {
+pub(crate) fn reason(
+    space: &mut Space,
+    hooks: &[Hook],
+    before: &HostRules,
+    after: &HostRules,
+    mutant: &Mutant,
+) -> String {
     if let Place::Rule { .. } = mutant.place {
         let rule = before.ruleset.rule(mutant.place).unwrap();
         let has = |wanted: fn(&Statement) -> bool| rule.statements.iter().any(wanted);
-        let decides =
-            has(|s| matches!(s, Statement::Verdict(_) | Statement::VerdictMap { .. } | Statement::Reject(_)));
+        let decides = has(|s| {
+            matches!(
+                s,
+                Statement::Verdict(_)
+                    | Statement::VerdictMap { .. }
+                    | Statement::Reject(_)
+                    | Statement::Nat(_)
+            )
+        });
         if !decides {
             let what = if has(|s| matches!(s, Statement::Log(_))) { "log" } else { "counter" };
             return format!("{what}: the rule decides nothing");
         }
     }
-    let moved = moved(space, before, after, mutant);
+    let moved = moved(space, hooks, before, after, mutant);
     if !moved.is_empty() {
         return moved.into_iter().collect::<Vec<_>>().join("; ");
     }
     match (mutant.change.as_str(), mutant.place) {
         ("duplicate before all others", _) => "it decides the same packets there".to_owned(),
         (_, Place::Policy { .. }) => {
-            let stopper = stopper(space, before, mutant.place);
+            let stopper = stopper(space, hooks, before, mutant.place);
             stopper.unwrap_or_else(|| "no packet reaches it".to_owned())
         }
         (_, Place::Inline { .. }) if mutant.change.starts_with("widen") => {
-            let other = other_element(space, before, mutant);
+            let other = other_element(space, hooks, before, mutant);
             other.unwrap_or_else(|| "no packet that it would match besides reaches it".to_owned())
         }
         ("delete" | "swap the verdict", _) => "no packet reaches it".to_owned(),
@@ -45,12 +59,12 @@ pub(crate) fn reason(space: &mut Space, before: &HostRules, after: &HostRules, m
 }
 
 /// The rule without which a policy would decide something.
-fn stopper(space: &mut Space, before: &HostRules, policy: Place) -> Option<String> {
+fn stopper(space: &mut Space, hooks: &[Hook], before: &HostRules, policy: Place) -> Option<String> {
     let Place::Policy { table, chain } = policy else { return None };
     for rule in (0..before.ruleset.tables[table].chains[chain].rules.len()).rev() {
         let mut without = before.ruleset.clone();
         without.tables[table].chains[chain].rules.remove(rule);
-        let reached = HOOKS.into_iter().any(|hook| {
+        let reached = hooks.iter().any(|&hook| {
             let deciders = sim::deciders(&without, hook_of(hook), space).unwrap();
             deciders.iter().any(|(place, _)| *place == policy)
         });
@@ -63,7 +77,7 @@ fn stopper(space: &mut Space, before: &HostRules, policy: Place) -> Option<Strin
 }
 
 /// The other element of its set that a wider one makes superfluous: it has what the wider one takes.
-fn other_element(space: &mut Space, before: &HostRules, mutant: &Mutant) -> Option<String> {
+fn other_element(space: &mut Space, hooks: &[Hook], before: &HostRules, mutant: &Mutant) -> Option<String> {
     let Place::Inline { table, chain, rule, statement, element } = mutant.place else { return None };
     let count = before.ruleset.rule(mutant.place)?.statements[statement].inline()?.len();
     for other in (0..count).filter(|other| *other != element) {
@@ -74,7 +88,7 @@ fn other_element(space: &mut Space, before: &HostRules, mutant: &Mutant) -> Opti
             return None;
         };
         let gone = print::element(&elements.remove(other)).unwrap();
-        let same = HOOKS.into_iter().all(|hook| {
+        let same = hooks.iter().all(|&hook| {
             let hook = hook_of(hook);
             let (a, b) = (sim::admits(&before.ruleset, hook, space), sim::admits(&without, hook, space));
             let (a, b) = (a.unwrap(), b.unwrap());
@@ -88,9 +102,15 @@ fn other_element(space: &mut Space, before: &HostRules, mutant: &Mutant) -> Opti
 }
 
 /// From which place to which packets have moved, all with their verdict unchanged.
-fn moved(space: &mut Space, before: &HostRules, after: &HostRules, mutant: &Mutant) -> BTreeSet<String> {
+fn moved(
+    space: &mut Space,
+    hooks: &[Hook],
+    before: &HostRules,
+    after: &HostRules,
+    mutant: &Mutant,
+) -> BTreeSet<String> {
     let mut moved = BTreeSet::new();
-    for hook in HOOKS {
+    for &hook in hooks {
         let old = by_key(space, before, hook_of(hook), |place| is_of(mutant.place, place));
         let new = by_key(space, after, hook_of(hook), |place| is_of(changed(mutant), place));
         for (from, (set, number, words)) in &old {

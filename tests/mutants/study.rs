@@ -69,6 +69,7 @@ impl Study {
         for (&host, rules) in &compiled.artifacts {
             let mut against = Against::new(&compiled.site, host);
             let mut space = Space::default();
+            let hooks = all_hooks(&compiled, host);
             for mutant in mutate::mutants(&rules.ruleset) {
                 if against.nodes() > NODES {
                     against = Against::new(&compiled.site, host);
@@ -76,7 +77,7 @@ impl Study {
                 let read = reread(&mutant.ruleset);
                 let mut fate = against_all(&compiled, host, &mut against, &read);
                 if let Fate::Equivalent(_) = fate {
-                    let why = reason(&mut space, rules, &read, &mutant);
+                    let why = reason(&mut space, &hooks, rules, &read, &mutant);
                     let overlaps = why.starts_with(OVERLAPS);
                     fate = if overlaps { Fate::Refused(why) } else { Fate::Equivalent(why) };
                 }

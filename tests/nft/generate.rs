@@ -98,6 +98,8 @@ pub(crate) fn translating(d: &mut Dice, strange: bool) -> Ruleset {
     let hooks = [Hook::Prerouting, Hook::Output, Hook::Postrouting];
     for (at, (hook, nat)) in hooks.into_iter().zip([-100, -100, 100]).enumerate() {
         for (n, (kind, priority)) in [
+            // Before connection tracking, where that is: `notrack` works there alone.
+            (ChainKind::Filter, nat - 200),
             (ChainKind::Filter, nat - 50),
             (ChainKind::Nat, nat),
             (ChainKind::Nat, nat + 5),
@@ -113,7 +115,14 @@ pub(crate) fn translating(d: &mut Dice, strange: bool) -> Ruleset {
             let helper = format!("n_{at}_{n}");
             let nats = kind == ChainKind::Nat;
             let one = |d: &mut Dice| {
-                if nats && !d.one_in(3) { nat_rule(d, hook, strange) } else { rule(d, 1, count, strange) }
+                if nats && !d.one_in(3) {
+                    return nat_rule(d, hook, strange);
+                }
+                let mut rule = rule(d, 1, count, strange);
+                if !nats && d.one_in(4) {
+                    rule.statements.insert(0, Statement::NoTrack);
+                }
+                rule
             };
             let mut inner: Vec<Rule> = (0..d.below(3)).map(|_| one(d)).collect();
             let mut rules: Vec<Rule> = (0..1 + d.below(4)).map(|_| one(d)).collect();

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use fwc::net::{PacketSet, Space, Verdict};
+use fwc::net::{Packet, PacketSet, Space, Verdict};
 use fwc::target::nft::artifact::*;
 use fwc::target::nft::{print, read, sim};
 
@@ -29,6 +29,9 @@ fn agree(seed: u64, d: &mut Dice, ruleset: &Ruleset, hooks: &[Hook]) {
         let admits = sim::admits(ruleset, hook, &mut space).unwrap();
         let deciders = sim::deciders(ruleset, hook, &mut space).unwrap();
         let translations = sim::translations(ruleset, hook, &mut space).unwrap();
+        let reading = sim::Reading { conditions: true, ..sim::Reading::default() };
+        let effects = sim::effects(ruleset, hook, &reading, &mut space).unwrap();
+        let bounds = bounds(&mut space, &effects);
         for (at, (place, to, a)) in translations.iter().enumerate() {
             for (other, _, b) in &translations[..at] {
                 let both = space.and(*a, *b);
@@ -65,6 +68,19 @@ fn agree(seed: u64, d: &mut Dice, ruleset: &Ruleset, hooks: &[Hook]) {
                     assert_eq!(set, run_says, "seed {seed} {hook:?} {packet:?} {run:?}\n{text}")
                 }
             }
+            // Whatever the conditions are, what happens lies between the two bounds.
+            let verdict = run.verdict.verdict();
+            let at_most = within(&mut space, bounds.1, &packet);
+            let at_least = within(&mut space, bounds.0, &packet);
+            let between = match verdict {
+                Some(Verdict::Accept) => at_most,
+                Some(Verdict::Drop | Verdict::Reject) => !at_least,
+                None => true,
+            };
+            assert!(between, "seed {seed} {hook:?} {packet:?} {run:?}\n{text}");
+            if run.packet.ct != packet.ct && verdict == Some(Verdict::Accept) && !unknown {
+                assert!(within(&mut space, effects.untracked, &packet), "seed {seed} {packet:?}\n{text}");
+            }
             if let Some(place) = run.decided_by {
                 let said = deciders.iter().find(|(p, _)| *p == place);
                 let said = said.is_some_and(|(_, set)| space.contains(*set, &packet).unwrap());
@@ -72,6 +88,21 @@ fn agree(seed: u64, d: &mut Dice, ruleset: &Ruleset, hooks: &[Hook]) {
             }
         }
     }
+}
+
+fn within(space: &mut Space, set: PacketSet, packet: &Packet) -> bool {
+    space.contains(set, packet).unwrap()
+}
+
+/// What passes however the conditions turn out, and what may.
+fn bounds(space: &mut Space, effects: &sim::Effects) -> (PacketSet, PacketSet) {
+    let mut fails = space.not(effects.admits.accepted);
+    let mut may = space.or(effects.admits.accepted, effects.admits.unknown);
+    for (field, _) in space.atoms() {
+        fails = space.forget(field, fails);
+        may = space.forget(field, may);
+    }
+    (space.not(fails), may)
 }
 
 fn check_translation(seed: u64) {

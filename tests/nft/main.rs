@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and starts the nft it tests"
 )]
 
+mod facts;
 mod generate;
 mod laws;
 mod loads;

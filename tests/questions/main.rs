@@ -9,5 +9,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../random/mod.rs"]
+mod random;
 
+mod asked;
+#[path = "../random/compiles.rs"]
+mod compiles;
 mod diff;
+mod engines;
+mod listed;
+mod needless;
+mod regrouped;

@@ -50,7 +50,11 @@ pub fn sized(seed: u64, most: (usize, usize)) -> Site {
 
 /// The same with bridges: of some zones, one machine that filters there has the members on its ports.
 pub fn bridged(seed: u64) -> Site {
-    let mut site = site(seed);
+    with_bridges(site(seed), seed)
+}
+
+/// A site some of whose zones get a bridge.
+pub fn with_bridges(mut site: Site, seed: u64) -> Site {
     bridges(&mut Dice::new(seed ^ 0xb41d), &mut site);
     site
 }
@@ -177,6 +181,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
         let addresses = addresses(dice, site, zone, number);
         let dynamic = addresses.is_empty() || dice.one_in(8);
         made.push(Leg {
+            public: Vec::new(),
             interface: (!short).then(|| format!("eth{at}")),
             addresses: if dynamic { Vec::new() } else { addresses },
             dynamic,
@@ -301,6 +306,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         break_glass: None,
         meter: None,
         waived: Vec::new(),
+        waived_aws: Vec::new(),
         words: String::new(),
         span: NOWHERE,
     };

@@ -80,6 +80,7 @@ fn machine(site: &Site, host: &Host) -> String {
     let kind = match host.role {
         Role::Firewall => "firewall",
         Role::Router => "router",
+        Role::Vpc => unreachable!("no random site has a vpc"),
         Role::Host { .. } => "host",
     };
     let short = host.legs.iter().find(|leg| leg.interface.is_none());

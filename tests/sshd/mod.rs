@@ -134,9 +134,9 @@ impl Room {
             while let Ok(job) = inbox.recv() {
                 job();
             }
-            // By its own number: with it ends whatever is in the room.
+            // By its own number: with it ends whatever is in the room. It is gone once all the others were waited
+            // for, which those who started them do: so not here.
             let _ = first.kill();
-            let _ = first.wait();
         });
         made.recv().unwrap();
         let room = Self { dir, jobs: Some(jobs), thread: Some(thread), uids: std::cell::Cell::new(60_001) };

@@ -1,11 +1,12 @@
 //! Who can be asked what a point does with a packet. The kernel is asked about many at once: [`super::kernel`].
+#![allow(clippy::indexing_slicing, reason = "there is one text at least")]
 
 use fwc::compile::Compiled;
 use fwc::model::{Hook, HostId, Point, Site};
 use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
 use fwc::target::nft::sim;
-use fwc::verify::hook_of;
+use fwc::verify::{at_interface, hook_of};
 
 use super::Step;
 
@@ -84,6 +85,16 @@ impl Judge for Simulated<'_> {
     }
 
     fn judge(&mut self, point: &Point, packet: &Packet) -> Verdict {
+        if let Point::Interface { host, leg, way } = point {
+            let texts = &self.0.artifacts.groups;
+            let at = |text| at_interface(&self.0.site, text, (*host, *leg), *way, packet).verdict;
+            let all: Vec<Verdict> = texts.iter().map(at).collect();
+            assert!(
+                !all.is_empty() && all.iter().all(|one| *one == all[0]),
+                "{point:?}: {all:?} of {packet:?}"
+            );
+            return all[0];
+        }
         let Point::Hook { host, hook } = point else { panic!("{point:?} has no ruleset") };
         let run = sim::run(&self.0.artifacts[host].ruleset, hook_of(*hook), packet);
         run.verdict.verdict().unwrap_or_else(|| panic!("sim does not know {packet:?}"))

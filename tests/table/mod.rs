@@ -23,7 +23,7 @@ pub(crate) mod kernel;
 use std::net::{IpAddr, SocketAddr};
 
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
-use fwc::model::{Hook, HostId, LegId, Point, Site};
+use fwc::model::{Bridge, Hook, HostId, LegId, Point, Site, Way, ZoneId};
 use fwc::net::packet::tcp_flag;
 use fwc::net::{CtState, Interface, NatStatus, Packet, Proto, Translation, Tuple, Verdict};
 use time::OffsetDateTime;
@@ -45,7 +45,7 @@ pub(crate) struct Probe {
 pub(crate) type Translate<'a> = &'a mut dyn FnMut(HostId, Hook, &Packet) -> Option<Translation>;
 
 /// The points on the way of a packet, and the packet as it arrives if each of them accepts it.
-pub(crate) struct Way {
+pub(crate) struct Passed {
     pub(crate) steps: Vec<Step>,
     pub(crate) arrived: Packet,
 }
@@ -60,14 +60,14 @@ impl Probe {
     }
 
     /// The same through translations.
-    pub(crate) fn way(&self, forwarding: &Forwarding<'_>, translate: Translate<'_>) -> Option<Way> {
+    pub(crate) fn way(&self, forwarding: &Forwarding<'_>, translate: Translate<'_>) -> Option<Passed> {
         match &self.at {
             Some(point) => {
                 let mut arrived = self.packet.clone();
                 if let Point::Hook { host, hook } = point {
                     put(forwarding.site(), *host, *hook, &mut arrived, translate);
                 }
-                Some(Way { steps: vec![(point.clone(), self.packet.clone())], arrived })
+                Some(Passed { steps: vec![(point.clone(), self.packet.clone())], arrived })
             }
             None => way(forwarding, &self.packet, translate),
         }
@@ -99,7 +99,14 @@ pub(crate) fn probe(site: &Site, line: &str) -> Option<Probe> {
             "at" => {
                 let host = site.host_named(rest.next()?)?;
                 let wanted = rest.next()?;
-                let hooks = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
+                let hooks = [
+                    Hook::Prerouting,
+                    Hook::Input,
+                    Hook::Forward,
+                    Hook::Output,
+                    Hook::Postrouting,
+                    Hook::Bridge,
+                ];
                 let hook = hooks.into_iter().find(|h| h.keyword() == *wanted)?;
                 at = Some(Point::Hook { host, hook });
             }
@@ -155,7 +162,7 @@ fn header(src: IpAddr, dst: IpAddr, sport: u16, proto: &str) -> Option<Packet> {
 // ---- the way of a packet -----------------------------------------------------------------------------
 
 /// Every point on the way, with what it sees; none where no way leads there.
-fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -> Option<Way> {
+fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -> Option<Passed> {
     let site = forwarding.site();
     let zone = forwarding.zone_of(packet.src)?;
     let mut steps = Vec::new();
@@ -163,6 +170,7 @@ fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -
     let origin = forwarding.owner_of(packet.src);
     if let Some((host, leg)) = origin {
         steps.extend(step(site, &packet, host, Hook::Output, (None, Some(leg))));
+        steps.extend(interface(site, &packet, host, leg, Way::Egress));
         leaves(site, host, leg, &mut packet, translate);
     }
     let mut hop = match forwarding.from_member(zone, origin.map(|(host, _)| host), packet.dst) {
@@ -170,15 +178,17 @@ fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -
         ZoneNext::Via { gateway, gateway_leg } => Some((gateway, gateway_leg)),
         ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => return None,
     };
+    steps.extend(across(site, &packet, zone, [origin, hop]));
     for _ in 0..2 * site.hosts.len() {
-        let Some((host, came)) = hop else { return Some(Way { steps, arrived: packet }) };
+        let Some((host, came)) = hop else { return Some(Passed { steps, arrived: packet }) };
         let mut here = packet.clone().at(&name(site, host, came), "");
         put(site, host, Hook::Prerouting, &mut here, translate);
         packet = here;
         let (left, next) = match forwarding.next(host, packet.dst) {
             Next::Local => {
+                steps.extend(interface(site, &packet, host, came, Way::Ingress));
                 steps.extend(step(site, &packet, host, Hook::Input, (Some(came), None)));
-                return Some(Way { steps, arrived: packet });
+                return Some(Passed { steps, arrived: packet });
             }
             Next::OnLink { leg } => (leg, forwarding.owner_of(packet.dst)),
             Next::Via { leg, gateway, gateway_leg } => (leg, Some((gateway, gateway_leg))),
@@ -187,8 +197,22 @@ fn way(forwarding: &Forwarding<'_>, packet: &Packet, translate: Translate<'_>) -
         steps.extend(step(site, &packet, host, Hook::Forward, (Some(came), Some(left))));
         leaves(site, host, left, &mut packet, translate);
         hop = next;
+        let zone = site.leg(host, left)?.zone;
+        steps.extend(across(site, &packet, zone, [Some((host, left)), hop]));
     }
     None
+}
+
+/// Over the bridge of a zone, where neither end is its machine.
+fn across(site: &Site, packet: &Packet, zone: ZoneId, ends: [Option<(HostId, LegId)>; 2]) -> Option<Step> {
+    let (host, leg, how) = site.bridge_of(zone)?;
+    if ends.iter().flatten().any(|(end, _)| *end == host) {
+        return None;
+    }
+    match how {
+        Bridge::BrNetfilter => step(site, packet, host, Hook::Forward, (Some(leg), Some(leg))),
+        Bridge::Stateful | Bridge::Stateless(_) => step(site, packet, host, Hook::Bridge, (None, None)),
+    }
 }
 
 /// Out of a machine, which forgets.
@@ -224,6 +248,12 @@ fn put(site: &Site, host: HostId, hook: Hook, packet: &mut Packet, translate: Tr
 
 fn name(site: &Site, host: HostId, leg: LegId) -> String {
     site.leg(host, leg).and_then(|leg| leg.interface.clone()).unwrap_or_else(|| "eth0".to_owned())
+}
+
+/// The interface beside a hook, where the leg wears a group.
+fn interface(site: &Site, packet: &Packet, host: HostId, leg: LegId, way: Way) -> Option<Step> {
+    site.worn(host, leg).next()?;
+    Some((Point::Interface { host, leg, way }, packet.clone().at("", "")))
 }
 
 fn step(

@@ -35,6 +35,18 @@ pub fn check(list: &str) -> Result<(), BadList> {
     by_address(list, None).map(|_| ())
 }
 
+/// Whether a list of patterns names a word, as `Match User` and its like ask.
+#[must_use]
+pub fn named(list: &str, word: &str) -> bool {
+    by_name_folded(list, word, false) == Some(true)
+}
+
+/// Whether a list of networks names an address, as `Match Address` asks; a list that cannot be read names nobody.
+#[must_use]
+pub fn matches_address(list: &str, address: &str) -> bool {
+    by_address(list, Some(address)) == Ok(Some(true))
+}
+
 /// `addr_match_list`: named, named with `!`, or not named. A word behind the one with `!` is not looked at.
 fn by_address(list: &str, address: Option<&str>) -> Result<Option<bool>, BadList> {
     let asked = match address {
@@ -69,6 +81,10 @@ fn by_address(list: &str, address: Option<&str>) -> Result<Option<bool>, BadList
 
 /// `match_pattern_list`, folded to lower case.
 fn by_name(list: &str, host: &str) -> Option<bool> {
+    by_name_folded(list, host, true)
+}
+
+fn by_name_folded(list: &str, host: &str, fold: bool) -> Option<bool> {
     const LONGEST: usize = 1023;
     let mut named = None;
     let mut rest = list;
@@ -80,7 +96,8 @@ fn by_name(list: &str, host: &str) -> Option<bool> {
         if word.len() >= LONGEST {
             return None;
         }
-        if pattern(host.as_bytes(), word.to_ascii_lowercase().as_bytes()) {
+        let lower = if fold { word.to_ascii_lowercase() } else { word.to_owned() };
+        if pattern(host.as_bytes(), lower.as_bytes()) {
             if negated {
                 return Some(false);
             }
@@ -168,7 +185,7 @@ fn aton(text: &str) -> Option<Ipv4Addr> {
     let last = number(last)?;
     if left < 4 {
         (u64::from(last) < 1 << (8 * left)).then_some(())?;
-        value = value << (8 * left);
+        value <<= 8 * left;
     }
     Some(Ipv4Addr::from(value | last))
 }

@@ -91,7 +91,8 @@ fn close_primes(n: &BigUint) -> bool {
     const STEPS: u32 = 100;
     let root = n.sqrt();
     let mut a = if &root * &root == *n { return true } else { root + 1u32 };
-    for _ in 0..STEPS {
+    let last = &a + STEPS;
+    while a < last {
         let square = &a * &a - n;
         let b = square.sqrt();
         if &b * &b == square {

@@ -4,20 +4,24 @@
 //! anywhere, then with the rulesets. Only what arrives without them and not with them is said to be stopped by them;
 //! `never` is what the kernel does not bring there even then. And `stopped` is seen, not missed: in front of
 //! the hook, and not behind it.
+//!
+//! What arrives and is meant to is answered, and its answer has to come back, through every translation on its way. What a
+//! director takes in goes no further here: the lab has no IPVS. Each hook behind it is asked by itself about
+//! the packet that IPVS would hand it (S43, S44), and the answer is called `emulated`, never `accept`.
 
 use std::collections::BTreeMap;
 
 use crate::compile::Compiled;
 use crate::forwarding::Forwarding;
-use crate::lab::site::{Arrived, Stage, Start};
-use crate::lab::way::{Met, way_through};
+use crate::lab::site::{Arrived, Stage, Start, Step};
+use crate::lab::way::{Met, heard, way_through};
 use crate::lab::{LabError, SiteLab, points};
 use crate::model::{Hook, HostId, Point, Site};
 use crate::net::{Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
 use crate::target::sysctl;
-use crate::verify::hook_of;
+use crate::verify::{hook_of, ipvs};
 
 use super::super::report::word;
 use super::questions::{Question, Wanted, Way};
@@ -38,13 +42,25 @@ pub(super) struct Row {
     pub(super) kernel: Answer,
     /// What the policy means where every limit is exceeded, if that is something else.
     over: Option<Answer>,
+    /// What became of the answer to it; none where nobody answered.
+    pub(super) reply: Option<Reply>,
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// It came back, as one to the packet as it was written.
+    Back,
+    /// It did not: where it was seen last.
+    Lost(String),
 }
 
 /// What becomes of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// `accept`, `drop`, `reject`; `lost` where no way leads there; `stopped` where it was seen to go no further, and no
-    /// more than that; `never` where the kernel brings no such packet there, whatever the rules.
+    /// more than that; `never` where the kernel brings no such packet there, whatever the rules; `emulated` where every
+    /// hook let it pass and IPVS would have been between them; `unasked` where the lab has no such interface.
     pub(super) word: &'static str,
     /// Where it was stopped; empty where one point was asked, or nothing stopped it.
     pub(super) place: String,
@@ -62,6 +78,9 @@ impl Answer {
         let refused = matches!(other.word, "drop" | "reject");
         match self.word {
             "never" => refused,
+            // Nothing was said against it; whether it is so is counted apart.
+            "emulated" => other.word == "accept",
+            "unasked" => true,
             "stopped" => refused && self.place == other.place,
             same => same == other.word && self.place == other.place,
         }
@@ -77,7 +96,14 @@ impl Answer {
 impl Row {
     /// Whether policy, simulator and kernel are of one mind.
     pub(super) fn agree(&self) -> bool {
-        self.simulator.agrees(&self.policy) && (self.kernel.agrees(&self.policy) || self.over_a_limit())
+        self.simulator.agrees(&self.policy)
+            && (self.kernel.agrees(&self.policy) || self.over_a_limit())
+            && !matches!(self.reply, Some(Reply::Lost(_)))
+    }
+
+    /// Whether the kernel has said all there is to say.
+    pub(super) fn asked(&self) -> bool {
+        !matches!(self.kernel.word, "emulated" | "unasked")
     }
 
     /// Whether the kernel did what is meant for packets over a limit, and only for those: many are sent in a row, and
@@ -111,13 +137,15 @@ impl Row {
 struct Asked {
     question: Question,
     met: Option<Vec<Met>>,
+    /// Those behind a director that takes it in, for each of its real servers.
+    behind: Vec<Met>,
 }
 
 impl Asked {
     /// Where it is sent; none where one point is asked.
     fn start(&self) -> Option<Start> {
         match self.question.way {
-            Way::EndToEnd(start) => Some(start),
+            Way::EndToEnd(start) | Way::Heard(start, _) => Some(start),
             Way::Point(_) => None,
         }
     }
@@ -125,7 +153,7 @@ impl Asked {
     /// Whether it meets one of these machines; none means any.
     fn meets(&self, hosts: &[HostId]) -> bool {
         let here = |(point, _): &Met| matches!(point, Point::Hook { host, .. } if hosts.contains(host));
-        hosts.is_empty() || self.met.iter().flatten().any(here)
+        hosts.is_empty() || self.met.iter().flatten().chain(&self.behind).any(here)
     }
 }
 
@@ -156,18 +184,34 @@ impl<'c> Judges<'c> {
         questions: Vec<Question>,
         hosts: &[HostId],
     ) -> Result<Vec<Row>, LabError> {
-        let asked = questions.into_iter().map(|question| Asked { met: self.met(&question, lab), question });
+        let asked = questions.into_iter().map(|question| {
+            let met = self.met(&question, lab);
+            let behind = self.behind(&question, met.as_deref(), lab);
+            Asked { met, behind, question }
+        });
         let asked: Vec<Asked> = asked.filter(|asked| asked.meets(hosts)).collect();
         let rulesets = self.rulesets();
-        let mut at_points = self.at_points(&rulesets, &asked)?.into_iter();
-        let mut arrivals = self.end_to_end(lab, &rulesets, &asked)?.into_iter();
+        let single = asked.iter().filter(|asked| asked.start().is_none());
+        let single: Vec<Met> = single.filter_map(|asked| asked.met.as_ref()?.first().cloned()).collect();
+        let mut at_points = self.at_points(&rulesets, &single)?.into_iter();
+        let behind: Vec<Met> = asked.iter().flat_map(|asked| asked.behind.iter().cloned()).collect();
+        let mut behind = self.at_points(&rulesets, &behind)?.into_iter();
+        let arrivals = self.end_to_end(lab, &rulesets, &asked)?;
+        let mut replies = self.replies(lab, &asked, &arrivals)?;
+        let mut arrivals = arrivals.into_iter();
         let mut rows = Vec::new();
-        for Asked { question, met } in asked {
+        for (at, Asked { question, mut met, behind: beyond }) in asked.into_iter().enumerate() {
             let kernel = match question.way {
                 Way::Point(_) => at_points.next(),
-                Way::EndToEnd(_) => arrivals.next(),
+                Way::EndToEnd(_) | Way::Heard(..) => arrivals.next(),
             };
-            let kernel = kernel.ok_or_else(|| LabError::Unknown("answer".to_owned()))?;
+            let mut kernel = kernel.ok_or_else(|| LabError::Unknown("answer".to_owned()))?;
+            let sent_on: Vec<(Met, Answer)> = beyond.iter().cloned().zip(behind.by_ref()).collect();
+            if kernel.word == "accept" && !beyond.is_empty() {
+                kernel = self.emulated(&sent_on);
+            }
+            met.iter_mut().for_each(|met| met.extend(beyond.iter().cloned()));
+            let reply = replies.remove(&at);
             let policy = self
                 .refusal(met.as_deref(), &question, |point, packet| self.spec.judge(point, packet).verdict);
             let over = self.refusal(met.as_deref(), &question, |point, packet| {
@@ -176,7 +220,7 @@ impl<'c> Judges<'c> {
             let over = (over != policy).then_some(over);
             let simulator =
                 self.refusal(met.as_deref(), &question, |point, packet| self.simulated(point, packet));
-            rows.push(Row { question, policy, simulator, kernel, over });
+            rows.push(Row { question, policy, simulator, kernel, over, reply });
         }
         Ok(rows)
     }
@@ -201,7 +245,75 @@ impl<'c> Judges<'c> {
                 let translate = |host, hook, packet: &Packet| self.translated(lab, host, hook, packet);
                 way_through(self.forwarding(), *start, &packet, &owner, &translate)
             }
+            Way::Heard(start, host) => heard(self.forwarding(), *start, &packet, *host),
         }
+    }
+
+    /// The hooks behind a director that a packet comes to in the end, for each real server that is not its own (S43, S44).
+    fn behind(&self, question: &Question, met: Option<&[Met]>, lab: &SiteLab<'_>) -> Vec<Met> {
+        let last = met.and_then(<[Met]>::last).filter(|_| matches!(question.way, Way::EndToEnd(_)));
+        let Some((Point::Hook { host, hook: Hook::Input }, packet)) = last else { return Vec::new() };
+        let mut all = Vec::new();
+        for shared in ipvs::shared(&self.compiled.site, *host, packet) {
+            let owner = |addr| lab.leg_of(addr).or_else(|| self.forwarding().owner_of(addr));
+            let translate = |host, hook, packet: &Packet| self.translated(lab, host, hook, packet);
+            // Under `dr` the real server is the next hop, and another address stands in the packet.
+            let towards = Packet { dst: shared.real, ..shared.packet.clone().at("", "") };
+            let start = Start::Machine(*host);
+            let way = way_through(self.forwarding(), start, &towards, &owner, &translate).unwrap_or_default();
+            let as_sent = |packet: Packet| match packet.dst == shared.real {
+                true => Packet { dst: shared.packet.dst, ..packet },
+                false => packet,
+            };
+            all.extend(way.into_iter().map(|(point, packet)| (point, as_sent(packet))));
+        }
+        all
+    }
+
+    /// What the hooks behind a director did, each by itself.
+    fn emulated(&self, sent_on: &[(Met, Answer)]) -> Answer {
+        let as_sent = " (IPVS is no part of the lab: each hook behind it by itself)".to_owned();
+        let stopped = sent_on.iter().find(|(_, answer)| answer.word != "accept");
+        match stopped {
+            None => Answer { as_sent, ..Answer::new("emulated", "") },
+            Some(((point, _), answer)) => {
+                let word = if matches!(answer.word, "drop" | "reject") { "stopped" } else { answer.word };
+                Answer { as_sent, ..Answer::new(word, &named(&self.compiled.site, point)) }
+            }
+        }
+    }
+
+    /// The answers to what arrived and was meant to, by the places of the questions; what hears a group, or what IPVS would
+    /// send on, answers nobody.
+    fn replies(
+        &self,
+        lab: &mut SiteLab<'_>,
+        asked: &[Asked],
+        arrivals: &[Answer],
+    ) -> Result<BTreeMap<usize, Reply>, LabError> {
+        let whole = asked.iter().enumerate().filter(|(_, asked)| asked.start().is_some()).zip(arrivals);
+        let mut by_packet: BTreeMap<(Start, Packet), Vec<usize>> = BTreeMap::new();
+        for ((at, asked), arrival) in whole {
+            let meant = matches!(asked.question.wanted, Wanted::Arrives | Wanted::Word("accept"));
+            let Way::EndToEnd(start) = asked.question.way else { continue };
+            if arrival.word == "accept" && meant && asked.behind.is_empty() {
+                by_packet.entry((start, asked.question.packet.clone())).or_default().push(at);
+            }
+        }
+        let packets: Vec<(Start, Packet)> = by_packet.keys().cloned().collect();
+        let mut found = BTreeMap::new();
+        for ((_, places), conversation) in by_packet.iter().zip(lab.converse_all(&packets)?) {
+            let Some(reply) = &conversation.reply else { continue };
+            let told = if reply.at_layer4 && conversation.answers {
+                Reply::Back
+            } else if reply.at_layer4 {
+                Reply::Lost("by nobody who waits for it".to_owned())
+            } else {
+                Reply::Lost(stopped_at(&self.compiled.site, reply.last()))
+            };
+            found.extend(places.iter().map(|at| (*at, told.clone())));
+        }
+        Ok(found)
     }
 
     /// The first point that does not let the packet pass.
@@ -259,12 +371,29 @@ impl<'c> Judges<'c> {
     fn at_points(
         &self,
         rulesets: &BTreeMap<HostId, String>,
-        asked: &[Asked],
+        questions: &[Met],
     ) -> Result<Vec<Answer>, LabError> {
-        let single = asked.iter().filter(|asked| asked.start().is_none());
-        let questions: Vec<Met> = single.filter_map(|asked| asked.met.as_ref()?.first().cloned()).collect();
-        let answers = points::ask(self.forwarding(), rulesets, &questions)?;
-        Ok(questions.iter().zip(answers).map(|((_, packet), answer)| at_a_point(packet, &answer)).collect())
+        let answers = points::ask(self.forwarding(), rulesets, questions)?;
+        let both = questions.iter().zip(answers);
+        Ok(both
+            .map(|((point, packet), answer)| match self.is_containers(point, packet) {
+                true => {
+                    let as_sent = " (an interface that Docker makes)".to_owned();
+                    Answer { as_sent, ..Answer::new("unasked", "") }
+                }
+                false => at_a_point(packet, &answer),
+            })
+            .collect())
+    }
+
+    /// Whether the packet comes from containers, or goes to them: by an interface that is no leg (S37).
+    fn is_containers(&self, point: &Point, packet: &Packet) -> bool {
+        let Point::Hook { host, .. } = point else { return false };
+        let Some(machine) = self.compiled.site.host(*host).filter(|machine| machine.docker) else {
+            return false;
+        };
+        let legs = || machine.legs.iter().filter_map(|leg| leg.interface.as_deref()).chain(["", "lo"]);
+        [packet.iif.name(), packet.oif.name()].into_iter().any(|name| legs().all(|leg| leg != name))
     }
 
     /// The kernel's answers about packets from end to end.
@@ -283,7 +412,17 @@ impl<'c> Judges<'c> {
         let filtered = in_batches(lab, &packets)?;
         let both = whole.iter().zip(open.iter().zip(&filtered));
         let site = &self.compiled.site;
-        Ok(both.map(|((_, a), (open, filtered))| arrival(site, a.met.is_some(), open, filtered)).collect())
+        Ok(both
+            .map(|((_, asked), (open, filtered))| {
+                let leads = asked.met.is_some();
+                match asked.question.way {
+                    Way::Heard(_, host) => {
+                        arrival(site, leads, &heard_by(open, host), &heard_by(filtered, host))
+                    }
+                    Way::Point(_) | Way::EndToEnd(_) => arrival(site, leads, open, filtered),
+                }
+            })
+            .collect())
     }
 }
 
@@ -324,6 +463,21 @@ fn arrival(site: &Site, leads: bool, open: &Arrived, filtered: &Arrived) -> Answ
         (Some(_), false) => return Answer::new(if leads { "never" } else { "lost" }, ""),
         (Some(last), true) => last,
     };
+    Answer::new("stopped", &stopped_at(site, Some(last)))
+}
+
+/// What became of a packet to a group as far as one of those who hear it is concerned.
+fn heard_by(arrived: &Arrived, host: HostId) -> Arrived {
+    let sent = |stage: Stage| !matches!(stage, Stage::Came | Stage::BeforeInput | Stage::PastInput);
+    let steps = arrived.steps.iter().filter(|step| step.host == Some(host) || sent(step.stage));
+    let steps: Vec<_> = steps.copied().collect();
+    let at_layer4 = steps.iter().any(|step| (step.host, step.stage) == (Some(host), Stage::PastInput));
+    Arrived { at_layer4, steps, delivered: None }
+}
+
+/// In front of which hook a packet was seen last.
+fn stopped_at(site: &Site, last: Option<Step>) -> String {
+    let Some(last) = last else { return "its sender".to_owned() };
     let hook = match last.stage {
         Stage::BeforeOutput => "output",
         Stage::BeforeForward => "forward",
@@ -334,7 +488,7 @@ fn arrival(site: &Site, leads: bool, open: &Arrived, filtered: &Arrived) -> Answ
         }
     };
     let host = last.host.and_then(|host| site.host(host)).map_or("nobody", |host| host.name.as_str());
-    Answer::new("stopped", &format!("{host} {hook}"))
+    format!("{host} {hook}")
 }
 
 fn named(site: &Site, point: &Point) -> String {

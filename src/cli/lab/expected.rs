@@ -20,7 +20,7 @@ use crate::net::{AddrSet, Family, Packet, Proto};
 use crate::spec::reading::Readings;
 
 use super::super::packet::show;
-use super::questions::{Question, Source, Wanted, Way};
+use super::questions::{self, Question, Source, Wanted, Way};
 
 /// How many packets an expectation is asked about, about.
 const MOST: usize = 64;
@@ -70,14 +70,19 @@ impl Ends<'_, '_> {
             let chosen = shapes.into_iter().enumerate().filter(|(n, _)| (n + place).is_multiple_of(step));
             packets.extend(chosen.map(|(_, packet)| (*start, packet)));
         }
-        let question = |(start, packet): (Start, Packet)| Question {
-            source: Source::Expect(at),
-            text: show(&packet, self.site()),
-            wanted: wanted(expect, &packet),
-            way: Way::EndToEnd(start),
-            packet,
-        };
-        packets.into_iter().map(question).collect()
+        let mut questions = Vec::new();
+        for (start, packet) in packets {
+            let heard = questions::heard(self.forwarding, start, &packet);
+            let ways = if is_group(packet.dst) { heard } else { vec![Way::EndToEnd(start)] };
+            questions.extend(ways.into_iter().map(|way| Question {
+                source: Source::Expect(at),
+                text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
+                wanted: wanted(expect, &packet),
+                way,
+                packet: packet.clone(),
+            }));
+        }
+        questions
     }
 
     fn site(&self) -> &Site {
@@ -96,8 +101,7 @@ impl Ends<'_, '_> {
                 for (start, spot) in self.starts(from, &to, wide) {
                     let itself = spot.leg.is_some() && spot.leg.map(|l| l.0) == to.leg.map(|l| l.0);
                     let alike = spot.addr.is_ipv4() == to.addr.is_ipv4() && !itself && spot.addr != to.addr;
-                    // Groups have many ends; nobody here listens for all of them.
-                    if alike && !is_group(to.addr) && self.remains(&spot, &expect.from, wide) {
+                    if alike && self.remains(&spot, &expect.from, wide) {
                         pairs.insert((start, spot.addr, to.addr));
                     }
                 }
@@ -107,6 +111,9 @@ impl Ends<'_, '_> {
     }
 
     fn leads(&self, (start, src, dst): &(Start, IpAddr, IpAddr)) -> bool {
+        if is_group(*dst) {
+            return true;
+        }
         let end =
             self.ports.iter().zip(0u32..).find_map(|(ports, host)| {
                 Some((HostId(host), ports.iter().find(|port| port.has(*dst))?.leg))
@@ -135,7 +142,9 @@ impl Ends<'_, '_> {
             };
             let same = |spot: &Spot| spot.addr.is_ipv4() == to.addr.is_ipv4();
             let own = self.of_leg(*host, leg).into_iter().filter(same);
-            return own.map(|spot| (Start::Machine(*host), spot)).collect();
+            // To a group a machine speaks by a leg, as a member of its zone.
+            let start = if is_group(to.addr) { Start::Leg(*host, leg) } else { Start::Machine(*host) };
+            return own.map(|spot| (start, spot)).collect();
         }
         let start = |spot: Spot| match spot.leg {
             Some((host, leg)) => Some((Start::Leg(host, leg), spot)),
@@ -184,8 +193,8 @@ impl Ends<'_, '_> {
     fn of_addresses(&self, addrs: &AddrSet) -> Vec<Spot> {
         let ranges = addrs.ranges().take(MOST_RANGES);
         let both = ranges.flat_map(|range| [range.first_addr(), range.last_addr()]);
-        let unicast = both.filter(|addr| self.forwarding.zone_of(*addr).is_some());
-        unicast.map(|addr| Spot { addr, leg: self.forwarding.owner_of(addr) }).collect()
+        let sent_to = both.filter(|addr| self.forwarding.zone_of(*addr).is_some() || addr.is_multicast());
+        sent_to.map(|addr| Spot { addr, leg: self.forwarding.owner_of(addr) }).collect()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use crate::forwarding::Forwarding;
+use crate::forwarding::{Forwarding, is_group};
 use crate::lab::probes;
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
-use crate::model::Point;
+use crate::lab::way::hearers;
+use crate::model::{HostId, Point, Site};
 use crate::net::Packet;
 
 use super::super::Failure;
@@ -43,6 +44,8 @@ pub(super) enum Way {
     Point(Point),
     /// From its sender to its receiver.
     EndToEnd(Start),
+    /// From its sender to one of those who hear a group (S14).
+    Heard(Start, HostId),
 }
 
 /// What must become of a packet.
@@ -66,8 +69,8 @@ pub(super) fn of_table(path: &Path, forwarding: &Forwarding<'_>) -> Result<Vec<Q
     let probes = probes::read(forwarding.site(), &text).map_err(|(line, why)| at_line(line, &why))?;
     let mut questions = Vec::new();
     for probe in probes {
-        let way = match probe.at {
-            Some(point) => Way::Point(point),
+        let ways = match probe.at {
+            Some(point) => vec![Way::Point(point)],
             None => {
                 let comes_as = fresh_state(&probe.packet);
                 if comes_as != probe.packet.ct {
@@ -78,21 +81,52 @@ pub(super) fn of_table(path: &Path, forwarding: &Forwarding<'_>) -> Result<Vec<Q
                     )
                     .help("one hook can be asked about other states: `at HOST HOOK in IF out IF`"));
                 }
-                Way::EndToEnd(
-                    start(forwarding, &probe.packet)
-                        .ok_or_else(|| at_line(probe.line, &format!("{} is in no zone", probe.packet.src)))?,
-                )
+                let start = start(forwarding, &probe.packet)
+                    .ok_or_else(|| at_line(probe.line, &format!("{} is in no zone", probe.packet.src)))?;
+                let heard = heard(forwarding, start, &probe.packet);
+                if heard.is_empty() && is_group(probe.packet.dst) {
+                    let nobody = format!("nobody who filters hears {} there", probe.packet.dst);
+                    return Err(at_line(probe.line, &nobody));
+                }
+                if heard.is_empty() { vec![Way::EndToEnd(start)] } else { heard }
             }
         };
-        questions.push(Question {
-            source: Source::Probe { section: probe.section },
-            text: probe.question,
-            packet: probe.packet,
-            way,
-            wanted: Wanted::Word(probe.stated),
-        });
+        for way in ways {
+            questions.push(Question {
+                source: Source::Probe { section: probe.section.clone() },
+                text: in_words(forwarding.site(), &probe.question, &way),
+                packet: probe.packet.clone(),
+                way,
+                wanted: Wanted::Word(probe.stated),
+            });
+        }
     }
     Ok(questions)
+}
+
+/// The ways of a packet to a group, one to each machine that filters and hears it; none where it is to no group.
+pub(super) fn heard(forwarding: &Forwarding<'_>, start: Start, packet: &Packet) -> Vec<Way> {
+    if !is_group(packet.dst) {
+        return Vec::new();
+    }
+    let site = forwarding.site();
+    let (zone, sender) = match start {
+        Start::Zone(zone) => (Some(zone), forwarding.owner_of(packet.src).map(|(host, _)| host)),
+        Start::Leg(host, leg) => (site.leg(host, leg).map(|leg| leg.zone), Some(host)),
+        Start::Machine(_) => (None, None),
+    };
+    let hearers = zone.map(|zone| hearers(site, zone, packet.family(), sender)).unwrap_or_default();
+    hearers.into_iter().map(|host| Way::Heard(start, host)).collect()
+}
+
+/// A packet in words, with the one who is to hear it.
+pub(super) fn in_words(site: &Site, packet: &str, way: &Way) -> String {
+    match way {
+        Way::Heard(_, host) => {
+            format!("{packet} heard by {}", site.host(*host).map_or("?", |host| host.name.as_str()))
+        }
+        Way::Point(_) | Way::EndToEnd(_) => packet.to_owned(),
+    }
 }
 
 /// A packet starts at the leg that has its source, or else in the zone.

@@ -9,7 +9,7 @@ use crate::model::{Expect, Site, Test};
 
 use super::super::clean::clean_line;
 use super::super::render::number;
-use super::answers::{Answer, Row};
+use super::answers::{Answer, Reply, Row};
 use super::questions::Source;
 use super::routes::Routes;
 
@@ -77,7 +77,10 @@ fn laid_out(head: &[String; 4], sections: &[(String, Vec<Line>)]) -> String {
 }
 
 fn line(row: &Row) -> Line {
-    let [policy, simulator, kernel] = [&row.policy, &row.simulator, &row.kernel].map(Answer::text);
+    let [policy, simulator, mut kernel] = [&row.policy, &row.simulator, &row.kernel].map(Answer::text);
+    if let Some(Reply::Lost(place)) = &row.reply {
+        kernel.push_str(&format!(", its reply stopped at {place}"));
+    }
     ([row.question.text.clone(), policy, simulator, kernel], note(row))
 }
 
@@ -128,18 +131,37 @@ fn summary(site: &Site, rows: &[Row], routes: &Routes) -> String {
     if packets > 0 {
         asked.push(format!("{} of {}", number(packets, "packet"), number(expects, "expectation")));
     }
+    let replies = rows.iter().filter(|row| row.reply.is_some()).count();
+    if replies > 0 {
+        asked.push(if replies == 1 { "1 reply".to_owned() } else { format!("{replies} replies") });
+    }
     asked.push(number(routes.asked, "route"));
     let mut found = Vec::new();
     if differ > 0 {
         found.push(format!("policy, simulator and kernel differ on {differ}"));
-    } else {
+    } else if rows.iter().all(Row::asked) {
         found.push("policy, simulator and kernel agree".to_owned());
+    } else {
+        let all = rows.iter().filter(|row| row.asked()).count();
+        found.push(format!("policy, simulator and kernel agree on {all} of {}", rows.len()));
     }
     if unwanted > 0 {
         found.push(format!("{} not as wanted", number(unwanted, "answer")));
     }
     if !routes.wrong.is_empty() {
         found.push(format!("{} that the kernel does not have", number(routes.wrong.len(), "route")));
+    }
+    for (word, why) in [
+        (
+            "emulated",
+            "that IPVS would send on, which the lab has not: each hook behind it was asked by itself",
+        ),
+        ("unasked", "by interfaces that the lab has not"),
+    ] {
+        let count = rows.iter().filter(|row| row.kernel.word == word).count();
+        if count > 0 {
+            found.push(format!("{count} {why}"));
+        }
     }
     if never > 0 {
         found.push(format!("{never} that no kernel brings there"));
@@ -177,6 +199,12 @@ pub(super) fn as_json(site: &Site, rows: &[Row], routes: &Routes) -> Value {
             "agree": row.agree(),
             "as_wanted": row.as_wanted(),
             "over_a_limit": row.over_a_limit(),
+            "asked": row.asked(),
+            "reply": match &row.reply {
+                None => Value::Null,
+                Some(Reply::Back) => json!({ "back": true }),
+                Some(Reply::Lost(place)) => json!({ "back": false, "at": place }),
+            },
         })
     };
     json!({

@@ -46,6 +46,7 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
         listeners,
         told: BTreeMap::new(),
         conntracks: Vec::new(),
+        members: BTreeMap::new(),
     })
 }
 
@@ -57,8 +58,8 @@ pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machin
     let lines = site.zones().flat_map(|(id, _)| {
         let name = crowd_port(id);
         // Without a delay of 0 a port forwards only after 15 seconds (`br_make_forwarding`).
-        let create = format!("link add {name} type bridge forward_delay 0 stp_state 0 mcast_snooping 0");
-        [create, format!("link set {name} up")]
+        let create = format!("link add name {name} type bridge forward_delay 0 stp_state 0 mcast_snooping 0");
+        [create, format!("link set dev {name} up")]
     });
     bridges.ip(&lines.collect::<Vec<_>>())?;
 
@@ -118,8 +119,9 @@ fn is_bridge(host: &Host, port: &Port) -> bool {
 fn own_bridges(host: &Host, netns: &Netns, ports: &[Port]) -> Result<(), LabError> {
     for port in ports.iter().filter(|port| is_bridge(host, port)) {
         let (name, mac) = (&port.name, &port.mac);
-        let line =
-            format!("link add {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0");
+        let line = format!(
+            "link add name {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
+        );
         netns.ip(&[line])?;
     }
     let shown = host.bridges().any(|(.., how)| *how == Bridge::BrNetfilter);
@@ -174,7 +176,7 @@ fn build_crowd(
         let name = crowd_port(zone);
         let end = format!("c{}l{}", number & 1, zone.0);
         plug(&netns, switches, &name, &machine::mac(number, zone.0), &end, zone)?;
-        lines.push(format!("link set {name} up"));
+        lines.push(format!("link set dev {name} up"));
         // IPv6 does not send from an interface without any address.
         lines.push(format!("addr add fe80::{number:x}:{:x}/64 dev {name} nodad", zone.0));
         lines.extend(neighbours(&name, zone, all).map(|(_, line)| line));
@@ -200,8 +202,8 @@ fn plug(
     let there = switch.path();
     // With a machine's own interfaces there may be any name: one with a `+` is nobody's.
     let end = format!("+{end}");
-    netns.ip(&[format!("link add {name} address {mac} type veth peer name {end} netns {there}")])?;
-    switch.ip(&[format!("link set {end} master {bridge} up")])
+    netns.ip(&[format!("link add name {name} address {mac} type veth peer name {end} netns {there}")])?;
+    switch.ip(&[format!("link set dev {end} master {bridge} up")])
 }
 
 /// The machines in a zone as neighbours on an interface, each with its link-layer address.

@@ -4,8 +4,10 @@
 //! there make the packet seem to come from, and arrives as an answer to what was written only if each of them
 //! is undone on the way. Whoever started in a zone without being declared is listened for there.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::LabError;
-use super::{Arrived, SiteLab, Stage, Start, trace};
+use super::{Arrived, Ends, SiteLab, Stage, Start, ends, trace};
 use crate::lab::netns::Netns;
 use crate::net::packet::tcp_flag;
 use crate::net::{Packet, Proto};
@@ -45,6 +47,19 @@ impl SiteLab<'_> {
             trace::keep(netns, &[])
         })?;
         outcome
+    }
+
+    /// The same for any packets: of those that belong to one connection, one after another.
+    ///
+    /// # Errors
+    /// When the harness does not work.
+    pub fn converse_all(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Conversation>, LabError> {
+        let mut all = BTreeMap::new();
+        for part in apart(packets) {
+            let some: Vec<_> = part.iter().filter_map(|at| packets.get(*at).cloned()).collect();
+            all.extend(part.into_iter().zip(self.converse(&some)?));
+        }
+        Ok(all.into_values().collect())
     }
 
     fn conversations(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Conversation>, LabError> {
@@ -98,6 +113,23 @@ impl SiteLab<'_> {
     fn everywhere(&self, act: impl Fn(&Netns) -> Result<(), LabError>) -> Result<(), LabError> {
         self.namespaces().try_for_each(|(_, netns, _)| act(netns))
     }
+}
+
+/// The places of packets, in as few parts as they can be taken in order, no two of one connection in a part.
+fn apart(packets: &[(Start, Packet)]) -> Vec<Vec<usize>> {
+    let mut parts: Vec<(BTreeSet<Ends>, Vec<usize>)> = Vec::new();
+    for (at, (_, packet)) in packets.iter().enumerate() {
+        let (there, back) = ends(packet);
+        let free = parts.iter_mut().find(|(known, _)| !known.contains(&there) && !known.contains(&back));
+        match free {
+            Some((known, part)) => {
+                known.insert(there);
+                part.push(at);
+            }
+            None => parts.push((BTreeSet::from([there]), vec![at])),
+        }
+    }
+    parts.into_iter().map(|(_, part)| part).collect()
 }
 
 /// The packet after the answer: the third of a TCP handshake, else one more like the first.

@@ -29,7 +29,15 @@ pub fn with_members(site: &Site) -> Site {
     let member = |(zone, there): (ZoneId, &crate::model::Zone)| {
         let highest = |family| strangers(site, zone, family).into_iter().next_back();
         let addresses: Vec<_> = Family::BOTH.into_iter().filter_map(highest).collect();
-        let leg = Leg { interface: None, addresses, dynamic: false, bridge: None, zone, span: there.span };
+        let leg = Leg {
+            interface: None,
+            addresses,
+            dynamic: false,
+            public: Vec::new(),
+            bridge: None,
+            zone,
+            span: there.span,
+        };
         (!leg.addresses.is_empty()).then(|| Host {
             name: there.name.clone(),
             role: Role::Host { filters: false },

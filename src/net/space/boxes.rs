@@ -131,12 +131,13 @@ impl Space {
             let free = self.boxed(&one);
             let bad = self.minus(free, may);
             let mut whole = RangeSet::range(0, field.last());
+            let mut values = whole.difference(&self.values_in(field, bad));
             // Of these two only the values that can be are of interest: `port 22` of a protocol without ports is not.
             if matches!(field, Field::Proto | Field::Family) {
                 let can_be = self.and(free, domain);
-                whole = self.values_in(field, can_be).union(&own);
+                values = values.intersection(&self.values_in(field, can_be));
+                whole = self.values_in(field, domain);
             }
-            let values = whole.difference(&self.values_in(field, bad));
             // Void results of a spent budget must not make a box smaller than its seed.
             let values = values.union(&own);
             if values != whole {

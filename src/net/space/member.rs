@@ -96,7 +96,9 @@ impl Space {
         Ok(Some(self.build(&chosen)))
     }
 
-    fn fields(&self) -> Vec<Field> {
+    /// Every field, in the order of decision, with those of limits and conditions interned so far.
+    #[must_use]
+    pub fn fields(&self) -> Vec<Field> {
         use Field as F;
         let mut all = vec![
             F::Family,

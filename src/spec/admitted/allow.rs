@@ -78,11 +78,6 @@ impl AtHook<'_, '_> {
         self.space.and(ends, holds)
     }
 
-    /// How a path is routed by this machine, or starts here; the bridges apart.
-    pub(super) fn routed(&self, path: &Path) -> Option<Crossing> {
-        self.passes(path).into_iter().find(|crossing| !matches!(crossing, Crossing::Across { .. }))
-    }
-
     /// S13: the pairs whose two ends are of one machine. In output and input that machine is this one.
     pub(super) fn one_machine(&mut self) -> PacketSet {
         let own = self.routes.readings.static_of(self.host);
@@ -145,7 +140,7 @@ impl AtHook<'_, '_> {
     }
 
     /// S39: what this machine itself sends on a link, or takes in from it, crosses no bridge of its own there.
-    fn on_ports(&self, crossing: Crossing, src: &AddrSet, dst: &AddrSet) -> (AddrSet, AddrSet) {
+    pub(super) fn on_ports(&self, crossing: Crossing, src: &AddrSet, dst: &AddrSet) -> (AddrSet, AddrSet) {
         let Crossing::Across { first, last, .. } = crossing else { return (src.clone(), dst.clone()) };
         let own = self.routes.readings.static_of(self.host);
         let but = |set: &AddrSet, own_there: bool| if own_there { set.difference(&own) } else { set.clone() };
@@ -325,20 +320,26 @@ impl AtHook<'_, '_> {
     }
 
     pub(super) fn passes(&self, path: &Path) -> Vec<Crossing> {
+        self.passes_after(path).into_iter().map(|(crossing, _)| crossing).collect()
+    }
+
+    /// The same, each with how many machines have passed the packets on before.
+    pub(super) fn passes_after(&self, path: &Path) -> Vec<(Crossing, usize)> {
         if self.hook == Hook::Output {
             let origin = path.origin.filter(|(host, _)| *host == self.host);
-            return origin.map(|(_, leg)| Crossing::Out(leg)).into_iter().collect();
+            return origin.map(|(_, leg)| (Crossing::Out(leg), 0)).into_iter().collect();
         }
         let mut found = Vec::new();
         if self.hook == Hook::Forward {
-            let routed = path.transits.iter().filter(|t| t.host == self.host);
-            found.extend(routed.map(|t| Crossing::Through(t.came, t.left)));
+            let routed = path.transits.iter().enumerate().filter(|(_, t)| t.host == self.host);
+            found.extend(routed.map(|(before, t)| (Crossing::Through(t.came, t.left), before)));
         }
         for hop in path.bridged.iter().filter(|hop| hop.host == self.host) {
             let how = self.machine.legs.get(hop.leg.index()).and_then(|leg| leg.bridge.as_ref());
             let shown = (how == Some(&Bridge::BrNetfilter)) == (self.hook == Hook::Forward);
             if shown && self.across.is_none_or(|leg| leg == hop.leg) {
-                found.push(Crossing::Across { leg: hop.leg, first: hop.after == 0, last: hop.last });
+                let crossing = Crossing::Across { leg: hop.leg, first: hop.after == 0, last: hop.last };
+                found.push((crossing, hop.after));
             }
         }
         found

@@ -72,23 +72,20 @@ impl AtHook<'_, '_> {
         let Some(Nat::Ipvs { direct, port, .. }) = &access.nat else { return PacketSet::NOTHING };
         let mut service = self.service(access);
         if let Some(port) = port {
-            service = self.space.assign(Field::Dport, u128::from(*port), service);
+            service = self.space.assign(self.ports().1, u128::from(*port), service);
         }
         let mut sets = Vec::new();
         for share in self.each_share(access) {
-            let crossing = match self.hook {
-                Hook::Output => (share.at == self.host).then_some(Crossing::Out(share.left)),
-                Hook::Forward => self.routed(&share.inner),
-                Hook::Input => {
-                    let end = share.inner.end.filter(|(host, _)| *host == self.host);
-                    end.map(|(_, leg)| Crossing::In(leg))
-                }
-                Hook::Prerouting | Hook::Postrouting | Hook::Bridge => None,
-            };
-            let Some(crossing) = crossing else { continue };
-            let by = self.interfaces(crossing);
             let pair = self.between(&share.src, if *direct { &share.written } else { &share.real });
-            sets.push(self.space.all(vec![by, pair, service]));
+            let headers = self.space.and(pair, service);
+            sets.push(if self.hook != Hook::Output {
+                self.on_inner(&share.inner, headers)
+            } else if share.at == self.host {
+                let by = self.interfaces(Crossing::Out(share.left));
+                self.space.and(by, headers)
+            } else {
+                PacketSet::NOTHING
+            });
         }
         self.space.any(sets)
     }

@@ -339,14 +339,18 @@ impl AtHook<'_, '_> {
 
     /// The written packets before they are translated.
     fn outer(&mut self, access: &Access, served: &Served) -> PacketSet {
-        if served.dynamic || !matches!(self.hook, Hook::Output | Hook::Forward) {
+        if served.dynamic || !matches!(self.hook, Hook::Output | Hook::Forward | Hook::Bridge) {
             return PacketSet::NOTHING;
         }
-        let Some(crossing) = self.routed(&served.outer) else { return PacketSet::NOTHING };
-        let by = self.interfaces(crossing);
-        let pair = self.between(&served.src, &served.written);
         let service = self.service(access);
-        self.space.all(vec![by, pair, service])
+        let mut sets = Vec::new();
+        for crossing in self.passes(&served.outer) {
+            let (src, dst) = self.on_ports(crossing, &served.src, &served.written);
+            let by = self.interfaces(crossing);
+            let pair = self.between(&src, &dst);
+            sets.push(self.space.all(vec![by, pair, service]));
+        }
+        self.space.any(sets)
     }
 
     /// The translated packets at the machine that translated them.
@@ -393,29 +397,46 @@ impl AtHook<'_, '_> {
 
     /// The translated packets on the inner way and at its end.
     fn beyond(&mut self, access: &Access, port: Option<u16>, inner: &Inner, served: &Served) -> PacketSet {
-        let crossing = match (self.hook, &inner.path) {
-            (Hook::Forward, Some(path)) => self.routed(path),
-            (Hook::Input, Some(path)) => {
-                path.end.filter(|(host, _)| *host == self.host).map(|(_, leg)| Crossing::In(leg))
-            }
-            _ => None,
-        };
-        let Some(crossing) = crossing else { return PacketSet::NOTHING };
+        let Some(path) = &inner.path else { return PacketSet::NOTHING };
+        let (sport, dport) = self.ports();
         let mut service = self.service(access);
         if let Some(port) = port {
-            service = self.space.assign(Field::Dport, u128::from(port), service);
+            service = self.space.assign(dport, u128::from(port), service);
         }
         let src = match served.source {
             None => served.src.clone(),
             Some(Translation::Source(source)) => {
-                service = self.space.forget(Field::Sport, service);
+                service = self.space.forget(sport, service);
                 AddrSet::one(source)
             }
             Some(Translation::Masquerade | Translation::Destination { .. }) => return PacketSet::NOTHING,
         };
-        let by = self.interfaces(crossing);
         let pair = self.between(&src, &AddrSet::one(inner.target));
-        self.space.all(vec![by, pair, service])
+        let headers = self.space.and(pair, service);
+        self.on_inner(path, headers)
+    }
+
+    /// Packets where they pass an inner way here, or end it.
+    pub(super) fn on_inner(&mut self, path: &Path, headers: PacketSet) -> PacketSet {
+        let end = path.end.filter(|(host, _)| *host == self.host);
+        let crossings = match self.hook {
+            Hook::Forward | Hook::Bridge => self.passes(path),
+            Hook::Input => end.map(|(_, leg)| Crossing::In(leg)).into_iter().collect(),
+            Hook::Prerouting | Hook::Output | Hook::Postrouting => Vec::new(),
+        };
+        // What it takes in itself from the last link crosses no bridge of its own there (S39).
+        let own = |c: &Crossing| end.is_some() && matches!(c, Crossing::Across { last: true, .. });
+        let mut sets = Vec::new();
+        for crossing in crossings.into_iter().filter(|crossing| !own(crossing)) {
+            let by = self.interfaces(crossing);
+            sets.push(self.space.and(by, headers));
+        }
+        self.space.any(sets)
+    }
+
+    /// Where the source port and the destination port of a packet are: exchanged in a reply form (S42).
+    pub(super) fn ports(&self) -> (Field, Field) {
+        if self.mirrored { (Field::Dport, Field::Sport) } else { (Field::Sport, Field::Dport) }
     }
 
     // ---- masquerade, snat ----------------------------------------------------------------------------------
@@ -423,20 +444,23 @@ impl AtHook<'_, '_> {
     fn masked(&mut self, access: &Access, nat: &Nat) -> PacketSet {
         let (mut own, mut new) = (Pairs::new(), Pairs::new());
         for pair in self.each_pair(access, nat) {
-            let Some((crossing, seen)) = self.crossed(&pair) else { continue };
-            match pair.mask {
-                Mask::Refused => {}
-                Mask::Unneeded => own.entry((crossing, pair.src)).or_default().push(pair.dst),
-                Mask::At(at, _) if seen <= at => own.entry((crossing, pair.src)).or_default().push(pair.dst),
-                Mask::At(_, Translation::Source(source)) => {
-                    let dst = self.of_others(&pair);
-                    new.entry((crossing, AddrSet::one(source))).or_default().push(dst);
+            for (crossing, seen) in self.crossed(&pair) {
+                let sent = self.on_ports(crossing, &pair.src, &pair.dst);
+                match pair.mask {
+                    Mask::Refused => {}
+                    Mask::Unneeded => own.entry((crossing, sent.0)).or_default().push(sent.1),
+                    Mask::At(at, _) if seen <= at => own.entry((crossing, sent.0)).or_default().push(sent.1),
+                    Mask::At(_, Translation::Source(source)) => {
+                        let dst = self.of_others(&pair);
+                        let (src, dst) = self.on_ports(crossing, &AddrSet::one(source), &dst);
+                        new.entry((crossing, src)).or_default().push(dst);
+                    }
+                    Mask::At(..) => {}
                 }
-                Mask::At(..) => {}
             }
         }
         let service = self.service(access);
-        let any_port = self.space.forget(Field::Sport, service);
+        let any_port = self.space.forget(self.ports().0, service);
         let mut sets = Vec::new();
         for (pairs, service) in [(own, service), (new, any_port)] {
             for ((crossing, src), dst) in pairs {
@@ -496,23 +520,25 @@ impl AtHook<'_, '_> {
         }
     }
 
-    /// The legs of this hook that a pair crosses, and how many machines it has passed before.
-    fn crossed(&mut self, pair: &Pair) -> Option<(Crossing, usize)> {
+    /// The legs of this hook that a pair crosses, each with how many machines it has passed before.
+    fn crossed(&mut self, pair: &Pair) -> Vec<(Crossing, usize)> {
+        if self.hook != Hook::Input {
+            return self.passes_after(&pair.path);
+        }
         let crossings = self.crossing(pair.from, pair.to, pair.arrival).into_iter();
-        let crossing = crossings.into_iter().find(|crossing| !matches!(crossing, Crossing::Across { .. }))?;
-        let seen = match self.hook {
-            Hook::Forward => pair.path.transits.iter().position(|t| t.host == self.host)?,
-            Hook::Input => usize::MAX,
-            Hook::Prerouting | Hook::Output | Hook::Postrouting | Hook::Bridge => 0,
-        };
-        Some((crossing, seen))
+        crossings.map(|crossing| (crossing, usize::MAX)).collect()
     }
 
     /// The destinations to which somebody else sends (S13): the source does not tell any more.
     fn of_others(&self, pair: &Pair) -> AddrSet {
         if self.hook == Hook::Input {
             let own = self.routes.readings.static_of(self.host);
-            return if pair.src.is_subset(&own) { AddrSet::empty() } else { pair.dst.clone() };
+            return match pair.arrival {
+                _ if pair.src.is_subset(&own) => AddrSet::empty(),
+                // What a gateway has no dynamic leg gets.
+                Arrival::Dynamic(_) => pair.dst.difference(self.routes.readings.gateways()),
+                Arrival::Static(_) | Arrival::Group => pair.dst.clone(),
+            };
         }
         let machines = self.routes.site.hosts().map(|(host, _)| self.routes.readings.static_of(host));
         let alone = machines.filter(|own| pair.src.is_subset(own));

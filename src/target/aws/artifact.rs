@@ -15,6 +15,7 @@ mod interface;
 mod list;
 mod path;
 mod traffic;
+mod words;
 
 pub use acl::{Acl, AclEntry, Action, Association};
 pub use canon::{Canonical, TrafficSet};
@@ -25,6 +26,7 @@ pub use interface::Interface;
 pub use list::{Entry, PrefixList};
 pub use path::{Path, Step};
 pub use traffic::{Icmp, Ports, Traffic};
+pub use words::words;
 
 /// What is known of the groups and interfaces of one or more accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -72,18 +72,29 @@ pub fn shards(
 
 /// Without rules that add nothing to the others.
 fn without_idle(rules: &[Rule]) -> Vec<Rule> {
-    let meant = Canonical::of(rules);
     let mut kept = rules.to_vec();
     let mut at = kept.len();
     // From the last: of a network and its part, sorted, the part comes later.
     while let Some(last) = at.checked_sub(1) {
         at = last;
-        let rest = || kept.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, rule)| rule);
-        if Canonical::of(rest()) == meant {
+        let Some(rule) = kept.get(at) else { break };
+        // Whether it adds anything is decided by those it shares a peer with.
+        let near: Vec<&Rule> = kept.iter().filter(|other| share(&other.peer, &rule.peer)).collect();
+        let rest = near.iter().copied().filter(|other| !std::ptr::eq(*other, rule));
+        if Canonical::of(rest) == Canonical::of(near.iter().copied()) {
             kept.remove(at);
         }
     }
     kept
+}
+
+/// Whether two peers may have somebody in common, as the canonical form sees it.
+fn share(a: &Peer, b: &Peer) -> bool {
+    match (a, b) {
+        (Peer::V4(a), Peer::V4(b)) => a.contains(b) || b.contains(a),
+        (Peer::V6(a), Peer::V6(b)) => a.contains(b) || b.contains(a),
+        (a, b) => a.key() == b.key(),
+    }
 }
 
 /// Ports of one peer that touch or overlap, as one range.

@@ -18,7 +18,7 @@
 mod input;
 mod lists;
 mod order;
-mod pair;
+pub(super) mod pair;
 pub mod rehearse;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -215,6 +215,10 @@ pub enum Obstacle {
 /// Every [`Obstacle`] that was found.
 pub fn plan(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Plan, Vec<Obstacle>> {
     let paired = pair::pair(live, wanted, terms)?;
+    let unmakeable = pair::unmakeable(&paired);
+    if !unmakeable.is_empty() {
+        return Err(unmakeable);
+    }
     let (steps, remarks) = order::order(&paired, terms)?;
     let plan = Plan { steps, remarks, result: paired.wanted };
     match rehearse::rehearse(live, &plan, terms) {

@@ -20,6 +20,8 @@
 //!
 //! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
 //!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
+//! - Before connection tracking a packet has no state but `invalid` (measured), unless it comes by `lo` and was tracked as
+//!   it was sent: what looks at `ct` there is unknown.
 //!
 //! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
 //! translates: else chains that translate do not run); a chain that translates runs for packets of new

@@ -127,22 +127,44 @@ impl Names {
     fn spelled(&self, set: &AddrSet) -> Vec<String> {
         let mut rest = set.clone();
         let mut words = Vec::new();
-        let places = self.places.iter().map(|(name, place)| (name, alike(place, set)));
-        let mut fitting: Vec<(&String, AddrSet)> =
-            places.filter(|(_, place)| !place.is_empty() && place.is_subset(set)).collect();
+        let places = self.places.iter().map(|(name, place)| (name.clone(), alike(place, set)));
+        let (mut fitting, others): (Vec<_>, Vec<_>) =
+            places.filter(|(_, place)| !place.is_empty()).partition(|(_, place)| place.is_subset(set));
+        fitting.extend(others.into_iter().filter_map(|(name, place)| self.less(&name, &place, set)));
         while !rest.is_empty() {
             // The place that says most of what is left; of equal ones the first by name.
             let said = |place: &AddrSet| size(&place.intersection(&rest));
-            let best = fitting.iter().map(|(name, place)| (said(place), *name)).filter(|(n, _)| *n > 0);
-            let Some((_, name)) = best.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1))) else { break };
-            let Some(at) = fitting.iter().position(|(n, _)| *n == name) else { break };
+            let best = fitting.iter().enumerate().map(|(at, (name, place))| (said(place), name, at));
+            let best = best.filter(|(said, ..)| *said > 0);
+            let Some((.., at)) = best.max_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(a.1))) else { break };
             let (name, place) = fitting.swap_remove(at);
             rest = rest.difference(&place);
-            words.push(name.clone());
+            words.push(name);
         }
         words.sort();
         words.extend(rest.ranges().flat_map(networks));
         words
+    }
+
+    /// `clients except fw.clients`: what of a place is in a set, where all that is not has a few names.
+    fn less(&self, name: &str, place: &AddrSet, set: &AddrSet) -> Option<(String, AddrSet)> {
+        const FEW: usize = 3;
+        let (inside, mut hole) = (place.intersection(set), place.difference(set));
+        if size(&inside) < 4 {
+            return None;
+        }
+        let mut but = Vec::new();
+        while !hole.is_empty() {
+            let missing = |of: &AddrSet| !of.is_empty() && of.is_subset(&hole);
+            let named = self.places.iter().map(|(name, of)| (name, alike(of, place)));
+            let (name, of) = named.filter(|(_, of)| missing(of)).max_by_key(|(_, of)| size(of))?;
+            hole = hole.difference(&of);
+            but.push(name.clone());
+            if but.len() > FEW {
+                return None;
+            }
+        }
+        Some((format!("{name} except {}", but.join(", ")), inside))
     }
 
     /// A box in words.
@@ -171,6 +193,12 @@ impl Names {
                         Field::OrigSrc => region.other.push(format!("first from {}", words.join(", "))),
                         _ => region.other.push(format!("first to {}", words.join(", "))),
                     }
+                }
+                // What a packet on its way is known to have been sent as.
+                Field::SentSrc | Field::SentDst => {
+                    let words = self.name(&addresses(family, values)).join(", ");
+                    let word = if *field == Field::SentSrc { "sent from" } else { "sent to" };
+                    region.other.push(format!("{word} {words}"));
                 }
                 other => region.other.extend(in_words(space, *other, values)),
             }
@@ -366,7 +394,8 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
             let (_, words) = space.atoms().into_iter().find(|(of, _)| *of == field)?;
             format!("where {}{words}", if on { "" } else { "not " })
         }
-        Field::SentSrc | Field::SentDst | Field::SentSport | Field::SentDport => return None,
+        Field::SentSport => format!("sent from port {}", numbers(values)),
+        Field::SentDport => format!("sent to port {}", numbers(values)),
         Field::Family
         | Field::Iif
         | Field::Oif
@@ -378,7 +407,9 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
         | Field::IcmpType
         | Field::IcmpCode
         | Field::OrigSrc
-        | Field::OrigDst => return None,
+        | Field::OrigDst
+        | Field::SentSrc
+        | Field::SentDst => return None,
     })
 }
 

@@ -172,6 +172,9 @@ pub enum Fault {
         /// The most.
         most: i64,
     },
+    /// Resources of a template that wait for each other, and what waits for those.
+    #[error("a cycle of references: {}; rules that name groups belong into resources of their own", .0.join(", "))]
+    Cycle(Vec<String>),
     /// A rule that is changed in place keeps the kind of its peer: network of a family, group, list.
     #[error("the kind of source or destination of a rule cannot be changed in place")]
     PeerKind,

@@ -7,14 +7,14 @@ use super::super::validate::text;
 use super::{Foreign, Obstacle, Terms};
 
 /// A live estate and a wanted one that speak of the same things by the same ids.
-pub(super) struct Paired<'l> {
+pub(in crate::target::aws) struct Paired<'l> {
     /// What is there.
-    pub(super) live: &'l Estate,
+    pub(in crate::target::aws) live: &'l Estate,
     /// What is wanted, sorted by id; `${…}` are ids of what is to be made.
-    pub(super) wanted: Estate,
+    pub(in crate::target::aws) wanted: Estate,
 }
 
-pub(super) fn pair<'l>(
+pub(in crate::target::aws) fn pair<'l>(
     live: &'l Estate,
     wanted: &Estate,
     terms: &Terms,
@@ -37,23 +37,31 @@ pub(super) fn pair<'l>(
     }
     let mut wanted = bound(wanted, &ids);
     marked(&mut wanted, live, &terms.mark);
-    for group in &wanted.groups {
-        if live.group(&group.id).is_none() && !is_symbolic(&group.id) {
-            let fault = Fault::Unknown { kind: "security group", id: group.id.clone() };
-            obstacles.push(Obstacle::Wanted { id: group.id.clone(), fault });
-        }
-    }
-    for list in &wanted.lists {
-        if live.list(&list.id).is_none() && (!is_symbolic(&list.id) || list.is_managed_by_aws()) {
-            let fault = Fault::Unknown { kind: "prefix list", id: list.id.clone() };
-            obstacles.push(Obstacle::Wanted { id: list.id.clone(), fault });
-        }
-    }
     if obstacles.is_empty() { Ok(Paired { live, wanted }) } else { Err(obstacles) }
 }
 
+/// What is wanted by an id of EC2's own and is not there: no call makes it.
+pub(in crate::target::aws) fn unmakeable(paired: &Paired<'_>) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    let mut say = |kind, id: &String| {
+        let fault = Fault::Unknown { kind, id: id.clone() };
+        obstacles.push(Obstacle::Wanted { id: id.clone(), fault });
+    };
+    for group in &paired.wanted.groups {
+        if paired.live.group(&group.id).is_none() && !is_symbolic(&group.id) {
+            say("security group", &group.id);
+        }
+    }
+    for list in &paired.wanted.lists {
+        if paired.live.list(&list.id).is_none() && (!is_symbolic(&list.id) || list.is_managed_by_aws()) {
+            say("prefix list", &list.id);
+        }
+    }
+    obstacles
+}
+
 /// Whether a thing is still to be made.
-pub(super) fn is_symbolic(id: &str) -> bool {
+pub(in crate::target::aws) fn is_symbolic(id: &str) -> bool {
     id.starts_with("${") && id.ends_with('}')
 }
 

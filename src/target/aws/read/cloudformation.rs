@@ -43,6 +43,9 @@ pub fn cloudformation(text: &str) -> Result<Estate, ReadError> {
             let resource = resources.get(name).ok_or_else(|| node.error(Why::Expected("resources")))?;
             template.resource(name, &resource, pass)?;
         }
+        if let (Pass::Wholes, Some(ids)) = (pass, template.cycle()) {
+            return Err(node.fault(Fault::Cycle(ids)));
+        }
     }
     template.estate()
 }
@@ -80,6 +83,25 @@ impl Template {
                 _,
             ) => Ok(()),
             _ => Err(kind.error(Why::Expected("a type of resource that is known"))),
+        }
+    }
+
+    /// Groups whose rules, standing within them, refer to each other or to themselves: CloudFormation makes none of two that
+    /// wait for each other ("Circular dependency between resources").
+    fn cycle(&self) -> Option<Vec<String>> {
+        let mut left: Vec<&Group> = self.groups.iter().map(|(group, _)| group).collect();
+        loop {
+            let waits = |group: &&Group| {
+                group.all_rules().any(|(_, _, rule)| {
+                    matches!(&rule.peer, Peer::Group(named) if left.iter().any(|other| other.id == named.id))
+                })
+            };
+            let still: Vec<&Group> = left.iter().copied().filter(waits).collect();
+            match (still.len() == left.len(), still.is_empty()) {
+                (_, true) => return None,
+                (true, false) => return Some(still.into_iter().map(|group| group.id.clone()).collect()),
+                (false, false) => left = still,
+            }
         }
     }
 

@@ -4,7 +4,8 @@
 //! group counts one; whether in one family or in both, AWS does not say, so it counts in both here. A prefix list
 //! counts its `MaxEntries`, however many it holds, at each rule; AWS's own lists count what a table says.
 
-use super::super::artifact::{Acl, Direction, Estate, Fault, Group, Peer, PrefixList, Quota, Rule, Traffic};
+pub use super::super::artifact::words;
+use super::super::artifact::{Acl, Direction, Estate, Fault, Group, Peer, PrefixList, Quota, Rule};
 use crate::net::Family;
 
 /// The quotas of a region.
@@ -186,21 +187,4 @@ fn weight_by_name(name: &str) -> Option<usize> {
     let (_, service) = name.strip_prefix("com.amazonaws.")?.split_once('.')?;
     let service = service.strip_prefix("ipv6.").unwrap_or(service);
     TABLE.iter().find(|(known, _)| *known == service).map(|(_, weight)| *weight)
-}
-
-/// A traffic in a few words: `tcp 443`.
-#[must_use]
-pub fn words(traffic: Traffic) -> String {
-    match (traffic, traffic.ports()) {
-        (Traffic::All, _) => "all traffic".to_owned(),
-        (Traffic::Other(proto), _) => format!("protocol {}", proto.0),
-        (Traffic::Tcp(_) | Traffic::Udp(_), Some((from, to))) if from == to => {
-            format!("{} {from}", traffic.protocol())
-        }
-        (Traffic::Tcp(_) | Traffic::Udp(_), Some((from, to))) => {
-            format!("{} {from}-{to}", traffic.protocol())
-        }
-        (_, Some((kind, code))) => format!("{} type {kind} code {code}", traffic.protocol()),
-        (_, None) => traffic.protocol(),
-    }
 }

@@ -99,7 +99,8 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
         translation: None,
         packet: packet.clone(),
     };
-    let mut machine = Machine { mark: Some(packet.mark), same_source: false, run };
+    let mut machine =
+        Machine { mark: Some(packet.mark), same_source: false, early: false, untracked: false, run };
     for turn in turns(ruleset, at.into()) {
         let translates = machine.run.packet.ct == CtState::New && machine.run.translated_by.is_none();
         if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
@@ -160,6 +161,10 @@ struct Machine {
     mark: Option<u32>,
     // Whether it was to get the source that it has: then it may have been translated, or not (its port).
     same_source: bool,
+    // Whether connection tracking has not looked at the packet yet.
+    early: bool,
+    // Whether `notrack` keeps it from looking.
+    untracked: bool,
     run: Run,
 }
 
@@ -171,14 +176,13 @@ struct Frame<'a> {
     base: &'a Base,
     chain: usize,
     depth: usize,
-    /// Whether connection tracking has not looked at the packet yet.
-    early: bool,
 }
 
 impl Machine {
     fn base_chain(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
-        let frame = Frame { at, table, base, chain: turn.chain, depth: 0, early: turn.is_early() };
+        let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
+        self.early = turn.is_early();
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
@@ -257,8 +261,9 @@ impl Machine {
             Statement::VerdictMap { key, map } => self.verdict_map(frame, place, at, key, map),
             Statement::Counter(_) => Go::On,
             Statement::NoTrack => {
-                if frame.early {
+                if self.early {
                     self.run.packet.ct = CtState::Untracked;
+                    self.untracked = true;
                 }
                 Go::On
             }

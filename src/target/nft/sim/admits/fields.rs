@@ -100,6 +100,9 @@ impl Chains<'_, '_> {
                 _ => {}
             }
         }
+        if self.untracks && !now.untracked && (field == Field::CtState || field.is_of_connection()) {
+            return View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
+        }
         let Done::Translated(to) = now.nat else { return view };
         let unclear = View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
         match (to, field) {

@@ -126,7 +126,8 @@ impl Machine {
 
     pub(super) fn look(&self, field: Field) -> Seen {
         let p = &self.run.packet;
-        if self.is_lost(field) {
+        let not_yet = self.early && !self.untracked && (field == Field::CtState || field.is_of_connection());
+        if self.is_lost(field) || not_yet {
             return Seen::Unclear;
         }
         let v4 = p.family() == Family::V4;

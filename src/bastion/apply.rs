@@ -1,0 +1,373 @@
+//! Puts rendered files in place so that nobody is locked out: tried first, armed before the first change, taken back unless
+//! somebody who logged in anew confirms.
+//!
+//! *Input*: a folder as `compile` writes it (`00-fwc.conf`, `authorized_keys/ACCOUNT`), the machine. *Output*: the files in
+//! place, and a record that a rollback waits on.
+//!
+//! *Design decisions*. In this order, and each step ends the run if it fails: (1) the new tree is laid over a copy of
+//! `/etc/ssh`, where sshd checks it and the whole examination of [`super::sshd`] is run; (2) a canary: an sshd with that tree,
+//! in a network of its own, and a real login as the administrator, from the administrator's address; (3) the old files are
+//! saved; (4) a watchdog starts, a process of its own session that outlives this one and the SSH connection, and puts the old
+//! files back when the time is over and the record, which is written now, still there; (5) each file is replaced at once (write, fsync, rename,
+//! fsync of the folder); (6) sshd checks the real tree and is told to reload, and has to answer. Until [`confirm`] is called
+//! from another SSH connection than this one, the watchdog stays. A running sshd keeps its settings and its sessions when the
+//! files change; one that is told to reload broken ones ends, which is why (6) checks first.
+
+#![expect(clippy::disallowed_methods, reason = "changes the configuration of sshd, and starts the watchdog")]
+
+pub mod canary;
+pub mod daemon;
+pub mod put;
+pub mod record;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::sshd::effective::Effective;
+use super::sshd::inspect::{self, Inspection, Tree};
+use super::sshd::stage::{Network, SSHD, Stage, StageError};
+use record::{Record, Saved, State};
+
+/// Where the drop-in has to stand so that nothing comes before it.
+pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
+/// Files of keys are put below this folder alone: not into homes, which others may write.
+const BELOW: &str = "/etc/ssh";
+
+/// What is to be done, and by whom.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The rendered files.
+    pub folder: PathBuf,
+    /// The account that has to get in afterwards.
+    pub admin: String,
+    /// The address from which it does.
+    pub from: IpAddr,
+    /// A private key to try it with; else the agent, else a key made for the try stands in for one that stays.
+    pub identity: Option<PathBuf>,
+    /// The socket of an agent.
+    pub agent: Option<PathBuf>,
+    /// How long to wait for `confirm`.
+    pub wait: Duration,
+    /// Whether a canary that fails stops the run: not for somebody with another way in.
+    pub console: bool,
+    /// `SSH_CONNECTION`
+    pub session: Option<String>,
+}
+
+/// Why nothing, or not all, was done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The new files are at fault; nothing was changed.
+    #[error("the new files would not do")]
+    Findings(Box<Inspection>),
+    /// Somebody would be locked out; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be done; what was changed was put back.
+    #[error("{0}")]
+    Failed(String),
+    /// sshd could not be asked.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+impl ApplyError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |e| Self::Failed(format!("cannot {what}: {e}"))
+    }
+}
+
+/// Told before each step; what it returns as an error ends the run there.
+pub type Steps<'a> = &'a mut dyn FnMut(&str) -> Result<(), ApplyError>;
+
+/// A file that is to stand at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Change {
+    to: PathBuf,
+    text: Vec<u8>,
+}
+
+/// Does it all; returns the files that were changed.
+///
+/// # Errors
+/// See [`ApplyError`]; each leaves a machine that lets in who it let in before.
+pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError> {
+    let state = State::open()?;
+    let _lock = state.lock()?;
+    if state.read()?.is_some() {
+        let said =
+            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
+        return Err(ApplyError::Refused(said.to_owned()));
+    }
+    steps("stage")?;
+    let staged = stage(asked)?;
+    steps("canary")?;
+    match canary::prove(asked, staged.path()) {
+        Ok(()) => {}
+        Err(ApplyError::Refused(_)) if asked.console => {}
+        Err(other) => return Err(other),
+    }
+    let changes = staged.changes.clone();
+    steps("save")?;
+    let record = save(asked, &state, &changes)?;
+    steps("arm")?;
+    arm(&record)?;
+    steps("record")?;
+    state.write(&record)?;
+    // Were the time over before all is done, what came after it would never be taken back.
+    let mut guarded = |what: &str| {
+        steps(what)?;
+        let waits = state.read()?.is_some_and(|now| now.id == record.id);
+        let late = || ApplyError::Failed("the time was over before all was done".to_owned());
+        waits.then_some(()).ok_or_else(late)
+    };
+    let done = put_all(&changes, &record, &mut guarded)
+        .and_then(|()| take_effect(&mut guarded))
+        .and_then(|()| guarded("done"));
+    match done {
+        Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
+        Err(why) => match restore(&state, &record) {
+            Ok(_) => Err(why),
+            Err(worse) => Err(ApplyError::Failed(format!("{why}; and the old files are not back: {worse}"))),
+        },
+    }
+}
+
+/// Keeps what was applied: the watchdog has nothing left to put back.
+///
+/// # Errors
+/// Where nothing waits, or the caller came by the connection that applied, which shows nothing.
+pub fn confirm(session: Option<&str>, console: bool) -> Result<(), ApplyError> {
+    let state = State::open()?;
+    let _lock = state.lock()?;
+    let Some(record) = state.read()? else {
+        return Err(ApplyError::Refused("nothing waits to be confirmed".to_owned()));
+    };
+    if !console && record.session.is_some() && record.session.as_deref() == session {
+        let said = "this is the connection that applied, which would live on if nobody could log in any more";
+        return Err(ApplyError::Refused(format!("{said}: confirm from a new one")));
+    }
+    state.forget()
+}
+
+/// Puts the old files back and tells sshd; returns them, empty where nothing waited.
+///
+/// # Errors
+/// When a file cannot be put back; the others are, and the record stays for another try.
+pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
+    let state = State::open()?;
+    let Some(record) = state.read()? else { return Ok(Vec::new()) };
+    restore(&state, &record)
+}
+
+/// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
+pub fn watch(id: u64, wait: Duration) {
+    const TRIES: u32 = 600;
+    let begun = std::time::Instant::now();
+    let waiting =
+        || State::open().ok().and_then(|state| state.read().ok().flatten()).is_some_and(|r| r.id == id);
+    // It is armed before the record is written: a record of which nobody knows would block the next apply.
+    let mut seen = false;
+    while begun.elapsed() < wait {
+        std::thread::sleep(Duration::from_millis(200));
+        let waits = waiting();
+        if seen && !waits {
+            return;
+        }
+        seen |= waits;
+    }
+    // A disk may be full or read-only for a while.
+    for _ in 0..TRIES {
+        if !waiting() || rollback().is_ok() {
+            return;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// A copy of `/etc/ssh` with the new files in it.
+struct Staged {
+    dir: tempfile::TempDir,
+    changes: Vec<Change>,
+}
+
+impl Staged {
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+/// Lays the new files over a copy, has sshd check it, and examines it.
+fn stage(asked: &Asked) -> Result<Staged, ApplyError> {
+    let dir =
+        tempfile::Builder::new().prefix("fwc-ssh-").tempdir().map_err(ApplyError::io("make a folder"))?;
+    copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
+    let name = asked.folder.join("00-fwc.conf");
+    let text = fs::read(&name).map_err(ApplyError::io(format!("read {}", name.display())))?;
+    let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
+    staged.lay(0)?;
+    let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
+    // sshd says where it looks for an account's keys under the new settings.
+    for (account, text) in accounts(&asked.folder)? {
+        let Some(settings) = settings(&place, &account, asked.from)? else { break };
+        let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
+        let Some(to) = to.filter(|to| to.starts_with(BELOW)) else {
+            return Err(ApplyError::Refused(format!(
+                "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
+            )));
+        };
+        staged.changes.push(Change { to, text });
+        staged.lay(staged.changes.len().saturating_sub(1))?;
+    }
+    let tree = Tree { root: "/".into(), ssh: Some(staged.path().to_owned()) };
+    let found = inspect::inspect_in(&place, tree, None, &[asked.from])?;
+    if found.findings.has_errors() {
+        return Err(ApplyError::Findings(Box::new(found)));
+    }
+    Ok(staged)
+}
+
+impl Staged {
+    /// Writes one of the changes into the copy.
+    fn lay(&self, number: usize) -> Result<(), ApplyError> {
+        let Some(change) = self.changes.get(number) else { return Ok(()) };
+        let below = change.to.strip_prefix(BELOW).unwrap_or(&change.to);
+        put::replace(&self.path().join(below), &change.text, put::MODE, &mut |_| Ok(()))
+    }
+}
+
+/// What sshd says of an account, if it takes its configuration at all.
+fn settings(place: &Stage, account: &str, from: IpAddr) -> Result<Option<Effective>, ApplyError> {
+    let who = format!("user={account},host={from},addr={from},laddr=127.0.0.1,lport=22");
+    let output = place.run(SSHD, &["-T".to_owned(), "-C".to_owned(), who])?;
+    Ok(output.status.success().then(|| Effective::read(&String::from_utf8_lossy(&output.stdout))))
+}
+
+/// The first file of `AuthorizedKeysFile` for an account; none where it hangs on a home.
+fn keys_file(all: &str, account: &str) -> Option<PathBuf> {
+    let first = all.split_whitespace().next()?;
+    let path = first.replace("%u", account).replace("%%", "%");
+    (first.starts_with('/') && !first.contains("%h") && !path.contains("..")).then(|| path.into())
+}
+
+/// `authorized_keys/ACCOUNT` of the folder, sorted.
+fn accounts(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ApplyError> {
+    let folder = folder.join("authorized_keys");
+    let mut found = BTreeMap::new();
+    if !folder.is_dir() {
+        return Ok(found);
+    }
+    let unreadable = || format!("read {}", folder.display());
+    for entry in fs::read_dir(&folder).map_err(ApplyError::io(unreadable()))? {
+        let entry = entry.map_err(ApplyError::io(unreadable()))?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(sound) {
+            return Err(ApplyError::Refused(format!("`{name}` is no account's name")));
+        }
+        found.insert(name, fs::read(entry.path()).map_err(ApplyError::io(unreadable()))?);
+    }
+    Ok(found)
+}
+
+/// Keeps what the changes replace.
+fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, ApplyError> {
+    let mut files = Vec::new();
+    for (number, change) in changes.iter().enumerate() {
+        let was_there = change.to.exists();
+        if was_there {
+            let old =
+                fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;
+            state.keep(number, &old)?;
+        }
+        files.push(Saved { path: change.to.clone(), was_there, mode: put::mode_of(&change.to) });
+    }
+    Ok(Record { id: record::number(), files, session: asked.session.clone(), wait: asked.wait.as_secs() })
+}
+
+/// Starts the watchdog and waits until it says that it watches.
+fn arm(record: &Record) -> Result<(), ApplyError> {
+    use std::io::Read;
+    let program = std::env::current_exe().map_err(ApplyError::io("find this program"))?;
+    let mut child = Command::new(program)
+        .args(["bastion", "watchdog", &record.id.to_string(), &record.wait.to_string()])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(ApplyError::io("start the watchdog"))?;
+    let mut said = [0u8; 6];
+    let heard = child.stdout.take().map(|mut out| out.read_exact(&mut said));
+    match heard {
+        Some(Ok(())) if said == *b"armed\n" => Ok(()),
+        _ => Err(ApplyError::Failed("the watchdog does not watch".to_owned())),
+    }
+}
+
+fn put_all(changes: &[Change], record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
+    // Keys first: settings that look for them come last.
+    for (change, saved) in changes.iter().zip(&record.files).rev() {
+        let name = change.to.display().to_string();
+        put::replace(&change.to, &change.text, saved.mode, &mut |what| steps(&format!("{what} {name}")))?;
+    }
+    Ok(())
+}
+
+fn take_effect(steps: Steps<'_>) -> Result<(), ApplyError> {
+    steps("reload")?;
+    daemon::reload()?;
+    steps("answer")?;
+    daemon::answers()
+}
+
+fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
+    let mut failed = None;
+    for (number, saved) in record.files.iter().enumerate() {
+        let done = if saved.was_there {
+            let old = state.kept(number)?;
+            // What is right already is left alone: on a read-only disk nothing was changed either.
+            if fs::read(&saved.path).is_ok_and(|now| now == old) {
+                Ok(())
+            } else {
+                put::replace(&saved.path, &old, saved.mode, &mut |_| Ok(()))
+            }
+        } else {
+            put::remove(&saved.path)
+        };
+        if let Err(why) = done {
+            failed = Some(why);
+        }
+    }
+    if let Some(why) = failed {
+        return Err(why);
+    }
+    daemon::reload()?;
+    daemon::answers()?;
+    state.forget()?;
+    Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
+}
+
+/// Copies a folder, modes and owners included.
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let meta = fs::metadata(from)?;
+    if meta.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else if meta.is_file() {
+        fs::copy(from, to)?;
+    } else {
+        return Ok(());
+    }
+    fs::set_permissions(to, meta.permissions())?;
+    chown(to, Some(meta.uid()), Some(meta.gid()))
+}

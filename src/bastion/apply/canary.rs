@@ -1,0 +1,236 @@
+//! A login that shows that the administrator gets in: a real sshd with the new files, in a network that nobody reaches.
+//!
+//! The key is the administrator's own, if a private key or an agent is at hand. If not, a key that lets the account in today
+//! and stays in the new file is stood in for by one made for this try, of the same type, on the same line with the same
+//! options: that shows everything but the key itself.
+
+#![expect(clippy::disallowed_methods, reason = "starts sshd and ssh in a namespace")]
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{ApplyError, Asked, keys_file, put, settings};
+use crate::bastion::keys::{self, Entry, KeyType};
+use crate::bastion::sshd::effective::Effective;
+use crate::bastion::sshd::stage::{Network, SSHD, Stage};
+
+/// How long sshd may take to listen, and a login to end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tries to get in, and that no other way is offered.
+///
+/// # Errors
+/// [`ApplyError::Refused`] with what sshd said, if the administrator does not get in.
+pub fn prove(asked: &Asked, staged: &Path) -> Result<(), ApplyError> {
+    let shared = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Shared)?;
+    let new = settings(&shared, &asked.admin, asked.from)?;
+    let Some(new) = new else {
+        return Err(ApplyError::Failed("sshd does not take the new files".to_owned()));
+    };
+    let work =
+        tempfile::Builder::new().prefix("fwc-canary-").tempdir().map_err(ApplyError::io("make a folder"))?;
+    let key = match (&asked.identity, &asked.agent) {
+        (Some(path), _) => Key::File(path.clone()),
+        (None, Some(socket)) => Key::Agent(socket.clone()),
+        (None, None) => stand_in(asked, staged, &new, work.path())?,
+    };
+    let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
+    let at = listen(&stage, asked, &new)?;
+    let log = work.path().join("sshd.log");
+    let _sshd = Listener::start(&stage, &log)?;
+    let said = try_login(&stage, asked, &key, at, "publickey")?;
+    let heard = fs::read_to_string(&log).unwrap_or_default();
+    if !heard.contains(&format!("Accepted publickey for {} ", asked.admin)) {
+        let why =
+            heard.lines().rev().find(|line| !line.contains("Connection closed")).unwrap_or("").to_owned();
+        return Err(ApplyError::Refused(format!(
+            "`{}` would not get in from {} afterwards: {} {why}",
+            asked.admin,
+            asked.from,
+            said.lines().last().unwrap_or("")
+        )));
+    }
+    let said = try_login(&stage, asked, &key, at, "none")?;
+    if said.contains("Permission denied (publickey).") {
+        return Ok(());
+    }
+    let said = said.lines().last().unwrap_or("nothing").to_owned();
+    Err(ApplyError::Refused(format!("sshd would offer other ways in than keys: {said}")))
+}
+
+/// With what to try.
+enum Key {
+    File(PathBuf),
+    Agent(PathBuf),
+}
+
+/// A new key in the place of one that stays.
+fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Result<Key, ApplyError> {
+    let refused =
+        |why: String| ApplyError::Refused(format!("{why}; or name a private key with `--identity`"));
+    let account = &asked.admin;
+    let Some(file) = new.one("authorizedkeysfile").and_then(|all| keys_file(all, account)) else {
+        return Err(refused(format!("the keys of `{account}` are not below {}", super::BELOW)));
+    };
+    let copy = staged.join(file.strip_prefix(super::BELOW).unwrap_or(&file));
+    let text = fs::read_to_string(&copy).unwrap_or_default();
+    let today = keys_of_today(asked)?;
+    let stays = keys::entries(&text)
+        .find(|entry| !entry.options.cert_authority && today.iter().any(|old| old.key == entry.key));
+    let Some(entry) = stays else {
+        return Err(refused(format!("no key that lets `{account}` in today would do so afterwards")));
+    };
+    let path = work.join("key");
+    let bits = entry.key.rsa().map(|rsa| rsa.n.bits().to_string());
+    let kind: Vec<&str> = match (entry.key.kind(), &bits) {
+        (KeyType::Rsa, Some(bits)) => vec!["-t", "rsa", "-b", bits],
+        (KeyType::Ecdsa(_), _) => vec!["-t", "ecdsa"],
+        _ => vec!["-t", "ed25519"],
+    };
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-f"])
+        .arg(&path)
+        .args(kind)
+        .stdin(Stdio::null())
+        .output();
+    let made = made.map_err(ApplyError::io("run ssh-keygen"))?;
+    let public = fs::read_to_string(path.with_extension("pub")).unwrap_or_default();
+    let words: Vec<&str> = public.split_whitespace().take(2).collect();
+    if !made.status.success() || words.len() < 2 {
+        return Err(ApplyError::Failed("ssh-keygen made no key".to_owned()));
+    }
+    let (before, after) = (text.get(..entry.key_at.start), text.get(entry.key_at.end..));
+    let swapped = format!("{}{}{}", before.unwrap_or(""), words.join(" "), after.unwrap_or(""));
+    put::replace(&copy, swapped.as_bytes(), put::MODE, &mut |_| Ok(()))?;
+    Ok(Key::File(path))
+}
+
+/// The keys that the machine's sshd takes for the account now.
+fn keys_of_today(asked: &Asked) -> Result<Vec<Entry>, ApplyError> {
+    let here = Stage::new(Vec::new(), Network::Shared)?;
+    let Some(now) = settings(&here, &asked.admin, asked.from)? else { return Ok(Vec::new()) };
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let home = passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.first() == Some(&asked.admin.as_str()))
+            .then(|| fields.get(5).map(|home| (*home).to_owned()))?
+    });
+    let home = home.unwrap_or_default();
+    let mut found = Vec::new();
+    for word in now.one("authorizedkeysfile").unwrap_or("").split_whitespace() {
+        let path = word.replace("%u", &asked.admin).replace("%h", &home).replace("%%", "%");
+        let path = if path.starts_with('/') { PathBuf::from(path) } else { Path::new(&home).join(path) };
+        found.extend(keys::entries(&fs::read_to_string(path).unwrap_or_default()));
+    }
+    Ok(found)
+}
+
+/// Gives the stage the addresses of both ends; returns where sshd listens.
+fn listen(stage: &Stage, asked: &Asked, new: &Effective) -> Result<(IpAddr, u16), ApplyError> {
+    let mut addresses = vec![asked.from];
+    let named: Vec<std::net::SocketAddr> =
+        new.all("listenaddress").iter().filter_map(|text| text.parse().ok()).collect();
+    addresses.extend(named.iter().map(|at| at.ip()).filter(|ip| !ip.is_unspecified()));
+    let up = ["link", "set", "lo", "up"].map(ToOwned::to_owned);
+    stage.run("ip", &up)?;
+    for address in addresses.iter().filter(|address| !address.is_loopback()) {
+        let (bits, more) = if address.is_ipv6() { (128, Some("nodad")) } else { (32, None) };
+        let mut args = ["address", "replace"].map(ToOwned::to_owned).to_vec();
+        args.extend([format!("{address}/{bits}"), "dev".to_owned(), "lo".to_owned()]);
+        args.extend(more.map(ToOwned::to_owned));
+        let output = stage.run("ip", &args)?;
+        if !output.status.success() {
+            return Err(ApplyError::Failed(format!("the canary cannot have the address {address}")));
+        }
+    }
+    let family = |ip: &IpAddr| ip.is_ipv6() == asked.from.is_ipv6();
+    let at = named.iter().find(|at| family(&at.ip())).or(named.first());
+    let port = new.one("port").and_then(|port| port.parse().ok()).unwrap_or(22);
+    let own = if asked.from.is_ipv6() {
+        IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])
+    } else {
+        IpAddr::from([127, 0, 0, 1])
+    };
+    Ok(match at {
+        Some(at) if !at.ip().is_unspecified() => (at.ip(), at.port()),
+        Some(at) => (own, at.port()),
+        None => (own, port),
+    })
+}
+
+/// An sshd in the stage, which ends with this value; its sessions end with their clients.
+struct Listener(Child);
+
+impl Listener {
+    fn start(stage: &Stage, log: &Path) -> Result<Self, ApplyError> {
+        let path = log.to_owned();
+        let spawned = stage.within(move || {
+            // The machine's PidFile is the machine's sshd's.
+            Command::new(SSHD)
+                .args(["-D", "-o", "PidFile=none", "-o", "LogLevel=VERBOSE", "-E"])
+                .arg(path)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+        })?;
+        let listener = Self(spawned.map_err(ApplyError::io("start the canary's sshd"))?);
+        let begun = Instant::now();
+        while !fs::read_to_string(log).unwrap_or_default().contains("Server listening on ") {
+            if begun.elapsed() > PATIENCE {
+                return Err(ApplyError::Failed("the canary's sshd does not listen".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(listener)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One try; returns what ssh said.
+fn try_login(
+    stage: &Stage,
+    asked: &Asked,
+    key: &Key,
+    at: (IpAddr, u16),
+    method: &str,
+) -> Result<String, ApplyError> {
+    let mut args: Vec<String> = ["-F", "none", "-T"].map(ToOwned::to_owned).to_vec();
+    for option in [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "GlobalKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "ConnectTimeout=20",
+        "ServerAliveInterval=5",
+        &format!("PreferredAuthentications={method}"),
+    ] {
+        args.extend(["-o".to_owned(), option.to_owned()]);
+    }
+    match key {
+        Key::File(path) => args.extend([
+            "-o".to_owned(),
+            "IdentitiesOnly=yes".to_owned(),
+            "-o".to_owned(),
+            "IdentityAgent=none".to_owned(),
+            "-i".to_owned(),
+            path.display().to_string(),
+        ]),
+        Key::Agent(socket) => args.extend(["-o".to_owned(), format!("IdentityAgent={}", socket.display())]),
+    }
+    let (to, port) = at;
+    args.extend(["-b".to_owned(), asked.from.to_string(), "-p".to_owned(), port.to_string()]);
+    args.extend(["-l".to_owned(), asked.admin.clone(), to.to_string(), "true".to_owned()]);
+    let output = stage.run("ssh", &args)?;
+    Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}

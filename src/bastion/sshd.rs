@@ -1,0 +1,11 @@
+//! The configuration of an sshd as it takes effect, and what of it lets anybody in without a key.
+//!
+//! sshd itself says what holds for a user and an address (`sshd -T -C`, [`effective`]); which users and addresses to ask
+//! about, and which line of which file has the say, is read from the files ([`config`]). The second never decides.
+
+pub mod config;
+pub mod demands;
+pub mod effective;
+pub mod inspect;
+pub mod matrix;
+pub mod stage;

@@ -1,0 +1,132 @@
+//! What key-only means of effective settings: which ways in need no key, and what weakens the keys.
+
+use super::effective::Effective;
+
+/// A way in that needs no key, with the keyword that opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// `PasswordAuthentication`
+    Password,
+    /// `KbdInteractiveAuthentication`: with PAM it asks for the password.
+    KeyboardInteractive,
+    /// `HostbasedAuthentication`: the client's machine vouches for the user.
+    Hostbased,
+    /// `GSSAPIAuthentication`
+    Gssapi,
+    /// `PermitEmptyPasswords` with `PasswordAuthentication`: nothing is asked.
+    EmptyPassword,
+}
+
+impl Way {
+    /// In the order in which they are told.
+    pub const ALL: [Self; 5] =
+        [Self::Password, Self::KeyboardInteractive, Self::Hostbased, Self::Gssapi, Self::EmptyPassword];
+
+    /// The keyword that opens it, in lower case.
+    #[must_use]
+    pub fn keyword(self) -> &'static str {
+        match self {
+            Self::Password => "passwordauthentication",
+            Self::KeyboardInteractive => "kbdinteractiveauthentication",
+            Self::Hostbased => "hostbasedauthentication",
+            Self::Gssapi => "gssapiauthentication",
+            Self::EmptyPassword => "permitemptypasswords",
+        }
+    }
+
+    /// As people call it, and as it is written.
+    #[must_use]
+    pub fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Password => ("password", "PasswordAuthentication"),
+            Self::KeyboardInteractive => ("keyboard-interactive", "KbdInteractiveAuthentication"),
+            Self::Hostbased => ("host-based", "HostbasedAuthentication"),
+            Self::Gssapi => ("GSSAPI", "GSSAPIAuthentication"),
+            Self::EmptyPassword => ("empty password", "PermitEmptyPasswords"),
+        }
+    }
+
+    /// As `AuthenticationMethods` names it.
+    fn method(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+            Self::Hostbased => "hostbased",
+            Self::Gssapi => "gssapi-with-mic",
+            Self::EmptyPassword => "none",
+        }
+    }
+}
+
+/// The ways in that are open and need no key.
+#[must_use]
+pub fn open(settings: &Effective) -> Vec<Way> {
+    let offered: Vec<Way> = Way::ALL.into_iter().filter(|way| offers(settings, *way)).collect();
+    let lists = settings.one("authenticationmethods").unwrap_or("any");
+    if lists.eq_ignore_ascii_case("any") {
+        return offered;
+    }
+    // Each list is enough by itself, and all of one are needed (sshd_config(5)). A list with `publickey` needs a key.
+    let mut open = Vec::new();
+    for list in lists.split_whitespace() {
+        let methods: Vec<&str> = list.split(',').map(|m| m.split(':').next().unwrap_or(m)).collect();
+        let ways: Vec<Way> =
+            methods.iter().filter_map(|m| offered.iter().find(|way| way.method() == *m)).copied().collect();
+        if ways.len() == methods.len() {
+            open.extend(ways);
+        }
+    }
+    open.sort_unstable();
+    open.dedup();
+    open
+}
+
+fn offers(settings: &Effective, way: Way) -> bool {
+    settings.is_on(way.keyword()) && (way != Way::EmptyPassword || settings.is_on("passwordauthentication"))
+}
+
+/// Whether keys let anybody in at all.
+#[must_use]
+pub fn keys_work(settings: &Effective) -> bool {
+    settings.is_on("pubkeyauthentication")
+}
+
+/// Sources of keys besides the one file, with their keyword.
+#[must_use]
+pub fn key_sources(settings: &Effective) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for keyword in ["authorizedkeyscommand", "trustedusercakeys", "authorizedprincipalscommand"] {
+        if let Some(value) = settings.one(keyword).filter(|value| !matches!(*value, "none" | "")) {
+            found.push((keyword, value.to_owned()));
+        }
+    }
+    if let Some(files) = settings.one("authorizedkeysfile")
+        && files.split_whitespace().count() > 1
+    {
+        found.push(("authorizedkeysfile", files.to_owned()));
+    }
+    found
+}
+
+/// Settings that weaken keys: keyword, value, what it means.
+#[must_use]
+pub fn weak(settings: &Effective) -> Vec<(&'static str, String, &'static str)> {
+    let mut found = Vec::new();
+    let rsa = settings.one("requiredrsasize").and_then(|bits| bits.parse::<u32>().ok());
+    if rsa.is_some_and(|bits| bits < 3072) {
+        let value = settings.one("requiredrsasize").unwrap_or("").to_owned();
+        found.push(("requiredrsasize", value, "RSA keys below 3072 bits let people in"));
+    }
+    let algorithms = settings.one("pubkeyacceptedalgorithms").unwrap_or("");
+    if algorithms.split(',').any(|word| matches!(word, "ssh-rsa" | "ssh-dss")) {
+        let value = algorithms.to_owned();
+        found.push(("pubkeyacceptedalgorithms", value, "signatures with SHA-1 are taken"));
+    }
+    if settings.one("strictmodes").is_some_and(|value| value == "no") {
+        found.push(("strictmodes", "no".to_owned(), "key files that others may write are read"));
+    }
+    if settings.one("permituserenvironment").is_some_and(|value| value != "no") {
+        found.push(("permituserenvironment", "yes".to_owned(), "a key file may set LD_PRELOAD"));
+    }
+    found
+}

@@ -1,0 +1,134 @@
+//! `fwc drift`: whether this machine still does what was confirmed. Fit for cron: silent and 0, or the difference and 1.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::apply::change::CONFIRMED_WITH;
+use crate::apply::live::{Nft, parsed};
+use crate::apply::preflight;
+use crate::apply::state::State;
+use crate::net::CtState;
+use crate::net::{Field, Space};
+use crate::target::nft::artifact::{Hook, Ruleset};
+use crate::target::nft::sim;
+use crate::target::sysctl;
+
+use super::diff::of_listings;
+use super::live::{StateArgs, failure};
+use super::options::Format;
+use super::packet::show;
+use super::{Console, Exit, Failure, render};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    state: StateArgs,
+
+    /// How the answer is written
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let state = args.state.open()?;
+    let Some(confirmed) = state.confirmed().map_err(failure)? else {
+        console.talk("nothing is confirmed on this machine, so nothing can drift from it\n");
+        return Ok(Exit::AtFault);
+    };
+    let record = state.record(confirmed).map_err(failure)?;
+    let nft = Nft::at(&record.nft);
+    let was = state.text(confirmed, CONFIRMED_WITH).map_err(failure)?;
+    let is = nft.all_text().map_err(|why| failure(why.into()))?;
+    let name = format!("generation {confirmed}");
+    let (diff, words, data) = of_listings(&record.host, (&name, &was), ("now", &is))?;
+    let rules = parsed(&was).map_err(|why| failure(why.into()))?;
+    let turned = turned(&state, confirmed, &rules)?;
+    let drifted = !diff.is_empty() || !turned.is_empty();
+    let cosmetic = !drifted && !same_text(&was, &is);
+    match args.format {
+        Format::Json => console.data(&render::document(&json!({
+            "drifted": drifted,
+            "cosmetic": cosmetic,
+            "packets": data,
+            "parameters": turned.iter().map(Turned::json).collect::<Vec<_>>(),
+        }))),
+        Format::Text => {
+            if !diff.is_empty() {
+                console.data(&words);
+            }
+            for one in &turned {
+                console.data(&one.text());
+            }
+            if cosmetic {
+                console.talk("the listing differs, and no packet is treated differently: cosmetic\n");
+            }
+        }
+    }
+    Ok(if drifted { Exit::AtFault } else { Exit::Fine })
+}
+
+/// A parameter of the kernel that is not what the confirmed `sysctl.conf` says.
+struct Turned {
+    key: String,
+    wanted: String,
+    is: Option<String>,
+    /// A packet of which that decides.
+    packet: Option<String>,
+}
+
+impl Turned {
+    fn text(&self) -> String {
+        let is = self.is.as_deref().unwrap_or("not there");
+        let mut text =
+            format!("sysctl {} is {is}, and {} was confirmed\n", self.key.replace('/', "."), self.wanted);
+        if let Some(packet) = &self.packet {
+            let _ = writeln!(text, "    example {packet}");
+        }
+        text
+    }
+
+    fn json(&self) -> Value {
+        json!({ "key": self.key, "confirmed": self.wanted, "is": self.is, "packet": self.packet })
+    }
+}
+
+fn turned(state: &State, confirmed: u64, rules: &Ruleset) -> Result<Vec<Turned>, Failure> {
+    let text = state.text(confirmed, "sysctl.conf").map_err(failure)?;
+    let settings = sysctl::read::read(&text).map_err(|why| Failure::new(format!("sysctl.conf: {why}")))?;
+    let mut all = Vec::new();
+    for setting in settings.settings {
+        let is = preflight::value(&setting.key);
+        let same = is.as_deref().is_some_and(|is| is.split_whitespace().eq(setting.value.split_whitespace()));
+        if same || (is.is_none() && setting.optional) {
+            continue;
+        }
+        let packet = forwarded(&setting.key, rules);
+        all.push(Turned { key: setting.key, wanted: setting.value, is, packet });
+    }
+    Ok(all)
+}
+
+/// A packet that the rules forward: with forwarding turned, what becomes of it is turned.
+fn forwarded(key: &str, rules: &Ruleset) -> Option<String> {
+    let family = match key {
+        "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => 0,
+        "net/ipv6/conf/all/forwarding" => 1,
+        _ => return None,
+    };
+    let mut space = Space::default();
+    let admitted = sim::admits(rules, Hook::Forward, &mut space).ok()?.accepted;
+    let (of_family, new) = (space.is(Field::Family, family), space.ct(&[CtState::New]));
+    let set = space.all(vec![admitted, of_family, new]);
+    let packet = space.witness(set, &[]).ok()??;
+    Some(show(&packet, &crate::model::Site::default()))
+}
+
+/// Whether two listings say the same but for what counts and ages.
+fn same_text(was: &str, is: &str) -> bool {
+    let plain = |text: &str| -> Option<String> {
+        let rules = parsed(text).ok()?;
+        Some(format!("{rules:?}"))
+    };
+    plain(was) == plain(is)
+}

@@ -1,0 +1,140 @@
+//! A role and an inventory for a fleet, beside the artifacts: the rollout is Ansible's, not ours.
+//!
+//! *Input*: the site, and which machines have artifacts. *Output*: files below `ansible/`. They hold no address of the
+//! machine they were made on and name the build by its place beside them.
+//!
+//! *Design decisions*. One machine after the other (`serial: 1`), and the run stops at the first that fails
+//! (`any_errors_fatal`). On each: apply on trial, drop the connection, confirm over a new one. A machine that a new
+//! connection does not reach is rolled back by its own watchdog; one that says no, by the role.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use crate::model::{Action, End, HostId, Site, Term};
+use crate::net::Proto;
+
+use super::HostArtifacts;
+
+/// The files by their names in a build.
+#[must_use]
+pub fn files(site: &Site, hosts: &[HostArtifacts]) -> BTreeMap<String, String> {
+    let named = [
+        ("ansible/inventory.yml", inventory(site, hosts)),
+        ("ansible/site.yml", SITE.to_owned()),
+        ("ansible/roles/fwc/defaults/main.yml", DEFAULTS.to_owned()),
+        ("ansible/roles/fwc/tasks/main.yml", TASKS.to_owned()),
+    ];
+    named.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
+}
+
+/// Every machine with artifacts, by its name; with an address where the policy knows one to which ssh is allowed.
+fn inventory(site: &Site, hosts: &[HostArtifacts]) -> String {
+    let mut text = String::from(
+        "# Written by fwc. Where a machine has no `ansible_host` its name is what ssh is given: ~/.ssh/config, or DNS.\n\
+         fwc:\n  hosts:\n",
+    );
+    for host in hosts {
+        // Quoted: `no`, `on` and numbers are words of YAML.
+        let _ = writeln!(text, "    \"{}\":", host.name);
+        let _ = writeln!(text, "      fwc_host: \"{}\"", host.name);
+        if let Some(addr) = address(site, host.host) {
+            let _ = writeln!(text, "      ansible_host: \"{addr}\"");
+        }
+    }
+    text
+}
+
+/// The first static address of the machine at which some `allow` takes TCP 22.
+fn address(site: &Site, host: HostId) -> Option<IpAddr> {
+    let machine = site.host(host)?;
+    machine.legs().find_map(|(id, leg)| {
+        let taken = site.accesses.iter().any(|access| {
+            let speaks = access.terms.iter().any(|term| match term {
+                Term::Ports { proto, to, .. } => *proto == Proto::TCP && to.contains(22),
+                Term::Icmp { .. } | Term::Protos(_) => false,
+            });
+            access.action == Action::Allow && speaks && access.to.plus.contains(&End::Leg(host, id))
+        });
+        leg.addresses.first().copied().filter(|_| taken)
+    })
+}
+
+const SITE: &str = "\
+# Written by fwc: one machine after the other; the run stops at the first that fails.
+- name: Firewall rulesets, on trial and then confirmed
+  hosts: fwc
+  gather_facts: false
+  serial: 1
+  any_errors_fatal: true
+  roles:
+    - fwc
+";
+
+const DEFAULTS: &str = "\
+# Written by fwc.
+# The build: the folder above this one.
+fwc_build: \"{{ playbook_dir }}/..\"
+# Where the artifacts go on the machine.
+fwc_incoming: /var/lib/fwc/incoming
+# The program there.
+fwc_program: fwc
+# How long a machine waits for a new connection before it rolls back.
+fwc_confirm_within: 90s
+# Whether to set the kernel's parameters of sysctl.conf too.
+fwc_sysctl: true
+# Whether to end the connections that the new rules would not let start.
+fwc_cut: false
+";
+
+const TASKS: &str = "\
+# Written by fwc.
+- name: A folder for the artifacts
+  ansible.builtin.file:
+    path: \"{{ fwc_incoming }}/hosts/{{ fwc_host }}\"
+    state: directory
+    mode: \"0700\"
+
+- name: The manifest, with the digest of every file
+  ansible.builtin.copy:
+    src: \"{{ fwc_build }}/manifest.json\"
+    dest: \"{{ fwc_incoming }}/manifest.json\"
+    mode: \"0600\"
+
+- name: The artifacts of this machine
+  ansible.builtin.copy:
+    src: \"{{ fwc_build }}/hosts/{{ fwc_host }}/\"
+    dest: \"{{ fwc_incoming }}/hosts/{{ fwc_host }}/\"
+    mode: \"0600\"
+
+- name: On trial, and confirmed over a new connection
+  block:
+    - name: Apply
+      ansible.builtin.command:
+        argv: \"{{ [fwc_program, 'apply', fwc_incoming, '--host', fwc_host, '--confirm-within', fwc_confirm_within]
+          + (['--sysctl'] if fwc_sysctl | bool else []) }}\"
+      register: fwc_applied
+      changed_when: \"'nothing to do' not in fwc_applied.stderr\"
+
+    - name: End the connection over which it was applied
+      ansible.builtin.meta: reset_connection
+
+    - name: Confirm
+      ansible.builtin.command:
+        argv: \"{{ [fwc_program, 'confirm'] + (['--cut'] if fwc_cut | bool else []) }}\"
+      when: fwc_applied is changed
+  rescue:
+    # Where nothing is on trial any more it says so, and that is fine.
+    - name: Roll back
+      ansible.builtin.command:
+        argv:
+          - \"{{ fwc_program }}\"
+          - rollback
+      register: fwc_rolled_back
+      changed_when: fwc_rolled_back.rc == 0
+      failed_when: false
+
+    - name: Stop here
+      ansible.builtin.fail:
+        msg: \"{{ fwc_host }} has its old rules: {{ fwc_applied.stderr | default('it was not applied') }}\"
+";

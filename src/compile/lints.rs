@@ -1,0 +1,221 @@
+//! The exact lints as findings: what a policy says needlessly, or to too many. Each is silent where the policy waives it:
+//! `{ waive lint CODE "why" }`.
+
+use std::collections::BTreeMap;
+
+use crate::diag::{Code, Diagnostic, Findings, code};
+use crate::model::{Access, AccessId, Action, End, Place, Site, Term};
+use crate::net::{AddrSet, Exhausted, Family};
+use crate::source::Span;
+use crate::verify::needless;
+
+/// Looks for all of them. The site has no errors.
+pub(super) fn check(site: &Site, findings: &mut Findings) {
+    match needless::needless(site) {
+        Ok(found) => {
+            covered(site, &found, findings);
+            let denied = "every packet of this `allow` is denied: it admits nothing";
+            whole(
+                site,
+                &found.denied,
+                code::DENIED_ALLOW,
+                denied,
+                "remove it, or except from the `deny`",
+                findings,
+            );
+            let idle = "this `deny` stops nothing: nobody is allowed what it denies";
+            exposed(site, &found.exposed, findings);
+            whole(site, &found.idle, code::IDLE_DENY, idle, "remove it, or check whom it names", findings);
+        }
+        Err(why) => undecided(site, &why, findings),
+    }
+    for access in &site.accesses {
+        any_to_any(site, access, findings);
+        echo_reply(access, findings);
+        overlapping(access, findings);
+    }
+}
+
+fn undecided(site: &Site, why: &Exhausted, findings: &mut Findings) {
+    let Some(first) = site.accesses.first() else { return };
+    let message = format!("which statements are needed is not known: {why}");
+    findings.push(
+        Diagnostic::warning(code::LINTS_UNDECIDED, first.span, message)
+            .help("the policy is compiled and proved all the same"),
+    );
+}
+
+fn waives(access: &Access, code: Code) -> bool {
+    access.waived.iter().any(|(waived, _)| waived == code.as_str())
+}
+
+/// A statement may be several accesses (S12): what is said of it is true of all of them.
+fn is_all(site: &Site, span: Span, found: impl Fn(AccessId) -> bool) -> bool {
+    site.accesses().filter(|(_, access)| access.span == span).all(|(id, _)| found(id))
+}
+
+fn whole(site: &Site, all: &[AccessId], code: Code, message: &str, help: &str, findings: &mut Findings) {
+    for id in all {
+        let Some(access) = site.access(*id).filter(|access| !waives(access, code)) else { continue };
+        let first = site.accesses().find(|(_, other)| other.span == access.span).map(|(id, _)| id);
+        if first == Some(*id) && is_all(site, access.span, |other| all.contains(&other)) {
+            findings.push(Diagnostic::warning(code, access.span, message.to_owned()).help(help));
+        }
+    }
+}
+
+fn covered(site: &Site, found: &needless::Needless, findings: &mut Findings) {
+    let is_covered = |id: AccessId| found.covered.iter().any(|(of, _)| *of == id);
+    for (id, by) in &found.covered {
+        let code = code::NEEDLESS_ALLOW;
+        let Some(access) = site.access(*id).filter(|access| !waives(access, code)) else { continue };
+        let first = site.accesses().find(|(_, other)| other.span == access.span).map(|(id, _)| id);
+        if first != Some(*id) || !is_all(site, access.span, is_covered) {
+            continue;
+        }
+        let mut finding = Diagnostic::warning(
+            code,
+            access.span,
+            "no packet needs this `allow`: others admit all of it".to_owned(),
+        );
+        let mut spans: Vec<Span> = by.iter().filter_map(|by| site.access(*by)).map(|by| by.span).collect();
+        spans.dedup();
+        for span in spans.into_iter().filter(|span| *span != access.span).take(3) {
+            finding = finding.also(span, "admitted by this".to_owned());
+        }
+        findings.push(finding.help("remove it, or waive with the reason to keep it"));
+    }
+}
+
+fn exposed(site: &Site, found: &[needless::Exposed], findings: &mut Findings) {
+    let code = code::EXPOSED_PORT;
+    let mut by_statement: BTreeMap<AccessId, (u128, Vec<&'static str>)> = BTreeMap::new();
+    for needless::Exposed { service, addresses, by } in found {
+        // One statement speaks for all that open it: the widest that is not waived.
+        let mut all = by.iter().filter_map(|id| Some((*id, site.access(*id)?)));
+        let Some((id, access)) = all.find(|(_, access)| !waives(access, code)) else { continue };
+        if is_any_to_any(site, access) {
+            continue;
+        }
+        let (most, names) = by_statement.entry(id).or_default();
+        *most = (*addresses).max(*most);
+        if !names.contains(&service.name) {
+            names.push(service.name);
+        }
+    }
+    for (id, (addresses, names)) in by_statement {
+        let Some(access) = site.access(id) else { continue };
+        let are = if names.len() == 1 { "is" } else { "are" };
+        let message =
+            format!("{} {are} open to {addresses} addresses, all statements together", names.join(", "));
+        let help = "name who needs it, or put a bastion or a VPN before it";
+        findings.push(Diagnostic::warning(code, access.span, message).help(help));
+    }
+}
+
+/// Everything, from everywhere, to everywhere.
+fn any_to_any(site: &Site, access: &Access, findings: &mut Findings) {
+    if !is_any_to_any(site, access) || waives(access, code::ANY_TO_ANY) {
+        return;
+    }
+    let message = "this allows everything from everywhere to everywhere".to_owned();
+    let help = "name the services, and one of the ends";
+    findings.push(Diagnostic::warning(code::ANY_TO_ANY, access.span, message).help(help));
+}
+
+fn is_any_to_any(site: &Site, access: &Access) -> bool {
+    let full = AddrSet::full();
+    let everywhere = |place: &Place| {
+        place.plus.iter().any(|end| match end {
+            End::Anywhere => true,
+            End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.rest),
+            End::Addrs(addrs) => Family::BOTH.into_iter().any(|f| addrs.of(f) == full.of(f)),
+            End::Host(_) | End::Leg(..) => false,
+        })
+    };
+    let anything = access.terms.iter().any(|term| matches!(term, Term::Protos(protos) if protos.is_full()));
+    access.action == Action::Allow && anything && everywhere(&access.from) && everywhere(&access.to)
+}
+
+/// `icmp echo-reply` where `ping` is meant.
+fn echo_reply(access: &Access, findings: &mut Findings) {
+    let names = |asks: bool| {
+        access.terms.iter().any(|term| match term {
+            Term::Icmp { family, types, .. } => {
+                let (request, reply) = if *family == Family::V4 { (8, 0) } else { (128, 129) };
+                // All types are named on purpose.
+                !types.is_full() && types.contains(if asks { request } else { reply })
+            }
+            Term::Ports { .. } | Term::Protos(_) => false,
+        })
+    };
+    if access.action == Action::Allow && names(false) && !names(true) && !waives(access, code::ECHO_REPLY) {
+        let message = "an echo reply starts nothing: replies follow by themselves".to_owned();
+        let help = "write `ping` with the ends exchanged: who asks comes first";
+        findings.push(Diagnostic::warning(code::ECHO_REPLY, access.span, message).help(help));
+    }
+}
+
+/// Two services of one statement that share ports.
+fn overlapping(access: &Access, findings: &mut Findings) {
+    if waives(access, code::OVERLAPPING_PORTS) {
+        return;
+    }
+    for (at, term) in access.terms.iter().enumerate() {
+        for other in access.terms.iter().skip(at.saturating_add(1)) {
+            let (Term::Ports { proto, from, to }, Term::Ports { proto: p, from: f, to: t }) = (term, other)
+            else {
+                continue;
+            };
+            let shared = to.intersection(t);
+            if proto == p
+                && !from.is_disjoint(f)
+                && let Some(&(first, last)) = shared.ranges().first()
+            {
+                let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+                let message = format!("two services of this statement both have {proto} {ports}");
+                let help = "say each port once: one of the ranges may be mistyped";
+                findings.push(Diagnostic::warning(code::OVERLAPPING_PORTS, access.span, message).help(help));
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{FileId, SourceMap};
+
+    #[test]
+    fn a_spent_budget_is_said_and_is_no_error() {
+        let mut sources = SourceMap::default();
+        let file: FileId = sources.add("a.fw", "allow http from a to b");
+        let access = Access {
+            action: Action::Allow,
+            terms: Vec::new(),
+            from: Place::default(),
+            to: Place::default(),
+            nat: None,
+            log: false,
+            reject: false,
+            limit: None,
+            until: None,
+            reason: None,
+            owner: None,
+            people: Vec::new(),
+            break_glass: None,
+            meter: None,
+            waived: Vec::new(),
+            waived_aws: Vec::new(),
+            words: String::new(),
+            span: Span { file, start: 0, end: 5 },
+        };
+        let site = Site { accesses: vec![access], ..Site::default() };
+        let mut findings = Findings::default();
+        undecided(&site, &Exhausted { nodes: 7 }, &mut findings);
+        assert!(!findings.has_errors());
+        let said = findings.sorted();
+        assert!(said.first().is_some_and(|d| d.code == code::LINTS_UNDECIDED && d.message.contains("7 ")));
+    }
+}

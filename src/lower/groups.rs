@@ -1,0 +1,37 @@
+//! What is allowed, as what security groups admit (S53 to S55).
+
+use std::collections::BTreeMap;
+
+use crate::ir::{Admit, Far, GroupRules};
+use crate::model::{GroupId, Role, Site, Way, amazons, nobodys};
+use crate::net::{AddrSet, Family};
+use crate::topology::{Topology, groups};
+
+/// The rules of every group.
+pub(super) fn lower(topology: &mut Topology<'_>, site: &Site) -> Vec<GroupRules> {
+    let mut all: BTreeMap<GroupId, GroupRules> = BTreeMap::new();
+    for (id, group) in site.security_groups() {
+        let legs = group.members.iter().filter_map(|(host, leg)| site.leg(*host, *leg));
+        let carries = |family: &Family| legs.clone().any(|leg| leg.carries(site, *family));
+        let families = Family::BOTH.into_iter().filter(carries).collect();
+        let (ingress, egress) = (Vec::new(), Vec::new());
+        all.insert(id, GroupRules { group: id, ingress, egress, families, idle: idle(site) });
+    }
+    for share in groups::shares(topology) {
+        let Some(rules) = all.get_mut(&share.group) else { continue };
+        let list = match share.way {
+            Way::Ingress => &mut rules.ingress,
+            Way::Egress => &mut rules.egress,
+        };
+        let by_address = share.addrs.into_iter().map(|(addrs, what)| (Far::Addrs(addrs), what));
+        let by_group = share.groups.into_iter().map(|(group, what)| (Far::Group(group), what));
+        list.extend(by_address.chain(by_group).map(|(far, what)| Admit { far, what, because: share.access }));
+    }
+    all.into_values().collect()
+}
+
+/// What no far end has, or no group filters: the vpcs' own routers, Amazon's services (S58).
+fn idle(site: &Site) -> AddrSet {
+    let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
+    routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()))
+}

@@ -1,0 +1,303 @@
+//! Interfaces as sets: grounded, over the addresses of everybody; and symbolic, over the groups that far ends wear (S53, S55).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::interface::{as_waived, names_rest};
+use super::super::route::To;
+use super::{Admitted, AtHook, Sets, Unanswered};
+use crate::model::{
+    Access, Action, End, GroupId, Hook, HostId, Leg, LegId, Place, Site, Waiver, Way, amazons,
+};
+use crate::net::space::{Field, Space};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Proto};
+
+/// What an interface is meant to admit, whoever wears the groups (S55).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbolic {
+    /// Whoever the far end is.
+    pub anyone: PacketSet,
+    /// Beside that, of a far end that wears just these groups: for each such set that somebody wears.
+    pub kinds: BTreeMap<Vec<GroupId>, PacketSet>,
+}
+
+impl Sets<'_> {
+    /// What an interface is meant to admit by address alone: whoever wears a group is one of its members' static addresses.
+    pub(super) fn interface(
+        &self,
+        (host, leg): (HostId, LegId),
+        way: Way,
+        space: &mut Space,
+    ) -> Result<Admitted, Unanswered> {
+        let site = self.routes.site;
+        if site.worn(host, leg).next().is_none() {
+            return Ok(Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING });
+        }
+        let mut here = At::new(self, (host, leg), way, space)?;
+        let allowed = here.allowed(&|_| true);
+        let accepted = here.completed(allowed);
+        Ok(Admitted { accepted, rejected: PacketSet::NOTHING })
+    }
+
+    /// The same for any membership.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub fn symbolic(
+        &self,
+        (host, leg): (HostId, LegId),
+        way: Way,
+        space: &mut Space,
+    ) -> Result<Symbolic, Unanswered> {
+        let site = self.routes.site;
+        let mut by_kind: BTreeMap<Vec<GroupId>, Vec<(HostId, LegId)>> = BTreeMap::new();
+        let same_vpc = |other: &(HostId, LegId)| vpc_of(site, *other) == vpc_of(site, (host, leg));
+        for (host, leg) in site.interfaces().into_iter().filter(same_vpc) {
+            by_kind.entry(site.worn(host, leg).collect()).or_default().push((host, leg));
+        }
+        let mut here = At::new(self, (host, leg), way, space)?;
+        let allowed = here.allowed(&|end| by_address(site, (host, leg), end));
+        let anyone = here.completed(allowed);
+        let mut kinds = BTreeMap::new();
+        for (kind, members) in by_kind {
+            let sets = members.into_iter().map(|far| here.named(far)).collect();
+            kinds.insert(kind, here.hook.space.all(sets));
+        }
+        here.hook.space.same(anyone, anyone)?;
+        Ok(Symbolic { anyone, kinds })
+    }
+}
+
+/// Whether a far end is known by its address: it names nobody who wears a group of the same vpc.
+fn by_address(site: &Site, near: (HostId, LegId), end: &End) -> bool {
+    let worn = |other: (HostId, LegId)| {
+        site.worn(other.0, other.1).next().is_some() && vpc_of(site, other) == vpc_of(site, near)
+    };
+    match end {
+        End::Host(host) => {
+            site.host(*host).is_none_or(|machine| machine.legs().all(|(leg, _)| !worn((*host, leg))))
+        }
+        End::Leg(host, leg) => !worn((*host, *leg)),
+        End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
+    }
+}
+
+fn vpc_of(site: &Site, (host, leg): (HostId, LegId)) -> Option<&str> {
+    let zone = site.leg(host, leg)?.zone;
+    site.vpc_of(zone).map(|vpc| vpc.name.as_str())
+}
+
+/// One interface, one way.
+struct At<'a, 's> {
+    hook: AtHook<'a, 's>,
+    leg: LegId,
+    of: &'s Leg,
+    way: Way,
+}
+
+impl<'a, 's> At<'a, 's> {
+    fn new(
+        sets: &'a Sets<'s>,
+        (host, leg): (HostId, LegId),
+        way: Way,
+        space: &'a mut Space,
+    ) -> Result<Self, Unanswered> {
+        let site = sets.routes.site;
+        let machine = site.host(host).ok_or(Unanswered::NoHook)?;
+        let of = site.leg(host, leg).ok_or(Unanswered::NoHook)?;
+        let hook = match way {
+            Way::Ingress => Hook::Input,
+            Way::Egress => Hook::Output,
+        };
+        Ok(Self { hook: AtHook::new(&sets.routes, host, machine, hook, space), leg, of, way })
+    }
+
+    fn site(&self) -> &'s Site {
+        self.hook.routes.site
+    }
+
+    /// The addresses of the near end.
+    fn own(&self) -> AddrSet {
+        let readings = &self.hook.routes.readings;
+        if self.of.dynamic { readings.zone(self.of.zone) } else { self.of.address_set() }
+    }
+
+    fn far_of<'p>(&self, access: &'p Access) -> (&'p Place, &'p Place) {
+        match self.way {
+            Way::Ingress => (&access.to, &access.from),
+            Way::Egress => (&access.from, &access.to),
+        }
+    }
+
+    fn statements(&self, action: Action) -> Vec<Access> {
+        let all = self.site().accesses.iter().filter(|access| access.action == action);
+        all.filter_map(|access| as_waived(access).map(std::borrow::Cow::into_owned)).collect()
+    }
+
+    /// What `allow`s admit of far ends that `counts` by their addresses, less what is denied.
+    fn allowed(&mut self, counts: &dyn Fn(&End) -> bool) -> PacketSet {
+        let mut sets = Vec::new();
+        for mut access in self.statements(Action::Allow) {
+            let far = match self.way {
+                Way::Ingress => &mut access.from,
+                Way::Egress => &mut access.to,
+            };
+            far.plus.retain(|end| counts(end));
+            let written = self.hook.as_written(&access);
+            sets.push(self.by_the_leg(written));
+            sets.push(self.to_rest(&access));
+        }
+        let allowed = self.hook.space.any(sets);
+        let mut denied = Vec::new();
+        for access in self.statements(Action::Deny) {
+            let (from, to) = {
+                let readings = &self.hook.routes.readings;
+                (readings.wide_place(&access.from), readings.wide_place(&access.to))
+            };
+            let (ends, holds) = (self.hook.between(&from, &to), self.hook.holds(&access));
+            denied.push(self.hook.space.and(ends, holds));
+        }
+        let denied = self.hook.space.any(denied);
+        self.hook.space.minus(allowed, denied)
+    }
+
+    /// What passes the machine's own hook by this leg.
+    fn by_the_leg(&mut self, set: PacketSet) -> PacketSet {
+        let field = match self.way {
+            Way::Ingress => Field::Iif,
+            Way::Egress => Field::Oif,
+        };
+        let name = self.hook.space.interface(self.of.interface.as_deref().unwrap_or("eth0"));
+        self.hook.space.given(field, name, set)
+    }
+
+    /// S56: `waive aws complement`.
+    fn to_rest(&mut self, access: &Access) -> PacketSet {
+        let (near, far) = self.far_of(access);
+        if !access.waives(Waiver::Rest) || !names_rest(self.site(), far) || !self.reads_near(near) {
+            return PacketSet::NOTHING;
+        }
+        let (not_near, not_far) = {
+            let readings = &self.hook.routes.readings;
+            (readings.wide_except(near), readings.wide_except(far))
+        };
+        let own = self.own().difference(&not_near);
+        let ends = match self.way {
+            Way::Ingress => self.hook.between(&not_far.complement(), &own),
+            Way::Egress => self.hook.between(&own, &not_far.complement()),
+        };
+        let holds = self.hook.holds(access);
+        self.hook.space.and(ends, holds)
+    }
+
+    /// S52, S58: with what is accepted whatever the policy says.
+    fn completed(&mut self, allowed: PacketSet) -> PacketSet {
+        let established = self.hook.space.ct(&[CtState::Established]);
+        let mut sets = vec![allowed, established];
+        if self.way == Way::Egress {
+            sets.push(self.hook.space.to(&amazons()));
+        }
+        if self.way == Way::Ingress {
+            for (family, proto, kind, code) in
+                [(Family::V4, Proto::ICMP, 3, 4), (Family::V6, Proto::ICMPV6, 2, 0)]
+            {
+                if !self.of.carries(self.site(), family) {
+                    continue;
+                }
+                let space = &mut *self.hook.space;
+                let parts = vec![
+                    space.family(family),
+                    space.proto(proto),
+                    space.is(Field::IcmpType, kind),
+                    space.is(Field::IcmpCode, code),
+                ];
+                sets.push(space.all(parts));
+            }
+        }
+        self.hook.space.any(sets)
+    }
+
+    // ---- whoever wears a group ------------------------------------------------------------------------
+
+    /// What is admitted of a far end because it is named, whatever its address.
+    fn named(&mut self, far: (HostId, LegId)) -> PacketSet {
+        let mut sets = Vec::new();
+        for access in self.statements(Action::Allow) {
+            let (near, other) = self.far_of(&access);
+            let named = other.plus.iter().any(|end| self.names(end, far));
+            if named
+                && !self.takes_away(&other.except, far)
+                && self.reads_near(near)
+                && self.by_this_leg(&access, far)
+            {
+                sets.push(self.hook.holds(&access));
+            }
+        }
+        let allowed = self.hook.space.any(sets);
+        let mut denied = Vec::new();
+        for access in self.statements(Action::Deny) {
+            let (near, other) = self.far_of(&access);
+            let readings = &self.hook.routes.readings;
+            let reads = |place: &Place, addrs: &AddrSet| !readings.wide_place(place).is_disjoint(addrs);
+            let theirs = self.site().leg(far.0, far.1).map(|leg| readings.wide_leg(leg)).unwrap_or_default();
+            if reads(near, &readings.wide_leg(self.of)) && reads(other, &theirs) {
+                denied.push(self.hook.holds(&access));
+            }
+        }
+        let denied = self.hook.space.any(denied);
+        self.hook.space.minus(allowed, denied)
+    }
+
+    fn names(&self, end: &End, (host, leg): (HostId, LegId)) -> bool {
+        match end {
+            End::Host(named) => *named == host && self.leaves_by(host, leg),
+            End::Leg(named, l) => (*named, *l) == (host, leg),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        }
+    }
+
+    /// Whether a machine that is named as a whole speaks to the near end by this leg (S12).
+    fn leaves_by(&self, host: HostId, leg: LegId) -> bool {
+        let legs = self.site().host(host).map_or(0, |machine| machine.legs.len());
+        let towards = self.hook.routes.split(&self.own()).into_iter().map(|(to, _)| to).next();
+        let by = |to: To| self.hook.routes.leaves_by(host, to) == Ok(leg);
+        legs == 1 || host == self.hook.host || towards.is_some_and(by)
+    }
+
+    /// The same of the near end, where it is the one that speaks.
+    fn by_this_leg(&self, access: &Access, far: (HostId, LegId)) -> bool {
+        let whole = access.from.plus.iter().any(|end| *end == End::Host(self.hook.host));
+        if self.way == Way::Ingress || self.hook.machine.legs.len() == 1 || !whole {
+            return true;
+        }
+        let theirs = self.site().leg(far.0, far.1).map(|leg| self.hook.routes.readings.wide_leg(leg));
+        let towards =
+            self.hook.routes.split(&theirs.unwrap_or_default()).into_iter().map(|(to, _)| to).next();
+        towards.is_some_and(|to| self.hook.routes.leaves_by(self.hook.host, to) == Ok(self.leg))
+    }
+
+    /// Whether an exclusion, read widely, takes a leg away.
+    fn takes_away(&self, except: &[End], (host, leg): (HostId, LegId)) -> bool {
+        let Some(of) = self.site().leg(host, leg) else { return false };
+        except.iter().any(|end| match end {
+            End::Host(named) => *named == host,
+            End::Leg(named, l) => (*named, *l) == (host, leg),
+            End::Zone(zone) => *zone == of.zone,
+            End::Anywhere => true,
+            End::Addrs(addrs) => of.addresses.iter().any(|a| addrs.contains(*a)),
+        })
+    }
+
+    /// Whether a place reads the near end narrowly, as a whole.
+    fn reads_near(&self, place: &Place) -> bool {
+        let own: BTreeSet<_> = self.of.addresses.iter().copied().collect();
+        let me = (self.hook.host, self.leg);
+        let reads = |end: &End| match end {
+            End::Zone(zone) => *zone == self.of.zone,
+            End::Host(host) => *host == me.0,
+            End::Leg(host, leg) => (*host, *leg) == me,
+            End::Addrs(addrs) => !own.is_empty() && own.iter().all(|a| addrs.contains(*a)),
+            End::Anywhere => true,
+        };
+        place.plus.iter().any(reads) && !self.takes_away(&place.except, me)
+    }
+}

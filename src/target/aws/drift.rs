@@ -1,0 +1,277 @@
+//! What is live against what is wanted: every group and direction that differs, with a packet on which it does.
+//!
+//! Twice. *Symbolic*: group by group, with the members of groups and lists as roles, so that it holds for whatever interfaces
+//! come and go. *Grounded*: interface by interface of the description, all its groups together, with members and networks as
+//! they are at that moment; two groups that differ may come to the same there, and what differs there reaches somebody
+//! today. What the description does not tell is said and never taken for equal.
+
+use std::collections::BTreeMap;
+
+use super::artifact::{Canonical, Direction, Estate, Group, Peer, Rule};
+use super::plan::pair::{self, Paired};
+use super::plan::{Foreign, Obstacle, Terms};
+use super::sim::admits::{self, Difference};
+use super::sim::{Role, Unknown};
+use crate::net::{Packet, Space};
+
+/// All that differs; equal estates give the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// Wanted groups and prefix lists that are not there.
+    pub missing: Vec<String>,
+    /// Groups that carry our mark and are not wanted.
+    pub left_over: Vec<String>,
+    /// Groups whose rules differ in meaning.
+    pub groups: Vec<GroupDrift>,
+    /// Groups whose rules mean the same and are other rules, or carry other texts.
+    pub wording: Vec<(String, Direction)>,
+    /// Prefix lists with other networks.
+    pub lists: Vec<ListDrift>,
+    /// Interfaces at which something else passes.
+    pub interfaces: Vec<InterfaceDrift>,
+    /// What could not be compared, and why.
+    pub unknown: Vec<(String, Unknown)>,
+}
+
+/// A group that lets pass something else, in a direction, for some member of some groups and lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDrift {
+    /// Its live id.
+    pub group: String,
+    /// The direction.
+    pub direction: Direction,
+    /// What is live and not wanted: a packet that passes and should not. `wider`.
+    pub more: Option<Witness>,
+    /// What is wanted and not live: a packet that should pass and does not.
+    pub less: Option<Witness>,
+}
+
+/// A packet, with the role that its far end has for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// None where it is the same for everybody.
+    pub role: Option<Role>,
+    /// The packet.
+    pub packet: Packet,
+    /// The rules that let it pass, on the side that does; by their words for people.
+    pub by: Vec<Rule>,
+}
+
+/// A prefix list with other networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListDrift {
+    /// Its live id.
+    pub list: String,
+    /// Networks that are live and not wanted.
+    pub more: Vec<ipnet::IpNet>,
+    /// Networks that are wanted and not live.
+    pub less: Vec<ipnet::IpNet>,
+}
+
+/// An interface at which something else passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceDrift {
+    /// Its id.
+    pub interface: String,
+    /// The direction.
+    pub direction: Direction,
+    /// A packet that passes and should not.
+    pub more: Option<Packet>,
+    /// A packet that should pass and does not.
+    pub less: Option<Packet>,
+}
+
+impl Drift {
+    /// Whether what is live admits what is wanted, and all could be compared.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.admits_the_same()
+            && self.missing.is_empty()
+            && self.left_over.is_empty()
+            && self.wording.is_empty()
+    }
+
+    /// Whether nothing passes that should not, nor the other way round; whatever else is there or is told otherwise.
+    #[must_use]
+    pub fn admits_the_same(&self) -> bool {
+        self.groups.is_empty()
+            && self.lists.is_empty()
+            && self.interfaces.is_empty()
+            && self.unknown.is_empty()
+            && self.missing.is_empty()
+    }
+}
+
+/// Compares a live estate with a wanted one. A live group is the wanted one by its id, or by its name in its VPC; whose
+/// it is does not matter here.
+///
+/// # Errors
+/// [`Obstacle`]: it cannot be told which live thing is the wanted one.
+pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec<Obstacle>> {
+    let terms = Terms { foreign: Foreign::Adopt, ..terms.clone() };
+    let paired = pair::pair(live, wanted, &terms)?;
+    let mut drift = Drift::default();
+    let mut space = Space::default();
+    for wanted in &paired.wanted.groups {
+        match live.group(&wanted.id) {
+            None => drift.missing.push(wanted.id.clone()),
+            Some(group) => drift.group(group, wanted, &mut space),
+        }
+    }
+    let ours = live.groups.iter().filter(|group| group.tags.contains(&terms.mark));
+    let unwanted = ours.filter(|group| paired.wanted.group(&group.id).is_none());
+    drift.left_over = unwanted.map(|group| group.id.clone()).collect();
+    drift.lists(&paired);
+    drift.interfaces(&paired, &mut space);
+    Ok(drift)
+}
+
+impl Drift {
+    fn group(&mut self, live: &Group, wanted: &Group, space: &mut Space) {
+        for direction in Direction::BOTH {
+            let (Some(is), Some(meant)) = (live.rules(direction), wanted.rules(direction)) else {
+                let why = Unknown::Rules { group: live.id.clone(), direction };
+                self.unknown.push((live.id.clone(), why));
+                continue;
+            };
+            match differ(live, wanted, direction, space) {
+                Err(why) => self.unknown.push((live.id.clone(), why)),
+                Ok((None, None)) => {
+                    if words(is) != words(meant) {
+                        self.wording.push((live.id.clone(), direction));
+                    }
+                }
+                Ok((more, less)) => {
+                    self.groups.push(GroupDrift { group: live.id.clone(), direction, more, less });
+                }
+            }
+        }
+    }
+
+    fn lists(&mut self, paired: &Paired<'_>) {
+        for wanted in &paired.wanted.lists {
+            let Some(meant) = &wanted.entries else { continue };
+            let live = paired.live.list(&wanted.id);
+            let Some(is) = live.and_then(|list| list.entries.as_ref()) else {
+                match live {
+                    Some(_) => self.unknown.push((wanted.id.clone(), Unknown::List(wanted.id.clone()))),
+                    None => self.missing.push(wanted.id.clone()),
+                }
+                continue;
+            };
+            let without = |these: &[super::artifact::Entry], those: &[super::artifact::Entry]| {
+                let has = |net| those.iter().any(|entry| entry.cidr == net);
+                these.iter().map(|entry| entry.cidr).filter(|net| !has(*net)).collect::<Vec<_>>()
+            };
+            let (more, less) = (without(is, meant), without(meant, is));
+            if !more.is_empty() || !less.is_empty() {
+                self.lists.push(ListDrift { list: wanted.id.clone(), more, less });
+            }
+        }
+    }
+
+    /// Interface by interface, all groups together: those of nobody's wish as they are, on both sides.
+    fn interfaces(&mut self, paired: &Paired<'_>, space: &mut Space) {
+        let meant = meant(paired);
+        for interface in &paired.live.interfaces {
+            for direction in Direction::BOTH {
+                let mut of = |estate| admits::grounded(estate, &interface.id, direction, space);
+                let (is, should) = match (of(paired.live), of(&meant)) {
+                    (Ok(is), Ok(should)) => (is, should),
+                    (Err(why), _) | (_, Err(why)) => {
+                        self.unknown.push((interface.id.clone(), why));
+                        continue;
+                    }
+                };
+                let (more, less) = (space.minus(is, should), space.minus(should, is));
+                match (space.witness(more, &[]), space.witness(less, &[])) {
+                    (Ok(None), Ok(None)) => {}
+                    (Ok(more), Ok(less)) => {
+                        let interface = interface.id.clone();
+                        self.interfaces.push(InterfaceDrift { interface, direction, more, less });
+                    }
+                    (Err(why), _) | (_, Err(why)) => self.unknown.push((interface.id.clone(), why.into())),
+                }
+            }
+        }
+    }
+}
+
+/// The live estate with the rules and networks that are wanted.
+fn meant(paired: &Paired<'_>) -> Estate {
+    let mut meant = paired.live.clone();
+    for group in &mut meant.groups {
+        if let Some(wanted) = paired.wanted.group(&group.id) {
+            group.ingress.clone_from(&wanted.ingress);
+            group.egress.clone_from(&wanted.egress);
+        }
+    }
+    // What a wanted rule names and is still to be made has no members yet.
+    let new = paired.wanted.groups.iter().filter(|group| paired.live.group(&group.id).is_none());
+    meant.groups.extend(new.cloned());
+    for list in &paired.wanted.lists {
+        match meant.lists.iter_mut().find(|live| live.id == list.id) {
+            Some(live) if list.entries.is_some() => live.entries.clone_from(&list.entries),
+            Some(_) => {}
+            None => meant.lists.push(list.clone()),
+        }
+    }
+    meant
+}
+
+/// What the live group has more, and what it has less.
+fn differ(
+    live: &Group,
+    wanted: &Group,
+    direction: Direction,
+    space: &mut Space,
+) -> Result<(Option<Witness>, Option<Witness>), Unknown> {
+    let form = |group: &Group| group.rules(direction).map(Canonical::of);
+    // The form knows ids and no peerings: a stale reference is one to it, and means nobody.
+    let stale = |group: &Group| {
+        let mut rules = group.rules(direction).unwrap_or_default().iter();
+        rules.any(|rule| matches!(&rule.peer, Peer::Group(named) if named.is_stale()))
+    };
+    if form(live) == form(wanted) && !stale(live) && !stale(wanted) {
+        return Ok((None, None));
+    }
+    let is = admits::symbolic(&[live], direction, space)?;
+    let should = admits::symbolic(&[wanted], direction, space)?;
+    let mut found = BTreeMap::new();
+    // What the second side has and the first has not comes first: ask both ways round.
+    for (key, (one, other, side)) in [("more", (&should, &is, live)), ("less", (&is, &should, wanted))] {
+        if let Some(Difference { role, packet, wider: true }) = one.difference(other, space)? {
+            let by = by(side, direction, role.as_ref(), &packet)?;
+            found.insert(key, Witness { role, packet, by });
+        }
+    }
+    Ok((found.remove("more"), found.remove("less")))
+}
+
+/// The rules of a group that let a packet pass.
+fn by(
+    group: &Group,
+    direction: Direction,
+    role: Option<&Role>,
+    packet: &Packet,
+) -> Result<Vec<Rule>, Unknown> {
+    let roles = super::sim::Roles(role.into_iter().cloned().collect());
+    let mut by = Vec::new();
+    for rule in group.rules(direction).unwrap_or_default() {
+        let mut alone = Group::closed(&group.id);
+        *alone.rules_mut(direction) = Some(vec![rule.clone()]);
+        let run = super::sim::run::symbolic(&[&alone], direction, packet, &roles)?;
+        if run.verdict == crate::net::Verdict::Accept {
+            by.push(rule.clone());
+        }
+    }
+    Ok(by)
+}
+
+/// Rules in an order, texts included.
+fn words(rules: &[Rule]) -> Vec<(super::artifact::PeerKey, super::artifact::Traffic, Option<String>)> {
+    let mut words: Vec<_> =
+        rules.iter().map(|rule| (rule.peer.key(), rule.traffic, rule.description.clone())).collect();
+    words.sort();
+    words
+}

@@ -1,0 +1,495 @@
+//! Interfaces: what security groups do, read back from the text of each format, against the policy (S51 to S59).
+//!
+//! Every point is compared twice. *Grounded*: whoever wears a group is the static addresses of its members, every packet.
+//! *Symbolic*: for a far end that wears no group, and for one of each set of groups that somebody wears, whatever its
+//! address; so what is proved holds for members to come. Who wears what is taken from the site; that the parts of a group that
+//! was cut are worn together, from their names (S59).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
+use crate::net::{
+    AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
+};
+use crate::spec::{Sets, Spec, Symbolic};
+use crate::target::aws::artifact::{Direction, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
+use crate::target::aws::sim::{self, Role as Worn, admits, run};
+
+use super::points::{self, Sides};
+use super::prove::{favourites, place};
+use super::report::{Counterexample, Hop, Outcome, PointProof};
+use super::trace;
+
+/// How many random packets each point is also asked one at a time, through both concrete interpreters.
+const SAMPLES: usize = 32;
+
+/// Security groups as they were read back from one text.
+#[derive(Clone, Debug)]
+pub struct GroupsText {
+    /// The name of the file in a build: `aws/security-groups.json`.
+    pub file: String,
+    /// The text.
+    pub text: String,
+    /// What it says.
+    pub estate: Estate,
+}
+
+/// A leg that wears groups.
+pub(crate) type Leg = (HostId, LegId);
+
+/// What the interfaces of a site let pass, as one text has it.
+pub(crate) struct Grounds<'g> {
+    text: &'g GroupsText,
+    estate: Estate,
+}
+
+impl<'g> Grounds<'g> {
+    /// The groups of a text, worn as the site says. A dynamic leg has no address, or, `widely`, any of its zone that nobody has.
+    pub(crate) fn new(site: &Site, text: &'g GroupsText, widely: bool) -> Self {
+        let mut estate = text.estate.clone();
+        // S59: a list that AWS keeps is what the policy pins.
+        for list in &site.lists {
+            if let Some(id) = list.prefix_list.as_ref().filter(|id| estate.list(id).is_none()) {
+                estate.lists.push(pinned(id, &list.addrs));
+            }
+        }
+        estate.interfaces =
+            site.interfaces().into_iter().map(|leg| worn(site, &estate, leg, widely)).collect();
+        Self { text, estate }
+    }
+
+    /// The packets that an interface lets pass, of every state, by address.
+    pub(crate) fn admits(&self, leg: Leg, way: Way, space: &mut Space) -> Result<PacketSet, String> {
+        let set =
+            admits::grounded(&self.estate, &id(leg), direction(way), space).map_err(|why| why.to_string())?;
+        Ok(unfiltered_too(space, way, set))
+    }
+
+    /// The packets that it lets pass from or to a far end that wears these groups, whatever its address.
+    pub(crate) fn admits_kind(
+        &self,
+        site: &Site,
+        leg: Leg,
+        way: Way,
+        kind: &[GroupId],
+        space: &mut Space,
+    ) -> Result<PacketSet, String> {
+        let all = self.symbolic(leg, way, space)?;
+        let set = self.of_kind(site, &all, kind, space);
+        Ok(unfiltered_too(space, way, set))
+    }
+
+    fn symbolic(&self, leg: Leg, way: Way, space: &mut Space) -> Result<admits::Admits, String> {
+        let groups: Vec<Group> = self.groups(leg)?.into_iter().map(|group| self.spelled_out(group)).collect();
+        let groups: Vec<&Group> = groups.iter().collect();
+        admits::symbolic(&groups, direction(way), space).map_err(|why| why.to_string())
+    }
+
+    fn groups(&self, leg: Leg) -> Result<Vec<&Group>, String> {
+        let interface = self.estate.interface(&id(leg)).ok_or_else(|| "no such interface".to_owned())?;
+        sim::groups_of(&self.estate, interface).map_err(|why| why.to_string())
+    }
+
+    /// The group with the networks of its prefix lists in their place.
+    fn spelled_out(&self, group: &Group) -> Group {
+        let mut group = group.clone();
+        for rules in [&mut group.ingress, &mut group.egress].into_iter().flatten() {
+            *rules = rules.iter().flat_map(|rule| self.entries(rule)).collect();
+        }
+        group
+    }
+
+    fn entries(&self, rule: &Rule) -> Vec<Rule> {
+        let Peer::List(list) = &rule.peer else { return vec![rule.clone()] };
+        // A list that is not known stays a role that nobody has: nothing more is admitted for it.
+        let Some(entries) = self.estate.list(&list.id).and_then(|list| list.entries.as_ref()) else {
+            return vec![rule.clone()];
+        };
+        let peer = |entry: &Entry| match entry.cidr {
+            ipnet::IpNet::V4(net) => Peer::V4(net),
+            ipnet::IpNet::V6(net) => Peer::V6(net),
+        };
+        entries.iter().map(|entry| Rule { peer: peer(entry), ..rule.clone() }).collect()
+    }
+
+    fn of_kind(&self, site: &Site, all: &admits::Admits, kind: &[GroupId], space: &mut Space) -> PacketSet {
+        let ids = kind
+            .iter()
+            .filter_map(|id| site.security_group(*id))
+            .flat_map(|group| parts(&self.estate, &group.name));
+        let sets =
+            ids.filter_map(|id| all.roles.get(&Worn::Group(id)).copied()).chain([all.anyone]).collect();
+        space.any(sets)
+    }
+
+    /// One packet there, as a hop.
+    pub(crate) fn hop(&self, spec: &Spec<'_>, leg: Leg, way: Way, packet: &Packet) -> Hop {
+        let far = match way {
+            Way::Ingress => packet.src,
+            Way::Egress => packet.dst,
+        };
+        let done = match way == Way::Egress && amazons().contains(far) {
+            true => Ok(run::Run { verdict: Verdict::Accept, by: run::By::NoGroup }),
+            false => run::grounded(&self.estate, &id(leg), direction(way), packet),
+        };
+        self.told(spec, leg, way, packet, done.ok())
+    }
+
+    fn told(&self, spec: &Spec<'_>, leg: Leg, way: Way, packet: &Packet, done: Option<run::Run>) -> Hop {
+        let site = spec.forwarding().site();
+        let point = Point::Interface { host: leg.0, leg: leg.1, way };
+        let judged = spec.judge(&point, packet);
+        let rules = done.as_ref().and_then(|run| self.line(way, &run.by)).into_iter().collect();
+        Hop {
+            place: place(site, &point),
+            point,
+            verdict: done.map_or(Verdict::Drop, |run| run.verdict),
+            meant: judged.verdict,
+            statements: judged.because.iter().filter_map(|origin| trace::statement(site, *origin)).collect(),
+            rules,
+            rewrite: None,
+        }
+    }
+
+    /// The rule that admitted, as it stands in the text: its line, and what it says.
+    fn line(&self, way: Way, by: &run::By) -> Option<(usize, String)> {
+        let run::By::Rule { group, rule } = by else { return None };
+        let rule = self.estate.group(group)?.rules(direction(way))?.get(*rule)?;
+        let key = match way {
+            Way::Ingress => "\"IpPermissions\":",
+            Way::Egress => "\"IpPermissionsEgress\":",
+        };
+        let peer = match &rule.peer {
+            Peer::V4(net) => net.to_string(),
+            Peer::V6(net) => net.to_string(),
+            Peer::Group(named) => named.id.clone(),
+            Peer::List(list) => list.id.clone(),
+        };
+        let said = rule.description.clone().unwrap_or_default();
+        let words = format!("{} {peer} {said}", crate::target::aws::artifact::words(rule.traffic));
+        // Each group's own id stands where the object of the group is, two levels deep.
+        let own = format!("      \"GroupId\": \"{group}\"");
+        let lines: Vec<&str> = self.text.text.lines().collect();
+        let start = lines.iter().position(|line| line.starts_with(&own))?;
+        let list = lines.iter().skip(start).position(|line| line.trim_start().starts_with(key))?;
+        let list = start.saturating_add(list);
+        let wanted = format!("\"{peer}\"");
+        let mut found = lines.iter().enumerate().skip(list).filter(|(_, line)| line.contains(&wanted));
+        // Of rules for the same peer the one whose text stands beside it.
+        let beside = |at: usize| {
+            let from = at.saturating_sub(1);
+            lines.iter().skip(from).take(3).any(|line| !said.is_empty() && line.contains(&said))
+        };
+        let (at, _) = found.clone().find(|(at, _)| beside(*at)).or_else(|| found.next())?;
+        Some((at.saturating_add(1), words))
+    }
+}
+
+/// What the policy says of one interface, one way.
+struct Meant {
+    grounded: PacketSet,
+    symbolic: Symbolic,
+}
+
+/// The interfaces of a site, for many texts: what the policy says of them is computed once.
+pub struct AgainstGroups<'s> {
+    sets: Sets<'s>,
+    spec: Spec<'s>,
+    space: Space,
+    favourites: Vec<IpAddr>,
+    meant: BTreeMap<(Leg, Way), Result<Meant, String>>,
+}
+
+impl<'s> AgainstGroups<'s> {
+    /// Those of a site.
+    #[must_use]
+    pub fn new(site: &'s Site) -> Self {
+        Self {
+            sets: Sets::new(site),
+            spec: Spec::new(site),
+            space: Space::default(),
+            favourites: favourites(site),
+            meant: BTreeMap::new(),
+        }
+    }
+
+    /// Every interface, each way, against one text.
+    pub fn text(&mut self, text: &GroupsText) -> Vec<PointProof> {
+        let interfaces = self.spec.forwarding().site().interfaces();
+        interfaces.into_iter().flat_map(|leg| Way::BOTH.map(|way| self.point(text, leg, way))).collect()
+    }
+
+    /// One interface, one way.
+    pub fn point(&mut self, text: &GroupsText, leg: (HostId, LegId), way: Way) -> PointProof {
+        let (sets, space) = (&self.sets, &mut self.space);
+        let meant = self.meant.entry((leg, way)).or_insert_with(|| meant(sets, leg, way, space));
+        let site = self.spec.forwarding().site();
+        let grounds = Grounds::new(site, text, false);
+        let favourites = &self.favourites;
+        let (outcome, sampled) = match meant {
+            Ok(meant) => At { spec: &self.spec, grounds: &grounds, leg, way, favourites }
+                .compared(meant, space)
+                .unwrap_or_else(|reason| (Outcome::Undecided { reason }, 0)),
+            Err(reason) => (Outcome::Undecided { reason: reason.clone() }, 0),
+        };
+        let point = Point::Interface { host: leg.0, leg: leg.1, way };
+        let name = text.file.rsplit('/').next().unwrap_or(&text.file);
+        PointProof { place: format!("{} ({name})", place(site, &point)), point, outcome, sampled }
+    }
+
+    /// How many decision nodes it took so far.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.space.node_count()
+    }
+}
+
+fn meant(sets: &Sets<'_>, leg: Leg, way: Way, space: &mut Space) -> Result<Meant, String> {
+    let point = Point::Interface { host: leg.0, leg: leg.1, way };
+    let grounded = sets.at(&point, space).map_err(|why| why.to_string())?.accepted;
+    let symbolic = sets.symbolic(leg, way, space).map_err(|why| why.to_string())?;
+    Ok(Meant { grounded, symbolic })
+}
+
+/// One packet at an interface, as a text has it beside what the policy says.
+#[must_use]
+pub fn at_interface(site: &Site, text: &GroupsText, leg: (HostId, LegId), way: Way, packet: &Packet) -> Hop {
+    Grounds::new(site, text, false).hop(&Spec::new(site), leg, way, packet)
+}
+
+/// One interface, one way, in one text.
+struct At<'a, 's> {
+    spec: &'a Spec<'s>,
+    grounds: &'a Grounds<'a>,
+    leg: Leg,
+    way: Way,
+    favourites: &'a [IpAddr],
+}
+
+impl At<'_, '_> {
+    fn compared(&self, said: &Meant, space: &mut Space) -> Result<(Outcome, usize), String> {
+        let seen = self.seen(space, false);
+        let done = self.grounds.admits(self.leg, self.way, space)?;
+        let (meant, done) = (space.and(said.grounded, seen), space.and(done, seen));
+        let side = |accepted| Sides { accepted, rejected: PacketSet::NOTHING };
+        let (ours, theirs) = (side(meant), side(done));
+        let found = points::difference(space, ours, theirs, PacketSet::NOTHING, self.favourites);
+        if let Some((packet, meant, done)) = found.map_err(|why| why.to_string())? {
+            return Ok((self.refuted(packet, (meant, done)), 0));
+        }
+        if let Some(refuted) = self.symbolic(&said.symbolic, space, seen)? {
+            return Ok((refuted, 0));
+        }
+        match self.sampled(space, meant, seen).map_err(|why| why.to_string())? {
+            Ok(count) => Ok((Outcome::Holds, count)),
+            Err(reason) => Ok((Outcome::Undecided { reason }, 0)),
+        }
+    }
+
+    /// S58: the near end is the leg, the far end somebody who can be, and whom groups filter. `any_family`: also of families
+    /// that the leg has not yet.
+    fn seen(&self, space: &mut Space, any_family: bool) -> PacketSet {
+        let site = self.spec.forwarding().site();
+        let mut own = own(site, self.leg);
+        for family in
+            Family::BOTH.into_iter().filter(|family| any_family && !own.has(*family)).collect::<Vec<_>>()
+        {
+            own = own.union(&AddrSet::full().of(family));
+        }
+        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
+        let nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+        let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
+        let others = nobody.union(&fixed).complement();
+        let (near, far) = match self.way {
+            Way::Ingress => (Field::Dst, Field::Src),
+            Way::Egress => (Field::Src, Field::Dst),
+        };
+        let (own, others) = (space.address(near, &own), space.address(far, &others));
+        space.and(own, others)
+    }
+
+    /// S55: a far end of each kind, whatever its address.
+    fn symbolic(
+        &self,
+        meant: &Symbolic,
+        space: &mut Space,
+        seen: PacketSet,
+    ) -> Result<Option<Outcome>, String> {
+        let site = self.spec.forwarding().site();
+        let any_family = self.seen(space, true);
+        let done = self.grounds.symbolic(self.leg, self.way, space)?;
+        let mut kinds: BTreeMap<Vec<GroupId>, PacketSet> = meant.kinds.clone();
+        kinds.insert(Vec::new(), PacketSet::NOTHING);
+        for (kind, more) in kinds {
+            let ours = space.or(meant.anyone, more);
+            let theirs = self.grounds.of_kind(site, &done, &kind, space);
+            let theirs = unfiltered_too(space, self.way, theirs);
+            for (wide, narrow, wider) in [(theirs, ours, true), (ours, theirs, false)] {
+                let set = space.minus(wide, narrow);
+                let set = space.and(set, if kind.is_empty() { any_family } else { seen });
+                let found = space.witness(set, self.favourites).map_err(|why| why.to_string())?;
+                let Some(packet) = found else { continue };
+                let (meant, done) =
+                    if wider { (Verdict::Drop, Verdict::Accept) } else { (Verdict::Accept, Verdict::Drop) };
+                let names =
+                    kind.iter().filter_map(|id| site.security_group(*id)).map(|g| format!("`{}`", g.name));
+                let names: Vec<String> = names.collect();
+                let reason = match names.as_slice() {
+                    [] => "whoever the far end is, if it wears no group".to_owned(),
+                    names => format!("for a far end that wears {}, whatever its address", names.join(", ")),
+                };
+                let mut hop = self.grounds.hop(self.spec, self.leg, self.way, &packet);
+                (hop.verdict, hop.meant) = (done, meant);
+                let example = Counterexample { packet, meant, done, hops: vec![hop], reason: Some(reason) };
+                return Ok(Some(Outcome::Refuted(Box::new(example))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A counterexample, replayed through both concrete interpreters: they must say what the sets say.
+    fn refuted(&self, packet: Packet, (meant, done): (Verdict, Verdict)) -> Outcome {
+        let hop = self.grounds.hop(self.spec, self.leg, self.way, &packet);
+        if (hop.meant, hop.verdict) != (meant, done) {
+            let reason =
+                format!("the two ways of reading {} disagree about {packet:?}: a fault in fwc", hop.place);
+            return Outcome::Undecided { reason };
+        }
+        Outcome::Refuted(Box::new(Counterexample { packet, meant, done, hops: vec![hop], reason: None }))
+    }
+
+    /// Random members and non-members through `judge` and `run`.
+    fn sampled(
+        &self,
+        space: &mut Space,
+        accepted: PacketSet,
+        seen: PacketSet,
+    ) -> Result<Result<usize, String>, Exhausted> {
+        let mut random = Random::new(11);
+        let others = space.minus(seen, accepted);
+        let mut count = 0usize;
+        for (set, verdict) in [(accepted, Verdict::Accept), (others, Verdict::Drop)] {
+            for _ in 0..SAMPLES {
+                let Some(packet) = space.sample(set, &mut random)? else { break };
+                let hop = self.grounds.hop(self.spec, self.leg, self.way, &packet);
+                if (hop.meant, hop.verdict) != (verdict, verdict) {
+                    let place = &hop.place;
+                    return Ok(Err(format!(
+                        "the two ways of reading {place} disagree about {packet:?}: a fault in fwc"
+                    )));
+                }
+                count = count.saturating_add(1);
+            }
+        }
+        Ok(Ok(count))
+    }
+}
+
+/// What S52's default `icmp-errors` lets into an interface: it does not count as arriving (S58).
+pub(crate) fn defaults(space: &mut Space) -> PacketSet {
+    let mut sets = Vec::new();
+    for (family, proto, kind, code) in [(Family::V4, Proto::ICMP, 3, 4), (Family::V6, Proto::ICMPV6, 2, 0)] {
+        let parts = vec![
+            space.family(family),
+            space.proto(proto),
+            space.is(Field::IcmpType, kind),
+            space.is(Field::IcmpCode, code),
+        ];
+        sets.push(space.all(parts));
+    }
+    space.any(sets)
+}
+
+/// A set as headers of packets that open something.
+pub(crate) fn opening(space: &mut Space, set: PacketSet) -> PacketSet {
+    let new = space.ct(&[CtState::New]);
+    let set = space.and(set, new);
+    space.forget(Field::Ct, set)
+}
+
+/// S58: what is sent to Amazon's own addresses is filtered by no group.
+fn unfiltered_too(space: &mut Space, way: Way, set: PacketSet) -> PacketSet {
+    if way == Way::Ingress {
+        return set;
+    }
+    let amazons = space.address(Field::Dst, &amazons());
+    space.or(set, amazons)
+}
+
+/// The addresses of a leg as its own points see them.
+fn own(site: &Site, (host, leg): Leg) -> AddrSet {
+    match site.leg(host, leg) {
+        Some(leg) if leg.dynamic => site.zone(leg.zone).map(|zone| zone.addrs.clone()).unwrap_or_default(),
+        Some(leg) => leg.address_set(),
+        None => AddrSet::empty(),
+    }
+}
+
+/// A leg as an interface that carries every part of its groups.
+fn worn(site: &Site, estate: &Estate, (host, leg): Leg, widely: bool) -> Interface {
+    let names = site.worn(host, leg).filter_map(|id| site.security_group(id));
+    let groups = names.flat_map(|group| {
+        let mut ids = parts(estate, &group.name);
+        // A group that the text lacks is unknown there, and never an open door.
+        if ids.is_empty() {
+            ids.push(format!("${{sg:{}}}", group.name));
+        }
+        ids
+    });
+    let mut interface =
+        Interface { id: id((host, leg)), groups: Some(groups.collect()), ..Interface::default() };
+    match site.leg(host, leg) {
+        Some(of) if of.dynamic && widely => {
+            let known = site.hosts.iter().flat_map(|host| &host.legs);
+            let known = known.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+            let zone = site.zone(of.zone).map(|zone| zone.addrs.difference(&known)).unwrap_or_default();
+            interface.prefixes = networks(&zone);
+        }
+        Some(of) => interface.addresses.clone_from(&of.addresses),
+        None => {}
+    }
+    interface
+}
+
+/// The groups of an estate that are one group of the policy: `${sg:web}`, `${sg:web.2}`, …
+fn parts(estate: &Estate, name: &str) -> Vec<String> {
+    let (whole, part) = (format!("${{sg:{name}}}"), format!("${{sg:{name}."));
+    let number = |rest: &str| {
+        rest.strip_suffix('}').is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
+    };
+    let is_part = |id: &str| id == whole || id.strip_prefix(&part).is_some_and(number);
+    estate.groups.iter().map(|group| group.id.clone()).filter(|id| is_part(id)).collect()
+}
+
+fn pinned(id: &str, addrs: &AddrSet) -> PrefixList {
+    let entries = networks(addrs).into_iter().map(|cidr| Entry { cidr, description: None });
+    PrefixList { id: id.to_owned(), entries: Some(entries.collect()), ..PrefixList::default() }
+}
+
+fn networks(addrs: &AddrSet) -> Vec<ipnet::IpNet> {
+    let mut nets = Vec::new();
+    for range in addrs.ranges() {
+        match (range.first_addr(), range.last_addr()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                nets.extend(ipnet::Ipv4Subnets::new(a, b, 0).map(ipnet::IpNet::V4))
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => {
+                nets.extend(ipnet::Ipv6Subnets::new(a, b, 0).map(ipnet::IpNet::V6))
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+        }
+    }
+    nets
+}
+
+fn id((host, leg): Leg) -> String {
+    format!("{}.{}", host.0, leg.0)
+}
+
+fn direction(way: Way) -> Direction {
+    match way {
+        Way::Ingress => Direction::Ingress,
+        Way::Egress => Direction::Egress,
+    }
+}

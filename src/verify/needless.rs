@@ -1,0 +1,337 @@
+//! Statements without which a policy would mean the same, exactly: over all packets at every point of the site.
+//!
+//! An `allow` is needless where at every hook others admit all that it admits, on the same terms: not translated where it
+//! is not, without a limit or with its own, for as long, and logged where it logs. A `deny` is idle where nothing is
+//! admitted that it could stop, at any hook, and it tells no sender anything. Both are asked of the meaning
+//! ([`Sets::each`]), one statement after the other, so that of two that are equal one is kept.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Access, AccessId, Action, End, Hook, HostId, Place, Site, Term};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Field, PacketSet, Proto, RangeSet, Space};
+use crate::spec::reading::Readings;
+use crate::spec::{Sets, Unanswered};
+
+use super::cover::{HyperBox, Needed, uncovered};
+
+/// What can be left out, by the order of the statements.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needless {
+    /// Each `allow` that others cover, with those.
+    pub covered: Vec<(AccessId, Vec<AccessId>)>,
+    /// Each `allow` of which every packet is denied.
+    pub denied: Vec<AccessId>,
+    /// Each `deny` that stops nothing.
+    pub idle: Vec<AccessId>,
+    /// What too many can reach.
+    pub exposed: Vec<Exposed>,
+}
+
+/// How much may be spent.
+const NODES: usize = 2_000_000;
+/// Cuts for one explanation.
+const CUTS: usize = 20_000;
+
+/// The statements that can be left out.
+///
+/// # Errors
+/// [`Exhausted`]: nothing is said then.
+pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
+    let sets = Sets::new(site);
+    let mut space = Space::with_budget(NODES);
+    let mut points: Vec<(Hook, Vec<(AccessId, PacketSet)>)> = Vec::new();
+    let mut tells = Vec::new();
+    for (host, hook) in points_of(site) {
+        match sets.each(host, hook, &mut space) {
+            Ok(each) => {
+                points.push((hook, each));
+                tells.push(site.host(host).is_some_and(|machine| !machine.reject_from.is_empty()));
+            }
+            Err(Unanswered::Exhausted(why)) => return Err(why),
+            Err(Unanswered::NoHook) => {}
+        }
+    }
+    let mut found = Needless::default();
+    let denies: Vec<PacketSet> = points.iter().map(|(_, each)| denied(site, each, &mut space)).collect();
+    found.exposed = exposed(site, &points, &denies, &mut space);
+    let mut left_out = BTreeSet::new();
+    for (id, access) in site.accesses() {
+        let own =
+            |each: &Vec<(AccessId, PacketSet)>| each.iter().find(|(of, _)| *of == id).map(|(_, set)| *set);
+        let here: Vec<PacketSet> =
+            points.iter().map(|(_, each)| own(each).unwrap_or(PacketSet::NOTHING)).collect();
+        if here.iter().all(|set| *set == PacketSet::NOTHING) {
+            continue; // No point sees it: another finding says so.
+        }
+        match access.action {
+            Action::Allow => {
+                let mut open = Vec::new();
+                for (set, denied) in here.iter().zip(&denies) {
+                    open.push(space.minus(*set, *denied));
+                }
+                let mut nothing = true;
+                for set in &open {
+                    nothing &= space.is_empty(*set)?;
+                }
+                if nothing {
+                    found.denied.push(id);
+                    left_out.insert(id);
+                    continue;
+                }
+                let others = |of: &AccessId| {
+                    *of != id && !left_out.contains(of) && site.access(*of).is_some_and(|o| serves(o, access))
+                };
+                let mut all = true;
+                for ((_, each), set) in points.iter().zip(&open) {
+                    let sets = each.iter().filter(|(of, _)| others(of)).map(|(_, set)| *set).collect();
+                    let covers = space.any(sets);
+                    let rest = space.minus(*set, covers);
+                    all = all && space.is_empty(rest)?;
+                }
+                if all && access.nat.is_none() {
+                    let by = explained(site, id, &others);
+                    found.covered.push((id, by));
+                    left_out.insert(id);
+                }
+            }
+            Action::Deny if !access.reject && !access.log => {
+                let mut idle = true;
+                for (((_, each), set), tells) in points.iter().zip(&here).zip(&tells) {
+                    // It silences what another `deny` refuses aloud, and what the machine does (S22).
+                    let loud =
+                        |of: AccessId| site.access(of).is_some_and(|a| a.action == Action::Allow || a.reject);
+                    let others = each.iter().filter(|(of, _)| loud(*of));
+                    let mut heard = space.any(others.map(|(_, set)| *set).collect());
+                    if *tells {
+                        heard = PacketSet::EVERYTHING;
+                    }
+                    let stopped = space.and(heard, *set);
+                    idle = idle && space.is_empty(stopped)?;
+                }
+                if idle {
+                    found.idle.push(id);
+                }
+            }
+            Action::Deny => {}
+        }
+    }
+    space.is_empty(PacketSet::NOTHING)?;
+    Ok(found)
+}
+
+fn points_of(site: &Site) -> Vec<(HostId, Hook)> {
+    let filtering = site.hosts().filter(|(_, host)| host.filters());
+    filtering
+        .flat_map(|(id, host)| {
+            let bridge = host.has_bridge_table().then_some(Hook::Bridge);
+            [Hook::Input, Hook::Forward, Hook::Output].into_iter().chain(bridge).map(move |hook| (id, hook))
+        })
+        .collect()
+}
+
+fn is(site: &Site, id: AccessId, action: Action) -> bool {
+    site.access(id).is_some_and(|access| access.action == action)
+}
+
+fn denied(site: &Site, each: &[(AccessId, PacketSet)], space: &mut Space) -> PacketSet {
+    let denies = each.iter().filter(|(of, _)| is(site, *of, Action::Deny));
+    space.any(denies.map(|(_, set)| *set).collect())
+}
+
+/// Whether a packet that `other` admits fares as one that `access` does.
+fn serves(other: &Access, access: &Access) -> bool {
+    other.action == Action::Allow
+        && other.nat.is_none()
+        && (other.limit.is_none() || other.limit == access.limit)
+        && (other.until.is_none() || (access.until.is_some() && other.until >= access.until))
+        && (other.log || !access.log)
+}
+
+/// The others that cover an `allow`, found by boxes over what the statements say, whatever the paths: an explanation.
+fn explained(site: &Site, id: AccessId, others: &dyn Fn(&AccessId) -> bool) -> Vec<AccessId> {
+    let Some(access) = site.access(id) else { return Vec::new() };
+    let mut pool = Vec::new();
+    for (of, other) in site.accesses().filter(|(of, _)| others(of)) {
+        pool.extend(boxes(site, other).into_iter().map(|one| (of.index(), one)));
+    }
+    let mut by = BTreeSet::new();
+    for one in boxes(site, access) {
+        if let Needed::No { by: these } = uncovered(&one, &pool, CUTS) {
+            by.extend(these);
+        }
+    }
+    let number = |at: usize| u32::try_from(at).ok().map(AccessId);
+    by.into_iter().filter_map(number).collect()
+}
+
+/// An access as boxes over family, protocol, destination, source, destination port, source port, type and code, read widely.
+fn boxes(site: &Site, access: &Access) -> Vec<HyperBox> {
+    let readings = Readings::new(site);
+    let addresses = |place: &Place| {
+        let all = place.plus.iter().map(|end: &End| readings.wide(end));
+        all.fold(AddrSet::empty(), |sum, set| sum.union(&set))
+    };
+    let (from, to) = (addresses(&access.from), addresses(&access.to));
+    let mut all = Vec::new();
+    for src in from.ranges() {
+        for dst in to.ranges().filter(|dst| dst.family == src.family) {
+            let family = u128::from(src.family == Family::V6);
+            for term in access.terms.iter().flat_map(|term| intervals(term, src.family)) {
+                let [proto, dport, sport, kind, code] = term;
+                let ends = [(family, family), proto, (dst.first, dst.last), (src.first, src.last)];
+                all.push(HyperBox([ends.as_slice(), &[dport, sport, kind, code]].concat()));
+            }
+        }
+    }
+    all
+}
+
+/// Protocol, destination port, source port, type, code.
+fn intervals(term: &Term, family: Family) -> Vec<[(u128, u128); 5]> {
+    const PORT: (u128, u128) = (0, 65_535);
+    const BYTE: (u128, u128) = (0, 255);
+    let wide = |(a, b): (u16, u16)| (u128::from(a), u128::from(b));
+    let byte = |(a, b): (u8, u8)| (u128::from(a), u128::from(b));
+    let one = |proto: Proto| (u128::from(proto.0), u128::from(proto.0));
+    let ranges = |set: &RangeSet<u8>| set.ranges().to_vec();
+    match term {
+        Term::Ports { proto, from, to } => {
+            let pairs = to.ranges().iter().flat_map(|to| from.ranges().iter().map(move |from| (*to, *from)));
+            pairs.map(|(to, from)| [one(*proto), wide(to), wide(from), BYTE, BYTE]).collect()
+        }
+        Term::Icmp { family: of, types, codes } if *of == family => {
+            let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+            let pairs =
+                ranges(types).into_iter().flat_map(|kind| ranges(codes).into_iter().map(move |c| (kind, c)));
+            pairs.map(|(kind, code)| [one(proto), PORT, PORT, byte(kind), byte(code)]).collect()
+        }
+        Term::Icmp { .. } => Vec::new(),
+        Term::Protos(protos) => {
+            protos.ranges().iter().map(|range| [byte(*range), PORT, PORT, BYTE, BYTE]).collect()
+        }
+    }
+}
+
+/// A service that is no business of many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sensitive {
+    /// What people call it.
+    pub name: &'static str,
+    /// TCP unless said.
+    pub proto: Proto,
+    /// Its ports.
+    pub ports: (u16, u16),
+}
+
+/// Ways to administer, and stores that trust their network: those of the catalogues that `target::aws::exposure` names.
+pub const SENSITIVE: &[Sensitive] = &[
+    Sensitive { name: "ftp", proto: Proto::TCP, ports: (20, 21) },
+    Sensitive { name: "ssh", proto: Proto::TCP, ports: (22, 22) },
+    Sensitive { name: "telnet", proto: Proto::TCP, ports: (23, 23) },
+    Sensitive { name: "rpcbind", proto: Proto::TCP, ports: (111, 111) },
+    Sensitive { name: "smb", proto: Proto::TCP, ports: (445, 445) },
+    Sensitive { name: "sql server", proto: Proto::TCP, ports: (1433, 1434) },
+    Sensitive { name: "nfs", proto: Proto::TCP, ports: (2049, 2049) },
+    Sensitive { name: "docker", proto: Proto::TCP, ports: (2375, 2377) },
+    Sensitive { name: "etcd", proto: Proto::TCP, ports: (2379, 2380) },
+    Sensitive { name: "mysql", proto: Proto::TCP, ports: (3306, 3306) },
+    Sensitive { name: "rdp", proto: Proto::TCP, ports: (3389, 3389) },
+    Sensitive { name: "postgres", proto: Proto::TCP, ports: (5432, 5432) },
+    Sensitive { name: "vnc", proto: Proto::TCP, ports: (5900, 5999) },
+    Sensitive { name: "redis", proto: Proto::TCP, ports: (6379, 6379) },
+    Sensitive { name: "elasticsearch", proto: Proto::TCP, ports: (9200, 9200) },
+    Sensitive { name: "kubelet", proto: Proto::TCP, ports: (10250, 10250) },
+    Sensitive { name: "memcached", proto: Proto::TCP, ports: (11211, 11211) },
+    Sensitive { name: "memcached", proto: Proto::UDP, ports: (11211, 11211) },
+    Sensitive { name: "mongodb", proto: Proto::TCP, ports: (27017, 27018) },
+];
+
+/// From how many addresses on a sensitive port counts as exposed: more than a /8 of IPv4, than a /32 of IPv6.
+pub const MANY: (u128, u128) = (1 << 24, 1 << 96);
+
+/// A sensitive service that is open to many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// The service.
+    pub service: Sensitive,
+    /// How many addresses start it, of the family with more of them than are few.
+    pub addresses: u128,
+    /// The statements that open it, widest first.
+    pub by: Vec<AccessId>,
+}
+
+/// The sensitive services that the `allow`s together open to many: by the sources of the packets that they admit at some
+/// machine which does not itself send them.
+fn exposed(
+    site: &Site,
+    points: &[(Hook, Vec<(AccessId, PacketSet)>)],
+    denies: &[PacketSet],
+    space: &mut Space,
+) -> Vec<Exposed> {
+    let mut all = Vec::new();
+    for service in SENSITIVE {
+        let (proto, ports) = (space.proto(service.proto), RangeSet::range(service.ports.0, service.ports.1));
+        let ports = space.among(Field::Dport, &ports);
+        let spoken = space.and(proto, ports);
+        let mut sum = AddrSet::empty();
+        let mut by = Vec::new();
+        for (id, access) in site.accesses() {
+            if access.action != Action::Allow || !access.terms.iter().any(|term| opens(term, *service)) {
+                continue;
+            }
+            let mut own = AddrSet::empty();
+            for ((hook, each), denied) in points.iter().zip(denies) {
+                let Some((_, set)) = each.iter().find(|(of, _)| *of == id) else { continue };
+                if *hook == Hook::Output {
+                    continue;
+                }
+                let open = space.and(*set, spoken);
+                let open = space.minus(open, *denied);
+                own = own.union(&sources(space, open));
+            }
+            if !own.is_empty() {
+                by.push((std::cmp::Reverse(count(&own)), id));
+                sum = sum.union(&own);
+            }
+        }
+        let (v4, v6) = (count(&sum.of(Family::V4)), count(&sum.of(Family::V6)));
+        if v4 > MANY.0 || v6 > MANY.1 {
+            by.sort();
+            let addresses = if v4 > MANY.0 { v4 } else { v6 };
+            all.push(Exposed {
+                service: *service,
+                addresses,
+                by: by.into_iter().map(|(_, id)| id).collect(),
+            });
+        }
+    }
+    all
+}
+
+fn sources(space: &mut Space, set: PacketSet) -> AddrSet {
+    let universe = space.universe();
+    let mut all = AddrSet::empty();
+    for family in Family::BOTH {
+        let of = space.family(family);
+        let here = space.all(vec![set, of, universe]);
+        let values = space.values_in(Field::Src, here);
+        let ranges = values.ranges().iter().map(|&(first, last)| AddrRange { family, first, last });
+        all = all.union(&AddrSet::from_ranges(ranges));
+    }
+    all
+}
+
+fn count(set: &AddrSet) -> u128 {
+    set.ranges().fold(0, |n: u128, r| n.saturating_add(r.last.saturating_sub(r.first).saturating_add(1)))
+}
+
+fn opens(term: &Term, service: Sensitive) -> bool {
+    let (first, last) = service.ports;
+    match term {
+        Term::Ports { proto, to, .. } => {
+            *proto == service.proto && !to.is_disjoint(&RangeSet::range(first, last))
+        }
+        Term::Protos(protos) => protos.contains(service.proto.0),
+        Term::Icmp { .. } => false,
+    }
+}

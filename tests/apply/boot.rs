@@ -1,0 +1,121 @@
+//! Systemd's part, where systemd does not run: units that systemd itself finds no fault with, their commands in a
+//! namespace, and what systemd-run is told. That they run under systemd is not shown here.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::common::{kernel, kernel_required};
+use super::world::{FWC, World, said};
+
+#[test]
+fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let image = world.path("image");
+    fs::create_dir_all(image.join("etc/systemd/system/multi-user.target.wants")).unwrap();
+    fs::create_dir_all(image.join("lib/systemd/system")).unwrap();
+    let install = || world.done(&["boot", "install", "--root", &image.display().to_string()]);
+    let first = install();
+    assert!(said(&first).contains("nothing is confirmed yet"), "{}", said(&first));
+    world.confirmed("old");
+    // Debian's unit, as it is: it flushes when it stops.
+    fs::write(
+        image.join("lib/systemd/system/nftables.service"),
+        "[Service]\nExecStart=/usr/sbin/nft -f /etc/nftables.conf\nExecStop=/usr/sbin/nft flush ruleset\n",
+    )
+    .unwrap();
+    fs::write(image.join("etc/nftables.conf"), "#!/usr/sbin/nft -f\nflush ruleset\n").unwrap();
+    fs::write(image.join("etc/systemd/system/multi-user.target.wants/nftables.service"), "").unwrap();
+    let second = install();
+    assert!(second.status.success(), "{}", said(&second));
+    for warning in ["flushes every table when it is stopped", "begins with `flush ruleset`"] {
+        assert!(said(&second).contains(warning), "{}", said(&second));
+    }
+    let unit = image.join("etc/systemd/system/fwc-boot.service");
+    assert!(
+        image.join("etc/systemd/system/sysinit.target.wants/fwc-boot.service").symlink_metadata().is_ok()
+    );
+    let text = fs::read_to_string(&unit).unwrap();
+    assert!(!text.contains("flush"), "{text}");
+    match Command::new("systemd-analyze").arg("verify").arg("--man=no").arg(&unit).output() {
+        Ok(done) => {
+            let about = said(&done);
+            let ours: Vec<&str> = about.lines().filter(|l| l.contains("fwc")).collect();
+            assert!(done.status.success() && ours.is_empty(), "{about}");
+        }
+        Err(why) => {
+            assert!(!kernel_required(), "no systemd-analyze: run `make tools`: {why}");
+            println!("SKIPPED: no systemd-analyze");
+        }
+    }
+    // A machine that starts: no tables, no forwarding.
+    world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+    world.fw.sysctl(&[("ipv4/ip_forward".to_owned(), "0")]).unwrap();
+    let forwards = || world.fw.run("cat", &["/proc/sys/net/ipv4/ip_forward"], "").unwrap().trim() == "1";
+    let commands: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("ExecStart=")).collect();
+    assert_eq!(commands.len(), 2, "{text}");
+    let run = |command: &str| world.fw.run("sh", &["-c", &format!("exec {command}")], "").unwrap();
+    run(commands[0]);
+    assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
+    assert!(!forwards(), "the rules stand before anything is forwarded");
+    run(commands[1]);
+    assert!(forwards());
+    assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
+    // Rules that do not load leave forwarding off: the second command is not run after a first that failed.
+    assert!(
+        text.contains("Type=oneshot"),
+        "systemd.service(5): commands of a oneshot end at the first that fails"
+    );
+}
+
+/// What a machine with systemd is asked for: a timer of its own, armed before the change.
+#[test]
+fn where_systemd_runs_the_watchdog_is_a_timer() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let bin = world.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let record = world.path("argv");
+    // It says yes, writes down what it was told, and what the live table was then.
+    for name in ["systemd-run", "systemctl"] {
+        let script = format!(
+            "#!/bin/sh\necho {name} >>{r}\nfor a; do echo \"  $a\" >>{r}; done\nnft list ruleset | grep -c generation >>{r}\nexit 0\n",
+            r = record.display()
+        );
+        fs::write(bin.join(name), script).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    // sd_booted(3) looks for a folder: in a namespace of mounts it is there.
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && export PATH={}:$PATH && \
+         {FWC} apply {} --state {} --sysctl --i-have-console --confirm-within 90s && {FWC} confirm --state {} --i-have-console",
+        bin.display(),
+        world.path("old").display(),
+        world.path("state").display(),
+        world.path("state").display(),
+    );
+    let done = Command::new("nsenter")
+        .arg(format!("--net={}", world.fw.path()))
+        .args(["unshare", "-m", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    let argv = fs::read_to_string(&record).unwrap();
+    let lines: Vec<&str> = argv.lines().map(str::trim).collect();
+    assert_eq!(lines[0], "systemd-run", "{argv}");
+    assert!(lines[1].starts_with("--unit=fwc-rollback-1-"), "{argv}");
+    let within: u64 =
+        lines[3].strip_prefix("--on-active=").and_then(|t| t.strip_suffix("ms")).unwrap().parse().unwrap();
+    assert!((80_000..=90_000).contains(&within), "{argv}");
+    assert_eq!(lines[4], "--timer-property=AccuracySec=1s", "{argv}");
+    assert!(lines[7].ends_with("/fwc"), "{argv}");
+    assert_eq!(lines[8..11], ["rollback", "--generation", "1"], "{argv}");
+    // Before anything was changed.
+    assert_eq!(lines[13], "0", "{argv}");
+    assert!(argv.contains("stop"), "confirming ends the timer: {argv}");
+}

@@ -1,0 +1,280 @@
+//! A fleet: the role that `compile` writes, by real Ansible over real ssh; and one machine by `apply --remote`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use fwc::lab::netns::Netns;
+
+use super::common::{kernel, kernel_required, root};
+use super::world::{FWC, said, until};
+
+/// The machines that are rolled out to: `FWC_FLEET=all` means every one of the CRM.
+const SOME: [&str; 3] = ["bbdd", "fw", "lb"];
+
+/// The CRM's machines, each with its interfaces, addresses and routes, an sshd, and a controller (the policy's station).
+struct Fleet {
+    controller: Netns,
+    machines: Vec<Machine>,
+    build: PathBuf,
+    _wires: Netns,
+    dir: tempfile::TempDir,
+}
+
+struct Machine {
+    name: String,
+    netns: Netns,
+    sshd: Child,
+    login: String,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.sshd.kill();
+        let _ = self.sshd.wait();
+    }
+}
+
+impl Machine {
+    fn mark(&self) -> Option<String> {
+        let all = self.netns.run("nft", &["list", "ruleset"], "").unwrap();
+        let line = all.lines().find(|line| line.contains("chain fwc_generation_"))?;
+        line.split_whitespace().nth(1).map(str::to_owned)
+    }
+}
+
+impl Fleet {
+    fn new(names: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("fwc-fleet-").tempdir().unwrap();
+        let build = dir.path().join("build");
+        let crm = root().join("policies/crm");
+        let done = Command::new(FWC).arg("compile").arg(crm).arg("-o").arg(&build).output().unwrap();
+        assert!(done.status.success(), "{}", said(&done));
+        for key in ["user", "host"] {
+            let path = dir.path().join(key);
+            let made =
+                Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path).output();
+            assert!(made.unwrap().status.success());
+        }
+        let (controller, wires) = (Netns::new().unwrap(), Netns::new().unwrap());
+        wires.ip(&["link add vnx type bridge".to_owned(), "link set vnx up".to_owned()]).unwrap();
+        let mut fleet = Self { controller, machines: Vec::new(), build, _wires: wires, dir };
+        let path = fleet.controller.path();
+        fleet
+            ._wires
+            .ip(&[
+                format!("link add c0 type veth peer name vnx0 netns {path}"),
+                "link set c0 master vnx up".to_owned(),
+            ])
+            .unwrap();
+        fleet
+            .controller
+            .ip(&[
+                "addr add 10.250.0.1/24 dev vnx0".to_owned(),
+                "link set vnx0 up".to_owned(),
+                "link set lo up".to_owned(),
+            ])
+            .unwrap();
+        for (at, name) in names.iter().enumerate() {
+            fleet.add(name, at);
+        }
+        fleet
+    }
+
+    /// Interfaces and routes as the build says they are; dynamic ones get an address of their zone.
+    fn add(&mut self, name: &str, at: usize) {
+        let netns = Netns::new().unwrap();
+        let json = |file: &str| -> Vec<Value> {
+            let text = fs::read_to_string(self.build.join("hosts").join(name).join(file)).unwrap();
+            serde_json::from_str(&text).unwrap()
+        };
+        netns.ip(&["link set lo up".to_owned()]).unwrap();
+        let mut login = String::new();
+        for (leg, of) in json("interfaces.json").iter().enumerate() {
+            let interface = of["interface"].as_str().unwrap();
+            self._wires
+                .ip(&[
+                    format!("link add m{at}x{leg} type veth peer name {interface} netns {}", netns.path()),
+                    format!("link set m{at}x{leg} up"),
+                ])
+                .unwrap();
+            let mut addrs: Vec<String> =
+                of["addresses"].as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()).collect();
+            if of["dynamic"].as_bool().unwrap() {
+                let net = if interface == "eth0" { "10.250.0" } else { "192.168.122" };
+                addrs.push(format!("{net}.{}", 100 + at));
+            }
+            if interface == "eth0" {
+                self._wires.ip(&[format!("link set m{at}x{leg} master vnx")]).unwrap();
+                login = addrs[0].clone();
+            }
+            netns
+                .ip(&addrs.iter().map(|a| format!("addr add {a}/24 dev {interface}")).collect::<Vec<_>>())
+                .unwrap();
+            netns.ip(&[format!("link set {interface} up")]).unwrap();
+        }
+        for route in json("routes.json") {
+            let word = |key: &str| route[key].as_str().unwrap_or_default().to_owned();
+            let line = match word("kind").as_str() {
+                "via" => format!(
+                    "route replace {} via {} dev {} onlink",
+                    word("to"),
+                    word("gateway"),
+                    word("interface")
+                ),
+                "on-link" => format!("route replace {} dev {}", word("to"), word("interface")),
+                _ => format!("route replace unreachable {}", word("to")),
+            };
+            netns.ip(&[line]).unwrap();
+        }
+        let sshd = self.sshd(name, &netns);
+        self.machines.push(Machine { name: name.to_owned(), netns, sshd, login });
+    }
+
+    fn sshd(&self, name: &str, netns: &Netns) -> Child {
+        let dir = self.dir.path().join(name);
+        for folder in ["ssh", "run/sshd", "lib"] {
+            fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+        fs::copy(self.dir.path().join("host"), dir.join("ssh/host")).unwrap();
+        fs::copy(self.dir.path().join("user.pub"), dir.join("ssh/authorized")).unwrap();
+        let folder = PathBuf::from(FWC).parent().unwrap().display().to_string();
+        let config = format!(
+            "HostKey /etc/ssh/host\nAuthorizedKeysFile /etc/ssh/authorized\nPermitRootLogin prohibit-password\n\
+             StrictModes no\nUsePAM no\nPidFile none\nUseDNS no\nSubsystem sftp internal-sftp\n\
+             SetEnv PATH={folder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        );
+        fs::write(dir.join("ssh/sshd_config"), config).unwrap();
+        let setup = format!(
+            "mount --bind {d}/ssh /etc/ssh && mount --bind {d}/run /run && mount -t tmpfs tmpfs /root && \
+             {{ [ -d /var/lib/fwc ] || mount -t tmpfs tmpfs /var/lib; mkdir -p /var/lib/fwc; }} && \
+             mount --bind {d}/lib /var/lib/fwc && exec /usr/sbin/sshd -D -e -f /etc/ssh/sshd_config",
+            d = dir.display()
+        );
+        Command::new("nsenter")
+            .arg(format!("--net={}", netns.path()))
+            .args(["unshare", "-m", "--propagation", "private", "-p", "-f", "--kill-child", "--mount-proc"])
+            .args(["sh", "-c", &setup])
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(dir.join("log")).unwrap())
+            .spawn()
+            .unwrap()
+    }
+
+    fn machine(&self, name: &str) -> &Machine {
+        self.machines.iter().find(|m| m.name == name).unwrap()
+    }
+
+    fn here(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.controller.path())).arg(program).stdin(Stdio::null());
+        command
+    }
+
+    /// What ssh is told: keys of the test, and each machine's address by its name.
+    fn config(&self) -> PathBuf {
+        let path = self.dir.path().join("ssh_config");
+        let mut text = format!(
+            "Host *\n User root\n IdentityFile {}/user\n IdentitiesOnly yes\n IdentityAgent none\n BatchMode yes\n \
+             StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n LogLevel ERROR\n ConnectTimeout 3\n",
+            self.dir.path().display()
+        );
+        for machine in &self.machines {
+            text.push_str(&format!("Host {}\n HostName {}\n", machine.name, machine.login));
+        }
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn ssh(&self, name: &str, words: &str) -> std::process::Output {
+        self.here("ssh").arg("-F").arg(self.config()).args([name, words]).output().unwrap()
+    }
+}
+
+/// Drops every new login of a machine as soon as its new rules are there, as a mistake elsewhere would.
+fn sabotage(machine: &Machine) -> Child {
+    let script = "while ! nft list ruleset | grep -q fwc_generation_; do sleep 0.05; done; \
+                  nft 'table inet evil { chain c { type filter hook input priority -200; tcp dport 22 ct state new drop; }; }'";
+    Command::new("nsenter")
+        .arg(format!("--net={}", machine.netns.path()))
+        .args(["sh", "-c", script])
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn ansible_rolls_out_one_by_one_and_stops_at_the_machine_that_nobody_reaches_any_more() {
+    if !kernel() {
+        return;
+    }
+    let playbook = root().join("target/ansible/bin/ansible-playbook");
+    if !playbook.is_file() || !PathBuf::from("/usr/sbin/sshd").exists() {
+        assert!(!kernel_required(), "no ansible-playbook or no sshd: run `make tools`");
+        println!("SKIPPED: no ansible-core in target/ansible, or no sshd");
+        return;
+    }
+    let all = std::env::var("FWC_FLEET").is_ok_and(|v| v == "all");
+    let every = ["bbdd", "fw", "ges", "lb", "nagios", "nas1", "nas2", "nas3", "s1", "s2", "s3"];
+    let names: &[&str] = if all { &every } else { &SOME };
+    let fleet = Fleet::new(names);
+    let failing = names[names.len() / 2];
+    for name in names {
+        until(&format!("{name} answers"), 20, || fleet.ssh(name, "true").status.success());
+    }
+    let hook = sabotage(fleet.machine(failing));
+    // The inventory that `compile` wrote, and where these machines' names lead.
+    let mut told = fleet.here(playbook.to_str().unwrap());
+    told.arg("-i").arg(fleet.build.join("ansible/inventory.yml")).arg(fleet.build.join("ansible/site.yml"));
+    told.args(["--limit", &names.join(",")]);
+    told.args(["-e", "fwc_confirm_within=15s", "-e", "ansible_python_interpreter=/usr/bin/python3"]);
+    told.args(["-e", "ansible_host={{ inventory_hostname }}"]);
+    told.arg("--ssh-common-args").arg(format!("-F {}", fleet.config().display()));
+    told.env("ANSIBLE_HOME", fleet.dir.path().join("ansible"))
+        .env("ANSIBLE_LOCAL_TEMP", fleet.dir.path().join("tmp"));
+    told.env("ANSIBLE_SSH_CONTROL_PATH_DIR", fleet.dir.path().join("cp")).env("ANSIBLE_NOCOLOR", "1");
+    let played = told.output().unwrap();
+    let words = said(&played);
+    assert!(!played.status.success(), "{words}");
+    let at = names.iter().position(|name| *name == failing).unwrap();
+    let machine = fleet.machine(failing);
+    until("the watchdog rolled back", 30, || machine.mark().is_none());
+    for (n, name) in names.iter().enumerate() {
+        let mark = fleet.machine(name).mark();
+        assert_eq!(mark.is_some(), n < at, "{name}: {mark:?}\n{words}");
+    }
+    for name in &names[..at] {
+        let status = fleet.ssh(name, "fwc status");
+        assert!(said(&status).contains("confirmed  generation 1"), "{name}: {}\n{words}", said(&status));
+    }
+    assert!(!words.contains(&format!("TASK [fwc : Apply] {}", names[names.len() - 1])), "{words}");
+    finish(hook);
+    machine.netns.run("nft", &["delete", "table", "inet", "evil"], "").unwrap();
+    until("the failed machine lets in again", 10, || fleet.ssh(failing, "true").status.success());
+    let status = fleet.ssh(failing, "fwc status");
+    assert!(said(&status).contains("rolled back by the watchdog"), "{}", said(&status));
+    // One machine without Ansible, over the system's ssh.
+    let applied = fleet
+        .here(FWC)
+        .args(["apply", "--remote", failing, "--host", failing, "--sysctl", "--ssh-config"])
+        .arg(fleet.config())
+        .arg(&fleet.build)
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(said(&applied).contains("is confirmed"), "{}", said(&applied));
+    assert!(machine.mark().is_some());
+}
+
+fn finish(mut child: Child) {
+    for _ in 0..50 {
+        if child.try_wait().unwrap().is_some() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,160 @@
+//! The administrator's way in: proved open before, and open again after, whatever dies.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::common::kernel;
+use super::world::{FWC, Sshd, World, said, until};
+
+fn words(world: &World, build: &str, rest: &str) -> String {
+    format!("{FWC} apply {} {rest}", world.path(build).display())
+}
+
+/// Over ssh, as it is meant to be used.
+#[test]
+fn over_ssh_a_ruleset_is_applied_and_confirmed_from_a_new_login() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    // The machine is not yet as the proof assumes: forwarding is off.
+    let refused = sshd.run(&words(&world, "old", ""));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("refused[parameter]: `net.ipv4.ip_forward` is 0"), "{}", said(&refused));
+    assert_eq!(world.mark(), None);
+    let applied = sshd.run(&words(&world, "old", "--sysctl"));
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(said(&applied).contains("generation 1 of `fw` is loaded, on trial"), "{}", said(&applied));
+    // Applying and confirming over one connection shows nothing.
+    let same = sshd.run(&format!("{FWC} rollback; {} && {FWC} confirm", words(&world, "old", "--sysctl")));
+    assert_eq!(same.status.code(), Some(1), "{}", said(&same));
+    assert!(said(&same).contains("this is the connection that applied it"), "{}", said(&same));
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+    let status = sshd.run(&format!("{FWC} status"));
+    assert!(said(&status).contains("confirmed  generation 2 of `fw`, loaded"), "{}", said(&status));
+    assert!(said(&status).contains("by root from 10.9.1.10"), "{}", said(&status));
+    // Without a change there is nothing to do, and nothing is done.
+    let again = sshd.run(&words(&world, "old", "--sysctl"));
+    assert!(again.status.success() && said(&again).contains("nothing to do"), "{}", said(&again));
+    assert!(world.mark().unwrap().starts_with("fwc_generation_2_"));
+    // What would lock its administrator out is refused by proof.
+    let refused = sshd.run(&words(&world, "lockout", ""));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = "would be cut off: a new connection like this one: stopped in input by `inet fwc input`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    assert!(world.mark().unwrap().starts_with("fwc_generation_2_"));
+    // So is what another table would do to them, of which the policy says nothing.
+    world.fw.nft("table inet other { chain c { type filter hook input priority 50; tcp dport 22 ct state new drop; }; }\n").unwrap();
+    let refused = sshd_established(&sshd, &world);
+    assert!(refused.contains("stopped in input by `inet other c`"), "{refused}");
+}
+
+/// A session that was open before the foreign drop came.
+fn sshd_established(sshd: &Sshd, world: &World) -> String {
+    world.fw.run("nft", &["delete", "table", "inet", "other"], "").unwrap();
+    let script = format!(
+        "nft 'table inet other {{ chain c {{ type filter hook input priority 50; tcp dport 22 ct state new drop; }}; }}'; \
+         {}; nft delete table inet other",
+        words(world, "new", "")
+    );
+    said(&sshd.run(&script))
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The client is killed with SIGKILL: the connection is never closed.
+    KilledClient,
+    /// The session's sshd in the firewall is killed with SIGKILL.
+    KilledServer,
+    /// The client's end of the terminal is closed.
+    ClosedPty,
+    /// The foreground group is sent SIGHUP, then SIGKILL.
+    Hangup,
+    /// Nobody does anything.
+    Silence,
+}
+
+/// Where iptables-apply does not roll back (its trap deletes what was saved), and where it does.
+#[test]
+fn a_ruleset_that_locks_out_is_rolled_back_however_the_session_ends() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    assert!(sshd.run(&words(&world, "old", "--sysctl")).status.success());
+    assert!(sshd.run(&format!("{FWC} confirm")).status.success());
+    let before = (world.mark(), world.listing());
+    for end in [End::KilledClient, End::KilledServer, End::ClosedPty, End::Hangup, End::Silence] {
+        let apply = words(&world, "lockout", "--i-have-console --confirm-within 5s");
+        let mut session = open(&sshd, end, &apply);
+        until("the ruleset on trial is loaded", 20, || world.mark() != before.0);
+        finish(&mut session, end);
+        assert!(!sshd.lets_in(), "{end:?}: the ruleset that locks out lets in");
+        until(&format!("{end:?}: rolled back"), 15, || world.mark() == before.0);
+        assert_eq!(world.listing(), before.1, "{end:?}");
+        until(&format!("{end:?}: the login works again"), 10, || sshd.lets_in());
+        let status = sshd.run(&format!("{FWC} status"));
+        assert!(status.status.success(), "{end:?}: {}", said(&status));
+        assert!(said(&status).contains("rolled back by the watchdog"), "{end:?}: {}", said(&status));
+        let _ = session.kill();
+        let _ = session.wait();
+    }
+}
+
+fn open(sshd: &Sshd, end: End, apply: &str) -> Child {
+    let script = match end {
+        // Hangs up on its own group after the ruleset is loaded.
+        End::Hangup => format!("sh -c '{apply}; kill -HUP 0; kill -KILL 0'"),
+        // The session's own sshd is the parent of its shell.
+        End::KilledServer => format!("{apply}; kill -KILL $PPID; sleep 60"),
+        End::KilledClient | End::ClosedPty | End::Silence => format!("{apply}; sleep 60"),
+    };
+    let mut command = match end {
+        End::ClosedPty | End::Hangup => sshd.ssh(&["-tt", &script]),
+        End::KilledClient | End::KilledServer | End::Silence => sshd.ssh(&[&script]),
+    };
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn finish(session: &mut Child, end: End) {
+    match end {
+        End::KilledClient => session.kill().unwrap(),
+        // ssh ends at the end of its input where it has a terminal: the far end is hung up on.
+        End::ClosedPty => {
+            drop(session.stdin.take());
+            let number = session.id().to_string();
+            let _ = Command::new("kill").args(["-TERM", &number]).status();
+        }
+        End::KilledServer | End::Hangup | End::Silence => {}
+    }
+    std::thread::sleep(Duration::from_millis(200));
+}
+
+/// The connection is found where sudo and others have dropped the environment, and not believed where it is stale.
+#[test]
+fn who_administers_is_known_by_the_socket_and_not_by_the_environment() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let apply = words(&world, "old", "--sysctl --confirm-within 60s");
+    let bare = sshd.run(&format!("env -i PATH=$PATH setsid -w {apply}"));
+    assert!(bare.status.success(), "{}", said(&bare));
+    assert!(sshd.run(&format!("{FWC} rollback")).status.success());
+    // An old login's environment without that login: the process is nobody's child, the connection is not there.
+    let stale = "SSH_CONNECTION='10.9.1.10 4242 10.9.1.1 22'";
+    let log = world.path("lib/out");
+    let script = format!(
+        "{stale} setsid sh -c 'sleep 0.5; {apply} >/var/lib/fwc/out 2>&1; echo ended >>/var/lib/fwc/out' >/dev/null 2>&1 </dev/null &"
+    );
+    assert!(sshd.run(&script).status.success());
+    let read = || std::fs::read_to_string(&log).unwrap_or_default();
+    until("the orphan ended", 20, || read().contains("ended"));
+    assert!(read().contains("refused[administrator]: it is not known"), "{}", read());
+    assert_eq!(world.mark(), None);
+}

@@ -1,0 +1,24 @@
+//! `fwc apply` in namespaces: a real sshd, a real administrator who would be locked out, processes that die at any
+//! moment, and other people's tables.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and starts the programs that it is about"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench;
+mod beside;
+mod boot;
+mod cut;
+mod death;
+mod drift;
+mod fleet;
+mod lockout;
+mod world;

@@ -1,0 +1,209 @@
+//! Live against wanted: what differs is found, with packets on which both simulators say that it does; what does not, is not.
+
+use fwc::net::{Random, Verdict};
+use fwc::target::aws::artifact::*;
+use fwc::target::aws::drift::{self, Drift};
+use fwc::target::aws::plan::{self, Foreign, Terms, rehearse};
+use fwc::target::aws::{mutate, sim};
+use proptest::prelude::*;
+
+use crate::plans;
+
+/// A live estate as it is after its plan, with the wanted one.
+fn done(seed: u64) -> (Estate, Estate) {
+    let (live, wanted) = plans::pair(&mut Random::new(seed), true);
+    let plan = plan::plan(&live, &wanted, &plans::terms()).unwrap_or_else(|why| panic!("{seed}: {why:?}"));
+    (rehearse::rehearse(&live, &plan, &plans::terms()).unwrap(), wanted)
+}
+
+fn drift_of(live: &Estate, wanted: &Estate) -> Drift {
+    drift::drift(live, wanted, &plans::terms()).unwrap()
+}
+
+/// Every witness is one: the packet passes on one side and not on the other.
+fn witnessed(drift: &Drift, live: &Estate, wanted: &Estate) -> usize {
+    let mut count = 0;
+    let bound = plan::plan(live, wanted, &Terms { foreign: Foreign::Adopt, ..plans::terms() });
+    let Ok(bound) = bound.map(|plan| plan.result) else { return 0 };
+    for found in &drift.groups {
+        assert!(found.more.is_some() || found.less.is_some(), "{found:?}");
+        for (witness, more) in [(&found.more, true), (&found.less, false)] {
+            let Some(witness) = witness else { continue };
+            let roles = sim::Roles(witness.role.iter().cloned().collect());
+            let passes = |estate: &Estate| {
+                let group = estate.group(&found.group).unwrap();
+                let run = sim::run::symbolic(&[group], found.direction, &witness.packet, &roles).unwrap();
+                run.verdict == Verdict::Accept
+            };
+            assert_eq!((passes(live), passes(&bound)), (more, !more), "{witness:?}");
+            assert!(!witness.by.is_empty(), "{witness:?}");
+            count += 1;
+        }
+    }
+    for found in &drift.interfaces {
+        for (packet, more) in [(&found.more, true), (&found.less, false)] {
+            let Some(packet) = packet else { continue };
+            let run = sim::run::grounded(live, &found.interface, found.direction, packet).unwrap();
+            assert_eq!(run.verdict == Verdict::Accept, more, "{found:?}");
+            count += 1;
+        }
+    }
+    count
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// What a plan has done is no drift; a rule broken in one place is.
+    #[test]
+    fn one_broken_rule_is_found(seed in any::<u64>()) {
+        let (live, wanted) = done(seed);
+        let drift = drift_of(&live, &wanted);
+        prop_assert!(drift.is_none(), "seed {seed}: {drift:?}");
+        for mutant in mutate::mutants(&live.groups).into_iter().take(25) {
+            let mutated = Estate { groups: mutant.groups, records: Vec::new(), ..live.clone() };
+            let drift = drift_of(&mutated, &wanted);
+            let mut space = fwc::net::Space::default();
+            let differs = Direction::BOTH.into_iter().any(|direction| {
+                let mut of = |estate: &Estate| {
+                    sim::admits::symbolic(&[&estate.groups[mutant.group]], direction, &mut space).unwrap()
+                };
+                let (a, b) = (of(&live), of(&mutated));
+                a.difference(&b, &mut space).unwrap().is_some()
+            });
+            prop_assert_eq!(!drift.groups.is_empty(), differs, "seed {} {}", seed, mutant.what);
+            witnessed(&drift, &mutated, &wanted);
+        }
+    }
+
+    /// Two strangers.
+    #[test]
+    fn every_difference_has_a_witness(seed in any::<u64>()) {
+        let (live, wanted) = plans::pair(&mut Random::new(seed), true);
+        let drift = drift_of(&live, &wanted);
+        let found = witnessed(&drift, &live, &wanted);
+        prop_assert!(found >= drift.groups.len() + drift.interfaces.len(), "seed {seed}: {drift:?}");
+        // Nothing at an interface without something at a group or a list.
+        prop_assert!(drift.interfaces.is_empty() || !drift.groups.is_empty() || !drift.lists.is_empty());
+    }
+}
+
+fn group(id: &str, name: &str, ingress: Vec<Rule>) -> Group {
+    Group {
+        name: Some(name.to_owned()),
+        vpc: Some("vpc-1".to_owned()),
+        ingress: Some(ingress),
+        ..Group::closed(id)
+    }
+}
+
+fn interface(groups: &[&str], address: [u8; 4]) -> Interface {
+    Interface {
+        id: format!("eni-{}", address[3]),
+        groups: Some(groups.iter().map(|id| (*id).to_owned()).collect()),
+        addresses: vec![address.into()],
+        ..Interface::default()
+    }
+}
+
+fn tcp(port: u16, peer: Peer) -> Rule {
+    Rule::new(Traffic::Tcp(Ports::one(port)), peer)
+}
+
+fn net(text: &str) -> Peer {
+    Peer::V4(v4(text).unwrap().0)
+}
+
+/// A group and a reference to it that means the same people today differ by symbols, and at no interface.
+#[test]
+fn symbols_and_the_ground_are_told_apart() {
+    let live = Estate {
+        groups: vec![
+            group("sg-00000001", "web", vec![]),
+            group("sg-00000002", "db", vec![tcp(5432, net("10.0.0.7/32"))]),
+        ],
+        interfaces: vec![
+            interface(&["sg-00000001"], [10, 0, 0, 7]),
+            interface(&["sg-00000002"], [10, 0, 0, 8]),
+        ],
+        ..Estate::default()
+    };
+    let wanted = Estate {
+        groups: vec![
+            group("${sg:web}", "web", vec![]),
+            group("${sg:db}", "db", vec![tcp(5432, Peer::group("${sg:web}"))]),
+        ],
+        ..Estate::default()
+    };
+    let drift = drift_of(&live, &wanted);
+    assert_eq!(drift.interfaces, []);
+    assert_eq!(drift.groups.len(), 1);
+    let found = &drift.groups[0];
+    assert_eq!(found.less.as_ref().unwrap().role, Some(sim::Role::Group("sg-00000001".to_owned())));
+    assert!(found.more.as_ref().unwrap().role.is_none());
+    assert!(!drift.admits_the_same());
+    // A second web server, and the ground differs too.
+    let mut more = live.clone();
+    more.interfaces.push(interface(&["sg-00000001"], [10, 0, 0, 9]));
+    let drift = drift_of(&more, &wanted);
+    assert_eq!(drift.interfaces.len(), 1);
+    assert_eq!(drift.interfaces[0].less.as_ref().unwrap().src, std::net::IpAddr::from([10, 0, 0, 9]));
+}
+
+/// What was not told is not equal; a stale reference reaches nobody; what is missing, left over or reworded is said.
+#[test]
+fn nothing_is_passed_over() {
+    let wanted = Estate {
+        groups: vec![
+            group("${sg:web}", "web", vec![tcp(443, net("0.0.0.0/0")).because("the web")]),
+            group("${sg:db}", "db", vec![tcp(5432, Peer::group("${sg:web}"))]),
+            group("${sg:new}", "new", vec![]),
+        ],
+        ..Estate::default()
+    };
+    let stale = GroupRef {
+        id: "sg-00000001".to_owned(),
+        peering: Some("pcx-1".to_owned()),
+        status: Some("deleted".to_owned()),
+        ..GroupRef::default()
+    };
+    let mut old = group("sg-00000003", "old", vec![]);
+    old.tags = vec![Terms::default().mark];
+    let mut live = Estate {
+        groups: vec![
+            group("sg-00000001", "WEB", vec![tcp(443, net("0.0.0.0/0")).because("else")]),
+            group("sg-00000002", "db", vec![tcp(5432, Peer::Group(stale))]),
+            old,
+        ],
+        ..Estate::default()
+    };
+    let drift = drift_of(&live, &wanted);
+    assert_eq!(drift.missing, ["${sg:new}"]);
+    assert_eq!(drift.left_over, ["sg-00000003"]);
+    assert_eq!(drift.wording, [("sg-00000001".to_owned(), Direction::Ingress)]);
+    assert_eq!(drift.groups.len(), 1, "{drift:?}");
+    assert_eq!((drift.groups[0].group.as_str(), drift.groups[0].more.is_none()), ("sg-00000002", true));
+    // The same by ids: what had one is gone.
+    let drift = drift_of(&wanted, &live);
+    assert_eq!(drift.missing, ["sg-00000003"]);
+    live.groups[0].egress = None;
+    let drift = drift_of(&live, &wanted);
+    assert_eq!(drift.unknown.len(), 1);
+    assert!(!drift.admits_the_same());
+}
+
+/// One stray rule among 50 groups, as somebody adds it by hand.
+#[test]
+fn a_stray_rule_is_named() {
+    let groups: Vec<Group> = (0..50)
+        .map(|n| group(&format!("sg-{n:08x}"), &format!("g{n}"), vec![tcp(443, net("10.0.0.0/8"))]))
+        .collect();
+    let wanted = Estate { groups, ..Estate::default() };
+    let mut live = wanted.clone();
+    live.groups[17].ingress.as_mut().unwrap().push(tcp(22, net("0.0.0.0/0")).because("just for now"));
+    let drift = drift_of(&live, &wanted);
+    assert_eq!(drift.groups.len(), 1);
+    let more = drift.groups[0].more.as_ref().unwrap();
+    assert_eq!((more.packet.dport, more.by[0].description.as_deref()), (22, Some("just for now")));
+    assert_eq!(drift.groups[0].less, None);
+}

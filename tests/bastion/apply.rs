@@ -1,0 +1,322 @@
+//! `fwc bastion apply`: whatever goes wrong, somebody can log in afterwards.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::sshd::{Login, Room, Sshd, Way};
+
+const MAIN: &str = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nUsePAM yes\n\
+    AuthorizedKeysFile .ssh/authorized_keys /etc/ssh/of_root/%u\n";
+const NEW: &str = "AuthorizedKeysFile /etc/ssh/fwc/authorized_keys/%u\nPasswordAuthentication no\n\
+    KbdInteractiveAuthentication no\nAuthenticationMethods publickey\nMatch all\n PasswordAuthentication no\n \
+    KbdInteractiveAuthentication no\n AuthenticationMethods publickey\n";
+const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
+const KEYS: &str = "/etc/ssh/fwc/authorized_keys/ana";
+
+/// A machine on which ana has a key and a password, and files that leave her the key.
+struct Machine {
+    sshd: Sshd,
+    room: Room,
+    key: PathBuf,
+    folder: PathBuf,
+}
+
+impl Machine {
+    fn new() -> Option<Self> {
+        let room = Room::new()?;
+        room.write("/etc/ssh/sshd_config", MAIN);
+        room.account("ana", "correct");
+        let key = room.key("k", &["-t", "ed25519"]);
+        room.authorize("ana", &format!("{} ana\n", Room::public(&key)));
+        let folder = room.scratch().join("ssh");
+        fs::create_dir_all(folder.join("authorized_keys")).unwrap();
+        let sshd = room.sshd();
+        let machine = Self { sshd, room, key, folder };
+        machine.render(NEW, &format!("restrict,pty {} ana\n", Room::public(&machine.key)));
+        machine.is_as_before("at first");
+        Some(machine)
+    }
+
+    fn render(&self, settings: &str, keys: &str) {
+        fs::write(self.folder.join("00-fwc.conf"), settings).unwrap();
+        fs::write(self.folder.join("authorized_keys/ana"), keys).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
+        command.arg("bastion").args(args);
+        for name in ["SSH_CONNECTION", "SSH_AUTH_SOCK", "SUDO_USER"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn apply(&self, seconds: &str, more: &[&str]) -> Output {
+        let folder = self.folder.to_str().unwrap();
+        let mut args = vec!["apply", folder, "--admin", "ana", "--rollback-after", seconds];
+        args.extend(more);
+        self.room.run(self.command(&args))
+    }
+
+    fn key_works(&self) -> bool {
+        self.room.login("ana", Way::Key(&self.key), None) == Login::Accepted
+    }
+
+    fn password_works(&self) -> bool {
+        self.room.login("ana", Way::Password("correct"), None) == Login::Accepted
+    }
+
+    fn applied(&self) -> bool {
+        self.room.outside(DROP_IN).exists() || self.room.outside(KEYS).exists()
+    }
+
+    /// Nothing of the new files is there, and both old ways in work.
+    fn is_as_before(&self, when: &str) {
+        assert!(!self.applied(), "{when}: a new file is there");
+        assert!(self.key_works(), "{when}: {}", self.sshd.log());
+        assert!(self.password_works(), "{when}: {}", self.sshd.log());
+    }
+
+    /// Waits for the watchdog.
+    fn taken_back(&self, when: &str) {
+        let begun = Instant::now();
+        while self
+            .room
+            .sh("mkdir -p /var/lib/fwc-bastion && ls /var/lib/fwc-bastion")
+            .contains("pending.json")
+        {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{when}: nothing is taken back");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn what_is_confirmed_stays_and_what_is_not_is_taken_back() {
+    let Some(machine) = Machine::new() else { return };
+    let output = machine.apply("2", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(machine.key_works() && !machine.password_works());
+    machine.taken_back("not confirmed");
+    machine.is_as_before("not confirmed");
+
+    let identity = machine.key.to_str().unwrap().to_owned();
+    let folder = machine.folder.to_str().unwrap().to_owned();
+    let mut command = machine.command(&[
+        "apply",
+        &folder,
+        "--admin",
+        "ana",
+        "--rollback-after",
+        "6",
+        "--identity",
+        &identity,
+    ]);
+    command.env("SSH_CONNECTION", "127.0.0.1 1111 127.0.0.1 22");
+    let output = machine.room.run(command);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let mut same = machine.command(&["confirm"]);
+    same.env("SSH_CONNECTION", "127.0.0.1 1111 127.0.0.1 22");
+    let output = machine.room.run(same);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("from a new one"));
+    let second = machine.apply("6", &[]);
+    assert_eq!(second.status.code(), Some(1), "{}", said(&second));
+    let mut other = machine.command(&["confirm"]);
+    other.env("SSH_CONNECTION", "127.0.0.1 2222 127.0.0.1 22");
+    let output = machine.room.run(other);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // Beyond the six seconds.
+    std::thread::sleep(Duration::from_secs(7));
+    assert!(machine.applied() && machine.key_works() && !machine.password_works());
+    let output = machine.room.run(machine.command(&["rollback"]));
+    assert!(said(&output).contains("nothing waits"), "{}", said(&output));
+}
+
+#[test]
+fn what_would_lock_out_is_refused() {
+    let Some(machine) = Machine::new() else { return };
+    let public = Room::public(&machine.key);
+    let good = format!("restrict {public} ana\n");
+    let other = format!("restrict {} eva\n", Room::public(&machine.room.key("other", &["-t", "ed25519"])));
+    let expired = format!("expiry-time=\"20200101Z\",restrict {public} ana\n");
+    let elsewhere = format!("from=\"10.0.0.0/8\",restrict {public} ana\n");
+    let hole = NEW.replace(
+        "Match all",
+        "Match Address 10.7.0.0/16\n PasswordAuthentication yes\n AuthenticationMethods password\nMatch all",
+    );
+    let denied = format!("DenyUsers ana\n{NEW}");
+    for (name, settings, keys, words) in [
+        ("broken", "Nonsense yes\n", &good, "sshd-refuses"),
+        (
+            "passwords stay",
+            "PubkeyAuthentication yes\nAuthorizedKeysFile /etc/ssh/fwc/authorized_keys/%u\n",
+            &good,
+            "sshd-password",
+        ),
+        ("a hole for one network", &hole, &good, "00-fwc.conf:6"),
+        ("wrong key", NEW, &other, "no key that lets `ana` in today"),
+        ("expired key", NEW, &expired, "would not get in"),
+        ("from elsewhere", NEW, &elsewhere, "would not get in"),
+        ("denied", &denied, &good, "would not get in"),
+        ("damaged key", NEW, &good[..40].to_owned(), "no key that lets `ana` in today"),
+        ("keys in homes", "PasswordAuthentication no\n", &good, "outside of /etc/ssh"),
+    ] {
+        machine.render(settings, keys);
+        let output = machine.apply("60", &[]);
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
+        assert!(said(&output).contains(words), "{name}: {}", said(&output));
+        machine.is_as_before(name);
+    }
+    // The private key that is named is the one that is tried.
+    machine.render(NEW, &other);
+    let output = machine.apply("60", &["--identity", machine.key.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    // Whoever insists is locked out for as long as the watchdog waits, and no longer.
+    let output = machine.apply("2", &["--i-have-console"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!machine.key_works() && !machine.password_works());
+    machine.taken_back("the wrong key");
+    machine.is_as_before("the wrong key");
+}
+
+#[test]
+fn killed_at_any_step_it_ends_with_a_login() {
+    let Some(machine) = Machine::new() else { return };
+    let folder = machine.folder.to_str().unwrap().to_owned();
+    let mut steps: Vec<String> = Vec::new();
+    for number in 1.. {
+        let args = ["apply", &folder, "--admin", "ana", "--rollback-after", "2", "--step"];
+        let mut command = machine.command(&args);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = machine.room.spawn(command);
+        let mut input = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut reached = 0;
+        let mut name = String::new();
+        while reached < number {
+            match lines.next() {
+                Some(Ok(line)) if line.starts_with("next: ") => {
+                    reached += 1;
+                    name = line.trim_start_matches("next: ").to_owned();
+                    if reached < number {
+                        input.write_all(b"\n").unwrap();
+                    }
+                }
+                Some(Ok(_)) => {}
+                _ => break,
+            }
+        }
+        // SIGKILL, by its number; one that ended by itself has no more steps.
+        let over = reached < number;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        machine.taken_back(&name);
+        machine.is_as_before(&format!("killed before `{name}`"));
+        if over {
+            break;
+        }
+        steps.push(name);
+    }
+    println!("killed before each of: {steps:?}");
+    for word in [
+        "stage", "canary", "save", "arm", "record", "write ", "fsync ", "rename ", "reload", "answer", "done",
+    ] {
+        assert!(steps.iter().any(|step| step.starts_with(word)), "{word}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_dead_session_is_taken_back() {
+    let Some(machine) = Machine::new() else { return };
+    let root = machine.room.key("root-key", &["-t", "ed25519"]);
+    machine.room.write("/etc/ssh/of_root/root", &format!("{} root\n", Room::public(&root)));
+    let fwc = env!("CARGO_BIN_EXE_fwc");
+    let folder = machine.folder.display();
+    let line = format!("{fwc} bastion apply {folder} --admin ana --rollback-after 3 && sleep 60");
+    let mut command = Command::new("ssh");
+    command.args([
+        "-F",
+        "none",
+        "-T",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ]);
+    command.args(["-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes", "-i"]).arg(&root);
+    command.args(["root@127.0.0.1", &line]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut session = machine.room.spawn(command);
+    let mut told = String::new();
+    for line in BufReader::new(session.stderr.take().unwrap()).lines() {
+        told = line.unwrap();
+        if told.contains("in place") {
+            break;
+        }
+    }
+    assert!(told.contains("in place"), "{told}");
+    assert!(machine.applied() && !machine.password_works());
+    session.kill().unwrap();
+    session.wait().unwrap();
+    machine.taken_back("the session died");
+    machine.is_as_before("the session died");
+}
+
+#[test]
+fn a_read_only_etc_changes_nothing() {
+    let Some(machine) = Machine::new() else { return };
+    machine.room.sh("mount -o remount,bind,ro /etc");
+    let output = machine.apply("60", &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("ead-only"), "{}", said(&output));
+    machine.is_as_before("read-only");
+    assert!(!machine.room.sh("ls /var/lib/fwc-bastion").contains("pending.json"));
+    machine.room.sh("mount -o remount,bind,rw /etc");
+    assert_eq!(machine.apply("60", &[]).status.code(), Some(0));
+    let output = machine.room.run(machine.command(&["rollback"]));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    machine.is_as_before("rolled back by hand");
+}
+
+#[test]
+fn an_sshd_that_ended_is_started_by_the_rollback() {
+    let Some(mut machine) = Machine::new() else { return };
+    assert_eq!(machine.apply("4", &[]).status.code(), Some(0));
+    // What plain `kill -HUP` does to an sshd whose files are broken.
+    let good = fs::read_to_string(machine.room.outside(DROP_IN)).unwrap();
+    machine.room.write(DROP_IN, "Nonsense yes\n");
+    machine.sshd.hup();
+    let begun = Instant::now();
+    while machine.sshd.runs() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it lives on broken files");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!good.is_empty() && !machine.key_works());
+    machine.taken_back("sshd ended");
+    machine.is_as_before("sshd ended");
+}
+
+/// The key made for the try is in nobody's file afterwards.
+#[test]
+fn the_canary_leaves_nothing() {
+    let Some(machine) = Machine::new() else { return };
+    let pid = machine.room.sh("cat /run/sshd.pid");
+    assert_eq!(machine.apply("60", &[]).status.code(), Some(0));
+    let keys = fs::read_to_string(machine.room.outside(KEYS)).unwrap();
+    assert_eq!(keys, fs::read_to_string(machine.folder.join("authorized_keys/ana")).unwrap());
+    assert_eq!(machine.room.sh("cat /run/sshd.pid"), pid);
+    let listeners = machine.room.sh("pgrep -fc 'sshd.*PidFile=none' || true");
+    assert_eq!(listeners.trim(), "1", "the shell that asks is the only one");
+    assert_eq!(machine.room.run(machine.command(&["rollback"])).status.code(), Some(0));
+}

@@ -1,0 +1,146 @@
+//! The two forms of a listing say the same: text and JSON of nft 1.0.6, and the two files that fwc writes.
+
+use fwc::net::{PacketSet, Space};
+use fwc::target::nft::artifact::{Expression, Hook, NatKind, Ruleset, Statement, TableFamily};
+use fwc::target::nft::sim;
+use fwc::verify::HostRules;
+use fwc::verify::diff::{Bounds, Lines, Names, Side, diff};
+
+use crate::common::{artifact, compiled, crm, file, folder};
+
+fn listed(text: &str) -> HostRules {
+    HostRules::listed(text).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn same(one: &HostRules, other: &HostRules) {
+    let lines = Lines::new();
+    let side = |rules| Side { rules, lines: &lines };
+    let found = diff(side(one), side(other), &Names::default(), Bounds::default());
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// `tests/foreign/everything.*` are both listings of one ruleset that a kernel held, by nft 1.0.6.
+#[test]
+fn text_and_json_of_one_ruleset_are_read_alike() {
+    let mut text = listed(&file("tests/foreign/everything.nft".as_ref()).1);
+    let mut json = listed(&file("tests/foreign/everything.json".as_ref()).1);
+    // Understood by neither, or by both and not simulated: ranges and maps of addresses, `redirect`.
+    let opaque = |s: &Statement| match s {
+        Statement::Unsupported(_) => true,
+        Statement::Nat(nat) => {
+            !matches!(nat.addr, None | Some(Expression::Address(_))) || nat.kind == NatKind::Redirect
+        }
+        _ => false,
+    };
+    let (mut rules, mut understood) = (0, 0);
+    let names = |r: &Ruleset| -> Vec<(String, Vec<String>, Vec<String>)> {
+        let of = |t: &fwc::target::nft::artifact::Table| {
+            let chains = t.chains.iter().map(|c| c.name.clone()).collect();
+            (t.name.clone(), chains, t.sets.iter().map(|s| s.name.clone()).collect())
+        };
+        r.tables.iter().map(of).collect()
+    };
+    let sorted = |mut all: Vec<(String, Vec<String>, Vec<String>)>| {
+        all.iter_mut().for_each(|(_, chains, sets)| {
+            chains.sort();
+            sets.sort();
+        });
+        all
+    };
+    assert_eq!(sorted(names(&text.ruleset)), sorted(names(&json.ruleset)));
+    for (a, b) in text.ruleset.tables.iter_mut().zip(&mut json.ruleset.tables) {
+        for chain in &mut a.chains {
+            let other = b.chains.iter_mut().find(|c| c.name == chain.name).unwrap();
+            // nft 1.0.6 leaves the devices out of its JSON.
+            chain.base.iter_mut().for_each(|base| base.devices.clear());
+            assert_eq!(chain.base, other.base, "{}", chain.name);
+            assert_eq!(chain.rules.len(), other.rules.len(), "{}", chain.name);
+            // What neither understands has words of its own in each form.
+            let keep: Vec<bool> = chain
+                .rules
+                .iter()
+                .zip(&other.rules)
+                .map(|(a, b)| {
+                    let (x, y) = (a.statements.iter().any(opaque), b.statements.iter().any(opaque));
+                    assert!(!y || x, "JSON is not understood where text is: {b:?} {a:?}");
+                    !x && !y
+                })
+                .collect();
+            (rules, understood) = (rules + keep.len(), understood + keep.iter().filter(|k| **k).count());
+            let mut kept = keep.iter();
+            chain.rules.retain(|_| *kept.next().unwrap());
+            let mut kept = keep.iter();
+            other.rules.retain(|_| *kept.next().unwrap());
+        }
+    }
+    for side in [&mut text, &mut json] {
+        side.ruleset.tables.retain(|t| t.family != TableFamily::Netdev);
+    }
+    assert!(rules > 45 && rules - understood < 9, "{understood} of {rules}");
+    same(&text, &json);
+    same(&json, &text);
+}
+
+#[test]
+fn the_json_that_is_written_is_the_text_that_is_proved() {
+    for policy in [crm(), folder("policies/lxc"), folder("policies/swarm"), folder("policies/crm-dual")] {
+        let compiled = compiled(&policy);
+        for host in &compiled.hosts {
+            let text = listed(artifact(&compiled, &host.name, "ruleset.nft"));
+            same(&text, &listed(artifact(&compiled, &host.name, "ruleset.json")));
+        }
+    }
+}
+
+/// One altered word of JSON is a difference, or is not understood: never the same.
+#[test]
+fn an_altered_word_of_json_is_noticed() {
+    let compiled = compiled(&crm());
+    let text = artifact(&compiled, "fw", "ruleset.json");
+    let whole = listed(text);
+    for (word, other) in [
+        ("\"tcp\"", "\"udp\""),
+        ("\"established\"", "\"new\""),
+        ("10.1.2.2", "10.1.2.3"),
+        ("\"eth1\"", "\"eth7\""),
+    ] {
+        assert!(text.contains(word), "{word}");
+        let Ok(altered) = HostRules::listed(&text.replacen(word, other, 1)) else { continue };
+        let lines = Lines::new();
+        let side = |rules| Side { rules, lines: &lines };
+        let found = diff(side(&whole), side(&altered), &Names::default(), Bounds::default());
+        assert!(!found.is_empty(), "{word} -> {other}");
+    }
+}
+
+#[test]
+fn what_is_no_listing_is_an_error_and_what_is_odd_is_unknown() {
+    for bad in [
+        "{",
+        "{}",
+        "{\"nftables\": 1}",
+        "{\"nftables\": [1]}",
+        "{\"nftables\": [{\"rule\": {}}]}",
+        "{\"nftables\": [{\"table\": {\"family\": \"x\", \"name\": \"y\"}}]}",
+        "{\"nftables\": [{\"magic\": {\"family\": \"ip\", \"table\": \"y\"}}]}",
+    ] {
+        assert!(HostRules::listed(bad).is_err(), "{bad}");
+    }
+    let deep = format!("{{\"nftables\": [{}1{}]}}", "[".repeat(500), "]".repeat(500));
+    assert!(HostRules::listed(&deep).is_err());
+    let table = "{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}, {\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\", \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0, \"policy\": \"accept\"}}";
+    for odd in [
+        "\"jump { drop }\"",
+        "{\"xt\": {\"type\": \"match\", \"name\": \"recent\"}}",
+        "{\"match\": {\"op\": \"~\"}}",
+        "7",
+    ] {
+        let text = format!(
+            "{{\"nftables\": [{table}, {{\"rule\": {{\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"expr\": [{odd}, {{\"drop\": null}}]}}}}]}}"
+        );
+        let rules = listed(&text);
+        let mut space = Space::default();
+        let admits = sim::admits(&rules.ruleset, Hook::Input, &mut space).unwrap();
+        assert_ne!(admits.unknown, PacketSet::NOTHING, "{odd}");
+    }
+}
