@@ -327,6 +327,12 @@ impl Host {
         }
     }
 
+    /// Whether something of ours at it decides: a ruleset, or an sshd (S61).
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        self.filters() || self.sshd.is_some()
+    }
+
     /// Every leg with its id.
     pub fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
         (0u32..).map(LegId).zip(&self.legs)

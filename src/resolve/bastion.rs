@@ -223,6 +223,16 @@ pub(super) fn settle(
     for access in named.iter().filter_map(|at| accesses.get(*at)) {
         if let Some(finding) = unseen(hosts, access) {
             findings.push(finding);
+        } else if !near_ends(hosts, access).is_empty()
+            && let Some((name, false)) = nowhere(hosts, access)
+        {
+            let message = format!(
+                "`{name}` is left out: its address is not known, and sshd knows destinations by theirs"
+            );
+            findings.push(
+                Diagnostic::warning(code::UNSUPPORTED_JUMP, access.span, message)
+                    .help("give it a static address, or name the others alone"),
+            );
         }
     }
     let bastions: BTreeSet<HostId> =
@@ -283,9 +293,9 @@ fn holds(term: &Term, port: Option<u16>) -> bool {
     }
 }
 
-/// A machine at the far end whose address is not known.
-fn nowhere<'h>(hosts: &'h [Host], access: &Access) -> Option<&'h str> {
-    access.to.plus.iter().find_map(|end| {
+/// A machine at the far end whose address is not known, and whether none there has one.
+fn nowhere<'h>(hosts: &'h [Host], access: &Access) -> Option<(&'h str, bool)> {
+    let unknown = |end: &End| {
         let (host, leg) = match end {
             End::Host(host) => (hosts.get(host.index())?, None),
             End::Leg(host, leg) => (hosts.get(host.index())?, Some(*leg)),
@@ -293,7 +303,9 @@ fn nowhere<'h>(hosts: &'h [Host], access: &Access) -> Option<&'h str> {
         };
         let mut legs = host.legs().filter(|(id, _)| leg.is_none_or(|leg| leg == *id));
         legs.all(|(_, leg)| leg.dynamic).then_some(host.name.as_str())
-    })
+    };
+    let all: Vec<&str> = access.to.plus.iter().filter_map(unknown).collect();
+    all.first().map(|name| (*name, all.len() == access.to.plus.len()))
 }
 
 /// What is wrong with the `as` of an access.
@@ -315,7 +327,7 @@ fn unseen(hosts: &[Host], access: &Access) -> Option<Diagnostic> {
     }
     let near = near_ends(hosts, access);
     if !near.is_empty()
-        && let Some(name) = nowhere(hosts, access)
+        && let Some((name, true)) = nowhere(hosts, access)
     {
         let message = format!(
             "nobody can jump to `{name}`: its address is not known, and sshd knows destinations by theirs"

@@ -125,7 +125,7 @@ impl Cache {
                     }
                 }
                 if leg.dynamic
-                    && machine.filters()
+                    && machine.decides()
                     && !machine.forwards()
                     && let Some(list) = dynamic.get_mut(leg.zone.index())
                 {
@@ -388,7 +388,7 @@ impl Topology<'_> {
         let mut apart = Vec::new();
         for (addr, host, leg) in machines {
             let found = self.path(Start::Zone(zone, Some(host)), class);
-            let filters = self.site.host(host).is_some_and(Host::filters);
+            let filters = self.site.host(host).is_some_and(Host::decides);
             let own = filters.then(|| Own { host, leg, addrs: AddrSet::one(addr) });
             if found == anyone {
                 if own.is_some() {
@@ -433,7 +433,7 @@ impl Topology<'_> {
     fn sent_as(&self, host: HostId, leg_id: LegId, family: Family) -> Sent {
         let Some(leg) = self.site.leg(host, leg_id) else { return Sent::default() };
         let (seen, addrs) = self.addresses(leg, family);
-        let filters = self.site.host(host).is_some_and(Host::filters);
+        let filters = self.site.host(host).is_some_and(Host::decides);
         Sent {
             seen,
             own: filters.then_some(Own { host, leg: leg_id, addrs }).into_iter().collect(),
@@ -510,7 +510,7 @@ impl Topology<'_> {
             return self.dests_at(&leg.address_set().of(family), Some(host));
         }
         let all = self.zone_addrs(leg.zone, family);
-        let filters = self.site.host(host).is_some_and(Host::filters);
+        let filters = self.site.host(host).is_some_and(Host::decides);
         let parts = self.unowned_parts(&all);
         parts
             .into_iter()
@@ -530,7 +530,7 @@ impl Topology<'_> {
             .into_iter()
             .map(|(class, seen)| {
                 let own = self.readings.owners(&seen).filter(|(_, host, _)| {
-                    self.site.host(*host).is_some_and(|h| h.filters() && !h.forwards())
+                    self.site.host(*host).is_some_and(|h| h.decides() && !h.forwards())
                 });
                 let own = own.map(|(a, host, leg)| Own { host, leg, addrs: AddrSet::one(a) }).collect();
                 Dest { class, seen, own, dynamic: None, machine }
@@ -630,7 +630,7 @@ impl Topology<'_> {
         let own = self
             .readings
             .owners(&addrs)
-            .filter(|(_, host, _)| self.site.host(*host).is_some_and(Host::filters));
+            .filter(|(_, host, _)| self.site.host(*host).is_some_and(Host::decides));
         let own = own.map(|(a, host, leg)| Own { host, leg, addrs: AddrSet::one(a) }).collect();
         Sent { seen: addrs, own, ..Sent::default() }
     }

@@ -408,6 +408,6 @@ impl Topology<'_> {
 #[must_use]
 pub fn receiver(topology: &Topology<'_>, target: IpAddr) -> Option<(HostId, LegId)> {
     let owners = topology.owners(&AddrSet::one(target));
-    let plain = |host: HostId| topology.site.host(host).is_some_and(|h: &Host| h.filters() && !h.forwards());
+    let plain = |host: HostId| topology.site.host(host).is_some_and(|h: &Host| h.decides() && !h.forwards());
     owners.into_iter().find(|(_, host, _)| plain(*host)).map(|(_, host, leg)| (host, leg))
 }
