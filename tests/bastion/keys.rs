@@ -1,5 +1,6 @@
 //! Lines of authorized_keys: what `bastion::keys` says of them and what a running sshd does.
 
+#![allow(clippy::panic, clippy::print_stdout, reason = "a test says what it tried, and fails by panicking")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "reads its bounds and the clock")]
 

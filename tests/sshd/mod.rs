@@ -6,6 +6,8 @@
 //!
 //! Usable from any test program: `#[path = "../sshd/mod.rs"] mod sshd;`. It needs root, `sshd`, `ssh`, `ssh-keygen`, `openssl`.
 
+#![allow(clippy::panic, clippy::print_stdout, reason = "a room says why it cannot be made")]
+#![allow(clippy::zombie_processes, reason = "a room's first process goes last, and with it the room")]
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::disallowed_methods, reason = "starts sshd and ssh, in namespaces of its own")]
 #![allow(clippy::unwrap_used, reason = "a room that cannot be made fails the test")]
