@@ -10,6 +10,7 @@ SITES ?= 3000
 RANDOM_POLICIES ?= 10000
 KERNEL_POLICIES ?= 300
 KEY_LINES ?= 1000
+LISTS ?= 10000
 FUZZ ?= 200000
 AWS ?= tests/aws/fixtures
 TRIALS ?= 200
@@ -71,6 +72,7 @@ campaign: tools
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_LISTS=$(LISTS) $(CARGO) test --release --test questions engines -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
 

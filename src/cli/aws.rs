@@ -41,14 +41,12 @@ fn is_answer(text: &str) -> bool {
     )
 }
 
-#[expect(clippy::disallowed_methods, reason = "the files of the folder that the user named")]
 fn has_policy(path: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(path) else { return false };
     entries.flatten().any(|entry| entry.path().extension().is_some_and(|ext| ext == "fw"))
 }
 
 /// Every file of JSON below a folder, by name.
-#[expect(clippy::disallowed_methods, reason = "the files of the folder that the user named")]
 fn json_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     let (mut files, mut folders) = (Vec::new(), vec![path.to_path_buf()]);
     while let Some(folder) = folders.pop() {

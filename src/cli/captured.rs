@@ -201,7 +201,7 @@ fn v4(data: &[u8]) -> Result<Packet, String> {
     let byte = |at: usize| data.get(at).copied().ok_or_else(short);
     let quad = |at: usize| -> Result<IpAddr, String> {
         let four = data.get(at..at.saturating_add(4)).and_then(|b| <[u8; 4]>::try_from(b).ok());
-        four.map(|four| IpAddr::from(four)).ok_or_else(short)
+        four.map(IpAddr::from).ok_or_else(short)
     };
     let length = usize::from(byte(0)? & 15).saturating_mul(4);
     if byte(6)? & 0x1f != 0 || byte(7)? != 0 {
@@ -216,7 +216,7 @@ fn v6(data: &[u8]) -> Result<Packet, String> {
     let short = || "the IPv6 header is cut off".to_owned();
     let sixteen = |at: usize| -> Result<IpAddr, String> {
         let all = data.get(at..at.saturating_add(16)).and_then(|b| <[u8; 16]>::try_from(b).ok());
-        all.map(|all| IpAddr::from(all)).ok_or_else(short)
+        all.map(IpAddr::from).ok_or_else(short)
     };
     let (mut next, ttl) = (data.get(6).copied().ok_or_else(short)?, data.get(7).copied().ok_or_else(short)?);
     let (src, dst) = (sixteen(8)?, sixteen(24)?);

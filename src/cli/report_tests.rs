@@ -80,7 +80,6 @@ fn report(expect: Outcome) -> Report {
         people: Vec::new(),
         bastions: Bastions::default(),
         nodes: 7,
-        ..Report::default()
     }
 }
 

@@ -48,8 +48,11 @@ pub(crate) struct Network<'s> {
 pub(crate) struct Worn<'s> {
     /// Dynamic legs have any address of their zone: for what may be.
     widely: Grounds<'s>,
-    known: BTreeMap<((HostId, LegId), Way, Option<Vec<GroupId>>), PacketSet>,
+    known: BTreeMap<AtInterface, PacketSet>,
 }
+
+/// A leg, which way, and what the far end wears if it is one that we know.
+type AtInterface = ((HostId, LegId), Way, Option<Vec<GroupId>>);
 
 impl<'s> Worn<'s> {
     /// The groups of a text.

@@ -1,7 +1,7 @@
 //! `fwc bastion check` against a running sshd: each way in which a key-only file is defeated, each tried by logging in.
 
 #![allow(clippy::panic, clippy::print_stdout, reason = "a test says what it tried, and fails by panicking")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
 
 use std::path::Path;

@@ -133,17 +133,17 @@ impl Site {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", host, "unshare", "-m", "sh", "-c", &line]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = self.room.spawn(command);
+        let listener = Listener { child: self.room.spawn(command), log };
         let listens = format!("ip netns exec {host} ss -Hltn sport = :22 | grep -q LISTEN");
         for _ in 0..400 {
             let mut asked = Command::new("sh");
             asked.args(["-c", &listens]);
             if self.room.run(asked).status.success() {
-                return Listener { child, log };
+                return listener;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        unreachable!("no sshd of {host}: {}", fs::read_to_string(&log).unwrap_or_default());
+        unreachable!("no sshd of {host}: {}", fs::read_to_string(&listener.log).unwrap_or_default());
     }
 
     /// `ssh` on c1.

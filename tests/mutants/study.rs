@@ -49,7 +49,7 @@ pub(crate) struct Judged {
 
 pub(crate) enum Fate {
     /// With a packet that shows it, by its verdict or by its translation.
-    Refuted { hook: Hook, packet: Packet, meant: Verdict, done: Verdict, rewrite: Option<Rewritten> },
+    Refuted { hook: Hook, packet: Box<Packet>, meant: Verdict, done: Verdict, rewrite: Option<Rewritten> },
     /// It does the same to every packet, and why.
     Equivalent(String),
     /// It would do the same to every packet, but elements of a map overlap: the kernel does not load it, and the old
@@ -133,7 +133,7 @@ fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rul
                 let rewrite = shown.hops.first().and_then(|hop| hop.rewrite.as_ref());
                 let rewrite = rewrite.filter(|r| r.meant != r.done).map(|r| (r.meant, r.done));
                 let (packet, meant, done) = (shown.packet, shown.meant, shown.done);
-                return Fate::Refuted { hook, packet, meant, done, rewrite };
+                return Fate::Refuted { hook, packet: Box::new(packet), meant, done, rewrite };
             }
             Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
         }

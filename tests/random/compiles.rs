@@ -60,9 +60,6 @@ fn mended(seed: u64, mut text: String) -> Option<(String, Compiled)> {
         let errors = findings.sorted().into_iter().filter(|d| d.severity == fwc::diag::Severity::Error);
         let labels = errors.filter_map(|d| d.primary.as_ref().map(|label| label.span));
         let lines: BTreeSet<usize> = labels.filter_map(|s| sources.position(s)).map(|at| at.line).collect();
-        if std::env::var_os("FWC_SAY").is_some() {
-            eprintln!("seed {seed}: {}", said(&findings, &sources));
-        }
         let may_go = |line: &str| {
             let line = line.trim_start();
             ["allow ", "deny ", "route ", "reject ", "log ", "test "]

@@ -144,7 +144,7 @@ impl<'a, 's> At<'a, 's> {
             far.plus.retain(|end| counts(end));
             let written = self.hook.as_written(&access);
             sets.push(self.by_the_leg(written));
-            sets.push(self.to_rest(&access));
+            sets.push(self.of_rest(&access));
         }
         let allowed = self.hook.space.any(sets);
         let mut denied = Vec::new();
@@ -171,7 +171,7 @@ impl<'a, 's> At<'a, 's> {
     }
 
     /// S56: `waive aws complement`.
-    fn to_rest(&mut self, access: &Access) -> PacketSet {
+    fn of_rest(&mut self, access: &Access) -> PacketSet {
         let (near, far) = self.far_of(access);
         if !access.waives(Waiver::Rest) || !names_rest(self.site(), far) || !self.reads_near(near) {
             return PacketSet::NOTHING;
@@ -265,7 +265,7 @@ impl<'a, 's> At<'a, 's> {
 
     /// The same of the near end, where it is the one that speaks.
     fn by_this_leg(&self, access: &Access, far: (HostId, LegId)) -> bool {
-        let whole = access.from.plus.iter().any(|end| *end == End::Host(self.hook.host));
+        let whole = access.from.plus.contains(&End::Host(self.hook.host));
         if self.way == Way::Ingress || self.hook.machine.legs.len() == 1 || !whole {
             return true;
         }

@@ -103,6 +103,9 @@ struct Words<'t> {
     last: usize,
 }
 
+/// A block of `real_server`: its line, its address and port, its weight and the seconds of its check.
+type RealAt = (usize, (IpAddr, u16), (u32, Option<u32>));
+
 impl<'t> Words<'t> {
     fn new(text: &'t str) -> Self {
         let of_line = |(line, text): (usize, &'t str)| {
@@ -151,7 +154,7 @@ impl<'t> Words<'t> {
     fn service(&mut self) -> Result<(Proto, Service), Fault> {
         self.expect("{")?;
         let (mut delay, mut scheduler, mut direct, mut proto) = (None, None, None, None);
-        let mut reals: Vec<(usize, (IpAddr, u16), (u32, Option<u32>))> = Vec::new();
+        let mut reals: Vec<RealAt> = Vec::new();
         loop {
             let word = self.word()?;
             let line = self.last;
