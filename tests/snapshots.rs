@@ -73,9 +73,10 @@ fn others() -> BTreeSet<String> {
     let lines = cases::CASES.iter().map(|(name, _)| format!("cli/{name}"));
     let stories = cases::STORIES.iter().map(|(name, _)| format!("cli/{name}"));
     let findings = cases::FINDINGS.iter().map(|name| format!("diag/{name}"));
-    // tests/mutants asserts this one.
-    let mutants = std::iter::once("mutants/crm".to_owned());
-    lines.chain(stories).chain(findings).chain(mutants).collect()
+    // tests/mutants asserts these, and tests/questions those.
+    let mutants = ["crm", "lvs", "lxc", "lxc-stateless", "swarm"].map(|site| format!("mutants/{site}"));
+    let differences = ["docker-28", "docker-29", "fail2ban", "libvirt"].map(|of| format!("diff/{of}"));
+    lines.chain(stories).chain(findings).chain(mutants).chain(differences).collect()
 }
 
 /// The policies of this checkout with snapshots as they should be, to be spoiled.

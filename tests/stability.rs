@@ -67,7 +67,7 @@ fn order_and_files_change_no_byte() {
         }
         let files = 1 + random.below(6);
         let mut texts: Vec<(String, String)> =
-            (0..files).map(|n| (format!("part{n}.fw"), String::new())).collect();
+            (0..files).map(|n| (format!("policies/crm/part{n}.fw"), String::new())).collect();
         for statement in shuffled {
             let at = random.below(files);
             texts[at].1.push_str(&statement);

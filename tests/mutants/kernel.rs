@@ -351,7 +351,8 @@ impl<'s> Pool<'s> {
     }
 
     fn limits(&self) -> Vec<fwc::net::Limit> {
-        let mut all: Vec<_> = self.study.compiled.site.accesses.iter().filter_map(|a| a.limit).collect();
+        let mut all: Vec<_> =
+            self.study.compiled.site.accesses.iter().flat_map(|a| [a.limit, a.meter]).flatten().collect();
         all.sort_by_key(|limit| (limit.burst, limit.per));
         all.dedup();
         all

@@ -54,8 +54,8 @@ fn an_answer_names_the_lines_and_only_those() {
     assert_eq!(
         said,
         [
+            "allow postgres from nagios to bbdd.mgmt: tcp 5432 from nagios to bbdd.mgmt",
             "allow postgres from web to bbdd.data: tcp 5432 from s1.data, s2.data, s3.data to bbdd.data",
-            "allow ssh, postgres from nagios to bbdd.mgmt: tcp 5432 from nagios to bbdd.mgmt",
         ]
     );
 }

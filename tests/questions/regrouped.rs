@@ -89,11 +89,13 @@ fn a_policy_in_other_words_is_the_same_policy() {
     ];
     for (n, policy) in policies.into_iter().enumerate() {
         let before = compiled(&policy);
+        // Beside the policy, where the files are that it names.
+        let name = policy[0].0.rsplit_once('/').map(|(folder, _)| format!("{folder}/regrouped.fw")).unwrap();
         let all: Vec<String> = policy.iter().flat_map(|(_, text)| statements(text)).collect();
         for round in 0..2 {
             let mut dice = Dice::new(round * 10 + n as u64);
             let text: String = regrouped(&mut dice, &all).concat();
-            let (after, findings, sources) = attempt(&[("regrouped.fw".to_owned(), text.clone())]);
+            let (after, findings, sources) = attempt(&[(name.clone(), text.clone())]);
             let after = after.unwrap_or_else(|| panic!("{}\n{text}", said(&findings, &sources)));
             hosts += same(&before, &after, &text);
         }
