@@ -57,7 +57,7 @@ impl Book {
             for other in later.chain(&self.plain) {
                 let (Some(a), Some(b)) = (site.access(one.id), site.access(other.id)) else { continue };
                 let pieces = a.words == b.words && a.span == b.span;
-                if !pieces && meet(&one.way.crossing, &other.way.crossing) && differ((a, one), (b, other)) {
+                if !pieces && together(one, other) && differ((a, one), (b, other)) {
                     // At the later sentence of the text, whichever it is.
                     let (first, second) = if a.span <= b.span { (a, b) } else { (b, a) };
                     let message =
@@ -74,6 +74,18 @@ impl Book {
     }
 }
 
+/// Whether one packet may be of both, services apart. A director shares out whatever is written to an address and a
+/// port of it, whoever wrote it (S43).
+fn together(one: &Written, other: &Written) -> bool {
+    let (a, b) = (&one.way.crossing, &other.way.crossing);
+    let shared = [one, other].iter().any(|w| matches!(w.way.course, Course::Balanced(_)));
+    meet(a, b) || shared && a.family == b.family && arrives_alike(a, b)
+}
+
+fn arrives_alike(a: &Crossing, b: &Crossing) -> bool {
+    !a.dst.is_disjoint(&b.dst) || a.to_dynamic.is_some() && a.to_dynamic == b.to_dynamic
+}
+
 /// Whether some packet is of both, services apart.
 fn meet(a: &Crossing, b: &Crossing) -> bool {
     let sent = || {
@@ -81,8 +93,7 @@ fn meet(a: &Crossing, b: &Crossing) -> bool {
             || a.from_dynamic.is_some() && a.from_dynamic == b.from_dynamic
             || a.senders.iter().any(|x| b.senders.iter().any(|y| (x.host, x.leg) == (y.host, y.leg)))
     };
-    let arrives = !a.dst.is_disjoint(&b.dst) || a.to_dynamic.is_some() && a.to_dynamic == b.to_dynamic;
-    a.family == b.family && arrives && sent()
+    a.family == b.family && arrives_alike(a, b) && sent()
 }
 
 /// Whether some packet of both services is translated otherwise.

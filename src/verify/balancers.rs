@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::forwarding::{Forwarding, Next};
 use crate::model::{Action, End, HostId, Nat, Place, Site, Term};
 use crate::net::{AddrSet, Family, Proto};
 use crate::spec::reading::Readings;
@@ -42,20 +43,19 @@ pub fn misdirected(site: &Site, host: HostId, how: Balancing, found: &Services) 
 }
 
 fn meant(site: &Site, host: HostId, how: Balancing) -> Services {
-    let readings = Readings::new(site);
+    let (readings, forwarding) = (Readings::new(site), Forwarding::new(site));
     let mut all = Services::new();
     for access in site.accesses.iter().filter(|access| access.action == Action::Allow) {
         let Some(Nat::Ipvs { direct, servers, port }) = &access.nat else { continue };
         let except = readings.wide_except(&access.to);
         let named =
             access.to.plus.iter().fold(AddrSet::empty(), |all, end| all.union(&named(site, host, end)));
-        let from = clients(&readings, host, &access.from);
         for addr in named.difference(&except).ranges().flat_map(|range| {
             (range.first..=range.last).map(move |n| crate::net::addr::addr(range.family, n))
         }) {
             let family = Family::of(addr);
             let reals: Vec<IpAddr> = servers.iter().copied().filter(|r| Family::of(*r) == family).collect();
-            if reals.is_empty() || from.of(family).is_empty() {
+            if reals.is_empty() || clients(&readings, &forwarding, (host, addr), &access.from).is_empty() {
                 continue;
             }
             for (proto, written) in ports(&access.terms) {
@@ -72,12 +72,24 @@ fn meant(site: &Site, host: HostId, how: Balancing) -> Services {
     all
 }
 
-/// Everyone that a statement is from but the director itself (S43).
-fn clients(readings: &Readings<'_>, host: HostId, from: &Place) -> AddrSet {
-    let is_own = |end: &&End| matches!(end, End::Host(h) | End::Leg(h, _) if *h == host);
-    let all = from.plus.iter().filter(|end| !is_own(end));
-    let all = all.fold(AddrSet::empty(), |all, end| all.union(&readings.wide(end)));
-    all.difference(&readings.wide_except(from))
+/// Everyone that a statement is from but the director itself (S43), in the family of the address they write to. A
+/// machine writes by the leg by which it sends there (S7).
+fn clients(
+    readings: &Readings<'_>,
+    forwarding: &Forwarding<'_>,
+    (director, to): (HostId, IpAddr),
+    from: &Place,
+) -> AddrSet {
+    let reading = |end: &End| match end {
+        End::Host(host) | End::Leg(host, _) if *host == director => AddrSet::empty(),
+        End::Host(host) => match forwarding.onward(*host, to) {
+            Next::OnLink { leg } | Next::Via { leg, .. } => readings.wide(&End::Leg(*host, leg)),
+            Next::Local | Next::Ambiguous(_) | Next::NoRoute => AddrSet::empty(),
+        },
+        End::Leg(..) | End::Zone(_) | End::Addrs(_) | End::Anywhere => readings.wide(end),
+    };
+    let all = from.plus.iter().fold(AddrSet::empty(), |all, end| all.union(&reading(end)));
+    all.difference(&readings.wide_except(from)).of(Family::of(to))
 }
 
 /// The addresses of a machine's legs that an item of `to` names; those that nobody knows are no director's.
