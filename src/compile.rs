@@ -3,15 +3,16 @@
 pub mod ansible;
 mod groups;
 mod lints;
+mod logins;
 mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use groups::{Format, Groups, check as check_groups};
+pub use lints::check as check_exactly;
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
-use crate::ir::Program;
 use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
@@ -19,7 +20,7 @@ use crate::target::nft::emit::{self, Origins};
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
-use crate::verify::{self, Artifacts, Balancing, HostRules, Report, Servers};
+use crate::verify::{self, Artifacts, Balancing, HostRules, Report};
 use crate::{ir, lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
@@ -85,74 +86,13 @@ pub fn compile(
     ended("groups");
     let settings = parameters(&site, &mut hosts, findings)?;
     directors(&site, &program, &mut hosts, findings)?;
-    let servers = logins(&site, &program, &mut hosts, options, findings)?;
+    let servers = logins::written(&site, &program, &mut hosts, options, findings)?;
     let mut report = verify::prove_with(&site, &artifacts, &servers, options.at);
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
-    ways_round(&site, &report, findings);
+    logins::ways_round(&site, &report, findings);
     ended("prove");
     Some(Compiled { site, hosts, groups, artifacts, report })
-}
-
-/// S65: a way to an sshd that goes round its people says so where it stands.
-fn ways_round(site: &Site, report: &Report, findings: &mut Findings) {
-    for way in report.bastions.ways.iter().filter(|way| way.excuse == verify::Excuse::None) {
-        let (Some(machine), Some(access)) = (site.host(way.host), way.access.and_then(|id| site.access(id)))
-        else {
-            continue;
-        };
-        let sshd = machine.sshd.as_ref().map_or(machine.span, |sshd| sshd.span);
-        let message = format!("this reaches the sshd of `{}`, and names nobody", machine.name);
-        findings.push(
-            Diagnostic::error(code::ROUND_THE_BASTION, access.span, message)
-                .also(sshd, "an sshd for people")
-                .help("name who logs in, `as ana`; or say why it is there: `{ break-glass \"…\" }`"),
-        );
-    }
-}
-
-/// What each sshd host is told, as it is read back from the texts that will be written.
-fn logins(
-    site: &Site,
-    program: &Program,
-    hosts: &mut Vec<HostArtifacts>,
-    options: &Options,
-    findings: &mut Findings,
-) -> Option<Servers> {
-    let mut servers = Servers::new();
-    for (host, server) in sshd::emit::emit(&program.ssh, site, options.sshd, findings)? {
-        let mut files = vec![("ssh/00-fwc.conf".to_owned(), sshd::print::config(&server.config))];
-        for (account, lines) in &server.keys {
-            files.push((format!("ssh/authorized_keys/{account}"), sshd::print::keys(lines)));
-        }
-        match read_back(&files) {
-            Ok(read) => drop(servers.insert(host, read)),
-            Err(why) => {
-                findings.push(unprintable(site, host, &format!("its sshd's files do not read back: {why}")))
-            }
-        }
-        files.extend(sshd::emit::client::files(site, host));
-        match hosts.iter_mut().find(|h| h.host == host) {
-            Some(known) => known.files.extend(files),
-            None => {
-                let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
-                hosts.push(HostArtifacts { host, name, files });
-            }
-        }
-    }
-    hosts.sort_by_key(|host| host.host);
-    (!findings.has_errors()).then_some(servers)
-}
-
-fn read_back(files: &[(String, String)]) -> Result<sshd::artifact::Server, sshd::read::Unread> {
-    let mut server = sshd::artifact::Server::default();
-    for (name, text) in files {
-        match name.strip_prefix("ssh/authorized_keys/") {
-            Some(account) => drop(server.keys.insert(account.to_owned(), sshd::read::keys(text)?)),
-            None => server.config = sshd::read::config(text)?,
-        }
-    }
-    Ok(server)
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -177,24 +117,6 @@ fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
     }
 }
 
-/// Keys are judged where keys are understood.
-#[cfg(feature = "bastion")]
-fn people(site: &Site, findings: &mut Findings) {
-    crate::bastion::people::check(site, findings);
-}
-
-/// Without that nobody is let in anywhere.
-#[cfg(not(feature = "bastion"))]
-fn people(site: &Site, findings: &mut Findings) {
-    if let Some(person) = site.people.first() {
-        let message = "this fwc was built without the feature `bastion`, and knows nothing of people";
-        findings.push(
-            Diagnostic::error(code::NOT_SUPPORTED_YET, person.span, message)
-                .help("build it with its default features"),
-        );
-    }
-}
-
 /// The front half: what the policy says, if nothing is wrong with it.
 pub fn check(
     sources: &mut SourceMap,
@@ -209,7 +131,7 @@ pub fn check(
     let site = resolve::resolve(&files, sources, loader, &options.set, findings);
     ended("resolve");
     let site = site?;
-    people(&site, findings);
+    logins::people(&site, findings);
     ended("keys");
     lint::check(&site, options.at, findings);
     ended("lint");
@@ -219,15 +141,10 @@ pub fn check(
         groups::check(&site, findings);
     }
     if !findings.has_errors() {
-        exact_lints(&site, findings);
+        lints::check(&site, findings);
         ended("exact lints");
     }
     (!findings.has_errors()).then_some(site)
-}
-
-/// What the policy says needlessly, or to too many: over all packets, so of a site without errors only.
-pub fn exact_lints(site: &Site, findings: &mut Findings) {
-    lints::check(site, findings);
 }
 
 /// Every machine's files, and its ruleset as it is read back from the text that will be written.

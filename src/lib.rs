@@ -1,5 +1,5 @@
-//! fwc compiles one policy text into nftables rulesets (and, as the project grows, AWS security
-//! groups and SSH restrictions), and proves that what it wrote is what was meant.
+//! fwc compiles one policy text into nftables rulesets, AWS security groups and what sshds are told, and proves that
+//! what it wrote is what was meant.
 //!
 //! Read `ARCHITECTURE.md` first. The way through the code is the way of the text:
 //! [`syntax`] → [`resolve`] → [`lint`] → [`topology`] → [`lower`] → [`opt`] →
@@ -26,6 +26,7 @@ pub mod verify;
 
 pub mod apply;
 pub mod cli;
+pub mod durable;
 pub mod lab;
 
 pub mod compile;

@@ -229,7 +229,7 @@ fn run(case: &Case) -> Vec<Expected> {
         }
         // Elsewhere the cases are as small as what they show, and say much that nobody needs.
         if case.place.starts_with("lints.fw") {
-            fwc::compile::exact_lints(&site, &mut findings);
+            fwc::compile::check_exactly(&site, &mut findings);
         }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()

@@ -12,7 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::ApplyError;
-use super::state::{State, replace};
+use super::state::State;
+use crate::durable;
 
 /// The unit's name.
 pub const UNIT: &str = "fwc-boot.service";
@@ -70,11 +71,9 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     let sysctl = sysctl.into_iter().find(|path| path.is_file());
     let sysctl = sysctl.ok_or_else(|| ApplyError::Cannot("there is no `sysctl` (procps)".to_owned()))?;
     let text = unit(state.root(), nft, &sysctl);
-    replace(&path, &text)?;
-    // A temporary file is for its maker alone; a unit is for everybody to read.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    fs::set_permissions(&path, open)
-        .map_err(ApplyError::system(format!("cannot open `{}`", path.display())))?;
+    // A unit is for everybody to read.
+    durable::replace(&path, text.as_bytes(), 0o644)
+        .map_err(ApplyError::system(format!("cannot write `{}`", path.display())))?;
     let link = wants.join(UNIT);
     let _ = fs::remove_file(&link);
     std::os::unix::fs::symlink(format!("/etc/systemd/system/{UNIT}"), &link)

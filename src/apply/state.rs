@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ApplyError;
 use super::admin::Connection;
+use crate::durable::{self, sync_folder};
 
 /// Where the state is kept unless it is said.
 pub const DEFAULT: &str = "/var/lib/fwc";
@@ -255,11 +256,11 @@ impl Lock {
             let mut file = File::create(stage.path().join(name)).map_err(system())?;
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(system())?;
         }
-        sync(stage.path()).map_err(system())?;
+        sync_folder(stage.path()).map_err(system())?;
         fs::rename(stage.path(), &path).map_err(system())?;
         // It has its place now.
         let _ = stage.keep();
-        sync(&parent).map_err(system())
+        sync_folder(&parent).map_err(system())
     }
 
     /// Sets the mark of the trial.
@@ -283,7 +284,7 @@ impl Lock {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(system()(e)),
             Ok(()) | Err(_) => {}
         }
-        sync(&state.root).map_err(system())
+        sync_folder(&state.root).map_err(system())
     }
 
     /// Makes a generation the confirmed one. From here on it is, whatever happens.
@@ -296,7 +297,7 @@ impl Lock {
         let stage = state.root.join(".confirmed-new");
         let _ = fs::remove_file(&stage);
         std::os::unix::fs::symlink(format!("generations/{generation}"), &stage).map_err(system())?;
-        fs::rename(&stage, &path).and_then(|()| sync(&state.root)).map_err(system())
+        fs::rename(&stage, &path).and_then(|()| sync_folder(&state.root)).map_err(system())
     }
 
     /// Forgets generations of long ago, and what a run that died left half written.
@@ -337,16 +338,8 @@ pub fn boot() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
 }
 
-/// Replaces one file: a reader sees the old text or the new one.
+/// Replaces one file: a reader sees the old text or the new one. It is for its owner alone.
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), ApplyError> {
-    let system = || ApplyError::system(format!("cannot write `{}`", path.display()));
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder).map_err(system())?;
-    file.write_all(text.as_bytes()).and_then(|()| file.as_file().sync_all()).map_err(system())?;
-    file.persist(path).map_err(|e| system()(e.error))?;
-    sync(folder).map_err(system())
-}
-
-fn sync(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
+    durable::replace(path, text.as_bytes(), 0o600)
+        .map_err(ApplyError::system(format!("cannot write `{}`", path.display())))
 }

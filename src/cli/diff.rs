@@ -86,8 +86,11 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         };
         hosts.push(HostAnswer { name, diff, presence });
     }
-    let telling =
-        Telling { site: if new.site.zones.is_empty() { &old.site } else { &new.site }, old: &old, new: &new };
+    let telling = Telling {
+        site: if new.site.zones.is_empty() { &old.site } else { &new.site },
+        old: old.named(),
+        new: new.named(),
+    };
     match args.format {
         Format::Text => console.data(&telling.text(&hosts)),
         Format::Json => console.data(&render::document(&telling.json(&hosts))),
@@ -122,10 +125,8 @@ pub(super) fn of_listings(
     names.favourites = spoken_of(old.1);
     let diff = engine::diff(was, is, &names, bounds);
     let hosts = [HostAnswer { name: host.to_owned(), diff: diff.clone(), presence: None }];
-    // Of a listing the name is told, not a file of a build.
-    let nobody = || BTreeMap::from([(String::new(), (HostRules::default(), Lines::new()))]);
-    let input = |name: &str| Input { name: name.to_owned(), site: Site::default(), hosts: nobody() };
-    let telling = Telling { site: &site, old: &input(old.0), new: &input(new.0) };
+    let listing = |name| Named { name, listing: true };
+    let telling = Telling { site: &site, old: listing(old.0), new: listing(new.0) };
     Ok((diff, telling.text(&hosts), telling.json(&hosts)))
 }
 
@@ -222,11 +223,22 @@ impl Input {
 
 impl Input {
     /// The file that the lines of a machine's ruleset are of.
-    fn file(&self, host: &str) -> String {
-        if self.hosts.contains_key("") {
-            return self.name.clone();
-        }
-        format!("hosts/{host}/ruleset.nft")
+    fn named(&self) -> Named<'_> {
+        Named { name: &self.name, listing: self.hosts.contains_key("") }
+    }
+}
+
+/// How one side is called in an answer.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    name: &'a str,
+    /// Of one machine, in one file; else a folder with a file for each.
+    listing: bool,
+}
+
+impl Named<'_> {
+    fn file(self, host: &str) -> String {
+        if self.listing { self.name.to_owned() } else { format!("hosts/{host}/ruleset.nft") }
     }
 }
 
@@ -296,8 +308,8 @@ fn paired<'a>(old: &'a Input, new: &'a Input, host: Option<&str>) -> Result<Vec<
 
 struct Telling<'a> {
     site: &'a Site,
-    old: &'a Input,
-    new: &'a Input,
+    old: Named<'a>,
+    new: Named<'a>,
 }
 
 /// One difference, with where it is.
@@ -348,7 +360,7 @@ impl Telling<'_> {
         text
     }
 
-    fn lines(&self, text: &mut String, word: &str, side: &Input, host: &str, lines: &[Line]) {
+    fn lines(&self, text: &mut String, word: &str, side: Named<'_>, host: &str, lines: &[Line]) {
         for line in lines {
             let number = line.line.map_or_else(String::new, |line| format!(":{line}"));
             let at = format!("{}{number} `{}` {}", side.file(host), line.chain, line.text);

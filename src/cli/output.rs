@@ -12,13 +12,14 @@
 #![expect(clippy::disallowed_methods, reason = "this is where output is written, atomically")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::Failure;
 use super::manifest;
 use super::unified::unified;
+use crate::durable;
 
 /// The files of a build by their relative names; the manifest is one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Tree {
         let before = stage.keep();
         let moved = carry(&before, &real, "", &old.ours)
             .and_then(|()| if before.exists() { fs::remove_dir_all(&before) } else { Ok(()) })
-            .and_then(|()| sync_dir(parent));
+            .and_then(|()| durable::sync_folder(parent));
         moved.map_err(|e| {
             let failure = Failure::io("tidy up after writing", dir, &e);
             failure.help(format!("the build is written; what was there before is in `{}`", before.display()))
@@ -151,7 +152,7 @@ impl Tree {
             fs::set_permissions(stage.path(), meta.permissions())?;
         }
         for folder in folders.iter().rev() {
-            sync_dir(folder)?;
+            durable::sync_folder(folder)?;
         }
         Ok(stage)
     }
@@ -159,14 +160,10 @@ impl Tree {
 
 /// Replaces one file, durably and at once: a reader sees the old text or the new one.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let path = &fs::canonicalize(path)?;
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().set_permissions(fs::metadata(path)?.permissions())?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    sync_dir(folder)
+    use std::os::unix::fs::PermissionsExt;
+    let path = fs::canonicalize(path)?;
+    let mode = fs::metadata(&path)?.permissions().mode();
+    durable::replace(&path, text.as_bytes(), mode)
 }
 
 /// What a directory holds before.
@@ -308,10 +305,6 @@ fn join(below: &str, name: &str) -> String {
 pub(super) fn is_inside(name: &str) -> bool {
     let plain = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     plain && !name.is_empty() && !name.contains('\0') && !name.ends_with('/')
-}
-
-fn sync_dir(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 fn unwritable(dir: &Path, error: &io::Error) -> Failure {

@@ -10,7 +10,7 @@ use crate::source::Span;
 use crate::verify::needless;
 
 /// Looks for all of them. The site has no errors.
-pub(super) fn check(site: &Site, findings: &mut Findings) {
+pub fn check(site: &Site, findings: &mut Findings) {
     match needless::needless(site) {
         Ok(found) => {
             covered(site, &found, findings);

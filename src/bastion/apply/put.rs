@@ -1,11 +1,11 @@
-//! One file replaced durably and at once: whoever looks sees the old one or the new one, after a loss of power too.
+//! Files of sshd put in their places and taken away, one at a time ([`durable`]).
 
-use std::fs::{self, File, Permissions};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{ApplyError, Steps};
+use crate::durable;
 
 /// What new files get: keys are public, and settings are.
 pub const MODE: u32 = 0o644;
@@ -16,7 +16,7 @@ pub fn mode_of(path: &Path) -> u32 {
     fs::metadata(path).map_or(MODE, |meta| meta.permissions().mode() & 0o7777)
 }
 
-/// Writes beside the place, fsyncs, renames, fsyncs the folder.
+/// Replaces a file, in a folder that is made where there is none.
 ///
 /// # Errors
 /// When the system refuses; then the place holds what it held.
@@ -24,18 +24,8 @@ pub fn replace(path: &Path, text: &[u8], mode: u32, steps: Steps<'_>) -> Result<
     let failed = || format!("write {}", path.display());
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(folder).map_err(ApplyError::io(failed()))?;
-    steps("write")?;
-    // sshd reads `*.conf` of its folder, which this name is not.
-    let mut file =
-        tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder).map_err(ApplyError::io(failed()))?;
-    file.write_all(text).map_err(ApplyError::io(failed()))?;
-    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(ApplyError::io(failed()))?;
-    steps("fsync")?;
-    file.as_file().sync_all().map_err(ApplyError::io(failed()))?;
-    steps("rename")?;
-    file.persist(path).map_err(|e| ApplyError::io(failed())(e.error))?;
-    steps("fsync the folder of")?;
-    sync(folder)
+    // sshd reads `*.conf` of its folder, which the temporary name is not.
+    durable::replace_by_steps(path, text, mode, |error| ApplyError::io(failed())(error), steps)
 }
 
 /// Takes a file away; one that is not there is no error.
@@ -55,6 +45,5 @@ pub fn remove(path: &Path) -> Result<(), ApplyError> {
 }
 
 fn sync(folder: &Path) -> Result<(), ApplyError> {
-    let failed = format!("write {}", folder.display());
-    File::open(folder).and_then(|dir| dir.sync_all()).map_err(ApplyError::io(failed))
+    durable::sync_folder(folder).map_err(ApplyError::io(format!("write {}", folder.display())))
 }
