@@ -14,6 +14,7 @@ mod compose;
 pub mod cover;
 pub mod diff;
 mod follow;
+mod frames;
 mod groups;
 mod interfaces;
 pub mod ipvs;
@@ -34,6 +35,7 @@ mod unasked;
 mod widely;
 
 pub use balancers::{Balancing, misdirected};
+pub use frames::{FramesProof, WrongFrame, frames, frames_of};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{
