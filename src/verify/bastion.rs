@@ -182,7 +182,7 @@ impl Round<'_, '_, '_> {
         Ok(ways)
     }
 
-    /// S68: whether something of ours stands before each leg of the machine.
+    /// S65: whether something of ours stands before each leg of the machine.
     fn is_guarded(&self) -> bool {
         let worn = |(leg, _)| self.network.site.worn(self.host, leg).next().is_some();
         self.machine.filters() || self.machine.legs().all(worn)

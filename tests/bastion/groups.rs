@@ -1,4 +1,4 @@
-//! `prove` where security groups stand before sshds: each text of them broken in one rule is refuted, with a packet (S68).
+//! `prove` where security groups stand before sshds: each text of them broken in one rule is refuted, with a packet (S65).
 //!
 //! The swarm, with people: its machines filter themselves too. And the same without their rulesets, so that a group is all
 //! that stands before an sshd.
