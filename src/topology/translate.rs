@@ -156,7 +156,9 @@ pub fn at_firewalls(topology: &Topology<'_>, to: &End) -> bool {
 #[must_use]
 pub fn doors(topology: &Topology<'_>, access: &Access) -> Vec<HostId> {
     let site = topology.site;
-    let (Action::Allow, Some(nat @ Nat::Dnat { .. })) = (access.action, &access.nat) else { return Vec::new() };
+    let (Action::Allow, Some(nat @ Nat::Dnat { .. })) = (access.action, &access.nat) else {
+        return Vec::new();
+    };
     let taken = topology.wide_union(&access.to.except);
     let firewalls = site.hosts().filter(|(host, _)| is_firewall(site, *host));
     let written = |host: HostId, machine: &Host| {

@@ -3,7 +3,12 @@
 //! The swarm, with people: its machines filter themselves too. And the same without their rulesets, so that a group is all
 //! that stands before an sshd.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,6 @@
 //! From a policy to a machine: what `fwc bastion render` writes for the CRM is what `fwc bastion apply` puts in place, over
 //! ssh, on a real sshd whose settings are as bad as they get.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "runs the program and ssh in the room")]
 
