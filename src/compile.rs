@@ -2,6 +2,7 @@
 
 pub mod ansible;
 mod groups;
+pub mod import;
 mod lints;
 mod logins;
 mod origins;

@@ -24,6 +24,7 @@ mod fitted;
 mod fixtures;
 mod formats;
 mod generate;
+mod imported;
 mod laws;
 mod meaning;
 mod mutants;

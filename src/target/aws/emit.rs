@@ -119,7 +119,7 @@ impl Emitter<'_> {
             for admit in admits {
                 self.rules(admit, of, &mut rules, findings);
             }
-            if way == Way::Ingress {
+            if way == Way::Ingress && !of.without_icmp_errors {
                 rules.extend(defaults(&of.families));
             }
             let merged = fit::merged(&unique(rules));
