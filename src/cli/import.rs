@@ -65,7 +65,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             for word in &words {
                 console.talk(&format!("error: {word}\n"));
             }
-            console.talk("help: nothing is written: a policy has to say all that was described, or it is none\n");
+            console.talk(
+                "help: nothing is written: a policy has to say all that was described, or it is none\n",
+            );
             if args.format == Format::Json {
                 console.data(&render::document(&json!({ "policy": null, "obstacles": words })));
             }

@@ -104,7 +104,8 @@ pub fn import(
     unproved(&compiled.report)?;
     let idle = equal(&estate, &compiled.groups.estate, &compiled.site, &draft)?;
     let text = syntax::fmt(&sources, file, &mut Findings::default());
-    let unformatted = || Obstacle::Sentence { of: "the policy".to_owned(), why: "it has no format".to_owned() };
+    let unformatted =
+        || Obstacle::Sentence { of: "the policy".to_owned(), why: "it has no format".to_owned() };
     let text = text.ok_or_else(|| vec![unformatted()])?;
     let warnings = findings.sorted().into_iter().filter(|d| d.severity == Severity::Warning);
     let warnings = warnings.map(|d| format!("{}: {}", d.code.as_str(), d.message)).collect();
@@ -190,10 +191,8 @@ fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Resu
                 continue;
             }
             other_form = true;
-            let said = |why: String| Obstacle::Sentence {
-                of: format!("`{}` {}", group.id, direction.word()),
-                why,
-            };
+            let said =
+                |why: String| Obstacle::Sentence { of: format!("`{}` {}", group.id, direction.word()), why };
             match differ(group, &made, direction, &nobody, &mut space) {
                 Ok(None) => {}
                 Ok(Some(how)) => obstacles.push(said(how)),
@@ -239,7 +238,10 @@ fn differ(
                     Some(Role::Group(id) | Role::List(id)) => format!(", of whoever is in {id}"),
                 };
                 let (src, dst) = (packet.src, packet.dst);
-                return Ok(Some(format!("the policy {what} a packet, {src} -> {dst} {}{role}", packet.proto)));
+                return Ok(Some(format!(
+                    "the policy {what} a packet, {src} -> {dst} {}{role}",
+                    packet.proto
+                )));
             }
         }
     }

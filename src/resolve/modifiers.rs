@@ -60,7 +60,8 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Until(until) => out.until = instant(until, findings),
             ModifierKind::Waive { target, what, reason } => {
                 waiver(target, what, reason, &mut out, findings);
-                if matches!(out.waived_aws.last(), Some((Waiver::Egress | Waiver::Ingress, _))) && target.text == "aws"
+                if matches!(out.waived_aws.last(), Some((Waiver::Egress | Waiver::Ingress, _)))
+                    && target.text == "aws"
                 {
                     only_of(ast::Action::Allow, action, "waive aws", span, findings);
                 }

@@ -278,7 +278,8 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn vpc(&mut self, pair: P<'_>) -> Option<Vpc> {
         let mut inner = pair.into_inner().filter(|p| p.as_rule() != Rule::kw_vpc);
         let name = self.name(&inner.next()?);
-        let mut vpc = Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None, waived: Vec::new() };
+        let mut vpc =
+            Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None, waived: Vec::new() };
         let words = &["region", "id", "gateway", "waive"];
         for line in self.lines(inner.next()?, Rule::vpc_line, Rule::one_vpc_line, words) {
             let Some(p) = line.into_inner().next() else { continue };

@@ -141,7 +141,9 @@ fn most_groups_without_peerings_are_said() {
             group.vpc = Some("vpc-0a1b2c3d".to_owned());
             for rules in [&mut group.ingress, &mut group.egress].into_iter().flatten() {
                 rules.retain(|rule| rule.family_fault().is_none());
-                rules.retain(|rule| !matches!(&rule.peer, Peer::Group(g) if g.peering.is_some() || g.is_stale()));
+                rules.retain(
+                    |rule| !matches!(&rule.peer, Peer::Group(g) if g.peering.is_some() || g.is_stale()),
+                );
                 rules.retain(|rule| !matches!(&rule.peer, Peer::List(_)));
                 for rule in rules.iter_mut() {
                     if let Peer::Group(named) = &mut rule.peer {
@@ -165,7 +167,9 @@ fn every_fixture_is_said_or_named() {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let Ok(all) = read::read_all(&text) else { continue };
-        let estate = read::gather(all.into_iter().map(|read| (Some("pl-0123456789abcdef0".to_owned()), read.document)));
+        let estate = read::gather(
+            all.into_iter().map(|read| (Some("pl-0123456789abcdef0".to_owned()), read.document)),
+        );
         let Ok(estate) = estate else { continue };
         if estate.groups.is_empty() && estate.records.is_empty() {
             continue;
@@ -173,7 +177,10 @@ fn every_fixture_is_said_or_named() {
         told.push_str(&format!("{name}\n"));
         match imported(&estate) {
             Ok(done) => {
-                told.push_str(&format!("    said: {} groups, {} rules, {} in another form\n", done.groups, done.rules, done.idle));
+                told.push_str(&format!(
+                    "    said: {} groups, {} rules, {} in another form\n",
+                    done.groups, done.rules, done.idle
+                ));
                 for note in done.notes {
                     told.push_str(&format!("    note: {note}\n"));
                 }
@@ -207,7 +214,10 @@ fn halves_become_flows() {
     assert!(done.text.contains("\nallow tcp 5432 from web-servers to g-allow\n"), "{}", done.text);
     let half = "allow tcp 22 from web-servers to g-allow { waive aws egress \"imported\" }";
     assert!(done.text.contains(half), "{}", done.text);
-    assert!(done.text.contains("security-group web-servers = web-servers-member id \"sg-0000000a\"  # Web Servers!"));
+    assert!(
+        done.text
+            .contains("security-group web-servers = web-servers-member id \"sg-0000000a\"  # Web Servers!")
+    );
     let site = compiled(&done.text).site;
     assert_eq!(site.accesses.len(), 2);
     assert!(site.accesses.iter().any(|access| access.waives(Waiver::Egress)));

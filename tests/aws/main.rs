@@ -28,8 +28,10 @@ mod imported;
 mod laws;
 mod meaning;
 mod mutants;
+mod nacls;
 mod peers;
 mod plans;
+mod policies;
 mod survey;
 mod validated;
 

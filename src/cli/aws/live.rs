@@ -87,7 +87,9 @@ impl<'l> Answer<'l> {
     fn wearers(&mut self, compiled: &Compiled, wanted: &Estate) {
         let ids = live_ids(wanted, self.live);
         for (host, leg) in compiled.site.interfaces() {
-            let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else { continue };
+            let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else {
+                continue;
+            };
             let name = compiled.site.host(host).map_or("", |host| host.name.as_str()).to_owned();
             if self.live.interfaces.is_empty() {
                 self.unasked = self.unasked.saturating_add(1);
@@ -100,7 +102,15 @@ impl<'l> Answer<'l> {
             let has = |i: &&Interface| of.addresses.iter().any(|a| i.addresses.contains(a));
             let Some(found) = self.live.interfaces.iter().find(has) else {
                 let meant = meant.into_iter().collect();
-                self.worn.push(Worn { machine: name, interface: None, wears: Vec::new(), meant, more: None, less: None, unknown: None });
+                self.worn.push(Worn {
+                    machine: name,
+                    interface: None,
+                    wears: Vec::new(),
+                    meant,
+                    more: None,
+                    less: None,
+                    unknown: None,
+                });
                 continue;
             };
             let Some(wears) = found.groups.clone() else { continue };
@@ -108,7 +118,15 @@ impl<'l> Answer<'l> {
                 continue;
             }
             let meant: Vec<String> = meant.into_iter().collect();
-            let mut one = Worn { machine: name, interface: Some(found.id.clone()), wears, meant: meant.clone(), more: None, less: None, unknown: None };
+            let mut one = Worn {
+                machine: name,
+                interface: Some(found.id.clone()),
+                wears,
+                meant: meant.clone(),
+                more: None,
+                less: None,
+                unknown: None,
+            };
             if let Err(why) = one.packets(self.live, found, meant) {
                 one.unknown = Some(why.to_string());
             }
@@ -139,11 +157,16 @@ impl<'l> Answer<'l> {
             say(format!("refuted  `{id}` of the policy is not there"));
         }
         for id in &self.drift.left_over {
-            say(format!("refuted  {} carries our mark, and the policy has no such group", named(self.live, id)));
+            say(format!(
+                "refuted  {} carries our mark, and the policy has no such group",
+                named(self.live, id)
+            ));
         }
         for of in &self.drift.groups {
             say(format!("refuted  {} {}", named(self.live, &of.group), of.direction.word()));
-            for (witness, what) in [(&of.more, "passes and should not"), (&of.less, "should pass and does not")] {
+            for (witness, what) in
+                [(&of.more, "passes and should not"), (&of.less, "should pass and does not")]
+            {
                 if let Some(witness) = witness {
                     say(format!("    {what}: {}", witness_words(witness, of.direction)));
                 }
@@ -159,7 +182,9 @@ impl<'l> Answer<'l> {
         }
         for of in &self.drift.interfaces {
             say(format!("refuted  interface {} {}", of.interface, of.direction.word()));
-            for (packet, what) in [(&of.more, "passes and should not"), (&of.less, "should pass and does not")] {
+            for (packet, what) in
+                [(&of.more, "passes and should not"), (&of.less, "should pass and does not")]
+            {
                 if let Some(packet) = packet {
                     say(format!("    {what}: {}", packet_words(packet, of.direction)));
                 }
@@ -284,8 +309,7 @@ fn bound(compiled: &Compiled, live: &Estate) -> Estate {
         .iter()
         .filter_map(|group| Some((id_of(&group.name, 1), group.id.clone()?)))
         .collect();
-    let unsaid: Vec<String> =
-        compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()).map(vpc_id).collect();
+    let unsaid: Vec<String> = compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()).map(vpc_id).collect();
     for group in &mut wanted.groups {
         rename(group, &said);
         if group.vpc.as_ref().is_some_and(|vpc| unsaid.contains(vpc)) {

@@ -84,8 +84,13 @@ impl<'e> Draft<'e> {
         if estate.groups.is_empty() {
             return Err(vec![Obstacle::Nothing]);
         }
-        let mut draft =
-            Self { estate, names: BTreeMap::new(), vpcs: Vec::new(), notes: Vec::new(), rules: BTreeMap::new() };
+        let mut draft = Self {
+            estate,
+            names: BTreeMap::new(),
+            vpcs: Vec::new(),
+            notes: Vec::new(),
+            rules: BTreeMap::new(),
+        };
         let mut used: BTreeSet<String> = ["internet".to_owned()].into();
         draft.place(blocks, &mut used);
         for group in &estate.groups {
@@ -130,7 +135,8 @@ impl<'e> Draft<'e> {
 
     /// The VPCs, each with a block: what was told, and otherwise addresses that nobody has.
     fn place(&mut self, blocks: &BTreeMap<String, Vec<IpNet>>, used: &mut BTreeSet<String>) {
-        let ids: BTreeSet<Option<String>> = self.estate.groups.iter().map(|group| group.vpc.clone()).collect();
+        let ids: BTreeSet<Option<String>> =
+            self.estate.groups.iter().map(|group| group.vpc.clone()).collect();
         let alone = ids.len() == 1;
         for (at, id) in (0u8..=u8::MAX).zip(ids) {
             let told = id.as_ref().and_then(|id| blocks.get(id)).filter(|nets| !nets.is_empty());
@@ -138,7 +144,8 @@ impl<'e> Draft<'e> {
             // RFC 2544 and RFC 3849 keep these for benchmarks and for documents.
             let stand_in = (
                 Ipv4Net::new([198, 18, at, 0].into(), 24).map(IpNet::V4),
-                Ipv6Net::new([0x2001, 0xdb8, 0xff00 | u16::from(at), 0, 0, 0, 0, 0].into(), 56).map(IpNet::V6),
+                Ipv6Net::new([0x2001, 0xdb8, 0xff00 | u16::from(at), 0, 0, 0, 0, 0].into(), 56)
+                    .map(IpNet::V6),
             );
             if let (true, Ok(v4)) = (nets.is_empty(), stand_in.0) {
                 nets.push(v4);
@@ -280,14 +287,16 @@ impl<'e> Draft<'e> {
                 out.push(list_line(list, name), format!("the prefix list `{id}`"));
             }
         }
-        let mut used: BTreeSet<String> = self.names.values().cloned().chain(["internet".to_owned()]).collect();
+        let mut used: BTreeSet<String> =
+            self.names.values().cloned().chain(["internet".to_owned()]).collect();
         used.extend(self.vpcs.iter().flat_map(|vpc| [vpc.name.clone(), net_of(vpc)]));
         for group in &self.estate.groups {
             let Some(of) = self.names.get(&group.id) else { continue };
             let Some(vpc) = self.vpcs.iter().find(|vpc| vpc.id == group.vpc) else { continue };
             let member = name(&format!("{of}-member"), of, &mut used);
             let at = format!("the group `{}`", group.id);
-            let told = group.name.as_deref().filter(|told| told != of).map(|told| format!("  # {}", said(told)));
+            let told =
+                group.name.as_deref().filter(|told| told != of).map(|told| format!("  # {}", said(told)));
             out.push(format!("host {member} = dynamic in {}", net_of(vpc)), at.clone());
             let id = if is_id(&group.id, "sg-") { format!(" id \"{}\"", group.id) } else { String::new() };
             out.push(format!("security-group {of} = {member}{id}{}", told.unwrap_or_default()), at);
@@ -302,12 +311,18 @@ impl<'e> Draft<'e> {
         let nets = nets.join(", ");
         let at = format!("the vpc `{}`", vpc.name);
         if !vpc.told {
-            out.push("# No answer told this block: a stand-in of addresses nobody has. Write the real one.", "");
+            out.push(
+                "# No answer told this block: a stand-in of addresses nobody has. Write the real one.",
+                "",
+            );
         }
         let id = vpc.id.as_ref().filter(|id| is_id(id, "vpc-"));
         let id = id.map(|id| format!("; id \"{id}\"")).unwrap_or_default();
         out.push(
-            format!("vpc {} {{ {nets}{id}; gateway internet; waive aws icmp-errors \"{WAIVED}\" }}", vpc.name),
+            format!(
+                "vpc {} {{ {nets}{id}; gateway internet; waive aws icmp-errors \"{WAIVED}\" }}",
+                vpc.name
+            ),
             at.clone(),
         );
         out.push(format!("zone {} {{ {nets} }} in {}", net_of(vpc), vpc.name), at);
@@ -322,7 +337,10 @@ impl<'e> Draft<'e> {
             let (near, far) = if inwards { (&ends.to, &ends.from) } else { (&ends.from, &ends.to) };
             let family = if let End::Nets(family, _) = far { Some(*family) } else { None };
             let list = matches!(far, End::List(_));
-            together.entry((near.clone(), ends.alone, family, list, what.clone())).or_default().push(ends.clone());
+            together
+                .entry((near.clone(), ends.alone, family, list, what.clone()))
+                .or_default()
+                .push(ends.clone());
         }
         let mut near_before = None;
         for ((near, alone, ..), all) in together {

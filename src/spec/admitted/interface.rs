@@ -201,7 +201,7 @@ impl<'a, 's> At<'a, 's> {
             for (family, proto, kind, code) in
                 [(Family::V4, Proto::ICMP, 3, 4), (Family::V6, Proto::ICMPV6, 2, 0)]
             {
-                if !self.of.carries(self.site(), family) {
+                if !self.site().groups_carry(self.hook.host, self.leg, family) {
                     continue;
                 }
                 let space = &mut *self.hook.space;
