@@ -248,7 +248,13 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
                 _ => format!("{} {}", name(host), way.word()),
             }
         }
-        Point::NetworkAcl { .. } => "network ACL".to_owned(),
+        Point::NetworkAcl { subnet, way } => {
+            format!(
+                "network ACL of {} {}",
+                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
+                way.word()
+            )
+        }
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
 }
