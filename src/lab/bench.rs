@@ -452,8 +452,9 @@ fn canaries(hook: Hook, family: Family, tagged: &[(u32, usize, &Packet)]) -> Vec
     let by_way: BTreeMap<(&str, &str), &Packet> =
         tagged.iter().map(|(.., packet)| ((packet.iif.name(), packet.oif.name()), *packet)).collect();
     let canary = |(tag, ((iif, oif), packet)): (u32, ((&str, &str), &Packet))| {
-        let at = format!("{} for {family:?} from `{iif}` to `{oif}`", hook.keyword());
-        (tag, at, Packet { ct: CtState::New, ..packet.clone() })
+        let canary = Packet { ct: CtState::New, ..packet.clone() };
+        let at = format!("{} for {family:?} from `{iif}` to `{oif}`: {canary:?}", hook.keyword());
+        (tag, at, canary)
     };
     CANARIES.zip(by_way).map(canary).collect()
 }

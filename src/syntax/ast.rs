@@ -72,6 +72,8 @@ pub enum StatementKind {
     User(User),
     /// `sshd ges, web { … }`
     Sshd(Sshd),
+    /// `waive lint unused-service smtp "…"`
+    Waive(Waive),
     /// `allow …` and `deny …`
     Access(Access),
     /// `test "…" { expect … }`
@@ -647,6 +649,19 @@ pub struct KeyType {
     pub name: Name,
     /// The least number of bits, where written.
     pub bits: Option<u32>,
+}
+
+/// `waive TARGET CODE NAME "why"`: a finding about what is declared as NAME.
+#[derive(Clone, Debug)]
+pub struct Waive {
+    /// `lint`, as written.
+    pub target: Name,
+    /// The code of the finding.
+    pub what: Name,
+    /// Of which it is not told.
+    pub name: Name,
+    /// Why.
+    pub reason: Str,
 }
 
 /// `test "…" { expect … }`

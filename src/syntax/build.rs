@@ -75,6 +75,7 @@ impl<'r, 'f> Builder<'r, 'f> {
             Rule::security_group => StatementKind::SecurityGroup(self.security_group(pair)?),
             Rule::user => StatementKind::User(self.user(pair)?),
             Rule::sshd => StatementKind::Sshd(self.sshd(pair)?),
+            Rule::waive_name => StatementKind::Waive(self.waive_name(pair)?),
             Rule::access => StatementKind::Access(self.access(pair)?),
             Rule::test => StatementKind::Test(self.test(pair)?),
             _ => return None,
@@ -348,6 +349,19 @@ impl<'r, 'f> Builder<'r, 'f> {
             }
         }
         Some(Sshd { hosts: hosts?, lines })
+    }
+
+    fn waive_name(&mut self, pair: P<'_>) -> Option<Waive> {
+        let (mut names, mut reason) = (Vec::new(), None);
+        for p in pair.into_inner() {
+            match p.as_rule() {
+                Rule::name => names.push(self.name(&p)),
+                Rule::string => reason = Some(self.string(&p)),
+                _ => {}
+            }
+        }
+        let [target, what, name] = <[Name; 3]>::try_from(names).ok()?;
+        Some(Waive { target, what, name, reason: reason? })
     }
 
     fn sshd_line(&mut self, pair: P<'_>) -> Option<SshdLine> {

@@ -399,7 +399,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::limit => "limit",
         Rule::reason => "reason",
         Rule::owner => "owner",
-        Rule::waive => "waive",
+        Rule::waive | Rule::waive_name => "waive",
         Rule::break_glass => "break-glass",
         Rule::dnat => "dnat",
         Rule::snat => "snat",

@@ -199,6 +199,14 @@ impl<'s> Network<'s> {
         }
     }
 
+    /// From now on the interfaces are filtered as another text has it.
+    pub(crate) fn wear(&mut self, text: &'s GroupsText) {
+        self.groups = Some(Worn::new(self.site, text));
+        self.gates.clear();
+        self.ways.clear();
+        self.reached.clear();
+    }
+
     /// Who is asked about.
     pub(crate) fn asked_about(&self) -> Option<PersonId> {
         self.person
