@@ -246,10 +246,10 @@ impl Here<'_> {
         if self.hook != Hook::Output {
             return true;
         }
-        let people = access.people.iter().filter_map(|id| self.spec.site.person(*id));
+        let mut senders = access.people.iter().map(|id| self.spec.site.uid_at(self.host, *id));
         match (self.spec.site.jumps_from(access, self.host), self.is_confined()) {
-            (true, true) => people.into_iter().any(|person| person.uid == self.packet.skuid),
-            (true, false) => people.into_iter().any(|person| person.uid.is_none()),
+            (true, true) => senders.any(|uid| uid == self.packet.skuid),
+            (true, false) => senders.any(|uid| uid.is_none()),
             (false, confined) => !confined,
         }
     }

@@ -648,6 +648,13 @@ pub enum SshdLine {
         /// Where.
         span: Span,
     },
+    /// `serve uid 990`: fwc's own jump server, and the user it runs as.
+    Serve {
+        /// The user, above 0.
+        uid: u32,
+        /// Where.
+        span: Span,
+    },
 }
 
 /// A kind of key that is good enough.

@@ -341,7 +341,9 @@ impl<'r, 'f> Builder<'r, 'f> {
             match p.as_rule() {
                 Rule::places => hosts = self.places(p),
                 Rule::sshd_block => {
-                    for line in self.lines(p, Rule::sshd_line, Rule::one_sshd_line, &["accept", "idle"]) {
+                    for line in
+                        self.lines(p, Rule::sshd_line, Rule::one_sshd_line, &["accept", "idle", "serve"])
+                    {
                         let made = line.into_inner().next().and_then(|p| self.sshd_line(p));
                         lines.extend(self.keep(made));
                     }
@@ -378,6 +380,11 @@ impl<'r, 'f> Builder<'r, 'f> {
             }
             Rule::sshd_idle => {
                 Some(SshdLine::Idle { seconds: self.duration(&child(pair, Rule::duration)?)?, span })
+            }
+            Rule::sshd_serve => {
+                // As of a person: 0 is the machine's own, and 4294967295 is nobody's.
+                let uid = self.number(&child(pair, Rule::number)?, 1, 4_294_967_294, "a uid")?;
+                Some(SshdLine::Serve { uid, span })
             }
             _ => None,
         }

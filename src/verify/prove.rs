@@ -642,7 +642,10 @@ fn arrival(
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.
 fn sent_by(site: &Site, person: Option<PersonId>, packet: Packet) -> Packet {
-    let uid = person.and_then(|id| site.person(id)).and_then(|person| person.uid);
+    let uid = person.and_then(|id| match site.owner_of(packet.src) {
+        Some((sender, _)) => site.uid_at(sender, id),
+        None => site.person(id)?.uid,
+    });
     Packet { skuid: uid, ..packet }
 }
 
