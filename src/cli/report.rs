@@ -184,7 +184,7 @@ impl<'a> Telling<'a> {
                 let _ = writeln!(text, "      policy  {at}{}", clean_line(words));
             }
             for (line, rule) in &hop.rules {
-                let file = self.file_of(&hop.point);
+                let file = self.file_of(hop);
                 let _ = writeln!(text, "      rule    {file}:{line}  {}", clean_line(rule.trim()));
             }
         }
@@ -199,7 +199,7 @@ impl<'a> Telling<'a> {
                     self.put_place(&mut value, *span);
                     value
                 });
-                let file = self.file_of(&hop.point);
+                let file = self.file_of(hop);
                 let rules =
                     hop.rules.iter().map(|(line, rule)| json!({ "file": file, "line": line, "text": rule }));
                 let mut told = json!({
@@ -449,8 +449,8 @@ impl<'a> Telling<'a> {
     }
 
     /// The artifact of a point, by its name in a build.
-    fn file_of(self, point: &Point) -> String {
-        match (self.ruleset, point) {
+    fn file_of(self, hop: &Hop) -> String {
+        match (self.ruleset.or(hop.file.as_deref()), &hop.point) {
             (Some(file), _) => clean_line(file),
             (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
             (None, Point::Interface { .. }) => "aws/security-groups.json".to_owned(),

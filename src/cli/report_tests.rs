@@ -37,6 +37,7 @@ fn sources() -> SourceMap {
 fn refuted() -> Outcome {
     let packet = crate::cli::packet::parse("tcp 22 from 10.1.1.11 to 10.1.2.2 in eth1").unwrap();
     let hop = Hop {
+        file: None,
         point: Point::Hook { host: HostId(0), hook: Hook::Forward },
         place: "fw forward eth1 -> eth2".to_owned(),
         verdict: Verdict::Accept,

@@ -160,10 +160,16 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
         }
     }
     let mut interfaces = AgainstGroups::new(site);
-    report.points.extend(artifacts.groups.iter().flat_map(|text| interfaces.text(text)));
-    network.send_as(None);
+    let mut apart = Vec::new();
+    for (number, text) in artifacts.groups.iter().enumerate() {
+        let points = interfaces.text(text);
+        if number > 0 && points.iter().any(|point| !point.outcome.holds()) {
+            apart.push(text);
+        }
+        report.points.extend(points);
+    }
     report.bastions =
-        super::bastion::prove(&mut network, &spec, artifacts, servers, (favourites.as_slice(), at));
+        super::bastion::prove(&mut network, &spec, (artifacts, &apart), servers, (&favourites, at));
     report.nodes = network.space.node_count().saturating_add(if artifacts.groups.is_empty() {
         0
     } else {
@@ -246,7 +252,13 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
                 _ => format!("{} {}", name(host), way.word()),
             }
         }
-        Point::NetworkAcl { .. } => "network ACL".to_owned(),
+        Point::NetworkAcl { subnet, way } => {
+            format!(
+                "network ACL of {} {}",
+                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
+                way.word()
+            )
+        }
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
 }
@@ -634,7 +646,10 @@ fn arrival(
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.
 fn sent_by(site: &Site, person: Option<PersonId>, packet: Packet) -> Packet {
-    let uid = person.and_then(|id| site.person(id)).and_then(|person| person.uid);
+    let uid = person.and_then(|id| match site.owner_of(packet.src) {
+        Some((sender, _)) => site.uid_at(sender, id),
+        None => site.person(id)?.uid,
+    });
     Packet { skuid: uid, ..packet }
 }
 

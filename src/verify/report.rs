@@ -59,6 +59,8 @@ pub struct Hop {
     pub statements: Vec<(String, Option<Span>)>,
     /// The rules and elements of the artifact that matched, as they stand in its text: line number, line.
     pub rules: Vec<(usize, String)>,
+    /// The file of a build that those are lines of, where the point does not say it: security groups are in several.
+    pub file: Option<String>,
     /// At a hook where addresses are translated: what is done to them.
     pub rewrite: Option<Rewrite>,
 }
@@ -172,7 +174,7 @@ pub struct WayRound {
     pub excuse: Excuse,
     /// A packet that gets there, as its sender writes it.
     pub packet: Packet,
-    /// The lines of artifacts that let it pass, in order: machine, line number, line.
+    /// The lines of artifacts that let it pass, in order: file of a build, line number, line.
     pub rules: Vec<(String, usize, String)>,
 }
 
@@ -199,6 +201,17 @@ pub struct Bastions {
 }
 
 impl Bastions {
+    /// Adds what another text of the security groups says: what does not hold, and ways that are not known yet.
+    pub(super) fn add(&mut self, other: Self) {
+        self.jumps.extend(other.jumps.into_iter().filter(|jump| !jump.outcome.holds()));
+        for way in other.ways {
+            if !self.ways.contains(&way) {
+                self.ways.push(way);
+            }
+        }
+        self.undecided.extend(other.undecided);
+    }
+
     /// Whether every jump passes, and nobody goes round but by `break-glass`.
     #[must_use]
     pub fn holds(&self) -> bool {

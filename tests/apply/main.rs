@@ -21,4 +21,6 @@ mod death;
 mod drift;
 mod fleet;
 mod lockout;
+mod log;
+mod masters;
 mod world;
