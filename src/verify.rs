@@ -7,6 +7,7 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod acls;
 mod balancers;
 mod bastion;
 pub mod beside;
@@ -33,6 +34,7 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use acls::{AclsText, AgainstAcls, acls};
 pub use balancers::{Balancing, misdirected};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};

@@ -120,6 +120,7 @@ codes! {
     SECOND_BRIDGE = "second-bridge",
     SECOND_LEG = "second-leg",
     SECOND_REST = "second-rest",
+    SERVE_CANNOT = "serve-cannot",
     SSHD_KEY_SOURCE = "sshd-key-source",
     SSHD_NO_KEYS = "sshd-no-keys",
     SSHD_PASSWORD = "sshd-password",

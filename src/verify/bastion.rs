@@ -116,7 +116,7 @@ fn jumps(
         match narrowly::stopped(network, spec.forwarding(), &expect, favourites) {
             Ok(None) => {}
             Ok(Some(stopped)) => {
-                let packet = Packet { skuid: person.uid, ..stopped.packet };
+                let packet = Packet { skuid: network.site.uid_at(host, id), ..stopped.packet };
                 let hops = trace::routed(spec, artifacts, stopped.begin, stopped.towards, &packet);
                 let done = hops.iter().map(|hop| hop.verdict).find(|v| *v != Verdict::Accept);
                 return Outcome::Refuted(Box::new(Counterexample {

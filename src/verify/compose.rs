@@ -224,8 +224,8 @@ impl<'s> Network<'s> {
             let values = uids.iter().map(|uid| u128::from(*uid).saturating_add(1));
             RangeSet::from_ranges(values.map(|value| (value, value)))
         };
-        let set = match self.person.and_then(|id| self.site.person(id)) {
-            Some(person) => match person.uid.filter(|uid| confined.contains(uid)) {
+        let set = match self.person {
+            Some(person) => match self.site.uid_at(host, person).filter(|uid| confined.contains(uid)) {
                 Some(uid) => self.space.given(Field::Skuid, u128::from(uid).saturating_add(1), set),
                 None => {
                     let others = self.space.within(Field::Skuid, &values(&confined));

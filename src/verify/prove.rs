@@ -248,7 +248,13 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
                 _ => format!("{} {}", name(host), way.word()),
             }
         }
-        Point::NetworkAcl { .. } => "network ACL".to_owned(),
+        Point::NetworkAcl { subnet, way } => {
+            format!(
+                "network ACL of {} {}",
+                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
+                way.word()
+            )
+        }
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
 }
@@ -636,7 +642,10 @@ fn arrival(
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.
 fn sent_by(site: &Site, person: Option<PersonId>, packet: Packet) -> Packet {
-    let uid = person.and_then(|id| site.person(id)).and_then(|person| person.uid);
+    let uid = person.and_then(|id| match site.owner_of(packet.src) {
+        Some((sender, _)) => site.uid_at(sender, id),
+        None => site.person(id)?.uid,
+    });
     Packet { skuid: uid, ..packet }
 }
 
