@@ -193,7 +193,7 @@ fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Resu
             other_form = true;
             let said =
                 |why: String| Obstacle::Sentence { of: format!("`{}` {}", group.id, direction.word()), why };
-            match differ(group, &made, direction, &nobody, &mut space) {
+            match differ((group, &made), direction, (estate, &nobody), &mut space) {
                 Ok(None) => {}
                 Ok(Some(how)) => obstacles.push(said(how)),
                 Err(why) => obstacles.push(said(why.to_string())),
@@ -209,12 +209,11 @@ fn without_stale(rules: &[Rule]) -> Vec<Rule> {
     rules.iter().filter(|rule| !stale(rule)).cloned().collect()
 }
 
-/// A packet on which the two differ, in words, for far ends that somebody may be.
+/// A packet on which the two differ, in words, for far ends that somebody may be. Nobody is in a list without networks.
 fn differ(
-    live: &Group,
-    made: &Group,
+    (live, made): (&Group, &Group),
     direction: Direction,
-    nobody: &AddrSet,
+    (estate, nobody): (&Estate, &AddrSet),
     space: &mut Space,
 ) -> Result<Option<String>, Unknown> {
     let is = admits::symbolic(&[live], direction, space)?;
@@ -224,8 +223,14 @@ fn differ(
         Direction::Egress => Field::Dst,
     };
     let somebody = space.address(far, &nobody.complement());
-    let roles: BTreeSet<Option<Role>> =
-        [None].into_iter().chain(is.roles.keys().chain(would.roles.keys()).cloned().map(Some)).collect();
+    let empty = |role: &Role| match role {
+        Role::Group(_) => false,
+        Role::List(id) => {
+            estate.list(id).is_some_and(|list| list.entries.as_ref().is_some_and(Vec::is_empty))
+        }
+    };
+    let named = is.roles.keys().chain(would.roles.keys()).filter(|role| !empty(role)).cloned().map(Some);
+    let roles: BTreeSet<Option<Role>> = [None].into_iter().chain(named).collect();
     for role in roles {
         let of = |side: &Admits, space: &mut Space| -> PacketSet { side.of(role.as_ref(), space) };
         let (one, other) = (of(&is, space), of(&would, space));
