@@ -272,7 +272,10 @@ mod tests {
             ("", vec![(ARP, &stops), (other, &stops)]),
             ("meta protocol != ip meta protocol != ip6 accept", vec![(ARP, &passes), (other, &passes)]),
             ("meta protocol arp accept", vec![(ARP, &passes), (other, &stops)]),
-            ("meta protocol { ip, ip6 } drop\naccept", vec![(ARP, &passes), (other, &passes)]),
+            (
+                "meta protocol { arp, 0x8847 } drop\naccept",
+                vec![(ARP, &stops), (mpls, &stops), (other, &passes)],
+            ),
             // A header that is not there breaks the rule, whatever is compared and how.
             ("ip saddr != 10.0.0.1 accept", vec![(ARP, &stops), (other, &stops)]),
             ("meta l4proto != tcp accept", vec![(ARP, &stops), (other, &stops)]),
