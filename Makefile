@@ -12,6 +12,7 @@ KERNEL_POLICIES ?= 300
 KEY_LINES ?= 1000
 LISTS ?= 10000
 FUZZ ?= 200000
+STREAMS ?= 10000
 AWS ?= tests/aws/fixtures
 AWS_POLICIES ?= 10000
 TRIALS ?= 200
@@ -36,6 +37,8 @@ tools:
 	command -v nmap >/dev/null || missing="$$missing nmap"; \
 	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
 	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
+	command -v dbclient >/dev/null || missing="$$missing dropbear-bin"; \
+	command -v puttygen >/dev/null || missing="$$missing putty-tools"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v sysctl >/dev/null || [ -x /usr/sbin/sysctl ] || missing="$$missing procps"; \
@@ -49,6 +52,7 @@ tools:
 	@tests/tools/ansible.sh || echo "tools: ansible-core could not be fetched (PyPI): tests/apply will fail"
 	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
 	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
+	@tests/tools/ssh-clients.sh || echo "tools: paramiko, asyncssh and ssh-audit could not be fetched (PyPI): tests/serve will fail"
 	@tests/tools/fetch-aws.sh || \
 	echo "tools: botocore, moto and cfn-lint could not be installed (needs python3 with venv, PyPI): tests/aws/peers.rs will fail"
 
@@ -76,6 +80,7 @@ campaign: tools
 	FWC_AWS_POLICIES=$(AWS_POLICIES) $(CARGO) test --release --test aws policies:: -- --nocapture
 	FWC_LISTS=$(LISTS) $(CARGO) test --release --test questions engines -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_STREAMS=$(STREAMS) $(CARGO) test --release --test serve malformed -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
 
 # Mangled text into what reads text.

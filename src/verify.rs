@@ -15,6 +15,7 @@ mod compose;
 pub mod cover;
 pub mod diff;
 mod follow;
+mod frames;
 mod groups;
 mod interfaces;
 pub mod ipvs;
@@ -36,6 +37,7 @@ mod widely;
 
 pub use acls::{AclsText, AgainstAcls, acls};
 pub use balancers::{Balancing, misdirected};
+pub use frames::{FramesProof, WrongFrame, frames, frames_of};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{

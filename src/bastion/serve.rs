@@ -366,10 +366,14 @@ async fn speak(
             spoken.await
         }
     };
-    ended
-        .err()
-        .filter(|_| connection.cut.reason().is_none_or(|reason| reason == "client-ended"))
-        .map(|e| audit::said(&e.to_string()))
+    match ended {
+        // That is how most clients go.
+        Err(russh::Error::IO(e)) if e.kind() == std::io::ErrorKind::UnexpectedEof => None,
+        Err(e) if matches!(connection.cut.reason(), None | Some("client-ended")) => {
+            Some(audit::said(&e.to_string()))
+        }
+        Err(_) | Ok(()) => None,
+    }
 }
 
 struct Signals {

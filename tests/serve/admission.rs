@@ -64,7 +64,7 @@ fn server(users: Vec<Vec<KeyLine>>, opens: Vec<Option<Vec<Target>>>, allowed: us
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn it_lets_in_and_opens_what_the_simulator_says(
@@ -120,7 +120,7 @@ fn what_it_cannot_keep_it_does_not_serve() {
             "{to}: {why}"
         );
     }
-    const TOUCHED: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIJRmNT8IPyxWYl5oPTk3HSXQZ04eHRAGX86JJrJhXPOkAAAABHNzaDo=";
+    const TOUCHED: &str = "sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAICFo/k5LU8863u66YC9eUO2170QduohPURkQnbLa/dczAAAABHNzaDo=";
     let why = refusal(&format!("restrict,command=\"x\" {TOUCHED}"));
     assert!(why.contains("cannot see that it is touched"), "{why}");
     // Offered, it is refused by name: whoever has one is told so by the log.

@@ -80,3 +80,23 @@ fn clients_of_other_people_go_through() {
         }
     }
 }
+
+#[test]
+fn ssh_audit_finds_nothing_to_fail() {
+    let Some(yard) = Yard::new() else { return };
+    let program = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/ssh-clients/bin/ssh-audit");
+    if !there(program.to_str().unwrap()) {
+        return;
+    }
+    let server = yard.serve(&[]);
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program).args(["--skip-rate-test", "-n", "-p", "2222", "10.0.1.5"]);
+    let output = yard.room.run(command);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("(key) ssh-ed25519") && said.contains("kex-strict-s-v00"),
+        "{said}\n{}",
+        server.text()
+    );
+    assert!(!said.contains("[fail]") && !said.contains("[warn]"), "{said}");
+}

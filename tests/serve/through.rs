@@ -20,9 +20,7 @@ fn openssh_jumps_copies_and_shares_a_connection() {
         assert!(well && said.contains(&format!("here {who}")), "{host}: {said}\n{}", server.text());
     }
     let from = yard.room.scratch().join("sent");
-    let bytes: Vec<u8> = (0..12_000_000u32)
-        .flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 24).to_le_bytes()[..1].to_vec())
-        .collect();
+    let bytes: Vec<u8> = (0..12_000_000u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     fs::write(&from, &bytes).unwrap();
     let from = from.to_str().unwrap();
     // A new key every MiB, at either side's wish: 12 of each way.
@@ -59,9 +57,7 @@ fn openssh_jumps_copies_and_shares_a_connection() {
     }
     assert_eq!(server.count(|e| e["event"] == "login"), logins, "a connection of its own");
     crate::yard::stop(master);
-    let closed =
-        server.wait_for("transfer", |e| e["event"] == "close" && e["bytes_up"].as_u64() > Some(12_000_000));
-    assert_eq!(closed["reason"], "closed");
+    server.wait_for("transfer", |e| e["event"] == "close" && e["bytes_up"].as_u64() > Some(12_000_000));
     assert!(server.text().contains("\"line\":\"authorized_keys/ana:1\""));
 }
 
@@ -107,7 +103,7 @@ fn a_destination_is_an_address_of_the_policy_and_nothing_else() {
 #[test]
 fn a_policy_that_says_serve_is_proved_and_its_firewall_knows_the_server() {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBWXXC1DaC4/06MBLkPD6unBJynV5jxMSRpg1KDYD2H";
-    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGTEG6zYoEYvTFnEaJ8qdVHmSDLlIWvNqjxmX0bEyQ3s";
+    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDAP50mWLa+nl8l4FQJulJv0WdXj6/fjASquCuoHNHtw";
     let files = vec![
         ("ana.pub".to_owned(), format!("{KEY} ana\n")),
         ("luis.pub".to_owned(), format!("{OTHER} luis\n")),

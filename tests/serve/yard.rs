@@ -40,7 +40,7 @@ pub(crate) struct Yard {
     pub(crate) room: Room,
     pub(crate) ana: PathBuf,
     pub(crate) folder: PathBuf,
-    pub(crate) target: Sshd,
+    _target: Sshd,
     config: PathBuf,
 }
 
@@ -73,7 +73,7 @@ impl Yard {
         let target = room.sshd();
         let folder = room.scratch().join("gate");
         let config = room.scratch().join("config");
-        let yard = Self { room, ana, folder, target, config };
+        let yard = Self { room, ana, folder, _target: target, config };
         yard.install(&compiled);
         yard.configure();
         Some(yard)
@@ -91,12 +91,12 @@ impl Yard {
     fn configure(&self) {
         let scratch = self.room.scratch().display();
         let mut text = String::from(
-            "Host *\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n    GlobalKnownHostsFile /dev/null\n    LogLevel ERROR\n    \
+            "Host *\n    StrictHostKeyChecking no\n    UserKnownHostsFile /dev/null\n    GlobalKnownHostsFile /dev/null\n    LogLevel INFO\n    \
              IdentityAgent none\n    IdentitiesOnly yes\n    ConnectTimeout 20\n    BatchMode yes\n",
         );
         for name in ["ana", "luis"] {
             text += &format!(
-                "Host gate-{name}\n    HostName 10.0.1.5\n    Port 2222\n    BindAddress 10.0.1.77\n    User {name}\n    IdentityFile {scratch}/{name}\n"
+                "Host gate-{name}\n    HostName 10.0.1.5\n    Port 2222\n    BindAddress 10.0.1.77\n    User {name}\n    IdentityFile {scratch}/{name}\n    RekeyLimit 1M\n"
             );
             for (target, address) in [("s1", "10.0.2.9"), ("s2", "10.0.2.10")] {
                 text += &format!(
@@ -158,7 +158,9 @@ impl Yard {
 
     /// `ssh` that stays: its output is read later.
     pub(crate) fn stay(&self, arguments: &[&str]) -> Child {
-        let mut command = self.client("ssh", arguments);
+        // By itself: what is killed is the client, and not who watches its time.
+        let mut command = Command::new("ssh");
+        command.arg("-F").arg(&self.config).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         self.room.spawn(command)
     }
@@ -188,7 +190,11 @@ impl Server {
     pub(crate) fn events(&self) -> Vec<Value> {
         let text = self.text();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        whole
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     }
 
     /// Waits for an event that says so.

@@ -34,7 +34,9 @@ impl Audit {
         if let Value::Object(facts) = facts {
             line.extend(facts.into_iter().filter(|(_, value)| !value.is_null()));
         }
-        let text = format!("{}\n", Value::Object(line));
+        // A line that was not taken may have been taken in part: the next begins anew.
+        let begin = if self.takes() { "" } else { "\n" };
+        let text = format!("{begin}{}\n", Value::Object(line));
         let Ok(mut sink) = self.sink.lock() else { return false };
         let taken = sink.write_all(text.as_bytes()).and_then(|()| sink.flush()).is_ok();
         self.taken.store(taken, Ordering::Relaxed);

@@ -15,7 +15,7 @@ After=network.target
 
 [Service]
 Type=exec
-ExecStart=/usr/bin/fwc bastion serve /etc/ssh/fwc --host-key ${{CREDENTIALS_DIRECTORY}}/host_key
+ExecStart=/usr/bin/fwc bastion serve /etc/ssh/fwc --host-key %d/host_key
 ExecReload=/bin/kill -HUP $MAINPID
 LoadCredential=host_key:/etc/ssh/ssh_host_ed25519_key
 User={uid}
@@ -48,7 +48,7 @@ LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallFilter=@system-service seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self
-SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
 UMask=0077
 
 [Install]
