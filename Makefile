@@ -14,6 +14,7 @@ LISTS ?= 10000
 FUZZ ?= 200000
 STREAMS ?= 10000
 AWS ?= tests/aws/fixtures
+AWS_POLICIES ?= 10000
 TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -76,6 +77,7 @@ campaign: tools
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_AWS_POLICIES=$(AWS_POLICIES) $(CARGO) test --release --test aws policies:: -- --nocapture
 	FWC_LISTS=$(LISTS) $(CARGO) test --release --test questions engines -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_STREAMS=$(STREAMS) $(CARGO) test --release --test serve malformed -- --nocapture
@@ -85,7 +87,7 @@ campaign: tools
 fuzz:
 	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists --test fuzz_aws -- --nocapture
 
-# Every file of JSON below a folder of recorded EC2 answers: read, written back, read again, nothing dropped; a line a file.
+# Every file below a folder of recorded EC2 answers, whatever its name: read, written back, read again, nothing dropped; a line a file.
 # `whole` is the same both ways, `skipped` no answer that is looked at, `refused` an answer EC2 could not have given; WRONG
 # is a fault of fwc, and fails.
 corpus:

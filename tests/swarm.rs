@@ -106,6 +106,7 @@ fn text(name: &str, estate: &Estate) -> GroupsText {
 /// How many mutants there are, and those that no interface shows.
 fn survivors(compiled: &Compiled) -> (usize, Vec<String>) {
     let site = &compiled.site;
+    let all = std::env::var_os("FWC_MUTANTS").is_some_and(|all| all == "all");
     let (mut count, mut alive) = (0, Vec::new());
     for format in compiled.artifacts.groups.iter().map(|text| text.file.as_str()) {
         let mut against = AgainstGroups::new(site);
@@ -117,8 +118,12 @@ fn survivors(compiled: &Compiled) -> (usize, Vec<String>) {
             }
             count += 1;
             let text = text(format, &estate);
-            // The texts of one mutant are of one mind, and each is refuted by itself all the same.
+            // The texts of one mutant are of one mind: what refutes the first refutes the others. Of those some are asked all the same
+            // in the suite, each by `make mutants`.
             assert_eq!(forms(&text.estate), forms(&estate), "{format}: {}", mutant.what);
+            if format != "aws/security-groups.json" && !all && count % 16 != 0 {
+                continue;
+            }
             let id = &mutant.groups[mutant.group].id;
             let legs = site.security_groups.iter().filter(|g| *id == format!("${{sg:{}}}", g.name));
             let mut points =
@@ -150,7 +155,7 @@ fn rule_refused(estate: &Estate) -> bool {
 }
 
 #[test]
-fn every_rule_of_every_format_broken_is_refuted() {
+fn every_rule_mutant_of_every_format_is_refuted() {
     for (site, least) in [("swarm", 1000), ("ecommerce", 1000)] {
         let (count, alive) = survivors(&frozen::compiled(&root(), site));
         assert!(count >= least, "{site}: {count} mutants");

@@ -194,7 +194,7 @@ impl At<'_, '_> {
                 .filter_map(|origin| trace::statement(self.site, *origin))
                 .collect(),
             rules,
-            file: None,
+            file: Some(self.text.file.clone()),
             rewrite: None,
         }
     }

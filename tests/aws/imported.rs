@@ -76,10 +76,12 @@ fn alike(estate: &Estate, text: &str, random: &mut Random, packets: usize) -> us
                 if idle.contains(far) {
                     continue;
                 }
-                let roles = [
-                    sim::Role::Group(pick(random, &estate.groups).id),
-                    sim::Role::List(pick(random, &["pl-00000001", "pl-00000002"]).to_owned()),
-                ];
+                // Nobody is in a list without networks.
+                let lists =
+                    estate.lists.iter().filter(|list| list.entries.as_ref().is_some_and(|e| !e.is_empty()));
+                let lists = lists.map(|list| sim::Role::List(list.id.clone()));
+                let other = sim::Role::Group(pick(random, &estate.groups).id);
+                let roles: Vec<sim::Role> = lists.chain([other]).collect();
                 let roles = sim::Roles(roles.into_iter().filter(|_| random.below(2) == 0).collect());
                 let verdict = |groups: &[&Group], packet: &Packet| {
                     sim::run::symbolic(groups, direction, packet, &roles).unwrap().verdict
