@@ -8,6 +8,7 @@
 //! Neither asks `topology` for anything: the compiler's own view of paths is what is to be proved.
 //! In input `oif`, and in output `iif`, is not looked at: the kernel leaves it unset there.
 
+mod acl;
 mod admitted;
 mod base;
 mod bridge;
@@ -77,7 +78,8 @@ impl<'s> Spec<'s> {
                 None => base(Verdict::Drop),
             },
             Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
-            Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::NetworkAcl { subnet, way } => acl::judge(self, *subnet, *way, packet),
+            Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 

@@ -23,7 +23,7 @@ use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::live::parsed;
 use super::lockout;
-use super::state::Parameter;
+use super::state::{Parameter, now};
 
 /// One reason why nothing should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
         Refusal::new("administrator", format!("ssh {connection} by {interface} would be cut off: {why}"))
             .help("allow it in the policy, or say `--i-have-console`")
     };
-    lockout::closed(&ruleset, &connection, &interface).into_iter().map(say).collect()
+    lockout::closed(&ruleset, &connection, &interface, now()).into_iter().map(say).collect()
 }
 
 /// The interface by which packets to the administrator leave, and theirs are taken to come.

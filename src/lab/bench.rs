@@ -119,6 +119,7 @@ impl<'s> Bench<'s> {
         peers.sysctl(&machine::sysctls(false))?;
         lay_wires(&machine, &peers, &ports)?;
         machine::configure(&machine, &ports, &forwarding.table(host))?;
+        machine.ip(&machine::through_dynamic(forwarding, host, &ports))?;
         // Only now: an interface without ARP would not have joined the groups in which its neighbours ask for it
         // (`addrconf_join_solict`).
         machine.ip(&ports

@@ -104,6 +104,14 @@ impl Site {
         self.security_groups().filter(wears).map(|(id, _)| id)
     }
 
+    /// Whether a member of a group that a leg wears carries a family (S52).
+    #[must_use]
+    pub fn groups_carry(&self, host: HostId, leg: LegId, family: Family) -> bool {
+        let groups = self.worn(host, leg).filter_map(|id| self.security_group(id));
+        let mut members = groups.flat_map(|group| &group.members);
+        members.any(|(host, leg)| self.leg(*host, *leg).is_some_and(|of| of.carries(self, family)))
+    }
+
     /// Every leg that wears a group (S51), by machine and leg.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(HostId, LegId)> {

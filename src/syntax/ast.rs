@@ -572,15 +572,30 @@ pub struct Vpc {
     pub id: Option<Str>,
     /// `gateway internet`
     pub gateway: Option<Name>,
+    /// `waive aws icmp-errors "why"`
+    pub waived: Vec<Waived>,
 }
 
-/// `security-group NAME = PLACES`
+/// `waive TARGET WHAT "why"`, of a vpc.
+#[derive(Clone, Debug)]
+pub struct Waived {
+    /// The target.
+    pub target: Name,
+    /// What is waived.
+    pub what: Name,
+    /// Why.
+    pub reason: Str,
+}
+
+/// `security-group NAME = PLACES [id "sg-…"]`
 #[derive(Clone, Debug)]
 pub struct SecurityGroup {
     /// The name.
     pub name: Name,
     /// Its members; none for `none`.
     pub members: Option<Places>,
+    /// `id "sg-…"`: the group of AWS that it stands for.
+    pub id: Option<Str>,
 }
 
 /// `user NAME { … }`

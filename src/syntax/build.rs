@@ -246,8 +246,10 @@ impl<'r, 'f> Builder<'r, 'f> {
     }
 
     fn security_group(&mut self, pair: P<'_>) -> Option<SecurityGroup> {
+        let id = pair.clone().into_inner().find(|p| p.as_rule() == Rule::group_id);
+        let id = id.and_then(|p| self.string_in(p));
         let Group { name, members, .. } = self.group(pair)?;
-        Some(SecurityGroup { name, members })
+        Some(SecurityGroup { name, members, id })
     }
 
     fn each(&mut self, pair: P<'_>) -> Option<Each> {
@@ -277,10 +279,10 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn vpc(&mut self, pair: P<'_>) -> Option<Vpc> {
         let mut inner = pair.into_inner().filter(|p| p.as_rule() != Rule::kw_vpc);
         let name = self.name(&inner.next()?);
-        let mut vpc = Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None };
-        for line in
-            self.lines(inner.next()?, Rule::vpc_line, Rule::one_vpc_line, &["region", "id", "gateway"])
-        {
+        let mut vpc =
+            Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None, waived: Vec::new() };
+        let words = &["region", "id", "gateway", "waive"];
+        for line in self.lines(inner.next()?, Rule::vpc_line, Rule::one_vpc_line, words) {
             let Some(p) = line.into_inner().next() else { continue };
             let told = match p.as_rule() {
                 Rule::vpc_region => vpc.region.is_some(),
@@ -297,6 +299,7 @@ impl<'r, 'f> Builder<'r, 'f> {
                 Rule::vpc_region => vpc.region = self.name_in(p),
                 Rule::vpc_id => vpc.id = self.string_in(p),
                 Rule::vpc_gateway => vpc.gateway = self.name_in(p),
+                Rule::waive => vpc.waived.extend(self.waived(p)),
                 Rule::addresses => vpc.nets.extend(self.addresses(p)),
                 _ => {}
             }

@@ -182,7 +182,8 @@ fn hint(word: &str, rules: &[Rule]) -> Option<String> {
         .then(|| "names are made of a-z, 0-9, `_` and `-`, and start with a letter or `_`".to_owned())
 }
 
-fn is_reserved(word: &str) -> bool {
+/// Whether a word is never a name.
+pub(crate) fn is_reserved(word: &str) -> bool {
     STARTERS.contains(&word)
         || matches!(word, "expect" | "from" | "to" | "in" | "except" | "any" | "anywhere" | "rest" | "none")
 }
@@ -248,7 +249,7 @@ fn words(rule: Rule) -> Option<(usize, String)> {
         Rule::zone_line => "a network or `rest`",
         Rule::host_kind => "`host`, `firewall` or `router`",
         Rule::host_line => "an interface, `route`, `log from`, `nftables`, …",
-        Rule::vpc_line => "a network, `region`, `id` or `gateway`",
+        Rule::vpc_line => "a network, `region`, `id`, `gateway` or `waive`",
         Rule::user_line => "`key`, `keys file`, `account`, `uid` or `until`",
         Rule::sshd_line => "`accept`, `idle` or `serve`",
         Rule::modifier => "`log`, `reject`, `limit`, `reason`, `owner`, `until`, `waive` or `break-glass`",
@@ -381,7 +382,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::ssh_port => "ssh",
         Rule::host_key => "host-key",
         Rule::vpc_region => "region",
-        Rule::vpc_id => "id",
+        Rule::vpc_id | Rule::group_id => "id",
         Rule::vpc_gateway => "gateway",
         Rule::user_keys => "keys",
         Rule::user_key => "key",

@@ -329,7 +329,10 @@ impl At<'_, '_> {
             own = own.union(&AddrSet::full().of(family));
         }
         let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let nobody = nobodys().union(&amazons()).union(&routers);
+        // Nor has a machine of unknown address the one that AWS keeps for its router.
+        let own = own.difference(&routers);
         let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
         let others = nobody.union(&fixed).complement();
         let (near, far) = match self.way {

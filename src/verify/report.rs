@@ -1,5 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::frames::FramesProof;
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, PersonId, Point};
 use crate::net::{Packet, Translation, Verdict};
@@ -231,6 +232,8 @@ pub struct Report {
     pub unasked: Vec<UnaskedProof>,
     /// Where replies pass by their looks alone: by machine, bridge, statement.
     pub replies: Vec<Replies>,
+    /// What is not IP on the bridges of each machine that has a `table bridge`.
+    pub frames: Vec<FramesProof>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,
     /// What each sshd is told, person by person.
@@ -248,6 +251,7 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.frames.iter().all(FramesProof::holds)
             && self.settings.iter().all(SettingsProof::holds)
             && self.people.iter().all(|p| p.outcome.holds())
             && self.bastions.holds()

@@ -205,3 +205,37 @@ fn an_administrator_over_ipv6_is_known_and_not_locked_out() {
     until("rolled back", 15, || world.mark() == before);
     until("the login works again", 10, || sshd.lets_in());
 }
+
+/// A permission that is past lets nobody in today, whenever it was proved; and a limit of new logins is no lock.
+#[test]
+fn what_is_past_counts_for_nobody_and_a_limit_is_no_lock() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |block: &str| {
+        let line = "allow ssh, ping from admin to fw.lan";
+        let all = text.replace(
+            line,
+            &format!("allow ping from admin to fw.lan\nallow ssh from admin to fw.lan {block}"),
+        );
+        assert_ne!(all, text);
+        all
+    };
+    world.build("limited", &with("{ limit 1/second burst 10 per source }"));
+    world.build("past", &with("{ until 2026-01-01 }"));
+    world.build("coming", &with("{ until 2100-01-01 }"));
+    for build in ["limited", "coming"] {
+        let applied = sshd.run(&words(&world, build, "--sysctl"));
+        assert!(applied.status.success(), "{build}: {}", said(&applied));
+        assert!(sshd.run(&format!("{FWC} confirm")).status.success(), "{build}");
+    }
+    let before = world.mark();
+    let refused = sshd.run(&words(&world, "past", "--sysctl"));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = "would be cut off: a new connection like this one: stopped in input by `inet fwc input`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    assert_eq!(world.mark(), before);
+}

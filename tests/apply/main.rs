@@ -23,4 +23,5 @@ mod fleet;
 mod lockout;
 mod log;
 mod masters;
+mod steps;
 mod world;
