@@ -69,7 +69,7 @@ fn malformed_streams_leave_nothing_behind() {
                 stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
                 let _ = stream.write_all(&malformed(&mut dice));
                 // Half of them wait for what the server says.
-                if dice.roll() % 2 == 0 {
+                if dice.roll().is_multiple_of(2) {
                     let _ = stream.shutdown(std::net::Shutdown::Write);
                     let mut said = [0; 512];
                     while matches!(stream.read(&mut said), Ok(n) if n > 0) {}

@@ -1,7 +1,7 @@
 //! What the server answers is what `target::sshd::sim` says of the same files, by which they were proved; and what it does not
 //! serve at all.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

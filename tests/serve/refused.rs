@@ -1,6 +1,6 @@
 //! What nobody gets: every way in but a key, every request but a destination (section by section of RFC 4252 and RFC 4254).
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use crate::yard::Yard;
 
