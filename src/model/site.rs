@@ -175,6 +175,10 @@ impl Site {
     /// The users whose packets a machine that people jump from tells apart: the `uid`s said of them, ascending (S63).
     #[must_use]
     pub fn confined(&self, host: HostId) -> Vec<u32> {
+        // Asked for each statement and each packet: nobody jumps from a machine without an sshd.
+        if self.host(host).is_none_or(|h| h.sshd.is_none()) {
+            return Vec::new();
+        }
         let jumps = self.accesses.iter().filter(|access| self.jumps_from(access, host));
         let people = jumps.flat_map(|access| &access.people).filter_map(|id| self.person(*id));
         let mut uids: Vec<u32> = people.filter_map(|person| person.uid).collect();

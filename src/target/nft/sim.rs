@@ -39,7 +39,7 @@ mod admits;
 mod run;
 mod words;
 
-pub use admits::{Admits, Effects, Reading, Translated, admits, deciders, effects, translations};
+pub use admits::{Admits, Effects, Reading, Translated, admits, deciders, does, effects, translations};
 pub use run::{Did, Outcome, Run, Step, run};
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
