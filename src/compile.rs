@@ -177,7 +177,7 @@ fn written(
         ended("read");
         match read {
             Ok(reading) => {
-                let exported = match target::nft::json::json(&ruleset) {
+                let exported = match target::nft::json::of_printed(&ruleset) {
                     Ok(exported) => exported,
                     Err(why) => {
                         findings.push(unprintable(site, host, &why.to_string()));

@@ -12,7 +12,7 @@ mod table;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::addr::number;
@@ -279,10 +279,13 @@ pub fn is_group(addr: IpAddr) -> bool {
 
 /// Every address of [`is_group`].
 #[must_use]
-pub fn groups() -> AddrSet {
-    let nets = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
-    let nets = nets.iter().filter_map(|net| net.parse().ok());
-    nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::net(net)))
+pub fn groups() -> &'static AddrSet {
+    static GROUPS: LazyLock<AddrSet> = LazyLock::new(|| {
+        let nets = ["224.0.0.0/4", "255.255.255.255/32", "ff00::/8"];
+        let nets = nets.iter().filter_map(|net| net.parse().ok());
+        nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::net(net)))
+    });
+    &GROUPS
 }
 
 /// A machine with one leg sends to a group by it; with several it would have to be told which.

@@ -10,6 +10,7 @@
 
 mod acl;
 mod admitted;
+mod asked;
 mod base;
 mod bridge;
 mod containers;
@@ -35,6 +36,7 @@ pub use admitted::{Admitted, May, Sets, Symbolic, Unanswered, admitted};
 pub use path::{Bridged, Path, Transit};
 pub use route::{Broken, Routes};
 
+use asked::Asked;
 use path::Start;
 
 /// What is meant to happen to a packet, and why.
@@ -51,13 +53,14 @@ pub struct Judgement {
 pub struct Spec<'s> {
     site: &'s Site,
     forwarding: Forwarding<'s>,
+    asked: Asked,
 }
 
 impl<'s> Spec<'s> {
     /// The meaning of a site.
     #[must_use]
     pub fn new(site: &'s Site) -> Self {
-        Self { site, forwarding: Forwarding::new(site) }
+        Self { site, forwarding: Forwarding::new(site), asked: Asked::new(site) }
     }
 
     /// The forwarding it walks by.
@@ -226,7 +229,8 @@ impl Here<'_> {
     }
 
     fn those(&self, decides: impl Fn(&Access) -> bool) -> Vec<(AccessId, &Access)> {
-        self.spec.site.accesses().filter(|(_, access)| decides(access)).collect()
+        let asked = self.spec.asked.of(self.spec.site, self.packet);
+        asked.into_iter().filter(|(_, access)| decides(access)).collect()
     }
 
     /// S19: nothing is said of interfaces or paths.

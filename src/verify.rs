@@ -20,6 +20,7 @@ mod groups;
 mod interfaces;
 pub mod ipvs;
 mod narrowly;
+mod near;
 pub mod needless;
 mod path;
 mod people;

@@ -50,7 +50,7 @@ fn settings(path: &str) -> insta::Settings {
     settings.set_snapshot_path(path);
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.add_filter(r"time: +[0-9.]+ ms", "time: [TIME]");
+    settings.add_filter(r"time: +[0-9.]+ ms, +[0-9.]+ ms CPU", "time: [TIME]");
     settings.add_filter(r"fwc \d+\.\d+\.\d+", "fwc [VERSION]");
     settings
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
@@ -68,24 +70,25 @@ impl Request {
     }
 }
 
-/// How long each stage took, all its turns together: for people alone, never part of an artifact.
+/// How long each stage took, by the clock and of processors, all its turns together: for people alone, never part of
+/// an artifact.
 struct Timings {
     wanted: bool,
-    last: Instant,
-    stages: Vec<(&'static str, Duration)>,
+    last: (Instant, Duration),
+    stages: Vec<(&'static str, [Duration; 2])>,
 }
 
 impl Timings {
     fn new(wanted: bool) -> Self {
-        Self { wanted, last: Instant::now(), stages: Vec::new() }
+        Self { wanted, last: (Instant::now(), processors()), stages: Vec::new() }
     }
 
     fn mark(&mut self, stage: &'static str) {
-        let now = Instant::now();
-        let took = now.duration_since(self.last);
+        let now = (Instant::now(), processors());
+        let took = [now.0.duration_since(self.last.0), now.1.saturating_sub(self.last.1)];
         self.last = now;
         match self.stages.iter_mut().find(|(known, _)| *known == stage) {
-            Some((_, sum)) => *sum = sum.saturating_add(took),
+            Some((_, sum)) => *sum = added(*sum, took),
             None => self.stages.push((stage, took)),
         }
     }
@@ -94,13 +97,27 @@ impl Timings {
         if !self.wanted {
             return;
         }
-        let total = ("all", self.stages.iter().map(|(_, took)| *took).sum());
+        let total = ("all", self.stages.iter().map(|(_, took)| *took).fold([Duration::ZERO; 2], added));
         for (stage, took) in self.stages.iter().chain([&total]) {
-            let micros = took.as_micros();
-            let text = format!("{}.{:03} ms", micros / 1000, micros % 1000);
-            console.talk(&format!("time: {text:>14}  {stage}\n"));
+            let [wall, cpu] = took.map(|took| {
+                let micros = took.as_micros();
+                format!("{}.{:03} ms", micros / 1000, micros % 1000)
+            });
+            console.talk(&format!("time: {wall:>14}, {cpu:>14} CPU  {stage}\n"));
         }
     }
+}
+
+fn added(sum: [Duration; 2], took: [Duration; 2]) -> [Duration; 2] {
+    let ([wall, cpu], [more, again]) = (sum, took);
+    [wall.saturating_add(more), cpu.saturating_add(again)]
+}
+
+/// What this process has had of processors so far, user and system together (getrusage(2)).
+fn processors() -> Duration {
+    let Ok(used) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let micros = used.user_time().num_microseconds().saturating_add(used.system_time().num_microseconds());
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]

@@ -1,7 +1,7 @@
 //! The exact lints as findings: what a policy says needlessly, or to too many. Each is silent where the policy waives it:
 //! `{ waive lint CODE "why" }`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, AccessId, Action, End, Place, Site, Term};
@@ -13,10 +13,11 @@ use crate::verify::needless;
 pub fn check(site: &Site, findings: &mut Findings) {
     match needless::needless(site) {
         Ok(found) => {
-            covered(site, &found, findings);
+            let site_of = (site, &Statements::of(site));
+            covered(site_of, &found, findings);
             let denied = "every packet of this `allow` is denied: it admits nothing";
             whole(
-                site,
+                site_of,
                 &found.denied,
                 code::DENIED_ALLOW,
                 denied,
@@ -25,7 +26,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
             );
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);
-            whole(site, &found.idle, code::IDLE_DENY, idle, "remove it, or check whom it names", findings);
+            whole(site_of, &found.idle, code::IDLE_DENY, idle, "remove it, or check whom it names", findings);
         }
         Err(why) => undecided(site, &why, findings),
     }
@@ -49,28 +50,48 @@ fn waives(access: &Access, code: Code) -> bool {
     access.waived.iter().any(|(waived, _)| waived == code.as_str())
 }
 
-/// A statement may be several accesses (S12): what is said of it is true of all of them.
-fn is_all(site: &Site, span: Span, found: impl Fn(AccessId) -> bool) -> bool {
-    site.accesses().filter(|(_, access)| access.span == span).all(|(id, _)| found(id))
+/// A statement may be several accesses (S12): what is said of it is true of all of them, and said once.
+struct Statements(BTreeMap<Span, Vec<AccessId>>);
+
+impl Statements {
+    fn of(site: &Site) -> Self {
+        let mut all: BTreeMap<Span, Vec<AccessId>> = BTreeMap::new();
+        for (id, access) in site.accesses() {
+            all.entry(access.span).or_default().push(id);
+        }
+        Self(all)
+    }
+
+    /// Whether the access is the first of its statement, of which all were `found`.
+    fn is_whole(&self, span: Span, id: AccessId, found: &BTreeSet<AccessId>) -> bool {
+        let of = self.0.get(&span).map_or(&[][..], Vec::as_slice);
+        of.first() == Some(&id) && of.iter().all(|one| found.contains(one))
+    }
 }
 
-fn whole(site: &Site, all: &[AccessId], code: Code, message: &str, help: &str, findings: &mut Findings) {
+fn whole(
+    (site, statements): (&Site, &Statements),
+    all: &[AccessId],
+    code: Code,
+    message: &str,
+    help: &str,
+    findings: &mut Findings,
+) {
+    let found: BTreeSet<AccessId> = all.iter().copied().collect();
     for id in all {
         let Some(access) = site.access(*id).filter(|access| !waives(access, code)) else { continue };
-        let first = site.accesses().find(|(_, other)| other.span == access.span).map(|(id, _)| id);
-        if first == Some(*id) && is_all(site, access.span, |other| all.contains(&other)) {
+        if statements.is_whole(access.span, *id, &found) {
             findings.push(Diagnostic::warning(code, access.span, message.to_owned()).help(help));
         }
     }
 }
 
-fn covered(site: &Site, found: &needless::Needless, findings: &mut Findings) {
-    let is_covered = |id: AccessId| found.covered.iter().any(|(of, _)| *of == id);
+fn covered((site, statements): (&Site, &Statements), found: &needless::Needless, findings: &mut Findings) {
+    let all: BTreeSet<AccessId> = found.covered.iter().map(|(of, _)| *of).collect();
     for (id, by) in &found.covered {
         let code = code::NEEDLESS_ALLOW;
         let Some(access) = site.access(*id).filter(|access| !waives(access, code)) else { continue };
-        let first = site.accesses().find(|(_, other)| other.span == access.span).map(|(id, _)| id);
-        if first != Some(*id) || !is_all(site, access.span, is_covered) {
+        if !statements.is_whole(access.span, *id, &all) {
             continue;
         }
         let mut finding = Diagnostic::warning(

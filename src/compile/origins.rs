@@ -1,5 +1,7 @@
 //! `origins.json`: which statements each rule and each element comes from, by line of the ruleset.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::model::{Origin, Site};
@@ -9,25 +11,30 @@ use crate::target::nft::read::Read;
 
 /// One line of a ruleset.
 #[derive(Debug, Serialize)]
-pub(super) struct Line {
+pub(super) struct Line<'s> {
     /// Its number in `ruleset.nft`, from one.
     line: u32,
     /// The statements it comes from; none for the base every ruleset has.
-    statements: Vec<Statement>,
+    statements: Vec<Statement<'s>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Statement {
-    words: String,
+struct Statement<'s> {
+    words: Cow<'s, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<String>,
+    file: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
 }
 
 /// Every rule and named element, in the order of the text.
-pub(super) fn of(site: &Site, sources: &SourceMap, reading: &Read, origins: &Origins) -> Vec<Line> {
-    let mut lines: Vec<Line> = Vec::new();
+pub(super) fn of<'s>(
+    site: &'s Site,
+    sources: &'s SourceMap,
+    reading: &Read,
+    origins: &Origins,
+) -> Vec<Line<'s>> {
+    let mut lines: Vec<Line<'s>> = Vec::new();
     for (place, because) in &origins.places {
         let Some(line) = reading.lines.line(*place) else { continue };
         let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
@@ -37,12 +44,14 @@ pub(super) fn of(site: &Site, sources: &SourceMap, reading: &Read, origins: &Ori
     lines
 }
 
-fn statement(site: &Site, sources: &SourceMap, origin: Origin) -> Option<Statement> {
-    let (words, span): (String, Span) = match origin {
-        Origin::Access(id) => site.access(id).map(|a| (a.words.clone(), a.span))?,
-        Origin::Default(host) => site.host(host).map(|h| (format!("the defaults of {}", h.name), h.span))?,
+fn statement<'s>(site: &'s Site, sources: &'s SourceMap, origin: Origin) -> Option<Statement<'s>> {
+    let (words, span): (Cow<'s, str>, Span) = match origin {
+        Origin::Access(id) => site.access(id).map(|a| (Cow::Borrowed(a.words.as_str()), a.span))?,
+        Origin::Default(host) => {
+            site.host(host).map(|h| (Cow::Owned(format!("the defaults of {}", h.name)), h.span))?
+        }
         Origin::Base => return None,
     };
-    let file = sources.file(span.file).map(|f| f.name.clone());
+    let file = sources.file(span.file).map(|f| f.name.as_str());
     Some(Statement { words, file, line: sources.position(span).map(|p| p.line) })
 }

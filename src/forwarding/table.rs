@@ -116,7 +116,7 @@ impl Forwarding<'_> {
         within: impl Iterator<Item = &'n IpNet>,
     ) -> Option<IpAddr> {
         let longer = AddrSet::from_ranges(within.map(|n| crate::net::AddrRange::net(*n)));
-        let mut left = AddrSet::net(net).difference(&longer).difference(&groups());
+        let mut left = AddrSet::net(net).difference(&longer).difference(groups());
         let legs = self.site.host(host).map_or(&[][..], |h| &h.legs);
         for leg in legs {
             left = left.difference(&leg.address_set());

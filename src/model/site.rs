@@ -191,6 +191,10 @@ impl Site {
     /// The users whose packets a machine that people jump from tells apart, ascending (S63, S74).
     #[must_use]
     pub fn confined(&self, host: HostId) -> Vec<u32> {
+        // Asked for each statement and each packet: nobody jumps from a machine without an sshd.
+        if self.host(host).is_none_or(|h| h.sshd.is_none()) {
+            return Vec::new();
+        }
         let jumps = self.accesses.iter().filter(|access| self.jumps_from(access, host));
         let people = jumps.flat_map(|access| &access.people);
         let mut uids: Vec<u32> = people.filter_map(|id| self.uid_at(host, *id)).collect();

@@ -12,6 +12,7 @@ mod arena;
 mod boxes;
 mod member;
 mod moved;
+mod sum;
 
 use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
@@ -19,6 +20,7 @@ use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
 use arena::{Arena, Node, Op};
 pub use boxes::{Boxes, PacketBox};
+pub use sum::Products;
 
 /// A dimension of a packet. The order of the variants is the order of decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -369,7 +369,7 @@ pub(super) fn no_sender(places: &Places, said: &ast::Places, findings: &mut Find
     let mut good = true;
     for place in &said.plus {
         let Some(spread) = places.item(place, &mut Findings::default()) else { continue };
-        let group = |item: &Item| matches!(item, Item::Addrs(set) if set.is_subset(&literal::groups()));
+        let group = |item: &Item| matches!(item, Item::Addrs(set) if set.is_subset(literal::groups()));
         if spread.items().any(group) {
             let message = "a multicast group or broadcast address hears, and never sends";
             findings.push(

@@ -1,6 +1,7 @@
 //! Addresses and ranges as a person writes them: what can be wrong with the text of one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
@@ -31,8 +32,10 @@ pub(super) fn multicast() -> AddrSet {
 }
 
 /// What is heard by many: multicast, and broadcast to a whole link (S14).
-pub(super) fn groups() -> AddrSet {
-    multicast().union(&AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST)))
+pub(super) fn groups() -> &'static AddrSet {
+    static GROUPS: LazyLock<AddrSet> =
+        LazyLock::new(|| multicast().union(&AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST))));
+    &GROUPS
 }
 
 /// The addresses of a literal; none after a finding.

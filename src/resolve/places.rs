@@ -223,7 +223,7 @@ impl<'a> Places<'a> {
 
     /// Addresses as a place: some of them are in a zone, or all are groups, which are heard in their sender's (S14).
     fn addresses(&self, set: Rc<AddrSet>, span: Span, findings: &mut Findings) -> Option<Item> {
-        if !set.is_disjoint(&self.zoned) || set.is_subset(&literal::groups()) {
+        if !set.is_disjoint(&self.zoned) || set.is_subset(literal::groups()) {
             return Some(Item::Addrs(set));
         }
         let message = "these addresses are in no zone";

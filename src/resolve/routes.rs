@@ -101,7 +101,7 @@ fn route(
         let less = except.iter().fold(AddrSet::empty(), |set, item| set.union(&fixed(places, item)));
         for item in plus {
             let to = fixed(places, item).difference(&less);
-            if to.is_subset(&literal::groups()) && !to.is_empty() {
+            if to.is_subset(literal::groups()) && !to.is_empty() {
                 let message = "nothing is routed to a group: it is heard in its sender's zone";
                 let help = "leave the group away; name the machines that speak to it, and what they say, in an `allow`";
                 findings.push(Diagnostic::error(code::BAD_ROUTE, via.host.span, message).help(help));

@@ -134,7 +134,8 @@ impl<'s> Sets<'s> {
 
 impl Sets<'_> {
     /// What each statement by itself speaks of at a hook, of packets that start a connection and are asked about there:
-    /// what an `allow` would admit whatever is denied, and what a `deny` would stop whatever is allowed.
+    /// what an `allow` would admit whatever is denied, and what a `deny` would stop whatever is allowed. Only of the
+    /// statements that are `wanted`; in their order.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -142,6 +143,7 @@ impl Sets<'_> {
         &self,
         host: HostId,
         hook: Hook,
+        wanted: &dyn Fn(AccessId) -> bool,
         space: &mut Space,
     ) -> Result<Vec<(AccessId, PacketSet)>, Unanswered> {
         let site = self.routes.site;
@@ -158,7 +160,7 @@ impl Sets<'_> {
             let new = at.space.ct(&[CtState::New]);
             let itself = at.one_machine();
             let asked = at.space.minus(new, itself);
-            for (id, access) in site.accesses() {
+            for (id, access) in site.accesses().filter(|(id, _)| wanted(*id)) {
                 let set = match access.action {
                     Action::Allow => at.admits(access),
                     Action::Deny => at.stops(access),
@@ -220,6 +222,8 @@ struct AtHook<'a, 's> {
     /// Whether each frame is asked about as the reply to itself: source and destination exchanged (S42).
     mirrored: bool,
     space: &'a mut Space,
+    /// The machine's static addresses.
+    known: AddrSet,
     terms: BTreeMap<Term, PacketSet>,
     /// The crossings known so far.
     crossings: BTreeMap<(super::route::From, super::route::To), Vec<allow::Crossing>>,
@@ -234,7 +238,8 @@ impl<'a, 's> AtHook<'a, 's> {
         space: &'a mut Space,
     ) -> Self {
         let (terms, crossings) = (BTreeMap::new(), BTreeMap::new());
-        Self { routes, host, machine, hook, across: None, mirrored: false, space, terms, crossings }
+        let known = routes.readings.static_of(host);
+        Self { routes, host, machine, hook, across: None, mirrored: false, space, known, terms, crossings }
     }
 
     fn admitted(&mut self) -> Admitted {
@@ -392,17 +397,19 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// S23: the packets by a leg's interface.
     fn by(&mut self, field: Field, leg: LegId) -> PacketSet {
+        let numbers = self.numbers_of(leg);
+        self.space.within(field, &numbers)
+    }
+
+    /// The numbers of a leg's interface; a leg without a name is every interface but `lo`, and none is none.
+    fn numbers_of(&mut self, leg: LegId) -> RangeSet<u128> {
         match self.routes.site.leg(self.host, leg) {
-            Some(Leg { interface: Some(name), .. }) => {
-                let number = self.space.interface(name);
-                self.space.is(field, number)
-            }
+            Some(Leg { interface: Some(name), .. }) => RangeSet::one(self.space.interface(name)),
             Some(Leg { interface: None, .. }) => {
                 let lo = self.space.interface("lo");
-                let neither = RangeSet::from_ranges([(0, 0), (lo, lo)]).complement();
-                self.space.within(field, &neither)
+                RangeSet::from_ranges([(0, 0), (lo, lo)]).complement()
             }
-            None => PacketSet::NOTHING,
+            None => RangeSet::empty(),
         }
     }
 }

@@ -184,6 +184,9 @@ impl<'s> Routes<'s> {
 
     /// The classes that a set of addresses touches, with what it has of each; the groups of S14 last.
     pub(super) fn split(&self, addrs: &AddrSet) -> Vec<(To, AddrSet)> {
+        if let Some(class) = self.only_class(addrs) {
+            return vec![(To::Class(class), addrs.clone())];
+        }
         let mut parts: BTreeMap<usize, Vec<AddrRange>> = BTreeMap::new();
         for range in addrs.ranges() {
             let from = (range.family, range.first);
@@ -196,9 +199,21 @@ impl<'s> Routes<'s> {
             }
         }
         let classes = parts.into_iter().map(|(at, ranges)| (To::Class(at), AddrSet::from_ranges(ranges)));
-        let heard = addrs.intersection(&groups());
+        let heard = addrs.intersection(groups());
         let heard = Family::BOTH.map(|family| (To::Group(family), heard.of(family)));
         classes.chain(heard.into_iter().filter(|(_, part)| !part.is_empty())).collect()
+    }
+
+    /// The class that one range of addresses is in, where that is all there is: most statements name a host or a network.
+    fn only_class(&self, addrs: &AddrSet) -> Option<usize> {
+        let mut ranges = addrs.ranges();
+        let (Some(range), None) = (ranges.next(), ranges.next()) else { return None };
+        let from = (range.family, range.first);
+        let at = self.extents.partition_point(|(r, _)| (r.family, r.last) < from);
+        let (extent, class) = self.extents.get(at)?;
+        let inside =
+            extent.family == range.family && extent.first <= range.first && range.last <= extent.last;
+        (inside && addrs.is_disjoint(groups())).then_some(*class)
     }
 
     /// The classes of a zone, narrowly: those of machines that forward are not meant.

@@ -13,7 +13,7 @@ use super::translate::Entry;
 
 /// The groups among some addresses.
 pub(super) fn among(addrs: &AddrSet) -> AddrSet {
-    addrs.intersection(&groups())
+    addrs.intersection(groups())
 }
 
 /// The machines that filter and have a leg in a zone, with the leg.

@@ -13,6 +13,7 @@ use crate::spec::reading::Readings;
 use crate::spec::{Sets, Unanswered};
 
 use super::cover::{HyperBox, Needed, uncovered};
+use super::near::{Near, held};
 
 /// What can be left out, by the order of the statements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,44 +35,57 @@ const CUTS: usize = 20_000;
 
 /// The statements that can be left out.
 ///
+/// Only those are asked about exactly that have a neighbour ([`Near`]): an `allow` whose packets no other statement speaks
+/// of is needed.
+///
 /// # Errors
 /// [`Exhausted`]: nothing is said then.
 pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     let sets = Sets::new(site);
     let mut space = Space::with_budget(NODES);
-    let mut points: Vec<(Hook, Vec<(AccessId, PacketSet)>)> = Vec::new();
-    let mut tells = Vec::new();
+    let near = Near::new(site);
+    let open_to_many = suspects(site);
+    let asked: BTreeSet<AccessId> = site
+        .accesses()
+        .filter(|(id, access)| {
+            access.action == Action::Deny || open_to_many.contains(id) || near.has_others(*id)
+        })
+        .map(|(id, _)| id)
+        .collect();
+    let mut found = Needless::default();
+    if asked.is_empty() {
+        return Ok(found);
+    }
+    let mut points: Vec<Each> = Vec::new();
     for (host, hook) in points_of(site) {
-        match sets.each(host, hook, &mut space) {
-            Ok(each) => {
-                points.push((hook, each));
-                tells.push(site.host(host).is_some_and(|machine| !machine.reject_from.is_empty()));
+        match sets.each(host, hook, &|id| asked.contains(&id), &mut space) {
+            Ok(sets) => {
+                let tells = site.host(host).is_some_and(|machine| !machine.reject_from.is_empty());
+                points.push(Each { hook, tells, sets });
             }
             Err(Unanswered::Exhausted(why)) => return Err(why),
             Err(Unanswered::NoHook) => {}
         }
     }
-    let mut found = Needless::default();
-    let denies: Vec<PacketSet> = points.iter().map(|(_, each)| denied(site, each, &mut space)).collect();
-    found.exposed = exposed(site, &points, &denies, &mut space);
+    found.exposed = exposed(site, &open_to_many, &points, &mut space);
     let mut left_out = BTreeSet::new();
-    for (id, access) in site.accesses() {
-        let own =
-            |each: &Vec<(AccessId, PacketSet)>| each.iter().find(|(of, _)| *of == id).map(|(_, set)| *set);
-        let here: Vec<PacketSet> =
-            points.iter().map(|(_, each)| own(each).unwrap_or(PacketSet::NOTHING)).collect();
+    for (id, access) in asked.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
+        let here: Vec<PacketSet> = points.iter().map(|point| point.of(id)).collect();
         if here.iter().all(|set| *set == PacketSet::NOTHING) {
             continue; // No point sees it: another finding says so.
         }
+        let neighbours = near.others(id);
         match access.action {
             Action::Allow => {
                 let mut open = Vec::new();
-                for (set, denied) in here.iter().zip(&denies) {
-                    open.push(space.minus(*set, *denied));
-                }
+                let denies: Vec<AccessId> =
+                    neighbours.iter().copied().filter(|of| is(site, *of, Action::Deny)).collect();
                 let mut nothing = true;
-                for set in &open {
-                    nothing &= space.is_empty(*set)?;
+                for (point, set) in points.iter().zip(&here) {
+                    let denied = space.any(denies.iter().map(|of| point.of(*of)).collect());
+                    let rest = space.minus(*set, denied);
+                    nothing &= space.is_empty(rest)?;
+                    open.push(rest);
                 }
                 if nothing {
                     found.denied.push(id);
@@ -79,32 +93,34 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
                     continue;
                 }
                 let others = |of: &AccessId| {
-                    *of != id && !left_out.contains(of) && site.access(*of).is_some_and(|o| serves(o, access))
+                    !left_out.contains(of) && site.access(*of).is_some_and(|other| serves(other, access))
                 };
-                let mut all = true;
-                for ((_, each), set) in points.iter().zip(&open) {
-                    let sets = each.iter().filter(|(of, _)| others(of)).map(|(_, set)| *set).collect();
-                    let covers = space.any(sets);
+                let others: Vec<AccessId> = neighbours.into_iter().filter(others).collect();
+                let mut all = access.nat.is_none() && !others.is_empty();
+                for (point, set) in points.iter().zip(&open) {
+                    if !all {
+                        break;
+                    }
+                    let covers = space.any(others.iter().map(|of| point.of(*of)).collect());
                     let rest = space.minus(*set, covers);
-                    all = all && space.is_empty(rest)?;
+                    all = space.is_empty(rest)?;
                 }
-                if all && access.nat.is_none() {
-                    let by = explained(site, id, &others);
-                    found.covered.push((id, by));
+                if all {
+                    found.covered.push((id, explained(site, id, &others)));
                     left_out.insert(id);
                 }
             }
             Action::Deny if !access.reject && !access.log => {
+                // It silences what another `deny` refuses aloud, and what the machine does (S22).
+                let loud =
+                    |of: &AccessId| site.access(*of).is_some_and(|a| a.action == Action::Allow || a.reject);
+                let loud: Vec<AccessId> = neighbours.into_iter().filter(loud).collect();
                 let mut idle = true;
-                for (((_, each), set), tells) in points.iter().zip(&here).zip(&tells) {
-                    // It silences what another `deny` refuses aloud, and what the machine does (S22).
-                    let loud =
-                        |of: AccessId| site.access(of).is_some_and(|a| a.action == Action::Allow || a.reject);
-                    let others = each.iter().filter(|(of, _)| loud(*of));
-                    let mut heard = space.any(others.map(|(_, set)| *set).collect());
-                    if *tells {
-                        heard = PacketSet::EVERYTHING;
-                    }
+                for (point, set) in points.iter().zip(&here) {
+                    let heard = match point.tells {
+                        true => PacketSet::EVERYTHING,
+                        false => space.any(loud.iter().map(|of| point.of(*of)).collect()),
+                    };
                     let stopped = space.and(heard, *set);
                     idle = idle && space.is_empty(stopped)?;
                 }
@@ -117,6 +133,22 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     }
     space.is_empty(PacketSet::NOTHING)?;
     Ok(found)
+}
+
+/// What the statements that are asked about speak of at a point.
+struct Each {
+    hook: Hook,
+    /// Whether the machine refuses aloud what nothing admits.
+    tells: bool,
+    /// By statement, ascending.
+    sets: Vec<(AccessId, PacketSet)>,
+}
+
+impl Each {
+    fn of(&self, id: AccessId) -> PacketSet {
+        let at = self.sets.binary_search_by_key(&id, |(of, _)| *of);
+        at.ok().and_then(|at| self.sets.get(at)).map_or(PacketSet::NOTHING, |(_, set)| *set)
+    }
 }
 
 fn points_of(site: &Site) -> Vec<(HostId, Hook)> {
@@ -133,11 +165,6 @@ fn is(site: &Site, id: AccessId, action: Action) -> bool {
     site.access(id).is_some_and(|access| access.action == action)
 }
 
-fn denied(site: &Site, each: &[(AccessId, PacketSet)], space: &mut Space) -> PacketSet {
-    let denies = each.iter().filter(|(of, _)| is(site, *of, Action::Deny));
-    space.any(denies.map(|(_, set)| *set).collect())
-}
-
 /// Whether a packet that `other` admits fares as one that `access` does.
 fn serves(other: &Access, access: &Access) -> bool {
     other.action == Action::Allow
@@ -148,14 +175,15 @@ fn serves(other: &Access, access: &Access) -> bool {
 }
 
 /// The others that cover an `allow`, found by boxes over what the statements say, whatever the paths: an explanation.
-fn explained(site: &Site, id: AccessId, others: &dyn Fn(&AccessId) -> bool) -> Vec<AccessId> {
+fn explained(site: &Site, id: AccessId, others: &[AccessId]) -> Vec<AccessId> {
     let Some(access) = site.access(id) else { return Vec::new() };
+    let readings = Readings::new(site);
     let mut pool = Vec::new();
-    for (of, other) in site.accesses().filter(|(of, _)| others(of)) {
-        pool.extend(boxes(site, other).into_iter().map(|one| (of.index(), one)));
+    for (of, other) in others.iter().filter_map(|of| Some((of, site.access(*of)?))) {
+        pool.extend(boxes(&readings, other).into_iter().map(|one| (of.index(), one)));
     }
     let mut by = BTreeSet::new();
-    for one in boxes(site, access) {
+    for one in boxes(&readings, access) {
         if let Needed::No { by: these } = uncovered(&one, &pool, CUTS) {
             by.extend(these);
         }
@@ -165,8 +193,7 @@ fn explained(site: &Site, id: AccessId, others: &dyn Fn(&AccessId) -> bool) -> V
 }
 
 /// An access as boxes over family, protocol, destination, source, destination port, source port, type and code, read widely.
-fn boxes(site: &Site, access: &Access) -> Vec<HyperBox> {
-    let readings = Readings::new(site);
+fn boxes(readings: &Readings<'_>, access: &Access) -> Vec<HyperBox> {
     let addresses = |place: &Place| {
         let all = place.plus.iter().map(|end: &End| readings.wide(end));
         all.fold(AddrSet::empty(), |sum, set| sum.union(&set))
@@ -262,30 +289,33 @@ pub struct Exposed {
 
 /// The sensitive services that the `allow`s together open to many: by the sources of the packets that they admit at some
 /// machine which does not itself send them.
-fn exposed(
-    site: &Site,
-    points: &[(Hook, Vec<(AccessId, PacketSet)>)],
-    denies: &[PacketSet],
-    space: &mut Space,
-) -> Vec<Exposed> {
+fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &mut Space) -> Vec<Exposed> {
     let mut all = Vec::new();
+    if suspects.is_empty() {
+        return all;
+    }
+    let mut denied = Vec::new();
+    for point in points {
+        let denies = point.sets.iter().filter(|(of, _)| is(site, *of, Action::Deny));
+        denied.push(space.any(denies.map(|(_, set)| *set).collect()));
+    }
     for service in SENSITIVE {
         let (proto, ports) = (space.proto(service.proto), RangeSet::range(service.ports.0, service.ports.1));
         let ports = space.among(Field::Dport, &ports);
         let spoken = space.and(proto, ports);
         let mut sum = AddrSet::empty();
         let mut by = Vec::new();
-        for (id, access) in site.accesses() {
-            if access.action != Action::Allow || !access.terms.iter().any(|term| opens(term, *service)) {
+        for (id, access) in suspects.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
+            if !access.terms.iter().any(|term| opens(term, *service)) {
                 continue;
             }
             let mut own = AddrSet::empty();
-            for ((hook, each), denied) in points.iter().zip(denies) {
-                let Some((_, set)) = each.iter().find(|(of, _)| *of == id) else { continue };
-                if *hook == Hook::Output {
+            for (point, denied) in points.iter().zip(&denied) {
+                let set = point.of(id);
+                if point.hook == Hook::Output || set == PacketSet::NOTHING {
                     continue;
                 }
-                let open = space.and(*set, spoken);
+                let open = space.and(set, spoken);
                 let open = space.minus(open, *denied);
                 own = own.union(&sources(space, open));
             }
@@ -303,6 +333,30 @@ fn exposed(
                 addresses,
                 by: by.into_iter().map(|(_, id)| id).collect(),
             });
+        }
+    }
+    all
+}
+
+/// The `allow`s of services that, read widely and all together, more than [`MANY`] may start: of others nothing has to be
+/// computed.
+fn suspects(site: &Site) -> BTreeSet<AccessId> {
+    let readings = Readings::new(site);
+    // Of a site that translates the senders are not all in its words.
+    let named = site.accesses.iter().all(|access| access.nat.is_none());
+    let mut all = BTreeSet::new();
+    for service in SENSITIVE {
+        let opens = |access: &Access| {
+            access.action == Action::Allow && access.terms.iter().any(|term| opens(term, *service))
+        };
+        let these: Vec<(AccessId, &Access)> = site.accesses().filter(|(_, access)| opens(access)).collect();
+        let from = these.iter().flat_map(|(_, access)| &access.from.plus);
+        let ranges: Vec<AddrRange> =
+            from.flat_map(|end| held(site, &readings, end).ranges().collect::<Vec<_>>()).collect();
+        let widest = AddrSet::from_ranges(ranges);
+        let many = count(&widest.of(Family::V4)) > MANY.0 || count(&widest.of(Family::V6)) > MANY.1;
+        if many || !named {
+            all.extend(these.into_iter().map(|(id, _)| id));
         }
     }
     all

@@ -336,12 +336,12 @@ fn done(
     hook: Hook,
 ) -> Result<Done, Exhausted> {
     let of_nft = trace::hook_of(hook);
-    let done = sim::admits(&rules.ruleset, of_nft, space)?;
+    let (done, translated) = sim::does(&rules.ruleset, of_nft, space)?;
     let seen = seen(space, hook);
     let unknown = space.and(done.unknown, seen);
     let sides = Sides { accepted: space.and(done.accepted, seen), rejected: space.and(done.rejected, seen) };
     let mut each = Vec::new();
-    for (_, to, set) in sim::translations(&rules.ruleset, of_nft, space)? {
+    for (_, to, set) in translated {
         each.push((to, space.and(set, seen)));
     }
     let translated = site.host(host).map(|machine| settled(space, machine, each)).unwrap_or_default();

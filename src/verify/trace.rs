@@ -344,11 +344,9 @@ fn settled(site: &Site, host: HostId, packet: &Packet, to: Translation) -> Trans
 }
 
 fn lines(did: &sim::Run, rules: &HostRules) -> Vec<(usize, String)> {
-    let text: Vec<&str> = rules.text.lines().collect();
     let line = |step: &sim::Step| {
-        let number = usize::try_from(rules.lines.line(step.place)?).ok()?;
-        let words = text.get(number.checked_sub(1)?)?;
-        Some((number, words.trim().to_owned()))
+        let number = rules.lines.line(step.place)?;
+        Some((usize::try_from(number).ok()?, rules.lines.said(&rules.text, number)?.to_owned()))
     };
     let mut lines: Vec<(usize, String)> = did.because.iter().filter_map(line).collect();
     lines.dedup();

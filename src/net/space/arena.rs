@@ -91,6 +91,15 @@ impl Arena {
         self.exhausted = true;
     }
 
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.exhausted
+    }
+
+    /// Where the arms of a node begin that is made from here on, by [`Arena::arm`] and [`Arena::made`].
+    pub(super) fn begin(&self) -> usize {
+        self.making.len()
+    }
+
     /// The node of a set; none for the two terminals.
     pub(super) fn get(&self, set: PacketSet) -> Option<Node<'_>> {
         let head = self.head(set)?;
@@ -204,7 +213,7 @@ impl Arena {
     }
 
     /// Adds an arm to the node whose arms begin at `from`: of neighbours with one child only the last bound counts.
-    fn arm(&mut self, from: usize, last: u128, child: PacketSet) {
+    pub(super) fn arm(&mut self, from: usize, last: u128, child: PacketSet) {
         if self.making.len() > from
             && let Some(before) = self.making.last_mut()
             && before.1 == child
@@ -216,7 +225,7 @@ impl Arena {
     }
 
     /// The set of the node whose arms are those from `from`, which are taken away.
-    fn made(&mut self, field: Field, from: usize) -> PacketSet {
+    pub(super) fn made(&mut self, field: Field, from: usize) -> PacketSet {
         let arms = self.making.get(from..).unwrap_or_default();
         let set = match arms {
             [] => PacketSet::NOTHING,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use super::super::path::Path;
 use super::super::route::{From, To};
 use super::{AtHook, people, union};
-use crate::model::{Access, Action, Bridge, End, Hook, HostId, Leg, LegId};
+use crate::forwarding::groups;
+use crate::model::{Access, Action, Bridge, End, Hook, HostId, Leg, LegId, Term};
+use crate::net::range::Bounded;
 use crate::net::space::Field;
-use crate::net::{AddrSet, Family, PacketSet};
+use crate::net::{AddrSet, Family, PacketSet, Products, Proto, RangeSet};
 
 /// How the packets of a path pass this hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,20 +46,36 @@ impl AtHook<'_, '_> {
     pub(super) fn allowed(&mut self) -> (PacketSet, PacketSet) {
         let site = self.routes.site;
         let (mut admit, mut open) = (Vec::new(), Vec::new());
+        // Most statements are products, and all of those are one set at once.
+        let (mut plain, mut within, mut over) =
+            (Products::default(), Products::default(), Products::default());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
-            let set = self.admits(access);
             let senders = people::senders(self, access);
+            let limit = site.bound(access, self.host, self.hook).map(|limit| self.space.limit(limit));
+            if access.nat.is_none() && senders == PacketSet::EVERYTHING && !self.mirrored {
+                match limit {
+                    None => self.products(access, None, &mut plain),
+                    Some(limit) => {
+                        self.products(access, None, &mut over);
+                        self.products(access, Some(limit), &mut within);
+                    }
+                }
+                continue;
+            }
+            let set = self.admits(access);
             let set = self.space.and(set, senders);
             open.push(set);
-            admit.push(match site.bound(access, self.host, self.hook) {
+            admit.push(match limit {
                 None => set,
-                Some(limit) => {
-                    let exceeded = self.space.limit(limit);
+                Some(exceeded) => {
                     let within = self.space.is(exceeded, 0);
                     self.space.and(set, within)
                 }
             });
         }
+        let plain = self.space.sum(&plain);
+        admit.extend([plain, self.space.sum(&within)]);
+        open.extend([plain, self.space.sum(&over)]);
         let (admit, open) = (self.space.any(admit), self.space.any(open));
         let itself = self.one_machine();
         (self.space.minus(admit, itself), self.space.minus(open, itself))
@@ -104,30 +122,9 @@ impl AtHook<'_, '_> {
 
     /// The ends of an access at this hook, by the interfaces of the paths between them.
     fn ends(&mut self, access: &Access) -> PacketSet {
-        let sources: Vec<Sources> = access.from.plus.iter().map(|end| self.sources(end)).collect();
-        let targets: Vec<Targets> = access.to.plus.iter().map(|end| self.targets(end)).collect();
-        let mut by_start: BTreeMap<(Crossing, From, AddrSet), Vec<AddrSet>> = BTreeMap::new();
-        for (from, src) in sources.into_iter().flatten() {
-            for (to, dst, arrival) in targets.iter().flatten() {
-                let leaving = self.leaving(from, *to, &src);
-                for crossing in self.crossing(from, *to, *arrival) {
-                    let (src, dst) = self.on_ports(crossing, &leaving, dst);
-                    if !src.is_empty() && !dst.is_empty() {
-                        by_start.entry((crossing, from, src)).or_default().push(dst);
-                    }
-                }
-            }
-        }
-        // Those who reach the same are one.
-        let mut by_reach: BTreeMap<(Crossing, AddrSet), Vec<AddrSet>> = BTreeMap::new();
-        for ((crossing, _, src), dst) in by_start {
-            by_reach.entry((crossing, union(dst))).or_default().push(src);
-        }
-        let not_from = self.routes.readings.wide_except(&access.from);
-        let not_to = self.routes.readings.wide_except(&access.to);
         let mut by_crossing: BTreeMap<Crossing, Vec<PacketSet>> = BTreeMap::new();
-        for ((crossing, dst), src) in by_reach {
-            let pair = self.between(&union(src).difference(&not_from), &dst.difference(&not_to));
+        for (crossing, src, dst) in self.pairs(access) {
+            let pair = self.between(&src, &dst);
             by_crossing.entry(crossing).or_default().push(pair);
         }
         let mut sets = Vec::new();
@@ -137,6 +134,100 @@ impl AtHook<'_, '_> {
             sets.push(self.space.and(by, pairs));
         }
         self.space.any(sets)
+    }
+
+    /// [`Self::as_written`] as products, while this limit is not exceeded.
+    fn products(&mut self, access: &Access, limit: Option<Field>, products: &mut Products) {
+        for (crossing, src, dst) in self.pairs(access) {
+            for family in Family::BOTH.into_iter().filter(|family| src.has(*family) && dst.has(*family)) {
+                for term in &access.terms {
+                    if matches!(term, Term::Icmp { family: of, .. } if *of != family) {
+                        continue;
+                    }
+                    products.pin(Field::Family, u128::from(family == Family::V6));
+                    self.by_interfaces(crossing, products);
+                    match family {
+                        Family::V4 => {
+                            products.narrow(Field::Src, &src.v4);
+                            products.narrow(Field::Dst, &dst.v4);
+                        }
+                        Family::V6 => {
+                            products.narrow(Field::Src, &src.v6);
+                            products.narrow(Field::Dst, &dst.v6);
+                        }
+                    }
+                    spoken(term, products);
+                    if let Some(end) = access.until {
+                        let last = end.previous();
+                        let before = last.map_or(RangeSet::empty(), |last| RangeSet::range(0, last));
+                        products.narrow(Field::Time, &before);
+                    }
+                    if let Some(exceeded) = limit {
+                        products.pin(exceeded, 0);
+                    }
+                    products.push();
+                }
+            }
+        }
+    }
+
+    /// [`Self::interfaces`], of a product.
+    fn by_interfaces(&mut self, crossing: Crossing, products: &mut Products) {
+        let (came, left) = match crossing {
+            Crossing::Out(leg) => (None, Some(leg)),
+            Crossing::In(leg) => (Some(leg), None),
+            Crossing::Through(came, left) => (Some(came), Some(left)),
+            Crossing::Across { .. } if self.hook == Hook::Bridge => (None, None),
+            Crossing::Across { leg, .. } => (Some(leg), Some(leg)),
+        };
+        for (field, leg) in [(Field::Iif, came), (Field::Oif, left)] {
+            if let Some(leg) = leg {
+                let numbers = self.numbers_of(leg);
+                products.narrow(field, &numbers);
+            }
+        }
+    }
+
+    /// The ends of an access at this hook: who reaches whom by which legs, each with its addresses.
+    fn pairs(&mut self, access: &Access) -> Vec<(Crossing, AddrSet, AddrSet)> {
+        let sources =
+            |hook: &Self| -> Sources { access.from.plus.iter().flat_map(|end| hook.sources(end)).collect() };
+        let targets =
+            |hook: &Self| -> Targets { access.to.plus.iter().flat_map(|end| hook.targets(end)).collect() };
+        // At most hooks most statements have an end that is not there: it is asked about first.
+        let (sources, targets) = if self.hook == Hook::Input {
+            let targets = targets(self);
+            (if targets.is_empty() { Vec::new() } else { sources(self) }, targets)
+        } else {
+            let sources = sources(self);
+            let targets = if sources.is_empty() { Vec::new() } else { targets(self) };
+            (sources, targets)
+        };
+        let mut found: Vec<(Crossing, From, AddrSet, AddrSet)> = Vec::new();
+        for (from, src) in &sources {
+            for (to, dst, arrival) in &targets {
+                let crossings = self.crossing(*from, *to, *arrival);
+                if crossings.is_empty() {
+                    continue;
+                }
+                let leaving = self.leaving(*from, *to, src);
+                for crossing in crossings {
+                    let (src, dst) = self.on_ports(crossing, &leaving, dst);
+                    if !src.is_empty() && !dst.is_empty() {
+                        found.push((crossing, *from, src, dst));
+                    }
+                }
+            }
+        }
+        let mut pairs = by_reach(found);
+        if !access.from.except.is_empty() || !access.to.except.is_empty() {
+            let not_from = self.routes.readings.wide_except(&access.from);
+            let not_to = self.routes.readings.wide_except(&access.to);
+            for (_, src, dst) in &mut pairs {
+                (*src, *dst) = (src.difference(&not_from), dst.difference(&not_to));
+            }
+        }
+        pairs
     }
 
     /// S39: what this machine itself sends on a link, or takes in from it, crosses no bridge of its own there.
@@ -187,6 +278,9 @@ impl AtHook<'_, '_> {
     }
 
     fn own_sources(&self, end: &End) -> Sources {
+        if matches!(end, End::Addrs(addrs) if addrs.is_disjoint(&self.known)) {
+            return Vec::new();
+        }
         let plain = !self.machine.forwards();
         let mut sources = Vec::new();
         for (id, leg) in self.machine.legs() {
@@ -196,7 +290,13 @@ impl AtHook<'_, '_> {
                 End::Anywhere if plain => (From::Leg(self.host, id), own),
                 End::Host(host) if *host == self.host => (From::Machine(self.host), own),
                 End::Leg(host, l) if (*host, *l) == (self.host, id) => (From::Leg(self.host, id), own),
-                End::Addrs(addrs) => (From::Leg(self.host, id), leg.address_set().intersection(addrs)),
+                End::Addrs(addrs) => {
+                    let named = leg.address_set().intersection(addrs);
+                    if named.is_empty() {
+                        continue;
+                    }
+                    (From::Leg(self.host, id), named)
+                }
                 End::Zone(_) | End::Anywhere | End::Host(_) | End::Leg(..) => continue,
             };
             // A machine's legs are one start: which of them it is, the destination says.
@@ -251,6 +351,9 @@ impl AtHook<'_, '_> {
     }
 
     fn own_targets(&self, end: &End) -> Targets {
+        if matches!(end, End::Addrs(addrs) if addrs.is_disjoint(&self.known) && addrs.is_disjoint(groups())) {
+            return Vec::new();
+        }
         let plain = !self.machine.forwards();
         let mut targets = Vec::new();
         for (id, leg) in self.machine.legs() {
@@ -362,5 +465,39 @@ impl AtHook<'_, '_> {
         };
         let (id, leg) = self.machine.leg_in(zone)?;
         leg.carries(self.routes.site, family).then_some(Crossing::In(id))
+    }
+}
+
+/// Those who reach the same by the same legs are one.
+fn by_reach(found: Vec<(Crossing, From, AddrSet, AddrSet)>) -> Vec<(Crossing, AddrSet, AddrSet)> {
+    if found.len() <= 1 {
+        return found.into_iter().map(|(crossing, _, src, dst)| (crossing, src, dst)).collect();
+    }
+    let mut by_start: BTreeMap<(Crossing, From, AddrSet), Vec<AddrSet>> = BTreeMap::new();
+    for (crossing, from, src, dst) in found {
+        by_start.entry((crossing, from, src)).or_default().push(dst);
+    }
+    let mut by_reach: BTreeMap<(Crossing, AddrSet), Vec<AddrSet>> = BTreeMap::new();
+    for ((crossing, _, src), dst) in by_start {
+        by_reach.entry((crossing, union(dst))).or_default().push(src);
+    }
+    by_reach.into_iter().map(|((crossing, dst), src)| (crossing, union(src), dst)).collect()
+}
+
+/// What a service asks of a product, its family apart.
+fn spoken(term: &Term, products: &mut Products) {
+    match term {
+        Term::Ports { proto, from, to } => {
+            products.pin(Field::Proto, u128::from(proto.0));
+            products.narrow(Field::Sport, from);
+            products.narrow(Field::Dport, to);
+        }
+        Term::Icmp { family, types, codes } => {
+            let proto = if *family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+            products.pin(Field::Proto, u128::from(proto.0));
+            products.narrow(Field::IcmpType, types);
+            products.narrow(Field::IcmpCode, codes);
+        }
+        Term::Protos(protos) => products.narrow(Field::Proto, protos),
     }
 }

@@ -5,6 +5,7 @@
 //! are put in by hand. nft 1.0.6 crashes on some of this; 1.1.x loads it and lists what it lists for the text.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use nftables::expr::{
     CT, CTDir, CTFamily, Expression as Json, Meta, MetaKey, NamedExpression, Payload, PayloadField,
@@ -16,7 +17,8 @@ use nftables::stmt::{
 };
 use nftables::stmt::{Match, Operator, Statement as JsonStatement};
 use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
-use serde::Serialize;
+use serde::ser::{Error as _, SerializeMap as _, SerializeSeq as _};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::artifact::{
@@ -33,13 +35,144 @@ use super::print::Unprintable;
 pub fn json(ruleset: &Ruleset) -> Result<String, Unprintable> {
     // Whatever is no string in the text is none here.
     super::print::print(ruleset)?;
+    of_printed(ruleset)
+}
+
+/// The same of a ruleset that was printed: what may not stand in the text was refused there.
+///
+/// # Errors
+/// As [`json`].
+pub fn of_printed(ruleset: &Ruleset) -> Result<String, Unprintable> {
     let mut commands = Vec::new();
     for of in &ruleset.tables {
         commands.extend(table(of)?);
     }
-    let text =
-        serde_json::to_string_pretty(&json!({ "nftables": commands })).map_err(|_| no_word("document"))?;
-    Ok(format!("{text}\n"))
+    let document = Document { nftables: commands };
+    let mut text = serde_json::to_string_pretty(&document).map_err(|_| no_word("document"))?;
+    text.push('\n');
+    Ok(text)
+}
+
+#[derive(Serialize)]
+struct Document<'r> {
+    nftables: Vec<Command<'r>>,
+}
+
+/// One command of the document.
+enum Command<'r> {
+    /// Any of them.
+    Plain(Value),
+    /// `add` of a set or map: its head, and its elements, of which there may be very many.
+    Set { kind: &'static str, head: serde_json::Map<String, Value>, elements: &'r [Element] },
+}
+
+impl Serialize for Command<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Plain(value) => value.serialize(to),
+            Self::Set { kind, head, elements } => {
+                let body = Body { head, elements };
+                to.collect_map([("add", BTreeMap::from([(kind, body)]))])
+            }
+        }
+    }
+}
+
+struct Body<'a> {
+    head: &'a serde_json::Map<String, Value>,
+    elements: &'a [Element],
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut object = to.serialize_map(None)?;
+        for (key, value) in self.head {
+            object.serialize_entry(key, value)?;
+        }
+        if !self.elements.is_empty() {
+            object.serialize_entry("elem", &Elements(self.elements))?;
+        }
+        object.end()
+    }
+}
+
+/// Elements, written as they come: as values of their own they would cost many times their text.
+struct Elements<'a>(&'a [Element]);
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(Written))
+    }
+}
+
+/// An element as [`element`] has it.
+struct Written<'a>(&'a Element);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Element { key, comment, timeout, data, .. } = self.0;
+        match (&data, comment.is_some() || timeout.is_some()) {
+            (None, false) => Key(key).serialize(to),
+            (None, true) => Commented(self.0).serialize(to),
+            (Some(data), commented) => {
+                let data = match data {
+                    Data::Verdict(of) => verdict(of),
+                    Data::Value(of) => expression(of),
+                };
+                let data = data.map_err(S::Error::custom)?;
+                let mut pair = to.serialize_seq(Some(2))?;
+                if commented {
+                    pair.serialize_element(&Commented(self.0))?;
+                } else {
+                    pair.serialize_element(&Key(key))?;
+                }
+                pair.serialize_element(&data)?;
+                pair.end()
+            }
+        }
+    }
+}
+
+/// `{"elem": {"val": KEY, "comment": …, "timeout": …}}`
+struct Commented<'a>(&'a Element);
+
+impl Serialize for Commented<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Inner<'a> {
+            val: Key<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            comment: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            timeout: Option<u64>,
+        }
+        let timeout = self.0.timeout.map(|timeout| timeout.0.checked_div(1_000).unwrap_or(0));
+        let inner = Inner { val: Key(&self.0.key), comment: self.0.comment.as_deref(), timeout };
+        to.collect_map([("elem", inner)])
+    }
+}
+
+/// A key as [`expression`] has it; what most keys are made of is written without a value in between.
+struct Key<'a>(&'a Expression);
+
+impl Serialize for Key<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Expression::Concat(parts) => to.collect_map([("concat", Keys(parts))]),
+            Expression::Address(addr) => to.collect_str(addr),
+            Expression::Word(word) => to.serialize_str(word),
+            Expression::Text(text) => to.serialize_str(text),
+            other => expression(other).map_err(S::Error::custom)?.serialize(to),
+        }
+    }
+}
+
+struct Keys<'a>(&'a [Expression]);
+
+impl Serialize for Keys<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(Key))
+    }
 }
 
 type Printed = Result<Value, Unprintable>;
@@ -60,7 +193,7 @@ fn with(mut object: Value, key: &str, value: Value) -> Value {
 }
 
 // Chains before sets: a map may jump to them. Rules last: they use both.
-fn table(table: &Table) -> Result<Vec<Value>, Unprintable> {
+fn table(table: &Table) -> Result<Vec<Command<'_>>, Unprintable> {
     if let Some(object) = table.objects.first() {
         return Err(no_word(&object.head));
     }
@@ -73,17 +206,17 @@ fn table(table: &Table) -> Result<Vec<Value>, Unprintable> {
     if !table.flags.is_empty() {
         full = with(full, "flags", json!(table.flags));
     }
-    let mut commands =
-        vec![json!({ "add": own }), json!({ "delete": own }), json!({ "add": { "table": full } })];
+    let first = [json!({ "add": own }), json!({ "delete": own }), json!({ "add": { "table": full } })];
+    let mut commands: Vec<Command<'_>> = first.into_iter().map(Command::Plain).collect();
     for of in &table.chains {
-        commands.push(json!({ "add": { "chain": chain(table, of)? } }));
+        commands.push(Command::Plain(json!({ "add": { "chain": chain(table, of)? } })));
     }
     for of in &table.sets {
-        commands.push(json!({ "add": set(table, of)? }));
+        commands.push(set(table, of)?);
     }
     for of in &table.chains {
         for rule_of in &of.rules {
-            commands.push(json!({ "add": { "rule": rule(table, of, rule_of)? } }));
+            commands.push(Command::Plain(json!({ "add": { "rule": rule(table, of, rule_of)? } })));
         }
     }
     Ok(commands)
@@ -155,7 +288,7 @@ fn rule(table: &Table, chain: &Chain, rule: &Rule) -> Printed {
 // ---- sets ---------------------------------------------------------------------------------------------
 
 // The crate's sets have neither verdicts nor most types, and their flags come in any order.
-fn set(table: &Table, set: &Set) -> Printed {
+fn set<'r>(table: &Table, set: &'r Set) -> Result<Command<'r>, Unprintable> {
     let SetKey::Types(types) = &set.key else { return Err(no_word("typeof")) };
     let mut object = json!({ "family": family(table.family), "table": table.name, "name": set.name, "type": names(types) });
     if let Some(data) = &set.data {
@@ -164,7 +297,8 @@ fn set(table: &Table, set: &Set) -> Printed {
     let seconds = |time: super::artifact::Duration| json!(time.0.checked_div(1_000));
     let flags: Vec<&str> = set.flags.iter().map(|f| f.keyword()).collect();
     let statements: Result<Vec<Value>, _> = set.statements.iter().map(statement).collect();
-    let elements: Result<Vec<Value>, _> = set.elements.iter().map(element).collect();
+    // What has no word is found here, with its words: the writing below would only say that there is something.
+    set.elements.iter().try_for_each(sayable)?;
     let parts = [
         ("flags", (!flags.is_empty()).then(|| json!(flags))),
         ("size", set.size.map(|n| json!(n))),
@@ -174,7 +308,6 @@ fn set(table: &Table, set: &Set) -> Printed {
         ("auto-merge", set.auto_merge.then(|| json!(true))),
         ("stmt", (!set.statements.is_empty()).then_some(json!(statements?))),
         ("comment", set.comment.as_ref().map(|c| json!(c))),
-        ("elem", (!set.elements.is_empty()).then_some(json!(elements?))),
     ];
     for (key, part) in parts {
         if let Some(part) = part {
@@ -182,7 +315,24 @@ fn set(table: &Table, set: &Set) -> Printed {
         }
     }
     let kind = if set.data.is_some() { "map" } else { "set" };
-    Ok(json!({ kind: object }))
+    let Value::Object(head) = object else { return Err(no_word("set")) };
+    Ok(Command::Set { kind, head, elements: &set.elements })
+}
+
+/// Whether there are words for an element of a named set.
+fn sayable(of: &Element) -> Result<(), Unprintable> {
+    let plain = |part: &Expression| {
+        matches!(
+            part,
+            Expression::Address(_) | Expression::Word(_) | Expression::Text(_) | Expression::Number(_)
+        )
+    };
+    let key = match &of.key {
+        Expression::Concat(parts) => parts.iter().all(plain),
+        other => plain(other),
+    };
+    let stateless = of.expires.is_none() && of.statements.is_empty();
+    if key && stateless && !matches!(of.data, Some(Data::Value(_))) { Ok(()) } else { element(of).map(drop) }
 }
 
 fn names(types: &[DataType]) -> Value {

@@ -45,7 +45,9 @@ pub struct ReadError {
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
 pub fn read(text: &str) -> Result<Read, ReadError> {
-    cursor::Parser::new(text).file()
+    let mut read = cursor::Parser::new(text).file()?;
+    read.lines.begin(text);
+    Ok(read)
 }
 
 /// Reads a listing of whichever form, text or JSON (`nft -j list ruleset`), with the text that its lines speak of: of
@@ -54,7 +56,12 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
 pub fn listing(text: &str) -> Result<(Read, String), ReadError> {
-    if text.trim_start().starts_with('{') { json::read(text) } else { Ok((read(text)?, text.to_owned())) }
+    if !text.trim_start().starts_with('{') {
+        return Ok((read(text)?, text.to_owned()));
+    }
+    let (mut read, lines) = json::read(text)?;
+    read.lines.begin(&lines);
+    Ok((read, lines))
 }
 
 /// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a
@@ -75,6 +82,8 @@ pub fn dates_are_utc(ruleset: &mut Ruleset) {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lines {
     tables: Vec<TableLines>,
+    /// Where each line of the text begins, in bytes.
+    begins: Vec<usize>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +106,20 @@ struct RuleLines {
 }
 
 impl Lines {
+    /// Notes where the lines of the text begin that it speaks of.
+    fn begin(&mut self, text: &str) {
+        let after = text.match_indices('\n').map(|(at, _)| at.saturating_add(1));
+        self.begins = std::iter::once(0).chain(after).collect();
+    }
+
+    /// What a line of the text says, without its ends; `text` is the one that was read.
+    #[must_use]
+    pub fn said<'t>(&self, text: &'t str, line: u32) -> Option<&'t str> {
+        let at = usize::try_from(line).ok()?.checked_sub(1)?;
+        let rest = text.get(*self.begins.get(at)?..)?;
+        rest.lines().next().map(str::trim)
+    }
+
     /// The line of a rule, an element or a chain's policy, from 1.
     #[must_use]
     pub fn line(&self, place: Place) -> Option<u32> {

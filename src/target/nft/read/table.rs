@@ -375,7 +375,10 @@ impl Tables {
         let (mut table, mut line) = (0, 0);
         self.all.retain(|_| stays(&mut table));
         self.lines.retain(|_| stays(&mut line));
-        Read { ruleset: Ruleset { tables: self.all }, lines: Lines { tables: self.lines } }
+        Read {
+            ruleset: Ruleset { tables: self.all },
+            lines: Lines { tables: self.lines, begins: Vec::new() },
+        }
     }
 }
 

@@ -37,7 +37,26 @@ pub struct Admits {
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn admits(ruleset: &Ruleset, at: impl Into<Spot>, space: &mut Space) -> Result<Admits, Exhausted> {
-    walk(ruleset, at.into(), &Reading::default(), space).map(|walked| walked.admits)
+    walk(ruleset, at.into(), &Reading::default(), false, space).map(|walked| walked.admits)
+}
+
+/// [`admits`] and [`translations`] at once.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn does(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    space: &mut Space,
+) -> Result<(Admits, Vec<Translated>), Exhausted> {
+    let walked = walk(ruleset, at.into(), &Reading::default(), false, space)?;
+    let mut all = Vec::new();
+    for ((place, to), set) in walked.translated {
+        if !space.is_empty(set)? {
+            all.push((place, to, set));
+        }
+    }
+    Ok((walked.admits, all))
 }
 
 /// How what is not modelled is read.
@@ -79,7 +98,7 @@ pub fn effects(
     reading: &Reading,
     space: &mut Space,
 ) -> Result<Effects, Exhausted> {
-    let walked = walk(ruleset, at.into(), reading, space)?;
+    let walked = walk(ruleset, at.into(), reading, true, space)?;
     let mut effects = Effects {
         admits: walked.admits,
         deciders: Vec::new(),
@@ -116,7 +135,7 @@ pub fn deciders(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let walked = walk(ruleset, at.into(), &Reading::default(), space)?;
+    let walked = walk(ruleset, at.into(), &Reading::default(), true, space)?;
     let mut deciders = Vec::new();
     for (place, set) in walked.decided {
         if !space.is_empty(set)? {
@@ -143,14 +162,7 @@ pub fn translations(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<Translated>, Exhausted> {
-    let walked = walk(ruleset, at.into(), &Reading::default(), space)?;
-    let mut all = Vec::new();
-    for ((place, to), set) in walked.translated {
-        if !space.is_empty(set)? {
-            all.push((place, to, set));
-        }
-    }
-    Ok(all)
+    does(ruleset, at, space).map(|(_, translations)| translations)
 }
 
 /// What `meta mark` holds.
@@ -227,7 +239,14 @@ struct Walked {
     marks: BTreeMap<Option<u32>, PacketSet>,
 }
 
-fn walk(ruleset: &Ruleset, spot: Spot, reading: &Reading, space: &mut Space) -> Result<Walked, Exhausted> {
+/// `each`: whether what each element of a set decides is wanted, or only what they do together.
+fn walk(
+    ruleset: &Ruleset,
+    spot: Spot,
+    reading: &Reading,
+    each: bool,
+    space: &mut Space,
+) -> Result<Walked, Exhausted> {
     let mut alive = Flows::from([(Now::AS_IT_CAME, PacketSet::EVERYTHING)]);
     let nothing = PacketSet::NOTHING;
     let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
@@ -254,6 +273,7 @@ fn walk(ruleset: &Ruleset, spot: Spot, reading: &Reading, space: &mut Space) -> 
             base: turn.base,
             at: turn.at,
             conditions: reading.conditions,
+            each,
             untracks: turn.is_early(),
             done: Vec::new(),
             known: BTreeMap::new(),
@@ -341,6 +361,7 @@ struct Chains<'s, 't> {
     base: &'t Base,
     at: usize,
     conditions: bool,
+    each: bool,
     untracks: bool,
     // In the order they were finished: callees before callers.
     done: Vec<((usize, Now), Rc<Ended>)>,

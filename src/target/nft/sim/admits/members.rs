@@ -1,11 +1,13 @@
 //! The packets for which a comparison holds, and those that find an element of a set.
 
-use super::super::super::artifact::{Data, Element, Expression, Op};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdict};
 use super::super::words::constant;
 use super::super::{parts, stays};
 use super::fields::{Axis, View, numbers_where, values_of, wanted};
 use super::{Chains, Holds, Now, conditions, contents};
-use crate::net::{PacketSet, RangeSet};
+use crate::net::{PacketSet, Products, RangeSet};
 
 /// The packets by the element they find.
 pub(super) struct Sorted {
@@ -113,6 +115,12 @@ impl Chains<'_, '_> {
         let absent = self.space.any(views.iter().map(|(_, v)| v.absent).collect());
         let unclear = self.space.any(views.iter().map(|(_, v)| v.unclear).collect());
         let present = self.space.not(absent);
+        if !self.each
+            && let Some((hits, found)) = self.sums(&views, elements, unclear)
+        {
+            let found = self.space.and(found, present);
+            return Sorted { hits, maybe: PacketSet::NOTHING, absent, unclear, found };
+        }
         // From the field that is decided last to the first: each step then puts one node on top.
         let mut order: Vec<usize> = (0..views.len()).collect();
         order.sort_by_key(|&at| std::cmp::Reverse(views.get(at).map(|(_, v)| v.axis.depth())));
@@ -176,6 +184,58 @@ impl Chains<'_, '_> {
             }
         }
         Sorted { hits, maybe, absent, unclear, found }
+    }
+
+    /// The elements by what they lead to, each sum under the first of its elements, and all together; none where it is
+    /// not plain which packets find which: then they are sorted one by one.
+    fn sums(
+        &mut self,
+        views: &[(Field, View)],
+        elements: &[Element],
+        unclear: PacketSet,
+    ) -> Option<(Vec<(usize, PacketSet)>, PacketSet)> {
+        let axes: BTreeSet<_> = views.iter().map(|(_, view)| view.axis.depth()).collect();
+        if axes.len() < views.len() {
+            return None;
+        }
+        let mut by_data: BTreeMap<Option<&Verdict>, (usize, Products)> = BTreeMap::new();
+        for (at, element) in elements.iter().enumerate() {
+            let values = parts(&element.key);
+            if values.len() != views.len() || !stays(element) {
+                return None;
+            }
+            let leads = match &element.data {
+                None => None,
+                Some(Data::Verdict(verdict)) => Some(verdict),
+                Some(Data::Value(_)) => return None,
+            };
+            let (_, products) = by_data.entry(leads).or_insert_with(|| (at, Products::default()));
+            let before = products.len();
+            for ((field, view), value) in views.iter().zip(values) {
+                let (axis, numbers) = match view.axis {
+                    Axis::Interface(axis) => (axis, self.named(view.axis, value)?),
+                    Axis::Plain(axis) => (axis, values_of(*field, value)?),
+                    _ => return None,
+                };
+                products.narrow(axis, &numbers);
+            }
+            products.push();
+            // Not found by anyone, whatever is unclear about them.
+            if products.len() == before {
+                return None;
+            }
+        }
+        let (mut hits, mut found) = (Vec::new(), PacketSet::NOTHING);
+        for (at, products) in by_data.into_values() {
+            let sum = self.space.sum(&products);
+            if self.space.and(sum, found) != PacketSet::NOTHING {
+                return None;
+            }
+            found = self.space.or(found, sum);
+            hits.push((at, sum));
+        }
+        hits.sort_unstable();
+        (self.space.and(found, unclear) == PacketSet::NOTHING).then_some((hits, found))
     }
 
     /// The packets that have all of these, and those that may have.

@@ -101,9 +101,12 @@ impl Machine {
             for ((field, seen), value) in seen.iter().zip(values) {
                 match is_value(*field, seen, value) {
                     Answer::Yes => {}
-                    Answer::No => all = Answer::No,
-                    Answer::Unclear if all == Answer::Yes => all = Answer::Unclear,
-                    Answer::Unclear => {}
+                    // Whatever the other parts are.
+                    Answer::No => {
+                        all = Answer::No;
+                        break;
+                    }
+                    Answer::Unclear => all = Answer::Unclear,
                 }
             }
             match all {

@@ -1,0 +1,342 @@
+//! The union of many products at once: a list of many rules as a diagram, without a detour over one diagram a rule.
+//!
+//! A product is an interval list for each of some fields. Field by field the values are cut where a product begins or
+//! ends, and each stretch is the union of the products that are there: every node is made once. Where products overlap
+//! so much that stretches would repeat most of the list, the list is divided, by how wide its products are, and the
+//! parts are joined.
+
+use super::arena::{Arena, Op};
+use super::{Field, PacketSet, Space};
+use crate::net::RangeSet;
+use crate::net::range::Bounded;
+
+/// A list of products.
+#[derive(Clone, Debug, Default)]
+pub struct Products {
+    ranges: Vec<(u128, u128)>,
+    parts: Vec<Part>,
+    done: Vec<Rest>,
+    /// Where the product that is being made begins.
+    begun: usize,
+    /// Whether a field of it has no value.
+    void: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    field: Field,
+    first: u32,
+    count: u32,
+}
+
+/// What is left of a product: its parts from one to another.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    from: u32,
+    to: u32,
+}
+
+/// A stretch of values of one product.
+#[derive(Clone, Copy)]
+struct Stretch {
+    first: u128,
+    last: u128,
+    rest: Rest,
+}
+
+impl Products {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.done.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.done.is_empty()
+    }
+
+    /// Narrows the product that is being made: its `field` is among these values. Each field once.
+    pub fn narrow<T: Bounded + Into<u128>>(&mut self, field: Field, values: &RangeSet<T>) {
+        if values.is_full() {
+            return;
+        }
+        let last = field.last();
+        let first = self.ranges.len();
+        let wide = values.ranges().iter().map(|&(a, b)| (a.into(), b.into()));
+        self.ranges.extend(wide.filter(|(a, _)| *a <= last).map(|(a, b): (u128, u128)| (a, b.min(last))));
+        let count = self.ranges.len().saturating_sub(first);
+        self.void |= count == 0;
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.parts.push(Part { field, first: narrow(first), count: narrow(count) });
+    }
+
+    /// The same with one value.
+    pub fn pin(&mut self, field: Field, value: u128) {
+        self.narrow(field, &RangeSet::one(value));
+    }
+
+    /// The product is made; one with a field without values is none.
+    pub fn push(&mut self) {
+        if self.void {
+            self.parts.truncate(self.begun);
+        } else {
+            let own = self.parts.get_mut(self.begun..).unwrap_or_default();
+            own.sort_unstable_by_key(|part| part.field);
+            let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            self.done.push(Rest { from: narrow(self.begun), to: narrow(self.parts.len()) });
+        }
+        self.begun = self.parts.len();
+        self.void = false;
+    }
+
+    fn part(&self, rest: Rest) -> Option<Part> {
+        if rest.from < rest.to { self.parts.get(rest.from as usize).copied() } else { None }
+    }
+
+    fn values(&self, part: Part) -> &[(u128, u128)] {
+        let first = part.first as usize;
+        self.ranges.get(first..first.saturating_add(part.count as usize)).unwrap_or_default()
+    }
+}
+
+impl Space {
+    /// The packets of any of these products.
+    pub fn sum(&mut self, products: &Products) -> PacketSet {
+        // More than can be counted: an answer would be one about some of them.
+        if products.ranges.len() >= u32::MAX as usize || products.parts.len() >= u32::MAX as usize {
+            self.arena.give_up();
+            return PacketSet::NOTHING;
+        }
+        Sum { products, arena: &mut self.arena }.of(&products.done)
+    }
+}
+
+struct Sum<'a> {
+    products: &'a Products,
+    arena: &'a mut Arena,
+}
+
+impl Sum<'_> {
+    fn of(&mut self, list: &[Rest]) -> PacketSet {
+        if let [one] = list {
+            return self.one(*one);
+        }
+        let mut field: Option<Field> = None;
+        for rest in list {
+            // Nothing is asked of its packets any more: it is all of them.
+            let Some(part) = self.products.part(*rest) else { return PacketSet::EVERYTHING };
+            field = Some(field.map_or(part.field, |so_far| so_far.min(part.field)));
+        }
+        let Some(field) = field else { return PacketSet::NOTHING };
+        if self.arena.is_exhausted() {
+            return PacketSet::NOTHING;
+        }
+        let (mut here, mut later) = (Vec::with_capacity(list.len()), Vec::new());
+        for rest in list {
+            match self.products.part(*rest).filter(|part| part.field == field) {
+                Some(part) => {
+                    let rest = Rest { from: rest.from.saturating_add(1), ..*rest };
+                    let values = self.products.values(part).iter();
+                    here.extend(values.map(|&(first, last)| Stretch { first, last, rest }));
+                }
+                None => later.push(*rest),
+            }
+        }
+        here.sort_unstable_by_key(|stretch| (stretch.first, stretch.last));
+        if is_light(&here, later.len()) {
+            return self.node(field, &here, &later);
+        }
+        if !later.is_empty() {
+            let (a, b) = (self.of(&later), self.node_of(field, here));
+            return self.arena.apply(Op::Or, a, b);
+        }
+        self.node_of(field, here)
+    }
+
+    /// A single product.
+    fn one(&mut self, rest: Rest) -> PacketSet {
+        let Some(part) = self.products.part(rest) else { return PacketSet::EVERYTHING };
+        let child = self.one(Rest { from: rest.from.saturating_add(1), ..rest });
+        let from = self.arena.begin();
+        let mut next = Some(0u128);
+        for &(first, last) in self.products.values(part) {
+            if let (Some(at), Some(before)) = (next, first.previous())
+                && at <= before
+            {
+                self.arena.arm(from, before, PacketSet::NOTHING);
+            }
+            self.arena.arm(from, last, child);
+            next = last.next();
+        }
+        if next.is_some_and(|at| at <= part.field.last()) {
+            self.arena.arm(from, part.field.last(), PacketSet::NOTHING);
+        }
+        self.arena.made(part.field, from)
+    }
+
+    /// The node of stretches, divided where they overlap too much.
+    fn node_of(&mut self, field: Field, here: Vec<Stretch>) -> PacketSet {
+        if is_light(&here, 0) {
+            return self.node(field, &here, &[]);
+        }
+        let width = |stretch: &Stretch| stretch.last.saturating_sub(stretch.first);
+        let mut widths: Vec<u128> = here.iter().map(width).collect();
+        let middle = widths.len() / 2;
+        let (_, median, _) = widths.select_nth_unstable(middle);
+        let median = *median;
+        let (mut narrow, mut wide): (Vec<_>, Vec<_>) = here.into_iter().partition(|s| width(s) < median);
+        if narrow.is_empty() {
+            // All as wide as that: the left ones and the right ones.
+            narrow = wide.split_off(wide.len() / 2);
+        }
+        let (a, b) = (self.node_of(field, narrow), self.node_of(field, wide));
+        self.arena.apply(Op::Or, a, b)
+    }
+
+    /// The node that decides `field`: `here` by their first values, and wherever it is, what is `later`.
+    fn node(&mut self, field: Field, here: &[Stretch], later: &[Rest]) -> PacketSet {
+        let elsewhere = self.of(later);
+        let from = self.arena.begin();
+        let mut begun = 0usize;
+        let mut open: Vec<Stretch> = Vec::new();
+        let mut active: Vec<Rest> = Vec::new();
+        let mut at = Some(0u128);
+        while let Some(now) = at {
+            open.retain(|stretch| stretch.last >= now);
+            while let Some(next) = here.get(begun).filter(|next| next.first <= now) {
+                open.push(*next);
+                begun = begun.saturating_add(1);
+            }
+            let ends = open.iter().map(|stretch| stretch.last).min();
+            let begins = here.get(begun).and_then(|next| next.first.previous());
+            let last = [ends, begins].into_iter().flatten().min().unwrap_or_else(|| field.last());
+            let child = if open.is_empty() {
+                elsewhere
+            } else {
+                active.clear();
+                active.extend(open.iter().map(|stretch| stretch.rest));
+                active.extend_from_slice(later);
+                self.of(&active)
+            };
+            self.arena.arm(from, last, child);
+            at = last.next().filter(|next| *next <= field.last());
+        }
+        self.arena.made(field, from)
+    }
+}
+
+/// Whether the stretches between all bounds repeat little of the list.
+fn is_light(here: &[Stretch], later: usize) -> bool {
+    let most = here.len().saturating_add(later).saturating_mul(2).saturating_add(16);
+    let mut ends: Vec<u128> = here.iter().map(|stretch| stretch.last).collect();
+    ends.sort_unstable();
+    let (mut sum, mut open, mut begun, mut ended) = (0usize, 0usize, 0usize, 0usize);
+    while begun < here.len() || ended < ends.len() {
+        let first = here.get(begun).map(|stretch| stretch.first);
+        let end = ends.get(ended).copied();
+        let now = match (first, end) {
+            (Some(first), Some(end)) => first.min(end.saturating_add(1)),
+            (Some(first), None) => first,
+            (None, Some(end)) => end.saturating_add(1),
+            (None, None) => break,
+        };
+        while ends.get(ended).is_some_and(|end| *end < now) {
+            (ended, open) = (ended.saturating_add(1), open.saturating_sub(1));
+        }
+        while here.get(begun).is_some_and(|stretch| stretch.first <= now) {
+            (begun, open) = (begun.saturating_add(1), open.saturating_add(1));
+        }
+        // What ends with the largest value of all never does.
+        if now == u128::MAX && ended < ends.len() && begun == here.len() {
+            break;
+        }
+        if open > 0 {
+            sum = sum.saturating_add(open).saturating_add(later);
+            if sum > most {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Random;
+
+    /// The same one by one, by what was there before.
+    fn apart(space: &mut Space, lists: &[Vec<(Field, RangeSet<u128>)>]) -> PacketSet {
+        let mut all = PacketSet::NOTHING;
+        for list in lists {
+            let mut one = PacketSet::EVERYTHING;
+            for (field, values) in list {
+                let here = space.within(*field, values);
+                one = space.and(one, here);
+            }
+            all = space.or(all, one);
+        }
+        all
+    }
+
+    #[test]
+    fn a_sum_is_the_union_of_its_products() {
+        const FIELDS: [Field; 5] = [Field::Family, Field::Proto, Field::Dst, Field::Src, Field::Dport];
+        let mut random = Random::new(7);
+        for turn in 0..400usize {
+            let mut space = Space::default();
+            let (mut products, mut lists) = (Products::default(), Vec::new());
+            for _ in 0..=random.below(40) {
+                let mut list = Vec::new();
+                // Backwards: the order in which fields are named is nobody's business.
+                for field in FIELDS.into_iter().rev() {
+                    let most = if field == Field::Family { 1 } else { 3 + turn % 20 };
+                    let mut range = || {
+                        let first = random.below(most + 1);
+                        (first as u128, (first + random.below(most + 1 - first)) as u128)
+                    };
+                    let values = match turn % 3 {
+                        0 => RangeSet::from_ranges([range()]),
+                        1 => RangeSet::from_ranges([range(), range()]),
+                        _ => RangeSet::one(range().0),
+                    };
+                    if random.below(4) > 0 {
+                        products.narrow(field, &values);
+                        list.push((field, values));
+                    }
+                }
+                products.push();
+                lists.push(list);
+            }
+            let (sum, other) = (space.sum(&products), apart(&mut space, &lists));
+            assert_eq!(sum, other, "turn {turn}");
+        }
+    }
+
+    #[test]
+    fn a_product_without_values_is_none_and_one_without_fields_is_everything() {
+        let mut space = Space::default();
+        let mut products = Products::default();
+        products.pin(Field::Dport, 7);
+        products.narrow(Field::Sport, &RangeSet::<u16>::empty());
+        products.push();
+        assert_eq!((products.len(), space.sum(&products)), (0, PacketSet::NOTHING));
+        products.push();
+        assert_eq!((products.len(), space.sum(&products)), (1, PacketSet::EVERYTHING));
+    }
+
+    #[test]
+    fn a_spent_budget_is_no_sum() {
+        let mut space = Space::with_budget(3);
+        let mut products = Products::default();
+        for n in 0..20u128 {
+            products.pin(Field::Dst, n * 2);
+            products.pin(Field::Src, n * 3);
+            products.push();
+        }
+        let sum = space.sum(&products);
+        assert!(space.is_empty(sum).is_err());
+    }
+}
