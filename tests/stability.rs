@@ -102,9 +102,13 @@ fn a_large_policy_is_laid_out_by_size_and_stays_so() {
     let first = table.sets[blocks].elements.len();
     assert!((4..=128).contains(&first), "{first} blocks");
     assert!(set("forward_eth1_eth2_ports_v4").is_none());
-    assert!(set("forward_eth1_eth2_ports_ranges_v6").is_some() && set("forward_eth1_eth2_ports_v6").is_none());
+    assert!(
+        set("forward_eth1_eth2_ports_ranges_v6").is_some() && set("forward_eth1_eth2_ports_v6").is_none()
+    );
     // Exact keys with two written-out ranges.
-    assert!(set("forward_eth2_eth3_ports_v4").is_some() && set("forward_eth2_eth3_ports_ranges_v4").is_none());
+    assert!(
+        set("forward_eth2_eth3_ports_v4").is_some() && set("forward_eth2_eth3_ports_ranges_v4").is_none()
+    );
     assert!(table.sets.len() <= 200, "{} sets", table.sets.len());
 
     let more = large::policy(3600) + "allow tcp 8080 from 10.1.9.7 to 10.2.9.0/29\n";

@@ -46,8 +46,11 @@ pub(crate) fn policy(ranges: usize) -> String {
 
 fn end(zone: usize, bits: usize, short: usize, v6: bool) -> String {
     let bits = bits.min(65_535) >> short << short;
-    let addr =
-        if v6 { format!("2001:db8:{zone}::{bits:x}") } else { format!("10.{zone}.{}.{}", bits >> 8, bits & 255) };
+    let addr = if v6 {
+        format!("2001:db8:{zone}::{bits:x}")
+    } else {
+        format!("10.{zone}.{}.{}", bits >> 8, bits & 255)
+    };
     let whole = if v6 { 128 } else { 32 };
     if short == 0 { addr } else { format!("{addr}/{}", whole - short) }
 }
