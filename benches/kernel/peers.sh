@@ -43,7 +43,7 @@ inside)
     mkdir -p "$space/whole/peers"
     mount --bind "$dir" "$space/whole/peers"
     for zone in 0 1; do
-        ip link add "eth$zone" type dummy
+        ip link add "eth$zone" type veth peer name "peer$zone"
         ip addr add "10.$zone.0.1/16" dev "eth$zone"
         ip link set "eth$zone" up
     done
