@@ -12,7 +12,9 @@ KERNEL_POLICIES ?= 300
 KEY_LINES ?= 1000
 LISTS ?= 10000
 FUZZ ?= 200000
+STREAMS ?= 10000
 AWS ?= tests/aws/fixtures
+AWS_POLICIES ?= 10000
 TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
@@ -35,6 +37,8 @@ tools:
 	command -v nmap >/dev/null || missing="$$missing nmap"; \
 	[ -x /usr/sbin/sshd ] || missing="$$missing openssh-server"; \
 	command -v ssh >/dev/null || missing="$$missing openssh-client"; \
+	command -v dbclient >/dev/null || missing="$$missing dropbear-bin"; \
+	command -v puttygen >/dev/null || missing="$$missing putty-tools"; \
 	command -v openssl >/dev/null || missing="$$missing openssl"; \
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v sysctl >/dev/null || [ -x /usr/sbin/sysctl ] || missing="$$missing procps"; \
@@ -48,6 +52,7 @@ tools:
 	@tests/tools/ansible.sh || echo "tools: ansible-core could not be fetched (PyPI): tests/apply will fail"
 	@tests/tools/fetch-nft.sh bullseye bookworm trixie || \
 	echo "tools: nft 0.9.8, 1.0.6 and 1.1 could not all be fetched (needs apt-get, dpkg-deb, the network): tests/nft_versions.rs will fail"
+	@tests/tools/ssh-clients.sh || echo "tools: paramiko, asyncssh and ssh-audit could not be fetched (PyPI): tests/serve will fail"
 	@tests/tools/fetch-aws.sh || \
 	echo "tools: botocore, moto and cfn-lint could not be installed (needs python3 with venv, PyPI): tests/aws/peers.rs will fail"
 
@@ -72,15 +77,17 @@ campaign: tools
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
+	FWC_AWS_POLICIES=$(AWS_POLICIES) $(CARGO) test --release --test aws policies:: -- --nocapture
 	FWC_LISTS=$(LISTS) $(CARGO) test --release --test questions engines -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_STREAMS=$(STREAMS) $(CARGO) test --release --test serve malformed -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
 
 # Mangled text into what reads text.
 fuzz:
 	FWC_FUZZ=$(FUZZ) $(CARGO) test --release --test fuzz_policy --test fuzz_nft --test fuzz_lists --test fuzz_aws -- --nocapture
 
-# Every file of JSON below a folder of recorded EC2 answers: read, written back, read again, nothing dropped; a line a file.
+# Every file below a folder of recorded EC2 answers, whatever its name: read, written back, read again, nothing dropped; a line a file.
 # `whole` is the same both ways, `skipped` no answer that is looked at, `refused` an answer EC2 could not have given; WRONG
 # is a fault of fwc, and fails.
 corpus:

@@ -9,4 +9,5 @@
 pub mod apply;
 pub mod keys;
 pub mod people;
+pub mod serve;
 pub mod sshd;

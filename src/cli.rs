@@ -27,6 +27,7 @@ mod explain;
 mod failure;
 mod files;
 mod fmt;
+mod import;
 mod lab;
 mod live;
 mod manifest;
@@ -133,6 +134,8 @@ enum Command {
     Boot(boot::Args),
     #[command(name = crate::apply::watchdog::SUBCOMMAND, hide = true)]
     Watchdog(trial::WatchdogArgs),
+    /// Make a policy of what is there
+    Import(import::Args),
     /// Write policy files in the one format
     Fmt(fmt::Args),
     /// Say what a finding's code means, and what to write instead
@@ -186,6 +189,7 @@ impl Command {
             Self::Cut(args) => trial::cut(&args, console),
             Self::Boot(args) => boot::run(&args, console),
             Self::Watchdog(args) => trial::watch(&args, console),
+            Self::Import(args) => import::run(args, console),
             Self::Fmt(args) => fmt::run(args, console),
             Self::Explain(args) => explain::run(&args, console),
         }

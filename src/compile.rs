@@ -2,6 +2,7 @@
 
 pub mod ansible;
 mod groups;
+pub mod import;
 mod lints;
 mod logins;
 mod origins;
@@ -88,6 +89,9 @@ pub fn compile(
     directors(&site, &program, &mut hosts, findings)?;
     let servers = logins::written(&site, &program, &mut hosts, options, findings)?;
     let mut report = verify::prove_with(&site, &artifacts, &servers, options.at);
+    if let Some(acls) = &groups.acls {
+        report.points.extend(verify::acls(&site, acls));
+    }
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
     logins::ways_round(&site, &report, findings);

@@ -6,6 +6,7 @@
 
 mod groups;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub use groups::{Admit, Far, GroupRules};
@@ -277,6 +278,41 @@ pub struct Layer {
     pub kind: Kind,
     /// Sorted by cell.
     pub entries: Vec<Entry>,
+    /// Families whose few exact keys by ports stand among the ranges: one lookup asks for both.
+    pub together: BTreeSet<Family>,
+    /// By family, the blocks of a lookup among ranges with ports; none where one lookup asks all.
+    pub splits: BTreeMap<Family, Split>,
+}
+
+impl Layer {
+    /// By which lookup a cell of this layer is found.
+    #[must_use]
+    pub fn shape(&self, cell: &Cell) -> Shape {
+        match cell.shape() {
+            Shape::Ports { exact: true } if self.together.contains(&cell.family) => {
+                Shape::Ports { exact: false }
+            }
+            shape => shape,
+        }
+    }
+}
+
+/// A lookup among ranges in two steps: the address leads to a block, and the block has its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// By the source; else by the destination.
+    pub source: bool,
+    /// Disjoint, sorted; none without an entry.
+    pub blocks: Vec<Block>,
+}
+
+/// The entries that packets to, or from, some addresses may find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The addresses: a prefix.
+    pub range: AddrRange,
+    /// By place in [`Layer::entries`], each that meets the prefix.
+    pub entries: Vec<usize>,
 }
 
 /// What the rules of a layer have in common; in the order in which layers are asked.

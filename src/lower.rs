@@ -22,6 +22,7 @@ use crate::ir::{BridgeRules, Confined, Entry, GroupRules, Pair, PointRules, Prog
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
+use crate::topology::translate::doors;
 use mapped::Mapped;
 
 /// Raw rules by the interfaces that their packets come and leave by.
@@ -69,7 +70,8 @@ pub fn lower(site: &Site) -> Program {
     let mut mapped = Mapped::default();
     let mut balancers = BTreeMap::new();
     flows::allow(&mut topology, site, &mut raw, &mut mapped, &mut balancers);
-    let mut translating = mapped.hosts(Hook::Prerouting);
+    let mut translating: BTreeSet<HostId> =
+        site.accesses.iter().flat_map(|access| doors(&topology, access)).collect();
     translating.extend(site.hosts().filter(|(_, machine)| machine.docker).map(|(id, _)| id));
     denies::deny(&topology, site, &translating, &mut raw);
 

@@ -1,28 +1,59 @@
 //! Passes over the rules of a point, each with its law.
 //!
-//! [`layers`] puts rules that decide alike into layers that can be asked one after another; [`disjoint`] leaves no
-//! packet in two rules of one lookup; [`combine`] says what several statements make of one packet. Together they
-//! keep the meaning, whatever the order in which the rules came: the tests compare with brute force on small cells.
+//! [`layers`] puts rules that decide alike into layers that can be asked one after another; [`expand`] writes out cheap
+//! ranges, and [`together`] puts few exact keys among many ranges, so that one lookup is asked instead of two;
+//! [`disjoint`] leaves no packet in two rules of one lookup; [`combine`] says what several statements make of one packet;
+//! [`split`] makes blocks of what would be slow at once. Together they keep the meaning, whatever the order in which the
+//! rules came: the tests compare with brute force on small cells.
 
 mod combine;
 mod disjoint;
+mod expand;
 mod layers;
+mod split;
+mod together;
 
 use crate::ir::{Entry, Layer};
+
+/// At which sizes a lookup is laid out otherwise.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Fewer keys, or fewer ranges, are a list that people read as it was written.
+    many: usize,
+    /// So many ranges for one exact key, or more: it may stand among them.
+    ranges_for_a_key: usize,
+    /// Ranges that are asked at once; above it, blocks.
+    at_once: usize,
+    /// Entries of a block, where blocks are not too many.
+    in_block: usize,
+    /// The number of sets of a table is what makes loading it slow (quadratic): with more entries, bigger blocks.
+    blocks: usize,
+}
+
+/// As measured (`docs/performance.md`, In the kernel).
+const MEASURED: Sizes = Sizes { many: 64, ranges_for_a_key: 4, at_once: 2000, in_block: 512, blocks: 128 };
 
 /// The layers of a list of rules, each disjoint and sorted.
 #[must_use]
 pub fn arrange(entries: Vec<Entry>) -> Vec<Layer> {
-    layers::layers(entries)
-        .into_iter()
-        .map(|(kind, entries)| Layer { kind, entries: disjoint::disjoint(kind, entries) })
-        .collect()
+    arrange_by(&MEASURED, entries)
+}
+
+fn arrange_by(sizes: &Sizes, entries: Vec<Entry>) -> Vec<Layer> {
+    let layer = |(kind, entries)| {
+        let entries = expand::expand(sizes, entries);
+        let together = together::together(sizes, &entries);
+        let entries = disjoint::disjoint(kind, &together, entries);
+        let splits = split::split(sizes, &entries, &together);
+        Layer { kind, entries, together, splits }
+    };
+    layers::layers(entries).into_iter().map(layer).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Cell, Refuse, Shape, Step};
+    use crate::ir::{Block, Cell, Refuse, Shape, Step};
     use crate::model::AccessId;
     use crate::net::{Family, Limit, Per, Verdict};
     use proptest::prelude::*;
@@ -57,6 +88,20 @@ mod tests {
         )
     }
 
+    /// Those that are measured, and such that few small cells reach every layout.
+    fn sizes() -> impl Strategy<Value = Sizes> {
+        let small = (1usize..4, 1usize..3, 0usize..4, 1usize..3, 1usize..5).prop_map(
+            |(many, ranges_for_a_key, at_once, in_block, blocks)| Sizes {
+                many,
+                ranges_for_a_key,
+                at_once,
+                in_block,
+                blocks,
+            },
+        );
+        prop_oneof![1 => Just(MEASURED), 4 => small]
+    }
+
     fn holds(entry: &Entry, at: [u128; 4]) -> bool {
         entry.cell.sides.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
     }
@@ -85,8 +130,17 @@ mod tests {
     fn behaviour(layers: &[Layer], at: [u128; 4], now: u64, over: bool) -> Option<Verdict> {
         for layer in layers {
             for exact in [true, false] {
-                let found =
-                    layer.entries.iter().find(|e| e.cell.shape() == Shape::Ports { exact } && holds(e, at));
+                let asked = |e: &&Entry| layer.shape(&e.cell) == Shape::Ports { exact } && holds(e, at);
+                let found = match layer.splits.get(&Family::V4).filter(|_| !exact) {
+                    Some(split) => {
+                        let address = if split.source { at[0] } else { at[1] };
+                        let here = |b: &&Block| b.range.first <= address && address <= b.range.last;
+                        let block = split.blocks.iter().find(here);
+                        let mut listed = block.into_iter().flat_map(|b| &b.entries);
+                        listed.find_map(|at| layer.entries.get(*at).filter(asked))
+                    }
+                    None => layer.entries.iter().find(asked),
+                };
                 let Some(entry) = found else { continue };
                 let step = entry.steps.iter().find(|s| live(s.until, now) && (s.limit.is_none() || !over));
                 if let Some(step) = step {
@@ -106,18 +160,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn arranging_keeps_the_meaning(deny in any::<bool>(), seed in any::<u64>(), all in (0usize..8).prop_flat_map(|n| {
+        fn arranging_keeps_the_meaning(deny in any::<bool>(), sizes in sizes(), seed in any::<u64>(), all in (0usize..8).prop_flat_map(|n| {
             (proptest::collection::vec(entry(false), n), proptest::collection::vec(entry(true), n))
         })) {
             let mut all = if deny { all.1 } else { all.0 };
             for (id, entry) in (0..).zip(&mut all) {
                 entry.because = vec![AccessId(id)];
             }
-            let layers = arrange(all.clone());
+            let layers = arrange_by(&sizes, all.clone());
             for layer in &layers {
                 for (n, a) in layer.entries.iter().enumerate() {
                     for b in layer.entries.iter().skip(n + 1) {
-                        let one_lookup = a.cell.shape() == b.cell.shape();
+                        let one_lookup = layer.shape(&a.cell) == layer.shape(&b.cell);
                         prop_assert!(!one_lookup || a.cell.intersection(&b.cell).is_none(), "{a:?} meets {b:?}");
                     }
                 }
@@ -136,7 +190,7 @@ mod tests {
                 let j = random.below(shuffled.len());
                 shuffled.swap(i, j);
             }
-            prop_assert_eq!(arrange(shuffled), layers);
+            prop_assert_eq!(arrange_by(&sizes, shuffled), layers);
         }
     }
 }

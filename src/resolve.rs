@@ -31,6 +31,7 @@ mod places;
 mod publics;
 mod routes;
 mod services;
+mod unused;
 mod vpcs;
 mod words;
 mod zones;
@@ -87,8 +88,9 @@ pub fn resolve(
         host.log_from = lines.log_from;
         host.reject_from = lines.reject_from;
     }
-    bastion::settle(sshds, &mut hosts, &mut accesses, findings);
+    bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
     publics::check(&hosts, &vpcs, &accesses, &tests, findings);
+    unused::check(&names, findings);
     let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
     (!findings.has_errors()).then_some(site)
 }

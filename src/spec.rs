@@ -8,6 +8,7 @@
 //! Neither asks `topology` for anything: the compiler's own view of paths is what is to be proved.
 //! In input `oif`, and in output `iif`, is not looked at: the kernel leaves it unset there.
 
+mod acl;
 mod admitted;
 mod asked;
 mod base;
@@ -80,7 +81,8 @@ impl<'s> Spec<'s> {
                 None => base(Verdict::Drop),
             },
             Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
-            Point::NetworkAcl { .. } | Point::Ssh { .. } => base(Verdict::Drop),
+            Point::NetworkAcl { subnet, way } => acl::judge(self, *subnet, *way, packet),
+            Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -248,10 +250,10 @@ impl Here<'_> {
         if self.hook != Hook::Output {
             return true;
         }
-        let people = access.people.iter().filter_map(|id| self.spec.site.person(*id));
+        let mut senders = access.people.iter().map(|id| self.spec.site.uid_at(self.host, *id));
         match (self.spec.site.jumps_from(access, self.host), self.is_confined()) {
-            (true, true) => people.into_iter().any(|person| person.uid == self.packet.skuid),
-            (true, false) => people.into_iter().any(|person| person.uid.is_none()),
+            (true, true) => senders.any(|uid| uid == self.packet.skuid),
+            (true, false) => senders.any(|uid| uid.is_none()),
             (false, confined) => !confined,
         }
     }

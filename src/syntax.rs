@@ -13,5 +13,6 @@ mod grammar;
 mod parse;
 mod scan;
 
+pub(crate) use explain::is_reserved;
 pub use fmt::fmt;
 pub use parse::{parse, shape};

@@ -7,6 +7,7 @@
 //!
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
+mod acls;
 mod balancers;
 mod bastion;
 pub mod beside;
@@ -14,6 +15,7 @@ mod compose;
 pub mod cover;
 pub mod diff;
 mod follow;
+mod frames;
 mod groups;
 mod interfaces;
 pub mod ipvs;
@@ -34,7 +36,9 @@ mod translate;
 mod unasked;
 mod widely;
 
+pub use acls::{AclsText, AgainstAcls, acls};
 pub use balancers::{Balancing, misdirected};
+pub use frames::{FramesProof, WrongFrame, frames, frames_of};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{

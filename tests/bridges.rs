@@ -25,6 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
+use fwc::verify::HostRules;
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -324,6 +325,47 @@ fn the_proof_needs_the_bridge() {
         report.points.iter().filter(|p| !p.outcome.holds()).map(|p| p.place.as_str()).collect();
     assert_eq!(red, ["lxc bridge"]);
     assert!(report.expects.iter().all(|e| !e.outcome.holds()));
+}
+
+/// S41, S42: what is not IP passes, and nothing else with it. Taken away, narrower or wider, the rule that says so is
+/// refuted.
+#[test]
+fn what_is_not_ip_passes_and_nothing_else_with_it() {
+    const RULE: &str = "meta protocol != ip meta protocol != ip6 accept";
+    const ARP: u16 = 0x0806;
+    const OTHER: u16 = 0xffff;
+    for how in ["stateful", STATELESS] {
+        let compiled = lxc(how);
+        let (&host, rules) = compiled.artifacts.iter().next().unwrap();
+        let held = &compiled.report.frames;
+        assert!(held.len() == 1 && held[0].holds() && held[0].kinds == 2, "{how}: {held:?}");
+        let proved = |text: String| {
+            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(&text).unwrap());
+            let stopped: Vec<u16> = report.frames[0].wrong.iter().map(|wrong| wrong.ethertype).collect();
+            let red: Vec<String> =
+                report.points.into_iter().filter(|p| !p.outcome.holds()).map(|p| p.place).collect();
+            (stopped, red)
+        };
+        let without: Vec<&str> = rules.text.lines().filter(|line| !line.contains(RULE)).collect();
+        assert_eq!(without.len() + 1, rules.text.lines().count(), "{how}");
+        assert_eq!(proved(without.join("\n") + "\n"), (vec![ARP, OTHER], vec![]), "{how}: taken away");
+        for (instead, stopped, red) in [
+            (RULE, vec![], vec![]),
+            ("meta protocol arp accept", vec![OTHER], vec![]),
+            ("meta protocol != ip meta protocol != ip6 meta protocol != arp accept", vec![ARP], vec![]),
+            ("meta protocol != ip meta protocol != ip6 drop", vec![ARP, OTHER], vec![]),
+            ("meta protocol != ip accept", vec![], vec!["lxc bridge"]),
+            ("meta protocol != ip6 accept", vec![], vec!["lxc bridge"]),
+            ("accept", vec![], vec!["lxc bridge"]),
+        ] {
+            let (found, points) = proved(rules.text.replace(RULE, instead));
+            assert_eq!(
+                (found, points),
+                (stopped, red.iter().map(|p| p.to_string()).collect()),
+                "{how}: {instead}"
+            );
+        }
+    }
 }
 
 /// Replies and ICMP errors get back over a stateless bridge; a bare SYN from the same port does not; neighbours find each

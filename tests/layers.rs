@@ -62,7 +62,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "target::sim",
         ],
     ),
-    ("bastion", &["source", "diag", "net", "model", "durable"]),
+    // The jump server reads what an sshd reads.
+    (
+        "bastion",
+        &["source", "diag", "net", "model", "durable", "target::artifact", "target::read", "target::sim"],
+    ),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (
         "apply",

@@ -212,7 +212,7 @@ fn holds(c: &Cell, p: &Packet) -> bool {
 fn layers(ls: &[Layer], p: &Packet) -> Option<Verdict> {
     for l in ls {
         let mut es: Vec<&Entry> = l.entries.iter().filter(|e| holds(&e.cell, p)).collect();
-        es.sort_by_key(|e| match e.cell.shape() {
+        es.sort_by_key(|e| match l.shape(&e.cell) {
             Shape::Translated => (-1, false),
             Shape::Ports { exact } => (0, !exact),
             Shape::Icmp { exact } => (1, !exact),

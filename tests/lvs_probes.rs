@@ -110,6 +110,36 @@ fn under_dr_neighbours_are_served_too() {
     }
 }
 
+/// S43, S7: a machine writes to a director by the leg by which it sends there. Whom that leg is taken away from writes
+/// nothing, whatever other legs it has; IPVS is told of no service that nobody writes to.
+#[test]
+fn who_writes_to_a_director_is_read_by_the_leg_they_send_by() {
+    let told = |from: &str| {
+        let policy = format!(
+            "zone world {{ rest }}\nzone lan {{ 10.0.0.0/24 }}\nzone far {{ 10.0.9.0/24 }}\n\
+             firewall lb {{ eth0 192.0.2.1 in world; eth1 10.0.0.1 in lan; eth2 10.0.9.1 in far }}\n\
+             host s1 = 10.0.0.11 in lan\nhost c {{ eth0 10.0.0.5 in lan; eth1 10.0.9.5 in far }}\n\
+             allow tcp 80 from {from} to lb.far ipvs nat to s1\n\
+             allow tcp 81 from world to lb.world ipvs nat to s1\n"
+        );
+        // What is told is held against the policy (`misdirected`), so a wrong reading of either would not compile.
+        let (compiled, findings, sources) = attempt(&[("lb.fw".to_owned(), policy)]);
+        let compiled = compiled.unwrap_or_else(|| panic!("{from}: {}", said(&findings, &sources)));
+        assert!(compiled.report.holds(), "{from}");
+        let files = compiled.hosts.iter().flat_map(|host| &host.files);
+        let rules = files.filter(|(name, _)| name.ends_with("ipvsadm.rules")).map(|(_, text)| text);
+        let services = |text: &String| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("-A -t ")?.split(' ').next().map(str::to_owned))
+                .collect()
+        };
+        rules.flat_map(|text| -> Vec<String> { services(text) }).collect::<Vec<_>>()
+    };
+    assert_eq!(told("c"), ["10.0.9.1:80", "192.0.2.1:81"]);
+    assert_eq!(told("c except c.lan"), ["10.0.9.1:80", "192.0.2.1:81"]);
+    assert_eq!(told("c except c.far"), ["192.0.2.1:81"]);
+}
+
 /// S49: the packet keeps the address of the director, and `expect deny` follows it into the node all the same.
 #[test]
 fn under_dr_a_deny_follows_the_packet_into_the_real_server() {

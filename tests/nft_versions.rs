@@ -8,6 +8,7 @@
 #![allow(clippy::indexing_slicing, reason = "a case that cannot be read fails the test")]
 
 mod common;
+mod large;
 mod table;
 
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ fn every_nft_loads_every_emitted_ruleset() {
     for site in ["lxc", "lxc-stateless"] {
         texts.extend(emitted(site, &compiled(&common::folder(&format!("policies/{site}")))));
     }
+    texts.extend(emitted("large", &compiled(&[("large.fw".to_owned(), large::policy(3600))])));
     for case in cases() {
         let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
         texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));

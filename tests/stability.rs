@@ -1,9 +1,11 @@
 //! What an edit may change in the artifacts, and what it may not.
 
 mod common;
+mod large;
 
 use common::{compiled, crm, file, statements};
 use fwc::net::Random;
+use fwc::verify;
 
 /// Adding a server to a group adds lines; it changes and removes none. At most one line per flow that
 /// names its group at another host.
@@ -83,4 +85,49 @@ fn order_and_files_change_no_byte() {
             }
         }
     }
+}
+
+/// Thousands of ranges, hundreds of hosts: each in the layout for its size, and one flow more is one line more. What leads
+/// to a block is under proof like any rule: without it, or with it led elsewhere, the proof fails.
+#[test]
+fn a_large_policy_is_laid_out_by_size_and_stays_so() {
+    let policy = |text: String| vec![("large.fw".to_owned(), text)];
+    let before = compiled(&policy(large::policy(3600)));
+    assert!(before.report.holds());
+    let (host, rules) = before.artifacts.iter().next().unwrap();
+    let table = &rules.ruleset.tables[0];
+    let set = |name: &str| table.sets.iter().position(|set| set.name == name);
+    // 2,700 of IPv4 in blocks; 900 of IPv6 at once, with their few exact keys among them.
+    let blocks = set("forward_eth1_eth2_ports_ranges_v4_blocks").unwrap();
+    let first = table.sets[blocks].elements.len();
+    assert!((4..=128).contains(&first), "{first} blocks");
+    assert!(set("forward_eth1_eth2_ports_v4").is_none());
+    assert!(
+        set("forward_eth1_eth2_ports_ranges_v6").is_some() && set("forward_eth1_eth2_ports_v6").is_none()
+    );
+    // Exact keys with two written-out ranges.
+    assert!(
+        set("forward_eth2_eth3_ports_v4").is_some() && set("forward_eth2_eth3_ports_ranges_v4").is_none()
+    );
+    assert!(table.sets.len() <= 200, "{} sets", table.sets.len());
+
+    let more = large::policy(3600) + "allow tcp 8080 from 10.1.9.7 to 10.2.9.0/29\n";
+    let after = compiled(&policy(more));
+    let text = &after.artifacts.iter().next().unwrap().1.text;
+    let added = added_lines(&rules.text, text).unwrap_or_else(|line| panic!("changed or removed: {line}"));
+    assert_eq!(added.len(), 1, "{added:#?}");
+
+    let mut broken = Vec::new();
+    for change in ["leave out a block", "lead a block elsewhere"] {
+        let mut artifacts = before.artifacts.clone();
+        let ruleset = &mut artifacts.hosts.get_mut(host).unwrap().ruleset;
+        let elements = &mut ruleset.tables[0].sets[blocks].elements;
+        if change == "leave out a block" {
+            elements.remove(1);
+        } else {
+            elements[1].data = elements[2].data.clone();
+        }
+        broken.push((change, verify::prove(&before.site, &artifacts, common::options().at).holds()));
+    }
+    assert!(broken.iter().all(|(_, holds)| !holds), "{broken:?}");
 }

@@ -8,7 +8,7 @@
 //! [`canonical`] is a ruleset without any of that, and without what nft may order as it likes: two rulesets are the
 //! same for apply where these are equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::target::nft::artifact::{Chain, Counter, Element, Rule, Ruleset, Set, Statement, Table};
 use crate::target::nft::print::{self, Unprintable};
@@ -71,18 +71,33 @@ fn alike(new: &Set, old: &Set) -> bool {
 
 fn carry_set(set: &mut Set, old: &Set) {
     if !set.is_fixed() {
-        let stated: Vec<_> = set.elements.iter().map(|element| element.key.clone()).collect();
-        set.elements.extend(old.elements.iter().filter(|e| !stated.contains(&e.key)).cloned());
+        let stated: BTreeSet<String> = set.elements.iter().map(key_of).collect();
+        set.elements.extend(old.elements.iter().filter(|e| !stated.contains(&key_of(e))).cloned());
         return;
     }
     // Elements without a counter have nothing to carry, and most sets have many of them.
     let counts = |element: &Element| element.statements.iter().any(|s| matches!(s, Statement::Counter(_)));
-    let counted: Vec<&Element> = old.elements.iter().filter(|e| counts(e)).collect();
+    let counted = old.elements.iter().filter(|e| counts(e)).map(|old| (key_of(old), old));
+    let counted: BTreeMap<String, &Element> = counted.collect();
     for element in set.elements.iter_mut().filter(|e| counts(e)) {
-        if let Some(old) = counted.iter().find(|old| old.key == element.key && old.data == element.data) {
+        let old = counted.get(&key_of(element)).filter(|old| old.data == element.data);
+        if let Some(old) = old {
             element.statements.clone_from(&old.statements);
         }
     }
+}
+
+/// The key of an element, as it is written.
+fn key_of(element: &Element) -> String {
+    let bare = Element {
+        data: None,
+        comment: None,
+        timeout: None,
+        expires: None,
+        statements: Vec::new(),
+        ..element.clone()
+    };
+    print::element(&bare).unwrap_or_default()
 }
 
 /// A rule goes by what it says; of several that say the same, each by its place among them.

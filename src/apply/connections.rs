@@ -172,8 +172,9 @@ pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<(Entry, &'stat
     Ok(all)
 }
 
-/// What this machine's addresses are, and by which interface it reaches others.
+/// What this machine's addresses are, and by which interface it reaches others, today.
 struct Ways {
+    now: u64,
     own: BTreeSet<IpAddr>,
     by: BTreeMap<IpAddr, String>,
 }
@@ -186,7 +187,7 @@ impl Ways {
         let infos =
             infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
         let own = infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
-        Ok(Self { own, by: BTreeMap::new() })
+        Ok(Self { now: super::state::now(), own, by: BTreeMap::new() })
     }
 
     /// The interface by which packets to an address leave, and its own come; empty where none does.
@@ -223,6 +224,7 @@ impl Ways {
             proto => Packet::new(src, dst, proto, entry.original.sport, entry.reply.sport),
         }
         .at(&iif, &oif);
+        packet.time = self.now;
         packet.ct_original = Some(entry.original);
         packet.ct_status = NatStatus { dnat, snat: false };
         packet.skuid = from_here.then_some(0);
@@ -254,7 +256,8 @@ fn message(kind: u16, flags: u16, family: u8, body: &[u8]) -> Vec<u8> {
 /// The first message of several: its type, its family, its attributes, and what follows.
 fn next(bytes: &[u8]) -> Option<(u16, u8, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?);
-    let length = usize::try_from(length).ok()?;
+    // Less than a header would be read for ever.
+    let length = usize::try_from(length).ok().filter(|length| *length >= 16)?;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
     let whole = bytes.get(..length)?;
     let after = bytes.get(length.checked_next_multiple_of(4)?..).unwrap_or_default();

@@ -3,7 +3,8 @@
 //!
 //! Asked of the simulator, for every source port at once where nothing translates, and for single packets hook by hook.
 //! What is not modelled in a foreign rule's *comparison* (`fib daddr type local`) is tried both ways, and must not
-//! matter; any other unknown is no pass.
+//! matter; any other unknown is no pass. The time is the machine's, since a permission may be past; and no limit is exceeded:
+//! one that bounds logins is no lock.
 
 use crate::net::packet::tcp_flag;
 use crate::net::{CtState, Direction, Field, Packet, Proto, Space, Verdict};
@@ -26,21 +27,22 @@ pub fn beside(listing: &Ruleset, new: &Ruleset) -> Ruleset {
     Ruleset { tables: foreign.chain(&new.tables).cloned().collect() }
 }
 
-/// Why a connection that comes by an interface would not stay open; nothing where it would.
+/// Why a connection that comes by an interface would not stay open at a time (UTC nanoseconds since 1970); nothing where it
+/// would.
 #[must_use]
-pub fn closed(ruleset: &Ruleset, connection: &Connection, interface: &str) -> Vec<String> {
+pub fn closed(ruleset: &Ruleset, connection: &Connection, interface: &str, now: u64) -> Vec<String> {
     let Some(variants) = variants(ruleset) else {
         return vec!["other tables ask too much that the simulator does not know".to_owned()];
     };
     let mut reasons = Vec::new();
     for variant in &variants {
         for (what, packet, hooks) in packets(connection, interface) {
-            if let Err(why) = passes(variant, packet, hooks) {
+            if let Err(why) = passes(variant, Packet { time: now, ..packet }, hooks) {
                 reasons.push(format!("{what}: {why}"));
             }
         }
         if reasons.is_empty()
-            && let Err(why) = every_port(variant, connection, interface)
+            && let Err(why) = every_port(variant, connection, interface, now)
         {
             reasons.push(format!("a new connection from some port: {why}"));
         }
@@ -107,7 +109,7 @@ fn passes(ruleset: &Ruleset, mut packet: Packet, hooks: &[Hook]) -> Result<(), S
 }
 
 /// The first packets of new connections from every port, at the hooks by themselves.
-fn every_port(ruleset: &Ruleset, connection: &Connection, interface: &str) -> Result<(), String> {
+fn every_port(ruleset: &Ruleset, connection: &Connection, interface: &str, now: u64) -> Result<(), String> {
     let spent = |_| "the simulator's budget is spent".to_owned();
     let mut space = Space::default();
     for hook in IN {
@@ -119,9 +121,12 @@ fn every_port(ruleset: &Ruleset, connection: &Connection, interface: &str) -> Re
             connection.server.port(),
         )
         .at(interface, "");
-        let one = space.packet(&sample);
+        let one = space.packet(&Packet { time: now, ..sample });
         let every = space.forget(Field::Sport, one);
-        let admitted = sim::admits(ruleset, *hook, &mut space).map_err(spent)?.accepted;
+        let mut admitted = sim::admits(ruleset, *hook, &mut space).map_err(spent)?.accepted;
+        for limit in space.limit_fields() {
+            admitted = space.given(limit, 0, admitted);
+        }
         let stopped = space.minus(every, admitted);
         if let Some(packet) = space.witness(stopped, &[]).map_err(spent)? {
             return Err(format!("stopped in {} from port {}", hook.keyword(), packet.sport));

@@ -23,7 +23,7 @@ use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::live::parsed;
 use super::lockout;
-use super::state::Parameter;
+use super::state::{Parameter, now};
 
 /// One reason why nothing should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +102,7 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
         Refusal::new("administrator", format!("ssh {connection} by {interface} would be cut off: {why}"))
             .help("allow it in the policy, or say `--i-have-console`")
     };
-    lockout::closed(&ruleset, &connection, &interface).into_iter().map(say).collect()
+    lockout::closed(&ruleset, &connection, &interface, now()).into_iter().map(say).collect()
 }
 
 /// The interface by which packets to the administrator leave, and theirs are taken to come.
@@ -252,7 +252,17 @@ pub fn value(key: &str) -> Option<String> {
 fn other_rules(listing: &str) -> Vec<Refusal> {
     let mut all = Vec::new();
     for name in ["ip_tables_names", "ip6_tables_names", "arp_tables_names"] {
-        let tables = fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+        let tables = match fs::read_to_string(format!("/proc/net/{name}")) {
+            Ok(tables) => tables,
+            // A kernel without them.
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(why) => {
+                let message =
+                    format!("whether legacy xtables are loaded cannot be read (/proc/net/{name}): {why}");
+                all.push(Refusal::new("other rules", message));
+                continue;
+            }
+        };
         let tables: Vec<&str> = tables.split_whitespace().collect();
         if !tables.is_empty() {
             let message =

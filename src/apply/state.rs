@@ -322,6 +322,12 @@ impl Lock {
     }
 }
 
+/// The time of day: UTC nanoseconds since 1970, as `meta time` has it (nft(8)).
+#[must_use]
+pub fn now() -> u64 {
+    u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline.
 #[must_use]
 pub fn uptime() -> u64 {

@@ -4,6 +4,8 @@
 //! A recording is a folder of JSON as the AWS CLI writes it, or boto (docs/aws.md): every file below it that is an answer is
 //! read, and one that is no answer EC2 could have given is an error, never passed over.
 
+pub(super) mod live;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +38,7 @@ pub(super) fn is_recording(path: &Path) -> bool {
 
 fn is_answer(text: &str) -> bool {
     !matches!(
-        read::read(text),
+        read::read_all(text),
         Err(read::ReadError { why: Why::Unrecognised | Why::Json(_) | Why::Expected(_), .. })
     )
 }
@@ -48,6 +50,9 @@ fn has_policy(path: &Path) -> bool {
 
 /// Every file of JSON below a folder, by name.
 fn json_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if path.is_file() {
+        return Ok(vec![path.to_path_buf()]);
+    }
     let (mut files, mut folders) = (Vec::new(), vec![path.to_path_buf()]);
     while let Some(folder) = folders.pop() {
         let entries = std::fs::read_dir(&folder).map_err(|why| Failure::io("read", &folder, &why))?;
@@ -75,18 +80,21 @@ pub(super) fn recording(path: &Path, console: &mut Console<'_>) -> Result<Estate
     for file in json_files(path)? {
         let name = file.display().to_string();
         let text = text_of(&file).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        match read::read(&text) {
-            Ok(read) => {
-                for note in &read.notes {
-                    console.talk(&format!(
-                        "note: {}: {}\n",
-                        clean_line(&name),
-                        clean_line(&note.to_string())
-                    ));
+        match read::read_all(&text) {
+            Ok(all) => {
+                for read in all {
+                    for note in &read.notes {
+                        console.talk(&format!(
+                            "note: {}: {}\n",
+                            clean_line(&name),
+                            clean_line(&note.to_string())
+                        ));
+                    }
+                    let of = matches!(read.document, Document::Entries(_)).then(|| list_of(&file)).flatten();
+                    documents.push((of, read.document));
                 }
-                let of = matches!(read.document, Document::Entries(_)).then(|| list_of(&file)).flatten();
-                documents.push((of, read.document));
             }
+            Err(why) if matches!(why.why, Why::Unrecognised) && matches!(read::vpcs(&text), Ok(Some(_))) => {}
             Err(why) if matches!(why.why, Why::Unrecognised) => {
                 console.talk(&format!("note: {}: {}\n", clean_line(&name), clean_line(&why.to_string())));
             }
@@ -98,6 +106,24 @@ pub(super) fn recording(path: &Path, console: &mut Console<'_>) -> Result<Estate
         let help = "the name of a file with the entries of a prefix list has the list's id in it";
         Failure::new(format!("`{}`: {}", path.display(), all.join("; "))).help(help)
     })
+}
+
+/// The blocks of VPCs that the answers of a folder tell (`describe-vpcs`).
+pub(super) fn blocks(path: &Path) -> Result<super::import::Blocks, Failure> {
+    let mut all = super::import::Blocks::new();
+    for file in json_files(path)? {
+        let name = file.display().to_string();
+        let text = text_of(&file).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        let told = read::vpcs(&text).map_err(|why| Failure::new(format!("`{name}`: {why}")))?;
+        for of in told.into_iter().flatten() {
+            all.entry(of.id).or_default().extend(of.blocks);
+        }
+    }
+    for nets in all.values_mut() {
+        nets.sort();
+        nets.dedup();
+    }
+    Ok(all)
 }
 
 /// `…pl-0123….json`: the answer itself does not say of which list it is.

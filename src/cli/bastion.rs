@@ -5,6 +5,7 @@ mod check;
 mod lint;
 mod prove;
 mod render;
+mod serve;
 
 use clap::Subcommand;
 
@@ -34,6 +35,8 @@ enum Command {
     Render(render::Args),
     /// Prove sshds, jumps and firewalls against each other, and name who goes round
     Prove(prove::Args),
+    /// Carry `ssh -J` to the destinations of the policy, and nothing else
+    Serve(serve::Args),
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
@@ -46,5 +49,6 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Watchdog(args) => apply::watchdog(&args),
         Command::Render(args) => render::run(args, console),
         Command::Prove(args) => prove::run(args, console),
+        Command::Serve(args) => serve::run(args, console),
     }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod expected;
+mod groups;
 mod questions;
 mod routes;
 pub(super) mod shell;
@@ -11,11 +12,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::compile::Compiled;
-use crate::forwarding::Forwarding;
 use crate::lab::{LabError, SiteLab, rights};
-use crate::model::{HostId, Point, Way};
-use crate::net::{Packet, Verdict};
-use crate::spec::Spec;
+use crate::model::HostId;
 
 use super::compile::{host_named, proved};
 use super::options::{Format, PolicyArgs};
@@ -23,7 +21,6 @@ use super::request::Request;
 use super::{Console, Exit, Failure, render};
 
 use answers::Judges;
-use questions::Question;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -94,7 +91,6 @@ fn compared(
         None => Vec::new(),
     };
     asked.extend(expected::all(judges.forwarding()));
-    set_aside(judges.forwarding(), &mut asked, console);
     // Before any thread: a process with several may not change its user namespace.
     rights::ensure().map_err(not_built)?;
     let mut lab = SiteLab::open(judges.forwarding()).map_err(not_built)?;
@@ -109,30 +105,6 @@ fn compared(
     }
     request.tell_timings(console);
     Ok(if table::fine(&rows, &routes) { Exit::Fine } else { Exit::AtFault })
-}
-
-/// There is no AWS in the lab: what a security group stops is not sent, and that is said.
-fn set_aside(forwarding: &Forwarding<'_>, asked: &mut Vec<Question>, console: &mut Console<'_>) {
-    let site = forwarding.site();
-    if site.security_groups.is_empty() {
-        return;
-    }
-    let spec = Spec::new(site);
-    let stops = |addr, way, packet: &Packet| {
-        let owner = forwarding.owner_of(addr);
-        owner.is_some_and(|(host, leg)| {
-            spec.judge(&Point::Interface { host, leg, way }, packet).verdict != Verdict::Accept
-        })
-    };
-    let before = asked.len();
-    asked.retain(|question| {
-        let packet = &question.packet;
-        let end_to_end = matches!(question.way, questions::Way::EndToEnd(_));
-        !(end_to_end && (stops(packet.src, Way::Egress, packet) || stops(packet.dst, Way::Ingress, packet)))
-    });
-    let count = before.saturating_sub(asked.len());
-    let packets = render::number(count, "packet");
-    console.talk(&format!("not sent: {packets} that a security group stops; there is none in the lab\n"));
 }
 
 /// `probes.txt` in the folder of the first policy, if it is there.

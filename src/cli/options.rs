@@ -52,6 +52,8 @@ pub(super) enum Emit {
     Cloudformation,
     /// aws/prefix-lists.json: the policy's lists as managed prefix lists
     PrefixLists,
+    /// aws/nacl.json: a network ACL for each subnet, stateless and coarser than groups
+    Nacl,
 }
 
 impl Emit {
@@ -61,6 +63,7 @@ impl Emit {
             Self::Terraform => compile::Format::Terraform,
             Self::Cloudformation => compile::Format::Cloudformation,
             Self::PrefixLists => compile::Format::PrefixLists,
+            Self::Nacl => compile::Format::Nacl,
         };
         all.iter().map(one).collect()
     }

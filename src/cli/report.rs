@@ -5,6 +5,7 @@
 //! *Design decisions*. What holds takes one line; what does not comes with a packet a person can read, its way,
 //! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
 
+mod frames;
 mod people;
 
 use std::fmt::Write as _;
@@ -39,7 +40,8 @@ pub(super) struct Telling<'a> {
 pub(super) fn exit(report: &Report) -> Exit {
     let refuted = outcomes(report).any(|o| matches!(o, Outcome::Refuted(_)));
     let round = report.bastions.ways.iter().any(|way| way.excuse == Excuse::None);
-    if refuted || round || report.settings.iter().any(|proof| !proof.holds()) {
+    let frames = report.frames.iter().any(|proof| !proof.holds());
+    if refuted || round || frames || report.settings.iter().any(|proof| !proof.holds()) {
         Exit::AtFault
     } else if report.holds() {
         Exit::Fine
@@ -51,8 +53,10 @@ pub(super) fn exit(report: &Report) -> Exit {
 /// `proved: 9 points, 12 expectations, 8 claims unasked`
 pub(super) fn summary(report: &Report) -> String {
     let all = outcomes(report).count().saturating_add(report.settings.len());
+    let all = all.saturating_add(report.frames.len());
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
     let refuted = refuted.saturating_add(report.settings.iter().filter(|proof| !proof.holds()).count());
+    let refuted = refuted.saturating_add(report.frames.iter().filter(|proof| !proof.holds()).count());
     let round = report.bastions.ways.iter().filter(|way| way.excuse == Excuse::None).count();
     let (all, refuted) = (all.saturating_add(round), refuted.saturating_add(round));
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
@@ -90,6 +94,7 @@ impl<'a> Telling<'a> {
         self.replies(&mut text, report);
         self.unasked(&mut text, report);
         self.people(&mut text, report);
+        self.frames(&mut text, report);
         self.settings(&mut text, report);
         self.waived(&mut text);
         let _ = writeln!(text, "{}", summary(report));
@@ -118,6 +123,7 @@ impl<'a> Telling<'a> {
             "replies": self.replies_as_json(report),
             "unasked": unasked.collect::<Vec<_>>(),
             "people": self.people_as_json(report),
+            "frames": report.frames.iter().map(|proof| self.frames_as_json(proof)).collect::<Vec<_>>(),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
             "waived": self.waived_as_json(),
             "nodes": report.nodes,
@@ -178,7 +184,7 @@ impl<'a> Telling<'a> {
                 let _ = writeln!(text, "      policy  {at}{}", clean_line(words));
             }
             for (line, rule) in &hop.rules {
-                let file = self.file_of(&hop.point);
+                let file = self.file_of(hop);
                 let _ = writeln!(text, "      rule    {file}:{line}  {}", clean_line(rule.trim()));
             }
         }
@@ -193,7 +199,7 @@ impl<'a> Telling<'a> {
                     self.put_place(&mut value, *span);
                     value
                 });
-                let file = self.file_of(&hop.point);
+                let file = self.file_of(hop);
                 let rules =
                     hop.rules.iter().map(|(line, rule)| json!({ "file": file, "line": line, "text": rule }));
                 let mut told = json!({
@@ -443,8 +449,8 @@ impl<'a> Telling<'a> {
     }
 
     /// The artifact of a point, by its name in a build.
-    fn file_of(self, point: &Point) -> String {
-        match (self.ruleset, point) {
+    fn file_of(self, hop: &Hop) -> String {
+        match (self.ruleset.or(hop.file.as_deref()), &hop.point) {
             (Some(file), _) => clean_line(file),
             (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
             (None, Point::Interface { .. }) => "aws/security-groups.json".to_owned(),

@@ -3,7 +3,8 @@
 use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
-use crate::verify::{Bastions, ExpectProof, UnaskedProof, WrongSetting};
+use crate::target::nft::sim;
+use crate::verify::{Bastions, ExpectProof, FramesProof, UnaskedProof, WrongFrame, WrongSetting};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -36,6 +37,7 @@ fn sources() -> SourceMap {
 fn refuted() -> Outcome {
     let packet = crate::cli::packet::parse("tcp 22 from 10.1.1.11 to 10.1.2.2 in eth1").unwrap();
     let hop = Hop {
+        file: None,
         point: Point::Hook { host: HostId(0), hook: Hook::Forward },
         place: "fw forward eth1 -> eth2".to_owned(),
         verdict: Verdict::Accept,
@@ -76,6 +78,7 @@ fn report(expect: Outcome) -> Report {
             outcome: Outcome::Holds,
         }],
         replies: Vec::new(),
+        frames: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         people: Vec::new(),
         bastions: Bastions::default(),
@@ -147,6 +150,27 @@ fn a_parameter_that_is_not_as_assumed_is_refuted() {
 refuted   hosts/fw/sysctl.conf: net/ipv4/ip_forward is 0, and 1 is assumed
   because it is a gateway
 not proved: 1 refuted of 6
+";
+    assert!(shown.ends_with(want), "{shown}");
+    assert!(!report.holds());
+    assert_eq!(exit(&report), Exit::AtFault);
+}
+
+#[test]
+fn a_bridge_that_stops_arp_is_refuted() {
+    let mut report = report(Outcome::Holds);
+    let wrong = WrongFrame { ethertype: 0x0806, arp: true, done: sim::Outcome::Decided(Verdict::Drop) };
+    report.frames = vec![
+        FramesProof { host: HostId(0), kinds: 2, wrong: Vec::new() },
+        FramesProof { host: HostId(0), kinds: 2, wrong: vec![wrong] },
+    ];
+    let shown = tell(&report);
+    let want = "\
+proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge: 1 machine
+refuted   ARP between the ports of a bridge of fw is dropped
+  because it is no packet, and members find each other by it (S41, S42)
+proved    sysctl.conf is what the proofs assume: 1 machine
+not proved: 1 refuted of 8
 ";
     assert!(shown.ends_with(want), "{shown}");
     assert!(!report.holds());

@@ -14,7 +14,7 @@ use super::files::text_of;
 use super::options::{Emit, Format, PolicyArgs};
 use super::report::{self, Telling};
 use super::request::Request;
-use super::{Console, Exit, Failure, engine, render};
+use super::{Console, Exit, Failure, aws, engine, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,6 +28,10 @@ pub(super) struct Args {
     /// Say which other tables of this listing (`nft list ruleset`) of one machine stop what the policy allows
     #[arg(long, value_name = "LISTING", conflicts_with = "against")]
     beside: Option<PathBuf>,
+
+    /// Prove that what EC2 described in this folder of answers is the policy's security groups
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["against", "beside"])]
+    aws_live: Option<PathBuf>,
 
     /// The machine that --against or --beside is of; needed where several filter
     #[arg(long, value_name = "NAME")]
@@ -50,6 +54,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             "--host says whose ruleset --against or --beside names, and neither is there",
         ));
     }
+    let live = args.aws_live.as_deref().map(|dir| aws::recording(dir, console)).transpose()?;
     let mut request = Request::read(args.policy)?;
     let both = [Emit::Terraform, Emit::Cloudformation];
     request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
@@ -67,6 +72,12 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     };
     if let Some(listing) = &beside {
         return tell_beside(&compiled, listing, args.host.as_deref(), args.format, &mut request, console);
+    }
+    if let Some(live) = &live {
+        let exit = aws::live::tell(&compiled, live, args.format, console)?;
+        request.mark("compare");
+        request.tell_timings(console);
+        return Ok(exit);
     }
     if let Some(ruleset) = &against {
         let host = the_host(&compiled, args.host.as_deref())?;

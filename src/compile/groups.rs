@@ -12,7 +12,7 @@ use crate::target::aws::exposure::{self, Threshold};
 use crate::target::aws::plan::{Terms, plan};
 use crate::target::aws::validate::quota::Limits;
 use crate::target::aws::{emit, print, read};
-use crate::verify::GroupsText;
+use crate::verify::{AclsText, GroupsText};
 
 /// What may be written of security groups beside `security-groups.json` and `plan.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,8 @@ pub enum Format {
     Terraform,
     /// `template.json`.
     Cloudformation,
+    /// `nacl.json`: a network ACL for each subnet.
+    Nacl,
     /// `prefix-lists.json`: lists become prefix lists, which the rules name.
     PrefixLists,
 }
@@ -34,6 +36,8 @@ pub struct Groups {
     pub texts: Vec<GroupsText>,
     /// What was emitted, for plans.
     pub estate: Estate,
+    /// The network ACLs, as they are read back from their text.
+    pub acls: Option<AclsText>,
 }
 
 /// The security groups of a site in these formats; none after an error. Without groups there are no files.
@@ -65,7 +69,7 @@ pub(super) fn written(
         let (name, text) = match format {
             Format::Terraform => ("main.tf.json", print::terraform(&said)),
             Format::Cloudformation => ("template.json", print::cloudformation(&said)),
-            Format::PrefixLists => continue,
+            Format::PrefixLists | Format::Nacl => continue,
         };
         let text = match text {
             Ok(text) => text,
@@ -76,10 +80,13 @@ pub(super) fn written(
         };
         let estate = match format {
             Format::Terraform => read::terraform(&text),
-            Format::Cloudformation | Format::PrefixLists => read::cloudformation(&text),
+            Format::Cloudformation | Format::Nacl | Format::PrefixLists => read::cloudformation(&text),
         };
         out.files.push((name.to_owned(), text.clone()));
         out.prove(name, text, estate.map_err(|why| why.to_string()), site, findings);
+    }
+    if formats.contains(&Format::Nacl) {
+        out.acls(site, findings);
     }
     out.plan(site, findings);
     (!findings.has_errors()).then_some(out)
@@ -116,6 +123,22 @@ impl Groups {
             Err(obstacles) => {
                 let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
                 findings.push(unprintable(site, "plan.json", &all.join("; ")));
+            }
+        }
+    }
+
+    /// `nacl.json`: what each subnet lets through for its groups, stateless (S72).
+    fn acls(&mut self, site: &Site, findings: &mut Findings) {
+        let Some(acls) = emit::acls(&self.estate, site, findings) else { return };
+        let text = print::document(&Document::Acls(acls));
+        match read::read(&text) {
+            Ok(read::Read { document: Document::Acls(acls), .. }) => {
+                self.acls = Some(AclsText { file: "aws/nacl.json".to_owned(), text: text.clone(), acls });
+                self.files.push(("nacl.json".to_owned(), text));
+            }
+            Ok(_) => findings.push(unprintable(site, "nacl.json", "it reads back as something else")),
+            Err(why) => {
+                findings.push(unprintable(site, "nacl.json", &format!("it does not read back: {why}")));
             }
         }
     }

@@ -46,6 +46,8 @@ pub(super) fn written(
             }
         }
         files.extend(sshd::emit::client::files(site, host));
+        let served = site.host(host).and_then(|machine| machine.sshd.as_ref()?.serve);
+        files.extend(served.map(|uid| ("ssh/fwc-bastion.service".to_owned(), sshd::emit::unit::unit(uid))));
         match hosts.iter_mut().find(|h| h.host == host) {
             Some(known) => known.files.extend(files),
             None => {

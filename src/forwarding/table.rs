@@ -53,18 +53,10 @@ impl Forwarding<'_> {
     /// Ambiguous destinations have no entry (an `unreachable` one where a shorter prefix would catch them).
     #[must_use]
     pub fn table(&self, host: HostId) -> Vec<RouteEntry> {
-        let mut decided: BTreeMap<IpNet, Option<RouteHop>> = BTreeMap::new();
-        let prefixes = self.prefixes(host);
-        for (at, net) in prefixes.iter().enumerate() {
-            // Ascending, a network is followed by those within it.
-            let within = prefixes.iter().skip(at.saturating_add(1)).take_while(|n| net.contains(*n));
-            if let Some(sample) = self.sample(host, *net, within) {
-                decided.insert(*net, self.hop(host, sample));
-            }
-        }
         let mut above: Vec<IpNet> = Vec::new();
         let mut table = Vec::new();
-        for (net, hop) in decided {
+        for (net, sample) in self.samples(host) {
+            let hop = self.hop(host, sample);
             above.retain(|wider| wider.contains(&net));
             match hop {
                 Some(hop) => {
@@ -76,6 +68,30 @@ impl Forwarding<'_> {
             }
         }
         table
+    }
+
+    /// The networks that a machine sends to a gateway whose address nobody knows (S5), each with its leg and the gateway's.
+    /// [`Forwarding::table`] cannot name such a gateway, and leaves them out or calls them unreachable.
+    #[must_use]
+    pub fn unnamed(&self, host: HostId) -> Vec<(IpNet, LegId, (HostId, LegId))> {
+        let one = |(net, sample): (IpNet, IpAddr)| match self.next(host, sample) {
+            Next::Via { leg, gateway, gateway_leg } if self.hop(host, sample).is_none() => {
+                Some((net, leg, (gateway, gateway_leg)))
+            }
+            Next::Via { .. } | Next::OnLink { .. } | Next::Local | Next::Ambiguous(_) | Next::NoRoute => None,
+        };
+        self.samples(host).into_iter().filter_map(one).collect()
+    }
+
+    /// Every network at which a decision of the machine can begin to differ, ascending, with an address that it decides about.
+    fn samples(&self, host: HostId) -> BTreeMap<IpNet, IpAddr> {
+        let prefixes = self.prefixes(host);
+        let sample = |(at, net): (usize, &IpNet)| {
+            // Ascending, a network is followed by those within it.
+            let within = prefixes.iter().skip(at.saturating_add(1)).take_while(|n| net.contains(*n));
+            Some((*net, self.sample(host, *net, within)?))
+        };
+        prefixes.iter().enumerate().filter_map(sample).collect()
     }
 
     /// Every network at which a decision of the machine can begin to differ.

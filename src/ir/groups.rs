@@ -14,6 +14,8 @@ pub struct GroupRules {
     pub egress: Vec<Admit>,
     /// The families that a member carries: those of the default `icmp-errors` (S52).
     pub families: Vec<Family>,
+    /// Whether that default is waived by the vpc.
+    pub without_icmp_errors: bool,
     /// Addresses that no far end has: rules may hold them or not (S58).
     pub idle: AddrSet,
 }

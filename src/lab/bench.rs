@@ -119,6 +119,7 @@ impl<'s> Bench<'s> {
         peers.sysctl(&machine::sysctls(false))?;
         lay_wires(&machine, &peers, &ports)?;
         machine::configure(&machine, &ports, &forwarding.table(host))?;
+        machine.ip(&machine::through_dynamic(forwarding, host, &ports))?;
         // Only now: an interface without ARP would not have joined the groups in which its neighbours ask for it
         // (`addrconf_join_solict`).
         machine.ip(&ports
@@ -452,8 +453,9 @@ fn canaries(hook: Hook, family: Family, tagged: &[(u32, usize, &Packet)]) -> Vec
     let by_way: BTreeMap<(&str, &str), &Packet> =
         tagged.iter().map(|(.., packet)| ((packet.iif.name(), packet.oif.name()), *packet)).collect();
     let canary = |(tag, ((iif, oif), packet)): (u32, ((&str, &str), &Packet))| {
-        let at = format!("{} for {family:?} from `{iif}` to `{oif}`", hook.keyword());
-        (tag, at, Packet { ct: CtState::New, ..packet.clone() })
+        let canary = Packet { ct: CtState::New, ..packet.clone() };
+        let at = format!("{} for {family:?} from `{iif}` to `{oif}`: {canary:?}", hook.keyword());
+        (tag, at, canary)
     };
     CANARIES.zip(by_way).map(canary).collect()
 }

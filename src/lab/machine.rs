@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::LabError;
 use super::netns::Netns;
-use crate::forwarding::{RouteEntry, RouteHop};
+use crate::forwarding::{Forwarding, RouteEntry, RouteHop};
 use crate::model::{HostId, LegId, Site, Zone, ZoneId};
 use crate::net::{AddrSet, Family, addr};
 
@@ -151,6 +151,20 @@ pub fn await_local(netns: &Netns, addrs: &[IpAddr]) -> Result<(), LabError> {
     }
     let detail = last.map_or_else(String::new, |addr| format!("{addr} is not local"));
     Err(LabError::Output { command: format!("ip {}", ASK.join(" ")), detail })
+}
+
+/// The routes by gateways whose address nobody knows but the lab, which has leased them one. No table of ours has them: they
+/// are used in the zone `rest` alone (S5), whose members are nobody we configure.
+#[must_use]
+pub fn through_dynamic(forwarding: &Forwarding<'_>, host: HostId, ports: &[Port]) -> Vec<String> {
+    let line = |(net, leg, (gateway, gateway_leg)): (IpNet, LegId, (HostId, LegId))| {
+        let theirs = self::ports(forwarding.site(), gateway);
+        let there = theirs.get(gateway_leg.index())?;
+        let via = there.addresses.iter().find(|own| own.addr().is_ipv4() == net.addr().is_ipv4())?.addr();
+        let own = ports.iter().find(|port| port.leg == leg)?;
+        Some(format!("route replace {net} via {via} dev {} onlink", own.name))
+    };
+    forwarding.unnamed(host).into_iter().filter_map(line).collect()
 }
 
 /// The line of ip-route(8) that installs an entry.

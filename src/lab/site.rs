@@ -323,6 +323,19 @@ impl<'s> SiteLab<'s> {
         addrs.iter().zip(answers).map(|(dst, answer)| words_of_route(*dst, answer)).collect()
     }
 
+    /// Whether a machine sends to an address by a gateway that has its own address from the lab alone: no `routes.json`
+    /// names it, and [`SiteLab::misrouted`] looks at it.
+    #[must_use]
+    pub fn is_leased(&self, host: HostId, dst: IpAddr) -> bool {
+        match self.forwarding.next(host, dst) {
+            Next::Via { gateway, gateway_leg, .. } => {
+                let leg = self.forwarding.site().leg(gateway, gateway_leg);
+                leg.is_some_and(|leg| leg.addresses.iter().all(|a| a.is_ipv4() != dst.is_ipv4()))
+            }
+            Next::OnLink { .. } | Next::Local | Next::Ambiguous(_) | Next::NoRoute => false,
+        }
+    }
+
     /// The leg that has an address in the lab, dynamic ones included.
     #[must_use]
     pub fn leg_of(&self, addr: IpAddr) -> Option<(HostId, LegId)> {

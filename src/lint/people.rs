@@ -65,9 +65,13 @@ fn unconfined(site: &Site, access: &Access, findings: &mut Findings) {
         return;
     }
     let mut near = site.hosts().filter(|(id, host)| host.filters() && site.jumps_from(access, *id));
-    let Some((_, host)) = near.next() else { return };
-    let people = access.people.iter().filter_map(|id| site.person(*id));
-    for person in people.filter(|person| person.uid.is_none()) {
+    let Some((id, host)) =
+        near.find(|(id, _)| access.people.iter().any(|one| site.uid_at(*id, *one).is_none()))
+    else {
+        return;
+    };
+    let people = access.people.iter().filter(|one| site.uid_at(id, **one).is_none());
+    for person in people.filter_map(|one| site.person(*one)) {
         let message = format!(
             "the firewall of `{}` lets everybody there send this: it does not know the user of `{}`",
             host.name, person.name

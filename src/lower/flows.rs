@@ -372,7 +372,7 @@ impl Flow<'_, '_> {
         let (host, hook) = point;
         let mut users = vec![None];
         if hook == Hook::Output && self.site.jumps_from(self.access, host) {
-            users = self.access.people.iter().filter_map(|id| Some(self.site.person(*id)?.uid)).collect();
+            users = self.access.people.iter().map(|id| self.site.uid_at(host, *id)).collect();
             users.sort_unstable();
             users.dedup();
         }

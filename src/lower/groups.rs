@@ -14,8 +14,16 @@ pub(super) fn lower(topology: &mut Topology<'_>, site: &Site) -> Vec<GroupRules>
         let legs = group.members.iter().filter_map(|(host, leg)| site.leg(*host, *leg));
         let carries = |family: &Family| legs.clone().any(|leg| leg.carries(site, *family));
         let families = Family::BOTH.into_iter().filter(carries).collect();
-        let (ingress, egress) = (Vec::new(), Vec::new());
-        all.insert(id, GroupRules { group: id, ingress, egress, families, idle: idle(site) });
+        let vpc = site.vpcs.get(group.vpc);
+        let rules = GroupRules {
+            group: id,
+            ingress: Vec::new(),
+            egress: Vec::new(),
+            families,
+            without_icmp_errors: vpc.is_some_and(|vpc| vpc.without_icmp_errors.is_some()),
+            idle: idle(site),
+        };
+        all.insert(id, rules);
     }
     for share in groups::shares(topology) {
         let Some(rules) = all.get_mut(&share.group) else { continue };

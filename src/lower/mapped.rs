@@ -58,11 +58,6 @@ impl Mapped {
         self.by_hook.entry(point).or_default().entry(sort).or_default().push(ends);
     }
 
-    /// The machines that translate at a hook.
-    pub(super) fn hosts(&self, hook: Hook) -> BTreeSet<HostId> {
-        self.by_hook.keys().filter(|(_, at)| *at == hook).map(|(host, _)| *host).collect()
-    }
-
     /// The rules.
     pub(super) fn finish(self, topology: &Topology<'_>) -> Vec<Translations> {
         self.by_hook

@@ -1,6 +1,6 @@
 //! What of a site AWS enforces: vpcs, security groups, pinned lists, and what statements do without there.
 
-use super::site::{Access, HostId, LegId, ZoneId};
+use super::site::{Access, HostId, LegId, Way, ZoneId};
 use crate::net::AddrSet;
 use crate::source::Span;
 
@@ -21,6 +21,8 @@ pub struct Vpc {
     pub id: Option<String>,
     /// The zone after `gateway`.
     pub gateway: Option<ZoneId>,
+    /// `waive aws icmp-errors`, why: its groups admit none of S52's default.
+    pub without_icmp_errors: Option<String>,
     /// Where it is declared.
     pub span: Span,
 }
@@ -34,6 +36,8 @@ pub struct SecurityGroup {
     pub vpc: usize,
     /// The legs that wear it, ascending.
     pub members: Vec<(HostId, LegId)>,
+    /// `id`, where it is said: the group of AWS that this stands for.
+    pub id: Option<String>,
     /// Where it is declared.
     pub span: Span,
 }
@@ -56,6 +60,10 @@ pub struct PinnedList {
 pub enum Waiver {
     /// The `deny` does not hold there.
     Deny,
+    /// It opens nothing at the ends that send.
+    Egress,
+    /// It opens nothing at the ends that are sent to.
+    Ingress,
     /// No limit there.
     Limit,
     /// No word in a log.
@@ -72,14 +80,25 @@ pub enum Waiver {
 
 impl Waiver {
     /// Every one, in the order of their words.
-    pub const ALL: [Self; 7] =
-        [Self::Deny, Self::Limit, Self::Log, Self::Reject, Self::Rest, Self::SourcePort, Self::Until];
+    pub const ALL: [Self; 9] = [
+        Self::Deny,
+        Self::Egress,
+        Self::Ingress,
+        Self::Limit,
+        Self::Log,
+        Self::Reject,
+        Self::Rest,
+        Self::SourcePort,
+        Self::Until,
+    ];
 
     /// The word after `waive aws`.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Deny => "denial",
+            Self::Egress => "egress",
+            Self::Ingress => "ingress",
             Self::Limit => "limit",
             Self::Log => "log",
             Self::Reject => "reject",
@@ -94,7 +113,18 @@ impl Waiver {
     pub fn widens(self) -> bool {
         match self {
             Self::Deny | Self::Limit | Self::Rest | Self::SourcePort | Self::Until => true,
-            Self::Log | Self::Reject => false,
+            Self::Egress | Self::Ingress | Self::Log | Self::Reject => false,
+        }
+    }
+}
+
+impl Waiver {
+    /// The waiver of what a statement says at interfaces one way.
+    #[must_use]
+    pub fn of(way: Way) -> Self {
+        match way {
+            Way::Ingress => Self::Ingress,
+            Way::Egress => Self::Egress,
         }
     }
 }

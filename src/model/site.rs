@@ -104,6 +104,14 @@ impl Site {
         self.security_groups().filter(wears).map(|(id, _)| id)
     }
 
+    /// Whether a member of a group that a leg wears carries a family (S52).
+    #[must_use]
+    pub fn groups_carry(&self, host: HostId, leg: LegId, family: Family) -> bool {
+        let groups = self.worn(host, leg).filter_map(|id| self.security_group(id));
+        let mut members = groups.flat_map(|group| &group.members);
+        members.any(|(host, leg)| self.leg(*host, *leg).is_some_and(|of| of.carries(self, family)))
+    }
+
     /// Every leg that wears a group (S51), by machine and leg.
     #[must_use]
     pub fn interfaces(&self) -> Vec<(HostId, LegId)> {
@@ -172,7 +180,15 @@ impl Site {
             && access.from.plus.iter().any(near)
     }
 
-    /// The users whose packets a machine that people jump from tells apart: the `uid`s said of them, ascending (S63).
+    /// The user who sends what a person opens through a machine: the person's, where one is said, or the jump server's that
+    /// stands there (S63, S74).
+    #[must_use]
+    pub fn uid_at(&self, host: HostId, person: PersonId) -> Option<u32> {
+        let served = self.host(host).and_then(|machine| machine.sshd.as_ref()?.serve);
+        served.or_else(|| self.person(person)?.uid)
+    }
+
+    /// The users whose packets a machine that people jump from tells apart, ascending (S63, S74).
     #[must_use]
     pub fn confined(&self, host: HostId) -> Vec<u32> {
         // Asked for each statement and each packet: nobody jumps from a machine without an sshd.
@@ -180,8 +196,8 @@ impl Site {
             return Vec::new();
         }
         let jumps = self.accesses.iter().filter(|access| self.jumps_from(access, host));
-        let people = jumps.flat_map(|access| &access.people).filter_map(|id| self.person(*id));
-        let mut uids: Vec<u32> = people.filter_map(|person| person.uid).collect();
+        let people = jumps.flat_map(|access| &access.people);
+        let mut uids: Vec<u32> = people.filter_map(|id| self.uid_at(host, *id)).collect();
         uids.sort_unstable();
         uids.dedup();
         uids
@@ -416,6 +432,8 @@ pub struct Sshd {
     pub accept: Vec<KeyKind>,
     /// Seconds after which what is silent is closed.
     pub idle: Option<u32>,
+    /// `serve uid N`: fwc's jump server stands in its place, and runs as this user (S73).
+    pub serve: Option<u32>,
     /// Where it is said; of a machine that is an sshd host because a statement names people there, that statement.
     pub span: Span,
 }
@@ -434,6 +452,8 @@ pub enum KeyKind {
 impl KeyKind {
     /// What an sshd accepts that is not told: RSA of 3072 bits is what NIST SP 800-57 calls good until 2030 and on.
     pub const DEFAULT: [Self; 3] = [Self::Rsa(3072), Self::Ed25519, Self::SkEd25519];
+    /// What fwc's jump server accepts that is not told: it cannot see that a security key is touched (S73).
+    pub const SERVED: [Self; 2] = [Self::Rsa(3072), Self::Ed25519];
 }
 
 /// Someone who may log in (S61).

@@ -11,14 +11,15 @@
 //! meets a rule that does not ask, it says what both do, and the other stays whole.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::combine;
+use super::together::shape;
 use crate::ir::{Cell, Entry, Kind, Shape};
 use crate::net::Family;
 
-/// The same rules, disjoint, sorted by cell.
-pub(super) fn disjoint(kind: Kind, entries: Vec<Entry>) -> Vec<Entry> {
+/// The same rules, disjoint, sorted by cell. Of the families in `together` exact keys and ranges are one lookup.
+pub(super) fn disjoint(kind: Kind, together: &BTreeSet<Family>, entries: Vec<Entry>) -> Vec<Entry> {
     let mut shelves: BTreeMap<Option<Shape>, Shelf> = BTreeMap::new();
     let mut waiting = entries;
     if kind.plain().is_none() {
@@ -35,8 +36,9 @@ pub(super) fn disjoint(kind: Kind, entries: Vec<Entry>) -> Vec<Entry> {
         for entry in waiting {
             // Entries of one verdict may overlap across lookups: whichever is hit says the same.
             let apart = kind.plain().is_some() || entry.cell.translated;
-            let shelf = apart.then(|| entry.cell.shape());
-            shelves.entry(shelf).or_default().put(entry, shelf, &mut again);
+            let shelf = apart.then(|| shape(&entry.cell, together));
+            let fits = |cell: &Cell| shelf.is_none() || shelf == Some(shape(cell, together));
+            shelves.entry(shelf).or_default().put(entry, &fits, &mut again);
         }
         waiting = again;
     }
@@ -70,7 +72,8 @@ struct Shelf {
 }
 
 impl Shelf {
-    fn put(&mut self, entry: Entry, shape: Option<Shape>, again: &mut Vec<Entry>) {
+    /// What does not fit here goes into `again`.
+    fn put(&mut self, entry: Entry, fits: &dyn Fn(&Cell) -> bool, again: &mut Vec<Entry>) {
         let mut met = match self.same.get(&entry.cell) {
             Some(at) => vec![*at],
             None => self.candidates(&entry.cell),
@@ -91,7 +94,7 @@ impl Shelf {
             met.extend(before..self.slots.len());
         }
         for piece in pieces {
-            if shape.is_none() || shape == Some(piece.cell.shape()) {
+            if fits(&piece.cell) {
                 self.insert(piece);
             } else {
                 again.push(piece);

@@ -10,7 +10,7 @@ use super::services::{Services, families};
 use super::words::{listed, sentence};
 use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Expect, Expected, Nat, Place, Term, Test, ZoneId};
+use crate::model::{Access, Expect, Expected, Host, HostId, Leg, LegId, Nat, Place, Term, Test, ZoneId};
 use crate::net::Family;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{self, ExpectKind, ServiceItem};
@@ -84,8 +84,8 @@ impl<'a> Statements<'a> {
         let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
         let nat = match &access.clause {
             Some(clause) => match nat::resolve(clause, &meant.terms, places, findings) {
-                Some(nat) => Some(nat),
-                None => return Vec::new(),
+                Some(nat) if self.translatable(&said, &nat, places, findings) => Some(nat),
+                Some(_) | None => return Vec::new(),
             },
             None => None,
         };
@@ -217,14 +217,37 @@ impl<'a> Statements<'a> {
         if !(left && right) {
             return false;
         }
-        let both = ours.and(theirs);
+        self.spoken(said, ours.and(theirs), "the two ends share", findings)
+    }
+
+    /// Whether every service has a family for which the clause speaks too (S28).
+    fn translatable(&self, said: &Sentence, nat: &Nat, places: &mut Places, findings: &mut Findings) -> bool {
+        let of_nat = match nat {
+            Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. } => {
+                let has = |family: Family| to.iter().any(|a| Family::of(*a) == family);
+                Families { v4: has(Family::V4), v6: has(Family::V6) }
+            }
+            Nat::Snat(host, leg) => Families::of_legs(places, host, |id, _| id == *leg),
+            // By which leg, and so in which family, is the way's to say.
+            Nat::Masquerade => return true,
+        };
+        let mut of = |written: &ast::Places| {
+            let spread = places.spread(written, &mut Findings::default());
+            spread.map_or(Families::NONE, |spread| Families::of_all(places, &spread))
+        };
+        let left = of(said.from).and(of(said.to)).and(of_nat);
+        // An end without a family that the clause has is `topology`'s to name.
+        !left.some() || self.spoken(said, left, "the two ends and the clause share", findings)
+    }
+
+    /// Whether every service is spoken over one of these families.
+    fn spoken(&self, said: &Sentence, left: Families, whose: &str, findings: &mut Findings) -> bool {
         let mut good = true;
         for service in said.services {
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
-            let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(both).some());
+            let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(left).some());
             if !any {
-                let message =
-                    format!("this service is not spoken over {}, all that the two ends share", both.name());
+                let message = format!("this service is not spoken over {}, all that {whose}", left.name());
                 findings.push(
                     Diagnostic::error(code::FAMILY_MISMATCH, service.span, message)
                         .help("`icmp` is spoken over IPv4, `icmpv6` over IPv6; `ping` is both"),
@@ -247,14 +270,8 @@ impl Families {
     const NONE: Self = Self { v4: false, v6: false };
 
     fn of(places: &Places, item: &Item) -> Self {
-        let carries = |zone: Option<ZoneId>, host: &crate::model::HostId| {
-            let legs = places.hosts.get(host.index()).into_iter().flat_map(|h| &h.legs);
-            let legs = legs.filter(|leg| zone.is_none_or(|z| leg.zone == z));
-            legs.fold(Self::NONE, |all, leg| {
-                let zone = places.zones.get(leg.zone.index()).filter(|_| leg.dynamic);
-                let dynamic = zone.map_or(Self::NONE, |z| Self::of_set(&z.addrs));
-                all.or(dynamic).or(Self::of_set(&leg.address_set()))
-            })
+        let carries = |zone: Option<ZoneId>, host: &HostId| {
+            Self::of_legs(places, host, |_, leg| zone.is_none_or(|z| leg.zone == z))
         };
         match item {
             Item::Zone(zone) => places.zones.get(zone.index()).map_or(Self::NONE, |z| Self::of_set(&z.addrs)),
@@ -263,6 +280,16 @@ impl Families {
             Item::Host(host) => carries(None, host),
             Item::Leg(host, zone) => carries(Some(*zone), host),
         }
+    }
+
+    /// Of those legs of a machine: of a dynamic one, what its zone has.
+    fn of_legs(places: &Places, host: &HostId, which: impl Fn(LegId, &Leg) -> bool) -> Self {
+        let legs = places.hosts.get(host.index()).into_iter().flat_map(Host::legs);
+        legs.filter(|(id, leg)| which(*id, leg)).fold(Self::NONE, |all, (_, leg)| {
+            let zone = places.zones.get(leg.zone.index()).filter(|_| leg.dynamic);
+            let dynamic = zone.map_or(Self::NONE, |z| Self::of_set(&z.addrs));
+            all.or(dynamic).or(Self::of_set(&leg.address_set()))
+        })
     }
 
     fn of_set(set: &crate::net::AddrSet) -> Self {

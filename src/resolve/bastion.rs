@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::unknown;
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Action, End, Host, HostId, KeyKind, Limit, Nat, Per, Place, Role, Sshd, Term};
+use crate::model::{
+    Access, Action, End, Host, HostId, KeyKind, Limit, Nat, Per, Person, PersonId, Place, Role, Sshd, Term,
+};
 use crate::net::{AddrSet, PortSet, Proto};
 use crate::source::Span;
 use crate::syntax::ast::{self, ServiceItem, ServiceKind, SshdLine};
@@ -53,7 +55,7 @@ pub(super) fn declared(
 }
 
 fn lines(said: &ast::Sshd, findings: &mut Findings) -> Sshd {
-    let (mut accept, mut idle) = (None, None);
+    let (mut accept, mut idle, mut serve) = (None, None, None);
     let mut twice = |first: bool, span: Span, word: &str| {
         if first {
             let message = format!("`{word}` is said twice");
@@ -70,15 +72,26 @@ fn lines(said: &ast::Sshd, findings: &mut Findings) -> Sshd {
                 twice(idle.is_some(), *span, "idle");
                 idle = Some(*seconds);
             }
+            SshdLine::Serve { uid, span } => {
+                twice(serve.is_some(), *span, "serve");
+                serve = Some(*uid);
+            }
         }
     }
     let mut kinds: Vec<KeyKind> = match accept {
         Some(written) => written.iter().filter_map(|kind| key_kind(kind, findings)).collect(),
+        None if serve.is_some() => KeyKind::SERVED.to_vec(),
         None => KeyKind::DEFAULT.to_vec(),
     };
+    let touched = accept.and_then(|written| written.iter().find(|kind| kind.name.text == "sk-ed25519"));
+    if let Some(kind) = touched.filter(|_| serve.is_some()) {
+        let message = "the jump server of fwc cannot see that a security key is touched".to_owned();
+        let help = "leave `sk-ed25519` out here, or `serve`: sshd sees it";
+        findings.push(Diagnostic::error(code::SERVE_CANNOT, kind.name.span, message).help(help));
+    }
     kinds.sort_unstable();
     kinds.dedup();
-    Sshd { accept: kinds, idle, span: said.hosts.span }
+    Sshd { accept: kinds, idle, serve, span: said.hosts.span }
 }
 
 fn key_kind(kind: &ast::KeyType, findings: &mut Findings) -> Option<KeyKind> {
@@ -200,6 +213,7 @@ pub(super) fn settle(
     declared: BTreeMap<HostId, Sshd>,
     hosts: &mut [Host],
     accesses: &mut [Access],
+    people: &[Person],
     findings: &mut Findings,
 ) {
     for (host, sshd) in declared {
@@ -216,7 +230,7 @@ pub(super) fn settle(
             };
             if machine.sshd.is_none() && access.terms.iter().any(|t| holds(t, delivered(access, machine))) {
                 let accept = KeyKind::DEFAULT.to_vec();
-                machine.sshd = Some(Sshd { accept, idle: None, span: access.span });
+                machine.sshd = Some(Sshd { accept, idle: None, serve: None, span: access.span });
             }
         }
     }
@@ -235,12 +249,47 @@ pub(super) fn settle(
             );
         }
     }
+    served(hosts, accesses, people, findings);
     let bastions: BTreeSet<HostId> =
         named.iter().filter_map(|at| accesses.get(*at)).flat_map(|a| near_ends(hosts, a)).collect();
     for access in accesses.iter_mut().filter(|a| !a.people.is_empty() && a.limit.is_none()) {
         let leads_there = far_ends(hosts, access).iter().flatten().any(|host| bastions.contains(host));
         if leads_there && near_ends(hosts, access).is_empty() {
             access.meter = Some(METER);
+        }
+    }
+}
+
+/// S73: what fwc's jump server cannot do for somebody, or be.
+fn served(hosts: &[Host], accesses: &[Access], people: &[Person], findings: &mut Findings) {
+    for (host, machine) in (0u32..).map(HostId).zip(hosts) {
+        let Some((uid, span)) = machine.sshd.as_ref().and_then(|sshd| Some((sshd.serve?, sshd.span))) else {
+            continue;
+        };
+        let from_here = accesses.iter().filter(|access| near_ends(hosts, access).contains(&host));
+        let jump: BTreeSet<PersonId> = from_here.flat_map(|access| access.people.iter().copied()).collect();
+        for access in accesses.iter().filter(|access| far_ends(hosts, access).contains(&Some(host))) {
+            let stays = access.people.iter().filter(|person| !jump.contains(person));
+            for person in stays.filter_map(|person| people.get(person.index())) {
+                let message = format!(
+                    "`{}` has nowhere to go from `{}`, whose jump server gives nobody a shell",
+                    person.name, machine.name
+                );
+                findings.push(
+                    Diagnostic::error(code::SERVE_CANNOT, access.span, message)
+                        .also(span, "`serve` is said here")
+                        .help("say where they jump to, or leave out `serve`: sshd gives them a shell"),
+                );
+            }
+        }
+        if let Some(person) = people.iter().find(|person| person.uid == Some(uid)) {
+            let message =
+                format!("the jump server of `{}` would run as the user of `{}`", machine.name, person.name);
+            findings.push(
+                Diagnostic::error(code::SERVE_CANNOT, span, message)
+                    .also(person.span, "their `uid`")
+                    .help("give it a user of its own, as `useradd --system fwc-bastion` makes one"),
+            );
         }
     }
 }

@@ -65,6 +65,7 @@ impl<'a> Collector<'a> {
             }
             StatementKind::User(user) => self.user(user, findings),
             StatementKind::Sshd(sshd) => self.names.sshds.push(sshd),
+            StatementKind::Waive(waive) => self.names.waives.push(waive),
             StatementKind::Access(access) => self.names.accesses.push(access),
             StatementKind::Test(test) => self.names.tests.push((test, span)),
         }

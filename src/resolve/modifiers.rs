@@ -60,6 +60,11 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             ModifierKind::Until(until) => out.until = instant(until, findings),
             ModifierKind::Waive { target, what, reason } => {
                 waiver(target, what, reason, &mut out, findings);
+                if matches!(out.waived_aws.last(), Some((Waiver::Egress | Waiver::Ingress, _)))
+                    && target.text == "aws"
+                {
+                    only_of(ast::Action::Allow, action, "waive aws", span, findings);
+                }
             }
             ModifierKind::BreakGlass(reason) => {
                 only_of(ast::Action::Allow, action, word, span, findings);
@@ -102,6 +107,9 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
     let (verb, why) = match wanted {
         ast::Action::Deny => {
             ("an `allow`", "what is allowed is not rejected; `reject` says how a `deny` refuses")
+        }
+        ast::Action::Allow if word == "waive aws" => {
+            ("a `deny`", "it leaves one end shut; what a `deny` leaves out is `waive aws denial`")
         }
         ast::Action::Allow if word == "break-glass" => {
             ("a `deny`", "it excuses an `allow` that goes round the bastion; a `deny` opens no way")

@@ -78,6 +78,8 @@ pub(super) struct Names<'a> {
     pub(super) security_groups: Vec<(&'a ast::SecurityGroup, usize)>,
     /// `each` statements.
     pub(super) each: Vec<&'a ast::Each>,
+    /// `waive` statements.
+    pub(super) waives: Vec<&'a ast::Waive>,
     /// `allow` and `deny`.
     pub(super) accesses: Vec<&'a ast::Access>,
     /// Users, by [`PersonId`](crate::model::PersonId).

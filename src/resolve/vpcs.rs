@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::literal;
-use super::names::Names;
+use super::names::{Names, unknown};
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Host, HostId, Leg, LegId, PinnedList, Role, SecurityGroup, Vpc, Zone, ZoneId, amazons};
@@ -158,6 +158,7 @@ pub(super) fn resolve(
             sshd: None,
             span: vpc.name.span,
         });
+        let without_icmp_errors = waived(&vpc.waived, findings);
         vpcs.push(Vpc {
             name: machine_name,
             block: AddrSet::from_ranges(own),
@@ -166,10 +167,30 @@ pub(super) fn resolve(
             region: vpc.region.as_ref().map(|region| region.text.clone()),
             id,
             gateway,
+            without_icmp_errors,
             span: vpc.name.span,
         });
     }
     vpcs
+}
+
+/// Why the default `icmp-errors` is waived (S71).
+fn waived(written: &[ast::Waived], findings: &mut Findings) -> Option<String> {
+    let mut found = None;
+    for ast::Waived { target, what, reason } in written {
+        match (target.text.as_str(), what.text.as_str()) {
+            ("aws", "icmp-errors") => found = Some(super::words::clean(&reason.text)),
+            ("aws", _) => {
+                let finding = unknown(code::UNKNOWN_WAIVER, "waiver", what, ["icmp-errors"].into_iter());
+                findings.push(finding.help("a vpc waives one thing: `waive aws icmp-errors \"why\"`"));
+            }
+            _ => {
+                let finding = unknown(code::UNKNOWN_WAIVER, "target", target, ["aws"].into_iter());
+                findings.push(finding.help("a vpc waives one thing: `waive aws icmp-errors \"why\"`"));
+            }
+        }
+    }
+    found
 }
 
 fn gateway(names: &Names, name: &ast::Name, inside: &[ZoneId], findings: &mut Findings) -> Option<ZoneId> {
@@ -297,10 +318,12 @@ pub(super) fn groups(
         };
         of.members.sort_unstable();
         of.members.dedup();
+        let id = group.id.as_ref().and_then(|id| known_id(id, "sg-", findings));
         all.push(SecurityGroup {
             name: group.name.text.clone(),
             vpc,
             members: of.members,
+            id,
             span: group.name.span,
         });
     }

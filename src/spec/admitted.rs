@@ -5,6 +5,7 @@
 //! they start and the destinations by class ([`Routes`]); one walk answers for each pair of those, and tells by
 //! which legs of this machine the packets pass.
 
+mod acl;
 mod allow;
 mod always;
 mod bridge;
@@ -83,6 +84,11 @@ impl<'s> Sets<'s> {
             let admitted = self.interface((*host, *leg), *way, space)?;
             space.same(admitted.accepted, admitted.accepted)?;
             return Ok(admitted);
+        }
+        if let Point::NetworkAcl { subnet, way } = point {
+            let accepted = self.acl(*subnet, *way, space)?;
+            space.same(accepted, accepted)?;
+            return Ok(Admitted { accepted, rejected: PacketSet::NOTHING });
         }
         let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
         let machine = self.routes.site.host(*host).ok_or(Unanswered::NoHook)?;

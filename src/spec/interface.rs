@@ -17,7 +17,7 @@ pub(super) fn judge(spec: &Spec<'_>, host: HostId, leg: LegId, way: Way, packet:
     let far = far(way, packet);
     let unfiltered =
         spec.site.worn(host, leg).next().is_none() || way == Way::Egress && amazons().contains(far);
-    if unfiltered || packet.ct == CtState::Established || is_default(spec.site, of, way, packet) {
+    if unfiltered || packet.ct == CtState::Established || is_default(spec.site, (host, leg), way, packet) {
         return base(Verdict::Accept);
     }
     // S52: whatever its state. S53: as at the machine's own hook.
@@ -30,7 +30,7 @@ pub(super) fn judge(spec: &Spec<'_>, host: HostId, leg: LegId, way: Way, packet:
     let here = Here { spec, host, machine, hook, across: None, packet: &asked };
     let those = |action: Action, decides: &dyn Fn(&Access) -> bool| -> Vec<(AccessId, &Access)> {
         let all = spec.site.accesses().filter(|(_, access)| access.action == action);
-        all.filter(|(_, access)| as_waived(access).is_some_and(|access| decides(&access))).collect()
+        all.filter(|(_, access)| as_waived(access, way).is_some_and(|access| decides(&access))).collect()
     };
     let denies = those(Action::Deny, &|access| here.denies(access));
     if !denies.is_empty() {
@@ -51,18 +51,20 @@ pub(super) fn far(way: Way, packet: &Packet) -> IpAddr {
 }
 
 /// S52: the default `icmp-errors`, what EC2 can say of it.
-fn is_default(site: &Site, leg: &Leg, way: Way, packet: &Packet) -> bool {
+fn is_default(site: &Site, (host, leg): (HostId, LegId), way: Way, packet: &Packet) -> bool {
     let path_mtu = match (packet.family(), packet.proto) {
         (Family::V4, Proto::ICMP) => (packet.icmp_type, packet.icmp_code) == (3, 4),
         (Family::V6, Proto::ICMPV6) => (packet.icmp_type, packet.icmp_code) == (2, 0),
         (Family::V4 | Family::V6, Proto(_)) => false,
     };
-    way == Way::Ingress && path_mtu && leg.carries(site, packet.family())
+    let vpc = site.leg(host, leg).and_then(|of| site.vpc_of(of.zone));
+    let waived = vpc.is_some_and(|vpc| vpc.without_icmp_errors.is_some());
+    way == Way::Ingress && path_mtu && !waived && site.groups_carry(host, leg, packet.family())
 }
 
 /// S56: a statement as interfaces read it; none where it does not hold there.
-pub(super) fn as_waived(access: &Access) -> Option<Cow<'_, Access>> {
-    if access.waives(Waiver::Deny) || access.nat.is_some() {
+pub(super) fn as_waived(access: &Access, way: Way) -> Option<Cow<'_, Access>> {
+    if access.waives(Waiver::Deny) || access.waives(Waiver::of(way)) || access.nat.is_some() {
         return None;
     }
     if access.until.is_none() && access.limit.is_none() && !access.waives(Waiver::SourcePort) {

@@ -32,7 +32,7 @@ impl Spec<'_> {
         let Some(machine) = self.site.host(host).filter(|machine| machine.sshd.is_some()) else {
             return false;
         };
-        let uid = self.site.person(person).and_then(|person| person.uid);
+        let uid = self.site.uid_at(host, person);
         self.lives(person, time)
             && self.own_packets(host, Hook::Output, dst, time).any(|(mut packet, own)| {
                 (packet.src, packet.dst, packet.dport, packet.skuid) = (own, dst, port, uid);

@@ -72,6 +72,8 @@ pub enum StatementKind {
     User(User),
     /// `sshd ges, web { … }`
     Sshd(Sshd),
+    /// `waive lint unused-service smtp "…"`
+    Waive(Waive),
     /// `allow …` and `deny …`
     Access(Access),
     /// `test "…" { expect … }`
@@ -570,15 +572,30 @@ pub struct Vpc {
     pub id: Option<Str>,
     /// `gateway internet`
     pub gateway: Option<Name>,
+    /// `waive aws icmp-errors "why"`
+    pub waived: Vec<Waived>,
 }
 
-/// `security-group NAME = PLACES`
+/// `waive TARGET WHAT "why"`, of a vpc.
+#[derive(Clone, Debug)]
+pub struct Waived {
+    /// The target.
+    pub target: Name,
+    /// What is waived.
+    pub what: Name,
+    /// Why.
+    pub reason: Str,
+}
+
+/// `security-group NAME = PLACES [id "sg-…"]`
 #[derive(Clone, Debug)]
 pub struct SecurityGroup {
     /// The name.
     pub name: Name,
     /// Its members; none for `none`.
     pub members: Option<Places>,
+    /// `id "sg-…"`: the group of AWS that it stands for.
+    pub id: Option<Str>,
 }
 
 /// `user NAME { … }`
@@ -631,6 +648,13 @@ pub enum SshdLine {
         /// Where.
         span: Span,
     },
+    /// `serve uid 990`: fwc's own jump server, and the user it runs as.
+    Serve {
+        /// The user, above 0.
+        uid: u32,
+        /// Where.
+        span: Span,
+    },
 }
 
 /// A kind of key that is good enough.
@@ -640,6 +664,19 @@ pub struct KeyType {
     pub name: Name,
     /// The least number of bits, where written.
     pub bits: Option<u32>,
+}
+
+/// `waive TARGET CODE NAME "why"`: a finding about what is declared as NAME.
+#[derive(Clone, Debug)]
+pub struct Waive {
+    /// `lint`, as written.
+    pub target: Name,
+    /// The code of the finding.
+    pub what: Name,
+    /// Of which it is not told.
+    pub name: Name,
+    /// Why.
+    pub reason: Str,
 }
 
 /// `test "…" { expect … }`

@@ -75,6 +75,7 @@ impl<'r, 'f> Builder<'r, 'f> {
             Rule::security_group => StatementKind::SecurityGroup(self.security_group(pair)?),
             Rule::user => StatementKind::User(self.user(pair)?),
             Rule::sshd => StatementKind::Sshd(self.sshd(pair)?),
+            Rule::waive_name => StatementKind::Waive(self.waive_name(pair)?),
             Rule::access => StatementKind::Access(self.access(pair)?),
             Rule::test => StatementKind::Test(self.test(pair)?),
             _ => return None,
@@ -245,8 +246,10 @@ impl<'r, 'f> Builder<'r, 'f> {
     }
 
     fn security_group(&mut self, pair: P<'_>) -> Option<SecurityGroup> {
+        let id = pair.clone().into_inner().find(|p| p.as_rule() == Rule::group_id);
+        let id = id.and_then(|p| self.string_in(p));
         let Group { name, members, .. } = self.group(pair)?;
-        Some(SecurityGroup { name, members })
+        Some(SecurityGroup { name, members, id })
     }
 
     fn each(&mut self, pair: P<'_>) -> Option<Each> {
@@ -276,10 +279,10 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn vpc(&mut self, pair: P<'_>) -> Option<Vpc> {
         let mut inner = pair.into_inner().filter(|p| p.as_rule() != Rule::kw_vpc);
         let name = self.name(&inner.next()?);
-        let mut vpc = Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None };
-        for line in
-            self.lines(inner.next()?, Rule::vpc_line, Rule::one_vpc_line, &["region", "id", "gateway"])
-        {
+        let mut vpc =
+            Vpc { name, nets: Vec::new(), region: None, id: None, gateway: None, waived: Vec::new() };
+        let words = &["region", "id", "gateway", "waive"];
+        for line in self.lines(inner.next()?, Rule::vpc_line, Rule::one_vpc_line, words) {
             let Some(p) = line.into_inner().next() else { continue };
             let told = match p.as_rule() {
                 Rule::vpc_region => vpc.region.is_some(),
@@ -296,6 +299,7 @@ impl<'r, 'f> Builder<'r, 'f> {
                 Rule::vpc_region => vpc.region = self.name_in(p),
                 Rule::vpc_id => vpc.id = self.string_in(p),
                 Rule::vpc_gateway => vpc.gateway = self.name_in(p),
+                Rule::waive => vpc.waived.extend(self.waived(p)),
                 Rule::addresses => vpc.nets.extend(self.addresses(p)),
                 _ => {}
             }
@@ -337,7 +341,9 @@ impl<'r, 'f> Builder<'r, 'f> {
             match p.as_rule() {
                 Rule::places => hosts = self.places(p),
                 Rule::sshd_block => {
-                    for line in self.lines(p, Rule::sshd_line, Rule::one_sshd_line, &["accept", "idle"]) {
+                    for line in
+                        self.lines(p, Rule::sshd_line, Rule::one_sshd_line, &["accept", "idle", "serve"])
+                    {
                         let made = line.into_inner().next().and_then(|p| self.sshd_line(p));
                         lines.extend(self.keep(made));
                     }
@@ -346,6 +352,19 @@ impl<'r, 'f> Builder<'r, 'f> {
             }
         }
         Some(Sshd { hosts: hosts?, lines })
+    }
+
+    fn waive_name(&mut self, pair: P<'_>) -> Option<Waive> {
+        let (mut names, mut reason) = (Vec::new(), None);
+        for p in pair.into_inner() {
+            match p.as_rule() {
+                Rule::name => names.push(self.name(&p)),
+                Rule::string => reason = Some(self.string(&p)),
+                _ => {}
+            }
+        }
+        let [target, what, name] = <[Name; 3]>::try_from(names).ok()?;
+        Some(Waive { target, what, name, reason: reason? })
     }
 
     fn sshd_line(&mut self, pair: P<'_>) -> Option<SshdLine> {
@@ -361,6 +380,11 @@ impl<'r, 'f> Builder<'r, 'f> {
             }
             Rule::sshd_idle => {
                 Some(SshdLine::Idle { seconds: self.duration(&child(pair, Rule::duration)?)?, span })
+            }
+            Rule::sshd_serve => {
+                // As of a person: 0 is the machine's own, and 4294967295 is nobody's.
+                let uid = self.number(&child(pair, Rule::number)?, 1, 4_294_967_294, "a uid")?;
+                Some(SshdLine::Serve { uid, span })
             }
             _ => None,
         }

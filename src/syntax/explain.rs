@@ -182,7 +182,8 @@ fn hint(word: &str, rules: &[Rule]) -> Option<String> {
         .then(|| "names are made of a-z, 0-9, `_` and `-`, and start with a letter or `_`".to_owned())
 }
 
-fn is_reserved(word: &str) -> bool {
+/// Whether a word is never a name.
+pub(crate) fn is_reserved(word: &str) -> bool {
     STARTERS.contains(&word)
         || matches!(word, "expect" | "from" | "to" | "in" | "except" | "any" | "anywhere" | "rest" | "none")
 }
@@ -248,9 +249,9 @@ fn words(rule: Rule) -> Option<(usize, String)> {
         Rule::zone_line => "a network or `rest`",
         Rule::host_kind => "`host`, `firewall` or `router`",
         Rule::host_line => "an interface, `route`, `log from`, `nftables`, …",
-        Rule::vpc_line => "a network, `region`, `id` or `gateway`",
+        Rule::vpc_line => "a network, `region`, `id`, `gateway` or `waive`",
         Rule::user_line => "`key`, `keys file`, `account`, `uid` or `until`",
-        Rule::sshd_line => "`accept` or `idle`",
+        Rule::sshd_line => "`accept`, `idle` or `serve`",
         Rule::modifier => "`log`, `reject`, `limit`, `reason`, `owner`, `until`, `waive` or `break-glass`",
         Rule::expect => "`expect`",
         Rule::verb => "`allow` or `deny`",
@@ -341,6 +342,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::kw_uid => "uid",
         Rule::kw_accept => "accept",
         Rule::kw_idle => "idle",
+        Rule::kw_serve => "serve",
         Rule::kw_dnat => "dnat",
         Rule::kw_snat => "snat",
         Rule::kw_masquerade => "masquerade",
@@ -380,7 +382,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::ssh_port => "ssh",
         Rule::host_key => "host-key",
         Rule::vpc_region => "region",
-        Rule::vpc_id => "id",
+        Rule::vpc_id | Rule::group_id => "id",
         Rule::vpc_gateway => "gateway",
         Rule::user_keys => "keys",
         Rule::user_key => "key",
@@ -389,6 +391,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::until => "until",
         Rule::sshd_accept => "accept",
         Rule::sshd_idle => "idle",
+        Rule::sshd_serve => "serve",
         Rule::burst => "burst",
         Rule::per_source => "per",
         Rule::icmp_code => "code",
@@ -397,7 +400,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::limit => "limit",
         Rule::reason => "reason",
         Rule::owner => "owner",
-        Rule::waive => "waive",
+        Rule::waive | Rule::waive_name => "waive",
         Rule::break_glass => "break-glass",
         Rule::dnat => "dnat",
         Rule::snat => "snat",

@@ -25,7 +25,8 @@ use token::{Kind, Token, tokens};
 const WIDTH: usize = 100;
 const INDENT: usize = 4;
 /// Words that may start a line that goes on: a part of a sentence starts with them.
-const PARTS: &[&str] = &["from", "to", "except", "dnat", "snat", "masquerade", "ipvs", "as", "prefix-list"];
+const PARTS: &[&str] =
+    &["from", "to", "except", "dnat", "snat", "masquerade", "ipvs", "as", "prefix-list", "id"];
 
 /// The text of `file`, laid out; none where it cannot be read, which `findings` then says.
 pub fn fmt(sources: &SourceMap, file: FileId, findings: &mut Findings) -> Option<String> {

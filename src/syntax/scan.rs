@@ -38,6 +38,7 @@ pub(super) const STARTERS: &[&str] = &[
     "security-group",
     "user",
     "sshd",
+    "waive",
 ];
 
 /// A text in statements.
@@ -179,8 +180,9 @@ impl<'t> Scanner<'t> {
         let word =
             rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next().unwrap_or("");
         let starts = STARTERS.contains(&word) || word == "expect";
-        // Inside of braces no line can start so. Without indentation, it is a `}` that is missing.
-        if starts && (self.depth == 0 || (at == self.line_start && word != "expect")) {
+        // Inside of braces no line can start so, but for these two. Without indentation, it is a `}` that is missing.
+        let in_braces = matches!(word, "expect" | "waive");
+        if starts && (self.depth == 0 || (at == self.line_start && !in_braces)) {
             self.unclosed(report);
             self.close();
             self.open = Some(Piece { range: at..at, starts: true, broken: false });

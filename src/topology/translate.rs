@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::reading::{Crossing, Own, speaks};
 use super::{Blocked, ClassId, Found, Path, Start, Topology};
-use crate::model::{Access, End, Host, HostId, LegId, Nat, Role, Site};
+use crate::model::{Access, Action, End, Host, HostId, LegId, Nat, Role, Site};
 use crate::net::{AddrRange, AddrSet, Family};
 
 /// One crossing of an `allow`, with what translation makes of it.
@@ -149,6 +149,37 @@ pub fn at_firewalls(topology: &Topology<'_>, to: &End) -> bool {
         }
         End::Zone(_) | End::Anywhere => false,
     }
+}
+
+/// The firewalls where the `dnat to` of an `allow` happens (S28): those that have a written destination of a target's
+/// family, whomever it serves there.
+#[must_use]
+pub fn doors(topology: &Topology<'_>, access: &Access) -> Vec<HostId> {
+    let site = topology.site;
+    let (Action::Allow, Some(nat @ Nat::Dnat { .. })) = (access.action, &access.nat) else {
+        return Vec::new();
+    };
+    let taken = topology.wide_union(&access.to.except);
+    let firewalls = site.hosts().filter(|(host, _)| is_firewall(site, *host));
+    let written = |host: HostId, machine: &Host| {
+        machine.legs().any(|(id, leg)| {
+            let by_name = access.to.plus.iter().any(|end| match end {
+                End::Host(named) => *named == host && machine.legs.len() == 1,
+                End::Leg(named, of) => (*named, *of) == (host, id),
+                End::Addrs(_) | End::Zone(_) | End::Anywhere => false,
+            });
+            let mut named = if by_name { leg.address_set() } else { AddrSet::empty() };
+            for end in &access.to.plus {
+                if let End::Addrs(set) = end {
+                    named = named.union(&leg.address_set().intersection(set));
+                }
+            }
+            let named = named.difference(&taken);
+            let spoken = Family::BOTH.into_iter().any(|f| named.has(f) && translates(site, Some(nat), f));
+            spoken || by_name && leg.dynamic
+        })
+    };
+    firewalls.filter(|(host, machine)| written(*host, machine)).map(|(host, _)| host).collect()
 }
 
 fn machine_of(end: &End) -> Option<HostId> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{
-    Access, AccessId, Action, End, Expect, Expected, Host, HostId, Person, PersonId, Place, Site, Term,
+    Access, AccessId, Action, End, Expect, Expected, Host, HostId, Person, PersonId, Place, Point, Site, Term,
 };
 use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet, PortSet, Proto, Verdict};
 use crate::spec::Spec;
@@ -16,6 +16,7 @@ use crate::target::sshd::artifact::Server;
 use crate::target::sshd::sim;
 
 use super::compose::{Network, Reached};
+use super::interfaces::GroupsText;
 use super::people::Servers;
 use super::prove::Artifacts;
 use super::report::{Bastions, Counterexample, Excuse, Outcome, PersonProof, WayRound};
@@ -23,8 +24,25 @@ use super::translate::Kind;
 use super::widely::{into_machine, starts_of};
 use super::{narrowly, terms, trace};
 
-/// Both questions, at the time of the proof.
-pub(super) fn prove(
+/// Both questions, at the time of the proof; asked again of each text of the security groups that is not what the policy
+/// means, for what it lets in (`apart`; the first text is the one of the network).
+pub(super) fn prove<'s>(
+    network: &mut Network<'s>,
+    spec: &Spec<'_>,
+    (artifacts, apart): (&Artifacts, &[&'s GroupsText]),
+    servers: &Servers,
+    (favourites, at): (&[IpAddr], u64),
+) -> Bastions {
+    let mut all = asked(network, spec, artifacts, servers, (favourites, at));
+    for &text in apart {
+        network.wear(text);
+        let beside = Artifacts { hosts: artifacts.hosts.clone(), groups: vec![text.clone()] };
+        all.add(asked(network, spec, &beside, servers, (favourites, at)));
+    }
+    all
+}
+
+fn asked(
     network: &mut Network<'_>,
     spec: &Spec<'_>,
     artifacts: &Artifacts,
@@ -98,7 +116,7 @@ fn jumps(
         match narrowly::stopped(network, spec.forwarding(), &expect, favourites) {
             Ok(None) => {}
             Ok(Some(stopped)) => {
-                let packet = Packet { skuid: person.uid, ..stopped.packet };
+                let packet = Packet { skuid: network.site.uid_at(host, id), ..stopped.packet };
                 let hops = trace::routed(spec, artifacts, stopped.begin, stopped.towards, &packet);
                 let done = hops.iter().map(|hop| hop.verdict).find(|v| *v != Verdict::Accept);
                 return Outcome::Refuted(Box::new(Counterexample {
@@ -155,13 +173,19 @@ impl Round<'_, '_, '_> {
                 }
             }
             if let Some(packet) = self.network.space.witness_sent(left, self.favourites)? {
-                let excuse = if self.machine.filters() { Excuse::None } else { Excuse::Unfiltered };
+                let excuse = if self.is_guarded() { Excuse::None } else { Excuse::Unfiltered };
                 ways.push(self.way(None, excuse, packet));
             }
         }
         let mut seen = BTreeSet::new();
         ways.retain(|way| seen.insert(way.access));
         Ok(ways)
+    }
+
+    /// S65: whether something of ours stands before each leg of the machine.
+    fn is_guarded(&self) -> bool {
+        let worn = |(leg, _)| self.network.site.worn(self.host, leg).next().is_some();
+        self.machine.filters() || self.machine.legs().all(worn)
     }
 
     /// What arrives at the port from anywhere but the machine itself, by what is not as it was sent.
@@ -227,9 +251,15 @@ impl Round<'_, '_, '_> {
         let hops = trace::anyhow(site, self.spec, self.artifacts, &End::Anywhere, &expect, &packet);
         let mut rules = Vec::new();
         for hop in &hops {
-            let name = hop.place.split(' ').next().unwrap_or("").to_owned();
+            let of_machine = || match hop.point {
+                Point::Hook { host, .. } | Point::Interface { host, .. } | Point::Ssh { bastion: host } => {
+                    site.host(host).map(|machine| format!("hosts/{}/ruleset.nft", machine.name))
+                }
+                Point::NetworkAcl { .. } => None,
+            };
+            let file = hop.file.clone().or_else(of_machine).unwrap_or_default();
             // The last line decides; those before it lead there.
-            rules.extend(hop.rules.last().map(|(number, line)| (name, *number, line.clone())));
+            rules.extend(hop.rules.last().map(|(number, line)| (file, *number, line.clone())));
         }
         WayRound { host: self.host, access, excuse, packet: packet.at("", ""), rules }
     }

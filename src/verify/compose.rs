@@ -199,6 +199,14 @@ impl<'s> Network<'s> {
         }
     }
 
+    /// From now on the interfaces are filtered as another text has it.
+    pub(crate) fn wear(&mut self, text: &'s GroupsText) {
+        self.groups = Some(Worn::new(self.site, text));
+        self.gates.clear();
+        self.ways.clear();
+        self.reached.clear();
+    }
+
     /// Who is asked about.
     pub(crate) fn asked_about(&self) -> Option<PersonId> {
         self.person
@@ -216,8 +224,8 @@ impl<'s> Network<'s> {
             let values = uids.iter().map(|uid| u128::from(*uid).saturating_add(1));
             RangeSet::from_ranges(values.map(|value| (value, value)))
         };
-        let set = match self.person.and_then(|id| self.site.person(id)) {
-            Some(person) => match person.uid.filter(|uid| confined.contains(uid)) {
+        let set = match self.person {
+            Some(person) => match self.site.uid_at(host, person).filter(|uid| confined.contains(uid)) {
                 Some(uid) => self.space.given(Field::Skuid, u128::from(uid).saturating_add(1), set),
                 None => {
                     let others = self.space.within(Field::Skuid, &values(&confined));

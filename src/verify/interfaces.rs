@@ -148,6 +148,7 @@ impl<'g> Grounds<'g> {
             meant: judged.verdict,
             statements: judged.because.iter().filter_map(|origin| trace::statement(site, *origin)).collect(),
             rules,
+            file: Some(self.text.file.clone()),
             rewrite: None,
         }
     }
@@ -156,18 +157,35 @@ impl<'g> Grounds<'g> {
     fn line(&self, way: Way, by: &run::By) -> Option<(usize, String)> {
         let run::By::Rule { group, rule } = by else { return None };
         let rule = self.estate.group(group)?.rules(direction(way))?.get(*rule)?;
+        let of_ec2 = self.text.file.ends_with("security-groups.json");
+        if !of_ec2 { self.line_of_a_tool(rule) } else { self.line_of_ec2(way, group, rule) }
+    }
+
+    /// The same in a template, where a rule stands by itself: the line of its network, with its port and words around it.
+    fn line_of_a_tool(&self, rule: &Rule) -> Option<(usize, String)> {
+        let (peer, words) = told(rule);
+        let lines: Vec<&str> = self.text.text.lines().collect();
+        let ports = rule.traffic.ports().map(|(from, _)| format!(": {from}"));
+        let around = |at: usize| {
+            let near: Vec<&&str> = lines.iter().skip(at.saturating_sub(6)).take(13).collect();
+            let has = |what: &str| near.iter().any(|line| line.trim_end_matches(',').contains(what));
+            rule.description.as_deref().is_none_or(has)
+                && ports
+                    .as_deref()
+                    .is_none_or(|port| near.iter().any(|l| l.trim_end_matches(',').ends_with(port)))
+        };
+        let wanted = format!("\"{peer}\"");
+        let at = lines.iter().enumerate().position(|(at, line)| line.contains(&wanted) && around(at))?;
+        Some((at.saturating_add(1), words))
+    }
+
+    fn line_of_ec2(&self, way: Way, group: &str, rule: &Rule) -> Option<(usize, String)> {
         let key = match way {
             Way::Ingress => "\"IpPermissions\":",
             Way::Egress => "\"IpPermissionsEgress\":",
         };
-        let peer = match &rule.peer {
-            Peer::V4(net) => net.to_string(),
-            Peer::V6(net) => net.to_string(),
-            Peer::Group(named) => named.id.clone(),
-            Peer::List(list) => list.id.clone(),
-        };
+        let (peer, words) = told(rule);
         let said = rule.description.clone().unwrap_or_default();
-        let words = format!("{} {peer} {said}", crate::target::aws::artifact::words(rule.traffic));
         // Each group's own id stands where the object of the group is, two levels deep.
         let own = format!("      \"GroupId\": \"{group}\"");
         let lines: Vec<&str> = self.text.text.lines().collect();
@@ -184,6 +202,19 @@ impl<'g> Grounds<'g> {
         let (at, _) = found.clone().find(|(at, _)| beside(*at)).or_else(|| found.next())?;
         Some((at.saturating_add(1), words))
     }
+}
+
+/// Whom a rule is for, and the rule in words.
+fn told(rule: &Rule) -> (String, String) {
+    let peer = match &rule.peer {
+        Peer::V4(net) => net.to_string(),
+        Peer::V6(net) => net.to_string(),
+        Peer::Group(named) => named.id.clone(),
+        Peer::List(list) => list.id.clone(),
+    };
+    let said = rule.description.as_deref().unwrap_or_default();
+    let words = format!("{} {peer} {said}", crate::target::aws::artifact::words(rule.traffic));
+    (peer, words.trim_end().to_owned())
 }
 
 /// What the policy says of one interface, one way.
@@ -298,7 +329,10 @@ impl At<'_, '_> {
             own = own.union(&AddrSet::full().of(family));
         }
         let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let nobody = nobodys().union(&amazons()).union(&routers);
+        // Nor has a machine of unknown address the one that AWS keeps for its router.
+        let own = own.difference(&routers);
         let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
         let others = nobody.union(&fixed).complement();
         let (near, far) = match self.way {

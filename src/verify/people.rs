@@ -203,7 +203,7 @@ impl Asked<'_> {
         let own = self.machine.legs.iter().flat_map(|leg| leg.addresses.iter().copied());
         let src = own.clone().find(|own| own.is_ipv4() == found.dst.is_ipv4()).unwrap_or(found.dst);
         let mut packet = Packet::new(src, found.dst, Proto::TCP, found.sport, found.dport);
-        (packet.time, packet.skuid) = (found.time, self.person.uid);
+        (packet.time, packet.skuid) = (found.time, self.site.uid_at(self.host, self.id));
         packet
     }
 }

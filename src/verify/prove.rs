@@ -10,6 +10,7 @@ use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::{read, sim};
 
 use super::compose::{Network, Worn};
+use super::frames::{frames, frames_of};
 use super::interfaces::{AgainstGroups, GroupsText};
 use super::people::Servers;
 use super::points::{self, Sides};
@@ -111,7 +112,8 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 
 /// The same with what each sshd host is told.
 pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
-    let mut report = Report { people: super::people::people(site, servers), ..Report::default() };
+    let people = super::people::people(site, servers);
+    let mut report = Report { people, frames: frames(site, artifacts), ..Report::default() };
     let sets = Sets::new(site);
     let spec = Spec::new(site);
     let mut space = Space::default();
@@ -158,10 +160,16 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
         }
     }
     let mut interfaces = AgainstGroups::new(site);
-    report.points.extend(artifacts.groups.iter().flat_map(|text| interfaces.text(text)));
-    network.send_as(None);
+    let mut apart = Vec::new();
+    for (number, text) in artifacts.groups.iter().enumerate() {
+        let points = interfaces.text(text);
+        if number > 0 && points.iter().any(|point| !point.outcome.holds()) {
+            apart.push(text);
+        }
+        report.points.extend(points);
+    }
     report.bastions =
-        super::bastion::prove(&mut network, &spec, artifacts, servers, (favourites.as_slice(), at));
+        super::bastion::prove(&mut network, &spec, (artifacts, &apart), servers, (&favourites, at));
     report.nodes = network.space.node_count().saturating_add(if artifacts.groups.is_empty() {
         0
     } else {
@@ -175,7 +183,9 @@ pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
     let mut against = Against::new(site, host);
     let points = every_hook(site, host).filter(|hook| !against.is_silent(rules, *hook));
     let points = points.collect::<Vec<_>>().into_iter().map(|hook| against.hook(rules, hook)).collect();
-    Report { points, nodes: against.nodes(), ..Report::default() }
+    let bridging = site.host(host).is_some_and(Host::has_bridge_table);
+    let frames = bridging.then(|| frames_of(host, rules)).into_iter().collect();
+    Report { points, frames, nodes: against.nodes(), ..Report::default() }
 }
 
 /// One machine, for many rulesets: what the policy says of its points is computed once.
@@ -242,7 +252,13 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
                 _ => format!("{} {}", name(host), way.word()),
             }
         }
-        Point::NetworkAcl { .. } => "network ACL".to_owned(),
+        Point::NetworkAcl { subnet, way } => {
+            format!(
+                "network ACL of {} {}",
+                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
+                way.word()
+            )
+        }
         Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
 }
@@ -630,7 +646,10 @@ fn arrival(
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.
 fn sent_by(site: &Site, person: Option<PersonId>, packet: Packet) -> Packet {
-    let uid = person.and_then(|id| site.person(id)).and_then(|person| person.uid);
+    let uid = person.and_then(|id| match site.owner_of(packet.src) {
+        Some((sender, _)) => site.uid_at(sender, id),
+        None => site.person(id)?.uid,
+    });
     Packet { skuid: uid, ..packet }
 }
 

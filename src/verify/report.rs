@@ -1,5 +1,6 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
+use super::frames::FramesProof;
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, PersonId, Point};
 use crate::net::{Packet, Translation, Verdict};
@@ -58,6 +59,8 @@ pub struct Hop {
     pub statements: Vec<(String, Option<Span>)>,
     /// The rules and elements of the artifact that matched, as they stand in its text: line number, line.
     pub rules: Vec<(usize, String)>,
+    /// The file of a build that those are lines of, where the point does not say it: security groups are in several.
+    pub file: Option<String>,
     /// At a hook where addresses are translated: what is done to them.
     pub rewrite: Option<Rewrite>,
 }
@@ -171,7 +174,7 @@ pub struct WayRound {
     pub excuse: Excuse,
     /// A packet that gets there, as its sender writes it.
     pub packet: Packet,
-    /// The lines of artifacts that let it pass, in order: machine, line number, line.
+    /// The lines of artifacts that let it pass, in order: file of a build, line number, line.
     pub rules: Vec<(String, usize, String)>,
 }
 
@@ -198,6 +201,17 @@ pub struct Bastions {
 }
 
 impl Bastions {
+    /// Adds what another text of the security groups says: what does not hold, and ways that are not known yet.
+    pub(super) fn add(&mut self, other: Self) {
+        self.jumps.extend(other.jumps.into_iter().filter(|jump| !jump.outcome.holds()));
+        for way in other.ways {
+            if !self.ways.contains(&way) {
+                self.ways.push(way);
+            }
+        }
+        self.undecided.extend(other.undecided);
+    }
+
     /// Whether every jump passes, and nobody goes round but by `break-glass`.
     #[must_use]
     pub fn holds(&self) -> bool {
@@ -218,6 +232,8 @@ pub struct Report {
     pub unasked: Vec<UnaskedProof>,
     /// Where replies pass by their looks alone: by machine, bridge, statement.
     pub replies: Vec<Replies>,
+    /// What is not IP on the bridges of each machine that has a `table bridge`.
+    pub frames: Vec<FramesProof>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,
     /// What each sshd is told, person by person.
@@ -235,6 +251,7 @@ impl Report {
         self.points.iter().all(|p| p.outcome.holds())
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
+            && self.frames.iter().all(FramesProof::holds)
             && self.settings.iter().all(SettingsProof::holds)
             && self.people.iter().all(|p| p.outcome.holds())
             && self.bastions.holds()

@@ -148,6 +148,7 @@ fn emulated(site: &Site, at: HostId, shared: &ipvs::Shared, packet: &Packet) -> 
         meant: Verdict::Accept,
         statements: statement(site, Origin::Access(shared.access)).into_iter().collect(),
         rules: Vec::new(),
+        file: None,
         rewrite,
     }
 }
@@ -298,6 +299,7 @@ pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, pac
         meant: judged.verdict,
         statements: because.iter().filter_map(|origin| statement(site, *origin)).collect(),
         rules: lines,
+        file: None,
         rewrite,
     }
 }

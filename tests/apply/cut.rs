@@ -38,4 +38,12 @@ fn cut_ends_the_connections_that_the_new_rules_deny_and_no_others() {
     assert!(!passes(&mut denied), "it was cut");
     assert!(passes(&mut allowed), "no other was");
     assert_eq!(world.ok(&["cut", "--list"]), "");
+    // The same with the confirmation itself.
+    world.confirmed("old");
+    let mut again = talk(8080);
+    assert!(passes(&mut again) && passes(&mut allowed));
+    world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+    let cut = world.ok(&["confirm", "--cut", "--i-have-console"]);
+    assert!(cut.contains("ended: tcp 10.9.1.10:") && !cut.contains(":7001"), "{cut}");
+    assert!(!passes(&mut again) && passes(&mut allowed));
 }

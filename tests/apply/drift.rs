@@ -2,6 +2,7 @@
 //! that do not are cosmetic.
 
 use std::net::IpAddr;
+use std::process::Command;
 
 use fwc::forwarding::Forwarding;
 use fwc::lab::{Bench, Observed};
@@ -11,7 +12,7 @@ use fwc::target::nft::artifact::TableFamily;
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Change, Found, Lines, Names, Side, diff};
 
-use super::common::{compiled, file, kernel};
+use super::common::{compiled, file, kernel, kernel_required, root};
 use super::world::{World, said};
 
 /// An edit of the live tables.
@@ -218,8 +219,37 @@ fn every_live_edit_that_changes_a_verdict_is_told_with_a_packet_and_no_other() {
         }
         reset(&world, &whole);
     }
-    println!("{} edits of {} told and confirmed by the kernel, and a parameter", shown, DRIFTS.len());
+    println!("{}", world.fw.run("nft", &["--version"], "").unwrap().trim());
+    println!(
+        "{shown} edits of {} told and confirmed by the kernel, and a parameter; {} cosmetic",
+        DRIFTS.len(),
+        COSMETIC.len()
+    );
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+/// The same with the nft of Debian 13: this program again, with that nft first in its path.
+#[test]
+fn so_it_is_with_nft_1_1() {
+    if !kernel() {
+        return;
+    }
+    let folder = root().join("target/nft/trixie");
+    if !folder.join("nft").is_file() {
+        assert!(!kernel_required(), "no nft 1.1: run `make tools`");
+        println!("SKIPPED: no nft 1.1: run tests/tools/fetch-nft.sh trixie");
+        return;
+    }
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let name = "drift::every_live_edit_that_changes_a_verdict_is_told_with_a_packet_and_no_other";
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let told = said(&done);
+    assert!(done.status.success(), "{told}");
+    assert!(told.contains("nftables v1.1.") && told.contains("30 edits of 30 told"), "{told}");
 }
 
 /// A datagram that the policy lets through.

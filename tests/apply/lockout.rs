@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::common::kernel;
+use super::common::{file, kernel};
 use super::world::{FWC, Sshd, World, said, until};
 
 fn words(world: &World, build: &str, rest: &str) -> String {
@@ -157,4 +157,85 @@ fn who_administers_is_known_by_the_socket_and_not_by_the_environment() {
     until("the orphan ended", 20, || read().contains("ended"));
     assert!(read().contains("refused[administrator]: it is not known"), "{}", read());
     assert_eq!(world.mark(), None);
+}
+
+/// Over IPv6 too: what is allowed over IPv4 alone would cut this administrator off.
+#[test]
+fn an_administrator_over_ipv6_is_known_and_not_locked_out() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    for (near, own, wire) in [(&world.fw, "2001:db8:9::1", "eth1"), (&world.admin, "2001:db8:9::10", "eth0")]
+    {
+        near.ip(&[format!("addr add {own}/64 dev {wire} nodad")]).unwrap();
+    }
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let both = text
+        .replace("zone lan { 10.9.1.0/24 }", "zone lan { 10.9.1.0/24, 2001:db8:9::/64 }")
+        .replace("eth1 10.9.1.1 in lan", "eth1 10.9.1.1, 2001:db8:9::1 in lan")
+        .replace("host admin = 10.9.1.10 in lan", "host admin { eth0 10.9.1.10, 2001:db8:9::10 in lan }");
+    world.build("both", &both);
+    let narrow =
+        both.replace("allow ssh, ping from admin to fw.lan", "allow ssh, ping from 10.9.1.10 to fw.lan");
+    assert_ne!(narrow, both);
+    world.build("narrow", &narrow);
+    let Some(mut sshd) = Sshd::start(&world) else { return };
+    "2001:db8:9::1".clone_into(&mut sshd.server);
+    until("sshd answers over IPv6", 20, || sshd.lets_in());
+
+    let applied = sshd.run(&words(&world, "both", "--sysctl"));
+    assert!(applied.status.success(), "{}", said(&applied));
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+    let status = sshd.run(&format!("{FWC} status"));
+    assert!(said(&status).contains("by root from 2001:db8:9::10"), "{}", said(&status));
+
+    let before = world.mark();
+    let refused = sshd.run(&words(&world, "narrow", "--sysctl"));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("ssh [2001:db8:9::10]:"), "{}", said(&refused));
+    let why = "would be cut off: a new connection like this one: stopped in input by `inet fwc input`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    assert_eq!(world.mark(), before);
+    // Forced, it does lock out, and is taken back.
+    let forced = sshd.run(&words(&world, "narrow", "--sysctl --i-have-console --confirm-within 5s"));
+    assert!(forced.status.success(), "{}", said(&forced));
+    assert!(!sshd.lets_in(), "the proof was right");
+    until("rolled back", 15, || world.mark() == before);
+    until("the login works again", 10, || sshd.lets_in());
+}
+
+/// A permission that is past lets nobody in today, whenever it was proved; and a limit of new logins is no lock.
+#[test]
+fn what_is_past_counts_for_nobody_and_a_limit_is_no_lock() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |block: &str| {
+        let line = "allow ssh, ping from admin to fw.lan";
+        let all = text.replace(
+            line,
+            &format!("allow ping from admin to fw.lan\nallow ssh from admin to fw.lan {block}"),
+        );
+        assert_ne!(all, text);
+        all
+    };
+    world.build("limited", &with("{ limit 1/second burst 10 per source }"));
+    world.build("past", &with("{ until 2026-01-01 }"));
+    world.build("coming", &with("{ until 2100-01-01 }"));
+    for build in ["limited", "coming"] {
+        let applied = sshd.run(&words(&world, build, "--sysctl"));
+        assert!(applied.status.success(), "{build}: {}", said(&applied));
+        assert!(sshd.run(&format!("{FWC} confirm")).status.success(), "{build}");
+    }
+    let before = world.mark();
+    let refused = sshd.run(&words(&world, "past", "--sysctl"));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = "would be cut off: a new connection like this one: stopped in input by `inet fwc input`";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    assert_eq!(world.mark(), before);
 }

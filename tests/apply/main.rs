@@ -21,4 +21,7 @@ mod death;
 mod drift;
 mod fleet;
 mod lockout;
+mod log;
+mod masters;
+mod steps;
 mod world;

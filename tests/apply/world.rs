@@ -154,6 +154,8 @@ pub(crate) struct Sshd {
     child: Child,
     dir: PathBuf,
     client: String,
+    /// Where the administrator finds it.
+    pub(crate) server: String,
 }
 
 impl Sshd {
@@ -199,7 +201,8 @@ impl Sshd {
             .stderr(log)
             .spawn()
             .unwrap();
-        let sshd = Self { child, dir, client: world.admin.path() };
+        let server = "10.9.1.1".to_owned();
+        let sshd = Self { child, dir, client: world.admin.path(), server };
         until("sshd answers", 20, || sshd.ssh(&["true"]).output().unwrap().status.success());
         Some(sshd)
     }
@@ -220,7 +223,7 @@ impl Sshd {
         ] {
             command.args(["-o", option]);
         }
-        command.arg("root@10.9.1.1").args(words).stdin(Stdio::null());
+        command.arg(format!("root@{}", self.server)).args(words).stdin(Stdio::null());
         command
     }
 

@@ -89,9 +89,11 @@ fn the_survey_passes_over_nothing() {
     for (text, expected) in [
         (whole.clone(), "whole"),
         (whole[..whole.len() / 2].to_owned(), "refused"),
-        (format!("[{whole},{whole}]"), "refused"),
+        (format!("[{whole},{whole}]"), "whole"),
+        (format!("[{whole},{}]", whole.replacen("IpProtocol", "IpProtokoll", 1)), "refused"),
+        (format!("{whole}{whole}"), "refused"),
         (whole.replacen("IpProtocol", "IpProtokoll", 1), "refused"),
-        (r#"{"SecurityGroups":[],"NetworkAcls":[]}"#.to_owned(), "refused"),
+        (r#"{"SecurityGroups":[],"NetworkAcls":[],"Vpcs":[]}"#.to_owned(), "whole"),
         (r#"{"SecurityGroups":[],"SecurityGroups":[]}"#.to_owned(), "refused"),
         (
             r#"{"Reservations":[{"Instances":[{"SecurityGroups":[{"GroupId":"sg-1"}]}]}]}"#.to_owned(),

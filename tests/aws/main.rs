@@ -24,11 +24,14 @@ mod fitted;
 mod fixtures;
 mod formats;
 mod generate;
+mod imported;
 mod laws;
 mod meaning;
 mod mutants;
+mod nacls;
 mod peers;
 mod plans;
+mod policies;
 mod survey;
 mod validated;
 

@@ -315,7 +315,9 @@ fn compiled(to: &Path) -> Vec<PathBuf> {
     let mut folders = Vec::new();
     for policy in files(&policies, "fw") {
         let text = std::fs::read_to_string(&policy).unwrap();
-        if !text.lines().any(|line| line.starts_with("vpc ")) {
+        // What is there to be refuted writes nothing.
+        let example = policy.components().any(|part| part.as_os_str() == "examples");
+        if example || !text.lines().any(|line| line.starts_with("vpc ")) {
             continue;
         }
         let to = to.join(format!("{}", folders.len()));

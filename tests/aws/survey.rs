@@ -29,12 +29,16 @@ pub(crate) enum Outcome {
     Wrong(String),
 }
 
-/// One file, as a line.
+/// One file, as a line. What is no text is no answer, whatever it is called; what is compressed is not opened.
 pub(crate) fn line(path: &Path) -> (Outcome, String) {
-    let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = std::fs::read(path).map(String::from_utf8);
     let outcome = match text {
         Err(why) => Outcome::Wrong(format!("cannot be opened: {why}")),
-        Ok(text) => {
+        Ok(Err(why)) if why.as_bytes().starts_with(&[0x1f, 0x8b]) => {
+            Outcome::Skipped("compressed (gzip): unpack it first".to_owned())
+        }
+        Ok(Err(_)) => Outcome::Skipped("no text in UTF-8".to_owned()),
+        Ok(Ok(text)) => {
             std::panic::catch_unwind(|| survey(&text)).unwrap_or_else(|_| Outcome::Wrong("panics".to_owned()))
         }
     };
@@ -50,15 +54,14 @@ pub(crate) fn line(path: &Path) -> (Outcome, String) {
 
 /// What becomes of a text.
 pub(crate) fn survey(text: &str) -> Outcome {
-    let read = match read::read(text) {
-        Ok(read) => read,
+    let all = match read::read_all(text) {
+        Ok(all) => all,
         Err(why) => {
             let nothing = match why.why {
                 Why::Answer { .. } | Why::Unrecognised => true,
                 // Of what looks like an answer nothing is passed over: broken off, or pages one after another.
-                Why::Json(_) | Why::Expected("an object") if why.place.0.is_empty() => {
-                    !is_like_an_answer(text)
-                }
+                Why::Json(_) if why.place.0.is_empty() => !is_like_an_answer(text),
+                Why::Expected("an object") if why.place.0.len() < 2 => !is_like_an_answer(text),
                 _ => false,
             };
             let said = why.to_string();
@@ -69,26 +72,72 @@ pub(crate) fn survey(text: &str) -> Outcome {
         Ok(json) => json,
         Err(why) => return Outcome::Wrong(format!("read, but no JSON: {why}")),
     };
-    let said = naive(json.get("data").unwrap_or(&json));
-    let taken = taken(&read.document);
-    if let Some(difference) = differ(&said, &taken) {
+    let (mut said, mut had) = (Tally::new(), Tally::new());
+    naive_all(&json, &mut said);
+    let (mut whats, mut notes) = (Vec::new(), 0);
+    for read in &all {
+        for (line, count) in taken(&read.document) {
+            *had.entry(line).or_default() += count;
+        }
+        if let Some(wrong) = comes_back(read) {
+            return wrong;
+        }
+        whats.push(what(&read.document));
+        notes += read.notes.len();
+    }
+    if let Some(difference) = differ(&said, &had) {
         return Outcome::Wrong(format!("dropped or changed: {difference}"));
     }
+    whats.dedup();
+    Outcome::Whole { what: whats.join("; "), notes }
+}
+
+/// What is wrong with one answer once it is printed and read again.
+fn comes_back(read: &read::Read) -> Option<Outcome> {
     let printed = print::document(&read.document);
     let again = match read::read(&printed) {
         Ok(again) => again,
-        Err(why) => return Outcome::Wrong(format!("does not read back: {why}")),
+        Err(why) => return Some(Outcome::Wrong(format!("does not read back: {why}"))),
     };
-    if sorted(&again.document) != sorted(&read.document) {
-        return Outcome::Wrong("reads back as something else".to_owned());
+    let wrong = if sorted(&again.document) != sorted(&read.document) {
+        "reads back as something else"
+    } else if print::document(&again.document) != printed {
+        "prints otherwise the second time"
+    } else if canonical(&again.document) != canonical(&read.document) {
+        "not canonically equal"
+    } else {
+        return None;
+    };
+    Some(Outcome::Wrong(wrong.to_owned()))
+}
+
+/// Every answer of a file: pages in a list, the data of a recording.
+fn naive_all(json: &Value, tally: &mut Tally) {
+    if let Value::Array(pages) = json {
+        pages.iter().for_each(|page| naive_all(page, tally));
+    } else {
+        for (line, count) in naive(json.get("data").unwrap_or(json)) {
+            *tally.entry(line).or_default() += count;
+        }
     }
-    if print::document(&again.document) != printed {
-        return Outcome::Wrong("prints otherwise the second time".to_owned());
+}
+
+/// Every file below a folder, by name; links are not followed.
+fn every_file(folder: &Path) -> Vec<std::path::PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display())) {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
     }
-    if canonical(&again.document) != canonical(&read.document) {
-        return Outcome::Wrong("not canonically equal".to_owned());
-    }
-    Outcome::Whole { what: what(&read.document), notes: read.notes.len() }
+    found.sort();
+    found
 }
 
 /// Whether a text that is no object of JSON has the words of an answer where an answer would have them.
@@ -343,7 +392,7 @@ fn rule_line(id: &str, direction: Direction, rule: &Rule) -> String {
 fn corpus() {
     let folder = std::env::var("FWC_AWS").expect("FWC_AWS names a folder");
     let (mut counts, mut wrong) = (BTreeMap::new(), 0);
-    let files = super::files(Path::new(&folder), "json");
+    let files = every_file(Path::new(&folder));
     for file in &files {
         let (outcome, words) = line(file);
         println!("{words}  {}", file.display());
@@ -351,6 +400,6 @@ fn corpus() {
         *counts.entry(words.split(' ').next().unwrap_or("").to_owned()).or_insert(0usize) += 1;
     }
     println!("{} files: {counts:?}", files.len());
-    assert!(!files.is_empty(), "no file of JSON below {folder}");
+    assert!(!files.is_empty(), "no file below {folder}");
     assert_eq!(wrong, 0, "{wrong} files are read wrongly");
 }

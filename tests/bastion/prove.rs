@@ -178,7 +178,9 @@ fn a_rule_that_lets_others_in_is_named() {
     assert_eq!((way.host, way.access, &way.excuse), (gate, None, &Excuse::None));
     assert_eq!(way.packet.dport, 22);
     assert!(
-        way.rules.iter().any(|(host, _, line)| host == "gate" && line == "tcp dport 22 accept"),
+        way.rules
+            .iter()
+            .any(|(file, _, line)| file == "hosts/gate/ruleset.nft" && line == "tcp dport 22 accept"),
         "{way:?}"
     );
 }

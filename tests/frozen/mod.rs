@@ -16,11 +16,12 @@ use crate::common::{Texts, options, said};
 /// The sites that must be there. A folder of `policies/` that is not listed is red, too.
 pub(crate) const SITES: &[&str] = &[
     "crm",
+    "crm-aws",
     "crm-dual",
+    "ecommerce",
     "lvs",
     "lxc",
     "lxc-stateless",
-    "shop",
     "starter-bastion",
     "starter-firewall",
     "starter-host",

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
 use fwc::forwarding::Forwarding;
 use fwc::lab::site::{Stage, Start, Step};
-use fwc::lab::{SiteLab, netns::Netns};
-use fwc::model::{HostId, LegId, ZoneId};
+use fwc::lab::{Bench, Observed, SiteLab, netns::Netns};
+use fwc::model::{Hook, HostId, LegId, ZoneId};
 use fwc::net::{Packet, Proto};
 
+use crate::common::compiled;
 use crate::kernel;
 use crate::sites::{addr, crm, office};
 
@@ -144,6 +146,40 @@ fn the_crm_routes_as_forwarding_says() {
     assert_eq!(machines(1), ["c1", "fw", "lb"]);
     assert_eq!(outcome[1].last(), Some(Step { host: Some(named("lb")), stage: Stage::BeforeForward }));
     assert_eq!(machines(2), ["ges", "lb", "s2"]);
+}
+
+/// S5, S7: a machine of ours with a leg in `rest` sends to a gateway there whose address nobody knows. No table of ours names
+/// it, so the lab and the bench give it the one that they have leased to it; without that route every packet died there.
+#[test]
+fn a_machine_reaches_what_is_behind_a_dynamic_gateway() {
+    if !kernel() {
+        return;
+    }
+    let policy = "zone world { rest }\nzone lan { 10.0.0.0/24 }\nzone far { 10.0.9.0/24 }\n\
+                  firewall near { wan 198.51.100.1 in world; far 10.0.9.1 in far }\n\
+                  firewall door { wan dynamic in world; lan 10.0.0.1 in lan }\n\
+                  allow ssh from far to lan\n";
+    let compiled = compiled(&[("door.fw".to_owned(), policy.to_owned())]);
+    let site = &compiled.site;
+    let (near, far) = (site.host_named("near").unwrap(), site.zone_named("far").unwrap());
+    let forwarding = Forwarding::new(site);
+    let lan: IpAddr = addr("10.0.0.9");
+    let unnamed: Vec<String> = forwarding.unnamed(near).iter().map(|(net, ..)| net.to_string()).collect();
+    assert_eq!(unnamed, ["10.0.0.0/24"]);
+    let (ssh, http) = (tcp("10.0.9.5", "10.0.0.9", 22), tcp("10.0.9.5", "10.0.0.9", 80));
+
+    let mut bench = Bench::new(&forwarding, near, &compiled.artifacts[&near].text).unwrap();
+    let asked = [&ssh, &http].map(|packet| packet.clone().at("far", "wan"));
+    let seen = bench.judge(Hook::Forward, &asked).unwrap();
+    assert_eq!(seen, [Observed::Accept, Observed::Drop]);
+
+    let rulesets = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+    let mut lab = SiteLab::new(&forwarding, &rulesets).unwrap();
+    assert_eq!(lab.misrouted().unwrap(), Vec::<String>::new());
+    assert!(lab.is_leased(near, lan));
+    let arrived = lab.send(&[(Start::Zone(far), ssh), (Start::Zone(far), http)]).unwrap();
+    assert!(arrived[0].at_layer4, "{arrived:?}");
+    assert_eq!(arrived[1].last(), Some(Step { host: Some(near), stage: Stage::BeforeForward }));
 }
 
 /// What a `sysctl.conf` says is in force on that machine; what the kernel does not know is no success.

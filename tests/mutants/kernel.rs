@@ -177,7 +177,7 @@ fn what_the_kernel_refuses_leaves_the_old_ruleset() {
         let refuses = match &mutant.fate {
             Fate::Refused(_) => true,
             Fate::Equivalent(_) => false,
-            Fate::Refuted { .. } | Fate::Undecided(_) => continue,
+            Fate::Refuted { .. } | Fate::Frames | Fate::Undecided(_) => continue,
         };
         if !refuses {
             netns.nft(&mutant.rules.text).unwrap_or_else(|why| panic!("{}: {why}", told(study, mutant)));

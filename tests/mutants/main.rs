@@ -44,7 +44,7 @@ fn frozen(study: &Study) {
         let count = counts.entry(name).or_default();
         let (number, words) = study.line(mutant);
         match &mutant.fate {
-            Fate::Refuted { .. } => count[0] += 1,
+            Fate::Refuted { .. } | Fate::Frames => count[0] += 1,
             Fate::Equivalent(why) => {
                 count[1] += 1;
                 equivalents += &format!("{name}:{number} {}: {words}\n    {why}\n", mutant.change);

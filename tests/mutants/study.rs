@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 
 use fwc::compile::Compiled;
-use fwc::model::{Hook, HostId};
+use fwc::model::{Hook, Host, HostId};
 use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::target::nft::artifact::Place;
 use fwc::target::nft::{mutate, print, read};
-use fwc::verify::{Against, HostRules, NAT_HOOKS, Outcome, hooks};
+use fwc::verify::{Against, HostRules, NAT_HOOKS, Outcome, frames_of, hooks};
 
 use crate::common::{compiled, folder};
 use crate::reasons::{OVERLAPS, reason};
@@ -50,6 +50,8 @@ pub(crate) struct Judged {
 pub(crate) enum Fate {
     /// With a packet that shows it, by its verdict or by its translation.
     Refuted { hook: Hook, packet: Box<Packet>, meant: Verdict, done: Verdict, rewrite: Option<Rewritten> },
+    /// On a bridge it stops frames that are not IP.
+    Frames,
     /// It does the same to every packet, and why.
     Equivalent(String),
     /// It would do the same to every packet, but elements of a map overlap: the kernel does not load it, and the old
@@ -137,6 +139,10 @@ fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rul
             }
             Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
         }
+    }
+    let bridging = compiled.site.host(host).is_some_and(Host::has_bridge_table);
+    if bridging && !frames_of(host, rules).holds() {
+        return Fate::Frames;
     }
     fate
 }

@@ -97,7 +97,7 @@ pub fn peopled(seed: u64) -> Site {
     for host in &machines {
         if !dice.one_in(3) {
             let accept = KeyKind::DEFAULT.to_vec();
-            site.hosts[host.index()].sshd = Some(Sshd { accept, idle: None, span: NOWHERE });
+            site.hosts[host.index()].sshd = Some(Sshd { accept, idle: None, serve: None, span: NOWHERE });
         }
     }
     for at in 0..site.accesses.len() {

@@ -206,7 +206,8 @@ impl<'s> Walker<'s> {
         Some(())
     }
 
-    fn owner(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
+    /// The leg that has an address in the lab, dynamic ones included.
+    pub fn owner(&self, addr: IpAddr) -> Option<(HostId, LegId)> {
         let mut legs =
             self.ports.iter().flat_map(|(host, ports)| ports.iter().map(move |port| (*host, port)));
         legs.find(|(_, port)| port.has(addr)).map(|(host, port)| (host, port.leg))

@@ -39,7 +39,7 @@ pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError
     let at = listen(&stage, asked, &new)?;
     let log = work.join("sshd.log");
     let _sshd = Listener::start(&stage, &log)?;
-    let said = try_login(&stage, asked, &key, at, "publickey")?;
+    let (ran, said) = try_login(&stage, asked, &key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();
     if !heard.contains(&format!("Accepted publickey for {} ", asked.admin)) {
         let why =
@@ -51,7 +51,15 @@ pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError
             said.lines().last().unwrap_or("")
         )));
     }
-    let said = try_login(&stage, asked, &key, at, "none")?;
+    if !ran {
+        return Err(ApplyError::Refused(format!(
+            "`{}` would get in from {} afterwards and could run nothing there, `fwc bastion confirm` neither: {}",
+            asked.admin,
+            asked.from,
+            said.lines().last().unwrap_or("no command is run")
+        )));
+    }
+    let (_, said) = try_login(&stage, asked, &key, at, "none")?;
     if said.contains("Permission denied (publickey).") {
         return Ok(());
     }
@@ -194,14 +202,14 @@ impl Drop for Listener {
     }
 }
 
-/// One try; returns what ssh said.
+/// One try to run `true`; returns whether it ran, and what ssh said.
 fn try_login(
     stage: &Stage,
     asked: &Asked,
     key: &Key,
     at: (IpAddr, u16),
     method: &str,
-) -> Result<String, ApplyError> {
+) -> Result<(bool, String), ApplyError> {
     let mut args: Vec<String> = ["-F", "none", "-T"].map(ToOwned::to_owned).to_vec();
     for option in [
         "BatchMode=yes",
@@ -230,5 +238,5 @@ fn try_login(
     args.extend(["-b".to_owned(), asked.from.to_string(), "-p".to_owned(), port.to_string()]);
     args.extend(["-l".to_owned(), asked.admin.clone(), to.to_string(), "true".to_owned()]);
     let output = stage.run("ssh", &args)?;
-    Ok(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

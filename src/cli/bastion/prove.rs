@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::cli::check::finished;
 use crate::cli::compile::tell_findings;
-use crate::cli::options::{Format, PolicyArgs};
+use crate::cli::options::{Emit, Format, PolicyArgs};
 use crate::cli::report::{self, Telling};
 use crate::cli::request::Request;
 use crate::cli::{Console, Exit, Failure, render};
@@ -21,6 +21,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut request = Request::read(args.policy)?;
+    request.options.emit = Emit::formats(&[Emit::Terraform, Emit::Cloudformation]);
     let compiled = request.compile();
     if args.format == Format::Text || compiled.is_some() {
         tell_findings(&request, console);

@@ -24,6 +24,7 @@ use crate::target::sysctl;
 use crate::verify::{hook_of, ipvs};
 
 use super::super::report::word;
+use super::groups;
 use super::questions::{Question, Wanted, Way};
 
 /// Packets sent at once: tags have 16 bits.
@@ -60,7 +61,8 @@ pub(super) enum Reply {
 pub(super) struct Answer {
     /// `accept`, `drop`, `reject`; `lost` where no way leads there; `stopped` where it was seen to go no further, and no
     /// more than that; `never` where the kernel brings no such packet there, whatever the rules; `emulated` where every
-    /// hook let it pass and IPVS would have been between them; `unasked` where the lab has no such interface.
+    /// hook let it pass and IPVS would have been between them; `unasked` where the lab has no such interface; `group` where
+    /// a security group stops it, which the lab has not: it was not sent.
     pub(super) word: &'static str,
     /// Where it was stopped; empty where one point was asked, or nothing stopped it.
     pub(super) place: String,
@@ -81,6 +83,7 @@ impl Answer {
             // Nothing was said against it; whether it is so is counted apart.
             "emulated" => other.word == "accept",
             "unasked" => true,
+            "group" => refused,
             "stopped" => refused && self.place == other.place,
             same => same == other.word && self.place == other.place,
         }
@@ -103,7 +106,7 @@ impl Row {
 
     /// Whether the kernel has said all there is to say.
     pub(super) fn asked(&self) -> bool {
-        !matches!(self.kernel.word, "emulated" | "unasked")
+        !matches!(self.kernel.word, "emulated" | "unasked" | "group")
     }
 
     /// Whether the kernel did what is meant for packets over a limit, and only for those: many are sent in a row, and
@@ -137,14 +140,17 @@ impl Row {
 struct Asked {
     question: Question,
     met: Option<Vec<Met>>,
+    /// Whether a security group stops it before anything else does.
+    grouped: bool,
     /// Those behind a director that takes it in, for each of its real servers.
     behind: Vec<Met>,
 }
 
 impl Asked {
-    /// Where it is sent; none where one point is asked.
+    /// Where it is sent; none where it is not: one point is asked, or a security group stops it.
     fn start(&self) -> Option<Start> {
         match self.question.way {
+            _ if self.grouped => None,
             Way::EndToEnd(start) | Way::Heard(start, _) => Some(start),
             Way::Point(_) => None,
         }
@@ -152,15 +158,18 @@ impl Asked {
 
     /// Whether it meets one of these machines; none means any.
     fn meets(&self, hosts: &[HostId]) -> bool {
-        let here = |(point, _): &Met| matches!(point, Point::Hook { host, .. } if hosts.contains(host));
+        let here = |(point, _): &Met| match point {
+            Point::Hook { host, .. } | Point::Interface { host, .. } => hosts.contains(host),
+            _ => false,
+        };
         hosts.is_empty() || self.met.iter().flatten().chain(&self.behind).any(here)
     }
 }
 
 /// Who is asked.
 pub(super) struct Judges<'c> {
-    compiled: &'c Compiled,
-    spec: Spec<'c>,
+    pub(super) compiled: &'c Compiled,
+    pub(super) spec: Spec<'c>,
     /// UTC nanoseconds since 1970, for the two that have no clock.
     at: u64,
 }
@@ -187,11 +196,13 @@ impl<'c> Judges<'c> {
         let asked = questions.into_iter().map(|question| {
             let met = self.met(&question, lab);
             let behind = self.behind(&question, met.as_deref(), lab);
-            Asked { met, behind, question }
+            let met = met.map(|met| self.with_groups(&question, met));
+            let grouped = self.stopped_by_group(met.as_deref()).is_some();
+            Asked { met, grouped, behind, question }
         });
         let asked: Vec<Asked> = asked.filter(|asked| asked.meets(hosts)).collect();
         let rulesets = self.rulesets();
-        let single = asked.iter().filter(|asked| asked.start().is_none());
+        let single = asked.iter().filter(|asked| matches!(asked.question.way, Way::Point(_)));
         let single: Vec<Met> = single.filter_map(|asked| asked.met.as_ref()?.first().cloned()).collect();
         let mut at_points = self.at_points(&rulesets, &single)?.into_iter();
         let behind: Vec<Met> = asked.iter().flat_map(|asked| asked.behind.iter().cloned()).collect();
@@ -200,8 +211,9 @@ impl<'c> Judges<'c> {
         let mut replies = self.replies(lab, &asked, &arrivals)?;
         let mut arrivals = arrivals.into_iter();
         let mut rows = Vec::new();
-        for (at, Asked { question, mut met, behind: beyond }) in asked.into_iter().enumerate() {
+        for (at, Asked { question, mut met, grouped, behind: beyond }) in asked.into_iter().enumerate() {
             let kernel = match question.way {
+                _ if grouped => Some(Answer::new("group", "")),
                 Way::Point(_) => at_points.next(),
                 Way::EndToEnd(_) | Way::Heard(..) => arrivals.next(),
             };
@@ -235,9 +247,14 @@ impl<'c> Judges<'c> {
         Packet { exceeded, ..packet.clone() }
     }
 
+    /// The packet at the time of the proof.
+    pub(super) fn asked_now(&self, question: &Question) -> Packet {
+        Packet { time: self.at, ..question.packet.clone() }
+    }
+
     /// The hooks that a packet meets; none where no way leads there.
     fn met(&self, question: &Question, lab: &SiteLab<'_>) -> Option<Vec<Met>> {
-        let packet = Packet { time: self.at, ..question.packet.clone() };
+        let packet = self.asked_now(question);
         match &question.way {
             Way::Point(point) => Some(vec![(point.clone(), packet)]),
             Way::EndToEnd(start) => {
@@ -362,7 +379,7 @@ impl<'c> Judges<'c> {
 
     /// What the simulator cannot tell is no acceptance.
     fn simulated(&self, point: &Point, packet: &Packet) -> Verdict {
-        let Point::Hook { host, hook } = point else { return Verdict::Drop };
+        let Point::Hook { host, hook } = point else { return self.grouped(point, packet) };
         let Some(rules) = self.compiled.artifacts.get(host) else { return Verdict::Drop };
         sim::run(&rules.ruleset, hook_of(*hook), packet).verdict.verdict().unwrap_or(Verdict::Drop)
     }
@@ -496,6 +513,6 @@ fn named(site: &Site, point: &Point) -> String {
         Point::Hook { host, hook } => {
             format!("{} {}", site.host(*host).map_or("?", |host| host.name.as_str()), hook.keyword())
         }
-        other => format!("{other:?}"),
+        other => groups::named(site, other).unwrap_or_else(|| format!("{other:?}")),
     }
 }

@@ -14,13 +14,13 @@ impl Telling<'_> {
     #[cfg(feature = "bastion")]
     pub(in crate::cli) fn bastion(self, report: &Report) -> String {
         let mut text = String::new();
-        let points = report.points.iter().filter(|proof| !proof.outcome.holds()).count();
-        if points > 0 {
-            let _ = writeln!(
-                text,
-                "failed    {} not what the policy means: see fwc verify",
-                number(points, "point")
-            );
+        let wrong = || report.points.iter().filter(|proof| !proof.outcome.holds());
+        if wrong().count() > 0 {
+            let points = number(wrong().count(), "point");
+            let _ = writeln!(text, "failed    {points} not what the policy means, so nothing stands on them");
+        }
+        for proof in wrong() {
+            self.failed(&mut text, &format!("{} equals the policy", proof.place), None, &proof.outcome);
         }
         if report.people.is_empty() {
             let _ = writeln!(text, "no machine runs an sshd of the policy");
@@ -82,9 +82,9 @@ impl Telling<'_> {
         if let Excuse::BreakGlass(reason) = &way.excuse {
             let _ = writeln!(text, "  because {}", clean_line(reason));
         }
-        for (machine, line, rule) in &way.rules {
-            let file = format!("hosts/{machine}/ruleset.nft:{line}");
-            let _ = writeln!(text, "  rule    {}  {}", clean_line(&file), clean_line(rule));
+        for (file, line, rule) in &way.rules {
+            let at = format!("{file}:{line}");
+            let _ = writeln!(text, "  rule    {}  {}", clean_line(&at), clean_line(rule));
         }
     }
 
@@ -101,9 +101,8 @@ impl Telling<'_> {
                 Excuse::BreakGlass(reason) => (Some("break-glass"), Some(reason)),
                 Excuse::Unfiltered => (Some("unfiltered"), None),
             };
-            let rules = way.rules.iter().map(|(machine, line, rule)| {
-                json!({ "file": format!("hosts/{machine}/ruleset.nft"), "line": line, "text": rule })
-            });
+            let rule = |(file, line, rule): &(String, usize, String)| json!({ "file": file, "line": line, "text": rule });
+            let rules = way.rules.iter().map(rule);
             let mut told = json!({
                 "host": self.name_of(way.host),
                 "packet": self.packet(&way.packet),

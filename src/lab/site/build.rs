@@ -148,12 +148,13 @@ fn build_machine(
     all: &[Vec<Port>],
     switches: &Switches<'_>,
 ) -> Result<(), LabError> {
-    for port in ports.iter().filter(|port| !is_bridge(host, port)) {
+    let plugged = ports.iter().filter(|port| !is_bridge(host, port)).map(|port| {
         let end = format!("h{}l{}", id.0, port.leg.0);
-        plug(netns, switches, &port.name, &port.mac, &end, port.zone)?;
-    }
+        Plug { name: port.name.clone(), mac: port.mac.clone(), end, zone: port.zone }
+    });
+    plug(netns, switches, plugged)?;
     machine::configure(netns, ports, &forwarding.table(id))?;
-    let mut lines = Vec::new();
+    let mut lines = machine::through_dynamic(forwarding, id, ports);
     for port in ports {
         lines.extend(
             neighbours(&port.name, port.zone, all).filter(|(mac, _)| *mac != port.mac).map(|(_, l)| l),
@@ -171,11 +172,14 @@ fn build_crowd(
 ) -> Result<Crowd, LabError> {
     let netns = Netns::new()?;
     netns.sysctl(&machine::sysctls(false))?;
+    let plugged = forwarding.site().zones().map(|(zone, _)| {
+        let end = format!("c{}l{}", number & 1, zone.0);
+        Plug { name: crowd_port(zone), mac: machine::mac(number, zone.0), end, zone }
+    });
+    plug(&netns, switches, plugged)?;
     let mut lines = vec!["link set lo up".to_owned()];
     for (zone, _) in forwarding.site().zones() {
         let name = crowd_port(zone);
-        let end = format!("c{}l{}", number & 1, zone.0);
-        plug(&netns, switches, &name, &machine::mac(number, zone.0), &end, zone)?;
         lines.push(format!("link set dev {name} up"));
         // IPv6 does not send from an interface without any address.
         lines.push(format!("addr add fe80::{number:x}:{:x}/64 dev {name} nodad", zone.0));
@@ -190,20 +194,29 @@ fn build_crowd(
 }
 
 /// A wire from a namespace to the bridge of a zone.
-fn plug(
-    netns: &Netns,
-    switches: &Switches<'_>,
-    name: &str,
-    mac: &str,
-    end: &str,
+struct Plug {
+    /// The interface in the namespace, and its link-layer address.
+    name: String,
+    mac: String,
+    /// What tells its other end from those of other namespaces.
+    end: String,
     zone: ZoneId,
-) -> Result<(), LabError> {
-    let (switch, bridge) = switches.of(zone);
-    let there = switch.path();
-    // With a machine's own interfaces there may be any name: one with a `+` is nobody's.
-    let end = format!("+{end}");
-    netns.ip(&[format!("link add name {name} address {mac} type veth peer name {end} netns {there}")])?;
-    switch.ip(&[format!("link set dev {end} master {bridge} up")])
+}
+
+/// Lays wires from a namespace, all that end in one switch at once.
+fn plug(netns: &Netns, switches: &Switches<'_>, wires: impl Iterator<Item = Plug>) -> Result<(), LabError> {
+    let mut here = Vec::new();
+    let mut there: BTreeMap<String, (&Netns, Vec<String>)> = BTreeMap::new();
+    for Plug { name, mac, end, zone } in wires {
+        let (switch, bridge) = switches.of(zone);
+        let path = switch.path();
+        // With a machine's own interfaces there may be any name: one with a `+` is nobody's.
+        here.push(format!("link add name {name} address {mac} type veth peer name +{end} netns {path}"));
+        let lines = &mut there.entry(path).or_insert_with(|| (switch, Vec::new())).1;
+        lines.push(format!("link set dev +{end} master {bridge} up"));
+    }
+    netns.ip(&here)?;
+    there.into_values().try_for_each(|(switch, lines)| switch.ip(&lines))
 }
 
 /// The machines in a zone as neighbours on an interface, each with its link-layer address.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use super::{Machine, build};
-use crate::forwarding::{Forwarding, Next};
+use crate::forwarding::Forwarding;
 use crate::lab::machine::{Port, strangers};
 use crate::lab::netns::Netns;
 use crate::lab::{LabError, inside};
@@ -77,31 +77,10 @@ impl<'s> LiveSite<'s> {
     ) -> Result<Self, LabError> {
         let (bridges, machines) = build::machines(forwarding)?;
         let lab = Self { forwarding, machines, _bridges: bridges };
-        for (host, machine) in (0u32..).map(HostId).zip(&lab.machines) {
-            machine.netns.ip(&lab.through_dynamic(host))?;
-        }
         for (host, ruleset) in rulesets {
             lab.machine(*host)?.netns.nft(ruleset)?;
         }
         Ok(lab)
-    }
-
-    /// The routes by gateways whose address nobody knows but the lab. No table has them: they are used in the zone
-    /// `rest` alone (S5), whose members the policy does not configure.
-    fn through_dynamic(&self, host: HostId) -> Vec<String> {
-        let site = self.forwarding.site();
-        let nets = site.zones.iter().flat_map(|zone| &zone.nets);
-        let line = |net: &ipnet::IpNet| {
-            let Next::Via { leg, gateway, gateway_leg } = self.forwarding.next(host, net.addr()) else {
-                return None;
-            };
-            let there = self.ports(gateway).get(gateway_leg.index())?;
-            let via = there.addresses.iter().find(|own| own.addr().is_ipv4() == net.addr().is_ipv4())?;
-            let own = self.ports(host).get(leg.index())?;
-            let dynamic = site.leg(gateway, gateway_leg)?.dynamic;
-            dynamic.then(|| format!("route replace {net} via {} dev {} onlink", via.addr(), own.name))
-        };
-        nets.filter_map(line).collect()
     }
 
     /// The interfaces of a machine, with the addresses that dynamic legs were given.

@@ -130,7 +130,7 @@ impl<'a, 's> At<'a, 's> {
 
     fn statements(&self, action: Action) -> Vec<Access> {
         let all = self.site().accesses.iter().filter(|access| access.action == action);
-        all.filter_map(|access| as_waived(access).map(std::borrow::Cow::into_owned)).collect()
+        all.filter_map(|access| as_waived(access, self.way).map(std::borrow::Cow::into_owned)).collect()
     }
 
     /// What `allow`s admit of far ends that `counts` by their addresses, less what is denied.
@@ -196,11 +196,12 @@ impl<'a, 's> At<'a, 's> {
         if self.way == Way::Egress {
             sets.push(self.hook.space.to(&amazons()));
         }
-        if self.way == Way::Ingress {
+        let vpc = self.site().vpc_of(self.of.zone);
+        if self.way == Way::Ingress && vpc.is_none_or(|vpc| vpc.without_icmp_errors.is_none()) {
             for (family, proto, kind, code) in
                 [(Family::V4, Proto::ICMP, 3, 4), (Family::V6, Proto::ICMPV6, 2, 0)]
             {
-                if !self.of.carries(self.site(), family) {
+                if !self.site().groups_carry(self.hook.host, self.leg, family) {
                     continue;
                 }
                 let space = &mut *self.hook.space;

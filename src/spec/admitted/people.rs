@@ -130,10 +130,10 @@ pub(super) fn senders(hook: &mut AtHook<'_, '_>, access: &Access) -> PacketSet {
     if !site.jumps_from(access, hook.host) {
         return others;
     }
-    let people: Vec<_> = access.people.iter().filter_map(|id| site.person(*id)).collect();
-    let uids: Vec<u32> = people.iter().filter_map(|person| person.uid).collect();
+    let senders: Vec<Option<u32>> = access.people.iter().map(|id| site.uid_at(hook.host, *id)).collect();
+    let uids: Vec<u32> = senders.iter().copied().flatten().collect();
     let named = sent_by(hook, &uids);
-    if people.iter().any(|person| person.uid.is_none()) { hook.space.or(named, others) } else { named }
+    if senders.contains(&None) { hook.space.or(named, others) } else { named }
 }
 
 /// The field is one more than the uid: 0 is nobody's packet.

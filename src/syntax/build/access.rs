@@ -119,20 +119,25 @@ impl Builder<'_, '_> {
             Rule::owner => ModifierKind::Owner(self.string_in(pair)?),
             Rule::until => ModifierKind::Until(self.date(&child(pair, Rule::date)?)?),
             Rule::waive => {
-                let (mut names, mut reason) = (Vec::new(), None);
-                for p in pair.into_inner() {
-                    match p.as_rule() {
-                        Rule::name => names.push(self.name(&p)),
-                        Rule::string => reason = Some(self.string(&p)),
-                        _ => {}
-                    }
-                }
-                let [target, what] = <[Name; 2]>::try_from(names).ok()?;
-                ModifierKind::Waive { target, what, reason: reason? }
+                let Waived { target, what, reason } = self.waived(pair)?;
+                ModifierKind::Waive { target, what, reason }
             }
             Rule::break_glass => ModifierKind::BreakGlass(self.string_in(pair)?),
             _ => return None,
         })
+    }
+
+    pub(super) fn waived(&mut self, pair: P<'_>) -> Option<Waived> {
+        let (mut names, mut reason) = (Vec::new(), None);
+        for p in pair.into_inner() {
+            match p.as_rule() {
+                Rule::name => names.push(self.name(&p)),
+                Rule::string => reason = Some(self.string(&p)),
+                _ => {}
+            }
+        }
+        let [target, what] = <[Name; 2]>::try_from(names).ok()?;
+        Some(Waived { target, what, reason: reason? })
     }
 
     fn limit(&mut self, pair: P<'_>) -> Option<ModifierKind> {

@@ -4,6 +4,8 @@
 //! wears groups. *Design decisions*: what EC2 would refuse is an error here, with the place of the group in the policy; a
 //! description is the statement's own words.
 
+mod acl;
+
 use std::collections::BTreeMap;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
@@ -19,6 +21,8 @@ use crate::ir::{Admit, Far, GroupRules};
 use crate::model::{AccessId, GroupId, HostId, LegId, SecurityGroup, Site, Vpc, Way};
 use crate::net::addr::addr;
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Spoken};
+
+pub use acl::{acl_id, acls};
 
 /// The most messages of ICMP that a rule is spelled out for.
 const MOST_MESSAGES: usize = 1024;
@@ -119,7 +123,7 @@ impl Emitter<'_> {
             for admit in admits {
                 self.rules(admit, of, &mut rules, findings);
             }
-            if way == Way::Ingress {
+            if way == Way::Ingress && !of.without_icmp_errors {
                 rules.extend(defaults(&of.families));
             }
             let merged = fit::merged(&unique(rules));
@@ -205,7 +209,7 @@ impl Emitter<'_> {
             Far::Addrs(addrs) => {
                 // A rule for what no group filters, or nobody has, would say nothing (S58).
                 let addrs = &addrs.difference(&of.idle);
-                if let Some(list) = self.list_of(addrs) {
+                if let Some(list) = self.list_of(addrs, &of.idle) {
                     for (id, family) in list {
                         put(Peer::list(id), &[family]);
                     }
@@ -221,12 +225,13 @@ impl Emitter<'_> {
         }
     }
 
-    /// The prefix lists that hold just these addresses.
-    fn list_of(&self, addrs: &AddrSet) -> Option<Vec<(String, Family)>> {
+    /// The prefix lists that hold just these addresses, but for idle ones.
+    fn list_of(&self, addrs: &AddrSet, idle: &AddrSet) -> Option<Vec<(String, Family)>> {
         let families = Family::BOTH.into_iter().filter(|family| addrs.has(*family));
         let each = families.map(|family| {
             let part = addrs.of(family);
-            let list = self.estate.lists.iter().find(|list| list.addresses().as_ref() == Some(&part))?;
+            let same = |list: &&PrefixList| list.addresses().is_some_and(|own| own.difference(idle) == part);
+            let list = self.estate.lists.iter().find(same)?;
             Some((list.id.clone(), family))
         });
         each.collect::<Option<Vec<_>>>().filter(|lists| !lists.is_empty())

@@ -19,11 +19,13 @@ mod json;
 mod lists;
 mod node;
 mod terraform;
+mod vpcs;
 
 pub use cloudformation::cloudformation;
 pub use gather::{Conflict, gather};
 pub use json::{MOST_BYTES, MOST_DEPTH, MOST_VALUES};
 pub use terraform::terraform;
+pub use vpcs::{VpcBlocks, vpcs};
 
 pub(crate) use acls::entry as acl_entry;
 pub(crate) use groups::{permission, rule_request, tags};
@@ -110,6 +112,49 @@ pub fn read_as(text: &str, how: Strictness) -> Result<Read, ReadError> {
     Ok(Read { document, notes: reading.notes })
 }
 
+/// Reads every answer of a file as tools record them: one, pages one after another in a list, or answers of several kinds in
+/// one object. What else stands beside them is noted.
+///
+/// # Errors
+/// [`ReadError`], where any of them is not read.
+pub fn read_all(text: &str) -> Result<Vec<Read>, ReadError> {
+    let json = json::parse(text)?;
+    let root = Node::root(&json);
+    let mut all = Vec::new();
+    match &json {
+        json::Json::List(pages) if !pages.is_empty() => {
+            root.items(|page| answers(page, &mut all))?;
+        }
+        _ => answers(&root, &mut all)?,
+    }
+    Ok(all)
+}
+
+/// The answers of one object.
+fn answers(node: &Node<'_>, all: &mut Vec<Read>) -> Result<(), ReadError> {
+    let fields = node.object()?;
+    if let Some(data) = fields.get("data") {
+        node.fields(&["status_code", "data"])?;
+        return answers(&data, all);
+    }
+    let kinds: Vec<&'static str> =
+        KINDS.into_iter().filter(|kind| fields.entries.iter().any(|(key, _)| key == kind)).collect();
+    if kinds.is_empty() {
+        let mut reading = Reading::new(Strictness::Recorded);
+        return answer(node, &mut reading).map(drop);
+    }
+    for kind in kinds {
+        let mut reading = Reading::new(Strictness::Recorded);
+        let known = |key: &str| KINDS.contains(&key) || ["ResponseMetadata", "NextToken"].contains(&key);
+        for (key, _) in fields.entries.iter().filter(|(key, _)| !known(key)) {
+            reading.note(node, NoteKind::Beside(key.clone()));
+        }
+        let document = of_kind(kind, &fields, node, &mut reading)?;
+        all.push(Read { document, notes: reading.notes });
+    }
+    Ok(())
+}
+
 const KINDS: [&str; 6] =
     ["SecurityGroups", "SecurityGroupRules", "NetworkInterfaces", "PrefixLists", "Entries", "NetworkAcls"];
 
@@ -136,6 +181,15 @@ fn answer(node: &Node<'_>, reading: &mut Reading) -> Result<Document, ReadError>
         (None, _) => return Err(node.error(Why::Unrecognised)),
     };
     node.fields(&[kind, "ResponseMetadata", "NextToken"])?;
+    of_kind(kind, &fields, node, reading)
+}
+
+fn of_kind(
+    kind: &'static str,
+    fields: &Fields<'_>,
+    node: &Node<'_>,
+    reading: &mut Reading,
+) -> Result<Document, ReadError> {
     if fields.text("NextToken")?.is_some_and(|token| !token.is_empty()) {
         reading.note(node, NoteKind::NotWhole);
     }

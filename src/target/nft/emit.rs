@@ -33,6 +33,10 @@ use crate::net::{AddrSet, Family};
 /// +10, foomuuri at +5, docker at 0.
 const PRIORITY: i32 = 7;
 
+/// Elements of a table with a comment each. A comment is a quarter of the time that loading an element takes, and is
+/// held in the kernel beside it (`docs/performance.md`).
+const MOST_COMMENTS: usize = 5000;
+
 /// Which statements a rule or an element comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -365,7 +369,8 @@ impl Draft<'_> {
     }
 
     /// Adds the table to those of the machine.
-    fn finish(self, ruleset: &mut Ruleset, origins: &mut Origins) {
+    fn finish(mut self, ruleset: &mut Ruleset, origins: &mut Origins) {
+        self.quieten();
         let mut table = Table::new(self.family, "fwc");
         let of = ruleset.tables.len();
         for (at, draft) in self.chains.into_iter().enumerate() {
@@ -385,6 +390,22 @@ impl Draft<'_> {
             table.sets.push(set);
         }
         ruleset.tables.push(table);
+    }
+
+    /// Nobody reads so many elements by eye: what they come from stands in `origins.json`.
+    fn quieten(&mut self) {
+        let elements: usize = self.sets.iter().map(|draft| draft.elements.len()).sum();
+        if elements <= MOST_COMMENTS {
+            return;
+        }
+        for element in self.sets.iter_mut().flat_map(|draft| &mut draft.elements) {
+            element.what.comment = None;
+        }
+        if let Some(first) = self.sets.first_mut() {
+            first.set.notes.push(format!(
+                "More than {MOST_COMMENTS} elements: which statement each comes from stands in origins.json alone."
+            ));
+        }
     }
 
     /// The comment for statements: the words of the first, cut to what an nft comment holds (128 bytes).

@@ -36,10 +36,12 @@ use super::artifact::{
 use crate::net::Translation;
 
 mod admits;
+mod frames;
 mod run;
 mod words;
 
 pub use admits::{Admits, Effects, Reading, Translated, admits, deciders, does, effects, translations};
+pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.

@@ -5,6 +5,7 @@
 //! does not know is left out for it where it says less than it seems, and is an error where it says more.
 
 pub mod client;
+pub mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -306,6 +306,9 @@ pub enum NoteKind {
     /// A permission without sources or destinations.
     #[error("the permission names nobody: it is no rule")]
     Vacant,
+    /// A key beside an answer, of another answer or of whoever recorded it: it says nothing of this one.
+    #[error("`{0}` stands beside the answer: not read")]
+    Beside(String),
     /// The answer is one page of several.
     #[error("the answer goes on at another page (NextToken)")]
     NotWhole,

@@ -4,11 +4,15 @@
 //! always has `meta l4proto` in its key: `th dport` reads whatever follows the IP header.
 
 use super::super::artifact::{
-    DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport,
+    DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
-use crate::ir::{Cell, Entry, FULL, Layer, Shape};
+use crate::ir::{Cell, Entry, FULL, Layer, Shape, Split};
+use crate::model::Origin;
 use crate::net::{AddrRange, Family, Proto};
+
+/// What may be split.
+const RANGES: Shape = Shape::Ports { exact: false };
 
 /// In the order in which they are asked.
 const SHAPES: [Shape; 6] = [
@@ -35,10 +39,14 @@ impl Draft<'_> {
                         layer
                             .entries
                             .iter()
-                            .filter(move |e| e.cell.shape() == shape && e.cell.family == family)
+                            .filter(move |e| layer.shape(&e.cell) == shape && e.cell.family == family)
                     };
-                    if entries().next().is_some() {
-                        self.lookup(chain, &name, shape, family, entries());
+                    let split = layer.splits.get(&family).filter(|_| shape == RANGES);
+                    if let Some(split) = split {
+                        self.split(chain, &name, layer, family, split);
+                    } else if entries().next().is_some() {
+                        let map = map_name(&name, shape, family);
+                        self.lookup(chain, &map, shape, family, entries());
                     }
                 }
             }
@@ -51,18 +59,45 @@ impl Draft<'_> {
         }
     }
 
+    /// First the block of the address, then what stands there.
+    fn split(&mut self, chain: &mut DraftChain, name: &str, layer: &Layer, family: Family, split: &Split) {
+        let map = map_name(name, RANGES, family);
+        let (kind, field) = match (family, split.source) {
+            (Family::V4, true) => (DataType::Ipv4Addr, Field::IpSaddr),
+            (Family::V4, false) => (DataType::Ipv4Addr, Field::IpDaddr),
+            (Family::V6, true) => (DataType::Ipv6Addr, Field::Ip6Saddr),
+            (Family::V6, false) => (DataType::Ipv6Addr, Field::Ip6Daddr),
+        };
+        let mut blocks = Vec::new();
+        for block in &split.blocks {
+            let name = names::block(&map, block.range);
+            let mut rules = DraftChain::regular(&name);
+            let entries = block.entries.iter().filter_map(|at| layer.entries.get(*at));
+            self.lookup(&mut rules, &name, RANGES, family, entries);
+            self.chains.push(rules);
+            let what = Element::verdict(Expression::addresses(block.range), Verdict::Jump(name));
+            blocks.push(Traced { what, because: vec![Origin::Base] });
+        }
+        let by = format!("{map}_blocks");
+        let mut set = Set::new(by.clone(), vec![kind], Some(vec![DataType::Verdict]));
+        set.flags = vec![SetFlag::Interval];
+        set.notes
+            .push("So many ranges are slow to ask at once: each block of addresses has its own.".to_owned());
+        self.sets.push(DraftSet { set, elements: blocks });
+        let asked = Statement::VerdictMap { key: Expression::Field(field), map: Expression::Named(by) };
+        chain.push(vec![asked], "those with a prefix or a range, by block", &[]);
+    }
+
     fn lookup<'e>(
         &mut self,
         chain: &mut DraftChain,
-        name: &str,
+        map: &str,
         shape: Shape,
         family: Family,
         entries: impl Iterator<Item = &'e Entry>,
     ) {
-        let (word, exact) = match shape {
-            Shape::Ports { exact } => ("ports", exact),
-            Shape::Icmp { exact } => ("icmp", exact),
-            Shape::Protocols { exact } => ("protocols", exact),
+        let exact = match shape {
+            Shape::Ports { exact } | Shape::Icmp { exact } | Shape::Protocols { exact } => exact,
             Shape::Odd | Shape::Translated => return,
         };
         let (mut fields, mut types) = match family {
@@ -92,9 +127,7 @@ impl Draft<'_> {
             }
             (Shape::Odd | Shape::Translated, _) => {}
         }
-        let ranges = if exact { "" } else { "_ranges" };
-        let map = format!("{name}_{word}{ranges}_{}", names::family(family));
-        let mut set = Set::new(map.clone(), types, Some(vec![DataType::Verdict]));
+        let mut set = Set::new(map, types, Some(vec![DataType::Verdict]));
         if !exact {
             set.flags = vec![SetFlag::Interval];
         }
@@ -108,10 +141,23 @@ impl Draft<'_> {
             .collect();
         self.sets.push(DraftSet { set, elements });
         let key = Expression::Concat(fields.into_iter().map(Expression::Field).collect());
-        let asked = Statement::VerdictMap { key, map: Expression::Named(map) };
+        let asked = Statement::VerdictMap { key, map: Expression::Named(map.to_owned()) };
         let comment = if exact { "one lookup for all of them" } else { "those with a prefix or a range" };
         chain.push(vec![asked], comment, &[]);
     }
+}
+
+fn map_name(name: &str, shape: Shape, family: Family) -> String {
+    let word = match shape {
+        Shape::Ports { exact: true } => "ports",
+        Shape::Ports { exact: false } => "ports_ranges",
+        Shape::Icmp { exact: true } => "icmp",
+        Shape::Icmp { exact: false } => "icmp_ranges",
+        Shape::Protocols { exact: true } => "protocols",
+        Shape::Protocols { exact: false } => "protocols_ranges",
+        Shape::Odd | Shape::Translated => "",
+    };
+    format!("{name}_{word}_{}", names::family(family))
 }
 
 fn key(cell: &Cell, shape: Shape) -> Expression {

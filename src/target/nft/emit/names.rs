@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::ir::Wire;
-use crate::net::Family;
+use crate::net::{AddrRange, Family};
 
 /// `input_eth1`, `forward_eth1_eth2`, `output_eth1`; of a confined user `user_1001_eth1`.
 pub(super) fn pair(of: &str, inward: Option<&Wire>, outward: Option<&Wire>) -> String {
@@ -32,6 +32,13 @@ pub(super) fn pair(of: &str, inward: Option<&Wire>, outward: Option<&Wire>) -> S
         name.push_str(&digest(&odd));
     }
     name
+}
+
+/// `forward_eth1_eth2_ports_ranges_v4_10.1.0.0_18`; the colons of IPv6 are dashes.
+pub(super) fn block(of: &str, range: AddrRange) -> String {
+    let first = range.first_addr().to_string().replace(':', "-");
+    let length = range.as_net().map_or(0, |net| net.prefix_len());
+    format!("{of}_{first}_{length}")
 }
 
 /// Eight hexadecimal digits of a text.

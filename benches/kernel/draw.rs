@@ -1,0 +1,83 @@
+//! Policies of hosts and of prefixes between zones, with the flows that they allow.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// Services that people run, by port.
+const PORTS: [u16; 24] = [
+    22, 53, 80, 123, 161, 389, 443, 445, 514, 636, 993, 1433, 3306, 3389, 5432, 5671, 6379, 8080, 8443, 9000,
+    9090, 9100, 9200, 27017,
+];
+
+/// SplitMix64 (Steele, Lea, Flood 2014): every seed a sequence, on every machine the same.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % bound
+    }
+}
+
+/// What the ends of flows are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Single addresses, any port: exact tuples.
+    Hosts,
+    /// Hosts and prefixes of /30, /29, /28, /26 and /24, with the ports of services.
+    Prefixes,
+}
+
+/// A flow of UDP: from, to (zone, bits, bits that are free) and port.
+pub(crate) type Flow = ([(u64, u64, u32); 2], u16);
+
+/// This many different flows between this many zones, ascending.
+pub(crate) fn flows(count: usize, zones: u64, ends: Ends, seed: u64) -> Vec<Flow> {
+    let mut dice = Dice(seed);
+    let mut all = BTreeSet::new();
+    while all.len() < count {
+        // Between two zones all flows go one way: one list, as long as it can be.
+        let from = if zones == 2 { 0 } else { dice.below(zones) };
+        let to = (from + 1 + dice.below(zones - 1)) % zones;
+        let both = [from, to].map(|zone| {
+            let free = if ends == Ends::Hosts { 0 } else { [0, 2, 3, 4, 6, 8][dice.below(6) as usize] };
+            // The first addresses are left to the machine.
+            (zone, (4096 + dice.below(61_000)) >> free << free, free)
+        });
+        let port = match ends {
+            Ends::Hosts => 1 + dice.below(59_999) as u16,
+            Ends::Prefixes => PORTS[dice.below(24) as usize],
+        };
+        all.insert((both, port));
+    }
+    all.into_iter().collect()
+}
+
+/// The policy: zones of a /16 each, one firewall between them by `eth0`…
+pub(crate) fn policy(flows: &[Flow], zones: u64) -> String {
+    let mut text = String::new();
+    (0..zones).for_each(|zone| writeln!(text, "zone z{zone} {{ 10.{zone}.0.0/16 }}").unwrap());
+    text.push_str("firewall fw {\n");
+    (0..zones).for_each(|zone| writeln!(text, "    eth{zone} 10.{zone}.0.1 in z{zone}").unwrap());
+    text.push_str("}\n");
+    for ([from, to], port) in flows {
+        writeln!(text, "allow udp {port} from {} to {}", net(*from), net(*to)).unwrap();
+    }
+    text
+}
+
+/// An end as written.
+pub(crate) fn net((zone, bits, free): (u64, u64, u32)) -> String {
+    let addr = format!("10.{zone}.{}.{}", bits >> 8, bits & 255);
+    if free == 0 { addr } else { format!("{addr}/{}", 32 - free) }
+}
+
+/// A `flow` of the plan: a packet of this flow, from and to some address of its ends.
+pub(crate) fn packet(([from, to], port): &Flow, dice: &mut Dice) -> String {
+    let mut one = |(zone, bits, free): (u64, u64, u32)| net((zone, bits + dice.below(1 << free), 0));
+    let (src, dst) = (one(*from), one(*to));
+    format!("flow eth{} {src} {dst} 17 {port}\n", from.0)
+}

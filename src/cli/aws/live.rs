@@ -1,0 +1,364 @@
+//! `fwc verify --aws-live`: what EC2 described, against the security groups of the policy.
+//!
+//! Three things are compared, and any of them that is not told is said and never taken for equal: each group by its rules, for any
+//! members; each described interface by what passes there now; and who wears what, for every machine whose address the
+//! policy knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::compile::Compiled;
+use crate::model::{HostId, LegId};
+use crate::net::{Packet, Space};
+use crate::target::aws::artifact::{Direction, Estate, Group, Interface, Peer};
+use crate::target::aws::drift::{Drift, drift};
+use crate::target::aws::emit::{id_of, vpc_id};
+use crate::target::aws::plan::Terms;
+use crate::target::aws::sim::{Unknown, admits};
+
+use super::super::clean::clean_line;
+use super::super::options::Format;
+use super::super::render::{self, number};
+use super::super::{Console, Exit, Failure, report};
+use super::{named, packet_words, witness_words};
+
+/// Compares, and prints the answer.
+pub(in crate::cli) fn tell(
+    compiled: &Compiled,
+    live: &Estate,
+    format: Format,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    if compiled.site.security_groups.is_empty() {
+        return Err(Failure::new("the policy has no security group to compare with"));
+    }
+    let proved = report::exit(&compiled.report);
+    if proved != Exit::Fine {
+        console.talk("the policy's own groups are not proved; they are compared all the same\n");
+    }
+    let answer = Answer::new(compiled, live)?;
+    match format {
+        Format::Text => console.data(&answer.text()),
+        Format::Json => console.data(&render::document(&answer.json())),
+    }
+    Ok(match (answer.exit(), proved) {
+        (Exit::Fine, proved) => proved,
+        (exit, _) => exit,
+    })
+}
+
+struct Answer<'l> {
+    live: &'l Estate,
+    groups: usize,
+    drift: Drift,
+    worn: Vec<Worn>,
+    /// Machines of which no description of interfaces was there to ask.
+    unasked: usize,
+}
+
+/// A machine that wears other groups than the policy says, or is not there.
+struct Worn {
+    machine: String,
+    interface: Option<String>,
+    wears: Vec<String>,
+    meant: Vec<String>,
+    /// What passes for it that should not, and what should and does not.
+    more: Option<(Direction, Packet)>,
+    less: Option<(Direction, Packet)>,
+    unknown: Option<String>,
+}
+
+impl<'l> Answer<'l> {
+    fn new(compiled: &Compiled, live: &'l Estate) -> Result<Self, Failure> {
+        let wanted = bound(compiled, live);
+        let drift = drift(live, &wanted, &Terms::default()).map_err(|obstacles| {
+            let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+            Failure::new(format!("the groups cannot be told apart: {}", all.join("; ")))
+                .help("say which is meant: `security-group NAME = … id \"sg-…\"`")
+        })?;
+        let mut answer = Self { live, groups: wanted.groups.len(), drift, worn: Vec::new(), unasked: 0 };
+        answer.wearers(compiled, &wanted);
+        Ok(answer)
+    }
+
+    /// Every machine of a known address wears just its groups.
+    fn wearers(&mut self, compiled: &Compiled, wanted: &Estate) {
+        let ids = live_ids(wanted, self.live);
+        for (host, leg) in compiled.site.interfaces() {
+            let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else {
+                continue;
+            };
+            let name = compiled.site.host(host).map_or("", |host| host.name.as_str()).to_owned();
+            if self.live.interfaces.is_empty() {
+                self.unasked = self.unasked.saturating_add(1);
+                continue;
+            }
+            let meant: BTreeSet<String> = worn(compiled, wanted, (host, leg))
+                .into_iter()
+                .map(|id| ids.get(&id).cloned().unwrap_or(id))
+                .collect();
+            let has = |i: &&Interface| of.addresses.iter().any(|a| i.addresses.contains(a));
+            let Some(found) = self.live.interfaces.iter().find(has) else {
+                let meant = meant.into_iter().collect();
+                self.worn.push(Worn {
+                    machine: name,
+                    interface: None,
+                    wears: Vec::new(),
+                    meant,
+                    more: None,
+                    less: None,
+                    unknown: None,
+                });
+                continue;
+            };
+            let Some(wears) = found.groups.clone() else { continue };
+            if wears.iter().cloned().collect::<BTreeSet<_>>() == meant {
+                continue;
+            }
+            let meant: Vec<String> = meant.into_iter().collect();
+            let mut one = Worn {
+                machine: name,
+                interface: Some(found.id.clone()),
+                wears,
+                meant: meant.clone(),
+                more: None,
+                less: None,
+                unknown: None,
+            };
+            if let Err(why) = one.packets(self.live, found, meant) {
+                one.unknown = Some(why.to_string());
+            }
+            self.worn.push(one);
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        let differs = !self.drift.groups.is_empty()
+            || !self.drift.lists.is_empty()
+            || !self.drift.interfaces.is_empty()
+            || !self.drift.missing.is_empty()
+            || !self.drift.left_over.is_empty()
+            || !self.worn.is_empty();
+        match (differs, self.drift.unknown.is_empty()) {
+            (true, _) => Exit::AtFault,
+            (false, false) => Exit::Failed,
+            (false, true) => Exit::Fine,
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut out = String::new();
+        let mut say = |line: String| {
+            let _ = writeln!(out, "{}", clean_line(&line));
+        };
+        for id in &self.drift.missing {
+            say(format!("refuted  `{id}` of the policy is not there"));
+        }
+        for id in &self.drift.left_over {
+            say(format!(
+                "refuted  {} carries our mark, and the policy has no such group",
+                named(self.live, id)
+            ));
+        }
+        for of in &self.drift.groups {
+            say(format!("refuted  {} {}", named(self.live, &of.group), of.direction.word()));
+            for (witness, what) in
+                [(&of.more, "passes and should not"), (&of.less, "should pass and does not")]
+            {
+                if let Some(witness) = witness {
+                    say(format!("    {what}: {}", witness_words(witness, of.direction)));
+                }
+            }
+        }
+        for of in &self.drift.lists {
+            say(format!("refuted  prefix list {}", of.list));
+            for (nets, sign) in [(&of.more, '+'), (&of.less, '-')] {
+                for net in nets {
+                    say(format!("    {sign} {net}"));
+                }
+            }
+        }
+        for of in &self.drift.interfaces {
+            say(format!("refuted  interface {} {}", of.interface, of.direction.word()));
+            for (packet, what) in
+                [(&of.more, "passes and should not"), (&of.less, "should pass and does not")]
+            {
+                if let Some(packet) = packet {
+                    say(format!("    {what}: {}", packet_words(packet, of.direction)));
+                }
+            }
+        }
+        for of in &self.worn {
+            of.text(&mut say);
+        }
+        for (of, why) in &self.drift.unknown {
+            say(format!("undecided  {of}: {why}"));
+        }
+        for (group, direction) in &self.drift.wording {
+            let group = named(self.live, group);
+            say(format!("note: {group} {}: other rules or texts, the same packets", direction.word()));
+        }
+        if self.unasked > 0 {
+            say(format!(
+                "note: no interface is described: who wears what was not compared, of {}",
+                number(self.unasked, "machine")
+            ));
+        }
+        if self.exit() == Exit::Fine {
+            let interfaces = self.live.interfaces.len();
+            say(format!(
+                "proved: {} as described, for any members; {} as described",
+                number(self.groups, "group"),
+                number(interfaces, "interface")
+            ));
+        }
+        out
+    }
+
+    fn json(&self) -> Value {
+        let packet = |of: &Option<Packet>, way| of.as_ref().map(|of| packet_words(of, way));
+        json!({
+            "equal": self.exit() == Exit::Fine,
+            "missing": self.drift.missing,
+            "left_over": self.drift.left_over,
+            "groups": self.drift.groups.iter().map(|of| json!({
+                "group": of.group, "direction": of.direction.word(),
+                "more": of.more.as_ref().map(|w| witness_words(w, of.direction)),
+                "less": of.less.as_ref().map(|w| witness_words(w, of.direction)),
+            })).collect::<Vec<_>>(),
+            "lists": self.drift.lists.iter().map(|of| json!({
+                "list": of.list,
+                "more": of.more.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "less": of.less.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "interfaces": self.drift.interfaces.iter().map(|of| json!({
+                "interface": of.interface, "direction": of.direction.word(),
+                "more": packet(&of.more, of.direction), "less": packet(&of.less, of.direction),
+            })).collect::<Vec<_>>(),
+            "worn": self.worn.iter().map(Worn::json).collect::<Vec<_>>(),
+            "unknown": self.drift.unknown.iter().map(|(of, why)| json!({
+                "of": of, "why": why.to_string(),
+            })).collect::<Vec<_>>(),
+            "not_asked": self.unasked,
+        })
+    }
+}
+
+impl Worn {
+    /// What follows of wearing other groups, packets first.
+    fn packets(&mut self, live: &Estate, at: &Interface, meant: Vec<String>) -> Result<(), Unknown> {
+        let mut other = live.clone();
+        for interface in other.interfaces.iter_mut().filter(|interface| interface.id == at.id) {
+            interface.groups = Some(meant.clone());
+        }
+        let mut space = Space::default();
+        for direction in Direction::BOTH {
+            let is = admits::grounded(live, &at.id, direction, &mut space)?;
+            let should = admits::grounded(&other, &at.id, direction, &mut space)?;
+            let (more, less) = (space.minus(is, should), space.minus(should, is));
+            let more = space.witness(more, &[])?.map(|packet| (direction, packet));
+            let less = space.witness(less, &[])?.map(|packet| (direction, packet));
+            self.more = self.more.take().or(more);
+            self.less = self.less.take().or(less);
+        }
+        Ok(())
+    }
+
+    fn text(&self, say: &mut dyn FnMut(String)) {
+        let Some(interface) = &self.interface else {
+            say(format!("refuted  no described interface is `{}`", self.machine));
+            return;
+        };
+        say(format!(
+            "refuted  `{}` ({interface}) wears {}; meant: {}",
+            self.machine,
+            self.wears.join(", "),
+            self.meant.join(", ")
+        ));
+        for (packet, what) in [(&self.more, "passes for it"), (&self.less, "does not pass for it")] {
+            if let Some((direction, packet)) = packet {
+                say(format!("    {what}: {} {}", direction.word(), packet_words(packet, *direction)));
+            }
+        }
+        if let Some(why) = &self.unknown {
+            say(format!("    what follows is not known: {why}"));
+        }
+    }
+
+    fn json(&self) -> Value {
+        let packet = |of: &Option<(Direction, Packet)>| of.as_ref().map(|(way, p)| packet_words(p, *way));
+        json!({
+            "machine": self.machine, "interface": self.interface, "wears": self.wears, "meant": self.meant,
+            "more": packet(&self.more), "less": packet(&self.less), "unknown": self.unknown,
+        })
+    }
+}
+
+/// The policy's groups with the ids and vpcs that it says, or that the description leaves no choice of.
+fn bound(compiled: &Compiled, live: &Estate) -> Estate {
+    let mut wanted = Estate {
+        groups: compiled.groups.estate.groups.clone(),
+        lists: compiled.groups.estate.lists.clone(),
+        ..Estate::default()
+    };
+    let said: BTreeMap<String, String> = compiled
+        .site
+        .security_groups
+        .iter()
+        .filter_map(|group| Some((id_of(&group.name, 1), group.id.clone()?)))
+        .collect();
+    let unsaid: Vec<String> = compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()).map(vpc_id).collect();
+    for group in &mut wanted.groups {
+        rename(group, &said);
+        if group.vpc.as_ref().is_some_and(|vpc| unsaid.contains(vpc)) {
+            let mut same = live.groups.iter().filter(|other| other.name == group.name);
+            if let (Some(one), None) = (same.next(), same.next()) {
+                group.vpc.clone_from(&one.vpc);
+            }
+        }
+    }
+    wanted
+}
+
+fn rename(group: &mut Group, said: &BTreeMap<String, String>) {
+    let known = |id: &mut String| {
+        if let Some(live) = said.get(id) {
+            id.clone_from(live);
+        }
+    };
+    known(&mut group.id);
+    for rule in [&mut group.ingress, &mut group.egress].into_iter().flatten().flatten() {
+        if let Peer::Group(named) = &mut rule.peer {
+            known(&mut named.id);
+        }
+    }
+}
+
+/// The live id of each wanted group that is there: by its own id, or its name in its vpc, as `drift` has it.
+fn live_ids(wanted: &Estate, live: &Estate) -> BTreeMap<String, String> {
+    let folded = |name: &Option<String>| name.as_ref().map(|name| name.to_lowercase());
+    let found = |group: &Group| {
+        let by_id = live.group(&group.id);
+        let same = |other: &&Group| other.vpc == group.vpc && folded(&other.name) == folded(&group.name);
+        by_id.or_else(|| live.groups.iter().find(same)).map(|other| other.id.clone())
+    };
+    wanted.groups.iter().filter_map(|group| Some((group.id.clone(), found(group)?))).collect()
+}
+
+/// The wanted ids that a machine wears, all parts of its groups.
+fn worn(compiled: &Compiled, wanted: &Estate, (host, leg): (HostId, LegId)) -> Vec<String> {
+    let names: Vec<String> = compiled
+        .site
+        .worn(host, leg)
+        .filter_map(|id| compiled.site.security_group(id))
+        .map(|group| group.name.clone())
+        .collect();
+    // A group keeps its name (`fwc-web`, `fwc-web.2`) whatever its id is.
+    let of = |group: &&Group| {
+        let label = group.name.as_deref().and_then(|name| name.strip_prefix("fwc-")).unwrap_or_default();
+        names.iter().any(|name| label.split_once('.').map_or(label, |(name, _)| name) == name)
+    };
+    wanted.groups.iter().filter(of).map(|group| group.id.clone()).collect()
+}

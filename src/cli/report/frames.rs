@@ -1,0 +1,59 @@
+//! What is not IP on bridges, for people and for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Telling;
+use crate::cli::clean::clean_line;
+use crate::cli::render::number;
+use crate::net::Verdict;
+use crate::target::nft::sim::Outcome;
+use crate::verify::{FramesProof, Report, WrongFrame};
+
+impl Telling<'_> {
+    /// One line for all machines whose bridges let pass what is not IP; one for each kind of frames that does not pass.
+    pub(super) fn frames(self, text: &mut String, report: &Report) {
+        let held = report.frames.iter().filter(|proof| proof.holds()).count();
+        if held > 0 {
+            let machines = number(held, "machine");
+            let _ = writeln!(
+                text,
+                "proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge: {machines}"
+            );
+        }
+        for proof in &report.frames {
+            let name = clean_line(self.name_of(proof.host));
+            for wrong in &proof.wrong {
+                let (frames, done) = (kind(wrong), done(&wrong.done));
+                let _ = writeln!(text, "refuted   {frames} between the ports of a bridge of {name} {done}");
+                let _ =
+                    writeln!(text, "  because it is no packet, and members find each other by it (S41, S42)");
+            }
+        }
+    }
+
+    pub(super) fn frames_as_json(self, proof: &FramesProof) -> Value {
+        let wrong = proof.wrong.iter().map(
+            |wrong| json!({ "ethertype": wrong.ethertype, "frames": kind(wrong), "done": done(&wrong.done) }),
+        );
+        json!({
+            "host": self.name_of(proof.host),
+            "outcome": if proof.holds() { "holds" } else { "refuted" },
+            "kinds": proof.kinds,
+            "wrong": wrong.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn kind(wrong: &WrongFrame) -> String {
+    if wrong.arp { "ARP".to_owned() } else { format!("EtherType 0x{:04x}", wrong.ethertype) }
+}
+
+fn done(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Decided(Verdict::Accept) => "passes".to_owned(),
+        Outcome::Decided(Verdict::Drop | Verdict::Reject) => "is dropped".to_owned(),
+        Outcome::Unknown(why) => format!("meets {why}: nobody knows whether it passes"),
+    }
+}

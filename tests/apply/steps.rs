@@ -1,0 +1,154 @@
+//! What is said before anything is changed, and what ends a change that went wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
+
+use super::common::kernel;
+use super::world::{FWC, World, said};
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_plan_says_what_would_change_and_changes_nothing() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = (world.mark(), world.listing());
+    let (old, new) = (world.path("old").display().to_string(), world.path("new").display().to_string());
+    // The new policy takes 8080 away and lets 9090 through: each with the statement that says so.
+    let plan = world.done(&["plan", &new, "--lines"]);
+    assert_eq!(plan.status.code(), Some(0), "{}", said(&plan));
+    let words = out(&plan);
+    for part in [
+        "newly denied",
+        "tcp 8080",
+        "allow tcp 8080 from lan to web",
+        "newly allowed",
+        "--- live",
+        "+++ build",
+    ] {
+        assert!(words.contains(part), "no `{part}` in\n{words}");
+    }
+    let quiet = world.done(&["plan", &old]);
+    assert_eq!((quiet.status.code(), said(&quiet).as_str()), (Some(0), "nothing to do\n"));
+    assert_eq!((world.mark(), world.listing()), before);
+    // On a terminal each step is told; into a pipe, above, none was.
+    let step = "loaded the new ruleset, and the way back";
+    assert!(!said(&plan).contains(step), "{}", said(&plan));
+    let line = format!("{FWC} plan {new} --state {}", world.path("state").display());
+    let seen = Command::new("nsenter")
+        .arg(format!("--net={}", world.fw.path()))
+        .args(["script", "-qec", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(seen.status.success() && out(&seen).contains(step), "{}", said(&seen));
+}
+
+/// Interfaces, addresses and routes are those that the proof was about, or it proves nothing here.
+#[test]
+fn a_machine_that_is_not_the_one_of_the_proof_is_refused() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let old = world.path("old").display().to_string();
+    let changes: [(&[&str], &[&str], &str); 5] = [
+        (
+            &["addr add 10.9.1.77/24 dev eth1"],
+            &["addr del 10.9.1.77/24 dev eth1"],
+            "refused[address]: `eth1` has 10.9.1.77, which the policy does not know",
+        ),
+        (
+            &["addr del 10.9.2.1/24 dev eth2"],
+            &["addr add 10.9.2.1/24 dev eth2"],
+            "refused[address]: `eth2` does not have 10.9.2.1",
+        ),
+        (
+            &["route add 10.9.2.128/25 via 10.9.1.10"],
+            &["route del 10.9.2.128/25 via 10.9.1.10"],
+            "refused[route]: 10.9.2.254 is reached via 10.9.1.10 by eth1, and routes.json says a neighbour by eth2",
+        ),
+        (&["link set eth2 down"], &["link set eth2 up"], "refused[interface]: `eth2` is down"),
+        (
+            &["link set eth2 down", "link set eth2 name eth9", "link set eth9 up"],
+            &["link set eth9 down", "link set eth9 name eth2", "link set eth2 up"],
+            "refused[interface]: there is no interface `eth2`",
+        ),
+    ];
+    let lines = |all: &[&str]| all.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+    for (change, back, words) in changes {
+        world.fw.ip(&lines(change)).unwrap();
+        let refused = world.done(&["apply", &old, "--sysctl"]);
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains(words), "{change:?}: {}", said(&refused));
+        assert_eq!(world.mark(), None, "{change:?}");
+        world.fw.ip(&lines(back)).unwrap();
+    }
+    let refused = said(&world.done(&["apply", &old, "--sysctl"]));
+    let reasons: Vec<&str> = refused.lines().filter(|line| line.starts_with("refused[")).collect();
+    assert!(reasons.len() == 1 && reasons[0].starts_with("refused[administrator]"), "{refused}");
+}
+
+/// Two at once: one is on trial, and the other is told so.
+#[test]
+fn one_change_at_a_time() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let new = world.path("new").display().to_string();
+    let start = || {
+        let mut command = world.fwc(&["apply", &new, "--i-have-console"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both = [start(), start()].map(|child| child.wait_with_output().unwrap());
+    let (done, not): (Vec<_>, Vec<_>) = both.iter().partition(|output| output.status.success());
+    assert_eq!((done.len(), not.len()), (1, 1), "{both:?}");
+    let words = said(not[0]);
+    assert!(words.contains("is on trial") || words.contains("another run of fwc"), "{words}");
+    assert!(world.ok(&["status"]).contains("on trial   generation 2 of `fw`, loaded"));
+    world.ok(&["confirm", "--i-have-console"]);
+}
+
+/// Whatever nft says, the table is read back; one that is not what was loaded goes at once.
+#[test]
+fn what_is_not_what_was_loaded_is_rolled_back_at_once() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = (world.mark(), world.listing());
+    // An nft that loads the file, and one rule more.
+    let bin = world.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let script = format!(
+        "#!/bin/sh\nPATH={path}:/usr/sbin\nnft \"$@\" || exit\n\
+         case \"$2\" in */apply.nft) nft insert rule inet fwc forward udp dport 9999 accept;; esac\n"
+    );
+    fs::write(bin.join("nft"), script).unwrap();
+    fs::set_permissions(bin.join("nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    let new = world.path("new").display().to_string();
+    let done = world
+        .fwc(&["apply", &new, "--i-have-console"])
+        .env("PATH", format!("{}:{path}", bin.display()))
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+    assert!(
+        said(&done).contains("rolled back at once: the table is not the one that was loaded"),
+        "{}",
+        said(&done)
+    );
+    assert_eq!((world.mark(), world.listing()), before);
+    let status = world.ok(&["status"]);
+    assert!(status.contains("confirmed  generation 1 of `fw`, loaded"), "{status}");
+}

@@ -1,0 +1,275 @@
+//! What holds while connections are open: dates, files that change, bounds, the log, the end.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "asks what time it is")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Child;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::Signal;
+
+use crate::yard::{Yard, stop};
+
+/// A shell behind the gate that answers line by line.
+struct Shell {
+    child: Child,
+    lines: BufReader<std::process::ChildStdout>,
+}
+
+impl Shell {
+    fn new(yard: &Yard, host: &str) -> Self {
+        let mut child = yard.stay(&["-T", host, "cat"]);
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let mut shell = Self { child, lines };
+        assert!(shell.answers(), "{host} does not answer: {}", shell.last_words());
+        shell
+    }
+
+    fn answers(&mut self) -> bool {
+        let said = self.child.stdin.as_mut().unwrap().write_all(b"there?\n");
+        let mut line = String::new();
+        said.is_ok() && self.lines.read_line(&mut line).is_ok() && line == "there?\n"
+    }
+
+    /// Waits for its end.
+    fn ends(&mut self) -> Duration {
+        let begun = Instant::now();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it goes on");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        begun.elapsed()
+    }
+
+    fn last_words(&mut self) -> String {
+        let _ = self.child.kill();
+        let mut said = String::new();
+        let _ = self.child.stderr.take().unwrap().read_to_string(&mut said);
+        said
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn date(second: u64) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp(i64::try_from(second).unwrap()).unwrap();
+    at.format(time::macros::format_description!("[year][month][day][hour][minute][second]Z")).unwrap()
+}
+
+#[test]
+fn a_date_that_comes_ends_what_is_open() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let (mut ana, mut luis) = (Shell::new(&yard, "s1-ana"), Shell::new(&yard, "s2-luis"));
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let end = now() + 5;
+    yard.change("authorized_keys/ana", |text| {
+        text.replace("\"21000131235959Z\"", &format!("\"{}\"", date(end)))
+    });
+    server.wait_for("reload", |e| e["event"] == "reload");
+    assert!(ana.answers(), "{}", server.text());
+    ana.ends();
+    let after = now();
+    assert!((end..=end + 4).contains(&after), "{after}, not {end}");
+    server
+        .wait_for("end", |e| e["event"] == "end" && e["user"] == "ana" && e["reason"] == "no-longer-allowed");
+    assert!(luis.answers(), "{}", server.text());
+    assert!(yard.ask("ana", "10.0.2.9:22").contains("Permission denied"), "{}", server.text());
+}
+
+#[test]
+fn new_files_cut_what_they_do_not_allow_and_nothing_else() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let (mut to_s1, mut to_s2) = (Shell::new(&yard, "s1-ana"), Shell::new(&yard, "s2-ana"));
+    let mut luis = Shell::new(&yard, "s2-luis");
+    // What is not understood changes nothing, and says so.
+    let mut kept = String::new();
+    yard.change("authorized_keys/ana", |text| {
+        kept = text.clone();
+        format!("{text}permitopen=\"10.0.2.9:22 broken\n")
+    });
+    let refused = server.wait_for("refusal", |e| e["event"] == "reload-refused");
+    assert_eq!(refused["file"], "authorized_keys/ana");
+    assert!(to_s1.answers() && to_s2.answers() && luis.answers());
+    assert!(yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"));
+    // Without a signal: the file changed.
+    yard.change("authorized_keys/ana", |_| kept.replace("permitopen=\"10.0.2.10:22\",", ""));
+    server.wait_for("reload", |e| e["event"] == "reload");
+    to_s2.ends();
+    server.wait_for("cut", |e| {
+        e["event"] == "close" && e["to"] == "10.0.2.10:22" && e["reason"] == "no-longer-allowed"
+    });
+    assert!(to_s1.answers() && luis.answers(), "{}", server.text());
+    assert!(yard.ask("ana", "10.0.2.10:22").contains("administratively prohibited"));
+    // Her key is gone; by a signal.
+    yard.change("authorized_keys/ana", |_| "# nobody\n".to_owned());
+    server.tell(Signal::SIGHUP);
+    to_s1.ends();
+    assert!(luis.answers(), "{}", server.text());
+    // It comes back.
+    yard.change("authorized_keys/ana", |_| kept.clone());
+    server.tell(Signal::SIGHUP);
+    let last = || server.events().into_iter().rfind(|e| e["event"] == "reload").unwrap();
+    let begun = Instant::now();
+    while last()["keys"] != 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(Shell::new(&yard, "s2-ana"));
+}
+
+#[test]
+fn told_to_stop_it_lets_what_is_open_end() {
+    let Some(yard) = Yard::new() else { return };
+    let mut server = yard.serve(&["--drain", "20"]);
+    let mut shell = Shell::new(&yard, "s1-ana");
+    server.tell(Signal::SIGTERM);
+    server.wait_for("drain", |e| e["event"] == "drain");
+    assert!(shell.answers(), "{}", server.text());
+    assert!(!yard.ssh(&["s2-luis", "true"]).0, "somebody new came in");
+    assert!(shell.answers(), "{}", server.text());
+    drop(shell);
+    assert_eq!(server.ended(), 0, "{}", server.text());
+    assert_eq!(server.events().last().unwrap()["event"], "stopped");
+
+    // Who does not end is ended.
+    let mut server = yard.serve(&["--drain", "1"]);
+    let mut shell = Shell::new(&yard, "s1-ana");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ended(), 0);
+    shell.ends();
+}
+
+#[test]
+fn bounds_hold_before_and_after_the_login() {
+    let Some(yard) = Yard::new() else { return };
+    yard.change("00-fwc.conf", |text| {
+        text.replace("LoginGraceTime 20", "LoginGraceTime 2")
+            .replace("UnusedConnectionTimeout 3600", "UnusedConnectionTimeout 3")
+            .replace("ChannelTimeout *=3600", "ChannelTimeout *=3")
+    });
+    let server = yard.serve(&["--channels", "2", "--per-key", "2", "--lifetime", "9"]);
+    // Ten that say nothing, of one source: five are let try, until the time is over; another source is not kept out.
+    let silent = yard.room.within(|| {
+        let all: Vec<_> =
+            (0..10).filter_map(|_| std::net::TcpStream::connect("10.0.1.5:2222").ok()).collect();
+        all
+    });
+    assert_eq!(silent.len(), 10);
+    let turned_away = || {
+        server
+            .events()
+            .iter()
+            .filter(|e| e["event"] == "turned-away")
+            .filter_map(|e| e["connections"].as_u64())
+            .sum::<u64>()
+    };
+    server.wait_for("five", |_| turned_away() == 5);
+    assert!(yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
+    let begun = Instant::now();
+    for mut one in silent {
+        one.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut rest = Vec::new();
+        let _ = one.read_to_end(&mut rest);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    server.wait_for("end of five", |_| server.count(|e| e["reason"] == "login-grace-time") == 5);
+
+    // Unused; idle; lived long enough; a third of the same key.
+    let unused = yard.stay(&["-N", "gate-ana"]);
+    server.wait_for("unused", |e| e["event"] == "end" && e["reason"] == "unused");
+    stop(unused);
+    let mut idle = Shell::new(&yard, "s1-ana");
+    idle.ends();
+    server.wait_for("idle", |e| e["event"] == "close" && e["reason"] == "idle");
+    let (mut a, mut b) = (Shell::new(&yard, "s1-ana"), Shell::new(&yard, "s1-ana"));
+    assert!(yard.ask("ana", "10.0.2.9:22").contains("Permission denied"), "{}", server.text());
+    server.wait_for("third", |e| e["reason"] == "too-many-connections-of-this-key");
+    let begun = Instant::now();
+    while a.answers() && b.answers() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "they live on: {}", server.text());
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    server.wait_for("lifetime", |e| e["event"] == "end" && e["reason"] == "lifetime");
+}
+
+#[test]
+fn what_cannot_be_written_down_does_not_happen() {
+    let Some(yard) = Yard::new() else { return };
+    // Every write to it fails.
+    let mut server = yard.start(&[], std::path::Path::new("/dev/full"));
+    let begun = Instant::now();
+    while yard.room.within(|| std::net::TcpStream::connect("10.0.1.5:2222").is_err()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not listen");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    let said = yard.ask("ana", "10.0.2.9:22");
+    assert!(!said.contains("SSH-2.0") && said.contains("Permission denied"), "{said}");
+    server.tell(Signal::SIGTERM);
+    assert_eq!(server.ended(), 0);
+
+    // It is full while somebody is in: what is open goes on, nothing new is opened.
+    yard.room
+        .sh("mkdir -p /run/small && mount -t tmpfs -o size=64k tmpfs /run/small && chmod 755 /run/small");
+    let log = std::path::Path::new("/run/small/audit.log");
+    let server = yard.start(&[], log);
+    let begun = Instant::now();
+    while !yard.ssh(&["s1-ana", "true"]).0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not serve");
+    }
+    let mut shell = Shell::new(&yard, "s1-ana");
+    yard.room.sh("cat /dev/zero > /run/small/rest 2>/dev/null; true");
+    let begun = Instant::now();
+    while yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0") {
+        assert!(begun.elapsed() < Duration::from_secs(30), "what is not written happens");
+    }
+    assert!(shell.answers());
+    yard.room.sh("rm /run/small/rest");
+    let begun = Instant::now();
+    while !yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0") {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back");
+    }
+    drop(server);
+}
+
+#[test]
+fn it_is_nobody_and_may_nothing() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let listens = server.events().into_iter().find(|e| e["event"] == "listen").unwrap();
+    assert_eq!(server.status("Uid"), "990 990 990 990");
+    assert_eq!(server.status("Gid"), "990 990 990 990");
+    assert_eq!(server.status("Groups"), "");
+    assert_eq!(server.status("CapEff"), "0000000000000000");
+    assert_eq!(server.status("NoNewPrivs"), "1");
+    // Each is what the kernel here has: landlock may be switched off when it starts.
+    assert_eq!((listens["seccomp"].as_str().unwrap(), server.status("Seccomp").as_str()), ("full", "2"));
+    println!("landlock: {}, seccomp: {}", listens["landlock"], listens["seccomp"]);
+    // With all that it serves, and reads its files again.
+    yard.change("authorized_keys/luis", |text| format!("# again\n{text}"));
+    server.wait_for("reload", |e| e["event"] == "reload");
+    assert!(yard.ssh(&["s2-luis", "true"]).0, "{}", server.text());
+    // It does not serve as root, nor with a key that others read.
+    let output = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fwc"));
+        command
+            .args(["bastion", "serve"])
+            .arg(&yard.folder)
+            .args(["--listen", "10.0.1.5:2223"])
+            .args(arguments);
+        let output = yard.room.run(command);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = output(&[]);
+    assert!(code == Some(2) && said.contains("does not serve as root"), "{said}");
+    yard.room.sh("cp /etc/ssh/ssh_host_ed25519_key /etc/ssh/open && chmod 644 /etc/ssh/open");
+    let (code, said) = output(&["--user", "990", "--host-key", "/etc/ssh/open"]);
+    assert!(code == Some(2) && said.contains("readable by others"), "{said}");
+}

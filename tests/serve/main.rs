@@ -1,0 +1,14 @@
+//! `fwc bastion serve` against real clients: in a room of its own (`tests/sshd`), with the files that `compile` writes.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../sshd/mod.rs"]
+mod sshd;
+
+mod abuse;
+mod admission;
+mod clients;
+mod holds;
+mod refused;
+mod through;
+mod yard;
