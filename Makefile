@@ -19,13 +19,13 @@ TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: test tools lint bench mutants campaign fuzz corpus
+.PHONY: test tools lint bench bench-tools mutants campaign fuzz corpus
 
 # Kernel tests that cannot run fail here: they may not pass by absence.
 # INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
 # One seed for the random laws: what CI says of a commit it says again. `make campaign` draws anew.
 test: tools
-	PROPTEST_RNG_SEED=$(SEED) FWC_REQUIRE_KERNEL=1 FWC_REQUIRE_TOOLS=1 INSTA_UPDATE=no $(CARGO) test --all-targets
+	PROPTEST_RNG_SEED=$(SEED) FWC_REQUIRE_KERNEL=1 FWC_REQUIRE_TOOLS=1 INSTA_UPDATE=no $(CARGO) test --lib --bins --tests
 	INSTA_UPDATE=no $(CARGO) test --doc
 
 # Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft, and botocore, moto and
@@ -62,9 +62,16 @@ lint:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo "lint: cargo-deny is not here: licences and advisories were not checked"; fi
 
-# Each bench is a test in tests/ marked #[ignore = "bench"], so that it runs without a harness of its own.
+# The tables of docs/performance.md: programs in benches/, and the tests marked #[ignore = "bench"], which need the worlds
+# of their tests. FWC_BENCH=10000 runs the rows with that in their names.
 bench:
-	$(CARGO) test --release -- --ignored bench --nocapture --test-threads 1
+	$(CARGO) bench --bench compile --bench prove --bench kernel
+	$(CARGO) test --release --test aws --test apply -- --ignored bench --nocapture --test-threads 1
+
+# What benches of compiling and proving compare with, unpacked into target/bench-tools: z3 and ferm of Debian, aerleon of PyPI.
+# A bench says which it did without. (The kernel bench has peers of its own: benches/kernel/peers.sh.)
+bench-tools:
+	@tests/tools/fetch-bench.sh
 
 # Rulesets broken on purpose: the prover must refute each, and the kernel sees nothing in each equivalent.
 mutants: tools
