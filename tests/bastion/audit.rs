@@ -141,6 +141,10 @@ fn a_stock_sshd_is_told_apart_question_by_question() {
     assert_eq!(report["servers"][0]["connections"], 4);
 }
 
+fn another_rsa(room: &Room) -> String {
+    Room::public(&room.key("another-rsa", &["-t", "rsa"])).split_once(' ').unwrap().1.to_owned()
+}
+
 fn fingerprint(room: &Room, kind: &str) -> String {
     let line = room.sh(&format!("ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub"));
     line.split(' ').nth(1).unwrap().to_owned()
@@ -175,6 +179,11 @@ fn pins_are_held_against_what_the_server_signs_with() {
         let (ended, report) = audit(&room, &["127.0.0.1", "--known-hosts", &path]);
         assert_eq!((verdict(&report, "host-key").as_str(), ended), (said, code), "{name}: {report:#}");
     }
+    // One key as pinned, the other not: only who asks for both sees it.
+    let path = file("one", format!("127.0.0.1 {ed25519}\n127.0.0.1 ssh-rsa {}\n", another_rsa(&room)));
+    assert_eq!(audit(&room, &["127.0.0.1", "--known-hosts", &path]).0, 0);
+    let (code, report) = audit(&room, &["127.0.0.1", "--known-hosts", &path, "--active"]);
+    assert_eq!((code, verdict(&report, "host-key").as_str()), (1, "fail"), "{report:#}");
     // A name that ssh-keygen hashed.
     let hashed = file("hashed", format!("127.0.0.1 {ed25519}\n"));
     room.sh(&format!("ssh-keygen -q -H -f {hashed} 2>/dev/null"));
