@@ -133,6 +133,12 @@ fn a_stock_sshd_is_told_apart_question_by_question() {
     assert!(
         server["notes"].as_array().unwrap().iter().any(|note| note.as_str().unwrap().contains("hmac-sha1"))
     );
+    // By another address, and by a name.
+    for (host, address) in [("[::1]", "[::1]:22"), ("localhost", "127.0.0.1:22"), ("[::1]:22", "[::1]:22")] {
+        let (_, again) = audit(&room, &[host]);
+        assert_eq!(again["servers"][0]["address"], address);
+        assert_eq!(again["servers"][0]["answers"], report["servers"][0]["answers"]);
+    }
     // Asked for all its keys, and for the first again.
     let (_, report) = audit(&room, &["127.0.0.1", "--active"]);
     let keys = report["servers"][0]["host_keys"].as_array().unwrap();

@@ -255,6 +255,10 @@ fn host_key(seen: &Observed, notes: &mut Vec<String>) -> (Verdict, String) {
 
 fn strict_kex(seen: &Observed, notes: &mut Vec<String>) -> (Verdict, String) {
     let Some(lists) = seen.lists() else { return seen.stopped() };
+    if seen.keys().is_empty() {
+        // A key exchange that ends well signs for the lists too.
+        notes.push("its lists of algorithms are as they came: no key exchange signed for them".to_owned());
+    }
     if lists.is_strict() {
         return (Verdict::Pass, "strict key exchange".to_owned());
     }

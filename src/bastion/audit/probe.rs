@@ -108,7 +108,7 @@ async fn converse(
     connected: &mut bool,
 ) -> Result<(), Stopped> {
     let stream =
-        tokio::net::TcpStream::connect(address).await.map_err(|e| Stopped::Unreachable(e.to_string()))?;
+        tokio::net::TcpStream::connect(address).await.map_err(|e| Stopped::Unreachable(reason(&e)))?;
     *connected = true;
     let tap = Tap::new(stream, heard.clone());
     let mut handle =
@@ -191,6 +191,12 @@ fn names(methods: &MethodSet) -> Vec<&'static str> {
         }
     }
     names
+}
+
+/// The system's sentence without the number that Rust adds.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 fn broken(error: russh::Error) -> Stopped {
