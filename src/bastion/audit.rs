@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::bastion::keys::{KeyType, PublicKey};
 use judge::{Answer, Observed, Verdict};
 use pins::Pins;
-use probe::{Errand, KINDS};
+use probe::{Errand, KINDS, Try};
 use wire::{Greeting, KexInit};
 
 /// Connections that are made without `--active`, of one server.
@@ -166,13 +166,24 @@ fn observe(
     observed: &mut Observed,
 ) {
     let kinds = preferred(observed.pinned.as_ref());
+    let password = password.unwrap_or_default();
     for user in &settings.users {
-        let errand = Errand { kinds: &kinds, user: Some(user), password };
-        let seen = probe::visit(address, &errand, deadline);
-        let over = seen.stopped.is_some();
-        observed.users.push((user.clone(), seen));
-        if over {
-            return;
+        let mut tries: &[Try] = if settings.active { &Try::ALL } else { &[] };
+        // A server that allows one try a connection is asked again for the other.
+        loop {
+            let errand = Errand { kinds: &kinds, user: Some(user), tries, password };
+            let seen = probe::visit(address, &errand, deadline);
+            let refused = seen.ways.as_ref().map_or(0, |ways| ways.refused.len());
+            let over = seen.stopped.is_some() && refused == 0;
+            let cut = seen.stopped.is_some() && refused > 0 && refused < tries.len();
+            observed.users.push((user.clone(), seen));
+            if over {
+                return;
+            }
+            match tries.get(refused..) {
+                Some(rest) if cut => tries = rest,
+                Some(_) | None => break,
+            }
         }
     }
     if !settings.active {
@@ -185,7 +196,7 @@ fn observe(
     let rest = offered.iter().filter(|kind| !first.contains(kind));
     // The first again: it has to be the same.
     for kind in rest.chain(&first) {
-        let errand = Errand { kinds: &[*kind], user: None, password: None };
+        let errand = Errand { kinds: &[*kind], user: None, tries: &[], password };
         let seen = probe::visit(address, &errand, deadline);
         let over = seen.stopped.is_some();
         observed.others.push(seen);

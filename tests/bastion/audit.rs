@@ -262,6 +262,23 @@ fn a_server_that_turns_us_away_is_throttled_and_asked_once() {
     drop(first);
 }
 
+/// A server that ends the connection in answer to a password has refused it; what is left is tried over another one.
+#[test]
+fn few_tries_are_enough() {
+    let Some(room) = Room::new() else { return };
+    for (tries, connections) in [(1, 3), (2, 2), (3, 2)] {
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMaxAuthTries {tries}\n"))]);
+        let _sshd = room.sshd();
+        let (code, report) = audit(&room, &["127.0.0.1", "--active"]);
+        assert_eq!(code, 0, "{tries}: {report:#}");
+        assert_eq!(report["servers"][0]["connections"], connections, "{tries}: {report:#}");
+    }
+    lay(&room, &[(MAIN, "PasswordAuthentication no\nUsePAM yes\nMaxAuthTries 1\n")]);
+    let _sshd = room.sshd();
+    let (code, report) = audit(&room, &["127.0.0.1", "--active"]);
+    assert_eq!((code, verdict(&report, "key-only").as_str()), (1, "fail"), "{report:#}");
+}
+
 #[test]
 fn dropbear_is_judged_by_what_it_says() {
     let Some(room) = Room::new() else { return };

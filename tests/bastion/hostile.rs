@@ -202,6 +202,8 @@ fn a_banner_of_a_thousand_lines_is_read_over() {
 struct Liar {
     none: bool,
     password: bool,
+    /// It takes the password, and wants a key too.
+    half: bool,
     question: bool,
 }
 
@@ -213,7 +215,12 @@ impl server::Handler for Liar {
     }
 
     async fn auth_password(&mut self, _: &str, _: &str) -> Result<Auth, russh::Error> {
-        Ok(if self.password { Auth::Accept } else { Auth::reject() })
+        let methods = MethodSet::from(&[MethodKind::PublicKey][..]);
+        Ok(match (self.password, self.half) {
+            (true, _) => Auth::Accept,
+            (_, true) => Auth::Reject { proceed_with_methods: Some(methods), partial_success: true },
+            (false, false) => Auth::reject(),
+        })
     }
 
     async fn auth_keyboard_interactive<'a>(

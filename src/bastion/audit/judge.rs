@@ -7,11 +7,16 @@
 
 use super::algorithms::{self, Standing};
 use super::pins::Pins;
-use super::probe::{Seen, Stopped, Ways};
+use super::probe::{Seen, Stopped, Try, Ways};
 use super::tap::Ended;
 use crate::bastion::keys::PublicKey;
 use crate::bastion::keys::strength::{self, Weakness};
 use crate::diag::{Code, code};
+
+/// Told of what a server says when it ends, in characters.
+const MOST_SAID: usize = 128;
+/// Of a list, told in a sentence.
+const MOST_NAMED: usize = 12;
 
 /// What a question comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,21 +156,27 @@ pub fn judge(seen: &Observed, users: &[String]) -> (Vec<Answer>, Vec<String>) {
 }
 
 fn key_only(seen: &Observed, user: &str) -> Answer {
-    let of_user = seen.users.iter().find(|(name, _)| name == user).map(|(_, seen)| seen);
+    let visits: Vec<&Seen> =
+        seen.users.iter().filter(|(name, _)| name == user).map(|(_, visit)| visit).collect();
+    let mut ways = Ways::default();
+    for one in visits.iter().filter_map(|visit| visit.ways.as_ref()) {
+        ways.methods.extend(&one.methods);
+        ways.let_in.extend(&one.let_in);
+        ways.answered.extend(&one.answered);
+        ways.refused.extend(&one.refused);
+    }
     // What it said before it ended counts; what it did not say is not known.
-    let told = |one: &&Ways| !one.methods.is_empty() || !one.let_in.is_empty();
-    let (verdict, why) = match of_user {
-        None => seen.stopped(),
-        Some(one) => match (one.ways.as_ref().filter(told), stop_of(one)) {
-            (Some(ways), _) => ways_of(ways, seen.active, one.stopped.as_ref()),
-            (None, Some(stopped)) => stopped,
-            (None, None) => (Verdict::Inconclusive, "offers no method that is known here".to_owned()),
-        },
+    let told = !ways.methods.is_empty() || !ways.let_in.is_empty();
+    let (verdict, why) = match visits.iter().find_map(|visit| stop_of(visit)) {
+        _ if visits.is_empty() => seen.stopped(),
+        _ if told => ways_of(&ways, seen.active),
+        Some(stopped) => stopped,
+        None => (Verdict::Inconclusive, "offers no method that is known here".to_owned()),
     };
     Answer { question: Question::KeyOnly, user: Some(user.to_owned()), verdict, why }
 }
 
-fn ways_of(ways: &Ways, active: bool, stopped: Option<&Stopped>) -> (Verdict, String) {
+fn ways_of(ways: &Ways, active: bool) -> (Verdict, String) {
     if let Some(way) = ways.let_in.first() {
         let what = match *way {
             "none" => "nothing at all",
@@ -174,23 +185,26 @@ fn ways_of(ways: &Ways, active: bool, stopped: Option<&Stopped>) -> (Verdict, St
         };
         return (Verdict::Fail, format!("{what} let it in"));
     }
-    let keyless: Vec<&str> = ways.methods.iter().copied().filter(|method| *method != "publickey").collect();
+    let mut keyless: Vec<&str> = Vec::new();
+    for method in ways.methods.iter().filter(|method| **method != "publickey") {
+        if !keyless.contains(method) {
+            keyless.push(method);
+        }
+    }
     if !keyless.is_empty() {
         return (Verdict::Fail, format!("offers {}", keyless.join(", ")));
     }
     if let Some(way) = ways.answered.first() {
         return (Verdict::Fail, format!("takes {way}, which it does not offer"));
     }
-    match (active, stopped) {
-        (false, _) => (Verdict::Pass, "offers publickey alone; not tried".to_owned()),
-        (true, None) => (
-            Verdict::Pass,
-            "offers publickey alone; a random password and keyboard-interactive were refused".to_owned(),
-        ),
-        (true, Some(_)) => {
-            (Verdict::Inconclusive, "offers publickey alone; it ended when passwords were tried".to_owned())
-        }
+    if !active {
+        return (Verdict::Pass, "offers publickey alone; not tried".to_owned());
     }
+    if Try::ALL.iter().all(|one| ways.refused.contains(one)) {
+        let why = "offers publickey alone; a random password and keyboard-interactive were refused";
+        return (Verdict::Pass, why.to_owned());
+    }
+    (Verdict::Inconclusive, "offers publickey alone; it ended before passwords were tried".to_owned())
 }
 
 fn host_key(seen: &Observed, notes: &mut Vec<String>) -> (Verdict, String) {
@@ -225,7 +239,10 @@ fn host_key(seen: &Observed, notes: &mut Vec<String>) -> (Verdict, String) {
     let all = keys.iter().map(|key| shown(key)).collect::<Vec<_>>().join(", ");
     // Asked for all of its keys, and for the first one again: what was not seen is not said to be well.
     let unseen = match seen.active {
-        true if seen.others.is_empty() || seen.all().any(|one| one.stopped.is_some()) => Some(seen.stopped()),
+        true if seen.others.is_empty() || seen.others.iter().any(|one| one.stopped.is_some()) => {
+            let stopped = seen.others.iter().find_map(stop_of);
+            Some(stopped.unwrap_or_else(|| seen.stopped()))
+        }
         true | false => None,
     };
     let sound = |said: &str| match unseen {
@@ -289,10 +306,10 @@ fn weak(seen: &Observed, notes: &mut Vec<String>) -> (Verdict, String) {
         notes.push("no post-quantum key exchange: what is recorded today may be read one day".to_owned());
     }
     if !broken.is_empty() {
-        return (Verdict::Fail, broken.join("; "));
+        return (Verdict::Fail, few(&broken, "; "));
     }
     if !unknown.is_empty() {
-        return (Verdict::Inconclusive, format!("not known here: {}", unknown.join(", ")));
+        return (Verdict::Inconclusive, format!("not known here: {}", few(&unknown, ", ")));
     }
     (Verdict::Pass, "nothing broken is offered".to_owned())
 }
@@ -318,6 +335,7 @@ pub fn stop_of(seen: &Seen) -> Option<(Verdict, String)> {
     };
     let inconclusive = |why: String| Some((Verdict::Inconclusive, why));
     if let Some(words) = &greeting.disconnect {
+        let words: String = words.chars().take(MOST_SAID).collect();
         return inconclusive(format!("it ended the connection: `{words}`"));
     }
     if let Some(fault) = &greeting.fault {
@@ -329,7 +347,8 @@ pub fn stop_of(seen: &Seen) -> Option<(Verdict, String)> {
         Stopped::NothingInCommon(kind) => {
             let theirs = greeting.kexinit.as_ref().filter(|_| kind == "kex");
             let theirs = theirs.map_or_else(String::new, |lists| {
-                format!(": it has {}", lists.exchanges().collect::<Vec<_>>().join(", "))
+                let names: Vec<String> = lists.exchanges().map(ToOwned::to_owned).collect();
+                format!(": it has {}", few(&names, ", "))
             });
             let what = if kind == "kex" { "key exchange" } else { kind.as_str() };
             inconclusive(format!("no {what} that it has is known here{theirs}"))
@@ -346,5 +365,14 @@ pub fn stop_of(seen: &Seen) -> Option<(Verdict, String)> {
         Stopped::Ended(Ended::Fault(fault)) => inconclusive(fault.to_string()),
         Stopped::Ended(Ended::Failed(why)) => inconclusive(format!("{why}, {stage}")),
         Stopped::Broken(why) => inconclusive(format!("{why}, {stage}")),
+    }
+}
+
+/// A list in a sentence: a server may have made it long.
+fn few(all: &[String], between: &str) -> String {
+    let told = all.get(..MOST_NAMED).unwrap_or(all).join(between);
+    match all.len().saturating_sub(MOST_NAMED) {
+        0 => told,
+        more => format!("{told}{between}and {more} more"),
     }
 }

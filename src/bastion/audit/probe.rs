@@ -26,8 +26,33 @@ pub struct Errand<'a> {
     pub kinds: &'a [KeyType],
     /// Whom to ask about; nobody: the key exchange is all.
     pub user: Option<&'a str>,
-    /// A password that nobody has, where passwords are to be tried.
-    pub password: Option<&'a str>,
+    /// What to try besides `none`, in this order.
+    pub tries: &'a [Try],
+    /// A password that nobody has.
+    pub password: &'a str,
+}
+
+/// A way in that needs no key, tried with a password that nobody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Try {
+    /// `password` (RFC 4252, 8).
+    Password,
+    /// `keyboard-interactive` (RFC 4256).
+    KeyboardInteractive,
+}
+
+impl Try {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Password, Self::KeyboardInteractive];
+
+    /// As the protocol names it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::KeyboardInteractive => "keyboard-interactive",
+        }
+    }
 }
 
 /// What came of it.
@@ -52,6 +77,8 @@ pub struct Ways {
     pub let_in: Vec<&'static str>,
     /// What was not in the list and was answered as if it were.
     pub answered: Vec<&'static str>,
+    /// What was tried and did not let the user in; a server that ends the connection in answer has refused too.
+    pub refused: Vec<Try>,
 }
 
 /// Why a connection went no further.
@@ -115,7 +142,7 @@ async fn converse(
         client::connect_stream(Arc::new(config(errand.kinds)), tap, Client { key }).await.map_err(broken)?;
     if let Some(user) = errand.user {
         let asked = ways.insert(Ways::default());
-        ask(&mut handle, user, errand.password, asked).await?;
+        ask(&mut handle, user, errand, heard, asked).await?;
     }
     // A server that does not hear it is not waited for.
     let goodbye = handle.disconnect(Disconnect::ByApplication, "", "");
@@ -123,11 +150,12 @@ async fn converse(
     Ok(())
 }
 
-/// `none`, and where passwords are tried one of each kind; what russh makes of a closed connection is an empty list.
+/// `none`, and what is to be tried; what russh makes of a closed connection is an empty list.
 async fn ask(
     handle: &mut Handle<Client>,
     user: &str,
-    password: Option<&str>,
+    errand: &Errand<'_>,
+    heard: &Heard,
     ways: &mut Ways,
 ) -> Result<(), Stopped> {
     match handle.authenticate_none(user).await.map_err(broken)? {
@@ -142,37 +170,69 @@ async fn ask(
             }
         }
     }
-    let Some(password) = password else { return Ok(()) };
-    match handle.authenticate_password(user, password).await.map_err(broken)? {
-        AuthResult::Success => {
-            ways.let_in.push("password");
+    for one in errand.tries {
+        let let_in = match one {
+            Try::Password => password(handle, user, errand.password, ways).await,
+            Try::KeyboardInteractive => question(handle, user, errand.password, ways).await,
+        };
+        if let Ok(true) = let_in {
+            ways.let_in.push(one.name());
             return Ok(());
         }
+        // An end in answer is a refusal, unless it was we who ended it.
+        let ended = handle.is_closed();
+        if !ended || matches!(heard.ended(), None | Some(Ended::Closed | Ended::Reset)) {
+            ways.refused.push(*one);
+        }
+        let_in?;
+        if ended {
+            return Err(Stopped::Broken(format!("it ended when {} was tried", one.name())));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a password that nobody has lets the user in.
+async fn password(
+    handle: &mut Handle<Client>,
+    user: &str,
+    password: &str,
+    ways: &mut Ways,
+) -> Result<bool, Stopped> {
+    match handle.authenticate_password(user, password).await.map_err(broken)? {
+        AuthResult::Success => return Ok(true),
         // It was right, and something else is wanted too (RFC 4252, 5.1).
         AuthResult::Failure { partial_success: true, .. } => ways.answered.push("password"),
         AuthResult::Failure { partial_success: false, .. } => {}
     }
-    if handle.is_closed() {
-        return Err(Stopped::Broken("it ended when a password was tried".to_owned()));
-    }
+    Ok(false)
+}
+
+/// Whether such an answer to each question does; that there is a question at all is noted.
+async fn question(
+    handle: &mut Handle<Client>,
+    user: &str,
+    password: &str,
+    ways: &mut Ways,
+) -> Result<bool, Stopped> {
     let mut answer = handle.authenticate_keyboard_interactive_start(user, None).await.map_err(broken)?;
     for _ in 0..MOST_QUESTIONS {
         match answer {
-            KeyboardInteractiveAuthResponse::Success => {
-                ways.let_in.push("keyboard-interactive");
-                return Ok(());
-            }
-            KeyboardInteractiveAuthResponse::Failure { .. } => break,
-            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
-                if !ways.answered.contains(&"keyboard-interactive") {
+            KeyboardInteractiveAuthResponse::Success => return Ok(true),
+            KeyboardInteractiveAuthResponse::Failure { partial_success, .. } => {
+                if partial_success {
                     ways.answered.push("keyboard-interactive");
                 }
+                return Ok(false);
+            }
+            KeyboardInteractiveAuthResponse::InfoRequest { prompts, .. } => {
+                ways.answered.push("keyboard-interactive");
                 let answers = prompts.iter().map(|_| password.to_owned()).collect();
                 answer = handle.authenticate_keyboard_interactive_respond(answers).await.map_err(broken)?;
             }
         }
     }
-    Ok(())
+    Ok(matches!(answer, KeyboardInteractiveAuthResponse::Success))
 }
 
 fn names(methods: &MethodSet) -> Vec<&'static str> {

@@ -11,6 +11,8 @@ pub const LONGEST_LINE: usize = 255;
 pub const MOST_LINES: usize = 1024;
 /// The largest packet that an implementation must take (RFC 4253, 6.1).
 pub const LARGEST_PACKET: usize = 35_000;
+/// Names of algorithms are no longer (RFC 4251, 6).
+const LONGEST_NAME: usize = 64;
 /// Packets that may come before KEXINIT and say nothing.
 const MOST_IDLE: usize = 8;
 
@@ -258,12 +260,15 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
-/// A name-list of RFC 4251: printable ASCII between commas, no name empty.
+/// A name-list of RFC 4251: printable ASCII between commas, no name empty or longer than 64 (RFC 4251, 6).
 fn names(list: &[u8]) -> Option<Vec<String>> {
     if list.is_empty() {
         return Some(Vec::new());
     }
-    let name = |name: &[u8]| (!name.is_empty() && name.iter().all(u8::is_ascii_graphic)).then(|| text(name));
+    let name = |name: &[u8]| {
+        ((1..=LONGEST_NAME).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic))
+            .then(|| text(name))
+    };
     list.split(|byte| *byte == b',').map(name).collect()
 }
 

@@ -73,6 +73,10 @@ fn what_is_no_greeting_is_a_fault() {
         (Fault::Message(21), [ident.clone(), framed(&[21])].concat()),
         // An empty name; a control character; a list that ends behind the packet; something behind the lists.
         (Fault::Lists, [ident.clone(), packet(["a,,b", "", "", "", "", "", "", "", "", ""])].concat()),
+        (
+            Fault::Lists,
+            [ident.clone(), packet([&"a".repeat(65), "", "", "", "", "", "", "", "", ""])].concat(),
+        ),
         (Fault::Lists, [ident.clone(), packet(["\u{1b}[2J", "", "", "", "", "", "", "", "", ""])].concat()),
         (Fault::Lists, [ident.clone(), framed(&[vec![MSG_KEXINIT], vec![0xff; 40]].concat())].concat()),
         (Fault::Lists, [ident.clone(), framed(&[vec![MSG_KEXINIT], vec![0; 16 + 40 + 6]].concat())].concat()),
