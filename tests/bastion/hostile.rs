@@ -271,6 +271,7 @@ fn a_liar_is_believed_until_it_is_tried() {
     }
     for (liar, why) in [
         (Liar { password: true, ..Liar::default() }, "a random password let it in"),
+        (Liar { half: true, ..Liar::default() }, "takes password, which it does not offer"),
         (Liar { question: true, ..Liar::default() }, "takes keyboard-interactive, which it does not offer"),
     ] {
         let den = of(liar);
