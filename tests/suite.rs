@@ -120,6 +120,7 @@ const ELSEWHERE: &[&str] = &[
     "key-unrestricted",
     "key-weak",
     "lints-undecided", // the tests of `compile::lints`: it takes a very large policy
+    "no-aws-plan",     // `fwc plan --aws-live`: tests/aws/planned.rs
     "not-formatted",   // `fwc fmt --check`
     // `fwc bastion check`: tests/bastion/check.rs
     "sshd-key-source",

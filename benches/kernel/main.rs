@@ -1,6 +1,7 @@
 //! What a packet costs in the kernel under the rulesets that `fwc compile` writes, and what loading them costs.
 //!
-//! `cargo bench --bench kernel`, as root; `FWC_BENCH=WORDS` runs the tables with these words in their names. Each ruleset
+//! `cargo bench --bench kernel`, as root; `FWC_BENCH=WORDS` runs the tables with these words in their names, `FWC_PLOTS=docs/plots` draws
+//! what grows. Each ruleset
 //! stands in a network namespace of its own, a router between tun devices; `inject.rs`, compiled by `rustc`, writes UDP
 //! packets of 64 bytes into it and takes the CPU time of their whole way. No rules is the baseline, in the same run.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures and tells")]
@@ -14,6 +15,8 @@
 
 mod draw;
 mod peers;
+#[path = "../common/plot.rs"]
+mod plot;
 mod run;
 
 use std::fs;
@@ -80,6 +83,13 @@ fn peers_table(injector: &Injector, dir: &Path) {
 
 /// Random flows, as their number grows.
 fn sizes(injector: &Injector, dir: &Path) {
+    let mut lines = Vec::new();
+    for count in [10, 100, 1_000] {
+        let flows = draw::flows(count, 2, Ends::Hosts, SEED);
+        let linear = run::nft(&peers::linear(dir, &flows));
+        let costs = injector.measure((2, Family::V4), &linear, &flows).unwrap();
+        plot::add(&mut lines, "a linear chain", count, costs.random);
+    }
     println!("| zones | flows | random flows | of the smallest | last match | insert | sets | load ms |");
     for (zones, ends, family, name) in [
         (24, Ends::Hosts, Family::V4, "exact"),
@@ -98,13 +108,16 @@ fn sizes(injector: &Injector, dir: &Path) {
             let costs = injector.measure((zones, family), &run::nft(&ruleset), &flows).unwrap();
             let first = *smallest.get_or_insert(costs);
             size(&format!("{zones} | {count} {name}"), costs, Some(first), sets);
+            plot::add(&mut lines, &format!("fwc: {name}, {zones} zones"), count, costs.random);
             if count == 100_000 && ends == Ends::Prefixes && zones == 2 && family == Family::V4 {
                 let one = one_set(dir, &flows);
                 let costs = injector.measure((zones, family), &run::nft(&one), &flows).unwrap();
                 size(&format!("{zones} | all of them in one set with intervals"), costs, None, 1);
+                plot::add(&mut lines, "one set with intervals, by hand", count, costs.random);
             }
         }
     }
+    plot::draw("kernel.svg", "A packet of a flow at random, its connection known", "ns of CPU", &lines);
 }
 
 fn size(what: &str, costs: Costs, first: Option<Costs>, sets: usize) {

@@ -44,7 +44,7 @@ fn each(flows: &[Flow]) -> impl Iterator<Item = (String, String, u64, u64, u16)>
     flows.iter().map(|([from, to], port)| (draw::net(*from), draw::net(*to), from.0, to.0, *port))
 }
 
-fn linear(dir: &Path, flows: &[Flow]) -> PathBuf {
+pub(crate) fn linear(dir: &Path, flows: &[Flow]) -> PathBuf {
     let rules: String = each(flows)
         .map(|(a, b, _, _, p)| format!("ip saddr {a} ip daddr {b} udp dport {p} accept\n"))
         .collect();

@@ -109,6 +109,7 @@ codes! {
     NOT_FORMATTED = "not-formatted",
     NOT_SUPPORTED_YET = "not-supported-yet",
     NOT_UNICAST = "not-unicast",
+    NO_AWS_PLAN = "no-aws-plan",
     NO_EXPIRY = "no-expiry",
     NO_KEY = "no-key",
     NO_PATH = "no-path",
