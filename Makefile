@@ -13,13 +13,15 @@ KEY_LINES ?= 1000
 LISTS ?= 10000
 FUZZ ?= 200000
 STREAMS ?= 10000
+CONNECTIONS ?= 100000
+REKEY_MIB ?= 1200
 AWS ?= tests/aws/fixtures
 AWS_POLICIES ?= 10000
 TRIALS ?= 200
 SEED ?= 20261121
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: test tools lint bench bench-tools mutants campaign fuzz corpus
+.PHONY: test tools lint bench bench-tools mutants campaign soak fuzz corpus
 
 # Kernel tests that cannot run fail here: they may not pass by absence.
 # INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
@@ -66,7 +68,7 @@ lint:
 # of their tests; docs/plots has what grows as pictures. FWC_BENCH=10000 runs the rows with that in their names.
 bench:
 	FWC_PLOTS=docs/plots $(CARGO) bench --bench compile --bench prove --bench kernel
-	$(CARGO) test --release --test aws --test apply -- --ignored bench --nocapture --test-threads 1
+	$(CARGO) test --release --test aws --test apply --test serve -- --ignored bench --nocapture --test-threads 1
 
 # What benches of compiling and proving compare with, unpacked into target/bench-tools: z3 and ferm of Debian, aerleon of PyPI.
 # A bench says which it did without. (The kernel bench has peers of its own: benches/kernel/peers.sh.)
@@ -87,8 +89,13 @@ campaign: tools
 	FWC_AWS_POLICIES=$(AWS_POLICIES) $(CARGO) test --release --test aws policies:: -- --nocapture
 	FWC_LISTS=$(LISTS) $(CARGO) test --release --test questions engines -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KEY_LINES=$(KEY_LINES) $(CARGO) test --release --test bastion generated -- --nocapture
-	FWC_REQUIRE_KERNEL=1 FWC_STREAMS=$(STREAMS) $(CARGO) test --release --test serve malformed -- --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_STREAMS=$(STREAMS) FWC_CONNECTIONS=$(CONNECTIONS) FWC_MIB=$(REKEY_MIB) $(CARGO) test --release --test serve -- \
+	malformed come_and_go new_keys --nocapture --test-threads 1
 	FWC_REQUIRE_KERNEL=1 FWC_TRIALS=$(TRIALS) FWC_FLEET=all $(CARGO) test --release --test apply -- --nocapture
+
+# What takes its time: a jump server's connection until it wants a new key (an hour), or ends because nothing is taken of it.
+soak: tools
+	FWC_REQUIRE_KERNEL=1 $(CARGO) test --release --test serve -- --ignored soak_ --nocapture
 
 # Mangled text into what reads text.
 fuzz:

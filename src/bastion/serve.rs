@@ -325,15 +325,22 @@ async fn receive(house: Arc<House>, tcp: TcpStream, peer: IpAddr, seat: Seat) {
     let connection = house.registry.enter(id, peer);
     house.audit.tell("connect", json!({ "conn": id, "peer": peer }));
     let why = speak(&house, tcp, &connection, seat).await;
-    // Whatever still runs for it ends too.
+    // Whatever still runs for it ends too, and says so before.
     connection.cut.now("client-ended");
+    connection.empty().await;
     house.registry.leave(id);
     let user = connection.login.get().map(|login| audit::said(&login.user));
+    // Of some ways to try russh says nothing: that nobody came in is said here, whatever was tried.
+    let tried = connection.tried.get().filter(|_| user.is_none()).map(|name| audit::said(name));
     let millis = u64::try_from(connection.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let reason = connection.cut.reason();
+    let reason = match connection.cut.reason() {
+        Some("client-ended") if user.is_none() => Some("not-logged-in"),
+        reason => reason,
+    };
     house.audit.tell(
         "end",
-        json!({ "conn": id, "peer": peer, "user": user, "reason": reason, "error": why, "ms": millis }),
+        json!({ "conn": id, "peer": peer, "user": user, "tried": tried, "reason": reason, "error": why,
+            "ms": millis }),
     );
 }
 
@@ -346,15 +353,9 @@ async fn speak(
 ) -> Option<String> {
     let _ = tcp.set_nodelay(true);
     let Served { admission, ssh } = house.served();
-    let asked = Asked {
-        house: Arc::clone(house),
-        connection: Arc::clone(connection),
-        seat,
-        offers: 0,
-        refused: 0,
-        user: None,
-    };
-    let guarded = Guarded::new(tcp, &connection.cut);
+    let asked =
+        Asked { house: Arc::clone(house), connection: Arc::clone(connection), seat, offers: 0, refused: 0 };
+    let guarded = Guarded::new(tcp, &connection.cut, &connection.held);
     let spoken = async move { russh::server::run_stream(ssh, guarded, asked).await?.await };
     tokio::pin!(spoken);
     let ended = tokio::select! {

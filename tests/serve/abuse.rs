@@ -94,6 +94,9 @@ fn malformed_streams_leave_nothing_behind() {
         server.rss(),
         server.descriptors()
     );
+    // They were heard, and not turned away at the door.
+    let heard = u64::try_from(server.count(|e| e["event"] == "connect")).unwrap();
+    assert!(heard >= streams * 9 / 10, "{heard} of {streams}");
     assert!(server.rss() < rss + rss / 4 + 4_096, "{rss} -> {}", server.rss());
     assert_eq!(server.descriptors(), descriptors);
     assert_eq!(server.count(|e| e["event"] == "login"), 0);

@@ -104,6 +104,12 @@ fn what_it_cannot_keep_it_does_not_serve() {
     assert!(of("restrict,pty,port-forwarding,permitopen=\"10.0.2.9:22\"").contains("gives nobody one"));
     assert!(of("restrict,port-forwarding,permitopen=\"10.0.2.9:22\"").contains("gives nobody one"));
     assert!(of("command=\"x\"").contains("without `restrict`"));
+    // A key that would speak for others' keys: the file is not read at all.
+    for options in
+        ["cert-authority", "restrict,command=\"x\",cert-authority", "cert-authority,principals=\"ana\""]
+    {
+        assert!(read::keys(&format!("{options} {}", KEYS[0])).is_err(), "{options}");
+    }
     assert!(of("restrict,port-forwarding,command=\"x\"").contains("leads anywhere"));
     for to in [
         "*:22",

@@ -22,7 +22,7 @@ fn brings(yard: &Yard, server: &Server, name: &str, line: &str) {
     );
 }
 
-fn there(program: &str) -> bool {
+pub(crate) fn there(program: &str) -> bool {
     let found = Path::new(program).exists();
     assert!(found || std::env::var_os("FWC_REQUIRE_TOOLS").is_none(), "there is no {program}: `make tools`");
     if !found {

@@ -273,3 +273,14 @@ fn it_is_nobody_and_may_nothing() {
     let (code, said) = output(&["--user", "990", "--host-key", "/etc/ssh/open"]);
     assert!(code == Some(2) && said.contains("readable by others"), "{said}");
 }
+
+#[test]
+fn its_log_may_be_stdout() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.start_on_stdout(&[]);
+    server.wait_for("listening", |e| e["event"] == "listen");
+    assert!(yard.ssh(&["s1-ana", "true"]).0, "{}", server.text());
+    for event in ["connect", "login", "open", "close", "end"] {
+        server.wait_for(event, |e| e["event"] == event);
+    }
+}

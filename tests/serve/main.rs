@@ -7,8 +7,10 @@ mod sshd;
 
 mod abuse;
 mod admission;
+mod bench;
 mod clients;
 mod holds;
 mod refused;
 mod through;
+mod wire;
 mod yard;

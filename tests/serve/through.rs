@@ -1,13 +1,16 @@
 //! What goes through: OpenSSH's programs, to what the policy says.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
-#![expect(clippy::disallowed_methods, reason = "reads what was copied")]
+#![expect(clippy::disallowed_methods, reason = "reads what was copied, starts others' programs")]
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use fwc::verify::Outcome;
 
+use crate::clients::there;
 use crate::yard::{POLICY, Yard, compiled};
 
 #[test]
@@ -124,4 +127,102 @@ fn a_policy_that_says_serve_is_proved_and_its_firewall_knows_the_server() {
     assert!(config.contains("PubkeyAcceptedAlgorithms rsa-sha2-512,rsa-sha2-256,ssh-ed25519\n"), "{config}");
     let unit = text("ssh/fwc-bastion.service");
     assert!(unit.contains("User=990\n") && unit.contains("fwc bastion serve"), "{unit}");
+}
+
+/// The unit as systemd reads it; with a word that is none, it says so.
+#[test]
+fn systemd_finds_no_fault_with_the_unit() {
+    const PROGRAM: &str = "/usr/bin/systemd-analyze";
+    if !there(PROGRAM) {
+        return;
+    }
+    let files = ["ana", "luis"].map(|name| {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI";
+        let rest = if name == "ana" {
+            "FBWXXC1DaC4/06MBLkPD6unBJynV5jxMSRpg1KDYD2H"
+        } else {
+            "DAP50mWLa+nl8l4FQJulJv0WdXj6/fjASquCuoHNHtw"
+        };
+        (format!("{name}.pub"), format!("{key}{rest} {name}\n"))
+    });
+    let compiled = compiled(POLICY, files.into());
+    let gate = compiled.hosts.iter().find(|host| host.name == "gate").unwrap();
+    let (_, text) = gate.files.iter().find(|(name, _)| name == "ssh/fwc-bastion.service").unwrap();
+    // Its program is where packages put it; here it is where cargo put it.
+    let text = text.replace("/usr/bin/fwc", env!("CARGO_BIN_EXE_fwc"));
+    assert!(text.contains(env!("CARGO_BIN_EXE_fwc")), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("fwc-bastion.service");
+    let said = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let output = Command::new(PROGRAM).args(["verify", "--man=no"]).arg(&path).output().unwrap();
+        let about = String::from_utf8_lossy(&output.stderr).into_owned();
+        about.lines().filter(|line| line.contains("fwc-bastion")).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&text), Vec::<String>::new());
+    assert!(!said(&text.replace("ProtectSystem=", "ProtectSistem=")).is_empty());
+}
+
+/// `FWC_MIB` megabytes each way, and a new key whenever a side wants one: the client every 4 MiB, or with 1 GiB and more
+/// nobody but the server, whose limit that is (RFC 4253, 9).
+#[test]
+fn new_keys_on_the_way_lose_nothing() {
+    let Some(yard) = Yard::new() else { return };
+    let mib: usize = std::env::var("FWC_MIB").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
+    let server = yard.serve(&[]);
+    // By themselves OpenSSH asks for one after 64 GiB with this cipher.
+    let limit = if mib > 1_024 { "default none" } else { "4M" };
+    let log = yard.room.scratch().join("outer.log");
+    let config = yard.room.scratch().join("config");
+    let outer = format!(
+        "ProxyCommand=ssh -F {} -v -c aes256-gcm@openssh.com -o \"RekeyLimit={limit}\" -W %h:%p gate-ana 2>{}",
+        config.display(),
+        log.display()
+    );
+    let exchanges = || fs::read_to_string(&log).unwrap().matches("SSH2_MSG_NEWKEYS received").count();
+    let wanted = format!("{}", mib << 20);
+    let ssh = format!("ssh -F {} -o '{outer}' s1-ana", config.display());
+    let counted = |line: String| {
+        let mut command = Command::new("timeout");
+        command.args(["300", "sh", "-c", &line]);
+        let output = yard.room.run(command);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(said.trim(), wanted, "{}", String::from_utf8_lossy(&output.stderr));
+        exchanges()
+    };
+    let down = counted(format!("{ssh} head -c {wanted} /dev/zero | wc -c"));
+    let up = counted(format!("head -c {wanted} /dev/zero | {ssh} wc -c"));
+    println!("{mib} MiB each way, RekeyLimit={limit}: {down} and {up} key exchanges");
+    let least = if mib > 1_024 { 1 + mib / 1_100 } else { mib / 5 };
+    assert!(down >= least && up >= least, "{down}, {up}: {}", server.text());
+}
+
+/// An hour with one key is all there is: the server asks for another (`make soak`).
+#[test]
+#[ignore = "soak: waits an hour"]
+fn soak_an_hour_later_there_is_a_new_key() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let (log, config) = (yard.room.scratch().join("outer.log"), yard.room.scratch().join("config"));
+    let outer = format!(
+        "ProxyCommand=ssh -F {} -v -c aes256-gcm@openssh.com -o \"RekeyLimit=default none\" -W %h:%p gate-ana 2>{}",
+        config.display(),
+        log.display()
+    );
+    let mut shell = yard.stay(&["-T", "-o", &outer, "s1-ana", "cat"]);
+    let mut lines = BufReader::new(shell.stdout.take().unwrap());
+    let begun = Instant::now();
+    let mut exchanges = 0;
+    while exchanges < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(3_900), "{}", server.text());
+        shell.stdin.as_mut().unwrap().write_all(b"there?\n").unwrap();
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert_eq!(line, "there?\n", "{}", server.text());
+        exchanges = fs::read_to_string(&log).unwrap().matches("SSH2_MSG_NEWKEYS received").count();
+        std::thread::sleep(Duration::from_secs(20));
+    }
+    println!("a new key after {:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(3_500));
+    crate::yard::stop(shell);
 }

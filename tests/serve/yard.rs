@@ -40,7 +40,7 @@ pub(crate) struct Yard {
     pub(crate) room: Room,
     pub(crate) ana: PathBuf,
     pub(crate) folder: PathBuf,
-    _target: Sshd,
+    target: Sshd,
     config: PathBuf,
 }
 
@@ -73,7 +73,7 @@ impl Yard {
         let target = room.sshd();
         let folder = room.scratch().join("gate");
         let config = room.scratch().join("config");
-        let yard = Self { room, ana, folder, _target: target, config };
+        let yard = Self { room, ana, folder, target, config };
         yard.install(&compiled);
         yard.configure();
         Some(yard)
@@ -95,6 +95,10 @@ impl Yard {
              IdentityAgent none\n    IdentitiesOnly yes\n    ConnectTimeout 20\n    BatchMode yes\n",
         );
         for name in ["ana", "luis"] {
+            // The room's sshd, as another way to go.
+            text += &format!(
+                "Host door-{name}\n    HostName 10.0.1.5\n    BindAddress 10.0.1.77\n    User {name}\n    IdentityFile {scratch}/{name}\n"
+            );
             text += &format!(
                 "Host gate-{name}\n    HostName 10.0.1.5\n    Port 2222\n    BindAddress 10.0.1.77\n    User {name}\n    IdentityFile {scratch}/{name}\n    RekeyLimit 1M\n"
             );
@@ -124,16 +128,25 @@ impl Yard {
 
     /// Starts the server with another log, and waits for nothing.
     pub(crate) fn start(&self, arguments: &[&str], log: &Path) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
-        command.args(["bastion", "serve"]).arg(&self.folder).args([
-            "--user",
-            "990",
-            "--listen",
-            "10.0.1.5:2222",
-        ]);
-        command.arg("--audit").arg(log).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let mut command = self.server(arguments);
+        command.arg("--audit").arg(log).stdout(Stdio::null());
         Server { child: self.room.spawn(command), log: log.to_owned() }
+    }
+
+    /// Starts the server with its log on stdout, where the journal would be.
+    pub(crate) fn start_on_stdout(&self, arguments: &[&str]) -> Server {
+        let log = self.room.scratch().join("stdout.log");
+        let mut command = self.server(arguments);
+        command.stdout(fs::File::create(&log).unwrap());
+        Server { child: self.room.spawn(command), log }
+    }
+
+    fn server(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
+        command.args(["bastion", "serve"]).arg(&self.folder);
+        command.args(["--user", "990", "--listen", "10.0.1.5:2222"]).args(arguments);
+        command.stdin(Stdio::null()).stderr(Stdio::inherit());
+        command
     }
 
     fn client(&self, program: &str, arguments: &[&str]) -> Command {
@@ -178,6 +191,27 @@ impl Yard {
         let beside = self.folder.join(".new");
         fs::write(&beside, text).unwrap();
         fs::rename(beside, path).unwrap();
+    }
+}
+
+impl Yard {
+    /// The room's sshd: its listener, as the machine counts.
+    pub(crate) fn sshd_process(&self) -> u32 {
+        self.target.pid().as_raw().unsigned_abs()
+    }
+
+    /// Lets somebody open four ports of the room's own beside: 10.0.2.11:7001 to 7004, where nobody listens yet.
+    pub(crate) fn open_ports(&self, who: &str) {
+        let ports = ["7001", "7002", "7003", "7004"].map(|port| format!("10.0.2.11:{port}"));
+        self.change("00-fwc.conf", |text| {
+            let (before, after) = text.split_once(&format!("Match User {who}\n")).unwrap();
+            let more = format!("PermitOpen {} ", ports.join(" "));
+            format!("{before}Match User {who}\n{}", after.replacen("PermitOpen ", &more, 1))
+        });
+        self.change(&format!("authorized_keys/{who}"), |text| {
+            let more = ports.map(|port| format!("permitopen=\"{port}\",")).concat();
+            text.replacen("permitopen=", &format!("{more}permitopen="), 1)
+        });
     }
 }
 
@@ -227,6 +261,23 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         unreachable!("it does not end: {}", self.text());
+    }
+
+    /// Its number outside of the room.
+    pub(crate) fn outer_process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its number in the room.
+    pub(crate) fn process(&self) -> u32 {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    }
+
+    /// Where its audit log is.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// A line of `/proc/PID/status`.

@@ -2,13 +2,18 @@
 //!
 //! russh 0.65 has no time to log in by, answers no request to disconnect during a key exchange, and goes on in a task of its
 //! own when whoever started it forgets it. So the socket itself ends: once a connection is cut, reading and writing fail.
+//! Windows it opens again by itself, whether or not what came was taken: so reading waits where too much was not.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A switch that is thrown once, with a reason.
 #[derive(Debug)]
@@ -47,16 +52,67 @@ impl Cut {
     }
 }
 
-/// A stream that ends when it is cut.
-pub struct Guarded<S> {
-    inner: S,
-    cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+/// What clients may send before destinations take it: for one connection, whatever it has open, and whatever windows it
+/// keeps to.
+pub const MOST_HELD: usize = 4 << 20;
+
+/// Bytes of a connection that wait here for its destinations.
+#[derive(Debug, Default)]
+pub struct Held(watch::Sender<usize>);
+
+impl Held {
+    /// So many more.
+    pub fn more(&self, bytes: usize) {
+        self.change(|held| held.saturating_add(bytes));
+    }
+
+    /// So many were taken, or are wanted no more.
+    pub fn less(&self, bytes: usize) {
+        self.change(|held| held.saturating_sub(bytes));
+    }
+
+    /// Who waits is woken where there is room again, and not for each packet.
+    fn change(&self, change: impl FnOnce(usize) -> usize) {
+        self.0.send_if_modified(|held| {
+            let before = std::mem::replace(held, change(*held));
+            before > MOST_HELD && *held <= MOST_HELD
+        });
+    }
+
+    fn is_full(&self) -> bool {
+        *self.0.borrow() > MOST_HELD
+    }
+
+    fn room(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut seen = self.0.subscribe();
+        async move {
+            let _ = seen.wait_for(|held| *held <= MOST_HELD).await;
+        }
+    }
 }
 
-impl<S> Guarded<S> {
+type Waits = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A stream that ends when it is cut, and is not read while too much of it is held.
+pub struct Guarded {
+    inner: TcpStream,
+    cut: Option<Waits>,
+    held: Arc<Held>,
+    full: Option<Full>,
+}
+
+/// Who is not read is looked at now and then: whether it is still there.
+struct Full {
+    room: Waits,
+    look: Pin<Box<Sleep>>,
+}
+
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Guarded {
     /// Guards a stream.
-    pub fn new(inner: S, cut: &Cut) -> Self {
-        Self { inner, cut: Some(Box::pin(cut.wait())) }
+    pub fn new(inner: TcpStream, cut: &Cut, held: &Arc<Held>) -> Self {
+        Self { inner, cut: Some(Box::pin(cut.wait())), held: Arc::clone(held), full: None }
     }
 
     /// An error once it is cut. The task that asks is woken when it is.
@@ -69,9 +125,31 @@ impl<S> Guarded<S> {
         self.cut = None;
         Err(io::Error::from(io::ErrorKind::ConnectionAborted))
     }
+
+    /// Ready where there is room for more; an error where nobody is there to send it.
+    fn room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.full.is_some() || self.held.is_full() {
+            let full = self.full.get_or_insert_with(|| Full {
+                room: Box::pin(self.held.room()),
+                look: Box::pin(sleep(LOOK)),
+            });
+            if full.room.as_mut().poll(cx).is_ready() {
+                self.full = None;
+                continue;
+            }
+            if full.look.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            full.look.as_mut().reset(Instant::now() + LOOK);
+            if let Some(gone) = self.inner.take_error()? {
+                return Poll::Ready(Err(gone));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl AsyncRead for Guarded {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -80,11 +158,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         if let Err(e) = self.whole(cx) {
             return Poll::Ready(Err(e));
         }
+        ready!(self.room(cx))?;
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if let Err(e) = self.whole(cx) {
             return Poll::Ready(Err(e));

@@ -33,8 +33,6 @@ pub(super) struct Asked {
     pub(super) seat: Seat,
     pub(super) offers: u32,
     pub(super) refused: u32,
-    /// Who it said it is first.
-    pub(super) user: Option<String>,
 }
 
 impl Drop for Asked {
@@ -54,9 +52,8 @@ impl Asked {
     }
 
     /// Whoever tries under another name than before tries no more.
-    fn same_user(&mut self, user: &str) -> Result<(), russh::Error> {
-        let first = self.user.get_or_insert_with(|| user.to_owned());
-        if first == user {
+    fn same_user(&self, user: &str) -> Result<(), russh::Error> {
+        if self.connection.tried.get_or_init(|| user.to_owned()) == user {
             return Ok(());
         }
         self.tell("login-refused", json!({ "user": said(user), "reason": "another-user-than-before" }));
@@ -68,7 +65,7 @@ impl Asked {
         Err(russh::Error::Disconnect)
     }
 
-    fn refuse_method(&mut self, user: &str, method: &str) -> Result<Auth, russh::Error> {
+    fn refuse_method(&self, user: &str, method: &str) -> Result<Auth, russh::Error> {
         self.same_user(user)?;
         self.tell("login-refused", json!({ "user": said(user), "method": method, "reason": "keys-alone" }));
         Ok(Auth::reject())

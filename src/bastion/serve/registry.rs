@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use super::admission::Admission;
-use super::guarded::Cut;
+use super::guarded::{Cut, Held};
 use super::limits::Limits;
 
 /// All connections, by number.
@@ -27,9 +29,15 @@ pub struct Connection {
     pub began: Instant,
     /// Ends it.
     pub cut: Cut,
+    /// Who it said it is first.
+    pub tried: OnceLock<String>,
     /// Who it is, once logged in.
     pub login: OnceLock<Login>,
+    /// What its destinations did not take yet.
+    pub held: Arc<Held>,
     channels: Mutex<Channels>,
+    /// Wakes who waits until nothing is open.
+    closed: Notify,
 }
 
 /// Who somebody is.
@@ -75,8 +83,9 @@ impl Registry {
     pub fn enter(&self, id: u64, peer: IpAddr) -> Arc<Connection> {
         let now = Instant::now();
         let channels = Mutex::new(Channels { open: BTreeMap::new(), next: 0, unused: now });
-        let login = OnceLock::new();
-        let one = Arc::new(Connection { id, peer, began: now, cut: Cut::default(), login, channels });
+        let (tried, login) = (OnceLock::new(), OnceLock::new());
+        let (cut, held, closed) = (Cut::default(), Arc::default(), Notify::new());
+        let one = Arc::new(Connection { id, peer, began: now, cut, tried, login, held, channels, closed });
         self.connections().insert(id, Arc::clone(&one));
         one
     }
@@ -168,6 +177,20 @@ impl Connection {
         let mut channels = self.lock();
         channels.open.remove(&id);
         channels.unused = Instant::now();
+        self.closed.notify_waiters();
+    }
+
+    /// Ends when nothing is open any more.
+    pub async fn empty(&self) {
+        loop {
+            let closed = self.closed.notified();
+            tokio::pin!(closed);
+            closed.as_mut().enable();
+            if self.lock().open.is_empty() {
+                return;
+            }
+            closed.await;
+        }
     }
 
     /// What is open.
