@@ -11,6 +11,7 @@ mod explain;
 mod fmt;
 mod grammar;
 mod parse;
+mod plain;
 mod scan;
 
 pub(crate) use explain::is_reserved;
