@@ -116,7 +116,7 @@ enum Command {
     /// Judge keys and the sshd of a machine
     #[cfg(feature = "bastion")]
     Bastion(bastion::Args),
-    /// What applying a build would change on this machine: packets, flows, lines
+    /// What applying a build would change on this machine: packets, flows, lines; or on AWS: packets, calls
     Plan(plan::Args),
     /// Load a machine's ruleset on this machine, on trial until it is confirmed
     Apply(apply::Args),
@@ -180,7 +180,7 @@ impl Command {
             Self::LabInside(args) => lab::shell::be_first(&args, console),
             #[cfg(feature = "bastion")]
             Self::Bastion(args) => bastion::run(args, console),
-            Self::Plan(args) => plan::run(&args, console),
+            Self::Plan(args) => plan::run(args, console),
             Self::Drift(args) => drift::run(&args, console),
             Self::Apply(args) => apply::run(&args, console),
             Self::Confirm(args) => trial::confirm(&args, console),

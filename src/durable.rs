@@ -27,7 +27,9 @@ pub fn replace_by_steps<E>(
     failed: impl Fn(io::Error) -> E,
     step: &mut dyn FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
-    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    // The parent of a name alone is empty, and no folder.
+    let named = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = named.unwrap_or_else(|| Path::new("."));
     step("write")?;
     let mut file = tempfile::Builder::new().prefix(".fwc-").tempfile_in(folder).map_err(&failed)?;
     file.write_all(text).map_err(&failed)?;

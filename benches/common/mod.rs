@@ -4,3 +4,4 @@
 pub(crate) mod draw;
 pub(crate) mod measure;
 pub(crate) mod peers;
+pub(crate) mod plot;

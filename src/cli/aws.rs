@@ -5,6 +5,7 @@
 //! read, and one that is no answer EC2 could have given is an error, never passed over.
 
 pub(super) mod live;
+pub(super) mod plan;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,7 @@
-//! `fwc plan`: what applying a build would change on this machine.
+//! `fwc plan`: what applying a build would change on this machine; with `--aws-live` the calls that make described security
+//! groups those of a policy.
+
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -9,20 +12,42 @@ use crate::apply::{admin, preflight, scratch};
 use crate::target::nft::print;
 
 use super::apply::Target;
+use super::compile::proved;
 use super::diff::of_listings;
 use super::live::{StateArgs, failure};
-use super::options::Format;
+use super::options::{Depends, Emit, Format, PolicyArgs};
+use super::request::Request;
 use super::unified::unified;
-use super::{Console, Exit, Failure, render};
+use super::{Console, Exit, Failure, aws, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    #[command(flatten)]
-    target: Target,
+    /// A build, or the folder of one machine in it; with --aws-live policy files, or folders of them
+    #[arg(value_name = "BUILD|POLICY")]
+    of: Vec<PathBuf>,
+
+    /// Which machine of the build this is; the one of this machine's name where it is not said
+    #[arg(long, value_name = "NAME", conflicts_with = "aws_live")]
+    host: Option<String>,
 
     /// The difference of the texts too
-    #[arg(long)]
+    #[arg(long, conflicts_with = "aws_live")]
     lines: bool,
+
+    /// Plan the calls that make the security groups that EC2 described in this folder of answers those of the policy
+    #[arg(long, value_name = "DIR")]
+    aws_live: Option<PathBuf>,
+
+    /// With --aws-live: write the calls here
+    #[arg(short, long, value_name = "FILE", requires = "aws_live")]
+    output: Option<PathBuf>,
+
+    /// With --aws-live: `prefix-lists` keeps the policy's lists as managed prefix lists
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "aws_live")]
+    emit: Vec<Emit>,
+
+    #[command(flatten)]
+    depends: Depends,
 
     #[command(flatten)]
     state: StateArgs,
@@ -32,8 +57,23 @@ pub(super) struct Args {
     format: Format,
 }
 
-pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let build = args.target.read()?;
+pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if let Some(dir) = &args.aws_live {
+        let dir = dir.clone();
+        return of_groups(args, &dir, console);
+    }
+    let build = match args.of.as_slice() {
+        [] => PathBuf::from("build"),
+        [build] => build.clone(),
+        [..] => {
+            return Err(Failure::new("one build is planned for").help("say --aws-live to plan from policies"));
+        }
+    };
+    if !args.depends.set.is_empty() || args.depends.at.is_some() {
+        return Err(Failure::new("a build does not depend on --set or --at any more")
+            .help("say them to `fwc compile`"));
+    }
+    let build = Target { build, host: args.host.clone() }.read()?;
     let state = args.state.open()?;
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
     let connection = admin::connection();
@@ -72,4 +112,32 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
         }
     }
     Ok(Exit::Fine)
+}
+
+/// `--aws-live`: another place, another answer.
+fn of_groups(args: Args, dir: &Path, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    let live = aws::recording(dir, console)?;
+    let blocks = aws::blocks(dir)?;
+    let mut request = Request::read(PolicyArgs { policies: args.of, depends: args.depends })?;
+    request.options.emit = Emit::formats(&args.emit);
+    let otherwise = "nothing is planned: what is not proved is not written";
+    let compiled = match proved(&mut request, args.format, otherwise, console) {
+        Ok(compiled) => compiled,
+        Err(stop) => {
+            request.tell_timings(console);
+            return stop.exit(&request);
+        }
+    };
+    let question = aws::plan::Question {
+        compiled: &compiled,
+        sources: &request.sources,
+        live: &live,
+        blocks: &blocks,
+        output: args.output.as_ref(),
+        format: args.format,
+    };
+    let exit = aws::plan::tell(&question, console)?;
+    request.mark("plan");
+    request.tell_timings(console);
+    Ok(exit)
 }

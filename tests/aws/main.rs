@@ -30,6 +30,7 @@ mod meaning;
 mod mutants;
 mod nacls;
 mod peers;
+mod planned;
 mod plans;
 mod policies;
 mod survey;

@@ -54,14 +54,14 @@ fn tools() -> Option<PathBuf> {
 }
 
 /// The process beside.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
     to: Option<ChildStdin>,
     from: BufReader<ChildStdout>,
 }
 
 impl Moto {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tools/aws_peer.py");
         let mut child = Command::new(tools()?.join("bin/python"))
             .arg(script)
@@ -73,7 +73,7 @@ impl Moto {
         Some(Self { child, to, from })
     }
 
-    fn ask(&mut self, question: &Value) -> Value {
+    pub(crate) fn ask(&mut self, question: &Value) -> Value {
         let to = self.to.as_mut().unwrap();
         writeln!(to, "{question}").unwrap();
         to.flush().unwrap();
@@ -82,12 +82,12 @@ impl Moto {
         serde_json::from_str(&line).unwrap_or_else(|why| panic!("{why}: {line:?} to {question}"))
     }
 
-    fn call(&mut self, operation: &str, input: &Value) -> Value {
+    pub(crate) fn call(&mut self, operation: &str, input: &Value) -> Value {
         self.ask(&json!({ "do": "call", "op": operation, "input": input }))
     }
 
     /// An empty moto with a VPC; its id.
-    fn fresh(&mut self, v6: bool) -> String {
+    pub(crate) fn fresh(&mut self, v6: bool) -> String {
         let made = self.ask(&json!({ "do": "fresh", "vpcs": { "vpc": v6 } }));
         made["vpcs"]["vpc"].as_str().unwrap().to_owned()
     }
@@ -109,7 +109,7 @@ impl Moto {
     }
 
     /// What moto describes, and the names that it gave what the plans made.
-    fn described(&mut self) -> (Estate, BTreeMap<String, String>) {
+    pub(crate) fn described(&mut self) -> (Estate, BTreeMap<String, String>) {
         let all = self.ask(&json!({ "do": "describe" }));
         let mut documents = Vec::new();
         for kind in ["SecurityGroups", "SecurityGroupRules", "PrefixLists"] {
@@ -146,7 +146,7 @@ fn for_moto(step: &Step, plan: &Plan, live: &Estate) -> Value {
 }
 
 /// A permission without ports has ports of -1.
-fn with_ports(mut input: Value) -> Value {
+pub(crate) fn with_ports(mut input: Value) -> Value {
     for permission in input.get_mut("IpPermissions").and_then(Value::as_array_mut).into_iter().flatten() {
         let portless = permission.get("FromPort").is_none() && permission["IpProtocol"] != "-1";
         if portless {
@@ -167,7 +167,7 @@ fn tells_lists(step: &Step) -> bool {
 }
 
 /// Rules with the names that moto gave.
-fn renamed(rules: &[Rule], names: &BTreeMap<String, String>) -> Vec<Rule> {
+pub(crate) fn renamed(rules: &[Rule], names: &BTreeMap<String, String>) -> Vec<Rule> {
     let real = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let renamed = |rule: &Rule| {
         let peer = match &rule.peer {

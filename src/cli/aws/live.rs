@@ -15,7 +15,7 @@ use crate::net::{Packet, Space};
 use crate::target::aws::artifact::{Direction, Estate, Group, Interface, Peer};
 use crate::target::aws::drift::{Drift, drift};
 use crate::target::aws::emit::{id_of, vpc_id};
-use crate::target::aws::plan::Terms;
+use crate::target::aws::plan::{Ids, Terms};
 use crate::target::aws::sim::{Unknown, admits};
 
 use super::super::clean::clean_line;
@@ -73,7 +73,9 @@ struct Worn {
 impl<'l> Answer<'l> {
     fn new(compiled: &Compiled, live: &'l Estate) -> Result<Self, Failure> {
         let wanted = bound(compiled, live);
-        let drift = drift(live, &wanted, &Terms::default()).map_err(|obstacles| {
+        let vpcs = wanted.groups.iter().filter_map(|group| Some((group.vpc.clone()?, false)));
+        let terms = Terms { vpcs: vpcs.collect(), ids: Ids::Said, ..Terms::default() };
+        let drift = drift(live, &wanted, &terms).map_err(|obstacles| {
             let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
             Failure::new(format!("the groups cannot be told apart: {}", all.join("; ")))
                 .help("say which is meant: `security-group NAME = … id \"sg-…\"`")
@@ -296,8 +298,20 @@ impl Worn {
     }
 }
 
+/// How many machines of known addresses wear other groups than the policy says; none where no interface is described.
+pub(super) fn differently_worn(compiled: &Compiled, live: &Estate) -> Option<usize> {
+    if live.interfaces.is_empty() {
+        return None;
+    }
+    let wanted = bound(compiled, live);
+    let mut answer =
+        Answer { live, groups: wanted.groups.len(), drift: Drift::default(), worn: Vec::new(), unasked: 0 };
+    answer.wearers(compiled, &wanted);
+    Some(answer.worn.len())
+}
+
 /// The policy's groups with the ids and vpcs that it says, or that the description leaves no choice of.
-fn bound(compiled: &Compiled, live: &Estate) -> Estate {
+pub(super) fn bound(compiled: &Compiled, live: &Estate) -> Estate {
     let mut wanted = Estate {
         groups: compiled.groups.estate.groups.clone(),
         lists: compiled.groups.estate.lists.clone(),
@@ -316,6 +330,23 @@ fn bound(compiled: &Compiled, live: &Estate) -> Estate {
             let mut same = live.groups.iter().filter(|other| other.name == group.name);
             if let (Some(one), None) = (same.next(), same.next()) {
                 group.vpc.clone_from(&one.vpc);
+            }
+        }
+    }
+    // A group that is not there, or there twice, is of the vpc in which the others are, if that is one.
+    for vpc in compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()) {
+        let parts = |group: &Group| compiled.groups.estate.group(&group.id).map(|own| own.vpc.clone());
+        let own = Some(Some(vpc_id(vpc)));
+        let there: BTreeSet<&String> = wanted
+            .groups
+            .iter()
+            .filter(|group| parts(group) == own && group.vpc.as_ref() != Some(&vpc_id(vpc)))
+            .filter_map(|group| group.vpc.as_ref())
+            .collect();
+        if let (1, Some(only)) = (there.len(), there.first()) {
+            let only = (*only).clone();
+            for group in wanted.groups.iter_mut().filter(|group| group.vpc.as_ref() == Some(&vpc_id(vpc))) {
+                group.vpc = Some(only.clone());
             }
         }
     }

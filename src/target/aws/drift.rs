@@ -5,6 +5,8 @@
 //! they are at that moment; two groups that differ may come to the same there, and what differs there reaches somebody
 //! today. What the description does not tell is said and never taken for equal.
 
+pub mod effect;
+
 use std::collections::BTreeMap;
 
 use super::artifact::{Canonical, Direction, Estate, Group, Peer, Rule};
@@ -19,7 +21,7 @@ use crate::net::{Packet, Space};
 pub struct Drift {
     /// Wanted groups and prefix lists that are not there.
     pub missing: Vec<String>,
-    /// Groups that carry our mark and are not wanted.
+    /// Groups that carry our mark, in a VPC of the terms, and are not wanted.
     pub left_over: Vec<String>,
     /// Groups whose rules differ in meaning.
     pub groups: Vec<GroupDrift>,
@@ -118,7 +120,7 @@ pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec
             Some(group) => drift.group(group, wanted, &mut space),
         }
     }
-    let ours = live.groups.iter().filter(|group| group.tags.contains(&terms.mark));
+    let ours = live.groups.iter().filter(|group| terms.own(group));
     let unwanted = ours.filter(|group| paired.wanted.group(&group.id).is_none());
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
     drift.lists(&paired);

@@ -376,7 +376,8 @@ fn unique(mut rules: Vec<Rule>) -> Vec<Rule> {
 }
 
 /// The words of a statement as EC2 takes them.
-fn said(words: &str) -> String {
+#[must_use]
+pub fn said(words: &str) -> String {
     let takes = |c: char| c.is_ascii_alphanumeric() || ". _-:/()#,@[]+=&;{}!$*".contains(c);
     words.chars().map(|c| if takes(c) { c } else { '_' }).take(validate::text::LONGEST).collect()
 }

@@ -26,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::artifact::{Canonical, Direction, Estate, Fault, Tag};
+use super::artifact::{Canonical, Direction, Estate, Fault, Group, Peer, Tag};
 use super::validate::quota::{self, Limits};
 use crate::net::Family;
 use rehearse::Trouble;
@@ -44,6 +44,17 @@ pub struct Terms {
     pub mark: Tag,
     /// What becomes of a group or list that has the name of a wanted one and lacks the mark.
     pub foreign: Foreign,
+    /// What an id of EC2's own means in the wanted.
+    pub ids: Ids,
+}
+
+impl Terms {
+    /// Whether a live group is ours: it carries the mark, in one of the VPCs. In another one it may be of another policy.
+    #[must_use]
+    pub fn own(&self, group: &Group) -> bool {
+        let here = group.vpc.as_ref().is_some_and(|vpc| self.vpcs.contains_key(vpc));
+        here && group.tags.contains(&self.mark)
+    }
 }
 
 impl Default for Terms {
@@ -54,6 +65,7 @@ impl Default for Terms {
             limits: Limits::default(),
             mark: Tag { key: "managed-by".to_owned(), value: "fwc".to_owned() },
             foreign: Foreign::Refuse,
+            ids: Ids::Described,
         }
     }
 }
@@ -65,6 +77,18 @@ pub enum Foreign {
     Refuse,
     /// It is taken over: its rules become the wanted ones.
     Adopt,
+}
+
+/// What an id of EC2's own means in the wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ids {
+    /// It was described at another time: where it is not there any more, what has its name is meant. Every wanted prefix list is
+    /// made as it is wanted, and what carries the mark and is not wanted goes.
+    Described,
+    /// A policy says it: it means that thing and no other. A prefix list that is wanted by its id is only named in rules; it
+    /// stays as it is, and must hold what is wanted. No prefix list is deleted: none is of a VPC, so that another policy may
+    /// use what carries the mark.
+    Said,
 }
 
 /// Calls in their order.
@@ -194,6 +218,24 @@ pub enum Obstacle {
         /// Why.
         fault: Fault,
     },
+    /// A prefix list that is not ours to change holds other networks than the wanted rules were made for.
+    #[error("the prefix list `{id}` is not ours to change and {} {net}", if *more { "holds" } else { "does not hold" })]
+    Pinned {
+        /// Which list.
+        id: String,
+        /// A network.
+        net: ipnet::IpNet,
+        /// Whether the live one holds it.
+        more: bool,
+    },
+    /// A rule names a group that the description has not, so that the description is not whole.
+    #[error("a rule of `{group}` names `{named}`, which is not described")]
+    Undescribed {
+        /// The group of the rule.
+        group: String,
+        /// The group it names.
+        named: String,
+    },
     /// The address family of a prefix list cannot be changed.
     #[error("the prefix list `{id}` is of the other address family")]
     Family {
@@ -225,6 +267,28 @@ pub fn plan(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Plan, Vec<O
         Ok(_) => Ok(plan),
         Err(trouble) => Err(vec![Obstacle::Trouble(trouble)]),
     }
+}
+
+/// Rules of wanted groups, as they are live, that name a group which nobody described: of the same account, not over a peering.
+/// A description that lacks it may lack more.
+#[must_use]
+pub fn undescribed(live: &Estate, plan: &Plan) -> Vec<Obstacle> {
+    let mut all = Vec::new();
+    for group in live.groups.iter().filter(|group| plan.result.group(&group.id).is_some()) {
+        for (_, _, rule) in group.all_rules() {
+            let Peer::Group(named) = &rule.peer else { continue };
+            let elsewhere = named.peering.is_some()
+                || named
+                    .owner
+                    .as_ref()
+                    .is_some_and(|owner| group.owner.as_ref().is_some_and(|own| own != owner));
+            if !elsewhere && live.group(&named.id).is_none() {
+                all.push(Obstacle::Undescribed { group: group.id.clone(), named: named.id.clone() });
+            }
+        }
+    }
+    all.dedup();
+    all
 }
 
 impl Plan {

@@ -6,7 +6,7 @@
 use super::super::artifact::{Entry, Fault, PrefixList};
 use super::super::validate::call::ENTRIES_OF_A_CALL;
 use super::pair::Paired;
-use super::{Obstacle, Phase, Remark, Step, Terms, input};
+use super::{Ids, Obstacle, Phase, Remark, Step, Terms, input};
 use crate::net::Family;
 
 /// The calls for lists, by their place in the order.
@@ -44,17 +44,37 @@ pub(super) fn lists(
     for wanted in &paired.wanted.lists {
         let done = match paired.live.list(&wanted.id) {
             None => create(wanted, &mut calls),
+            Some(live) if paired.named.contains(&live.id) => same(live, wanted),
             Some(live) if live.is_managed_by_aws() => Ok(()),
             Some(live) => change(live, wanted, &mut calls, remarks),
         };
         obstacles.extend(done.err());
     }
     for live in &paired.live.lists {
-        if live.tags.contains(&terms.mark) && paired.wanted.list(&live.id).is_none() {
+        let unwanted = live.tags.contains(&terms.mark) && paired.wanted.list(&live.id).is_none();
+        if unwanted && terms.ids == Ids::Described {
             calls.delete.push(input::delete_list(&live.id));
         }
     }
     if obstacles.is_empty() { Ok(calls) } else { Err(obstacles) }
+}
+
+/// A list that is not ours holds what the wanted rules were made for.
+fn same(live: &PrefixList, wanted: &PrefixList) -> Result<(), Obstacle> {
+    let Some(meant) = &wanted.entries else { return Ok(()) };
+    let id = live.id.clone();
+    let Some(entries) = &live.entries else { return Err(Obstacle::Untold { id, what: "networks" }) };
+    let lacks = |those: &[Entry], net| !those.iter().any(|entry| entry.cidr == net);
+    let nets = |entries: &[Entry]| entries.iter().map(|entry| entry.cidr).collect::<Vec<_>>();
+    if live.addresses() == wanted.addresses() {
+        return Ok(());
+    }
+    let more = nets(entries).into_iter().find(|net| lacks(meant, *net)).map(|net| (net, true));
+    let less = nets(meant).into_iter().find(|net| lacks(entries, *net)).map(|net| (net, false));
+    match more.or(less) {
+        Some((net, more)) => Err(Obstacle::Pinned { id, net, more }),
+        None => Ok(()),
+    }
 }
 
 fn create(wanted: &PrefixList, calls: &mut ListCalls) -> Result<(), Obstacle> {

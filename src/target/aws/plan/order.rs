@@ -156,9 +156,9 @@ fn default_egress(paired: &Paired<'_>, terms: &Terms) -> Vec<Group> {
     new.map(open).collect()
 }
 
-/// Live groups that carry our mark and are not wanted, those that name others before those.
+/// Live groups that are ours and not wanted, those that name others before those.
 fn doomed<'l>(paired: &Paired<'l>, terms: &Terms) -> Vec<&'l Group> {
-    let ours = |group: &&Group| group.tags.contains(&terms.mark) && paired.wanted.group(&group.id).is_none();
+    let ours = |group: &&Group| terms.own(group) && paired.wanted.group(&group.id).is_none();
     paired.live.groups.iter().filter(ours).collect()
 }
 

@@ -1,10 +1,10 @@
 //! Which live group or list is the wanted one, and the wanted estate in ids of the live one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{Estate, Fault, Group, Peer, PrefixList, Tag};
 use super::super::validate::text;
-use super::{Foreign, Obstacle, Terms};
+use super::{Foreign, Ids, Obstacle, Terms};
 
 /// A live estate and a wanted one that speak of the same things by the same ids.
 pub(in crate::target::aws) struct Paired<'l> {
@@ -12,6 +12,8 @@ pub(in crate::target::aws) struct Paired<'l> {
     pub(in crate::target::aws) live: &'l Estate,
     /// What is wanted, sorted by id; `${…}` are ids of what is to be made.
     pub(in crate::target::aws) wanted: Estate,
+    /// The wanted lists that are not ours to change.
+    pub(in crate::target::aws) named: BTreeSet<String>,
 }
 
 pub(in crate::target::aws) fn pair<'l>(
@@ -35,9 +37,11 @@ pub(in crate::target::aws) fn pair<'l>(
             Err(obstacle) => obstacles.push(obstacle),
         }
     }
+    let by_id = |list: &&PrefixList| terms.ids == Ids::Said && !is_symbolic(&list.id);
+    let named: BTreeSet<String> = wanted.lists.iter().filter(by_id).map(|list| list.id.clone()).collect();
     let mut wanted = bound(wanted, &ids);
-    marked(&mut wanted, live, &terms.mark);
-    if obstacles.is_empty() { Ok(Paired { live, wanted }) } else { Err(obstacles) }
+    marked(&mut wanted, live, &named, &terms.mark);
+    if obstacles.is_empty() { Ok(Paired { live, wanted, named }) } else { Err(obstacles) }
 }
 
 /// What is wanted by an id of EC2's own and is not there: no call makes it.
@@ -69,6 +73,9 @@ fn live_group(live: &Estate, wanted: &Group, terms: &Terms) -> Result<Option<Str
     if live.group(&wanted.id).is_some() {
         return Ok(Some(wanted.id.clone()));
     }
+    if terms.ids == Ids::Said && !is_symbolic(&wanted.id) {
+        return Ok(None);
+    }
     let folded = wanted.name.as_deref().map(text::folded);
     let same = |group: &&Group| {
         folded.is_some() && group.name.as_deref().map(text::folded) == folded && group.vpc == wanted.vpc
@@ -81,6 +88,9 @@ fn live_group(live: &Estate, wanted: &Group, terms: &Terms) -> Result<Option<Str
 fn live_list(live: &Estate, wanted: &PrefixList, terms: &Terms) -> Result<Option<String>, Obstacle> {
     if live.list(&wanted.id).is_some() {
         return Ok(Some(wanted.id.clone()));
+    }
+    if terms.ids == Ids::Said && !is_symbolic(&wanted.id) {
+        return Ok(None);
     }
     let same = |list: &&PrefixList| {
         wanted.name.is_some()
@@ -147,8 +157,8 @@ fn bound(wanted: &Estate, ids: &BTreeMap<String, String>) -> Estate {
     bound
 }
 
-/// What is made or kept carries the mark; AWS's own lists cannot.
-fn marked(wanted: &mut Estate, live: &Estate, mark: &Tag) {
+/// What is made or kept carries the mark; AWS's own lists cannot, and lists that are not ours do not.
+fn marked(wanted: &mut Estate, live: &Estate, named: &BTreeSet<String>, mark: &Tag) {
     let add = |tags: &mut Vec<Tag>| {
         if tags.iter().all(|tag| tag.key != mark.key) {
             tags.push(mark.clone());
@@ -159,7 +169,7 @@ fn marked(wanted: &mut Estate, live: &Estate, mark: &Tag) {
     }
     for list in &mut wanted.lists {
         let aws = live.list(&list.id).is_some_and(PrefixList::is_managed_by_aws);
-        if !aws && !list.is_managed_by_aws() {
+        if !aws && !list.is_managed_by_aws() && !named.contains(&list.id) {
             add(&mut list.tags);
         }
     }

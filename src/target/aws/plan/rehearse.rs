@@ -118,7 +118,7 @@ pub fn api(live: &Estate, terms: &Terms) -> Api {
 }
 
 /// What is there after the last call, which must be what was wanted.
-fn after(live: &Estate, plan: &Plan, terms: &Terms) -> Result<Estate, Trouble> {
+pub(in crate::target::aws) fn after(live: &Estate, plan: &Plan, terms: &Terms) -> Result<Estate, Trouble> {
     let mut api = api(live, terms);
     for (step, call) in plan.steps.iter().enumerate() {
         let done = api.call(call.operation, call.bind.as_deref(), &call.input.to_string());
@@ -269,14 +269,22 @@ fn roles(of: &Admits) -> Vec<Option<Role>> {
     std::iter::once(None).chain(of.roles.keys().cloned().map(Some)).collect()
 }
 
-fn admits(rules: &[Rule], direction: Direction, space: &mut Space) -> Result<Admits, Unknown> {
+pub(in crate::target::aws) fn admits(
+    rules: &[Rule],
+    direction: Direction,
+    space: &mut Space,
+) -> Result<Admits, Unknown> {
     let mut group = Group::closed("a group");
     *group.rules_mut(direction) = Some(rules.to_vec());
     symbolic(&[&group], direction, space)
 }
 
 /// The rules of a group with the networks of the lists they name, where those are known.
-fn opened(estate: &Estate, group: &Group, direction: Direction) -> Option<Vec<Rule>> {
+pub(in crate::target::aws) fn opened(
+    estate: &Estate,
+    group: &Group,
+    direction: Direction,
+) -> Option<Vec<Rule>> {
     let rules = group.rules(direction)?;
     let mut opened = Vec::new();
     for rule in rules {

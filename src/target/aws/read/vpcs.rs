@@ -70,3 +70,51 @@ fn block(fields: &Fields<'_>, key: &str, state: &str) -> Result<Vec<IpNet>, Read
         Err(fault) => Err(node.error(Why::Fault(fault))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(all: &[&str]) -> Vec<IpNet> {
+        all.iter().map(|net| net.parse().unwrap()).collect()
+    }
+
+    /// The blocks of both families, once each; what is not associated any more is none; a page of boto, and pages in a list.
+    #[test]
+    fn associated_blocks_are_told() {
+        let one = r#"{ "VpcId": "vpc-1", "CidrBlock": "10.0.0.0/16", "State": "available",
+            "CidrBlockAssociationSet": [
+                { "CidrBlock": "10.0.0.0/16", "CidrBlockState": { "State": "associated" } },
+                { "CidrBlock": "10.1.0.0/16", "CidrBlockState": { "State": "associating" } },
+                { "CidrBlock": "10.2.0.0/16", "CidrBlockState": { "State": "disassociated" } } ],
+            "Ipv6CidrBlockAssociationSet": [
+                { "Ipv6CidrBlock": "2001:db8::/56", "Ipv6CidrBlockState": { "State": "associated" } },
+                { "Ipv6CidrBlock": "2001:db8:1::/56", "Ipv6CidrBlockState": { "State": "failed" } } ] }"#;
+        let blocks = nets(&["10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56"]);
+        let told = vec![VpcBlocks { id: "vpc-1".to_owned(), blocks }];
+        let bare = format!(r#"{{ "Vpcs": [{one}] }}"#);
+        assert_eq!(vpcs(&bare), Ok(Some(told.clone())));
+        assert_eq!(vpcs(&format!(r#"{{ "data": {bare} }}"#)), Ok(Some(told.clone())));
+        assert_eq!(vpcs(&format!(r#"[{{ "Vpcs": [] }}, {bare}]"#)), Ok(Some(told)));
+        assert_eq!(vpcs(r#"{ "Vpcs": [] }"#), Ok(Some(Vec::new())));
+    }
+
+    /// Another document is none, and a VPC that EC2 could not have told is an error at its place.
+    #[test]
+    fn what_is_no_answer_is_said() {
+        assert_eq!(vpcs(r#"{ "SecurityGroups": [] }"#), Ok(None));
+        for (wrong, place) in [
+            (r#"{ "Vpcs": [{ "CidrBlock": "10.0.0.0/16" }] }"#, "Vpcs"),
+            (r#"{ "Vpcs": [{ "VpcId": "vpc-1", "CidrBlock": "10.0.0.0/33" }] }"#, "CidrBlock"),
+            (r#"{ "Vpcs": [{ "VpcId": "vpc-1", "CidrBlock": 10 }] }"#, "CidrBlock"),
+            (
+                r#"{ "Vpcs": [{ "VpcId": "vpc-1", "CidrBlockAssociationSet": {} }] }"#,
+                "CidrBlockAssociationSet",
+            ),
+            (r#"{ "Vpcs": "#, ""),
+        ] {
+            let why = vpcs(wrong).unwrap_err().to_string();
+            assert!(why.contains(place), "{wrong}: {why}");
+        }
+    }
+}
