@@ -77,9 +77,11 @@ pub fn compile(
     ended: Watch<'_>,
 ) -> Option<Compiled> {
     let site = check(sources, roots, loader, options, findings, ended)?;
-    let program = lower::lower(&site);
+    let mut program = lower::lower(&site);
     ended("lower");
     let emitted = emit::emit(&program, &site, findings)?;
+    // What was emitted is not looked at again, and is most of what there is.
+    program.points = Vec::new();
     ended("emit");
     let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
     let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
@@ -133,6 +135,7 @@ pub fn check(
     let files = resolve::gather(sources, roots, loader, findings);
     ended("parse");
     let site = resolve::resolve(&files, sources, loader, &options.set, findings);
+    drop(files);
     ended("resolve");
     let site = site?;
     logins::people(&site, findings);
@@ -172,18 +175,21 @@ fn written(
                 continue;
             }
         };
+        let exported = match target::nft::json::of_printed(&ruleset) {
+            Ok(exported) => exported,
+            Err(why) => {
+                findings.push(unprintable(site, host, &why.to_string()));
+                continue;
+            }
+        };
+        // All that there was to say is text now, and the one that is read back takes as much room again.
+        drop(ruleset);
+        ended("print");
         // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
         let read = read::read(&text);
         ended("read");
         match read {
             Ok(reading) => {
-                let exported = match target::nft::json::of_printed(&ruleset) {
-                    Ok(exported) => exported,
-                    Err(why) => {
-                        findings.push(unprintable(site, host, &why.to_string()));
-                        continue;
-                    }
-                };
                 let files = vec![
                     ("ruleset.nft".to_owned(), text.clone()),
                     ("ruleset.json".to_owned(), exported),

@@ -10,9 +10,11 @@ mod declared;
 mod distance;
 mod table;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{LazyLock, Mutex, PoisonError};
+
+use hashbrown::HashMap;
 
 use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::addr::number;

@@ -24,6 +24,7 @@ mod route;
 mod strict;
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use crate::forwarding::{Forwarding, Next, is_group};
 use crate::model::{
@@ -53,14 +54,19 @@ pub struct Judgement {
 pub struct Spec<'s> {
     site: &'s Site,
     forwarding: Forwarding<'s>,
-    asked: Asked,
+    /// Made when a packet is first asked about: who asks about sets alone needs none.
+    asked: OnceLock<Asked>,
 }
 
 impl<'s> Spec<'s> {
     /// The meaning of a site.
     #[must_use]
     pub fn new(site: &'s Site) -> Self {
-        Self { site, forwarding: Forwarding::new(site), asked: Asked::new(site) }
+        Self { site, forwarding: Forwarding::new(site), asked: OnceLock::new() }
+    }
+
+    fn asked(&self) -> &Asked {
+        self.asked.get_or_init(|| Asked::new(self.site))
     }
 
     /// The forwarding it walks by.
@@ -229,7 +235,7 @@ impl Here<'_> {
     }
 
     fn those(&self, decides: impl Fn(&Access) -> bool) -> Vec<(AccessId, &Access)> {
-        let asked = self.spec.asked.of(self.spec.site, self.packet);
+        let asked = self.spec.asked().of(self.spec.site, self.packet);
         asked.into_iter().filter(|(_, access)| decides(access)).collect()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Parsing never fails: [`parse`] always returns a [`ast::File`], and puts what it could not read into
 //! the findings, statement by statement. The way of a text: `scan` cuts it into statements, the grammar
-//! reads each by itself, `build` makes the tree, and `explain` says in the reader's words what a
+//! reads each by itself (`plain` the sentence that most lines of a large policy are), `build` makes the tree, and `explain` says in the reader's words what a
 //! statement lacks.
 
 pub mod ast;
@@ -11,6 +11,7 @@ mod explain;
 mod fmt;
 mod grammar;
 mod parse;
+mod plain;
 mod scan;
 
 pub(crate) use explain::is_reserved;

@@ -17,8 +17,9 @@ pub mod reading;
 mod size;
 pub mod translate;
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use hashbrown::HashMap;
 
 use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::Family;

@@ -74,6 +74,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     };
     request.mark("write");
     request.tell_timings(console);
+    // The process ends here, and gives all of it back at once.
+    std::mem::forget(compiled);
     Ok(exit)
 }
 

@@ -270,10 +270,21 @@ fn excerpts(finding: &Diagnostic, pages: &mut Pages<'_>) -> Vec<Excerpt> {
     for file in files {
         let of_file: Vec<_> = labels.iter().filter(|(_, label)| label.span.file == file).copied().collect();
         if let Some(page) = pages.page(file) {
-            excerpts.push(excerpt(page, &of_file));
+            excerpts.extend(near(page, of_file).iter().map(|labels| excerpt(page, labels)));
         }
     }
     excerpts
+}
+
+/// The marks of a file, those far from each other apart, the primary's first: an excerpt holds every line between.
+fn near<'l>(page: &Page<'_>, mut labels: Vec<(Level, &'l Label)>) -> Vec<Vec<(Level, &'l Label)>> {
+    const FAR: usize = 1_000;
+    let line = |label: &Label| page.line_of(page.clamp(label.span).0);
+    labels.sort_by_key(|(_, label)| line(label));
+    let apart = labels.chunk_by(|(_, a), (_, b)| line(b).saturating_sub(line(a)) <= FAR);
+    let mut groups: Vec<Vec<(Level, &Label)>> = apart.map(<[_]>::to_vec).collect();
+    groups.sort_by_key(|group| !group.iter().any(|(level, _)| *level == Level::Error));
+    groups
 }
 
 /// The lines from the first mark to the last, cleaned; what lies between is folded by the renderer.

@@ -7,11 +7,10 @@
 //! (`any_errors_fatal`). On each: apply on trial, drop the connection, confirm over a new one. A machine that a new
 //! connection does not reach is rolled back by its own watchdog; one that says no, by the role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
-use crate::model::{Action, End, HostId, Site, Term};
+use crate::model::{Action, End, HostId, LegId, Site, Term};
 use crate::net::Proto;
 
 use super::HostArtifacts;
@@ -34,30 +33,36 @@ fn inventory(site: &Site, hosts: &[HostArtifacts]) -> String {
         "# Written by fwc. Where a machine has no `ansible_host` its name is what ssh is given: ~/.ssh/config, or DNS.\n\
          fwc:\n  hosts:\n",
     );
+    let taken = by_ssh(site);
     for host in hosts {
         // Quoted: `no`, `on` and numbers are words of YAML.
         let _ = writeln!(text, "    \"{}\":", host.name);
         let _ = writeln!(text, "      fwc_host: \"{}\"", host.name);
-        if let Some(addr) = address(site, host.host) {
+        // The first static address at which it is taken.
+        let mut legs = site.host(host.host).into_iter().flat_map(|machine| machine.legs());
+        let addr = legs.find_map(|(id, leg)| {
+            leg.addresses.first().copied().filter(|_| taken.contains(&(host.host, id)))
+        });
+        if let Some(addr) = addr {
             let _ = writeln!(text, "      ansible_host: \"{addr}\"");
         }
     }
     text
 }
 
-/// The first static address of the machine at which some `allow` takes TCP 22.
-fn address(site: &Site, host: HostId) -> Option<IpAddr> {
-    let machine = site.host(host)?;
-    machine.legs().find_map(|(id, leg)| {
-        let taken = site.accesses.iter().any(|access| {
-            let speaks = access.terms.iter().any(|term| match term {
-                Term::Ports { proto, to, .. } => *proto == Proto::TCP && to.contains(22),
-                Term::Icmp { .. } | Term::Protos(_) => false,
-            });
-            access.action == Action::Allow && speaks && access.to.plus.contains(&End::Leg(host, id))
-        });
-        leg.addresses.first().copied().filter(|_| taken)
-    })
+/// The legs at which some `allow` takes TCP 22.
+fn by_ssh(site: &Site) -> BTreeSet<(HostId, LegId)> {
+    let speaks = |term: &Term| match term {
+        Term::Ports { proto, to, .. } => *proto == Proto::TCP && to.contains(22),
+        Term::Icmp { .. } | Term::Protos(_) => false,
+    };
+    let leg = |end: &End| match end {
+        End::Leg(host, leg) => Some((*host, *leg)),
+        End::Host(_) | End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+    };
+    let allows = site.accesses.iter().filter(|access| access.action == Action::Allow);
+    let ssh = allows.filter(|access| access.terms.iter().any(speaks));
+    ssh.flat_map(|access| access.to.plus.iter().filter_map(leg)).collect()
 }
 
 const SITE: &str = "\

@@ -370,12 +370,15 @@ impl Flow<'_, '_> {
     /// Adds rules for whoever may send what they speak of (S63).
     fn put(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), new: Vec<Entry>) {
         let (host, hook) = point;
-        let mut users = vec![None];
-        if hook == Hook::Output && self.site.jumps_from(self.access, host) {
-            users = self.access.people.iter().map(|id| self.site.uid_at(host, *id)).collect();
-            users.sort_unstable();
-            users.dedup();
+        if hook != Hook::Output || !self.site.jumps_from(self.access, host) {
+            if let Some(pair) = self.of_user(point, wires, ends, None) {
+                pair.entries.extend(new);
+            }
+            return;
         }
+        let mut users: Vec<_> = self.access.people.iter().map(|id| self.site.uid_at(host, *id)).collect();
+        users.sort_unstable();
+        users.dedup();
         for user in users {
             if let Some(pair) = self.of_user(point, wires.clone(), ends, user) {
                 pair.entries.extend(new.iter().cloned());

@@ -228,6 +228,6 @@ impl AddrSet {
     /// Whether no address is in both.
     #[must_use]
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.intersection(other).is_empty()
+        self.v4.is_disjoint(&other.v4) && self.v6.is_disjoint(&other.v6)
     }
 }

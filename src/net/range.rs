@@ -1,5 +1,8 @@
 //! Sets of the values of one header field, kept as sorted, disjoint, non-adjacent closed ranges.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
+
 /// A field's values: an unsigned integer with a first and a last value.
 pub trait Bounded: Copy + Ord + std::fmt::Debug {
     /// The smallest value.
@@ -28,14 +31,60 @@ bounded!(u8 u16 u32 u64 u128);
 ///
 /// INVARIANT: ranges are sorted, `first <= last`, and between two of them lies at least one value outside;
 /// so equal sets are equal values.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug)]
 pub struct RangeSet<T> {
-    ranges: Vec<(T, T)>,
+    ranges: Ranges<T>,
+}
+
+/// Nearly every set of a policy is empty, one value or one range: those take no memory of their own.
+#[derive(Clone, Debug)]
+enum Ranges<T> {
+    None,
+    One((T, T)),
+    Many(Vec<(T, T)>),
+}
+
+impl<T> RangeSet<T> {
+    /// The ranges, ascending.
+    #[must_use]
+    pub fn ranges(&self) -> &[(T, T)] {
+        match &self.ranges {
+            Ranges::None => &[],
+            Ranges::One(range) => std::slice::from_ref(range),
+            Ranges::Many(ranges) => ranges,
+        }
+    }
 }
 
 impl<T> Default for RangeSet<T> {
     fn default() -> Self {
-        Self { ranges: Vec::new() }
+        Self { ranges: Ranges::None }
+    }
+}
+
+impl<T: PartialEq> PartialEq for RangeSet<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.ranges() == other.ranges()
+    }
+}
+
+impl<T: Eq> Eq for RangeSet<T> {}
+
+impl<T: Ord> PartialOrd for RangeSet<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> Ord for RangeSet<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.ranges().cmp(other.ranges())
+    }
+}
+
+impl<T: Hash> Hash for RangeSet<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.ranges().hash(state);
     }
 }
 
@@ -49,91 +98,112 @@ impl<T: Bounded> RangeSet<T> {
     /// Every value.
     #[must_use]
     pub fn full() -> Self {
-        Self { ranges: vec![(T::FIRST, T::LAST)] }
+        Self::whole(T::FIRST, T::LAST)
     }
 
     /// One value.
     #[must_use]
     pub fn one(value: T) -> Self {
-        Self { ranges: vec![(value, value)] }
+        Self::whole(value, value)
     }
 
     /// The values from `first` to `last`, both included; none where `first > last`.
     #[must_use]
     pub fn range(first: T, last: T) -> Self {
-        if first > last { Self::empty() } else { Self { ranges: vec![(first, last)] } }
+        if first > last { Self::empty() } else { Self::whole(first, last) }
+    }
+
+    fn whole(first: T, last: T) -> Self {
+        Self { ranges: Ranges::One((first, last)) }
     }
 
     /// The union of closed ranges in any order; those with `first > last` are empty.
     #[must_use]
     pub fn from_ranges(ranges: impl IntoIterator<Item = (T, T)>) -> Self {
-        let mut sorted: Vec<(T, T)> = ranges.into_iter().filter(|(a, b)| a <= b).collect();
+        let mut ranges = ranges.into_iter().filter(|(a, b)| a <= b);
+        let Some(first) = ranges.next() else { return Self::empty() };
+        let Some(second) = ranges.next() else { return Self { ranges: Ranges::One(first) } };
+        let mut sorted: Vec<(T, T)> = [first, second].into_iter().chain(ranges).collect();
         sorted.sort_unstable();
-        let mut merged: Vec<(T, T)> = Vec::with_capacity(sorted.len());
+        let mut all: Ascending<T> = Ascending(Ranges::None);
         for (first, last) in sorted {
-            match merged.last_mut() {
+            match all.last_mut() {
                 Some((_, end)) if end.next().is_none_or(|after| first <= after) => *end = (*end).max(last),
-                _ => merged.push((first, last)),
+                _ => all.push((first, last)),
             }
         }
-        Self { ranges: merged }
-    }
-
-    /// The ranges, ascending.
-    #[must_use]
-    pub fn ranges(&self) -> &[(T, T)] {
-        &self.ranges
+        all.set()
     }
 
     /// Whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
+        matches!(self.ranges, Ranges::None)
     }
 
     /// Whether every value is in.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.ranges == [(T::FIRST, T::LAST)]
+        self.ranges() == [(T::FIRST, T::LAST)]
     }
 
     /// Whether `value` is in.
     #[must_use]
     pub fn contains(&self, value: T) -> bool {
-        let at = self.ranges.partition_point(|&(_, last)| last < value);
-        self.ranges.get(at).is_some_and(|&(first, _)| first <= value)
+        let ranges = self.ranges();
+        let at = ranges.partition_point(|&(_, last)| last < value);
+        ranges.get(at).is_some_and(|&(first, _)| first <= value)
     }
 
     /// Either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied())
+        if other.is_empty() {
+            return self.clone();
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
+        Self::from_ranges(self.ranges().iter().chain(other.ranges()).copied())
     }
 
     /// Both.
     #[must_use]
     pub fn intersection(&self, other: &Self) -> Self {
-        let (mut mine, mut theirs) = (self.ranges.iter().peekable(), other.ranges.iter().peekable());
-        let mut out = Vec::new();
-        while let (Some(&&(a, b)), Some(&&(c, d))) = (mine.peek(), theirs.peek()) {
-            if a.max(c) <= b.min(d) {
-                out.push((a.max(c), b.min(d)));
+        let mut out: Ascending<T> = Ascending(Ranges::None);
+        self.common(other, |range| {
+            out.push(range);
+            true
+        });
+        out.set()
+    }
+
+    /// Tells the ranges of both, ascending, for as long as more are wanted.
+    fn common(&self, other: &Self, mut take: impl FnMut((T, T)) -> bool) {
+        let (mut mine, mut theirs) = (self.ranges(), other.ranges());
+        // Of a short set and a long one, the long one is looked into where the short one begins.
+        if let (Some((a, _)), Some((c, _))) = (mine.first(), theirs.first()) {
+            mine = mine.get(mine.partition_point(|(_, last)| last < c)..).unwrap_or_default();
+            theirs = theirs.get(theirs.partition_point(|(_, last)| last < a)..).unwrap_or_default();
+        }
+        while let ([(a, b), after @ ..], [(c, d), others @ ..]) = (mine, theirs) {
+            if a.max(c) <= b.min(d) && !take((*a.max(c), *b.min(d))) {
+                return;
             }
             if b < d {
-                mine.next();
+                mine = after;
             } else {
-                theirs.next();
+                theirs = others;
             }
         }
-        Self { ranges: out }
     }
 
     /// Every value that is not in.
     #[must_use]
     pub fn complement(&self) -> Self {
-        let mut out = Vec::with_capacity(self.ranges.len().saturating_add(1));
+        let mut out: Ascending<T> = Ascending(Ranges::None);
         let mut start = Some(T::FIRST);
-        for &(first, last) in &self.ranges {
+        for &(first, last) in self.ranges() {
             if let (Some(from), Some(to)) = (start, first.previous())
                 && from <= to
             {
@@ -144,30 +214,91 @@ impl<T: Bounded> RangeSet<T> {
         if let Some(from) = start {
             out.push((from, T::LAST));
         }
-        Self { ranges: out }
+        out.set()
     }
 
     /// In `self`, not in `other`.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {
-        self.intersection(&other.complement())
+        let mut out: Ascending<T> = Ascending(Ranges::None);
+        let mut others = other.ranges();
+        if let Some((first, _)) = self.ranges().first() {
+            others = others.get(others.partition_point(|(_, last)| last < first)..).unwrap_or_default();
+        }
+        for &(first, last) in self.ranges() {
+            let mut from = Some(first);
+            while let [(c, d), after @ ..] = others {
+                // One that goes on behind this range may take of the next as well.
+                if *c > last {
+                    break;
+                }
+                if let (Some(start), Some(to)) = (from, c.previous())
+                    && start <= to
+                {
+                    out.push((start, to));
+                }
+                from = d.next().map(|next| next.max(first));
+                if *d > last {
+                    break;
+                }
+                others = after;
+            }
+            if let Some(start) = from.filter(|start| *start <= last) {
+                out.push((start, last));
+            }
+        }
+        out.set()
     }
 
     /// Whether every value of `self` is in `other`.
     #[must_use]
     pub fn is_subset(&self, other: &Self) -> bool {
-        self.difference(other).is_empty()
+        let others = other.ranges();
+        self.ranges().iter().all(|(first, last)| {
+            let at = others.partition_point(|(_, end)| end < first);
+            others.get(at).is_some_and(|(a, b)| a <= first && last <= b)
+        })
     }
 
     /// Whether no value is in both.
     #[must_use]
     pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.intersection(other).is_empty()
+        let mut disjoint = true;
+        self.common(other, |_| {
+            disjoint = false;
+            false
+        });
+        disjoint
     }
 
     /// The smallest value.
     #[must_use]
     pub fn first(&self) -> Option<T> {
-        self.ranges.first().map(|r| r.0)
+        self.ranges().first().map(|r| r.0)
+    }
+}
+
+/// Ranges as they come, ascending and apart.
+struct Ascending<T>(Ranges<T>);
+
+impl<T: Copy> Ascending<T> {
+    fn push(&mut self, range: (T, T)) {
+        match &mut self.0 {
+            Ranges::None => self.0 = Ranges::One(range),
+            Ranges::One(first) => self.0 = Ranges::Many(vec![*first, range]),
+            Ranges::Many(all) => all.push(range),
+        }
+    }
+
+    fn last_mut(&mut self) -> Option<&mut (T, T)> {
+        match &mut self.0 {
+            Ranges::None => None,
+            Ranges::One(range) => Some(range),
+            Ranges::Many(all) => all.last_mut(),
+        }
+    }
+
+    fn set(self) -> RangeSet<T> {
+        RangeSet { ranges: self.0 }
     }
 }

@@ -87,6 +87,42 @@ pub enum Field {
 }
 
 impl Field {
+    /// A bit of its own; limits share one, and conditions.
+    fn bit(self) -> u32 {
+        let at: u32 = match self {
+            Self::Family => 0,
+            Self::Iif => 1,
+            Self::Oif => 2,
+            Self::Ct => 3,
+            Self::Proto => 4,
+            Self::Dst => 5,
+            Self::Src => 6,
+            Self::Dport => 7,
+            Self::Sport => 8,
+            Self::IcmpType => 9,
+            Self::IcmpCode => 10,
+            Self::TcpFlags => 11,
+            Self::Ttl => 12,
+            Self::CtDirection => 13,
+            Self::Dnat => 14,
+            Self::Snat => 15,
+            Self::OrigSrc => 16,
+            Self::OrigDst => 17,
+            Self::OrigSport => 18,
+            Self::OrigDport => 19,
+            Self::SentSrc => 20,
+            Self::SentDst => 21,
+            Self::SentSport => 22,
+            Self::SentDport => 23,
+            Self::Mark => 24,
+            Self::Skuid => 25,
+            Self::Time => 26,
+            Self::Exceeded(_) => 27,
+            Self::Atom(_) => 28,
+        };
+        1 << at
+    }
+
     fn last(self) -> u128 {
         match self {
             Self::Family
@@ -391,6 +427,9 @@ impl Space {
 
     /// `a` where `field` is `value`, with the field then forgotten.
     pub fn given(&mut self, field: Field, value: u128, a: PacketSet) -> PacketSet {
+        if !self.arena.speaks(field, a) {
+            return a;
+        }
         let one = self.is(field, value);
         let both = self.and(a, one);
         self.forget(field, both)

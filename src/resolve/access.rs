@@ -162,8 +162,9 @@ impl<'a> Statements<'a> {
         how: bastion::Ssh,
     ) -> impl Iterator<Item = (Vec<Term>, Place, Place)> + use<> {
         let is_ssh = |item: &&ServiceItem| matches!(&item.kind, ast::ServiceKind::Name(n) if n.text == "ssh");
-        let others: Vec<ServiceItem> = services.iter().filter(|s| !is_ssh(s)).cloned().collect();
-        let others = self.services.terms(&others, &mut Findings::default());
+        let says = services.iter().any(|service| is_ssh(&service));
+        let others = says.then(|| services.iter().filter(|s| !is_ssh(s)).cloned().collect::<Vec<_>>());
+        let others = others.and_then(|others| self.services.terms(&others, &mut Findings::default()));
         let mut all = Vec::new();
         for (from, to) in meant.pairs {
             let split =
@@ -184,7 +185,9 @@ impl<'a> Statements<'a> {
                 return Some(Meant { terms: terms?, pairs: Vec::new() });
             }
         }
-        let mut good = no_sender(places, said.from, findings);
+        // Nearly always nothing is wrong, and the items show it without the words that say them.
+        let mut good = said.from.except.is_empty() && !from.items().any(is_group)
+            || no_sender(places, said.from, findings);
         if said.reading == Reading::Narrowly {
             good &= which_leg(places, said.to, &to, findings);
         } else {
@@ -340,6 +343,13 @@ fn same_family(
     other: Families,
     findings: &mut Findings,
 ) -> bool {
+    let fits = |item: &Item| {
+        let own = Families::of(places, item);
+        own == Families::NONE || own.and(other).some()
+    };
+    if end.items().all(fits) {
+        return true;
+    }
     let mut good = true;
     for (place, items) in written(places, &said.plus, end) {
         for item in items {
@@ -369,8 +379,7 @@ pub(super) fn no_sender(places: &Places, said: &ast::Places, findings: &mut Find
     let mut good = true;
     for place in &said.plus {
         let Some(spread) = places.item(place, &mut Findings::default()) else { continue };
-        let group = |item: &Item| matches!(item, Item::Addrs(set) if set.is_subset(literal::groups()));
-        if spread.items().any(group) {
+        if spread.items().any(is_group) {
             let message = "a multicast group or broadcast address hears, and never sends";
             findings.push(
                 Diagnostic::error(code::NOT_UNICAST, place.span, message)
@@ -382,8 +391,16 @@ pub(super) fn no_sender(places: &Places, said: &ast::Places, findings: &mut Find
     good
 }
 
+/// Whether all of its addresses are multicast or broadcast.
+fn is_group(item: &Item) -> bool {
+    matches!(item, Item::Addrs(set) if set.is_subset(literal::groups()))
+}
+
 /// Reports every machine with several legs that a narrow `to` names as a whole.
 fn which_leg(places: &Places, said: &ast::Places, end: &Spread, findings: &mut Findings) -> bool {
+    if !end.items().any(|item| matches!(item, Item::Host(_))) {
+        return true;
+    }
     let mut good = true;
     for (place, items) in written(places, &said.plus, end) {
         for item in items {

@@ -152,8 +152,8 @@ pub(super) fn by_port(
     how: Ssh,
 ) -> Vec<(Vec<Term>, Place)> {
     let says = services.iter().any(|s| matches!(&s.kind, ServiceKind::Name(n) if n.text == "ssh"));
-    let odd: BTreeSet<u16> = hosts.iter().map(|h| h.ssh_port).filter(|p| *p != 22).collect();
-    let Some(others) = others.filter(|_| says && !odd.is_empty() && how != Ssh::Plain) else {
+    let odd: BTreeSet<u16> = hosts.iter().filter(|_| says).map(|h| h.ssh_port).filter(|p| *p != 22).collect();
+    let Some(others) = others.filter(|_| !odd.is_empty() && how != Ssh::Plain) else {
         return vec![(terms, to.clone())];
     };
     if how == Ssh::Any {

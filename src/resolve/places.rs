@@ -168,6 +168,14 @@ impl<'a> Places<'a> {
 
     /// All before the `except`s of all `parts`, less all after them; none after a finding.
     pub(super) fn sum(&mut self, parts: &[&ast::Places], findings: &mut Findings) -> Option<Spread> {
+        // Nearly always it is one place.
+        if let [ast::Places { plus, except, span }] = parts
+            && let ([place], []) = (plus.as_slice(), except.as_slice())
+        {
+            let spread = self.item(place, findings)?;
+            self.spend(&spread, Some(*span), findings)?;
+            return Some(Rc::unwrap_or_clone(spread));
+        }
         let mut whole = Some(Spread::default());
         for place in parts.iter().flat_map(|p| &p.plus) {
             match (self.item(place, findings), &mut whole) {

@@ -3,7 +3,7 @@
 //! A statement is left out only where it speaks of single ports of known protocols and the packet's is none of them.
 //! Whatever it is besides, it is asked. `judge` decides as if all were.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::model::{Access, AccessId, Site, Term};
 use crate::net::Packet;

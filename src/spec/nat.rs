@@ -61,7 +61,7 @@ impl Here<'_> {
 
     /// S34: what each clause does to the packet, if this is a hook that translates.
     pub(super) fn translations(&self) -> Vec<(AccessId, Translation)> {
-        let clauses = self.spec.asked.translating(self.spec.site);
+        let clauses = self.spec.asked().translating(self.spec.site);
         let allows = clauses.filter(|(_, access)| access.action == Action::Allow);
         let clauses = allows.filter_map(|(id, access)| Some((id, access, access.nat.as_ref()?)));
         let by = |access: &Access, nat: &Nat| match (self.hook, nat) {

@@ -20,6 +20,8 @@ use super::grammar::{Grammar, Rule};
 use super::parse::Report;
 use super::scan;
 
+pub(super) use token::address_value;
+
 /// Whether a tree tells where its parts stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spans {

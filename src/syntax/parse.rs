@@ -12,6 +12,7 @@ use super::ast;
 use super::build::{Builder, Spans};
 use super::explain;
 use super::grammar::{Grammar, Rule};
+use super::plain;
 use super::scan::{self, Layout, MAX_FILE, MAX_STATEMENT, Piece};
 
 /// How many errors of one file are told apart; a file with more is no policy.
@@ -101,6 +102,10 @@ impl Reader<'_, '_, '_> {
         out: &mut Vec<ast::Statement>,
     ) -> Result<(), Box<pest::error::Error<Rule>>> {
         let text = self.layout.joined.get(range.clone()).unwrap_or("");
+        if let Some(read) = plain::sentence(text, range.start, (self.report.file(), self.spans)) {
+            out.push(read);
+            return Ok(());
+        }
         let pairs = Grammar::parse(Rule::one_statement, text).map_err(Box::new)?;
         out.extend(Builder::new(range.start, self.spans, self.report).statement(text, pairs));
         Ok(())
@@ -200,6 +205,124 @@ impl<'f> Report<'f> {
                     format!("{}; {} more errors of this file are not shown", first.message, self.untold);
             }
             self.findings.push(first);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What the grammar makes of a text, whatever `plain` makes of it.
+    fn by_grammar(text: &str) -> Option<ast::Statement> {
+        let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
+        let file = sources.add("p.fw", text);
+        let mut report = Report::new(file, &mut findings);
+        let pairs = Grammar::parse(Rule::one_statement, text).ok()?;
+        let read = Builder::new(7, Spans::Kept, &mut report).statement(text, pairs);
+        report.finish();
+        read.filter(|_| !findings.has_errors())
+    }
+
+    fn word() -> impl Strategy<Value = String> {
+        let fixed: &[&str] = &[
+            "allow",
+            "deny",
+            "tcp",
+            "udp",
+            "from",
+            "to",
+            "443",
+            "1-9",
+            "9-1",
+            "65536",
+            "007",
+            "+8",
+            "10.1.1.1",
+            "10.1.1.0/24",
+            "10.1.1.1-10.1.1.9",
+            "10",
+            "10-20",
+            "2001:db8::1",
+            "2001:db8::/32",
+            "fe80::1",
+            "::",
+            "ab",
+            "ab:cd",
+            "web",
+            "web-1",
+            "web.lan",
+            "_x",
+            "-x",
+            "any",
+            "anywhere",
+            "rest",
+            "except",
+            "host",
+            "hosts",
+            "icmp",
+            "Web",
+            "10.1.1.300",
+            "1::/129",
+            "as",
+            "log",
+            "ssh",
+            "10.1.1.1/",
+            "a/b",
+            "a%b",
+            "10.1",
+        ];
+        prop_oneof![8 => proptest::sample::select(fixed).prop_map(str::to_owned), 1 => "[a-zA-Z0-9_.:/%,{}-]{1,6}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn what_is_read_without_the_grammar_is_what_the_grammar_reads(
+            words in prop_oneof![
+                (word(), word(), word(), word()).prop_map(|(proto, port, from, to)| {
+                    ["allow", &proto, &port, "from", &from, "to", &to].map(str::to_owned).to_vec()
+                }),
+                (word(), word()).prop_map(|(from, to)| {
+                    ["deny", "udp", "53", "from", &from, "to", &to].map(str::to_owned).to_vec()
+                }),
+                proptest::collection::vec(word(), 1..9),
+            ],
+            blanks in proptest::collection::vec(1usize..3, 9),
+        ) {
+            let mut text = String::new();
+            for (word, blanks) in words.iter().zip(&blanks) {
+                if !text.is_empty() {
+                    text.push_str(&" ".repeat(*blanks));
+                }
+                text.push_str(word);
+            }
+            let read = plain::sentence(&text, 7, (FileId(0), Spans::Kept));
+            if let Some(read) = read {
+                let other = by_grammar(&text);
+                prop_assert_eq!(format!("{:?}", Some(read)), format!("{other:?}"), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_plain_sentence_is_read_without_the_grammar() {
+        for text in [
+            "allow tcp 443 from 10.1.1.1 to 10.2.2.2",
+            "deny udp 1-9 from 10.1.1.0/24 to web-1",
+            "allow  tcp 22 from 2001:db8::/32  to fe80::1",
+        ] {
+            let read = plain::sentence(text, 7, (FileId(0), Spans::Kept));
+            assert_eq!(format!("{read:?}"), format!("{:?}", by_grammar(text)), "{text}");
+            assert!(read.is_some(), "{text}");
+        }
+        for text in
+            ["allow tcp 22 from 80 to web", "allow tcp 22 from any to web", "allow tcp 22 from a to b log"]
+        {
+            assert!(plain::sentence(text, 7, (FileId(0), Spans::Kept)).is_none(), "{text}");
         }
     }
 }

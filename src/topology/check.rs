@@ -410,6 +410,9 @@ fn unknown(site: &Site, mask: Mask, points: Vec<HostId>) -> Option<Trouble> {
 
 /// S3: a dynamic leg that a machine other than its own would have to know.
 fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
+    if crossing.from_dynamic.is_none() && crossing.to_dynamic.is_none() {
+        return None;
+    }
     let transits = &path.transits;
     let senders = crossing.senders.iter().map(|o| o.host);
     let end = crossing.path.as_ref().as_ref().ok().and_then(|p| p.end).map(|(host, _)| host);
@@ -435,6 +438,9 @@ fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
 /// S57: a filtering machine outside the vpc, on the way to or from a leg that is known there by its public address.
 fn public(topology: &Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
     let site = topology.site;
+    if !topology.knows_public() {
+        return None;
+    }
     let transits = path.transits.iter().map(|t| t.host);
     let ends = crossing.senders.iter().chain(&crossing.receivers).map(|own| own.host);
     let outside = |host: &HostId| {

@@ -4,8 +4,10 @@
 //! same forwarding machine (or by none), and are held by the same declared routes at the same lengths. Plain hosts
 //! do not count: they never pass a packet on, so no path bends at one (S9).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::model::{HostId, Role, Route, Site, ZoneId};
 use crate::net::addr::number;
@@ -106,9 +108,23 @@ impl Classes {
         atoms.get(at).filter(|a| a.first <= number).map(|a| a.class)
     }
 
+    /// The class of a set of one range that lies within one.
+    #[must_use]
+    pub fn sole(&self, set: &AddrSet) -> Option<ClassId> {
+        let mut ranges = set.ranges();
+        let range = ranges.next().filter(|_| ranges.next().is_none())?;
+        let atoms = self.atoms.get(range.family as usize)?;
+        let atom = atoms.get(atoms.partition_point(|a| a.last < range.first))?;
+        (atom.first <= range.first && range.last <= atom.last).then_some(atom.class)
+    }
+
     /// A set by classes; what is in no zone is left out.
     #[must_use]
     pub fn divide(&self, set: &AddrSet) -> Vec<(ClassId, AddrSet)> {
+        // Nearly always one range in one class: there is nothing to gather.
+        if let Some(class) = self.sole(set) {
+            return vec![(class, set.clone())];
+        }
         let mut parts: BTreeMap<ClassId, Vec<AddrRange>> = BTreeMap::new();
         for range in set.ranges() {
             let Some(atoms) = self.atoms.get(range.family as usize) else { continue };

@@ -3,9 +3,11 @@
 //! Widely read, a place is a set of addresses. Narrowly read, its items meet in pairs, and each pair falls into
 //! [`Crossing`]s: sources that start alike, destinations that are routed alike, and the path between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+
+use hashbrown::HashMap;
 
 use super::{Blocked, ClassId, Found, Path, Start, Topology};
 use crate::model::{End, Host, HostId, Leg, LegId, Place, Site, ZoneId};
@@ -103,6 +105,8 @@ pub(super) struct Cache {
     /// Static addresses of machines that forward.
     forwarders: AddrSet,
     every_static: AddrSet,
+    /// Whether some leg has a public address (S57).
+    public: bool,
     sent: HashMap<(ZoneId, ClassId), Senders>,
     dests: HashMap<(ZoneId, Family), Rc<Vec<Dest>>>,
     crossings: HashMap<(End, End, Family), Rc<Vec<Crossing>>>,
@@ -139,6 +143,7 @@ impl Cache {
             dynamic,
             forwarders: AddrSet::from_ranges(forwarders),
             every_static: AddrSet::from_ranges(every),
+            public: site.hosts.iter().any(|host| host.legs.iter().any(|leg| !leg.public.is_empty())),
             sent: HashMap::new(),
             dests: HashMap::new(),
             crossings: HashMap::new(),
@@ -189,6 +194,11 @@ pub fn words(site: &Site, end: &End) -> String {
         }),
         End::Anywhere => "anywhere".to_owned(),
     }
+}
+
+/// Whether an item is one address, or one range of them.
+fn is_one_range(end: &End) -> bool {
+    matches!(end, End::Addrs(set) if set.ranges().nth(1).is_none())
 }
 
 impl Topology<'_> {
@@ -265,6 +275,11 @@ impl Topology<'_> {
         set.ranges().map(count).sum()
     }
 
+    /// Whether some leg is known elsewhere by a public address (S57).
+    pub(super) fn knows_public(&self) -> bool {
+        self.readings.public
+    }
+
     /// The static addresses of a machine.
     pub fn statics_of(&self, host: HostId) -> impl Iterator<Item = IpAddr> + '_ {
         self.site.host(host).into_iter().flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.iter().copied()))
@@ -272,8 +287,9 @@ impl Topology<'_> {
 
     /// What a pair of items of an `allow` comes to in a family: where packets start, the way, where they end.
     pub fn crossings(&mut self, from: &End, to: &End, family: Family) -> Rc<Vec<Crossing>> {
-        let key = (from.clone(), to.clone(), family);
-        if let Some(known) = self.readings.crossings.get(&key) {
+        // Found again in no time, and seldom asked for twice: to keep them would cost more.
+        let key = (!is_one_range(from) || !is_one_range(to)).then(|| (from.clone(), to.clone(), family));
+        if let Some(known) = key.as_ref().and_then(|key| self.readings.crossings.get(key)) {
             return Rc::clone(known);
         }
         let mut out = Vec::new();
@@ -309,7 +325,9 @@ impl Topology<'_> {
             }
         }
         let out = Rc::new(out);
-        self.readings.crossings.insert(key, Rc::clone(&out));
+        if let Some(key) = key {
+            self.readings.crossings.insert(key, Rc::clone(&out));
+        }
         out
     }
 
@@ -330,8 +348,15 @@ impl Topology<'_> {
             End::Host(host) => Rc::new(vec![self.sent_by_machine(*host, class, family)]),
             End::Leg(host, leg) => Rc::new(vec![self.sent_by_leg(*host, *leg, class, family)]),
             End::Addrs(set) => {
+                let set = set.of(family);
+                // Nearly always one range in one zone: there is nothing to gather.
+                if let Some(zone) =
+                    self.classes.sole(&set).and_then(|part| self.classes.class(part)).map(|c| c.zone)
+                {
+                    return Rc::new(self.sent_from(zone, set, &[], class));
+                }
                 let mut by_zone: BTreeMap<ZoneId, AddrSet> = BTreeMap::new();
-                for (part, addrs) in self.classes.divide(&set.of(family)) {
+                for (part, addrs) in self.classes.divide(&set) {
                     if let Some(zone) = self.classes.class(part).map(|c| c.zone) {
                         let all = by_zone.entry(zone).or_default();
                         *all = all.union(&addrs);
@@ -376,6 +401,11 @@ impl Topology<'_> {
         dynamic: &[(HostId, LegId)],
         class: ClassId,
     ) -> Vec<(Found, Sent)> {
+        let anyone = self.path(Start::Zone(zone, None), class);
+        // Nearly always no machine of ours is among them.
+        if dynamic.is_empty() && !addrs.is_empty() && self.count_owners(&addrs) == 0 {
+            return vec![(anyone, Sent { seen: addrs, ..Sent::default() })];
+        }
         let mut groups: BTreeMap<Result<Path, Blocked>, (Found, Sent)> = BTreeMap::new();
         let mut add = |found: Found, seen: AddrSet, own: Option<Own>| {
             let key = found.as_ref().clone();
@@ -383,7 +413,6 @@ impl Topology<'_> {
             sent.seen = sent.seen.union(&seen);
             sent.own.extend(own);
         };
-        let anyone = self.path(Start::Zone(zone, None), class);
         let machines = self.owners(&addrs);
         let mut apart = Vec::new();
         for (addr, host, leg) in machines {

@@ -34,6 +34,8 @@ struct Head {
     field: Field,
     first: u32,
     count: u32,
+    /// The fields that it and what is below it decide, a bit each ([`Field::bit`]): most sets speak of few.
+    speaks: u32,
     /// Of the field and the arms, kept so that a growing table need not compute it again.
     hash: u64,
 }
@@ -115,9 +117,14 @@ impl Arena {
         self.made(field, from)
     }
 
+    /// Whether some node of a set may decide `field`; where none does, its packets have any value of it.
+    pub(super) fn speaks(&self, field: Field, a: PacketSet) -> bool {
+        self.head(a).is_some_and(|head| head.speaks & field.bit() != 0)
+    }
+
     /// The packets that are in `a` for some value of `field`.
     pub(super) fn forget(&mut self, field: Field, a: PacketSet) -> PacketSet {
-        let Some(head) = self.head(a).filter(|head| head.field <= field) else { return a };
+        let Some(head) = self.head(a).filter(|head| head.speaks & field.bit() != 0) else { return a };
         if let Some(&known) = self.forgotten.get(&(field, a)) {
             return known;
         }
@@ -260,8 +267,10 @@ impl Arena {
             self.exhausted = true;
             return PacketSet::NOTHING;
         }
+        let below = arms.iter().filter_map(|(_, child)| self.head(*child)).map(|head| head.speaks);
+        let speaks = below.fold(field.bit(), |all, one| all | one);
         self.arms.extend_from_slice(arms);
-        self.heads.push(Head { field, first, count, hash });
+        self.heads.push(Head { field, first, count, speaks, hash });
         let heads = &self.heads;
         self.unique.insert_unique(hash, at, |at| heads.get(*at as usize).map_or(0, |head| head.hash));
         PacketSet(at.saturating_add(2))

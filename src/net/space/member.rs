@@ -1,8 +1,9 @@
 //! Single packets of a set: a readable witness, a random member at the set's boundaries, and the way between
 //! a [`Packet`] and the values of its fields.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use super::{Exhausted, Field, Node, PacketSet, Space, state_number};
 use crate::net::addr::{self, Family};

@@ -3,7 +3,9 @@
 //! A translation writes a field, and what stood there before is still of interest: it is the original tuple of
 //! connection tracking, or what the sender wrote. So a field is *renamed* to a later one, and then *assigned*.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::{Field, PacketSet, Space};
 use crate::net::range::{Bounded, RangeSet};
@@ -21,7 +23,10 @@ impl Space {
         a: PacketSet,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= from) else { return a };
+        if !self.arena.speaks(from, a) {
+            return a;
+        }
+        let Some((at, own)) = self.read(a) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
@@ -58,7 +63,10 @@ impl Space {
         bounds: &BTreeSet<u128>,
         known: &mut HashMap<PacketSet, PacketSet>,
     ) -> PacketSet {
-        let Some((at, own)) = self.read(a).filter(|(at, _)| *at <= late) else { return a };
+        if !self.arena.speaks(late, a) {
+            return a;
+        }
+        let Some((at, own)) = self.read(a) else { return a };
         if let Some(&done) = known.get(&a) {
             return done;
         }
@@ -93,7 +101,7 @@ impl Space {
 
     /// The last values of every arm of a field in a diagram.
     fn bounds(&self, field: Field, a: PacketSet, seen: &mut BTreeSet<PacketSet>, out: &mut BTreeSet<u128>) {
-        let Some(node) = self.get(a).filter(|node| node.field <= field) else { return };
+        let Some(node) = self.get(a).filter(|_| self.arena.speaks(field, a)) else { return };
         if !seen.insert(a) {
             return;
         }

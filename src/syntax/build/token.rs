@@ -156,7 +156,7 @@ impl Builder<'_, '_> {
 }
 
 /// What `text` says, or what is wrong with it.
-fn address_value(text: &str) -> Result<AddressValue, &'static str> {
+pub(crate) fn address_value(text: &str) -> Result<AddressValue, &'static str> {
     if let Some((first, last)) = text.split_once('-') {
         let (Ok(first), Ok(last)) = (first.parse(), last.parse()) else {
             return Err("no range of addresses");

@@ -411,6 +411,9 @@ impl Draft<'_> {
     /// The comment for statements: the words of the first, cut to what an nft comment holds (128 bytes).
     fn words(&self, because: &[AccessId]) -> String {
         let words = because.first().and_then(|id| self.site.access(*id)).map_or("", |a| a.words.as_str());
+        if words.len() <= 128 && words.is_ascii() {
+            return words.to_owned();
+        }
         words.chars().filter(char::is_ascii).take(128).collect()
     }
 }
