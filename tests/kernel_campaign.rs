@@ -18,6 +18,8 @@ mod common;
 #[path = "random/compiles.rs"]
 mod compiles;
 mod draw;
+#[path = "campaign/foreign.rs"]
+mod foreign;
 #[path = "campaign/kernel.rs"]
 mod policies;
 mod random;

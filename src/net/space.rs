@@ -149,7 +149,8 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A space that may make at most `budget` nodes.
+    /// A space that may make at most `budget` nodes. So that its memory is bounded too, they have no more than ten million
+    /// branches (320 MB) together: then, too, the budget is spent.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
         let arena = Arena::with_budget(budget);
@@ -339,6 +340,30 @@ impl Space {
         }
         self.universe = Some(all);
         all
+    }
+
+    /// The fields that a set asks for and the values it takes of each, where it is all packets with these; none where what it takes of
+    /// one hangs on another, or nothing is in it.
+    #[must_use]
+    pub fn product(&self, set: PacketSet) -> Option<Vec<(Field, RangeSet<u128>)>> {
+        let mut fields = Vec::new();
+        let mut at = set;
+        while let Some(node) = self.get(at) {
+            let (mut first, mut ranges, mut leads) = (0, Vec::new(), None);
+            for &(last, child) in node.arms {
+                if child != PacketSet::NOTHING {
+                    if leads.is_some_and(|known| known != child) {
+                        return None;
+                    }
+                    leads = Some(child);
+                    ranges.push((first, last));
+                }
+                first = last.saturating_add(1);
+            }
+            fields.push((node.field, RangeSet::from_ranges(ranges)));
+            at = leads?;
+        }
+        (at == PacketSet::EVERYTHING).then_some(fields)
     }
 
     /// Just this packet (its limits: those interned so far, exceeded where it says so).

@@ -9,9 +9,12 @@
     reason = "a test fails by panicking, and starts the nft it tests"
 )]
 
+#[path = "../../benches/common/mod.rs"]
+mod common;
 mod facts;
 mod generate;
 mod laws;
+mod lists;
 mod loads;
 mod meaning;
 mod translation;

@@ -11,6 +11,9 @@ use super::{Exhausted, Field, PacketSet};
 /// Values up to and with a bound, from after the bound of the arm before, and where they lead.
 pub(super) type Arm = (u128, PacketSet);
 
+/// The most arms of all nodes together: 320 MB. Few wide nodes take the memory of many narrow ones.
+const MOST_ARMS: usize = 10_000_000;
+
 /// A node: the field it decides, and its arms.
 ///
 /// INVARIANT: arms are sorted by their bounds, the last bound is `field.last()`, neighbours lead to different
@@ -256,7 +259,8 @@ impl Arena {
             self.exhausted = true;
             return PacketSet::NOTHING;
         };
-        if self.heads.len() >= self.budget || at > u32::MAX - 2 {
+        let crowded = self.arms.len().saturating_add(arms.len()) > MOST_ARMS;
+        if self.heads.len() >= self.budget || crowded || at > u32::MAX - 2 {
             self.exhausted = true;
             return PacketSet::NOTHING;
         }
