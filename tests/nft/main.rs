@@ -17,4 +17,5 @@ mod laws;
 mod lists;
 mod loads;
 mod meaning;
+mod sent;
 mod translation;
