@@ -169,11 +169,12 @@ fn one(seed: u64, tally: &mut Tally) {
     }
 }
 
-/// What the campaign found.
+/// What campaigns found. A `deny` to a machine of unknown address, which has not the address of another: it was refuted for that one.
+const FOUND: [u64; 1] = [154];
+
 #[test]
 fn policies_that_were_found_are_proved() {
-    // A `deny` to a machine of unknown address, which has not the address of another: it was refuted for that one.
-    for seed in [154] {
+    for seed in FOUND {
         let mut tally = Tally::default();
         one(seed, &mut tally);
         assert_eq!(tally.compiled, 1, "seed {seed}");
