@@ -64,9 +64,9 @@ lint:
 	else echo "lint: cargo-deny is not here: licences and advisories were not checked"; fi
 
 # The tables of docs/performance.md: programs in benches/, and the tests marked #[ignore = "bench"], which need the worlds
-# of their tests. FWC_BENCH=10000 runs the rows with that in their names.
+# of their tests; docs/plots has what grows as pictures. FWC_BENCH=10000 runs the rows with that in their names.
 bench:
-	$(CARGO) bench --bench compile --bench prove --bench kernel
+	FWC_PLOTS=docs/plots $(CARGO) bench --bench compile --bench prove --bench kernel
 	$(CARGO) test --release --test aws --test apply -- --ignored bench --nocapture --test-threads 1
 
 # What benches of compiling and proving compare with, unpacked into target/bench-tools: z3 and ferm of Debian, aerleon of PyPI.

@@ -1,6 +1,6 @@
 //! What it costs to compile and prove a policy of many flows, whole process.
 //!
-//! `cargo bench --bench compile`; `FWC_BENCH=10000` runs the rows of that size.
+//! `cargo bench --bench compile`; `FWC_BENCH=10000` runs the rows of that size, `FWC_PLOTS=docs/plots` draws them.
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -17,8 +17,9 @@
 mod common;
 
 use common::draw::{self, Ends};
-use common::measure::{self, Run};
+use common::measure::{self, Cost, Run};
 use common::peers;
+use common::plot::{self, Line};
 
 const FWC: &str = env!("CARGO_BIN_EXE_fwc");
 const SEED: u64 = 20_261_121;
@@ -28,7 +29,9 @@ fn main() {
         return;
     }
     println!("Policies of 24 zones and one firewall, seed {SEED}: `fwc compile P.fw -o DIR --timings`");
+    let mut lines = Vec::new();
     for (count, bound) in [
+        (100, ""),
         (1_000, ""),
         (10_000, "bound 0.2 s, compiling 0.05 s, 60 MB"),
         (100_000, "bound 3 s, compiling 0.6 s, 250 MB"),
@@ -38,18 +41,21 @@ fn main() {
             for v6 in [false, true] {
                 let row = format!("{count} flows, {name}, IPv{}", if v6 { 6 } else { 4 });
                 if measure::wanted(&row) {
-                    ours(&row, &draw::policy(&flows, v6), bound);
+                    let cost = ours(&row, &draw::policy(&flows, v6), bound);
+                    let line = format!("fwc, with its proof: {name}, IPv{}", if v6 { 6 } else { 4 });
+                    plot::add(&mut lines, &line, count, cost.cpu.as_secs_f64());
                 }
             }
         }
         if count <= 10_000 {
-            theirs(count);
+            theirs(count, &mut lines);
         }
     }
+    plot::draw("compile.svg", "Compiling a policy, whole process", "CPU seconds", &lines);
 }
 
 /// What others take to compile the same flows; they prove nothing.
-fn theirs(count: usize) {
+fn theirs(count: usize, lines: &mut Vec<Line>) {
     let flows = draw::flows(count, Ends::Hosts, SEED);
     let dir = tempfile::tempdir().unwrap();
     if let Some(ferm) =
@@ -61,6 +67,7 @@ fn theirs(count: usize) {
         let (cost, said) = Run { program: "perl", args, dir: dir.path(), fine: &[0] }.median();
         assert!(said.matches("-A FORWARD").count() >= count, "ferm says {} bytes", said.len());
         measure::row(&format!("{count} flows, ferm"), cost, "");
+        plot::add(lines, "ferm, which proves nothing", count, cost.cpu.as_secs_f64());
     }
     // Quadratic or nearly: a second of it says enough.
     let aerleon = peers::tool("python/bin/aclgen").filter(|_| count <= 1_000);
@@ -74,12 +81,13 @@ fn theirs(count: usize) {
             .sum();
         assert!(written > 50 * count as u64, "aerleon wrote {written} bytes");
         measure::row(&format!("{count} flows, aerleon"), cost, "");
+        plot::add(lines, "aerleon, which proves nothing", count, cost.cpu.as_secs_f64());
     }
 }
 
 /// The whole, and of it what is not proving: everything but the stages `prove` and `exact lints`, which both ask the
 /// prover.
-fn ours(row: &str, policy: &str, bound: &str) {
+fn ours(row: &str, policy: &str, bound: &str) -> Cost {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("p.fw"), policy).unwrap();
     let args = ["compile", "p.fw", "-o", "out", "--timings"].map(str::to_owned).to_vec();
@@ -89,4 +97,5 @@ fn ours(row: &str, policy: &str, bound: &str) {
     let of = |name| measure::stage(&said, name).unwrap();
     let compiling = of("all") - of("prove") - of("exact lints");
     measure::row(row, cost, &format!("compiling {compiling:.3} s; {bound}"));
+    cost
 }

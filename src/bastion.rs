@@ -7,6 +7,7 @@
 //! cargo feature `bastion`, which is on unless switched off.
 
 pub mod apply;
+pub mod audit;
 pub mod keys;
 pub mod people;
 pub mod serve;

@@ -282,6 +282,8 @@ pub struct Layer {
     pub together: BTreeSet<Family>,
     /// By family, the blocks of a lookup among ranges with ports; none where one lookup asks all.
     pub splits: BTreeMap<Family, Split>,
+    /// The lookups that are laid out for their size, and why.
+    pub laid: BTreeMap<(Shape, Family), Laid>,
 }
 
 impl Layer {
@@ -295,6 +297,29 @@ impl Layer {
             shape => shape,
         }
     }
+}
+
+/// How a lookup is laid out where its size is the reason, with the bounds that made it so: bounds and no counts, so that
+/// one flow more says nothing new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Laid {
+    /// Ranges as exact keys.
+    WrittenOut {
+        /// So many keys, or more, were there already.
+        keys: usize,
+    },
+    /// Exact keys among the ranges.
+    Together {
+        /// So many ranges, or more.
+        ranges: usize,
+        /// So many ranges, or more, for one exact key.
+        for_a_key: usize,
+    },
+    /// Ranges in blocks of addresses.
+    Blocks {
+        /// More ranges than that.
+        ranges: usize,
+    },
 }
 
 /// A lookup among ranges in two steps: the address leads to a block, and the block has its own.

@@ -13,7 +13,10 @@ mod layers;
 mod split;
 mod together;
 
-use crate::ir::{Entry, Layer};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ir::{Entry, Laid, Layer, Shape, Split};
+use crate::net::Family;
 
 /// At which sizes a lookup is laid out otherwise.
 #[derive(Clone, Copy, Debug)]
@@ -41,13 +44,30 @@ pub fn arrange(entries: Vec<Entry>) -> Vec<Layer> {
 
 fn arrange_by(sizes: &Sizes, entries: Vec<Entry>) -> Vec<Layer> {
     let layer = |(kind, entries)| {
-        let entries = expand::expand(sizes, entries);
+        let (written_out, entries) = expand::expand(sizes, entries);
         let together = together::together(sizes, &entries);
         let entries = disjoint::disjoint(kind, &together, entries);
         let splits = split::split(sizes, &entries, &together);
-        Layer { kind, entries, together, splits }
+        let laid = laid(sizes, &written_out, &together, &splits);
+        Layer { kind, entries, together, splits, laid }
     };
     layers::layers(entries).into_iter().map(layer).collect()
+}
+
+/// What has another layout than a person would write, and the bounds that made it so.
+fn laid(
+    sizes: &Sizes,
+    written_out: &BTreeSet<Family>,
+    together: &BTreeSet<Family>,
+    splits: &BTreeMap<Family, Split>,
+) -> BTreeMap<(Shape, Family), Laid> {
+    let exact = |exact| Shape::Ports { exact };
+    let keys = written_out.iter().map(|f| ((exact(true), *f), Laid::WrittenOut { keys: sizes.many }));
+    let both = Laid::Together { ranges: sizes.many, for_a_key: sizes.ranges_for_a_key };
+    let both = together.iter().map(|f| ((exact(false), *f), both));
+    let blocks = splits.keys().map(|f| ((exact(false), *f), Laid::Blocks { ranges: sizes.at_once }));
+    // Blocks last: where they are, they are what a reader wonders at.
+    keys.chain(both).chain(blocks).collect()
 }
 
 #[cfg(test)]
@@ -55,7 +75,7 @@ mod tests {
     use super::*;
     use crate::ir::{Block, Cell, Refuse, Shape, Step};
     use crate::model::AccessId;
-    use crate::net::{Family, Limit, Per, Verdict};
+    use crate::net::{Limit, Per, Verdict};
     use proptest::prelude::*;
 
     const LIMIT: Limit = Limit { rate: 1, unit_seconds: 1, burst: 5, per: Per::Rule };

@@ -12,6 +12,7 @@ pub mod check;
 pub mod classes;
 mod conflict;
 pub mod groups;
+mod own;
 pub mod reading;
 mod size;
 pub mod translate;

@@ -110,6 +110,29 @@ fn a_large_policy_is_laid_out_by_size_and_stays_so() {
         set("forward_eth2_eth3_ports_v4").is_some() && set("forward_eth2_eth3_ports_ranges_v4").is_none()
     );
     assert!(table.sets.len() <= 200, "{} sets", table.sets.len());
+    // Who sees the layout switch in a diff is told why, once for each lookup; and in a small policy nobody is told anything.
+    for (set, why) in [
+        (
+            "ports_ranges_v4_blocks",
+            "# More than 2000 ranges are slow to ask at once: each block of addresses has its own.",
+        ),
+        (
+            "ports_ranges_v6",
+            "# 64 ranges or more, at most one exact key for 4 of them: one lookup asks for both.",
+        ),
+        ("ports_v4", "# 64 exact keys or more, and ranges that make no more keys than those: written out."),
+    ] {
+        let said: Vec<&str> =
+            rules.text.match_indices(why).filter_map(|(at, _)| rules.text[at..].lines().nth(1)).collect();
+        assert!(said.len() == 1 && said[0].contains(set), "{why}: {said:?}");
+    }
+    let few = large::policy(40)
+        .lines()
+        .filter(|line| !line.starts_with("allow udp"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let small = compiled(&policy(few));
+    assert!(small.artifacts.iter().all(|(_, rules)| !rules.text.contains("or more")));
 
     let more = large::policy(3600) + "allow tcp 8080 from 10.1.9.7 to 10.2.9.0/29\n";
     let after = compiled(&policy(more));

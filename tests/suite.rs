@@ -101,6 +101,11 @@ fn every_code_has_a_page_and_a_failing_case() {
 
 /// Codes that no small case can show, each with the test that does.
 const ELSEWHERE: &[&str] = &[
+    // `fwc bastion audit`: tests/bastion/audit.rs
+    "audit-algorithms",
+    "audit-host-key",
+    "audit-key-only",
+    "audit-strict-kex",
     "file-too-large", // tests/resolve.rs, and the tests of `syntax`
     // `fwc bastion lint`: snapshots/cli/bastion_lint.snap
     "key-agent-forwarding",

@@ -5,3 +5,4 @@ pub(crate) mod draw;
 pub(crate) mod lists;
 pub(crate) mod measure;
 pub(crate) mod peers;
+pub(crate) mod plot;

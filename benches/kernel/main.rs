@@ -1,6 +1,7 @@
 //! What a packet costs in the kernel under the rulesets that `fwc compile` writes, and what loading them costs.
 //!
-//! `cargo bench --bench kernel`, as root; `FWC_BENCH=WORDS` runs the tables with these words in their names. Each ruleset
+//! `cargo bench --bench kernel`, as root; `FWC_BENCH=WORDS` runs the tables with these words in their names, `FWC_PLOTS=docs/plots` draws
+//! what grows. Each ruleset
 //! stands in a network namespace of its own, a router between tun devices; `inject.rs`, compiled by `rustc`, writes UDP
 //! packets of 64 bytes into it and takes the CPU time of their whole way. No rules is the baseline, in the same run.
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench measures and tells")]
@@ -14,13 +15,15 @@
 
 mod draw;
 mod peers;
+#[path = "../common/plot.rs"]
+mod plot;
 mod run;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use draw::{Ends, Flow};
+use draw::{Ends, Family, Flow};
 use run::{Costs, Injector};
 
 const FWC: &str = env!("CARGO_BIN_EXE_fwc");
@@ -49,7 +52,7 @@ const TABLES: [(&str, Table); 3] = [("peers", peers_table), ("sizes", sizes), ("
 /// 1,000 exact flows between two zones, beside other tools' rules for the same.
 fn peers_table(injector: &Injector, dir: &Path) {
     let flows = draw::flows(1_000, 2, Ends::Hosts, SEED);
-    let ours = compiled(dir, "exact", &flows, 2);
+    let ours = compiled(dir, "exact", &flows, (2, Family::V4));
     let mut sides = vec![("no rules".to_owned(), Vec::new()), ("fwc".to_owned(), run::nft(&ours))];
     sides.extend(peers::all(dir, &flows));
     let mut bare: Option<Costs> = None;
@@ -57,7 +60,7 @@ fn peers_table(injector: &Injector, dir: &Path) {
         "| | last match | of no rules | insert | of no rules | established | nothing matches | load ms |"
     );
     for (name, load) in sides {
-        let costs = match injector.measure(2, &load, &flows) {
+        let costs = match injector.measure((2, Family::V4), &load, &flows) {
             Ok(costs) => costs,
             Err(why) => {
                 println!("| {name} | not measured: {why}");
@@ -80,49 +83,54 @@ fn peers_table(injector: &Injector, dir: &Path) {
 
 /// Random flows, as their number grows.
 fn sizes(injector: &Injector, dir: &Path) {
+    let mut lines = Vec::new();
+    for count in [10, 100, 1_000] {
+        let flows = draw::flows(count, 2, Ends::Hosts, SEED);
+        let linear = run::nft(&peers::linear(dir, &flows));
+        let costs = injector.measure((2, Family::V4), &linear, &flows).unwrap();
+        plot::add(&mut lines, "a linear chain", count, costs.random);
+    }
     println!("| zones | flows | random flows | of the smallest | last match | insert | sets | load ms |");
-    for (zones, ends, name) in [
-        (24, Ends::Hosts, "exact"),
-        (24, Ends::Prefixes, "prefix"),
-        (2, Ends::Hosts, "exact"),
-        (2, Ends::Prefixes, "prefix"),
+    for (zones, ends, family, name) in [
+        (24, Ends::Hosts, Family::V4, "exact"),
+        (24, Ends::Hosts, Family::V6, "exact, IPv6"),
+        (24, Ends::Prefixes, Family::V4, "prefix"),
+        (2, Ends::Hosts, Family::V4, "exact"),
+        (2, Ends::Prefixes, Family::V4, "prefix"),
+        (2, Ends::Prefixes, Family::V6, "prefix, IPv6"),
     ] {
         let mut smallest: Option<Costs> = None;
         for count in [1_000, 10_000, 100_000] {
             let flows = draw::flows(count, zones, ends, SEED);
-            let ruleset = compiled(dir, name, &flows, zones);
+            let ruleset = compiled(dir, name, &flows, (zones, family));
             let text = fs::read_to_string(&ruleset).unwrap();
             let sets = text.lines().filter(|l| l.starts_with("\tset ") || l.starts_with("\tmap ")).count();
-            let costs = injector.measure(zones, &run::nft(&ruleset), &flows).unwrap();
+            let costs = injector.measure((zones, family), &run::nft(&ruleset), &flows).unwrap();
             let first = *smallest.get_or_insert(costs);
-            println!(
-                "| {zones} | {count} {name} | {} | {:.2} | {} | {} | {sets} | {} |",
-                costs.random,
-                costs.random / first.random,
-                costs.last,
-                costs.insert,
-                costs.load / 1_000.0
-            );
-            if count == 100_000 && ends == Ends::Prefixes && zones == 2 {
+            size(&format!("{zones} | {count} {name}"), costs, Some(first), sets);
+            plot::add(&mut lines, &format!("fwc: {name}, {zones} zones"), count, costs.random);
+            if count == 100_000 && ends == Ends::Prefixes && zones == 2 && family == Family::V4 {
                 let one = one_set(dir, &flows);
-                let costs = injector.measure(zones, &run::nft(&one), &flows).unwrap();
-                println!(
-                    "| {zones} | all of them in one set with intervals | {} | | {} | {} | 1 | {} |",
-                    costs.random,
-                    costs.last,
-                    costs.insert,
-                    costs.load / 1_000.0
-                );
+                let costs = injector.measure((zones, family), &run::nft(&one), &flows).unwrap();
+                size(&format!("{zones} | all of them in one set with intervals"), costs, None, 1);
+                plot::add(&mut lines, "one set with intervals, by hand", count, costs.random);
             }
         }
     }
+    plot::draw("kernel.svg", "A packet of a flow at random, its connection known", "ns of CPU", &lines);
+}
+
+fn size(what: &str, costs: Costs, first: Option<Costs>, sets: usize) {
+    let of = first.map_or(String::new(), |first| format!("{:.2}", costs.random / first.random));
+    let load = costs.load / 1_000.0;
+    println!("| {what} | {} | {of} | {} | {} | {sets} | {load} |", costs.random, costs.last, costs.insert);
 }
 
 /// 100,000 exact elements: what `compile` writes, and a bare map of the same; CPU of nft and of the kernel, the least of five.
 fn load(injector: &Injector, dir: &Path) {
     for zones in [2, 24] {
         let flows = draw::flows(100_000, zones, Ends::Hosts, SEED);
-        let ours = compiled(dir, "load", &flows, zones);
+        let ours = compiled(dir, "load", &flows, (zones, Family::V4));
         let bare = dir.join("bare.nft");
         let elements: String = flows.iter().map(|f| format!("{} : accept,\n", element(f))).collect();
         fs::write(&bare, format!("table inet bare {{\nmap m {{ type ipv4_addr . ipv4_addr . inet_proto . inet_service : verdict\nelements = {{ {elements} }}\n}}\n}}\n")).unwrap();
@@ -170,10 +178,10 @@ fn disjoint(flows: &[Flow]) -> Vec<Flow> {
 }
 
 /// `ruleset.nft` of the policy of these flows.
-fn compiled(dir: &Path, name: &str, flows: &[Flow], zones: u64) -> PathBuf {
+fn compiled(dir: &Path, name: &str, flows: &[Flow], (zones, family): (u64, Family)) -> PathBuf {
     let of = dir.join(format!("{name}-{zones}-{}", flows.len()));
     fs::create_dir_all(&of).unwrap();
-    fs::write(of.join("p.fw"), draw::policy(flows, zones)).unwrap();
+    fs::write(of.join("p.fw"), draw::policy(flows, zones, family)).unwrap();
     let done = Command::new(FWC).args(["compile", "p.fw", "-o", "out"]).current_dir(&of).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     of.join("out/hosts/fw/ruleset.nft")

@@ -1,6 +1,6 @@
 //! The same flows in the words of other tools, and what they make of them.
 //!
-//! `benches/kernel/peers.sh fetch` brings firewalld and shorewall, `pip` aerleon into `target/bench-python` (or `PATH`). What
+//! `benches/kernel/peers.sh fetch` brings firewalld and shorewall, `make bench-tools` aerleon. What
 //! is not here is said and left out. The linear chain is written by hand.
 
 use std::collections::BTreeSet;
@@ -22,6 +22,14 @@ pub(crate) fn all(dir: &Path, flows: &[Flow]) -> Vec<(String, Vec<String>)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/kernel/peers.sh");
     match packaged(dir, flows, &script) {
         Ok(()) => {
+            for name in ["firewalld", "shorewall"] {
+                let cpu = fs::read_to_string(dir.join(name).with_extension("cpu")).unwrap_or_default();
+                let spent: f64 = cpu.split_whitespace().filter_map(|part| part.parse::<f64>().ok()).sum();
+                println!(
+                    "{name} took {spent:.2} s of CPU to make it{}",
+                    if name == "firewalld" { " and load it" } else { "" }
+                );
+            }
             out.push(("firewalld".to_owned(), nft(&dir.join("firewalld.nft"))));
             let load =
                 format!("load rules {} restore {}", script.display(), dir.join("shorewall.save").display());
@@ -36,7 +44,7 @@ fn each(flows: &[Flow]) -> impl Iterator<Item = (String, String, u64, u64, u16)>
     flows.iter().map(|([from, to], port)| (draw::net(*from), draw::net(*to), from.0, to.0, *port))
 }
 
-fn linear(dir: &Path, flows: &[Flow]) -> PathBuf {
+pub(crate) fn linear(dir: &Path, flows: &[Flow]) -> PathBuf {
     let rules: String = each(flows)
         .map(|(a, b, _, _, p)| format!("ip saddr {a} ip daddr {b} udp dport {p} accept\n"))
         .collect();
@@ -74,7 +82,7 @@ fn aerleon(dir: &Path, flows: &[Flow]) -> Result<PathBuf, String> {
     }
     text.push_str("  - name: rest\n    action: deny\n");
     file(&of, "p.yaml", &text);
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-python/bin/aclgen");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-tools/python/bin/aclgen");
     let program = if own.exists() { own } else { PathBuf::from("aclgen") };
     let args = ["--policy_file", "p.yaml", "--base_directory", ".", "--definitions_directory", "def"];
     let done = Command::new(program).args(args).args(["--output_directory", "."]).current_dir(&of).output();

@@ -2,7 +2,8 @@
 # What firewalld and shorewall make of their own files, without installing or starting them on this machine.
 #
 #   benches/kernel/peers.sh fetch            their Debian packages, unpacked into target/bench-peers
-#   benches/kernel/peers.sh make DIR         DIR/firewalld/, DIR/shorewall/ to DIR/firewalld.nft, DIR/shorewall.save
+#   benches/kernel/peers.sh make DIR         DIR/firewalld/, DIR/shorewall/ to DIR/firewalld.nft, DIR/shorewall.save, and
+#                                            what that took, user and system seconds, to DIR/NAME.cpu
 #
 # They run in a mount and a network namespace of their own, over a copy of the system that ends with them.
 set -eu
@@ -48,16 +49,18 @@ inside)
         ip link set "eth$zone" up
     done
     export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/usr/lib/python3/dist-packages
-    chroot "$space/whole" /bin/sh -eu -c '
+    chroot "$space/whole" /bin/bash -eu -c '
+        TIMEFORMAT="%U %S"
         mkdir -p /var/log /var/lib/shorewall /var/lock /run/shorewall
         cp -r /peers/firewalld/. /etc/firewalld/
-        /usr/bin/python3 -c "from firewall.core.fw import Firewall; Firewall().start()" >/dev/null
+        # It loads what it makes: there is no doing one without the other.
+        { time /usr/bin/python3 -c "from firewall.core.fw import Firewall; Firewall().start()" >/dev/null 2>&1; } 2>/peers/firewalld.cpu
         nft list ruleset >/peers/firewalld.nft
         nft flush ruleset
         cp /peers/shorewall/* /etc/shorewall/
         sed -i "s/^STARTUP_ENABLED=.*/STARTUP_ENABLED=Yes/; s/^IP_FORWARDING=.*/IP_FORWARDING=Keep/" /etc/shorewall/shorewall.conf
         for name in iptables iptables-restore iptables-save; do ln -sf xtables-nft-multi /usr/sbin/$name; done
-        shorewall compile /etc/shorewall /tmp/shorewall.sh >/dev/null
+        { time shorewall compile /etc/shorewall /tmp/shorewall.sh >/dev/null 2>&1; } 2>/peers/shorewall.cpu
         sh /tmp/shorewall.sh start >/dev/null 2>&1 || true
         iptables-save >/peers/shorewall.save
     '

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::{fs, io::Write as _};
 
 use crate::SEED;
-use crate::draw::{self, Dice, Flow};
+use crate::draw::{self, Dice, Family, Flow};
 
 /// Packets of one turn, and turns of which the least counts.
 const PACKETS: usize = 60_000;
@@ -53,7 +53,7 @@ impl Injector {
 
     /// Loading alone, in microseconds.
     pub(crate) fn load(&self, zones: u64, load: &[String]) -> Result<f64, String> {
-        let said = self.run(&(router(zones) + &load.join("\n") + "\n"))?;
+        let said = self.run(&(router(zones, Family::V4) + &load.join("\n") + "\n"))?;
         said.iter()
             .filter(|(what, _, _)| what == "load")
             .map(|(_, at, _)| *at)
@@ -61,17 +61,22 @@ impl Injector {
             .ok_or_else(|| "nothing was loaded".to_owned())
     }
 
-    pub(crate) fn measure(&self, zones: u64, load: &[String], flows: &[Flow]) -> Result<Costs, String> {
-        let mut plan = router(zones) + &load.join("\n") + "\n";
+    pub(crate) fn measure(
+        &self,
+        (zones, family): (u64, Family),
+        load: &[String],
+        flows: &[Flow],
+    ) -> Result<Costs, String> {
+        let mut plan = router(zones, family) + &load.join("\n") + "\n";
         let mut dice = Dice(SEED);
         let last = flows.last().ok_or("no flow")?;
-        let one = draw::packet(last, &mut dice);
+        let one = draw::packet(last, family, &mut dice);
         plan += &format!("{one}hot last {PACKETS} {TIMES}\n{one}insert insert {INSERTED} {TIMES}\n");
         plan += &format!("{one}answered established {PACKETS} {TIMES} eth{}\n", last.0[1].0);
         let (before, _) = one.trim_end().rsplit_once(' ').ok_or("no packet")?;
         plan += &format!("{before} 61234\nhot dropped {PACKETS} {TIMES}\n");
         for _ in 0..RANDOM {
-            plan += &draw::packet(&flows[dice.below(flows.len() as u64) as usize], &mut dice);
+            plan += &draw::packet(&flows[dice.below(flows.len() as u64) as usize], family, &mut dice);
         }
         plan += &format!("cycle random {PACKETS} {TIMES}\n");
         let mut costs = Costs::default();
@@ -125,14 +130,26 @@ impl Injector {
 }
 
 /// A router with an interface for each zone; strict about nothing that costs time, alike for every side.
-fn router(zones: u64) -> String {
+fn router(zones: u64, family: Family) -> String {
     let mut plan = String::new();
+    // Without addresses of the other family nothing of it is sent by itself.
+    let (option, off) = match family {
+        Family::V4 => ("", "net.ipv6.conf.all.disable_ipv6=1"),
+        Family::V6 => ("-6 ", "net.ipv6.conf.default.accept_dad=0"),
+    };
+    plan += &format!("run sysctl -qw {off}\n");
     for zone in 0..zones {
+        let (own, net) = (family.gateway(zone), family.zone(zone));
+        let length = net.split_once('/').map_or("", |(_, length)| length);
         plan += &format!(
-            "tun eth{zone}\nrun ip addr add 10.{zone}.0.1/16 dev eth{zone}\nrun ip link set eth{zone} up\n"
+            "tun eth{zone}\nrun ip {option}addr add {own}/{length} dev eth{zone}\nrun ip link set eth{zone} up\n"
         );
     }
-    plan += "run sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=2 net.ipv6.conf.all.disable_ipv6=1\n";
+    plan += match family {
+        Family::V4 => "run sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=2\n",
+        // The injector writes no checksums, and over IPv6 a UDP packet without one is `invalid`.
+        Family::V6 => "run sysctl -qw net.ipv6.conf.all.forwarding=1 net.netfilter.nf_conntrack_checksum=0\n",
+    };
     plan
 }
 

@@ -186,7 +186,8 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Confirms the generation on trial. `connection` is the one that confirms, which must be a new one.
+/// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
+/// must be a new one.
 ///
 /// # Errors
 /// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it
@@ -196,7 +197,7 @@ pub fn confirm(
     connection: Option<&Connection>,
     by: &str,
     console: bool,
-) -> Result<Record, ApplyError> {
+) -> Result<(Record, Ruleset), ApplyError> {
     let lock = state.lock(PATIENCE)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
@@ -214,8 +215,9 @@ pub fn confirm(
         }
     }
     let nft = Nft::at(&record.nft);
+    // One listing: what is compared is what is kept.
     let listing = nft.all_text()?;
-    let loaded = parsed(&nft.own_text()?)?;
+    let loaded = parsed(&live::own_part(&listing))?;
     if live::mark(&loaded).as_ref() != Some(&record.mark) {
         let why = format!("generation {} is on trial and not loaded: roll it back", trial.generation);
         return Err(ApplyError::Cannot(why));
@@ -234,7 +236,7 @@ pub fn confirm(
     }
     log::step(state, &said(&record, &format!("is confirmed by {by}")));
     lock.prune(state)?;
-    Ok(record)
+    Ok((record, loaded))
 }
 
 /// Rolls the trial back. `only`: that generation, and nothing where it is not on trial (the watchdog's question).

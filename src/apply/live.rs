@@ -168,6 +168,23 @@ pub fn parsed(listing: &str) -> Result<Ruleset, LabError> {
     Ok(ruleset)
 }
 
+/// Of a listing of every table, the text of ours: `table FAMILY fwc {` to the brace that stands in its column.
+#[must_use]
+pub fn own_part(listing: &str) -> String {
+    let heads = OWN.map(|family| format!("table {} {NAME} {{", family.keyword()));
+    let mut inside = false;
+    let mut part = String::new();
+    for line in listing.split_inclusive('\n') {
+        let bare = line.trim_end();
+        inside |= heads.iter().any(|head| head == bare);
+        if inside {
+            part.push_str(line);
+        }
+        inside &= bare != "}";
+    }
+    part
+}
+
 /// The mark of the generation that a ruleset is; none where it has none.
 #[must_use]
 pub fn mark(ruleset: &Ruleset) -> Option<String> {
@@ -179,4 +196,23 @@ pub fn mark(ruleset: &Ruleset) -> Option<String> {
 #[must_use]
 pub fn is_own(table: &crate::target::nft::artifact::Table) -> bool {
     table.name == NAME && OWN.contains(&table.family)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_part;
+
+    #[test]
+    fn of_a_listing_our_tables_are_taken_whole_and_nothing_else() {
+        let ours = "table inet fwc {\n\tset s {\n\t\ttype ipv4_addr\n\t}\n\tchain c {\n\t}\n}\n";
+        let bridge = "table bridge fwc {\n}\n";
+        let others = [
+            "table ip fwc {\n\tchain c {\n\t}\n}\n",
+            "table inet fwc2 {\n}\n",
+            "table inet f2b {\n\tchain x {\n\t}\n}\n",
+        ];
+        let listing = [others[0], ours, others[1], bridge, others[2]].concat();
+        assert_eq!(own_part(&listing), format!("{ours}{bridge}"));
+        assert_eq!(own_part(&others.concat()), "");
+    }
 }

@@ -1,6 +1,7 @@
 //! `fwc bastion`: key-only SSH on the sshd of a machine.
 
 mod apply;
+mod audit;
 mod check;
 mod lint;
 mod prove;
@@ -23,6 +24,8 @@ enum Command {
     Lint(lint::Args),
     /// Ask the machine's sshd who may log in without a key, and say which line lets them
     Check(check::Args),
+    /// Ask SSH servers from outside whether they are key-only, and the right ones
+    Audit(audit::Args),
     /// Put rendered files in place: tried first, and taken back unless confirmed
     Apply(apply::Args),
     /// Keep what was applied; from a new login
@@ -43,6 +46,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     match args.command {
         Command::Lint(args) => lint::run(&args, console),
         Command::Check(args) => check::run(&args, console),
+        Command::Audit(args) => audit::run(args, console),
         Command::Apply(args) => apply::run(args, console),
         Command::Confirm(args) => apply::confirm(&args, console),
         Command::Rollback => apply::rollback(console),

@@ -3,6 +3,7 @@
 use crate::apply::live::Nft;
 use crate::apply::state::State;
 use crate::apply::{admin, change, connections, live, log, watchdog};
+use crate::target::nft::artifact::Ruleset;
 
 use super::clean::clean_line;
 use super::live::{StateArgs, as_json, ended, failure, told};
@@ -28,25 +29,18 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     let state = args.state.open()?;
     let connection = admin::connection();
     let by = admin::who(connection.as_ref());
-    let record = match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
-        Ok(record) => record,
+    let (record, loaded) = match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
+        Ok(confirmed) => confirmed,
         Err(why) => return ended(why, console),
     };
     console.talk(&format!("generation {} of `{}` is confirmed\n", record.generation, record.host));
-    living(&state, &record.nft, args.cut, console)
+    living(&state, &loaded, args.cut, console)
 }
 
 /// The connections that the new rules deny: listed, or ended.
-fn living(
-    state: &State,
-    nft: &std::path::Path,
-    cut: bool,
-    console: &mut Console<'_>,
-) -> Result<Exit, Failure> {
-    let ruleset = Nft::at(nft).own_text().and_then(|text| live::parsed(&text));
-    let ruleset = ruleset.map_err(|why| failure(why.into()))?;
+fn living(state: &State, ruleset: &Ruleset, cut: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let entries = connections::entries().map_err(failure)?;
-    let denied = connections::denied(&ruleset, &entries).map_err(failure)?;
+    let denied = connections::denied(ruleset, &entries).map_err(failure)?;
     for (entry, hook) in &denied {
         let did = if cut { "ended" } else { "goes on" };
         console.data(&format!("{did}: {entry}, which the new rules deny in {hook}\n"));
@@ -73,8 +67,9 @@ pub(super) struct CutArgs {
 
 pub(super) fn cut(args: &CutArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let state = args.state.open()?;
-    let nft = Nft::found().map_err(|why| failure(why.into()))?;
-    living(&state, nft.path(), !args.list, console)
+    let ruleset = Nft::found().and_then(|nft| nft.own_text()).and_then(|text| live::parsed(&text));
+    let ruleset = ruleset.map_err(|why| failure(why.into()))?;
+    living(&state, &ruleset, !args.list, console)
 }
 
 #[derive(Debug, clap::Args)]

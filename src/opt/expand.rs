@@ -6,24 +6,27 @@
 //! A hash of any size is asked at one cost, and a second lookup among ranges costs more than the hash itself
 //! (`docs/performance.md`). A person reads a range more easily than its members, so a short list stays as it is.
 
+use std::collections::BTreeSet;
+
 use super::Sizes;
 use crate::ir::{Cell, Entry, Shape};
 use crate::net::Family;
 
 /// The same rules; of a family with many exact keys by ports, ranges that make no more keys than are there already are
-/// written out.
-pub(super) fn expand(sizes: &Sizes, entries: Vec<Entry>) -> Vec<Entry> {
-    let worth = Family::BOTH.map(|family| (family, is_worth_it(sizes, &entries, family)));
+/// written out. With the families where that was so.
+pub(super) fn expand(sizes: &Sizes, entries: Vec<Entry>) -> (BTreeSet<Family>, Vec<Entry>) {
+    let worth: BTreeSet<Family> =
+        Family::BOTH.into_iter().filter(|family| is_worth_it(sizes, &entries, *family)).collect();
     let mut out = Vec::with_capacity(entries.len());
     for entry in entries {
         let ranges = entry.cell.shape() == Shape::Ports { exact: false };
-        if ranges && worth.contains(&(entry.cell.family, true)) {
+        if ranges && worth.contains(&entry.cell.family) {
             out.extend(keys(&entry.cell).into_iter().map(|cell| Entry { cell, ..entry.clone() }));
         } else {
             out.push(entry);
         }
     }
-    out
+    (worth, out)
 }
 
 fn is_worth_it(sizes: &Sizes, entries: &[Entry], family: Family) -> bool {

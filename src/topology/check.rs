@@ -10,7 +10,7 @@ use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Path, Topology, groups};
+use super::{Blocked, Path, Topology, groups, own};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -140,7 +140,8 @@ impl Need<'_> {
                         if let Some(trouble) = self.trouble(topology, &way)
                             && said.insert(trouble.code())
                         {
-                            findings.push(self.say(topology.site, (from, to), &trouble));
+                            let finding = self.say(topology.site, (from, to), &trouble);
+                            findings.push(own::told(topology, (from, to), &way.crossing, finding));
                         }
                     }
                 }

@@ -12,23 +12,24 @@ use serde_json::Value;
 use crate::sshd::{Login, Room, SSHD, Way};
 
 /// One configuration: files, who tries, whether a password gets in, and the line that has the say (`file:line`).
-struct Row {
-    name: &'static str,
-    files: &'static [(&'static str, &'static str)],
-    user: &'static str,
-    from: &'static str,
-    ways: &'static [(&'static str, bool)],
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) files: &'static [(&'static str, &'static str)],
+    pub(crate) user: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) ways: &'static [(&'static str, bool)],
     line: &'static str,
 }
 
-const MAIN: &str = "/etc/ssh/sshd_config";
-const STOCK: &str = "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nUsePAM yes\n";
-const SHUT: &str = "PasswordAuthentication no\nKbdInteractiveAuthentication no\n";
+pub(crate) const MAIN: &str = "/etc/ssh/sshd_config";
+pub(crate) const STOCK: &str =
+    "Include /etc/ssh/sshd_config.d/*.conf\nKbdInteractiveAuthentication no\nUsePAM yes\n";
+pub(crate) const SHUT: &str = "PasswordAuthentication no\nKbdInteractiveAuthentication no\n";
 const GUARD: &str = "PasswordAuthentication no\nKbdInteractiveAuthentication no\nAuthenticationMethods publickey\nMatch all\n \
     PasswordAuthentication no\n KbdInteractiveAuthentication no\n AuthenticationMethods publickey\n";
 
 /// Section 3.2 of the study, row by row, and the stock file first.
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "stock Debian: passwords are on by default",
         files: &[(MAIN, STOCK)],
@@ -416,7 +417,7 @@ fn a_tree_is_judged_like_a_machine() {
 }
 
 /// The room's sshd files are these and no others.
-fn lay(room: &Room, files: &[(&str, &str)]) {
+pub(crate) fn lay(room: &Room, files: &[(&str, &str)]) {
     let folder = room.outside("/etc/ssh/sshd_config.d");
     std::fs::remove_dir_all(&folder).unwrap();
     std::fs::create_dir(&folder).unwrap();

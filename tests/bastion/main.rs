@@ -4,11 +4,16 @@
 mod common;
 #[path = "../sshd/mod.rs"]
 mod sshd;
+#[path = "../serve/yard.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod yard;
 
 mod apply;
+mod audit;
 mod check;
 mod crm;
 mod groups;
+mod hostile;
 mod keys;
 mod prove;
 mod rendered;

@@ -370,10 +370,7 @@ impl Run<'_> {
                 let verdict = spec.judge(&Point::Hook { host: *host, hook: *hook }, packet).verdict;
                 (verdict != Verdict::Accept).then_some((*host, *hook))
             });
-            // Under `br_netfilter` a frame that is translated back onto its bridge comes to prerouting first, and to the hooks of
-            // the bridge with its time to live as it was: the lab tells both in the order of their names.
-            let last = arrived.steps.iter().rev().find(|step| step.stage != Stage::Came);
-            let last = last.and_then(|step| Some((step.host?, stage(step.stage)?)));
+            let last = arrived.last().and_then(|step| Some((step.host?, stage(step.stage)?)));
             let got = arrived.delivered.map(|d| (d.src, d.dst));
             let as_meant = match stop {
                 Some(stop) => !arrived.at_layer4 && last == Some(stop),

@@ -42,6 +42,11 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Whether a hook is about to be asked there.
+    pub(super) fn asks(self) -> bool {
+        matches!(self, Self::BeforeOutput | Self::BeforeBridge | Self::BeforeForward | Self::BeforeInput)
+    }
+
     const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::BeforeOutput, "output", "-500"),
         (Self::PastOutput, "output", "1000"),

@@ -7,7 +7,7 @@ use super::super::artifact::{
     DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
-use crate::ir::{Cell, Entry, FULL, Layer, Shape, Split};
+use crate::ir::{Cell, Entry, FULL, Laid, Layer, Shape, Split};
 use crate::model::Origin;
 use crate::net::{AddrRange, Family, Proto};
 
@@ -47,6 +47,7 @@ impl Draft<'_> {
                     } else if entries().next().is_some() {
                         let map = map_name(&name, shape, family);
                         self.lookup(chain, &map, shape, family, entries());
+                        self.explain(layer.laid.get(&(shape, family)));
                     }
                 }
             }
@@ -56,6 +57,13 @@ impl Draft<'_> {
                 statements.push(Statement::Verdict(verdict));
                 chain.push(statements, &self.words(&entry.because), &statements_of(&entry.because));
             }
+        }
+    }
+
+    /// Above the last set: why it is as it is, where its size is the reason.
+    fn explain(&mut self, laid: Option<&Laid>) {
+        if let (Some(laid), Some(last)) = (laid, self.sets.last_mut()) {
+            last.set.notes.push(why(laid));
         }
     }
 
@@ -81,9 +89,8 @@ impl Draft<'_> {
         let by = format!("{map}_blocks");
         let mut set = Set::new(by.clone(), vec![kind], Some(vec![DataType::Verdict]));
         set.flags = vec![SetFlag::Interval];
-        set.notes
-            .push("So many ranges are slow to ask at once: each block of addresses has its own.".to_owned());
         self.sets.push(DraftSet { set, elements: blocks });
+        self.explain(layer.laid.get(&(RANGES, family)));
         let asked = Statement::VerdictMap { key: Expression::Field(field), map: Expression::Named(by) };
         chain.push(vec![asked], "those with a prefix or a range, by block", &[]);
     }
@@ -144,6 +151,20 @@ impl Draft<'_> {
         let asked = Statement::VerdictMap { key, map: Expression::Named(map.to_owned()) };
         let comment = if exact { "one lookup for all of them" } else { "those with a prefix or a range" };
         chain.push(vec![asked], comment, &[]);
+    }
+}
+
+fn why(laid: &Laid) -> String {
+    match laid {
+        Laid::WrittenOut { keys } => {
+            format!("{keys} exact keys or more, and ranges that make no more keys than those: written out.")
+        }
+        Laid::Together { ranges, for_a_key } => format!(
+            "{ranges} ranges or more, at most one exact key for {for_a_key} of them: one lookup asks for both."
+        ),
+        Laid::Blocks { ranges } => {
+            format!("More than {ranges} ranges are slow to ask at once: each block of addresses has its own.")
+        }
     }
 }
 
