@@ -144,7 +144,7 @@ pub(crate) fn equal(list: &[Rule], seed: u64) -> Vec<Rule> {
             let upper = rule.dst.first | 1 << (32 - bits);
             other.push(Rule { dst: Net { first: rule.dst.first, bits }, ..*rule });
             other.push(Rule { dst: Net { first: upper, bits }, ..*rule });
-        } else if rule.dport.0 < rule.dport.1 {
+        } else if [6, 17].contains(&rule.proto) && rule.dport.0 < rule.dport.1 {
             let middle = rule.dport.0 + (rule.dport.1 - rule.dport.0) / 2;
             other.push(Rule { dport: (middle + 1, rule.dport.1), ..*rule });
             other.push(Rule { dport: (rule.dport.0, middle), ..*rule });

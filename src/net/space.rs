@@ -127,7 +127,7 @@ impl PacketSet {
 
 /// The node budget was spent; the answer is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {nodes} decision nodes are needed")]
+#[error("more than {nodes} decision nodes, or the memory of as many, are needed")]
 pub struct Exhausted {
     /// The budget that was not enough.
     pub nodes: usize,
@@ -149,11 +149,16 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A space that may make at most `budget` nodes. So that its memory is bounded too, they have no more than ten million
-    /// branches (320 MB) together: then, too, the budget is spent.
+    /// A space that may make at most `budget` nodes, with five branches each on average (160 bytes): so its memory is bounded too.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
-        let arena = Arena::with_budget(budget);
+        Self::with_branches(budget, budget.saturating_mul(5))
+    }
+
+    /// The same with a bound of its own for the branches of all nodes together, 32 bytes each.
+    #[must_use]
+    pub fn with_branches(budget: usize, branches: usize) -> Self {
+        let arena = Arena::with_budget(budget, branches);
         Self { arena, interfaces: Vec::new(), limits: Vec::new(), atoms: Vec::new(), universe: None }
     }
 

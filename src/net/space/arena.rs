@@ -11,9 +11,6 @@ use super::{Exhausted, Field, PacketSet};
 /// Values up to and with a bound, from after the bound of the arm before, and where they lead.
 pub(super) type Arm = (u128, PacketSet);
 
-/// The most arms of all nodes together: 320 MB. Few wide nodes take the memory of many narrow ones.
-const MOST_ARMS: usize = 10_000_000;
-
 /// A node: the field it decides, and its arms.
 ///
 /// INVARIANT: arms are sorted by their bounds, the last bound is `field.last()`, neighbours lead to different
@@ -61,12 +58,14 @@ pub(super) struct Arena {
     /// Arms of the nodes that are being made, innermost last.
     making: Vec<Arm>,
     budget: usize,
+    /// The most arms of all nodes together, 32 bytes each: few wide nodes take the memory of many narrow ones.
+    most_arms: usize,
     exhausted: bool,
 }
 
 impl Arena {
-    /// At most `budget` nodes.
-    pub(super) fn with_budget(budget: usize) -> Self {
+    /// At most `budget` nodes, with so many arms together.
+    pub(super) fn with_budget(budget: usize, most_arms: usize) -> Self {
         Self {
             heads: Vec::new(),
             arms: Vec::new(),
@@ -76,6 +75,7 @@ impl Arena {
             forgotten: HashMap::new(),
             making: Vec::new(),
             budget,
+            most_arms,
             exhausted: false,
         }
     }
@@ -259,7 +259,7 @@ impl Arena {
             self.exhausted = true;
             return PacketSet::NOTHING;
         };
-        let crowded = self.arms.len().saturating_add(arms.len()) > MOST_ARMS;
+        let crowded = self.arms.len().saturating_add(arms.len()) > self.most_arms;
         if self.heads.len() >= self.budget || crowded || at > u32::MAX - 2 {
             self.exhausted = true;
             return PacketSet::NOTHING;
