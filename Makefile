@@ -9,6 +9,7 @@ POLICIES ?= 5000
 SITES ?= 3000
 RANDOM_POLICIES ?= 10000
 KERNEL_POLICIES ?= 300
+FOREIGN ?= 1000000
 KEY_LINES ?= 1000
 LISTS ?= 10000
 FUZZ ?= 200000
@@ -83,6 +84,7 @@ mutants: tools
 campaign: tools
 	FWC_PACKETS=$(PACKETS) FWC_RANDOM_POLICIES=$(RANDOM_POLICIES) $(CARGO) test --release --test campaign -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KERNEL_POLICIES=$(KERNEL_POLICIES) $(CARGO) test --release --test kernel_campaign -- random_policies --nocapture
+	FWC_REQUIRE_KERNEL=1 FWC_FOREIGN=$(FOREIGN) $(CARGO) test --release --test kernel_campaign -- foreign --nocapture
 	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws

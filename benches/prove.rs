@@ -17,6 +17,7 @@
 mod common;
 
 use common::draw::{self, Ends, Flow};
+use common::lists::{self, Shape};
 use common::measure::{self, Run};
 use common::peers;
 use fwc::net::{Field, PacketSet, Products, RangeSet, Space};
@@ -44,6 +45,48 @@ fn main() {
         }
     }
     edits();
+    lists();
+}
+
+/// Ordered lists that mean the same, as listings of nft: read by the reader of foreign rulesets, composed, compared. Where there is
+/// no answer within the budget, it says so and ends with 2.
+fn lists() {
+    println!(
+        "Lists in the shapes of ClassBench, seed {SEED}: `fwc diff A.nft B.nft`, a drop in three of ten rules"
+    );
+    for (count, bound) in [(10_000, "bound 0.4 s"), (100_000, "bound 8 s, 500 MB, or undecided")] {
+        for (name, shape) in Shape::ALL {
+            let list = lists::list(shape, count, SEED);
+            compared(
+                &format!("{count} rules, {name}: two lists equal"),
+                &list,
+                lists::equal(&list, SEED),
+                bound,
+            );
+            let edited = lists::edited(&list, count / 2);
+            compared(&format!("{count} rules, {name}: one rule more, named"), &list, edited, bound);
+        }
+    }
+}
+
+fn compared(row: &str, old: &[lists::Rule], new: Vec<lists::Rule>, bound: &str) {
+    if !measure::wanted(row) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for (name, list) in [("a.nft", old), ("b.nft", &new)] {
+        std::fs::write(dir.path().join(name), lists::chain(list, false)).unwrap();
+    }
+    let args = ["diff", "a.nft", "b.nft"].map(str::to_owned).to_vec();
+    let (cost, said) = Run { program: FWC, args, dir: dir.path(), fine: &[0, 2] }.median();
+    let answer = if said.contains("decision nodes") {
+        "undecided"
+    } else if said.contains("no difference") {
+        "equal"
+    } else {
+        "different"
+    };
+    measure::row(row, cost, &format!("{answer}; {bound}"));
 }
 
 /// All hosts, all expectations of the shipped site.

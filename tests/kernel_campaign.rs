@@ -2,7 +2,7 @@
 //!
 //! Packets are drawn for every hook of every machine of the CRM that filters as in `campaign.rs`, but from those
 //! that the kernel can be brought to show that hook ([`reaches`]). `FWC_KERNEL_PACKETS` sets how many; `make test` sends
-//! 5,000, and one for each rule and element that decides a packet of this kind, if that is more.
+//! 20,000, and one for each rule and element that decides a packet of this kind, if that is more.
 //! Then random policies with clauses, see [`policies`].
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +18,8 @@ mod common;
 #[path = "random/compiles.rs"]
 mod compiles;
 mod draw;
+#[path = "campaign/foreign.rs"]
+mod foreign;
 #[path = "campaign/kernel.rs"]
 mod policies;
 mod random;
@@ -42,7 +44,7 @@ fn thousands_of_packets_and_the_kernel_agrees() {
         return;
     }
     let wanted: usize =
-        std::env::var("FWC_KERNEL_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(5_000);
+        std::env::var("FWC_KERNEL_PACKETS").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
     let compiled = compiled(&crm());
     let drawn = drawn(&compiled, wanted);
     let mut run = Run { compiled: &compiled, seen: Coverage::default(), observed: 0, wrong: Vec::new() };

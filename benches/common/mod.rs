@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each bench uses its part")]
 
 pub(crate) mod draw;
+pub(crate) mod lists;
 pub(crate) mod measure;
 pub(crate) mod peers;
 pub(crate) mod plot;

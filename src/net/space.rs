@@ -163,7 +163,7 @@ impl PacketSet {
 
 /// The node budget was spent; the answer is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {nodes} decision nodes are needed")]
+#[error("more than {nodes} decision nodes, or the memory of as many, are needed")]
 pub struct Exhausted {
     /// The budget that was not enough.
     pub nodes: usize,
@@ -185,10 +185,16 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A space that may make at most `budget` nodes.
+    /// A space that may make at most `budget` nodes, with five branches each on average (160 bytes): so its memory is bounded too.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
-        let arena = Arena::with_budget(budget);
+        Self::with_branches(budget, budget.saturating_mul(5))
+    }
+
+    /// The same with a bound of its own for the branches of all nodes together, 32 bytes each.
+    #[must_use]
+    pub fn with_branches(budget: usize, branches: usize) -> Self {
+        let arena = Arena::with_budget(budget, branches);
         Self { arena, interfaces: Vec::new(), limits: Vec::new(), atoms: Vec::new(), universe: None }
     }
 
@@ -375,6 +381,30 @@ impl Space {
         }
         self.universe = Some(all);
         all
+    }
+
+    /// The fields that a set asks for and the values it takes of each, where it is all packets with these; none where what it takes of
+    /// one hangs on another, or nothing is in it.
+    #[must_use]
+    pub fn product(&self, set: PacketSet) -> Option<Vec<(Field, RangeSet<u128>)>> {
+        let mut fields = Vec::new();
+        let mut at = set;
+        while let Some(node) = self.get(at) {
+            let (mut first, mut ranges, mut leads) = (0, Vec::new(), None);
+            for &(last, child) in node.arms {
+                if child != PacketSet::NOTHING {
+                    if leads.is_some_and(|known| known != child) {
+                        return None;
+                    }
+                    leads = Some(child);
+                    ranges.push((first, last));
+                }
+                first = last.saturating_add(1);
+            }
+            fields.push((node.field, RangeSet::from_ranges(ranges)));
+            at = leads?;
+        }
+        (at == PacketSet::EVERYTHING).then_some(fields)
     }
 
     /// Just this packet (its limits: those interned so far, exceeded where it says so).

@@ -47,6 +47,10 @@ pub struct Bounds {
     pub regions: usize,
 }
 
+/// The most branches of the nodes of one hook: 192 MB, and about as much for what is remembered of them. Long lists have
+/// few nodes, and wide ones.
+const MOST_BRANCHES: usize = 6_000_000;
+
 impl Default for Bounds {
     fn default() -> Self {
         Self { nodes: 8_000_000, regions: 32 }
@@ -245,7 +249,7 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
             continue;
         }
         // A space of its own for each: one that is spent takes no other with it.
-        let mut space = Space::with_budget(bounds.nodes);
+        let mut space = Space::with_branches(bounds.nodes, MOST_BRANCHES);
         let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
         diff.nodes = diff.nodes.saturating_add(space.node_count());
         let found = match found {

@@ -5,13 +5,18 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and starts the nft it tests"
 )]
 
+#[path = "../../benches/common/mod.rs"]
+mod common;
 mod facts;
 mod generate;
 mod laws;
+mod lists;
 mod loads;
 mod meaning;
+mod sent;
 mod translation;

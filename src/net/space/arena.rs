@@ -60,12 +60,14 @@ pub(super) struct Arena {
     /// Arms of the nodes that are being made, innermost last.
     making: Vec<Arm>,
     budget: usize,
+    /// The most arms of all nodes together, 32 bytes each: few wide nodes take the memory of many narrow ones.
+    most_arms: usize,
     exhausted: bool,
 }
 
 impl Arena {
-    /// At most `budget` nodes.
-    pub(super) fn with_budget(budget: usize) -> Self {
+    /// At most `budget` nodes, with so many arms together.
+    pub(super) fn with_budget(budget: usize, most_arms: usize) -> Self {
         Self {
             heads: Vec::new(),
             arms: Vec::new(),
@@ -75,6 +77,7 @@ impl Arena {
             forgotten: HashMap::new(),
             making: Vec::new(),
             budget,
+            most_arms,
             exhausted: false,
         }
     }
@@ -263,7 +266,8 @@ impl Arena {
             self.exhausted = true;
             return PacketSet::NOTHING;
         };
-        if self.heads.len() >= self.budget || at > u32::MAX - 2 {
+        let crowded = self.arms.len().saturating_add(arms.len()) > self.most_arms;
+        if self.heads.len() >= self.budget || crowded || at > u32::MAX - 2 {
             self.exhausted = true;
             return PacketSet::NOTHING;
         }

@@ -40,7 +40,9 @@ mod frames;
 mod run;
 mod words;
 
-pub use admits::{Admits, Effects, Reading, Translated, admits, deciders, does, effects, translations};
+pub use admits::{
+    Admits, Effects, Reading, Translated, admits, deciders, deciders_of, does, effects, outline, translations,
+};
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
 

@@ -31,9 +31,17 @@ pub(super) fn compare(
 ) -> Result<(Vec<Difference>, Vec<Unclear>), Stop> {
     let [old, new] = sides;
     let reading = |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone() };
-    let before = sim::effects(&old.rules.ruleset, spot, &reading(&common.old), space)?;
-    let after = sim::effects(&new.rules.ruleset, spot, &reading(&common.new), space)?;
+    let mut before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
+    let mut after = sim::outline(&new.rules.ruleset, spot, &reading(&common.new), space)?;
     let domain = domain(space, spot);
+    // Who decides is asked only of packets that may be said something about.
+    let asked = differing(&before, &after, space);
+    let asked = space.and(asked, domain);
+    if asked != PacketSet::NOTHING {
+        for (side, common, effects) in [(old, &common.old, &mut before), (new, &common.new, &mut after)] {
+            effects.deciders = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common), space)?;
+        }
+    }
     let mut at = At { space, spot, sides, before, after, domain, names, regions };
     let mut found = (Vec::new(), Vec::new());
     at.verdicts(&mut found)?;
@@ -43,6 +51,27 @@ pub(super) fn compare(
     at.marked(&mut found)?;
     at.space.is_empty(PacketSet::NOTHING)?;
     Ok(found)
+}
+
+/// The packets that may fare otherwise, whatever is the case of the conditions.
+fn differing(before: &Effects, after: &Effects, space: &mut Space) -> PacketSet {
+    let writes = |of: &Effects| {
+        !of.translations.is_empty() || !of.marks.is_empty() || of.untracked != PacketSet::NOTHING
+    };
+    if writes(before) || writes(after) {
+        return PacketSet::EVERYTHING;
+    }
+    let mut all = vec![before.admits.unknown, after.admits.unknown];
+    for (a, b) in
+        [(before.admits.accepted, after.admits.accepted), (before.admits.rejected, after.admits.rejected)]
+    {
+        all.extend([space.minus(a, b), space.minus(b, a)]);
+    }
+    let mut all = space.any(all);
+    for (field, _) in space.atoms() {
+        all = space.forget(field, all);
+    }
+    all
 }
 
 /// What a hook can see: in input a packet leaves by nothing, in output it came by nothing.

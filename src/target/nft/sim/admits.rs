@@ -18,8 +18,12 @@ use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
 mod conditions;
+mod effects;
 mod fields;
 mod members;
+mod runs;
+
+pub use effects::{Effects, deciders, deciders_of, effects, outline};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub struct Admits {
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn admits(ruleset: &Ruleset, at: impl Into<Spot>, space: &mut Space) -> Result<Admits, Exhausted> {
-    walk(ruleset, at.into(), &Reading::default(), false, space).map(|walked| walked.admits)
+    walk(ruleset, at.into(), &Reading::default(), TOGETHER, space).map(|walked| walked.admits)
 }
 
 /// [`admits`] and [`translations`] at once.
@@ -49,7 +53,7 @@ pub fn does(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<(Admits, Vec<Translated>), Exhausted> {
-    let walked = walk(ruleset, at.into(), &Reading::default(), false, space)?;
+    let walked = walk(ruleset, at.into(), &Reading::default(), TOGETHER, space)?;
     let mut all = Vec::new();
     for ((place, to), set) in walked.translated {
         if !space.is_empty(set)? {
@@ -69,80 +73,6 @@ pub struct Reading {
     /// The tables, by their places, of which another ruleset has the very same: whether an unknown packet passes a
     /// chain of theirs that filters is such a condition too.
     pub common: BTreeSet<usize>,
-}
-
-/// Everything that a ruleset does at a hook.
-#[derive(Clone, Debug)]
-pub struct Effects {
-    /// What becomes of the packets.
-    pub admits: Admits,
-    /// As [`deciders`].
-    pub deciders: Vec<(Place, PacketSet)>,
-    /// As [`translations`].
-    pub translations: Vec<Translated>,
-    /// Where the unknown packets got lost.
-    pub unknowns: Vec<(Place, PacketSet)>,
-    /// Those that go on and were taken out of connection tracking here.
-    pub untracked: PacketSet,
-    /// Those that go on with a mark that a rule here has set, by the mark; none: one that nobody knows.
-    pub marks: BTreeMap<Option<u32>, PacketSet>,
-}
-
-/// Everything that `ruleset` does at a hook.
-///
-/// # Errors
-/// [`Exhausted`] when the space's budget is spent.
-pub fn effects(
-    ruleset: &Ruleset,
-    at: impl Into<Spot>,
-    reading: &Reading,
-    space: &mut Space,
-) -> Result<Effects, Exhausted> {
-    let walked = walk(ruleset, at.into(), reading, true, space)?;
-    let mut effects = Effects {
-        admits: walked.admits,
-        deciders: Vec::new(),
-        translations: Vec::new(),
-        unknowns: Vec::new(),
-        untracked: walked.untracked,
-        marks: walked.marks,
-    };
-    for (place, set) in walked.decided {
-        if !space.is_empty(set)? {
-            effects.deciders.push((place, set));
-        }
-    }
-    for ((place, to), set) in walked.translated {
-        if !space.is_empty(set)? {
-            effects.translations.push((place, to, set));
-        }
-    }
-    for (place, set) in walked.lost {
-        if !space.is_empty(set)? {
-            effects.unknowns.push((place, set));
-        }
-    }
-    Ok(effects)
-}
-
-/// For each rule, element and policy at a hook, the packets it decides, and that are not known to be decided
-/// before it. Sets that are empty are left out.
-///
-/// # Errors
-/// [`Exhausted`] when the space's budget is spent.
-pub fn deciders(
-    ruleset: &Ruleset,
-    at: impl Into<Spot>,
-    space: &mut Space,
-) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let walked = walk(ruleset, at.into(), &Reading::default(), true, space)?;
-    let mut deciders = Vec::new();
-    for (place, set) in walked.decided {
-        if !space.is_empty(set)? {
-            deciders.push((place, set));
-        }
-    }
-    Ok(deciders)
 }
 
 /// A statement that translates, to what, and the packets that get it.
@@ -239,15 +169,27 @@ struct Walked {
     marks: BTreeMap<Option<u32>, PacketSet>,
 }
 
-/// `each`: whether what each element of a set decides is wanted, or only what they do together.
+/// What is asked of a walk.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Whether what each rule, and each element of a set, decides is wanted, or only what they do together.
+    each: bool,
+    /// Of which packets.
+    within: PacketSet,
+}
+
+/// Of all packets.
+const EACH: Wanted = Wanted { each: true, within: PacketSet::EVERYTHING };
+const TOGETHER: Wanted = Wanted { each: false, within: PacketSet::EVERYTHING };
+
 fn walk(
     ruleset: &Ruleset,
     spot: Spot,
     reading: &Reading,
-    each: bool,
+    wanted: Wanted,
     space: &mut Space,
 ) -> Result<Walked, Exhausted> {
-    let mut alive = Flows::from([(Now::AS_IT_CAME, PacketSet::EVERYTHING)]);
+    let mut alive = Flows::from([(Now::AS_IT_CAME, wanted.within)]);
     let nothing = PacketSet::NOTHING;
     let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
     let mut walked = Walked {
@@ -273,7 +215,7 @@ fn walk(
             base: turn.base,
             at: turn.at,
             conditions: reading.conditions,
-            each,
+            wanted,
             untracks: turn.is_early(),
             done: Vec::new(),
             known: BTreeMap::new(),
@@ -361,7 +303,7 @@ struct Chains<'s, 't> {
     base: &'t Base,
     at: usize,
     conditions: bool,
-    each: bool,
+    wanted: Wanted,
     untracks: bool,
     // In the order they were finished: callees before callers.
     done: Vec<((usize, Now), Rc<Ended>)>,
@@ -488,21 +430,6 @@ impl Chains<'_, '_> {
             self.done.push((key, Rc::clone(&ended)));
         }
         ended
-    }
-
-    fn rules(&mut self, chain: usize, now: Now, rules: &[Rule], ends: &mut Ends) {
-        let mut alive = Flows::from([(now, PacketSet::EVERYTHING)]);
-        for (rule, of) in rules.iter().enumerate() {
-            let place = Place::Rule { table: self.at, chain, rule };
-            let mut next = Flows::new();
-            for (now, set) in alive {
-                self.rule(place, of, Alive { now, set }, &mut next, ends);
-            }
-            alive = next;
-        }
-        for (now, set) in alive {
-            self.join(&mut ends.back, now, set);
-        }
     }
 
     fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Flows, ends: &mut Ends) {

@@ -1,0 +1,122 @@
+//! Everything that a ruleset does at a hook, and who does it.
+
+use std::collections::BTreeMap;
+
+use super::super::super::artifact::{Place, Ruleset};
+use super::super::Spot;
+use super::{Admits, EACH, Reading, TOGETHER, Translated, Wanted, walk};
+use crate::net::space::Exhausted;
+use crate::net::{PacketSet, Space};
+
+/// Everything that a ruleset does at a hook.
+#[derive(Clone, Debug)]
+pub struct Effects {
+    /// What becomes of the packets.
+    pub admits: Admits,
+    /// As [`deciders`].
+    pub deciders: Vec<(Place, PacketSet)>,
+    /// As [`translations`].
+    pub translations: Vec<Translated>,
+    /// Where the unknown packets got lost.
+    pub unknowns: Vec<(Place, PacketSet)>,
+    /// Those that go on and were taken out of connection tracking here.
+    pub untracked: PacketSet,
+    /// Those that go on with a mark that a rule here has set, by the mark; none: one that nobody knows.
+    pub marks: BTreeMap<Option<u32>, PacketSet>,
+}
+
+/// Everything that `ruleset` does at a hook.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn effects(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    reading: &Reading,
+    space: &mut Space,
+) -> Result<Effects, Exhausted> {
+    effects_of(ruleset, at.into(), reading, EACH, space)
+}
+
+/// The same without [`Effects::deciders`]: a long chain of plain rules costs much less so.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn outline(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    reading: &Reading,
+    space: &mut Space,
+) -> Result<Effects, Exhausted> {
+    let effects = effects_of(ruleset, at.into(), reading, TOGETHER, space)?;
+    Ok(Effects { deciders: Vec::new(), ..effects })
+}
+
+/// [`Effects::deciders`], of the packets of a set alone: it costs what they cost.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn deciders_of(
+    packets: PacketSet,
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    reading: &Reading,
+    space: &mut Space,
+) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
+    let wanted = Wanted { each: true, within: packets };
+    Ok(effects_of(ruleset, at.into(), reading, wanted, space)?.deciders)
+}
+
+fn effects_of(
+    ruleset: &Ruleset,
+    at: Spot,
+    reading: &Reading,
+    wanted: Wanted,
+    space: &mut Space,
+) -> Result<Effects, Exhausted> {
+    let walked = walk(ruleset, at, reading, wanted, space)?;
+    let mut effects = Effects {
+        admits: walked.admits,
+        deciders: Vec::new(),
+        translations: Vec::new(),
+        unknowns: Vec::new(),
+        untracked: walked.untracked,
+        marks: walked.marks,
+    };
+    for (place, set) in walked.decided {
+        if !space.is_empty(set)? {
+            effects.deciders.push((place, set));
+        }
+    }
+    for ((place, to), set) in walked.translated {
+        if !space.is_empty(set)? {
+            effects.translations.push((place, to, set));
+        }
+    }
+    for (place, set) in walked.lost {
+        if !space.is_empty(set)? {
+            effects.unknowns.push((place, set));
+        }
+    }
+    Ok(effects)
+}
+
+/// For each rule, element and policy at a hook, the packets it decides, and that are not known to be decided
+/// before it. Sets that are empty are left out.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn deciders(
+    ruleset: &Ruleset,
+    at: impl Into<Spot>,
+    space: &mut Space,
+) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
+    let walked = walk(ruleset, at.into(), &Reading::default(), EACH, space)?;
+    let mut deciders = Vec::new();
+    for (place, set) in walked.decided {
+        if !space.is_empty(set)? {
+            deciders.push((place, set));
+        }
+    }
+    Ok(deciders)
+}

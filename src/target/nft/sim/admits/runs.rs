@@ -1,0 +1,237 @@
+//! Runs of plain rules, composed as a balanced tree.
+//!
+//! A plain rule compares what no rule writes, and ends packets in one way. What a list of such rules does to all packets is
+//! then a value of its own, and of two lists in their order one: what the first leaves undecided, the second decides. That
+//! is associative, so a long chain costs no detour over what is left after each of its rules, which is as large as
+//! the chain. Neighbours that end packets in the same way are one sum, whatever their order.
+
+use std::collections::BTreeMap;
+
+use super::super::super::artifact::{Place, Rule, Statement, Verdict};
+use super::super::asked_first;
+use super::{Alive, Chains, Ends, Flows, Now};
+use crate::net::space;
+use crate::net::{PacketSet, Products, RangeSet};
+
+/// Shorter runs are not worth a tree.
+const SHORTEST: usize = 16;
+
+/// How a plain rule ends packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Accepted,
+    Dropped,
+    Rejected,
+    Back,
+}
+
+/// What a list of rules does to all packets; those it decides and does nothing else with are dropped.
+#[derive(Clone, Copy, Debug)]
+struct List {
+    decided: PacketSet,
+    accepted: PacketSet,
+    rejected: PacketSet,
+    back: PacketSet,
+}
+
+/// What the rules of a run that stand together and end packets in one way look at.
+#[derive(Default)]
+struct Same {
+    products: Products,
+    others: Vec<PacketSet>,
+}
+
+impl Chains<'_, '_> {
+    pub(super) fn rules(&mut self, chain: usize, now: Now, rules: &[Rule], ends: &mut Ends) {
+        let mut alive = Flows::from([(now, self.wanted.within)]);
+        let mut at = 0usize;
+        while let Some(rest) = rules.get(at..).filter(|rest| !rest.is_empty()) {
+            let run = rest.get(..self.plain(rest)).unwrap_or_default();
+            let mut next = Flows::new();
+            for (now, set) in alive {
+                let alive = Alive { now, set };
+                if run.is_empty() {
+                    self.one(chain, at, rest, alive, &mut next, ends);
+                } else if !self.run(run, alive, &mut next, ends) {
+                    self.one_by_one(chain, at, run, alive, &mut next, ends);
+                }
+            }
+            alive = next;
+            at = at.saturating_add(run.len().max(1));
+        }
+        for (now, set) in alive {
+            self.join(&mut ends.back, now, set);
+        }
+    }
+
+    /// The first of these rules, which is the chain's at that place.
+    fn one(
+        &mut self,
+        chain: usize,
+        at: usize,
+        rules: &[Rule],
+        alive: Alive,
+        next: &mut Flows,
+        ends: &mut Ends,
+    ) {
+        if let Some(rule) = rules.first() {
+            self.rule(Place::Rule { table: self.at, chain, rule: at }, rule, alive, next, ends);
+        }
+    }
+
+    /// All of these.
+    fn one_by_one(
+        &mut self,
+        chain: usize,
+        from: usize,
+        rules: &[Rule],
+        alive: Alive,
+        next: &mut Flows,
+        ends: &mut Ends,
+    ) {
+        let mut flows = Flows::from([(alive.now, alive.set)]);
+        for (at, rule) in (from..).zip(rules) {
+            let mut after = Flows::new();
+            for (now, set) in flows {
+                let place = Place::Rule { table: self.at, chain, rule: at };
+                self.rule(place, rule, Alive { now, set }, &mut after, ends);
+            }
+            flows = after;
+        }
+        for (now, set) in flows {
+            self.join(next, now, set);
+        }
+    }
+
+    /// How many rules stand here, from the first of `rules`, that are plain: none where they are too few.
+    pub(super) fn plain(&mut self, rules: &[Rule]) -> usize {
+        let run = rules.iter().take_while(|rule| end_of(rule).is_some()).count();
+        // Who decides each packet is asked rule by rule.
+        if self.wanted.each || run < SHORTEST { 0 } else { run }
+    }
+
+    /// The rules of a run, for packets that come to it; none, and nothing is done, where what becomes of some is unknown.
+    pub(super) fn run(&mut self, rules: &[Rule], alive: Alive, next: &mut Flows, ends: &mut Ends) -> bool {
+        let Some(list) = self.list(rules, alive.now) else { return false };
+        let here = alive.set;
+        let gone = [list.accepted, list.rejected, list.back];
+        let gone = self.space.any(gone.to_vec());
+        let dropped = self.space.minus(list.decided, gone);
+        ends.dropped.push(self.space.and(dropped, here));
+        ends.rejected.push(self.space.and(list.rejected, here));
+        let accepted = self.space.and(list.accepted, here);
+        self.join(&mut ends.accepted, alive.now, accepted);
+        let back = self.space.and(list.back, here);
+        self.join(&mut ends.back, alive.now, back);
+        let on = self.space.minus(here, list.decided);
+        self.join(next, alive.now, on);
+        true
+    }
+
+    fn list(&mut self, rules: &[Rule], now: Now) -> Option<List> {
+        let mut lists = Vec::new();
+        let mut rest = rules;
+        while let Some(end) = rest.first().and_then(end_of) {
+            let count = rest.iter().take_while(|rule| end_of(rule) == Some(end)).count();
+            let (these, others) = rest.split_at(count);
+            let mut same = Same::default();
+            for rule in these {
+                self.looked_at(rule, now, &mut same)?;
+            }
+            let mut sets = same.others;
+            if !same.products.is_empty() {
+                sets.push(self.space.sum(&same.products));
+            }
+            lists.push(List::of(self.space.any(sets), end));
+            rest = others;
+        }
+        while lists.len() > 1 {
+            let mut halved = Vec::with_capacity(lists.len().div_ceil(2));
+            let mut pairs = lists.chunks_exact(2);
+            for pair in &mut pairs {
+                if let [a, b] = pair {
+                    halved.push(self.one_after_another(*a, *b));
+                }
+            }
+            halved.extend_from_slice(pairs.remainder());
+            lists = halved;
+        }
+        lists.pop()
+    }
+
+    /// What the first decides, and of what it does not, the second.
+    fn one_after_another(&mut self, a: List, b: List) -> List {
+        let mut both = |mine: PacketSet, theirs: PacketSet| {
+            let theirs = self.space.minus(theirs, a.decided);
+            self.space.or(mine, theirs)
+        };
+        let (accepted, rejected, back) =
+            (both(a.accepted, b.accepted), both(a.rejected, b.rejected), both(a.back, b.back));
+        List { decided: self.space.or(a.decided, b.decided), accepted, rejected, back }
+    }
+
+    /// Adds the packets for which a plain rule holds; none where that is unknown of some.
+    fn looked_at(&mut self, rule: &Rule, now: Now, same: &mut Same) -> Option<()> {
+        let mut parts: BTreeMap<space::Field, RangeSet<u128>> = BTreeMap::new();
+        let mut others = Vec::new();
+        for statement in &rule.statements {
+            let Statement::Match { left, op, right } = statement else { continue };
+            let holds = self.matches(now, left, *op, right);
+            if holds.maybe != PacketSet::NOTHING {
+                return None;
+            }
+            match self.space.product(holds.yes) {
+                Some(product) => {
+                    for (field, values) in product {
+                        match parts.entry(field) {
+                            std::collections::btree_map::Entry::Vacant(free) => drop(free.insert(values)),
+                            std::collections::btree_map::Entry::Occupied(mut taken) => {
+                                let both = taken.get().intersection(&values);
+                                taken.insert(both);
+                            }
+                        }
+                    }
+                }
+                None => others.push(holds.yes),
+            }
+        }
+        if others.is_empty() {
+            for (field, values) in parts {
+                same.products.narrow(field, &values);
+            }
+            same.products.push();
+            return Some(());
+        }
+        let sets = parts.into_iter().map(|(field, values)| self.space.within(field, &values));
+        others.extend(sets.collect::<Vec<_>>());
+        let all = self.space.all(others);
+        same.others.push(all);
+        Some(())
+    }
+}
+
+impl List {
+    fn of(decided: PacketSet, end: End) -> Self {
+        let only = |these: End| if these == end { decided } else { PacketSet::NOTHING };
+        Self { decided, accepted: only(End::Accepted), rejected: only(End::Rejected), back: only(End::Back) }
+    }
+}
+
+/// How a rule ends packets, if it is plain.
+fn end_of(rule: &Rule) -> Option<End> {
+    let (last, before) = rule.statements.split_last()?;
+    let plain = |statement: &Statement| {
+        matches!(statement, Statement::Match { .. } | Statement::Counter(_) | Statement::Log(_))
+    };
+    if !before.iter().all(plain) || asked_first(rule).is_some() {
+        return None;
+    }
+    match last {
+        Statement::Verdict(Verdict::Accept) => Some(End::Accepted),
+        Statement::Verdict(Verdict::Drop) => Some(End::Dropped),
+        Statement::Verdict(Verdict::Return) => Some(End::Back),
+        // What is asked of the packet by the rejection itself is asked rule by rule.
+        Statement::Reject(None) => Some(End::Rejected),
+        _ => None,
+    }
+}
