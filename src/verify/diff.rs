@@ -47,9 +47,9 @@ pub struct Bounds {
     pub regions: usize,
 }
 
-/// The most branches of the nodes of one hook: 192 MB, and about as much for what is remembered of them. Long lists have
+/// The most branches of the nodes of one hook: 160 MB, and about as much for what is remembered of them. Long lists have
 /// few nodes, and wide ones.
-const MOST_BRANCHES: usize = 6_000_000;
+const MOST_BRANCHES: usize = 5_000_000;
 
 impl Default for Bounds {
     fn default() -> Self {

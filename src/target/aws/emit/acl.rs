@@ -233,11 +233,13 @@ impl<'e> Subnet<'e> {
     /// What the groups of its interfaces admit, by networks.
     fn admitted(&self, direction: Direction) -> Result<Vec<(Traffic, IpNet)>, (String, &'static str)> {
         let mut all = Vec::new();
-        let groups = self.interfaces.iter().flat_map(|interface| interface.groups.iter().flatten());
-        for group in groups.filter_map(|id| self.estate.group(id)) {
-            for rule in group.rules(direction).unwrap_or_default() {
+        for interface in &self.interfaces {
+            let groups = interface.groups.iter().flatten().filter_map(|id| self.estate.group(id));
+            for rule in groups.flat_map(|group| group.rules(direction).unwrap_or_default()) {
                 for net in self.networks(&rule.peer)? {
-                    if !AddrSet::net(net).is_subset(&self.idle) && speaks(rule.traffic, family_of(net)) {
+                    let family = family_of(net);
+                    let crosses = !AddrSet::net(net).is_subset(&self.idle);
+                    if crosses && speaks(rule.traffic, family) && self.carries(interface, family) {
                         all.push((rule.traffic, net));
                     }
                 }
@@ -246,6 +248,15 @@ impl<'e> Subnet<'e> {
         all.sort();
         all.dedup();
         Ok(all)
+    }
+
+    /// Whether an interface has an address of a family, or may have one. A group that it wears may speak of the other too, for
+    /// others who wear it.
+    fn carries(&self, interface: &Interface, family: Family) -> bool {
+        if interface.addresses.is_empty() {
+            return self.zone.nets.iter().any(|net| family_of(*net) == family);
+        }
+        interface.addresses.iter().any(|address| Family::of(*address) == family)
     }
 
     fn networks(&self, peer: &Peer) -> Result<Vec<IpNet>, (String, &'static str)> {
