@@ -34,7 +34,7 @@ use fwc::compile::Compiled;
 use fwc::forwarding::{Forwarding, RouteHop};
 use fwc::lab::machine::{self, Port};
 use fwc::lab::{Bench, Observed, reach, reaches};
-use fwc::model::{Hook, HostId};
+use fwc::model::{Hook, HostId, Point};
 use fwc::net::{AddrSet, CtState, Field, NatStatus, Packet, PacketSet, Random, RangeSet, Space, Verdict};
 use fwc::spec::Spec;
 
@@ -121,7 +121,9 @@ impl Run<'_> {
 
 /// The packets for each hook: one for every rule and element that can be reached, then evenly up to `wanted`.
 fn drawn(compiled: &Compiled, wanted: usize) -> Vec<(Source, Vec<Packet>)> {
-    let forwarding = Forwarding::new(&compiled.site);
+    let (forwarding, spec) = (Forwarding::new(&compiled.site), Spec::new(&compiled.site));
+    let limits = compiled.site.accesses.iter().flat_map(|access| [access.limit, access.meter]).flatten();
+    let few = limits.map(|limit| limit.burst).min().unwrap_or(u32::MAX);
     let (mut space, mut random) = (Space::default(), Random::new(2));
     let sources = sources(compiled, &mut space);
     let per_hook = wanted.div_ceil(sources.len());
@@ -130,17 +132,23 @@ fn drawn(compiled: &Compiled, wanted: usize) -> Vec<(Source, Vec<Packet>)> {
         let ports = machine::ports(&compiled.site, source.host());
         let shown = shown(&forwarding, source.host(), &ports, source.hook, &mut space);
         let source = source.within(shown, &mut space);
-        let comes =
-            |packet: &Packet| reaches(&forwarding, source.host(), &ports, source.hook, packet).is_ok();
+        // No more on a bucket than it takes at once, however slow or fast they are sent.
+        let (mut limited, point) = (0, Point::Hook { host: source.host(), hook: source.hook });
+        let mut comes = |packet: &Packet| {
+            let comes = reaches(&forwarding, source.host(), &ports, source.hook, packet).is_ok();
+            let counts = comes && policies::limited(&spec, &point, packet);
+            limited += u32::from(counts);
+            comes && (!counts || limited <= few)
+        };
         let mut packets: Vec<Packet> = Vec::new();
         for decider in &source.deciders {
             let mut tries =
                 (0..50).filter_map(|_| space.sample(*decider, &mut random).unwrap()).map(untranslated);
-            packets.extend(tries.find(|packet| comes(packet)));
+            packets.extend(tries.find(&mut comes));
         }
         while packets.len() < per_hook {
             let more = draw(&source, &mut space, &mut random, 4 * per_hook);
-            packets.extend(more.into_iter().map(untranslated).filter(|packet| comes(packet)));
+            packets.extend(more.into_iter().map(untranslated).filter(&mut comes));
         }
         packets.truncate(per_hook.max(source.deciders.len()));
         all.push((source, packets));

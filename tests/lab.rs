@@ -8,6 +8,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,13 @@ const NOBODY: u32 = 65_534;
 fn place() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_fwc"), place.path().join("fwc")).unwrap();
+    let program = place.path().join("fwc");
+    fs::copy(env!("CARGO_BIN_EXE_fwc"), &program).unwrap();
+    // A child that another test is just starting may hold the file open for writing until it is another program.
+    let busy = || matches!(Command::new(&program).arg("--version").output(), Err(e) if e.kind() == ErrorKind::ExecutableFileBusy);
+    while busy() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     for site in ["starter-firewall", "starter-host"] {
         fs::create_dir(place.path().join(site)).unwrap();
         let from = common::root().join("policies").join(site).join("policy.fw");

@@ -112,12 +112,14 @@ impl Injector {
             .spawn()
             .map_err(|e| format!("unshare: {e}"))?;
         let mut stdin = child.stdin.take().ok_or("no input")?;
-        stdin.write_all(plan.as_bytes()).map_err(|e| e.to_string())?;
+        // Where it gave up in the middle of the plan, it has said why.
+        let given = stdin.write_all(plan.as_bytes());
         drop(stdin);
         let done = child.wait_with_output().map_err(|e| e.to_string())?;
         if !done.status.success() {
             return Err(String::from_utf8_lossy(&done.stderr).trim().chars().take(200).collect());
         }
+        given.map_err(|e| e.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout).into_owned();
         let number = |word: &str| word.parse::<f64>().map_err(|e| format!("{word}: {e}"));
         let line = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {

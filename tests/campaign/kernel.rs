@@ -433,9 +433,11 @@ fn after(packet: &Packet, to: Option<Translation>) -> (std::net::IpAddr, u16) {
 }
 
 /// Whether a verdict hangs on how full a bucket is.
-fn limited(spec: &Spec<'_>, point: &Point, packet: &Packet) -> bool {
+pub(crate) fn limited(spec: &Spec<'_>, point: &Point, packet: &Packet) -> bool {
+    let accesses = &spec.forwarding().site().accesses;
+    // What a statement says, and what a login is given unasked (S64).
     let limits: Vec<Limit> =
-        spec.forwarding().site().accesses.iter().filter_map(|access| access.limit).collect();
+        accesses.iter().flat_map(|access| [access.limit, access.meter]).flatten().collect();
     let mut empty = Packet { exceeded: limits, ..packet.clone() };
     empty.exceeded.sort_by_key(|limit| (limit.burst, limit.per));
     empty.exceeded.dedup();
