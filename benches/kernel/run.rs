@@ -142,10 +142,17 @@ fn router(zones: u64, family: Family) -> String {
     plan += &format!("run sysctl -qw {off}\n");
     for zone in 0..zones {
         let (own, net) = (family.gateway(zone), family.zone(zone));
-        let length = net.split_once('/').map_or("", |(_, length)| length);
+        let length = match family {
+            Family::V4 => "16",
+            Family::V6 => "128",
+        };
         plan += &format!(
             "tun eth{zone}\nrun ip {option}addr add {own}/{length} dev eth{zone}\nrun ip link set eth{zone} up\n"
         );
+        if family == Family::V6 {
+            // On link each destination would be a neighbour of its own, and the table of neighbours holds 1,024 of IPv6.
+            plan += &format!("run ip -6 route add {net} via fe80::{:x} dev eth{zone} onlink\n", zone + 256);
+        }
     }
     plan += match family {
         Family::V4 => "run sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=2\n",

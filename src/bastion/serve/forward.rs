@@ -50,9 +50,11 @@ pub(super) async fn forward(
         }
     };
     let ended = tokio::select! {
+        // What was closed before the connection ended is told as that.
+        biased;
+        ended = carried => ended,
         () = channel.cut.wait() => channel.cut.reason().unwrap_or("cut"),
         () = connection.cut.wait() => "connection-ended",
-        ended = carried => ended,
     };
     let (up, down) = (channel.bytes.0.load(Ordering::Relaxed), channel.bytes.1.load(Ordering::Relaxed));
     let millis = u64::try_from(channel.began.elapsed().as_millis()).unwrap_or(u64::MAX);
