@@ -3,7 +3,7 @@
 use super::{Sets, Unanswered};
 use crate::model::{Way, ZoneId};
 use crate::net::{CtState, Field, PacketSet, Proto, RangeSet, Space};
-use crate::spec::acl::{ANSWERED, EPHEMERAL, legs, other};
+use crate::spec::acl::{ANSWERED, EPHEMERAL, legs, other, statics};
 
 impl Sets<'_> {
     /// What the edge of a subnet is meant to let through, of packets of every state.
@@ -28,7 +28,12 @@ impl Sets<'_> {
         };
         let mut sets = Vec::new();
         for (host, leg, of) in legs(self.routes.site, subnet) {
-            let own = if of.dynamic { self.routes.readings.zone(of.zone) } else { of.address_set() };
+            // Whoever has no known address has none that another machine has (S58).
+            let own = if of.dynamic {
+                self.routes.readings.zone(of.zone).difference(&statics(self.routes.site))
+            } else {
+                of.address_set()
+            };
             let set = self.interface((host, leg), way, space)?.accepted;
             let (new, own) = (space.ct(&[CtState::New]), space.address(near, &own));
             let set = space.all(vec![set, new, own]);
