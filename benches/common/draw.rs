@@ -3,38 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::dice::{Dice, PORTS};
+
 /// How many zones the firewall joins.
 pub(crate) const ZONES: u64 = 24;
-
-/// Services that people run, by port.
-pub(crate) const PORTS: [u16; 24] = [
-    22, 53, 80, 123, 161, 389, 443, 445, 514, 636, 993, 1433, 3306, 3389, 5432, 5671, 6379, 8080, 8443, 9000,
-    9090, 9100, 9200, 27017,
-];
-
-/// SplitMix64 (Steele, Lea, Flood 2014): every seed a sequence, on every machine the same.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    /// From a seed.
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// Below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    /// One of these.
-    pub(crate) fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
-    }
-}
 
 /// What the ends of flows are.
 #[derive(Clone, Copy, PartialEq, Eq)]

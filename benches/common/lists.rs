@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use super::draw::Dice;
+use super::dice::Dice;
 
 /// What a list is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ fn rule(shape: Shape, count: u64, dice: &mut Dice) -> Rule {
         _ => 6,
     };
     let known = |dice: &mut Dice| {
-        let port = dice.of(&super::draw::PORTS);
+        let port = dice.of(&super::dice::PORTS);
         (port, port)
     };
     let ports = |dice: &mut Dice, any: u64, high: u64, range: u64| match dice.below(10) {

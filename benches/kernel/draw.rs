@@ -3,24 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Services that people run, by port.
-const PORTS: [u16; 24] = [
-    22, 53, 80, 123, 161, 389, 443, 445, 514, 636, 993, 1433, 3306, 3389, 5432, 5671, 6379, 8080, 8443, 9000,
-    9090, 9100, 9200, 27017,
-];
-
-/// SplitMix64 (Steele, Lea, Flood 2014): every seed a sequence, on every machine the same.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
+use crate::dice::{Dice, PORTS};
 
 /// What the ends of flows are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,20 +49,20 @@ impl Family {
 
 /// This many different flows between this many zones, ascending.
 pub(crate) fn flows(count: usize, zones: u64, ends: Ends, seed: u64) -> Vec<Flow> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut all = BTreeSet::new();
     while all.len() < count {
         // Between two zones all flows go one way: one list, as long as it can be.
         let from = if zones == 2 { 0 } else { dice.below(zones) };
         let to = (from + 1 + dice.below(zones - 1)) % zones;
         let both = [from, to].map(|zone| {
-            let free = if ends == Ends::Hosts { 0 } else { [0, 2, 3, 4, 6, 8][dice.below(6) as usize] };
+            let free = if ends == Ends::Hosts { 0 } else { dice.of(&[0, 2, 3, 4, 6, 8]) };
             // The first addresses are left to the machine.
             (zone, (4096 + dice.below(61_000)) >> free << free, free)
         });
         let port = match ends {
             Ends::Hosts => 1 + dice.below(59_999) as u16,
-            Ends::Prefixes => PORTS[dice.below(24) as usize],
+            Ends::Prefixes => dice.of(&PORTS),
         };
         all.insert((both, port));
     }

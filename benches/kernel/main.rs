@@ -13,6 +13,8 @@
     reason = "a bench that cannot go on fails; small numbers"
 )]
 
+#[path = "../common/dice.rs"]
+mod dice;
 mod draw;
 mod peers;
 #[path = "../common/plot.rs"]

@@ -5,7 +5,8 @@ use std::process::{Command, Stdio};
 use std::{fs, io::Write as _};
 
 use crate::SEED;
-use crate::draw::{self, Dice, Family, Flow};
+use crate::dice::Dice;
+use crate::draw::{self, Family, Flow};
 
 /// Packets of one turn, and turns of which the least counts.
 const PACKETS: usize = 60_000;
@@ -68,7 +69,7 @@ impl Injector {
         flows: &[Flow],
     ) -> Result<Costs, String> {
         let mut plan = router(zones, family) + &load.join("\n") + "\n";
-        let mut dice = Dice(SEED);
+        let mut dice = Dice::new(SEED);
         let last = flows.last().ok_or("no flow")?;
         let one = draw::packet(last, family, &mut dice);
         plan += &format!("{one}hot last {PACKETS} {TIMES}\n{one}insert insert {INSERTED} {TIMES}\n");

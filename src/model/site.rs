@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::aws::{PinnedList, SecurityGroup, Vpc, Waiver};
-use crate::net::{AddrSet, Family, Limit, PortSet, Proto, RangeSet};
+use crate::net::{AddrRange, AddrSet, Family, Limit, PortSet, Proto, RangeSet};
 use crate::source::Span;
 
 macro_rules! ids {
@@ -214,6 +214,13 @@ impl Site {
     pub fn bound(&self, access: &Access, host: HostId, hook: Hook) -> Option<Limit> {
         let metered = hook == Hook::Input && access.meter.is_some() && self.is_bastion(host);
         access.limit.or(if metered { access.meter } else { None })
+    }
+
+    /// Every static address of a machine. A leg of unknown address has none of them, whichever it has.
+    #[must_use]
+    pub fn static_addresses(&self) -> AddrSet {
+        let legs = self.hosts.iter().flat_map(|host| &host.legs);
+        AddrSet::from_ranges(legs.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one))
     }
 
     /// Every access with its id.

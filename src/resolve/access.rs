@@ -167,8 +167,7 @@ impl<'a> Statements<'a> {
         let others = others.and_then(|others| self.services.terms(&others, &mut Findings::default()));
         let mut all = Vec::new();
         for (from, to) in meant.pairs {
-            let split =
-                bastion::by_port(places.hosts, services, others.clone(), meant.terms.clone(), &to, how);
+            let split = bastion::by_port(places.hosts, others.clone(), meant.terms.clone(), &to, how);
             all.extend(split.into_iter().map(|(terms, to)| (terms, from.clone(), to)));
         }
         all.into_iter()

@@ -10,7 +10,7 @@ use crate::model::{
 };
 use crate::net::{AddrSet, PortSet, Proto};
 use crate::source::Span;
-use crate::syntax::ast::{self, ServiceItem, ServiceKind, SshdLine};
+use crate::syntax::ast::{self, SshdLine};
 
 /// S64: ten new connections in ten seconds, for each source.
 const METER: Limit = Limit { rate: 1, unit_seconds: 1, burst: 10, per: Per::Source };
@@ -142,20 +142,20 @@ pub(super) enum Ssh {
     Plain,
 }
 
-/// A statement by the ports that its `ssh` means: the terms, and the destinations they are for.
+/// A statement by the ports that its `ssh` means: the terms, and the destinations they are for. `others`: what it says
+/// besides; none where it does not say `ssh`.
 pub(super) fn by_port(
     hosts: &[Host],
-    services: &[ServiceItem],
     others: Option<Vec<Term>>,
     terms: Vec<Term>,
     to: &Place,
     how: Ssh,
 ) -> Vec<(Vec<Term>, Place)> {
-    let says = services.iter().any(|s| matches!(&s.kind, ServiceKind::Name(n) if n.text == "ssh"));
-    let odd: BTreeSet<u16> = hosts.iter().filter(|_| says).map(|h| h.ssh_port).filter(|p| *p != 22).collect();
-    let Some(others) = others.filter(|_| !odd.is_empty() && how != Ssh::Plain) else {
+    let Some(others) = others.filter(|_| how != Ssh::Plain) else { return vec![(terms, to.clone())] };
+    let odd: BTreeSet<u16> = hosts.iter().map(|h| h.ssh_port).filter(|p| *p != 22).collect();
+    if odd.is_empty() {
         return vec![(terms, to.clone())];
-    };
+    }
     if how == Ssh::Any {
         let mut all = terms;
         all.extend(odd.into_iter().map(port_term));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Judgement, Spec, base, interface};
 use crate::model::{HostId, Leg, LegId, Role, Site, Term, Way, ZoneId};
 use crate::net::addr::addr;
-use crate::net::{AddrRange, AddrSet, CtState, Family, Packet, Proto, Verdict};
+use crate::net::{AddrRange, CtState, Family, Packet, Proto, Verdict};
 
 /// The first port of those that an answer comes back to: what Linux, Windows, load balancers and NAT gateways take together
 /// (Amazon VPC user guide, *Ephemeral ports*).
@@ -56,12 +56,6 @@ pub(super) fn other(way: Way) -> Way {
     }
 }
 
-/// The addresses that machines are known to have.
-pub(super) fn statics(site: &Site) -> AddrSet {
-    let legs = site.hosts().flat_map(|(_, host)| host.legs.iter());
-    AddrSet::from_ranges(legs.flat_map(|leg| leg.addresses.iter().copied()).map(AddrRange::one))
-}
-
 /// Its addresses of a family; of one whose address nobody knows, one that it may have.
 fn owns(site: &Site, leg: &Leg, family: Family) -> Vec<IpAddr> {
     if !leg.dynamic {
@@ -69,7 +63,7 @@ fn owns(site: &Site, leg: &Leg, family: Family) -> Vec<IpAddr> {
     }
     let nets = site.zone(leg.zone).map(|zone| zone.nets.as_slice()).unwrap_or_default();
     let ranges = nets.iter().map(|net| AddrRange::net(*net)).filter(|range| range.family == family);
-    let statics = statics(site);
+    let statics = site.static_addresses();
     let free = |range: AddrRange| {
         let all = range.first.saturating_add(5).min(range.last)..=range.last;
         all.map(|number| addr(family, number)).find(|address| !statics.contains(*address))

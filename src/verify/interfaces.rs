@@ -332,7 +332,9 @@ impl At<'_, '_> {
         let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
         let nobody = nobodys().union(&amazons()).union(&routers);
         // Nor has a machine of unknown address the one that AWS keeps for its router, or that another machine has.
-        let own = own.difference(&routers).difference(&others_addresses(site, self.leg));
+        let dynamic = site.leg(self.leg.0, self.leg.1).is_some_and(|leg| leg.dynamic);
+        let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
+        let own = own.difference(&routers).difference(&others_have);
         let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
         let others = nobody.union(&fixed).complement();
         let (near, far) = match self.way {
@@ -458,16 +460,6 @@ fn own(site: &Site, (host, leg): Leg) -> AddrSet {
         Some(leg) => leg.address_set(),
         None => AddrSet::empty(),
     }
-}
-
-/// What a leg of unknown address has not: the addresses of other legs.
-fn others_addresses(site: &Site, (host, leg): Leg) -> AddrSet {
-    if !site.leg(host, leg).is_some_and(|leg| leg.dynamic) {
-        return AddrSet::empty();
-    }
-    let legs = site.hosts().flat_map(|(id, machine)| machine.legs().map(move |(leg, of)| ((id, leg), of)));
-    let others = legs.filter(|(at, _)| *at != (host, leg));
-    others.fold(AddrSet::empty(), |all, (_, of)| all.union(&of.address_set()))
 }
 
 /// A leg as an interface that carries every part of its groups.

@@ -4,7 +4,7 @@ use fwc::net::{Field, Packet, PacketSet, Proto, Space, Verdict};
 use fwc::target::nft::artifact::*;
 use fwc::target::nft::{read, sim};
 
-use crate::common::draw::Dice;
+use crate::common::dice::Dice;
 use crate::common::lists::{self, Shape};
 
 fn ruleset(text: &str) -> Ruleset {
@@ -47,7 +47,7 @@ fn packet(dice: &mut Dice, v6: bool) -> Packet {
     };
     let (src, dst) = (addr(dice), addr(dice));
     let port = |dice: &mut Dice| match dice.below(2) {
-        0 => dice.of(&crate::common::draw::PORTS),
+        0 => dice.of(&crate::common::dice::PORTS),
         _ => u16::try_from(dice.below(65_536)).unwrap(),
     };
     let (sport, dport) = (port(dice), port(dice));

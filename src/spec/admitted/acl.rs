@@ -3,7 +3,7 @@
 use super::{Sets, Unanswered};
 use crate::model::{Way, ZoneId};
 use crate::net::{CtState, Field, PacketSet, Proto, RangeSet, Space};
-use crate::spec::acl::{ANSWERED, EPHEMERAL, legs, other, statics};
+use crate::spec::acl::{ANSWERED, EPHEMERAL, legs, other};
 
 impl Sets<'_> {
     /// What the edge of a subnet is meant to let through, of packets of every state.
@@ -30,7 +30,7 @@ impl Sets<'_> {
         for (host, leg, of) in legs(self.routes.site, subnet) {
             // Whoever has no known address has none that another machine has (S58).
             let own = if of.dynamic {
-                self.routes.readings.zone(of.zone).difference(&statics(self.routes.site))
+                self.routes.readings.zone(of.zone).difference(&self.routes.site.static_addresses())
             } else {
                 of.address_set()
             };

@@ -54,13 +54,7 @@ pub fn does(
     space: &mut Space,
 ) -> Result<(Admits, Vec<Translated>), Exhausted> {
     let walked = walk(ruleset, at.into(), &Reading::default(), TOGETHER, space)?;
-    let mut all = Vec::new();
-    for ((place, to), set) in walked.translated {
-        if !space.is_empty(set)? {
-            all.push((place, to, set));
-        }
-    }
-    Ok((walked.admits, all))
+    Ok((walked.admits, effects::translated(walked.translated, space)?))
 }
 
 /// How what is not modelled is read.

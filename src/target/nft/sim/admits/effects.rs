@@ -6,7 +6,7 @@ use super::super::super::artifact::{Place, Ruleset};
 use super::super::Spot;
 use super::{Admits, EACH, Reading, TOGETHER, Translated, Wanted, walk};
 use crate::net::space::Exhausted;
-use crate::net::{PacketSet, Space};
+use crate::net::{PacketSet, Space, Translation};
 
 /// Everything that a ruleset does at a hook.
 #[derive(Clone, Debug)]
@@ -75,30 +75,14 @@ fn effects_of(
     space: &mut Space,
 ) -> Result<Effects, Exhausted> {
     let walked = walk(ruleset, at, reading, wanted, space)?;
-    let mut effects = Effects {
+    Ok(Effects {
         admits: walked.admits,
-        deciders: Vec::new(),
-        translations: Vec::new(),
-        unknowns: Vec::new(),
+        deciders: some(walked.decided, space)?,
+        translations: translated(walked.translated, space)?,
+        unknowns: some(walked.lost, space)?,
         untracked: walked.untracked,
         marks: walked.marks,
-    };
-    for (place, set) in walked.decided {
-        if !space.is_empty(set)? {
-            effects.deciders.push((place, set));
-        }
-    }
-    for ((place, to), set) in walked.translated {
-        if !space.is_empty(set)? {
-            effects.translations.push((place, to, set));
-        }
-    }
-    for (place, set) in walked.lost {
-        if !space.is_empty(set)? {
-            effects.unknowns.push((place, set));
-        }
-    }
-    Ok(effects)
+    })
 }
 
 /// For each rule, element and policy at a hook, the packets it decides, and that are not known to be decided
@@ -111,12 +95,27 @@ pub fn deciders(
     at: impl Into<Spot>,
     space: &mut Space,
 ) -> Result<Vec<(Place, PacketSet)>, Exhausted> {
-    let walked = walk(ruleset, at.into(), &Reading::default(), EACH, space)?;
-    let mut deciders = Vec::new();
-    for (place, set) in walked.decided {
+    some(walk(ruleset, at.into(), &Reading::default(), EACH, space)?.decided, space)
+}
+
+/// Translations of packets that there are.
+pub(super) fn translated(
+    sets: impl IntoIterator<Item = ((Place, Translation), PacketSet)>,
+    space: &mut Space,
+) -> Result<Vec<Translated>, Exhausted> {
+    Ok(some(sets, space)?.into_iter().map(|((place, to), set)| (place, to, set)).collect())
+}
+
+/// Those that are not empty.
+fn some<K>(
+    sets: impl IntoIterator<Item = (K, PacketSet)>,
+    space: &mut Space,
+) -> Result<Vec<(K, PacketSet)>, Exhausted> {
+    let mut out = Vec::new();
+    for (key, set) in sets {
         if !space.is_empty(set)? {
-            deciders.push((place, set));
+            out.push((key, set));
         }
     }
-    Ok(deciders)
+    Ok(out)
 }
