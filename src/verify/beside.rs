@@ -228,7 +228,8 @@ fn effect_of(statement: &Statement) -> Option<u8> {
         | Statement::Limit(_)
         | Statement::Reject(_)
         | Statement::SetUpdate { .. }
-        | Statement::Mangle { .. } => None,
+        | Statement::Mangle { .. }
+        | Statement::Alter(_) => None,
     }
 }
 

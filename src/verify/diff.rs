@@ -63,7 +63,8 @@ impl Default for Bounds {
 pub struct Diff {
     /// By hook, in the order of a packet's way; hooks where both do the same are not here.
     pub hooks: Vec<HookDiff>,
-    /// What is in one of them alone, and was not compared: chains that see frames at a device or ARP, flowtables.
+    /// What is in one of them alone, and was not compared: chains that see frames at a device or ARP, flowtables, statements
+    /// that write what no modelled field reads (MSS, DSCP, a helper).
     pub uncompared: Vec<String>,
     /// How many decision nodes it took: a deterministic measure of its cost.
     pub nodes: usize,
@@ -311,6 +312,14 @@ impl Common {
                         all.insert(format!("chain `{name} {}` at {hook} of the {which} ruleset", chain.name));
                     }
                 }
+                let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
+                let also = |statement: &(&str, &str)| {
+                    let same = |t: &&Table| t.family == table.family && t.name == table.name;
+                    others.tables.iter().filter(same).any(|t| altering(t).any(|s| s == *statement))
+                };
+                for (chain, words) in altering(table).filter(|statement| !also(statement)) {
+                    all.insert(format!("`{words}` in chain `{name} {chain}` of the {which} ruleset"));
+                }
                 for object in table.objects.iter().filter(|o| o.head.starts_with("flowtable")) {
                     all.insert(format!("`{}` of table `{name}` of the {which} ruleset", object.head));
                 }
@@ -318,6 +327,17 @@ impl Common {
         }
         all.into_iter().collect()
     }
+}
+
+/// What in a table writes something that is not modelled: the chain, and the words.
+fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
+    table.chains.iter().flat_map(|chain| {
+        let statements = chain.rules.iter().flat_map(|rule| &rule.statements);
+        statements.filter_map(|statement| match statement {
+            Statement::Alter(words) => Some((chain.name.as_str(), words.as_str())),
+            _ => None,
+        })
+    })
 }
 
 /// A table without what counts or ages in it, and without what is said to people.

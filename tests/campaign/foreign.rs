@@ -70,7 +70,7 @@ const PORTS: [&str; 7] = ["22", "53", "80-90", "443", "1024-65535", "0-1023", "8
 const PORTS_APART: [&str; 5] = ["22", "53", "80-90", "443", "8000-9000"];
 
 /// Words of what is read, which must each have had a say.
-const CONSTRUCTS: [&str; 25] = [
+const CONSTRUCTS: [&str; 38] = [
     "ip saddr",
     "ip6 daddr",
     "!=",
@@ -96,6 +96,19 @@ const CONSTRUCTS: [&str; 25] = [
     "accept",
     "th dport",
     "meta nfproto",
+    "ct state != established,new",
+    "ct state != {",
+    "ct state !",
+    "ct status",
+    "tcp flags !",
+    "tcp flags {",
+    "meta protocol {",
+    "meta protocol vmap",
+    "meta nfproto {",
+    "meta mark set meta mark |",
+    "meta mark & 0x4",
+    "ip ttl",
+    "ip6 hoplimit",
 ];
 
 #[test]
@@ -509,7 +522,12 @@ impl Writer<'_> {
         match self.dice.below(12) {
             0 if kind == Kind::Raw => format!("{rule}notrack"),
             1 if kind == Kind::Raw => format!("{rule}notrack"),
-            0 | 1 => format!("{rule}meta mark set {}", self.dice.pick(&["7", "9", "0"])),
+            0 => format!("{rule}meta mark set {}", self.dice.pick(&["7", "9", "0"])),
+            1 => match self.written(family, six) {
+                // A header that the rule may rule out: nft refuses that.
+                header if header.contains("dscp") || header.contains("option") => header.to_owned(),
+                other => format!("{rule}{other}"),
+            },
             2 | 3 => match chain(self) {
                 Some(go) => format!("{rule}{go}"),
                 None => format!("{rule}return"),
@@ -529,11 +547,32 @@ impl Writer<'_> {
         }
     }
 
+    /// What writes something, and ends nothing.
+    fn written(&mut self, family: &str, six: usize) -> &'static str {
+        let dscp = if family == "inet" && six == 1 || family == "ip6" {
+            "ip6 dscp set cs1"
+        } else {
+            "ip dscp set cs1"
+        };
+        self.dice.pick(&[
+            "meta mark set meta mark | 0x4",
+            "meta mark set meta mark | 0x4",
+            "meta mark set meta mark & 0xfffffffb | 0x8",
+            "meta mark set meta mark ^ 0x5",
+            "ct mark set meta mark",
+            "ct mark set 3",
+            "meta priority set 1:2",
+            "tcp option maxseg size set 1400",
+            dscp,
+        ])
+    }
+
     /// A verdict map instead of a verdict.
     fn mapped(&mut self, six: usize, kind: Kind, rule: &str, go: &str) -> String {
         let ip = ["ip", "ip6"][six];
         let addrs = APART[six];
-        match self.dice.below(4) {
+        match self.dice.below(5) {
+            4 => format!("meta protocol vmap {{ ip : {go}, ip6 : accept }}"),
             0 => format!("tcp dport vmap {{ 22 : accept, 80-90 : {go}, 443 : drop }}"),
             1 => format!("{ip} saddr vmap {{ {} : drop, {} : {go} }}", addrs[0], addrs[2]),
             2 if kind != Kind::Raw => "ct state vmap { established : accept, invalid : drop }".to_owned(),
@@ -553,7 +592,42 @@ impl Writer<'_> {
             let wires = writer.dice.pick(&["\"eth1\"", "\"eth2\"", "{ \"eth1\", \"lo\" }", "\"eth\""]);
             format!("{way} {not}{wires}")
         };
-        match self.dice.below(16) {
+        match self.dice.below(19) {
+            16 if kind != Kind::Raw => (self.dice.pick(&[
+                "ct state ! established,related",
+                "ct state ! new",
+                "ct state != { new, invalid }",
+                "ct state != { established, untracked }",
+                "ct state { new, untracked }",
+                "ct state & (new | established) == new",
+                "ct status ! dnat",
+                "ct status dnat,snat",
+            ]))
+            .to_owned(),
+            17 => (self.dice.pick(&[
+                "tcp flags ! syn",
+                "tcp flags ! fin,rst",
+                "tcp flags { syn, syn | ack }",
+                "tcp flags != { syn, ack }",
+                "meta mark & 0x4 == 0x4",
+                "meta mark & 0x4 == 0x0",
+                "meta mark & 0x6 != 0x4",
+            ]))
+            .to_owned(),
+            18 if matches!(kind, Kind::Filter | Kind::Forward) => {
+                let field = if six == 1 { "ip6 hoplimit" } else { "ip ttl" };
+                format!("{field} {}", self.dice.pick(&["< 6", "!= 64", "63-64", "{ 2, 128 }"]))
+            }
+            16 | 18 if family == "inet" => {
+                let families = ["protocol", "protocol", "nfproto"];
+                match self.dice.pick(&families) {
+                    "protocol" => format!(
+                        "meta protocol {not}{}",
+                        self.dice.pick(&["{ ip, ip6 }", "{ ip }", "{ ip6, arp }"])
+                    ),
+                    _ => format!("meta nfproto {not}{}", self.dice.pick(&["{ ipv4, ipv6 }", "{ ipv6 }"])),
+                }
+            }
             0 | 1 => format!("{ip} {end} {not}{}", self.dice.pick(ADDRS[six])),
             2 => format!("{ip} {end} {not}@s"),
             3 => format!("{ip} {end} {not}{{ {}, {} }}", APART[six][1], APART[six][2]),
@@ -571,11 +645,10 @@ impl Writer<'_> {
             ),
             9 => format!("meta mark {not}{}", self.dice.pick(&["7", "9", "0"])),
             10 if kind != Kind::Raw => {
+                // `!=` before several compares the number of all of them.
                 let states =
-                    ["established", "new", "invalid", "untracked", "established,related", "new,untracked"];
-                let states = self.dice.pick(&states);
-                // `!=` before several is a statement that is not read.
-                format!("ct state {}{states}", if states.contains(',') { "" } else { not })
+                    ["established", "new", "invalid", "untracked", "established,new", "established,related"];
+                format!("ct state {not}{}", self.dice.pick(&states))
             }
             11 => (self.dice.pick(&[
                 "tcp flags syn",
@@ -602,7 +675,7 @@ impl Writer<'_> {
 /// Whether two comparisons may contradict each other: both settle the protocol, or both the family.
 fn clash(one: &str, other: &str) -> bool {
     let classes: [&[&str]; 2] =
-        [&["tcp", "udp", "icmp", "l4proto", "th "], &["ip ", "ip6 ", "icmp", "nfproto"]];
+        [&["tcp", "udp", "icmp", "l4proto", "th "], &["ip ", "ip6 ", "icmp", "nfproto", "meta protocol"]];
     let of = |text: &str, class: &[&str]| class.iter().any(|word| text.contains(word));
     classes.iter().any(|class| of(one, class) && of(other, class))
 }

@@ -347,6 +347,9 @@ fn rule(d: &mut Dice, chain: usize, count: usize, strange: bool) -> Rule {
     if d.one_in(8) {
         s.push(Statement::Mangle { field: Field::Mark, value: Expression::Number(d.pick(&[1, 5])) });
     }
+    if d.one_in(8) {
+        s.push(written(d, strange));
+    }
     if strange && d.one_in(10) {
         // What is not understood is not understood to the end of its rule.
         s.push(Statement::Unsupported("quota over 5 mbytes accept".into()));
@@ -428,6 +431,18 @@ fn comparison(d: &mut Dice) -> Statement {
         0 => (Field::CtState, words(d, &["new", "established", "related", "untracked", "invalid"])),
         1 => (Field::TcpFlags, words(d, &["syn", "ack", "fin"])),
         2 => (Field::CtStatus, words(d, &["dnat", "snat"])),
+        3 if d.one_in(2) => {
+            let field = d.pick(&[Field::CtState, Field::CtStatus, Field::TcpFlags]);
+            let flags: &[&str] = match field {
+                Field::CtState => &["new", "established"],
+                Field::CtStatus => &["dnat", "snat"],
+                _ => &["syn", "ack"],
+            };
+            let mask = Expression::Flags(flags.iter().map(|flag| Expression::word(flag)).collect());
+            let left = Expression::Masked(Box::new(Expression::Field(field)), Box::new(mask));
+            let op = d.pick(&[Op::Equal, Op::NotEqual]);
+            return Statement::Match { left, op, right: Expression::Number(0) };
+        }
         3 => {
             let mask = Expression::Flags(vec![Expression::word("syn"), Expression::word("ack")]);
             let left = Expression::Masked(Box::new(Expression::Field(Field::TcpFlags)), Box::new(mask));
@@ -482,4 +497,18 @@ fn comparison(d: &mut Dice) -> Statement {
         op = Op::Implicit;
     }
     Statement::Match { left: Expression::Field(left), op, right }
+}
+
+/// What ends nothing: bits of a mark, the mark of a connection, what is not modelled.
+fn written(d: &mut Dice, strange: bool) -> Statement {
+    let bits = |of, and, xor| Expression::Bits { of, and, xor };
+    // What is not modelled has no words of ours in JSON.
+    match d.below(if strange { 6 } else { 5 }) {
+        0 => Statement::Mangle { field: Field::Mark, value: bits(Field::Mark, !4, 4) },
+        1 => Statement::Mangle { field: Field::Mark, value: bits(Field::Mark, u32::MAX, 5) },
+        2 => Statement::Mangle { field: Field::Mark, value: Expression::Field(Field::CtMark) },
+        3 => Statement::Mangle { field: Field::CtMark, value: Expression::Field(Field::Mark) },
+        4 => Statement::Mangle { field: Field::CtMark, value: bits(Field::CtMark, 0xff00, 1) },
+        _ => Statement::Alter(d.pick(&["ip dscp set cs1", "meta priority set 1:2"]).to_owned()),
+    }
 }

@@ -92,6 +92,68 @@ fn the_json_that_is_written_is_the_text_that_is_proved() {
     }
 }
 
+/// `tests/foreign/readings.*`, both listings of one ruleset too: every statement is understood, in both.
+#[test]
+fn text_and_json_of_every_reading_are_read_alike() {
+    let text = listed(&file("tests/foreign/readings.nft".as_ref()).1);
+    let json = listed(&file("tests/foreign/readings.json".as_ref()).1);
+    for side in [&text, &json] {
+        let rules = side.ruleset.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+        for statement in rules.clone().flat_map(|rule| &rule.statements) {
+            assert!(!matches!(statement, Statement::Unsupported(_)), "{statement:?}");
+        }
+        assert_eq!(rules.count(), 43);
+    }
+    same(&text, &json);
+    same(&json, &text);
+}
+
+/// What stays unknown in listings as others write them, each by its own words; all else is decided.
+#[test]
+fn what_is_unknown_in_the_listings_of_others() {
+    let mut said = Vec::new();
+    for name in [
+        "docker-28",
+        "docker-29",
+        "fail2ban",
+        "firewalld",
+        "firewalld-2",
+        "libvirt",
+        "openwrt",
+        "ufw",
+        "ufw6",
+    ] {
+        let text = file(format!("tests/foreign/{name}.nft").as_ref()).1;
+        let rules = listed(&text);
+        for (word, hook) in HOOKS {
+            let mut space = Space::default();
+            let reading = sim::Reading { conditions: true, ..sim::Reading::default() };
+            let effects = sim::effects(&rules.ruleset, hook, &reading, &mut space).unwrap();
+            said.extend(
+                space.atoms().into_iter().map(|(_, words)| format!("{name} {word}: whether {words}")),
+            );
+            for (place, set) in effects.unknowns {
+                if space.is_empty(set).unwrap() {
+                    continue;
+                }
+                let line = rules.lines.line(place).and_then(|line| text.lines().nth(line as usize - 1));
+                said.push(format!("{name} {word}: {}", line.unwrap_or_default().trim()));
+            }
+        }
+    }
+    insta::with_settings!({ snapshot_path => "../../snapshots/listings", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("unknown", said.join("\n"));
+    });
+}
+
+const HOOKS: [(&str, Hook); 5] = [
+    ("prerouting", Hook::Prerouting),
+    ("input", Hook::Input),
+    ("forward", Hook::Forward),
+    ("output", Hook::Output),
+    ("postrouting", Hook::Postrouting),
+];
+
 /// One altered word of JSON is a difference, or is not understood: never the same.
 #[test]
 fn an_altered_word_of_json_is_noticed() {

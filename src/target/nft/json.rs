@@ -404,6 +404,7 @@ fn statement(statement: &Statement) -> Printed {
         Statement::Mangle { field: of, value } => {
             Ok(json!({ "mangle": { "key": field(*of)?, "value": expression(value)? } }))
         }
+        Statement::Alter(text) => Err(no_word(text)),
         // The crate says it as a string, which nft does not take.
         Statement::NoTrack => Ok(json!({ "notrack": null })),
         Statement::Nat(of) => nat(of),
@@ -535,6 +536,7 @@ fn expression(expression: &Expression) -> Printed {
             let parts: Result<Vec<Value>, _> = parts.iter().map(self::expression).collect();
             Ok(json!({ "concat": parts? }))
         }
+        Expression::Bits { of, and, xor } => Ok(json!({ "^": [{ "&": [field(*of)?, and] }, xor] })),
         Expression::Lookup { key, map } => {
             Ok(json!({ "map": { "key": self::expression(key)?, "data": self::expression(map)? } }))
         }

@@ -199,6 +199,7 @@ fn swapped(statement: &Statement) -> Option<Statement> {
         | Statement::Limit(_)
         | Statement::SetUpdate { .. }
         | Statement::Mangle { .. }
+        | Statement::Alter(_)
         | Statement::NoTrack
         | Statement::Nat(_)
         | Statement::Unsupported(_) => None,

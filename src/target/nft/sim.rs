@@ -18,6 +18,9 @@
 //!   status dnat` (`nf_nat_setup_info`). After a translation of the source nobody knows the source port, after
 //!   `masquerade` not the address either.
 //!
+//! - What is set breaks no rule where it stands by itself: the mark, to what a number or the mark itself gives. `meta mark set
+//!   ct mark` breaks for packets that have no `ct mark`. Of what writes something else (MSS, DSCP, a helper) nobody knows
+//!   whether it breaks; it decides nothing, and what is not modelled is another packet's business after it.
 //! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
 //!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
 //! - Before connection tracking a packet has no state but `invalid` (measured): what looks at `ct` there is unknown. What
@@ -160,6 +163,7 @@ fn matters(rest: &[Statement]) -> bool {
         | Statement::Counter(_)
         | Statement::Log(_)
         | Statement::Limit(_)
+        | Statement::Alter(_)
         | Statement::SetUpdate { .. } => false,
         Statement::Verdict(_)
         | Statement::NoTrack
@@ -208,11 +212,18 @@ fn asked_first(rule: &Rule) -> Option<&RejectWith> {
     (!settled).then_some(with)
 }
 
+/// A mark after `FIELD & AND ^ XOR` of another.
+fn turned(mark: u32, and: u32, xor: u32) -> u32 {
+    (mark & and) ^ xor
+}
+
 /// What a statement translates a packet to, and of which families; none where that is not one known thing: a map, a
 /// range, an address that the machine is to look up, or a kind that the kernel does not load there.
 fn translation(nat: &Nat, base: &Base) -> Option<(Vec<Family>, Translation)> {
     let single = match (&nat.addr, &nat.port) {
         (None, None) => None,
+        // Which port it gets nobody knows in any case.
+        (None, Some(_)) if nat.kind == NatKind::Masquerade => None,
         (Some(Expression::Address(addr)), port) => Some((*addr, port.as_ref())),
         _ => return None,
     };

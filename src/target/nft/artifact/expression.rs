@@ -13,6 +13,15 @@ pub enum Expression {
     Field(Field),
     /// `FIELD & MASK`.
     Masked(Box<Expression>, Box<Expression>),
+    /// `FIELD & AND ^ XOR`, as the kernel computes every such thing (`nft_bitwise`): `FIELD | 4` too.
+    Bits {
+        /// Of what.
+        of: Field,
+        /// The bits of it that stay.
+        and: u32,
+        /// The bits that are turned then.
+        xor: u32,
+    },
     /// `A . B . C`: fields on the left, values on the right.
     Concat(Vec<Expression>),
     /// `KEY map MAP`: the value of the element that has the key.

@@ -48,9 +48,12 @@ pub enum Statement {
     Mangle {
         /// What is written.
         field: Field,
-        /// The value.
+        /// The value: a number, [`Expression::Field`] or [`Expression::Bits`].
         value: Expression,
     },
+    /// Writes something that no modelled field reads (`tcp option maxseg size set rt mtu`, `ct helper set "ftp"`), as it was
+    /// written. The packet goes on, or, where it has no such thing, the rule breaks: nobody knows which.
+    Alter(String),
     /// `notrack`.
     NoTrack,
     /// `dnat`, `snat`, `masquerade`, `redirect`.
@@ -265,6 +268,7 @@ impl Statement {
             | Self::Reject(_)
             | Self::SetUpdate { .. }
             | Self::Mangle { .. }
+            | Self::Alter(_)
             | Self::NoTrack
             | Self::Nat(_)
             | Self::Unsupported(_) => None,

@@ -109,6 +109,11 @@ impl Printer {
                 self.show(format_args!("{} set ", field.keyword()));
                 self.expression(value)
             }
+            Statement::Alter(text) => {
+                words::raw(text)?;
+                self.put(text);
+                Ok(())
+            }
             Statement::NoTrack => {
                 self.put("notrack");
                 Ok(())
@@ -256,6 +261,9 @@ impl Printer {
                     }
                     self.expression(part)?;
                 }
+            }
+            Expression::Bits { of, and, xor } => {
+                self.show(format_args!("{} & {and:#x} ^ {xor:#x}", of.keyword()));
             }
             Expression::Lookup { key, map } => {
                 self.expression(key)?;

@@ -16,6 +16,7 @@ use super::super::artifact::{
     Limit, Log, Nat, NatKind, Object, Op, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey, SetOp,
     Statement, Table, TableFamily, Unit, Verdict,
 };
+use super::rule::none_of;
 use super::{ChainLines, Lines, Read, ReadError, RuleLines, TableLines, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
@@ -338,16 +339,58 @@ fn understood(word: &str, of: &Value) -> Option<Statement> {
         "set" => set_update(of.as_object()?)?,
         "mangle" => {
             let of = of.as_object()?;
-            let Expression::Field(field) = expression(of.get("key")?) else { return None };
-            let value @ Expression::Number(_) = expression(of.get("value")?) else { return None };
-            Statement::Mangle { field, value }
+            let key = expression(of.get("key")?);
+            let written = of.get("value")?;
+            match key {
+                Expression::Field(field @ (Field::Mark | Field::CtMark)) => {
+                    Statement::Mangle { field, value: mark(written)? }
+                }
+                Expression::Unknown(words) if value::is_altered(&words) => {
+                    Statement::Alter(format!("{words} set {}", in_text(written)))
+                }
+                _ => return None,
+            }
         }
+        "ct helper" => Statement::Alter(format!("ct helper set {of}")),
+        "flow" => match (string(of.as_object()?, "op")?, string(of.as_object()?, "flowtable")?) {
+            ("add", table) => Statement::Alter(format!("flow add {table}")),
+            _ => return None,
+        },
         "dnat" => Statement::Nat(nat(NatKind::Dnat, of)?),
         "snat" => Statement::Nat(nat(NatKind::Snat, of)?),
         "masquerade" => Statement::Nat(nat(NatKind::Masquerade, of)?),
         "redirect" => Statement::Nat(nat(NatKind::Redirect, of)?),
         _ => return None,
     })
+}
+
+/// A value that is written, as text has it where it is plain.
+fn in_text(of: &Value) -> String {
+    match (of, single(of)) {
+        (Value::String(word), _) => word.clone(),
+        (Value::Array(all), _) => all.iter().map(in_text).collect::<Vec<_>>().join(","),
+        (_, Some(("rt", Value::Object(inner)))) if inner.len() == 1 => {
+            format!("rt {}", string(inner, "key").unwrap_or_default())
+        }
+        _ => of.to_string(),
+    }
+}
+
+/// A number, a mark, or what is done to the bits of one: `{"|": [{"&": [MARK, 65280]}, 4]}`.
+fn mark(of: &Value) -> Option<Expression> {
+    if let number @ Expression::Number(_) = expression(of) {
+        return Some(number);
+    }
+    let (mut of, mut done) = (of, Vec::new());
+    while let Some((op @ ("&" | "|" | "^"), inner)) = single(of) {
+        let [left, by] = inner.as_array()?.as_slice() else { return None };
+        done.push((op.chars().next()?, number(by)?));
+        of = left;
+    }
+    let Expression::Field(field) = expression(of) else { return None };
+    let mut bits = value::Bits::of(field)?;
+    done.into_iter().rev().for_each(|(op, by)| bits.then(op, by));
+    Some(bits.expression())
 }
 
 fn verdict(of: &Value) -> Option<Verdict> {
@@ -381,12 +424,15 @@ fn a_map(of: &Value) -> Option<Expression> {
 fn comparison(of: &Fields) -> Option<Statement> {
     let left = expression(of.get("left")?);
     let right = of.get("right")?;
-    let flags = |field: &Expression| {
+    let of_flags = |field: &Expression| {
         matches!(field, Expression::Field(Field::CtState | Field::CtStatus | Field::TcpFlags))
     };
+    if string(of, "op")? == "!" {
+        return none_of(left, flags(right));
+    }
     let (op, any_of) = match string(of, "op")? {
         "in" => (Op::Implicit, true),
-        "==" if flags(&left) && single(right).is_none_or(|(word, _)| word != "set") => (Op::Equal, false),
+        "==" if of_flags(&left) && single(right).is_none_or(|(word, _)| word != "set") => (Op::Equal, false),
         "==" => (Op::Implicit, false),
         "!=" => (Op::NotEqual, false),
         "<" => (Op::Less, false),
@@ -396,7 +442,7 @@ fn comparison(of: &Fields) -> Option<Statement> {
         _ => return None,
     };
     // Without a sign the comparison of anything else but flags would be another one.
-    if any_of && !flags(&left) {
+    if any_of && !of_flags(&left) {
         return None;
     }
     // In text the sign goes without saying except after a mask.
@@ -571,6 +617,17 @@ fn understood_expression(of: &Value) -> Option<Expression> {
                 (Some(dir), None) => field(&format!("ct {dir} {key}")),
                 (Some(dir), Some(family)) => field(&format!("ct {dir} {family} {key}")),
                 (None, Some(_)) => return None,
+            }
+        }
+        "socket" => field(&format!("socket {}", string(inner.as_object()?, "key")?)),
+        "exthdr" | "tcp option" => {
+            let inner = inner.as_object()?;
+            let name = string(inner, "name")?;
+            let head = if word == "exthdr" { String::new() } else { format!("{word} ") };
+            match string(inner, "field") {
+                Some(of) => field(&format!("{head}{name} {of}")),
+                None if word == "exthdr" => field(&format!("exthdr {name}")),
+                None => field(&format!("{head}{name}")),
             }
         }
         "fib" => {

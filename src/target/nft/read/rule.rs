@@ -114,13 +114,12 @@ impl Parser<'_> {
     fn statement_with_lines(&mut self) -> Result<(Statement, Option<Vec<u32>>), Unfit> {
         let mut lines = None;
         let statement = self.one_statement(&mut lines)?;
-        let starts =
-            |word: &str| STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@');
-        match self.now.kind {
-            Kind::Word if starts(self.now.text) => Ok((statement, lines)),
-            _ if self.rule_ends() => Ok((statement, lines)),
-            _ => Err(Unfit),
-        }
+        if self.starts_statement() || self.rule_ends() { Ok((statement, lines)) } else { Err(Unfit) }
+    }
+
+    fn starts_statement(&self) -> bool {
+        let word = self.now.text;
+        self.at(Kind::Word) && (STARTS.contains(&word) || value::starts_field(word) || word.starts_with('@'))
     }
 
     /// A statement of a set or of an element, where anything may follow.
@@ -142,6 +141,7 @@ impl Parser<'_> {
             "limit" => self.limit(),
             "reject" => self.reject(),
             "notrack" => Ok(Statement::NoTrack),
+            "flow" => self.offload(),
             "add" => self.set_update(SetOp::Add),
             "update" => self.set_update(SetOp::Update),
             "delete" => self.set_update(SetOp::Delete),
@@ -186,11 +186,13 @@ impl Parser<'_> {
             return Ok(Statement::VerdictMap { key: left, map });
         }
         if self.took("set") {
-            let Expression::Field(field) = left else { return Err(Unfit) };
-            let value = if self.at(Kind::Word) { value::plain(self.now.text) } else { None };
-            let Some(value @ Expression::Number(_)) = value else { return Err(Unfit) };
+            return self.written(left);
+        }
+        if self.at(Kind::Sign) && self.now.text == "!" {
+            // `tcp flags ! syn,ack`, how nft from 1.0 on lists `tcp flags & (syn | ack) == 0`: none of these.
             self.bump();
-            return Ok(Statement::Mangle { field, value });
+            let flags = self.compared_with(true)?;
+            return none_of(left, flags).ok_or(Unfit);
         }
         let op = match (self.now.kind, self.now.text) {
             (Kind::Sign, "==") => Op::Equal,
@@ -210,11 +212,17 @@ impl Parser<'_> {
             return Ok(Statement::Match { left, op, right });
         }
         // Elsewhere these two start an expression.
-        if left == Expression::Field(Field::Protocol) && matches!(self.now.text, "ip" | "ip6") {
+        let names_protocols = match &left {
+            Expression::Field(field) => *field == Field::Protocol,
+            Expression::Unknown(words) => words == "ether type",
+            _ => false,
+        };
+        if names_protocols && matches!(self.now.text, "ip" | "ip6") {
             let right = Expression::word(self.bump().text);
             return Ok(Statement::Match { left, op, right });
         }
-        let right = self.compared_with(op == Op::Implicit)?;
+        // `ct state != new,established` is the number of both, as `new | established` is.
+        let right = self.compared_with(matches!(op, Op::Implicit | Op::Equal | Op::NotEqual))?;
         if !self.took("/") {
             return Ok(Statement::Match { left, op, right });
         }
@@ -229,6 +237,50 @@ impl Parser<'_> {
         }
         let mask = self.compared_with(true)?;
         Ok(Statement::Match { left: Expression::Masked(Box::new(left), Box::new(mask)), op, right })
+    }
+
+    /// What follows `FIELD set`.
+    fn written(&mut self, left: Expression) -> Result<Statement, Unfit> {
+        let field = match left {
+            Expression::Field(field @ (Field::Mark | Field::CtMark)) => field,
+            Expression::Unknown(words) if value::is_altered(&words) => {
+                // `rt mtu` starts no statement here.
+                let of_route = self.took("rt");
+                let value = self.raw(|p| p.rule_ends() || p.starts_statement());
+                if value.is_empty() {
+                    return Err(Unfit);
+                }
+                let value = if of_route { format!("rt {value}") } else { value };
+                return Ok(Statement::Alter(format!("{words} set {value}")));
+            }
+            _ => return Err(Unfit),
+        };
+        if self.at(Kind::Word) && value::starts_field(self.now.text) {
+            let value = self.bits()?;
+            return Ok(Statement::Mangle { field, value });
+        }
+        let value = if self.at(Kind::Word) { value::plain(self.now.text) } else { None };
+        let Some(value @ Expression::Number(_)) = value else { return Err(Unfit) };
+        self.bump();
+        Ok(Statement::Mangle { field, value })
+    }
+
+    /// A mark and what is done to its bits: `meta mark & 0xff00 | 0x4`.
+    fn bits(&mut self) -> Result<Expression, Unfit> {
+        let Expression::Field(of) = self.field()? else { return Err(Unfit) };
+        let mut bits = value::Bits::of(of).ok_or(Unfit)?;
+        loop {
+            let op = match (self.now.kind, self.now.text) {
+                (Kind::Sign, "&") => '&',
+                (Kind::Bar, _) => '|',
+                (Kind::Word, "^") => '^',
+                _ => return Ok(bits.expression()),
+            };
+            self.bump();
+            let Some(Expression::Number(number)) = value::plain(self.now.text) else { return Err(Unfit) };
+            self.bump();
+            bits.then(op, u32::try_from(number).map_err(|_| Unfit)?);
+        }
     }
 
     fn set_operand(&mut self, lines: &mut Option<Vec<u32>>) -> Result<Expression, Unfit> {
@@ -361,6 +413,14 @@ impl Parser<'_> {
         Ok(Statement::Reject(Some(with)))
     }
 
+    /// `flow add @table`: what follows of the connection passes by the chains; this packet does not.
+    fn offload(&mut self) -> Result<Statement, Unfit> {
+        if !(self.took("add") || self.took("offload")) || !self.now.text.starts_with('@') {
+            return Err(Unfit);
+        }
+        Ok(Statement::Alter(format!("flow add {}", self.bump().text)))
+    }
+
     fn set_update(&mut self, op: SetOp) -> Result<Statement, Unfit> {
         let Some(Expression::Named(set)) = value::plain(self.now.text) else { return Err(Unfit) };
         self.bump();
@@ -424,4 +484,11 @@ impl Parser<'_> {
         nat.flags.dedup();
         Ok(Statement::Nat(nat))
     }
+}
+
+/// None of these flags; none where the left is no field of flags.
+pub(super) fn none_of(left: Expression, flags: Expression) -> Option<Statement> {
+    let of_flags = matches!(left, Expression::Field(Field::CtState | Field::CtStatus | Field::TcpFlags));
+    let left = Expression::Masked(Box::new(left), Box::new(flags));
+    of_flags.then_some(Statement::Match { left, op: Op::Equal, right: Expression::Number(0) })
 }

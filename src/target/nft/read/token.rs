@@ -43,6 +43,7 @@ pub(super) struct Token<'a> {
 /// A cursor in the text. A copy of it is a place to come back to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lexer<'a> {
+    whole: &'a str,
     rest: &'a str,
     at: usize,
     line: u32,
@@ -59,7 +60,7 @@ pub(super) struct Note<'a> {
 
 impl<'a> Lexer<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text, at: 0, line: 1, line_start: 0, blank: true }
+        Self { whole: text, rest: text, at: 0, line: 1, line_start: 0, blank: true }
     }
 
     /// The next token; whole-line comments on the way go to `note`, others are dropped.
@@ -77,6 +78,9 @@ impl<'a> Lexer<'a> {
                 }
                 '#' => {
                     let line = self.rest.split('\n').next().unwrap_or_default();
+                    if self.stands_for_xtables(line) {
+                        return self.token(Kind::Word, line.len());
+                    }
                     if self.blank {
                         let text = line.get(1..).unwrap_or_default();
                         note(Note { at: self.at, text: text.strip_prefix(' ').unwrap_or(text) });
@@ -105,6 +109,22 @@ impl<'a> Lexer<'a> {
                 _ => return self.word(),
             }
         }
+    }
+
+    /// Whether a comment stands for a match or a target of xtables that nft has no words for: it lists them so, with
+    /// what follows in the rule behind it (`xt_stmt_xlate`). Those rules have counters; of people's comments none does.
+    fn stands_for_xtables(&self, comment: &str) -> bool {
+        const COUNTED: &str = "counter packets ";
+        if self.blank {
+            return false;
+        }
+        let before = self.whole.get(self.line_start..self.at).unwrap_or_default();
+        let said = comment.trim_start_matches('#').trim_start();
+        let is_last = before.rsplit_once(COUNTED).is_some_and(|(_, after)| {
+            let mut after = after.split_whitespace().skip(1);
+            (after.next(), after.nth(1)) == (Some("bytes"), None)
+        });
+        said.starts_with("xt_") || said.contains(COUNTED) || is_last && !said.starts_with("handle ")
     }
 
     fn word(&mut self) -> Token<'a> {

@@ -10,9 +10,10 @@ use super::cursor::{Parser, Unfit};
 use super::token::Kind;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
-const HEADS: [&str; 24] = [
+const HEADS: [&str; 27] = [
     "meta", "ct", "ip", "ip6", "tcp", "udp", "udplite", "sctp", "dccp", "th", "icmp", "icmpv6", "igmp",
-    "ether", "vlan", "arp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec",
+    "ether", "vlan", "arp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec", "socket", "rt",
+    "exthdr",
 ];
 
 /// Fields of `meta` that may stand without it.
@@ -64,7 +65,7 @@ impl Parser<'_> {
         Ok(Expression::Masked(Box::new(left), Box::new(mask)))
     }
 
-    fn field(&mut self) -> Result<Expression, Unfit> {
+    pub(super) fn field(&mut self) -> Result<Expression, Unfit> {
         if !self.at(Kind::Word) || !starts_field(self.now.text) {
             return Err(Unfit);
         }
@@ -86,8 +87,12 @@ impl Parser<'_> {
                 words.push_str(word);
                 // `ct original ip saddr`, `ct original proto-dst`, `ct reply bytes`.
                 more = match (words.as_str(), word) {
-                    ("ct original" | "ct reply", _) => 1,
-                    (_, "ip" | "ip6") if head == "ct" => 1,
+                    ("ct original" | "ct reply" | "tcp option", _) => 1,
+                    (_, "ip" | "ip6") if head == "ct" || head == "rt" => 1,
+                    // `tcp option maxseg size`, `tcp option sack-perm exists`.
+                    (said, _) if said.starts_with("tcp option ") && said.matches(' ').count() == 2 => {
+                        u8::from(!matches!(self.now.text, "exists" | "missing"))
+                    }
                     _ => 0,
                 };
             }
@@ -155,7 +160,18 @@ impl Parser<'_> {
 
     fn value(&mut self) -> Result<Expression, Unfit> {
         match self.now.kind {
-            Kind::Text => Ok(Expression::Text(self.bump().text.to_owned())),
+            Kind::Text => {
+                let first = Expression::Text(self.bump().text.to_owned());
+                // `meta hour "08:00"-"17:00"`.
+                if !self.took("-") {
+                    return Ok(first);
+                }
+                if !self.at(Kind::Text) {
+                    return Err(Unfit);
+                }
+                let last = Expression::Text(self.bump().text.to_owned());
+                Ok(Expression::Range(Box::new(first), Box::new(last)))
+            }
             Kind::Word
                 if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor") =>
             {
@@ -205,9 +221,9 @@ impl Parser<'_> {
     }
 
     fn element(&mut self) -> Result<Element, Unfit> {
-        let mut parts = vec![self.flags(Kind::Bar)?];
+        let mut parts = vec![self.part()?];
         while self.took(".") {
-            parts.push(self.flags(Kind::Bar)?);
+            parts.push(self.part()?);
         }
         let key = if parts.len() == 1 { parts.pop().ok_or(Unfit)? } else { Expression::Concat(parts) };
         let mut element = Element::new(key);
@@ -222,6 +238,14 @@ impl Parser<'_> {
             self.element_options(&mut element)?;
         }
         Ok(element)
+    }
+
+    /// A part of an element's key. Elsewhere than there the protocols `ip` and `ip6` start an expression.
+    fn part(&mut self) -> Result<Expression, Unfit> {
+        if self.at_word("ip") || self.at_word("ip6") {
+            return Ok(Expression::word(self.bump().text));
+        }
+        self.flags(Kind::Bar)
     }
 
     fn element_options(&mut self, element: &mut Element) -> Result<(), Unfit> {
@@ -254,7 +278,54 @@ impl Parser<'_> {
     }
 }
 
-/// A word as a value: number, address, network, range, `@set`, `*` or symbol.
+/// What may be written without any modelled field becoming another.
+const ALTERED: [&str; 8] = [
+    "tcp option maxseg size",
+    "ip dscp",
+    "ip6 dscp",
+    "meta priority",
+    "meta nftrace",
+    "ct helper",
+    "ct label",
+    "ct event",
+];
+
+/// Whether nothing modelled reads a field.
+pub(super) fn is_altered(field: &str) -> bool {
+    ALTERED.contains(&field)
+}
+
+/// What is done to the bits of a mark, one operation after another.
+pub(super) struct Bits {
+    of: Field,
+    and: u32,
+    xor: u32,
+}
+
+impl Bits {
+    /// Nothing yet; none where the field is no mark.
+    pub(super) fn of(of: Field) -> Option<Self> {
+        matches!(of, Field::Mark | Field::CtMark).then_some(Self { of, and: u32::MAX, xor: 0 })
+    }
+
+    /// One of `&`, `|`, `^` with a number.
+    pub(super) fn then(&mut self, op: char, number: u32) {
+        let (and, xor) = match op {
+            '&' => (number, 0),
+            '|' => (!number, number),
+            _ => (u32::MAX, number),
+        };
+        self.and &= and;
+        self.xor = (self.xor & and) ^ xor;
+    }
+
+    pub(super) fn expression(self) -> Expression {
+        let Self { of, and, xor } = self;
+        if (and, xor) == (u32::MAX, 0) { Expression::Field(of) } else { Expression::Bits { of, and, xor } }
+    }
+}
+
+/// A word as a value: number, address, network, range, `@set`, `*` or symbol; an Ethernet address is one that nobody knows.
 pub(super) fn plain(word: &str) -> Option<Expression> {
     if word == "*" {
         return Some(Expression::Any);
@@ -275,6 +346,10 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
             _ => false,
         };
         return same_kind.then(|| Expression::Range(Box::new(first), Box::new(last)));
+    }
+    let octets = || word.split(':').filter(|o| o.len() == 2 && o.bytes().all(|b| b.is_ascii_hexdigit()));
+    if word.len() == 17 && octets().count() == 6 {
+        return Some(Expression::Unknown(word.to_owned()));
     }
     let mut chars = word.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic());

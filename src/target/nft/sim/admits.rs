@@ -13,7 +13,7 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turns};
+use super::{LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turned, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -107,10 +107,12 @@ struct Now {
     nat: Done,
     /// `notrack` took it out of connection tracking.
     untracked: bool,
+    /// Something that is not modelled was written into it.
+    altered: bool,
 }
 
 impl Now {
-    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing, untracked: false };
+    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing, untracked: false, altered: false };
 }
 
 /// What the chains that translate have done to a packet.
@@ -222,7 +224,7 @@ fn walk(
             entries.push((now, enters));
             let Admits { rejected, unknown, .. } = &mut walked.admits;
             *rejected = chains.collect(*rejected, ends.rejected, enters);
-            if reading.common.contains(&turn.at) && passes_or_not(&turn) {
+            if reading.common.contains(&turn.at) && !now.altered && passes_or_not(&turn) {
                 let lost = chains.space.and(ends.unknown, enters);
                 let on = chains.passes(&turn, lost);
                 let unclear = Now { mark: Mark::Unclear, ..now };
@@ -302,7 +304,7 @@ fn visits<'t>(ruleset: &'t Ruleset, spot: Spot, space: &mut Space) -> Vec<Visit<
 /// Whether all that a base chain can do to a packet that gets lost in it is to let it pass, its mark apart, or not.
 fn passes_or_not(turn: &Turn<'_>) -> bool {
     let writes = |statement: &Statement| match statement {
-        Statement::Nat(_) | Statement::NoTrack | Statement::Mangle { .. } => true,
+        Statement::Nat(_) | Statement::NoTrack | Statement::Mangle { .. } | Statement::Alter(_) => true,
         Statement::Unsupported(_) => turn.is_early(),
         Statement::Match { .. }
         | Statement::Verdict(_)
@@ -462,7 +464,11 @@ impl Chains<'_, '_> {
         }
         for (at, statement) in rule.statements.iter().enumerate() {
             let rest = rule.statements.get(at..).unwrap_or_default();
-            if alive.set == PacketSet::NOTHING || !matters(rest) {
+            if alive.set == PacketSet::NOTHING {
+                break;
+            }
+            if !matters(rest) {
+                alive.now.altered |= rest.iter().any(|statement| matches!(statement, Statement::Alter(_)));
                 break;
             }
             let holds = match statement {
@@ -474,12 +480,16 @@ impl Chains<'_, '_> {
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
                 Statement::SetUpdate { key, statements, .. } => self.set_update(alive.now, key, statements),
-                Statement::Mangle { field: Field::Mark, value: Expression::Number(mark) } => {
-                    alive.now.mark = u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set);
+                Statement::Mangle { field: field @ (Field::Mark | Field::CtMark), value } => {
+                    let (holds, mark) = self.written(alive.now, value);
+                    let before = alive.now;
+                    if *field == Field::Mark {
+                        alive.now.mark = mark;
+                    }
+                    alive.set = self.going_on(place, holds, Alive { now: before, ..alive }, next, ends);
                     continue;
                 }
-                Statement::Mangle { field: Field::CtMark, .. } => continue,
-                Statement::Mangle { .. } | Statement::Unsupported(_) => Holds::UNCLEAR,
+                Statement::Mangle { .. } | Statement::Alter(_) | Statement::Unsupported(_) => Holds::UNCLEAR,
                 Statement::Verdict(verdict) => {
                     alive.set = self.verdict(place, verdict, alive, next, ends);
                     continue;
@@ -505,15 +515,51 @@ impl Chains<'_, '_> {
                     continue;
                 }
             };
-            let yes = self.space.and(alive.set, holds.yes);
-            let lost = self.space.and(alive.set, holds.maybe);
-            ends.lose(place, lost);
-            let stayed = self.space.minus(alive.set, yes);
-            let breaks = self.space.minus(stayed, lost);
-            self.join(next, alive.now, breaks);
-            alive.set = yes;
+            alive.set = self.going_on(place, holds, alive, next, ends);
         }
         self.join(next, alive.now, alive.set);
+    }
+
+    /// The packets for which a statement holds; for the others the rule breaks, or nobody knows.
+    fn going_on(
+        &mut self,
+        place: Place,
+        holds: Holds,
+        alive: Alive,
+        next: &mut Flows,
+        ends: &mut Ends,
+    ) -> PacketSet {
+        let yes = self.space.and(alive.set, holds.yes);
+        let lost = self.space.and(alive.set, holds.maybe);
+        ends.lose(place, lost);
+        let stayed = self.space.minus(alive.set, yes);
+        let breaks = self.space.minus(stayed, lost);
+        self.join(next, alive.now, breaks);
+        yes
+    }
+
+    /// For which packets a mark that is set has a value, and which.
+    fn written(&mut self, now: Now, value: &Expression) -> (Holds, Mark) {
+        let everybody = Holds { yes: PacketSet::EVERYTHING, maybe: PacketSet::NOTHING };
+        match value {
+            Expression::Number(mark) => (everybody, u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set)),
+            Expression::Field(Field::Mark) => (everybody, now.mark),
+            Expression::Bits { of: Field::Mark, and, xor } => match now.mark {
+                Mark::Set(mark) => (everybody, Mark::Set(turned(mark, *and, *xor))),
+                Mark::Own | Mark::Unclear => (everybody, Mark::Unclear),
+            },
+            Expression::Field(Field::CtMark) | Expression::Bits { of: Field::CtMark, .. } => {
+                let absent = self.view(now, Field::CtMark).absent;
+                let there = self.space.not(absent);
+                let (yes, maybe) = if self.untracks && !now.untracked {
+                    (PacketSet::NOTHING, there)
+                } else {
+                    (there, PacketSet::NOTHING)
+                };
+                (Holds { yes, maybe }, Mark::Unclear)
+            }
+            _ => (Holds::UNCLEAR, Mark::Unclear),
+        }
     }
 
     /// The packets whose senders can be told so.

@@ -70,6 +70,7 @@ fn kinds(right: &Expression) -> Option<Vec<u16>> {
         Expression::Field(_)
         | Expression::Masked(..)
         | Expression::Concat(_)
+        | Expression::Bits { .. }
         | Expression::Lookup { .. }
         | Expression::Address(_)
         | Expression::Prefix(_)
@@ -142,6 +143,7 @@ impl Walk<'_> {
             | Statement::Reject(_)
             | Statement::SetUpdate { .. }
             | Statement::Mangle { .. }
+            | Statement::Alter(_)
             | Statement::NoTrack
             | Statement::Nat(_)
             | Statement::Unsupported(_) => Go::Out(unknown("a statement that asks more than the EtherType")),
@@ -237,7 +239,8 @@ fn is_of_ip(expression: &Expression) -> bool {
         Expression::Masked(inner, _) => is_of_ip(inner),
         Expression::Concat(parts) => parts.iter().any(is_of_ip),
         Expression::Lookup { key, .. } => is_of_ip(key),
-        Expression::Number(_)
+        Expression::Bits { .. }
+        | Expression::Number(_)
         | Expression::Address(_)
         | Expression::Prefix(_)
         | Expression::Range(..)

@@ -4,7 +4,9 @@ use super::super::artifact::{
     self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
-use super::{LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
+use super::{
+    LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turned, turns, verdict_of,
+};
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
 mod look;
@@ -297,6 +299,8 @@ impl Machine {
             Statement::SetUpdate { key, statements, .. } => self.set_update(key, statements, counts),
             Statement::Mangle { field, value } => self.mangle(place, *field, value),
             Statement::Nat(nat) => self.nat(frame, place, nat),
+            Statement::Alter(_) if counts => Go::Lost("a statement that may break"),
+            Statement::Alter(_) => Go::On,
             Statement::Unsupported(_) => Go::Lost("a statement that is not modelled"),
         }
     }
@@ -397,14 +401,27 @@ impl Machine {
     }
 
     fn mangle(&mut self, place: Place, field: Field, value: &Expression) -> Go {
-        match (field, value) {
-            (Field::Mark, Expression::Number(mark)) => {
-                self.mark = u32::try_from(*mark).ok();
+        let mark = match value {
+            Expression::Number(mark) => u32::try_from(*mark).ok(),
+            Expression::Field(Field::Mark) => self.mark,
+            Expression::Bits { of: Field::Mark, and, xor } => self.mark.map(|mark| turned(mark, *and, *xor)),
+            Expression::Field(Field::CtMark) | Expression::Bits { of: Field::CtMark, .. } => {
+                match self.look(Field::CtMark) {
+                    Seen::Absent => return Go::Next,
+                    _ if self.early => return Go::Lost("a mark of a connection that is not tracked yet"),
+                    _ => None,
+                }
+            }
+            _ => return Go::Lost("a change of the packet that is not modelled"),
+        };
+        match field {
+            Field::Mark => {
+                self.mark = mark;
                 self.did(place, Did::Mark);
                 Go::On
             }
             // Reading it back is not modelled either, so what it holds is nobody's business.
-            (Field::CtMark, _) => Go::On,
+            Field::CtMark => Go::On,
             _ => Go::Lost("a change of the packet that is not modelled"),
         }
     }

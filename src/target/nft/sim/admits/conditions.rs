@@ -80,7 +80,7 @@ pub(super) fn words(
     op: Op,
     right: &Expression,
 ) -> Option<String> {
-    if matches!(now.nat, Done::Translated(_)) || !is_plain(now, left) {
+    if matches!(now.nat, Done::Translated(_)) || now.altered && is_altered(left) || !is_plain(now, left) {
         return None;
     }
     let left = spelled(table, left)?;
@@ -99,6 +99,17 @@ pub(super) fn words(
         Op::AtLeast => " >= ",
     };
     Some(format!("`{left}{op}{right}`{mark}"))
+}
+
+/// What reads something that a statement may have written ([`Statement::Alter`](super::artifact::Statement::Alter)).
+fn is_altered(left: &Expression) -> bool {
+    const READ: [&str; 6] = ["option", "dscp", "checksum", "priority", "ct helper", "ct label"];
+    match left {
+        Expression::Unknown(words) => READ.iter().any(|read| words.contains(read)),
+        Expression::Masked(of, _) => is_altered(of),
+        Expression::Concat(parts) => parts.iter().any(is_altered),
+        _ => false,
+    }
 }
 
 fn is_plain(now: Now, left: &Expression) -> bool {
@@ -142,6 +153,10 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
         Expression::Prefix(net) => net.to_string(),
         Expression::Range(first, last) => format!("{}-{}", spelled(table, first)?, spelled(table, last)?),
         Expression::Word(word) | Expression::Unknown(word) => word.clone(),
+        // Text has quotes around names where JSON has a word.
+        Expression::Text(text) if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) => {
+            text.clone()
+        }
         Expression::Text(text) => format!("\"{text}\""),
         Expression::Flags(flags) => each(flags, "|")?,
         Expression::Any => "*".to_owned(),
@@ -151,6 +166,6 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
             Some((_, set)) => elements(&set.elements)?,
             None => format!("@{name} of {} {}", table.family.keyword(), table.name),
         },
-        Expression::Lookup { .. } => return None,
+        Expression::Bits { .. } | Expression::Lookup { .. } => return None,
     })
 }

@@ -59,10 +59,15 @@ impl Chains<'_, '_> {
                 let Expression::Field(field) = inner.as_ref() else { return Holds::UNCLEAR };
                 let view = self.view(now, *field);
                 let both = constant(*field, mask).zip(constant(*field, right));
-                let values = both.and_then(|(mask, want)| match op {
-                    Op::Implicit | Op::Equal => numbers_where(*field, mask, |n| n & mask == want),
-                    Op::NotEqual => numbers_where(*field, mask, |n| n & mask != want),
-                    Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
+                let values = both.and_then(|(mask, want)| match (op, view.axis) {
+                    (Op::Less | Op::Greater | Op::AtMost | Op::AtLeast, _) => None,
+                    // One number, and nothing else of the field is asked: any number stands for the answer.
+                    (op, Axis::Constant(number)) => {
+                        let holds = (number & mask == want) != (op == Op::NotEqual);
+                        Some(if holds { RangeSet::one(number) } else { RangeSet::empty() })
+                    }
+                    (Op::Implicit | Op::Equal, _) => numbers_where(*field, mask, |n| n & mask == want),
+                    (Op::NotEqual, _) => numbers_where(*field, mask, |n| n & mask != want),
                 });
                 self.holds(view, values)
             }
