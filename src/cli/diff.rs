@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::model::Site;
 use crate::verify::HostRules;
 use crate::verify::diff::{
-    Bounds, Change, Diff, Difference, Found, Line, Lines, Names, Region, Side, Unclear,
+    Bounds, Change, Diff, Difference, Found, Line, Lines, MEGABYTES, Names, Region, Side, Unclear,
 };
 
 use super::clean::clean_line;
@@ -45,6 +45,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 16)]
     regions: usize,
 
+    /// How much memory the decision diagrams of one hook may take; what is remembered of them takes as much again
+    #[arg(long, value_name = "MB", default_value_t = MEGABYTES)]
+    memory: usize,
+
     #[command(flatten)]
     depends: Depends,
 
@@ -71,7 +75,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let (Some(new), Some(old)) = (sides.pop(), sides.pop()) else { return Ok(Exit::Failed) };
     let names = Names::of(&new.site).and(&Names::of(&old.site));
-    let bounds = Bounds { regions: args.regions.max(1), ..Bounds::default() };
+    let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.memory) };
     let mut hosts = Vec::new();
     let nothing = (HostRules::default(), Lines::new());
     for (name, was, is) in paired(&old, &new, args.host.as_deref())? {
@@ -372,8 +376,14 @@ impl Telling<'_> {
         let name = clean_line(&host.name);
         for hook in &host.diff.hooks {
             match &hook.found {
-                Found::Undecided { reason } => {
+                Found::Undecided { reason, spent } => {
                     let _ = writeln!(text, "undecided at {name} {}: {reason}", hook.hook);
+                    if spent.is_some() {
+                        text.push_str("    help: `fwc diff --memory MB` gives a hook more than 160; or leave out of both the tables\n");
+                        text.push_str(
+                            "    that both have alike: what is the same without them is the same with them\n",
+                        );
+                    }
                 }
                 Found::Compared { unclear, .. } => {
                     for Unclear { change, regions: of, more, witness, because } in unclear {
@@ -425,7 +435,7 @@ impl Telling<'_> {
         for host in hosts {
             for hook in &host.diff.hooks {
                 match &hook.found {
-                    Found::Undecided { reason } => {
+                    Found::Undecided { reason, .. } => {
                         unclear.push(json!({ "host": host.name, "hook": hook.hook, "undecided": reason }));
                     }
                     Found::Compared { unclear: all, .. } => unclear.extend(all.iter().map(|u| {

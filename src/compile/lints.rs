@@ -234,7 +234,7 @@ mod tests {
         };
         let site = Site { accesses: vec![access], ..Site::default() };
         let mut findings = Findings::default();
-        undecided(&site, &Exhausted { nodes: 7 }, &mut findings);
+        undecided(&site, &Exhausted::Nodes(7), &mut findings);
         assert!(!findings.has_errors());
         let said = findings.sorted();
         assert!(said.first().is_some_and(|d| d.code == code::LINTS_UNDECIDED && d.message.contains("7 ")));

@@ -161,12 +161,21 @@ impl PacketSet {
     pub const EVERYTHING: Self = Self(1);
 }
 
-/// The node budget was spent; the answer is unknown.
+/// A budget was spent; the answer is unknown. Each has the bound that was not enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("more than {nodes} decision nodes, or the memory of as many, are needed")]
-pub struct Exhausted {
-    /// The budget that was not enough.
-    pub nodes: usize,
+pub enum Exhausted {
+    /// Decision nodes.
+    #[error("more than {0} decision nodes are needed")]
+    Nodes(usize),
+    /// Branches of the nodes, all together: few nodes may have many.
+    #[error("more than {0} branches of decision nodes (32 bytes each) are needed")]
+    Branches(usize),
+    /// Ranges of one sum of products.
+    #[error("a sum of more than {0} ranges is needed")]
+    Ranges(usize),
+    /// Conditions that are told apart by their words.
+    #[error("more than {0} conditions are needed")]
+    Conditions(usize),
 }
 
 /// The arena in which sets live.
@@ -243,7 +252,7 @@ impl Space {
             self.atoms.len().saturating_sub(1)
         });
         Field::Atom(u16::try_from(at).unwrap_or_else(|_| {
-            self.arena.give_up();
+            self.arena.give_up(Exhausted::Conditions(usize::from(u16::MAX)));
             u16::MAX
         }))
     }
@@ -541,7 +550,7 @@ mod tests {
         let mut s = Space::with_budget(3);
         let sets = (0..50).map(|n| s.is(Field::Dport, n * 2)).collect();
         let all = s.any(sets);
-        assert_eq!(s.is_empty(all), Err(Exhausted { nodes: 3 }));
+        assert_eq!(s.is_empty(all), Err(Exhausted::Nodes(3)));
     }
 
     #[test]

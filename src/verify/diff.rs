@@ -43,17 +43,28 @@ pub struct Side<'a> {
 pub struct Bounds {
     /// Decision nodes for each hook.
     pub nodes: usize,
+    /// Branches of all of them together, 32 bytes each, and about as much for what is remembered of them. Long lists have
+    /// few nodes, and wide ones.
+    pub branches: usize,
     /// Regions for each difference.
     pub regions: usize,
 }
 
-/// The most branches of the nodes of one hook: 160 MB, and about as much for what is remembered of them. Long lists have
-/// few nodes, and wide ones.
-const MOST_BRANCHES: usize = 5_000_000;
+/// What the branches of a hook may take unless somebody says otherwise.
+pub const MEGABYTES: usize = 160;
+
+impl Bounds {
+    /// What fits into the memory that the branches of a hook may take.
+    #[must_use]
+    pub fn within(megabytes: usize) -> Self {
+        let all = megabytes.saturating_mul(1_000_000);
+        Self { nodes: all / 20, branches: all / 32, regions: 32 }
+    }
+}
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { nodes: 8_000_000, regions: 32 }
+        Self::within(MEGABYTES)
     }
 }
 
@@ -93,6 +104,8 @@ pub enum Found {
     Undecided {
         /// Why, with the budget named.
         reason: String,
+        /// What was spent, and can be raised.
+        spent: Option<Exhausted>,
     },
 }
 
@@ -250,13 +263,19 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
             continue;
         }
         // A space of its own for each: one that is spent takes no other with it.
-        let mut space = Space::with_branches(bounds.nodes, MOST_BRANCHES);
+        let mut space = Space::with_branches(bounds.nodes, bounds.branches);
         let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
         diff.nodes = diff.nodes.saturating_add(space.node_count());
         let found = match found {
             Ok((differences, unclear)) if differences.is_empty() && unclear.is_empty() => continue,
             Ok((differences, unclear)) => Found::Compared { differences, unclear },
-            Err(why) => Found::Undecided { reason: why.to_string() },
+            Err(why) => {
+                let spent = match &why {
+                    hook::Stop::Spent(spent) => Some(*spent),
+                    hook::Stop::Disagree(_) => None,
+                };
+                Found::Undecided { reason: why.to_string(), spent }
+            }
         };
         diff.hooks.push(HookDiff { hook: name, found });
     }

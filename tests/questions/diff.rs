@@ -1,6 +1,6 @@
 //! The difference of two rulesets: foreign tables that drop, translate, mark or untrack; bounds; budgets.
 
-use fwc::net::{CtState, Translation};
+use fwc::net::{CtState, Exhausted, Translation};
 use fwc::target::nft::read;
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
@@ -43,7 +43,7 @@ fn said(diff: &Diff) -> Vec<String> {
                     ));
                 }
             }
-            Found::Undecided { reason } => all.push(format!("{} undecided: {reason}", hook.hook)),
+            Found::Undecided { reason, .. } => all.push(format!("{} undecided: {reason}", hook.hook)),
         }
     }
     all.extend(diff.uncompared.clone());
@@ -204,6 +204,35 @@ fn a_spent_budget_is_no_answer() {
         }
     }
     assert!(undecided > 0 && decided > 0, "{undecided} undecided, {decided} decided");
+}
+
+/// What is said to be spent is what was spent: few nodes may have many branches.
+#[test]
+fn what_was_spent_is_named() {
+    let spread = |step: u32| {
+        let ports: Vec<String> = (0..400).map(|n| (n * step + 1).to_string()).collect();
+        base().replace("tcp dport 22", &format!("tcp dport {{ {} }}", ports.join(", ")))
+    };
+    let within = |nodes, branches| {
+        let found = bounded(&spread(2), &spread(3), Bounds { nodes, branches, ..Bounds::default() });
+        let spent = found.hooks.iter().find_map(|hook| match &hook.found {
+            Found::Undecided { spent, .. } => *spent,
+            Found::Compared { .. } => None,
+        });
+        (spent, said(&found), found.nodes)
+    };
+    let (nothing, _, took) = within(8_000_000, 5_000_000);
+    assert_eq!(nothing, None);
+    let (spent, said, nodes) = within(8_000_000, 700);
+    assert_eq!(spent, Some(Exhausted::Branches(700)), "{said:?}");
+    assert!(
+        said[0].contains("more than 700 branches of decision nodes (32 bytes each) are needed"),
+        "{said:?}"
+    );
+    assert!(nodes < took && nodes < 700, "{nodes} of {took} nodes");
+    let (spent, said, _) = within(20, 5_000_000);
+    assert_eq!(spent, Some(Exhausted::Nodes(20)), "{said:?}");
+    assert!(said[0].contains("more than 20 decision nodes are needed"), "{said:?}");
 }
 
 /// Real tables of docker, libvirt and fail2ban beside a compiled ruleset.

@@ -62,7 +62,7 @@ pub(super) struct Arena {
     budget: usize,
     /// The most arms of all nodes together, 32 bytes each: few wide nodes take the memory of many narrow ones.
     most_arms: usize,
-    exhausted: bool,
+    exhausted: Option<Exhausted>,
 }
 
 impl Arena {
@@ -78,7 +78,7 @@ impl Arena {
             making: Vec::new(),
             budget,
             most_arms,
-            exhausted: false,
+            exhausted: None,
         }
     }
 
@@ -88,16 +88,16 @@ impl Arena {
 
     /// `value`, if everything it rests on was computed.
     pub(super) fn answer<T>(&self, value: T) -> Result<T, Exhausted> {
-        if self.exhausted { Err(Exhausted { nodes: self.budget }) } else { Ok(value) }
+        self.exhausted.map_or(Ok(value), Err)
     }
 
-    /// From here on every answer is that the budget was spent.
-    pub(super) fn give_up(&mut self) {
-        self.exhausted = true;
+    /// From here on every answer is that this was spent, or what was before it.
+    pub(super) fn give_up(&mut self, why: Exhausted) {
+        self.exhausted.get_or_insert(why);
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted
+        self.exhausted.is_some()
     }
 
     /// Where the arms of a node begin that is made from here on, by [`Arena::arm`] and [`Arena::made`].
@@ -173,7 +173,7 @@ impl Arena {
         if let Some(&known) = self.applied.get(&(op, a, b)) {
             return known;
         }
-        if self.exhausted {
+        if self.is_exhausted() {
             return PacketSet::NOTHING;
         }
         let (left, right) = (self.head(a), self.head(b));
@@ -262,13 +262,18 @@ impl Arena {
         let arms = self.making.get(from..).unwrap_or_default();
         let (at, first) = (u32::try_from(self.heads.len()), u32::try_from(self.arms.len()));
         let count = u32::try_from(arms.len());
+        // Nodes and branches are counted in 32 bits.
         let (Ok(at), Ok(first), Ok(count)) = (at, first, count) else {
-            self.exhausted = true;
+            self.give_up(Exhausted::Branches(u32::MAX as usize));
             return PacketSet::NOTHING;
         };
-        let crowded = self.arms.len().saturating_add(arms.len()) > self.most_arms;
-        if self.heads.len() >= self.budget || crowded || at > u32::MAX - 2 {
-            self.exhausted = true;
+        let most_nodes = self.budget.min(u32::MAX as usize - 2);
+        let spent = match (self.heads.len() >= most_nodes, self.arms.len().saturating_add(arms.len())) {
+            (true, _) => Some(Exhausted::Nodes(most_nodes)),
+            (false, branches) => (branches > self.most_arms).then_some(Exhausted::Branches(self.most_arms)),
+        };
+        if let Some(spent) = spent {
+            self.give_up(spent);
             return PacketSet::NOTHING;
         }
         let below = arms.iter().filter_map(|(_, child)| self.head(*child)).map(|head| head.speaks);

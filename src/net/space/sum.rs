@@ -6,7 +6,7 @@
 //! parts are joined.
 
 use super::arena::{Arena, Op};
-use super::{Field, PacketSet, Space};
+use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
 use crate::net::range::Bounded;
 
@@ -106,7 +106,7 @@ impl Space {
     pub fn sum(&mut self, products: &Products) -> PacketSet {
         // More than can be counted: an answer would be one about some of them.
         if products.ranges.len() >= u32::MAX as usize || products.parts.len() >= u32::MAX as usize {
-            self.arena.give_up();
+            self.arena.give_up(Exhausted::Ranges(u32::MAX as usize));
             return PacketSet::NOTHING;
         }
         Sum { products, arena: &mut self.arena }.of(&products.done)
