@@ -335,7 +335,5 @@ fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
+    target::nft::json::pretty(value).unwrap_or_default()
 }
