@@ -20,14 +20,16 @@
 //!
 //! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
 //!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
-//! - Before connection tracking a packet has no state but `invalid` (measured), unless it comes by `lo` and was tracked as
-//!   it was sent: what looks at `ct` there is unknown.
+//! - Before connection tracking a packet has no state but `invalid` (measured): what looks at `ct` there is unknown. What
+//!   comes by `lo` was tracked, or not, as it was sent: at prerouting its state is known from the start, `notrack` does
+//!   nothing any more, and chains that translate do not run, nor at input (measured; `nf_nat_initialized`).
 //!
 //! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
 //! translates: else chains that translate do not run); a chain that translates runs for packets of new
 //! connections only, and no two connections want the same ports after it; an interface that masquerades has an
 //! address; elements without
-//! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
+//! a timeout stay. What routing drops between two hooks (`rp_filter`, sources that cannot be) is not looked at: what is
+//! said of a hook is said of packets that reach it. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
 use std::collections::BTreeSet;
 
@@ -82,6 +84,9 @@ impl From<Hook> for Spot {
     }
 }
 
+/// The interface by which a machine sends to itself.
+const LOOPBACK: &str = "lo";
+
 /// A base chain that runs at a hook.
 #[derive(Clone, Copy, Debug)]
 struct Turn<'a> {
@@ -96,6 +101,11 @@ impl Turn<'_> {
     /// (`nft_notrack_eval` leaves alone what is tracked; `NF_IP_PRI_CONNTRACK` is -200).
     fn is_early(&self) -> bool {
         matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
+    }
+
+    /// Whether it is a hook that a packet of the machine to itself comes to behind output, its connection settled.
+    fn is_behind_output(&self) -> bool {
+        matches!(self.base.hook, Hook::Prerouting | Hook::Input)
     }
 
     /// Whether its table sees packets of a family.

@@ -15,7 +15,7 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{Spot, Turn, all_fixed, asked_first, matters, parts, translation, turns};
+use super::{LOOPBACK, Spot, Turn, all_fixed, asked_first, matters, parts, translation, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -199,15 +199,8 @@ fn walk(
         untracked: nothing,
         marks: BTreeMap::new(),
     };
-    for turn in turns(ruleset, spot) {
-        let families: Vec<PacketSet> =
-            Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
-        let mut sees = space.any(families);
+    for Visit { turn, sees, untracks } in visits(ruleset, spot, space) {
         let translates = turn.base.kind == ChainKind::Nat;
-        if translates {
-            let new = space.ct(&[CtState::New]);
-            sees = space.and(sees, new);
-        }
         let mut chains = Chains {
             space,
             table: turn.table,
@@ -215,7 +208,7 @@ fn walk(
             at: turn.at,
             conditions: reading.conditions,
             wanted,
-            untracks: turn.is_early(),
+            untracks,
             names: Names::of(turn.table),
             views: BTreeMap::new(),
             done: Vec::new(),
@@ -277,6 +270,40 @@ fn walk(
     // A question, so that a spent budget is noticed.
     space.is_empty(PacketSet::NOTHING)?;
     Ok(walked)
+}
+
+/// Packets that a base chain runs for.
+struct Visit<'t> {
+    turn: Turn<'t>,
+    sees: PacketSet,
+    /// Whether connection tracking has not looked at them yet.
+    untracks: bool,
+}
+
+/// The base chains of a hook in the order they run, twice where packets that the machine sent to itself fare otherwise.
+fn visits<'t>(ruleset: &'t Ruleset, spot: Spot, space: &mut Space) -> Vec<Visit<'t>> {
+    let mut visits = Vec::new();
+    for turn in turns(ruleset, spot) {
+        let families: Vec<PacketSet> =
+            Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
+        let mut sees = space.any(families);
+        let (translates, early) = (turn.base.kind == ChainKind::Nat, turn.is_early());
+        if translates {
+            let new = space.ct(&[CtState::New]);
+            sees = space.and(sees, new);
+        }
+        if turn.is_behind_output() && (translates || early) {
+            let lo = space.interface(LOOPBACK);
+            let sent_here = space.is(space::Field::Iif, lo);
+            if early {
+                let sees = space.and(sees, sent_here);
+                visits.push(Visit { turn, sees, untracks: false });
+            }
+            sees = space.minus(sees, sent_here);
+        }
+        visits.push(Visit { turn, sees, untracks: early });
+    }
+    visits
 }
 
 /// Whether all that a base chain can do to a packet that gets lost in it is to let it pass, its mark apart, or not.
