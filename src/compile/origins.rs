@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::model::{Origin, Site};
 use crate::source::{SourceMap, Span};
+use crate::target::nft::artifact::Place;
 use crate::target::nft::emit::Origins;
-use crate::target::nft::read::Read;
+use crate::target::nft::read::Lines;
 
 /// One line of a ruleset.
 #[derive(Debug, Serialize)]
@@ -31,17 +32,16 @@ struct Statement<'s> {
 pub(super) fn of<'s>(
     site: &'s Site,
     sources: &'s SourceMap,
-    reading: &Read,
+    lines: &Lines,
     origins: &Origins,
 ) -> Vec<Line<'s>> {
-    let mut lines: Vec<Line<'s>> = Vec::new();
-    for (place, because) in &origins.places {
-        let Some(line) = reading.lines.line(*place) else { continue };
+    let line = |(place, because): (&Place, &Vec<Origin>)| {
         let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
-        lines.push(Line { line, statements });
-    }
-    lines.sort_by_key(|l| l.line);
-    lines
+        Some(Line { line: lines.line(*place)?, statements })
+    };
+    let mut all: Vec<Line<'s>> = origins.places.iter().filter_map(line).collect();
+    all.sort_by_key(|l| l.line);
+    all
 }
 
 fn statement<'s>(site: &'s Site, sources: &'s SourceMap, origin: Origin) -> Option<Statement<'s>> {

@@ -379,7 +379,8 @@ impl Arena {
 
 fn stretch(words: &[u32], head: Head) -> &[u32] {
     let first = head.first as usize;
-    let count = (head.count as usize).saturating_sub(1).saturating_mul(head.stride as usize).saturating_add(1);
+    let count =
+        (head.count as usize).saturating_sub(1).saturating_mul(head.stride as usize).saturating_add(1);
     words.get(first..first.saturating_add(count)).unwrap_or_default()
 }
 

@@ -98,8 +98,7 @@ impl Space {
         let mut fields = BTreeMap::new();
         let mut at = set;
         while let Some(node) = self.get(at) {
-            let Some(child) = node.arms().map(|arm| arm.1).find(|child| *child != PacketSet::NOTHING)
-            else {
+            let Some(child) = node.arms().map(|arm| arm.1).find(|child| *child != PacketSet::NOTHING) else {
                 break;
             };
             let (mut ranges, mut first) = (Vec::new(), 0u128);

@@ -580,9 +580,7 @@ impl<'t> Chains<'_, 't> {
                 };
                 let of = self.chain(chain, alive.now);
                 ends.calls.push((chain, alive.now, alive.set));
-                for (list, set) in
-                    [(&mut ends.rejected, of.rejected), (&mut ends.unknown, of.unknown)]
-                {
+                for (list, set) in [(&mut ends.rejected, of.rejected), (&mut ends.unknown, of.unknown)] {
                     list.push(self.space.and(set, alive.set));
                 }
                 for (&now, &set) in &of.accepted {
