@@ -35,8 +35,8 @@ pub(super) fn of<'s>(
     origins: &Origins,
 ) -> Vec<Line<'s>> {
     let mut lines: Vec<Line<'s>> = Vec::new();
-    for (place, because) in &origins.places {
-        let Some(line) = reading.lines.line(*place) else { continue };
+    for (place, because) in origins.iter() {
+        let Some(line) = reading.lines.line(place) else { continue };
         let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
         lines.push(Line { line, statements });
     }
