@@ -83,7 +83,7 @@ pub fn compile(
     // What was emitted is not looked at again, and is most of what there is.
     program.points = Vec::new();
     ended("emit");
-    let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let (mut hosts, mut artifacts, origins) = written(&site, emitted, findings, ended)?;
     let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
     artifacts.groups.clone_from(&groups.texts);
     ended("groups");
@@ -98,6 +98,8 @@ pub fn compile(
     stateless(&site, &report, findings);
     logins::ways_round(&site, &report, findings);
     ended("prove");
+    exported(&site, sources, &artifacts, &origins, &mut hosts, findings)?;
+    ended("print");
     Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
@@ -154,19 +156,23 @@ pub fn check(
     (!findings.has_errors()).then_some(site)
 }
 
-/// Every machine's files, and its ruleset as it is read back from the text that will be written.
+/// The texts of every machine, its ruleset as it is read back from the one that will be written, and where its lines
+/// come from.
+type Texts = (Vec<HostArtifacts>, Artifacts, BTreeMap<HostId, origins::Lines>);
+
 fn written(
     site: &Site,
-    sources: &SourceMap,
     emitted: Vec<(HostId, Ruleset, Origins)>,
     findings: &mut Findings,
     ended: Watch<'_>,
-) -> Option<(Vec<HostArtifacts>, Artifacts)> {
+) -> Option<Texts> {
     let forwarding = Forwarding::new(site);
-    let (mut hosts, mut artifacts) = (Vec::new(), Artifacts::new());
+    let (mut hosts, mut artifacts, mut lines) = (Vec::new(), Artifacts::new(), BTreeMap::new());
     for (host, ruleset, origins) in emitted {
         let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
         let printed = print::print(&ruleset);
+        // All that there was to say is text now, and the one that is read back takes as much room again.
+        drop(ruleset);
         ended("print");
         let text = match printed {
             Ok(text) => text,
@@ -175,27 +181,16 @@ fn written(
                 continue;
             }
         };
-        let exported = match target::nft::json::of_printed(&ruleset) {
-            Ok(exported) => exported,
-            Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
-                continue;
-            }
-        };
-        // All that there was to say is text now, and the one that is read back takes as much room again.
-        drop(ruleset);
-        ended("print");
         // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
         let read = read::read(&text);
         ended("read");
         match read {
             Ok(reading) => {
+                lines.insert(host, origins::Lines::of(origins, &reading));
                 let files = vec![
                     ("ruleset.nft".to_owned(), text.clone()),
-                    ("ruleset.json".to_owned(), exported),
                     ("routes.json".to_owned(), json(&forwarding.table(host))),
                     ("interfaces.json".to_owned(), json(&interfaces(site, host))),
-                    ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
                 ];
                 hosts.push(HostArtifacts { host, name, files });
                 artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
@@ -204,7 +199,28 @@ fn written(
             Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
         }
     }
-    (!findings.has_errors()).then_some((hosts, artifacts))
+    (!findings.has_errors()).then_some((hosts, artifacts, lines))
+}
+
+/// What programs read of each ruleset, and several times its text: made last, so that the proof has the room.
+fn exported(
+    site: &Site,
+    sources: &SourceMap,
+    artifacts: &Artifacts,
+    origins: &BTreeMap<HostId, origins::Lines>,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+) -> Option<()> {
+    for host in hosts {
+        let ruleset = artifacts.hosts.get(&host.host).zip(origins.get(&host.host));
+        let Some((rules, origins)) = ruleset else { continue };
+        match target::nft::json::of_printed(&rules.ruleset) {
+            Ok(text) => host.files.push(("ruleset.json".to_owned(), text)),
+            Err(why) => findings.push(unprintable(site, host.host, &why.to_string())),
+        }
+        host.files.push(("origins.json".to_owned(), json(&origins.said(site, sources))));
+    }
+    (!findings.has_errors()).then_some(())
 }
 
 /// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.

@@ -119,22 +119,24 @@ mod tests {
 
     #[test]
     fn names_and_order_of_files_do_not_count() {
-        let one = build(&compiled(), &sources(&[("a.fw", "1"), ("b.fw", "2")]), &[], None);
-        let other = build(&compiled(), &sources(&[("x/y.fw", "2"), ("z.fw", "1")]), &[], None);
+        let compiled = compiled();
+        let one = build(&compiled, &sources(&[("a.fw", "1"), ("b.fw", "2")]), &[], None);
+        let other = build(&compiled, &sources(&[("x/y.fw", "2"), ("z.fw", "1")]), &[], None);
         assert_eq!(one, other);
-        let changed = build(&compiled(), &sources(&[("a.fw", "12"), ("b.fw", "")]), &[], None);
+        let changed = build(&compiled, &sources(&[("a.fw", "12"), ("b.fw", "")]), &[], None);
         assert_ne!(one, changed);
     }
 
     #[test]
     fn a_manifest_lists_what_is_there() {
-        let files = build(&compiled(), &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
+        let compiled = compiled();
+        let files = build(&compiled, &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
         let names: Vec<&String> = files.keys().collect();
         let names: Vec<&String> = names.into_iter().filter(|name| !name.starts_with("ansible/")).collect();
         assert_eq!(names, ["hosts/fw/ruleset.nft", "hosts/lb/ruleset.nft", NAME]);
         let listed = listed(&files[NAME]).unwrap();
         assert!(listed.iter().eq(files.keys()));
-        let one = build(&compiled(), &sources(&[]), &[], Some(HostId(1)));
+        let one = build(&compiled, &sources(&[]), &[], Some(HostId(1)));
         assert_eq!(one.len(), 2);
     }
 

@@ -56,10 +56,15 @@ impl Origins {
         let found = found.ok().and_then(|at| self.places.get(at));
         found.map(|(_, because)| because.as_slice()).unwrap_or_default()
     }
+}
+
+impl IntoIterator for Origins {
+    type Item = (Place, Vec<Origin>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
 
     /// Every place with its statements, sorted by place.
-    pub fn iter(&self) -> impl Iterator<Item = (Place, &[Origin])> {
-        self.places.iter().map(|(place, because)| (*place, because.as_slice()))
+    fn into_iter(self) -> Self::IntoIter {
+        self.places.into_iter()
     }
 }
 
