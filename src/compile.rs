@@ -8,6 +8,8 @@ mod logins;
 mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 pub use groups::{Format, Groups, check as check_groups};
 pub use lints::check as check_exactly;
@@ -63,30 +65,43 @@ pub struct Compiled {
     pub report: Report,
 }
 
-/// Who is told the name of each stage as it ends; a stage that comes again is told again. Whoever has a clock may
-/// measure: there is none here.
-pub type Watch<'a> = &'a mut dyn FnMut(&'static str);
+/// Who is told of each stage, by the thread that works on it; a stage that comes again is told again. Whoever has a
+/// clock may measure: there is none here.
+pub type Watch<'a> = &'a (dyn Fn(Told) + Sync);
 
-/// Compiles and proves; `ended` is told of each stage. None where there are errors: never half a ruleset.
+/// What is told of stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// This thread begins: its first stage begins with it.
+    Begun,
+    /// This stage ended; the thread's next one begins.
+    Ended(&'static str),
+}
+
+/// Compiles and proves; `watch` is told of each stage. None where there are errors: never half a ruleset.
 pub fn compile(
     sources: &mut SourceMap,
     roots: &[FileId],
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
 ) -> Option<Compiled> {
-    let site = check(sources, roots, loader, options, findings, ended)?;
-    let mut program = lower::lower(&site);
-    ended("lower");
-    let emitted = emit::emit(&program, &site, findings)?;
-    // What was emitted is not looked at again, and is most of what there is.
-    program.points = Vec::new();
-    ended("emit");
-    let (mut hosts, mut artifacts, origins) = written(&site, emitted, findings, ended)?;
+    let site = understood(sources, roots, loader, options, findings, watch)?;
+    // What is said needlessly, and what is emitted, are found beside each other: neither needs the other.
+    let (lints, made) = thread::scope(|scope| {
+        let lints = scope.spawn(|| {
+            watch(Told::Begun);
+            exact_lints(&site, watch)
+        });
+        let made = made(&site, findings, watch);
+        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), made)
+    });
+    findings.extend(lints);
+    let (program, (mut hosts, mut artifacts, origins)) = made.filter(|_| !findings.has_errors())?;
     let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
     artifacts.groups.clone_from(&groups.texts);
-    ended("groups");
+    watch(Told::Ended("groups"));
     let settings = parameters(&site, &mut hosts, findings)?;
     directors(&site, &program, &mut hosts, findings)?;
     let servers = logins::written(&site, &program, &mut hosts, options, findings)?;
@@ -97,10 +112,22 @@ pub fn compile(
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
     logins::ways_round(&site, &report, findings);
-    ended("prove");
+    watch(Told::Ended("prove"));
     exported(&site, sources, &artifacts, &origins, &mut hosts, findings)?;
-    ended("print");
+    watch(Told::Ended("print"));
     Some(Compiled { site, hosts, groups, artifacts, report })
+}
+
+/// What every machine is told, by rules and as they are read back from the texts that will be written.
+fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<(ir::Program, Texts)> {
+    let mut program = lower::lower(site);
+    watch(Told::Ended("lower"));
+    let emitted = emit::emit(&program, site, findings)?;
+    // What was emitted is not looked at again, and is most of what there is.
+    program.points = Vec::new();
+    watch(Told::Ended("emit"));
+    let written = written(site, emitted, findings, watch)?;
+    Some((program, written))
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -132,28 +159,45 @@ pub fn check(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
+) -> Option<Site> {
+    let site = understood(sources, roots, loader, options, findings, watch)?;
+    findings.extend(exact_lints(&site, watch));
+    (!findings.has_errors()).then_some(site)
+}
+
+/// What the policy says, if nothing is wrong with it: what it says needlessly is not looked for.
+fn understood(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
 ) -> Option<Site> {
     let files = resolve::gather(sources, roots, loader, findings);
-    ended("parse");
+    watch(Told::Ended("parse"));
     let site = resolve::resolve(&files, sources, loader, &options.set, findings);
     drop(files);
-    ended("resolve");
+    watch(Told::Ended("resolve"));
     let site = site?;
     logins::people(&site, findings);
-    ended("keys");
+    watch(Told::Ended("keys"));
     lint::check(&site, options.at, findings);
-    ended("lint");
+    watch(Told::Ended("lint"));
     topology::check(&site, findings);
-    ended("topology");
+    watch(Told::Ended("topology"));
     if !findings.has_errors() {
         groups::check(&site, findings);
     }
-    if !findings.has_errors() {
-        lints::check(&site, findings);
-        ended("exact lints");
-    }
     (!findings.has_errors()).then_some(site)
+}
+
+fn exact_lints(site: &Site, watch: Watch<'_>) -> Findings {
+    let mut found = Findings::default();
+    lints::check(site, &mut found);
+    watch(Told::Ended("exact lints"));
+    found
 }
 
 /// The texts of every machine, its ruleset as it is read back from the one that will be written, and where its lines
@@ -164,7 +208,7 @@ fn written(
     site: &Site,
     emitted: Vec<(HostId, Ruleset, Origins)>,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
 ) -> Option<Texts> {
     let forwarding = Forwarding::new(site);
     let (mut hosts, mut artifacts, mut lines) = (Vec::new(), Artifacts::new(), BTreeMap::new());
@@ -173,7 +217,7 @@ fn written(
         let printed = print::print(&ruleset);
         // All that there was to say is text now, and the one that is read back takes as much room again.
         drop(ruleset);
-        ended("print");
+        watch(Told::Ended("print"));
         let text = match printed {
             Ok(text) => text,
             Err(why) => {
@@ -183,7 +227,7 @@ fn written(
         };
         // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
         let read = read::read(&text);
-        ended("read");
+        watch(Told::Ended("read"));
         match read {
             Ok(reading) => {
                 lines.insert(host, origins::Lines::of(origins, &reading));
@@ -194,7 +238,7 @@ fn written(
                 ];
                 hosts.push(HostArtifacts { host, name, files });
                 artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
-                ended("print");
+                watch(Told::Ended("print"));
             }
             Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
         }

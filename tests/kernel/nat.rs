@@ -40,7 +40,12 @@ const SNAT: &str = "post: oifname \"eth2\" snat IP to ALIAS";
 const OWN_SNAT: &str = "post: oifname \"eth2\" snat IP to CLIENT";
 const MASQUERADE: &str = "post: oifname \"eth2\" masquerade";
 
-const FACTS: [Fact; 49] = [
+const IN_SNAT: &str = "in: tcp dport 80 snat IP to ALIAS";
+const OUT_DNAT: &str = "out: IP daddr ALIAS tcp dport 80 dnat IP to SERVER:8080";
+const OUT_HOME: &str = "out: IP daddr ALIAS tcp dport 80 dnat IP to OWN:8080";
+const OUT_SNAT: &str = "out: accept\npost: oifname \"eth2\" snat IP to ALIAS";
+
+const FACTS: [Fact; 74] = [
     (DNAT, "prerouting -101", "IP daddr OWN tcp dport 80", "before, the destination is as written", true),
     (DNAT, "prerouting -101", "IP daddr SERVER", "before, it is not the new one", false),
     (DNAT, "prerouting -101", "ct status dnat", "before, nothing is translated", false),
@@ -132,6 +137,61 @@ const FACTS: [Fact; 49] = [
     (MASQUERADE, "postrouting 99", "IP saddr CLIENT", "before, the source is as it was", true),
     (MASQUERADE, "postrouting 150", "IP daddr SERVER", "masquerade leaves the destination", true),
     (MASQUERADE, "forward 0", "IP saddr CLIENT", "forward sees the source as it was", true),
+    (IN_SNAT, "input 50", "IP saddr CLIENT", "before, input sees the source as it was", true),
+    (IN_SNAT, "input 150", "IP saddr ALIAS", "after, it is the new one", true),
+    (IN_SNAT, "input 150", "IP saddr CLIENT", "after, it is not as it was", false),
+    (IN_SNAT, "input 150", "ct status snat", "after, it is translated", true),
+    (IN_SNAT, "input 50", "ct status snat", "before, it is not", false),
+    (IN_SNAT, "input 150", "IP daddr OWN tcp dport 80", "the destination is what it was", true),
+    (IN_SNAT, "input 150", "ct original IP saddr CLIENT", "the original one stays", true),
+    (IN_SNAT, "prerouting -99", "ct status snat", "nothing of it shows at prerouting", false),
+    (
+        "post: tcp dport 80 drop",
+        "input 150",
+        "tcp dport 22",
+        "what comes to the machine no chain at postrouting sees",
+        false,
+    ),
+    (
+        "in: tcp dport 80 drop",
+        "input 150",
+        "tcp dport 22",
+        "a drop in a chain that translates at input is a drop",
+        true,
+    ),
+    (
+        OUT_DNAT,
+        "output -150",
+        "IP daddr ALIAS tcp dport 80",
+        "before, output sees the destination as written",
+        true,
+    ),
+    (OUT_DNAT, "output 0", "IP daddr SERVER tcp dport 8080", "after, it is the new one", true),
+    (OUT_DNAT, "output 0", "IP daddr ALIAS", "after, it is not as written", false),
+    (OUT_DNAT, "output 0", "ct status dnat", "after, it is translated", true),
+    (OUT_DNAT, "output 0", "ct original IP daddr ALIAS", "the original one stays at output", true),
+    (OUT_DNAT, "postrouting 0", "IP daddr SERVER tcp dport 8080", "postrouting sees the new one", true),
+    (OUT_DNAT, "output 0", "IP saddr INNER", "the source of the machine stays", true),
+    (
+        OUT_HOME,
+        "output 0",
+        "oifname \"eth2\"",
+        "at output it still leaves by the way of the old destination",
+        true,
+    ),
+    (OUT_HOME, "output 0", "oifname \"lo\"", "and not by the new one's", false),
+    (OUT_HOME, "postrouting 0", "oifname \"lo\"", "postrouting sees the new way", true),
+    (OUT_HOME, "input 0", "IP daddr OWN tcp dport 8080", "it comes to the machine itself", true),
+    (OUT_HOME, "input 0", "iifname \"eth2\"", "by no wire", false),
+    (OUT_SNAT, "output 0", "IP saddr INNER", "output sees the machine's own source", true),
+    (OUT_SNAT, "postrouting 150", "IP saddr ALIAS", "postrouting after it the new one", true),
+    (
+        "out: accept\npre: tcp dport 80 drop",
+        "output 0",
+        "tcp dport 22",
+        "no chain at prerouting sees what the machine sends",
+        false,
+    ),
 ];
 
 /// The text of a fact's ruleset in a family. It has a look at `ct` in any case: without, and without a translation,
@@ -151,10 +211,14 @@ fn ruleset(fact: &Fact, v6: bool) -> String {
         "table inet fwc\ndelete table inet fwc\ntable inet fwc {{\n\tchain fact {{\n\t\ttype filter hook {hook} priority {priority}; policy accept;\n\t\tct state new counter\n\t\t{rule} drop\n\t}}\n\
          \tchain pre {{\n\t\ttype nat hook prerouting priority -100; policy accept;\n{}\t}}\n\
          \tchain pre5 {{\n\t\ttype nat hook prerouting priority -95; policy accept;\n{}\t}}\n\
-         \tchain post {{\n\t\ttype nat hook postrouting priority 100; policy accept;\n{}\t}}\n}}\n",
+         \tchain post {{\n\t\ttype nat hook postrouting priority 100; policy accept;\n{}\t}}\n\
+         \tchain in {{\n\t\ttype nat hook input priority 100; policy accept;\n{}\t}}\n\
+         \tchain out {{\n\t\ttype nat hook output priority -100; policy accept;\n{}\t}}\n}}\n",
         of("pre"),
         of("pre5"),
-        of("post")
+        of("post"),
+        of("in"),
+        of("out")
     );
     in_family(&text, v6)
 }
@@ -170,16 +234,24 @@ fn in_family(text: &str, v6: bool) -> String {
     text
 }
 
-/// The packet that a fact is about: a client's, to the firewall itself or, where the source is translated, to the server.
-fn packet(fact: &Fact, v6: bool) -> Packet {
-    let to = if fact.0.starts_with("post") { "SERVER" } else { "OWN" };
+/// The packet that a fact is about, and who sends it: a client, to the firewall itself or, where the source is
+/// translated, to the server; or the firewall, to the server.
+fn packet(fact: &Fact, v6: bool) -> (HostId, Packet) {
     let at = |name: &str| addr(&in_family(name, v6));
-    Packet::new(at("CLIENT"), at(to), Proto::TCP, 40000, 80)
+    let tcp = |from: &str, to: &str| Packet::new(at(from), at(to), Proto::TCP, 40000, 80);
+    match fact.0.split_once(':').map(|(chain, _)| chain) {
+        Some("out") if fact.0.contains("daddr ALIAS") => (FW, tcp("INNER", "ALIAS")),
+        Some("out") => (FW, tcp("INNER", "SERVER")),
+        Some("post") if fact.1.starts_with("input") => (CLIENT, tcp("CLIENT", "OWN")),
+        Some("post") => (CLIENT, tcp("CLIENT", "SERVER")),
+        _ => (CLIENT, tcp("CLIENT", "OWN")),
+    }
 }
 
-/// Where a packet of the client ends that comes to the firewall, hook by hook in the simulator.
-fn followed(site: &Site, ruleset: &Ruleset, packet: &Packet) -> Option<Delivered> {
-    let mut packet = packet.clone().at("eth1", "");
+/// Where a packet ends that comes to the firewall from the client, or that the firewall sends by eth2, hook by hook in the
+/// simulator.
+fn followed(site: &Site, ruleset: &Ruleset, from: HostId, packet: &Packet) -> Option<Delivered> {
+    let mut packet = packet.clone();
     let passes = |hook: Hook, packet: &mut Packet| {
         let run = sim::run(ruleset, hook, packet);
         *packet = run.packet.clone();
@@ -188,15 +260,24 @@ fn followed(site: &Site, ruleset: &Ruleset, packet: &Packet) -> Option<Delivered
         }
         run.verdict.verdict().unwrap_or_else(|| panic!("{hook:?} {run:?}")) == Verdict::Accept
     };
-    if !passes(Hook::Prerouting, &mut packet) {
+    let sent = from == FW;
+    let (first, iif, oif) = if sent { (Hook::Output, "", "eth2") } else { (Hook::Prerouting, "eth1", "") };
+    packet = packet.at(iif, oif);
+    if !passes(first, &mut packet) {
         return None;
     }
     let arrives = match Forwarding::new(site).next(FW, packet.dst) {
+        Next::Local if sent => {
+            packet = packet.at("", "lo");
+            let left = passes(Hook::Postrouting, &mut packet);
+            packet = packet.at("lo", "");
+            left && passes(Hook::Prerouting, &mut packet) && passes(Hook::Input, &mut packet)
+        }
         Next::Local => passes(Hook::Input, &mut packet),
         Next::OnLink { leg } => {
             let oif = site.leg(FW, leg).unwrap().interface.clone().unwrap();
-            packet = packet.at("eth1", &oif);
-            passes(Hook::Forward, &mut packet) && passes(Hook::Postrouting, &mut packet)
+            packet = packet.at(iif, &oif);
+            (sent || passes(Hook::Forward, &mut packet)) && passes(Hook::Postrouting, &mut packet)
         }
         other => panic!("{other:?}"),
     };
@@ -215,7 +296,8 @@ fn the_simulator_says_so() {
     for (fact, v6) in facts() {
         let text = ruleset(fact, v6);
         let ruleset = read::read(&text).unwrap_or_else(|e| panic!("{e}\n{text}")).ruleset;
-        let arrived = followed(&site, &ruleset, &packet(fact, v6));
+        let (from, packet) = packet(fact, v6);
+        let arrived = followed(&site, &ruleset, from, &packet);
         assert_eq!(arrived.is_none(), fact.4, "{}: {arrived:?}\n{text}", fact.3);
     }
 }
@@ -232,10 +314,10 @@ fn the_kernel_says_so() {
     for (fact, v6) in facts() {
         let text = ruleset(fact, v6);
         lab.netns(FW).unwrap().nft(&text).unwrap();
-        let packet = packet(fact, v6);
-        let arrived = lab.send(&[(Start::Machine(CLIENT), packet.clone())]).unwrap().remove(0);
+        let (from, packet) = packet(fact, v6);
+        let arrived = lab.send(&[(Start::Machine(from), packet.clone())]).unwrap().remove(0);
         let parsed = read::read(&text).unwrap().ruleset;
-        let expected = followed(&site, &parsed, &packet);
+        let expected = followed(&site, &parsed, from, &packet);
         if arrived.delivered != expected || arrived.at_layer4 == fact.4 {
             wrong.push(format!("{} v6={v6}: the kernel {arrived:?}, the simulator {expected:?}", fact.3));
         }

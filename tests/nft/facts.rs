@@ -4,14 +4,14 @@
 //! datagram arrives; a counter behind everything else tells it of the kernel. Where no rule looks at `ct` or translates, the
 //! kernel tracks nothing and chains that translate do not run (seen here too): the simulator assumes that one does.
 
-use fwc::net::{CtState, Packet, Proto, Verdict};
+use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::target::nft::artifact::Hook;
 use fwc::target::nft::{read, sim};
 
 use crate::loads::{in_namespace, programs};
 
 /// What it shows, the chains (`HOOK PRIORITY [drop]: RULE; RULE`), and whether the datagram to port 9000 arrives.
-const FACTS: [(&str, &[&str], bool); 20] = [
+const FACTS: [(&str, &[&str], bool); 28] = [
     (
         "notrack before tracking makes it untracked",
         &["output -300: udp dport 9000 notrack", "input 0: ct state untracked drop"],
@@ -55,6 +55,46 @@ const FACTS: [(&str, &[&str], bool); 20] = [
         &["output nat: udp dport 9000 drop", "input 0: ct state invalid drop"],
         false,
     ),
+    (
+        "what the machine sends to itself no chain at prerouting translates",
+        &["prerouting nat: udp dport 9000 drop", "input 0: ct state invalid drop"],
+        true,
+    ),
+    (
+        "nor one at input",
+        &["input nat: udp dport 9000 snat ip to 127.0.0.5", "input 200: ip saddr 127.0.0.5 drop"],
+        true,
+    ),
+    (
+        "a source translated as it was sent is the new one at input",
+        &["postrouting nat: udp dport 9000 snat ip to 127.0.0.5", "input 0: ip saddr 127.0.0.5 drop"],
+        false,
+    ),
+    (
+        "and the destination that output gave it",
+        &["output nat: udp dport 9000 dnat ip to 127.0.0.7", "prerouting 0: ip daddr 127.0.0.7 drop"],
+        false,
+    ),
+    (
+        "what output decides before that chain sees the destination as written",
+        &["output nat: udp dport 9000 dnat ip to 127.0.0.7", "output -150: ip daddr 127.0.0.7 drop"],
+        true,
+    ),
+    (
+        "notrack at prerouting comes too late for what was tracked as it was sent",
+        &["prerouting -300: notrack", "input 0: ct state untracked drop"],
+        true,
+    ),
+    (
+        "and its state is known there",
+        &["prerouting -300: ct state new drop", "input 0: ct state invalid drop"],
+        false,
+    ),
+    (
+        "untracked as it was sent, it is there too",
+        &["output -300: notrack", "prerouting -300: ct state untracked drop"],
+        false,
+    ),
     ("an accept ends its own chain alone", &["input -10: accept", "input 10: drop"], false),
     ("a drop is final", &["input -10: drop", "input 10: accept"], false),
     (
@@ -94,8 +134,9 @@ fn ruleset(chains: &[&str]) -> String {
         match words.as_slice() {
             [name] => regular = format!("\tchain {name} {{\n{rules}\t}}\n{regular}"),
             [hook, "nat"] => {
+                let priority = if ["output", "prerouting"].contains(hook) { -100 } else { 100 };
                 base += &format!(
-                    "\tchain c{at} {{\n\t\ttype nat hook {hook} priority -100; policy accept;\n{rules}\t}}\n"
+                    "\tchain c{at} {{\n\t\ttype nat hook {hook} priority {priority}; policy accept;\n{rules}\t}}\n"
                 );
             }
             [hook, priority, policy @ ..] => {
@@ -159,4 +200,58 @@ fn a_state_before_tracking_is_unknown() {
     let rules = read::read(&text).unwrap().ruleset;
     let packet = Packet::new([127, 0, 0, 1].into(), [127, 0, 0, 1].into(), Proto::UDP, 40_000, 9000);
     assert_eq!(sim::run(&rules, Hook::Output, &packet.at("", "lo")).verdict.verdict(), None);
+}
+
+/// A set whose elements come and go: the datagram is dropped while the kernel has it there.
+const TIMED: &str = "table inet t {
+	set s {
+		type ipv4_addr
+		flags timeout
+		elements = { 127.0.0.1 timeout 1s, 127.0.0.9 timeout 1h }
+	}
+	chain c {
+		type filter hook input priority 0; policy accept;
+		udp dport 9000 ip saddr @s drop
+	}
+}
+";
+
+/// What expires is there and then is not, in the kernel; the simulator says neither. What cannot reach the set is decided.
+#[test]
+fn what_expires_has_two_bounds() {
+    for text in [
+        TIMED.to_owned(),
+        TIMED.replace("timeout 1s", "timeout 1s expires 500ms"),
+        TIMED.replace("flags timeout", "flags timeout\n\t\ttimeout 1h").replace(" timeout 1s", ""),
+        // The set has no timeout, and a rule adds to it.
+        TIMED
+            .replace("flags timeout", "flags dynamic")
+            .replace(" timeout 1s", "")
+            .replace(" timeout 1h", "")
+            .replace("\t\tudp dport 9000", "\t\tudp dport 9002 add @s { ip saddr }\n\t\tudp dport 9000"),
+    ] {
+        let rules = read::read(&text).unwrap_or_else(|why| panic!("{why}\n{text}")).ruleset;
+        let here = [127, 0, 0, 1].into();
+        let datagram = Packet::new(here, here, Proto::UDP, 40_000, 9000).at("lo", "");
+        let other = Packet { dport: 9001, ..datagram.clone() };
+        assert_eq!(sim::run(&rules, Hook::Input, &datagram).verdict.verdict(), None, "{text}");
+        assert_eq!(sim::run(&rules, Hook::Input, &other).verdict.verdict(), Some(Verdict::Accept), "{text}");
+        let mut space = Space::default();
+        let admits = sim::admits(&rules, Hook::Input, &mut space).unwrap();
+        let bounds = |space: &mut Space, packet: &Packet| {
+            let least = space.contains(admits.accepted, packet).unwrap();
+            let most = space.or(admits.accepted, admits.unknown);
+            (least, space.contains(most, packet).unwrap())
+        };
+        assert_eq!(bounds(&mut space, &datagram), (false, true), "{text}");
+        assert_eq!(bounds(&mut space, &other), (true, true), "{text}");
+    }
+    const SCRIPT: &str = "send() { bash -c 'echo x > /dev/udp/127.0.0.1/9000'; }
+ip link set lo up && \"$1\" -f - && send; \"$1\" list counters | grep packets; sleep 1.1; send; \"$1\" list counters | grep packets";
+    let Some((name, nft)) = programs().pop() else { return };
+    let seen = "table inet seen {\n\tcounter arrived {\n\t}\n\tchain c {\n\t\ttype filter hook input priority 1000;\n\t\tmeta l4proto udp counter name arrived\n\t}\n}\n";
+    let said =
+        in_namespace(&nft, SCRIPT, &format!("{TIMED}{seen}")).unwrap_or_else(|why| panic!("{name}: {why}"));
+    let counts: Vec<&str> = said.lines().filter_map(|line| line.trim().split(' ').nth(1)).collect();
+    assert_eq!(counts, ["0", "1"], "{name}: dropped while it is there, and not after: {said}");
 }

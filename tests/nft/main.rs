@@ -20,3 +20,4 @@ mod loads;
 mod meaning;
 mod sent;
 mod translation;
+mod wires;

@@ -30,6 +30,15 @@ def header(sport, dport, flags, seq=1000, ack=0, data=b"", pseudo=HERE + HERE):
     check = sum16(pseudo + struct.pack("!BBH", 0, 6, len(text)) + text)
     return text[:16] + struct.pack("!H", check) + text[18:]
 def tcp(*args, **more): ip(6, header(*args, **more))
+def icmp(kind, quoted=None):
+    rest = b"\0" * 8
+    if quoted:
+        inner = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 7, 0, 64, 17, 0, HERE, HERE)
+        inner = inner[:10] + struct.pack("!H", sum16(inner)) + inner[12:]
+        # The gateway of a redirect, or nothing.
+        rest = (HERE if kind == 5 else b"\0" * 4) + inner + struct.pack("!HHHH", *quoted, 8, 0)
+    text = struct.pack("!BBH", kind, 0, 0) + rest
+    ip(1, text[:2] + struct.pack("!H", sum16(text)) + text[4:])
 def udp(sport, dport): ip(17, struct.pack("!HHHH", sport, dport, 8, 0))
 def fragments(proto, payload, size):
     for at in range(0, len(payload), size):
@@ -47,7 +56,7 @@ def opened():
 /// What it shows, what is set before (`KEY=VALUE` below /proc/sys), what is sent, and how often each comparison held.
 type Fact = (&'static str, &'static str, &'static str, &'static [(&'static str, usize)]);
 
-const FACTS: [Fact; 17] = [
+const FACTS: [Fact; 22] = [
     ("an ACK of nothing known is new", "", "tcp(40000, 80, ACK)", &[("ct state new", 1)]),
     (
         "and invalid where connections are not picked up",
@@ -98,6 +107,21 @@ const FACTS: [Fact; 17] = [
         "ip(1, b'\\0\\0\\xff\\xff\\0\\0\\0\\0')",
         &[("ct state invalid", 1)],
     ),
+    (
+        "an error about a datagram of a connection is related",
+        "",
+        "udp(40000, 53); [icmp(kind, quoted=(40000, 53)) for kind in (3, 11, 5)]",
+        &[("ct state related", 3), ("ct state new", 1)],
+    ),
+    (
+        "and about one that nobody sent, invalid",
+        "",
+        "udp(40000, 53); [icmp(kind, quoted=(40001, 53)) for kind in (3, 11)]",
+        &[("ct state invalid", 2), ("ct state related", 0)],
+    ),
+    ("a type of ICMP that is none is invalid", "", "icmp(40)", &[("ct state invalid", 1)]),
+    ("a request for the time is new", "", "icmp(13)", &[("ct state new", 1)]),
+    ("SCTP that is not well-formed is invalid", "", "ip(132, b'123456789')", &[("ct state invalid", 1)]),
     (
         "a flag alone is a bit, not all of them",
         "",

@@ -20,14 +20,20 @@
 //!
 //! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
 //!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
-//! - Before connection tracking a packet has no state but `invalid` (measured), unless it comes by `lo` and was tracked as
-//!   it was sent: what looks at `ct` there is unknown.
+//! - Before connection tracking a packet has no state but `invalid` (measured): what looks at `ct` there is unknown. What
+//!   comes by `lo` was tracked, or not, as it was sent: at prerouting its state is known from the start, `notrack` does
+//!   nothing any more, and chains that translate do not run, nor at input (measured; `nf_nat_initialized`).
 //!
 //! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
 //! translates: else chains that translate do not run); a chain that translates runs for packets of new
 //! connections only, and no two connections want the same ports after it; an interface that masquerades has an
 //! address; elements without
-//! a timeout stay. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
+//! a timeout stay. What routing drops between two hooks (`rp_filter`, sources that cannot be) is not looked at: what is
+//! said of a hook is said of packets that reach it. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::artifact::{
     Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
@@ -78,6 +84,9 @@ impl From<Hook> for Spot {
     }
 }
 
+/// The interface by which a machine sends to itself.
+const LOOPBACK: &str = "lo";
+
 /// A base chain that runs at a hook.
 #[derive(Clone, Copy, Debug)]
 struct Turn<'a> {
@@ -92,6 +101,11 @@ impl Turn<'_> {
     /// (`nft_notrack_eval` leaves alone what is tracked; `NF_IP_PRI_CONNTRACK` is -200).
     fn is_early(&self) -> bool {
         matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
+    }
+
+    /// Whether it is a hook that a packet of the machine to itself comes to behind output, its connection settled.
+    fn is_behind_output(&self) -> bool {
+        matches!(self.base.hook, Hook::Prerouting | Hook::Input)
     }
 
     /// Whether its table sees packets of a family.
@@ -236,6 +250,22 @@ fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
     let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
     let touched = statements.any(|s| matches!(s, Statement::SetUpdate { set, .. } if set == name));
     (set.is_fixed() && !touched).then_some((at, set))
+}
+
+/// The places of all sets that [`fixed`] gives, by their names.
+fn all_fixed(table: &Table) -> HashMap<&str, usize> {
+    let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+    let touched: BTreeSet<&str> = statements
+        .filter_map(|s| match s {
+            Statement::SetUpdate { set, .. } => Some(set.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut all = HashMap::with_capacity(table.sets.len());
+    for (at, set) in table.sets.iter().enumerate() {
+        all.entry(set.name.as_str()).or_insert((at, set.is_fixed() && !touched.contains(set.name.as_str())));
+    }
+    all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }
 
 /// Whether an element holds for good: it neither expires nor counts against a limit.

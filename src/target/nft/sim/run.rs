@@ -4,7 +4,7 @@ use super::super::artifact::{
     self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
-use super::{Spot, Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
+use super::{LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turns, verdict_of};
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
 mod look;
@@ -102,7 +102,8 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
     let mut machine =
         Machine { mark: Some(packet.mark), same_source: false, early: false, untracked: false, run };
     for turn in turns(ruleset, at.into()) {
-        let translates = machine.run.packet.ct == CtState::New && machine.run.translated_by.is_none();
+        let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
+        let translates = new && machine.run.translated_by.is_none();
         if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
             continue;
         }
@@ -115,6 +116,11 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
         machine.run.packet.mark = mark;
     }
     machine.run
+}
+
+/// Whether the packet has passed output of this machine before it comes to this hook: its connection is settled.
+fn was_sent_here(turn: &Turn<'_>, packet: &Packet) -> bool {
+    turn.is_behind_output() && packet.iif.name() == LOOPBACK
 }
 
 /// Where the packet goes after a statement, a rule or a chain.
@@ -182,7 +188,7 @@ impl Machine {
     fn base_chain(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
         let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
-        self.early = turn.is_early();
+        self.early = turn.is_early() && !was_sent_here(turn, &self.run.packet);
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
