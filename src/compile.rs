@@ -19,7 +19,7 @@ use crate::forwarding::Forwarding;
 use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
-use crate::target::nft::emit::{self, Origins};
+use crate::target::nft::emit;
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
@@ -126,7 +126,7 @@ struct Made {
     program: ir::Program,
     hosts: Vec<HostArtifacts>,
     artifacts: Artifacts,
-    origins: BTreeMap<HostId, Origins>,
+    origins: BTreeMap<HostId, origins::Lines>,
 }
 
 fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> {
@@ -153,8 +153,8 @@ fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> 
         ];
         let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
         made.hosts.push(HostArtifacts { host, name, files });
+        made.origins.insert(host, origins::Lines::of(origins, &rules.lines));
         made.artifacts.insert(host, rules);
-        made.origins.insert(host, origins);
     }
     (!findings.has_errors()).then_some(made)
 }
@@ -175,21 +175,18 @@ fn written(ruleset: Ruleset, watch: Watch<'_>) -> Result<HostRules, String> {
 fn exported(
     (site, sources): (&Site, &SourceMap),
     artifacts: &Artifacts,
-    origins: &BTreeMap<HostId, Origins>,
+    origins: &BTreeMap<HostId, origins::Lines>,
     hosts: &mut [HostArtifacts],
     findings: &mut Findings,
     watch: Watch<'_>,
 ) -> Option<()> {
-    let line = |(host, rules): (&HostId, &HostRules)| {
-        let origins = origins.get(host)?;
-        Some((*host, json(&origins::of(site, sources, &rules.lines, origins))))
-    };
+    let because = |(host, lines): (&HostId, &origins::Lines)| (*host, json(&lines.said(site, sources)));
     let ruleset =
         |(host, rules): (&HostId, &HostRules)| (*host, target::nft::json::of_printed(&rules.ruleset));
     let (mut because, rulesets) = thread::scope(|scope| {
         let because = scope.spawn(|| {
             watch(Told::Begun);
-            let because = artifacts.iter().filter_map(line).collect::<BTreeMap<_, _>>();
+            let because = origins.iter().map(because).collect::<BTreeMap<_, _>>();
             watch(Told::Ended("print"));
             because
         });

@@ -24,16 +24,16 @@ struct Lines {
     filled: bool,
 }
 
-/// As many spaces as documents of ours have before a line.
-const SPACES: &[u8] = b"\n                                                                ";
+/// The start of a line behind a comma, with as many spaces as documents of ours have.
+const LINE: &[u8] = b",\n                                                                ";
 
 impl Lines {
-    fn line<W: ?Sized + Write>(&self, to: &mut W) -> io::Result<()> {
-        let wanted = self.depth.saturating_mul(2).saturating_add(1);
-        if let Some(line) = SPACES.get(..wanted) {
+    fn line<W: ?Sized + Write>(&self, to: &mut W, comma: bool) -> io::Result<()> {
+        let (start, end) = (usize::from(!comma), self.depth.saturating_mul(2).saturating_add(2));
+        if let Some(line) = LINE.get(start..end) {
             return to.write_all(line);
         }
-        to.write_all(b"\n")?;
+        to.write_all(if comma { b",\n" } else { b"\n" })?;
         (0..self.depth).try_for_each(|_| to.write_all(b"  "))
     }
 
@@ -46,17 +46,14 @@ impl Lines {
     fn close<W: ?Sized + Write>(&mut self, to: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth = self.depth.saturating_sub(1);
         if std::mem::replace(&mut self.filled, true) {
-            self.line(to)?;
+            self.line(to, false)?;
         }
         to.write_all(bracket)
     }
 
     fn next<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        if !first {
-            to.write_all(b",")?;
-        }
         self.filled = true;
-        self.line(to)
+        self.line(to, !first)
     }
 }
 
