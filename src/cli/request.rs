@@ -4,8 +4,7 @@ use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
@@ -88,14 +87,14 @@ struct Timings {
 
 thread_local! {
     /// When this thread's last stage ended, and what the thread had had of processors then.
-    static LAST: Cell<(Instant, Duration)> = Cell::new((Instant::now(), processors(UsageWho::RUSAGE_THREAD)));
+    static LAST: Cell<(Instant, Duration)> = Cell::new((Instant::now(), processors(ClockId::CLOCK_THREAD_CPUTIME_ID)));
 }
 
 impl Timings {
     fn new(wanted: bool) -> Self {
         let timings = Self {
             wanted,
-            begun: (Instant::now(), processors(UsageWho::RUSAGE_SELF)),
+            begun: (Instant::now(), processors(ClockId::CLOCK_PROCESS_CPUTIME_ID)),
             stages: Mutex::new(Vec::new()),
         };
         timings.hear(Told::Begun);
@@ -103,7 +102,7 @@ impl Timings {
     }
 
     fn hear(&self, told: Told) {
-        let now = (Instant::now(), processors(UsageWho::RUSAGE_THREAD));
+        let now = (Instant::now(), processors(ClockId::CLOCK_THREAD_CPUTIME_ID));
         let last = LAST.replace(now);
         let Told::Ended(stage) = told else { return };
         let took = [now.0.duration_since(last.0), now.1.saturating_sub(last.1)];
@@ -121,7 +120,7 @@ impl Timings {
             return;
         }
         let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = processors(UsageWho::RUSAGE_SELF).saturating_sub(self.begun.1);
+        let used = processors(ClockId::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(self.begun.1);
         let total = ("all", [self.begun.0.elapsed(), used]);
         for (stage, took) in stages.iter().chain([&total]) {
             let [wall, cpu] = took.map(|took| {
@@ -138,11 +137,9 @@ fn added(sum: [Duration; 2], took: [Duration; 2]) -> [Duration; 2] {
     [wall.saturating_add(more), cpu.saturating_add(again)]
 }
 
-/// What this process, or thread, has had of processors so far, user and system together (getrusage(2)).
-fn processors(who: UsageWho) -> Duration {
-    let Ok(used) = getrusage(who) else { return Duration::ZERO };
-    let micros = used.user_time().num_microseconds().saturating_add(used.system_time().num_microseconds());
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+/// What this process, or thread, has had of processors so far, user and system together (clock_gettime(2)).
+fn processors(of: ClockId) -> Duration {
+    of.now().map_or(Duration::ZERO, Duration::from)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]
