@@ -8,6 +8,8 @@ mod logins;
 mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread;
 
 pub use groups::{Format, Groups, check as check_groups};
 pub use lints::check as check_exactly;
@@ -17,7 +19,7 @@ use crate::forwarding::Forwarding;
 use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
-use crate::target::nft::emit::{self, Origins};
+use crate::target::nft::emit;
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
@@ -35,6 +37,8 @@ pub struct Options {
     pub emit: BTreeSet<Format>,
     /// The OpenSSH of sshd hosts.
     pub sshd: sshd::artifact::Version,
+    /// Whether the proof is all that is wanted: `ruleset.json` and `origins.json` are left out then.
+    pub proof_alone: bool,
 }
 
 /// The artifacts of one machine, as text.
@@ -63,30 +67,43 @@ pub struct Compiled {
     pub report: Report,
 }
 
-/// Who is told the name of each stage as it ends; a stage that comes again is told again. Whoever has a clock may
-/// measure: there is none here.
-pub type Watch<'a> = &'a mut dyn FnMut(&'static str);
+/// Who is told of each stage, by the thread that works on it; a stage that comes again is told again. Whoever has a
+/// clock may measure: there is none here.
+pub type Watch<'a> = &'a (dyn Fn(Told) + Sync);
 
-/// Compiles and proves; `ended` is told of each stage. None where there are errors: never half a ruleset.
+/// What is told of stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// This thread begins: its first stage begins with it.
+    Begun,
+    /// This stage ended; the thread's next one begins.
+    Ended(&'static str),
+}
+
+/// Compiles and proves; `watch` is told of each stage. None where there are errors: never half a ruleset.
 pub fn compile(
     sources: &mut SourceMap,
     roots: &[FileId],
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
 ) -> Option<Compiled> {
-    let site = check(sources, roots, loader, options, findings, ended)?;
-    let mut program = lower::lower(&site);
-    ended("lower");
-    let emitted = emit::emit(&program, &site, findings)?;
-    // What was emitted is not looked at again, and is most of what there is.
-    program.points = Vec::new();
-    ended("emit");
-    let (mut hosts, mut artifacts) = written(&site, sources, emitted, findings, ended)?;
+    let site = understood(sources, roots, loader, options, findings, watch)?;
+    // What is said needlessly, and what is emitted, are found beside each other: neither needs the other.
+    let (lints, made) = thread::scope(|scope| {
+        let lints = scope.spawn(|| {
+            watch(Told::Begun);
+            exact_lints(&site, watch)
+        });
+        let made = made(&site, findings, watch);
+        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), made)
+    });
+    findings.extend(lints);
+    let Made { program, mut hosts, mut artifacts, origins } = made.filter(|_| !findings.has_errors())?;
     let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
     artifacts.groups.clone_from(&groups.texts);
-    ended("groups");
+    watch(Told::Ended("groups"));
     let settings = parameters(&site, &mut hosts, findings)?;
     directors(&site, &program, &mut hosts, findings)?;
     let servers = logins::written(&site, &program, &mut hosts, options, findings)?;
@@ -97,8 +114,93 @@ pub fn compile(
     report.settings = verify::settings(&site, &settings);
     stateless(&site, &report, findings);
     logins::ways_round(&site, &report, findings);
-    ended("prove");
+    watch(Told::Ended("prove"));
+    if !options.proof_alone {
+        exported((&site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
+    }
     Some(Compiled { site, hosts, groups, artifacts, report })
+}
+
+/// What every machine is told, as rules, as text, and as it is read back from that.
+struct Made {
+    program: ir::Program,
+    hosts: Vec<HostArtifacts>,
+    artifacts: Artifacts,
+    origins: BTreeMap<HostId, origins::Lines>,
+}
+
+fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> {
+    let mut program = lower::lower(site);
+    watch(Told::Ended("lower"));
+    let emitted = emit::emit(&program, site, findings)?;
+    // What was emitted is not looked at again, and is most of what there is.
+    program.points = Vec::new();
+    watch(Told::Ended("emit"));
+    let forwarding = Forwarding::new(site);
+    let mut made = Made { program, hosts: Vec::new(), artifacts: Artifacts::new(), origins: BTreeMap::new() };
+    for (host, ruleset, origins) in emitted {
+        let rules = match written(ruleset, watch) {
+            Ok(rules) => rules,
+            Err(why) => {
+                findings.push(unprintable(site, host, &why));
+                continue;
+            }
+        };
+        let files = vec![
+            ("ruleset.nft".to_owned(), rules.text.clone()),
+            ("routes.json".to_owned(), json(&forwarding.table(host))),
+            ("interfaces.json".to_owned(), json(&interfaces(site, host))),
+        ];
+        let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
+        made.hosts.push(HostArtifacts { host, name, files });
+        made.origins.insert(host, origins::Lines::of(origins, &rules.lines));
+        made.artifacts.insert(host, rules);
+    }
+    (!findings.has_errors()).then_some(made)
+}
+
+/// A ruleset as text, and as it is read back from that: what is proved is what was written, by a reader that knows
+/// nothing of the emitter.
+fn written(ruleset: Ruleset, watch: Watch<'_>) -> Result<HostRules, String> {
+    let text = print::print(&ruleset).map_err(|why| why.to_string())?;
+    // All that there was to say is text now, and the one that is read back takes as much room again.
+    drop(ruleset);
+    watch(Told::Ended("print"));
+    let reading = read::read(&text).map_err(|why| format!("it does not read back: {why}"))?;
+    watch(Told::Ended("read"));
+    Ok(HostRules { text, ruleset: reading.ruleset, lines: reading.lines })
+}
+
+/// `ruleset.json` and `origins.json` of every machine, made of what was proved: last, because they are most of the text.
+fn exported(
+    (site, sources): (&Site, &SourceMap),
+    artifacts: &Artifacts,
+    origins: &BTreeMap<HostId, origins::Lines>,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> Option<()> {
+    let because = |(host, lines): (&HostId, &origins::Lines)| (*host, json(&lines.said(site, sources)));
+    let ruleset =
+        |(host, rules): (&HostId, &HostRules)| (*host, target::nft::json::of_printed(&rules.ruleset));
+    let (mut because, rulesets) = thread::scope(|scope| {
+        let because = scope.spawn(|| {
+            watch(Told::Begun);
+            let because = origins.iter().map(because).collect::<BTreeMap<_, _>>();
+            watch(Told::Ended("print"));
+            because
+        });
+        let rulesets: Vec<_> = artifacts.iter().map(ruleset).collect();
+        (because.join().unwrap_or_else(|panic| resume_unwind(panic)), rulesets)
+    });
+    for (host, ruleset) in rulesets {
+        let ruleset = ruleset.map_err(|why| findings.push(unprintable(site, host, &why.to_string()))).ok();
+        let Some(made) = hosts.iter_mut().find(|made| made.host == host) else { continue };
+        made.files.extend(ruleset.map(|text| ("ruleset.json".to_owned(), text)));
+        made.files.extend(because.remove(&host).map(|text| ("origins.json".to_owned(), text)));
+    }
+    watch(Told::Ended("print"));
+    (!findings.has_errors()).then_some(())
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -130,81 +232,45 @@ pub fn check(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
+) -> Option<Site> {
+    let site = understood(sources, roots, loader, options, findings, watch)?;
+    findings.extend(exact_lints(&site, watch));
+    (!findings.has_errors()).then_some(site)
+}
+
+/// What the policy says, if nothing is wrong with it: what it says needlessly is not looked for.
+fn understood(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
 ) -> Option<Site> {
     let files = resolve::gather(sources, roots, loader, findings);
-    ended("parse");
+    watch(Told::Ended("parse"));
     let site = resolve::resolve(&files, sources, loader, &options.set, findings);
     drop(files);
-    ended("resolve");
+    watch(Told::Ended("resolve"));
     let site = site?;
     logins::people(&site, findings);
-    ended("keys");
+    watch(Told::Ended("keys"));
     lint::check(&site, options.at, findings);
-    ended("lint");
+    watch(Told::Ended("lint"));
     topology::check(&site, findings);
-    ended("topology");
+    watch(Told::Ended("topology"));
     if !findings.has_errors() {
         groups::check(&site, findings);
-    }
-    if !findings.has_errors() {
-        lints::check(&site, findings);
-        ended("exact lints");
     }
     (!findings.has_errors()).then_some(site)
 }
 
-/// Every machine's files, and its ruleset as it is read back from the text that will be written.
-fn written(
-    site: &Site,
-    sources: &SourceMap,
-    emitted: Vec<(HostId, Ruleset, Origins)>,
-    findings: &mut Findings,
-    ended: Watch<'_>,
-) -> Option<(Vec<HostArtifacts>, Artifacts)> {
-    let forwarding = Forwarding::new(site);
-    let (mut hosts, mut artifacts) = (Vec::new(), Artifacts::new());
-    for (host, ruleset, origins) in emitted {
-        let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
-        let printed = print::print(&ruleset);
-        ended("print");
-        let text = match printed {
-            Ok(text) => text,
-            Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
-                continue;
-            }
-        };
-        let exported = match target::nft::json::of_printed(&ruleset) {
-            Ok(exported) => exported,
-            Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
-                continue;
-            }
-        };
-        // All that there was to say is text now, and the one that is read back takes as much room again.
-        drop(ruleset);
-        ended("print");
-        // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
-        let read = read::read(&text);
-        ended("read");
-        match read {
-            Ok(reading) => {
-                let files = vec![
-                    ("ruleset.nft".to_owned(), text.clone()),
-                    ("ruleset.json".to_owned(), exported),
-                    ("routes.json".to_owned(), json(&forwarding.table(host))),
-                    ("interfaces.json".to_owned(), json(&interfaces(site, host))),
-                    ("origins.json".to_owned(), json(&origins::of(site, sources, &reading, &origins))),
-                ];
-                hosts.push(HostArtifacts { host, name, files });
-                artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
-                ended("print");
-            }
-            Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
-        }
-    }
-    (!findings.has_errors()).then_some((hosts, artifacts))
+fn exact_lints(site: &Site, watch: Watch<'_>) -> Findings {
+    let mut found = Findings::default();
+    lints::check(site, &mut found);
+    watch(Told::Ended("exact lints"));
+    found
 }
 
 /// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.
@@ -286,7 +352,5 @@ fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
 }
 
 fn json(value: &impl serde::Serialize) -> String {
-    let mut text = serde_json::to_string_pretty(value).unwrap_or_default();
-    text.push('\n');
-    text
+    target::nft::json::pretty(value).unwrap_or_default()
 }

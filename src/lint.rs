@@ -50,7 +50,7 @@ fn closed_legs(site: &Site, findings: &mut Findings) {
     for (id, host) in site.hosts().filter(|(_, host)| host.filters()) {
         for (leg_id, leg) in host.legs() {
             let named = spoken.anywhere || spoken.hosts.contains(&id) || spoken.legs.contains(&(id, leg_id));
-            if named || behind(site, id, host, leg.zone).iter().any(|zone| spoken.zones.contains(zone)) {
+            if named || !behind(site, id, host, leg.zone).is_subset(&spoken.silent) {
                 continue;
             }
             let zone = site.zone(leg.zone).map_or("", |z| z.name.as_str());
@@ -81,9 +81,9 @@ fn behind(site: &Site, id: HostId, host: &Host, zone: ZoneId) -> BTreeSet<ZoneId
 }
 
 /// Whom the `allow`s of a site name.
-#[derive(Default)]
 struct Spoken {
-    zones: BTreeSet<ZoneId>,
+    /// Zones of which none speaks.
+    silent: BTreeSet<ZoneId>,
     hosts: BTreeSet<HostId>,
     legs: BTreeSet<(HostId, LegId)>,
     anywhere: bool,
@@ -91,7 +91,8 @@ struct Spoken {
 
 impl Spoken {
     fn of(site: &Site) -> Self {
-        let mut spoken = Self::default();
+        let silent = site.zones().map(|(id, _)| id).collect();
+        let mut spoken = Self { silent, hosts: BTreeSet::new(), legs: BTreeSet::new(), anywhere: false };
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
             for place in [&access.from, &access.to] {
                 spoken.hear(site, place);
@@ -113,20 +114,22 @@ impl Spoken {
     fn hear_end(&mut self, site: &Site, end: &End) {
         match end {
             End::Zone(zone) => {
-                self.zones.insert(*zone);
+                self.silent.remove(zone);
             }
             End::Host(id) => {
                 self.hosts.insert(*id);
-                let legs = site.host(*id).into_iter().flat_map(|h| &h.legs);
-                self.zones.extend(legs.map(|leg| leg.zone));
+                for leg in site.host(*id).into_iter().flat_map(|h| &h.legs) {
+                    self.silent.remove(&leg.zone);
+                }
             }
             End::Leg(id, leg) => {
                 self.legs.insert((*id, *leg));
-                self.zones.extend(site.leg(*id, *leg).map(|leg| leg.zone));
+                if let Some(leg) = site.leg(*id, *leg) {
+                    self.silent.remove(&leg.zone);
+                }
             }
             End::Addrs(set) => {
-                let zones = site.zones().filter(|(_, zone)| !zone.addrs.is_disjoint(set));
-                self.zones.extend(zones.map(|(id, _)| id));
+                self.silent.retain(|id| site.zone(*id).is_none_or(|zone| zone.addrs.is_disjoint(set)));
             }
             End::Anywhere => self.anywhere = true,
         }

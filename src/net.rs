@@ -11,6 +11,7 @@ pub mod random;
 pub mod range;
 pub mod space;
 mod spoken;
+pub mod text;
 
 pub use addr::{AddrRange, AddrSet, Family};
 pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Translation, Tuple, Verdict};

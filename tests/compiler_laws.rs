@@ -16,13 +16,16 @@ mod common;
 mod compiles;
 mod random;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use common::{attempt, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::lab::netns::{Netns, available};
-use fwc::model::{Bridge, Leg};
+use fwc::model::{Access, Action, Bridge, End, Leg, Place, Site};
+use fwc::net::{AddrRange, AddrSet};
+use fwc::source::{FileId, Span};
 use fwc::target::nft::artifact::Ruleset;
 use fwc::target::nft::{emit, print, read};
 use fwc::verify::Outcome;
@@ -64,6 +67,49 @@ fn every_random_policy_that_compiles_is_proved() {
         seen.bad[..seen.bad.len().min(5)].join("\n")
     );
     assert!(seen.policies * 2 > usize::try_from(wanted).unwrap(), "too few compile: {}", seen.policies);
+}
+
+/// What was found of one statement is taken for true of others whose ends nothing tells apart: so it has to be.
+#[test]
+fn what_is_wrong_with_a_statement_is_wrong_with_it_alone() {
+    let (mut statements, mut wrong) = (0, 0);
+    for seed in 0..400 {
+        let site = random::sketch::site(seed);
+        let Some(like) = site.accesses.iter().find(|access| access.action == Action::Allow) else { continue };
+        let dice = &mut Dice::new(seed);
+        let accesses: Vec<Access> = (0..30).map(|at| small(dice, &site, like, at)).collect();
+        let told = |accesses: &[Access]| {
+            let mut findings = Findings::default();
+            let site = Site { accesses: accesses.to_vec(), tests: Vec::new(), ..site.clone() };
+            fwc::topology::check(&site, &mut findings);
+            findings.into_iter().map(|found| format!("{found:?}")).collect::<BTreeSet<String>>()
+        };
+        let alone: BTreeSet<String> =
+            accesses.iter().flat_map(|access| told(std::slice::from_ref(access))).collect();
+        assert_eq!(told(&accesses), alone, "seed {seed}");
+        statements += accesses.len();
+        wrong += alone.len();
+    }
+    println!("{statements} statements, {wrong} findings");
+    assert!(wrong * 10 > statements && wrong < statements, "{wrong} findings of {statements} statements");
+}
+
+/// A statement from one address or small network to another, often a machine's own.
+fn small(dice: &mut Dice, site: &Site, like: &Access, at: u32) -> Access {
+    let own: Vec<_> = site.hosts.iter().flat_map(|h| &h.legs).flat_map(|leg| leg.addresses.clone()).collect();
+    let ranges: Vec<_> = site.zones.iter().flat_map(|zone| zone.addrs.ranges()).collect();
+    let mut end = || {
+        if dice.one_in(4) && !own.is_empty() {
+            return End::Addrs(AddrSet::one(dice.pick(&own)));
+        }
+        let range = dice.pick(&ranges);
+        let first = range.first + u128::from(dice.roll()) % (range.last - range.first + 1).max(1);
+        let last = if dice.one_in(2) { first } else { range.last.min(first + 7) };
+        End::Addrs(AddrSet::from_ranges([AddrRange { first, last, ..range }]))
+    };
+    let [from, to] = [end(), end()].map(|end| Place { plus: vec![end], except: Vec::new() });
+    let span = Span { file: FileId(0), start: at, end: at + 1 };
+    Access { from, to, nat: None, limit: None, words: format!("statement {at}"), span, ..like.clone() }
 }
 
 /// What must not vanish when statements that are refused are taken out.

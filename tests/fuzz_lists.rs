@@ -235,7 +235,7 @@ fn compiles(root: &str, files: BTreeMap<String, String>) -> (Vec<&'static str>, 
     let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
     let roots = [sources.add("root.fw", root)];
     let (mut loader, options) = (Texts(files), common::options());
-    let done = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &mut |_| {});
+    let done = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &|_| {});
     assert_eq!(done.is_some(), !findings.has_errors());
     if let Some(done) = &done {
         assert!(done.report.holds(), "not proved");

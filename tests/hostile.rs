@@ -161,7 +161,7 @@ fn with(position: (&str, &str), string: &str) -> Option<Compiled> {
         _ => Vec::new(),
     };
     let options = Options { set, ..options() };
-    let compiled = compile(&mut sources, &[root], &mut Texts(files), &options, &mut findings, &mut |_| {});
+    let compiled = compile(&mut sources, &[root], &mut Texts(files), &options, &mut findings, &|_| {});
     for found in findings.sorted() {
         assert!(!found.message.contains('\n'), "a message of two lines: {found:?}");
     }

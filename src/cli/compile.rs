@@ -167,7 +167,7 @@ fn print(compiled: &Compiled, host: HostId, format: Format, console: &mut Consol
 }
 
 fn write(
-    tree: &Tree,
+    tree: &Tree<'_>,
     dir: &Path,
     compiled: &Compiled,
     format: Format,
@@ -185,7 +185,7 @@ fn write(
         console.talk(&format!("removed `{}`\n", super::clean::clean_line(name)));
     }
     if format == Format::Json {
-        let files: Vec<&String> = tree.files().map(|(name, _)| name).collect();
+        let files: Vec<&str> = tree.files().map(|(name, _)| name).collect();
         let answer = json!({
             "output": dir.display().to_string(),
             "changed": written.changed,
@@ -197,7 +197,7 @@ fn write(
     Ok(Exit::Fine)
 }
 
-fn compare(tree: &Tree, dir: &Path, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn compare(tree: &Tree<'_>, dir: &Path, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let differences = tree.differences(dir)?;
     match format {
         Format::Text => {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::model::Site;
 use crate::verify::HostRules;
 use crate::verify::diff::{
-    Bounds, Change, Diff, Difference, Found, Line, Lines, MEGABYTES, Names, Region, Side, Unclear,
+    BRANCHES, Bounds, Change, Diff, Difference, Found, Line, Lines, Names, Region, Side, Unclear,
 };
 
 use super::clean::clean_line;
@@ -45,9 +45,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 16)]
     regions: usize,
 
-    /// How much memory the decision diagrams of one hook may take; what is remembered of them takes as much again
-    #[arg(long, value_name = "MB", default_value_t = MEGABYTES)]
-    memory: usize,
+    /// The most branches that the decision diagrams of one hook may have, 8 to 20 bytes each and as much again beside
+    #[arg(long, value_name = "N", default_value_t = BRANCHES)]
+    branches: usize,
 
     #[command(flatten)]
     depends: Depends,
@@ -75,7 +75,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let (Some(new), Some(old)) = (sides.pop(), sides.pop()) else { return Ok(Exit::Failed) };
     let names = Names::of(&new.site).and(&Names::of(&old.site));
-    let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.memory) };
+    let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.branches) };
     let mut hosts = Vec::new();
     let nothing = (HostRules::default(), Lines::new());
     for (name, was, is) in paired(&old, &new, args.host.as_deref())? {
@@ -379,7 +379,7 @@ impl Telling<'_> {
                 Found::Undecided { reason, spent } => {
                     let _ = writeln!(text, "undecided at {name} {}: {reason}", hook.hook);
                     if spent.is_some() {
-                        text.push_str("    help: `fwc diff --memory MB` gives a hook more than 160; or leave out of both the tables\n");
+                        text.push_str("    help: `fwc diff --branches N` gives a hook more than 5000000; or leave out of both the tables\n");
                         text.push_str(
                             "    that both have alike: what is the same without them is the same with them\n",
                         );

@@ -20,9 +20,9 @@ pub(super) fn check(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
 ) -> Option<Site> {
-    compile::check(sources, roots, loader, options, findings, ended)
+    compile::check(sources, roots, loader, options, findings, watch)
 }
 
 /// Compiles and proves. None where there are errors.
@@ -32,9 +32,9 @@ pub(super) fn compile(
     loader: &mut dyn Loader,
     options: &Options,
     findings: &mut Findings,
-    ended: Watch<'_>,
+    watch: Watch<'_>,
 ) -> Option<Compiled> {
-    compile::compile(sources, roots, loader, options, findings, ended)
+    compile::compile(sources, roots, loader, options, findings, watch)
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.

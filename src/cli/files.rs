@@ -184,6 +184,7 @@ pub(super) fn bounded(source: impl Read, left: u64) -> Result<Vec<u8>, String> {
             format!("all files together are longer than {} MiB", TOTAL_LIMIT >> 20)
         });
     }
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 

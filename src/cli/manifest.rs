@@ -4,6 +4,7 @@
 //! policy's digest is over the contents alone, in the order of their digests, so neither the files' names nor the
 //! order they were named in count.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::compile::{Compiled, ansible};
 use crate::model::HostId;
 use crate::source::SourceMap;
 
-use super::output::is_inside;
+use super::output::{Files, is_inside};
 
 /// Its name in a build.
 pub(super) const NAME: &str = "manifest.json";
@@ -22,26 +23,27 @@ pub(super) const NAME: &str = "manifest.json";
 const FORMAT: u32 = 1;
 
 /// The files of a build with their manifest: of every machine, or of one.
-pub(super) fn build(
-    compiled: &Compiled,
+pub(super) fn build<'c>(
+    compiled: &'c Compiled,
     sources: &SourceMap,
     set: &[(String, String)],
     only: Option<HostId>,
-) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
+) -> Files<'c> {
+    let mut files = Files::new();
     for host in compiled.hosts.iter().filter(|host| only.is_none_or(|only| only == host.host)) {
         for (name, text) in &host.files {
-            files.insert(format!("hosts/{}/{name}", host.name), text.clone());
+            files.insert(format!("hosts/{}/{name}", host.name), Cow::Borrowed(text));
         }
     }
     if only.is_none() {
         for (name, text) in &compiled.groups.files {
-            files.insert(format!("aws/{name}"), text.clone());
+            files.insert(format!("aws/{name}"), Cow::Borrowed(text));
         }
     }
     // A fleet is every machine; of one alone there is nothing to roll out.
     if only.is_none() && !compiled.hosts.is_empty() {
-        files.extend(ansible::files(&compiled.site, &compiled.hosts));
+        let fleet = ansible::files(&compiled.site, &compiled.hosts);
+        files.extend(fleet.into_iter().map(|(name, text)| (name, Cow::Owned(text))));
     }
     let digests: BTreeMap<&String, String> =
         files.iter().map(|(name, text)| (name, digest(text.as_bytes()))).collect();
@@ -58,7 +60,7 @@ pub(super) fn build(
             "unasked": report.unasked.iter().map(|proof| &proof.claim).collect::<Vec<_>>(),
         },
     });
-    files.insert(NAME.to_owned(), format!("{manifest:#}\n"));
+    files.insert(NAME.to_owned(), Cow::Owned(format!("{manifest:#}\n")));
     files
 }
 
@@ -117,22 +119,24 @@ mod tests {
 
     #[test]
     fn names_and_order_of_files_do_not_count() {
-        let one = build(&compiled(), &sources(&[("a.fw", "1"), ("b.fw", "2")]), &[], None);
-        let other = build(&compiled(), &sources(&[("x/y.fw", "2"), ("z.fw", "1")]), &[], None);
+        let compiled = compiled();
+        let one = build(&compiled, &sources(&[("a.fw", "1"), ("b.fw", "2")]), &[], None);
+        let other = build(&compiled, &sources(&[("x/y.fw", "2"), ("z.fw", "1")]), &[], None);
         assert_eq!(one, other);
-        let changed = build(&compiled(), &sources(&[("a.fw", "12"), ("b.fw", "")]), &[], None);
+        let changed = build(&compiled, &sources(&[("a.fw", "12"), ("b.fw", "")]), &[], None);
         assert_ne!(one, changed);
     }
 
     #[test]
     fn a_manifest_lists_what_is_there() {
-        let files = build(&compiled(), &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
+        let compiled = compiled();
+        let files = build(&compiled, &sources(&[]), &[("a".to_owned(), "1".to_owned())], None);
         let names: Vec<&String> = files.keys().collect();
         let names: Vec<&String> = names.into_iter().filter(|name| !name.starts_with("ansible/")).collect();
         assert_eq!(names, ["hosts/fw/ruleset.nft", "hosts/lb/ruleset.nft", NAME]);
         let listed = listed(&files[NAME]).unwrap();
         assert!(listed.iter().eq(files.keys()));
-        let one = build(&compiled(), &sources(&[]), &[], Some(HostId(1)));
+        let one = build(&compiled, &sources(&[]), &[], Some(HostId(1)));
         assert_eq!(one.len(), 2);
     }
 

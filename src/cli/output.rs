@@ -11,6 +11,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is where output is written, atomically")]
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -21,10 +22,13 @@ use super::manifest;
 use super::unified::unified;
 use crate::durable;
 
-/// The files of a build by their relative names; the manifest is one of them.
+/// Texts by their relative names. Most lie where they were made: large ones would take their room twice.
+pub(super) type Files<'t> = BTreeMap<String, Cow<'t, str>>;
+
+/// The files of a build; the manifest is one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tree {
-    files: BTreeMap<String, String>,
+pub(super) struct Tree<'t> {
+    files: Files<'t>,
 }
 
 /// What [`Tree::write`] did.
@@ -47,9 +51,9 @@ pub(super) struct Difference {
     pub(super) text: String,
 }
 
-impl Tree {
+impl<'t> Tree<'t> {
     /// A tree of these files. Names that would leave the directory are a bug of fwc, and refused.
-    pub(super) fn new(files: BTreeMap<String, String>) -> Result<Self, Failure> {
+    pub(super) fn new(files: Files<'t>) -> Result<Self, Failure> {
         match files.keys().find(|name| !is_inside(name)) {
             Some(name) => Err(Failure::new(format!("`{name}` cannot be the name of a file of a build"))),
             None => Ok(Self { files }),
@@ -62,8 +66,8 @@ impl Tree {
     }
 
     /// Names and contents.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.files.iter()
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, text)| (name.as_str(), text.as_ref()))
     }
 
     /// Makes `dir` hold this tree.
@@ -73,9 +77,8 @@ impl Tree {
         old.refuse_conflicts(self, dir)?;
         let removed: Vec<String> =
             old.ours.iter().filter(|name| !self.files.contains_key(*name)).cloned().collect();
-        let same = |(name, text): (&String, &String)| {
-            fs::read(real.join(name)).is_ok_and(|old| old == text.as_bytes())
-        };
+        let same =
+            |(name, text): (&str, &str)| fs::read(real.join(name)).is_ok_and(|old| old == text.as_bytes());
         if removed.is_empty() && self.files().all(same) {
             return Ok(Written { changed: false, removed });
         }
@@ -109,8 +112,8 @@ impl Tree {
                 }
                 Ok(_) | Err(_) => None,
             };
-            let wanted = self.files.get(name);
-            if there.as_deref() == wanted.map(String::as_bytes) {
+            let wanted = self.files.get(name).map(Cow::as_ref);
+            if there.as_deref() == wanted.map(str::as_bytes) {
                 continue;
             }
             let old = String::from_utf8_lossy(there.as_deref().unwrap_or_default()).into_owned();
@@ -119,7 +122,7 @@ impl Tree {
                 if there.is_some() { shown.as_str() } else { "/dev/null" },
                 if wanted.is_some() { shown.as_str() } else { "/dev/null" },
             );
-            let text = unified(old_name, &old, new_name, wanted.map_or("", String::as_str));
+            let text = unified(old_name, &old, new_name, wanted.unwrap_or_default());
             let kind = match (there.is_some(), wanted.is_some()) {
                 (false, _) => "missing",
                 (true, false) => "left over",
@@ -196,7 +199,7 @@ impl Old {
     }
 
     /// A file of someone else may not be replaced, nor stand where a folder must, nor the reverse.
-    fn refuse_conflicts(&self, tree: &Tree, dir: &Path) -> Result<(), Failure> {
+    fn refuse_conflicts(&self, tree: &Tree<'_>, dir: &Path) -> Result<(), Failure> {
         for foreign in &self.foreign {
             let clash = tree.files.keys().find(|name| {
                 *name == foreign

@@ -4,19 +4,21 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-fn tree(files: &[(&str, &str)]) -> Tree {
-    let mut all: BTreeMap<String, String> =
-        files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
+fn tree<'t>(files: &[(&str, &'t str)]) -> Tree<'t> {
+    let mut all: Files<'t> = files.iter().map(|(n, t)| ((*n).to_owned(), Cow::Borrowed(*t))).collect();
     let listed: BTreeMap<&String, &str> = all.keys().map(|name| (name, "")).collect();
     let manifest = serde_json::json!({ "fwc": "test", "files": listed }).to_string();
-    all.insert(manifest::NAME.to_owned(), manifest);
+    all.insert(manifest::NAME.to_owned(), manifest.into());
     Tree::new(all).unwrap()
 }
 
-fn contents(dir: &Path) -> BTreeMap<String, String> {
+fn contents(dir: &Path) -> Files<'static> {
     let mut names = BTreeSet::new();
     files_below(dir, "", &mut names).unwrap();
-    names.into_iter().map(|name| (name.clone(), fs::read_to_string(dir.join(&name)).unwrap())).collect()
+    names
+        .into_iter()
+        .map(|name| (name.clone(), fs::read_to_string(dir.join(&name)).unwrap().into()))
+        .collect()
 }
 
 fn entries(dir: &Path) -> Vec<String> {
@@ -125,7 +127,7 @@ fn a_folder_that_cannot_be_written_says_so() {
 #[test]
 fn names_stay_inside() {
     for name in ["", "/etc/x", "../x", "a/../../x", "a/", "./a", "a\0b"] {
-        let all = BTreeMap::from([(name.to_owned(), String::new())]);
+        let all = BTreeMap::from([(name.to_owned(), Cow::Borrowed(""))]);
         assert!(Tree::new(all).is_err(), "{name:?}");
     }
 }

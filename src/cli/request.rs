@@ -1,14 +1,15 @@
 //! What a command means, once its arguments are read: sources, options, and the stages' times.
 
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
+use nix::time::ClockId;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
-use crate::compile::{Compiled, Options};
+use crate::compile::{Compiled, Options, Told};
 use crate::diag::Findings;
 use crate::model::Site;
 use crate::source::{FileId, SourceMap};
@@ -33,10 +34,10 @@ pub(super) struct Request {
 impl Request {
     /// Reads the policies that the arguments name.
     pub(super) fn read(args: PolicyArgs) -> Result<Self, Failure> {
-        let mut timings = Timings::new(args.depends.timings);
+        let timings = Timings::new(args.depends.timings);
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
-        timings.mark("open");
+        timings.hear(Told::Ended("open"));
         let options =
             Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
         Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
@@ -50,18 +51,24 @@ impl Request {
     /// Understands the policy, proving nothing. None where there are errors.
     pub(super) fn check(&mut self) -> Option<Site> {
         let Self { sources, findings, options, roots, files, timings } = self;
-        engine::check(sources, roots, files, options, findings, &mut |stage| timings.mark(stage))
+        engine::check(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
     /// Compiles and proves. None where there are errors.
     pub(super) fn compile(&mut self) -> Option<Compiled> {
         let Self { sources, findings, options, roots, files, timings } = self;
-        engine::compile(sources, roots, files, options, findings, &mut |stage| timings.mark(stage))
+        engine::compile(sources, roots, files, options, findings, &|told| timings.hear(told))
+    }
+
+    /// The same for the proof alone: nothing of it is written.
+    pub(super) fn prove(&mut self) -> Option<Compiled> {
+        self.options.proof_alone = true;
+        self.compile()
     }
 
     /// Names the stage that just ended.
     pub(super) fn mark(&mut self, stage: &'static str) {
-        self.timings.mark(stage);
+        self.timings.hear(Told::Ended(stage));
     }
 
     /// Says the times, where asked for.
@@ -74,31 +81,48 @@ impl Request {
 /// an artifact.
 struct Timings {
     wanted: bool,
-    last: (Instant, Duration),
-    stages: Vec<(&'static str, [Duration; 2])>,
+    begun: (Instant, Duration),
+    stages: Mutex<Vec<(&'static str, [Duration; 2])>>,
+}
+
+thread_local! {
+    /// When this thread's last stage ended, and what the thread had had of processors then.
+    static LAST: Cell<(Instant, Duration)> = Cell::new((Instant::now(), processors(ClockId::CLOCK_THREAD_CPUTIME_ID)));
 }
 
 impl Timings {
     fn new(wanted: bool) -> Self {
-        Self { wanted, last: (Instant::now(), processors()), stages: Vec::new() }
+        let timings = Self {
+            wanted,
+            begun: (Instant::now(), processors(ClockId::CLOCK_PROCESS_CPUTIME_ID)),
+            stages: Mutex::new(Vec::new()),
+        };
+        timings.hear(Told::Begun);
+        timings
     }
 
-    fn mark(&mut self, stage: &'static str) {
-        let now = (Instant::now(), processors());
-        let took = [now.0.duration_since(self.last.0), now.1.saturating_sub(self.last.1)];
-        self.last = now;
-        match self.stages.iter_mut().find(|(known, _)| *known == stage) {
+    fn hear(&self, told: Told) {
+        let now = (Instant::now(), processors(ClockId::CLOCK_THREAD_CPUTIME_ID));
+        let last = LAST.replace(now);
+        let Told::Ended(stage) = told else { return };
+        let took = [now.0.duration_since(last.0), now.1.saturating_sub(last.1)];
+        // A thread that panicked while it told of a stage has ended the run.
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        match stages.iter_mut().find(|(known, _)| *known == stage) {
             Some((_, sum)) => *sum = added(*sum, took),
-            None => self.stages.push((stage, took)),
+            None => stages.push((stage, took)),
         }
     }
 
+    /// Stages that ran beside each other take less by the clock, all together, than their sum.
     fn tell(&self, console: &mut Console<'_>) {
         if !self.wanted {
             return;
         }
-        let total = ("all", self.stages.iter().map(|(_, took)| *took).fold([Duration::ZERO; 2], added));
-        for (stage, took) in self.stages.iter().chain([&total]) {
+        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = processors(ClockId::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(self.begun.1);
+        let total = ("all", [self.begun.0.elapsed(), used]);
+        for (stage, took) in stages.iter().chain([&total]) {
             let [wall, cpu] = took.map(|took| {
                 let micros = took.as_micros();
                 format!("{}.{:03} ms", micros / 1000, micros % 1000)
@@ -113,11 +137,9 @@ fn added(sum: [Duration; 2], took: [Duration; 2]) -> [Duration; 2] {
     [wall.saturating_add(more), cpu.saturating_add(again)]
 }
 
-/// What this process has had of processors so far, user and system together (getrusage(2)).
-fn processors() -> Duration {
-    let Ok(used) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
-    let micros = used.user_time().num_microseconds().saturating_add(used.system_time().num_microseconds());
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+/// What this process, or thread, has had of processors so far, user and system together (clock_gettime(2)).
+fn processors(of: ClockId) -> Duration {
+    of.now().map_or(Duration::ZERO, Duration::from)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]

@@ -99,7 +99,7 @@ pub fn import(
     let file = sources.add("imported.fw", raw);
     let (mut findings, mut loader) = (Findings::default(), NoFiles);
     let options = Options { at, ..Options::default() };
-    let compiled = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &mut |_| {});
+    let compiled = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &|_| {});
     let Some(compiled) = compiled else { return Err(wrong(&findings, &sources, &sentences)) };
     unproved(&compiled.report)?;
     let idle = equal(&estate, &compiled.groups.estate, &compiled.site, &draft)?;

@@ -2,16 +2,51 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::model::{Origin, Site};
 use crate::source::{SourceMap, Span};
 use crate::target::nft::emit::Origins;
-use crate::target::nft::read::Read;
+use crate::target::nft::read;
+
+/// By line of a ruleset, in their order: what stands there comes from.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<(u32, Vec<Origin>)>);
+
+impl Lines {
+    /// Every rule and named element, by the line of the text that was read.
+    pub(super) fn of(origins: Origins, lines: &read::Lines) -> Self {
+        let line = |(place, because)| Some((lines.line(place)?, because));
+        let mut lines: Vec<(u32, Vec<Origin>)> = origins.into_iter().filter_map(line).collect();
+        lines.sort_by_key(|(line, _)| *line);
+        Self(lines)
+    }
+
+    /// The same to be written: a list of `line` and `statements`.
+    pub(super) fn said<'s>(&'s self, site: &'s Site, sources: &'s SourceMap) -> impl Serialize + use<'s> {
+        Said { lines: self, site, sources }
+    }
+}
+
+struct Said<'s> {
+    lines: &'s Lines,
+    site: &'s Site,
+    sources: &'s SourceMap,
+}
+
+impl Serialize for Said<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let said = |(line, because): &(u32, Vec<Origin>)| Line {
+            line: *line,
+            statements: because.iter().filter_map(|o| statement(self.site, self.sources, *o)).collect(),
+        };
+        to.collect_seq(self.lines.0.iter().map(said))
+    }
+}
 
 /// One line of a ruleset.
 #[derive(Debug, Serialize)]
-pub(super) struct Line<'s> {
+struct Line<'s> {
     /// Its number in `ruleset.nft`, from one.
     line: u32,
     /// The statements it comes from; none for the base every ruleset has.
@@ -25,23 +60,6 @@ struct Statement<'s> {
     file: Option<&'s str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<usize>,
-}
-
-/// Every rule and named element, in the order of the text.
-pub(super) fn of<'s>(
-    site: &'s Site,
-    sources: &'s SourceMap,
-    reading: &Read,
-    origins: &Origins,
-) -> Vec<Line<'s>> {
-    let mut lines: Vec<Line<'s>> = Vec::new();
-    for (place, because) in &origins.places {
-        let Some(line) = reading.lines.line(*place) else { continue };
-        let statements = because.iter().filter_map(|o| statement(site, sources, *o)).collect();
-        lines.push(Line { line, statements });
-    }
-    lines.sort_by_key(|l| l.line);
-    lines
 }
 
 fn statement<'s>(site: &'s Site, sources: &'s SourceMap, origin: Origin) -> Option<Statement<'s>> {

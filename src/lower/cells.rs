@@ -16,7 +16,7 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
                 let proto = (u128::from(proto.0), u128::from(proto.0));
                 for family in Family::BOTH {
                     for to in wide(to) {
-                        out.extend(wide(from).into_iter().map(|from| (family, [proto, to, from])));
+                        out.extend(wide(from).map(|from| (family, [proto, to, from])));
                     }
                 }
             }
@@ -47,8 +47,8 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
     out
 }
 
-fn wide(ports: &RangeSet<u16>) -> Vec<(u128, u128)> {
-    ports.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))).collect()
+fn wide(ports: &RangeSet<u16>) -> impl Iterator<Item = (u128, u128)> {
+    ports.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b)))
 }
 
 /// Types or codes; all of them are written as [`FULL`], like what has no type at all.

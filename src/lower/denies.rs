@@ -21,6 +21,9 @@ pub(super) fn deny(
     translating: &BTreeSet<HostId>,
     raw: &mut BTreeMap<(HostId, Hook), Raw>,
 ) {
+    if site.accesses.iter().all(|access| access.action != Action::Deny) {
+        return;
+    }
     let met: BTreeMap<(HostId, Hook), Met> = raw.iter().map(|(point, raw)| (*point, Met::by(raw))).collect();
     let told = Met::by_rejecting(topology, site);
     let rejecting = site.accesses.iter().any(|a| a.action == Action::Deny && a.reject);

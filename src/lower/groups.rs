@@ -25,6 +25,9 @@ pub(super) fn lower(topology: &mut Topology<'_>, site: &Site) -> Vec<GroupRules>
         };
         all.insert(id, rules);
     }
+    if all.is_empty() {
+        return Vec::new();
+    }
     for share in groups::shares(topology) {
         let Some(rules) = all.get_mut(&share.group) else { continue };
         let list = match share.way {

@@ -13,6 +13,7 @@ mod boxes;
 mod member;
 mod moved;
 mod sum;
+mod table;
 
 use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
@@ -168,7 +169,7 @@ pub enum Exhausted {
     #[error("more than {0} decision nodes are needed")]
     Nodes(usize),
     /// Branches of the nodes, all together: few nodes may have many.
-    #[error("more than {0} branches of decision nodes (32 bytes each) are needed")]
+    #[error("more than {0} branches of decision nodes are needed")]
     Branches(usize),
     /// Ranges of one sum of products.
     #[error("a sum of more than {0} ranges is needed")]
@@ -400,7 +401,7 @@ impl Space {
         let mut at = set;
         while let Some(node) = self.get(at) {
             let (mut first, mut ranges, mut leads) = (0, Vec::new(), None);
-            for &(last, child) in node.arms {
+            for (last, child) in node.arms() {
                 if child != PacketSet::NOTHING {
                     if leads.is_some_and(|known| known != child) {
                         return None;
@@ -482,8 +483,14 @@ impl Space {
     /// [`Exhausted`].
     pub fn is_empty(&mut self, a: PacketSet) -> Result<bool, Exhausted> {
         let universe = self.universe();
-        let sane = self.and(a, universe);
-        self.answer(sane == PacketSet::NOTHING)
+        let some = self.arena.meet(a, universe);
+        self.answer(!some)
+    }
+
+    /// Whether a combination of fields is in both, sensible or not: [`Space::and`] is something, but no set is made for it. Void
+    /// where the budget was spent, like a set.
+    pub fn meet(&mut self, a: PacketSet, b: PacketSet) -> bool {
+        self.arena.meet(a, b)
     }
 
     /// Whether `a` and `b` hold the same packets of the universe.
@@ -491,10 +498,11 @@ impl Space {
     /// # Errors
     /// [`Exhausted`].
     pub fn same(&mut self, a: PacketSet, b: PacketSet) -> Result<bool, Exhausted> {
-        let universe = self.universe();
-        let a = self.and(a, universe);
-        let b = self.and(b, universe);
-        self.answer(a == b)
+        if a == b {
+            return self.answer(true);
+        }
+        let (more, less) = (self.minus(a, b), self.minus(b, a));
+        Ok(self.is_empty(more)? && self.is_empty(less)?)
     }
 
     /// Whether `packet` is in `a`.
@@ -507,8 +515,7 @@ impl Space {
         let mut rest = values.iter();
         while let Some(node) = self.get(at) {
             let value = rest.find(|(field, _)| *field == node.field).map_or(0, |v| v.1);
-            let arm = node.arms.partition_point(|&(last, _)| last < value);
-            at = node.arms.get(arm).map_or(PacketSet::NOTHING, |arm| arm.1);
+            at = node.child(value);
         }
         self.answer(at == PacketSet::EVERYTHING)
     }

@@ -16,35 +16,79 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::combine::combine;
 use super::together::shape;
 use crate::ir::{Cell, Entry, Kind, Shape};
-use crate::net::Family;
+use crate::model::AccessId;
+use crate::net::{AddrRange, Family};
 
 /// The same rules, disjoint, sorted by cell. Of the families in `together` exact keys and ranges are one lookup.
 pub(super) fn disjoint(kind: Kind, together: &BTreeSet<Family>, entries: Vec<Entry>) -> Vec<Entry> {
+    let plain = kind.plain().is_some();
     let mut shelves: BTreeMap<Option<Shape>, Shelf> = BTreeMap::new();
-    let mut waiting = entries;
-    if kind.plain().is_none() {
+    let (mut keys, mut waiting) = (Vec::new(), entries);
+    if !plain {
         let copies = both_ways(&waiting);
         waiting.extend(copies);
     }
     // A remainder may be of a smaller shape than what it is cut from: it is put there in another round.
     while !waiting.is_empty() {
-        waiting.sort_by(|a, b| {
-            let key = |e: &Entry| (Reverse(e.cell.size()), e.cell);
-            key(a).cmp(&key(b)).then_with(|| a.steps.cmp(&b.steps)).then_with(|| a.because.cmp(&b.because))
-        });
+        if plain {
+            let is_key = |entry: &Entry| is_exact(shape(&entry.cell, together));
+            let (exact, others): (Vec<Entry>, Vec<Entry>) = waiting.into_iter().partition(is_key);
+            keys.extend(exact);
+            waiting = others;
+        }
         let mut again = Vec::new();
-        for entry in waiting {
+        for entry in biggest_first(waiting) {
             // Entries of one verdict may overlap across lookups: whichever is hit says the same.
-            let apart = kind.plain().is_some() || entry.cell.translated;
+            let apart = plain || entry.cell.translated;
             let shelf = apart.then(|| shape(&entry.cell, together));
             let fits = |cell: &Cell| shelf.is_none() || shelf == Some(shape(cell, together));
             shelves.entry(shelf).or_default().put(entry, &fits, &mut again);
         }
         waiting = again;
     }
-    let mut out: Vec<Entry> = shelves.into_values().flat_map(|s| s.slots.into_iter().flatten()).collect();
-    out.sort_by_key(|e| e.cell);
+    let mut out = merged(keys);
+    out.extend(shelves.into_values().flat_map(|s| s.slots.into_iter().flatten()));
+    out.sort_by(|a, b| a.cell.cmp(&b.cell));
     out
+}
+
+/// Whether cells of this shape are single keys: two of them are the same or have nothing in common.
+fn is_exact(shape: Shape) -> bool {
+    match shape {
+        Shape::Ports { exact } | Shape::Icmp { exact } | Shape::Protocols { exact } => exact,
+        Shape::Odd | Shape::Translated => false,
+    }
+}
+
+/// Single keys of one plain verdict: of those that are the same one is left, which knows all their statements.
+fn merged(mut keys: Vec<Entry>) -> Vec<Entry> {
+    keys.sort_by(|a, b| a.cell.cmp(&b.cell));
+    keys.dedup_by(|later, kept| {
+        let same = later.cell == kept.cell;
+        if same {
+            kept.because = statements_of_both(&kept.because, &later.because);
+        }
+        same
+    });
+    keys
+}
+
+/// By size, what is of one size in an order of its own: whatever the order in which they came.
+fn biggest_first(entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
+    let mut order: Vec<(Reverse<u32>, usize)> =
+        entries.iter().enumerate().map(|(at, entry)| (Reverse(entry.cell.size()), at)).collect();
+    let of = |at: usize| entries.get(at).map(|entry| (&entry.cell, &entry.steps, &entry.because));
+    order.sort_by(|(size, a), (other, b)| size.cmp(other).then_with(|| of(*a).cmp(&of(*b))));
+    let mut entries: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
+    order.into_iter().filter_map(move |(_, at)| entries.get_mut(at)?.take())
+}
+
+/// The statements of both, sorted.
+fn statements_of_both(one: &[AccessId], other: &[AccessId]) -> Vec<AccessId> {
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// What entries that ask for no translation do to the packets of those that do.
@@ -64,19 +108,18 @@ fn both_ways(entries: &[Entry]) -> Vec<Entry> {
 #[derive(Default)]
 struct Shelf {
     slots: Vec<Option<Entry>>,
-    by_dst: BTreeMap<(Family, u128), Vec<usize>>,
-    by_src: BTreeMap<(Family, u128), Vec<usize>>,
+    by_dst: BTreeSet<(Family, u128, usize)>,
+    by_src: BTreeSet<(Family, u128, usize)>,
     wide: Vec<usize>,
-    /// Cells already there: by far the most frequent meeting.
-    same: BTreeMap<Cell, usize>,
 }
 
 impl Shelf {
     /// What does not fit here goes into `again`.
     fn put(&mut self, entry: Entry, fits: &dyn Fn(&Cell) -> bool, again: &mut Vec<Entry>) {
-        let mut met = match self.same.get(&entry.cell) {
-            Some(at) => vec![*at],
-            None => self.candidates(&entry.cell),
+        let mut met = match self.slots.last() {
+            // By far the most frequent meeting: cells that are the same come one after another.
+            Some(Some(last)) if last.cell == entry.cell => vec![self.slots.len().saturating_sub(1)],
+            _ => self.candidates(&entry.cell),
         };
         let (mut open, mut pieces) = (vec![entry], Vec::new());
         while let Some(piece) = open.pop() {
@@ -108,10 +151,7 @@ impl Shelf {
         let Some(both) = kept.cell.intersection(&piece.cell) else { return left.push(piece) };
         left.extend(piece.cell.less(&kept.cell).into_iter().map(|cell| Entry { cell, ..piece.clone() }));
         let (steps, refuse) = combine(kept, &piece);
-        let mut because = kept.because.clone();
-        because.extend(&piece.because);
-        because.sort_unstable();
-        because.dedup();
+        let because = statements_of_both(&kept.because, &piece.because);
         if steps == kept.steps && refuse == kept.refuse {
             kept.because = because;
             return;
@@ -119,8 +159,8 @@ impl Shelf {
         let mut rest: Vec<Entry> =
             kept.cell.less(&both).into_iter().map(|cell| Entry { cell, ..kept.clone() }).collect();
         rest.push(Entry { cell: both, steps, refuse, because });
-        if let Some(old) = self.slots.get_mut(at).and_then(Option::take) {
-            self.same.remove(&old.cell);
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = None;
         }
         rest.into_iter().for_each(|e| self.insert(e));
     }
@@ -129,21 +169,20 @@ impl Shelf {
         let at = self.slots.len();
         let (src, dst) = (entry.cell.src(), entry.cell.dst());
         if dst.first == dst.last {
-            self.by_dst.entry((dst.family, dst.first)).or_default().push(at);
+            self.by_dst.insert((dst.family, dst.first, at));
         } else if src.first == src.last {
-            self.by_src.entry((src.family, src.first)).or_default().push(at);
+            self.by_src.insert((src.family, src.first, at));
         } else {
             self.wide.push(at);
         }
-        self.same.insert(entry.cell, at);
         self.slots.push(Some(entry));
     }
 
     fn candidates(&self, cell: &Cell) -> Vec<usize> {
         let (src, dst) = (cell.src(), cell.dst());
-        let by_dst = self.by_dst.range((dst.family, dst.first)..=(dst.family, dst.last));
-        let by_src = self.by_src.range((src.family, src.first)..=(src.family, src.last));
-        let near = by_dst.chain(by_src).flat_map(|(_, list)| list).chain(&self.wide).copied();
+        let of = |side: AddrRange| (side.family, side.first, 0)..=(side.family, side.last, usize::MAX);
+        let single = self.by_dst.range(of(dst)).chain(self.by_src.range(of(src))).map(|(.., at)| at);
+        let near = single.chain(&self.wide).copied();
         let mut all: Vec<usize> = near
             .filter(|at| {
                 let entry = self.slots.get(*at).and_then(Option::as_ref);

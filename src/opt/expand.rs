@@ -17,6 +17,9 @@ use crate::net::Family;
 pub(super) fn expand(sizes: &Sizes, entries: Vec<Entry>) -> (BTreeSet<Family>, Vec<Entry>) {
     let worth: BTreeSet<Family> =
         Family::BOTH.into_iter().filter(|family| is_worth_it(sizes, &entries, *family)).collect();
+    if worth.is_empty() {
+        return (worth, entries);
+    }
     let mut out = Vec::with_capacity(entries.len());
     for entry in entries {
         let ranges = entry.cell.shape() == Shape::Ports { exact: false };

@@ -1,5 +1,8 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
+use std::iter::repeat_n;
+use std::mem;
+
 use super::except::idle_except;
 use super::literal;
 use super::modifiers::{self, Modifiers};
@@ -67,8 +70,7 @@ impl<'a> Statements<'a> {
             self.tests.push(Test { title: super::words::clean(&test.title.text), expects, span: *span });
         }
         // A policy is a set: a statement said twice is said once.
-        self.accesses.sort_by(|a, b| order(a).cmp(&order(b)).then(a.span.cmp(&b.span)));
-        self.accesses.dedup_by(|a, b| order(a) == order(b));
+        self.accesses = canonical(mem::take(&mut self.accesses));
         self.tests.sort_by_cached_key(|t| (t.title.clone(), words(t)));
     }
 
@@ -98,27 +100,29 @@ impl<'a> Statements<'a> {
             (Reading::Narrowly, Some(Nat::Dnat { .. } | Nat::Ipvs { .. })) => bastion::Ssh::Plain,
             (Reading::Narrowly, Some(Nat::Masquerade | Nat::Snat(..)) | None) => bastion::Ssh::Each,
         };
-        let whole = self.by_port(places, services, meant, how).map(|(terms, from, to)| Access {
+        let pieces = self.by_port(places, services, meant, how);
+        let whole = Access {
             action: modifiers::action(access.action),
-            terms,
-            from,
-            to,
-            nat: nat.clone(),
-            people: people.clone(),
-            break_glass: break_glass.clone(),
+            terms: Vec::new(),
+            from: Place::default(),
+            to: Place::default(),
+            nat,
+            people,
+            break_glass,
             meter: None,
             log,
             reject,
             limit,
             until,
-            reason: reason.clone(),
-            owner: owner.clone(),
-            waived: waived.clone(),
-            waived_aws: waived_aws.clone(),
-            words: words.clone(),
+            reason,
+            owner,
+            waived,
+            waived_aws,
+            words,
             span: access.sentence,
-        });
-        whole.collect()
+        };
+        let each = repeat_n(whole, pieces.len()).zip(pieces);
+        each.map(|(whole, (terms, from, to))| Access { terms, from, to, ..whole }).collect()
     }
 
     fn expect(&self, expect: &ast::Expect, places: &mut Places, findings: &mut Findings) -> Vec<Expect> {
@@ -140,7 +144,7 @@ impl<'a> Statements<'a> {
         let Some(people) = people else { return Vec::new() };
         let words = sentence(self.sources.words(expect.span));
         let how = if kind == Expected::Deny { bastion::Ssh::Any } else { bastion::Ssh::Each };
-        let whole = self.by_port(places, services, meant, how).map(|(terms, from, to)| Expect {
+        let whole = self.by_port(places, services, meant, how).into_iter().map(|(terms, from, to)| Expect {
             kind,
             terms,
             from,
@@ -160,17 +164,19 @@ impl<'a> Statements<'a> {
         services: &[ServiceItem],
         meant: Meant,
         how: bastion::Ssh,
-    ) -> impl Iterator<Item = (Vec<Term>, Place, Place)> + use<> {
+    ) -> Vec<(Vec<Term>, Place, Place)> {
         let is_ssh = |item: &&ServiceItem| matches!(&item.kind, ast::ServiceKind::Name(n) if n.text == "ssh");
-        let says = services.iter().any(|service| is_ssh(&service));
-        let others = says.then(|| services.iter().filter(|s| !is_ssh(s)).cloned().collect::<Vec<_>>());
-        let others = others.and_then(|others| self.services.terms(&others, &mut Findings::default()));
-        let mut all = Vec::new();
-        for (from, to) in meant.pairs {
-            let split = bastion::by_port(places.hosts, others.clone(), meant.terms.clone(), &to, how);
-            all.extend(split.into_iter().map(|(terms, to)| (terms, from.clone(), to)));
+        let each = repeat_n(meant.terms, meant.pairs.len()).zip(meant.pairs);
+        if !services.iter().any(|service| is_ssh(&service)) {
+            return each.map(|(terms, (from, to))| (terms, from, to)).collect();
         }
-        all.into_iter()
+        let others: Vec<_> = services.iter().filter(|service| !is_ssh(service)).cloned().collect();
+        let others = self.services.terms(&others, &mut Findings::default());
+        let split = each.flat_map(|(terms, (from, to))| {
+            let split = bastion::by_port(places.hosts, others.clone(), terms, &to, how);
+            split.into_iter().map(move |(terms, to)| (terms, from.clone(), to))
+        });
+        split.collect()
     }
 
     /// What a sentence means; none after a finding.
@@ -197,9 +203,9 @@ impl<'a> Statements<'a> {
         let common = self.common(said, places, &from, &to, findings);
         let terms = terms?;
         let pairs = || {
-            let to = places.model(&to);
-            let from = places.model(&from).into_iter();
-            from.flat_map(|f| to.iter().map(move |t| (f.clone(), t.clone())).collect::<Vec<_>>()).collect()
+            let (from, to) = (places.model(&from), places.model(&to));
+            let each = repeat_n(to, from.len()).zip(from);
+            each.flat_map(|(to, from)| repeat_n(from, to.len()).zip(to)).collect()
         };
         (good && common).then(|| Meant { terms, pairs: pairs() })
     }
@@ -471,6 +477,16 @@ type Key<'k> = (
     (&'k Option<String>, &'k Option<String>, &'k [(String, String)]),
     (&'k [crate::model::PersonId], &'k Option<String>),
 );
+
+/// In canonical order, none twice.
+fn canonical(all: Vec<Access>) -> Vec<Access> {
+    // They are large: what is moved about is where they stand.
+    let mut all: Vec<Box<Access>> = all.into_iter().map(Box::new).collect();
+    let by = |a: &Access, b: &Access| a.words.cmp(&b.words).then_with(|| order(a).cmp(&order(b)));
+    all.sort_by(|a, b| by(a, b).then(a.span.cmp(&b.span)));
+    all.dedup_by(|a, b| by(a, b).is_eq());
+    all.into_iter().map(|access| *access).collect()
+}
 
 fn order(a: &Access) -> Key<'_> {
     (

@@ -32,7 +32,7 @@ impl Places<'_> {
     ) -> Option<Spread> {
         let away: BTreeSet<Item> = taken.iter().flat_map(|(_, items)| items.iter().cloned()).collect();
         let all: BTreeSet<Item> = whole.items().cloned().collect();
-        let addrs = self.union(&all);
+        let addrs = self.union(whole.items());
         let mut idle = false;
         for (place, items) in taken {
             let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
@@ -43,7 +43,7 @@ impl Places<'_> {
         }
         let mut left = Spread::default();
         for (plus, except) in whole.pieces() {
-            let plus: BTreeSet<Item> = plus.difference(&away).cloned().collect();
+            let plus: Vec<Item> = plus.iter().filter(|item| !away.contains(item)).cloned().collect();
             let mine = self.union(&plus);
             let stays = away.iter().filter(|i| !self.addrs(i).is_disjoint(&mine)).cloned();
             let except: BTreeSet<Item> = except.iter().cloned().chain(stays).collect();
@@ -68,8 +68,8 @@ impl Places<'_> {
         self.hosts.len() == self.names.hosts.len()
     }
 
-    fn union(&self, items: &BTreeSet<Item>) -> AddrSet {
-        AddrSet::from_ranges(items.iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
+    fn union<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> AddrSet {
+        AddrSet::from_ranges(items.into_iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::{mem, slice};
 
 use super::groups;
 use super::literal;
@@ -49,46 +50,65 @@ impl Item {
     }
 }
 
-/// Items with what is taken away from them.
-pub(super) type Piece<'s> = (&'s BTreeSet<Item>, &'s BTreeSet<Item>);
+/// Items with what is taken away from them: both ascending, none twice.
+pub(super) type Piece<'s> = (&'s [Item], &'s [Item]);
 
-/// What places stand for: pieces by what they except.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Spread {
-    by_except: BTreeMap<BTreeSet<Item>, BTreeSet<Item>>,
+/// What places stand for.
+#[derive(Clone, Debug)]
+pub(super) enum Spread {
+    /// One item, as nearly every place of a policy does: it takes no memory of its own.
+    One(Item),
+    /// Pieces by what they except: the exclusion, and its items.
+    Many(BTreeMap<Vec<Item>, Vec<Item>>),
+}
+
+impl Default for Spread {
+    fn default() -> Self {
+        Self::Many(BTreeMap::new())
+    }
 }
 
 impl Spread {
-    fn of(item: Item) -> Self {
-        Self { by_except: BTreeMap::from([(BTreeSet::new(), BTreeSet::from([item]))]) }
-    }
-
     /// The pieces, each its items and what is taken away; no items, no piece.
     pub(super) fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
-        self.by_except.iter().map(|(except, plus)| (plus, except))
+        let (one, many) = match self {
+            Self::One(item) => (Some(slice::from_ref(item)), None),
+            Self::Many(by_except) => (None, Some(by_except)),
+        };
+        let many = many.into_iter().flatten().map(|(except, plus)| (plus.as_slice(), except.as_slice()));
+        one.map(|plus| (plus, [].as_slice())).into_iter().chain(many)
     }
 
     /// Every item of every piece.
     pub(super) fn items(&self) -> impl Iterator<Item = &Item> {
-        self.by_except.values().flatten()
+        self.pieces().flat_map(|(plus, _)| plus)
     }
 
     /// Whether it speaks of nobody.
     pub(super) fn is_empty(&self) -> bool {
-        self.by_except.is_empty()
+        matches!(self, Self::Many(by_except) if by_except.is_empty())
     }
 
     /// Adds items, less `except`.
     pub(super) fn add(&mut self, plus: impl IntoIterator<Item = Item>, except: BTreeSet<Item>) {
         let mut plus = plus.into_iter().peekable();
-        if plus.peek().is_some() {
-            self.by_except.entry(except).or_default().extend(plus);
+        if plus.peek().is_none() {
+            return;
         }
+        let mut by_except = match mem::take(self) {
+            Self::One(item) => BTreeMap::from([(Vec::new(), vec![item])]),
+            Self::Many(by_except) => by_except,
+        };
+        let items = by_except.entry(except.into_iter().collect()).or_default();
+        items.extend(plus);
+        items.sort();
+        items.dedup();
+        *self = Self::Many(by_except);
     }
 
     fn join(&mut self, other: &Self) {
         for (plus, except) in other.pieces() {
-            self.add(plus.iter().cloned(), except.clone());
+            self.add(plus.iter().cloned(), except.iter().cloned().collect());
         }
     }
 }
@@ -143,7 +163,7 @@ impl<'a> Places<'a> {
 
     /// A spread in the words of the model: one place a piece.
     pub(super) fn model(&self, spread: &Spread) -> Vec<Place> {
-        let ends = |items: &BTreeSet<Item>| {
+        let ends = |items: &[Item]| {
             let mut ends: Vec<End> = items.iter().filter_map(|i| self.end(i)).collect();
             ends.sort();
             ends
@@ -211,7 +231,7 @@ impl<'a> Places<'a> {
                     if set.is_empty() {
                         return Some(Rc::new(Spread::default()));
                     }
-                    return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::of(i)));
+                    return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::One(i)));
                 }
                 Meaning::Vpc(_) => {
                     let finding = wrong_kind(name, "a vpc", "a place");
@@ -226,7 +246,7 @@ impl<'a> Places<'a> {
             }
             PlaceKind::Anywhere => Item::Anywhere,
         };
-        Some(Rc::new(Spread::of(item)))
+        Some(Rc::new(Spread::One(item)))
     }
 
     /// Addresses as a place: some of them are in a zone, or all are groups, which are heard in their sender's (S14).
@@ -257,7 +277,8 @@ impl<'a> Places<'a> {
                 for (plus, except) in self.defs.get(def)?.clone()?.pieces() {
                     let legs: Vec<_> =
                         plus.iter().map(|i| self.leg_of_member(i, target, name, findings)).collect();
-                    spread.add(legs.into_iter().collect::<Option<Vec<Item>>>()?, except.clone());
+                    let except = except.iter().cloned().collect();
+                    spread.add(legs.into_iter().collect::<Option<Vec<Item>>>()?, except);
                 }
             }
             Meaning::Zone(_) | Meaning::List(_) | Meaning::Vpc(_) => {

@@ -123,31 +123,60 @@ impl<'t> Scanner<'t> {
     }
 
     fn run(&mut self, report: &mut Report<'_>) {
-        for (at, c) in self.text.char_indices() {
-            if c == '\n' {
-                self.newline(at, report);
-            } else if is_forbidden(c) {
-                self.forbidden(at, c, report);
-            } else if self.in_comment {
-                self.blank(c);
-            } else if self.in_string.is_some() {
-                if c == '"' {
-                    self.in_string = None;
-                }
-                self.keep(at, c);
-            } else {
-                match c {
-                    '#' => {
-                        self.in_comment = true;
-                        self.blank(c);
-                    }
-                    ' ' | '\t' => self.joined.push(' '),
-                    _ => self.significant(at, c, report),
-                }
+        let mut at = 0;
+        while let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) {
+            let taken = self.words(at);
+            if taken == 0 {
+                self.character(at, c, report);
             }
+            at = at.saturating_add(taken.max(c.len_utf8()));
         }
         self.end_string(self.text.len(), report);
         self.end_of_text(report);
+    }
+
+    /// Takes words and blanks, of which nothing is to be said, at once; how many bytes it took.
+    fn words(&mut self, at: usize) -> usize {
+        if self.at_start || self.in_comment || self.in_string.is_some() {
+            return 0;
+        }
+        let rest = self.text.get(at..).unwrap_or("");
+        let special =
+            |byte: u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'#' | b'"' | b';' | b'{' | b'}');
+        let length = rest.bytes().position(special).unwrap_or(rest.len());
+        let run = rest.get(..length).unwrap_or("");
+        self.joined.push_str(run);
+        let blanks = run.len().saturating_sub(run.trim_start_matches(' ').len());
+        let words = run.trim_end_matches(' ');
+        if blanks < words.len() {
+            self.extend(at.saturating_add(blanks)..at.saturating_add(words.len()));
+            self.after_comma = words.ends_with(',');
+        }
+        length
+    }
+
+    fn character(&mut self, at: usize, c: char, report: &mut Report<'_>) {
+        if c == '\n' {
+            self.newline(at, report);
+        } else if is_forbidden(c) {
+            self.forbidden(at, c, report);
+        } else if self.in_comment {
+            self.blank(c);
+        } else if self.in_string.is_some() {
+            if c == '"' {
+                self.in_string = None;
+            }
+            self.keep(at, c);
+        } else {
+            match c {
+                '#' => {
+                    self.in_comment = true;
+                    self.blank(c);
+                }
+                ' ' | '\t' => self.joined.push(' '),
+                _ => self.significant(at, c, report),
+            }
+        }
     }
 
     /// A character outside of strings and comments that is not blank.
@@ -270,10 +299,14 @@ impl<'t> Scanner<'t> {
 
     fn keep(&mut self, at: usize, c: char) {
         self.joined.push(c);
-        let end = at.saturating_add(c.len_utf8());
+        self.extend(at..at.saturating_add(c.len_utf8()));
+    }
+
+    /// The statement that is open, or one that opens, ends where `range` does.
+    fn extend(&mut self, range: Range<usize>) {
         match &mut self.open {
-            Some(piece) => piece.range.end = end,
-            None => self.open = Some(Piece { range: at..end, starts: false, broken: false }),
+            Some(piece) => piece.range.end = range.end,
+            None => self.open = Some(Piece { range, starts: false, broken: false }),
         }
     }
 
@@ -297,4 +330,46 @@ impl<'t> Scanner<'t> {
 pub(super) fn span(file: crate::source::FileId, range: &Range<usize>) -> Span {
     let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
     Span { file, start: offset(range.start), end: offset(range.end) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::diag::Findings;
+    use crate::source::FileId;
+
+    type Cut = (String, Vec<(Range<usize>, bool, bool)>, Vec<usize>, Vec<String>);
+
+    fn cut(text: &str, run: impl Fn(&mut Scanner<'_>, &mut Report<'_>)) -> Cut {
+        let mut findings = Findings::default();
+        let mut report = Report::new(FileId(0), &mut findings);
+        let mut scanner = Scanner::new(text);
+        run(&mut scanner, &mut report);
+        let pieces = scanner.pieces.into_iter().map(|p| (p.range, p.starts, p.broken)).collect();
+        let said = findings.sorted().iter().map(|found| format!("{found:?}")).collect();
+        (scanner.joined, pieces, scanner.word_lines, said)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+        #[test]
+        fn words_at_once_are_cut_as_their_characters_are(parts in proptest::collection::vec(prop_oneof![
+            4 => proptest::sample::select(&["allow", "zone", "test", "expect", "waive", "lan", "x,", ",", "10.1.1.1"][..]).prop_map(str::to_owned),
+            3 => proptest::sample::select(&[" ", "  ", "\t", "\n", "\r\n", "\n    "][..]).prop_map(str::to_owned),
+            2 => proptest::sample::select(&["{", "}", ";", "\"", "#", "é", "\u{200b}", "\r", "\u{7f}"][..]).prop_map(str::to_owned),
+            1 => "[ -~\n]{1,4}",
+        ], 0..24)) {
+            let text = parts.concat();
+            let one_by_one = cut(&text, |scanner, report| {
+                text.char_indices().for_each(|(at, c)| scanner.character(at, c, report));
+                scanner.end_string(text.len(), report);
+                scanner.end_of_text(report);
+            });
+            let at_once = cut(&text, |scanner, report| scanner.run(report));
+            prop_assert_eq!(at_once, one_by_one, "{:?}", text);
+        }
+    }
 }

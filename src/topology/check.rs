@@ -4,13 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use hashbrown::HashSet;
+
 use super::back::back;
 use super::bridges;
 use super::conflict::Book;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, Path, Topology, groups, own};
+use super::{Blocked, ClassId, Path, Topology, groups, own};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
 use crate::net::Family;
@@ -22,13 +24,18 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let reach = Reach::new(site);
     let mut size = Size::default();
+    // What nothing tells apart has the same way, and nothing is wrong with it either.
+    let mut fine: HashSet<(ClassId, ClassId)> = HashSet::new();
     for (id, access) in site.accesses() {
         groups::check(&mut topology, (id, access), findings);
         if !size.add(&topology, access, findings) {
             return;
         }
+        let alike = alike(&topology, access);
         match access.action {
+            Action::Allow if alike.is_some_and(|pair| fine.contains(&pair)) => {}
             Action::Allow => {
+                let before = findings.len();
                 let need = Need {
                     from: &access.from,
                     to: &access.to,
@@ -53,6 +60,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                         ),
                     );
                 }
+                fine.extend(alike.filter(|_| findings.len() == before));
             }
             Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
         }
@@ -81,6 +89,17 @@ pub fn check(site: &Site, findings: &mut Findings) {
             Expected::Deny | Expected::Only => {}
         }
     }
+}
+
+/// The classes of the ends of an `allow` that is of one range to one range, each within a class, and without an
+/// address of a machine that we know: then its way is that of its classes, and so is what is wrong with it.
+fn alike(topology: &Topology<'_>, access: &Access) -> Option<(ClassId, ClassId)> {
+    let class = |place: &Place| match (place.plus.as_slice(), place.except.as_slice()) {
+        ([End::Addrs(set)], []) if topology.count_owners(set) == 0 => topology.classes.sole(set),
+        _ => None,
+    };
+    let plain = access.action == Action::Allow && access.nat.is_none();
+    plain.then(|| class(&access.from).zip(class(&access.to))).flatten()
 }
 
 struct Need<'p> {

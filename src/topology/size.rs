@@ -48,6 +48,9 @@ fn pairs(from: &Place, to: &Place) -> u64 {
 fn rules(topology: &Topology<'_>, access: &Access) -> u64 {
     let of = |family| {
         let (from, to) = (ranges(topology, &access.from, family), ranges(topology, &access.to, family));
+        if from == 0 || to == 0 {
+            return 0;
+        }
         let headers = access.terms.iter().map(|term| headers(term, family));
         from.saturating_mul(to).saturating_mul(headers.fold(0, u64::saturating_add))
     };
@@ -56,8 +59,15 @@ fn rules(topology: &Topology<'_>, access: &Access) -> u64 {
 
 /// The ranges of a place; what is excepted cuts at most as many more.
 fn ranges(topology: &Topology<'_>, place: &Place, family: Family) -> u64 {
-    let count = |set: AddrSet| set.of(family).ranges().count() as u64;
-    let of = |ends: &[End]| ends.iter().map(|end| count(topology.wide(end))).fold(0, u64::saturating_add);
+    let count = |set: &AddrSet| match family {
+        Family::V4 => set.v4.ranges().len() as u64,
+        Family::V6 => set.v6.ranges().len() as u64,
+    };
+    let of_end = |end: &End| match end {
+        End::Addrs(set) => count(set),
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => count(&topology.wide(end)),
+    };
+    let of = |ends: &[End]| ends.iter().map(of_end).fold(0, u64::saturating_add);
     match of(&place.plus) {
         0 => 0,
         plus => plus.saturating_add(of(&place.except)),

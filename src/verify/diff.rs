@@ -43,28 +43,27 @@ pub struct Side<'a> {
 pub struct Bounds {
     /// Decision nodes for each hook.
     pub nodes: usize,
-    /// Branches of all of them together, 32 bytes each, and about as much for what is remembered of them. Long lists have
-    /// few nodes, and wide ones.
+    /// Branches of all of them together. Long lists have few nodes, and wide ones.
     pub branches: usize,
     /// Regions for each difference.
     pub regions: usize,
 }
 
-/// What the branches of a hook may take unless somebody says otherwise.
-pub const MEGABYTES: usize = 160;
+/// The most branches of the nodes of one hook unless somebody says otherwise: 40 to 100 MB, and about as much for what is
+/// remembered of them.
+pub const BRANCHES: usize = 5_000_000;
 
 impl Bounds {
-    /// What fits into the memory that the branches of a hook may take.
+    /// With so many branches, and as many nodes as go with them.
     #[must_use]
-    pub fn within(megabytes: usize) -> Self {
-        let all = megabytes.saturating_mul(1_000_000);
-        Self { nodes: all / 20, branches: all / 32, regions: 32 }
+    pub fn within(branches: usize) -> Self {
+        Self { nodes: branches.saturating_mul(8) / 5, branches, regions: 32 }
     }
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self::within(MEGABYTES)
+        Self::within(BRANCHES)
     }
 }
 

@@ -35,7 +35,7 @@ fn compiled(text: &str) -> Compiled {
     let file = sources.add("imported.fw", text);
     let mut findings = Findings::default();
     let options = Options { at: AT, ..Options::default() };
-    let done = compile(&mut sources, &[file], &mut NoFiles, &options, &mut findings, &mut |_| {});
+    let done = compile(&mut sources, &[file], &mut NoFiles, &options, &mut findings, &|_| {});
     let done = done.unwrap_or_else(|| panic!("{text}\n{:?}", findings.sorted()));
     assert!(done.report.holds(), "{text}");
     done

@@ -29,7 +29,7 @@ pub(crate) fn attempt(text: &str, beside: &Path, emit: &[Format]) -> Result<Comp
     let options =
         Options { at: 1_795_219_200_000_000_000, emit: emit.iter().copied().collect(), ..Options::default() };
     let mut loader = Beside(beside.to_owned());
-    let done = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &mut |_| {});
+    let done = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &|_| {});
     let said = || findings.sorted().iter().map(|d| format!("{}: {}", d.code.as_str(), d.message)).collect();
     done.ok_or_else(said)
 }

@@ -207,7 +207,7 @@ fn compiled(texts: &[(String, String)], files: Vec<(String, String)>) -> Compile
     let roots: Vec<_> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
     let mut findings = Findings::default();
     let mut loader = Texts(files.into_iter().collect::<BTreeMap<_, _>>());
-    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
+    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &|_| {});
     assert!(!findings.has_errors(), "{}", said(&findings, &sources));
     result.unwrap()
 }

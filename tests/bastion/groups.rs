@@ -47,7 +47,7 @@ fn swarm(bare: bool) -> Compiled {
     let roots: Vec<_> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
     let mut options = options();
     options.emit = [Format::Terraform, Format::Cloudformation].into();
-    let compiled = compile(&mut sources, &roots, &mut Texts::default(), &options, &mut findings, &mut |_| {});
+    let compiled = compile(&mut sources, &roots, &mut Texts::default(), &options, &mut findings, &|_| {});
     compiled.unwrap_or_else(|| panic!("{}", said(&findings, &sources)))
 }
 

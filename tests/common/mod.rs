@@ -46,7 +46,7 @@ pub(crate) fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings
     let roots: Vec<FileId> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
     let mut findings = Findings::default();
     let mut loader = Texts::default();
-    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &mut |_| {});
+    let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &|_| {});
     (result, findings, sources)
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn compiled(root: &Path, site: &str) -> Compiled {
     }
     // Security groups in every format that says what they do.
     let options = Options { emit: [Format::Terraform, Format::Cloudformation].into(), ..options() };
-    let result = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &mut |_| {});
+    let result = compile(&mut sources, &roots, &mut loader, &options, &mut findings, &|_| {});
     result.unwrap_or_else(|| panic!("{site} does not compile:\n{}", said(&findings, &sources)))
 }
 

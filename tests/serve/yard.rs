@@ -316,7 +316,7 @@ pub(crate) fn compiled(policy: &str, files: Vec<(String, String)>) -> Compiled {
     let root = sources.add("policy.fw", policy);
     let mut findings = Findings::default();
     let mut loader = Texts(files.into_iter().collect::<BTreeMap<_, _>>());
-    let result = compile(&mut sources, &[root], &mut loader, &options(), &mut findings, &mut |_| {});
+    let result = compile(&mut sources, &[root], &mut loader, &options(), &mut findings, &|_| {});
     assert!(!findings.has_errors(), "{}", said(&findings, &sources));
     result.unwrap()
 }

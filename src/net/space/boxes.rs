@@ -76,10 +76,10 @@ impl Space {
                 continue;
             }
             match self.get(at) {
-                Some(node) if node.field < field => open.extend(node.arms.iter().map(|arm| arm.1)),
+                Some(node) if node.field < field => open.extend(node.arms().map(|arm| arm.1)),
                 Some(node) if node.field == field => {
                     let mut first = 0u128;
-                    for &(last, child) in node.arms {
+                    for (last, child) in node.arms() {
                         // A diagram has no dead ends: what is not nothing holds a packet.
                         if child != PacketSet::NOTHING {
                             ranges.push((first, last));
@@ -98,12 +98,11 @@ impl Space {
         let mut fields = BTreeMap::new();
         let mut at = set;
         while let Some(node) = self.get(at) {
-            let Some(child) = node.arms.iter().map(|arm| arm.1).find(|child| *child != PacketSet::NOTHING)
-            else {
+            let Some(child) = node.arms().map(|arm| arm.1).find(|child| *child != PacketSet::NOTHING) else {
                 break;
             };
             let (mut ranges, mut first) = (Vec::new(), 0u128);
-            for &(last, to) in node.arms {
+            for (last, to) in node.arms() {
                 if to == child {
                     ranges.push((first, last));
                 }

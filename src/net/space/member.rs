@@ -5,12 +5,20 @@ use std::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use super::{Exhausted, Field, Node, PacketSet, Space, state_number};
+use super::{Exhausted, Field, PacketSet, Space, state_number};
 use crate::net::addr::{self, Family};
 use crate::net::packet::{CtState, Direction, Interface, NatStatus, Packet, Tuple, tcp_flag};
 use crate::net::proto::Proto;
 use crate::net::random::Random;
 use crate::net::range::Bounded;
+
+/// What two sets have in common.
+#[derive(Clone, Copy)]
+struct Both(PacketSet, PacketSet);
+
+impl Both {
+    const NOTHING: Self = Self(PacketSet::NOTHING, PacketSet::NOTHING);
+}
 
 impl Space {
     /// A packet of `a` that a person can read: TCP before others, known ports, the given addresses first.
@@ -45,22 +53,16 @@ impl Space {
         a: PacketSet,
         favourites: &[IpAddr],
     ) -> Result<Option<HashMap<Field, u128>>, Exhausted> {
-        let universe = self.universe();
-        let sane = self.and(a, universe);
-        if self.answer(sane == PacketSet::NOTHING)? {
-            return Ok(None);
-        }
-        let mut at = sane;
+        let Some(mut at) = self.sane(a)? else { return Ok(None) };
         let mut chosen: HashMap<Field, u128> = HashMap::new();
         for field in self.fields() {
             let wishes = wishes(field, &chosen, favourites);
-            let value = match self.get(at) {
-                Some(node) if node.field == field => {
-                    let (value, child) = pick(node, &wishes);
-                    at = child;
-                    value
-                }
-                _ => wishes.first().copied().unwrap_or(0),
+            let value = if self.decides(field, at) {
+                let (value, both) = self.pick(field, at, &wishes);
+                at = both;
+                value
+            } else {
+                wishes.first().copied().unwrap_or(0)
             };
             chosen.insert(field, value);
         }
@@ -73,28 +75,90 @@ impl Space {
     /// # Errors
     /// [`Exhausted`].
     pub fn sample(&mut self, a: PacketSet, random: &mut Random) -> Result<Option<Packet>, Exhausted> {
-        let universe = self.universe();
-        let sane = self.and(a, universe);
-        if self.answer(sane == PacketSet::NOTHING)? {
-            return Ok(None);
-        }
-        let mut at = sane;
+        let Some(mut at) = self.sane(a)? else { return Ok(None) };
         let mut chosen: HashMap<Field, u128> = HashMap::new();
         for field in self.fields() {
-            let value = match self.get(at) {
-                Some(node) if node.field == field => {
-                    let (value, child) = draw(node, random);
-                    at = child;
-                    value
-                }
-                _ => {
-                    let wishes = wishes(field, &chosen, &[]);
-                    wishes.get(random.below(wishes.len())).copied().unwrap_or(0)
-                }
+            let value = if self.decides(field, at) {
+                let (value, both) = self.draw(field, at, random);
+                at = both;
+                value
+            } else {
+                let wishes = wishes(field, &chosen, &[]);
+                wishes.get(random.below(wishes.len())).copied().unwrap_or(0)
             };
             chosen.insert(field, value);
         }
         Ok(Some(self.build(&chosen)))
+    }
+
+    // ---- a set and the universe, followed side by side: both as one would be another diagram of that size -----------
+
+    /// `a` and the universe, if they have a packet in common.
+    fn sane(&mut self, a: PacketSet) -> Result<Option<Both>, Exhausted> {
+        let universe = self.universe();
+        let some = self.arena.meet(a, universe);
+        self.answer(some.then_some(Both(a, universe)))
+    }
+
+    fn decides(&self, field: Field, both: Both) -> bool {
+        [both.0, both.1].into_iter().any(|set| self.get(set).is_some_and(|node| node.field == field))
+    }
+
+    /// Where a value of `field` leads, and the last value that leads there.
+    fn stretch(&self, field: Field, both: Both, value: u128) -> (u128, Both) {
+        let of = |set: PacketSet| {
+            let node = self.get(set).filter(|node| node.field == field);
+            node.and_then(|node| node.arm(node.place(value))).unwrap_or((field.last(), set))
+        };
+        let (mine, theirs) = (of(both.0), of(both.1));
+        (mine.0.min(theirs.0), Both(mine.1, theirs.1))
+    }
+
+    /// The first wish that leads somewhere, else the first value that does.
+    fn pick(&mut self, field: Field, both: Both, wishes: &[u128]) -> (u128, Both) {
+        let mut next = Some(0u128);
+        let mut wishes = wishes.iter().filter(|wish| **wish <= field.last());
+        loop {
+            let wish = wishes.next().copied();
+            let Some(value) = wish.or(next) else { return (0, Both::NOTHING) };
+            let (last, there) = self.stretch(field, both, value);
+            if self.arena.meet(there.0, there.1) {
+                return (value, there);
+            }
+            if wish.is_none() {
+                next = last.next().filter(|value| *value <= field.last());
+            }
+        }
+    }
+
+    /// A value that leads somewhere, near a random bound of the set: the first or last of those that lead there, or one
+    /// within.
+    fn draw(&mut self, field: Field, both: Both, random: &mut Random) -> (u128, Both) {
+        let node = self.get(both.0).filter(|node| node.field == field);
+        let node = node.or_else(|| self.get(both.1).filter(|node| node.field == field));
+        let before = node.and_then(|node| node.arm(random.below(node.count()).checked_sub(1)?));
+        // From there on, and from the beginning.
+        let mut first = before.and_then(|(last, _)| last.next()).unwrap_or(0);
+        let mut turned = false;
+        loop {
+            let (last, there) = self.stretch(field, both, first);
+            if self.arena.meet(there.0, there.1) {
+                let value = match random.below(4) {
+                    0 => first,
+                    1 => last,
+                    _ => random.within(first, last),
+                };
+                return (value, there);
+            }
+            first = match last.next().filter(|value| *value <= field.last()) {
+                Some(next) => next,
+                None if turned => return (0, Both::NOTHING),
+                None => {
+                    turned = true;
+                    0
+                }
+            };
+        }
     }
 
     /// Every field, in the order of decision, with those of limits and conditions interned so far.
@@ -213,48 +277,6 @@ impl Space {
             limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
         packet
     }
-}
-
-/// A value of a random arm that leads somewhere: its first or last, or one within.
-fn draw(node: Node<'_>, random: &mut Random) -> (u128, PacketSet) {
-    let mut open: Vec<(u128, u128, PacketSet)> = Vec::new();
-    let mut first = 0u128;
-    for &(last, child) in node.arms {
-        if child != PacketSet::NOTHING {
-            open.push((first, last, child));
-        }
-        first = last.next().unwrap_or(last);
-    }
-    let Some(&(first, last, child)) = open.get(random.below(open.len())) else {
-        return (0, PacketSet::NOTHING);
-    };
-    let value = match random.below(4) {
-        0 => first,
-        1 => last,
-        _ => random.within(first, last),
-    };
-    (value, child)
-}
-
-/// The first wish that leads somewhere, else the first value that does.
-fn pick(node: Node<'_>, wishes: &[u128]) -> (u128, PacketSet) {
-    let arm_of = |value: u128| {
-        let at = node.arms.partition_point(|&(last, _)| last < value);
-        node.arms.get(at).map_or(PacketSet::NOTHING, |arm| arm.1)
-    };
-    for &wish in wishes {
-        if arm_of(wish) != PacketSet::NOTHING {
-            return (wish, arm_of(wish));
-        }
-    }
-    let mut first = 0u128;
-    for &(last, child) in node.arms {
-        if child != PacketSet::NOTHING {
-            return (first, child);
-        }
-        first = last.next().unwrap_or(last);
-    }
-    (0, PacketSet::NOTHING)
 }
 
 /// What a person would like to see in a field, best first.

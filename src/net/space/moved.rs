@@ -96,7 +96,7 @@ impl Space {
 
     /// The field that decides a set, and its arms, for one who makes new nodes on the way.
     fn read(&self, a: PacketSet) -> Option<(Field, Vec<(u128, PacketSet)>)> {
-        self.get(a).map(|node| (node.field, node.arms.to_vec()))
+        self.get(a).map(|node| (node.field, node.arms().collect()))
     }
 
     /// The last values of every arm of a field in a diagram.
@@ -105,7 +105,7 @@ impl Space {
         if !seen.insert(a) {
             return;
         }
-        for &(last, child) in node.arms {
+        for (last, child) in node.arms() {
             if node.field == field {
                 out.insert(last);
             } else {

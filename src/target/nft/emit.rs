@@ -40,8 +40,8 @@ const MOST_COMMENTS: usize = 5000;
 /// Which statements a rule or an element comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
-    /// By the place, in the order of the text: rules, then elements.
-    pub places: BTreeMap<Place, Vec<Origin>>,
+    /// By the place, sorted.
+    places: Vec<(Place, Vec<Origin>)>,
 }
 
 impl Origins {
@@ -52,7 +52,19 @@ impl Origins {
             Place::Inline { table, chain, rule, .. } => Place::Rule { table, chain, rule },
             Place::Policy { .. } | Place::Rule { .. } | Place::Element { .. } => place,
         };
-        self.places.get(&place).map(Vec::as_slice).unwrap_or_default()
+        let found = self.places.binary_search_by_key(&place, |(place, _)| *place);
+        let found = found.ok().and_then(|at| self.places.get(at));
+        found.map(|(_, because)| because.as_slice()).unwrap_or_default()
+    }
+}
+
+impl IntoIterator for Origins {
+    type Item = (Place, Vec<Origin>);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    /// Every place with its statements, sorted by place.
+    fn into_iter(self) -> Self::IntoIter {
+        self.places.into_iter()
     }
 }
 
@@ -87,6 +99,7 @@ pub fn emit(
             sayable &= draft.fates(findings);
             draft.finish(&mut ruleset, &mut origins);
         }
+        origins.places.sort_by_key(|(place, _)| *place);
         out.push((id, ruleset, origins));
     }
     sayable.then_some(out)
@@ -370,21 +383,25 @@ impl Draft<'_> {
 
     /// Adds the table to those of the machine.
     fn finish(mut self, ruleset: &mut Ruleset, origins: &mut Origins) {
-        self.quieten();
+        let commented = self.quieten();
         let mut table = Table::new(self.family, "fwc");
         let of = ruleset.tables.len();
-        for (at, draft) in self.chains.into_iter().enumerate() {
+        for (at, draft) in std::mem::take(&mut self.chains).into_iter().enumerate() {
             let mut chain = draft.chain;
             for (rule, traced) in draft.rules.into_iter().enumerate() {
-                origins.places.insert(Place::Rule { table: of, chain: at, rule }, traced.because);
+                origins.places.push((Place::Rule { table: of, chain: at, rule }, traced.because));
                 chain.rules.push(traced.what);
             }
             table.chains.push(chain);
         }
-        for (at, draft) in self.sets.into_iter().enumerate() {
+        for (at, draft) in std::mem::take(&mut self.sets).into_iter().enumerate() {
             let mut set = draft.set;
-            for (element, traced) in draft.elements.into_iter().enumerate() {
-                origins.places.insert(Place::Element { table: of, set: at, element }, traced.because);
+            set.elements.reserve_exact(draft.elements.len());
+            for (element, mut traced) in draft.elements.into_iter().enumerate() {
+                if commented {
+                    traced.what.comment = self.comment(&traced.because);
+                }
+                origins.places.push((Place::Element { table: of, set: at, element }, traced.because));
                 set.elements.push(traced.what);
             }
             table.sets.push(set);
@@ -392,19 +409,25 @@ impl Draft<'_> {
         ruleset.tables.push(table);
     }
 
-    /// Nobody reads so many elements by eye: what they come from stands in `origins.json`.
-    fn quieten(&mut self) {
+    /// Whether elements say what they come from. Nobody reads very many by eye: then it stands in `origins.json`.
+    fn quieten(&mut self) -> bool {
         let elements: usize = self.sets.iter().map(|draft| draft.elements.len()).sum();
         if elements <= MOST_COMMENTS {
-            return;
-        }
-        for element in self.sets.iter_mut().flat_map(|draft| &mut draft.elements) {
-            element.what.comment = None;
+            return true;
         }
         if let Some(first) = self.sets.first_mut() {
             first.set.notes.push(format!(
                 "More than {MOST_COMMENTS} elements: which statement each comes from stands in origins.json alone."
             ));
+        }
+        false
+    }
+
+    /// The comment of an element; none of what the base has.
+    fn comment(&self, because: &[Origin]) -> Option<String> {
+        match because.first()? {
+            Origin::Access(id) => Some(self.words(&[*id])),
+            Origin::Default(_) | Origin::Base => None,
         }
     }
 

@@ -10,10 +10,12 @@
 //! refused, and with it the ruleset: [`Unprintable`].
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use super::artifact::{
     Base, Chain, ChainKind, Data, Duration, Element, Policy, Rule, Ruleset, Set, SetFlag, SetKey, Table,
 };
+use crate::net::text;
 
 mod rule;
 pub(super) mod words;
@@ -84,6 +86,10 @@ impl Printer {
     fn show(&mut self, value: impl std::fmt::Display) {
         // Writing to a String cannot fail.
         let _ = write!(self.text, "{value}");
+    }
+
+    fn address(&mut self, addr: IpAddr) {
+        text::with_addr(addr, |text| self.put(text));
     }
 
     fn name(&mut self, what: &'static str, name: &str) -> Printed {

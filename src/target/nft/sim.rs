@@ -34,6 +34,10 @@
 //! a timeout stay. What routing drops between two hooks (`rp_filter`, sources that cannot be) is not looked at: what is
 //! said of a hook is said of packets that reach it. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
 
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+
 use super::artifact::{
     Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
     Ruleset, Set, Statement, Table, TableFamily, Verdict,
@@ -257,6 +261,22 @@ fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
     let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
     let touched = statements.any(|s| matches!(s, Statement::SetUpdate { set, .. } if set == name));
     (set.is_fixed() && !touched).then_some((at, set))
+}
+
+/// The places of all sets that [`fixed`] gives, by their names.
+fn all_fixed(table: &Table) -> HashMap<&str, usize> {
+    let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+    let touched: BTreeSet<&str> = statements
+        .filter_map(|s| match s {
+            Statement::SetUpdate { set, .. } => Some(set.as_str()),
+            _ => None,
+        })
+        .collect();
+    let mut all = HashMap::with_capacity(table.sets.len());
+    for (at, set) in table.sets.iter().enumerate() {
+        all.entry(set.name.as_str()).or_insert((at, set.is_fixed() && !touched.contains(set.name.as_str())));
+    }
+    all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }
 
 /// Whether an element holds for good: it neither expires nor counts against a limit.

@@ -3,6 +3,8 @@
 //! Exact keys are a hash, ranges a `pipapo` set with `flags interval`; the hash is asked first. What is keyed by ports
 //! always has `meta l4proto` in its key: `th dport` reads whatever follows the IP header.
 
+use std::collections::BTreeMap;
+
 use super::super::artifact::{
     DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport, Verdict,
 };
@@ -33,20 +35,18 @@ impl Draft<'_> {
                 word => format!("{name}_{word}"),
             };
             self.translated(chain, layer.entries.iter());
+            let mut found: BTreeMap<(Shape, Family), Vec<&Entry>> = BTreeMap::new();
+            for entry in &layer.entries {
+                found.entry((layer.shape(&entry.cell), entry.cell.family)).or_default().push(entry);
+            }
             for shape in SHAPES {
                 for family in Family::BOTH {
-                    let entries = || {
-                        layer
-                            .entries
-                            .iter()
-                            .filter(move |e| layer.shape(&e.cell) == shape && e.cell.family == family)
-                    };
                     let split = layer.splits.get(&family).filter(|_| shape == RANGES);
                     if let Some(split) = split {
                         self.split(chain, &name, layer, family, split);
-                    } else if entries().next().is_some() {
+                    } else if let Some(entries) = found.remove(&(shape, family)) {
                         let map = map_name(&name, shape, family);
-                        self.lookup(chain, &map, shape, family, entries());
+                        self.lookup(chain, &map, shape, family, entries.into_iter());
                         self.explain(layer.laid.get(&(shape, family)));
                     }
                 }
@@ -141,9 +141,8 @@ impl Draft<'_> {
         let elements = entries
             .map(|entry| {
                 let verdict = self.verdict(entry);
-                let element =
-                    Element::verdict(key(&entry.cell, shape), verdict).because(self.words(&entry.because));
-                Traced { what: element, because: statements_of(&entry.because) }
+                let what = Element::verdict(key(&entry.cell, shape), verdict);
+                Traced { what, because: statements_of(&entry.because) }
             })
             .collect();
         self.sets.push(DraftSet { set, elements });
@@ -182,7 +181,8 @@ fn map_name(name: &str, shape: Shape, family: Family) -> String {
 }
 
 fn key(cell: &Cell, shape: Shape) -> Expression {
-    let mut parts = vec![Expression::addresses(cell.src()), Expression::addresses(cell.dst())];
+    let mut parts = Vec::with_capacity(4);
+    parts.extend([cell.src(), cell.dst()].map(Expression::addresses));
     let octets = |(first, last): (u128, u128)| Expression::numbers(first, last.min(255));
     match shape {
         Shape::Ports { .. } => {

@@ -271,8 +271,11 @@ impl Printer {
                 self.expression(map)?;
             }
             Expression::Number(number) => self.show(number),
-            Expression::Address(addr) => self.show(addr),
-            Expression::Prefix(net) => self.show(net),
+            Expression::Address(addr) => self.address(*addr),
+            Expression::Prefix(net) => {
+                self.address(net.addr());
+                self.show(format_args!("/{}", net.prefix_len()));
+            }
             Expression::Range(first, last) => {
                 self.expression(first)?;
                 self.put("-");

@@ -9,11 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use hashbrown::HashMap;
+
 use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turned, turns};
+use super::{LOOPBACK, Spot, Turn, all_fixed, asked_first, matters, parts, translation, turned, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -22,6 +24,8 @@ mod effects;
 mod fields;
 mod members;
 mod runs;
+
+use fields::View;
 
 pub use effects::{Effects, deciders, deciders_of, effects, outline};
 
@@ -127,14 +131,16 @@ enum Done {
 /// Packets by what rules have written into them.
 type Flows = BTreeMap<Now, PacketSet>;
 
-/// Where the packets end that go through a chain, of all there are.
+/// The same in parts as they come up: many are put together at once, as a balanced tree.
+type Parts = BTreeMap<Now, Vec<PacketSet>>;
+
+/// Where the packets end that go through a chain, of all there are; those that end nowhere else are dropped.
 #[derive(Debug, Default)]
 struct Ends {
-    accepted: Flows,
-    dropped: Vec<PacketSet>,
+    accepted: Parts,
     rejected: Vec<PacketSet>,
     unknown: Vec<PacketSet>,
-    back: Flows,
+    back: Parts,
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
     loses: Vec<(Place, PacketSet)>,
@@ -147,7 +153,6 @@ struct Ended {
     accepted: Flows,
     rejected: PacketSet,
     unknown: PacketSet,
-    dropped: PacketSet,
     back: Flows,
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
@@ -206,19 +211,21 @@ fn walk(
             conditions: reading.conditions,
             wanted,
             untracks,
+            names: Names::of(turn.table),
+            views: BTreeMap::new(),
             done: Vec::new(),
             known: BTreeMap::new(),
             open: Vec::new(),
         };
-        let mut after = Flows::new();
+        let mut after = Parts::new();
         let mut entries = Vec::new();
         for (now, arriving) in std::mem::take(&mut alive) {
             if translates && (now.nat != Done::Nothing || now.untracked) {
-                chains.join(&mut after, now, arriving);
+                join(&mut after, now, arriving);
                 continue;
             }
             let passes_by = chains.space.minus(arriving, sees);
-            chains.join(&mut after, now, passes_by);
+            join(&mut after, now, passes_by);
             let enters = chains.space.and(arriving, sees);
             let ends = chains.chain(turn.chain, now);
             entries.push((now, enters));
@@ -228,26 +235,26 @@ fn walk(
                 let lost = chains.space.and(ends.unknown, enters);
                 let on = chains.passes(&turn, lost);
                 let unclear = Now { mark: Mark::Unclear, ..now };
-                chains.join(&mut after, unclear, on);
+                join(&mut after, unclear, on);
             } else {
                 *unknown = chains.collect(*unknown, ends.unknown, enters);
             }
             for (&now, &set) in &ends.accepted {
                 let out = chains.space.and(set, enters);
-                chains.join(&mut after, now, out);
+                join(&mut after, now, out);
             }
             for (&now, &set) in &ends.back {
                 let out = chains.space.and(set, enters);
                 let place = Place::Policy { table: turn.at, chain: turn.chain };
                 chains.add(&mut walked.decided, place, out);
                 match turn.base.policy {
-                    Policy::Accept => chains.join(&mut after, now, out),
+                    Policy::Accept => join(&mut after, now, out),
                     Policy::Drop => {}
                 }
             }
         }
         chains.decided(turn.chain, entries, &mut walked);
-        alive = after;
+        alive = chains.flows(after);
     }
     for (now, set) in &alive {
         if now.untracked {
@@ -263,7 +270,7 @@ fn walk(
     }
     walked.admits.accepted = space.any(alive.into_values().collect());
     // A question, so that a spent budget is noticed.
-    space.is_empty(walked.admits.accepted)?;
+    space.is_empty(PacketSet::NOTHING)?;
     Ok(walked)
 }
 
@@ -328,6 +335,8 @@ struct Chains<'s, 't> {
     conditions: bool,
     wanted: Wanted,
     untracks: bool,
+    names: Names<'t>,
+    views: BTreeMap<(Now, Field), View>,
     // In the order they were finished: callees before callers.
     done: Vec<((usize, Now), Rc<Ended>)>,
     known: BTreeMap<(usize, Now), Rc<Ended>>,
@@ -355,16 +364,38 @@ impl Holds {
 impl Ends {
     /// Of these packets nobody knows what becomes, from this place on.
     fn lose(&mut self, place: Place, lost: PacketSet) {
-        self.unknown.push(lost);
-        self.loses.push((place, lost));
+        if lost != PacketSet::NOTHING {
+            self.unknown.push(lost);
+            self.loses.push((place, lost));
+        }
     }
 }
 
-impl Chains<'_, '_> {
-    fn join(&mut self, flows: &mut Flows, now: Now, set: PacketSet) {
-        if set != PacketSet::NOTHING {
-            self.add(flows, now, set);
+/// The chains and the unchanging sets of a table by their names.
+struct Names<'t> {
+    chains: HashMap<&'t str, usize>,
+    sets: HashMap<&'t str, usize>,
+}
+
+impl<'t> Names<'t> {
+    fn of(table: &'t Table) -> Self {
+        let mut chains = HashMap::with_capacity(table.chains.len());
+        for (at, chain) in table.chains.iter().enumerate() {
+            chains.entry(chain.name.as_str()).or_insert(at);
         }
+        Self { chains, sets: all_fixed(table) }
+    }
+}
+
+fn join(parts: &mut Parts, now: Now, set: PacketSet) {
+    if set != PacketSet::NOTHING {
+        parts.entry(now).or_default().push(set);
+    }
+}
+
+impl<'t> Chains<'_, 't> {
+    fn flows(&mut self, parts: Parts) -> Flows {
+        parts.into_iter().map(|(now, sets)| (now, self.space.any(sets))).collect()
     }
 
     fn add<K: Ord>(&mut self, all: &mut BTreeMap<K, PacketSet>, key: K, set: PacketSet) {
@@ -437,11 +468,10 @@ impl Chains<'_, '_> {
             }
         }
         let ended = Rc::new(Ended {
-            accepted: ends.accepted,
+            accepted: self.flows(ends.accepted),
             rejected: self.space.any(ends.rejected),
             unknown: self.space.any(ends.unknown),
-            dropped: self.space.any(ends.dropped),
-            back: ends.back,
+            back: self.flows(ends.back),
             translates: ends.translates,
             decides: ends.decides,
             loses: ends.loses,
@@ -455,11 +485,11 @@ impl Chains<'_, '_> {
         ended
     }
 
-    fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Flows, ends: &mut Ends) {
+    fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Parts, ends: &mut Ends) {
         if let Some(with) = asked_first(rule) {
             let told = self.told(with);
             let breaks = self.space.minus(alive.set, told);
-            self.join(next, alive.now, breaks);
+            join(next, alive.now, breaks);
             alive.set = self.space.and(alive.set, told);
         }
         for (at, statement) in rule.statements.iter().enumerate() {
@@ -505,9 +535,9 @@ impl Chains<'_, '_> {
                     };
                     let gone = self.space.and(alive.set, told);
                     ends.rejected.push(gone);
-                    ends.decides.push((place, gone));
+                    self.decide(place, gone, ends);
                     let breaks = self.space.minus(alive.set, told);
-                    self.join(next, alive.now, breaks);
+                    join(next, alive.now, breaks);
                     return;
                 }
                 Statement::Nat(nat) => {
@@ -517,7 +547,7 @@ impl Chains<'_, '_> {
             };
             alive.set = self.going_on(place, holds, alive, next, ends);
         }
-        self.join(next, alive.now, alive.set);
+        join(next, alive.now, alive.set);
     }
 
     /// The packets for which a statement holds; for the others the rule breaks, or nobody knows.
@@ -526,7 +556,7 @@ impl Chains<'_, '_> {
         place: Place,
         holds: Holds,
         alive: Alive,
-        next: &mut Flows,
+        next: &mut Parts,
         ends: &mut Ends,
     ) -> PacketSet {
         let yes = self.space.and(alive.set, holds.yes);
@@ -534,7 +564,7 @@ impl Chains<'_, '_> {
         ends.lose(place, lost);
         let stayed = self.space.minus(alive.set, yes);
         let breaks = self.space.minus(stayed, lost);
-        self.join(next, alive.now, breaks);
+        join(next, alive.now, breaks);
         yes
     }
 
@@ -578,42 +608,35 @@ impl Chains<'_, '_> {
         place: Place,
         verdict: &Verdict,
         alive: Alive,
-        next: &mut Flows,
+        next: &mut Parts,
         ends: &mut Ends,
     ) -> PacketSet {
         match verdict {
             Verdict::Continue => return alive.set,
             Verdict::Accept => {
-                ends.decides.push((place, alive.set));
-                self.join(&mut ends.accepted, alive.now, alive.set);
+                self.decide(place, alive.set, ends);
+                join(&mut ends.accepted, alive.now, alive.set);
             }
-            Verdict::Drop => {
-                ends.decides.push((place, alive.set));
-                ends.dropped.push(alive.set);
-            }
-            Verdict::Return => self.join(&mut ends.back, alive.now, alive.set),
+            Verdict::Drop => self.decide(place, alive.set, ends),
+            Verdict::Return => join(&mut ends.back, alive.now, alive.set),
             Verdict::Jump(name) | Verdict::Goto(name) => {
-                let Some(chain) = self.table.chains.iter().position(|c| &c.name == name) else {
+                let Some(chain) = self.names.chains.get(name.as_str()).copied() else {
                     ends.lose(place, alive.set);
                     return PacketSet::NOTHING;
                 };
                 let of = self.chain(chain, alive.now);
                 ends.calls.push((chain, alive.now, alive.set));
-                for (list, set) in [
-                    (&mut ends.dropped, of.dropped),
-                    (&mut ends.rejected, of.rejected),
-                    (&mut ends.unknown, of.unknown),
-                ] {
+                for (list, set) in [(&mut ends.rejected, of.rejected), (&mut ends.unknown, of.unknown)] {
                     list.push(self.space.and(set, alive.set));
                 }
                 for (&now, &set) in &of.accepted {
                     let out = self.space.and(set, alive.set);
-                    self.join(&mut ends.accepted, now, out);
+                    join(&mut ends.accepted, now, out);
                 }
                 let jump = matches!(verdict, Verdict::Jump(_));
                 for (&now, &set) in &of.back {
                     let out = self.space.and(set, alive.set);
-                    self.join(if jump { &mut *next } else { &mut ends.back }, now, out);
+                    join(if jump { &mut *next } else { &mut ends.back }, now, out);
                 }
             }
         }
@@ -628,10 +651,10 @@ impl Chains<'_, '_> {
         key: &Expression,
         map: &Expression,
         alive: Alive,
-        next: &mut Flows,
+        next: &mut Parts,
         ends: &mut Ends,
     ) -> PacketSet {
-        let Some((set, elements)) = contents(self.table, map) else {
+        let Some((set, elements)) = self.contents(map) else {
             ends.lose(place, alive.set);
             return PacketSet::NOTHING;
         };
@@ -640,7 +663,7 @@ impl Chains<'_, '_> {
         ends.lose(place, lost);
         let clear = self.space.minus(alive.set, sorted.maybe);
         let misses = self.space.minus(clear, sorted.found);
-        self.join(next, alive.now, misses);
+        join(next, alive.now, misses);
         let known = self.space.minus(clear, sorted.absent);
 
         let mut by_verdict: BTreeMap<&Verdict, Vec<PacketSet>> = BTreeMap::new();
@@ -654,9 +677,9 @@ impl Chains<'_, '_> {
             };
             match elements.get(element).and_then(|e| e.data.as_ref()) {
                 Some(Data::Verdict(verdict)) => {
-                    if matches!(verdict, Verdict::Accept | Verdict::Drop) {
+                    if self.wanted.each && matches!(verdict, Verdict::Accept | Verdict::Drop) {
                         let decides = self.space.and(hits, known);
-                        ends.decides.push((place, decides));
+                        self.decide(place, decides, ends);
                     }
                     by_verdict.entry(verdict).or_default().push(hits);
                 }
@@ -679,6 +702,13 @@ impl Chains<'_, '_> {
             on = self.space.or(on, goes_on);
         }
         on
+    }
+
+    /// Who decides what, where that is asked.
+    fn decide(&self, place: Place, set: PacketSet, ends: &mut Ends) {
+        if self.wanted.each {
+            ends.decides.push((place, set));
+        }
     }
 
     /// The packets that go on to the next statement: those of another family.
@@ -704,11 +734,11 @@ impl Chains<'_, '_> {
                 same = self.space.and(same, as_is);
             }
         }
-        ends.decides.push((place, taken));
+        self.decide(place, taken, ends);
         ends.translates.push(((place, to), taken));
         let (stays, changes) = (self.space.and(taken, same), self.space.minus(taken, same));
-        self.join(&mut ends.accepted, Now { nat: Done::Same, ..alive.now }, stays);
-        self.join(&mut ends.accepted, Now { nat: Done::Translated(to), ..alive.now }, changes);
+        join(&mut ends.accepted, Now { nat: Done::Same, ..alive.now }, stays);
+        join(&mut ends.accepted, Now { nat: Done::Translated(to), ..alive.now }, changes);
         self.space.minus(alive.set, of)
     }
 
@@ -743,16 +773,19 @@ impl Chains<'_, '_> {
         }
         holds
     }
-}
 
-/// The elements of a set that does not change, and which of the table's it is.
-fn contents<'t>(table: &'t Table, set: &'t Expression) -> Option<(Option<usize>, &'t [Element])> {
-    match set {
-        Expression::Set(elements) => Some((None, elements.as_slice())),
-        Expression::Named(name) => {
-            let (at, set) = fixed(table, name)?;
-            Some((Some(at), set.elements.as_slice()))
+    /// The elements of a set that does not change, and which of the table's it is.
+    fn contents<'e>(&self, set: &'e Expression) -> Option<(Option<usize>, &'e [Element])>
+    where
+        't: 'e,
+    {
+        match set {
+            Expression::Set(elements) => Some((None, elements.as_slice())),
+            Expression::Named(name) => {
+                let at = self.names.sets.get(name.as_str()).copied()?;
+                Some((Some(at), self.table.sets.get(at)?.elements.as_slice()))
+            }
+            _ => None,
         }
-        _ => None,
     }
 }

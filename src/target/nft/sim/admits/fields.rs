@@ -92,6 +92,15 @@ impl Chains<'_, '_> {
 
     /// A field of packets that rules have written into.
     pub(super) fn view(&mut self, now: Now, field: Field) -> View {
+        if let Some(known) = self.views.get(&(now, field)) {
+            return *known;
+        }
+        let view = self.viewed(now, field);
+        self.views.insert((now, field), view);
+        view
+    }
+
+    fn viewed(&mut self, now: Now, field: Field) -> View {
         let view = self.as_it_came(now.mark, field);
         if now.untracked {
             match field {

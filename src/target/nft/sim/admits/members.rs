@@ -6,7 +6,7 @@ use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdic
 use super::super::words::constant;
 use super::super::{parts, stays};
 use super::fields::{Axis, View, numbers_where, values_of, wanted};
-use super::{Chains, Holds, Now, conditions, contents};
+use super::{Chains, Holds, Now, conditions};
 use crate::net::{PacketSet, Products, RangeSet};
 
 /// The packets by the element they find.
@@ -36,7 +36,7 @@ impl Chains<'_, '_> {
 
     fn compared(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
         match (left, right) {
-            (_, Expression::Set(_) | Expression::Named(_)) => match contents(self.table, right) {
+            (_, Expression::Set(_) | Expression::Named(_)) => match self.contents(right) {
                 Some((_, elements)) => self.member(now, left, op, elements),
                 None => Holds::UNCLEAR,
             },
@@ -230,17 +230,29 @@ impl Chains<'_, '_> {
                 return None;
             }
         }
-        let (mut hits, mut found) = (Vec::new(), PacketSet::NOTHING);
+        let mut hits = Vec::new();
         for (at, products) in by_data.into_values() {
-            let sum = self.space.sum(&products);
-            if self.space.and(sum, found) != PacketSet::NOTHING {
-                return None;
-            }
-            found = self.space.or(found, sum);
-            hits.push((at, sum));
+            hits.push((at, self.space.sum(&products)));
         }
         hits.sort_unstable();
-        (self.space.and(found, unclear) == PacketSet::NOTHING).then_some((hits, found))
+        let found = self.all_apart(hits.iter().map(|(_, sum)| *sum).collect())?;
+        (!self.space.meet(found, unclear)).then_some((hits, found))
+    }
+
+    /// All of these together; none where two of them have a packet in common.
+    fn all_apart(&mut self, mut sets: Vec<PacketSet>) -> Option<PacketSet> {
+        while sets.len() > 1 {
+            let mut halved = Vec::with_capacity(sets.len().div_ceil(2));
+            for pair in sets.chunks(2) {
+                match *pair {
+                    [a, b] if self.space.meet(a, b) => return None,
+                    [a, b] => halved.push(self.space.or(a, b)),
+                    _ => halved.extend_from_slice(pair),
+                }
+            }
+            sets = halved;
+        }
+        Some(sets.pop().unwrap_or(PacketSet::NOTHING))
     }
 
     /// The packets that have all of these, and those that may have.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Place, Rule, Statement, Verdict};
 use super::super::asked_first;
-use super::{Alive, Chains, Ends, Flows, Now};
+use super::{Alive, Chains, Ends, Flows, Now, Parts, join};
 use crate::net::space;
 use crate::net::{PacketSet, Products, RangeSet};
 
@@ -47,7 +47,7 @@ impl Chains<'_, '_> {
         let mut at = 0usize;
         while let Some(rest) = rules.get(at..).filter(|rest| !rest.is_empty()) {
             let run = rest.get(..self.plain(rest)).unwrap_or_default();
-            let mut next = Flows::new();
+            let mut next = Parts::new();
             for (now, set) in alive {
                 let alive = Alive { now, set };
                 if run.is_empty() {
@@ -56,11 +56,11 @@ impl Chains<'_, '_> {
                     self.one_by_one(chain, at, run, alive, &mut next, ends);
                 }
             }
-            alive = next;
+            alive = self.flows(next);
             at = at.saturating_add(run.len().max(1));
         }
         for (now, set) in alive {
-            self.join(&mut ends.back, now, set);
+            join(&mut ends.back, now, set);
         }
     }
 
@@ -71,7 +71,7 @@ impl Chains<'_, '_> {
         at: usize,
         rules: &[Rule],
         alive: Alive,
-        next: &mut Flows,
+        next: &mut Parts,
         ends: &mut Ends,
     ) {
         if let Some(rule) = rules.first() {
@@ -86,20 +86,20 @@ impl Chains<'_, '_> {
         from: usize,
         rules: &[Rule],
         alive: Alive,
-        next: &mut Flows,
+        next: &mut Parts,
         ends: &mut Ends,
     ) {
         let mut flows = Flows::from([(alive.now, alive.set)]);
         for (at, rule) in (from..).zip(rules) {
-            let mut after = Flows::new();
+            let mut after = Parts::new();
             for (now, set) in flows {
                 let place = Place::Rule { table: self.at, chain, rule: at };
                 self.rule(place, rule, Alive { now, set }, &mut after, ends);
             }
-            flows = after;
+            flows = self.flows(after);
         }
         for (now, set) in flows {
-            self.join(next, now, set);
+            join(next, now, set);
         }
     }
 
@@ -111,20 +111,16 @@ impl Chains<'_, '_> {
     }
 
     /// The rules of a run, for packets that come to it; none, and nothing is done, where what becomes of some is unknown.
-    pub(super) fn run(&mut self, rules: &[Rule], alive: Alive, next: &mut Flows, ends: &mut Ends) -> bool {
+    pub(super) fn run(&mut self, rules: &[Rule], alive: Alive, next: &mut Parts, ends: &mut Ends) -> bool {
         let Some(list) = self.list(rules, alive.now) else { return false };
         let here = alive.set;
-        let gone = [list.accepted, list.rejected, list.back];
-        let gone = self.space.any(gone.to_vec());
-        let dropped = self.space.minus(list.decided, gone);
-        ends.dropped.push(self.space.and(dropped, here));
         ends.rejected.push(self.space.and(list.rejected, here));
         let accepted = self.space.and(list.accepted, here);
-        self.join(&mut ends.accepted, alive.now, accepted);
+        join(&mut ends.accepted, alive.now, accepted);
         let back = self.space.and(list.back, here);
-        self.join(&mut ends.back, alive.now, back);
+        join(&mut ends.back, alive.now, back);
         let on = self.space.minus(here, list.decided);
-        self.join(next, alive.now, on);
+        join(next, alive.now, on);
         true
     }
 
