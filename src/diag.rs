@@ -5,6 +5,8 @@
 
 pub mod code;
 
+use std::collections::BTreeMap;
+
 pub use code::Code;
 
 use crate::source::Span;
@@ -127,12 +129,17 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
     list: Vec<Diagnostic>,
+    /// Where in the list those of a code at a place are: there may be thousands, and few of them alike.
+    of: BTreeMap<(Option<Span>, Code), Vec<usize>>,
 }
 
 impl Findings {
     /// Adds one; the same finding at the same place is kept once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.list.contains(&diagnostic) {
+        let place = (diagnostic.primary.as_ref().map(|label| label.span), diagnostic.code);
+        let alike = self.of.entry(place).or_default();
+        if !alike.iter().any(|at| self.list.get(*at) == Some(&diagnostic)) {
+            alike.push(self.list.len());
             self.list.push(diagnostic);
         }
     }

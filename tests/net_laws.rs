@@ -61,29 +61,41 @@ fn shape() -> impl Strategy<Value = Shape> {
     })
 }
 
-const FIELDS: [Field; 3] = [Field::Ct, Field::Proto, Field::Ttl];
+/// Three fields, in the order of decision, and how many bits a value of a shape is moved up in them.
+struct Axes([Field; 3], u32);
 
-fn build(space: &mut Space, shape: &Shape) -> PacketSet {
+const SMALL: Axes = Axes([Field::Ct, Field::Proto, Field::Ttl], 0);
+/// Bounds of more than 32 bits, and of less.
+const LARGE: Axes = Axes([Field::Dst, Field::Src, Field::OrigSrc], 30);
+const HUGE: Axes = Axes([Field::Dst, Field::Src, Field::OrigSrc], 120);
+
+fn build(space: &mut Space, shape: &Shape, axes: &Axes) -> PacketSet {
+    let mut pair = |a, b| (build(space, a, axes), build(space, b, axes));
     match shape {
         Shape::Box(a, b, c) => {
-            let sets = FIELDS.iter().zip([a, b, c]).map(|(f, v)| space.within(*f, &ranges(v))).collect();
+            let Axes(fields, up) = axes;
+            let sets = fields.iter().zip([a, b, c]).map(|(field, values)| {
+                let stretches = values.iter().map(|v| (v << up, (v << up) + ((1 << up) - 1)));
+                space.within(*field, &RangeSet::from_ranges(stretches))
+            });
+            let sets = sets.collect();
             space.all(sets)
         }
         Shape::And(a, b) => {
-            let (a, b) = (build(space, a), build(space, b));
+            let (a, b) = pair(a, b);
             space.and(a, b)
         }
         Shape::Or(a, b) => {
-            let (a, b) = (build(space, a), build(space, b));
+            let (a, b) = pair(a, b);
             space.or(a, b)
         }
         Shape::Minus(a, b) => {
-            let (a, b) = (build(space, a), build(space, b));
+            let (a, b) = pair(a, b);
             space.minus(a, b)
         }
         Shape::Forget(a) => {
-            let a = build(space, a);
-            space.forget(Field::Proto, a)
+            let a = build(space, a, axes);
+            space.forget(axes.0[1], a)
         }
     }
 }
@@ -99,8 +111,8 @@ fn holds(shape: &Shape, point: [u128; 3]) -> bool {
     }
 }
 
-fn value_at(space: &mut Space, set: PacketSet, point: [u128; 3]) -> bool {
-    let one = FIELDS.iter().zip(point).map(|(f, v)| space.is(*f, v)).collect();
+fn value_at(space: &mut Space, set: PacketSet, Axes(fields, up): &Axes, point: [u128; 3]) -> bool {
+    let one = fields.iter().zip(point).map(|(f, v)| space.is(*f, v << up)).collect();
     let one = space.all(one);
     space.and(one, set) != PacketSet::NOTHING
 }
@@ -110,21 +122,39 @@ proptest! {
     #[test]
     fn packet_sets_agree_with_brute_force(shape in shape()) {
         let mut space = Space::default();
-        let set = build(&mut space, &shape);
-        for ct in 0..5 {
-            for proto in 0..18 {
-                for ttl in [0, 1, 7, 15, 16, 255] {
-                    let point = [ct, proto, ttl];
-                    prop_assert_eq!(value_at(&mut space, set, point), holds(&shape, point));
+        for axes in [SMALL, LARGE, HUGE] {
+            let set = build(&mut space, &shape, &axes);
+            for first in 0..5 {
+                for second in 0..18 {
+                    for third in [0, 1, 7, 15, 16, 255] {
+                        let point = [first, second, third];
+                        prop_assert_eq!(value_at(&mut space, set, &axes, point), holds(&shape, point));
+                    }
                 }
             }
         }
     }
 
     #[test]
+    fn two_sets_meet_where_they_have_something_in_common(a in shape(), b in shape()) {
+        let mut space = Space::default();
+        for axes in [SMALL, LARGE, HUGE] {
+            let (x, y) = (build(&mut space, &a, &axes), build(&mut space, &b, &axes));
+            // Asked before the set of both is made, then again when it is known.
+            let meet = space.meet(x, y);
+            prop_assert_eq!(meet, space.and(x, y) != PacketSet::NOTHING);
+            prop_assert_eq!(meet, space.meet(y, x));
+            let universe = space.universe();
+            prop_assert_eq!(space.is_empty(x).unwrap(), space.and(x, universe) == PacketSet::NOTHING);
+            let (x_can_be, y_can_be) = (space.and(x, universe), space.and(y, universe));
+            prop_assert_eq!(space.same(x, y).unwrap(), x_can_be == y_can_be);
+        }
+    }
+
+    #[test]
     fn equal_sets_are_equal_values(a in shape(), b in shape()) {
         let mut space = Space::default();
-        let (x, y) = (build(&mut space, &a), build(&mut space, &b));
+        let (x, y) = (build(&mut space, &a, &SMALL), build(&mut space, &b, &SMALL));
         let both = space.and(x, y);
         let either = space.or(x, y);
         // De Morgan, and the two ways of taking away.
@@ -139,7 +169,7 @@ proptest! {
     #[test]
     fn samples_and_witnesses_are_members(shape in shape(), seed in any::<u64>()) {
         let mut space = Space::default();
-        let set = build(&mut space, &shape);
+        let set = build(&mut space, &shape, &SMALL);
         let mut random = Random::new(seed);
         let empty = space.is_empty(set).unwrap();
         let witness = space.witness(set, &[]).unwrap();

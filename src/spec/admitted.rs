@@ -82,12 +82,12 @@ impl<'s> Sets<'s> {
     pub fn at(&self, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
         if let Point::Interface { host, leg, way } = point {
             let admitted = self.interface((*host, *leg), *way, space)?;
-            space.same(admitted.accepted, admitted.accepted)?;
+            space.is_empty(PacketSet::NOTHING)?;
             return Ok(admitted);
         }
         if let Point::NetworkAcl { subnet, way } = point {
             let accepted = self.acl(*subnet, *way, space)?;
-            space.same(accepted, accepted)?;
+            space.is_empty(PacketSet::NOTHING)?;
             return Ok(Admitted { accepted, rejected: PacketSet::NOTHING });
         }
         let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
@@ -109,7 +109,7 @@ impl<'s> Sets<'s> {
             | Hook::Bridge => Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING },
         };
         // Any question answers whether the budget was enough.
-        space.same(admitted.accepted, admitted.accepted)?;
+        space.is_empty(PacketSet::NOTHING)?;
         Ok(admitted)
     }
 
@@ -225,6 +225,7 @@ struct AtHook<'a, 's> {
     /// The machine's static addresses.
     known: AddrSet,
     terms: BTreeMap<Term, PacketSet>,
+    numbers: BTreeMap<LegId, RangeSet<u128>>,
     /// The crossings known so far.
     crossings: BTreeMap<(super::route::From, super::route::To), Vec<allow::Crossing>>,
 }
@@ -237,9 +238,9 @@ impl<'a, 's> AtHook<'a, 's> {
         hook: Hook,
         space: &'a mut Space,
     ) -> Self {
-        let (terms, crossings) = (BTreeMap::new(), BTreeMap::new());
-        let known = routes.readings.static_of(host);
-        Self { routes, host, machine, hook, across: None, mirrored: false, space, known, terms, crossings }
+        let (terms, numbers, crossings) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let (known, across) = (routes.readings.static_of(host), None);
+        Self { routes, host, machine, hook, across, mirrored: false, space, known, terms, numbers, crossings }
     }
 
     fn admitted(&mut self) -> Admitted {
@@ -403,6 +404,15 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// The numbers of a leg's interface; a leg without a name is every interface but `lo`, and none is none.
     fn numbers_of(&mut self, leg: LegId) -> RangeSet<u128> {
+        if let Some(known) = self.numbers.get(&leg) {
+            return known.clone();
+        }
+        let numbers = self.numbers_by_name(leg);
+        self.numbers.insert(leg, numbers.clone());
+        numbers
+    }
+
+    fn numbers_by_name(&mut self, leg: LegId) -> RangeSet<u128> {
         match self.routes.site.leg(self.host, leg) {
             Some(Leg { interface: Some(name), .. }) => RangeSet::one(self.space.interface(name)),
             Some(Leg { interface: None, .. }) => {

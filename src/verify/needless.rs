@@ -52,6 +52,7 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
         })
         .map(|(id, _)| id)
         .collect();
+    let readings = Readings::new(site);
     let mut found = Needless::default();
     if asked.is_empty() {
         return Ok(found);
@@ -106,7 +107,7 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
                     all = space.is_empty(rest)?;
                 }
                 if all {
-                    found.covered.push((id, explained(site, id, &others)));
+                    found.covered.push((id, explained(site, &readings, id, &others)));
                     left_out.insert(id);
                 }
             }
@@ -175,15 +176,14 @@ fn serves(other: &Access, access: &Access) -> bool {
 }
 
 /// The others that cover an `allow`, found by boxes over what the statements say, whatever the paths: an explanation.
-fn explained(site: &Site, id: AccessId, others: &[AccessId]) -> Vec<AccessId> {
+fn explained(site: &Site, readings: &Readings<'_>, id: AccessId, others: &[AccessId]) -> Vec<AccessId> {
     let Some(access) = site.access(id) else { return Vec::new() };
-    let readings = Readings::new(site);
     let mut pool = Vec::new();
     for (of, other) in others.iter().filter_map(|of| Some((of, site.access(*of)?))) {
-        pool.extend(boxes(&readings, other).into_iter().map(|one| (of.index(), one)));
+        pool.extend(boxes(readings, other).into_iter().map(|one| (of.index(), one)));
     }
     let mut by = BTreeSet::new();
-    for one in boxes(&readings, access) {
+    for one in boxes(readings, access) {
         if let Needed::No { by: these } = uncovered(&one, &pool, CUTS) {
             by.extend(these);
         }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Forwarding, Next};
+use crate::forwarding::{Class, Forwarding, Next};
 use crate::model::{Hook, Host, HostId, LegId};
 use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
@@ -84,13 +84,21 @@ fn spoofed(
     machine: &Host,
     favourites: &[IpAddr],
 ) -> Result<Option<(Hook, Packet)>, String> {
+    let classes = forwarding.classes();
     for (leg_id, leg) in machine.legs() {
-        let behind = behind(forwarding, host, leg_id);
+        let behind = behind(forwarding, &classes, host, leg_id);
         let base = network.never_filtered(leg);
+        let own = network.space.from(&behind);
+        let good = network.space.or(base, own);
+        let bad = network.space.not(good);
         for hook in [Hook::Input, Hook::Forward] {
             let entering = entering(network, host, machine, hook, leg_id);
+            // Nearly always there is none, and then what enters need not be one set.
+            if !entering.iter().any(|set| network.space.meet(*set, bad)) {
+                continue;
+            }
+            let entering = network.space.any(entering);
             let entering = network.space.minus(entering, base);
-            let own = network.space.from(&behind);
             let mut others = network.space.minus(entering, own);
             for _ in 0..ASYMMETRIC {
                 // As it comes to the machine, whatever destination it gets there.
@@ -107,6 +115,7 @@ fn spoofed(
             }
         }
     }
+    said(network.space.is_empty(PacketSet::NOTHING))?;
     Ok(None)
 }
 
@@ -115,9 +124,9 @@ fn said<T>(answer: Result<T, Exhausted>) -> Result<T, String> {
 }
 
 /// The sources to which the machine itself would send by this leg.
-fn behind(forwarding: &Forwarding<'_>, host: HostId, leg: LegId) -> AddrSet {
+fn behind(forwarding: &Forwarding<'_>, classes: &[Class], host: HostId, leg: LegId) -> AddrSet {
     let mut all = AddrSet::empty();
-    for class in forwarding.classes() {
+    for class in classes {
         match forwarding.onward(host, class.sample) {
             Next::OnLink { leg: by } | Next::Via { leg: by, .. } if by == leg => {
                 all = all.union(&class.addrs)
@@ -190,7 +199,14 @@ fn in_its_place(
 }
 
 /// What enters by a leg, whatever it leaves by: packets of any kind, with the source that they come with.
-fn entering(network: &mut Network<'_>, host: HostId, machine: &Host, hook: Hook, leg: LegId) -> PacketSet {
+/// In parts.
+fn entering(
+    network: &mut Network<'_>,
+    host: HostId,
+    machine: &Host,
+    hook: Hook,
+    leg: LegId,
+) -> Vec<PacketSet> {
     let outs: Vec<Option<LegId>> = match hook {
         Hook::Forward => machine.legs().map(|(out, _)| Some(out)).collect(),
         _ => vec![None],
@@ -203,7 +219,7 @@ fn entering(network: &mut Network<'_>, host: HostId, machine: &Host, hook: Hook,
             sets.push(set);
         }
     }
-    network.space.any(sets)
+    sets
 }
 
 /// A packet that enters by an interface that is no leg, nor `lo`.

@@ -1,62 +1,12 @@
 //! The nodes of decision diagrams, each there once, and how two diagrams are combined.
 //!
-//! Arms lie in one flat list of words and a node is a stretch of it: combining two diagrams clones nothing. Where all bounds but
-//! the last have 32 bits, which is everything but IPv6 and time, an arm is two words, else five; the last bound is the field's
-//! and takes none.
+//! Arms lie in one flat list of words and a node is a stretch of it (`node`): combining two diagrams clones nothing.
 
 use hashbrown::HashMap;
 
-use super::table::{Applied, LAST_SET, Unique, mixed};
+use super::node::{Arm, Head, NARROW, Node, WIDE, arm_at, hash_of, stretch, words_of};
+use super::table::{Applied, LAST_SET, Unique};
 use super::{Exhausted, Field, PacketSet};
-
-/// Values up to and with a bound, from after the bound of the arm before, and where they lead.
-pub(super) type Arm = (u128, PacketSet);
-
-/// A node: the field it decides, and its arms.
-///
-/// INVARIANT: arms are sorted by their bounds, the last bound is `field.last()`, neighbours lead to different
-/// children, there are at least two, and every child decides a later field.
-#[derive(Clone, Copy)]
-pub(super) struct Node<'a> {
-    pub(super) field: Field,
-    head: Head,
-    words: &'a [u32],
-}
-
-impl<'a> Node<'a> {
-    /// How many arms there are.
-    pub(super) fn count(&self) -> usize {
-        self.head.count as usize
-    }
-
-    /// The arms, by their bounds.
-    pub(super) fn arms(self) -> impl Iterator<Item = Arm> + 'a {
-        (0..self.head.count).filter_map(move |at| arm_at(self.words, self.head, at))
-    }
-
-    /// The arm at a place.
-    pub(super) fn arm(&self, at: usize) -> Option<Arm> {
-        arm_at(self.words, self.head, u32::try_from(at).ok()?)
-    }
-
-    /// The place of the arm that a value takes.
-    pub(super) fn place(&self, value: u128) -> usize {
-        let (mut from, mut to) = (0usize, self.count());
-        while from < to {
-            let middle = from.midpoint(to);
-            match self.arm(middle) {
-                Some((last, _)) if last < value => from = middle.saturating_add(1),
-                Some(_) | None => to = middle,
-            }
-        }
-        from
-    }
-
-    /// Where a value leads.
-    pub(super) fn child(&self, value: u128) -> PacketSet {
-        self.arm(self.place(value)).map_or(PacketSet::NOTHING, |arm| arm.1)
-    }
-}
 
 /// How two sets are combined.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,31 +16,14 @@ pub(super) enum Op {
     Minus,
 }
 
+/// One side of a combination, seen from the field that is decided next: the arm it is at.
 #[derive(Clone, Copy)]
-struct Head {
-    field: Field,
-    /// Where its words begin.
-    first: u32,
-    /// How many arms it has.
-    count: u32,
-    /// Words of an arm but the last, which has one: those of the bound, and the child.
-    stride: u32,
-    /// The fields that it and what is below it decide, a bit each ([`Field::bit`]): most sets speak of few.
-    speaks: u32,
-    /// Of the field and the words, kept so that a growing table need not compute it again.
-    hash: u32,
-}
-
-const NARROW: u32 = 2;
-const WIDE: u32 = 5;
-
-/// What is on one side of a combination, seen from the field that is decided next.
-#[derive(Clone, Copy)]
-enum Side {
-    /// A node of that field.
-    Arms(Head),
-    /// A later one, or a terminal: the same for all values.
-    Whole(PacketSet),
+struct Side {
+    /// The node of that field; none where the set decides a later one, or nothing: then one arm has all values.
+    head: Option<Head>,
+    at: u32,
+    /// None behind the last.
+    arm: Option<Arm>,
 }
 
 /// All nodes of a space.
@@ -220,22 +153,40 @@ impl Arena {
         if self.is_exhausted() {
             return PacketSet::NOTHING;
         }
-        let Some((field, left, right)) = self.sides(a, b) else {
+        let Some((field, mut mine, mut theirs)) = self.sides(a, b) else {
             return PacketSet::NOTHING; // every pair of terminals is trivial
         };
         let from = self.making.len();
-        let (mut mine, mut theirs) = (0, 0);
-        let (mut m, mut t) = (self.arm_of(left, field, mine), self.arm_of(right, field, theirs));
-        while let (Some((last, x)), Some((end, y))) = (m, t) {
-            let child = self.apply(op, x, y);
-            self.arm(from, last.min(end), child);
-            if last <= end {
-                mine = mine.saturating_add(1);
-                m = self.arm_of(left, field, mine);
-            }
-            if end <= last {
-                theirs = theirs.saturating_add(1);
-                t = self.arm_of(right, field, theirs);
+        while let (Some((last, x)), Some((end, y))) = (mine.arm, theirs.arm) {
+            match fate(op, (last, x), (end, y)) {
+                Fate::OfMine(child) => {
+                    self.arm(from, last, child);
+                    self.pass(&mut mine, last);
+                    self.pass(&mut theirs, last);
+                }
+                Fate::OfTheirs(child) => {
+                    self.arm(from, end, child);
+                    self.pass(&mut mine, end);
+                    self.pass(&mut theirs, end);
+                }
+                Fate::Mine => {
+                    self.take_over(from, &mut mine, end);
+                    self.step(&mut theirs);
+                }
+                Fate::Theirs => {
+                    self.take_over(from, &mut theirs, last);
+                    self.step(&mut mine);
+                }
+                Fate::Both => {
+                    let child = self.apply(op, x, y);
+                    self.arm(from, last.min(end), child);
+                    if last <= end {
+                        self.step(&mut mine);
+                    }
+                    if end <= last {
+                        self.step(&mut theirs);
+                    }
+                }
             }
         }
         let result = self.made(field, from);
@@ -250,25 +201,31 @@ impl Arena {
             return both != PacketSet::NOTHING;
         }
         let (a, b) = if b < a { (b, a) } else { (a, b) };
-        if let Some(known) = self.applied.get(Op::And, a, b) {
-            return known != PacketSet::NOTHING;
+        if let Some(known) = self.applied.meet(a, b) {
+            return known;
         }
-        let Some((field, left, right)) = self.sides(a, b) else { return false };
-        let (mut mine, mut theirs) = (0, 0);
-        while let (Some((last, x)), Some((end, y))) =
-            (self.arm_of(left, field, mine), self.arm_of(right, field, theirs))
-        {
-            if self.meet(x, y) {
-                return true;
-            }
-            mine = mine.saturating_add(u32::from(last <= end));
-            theirs = theirs.saturating_add(u32::from(end <= last));
+        let meet = self.have_in_common(a, b);
+        self.applied.insert_meet(a, b, meet);
+        meet
+    }
+
+    fn have_in_common(&mut self, a: PacketSet, b: PacketSet) -> bool {
+        let Some((_, mut mine, mut theirs)) = self.sides(a, b) else { return false };
+        while let (Some((last, x)), Some((end, y))) = (mine.arm, theirs.arm) {
+            let passed = match fate(Op::And, (last, x), (end, y)) {
+                Fate::OfMine(_) => last,
+                Fate::OfTheirs(_) => end,
+                Fate::Mine | Fate::Theirs => return true,
+                Fate::Both if self.meet(x, y) => return true,
+                Fate::Both => last.min(end),
+            };
+            self.pass(&mut mine, passed);
+            self.pass(&mut theirs, passed);
         }
-        self.applied.insert(Op::And, a, b, PacketSet::NOTHING);
         false
     }
 
-    /// The field that is decided next in two sets, and how each stands to it; none of two terminals.
+    /// The field that is decided next in two sets, and the first arm of each for it; none of two terminals.
     fn sides(&self, a: PacketSet, b: PacketSet) -> Option<(Field, Side, Side)> {
         let (left, right) = (self.head(a), self.head(b));
         let field = match (left, right) {
@@ -276,11 +233,58 @@ impl Arena {
             (Some(x), None) | (None, Some(x)) => x.field,
             (None, None) => return None,
         };
-        let side = |head: Option<Head>, set| match head.filter(|head| head.field == field) {
-            Some(head) => Side::Arms(head),
-            None => Side::Whole(set),
+        let side = |head: Option<Head>, set| {
+            let head = head.filter(|head| head.field == field);
+            let arm = match head {
+                Some(head) => self.arm_at(head, 0),
+                None => Some((field.last(), set)),
+            };
+            Side { head, at: 0, arm }
         };
         Some((field, side(left, a), side(right, b)))
+    }
+
+    /// To the next arm.
+    fn step(&self, side: &mut Side) {
+        side.at = side.at.saturating_add(1);
+        side.arm = side.head.and_then(|head| self.arm_at(head, side.at));
+    }
+
+    /// To the first arm that goes beyond a value. Mostly it is this or the next: it is looked for in steps that double, and
+    /// then halves.
+    fn pass(&self, side: &mut Side, value: u128) {
+        let beyond = |arm: Option<Arm>| arm.is_none_or(|(last, _)| last > value);
+        if beyond(side.arm) {
+            return;
+        }
+        self.step(side);
+        let Some(head) = side.head.filter(|_| !beyond(side.arm)) else { return };
+        let (mut from, mut width) = (side.at, 1u32);
+        while !beyond(self.arm_at(head, from.saturating_add(width))) {
+            from = from.saturating_add(width);
+            width = width.saturating_mul(2);
+        }
+        // The one at `from` does not.
+        let mut to = from.saturating_add(width).min(head.count);
+        while to.saturating_sub(from) > 1 {
+            let middle = from.midpoint(to);
+            if beyond(self.arm_at(head, middle)) { to = middle } else { from = middle }
+        }
+        side.at = to;
+        side.arm = self.arm_at(head, to);
+    }
+
+    /// Adds the arms of one side up to a value.
+    fn take_over(&mut self, from: usize, side: &mut Side, to: u128) {
+        while let Some((last, child)) = side.arm {
+            self.arm(from, last.min(to), child);
+            if last <= to {
+                self.step(side);
+            }
+            if last >= to {
+                return;
+            }
+        }
     }
 
     fn head(&self, set: PacketSet) -> Option<Head> {
@@ -290,13 +294,6 @@ impl Arena {
 
     fn arm_at(&self, head: Head, at: u32) -> Option<Arm> {
         arm_at(&self.words, head, at)
-    }
-
-    fn arm_of(&self, side: Side, field: Field, at: u32) -> Option<Arm> {
-        match side {
-            Side::Arms(head) => self.arm_at(head, at),
-            Side::Whole(set) => (at == 0).then(|| (field.last(), set)),
-        }
     }
 
     /// Adds an arm to the node whose arms begin at `from`: of neighbours with one child only the last bound counts.
@@ -382,48 +379,38 @@ impl Arena {
     }
 }
 
-fn stretch(words: &[u32], head: Head) -> &[u32] {
-    let first = head.first as usize;
-    let count =
-        (head.count as usize).saturating_sub(1).saturating_mul(head.stride as usize).saturating_add(1);
-    words.get(first..first.saturating_add(count)).unwrap_or_default()
+/// What comes of two arms.
+enum Fate {
+    /// This, for all values of the left one, whatever the right one says.
+    OfMine(PacketSet),
+    /// This, for all values of the right one.
+    OfTheirs(PacketSet),
+    /// What the left side says, for all values of the right arm: that changes nothing.
+    Mine,
+    /// What the right side says, for all values of the left arm.
+    Theirs,
+    /// Both are to be combined.
+    Both,
 }
 
-fn arm_at(words: &[u32], head: Head, at: u32) -> Option<Arm> {
-    let begin = (head.first as usize).saturating_add((at as usize).saturating_mul(head.stride as usize));
-    if at.saturating_add(1) >= head.count {
-        let child = (at < head.count).then(|| words.get(begin))??;
-        return Some((head.field.last(), PacketSet(*child)));
-    }
-    if head.stride == NARROW {
-        let [last, child] = words.get(begin..)?.first_chunk()?;
-        return Some((u128::from(*last), PacketSet(*child)));
-    }
-    let [a, b, c, d, child] = words.get(begin..)?.first_chunk()?;
-    let last = [a, b, c, d].into_iter().fold(0u128, |so_far, word| so_far << 32 | u128::from(*word));
-    Some((last, PacketSet(*child)))
-}
-
-/// A number in words, the highest first.
-fn words_of(number: u128) -> [u32; 4] {
-    let word = |shift: u32| u32::try_from(number >> shift & u128::from(u32::MAX)).unwrap_or_default();
-    [word(96), word(64), word(32), word(0)]
-}
-
-fn hash_of(field: Field, words: &[u32]) -> u32 {
-    let of = match field {
-        Field::Exceeded(at) | Field::Atom(at) => u64::from(at),
-        _ => 0,
+fn fate(op: Op, (last, x): Arm, (end, y): Arm) -> Fate {
+    const NONE: PacketSet = PacketSet::NOTHING;
+    const ALL: PacketSet = PacketSet::EVERYTHING;
+    let (mine, theirs, result) = match op {
+        Op::And => (x == NONE, y == NONE, NONE),
+        Op::Or => (x == ALL, y == ALL, ALL),
+        Op::Minus => (x == NONE, y == ALL, NONE),
     };
-    let mut hash = mixed(u64::from(field.bit()), of);
-    let (pairs, rest) = words.as_chunks();
-    for [a, b] in pairs {
-        hash = mixed(hash, u64::from(*a) << 32 | u64::from(*b));
+    match op {
+        // Of two that decide alone the one that goes further.
+        _ if mine && (!theirs || last >= end) => Fate::OfMine(result),
+        _ if theirs => Fate::OfTheirs(result),
+        Op::And if y == ALL => Fate::Mine,
+        Op::And if x == ALL => Fate::Theirs,
+        Op::Or | Op::Minus if y == NONE => Fate::Mine,
+        Op::Or if x == NONE => Fate::Theirs,
+        Op::And | Op::Or | Op::Minus => Fate::Both,
     }
-    for word in rest {
-        hash = mixed(hash, u64::from(*word));
-    }
-    u32::try_from(hash >> 32).unwrap_or_default()
 }
 
 fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {

@@ -3,8 +3,6 @@
 
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
-
 use super::{Exhausted, Field, PacketSet, Space, state_number};
 use crate::net::addr::{self, Family};
 use crate::net::packet::{CtState, Direction, Interface, NatStatus, Packet, Tuple, tcp_flag};
@@ -15,6 +13,42 @@ use crate::net::range::Bounded;
 /// What two sets have in common.
 #[derive(Clone, Copy)]
 struct Both(PacketSet, PacketSet);
+
+/// The values chosen so far, by field; zero of the others.
+struct Chosen {
+    /// By the place of the field's bit.
+    plain: [u128; 32],
+    /// Of limits and conditions, which share one.
+    others: Vec<(Field, u128)>,
+}
+
+impl Default for Chosen {
+    fn default() -> Self {
+        Self { plain: [0; 32], others: Vec::new() }
+    }
+}
+
+impl Chosen {
+    fn insert(&mut self, field: Field, value: u128) {
+        match field {
+            Field::Exceeded(_) | Field::Atom(_) => self.others.push((field, value)),
+            _ => {
+                if let Some(own) = self.plain.get_mut(field.bit().trailing_zeros() as usize) {
+                    *own = value;
+                }
+            }
+        }
+    }
+
+    fn value(&self, field: Field) -> u128 {
+        match field {
+            Field::Exceeded(_) | Field::Atom(_) => {
+                self.others.iter().find(|(other, _)| *other == field).map_or(0, |(_, value)| *value)
+            }
+            _ => self.plain.get(field.bit().trailing_zeros() as usize).copied().unwrap_or(0),
+        }
+    }
+}
 
 impl Both {
     const NOTHING: Self = Self(PacketSet::NOTHING, PacketSet::NOTHING);
@@ -37,7 +71,7 @@ impl Space {
     pub fn witness_sent(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
         let Some(chosen) = self.chosen(a, favourites)? else { return Ok(None) };
         let mut packet = self.build(&chosen);
-        let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+        let value = |field: Field| chosen.value(field);
         let port = |field: Field| u16::try_from(value(field)).unwrap_or(0);
         let family = packet.family();
         packet.src = addr::addr(family, value(Field::SentSrc));
@@ -48,13 +82,9 @@ impl Space {
         Ok(Some(packet))
     }
 
-    fn chosen(
-        &mut self,
-        a: PacketSet,
-        favourites: &[IpAddr],
-    ) -> Result<Option<HashMap<Field, u128>>, Exhausted> {
+    fn chosen(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Chosen>, Exhausted> {
         let Some(mut at) = self.sane(a)? else { return Ok(None) };
-        let mut chosen: HashMap<Field, u128> = HashMap::new();
+        let mut chosen = Chosen::default();
         for field in self.fields() {
             let wishes = wishes(field, &chosen, favourites);
             let value = if self.decides(field, at) {
@@ -76,7 +106,7 @@ impl Space {
     /// [`Exhausted`].
     pub fn sample(&mut self, a: PacketSet, random: &mut Random) -> Result<Option<Packet>, Exhausted> {
         let Some(mut at) = self.sane(a)? else { return Ok(None) };
-        let mut chosen: HashMap<Field, u128> = HashMap::new();
+        let mut chosen = Chosen::default();
         for field in self.fields() {
             let value = if self.decides(field, at) {
                 let (value, both) = self.draw(field, at, random);
@@ -234,8 +264,8 @@ impl Space {
         values
     }
 
-    fn build(&self, chosen: &HashMap<Field, u128>) -> Packet {
-        let value = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+    fn build(&self, chosen: &Chosen) -> Packet {
+        let value = |field: Field| chosen.value(field);
         let byte = |field: Field| u8::try_from(value(field)).unwrap_or(0);
         let port = |field: Field| u16::try_from(value(field)).unwrap_or(0);
         let family = if value(Field::Family) == 0 { Family::V4 } else { Family::V6 };
@@ -280,8 +310,8 @@ impl Space {
 }
 
 /// What a person would like to see in a field, best first.
-fn wishes(field: Field, chosen: &HashMap<Field, u128>, favourites: &[IpAddr]) -> Vec<u128> {
-    let before = |field: Field| chosen.get(&field).copied().unwrap_or(0);
+fn wishes(field: Field, chosen: &Chosen, favourites: &[IpAddr]) -> Vec<u128> {
+    let before = |field: Field| chosen.value(field);
     let tcp = before(Field::Proto) == u128::from(Proto::TCP.0);
     let ported = u8::try_from(before(Field::Proto)).is_ok_and(|p| Proto(p).has_ports());
     let v6 = before(Field::Family) == 1;

@@ -7,6 +7,7 @@ use super::PacketSet;
 use super::arena::Op;
 
 /// Mixes a word into a hash: the two halves of the product depend on all bits of both.
+#[inline]
 pub(super) fn mixed(hash: u64, word: u64) -> u64 {
     let product = u128::from(hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or_default();
@@ -23,6 +24,7 @@ pub(super) struct Unique {
 
 impl Unique {
     /// The node with this hash that `is` the one.
+    #[inline]
     pub(super) fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.start(hash);
         while let Some(node) = self.slots.get(at).and_then(|slot| slot.checked_sub(1)) {
@@ -82,6 +84,9 @@ struct Known {
     result: u32,
 }
 
+/// In the place of a result: something, and nobody has computed what. No set has this number.
+const SOMETHING: u32 = u32::MAX;
+
 /// The highest number of a set that leaves room for the operation.
 pub(super) const LAST_SET: u32 = (1 << 30) - 1;
 
@@ -93,18 +98,36 @@ impl Default for Applied {
 
 impl Applied {
     /// The result, if it is still known.
+    #[inline]
     pub(super) fn get(&self, op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
-        let (first, second) = key(op, a, b);
-        let slot = self.slots.get(self.place(first, second))?;
-        ((slot.first, slot.second) == (first, second)).then_some(PacketSet(slot.result))
+        self.known(key(op, a, b)).filter(|result| *result != SOMETHING).map(PacketSet)
+    }
+
+    /// Whether there is something in both, if it is still known.
+    pub(super) fn meet(&self, a: PacketSet, b: PacketSet) -> Option<bool> {
+        self.known(key(Op::And, a, b)).map(|result| result != PacketSet::NOTHING.0)
     }
 
     /// Keeps a result.
     pub(super) fn insert(&mut self, op: Op, a: PacketSet, b: PacketSet, result: PacketSet) {
-        let (first, second) = key(op, a, b);
+        self.keep(key(op, a, b), result.0);
+    }
+
+    /// Keeps whether there is something in both, of two of which it was not known.
+    pub(super) fn insert_meet(&mut self, a: PacketSet, b: PacketSet, meet: bool) {
+        self.keep(key(Op::And, a, b), if meet { SOMETHING } else { PacketSet::NOTHING.0 });
+    }
+
+    #[inline]
+    fn known(&self, (first, second): (u32, u32)) -> Option<u32> {
+        let slot = self.slots.get(self.place(first, second))?;
+        ((slot.first, slot.second) == (first, second)).then_some(slot.result)
+    }
+
+    fn keep(&mut self, (first, second): (u32, u32), result: u32) {
         let at = self.place(first, second);
         if let Some(slot) = self.slots.get_mut(at) {
-            *slot = Known { first, second, result: result.0 };
+            *slot = Known { first, second, result };
         }
     }
 

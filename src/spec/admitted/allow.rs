@@ -91,6 +91,11 @@ impl AtHook<'_, '_> {
 
     /// S20, of packets that nothing translates.
     pub(super) fn as_written(&mut self, access: &Access) -> PacketSet {
+        if !self.mirrored {
+            let mut products = Products::default();
+            self.products(access, None, &mut products);
+            return self.space.sum(&products);
+        }
         let ends = self.ends(access);
         let holds = self.holds(access);
         self.space.and(ends, holds)
