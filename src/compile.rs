@@ -19,7 +19,7 @@ use crate::forwarding::Forwarding;
 use crate::model::{Bridge, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
-use crate::target::nft::emit::{self, Origins};
+use crate::target::nft::emit;
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
@@ -37,6 +37,8 @@ pub struct Options {
     pub emit: BTreeSet<Format>,
     /// The OpenSSH of sshd hosts.
     pub sshd: sshd::artifact::Version,
+    /// Whether the proof is all that is wanted: `ruleset.json` and `origins.json` are left out then.
+    pub proof_alone: bool,
 }
 
 /// The artifacts of one machine, as text.
@@ -98,7 +100,7 @@ pub fn compile(
         (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), made)
     });
     findings.extend(lints);
-    let (program, (mut hosts, mut artifacts, origins)) = made.filter(|_| !findings.has_errors())?;
+    let Made { program, mut hosts, mut artifacts, origins } = made.filter(|_| !findings.has_errors())?;
     let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
     artifacts.groups.clone_from(&groups.texts);
     watch(Told::Ended("groups"));
@@ -113,21 +115,92 @@ pub fn compile(
     stateless(&site, &report, findings);
     logins::ways_round(&site, &report, findings);
     watch(Told::Ended("prove"));
-    exported(&site, sources, &artifacts, &origins, &mut hosts, findings)?;
-    watch(Told::Ended("print"));
+    if !options.proof_alone {
+        exported((&site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
+    }
     Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
-/// What every machine is told, by rules and as they are read back from the texts that will be written.
-fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<(ir::Program, Texts)> {
+/// What every machine is told, as rules, as text, and as it is read back from that.
+struct Made {
+    program: ir::Program,
+    hosts: Vec<HostArtifacts>,
+    artifacts: Artifacts,
+    origins: BTreeMap<HostId, origins::Lines>,
+}
+
+fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> {
     let mut program = lower::lower(site);
     watch(Told::Ended("lower"));
     let emitted = emit::emit(&program, site, findings)?;
     // What was emitted is not looked at again, and is most of what there is.
     program.points = Vec::new();
     watch(Told::Ended("emit"));
-    let written = written(site, emitted, findings, watch)?;
-    Some((program, written))
+    let forwarding = Forwarding::new(site);
+    let mut made = Made { program, hosts: Vec::new(), artifacts: Artifacts::new(), origins: BTreeMap::new() };
+    for (host, ruleset, origins) in emitted {
+        let rules = match written(ruleset, watch) {
+            Ok(rules) => rules,
+            Err(why) => {
+                findings.push(unprintable(site, host, &why));
+                continue;
+            }
+        };
+        let files = vec![
+            ("ruleset.nft".to_owned(), rules.text.clone()),
+            ("routes.json".to_owned(), json(&forwarding.table(host))),
+            ("interfaces.json".to_owned(), json(&interfaces(site, host))),
+        ];
+        let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
+        made.hosts.push(HostArtifacts { host, name, files });
+        made.origins.insert(host, origins::Lines::of(origins, &rules.lines));
+        made.artifacts.insert(host, rules);
+    }
+    (!findings.has_errors()).then_some(made)
+}
+
+/// A ruleset as text, and as it is read back from that: what is proved is what was written, by a reader that knows
+/// nothing of the emitter.
+fn written(ruleset: Ruleset, watch: Watch<'_>) -> Result<HostRules, String> {
+    let text = print::print(&ruleset).map_err(|why| why.to_string())?;
+    // All that there was to say is text now, and the one that is read back takes as much room again.
+    drop(ruleset);
+    watch(Told::Ended("print"));
+    let reading = read::read(&text).map_err(|why| format!("it does not read back: {why}"))?;
+    watch(Told::Ended("read"));
+    Ok(HostRules { text, ruleset: reading.ruleset, lines: reading.lines })
+}
+
+/// `ruleset.json` and `origins.json` of every machine, made of what was proved: last, because they are most of the text.
+fn exported(
+    (site, sources): (&Site, &SourceMap),
+    artifacts: &Artifacts,
+    origins: &BTreeMap<HostId, origins::Lines>,
+    hosts: &mut [HostArtifacts],
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> Option<()> {
+    let because = |(host, lines): (&HostId, &origins::Lines)| (*host, json(&lines.said(site, sources)));
+    let ruleset =
+        |(host, rules): (&HostId, &HostRules)| (*host, target::nft::json::of_printed(&rules.ruleset));
+    let (mut because, rulesets) = thread::scope(|scope| {
+        let because = scope.spawn(|| {
+            watch(Told::Begun);
+            let because = origins.iter().map(because).collect::<BTreeMap<_, _>>();
+            watch(Told::Ended("print"));
+            because
+        });
+        let rulesets: Vec<_> = artifacts.iter().map(ruleset).collect();
+        (because.join().unwrap_or_else(|panic| resume_unwind(panic)), rulesets)
+    });
+    for (host, ruleset) in rulesets {
+        let ruleset = ruleset.map_err(|why| findings.push(unprintable(site, host, &why.to_string()))).ok();
+        let Some(made) = hosts.iter_mut().find(|made| made.host == host) else { continue };
+        made.files.extend(ruleset.map(|text| ("ruleset.json".to_owned(), text)));
+        made.files.extend(because.remove(&host).map(|text| ("origins.json".to_owned(), text)));
+    }
+    watch(Told::Ended("print"));
+    (!findings.has_errors()).then_some(())
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
@@ -198,73 +271,6 @@ fn exact_lints(site: &Site, watch: Watch<'_>) -> Findings {
     lints::check(site, &mut found);
     watch(Told::Ended("exact lints"));
     found
-}
-
-/// The texts of every machine, its ruleset as it is read back from the one that will be written, and where its lines
-/// come from.
-type Texts = (Vec<HostArtifacts>, Artifacts, BTreeMap<HostId, origins::Lines>);
-
-fn written(
-    site: &Site,
-    emitted: Vec<(HostId, Ruleset, Origins)>,
-    findings: &mut Findings,
-    watch: Watch<'_>,
-) -> Option<Texts> {
-    let forwarding = Forwarding::new(site);
-    let (mut hosts, mut artifacts, mut lines) = (Vec::new(), Artifacts::new(), BTreeMap::new());
-    for (host, ruleset, origins) in emitted {
-        let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
-        let printed = print::print(&ruleset);
-        // All that there was to say is text now, and the one that is read back takes as much room again.
-        drop(ruleset);
-        watch(Told::Ended("print"));
-        let text = match printed {
-            Ok(text) => text,
-            Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
-                continue;
-            }
-        };
-        // What is proved is what was written: the text, read back by a reader that knows nothing of the emitter.
-        let read = read::read(&text);
-        watch(Told::Ended("read"));
-        match read {
-            Ok(reading) => {
-                lines.insert(host, origins::Lines::of(origins, &reading));
-                let files = vec![
-                    ("ruleset.nft".to_owned(), text.clone()),
-                    ("routes.json".to_owned(), json(&forwarding.table(host))),
-                    ("interfaces.json".to_owned(), json(&interfaces(site, host))),
-                ];
-                hosts.push(HostArtifacts { host, name, files });
-                artifacts.insert(host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
-                watch(Told::Ended("print"));
-            }
-            Err(why) => findings.push(unprintable(site, host, &format!("it does not read back: {why}"))),
-        }
-    }
-    (!findings.has_errors()).then_some((hosts, artifacts, lines))
-}
-
-/// What programs read of each ruleset, and several times its text: made last, so that the proof has the room.
-fn exported(
-    site: &Site,
-    sources: &SourceMap,
-    artifacts: &Artifacts,
-    origins: &BTreeMap<HostId, origins::Lines>,
-    hosts: &mut [HostArtifacts],
-    findings: &mut Findings,
-) -> Option<()> {
-    for host in hosts {
-        let ruleset = artifacts.hosts.get(&host.host).zip(origins.get(&host.host));
-        let Some((rules, origins)) = ruleset else { continue };
-        match target::nft::json::of_printed(&rules.ruleset) {
-            Ok(text) => host.files.push(("ruleset.json".to_owned(), text)),
-            Err(why) => findings.push(unprintable(site, host.host, &why.to_string())),
-        }
-        host.files.push(("origins.json".to_owned(), json(&origins.said(site, sources))));
-    }
-    (!findings.has_errors()).then_some(())
 }
 
 /// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.

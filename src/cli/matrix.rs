@@ -65,7 +65,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let title = reach::TITLE;
         request.ask(format!("test \"{title}\" {{ expect deny {service} from anywhere to anywhere }}\n"));
     }
-    let compiled = request.compile();
+    let compiled = request.prove();
     tell_findings(&request, console);
     let Some(compiled) = compiled else {
         request.tell_timings(console);

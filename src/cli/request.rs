@@ -61,6 +61,12 @@ impl Request {
         engine::compile(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
+    /// The same for the proof alone: nothing of it is written.
+    pub(super) fn prove(&mut self) -> Option<Compiled> {
+        self.options.proof_alone = true;
+        self.compile()
+    }
+
     /// Names the stage that just ended.
     pub(super) fn mark(&mut self, stage: &'static str) {
         self.timings.hear(Told::Ended(stage));

@@ -58,7 +58,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut request = Request::read(args.policy)?;
     let both = [Emit::Terraform, Emit::Cloudformation];
     request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
-    let compiled = request.compile();
+    let compiled = request.prove();
     if args.format == Format::Text || compiled.is_some() {
         tell_findings(&request, console);
     }

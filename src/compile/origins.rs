@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::model::{Origin, Site};
 use crate::source::{SourceMap, Span};
 use crate::target::nft::emit::Origins;
-use crate::target::nft::read::Read;
+use crate::target::nft::read;
 
 /// By line of a ruleset, in their order: what stands there comes from.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(super) struct Lines(Vec<(u32, Vec<Origin>)>);
 
 impl Lines {
     /// Every rule and named element, by the line of the text that was read.
-    pub(super) fn of(origins: Origins, reading: &Read) -> Self {
-        let line = |(place, because)| Some((reading.lines.line(place)?, because));
+    pub(super) fn of(origins: Origins, lines: &read::Lines) -> Self {
+        let line = |(place, because)| Some((lines.line(place)?, because));
         let mut lines: Vec<(u32, Vec<Origin>)> = origins.into_iter().filter_map(line).collect();
         lines.sort_by_key(|(line, _)| *line);
         Self(lines)

@@ -22,7 +22,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut request = Request::read(args.policy)?;
     request.options.emit = Emit::formats(&[Emit::Terraform, Emit::Cloudformation]);
-    let compiled = request.compile();
+    let compiled = request.prove();
     if args.format == Format::Text || compiled.is_some() {
         tell_findings(&request, console);
     }
