@@ -9,7 +9,9 @@ use std::fmt::Write as _;
 
 /// The text with every unsafe character replaced, one for one. Line ends and tabs stay.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_unsafe) {
+    // Nearly every text is plain ASCII, and seen to be at a glance.
+    let plain = |byte: u8| matches!(byte, b'\t' | b'\n' | b' '..=b'~');
+    if !text.bytes().all(plain) && text.chars().any(is_unsafe) {
         Cow::Owned(text.chars().map(clean_char).collect())
     } else {
         Cow::Borrowed(text)
@@ -69,6 +71,9 @@ mod tests {
         assert_eq!(clean("a\u{1b}[2Jb\u{202e}c\r\n\td"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}\n\td");
         assert_eq!(clean_line("a\nb\tc\u{7}"), "a b c\u{fffd}");
         assert!(matches!(clean("plain é 日本\n"), Cow::Borrowed(_)));
+        for c in '\0'..='\u{2100}' {
+            assert_eq!(clean(&format!("a{c}")), format!("a{}", clean_char(c)));
+        }
     }
 
     #[test]

@@ -302,7 +302,7 @@ fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
             before.chars().map(|c| clean_char(c).len_utf8()).sum()
         };
         let line_start = text.len();
-        text.extend(line.chars().map(clean_char));
+        text.push_str(&clean(line));
         let mut spare = false;
         for (&(start, end), (level, label)) in places.iter().zip(labels) {
             if page.line_of(start) != number {

@@ -10,7 +10,7 @@
 //! What asks for a translation stands apart and is asked first, for no rule can say what was *not* translated: where it
 //! meets a rule that does not ask, it says what both do, and the other stays whole.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::combine;
@@ -48,7 +48,7 @@ pub(super) fn disjoint(kind: Kind, together: &BTreeSet<Family>, entries: Vec<Ent
     }
     let mut out = merged(keys);
     out.extend(shelves.into_values().flat_map(|s| s.slots.into_iter().flatten()));
-    out.sort_by(|a, b| a.cell.cmp(&b.cell));
+    out.sort_by(by_cell);
     out
 }
 
@@ -62,7 +62,7 @@ fn is_exact(shape: Shape) -> bool {
 
 /// Single keys of one plain verdict: of those that are the same one is left, which knows all their statements.
 fn merged(mut keys: Vec<Entry>) -> Vec<Entry> {
-    keys.sort_by(|a, b| a.cell.cmp(&b.cell));
+    keys.sort_by(by_cell);
     keys.dedup_by(|later, kept| {
         let same = later.cell == kept.cell;
         if same {
@@ -71,6 +71,11 @@ fn merged(mut keys: Vec<Entry>) -> Vec<Entry> {
         same
     });
     keys
+}
+
+/// A key to sort by would be a copy of 240 bytes, twice for each comparison.
+fn by_cell(a: &Entry, b: &Entry) -> Ordering {
+    a.cell.cmp(&b.cell)
 }
 
 /// By size, what is of one size in an order of its own: whatever the order in which they came.

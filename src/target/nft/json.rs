@@ -326,3 +326,18 @@ impl Serialize for Key<'_> {
         one(to, "elem", &Commented { val: As(key), comment, timeout })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_understood_is_refused_in_its_own_words() {
+        let words = "ct helper set \"ftp\"";
+        let rule = Rule::new(vec![Statement::counter(), Statement::Unsupported(words.to_owned())]);
+        let mut table = Table::new(TableFamily::Inet, "t");
+        table.chains.push(Chain::regular("c", vec![rule]));
+        let refused = of_printed(&Ruleset { tables: vec![table] }).unwrap_err();
+        assert_eq!((refused.what, refused.text.as_str()), ("statement", words));
+    }
+}

@@ -28,6 +28,7 @@ struct Lines {
 const LINE: &[u8] = b",\n                                                                ";
 
 impl Lines {
+    #[inline]
     fn line<W: ?Sized + Write>(&self, to: &mut W, comma: bool) -> io::Result<()> {
         let (start, end) = (usize::from(!comma), self.depth.saturating_mul(2).saturating_add(2));
         if let Some(line) = LINE.get(start..end) {
@@ -37,12 +38,14 @@ impl Lines {
         (0..self.depth).try_for_each(|_| to.write_all(b"  "))
     }
 
+    #[inline]
     fn open<W: ?Sized + Write>(&mut self, to: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth = self.depth.saturating_add(1);
         self.filled = false;
         to.write_all(bracket)
     }
 
+    #[inline]
     fn close<W: ?Sized + Write>(&mut self, to: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth = self.depth.saturating_sub(1);
         if std::mem::replace(&mut self.filled, true) {
@@ -51,6 +54,7 @@ impl Lines {
         to.write_all(bracket)
     }
 
+    #[inline]
     fn next<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
         self.filled = true;
         self.line(to, !first)
@@ -58,30 +62,37 @@ impl Lines {
 }
 
 impl Formatter for Lines {
+    #[inline]
     fn begin_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         self.open(to, b"[")
     }
 
+    #[inline]
     fn end_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         self.close(to, b"]")
     }
 
+    #[inline]
     fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
         self.next(to, first)
     }
 
+    #[inline]
     fn begin_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         self.open(to, b"{")
     }
 
+    #[inline]
     fn end_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         self.close(to, b"}")
     }
 
+    #[inline]
     fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
         self.next(to, first)
     }
 
+    #[inline]
     fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
         to.write_all(b": ")
     }
