@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::time::ClockId;
@@ -82,7 +83,9 @@ impl Request {
 struct Timings {
     wanted: bool,
     begun: (Instant, Duration),
-    stages: Mutex<Vec<(&'static str, [Duration; 2])>>,
+    home: ThreadId,
+    /// Each with whether another thread was the first to tell of it.
+    stages: Mutex<Vec<(bool, &'static str, [Duration; 2])>>,
 }
 
 thread_local! {
@@ -95,6 +98,7 @@ impl Timings {
         let timings = Self {
             wanted,
             begun: (Instant::now(), processors(ClockId::CLOCK_PROCESS_CPUTIME_ID)),
+            home: thread::current().id(),
             stages: Mutex::new(Vec::new()),
         };
         timings.hear(Told::Begun);
@@ -108,21 +112,23 @@ impl Timings {
         let took = [now.0.duration_since(last.0), now.1.saturating_sub(last.1)];
         // A thread that panicked while it told of a stage has ended the run.
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        match stages.iter_mut().find(|(known, _)| *known == stage) {
-            Some((_, sum)) => *sum = added(*sum, took),
-            None => stages.push((stage, took)),
+        match stages.iter_mut().find(|(_, known, _)| *known == stage) {
+            Some((.., sum)) => *sum = added(*sum, took),
+            None => stages.push((thread::current().id() != self.home, stage, took)),
         }
     }
 
-    /// Stages that ran beside each other take less by the clock, all together, than their sum.
+    /// Those of other threads last: which thread ends first is chance. Stages that ran beside each other take less by
+    /// the clock, all together, than their sum.
     fn tell(&self, console: &mut Console<'_>) {
         if !self.wanted {
             return;
         }
-        let stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
+        stages.sort_by_key(|(beside, ..)| *beside);
         let used = processors(ClockId::CLOCK_PROCESS_CPUTIME_ID).saturating_sub(self.begun.1);
-        let total = ("all", [self.begun.0.elapsed(), used]);
-        for (stage, took) in stages.iter().chain([&total]) {
+        let total = (true, "all", [self.begun.0.elapsed(), used]);
+        for (_, stage, took) in stages.iter().chain([&total]) {
             let [wall, cpu] = took.map(|took| {
                 let micros = took.as_micros();
                 format!("{}.{:03} ms", micros / 1000, micros % 1000)
