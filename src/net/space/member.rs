@@ -15,17 +15,12 @@ use crate::net::range::Bounded;
 struct Both(PacketSet, PacketSet);
 
 /// The values chosen so far, by field; zero of the others.
+#[derive(Default)]
 struct Chosen {
     /// By the place of the field's bit.
     plain: [u128; 32],
     /// Of limits and conditions, which share one.
     others: Vec<(Field, u128)>,
-}
-
-impl Default for Chosen {
-    fn default() -> Self {
-        Self { plain: [0; 32], others: Vec::new() }
-    }
 }
 
 impl Chosen {
