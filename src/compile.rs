@@ -193,14 +193,23 @@ fn exported(
         let rulesets: Vec<_> = artifacts.iter().map(ruleset).collect();
         (because.join().unwrap_or_else(|panic| resume_unwind(panic)), rulesets)
     });
+    let mut good = true;
     for (host, ruleset) in rulesets {
-        let ruleset = ruleset.map_err(|why| findings.push(unprintable(site, host, &why.to_string()))).ok();
+        let text = match ruleset {
+            Ok(text) => text,
+            Err(why) => {
+                findings.push(unprintable(site, host, &why.to_string()));
+                good = false;
+                continue;
+            }
+        };
         let Some(made) = hosts.iter_mut().find(|made| made.host == host) else { continue };
-        made.files.extend(ruleset.map(|text| ("ruleset.json".to_owned(), text)));
+        made.files.push(("ruleset.json".to_owned(), text));
         made.files.extend(because.remove(&host).map(|text| ("origins.json".to_owned(), text)));
     }
     watch(Told::Ended("print"));
-    (!findings.has_errors()).then_some(())
+    // Whatever else is wrong has been told, with the proof beside it.
+    good.then_some(())
 }
 
 /// S42: an expectation that holds but for what a stateless bridge takes for replies says so where it stands.
