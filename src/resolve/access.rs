@@ -479,13 +479,24 @@ type Key<'k> = (
 );
 
 /// In canonical order, none twice.
-fn canonical(all: Vec<Access>) -> Vec<Access> {
-    // They are large: what is moved about is where they stand.
-    let mut all: Vec<Box<Access>> = all.into_iter().map(Box::new).collect();
+fn canonical(mut all: Vec<Access>) -> Vec<Access> {
     let by = |a: &Access, b: &Access| a.words.cmp(&b.words).then_with(|| order(a).cmp(&order(b)));
-    all.sort_by(|a, b| by(a, b).then(a.span.cmp(&b.span)));
+    // They are large, and there may be very many: what is sorted is where they stand, and each is moved once.
+    let mut sorted: Vec<(usize, &Access)> = all.iter().enumerate().collect();
+    sorted.sort_by(|(_, a), (_, b)| by(a, b).then(a.span.cmp(&b.span)));
+    let mut goes: Vec<usize> = vec![0; sorted.len()];
+    for (to, (from, _)) in sorted.into_iter().enumerate() {
+        goes.get_mut(from).into_iter().for_each(|slot| *slot = to);
+    }
+    for at in 0..all.len() {
+        while let Some(to) = goes.get(at).copied().filter(|to| *to != at) {
+            all.swap(at, to);
+            goes.swap(at, to);
+        }
+    }
     all.dedup_by(|a, b| by(a, b).is_eq());
-    all.into_iter().map(|access| *access).collect()
+    all.shrink_to_fit();
+    all
 }
 
 fn order(a: &Access) -> Key<'_> {
