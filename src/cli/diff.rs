@@ -379,7 +379,7 @@ impl Telling<'_> {
                 Found::Undecided { reason, spent } => {
                     let _ = writeln!(text, "undecided at {name} {}: {reason}", hook.hook);
                     if spent.is_some() {
-                        text.push_str("    help: `fwc diff --branches N` gives a hook more than 5000000; or leave out of both the tables\n");
+                        text.push_str("    help: `fwc diff --branches N` gives a hook more; or leave out of both the tables\n");
                         text.push_str(
                             "    that both have alike: what is the same without them is the same with them\n",
                         );

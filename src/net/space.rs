@@ -489,6 +489,14 @@ impl Space {
         self.answer(!some)
     }
 
+    /// Whether all that was computed so far is what it says.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn within_budget(&self) -> Result<(), Exhausted> {
+        self.answer(())
+    }
+
     /// Whether a combination of fields is in both, sensible or not: [`Space::and`] is something, but no set is made for it. Void
     /// where the budget was spent, like a set.
     pub fn meet(&mut self, a: PacketSet, b: PacketSet) -> bool {

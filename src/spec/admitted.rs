@@ -82,12 +82,12 @@ impl<'s> Sets<'s> {
     pub fn at(&self, point: &Point, space: &mut Space) -> Result<Admitted, Unanswered> {
         if let Point::Interface { host, leg, way } = point {
             let admitted = self.interface((*host, *leg), *way, space)?;
-            space.is_empty(PacketSet::NOTHING)?;
+            space.within_budget()?;
             return Ok(admitted);
         }
         if let Point::NetworkAcl { subnet, way } = point {
             let accepted = self.acl(*subnet, *way, space)?;
-            space.is_empty(PacketSet::NOTHING)?;
+            space.within_budget()?;
             return Ok(Admitted { accepted, rejected: PacketSet::NOTHING });
         }
         let Point::Hook { host, hook } = point else { return Err(Unanswered::NoHook) };
@@ -108,8 +108,7 @@ impl<'s> Sets<'s> {
             | Hook::Postrouting
             | Hook::Bridge => Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING },
         };
-        // Any question answers whether the budget was enough.
-        space.is_empty(PacketSet::NOTHING)?;
+        space.within_budget()?;
         Ok(admitted)
     }
 
@@ -127,7 +126,7 @@ impl<'s> Sets<'s> {
         let machine = self.routes.site.host(host).filter(|machine| machine.role == Role::Firewall);
         let Some(machine) = machine else { return Ok(Vec::new()) };
         let all = AtHook::new(&self.routes, host, machine, hook, space).translations();
-        space.is_empty(PacketSet::NOTHING)?;
+        space.within_budget()?;
         Ok(all)
     }
 }
@@ -170,7 +169,7 @@ impl Sets<'_> {
                 *so_far = at.space.or(*so_far, set);
             }
         }
-        space.is_empty(PacketSet::NOTHING)?;
+        space.within_budget()?;
         Ok(all.into_iter().collect())
     }
 }

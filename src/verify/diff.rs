@@ -244,7 +244,7 @@ impl Diff {
 }
 
 /// The hooks that are compared, in the order of a packet's way.
-const HOOKS: [(&str, Hook); 5] = [
+pub const HOOKS: [(&str, Hook); 5] = [
     ("prerouting", Hook::Prerouting),
     ("input", Hook::Input),
     ("forward", Hook::Forward),

@@ -132,7 +132,7 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
             Action::Deny => {}
         }
     }
-    space.is_empty(PacketSet::NOTHING)?;
+    space.within_budget()?;
     Ok(found)
 }
 

@@ -115,7 +115,7 @@ fn spoofed(
             }
         }
     }
-    said(network.space.is_empty(PacketSet::NOTHING))?;
+    said(network.space.within_budget())?;
     Ok(None)
 }
 

@@ -125,7 +125,7 @@ fn what_is_unknown_in_the_listings_of_others() {
     ] {
         let text = file(format!("tests/foreign/{name}.nft").as_ref()).1;
         let rules = listed(&text);
-        for (word, hook) in HOOKS {
+        for (word, hook) in fwc::verify::diff::HOOKS {
             let mut space = Space::default();
             let reading = sim::Reading { conditions: true, ..sim::Reading::default() };
             let effects = sim::effects(&rules.ruleset, hook, &reading, &mut space).unwrap();
@@ -145,14 +145,6 @@ fn what_is_unknown_in_the_listings_of_others() {
         insta::assert_snapshot!("unknown", said.join("\n"));
     });
 }
-
-const HOOKS: [(&str, Hook); 5] = [
-    ("prerouting", Hook::Prerouting),
-    ("input", Hook::Input),
-    ("forward", Hook::Forward),
-    ("output", Hook::Output),
-    ("postrouting", Hook::Postrouting),
-];
 
 /// One altered word of JSON is a difference, or is not understood: never the same.
 #[test]

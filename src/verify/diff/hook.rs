@@ -49,7 +49,7 @@ pub(super) fn compare(
     at.translated(&mut found)?;
     at.untracked(&mut found)?;
     at.marked(&mut found)?;
-    at.space.is_empty(PacketSet::NOTHING)?;
+    at.space.within_budget()?;
     Ok(found)
 }
 

@@ -269,8 +269,7 @@ fn walk(
         *so_far = space.or(*so_far, *set);
     }
     walked.admits.accepted = space.any(alive.into_values().collect());
-    // A question, so that a spent budget is noticed.
-    space.is_empty(PacketSet::NOTHING)?;
+    space.within_budget()?;
     Ok(walked)
 }
 
