@@ -61,6 +61,7 @@ impl<'a> Statements<'a> {
 
     /// Resolves them all and puts them into canonical order.
     pub(super) fn resolve(&mut self, places: &mut Places, findings: &mut Findings) {
+        self.accesses.reserve(self.names.accesses.len());
         for access in &self.names.accesses {
             let found = self.access(access, places, findings);
             self.accesses.extend(found);

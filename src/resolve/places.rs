@@ -164,7 +164,8 @@ impl<'a> Places<'a> {
     /// A spread in the words of the model: one place a piece.
     pub(super) fn model(&self, spread: &Spread) -> Vec<Place> {
         let ends = |items: &[Item]| {
-            let mut ends: Vec<End> = items.iter().filter_map(|i| self.end(i)).collect();
+            let mut ends = Vec::with_capacity(items.len());
+            ends.extend(items.iter().filter_map(|i| self.end(i)));
             ends.sort();
             ends
         };

@@ -39,9 +39,15 @@ impl<'a> Services<'a> {
 
     /// What items mean together: sorted, without duplicates; none after a finding.
     pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Vec<Term>> {
-        let each: Vec<Option<Vec<Term>>> = items.iter().map(|item| self.item(item, findings)).collect();
-        let mut terms: Vec<Term> =
-            each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+        let mut terms = match items {
+            // Nearly always it is one.
+            [item] => self.item(item, findings)?,
+            _ => {
+                let each: Vec<Option<Vec<Term>>> =
+                    items.iter().map(|item| self.item(item, findings)).collect();
+                each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
+            }
+        };
         terms.sort();
         terms.dedup();
         Some(terms)

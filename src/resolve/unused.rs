@@ -123,7 +123,7 @@ impl<'a> Used<'a> {
         let mut used = Self::default();
         for access in &names.accesses {
             used.sentence(&access.services, [&access.from, &access.to], &access.people);
-            used.clause(access.clause.as_ref());
+            used.clause(access.clause.as_deref());
         }
         for expect in names.tests.iter().flat_map(|(test, _)| &test.expects) {
             used.sentence(&expect.services, [&expect.from, &expect.to], &expect.people);

@@ -450,7 +450,7 @@ pub struct Access {
     /// To whom.
     pub to: Places,
     /// NAT, where it has some.
-    pub clause: Option<Clause>,
+    pub clause: Option<Box<Clause>>,
     /// `as ana, luis`
     pub people: Vec<Name>,
     /// What stands in the braces.

@@ -40,6 +40,7 @@ fn read(sources: &SourceMap, file: FileId, findings: &mut Findings, spans: Spans
     }
     let layout = scan::scan(text, &mut report);
     let mut reader = Reader { layout: &layout, spans, report: &mut report };
+    tree.statements.reserve_exact(layout.pieces.len());
     for piece in &layout.pieces {
         reader.piece(piece, &mut tree.statements);
     }

@@ -31,7 +31,7 @@ impl Builder<'_, '_> {
             }
         }
         let (action, from, to) = (action?, from?, to?);
-        Some(Access { action, services, from, to, clause, people, modifiers, sentence })
+        Some(Access { action, services, from, to, clause: clause.map(Box::new), people, modifiers, sentence })
     }
 
     fn clause_once(&mut self, pair: P<'_>, action: Option<Action>, clause: &mut Option<Clause>) {
