@@ -12,6 +12,7 @@ use std::net::IpAddr;
 pub use groups::{Admit, Far, GroupRules};
 
 use crate::model::{AccessId, Hook, HostId, PersonId};
+use crate::net::range::Bounded;
 use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
 
 /// The rules of every point, in the order of hosts and hooks.
@@ -118,7 +119,7 @@ pub struct Translation {
     pub dst: AddrSet,
     /// The service: the last sides of a [`Cell`] each, protocol, destination port or type, source port or code, and the
     /// original destination port. Sorted.
-    pub headers: Vec<[(u128, u128); 4]>,
+    pub headers: Vec<[Numbers; 4]>,
     /// `ct status dnat` with an original destination among these; none: whatever it was.
     pub original: Option<AddrSet>,
     /// What it puts.
@@ -214,7 +215,7 @@ pub struct SentOn {
     /// The destinations.
     pub dst: AddrSet,
     /// Protocol, destination ports, source ports; sorted.
-    pub headers: Vec<[(u128, u128); 3]>,
+    pub headers: Vec<[Numbers; 3]>,
     /// Only what is untracked; else what is new too.
     pub untracked: bool,
     /// Whether it answers: a bare SYN does not.
@@ -447,19 +448,31 @@ pub enum Refuse {
     Always,
 }
 
+/// A closed range of addresses, as numbers.
+pub type Addrs = (u128, u128);
+
+/// A closed range of protocols, ports, types or codes.
+pub type Numbers = (u16, u16);
+
 /// A box of packets of one family: a closed range in each of seven fields.
 ///
-/// The sixth and seventh are the original destination and its port, of a packet whose destination was translated; they are
-/// full where that is not asked. The fourth and fifth are destination and source port for protocols with ports, type and code for ICMP (over IPv4)
-/// and `ICMPv6` (over IPv6), and full for every other protocol and for ranges of protocols.
+/// The original destination and its port are of a packet whose destination was translated; they are full where that is
+/// not asked. There is one for nearly each rule of a site, so what fits into 16 bits has no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cell {
     /// The family.
     pub family: Family,
     /// Only packets whose destination was translated (`ct status dnat`).
     pub translated: bool,
-    /// Source, destination, protocol, destination port or type, source port or code, original destination and its port.
-    pub sides: [(u128, u128); 7],
+    /// Sources, destinations.
+    pub ends: [Addrs; 2],
+    /// Protocols; destination ports for protocols with ports, types for ICMP (over IPv4) and `ICMPv6` (over IPv6), and
+    /// [`FULL`] for every other protocol and for ranges of protocols; source ports, codes, [`FULL`] likewise.
+    pub header: [Numbers; 3],
+    /// Original destinations.
+    pub before: Addrs,
+    /// Original destination ports.
+    pub port_before: Numbers,
 }
 
 /// By which fields a cell can be looked up, beside source and destination.
@@ -486,43 +499,51 @@ pub enum Shape {
     Translated,
 }
 
-/// Every port, or every type with room to spare: the fourth and fifth side where nothing is asked.
-pub const FULL: (u128, u128) = (0, 65_535);
+/// Every port, or every type with room to spare: what stands in a header where nothing is asked.
+pub const FULL: Numbers = (0, u16::MAX);
 
-/// Every address of a family, as a side.
+/// Every address of a family.
 #[must_use]
-pub fn everywhere(family: Family) -> (u128, u128) {
+pub fn everywhere(family: Family) -> Addrs {
     match family {
         Family::V4 => (0, 0xffff_ffff),
         Family::V6 => (0, u128::MAX),
     }
 }
 
+/// The same range, of wide numbers.
+#[must_use]
+pub fn wide((first, last): Numbers) -> (u128, u128) {
+    (u128::from(first), u128::from(last))
+}
+
 impl Cell {
     /// A box that asks nothing of translation.
     #[must_use]
-    pub fn plain(family: Family, [src, dst, proto, to, from]: [(u128, u128); 5]) -> Self {
-        Self { family, translated: false, sides: [src, dst, proto, to, from, everywhere(family), FULL] }
+    pub fn plain(family: Family, ends: [Addrs; 2], header: [Numbers; 3]) -> Self {
+        Self { family, translated: false, ends, header, before: everywhere(family), port_before: FULL }
     }
 
     /// The sources.
     #[must_use]
     pub fn src(&self) -> AddrRange {
-        let (first, last) = self.sides[0];
-        AddrRange { family: self.family, first, last }
+        self.range(self.ends[0])
     }
 
     /// The destinations.
     #[must_use]
     pub fn dst(&self) -> AddrRange {
-        let (first, last) = self.sides[1];
+        self.range(self.ends[1])
+    }
+
+    fn range(&self, (first, last): Addrs) -> AddrRange {
         AddrRange { family: self.family, first, last }
     }
 
     /// The protocols.
     #[must_use]
-    pub fn protos(&self) -> (u128, u128) {
-        self.sides[2]
+    pub fn protos(&self) -> Numbers {
+        self.header[0]
     }
 
     /// The protocol, where it is one.
@@ -534,27 +555,14 @@ impl Cell {
 
     /// Destination ports or types.
     #[must_use]
-    pub fn to(&self) -> (u128, u128) {
-        self.sides[3]
+    pub fn to(&self) -> Numbers {
+        self.header[1]
     }
 
     /// Source ports or codes.
     #[must_use]
-    pub fn from(&self) -> (u128, u128) {
-        self.sides[4]
-    }
-
-    /// Original destinations.
-    #[must_use]
-    pub fn original(&self) -> AddrRange {
-        let (first, last) = self.sides[5];
-        AddrRange { family: self.family, first, last }
-    }
-
-    /// Original destination ports.
-    #[must_use]
-    pub fn original_port(&self) -> (u128, u128) {
-        self.sides[6]
+    pub fn from(&self) -> Numbers {
+        self.header[2]
     }
 
     /// The packets of both.
@@ -563,14 +571,18 @@ impl Cell {
         if self.family != other.family {
             return None;
         }
-        let mut both = Self { translated: self.translated || other.translated, ..*self };
-        for (mine, theirs) in both.sides.iter_mut().zip(&other.sides) {
-            *mine = (mine.0.max(theirs.0), mine.1.min(theirs.1));
-            if mine.0 > mine.1 {
-                return None;
-            }
-        }
-        Some(both)
+        Some(Self {
+            family: self.family,
+            translated: self.translated || other.translated,
+            ends: [both(self.ends[0], other.ends[0])?, both(self.ends[1], other.ends[1])?],
+            header: [
+                both(self.header[0], other.header[0])?,
+                both(self.header[1], other.header[1])?,
+                both(self.header[2], other.header[2])?,
+            ],
+            before: both(self.before, other.before)?,
+            port_before: both(self.port_before, other.port_before)?,
+        })
     }
 
     /// The packets that are not in `other`, as disjoint cells: what lies below and above it, side by side. `other` asks
@@ -580,25 +592,14 @@ impl Cell {
         let Some(hole) = self.intersection(other) else { return vec![*self] };
         let mut left = *self;
         let mut out = Vec::new();
-        for (side, inside) in hole.sides.iter().enumerate() {
-            let Some(mine) = left.sides.get(side).copied() else { continue };
-            let mut piece = |range: (u128, u128)| {
-                let mut cell = left;
-                if let Some(slot) = cell.sides.get_mut(side) {
-                    *slot = range;
-                    out.push(cell);
-                }
-            };
-            if mine.0 < inside.0 {
-                piece((mine.0, inside.0.saturating_sub(1)));
-            }
-            if mine.1 > inside.1 {
-                piece((inside.1.saturating_add(1), mine.1));
-            }
-            if let Some(slot) = left.sides.get_mut(side) {
-                *slot = *inside;
-            }
+        for end in 0..2 {
+            around(&mut left, &hole, &mut out, |cell| cell.ends.get_mut(end));
         }
+        for part in 0..3 {
+            around(&mut left, &hole, &mut out, |cell| cell.header.get_mut(part));
+        }
+        around(&mut left, &hole, &mut out, |cell| Some(&mut cell.before));
+        around(&mut left, &hole, &mut out, |cell| Some(&mut cell.port_before));
         out
     }
 
@@ -608,8 +609,8 @@ impl Cell {
         if self.translated {
             return Shape::Translated;
         }
-        let one = |(first, last): (u128, u128)| first == last;
-        let ends = self.sides.iter().take(2).all(|s| one(*s));
+        let one = |(first, last): Numbers| first == last;
+        let ends = self.ends.iter().all(|(first, last)| first == last);
         let Some(proto) = self.proto() else { return Shape::Odd };
         let icmp = match self.family {
             Family::V4 => Proto::ICMP,
@@ -629,10 +630,36 @@ impl Cell {
     /// Binary digits of its size: what is bigger stays whole where cells overlap.
     #[must_use]
     pub fn size(&self) -> u32 {
-        let bits =
-            |(first, last): (u128, u128)| 128u32.saturating_sub(last.saturating_sub(first).leading_zeros());
-        self.sides.iter().map(|s| bits(*s)).sum()
+        let bits = |(first, last): Addrs| 128u32.saturating_sub(last.saturating_sub(first).leading_zeros());
+        let addrs = self.ends.iter().chain([&self.before]).map(|range| bits(*range));
+        let numbers = self.header.iter().chain([&self.port_before]).map(|range| bits(wide(*range)));
+        addrs.chain(numbers).sum()
     }
+}
+
+/// What two ranges have in common.
+fn both<T: Ord + Copy>(a: (T, T), b: (T, T)) -> Option<(T, T)> {
+    let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+    (first <= last).then_some((first, last))
+}
+
+/// Cuts a side down to that of a hole within; what lies below and above goes out.
+fn around<T: Bounded>(
+    left: &mut Cell,
+    hole: &Cell,
+    out: &mut Vec<Cell>,
+    side: impl Fn(&mut Cell) -> Option<&mut (T, T)>,
+) {
+    let mut hole = *hole;
+    let (Some(inside), Some(mine)) = (side(&mut hole).copied(), side(left).copied()) else { return };
+    let below = inside.0.previous().filter(|_| mine.0 < inside.0).map(|last| (mine.0, last));
+    let above = inside.1.next().filter(|_| mine.1 > inside.1).map(|first| (first, mine.1));
+    for range in below.into_iter().chain(above) {
+        let mut cell = *left;
+        side(&mut cell).into_iter().for_each(|slot| *slot = range);
+        out.push(cell);
+    }
+    side(left).into_iter().for_each(|slot| *slot = inside);
 }
 
 #[cfg(test)]
@@ -641,20 +668,23 @@ mod tests {
     use proptest::prelude::*;
 
     fn cell() -> impl Strategy<Value = Cell> {
-        proptest::array::uniform7((0u128..4, 0u128..4)).prop_map(|s| Cell {
-            family: Family::V4,
-            translated: true,
-            sides: s.map(|(a, b)| (a.min(b), a.max(b))),
+        proptest::array::uniform7((0u16..4, 0u16..4)).prop_map(|s| {
+            let [src, dst, proto, to, from, before, port_before] = s.map(|(a, b)| (a.min(b), a.max(b)));
+            let (ends, before) = ([wide(src), wide(dst)], wide(before));
+            let header = [proto, to, from];
+            Cell { family: Family::V4, translated: true, ends, header, before, port_before }
         })
     }
 
-    fn holds(cell: &Cell, at: [u128; 7]) -> bool {
-        cell.sides.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
+    fn holds(cell: &Cell, at: [u16; 7]) -> bool {
+        let [proto, to, from] = cell.header.map(wide);
+        let sides = [cell.ends[0], cell.ends[1], proto, to, from, cell.before, wide(cell.port_before)];
+        sides.into_iter().zip(at.map(u128::from)).all(|((a, b), v)| a <= v && v <= b)
     }
 
     proptest! {
         #[test]
-        fn less_is_difference_and_disjoint(a in cell(), b in cell(), at in proptest::array::uniform7(0u128..4)) {
+        fn less_is_difference_and_disjoint(a in cell(), b in cell(), at in proptest::array::uniform7(0u16..4)) {
             let pieces = a.less(&b);
             let inside = pieces.iter().filter(|p| holds(p, at)).count();
             prop_assert_eq!(inside, usize::from(holds(&a, at) && !holds(&b, at)));

@@ -73,7 +73,7 @@ fn laid(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Block, Cell, Refuse, Shape, Step};
+    use crate::ir::{Block, Cell, FULL, Refuse, Shape, Step, wide};
     use crate::model::AccessId;
     use crate::net::{Limit, Per, Verdict};
     use proptest::prelude::*;
@@ -82,7 +82,7 @@ mod tests {
 
     /// Small cells whose shape is `Ports`: sources and destinations 0..4, TCP or UDP, ports 0..4.
     fn entry(deny: bool) -> impl Strategy<Value = Entry> {
-        let side = || (0u128..4, 0u128..4).prop_map(|(a, b)| (a.min(b), a.max(b)));
+        let side = || (0u16..4, 0u16..4).prop_map(|(a, b)| (a.min(b), a.max(b)));
         let until = prop_oneof![2 => Just(None), 1 => (1u64..3).prop_map(Some)];
         (side(), side(), any::<bool>(), side(), until, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
             move |(src, dst, tcp, to, until, limited, log, reject)| {
@@ -99,7 +99,7 @@ mod tests {
                     (Some(_), None) => Refuse::Always,
                 };
                 Entry {
-                    cell: Cell::plain(Family::V4, [src, dst, proto, to, crate::ir::FULL]),
+                    cell: Cell::plain(Family::V4, [wide(src), wide(dst)], [proto, to, FULL]),
                     steps: vec![Step { until, limit, log, verdict }],
                     refuse,
                     because: Vec::new(),
@@ -123,7 +123,8 @@ mod tests {
     }
 
     fn holds(entry: &Entry, at: [u128; 4]) -> bool {
-        entry.cell.sides.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
+        let ([src, dst], [proto, to, _]) = (entry.cell.ends, entry.cell.header);
+        [src, dst, wide(proto), wide(to)].iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
     }
 
     fn live(until: Option<u64>, now: u64) -> bool {

@@ -201,9 +201,10 @@ fn holds(c: &Cell, p: &Packet) -> bool {
     };
     let original = p.ct_original.map_or((p.dst, p.dport), |t| (t.dst, t.dport));
     let (was, port) = (n(original.0), u128::from(original.1));
+    let [proto, to, from] = c.header.map(wide);
     c.family == p.family()
         && (!c.translated || p.ct_status.dnat)
-        && c.sides
+        && [c.ends[0], c.ends[1], proto, to, from, c.before, wide(c.port_before)]
             .iter()
             .zip([n(p.src), n(p.dst), u128::from(p.proto.0), a, b, was, port])
             .enumerate()
@@ -394,7 +395,7 @@ fn inside(g: &mut G, c: &Cell) -> Packet {
         _ => fwc::net::addr::addr(r.family, g.0.within(r.first, r.last)),
     };
     let (s, d) = (at(g, c.src()), at(g, c.dst()));
-    let mut number = |(first, last): (u128, u128)| g.0.within(first, last);
+    let mut number = |range: Numbers| g.0.within(wide(range).0, wide(range).1);
     let proto = Proto(u8::try_from(number(c.protos())).unwrap());
     let (a, b) = (number(c.to()), number(c.from()));
     let icmp = proto == Proto::ICMP && s.is_ipv4() || proto == Proto::ICMPV6 && s.is_ipv6();
@@ -404,8 +405,8 @@ fn inside(g: &mut G, c: &Cell) -> Packet {
         Packet::new(s, d, proto, u16::try_from(b).unwrap(), u16::try_from(a).unwrap())
     };
     if c.translated {
-        let port = number(c.original_port());
-        let dst = at(g, c.original());
+        let port = number(c.port_before);
+        let dst = at(g, AddrRange { family: c.family, first: c.before.0, last: c.before.1 });
         p.ct_status.dnat = true;
         p.ct_original = Some(Tuple { src: p.src, dst, sport: p.sport, dport: u16::try_from(port).unwrap() });
     }

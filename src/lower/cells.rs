@@ -1,11 +1,11 @@
 //! A statement's services, sources and destinations as cells.
 
-use crate::ir::{Cell, Entry, FULL, Refuse, Step, everywhere};
+use crate::ir::{Cell, Entry, FULL, Numbers, Refuse, Step, everywhere};
 use crate::model::{Access, AccessId, Action, Term};
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Verdict};
 
 /// The last three sides of a cell, by family.
-pub(super) type Header = (Family, [(u128, u128); 3]);
+pub(super) type Header = (Family, [Numbers; 3]);
 
 /// What is spoken, as protocol and header ranges for each family it can be spoken in.
 pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
@@ -13,10 +13,10 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
     for term in terms {
         match term {
             Term::Ports { proto, from, to } => {
-                let proto = (u128::from(proto.0), u128::from(proto.0));
+                let proto = (u16::from(proto.0), u16::from(proto.0));
                 for family in Family::BOTH {
-                    for to in wide(to) {
-                        out.extend(wide(from).map(|from| (family, [proto, to, from])));
+                    for to in to.ranges() {
+                        out.extend(from.ranges().iter().map(|from| (family, [proto, *to, *from])));
                     }
                 }
             }
@@ -25,7 +25,7 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
                     Family::V4 => Proto::ICMP,
                     Family::V6 => Proto::ICMPV6,
                 };
-                let proto = (u128::from(number.0), u128::from(number.0));
+                let proto = (u16::from(number.0), u16::from(number.0));
                 for kind in octets(types) {
                     out.extend(octets(codes).into_iter().map(|code| (*family, [proto, kind, code])));
                 }
@@ -36,7 +36,7 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
                         protos
                             .ranges()
                             .iter()
-                            .map(|&(a, b)| (family, [(u128::from(a), u128::from(b)), FULL, FULL])),
+                            .map(|&(a, b)| (family, [(u16::from(a), u16::from(b)), FULL, FULL])),
                     );
                 }
             }
@@ -47,16 +47,12 @@ pub(super) fn headers(terms: &[Term]) -> Vec<Header> {
     out
 }
 
-fn wide(ports: &RangeSet<u16>) -> impl Iterator<Item = (u128, u128)> {
-    ports.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b)))
-}
-
 /// Types or codes; all of them are written as [`FULL`], like what has no type at all.
-fn octets(values: &RangeSet<u8>) -> Vec<(u128, u128)> {
+fn octets(values: &RangeSet<u8>) -> Vec<Numbers> {
     if values.is_full() {
         return vec![FULL];
     }
-    values.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))).collect()
+    values.ranges().iter().map(|&(a, b)| (u16::from(a), u16::from(b))).collect()
 }
 
 /// One entry for each range of sources, range of destinations and header.
@@ -70,21 +66,21 @@ pub(super) fn entries(
 ) {
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
-            for (family, [proto, first, second]) in headers.iter().filter(|(f, _)| *f == from.family) {
-                let sides = [(from.first, from.last), (to.first, to.last), *proto, *first, *second];
-                out.push(entry(Cell::plain(*family, sides), access, id));
+            let ends = [from, to].map(|range| (range.first, range.last));
+            for (family, header) in headers.iter().filter(|(f, _)| *f == from.family) {
+                out.push(entry(Cell::plain(*family, ends, *header), access, id));
             }
         }
     }
 }
 
 /// What a translated packet looks like behind the firewall that translates it: the header, and the port it had before.
-pub(super) type Delivered = (Family, [(u128, u128); 4]);
+pub(super) type Delivered = (Family, [Numbers; 4]);
 
 /// The headers as a clause with a port, or without one, delivers them, each with its port as written.
 pub(super) fn delivered(headers: &[Header], port: Option<u16>) -> Vec<Delivered> {
     let one = |(family, [proto, to, from]): &Header| match port {
-        Some(port) => (*family, [*proto, (u128::from(port), u128::from(port)), *from, *to]),
+        Some(port) => (*family, [*proto, (port, port), *from, *to]),
         None => (*family, [*proto, *to, *from, FULL]),
     };
     let mut out: Vec<Delivered> = headers.iter().map(one).collect();
@@ -95,8 +91,8 @@ pub(super) fn delivered(headers: &[Header], port: Option<u16>) -> Vec<Delivered>
 
 /// The headers by their original destination port alone, for S32.
 pub(super) fn original(headers: &[Header]) -> Vec<Delivered> {
-    let ported = |(first, last): (u128, u128)| {
-        first == last && [Proto::TCP, Proto::UDP].iter().any(|p| u128::from(p.0) == first)
+    let ported = |(first, last): Numbers| {
+        first == last && [Proto::TCP, Proto::UDP].iter().any(|p| u16::from(p.0) == first)
     };
     let one = |(family, [proto, to, from]): &Header| {
         if ported(*proto) {
@@ -119,12 +115,14 @@ pub(super) fn translated(
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
             for before in original.ranges().filter(|o| o.family == from.family) {
+                let [src, dst, before] = [from, to, before].map(|range| (range.first, range.last));
                 for (family, [proto, first, second, port]) in
                     headers.iter().filter(|(f, _)| *f == from.family)
                 {
-                    let ends = [from, to, before].map(|r| (r.first, r.last));
-                    let sides = [ends[0], ends[1], *proto, *first, *second, ends[2], *port];
-                    out.push(entry(Cell { family: *family, translated: true, sides }, access, id));
+                    let (ends, header) = ([src, dst], [*proto, *first, *second]);
+                    let (family, port_before) = (*family, *port);
+                    let cell = Cell { family, translated: true, ends, header, before, port_before };
+                    out.push(entry(cell, access, id));
                 }
             }
         }

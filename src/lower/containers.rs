@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{Raw, RawPair, wire};
-use crate::ir::{Containers, Entry, FULL, Pair, PointRules, Side, Wire, everywhere};
+use crate::ir::{Cell, Containers, Entry, FULL, Pair, PointRules, Side, Wire, everywhere};
 use crate::model::{Hook, Host, HostId, Leg, LegId, Site};
 use crate::net::{AddrRange, AddrSet, Proto};
 use crate::opt::arrange;
@@ -65,10 +65,16 @@ fn of_own(entry: &Entry, own: &AddrSet) -> Vec<Entry> {
     let original = own.intersection(&AddrSet::from_ranges([cell.dst()]));
     let one = |range: AddrRange| {
         let mut entry = entry.clone();
-        let [src, _, proto, to, from, ..] = cell.sides;
-        let (to, port) = if ported { (FULL, to) } else { (to, FULL) };
-        entry.cell.translated = true;
-        entry.cell.sides = [src, everywhere(cell.family), proto, to, from, (range.first, range.last), port];
+        let [proto, to, from] = cell.header;
+        let (to, port_before) = if ported { (FULL, to) } else { (to, FULL) };
+        entry.cell = Cell {
+            translated: true,
+            ends: [cell.ends[0], everywhere(cell.family)],
+            header: [proto, to, from],
+            before: (range.first, range.last),
+            port_before,
+            ..cell
+        };
         entry
     };
     original.ranges().map(one).collect()
@@ -88,9 +94,7 @@ fn started(
         let touches = |entry: &&Entry| !own.is_disjoint(&AddrSet::from_ranges([entry.cell.src()]));
         let mut all: Vec<Entry> = entries.iter().filter(touches).cloned().collect();
         for entry in &mut all {
-            if let Some(src) = entry.cell.sides.first_mut() {
-                *src = everywhere(entry.cell.family);
-            }
+            entry.cell.ends[0] = everywhere(entry.cell.family);
         }
         all
     };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::cells::{Delivered, Header, delivered, entries, headers, translated};
 use super::mapped::{Mapped, Mapping};
 use super::{Raw, RawPair, replies, wire};
-use crate::ir::{Balancer, Entry, Put, SentOn, Wire};
+use crate::ir::{Balancer, Entry, Numbers, Put, SentOn, Wire};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
 use crate::net::{AddrSet, Proto};
 use crate::topology::reading::Own;
@@ -22,9 +22,9 @@ pub(super) fn allow(
     mapped: &mut Mapped,
     balancers: &mut Balancers,
 ) {
+    let mut ways = Vec::new();
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let headers = headers(&access.terms);
-        let mut ways = Vec::new();
         topology.each_way(access, &mut |way| ways.push(way));
         for way in &ways {
             if let Course::Balanced(balanced) = &way.course {
@@ -32,6 +32,7 @@ pub(super) fn allow(
             }
             Flow { topology, site, raw, mapped, access, id, headers: &headers }.follow(way);
         }
+        ways.clear();
     }
 }
 
@@ -66,7 +67,7 @@ fn told(access: &Access, id: AccessId, crossing: &Crossing, balanced: &Balanced,
 /// By which interfaces a packet comes and leaves.
 type Wires = (Option<Wire>, Option<Wire>);
 
-impl Flow<'_, '_> {
+impl<'f> Flow<'f, '_> {
     fn follow(&mut self, way: &Way) {
         // A pair without a path, or without a place for its clause, has its error already: no rule comes of it.
         let Ok(path) = way.crossing.path.as_ref() else { return };
@@ -238,7 +239,7 @@ impl Flow<'_, '_> {
         }
         let end = inner.end.or_else(|| receiver(self.topology, real.addr));
         self.beyond(inner, end, ends, &headers);
-        let of_family: Vec<[(u128, u128); 3]> =
+        let of_family: Vec<[Numbers; 3]> =
             headers.iter().filter(|(f, _)| *f == crossing.family).map(|(_, sides)| *sides).collect();
         let sent_on = SentOn {
             because: self.id,
@@ -342,8 +343,15 @@ impl Flow<'_, '_> {
     }
 
     fn add(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
+        let (access, id) = (self.bounded(point), self.id);
+        if self.users(point).is_none() {
+            if let Some(pair) = self.at(point, wires, ends) {
+                entries(ends.0, ends.1, headers, &access, id, &mut pair.entries);
+            }
+            return;
+        }
         let mut new = Vec::new();
-        entries(ends.0, ends.1, headers, &self.bounded(point), self.id, &mut new);
+        entries(ends.0, ends.1, headers, &access, id, &mut new);
         self.put(point, wires, ends, new);
     }
 
@@ -360,7 +368,7 @@ impl Flow<'_, '_> {
     }
 
     /// The statement with the bound that it has at a hook (S64).
-    fn bounded(&self, (host, hook): (HostId, Hook)) -> Cow<'_, Access> {
+    fn bounded(&self, (host, hook): (HostId, Hook)) -> Cow<'f, Access> {
         match self.site.bound(self.access, host, hook) {
             bound if bound == self.access.limit => Cow::Borrowed(self.access),
             limit => Cow::Owned(Access { limit, ..self.access.clone() }),
@@ -369,21 +377,22 @@ impl Flow<'_, '_> {
 
     /// Adds rules for whoever may send what they speak of (S63).
     fn put(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), new: Vec<Entry>) {
-        let (host, hook) = point;
-        if hook != Hook::Output || !self.site.jumps_from(self.access, host) {
-            if let Some(pair) = self.of_user(point, wires, ends, None) {
-                pair.entries.extend(new);
-            }
-            return;
-        }
-        let mut users: Vec<_> = self.access.people.iter().map(|id| self.site.uid_at(host, *id)).collect();
-        users.sort_unstable();
-        users.dedup();
-        for user in users {
+        for user in self.users(point).unwrap_or_else(|| vec![None]) {
             if let Some(pair) = self.of_user(point, wires.clone(), ends, user) {
                 pair.entries.extend(new.iter().cloned());
             }
         }
+    }
+
+    /// The confined users who may send what is spoken of; none where it does not depend on the user.
+    fn users(&self, (host, hook): (HostId, Hook)) -> Option<Vec<Option<u32>>> {
+        if hook != Hook::Output || !self.site.jumps_from(self.access, host) {
+            return None;
+        }
+        let mut users: Vec<_> = self.access.people.iter().map(|id| self.site.uid_at(host, *id)).collect();
+        users.sort_unstable();
+        users.dedup();
+        Some(users)
     }
 
     /// The rules of a pair of interfaces, where the machine filters and there is anything to say.

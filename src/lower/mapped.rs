@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use super::cells::Delivered;
 use super::flows::one_machine;
-use crate::ir::{Put, Translation, Translations, Wire};
+use crate::ir::{Addrs, Numbers, Put, Translation, Translations, Wire};
 use crate::model::{AccessId, Hook, HostId};
 use crate::net::{AddrSet, Family};
 use crate::topology::Topology;
 
 /// What the rules of one statement that differ in their ends alone have in common.
-type Sort = (Wire, AccessId, Family, Vec<[(u128, u128); 4]>, Vec<(u128, u128)>, bool, Put);
+type Sort = (Wire, AccessId, Family, Vec<[Numbers; 4]>, Vec<Addrs>, bool, Put);
 
 /// One rectangle of sources and destinations.
 struct Ends {
@@ -45,7 +45,7 @@ impl Mapped {
     /// Adds one.
     pub(super) fn add(&mut self, point: (HostId, Hook), mapping: Mapping<'_>, headers: &[Delivered]) {
         let (src, dst) = mapping.ends;
-        let mut headers: Vec<[(u128, u128); 4]> =
+        let mut headers: Vec<[Numbers; 4]> =
             headers.iter().filter(|(f, _)| *f == mapping.family).map(|(_, sides)| *sides).collect();
         headers.sort_unstable();
         if src.is_empty() || dst.is_empty() || headers.is_empty() {

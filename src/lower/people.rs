@@ -41,7 +41,6 @@ fn tcp(cell: &Cell) -> bool {
 }
 
 fn logins(site: &Site, raw: &Raw, person: PersonId, port: u16) -> Vec<Login> {
-    let port = u128::from(port);
     let mut by_end: BTreeMap<Option<u64>, AddrSet> = BTreeMap::new();
     for entry in raw.pairs.values().flat_map(|pair| &pair.entries) {
         let (first, last) = entry.cell.to();
@@ -71,9 +70,7 @@ fn opens(site: &Site, raw: &Raw, host: HostId, person: PersonId) -> Vec<Opening>
         }
         for cell in cells {
             let dst = AddrSet::from_ranges([cell.dst()]).difference(&raw.itself);
-            let port = |side: u128| u16::try_from(side).unwrap_or(u16::MAX);
-            let ports = (port(cell.to().0), port(cell.to().1));
-            all.extend(dst.ranges().map(|dst| Opening { dst, ports, until: access.until }));
+            all.extend(dst.ranges().map(|dst| Opening { dst, ports: cell.to(), until: access.until }));
         }
     }
     all.sort_unstable();

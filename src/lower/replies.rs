@@ -14,7 +14,7 @@ pub(super) fn headers(asked: &[Header]) -> Vec<Header> {
 }
 
 fn replies((family, [proto, first, second]): &Header) -> Vec<Header> {
-    let icmp = u128::from(match family {
+    let icmp = u16::from(match family {
         Family::V4 => Proto::ICMP.0,
         Family::V6 => Proto::ICMPV6.0,
     });
@@ -38,7 +38,7 @@ fn replies((family, [proto, first, second]): &Header) -> Vec<Header> {
 }
 
 /// RFC 792 and RFC 4443: what asks, and the type of the answer.
-fn queries(family: Family) -> &'static [(u128, u128)] {
+fn queries(family: Family) -> &'static [(u16, u16)] {
     match family {
         Family::V4 => &[(8, 0), (13, 14), (15, 16)],
         Family::V6 => &[(128, 129)],

@@ -73,7 +73,7 @@ fn merged(mut keys: Vec<Entry>) -> Vec<Entry> {
     keys
 }
 
-/// A key to sort by would be a copy of 240 bytes, twice for each comparison.
+/// A key to sort by would be a copy of 128 bytes, twice for each comparison.
 fn by_cell(a: &Entry, b: &Entry) -> Ordering {
     a.cell.cmp(&b.cell)
 }

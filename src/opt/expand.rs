@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::Sizes;
-use crate::ir::{Cell, Entry, Shape};
+use crate::ir::{Addrs, Cell, Entry, Shape, wide};
 use crate::net::Family;
 
 /// The same rules; of a family with many exact keys by ports, ranges that make no more keys than are there already are
@@ -43,18 +43,17 @@ fn is_worth_it(sizes: &Sizes, entries: &[Entry], family: Family) -> bool {
 /// How many keys of addresses and port it holds.
 fn volume(cell: &Cell) -> u128 {
     let width = |(first, last): (u128, u128)| last.saturating_sub(first).saturating_add(1);
-    [cell.sides[0], cell.sides[1], cell.to()].into_iter().fold(1, |all, side| all.saturating_mul(width(side)))
+    [cell.ends[0], cell.ends[1], wide(cell.to())].into_iter().fold(1, |all, side| all.saturating_mul(width(side)))
 }
 
 fn keys(cell: &Cell) -> Vec<Cell> {
-    let [src, dst, proto, to, from, original, port] = cell.sides;
-    let points = |(first, last): (u128, u128)| (first..=last).map(|at| (at, at));
+    let ([src, dst], [proto, to, from]) = (cell.ends, cell.header);
+    let points = |(first, last): Addrs| (first..=last).map(|at| (at, at));
     let mut out = Vec::new();
     for src in points(src) {
         for dst in points(dst) {
-            out.extend(
-                points(to).map(|to| Cell { sides: [src, dst, proto, to, from, original, port], ..*cell }),
-            );
+            let ports = (to.0..=to.1).map(|at| [proto, (at, at), from]);
+            out.extend(ports.map(|header| Cell { ends: [src, dst], header, ..*cell }));
         }
     }
     out

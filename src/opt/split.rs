@@ -49,7 +49,7 @@ fn by(
     let sides: Vec<(usize, (u128, u128))> = all
         .iter()
         .filter_map(|at| {
-            let [src, dst, ..] = entries.get(*at)?.cell.sides;
+            let [src, dst] = entries.get(*at)?.cell.ends;
             Some((*at, if source { src } else { dst }))
         })
         .collect();

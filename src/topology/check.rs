@@ -242,7 +242,7 @@ impl Need<'_> {
     }
 
     fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
-        let to_group = matches!(to, End::Addrs(set) if set.is_subset(&multicast()));
+        let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
         let (mut from, mut to) = (words(site, from), words(site, to));
         if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends) } = trouble {
             (from, to) = ends.clone();

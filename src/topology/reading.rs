@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::LazyLock;
 
 use hashbrown::HashMap;
 
@@ -26,7 +27,7 @@ pub struct Own {
 }
 
 /// Sources and destinations of one pair of items, of one family, with one path.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crossing {
     /// The family.
     pub family: Family,
@@ -229,6 +230,9 @@ impl Topology<'_> {
     /// What `except` takes from an `allow`: its items, widely.
     #[must_use]
     pub fn wide_union(&self, ends: &[End]) -> AddrSet {
+        if ends.is_empty() {
+            return AddrSet::empty();
+        }
         AddrSet::from_ranges(ends.iter().flat_map(|e| self.wide(e).ranges().collect::<Vec<_>>()))
     }
 
@@ -292,6 +296,45 @@ impl Topology<'_> {
         if let Some(known) = key.as_ref().and_then(|key| self.readings.crossings.get(key)) {
             return Rc::clone(known);
         }
+        let out = Rc::new(match self.plainly(from, to, family) {
+            Some(one) => vec![one],
+            None => self.gathered(from, to, family),
+        });
+        if let Some(key) = key {
+            self.readings.crossings.insert(key, Rc::clone(&out));
+        }
+        out
+    }
+
+    /// The crossing of one range to another, each within one class and without an address of a machine that we know:
+    /// nearly all that a large policy is made of. Law: it is what [`Self::gathered`] gathers.
+    pub(super) fn plainly(&mut self, from: &End, to: &End, family: Family) -> Option<Crossing> {
+        let (End::Addrs(src), End::Addrs(dst)) = (from, to) else { return None };
+        let start = self.classes.sole(src).filter(|_| src.has(family))?;
+        let class = self.classes.sole(dst).filter(|_| dst.has(family))?;
+        let known = self.count_owners(src) > 0 || self.count_owners(dst) > 0;
+        if known || !dst.is_disjoint(multicast()) {
+            return None;
+        }
+        let zone = self.classes.class(start)?.zone;
+        let one = Crossing {
+            family,
+            path: self.path(Start::Zone(zone, None), class),
+            src: src.clone(),
+            dst: dst.clone(),
+            senders: Vec::new(),
+            receivers: Vec::new(),
+            from_dynamic: None,
+            to_dynamic: None,
+            to_machine: None,
+            class: Some(class),
+        };
+        debug_assert_eq!(self.gathered(from, to, family), [one.clone()]);
+        Some(one)
+    }
+
+    /// Those of any ends.
+    fn gathered(&mut self, from: &End, to: &End, family: Family) -> Vec<Crossing> {
         let mut out = Vec::new();
         if speaks(self.site, from, family) && speaks(self.site, to, family) {
             for dest in self.dests(to, family).iter() {
@@ -318,15 +361,11 @@ impl Topology<'_> {
                 }
             }
             if let End::Addrs(set) = to {
-                let group = set.of(family).intersection(&multicast());
+                let group = set.of(family).intersection(multicast());
                 if !group.is_empty() {
                     out.extend(self.on_link(from, &group, family));
                 }
             }
-        }
-        let out = Rc::new(out);
-        if let Some(key) = key {
-            self.readings.crossings.insert(key, Rc::clone(&out));
         }
         out
     }
@@ -666,9 +705,12 @@ impl Topology<'_> {
 }
 
 /// What S14 calls multicast or broadcast.
-pub(super) fn multicast() -> AddrSet {
-    let v4 = [(Family::V4, 0xe000_0000, 0xefff_ffff), (Family::V4, 0xffff_ffff, 0xffff_ffff)];
-    let v6 = [(Family::V6, 0xff << 120, u128::MAX)];
-    let ranges = v4.into_iter().chain(v6).map(|(family, first, last)| AddrRange { family, first, last });
-    AddrSet::from_ranges(ranges)
+pub(super) fn multicast() -> &'static AddrSet {
+    static ALL: LazyLock<AddrSet> = LazyLock::new(|| {
+        let v4 = [(Family::V4, 0xe000_0000, 0xefff_ffff), (Family::V4, 0xffff_ffff, 0xffff_ffff)];
+        let v6 = [(Family::V6, 0xff << 120, u128::MAX)];
+        let ranges = v4.into_iter().chain(v6).map(|(family, first, last)| AddrRange { family, first, last });
+        AddrSet::from_ranges(ranges)
+    });
+    &ALL
 }

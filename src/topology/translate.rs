@@ -26,11 +26,11 @@ pub enum Course {
     /// Nothing: there is no clause, or none is needed.
     Plain,
     /// Its destination.
-    Dnat(Dnat),
+    Dnat(Box<Dnat>),
     /// Its source.
-    Source(Source),
+    Source(Box<Source>),
     /// Its destination, by the kernel of IPVS behind the director's input.
-    Balanced(Balanced),
+    Balanced(Box<Balanced>),
     /// The outer way ends by another leg than the one named (S29).
     Unserved,
     /// No firewall is where the clause needs one (S28).
@@ -204,6 +204,14 @@ impl Topology<'_> {
         for from in &access.from.plus {
             for to in &access.to.plus {
                 for family in Family::BOTH {
+                    if access.nat.is_none()
+                        && no_from.is_empty()
+                        && no_to.is_empty()
+                        && let Some(crossing) = self.plainly(from, to, family)
+                    {
+                        take(Way { crossing, course: Course::Plain });
+                        continue;
+                    }
                     let ways = self.ways(access.nat.as_ref(), (from, to), (&no_from, &no_to), family);
                     ways.into_iter().for_each(&mut *take);
                 }
@@ -219,7 +227,8 @@ impl Topology<'_> {
         (no_from, no_to): (&AddrSet, &AddrSet),
         family: Family,
     ) -> Vec<Way> {
-        if !translates(self.site, nat, family) {
+        let spoken = speaks(self.site, from, family) && speaks(self.site, to, family);
+        if !spoken || !translates(self.site, nat, family) {
             return Vec::new();
         }
         let crossings = self.crossings(from, to, family);
@@ -286,7 +295,7 @@ impl Topology<'_> {
         let own = crossing.receivers.iter().fold(AddrSet::empty(), |all, o| all.union(&o.addrs));
         let written = if dynamic.is_some() { own } else { crossing.dst.clone() };
         let dnat = Dnat { at, inward, written, target, port, machine, inner, mask };
-        Some(Way { crossing, course: Course::Dnat(dnat) })
+        Some(Way { crossing, course: Course::Dnat(Box::new(dnat)) })
     }
 
     /// From M to T; it does not visit the machine of the sender.
@@ -334,7 +343,7 @@ impl Topology<'_> {
             }
             reals.push(Real { addr, machine, src: served.src, inner, replies });
         }
-        Way { crossing, course: Course::Balanced(Balanced { at, direct, port, servers, reals }) }
+        Way { crossing, course: Course::Balanced(Box::new(Balanced { at, direct, port, servers, reals })) }
     }
 
     /// S13: takes out the sources that are of one of these machines; none where nobody is left.
@@ -378,7 +387,7 @@ impl Topology<'_> {
             Some(machine) => crossing.dst.difference(&self.own(machine)),
             None => crossing.dst.clone(),
         };
-        Way { crossing, course: Course::Source(Source { position, mask, behind }) }
+        Way { crossing, course: Course::Source(Box::new(Source { position, mask, behind })) }
     }
 
     fn own(&self, host: HostId) -> AddrSet {

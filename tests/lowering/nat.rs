@@ -1,7 +1,7 @@
 //! The same under translation: sites of firewalls in a row, statements with clauses, each kept if the compiler takes it.
 
 use super::{G, on, packet, run, site};
-use fwc::ir::{Put, Translation as Rule, Translations};
+use fwc::ir::{Numbers, Put, Translation as Rule, Translations, wide};
 use fwc::model::{Hook, Point, Site};
 use fwc::net::addr::{addr, number};
 use fwc::net::*;
@@ -68,16 +68,16 @@ fn put(translations: &Translations, p: &Packet) -> Option<Translation> {
 fn holds(rule: &Rule, p: &Packet) -> bool {
     let original = p.ct_original.map_or((p.dst, p.dport), |t| (t.dst, t.dport));
     let (to, from) = if p.proto == Proto::ICMP || p.proto == Proto::ICMPV6 {
-        (u128::from(p.icmp_type), u128::from(p.icmp_code))
+        (u16::from(p.icmp_type), u16::from(p.icmp_code))
     } else {
-        (u128::from(p.dport), u128::from(p.sport))
+        (p.dport, p.sport)
     };
-    let seen = [u128::from(p.proto.0), to, from, u128::from(original.1)];
+    let seen = [u16::from(p.proto.0), to, from, original.1];
     rule.family == p.family()
         && rule.src.contains(p.src)
         && rule.dst.contains(p.dst)
         && rule.original.as_ref().is_none_or(|o| p.ct_status.dnat && o.contains(original.0))
-        && rule.headers.iter().any(|h| h.iter().zip(seen).all(|(s, v)| s.0 <= v && v <= s.1))
+        && rule.headers.iter().any(|h| h.iter().zip(seen).all(|(s, v)| (s.0..=s.1).contains(&v)))
 }
 
 /// Gives some packets a past.
@@ -113,7 +113,7 @@ fn at_nat(
         Some(rule) => {
             let (s, d) = (any(g, &rule.src), any(g, &rule.dst));
             let [proto, to, from, port] = g.pick(&rule.headers);
-            let mut within = |(a, b): (u128, u128)| g.0.within(a, b);
+            let mut within = |range: Numbers| g.0.within(wide(range).0, wide(range).1);
             let (proto, to, from, port) = (within(proto), within(to), within(from), within(port));
             let proto = Proto(u8::try_from(proto).unwrap());
             let mut p = if proto == Proto::ICMP && s.is_ipv4() || proto == Proto::ICMPV6 && s.is_ipv6() {

@@ -6,7 +6,7 @@
 use super::super::artifact::{Element, Expression, Field, Op, Statement, Verdict};
 use super::translate::{Flow, service};
 use super::{Draft, DraftChain, Traced, base, statements_of};
-use crate::ir::{FULL, PointRules, SentOn, Wire};
+use crate::ir::{FULL, PointRules, SentOn, Wire, wide};
 use crate::model::Hook;
 use crate::net::{AddrSet, Family, Proto};
 
@@ -61,7 +61,7 @@ impl Draft<'_> {
             statements.push(Statement::is(Field::Nfproto, Expression::word(nfproto)));
         }
         statements.extend(service(flow));
-        let tcp = (u128::from(Proto::TCP.0), u128::from(Proto::TCP.0));
+        let tcp = (u16::from(Proto::TCP.0), u16::from(Proto::TCP.0));
         if one.answer && flow.proto == tcp {
             let flags = ["syn", "ack"].map(Expression::word);
             let masked = Expression::Masked(
@@ -87,9 +87,9 @@ fn flows(one: &SentOn) -> Vec<Flow> {
             original: None,
             dst: ranges(&one.dst),
             proto: *proto,
-            to: vec![*to],
+            to: vec![wide(*to)],
             from: *from,
-            port: vec![FULL],
+            port: vec![wide(FULL)],
             src: ranges(&one.src),
         };
         ((), flow)

@@ -9,7 +9,7 @@ use super::super::artifact::{
     DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
-use crate::ir::{Cell, Entry, FULL, Laid, Layer, Shape, Split};
+use crate::ir::{Cell, Entry, FULL, Laid, Layer, Numbers, Shape, Split, wide};
 use crate::model::Origin;
 use crate::net::{AddrRange, Family, Proto};
 
@@ -183,11 +183,11 @@ fn map_name(name: &str, shape: Shape, family: Family) -> String {
 fn key(cell: &Cell, shape: Shape) -> Expression {
     let mut parts = Vec::with_capacity(4);
     parts.extend([cell.src(), cell.dst()].map(Expression::addresses));
-    let octets = |(first, last): (u128, u128)| Expression::numbers(first, last.min(255));
+    let octets = |(first, last): Numbers| numbers((first, last.min(255)));
     match shape {
         Shape::Ports { .. } => {
             parts.push(proto(cell));
-            parts.push(Expression::numbers(cell.to().0, cell.to().1));
+            parts.push(numbers(cell.to()));
         }
         Shape::Icmp { .. } => parts.extend([octets(cell.to()), octets(cell.from())]),
         Shape::Protocols { .. } => parts.push(proto(cell)),
@@ -196,13 +196,19 @@ fn key(cell: &Cell, shape: Shape) -> Expression {
     Expression::Concat(parts)
 }
 
+/// Protocols, ports, types or codes.
+pub(super) fn numbers(range: Numbers) -> Expression {
+    let (first, last) = wide(range);
+    Expression::numbers(first, last)
+}
+
 /// Words only for the two that every nft knows without a file of names.
 fn proto(cell: &Cell) -> Expression {
     match cell.proto() {
         Some(Proto::TCP) => Expression::word("tcp"),
         Some(Proto::UDP) => Expression::word("udp"),
         Some(Proto(number)) => Expression::Number(u128::from(number)),
-        None => Expression::numbers(cell.protos().0, cell.protos().1),
+        None => numbers(cell.protos()),
     }
 }
 
@@ -231,7 +237,7 @@ fn matches(cell: &Cell, table: TableFamily) -> Vec<Statement> {
     let asked: Vec<Statement> = ports
         .into_iter()
         .filter(|(range, _)| *range != FULL)
-        .filter_map(|(range, field)| field.map(|f| Statement::is(f, Expression::numbers(range.0, range.1))))
+        .filter_map(|(range, field)| field.map(|f| Statement::is(f, numbers(range))))
         .collect();
     // `tcp sport` asks for TCP by itself.
     if asked.is_empty() && cell.protos() != (0, 255) {

@@ -11,7 +11,9 @@ use super::super::artifact::{
     SetFlag, Statement, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, names, statements_of};
-use crate::ir::{Cell, Entry, FULL, Put, Shape, Translation, Translations, Wire, everywhere};
+use crate::ir::{
+    Cell, Entry, FULL, Numbers, Put, Shape, Translation, Translations, Wire, everywhere, wide,
+};
 use crate::model::{AccessId, Hook, Host, Origin};
 use crate::net::{AddrRange, AddrSet, Family, Proto};
 
@@ -34,9 +36,9 @@ pub(super) struct Flow {
     /// Original destinations, of packets whose destination was translated.
     pub(super) original: Option<Ranges>,
     pub(super) dst: Ranges,
-    pub(super) proto: (u128, u128),
+    pub(super) proto: Numbers,
     pub(super) to: Ranges,
-    pub(super) from: (u128, u128),
+    pub(super) from: Numbers,
     /// Original destination ports.
     pub(super) port: Ranges,
     pub(super) src: Ranges,
@@ -44,15 +46,15 @@ pub(super) struct Flow {
 
 impl Flow {
     fn of(cell: &Cell) -> Self {
-        let [src, dst, proto, to, from, original, port] = cell.sides;
+        let ([src, dst], [proto, to, from]) = (cell.ends, cell.header);
         Self {
             family: cell.family,
-            original: Some(vec![original]),
+            original: Some(vec![cell.before]),
             dst: vec![dst],
             proto,
-            to: vec![to],
+            to: vec![wide(to)],
             from,
-            port: vec![port],
+            port: vec![wide(cell.port_before)],
             src: vec![src],
         }
     }
@@ -166,7 +168,7 @@ impl Draft<'_> {
             out.push(Statement::is(Field::Nfproto, Expression::word(nfproto)));
         }
         out.extend(service(flow));
-        if flow.port != [FULL] {
+        if flow.port != [wide(FULL)] {
             out.push(Statement::is(Field::CtOriginalProtoDst, numbers(&flow.port)));
         }
         out
@@ -236,9 +238,9 @@ fn flows(rule: &Translation) -> Vec<Flow> {
             original: rule.original.as_ref().map(ranges),
             dst: ranges(&rule.dst),
             proto: *proto,
-            to: vec![*to],
+            to: vec![wide(*to)],
             from: *from,
-            port: vec![*port],
+            port: vec![wide(*port)],
             src: ranges(&rule.src),
         };
         ((), flow)
@@ -290,11 +292,11 @@ pub(super) fn service(flow: &Flow) -> Vec<Statement> {
     };
     let mut asked = Vec::new();
     if let Some((from, to)) = fields {
-        if flow.to != [FULL] {
+        if flow.to != [wide(FULL)] {
             asked.push(Statement::is(to, numbers(&flow.to)));
         }
         if flow.from != FULL {
-            asked.push(Statement::is(from, numbers(&[flow.from])));
+            asked.push(Statement::is(from, numbers(&[wide(flow.from)])));
         }
     }
     // `tcp dport` asks for TCP by itself.
@@ -302,7 +304,7 @@ pub(super) fn service(flow: &Flow) -> Vec<Statement> {
         let proto = match proto {
             Some(Proto::TCP) => Expression::word("tcp"),
             Some(Proto::UDP) => Expression::word("udp"),
-            Some(_) | None => Expression::numbers(first, last),
+            Some(_) | None => super::layers::numbers(flow.proto),
         };
         asked.push(Statement::is(Field::L4proto, proto));
     }
