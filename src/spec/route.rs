@@ -230,10 +230,9 @@ impl<'s> Routes<'s> {
         let mut others = addrs.clone();
         for &(host, leg) in self.special.get(&zone).into_iter().flatten() {
             let own = self.site.leg(host, leg).map(Leg::address_set).unwrap_or_default();
-            let meant = own.intersection(addrs);
-            if !meant.is_empty() {
+            if !own.is_disjoint(addrs) {
                 others = others.difference(&own);
-                starts.push((From::Leg(host, leg), meant));
+                starts.push((From::Leg(host, leg), own.intersection(addrs)));
             }
         }
         if !others.is_empty() {
@@ -247,6 +246,11 @@ impl<'s> Routes<'s> {
         let zone = self.site.leg(host, leg).map(|l| l.zone);
         let own = |zone: &ZoneId| self.special.get(zone).is_some_and(|legs| legs.contains(&(host, leg)));
         zone.filter(|zone| !own(zone)).map_or(From::Leg(host, leg), From::Zone)
+    }
+
+    /// The zone that one range of addresses is in, where it is in one class.
+    pub(super) fn only_zone(&self, addrs: &AddrSet) -> Option<ZoneId> {
+        self.classes.get(self.only_class(addrs)?).map(|class| class.zone)
     }
 
     /// The zones that a set touches, with what it has of each.

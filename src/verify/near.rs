@@ -16,15 +16,53 @@ const MOST: usize = 64;
 /// Boxes in a leaf.
 const LEAF: usize = 8;
 
-/// Family and protocol, destination, source, destination port: closed intervals.
-type Bounds = [(u128, u128); 4];
+/// A box: closed intervals. There is one for nearly each statement, so what fits into 16 bits has no more.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// Destinations and sources.
+    ends: [(u128, u128); 2],
+    /// Family and protocol, destination ports.
+    spoken: [(u16, u16); 2],
+}
+
+/// How many intervals a box has.
+const SIDES: usize = 4;
+
+impl Bounds {
+    /// What holds nothing, and is held by everything.
+    const NOTHING: Self = Self { ends: [(u128::MAX, 0); 2], spoken: [(u16::MAX, 0); 2] };
+
+    fn meets(&self, other: &Self) -> bool {
+        fn meet<T: PartialOrd>(a: &(T, T), b: &(T, T)) -> bool {
+            a.0 <= b.1 && b.0 <= a.1
+        }
+        self.ends.iter().zip(&other.ends).all(|(a, b)| meet(a, b))
+            && self.spoken.iter().zip(&other.spoken).all(|(a, b)| meet(a, b))
+    }
+
+    fn hold(&mut self, other: &Self) {
+        fn both<T: Ord + Copy>(a: &mut (T, T), b: &(T, T)) {
+            *a = (a.0.min(b.0), a.1.max(b.1));
+        }
+        self.ends.iter_mut().zip(&other.ends).for_each(|(a, b)| both(a, b));
+        self.spoken.iter_mut().zip(&other.spoken).for_each(|(a, b)| both(a, b));
+    }
+
+    fn side(&self, at: usize) -> (u128, u128) {
+        let [proto, ports] = self.spoken.map(|(first, last)| (u128::from(first), u128::from(last)));
+        [proto, self.ends[0], self.ends[1], ports].get(at).copied().unwrap_or((0, 0))
+    }
+}
 
 /// The statements of a site by where their packets are.
 pub(super) struct Near {
     /// None: whoever asks is told of all.
     tree: Option<Tree>,
     all: Vec<AccessId>,
-    of: Vec<Vec<Bounds>>,
+    /// The boxes of all statements, one after another.
+    boxes: Vec<Bounds>,
+    /// Where those of each begin.
+    of: Vec<usize>,
 }
 
 impl Near {
@@ -33,13 +71,29 @@ impl Near {
         let elsewhere = site.accesses.iter().any(|access| access.nat.is_some())
             || site.hosts.iter().any(|host| host.docker);
         if elsewhere {
-            return Self { tree: None, all, of: Vec::new() };
+            return Self { tree: None, all, boxes: Vec::new(), of: Vec::new() };
         }
         let readings = Readings::new(site);
-        let of: Vec<Vec<Bounds>> =
-            site.accesses.iter().map(|access| bounds(site, &readings, access)).collect();
-        let boxes = (0u32..).zip(&of).flat_map(|(id, own)| own.iter().map(move |one| (*one, id)));
-        Self { tree: Some(Tree::new(boxes.collect())), all, of }
+        let mut near = Self {
+            tree: None,
+            boxes: Vec::with_capacity(all.len()),
+            of: Vec::with_capacity(all.len()),
+            all,
+        };
+        let mut owned = Vec::with_capacity(site.accesses.len());
+        for (id, access) in site.accesses() {
+            near.of.push(near.boxes.len());
+            bounds(site, &readings, access, &mut near.boxes);
+            owned.extend(near.boxes_of(id).iter().map(|one| (*one, id.0)));
+        }
+        near.tree = Some(Tree::new(owned));
+        near
+    }
+
+    fn boxes_of(&self, id: AccessId) -> &[Bounds] {
+        let Some(from) = self.of.get(id.index()) else { return &[] };
+        let to = self.of.get(id.index().saturating_add(1)).copied().unwrap_or(self.boxes.len());
+        self.boxes.get(*from..to).unwrap_or_default()
     }
 
     /// The others that can have packets in common with a statement, ascending.
@@ -48,7 +102,7 @@ impl Near {
             return self.all.iter().copied().filter(|other| *other != id).collect();
         };
         let mut found = BTreeSet::new();
-        for one in self.of.get(id.index()).into_iter().flatten() {
+        for one in self.boxes_of(id) {
             tree.meet(one, &mut |other| {
                 if other != id.0 {
                     found.insert(AccessId(other));
@@ -62,20 +116,14 @@ impl Near {
     /// Whether there are any.
     pub(super) fn has_others(&self, id: AccessId) -> bool {
         let Some(tree) = &self.tree else { return self.all.len() > 1 };
-        let own = self.of.get(id.index()).into_iter().flatten();
-        let mut alone = true;
-        for one in own {
-            alone = alone && tree.meet(one, &mut |other| other == id.0);
-        }
-        !alone
+        self.boxes_of(id).iter().any(|one| !tree.meet(one, &mut |other| other == id.0))
     }
 }
 
 /// Where a statement's packets are.
-fn bounds(site: &Site, readings: &Readings<'_>, access: &Access) -> Vec<Bounds> {
+fn bounds(site: &Site, readings: &Readings<'_>, access: &Access, all: &mut Vec<Bounds>) {
     let (from, to) = (all_held(site, readings, &access.from), all_held(site, readings, &access.to));
-    let mut all = Vec::new();
-    for family in Family::BOTH {
+    for family in Family::BOTH.into_iter().filter(|family| from.has(*family) && to.has(*family)) {
         let ranges = |set: &AddrSet| -> Vec<(u128, u128)> {
             set.ranges().filter(|r| r.family == family).map(|r| (r.first, r.last)).collect()
         };
@@ -87,11 +135,10 @@ fn bounds(site: &Site, readings: &Readings<'_>, access: &Access) -> Vec<Bounds> 
         }
         for src in &from {
             for dst in &to {
-                all.extend(terms.iter().map(|(proto, port)| [*proto, *dst, *src, *port]));
+                all.extend(terms.iter().map(|spoken| Bounds { ends: [*dst, *src], spoken: *spoken }));
             }
         }
     }
-    all
 }
 
 fn hull(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
@@ -126,23 +173,20 @@ pub(super) fn held(site: &Site, readings: &Readings<'_>, end: &End) -> AddrSet {
 }
 
 /// Protocols, the families apart, and destination ports.
-fn spoken(term: &Term, family: Family) -> Vec<((u128, u128), (u128, u128))> {
-    const PORTS: (u128, u128) = (0, 65_535);
-    let base = u128::from(family == Family::V6) << 8;
-    let protos = |first: u8, last: u8| (base | u128::from(first), base | u128::from(last));
-    let ranges = |ports: &RangeSet<u16>| -> Vec<(u128, u128)> {
-        ports.ranges().iter().map(|&(a, b)| (u128::from(a), u128::from(b))).collect()
-    };
+fn spoken(term: &Term, family: Family) -> Vec<[(u16, u16); 2]> {
+    const PORTS: (u16, u16) = (0, u16::MAX);
+    let base = u16::from(family == Family::V6) << 8;
+    let protos = |first: u8, last: u8| (base | u16::from(first), base | u16::from(last));
     match term {
         Term::Ports { proto, to, .. } => {
-            ranges(to).into_iter().map(|ports| (protos(proto.0, proto.0), ports)).collect()
+            to.ranges().iter().map(|ports| [protos(proto.0, proto.0), *ports]).collect()
         }
         Term::Icmp { family: of, .. } if *of != family => Vec::new(),
         Term::Icmp { .. } => {
             let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
-            vec![(protos(proto.0, proto.0), PORTS)]
+            vec![[protos(proto.0, proto.0), PORTS]]
         }
-        Term::Protos(all) => all.ranges().iter().map(|&(a, b)| (protos(a, b), PORTS)).collect(),
+        Term::Protos(all) => all.ranges().iter().map(|&(a, b)| [protos(a, b), PORTS]).collect(),
     }
 }
 
@@ -165,13 +209,13 @@ impl Tree {
         // A range of boxes, and where its node is.
         let mut open = vec![(0usize, self.boxes.len(), 0usize)];
         while let Some((from, to, node)) = open.pop() {
-            let Some((_, second)) = self.nodes.get(node).filter(|(bounds, _)| meets(bounds, with)) else {
+            let Some((_, second)) = self.nodes.get(node).filter(|(bounds, _)| bounds.meets(with)) else {
                 continue;
             };
             let count = to.saturating_sub(from);
             if count <= LEAF {
                 for (one, id) in self.boxes.get(from..to).unwrap_or_default() {
-                    if meets(one, with) && !next(*id) {
+                    if one.meets(with) && !next(*id) {
                         return false;
                     }
                 }
@@ -187,19 +231,18 @@ impl Tree {
 
 /// Halves the boxes by the middle of the dimension in which they are spread most, compared with their own width.
 fn arrange(boxes: &mut [(Bounds, u32)], nodes: &mut Vec<(Bounds, usize)>) {
-    let mut bounds = [(u128::MAX, 0); 4];
-    for (one, _) in boxes.iter() {
-        for (sum, own) in bounds.iter_mut().zip(one) {
-            *sum = (sum.0.min(own.0), sum.1.max(own.1));
-        }
-    }
+    let mut bounds = Bounds::NOTHING;
+    boxes.iter().for_each(|(one, _)| bounds.hold(one));
     let own = nodes.len();
     nodes.push((bounds, 0));
     if boxes.len() <= LEAF {
         return;
     }
     let by = widest(boxes, &bounds);
-    let middle = |one: &(Bounds, u32)| one.0.get(by).map_or(0, |own| own.0 / 2 + own.1 / 2);
+    let middle = |one: &(Bounds, u32)| {
+        let (first, last) = one.0.side(by);
+        first / 2 + last / 2
+    };
     let half = boxes.len() / 2;
     boxes.select_nth_unstable_by_key(half, |one| (middle(one), one.1));
     let (left, right) = boxes.split_at_mut(half);
@@ -215,21 +258,18 @@ fn arrange(boxes: &mut [(Bounds, u32)], nodes: &mut Vec<(Bounds, usize)>) {
 fn widest(boxes: &[(Bounds, u32)], bounds: &Bounds) -> usize {
     let step = (boxes.len() / 16).max(1);
     let narrow = |at: usize| {
-        let whole = bounds.get(at).map_or(0, |(first, last)| last.saturating_sub(*first));
+        let width = |(first, last): (u128, u128)| last.saturating_sub(first);
+        let whole = width(bounds.side(at));
         let few = boxes.iter().step_by(step);
         // In bits: how much finer than the whole.
         let finer = |one: &(Bounds, u32)| {
-            let own = one.0.get(at).map_or(0, |(first, last)| last.saturating_sub(*first));
+            let own = width(one.0.side(at));
             let bits = |n: u128| 128u32.saturating_sub(n.leading_zeros());
             bits(whole).saturating_sub(bits(own))
         };
         few.map(finer).fold(0u32, u32::saturating_add)
     };
-    (0..4).max_by_key(|at| narrow(*at)).unwrap_or(0)
-}
-
-fn meets(a: &Bounds, b: &Bounds) -> bool {
-    a.iter().zip(b).all(|(a, b)| a.0 <= b.1 && b.0 <= a.1)
+    (0..SIDES).max_by_key(|at| narrow(*at)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -243,18 +283,19 @@ mod tests {
         for count in [0usize, 1, 7, 9, 40, 333] {
             let mut boxes = Vec::new();
             for id in 0..count {
-                let mut one = [(0, 0); 4];
-                for own in &mut one {
-                    let first = random.below(40) as u128;
-                    *own = (first, first + random.below(12) as u128);
-                }
+                let mut side = || {
+                    let first = u16::try_from(random.below(40)).unwrap();
+                    (first, first + u16::try_from(random.below(12)).unwrap())
+                };
+                let wide = |(first, last)| (u128::from(first), u128::from(last));
+                let one = Bounds { ends: [wide(side()), wide(side())], spoken: [side(), side()] };
                 boxes.push((one, u32::try_from(id).unwrap()));
             }
             let tree = Tree::new(boxes.clone());
             for (one, _) in &boxes {
                 let mut found = BTreeSet::new();
                 tree.meet(one, &mut |id| found.insert(id));
-                let wanted = boxes.iter().filter(|(other, _)| meets(one, other)).map(|(_, id)| *id);
+                let wanted = boxes.iter().filter(|(other, _)| one.meets(other)).map(|(_, id)| *id);
                 assert_eq!(found, wanted.collect(), "{count}");
             }
         }

@@ -45,7 +45,7 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     let mut space = Space::with_budget(NODES);
     let near = Near::new(site);
     let open_to_many = suspects(site);
-    let asked: BTreeSet<AccessId> = site
+    let asked: Vec<AccessId> = site
         .accesses()
         .filter(|(id, access)| {
             access.action == Action::Deny || open_to_many.contains(id) || near.has_others(*id)
@@ -59,7 +59,7 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     }
     let mut points: Vec<Each> = Vec::new();
     for (host, hook) in points_of(site) {
-        match sets.each(host, hook, &|id| asked.contains(&id), &mut space) {
+        match sets.each(host, hook, &|id| asked.binary_search(&id).is_ok(), &mut space) {
             Ok(sets) => {
                 let tells = site.host(host).is_some_and(|machine| !machine.reject_from.is_empty());
                 points.push(Each { hook, tells, sets });

@@ -63,9 +63,19 @@ impl Products {
             return;
         }
         let last = field.last();
-        let first = self.ranges.len();
         let wide = values.ranges().iter().map(|&(a, b)| (a.into(), b.into()));
-        self.ranges.extend(wide.filter(|(a, _)| *a <= last).map(|(a, b): (u128, u128)| (a, b.min(last))));
+        let values = wide.filter(|(a, _)| *a <= last).map(|(a, b): (u128, u128)| (a, b.min(last)));
+        // What comes one after another is often of one interface, protocol or port.
+        let known = self.done.last().and_then(|before| {
+            let parts = self.parts.get(before.from as usize..before.to as usize)?;
+            let part = parts.iter().find(|part| part.field == field)?;
+            self.values(*part).iter().copied().eq(values.clone()).then_some(*part)
+        });
+        if let Some(part) = known {
+            return self.parts.push(part);
+        }
+        let first = self.ranges.len();
+        self.ranges.extend(values);
         let count = self.ranges.len().saturating_sub(first);
         self.void |= count == 0;
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);

@@ -195,10 +195,18 @@ impl AtHook<'_, '_> {
 
     /// The ends of an access at this hook: who reaches whom by which legs, each with its addresses.
     fn pairs(&mut self, access: &Access) -> Vec<(Crossing, AddrSet, AddrSet)> {
-        let sources =
-            |hook: &Self| -> Sources { access.from.plus.iter().flat_map(|end| hook.sources(end)).collect() };
-        let targets =
-            |hook: &Self| -> Targets { access.to.plus.iter().flat_map(|end| hook.targets(end)).collect() };
+        let sources = |hook: &Self| -> Sources {
+            match access.from.plus.as_slice() {
+                [end] => hook.sources(end),
+                all => all.iter().flat_map(|end| hook.sources(end)).collect(),
+            }
+        };
+        let targets = |hook: &Self| -> Targets {
+            match access.to.plus.as_slice() {
+                [end] => hook.targets(end),
+                all => all.iter().flat_map(|end| hook.targets(end)).collect(),
+            }
+        };
         // At most hooks most statements have an end that is not there: it is asked about first.
         let (sources, targets) = if self.hook == Hook::Input {
             let targets = targets(self);
@@ -276,6 +284,9 @@ impl AtHook<'_, '_> {
                 vec![(routes.leg_start(*host, *leg), own)]
             }
             End::Addrs(addrs) => {
+                if let Some(zone) = routes.only_zone(addrs) {
+                    return routes.members(zone, addrs);
+                }
                 let zones = routes.zones_of(addrs);
                 zones.into_iter().flat_map(|(zone, part)| routes.members(zone, &part)).collect()
             }

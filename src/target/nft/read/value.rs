@@ -151,11 +151,14 @@ impl Parser<'_> {
 
     fn flags(&mut self, between: Kind) -> Result<Expression, Unfit> {
         let first = self.value()?;
+        if !self.at(between) {
+            return Ok(first);
+        }
         let mut flags = vec![first];
         while self.took_kind(between) {
             flags.push(self.value()?);
         }
-        if flags.len() == 1 { flags.pop().ok_or(Unfit) } else { Ok(Expression::Flags(flags)) }
+        Ok(Expression::Flags(flags))
     }
 
     fn value(&mut self) -> Result<Expression, Unfit> {
@@ -221,11 +224,19 @@ impl Parser<'_> {
     }
 
     fn element(&mut self) -> Result<Element, Unfit> {
-        let mut parts = vec![self.part()?];
-        while self.took(".") {
-            parts.push(self.part()?);
-        }
-        let key = if parts.len() == 1 { parts.pop().ok_or(Unfit)? } else { Expression::Concat(parts) };
+        let first = self.part()?;
+        let key = if self.at_word(".") {
+            // There may be a hundred thousand, and most are of four parts.
+            let mut parts = Vec::with_capacity(4);
+            parts.push(first);
+            while self.took(".") {
+                parts.push(self.part()?);
+            }
+            parts.shrink_to_fit();
+            Expression::Concat(parts)
+        } else {
+            first
+        };
         let mut element = Element::new(key);
         self.element_options(&mut element)?;
         if self.took(":") {
@@ -334,7 +345,11 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
         let ok = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
         return ok.then(|| Expression::Named(name.to_owned()));
     }
-    if let Some(scalar) = scalar(word) {
+    // What starts with a letter is a number only as an address with colons.
+    let is_symbol = |word: &str| word.starts_with(|c: char| c.is_ascii_alphabetic()) && !word.contains(':');
+    if !is_symbol(word)
+        && let Some(scalar) = scalar(word)
+    {
         return Some(scalar);
     }
     if let Some((first, last)) = word.split_once('-')
