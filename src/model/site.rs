@@ -428,7 +428,7 @@ impl Leg {
     /// Its static addresses as a set.
     #[must_use]
     pub fn address_set(&self) -> AddrSet {
-        self.addresses.iter().fold(AddrSet::empty(), |set, a| set.union(&AddrSet::one(*a)))
+        AddrSet::from_ranges(self.addresses.iter().map(|addr| AddrRange::one(*addr)))
     }
 }
 

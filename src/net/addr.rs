@@ -125,20 +125,37 @@ impl AddrSet {
     /// One address.
     #[must_use]
     pub fn one(addr: IpAddr) -> Self {
-        Self::from_ranges([AddrRange::one(addr)])
+        Self::range(AddrRange::one(addr))
     }
 
     /// The addresses of a network.
     #[must_use]
     pub fn net(net: IpNet) -> Self {
-        Self::from_ranges([AddrRange::net(net)])
+        Self::range(AddrRange::net(net))
+    }
+
+    /// The addresses of a range.
+    #[must_use]
+    pub fn range(range: AddrRange) -> Self {
+        match range.family {
+            Family::V4 => {
+                let ends = u32::try_from(range.first).ok().zip(u32::try_from(range.last).ok());
+                let v4 = ends.map_or_else(RangeSet::empty, |(first, last)| RangeSet::range(first, last));
+                Self { v4, v6: RangeSet::empty() }
+            }
+            Family::V6 => Self { v4: RangeSet::empty(), v6: RangeSet::range(range.first, range.last) },
+        }
     }
 
     /// The union of ranges.
     #[must_use]
     pub fn from_ranges(ranges: impl IntoIterator<Item = AddrRange>) -> Self {
+        let mut ranges = ranges.into_iter();
+        // Nearly always it is one.
+        let Some(first) = ranges.next() else { return Self::empty() };
+        let Some(second) = ranges.next() else { return Self::range(first) };
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        for range in ranges {
+        for range in [first, second].into_iter().chain(ranges) {
             match range.family {
                 Family::V4 => {
                     if let (Ok(first), Ok(last)) = (u32::try_from(range.first), u32::try_from(range.last)) {

@@ -253,6 +253,10 @@ impl<'a> Statements<'a> {
     fn spoken(&self, said: &Sentence, left: Families, whose: &str, findings: &mut Findings) -> bool {
         let mut good = true;
         for service in said.services {
+            // Ports are spoken over both.
+            if matches!(service.kind, ast::ServiceKind::Ports { .. }) && left.some() {
+                continue;
+            }
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
             let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(left).some());
             if !any {

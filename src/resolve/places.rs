@@ -243,7 +243,7 @@ impl<'a> Places<'a> {
             PlaceKind::Leg(name, zone) => return self.legs(name, zone, findings).map(Rc::new),
             PlaceKind::Address(address) => {
                 let range = literal::range(address, findings)?;
-                self.addresses(Rc::new(AddrSet::from_ranges([range])), place.span, findings)?
+                self.addresses(Rc::new(AddrSet::range(range)), place.span, findings)?
             }
             PlaceKind::Anywhere => Item::Anywhere,
         };
