@@ -43,7 +43,9 @@ fn is_worth_it(sizes: &Sizes, entries: &[Entry], family: Family) -> bool {
 /// How many keys of addresses and port it holds.
 fn volume(cell: &Cell) -> u128 {
     let width = |(first, last): (u128, u128)| last.saturating_sub(first).saturating_add(1);
-    [cell.ends[0], cell.ends[1], wide(cell.to())].into_iter().fold(1, |all, side| all.saturating_mul(width(side)))
+    [cell.ends[0], cell.ends[1], wide(cell.to())]
+        .into_iter()
+        .fold(1, |all, side| all.saturating_mul(width(side)))
 }
 
 fn keys(cell: &Cell) -> Vec<Cell> {

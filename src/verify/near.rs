@@ -74,12 +74,8 @@ impl Near {
             return Self { tree: None, all, boxes: Vec::new(), of: Vec::new() };
         }
         let readings = Readings::new(site);
-        let mut near = Self {
-            tree: None,
-            boxes: Vec::with_capacity(all.len()),
-            of: Vec::with_capacity(all.len()),
-            all,
-        };
+        let mut near =
+            Self { tree: None, boxes: Vec::with_capacity(all.len()), of: Vec::with_capacity(all.len()), all };
         let mut owned = Vec::with_capacity(site.accesses.len());
         for (id, access) in site.accesses() {
             near.of.push(near.boxes.len());

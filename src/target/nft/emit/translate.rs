@@ -11,9 +11,7 @@ use super::super::artifact::{
     SetFlag, Statement, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, names, statements_of};
-use crate::ir::{
-    Cell, Entry, FULL, Numbers, Put, Shape, Translation, Translations, Wire, everywhere, wide,
-};
+use crate::ir::{Cell, Entry, FULL, Numbers, Put, Shape, Translation, Translations, Wire, everywhere, wide};
 use crate::model::{AccessId, Hook, Host, Origin};
 use crate::net::{AddrRange, AddrSet, Family, Proto};
 

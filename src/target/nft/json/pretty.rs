@@ -1,95 +1,72 @@
-//! JSON for people, byte for byte as `serde_json`'s pretty printer has it, a line at a time: most of a large document is
-//! its indentation, which that printer puts two spaces at a time.
+//! JSON for people: a list or an object stands on one line where it fits there, else each of its parts on a line of its own.
+//! So an element of a set is a line, as in the ruleset's text, and one flow more is one line more.
+//!
+//! A document is written once, from its start to its end: what stands on one line is broken as soon as the line is full,
+//! the outermost first, which moves no more than a line. What was closed by then stays as it is, so a line may be longer
+//! by a column for each level around it.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
+/// Columns of a line that can be broken: an element of two ranges and a port has about as many.
+const WIDTH: usize = 160;
+
 /// A document with a line break at its end.
 ///
 /// # Errors
 /// What the value says where it cannot be written.
 pub(crate) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut text = Vec::with_capacity(1 << 12);
-    value.serialize(&mut Serializer::with_formatter(&mut text, Lines::default()))?;
-    text.push(b'\n');
-    String::from_utf8(text).map_err(serde::ser::Error::custom)
+    let mut page = Page { text: Vec::with_capacity(1 << 12), ..Page::default() };
+    value.serialize(&mut Serializer::with_formatter(&mut page, Marks))?;
+    page.text.push(b'\n');
+    String::from_utf8(page.text).map_err(serde::ser::Error::custom)
 }
 
-#[derive(Default)]
-struct Lines {
-    depth: usize,
-    /// Whether something stands in what was opened last.
-    filled: bool,
-}
+/// Where a list or an object begins, its parts, and where it ends: in the stream of bytes, as control characters, which
+/// JSON has nowhere (RFC 8259, section 7).
+const OPEN: u8 = 1;
+const FIRST: u8 = 2;
+const NEXT: u8 = 3;
+const CLOSE: u8 = 4;
 
-/// The start of a line behind a comma, with as many spaces as documents of ours have.
-const LINE: &[u8] = b",\n                                                                ";
+/// Marks what can be broken.
+struct Marks;
 
-impl Lines {
-    #[inline]
-    fn line<W: ?Sized + Write>(&self, to: &mut W, comma: bool) -> io::Result<()> {
-        let (start, end) = (usize::from(!comma), self.depth.saturating_mul(2).saturating_add(2));
-        if let Some(line) = LINE.get(start..end) {
-            return to.write_all(line);
-        }
-        to.write_all(if comma { b",\n" } else { b"\n" })?;
-        (0..self.depth).try_for_each(|_| to.write_all(b"  "))
-    }
-
-    #[inline]
-    fn open<W: ?Sized + Write>(&mut self, to: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth = self.depth.saturating_add(1);
-        self.filled = false;
-        to.write_all(bracket)
-    }
-
-    #[inline]
-    fn close<W: ?Sized + Write>(&mut self, to: &mut W, bracket: &[u8]) -> io::Result<()> {
-        self.depth = self.depth.saturating_sub(1);
-        if std::mem::replace(&mut self.filled, true) {
-            self.line(to, false)?;
-        }
-        to.write_all(bracket)
-    }
-
-    #[inline]
-    fn next<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        self.filled = true;
-        self.line(to, !first)
-    }
-}
-
-impl Formatter for Lines {
+impl Formatter for Marks {
     #[inline]
     fn begin_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.open(to, b"[")
+        to.write_all(b"[")?;
+        to.write_all(&[OPEN])
     }
 
     #[inline]
     fn end_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.close(to, b"]")
+        to.write_all(&[CLOSE])?;
+        to.write_all(b"]")
     }
 
     #[inline]
     fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        self.next(to, first)
+        to.write_all(if first { &[FIRST] } else { &[NEXT] })
     }
 
     #[inline]
     fn begin_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.open(to, b"{")
+        to.write_all(b"{")?;
+        to.write_all(&[OPEN])
     }
 
     #[inline]
     fn end_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        self.close(to, b"}")
+        to.write_all(&[CLOSE])?;
+        to.write_all(b"}")
     }
 
     #[inline]
     fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        self.next(to, first)
+        to.write_all(if first { &[FIRST] } else { &[NEXT] })
     }
 
     #[inline]
@@ -98,34 +75,230 @@ impl Formatter for Lines {
     }
 }
 
+/// The text so far.
+#[derive(Default)]
+struct Page {
+    text: Vec<u8>,
+    /// Where its last line begins.
+    line: usize,
+    /// The lists and objects that are not closed, the outermost first; those that are broken come first.
+    open: Vec<Open>,
+    /// How many of them are broken.
+    broken: usize,
+    /// Where parts of the others begin: of one after those of another.
+    parts: Vec<usize>,
+    /// Room for what is moved when one is broken.
+    tail: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+struct Open {
+    /// Where its own begin in [`Page::parts`].
+    parts: usize,
+    filled: bool,
+}
+
+/// The start of a line, with as many spaces as documents of ours have.
+const LINE: &[u8] = b"\n                                                                ";
+
+impl Write for Page {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match bytes {
+            [OPEN] => self.open.push(Open { parts: self.parts.len(), filled: false }),
+            [mark @ (FIRST | NEXT)] => self.part(*mark == NEXT),
+            [CLOSE] => self.close(),
+            _ => {
+                self.text.extend_from_slice(bytes);
+                self.fit(0);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn part(&mut self, later: bool) {
+        if later {
+            self.text.push(b',');
+        }
+        if self.broken == self.open.len() {
+            self.new_line(self.broken);
+        } else {
+            if later {
+                self.text.push(b' ');
+            }
+            self.parts.push(self.text.len());
+        }
+        self.open.last_mut().into_iter().for_each(|last| last.filled = true);
+    }
+
+    fn close(&mut self) {
+        // The bracket is to fit too.
+        self.fit(1);
+        let Some(last) = self.open.pop() else { return };
+        self.parts.truncate(last.parts);
+        if self.broken > self.open.len() {
+            self.broken = self.open.len();
+            if last.filled {
+                self.new_line(self.broken);
+            }
+        }
+    }
+
+    /// Breaks what is open, the outermost first, until the last line has room for so many columns more.
+    #[inline]
+    fn fit(&mut self, more: usize) {
+        while self.text.len().saturating_sub(self.line).saturating_add(more) > WIDTH
+            && self.broken < self.open.len()
+        {
+            self.break_one();
+        }
+    }
+
+    /// Puts each part of the outermost that is not broken on a line of its own.
+    #[cold]
+    fn break_one(&mut self) {
+        let own = |at: usize| self.open.get(at).map(|open| open.parts);
+        let from = own(self.broken).unwrap_or_default();
+        let to = own(self.broken.saturating_add(1)).unwrap_or(self.parts.len());
+        self.broken = self.broken.saturating_add(1);
+        let Some(first) = self.parts.get(from).copied() else { return };
+        let (mut tail, mut starts) = (std::mem::take(&mut self.tail), std::mem::take(&mut self.starts));
+        tail.clear();
+        tail.extend_from_slice(self.text.get(first..).unwrap_or_default());
+        self.text.truncate(first);
+        starts.clear();
+        starts.extend(self.parts.drain(from..to).map(|at| at.saturating_sub(first)));
+        for (at, start) in starts.iter().enumerate() {
+            while self.text.last() == Some(&b' ') {
+                self.text.pop();
+            }
+            self.new_line(self.broken);
+            let end = starts.get(at.saturating_add(1)).copied().unwrap_or(tail.len());
+            self.text.extend_from_slice(tail.get(*start..end).unwrap_or_default());
+        }
+        // What is deeper is all in the last part.
+        let (before, now) = (first.saturating_add(tail.len()), self.text.len());
+        for at in self.parts.iter_mut().skip(from) {
+            *at = now.saturating_sub(before.saturating_sub(*at));
+        }
+        for open in self.open.iter_mut().skip(self.broken) {
+            open.parts = open.parts.saturating_sub(starts.len());
+        }
+        (self.tail, self.starts) = (tail, starts);
+    }
+
+    #[inline]
+    fn new_line(&mut self, depth: usize) {
+        let spaces = depth.saturating_mul(2);
+        match LINE.get(..spaces.saturating_add(1)) {
+            Some(line) => self.text.extend_from_slice(line),
+            None => {
+                self.text.push(b'\n');
+                self.text.extend(std::iter::repeat_n(b' ', spaces));
+            }
+        }
+        self.line = self.text.len().saturating_sub(spaces);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     fn value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            ".{0,4}".prop_map(Value::from),
+            ".{0,30}".prop_map(Value::from),
         ];
-        leaf.prop_recursive(40, 64, 3, |inner| {
+        leaf.prop_recursive(40, 64, 6, |inner| {
             prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-                proptest::collection::btree_map("[a-c]", inner, 0..3)
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::btree_map("[a-c]{1,20}", inner, 0..6)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
     }
 
+    /// What of the text follows a value that begins it: at each bracket is asked whether its line had room.
+    fn follow<'t>(value: &Value, depth: usize, column: usize, text: &'t str) -> &'t str {
+        let line = one_line(value);
+        let parts: Vec<(String, &Value)> = match value {
+            Value::Array(all) => all.iter().map(|one| (String::new(), one)).collect(),
+            Value::Object(all) => {
+                all.iter().map(|(key, one)| (one_line(&Value::from(key.as_str())) + ": ", one)).collect()
+            }
+            _ => Vec::new(),
+        };
+        let end = column + line.len();
+        if let Some(rest) = text.strip_prefix(&line) {
+            // Where what is around it was broken later, each level may have moved it by one.
+            assert!(parts.is_empty() || end <= WIDTH + depth, "too long: {line}");
+            return rest;
+        }
+        assert!(end > WIDTH, "has room: {line}");
+        let (open, close) = if value.is_array() { ("[", "]") } else { ("{", "}") };
+        let mut text = text.strip_prefix(open).unwrap();
+        for (at, (key, one)) in parts.iter().enumerate() {
+            let start = format!("{}\n{}{key}", if at == 0 { "" } else { "," }, "  ".repeat(depth + 1));
+            text = text.strip_prefix(&start).unwrap();
+            text = follow(one, depth + 1, 2 * (depth + 1) + key.len(), text);
+        }
+        text.strip_prefix(&format!("\n{}{close}", "  ".repeat(depth))).unwrap()
+    }
+
+    fn one_line(value: &Value) -> String {
+        match value {
+            Value::Array(all) => format!("[{}]", all.iter().map(one_line).collect::<Vec<_>>().join(", ")),
+            Value::Object(all) => {
+                let each =
+                    all.iter().map(|(key, one)| format!("{}: {}", Value::from(key.as_str()), one_line(one)));
+                format!("{{{}}}", each.collect::<Vec<_>>().join(", "))
+            }
+            leaf => leaf.to_string(),
+        }
+    }
+
     proptest! {
         #[test]
-        fn lines_are_those_of_serde_json(value in value(), deeper in 0usize..40) {
+        fn lines_are_as_long_as_they_may_be(value in value(), deeper in 0usize..40) {
             let value = (0..deeper).fold(value, |inner, _| Value::from(vec![inner]));
-            let expected = serde_json::to_string_pretty(&value).unwrap() + "\n";
-            prop_assert_eq!(pretty(&value).unwrap(), expected);
+            let text = pretty(&value).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value.clone());
+            prop_assert_eq!(follow(&value, 0, 0, &text), "\n");
         }
+    }
+
+    #[test]
+    fn an_element_is_a_line() {
+        let element =
+            |n: u8| json!([{"concat": [format!("10.0.0.{n}"), "10.1.0.1", "tcp", 443]}, {"accept": null}]);
+        let set = json!({"set": {"name": "ports", "elem": [element(1), element(2)]}});
+        let wanted = r#"{
+  "set": {
+    "name": "ports",
+    "elem": [
+      [{"concat": ["10.0.0.1", "10.1.0.1", "tcp", 443]}, {"accept": null}],
+      [{"concat": ["10.0.0.2", "10.1.0.1", "tcp", 443]}, {"accept": null}]
+    ]
+  }
+}
+"#;
+        assert_eq!(pretty(&set).unwrap(), wanted);
     }
 }
