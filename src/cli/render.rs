@@ -88,12 +88,31 @@ fn word(severity: Severity) -> &'static str {
     }
 }
 
+/// Findings shown with their lines; nobody reads more of them, and a policy with a hundred thousand statements may have
+/// as many. Errors are always shown so.
+const IN_FULL: usize = 1000;
+
 fn full(all: &Findings, sources: &SourceMap, look: Look) -> String {
     let mut pages = Pages::new(sources);
     let mut text = String::new();
-    for finding in all.sorted() {
+    let sorted = all.sorted();
+    let (shown, others) = sorted.split_at(IN_FULL.min(sorted.len()));
+    for finding in shown {
         one_in_full(&mut text, finding, &mut pages, &renderer(finding.severity, look));
         text.push('\n');
+    }
+    let mut left = 0usize;
+    for finding in others {
+        if finding.severity == Severity::Error {
+            one_in_full(&mut text, finding, &mut pages, &renderer(finding.severity, look));
+            text.push('\n');
+        } else {
+            one_in_short(&mut text, finding, &mut pages);
+            left = left.saturating_add(1);
+        }
+    }
+    if left > 0 {
+        let _ = writeln!(text, "\n{} on one line each, behind the first {IN_FULL}", number(left, "warning"));
     }
     if let Some(counts) = counts(all) {
         let _ = writeln!(text, "{counts}");
@@ -171,14 +190,19 @@ fn short(all: &Findings, sources: &SourceMap) -> String {
     let mut pages = Pages::new(sources);
     let mut text = String::new();
     for finding in all.sorted() {
-        let at = finding.primary.as_ref().and_then(|label| pages.place(label.span));
-        if let Some(place) = at {
-            let _ = write!(text, "{}:{}:{}: ", clean_line(place.file), place.start.0, place.start.1);
-        }
-        let (word, message) = (word(finding.severity), clean_line(&finding.message));
-        let _ = writeln!(text, "{word}[{}]: {message}", finding.code);
+        one_in_short(&mut text, finding, &mut pages);
     }
     text
+}
+
+/// `FILE:LINE:COLUMN: warning[CODE]: MESSAGE`
+fn one_in_short(text: &mut String, finding: &Diagnostic, pages: &mut Pages<'_>) {
+    let at = finding.primary.as_ref().and_then(|label| pages.place(label.span));
+    if let Some(place) = at {
+        let _ = write!(text, "{}:{}:{}: ", clean_line(place.file), place.start.0, place.start.1);
+    }
+    let (word, message) = (word(finding.severity), clean_line(&finding.message));
+    let _ = writeln!(text, "{word}[{}]: {message}", finding.code);
 }
 
 fn one_as_json(finding: &Diagnostic, pages: &mut Pages<'_>) -> Value {

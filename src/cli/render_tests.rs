@@ -160,3 +160,31 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_very_many_warnings_the_first_are_shown_with_their_lines() {
+    let text = "x\n".repeat(IN_FULL + 3);
+    let mut all = Findings::default();
+    let last = u32::try_from(IN_FULL).unwrap() + 2;
+    for line in 0..last {
+        all.push(Diagnostic::warning(UNKNOWN_ZONE, span(2 * line, 2 * line + 1), "odd"));
+    }
+    all.push(Diagnostic::error(UNKNOWN_ZONE, span(2 * last, 2 * last + 1), "wrong"));
+    let shown = findings(&all, &map(&text), FindingsFormat::Text, PLAIN);
+    assert_eq!(shown.matches("-->").count(), IN_FULL + 1, "and every error");
+    let (_, end) = shown.rsplit_once("\n\npolicy.fw:1001:1: warning").unwrap();
+    let want = "\
+[unknown-zone]: odd
+policy.fw:1002:1: warning[unknown-zone]: odd
+error[unknown-zone]: wrong
+    --> policy.fw:1003:1
+     |
+1003 | x
+     | ^
+
+2 warnings on one line each, behind the first 1000
+1 error, 1002 warnings
+";
+    assert!(end.starts_with(want.split_once("\n     |").unwrap().0), "{end}");
+    assert!(end.ends_with("behind the first 1000\n1 error, 1002 warnings\n"), "{end}");
+}

@@ -204,6 +204,9 @@ impl<'a> Statements<'a> {
         let common = self.common(said, places, &from, &to, findings);
         let terms = terms?;
         let pairs = || {
+            if let Some(pair) = places.one(&from).zip(places.one(&to)) {
+                return vec![pair];
+            }
             let (from, to) = (places.model(&from), places.model(&to));
             let each = repeat_n(to, from.len()).zip(from);
             each.flat_map(|(to, from)| repeat_n(from, to.len()).zip(to)).collect()

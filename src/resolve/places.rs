@@ -62,6 +62,12 @@ pub(super) enum Spread {
     Many(BTreeMap<Vec<Item>, Vec<Item>>),
 }
 
+/// What one written place stands for: an item, or the spread of a group.
+enum Said {
+    Item(Item),
+    Spread(Rc<Spread>),
+}
+
 impl Default for Spread {
     fn default() -> Self {
         Self::Many(BTreeMap::new())
@@ -172,6 +178,12 @@ impl<'a> Places<'a> {
         spread.pieces().map(|(plus, except)| Place { plus: ends(plus), except: ends(except) }).collect()
     }
 
+    /// The one place that a spread of one item is in the words of the model.
+    pub(super) fn one(&self, spread: &Spread) -> Option<Place> {
+        let Spread::One(item) = spread else { return None };
+        Some(Place { plus: vec![self.end(item)?], except: Vec::new() })
+    }
+
     fn end(&self, item: &Item) -> Option<End> {
         Some(match item {
             Item::Zone(zone) => End::Zone(*zone),
@@ -193,9 +205,12 @@ impl<'a> Places<'a> {
         if let [ast::Places { plus, except, span }] = parts
             && let ([place], []) = (plus.as_slice(), except.as_slice())
         {
-            let spread = self.item(place, findings)?;
+            let spread = match self.said(place, findings)? {
+                Said::Item(item) => Spread::One(item),
+                Said::Spread(spread) => Rc::unwrap_or_clone(spread),
+            };
             self.spend(&spread, Some(*span), findings)?;
-            return Some(Rc::unwrap_or_clone(spread));
+            return Some(spread);
         }
         let mut whole = Some(Spread::default());
         for place in parts.iter().flat_map(|p| &p.plus) {
@@ -222,17 +237,24 @@ impl<'a> Places<'a> {
 
     /// What one written place stands for; none after a finding.
     pub(super) fn item(&self, place: &ast::Place, findings: &mut Findings) -> Option<Rc<Spread>> {
+        Some(match self.said(place, findings)? {
+            Said::Item(item) => Rc::new(Spread::One(item)),
+            Said::Spread(spread) => spread,
+        })
+    }
+
+    fn said(&self, place: &ast::Place, findings: &mut Findings) -> Option<Said> {
         let item = match &place.kind {
             PlaceKind::Name(name) => match self.names.place(name, findings)? {
                 Meaning::Zone(zone) => Item::Zone(zone),
                 Meaning::Host(host) => Item::Host(host),
-                Meaning::Def(def) => return self.defs.get(def)?.clone(),
+                Meaning::Def(def) => return self.defs.get(def)?.clone().map(Said::Spread),
                 Meaning::List(list) => {
                     let set = self.lists.get(list)?.clone()?;
                     if set.is_empty() {
-                        return Some(Rc::new(Spread::default()));
+                        return Some(Said::Spread(Rc::new(Spread::default())));
                     }
-                    return self.addresses(set, place.span, findings).map(|i| Rc::new(Spread::One(i)));
+                    self.addresses(set, place.span, findings)?
                 }
                 Meaning::Vpc(_) => {
                     let finding = wrong_kind(name, "a vpc", "a place");
@@ -240,14 +262,16 @@ impl<'a> Places<'a> {
                     return None;
                 }
             },
-            PlaceKind::Leg(name, zone) => return self.legs(name, zone, findings).map(Rc::new),
+            PlaceKind::Leg(name, zone) => {
+                return self.legs(name, zone, findings).map(|legs| Said::Spread(Rc::new(legs)));
+            }
             PlaceKind::Address(address) => {
                 let range = literal::range(address, findings)?;
                 self.addresses(Rc::new(AddrSet::range(range)), place.span, findings)?
             }
             PlaceKind::Anywhere => Item::Anywhere,
         };
-        Some(Rc::new(Spread::One(item)))
+        Some(Said::Item(item))
     }
 
     /// Addresses as a place: some of them are in a zone, or all are groups, which are heard in their sender's (S14).

@@ -24,8 +24,12 @@ pub(super) fn clean(text: &str) -> String {
 /// The words of a sentence: as [`clean`], with its comments left out.
 pub(super) fn sentence(text: &str) -> String {
     // As most are written: nothing to leave out, nothing to change.
-    let plain = |byte: &u8| matches!(byte, b'!' | b'$'..=b'[' | b']'..=b'~');
-    if text.as_bytes().split(|byte| *byte == b' ').all(|word| !word.is_empty() && word.iter().all(plain)) {
+    let plain = |byte: &u8| (b' '..=b'~').contains(byte) & !matches!(byte, b'"' | b'#' | b'\\');
+    // Every byte is looked at, so that many are at once.
+    let plain = text.as_bytes().iter().fold(true, |so_far, byte| so_far & plain(byte));
+    let blank = |side: Option<&u8>| side.is_none_or(|byte| *byte == b' ');
+    let (first, last) = (text.as_bytes().first(), text.as_bytes().last());
+    if plain && !blank(first) && !blank(last) && !text.contains("  ") {
         return text.to_owned();
     }
     let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("")).collect();

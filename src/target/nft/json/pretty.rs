@@ -288,13 +288,14 @@ mod tests {
     fn an_element_is_a_line() {
         let element =
             |n: u8| json!([{"concat": [format!("10.0.0.{n}"), "10.1.0.1", "tcp", 443]}, {"accept": null}]);
-        let set = json!({"set": {"name": "ports", "elem": [element(1), element(2)]}});
+        let set = json!({"set": {"name": "ports", "elem": [element(1), element(2), element(3)]}});
         let wanted = r#"{
   "set": {
     "name": "ports",
     "elem": [
       [{"concat": ["10.0.0.1", "10.1.0.1", "tcp", 443]}, {"accept": null}],
-      [{"concat": ["10.0.0.2", "10.1.0.1", "tcp", 443]}, {"accept": null}]
+      [{"concat": ["10.0.0.2", "10.1.0.1", "tcp", 443]}, {"accept": null}],
+      [{"concat": ["10.0.0.3", "10.1.0.1", "tcp", 443]}, {"accept": null}]
     ]
   }
 }
