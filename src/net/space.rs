@@ -10,6 +10,7 @@
 
 mod arena;
 mod boxes;
+mod endings;
 mod member;
 mod moved;
 mod node;
@@ -22,6 +23,7 @@ use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
 use arena::{Arena, Op};
 pub use boxes::{Boxes, PacketBox};
+pub use endings::{Ending, Endings};
 use node::Node;
 pub use sum::Products;
 

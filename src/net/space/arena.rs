@@ -14,7 +14,16 @@ pub(super) enum Op {
     And,
     Or,
     Minus,
+    /// Of two functions: what the first says, and where it is [`UNDECIDED`], the second.
+    Else,
 }
+
+/// How many terminals there are: nothing and everything, which end sets, and with them what ends functions
+/// ([`super::Ends`]). Nodes have the numbers behind them.
+const LEAVES: u32 = 5;
+
+/// Where a function says nothing yet.
+pub(super) const UNDECIDED: PacketSet = PacketSet(2);
 
 /// One side of a combination, seen from the field that is decided next: the arm it is at.
 #[derive(Clone, Copy)]
@@ -124,6 +133,32 @@ impl Arena {
         result
     }
 
+    /// The same with other terminals: of each what it becomes.
+    pub(super) fn renamed(&mut self, a: PacketSet, becomes: &impl Fn(PacketSet) -> PacketSet) -> PacketSet {
+        self.renamed_before(a, becomes, &mut HashMap::new())
+    }
+
+    fn renamed_before(
+        &mut self,
+        a: PacketSet,
+        becomes: &impl Fn(PacketSet) -> PacketSet,
+        known: &mut HashMap<PacketSet, PacketSet>,
+    ) -> PacketSet {
+        let Some(head) = self.head(a) else { return becomes(a) };
+        if let Some(known) = known.get(&a) {
+            return *known;
+        }
+        let from = self.making.len();
+        for at in 0..head.count {
+            let Some((last, child)) = self.arm_at(head, at) else { break };
+            let child = self.renamed_before(child, becomes, known);
+            self.arm(from, last, child);
+        }
+        let result = self.made(head.field, from);
+        known.insert(a, result);
+        result
+    }
+
     /// Many as one, combined as a balanced tree: a long list costs no quadratic detour.
     pub(super) fn fold(&mut self, mut sets: Vec<PacketSet>, op: Op, unit: PacketSet) -> PacketSet {
         while sets.len() > 1 {
@@ -146,7 +181,7 @@ impl Arena {
             return simple;
         }
         // Commutative operations are remembered once.
-        let (a, b) = if op != Op::Minus && b < a { (b, a) } else { (a, b) };
+        let (a, b) = if matches!(op, Op::And | Op::Or) && b < a { (b, a) } else { (a, b) };
         if let Some(known) = self.applied.get(op, a, b) {
             return known;
         }
@@ -288,8 +323,7 @@ impl Arena {
     }
 
     fn head(&self, set: PacketSet) -> Option<Head> {
-        // The two terminals have no node: ids 0 and 1 are taken, nodes start at 2.
-        (set.0 as usize).checked_sub(2).and_then(|at| self.heads.get(at)).copied()
+        set.0.checked_sub(LEAVES).and_then(|at| self.heads.get(at as usize)).copied()
     }
 
     fn arm_at(&self, head: Head, at: u32) -> Option<Arm> {
@@ -347,11 +381,11 @@ impl Arena {
         };
         if let Some(known) = self.unique.find(hash, same) {
             self.words.truncate(begin);
-            return PacketSet(known.saturating_add(2));
+            return PacketSet(known.saturating_add(LEAVES));
         }
         let (at, first) = (u32::try_from(self.heads.len()), u32::try_from(begin));
         let (count, all) = (u32::try_from(arms.len()), self.arms.saturating_add(arms.len()));
-        let most_nodes = self.budget.min(LAST_SET as usize - 1);
+        let most_nodes = self.budget.min((LAST_SET - LEAVES) as usize);
         if self.heads.len() >= most_nodes {
             return self.full(begin, Exhausted::Nodes(most_nodes));
         }
@@ -368,7 +402,7 @@ impl Arena {
         let heads = &self.heads;
         self.unique.insert(hash, at, |at| heads.get(at as usize).map_or(0, |head| head.hash));
         self.applied.fit(self.heads.len());
-        PacketSet(at.saturating_add(2))
+        PacketSet(at.saturating_add(LEAVES))
     }
 
     /// There is no room for a node whose words begin here.
@@ -397,6 +431,10 @@ fn fate(op: Op, (last, x): Arm, (end, y): Arm) -> Fate {
     const NONE: PacketSet = PacketSet::NOTHING;
     const ALL: PacketSet = PacketSet::EVERYTHING;
     let (mine, theirs, result) = match op {
+        Op::Else if is_decided(x) => return Fate::OfMine(x),
+        Op::Else if y == UNDECIDED => return Fate::Mine,
+        Op::Else if x == UNDECIDED => return Fate::Theirs,
+        Op::Else => return Fate::Both,
         Op::And => (x == NONE, y == NONE, NONE),
         Op::Or => (x == ALL, y == ALL, ALL),
         Op::Minus => (x == NONE, y == ALL, NONE),
@@ -409,8 +447,13 @@ fn fate(op: Op, (last, x): Arm, (end, y): Arm) -> Fate {
         Op::And if x == ALL => Fate::Theirs,
         Op::Or | Op::Minus if y == NONE => Fate::Mine,
         Op::Or if x == NONE => Fate::Theirs,
-        Op::And | Op::Or | Op::Minus => Fate::Both,
+        Op::And | Op::Or | Op::Minus | Op::Else => Fate::Both,
     }
+}
+
+/// Whether it is a terminal of a function that says something.
+fn is_decided(leaf: PacketSet) -> bool {
+    leaf.0 < LEAVES && leaf != UNDECIDED
 }
 
 fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
@@ -425,6 +468,8 @@ fn trivial(op: Op, a: PacketSet, b: PacketSet) -> Option<PacketSet> {
         Op::Or if b == NONE => Some(a),
         Op::Minus if a == NONE || b == ALL || a == b => Some(NONE),
         Op::Minus if b == NONE => Some(a),
-        Op::And | Op::Or | Op::Minus => None,
+        Op::Else if a == UNDECIDED => Some(b),
+        Op::Else if b == UNDECIDED || a == b || is_decided(a) => Some(a),
+        Op::And | Op::Or | Op::Minus | Op::Else => None,
     }
 }

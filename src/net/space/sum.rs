@@ -5,7 +5,7 @@
 //! so much that stretches would repeat most of the list, the list is divided, by how wide its products are, and the
 //! parts are joined.
 
-use super::arena::{Arena, Op};
+use super::arena::{Arena, Op, UNDECIDED};
 use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
 use crate::net::range::Bounded;
@@ -119,13 +119,29 @@ impl Space {
             self.arena.give_up(Exhausted::Ranges(u32::MAX as usize));
             return PacketSet::NOTHING;
         }
-        Sum { products, arena: &mut self.arena }.of(&products.done)
+        let (inside, outside, join) = (PacketSet::EVERYTHING, PacketSet::NOTHING, Op::Or);
+        Sum { products, arena: &mut self.arena, inside, outside, join }.of(&products.done)
+    }
+
+    /// [`Self::sum`] as a function: this for its packets, undecided for others.
+    pub(super) fn sum_as(&mut self, products: &Products, inside: PacketSet) -> PacketSet {
+        if products.ranges.len() >= u32::MAX as usize || products.parts.len() >= u32::MAX as usize {
+            self.arena.give_up(Exhausted::Ranges(u32::MAX as usize));
+            return PacketSet::NOTHING;
+        }
+        let (outside, join) = (UNDECIDED, Op::Else);
+        Sum { products, arena: &mut self.arena, inside, outside, join }.of(&products.done)
     }
 }
 
 struct Sum<'a> {
     products: &'a Products,
     arena: &'a mut Arena,
+    /// What ends a way through all fields of a product, and any other.
+    inside: PacketSet,
+    outside: PacketSet,
+    /// What makes one of two.
+    join: Op,
 }
 
 impl Sum<'_> {
@@ -136,10 +152,10 @@ impl Sum<'_> {
         let mut field: Option<Field> = None;
         for rest in list {
             // Nothing is asked of its packets any more: it is all of them.
-            let Some(part) = self.products.part(*rest) else { return PacketSet::EVERYTHING };
+            let Some(part) = self.products.part(*rest) else { return self.inside };
             field = Some(field.map_or(part.field, |so_far| so_far.min(part.field)));
         }
-        let Some(field) = field else { return PacketSet::NOTHING };
+        let Some(field) = field else { return self.outside };
         if self.arena.is_exhausted() {
             return PacketSet::NOTHING;
         }
@@ -160,14 +176,14 @@ impl Sum<'_> {
         }
         if !later.is_empty() {
             let (a, b) = (self.of(&later), self.node_of(field, here));
-            return self.arena.apply(Op::Or, a, b);
+            return self.arena.apply(self.join, a, b);
         }
         self.node_of(field, here)
     }
 
     /// A single product.
     fn one(&mut self, rest: Rest) -> PacketSet {
-        let Some(part) = self.products.part(rest) else { return PacketSet::EVERYTHING };
+        let Some(part) = self.products.part(rest) else { return self.inside };
         let child = self.one(Rest { from: rest.from.saturating_add(1), ..rest });
         let from = self.arena.begin();
         let mut next = Some(0u128);
@@ -175,13 +191,13 @@ impl Sum<'_> {
             if let (Some(at), Some(before)) = (next, first.previous())
                 && at <= before
             {
-                self.arena.arm(from, before, PacketSet::NOTHING);
+                self.arena.arm(from, before, self.outside);
             }
             self.arena.arm(from, last, child);
             next = last.next();
         }
         if next.is_some_and(|at| at <= part.field.last()) {
-            self.arena.arm(from, part.field.last(), PacketSet::NOTHING);
+            self.arena.arm(from, part.field.last(), self.outside);
         }
         self.arena.made(part.field, from)
     }
@@ -202,7 +218,7 @@ impl Sum<'_> {
             narrow = wide.split_off(wide.len() / 2);
         }
         let (a, b) = (self.node_of(field, narrow), self.node_of(field, wide));
-        self.arena.apply(Op::Or, a, b)
+        self.arena.apply(self.join, a, b)
     }
 
     /// The node that decides `field`: `here` by their first values, and wherever it is, what is `later`.

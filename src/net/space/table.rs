@@ -157,6 +157,7 @@ fn key(op: Op, a: PacketSet, b: PacketSet) -> (u32, u32) {
         Op::And => 0,
         Op::Or => 1,
         Op::Minus => 2,
+        Op::Else => 3,
     };
     (op << 30 | a.0, b.0)
 }

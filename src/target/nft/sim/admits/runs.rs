@@ -10,29 +10,11 @@ use std::collections::BTreeMap;
 use super::super::super::artifact::{Place, Rule, Statement, Verdict};
 use super::super::asked_first;
 use super::{Alive, Chains, Ends, Flows, Now, Parts, join};
-use crate::net::space;
+use crate::net::space::{self, Ending, Endings};
 use crate::net::{PacketSet, Products, RangeSet};
 
 /// Shorter runs are not worth a tree.
 const SHORTEST: usize = 16;
-
-/// How a plain rule ends packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Accepted,
-    Dropped,
-    Rejected,
-    Back,
-}
-
-/// What a list of rules does to all packets; those it decides and does nothing else with are dropped.
-#[derive(Clone, Copy, Debug)]
-struct List {
-    decided: PacketSet,
-    accepted: PacketSet,
-    rejected: PacketSet,
-    back: PacketSet,
-}
 
 /// What the rules of a run that stand together and end packets in one way look at.
 #[derive(Default)]
@@ -114,17 +96,18 @@ impl Chains<'_, '_> {
     pub(super) fn run(&mut self, rules: &[Rule], alive: Alive, next: &mut Parts, ends: &mut Ends) -> bool {
         let Some(list) = self.list(rules, alive.now) else { return false };
         let here = alive.set;
-        ends.rejected.push(self.space.and(list.rejected, here));
-        let accepted = self.space.and(list.accepted, here);
-        join(&mut ends.accepted, alive.now, accepted);
-        let back = self.space.and(list.back, here);
-        join(&mut ends.back, alive.now, back);
-        let on = self.space.minus(here, list.decided);
-        join(next, alive.now, on);
+        let mut of = |ending: Option<Ending>| {
+            let all = self.space.ended(list, ending);
+            self.space.and(all, here)
+        };
+        ends.rejected.push(of(Some(Ending::Rejected)));
+        join(&mut ends.accepted, alive.now, of(Some(Ending::Accepted)));
+        join(&mut ends.back, alive.now, of(Some(Ending::Back)));
+        join(next, alive.now, of(None));
         true
     }
 
-    fn list(&mut self, rules: &[Rule], now: Now) -> Option<List> {
+    fn list(&mut self, rules: &[Rule], now: Now) -> Option<Endings> {
         let mut lists = Vec::new();
         let mut rest = rules;
         while let Some(end) = rest.first().and_then(end_of) {
@@ -134,11 +117,11 @@ impl Chains<'_, '_> {
             for rule in these {
                 self.looked_at(rule, now, &mut same)?;
             }
-            let mut sets = same.others;
-            if !same.products.is_empty() {
-                sets.push(self.space.sum(&same.products));
-            }
-            lists.push(List::of(self.space.any(sets), end));
+            // All of them end packets alike: their order says nothing.
+            let products = self.space.ending_of(&same.products, end);
+            let beside = self.space.any(same.others);
+            let beside = self.space.ending(beside, end);
+            lists.push(self.space.one_after_another(products, beside));
             rest = others;
         }
         while lists.len() > 1 {
@@ -146,24 +129,13 @@ impl Chains<'_, '_> {
             let mut pairs = lists.chunks_exact(2);
             for pair in &mut pairs {
                 if let [a, b] = pair {
-                    halved.push(self.one_after_another(*a, *b));
+                    halved.push(self.space.one_after_another(*a, *b));
                 }
             }
             halved.extend_from_slice(pairs.remainder());
             lists = halved;
         }
         lists.pop()
-    }
-
-    /// What the first decides, and of what it does not, the second.
-    fn one_after_another(&mut self, a: List, b: List) -> List {
-        let mut both = |mine: PacketSet, theirs: PacketSet| {
-            let theirs = self.space.minus(theirs, a.decided);
-            self.space.or(mine, theirs)
-        };
-        let (accepted, rejected, back) =
-            (both(a.accepted, b.accepted), both(a.rejected, b.rejected), both(a.back, b.back));
-        List { decided: self.space.or(a.decided, b.decided), accepted, rejected, back }
     }
 
     /// Adds the packets for which a plain rule holds; none where that is unknown of some.
@@ -206,15 +178,8 @@ impl Chains<'_, '_> {
     }
 }
 
-impl List {
-    fn of(decided: PacketSet, end: End) -> Self {
-        let only = |these: End| if these == end { decided } else { PacketSet::NOTHING };
-        Self { decided, accepted: only(End::Accepted), rejected: only(End::Rejected), back: only(End::Back) }
-    }
-}
-
 /// How a rule ends packets, if it is plain.
-fn end_of(rule: &Rule) -> Option<End> {
+fn end_of(rule: &Rule) -> Option<Ending> {
     let (last, before) = rule.statements.split_last()?;
     let plain = |statement: &Statement| {
         matches!(statement, Statement::Match { .. } | Statement::Counter(_) | Statement::Log(_))
@@ -223,11 +188,11 @@ fn end_of(rule: &Rule) -> Option<End> {
         return None;
     }
     match last {
-        Statement::Verdict(Verdict::Accept) => Some(End::Accepted),
-        Statement::Verdict(Verdict::Drop) => Some(End::Dropped),
-        Statement::Verdict(Verdict::Return) => Some(End::Back),
+        Statement::Verdict(Verdict::Accept) => Some(Ending::Accepted),
+        Statement::Verdict(Verdict::Drop) => Some(Ending::Dropped),
+        Statement::Verdict(Verdict::Return) => Some(Ending::Back),
         // What is asked of the packet by the rejection itself is asked rule by rule.
-        Statement::Reject(None) => Some(End::Rejected),
+        Statement::Reject(None) => Some(Ending::Rejected),
         _ => None,
     }
 }
