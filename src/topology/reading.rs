@@ -292,7 +292,7 @@ impl Topology<'_> {
     /// What a pair of items of an `allow` comes to in a family: where packets start, the way, where they end.
     pub fn crossings(&mut self, from: &End, to: &End, family: Family) -> Rc<Vec<Crossing>> {
         // Found again in no time, and seldom asked for twice: to keep them would cost more.
-        let key = (!is_one_range(from) || !is_one_range(to)).then(|| (from.clone(), to.clone(), family));
+        let key = (!is_one_range(from) && !is_one_range(to)).then(|| (from.clone(), to.clone(), family));
         if let Some(known) = key.as_ref().and_then(|key| self.readings.crossings.get(key)) {
             return Rc::clone(known);
         }
