@@ -329,7 +329,7 @@ impl Topology<'_> {
             to_machine: None,
             class: Some(class),
         };
-        debug_assert_eq!(self.gathered(from, to, family), [one.clone()]);
+        debug_assert_eq!(self.gathered(from, to, family), std::slice::from_ref(&one));
         Some(one)
     }
 
