@@ -94,13 +94,17 @@ fn what_is_wrong_with_a_statement_is_wrong_with_it_alone() {
     assert!(wrong * 10 > statements && wrong < statements, "{wrong} findings of {statements} statements");
 }
 
-/// A statement from one address or small network to another, often a machine's own.
+/// A statement from one address, small network or zone to another, often a machine's own.
 fn small(dice: &mut Dice, site: &Site, like: &Access, at: u32) -> Access {
     let own: Vec<_> = site.hosts.iter().flat_map(|h| &h.legs).flat_map(|leg| leg.addresses.clone()).collect();
+    let zones: Vec<_> = site.zones().map(|(id, _)| id).collect();
     let ranges: Vec<_> = site.zones.iter().flat_map(|zone| zone.addrs.ranges()).collect();
     let mut end = || {
         if dice.one_in(4) && !own.is_empty() {
             return End::Addrs(AddrSet::one(dice.pick(&own)));
+        }
+        if dice.one_in(4) {
+            return End::Zone(dice.pick(&zones));
         }
         let range = dice.pick(&ranges);
         let first = range.first + u128::from(dice.roll()) % (range.last - range.first + 1).max(1);

@@ -25,7 +25,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let reach = Reach::new(site);
     let mut size = Size::default();
     // What nothing tells apart has the same way, and nothing is wrong with it either.
-    let mut fine: HashSet<(ClassId, ClassId)> = HashSet::new();
+    let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
     for (id, access) in site.accesses() {
         groups::check(&mut topology, (id, access), findings);
         if !size.add(&topology, access, findings) {
@@ -91,15 +91,26 @@ pub fn check(site: &Site, findings: &mut Findings) {
     }
 }
 
-/// The classes of the ends of an `allow` that is of one range to one range, each within a class, and without an
-/// address of a machine that we know: then its way is that of its classes, and so is what is wrong with it.
-fn alike(topology: &Topology<'_>, access: &Access) -> Option<(ClassId, ClassId)> {
-    let class = |place: &Place| match (place.plus.as_slice(), place.except.as_slice()) {
-        ([End::Addrs(set)], []) if topology.count_owners(set) == 0 => topology.classes.sole(set),
+/// What of an end decides its ways, where that is not all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Alike {
+    /// A whole zone.
+    Zone(ZoneId),
+    /// One range of addresses within a class, without one of a machine that we know.
+    Class(ClassId),
+}
+
+/// That of both ends of an `allow` from one of those to one: then its way is theirs, and so is what is wrong with it.
+fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike)> {
+    let of = |place: &Place| match (place.plus.as_slice(), place.except.as_slice()) {
+        ([End::Zone(zone)], []) => Some(Alike::Zone(*zone)),
+        ([End::Addrs(set)], []) if topology.count_owners(set) == 0 => {
+            topology.classes.sole(set).map(Alike::Class)
+        }
         _ => None,
     };
     let plain = access.action == Action::Allow && access.nat.is_none();
-    plain.then(|| class(&access.from).zip(class(&access.to))).flatten()
+    plain.then(|| of(&access.from).zip(of(&access.to))).flatten()
 }
 
 struct Need<'p> {

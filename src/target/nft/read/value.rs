@@ -373,16 +373,18 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
 }
 
 fn scalar(word: &str) -> Option<Expression> {
-    let hex = word.strip_prefix("0x").map(|digits| u128::from_str_radix(digits, 16));
-    if let Some(number) = hex.or_else(|| word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse()))
-        && let Ok(number) = number
-    {
-        return Some(Expression::Number(number));
+    // What has a dot, a colon or a slash is no number, and what has a slash no address.
+    if word.contains('/') {
+        return word.parse::<IpNet>().ok().map(Expression::Prefix);
     }
-    if let Ok(addr) = word.parse::<IpAddr>() {
-        return Some(Expression::Address(addr));
+    if word.contains(['.', ':']) {
+        return word.parse::<IpAddr>().ok().map(Expression::Address);
     }
-    word.parse::<IpNet>().ok().map(Expression::Prefix)
+    let number = match word.strip_prefix("0x") {
+        Some(digits) => u128::from_str_radix(digits, 16).ok(),
+        None => word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse().ok()).flatten(),
+    };
+    number.map(Expression::Number)
 }
 
 /// What follows `to` in a translation: `ADDR`, `ADDR:PORT`, `[ADDR]:PORT`, `:PORT`, with ranges for each.
