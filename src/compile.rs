@@ -37,7 +37,8 @@ pub struct Options {
     pub emit: BTreeSet<Format>,
     /// The OpenSSH of sshd hosts.
     pub sshd: sshd::artifact::Version,
-    /// Whether the proof is all that is wanted: `ruleset.json` and `origins.json` are left out then.
+    /// Whether the proof is all that is wanted: `ruleset.nft`, `ruleset.json` and `origins.json` are left out then. The
+    /// text of a ruleset is in [`Compiled::artifacts`].
     pub proof_alone: bool,
 }
 
@@ -96,7 +97,7 @@ pub fn compile(
             watch(Told::Begun);
             exact_lints(&site, watch)
         });
-        let made = made(&site, findings, watch);
+        let made = made(&site, options, findings, watch);
         (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), made)
     });
     findings.extend(lints);
@@ -129,7 +130,7 @@ struct Made {
     origins: BTreeMap<HostId, origins::Lines>,
 }
 
-fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> {
+fn made(site: &Site, options: &Options, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> {
     let mut program = lower::lower(site);
     watch(Told::Ended("lower"));
     let emitted = emit::emit(&program, site, findings)?;
@@ -146,14 +147,16 @@ fn made(site: &Site, findings: &mut Findings, watch: Watch<'_>) -> Option<Made> 
                 continue;
             }
         };
-        let files = vec![
-            ("ruleset.nft".to_owned(), rules.text.clone()),
+        let mut files = vec![
             ("routes.json".to_owned(), json(&forwarding.table(host))),
             ("interfaces.json".to_owned(), json(&interfaces(site, host))),
         ];
+        if !options.proof_alone {
+            files.insert(0, ("ruleset.nft".to_owned(), rules.text.clone()));
+            made.origins.insert(host, origins::Lines::of(origins, &rules.lines));
+        }
         let name = site.host(host).map(|h| h.name.clone()).unwrap_or_default();
         made.hosts.push(HostArtifacts { host, name, files });
-        made.origins.insert(host, origins::Lines::of(origins, &rules.lines));
         made.artifacts.insert(host, rules);
     }
     (!findings.has_errors()).then_some(made)
