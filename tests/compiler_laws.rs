@@ -28,7 +28,7 @@ use fwc::net::{AddrRange, AddrSet};
 use fwc::source::{FileId, Span};
 use fwc::target::nft::artifact::Ruleset;
 use fwc::target::nft::{emit, print, read};
-use fwc::verify::Outcome;
+use fwc::verify::{HostRules, Outcome, Unasked};
 use random::Dice;
 
 #[test]
@@ -67,6 +67,40 @@ fn every_random_policy_that_compiles_is_proved() {
         seen.bad[..seen.bad.len().min(5)].join("\n")
     );
     assert!(seen.policies * 2 > usize::try_from(wanted).unwrap(), "too few compile: {}", seen.policies);
+}
+
+/// Seed 2002854 of the law above: a machine whose route leads back to a neighbour by another leg still hears what that
+/// neighbour says to a group on the link, and nothing of a source that does not live there.
+#[test]
+fn a_neighbour_that_speaks_to_a_group_is_no_spoofed_source() {
+    let policy = "\
+zone z0 { 10.0.0.0/24 }
+zone z1 { 10.0.1.0/24 }
+router g2 {
+    eth0 10.0.1.3 in z1
+    eth1 10.0.0.3 in z0
+}
+host h2 {
+    eth0 10.0.1.12 in z1
+    eth1 10.0.0.12 in z0
+    route 10.0.0.11 via g2.z1
+    nftables
+}
+allow udp 53 from z0 to 224.0.0.18
+";
+    let (compiled, findings, sources) = attempt(&[("group.fw".to_owned(), policy.to_owned())]);
+    let compiled = compiled.unwrap_or_else(|| panic!("{}", said(&findings, &sources)));
+    assert!(compiled.report.holds(), "{:?}", compiled.report.unasked);
+    // By the other leg it is one: nothing of the machine's lets it in there, and a rule that does is found.
+    let h2 = compiled.hosts[0].host;
+    let mut artifacts = compiled.artifacts.clone();
+    let rules = artifacts.get_mut(&h2).unwrap();
+    let text =
+        rules.text.replace("\"eth1\" : jump input_eth1,", "\"eth1\" : jump input_eth1, \"eth0\" : accept,");
+    assert_ne!(text, rules.text);
+    *rules = HostRules::listed(&text).unwrap();
+    let report = fwc::verify::prove(&compiled.site, &artifacts, 0);
+    assert!(report.unasked.iter().any(|proof| proof.kind == Unasked::Spoofed && !proof.outcome.holds()));
 }
 
 /// What was found of one statement is taken for true of others whose ends nothing tells apart: so it has to be.

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Class, Forwarding, Next};
+use crate::forwarding::{Class, Forwarding, Next, groups};
 use crate::model::{Hook, Host, HostId, LegId};
 use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
@@ -146,6 +146,11 @@ fn arrives_by(
     packet: &Packet,
 ) -> Option<AddrSet> {
     let class = forwarding.classes().into_iter().find(|c| c.addrs.contains(packet.src))?;
+    let near = forwarding.site().leg(host, leg).is_some_and(|leg| leg.zone == class.zone);
+    // S14: what a member says to a group is heard on the link it lives on, whatever way the machine's routes take back.
+    if near && groups().contains(packet.dst) {
+        return Some(class.addrs);
+    }
     let mut begins = vec![Begin::Zone(class.zone)];
     let owner = forwarding.owner_of(packet.src);
     begins.extend(owner.iter().flat_map(|&(h, l)| [Begin::Leg(h, l), Begin::Machine(h)]));
