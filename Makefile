@@ -6,6 +6,8 @@ CARGO ?= cargo
 CASES ?= 2000
 PACKETS ?= 5000000
 POLICIES ?= 5000
+# The first seed of those policies: others each time. What fails says its own.
+FIRST ?= $(shell date +%s)
 SITES ?= 3000
 RANDOM_POLICIES ?= 10000
 KERNEL_POLICIES ?= 300
@@ -85,7 +87,7 @@ campaign: tools
 	FWC_PACKETS=$(PACKETS) FWC_RANDOM_POLICIES=$(RANDOM_POLICIES) $(CARGO) test --release --test campaign -- --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_KERNEL_POLICIES=$(KERNEL_POLICIES) $(CARGO) test --release --test kernel_campaign -- random_policies --nocapture
 	FWC_REQUIRE_KERNEL=1 FWC_FOREIGN=$(FOREIGN) $(CARGO) test --release --test kernel_campaign -- foreign --nocapture
-	FWC_POLICIES=$(POLICIES) $(CARGO) test --release --test compiler_laws -- --nocapture
+	FWC_POLICIES=$(POLICIES) FWC_FIRST=$(FIRST) $(CARGO) test --release --test compiler_laws -- --nocapture
 	FWC_SITES=$(SITES) $(CARGO) test --release --test composition -- --nocapture
 	PROPTEST_CASES=$(CASES) $(CARGO) test --release --test net_laws
 	FWC_AWS_POLICIES=$(AWS_POLICIES) $(CARGO) test --release --test aws policies:: -- --nocapture
