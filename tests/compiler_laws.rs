@@ -103,6 +103,39 @@ allow udp 53 from z0 to 224.0.0.18
     assert!(report.unasked.iter().any(|proof| proof.kind == Unasked::Spoofed && !proof.outcome.holds()));
 }
 
+/// Seed 2007235: behind a translation the source no longer tells who sends, and still no dynamic leg takes in what a
+/// machine writes to an address of its own (S13): it does so by no wire.
+#[test]
+fn a_dynamic_leg_has_no_address_of_a_sender_whose_source_is_translated() {
+    let policy = "\
+zone inside { 10.0.1.0/24 }
+zone outside { rest }
+firewall gate {
+    eth0 10.0.1.2 in inside
+    eth1 198.51.100.2 in outside
+}
+host asks {
+    eth0 198.51.100.13 in outside
+    eth1 10.0.1.13 in inside
+    route 10.0.1.0/24 via gate.outside
+}
+host leased {
+    eth0 dynamic in inside
+    nftables
+}
+allow proto 112 from asks.outside to inside snat to gate.inside
+";
+    let (compiled, findings, sources) = attempt(&[("own.fw".to_owned(), policy.to_owned())]);
+    let compiled = compiled.unwrap_or_else(|| panic!("{}", said(&findings, &sources)));
+    assert!(compiled.report.holds(), "{:?}", compiled.report.points);
+    let text = |name: &str| {
+        let host = compiled.hosts.iter().find(|host| host.name == name).unwrap().host;
+        compiled.artifacts[&host].text.clone()
+    };
+    let leased = text("leased");
+    assert!(leased.contains("10.0.1.14-10.0.1.255") && !leased.contains("10.0.1.13"), "{leased}");
+}
+
 /// What was found of one statement is taken for true of others whose ends nothing tells apart: so it has to be.
 #[test]
 fn what_is_wrong_with_a_statement_is_wrong_with_it_alone() {

@@ -373,8 +373,14 @@ impl Here<'_> {
                             self.is_transit(&path, at.saturating_add(1))
                         } else {
                             // What a gateway has no dynamic leg gets: the way to it is another, and so is its source.
-                            let leased =
-                                !matches!(target, Target::Dynamic(_)) || !self.of_gateway(self.packet.dst);
+                            // Nor what the sender has: it writes to itself by no wire (S13).
+                            let dst = self.packet.dst;
+                            let of_sender = || {
+                                let owner = self.spec.forwarding.owner_of(dst).map(|(host, _)| host);
+                                owner.is_some() && owner == start.machine()
+                            };
+                            let taken = || self.of_gateway(dst) || of_sender();
+                            let leased = !matches!(target, Target::Dynamic(_)) || !taken();
                             leased && self.passes(start, &path, target)
                         }
                     }

@@ -535,11 +535,16 @@ impl AtHook<'_, '_> {
             let own = self.routes.readings.static_of(self.host);
             return match pair.arrival {
                 _ if pair.src.is_subset(&own) => AddrSet::empty(),
-                // What a gateway has no dynamic leg gets.
-                Arrival::Dynamic(_) => pair.dst.difference(self.routes.readings.gateways()),
+                // What a gateway has no dynamic leg gets, nor what the sender has.
+                Arrival::Dynamic(_) => self.not_its_own(pair).difference(self.routes.readings.gateways()),
                 Arrival::Static(_) | Arrival::Group => pair.dst.clone(),
             };
         }
+        self.not_its_own(pair)
+    }
+
+    /// The destinations less those of a machine that alone is the sender.
+    fn not_its_own(&self, pair: &Pair) -> AddrSet {
         let machines = self.routes.site.hosts().map(|(host, _)| self.routes.readings.static_of(host));
         let alone = machines.filter(|own| pair.src.is_subset(own));
         alone.fold(pair.dst.clone(), |dst, own| dst.difference(&own))
