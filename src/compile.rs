@@ -91,35 +91,81 @@ pub fn compile(
     watch: Watch<'_>,
 ) -> Option<Compiled> {
     let site = understood(sources, roots, loader, options, findings, watch)?;
-    // What is said needlessly, and what is emitted, are found beside each other: neither needs the other.
-    let (lints, made) = thread::scope(|scope| {
+    let proved =
+        beside_lints(&site, findings, watch, |findings| proved(&site, sources, options, findings, watch));
+    let Proved { hosts, groups, artifacts, report } = proved??;
+    Some(Compiled { site, hosts, groups, artifacts, report })
+}
+
+/// What a policy says, and what `ask` makes of it. None where there are errors.
+pub fn asked<T>(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+    ask: impl FnOnce(&Site) -> T,
+) -> Option<(Site, T)> {
+    let site = understood(sources, roots, loader, options, findings, watch)?;
+    let answer = beside_lints(&site, findings, watch, |_| ask(&site))?;
+    Some((site, answer))
+}
+
+/// What is said needlessly is found beside all else: neither needs the other. None where that is an error.
+fn beside_lints<T>(
+    site: &Site,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+    work: impl FnOnce(&mut Findings) -> T,
+) -> Option<T> {
+    let (lints, done) = thread::scope(|scope| {
         let lints = scope.spawn(|| {
             watch(Told::Begun);
-            exact_lints(&site, watch)
+            exact_lints(site, watch)
         });
-        let made = made(&site, options, findings, watch);
-        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), made)
+        let done = work(findings);
+        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), done)
     });
+    let sound = !lints.has_errors();
     findings.extend(lints);
-    let Made { program, mut hosts, mut artifacts, origins } = made.filter(|_| !findings.has_errors())?;
-    let groups = groups::written(&program.groups, &site, &options.emit, findings)?;
+    sound.then_some(done)
+}
+
+/// All of [`Compiled`] but the site.
+struct Proved {
+    hosts: Vec<HostArtifacts>,
+    groups: Groups,
+    artifacts: Artifacts,
+    report: Report,
+}
+
+fn proved(
+    site: &Site,
+    sources: &SourceMap,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> Option<Proved> {
+    let Made { program, mut hosts, mut artifacts, origins } = made(site, options, findings, watch)?;
+    let groups = groups::written(&program.groups, site, &options.emit, findings)?;
     artifacts.groups.clone_from(&groups.texts);
     watch(Told::Ended("groups"));
-    let settings = parameters(&site, &mut hosts, findings)?;
-    directors(&site, &program, &mut hosts, findings)?;
-    let servers = logins::written(&site, &program, &mut hosts, options, findings)?;
-    let mut report = verify::prove_with(&site, &artifacts, &servers, options.at);
+    let settings = parameters(site, &mut hosts, findings)?;
+    directors(site, &program, &mut hosts, findings)?;
+    let servers = logins::written(site, &program, &mut hosts, options, findings)?;
+    let mut report = verify::prove_with(site, &artifacts, &servers, options.at);
     if let Some(acls) = &groups.acls {
-        report.points.extend(verify::acls(&site, acls));
+        report.points.extend(verify::acls(site, acls));
     }
-    report.settings = verify::settings(&site, &settings);
-    stateless(&site, &report, findings);
-    logins::ways_round(&site, &report, findings);
+    report.settings = verify::settings(site, &settings);
+    stateless(site, &report, findings);
+    logins::ways_round(site, &report, findings);
     watch(Told::Ended("prove"));
     if !options.proof_alone {
-        exported((&site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
+        exported((site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
     }
-    Some(Compiled { site, hosts, groups, artifacts, report })
+    Some(Proved { hosts, groups, artifacts, report })
 }
 
 /// What every machine is told, as rules, as text, and as it is read back from that.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::compile::Compiled;
-use crate::model::HostId;
+use crate::model::{Host, HostId, Site};
 
 use super::check::finished;
 use super::options::{Emit, FindingsFormat, Format, PolicyArgs};
@@ -59,7 +59,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return stop.exit(&request);
         }
     };
-    let host = args.host.map(|name| host_named(&compiled, &name)).transpose()?;
+    let host = args.host.map(|name| host_named(&compiled.site, &name)).transpose()?;
     let goal = match (args.check, args.output, host) {
         (Some(dir), _, _) => Goal::Compare(dir),
         (None, Some(dir), _) => Goal::Write(dir),
@@ -136,17 +136,26 @@ pub(super) fn tell_findings(request: &Request, console: &mut Console<'_>) {
 }
 
 /// A machine that has artifacts.
-pub(super) fn host_named(compiled: &Compiled, name: &str) -> Result<HostId, Failure> {
-    if let Some(host) = compiled.hosts.iter().find(|host| host.name == name) {
-        return Ok(host.host);
+pub(super) fn host_named(site: &Site, name: &str) -> Result<HostId, Failure> {
+    if let Some((host, _)) = filtering(site).find(|(_, host)| host.name == name) {
+        return Ok(host);
     }
-    let filtering: Vec<String> = compiled.hosts.iter().map(|host| format!("`{}`", host.name)).collect();
-    let failure = if compiled.site.host_named(name).is_some() {
+    let failure = if site.host_named(name).is_some() {
         Failure::new(format!("`{name}` filters nothing, so it has no ruleset"))
     } else {
         Failure::new(format!("the policy has no machine `{name}`"))
     };
-    Err(failure.help(format!("these have one: {}", filtering.join(", "))))
+    Err(failure.help(format!("these have one: {}", names(site))))
+}
+
+/// The machines that have a ruleset.
+pub(super) fn filtering(site: &Site) -> impl Iterator<Item = (HostId, &Host)> {
+    site.hosts().filter(|(_, host)| host.filters())
+}
+
+/// Their names, for people.
+pub(super) fn names(site: &Site) -> String {
+    filtering(site).map(|(_, host)| format!("`{}`", host.name)).collect::<Vec<_>>().join(", ")
 }
 
 fn print(compiled: &Compiled, host: HostId, format: Format, console: &mut Console<'_>) -> Exit {

@@ -14,7 +14,7 @@ use crate::verify::diff::{
 
 use super::clean::clean_line;
 use super::compile::tell_findings;
-use super::files::text_of;
+use super::files::listing_of;
 use super::options::{Depends, Format, PolicyArgs};
 use super::packet::show;
 use super::render::{self, number};
@@ -172,7 +172,7 @@ impl Input {
         if path.is_dir() || path.extension().is_some_and(|ext| ext == "fw") {
             return Self::policy(name, path, depends, console);
         }
-        let text = text_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        let text = listing_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
         let rules = listed(&name, &text)?;
         let hosts = BTreeMap::from([(String::new(), (rules, Lines::new()))]);
         Ok(Some(Self { name, site: Site::default(), hosts }))
@@ -204,7 +204,7 @@ impl Input {
 
     fn build(name: String, path: &Path) -> Result<Self, Failure> {
         let text_at = |path: &Path| {
-            text_of(path).map_err(|why| Failure::new(format!("cannot read `{}`: {why}", path.display())))
+            listing_of(path).map_err(|why| Failure::new(format!("cannot read `{}`: {why}", path.display())))
         };
         let mut hosts = BTreeMap::new();
         for listed_file in super::manifest::listed(&text_at(&path.join("manifest.json"))?)

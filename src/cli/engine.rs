@@ -37,16 +37,29 @@ pub(super) fn compile(
     compile::compile(sources, roots, loader, options, findings, watch)
 }
 
+/// What the policy says, and what `ask` makes of it. None where there are errors.
+pub(super) fn asked<T>(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+    ask: impl FnOnce(&Site) -> T,
+) -> Option<(Site, T)> {
+    compile::asked(sources, roots, loader, options, findings, watch, ask)
+}
+
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
 pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, String> {
     verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
 /// Compares one machine's points with a ruleset of someone else's making.
-pub(super) fn against(compiled: &Compiled, host: HostId, text: &str) -> Result<Report, Failure> {
+pub(super) fn against(site: &Site, host: HostId, text: String) -> Result<Report, Failure> {
     let rules =
         HostRules::listed(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
-    Ok(verify::against(&compiled.site, host, &rules))
+    Ok(verify::against(site, host, &rules))
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.

@@ -8,7 +8,7 @@
 //! each file and all of them together are bounded.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -19,8 +19,10 @@ use crate::source::{FileId, Loader, SourceFile, SourceMap};
 
 use super::failure::{Failure, reason};
 
-/// The longest file that is read.
+/// The longest file that is read, of what people write.
 const FILE_LIMIT: u64 = 16 << 20;
+/// The longest of what programs write.
+const LISTING_LIMIT: u64 = 128 << 20;
 /// What all files of a run may come to.
 const TOTAL_LIMIT: u64 = 128 << 20;
 /// How many files a run may read.
@@ -130,6 +132,13 @@ pub(super) fn text_of(path: &Path) -> Result<String, String> {
     read_text(path, FILE_LIMIT).map(|(text, _)| text)
 }
 
+/// The same for what programs write: a ruleset, a listing, a file of a build. Those of 100,000 flows are longer than what
+/// people write.
+pub(super) fn listing_of(path: &Path) -> Result<String, String> {
+    let bytes = in_file(path, |file| within(file, LISTING_LIMIT, || longer_than(LISTING_LIMIT)))?.0;
+    text_in(bytes).map(without_mark)
+}
+
 /// The same for a file of another program, to whom a byte order mark is text.
 #[cfg(feature = "bastion")]
 pub(super) fn raw_text_of(path: &Path) -> Result<String, String> {
@@ -143,22 +152,36 @@ pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
 
 fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
     let (text, inode) = read_raw(path, left)?;
-    // Windows editors put a byte order mark first; it says nothing.
-    let text = text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text);
-    Ok((text, inode))
+    Ok((without_mark(text), inode))
+}
+
+/// Windows editors put a byte order mark first; it says nothing.
+fn without_mark(text: String) -> String {
+    text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text)
 }
 
 fn read_raw(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
     let (bytes, inode) = read_bytes(path, left)?;
-    let text = String::from_utf8(bytes).map_err(|e| {
+    Ok((text_in(bytes)?, inode))
+}
+
+fn text_in(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|e| {
         let before = e.as_bytes().get(..e.utf8_error().valid_up_to()).unwrap_or_default();
         let line = before.iter().filter(|&&b| b == b'\n').count().saturating_add(1);
         format!("line {line} is not UTF-8")
-    })?;
-    Ok((text, inode))
+    })
 }
 
 fn read_bytes(path: &Path, left: u64) -> Result<(Vec<u8>, (u64, u64)), String> {
+    in_file(path, |file| bounded(file, left))
+}
+
+/// What is read of a plain file, with its device and inode.
+fn in_file(
+    path: &Path,
+    read: impl FnOnce(&File) -> Result<Vec<u8>, String>,
+) -> Result<(Vec<u8>, (u64, u64)), String> {
     // Without O_NONBLOCK opening a FIFO waits for its writer.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|e| reason(&e))?;
@@ -169,23 +192,31 @@ fn read_bytes(path: &Path, left: u64) -> Result<(Vec<u8>, (u64, u64)), String> {
     if !meta.is_file() {
         return Err("it is no plain file".to_owned());
     }
-    Ok((bounded(&file, left)?, (meta.dev(), meta.ino())))
+    Ok((read(&file)?, (meta.dev(), meta.ino())))
+}
+
+/// Reads to the end of what people write, or to its limit, or to what is left of that of all files.
+pub(super) fn bounded(source: impl Read, left: u64) -> Result<Vec<u8>, String> {
+    let limit = FILE_LIMIT.min(left);
+    within(source, limit, || match limit {
+        FILE_LIMIT => longer_than(FILE_LIMIT),
+        _ => format!("all files together are longer than {} MiB", TOTAL_LIMIT >> 20),
+    })
 }
 
 /// Reads to the end, or to a limit: `metadata().len()` is a promise that a growing file breaks.
-pub(super) fn bounded(source: impl Read, left: u64) -> Result<Vec<u8>, String> {
-    let limit = FILE_LIMIT.min(left);
+fn within(source: impl Read, limit: u64, beyond: impl FnOnce() -> String) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
     if bytes.len() as u64 > limit {
-        return Err(if limit == FILE_LIMIT {
-            format!("it is longer than {} MiB", FILE_LIMIT >> 20)
-        } else {
-            format!("all files together are longer than {} MiB", TOTAL_LIMIT >> 20)
-        });
+        return Err(beyond());
     }
     bytes.shrink_to_fit();
     Ok(bytes)
+}
+
+fn longer_than(limit: u64) -> String {
+    format!("it is longer than {} MiB", limit >> 20)
 }
 
 /// The path without `.` and without a folder that the next word leaves again.
@@ -263,5 +294,17 @@ mod tests {
         assert_eq!(bounded(io::repeat(b'x'), 10).unwrap_err(), "all files together are longer than 128 MiB");
         assert_eq!(bounded(io::repeat(b'x'), u64::MAX).unwrap_err(), "it is longer than 16 MiB");
         assert_eq!(bounded(&b"0123456789"[..], 10).unwrap().len(), 10);
+    }
+
+    #[test]
+    fn what_a_program_writes_may_be_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ruleset.json");
+        fs::write(&path, "x".repeat(17 << 20)).unwrap();
+        assert_eq!(text_of(&path).unwrap_err(), "it is longer than 16 MiB");
+        assert_eq!(listing_of(&path).map(|text| text.len()), Ok(17 << 20));
+        File::options().write(true).open(&path).unwrap().set_len(LISTING_LIMIT + 1).unwrap();
+        assert_eq!(listing_of(&path).unwrap_err(), "it is longer than 128 MiB");
+        assert_eq!(listing_of(folder.path()).unwrap_err(), "it is a folder");
     }
 }

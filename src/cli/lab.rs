@@ -72,7 +72,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     if let Some(name) = &args.shell {
         return shell::run(&compiled, name, !args.no_listen, &args.command, console);
     }
-    let hosts = args.host.iter().map(|name| host_named(&compiled, name)).collect::<Result<Vec<_>, _>>()?;
+    let hosts =
+        args.host.iter().map(|name| host_named(&compiled.site, name)).collect::<Result<Vec<_>, _>>()?;
     compared(&compiled, &hosts, table.as_deref(), args.format, &mut request, console)
 }
 

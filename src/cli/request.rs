@@ -55,6 +55,21 @@ impl Request {
         engine::check(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
+    /// Understands the policy, and makes of it what `ask` does, in a stage of this name. None where there are errors.
+    pub(super) fn asked<T>(
+        &mut self,
+        stage: &'static str,
+        ask: impl FnOnce(&Site) -> T,
+    ) -> Option<(Site, T)> {
+        let Self { sources, findings, options, roots, files, timings } = self;
+        let ask = |site: &Site| {
+            let answer = ask(site);
+            timings.hear(Told::Ended(stage));
+            answer
+        };
+        engine::asked(sources, roots, files, options, findings, &|told| timings.hear(told), ask)
+    }
+
     /// Compiles and proves. None where there are errors.
     pub(super) fn compile(&mut self) -> Option<Compiled> {
         let Self { sources, findings, options, roots, files, timings } = self;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::compile::Compiled;
-use crate::model::HostId;
+use crate::model::{HostId, Site};
+use crate::verify::Report;
 
 use super::beside;
 use super::check::finished;
-use super::compile::{host_named, tell_findings};
-use super::files::text_of;
+use super::compile::{filtering, host_named, names, tell_findings};
+use super::files::listing_of;
 use super::options::{Emit, Format, PolicyArgs};
 use super::report::{self, Telling};
 use super::request::Request;
@@ -56,20 +57,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let live = args.aws_live.as_deref().map(|dir| aws::recording(dir, console)).transpose()?;
     let mut request = Request::read(args.policy)?;
+    if let Some(ruleset) = against {
+        return tell_against(ruleset, args.host.as_deref(), args.format, &mut request, console);
+    }
     let both = [Emit::Terraform, Emit::Cloudformation];
     request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
-    let compiled = request.prove();
-    if args.format == Format::Text || compiled.is_some() {
-        tell_findings(&request, console);
-    }
-    let Some(mut compiled) = compiled else {
-        if args.format == Format::Json {
-            let findings = render::as_json(&request.findings, &request.sources);
-            console.data(&render::document(&json!({ "findings": findings, "proof": null })));
-        }
-        request.tell_timings(console);
-        return finished(false, &request);
+    let Some(compiled) = request.prove() else {
+        return tell_nothing(args.format, &request, console);
     };
+    tell_findings(&request, console);
     if let Some(listing) = &beside {
         return tell_beside(&compiled, listing, args.host.as_deref(), args.format, &mut request, console);
     }
@@ -79,23 +75,60 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         request.tell_timings(console);
         return Ok(exit);
     }
-    if let Some(ruleset) = &against {
-        let host = the_host(&compiled, args.host.as_deref())?;
-        compiled.report = engine::against(&compiled, host, &ruleset.text)?;
-        request.mark("compare");
-    }
-    let name = against.as_ref().map(|ruleset| ruleset.name.as_str());
-    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: name };
-    match args.format {
-        Format::Text => console.data(&telling.report(&compiled.report)),
+    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
+    Ok(tell(telling, &compiled.report, args.format, &request, console))
+}
+
+/// `--against`: of the policy nothing is compiled but what it means.
+fn tell_against(
+    Ruleset { name, text }: Ruleset,
+    host: Option<&str>,
+    format: Format,
+    request: &mut Request,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
+    let asked = request.asked("compare", |site| {
+        let host = the_host(site, host)?;
+        engine::against(site, host, text)
+    });
+    let Some((site, report)) = asked else {
+        return tell_nothing(format, request, console);
+    };
+    tell_findings(request, console);
+    let telling = Telling { site: &site, sources: &request.sources, ruleset: Some(&name) };
+    Ok(tell(telling, &report?, format, request, console))
+}
+
+/// There are errors: those are the answer.
+fn tell_nothing(format: Format, request: &Request, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    match format {
+        Format::Text => tell_findings(request, console),
         Format::Json => {
             let findings = render::as_json(&request.findings, &request.sources);
-            let proof = telling.as_json(&compiled.report);
+            console.data(&render::document(&json!({ "findings": findings, "proof": null })));
+        }
+    }
+    request.tell_timings(console);
+    finished(false, request)
+}
+
+fn tell(
+    telling: Telling<'_>,
+    report: &Report,
+    format: Format,
+    request: &Request,
+    console: &mut Console<'_>,
+) -> Exit {
+    match format {
+        Format::Text => console.data(&telling.report(report)),
+        Format::Json => {
+            let findings = render::as_json(&request.findings, &request.sources);
+            let proof = telling.as_json(report);
             console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
         }
     }
     request.tell_timings(console);
-    Ok(report::exit(&compiled.report))
+    report::exit(report)
 }
 
 /// `--beside`: an answer of its own.
@@ -107,7 +140,7 @@ fn tell_beside(
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let host = the_host(compiled, host)?;
+    let host = the_host(&compiled.site, host)?;
     let found = engine::beside(compiled, host, &listing.text)?;
     request.mark("compare");
     let telling =
@@ -135,20 +168,22 @@ struct Ruleset {
 impl Ruleset {
     fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let text = text_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        let text = listing_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
         Ok(Self { name, text })
     }
 }
 
 /// The machine named, or the only one that filters.
-fn the_host(compiled: &Compiled, name: Option<&str>) -> Result<HostId, Failure> {
-    match (name, compiled.hosts.as_slice()) {
-        (Some(name), _) => host_named(compiled, name),
-        (None, [only]) => Ok(only.host),
-        (None, all) => {
-            let names: Vec<String> = all.iter().map(|host| format!("`{}`", host.name)).collect();
+fn the_host(site: &Site, name: Option<&str>) -> Result<HostId, Failure> {
+    if let Some(name) = name {
+        return host_named(site, name);
+    }
+    match filtering(site).map(|(host, _)| host).collect::<Vec<_>>().as_slice() {
+        [only] => Ok(*only),
+        [] => Err(Failure::new("a ruleset is of one machine, and no machine of the policy filters")),
+        _ => {
             let failure = Failure::new("a ruleset is of one machine, and the policy has several that filter");
-            Err(failure.help(format!("say --host with one of {}", names.join(", "))))
+            Err(failure.help(format!("say --host with one of {}", names(site))))
         }
     }
 }

@@ -58,8 +58,8 @@ impl HostRules {
     ///
     /// # Errors
     /// Where it is neither.
-    pub fn listed(text: &str) -> Result<Self, read::ReadError> {
-        let (reading, text) = read::listing(text)?;
+    pub fn listed(text: impl Into<String>) -> Result<Self, read::ReadError> {
+        let (reading, text) = read::listing(text.into())?;
         Ok(Self { text, ruleset: reading.ruleset, lines: reading.lines })
     }
 }

@@ -159,7 +159,7 @@ fn an_altered_word_of_json_is_noticed() {
         ("\"eth1\"", "\"eth7\""),
     ] {
         assert!(text.contains(word), "{word}");
-        let Ok(altered) = HostRules::listed(&text.replacen(word, other, 1)) else { continue };
+        let Ok(altered) = HostRules::listed(text.replacen(word, other, 1)) else { continue };
         let lines = Lines::new();
         let side = |rules| Side { rules, lines: &lines };
         let found = diff(side(&whole), side(&altered), &Names::default(), Bounds::default());

@@ -55,11 +55,11 @@ pub fn read(text: &str) -> Result<Read, ReadError> {
 ///
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
-pub fn listing(text: &str) -> Result<(Read, String), ReadError> {
+pub fn listing(text: String) -> Result<(Read, String), ReadError> {
     if !text.trim_start().starts_with('{') {
-        return Ok((read(text)?, text.to_owned()));
+        return Ok((read(&text)?, text));
     }
-    let (mut read, lines) = json::read(text)?;
+    let (mut read, lines) = json::read(&text)?;
     read.lines.begin(&lines);
     Ok((read, lines))
 }

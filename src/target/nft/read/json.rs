@@ -51,6 +51,8 @@ fn fault(line: u32, message: &str) -> ReadError {
 struct Reader {
     ruleset: Ruleset,
     lines: Lines,
+    /// The table and the chain of the last rule: the next one mostly is of the same.
+    last: Option<(usize, usize)>,
 }
 
 type Fields = Map<String, Value>;
@@ -71,6 +73,7 @@ impl Reader {
                     let at = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
                     self.ruleset.tables.remove(at);
                     self.lines.tables.remove(at);
+                    self.last = None;
                     Some(())
                 }
                 _ => None,
@@ -91,8 +94,8 @@ impl Reader {
             return self.table(of);
         }
         let key = (family(of)?, string(of, "table")?);
-        let at = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
-        let (table, lines) = (self.ruleset.tables.get_mut(at)?, self.lines.tables.get_mut(at)?);
+        let of_table = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
+        let (table, lines) = (self.ruleset.tables.get_mut(of_table)?, self.lines.tables.get_mut(of_table)?);
         match kind {
             "chain" => {
                 table.chains.push(chain(of)?);
@@ -100,7 +103,10 @@ impl Reader {
             }
             "rule" => {
                 let name = string(of, "chain")?;
-                let at = table.chains.iter().position(|c| c.name == name)?;
+                let same = self.last.filter(|last| last.0 == of_table).map(|last| last.1);
+                let same = same.filter(|at| table.chains.get(*at).is_some_and(|c| c.name == name));
+                let at = same.or_else(|| table.chains.iter().position(|c| c.name == name))?;
+                self.last = Some((of_table, at));
                 let rule = rule(of)?;
                 let inline = |s: &Statement| s.inline().map(|elements| vec![line; elements.len()]);
                 let elements =
