@@ -37,7 +37,7 @@ fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
 }
 
 fn waives(access: &Access, code: Code) -> bool {
-    access.waived.iter().any(|(waived, _)| waived == code.as_str())
+    access.waives_lint(code.as_str())
 }
 
 /// A leg of a machine that filters, by which no `allow` can admit anything.

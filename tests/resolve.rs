@@ -79,7 +79,7 @@ fn the_policy_of_the_property_says_something() {
     // One sentence of two pieces (`most` keeps its exclusion) is two accesses with the same words, twice.
     let ssh = site.accesses.iter().filter(|a| a.words == "allow ssh from admin_net, most to lb.dmz");
     assert_eq!(ssh.count(), 4);
-    let reasons: Vec<_> = site.accesses.iter().filter_map(|a| a.reason.as_deref()).collect();
+    let reasons: Vec<_> = site.accesses.iter().filter_map(|a| a.remarks().reason.as_deref()).collect();
     assert_eq!(reasons, ["OPS/12", "OPS/12"]);
 }
 

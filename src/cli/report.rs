@@ -133,7 +133,7 @@ impl<'a> Telling<'a> {
     /// S56: what statements do without at security groups.
     fn waived(self, text: &mut String) {
         for access in &self.site.accesses {
-            for (what, reason) in &access.waived_aws {
+            for (what, reason) in &access.remarks().waived_aws {
                 let wider = if what.widens() { ", which lets more pass there" } else { "" };
                 let _ = writeln!(
                     text,
@@ -149,7 +149,7 @@ impl<'a> Telling<'a> {
     fn waived_as_json(self) -> Vec<Value> {
         let mut all = Vec::new();
         for access in &self.site.accesses {
-            for (what, reason) in &access.waived_aws {
+            for (what, reason) in &access.remarks().waived_aws {
                 let mut entry = json!({
                     "words": access.words,
                     "waived": what.word(),

@@ -200,9 +200,7 @@ fn exposed(site: &Site, rules: &[GroupRules], estate: &Estate, findings: &mut Fi
             .into_iter()
             .filter_map(|id| site.access(id))
             .filter(|access| said.iter().any(|said| said.contains(access.words.as_str())));
-        let waived = |access: &&crate::model::Access| {
-            access.waived.iter().any(|(code, _)| code == code::EXPOSED_SERVICE.as_str())
-        };
+        let waived = |access: &&crate::model::Access| access.waives_lint(code::EXPOSED_SERVICE.as_str());
         let open: Vec<_> = open.collect();
         if !open.is_empty() && open.iter().all(waived) {
             continue;

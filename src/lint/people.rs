@@ -34,7 +34,9 @@ fn without_as(site: &Site, access: &Access, findings: &mut Findings) {
         End::Host(host) | End::Leg(host, _) => site.host(*host).is_some_and(|host| host.sshd.is_some()),
         End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
     };
-    let named = !access.people.is_empty() || access.break_glass.is_some() || access.to.plus.iter().any(ours);
+    let named = !access.people.is_empty()
+        || access.remarks().break_glass.is_some()
+        || access.to.plus.iter().any(ours);
     if named || !access.terms.iter().any(ssh) || waives(access, code::SSH_WITHOUT_AS) {
         return;
     }

@@ -133,6 +133,6 @@ impl Access {
     /// Whether it does without something at security groups.
     #[must_use]
     pub fn waives(&self, what: Waiver) -> bool {
-        self.waived_aws.iter().any(|(waived, _)| *waived == what)
+        self.remarks().waived_aws.iter().any(|(waived, _)| *waived == what)
     }
 }

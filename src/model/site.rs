@@ -582,25 +582,53 @@ pub struct Access {
     pub limit: Option<Limit>,
     /// The first instant, in UTC nanoseconds since 1970, at which it no longer holds.
     pub until: Option<u64>,
-    /// `reason`, as it may stand in an artifact (see [`Access::words`]).
-    pub reason: Option<String>,
-    /// `owner`, likewise.
-    pub owner: Option<String>,
     /// Whom it names after `as`, ascending; empty: nobody in particular (S61).
     pub people: Vec<PersonId>,
-    /// `break-glass "reason"`: a way to an sshd that goes round its people on purpose (S65).
-    pub break_glass: Option<String>,
     /// The bound at the input hook of a bastion (S64), of an `allow` without a limit.
     pub meter: Option<Limit>,
-    /// The lints it waives, by code, with the reason.
-    pub waived: Vec<(String, String)>,
-    /// What it waives at security groups, with the reason (S56). Sorted.
-    pub waived_aws: Vec<(Waiver, String)>,
+    /// [`Access::remarks`]; none where there are none.
+    pub remarked: Option<Box<Remarks>>,
     /// The sentence, modifiers apart, one blank between words, every character printable ASCII but `"` and `\`:
     /// fit for a comment of any artifact.
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// What is said of a statement besides: of nearly all, nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Remarks {
+    /// `reason`, as it may stand in an artifact (see [`Access::words`]).
+    pub reason: Option<String>,
+    /// `owner`, likewise.
+    pub owner: Option<String>,
+    /// The lints it waives, by code, with the reason.
+    pub waived: Vec<(String, String)>,
+    /// `break-glass "reason"`: a way to an sshd that goes round its people on purpose (S65).
+    pub break_glass: Option<String>,
+    /// What it waives at security groups, with the reason (S56). Sorted.
+    pub waived_aws: Vec<(Waiver, String)>,
+}
+
+impl Access {
+    /// What is said of it besides.
+    #[must_use]
+    pub fn remarks(&self) -> &Remarks {
+        static NONE: Remarks = Remarks {
+            reason: None,
+            owner: None,
+            waived: Vec::new(),
+            break_glass: None,
+            waived_aws: Vec::new(),
+        };
+        self.remarked.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Whether it waives a lint.
+    #[must_use]
+    pub fn waives_lint(&self, code: &str) -> bool {
+        self.remarks().waived.iter().any(|(waived, _)| waived == code)
+    }
 }
 
 /// A translation of the addresses of a connection (S28 to S36).

@@ -13,7 +13,9 @@ use super::services::{Services, families};
 use super::words::{listed, sentence};
 use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Expect, Expected, Host, HostId, Leg, LegId, Nat, Place, Term, Test, ZoneId};
+use crate::model::{
+    Access, Expect, Expected, Host, HostId, Leg, LegId, Nat, Place, Remarks, Term, Test, ZoneId,
+};
 use crate::net::Family;
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{self, ExpectKind, ServiceItem};
@@ -93,8 +95,7 @@ impl<'a> Statements<'a> {
             None => None,
         };
         let Some(people) = people else { return Vec::new() };
-        let Modifiers { log, reject, limit, until, reason, owner, break_glass, waived, waived_aws } =
-            modifiers;
+        let Modifiers { log, reject, limit, until, remarks } = modifiers;
         let words = sentence(self.sources.words(access.sentence));
         let how = match (reading, &nat) {
             (Reading::Widely, _) => bastion::Ssh::Any,
@@ -109,16 +110,12 @@ impl<'a> Statements<'a> {
             to: Place::default(),
             nat,
             people,
-            break_glass,
             meter: None,
             log,
             reject,
             limit,
             until,
-            reason,
-            owner,
-            waived,
-            waived_aws,
+            remarked: (remarks != Remarks::default()).then(|| Box::new(remarks)),
             words,
             span: access.sentence,
         };
@@ -508,11 +505,12 @@ fn canonical(mut all: Vec<Access>) -> Vec<Access> {
 }
 
 fn order(a: &Access) -> Key<'_> {
+    let said = a.remarks();
     (
         (&a.words, a.action, &a.terms, &a.from, &a.to, &a.nat),
         (a.log, a.reject, a.limit, a.until),
-        (&a.reason, &a.owner, &a.waived),
-        (&a.people, &a.break_glass),
+        (&said.reason, &said.owner, &said.waived),
+        (&a.people, &said.break_glass),
     )
 }
 

@@ -9,7 +9,7 @@ use time::{Date, PrimitiveDateTime, Time};
 use super::names::unknown;
 use super::words::clean;
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Action, Limit, Per, Waiver};
+use crate::model::{Action, Limit, Per, Remarks, Waiver};
 use crate::source::Span;
 use crate::syntax::ast::{self, Modifier, ModifierKind, Until};
 
@@ -23,11 +23,7 @@ pub(super) struct Modifiers {
     pub(super) reject: bool,
     pub(super) limit: Option<Limit>,
     pub(super) until: Option<u64>,
-    pub(super) reason: Option<String>,
-    pub(super) owner: Option<String>,
-    pub(super) break_glass: Option<String>,
-    pub(super) waived: Vec<(String, String)>,
-    pub(super) waived_aws: Vec<(Waiver, String)>,
+    pub(super) remarks: Remarks,
 }
 
 /// Reads them all, and reports what is out of place.
@@ -55,12 +51,12 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
                 let (rate, unit_seconds) = (*rate, *unit_seconds);
                 out.limit = Some(Limit { rate, unit_seconds, burst: burst.unwrap_or(BURST), per });
             }
-            ModifierKind::Reason(text) => out.reason = Some(clean(&text.text)),
-            ModifierKind::Owner(text) => out.owner = Some(clean(&text.text)),
+            ModifierKind::Reason(text) => out.remarks.reason = Some(clean(&text.text)),
+            ModifierKind::Owner(text) => out.remarks.owner = Some(clean(&text.text)),
             ModifierKind::Until(until) => out.until = instant(until, findings),
             ModifierKind::Waive { target, what, reason } => {
                 waiver(target, what, reason, &mut out, findings);
-                if matches!(out.waived_aws.last(), Some((Waiver::Egress | Waiver::Ingress, _)))
+                if matches!(out.remarks.waived_aws.last(), Some((Waiver::Egress | Waiver::Ingress, _)))
                     && target.text == "aws"
                 {
                     only_of(ast::Action::Allow, action, "waive aws", span, findings);
@@ -68,14 +64,14 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
             }
             ModifierKind::BreakGlass(reason) => {
                 only_of(ast::Action::Allow, action, word, span, findings);
-                out.break_glass = Some(clean(&reason.text));
+                out.remarks.break_glass = Some(clean(&reason.text));
             }
         }
     }
-    out.waived.sort();
-    out.waived.dedup();
-    out.waived_aws.sort();
-    out.waived_aws.dedup();
+    out.remarks.waived.sort();
+    out.remarks.waived.dedup();
+    out.remarks.waived_aws.sort();
+    out.remarks.waived_aws.dedup();
     out
 }
 
@@ -130,14 +126,14 @@ fn waiver(
 ) {
     match target.text.as_str() {
         "lint" if code::ALL.iter().any(|(c, _)| c.as_str() == what.text) => {
-            out.waived.push((what.text.clone(), clean(&reason.text)));
+            out.remarks.waived.push((what.text.clone(), clean(&reason.text)));
         }
         "lint" => {
             let all = code::ALL.iter().map(|(c, _)| c.as_str());
             findings.push(unknown(code::UNKNOWN_CODE, "finding", what, all));
         }
         "aws" => match Waiver::ALL.into_iter().find(|waiver| waiver.word() == what.text) {
-            Some(waiver) => out.waived_aws.push((waiver, clean(&reason.text))),
+            Some(waiver) => out.remarks.waived_aws.push((waiver, clean(&reason.text))),
             None => {
                 let all = Waiver::ALL.map(Waiver::word);
                 let finding = unknown(code::UNKNOWN_WAIVER, "waiver", what, all.iter().copied());

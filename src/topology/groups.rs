@@ -117,7 +117,7 @@ fn unsaid(access: &Access, findings: &mut Findings) {
         let help = format!("say what does it instead: `waive aws {word} \"reason\"`; or leave `{word}` out");
         findings.push(Diagnostic::error(code::UNSUPPORTED_ON_AWS, access.span, message).help(help));
     }
-    for (waiver, reason) in access.waived_aws.iter().filter(|(waiver, _)| waiver.widens()) {
+    for (waiver, reason) in access.remarks().waived_aws.iter().filter(|(waiver, _)| waiver.widens()) {
         let message = format!("security groups let more pass than this says: `{}` is waived", waiver.word());
         findings.push(Diagnostic::warning(code::AWS_DEVIATION, access.span, message).help(reason.clone()));
     }

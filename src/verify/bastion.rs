@@ -153,8 +153,8 @@ impl Round<'_, '_, '_> {
             allows.filter(|(_, access)| wanted(access)).map(|(id, access)| (id, access.clone())).collect()
         };
         let by_people = of(&|access| !access.people.is_empty());
-        let by_glass = of(&|access| access.people.is_empty() && access.break_glass.is_some());
-        let others = of(&|access| access.people.is_empty() && access.break_glass.is_none());
+        let by_glass = of(&|access| access.people.is_empty() && access.remarks().break_glass.is_some());
+        let others = of(&|access| access.people.is_empty() && access.remarks().break_glass.is_none());
         let mut ways = Vec::new();
         for (kind, set) in arrived {
             let mut left = set;
@@ -168,7 +168,8 @@ impl Round<'_, '_, '_> {
                 let theirs = self.network.space.and(left, read);
                 left = self.network.space.minus(left, read);
                 if let Some(packet) = self.network.space.witness_sent(theirs, self.favourites)? {
-                    let excuse = access.break_glass.clone().map_or(Excuse::None, Excuse::BreakGlass);
+                    let excuse =
+                        access.remarks().break_glass.clone().map_or(Excuse::None, Excuse::BreakGlass);
                     ways.push(self.way(Some(*id), excuse, packet));
                 }
             }

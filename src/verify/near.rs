@@ -59,10 +59,8 @@ pub(super) struct Near {
     /// None: whoever asks is told of all.
     tree: Option<Tree>,
     all: Vec<AccessId>,
-    /// The boxes of all statements, one after another.
-    boxes: Vec<Bounds>,
-    /// Where those of each begin.
-    of: Vec<usize>,
+    /// Where the boxes of each begin, as they were given to the tree.
+    of: Vec<u32>,
 }
 
 impl Near {
@@ -71,25 +69,24 @@ impl Near {
         let elsewhere = site.accesses.iter().any(|access| access.nat.is_some())
             || site.hosts.iter().any(|host| host.docker);
         if elsewhere {
-            return Self { tree: None, all, boxes: Vec::new(), of: Vec::new() };
+            return Self { tree: None, all, of: Vec::new() };
         }
         let readings = Readings::new(site);
-        let mut near =
-            Self { tree: None, boxes: Vec::with_capacity(all.len()), of: Vec::with_capacity(all.len()), all };
-        let mut owned = Vec::with_capacity(site.accesses.len());
+        let (mut of, mut boxes, mut owners) =
+            (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
         for (id, access) in site.accesses() {
-            near.of.push(near.boxes.len());
-            bounds(site, &readings, access, &mut near.boxes);
-            owned.extend(near.boxes_of(id).iter().map(|one| (*one, id.0)));
+            of.push(number(boxes.len()));
+            bounds(site, &readings, access, &mut boxes);
+            owners.resize(boxes.len(), id.0);
         }
-        near.tree = Some(Tree::new(owned));
-        near
+        Self { tree: Some(Tree::new(&boxes, &owners)), all, of }
     }
 
-    fn boxes_of(&self, id: AccessId) -> &[Bounds] {
-        let Some(from) = self.of.get(id.index()) else { return &[] };
-        let to = self.of.get(id.index().saturating_add(1)).copied().unwrap_or(self.boxes.len());
-        self.boxes.get(*from..to).unwrap_or_default()
+    /// The boxes of a statement.
+    fn boxes_of<'t>(&self, tree: &'t Tree, id: AccessId) -> impl Iterator<Item = &'t Bounds> {
+        let from = self.of.get(id.index()).copied().unwrap_or(u32::MAX);
+        let to = self.of.get(id.index().saturating_add(1)).copied();
+        (from..to.unwrap_or(number(tree.boxes.len()))).filter_map(|at| tree.given(at))
     }
 
     /// The others that can have packets in common with a statement, ascending.
@@ -98,7 +95,7 @@ impl Near {
             return self.all.iter().copied().filter(|other| *other != id).collect();
         };
         let mut found = BTreeSet::new();
-        for one in self.boxes_of(id) {
+        for one in self.boxes_of(tree, id) {
             tree.meet(one, &mut |other| {
                 if other != id.0 {
                     found.insert(AccessId(other));
@@ -112,8 +109,12 @@ impl Near {
     /// Whether there are any.
     pub(super) fn has_others(&self, id: AccessId) -> bool {
         let Some(tree) = &self.tree else { return self.all.len() > 1 };
-        self.boxes_of(id).iter().any(|one| !tree.meet(one, &mut |other| other == id.0))
+        self.boxes_of(tree, id).any(|one| !tree.meet(one, &mut |other| other == id.0))
     }
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Where a statement's packets are.
@@ -188,16 +189,32 @@ fn spoken(term: &Term, family: Family) -> Vec<[(u16, u16); 2]> {
 
 /// Boxes under bounds under bounds.
 struct Tree {
+    /// Each with whose it is, neighbours beside each other.
     boxes: Vec<(Bounds, u32)>,
+    /// Where each is of those that were given, in their order.
+    places: Vec<u32>,
     /// What a range of the boxes is bounded by, before those of its two halves; with it the place of the second.
-    nodes: Vec<(Bounds, usize)>,
+    nodes: Vec<(Bounds, u32)>,
 }
 
 impl Tree {
-    fn new(mut boxes: Vec<(Bounds, u32)>) -> Self {
+    /// Boxes, and whose each is.
+    fn new(given: &[Bounds], owners: &[u32]) -> Self {
+        let mut order: Vec<u32> = (0..number(given.len())).collect();
         let mut nodes = Vec::new();
-        arrange(&mut boxes, &mut nodes);
-        Self { boxes, nodes }
+        arrange(&mut order, given, &mut nodes);
+        let mut places = vec![0; order.len()];
+        for (at, one) in (0u32..).zip(&order) {
+            places.get_mut(*one as usize).into_iter().for_each(|place| *place = at);
+        }
+        let found = |one: &u32| Some((*given.get(*one as usize)?, *owners.get(*one as usize)?));
+        Self { boxes: order.iter().filter_map(found).collect(), places, nodes }
+    }
+
+    /// A box by its place among those that were given.
+    fn given(&self, at: u32) -> Option<&Bounds> {
+        let place = self.places.get(at as usize)?;
+        self.boxes.get(*place as usize).map(|(bounds, _)| bounds)
     }
 
     /// Tells of the boxes that meet this one until `next` says no; whether it never did.
@@ -218,7 +235,7 @@ impl Tree {
                 continue;
             }
             let middle = from.saturating_add(count / 2);
-            open.push((middle, to, *second));
+            open.push((middle, to, *second as usize));
             open.push((from, middle, node.saturating_add(1)));
         }
         true
@@ -226,40 +243,40 @@ impl Tree {
 }
 
 /// Halves the boxes by the middle of the dimension in which they are spread most, compared with their own width.
-fn arrange(boxes: &mut [(Bounds, u32)], nodes: &mut Vec<(Bounds, usize)>) {
+fn arrange(order: &mut [u32], given: &[Bounds], nodes: &mut Vec<(Bounds, u32)>) {
     let mut bounds = Bounds::NOTHING;
-    boxes.iter().for_each(|(one, _)| bounds.hold(one));
+    order.iter().filter_map(|one| given.get(*one as usize)).for_each(|one| bounds.hold(one));
     let own = nodes.len();
     nodes.push((bounds, 0));
-    if boxes.len() <= LEAF {
+    if order.len() <= LEAF {
         return;
     }
-    let by = widest(boxes, &bounds);
-    let middle = |one: &(Bounds, u32)| {
-        let (first, last) = one.0.side(by);
+    let by = widest(order, given, &bounds);
+    let middle = |one: &u32| {
+        let (first, last) = given.get(*one as usize).map_or((0, 0), |one| one.side(by));
         first / 2 + last / 2
     };
-    let half = boxes.len() / 2;
-    boxes.select_nth_unstable_by_key(half, |one| (middle(one), one.1));
-    let (left, right) = boxes.split_at_mut(half);
-    arrange(left, nodes);
-    let second = nodes.len();
+    let half = order.len() / 2;
+    order.select_nth_unstable_by_key(half, |one| (middle(one), *one));
+    let (left, right) = order.split_at_mut(half);
+    arrange(left, given, nodes);
+    let second = number(nodes.len());
     if let Some(node) = nodes.get_mut(own) {
         node.1 = second;
     }
-    arrange(right, nodes);
+    arrange(right, given, nodes);
 }
 
 /// The dimension in which a few of them are narrowest beside the bounds of all.
-fn widest(boxes: &[(Bounds, u32)], bounds: &Bounds) -> usize {
-    let step = (boxes.len() / 16).max(1);
+fn widest(order: &[u32], given: &[Bounds], bounds: &Bounds) -> usize {
+    let step = (order.len() / 16).max(1);
     let narrow = |at: usize| {
         let width = |(first, last): (u128, u128)| last.saturating_sub(first);
         let whole = width(bounds.side(at));
-        let few = boxes.iter().step_by(step);
+        let few = order.iter().step_by(step).filter_map(|one| given.get(*one as usize));
         // In bits: how much finer than the whole.
-        let finer = |one: &(Bounds, u32)| {
-            let own = width(one.0.side(at));
+        let finer = |one: &Bounds| {
+            let own = width(one.side(at));
             let bits = |n: u128| 128u32.saturating_sub(n.leading_zeros());
             bits(whole).saturating_sub(bits(own))
         };
@@ -277,7 +294,7 @@ mod tests {
     fn the_tree_finds_who_meets_whom() {
         let mut random = Random::new(3);
         for count in [0usize, 1, 7, 9, 40, 333] {
-            let mut boxes = Vec::new();
+            let (mut boxes, mut owners) = (Vec::new(), Vec::new());
             for id in 0..count {
                 let mut side = || {
                     let first = u16::try_from(random.below(40)).unwrap();
@@ -285,14 +302,16 @@ mod tests {
                 };
                 let wide = |(first, last)| (u128::from(first), u128::from(last));
                 let one = Bounds { ends: [wide(side()), wide(side())], spoken: [side(), side()] };
-                boxes.push((one, u32::try_from(id).unwrap()));
+                boxes.push(one);
+                owners.push(u32::try_from(id).unwrap());
             }
-            let tree = Tree::new(boxes.clone());
-            for (one, _) in &boxes {
+            let tree = Tree::new(&boxes, &owners);
+            for (at, one) in (0u32..).zip(&boxes) {
+                assert_eq!(tree.given(at).map(|one| (one.ends, one.spoken)), Some((one.ends, one.spoken)));
                 let mut found = BTreeSet::new();
                 tree.meet(one, &mut |id| found.insert(id));
-                let wanted = boxes.iter().filter(|(other, _)| one.meets(other)).map(|(_, id)| *id);
-                assert_eq!(found, wanted.collect(), "{count}");
+                let wanted = boxes.iter().zip(&owners).filter(|(other, _)| one.meets(other));
+                assert_eq!(found, wanted.map(|(_, id)| *id).collect(), "{count}");
             }
         }
     }

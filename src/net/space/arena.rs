@@ -35,6 +35,18 @@ struct Side {
     arm: Option<Arm>,
 }
 
+/// Heads and words for which there is room from the start: of some 300,000 nodes.
+const HEADS: usize = 1 << 20;
+const WORDS: usize = 1 << 23;
+
+/// An empty list that need not be moved while it grows to so many. Memory is what is written to, so it costs addresses
+/// alone; where there are too few of those, it grows as lists do.
+pub(super) fn roomy<T>(count: usize) -> Vec<T> {
+    let mut list = Vec::new();
+    let _ = list.try_reserve_exact(count);
+    list
+}
+
 /// All nodes of a space.
 pub(super) struct Arena {
     heads: Vec<Head>,
@@ -55,8 +67,8 @@ impl Arena {
     /// At most `budget` nodes, with so many arms together.
     pub(super) fn with_budget(budget: usize, most_arms: usize) -> Self {
         Self {
-            heads: Vec::new(),
-            words: Vec::new(),
+            heads: roomy(HEADS.min(budget)),
+            words: roomy(WORDS),
             unique: Unique::default(),
             applied: Applied::default(),
             forgotten: HashMap::new(),

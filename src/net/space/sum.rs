@@ -5,7 +5,7 @@
 //! so much that stretches would repeat most of the list, the list is divided, by how wide its products are, and the
 //! parts are joined.
 
-use super::arena::{Arena, Op, UNDECIDED};
+use super::arena::{Arena, Op, UNDECIDED, roomy};
 use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
 use crate::net::range::Bounded;
@@ -13,7 +13,9 @@ use crate::net::range::Bounded;
 /// A list of products.
 #[derive(Clone, Debug, Default)]
 pub struct Products {
-    ranges: Vec<(u128, u128)>,
+    /// What fits into 32 bits has no more: that is everything but IPv6 and time.
+    narrow: Vec<(u32, u32)>,
+    wide: Vec<(u128, u128)>,
     parts: Vec<Part>,
     done: Vec<Rest>,
     /// Where the product that is being made begins.
@@ -22,9 +24,11 @@ pub struct Products {
     void: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// The values of a field, as a stretch of one of the two lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     field: Field,
+    is_wide: bool,
     first: u32,
     count: u32,
 }
@@ -36,6 +40,13 @@ struct Rest {
     to: u32,
 }
 
+impl Rest {
+    /// The same without its first part.
+    fn behind(self) -> Self {
+        Self { from: self.from.saturating_add(1), ..self }
+    }
+}
+
 /// A stretch of values of one product.
 #[derive(Clone, Copy)]
 struct Stretch {
@@ -45,6 +56,14 @@ struct Stretch {
 }
 
 impl Products {
+    /// None yet, and room for about so many.
+    #[must_use]
+    pub fn with_room(products: usize) -> Self {
+        // A family, two interfaces, two ends, a protocol and a port each; half of that are often those of the one before.
+        let (parts, values) = (products.saturating_mul(7), products.saturating_mul(4));
+        Self { narrow: roomy(values), parts: roomy(parts), done: roomy(products), ..Self::default() }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -69,17 +88,24 @@ impl Products {
         let known = self.done.last().and_then(|before| {
             let parts = self.parts.get(before.from as usize..before.to as usize)?;
             let part = parts.iter().find(|part| part.field == field)?;
-            self.values(*part).iter().copied().eq(values.clone()).then_some(*part)
+            self.values(*part).eq(values.clone()).then_some(*part)
         });
         if let Some(part) = known {
             return self.parts.push(part);
         }
-        let first = self.ranges.len();
-        self.ranges.extend(values);
-        let count = self.ranges.len().saturating_sub(first);
+        // They ascend: the last of them is the largest.
+        let is_wide = values.clone().last().is_some_and(|(_, last)| u32::try_from(last).is_err());
+        let first = if is_wide { self.wide.len() } else { self.narrow.len() };
+        if is_wide {
+            self.wide.extend(values);
+        } else {
+            let word = |value: u128| u32::try_from(value).unwrap_or(u32::MAX);
+            self.narrow.extend(values.map(|(first, last)| (word(first), word(last))));
+        }
+        let count = if is_wide { self.wide.len() } else { self.narrow.len() }.saturating_sub(first);
         self.void |= count == 0;
-        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        self.parts.push(Part { field, first: narrow(first), count: narrow(count) });
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.parts.push(Part { field, is_wide, first: number(first), count: number(count) });
     }
 
     /// The same with one value.
@@ -105,17 +131,26 @@ impl Products {
         if rest.from < rest.to { self.parts.get(rest.from as usize).copied() } else { None }
     }
 
-    fn values(&self, part: Part) -> &[(u128, u128)] {
+    fn values(&self, part: Part) -> impl Iterator<Item = (u128, u128)> + '_ {
         let first = part.first as usize;
-        self.ranges.get(first..first.saturating_add(part.count as usize)).unwrap_or_default()
+        let these = first..first.saturating_add(part.count as usize);
+        let none = 0..0;
+        let (narrow, wide) = if part.is_wide { (none, these) } else { (these, none) };
+        let narrow = self.narrow.get(narrow).unwrap_or_default().iter();
+        let wide = self.wide.get(wide).unwrap_or_default().iter();
+        narrow.map(|&(first, last)| (u128::from(first), u128::from(last))).chain(wide.copied())
+    }
+
+    /// Whether there are more than can be counted: an answer would be one about some of them.
+    fn overflow(&self) -> bool {
+        [self.narrow.len(), self.wide.len(), self.parts.len()].into_iter().any(|n| n >= u32::MAX as usize)
     }
 }
 
 impl Space {
     /// The packets of any of these products.
     pub fn sum(&mut self, products: &Products) -> PacketSet {
-        // More than can be counted: an answer would be one about some of them.
-        if products.ranges.len() >= u32::MAX as usize || products.parts.len() >= u32::MAX as usize {
+        if products.overflow() {
             self.arena.give_up(Exhausted::Ranges(u32::MAX as usize));
             return PacketSet::NOTHING;
         }
@@ -125,7 +160,7 @@ impl Space {
 
     /// [`Self::sum`] as a function: this for its packets, undecided for others.
     pub(super) fn sum_as(&mut self, products: &Products, inside: PacketSet) -> PacketSet {
-        if products.ranges.len() >= u32::MAX as usize || products.parts.len() >= u32::MAX as usize {
+        if products.overflow() {
             self.arena.give_up(Exhausted::Ranges(u32::MAX as usize));
             return PacketSet::NOTHING;
         }
@@ -159,13 +194,18 @@ impl Sum<'_> {
         if self.arena.is_exhausted() {
             return PacketSet::NOTHING;
         }
+        if let Some(part) = self.shared(field, list) {
+            let rests: Vec<Rest> = list.iter().map(|rest| rest.behind()).collect();
+            let child = self.of(&rests);
+            return self.within(part, child);
+        }
         let (mut here, mut later) = (Vec::with_capacity(list.len()), Vec::new());
         for rest in list {
             match self.products.part(*rest).filter(|part| part.field == field) {
                 Some(part) => {
-                    let rest = Rest { from: rest.from.saturating_add(1), ..*rest };
-                    let values = self.products.values(part).iter();
-                    here.extend(values.map(|&(first, last)| Stretch { first, last, rest }));
+                    let rest = rest.behind();
+                    let values = self.products.values(part);
+                    here.extend(values.map(|(first, last)| Stretch { first, last, rest }));
                 }
                 None => later.push(*rest),
             }
@@ -181,13 +221,25 @@ impl Sum<'_> {
         self.node_of(field, here)
     }
 
+    /// The part with which all of a list decide a field, where it is one.
+    fn shared(&self, field: Field, list: &[Rest]) -> Option<Part> {
+        let (first, others) = list.split_first()?;
+        let shared = self.products.part(*first).filter(|part| part.field == field)?;
+        others.iter().all(|rest| self.products.part(*rest) == Some(shared)).then_some(shared)
+    }
+
     /// A single product.
     fn one(&mut self, rest: Rest) -> PacketSet {
         let Some(part) = self.products.part(rest) else { return self.inside };
-        let child = self.one(Rest { from: rest.from.saturating_add(1), ..rest });
+        let child = self.one(rest.behind());
+        self.within(part, child)
+    }
+
+    /// The node that leads the values of a part to a child, and all others outside.
+    fn within(&mut self, part: Part, child: PacketSet) -> PacketSet {
         let from = self.arena.begin();
         let mut next = Some(0u128);
-        for &(first, last) in self.products.values(part) {
+        for (first, last) in self.products.values(part) {
             if let (Some(at), Some(before)) = (next, first.previous())
                 && at <= before
             {

@@ -47,8 +47,8 @@ impl AtHook<'_, '_> {
         let site = self.routes.site;
         let (mut admit, mut open) = (Vec::new(), Vec::new());
         // Most statements are products, and all of those are one set at once.
-        let (mut plain, mut within, mut over) =
-            (Products::default(), Products::default(), Products::default());
+        let (mut within, mut over) = (Products::default(), Products::default());
+        let mut plain = Products::with_room(site.accesses.len());
         for access in site.accesses.iter().filter(|a| a.action == Action::Allow) {
             let senders = people::senders(self, access);
             let limit = site.bound(access, self.host, self.hook).map(|limit| self.space.limit(limit));

@@ -176,7 +176,11 @@ impl Emitter<'_> {
             of.ingress.iter().chain(&of.egress).filter_map(|admit| self.site.access(admit.because));
         let mut words: Vec<String> = accesses
             .flat_map(|access| {
-                access.waived_aws.iter().map(move |(what, _)| format!("{}: {}", what.word(), access.words))
+                access
+                    .remarks()
+                    .waived_aws
+                    .iter()
+                    .map(move |(what, _)| format!("{}: {}", what.word(), access.words))
             })
             .collect();
         words.sort();
