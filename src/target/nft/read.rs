@@ -13,6 +13,7 @@
 use super::artifact::{Expression, Field, Place, Ruleset, Statement};
 
 mod cursor;
+mod dom;
 mod json;
 mod rule;
 mod table;

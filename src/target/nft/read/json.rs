@@ -9,36 +9,38 @@
 //! Depth: serde_json reads at most 128 levels, so nothing here goes deeper.
 
 use ipnet::IpNet;
-use serde_json::{Map, Value};
 
 use super::super::artifact::{
     Base, Chain, ChainKind, Counter, Data, DataType, Duration, Element, Expression, Family, Field, Hook,
     Limit, Log, Nat, NatKind, Object, Op, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey, SetOp,
     Statement, Table, TableFamily, Unit, Verdict,
 };
+use super::dom::{Fields, Value};
 use super::rule::none_of;
 use super::{ChainLines, Lines, Read, ReadError, RuleLines, TableLines, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
 pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
-    let whole: Value = serde_json::from_str(text).map_err(|why| ReadError {
+    let whole: Value<'_> = serde_json::from_str(text).map_err(|why| ReadError {
         line: u32::try_from(why.line()).unwrap_or(u32::MAX),
         column: u32::try_from(why.column()).unwrap_or(u32::MAX),
         message: format!("no JSON: {why}"),
     })?;
-    let Some(objects) = whole.get("nftables").and_then(Value::as_array) else {
+    let Some(objects) = whole.as_object().and_then(|whole| whole.get("nftables")?.as_array()) else {
         return Err(fault(
             1,
             "expected an object with a list `nftables`, as `nft -j list ruleset` prints it",
         ));
     };
     let mut reader = Reader::default();
-    let mut lines = String::new();
+    let mut lines = Vec::with_capacity(text.len());
     for (line, object) in (1u32..).zip(objects) {
-        reader.object(line, object).ok_or_else(|| fault(line, &format!("not understood: {object}")))?;
-        lines.push_str(&object.to_string());
-        lines.push('\n');
+        let why = || fault(line, &format!("not understood: {object}"));
+        reader.object(line, object).ok_or_else(why)?;
+        serde_json::to_writer(&mut lines, object).map_err(|_| why())?;
+        lines.push(b'\n');
     }
+    let lines = String::from_utf8(lines).map_err(|why| fault(1, &why.to_string()))?;
     Ok((Read { ruleset: reader.ruleset, lines: reader.lines }, lines))
 }
 
@@ -55,11 +57,9 @@ struct Reader {
     last: Option<(usize, usize)>,
 }
 
-type Fields = Map<String, Value>;
-
 impl Reader {
     /// One object of the list: a thing, or a command about one. None where that is not understood.
-    fn object(&mut self, line: u32, object: &Value) -> Option<()> {
+    fn object(&mut self, line: u32, object: &Value<'_>) -> Option<()> {
         let (word, of) = single(object)?;
         match word {
             "metainfo" => Some(()),
@@ -89,7 +89,7 @@ impl Reader {
         }
     }
 
-    fn add(&mut self, line: u32, kind: &str, of: &Fields) -> Option<()> {
+    fn add(&mut self, line: u32, kind: &str, of: &Fields<'_>) -> Option<()> {
         if kind == "table" {
             return self.table(of);
         }
@@ -144,13 +144,13 @@ impl Reader {
                     return None;
                 }
                 let head = format!("{other} {}", string(of, "name")?);
-                table.objects.push(Object { head, body: Value::Object(of.clone()).to_string() });
+                table.objects.push(Object { head, body: of.to_string() });
             }
         }
         Some(())
     }
 
-    fn table(&mut self, of: &Fields) -> Option<()> {
+    fn table(&mut self, of: &Fields<'_>) -> Option<()> {
         let (family, name) = (family(of)?, string(of, "name")?);
         if self.ruleset.tables.iter().any(|t| t.family == family && t.name == name) {
             return Some(());
@@ -167,7 +167,7 @@ impl Reader {
 
 // ---- fields of objects --------------------------------------------------------------------------------
 
-fn single(of: &Value) -> Option<(&str, &Value)> {
+fn single<'v, 't>(of: &'v Value<'t>) -> Option<(&'v str, &'v Value<'t>)> {
     let mut fields = of.as_object()?.iter();
     match (fields.next(), fields.next()) {
         (Some((key, value)), None) => Some((key, value)),
@@ -175,40 +175,40 @@ fn single(of: &Value) -> Option<(&str, &Value)> {
     }
 }
 
-fn string<'v>(of: &'v Fields, key: &str) -> Option<&'v str> {
+fn string<'v>(of: &'v Fields<'_>, key: &str) -> Option<&'v str> {
     of.get(key)?.as_str()
 }
 
-fn comment(of: &Fields) -> Option<String> {
+fn comment(of: &Fields<'_>) -> Option<String> {
     string(of, "comment").map(ToOwned::to_owned)
 }
 
-fn number<T: TryFrom<u64>>(of: &Value) -> Option<T> {
+fn number<T: TryFrom<u64>>(of: &Value<'_>) -> Option<T> {
     T::try_from(of.as_u64()?).ok()
 }
 
 /// One word or a list of them; none is an empty list.
-fn words(of: Option<&Value>) -> Option<Vec<String>> {
+fn words(of: Option<&Value<'_>>) -> Option<Vec<String>> {
     match of {
         None => Some(Vec::new()),
-        Some(Value::String(word)) => Some(vec![word.clone()]),
+        Some(Value::String(word)) => Some(vec![word.clone().into_owned()]),
         Some(Value::Array(all)) => all.iter().map(|w| w.as_str().map(ToOwned::to_owned)).collect(),
         Some(_) => None,
     }
 }
 
-fn family(of: &Fields) -> Option<TableFamily> {
+fn family(of: &Fields<'_>) -> Option<TableFamily> {
     let word = string(of, "family")?;
     TableFamily::ALL.into_iter().find(|family| family.keyword() == word)
 }
 
-fn duration(of: &Value) -> Option<Duration> {
+fn duration(of: &Value<'_>) -> Option<Duration> {
     of.as_u64()?.checked_mul(1_000).map(Duration)
 }
 
 // ---- chains and sets ----------------------------------------------------------------------------------
 
-fn chain(of: &Fields) -> Option<Chain> {
+fn chain(of: &Fields<'_>) -> Option<Chain> {
     let mut chain = Chain::regular(string(of, "name")?, Vec::new());
     chain.comment = comment(of);
     if let Some(hook) = of.get("hook") {
@@ -233,8 +233,8 @@ fn chain(of: &Fields) -> Option<Chain> {
     Some(chain)
 }
 
-fn set(of: &Fields, is_map: bool) -> Option<Set> {
-    let types = |of: &Value| -> Option<Vec<DataType>> {
+fn set(of: &Fields<'_>, is_map: bool) -> Option<Set> {
+    let types = |of: &Value<'_>| -> Option<Vec<DataType>> {
         // `"ipv4_addr . inet_service"` is how 1.0.6 prints the data of a map.
         let names = words(Some(of))?;
         let parts = names.iter().flat_map(|name| name.split(" . "));
@@ -243,7 +243,7 @@ fn set(of: &Fields, is_map: bool) -> Option<Set> {
     let key = of.get("type")?;
     let data = match (is_map, of.get("map")) {
         (true, Some(Value::Object(typeof_))) => {
-            vec![DataType::Other(Value::Object(typeof_.clone()).to_string())]
+            vec![DataType::Other(typeof_.to_string())]
         }
         (true, Some(data)) => types(data)?,
         (true, None) => return None,
@@ -251,7 +251,7 @@ fn set(of: &Fields, is_map: bool) -> Option<Set> {
     };
     let mut set = Set::new(string(of, "name")?, Vec::new(), is_map.then_some(data));
     set.key = match key {
-        Value::Object(typeof_) => SetKey::TypeOf(Value::Object(typeof_.clone()).to_string()),
+        Value::Object(typeof_) => SetKey::TypeOf(typeof_.to_string()),
         other => SetKey::Types(types(other)?),
     };
     for flag in words(of.get("flags"))? {
@@ -273,12 +273,12 @@ fn set(of: &Fields, is_map: bool) -> Option<Set> {
     Some(set)
 }
 
-fn elements(of: &Value, is_map: bool) -> Option<Vec<Element>> {
+fn elements(of: &Value<'_>, is_map: bool) -> Option<Vec<Element>> {
     of.as_array()?.iter().map(|one| element(one, is_map)).collect()
 }
 
-fn element(of: &Value, is_map: bool) -> Option<Element> {
-    let (key, data) = match (is_map, of.as_array().map(Vec::as_slice)) {
+fn element(of: &Value<'_>, is_map: bool) -> Option<Element> {
+    let (key, data) = match (is_map, of.as_array()) {
         (true, Some([key, data])) => (key, Some(data)),
         (true, _) => return None,
         (false, _) => (of, None),
@@ -287,8 +287,8 @@ fn element(of: &Value, is_map: bool) -> Option<Element> {
         Some(("elem", inner)) => {
             let inner = inner.as_object()?;
             let mut element = Element::new(expression(inner.get("val")?));
-            for (word, value) in inner {
-                match word.as_str() {
+            for (word, value) in inner.iter() {
+                match word {
                     "val" => {}
                     "comment" => element.comment = Some(value.as_str()?.to_owned()),
                     "timeout" => element.timeout = Some(duration(value)?),
@@ -309,25 +309,25 @@ fn element(of: &Value, is_map: bool) -> Option<Element> {
 
 // ---- rules --------------------------------------------------------------------------------------------
 
-fn rule(of: &Fields) -> Option<Rule> {
+fn rule(of: &Fields<'_>) -> Option<Rule> {
     let statements = of.get("expr")?.as_array()?.iter().map(statement).collect();
     Some(Rule { statements, comment: comment(of), notes: Vec::new() })
 }
 
 /// A statement; what is not understood says so.
-fn statement(of: &Value) -> Statement {
+fn statement(of: &Value<'_>) -> Statement {
     match single(of) {
         Some((word, inner)) => named_statement(word, inner),
         None => Statement::Unsupported(of.to_string()),
     }
 }
 
-fn named_statement(word: &str, of: &Value) -> Statement {
+fn named_statement(word: &str, of: &Value<'_>) -> Statement {
     understood(word, of)
-        .unwrap_or_else(|| Statement::Unsupported(format!("{}: {of}", Value::String(word.to_owned()))))
+        .unwrap_or_else(|| Statement::Unsupported(format!("{}: {of}", Value::String(word.into()))))
 }
 
-fn understood(word: &str, of: &Value) -> Option<Statement> {
+fn understood(word: &str, of: &Value<'_>) -> Option<Statement> {
     Some(match word {
         "accept" | "drop" | "continue" | "return" | "jump" | "goto" => {
             Statement::Verdict(verdict_of(word, of)?)
@@ -371,9 +371,9 @@ fn understood(word: &str, of: &Value) -> Option<Statement> {
 }
 
 /// A value that is written, as text has it where it is plain.
-fn in_text(of: &Value) -> String {
+fn in_text(of: &Value<'_>) -> String {
     match (of, single(of)) {
-        (Value::String(word), _) => word.clone(),
+        (Value::String(word), _) => word.clone().into_owned(),
         (Value::Array(all), _) => all.iter().map(in_text).collect::<Vec<_>>().join(","),
         (_, Some(("rt", Value::Object(inner)))) if inner.len() == 1 => {
             format!("rt {}", string(inner, "key").unwrap_or_default())
@@ -383,13 +383,13 @@ fn in_text(of: &Value) -> String {
 }
 
 /// A number, a mark, or what is done to the bits of one: `{"|": [{"&": [MARK, 65280]}, 4]}`.
-fn mark(of: &Value) -> Option<Expression> {
+fn mark(of: &Value<'_>) -> Option<Expression> {
     if let number @ Expression::Number(_) = expression(of) {
         return Some(number);
     }
     let (mut of, mut done) = (of, Vec::new());
     while let Some((op @ ("&" | "|" | "^"), inner)) = single(of) {
-        let [left, by] = inner.as_array()?.as_slice() else { return None };
+        let [left, by] = inner.as_array()? else { return None };
         done.push((op.chars().next()?, number(by)?));
         of = left;
     }
@@ -399,12 +399,12 @@ fn mark(of: &Value) -> Option<Expression> {
     Some(bits.expression())
 }
 
-fn verdict(of: &Value) -> Option<Verdict> {
+fn verdict(of: &Value<'_>) -> Option<Verdict> {
     let (word, inner) = single(of)?;
     verdict_of(word, inner)
 }
 
-fn verdict_of(word: &str, of: &Value) -> Option<Verdict> {
+fn verdict_of(word: &str, of: &Value<'_>) -> Option<Verdict> {
     let target = || Some(of.as_object()?.get("target")?.as_str()?.to_owned());
     Some(match word {
         "accept" => Verdict::Accept,
@@ -417,7 +417,7 @@ fn verdict_of(word: &str, of: &Value) -> Option<Verdict> {
     })
 }
 
-fn a_map(of: &Value) -> Option<Expression> {
+fn a_map(of: &Value<'_>) -> Option<Expression> {
     match single(of) {
         Some(("set", all)) => Some(Expression::Set(elements(all, true)?)),
         _ => match expression(of) {
@@ -427,7 +427,7 @@ fn a_map(of: &Value) -> Option<Expression> {
     }
 }
 
-fn comparison(of: &Fields) -> Option<Statement> {
+fn comparison(of: &Fields<'_>) -> Option<Statement> {
     let left = expression(of.get("left")?);
     let right = of.get("right")?;
     let of_flags = |field: &Expression| {
@@ -462,10 +462,10 @@ fn comparison(of: &Fields) -> Option<Statement> {
     Some(Statement::Match { left, op, right })
 }
 
-fn counter(of: &Value) -> Option<Statement> {
+fn counter(of: &Value<'_>) -> Option<Statement> {
     Some(Statement::Counter(match of {
         Value::Null => Counter::Own { packets: 0, bytes: 0 },
-        Value::String(name) => Counter::Named(name.clone()),
+        Value::String(name) => Counter::Named(name.clone().into_owned()),
         Value::Object(of) => {
             let count = |key: &str| of.get(key).and_then(Value::as_u64).unwrap_or(0);
             Counter::Own { packets: count("packets"), bytes: count("bytes") }
@@ -475,8 +475,8 @@ fn counter(of: &Value) -> Option<Statement> {
 }
 
 /// Of packets; one of bytes has units of its own.
-fn limit(of: &Fields) -> Option<Limit> {
-    if of.contains_key("rate_unit") || of.contains_key("burst_unit") {
+fn limit(of: &Fields<'_>) -> Option<Limit> {
+    if of.get("rate_unit").or(of.get("burst_unit")).is_some() {
         return None;
     }
     let per = of.get("per").map_or(Some("second"), Value::as_str)?;
@@ -488,11 +488,11 @@ fn limit(of: &Fields) -> Option<Limit> {
     })
 }
 
-fn log(of: &Value) -> Option<Log> {
+fn log(of: &Value<'_>) -> Option<Log> {
     let mut log = Log::default();
     let Value::Object(of) = of else { return of.is_null().then_some(log) };
-    for (key, value) in of {
-        match key.as_str() {
+    for (key, value) in of.iter() {
+        match key {
             "prefix" => log.prefix = Some(value.as_str()?.to_owned()),
             "group" => log.group = Some(number(value)?),
             "snaplen" => log.snaplen = Some(number(value)?),
@@ -505,11 +505,11 @@ fn log(of: &Value) -> Option<Log> {
     Some(log)
 }
 
-fn reject(of: &Value) -> Option<Option<RejectWith>> {
+fn reject(of: &Value<'_>) -> Option<Option<RejectWith>> {
     let Value::Object(of) = of else { return of.is_null().then_some(None) };
-    let with = |of: &Fields| string(of, "expr").map(ToOwned::to_owned);
+    let with = |of: &Fields<'_>| string(of, "expr").map(ToOwned::to_owned);
     Some(Some(match string(of, "type") {
-        None => return of.is_empty().then_some(None),
+        None => return (of.len() == 0).then_some(None),
         Some("tcp reset") => RejectWith::TcpReset,
         Some("icmp") => RejectWith::Icmp(with(of)?),
         Some("icmpv6") => RejectWith::Icmpv6(with(of)?),
@@ -518,7 +518,7 @@ fn reject(of: &Value) -> Option<Option<RejectWith>> {
     }))
 }
 
-fn set_update(of: &Fields) -> Option<Statement> {
+fn set_update(of: &Fields<'_>) -> Option<Statement> {
     let op = match string(of, "op")? {
         "add" => SetOp::Add,
         "update" => SetOp::Update,
@@ -531,7 +531,7 @@ fn set_update(of: &Fields) -> Option<Statement> {
     let (key, timeout) = match single(elem) {
         Some(("elem", inner)) => {
             let inner = inner.as_object()?;
-            if inner.keys().any(|key| !["val", "timeout"].contains(&key.as_str())) {
+            if inner.iter().any(|(key, _)| !["val", "timeout"].contains(&key)) {
                 return None;
             }
             let timeout = match inner.get("timeout") {
@@ -549,11 +549,11 @@ fn set_update(of: &Fields) -> Option<Statement> {
     Some(Statement::SetUpdate { op, set, key: expression(key), timeout, statements })
 }
 
-fn nat(kind: NatKind, of: &Value) -> Option<Nat> {
+fn nat(kind: NatKind, of: &Value<'_>) -> Option<Nat> {
     let mut nat = Nat { kind, family: None, addr: None, port: None, flags: Vec::new() };
     let Value::Object(of) = of else { return of.is_null().then_some(nat) };
-    for (key, inner) in of {
-        match key.as_str() {
+    for (key, inner) in of.iter() {
+        match key {
             "family" => {
                 nat.family = Some(match inner.as_str()? {
                     "ip" => Family::V4,
@@ -575,7 +575,7 @@ fn nat(kind: NatKind, of: &Value) -> Option<Nat> {
     Some(nat)
 }
 
-fn looked_up(of: &Value) -> Expression {
+fn looked_up(of: &Value<'_>) -> Expression {
     let map = || {
         let ("map", inner) = single(of)? else { return None };
         let inner = inner.as_object()?;
@@ -588,11 +588,11 @@ fn looked_up(of: &Value) -> Expression {
 // ---- expressions --------------------------------------------------------------------------------------
 
 /// An expression; what is not understood is unknown.
-fn expression(of: &Value) -> Expression {
+fn expression(of: &Value<'_>) -> Expression {
     understood_expression(of).unwrap_or_else(|| Expression::Unknown(of.to_string()))
 }
 
-fn understood_expression(of: &Value) -> Option<Expression> {
+fn understood_expression(of: &Value<'_>) -> Option<Expression> {
     match of {
         Value::Number(n) => return Some(Expression::Number(n.as_u64()?.into())),
         Value::Bool(there) => return Some(Expression::word(if *there { "exists" } else { "missing" })),
@@ -601,7 +601,7 @@ fn understood_expression(of: &Value) -> Option<Expression> {
         _ => {}
     }
     let (word, inner) = single(of)?;
-    let two = || match inner.as_array().map(Vec::as_slice) {
+    let two = || match inner.as_array() {
         Some([a, b]) => Some((a, b)),
         _ => None,
     };
@@ -661,7 +661,7 @@ fn understood_expression(of: &Value) -> Option<Expression> {
 }
 
 /// `["syn", "ack"]`, also as `{"|": ["syn", "ack"]}`, and either of them nested (1.1.x).
-fn flags(of: &Value) -> Expression {
+fn flags(of: &Value<'_>) -> Expression {
     let mut all = Vec::new();
     let mut open = vec![of];
     while let Some(of) = open.pop() {
