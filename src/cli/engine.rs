@@ -9,7 +9,7 @@ use crate::syntax;
 use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
 use crate::verify::questions::{self, Answer, By, Cell};
-use crate::verify::{self, Hop, HostRules, Report};
+use crate::verify::{self, Against, Hop, HostRules, Report};
 
 use super::Failure;
 
@@ -55,11 +55,19 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, St
     verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
-/// Compares one machine's points with a ruleset of someone else's making.
-pub(super) fn against(site: &Site, host: HostId, text: String) -> Result<Report, Failure> {
-    let rules =
-        HostRules::listed(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))?;
-    Ok(verify::against(site, host, &rules))
+/// A ruleset of whoever's making.
+pub(super) fn listed(text: String) -> Result<HostRules, Failure> {
+    HostRules::listed(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))
+}
+
+/// Compares one machine's points with such a ruleset: what the policy says of them is found before it is asked for.
+pub(super) fn against(
+    site: &Site,
+    host: HostId,
+    listed: impl FnOnce() -> Result<HostRules, Failure>,
+) -> Result<Report, Failure> {
+    let mut against = Against::new(site, host);
+    Ok(against.report(&listed()?))
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.

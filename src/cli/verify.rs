@@ -1,6 +1,8 @@
 //! `fwc verify`: the proof as an answer, of what the policy compiles to or of a ruleset from elsewhere.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde_json::json;
 
@@ -79,7 +81,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     Ok(tell(telling, &compiled.report, args.format, &request, console))
 }
 
-/// `--against`: of the policy nothing is compiled but what it means.
+/// `--against`: of the policy nothing is compiled but what it means, and the ruleset is read while that is found.
 fn tell_against(
     Ruleset { name, text }: Ruleset,
     host: Option<&str>,
@@ -87,9 +89,10 @@ fn tell_against(
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let asked = request.asked("compare", |site| {
-        let host = the_host(site, host)?;
-        engine::against(site, host, text)
+    let asked = thread::scope(|scope| {
+        let listed = scope.spawn(|| engine::listed(text));
+        let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
+        request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });
     let Some((site, report)) = asked else {
         return tell_nothing(format, request, console);

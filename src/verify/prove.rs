@@ -180,12 +180,7 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
 
 /// Proves one machine's points against a ruleset of whoever's making, and nothing else.
 pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
-    let mut against = Against::new(site, host);
-    let points = every_hook(site, host).filter(|hook| !against.is_silent(rules, *hook));
-    let points = points.collect::<Vec<_>>().into_iter().map(|hook| against.hook(rules, hook)).collect();
-    let bridging = site.host(host).is_some_and(Host::has_bridge_table);
-    let frames = bridging.then(|| frames_of(host, rules)).into_iter().collect();
-    Report { points, frames, nodes: against.nodes(), ..Report::default() }
+    Against::new(site, host).report(rules)
 }
 
 /// One machine, for many rulesets: what the policy says of its points is computed once.
@@ -206,6 +201,15 @@ impl<'s> Against<'s> {
         let meant = every_hook(site, host).map(|hook| (hook, meant(&sets, &mut space, host, hook))).collect();
         let (spec, favourites) = (Spec::new(site), favourites(site));
         Self { site, host, spec, space, favourites, meant }
+    }
+
+    /// Compares every hook of it.
+    pub fn report(&mut self, rules: &HostRules) -> Report {
+        let hooks = every_hook(self.site, self.host).filter(|hook| !self.is_silent(rules, *hook));
+        let points = hooks.collect::<Vec<_>>().into_iter().map(|hook| self.hook(rules, hook)).collect();
+        let bridging = self.site.host(self.host).is_some_and(Host::has_bridge_table);
+        let frames = bridging.then(|| frames_of(self.host, rules)).into_iter().collect();
+        Report { points, frames, nodes: self.nodes(), ..Report::default() }
     }
 
     /// Compares one hook of it.
