@@ -107,7 +107,7 @@ fn whole(count: usize, flows: &[Flow], v6: bool, bound: &str) {
     let args = ["verify", "p.fw"].map(str::to_owned).to_vec();
     let (cost, said) = Run { program: FWC, args, dir: dir.path(), fine: &[0] }.median();
     assert!(said.contains("proved: 3 points"), "{said}");
-    measure::row(&row, cost, "");
+    measure::row(&row, cost, bound);
     listed(count, v6, dir.path(), bound);
     let args = ["check", "p.fw", "--timings"].map(str::to_owned).to_vec();
     let (cost, said) = Run { program: FWC, args, dir: dir.path(), fine: &[0] }.median();

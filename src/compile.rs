@@ -140,6 +140,7 @@ struct Proved {
     report: Report,
 }
 
+/// What is emitted, and that it is what is meant. None where something cannot be said; what the proof finds is not that.
 fn proved(
     site: &Site,
     sources: &SourceMap,

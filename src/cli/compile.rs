@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::compile::Compiled;
-use crate::model::{Host, HostId, Site};
+use crate::model::{HostId, Site};
 
 use super::check::finished;
 use super::options::{Emit, FindingsFormat, Format, PolicyArgs};
@@ -59,7 +59,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return stop.exit(&request);
         }
     };
-    let host = args.host.map(|name| host_named(&compiled.site, &name)).transpose()?;
+    let host = args.host.map(|name| host_of(&compiled, &name)).transpose()?;
     let goal = match (args.check, args.output, host) {
         (Some(dir), _, _) => Goal::Compare(dir),
         (None, Some(dir), _) => Goal::Write(dir),
@@ -135,27 +135,28 @@ pub(super) fn tell_findings(request: &Request, console: &mut Console<'_>) {
     console.talk(&render::findings(&request.findings, &request.sources, FindingsFormat::Text, look));
 }
 
-/// A machine that has artifacts.
-pub(super) fn host_named(site: &Site, name: &str) -> Result<HostId, Failure> {
-    if let Some((host, _)) = filtering(site).find(|(_, host)| host.name == name) {
-        return Ok(host);
+/// A machine that has artifacts, of those that were compiled.
+pub(super) fn host_of(compiled: &Compiled, name: &str) -> Result<HostId, Failure> {
+    let all = compiled.hosts.iter().map(|made| (made.host, made.name.as_str()));
+    host_among(&compiled.site, &all.collect::<Vec<_>>(), name)
+}
+
+/// A machine of these, by name.
+pub(super) fn host_among(site: &Site, all: &[(HostId, &str)], name: &str) -> Result<HostId, Failure> {
+    if let Some((host, _)) = all.iter().find(|(_, known)| *known == name) {
+        return Ok(*host);
     }
     let failure = if site.host_named(name).is_some() {
         Failure::new(format!("`{name}` filters nothing, so it has no ruleset"))
     } else {
         Failure::new(format!("the policy has no machine `{name}`"))
     };
-    Err(failure.help(format!("these have one: {}", names(site))))
+    Err(if all.is_empty() { failure } else { failure.help(format!("these have one: {}", names(all))) })
 }
 
-/// The machines that have a ruleset.
-pub(super) fn filtering(site: &Site) -> impl Iterator<Item = (HostId, &Host)> {
-    site.hosts().filter(|(_, host)| host.filters())
-}
-
-/// Their names, for people.
-pub(super) fn names(site: &Site) -> String {
-    filtering(site).map(|(_, host)| format!("`{}`", host.name)).collect::<Vec<_>>().join(", ")
+/// The names of machines, for people.
+pub(super) fn names(all: &[(HostId, &str)]) -> String {
+    all.iter().map(|(_, name)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn print(compiled: &Compiled, host: HostId, format: Format, console: &mut Console<'_>) -> Exit {

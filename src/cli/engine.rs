@@ -71,7 +71,7 @@ pub(super) fn against(
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.
-pub(super) fn beside(compiled: &Compiled, host: HostId, text: &str) -> Result<Vec<Beside>, Failure> {
+pub(super) fn beside(compiled: &Compiled, host: HostId, text: String) -> Result<Vec<Beside>, Failure> {
     let theirs =
         HostRules::listed(text).map_err(|why| Failure::new(format!("the listing cannot be read: {why}")))?;
     let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };

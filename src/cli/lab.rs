@@ -15,7 +15,7 @@ use crate::compile::Compiled;
 use crate::lab::{LabError, SiteLab, rights};
 use crate::model::HostId;
 
-use super::compile::{host_named, proved};
+use super::compile::{host_of, proved};
 use super::options::{Format, PolicyArgs};
 use super::request::Request;
 use super::{Console, Exit, Failure, render};
@@ -72,8 +72,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     if let Some(name) = &args.shell {
         return shell::run(&compiled, name, !args.no_listen, &args.command, console);
     }
-    let hosts =
-        args.host.iter().map(|name| host_named(&compiled.site, name)).collect::<Result<Vec<_>, _>>()?;
+    let hosts = args.host.iter().map(|name| host_of(&compiled, name)).collect::<Result<Vec<_>, _>>()?;
     compared(&compiled, &hosts, table.as_deref(), args.format, &mut request, console)
 }
 

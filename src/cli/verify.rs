@@ -12,7 +12,7 @@ use crate::verify::Report;
 
 use super::beside;
 use super::check::finished;
-use super::compile::{filtering, host_named, names, tell_findings};
+use super::compile::{host_among, names, tell_findings};
 use super::files::listing_of;
 use super::options::{Emit, Format, PolicyArgs};
 use super::report::{self, Telling};
@@ -25,7 +25,7 @@ pub(super) struct Args {
     policy: PolicyArgs,
 
     /// Compare the policy with this ruleset of one machine instead of the compiled one
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "emit")]
     against: Option<PathBuf>,
 
     /// Say which other tables of this listing (`nft list ruleset`) of one machine stop what the policy allows
@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         return tell_nothing(args.format, &request, console);
     };
     tell_findings(&request, console);
-    if let Some(listing) = &beside {
+    if let Some(listing) = beside {
         return tell_beside(&compiled, listing, args.host.as_deref(), args.format, &mut request, console);
     }
     if let Some(live) = &live {
@@ -78,7 +78,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         return Ok(exit);
     }
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
-    Ok(tell(telling, &compiled.report, args.format, &request, console))
+    let exit = tell(telling, &compiled.report, args.format, &request, console);
+    // The process ends here, and gives all of it back at once.
+    std::mem::forget(compiled);
+    Ok(exit)
 }
 
 /// `--against`: of the policy nothing is compiled but what it means, and the ruleset is read while that is found.
@@ -99,7 +102,10 @@ fn tell_against(
     };
     tell_findings(request, console);
     let telling = Telling { site: &site, sources: &request.sources, ruleset: Some(&name) };
-    Ok(tell(telling, &report?, format, request, console))
+    let exit = tell(telling, &report?, format, request, console);
+    // The process ends here, and gives all of it back at once.
+    std::mem::forget(site);
+    Ok(exit)
 }
 
 /// There are errors: those are the answer.
@@ -115,6 +121,7 @@ fn tell_nothing(format: Format, request: &Request, console: &mut Console<'_>) ->
     finished(false, request)
 }
 
+/// What was proved, as it was asked for.
 fn tell(
     telling: Telling<'_>,
     report: &Report,
@@ -137,17 +144,16 @@ fn tell(
 /// `--beside`: an answer of its own.
 fn tell_beside(
     compiled: &Compiled,
-    listing: &Ruleset,
+    Ruleset { name: file, text }: Ruleset,
     host: Option<&str>,
     format: Format,
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let host = the_host(&compiled.site, host)?;
-    let found = engine::beside(compiled, host, &listing.text)?;
+    let found = engine::beside(compiled, host, text)?;
     request.mark("compare");
-    let telling =
-        Telling { site: &compiled.site, sources: &request.sources, ruleset: Some(listing.name.as_str()) };
+    let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: Some(&file) };
     match format {
         Format::Text => {
             let name = compiled.site.host(host).map_or("", |machine| machine.name.as_str());
@@ -176,17 +182,17 @@ impl Ruleset {
     }
 }
 
-/// The machine named, or the only one that filters.
+/// The machine named, or the only one, of those that filter.
 fn the_host(site: &Site, name: Option<&str>) -> Result<HostId, Failure> {
-    if let Some(name) = name {
-        return host_named(site, name);
-    }
-    match filtering(site).map(|(host, _)| host).collect::<Vec<_>>().as_slice() {
-        [only] => Ok(*only),
-        [] => Err(Failure::new("a ruleset is of one machine, and no machine of the policy filters")),
-        _ => {
+    let filtering = site.hosts().filter(|(_, host)| host.filters());
+    let all: Vec<(HostId, &str)> = filtering.map(|(id, host)| (id, host.name.as_str())).collect();
+    match (name, all.as_slice()) {
+        (Some(name), all) => host_among(site, all, name),
+        (None, [(only, _)]) => Ok(*only),
+        (None, []) => Err(Failure::new("a ruleset is of one machine, and no machine of the policy filters")),
+        (None, all) => {
             let failure = Failure::new("a ruleset is of one machine, and the policy has several that filter");
-            Err(failure.help(format!("say --host with one of {}", names(site))))
+            Err(failure.help(format!("say --host with one of {}", names(all))))
         }
     }
 }

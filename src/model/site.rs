@@ -586,7 +586,7 @@ pub struct Access {
     pub people: Vec<PersonId>,
     /// The bound at the input hook of a bastion (S64), of an `allow` without a limit.
     pub meter: Option<Limit>,
-    /// [`Access::remarks`]; none where there are none.
+    /// [`Access::remarks`]. INVARIANT: none where nothing is said.
     pub remarked: Option<Box<Remarks>>,
     /// The sentence, modifiers apart, one blank between words, every character printable ASCII but `"` and `\`:
     /// fit for a comment of any artifact.

@@ -372,15 +372,7 @@ impl Here<'_> {
                         if self.hook != Hook::Input {
                             self.is_transit(&path, at.saturating_add(1))
                         } else {
-                            // What a gateway has no dynamic leg gets: the way to it is another, and so is its source.
-                            // Nor what the sender has: it writes to itself by no wire (S13).
-                            let dst = self.packet.dst;
-                            let of_sender = || {
-                                let owner = self.spec.forwarding.owner_of(dst).map(|(host, _)| host);
-                                owner.is_some() && owner == start.machine()
-                            };
-                            let taken = || self.of_gateway(dst) || of_sender();
-                            let leased = !matches!(target, Target::Dynamic(_)) || !taken();
+                            let leased = !matches!(target, Target::Dynamic(_)) || self.may_be_leased(start);
                             leased && self.passes(start, &path, target)
                         }
                     }
@@ -388,6 +380,13 @@ impl Here<'_> {
                 }
             })
         })
+    }
+
+    /// Whether a dynamic leg gets the packet's destination. What a gateway has it does not: the way to it is another, and
+    /// so is its source. Nor what the sender has: it writes to itself by no wire (S13).
+    fn may_be_leased(&self, start: &Start) -> bool {
+        let owner = self.spec.forwarding.owner_of(self.packet.dst).map(|(host, _)| host);
+        !self.of_gateway(self.packet.dst) && (owner.is_none() || owner != start.machine())
     }
 
     /// S34 at postrouting, of `masquerade` and `snat to`.

@@ -135,6 +135,16 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
         ],
     ),
     (
+        "story_of_a_machine_with_an_sshd_alone",
+        &[
+            Fwc(&["compile", "-o", "build", "door.fw"]),
+            Fwc(&["compile", "-o", "one", "--host", "web", "door.fw"]),
+            Tree("one"),
+            Fwc(&["verify", "door.fw", "--against", "build/hosts/gate/ruleset.nft", "--host", "web"]),
+            Fwc(&["verify", "door.fw", "--against", "build/hosts/gate/ruleset.nft"]),
+        ],
+    ),
+    (
         "story_someone_elses_folder",
         &[Tree("elsewhere"), Fwc(&["compile", "-o", "elsewhere", "site.fw"]), Tree("elsewhere")],
     ),

@@ -177,9 +177,27 @@ fn what_is_no_listing_is_an_error_and_what_is_odd_is_unknown() {
         "{\"nftables\": [{\"rule\": {}}]}",
         "{\"nftables\": [{\"table\": {\"family\": \"x\", \"name\": \"y\"}}]}",
         "{\"nftables\": [{\"magic\": {\"family\": \"ip\", \"table\": \"y\"}}]}",
+        "[]",
+        "{\"nftables\": []} {}",
+        "{\"nftables\": [], \"nftables\": []}",
     ] {
         assert!(HostRules::listed(bad).is_err(), "{bad}");
     }
+    // What is said twice is one thing: a chain goes on, a set would be another.
+    let twice = |thing: &str| {
+        let table = "{\"add\": {\"table\": {\"family\": \"ip\", \"name\": \"t\"}}}";
+        let rule = "{\"add\": {\"rule\": {\"family\": \"ip\", \"table\": \"t\", \"chain\": \"c\", \"expr\": [{\"drop\": null}]}}}";
+        HostRules::listed(format!("{{\"nftables\": [{table}, {table}, {thing}, {rule}, {thing}, {rule}]}}"))
+    };
+    let chain = "{\"add\": {\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\"}}}";
+    let rules = twice(chain).unwrap();
+    let [table] = rules.ruleset.tables.as_slice() else { panic!("{:?}", rules.ruleset) };
+    assert_eq!((table.chains.len(), table.chains[0].rules.len()), (1, 2));
+    let set =
+        "{\"add\": {\"set\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"s\", \"type\": \"mark\"}}}";
+    assert!(twice(set).is_err());
+    let gone = "{\"delete\": {\"table\": {\"family\": \"ip\", \"name\": \"t\"}}}";
+    assert!(twice(&format!("{chain}, {gone}")).is_err(), "a rule of a table that is gone");
     let deep = format!("{{\"nftables\": [{}1{}]}}", "[".repeat(500), "]".repeat(500));
     assert!(HostRules::listed(&deep).is_err());
     let table = "{\"table\": {\"family\": \"ip\", \"name\": \"t\"}}, {\"chain\": {\"family\": \"ip\", \"table\": \"t\", \"name\": \"c\", \"type\": \"filter\", \"hook\": \"input\", \"prio\": 0, \"policy\": \"accept\"}}";

@@ -35,12 +35,12 @@ struct Side {
     arm: Option<Arm>,
 }
 
-/// Heads and words for which there is room from the start: of some 300,000 nodes.
+/// Heads and words for which there is room from the start: those of 100,000 flows.
 const HEADS: usize = 1 << 20;
 const WORDS: usize = 1 << 23;
 
-/// An empty list that need not be moved while it grows to so many. Memory is what is written to, so it costs addresses
-/// alone; where there are too few of those, it grows as lists do.
+/// An empty list that need not be moved while it grows to so many. Pages that are not written to take no memory, only
+/// addresses, unless the kernel counts those too (`vm.overcommit_memory`); where there are too few, it grows as lists do.
 pub(super) fn roomy<T>(count: usize) -> Vec<T> {
     let mut list = Vec::new();
     let _ = list.try_reserve_exact(count);
@@ -68,7 +68,7 @@ impl Arena {
     pub(super) fn with_budget(budget: usize, most_arms: usize) -> Self {
         Self {
             heads: roomy(HEADS.min(budget)),
-            words: roomy(WORDS),
+            words: roomy(WORDS.min(most_arms)),
             unique: Unique::default(),
             applied: Applied::default(),
             forgotten: HashMap::new(),

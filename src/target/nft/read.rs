@@ -17,6 +17,7 @@ mod dom;
 mod json;
 mod rule;
 mod table;
+mod tables;
 mod token;
 mod value;
 

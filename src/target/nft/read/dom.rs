@@ -4,12 +4,17 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Number;
 
 /// The most fields of an object: libnftables-json(5) has none with half as many.
 const MOST_FIELDS: usize = 64;
+
+/// What a listing is.
+const LISTING: &str = "an object with a list `nftables`, as `nft -j list ruleset` prints it";
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -25,6 +30,79 @@ pub(super) enum Value<'t> {
 /// The fields of an object. Of several of one name the last counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fields<'t>(Vec<(Cow<'t, str>, Value<'t>)>);
+
+/// Reads `{"nftables": [ … ]}` and gives each value of the list, one after another, so that only one is ever there; stops
+/// where that says so.
+pub(super) fn each<'t, E>(
+    text: &'t str,
+    mut each: impl FnMut(Value<'t>) -> Result<(), E>,
+) -> Result<Result<(), E>, serde_json::Error> {
+    let mut stopped = None;
+    let mut from = serde_json::Deserializer::from_str(text);
+    let mut told = |value| each(value).map_err(|why| stopped = Some(why)).is_ok();
+    let read = from.deserialize_map(Listing(&mut told)).and_then(|()| from.end());
+    match stopped {
+        Some(why) => Ok(Err(why)),
+        None => read.map(Ok),
+    }
+}
+
+/// Tells of each value; whether it goes on.
+type Told<'f, 't> = &'f mut dyn FnMut(Value<'t>) -> bool;
+
+struct Listing<'f, 't>(Told<'f, 't>);
+
+impl<'t> Visitor<'t> for Listing<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(LISTING)
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut lists = 0u8;
+        while let Some(Name(name)) = map.next_key()? {
+            if name != "nftables" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            map.next_value_seed(List(&mut *self.0))?;
+            lists = lists.saturating_add(1);
+        }
+        match lists {
+            1 => Ok(()),
+            0 => Err(A::Error::custom(format!("expected {LISTING}"))),
+            _ => Err(A::Error::custom("there are two lists `nftables`")),
+        }
+    }
+}
+
+struct List<'f, 't>(Told<'f, 't>);
+
+impl<'t> DeserializeSeed<'t> for List<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_seq(self)
+    }
+}
+
+impl<'t> Visitor<'t> for List<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'t>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(value) = seq.next_element()? {
+            if !(self.0)(value) {
+                return Err(A::Error::custom("it goes on with what is not understood"));
+            }
+        }
+        Ok(())
+    }
+}
 
 impl<'t> Value<'t> {
     pub(super) fn as_object(&self) -> Option<&Fields<'t>> {
@@ -149,8 +227,10 @@ impl<'t> Visitor<'t> for AValue {
     }
 
     fn visit_seq<A: SeqAccess<'t>>(self, mut seq: A) -> Result<Value<'t>, A::Error> {
+        let Some(first) = seq.next_element()? else { return Ok(Value::Array(Vec::new())) };
         // Most have two values, or hundreds.
         let mut all = Vec::with_capacity(2);
+        all.push(first);
         while let Some(one) = seq.next_element()? {
             all.push(one);
         }
@@ -158,8 +238,7 @@ impl<'t> Visitor<'t> for AValue {
     }
 
     fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Value<'t>, A::Error> {
-        // Most have one field.
-        let mut fields: Vec<(Cow<'t, str>, Value<'t>)> = Vec::with_capacity(1);
+        let mut fields: Vec<(Cow<'t, str>, Value<'t>)> = Vec::new();
         while let Some((Name(name), value)) = map.next_entry()? {
             let known = fields.iter().position(|(known, _)| *known == name);
             if let Some(known) = known.and_then(|at| fields.get_mut(at)) {
@@ -169,6 +248,8 @@ impl<'t> Visitor<'t> for AValue {
             if fields.len() >= MOST_FIELDS {
                 return Err(A::Error::custom(format!("an object has more than {MOST_FIELDS} fields")));
             }
+            // Most have one field.
+            fields.reserve_exact(if fields.is_empty() { 1 } else { 4 });
             fields.push((name, value));
         }
         Ok(Value::Object(Fields(fields)))

@@ -8,40 +8,38 @@
 //!
 //! Depth: serde_json reads at most 128 levels, so nothing here goes deeper.
 
+use std::iter::repeat_n;
+
 use ipnet::IpNet;
 
 use super::super::artifact::{
     Base, Chain, ChainKind, Counter, Data, DataType, Duration, Element, Expression, Family, Field, Hook,
-    Limit, Log, Nat, NatKind, Object, Op, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey, SetOp,
-    Statement, Table, TableFamily, Unit, Verdict,
+    Limit, Log, Nat, NatKind, Object, Op, Policy, RejectWith, Rule, Set, SetFlag, SetKey, SetOp, Statement,
+    TableFamily, Unit, Verdict,
 };
-use super::dom::{Fields, Value};
+use super::dom::{self, Fields, Value};
 use super::rule::none_of;
-use super::{ChainLines, Lines, Read, ReadError, RuleLines, TableLines, value};
+use super::tables::Tables;
+use super::{Read, ReadError, RuleLines, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
 pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
-    let whole: Value<'_> = serde_json::from_str(text).map_err(|why| ReadError {
+    let (mut reader, mut said, mut line) = (Reader::default(), Vec::with_capacity(text.len()), 0u32);
+    let done = dom::each(text, |object| {
+        line = line.saturating_add(1);
+        let why = || fault(line, &format!("not understood: {object}"));
+        reader.object(line, &object).ok_or_else(why)?;
+        serde_json::to_writer(&mut said, &object).map_err(|_| why())?;
+        said.push(b'\n');
+        Ok(())
+    });
+    done.map_err(|why| ReadError {
         line: u32::try_from(why.line()).unwrap_or(u32::MAX),
         column: u32::try_from(why.column()).unwrap_or(u32::MAX),
-        message: format!("no JSON: {why}"),
-    })?;
-    let Some(objects) = whole.as_object().and_then(|whole| whole.get("nftables")?.as_array()) else {
-        return Err(fault(
-            1,
-            "expected an object with a list `nftables`, as `nft -j list ruleset` prints it",
-        ));
-    };
-    let mut reader = Reader::default();
-    let mut lines = Vec::with_capacity(text.len());
-    for (line, object) in (1u32..).zip(objects) {
-        let why = || fault(line, &format!("not understood: {object}"));
-        reader.object(line, object).ok_or_else(why)?;
-        serde_json::to_writer(&mut lines, object).map_err(|_| why())?;
-        lines.push(b'\n');
-    }
-    let lines = String::from_utf8(lines).map_err(|why| fault(1, &why.to_string()))?;
-    Ok((Read { ruleset: reader.ruleset, lines: reader.lines }, lines))
+        message: format!("no JSON that is understood: {why}"),
+    })??;
+    let said = String::from_utf8(said).map_err(|why| fault(1, &why.to_string()))?;
+    Ok((reader.tables.done(), said))
 }
 
 fn fault(line: u32, message: &str) -> ReadError {
@@ -51,10 +49,7 @@ fn fault(line: u32, message: &str) -> ReadError {
 
 #[derive(Default)]
 struct Reader {
-    ruleset: Ruleset,
-    lines: Lines,
-    /// The table and the chain of the last rule: the next one mostly is of the same.
-    last: Option<(usize, usize)>,
+    tables: Tables,
 }
 
 impl Reader {
@@ -69,18 +64,16 @@ impl Reader {
             }
             "delete" => match single(of)? {
                 ("table", of) => {
-                    let key = (family(of.as_object()?)?, string(of.as_object()?, "name")?);
-                    let at = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
-                    self.ruleset.tables.remove(at);
-                    self.lines.tables.remove(at);
-                    self.last = None;
+                    let key = (family(of.as_object()?)?, string(of.as_object()?, "name")?.to_owned());
+                    self.tables.known(&key)?;
+                    self.tables.delete(&key);
                     Some(())
                 }
                 _ => None,
             },
             "flush" => match single(of)? {
                 ("ruleset", Value::Null) => {
-                    *self = Self::default();
+                    self.tables = Tables::default();
                     Some(())
                 }
                 _ => None,
@@ -93,38 +86,38 @@ impl Reader {
         if kind == "table" {
             return self.table(of);
         }
-        let key = (family(of)?, string(of, "table")?);
-        let of_table = self.ruleset.tables.iter().position(|t| (t.family, t.name.as_str()) == key)?;
-        let (table, lines) = (self.ruleset.tables.get_mut(of_table)?, self.lines.tables.get_mut(of_table)?);
+        let key = (family(of)?, string(of, "table")?.to_owned());
+        let mut open = self.tables.known(&key)?;
         match kind {
             "chain" => {
-                table.chains.push(chain(of)?);
-                lines.chains.push(ChainLines { line, rules: Vec::new() });
+                let chain = chain(of)?;
+                if let Some((known, _)) = open.known_chain(&chain.name) {
+                    return (known.base == chain.base).then_some(());
+                }
+                let (new, _) = open.chain(&chain.name, line)?;
+                *new = chain;
             }
             "rule" => {
-                let name = string(of, "chain")?;
-                let same = self.last.filter(|last| last.0 == of_table).map(|last| last.1);
-                let same = same.filter(|at| table.chains.get(*at).is_some_and(|c| c.name == name));
-                let at = same.or_else(|| table.chains.iter().position(|c| c.name == name))?;
-                self.last = Some((of_table, at));
+                let (chain, lines) = open.known_chain(string(of, "chain")?)?;
                 let rule = rule(of)?;
                 let inline = |s: &Statement| s.inline().map(|elements| vec![line; elements.len()]);
                 let elements =
                     (0..).zip(&rule.statements).filter_map(|(n, s)| Some((n, inline(s)?))).collect();
-                table.chains.get_mut(at)?.rules.push(rule);
-                lines.chains.get_mut(at)?.rules.push(RuleLines { line, elements });
+                chain.rules.push(rule);
+                lines.rules.push(RuleLines { line, elements });
             }
             "set" | "map" => {
                 let set = set(of, kind == "map")?;
-                lines.sets.push(vec![line; set.elements.len()]);
-                table.sets.push(set);
+                // One that is there already would be another.
+                open.known_set(&set.name).is_none().then_some(())?;
+                let (new, lines) = open.set(&set.name)?;
+                *lines = vec![line; set.elements.len()];
+                *new = set;
             }
             "element" => {
-                let name = string(of, "name")?;
-                let at = table.sets.iter().position(|s| s.name == name)?;
-                let set = table.sets.get_mut(at)?;
+                let (set, lines) = open.known_set(string(of, "name")?)?;
                 let more = elements(of.get("elem")?, set.data.is_some())?;
-                lines.sets.get_mut(at)?.extend(vec![line; more.len()]);
+                lines.extend(repeat_n(line, more.len()));
                 set.elements.extend(more);
             }
             other => {
@@ -144,23 +137,21 @@ impl Reader {
                     return None;
                 }
                 let head = format!("{other} {}", string(of, "name")?);
-                table.objects.push(Object { head, body: of.to_string() });
+                open.table.objects.push(Object { head, body: of.to_string() });
             }
         }
         Some(())
     }
 
     fn table(&mut self, of: &Fields<'_>) -> Option<()> {
-        let (family, name) = (family(of)?, string(of, "name")?);
-        if self.ruleset.tables.iter().any(|t| t.family == family && t.name == name) {
+        let key = (family(of)?, string(of, "name")?.to_owned());
+        if self.tables.known(&key).is_some() {
             return Some(());
         }
-        let mut table = Table::new(family, name);
+        let table = self.tables.open(key)?.table;
         table.flags = words(of.get("flags"))?;
         table.flags.sort();
         table.comment = comment(of);
-        self.ruleset.tables.push(table);
-        self.lines.tables.push(TableLines::default());
         Some(())
     }
 }
