@@ -90,14 +90,16 @@ pub fn compile(
     findings: &mut Findings,
     watch: Watch<'_>,
 ) -> Option<Compiled> {
-    let site = understood(sources, roots, loader, options, findings, watch)?;
-    let proved =
-        beside_lints(&site, findings, watch, |findings| proved(&site, sources, options, findings, watch));
-    let Proved { hosts, groups, artifacts, report } = proved??;
+    let proved = |site: &Site, sources: &SourceMap, findings: &mut Findings| {
+        proved(site, sources, options, findings, watch)
+    };
+    let (site, proved) = asked(sources, roots, loader, options, findings, watch, proved)?;
+    let Proved { hosts, groups, artifacts, report } = proved?;
     Some(Compiled { site, hosts, groups, artifacts, report })
 }
 
-/// What a policy says, and what `ask` makes of it. None where there are errors.
+/// The front half: what a policy says, and what `ask` makes of it, with whatever is wrong or needless in it. None where
+/// there are errors in what it says.
 pub fn asked<T>(
     sources: &mut SourceMap,
     roots: &[FileId],
@@ -105,31 +107,24 @@ pub fn asked<T>(
     options: &Options,
     findings: &mut Findings,
     watch: Watch<'_>,
-    ask: impl FnOnce(&Site) -> T,
+    ask: impl FnOnce(&Site, &SourceMap, &mut Findings) -> T,
 ) -> Option<(Site, T)> {
     let site = understood(sources, roots, loader, options, findings, watch)?;
-    let answer = beside_lints(&site, findings, watch, |_| ask(&site))?;
-    Some((site, answer))
-}
-
-/// What is said needlessly is found beside all else: neither needs the other. None where that is an error.
-fn beside_lints<T>(
-    site: &Site,
-    findings: &mut Findings,
-    watch: Watch<'_>,
-    work: impl FnOnce(&mut Findings) -> T,
-) -> Option<T> {
-    let (lints, done) = thread::scope(|scope| {
+    // What is said needlessly is found beside all else: neither needs the other.
+    let (lints, answer) = thread::scope(|scope| {
         let lints = scope.spawn(|| {
             watch(Told::Begun);
-            exact_lints(site, watch)
+            let mut found = Findings::default();
+            lints::check(&site, &mut found);
+            watch(Told::Ended("exact lints"));
+            found
         });
-        let done = work(findings);
-        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), done)
+        let answer = ask(&site, sources, findings);
+        (lints.join().unwrap_or_else(|panic| resume_unwind(panic)), answer)
     });
     let sound = !lints.has_errors();
     findings.extend(lints);
-    sound.then_some(done)
+    sound.then_some((site, answer))
 }
 
 /// All of [`Compiled`] but the site.
@@ -284,20 +279,6 @@ fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
     }
 }
 
-/// The front half: what the policy says, if nothing is wrong with it.
-pub fn check(
-    sources: &mut SourceMap,
-    roots: &[FileId],
-    loader: &mut dyn Loader,
-    options: &Options,
-    findings: &mut Findings,
-    watch: Watch<'_>,
-) -> Option<Site> {
-    let site = understood(sources, roots, loader, options, findings, watch)?;
-    findings.extend(exact_lints(&site, watch));
-    (!findings.has_errors()).then_some(site)
-}
-
 /// What the policy says, if nothing is wrong with it: what it says needlessly is not looked for.
 fn understood(
     sources: &mut SourceMap,
@@ -323,13 +304,6 @@ fn understood(
         groups::check(&site, findings);
     }
     (!findings.has_errors()).then_some(site)
-}
-
-fn exact_lints(site: &Site, watch: Watch<'_>) -> Findings {
-    let mut found = Findings::default();
-    lints::check(site, &mut found);
-    watch(Told::Ended("exact lints"));
-    found
 }
 
 /// A line of `interfaces.json`: what the proof assumes of a machine besides its routes.

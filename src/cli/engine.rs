@@ -13,18 +13,6 @@ use crate::verify::{self, Against, Hop, HostRules, Report};
 
 use super::Failure;
 
-/// Parses, resolves and lints. None where there are errors.
-pub(super) fn check(
-    sources: &mut SourceMap,
-    roots: &[FileId],
-    loader: &mut dyn Loader,
-    options: &Options,
-    findings: &mut Findings,
-    watch: Watch<'_>,
-) -> Option<Site> {
-    compile::check(sources, roots, loader, options, findings, watch)
-}
-
 /// Compiles and proves. None where there are errors.
 pub(super) fn compile(
     sources: &mut SourceMap,
@@ -47,7 +35,7 @@ pub(super) fn asked<T>(
     watch: Watch<'_>,
     ask: impl FnOnce(&Site) -> T,
 ) -> Option<(Site, T)> {
-    compile::asked(sources, roots, loader, options, findings, watch, ask)
+    compile::asked(sources, roots, loader, options, findings, watch, |site, _, _| ask(site))
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.

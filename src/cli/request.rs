@@ -52,7 +52,8 @@ impl Request {
     /// Understands the policy, proving nothing. None where there are errors.
     pub(super) fn check(&mut self) -> Option<Site> {
         let Self { sources, findings, options, roots, files, timings } = self;
-        engine::check(sources, roots, files, options, findings, &|told| timings.hear(told))
+        let hear = |told| timings.hear(told);
+        engine::asked(sources, roots, files, options, findings, &hear, |_| ()).map(|(site, ())| site)
     }
 
     /// Understands the policy, and makes of it what `ask` does, in a stage of this name. None where there are errors.
