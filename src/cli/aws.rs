@@ -1,23 +1,19 @@
 //! `fwc diff` of two recordings of what EC2 answered: what the security groups of the second let pass that those of the first
 //! did not, and the other way round; and what of the second is exposed to the Internet.
-//!
-//! A recording is a folder of JSON as the AWS CLI writes it, or boto (docs/aws.md): every file below it that is an answer is
-//! read, and one that is no answer EC2 could have given is an error, never passed over.
 
 pub(super) mod live;
 pub(super) mod plan;
+mod recording;
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::net::{Family, Packet, Proto};
-use crate::target::aws::artifact::{Direction, Document, Estate, Group, Peer, Rule};
-use crate::target::aws::drift::{Drift, Witness, drift};
+use crate::target::aws::artifact::{Direction, Estate, Group, Peer, Rule};
+use crate::target::aws::drift::{Drift, Witness, changes};
 use crate::target::aws::exposure::{Exposures, Threshold, exposures};
-use crate::target::aws::plan::{Foreign, Terms};
-use crate::target::aws::read::{self, Why};
 use crate::target::aws::sim::Role;
 use crate::target::aws::validate::quota;
 
@@ -27,113 +23,7 @@ use super::options::Format;
 use super::render;
 use super::{Console, Exit, Failure};
 
-/// How many files a recording may have.
-const MOST_FILES: usize = 4096;
-
-/// Whether a folder holds answers of EC2 and no policy or build.
-pub(super) fn is_recording(path: &Path) -> bool {
-    let Ok(files) = json_files(path) else { return false };
-    let answer = |file: &PathBuf| text_of(file).is_ok_and(|text| is_answer(&text));
-    path.is_dir() && !path.join("manifest.json").is_file() && !has_policy(path) && files.iter().any(answer)
-}
-
-fn is_answer(text: &str) -> bool {
-    !matches!(
-        read::read_all(text),
-        Err(read::ReadError { why: Why::Unrecognised | Why::Json(_) | Why::Expected(_), .. })
-    )
-}
-
-fn has_policy(path: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(path) else { return false };
-    entries.flatten().any(|entry| entry.path().extension().is_some_and(|ext| ext == "fw"))
-}
-
-/// Every file of JSON below a folder, by name.
-fn json_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if path.is_file() {
-        return Ok(vec![path.to_path_buf()]);
-    }
-    let (mut files, mut folders) = (Vec::new(), vec![path.to_path_buf()]);
-    while let Some(folder) = folders.pop() {
-        let entries = std::fs::read_dir(&folder).map_err(|why| Failure::io("read", &folder, &why))?;
-        for entry in entries {
-            let entry = entry.map_err(|why| Failure::io("read", &folder, &why))?;
-            let kind = entry.file_type().map_err(|why| Failure::io("read", &entry.path(), &why))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if entry.path().extension().is_some_and(|ext| ext == "json") {
-                files.push(entry.path());
-            }
-            if files.len().saturating_add(folders.len()) > MOST_FILES {
-                let message = format!("`{}` has more than {MOST_FILES} files and folders", path.display());
-                return Err(Failure::new(message));
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// What the answers of a folder say together. Notes and what is passed over are talk.
-pub(super) fn recording(path: &Path, console: &mut Console<'_>) -> Result<Estate, Failure> {
-    let mut documents = Vec::new();
-    for file in json_files(path)? {
-        let name = file.display().to_string();
-        let text = text_of(&file).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        match read::read_all(&text) {
-            Ok(all) => {
-                for read in all {
-                    for note in &read.notes {
-                        console.talk(&format!(
-                            "note: {}: {}\n",
-                            clean_line(&name),
-                            clean_line(&note.to_string())
-                        ));
-                    }
-                    let of = matches!(read.document, Document::Entries(_)).then(|| list_of(&file)).flatten();
-                    documents.push((of, read.document));
-                }
-            }
-            Err(why) if matches!(why.why, Why::Unrecognised) && matches!(read::vpcs(&text), Ok(Some(_))) => {}
-            Err(why) if matches!(why.why, Why::Unrecognised) => {
-                console.talk(&format!("note: {}: {}\n", clean_line(&name), clean_line(&why.to_string())));
-            }
-            Err(why) => return Err(Failure::new(format!("`{name}`: {why}"))),
-        }
-    }
-    read::gather(documents).map_err(|conflicts| {
-        let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
-        let help = "the name of a file with the entries of a prefix list has the list's id in it";
-        Failure::new(format!("`{}`: {}", path.display(), all.join("; "))).help(help)
-    })
-}
-
-/// The blocks of VPCs that the answers of a folder tell (`describe-vpcs`).
-pub(super) fn blocks(path: &Path) -> Result<super::import::Blocks, Failure> {
-    let mut all = super::import::Blocks::new();
-    for file in json_files(path)? {
-        let name = file.display().to_string();
-        let text = text_of(&file).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        let told = read::vpcs(&text).map_err(|why| Failure::new(format!("`{name}`: {why}")))?;
-        for of in told.into_iter().flatten() {
-            all.entry(of.id).or_default().extend(of.blocks);
-        }
-    }
-    for nets in all.values_mut() {
-        nets.sort();
-        nets.dedup();
-    }
-    Ok(all)
-}
-
-/// `…pl-0123….json`: the answer itself does not say of which list it is.
-fn list_of(file: &Path) -> Option<String> {
-    let stem = file.file_stem()?.to_str()?;
-    let (_, rest) = stem.rsplit_once("pl-")?;
-    let digits: String = rest.chars().take_while(char::is_ascii_hexdigit).collect();
-    (!digits.is_empty()).then(|| format!("pl-{digits}"))
-}
+pub(super) use recording::{blocks, is_recording, recording};
 
 /// Compares two recordings, and prints the answer.
 pub(super) fn diff(
@@ -144,8 +34,7 @@ pub(super) fn diff(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let (was, is) = (recording(old, console)?, recording(new, console)?);
-    let terms = Terms { foreign: Foreign::Adopt, ..Terms::default() };
-    let drift = drift(&is, &was, &terms).map_err(|obstacles| {
+    let drift = changes(&is, &was).map_err(|obstacles| {
         let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
         Failure::new(format!("the recordings cannot be compared: {}", all.join("; ")))
     })?;
@@ -157,6 +46,13 @@ pub(super) fn diff(
     match format {
         Format::Text => console.data(&answer.text()),
         Format::Json => console.data(&render::document(&answer.json())),
+    }
+    for (path, estate) in [(old, answer.was), (new, answer.is)] {
+        if estate.interfaces.is_empty() {
+            let path = clean_line(&path.display().to_string());
+            console
+                .talk(&format!("note: `{path}` describes no interface: who wears what was not compared\n"));
+        }
     }
     Ok(answer.exit(deny_widening))
 }
@@ -173,12 +69,21 @@ impl Answer<'_> {
     fn exit(&self, deny_widening: bool) -> Exit {
         let widens = self.drift.groups.iter().any(|of| of.more.is_some())
             || self.drift.interfaces.iter().any(|of| of.more.is_some())
-            || self.drift.lists.iter().any(|of| !of.more.is_empty());
+            || self.drift.lists.iter().any(|of| !of.more.is_empty())
+            || self.new_groups.iter().any(|group| self.may_widen(group));
         match (deny_widening && widens, self.drift.unknown.is_empty()) {
             (true, _) => Exit::AtFault,
             (false, false) => Exit::Failed,
             (false, true) => Exit::Fine,
         }
+    }
+
+    /// Whether a group that was not there may let something through: where interfaces are described, what they let
+    /// through tells.
+    fn may_widen(&self, group: &Group) -> bool {
+        let told = !self.was.interfaces.is_empty() && !self.is.interfaces.is_empty();
+        let admits = |way| group.rules(way).is_none_or(|rules| !rules.is_empty());
+        !told && Direction::BOTH.into_iter().any(admits)
     }
 
     fn text(&self) -> String {
@@ -209,7 +114,12 @@ impl Answer<'_> {
             }
         }
         for of in &self.drift.interfaces {
-            say(format!("~ interface {}, {}", of.interface, of.direction.word()));
+            let since = match (self.was.interface(&of.interface), self.is.interface(&of.interface)) {
+                (None, _) => ", was not there",
+                (_, None) => ", not there any more",
+                _ => "",
+            };
+            say(format!("~ interface {}, {}{since}", of.interface, of.direction.word()));
             for (packet, what) in [(&of.more, "passes now"), (&of.less, "passes no more")] {
                 if let Some(packet) = packet {
                     say(format!("    {what}: {}", packet_words(packet, of.direction)));

@@ -33,6 +33,7 @@ mod peers;
 mod planned;
 mod plans;
 mod policies;
+mod recordings;
 mod survey;
 mod validated;
 

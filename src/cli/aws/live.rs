@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 
@@ -61,13 +62,21 @@ struct Answer<'l> {
 /// A machine that wears other groups than the policy says, or is not there.
 struct Worn {
     machine: String,
-    interface: Option<String>,
+    place: Place,
     wears: Vec<String>,
     meant: Vec<String>,
     /// What passes for it that should not, and what should and does not.
     more: Option<(Direction, Packet)>,
     less: Option<(Direction, Packet)>,
     unknown: Option<String>,
+}
+
+/// Where a machine was looked for.
+enum Place {
+    /// At this interface.
+    Interface(String),
+    /// At one that has this address: there is none.
+    Nowhere(IpAddr),
 }
 
 impl<'l> Answer<'l> {
@@ -85,54 +94,32 @@ impl<'l> Answer<'l> {
         Ok(answer)
     }
 
-    /// Every machine of a known address wears just its groups.
+    /// Every machine of a known address wears just its groups, at each interface that has one of its addresses.
     fn wearers(&mut self, compiled: &Compiled, wanted: &Estate) {
         let ids = live_ids(wanted, self.live);
         for (host, leg) in compiled.site.interfaces() {
             let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else {
                 continue;
             };
-            let name = compiled.site.host(host).map_or("", |host| host.name.as_str()).to_owned();
             if self.live.interfaces.is_empty() {
                 self.unasked = self.unasked.saturating_add(1);
                 continue;
             }
-            let meant: BTreeSet<String> = worn(compiled, wanted, (host, leg))
-                .into_iter()
-                .map(|id| ids.get(&id).cloned().unwrap_or(id))
-                .collect();
-            let has = |i: &&Interface| of.addresses.iter().any(|a| i.addresses.contains(a));
-            let Some(found) = self.live.interfaces.iter().find(has) else {
-                let meant = meant.into_iter().collect();
-                self.worn.push(Worn {
-                    machine: name,
-                    interface: None,
-                    wears: Vec::new(),
-                    meant,
-                    more: None,
-                    less: None,
-                    unknown: None,
-                });
-                continue;
-            };
-            let Some(wears) = found.groups.clone() else { continue };
-            if wears.iter().cloned().collect::<BTreeSet<_>>() == meant {
-                continue;
+            let machine = compiled.site.host(host).map_or("", |host| host.name.as_str());
+            let groups = worn(compiled, wanted, (host, leg));
+            // An address says which machine it is within its vpc alone.
+            let vpcs: BTreeSet<&String> = groups.iter().filter_map(|group| group.vpc.as_ref()).collect();
+            let near =
+                |i: &&Interface| vpcs.is_empty() || i.vpc.as_ref().is_none_or(|vpc| vpcs.contains(vpc));
+            let meant: BTreeSet<String> =
+                groups.iter().map(|group| ids.get(&group.id).unwrap_or(&group.id).clone()).collect();
+            let all: Vec<&Interface> = self.live.interfaces.iter().filter(near).collect();
+            for address in of.addresses.iter().filter(|address| !all.iter().any(|i| has(i, **address))) {
+                self.worn.push(Worn::nowhere(machine, *address, &meant));
             }
-            let meant: Vec<String> = meant.into_iter().collect();
-            let mut one = Worn {
-                machine: name,
-                interface: Some(found.id.clone()),
-                wears,
-                meant: meant.clone(),
-                more: None,
-                less: None,
-                unknown: None,
-            };
-            if let Err(why) = one.packets(self.live, found, meant) {
-                one.unknown = Some(why.to_string());
+            for at in all.into_iter().filter(|i| of.addresses.iter().any(|address| has(i, *address))) {
+                self.worn.extend(Worn::otherwise(machine, self.live, at, &meant));
             }
-            self.worn.push(one);
         }
     }
 
@@ -249,6 +236,42 @@ impl<'l> Answer<'l> {
 }
 
 impl Worn {
+    /// No described interface has this address of a machine.
+    fn nowhere(machine: &str, address: IpAddr, meant: &BTreeSet<String>) -> Self {
+        Self {
+            machine: machine.to_owned(),
+            place: Place::Nowhere(address),
+            wears: Vec::new(),
+            meant: meant.iter().cloned().collect(),
+            more: None,
+            less: None,
+            unknown: None,
+        }
+    }
+
+    /// An interface of a machine that wears other groups than are meant; none where it wears those, or its groups were not
+    /// told, which is said of the interface.
+    fn otherwise(machine: &str, live: &Estate, at: &Interface, meant: &BTreeSet<String>) -> Option<Self> {
+        let wears = at.groups.clone()?;
+        if wears.iter().cloned().collect::<BTreeSet<_>>() == *meant {
+            return None;
+        }
+        let meant: Vec<String> = meant.iter().cloned().collect();
+        let mut one = Self {
+            machine: machine.to_owned(),
+            place: Place::Interface(at.id.clone()),
+            wears,
+            meant: meant.clone(),
+            more: None,
+            less: None,
+            unknown: None,
+        };
+        if let Err(why) = one.packets(live, at, meant) {
+            one.unknown = Some(why.to_string());
+        }
+        Some(one)
+    }
+
     /// What follows of wearing other groups, packets first.
     fn packets(&mut self, live: &Estate, at: &Interface, meant: Vec<String>) -> Result<(), Unknown> {
         let mut other = live.clone();
@@ -269,9 +292,12 @@ impl Worn {
     }
 
     fn text(&self, say: &mut dyn FnMut(String)) {
-        let Some(interface) = &self.interface else {
-            say(format!("refuted  no described interface is `{}`", self.machine));
-            return;
+        let interface = match &self.place {
+            Place::Interface(id) => id,
+            Place::Nowhere(address) => {
+                say(format!("refuted  no described interface has {address}, of `{}`", self.machine));
+                return;
+            }
         };
         say(format!(
             "refuted  `{}` ({interface}) wears {}; meant: {}",
@@ -291,8 +317,12 @@ impl Worn {
 
     fn json(&self) -> Value {
         let packet = |of: &Option<(Direction, Packet)>| of.as_ref().map(|(way, p)| packet_words(p, *way));
+        let (interface, address) = match &self.place {
+            Place::Interface(id) => (Some(id), None),
+            Place::Nowhere(address) => (None, Some(address)),
+        };
         json!({
-            "machine": self.machine, "interface": self.interface, "wears": self.wears, "meant": self.meant,
+            "machine": self.machine, "interface": interface, "address": address, "wears": self.wears, "meant": self.meant,
             "more": packet(&self.more), "less": packet(&self.less), "unknown": self.unknown,
         })
     }
@@ -307,7 +337,7 @@ pub(super) fn differently_worn(compiled: &Compiled, live: &Estate) -> Option<usi
     let mut answer =
         Answer { live, groups: wanted.groups.len(), drift: Drift::default(), worn: Vec::new(), unasked: 0 };
     answer.wearers(compiled, &wanted);
-    Some(answer.worn.len())
+    Some(answer.worn.iter().map(|of| &of.machine).collect::<BTreeSet<_>>().len())
 }
 
 /// The policy's groups with the ids and vpcs that it says, or that the description leaves no choice of.
@@ -378,8 +408,16 @@ fn live_ids(wanted: &Estate, live: &Estate) -> BTreeMap<String, String> {
     wanted.groups.iter().filter_map(|group| Some((group.id.clone(), found(group)?))).collect()
 }
 
-/// The wanted ids that a machine wears, all parts of its groups.
-fn worn(compiled: &Compiled, wanted: &Estate, (host, leg): (HostId, LegId)) -> Vec<String> {
+/// Whether an interface has an address: its own, of a prefix that is delegated to it, or one that is translated to its own.
+fn has(interface: &Interface, address: IpAddr) -> bool {
+    let public = |(_, outer): &(IpAddr, Ipv4Addr)| IpAddr::V4(*outer) == address;
+    interface.addresses.contains(&address)
+        || interface.prefixes.iter().any(|prefix| prefix.contains(&address))
+        || interface.public.iter().any(public)
+}
+
+/// The wanted groups that a machine wears, all parts of them.
+fn worn<'w>(compiled: &Compiled, wanted: &'w Estate, (host, leg): (HostId, LegId)) -> Vec<&'w Group> {
     let names: Vec<String> = compiled
         .site
         .worn(host, leg)
@@ -391,5 +429,5 @@ fn worn(compiled: &Compiled, wanted: &Estate, (host, leg): (HostId, LegId)) -> V
         let label = group.name.as_deref().and_then(|name| name.strip_prefix("fwc-")).unwrap_or_default();
         names.iter().any(|name| label.split_once('.').map_or(label, |(name, _)| name) == name)
     };
-    wanted.groups.iter().filter(of).map(|group| group.id.clone()).collect()
+    wanted.groups.iter().filter(of).collect()
 }

@@ -3,6 +3,7 @@
 //! Nothing is called. A group is the policy's by the `id` that the policy says, or by its name in its vpc if it carries our
 //! tag; whatever else is described is left alone. Who wears which group no call changes: that is compared, and said.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -99,10 +100,17 @@ fn terms(of: &Question<'_>, wanted: &Estate) -> Terms {
         let Some(id) = group.vpc.clone() else { continue };
         let said = group_of(site, &group.id, group.name.as_deref()).and_then(|of| site.vpcs.get(of.vpc));
         let told = of.blocks.get(&id).map(|nets| nets.iter().any(|net| net.addr().is_ipv6()));
-        let v6 = told.unwrap_or_else(|| said.is_some_and(|vpc| vpc.block.has(Family::V6)));
+        let v6 =
+            told.unwrap_or_else(|| said.is_some_and(|vpc| vpc.block.has(Family::V6)) || has_v6(of.live, &id));
         terms.vpcs.insert(id, v6);
     }
     terms
+}
+
+/// Whether an interface of a vpc has an address of IPv6: then the vpc has a block of it.
+fn has_v6(live: &Estate, vpc: &str) -> bool {
+    let of_it = live.interfaces.iter().filter(|interface| interface.vpc.as_deref() == Some(vpc));
+    of_it.flat_map(|interface| &interface.addresses).any(std::net::IpAddr::is_ipv6)
 }
 
 struct Made {
@@ -110,6 +118,8 @@ struct Made {
     effects: Effects,
     /// Machines that wear other groups than the policy says.
     worn: Option<usize>,
+    /// Vpcs in which groups are made, and whose blocks were not described.
+    untold: BTreeSet<String>,
 }
 
 fn made(of: &Question<'_>, wanted: &Estate, terms: &Terms) -> Result<Made, Findings> {
@@ -125,7 +135,8 @@ fn made(of: &Question<'_>, wanted: &Estate, terms: &Terms) -> Result<Made, Findi
             match effects(of.live, &plan, terms) {
                 Ok(effects) if undescribed.is_empty() => {
                     let worn = differently_worn(of.compiled, of.live);
-                    return Ok(Made { plan, effects, worn });
+                    let untold = untold(of, &plan);
+                    return Ok(Made { plan, effects, worn, untold });
                 }
                 Ok(_) => undescribed,
                 Err(trouble) => vec![trouble.into()],
@@ -136,6 +147,12 @@ fn made(of: &Question<'_>, wanted: &Estate, terms: &Terms) -> Result<Made, Findi
         findings.push(finding(of, obstacle));
     }
     Err(findings)
+}
+
+/// EC2 gives a new group a rule that lets all out, and a second one where the vpc has IPv6.
+fn untold(of: &Question<'_>, plan: &Plan) -> BTreeSet<String> {
+    let new = plan.result.groups.iter().filter(|group| of.live.group(&group.id).is_none());
+    new.filter_map(|group| group.vpc.clone()).filter(|vpc| !of.blocks.contains_key(vpc)).collect()
 }
 
 /// A group that is to be made is made in a vpc that is known.
@@ -302,6 +319,12 @@ impl Made {
                 if n == 1 { "1 machine wears".to_owned() } else { format!("{n} machines wear") }
             )),
             None => say("note: no interface is described: who wears what was not compared".to_owned()),
+        }
+        for vpc in &self.untold {
+            say(format!(
+                "note: whether {vpc} has IPv6 is taken from the policy and the interfaces; if it has, a group that is made lets \
+                 all out by IPv6 until that is revoked: put `aws ec2 describe-vpcs` into the folder"
+            ));
         }
         let made: Vec<&str> = self.plan.steps.iter().filter_map(|step| step.bind.as_deref()).collect();
         if let Some(first) = made.first() {

@@ -79,3 +79,18 @@ pub enum Document {
     /// `describe-network-acls`.
     Acls(Vec<Acl>),
 }
+
+impl Document {
+    /// The call of `aws ec2` that is answered so.
+    #[must_use]
+    pub fn call(&self) -> &'static str {
+        match self {
+            Self::Groups(_) => "describe-security-groups",
+            Self::Rules(_) => "describe-security-group-rules",
+            Self::Interfaces(_) => "describe-network-interfaces",
+            Self::Lists(_) => "describe-managed-prefix-lists",
+            Self::Entries(_) => "get-managed-prefix-list-entries",
+            Self::Acls(_) => "describe-network-acls",
+        }
+    }
+}

@@ -4,17 +4,19 @@
 //! come and go. *Grounded*: interface by interface of the description, all its groups together, with members and networks as
 //! they are at that moment; two groups that differ may come to the same there, and what differs there reaches somebody
 //! today. What the description does not tell is said and never taken for equal.
+//!
+//! Of two descriptions ([`changes`]) each has its own interfaces: one that came, went or wears other groups differs too.
 
 pub mod effect;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::artifact::{Canonical, Direction, Estate, Group, Peer, Rule};
 use super::plan::pair::{self, Paired};
 use super::plan::{Foreign, Obstacle, Terms};
 use super::sim::admits::{self, Difference};
 use super::sim::{Role, Unknown};
-use crate::net::{Packet, Space};
+use crate::net::{Packet, PacketSet, Space};
 
 /// All that differs; equal estates give the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -110,6 +112,29 @@ impl Drift {
 /// # Errors
 /// [`Obstacle`]: it cannot be told which live thing is the wanted one.
 pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec<Obstacle>> {
+    compared(live, wanted, terms, Wearers::Live)
+}
+
+/// Compares what is described with what was: `more` is what passes now and did not. Who wears what is compared where both
+/// describe interfaces.
+///
+/// # Errors
+/// [`Obstacle`]: it cannot be told which thing is which.
+pub fn changes(is: &Estate, was: &Estate) -> Result<Drift, Vec<Obstacle>> {
+    let told = !is.interfaces.is_empty() && !was.interfaces.is_empty();
+    compared(is, was, &Terms::default(), if told { Wearers::Each } else { Wearers::Live })
+}
+
+/// Who wears what is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wearers {
+    /// Whoever wears it now: what is wanted are groups, whoever their members are.
+    Live,
+    /// Each side's own interfaces.
+    Each,
+}
+
+fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> Result<Drift, Vec<Obstacle>> {
     let terms = Terms { foreign: Foreign::Adopt, ..terms.clone() };
     let paired = pair::pair(live, wanted, &terms)?;
     let mut drift = Drift::default();
@@ -124,7 +149,7 @@ pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec
     let unwanted = ours.filter(|group| paired.wanted.group(&group.id).is_none());
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
     drift.lists(&paired);
-    drift.interfaces(&paired, &mut space);
+    drift.interfaces(&paired, wearers, &mut space);
     Ok(drift)
 }
 
@@ -173,30 +198,43 @@ impl Drift {
     }
 
     /// Interface by interface, all groups together: those of nobody's wish as they are, on both sides.
-    fn interfaces(&mut self, paired: &Paired<'_>, space: &mut Space) {
-        let meant = meant(paired);
-        for interface in &paired.live.interfaces {
+    fn interfaces(&mut self, paired: &Paired<'_>, wearers: Wearers, space: &mut Space) {
+        let meant = match wearers {
+            Wearers::Live => meant(paired),
+            Wearers::Each => paired.wanted.clone(),
+        };
+        let both = paired.live.interfaces.iter().chain(&meant.interfaces);
+        let all: BTreeSet<&String> = both.map(|interface| &interface.id).collect();
+        for interface in all {
             for direction in Direction::BOTH {
-                let mut of = |estate| admits::grounded(estate, &interface.id, direction, space);
-                let (is, should) = match (of(paired.live), of(&meant)) {
-                    (Ok(is), Ok(should)) => (is, should),
-                    (Err(why), _) | (_, Err(why)) => {
-                        self.unknown.push((interface.id.clone(), why));
-                        continue;
-                    }
-                };
-                let (more, less) = (space.minus(is, should), space.minus(should, is));
-                match (space.witness(more, &[]), space.witness(less, &[])) {
-                    (Ok(None), Ok(None)) => {}
-                    (Ok(more), Ok(less)) => {
-                        let interface = interface.id.clone();
+                match differs(paired.live, &meant, (interface, direction), space) {
+                    Ok((None, None)) => {}
+                    Ok((more, less)) => {
+                        let interface = interface.clone();
                         self.interfaces.push(InterfaceDrift { interface, direction, more, less });
                     }
-                    (Err(why), _) | (_, Err(why)) => self.unknown.push((interface.id.clone(), why.into())),
+                    Err(why) => self.unknown.push((interface.clone(), why)),
                 }
             }
         }
     }
+}
+
+/// A packet that passes at an interface and should not, and one that should and does not. Nothing passes at one that is
+/// not there.
+fn differs(
+    live: &Estate,
+    meant: &Estate,
+    (interface, direction): (&str, Direction),
+    space: &mut Space,
+) -> Result<(Option<Packet>, Option<Packet>), Unknown> {
+    let mut of = |estate: &Estate| match estate.interface(interface) {
+        Some(_) => admits::grounded(estate, interface, direction, space),
+        None => Ok(PacketSet::NOTHING),
+    };
+    let (is, should) = (of(live)?, of(meant)?);
+    let (more, less) = (space.minus(is, should), space.minus(should, is));
+    Ok((space.witness(more, &[])?, space.witness(less, &[])?))
 }
 
 /// The live estate with the rules and networks that are wanted.

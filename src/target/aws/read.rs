@@ -25,7 +25,7 @@ pub use cloudformation::cloudformation;
 pub use gather::{Conflict, gather};
 pub use json::{MOST_BYTES, MOST_DEPTH, MOST_VALUES};
 pub use terraform::terraform;
-pub use vpcs::{VpcBlocks, vpcs};
+pub use vpcs::{VpcBlocks, Vpcs, vpcs};
 
 pub(crate) use acls::entry as acl_entry;
 pub(crate) use groups::{permission, rule_request, tags};
@@ -145,7 +145,9 @@ fn answers(node: &Node<'_>, all: &mut Vec<Read>) -> Result<(), ReadError> {
     }
     for kind in kinds {
         let mut reading = Reading::new(Strictness::Recorded);
-        let known = |key: &str| KINDS.contains(&key) || ["ResponseMetadata", "NextToken"].contains(&key);
+        // The blocks of vpcs are read by [`vpcs`].
+        let known =
+            |key: &str| KINDS.contains(&key) || ["ResponseMetadata", "NextToken", "Vpcs"].contains(&key);
         for (key, _) in fields.entries.iter().filter(|(key, _)| !known(key)) {
             reading.note(node, NoteKind::Beside(key.clone()));
         }

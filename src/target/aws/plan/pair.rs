@@ -151,6 +151,9 @@ fn bound(wanted: &Estate, ids: &BTreeMap<String, String>) -> Estate {
     for list in &mut bound.lists {
         rename(&mut list.id);
     }
+    for group in bound.interfaces.iter_mut().filter_map(|interface| interface.groups.as_mut()).flatten() {
+        rename(group);
+    }
     bound.groups = bound.groups.into_iter().map(Group::sorted).collect();
     bound.groups.sort_by(|a, b| a.id.cmp(&b.id));
     bound.lists.sort_by(|a, b| a.id.cmp(&b.id));

@@ -1,8 +1,12 @@
 //! Several answers as one estate: they must not contradict each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::artifact::{Acl, Canonical, Direction, Document, Estate, Group, RuleRecord};
+use ipnet::IpNet;
+
+use super::super::artifact::{
+    Acl, Canonical, Direction, Document, Entry, Estate, Group, PrefixList, RuleRecord,
+};
 
 /// Two answers that cannot both be, or one that belongs to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +41,7 @@ pub fn gather(
 ) -> Result<Estate, Vec<Conflict>> {
     let mut estate = Estate::default();
     let mut conflicts = Vec::new();
-    let mut entries = Vec::new();
+    let mut entries: BTreeMap<Option<String>, Vec<Entry>> = BTreeMap::new();
     for (of, document) in documents {
         match document {
             Document::Groups(groups) => estate.groups.extend(groups.into_iter().map(Group::sorted)),
@@ -45,23 +49,55 @@ pub fn gather(
             Document::Interfaces(interfaces) => estate.interfaces.extend(interfaces),
             Document::Lists(lists) => estate.lists.extend(lists),
             Document::Acls(acls) => estate.acls.extend(acls.into_iter().map(Acl::sorted)),
-            Document::Entries(of_list) => entries.push((of, of_list)),
+            Document::Entries(of_list) => entries.entry(of).or_default().extend(of_list),
         }
     }
     once(&mut estate.groups, "security group", |group| &group.id, &mut conflicts);
     once(&mut estate.interfaces, "interface", |interface| &interface.id, &mut conflicts);
+    alike(&mut estate.lists);
     once(&mut estate.lists, "prefix list", |list| &list.id, &mut conflicts);
     once(&mut estate.acls, "network ACL", |acl| &acl.id, &mut conflicts);
     estate.records.sort();
     estate.records.dedup();
-    for (of, of_list) in entries {
+    for (of, told) in entries {
         match estate.lists.iter_mut().find(|list| Some(&list.id) == of.as_ref()) {
-            Some(list) => list.entries.get_or_insert_default().extend(of_list),
+            Some(list) if list.entries.as_ref().is_none_or(|known| networks(known) == networks(&told)) => {
+                list.entries = Some(told);
+            }
+            Some(list) => conflicts.push(Conflict::Twice { kind: "prefix list", id: list.id.clone() }),
             None => conflicts.push(Conflict::Entries),
         }
     }
     join(&mut estate, &mut conflicts);
     if conflicts.is_empty() { Ok(estate) } else { Err(conflicts) }
+}
+
+/// Two answers tell of a prefix list: `describe-managed-prefix-lists` all but its networks, `describe-prefix-lists` its name
+/// and networks. What either does not say is taken from the other; what both say differently stays, and is a conflict.
+fn alike(lists: &mut [PrefixList]) {
+    lists.sort_by(|a, b| a.id.cmp(&b.id));
+    for of_one in lists.chunk_by_mut(|a, b| a.id == b.id) {
+        let told = of_one.to_vec();
+        for list in of_one {
+            for other in &told {
+                list.name = list.name.take().or_else(|| other.name.clone());
+                list.family = list.family.or(other.family);
+                list.max_entries = list.max_entries.or(other.max_entries);
+                list.owner = list.owner.take().or_else(|| other.owner.clone());
+                list.arn = list.arn.take().or_else(|| other.arn.clone());
+                list.state = list.state.take().or_else(|| other.state.clone());
+                list.version = list.version.or(other.version);
+                list.entries = list.entries.take().or_else(|| other.entries.clone());
+                if list.tags.is_empty() {
+                    list.tags.clone_from(&other.tags);
+                }
+            }
+        }
+    }
+}
+
+fn networks(entries: &[Entry]) -> BTreeSet<IpNet> {
+    entries.iter().map(|entry| entry.cidr).collect()
 }
 
 /// Sorts by id; of equal descriptions one stays.

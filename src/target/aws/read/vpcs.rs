@@ -15,31 +15,42 @@ pub struct VpcBlocks {
     pub blocks: Vec<IpNet>,
 }
 
+/// What an answer says of VPCs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vpcs {
+    /// In the order of the answer.
+    pub vpcs: Vec<VpcBlocks>,
+    /// Whether every page of it goes on at another (`NextToken`).
+    pub goes_on: bool,
+}
+
 /// The VPCs of an answer, or of the pages of one; none where it is another document.
 ///
 /// # Errors
 /// [`ReadError`].
-pub fn vpcs(text: &str) -> Result<Option<Vec<VpcBlocks>>, ReadError> {
+pub fn vpcs(text: &str) -> Result<Option<Vpcs>, ReadError> {
     let json = json::parse(text)?;
     let root = Node::root(&json);
     let mut all = Vec::new();
-    let mut found = false;
+    let (mut found, mut ended) = (false, false);
     let mut page = |node: &Node<'_>| -> Result<(), ReadError> {
         let Ok(fields) = node.object() else { return Ok(()) };
         let data = fields.get("data");
-        let list = match &data {
-            Some(data) => data.object()?.get("Vpcs").map(|list| list.items(vpc)).transpose()?,
-            None => fields.get("Vpcs").map(|list| list.items(vpc)).transpose()?,
+        let fields = match &data {
+            Some(data) => data.object()?,
+            None => fields,
         };
-        found |= list.is_some();
-        all.extend(list.unwrap_or_default());
+        let Some(list) = fields.get("Vpcs") else { return Ok(()) };
+        found = true;
+        ended |= fields.text("NextToken")?.is_none_or(|token| token.is_empty());
+        all.extend(list.items(vpc)?);
         Ok(())
     };
     match &json {
         json::Json::List(_) => drop(root.items(&mut page)?),
         _ => page(&root)?,
     }
-    Ok(found.then_some(all))
+    Ok(found.then_some(Vpcs { vpcs: all, goes_on: !ended }))
 }
 
 fn vpc(node: &Node<'_>) -> Result<VpcBlocks, ReadError> {
@@ -93,10 +104,13 @@ mod tests {
         let blocks = nets(&["10.0.0.0/16", "10.1.0.0/16", "2001:db8::/56"]);
         let told = vec![VpcBlocks { id: "vpc-1".to_owned(), blocks }];
         let bare = format!(r#"{{ "Vpcs": [{one}] }}"#);
+        let told = Vpcs { vpcs: told, goes_on: false };
         assert_eq!(vpcs(&bare), Ok(Some(told.clone())));
         assert_eq!(vpcs(&format!(r#"{{ "data": {bare} }}"#)), Ok(Some(told.clone())));
         assert_eq!(vpcs(&format!(r#"[{{ "Vpcs": [] }}, {bare}]"#)), Ok(Some(told)));
-        assert_eq!(vpcs(r#"{ "Vpcs": [] }"#), Ok(Some(Vec::new())));
+        assert_eq!(vpcs(r#"{ "Vpcs": [] }"#), Ok(Some(Vpcs::default())));
+        let goes_on = Vpcs { goes_on: true, ..Vpcs::default() };
+        assert_eq!(vpcs(r#"{ "Vpcs": [], "NextToken": "t" }"#), Ok(Some(goes_on)));
     }
 
     /// Another document is none, and a VPC that EC2 could not have told is an error at its place.
