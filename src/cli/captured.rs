@@ -1,12 +1,12 @@
 //! Packets as others have written them down: a line of the kernel's log, a line of tcpdump, a record of a pcap file.
 //!
-//! A packet that was captured is asked about as one that starts a connection: what it belonged to is not in it. Its flags
-//! are kept, so that an answer about a packet that starts none says so.
+//! A packet that was captured is asked about as the first of its connection: what it belonged to is not in it. Its flags are
+//! kept, and say whether it starts one, or is invalid.
 
 use std::net::IpAddr;
 
 use crate::net::packet::tcp_flag;
-use crate::net::{Packet, Proto};
+use crate::net::{CtState, Packet, Proto};
 
 /// A captured line as a packet; none where it is no such line.
 pub(super) fn line(text: &str) -> Option<Result<Packet, String>> {
@@ -45,20 +45,45 @@ fn logged(text: &str) -> Result<Packet, String> {
     packet.icmp_type = byte("TYPE")?.filter(|_| is_icmp(proto)).unwrap_or(0);
     packet.icmp_code = byte("CODE")?.filter(|_| is_icmp(proto)).unwrap_or(0);
     packet.ttl = byte("TTL")?.or(byte("HOPLIMIT")?).unwrap_or(64);
+    if own.iter().any(|word| word.starts_with("FRAG:")) {
+        return Err("it is a later fragment, and has no ports".to_owned());
+    }
     if proto == Proto::TCP {
         let bit = |(word, bit): &(&str, u8)| own.contains(word).then_some(*bit);
-        packet.tcp_flags = FLAGS.iter().filter_map(bit).fold(0, |all, bit| all | bit);
+        packet = with_flags(packet, FLAGS.iter().filter_map(bit).fold(0, |all, bit| all | bit));
     }
-    Ok(packet.at(field("IN").unwrap_or(""), ""))
+    let came = field("IN").unwrap_or("");
+    let machine = logger(text).filter(|_| !came.is_empty());
+    Ok(packet.at(&machine.map_or_else(|| came.to_owned(), |machine| format!("{machine}.{came}")), ""))
 }
 
-const FLAGS: [(&str, u8); 6] = [
+/// The machine whose ruleset logged: `fwc fw forward drop: IN=…`; none where the line is of another's.
+fn logger(text: &str) -> Option<&str> {
+    let (before, _) = text.split_once("IN=")?;
+    let mut words = before.split_whitespace().rev();
+    words.next()?.strip_suffix(':')?;
+    words.find_map(|word| matches!(word, "input" | "forward" | "output").then_some(()))?;
+    let machine = words.next()?;
+    (words.next()? == "fwc").then_some(machine)
+}
+
+/// A first packet with these flags, as connection tracking takes it: what starts nothing and goes on with nothing is invalid
+/// (`nf_conntrack_proto_tcp.c`, state *none*).
+fn with_flags(packet: Packet, flags: u8) -> Packet {
+    use tcp_flag::{ACK, FIN, RST, SYN};
+    let starts = matches!(flags & (SYN | ACK | FIN | RST), SYN | ACK);
+    Packet { tcp_flags: flags, ct: if starts { packet.ct } else { CtState::Invalid }, ..packet }
+}
+
+const FLAGS: [(&str, u8); 8] = [
     ("FIN", tcp_flag::FIN),
     ("SYN", tcp_flag::SYN),
     ("RST", tcp_flag::RST),
     ("PSH", tcp_flag::PSH),
     ("ACK", tcp_flag::ACK),
     ("URG", tcp_flag::URG),
+    ("ECE", tcp_flag::ECE),
+    ("CWR", tcp_flag::CWR),
 ];
 
 fn protocol(word: &str) -> Result<Proto, String> {
@@ -105,8 +130,7 @@ fn dumped(text: &str) -> Result<Packet, String> {
     let ((src, sport), (dst, dport)) = (end(source)?, end(target)?);
     if let Some(flags) = rest.strip_prefix("Flags [") {
         let (flags, _) = flags.split_once(']').ok_or_else(unread)?;
-        let mut packet =
-            same_family(src, dst, Proto::TCP, sport.ok_or_else(unread)?, dport.ok_or_else(unread)?)?;
+        let packet = same_family(src, dst, Proto::TCP, sport.ok_or_else(unread)?, dport.ok_or_else(unread)?)?;
         let bit = |c: char| match c {
             'F' => tcp_flag::FIN,
             'S' => tcp_flag::SYN,
@@ -114,16 +138,23 @@ fn dumped(text: &str) -> Result<Packet, String> {
             'P' => tcp_flag::PSH,
             '.' => tcp_flag::ACK,
             'U' => tcp_flag::URG,
+            'E' => tcp_flag::ECE,
+            'W' => tcp_flag::CWR,
             _ => 0,
         };
-        packet.tcp_flags = flags.chars().map(bit).fold(0, |all, bit| all | bit);
-        return Ok(packet);
+        return Ok(with_flags(packet, flags.chars().map(bit).fold(0, |all, bit| all | bit)));
     }
     if rest.starts_with("ICMP echo request") || rest.starts_with("ICMP6, echo request") {
         return Ok(Packet::icmp(src, dst, if v6 { 128 } else { 8 }, 0));
     }
     match (sport, dport) {
-        (Some(sport), Some(dport)) => same_family(src, dst, Proto::UDP, sport, dport),
+        (Some(sport), Some(dport)) => {
+            // What is not named here is UDP, or what tcpdump made of its payload.
+            let low = rest.to_ascii_lowercase();
+            let named = [("tcp ", Proto::TCP), ("sctp", Proto(132)), ("dccp", Proto(33))];
+            let proto = named.into_iter().find(|(name, _)| low.starts_with(name));
+            same_family(src, dst, proto.map_or(Proto::UDP, |(_, proto)| proto), sport, dport)
+        }
         _ => Err("of tcpdump's lines TCP, UDP and echo requests are read; give the pcap file for others"
             .to_owned()),
     }
@@ -235,14 +266,13 @@ fn v6(data: &[u8]) -> Result<Packet, String> {
 fn transport(src: IpAddr, dst: IpAddr, proto: Proto, ttl: u8, data: &[u8]) -> Result<Packet, String> {
     let mut at = Bytes(data);
     let short = || format!("the {proto} header is cut off");
-    let mut packet = Packet::new(src, dst, proto, 0, 0);
-    packet.ttl = ttl;
+    let mut packet = Packet { ttl, ..Packet::new(src, dst, proto, 0, 0) };
     if proto.has_ports() {
         packet.sport = at.half().ok_or_else(short)?;
         packet.dport = at.half().ok_or_else(short)?;
     }
     if proto == Proto::TCP {
-        packet.tcp_flags = data.get(13).copied().ok_or_else(short)? & 63;
+        packet = with_flags(packet, data.get(13).copied().ok_or_else(short)?);
     }
     if is_icmp(proto) {
         packet.icmp_type = data.first().copied().ok_or_else(short)?;
@@ -281,12 +311,13 @@ mod tests {
             None => "none".to_owned(),
             Some(Err(why)) => format!("! {why}"),
             Some(Ok(p)) => format!(
-                "{} {}:{} {}:{} flags {} icmp {}.{} ttl {} in {}",
+                "{} {}:{} {}:{} {} flags {} icmp {}.{} ttl {} in {}",
                 p.proto,
                 p.src,
                 p.sport,
                 p.dst,
                 p.dport,
+                p.ct.keyword(),
                 p.tcp_flags,
                 p.icmp_type,
                 p.icmp_code,
@@ -299,22 +330,47 @@ mod tests {
     #[test]
     fn lines_of_the_kernels_log_are_packets() {
         let log = "fwc fw forward drop: IN=eth1 OUT=eth2 MAC=aa:bb SRC=10.1.1.11 DST=10.1.2.2 LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=7 DF PROTO=TCP SPT=40000 DPT=81 WINDOW=64240 RES=0x00 SYN URGP=0";
-        assert_eq!(said(log), "tcp 10.1.1.11:40000 10.1.2.2:81 flags 2 icmp 0.0 ttl 63 in eth1");
+        assert_eq!(said(log), "tcp 10.1.1.11:40000 10.1.2.2:81 new flags 2 icmp 0.0 ttl 63 in fw.eth1");
+        let others =
+            log.replace("fwc fw forward drop: ", "[ 7.1] kernel: dropped ").replace("SYN", "ECE CWR SYN");
+        assert_eq!(said(&others), "tcp 10.1.1.11:40000 10.1.2.2:81 new flags 194 icmp 0.0 ttl 63 in eth1");
         let icmp = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 TTL=64 PROTO=ICMP TYPE=3 CODE=1 [SRC=10.1.2.2 DST=10.1.1.11 PROTO=TCP SPT=1 DPT=2 ]";
-        assert_eq!(said(icmp), "icmp 10.1.1.11:0 10.1.2.2:0 flags 0 icmp 3.1 ttl 64 in eth1");
+        assert_eq!(said(icmp), "icmp 10.1.1.11:0 10.1.2.2:0 new flags 0 icmp 3.1 ttl 64 in eth1");
+        let later = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 LEN=40 TTL=64 ID=7 FRAG:185 PROTO=TCP";
+        assert_eq!(said(later), "! it is a later fragment, and has no ports");
         assert_eq!(said("IN= SRC=x DST=10.1.2.2 PROTO=TCP"), "! `x` is no address");
     }
 
     #[test]
     fn lines_of_tcpdump_are_packets() {
         let dump = "12:00:00.000001 eth1  In  IP 10.1.1.11.40000 > 10.1.2.2.80: Flags [S], seq 1, win 64240, length 0";
-        assert_eq!(said(dump), "tcp 10.1.1.11:40000 10.1.2.2:80 flags 2 icmp 0.0 ttl 64 in ");
+        assert_eq!(said(dump), "tcp 10.1.1.11:40000 10.1.2.2:80 new flags 2 icmp 0.0 ttl 64 in ");
+        let quick = "IP 10.1.1.11.40000 > 10.1.2.2.80: tcp 0";
+        assert_eq!(said(quick), "tcp 10.1.1.11:40000 10.1.2.2:80 new flags 2 icmp 0.0 ttl 64 in ");
+        let sctp = "IP 10.1.1.11.40000 > 10.1.2.2.80: sctp (1) [INIT] [init tag: 1]";
+        assert_eq!(said(sctp), "sctp 10.1.1.11:40000 10.1.2.2:80 new flags 0 icmp 0.0 ttl 64 in ");
         let v6 = "IP6 2001:db8::1.40000 > 2001:db8::2.53: 1+ A? example.org. (29)";
-        assert_eq!(said(v6), "udp 2001:db8::1:40000 2001:db8::2:53 flags 0 icmp 0.0 ttl 64 in ");
+        assert_eq!(said(v6), "udp 2001:db8::1:40000 2001:db8::2:53 new flags 0 icmp 0.0 ttl 64 in ");
         let ping = "IP 10.1.1.11 > 10.1.2.2: ICMP echo request, id 1, seq 1, length 64";
-        assert_eq!(said(ping), "icmp 10.1.1.11:0 10.1.2.2:0 flags 0 icmp 8.0 ttl 64 in ");
+        assert_eq!(said(ping), "icmp 10.1.1.11:0 10.1.2.2:0 new flags 0 icmp 8.0 ttl 64 in ");
         assert!(said("IP a.b.c.http > 10.1.2.2.80: Flags [S]").starts_with('!'));
         assert_eq!(said("tcp 80 from 10.1.1.11 to 10.1.2.2"), "none");
+    }
+
+    /// Measured: what is first with these flags, conntrack takes for nothing.
+    #[test]
+    fn what_starts_no_connection_is_invalid() {
+        let state =
+            |flags: &str| match line(&format!("IP 10.1.1.11.1 > 10.1.2.2.80: Flags [{flags}], length 0")) {
+                Some(Ok(packet)) => packet.ct,
+                _ => CtState::Untracked,
+            };
+        for first in ["S", "SEW", ".", "P."] {
+            assert_eq!(state(first), CtState::New, "{first}");
+        }
+        for stray in ["R", "R.", "F", "F.", "S.", "none"] {
+            assert_eq!(state(stray), CtState::Invalid, "{stray}");
+        }
     }
 
     #[test]

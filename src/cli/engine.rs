@@ -9,6 +9,7 @@ use crate::syntax;
 use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
 use crate::verify::questions::{self, Answer, By, Cell};
+use crate::verify::trace::NoWay;
 use crate::verify::{self, Against, Hop, HostRules, Report};
 
 use super::Failure;
@@ -39,7 +40,7 @@ pub(super) fn asked<T>(
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
-pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, String> {
+pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
     verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 

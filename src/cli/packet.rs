@@ -135,13 +135,15 @@ fn oddities(packet: &Packet) -> String {
 }
 
 fn flags(bits: u8) -> String {
-    const NAMES: [(u8, &str); 6] = [
+    const NAMES: [(u8, &str); 8] = [
         (tcp_flag::FIN, "fin"),
         (tcp_flag::SYN, "syn"),
         (tcp_flag::RST, "rst"),
         (tcp_flag::PSH, "psh"),
         (tcp_flag::ACK, "ack"),
         (tcp_flag::URG, "urg"),
+        (tcp_flag::ECE, "ece"),
+        (tcp_flag::CWR, "cwr"),
     ];
     let set: Vec<&str> = NAMES.iter().filter(|(bit, _)| bits & bit != 0).map(|&(_, name)| name).collect();
     if set.is_empty() { "none".to_owned() } else { set.join("+") }

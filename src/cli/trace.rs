@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::net::{Packet, Verdict};
 use crate::verify::Hop;
+use crate::verify::trace::NoWay;
 
 use super::check::finished;
 use super::compile::tell_findings;
@@ -18,7 +19,8 @@ use super::{Console, Exit, Failure, captured, engine, packet, render};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF]",
-    /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."; or a captured one: a line
+    /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."; IF is an interface by which
+    /// it comes, `eth0` or `fw.eth0`, and spoofed if that is not the way from its source. Or a captured one: a line
     /// of the kernel's log ("IN=eth1 ... SRC=... DST=..."), a line of `tcpdump -n`, or FILE.pcap#N for a file's Nth record
     #[arg(value_name = "[POLICY]... PACKET", required = true)]
     words: Vec<String>,
@@ -49,7 +51,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     };
     let (hops, no_path) = match engine::trace(&compiled, &traced) {
         Ok(hops) => (hops, None),
-        Err(why) => (Vec::new(), Some(why)),
+        Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),
+        Err(why @ NoWay::Interface(_)) => return Err(Failure::new(why.to_string())),
     };
     request.mark("trace");
     traced.time = 0; // the time is the run's, not the packet's

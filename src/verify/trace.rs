@@ -22,21 +22,88 @@ use super::terms;
 use super::translate::{only, sources_of};
 use super::widely::starts_of;
 
-/// The way of a packet by its routed path: every filtering point it meets until one stops it.
+/// Why a packet has no way to be shown, in the reader's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoWay {
+    /// None leads there.
+    #[error("{0}")]
+    NoPath(String),
+    /// It is said to come by an interface that no machine has, or that several have.
+    #[error("{0}")]
+    Interface(String),
+}
+
+/// The way of a packet: every filtering point it meets until one stops it. It is the routed path from its source; where the
+/// packet says by which interface it comes (`eth0`, or `fw.eth0` of a machine) and that is not on the path, a spoofed
+/// source say, the way is the one from that interface on.
 ///
 /// # Errors
-/// Why it has no path, in the reader's words.
-pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, String> {
+/// [`NoWay`].
+pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
     let spec = Spec::new(site);
     let packet = &as_private(site, packet);
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
-        (Some((host, leg)), _) => Begin::Leg(host, leg),
-        (None, Some(zone)) => Begin::Zone(zone),
-        (None, None) => return Err(format!("{} is in no zone", packet.src)),
+        (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
+        (None, Some(zone)) => Ok(Begin::Zone(zone)),
+        (None, None) => Err(NoWay::NoPath(format!("{} is in no zone", packet.src))),
     };
-    match path::walk(spec.forwarding(), begin, packet.dst, None) {
-        Ok(_) => Ok(routed(&spec, artifacts, begin, None, packet)),
-        Err(why) => Err(format!("from {} to {}: {}", packet.src, packet.dst, why.reason())),
+    let no_path =
+        |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
+    let walked = begin.and_then(|begin| {
+        let way = path::walk(spec.forwarding(), begin, packet.dst, None).map_err(no_path)?;
+        Ok((begin, gates(site, &way)))
+    });
+    let ahead = walked.as_ref().map_or(&[][..], |(_, ahead)| ahead);
+    if let Some((host, came)) = elsewhere(site, artifacts, packet.iif.name(), ahead)? {
+        let ahead = path::rerouted(spec.forwarding(), host, came, packet.dst).map_err(no_path)?;
+        let mut hops = Vec::new();
+        let through = Through { spec: &spec, artifacts, left: site.hosts.len() };
+        let _end = through.follow(ahead.into(), packet.clone(), &mut hops);
+        return Ok(hops);
+    }
+    let (begin, _) = walked?;
+    Ok(routed(&spec, artifacts, begin, None, packet))
+}
+
+/// The leg that an interface is said to be, where the way ahead does not come in by it; none where it does, or none is said.
+fn elsewhere(
+    site: &Site,
+    artifacts: &Artifacts,
+    interface: &str,
+    ahead: &[Gate],
+) -> Result<Option<(HostId, LegId)>, NoWay> {
+    if interface.is_empty() {
+        return Ok(None);
+    }
+    let named = |host: &Host, leg: &Leg| {
+        let own = leg.interface.as_deref().unwrap_or_default();
+        own == interface
+            || interface.strip_prefix(&host.name).and_then(|rest| rest.strip_prefix('.')) == Some(own)
+    };
+    let legs = site.hosts().flat_map(|(id, host)| host.legs().map(move |(leg, of)| (id, host, leg, of)));
+    let all: Vec<_> = legs.filter(|(_, host, _, of)| of.interface.is_some() && named(host, of)).collect();
+    let by_it = |id, leg| ahead.iter().any(|gate| gate.host == id && gate.iif == Some(leg));
+    let filters: Vec<_> = all.iter().filter(|(id, ..)| artifacts.contains_key(id)).collect();
+    if filters.is_empty() {
+        return match all.iter().any(|(id, _, leg, _)| by_it(*id, *leg)) {
+            true => Ok(None),
+            false => Err(NoWay::Interface(format!("no machine that filters has an interface `{interface}`"))),
+        };
+    }
+    let on_way: Vec<_> =
+        filters.iter().filter(|(id, ..)| ahead.iter().any(|gate| gate.host == *id)).copied().collect();
+    let asked = if on_way.is_empty() { filters } else { on_way };
+    if asked.iter().all(|(id, _, leg, _)| by_it(*id, *leg)) {
+        return Ok(None);
+    }
+    match asked.as_slice() {
+        [(id, _, leg, _)] => Ok(Some((*id, *leg))),
+        several => {
+            let names: Vec<String> =
+                several.iter().map(|(_, host, ..)| format!("`{}.{interface}`", host.name)).collect();
+            let names = names.join(" or ");
+            Err(NoWay::Interface(format!("several machines have an interface `{interface}`: say {names}")))
+        }
     }
 }
 

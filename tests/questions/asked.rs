@@ -1,7 +1,9 @@
 //! `matrix` and `reach` say what `expect deny` proves: a pair speaks iff its denial is refuted.
 
+use fwc::net::{Packet, Proto};
 use fwc::verify::diff::Names;
 use fwc::verify::questions::{By, matrix, reach};
+use fwc::verify::trace::{NoWay, trace};
 
 use crate::common::{compiled, crm, folder, options};
 
@@ -58,4 +60,32 @@ fn an_answer_names_the_lines_and_only_those() {
             "allow postgres from web to bbdd.data: tcp 5432 from s1.data, s2.data, s3.data to bbdd.data",
         ]
     );
+}
+
+/// A captured packet says by which interface it came: a spoofed source does not come by the way that its owner would.
+#[test]
+fn a_packet_is_traced_from_the_interface_it_came_by() {
+    const POLICY: &str = "zone lan { 10.1.1.0/24 }\nzone dmz { 10.1.2.0/24 }\nzone net { rest }\n\
+        firewall fw { eth1 10.1.1.1 in lan; eth2 10.1.2.1 in dmz; eth0 198.51.100.1 in net }\n\
+        firewall far { up 10.1.2.9 in dmz; eth1 10.9.0.1 in farther }\nzone farther { 10.9.0.0/24 }\n\
+        host web = 10.1.2.2 in dmz\nallow http from lan to web\nallow https from net to web\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    let traced = |interface: &str| {
+        let packet =
+            Packet::new("10.1.1.5".parse().unwrap(), "10.1.2.2".parse().unwrap(), Proto::TCP, 40_000, 80);
+        trace(&compiled.site, &compiled.artifacts, &packet.at(interface, "")).map(|hops| {
+            hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect::<Vec<_>>()
+        })
+    };
+    let usual = Ok(vec!["fw forward eth1 -> eth2: Accept".to_owned()]);
+    assert_eq!(traced(""), usual);
+    assert_eq!(traced("fw.eth1"), usual);
+    assert_eq!(traced("eth1"), usual, "`far` has one too, and is not on the way");
+    let spoofed = Ok(vec!["fw forward eth0 -> eth2: Drop".to_owned()]);
+    assert_eq!(traced("eth0"), spoofed);
+    assert_eq!(traced("fw.eth0"), spoofed);
+    assert_eq!(traced("far.eth1"), Ok(vec!["far forward eth1 -> up: Drop".to_owned()]));
+    for unknown in ["eth7", "fw.eth7", "web.eth0", "lo"] {
+        assert!(matches!(traced(unknown), Err(NoWay::Interface(_))), "{unknown}");
+    }
 }
