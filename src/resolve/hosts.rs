@@ -206,7 +206,7 @@ fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut F
 fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<String> {
     const LONGEST: usize = 15;
     let text = &name.text;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let why = if text == "lo" {
         "`lo` is a machine's way to itself, which is never filtered".to_owned()
     } else if text.is_empty()
@@ -219,11 +219,9 @@ fn interface(name: &ast::InterfaceName, findings: &mut Findings) -> Option<Strin
     } else {
         return Some(text.clone());
     };
-    findings.push(
-        Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why).help(
-            "an interface has 1 to 15 letters, digits, `.`, `_`, `-`, `:` or `@`, as `ip link` shows it",
-        ),
-    );
+    findings.push(Diagnostic::error(code::BAD_INTERFACE_NAME, name.span, why).help(
+        "an interface has 1 to 15 letters, digits, `.`, `_` or `-`, as `ip link` shows them before any `@`",
+    ));
     None
 }
 

@@ -227,7 +227,7 @@ impl<'r, 'f> Builder<'r, 'f> {
             match p.as_rule() {
                 Rule::kw_br_netfilter => found = Some(Bridge::BrNetfilter(self.span(&p))),
                 Rule::kw_stateful => found = Some(Bridge::Stateful(self.span(&p))),
-                Rule::string => found = Some(Bridge::Stateless(self.string(&p))),
+                Rule::string => found = Some(Bridge::Stateless(self.said(&p))),
                 _ => {}
             }
         }
@@ -361,7 +361,7 @@ impl<'r, 'f> Builder<'r, 'f> {
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::name => names.push(self.name(&p)),
-                Rule::string => reason = Some(self.string(&p)),
+                Rule::string => reason = Some(self.said(&p)),
                 _ => {}
             }
         }

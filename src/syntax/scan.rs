@@ -76,6 +76,11 @@ pub(super) fn is_forbidden(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || invisible || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// Whether `c` looks like a space and is none: a space that does not break (U+00A0), as it comes with pasted text, and others.
+fn is_wide_blank(c: char) -> bool {
+    c.is_whitespace() && !c.is_ascii()
+}
+
 /// Whether `c` may stand in a word of any kind: names, numbers, addresses, dates.
 pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '%')
@@ -155,10 +160,15 @@ impl<'t> Scanner<'t> {
         length
     }
 
+    /// Whether what comes is neither comment nor string.
+    fn is_code(&self) -> bool {
+        !self.in_comment && self.in_string.is_none()
+    }
+
     fn character(&mut self, at: usize, c: char, report: &mut Report<'_>) {
         if c == '\n' {
             self.newline(at, report);
-        } else if is_forbidden(c) {
+        } else if is_forbidden(c) || self.is_code() && is_wide_blank(c) {
             self.forbidden(at, c, report);
         } else if self.in_comment {
             self.blank(c);
@@ -252,6 +262,7 @@ impl<'t> Scanner<'t> {
             let help = match c {
                 '\u{feff}' if at == 0 => "save the file without a byte order mark",
                 '\r' => "end lines with a line feed, or with carriage return and line feed",
+                c if is_wide_blank(c) => "write a plain space in its place: it looks like one, and is none",
                 _ => "remove it: it is not seen, and may make a line look like another",
             };
             report.push(found.help(help));

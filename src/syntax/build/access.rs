@@ -115,14 +115,14 @@ impl Builder<'_, '_> {
             Rule::kw_log => ModifierKind::Log,
             Rule::kw_reject => ModifierKind::Reject,
             Rule::limit => self.limit(pair)?,
-            Rule::reason => ModifierKind::Reason(self.string_in(pair)?),
-            Rule::owner => ModifierKind::Owner(self.string_in(pair)?),
+            Rule::reason => ModifierKind::Reason(self.said_in(pair)?),
+            Rule::owner => ModifierKind::Owner(self.said_in(pair)?),
             Rule::until => ModifierKind::Until(self.date(&child(pair, Rule::date)?)?),
             Rule::waive => {
                 let Waived { target, what, reason } = self.waived(pair)?;
                 ModifierKind::Waive { target, what, reason }
             }
-            Rule::break_glass => ModifierKind::BreakGlass(self.string_in(pair)?),
+            Rule::break_glass => ModifierKind::BreakGlass(self.said_in(pair)?),
             _ => return None,
         })
     }
@@ -132,7 +132,7 @@ impl Builder<'_, '_> {
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::name => names.push(self.name(&p)),
-                Rule::string => reason = Some(self.string(&p)),
+                Rule::string => reason = Some(self.said(&p)),
                 _ => {}
             }
         }

@@ -35,6 +35,19 @@ impl Builder<'_, '_> {
         Str { text: pair.as_str().trim_matches('"').to_owned(), span: self.span(pair) }
     }
 
+    /// A reason, or who answers for it: one that says nothing is none.
+    pub(super) fn said(&mut self, pair: &P<'_>) -> Str {
+        let said = self.string(pair);
+        if said.text.trim().is_empty() {
+            self.error(pair, code::SYNTAX, "this says nothing", "say why, or who: a reviewer reads it");
+        }
+        said
+    }
+
+    pub(super) fn said_in(&mut self, pair: P<'_>) -> Option<Str> {
+        child(pair, Rule::string).map(|p| self.said(&p))
+    }
+
     pub(super) fn string_in(&mut self, pair: P<'_>) -> Option<Str> {
         child(pair, Rule::string).map(|p| self.string(&p))
     }
@@ -47,8 +60,10 @@ impl Builder<'_, '_> {
                 quoted(text),
                 text.chars().count()
             )
+        } else if let Some((name, _)) = text.split_once('@') {
+            format!("`ip link` shows `NAME@PEER`, and the interface is {}", quoted(name))
         } else if let Some(c) =
-            text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@')))
+            text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
         {
             format!("the name of an interface holds no `{c}`")
         } else if matches!(text, "." | "..") {
