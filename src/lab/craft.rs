@@ -121,7 +121,7 @@ fn tcp(packet: &Packet, tag: u32, damage: Damage) -> Vec<u8> {
         let mut h = ports(packet);
         h.extend(number.to_be_bytes());
         h.extend(number.to_be_bytes());
-        h.extend([offset, packet.tcp_flags & 0x3f]);
+        h.extend([offset, packet.tcp_flags]);
         h.extend(8192u16.to_be_bytes());
         h.extend(sum.to_be_bytes());
         h.extend([0, 0]);

@@ -207,6 +207,10 @@ pub mod tcp_flag {
     pub const ACK: u8 = 16;
     /// URG.
     pub const URG: u8 = 32;
+    /// ECE (RFC 3168): a SYN with it and CWR asks for explicit congestion notification.
+    pub const ECE: u8 = 64;
+    /// CWR (RFC 3168).
+    pub const CWR: u8 = 128;
 }
 
 impl Packet {

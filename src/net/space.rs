@@ -137,8 +137,7 @@ impl Field {
             | Self::Exceeded(_)
             | Self::Atom(_) => 1,
             Self::Ct => 4,
-            Self::Proto | Self::IcmpType | Self::IcmpCode | Self::Ttl => 255,
-            Self::TcpFlags => 63,
+            Self::Proto | Self::IcmpType | Self::IcmpCode | Self::Ttl | Self::TcpFlags => 255,
             Self::Dport
             | Self::Sport
             | Self::OrigSport

@@ -35,7 +35,7 @@ impl AtHook<'_, '_> {
         if self.hook == Hook::Output && (!self.machine.reject_from.is_empty() || denies.any(|a| a.reject)) {
             let tcp = self.space.proto(Proto::TCP);
             // RST is bit 2: four of every eight values.
-            let with_rst = (0u128..64).filter(|flags| flags & 4 != 0).map(|flags| (flags, flags));
+            let with_rst = (0u128..256).filter(|flags| flags & 4 != 0).map(|flags| (flags, flags));
             let rst = self.space.within(Field::TcpFlags, &RangeSet::from_ranges(with_rst));
             kinds.push(self.space.and(tcp, rst));
         }

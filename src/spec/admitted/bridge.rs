@@ -92,7 +92,7 @@ impl AtHook<'_, '_> {
         self.terms.clear();
         let tcp = self.space.proto(Proto::TCP);
         // SYN is 2, ACK 16.
-        let bare = (0u128..64).filter(|flags| flags & 18 == 2).map(|flags| (flags, flags));
+        let bare = (0u128..256).filter(|flags| flags & 18 == 2).map(|flags| (flags, flags));
         let bare = self.space.within(Field::TcpFlags, &RangeSet::from_ranges(bare));
         let bare = self.space.and(tcp, bare);
         self.space.minus(replies, bare)

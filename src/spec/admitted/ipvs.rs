@@ -129,7 +129,7 @@ impl AtHook<'_, '_> {
             ];
             if *proto == Proto::TCP {
                 // SYN is 2, ACK is 16.
-                let going_on = (0u128..64).filter(|flags| flags & 18 != 2).map(|flags| (flags, flags));
+                let going_on = (0u128..256).filter(|flags| flags & 18 != 2).map(|flags| (flags, flags));
                 parts.push(self.space.within(Field::TcpFlags, &RangeSet::from_ranges(going_on)));
             }
             sets.push(self.space.all(parts));

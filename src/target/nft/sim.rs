@@ -279,6 +279,14 @@ fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }
 
+/// What an update of a set does besides: of a rule that says nothing, what is declared of the set (`nft_dynset`).
+fn counted<'t>(table: &'t Table, set: &str, said: &'t [Statement]) -> &'t [Statement] {
+    if !said.is_empty() {
+        return said;
+    }
+    table.sets.iter().find(|of| of.name == set).map_or(said, |of| &of.statements)
+}
+
 /// Whether an element holds for good: it neither expires nor counts against a limit.
 fn stays(element: &Element) -> bool {
     let counts = element.statements.iter().all(|s| matches!(s, Statement::Counter(_)));

@@ -181,12 +181,14 @@ impl Set {
         }
     }
 
-    /// Whether its contents are what the text says; rules add to a dynamic one, time takes from others.
+    /// Whether its contents are what the text says, and hold for good: rules add to a dynamic one, time takes from others,
+    /// and what is said of the set may limit what each element finds.
     #[must_use]
     pub fn is_fixed(&self) -> bool {
         self.timeout.is_none()
             && !self.flags.contains(&SetFlag::Dynamic)
             && !self.flags.contains(&SetFlag::Timeout)
+            && self.statements.iter().all(|statement| matches!(statement, Statement::Counter(_)))
     }
 }
 

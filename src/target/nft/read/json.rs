@@ -457,7 +457,8 @@ fn counter(of: &Value<'_>) -> Option<Statement> {
     Some(Statement::Counter(match of {
         Value::Null => Counter::Own { packets: 0, bytes: 0 },
         Value::String(name) => Counter::Named(name.clone().into_owned()),
-        Value::Object(of) => {
+        // With a map behind it, it is another statement.
+        Value::Object(of) if of.iter().all(|(key, _)| matches!(key, "packets" | "bytes")) => {
             let count = |key: &str| of.get(key).and_then(Value::as_u64).unwrap_or(0);
             Counter::Own { packets: count("packets"), bytes: count("bytes") }
         }

@@ -217,7 +217,10 @@ impl Parser<'_> {
                 return self.fault("expected a rule or `}`");
             }
             if self.took("type") {
-                chain.base = Some(self.base(family)?);
+                // Said again without a policy, it keeps the one it has.
+                let policy = chain.base.as_ref().map(|base| base.policy);
+                let base = self.base(family)?;
+                chain.base = Some(Base { policy: policy.unwrap_or(base.policy), ..base });
                 self.forget_notes();
             } else if self.took("policy") {
                 let policy = match self.word("expected a policy")? {

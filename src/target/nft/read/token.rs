@@ -114,17 +114,18 @@ impl<'a> Lexer<'a> {
     /// Whether a comment stands for a match or a target of xtables that nft has no words for: it lists them so, with
     /// what follows in the rule behind it (`xt_stmt_xlate`). Those rules have counters; of people's comments none does.
     fn stands_for_xtables(&self, comment: &str) -> bool {
-        const COUNTED: &str = "counter packets ";
         if self.blank {
             return false;
         }
         let before = self.whole.get(self.line_start..self.at).unwrap_or_default();
         let said = comment.trim_start_matches('#').trim_start();
-        let is_last = before.rsplit_once(COUNTED).is_some_and(|(_, after)| {
-            let mut after = after.split_whitespace().skip(1);
-            (after.next(), after.nth(1)) == (Some("bytes"), None)
+        // Without its numbers it is how `nft -s` lists it.
+        let is_last = before.rsplit_once("counter").is_some_and(|(_, after)| {
+            let words: Vec<&str> = after.split_whitespace().collect();
+            matches!(words.as_slice(), [] | ["packets", _, "bytes", _])
         });
-        said.starts_with("xt_") || said.contains(COUNTED) || is_last && !said.starts_with("handle ")
+        let counts = said.split_whitespace().any(|word| word == "counter");
+        said.starts_with("xt_") || counts || is_last && !said.starts_with("handle ")
     }
 
     fn word(&mut self) -> Token<'a> {

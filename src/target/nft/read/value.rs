@@ -382,6 +382,8 @@ fn scalar(word: &str) -> Option<Expression> {
     }
     let number = match word.strip_prefix("0x") {
         Some(digits) => u128::from_str_radix(digits, 16).ok(),
+        // nft reads what begins with 0 as octal, and lists nothing so.
+        None if word.len() > 1 && word.starts_with('0') => None,
         None => word.starts_with(|c: char| c.is_ascii_digit()).then(|| word.parse().ok()).flatten(),
     };
     number.map(Expression::Number)

@@ -15,7 +15,9 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{LOOPBACK, Spot, Turn, all_fixed, asked_first, matters, parts, translation, turned, turns};
+use super::{
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turned, turns,
+};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -508,7 +510,10 @@ impl<'t> Chains<'_, 't> {
                 }
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
-                Statement::SetUpdate { key, statements, .. } => self.set_update(alive.now, key, statements),
+                Statement::SetUpdate { set, key, statements, .. } => {
+                    let statements = counted(self.table, set, statements);
+                    self.set_update(alive.now, key, statements)
+                }
                 Statement::Mangle { field: field @ (Field::Mark | Field::CtMark), value } => {
                     let (holds, mark) = self.written(alive.now, value);
                     let before = alive.now;

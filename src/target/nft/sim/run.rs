@@ -5,7 +5,7 @@ use super::super::artifact::{
     Ruleset, Statement, Table,
 };
 use super::{
-    LOOPBACK, Spot, Turn, asked_first, fixed, matters, parts, translation, turned, turns, verdict_of,
+    LOOPBACK, Spot, Turn, asked_first, counted, fixed, matters, parts, translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -296,7 +296,9 @@ impl Machine {
                 self.run.decided_by = Some(place);
                 Go::Out(Verdict::Reject)
             }
-            Statement::SetUpdate { key, statements, .. } => self.set_update(key, statements, counts),
+            Statement::SetUpdate { set, key, statements, .. } => {
+                self.set_update(key, counted(frame.table, set, statements), counts)
+            }
             Statement::Mangle { field, value } => self.mangle(place, *field, value),
             Statement::Nat(nat) => self.nat(frame, place, nat),
             Statement::Alter(_) if counts => Go::Lost("a statement that may break"),

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use super::super::artifact::{Expression, Field};
-use crate::net::Proto;
 
 /// The one number that a constant means beside `field`; a date is in nanoseconds.
 pub(super) fn constant(field: Field, value: &Expression) -> Option<u128> {
@@ -42,10 +41,7 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         Field::TcpFlags => find(&TCP_FLAGS),
         Field::Nfproto => find(&[("ipv4", 2), ("ipv6", 10)]),
         Field::Protocol => find(&[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd)]),
-        Field::L4proto | Field::IpProtocol => {
-            let known = Proto::by_name(word).map(|p| u128::from(p.0));
-            known.or_else(|| find(&[("ipv6-icmp", 58), ("comp", 108), ("ipv6", 41)]))
-        }
+        Field::L4proto | Field::IpProtocol => find(&PROTOCOLS),
         Field::IcmpType => find(&ICMP_TYPE),
         Field::IcmpCode => find(&ICMP_CODE),
         Field::Icmpv6Type => find(&ICMPV6_TYPE),
@@ -73,6 +69,46 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         | Field::CtOriginalIp6Daddr => None,
     }
 }
+
+/// Of `/etc/protocols` (Debian's netbase, from IANA's registry), by which nft reads and lists; `icmpv6` and `comp` are its own.
+/// `ipip` is not what policies call so: they mean 4.
+const PROTOCOLS: [(&str, u16); 35] = [
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ggp", 3),
+    ("ipencap", 4),
+    ("st", 5),
+    ("tcp", 6),
+    ("egp", 8),
+    ("igp", 9),
+    ("udp", 17),
+    ("rdp", 27),
+    ("dccp", 33),
+    ("ipv6", 41),
+    ("ipv6-route", 43),
+    ("ipv6-frag", 44),
+    ("rsvp", 46),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("icmpv6", 58),
+    ("ipv6-icmp", 58),
+    ("ipv6-nonxt", 59),
+    ("ipv6-opts", 60),
+    ("eigrp", 88),
+    ("ospf", 89),
+    ("ipip", 94),
+    ("etherip", 97),
+    ("pim", 103),
+    ("comp", 108),
+    ("ipcomp", 108),
+    ("vrrp", 112),
+    ("l2tp", 115),
+    ("sctp", 132),
+    ("mobility-header", 135),
+    ("udplite", 136),
+    ("mpls-in-ip", 137),
+];
 
 const CT_STATE: [(&str, u16); 5] =
     [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];

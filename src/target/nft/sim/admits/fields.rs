@@ -295,10 +295,11 @@ pub(super) fn numbers_where(
     holds: impl Fn(u128) -> bool,
 ) -> Option<RangeSet<u128>> {
     let all: Vec<u128> = match field {
-        Field::TcpFlags => (0..64).collect(),
         Field::CtState => STATES.into_iter().map(|(_, bit)| bit).collect(),
         Field::CtStatus if mask & !48 == 0 => vec![0, 16, 32, 48],
-        Field::L4proto | Field::IpProtocol | Field::IpTtl | Field::Ip6Hoplimit => (0..256).collect(),
+        Field::TcpFlags | Field::L4proto | Field::IpProtocol | Field::IpTtl | Field::Ip6Hoplimit => {
+            (0..256).collect()
+        }
         _ => return None,
     };
     Some(RangeSet::from_ranges(all.into_iter().filter(|n| holds(*n)).map(|n| (n, n))))
