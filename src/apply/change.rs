@@ -252,18 +252,24 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
         (None, None) => return Err(ApplyError::NotOnTrial),
     };
     let record = state.record(trial.generation)?;
-    restore(state, &lock, &record, &format!("rolled back by {by}"))?;
-    if let (Some(watchdog), None) = (&trial.watchdog, only) {
+    let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
+    if let (Some(watchdog), None) = (&trial.watchdog, only)
+        && state.outcome(trial.generation).is_some()
+    {
         watchdog.end();
     }
-    Ok(Some(record))
+    restored.map(|()| Some(record))
 }
 
-/// Puts back what was there before a generation, whatever is there now.
+/// Puts back what was there before a generation, whatever is there now, and ends its trial.
+///
+/// # Errors
+/// When the table cannot be put back, and then the trial goes on; when a parameter cannot, and then it is over: the
+/// table is what it is about, and another try would fail like this one.
 fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result<(), ApplyError> {
     let nft = Nft::at(&record.nft);
     // Forwarding is off again before the rules that it was turned on for are gone.
-    let back = set(record.parameters.iter().map(|p| (p.key.as_str(), p.before.as_str())));
+    let back = take_back(&record.parameters);
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
     let text = state.text(record.generation, "rollback.nft")?;
     let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
@@ -276,10 +282,16 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
         }
     }
-    back?;
-    lock.end_trial(state, record.generation, outcome)?;
-    log::step(state, &said(record, outcome));
-    Ok(())
+    let outcome = match &back {
+        Ok(()) => outcome.to_owned(),
+        Err(why) => format!("{outcome}; but {why}"),
+    };
+    lock.end_trial(state, record.generation, &outcome)?;
+    log::step(state, &said(record, &outcome));
+    back.map_err(|why| {
+        let generation = record.generation;
+        ApplyError::Cannot(format!("generation {generation} is rolled back, but not every parameter: {why}"))
+    })
 }
 
 fn is_as_before(nft: &Nft, record: &Record) -> Result<bool, ApplyError> {
@@ -324,6 +336,20 @@ fn set<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), A
         }
     }
     result
+}
+
+/// Sets parameters to what they were. Those of an interface that is gone went with it.
+fn take_back(parameters: &[Parameter]) -> Result<(), ApplyError> {
+    let there = parameters.iter().filter(|parameter| !went_with_its_interface(&parameter.key));
+    set(there.map(|p| (p.key.as_str(), p.before.as_str())))
+}
+
+/// Whether a parameter is one of an interface that is no more: the kernel takes `net/FAMILY/conf/INTERFACE` away with it.
+fn went_with_its_interface(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('/').collect();
+    let ["net", family, "conf", interface, _] = parts.as_slice() else { return false };
+    let folder = Path::new("/proc/sys/net").join(family).join("conf").join(interface);
+    folder.symlink_metadata().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn said(record: &Record, what: &str) -> String {
