@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
 
-use super::admin::Connection;
+use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
@@ -98,6 +98,7 @@ impl Plan {
             policy: build.policy.clone(),
             by: manner.by,
             connection: manner.connection,
+            open: Vec::new(),
             nft: nft.path().to_owned(),
             parameters: manner.parameters,
         };
@@ -109,9 +110,12 @@ impl Plan {
     ///
     /// # Errors
     /// When another generation is on trial, or the watchdog cannot be armed.
-    pub fn arm(self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
+    pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
         if let Some(trial) = state.trial()? {
             return Err(ApplyError::OnTrial(trial.generation));
+        }
+        if let Some(connection) = &self.record.connection {
+            self.record.open = admin::open(connection.server.port());
         }
         let generation = self.record.generation;
         let texts = [("apply.nft", &self.apply), ("boot.nft", &self.boot), ("rollback.nft", &self.rollback)];
@@ -187,11 +191,11 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
 }
 
 /// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
-/// must be a new one.
+/// must be newer than the trial.
 ///
 /// # Errors
-/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it
-/// (`console` overrides that).
+/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it or was open
+/// then (`console` overrides that).
 pub fn confirm(
     state: &State,
     connection: Option<&Connection>,
@@ -201,18 +205,8 @@ pub fn confirm(
     let lock = state.lock(PATIENCE)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
-    if record.connection.is_some() && !console {
-        match connection {
-            None => {
-                let why = "it is not known over which connection this is confirmed: log in anew, or say `--i-have-console`";
-                return Err(ApplyError::Cannot(why.to_owned()));
-            }
-            Some(same) if Some(same) == record.connection.as_ref() => {
-                let why = "this is the connection that applied it, which shows nothing: log in anew and confirm there";
-                return Err(ApplyError::Cannot(why.to_owned()));
-            }
-            Some(_) => {}
-        }
+    if let (Some(applied), false) = (&record.connection, console) {
+        shows_a_login(applied, &record.open, connection)?;
     }
     let nft = Nft::at(&record.nft);
     // One listing: what is compared is what is kept.
@@ -237,6 +231,28 @@ pub fn confirm(
     log::step(state, &said(&record, &format!("is confirmed by {by}")));
     lock.prune(state)?;
     Ok((record, loaded))
+}
+
+/// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and
+/// after those that were `open` then.
+fn shows_a_login(
+    applied: &Connection,
+    open: &[Connection],
+    connection: Option<&Connection>,
+) -> Result<(), ApplyError> {
+    let why = match connection {
+        None => {
+            "it is not known over which connection this is confirmed: log in anew, or say `--i-have-console`"
+        }
+        Some(same) if same == applied => {
+            "this is the connection that applied it, which shows nothing: log in anew and confirm there"
+        }
+        Some(older) if open.contains(older) => {
+            "this connection was open before the trial, which shows nothing of new ones: log in anew and confirm there"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(ApplyError::Cannot(why.to_owned()))
 }
 
 /// Rolls the trial back. `only`: that generation, and nothing where it is not on trial (the watchdog's question).

@@ -67,6 +67,10 @@ pub struct Record {
     pub by: String,
     /// The connection over which it was applied.
     pub connection: Option<Connection>,
+    /// The connections that were open when it was armed, where it was applied over one: that they go on says nothing of
+    /// new logins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Connection>,
     /// The `nft` that loads and lists.
     pub nft: PathBuf,
     /// The parameters of the kernel that it changed.

@@ -239,3 +239,28 @@ fn what_is_past_counts_for_nobody_and_a_limit_is_no_lock() {
     assert!(said(&refused).contains(why), "{}", said(&refused));
     assert_eq!(world.mark(), before);
 }
+
+/// A session that was open before shows nothing of new logins, whoever's it is.
+#[test]
+fn who_logged_in_before_the_trial_confirms_nothing() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let waits =
+        format!(": >/var/lib/fwc/here; until [ -e /var/lib/fwc/go ]; do sleep 0.1; done; {FWC} confirm");
+    let older = sshd.ssh(&[&waits]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the older session is open", 10, || world.path("lib/here").exists());
+    let applied = sshd.run(&words(&world, "old", "--sysctl"));
+    assert!(applied.status.success(), "{}", said(&applied));
+    std::fs::write(world.path("lib/go"), "").unwrap();
+    let older = older.wait_with_output().unwrap();
+    assert_eq!(older.status.code(), Some(1), "{}", said(&older));
+    assert!(said(&older).contains("this connection was open before the trial"), "{}", said(&older));
+    assert!(said(&older).contains("log in anew"), "{}", said(&older));
+    let status = sshd.run(&format!("{FWC} status"));
+    assert!(said(&status).contains("on trial   generation 1 of `fw`, loaded"), "{}", said(&status));
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+}
