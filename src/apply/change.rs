@@ -16,7 +16,7 @@ use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
-use super::watchdog;
+use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, log, scratch};
 
 /// How long a command waits for another one to end.
@@ -258,23 +258,50 @@ fn shows_a_login(
 /// Rolls the trial back. `only`: that generation, and nothing where it is not on trial (the watchdog's question).
 ///
 /// # Errors
-/// When nothing is on trial (and no generation was named), or the old table cannot be loaded.
+/// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
+/// taken back.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
     let lock = state.lock(PATIENCE)?;
-    let trial = match (state.trial()?, only) {
-        (Some(trial), Some(only)) if trial.generation != only => return Ok(None),
-        (Some(trial), _) => trial,
+    let (record, watchdog) = match (on_trial(state, only)?, only) {
+        (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
         (None, None) => return Err(ApplyError::NotOnTrial),
     };
-    let record = state.record(trial.generation)?;
     let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
-    if let (Some(watchdog), None) = (&trial.watchdog, only)
-        && state.outcome(trial.generation).is_some()
+    if let (Some(watchdog), None) = (&watchdog, only)
+        && state.outcome(record.generation).is_some()
     {
         watchdog.end();
     }
     restored.map(|()| Some(record))
+}
+
+/// The generation that is to be rolled back (`only`, if it is that one), with its watchdog where that is known.
+fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(Record, Option<Watchdog>)>, ApplyError> {
+    match state.trial() {
+        Ok(Some(trial)) if only.is_none_or(|only| only == trial.generation) => {
+            Ok(Some((state.record(trial.generation)?, trial.watchdog)))
+        }
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Ok(unmarked(state, only)?.map(|record| (record, None))),
+        Err(damaged) => match (unmarked(state, only)?, only) {
+            (Some(record), _) => Ok(Some((record, None))),
+            (None, Some(only)) if state.is_over(only)? => Ok(None),
+            (None, _) => Err(damaged),
+        },
+    }
+}
+
+/// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
+/// `trial.json` is damaged, or somebody removed it. `only`, or else the last one.
+fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyError> {
+    let generation = only.map_or_else(|| state.last(), Ok)?;
+    if state.is_over(generation)? {
+        return Ok(None);
+    }
+    let record = state.record(generation)?;
+    let live = parsed(&Nft::at(&record.nft).own_text()?)?;
+    Ok((live::mark(&live).as_ref() == Some(&record.mark)).then_some(record))
 }
 
 /// Puts back what was there before a generation, whatever is there now, and ends its trial.
@@ -429,7 +456,7 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
                     "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
                 ));
             }
-            let alive = trial.watchdog.as_ref().is_some_and(watchdog::Watchdog::is_alive);
+            let alive = trial.watchdog.as_ref().is_some_and(Watchdog::is_alive);
             if trial.boot == boot() && !alive && trial.watchdog.is_some() {
                 wrong.push(
                     "its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned(),

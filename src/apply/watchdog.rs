@@ -205,8 +205,13 @@ pub fn wait(
     roll_back: impl FnMut() -> Result<(), ApplyError>,
 ) {
     while uptime() < deadline {
-        // An unreadable mark is no reason to go away.
-        if state.trial().is_ok_and(|trial| trial.is_none_or(|trial| trial.generation != generation)) {
+        // A mark that is unreadable is no reason to go away, nor one that is gone before it is known what became of it.
+        let over = match state.trial() {
+            Ok(Some(trial)) => trial.generation != generation,
+            Ok(None) => state.is_over(generation).unwrap_or(false),
+            Err(_) => false,
+        };
+        if over {
             return;
         }
         std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(uptime()))));

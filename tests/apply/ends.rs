@@ -53,3 +53,41 @@ fn a_parameter_that_cannot_be_taken_back_is_told_and_the_trial_is_over() {
     assert!(status.contains("cannot set net/ipv4/ip_forward"), "{status}");
     world.ok(&["apply", &new, "--sysctl", "--i-have-console"]);
 }
+
+/// The watchdog was told its generation: without a mark that can be read it asks what became of that one.
+#[test]
+fn a_mark_of_the_trial_that_is_damaged_or_gone_keeps_no_unconfirmed_table() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let (new, mark) = (world.path("new").display().to_string(), world.path("state/trial.json"));
+    let damages: [(&str, &dyn Fn()); 2] =
+        [("damaged", &|| fs::write(&mark, "").unwrap()), ("gone", &|| fs::remove_file(&mark).unwrap())];
+    for (what, damage) in damages {
+        world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+        assert_ne!(world.mark(), before, "{what}");
+        damage();
+        until(&format!("{what}: rolled back"), 15, || world.mark() == before);
+        until(&format!("{what}: it is said"), 5, || {
+            let status = world.done(&["status"]);
+            status.status.success() && said(&status).contains("rolled back by the watchdog")
+        });
+        // By hand too.
+        world.ok(&["apply", &new, "--i-have-console"]);
+        damage();
+        world.ok(&["rollback"]);
+        assert_eq!(world.mark(), before, "{what}");
+    }
+    // What was confirmed, or rolled back, is nobody's trial.
+    let over = world.done(&["rollback"]);
+    assert!(said(&over).contains("nothing is on trial"), "{}", said(&over));
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.ok(&["confirm", "--i-have-console"]);
+    let confirmed = world.mark();
+    fs::write(&mark, "").unwrap();
+    world.done(&["rollback"]);
+    assert_eq!(world.mark(), confirmed);
+}
