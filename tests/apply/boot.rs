@@ -165,3 +165,25 @@ fn what_the_timer_starts_tries_until_the_old_table_is_back() {
     let status = world.ok(&["status"]);
     assert!(status.contains("rolled back by the watchdog"), "{status}");
 }
+
+/// What systemd would read as two words, or as a specifier, stands in no unit.
+#[test]
+fn a_state_directory_that_no_unit_can_name_is_refused() {
+    let dir = tempfile::Builder::new().prefix("fwc-boot-").tempdir().unwrap();
+    let image = dir.path().join("image");
+    for (name, takes) in [("state my", false), ("state%n", false), ("state$x", false), ("state-2.d", true)] {
+        let done = Command::new(FWC)
+            .args(["boot", "install", "--root"])
+            .arg(&image)
+            .arg("--state")
+            .arg(dir.path().join(name))
+            .output()
+            .unwrap();
+        let unit = image.join("etc/systemd/system/fwc-boot.service");
+        assert_eq!((done.status.success(), unit.exists()), (takes, takes), "{name}: {}", said(&done));
+        if !takes {
+            let words = format!("{name}` cannot stand in a unit of systemd");
+            assert!(said(&done).contains(&words), "{name}: {}", said(&done));
+        }
+    }
+}
