@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 /// A connection from an administrator to this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Connection {
     /// The administrator's end.
     pub client: SocketAddr,
@@ -46,6 +46,23 @@ pub fn connection() -> Option<Connection> {
     })
 }
 
+/// The connections that are open to a port of this machine, and to any port at which root takes connections: an sshd does
+/// so as root, and a machine may have several, or one with several ports. Ascending, each once.
+#[must_use]
+pub fn open(port: u16) -> Vec<Connection> {
+    let sockets = sockets();
+    let listened: BTreeSet<u16> =
+        sockets.iter().filter(|s| s.state == LISTEN).map(|s| s.local.port()).collect();
+    let is = |s: &&Socket| {
+        let by_root = s.uid == 0 && listened.contains(&s.local.port());
+        s.state == ESTABLISHED && (s.local.port() == port || by_root)
+    };
+    let mut all: Vec<Connection> = sockets.iter().filter(is).map(Socket::connection).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
 /// Who this is, in words: the user who logged in, what they became, and where from.
 #[must_use]
 pub fn who(connection: Option<&Connection>) -> String {
@@ -75,6 +92,8 @@ struct Socket {
     local: SocketAddr,
     remote: SocketAddr,
     state: u8,
+    /// Whose it is; of one that nobody has accepted yet: root's.
+    uid: u32,
     inode: u64,
 }
 
@@ -97,6 +116,7 @@ fn socket(line: &str) -> Option<Socket> {
         local: end(words.get(1)?)?,
         remote: end(words.get(2)?)?,
         state: u8::from_str_radix(words.get(3)?, 16).ok()?,
+        uid: words.get(7)?.parse().ok()?,
         inode: words.get(9)?.parse().ok()?,
     })
 }
@@ -165,7 +185,7 @@ mod tests {
         let one = socket(v4).unwrap();
         assert_eq!(one.local, "192.168.1.10:22".parse().unwrap());
         assert_eq!(one.remote, "192.168.1.2:54321".parse().unwrap());
-        assert_eq!((one.state, one.inode), (ESTABLISHED, 4242));
+        assert_eq!((one.state, one.uid, one.inode), (ESTABLISHED, 0, 4242));
         // Of an IPv4 connection on a socket of both families.
         let mapped = end("0000000000000000FFFF00000A01A8C0:0016").unwrap();
         assert_eq!(mapped, "192.168.1.10:22".parse().unwrap());

@@ -19,10 +19,12 @@ use crate::durable;
 pub const UNIT: &str = "fwc-boot.service";
 
 /// The text of the unit. `nft` and `sysctl` are absolute paths.
-#[must_use]
-pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> String {
-    let (state, nft, sysctl) = (state.display(), nft.display(), sysctl.display());
-    format!(
+///
+/// # Errors
+/// When systemd would read a path otherwise than it is.
+pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyError> {
+    let (state, nft, sysctl) = (said(state)?, said(nft)?, said(sysctl)?);
+    Ok(format!(
         "# Written by `fwc boot install`.\n\
          [Unit]\n\
          Description=The confirmed firewall ruleset of fwc\n\
@@ -46,7 +48,18 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> String {
          \n\
          [Install]\n\
          WantedBy=sysinit.target\n"
-    )
+    ))
+}
+
+/// A path as it stands in a unit. Blanks, quotes, `%`, `$`, `\` and the like mean something there, and not the same in a
+/// command, a list of paths and a condition (systemd.syntax(7), systemd.service(5)): such paths are refused, not quoted.
+fn said(path: &Path) -> Result<&str, ApplyError> {
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | ',' | '=' | '@' | ':');
+    path.to_str().filter(|text| text.chars().all(plain)).ok_or_else(|| {
+        let why = "cannot stand in a unit of systemd: only letters, digits and `/._-+,=@:` may";
+        ApplyError::Cannot(format!("`{}` {why}", path.display()))
+    })
 }
 
 /// What [`install`] did.
@@ -61,16 +74,16 @@ pub struct Installed {
 /// Writes the unit below a root directory, and has it wanted at boot, as `systemctl enable` would.
 ///
 /// # Errors
-/// When something cannot be written.
+/// When a path cannot stand in a unit, or something cannot be written.
 pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, ApplyError> {
+    let sysctl = ["/usr/sbin/sysctl", "/sbin/sysctl"].map(PathBuf::from);
+    let sysctl = sysctl.into_iter().find(|path| path.is_file());
+    let sysctl = sysctl.ok_or_else(|| ApplyError::Cannot("there is no `sysctl` (procps)".to_owned()))?;
+    let text = unit(state.root(), nft, &sysctl)?;
     let folder = root.join("etc/systemd/system");
     let wants = folder.join("sysinit.target.wants");
     fs::create_dir_all(&wants).map_err(ApplyError::system(format!("cannot make `{}`", wants.display())))?;
     let path = folder.join(UNIT);
-    let sysctl = ["/usr/sbin/sysctl", "/sbin/sysctl"].map(PathBuf::from);
-    let sysctl = sysctl.into_iter().find(|path| path.is_file());
-    let sysctl = sysctl.ok_or_else(|| ApplyError::Cannot("there is no `sysctl` (procps)".to_owned()))?;
-    let text = unit(state.root(), nft, &sysctl);
     // A unit is for everybody to read.
     durable::replace(&path, text.as_bytes(), 0o644)
         .map_err(ApplyError::system(format!("cannot write `{}`", path.display())))?;

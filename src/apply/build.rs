@@ -118,8 +118,9 @@ fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError
     if dir.join("ruleset.nft").is_file() {
         let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let root = dir.parent().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-        if host.is_some_and(|host| host != name) {
-            return Err(ApplyError::Build(format!("`{}` is not of another machine", dir.display())));
+        if let Some(host) = host.filter(|host| *host != name) {
+            let why = format!("`{}` is the folder of `{name}`, not of `{host}`", dir.display());
+            return Err(ApplyError::Build(why));
         }
         return Ok((root, name));
     }

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
 
-use super::admin::Connection;
+use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
-use super::watchdog;
+use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, log, scratch};
 
 /// How long a command waits for another one to end.
@@ -98,6 +98,7 @@ impl Plan {
             policy: build.policy.clone(),
             by: manner.by,
             connection: manner.connection,
+            open: Vec::new(),
             nft: nft.path().to_owned(),
             parameters: manner.parameters,
         };
@@ -109,9 +110,12 @@ impl Plan {
     ///
     /// # Errors
     /// When another generation is on trial, or the watchdog cannot be armed.
-    pub fn arm(self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
+    pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
         if let Some(trial) = state.trial()? {
             return Err(ApplyError::OnTrial(trial.generation));
+        }
+        if let Some(connection) = &self.record.connection {
+            self.record.open = admin::open(connection.server.port());
         }
         let generation = self.record.generation;
         let texts = [("apply.nft", &self.apply), ("boot.nft", &self.boot), ("rollback.nft", &self.rollback)];
@@ -187,11 +191,11 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
 }
 
 /// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
-/// must be a new one.
+/// must be newer than the trial.
 ///
 /// # Errors
-/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it
-/// (`console` overrides that).
+/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it or was open
+/// then (`console` overrides that).
 pub fn confirm(
     state: &State,
     connection: Option<&Connection>,
@@ -201,18 +205,8 @@ pub fn confirm(
     let lock = state.lock(PATIENCE)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
-    if record.connection.is_some() && !console {
-        match connection {
-            None => {
-                let why = "it is not known over which connection this is confirmed: log in anew, or say `--i-have-console`";
-                return Err(ApplyError::Cannot(why.to_owned()));
-            }
-            Some(same) if Some(same) == record.connection.as_ref() => {
-                let why = "this is the connection that applied it, which shows nothing: log in anew and confirm there";
-                return Err(ApplyError::Cannot(why.to_owned()));
-            }
-            Some(_) => {}
-        }
+    if let (Some(applied), false) = (&record.connection, console) {
+        shows_a_login(applied, &record.open, connection)?;
     }
     let nft = Nft::at(&record.nft);
     // One listing: what is compared is what is kept.
@@ -239,31 +233,86 @@ pub fn confirm(
     Ok((record, loaded))
 }
 
+/// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and
+/// after those that were `open` then.
+fn shows_a_login(
+    applied: &Connection,
+    open: &[Connection],
+    connection: Option<&Connection>,
+) -> Result<(), ApplyError> {
+    let why = match connection {
+        None => {
+            "it is not known over which connection this is confirmed: log in anew, or say `--i-have-console`"
+        }
+        Some(same) if same == applied => {
+            "this is the connection that applied it, which shows nothing: log in anew and confirm there"
+        }
+        Some(older) if open.contains(older) => {
+            "this connection was open before the trial, which shows nothing of new ones: log in anew and confirm there"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(ApplyError::Cannot(why.to_owned()))
+}
+
 /// Rolls the trial back. `only`: that generation, and nothing where it is not on trial (the watchdog's question).
 ///
 /// # Errors
-/// When nothing is on trial (and no generation was named), or the old table cannot be loaded.
+/// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
+/// taken back.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
     let lock = state.lock(PATIENCE)?;
-    let trial = match (state.trial()?, only) {
-        (Some(trial), Some(only)) if trial.generation != only => return Ok(None),
-        (Some(trial), _) => trial,
+    let (record, watchdog) = match (on_trial(state, only)?, only) {
+        (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
         (None, None) => return Err(ApplyError::NotOnTrial),
     };
-    let record = state.record(trial.generation)?;
-    restore(state, &lock, &record, &format!("rolled back by {by}"))?;
-    if let (Some(watchdog), None) = (&trial.watchdog, only) {
+    let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
+    if let (Some(watchdog), None) = (&watchdog, only)
+        && state.outcome(record.generation).is_some()
+    {
         watchdog.end();
     }
-    Ok(Some(record))
+    restored.map(|()| Some(record))
 }
 
-/// Puts back what was there before a generation, whatever is there now.
+/// The generation that is to be rolled back (`only`, if it is that one), with its watchdog where that is known.
+fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(Record, Option<Watchdog>)>, ApplyError> {
+    match state.trial() {
+        Ok(Some(trial)) if only.is_none_or(|only| only == trial.generation) => {
+            Ok(Some((state.record(trial.generation)?, trial.watchdog)))
+        }
+        Ok(Some(_)) => Ok(None),
+        Ok(None) => Ok(unmarked(state, only)?.map(|record| (record, None))),
+        Err(damaged) => match (unmarked(state, only)?, only) {
+            (Some(record), _) => Ok(Some((record, None))),
+            (None, Some(only)) if state.is_over(only)? => Ok(None),
+            (None, _) => Err(damaged),
+        },
+    }
+}
+
+/// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
+/// `trial.json` is damaged, or somebody removed it. `only`, or else the last one.
+fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyError> {
+    let generation = only.map_or_else(|| state.last(), Ok)?;
+    if state.is_over(generation)? {
+        return Ok(None);
+    }
+    let record = state.record(generation)?;
+    let live = parsed(&Nft::at(&record.nft).own_text()?)?;
+    Ok((live::mark(&live).as_ref() == Some(&record.mark)).then_some(record))
+}
+
+/// Puts back what was there before a generation, whatever is there now, and ends its trial.
+///
+/// # Errors
+/// When the table cannot be put back, and then the trial goes on; when a parameter cannot, and then it is over: the
+/// table is what it is about, and another try would fail like this one.
 fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result<(), ApplyError> {
     let nft = Nft::at(&record.nft);
     // Forwarding is off again before the rules that it was turned on for are gone.
-    let back = set(record.parameters.iter().map(|p| (p.key.as_str(), p.before.as_str())));
+    let back = take_back(&record.parameters);
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
     let text = state.text(record.generation, "rollback.nft")?;
     let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
@@ -276,10 +325,16 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
         }
     }
-    back?;
-    lock.end_trial(state, record.generation, outcome)?;
-    log::step(state, &said(record, outcome));
-    Ok(())
+    let outcome = match &back {
+        Ok(()) => outcome.to_owned(),
+        Err(why) => format!("{outcome}; but {why}"),
+    };
+    lock.end_trial(state, record.generation, &outcome)?;
+    log::step(state, &said(record, &outcome));
+    back.map_err(|why| {
+        let generation = record.generation;
+        ApplyError::Cannot(format!("generation {generation} is rolled back, but not every parameter: {why}"))
+    })
 }
 
 fn is_as_before(nft: &Nft, record: &Record) -> Result<bool, ApplyError> {
@@ -324,6 +379,20 @@ fn set<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), A
         }
     }
     result
+}
+
+/// Sets parameters to what they were. Those of an interface that is gone went with it.
+fn take_back(parameters: &[Parameter]) -> Result<(), ApplyError> {
+    let there = parameters.iter().filter(|parameter| !went_with_its_interface(&parameter.key));
+    set(there.map(|p| (p.key.as_str(), p.before.as_str())))
+}
+
+/// Whether a parameter is one of an interface that is no more: the kernel takes `net/FAMILY/conf/INTERFACE` away with it.
+fn went_with_its_interface(key: &str) -> bool {
+    let parts: Vec<&str> = key.split('/').collect();
+    let ["net", family, "conf", interface, _] = parts.as_slice() else { return false };
+    let folder = Path::new("/proc/sys/net").join(family).join("conf").join(interface);
+    folder.symlink_metadata().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound)
 }
 
 fn said(record: &Record, what: &str) -> String {
@@ -387,7 +456,7 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
                     "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
                 ));
             }
-            let alive = trial.watchdog.as_ref().is_some_and(watchdog::Watchdog::is_alive);
+            let alive = trial.watchdog.as_ref().is_some_and(Watchdog::is_alive);
             if trial.boot == boot() && !alive && trial.watchdog.is_some() {
                 wrong.push(
                     "its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned(),

@@ -6,7 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "asks `ip`, /proc and /etc about the machine")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,6 +21,7 @@ use crate::target::nft::artifact::Ruleset;
 
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
+use super::ingress;
 use super::live::parsed;
 use super::lockout;
 use super::state::{Parameter, now};
@@ -102,7 +103,39 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
         Refusal::new("administrator", format!("ssh {connection} by {interface} would be cut off: {why}"))
             .help("allow it in the policy, or say `--i-have-console`")
     };
-    lockout::closed(&ruleset, &connection, &interface, now()).into_iter().map(say).collect()
+    let closed = lockout::closed(&ruleset, &connection, &interface, now()).into_iter().map(say);
+    let unknown = |why: String| {
+        Refusal::new("administrator", format!("ssh {connection} by {interface} may be cut off: {why}"))
+            .help("take it away, or say `--i-have-console`")
+    };
+    let devices = made_of(&interface);
+    let unfollowed = ingress::may_drop(&ruleset, devices.as_ref()).into_iter().map(unknown);
+    closed.chain(unfollowed).collect()
+}
+
+/// An interface and what carries it: of a VLAN its link, of a bridge or a bond its ports. None where `ip` does not say.
+fn made_of(interface: &str) -> Option<BTreeSet<String>> {
+    let answer = ip(&["link", "show"])?;
+    let links = answer.as_array()?;
+    let mut all = BTreeSet::from([interface.to_owned()]);
+    loop {
+        let mut more = BTreeSet::new();
+        for link in links {
+            let word = |key: &str| link.get(key).and_then(Value::as_str);
+            let Some(name) = word("ifname") else { continue };
+            if all.contains(name) {
+                more.extend(word("link").map(str::to_owned));
+            }
+            if word("master").is_some_and(|master| all.contains(master)) {
+                more.insert(name.to_owned());
+            }
+        }
+        let before = all.len();
+        all.extend(more);
+        if all.len() == before {
+            return Some(all);
+        }
+    }
 }
 
 /// The interface by which packets to the administrator leave, and theirs are taken to come.

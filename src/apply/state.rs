@@ -16,7 +16,9 @@
 //! ```
 //!
 //! INVARIANT: a generation is confirmed from the moment `confirmed` points to it, whatever `trial.json` says; so each
-//! of the two marks changes by one `rename(2)` or `unlink(2)`, and no order of deaths leaves a third state.
+//! of the two marks changes by one `rename(2)` or `unlink(2)`, and no order of deaths leaves a third state. `outcome` is
+//! written before `trial.json` goes: where that is gone, or damaged, and neither says what became of a generation whose
+//! table stands, that one is still on trial.
 
 #![expect(clippy::disallowed_methods, reason = "this is where the state of apply is kept")]
 
@@ -67,6 +69,10 @@ pub struct Record {
     pub by: String,
     /// The connection over which it was applied.
     pub connection: Option<Connection>,
+    /// The connections that were open when it was armed, where it was applied over one: that they go on says nothing of
+    /// new logins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Connection>,
     /// The `nft` that loads and lists.
     pub nft: PathBuf,
     /// The parameters of the kernel that it changed.
@@ -192,6 +198,15 @@ impl State {
         fs::read_to_string(self.generation(generation).join("outcome"))
             .ok()
             .map(|text| text.trim().to_owned())
+    }
+
+    /// Whether a generation is done with: it is confirmed, it is known what became of it, or it is long forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be read what is confirmed.
+    pub fn is_over(&self, generation: u64) -> Result<bool, ApplyError> {
+        let forgotten = !self.generation(generation).exists();
+        Ok(forgotten || self.confirmed()? == Some(generation) || self.outcome(generation).is_some())
     }
 
     /// The highest number of a generation; 0 where there was none.

@@ -3,7 +3,8 @@
 //! Where systemd runs, a transient timer of its own (`systemd-run --on-active`): it belongs to no session. Elsewhere a
 //! process in a session of its own (setsid(2)), which has no terminal, blocks the signals of one, and says that it is
 //! ready before anything is changed; its parent may die as it likes. Both do the same: `fwc rollback --generation N`,
-//! which loads a file that is there already. They compile nothing and ask nobody.
+//! which loads a file that is there already. They compile nothing and ask nobody, and try until it is done
+//! ([`persist`]): systemd is asked for nothing but to start it, since what restarts a unit has changed with its versions.
 //!
 //! A reboot ends either. Then the boot unit loads what is confirmed ([`super::boot`]).
 
@@ -56,9 +57,10 @@ impl Watchdog {
     pub fn is_alive(&self) -> bool {
         match self {
             Self::Timer { unit } => {
-                let asked = Command::new("systemctl")
-                    .args(["is-active", "--quiet", &format!("{unit}.timer")])
-                    .status();
+                // The timer is gone once it has started its service, which is at work then. One that is active suffices
+                // (systemctl(1), is-active).
+                let units = [format!("{unit}.timer"), format!("{unit}.service")];
+                let asked = Command::new("systemctl").args(["is-active", "--quiet"]).args(units).status();
                 asked.is_ok_and(|status| status.success())
             }
             Self::Process { pid, started } => started_at(*pid) == Some(*started),
@@ -200,22 +202,41 @@ pub fn wait(
     state: &State,
     generation: u64,
     deadline: u64,
-    mut roll_back: impl FnMut() -> Result<(), ApplyError>,
+    roll_back: impl FnMut() -> Result<(), ApplyError>,
 ) {
     while uptime() < deadline {
-        // An unreadable mark is no reason to go away.
-        if state.trial().is_ok_and(|trial| trial.is_none_or(|trial| trial.generation != generation)) {
+        // A mark that is unreadable is no reason to go away, nor one that is gone before it is known what became of it.
+        let over = match state.trial() {
+            Ok(Some(trial)) => trial.generation != generation,
+            Ok(None) => state.is_over(generation).unwrap_or(false),
+            Err(_) => false,
+        };
+        if over {
             return;
         }
         std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(uptime()))));
     }
-    for _ in 0..TRIES {
+    let _ = persist(state, generation, roll_back);
+}
+
+/// Rolls back, and where that fails tries again each second: nft may fail, another run may have the lock, the disk may be
+/// full for a while. Each failure is in the log.
+///
+/// # Errors
+/// That of the last try.
+pub fn persist<T>(
+    state: &State,
+    generation: u64,
+    mut roll_back: impl FnMut() -> Result<T, ApplyError>,
+) -> Result<T, ApplyError> {
+    for _ in 1..TRIES {
         match roll_back() {
-            Ok(()) => return,
+            Ok(done) => return Ok(done),
             Err(why) => super::log::step(state, &format!("the watchdog of generation {generation}: {why}")),
         }
         std::thread::sleep(Duration::from_secs(1));
     }
+    roll_back()
 }
 
 /// Blocks what a terminal, a session's end, or a polite `kill` sends.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::apply::carry;
 use crate::apply::change::CONFIRMED_WITH;
 use crate::apply::live::{Nft, parsed};
 use crate::apply::preflight;
@@ -126,9 +127,6 @@ fn forwarded(key: &str, rules: &Ruleset) -> Option<String> {
 
 /// Whether two listings say the same but for what counts and ages.
 fn same_text(was: &str, is: &str) -> bool {
-    let plain = |text: &str| -> Option<String> {
-        let rules = parsed(text).ok()?;
-        Some(format!("{rules:?}"))
-    };
+    let plain = |text: &str| parsed(text).ok().map(|rules| carry::stilled(&rules));
     plain(was) == plain(is)
 }

@@ -66,14 +66,23 @@ pub(super) fn run(
     if !packed.success() {
         return Err(Failure::new("`tar` could not read the build"));
     }
-    if !applied.success {
-        console.talk(&format!("not applied on `{}`\n", clean_line(remote.host)));
+    if !applied.success() {
+        let host = clean_line(remote.host);
+        console.talk(&if applied.is_lost() {
+            format!(
+                "the connection to `{host}` was lost, or never made: it may be on trial there; then its watchdog rolls \
+                 it back within {} s: `fwc status` there says\n",
+                there.within.as_secs()
+            )
+        } else {
+            format!("not applied on `{host}`\n")
+        });
         return Ok(Exit::AtFault);
     }
     if applied.said.contains("nothing to do") {
         return Ok(Exit::Fine);
     }
-    if remote.ssh("fwc confirm", Stdio::null(), console)?.success {
+    if remote.ssh("fwc confirm", Stdio::null(), console)?.success() {
         return Ok(Exit::Fine);
     }
     console.talk(&format!(
@@ -84,9 +93,22 @@ pub(super) fn run(
     Ok(Exit::AtFault)
 }
 
+/// How a command there ended, and what it said.
 struct Said {
-    success: bool,
+    code: Option<i32>,
     said: String,
+}
+
+impl Said {
+    fn success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// Whether ssh itself failed, or was killed: then nobody knows how far the command there came. fwc ends with less
+    /// than 255, which is ssh's own (ssh(1), EXIT STATUS).
+    fn is_lost(&self) -> bool {
+        matches!(self.code, None | Some(255))
+    }
 }
 
 impl Remote<'_> {
@@ -104,6 +126,6 @@ impl Remote<'_> {
         for line in said.lines() {
             console.talk(&format!("{}: {}\n", clean_line(self.host), clean_line(line)));
         }
-        Ok(Said { success: output.status.success(), said: said.into_owned() })
+        Ok(Said { code: output.status.code(), said: said.into_owned() })
     }
 }

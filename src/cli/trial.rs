@@ -1,8 +1,8 @@
 //! `fwc confirm`, `rollback`, `status`, and the watchdog's own hidden command.
 
 use crate::apply::live::Nft;
-use crate::apply::state::State;
-use crate::apply::{admin, change, connections, live, log, watchdog};
+use crate::apply::state::{Record, State};
+use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
 use crate::target::nft::artifact::Ruleset;
 
 use super::clean::clean_line;
@@ -74,7 +74,7 @@ pub(super) fn cut(args: &CutArgs, console: &mut Console<'_>) -> Result<Exit, Fai
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RollbackArgs {
-    /// This generation alone, and nothing where it is not on trial: what the watchdog says
+    /// This generation alone, until it is done, and nothing where it is not on trial: what the watchdog says
     #[arg(long, value_name = "N", hide = true)]
     generation: Option<u64>,
 
@@ -84,11 +84,12 @@ pub(super) struct RollbackArgs {
 
 pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let state = args.state.open()?;
-    let by = match args.generation {
-        Some(_) => "the watchdog: nobody confirmed".to_owned(),
-        None => admin::who(admin::connection().as_ref()),
+    let done = match args.generation {
+        // Nobody stands by who could try again.
+        Some(generation) => watchdog::persist(&state, generation, || as_watchdog(&state, generation)),
+        None => change::roll_back(&state, None, &admin::who(admin::connection().as_ref())),
     };
-    match change::roll_back(&state, args.generation, &by) {
+    match done {
         Ok(Some(record)) => {
             let words = format!("generation {} of `{}` is rolled back\n", record.generation, record.host);
             console.talk(&words);
@@ -97,6 +98,11 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
         Ok(None) => Ok(Exit::Fine),
         Err(why) => ended(why, console),
     }
+}
+
+/// One try of the watchdog of a generation.
+fn as_watchdog(state: &State, generation: u64) -> Result<Option<Record>, ApplyError> {
+    change::roll_back(state, Some(generation), "the watchdog: nobody confirmed")
 }
 
 #[derive(Debug, clap::Args)]
@@ -145,8 +151,6 @@ pub(super) fn watch(args: &WatchdogArgs, console: &mut Console<'_>) -> Result<Ex
     if let Err(why) = console.flush() {
         return Err(Failure::new(clean_line(&why.to_string())));
     }
-    watchdog::wait(&state, generation, deadline, || {
-        change::roll_back(&state, Some(generation), "the watchdog: nobody confirmed").map(|_| ())
-    });
+    watchdog::wait(&state, generation, deadline, || as_watchdog(&state, generation).map(|_| ()));
     Ok(Exit::Fine)
 }

@@ -119,3 +119,71 @@ fn where_systemd_runs_the_watchdog_is_a_timer() {
     assert_eq!(lines[13], "0", "{argv}");
     assert!(argv.contains("stop"), "confirming ends the timer: {argv}");
 }
+
+/// One try is not enough: nft may fail, or another run have the lock.
+#[test]
+fn what_the_timer_starts_tries_until_the_old_table_is_back() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let bin = world.path("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let (d, path) = (world.dir.path().display(), std::env::var("PATH").unwrap());
+    // Twice nft does not put the old table back.
+    let nft = format!(
+        "case \"$2\" in */rollback.nft) [ -e {d}/second ] || {{ [ -e {d}/first ] && : >{d}/second; : >{d}/first; exit 1; }};; esac\n\
+         PATH={path}:/usr/sbin exec nft \"$@\"\n"
+    );
+    let run =
+        format!("while [ \"$1\" != -- ]; do shift; done; shift; for a; do echo \"$a\"; done >{d}/service\n");
+    for (name, script) in [("nft", nft.as_str()), ("systemd-run", &run), ("systemctl", "exit 0\n")] {
+        fs::write(bin.join(name), format!("#!/bin/sh\n{script}")).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let script = format!(
+        "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && export PATH={}:$PATH && \
+         {FWC} apply {d}/old --state {d}/state --sysctl --i-have-console",
+        bin.display(),
+    );
+    let done = Command::new("nsenter")
+        .arg(format!("--net={}", world.fw.path()))
+        .args(["unshare", "-m", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(world.mark().is_some());
+    let service = fs::read_to_string(world.path("service")).unwrap();
+    let done = Command::new("nsenter")
+        .arg(format!("--net={}", world.fw.path()))
+        .args(service.lines())
+        .output()
+        .unwrap();
+    assert_eq!(world.mark(), None, "{}", said(&done));
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(world.path("second").exists(), "it failed twice before");
+    let status = world.ok(&["status"]);
+    assert!(status.contains("rolled back by the watchdog"), "{status}");
+}
+
+/// What systemd would read as two words, or as a specifier, stands in no unit.
+#[test]
+fn a_state_directory_that_no_unit_can_name_is_refused() {
+    let dir = tempfile::Builder::new().prefix("fwc-boot-").tempdir().unwrap();
+    let image = dir.path().join("image");
+    for (name, takes) in [("state my", false), ("state%n", false), ("state$x", false), ("state-2.d", true)] {
+        let done = Command::new(FWC)
+            .args(["boot", "install", "--root"])
+            .arg(&image)
+            .arg("--state")
+            .arg(dir.path().join(name))
+            .output()
+            .unwrap();
+        let unit = image.join("etc/systemd/system/fwc-boot.service");
+        assert_eq!((done.status.success(), unit.exists()), (takes, takes), "{name}: {}", said(&done));
+        if !takes {
+            let words = format!("{name}` cannot stand in a unit of systemd");
+            assert!(said(&done).contains(&words), "{name}: {}", said(&done));
+        }
+    }
+}

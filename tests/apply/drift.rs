@@ -398,3 +398,38 @@ fn instead(this: &str, other: &str) -> String {
     }
     text + this
 }
+
+/// What packets count, and what time takes, is no edit: a cron job that says so every ten minutes is soon not read.
+#[test]
+fn what_counts_and_ages_is_not_told_and_a_counter_that_is_added_is() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world
+        .fw
+        .nft(
+            "table inet other { set seen { type ipv4_addr; size 64; flags dynamic,timeout; timeout 1m; }; \
+             counter all { }; quota most { over 25 mbytes }; \
+             chain c { type filter hook prerouting priority -300; counter name all; quota name most; \
+             quota over 1 mbytes; update @seen { ip saddr counter }; }; }\n",
+        )
+        .unwrap();
+    world.confirmed("old");
+    let confirmed = list(&world);
+    // Passed, and dropped by the rule that counts everything else.
+    assert!(passes(&world));
+    let near = world.admin.within(|| Ok(std::net::UdpSocket::bind("10.9.1.10:0").unwrap())).unwrap();
+    near.send_to(b"x", "10.9.2.2:9").unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let counted = list(&world);
+    assert!(counted.contains("10.9.1.10 timeout") || counted.contains("10.9.1.10 expires"), "{counted}");
+    assert!(!counted.contains("counter packets 0 bytes 0 drop comment \"everything else\""), "{counted}");
+    assert_ne!(confirmed, counted);
+    let quiet = world.done(&["drift"]);
+    assert_eq!((quiet.status.code(), said(&quiet).as_str()), (Some(0), ""), "{counted}");
+    world.fw.nft("insert rule inet fwc forward counter\n").unwrap();
+    let told = world.done(&["drift"]);
+    assert_eq!(told.status.code(), Some(0), "{}", said(&told));
+    assert!(said(&told).contains("cosmetic"), "{}", said(&told));
+}

@@ -1,6 +1,7 @@
 //! A fleet: the role that `compile` writes, by real Ansible over real ssh; and one machine by `apply --remote`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -277,4 +278,34 @@ fn finish(mut child: Child) {
     }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+/// Whoever lost the connection does not know what became of it, and is not told that nothing was done.
+#[test]
+fn over_a_connection_that_is_lost_nobody_says_that_it_was_not_applied() {
+    let dir = tempfile::Builder::new().prefix("fwc-remote-").tempdir().unwrap();
+    let (build, bin) = (dir.path().join("build"), dir.path().join("bin"));
+    let policy = root().join("tests/apply/policies/old.fw");
+    let done = Command::new(FWC).arg("compile").arg(policy).arg("-o").arg(&build).output().unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    fs::create_dir_all(&bin).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    // ssh(1): its own failures are 255; the rest is what the command there ended with.
+    for (code, lost) in [(255, true), (1, false)] {
+        let script = format!("#!/bin/sh\ncat >/dev/null\nexit {code}\n");
+        fs::write(bin.join("ssh"), script).unwrap();
+        fs::set_permissions(bin.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+        let done = Command::new(FWC)
+            .args(["apply", "--remote", "fw.example", "--confirm-within", "75s"])
+            .arg(&build)
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let told = said(&done);
+        assert_eq!(done.status.code(), Some(1), "{told}");
+        let words =
+            "it may be on trial there; then its watchdog rolls it back within 75 s: `fwc status` there says";
+        assert_eq!(told.contains(words), lost, "{told}");
+        assert_eq!(told.contains("not applied on `fw.example`"), !lost, "{told}");
+    }
 }

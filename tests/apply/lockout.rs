@@ -239,3 +239,77 @@ fn what_is_past_counts_for_nobody_and_a_limit_is_no_lock() {
     assert!(said(&refused).contains(why), "{}", said(&refused));
     assert_eq!(world.mark(), before);
 }
+
+/// A session that was open before shows nothing of new logins, whoever's it is.
+#[test]
+fn who_logged_in_before_the_trial_confirms_nothing() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let waits =
+        format!(": >/var/lib/fwc/here; until [ -e /var/lib/fwc/go ]; do sleep 0.1; done; {FWC} confirm");
+    let older = sshd.ssh(&[&waits]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("the older session is open", 10, || world.path("lib/here").exists());
+    let applied = sshd.run(&words(&world, "old", "--sysctl"));
+    assert!(applied.status.success(), "{}", said(&applied));
+    std::fs::write(world.path("lib/go"), "").unwrap();
+    let older = older.wait_with_output().unwrap();
+    assert_eq!(older.status.code(), Some(1), "{}", said(&older));
+    assert!(said(&older).contains("this connection was open before the trial"), "{}", said(&older));
+    assert!(said(&older).contains("log in anew"), "{}", said(&older));
+    let status = sshd.run(&format!("{FWC} status"));
+    assert!(said(&status).contains("on trial   generation 1 of `fw`, loaded"), "{}", said(&status));
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+}
+
+/// What drops before a packet comes to the hooks that are followed may be the end of every login.
+#[test]
+fn what_may_drop_at_the_device_is_refused() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    let netdev = |device: &str, rules: &str| {
+        let base = format!("type filter hook ingress device \"{device}\" priority 0");
+        format!("table netdev other {{ chain i {{ {base}; {rules}; }}; }}")
+    };
+    let syn = "tcp dport 22 tcp flags & (syn | ack) == syn drop";
+    let inet = "table inet other { chain i { type filter hook ingress device \"eth1\" priority 0; udp dport 9 drop; }; }";
+    let arp = "table arp other { chain i { type filter hook input priority 0; arp htype 7 drop; }; }";
+    let jumps = "table netdev other { chain bad { udp dport 9 drop; }; \
+                 chain i { type filter hook ingress device \"eth1\" priority 0; udp dport 9 jump bad; }; }";
+    let cases = [
+        (netdev("eth1", syn), Some("ingress: `netdev other i`")),
+        (jumps.to_owned(), Some("ingress: `netdev other i`")),
+        (inet.to_owned(), Some("ingress: `inet other i`")),
+        (arp.to_owned(), Some("input: `arp other i`")),
+        (netdev("eth2", syn), None),
+        (netdev("eth1", "tcp dport 22 counter accept"), None),
+    ];
+    for (table, refused) in cases {
+        let family = table.split(' ').nth(1).unwrap();
+        // In one session: what is loaded may let no other in.
+        let script = format!(
+            "nft '{table}' || exit 9; {}; code=$?; nft delete table {family} other; [ $code = 0 ] && {FWC} rollback; exit $code",
+            words(&world, "old", "--sysctl")
+        );
+        let done = sshd.run(&script);
+        let told = said(&done);
+        match refused {
+            Some(by) => {
+                assert_eq!(done.status.code(), Some(1), "{table}: {told}");
+                let why = "refused[administrator]: ssh 10.9.1.10:";
+                assert!(
+                    told.contains(why) && told.contains(&format!("not known in {by}")),
+                    "{table}: {told}"
+                );
+            }
+            None => assert!(done.status.success(), "{table}: {told}"),
+        }
+        assert_eq!(world.mark(), None, "{table}");
+    }
+}

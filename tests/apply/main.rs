@@ -19,6 +19,7 @@ mod boot;
 mod cut;
 mod death;
 mod drift;
+mod ends;
 mod fleet;
 mod lockout;
 mod log;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
-use super::common::kernel;
+use super::common::{kernel, root};
 use super::world::{FWC, World, said};
 
 fn out(output: &Output) -> String {
@@ -151,4 +151,19 @@ fn what_is_not_what_was_loaded_is_rolled_back_at_once() {
     assert_eq!((world.mark(), world.listing()), before);
     let status = world.ok(&["status"]);
     assert!(status.contains("confirmed  generation 1 of `fw`, loaded"), "{status}");
+}
+
+/// The folder of one machine is that machine's, whatever is asked for.
+#[test]
+fn the_folder_of_another_machine_is_said_to_be_that_machines() {
+    let dir = tempfile::Builder::new().prefix("fwc-other-").tempdir().unwrap();
+    let build = dir.path().join("build");
+    let policy = root().join("tests/apply/policies/old.fw");
+    let done = Command::new(FWC).arg("compile").arg(policy).arg("-o").arg(&build).output().unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    let folder = build.join("hosts/fw");
+    let done =
+        Command::new(FWC).args(["apply", "--host", "other", "--dry-run"]).arg(&folder).output().unwrap();
+    assert_eq!(done.status.code(), Some(2), "{}", said(&done));
+    assert!(said(&done).contains("is the folder of `fw`, not of `other`"), "{}", said(&done));
 }

@@ -1,0 +1,93 @@
+//! The end of a trial where something of it is gone: an interface, a parameter, the mark of the trial.
+
+use std::fs;
+
+use super::common::kernel;
+use super::world::{World, said, until};
+
+/// A parameter went with its interface: there is nothing to take back, and nothing for the trial to wait for.
+#[test]
+fn the_parameters_of_an_interface_that_is_gone_keep_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let new = world.path("new").display().to_string();
+    world.ok(&["apply", &new, "--sysctl", "--i-have-console", "--confirm-within", "5s"]);
+    let record = fs::read_to_string(world.path("state/generations/1/record.json")).unwrap();
+    assert!(record.contains("net/ipv4/conf/eth2/"), "{record}");
+    world.fw.ip(&["link del eth2".to_owned()]).unwrap();
+    until("rolled back", 15, || world.mark().is_none());
+    until("the trial is over", 5, || !world.path("state/trial.json").exists());
+    let status = world.ok(&["status"]);
+    assert!(status.contains("last       generation 1: rolled back by the watchdog"), "{status}");
+    assert!(!status.contains("cannot set"), "{status}");
+    let forwards = world.fw.run("cat", &["/proc/sys/net/ipv4/ip_forward"], "").unwrap();
+    assert_eq!(forwards.trim(), "0", "what is there is taken back");
+}
+
+/// A parameter that does not go back is told; the table is back, and the trial over.
+#[test]
+fn a_parameter_that_cannot_be_taken_back_is_told_and_the_trial_is_over() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let new = world.path("new").display().to_string();
+    world.ok(&["apply", &new, "--sysctl", "--i-have-console"]);
+    let path = world.path("state/generations/1/record.json");
+    let mut record: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    for parameter in record["parameters"].as_array_mut().unwrap() {
+        if parameter["key"] == "net/ipv4/ip_forward" {
+            parameter["before"] = "neither".into();
+        }
+    }
+    fs::write(&path, record.to_string()).unwrap();
+    let told = world.done(&["rollback"]);
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    let words =
+        "generation 1 is rolled back, but not every parameter: cannot set net/ipv4/ip_forward to neither";
+    assert!(said(&told).contains(words), "{}", said(&told));
+    assert_eq!(world.mark(), None);
+    let status = world.ok(&["status"]);
+    assert!(status.contains("cannot set net/ipv4/ip_forward"), "{status}");
+    world.ok(&["apply", &new, "--sysctl", "--i-have-console"]);
+}
+
+/// The watchdog was told its generation: without a mark that can be read it asks what became of that one.
+#[test]
+fn a_mark_of_the_trial_that_is_damaged_or_gone_keeps_no_unconfirmed_table() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let (new, mark) = (world.path("new").display().to_string(), world.path("state/trial.json"));
+    let damages: [(&str, &dyn Fn()); 2] =
+        [("damaged", &|| fs::write(&mark, "").unwrap()), ("gone", &|| fs::remove_file(&mark).unwrap())];
+    for (what, damage) in damages {
+        world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+        assert_ne!(world.mark(), before, "{what}");
+        damage();
+        until(&format!("{what}: rolled back"), 15, || world.mark() == before);
+        until(&format!("{what}: it is said"), 5, || {
+            let status = world.done(&["status"]);
+            status.status.success() && said(&status).contains("rolled back by the watchdog")
+        });
+        // By hand too.
+        world.ok(&["apply", &new, "--i-have-console"]);
+        damage();
+        world.ok(&["rollback"]);
+        assert_eq!(world.mark(), before, "{what}");
+    }
+    // What was confirmed, or rolled back, is nobody's trial.
+    let over = world.done(&["rollback"]);
+    assert!(said(&over).contains("nothing is on trial"), "{}", said(&over));
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.ok(&["confirm", "--i-have-console"]);
+    let confirmed = world.mark();
+    fs::write(&mark, "").unwrap();
+    world.done(&["rollback"]);
+    assert_eq!(world.mark(), confirmed);
+}
