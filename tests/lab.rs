@@ -143,6 +143,29 @@ else exec $REAL "$@"; fi"#;
     assert!(out.contains("accept, its reply stopped at fw output") && out.contains("<- differ"), "{out}");
 }
 
+/// Nobody has written to the client's own address before its answer comes there: the answer was sent to the firewall.
+#[test]
+fn the_answer_to_a_masked_client_comes_back() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let masked = "zone lan { 192.168.1.0/24 }\nzone internet { rest }\n\
+        firewall gw { lan0 192.168.1.1 in lan; wan 198.51.100.1 in internet }\n\
+        allow https from lan to internet masquerade\ntest \"t\" { expect allow https from lan to internet }\n";
+    let hairpin = "zone world { rest }\nzone srv { 10.3.0.0/24, 2001:db8:3::/64 }\n\
+        firewall edge { wan 198.51.100.1, 2001:db8::1 in world; srv0 10.3.0.1, 2001:db8:3::1 in srv }\n\
+        host web { eth0 10.3.0.10, 2001:db8:3::10 in srv; nftables }\n\
+        allow https from srv to edge.srv dnat to web hairpin\n\
+        test \"t\" { expect allow https from srv except web to edge.srv }\n";
+    for (name, policy) in [("masked", masked), ("hairpin", hairpin)] {
+        site(place.path(), name, policy);
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+        assert!(!out.contains("its reply stopped") && out.contains(" replies, "), "{out}");
+    }
+}
+
 /// S48: what a clause translates, across the bridge of a machine that has nothing to do with it, there and back.
 #[test]
 fn translated_flows_cross_the_bridge_of_another() {

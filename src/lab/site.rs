@@ -247,13 +247,13 @@ impl<'s> SiteLab<'s> {
     /// # Errors
     /// When `ip` refuses.
     pub fn listen(&mut self, addr: IpAddr) -> Result<(), LabError> {
-        if let Some(line) = self.listener(addr)
-            && self.once(&line)?
-            && addr.is_ipv6()
-        {
-            machine::await_local(&self.listeners.netns, &[addr])?;
-        }
-        Ok(())
+        self.listen_all([addr])
+    }
+
+    /// The same for several at once.
+    fn listen_all(&mut self, addrs: impl IntoIterator<Item = IpAddr>) -> Result<(), LabError> {
+        let lines = addrs.into_iter().filter_map(|addr| self.listener(addr)).collect();
+        self.tell(lines)
     }
 
     fn forget_connections(&mut self) -> Result<(), LabError> {
@@ -435,27 +435,37 @@ impl<'s> SiteLab<'s> {
 
     /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
     fn prepare(&mut self, packets: &[(u32, (Start, Packet))]) -> Result<(), LabError> {
-        let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
-        let mut listening = Vec::new();
+        let mut lines = Vec::new();
         self.join(packets)?;
         for (_, (start, packet)) in packets {
             let told = match self.first_hop(*start, packet)? {
                 FirstHop::Told { line, .. } => Some(line),
                 FirstHop::Routed(_) | FirstHop::Nowhere => None,
             };
-            for line in self.listener(packet.dst).into_iter().chain(told) {
-                let key = (line.who, line.table, line.dst);
-                if let std::collections::btree_map::Entry::Vacant(place) = self.told.entry(key) {
-                    if line.who == Who::Listeners {
-                        listening.push(line.dst);
-                    }
-                    by_who.entry(line.who).or_default().push(line.text.clone());
-                    place.insert(line.text);
+            lines.extend(self.listener(packet.dst).into_iter().chain(told));
+        }
+        self.tell(lines)
+    }
+
+    /// Runs the lines whose purpose has none yet, and waits until whoever is to listen does: IPv6 takes a moment.
+    fn tell(&mut self, lines: Vec<Line>) -> Result<(), LabError> {
+        let mut by_who: BTreeMap<Who, Vec<String>> = BTreeMap::new();
+        let mut listening = Vec::new();
+        for line in lines {
+            let key = (line.who, line.table, line.dst);
+            if let std::collections::btree_map::Entry::Vacant(place) = self.told.entry(key) {
+                if line.who == Who::Listeners && line.dst.is_ipv6() {
+                    listening.push(line.dst);
                 }
+                by_who.entry(line.who).or_default().push(line.text.clone());
+                place.insert(line.text);
             }
         }
         for (who, lines) in by_who {
             self.namespace_of(who)?.ip(&lines)?;
+        }
+        if listening.is_empty() {
+            return Ok(());
         }
         machine::await_local(&self.listeners.netns, &listening)
     }

@@ -172,18 +172,20 @@ fn behind(topology: &mut Topology<'_>, mask: Mask, family: Family) -> Vec<ClassI
     }
 }
 
-/// The classes of the sources. Dynamic legs are replied to as members of their zone.
+/// The classes of the sources. Dynamic legs are replied to as members of their zone: what is a source for them alone may be
+/// the address of a gateway there, and is none of its where they have it (S20).
 fn sources(topology: &mut Topology<'_>, crossing: &Crossing) -> Vec<ClassId> {
     let site = topology.site;
-    let sources = match crossing.from_dynamic.and_then(|(h, l)| site.leg(h, l)) {
+    let dynamic = match crossing.from_dynamic.and_then(|(h, l)| site.leg(h, l)) {
         Some(leg) => site.zone(leg.zone).map(|z| z.addrs.of(crossing.family)).unwrap_or_default(),
-        None => owned(&crossing.src, &crossing.senders),
+        None => owned(&AddrSet::empty(), &crossing.senders).difference(&crossing.src),
     };
-    let parts = topology.classes.divide(&sources);
-    parts
-        .into_iter()
-        .map(|(part, _)| if crossing.src.is_empty() { topology.classes.unowned(part) } else { part })
-        .collect()
+    let known = topology.classes.divide(&crossing.src).into_iter().map(|(class, _)| class);
+    let mut classes: BTreeSet<ClassId> = known.collect();
+    for (class, _) in topology.classes.divide(&dynamic) {
+        classes.insert(topology.classes.unowned(class));
+    }
+    classes.into_iter().collect()
 }
 
 fn owned(addrs: &AddrSet, own: &[Own]) -> AddrSet {

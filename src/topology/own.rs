@@ -1,48 +1,145 @@
-//! The address of a gateway within a network that somebody named: why it has no way, and what to write.
+//! A gateway's own address, or leg, as an end that somebody named: why it has no way, and what to write.
 //!
-//! No machine is a gateway of its own (S8), so of a network around a gateway's address that one address has no way there,
-//! or none back. A zone leaves such addresses out; a network means each of its addresses.
+//! No machine is a gateway of its own (S8): what is named as sent by a leg of a gateway, or from its address, has no way
+//! beyond the zone, and of a network around such an address that one has none, or none back. A zone leaves those
+//! addresses out; the machine by its name sends by the leg that leads there (S7).
 
 use std::net::IpAddr;
 
-use super::Topology;
 use super::reading::{Crossing, words};
+use super::{Start, Topology};
 use crate::diag::{Diagnostic, code};
-use crate::model::End;
-use crate::net::AddrSet;
+use crate::model::{End, HostId, LegId};
+use crate::net::{AddrRange, AddrSet};
 
-/// The finding, told of that address where it is the trouble.
+/// What of an end is a gateway's own.
+struct Own {
+    host: HostId,
+    leg: LegId,
+    what: What,
+}
+
+enum What {
+    /// The leg, by name.
+    Leg,
+    /// An address that stands by itself, in a list of others or not.
+    Alone { addr: IpAddr, listed: bool },
+    /// An address within a network.
+    Within { addr: IpAddr, network: String },
+}
+
+/// The finding, told of that address or leg where it is the trouble.
 pub(super) fn told(
-    topology: &Topology<'_>,
+    topology: &mut Topology<'_>,
     (from, to): (&End, &End),
     crossing: &Crossing,
     finding: Diagnostic,
 ) -> Diagnostic {
-    let what = match finding.code {
-        code::NO_PATH => "there is no way for",
-        code::ASYMMETRIC_PATH => "there is no way back for",
+    let way = match finding.code {
+        code::NO_PATH => "there is no way",
+        code::ASYMMETRIC_PATH => "there is no way back",
         _ => return finding,
     };
-    let ends = [(from, &crossing.src), (to, &crossing.dst)];
-    let Some((network, addr, host)) = ends.into_iter().find_map(|(end, met)| own(topology, end, met)) else {
-        return finding;
-    };
+    // A machine's name sends otherwise than its leg, and answers otherwise than its address: nothing else comes of it.
+    let sends = finding.code == code::NO_PATH && crossing.path.is_err();
+    let answers = finding.code == code::ASYMMETRIC_PATH;
+    let source = own(topology, from, &crossing.src).and_then(|own| match &own.what {
+        What::Within { addr, network } => Some(within(topology, own.host, (way, *addr), network)),
+        What::Leg | What::Alone { .. } if sends => sending(topology, &own, crossing),
+        What::Leg | What::Alone { .. } => None,
+    });
+    let told = source.or_else(|| {
+        let own = own(topology, to, &crossing.dst)?;
+        match &own.what {
+            What::Within { addr, network } => Some(within(topology, own.host, (way, *addr), network)),
+            What::Alone { addr, listed } if answers => answering(topology, &own, (*addr, *listed), crossing),
+            What::Leg | What::Alone { .. } => None,
+        }
+    });
+    match told {
+        Some((message, help)) => Diagnostic { message, ..finding }.help(help),
+        None => finding,
+    }
+}
+
+fn within(
+    topology: &Topology<'_>,
+    host: HostId,
+    (way, addr): (&str, IpAddr),
+    network: &str,
+) -> (String, String) {
+    let host = words(topology.site, &End::Host(host));
     let message = format!(
-        "{what} `{addr}` in `{network}`: it is an address of `{host}`, and no machine is a gateway of its own"
+        "{way} for `{addr}` in `{network}`: it is an address of `{host}`, and no machine is a gateway of its own"
     );
     let help =
         format!("write `{network} except {host}`, or the zone: it leaves the addresses of its gateways out");
-    Diagnostic { message, ..finding }.help(help)
+    (message, help)
 }
 
-/// Of a network, the address met, and the machine that forwards whose it is.
-fn own(topology: &Topology<'_>, end: &End, met: &AddrSet) -> Option<(String, IpAddr, String)> {
-    let End::Addrs(all) = end else { return None };
-    let owners = topology.owners(met);
-    let (addr, host, _) = owners.first()?;
-    let machine = topology.site.host(*host).filter(|machine| machine.forwards())?;
-    let alone =
-        met.is_subset(&AddrSet::from_ranges(topology.statics_of(*host).map(crate::net::AddrRange::one)));
-    let within = !all.is_subset(met);
-    (alone && within).then(|| (words(topology.site, end), *addr, machine.name.clone()))
+/// Of a source that the machine's name stands for; none where that has no way either.
+fn sending(topology: &mut Topology<'_>, own: &Own, crossing: &Crossing) -> Option<(String, String)> {
+    if topology.path(Start::Machine(own.host), crossing.class?).is_err() {
+        return None;
+    }
+    let site = topology.site;
+    let (host, leg) = (words(site, &End::Host(own.host)), words(site, &End::Leg(own.host, own.leg)));
+    let because = "and no machine is a gateway of its own";
+    Some(match &own.what {
+        What::Alone { addr, listed } => (
+            format!("there is no way for `{addr}`: it is an address of `{host}`, {because}"),
+            format!("{}: it sends by the leg that leads there", instead(*addr, *listed, &host)),
+        ),
+        What::Leg | What::Within { .. } => (
+            format!("there is no way from `{leg}`: it is a leg of `{host}`, {because}"),
+            format!("write `{host}`: it sends by the leg that leads there"),
+        ),
+    })
+}
+
+/// Of a destination that the machine's leg stands for; none where its answers have no way either.
+fn answering(
+    topology: &mut Topology<'_>,
+    own: &Own,
+    (addr, listed): (IpAddr, bool),
+    crossing: &Crossing,
+) -> Option<(String, String)> {
+    let (sender, _) = topology.classes.divide(&crossing.src).into_iter().next()?;
+    if topology.path(Start::Machine(own.host), sender).is_err() {
+        return None;
+    }
+    let site = topology.site;
+    let (host, leg) = (words(site, &End::Host(own.host)), words(site, &End::Leg(own.host, own.leg)));
+    let message = format!(
+        "there is no way back for `{addr}`: it is an address of `{host}`, and no machine is a gateway of its own"
+    );
+    Some((message, format!("{}: it answers by the leg that leads there", instead(addr, listed, &leg))))
+}
+
+/// What to write for an address that stands by itself.
+fn instead(addr: IpAddr, listed: bool, name: &str) -> String {
+    if listed { format!("take `{addr}` out, and write `{name}` for it") } else { format!("write `{name}`") }
+}
+
+/// What of an end is a leg, or the address met of it is one, of a machine that forwards.
+fn own(topology: &Topology<'_>, end: &End, met: &AddrSet) -> Option<Own> {
+    let forwards = |host: HostId| topology.site.host(host).is_some_and(|machine| machine.forwards());
+    match end {
+        End::Leg(host, leg) => forwards(*host).then_some(Own { host: *host, leg: *leg, what: What::Leg }),
+        End::Addrs(all) => {
+            let owners = topology.owners(met);
+            let (addr, host, leg) = owners.first().copied().filter(|(_, host, _)| forwards(*host))?;
+            let statics = AddrSet::from_ranges(topology.statics_of(host).map(AddrRange::one));
+            let ranges = all.ranges().map(|range| AddrSet::from_ranges([range]));
+            let around = ranges.into_iter().find(|range| range.contains(addr))?;
+            let what = if around == AddrSet::one(addr) {
+                What::Alone { addr, listed: around != *all }
+            } else {
+                What::Within { addr, network: words(topology.site, &End::Addrs(around)) }
+            };
+            let whole = matches!(what, What::Within { .. }) && all.is_subset(met);
+            (met.is_subset(&statics) && !whole).then_some(Own { host, leg, what })
+        }
+        End::Zone(_) | End::Host(_) | End::Anywhere => None,
+    }
 }

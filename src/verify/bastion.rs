@@ -117,7 +117,9 @@ fn jumps(
             Ok(None) => {}
             Ok(Some(stopped)) => {
                 let packet = Packet { skuid: network.site.uid_at(host, id), ..stopped.packet };
-                let hops = trace::routed(spec, artifacts, stopped.begin, stopped.towards, &packet);
+                let (packet, hops) = trace::at_its_time(network.time(), packet, |p| {
+                    trace::routed(spec, artifacts, stopped.begin, stopped.towards, p)
+                });
                 let done = hops.iter().map(|hop| hop.verdict).find(|v| *v != Verdict::Accept);
                 return Outcome::Refuted(Box::new(Counterexample {
                     packet,

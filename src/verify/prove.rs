@@ -619,7 +619,9 @@ fn passing(
     let found = narrowly::stopped(network, spec.forwarding(), expect, favourites)?;
     Ok(found.map(|stopped| {
         let packet = sent_by(network.site, person, stopped.packet);
-        let hops = trace::routed(spec, artifacts, stopped.begin, stopped.towards, &packet);
+        let (packet, hops) = trace::at_its_time(network.time(), packet, |p| {
+            trace::routed(spec, artifacts, stopped.begin, stopped.towards, p)
+        });
         counterexample(packet, Verdict::Accept, hops, Some(stopped.reason))
     }))
 }

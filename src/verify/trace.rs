@@ -142,6 +142,27 @@ pub(super) fn routed(
     hops
 }
 
+/// The hops of a packet at a time (UTC nanoseconds), as `way` finds them. The packet, and what becomes of its addresses,
+/// bear that time only where some hop decides otherwise before every date or after all of them: what no date has a part in
+/// is the same answer on any day.
+pub(super) fn at_its_time(
+    time: u64,
+    packet: Packet,
+    way: impl Fn(&Packet) -> Vec<Hop>,
+) -> (Packet, Vec<Hop>) {
+    let at = |time: u64| Packet { time, ..packet.clone() };
+    let decided = |hops: &[Hop]| hops.iter().map(|hop| (hop.point.clone(), hop.verdict)).collect::<Vec<_>>();
+    let mut hops = way(&at(time));
+    let dated = [0, u64::MAX].into_iter().any(|other| decided(&way(&at(other))) != decided(&hops));
+    if dated {
+        return (at(time), hops);
+    }
+    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
+        (rewrite.before.time, rewrite.after.time) = (0, 0);
+    }
+    (at(0), hops)
+}
+
 /// A packet on its way through hooks; `left` bounds how many directors it may still be shared out by.
 struct Through<'a, 's> {
     spec: &'a Spec<'s>,

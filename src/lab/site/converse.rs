@@ -65,6 +65,10 @@ impl SiteLab<'_> {
     fn conversations(&mut self, packets: &[(Start, Packet)]) -> Result<Vec<Conversation>, LabError> {
         let tagged: Vec<_> = (1u32..).zip(packets.iter().cloned()).collect();
         let first = self.exchange(&tagged)?;
+        // Where a source was translated, the answer is sent to what it became: nobody has written to the client itself yet.
+        let undeclared = packets.iter().filter(|(start, _)| matches!(start, Start::Zone(_)));
+        let written: BTreeSet<_> = undeclared.map(|(_, sent)| sent.src).collect();
+        self.listen_all(written)?;
         let answers: Vec<Option<(Start, Packet)>> =
             packets.iter().zip(&first).map(|((_, sent), arrived)| self.answer(sent, arrived)).collect();
         let replies = self.some(&answers)?;
