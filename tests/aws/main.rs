@@ -29,6 +29,7 @@ mod laws;
 mod meaning;
 mod mutants;
 mod nacls;
+mod parts;
 mod peers;
 mod planned;
 mod plans;

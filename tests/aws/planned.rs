@@ -19,10 +19,22 @@ struct Place {
 
 /// What the command said.
 #[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// The command in a folder, on a day of the policies' life.
+pub(crate) fn fwc(dir: &Path, args: &[&str]) -> Said {
+    let run = Command::new(env!("CARGO_BIN_EXE_fwc"))
+        .args(args)
+        .args(["--at", "2026-11-21"])
+        .current_dir(dir)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { code: run.status.code(), out: text(run.stdout), err: text(run.stderr) }
 }
 
 impl Place {
@@ -57,14 +69,7 @@ impl Place {
     }
 
     fn fwc(&self, args: &[&str]) -> Said {
-        let run = Command::new(env!("CARGO_BIN_EXE_fwc"))
-            .args(args)
-            .args(["--at", "2026-11-21"])
-            .current_dir(self.dir.path())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said { code: run.status.code(), out: text(run.stdout), err: text(run.stderr) }
+        fwc(self.dir.path(), args)
     }
 
     fn plan(&self) -> Said {

@@ -2,7 +2,7 @@
 //!
 //! Three things are compared, and any of them that is not told is said and never taken for equal: each group by its rules, for any
 //! members; each described interface by what passes there now; and who wears what, for every machine whose address the
-//! policy knows.
+//! policy knows. Which part of a group holds a rule is nobody's wish: they are worn together.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::net::{Packet, Space};
 use crate::target::aws::artifact::{Direction, Estate, Group, Interface, Peer};
 use crate::target::aws::drift::{Drift, drift};
 use crate::target::aws::emit::{id_of, vpc_id};
-use crate::target::aws::plan::{Ids, Terms};
+use crate::target::aws::plan::{Ids, Parts, Terms};
 use crate::target::aws::sim::{Unknown, admits};
 
 use super::super::clean::clean_line;
@@ -83,7 +83,8 @@ impl<'l> Answer<'l> {
     fn new(compiled: &Compiled, live: &'l Estate) -> Result<Self, Failure> {
         let wanted = bound(compiled, live);
         let vpcs = wanted.groups.iter().filter_map(|group| Some((group.vpc.clone()?, false)));
-        let terms = Terms { vpcs: vpcs.collect(), ids: Ids::Said, ..Terms::default() };
+        let terms =
+            Terms { vpcs: vpcs.collect(), ids: Ids::Said, parts: Parts::Together, ..Terms::default() };
         let drift = drift(live, &wanted, &terms).map_err(|obstacles| {
             let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
             Failure::new(format!("the groups cannot be told apart: {}", all.join("; ")))

@@ -19,7 +19,7 @@ use crate::target::aws::artifact::{Estate, Fault};
 use crate::target::aws::drift::effect::{Effect, Effects, effects};
 use crate::target::aws::emit::{id_of, said, vpc_id};
 use crate::target::aws::plan::rehearse::Trouble;
-use crate::target::aws::plan::{Foreign, Ids, Obstacle, Plan, Step, Terms, plan, undescribed};
+use crate::target::aws::plan::{Foreign, Ids, Obstacle, Parts, Plan, Step, Terms, plan, undescribed};
 use crate::target::aws::read::Why;
 
 use super::super::clean::clean_line;
@@ -94,7 +94,8 @@ fn may_write(path: &Path) -> Result<(), Failure> {
 
 /// What holds in the account, as far as it was described; else as the policy says.
 fn terms(of: &Question<'_>, wanted: &Estate) -> Terms {
-    let mut terms = Terms { foreign: Foreign::Refuse, ids: Ids::Said, ..Terms::default() };
+    let mut terms =
+        Terms { foreign: Foreign::Refuse, ids: Ids::Said, parts: Parts::Together, ..Terms::default() };
     let site = &of.compiled.site;
     for group in &wanted.groups {
         let Some(id) = group.vpc.clone() else { continue };
@@ -197,6 +198,8 @@ fn finding(of: &Question<'_>, obstacle: &Obstacle) -> Diagnostic {
         | Obstacle::Pinned { id, .. }
         | Obstacle::Family { id } => span(id),
         Obstacle::Unnameable { group, .. } | Obstacle::Undescribed { group, .. } => span(group),
+        Obstacle::Unworn(attach) => attach.wears.first().and_then(|id| span(id)),
+        Obstacle::Wearers { from, .. } => span(from),
         Obstacle::Ambiguous { name, .. } => group_of(site, "", Some(name)).map(|group| group.span),
         Obstacle::Trouble(trouble) => trouble_at(trouble).and_then(span),
     };
@@ -209,9 +212,10 @@ fn finding(of: &Question<'_>, obstacle: &Obstacle) -> Diagnostic {
 
 fn trouble_at(trouble: &Trouble) -> Option<&str> {
     match trouble {
-        Trouble::CutOff { group, .. } | Trouble::LetIn { group, .. } | Trouble::Missed { group, .. } => {
-            Some(group)
-        }
+        Trouble::CutOff { group, .. }
+        | Trouble::Moved { group, .. }
+        | Trouble::LetIn { group, .. }
+        | Trouble::Missed { group, .. } => Some(group),
         Trouble::MissedList { list } => Some(list),
         Trouble::Refused { .. } | Trouble::Unknown(_) => None,
     }
@@ -228,6 +232,14 @@ fn help(obstacle: &Obstacle) -> Option<&'static str> {
         ),
         Obstacle::Untold { what: "networks", .. } => Some(
             "describe them: `aws ec2 get-managed-prefix-list-entries --prefix-list-id pl-… > entries-pl-….json`",
+        ),
+        Obstacle::Wearers { .. } | Obstacle::Untold { what: "groups", .. } => Some(
+            "put `aws ec2 describe-network-interfaces` into the folder, of the whole region: what one interface lacks \
+             may be cut off there",
+        ),
+        Obstacle::Unworn(_) => Some("do that, describe the interfaces again, and plan again"),
+        Obstacle::Trouble(Trouble::Moved { .. }) => Some(
+            "let whoever wears one part of the group wear all of them, describe the interfaces again, and plan again",
         ),
         Obstacle::Untold { .. } => Some("describe the whole: `aws ec2 describe-security-groups`"),
         Obstacle::Pinned { .. } => Some("pin what it holds now, and prove the policy with that"),
@@ -332,6 +344,15 @@ impl Made {
                 "note: {} made: put the id that its call answers with for `${{{first}}}` in the calls after it",
                 if made.len() == 1 { "1 id is".to_owned() } else { format!("{} ids are", made.len()) }
             ));
+        }
+        for attach in &self.plan.attach {
+            say(format!("stop: after these calls {attach}"));
+        }
+        if !self.plan.attach.is_empty() {
+            say(
+                "stop: no rule changes before that; then describe the groups and interfaces again, and plan again"
+                    .to_owned(),
+            );
         }
         if !self.plan.steps.is_empty() {
             say(format!(

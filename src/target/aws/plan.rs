@@ -12,6 +12,10 @@
 //! tags and sizes; deletions. The rules of one group and direction come in one call, which EC2 does as a whole
 //! (`docs/aws.md`). Where old and new rules together exceed the quota, rules are changed in place.
 //!
+//! The parts of a group (`fwc-web`, `fwc-web.2`) count as one: who wears one and lacks the other loses a rule that moves to
+//! it, and no call here changes what is worn. So rules stay in their parts, and where one must move, the plan makes the part and no
+//! more ([`Attach`]).
+//!
 //! Each input is a literal `--cli-input-json`. What the plan makes has a symbolic id, `${sg:name}` or `${pl:name}`, until
 //! its call answers with the real one ([`Step::bind`]).
 
@@ -19,6 +23,7 @@ mod input;
 mod lists;
 mod order;
 pub(super) mod pair;
+mod parts;
 pub mod rehearse;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +51,8 @@ pub struct Terms {
     pub foreign: Foreign,
     /// What an id of EC2's own means in the wanted.
     pub ids: Ids,
+    /// What groups are to each other whose names differ by `.2`.
+    pub parts: Parts,
 }
 
 impl Terms {
@@ -66,6 +73,7 @@ impl Default for Terms {
             mark: Tag { key: "managed-by".to_owned(), value: "fwc".to_owned() },
             foreign: Foreign::Refuse,
             ids: Ids::Described,
+            parts: Parts::Apart,
         }
     }
 }
@@ -91,6 +99,16 @@ pub enum Ids {
     Said,
 }
 
+/// What `web.2` is to `web`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// A group like any other, as in a recording.
+    Apart,
+    /// A part of it, as a policy cuts a group that needs more rules than one holds: who wears one is meant to wear both,
+    /// and which of them holds a rule is nobody's wish.
+    Together,
+}
+
 /// Calls in their order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -100,6 +118,41 @@ pub struct Plan {
     pub remarks: Vec<Remark>,
     /// What will be there of what was wanted: with the ids of the live estate where it had one.
     pub result: Estate,
+    /// What has to be worn before anything else can be planned. Where there is any, the steps make parts of groups, empty ones,
+    /// and no more: whoever wears those besides lets pass what it did.
+    pub attach: Vec<Attach>,
+}
+
+/// An interface that lacks a part of a group to which rules of another part would move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attach {
+    /// Which interface.
+    pub interface: String,
+    /// The parts that it wears.
+    pub wears: Vec<String>,
+    /// The parts that it lacks.
+    pub lacks: Vec<String>,
+    /// All groups that it is to wear: the `Groups` of `modify-network-interface-attribute`.
+    pub groups: Vec<String>,
+}
+
+impl std::fmt::Display for Attach {
+    /// What is the matter, and the call that mends it as a shell takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list = |ids: &[String]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+        let word = |id: &String| if id.starts_with('$') { format!("'{id}'") } else { id.clone() };
+        let groups: Vec<String> = self.groups.iter().map(word).collect();
+        write!(
+            f,
+            "interface `{}` wears {} and not {}, to which rules move: `aws ec2 modify-network-interface-attribute \
+             --network-interface-id {} --groups {}`",
+            self.interface,
+            list(&self.wears),
+            list(&self.lacks),
+            self.interface,
+            groups.join(" ")
+        )
+    }
 }
 
 /// One call.
@@ -242,6 +295,17 @@ pub enum Obstacle {
         /// Which list.
         id: String,
     },
+    /// Rules would move to a part of a group that is there and that an interface lacks.
+    #[error("{0}")]
+    Unworn(Attach),
+    /// Rules would move from part to part of a group, and no interface is described.
+    #[error("rules of `{from}` move to `{to}`, and no interface is described: who wears both is not known")]
+    Wearers {
+        /// The part that they are in.
+        from: String,
+        /// The part that takes them over.
+        to: String,
+    },
     /// The calls do not do it.
     #[error(transparent)]
     Trouble(#[from] Trouble),
@@ -251,7 +315,7 @@ pub enum Obstacle {
 ///
 /// Of the wanted estate, groups and prefix lists are made so; a live one is the wanted one if it has its id, or its name in its
 /// VPC. What the live estate has beyond is left alone, unless it carries the mark. Interfaces and ACLs are not
-/// touched.
+/// touched. Where an interface must wear something else first, the plan ends there ([`Plan::attach`]).
 ///
 /// # Errors
 /// Every [`Obstacle`] that was found.
@@ -261,12 +325,36 @@ pub fn plan(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Plan, Vec<O
     if !unmakeable.is_empty() {
         return Err(unmakeable);
     }
-    let (steps, remarks) = order::order(&paired, terms)?;
-    let plan = Plan { steps, remarks, result: paired.wanted };
+    let attach = parts::attachments(&paired, terms)?;
+    let plan = if attach.is_empty() {
+        let (steps, remarks) = order::order(&paired, terms)?;
+        Plan { steps, remarks, result: paired.wanted, attach }
+    } else {
+        made_first(&paired, attach, terms)?
+    };
     match rehearse::rehearse(live, &plan, terms) {
         Ok(_) => Ok(plan),
         Err(trouble) => Err(vec![Obstacle::Trouble(trouble)]),
     }
+}
+
+/// The parts that interfaces lack are made, without rules; once they are there and not worn, there is nothing to plan.
+fn made_first(paired: &pair::Paired<'_>, attach: Vec<Attach>, terms: &Terms) -> Result<Plan, Vec<Obstacle>> {
+    let lacked: BTreeSet<&String> = attach.iter().flat_map(|of| &of.lacks).collect();
+    let missing = paired
+        .wanted
+        .groups
+        .iter()
+        .filter(|group| lacked.contains(&group.id) && paired.live.group(&group.id).is_none());
+    let empty =
+        |group: &Group| Group { ingress: Some(Vec::new()), egress: Some(Vec::new()), ..group.clone() };
+    let groups: Vec<Group> = missing.map(empty).collect();
+    if groups.is_empty() {
+        return Err(attach.into_iter().map(Obstacle::Unworn).collect());
+    }
+    let steps = order::made(&groups, terms).map_err(|obstacle| vec![obstacle])?;
+    let result = Estate { groups, ..Estate::default() };
+    Ok(Plan { steps, remarks: Vec::new(), result, attach })
 }
 
 /// Rules of wanted groups, as they are live, that name a group which nobody described: of the same account, not over a peering.
@@ -292,8 +380,8 @@ pub fn undescribed(live: &Estate, plan: &Plan) -> Vec<Obstacle> {
 }
 
 impl Plan {
-    /// The plan as `fwc.aws.plan/1`: its steps, what each group will count against its quotas, and for each group and direction the
-    /// digest of its canonical form.
+    /// The plan as `fwc.aws.plan/1`: its steps, what each group will count against its quotas, for each group and direction the
+    /// digest of its canonical form, and where the plan ends early what has to be worn then.
     #[must_use]
     pub fn json(&self, limits: &Limits) -> Value {
         let step = |step: &Step| {
@@ -324,12 +412,17 @@ impl Plan {
             of.insert("limit".to_owned(), json!(limits.rules));
             quotas.insert(group.id.clone(), Value::Object(of));
         }
-        json!({
+        let mut plan = json!({
             "format": "fwc.aws.plan/1",
             "steps": self.steps.iter().map(step).collect::<Vec<_>>(),
             "remarks": self.remarks.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "quota": quotas,
             "certificate": certificate,
-        })
+        });
+        let attach = |of: &Attach| json!({ "interface": of.interface, "groups": of.groups });
+        if let (false, Some(object)) = (self.attach.is_empty(), plan.as_object_mut()) {
+            object.insert("attach".to_owned(), self.attach.iter().map(attach).collect());
+        }
+        plan
     }
 }

@@ -141,6 +141,11 @@ pub(super) fn create_tags(id: &str, tags: &[Tag]) -> Step {
     step(Phase::Describe, "create-tags", json!({ "Resources": [id], "Tags": said_tags(tags) }))
 }
 
+/// With their values: a tag that somebody wrote anew since it was described stays.
+pub(super) fn delete_tags(id: &str, tags: &[Tag]) -> Step {
+    step(Phase::Describe, "delete-tags", json!({ "Resources": [id], "Tags": said_tags(tags) }))
+}
+
 /// `IpPermissions` of a call: without the empty lists of an answer, without what only an answer says of a reference.
 fn permissions(group: &Group, rules: &[&Rule]) -> Value {
     let asked = |rule: &&Rule| {

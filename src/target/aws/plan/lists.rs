@@ -5,6 +5,7 @@
 
 use super::super::artifact::{Entry, Fault, PrefixList};
 use super::super::validate::call::ENTRIES_OF_A_CALL;
+use super::order::tagged;
 use super::pair::Paired;
 use super::{Ids, Obstacle, Phase, Remark, Step, Terms, input};
 use crate::net::Family;
@@ -102,10 +103,7 @@ fn change(
     {
         return Err(Obstacle::Family { id: live.id.clone() });
     }
-    let tags: Vec<_> = wanted.tags.iter().filter(|tag| !live.tags.contains(tag)).cloned().collect();
-    if !tags.is_empty() {
-        calls.describe.push(input::create_tags(&live.id, &tags));
-    }
+    calls.describe.extend(tagged(&live.id, &live.tags, &wanted.tags));
     let Some(after) = wanted.entries.clone() else { return Ok(()) };
     let untold = |what| Obstacle::Untold { id: live.id.clone(), what };
     let before = live.entries.clone().ok_or_else(|| untold("networks"))?;

@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use super::super::artifact::{Direction, Estate, Group, Icmp, Peer, PeerKey, Ports, Rule, Traffic};
+use super::super::artifact::{Direction, Estate, Group, Icmp, Peer, PeerKey, Ports, Rule, Tag, Traffic};
 use super::super::validate::quota;
 use super::lists::{Changing, ListCalls, lists};
 use super::pair::Paired;
 use super::{Obstacle, Phase, Remark, Step, Terms, input};
 use crate::net::Family;
+
+/// How the keys of our tags begin, beside the mark and `Name`, which what we make always has.
+const OWN_TAGS: &str = "fwc-";
 
 /// What changes in a group and a direction.
 struct Change<'e> {
@@ -32,7 +35,7 @@ struct Change<'e> {
 pub(super) fn order(paired: &Paired<'_>, terms: &Terms) -> Result<(Vec<Step>, Vec<Remark>), Vec<Obstacle>> {
     let mut remarks = Vec::new();
     let calls = lists(paired, terms, &mut remarks)?;
-    let defaults = default_egress(paired, terms);
+    let defaults = default_egress(&fresh(paired), terms);
     let doomed = doomed(paired, terms);
     let mut changes = changes(paired, &defaults, &mut remarks)?;
     bridge(&mut changes, &calls.changing);
@@ -42,6 +45,16 @@ pub(super) fn order(paired: &Paired<'_>, terms: &Terms) -> Result<(Vec<Step>, Ve
         return Err(vec![obstacle]);
     }
     Ok((steps, remarks))
+}
+
+/// Groups are made, closed outwards, and left so.
+pub(super) fn made(groups: &[Group], terms: &Terms) -> Result<Vec<Step>, Obstacle> {
+    let mut steps: Vec<Step> = groups.iter().map(input::create_group).collect();
+    for open in default_egress(&groups.iter().collect::<Vec<_>>(), terms) {
+        let rules: Vec<&Rule> = open.egress.iter().flatten().collect();
+        steps.extend(input::revoke(Phase::Close, &open, Direction::Egress, &rules, &[])?);
+    }
+    Ok(steps)
 }
 
 /// The steps, in the order that the head of [`super`] gives reasons for.
@@ -56,8 +69,7 @@ fn arrange(
     let moving =
         |rule: &Rule| of_list(rule).is_some_and(|id| calls.changing.iter().any(|list| list.id == id));
     steps.extend(calls.create);
-    let new = paired.wanted.groups.iter().filter(|group| paired.live.group(&group.id).is_none());
-    steps.extend(new.map(input::create_group));
+    steps.extend(fresh(paired).into_iter().map(input::create_group));
     for change in changes.iter().filter(|change| change.is_new) {
         change.revoke(Phase::Close, |_| true, records, steps)?;
     }
@@ -85,10 +97,7 @@ fn arrange(
         steps.push(input::describe_rules(change.group, change.direction, &change.told_otherwise));
     }
     for (live, wanted) in both(paired) {
-        let tags: Vec<_> = wanted.tags.iter().filter(|tag| !live.tags.contains(tag)).cloned().collect();
-        if !tags.is_empty() {
-            steps.push(input::create_tags(&live.id, &tags));
-        }
+        steps.extend(tagged(&live.id, &live.tags, &wanted.tags));
     }
     steps.extend(calls.describe);
     // References among what goes are in each other's way.
@@ -143,17 +152,36 @@ impl Change<'_> {
     }
 }
 
+/// Wanted tags come; of those that are live and not wanted go our own, by key. What others wrote stays.
+pub(super) fn tagged(id: &str, live: &[Tag], wanted: &[Tag]) -> Vec<Step> {
+    let new: Vec<Tag> = wanted.iter().filter(|tag| !live.contains(tag)).cloned().collect();
+    let left = |tag: &&Tag| tag.key.starts_with(OWN_TAGS) && wanted.iter().all(|other| other.key != tag.key);
+    let old: Vec<Tag> = live.iter().filter(left).cloned().collect();
+    let mut steps = Vec::new();
+    if !new.is_empty() {
+        steps.push(input::create_tags(id, &new));
+    }
+    if !old.is_empty() {
+        steps.push(input::delete_tags(id, &old));
+    }
+    steps
+}
+
+/// The wanted groups that are not there.
+fn fresh<'a>(paired: &'a Paired<'_>) -> Vec<&'a Group> {
+    paired.wanted.groups.iter().filter(|group| paired.live.group(&group.id).is_none()).collect()
+}
+
 /// What EC2 gives a new group by itself, for each group to be made.
-fn default_egress(paired: &Paired<'_>, terms: &Terms) -> Vec<Group> {
-    let new = paired.wanted.groups.iter().filter(|group| paired.live.group(&group.id).is_none());
-    let open = |group: &Group| {
+fn default_egress(new: &[&Group], terms: &Terms) -> Vec<Group> {
+    let open = |group: &&Group| {
         let mut egress = vec![Rule::new(Traffic::All, Peer::V4(ipnet::Ipv4Net::default()))];
         if group.vpc.as_ref().and_then(|vpc| terms.vpcs.get(vpc)).copied().unwrap_or(false) {
             egress.push(Rule::new(Traffic::All, Peer::V6(ipnet::Ipv6Net::default())));
         }
         Group { egress: Some(egress), ..Group::closed(&group.id) }
     };
-    new.map(open).collect()
+    new.iter().map(open).collect()
 }
 
 /// Live groups that are ours and not wanted, those that name others before those.
@@ -310,7 +338,7 @@ fn common(a: IpNet, b: IpNet) -> Option<IpNet> {
 }
 
 /// What two rules have in common beside their peers.
-fn meet(a: Traffic, b: Traffic) -> Option<Traffic> {
+pub(super) fn meet(a: Traffic, b: Traffic) -> Option<Traffic> {
     let nothing = |of| matches!(of, Traffic::Icmp(Icmp::NoType(_)) | Traffic::Icmpv6(Icmp::NoType(_)));
     if nothing(a) || nothing(b) {
         return None;

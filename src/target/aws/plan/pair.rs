@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{Estate, Fault, Group, Peer, PrefixList, Tag};
 use super::super::validate::text;
-use super::{Foreign, Ids, Obstacle, Terms};
+use super::{Foreign, Ids, Obstacle, Parts, Terms, parts};
 
 /// A live estate and a wanted one that speak of the same things by the same ids.
 pub(in crate::target::aws) struct Paired<'l> {
@@ -41,6 +41,9 @@ pub(in crate::target::aws) fn pair<'l>(
     let named: BTreeSet<String> = wanted.lists.iter().filter(by_id).map(|list| list.id.clone()).collect();
     let mut wanted = bound(wanted, &ids);
     marked(&mut wanted, live, &named, &terms.mark);
+    if terms.parts == Parts::Together {
+        parts::settle(&mut wanted, live, &terms.limits);
+    }
     if obstacles.is_empty() { Ok(Paired { live, wanted, named }) } else { Err(obstacles) }
 }
 

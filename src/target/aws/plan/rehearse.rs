@@ -8,6 +8,10 @@
 //! lets it pass in the end, if its far end has some roles; and neither of the two groups lets it pass now,
 //! if the far end has all those roles. That is asked of every two groups, since an interface may carry both, and so holds for
 //! whatever interfaces carry. Groups that are made by the plan are carried by nobody yet, and those it deletes by nobody any more.
+//!
+//! *Moved*: an interface carries one part of a group and not another. The policy means it to carry both, so what the other lets
+//! pass in the end is allowed there too; and as it does not carry it, what passed until now must pass by what it does carry. Where
+//! no interface is described, that is asked of any two parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +19,7 @@ use super::super::artifact::{Canonical, Direction, Estate, Group, Peer, PrefixLi
 use super::super::sim::admits::{Admits, symbolic};
 use super::super::sim::{Role, Unknown};
 use super::super::validate::call::{Api, Refusal};
+use super::parts::{self, Lacking};
 use super::{Plan, Terms};
 use crate::net::{Packet, PacketSet, Space};
 
@@ -38,6 +43,30 @@ pub enum Trouble {
         step: usize,
         /// At which group.
         group: String,
+        /// In which direction.
+        direction: Direction,
+        /// What the far end is a member of.
+        roles: BTreeSet<Role>,
+        /// A packet.
+        packet: Box<Packet>,
+    },
+    /// A call takes away what another part of a group is to let pass, and who carries a part of it lacks that one.
+    #[error(
+        "call {} of the plan would cut off, {} at `{group}`, {}: that moves to `{to}`, which {} does not wear",
+        step + 1,
+        direction.word(),
+        words(packet, roles),
+        interface.as_deref().unwrap_or("somebody who is not described")
+    )]
+    Moved {
+        /// Which call.
+        step: usize,
+        /// From which group.
+        group: String,
+        /// To which part of it.
+        to: String,
+        /// An interface that lacks it; none where none is described.
+        interface: Option<String>,
         /// In which direction.
         direction: Direction,
         /// What the far end is a member of.
@@ -96,12 +125,13 @@ fn words(packet: &Packet, roles: &BTreeSet<Role>) -> String {
 /// The first [`Trouble`].
 pub fn rehearse(live: &Estate, plan: &Plan, terms: &Terms) -> Result<Estate, Trouble> {
     let after = after(live, plan, terms)?;
-    let mut watch = Watch::new(live, &after)?;
+    let mut watch = Watch::new(live, &after, plan, terms)?;
     let mut api = api(live, terms);
     for (step, call) in plan.steps.iter().enumerate() {
         let done = api.call(call.operation, call.bind.as_deref(), &call.input.to_string());
         done.map_err(|why| Trouble::Refused { step, operation: call.operation, why })?;
-        watch.look(step, &api.estate)?;
+        let lacking = parts::lacking(&api.estate, &plan.result, terms);
+        watch.look(step, &api.estate, &lacking)?;
     }
     Ok(api.estate)
 }
@@ -150,12 +180,14 @@ struct Watch {
     before: BTreeMap<Gate, Admits>,
     after: BTreeMap<Gate, Admits>,
     now: BTreeMap<Gate, Admits>,
+    /// What the parts of groups admit in the end, those too that the plan makes.
+    parts: BTreeMap<Gate, Admits>,
     /// What `now` was computed from.
     rules: BTreeMap<Gate, Vec<Rule>>,
 }
 
 impl Watch {
-    fn new(live: &Estate, after: &Estate) -> Result<Self, Trouble> {
+    fn new(live: &Estate, after: &Estate, plan: &Plan, terms: &Terms) -> Result<Self, Trouble> {
         let mut space = Space::default();
         let (mut befores, mut afters, mut rules) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for group in live.groups.iter().filter(|group| after.group(&group.id).is_some()) {
@@ -174,11 +206,20 @@ impl Watch {
                 rules.insert(gate, old);
             }
         }
-        Ok(Self { space, now: befores.clone(), before: befores, after: afters, rules })
+        let mut parts = BTreeMap::new();
+        let takers = parts::lacking(live, &plan.result, terms).into_keys().map(|(_, to)| to);
+        for to in takers.collect::<BTreeSet<String>>() {
+            for direction in Direction::BOTH {
+                let rules = after.group(&to).and_then(|group| opened(after, group, direction));
+                let rules = rules.ok_or_else(|| Unknown::Rules { group: to.clone(), direction })?;
+                parts.insert((to.clone(), direction), admits(&rules, direction, &mut space)?);
+            }
+        }
+        Ok(Self { space, now: befores.clone(), before: befores, after: afters, parts, rules })
     }
 
-    fn look(&mut self, step: usize, estate: &Estate) -> Result<(), Trouble> {
-        let mut lost = Vec::new();
+    fn look(&mut self, step: usize, estate: &Estate, lacking: &Lacking<'_>) -> Result<(), Trouble> {
+        let (mut lost, mut replaced) = (Vec::new(), BTreeMap::new());
         for gate in self.rules.keys().cloned().collect::<Vec<_>>() {
             let (id, direction) = &gate;
             let group = estate.group(id).ok_or_else(|| Unknown::Group(id.clone()))?;
@@ -193,7 +234,9 @@ impl Watch {
             }
             let now = admits(&rules, *direction, &mut self.space)?;
             self.let_in(step, &gate, &now)?;
-            self.rules.insert(gate.clone(), rules);
+            if let Some(known) = self.rules.insert(gate.clone(), rules) {
+                replaced.insert(gate.clone(), known);
+            }
             if let Some(was) = self.now.insert(gate.clone(), now) {
                 lost.push((gate, was));
             }
@@ -201,7 +244,7 @@ impl Watch {
         for (gate, was) in lost {
             self.cut_off(step, &gate, &was)?;
         }
-        Ok(())
+        self.moved(step, &replaced, lacking)
     }
 
     /// Nothing that is admitted neither before nor after.
@@ -226,37 +269,42 @@ impl Watch {
 
     /// Nothing that `gate` let pass until now and some group lets pass in the end.
     fn cut_off(&mut self, step: usize, gate: &Gate, was: &Admits) -> Result<(), Trouble> {
-        let Some(now) = self.now.get(gate) else { return Ok(()) };
-        let space = &mut self.space;
-        for role in roles(was) {
-            let set = was.of(role.as_ref(), space);
-            let still = now.of(role.as_ref(), space);
-            let lost = space.minus(set, still);
-            if space.is_empty(lost).map_err(Unknown::from)? {
-                continue;
+        let Self { space, now, after, .. } = self;
+        let Some(own) = now.get(gate) else { return Ok(()) };
+        let lost = lost(was, own, space)?;
+        for (other, meant) in after.iter().filter(|((_, direction), _)| *direction == gate.1) {
+            let Some(theirs) = now.get(other) else { continue };
+            if let Some((roles, packet)) = gap(&lost, meant, &[own, theirs], space)? {
+                let (group, direction) = gate.clone();
+                return Err(Trouble::CutOff { step, group, direction, roles, packet });
             }
-            for (other, after) in self.after.iter().filter(|((_, direction), _)| *direction == gate.1) {
-                let Some(theirs) = self.now.get(other) else { continue };
-                for end in roles(after) {
-                    let meant = after.of(end.as_ref(), space);
-                    let both = space.and(lost, meant);
-                    let passes: Vec<PacketSet> = [now, theirs]
-                        .into_iter()
-                        .flat_map(|of| [of.of(role.as_ref(), space), of.of(end.as_ref(), space)])
-                        .collect();
-                    let passes = space.any(passes);
-                    let gap = space.minus(both, passes);
-                    if let Some(packet) = space.witness(gap, &[]).map_err(Unknown::from)? {
-                        let (group, direction) = gate.clone();
-                        let roles = role.iter().chain(&end).cloned().collect();
-                        return Err(Trouble::CutOff {
-                            step,
-                            group,
-                            direction,
-                            roles,
-                            packet: Box::new(packet),
-                        });
-                    }
+        }
+        Ok(())
+    }
+
+    /// Nothing that groups worn together let pass until now and a part that is not worn beside them lets pass in the end.
+    fn moved(
+        &mut self,
+        step: usize,
+        replaced: &BTreeMap<Gate, Vec<Rule>>,
+        lacking: &Lacking<'_>,
+    ) -> Result<(), Trouble> {
+        for ((worn, to), who) in lacking {
+            let changed = replaced.keys().filter(|(id, _)| worn.contains(id));
+            for (group, direction) in changed {
+                let gates = || worn.iter().map(|id| (id.clone(), *direction));
+                let now = gates().filter_map(|gate| self.rules.get(&gate)).flatten().cloned();
+                let now: Vec<Rule> = now.collect();
+                let was = gates().filter_map(|gate| replaced.get(&gate).or_else(|| self.rules.get(&gate)));
+                let was: Vec<Rule> = was.flatten().cloned().collect();
+                let space = &mut self.space;
+                let (was, now) = (admits(&was, *direction, space)?, admits(&now, *direction, space)?);
+                let Some(meant) = self.parts.get(&(to.clone(), *direction)) else { continue };
+                let lost = lost(&was, &now, space)?;
+                if let Some((roles, packet)) = gap(&lost, meant, &[&now], space)? {
+                    let (group, to, direction) = (group.clone(), to.clone(), *direction);
+                    let interface = who.first().map(|interface| interface.id.clone());
+                    return Err(Trouble::Moved { step, group, to, interface, direction, roles, packet });
                 }
             }
         }
@@ -264,8 +312,48 @@ impl Watch {
     }
 }
 
+/// A packet, and what its far end is a member of.
+type Witness = (BTreeSet<Role>, Box<Packet>);
+
+/// What passed and does not any more, by the role of the far end.
+fn lost(was: &Admits, now: &Admits, space: &mut Space) -> Result<Vec<(Option<Role>, PacketSet)>, Unknown> {
+    let mut all = Vec::new();
+    for role in roles(was) {
+        let (set, still) = (was.of(role.as_ref(), space), now.of(role.as_ref(), space));
+        let lost = space.minus(set, still);
+        if !space.is_empty(lost)? {
+            all.push((role, lost));
+        }
+    }
+    Ok(all)
+}
+
+/// Of what was lost something that is meant to pass and that none of `now` lets pass, with the roles of its far end.
+fn gap(
+    lost: &[(Option<Role>, PacketSet)],
+    meant: &Admits,
+    now: &[&Admits],
+    space: &mut Space,
+) -> Result<Option<Witness>, Unknown> {
+    for (role, lost) in lost {
+        for end in roles(meant) {
+            let set = meant.of(end.as_ref(), space);
+            let both = space.and(*lost, set);
+            let passes: Vec<PacketSet> =
+                now.iter().flat_map(|of| [of.of(role.as_ref(), space), of.of(end.as_ref(), space)]).collect();
+            let passes = space.any(passes);
+            let gap = space.minus(both, passes);
+            if let Some(packet) = space.witness(gap, &[])? {
+                let roles = role.iter().chain(&end).cloned().collect();
+                return Ok(Some((roles, Box::new(packet))));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// No role, and each.
-fn roles(of: &Admits) -> Vec<Option<Role>> {
+pub(super) fn roles(of: &Admits) -> Vec<Option<Role>> {
     std::iter::once(None).chain(of.roles.keys().cloned().map(Some)).collect()
 }
 

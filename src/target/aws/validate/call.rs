@@ -68,6 +68,7 @@ impl Api {
             }
             "modify-security-group-rules" => self.modify_rules(&node, &mut reading)?,
             "create-tags" => self.create_tags(&node)?,
+            "delete-tags" => self.delete_tags(&node)?,
             "create-managed-prefix-list" => self.create_list(&node, bind, &mut reading)?,
             "modify-managed-prefix-list" => self.modify_list(&node, &mut reading)?,
             "delete-managed-prefix-list" => self.delete_list(&node)?,
@@ -154,6 +155,44 @@ impl Api {
         if added.is_empty() {
             return Err(list.fault(Fault::Empty("list of tags")));
         }
+        if let Some((_, fault)) = text::tags(&added, Strictness::Asked).into_iter().next() {
+            return Err(at(node, "Tags", fault));
+        }
+        self.retag(node, &fields, |of| {
+            of.retain(|tag| added.iter().all(|new| new.key != tag.key));
+            of.extend(added.iter().cloned());
+        })
+    }
+
+    /// `delete-tags`: takes tags from groups and prefix lists, those with a value only where it is theirs. What is not there
+    /// is no fault; a call without tags would take all, and no plan means that.
+    fn delete_tags(&mut self, node: &Node<'_>) -> Done {
+        let fields = known(node, &["Resources", "Tags"])?;
+        let list = fields.need("Tags")?;
+        let gone = list.items(|item| {
+            let fields = item.fields(&["Key", "Value"])?;
+            Ok((fields.need_text("Key")?, fields.text("Value")?))
+        })?;
+        if gone.is_empty() {
+            return Err(list.fault(Fault::Empty("list of tags")));
+        }
+        let named = |(key, value): &(String, Option<String>)| Tag {
+            key: key.clone(),
+            value: value.clone().unwrap_or_default(),
+        };
+        let tags: Vec<Tag> = gone.iter().map(named).collect();
+        if let Some((_, fault)) = text::tags(&tags, Strictness::Asked).into_iter().next() {
+            return Err(at(node, "Tags", fault));
+        }
+        let goes = |tag: &Tag| {
+            let same = |value: &Option<String>| value.as_ref().is_none_or(|value| *value == tag.value);
+            gone.iter().any(|(key, value)| *key == tag.key && same(value))
+        };
+        self.retag(node, &fields, |of| of.retain(|tag| !goes(tag)))
+    }
+
+    /// Changes the tags of the groups and prefix lists that a call names. EC2's own tags among them are no fault.
+    fn retag(&mut self, node: &Node<'_>, fields: &Fields<'_>, change: impl Fn(&mut Vec<Tag>)) -> Done {
         let resources = fields.need("Resources")?;
         let mut estate = self.estate.clone();
         let named = resources.items(|item| {
@@ -163,9 +202,8 @@ impl Api {
             let lists = estate.lists.iter_mut().map(|list| (&list.id, &mut list.tags));
             let mut all = groups.chain(lists);
             let (_, of) = all.find(|(id, _)| *id == name).ok_or_else(|| item.fault(unknown()))?;
-            of.retain(|tag| added.iter().all(|new| new.key != tag.key));
-            of.extend(added.iter().cloned());
-            match text::tags(of, Strictness::Asked).into_iter().next() {
+            change(of);
+            match text::tags(of, Strictness::Recorded).into_iter().next() {
                 Some((_, fault)) => Err(at(node, "Tags", fault)),
                 None => Ok(()),
             }
