@@ -29,6 +29,8 @@ mod laws;
 mod meaning;
 mod mutants;
 mod nacls;
+mod named;
+mod parts;
 mod peers;
 mod planned;
 mod plans;
