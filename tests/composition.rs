@@ -98,6 +98,7 @@ fn packets(seed: u64, site: &Site, expect: &Expect, count: usize) -> Vec<Packet>
         limit: None,
         until: None,
         people: Vec::new(),
+        named: None,
         meter: None,
         remarked: None,
         words: String::new(),

@@ -171,11 +171,7 @@ fn ec2(texts: &[String]) -> Result<Estate, String> {
 }
 
 fn unprintable(site: &Site, name: &str, why: &str) -> Diagnostic {
-    let message = format!("aws/{name} cannot be written: {why}");
-    match site.security_groups.first() {
-        Some(group) => Diagnostic::error(code::UNPRINTABLE, group.span, message),
-        None => Diagnostic::global(code::UNPRINTABLE, message),
-    }
+    emit::unprintable(site, format!("aws/{name} cannot be written: {why}"))
 }
 
 /// Sensitive ports that much of the Internet reaches, unless every statement behind it waives the finding.

@@ -223,6 +223,7 @@ mod tests {
             limit: None,
             until: None,
             people: Vec::new(),
+            named: None,
             meter: None,
             remarked: None,
             words: String::new(),

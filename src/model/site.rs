@@ -584,6 +584,8 @@ pub struct Access {
     pub until: Option<u64>,
     /// Whom it names after `as`, ascending; empty: nobody in particular (S61).
     pub people: Vec<PersonId>,
+    /// [`Access::named`]. INVARIANT: none where no security group is named.
+    pub named: Option<Box<Named>>,
     /// The bound at the input hook of a bastion (S64), of an `allow` without a limit.
     pub meter: Option<Limit>,
     /// [`Access::remarks`]. INVARIANT: none where nothing is said.
@@ -593,6 +595,17 @@ pub struct Access {
     pub words: String,
     /// Where the sentence stands.
     pub span: Span,
+}
+
+/// The security groups that a statement names, ascending: by name, by legs (`web.app`), or through a group or variable that does.
+/// What a security group is made of is not named with it. Who is meant stands in [`Access::from`] and [`Access::to`]; this is
+/// at which of several groups that hold them it is said (S54).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// After `from`.
+    pub from: Vec<GroupId>,
+    /// After `to`.
+    pub to: Vec<GroupId>,
 }
 
 /// What is said of a statement besides: of nearly all, nothing.
@@ -611,6 +624,13 @@ pub struct Remarks {
 }
 
 impl Access {
+    /// The security groups that it names.
+    #[must_use]
+    pub fn named(&self) -> &Named {
+        static NONE: Named = Named { from: Vec::new(), to: Vec::new() };
+        self.named.as_deref().unwrap_or(&NONE)
+    }
+
     /// What is said of it besides.
     #[must_use]
     pub fn remarks(&self) -> &Remarks {

@@ -4,6 +4,7 @@ use std::iter::repeat_n;
 use std::mem;
 
 use super::except::idle_except;
+use super::groups::Worn;
 use super::literal;
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
@@ -49,6 +50,7 @@ pub(super) struct Statements<'a> {
     names: &'a Names<'a>,
     services: &'a Services<'a>,
     sources: &'a SourceMap,
+    worn: Worn<'a>,
     /// By their words.
     pub(super) accesses: Vec<Access>,
     /// By their title.
@@ -58,7 +60,7 @@ pub(super) struct Statements<'a> {
 impl<'a> Statements<'a> {
     /// None yet.
     pub(super) fn new(names: &'a Names<'a>, services: &'a Services<'a>, sources: &'a SourceMap) -> Self {
-        Self { names, services, sources, accesses: Vec::new(), tests: Vec::new() }
+        Self { names, services, sources, worn: Worn::new(names), accesses: Vec::new(), tests: Vec::new() }
     }
 
     /// Resolves them all and puts them into canonical order.
@@ -110,6 +112,7 @@ impl<'a> Statements<'a> {
             to: Place::default(),
             nat,
             people,
+            named: self.worn.named(&access.from, &access.to),
             meter: None,
             log,
             reject,

@@ -194,6 +194,15 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// The groups that the sentence names at the near and at the far end.
+    fn named(&self) -> (&[GroupId], &[GroupId]) {
+        let named = self.access.named();
+        match self.way {
+            Way::Ingress => (&named.to, &named.from),
+            Way::Egress => (&named.from, &named.to),
+        }
+    }
+
     fn shares(&mut self) -> Result<Vec<Share>, Trouble> {
         if self.access.waives(Waiver::of(self.way)) {
             return Ok(Vec::new());
@@ -214,7 +223,7 @@ impl Reader<'_, '_> {
         });
         let whole: BTreeMap<GroupId, Admits> = whole.collect();
         let wanted: BTreeSet<Interface> = near.keys().copied().collect();
-        let cover = cover(site, &wanted, |id| whole.contains_key(&id));
+        let cover = cover(site, &wanted, self.named().0, |id| whole.contains_key(&id));
         let cover = cover.map_err(|leg| Trouble::Coarse { leg, near: true })?;
         let shares = cover.into_iter().filter_map(|group| {
             let Admits { addrs, groups } = whole.get(&group)?.clone();
@@ -377,7 +386,7 @@ impl Reader<'_, '_> {
             }
         }
         let addrs = addrs.difference(&self.topology.wide_union(&far.except));
-        let cover = cover(site, &worn, |id| {
+        let cover = cover(site, &worn, self.named().1, |id| {
             site.security_group(id).is_some_and(|g| g.members.iter().all(|m| worn.contains(m)))
         });
         let mut cover = cover.map_err(|leg| Trouble::Coarse { leg, near: false })?;
@@ -447,10 +456,15 @@ fn spoken(terms: &[Term], any_source: bool) -> Spoken {
     })
 }
 
-/// Groups that make up some interfaces, the largest first; else one that is left over.
+/// Groups that make up some interfaces (S54): every whole one that is named, and for who is then left the largest first, of those the
+/// first by name; else one that is left over.
+///
+/// A named one is there even if the others have all its members: who wears it alone tomorrow is meant too, and whoever wears only
+/// another one is not. So who wears what has no say in where a sentence that names its groups is said.
 fn cover(
     site: &Site,
     wanted: &BTreeSet<Interface>,
+    named: &[GroupId],
     whole: impl Fn(GroupId) -> bool,
 ) -> Result<Vec<GroupId>, Interface> {
     let mut usable: Vec<(GroupId, &Vec<Interface>)> = site
@@ -458,10 +472,10 @@ fn cover(
         .filter(|(id, g)| whole(*id) && !g.members.is_empty())
         .map(|(id, g)| (id, &g.members))
         .collect();
-    usable.sort_by_key(|(id, members)| (std::cmp::Reverse(members.len()), *id));
+    usable.sort_by_key(|(id, members)| (!named.contains(id), std::cmp::Reverse(members.len()), *id));
     let (mut left, mut picked) = (wanted.clone(), Vec::new());
     for (id, members) in usable {
-        if members.iter().any(|m| left.contains(m)) {
+        if named.contains(&id) || members.iter().any(|m| left.contains(m)) {
             left.retain(|leg| !members.contains(leg));
             picked.push(id);
         }

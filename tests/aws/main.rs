@@ -29,12 +29,14 @@ mod laws;
 mod meaning;
 mod mutants;
 mod nacls;
+mod named;
 mod parts;
 mod peers;
 mod planned;
 mod plans;
 mod policies;
 mod recordings;
+mod sharded;
 mod survey;
 mod validated;
 

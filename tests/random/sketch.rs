@@ -301,6 +301,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         limit: (action == Action::Allow && dice.one_in(4)).then_some(limit),
         until: dice.one_in(4).then(|| dice.pick(&DATES).0),
         people: Vec::new(),
+        named: None,
         meter: None,
         remarked: None,
         words: String::new(),

@@ -18,9 +18,10 @@ use super::validate::quota::{self, Limits};
 use super::{fit, validate};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Admit, Far, GroupRules};
-use crate::model::{AccessId, GroupId, HostId, LegId, SecurityGroup, Site, Vpc, Way};
+use crate::model::{Access, AccessId, GroupId, HostId, LegId, PinnedList, SecurityGroup, Site, Vpc, Way};
 use crate::net::addr::addr;
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Spoken};
+use crate::source::Span;
 
 pub use acl::{acl_id, acls};
 
@@ -62,6 +63,44 @@ pub fn id_of(group: &str, part: usize) -> String {
     }
 }
 
+/// The symbolic id of a list of one family that becomes a prefix list.
+fn pinned_id(list: &str, family: Family) -> String {
+    format!("${{pl:{list}_{}}}", suffix(family))
+}
+
+fn suffix(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "v4",
+        Family::V6 => "v6",
+    }
+}
+
+/// Where the first security group or list is declared whose symbolic id, or that of a part, stands in a text; none where none does.
+fn declared(site: &Site, text: &str) -> Option<Span> {
+    let ids = text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(id, _)| id);
+    let mut found = ids.filter_map(|id| match id.split_once(':')? {
+        ("sg", name) => {
+            let name = name.split_once('.').map_or(name, |(whole, _)| whole);
+            site.security_groups.iter().find(|group| group.name == name).map(|group| group.span)
+        }
+        ("pl", name) => {
+            let (name, _family) = name.rsplit_once('_')?;
+            site.lists.iter().find(|list| list.name == name).map(|list| list.span)
+        }
+        _ => None,
+    });
+    found.next()
+}
+
+/// That something cannot be written, where what it speaks of is declared.
+#[must_use]
+pub fn unprintable(site: &Site, message: String) -> Diagnostic {
+    match declared(site, &message) {
+        Some(span) => Diagnostic::error(code::UNPRINTABLE, span, message),
+        None => Diagnostic::global(code::UNPRINTABLE, message),
+    }
+}
+
 /// The symbolic id of an interface.
 #[must_use]
 pub fn interface_id(site: &Site, host: HostId, leg: LegId) -> String {
@@ -91,10 +130,9 @@ impl Emitter<'_> {
         for list in &self.site.lists {
             let id = list.prefix_list.clone().filter(|_| list.prefix_list.is_some());
             for family in Family::BOTH.into_iter().filter(|family| list.addrs.has(*family)) {
-                let suffix = if family == Family::V4 { "v4" } else { "v6" };
                 let id = match (&id, self.pinned) {
                     (Some(id), _) => id.clone(),
-                    (None, true) => format!("${{pl:{}_{suffix}}}", list.name),
+                    (None, true) => pinned_id(&list.name, family),
                     (None, false) => continue,
                 };
                 let entries: Vec<Entry> = networks(&list.addrs.of(family), &AddrSet::empty())
@@ -103,7 +141,7 @@ impl Emitter<'_> {
                     .collect();
                 self.estate.lists.push(PrefixList {
                     id,
-                    name: Some(format!("fwc-{}-{suffix}", list.name)),
+                    name: Some(format!("fwc-{}-{}", list.name, suffix(family))),
                     family: Some(family),
                     max_entries: u32::try_from(entries.len()).ok(),
                     entries: Some(entries),
@@ -269,6 +307,8 @@ impl Emitter<'_> {
         worn.max().unwrap_or(0)
     }
 
+    /// Why the rules of one direction fit no `parts` groups: one prefix list that is more than a group takes, prefix lists that do not
+    /// divide, or too many rules.
     fn too_many(
         &self,
         group: &SecurityGroup,
@@ -276,20 +316,71 @@ impl Emitter<'_> {
         (rules, parts): (&[Rule], usize),
         admits: &[Admit],
     ) -> Diagnostic {
+        if let Some(finding) = self.too_large(group, way, rules) {
+            return finding;
+        }
         let count = |family| quota::tally(&self.estate, rules, family).map_or(0, |tally| tally.count);
-        let (family, most) = if count(Family::V4) >= count(Family::V6) {
-            ("IPv4", count(Family::V4))
-        } else {
-            ("IPv6", count(Family::V6))
+        let [v4, v6] = [count(Family::V4), count(Family::V6)];
+        let (family, most) = if v4 >= v6 { ("IPv4", v4) } else { ("IPv6", v6) };
+        let (limit, room) = (self.limits.rules, self.limits.rules.saturating_mul(parts));
+        let needs =
+            format!("the security group `{}` needs {most} rules, {}, {family}", group.name, way.word());
+        let mut finding = match most.checked_sub(room).filter(|excess| *excess > 0) {
+            Some(excess) => {
+                let why = format!("{excess} more than the {room} of {parts} groups of {limit}");
+                Diagnostic::error(code::TOO_MANY_RULES, group.span, format!("{needs}: {why}"))
+                    .help("name ranges of ports, fewer or larger networks, or a group in place of addresses")
+            }
+            None => {
+                let why = format!("its prefix lists, whole ones, do not fit into {parts} groups of {limit}");
+                Diagnostic::error(code::TOO_MANY_RULES, group.span, format!("{needs}, and {why}"))
+                    .help("make smaller prefix lists of them: each stands in one group whole")
+            }
         };
-        let room = self.limits.rules.saturating_mul(parts);
+        if let Some((access, count)) = self.largest(admits) {
+            finding =
+                finding.also(access.span, format!("most of them, {count} before merging, are for this"));
+        }
+        finding
+    }
+
+    /// Of a prefix list that counts more than a group takes, and so fits none.
+    fn too_large(&self, group: &SecurityGroup, way: Way, rules: &[Rule]) -> Option<Diagnostic> {
+        let lists = rules.iter().filter_map(|rule| match &rule.peer {
+            Peer::List(named) => self.estate.list(&named.id),
+            Peer::V4(_) | Peer::V6(_) | Peer::Group(_) => None,
+        });
+        let mut weights = lists.filter_map(|list| Some((list, quota::weight(list).ok()?)));
+        let (list, weight) = weights.find(|(_, weight)| *weight > self.limits.rules)?;
+        let family = if list.family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+        let known = |pinned: &&PinnedList| {
+            let own = Family::BOTH.map(|family| pinned_id(&pinned.name, family));
+            pinned.prefix_list.as_ref() == Some(&list.id) || own.contains(&list.id)
+        };
+        let pinned = self.site.lists.iter().find(known);
         let message = format!(
-            "the security group `{}` needs {most} rules, {}, {family}: {} more than the {room} of {parts} groups of {}",
+            "the security group `{}` names the prefix list `{}`, {}, {family}, which counts {weight} rules: more than the {} of a group",
             group.name,
+            pinned.map_or(list.id.as_str(), |pinned| pinned.name.as_str()),
             way.word(),
-            most.saturating_sub(room),
             self.limits.rules
         );
+        let instead = match pinned.is_some_and(|pinned| pinned.prefix_list.is_some()) {
+            true => "leave `prefix-list` away: its networks are then rules, in as many groups as they take",
+            false => {
+                "do without `--emit prefix-lists`: its networks are then rules, in as many groups as they take"
+            }
+        };
+        let finding = Diagnostic::error(code::TOO_MANY_RULES, group.span, message)
+            .help(format!("make smaller prefix lists of it; or {instead}"));
+        Some(match pinned {
+            Some(pinned) => finding.also(pinned.span, "the list"),
+            None => finding,
+        })
+    }
+
+    /// The statement for which most rules stand, and how many before merging.
+    fn largest(&self, admits: &[Admit]) -> Option<(&Access, usize)> {
         let mut by_access: BTreeMap<AccessId, usize> = BTreeMap::new();
         for admit in admits {
             let rules = match &admit.far {
@@ -300,14 +391,8 @@ impl Emitter<'_> {
             let sum = by_access.entry(admit.because).or_default();
             *sum = sum.saturating_add(rules.saturating_mul(each));
         }
-        let largest = by_access.into_iter().max_by_key(|(id, count)| (*count, std::cmp::Reverse(*id)));
-        let mut finding = Diagnostic::error(code::TOO_MANY_RULES, group.span, message)
-            .help("name ranges of ports, fewer or larger networks, or a group in place of addresses");
-        if let Some((access, count)) = largest.and_then(|(id, count)| Some((self.site.access(id)?, count))) {
-            finding =
-                finding.also(access.span, format!("most of them, {count} before merging, are for this"));
-        }
-        finding
+        let (id, count) = by_access.into_iter().max_by_key(|(id, count)| (*count, std::cmp::Reverse(*id)))?;
+        Some((self.site.access(id)?, count))
     }
 
     /// Every leg that wears groups, as an interface that carries all their parts.
@@ -352,11 +437,7 @@ impl Emitter<'_> {
     fn validate(&self, findings: &mut Findings) {
         for offence in validate::estate(&self.estate, self.limits, Strictness::Asked) {
             let message = format!("EC2 would refuse {offence}");
-            let named = self.site.security_groups.iter().find(|g| message.contains(&id_of(&g.name, 1)));
-            findings.push(match named {
-                Some(group) => Diagnostic::error(code::UNPRINTABLE, group.span, message),
-                None => Diagnostic::global(code::UNPRINTABLE, message),
-            });
+            findings.push(unprintable(self.site, message));
         }
     }
 }

@@ -58,6 +58,15 @@ pub(crate) fn text(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
+/// The name in a symbolic id and the number of its part, where it is one: `ecs` of `${sg:ecs}`, `web` and `2` of `${sg:web.2}`. The first
+/// part has no number, and no number a zero before it.
+fn symbolic<'i>(id: &'i str, kind: &str) -> Option<(&'i str, Option<&'i str>)> {
+    let inner = id.strip_prefix("${")?.strip_suffix('}')?.strip_prefix(kind)?.strip_prefix(':')?;
+    let Some((name, part)) = inner.split_once('.') else { return Some((inner, None)) };
+    let is_number = part.chars().all(|c| c.is_ascii_digit()) && !part.starts_with('0');
+    (is_number && !part.is_empty() && part != "1").then_some((name, Some(part)))
+}
+
 fn list<T>(items: &[T], print: impl Fn(&T) -> Value) -> Value {
     Value::Array(items.iter().map(print).collect())
 }

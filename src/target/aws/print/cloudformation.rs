@@ -10,7 +10,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::artifact::{Direction, Estate, Group, GroupRef, Path, Peer, PrefixList, Rule, Traffic};
-use super::{Unsayable, object, said, said_traffic, tags, text};
+use super::{Unsayable, object, said, said_traffic, symbolic, tags, text};
 use crate::net::Family;
 
 /// The most resources of a template.
@@ -185,7 +185,7 @@ impl Out<'_> {
     }
 
     fn list_id(&mut self, id: &str) -> Value {
-        match (self.estate.list(id), symbolic(id, "pl")) {
+        match (self.estate.list(id), named(id, "pl")) {
             (Some(_), Some(name)) => json!({ "Fn::GetAtt": [name, "PrefixListId"] }),
             _ => self.outside(id, "pl", "String"),
         }
@@ -193,7 +193,7 @@ impl Out<'_> {
 
     fn list(&mut self, list: &PrefixList) -> Result<(), Unsayable> {
         let place = Path::root().key(&list.id);
-        let Some(logical) = symbolic(&list.id, "pl") else { return Ok(()) };
+        let Some(logical) = named(&list.id, "pl") else { return Ok(()) };
         let entries = list.entries.as_ref().ok_or_else(|| unsayable(&place, "nobody told the networks"))?;
         if entries.len() > 100 {
             return Err(unsayable(&place, "more than 100 networks"));
@@ -212,7 +212,7 @@ impl Out<'_> {
 
     /// The id of something that is made elsewhere: itself, or where it is symbolic a parameter.
     fn outside(&mut self, id: &str, kind: &str, of: &str) -> Value {
-        let Some(name) = symbolic(id, kind) else { return json!(id) };
+        let Some(name) = named(id, kind) else { return json!(id) };
         self.parameters.insert(name.clone(), json!({ "Type": of }));
         json!({ "Ref": name })
     }
@@ -238,9 +238,9 @@ fn halves(rule: &Rule) -> Vec<Rule> {
     }
 }
 
-/// A logical id has letters and digits only. Names are in small letters: `D` is a hyphen, `U` an underscore.
-fn encoded(prefix: &str, name: &str) -> Option<String> {
-    let mut out = prefix.to_owned();
+/// A name as a part of a logical id, which has letters and digits only. Names are in small letters: `D` is a hyphen, `U` an underscore.
+fn encoded(name: &str) -> Option<String> {
+    let mut out = String::new();
     for c in name.chars() {
         match c {
             'a'..='z' | '0'..='9' => out.push(c),
@@ -249,7 +249,7 @@ fn encoded(prefix: &str, name: &str) -> Option<String> {
             _ => return None,
         }
     }
-    Some(out)
+    (!out.is_empty()).then_some(out)
 }
 
 fn prefix(kind: &str) -> &'static str {
@@ -260,16 +260,19 @@ fn prefix(kind: &str) -> &'static str {
     }
 }
 
-/// The logical id of a symbolic id: `Sgecs` of `${sg:ecs}`.
-fn symbolic(id: &str, kind: &str) -> Option<String> {
-    let name = id.strip_prefix("${")?.strip_suffix('}')?.strip_prefix(kind)?.strip_prefix(':')?;
-    encoded(prefix(kind), name).filter(|_| !name.is_empty() && !name.starts_with("sg-"))
+/// The logical id of a symbolic id: `Sgecs` of `${sg:ecs}`, `SgwebP2` of the part `${sg:web.2}`, and `SgNsgDweb` of `${sg:sg-web}`, whose
+/// name begins like a real id.
+fn named(id: &str, kind: &str) -> Option<String> {
+    let (name, part) = symbolic(id, kind)?;
+    let like_an_id = if name.starts_with(&format!("{kind}-")) { "N" } else { "" };
+    let part = part.map_or_else(String::new, |part| format!("P{part}"));
+    Some(format!("{}{like_an_id}{}{part}", prefix(kind), encoded(name)?))
 }
 
 /// The same, and that of a real id.
 fn logical(id: &str, kind: &str) -> Option<String> {
-    let real = || id.starts_with("sg-").then(|| encoded(prefix(kind), id)).flatten();
-    symbolic(id, kind).or_else(real)
+    let real = || id.starts_with(&format!("{kind}-")).then(|| encoded(id)).flatten();
+    named(id, kind).or_else(|| Some(format!("{}{}", prefix(kind), real()?)))
 }
 
 fn digest(properties: &Map<String, Value>) -> String {

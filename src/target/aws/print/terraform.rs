@@ -3,12 +3,16 @@
 //! A rule is a resource of its own, never an inline block: beside those, an empty `egress = []` would mean *none*, and take all
 //! away. Its key is made of what EC2 takes the rule by (protocol, ports, peer) and not of its description: two rules never
 //! exchange keys, so no plan meets its own rule as a duplicate; and a new description is an edit in place.
+//!
+//! A resource is called as its symbolic id is, and one with a real id by that. Terraform takes letters, digits, `_` and `-`, and names of
+//! fwc have no capitals, so two marks keep any two ids apart: `-P2` is the second part of a group (`${sg:web.2}` is `web-P2`), and `N-`
+//! stands before a name that begins like a real id (`${sg:sg-web}` is `N-sg-web`).
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::artifact::{Direction, Estate, Group, Path, Peer, PeerKey, PrefixList, Rule, Tag};
-use super::{Unsayable, object, text};
+use super::{Unsayable, object, symbolic, text};
 use crate::net::Family;
 
 /// The groups and the prefix lists of an estate as resources. Symbolic ids of things that are not in it become variables.
@@ -42,7 +46,7 @@ pub fn terraform(estate: &Estate) -> Result<String, Unsayable> {
     }
     for list in &estate.lists {
         let place = Path::root().key(&list.id);
-        if let Some(label) = symbolic(&list.id, "pl") {
+        if let Some(label) = resource(&list.id, "pl") {
             lists.insert(label, out.list(list, &place)?);
         }
     }
@@ -118,7 +122,7 @@ impl Out<'_> {
     }
 
     fn list_id(&mut self, id: &str, place: &Path) -> Result<Value, Unsayable> {
-        match (self.estate.list(id), symbolic(id, "pl")) {
+        match (self.estate.list(id), resource(id, "pl")) {
             (Some(_), Some(label)) => Ok(json!(format!("${{aws_ec2_managed_prefix_list.{label}.id}}"))),
             _ => self.outside(id, "pl", place),
         }
@@ -150,7 +154,8 @@ impl Out<'_> {
 
     /// The id of something that is made elsewhere: itself, or where it is symbolic a variable.
     fn outside(&mut self, id: &str, kind: &str, place: &Path) -> Result<Value, Unsayable> {
-        let Some(name) = symbolic(id, kind) else { return literal(id, place) };
+        // A variable is never a real id: no mark is needed to tell.
+        let Some(name) = named(id, kind) else { return literal(id, place) };
         let variable = format!("{kind}_{name}");
         let described = json!({ "type": "string", "description": format!("The id of {name} ({kind}).") });
         self.variables.insert(variable.clone(), described);
@@ -177,17 +182,23 @@ fn digest(rule: &Rule) -> String {
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The name in a symbolic id: `ecs` of `${sg:ecs}`.
-fn symbolic(id: &str, kind: &str) -> Option<String> {
-    let name = id.strip_prefix("${")?.strip_suffix('}')?.strip_prefix(kind)?.strip_prefix(':')?;
-    is_name(name).then(|| name.to_owned())
+/// What stands in a symbolic id, as a name of Terraform: `ecs` of `${sg:ecs}`, `web-P2` of `${sg:web.2}`.
+fn named(id: &str, kind: &str) -> Option<String> {
+    let (name, part) = symbolic(id, kind)?;
+    let marked = part.map_or_else(String::new, |part| format!("-P{part}"));
+    is_name(name).then(|| format!("{name}{marked}"))
+}
+
+/// The same for a resource that is made: never what a real id is called.
+fn resource(id: &str, kind: &str) -> Option<String> {
+    let name = named(id, kind)?;
+    Some(if name.starts_with(&format!("{kind}-")) { format!("N-{name}") } else { name })
 }
 
 /// A name for a resource: that of a symbolic id, or a real id itself.
 fn label(id: &str, kind: &str) -> Option<String> {
-    let real = |id: &&str| id.starts_with(kind) && is_name(id);
-    let name = symbolic(id, kind).filter(|name| !name.starts_with(&format!("{kind}-")));
-    name.or_else(|| Some(id).filter(real).map(ToOwned::to_owned))
+    let real = || id.starts_with(&format!("{kind}-")) && is_name(id);
+    resource(id, kind).or_else(|| real().then(|| id.to_owned()))
 }
 
 /// What Terraform takes as a name (*identifiers*), of it what fwc does.

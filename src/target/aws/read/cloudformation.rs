@@ -306,12 +306,19 @@ fn is_nobody(rule: &Rule) -> bool {
     rule.traffic == Traffic::All && loopback
 }
 
-/// The id that a logical id stands for: `Sg`, `Pl` or `Vpc` before a name in small letters, `D` a hyphen, `U` an underscore.
+/// The id that a logical id stands for: `Sg`, `Pl` or `Vpc` before a name in small letters, `D` a hyphen, `U` an underscore; `P2` behind it is
+/// a part, `N` before it says that the name only begins like a real id.
 fn decoded(node: &Node<'_>, logical: &str) -> Result<String, ReadError> {
     let odd = || node.fault(Fault::Id { text: logical.to_owned(), kind: "name of fwc's" });
     let kinds = [("Sg", "sg"), ("Pl", "pl"), ("Vpc", "vpc")];
     let split = kinds.iter().find_map(|(prefix, kind)| Some((logical.strip_prefix(prefix)?, *kind)));
     let (rest, kind) = split.ok_or_else(odd)?;
+    let (is_name, rest) = rest.strip_prefix('N').map_or((false, rest), |rest| (true, rest));
+    let (rest, part) = match rest.split_once('P') {
+        Some((rest, part)) if is_part(part) => (rest, format!(".{part}")),
+        Some(_) => return Err(odd()),
+        None => (rest, String::new()),
+    };
     let name: Option<String> = rest
         .chars()
         .map(|c| match c {
@@ -322,5 +329,14 @@ fn decoded(node: &Node<'_>, logical: &str) -> Result<String, ReadError> {
         })
         .collect();
     let name = name.filter(|name| !name.is_empty()).ok_or_else(odd)?;
-    Ok(if name.starts_with(&format!("{kind}-")) { name } else { format!("${{{kind}:{name}}}") })
+    match (name.starts_with(&format!("{kind}-")), is_name) {
+        (true, false) if part.is_empty() => Ok(name),
+        (true, true) | (false, false) => Ok(format!("${{{kind}:{name}{part}}}")),
+        (true, false) | (false, true) => Err(odd()),
+    }
+}
+
+/// Whether a text is the number of a part: the first has none.
+fn is_part(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_digit()) && !matches!(text, "" | "1") && !text.starts_with('0')
 }

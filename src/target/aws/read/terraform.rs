@@ -61,10 +61,20 @@ fn each(
     let Some(of) = kinds.get(kind) else { return Ok(()) };
     let fields = of.object()?;
     for (label, _) in fields.entries {
+        // With a dot in a name, two would stand for one id.
+        if !is_identifier(label) {
+            return Err(of.error(Why::Expected("names of letters, digits, `_` and `-`")));
+        }
         let node = fields.get(label).ok_or_else(|| of.error(Why::Expected("resources")))?;
         read(label, &node)?;
     }
     Ok(())
+}
+
+/// What Terraform takes as a name (*identifiers*).
+fn is_identifier(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
 }
 
 fn group(label: &str, node: &Node<'_>) -> Result<Group, ReadError> {
@@ -75,7 +85,7 @@ fn group(label: &str, node: &Node<'_>) -> Result<Group, ReadError> {
         description: plain(&fields, "description")?,
         vpc: vpc.map(|named| match named {
             Named::Literal(id) => id,
-            Named::Variable(kind, name) => format!("${{{kind}:{name}}}"),
+            Named::Variable(kind, name) => format!("${{{kind}:{}}}", in_an_id(&name)),
             Named::Resource(kind, name) => format!("${{{kind}.{name}}}"),
         }),
         tags: tags(&fields)?,
@@ -112,7 +122,7 @@ fn rule(node: &Node<'_>, groups: &BTreeSet<String>) -> Result<(String, Rule), Re
     if let Some(named) = fields.get("prefix_list_id") {
         peers.push(Peer::list(match reference(&named)? {
             Named::Literal(id) => id,
-            Named::Variable(kind, name) if kind == "pl" => format!("${{pl:{name}}}"),
+            Named::Variable(kind, name) if kind == "pl" => format!("${{pl:{}}}", in_an_id(&name)),
             Named::Resource(kind, name) if kind == "aws_ec2_managed_prefix_list" => id_of("pl", &name),
             _ => return Err(named.error(Why::Expected("a prefix list"))),
         }));
@@ -229,11 +239,11 @@ fn group_id(node: &Node<'_>, groups: &BTreeSet<String>) -> Result<String, ReadEr
     let text = node.text()?;
     if let Some((account, variable)) = text.split_once("/${var.sg_") {
         let name = variable.strip_suffix('}').unwrap_or_default();
-        return Ok(format!("{account}/${{sg:{name}}}"));
+        return Ok(format!("{account}/${{sg:{}}}", in_an_id(name)));
     }
     match reference(node)? {
         Named::Literal(id) => Ok(id),
-        Named::Variable(kind, name) if kind == "sg" => Ok(format!("${{sg:{name}}}")),
+        Named::Variable(kind, name) if kind == "sg" => Ok(format!("${{sg:{}}}", in_an_id(&name))),
         Named::Resource(kind, name) if kind == "aws_security_group" => {
             let id = id_of("sg", &name);
             if groups.contains(&id) {
@@ -255,10 +265,24 @@ fn foreign(id: &str) -> Peer {
     }
 }
 
-/// The id that a resource of this name stands for.
+/// The id that a resource of this name stands for: `N-` stands before what only begins like a real one.
 fn id_of(kind: &str, label: &str) -> String {
-    let real = label.starts_with(kind) && label.get(kind.len()..).is_some_and(|rest| rest.starts_with('-'));
-    if real { label.to_owned() } else { format!("${{{kind}:{label}}}") }
+    let is_real = |text: &str| text.strip_prefix(kind).is_some_and(|rest| rest.starts_with('-'));
+    if is_real(label) {
+        return label.to_owned();
+    }
+    let name = label.strip_prefix("N-").filter(|rest| is_real(rest)).unwrap_or(label);
+    format!("${{{kind}:{}}}", in_an_id(name))
+}
+
+/// A name of Terraform as it stands in a symbolic id: `-P2` at its end is a part, `web.2`.
+fn in_an_id(name: &str) -> String {
+    match name.rsplit_once("-P") {
+        Some((whole, part)) if !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()) => {
+            format!("{whole}.{part}")
+        }
+        Some(_) | None => name.to_owned(),
+    }
 }
 
 fn plain(fields: &Fields<'_>, key: &str) -> Result<Option<String>, ReadError> {
