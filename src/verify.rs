@@ -34,6 +34,7 @@ mod terms;
 pub mod trace;
 mod translate;
 mod unasked;
+mod unseen;
 mod widely;
 
 pub use acls::{AclsText, AgainstAcls, acls};

@@ -1,7 +1,12 @@
 //! `verify --beside`: what other people's tables do to what ours lets pass, on tables as docker, libvirt and fail2ban
 //! write them, and on those tables with one rule altered.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may fail by panicking"
+)]
 
 mod common;
 
@@ -101,6 +106,34 @@ fn libvirt_keeps_its_bridge_to_itself() {
 fn what_takes_packets_out_of_tracking_is_said() {
     let text = "table ip raw {\n\tchain PREROUTING {\n\t\ttype filter hook prerouting priority raw; policy accept;\n\t\tudp dport 53 notrack\n\t}\n}\n";
     assert_eq!(said(&asked(text)), [("prerouting", "ip raw PREROUTING", &Effect::Untracks)]);
+}
+
+/// Where nothing is simulated packets may be stopped, or handed on past ours.
+#[test]
+fn what_stands_at_other_hooks_is_not_compared() {
+    for (family, hook) in [
+        ("netdev", "ingress device \"eth0\""),
+        ("inet", "ingress device \"eth0\""),
+        ("arp", "input"),
+        ("bridge", "prerouting"),
+        ("bridge", "forward"),
+    ] {
+        let chain = |policy: &str| {
+            format!(
+                "table {family} nd {{\n\tchain c {{\n\t\ttype filter hook {hook} priority 0; policy {policy};\n\t}}\n}}\n"
+            )
+        };
+        let found = asked(&chain("drop"));
+        let hook = hook.split(' ').next().unwrap();
+        let name = format!("{family} nd c");
+        assert_eq!(said(&found), [(hook, name.as_str(), &Effect::Unseen)]);
+        assert_eq!((found[0].line, found[0].text.as_str()), (Some(2), "policy drop"));
+        // What lets everything pass is in nobody's way.
+        assert_eq!(asked(&chain("accept")), []);
+    }
+    let flows =
+        "table inet nd {\n\tflowtable f {\n\t\thook ingress priority 0; devices = { \"eth0\" };\n\t}\n}\n";
+    assert_eq!(said(&asked(flows)), [("ingress", "inet nd f", &Effect::Unseen)]);
 }
 
 /// A statement that nobody knows is no accept and no drop.

@@ -16,7 +16,7 @@ pub(super) fn exit(found: &[Beside]) -> Exit {
     let any = |effects: &[Effect]| found.iter().any(|f| effects.contains(&f.effect));
     if any(&[Effect::Drops, Effect::Rejects, Effect::Untracks]) {
         Exit::AtFault
-    } else if any(&[Effect::Unclear]) {
+    } else if any(&[Effect::Unclear, Effect::Unseen]) {
         Exit::Failed
     } else {
         Exit::Fine
@@ -27,7 +27,9 @@ pub(super) fn exit(found: &[Beside]) -> Exit {
 pub(super) fn text(telling: Telling<'_>, host: &str, found: &[Beside]) -> String {
     let listing = telling.ruleset.unwrap_or("the listing");
     let mut text = String::new();
-    if !found.iter().any(|f| matches!(f.effect, Effect::Drops | Effect::Rejects | Effect::Unclear)) {
+    let drops =
+        |f: &Beside| matches!(f.effect, Effect::Drops | Effect::Rejects | Effect::Unclear | Effect::Unseen);
+    if !found.iter().any(drops) {
         let _ = writeln!(text, "no table of {listing} drops what the policy lets pass on `{host}`");
     }
     for one in found {
@@ -63,6 +65,7 @@ fn name(effect: &Effect) -> &'static str {
         Effect::Redirects => "redirects",
         Effect::Masks => "masks",
         Effect::Untracks => "untracks",
+        Effect::Unseen => "not-compared",
     }
 }
 
@@ -74,6 +77,7 @@ fn words(effect: &Effect) -> &'static str {
         Effect::Redirects => "translates destinations",
         Effect::Masks => "translates sources",
         Effect::Untracks => "takes packets out of connection tracking",
+        Effect::Unseen => "is not compared",
     }
 }
 
@@ -86,5 +90,6 @@ fn reason(effect: &Effect) -> &'static str {
         Effect::Redirects => "so the policy sees the new destination; `docker` reads the original one",
         Effect::Masks => "so machines behind this one see another source",
         Effect::Untracks => "and the policy's ruleset drops what is not tracked",
+        Effect::Unseen => "so it may stop what the policy lets pass, or hand it on past the policy's ruleset",
     }
 }

@@ -61,7 +61,8 @@ pub(super) fn summary(report: &Report) -> String {
     let (all, refuted) = (all.saturating_add(round), refuted.saturating_add(round));
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
     let undecided = undecided.saturating_add(report.bastions.undecided.len());
-    if refuted == 0 && undecided == 0 {
+    let all = all.saturating_add(report.uncompared.len());
+    if refuted == 0 && undecided == 0 && report.uncompared.is_empty() {
         let mut parts = vec![number(report.points.len(), "point")];
         if !report.expects.is_empty() {
             parts.push(number(report.expects.len(), "expectation"));
@@ -82,6 +83,9 @@ pub(super) fn summary(report: &Report) -> String {
     if undecided > 0 {
         parts.push(format!("{undecided} undecided"));
     }
+    if !report.uncompared.is_empty() {
+        parts.push(format!("{} not compared", report.uncompared.len()));
+    }
     format!("not proved: {} of {all}", parts.join(", "))
 }
 
@@ -96,6 +100,9 @@ impl<'a> Telling<'a> {
         self.people(&mut text, report);
         self.frames(&mut text, report);
         self.settings(&mut text, report);
+        for what in &report.uncompared {
+            let _ = writeln!(text, "undecided {}", clean_line(&format!("not compared: {what}")));
+        }
         self.waived(&mut text);
         let _ = writeln!(text, "{}", summary(report));
         text
@@ -125,6 +132,7 @@ impl<'a> Telling<'a> {
             "people": self.people_as_json(report),
             "frames": report.frames.iter().map(|proof| self.frames_as_json(proof)).collect::<Vec<_>>(),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
+            "uncompared": report.uncompared,
             "waived": self.waived_as_json(),
             "nodes": report.nodes,
         })

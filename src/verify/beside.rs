@@ -6,7 +6,8 @@
 //! packets that reach it are counted neither way.
 //!
 //! Asked of packets that start a connection, and of those that follow them the same way. Not compared: replies, and what
-//! ours sees after another table has translated it; that there is such a rule is said.
+//! ours sees after another table has translated it; that there is such a rule is said. So is what stands at a device,
+//! looks at ARP or between the ports of a bridge, and each flowtable.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use crate::target::nft::artifact::{
 use crate::target::nft::sim;
 
 use super::prove::HostRules;
+use super::unseen;
 
 /// What a table of somebody else's does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub enum Effect {
     Masks,
     /// Takes packets out of connection tracking: ours drops what is not tracked.
     Untracks,
+    /// Stands where nothing is simulated: it may stop them, or hand them on past ours.
+    Unseen,
 }
 
 /// One thing that another table does, and where.
@@ -84,6 +88,7 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
         let unclear = witness(&mut space, unknown, favourites)?;
         all.extend(foreign.rules(hook, unclear.as_ref()));
     }
+    all.extend(foreign.unseen());
     Ok(all)
 }
 
@@ -141,7 +146,7 @@ fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Ex
     }
 }
 
-/// A listing without our table.
+/// A listing without our tables.
 struct Foreign<'r> {
     rules: &'r HostRules,
     ruleset: Ruleset,
@@ -151,7 +156,8 @@ impl<'r> Foreign<'r> {
     /// Ours is emptied, not removed: places are numbers.
     fn new(rules: &'r HostRules) -> Self {
         let mut ruleset = rules.ruleset.clone();
-        let ours = |t: &&mut Table| t.family == TableFamily::Inet && t.name == "fwc";
+        let ours =
+            |t: &&mut Table| matches!(t.family, TableFamily::Inet | TableFamily::Bridge) && t.name == "fwc";
         for table in ruleset.tables.iter_mut().filter(ours) {
             table.chains.clear();
         }
@@ -170,6 +176,22 @@ impl<'r> Foreign<'r> {
             Place::Rule { .. } | Place::Element { .. } | Place::Inline { .. } => words.to_owned(),
         };
         Beside { hook, chain: self.ruleset.name_of(place), line, text, effect, packet }
+    }
+
+    /// What stands at other hooks than those that are compared; frames between the ports of a bridge are none of them.
+    fn unseen(&self) -> Vec<Beside> {
+        let looks = |family, hook| sim::is_modelled(family, hook) && family != TableFamily::Bridge;
+        let found = unseen::all(&self.ruleset, &looks).into_iter().map(|unseen| {
+            let (hook, effect) = (unseen.hook, Effect::Unseen);
+            match unseen.place {
+                Some(place) => self.found(hook, place, effect, None),
+                None => {
+                    let text = unseen.words();
+                    Beside { hook, chain: unseen.name, line: None, text, effect, packet: None }
+                }
+            }
+        });
+        found.collect()
     }
 
     fn policy(&self, table: usize, chain: usize) -> Option<Policy> {

@@ -20,6 +20,7 @@ use crate::target::nft::artifact::{Element, Hook, Place, Policy, Ruleset, Set, S
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 
 use super::prove::HostRules;
+use super::unseen;
 
 mod hook;
 mod region;
@@ -74,7 +75,8 @@ pub struct Diff {
     /// By hook, in the order of a packet's way; hooks where both do the same are not here.
     pub hooks: Vec<HookDiff>,
     /// What is in one of them alone, and was not compared: chains that see frames at a device or ARP, flowtables, statements
-    /// that write what no modelled field reads (MSS, DSCP, a helper).
+    /// that write what no modelled field reads (MSS, DSCP, a helper); and what other packets leave behind in one than in the
+    /// other, in sets that rules look into and in `ct mark`.
     pub uncompared: Vec<String>,
     /// How many decision nodes it took: a deterministic measure of its cost.
     pub nodes: usize,
@@ -266,8 +268,13 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
         let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
         diff.nodes = diff.nodes.saturating_add(space.node_count());
         let found = match found {
-            Ok((differences, unclear)) if differences.is_empty() && unclear.is_empty() => continue,
-            Ok((differences, unclear)) => Found::Compared { differences, unclear },
+            Ok((differences, unclear, kept)) => {
+                diff.uncompared.extend(kept);
+                if differences.is_empty() && unclear.is_empty() {
+                    continue;
+                }
+                Found::Compared { differences, unclear }
+            }
             Err(why) => {
                 let spent = match &why {
                     hook::Stop::Spent(spent) => Some(*spent),
@@ -323,12 +330,8 @@ impl Common {
                     continue;
                 }
                 let name = format!("{} {}", table.family.keyword(), table.name);
-                for chain in &table.chains {
-                    let Some(base) = &chain.base else { continue };
-                    if !sim::is_modelled(table.family, base.hook) {
-                        let hook = base.hook.keyword();
-                        all.insert(format!("chain `{name} {}` at {hook} of the {which} ruleset", chain.name));
-                    }
+                for found in unseen::of(table, at, &sim::is_modelled) {
+                    all.insert(format!("{} of the {which} ruleset", found.words()));
                 }
                 let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
                 let also = |statement: &(&str, &str)| {
@@ -337,9 +340,6 @@ impl Common {
                 };
                 for (chain, words) in altering(table).filter(|statement| !also(statement)) {
                     all.insert(format!("`{words}` in chain `{name} {chain}` of the {which} ruleset"));
-                }
-                for object in table.objects.iter().filter(|o| o.head.starts_with("flowtable")) {
-                    all.insert(format!("`{}` of table `{name}` of the {which} ruleset", object.head));
                 }
             }
         }

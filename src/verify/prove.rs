@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
 use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Sets, Spec, Unanswered};
-use crate::target::nft::artifact::Ruleset;
+use crate::target::nft::artifact::{self, Place, Ruleset, Statement, TableFamily};
 use crate::target::nft::{read, sim};
 
 use super::compose::{Network, Worn};
@@ -16,6 +16,7 @@ use super::people::Servers;
 use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
 use super::translate::{Translations, settled};
+use super::unseen;
 use super::{narrowly, trace, unasked, widely};
 
 /// The hooks of a filtering machine, in the order of a packet's way.
@@ -203,13 +204,16 @@ impl<'s> Against<'s> {
         Self { site, host, spec, space, favourites, meant }
     }
 
-    /// Compares every hook of it.
+    /// Compares every hook of it, and names what stands at others.
     pub fn report(&mut self, rules: &HostRules) -> Report {
         let hooks = every_hook(self.site, self.host).filter(|hook| !self.is_silent(rules, *hook));
         let points = hooks.collect::<Vec<_>>().into_iter().map(|hook| self.hook(rules, hook)).collect();
         let bridging = self.site.host(self.host).is_some_and(Host::has_bridge_table);
         let frames = bridging.then(|| frames_of(self.host, rules)).into_iter().collect();
-        Report { points, frames, nodes: self.nodes(), ..Report::default() }
+        let looks =
+            |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);
+        let uncompared = unseen::all(&rules.ruleset, &looks).iter().map(unseen::Unseen::words).collect();
+        Report { points, frames, uncompared, nodes: self.nodes(), ..Report::default() }
     }
 
     /// Compares one hook of it.
@@ -397,7 +401,11 @@ fn compared(
     let (outcome, sampled) = match found {
         Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
         Ok(Some(refuted)) => (refuted, 0),
-        Ok(None) if known => agreed(spec, space, point, rules, meant),
+        Ok(None) if known => match untracking(space, rules, *hook) {
+            Ok(None) => agreed(spec, space, point, rules, meant),
+            Ok(Some(reason)) => (Outcome::Undecided { reason }, 0),
+            Err(why) => (Outcome::Undecided { reason: why.to_string() }, 0),
+        },
         Ok(None) => {
             let reason = bounded(space, rules, *hook, meant, &done).unwrap_or_else(|why| why.to_string());
             (Outcome::Undecided { reason }, 0)
@@ -437,10 +445,41 @@ fn bounded(
             lines.push(format!("{line}`{}`", rules.ruleset.name_of(place)));
         }
     }
-    let shown = lines.iter().take(6).cloned().collect::<Vec<_>>().join("; ");
-    let rest =
-        if lines.len() > 6 { format!("; and {} more", lines.len().saturating_sub(6)) } else { String::new() };
-    Ok(format!("the ruleset has statements whose effect is not known ({shown}{rest}); {holds}"))
+    Ok(format!("the ruleset has statements whose effect is not known ({}); {holds}", few(&lines)))
+}
+
+/// Which rules of a hook take packets out of connection tracking, if any does. No policy asks for that: what it says of
+/// such packets at the hooks behind is not what it says of those that they were.
+fn untracking(space: &mut Space, rules: &HostRules, hook: Hook) -> Result<Option<String>, Exhausted> {
+    let of_nft = trace::hook_of(hook);
+    let notrack = |(_, rule): &(Place, &artifact::Rule)| rule.statements.contains(&Statement::NoTrack);
+    let places: Vec<Place> = rules.ruleset.rules().filter(notrack).map(|(place, _)| place).collect();
+    if places.is_empty() || !matches!(hook, Hook::Prerouting | Hook::Output) {
+        return Ok(None);
+    }
+    let untracked = sim::outline(&rules.ruleset, of_nft, &sim::Reading::default(), space)?.untracked;
+    let seen = seen(space, hook);
+    let untracked = space.and(untracked, seen);
+    if space.is_empty(untracked)? {
+        return Ok(None);
+    }
+    let named = places.into_iter().map(|place| {
+        let line = rules.lines.line(place).map_or_else(String::new, |line| format!("line {line}, "));
+        format!("{line}`{}`", rules.ruleset.name_of(place))
+    });
+    let named = few(&named.collect::<Vec<_>>());
+    Ok(Some(format!(
+        "the ruleset takes packets out of connection tracking ({named}), the policy none: at the hooks behind they are no \
+         longer what they were"
+    )))
+}
+
+/// The first of many, and how many there are.
+fn few(all: &[String]) -> String {
+    const FEW: usize = 6;
+    let shown = all.iter().take(FEW).cloned().collect::<Vec<_>>().join("; ");
+    let more = all.len().saturating_sub(FEW);
+    if more > 0 { format!("{shown}; and {more} more") } else { shown }
 }
 
 /// A packet that is decided otherwise than meant, or translated otherwise.

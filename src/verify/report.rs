@@ -236,6 +236,9 @@ pub struct Report {
     pub frames: Vec<FramesProof>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,
+    /// What of a ruleset from elsewhere stands where nothing is simulated, by name: it may stop packets, or hand them on
+    /// past every point.
+    pub uncompared: Vec<String>,
     /// What each sshd is told, person by person.
     pub people: Vec<PersonProof>,
     /// What leads to sshds, and what they lead to.
@@ -253,6 +256,7 @@ impl Report {
             && self.unasked.iter().all(|u| u.outcome.holds())
             && self.frames.iter().all(FramesProof::holds)
             && self.settings.iter().all(SettingsProof::holds)
+            && self.uncompared.is_empty()
             && self.people.iter().all(|p| p.outcome.holds())
             && self.bastions.holds()
     }

@@ -215,7 +215,20 @@ fn what_is_not_understood_makes_unknown_what_reaches_it() {
 fn contents_that_rules_or_time_change_are_unknown() {
     let set = |flags: &str| format!("set s {{\ntype ipv4_addr\n{flags}\nelements = {{ 198.51.100.7 }}\n}}");
     check(&table("ip saddr @s accept", &set("size 5")), &tcp(22), Some(Accept));
-    check(&table("ip saddr @s accept", &set("flags timeout")), &tcp(22), None);
+    // What says nothing of its own time stays in a set that has none; nobody adds to it.
+    check(&table("ip saddr @s accept", &set("flags timeout")), &tcp(22), Some(Accept));
+    check(
+        &table("ip saddr @s accept", &set("flags timeout").replace(".7 }", ".7 timeout 1h }")),
+        &tcp(22),
+        None,
+    );
+    check(
+        &table("ip saddr @s accept", &set("flags timeout").replace(".7 }", ".8 timeout 1h }")),
+        &tcp(22),
+        Some(Drop),
+    );
+    check(&table("ip saddr @s accept", &set("flags timeout\ntimeout 1h")), &tcp(22), None);
+    check(&table("ip saddr @s accept", &set("size 5\nflags dynamic")), &tcp(22), Some(Accept));
     check(&table("ip saddr @s accept\nadd @s { ip daddr }", &set("size 5")), &tcp(22), None);
 }
 

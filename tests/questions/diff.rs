@@ -181,6 +181,190 @@ fn what_is_not_modelled_is_the_same_in_both_or_has_two_bounds() {
     assert!(all[0].contains("old ruleset, line") && all[0].contains("xt match \"string\""), "{all:?}");
 }
 
+/// Two marks that nobody knows are one where they are the same function of the same thing, and there only.
+#[test]
+fn a_mark_that_nobody_knows_is_the_same_only_where_it_is_made_the_same() {
+    let mangle = |rule: &str| {
+        let a = chain("inet", "a", "prerouting priority mangle", "accept", &[rule]);
+        let b = chain("inet", "b", "input priority filter", "drop", &["meta mark & 0x10 == 0x10 accept"]);
+        format!("{a}{b}")
+    };
+    for (old, new) in [
+        ("meta mark set meta mark | 0x20", "meta mark set meta mark | 0x10"),
+        ("meta mark set ct mark", "ct mark set 0x10 meta mark set ct mark"),
+        ("meta mark set ct mark", "meta mark set meta mark | 0x10"),
+        ("meta mark set ct mark", "meta mark set ct mark & 0xff"),
+        ("udp dport 53 meta mark set ct mark", "udp dport 54 meta mark set ct mark"),
+    ] {
+        for (old, new) in [(old, new), (new, old)] {
+            let found = between(&mangle(old), &mangle(new));
+            assert!(!found.is_empty() && !found.is_decided() && found.may_widen(), "{old} / {new}");
+        }
+    }
+    for (old, new) in [
+        ("meta mark set meta mark | 0x20", "meta mark set meta mark | 0x20 counter"),
+        (
+            "meta mark set meta mark & 0xf0 meta mark set meta mark | 0x3",
+            "meta mark set meta mark & 0xf0 | 0x3",
+        ),
+        ("meta mark set ct mark", "meta mark set ct mark meta mark set meta mark | 0x0"),
+        ("meta mark set 5", "meta mark set 4 meta mark set meta mark | 0x1"),
+        ("meta mark set 0", "meta mark set meta mark & 0xf0 meta mark set meta mark & 0xf"),
+    ] {
+        assert_eq!(said(&between(&mangle(old), &mangle(new))), Vec::<String>::new(), "{old} / {new}");
+    }
+    // What is read back is what was written.
+    let found = between(&mangle("meta mark set 16"), &mangle("ct mark set 0x10 meta mark set ct mark"));
+    assert!(found.hooks.is_empty() && !found.is_decided(), "{:?}", said(&found));
+}
+
+/// What an unaltered chain does with packets that get lost in it hangs on how they come to it.
+#[test]
+fn an_unaltered_chain_is_asked_of_packets_as_they_come_to_it() {
+    let marked = |mark: u32| {
+        let first = chain("inet", "a", "input priority -200", "accept", &[&format!("meta mark set {mark}")]);
+        let quotas = ["meta mark 1 quota over 0 bytes drop", "meta mark 2 quota over 9000 mbytes drop"];
+        let second = chain("inet", "b", "input priority -100", "accept", &quotas);
+        let third = chain("inet", "c", "input priority 0", "accept", &["meta mark set 0"]);
+        format!("{first}{second}{third}")
+    };
+    let found = between(&marked(1), &marked(2));
+    let all = said(&found);
+    assert!(!found.is_decided() && found.may_widen(), "{all:?}");
+    assert!(all.iter().any(|l| l.contains("`inet b c` lets it pass with mark 1")), "{all:?}");
+    // The same packets come to it: that another rule stands before it is nothing to it.
+    let other = marked(1).replace("meta mark set 1", "meta mark set 3 meta mark set 1");
+    assert_eq!(said(&between(&marked(1), &other)), Vec::<String>::new());
+}
+
+/// What one packet leaves for the next is not followed: where other packets leave it, or they leave another thing, nothing
+/// is proved of what is looked up.
+#[test]
+fn what_packets_leave_for_those_to_come_is_compared_as_it_is_left() {
+    let marking = |rules: &[&str]| {
+        let a = chain("inet", "a", "prerouting priority mangle", "accept", rules);
+        format!("{a}{}", chain("inet", "b", "input priority filter", "drop", &["ct mark 0x5 accept"]))
+    };
+    let five = marking(&["udp dport 22 ct mark set 0x5"]);
+    let found = between(&five, &marking(&["udp dport 1-65535 ct mark set 0x5"]));
+    assert_eq!(
+        said(&found),
+        ["what packets at prerouting leave in `ct mark` for those to come, not alike of udp 1-21,23-65535"]
+    );
+    assert!(!found.is_decided() && found.may_widen() && !found.widens());
+    for other in [
+        &["udp dport 22 ct mark set 0x6"] as &[&str],
+        &["udp dport 22 ct mark set meta mark"],
+        &["udp dport 22 ct mark set 0x6", "udp dport 22 ct mark set 0x5"],
+        &["udp dport 22 ct mark set 0x5", "udp dport 22 ct mark set 0x6 drop"],
+    ] {
+        assert!(!between(&five, &marking(other)).uncompared.is_empty(), "{other:?}");
+    }
+    for other in [
+        &["udp dport { 22 } counter ct mark set 5"] as &[&str],
+        &["udp dport 22 ct mark set 0x5", "udp dport 22 ct mark set ct mark"],
+        &["udp sport 1-9 counter", "meta l4proto udp th dport 22 ct mark set 0x5"],
+    ] {
+        assert_eq!(said(&between(&five, &marking(other))), Vec::<String>::new(), "{other:?}");
+    }
+}
+
+fn knocking(flags: &str, rules: &[&str]) -> String {
+    let rules: String = rules.iter().map(|rule| format!("\t\t{rule}\n")).collect();
+    format!(
+        "table inet a {{\n\tset ok {{\n\t\ttype ipv4_addr\n\t\tsize 1000\n{flags}\t}}\n\tchain i {{\n\t\ttype filter hook input priority filter; policy drop;\n{rules}\t}}\n}}\n"
+    )
+}
+
+#[test]
+fn a_set_that_rules_fill_is_the_same_only_where_the_same_packets_fill_it() {
+    let minute = "\t\tflags dynamic,timeout\n\t\ttimeout 1m\n";
+    let knock = |add: &str| knocking(minute, &[add, "ip saddr @ok tcp dport 22 accept"]);
+    let old = knock("udp dport 7000 add @ok { ip saddr }");
+    for other in [
+        "udp dport 1-65535 add @ok { ip saddr }",
+        "udp dport 7000 add @ok { ip daddr }",
+        "udp dport 7000 add @ok { ip saddr timeout 1h }",
+        "udp dport 7000 update @ok { ip saddr }",
+        "udp dport 7000 limit rate 1/second add @ok { ip saddr }",
+        "udp dport 7000 fib daddr type local add @ok { ip saddr }",
+        "counter",
+    ] {
+        let found = between(&old, &knock(other));
+        assert!(found.uncompared.len() == 1 && found.may_widen(), "{other}: {:?}", said(&found));
+        assert!(found.uncompared[0].contains("leave in the set `ok` of `inet a`"), "{:?}", said(&found));
+    }
+    for same in [
+        "meta l4proto udp counter th dport 7000 add @ok { ip saddr }",
+        "udp dport { 7000 } add @ok { ip saddr }",
+    ] {
+        assert_eq!(said(&between(&old, &knock(same))), Vec::<String>::new(), "{same}");
+    }
+    // A set that nobody looks into lets nobody in.
+    let meter = |port: &str| {
+        knocking(minute, &[&format!("udp dport {port} add @ok {{ ip saddr }}"), "tcp dport 22 accept"])
+    };
+    assert_eq!(said(&between(&meter("7000"), &meter("7001"))), Vec::<String>::new());
+    // What does not come to the rule any more is not in the set any more.
+    let blocked = knocking(
+        minute,
+        &[
+            "ip saddr 10.0.0.1 drop",
+            "udp dport 7000 add @ok { ip saddr }",
+            "ip saddr != 10.0.0.1 ip saddr @ok tcp dport 22 accept",
+        ],
+    );
+    assert!(!between(&old, &blocked).uncompared.is_empty());
+}
+
+/// What is written into a set stays in it unless it says that it expires.
+#[test]
+fn elements_of_a_set_that_changes_are_compared() {
+    let with = |flags: &str, elements: &str| {
+        let elements =
+            if elements.is_empty() { String::new() } else { format!("\t\telements = {{ {elements} }}\n") };
+        knocking(&format!("{flags}{elements}"), &["ip saddr @ok accept"])
+    };
+    let timed = "\t\tflags timeout\n";
+    assert_eq!(
+        said(&between(&with(timed, "10.0.0.1"), &with(timed, "10.0.0.2"))),
+        ["input Allowed: from 10.0.0.2", "input Denied: from 10.0.0.1"]
+    );
+    // That one expires, and nobody knows when: it may be gone.
+    let lives = "10.0.0.1, 10.0.0.2 timeout 1h expires 20m";
+    let found = between(&with(timed, "10.0.0.1"), &with(timed, lives));
+    assert!(!found.is_decided() && found.differences().count() == 0, "{:?}", said(&found));
+    assert_eq!(
+        said(&between(&with(timed, lives), &with(timed, "10.0.0.1, 10.0.0.2 timeout 2h expires 1h"))),
+        Vec::<String>::new()
+    );
+    // Rules add to this one; what stands in it from the start does not come from them.
+    let adds = |elements: &str| {
+        let text = with("\t\tflags dynamic,timeout\n", elements);
+        text.replace(
+            "ip saddr @ok accept",
+            "ip saddr @ok accept\n\t\tudp dport 7000 add @ok { ip saddr timeout 1m }",
+        )
+    };
+    let found = between(&adds("10.0.0.1"), &adds("10.0.0.2"));
+    assert!(!found.is_decided() && found.may_widen(), "{:?}", said(&found));
+    assert!(said(&found).iter().any(|l| l.contains("@ok of inet a with { 10.0.0.1 }")), "{:?}", said(&found));
+    assert_eq!(
+        said(&between(
+            &adds("10.0.0.1, 10.0.0.2"),
+            &adds("10.0.0.2, 10.0.0.1, 10.0.0.3 timeout 1m expires 9s")
+        )),
+        Vec::<String>::new()
+    );
+    let many = |last: u32| (1..=last).map(|n| format!("10.0.0.{n}")).collect::<Vec<_>>().join(", ");
+    let (old, new) = (adds(&many(99)), adds(&many(100)));
+    assert!(!between(&old, &new).is_decided());
+    assert_eq!(
+        said(&between(&old, &old.replace("accept\n\t\tudp", "counter accept\n\t\tudp"))),
+        Vec::<String>::new()
+    );
+}
+
 /// A spent budget is undecided, however small: never "the same", never a difference that is none.
 #[test]
 fn a_spent_budget_is_no_answer() {

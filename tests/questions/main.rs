@@ -12,6 +12,7 @@ mod common;
 #[path = "../random/mod.rs"]
 mod random;
 
+mod against;
 mod apart;
 mod asked;
 #[path = "../random/compiles.rs"]

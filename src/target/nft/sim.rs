@@ -50,7 +50,8 @@ mod run;
 mod words;
 
 pub use admits::{
-    Admits, Effects, Reading, Translated, admits, deciders, deciders_of, does, effects, outline, translations,
+    Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
+    outline, translations,
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
@@ -135,12 +136,18 @@ pub fn is_modelled(family: TableFamily, hook: Hook) -> bool {
     routed || (hook == Hook::Forward && Spot::BRIDGE.shows(family))
 }
 
+/// Whether a table sleeps: none of its chains runs.
+#[must_use]
+pub fn is_dormant(table: &Table) -> bool {
+    table.flags.iter().any(|flag| flag == "dormant")
+}
+
 /// The base chains of a hook in the order they run: by priority, of equals the one registered last first.
 fn turns(ruleset: &Ruleset, spot: Spot) -> Vec<Turn<'_>> {
     let hook = spot.hook;
     let mut turns = Vec::new();
     for (at, table) in ruleset.tables.iter().enumerate() {
-        if !spot.shows(table.family) || table.flags.iter().any(|f| f == "dormant") {
+        if !spot.shows(table.family) || is_dormant(table) {
             continue;
         }
         for (chain, of) in table.chains.iter().enumerate() {
@@ -255,26 +262,63 @@ fn translation(nat: &Nat, base: &Base) -> Option<(Vec<Family>, Translation)> {
     }
 }
 
-/// The set of a name, if its contents are what the text says: no rule adds to it, nothing in it expires.
+/// The set of a name, if its contents are what the text says: no rule adds to it, and nothing expires in it but elements
+/// that say so themselves ([`stays`]).
 fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
     let (at, set) = table.sets.iter().enumerate().find(|(_, s)| s.name == name)?;
     let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
-    let touched = statements.any(|s| matches!(s, Statement::SetUpdate { set, .. } if set == name));
-    (set.is_fixed() && !touched).then_some((at, set))
+    let touched = statements.any(|s| touches(s).any(|touched| touched.is(set)));
+    (set.timeout.is_none() && !touched).then_some((at, set))
+}
+
+/// A set that a statement adds to or takes from, or, not being understood, may.
+enum Touched<'a> {
+    Surely(&'a str),
+    Perhaps(&'a str),
+}
+
+impl Touched<'_> {
+    /// The kernel lets rules change those sets alone that were made for it.
+    fn is(&self, set: &Set) -> bool {
+        match self {
+            Self::Surely(name) => *name == set.name,
+            Self::Perhaps(name) => *name == set.name && !set.is_fixed(),
+        }
+    }
+}
+
+fn touches(statement: &Statement) -> impl Iterator<Item = Touched<'_>> {
+    let (sure, words) = match statement {
+        Statement::SetUpdate { set, .. } => (Some(set.as_str()), ""),
+        Statement::Unsupported(words) => (None, words.as_str()),
+        _ => (None, ""),
+    };
+    sure.into_iter().map(Touched::Surely).chain(mentioned(words).map(Touched::Perhaps))
+}
+
+/// The names of sets in words that are not understood: what stands behind an `@`.
+fn mentioned(words: &str) -> impl Iterator<Item = &str> {
+    words.split('@').skip(1).filter_map(|rest| {
+        let name = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
+        rest.split(|c| !name(c)).next().filter(|name| !name.is_empty())
+    })
 }
 
 /// The places of all sets that [`fixed`] gives, by their names.
 fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
-    let touched: BTreeSet<&str> = statements
-        .filter_map(|s| match s {
-            Statement::SetUpdate { set, .. } => Some(set.as_str()),
-            _ => None,
-        })
-        .collect();
+    let (mut surely, mut perhaps) = (BTreeSet::new(), BTreeSet::new());
+    for touched in statements.flat_map(touches) {
+        match touched {
+            Touched::Surely(name) => surely.insert(name),
+            Touched::Perhaps(name) => perhaps.insert(name),
+        };
+    }
     let mut all = HashMap::with_capacity(table.sets.len());
     for (at, set) in table.sets.iter().enumerate() {
-        all.entry(set.name.as_str()).or_insert((at, set.is_fixed() && !touched.contains(set.name.as_str())));
+        let name = set.name.as_str();
+        let touched = surely.contains(name) || perhaps.contains(name) && !set.is_fixed();
+        all.entry(name).or_insert((at, set.timeout.is_none() && !touched));
     }
     all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }

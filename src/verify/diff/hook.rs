@@ -6,6 +6,7 @@ use super::{
 };
 use crate::net::{AddrSet, Verdict};
 use crate::target::nft::artifact::Hook;
+use crate::target::nft::sim::{Kept, Mark};
 
 type Both<'a> = [Side<'a>; 2];
 
@@ -20,7 +21,7 @@ pub(super) enum Stop {
     Disagree(Box<Packet>),
 }
 
-/// What is different, and what may be.
+/// What is different, what may be, and what packets leave for those to come, which is not followed.
 pub(super) fn compare(
     space: &mut Space,
     spot: Spot,
@@ -28,7 +29,7 @@ pub(super) fn compare(
     common: &Common,
     names: &Names,
     regions: usize,
-) -> Result<(Vec<Difference>, Vec<Unclear>), Stop> {
+) -> Result<(Vec<Difference>, Vec<Unclear>, Vec<String>), Stop> {
     let [old, new] = sides;
     let reading = |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone() };
     let mut before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
@@ -49,8 +50,9 @@ pub(super) fn compare(
     at.translated(&mut found)?;
     at.untracked(&mut found)?;
     at.marked(&mut found)?;
+    let kept = at.kept()?;
     at.space.within_budget()?;
-    Ok(found)
+    Ok((found.0, found.1, kept))
 }
 
 /// The packets that may fare otherwise, whatever is the case of the conditions.
@@ -91,6 +93,9 @@ fn domain(space: &mut Space, spot: Spot) -> PacketSet {
     let universe = space.universe();
     space.and(shape, universe)
 }
+
+/// Regions that are named of what is not compared.
+const FEW: usize = 4;
 
 type Findings = (Vec<Difference>, Vec<Unclear>);
 
@@ -155,10 +160,15 @@ impl At<'_, '_> {
 
     fn marked(&mut self, found: &mut Findings) -> Result<(), Stop> {
         let (was, now) = (self.before.marks.clone(), self.after.marks.clone());
-        let unclear = |marks: &BTreeMap<Option<u32>, PacketSet>| {
-            marks.get(&None).copied().unwrap_or(PacketSet::NOTHING)
-        };
-        let unclear = [unclear(&was), unclear(&now)];
+        let nobody_knows = self.unnumbered(&was).into_values().chain(self.unnumbered(&now).into_values());
+        let nobody_knows = self.space.any(nobody_knows.collect());
+        // What nobody knows is the same in both where it is the same of the same thing, and there only.
+        let mut same = PacketSet::NOTHING;
+        for (mark, set) in self.unnumbered(&was).into_iter().filter(|(mark, _)| *mark != Mark::Unclear) {
+            let other = now.get(&mark).copied().unwrap_or(PacketSet::NOTHING);
+            let both = self.space.and(set, other);
+            same = self.space.or(same, both);
+        }
         let (was, now) = (self.by_mark(was), self.by_mark(now));
         for (&w, &before) in &was {
             for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
@@ -169,17 +179,49 @@ impl At<'_, '_> {
                     set = self.space.minus(set, same);
                 }
                 let set = self.passing(set);
-                let nobody_knows = self.space.or(unclear[0], unclear[1]);
                 let sure = self.space.minus(set, nobody_knows);
                 self.put(Change::Marked { was: w, now: n }, sure, sure, found)?;
             }
         }
-        // One that nobody knows is the same in both where an unaltered table gives it, and there only.
-        let one = self.space.minus(unclear[0], unclear[1]);
-        let other = self.space.minus(unclear[1], unclear[0]);
-        let either = self.space.or(one, other);
+        let either = self.space.minus(nobody_knows, same);
         let either = self.passing(either);
         self.put(Change::Marked { was: None, now: None }, PacketSet::NOTHING, either, found)
+    }
+
+    /// What is not left alike by the same packets: what is looked up behind may then be another thing in each ruleset.
+    fn kept(&mut self) -> Result<Vec<String>, Exhausted> {
+        let (was, now) = (self.before.kept.clone(), self.after.kept.clone());
+        let mut places: BTreeMap<&str, Vec<PacketSet>> = BTreeMap::new();
+        let all: BTreeSet<&Kept> = was.keys().chain(now.keys()).collect();
+        for kept in all {
+            let of = |by: &BTreeMap<Kept, PacketSet>| by.get(kept).copied().unwrap_or(PacketSet::NOTHING);
+            let (was, now) = (of(&was), of(&now));
+            let (less, more) = (self.space.minus(was, now), self.space.minus(now, was));
+            let mut differing = self.space.or(less, more);
+            if kept.what.is_none() {
+                differing = self.space.or(was, now);
+            }
+            places.entry(&kept.place).or_default().push(differing);
+        }
+        let mut said = Vec::new();
+        for (place, sets) in places {
+            let differing = self.space.any(sets);
+            let differing = self.ever(differing);
+            let differing = self.space.and(differing, self.domain);
+            if self.space.is_empty(differing)? {
+                continue;
+            }
+            let (regions, more) = self.regions(differing)?;
+            let mut regions: Vec<String> = regions.iter().take(FEW).map(ToString::to_string).collect();
+            if more || regions.len() == FEW {
+                regions.push("…".to_owned());
+            }
+            let (hook, of) = (self.spot.hook().keyword(), regions.join("; "));
+            said.push(format!(
+                "what packets at {hook} leave in {place} for those to come, not alike of {of}"
+            ));
+        }
+        Ok(said)
     }
 
     // ---- sets -----------------------------------------------------------------------------------------
@@ -221,11 +263,22 @@ impl At<'_, '_> {
         by
     }
 
-    fn by_mark(&mut self, mut all: BTreeMap<Option<u32>, PacketSet>) -> BTreeMap<Option<u32>, PacketSet> {
-        all.remove(&None);
-        let marked = self.space.any(all.values().copied().collect());
-        all.insert(None, self.space.not(marked));
-        all
+    /// Packets by the number that their mark is set to; none: by nobody, or nobody knows the number.
+    fn by_mark(&mut self, all: BTreeMap<Mark, PacketSet>) -> BTreeMap<Option<u32>, PacketSet> {
+        let numbered = all.into_iter().filter_map(|(mark, set)| match mark {
+            Mark::Set(mark) => Some((Some(mark), set)),
+            Mark::Of { .. } | Mark::Unclear => None,
+        });
+        let mut by: BTreeMap<Option<u32>, PacketSet> = numbered.collect();
+        let marked = self.space.any(by.values().copied().collect());
+        by.insert(None, self.space.not(marked));
+        by
+    }
+
+    /// Packets with a mark of which nobody knows the number, by what it is of.
+    fn unnumbered(&self, all: &BTreeMap<Mark, PacketSet>) -> BTreeMap<Mark, PacketSet> {
+        let unnumbered = all.iter().filter(|(mark, _)| !matches!(mark, Mark::Set(_)));
+        unnumbered.map(|(mark, set)| (*mark, *set)).collect()
     }
 
     /// `set` for every way the conditions may turn out.

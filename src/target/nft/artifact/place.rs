@@ -46,6 +46,16 @@ pub enum Place {
 }
 
 impl Ruleset {
+    /// Every rule, with its place.
+    pub fn rules(&self) -> impl Iterator<Item = (Place, &Rule)> {
+        self.tables.iter().enumerate().flat_map(|(table, of)| {
+            of.chains.iter().enumerate().flat_map(move |(chain, of)| {
+                let rules = of.rules.iter().enumerate();
+                rules.map(move |(rule, of)| (Place::Rule { table, chain, rule }, of))
+            })
+        })
+    }
+
     /// The rule at a place.
     #[must_use]
     pub fn rule(&self, place: Place) -> Option<&Rule> {

@@ -15,9 +15,7 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turned, turns,
-};
+use super::{LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turns};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -26,10 +24,13 @@ mod effects;
 mod fields;
 mod members;
 mod runs;
+mod written;
 
 use fields::View;
+use written::Now;
 
 pub use effects::{Effects, deciders, deciders_of, effects, outline};
+pub use written::{Kept, Mark, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,32 +96,6 @@ pub fn translations(
     does(ruleset, at, space).map(|(_, translations)| translations)
 }
 
-/// What `meta mark` holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Mark {
-    /// What the packet came with.
-    Own,
-    /// What a rule has set.
-    Set(u32),
-    /// What a rule has set, and we do not know.
-    Unclear,
-}
-
-/// What rules have written into a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Now {
-    mark: Mark,
-    nat: Done,
-    /// `notrack` took it out of connection tracking.
-    untracked: bool,
-    /// Something that is not modelled was written into it.
-    altered: bool,
-}
-
-impl Now {
-    const AS_IT_CAME: Self = Self { mark: Mark::Own, nat: Done::Nothing, untracked: false, altered: false };
-}
-
 /// What the chains that translate have done to a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Done {
@@ -146,6 +121,7 @@ struct Ends {
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
     loses: Vec<(Place, PacketSet)>,
+    keeps: Vec<(Kept, PacketSet)>,
     calls: Vec<(usize, Now, PacketSet)>,
 }
 
@@ -159,6 +135,7 @@ struct Ended {
     translates: Vec<((Place, Translation), PacketSet)>,
     decides: Vec<(Place, PacketSet)>,
     loses: Vec<(Place, PacketSet)>,
+    keeps: Vec<(Kept, PacketSet)>,
     calls: Vec<(usize, Now, PacketSet)>,
 }
 
@@ -169,7 +146,8 @@ struct Walked {
     translated: BTreeMap<(Place, Translation), PacketSet>,
     lost: BTreeMap<Place, PacketSet>,
     untracked: PacketSet,
-    marks: BTreeMap<Option<u32>, PacketSet>,
+    marks: BTreeMap<Mark, PacketSet>,
+    kept: BTreeMap<Kept, PacketSet>,
 }
 
 /// What is asked of a walk.
@@ -202,6 +180,7 @@ fn walk(
         lost: BTreeMap::new(),
         untracked: nothing,
         marks: BTreeMap::new(),
+        kept: BTreeMap::new(),
     };
     for Visit { turn, sees, untracks } in visits(ruleset, spot, space) {
         let translates = turn.base.kind == ChainKind::Nat;
@@ -215,6 +194,7 @@ fn walk(
             untracks,
             names: Names::of(turn.table),
             views: BTreeMap::new(),
+            changing: BTreeMap::new(),
             done: Vec::new(),
             known: BTreeMap::new(),
             open: Vec::new(),
@@ -233,13 +213,12 @@ fn walk(
             entries.push((now, enters));
             let Admits { rejected, unknown, .. } = &mut walked.admits;
             *rejected = chains.collect(*rejected, ends.rejected, enters);
-            if reading.common.contains(&turn.at) && !now.altered && passes_or_not(&turn) {
-                let lost = chains.space.and(ends.unknown, enters);
-                let on = chains.passes(&turn, lost);
-                let unclear = Now { mark: Mark::Unclear, ..now };
-                join(&mut after, unclear, on);
-            } else {
-                *unknown = chains.collect(*unknown, ends.unknown, enters);
+            let lost = chains.space.and(ends.unknown, enters);
+            let common = reading.common.contains(&turn.at) && passes_or_not(&turn);
+            let passed = common.then(|| chains.passes(&turn, now, lost, &mut walked.kept)).flatten();
+            match passed {
+                Some((now, on)) => join(&mut after, now, on),
+                None => *unknown = chains.space.or(*unknown, lost),
             }
             for (&now, &set) in &ends.accepted {
                 let out = chains.space.and(set, enters);
@@ -262,13 +241,10 @@ fn walk(
         if now.untracked {
             walked.untracked = space.or(walked.untracked, *set);
         }
-        let mark = match now.mark {
-            Mark::Own => continue,
-            Mark::Set(mark) => Some(mark),
-            Mark::Unclear => None,
-        };
-        let so_far = walked.marks.entry(mark).or_insert(nothing);
-        *so_far = space.or(*so_far, *set);
+        if now.mark != Mark::OWN {
+            let so_far = walked.marks.entry(now.mark).or_insert(nothing);
+            *so_far = space.or(*so_far, *set);
+        }
     }
     walked.admits.accepted = space.any(alive.into_values().collect());
     space.within_budget()?;
@@ -338,6 +314,8 @@ struct Chains<'s, 't> {
     untracks: bool,
     names: Names<'t>,
     views: BTreeMap<(Now, Field), View>,
+    /// What stands for sets that change, by their names.
+    changing: BTreeMap<&'t str, String>,
     // In the order they were finished: callees before callers.
     done: Vec<((usize, Now), Rc<Ended>)>,
     known: BTreeMap<(usize, Now), Rc<Ended>>,
@@ -376,6 +354,8 @@ impl Ends {
 struct Names<'t> {
     chains: HashMap<&'t str, usize>,
     sets: HashMap<&'t str, usize>,
+    /// The sets that some rule looks into.
+    read: BTreeSet<&'t str>,
 }
 
 impl<'t> Names<'t> {
@@ -384,7 +364,7 @@ impl<'t> Names<'t> {
         for (at, chain) in table.chains.iter().enumerate() {
             chains.entry(chain.name.as_str()).or_insert(at);
         }
-        Self { chains, sets: all_fixed(table) }
+        Self { chains, sets: all_fixed(table), read: written::read(table) }
     }
 }
 
@@ -409,16 +389,34 @@ impl<'t> Chains<'_, 't> {
         self.space.or(so_far, these)
     }
 
-    /// Those of `lost` that pass a chain which another ruleset has too: whether they do is the same in both.
-    fn passes(&mut self, turn: &Turn<'_>, lost: PacketSet) -> PacketSet {
+    /// Those of `lost` that pass a chain which another ruleset has too, and what is written into them then. Whether they do
+    /// is the same in both if they come to it the same; none where nobody knows how they come.
+    fn passes(
+        &mut self,
+        turn: &Turn<'_>,
+        now: Now,
+        lost: PacketSet,
+        kept: &mut BTreeMap<Kept, PacketSet>,
+    ) -> Option<(Now, PacketSet)> {
+        let came = now.words().filter(|_| !now.altered)?;
         if lost == PacketSet::NOTHING {
-            return lost;
+            return Some((now, lost));
         }
         let name = turn.table.chains.get(turn.chain).map_or("", |chain| chain.name.as_str());
         let (family, table) = (turn.table.family.keyword(), turn.table.name.as_str());
-        let field = self.space.atom(&format!("`{family} {table} {name}` lets it pass"));
+        let chain = format!("`{family} {table} {name}`");
+        let field = self.space.atom(&format!("{chain} lets it pass{came}"));
+        if written::may_keep(turn.table) {
+            let what = Kept { place: format!("sets and connections by {chain}"), what: Some(came) };
+            self.add(kept, what, lost);
+        }
         let on = self.space.is(field, 1);
-        self.space.and(lost, on)
+        let left = Now {
+            mark: Mark::left(Source::Left(field)),
+            connection: Mark::left(Source::LeftToConnection(field)),
+            ..now
+        };
+        Some((left, self.space.and(lost, on)))
     }
 
     // Callers come after their callees in `done`; backwards, what arrives at a chain is complete when its turn is.
@@ -440,6 +438,12 @@ impl<'t> Chains<'_, 't> {
             for &(place, set) in &ended.loses {
                 let these = self.space.and(set, here);
                 self.add(&mut walked.lost, place, these);
+            }
+            for (what, set) in &ended.keeps {
+                let these = self.space.and(*set, here);
+                if these != PacketSet::NOTHING {
+                    self.add(&mut walked.kept, what.clone(), these);
+                }
             }
             for &(chain, now, set) in &ended.calls {
                 let these = self.space.and(set, here);
@@ -476,6 +480,7 @@ impl<'t> Chains<'_, 't> {
             translates: ends.translates,
             decides: ends.decides,
             loses: ends.loses,
+            keeps: ends.keeps,
             calls: ends.calls,
         });
         // A chain inside of itself is not what the chain is.
@@ -499,6 +504,7 @@ impl<'t> Chains<'_, 't> {
                 break;
             }
             if !matters(rest) {
+                self.keep_of(rest, alive, ends);
                 alive.now.altered |= rest.iter().any(|statement| matches!(statement, Statement::Alter(_)));
                 break;
             }
@@ -511,16 +517,22 @@ impl<'t> Chains<'_, 't> {
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
                 Statement::SetUpdate { set, key, statements, .. } => {
+                    self.keep(statement, "", alive, ends);
                     let statements = counted(self.table, set, statements);
                     self.set_update(alive.now, key, statements)
                 }
                 Statement::Mangle { field: field @ (Field::Mark | Field::CtMark), value } => {
                     let (holds, mark) = self.written(alive.now, value);
-                    let before = alive.now;
-                    if *field == Field::Mark {
-                        alive.now.mark = mark;
+                    alive.set = self.going_on(place, holds, alive, next, ends);
+                    match field {
+                        Field::Mark => alive.now.mark = mark,
+                        // Before connection tracking there is no connection to write it on.
+                        _ if self.untracks => {}
+                        _ => {
+                            self.keep_mark(mark, alive, ends);
+                            alive.now.connection = mark;
+                        }
                     }
-                    alive.set = self.going_on(place, holds, Alive { now: before, ..alive }, next, ends);
                     continue;
                 }
                 Statement::Mangle { .. } | Statement::Alter(_) | Statement::Unsupported(_) => Holds::UNCLEAR,
@@ -578,22 +590,23 @@ impl<'t> Chains<'_, 't> {
         match value {
             Expression::Number(mark) => (everybody, u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set)),
             Expression::Field(Field::Mark) => (everybody, now.mark),
-            Expression::Bits { of: Field::Mark, and, xor } => match now.mark {
-                Mark::Set(mark) => (everybody, Mark::Set(turned(mark, *and, *xor))),
-                Mark::Own | Mark::Unclear => (everybody, Mark::Unclear),
-            },
-            Expression::Field(Field::CtMark) | Expression::Bits { of: Field::CtMark, .. } => {
-                let absent = self.view(now, Field::CtMark).absent;
-                let there = self.space.not(absent);
-                let (yes, maybe) = if self.untracks && !now.untracked {
-                    (PacketSet::NOTHING, there)
-                } else {
-                    (there, PacketSet::NOTHING)
-                };
-                (Holds { yes, maybe }, Mark::Unclear)
+            Expression::Bits { of: Field::Mark, and, xor } => (everybody, now.mark.turned(*and, *xor)),
+            Expression::Field(Field::CtMark) => (self.of_connection(now), now.connection),
+            Expression::Bits { of: Field::CtMark, and, xor } => {
+                (self.of_connection(now), now.connection.turned(*and, *xor))
             }
             _ => (Holds::UNCLEAR, Mark::Unclear),
         }
+    }
+
+    /// For which packets there is a mark of a connection to be read.
+    fn of_connection(&mut self, now: Now) -> Holds {
+        let absent = self.view(now, Field::CtMark).absent;
+        let there = self.space.not(absent);
+        if self.untracks && !now.untracked {
+            return Holds { yes: PacketSet::NOTHING, maybe: there };
+        }
+        Holds { yes: there, maybe: PacketSet::NOTHING }
     }
 
     /// The packets whose senders can be told so.

@@ -101,8 +101,14 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
         translation: None,
         packet: packet.clone(),
     };
-    let mut machine =
-        Machine { mark: Some(packet.mark), same_source: false, early: false, untracked: false, run };
+    let mut machine = Machine {
+        mark: Some(packet.mark),
+        connection: None,
+        same_source: false,
+        early: false,
+        untracked: false,
+        run,
+    };
     for turn in turns(ruleset, at.into()) {
         let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
         let translates = new && machine.run.translated_by.is_none();
@@ -167,6 +173,8 @@ enum Found<'a> {
 struct Machine {
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
+    // What rules have set the mark of its connection to, if they have and it is known.
+    connection: Option<u32>,
     // Whether it was to get the source that it has: then it may have been translated, or not (its port).
     same_source: bool,
     // Whether connection tracking has not looked at the packet yet.
@@ -408,10 +416,14 @@ impl Machine {
             Expression::Field(Field::Mark) => self.mark,
             Expression::Bits { of: Field::Mark, and, xor } => self.mark.map(|mark| turned(mark, *and, *xor)),
             Expression::Field(Field::CtMark) | Expression::Bits { of: Field::CtMark, .. } => {
+                let (and, xor) = match value {
+                    Expression::Bits { and, xor, .. } => (*and, *xor),
+                    _ => (u32::MAX, 0),
+                };
                 match self.look(Field::CtMark) {
                     Seen::Absent => return Go::Next,
                     _ if self.early => return Go::Lost("a mark of a connection that is not tracked yet"),
-                    _ => None,
+                    _ => self.connection.map(|mark| turned(mark, and, xor)),
                 }
             }
             _ => return Go::Lost("a change of the packet that is not modelled"),
@@ -422,8 +434,13 @@ impl Machine {
                 self.did(place, Did::Mark);
                 Go::On
             }
-            // Reading it back is not modelled either, so what it holds is nobody's business.
-            Field::CtMark => Go::On,
+            // Compared it is not modelled; a rule may make it the packet's own.
+            Field::CtMark => {
+                if !self.early {
+                    self.connection = mark;
+                }
+                Go::On
+            }
             _ => Go::Lost("a change of the packet that is not modelled"),
         }
     }

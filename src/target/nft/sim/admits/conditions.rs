@@ -4,8 +4,12 @@
 //! holds for a packet in two rulesets of one machine or in neither. What draws lots, counts, or looks at something a
 //! rule has written is no such thing.
 
-use super::super::super::artifact::{Element, Expression, Field, Op, Table};
-use super::super::fixed;
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use super::super::super::artifact::{Element, Expression, Field, Op, Set, Table};
+use super::super::{fixed, stays};
 use super::{Done, Mark, Now};
 
 /// First words of what depends on the packet and the machine alone (nft(8), EXPRESSIONS).
@@ -73,8 +77,9 @@ const OF_PACKET: [&str; 21] = [
 ];
 
 /// The words of a comparison that is the same for the same packet wherever it stands; none where it is not.
-pub(super) fn words(
-    table: &Table,
+pub(super) fn words<'t>(
+    table: &'t Table,
+    changing: &mut BTreeMap<&'t str, String>,
     now: Now,
     left: &Expression,
     op: Op,
@@ -84,10 +89,13 @@ pub(super) fn words(
         return None;
     }
     let left = spelled(table, left)?;
-    let right = spelled(table, right)?;
-    let mark = match now.mark {
-        Mark::Set(mark) if left.contains("mark") => format!(" with mark {mark}"),
-        Mark::Own | Mark::Set(_) | Mark::Unclear => String::new(),
+    let right = match right {
+        Expression::Named(name) => named(table, name, changing)?,
+        other => spelled(table, other)?,
+    };
+    let mark = match now.mark.words() {
+        Some(words) if now.mark != Mark::OWN && left.contains("mark") => format!(" with mark {words}"),
+        _ => String::new(),
     };
     let op = match op {
         Op::Implicit => " ",
@@ -115,13 +123,13 @@ fn is_altered(left: &Expression) -> bool {
 fn is_plain(now: Now, left: &Expression) -> bool {
     match left {
         Expression::Field(Field::CtMark) => false,
-        Expression::Field(Field::Mark) => now.mark != Mark::Unclear,
+        Expression::Field(Field::Mark) => now.mark.words().is_some(),
         Expression::Field(field) => !(now.untracked && field.is_of_connection()),
         Expression::Masked(of, _) => is_plain(now, of),
         Expression::Concat(parts) => parts.iter().all(|part| is_plain(now, part)),
         Expression::Unknown(words) => {
             let first = words.split(' ').next().unwrap_or_default();
-            let mark = words.contains("mark") && now.mark == Mark::Unclear;
+            let mark = words.contains("mark") && now.mark.words().is_none();
             let ct = first == "ct" && now.untracked;
             (PLAIN.contains(&first) || OF_PACKET.contains(&words.as_str())) && !mark && !ct
         }
@@ -136,13 +144,6 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
     let each = |parts: &[Expression], between: &str| -> Option<String> {
         let parts: Option<Vec<String>> = parts.iter().map(|part| spelled(table, part)).collect();
         Some(parts?.join(between))
-    };
-    let elements = |elements: &[Element]| -> Option<String> {
-        if elements.len() > MOST || elements.iter().any(|e| e.timeout.is_some() || e.expires.is_some()) {
-            return None;
-        }
-        let keys: Option<Vec<String>> = elements.iter().map(|e| spelled(table, &e.key)).collect();
-        Some(format!("{{ {} }}", keys?.join(", ")))
     };
     Some(match of {
         Expression::Field(field) => field.keyword().to_owned(),
@@ -160,12 +161,52 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
         Expression::Text(text) => format!("\"{text}\""),
         Expression::Flags(flags) => each(flags, "|")?,
         Expression::Any => "*".to_owned(),
-        Expression::Set(of) => elements(of)?,
-        // What is in it now is the same in both; by its name where rules or time change it.
-        Expression::Named(name) => match fixed(table, name) {
-            Some((_, set)) => elements(&set.elements)?,
-            None => format!("@{name} of {} {}", table.family.keyword(), table.name),
-        },
-        Expression::Bits { .. } | Expression::Lookup { .. } => return None,
+        Expression::Set(of) => enumerated(table, of)?,
+        Expression::Named(_) | Expression::Bits { .. } | Expression::Lookup { .. } => return None,
+    })
+}
+
+fn enumerated(table: &Table, elements: &[Element]) -> Option<String> {
+    if elements.len() > MOST || elements.iter().any(|e| e.timeout.is_some() || e.expires.is_some()) {
+        return None;
+    }
+    let keys: Option<Vec<String>> = elements.iter().map(|e| spelled(table, &e.key)).collect();
+    Some(format!("{{ {} }}", keys?.join(", ")))
+}
+
+/// A set by what is in it; by its name, and what is in it for good, where rules or time change it. What they put into it
+/// is the same in both as long as the same packets put it there ([`Kept`](super::Kept)).
+fn named<'t>(table: &'t Table, name: &str, changing: &mut BTreeMap<&'t str, String>) -> Option<String> {
+    if let Some(known) = changing.get(name) {
+        return Some(known.clone());
+    }
+    let own = format!("@{name} of {} {}", table.family.keyword(), table.name);
+    let Some(set) = table.set(name) else { return Some(own) };
+    if fixed(table, name).is_some() && set.elements.iter().all(stays) {
+        return enumerated(table, &set.elements);
+    }
+    let words = format!("{own}{}", lasting(table, set)?);
+    changing.insert(set.name.as_str(), words.clone());
+    Some(words)
+}
+
+/// The elements of a set that changes which time does not take out of it; of many, their number and digest.
+fn lasting(table: &Table, set: &Set) -> Option<String> {
+    let lasting = set.elements.iter().filter(|element| set.timeout.is_none() && stays(element));
+    let spell = |element: &Element| {
+        let key = spelled(table, &element.key)?;
+        // What a map has for a key may be anything that compares.
+        Some(element.data.as_ref().map_or(key.clone(), |data| format!("{key} : {data:?}")))
+    };
+    let mut keys = lasting.map(spell).collect::<Option<Vec<String>>>()?;
+    keys.sort();
+    Some(match keys.len() {
+        0 => String::new(),
+        1..=MOST => format!(" with {{ {} }}", keys.join(", ")),
+        many => {
+            let digest = Sha256::digest(keys.join(", ").as_bytes());
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!(" with {many} elements ({digest})")
+        }
     })
 }

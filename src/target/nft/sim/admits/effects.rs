@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Place, Ruleset};
 use super::super::Spot;
-use super::{Admits, EACH, Reading, TOGETHER, Translated, Wanted, walk};
+use super::{Admits, EACH, Kept, Mark, Reading, TOGETHER, Translated, Wanted, walk};
 use crate::net::space::Exhausted;
 use crate::net::{PacketSet, Space, Translation};
 
@@ -21,8 +21,10 @@ pub struct Effects {
     pub unknowns: Vec<(Place, PacketSet)>,
     /// Those that go on and were taken out of connection tracking here.
     pub untracked: PacketSet,
-    /// Those that go on with a mark that a rule here has set, by the mark; none: one that nobody knows.
-    pub marks: BTreeMap<Option<u32>, PacketSet>,
+    /// Those that go on with a mark that a rule here has set, by the mark.
+    pub marks: BTreeMap<Mark, PacketSet>,
+    /// Those that leave something for packets to come, by what they leave: in sets that rules look into, and on connections.
+    pub kept: BTreeMap<Kept, PacketSet>,
 }
 
 /// Everything that `ruleset` does at a hook.
@@ -82,6 +84,7 @@ fn effects_of(
         unknowns: some(walked.lost, space)?,
         untracked: walked.untracked,
         marks: walked.marks,
+        kept: walked.kept,
     })
 }
 

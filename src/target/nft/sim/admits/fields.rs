@@ -151,9 +151,11 @@ impl Chains<'_, '_> {
             Field::Protocol => always(Axis::Ethertype),
             Field::L4proto => always(plain(space::Field::Proto)),
             Field::Mark => match mark {
-                Mark::Own => always(plain(space::Field::Mark)),
+                Mark::OWN => always(plain(space::Field::Mark)),
                 Mark::Set(mark) => always(Axis::Constant(mark.into())),
-                Mark::Unclear => View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) },
+                Mark::Of { .. } | Mark::Unclear => {
+                    View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) }
+                }
             },
             Field::Skuid => but(self.space.is(space::Field::Skuid, 0), Axis::Skuid),
             Field::Time => always(plain(space::Field::Time)),

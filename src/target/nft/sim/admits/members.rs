@@ -27,7 +27,9 @@ impl Chains<'_, '_> {
         if !self.conditions || holds.maybe == PacketSet::NOTHING {
             return holds;
         }
-        let Some(words) = conditions::words(self.table, now, left, op, right) else { return holds };
+        let Some(words) = conditions::words(self.table, &mut self.changing, now, left, op, right) else {
+            return holds;
+        };
         let condition = self.space.atom(&words);
         let on = self.space.is(condition, 1);
         let may = self.space.and(holds.maybe, on);

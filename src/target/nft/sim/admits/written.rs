@@ -1,0 +1,267 @@
+//! What rules have written into a packet, and what it leaves behind for packets to come.
+//!
+//! A mark that depends on another is a function of that one, by name: in two rulesets the same function of the same thing
+//! is the same mark, whatever the number is. What packets leave in sets that rules look into, and on connections, is not
+//! followed to those that find it there; it is gathered, by what is left and by which packets, to be compared.
+
+use std::collections::BTreeSet;
+
+use super::super::super::artifact::{Expression, Statement, Table};
+use super::super::{mentioned, parts, turned};
+use super::{Alive, Chains, Done, Ends, Holds};
+use crate::net::space::Field;
+use crate::net::{PacketSet, Translation};
+
+/// What `meta mark` or `ct mark` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// A number that a rule has set.
+    Set(u32),
+    /// `(OF & AND) ^ XOR`: the same function of the same thing is the same number.
+    Of {
+        /// Of what.
+        of: Source,
+        /// The bits of it that stay.
+        and: u32,
+        /// The bits that are turned then.
+        xor: u32,
+    },
+    /// Nobody knows.
+    Unclear,
+}
+
+/// A mark that nobody has to know to know that it is the same in two rulesets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The packet came with it.
+    Packet,
+    /// Its connection had it.
+    Connection,
+    /// A chain of a table that another ruleset has too leaves it to the packets that get lost in it, if this condition
+    /// holds: it lets them pass.
+    Left(Field),
+    /// The same, to their connections.
+    LeftToConnection(Field),
+}
+
+impl Mark {
+    /// What the packet came with.
+    pub(super) const OWN: Self = Self::Of { of: Source::Packet, and: u32::MAX, xor: 0 };
+    /// What its connection had.
+    pub(super) const OF_CONNECTION: Self = Self::Of { of: Source::Connection, and: u32::MAX, xor: 0 };
+
+    /// What a chain leaves in which nobody knows what happens.
+    pub(super) fn left(of: Source) -> Self {
+        Self::Of { of, and: u32::MAX, xor: 0 }
+    }
+
+    /// After `MARK & AND ^ XOR`.
+    pub(super) fn turned(self, more: u32, other: u32) -> Self {
+        match self {
+            Self::Set(mark) => Self::Set(turned(mark, more, other)),
+            Self::Of { and, xor, .. } if and & more == 0 => Self::Set(turned(xor, more, other)),
+            Self::Of { of, and, xor } => Self::Of { of, and: and & more, xor: turned(xor, more, other) },
+            Self::Unclear => Self::Unclear,
+        }
+    }
+
+    /// In words that are another for another mark; none of what nobody knows.
+    pub(super) fn words(self) -> Option<String> {
+        let (of, and, xor) = match self {
+            Self::Set(mark) => return Some(mark.to_string()),
+            Self::Unclear => return None,
+            Self::Of { of, and, xor } => (of, and, xor),
+        };
+        let of = match of {
+            Source::Packet => "of its own".to_owned(),
+            Source::Connection => "of its connection".to_owned(),
+            Source::Left(Field::Atom(at)) | Source::LeftToConnection(Field::Atom(at)) => {
+                let whose = if matches!(of, Source::Left(_)) { "" } else { " its connection" };
+                format!("as condition {at} leaves{whose}")
+            }
+            Source::Left(_) | Source::LeftToConnection(_) => return None,
+        };
+        let whole = and == u32::MAX && xor == 0;
+        Some(if whole { of } else { format!("{of} & {and:#x} ^ {xor:#x}") })
+    }
+}
+
+/// What rules have written into a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Now {
+    pub(super) mark: Mark,
+    /// The mark of its connection.
+    pub(super) connection: Mark,
+    pub(super) nat: Done,
+    /// `notrack` took it out of connection tracking.
+    pub(super) untracked: bool,
+    /// Something that is not modelled was written into it.
+    pub(super) altered: bool,
+}
+
+impl Now {
+    pub(super) const AS_IT_CAME: Self = Self {
+        mark: Mark::OWN,
+        connection: Mark::OF_CONNECTION,
+        nat: Done::Nothing,
+        untracked: false,
+        altered: false,
+    };
+
+    /// What was written, in words that are another for anything else that is modelled; empty for a packet as it came, none
+    /// where nobody knows what was written.
+    pub(super) fn words(self) -> Option<String> {
+        let mut words = String::new();
+        for (name, mark, own) in
+            [("mark", self.mark, Mark::OWN), ("ct mark", self.connection, Mark::OF_CONNECTION)]
+        {
+            if mark != own {
+                words.push_str(&format!(" with {name} {}", mark.words()?));
+            }
+        }
+        match self.nat {
+            // Nothing in it is another.
+            Done::Nothing | Done::Same => {}
+            Done::Translated(Translation::Destination { addr, port }) => {
+                let port = port.map_or_else(String::new, |port| format!(" port {port}"));
+                words.push_str(&format!(" sent on to {addr}{port}"));
+            }
+            Done::Translated(Translation::Source(addr)) => words.push_str(&format!(" sent on from {addr}")),
+            Done::Translated(Translation::Masquerade) => words.push_str(" masqueraded"),
+        }
+        if self.untracked {
+            words.push_str(" untracked");
+        }
+        Some(words)
+    }
+}
+
+/// What a packet leaves for packets to come.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kept {
+    /// Where: `ct mark`, ``the set `ok` of `inet a` ``.
+    pub place: String,
+    /// What, in words: the same words are the same. None where nobody knows; then nothing is the same.
+    pub what: Option<String>,
+}
+
+impl Chains<'_, '_> {
+    /// What the rest of a rule that decides nothing puts into sets which rules look into.
+    pub(super) fn keep_of(&mut self, rest: &[Statement], mut alive: Alive, ends: &mut Ends) {
+        if !rest
+            .iter()
+            .any(|statement| matches!(statement, Statement::SetUpdate { set, .. } if self.is_read(set)))
+        {
+            return;
+        }
+        // What nobody knows whether it holds, and what counts, is the same where it is written the same.
+        let mut if_only = String::new();
+        for statement in rest {
+            let holds = match statement {
+                Statement::Counter(_) | Statement::Log(_) | Statement::Verdict(_) => continue,
+                Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
+                Statement::SetUpdate { .. } => {
+                    self.keep(statement, &if_only, alive, ends);
+                    continue;
+                }
+                _ => Holds::UNCLEAR,
+            };
+            if self.space.meet(holds.maybe, alive.set) {
+                if_only.push_str(&format!(" if {statement:?}"));
+            }
+            let may = self.space.or(holds.yes, holds.maybe);
+            alive.set = self.space.and(alive.set, may);
+        }
+    }
+
+    /// These packets come to a statement that puts them into a set.
+    pub(super) fn keep(&mut self, statement: &Statement, if_only: &str, alive: Alive, ends: &mut Ends) {
+        let Statement::SetUpdate { op, set, key, timeout, statements } = statement else { return };
+        if alive.set == PacketSet::NOTHING || !self.is_read(set) {
+            return;
+        }
+        let place = format!("the set `{set}` of `{} {}`", self.table.family.keyword(), self.table.name);
+        let statements: Vec<Statement> = statements.iter().map(uncounted).collect();
+        let put = format!("{op:?} {key:?} {timeout:?} {statements:?}{if_only}");
+        let modelled = |part: &Expression| matches!(part, Expression::Field(_));
+        let known = !alive.now.altered || parts(key).iter().all(modelled);
+        let what = alive.now.words().filter(|_| known).map(|now| format!("{put}{now}"));
+        ends.keeps.push((Kept { place, what }, alive.set));
+    }
+
+    /// These packets have another mark put on their connection.
+    pub(super) fn keep_mark(&mut self, mark: Mark, alive: Alive, ends: &mut Ends) {
+        if alive.set != PacketSet::NOTHING && mark != alive.now.connection {
+            let what = alive.now.connection.words().zip(mark.words());
+            let what = what.map(|(was, now)| format!("{was} to {now}"));
+            ends.keeps.push((Kept { place: "`ct mark`".to_owned(), what }, alive.set));
+        }
+    }
+
+    fn is_read(&self, set: &str) -> bool {
+        self.names.read.contains(set)
+    }
+}
+
+/// A statement without how often it held.
+fn uncounted(statement: &Statement) -> Statement {
+    if matches!(statement, Statement::Counter(_)) { Statement::counter() } else { statement.clone() }
+}
+
+/// The names of the sets of a table that some rule looks into, or may.
+pub(super) fn read(table: &Table) -> BTreeSet<&str> {
+    let mut all = BTreeSet::new();
+    for statement in table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements) {
+        match statement {
+            Statement::Match { left, right, .. } => {
+                looked_into(left, &mut all);
+                looked_into(right, &mut all);
+            }
+            Statement::VerdictMap { key, map } => {
+                looked_into(key, &mut all);
+                looked_into(map, &mut all);
+            }
+            Statement::Mangle { value, .. } => looked_into(value, &mut all),
+            Statement::Nat(nat) => {
+                let parts = nat.addr.iter().chain(&nat.port);
+                parts.for_each(|part| looked_into(part, &mut all));
+            }
+            Statement::Unsupported(words) | Statement::Alter(words) => all.extend(mentioned(words)),
+            Statement::Verdict(_)
+            | Statement::Counter(_)
+            | Statement::Log(_)
+            | Statement::Limit(_)
+            | Statement::Reject(_)
+            | Statement::SetUpdate { .. }
+            | Statement::NoTrack => {}
+        }
+    }
+    all
+}
+
+fn looked_into<'t>(of: &'t Expression, all: &mut BTreeSet<&'t str>) {
+    match of {
+        Expression::Named(name) => drop(all.insert(name.as_str())),
+        Expression::Unknown(words) => all.extend(mentioned(words)),
+        Expression::Lookup { key, map } => {
+            looked_into(key, all);
+            looked_into(map, all);
+        }
+        Expression::Masked(of, _) => looked_into(of, all),
+        Expression::Concat(parts) => parts.iter().for_each(|part| looked_into(part, all)),
+        _ => {}
+    }
+}
+
+/// Whether what gets lost in a table may leave something behind: a set that is looked into, or what is not modelled.
+pub(super) fn may_keep(table: &Table) -> bool {
+    let mut statements = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+    let read = read(table);
+    statements.any(|statement| match statement {
+        Statement::SetUpdate { set, .. } => read.contains(set.as_str()),
+        Statement::Unsupported(words) => {
+            mentioned(words).next().is_some() || words.to_ascii_lowercase().contains("connmark")
+        }
+        _ => false,
+    })
+}

@@ -1,0 +1,57 @@
+//! What of a ruleset stands where nothing is simulated: chains that see frames at a device, ARP or what a bridge passes on,
+//! and flowtables. A packet may be stopped there, or handed on past every hook that is looked at: what is said of those
+//! holds beside it alone, so it is named.
+
+use crate::target::nft::artifact::{Base, Chain, Hook, Place, Policy, Ruleset, Table, TableFamily};
+use crate::target::nft::sim;
+
+/// One thing that is not looked at.
+pub(super) struct Unseen {
+    /// Where frames come to it.
+    pub(super) hook: Hook,
+    /// The chain; none of a flowtable.
+    pub(super) place: Option<Place>,
+    /// As nft names it: `netdev nd ing`.
+    pub(super) name: String,
+}
+
+impl Unseen {
+    /// ``chain `netdev nd ing` at ingress``, ``flowtable `inet t f` ``.
+    pub(super) fn words(&self) -> String {
+        match self.place {
+            Some(_) => format!("chain `{}` at {}", self.name, self.hook.keyword()),
+            None => format!("flowtable `{}`", self.name),
+        }
+    }
+}
+
+/// Which base chains are looked at.
+pub(super) type Looks<'a> = &'a dyn Fn(TableFamily, Hook) -> bool;
+
+/// All of a ruleset.
+pub(super) fn all(ruleset: &Ruleset, looks: Looks<'_>) -> Vec<Unseen> {
+    let tables = ruleset.tables.iter().enumerate();
+    tables.flat_map(|(at, table)| of(table, at, looks)).collect()
+}
+
+/// All of one table, which is the ruleset's `at` that place.
+pub(super) fn of(table: &Table, at: usize, looks: Looks<'_>) -> Vec<Unseen> {
+    if sim::is_dormant(table) {
+        return Vec::new();
+    }
+    let name = |of: &str| format!("{} {} {of}", table.family.keyword(), table.name);
+    let chains = table.chains.iter().enumerate().filter_map(|(chain, of)| {
+        let base = of.base.as_ref().filter(|base| !looks(table.family, base.hook) && !is_idle(of, base))?;
+        let place = Some(Place::Policy { table: at, chain });
+        Some(Unseen { hook: base.hook, place, name: name(&of.name) })
+    });
+    // What is offloaded is handed from device to device at ingress, past every chain.
+    let flowtables = table.objects.iter().filter_map(|object| object.head.strip_prefix("flowtable "));
+    let flowtables = flowtables.map(|of| Unseen { hook: Hook::Ingress, place: None, name: name(of) });
+    chains.chain(flowtables).collect()
+}
+
+/// Whether a chain lets everything pass as it came: what `arptables` and `ebtables` leave behind.
+fn is_idle(chain: &Chain, base: &Base) -> bool {
+    chain.rules.is_empty() && base.policy == Policy::Accept
+}

@@ -1,0 +1,85 @@
+//! A machine's own compiled ruleset with something of somebody else's beside it, against its policy: what may stop packets,
+//! or hand them on, where nothing is compared.
+
+use fwc::verify::{Against, HostRules, Outcome, Report};
+
+use crate::common::compiled;
+
+const POLICY: &str = "\
+zone lan { 10.1.1.0/24 }
+zone dmz { 10.1.2.0/24 }
+firewall fw { eth1 10.1.1.1 in lan; eth2 10.1.2.1 in dmz }
+host web = 10.1.2.2 in dmz
+allow http, ping from lan to web
+";
+
+/// The policy against its own ruleset with these tables behind it.
+fn with(foreign: &str) -> Report {
+    let compiled = compiled(&[("against.fw".to_owned(), POLICY.to_owned())]);
+    let host = compiled.site.host_named("fw").unwrap();
+    let own = &compiled.artifacts.get(&host).unwrap().text;
+    let listed = HostRules::listed(format!("{own}\n{foreign}")).unwrap();
+    Against::new(&compiled.site, host).report(&listed)
+}
+
+fn undecided(report: &Report) -> Vec<(&str, &str)> {
+    let reasons = report.points.iter().filter_map(|point| match &point.outcome {
+        Outcome::Undecided { reason } => Some((point.place.as_str(), reason.as_str())),
+        Outcome::Holds | Outcome::Refuted(_) => None,
+    });
+    reasons.collect()
+}
+
+/// A chain in braces.
+fn base(family: &str, kind: &str, policy: &str, rule: &str) -> String {
+    format!(
+        "table {family} nd {{\n\tchain c {{\n\t\ttype filter hook {kind}; policy {policy};\n\t\t{rule}\n\t}}\n}}\n"
+    )
+}
+
+#[test]
+fn what_stands_at_other_hooks_is_named_and_nothing_is_proved() {
+    assert!(with("").holds());
+    let at_a_device = "ingress device \"eth1\" priority 0";
+    for (foreign, said) in [
+        (base("netdev", at_a_device, "accept", "fwd to \"eth2\""), "chain `netdev nd c` at ingress"),
+        (base("netdev", at_a_device, "accept", "ip saddr 10.1.1.9 drop"), "chain `netdev nd c` at ingress"),
+        (base("netdev", at_a_device, "drop", ""), "chain `netdev nd c` at ingress"),
+        (base("inet", at_a_device, "accept", "ip saddr 10.1.1.9 drop"), "chain `inet nd c` at ingress"),
+        (base("bridge", "prerouting priority -300", "accept", "drop"), "chain `bridge nd c` at prerouting"),
+        (base("bridge", "forward priority -200", "drop", ""), "chain `bridge nd c` at forward"),
+        (base("arp", "input priority 0", "drop", ""), "chain `arp nd c` at input"),
+        (
+            "table inet nd {\n\tflowtable f {\n\t\thook ingress priority 0; devices = { \"eth1\", \"eth2\" };\n\t}\n}\n".to_owned(),
+            "flowtable `inet nd f`",
+        ),
+    ] {
+        let report = with(&foreign);
+        assert_eq!(report.uncompared, [said], "{foreign}");
+        assert!(!report.holds(), "{foreign}");
+        assert!(report.points.iter().all(|point| point.outcome.holds()), "{foreign}");
+    }
+    // What does nothing at all is not in the way.
+    assert!(with(&base("arp", "input priority 0", "accept", "")).holds());
+    assert!(with("table netdev nd {\n\tflags dormant\n\tchain c {\n\t\ttype filter hook ingress device \"eth1\" priority 0; policy drop;\n\t}\n}\n").holds());
+}
+
+/// What is untracked is another packet at every hook behind: established no more, or new.
+#[test]
+fn what_is_taken_out_of_tracking_is_not_proved() {
+    for hook in ["prerouting", "output"] {
+        let raw = |rule: &str| base("ip", &format!("{hook} priority raw"), "accept", rule);
+        let report = with(&raw("ip saddr 10.1.1.5 notrack"));
+        let found = undecided(&report);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].0, format!("fw {hook}"));
+        assert!(
+            found[0].1.contains("`ip nd c`") && found[0].1.contains("out of connection tracking"),
+            "{found:?}"
+        );
+        // Nothing is taken out of it where that comes too late, or of packets that there are none of.
+        let late = base("ip", &format!("{hook} priority filter"), "accept", "ip saddr 10.1.1.5 notrack");
+        assert!(with(&late).holds());
+        assert!(with(&raw("ip saddr 10.1.1.5 ip saddr 10.1.1.6 notrack")).holds());
+    }
+}
