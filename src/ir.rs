@@ -431,10 +431,21 @@ pub struct Step {
     pub until: Option<u64>,
     /// Holds below this limit.
     pub limit: Option<Limit>,
+    /// Whose tokens it takes; none without a limit.
+    pub bucket: Option<Bucket>,
     /// Leaves a word in the log.
     pub log: bool,
     /// The verdict.
     pub verdict: Verdict,
+}
+
+/// The tokens of one limit at one machine: at whatever hook and in whatever cell a step of it stands, it takes from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bucket {
+    /// Whose it is: the first of the accesses that have one ([`Access::bucket`](crate::model::Access::bucket)).
+    pub of: AccessId,
+    /// Whether it is the meter of a bastion (S64), which nobody wrote: of several for one packet one is asked.
+    pub metered: bool,
 }
 
 /// Until when a packet that no step admits is dropped at once.

@@ -73,7 +73,7 @@ fn laid(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Block, Cell, FULL, Refuse, Shape, Step, wide};
+    use crate::ir::{Block, Bucket, Cell, FULL, Refuse, Shape, Step, wide};
     use crate::model::AccessId;
     use crate::net::{Limit, Per, Verdict};
     use proptest::prelude::*;
@@ -100,7 +100,7 @@ mod tests {
                 };
                 Entry {
                     cell: Cell::plain(Family::V4, [wide(src), wide(dst)], [proto, to, FULL]),
-                    steps: vec![Step { until, limit, log, verdict }],
+                    steps: vec![Step { until, limit, bucket: None, log, verdict }],
                     refuse,
                     because: Vec::new(),
                 }
@@ -187,6 +187,9 @@ mod tests {
             let mut all = if deny { all.1 } else { all.0 };
             for (id, entry) in (0..).zip(&mut all) {
                 entry.because = vec![AccessId(id)];
+                entry.steps.iter_mut().for_each(|step| {
+                    step.bucket = step.limit.map(|_| Bucket { of: AccessId(id), metered: id % 2 == 0 });
+                });
             }
             let layers = arrange_by(&sizes, all.clone());
             for layer in &layers {

@@ -16,7 +16,7 @@ mod common;
 mod compiles;
 mod random;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use common::{attempt, said};
@@ -24,9 +24,9 @@ use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::lab::netns::{Netns, available};
 use fwc::model::{Access, Action, Bridge, End, Leg, Place, Site};
-use fwc::net::{AddrRange, AddrSet};
+use fwc::net::{AddrRange, AddrSet, Limit, Per};
 use fwc::source::{FileId, Span};
-use fwc::target::nft::artifact::Ruleset;
+use fwc::target::nft::artifact::{self, Expression, Field, Ruleset, Statement, Verdict};
 use fwc::target::nft::{emit, print, read};
 use fwc::verify::{HostRules, Outcome, Unasked};
 use random::Dice;
@@ -44,6 +44,7 @@ fn every_random_policy_that_compiles_is_proved() {
         seen.statements += compiled.site.accesses.len();
         seen.proved(seed, &text, &compiled);
         reads_back(seed, &compiled);
+        seen.shared += one_bucket_each(seed, &text, &compiled);
         if seed % 4 == 0 {
             order_changes_nothing(seed, &text, &compiled);
         }
@@ -58,8 +59,10 @@ fn every_random_policy_that_compiles_is_proved() {
         loaded,
         began.elapsed()
     );
+    println!("{} limits are asked in several chains", seen.shared);
     println!("{:?}", FEATURES.iter().zip(seen.features).collect::<Vec<_>>());
     assert!(wanted < 500 || seen.features.iter().all(|n| *n >= 10), "a feature is hardly there");
+    assert!(wanted < 500 || seen.shared >= 10, "hardly a limit meets another statement");
     assert!(
         seen.bad.is_empty(),
         "{} not proved:\n{}",
@@ -205,6 +208,8 @@ struct Seen {
     policies: usize,
     statements: usize,
     points: usize,
+    /// Limits that several chains jump to.
+    shared: usize,
     bad: Vec<String>,
     samples: Vec<String>,
     features: [usize; FEATURES.len()],
@@ -273,6 +278,70 @@ fn reads_back(seed: u64, compiled: &Compiled) {
         let again: Ruleset = read::read(&text).unwrap().ruleset;
         assert_eq!(again, ruleset, "seed {seed}: read(print(x)) is not x:\n{text}");
         assert_eq!(print::print(&rules.ruleset).unwrap(), text, "seed {seed}");
+    }
+}
+
+/// S21: in the text of a table a statement has one bucket for its limit, under its own words, however many chains ask it.
+/// No packet tells, so no proof does. A bucket is a rule with a limit, or a set with one for each source that
+/// accepts. How many limits are jumped to from several places.
+fn one_bucket_each(seed: u64, text: &str, compiled: &Compiled) -> usize {
+    let plain = |words: &str| words.chars().filter(char::is_ascii).take(128).collect::<String>();
+    let mut said: BTreeMap<(String, Limit), BTreeSet<(&str, Option<u64>, bool)>> = BTreeMap::new();
+    for access in &compiled.site.accesses {
+        for limit in access.limit.into_iter().chain(access.meter) {
+            let whose = (access.words.as_str(), access.until, access.log);
+            said.entry((plain(&access.words), limit)).or_default().insert(whose);
+        }
+    }
+    let mut shared = 0;
+    for table in compiled.artifacts.hosts.values().flat_map(|rules| &rules.ruleset.tables) {
+        let mut buckets: BTreeMap<(String, Limit, &str), BTreeSet<String>> = BTreeMap::new();
+        for (chain, at, rule) in
+            table.chains.iter().flat_map(|c| c.rules.iter().enumerate().map(move |(at, r)| (c, at, r)))
+        {
+            if rule.statements.last() != Some(&Statement::Verdict(Verdict::Accept)) {
+                continue;
+            }
+            let words = rule.comment.clone().unwrap_or_default();
+            for (limit, family, of) in rule.statements.iter().filter_map(bucket) {
+                let of = of.unwrap_or_else(|| format!("{} {at}", chain.name));
+                buckets.entry((words.clone(), limit, family)).or_default().insert(of);
+            }
+        }
+        for ((words, limit, family), all) in &buckets {
+            let most = said.get(&(words.clone(), *limit)).map_or(0, BTreeSet::len);
+            let found = all.len();
+            assert!(found <= most, "seed {seed}: {found} buckets {family} for {most} of `{words}`\n{text}");
+        }
+        let jumps = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+        let mut targets: Vec<&String> = jumps
+            .filter_map(|s| match s {
+                Statement::Verdict(Verdict::Jump(to)) if to.starts_with("limit_") => Some(to),
+                _ => None,
+            })
+            .collect();
+        targets.sort();
+        shared += targets.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).count();
+    }
+    shared
+}
+
+/// The limit that a statement asks, the families of the sources that it counts, and the set where it has one.
+fn bucket(statement: &Statement) -> Option<(Limit, &'static str, Option<String>)> {
+    let said = |limit: &artifact::Limit, per: Per| Limit {
+        rate: limit.rate,
+        unit_seconds: limit.unit.seconds(),
+        burst: limit.burst,
+        per,
+    };
+    match statement {
+        Statement::Limit(limit) => Some((said(limit, Per::Rule), "", None)),
+        Statement::SetUpdate { set, key, statements, .. } => {
+            let [Statement::Limit(limit)] = statements.as_slice() else { return None };
+            let family = if *key == Expression::Field(Field::IpSaddr) { "v4" } else { "v6" };
+            Some((said(limit, Per::Source), family, Some(set.clone())))
+        }
+        _ => None,
     }
 }
 

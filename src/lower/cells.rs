@@ -1,6 +1,6 @@
 //! A statement's services, sources and destinations as cells.
 
-use crate::ir::{Cell, Entry, FULL, Numbers, Refuse, Step, everywhere};
+use crate::ir::{Bucket, Cell, Entry, FULL, Numbers, Refuse, Step, everywhere};
 use crate::model::{Access, AccessId, Action, Term};
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Verdict};
 
@@ -55,20 +55,30 @@ fn octets(values: &RangeSet<u8>) -> Vec<Numbers> {
     values.ranges().iter().map(|&(a, b)| (u16::from(a), u16::from(b))).collect()
 }
 
+/// A statement as it is read at a hook.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// What it says there.
+    pub(super) access: &'a Access,
+    /// Which it is.
+    pub(super) id: AccessId,
+    /// Whose tokens its limit takes.
+    pub(super) bucket: Option<Bucket>,
+}
+
 /// One entry for each range of sources, range of destinations and header.
 pub(super) fn entries(
     src: &AddrSet,
     dst: &AddrSet,
     headers: &[Header],
-    access: &Access,
-    id: AccessId,
+    said: Said<'_>,
     out: &mut Vec<Entry>,
 ) {
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
             let ends = [from, to].map(|range| (range.first, range.last));
             for (family, header) in headers.iter().filter(|(f, _)| *f == from.family) {
-                out.push(entry(Cell::plain(*family, ends, *header), access, id));
+                out.push(entry(Cell::plain(*family, ends, *header), said));
             }
         }
     }
@@ -108,8 +118,7 @@ pub(super) fn original(headers: &[Header]) -> Vec<Delivered> {
 pub(super) fn translated(
     (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
     headers: &[Delivered],
-    access: &Access,
-    id: AccessId,
+    said: Said<'_>,
     out: &mut Vec<Entry>,
 ) {
     for from in src.ranges() {
@@ -122,7 +131,7 @@ pub(super) fn translated(
                     let (ends, header) = ([src, dst], [*proto, *first, *second]);
                     let (family, port_before) = (*family, *port);
                     let cell = Cell { family, translated: true, ends, header, before, port_before };
-                    out.push(entry(cell, access, id));
+                    out.push(entry(cell, said));
                 }
             }
         }
@@ -135,13 +144,14 @@ pub(super) fn all_of(family: Family) -> AddrSet {
     AddrSet::from_ranges([AddrRange { family, first, last }])
 }
 
-fn entry(cell: Cell, access: &Access, id: AccessId) -> Entry {
+fn entry(cell: Cell, Said { access, id, bucket }: Said<'_>) -> Entry {
     let verdict = match access.action {
         Action::Allow => Verdict::Accept,
         Action::Deny if access.reject => Verdict::Reject,
         Action::Deny => Verdict::Drop,
     };
-    let step = Step { until: access.until, limit: access.limit, log: access.log, verdict };
+    let bucket = bucket.filter(|_| access.limit.is_some());
+    let step = Step { until: access.until, limit: access.limit, bucket, log: access.log, verdict };
     let refuse = match (access.limit, access.until) {
         (None, _) => Refuse::Never,
         (Some(_), Some(until)) => Refuse::Until(until),

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cells::{all_of, entries, headers, original, translated};
+use super::cells::{Said, all_of, entries, headers, original, translated};
 use super::{Raw, replies};
 use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
 use crate::net::{AddrRange, AddrSet, Family};
@@ -29,6 +29,7 @@ pub(super) fn deny(
     let rejecting = site.accesses.iter().any(|a| a.action == Action::Deny && a.reject);
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Deny) {
         let headers = headers(&access.terms);
+        let said = Said { access, id, bucket: None };
         let (no_from, no_to) =
             (topology.kept_back(&access.from.except), topology.kept_back(&access.to.except));
         let sets = |ends: &[crate::model::End], less: &AddrSet| -> Vec<AddrSet> {
@@ -59,21 +60,21 @@ pub(super) fn deny(
                     let to = if everywhere { destination.clone() } else { touching(destination, &dst) };
                     if *hook == Hook::Bridge {
                         let (mut denied, mut unanswered) = (Vec::new(), Vec::new());
-                        entries(&from, &to, &headers, access, id, &mut denied);
+                        entries(&from, &to, &headers, said, &mut denied);
                         raw.denies.extend(denied.into_iter().map(replies::silent));
                         if stateless {
-                            entries(&to, &from, &replies::headers(&headers), access, id, &mut unanswered);
+                            entries(&to, &from, &replies::headers(&headers), said, &mut unanswered);
                             raw.unanswered.extend(unanswered.into_iter().map(replies::unlogged));
                         }
                         continue;
                     }
-                    entries(&from, &to, &headers, access, id, &mut raw.denies);
+                    entries(&from, &to, &headers, said, &mut raw.denies);
                     // S32: wherever it was translated to.
                     if *hook != Hook::Output && translating.contains(host) {
                         let headers = original(&headers);
                         for family in Family::BOTH {
                             let sets = (&from, &all_of(family), destination);
-                            translated(sets, &headers, access, id, &mut raw.denies);
+                            translated(sets, &headers, said, &mut raw.denies);
                         }
                     }
                 }

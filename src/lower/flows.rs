@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::cells::{Delivered, Header, delivered, entries, headers, translated};
+use super::cells::{Delivered, Header, Said, delivered, entries, headers, translated};
 use super::mapped::{Mapped, Mapping};
 use super::{Raw, RawPair, replies, wire};
-use crate::ir::{Balancer, Entry, Numbers, Put, SentOn, Wire};
+use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn, Wire};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
 use crate::net::{AddrSet, Proto};
 use crate::topology::reading::Own;
@@ -22,15 +22,19 @@ pub(super) fn allow(
     mapped: &mut Mapped,
     balancers: &mut Balancers,
 ) {
-    let mut ways = Vec::new();
+    let (mut ways, mut buckets) = (Vec::new(), BTreeMap::new());
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let headers = headers(&access.terms);
+        let bucket = access.limit.or(access.meter).map(|_| Bucket {
+            of: *buckets.entry(access.bucket()).or_insert(id),
+            metered: access.limit.is_none(),
+        });
         topology.each_way(access, &mut |way| ways.push(way));
         for way in &ways {
             if let Course::Balanced(balanced) = &way.course {
                 told(access, id, &way.crossing, balanced, balancers);
             }
-            Flow { topology, site, raw, mapped, access, id, headers: &headers }.follow(way);
+            Flow { topology, site, raw, mapped, access, id, bucket, headers: &headers }.follow(way);
         }
         ways.clear();
     }
@@ -43,6 +47,8 @@ struct Flow<'f, 's> {
     mapped: &'f mut Mapped,
     access: &'f Access,
     id: AccessId,
+    /// Whose tokens its limit takes.
+    bucket: Option<Bucket>,
     headers: &'f [Header],
 }
 
@@ -135,10 +141,10 @@ impl<'f> Flow<'f, '_> {
         let (src, dst) = (but(src, sent), but(dst, hop.last));
         let wires = self.wires(hop.host, hop.leg, hop.leg);
         self.add((hop.host, hook), wires.clone(), (&src, &dst), headers);
-        let (access, id) = (self.access, self.id);
+        let said = self.said(self.access);
         if let Some(pair) = self.at((hop.host, hook), wires, (&src, &dst)).filter(|_| stateless) {
             let mut answers = Vec::new();
-            entries(&dst, &src, &replies::headers(headers), access, id, &mut answers);
+            entries(&dst, &src, &replies::headers(headers), said, &mut answers);
             pair.replies.extend(answers.into_iter().map(replies::unlogged));
         }
     }
@@ -343,15 +349,16 @@ impl<'f> Flow<'f, '_> {
     }
 
     fn add(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
-        let (access, id) = (self.bounded(point), self.id);
+        let access = self.bounded(point);
+        let said = self.said(&access);
         if self.users(point).is_none() {
             if let Some(pair) = self.at(point, wires, ends) {
-                entries(ends.0, ends.1, headers, &access, id, &mut pair.entries);
+                entries(ends.0, ends.1, headers, said, &mut pair.entries);
             }
             return;
         }
         let mut new = Vec::new();
-        entries(ends.0, ends.1, headers, &access, id, &mut new);
+        entries(ends.0, ends.1, headers, said, &mut new);
         self.put(point, wires, ends, new);
     }
 
@@ -363,8 +370,13 @@ impl<'f> Flow<'f, '_> {
         headers: &[Delivered],
     ) {
         let mut new = Vec::new();
-        translated((src, dst, original), headers, &self.bounded(point), self.id, &mut new);
+        let access = self.bounded(point);
+        translated((src, dst, original), headers, self.said(&access), &mut new);
         self.put(point, wires, (src, dst), new);
+    }
+
+    fn said<'a>(&self, access: &'a Access) -> Said<'a> {
+        Said { access, id: self.id, bucket: self.bucket }
     }
 
     /// The statement with the bound that it has at a hook (S64).

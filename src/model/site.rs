@@ -644,6 +644,13 @@ impl Access {
         self.remarked.as_deref().unwrap_or(&NONE)
     }
 
+    /// What tells the buckets of limits apart (S21): accesses that are alike in all of this, the pieces of one sentence,
+    /// have one bucket at each machine.
+    #[must_use]
+    pub fn bucket(&self) -> (&str, Option<Limit>, Option<u64>, bool) {
+        (&self.words, self.limit, self.until, self.log)
+    }
+
     /// Whether it waives a lint.
     #[must_use]
     pub fn waives_lint(&self, code: &str) -> bool {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::ir::{Entry, Refuse, Step};
+use crate::model::AccessId;
 use crate::net::Limit;
 
 /// The steps and the refusal of both.
@@ -14,17 +15,19 @@ pub(super) fn combine(a: &Entry, b: &Entry) -> (Vec<Step>, Refuse) {
         (Some(a), Some(b)) => Some(a.max(b)),
         (None, _) | (_, None) => None,
     };
-    // Of equal limits (or of none) the one that holds longer; unlimited first, so that it spends nobody's tokens.
-    let mut by_limit: BTreeMap<Option<Limit>, Step> = BTreeMap::new();
+    // Of those without a limit (and of equal meters) one that holds as long as any; unlimited first, so that it spends
+    // nobody's tokens. A limit is its statement's: where another has an equal one, each keeps its tokens.
+    let mut by_limit: BTreeMap<(Option<Limit>, Option<AccessId>), Step> = BTreeMap::new();
     for step in a.steps.iter().chain(&b.steps) {
         by_limit
-            .entry(step.limit)
+            .entry((step.limit, step.bucket.filter(|bucket| !bucket.metered).map(|bucket| bucket.of)))
             .and_modify(|kept| {
-                *kept = Step { until: later(kept.until, step.until), log: kept.log || step.log, ..*kept }
+                let (until, log) = (later(kept.until, step.until), kept.log || step.log);
+                *kept = Step { until, log, bucket: kept.bucket.min(step.bucket), ..*kept }
             })
             .or_insert(*step);
     }
-    let unlimited = by_limit.get(&None).map(|s| s.until);
+    let unlimited = by_limit.get(&(None, None)).map(|s| s.until);
     let forever = unlimited == Some(None);
     let outlived = |step: &Step| match (unlimited, step.until) {
         (None, _) => false,

@@ -1,9 +1,13 @@
 //! Chains for verdicts that take more than a word: with a date, a limit, a line in the log, or a refusal.
 //!
-//! A fate is named after its statements and what they say, so elements of one statement share one chain, one bucket and
-//! one meter, at whatever hook they stand.
+//! A fate is named after its statements and what they say, so elements of one statement share one chain, at whatever hook
+//! they stand.
+//!
+//! INVARIANT: a limit has one bucket in a table, where it is by source one set for each family (S21). To the kernel every
+//! rule with a `limit` is a bucket, and every set is one for each element; so a limit that stands in several fates, because its
+//! statement meets others, has a chain of its own that they jump to. What is over the limit comes back from it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{
     DataType, Duration, Expression, Field, Limit, Log, Set, SetFlag, SetOp, Statement, Unit, Verdict,
@@ -11,8 +15,8 @@ use super::super::artifact::{
 use super::base::before;
 use super::{Draft, DraftChain, DraftSet, names, statements_of};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::ir::{Entry, Refuse, Step};
-use crate::model::AccessId;
+use crate::ir::{Bucket, Entry, Refuse, Step};
+use crate::model::{Access, AccessId};
 use crate::net::{self, Family, Per};
 
 /// The dead elements of a meter must not be forgotten before their bucket is full again.
@@ -59,7 +63,12 @@ impl Draft<'_> {
             .map(|access| access.words.as_str())
             .collect();
         words.dedup();
-        let mut said = format!("{}\n{:?}\n{:?}", words.join("\n"), entry.steps, entry.refuse);
+        let mut said = format!("{}\n{}\n{:?}", words.join("\n"), plainly(&entry.steps), entry.refuse);
+        if words.len() > 1 {
+            // Of several statements the steps do not show which of them has which limit.
+            let of = entry.steps.iter().filter_map(|step| self.site.access(step.bucket?.of));
+            of.for_each(|access| said.extend(["\n", access.words.as_str()]));
+        }
         if let Some(denied) = &self.denied {
             said.push('\n');
             said.push_str(denied);
@@ -81,56 +90,112 @@ impl Draft<'_> {
 
     /// Writes the chains; false where one cannot be said.
     pub(super) fn fates(&mut self, findings: &mut Findings) -> bool {
+        let fates = std::mem::take(&mut self.fates);
+        let shared = self.shared_limits(&fates);
         let mut sayable = true;
-        for (name, fate) in std::mem::take(&mut self.fates) {
-            let comment = self.words(&fate.because);
-            let origins = statements_of(&fate.because);
-            let mut chain = DraftChain::regular(&name);
-            for (at, step) in fate.steps.iter().enumerate() {
-                let Some(bounds) = self.bounds(&format!("{name}_{at}"), step, &fate.families) else {
-                    self.unsupported_limit(&fate.because, findings);
-                    sayable = false;
-                    continue;
-                };
-                let Some(date) = said(step.until) else {
-                    self.unsupported_date(&fate.because, findings);
-                    sayable = false;
-                    continue;
-                };
-                for bound in bounds {
-                    let mut statements: Vec<Statement> = date.clone().into_iter().collect();
-                    statements.extend(bound);
-                    let verdict = match step.verdict {
-                        net::Verdict::Accept => ("allow", Verdict::Accept),
-                        net::Verdict::Drop => ("deny", denying(fate.denied.as_ref())),
-                        net::Verdict::Reject => ("deny", Verdict::Goto("told".to_owned())),
-                    };
-                    if step.log {
-                        statements.push(log(&prefix(&self.host.name, verdict.0)));
-                    }
-                    statements.push(Statement::Verdict(verdict.1));
-                    chain.push(statements, &comment, &origins);
-                }
-            }
-            let date = match fate.refuse {
-                Refuse::Never => None,
-                // One that cannot be said was refused with its step.
-                Refuse::Until(until) => said(Some(until)),
-                Refuse::Always => Some(None),
-            };
-            if let Some(date) = date {
-                chain
-                    .chain
-                    .notes
-                    .push("Over its limit a connection is dropped; nothing else can admit it.".to_owned());
-                let mut statements: Vec<Statement> = date.into_iter().collect();
-                statements.push(Statement::counter());
-                statements.push(Statement::Verdict(Verdict::Drop));
-                chain.push(statements, "over the limit", &origins);
-            }
-            self.chains.push(chain);
+        for (name, fate) in &fates {
+            sayable &= self.fate(name, fate, &shared, findings);
+        }
+        // By name: the numbers of statements change when others come and go.
+        let by_name: BTreeMap<&String, &Fate> = shared.values().map(|(name, fate)| (name, fate)).collect();
+        for (name, fate) in by_name {
+            sayable &= self.fate(name, fate, &BTreeMap::new(), findings);
         }
         sayable
+    }
+
+    /// The limits that stand in several fates, each with the name of its chain and what stands there.
+    fn shared_limits(&self, fates: &BTreeMap<String, Fate>) -> Shared {
+        let mut all: BTreeMap<Bucket, Vec<(&Fate, Step)>> = BTreeMap::new();
+        for fate in fates.values() {
+            for step in &fate.steps {
+                if let Some(bucket) = step.bucket {
+                    all.entry(bucket).or_default().push((fate, *step));
+                }
+            }
+        }
+        let several = all.into_iter().filter(|(_, at)| at.len() > 1);
+        let chain = |(bucket, at): (Bucket, Vec<(&Fate, Step)>)| {
+            // Who jumps there looks at the date.
+            let step = Step { until: None, ..at.first()?.1 };
+            let because = at.iter().flat_map(|(fate, step)| self.speaking(fate, step));
+            let because: BTreeSet<AccessId> = because.collect();
+            let words = self.site.access(bucket.of).map_or("", |access| access.words.as_str());
+            let until = self.site.access(bucket.of).and_then(|access| access.until);
+            let said = format!("{words}\n{}\n{until:?}", plainly(&[step]));
+            let fate = Fate {
+                steps: vec![step],
+                refuse: Refuse::Never,
+                because: because.into_iter().collect(),
+                families: at.iter().flat_map(|(fate, _)| fate.families.iter().copied()).collect(),
+                denied: None,
+            };
+            Some((bucket, (format!("limit_{}", names::digest(&said)), fate)))
+        };
+        several.filter_map(chain).collect()
+    }
+
+    /// Writes one chain; false where it cannot be said. What is in `shared` stands in a chain of its own.
+    fn fate(&mut self, name: &str, fate: &Fate, shared: &Shared, findings: &mut Findings) -> bool {
+        let mut sayable = true;
+        let mut chain = DraftChain::regular(name);
+        for (at, step) in fate.steps.iter().enumerate() {
+            let because = self.speaking(fate, step);
+            let Some(date) = said(step.until) else {
+                self.unsupported_date(&because, findings);
+                sayable = false;
+                continue;
+            };
+            let date: Vec<Statement> = date.into_iter().collect();
+            let rules = match step.bucket.and_then(|bucket| shared.get(&bucket)) {
+                Some((limit, _)) => Some(vec![vec![Statement::Verdict(Verdict::Jump(limit.clone()))]]),
+                None => self.bounded(&format!("{name}_{at}"), fate, step),
+            };
+            let Some(rules) = rules else {
+                self.unsupported_limit(&because, findings);
+                sayable = false;
+                continue;
+            };
+            let (comment, origins) = (self.words(&because), statements_of(&because));
+            for rule in rules {
+                chain.push([date.clone(), rule].concat(), &comment, &origins);
+            }
+        }
+        over_the_limit(&mut chain, fate);
+        self.chains.push(chain);
+        sayable
+    }
+
+    /// The statements whose step it is: of a limit those that have its bucket; of what has none those without a limit.
+    fn speaking(&self, fate: &Fate, step: &Step) -> Vec<AccessId> {
+        let bucket = |id: AccessId| self.site.access(id).map(Access::bucket);
+        let limited = |id: AccessId| {
+            let said = self.site.access(id).is_some_and(|access| access.limit.is_some());
+            said || fate.steps.iter().filter_map(|step| step.bucket).any(|b| bucket(b.of) == bucket(id))
+        };
+        let speaks = |id: &AccessId| match step.bucket {
+            Some(b) => bucket(b.of) == bucket(*id),
+            None => !limited(*id),
+        };
+        let speaking: Vec<AccessId> = fate.because.iter().copied().filter(speaks).collect();
+        if speaking.is_empty() { fate.because.clone() } else { speaking }
+    }
+
+    /// A step without its date: for each rule that is needed, its statements. None where nft cannot say the limit.
+    fn bounded(&mut self, name: &str, fate: &Fate, step: &Step) -> Option<Vec<Vec<Statement>>> {
+        let mut rules = self.bounds(name, step, &fate.families)?;
+        let (word, verdict) = match step.verdict {
+            net::Verdict::Accept => ("allow", Verdict::Accept),
+            net::Verdict::Drop => ("deny", denying(fate.denied.as_ref())),
+            net::Verdict::Reject => ("deny", Verdict::Goto("told".to_owned())),
+        };
+        for statements in &mut rules {
+            if step.log {
+                statements.push(log(&prefix(&self.host.name, word)));
+            }
+            statements.push(Statement::Verdict(verdict.clone()));
+        }
+        Some(rules)
     }
 
     /// What keeps a step within its limit: for each rule that is needed, its statements. None where it cannot be said.
@@ -206,6 +271,33 @@ impl Draft<'_> {
             );
         }
     }
+}
+
+/// By bucket, the chain that holds it: its name, and what stands there.
+type Shared = BTreeMap<Bucket, (String, Fate)>;
+
+/// The steps as names are made of them: without the numbers of their statements, which change as others come and go.
+fn plainly(steps: &[Step]) -> String {
+    let one = |Step { until, limit, log, verdict, bucket: _ }: &Step| {
+        format!("Step {{ until: {until:?}, limit: {limit:?}, log: {log:?}, verdict: {verdict:?} }}")
+    };
+    format!("[{}]", steps.iter().map(one).collect::<Vec<_>>().join(", "))
+}
+
+/// The end of a chain whose statements refuse what none of their steps admits (S22).
+fn over_the_limit(chain: &mut DraftChain, fate: &Fate) {
+    let date = match fate.refuse {
+        Refuse::Never => None,
+        // One that cannot be said was refused with its step.
+        Refuse::Until(until) => said(Some(until)),
+        Refuse::Always => Some(None),
+    };
+    let Some(date) = date else { return };
+    chain.chain.notes.push("Over its limit a connection is dropped; nothing else can admit it.".to_owned());
+    let mut statements: Vec<Statement> = date.into_iter().collect();
+    statements.push(Statement::counter());
+    statements.push(Statement::Verdict(Verdict::Drop));
+    chain.push(statements, "over the limit", &statements_of(&fate.because));
 }
 
 /// What becomes of a denied packet.
