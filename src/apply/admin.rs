@@ -46,6 +46,14 @@ pub fn connection() -> Option<Connection> {
     })
 }
 
+/// Every connection that is established to one of these ports of this machine, whoever it is: what is in this list when
+/// something is changed was there before, and shows nothing about what came of it.
+#[must_use]
+pub fn established(ports: &BTreeSet<u16>) -> Vec<Connection> {
+    let to = |s: &Socket| s.state == ESTABLISHED && ports.contains(&s.local.port());
+    sockets().into_iter().filter(to).map(|s| s.connection()).collect()
+}
+
 /// Who this is, in words: the user who logged in, what they became, and where from.
 #[must_use]
 pub fn who(connection: Option<&Connection>) -> String {
