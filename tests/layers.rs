@@ -65,7 +65,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The jump server reads what an sshd reads.
     (
         "bastion",
-        &["source", "diag", "net", "model", "durable", "target::artifact", "target::read", "target::sim"],
+        // `apply` finds out over which connection somebody came.
+        &[
+            "source",
+            "diag",
+            "net",
+            "model",
+            "durable",
+            "apply",
+            "target::artifact",
+            "target::read",
+            "target::sim",
+        ],
     ),
     ("lab", &["diag", "net", "model", "forwarding", "target"]),
     (

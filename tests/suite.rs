@@ -127,6 +127,7 @@ const ELSEWHERE: &[&str] = &[
     "sshd-no-keys",
     "sshd-password",
     "sshd-refuses",
+    "sshd-unknown-group",
     "sshd-weak-setting",
     "not-supported-yet",  // a build without the feature `bastion`
     "round-the-bastion",  // tests/bastion/prove.rs: what is proved says it

@@ -46,16 +46,17 @@ pub fn connection() -> Option<Connection> {
     })
 }
 
-/// The connections that are open to a port of this machine, and to any port at which root takes connections: an sshd does
-/// so as root, and a machine may have several, or one with several ports. Ascending, each once.
+/// The connections that are open to these ports of this machine, and to any port at which root takes connections: an sshd
+/// does so as root, and a machine may have several, or one with several ports. Ascending, each once. What is open when
+/// something is changed shows nothing of what comes of it.
 #[must_use]
-pub fn open(port: u16) -> Vec<Connection> {
+pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
     let sockets = sockets();
     let listened: BTreeSet<u16> =
         sockets.iter().filter(|s| s.state == LISTEN).map(|s| s.local.port()).collect();
     let is = |s: &&Socket| {
         let by_root = s.uid == 0 && listened.contains(&s.local.port());
-        s.state == ESTABLISHED && (s.local.port() == port || by_root)
+        s.state == ESTABLISHED && (ports.contains(&s.local.port()) || by_root)
     };
     let mut all: Vec<Connection> = sockets.iter().filter(is).map(Socket::connection).collect();
     all.sort_unstable();

@@ -115,7 +115,7 @@ impl Plan {
             return Err(ApplyError::OnTrial(trial.generation));
         }
         if let Some(connection) = &self.record.connection {
-            self.record.open = admin::open(connection.server.port());
+            self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
         }
         let generation = self.record.generation;
         let texts = [("apply.nft", &self.apply), ("boot.nft", &self.boot), ("rollback.nft", &self.rollback)];

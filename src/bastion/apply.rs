@@ -10,7 +10,7 @@
 //! saved; (4) a watchdog starts, a process of its own session that outlives this one and the SSH connection, and puts the old
 //! files back when the time is over and the record, which is written now, still there; (5) each file is replaced at once (write, fsync, rename,
 //! fsync of the folder); (6) sshd checks the real tree and is told to reload, and has to answer. Until [`confirm`] is called
-//! from another SSH connection than this one, the watchdog stays. A running sshd keeps its settings and its sessions when the
+//! from an SSH connection that came afterwards, the watchdog stays. A running sshd keeps its settings and its sessions when the
 //! files change; one that is told to reload broken ones ends, which is why (6) checks first.
 
 #![expect(clippy::disallowed_methods, reason = "changes the configuration of sshd, and starts the watchdog")]
@@ -30,7 +30,8 @@ use std::time::Duration;
 use super::sshd::effective::Effective;
 use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
-use record::{Record, Saved, State};
+use crate::apply::admin::{self, Connection};
+use record::{Before, Record, Saved, State};
 
 /// Where the drop-in has to stand so that nothing comes before it.
 pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
@@ -54,8 +55,8 @@ pub struct Asked {
     pub wait: Duration,
     /// Whether a canary that fails stops the run: not for somebody with another way in.
     pub console: bool,
-    /// `SSH_CONNECTION`
-    pub session: Option<String>,
+    /// The connection over which it is asked; none where that is not known.
+    pub connection: Option<Connection>,
 }
 
 /// Why nothing, or not all, was done.
@@ -104,6 +105,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
             "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
         return Err(ApplyError::Refused(said.to_owned()));
     }
+    daemon::can_be_told()?;
     steps("stage")?;
     state.sweep()?;
     let staged = stage(asked, &state)?;
@@ -116,6 +118,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     let changes = staged.changes.clone();
     steps("save")?;
     let record = save(asked, &state, &changes)?;
+    note(asked, &state, record.id)?;
     steps("arm")?;
     arm(&record)?;
     steps("record")?;
@@ -127,39 +130,63 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         let late = || ApplyError::Failed("the time was over before all was done".to_owned());
         waits.then_some(()).ok_or_else(late)
     };
-    let done = put_all(&changes, &record, &mut guarded)
+    let done = put_all(&changes, &mut guarded)
         .and_then(|()| take_effect(&mut guarded))
+        // Who came meanwhile came by the old settings.
+        .and_then(|()| note(asked, &state, record.id))
         .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
         Err(why) => match restore(&state, &record) {
             Ok(_) => Err(why),
-            Err(worse) => Err(ApplyError::Failed(format!("{why}; and the old files are not back: {worse}"))),
+            Err(worse) => Err(ApplyError::Failed(format!("{why}; and it is not taken back yet: {worse}"))),
         },
     }
 }
 
-/// Keeps what was applied: the watchdog has nothing left to put back.
+/// Keeps what was applied: the watchdog has nothing left to put back. `connection` is the one that asks, if that is known.
 ///
 /// # Errors
-/// Where nothing waits, or the caller came by the connection that applied, which shows nothing.
-pub fn confirm(session: Option<&str>, console: bool) -> Result<(), ApplyError> {
+/// Where nothing waits, or the caller came by a connection that was there before, which shows nothing.
+pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
     let Some(record) = state.read()? else {
         return Err(ApplyError::Refused("nothing waits to be confirmed".to_owned()));
     };
-    if !console && record.session.is_some() && record.session.as_deref() == session {
-        let said = "this is the connection that applied, which would live on if nobody could log in any more";
-        return Err(ApplyError::Refused(format!("{said}: confirm from a new one")));
+    if !console {
+        may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
     state.forget()
+}
+
+/// Whether a connection came after the new settings; why not.
+fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Result<(), String> {
+    let shows = "it would live on if nobody could log in any more: confirm from a new one";
+    match (connection, before) {
+        (_, None) => {
+            Err("it is not known which connections were there before: say `--i-have-console`".to_owned())
+        }
+        (Some(now), Some(before)) if before.own.as_ref() == Some(now) => {
+            Err(format!("this is the connection that applied ({now}), and {shows}"))
+        }
+        (Some(now), Some(before)) if before.all.contains(now) => {
+            Err(format!("this connection ({now}) was there before the new settings, and {shows}"))
+        }
+        // At a console, where nobody else was there by ssh, or in a terminal that outlives connections (tmux).
+        (None, Some(before)) if !before.all.is_empty() => Err(format!(
+            "it is not known over which connection this is said, and there are old ones ({}): \
+             log in anew and say it there, or say `--i-have-console`",
+            before.all.len()
+        )),
+        (Some(_) | None, Some(_)) => Ok(()),
+    }
 }
 
 /// Puts the old files back and tells sshd; returns them, empty where nothing waited.
 ///
 /// # Errors
-/// When a file cannot be put back; the others are, and the record stays for another try.
+/// When a file cannot be put back (the others are), or sshd does not read them; then the record stays for another try.
 pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
     let Some(record) = state.read()? else { return Ok(Vec::new()) };
@@ -212,6 +239,9 @@ fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
     staged.lay(0)?;
     let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
+    if let Some(new) = settings(&place, &asked.admin, asked.from)? {
+        daemon::has_pid_file(&new)?;
+    }
     // sshd says where it looks for an account's keys under the new settings.
     for (account, text) in accounts(&asked.folder)? {
         let Some(settings) = settings(&place, &account, asked.from)? else { break };
@@ -279,15 +309,28 @@ fn accounts(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ApplyError> {
 fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, ApplyError> {
     let mut files = Vec::new();
     for (number, change) in changes.iter().enumerate() {
-        let was_there = change.to.exists();
-        if was_there {
+        let saved = Saved::of(&change.to);
+        if saved.was_there {
             let old =
                 fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;
             state.keep(number, &old)?;
         }
-        files.push(Saved { path: change.to.clone(), was_there, mode: put::mode_of(&change.to) });
+        files.push(saved);
     }
-    Ok(Record { id: record::number(), files, session: asked.session.clone(), wait: asked.wait.as_secs() })
+    Ok(Record { id: record::number(), files, wait: asked.wait.as_secs() })
+}
+
+/// Writes down which connections there are: none of them may confirm. They are those of now and those of an earlier note.
+fn note(asked: &Asked, state: &State, id: u64) -> Result<(), ApplyError> {
+    let mut ports = daemon::ports()?;
+    ports.extend(asked.connection.map(|own| own.server.port()));
+    let mut all = state.before(id)?.unwrap_or_default().all;
+    for one in admin::open(&ports) {
+        if !all.contains(&one) {
+            all.push(one);
+        }
+    }
+    state.write_before(&Before { id, own: asked.connection, all })
 }
 
 /// Starts the watchdog and waits until it says that it watches.
@@ -310,11 +353,12 @@ fn arm(record: &Record) -> Result<(), ApplyError> {
     }
 }
 
-fn put_all(changes: &[Change], record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
+/// With the rights that the canary tried: those of an old file are for the rollback alone.
+fn put_all(changes: &[Change], steps: Steps<'_>) -> Result<(), ApplyError> {
     // Keys first: settings that look for them come last.
-    for (change, saved) in changes.iter().zip(&record.files).rev() {
+    for change in changes.iter().rev() {
         let name = change.to.display().to_string();
-        put::replace(&change.to, &change.text, saved.mode, &mut |what| steps(&format!("{what} {name}")))?;
+        put::replace(&change.to, &change.text, put::MODE, &mut |what| steps(&format!("{what} {name}")))?;
     }
     Ok(())
 }
@@ -332,10 +376,10 @@ fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
         let done = if saved.was_there {
             let old = state.kept(number)?;
             // What is right already is left alone: on a read-only disk nothing was changed either.
-            if fs::read(&saved.path).is_ok_and(|now| now == old) {
+            if saved.stands(&old) {
                 Ok(())
             } else {
-                put::replace(&saved.path, &old, saved.mode, &mut |_| Ok(()))
+                put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
             }
         } else {
             put::remove(&saved.path)
@@ -347,8 +391,10 @@ fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
     if let Some(why) = failed {
         return Err(why);
     }
-    daemon::reload()?;
-    daemon::answers()?;
+    let told = daemon::reload().and_then(|()| daemon::answers());
+    told.map_err(|why| {
+        ApplyError::Failed(format!("the old files are back, and sshd did not read them: {why}"))
+    })?;
     state.forget()?;
     Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
 }

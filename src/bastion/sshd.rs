@@ -3,6 +3,7 @@
 //! sshd itself says what holds for a user and an address (`sshd -T -C`, [`effective`]); which users and addresses to ask
 //! about, and which line of which file has the say, is read from the files ([`config`]). The second never decides.
 
+pub mod accounts;
 pub mod config;
 pub mod demands;
 pub mod effective;

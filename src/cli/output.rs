@@ -161,12 +161,12 @@ impl<'t> Tree<'t> {
     }
 }
 
-/// Replaces one file, durably and at once: a reader sees the old text or the new one.
+/// Replaces one file, durably and at once: a reader sees the old text or the new one. Mode and owner stay: root, who mends
+/// the keys of somebody else, does not take them away.
 pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
     let path = fs::canonicalize(path)?;
-    let mode = fs::metadata(&path)?.permissions().mode();
-    durable::replace(&path, text.as_bytes(), mode)
+    let rights = durable::Rights::of(&fs::metadata(&path)?);
+    durable::replace(&path, text.as_bytes(), rights)
 }
 
 /// What a directory holds before.

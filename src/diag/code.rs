@@ -130,6 +130,7 @@ codes! {
     SSHD_NO_KEYS = "sshd-no-keys",
     SSHD_PASSWORD = "sshd-password",
     SSHD_REFUSES = "sshd-refuses",
+    SSHD_UNKNOWN_GROUP = "sshd-unknown-group",
     SSHD_WEAK_SETTING = "sshd-weak-setting",
     SSH_WITHOUT_AS = "ssh-without-as",
     STATELESS_REPLIES = "stateless-replies",

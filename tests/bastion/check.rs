@@ -416,6 +416,45 @@ fn a_tree_is_judged_like_a_machine() {
     assert_eq!(lines, ["50-cloud-init.conf:1"]);
 }
 
+/// Accounts that a `Match` names by a group alone: beyond the people who are asked about anyway, or no people at all.
+#[test]
+fn whoever_is_in_a_named_group_is_asked_about() {
+    let Some(room) = Room::new() else { return };
+    let read = |path: &str| std::fs::read_to_string(room.outside(path)).unwrap();
+    let (passwd, group) = (read("/etc/passwd"), read("/etc/group"));
+    let people: String =
+        (1..=45).map(|n| format!("p{n}:x:{}:{}::/:/bin/sh\n", 50_000 + n, 47_901 + n / 45)).collect();
+    let dep = "dep:x:997:65534::/:/bin/sh\n";
+    let deployers = "deployers:x:47997:dep\n";
+    for (line, accounts, groups, user) in [
+        ("Match Group upload", "svc:x:998:47998::/:/bin/sh\n", "upload:x:47998:\n", "svc"),
+        ("Match Group=upload", "svc:x:998:47998::/:/bin/sh\n", "upload:x:47998:\n", "svc"),
+        ("Match Group deploy*", dep, deployers, "dep"),
+        ("Match User d* Group deploy*", dep, deployers, "dep"),
+        ("Match Group *,!staff", dep, deployers, "dep"),
+        ("Match Group contract", people.as_str(), "others:x:47901:\ncontract:x:47902:\n", "p45"),
+        ("Match User=dep", dep, deployers, "dep"),
+    ] {
+        room.write("/etc/passwd", &format!("{passwd}{accounts}"));
+        room.write("/etc/group", &format!("{group}{groups}"));
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\n{line}\n PasswordAuthentication yes\n"))]);
+        let asked = format!("user={user},host=h,addr=192.0.2.1,laddr=192.0.2.22,lport=22");
+        let said = room.sh(&format!("{SSHD} -T -C {asked}"));
+        assert!(said.contains("passwordauthentication yes"), "sshd, {line}: {said}");
+        let report = check(&room, &[]);
+        let ways = cell(&report, user, "192.0.2.1");
+        assert!(ways.contains(&"password".to_owned()), "check, {line}: {report:#}");
+        let lines: Vec<String> = findings(&report, "sshd-password").iter().map(place).collect();
+        assert_eq!(lines, ["sshd_config:5"], "{line}");
+    }
+    // Nobody here is in it, or nobody is known to be: what the block says was not asked.
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch Group ghosts,root,!nobody-either\n"))]);
+    let report = check(&room, &[]);
+    let said = findings(&report, "sshd-unknown-group");
+    assert_eq!(said.iter().map(place).collect::<Vec<_>>(), ["sshd_config:4"], "{report:#}");
+    assert!(said.iter().all(|f| f["message"].as_str().unwrap().contains("`ghosts`")), "{report:#}");
+}
+
 /// The room's sshd files are these and no others.
 pub(crate) fn lay(room: &Room, files: &[(&str, &str)]) {
     let folder = room.outside("/etc/ssh/sshd_config.d");

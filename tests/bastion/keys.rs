@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fwc::bastion::keys::lint::canonical;
@@ -226,4 +227,43 @@ impl Draw {
             _ => key.to_owned(),
         }
     }
+}
+
+/// Root mends her keys, and they stay hers.
+#[test]
+fn a_file_that_lint_rewrites_stays_its_owners() {
+    const HERS: &str = "/run/home/ana/.ssh/authorized_keys";
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "*");
+    let key = room.key("k", &["-t", "ed25519"]);
+    let loose = format!("{} ana\n", Room::public(&key));
+    room.authorize("ana", &loose);
+    let sshd = room.sshd();
+    assert_eq!(room.login("ana", Way::Key(&key), None), Login::Accepted, "{}", sshd.log());
+    let rights = || room.sh(&format!("stat -c '%u:%g %a' {HERS}"));
+    let before = rights();
+
+    // Where it may not be given to her, nothing is changed.
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set=-chown", env!("CARGO_BIN_EXE_fwc"), "bastion", "lint", "--fix", HERS]);
+    let output = room.run(command);
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("cannot write"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!((room.sh(&format!("cat {HERS}")), rights()), (loose, before.clone()));
+    assert_eq!(room.sh("ls -A /run/home/ana/.ssh").trim(), "authorized_keys");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
+    command.args(["bastion", "lint", "--fix", HERS]);
+    let output = room.run(command);
+    assert!(
+        room.sh(&format!("cat {HERS}")).starts_with("restrict"),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(rights(), before);
+    assert_eq!(room.login("ana", Way::Key(&key), None), Login::Accepted, "{}", sshd.log());
 }

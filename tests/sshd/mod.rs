@@ -371,6 +371,12 @@ impl Sshd {
         kill(self.pid(), Signal::SIGHUP).unwrap();
     }
 
+    /// Ends the listener at once: its PidFile stays.
+    pub(crate) fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Whether the listener still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
@@ -379,8 +385,7 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.end();
     }
 }
 

@@ -12,11 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{ApplyError, Asked, keys_file, put, settings};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{ApplyError, Asked, daemon, keys_file, put, settings};
 use crate::bastion::keys::{self, Entry, KeyType};
 use crate::bastion::sshd::effective::Effective;
 use crate::bastion::sshd::stage::{Network, SSHD, Stage};
 
+/// Files of the canary's sshd in the folder of the try.
+const LOG: &str = "sshd.log";
+const PID_FILE: &str = "sshd.pid";
 /// How long sshd may take to listen, and a login to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -37,7 +43,7 @@ pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError
     };
     let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
     let at = listen(&stage, asked, &new)?;
-    let log = work.join("sshd.log");
+    let log = work.join(LOG);
     let _sshd = Listener::start(&stage, &log)?;
     let (ran, said) = try_login(&stage, asked, &key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();
@@ -174,9 +180,11 @@ impl Listener {
     fn start(stage: &Stage, log: &Path) -> Result<Self, ApplyError> {
         let path = log.to_owned();
         let spawned = stage.within(move || {
-            // The machine's PidFile is the machine's sshd's.
+            // The machine's PidFile is the machine's sshd's. By this one it is found if nobody is left to end it.
             Command::new(SSHD)
-                .args(["-D", "-o", "PidFile=none", "-o", "LogLevel=VERBOSE", "-E"])
+                .args(["-D", "-o", "LogLevel=VERBOSE", "-o"])
+                .arg(format!("PidFile={}", path.with_file_name(PID_FILE).display()))
+                .arg("-E")
                 .arg(path)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -199,6 +207,19 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// Ends the sshd that a canary in this folder left behind when it was killed. It is that one if it writes the log of this
+/// folder: its number alone may be another's by now.
+pub(super) fn end_left_in(folder: &Path) {
+    let number =
+        fs::read_to_string(folder.join(PID_FILE)).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    let Some(pid) = number.filter(|pid| *pid > 0 && daemon::is_sshd(*pid)) else { return };
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let log = folder.join(LOG);
+    if open.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|file| file == log) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 

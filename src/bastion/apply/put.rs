@@ -5,27 +5,40 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{ApplyError, Steps};
-use crate::durable;
+use crate::durable::{self, Rights};
 
-/// What new files get: keys are public, and settings are.
+/// What new files get: keys are public, and settings are. sshd reads keys as the one who logs in.
 pub const MODE: u32 = 0o644;
-
-/// The mode of a file that is there, else [`MODE`].
-#[must_use]
-pub fn mode_of(path: &Path) -> u32 {
-    fs::metadata(path).map_or(MODE, |meta| meta.permissions().mode() & 0o7777)
-}
+/// What new folders get, for the same reason.
+const FOLDER: u32 = 0o755;
 
 /// Replaces a file, in a folder that is made where there is none.
 ///
 /// # Errors
 /// When the system refuses; then the place holds what it held.
-pub fn replace(path: &Path, text: &[u8], mode: u32, steps: Steps<'_>) -> Result<(), ApplyError> {
+pub fn replace(
+    path: &Path,
+    text: &[u8],
+    rights: impl Into<Rights>,
+    steps: Steps<'_>,
+) -> Result<(), ApplyError> {
     let failed = || format!("write {}", path.display());
-    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(folder).map_err(ApplyError::io(failed()))?;
+    make(path.parent().unwrap_or_else(|| Path::new("/"))).map_err(ApplyError::io(failed()))?;
     // sshd reads `*.conf` of its folder, which the temporary name is not.
-    durable::replace_by_steps(path, text, mode, |error| ApplyError::io(failed())(error), steps)
+    durable::replace_by_steps(path, text, rights.into(), |error| ApplyError::io(failed())(error), steps)
+}
+
+/// Makes a folder, and those above it, that everybody may read: under a umask of 077 it would shut out all but root.
+/// Folders that are there stay as they are.
+fn make(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = folder.parent() {
+        make(above)?;
+    }
+    fs::create_dir(folder)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER))
 }
 
 /// Takes a file away; one that is not there is no error.

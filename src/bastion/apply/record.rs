@@ -8,13 +8,18 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ApplyError, put};
+use super::{ApplyError, canary, put};
+use crate::apply::admin::Connection;
+use crate::durable::Rights;
 
 /// The folder of the record and of the old files.
 const PLACE: &str = "/var/lib/fwc-bastion";
 const NAME: &str = "pending.json";
+/// Apart from the record, which a rollback may have taken away when this is written again.
+const BEFORE: &str = "before.json";
 /// How folders of tries begin.
 const WORK: &str = "try-";
 
@@ -25,10 +30,19 @@ pub struct Record {
     pub id: u64,
     /// What was there before.
     pub files: Vec<Saved>,
-    /// `SSH_CONNECTION` of who applied.
-    pub session: Option<String>,
     /// Seconds until it is taken back.
     pub wait: u64,
+}
+
+/// The connections that were there before the new settings were: none of them shows that somebody can log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Before {
+    /// Of which change.
+    pub id: u64,
+    /// That of who applied, where it is known.
+    pub own: Option<Connection>,
+    /// All of them to sshd's ports, that one too.
+    pub all: Vec<Connection>,
 }
 
 /// A place, and what it held; its old text is kept beside the record.
@@ -40,6 +54,31 @@ pub struct Saved {
     pub was_there: bool,
     /// Its mode.
     pub mode: u32,
+    /// Its user and group; none where no file was there.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Saved {
+    /// What stands at a place now.
+    #[must_use]
+    pub fn of(path: &Path) -> Self {
+        let rights = fs::metadata(path).map_or(put::MODE.into(), |meta| Rights::of(&meta));
+        Self { path: path.to_owned(), was_there: path.exists(), mode: rights.mode, owner: rights.owner }
+    }
+
+    /// Its rights.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        Rights { mode: self.mode, owner: self.owner }
+    }
+
+    /// Whether the file stands there with that text and its rights.
+    #[must_use]
+    pub fn stands(&self, text: &[u8]) -> bool {
+        fs::read(&self.path).is_ok_and(|now| now == text)
+            && fs::metadata(&self.path).is_ok_and(|meta| Rights::of(&meta) == self.rights())
+    }
 }
 
 /// A number that no other record has.
@@ -89,7 +128,7 @@ impl State {
         named.map_err(ApplyError::io("make a folder"))
     }
 
-    /// Takes away what a try left that was killed. Only under the lock.
+    /// Takes away what a try left that was killed, its sshd too. Only under the lock.
     ///
     /// # Errors
     /// When the disk refuses.
@@ -98,6 +137,7 @@ impl State {
         for entry in fs::read_dir(&self.folder).map_err(ApplyError::io(failed()))? {
             let entry = entry.map_err(ApplyError::io(failed()))?;
             if entry.file_name().as_encoded_bytes().starts_with(WORK.as_bytes()) {
+                canary::end_left_in(&entry.path());
                 fs::remove_dir_all(entry.path()).map_err(ApplyError::io(failed()))?;
             }
         }
@@ -109,14 +149,26 @@ impl State {
     /// # Errors
     /// When it cannot be read: then nobody may take it for none.
     pub fn read(&self) -> Result<Option<Record>, ApplyError> {
-        let path = self.folder.join(NAME);
+        self.read_as(NAME)
+    }
+
+    /// The connections that were there before a change; none where that is not known.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn before(&self, id: u64) -> Result<Option<Before>, ApplyError> {
+        Ok(self.read_as(BEFORE)?.filter(|before: &Before| before.id == id))
+    }
+
+    fn read_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ApplyError> {
+        let path = self.folder.join(name);
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(ApplyError::io(format!("read {}", path.display()))(e)),
         };
-        let record = serde_json::from_str(&text);
-        record.map(Some).map_err(|e| ApplyError::Failed(format!("{} is damaged: {e}", path.display())))
+        let read = serde_json::from_str(&text);
+        read.map(Some).map_err(|e| ApplyError::Failed(format!("{} is damaged: {e}", path.display())))
     }
 
     /// Writes the record.
@@ -124,8 +176,20 @@ impl State {
     /// # Errors
     /// When the disk refuses.
     pub fn write(&self, record: &Record) -> Result<(), ApplyError> {
-        let text = serde_json::to_string_pretty(record).map_err(|e| ApplyError::Failed(e.to_string()))?;
-        put::replace(&self.folder.join(NAME), text.as_bytes(), 0o600, &mut |_| Ok(()))
+        self.write_as(NAME, record)
+    }
+
+    /// Writes down which connections were there before.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_before(&self, before: &Before) -> Result<(), ApplyError> {
+        self.write_as(BEFORE, before)
+    }
+
+    fn write_as(&self, name: &str, what: &impl Serialize) -> Result<(), ApplyError> {
+        let text = serde_json::to_string_pretty(what).map_err(|e| ApplyError::Failed(e.to_string()))?;
+        put::replace(&self.folder.join(name), text.as_bytes(), 0o600, &mut |_| Ok(()))
     }
 
     /// The change is final, or undone.

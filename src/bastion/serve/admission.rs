@@ -182,7 +182,7 @@ impl Admission {
     }
 
     /// Whether a key may be used for an account from an address, at a second of 1970's count; the number of the line that
-    /// counts, from 1.
+    /// counts in its file, from 1.
     ///
     /// # Errors
     /// Why not.
@@ -314,10 +314,10 @@ fn account(config: &Config, name: &str, lines: &[KeyLine]) -> Result<Account, (O
     if let Some(bits) = number(config, name, "RequiredRSASize").map_err(config_says)? {
         account.rsa = Rsa(bits.max(account.rsa.0));
     }
-    for (at, line) in (1usize..).zip(lines) {
+    for line in lines {
         let wrong = |what: &str| {
             let owner = if line.comment.is_empty() { String::new() } else { format!(" ({})", line.comment) };
-            (Some(format!("authorized_keys/{name}")), format!("key {at}{owner}: {what}"))
+            (Some(format!("authorized_keys/{name}")), format!("line {}{owner}: {what}", line.line))
         };
         let key = served(line).map_err(wrong)?;
         let mut permitted = BTreeSet::new();
@@ -325,7 +325,7 @@ fn account(config: &Config, name: &str, lines: &[KeyLine]) -> Result<Account, (O
             permitted.insert(literal(*target).map_err(|what| wrong(&what))?);
         }
         account.keys.entry(key).or_default().push(Line {
-            number: at,
+            number: line.line,
             from: line.from.clone(),
             expiry: line.expiry,
             permitted,

@@ -16,8 +16,6 @@ pub trait Files {
     fn text(&mut self, path: &str) -> Option<String>;
     /// What a pattern stands for, in the order of bytes.
     fn glob(&mut self, pattern: &str) -> Vec<String>;
-    /// Names of the groups of a user.
-    fn groups(&mut self, user: &str) -> Vec<String>;
 }
 
 /// A line with a keyword.
@@ -62,7 +60,7 @@ pub fn read(path: &str, files: &mut dyn Files, sources: &mut SourceMap) -> Confi
 
 impl Config {
     /// The lines about a keyword that apply to a connection: the one that has the say first, then those that lost to it.
-    pub fn about(&self, keyword: &str, asked: &Connection, groups: &[String]) -> Vec<Span> {
+    pub fn about(&self, keyword: &str, asked: &Connection, groups: &[&str]) -> Vec<Span> {
         let mut matched = Vec::new();
         walk(&self.items, false, Some((asked, groups)), &mut |item, _| {
             if item.keyword == keyword {
@@ -95,7 +93,7 @@ impl Config {
 fn walk(
     items: &[Item],
     mut active: bool,
-    asked: Option<(&Connection, &[String])>,
+    asked: Option<(&Connection, &[&str])>,
     act: &mut dyn FnMut(&Item, bool),
 ) {
     for item in items {
@@ -109,7 +107,7 @@ fn walk(
 }
 
 /// `match_cfg_line`
-fn applies(words: &[String], asked: Option<(&Connection, &[String])>) -> bool {
+fn applies(words: &[String], asked: Option<(&Connection, &[&str])>) -> bool {
     if words.first().is_some_and(|word| word.eq_ignore_ascii_case("all")) {
         return true;
     }
@@ -131,6 +129,15 @@ pub fn criteria(words: &[String]) -> impl Iterator<Item = (String, &str)> {
         [name, value] => Some((name.to_ascii_lowercase(), value.as_str())),
         _ => None,
     })
+}
+
+/// The patterns of group names of a line that lets groups in, each with its `!`.
+pub fn group_words(item: &Item) -> impl Iterator<Item = &str> {
+    let allowed = if item.keyword == "allowgroups" { item.words.as_slice() } else { &[] };
+    let matched = if item.keyword == "match" { item.words.as_slice() } else { &[] };
+    let matched =
+        criteria(matched).filter(|(name, _)| name == "group").flat_map(|(_, value)| value.split(','));
+    allowed.iter().map(String::as_str).chain(matched)
 }
 
 fn read_file(path: &str, files: &mut dyn Files, sources: &mut SourceMap, depth: usize) -> Vec<Item> {
@@ -177,7 +184,10 @@ fn split(line: &str) -> Option<(String, Vec<String>)> {
     let keyword = keyword.to_ascii_lowercase();
     let keyword =
         RENAMED.iter().find(|(old, _)| *old == keyword).map_or(keyword.as_str(), |(_, new)| new).to_owned();
-    Some((keyword, words(rest)))
+    // Of `Match` alone the words are parted at `=` too (`strdelim`): `Match User=ana`.
+    let parted =
+        if keyword == "match" { words_at(rest, &[' ', '\t', '=']) } else { words_at(rest, &[' ', '\t']) };
+    Some((keyword, parted))
 }
 
 /// Old names of keywords, which mean the same (`servconf.c`).
@@ -191,18 +201,18 @@ const RENAMED: [(&str, &str); 6] = [
 ];
 
 /// `argv_split` with comments: blanks part, quotes hold together, `#` at the start of a word ends.
-fn words(text: &str) -> Vec<String> {
+fn words_at(text: &str, blanks: &[char]) -> Vec<String> {
     let mut all = Vec::new();
     let mut chars = text.chars().peekable();
     loop {
-        while chars.next_if(|c| matches!(c, ' ' | '\t')).is_some() {}
+        while chars.next_if(|c| blanks.contains(c)).is_some() {}
         match chars.peek() {
             None | Some('#') => return all,
             Some(_) => {}
         }
         let mut word = String::new();
         let mut quote = None;
-        while let Some(c) = chars.next_if(|c| quote.is_some() || !matches!(c, ' ' | '\t')) {
+        while let Some(c) = chars.next_if(|c| quote.is_some() || !blanks.contains(c)) {
             match c {
                 '"' | '\'' if quote.is_none() => quote = Some(c),
                 _ if quote == Some(c) => quote = None,
@@ -234,6 +244,7 @@ mod tests {
             line("Match User \"a b\",c Address 10.0.0.0/8").as_deref(),
             Some("match User|a b,c|Address|10.0.0.0/8")
         );
+        assert_eq!(line("Match User=ana Group = \"a b\"").as_deref(), Some("match User|ana|Group|a b"));
         assert_eq!(line("# x"), None);
     }
 }

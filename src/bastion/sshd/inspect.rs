@@ -16,6 +16,7 @@ use crate::bastion::keys::from;
 use crate::diag::{Diagnostic, Findings, code};
 use crate::source::{SourceMap, Span};
 
+use super::accounts::Accounts;
 use super::config::{self, Config, Connection, Files};
 use super::demands::{self, Way};
 use super::effective::Effective;
@@ -76,7 +77,8 @@ pub(crate) fn inspect_in(
         out.findings = refused(&said, &out.sources);
         return Ok(out);
     }
-    let connections = matrix::connections(&config, &tree.known(&config), extra);
+    let accounts = tree.accounts();
+    let connections = matrix::connections(&config, &accounts.to_ask(&config), extra);
     if connections.len() > matrix::MOST {
         return Err(StageError::Said(format!(
             "{} users and addresses would have to be asked about, more than {}",
@@ -94,14 +96,14 @@ pub(crate) fn inspect_in(
             }
         };
         let open = demands::open(&settings);
-        let groups = tree.groups(&connection.user);
-        told.gather(&config, &connection, &groups, &settings, &open);
+        told.gather(&config, &connection, &accounts.groups_of(&connection.user), &settings, &open);
         if connection.user == "root" && connection.addr == "127.0.0.1" {
             out.settings = settings;
         }
         out.answers.push((connection, open));
     }
     told.say(&mut findings);
+    unknown_groups(&config, &accounts, &mut findings);
     out.findings = findings;
     Ok(out)
 }
@@ -191,6 +193,20 @@ fn named_line<'a>(said: &'a str, sources: &SourceMap) -> Option<(Span, &'a str)>
     Some((Span { file, start: offset(start), end: offset(start.saturating_add(length)) }, what))
 }
 
+/// What a line says of a group in which nobody is known was asked about nobody.
+fn unknown_groups(config: &Config, accounts: &Accounts, findings: &mut Findings) {
+    config.each(&mut |item| {
+        for word in config::group_words(item).filter(|word| !word.starts_with('!')) {
+            if accounts.any_in(word) {
+                continue;
+            }
+            let message = format!("nobody is known in a group `{word}`: what this says of its members was not asked");
+            let help = "members from elsewhere (LDAP, a file of another machine) are not seen here: ask `sshd -T -C user=…` about one";
+            findings.push(Diagnostic::warning(code::SSHD_UNKNOWN_GROUP, item.at, message).help(help));
+        }
+    });
+}
+
 /// What is wrong, by what and where, with whom it concerns.
 #[derive(Default)]
 struct Told {
@@ -217,7 +233,7 @@ impl Told {
         &mut self,
         config: &Config,
         asked: &Connection,
-        groups: &[String],
+        groups: &[&str],
         settings: &Effective,
         open: &[Way],
     ) {
@@ -321,40 +337,10 @@ impl Tree {
         }
     }
 
-    /// Accounts to ask about: people, one of the system, and members of groups that the configuration names.
-    fn known(&self, config: &Config) -> Vec<String> {
-        const PEOPLE: usize = 40;
-        let passwd = fs::read_to_string(self.place("/etc/passwd")).unwrap_or_default();
-        let accounts = passwd.lines().filter_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            let uid: u32 = fields.nth(1)?.parse().ok()?;
-            Some((name.to_owned(), uid))
-        });
-        let (people, system): (Vec<_>, Vec<_>) = accounts.partition(|(_, uid)| (1000..65_000).contains(uid));
-        let mut known: Vec<String> = people.into_iter().take(PEOPLE).map(|(name, _)| name).collect();
-        known.extend(system.into_iter().find(|(name, _)| name != "root").map(|(name, _)| name));
-        let mut groups = BTreeSet::new();
-        config.each(&mut |item| match item.keyword.as_str() {
-            "allowgroups" | "denygroups" => groups.extend(item.words.iter().cloned()),
-            "match" => {
-                for (name, value) in config::criteria(&item.words) {
-                    if name == "group" {
-                        groups.extend(value.split(',').map(|g| g.trim_start_matches('!').to_owned()));
-                    }
-                }
-            }
-            _ => {}
-        });
-        for line in fs::read_to_string(self.place("/etc/group")).unwrap_or_default().lines() {
-            if let [name, _, _, members] = line.split(':').collect::<Vec<_>>()[..]
-                && groups.contains(name)
-            {
-                known
-                    .extend(members.split(',').filter(|m| !m.is_empty()).take(PEOPLE).map(ToOwned::to_owned));
-            }
-        }
-        known
+    /// The machine's accounts and groups.
+    fn accounts(&self) -> Accounts {
+        let text = |path: &str| fs::read_to_string(self.place(path)).unwrap_or_default();
+        Accounts::read(&text("/etc/passwd"), &text("/etc/group"))
     }
 }
 
@@ -392,23 +378,5 @@ impl Files for Tree {
         }
         found.sort_unstable();
         found
-    }
-
-    fn groups(&mut self, user: &str) -> Vec<String> {
-        let passwd = fs::read_to_string(self.place("/etc/passwd")).unwrap_or_default();
-        let primary = passwd.lines().find_map(|line| {
-            let fields: Vec<&str> = line.split(':').collect();
-            (fields.first() == Some(&user)).then(|| fields.get(3).map(|gid| (*gid).to_owned()))?
-        });
-        let group = fs::read_to_string(self.place("/etc/group")).unwrap_or_default();
-        let mut names = Vec::new();
-        for line in group.lines() {
-            if let [name, _, gid, members] = line.split(':').collect::<Vec<_>>()[..]
-                && (Some(gid) == primary.as_deref() || members.split(',').any(|member| member == user))
-            {
-                names.push(name.to_owned());
-            }
-        }
-        names
     }
 }

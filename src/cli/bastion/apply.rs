@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
 
+use crate::apply::admin;
 use crate::bastion::apply::{self, ApplyError, Asked};
 use crate::cli::options::FindingsFormat;
 use crate::cli::render::number;
@@ -48,7 +49,7 @@ pub(super) struct Args {
 /// Who asks to keep it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Confirm {
-    /// Confirm from the connection that applied: for somebody with another way in
+    /// Confirm from a connection that was there before: for somebody with another way in
     #[arg(long)]
     i_have_console: bool,
 }
@@ -98,16 +99,16 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "who is logged in, and from where")]
+#[expect(clippy::disallowed_methods, reason = "who is logged in")]
 fn asked(args: &Args) -> Result<Asked, Failure> {
     let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let session = var("SSH_CONNECTION");
+    let connection = admin::connection();
     let admin =
         args.admin.clone().or_else(|| var("SUDO_USER")).or_else(|| var("LOGNAME")).or_else(|| var("USER"));
     let admin = admin.ok_or_else(|| {
         Failure::new("nobody is named who has to get in afterwards").help("say `--admin ACCOUNT`")
     })?;
-    let peer = session.as_deref().and_then(|text| text.split(' ').next()?.parse().ok());
+    let peer = connection.map(|connection| connection.client.ip());
     Ok(Asked {
         folder: args.folder.clone(),
         admin,
@@ -116,14 +117,12 @@ fn asked(args: &Args) -> Result<Asked, Failure> {
         agent: var("SSH_AUTH_SOCK").map(PathBuf::from),
         wait: Duration::from_secs(args.rollback_after),
         console: args.i_have_console,
-        session,
+        connection,
     })
 }
 
-#[expect(clippy::disallowed_methods, reason = "by which connection somebody came")]
 pub(super) fn confirm(args: &Confirm, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let session = std::env::var("SSH_CONNECTION").ok();
-    match apply::confirm(session.as_deref(), args.i_have_console) {
+    match apply::confirm(admin::connection().as_ref(), args.i_have_console) {
         Ok(()) => {
             console.talk("confirmed: it stays\n");
             Ok(Exit::Fine)

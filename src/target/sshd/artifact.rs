@@ -112,6 +112,8 @@ pub struct KeyLine {
     pub key: String,
     /// What stands behind.
     pub comment: String,
+    /// Where it stands in the file that it was read from, from 1; 0 in one that was not read.
+    pub line: usize,
 }
 
 /// What may be opened: an address, and a port or any.

@@ -113,6 +113,7 @@ fn lines(one: &SshPerson, person: &Person, host: &Host, findings: &mut Findings)
                 expiry: end.map(|end| end.div_euclid(NANOSECONDS).saturating_sub(1)),
                 key: key.text.clone(),
                 comment: if key.comment.is_empty() { person.name.clone() } else { key.comment.clone() },
+                line: 0,
             });
         }
     }

@@ -72,7 +72,8 @@ pub fn keys(text: &str) -> Result<Vec<KeyLine>, Unread> {
         if content.is_empty() || content.starts_with('#') {
             continue;
         }
-        lines.push(key(content).map_err(|what| Unread { line, what })?);
+        let key = key(content).map_err(|what| Unread { line, what })?;
+        lines.push(KeyLine { line, ..key });
     }
     Ok(lines)
 }
