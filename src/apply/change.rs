@@ -6,6 +6,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "sets the kernel's parameters")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -71,6 +71,7 @@ fn report(expect: Outcome) -> Report {
             assuming: vec!["below the limit 10/second".to_owned()],
             replies: Vec::new(),
         }],
+        uncompared: Vec::new(),
         unasked: vec![UnaskedProof {
             host: HostId(0),
             kind: Unasked::Unnamed,

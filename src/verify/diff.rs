@@ -268,7 +268,7 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
         let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
         diff.nodes = diff.nodes.saturating_add(space.node_count());
         let found = match found {
-            Ok((differences, unclear, kept)) => {
+            Ok(((differences, unclear), kept)) => {
                 diff.uncompared.extend(kept);
                 if differences.is_empty() && unclear.is_empty() {
                     continue;

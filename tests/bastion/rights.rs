@@ -1,6 +1,5 @@
 //! Whose the files are that are put in the place of others, and who may read them.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
 
 use std::process::Command;

@@ -29,7 +29,7 @@ pub(super) fn compare(
     common: &Common,
     names: &Names,
     regions: usize,
-) -> Result<(Vec<Difference>, Vec<Unclear>, Vec<String>), Stop> {
+) -> Result<(Findings, Vec<String>), Stop> {
     let [old, new] = sides;
     let reading = |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone() };
     let mut before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
@@ -52,7 +52,7 @@ pub(super) fn compare(
     at.marked(&mut found)?;
     let kept = at.kept()?;
     at.space.within_budget()?;
-    Ok((found.0, found.1, kept))
+    Ok((found, kept))
 }
 
 /// The packets that may fare otherwise, whatever is the case of the conditions.
