@@ -211,6 +211,11 @@ pub mod tcp_flag {
     pub const ECE: u8 = 64;
     /// CWR (RFC 3168).
     pub const CWR: u8 = 128;
+
+    /// Every combination of them.
+    pub fn combinations() -> impl Iterator<Item = u128> {
+        0..=u128::from(u8::MAX)
+    }
 }
 
 impl Packet {

@@ -1,6 +1,7 @@
 //! Services as sets of packets.
 
 use crate::model::Term;
+use crate::net::packet::tcp_flag;
 use crate::net::{Family, Field, Packet, PacketSet, Proto, RangeSet, Space};
 
 /// The packets that one of the terms speaks of.
@@ -39,7 +40,9 @@ pub(crate) fn answers(space: &mut Space, terms: &[Term]) -> PacketSet {
     let all = space.any(sets);
     let tcp = space.proto(Proto::TCP);
     // With SYN (2) and without ACK (16).
-    let starts = (0u128..64).filter(|flags| flags & 2 != 0 && flags & 16 == 0).map(|flags| (flags, flags));
+    let starts = tcp_flag::combinations()
+        .filter(|flags| flags & 2 != 0 && flags & 16 == 0)
+        .map(|flags| (flags, flags));
     let starts = space.within(Field::TcpFlags, &RangeSet::from_ranges(starts));
     let starts = space.and(tcp, starts);
     space.minus(all, starts)

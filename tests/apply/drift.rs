@@ -410,8 +410,8 @@ fn what_counts_and_ages_is_not_told_and_a_counter_that_is_added_is() {
         .fw
         .nft(
             "table inet other { set seen { type ipv4_addr; size 64; flags dynamic,timeout; timeout 1m; }; \
-             counter all { }; quota most { over 25 mbytes }; \
-             chain c { type filter hook prerouting priority -300; counter name all; quota name most; \
+             counter tally { }; quota most { over 25 mbytes }; \
+             chain c { type filter hook prerouting priority -300; counter name tally; quota name most; \
              quota over 1 mbytes; update @seen { ip saddr counter }; }; }\n",
         )
         .unwrap();

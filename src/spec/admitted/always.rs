@@ -3,6 +3,7 @@
 use super::AtHook;
 use super::allow::Crossing;
 use crate::model::{Action, Bridge, Hook};
+use crate::net::packet::tcp_flag;
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
 
@@ -35,7 +36,8 @@ impl AtHook<'_, '_> {
         if self.hook == Hook::Output && (!self.machine.reject_from.is_empty() || denies.any(|a| a.reject)) {
             let tcp = self.space.proto(Proto::TCP);
             // RST is bit 2: four of every eight values.
-            let with_rst = (0u128..256).filter(|flags| flags & 4 != 0).map(|flags| (flags, flags));
+            let with_rst =
+                tcp_flag::combinations().filter(|flags| flags & 4 != 0).map(|flags| (flags, flags));
             let rst = self.space.within(Field::TcpFlags, &RangeSet::from_ranges(with_rst));
             kinds.push(self.space.and(tcp, rst));
         }

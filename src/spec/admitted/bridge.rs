@@ -4,6 +4,7 @@ use super::super::Routes;
 use super::AtHook;
 use super::always::addrs;
 use crate::model::{Bridge, Hook, Host, HostId, Leg, Term};
+use crate::net::packet::tcp_flag;
 use crate::net::space::Field;
 use crate::net::{Family, PacketSet, Proto, RangeSet, Space};
 
@@ -92,7 +93,7 @@ impl AtHook<'_, '_> {
         self.terms.clear();
         let tcp = self.space.proto(Proto::TCP);
         // SYN is 2, ACK 16.
-        let bare = (0u128..256).filter(|flags| flags & 18 == 2).map(|flags| (flags, flags));
+        let bare = tcp_flag::combinations().filter(|flags| flags & 18 == 2).map(|flags| (flags, flags));
         let bare = self.space.within(Field::TcpFlags, &RangeSet::from_ranges(bare));
         let bare = self.space.and(tcp, bare);
         self.space.minus(replies, bare)

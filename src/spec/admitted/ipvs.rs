@@ -7,6 +7,7 @@ use super::nat::machine_of;
 use super::{AtHook, union};
 use crate::forwarding::Next;
 use crate::model::{Access, Action, Hook, HostId, LegId, Nat, Term};
+use crate::net::packet::tcp_flag;
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
 
@@ -129,7 +130,8 @@ impl AtHook<'_, '_> {
             ];
             if *proto == Proto::TCP {
                 // SYN is 2, ACK is 16.
-                let going_on = (0u128..256).filter(|flags| flags & 18 != 2).map(|flags| (flags, flags));
+                let going_on =
+                    tcp_flag::combinations().filter(|flags| flags & 18 != 2).map(|flags| (flags, flags));
                 parts.push(self.space.within(Field::TcpFlags, &RangeSet::from_ranges(going_on)));
             }
             sets.push(self.space.all(parts));

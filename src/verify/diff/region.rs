@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::model::{End, Leg, Role, Site};
 use crate::net::addr::AddrRange;
+use crate::net::packet::tcp_flag;
 use crate::net::{AddrSet, CtState, Family, Field, PacketBox, Proto, RangeSet, Space};
 
 /// What addresses are called, and which make good examples.
@@ -415,8 +416,8 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
 
 /// TCP flags as the bits that all of the combinations have, and those that none has.
 fn flags(values: &RangeSet<u128>) -> String {
-    const NAMES: [&str; 6] = ["fin", "syn", "rst", "psh", "ack", "urg"];
-    let held: Vec<u128> = (0..64).filter(|n| values.contains(*n)).collect();
+    const NAMES: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+    let held: Vec<u128> = tcp_flag::combinations().filter(|n| values.contains(*n)).collect();
     let bits = (0u32..).zip(NAMES);
     let (mut set, mut clear) = (Vec::new(), Vec::new());
     for (bit, name) in bits {
@@ -427,7 +428,7 @@ fn flags(values: &RangeSet<u128>) -> String {
             clear.push(name);
         }
     }
-    let free = 6usize.saturating_sub(set.len()).saturating_sub(clear.len());
+    let free = NAMES.len().saturating_sub(set.len()).saturating_sub(clear.len());
     if held.len() == 1 << free {
         let set = if set.is_empty() { "none".to_owned() } else { set.join("|") };
         let clear = if clear.is_empty() { String::new() } else { format!(", not {}", clear.join("|")) };
