@@ -413,7 +413,8 @@ fn done(live: &Estate, plan: &mut Plan) -> Vec<Estate> {
 enum End {
     /// All is as wanted, after so many stops.
     Reached(usize),
-    /// EC2 would refuse: a part that is not wanted any more is still worn, or there is no room for old and new.
+    /// There is no plan: EC2 would refuse, as a part that is not wanted any more is still worn or there is no room for old and new; or
+    /// in the room that there is the rehearsal finds a moment at which something is cut off.
     Refused,
 }
 
@@ -431,7 +432,12 @@ fn way(seed: u64) -> End {
                 }
                 continue;
             }
-            Err(why) if matches!(why[..], [Obstacle::Trouble(Trouble::Refused { .. })]) => {
+            Err(why)
+                if matches!(
+                    why[..],
+                    [Obstacle::Trouble(Trouble::Refused { .. } | Trouble::CutOff { .. })]
+                ) =>
+            {
                 return End::Refused;
             }
             Err(why) => panic!("seed {seed}: {why:?}"),
