@@ -286,7 +286,8 @@ fn reads_back(seed: u64, compiled: &Compiled) {
 /// accepts. How many limits are jumped to from several places.
 fn one_bucket_each(seed: u64, text: &str, compiled: &Compiled) -> usize {
     let plain = |words: &str| words.chars().filter(char::is_ascii).take(128).collect::<String>();
-    let mut said: BTreeMap<(String, Limit), BTreeSet<(&str, Option<u64>, bool)>> = BTreeMap::new();
+    type Whose<'a> = (&'a str, Option<u64>, bool);
+    let mut said: BTreeMap<(String, Limit), BTreeSet<Whose<'_>>> = BTreeMap::new();
     for access in &compiled.site.accesses {
         for limit in access.limit.into_iter().chain(access.meter) {
             let whose = (access.words.as_str(), access.until, access.log);

@@ -10,10 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::target::nft::artifact::{
-    Chain, Counter, Element, Expression, Rule, Ruleset, Set, SetFlag, Statement, Table,
-};
+use crate::target::nft::artifact::{Chain, Counter, Element, Rule, Ruleset, Set, Statement, Table};
 use crate::target::nft::print::{self, Unprintable};
+use crate::target::nft::still::zero;
 
 use super::live::{MARK, is_own};
 
@@ -172,88 +171,7 @@ pub fn canonical(ruleset: &Ruleset) -> Ruleset {
     Ruleset { tables }
 }
 
-/// A ruleset, all tables of it, without what counts and what ages: every counter and quota is at its beginning, and what
-/// rules put into sets, or time takes out of them, is not in them.
-#[must_use]
-pub fn stilled(ruleset: &Ruleset) -> Ruleset {
-    let mut ruleset = ruleset.clone();
-    for table in &mut ruleset.tables {
-        for set in &mut table.sets {
-            let comes_and_goes = set.timeout.is_some() || set.flags.contains(&SetFlag::Dynamic);
-            set.elements.retain(|e| !comes_and_goes && e.timeout.is_none() && e.expires.is_none());
-            set.statements
-                .iter_mut()
-                .chain(set.elements.iter_mut().flat_map(|e| &mut e.statements))
-                .for_each(still);
-        }
-        for rule in table.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
-            rule.statements.iter_mut().for_each(still);
-        }
-        for object in &mut table.objects {
-            object.body = uncounted(&object.body);
-        }
-    }
-    ruleset
-}
-
-fn still(statement: &mut Statement) {
-    zero(statement);
-    match statement {
-        Statement::SetUpdate { statements, .. } => statements.iter_mut().for_each(still),
-        Statement::Match { right: Expression::Set(elements), .. }
-        | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
-            elements.iter_mut().flat_map(|e| &mut e.statements).for_each(still);
-        }
-        Statement::Unsupported(text) => *text = uncounted(text),
-        _ => {}
-    }
-}
-
-/// What is kept as text, as it was before it counted: `packets 7 bytes 420` is 0 of both, and `used 5 kbytes` of a quota or
-/// `used 4s` of a `last` is not there.
-fn uncounted(text: &str) -> String {
-    let is_number = |word: &&str| word.bytes().all(|byte| byte.is_ascii_digit());
-    let mut kept = Vec::new();
-    let mut words = text.split_whitespace().peekable();
-    while let Some(word) = words.next() {
-        if word == "used" {
-            words.next();
-            words.next_if(|unit| unit.ends_with("bytes"));
-            continue;
-        }
-        kept.push(word);
-        if matches!(word, "packets" | "bytes") && words.next_if(is_number).is_some() {
-            kept.push("0");
-        }
-    }
-    kept.join(" ")
-}
-
 fn quiet(rule: &mut Rule) {
     rule.notes.clear();
     rule.statements.iter_mut().for_each(zero);
-}
-
-fn zero(statement: &mut Statement) {
-    if let Statement::Counter(Counter::Own { packets, bytes }) = statement {
-        (*packets, *bytes) = (0, 0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::uncounted;
-
-    #[test]
-    fn text_that_counts_is_as_it_was_before_it_counted() {
-        for (counted, plain) in [
-            ("counter packets 7 bytes 420 drop", "counter packets 0 bytes 0 drop"),
-            ("quota over 25 mbytes used 5 kbytes drop", "quota over 25 mbytes drop"),
-            ("last used 4s", "last"),
-            ("last used never", "last"),
-            ("limit rate 5/second burst 5 packets accept", "limit rate 5/second burst 5 packets accept"),
-        ] {
-            assert_eq!(uncounted(counted), plain);
-        }
-    }
 }

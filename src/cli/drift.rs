@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::apply::carry;
 use crate::apply::change::CONFIRMED_WITH;
 use crate::apply::live::{Nft, parsed};
 use crate::apply::preflight;
@@ -13,6 +12,7 @@ use crate::net::CtState;
 use crate::net::{Field, Space};
 use crate::target::nft::artifact::{Hook, Ruleset};
 use crate::target::nft::sim;
+use crate::target::nft::still::is_later;
 use crate::target::sysctl;
 
 use super::diff::of_listings;
@@ -42,11 +42,15 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let was = state.text(confirmed, CONFIRMED_WITH).map_err(failure)?;
     let is = nft.all_text().map_err(|why| failure(why.into()))?;
     let name = format!("generation {confirmed}");
-    let (diff, words, data) = of_listings(&record.host, (&name, &was), ("now", &is))?;
-    let rules = parsed(&was).map_err(|why| failure(why.into()))?;
+    let [rules, now] = [&was, &is].map(|text| parsed(text).map_err(|why| failure(why.into())));
+    let (rules, now) = (rules?, now?);
+    // What rules count, and time takes, is no edit, also where it is not known what becomes of packets by it.
+    let same = is_later(&now, &rules);
+    let (diff, words, data) =
+        of_listings(&record.host, (&name, &was), ("now", if same { &was } else { &is }))?;
     let turned = turned(&state, confirmed, &rules)?;
     let drifted = !diff.is_empty() || !turned.is_empty();
-    let cosmetic = !drifted && !same_text(&was, &is);
+    let cosmetic = !drifted && !same;
     match args.format {
         Format::Json => console.data(&render::document(&json!({
             "drifted": drifted,
@@ -123,10 +127,4 @@ fn forwarded(key: &str, rules: &Ruleset) -> Option<String> {
     let set = space.all(vec![admitted, of_family, new]);
     let packet = space.witness(set, &[]).ok()??;
     Some(show(&packet, &crate::model::Site::default()))
-}
-
-/// Whether two listings say the same but for what counts and ages.
-fn same_text(was: &str, is: &str) -> bool {
-    let plain = |text: &str| parsed(text).ok().map(|rules| carry::stilled(&rules));
-    plain(was) == plain(is)
 }

@@ -12,3 +12,4 @@ pub mod mutate;
 pub mod print;
 pub mod read;
 pub mod sim;
+pub mod still;

@@ -16,8 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
-use crate::target::nft::artifact::{Element, Hook, Place, Policy, Ruleset, Set, Statement, Table};
+use crate::target::nft::artifact::{
+    Element, Expression, Hook, Place, Policy, Ruleset, Set, Statement, Table,
+};
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
+use crate::target::nft::still::stilled;
 
 use super::prove::HostRules;
 use super::unseen;
@@ -360,38 +363,28 @@ fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
 
 /// A table without what counts or ages in it, and without what is said to people.
 fn plain(table: &Table) -> Table {
-    let mut table = table.clone();
+    let mut table = stilled(table);
     table.comment = None;
-    for set in &mut table.sets {
-        let Set { comment, notes, elements, statements, .. } = set;
+    for Set { comment, notes, elements, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
-        statements.iter_mut().for_each(uncounted);
-        elements.iter_mut().for_each(plain_element);
+        elements.iter_mut().for_each(unsaid);
     }
     for chain in &mut table.chains {
         (chain.comment, chain.notes) = (None, Vec::new());
         for rule in &mut chain.rules {
             (rule.comment, rule.notes) = (None, Vec::new());
-            rule.statements.iter_mut().for_each(uncounted);
+            rule.statements.iter_mut().for_each(|statement| match statement {
+                Statement::Match { right: Expression::Set(elements), .. }
+                | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
+                    elements.iter_mut().for_each(unsaid);
+                }
+                _ => {}
+            });
         }
     }
     table
 }
 
-fn plain_element(element: &mut Element) {
-    (element.comment, element.expires) = (None, None);
-    element.statements.iter_mut().for_each(uncounted);
-}
-
-fn uncounted(statement: &mut Statement) {
-    use crate::target::nft::artifact::{Counter, Expression};
-    match statement {
-        Statement::Counter(Counter::Own { packets, bytes }) => (*packets, *bytes) = (0, 0),
-        Statement::SetUpdate { statements, .. } => statements.iter_mut().for_each(uncounted),
-        Statement::Match { right: Expression::Set(elements), .. }
-        | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
-            elements.iter_mut().for_each(plain_element);
-        }
-        _ => {}
-    }
+fn unsaid(element: &mut Element) {
+    element.comment = None;
 }

@@ -250,7 +250,9 @@ fn who_logged_in_before_the_trial_confirms_nothing() {
     let Some(sshd) = Sshd::start(&world) else { return };
     let waits =
         format!(": >/var/lib/fwc/here; until [ -e /var/lib/fwc/go ]; do sleep 0.1; done; {FWC} confirm");
-    let older = sshd.ssh(&[&waits]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // The kernel tracks nothing yet: from the load on this session stalls until the administrator's side sends (docs/apply.md).
+    let types = ["-o", "ServerAliveInterval=1", waits.as_str()];
+    let older = sshd.ssh(&types).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until("the older session is open", 10, || world.path("lib/here").exists());
     let applied = sshd.run(&words(&world, "old", "--sysctl"));
     assert!(applied.status.success(), "{}", said(&applied));

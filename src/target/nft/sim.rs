@@ -304,8 +304,10 @@ fn mentioned(words: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The places of all sets that [`fixed`] gives, by their names.
-fn all_fixed(table: &Table) -> HashMap<&str, usize> {
+/// The places of all sets whose contents are what the text says, by their names: no rule adds to them, and nothing expires
+/// in them but elements that say so themselves.
+#[must_use]
+pub fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     let statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
     let (mut surely, mut perhaps) = (BTreeSet::new(), BTreeSet::new());
     for touched in statements.flat_map(touches) {
