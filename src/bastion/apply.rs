@@ -186,7 +186,8 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
 /// Puts the old files back and tells sshd; returns them, empty where nothing waited.
 ///
 /// # Errors
-/// When a file cannot be put back (the others are), or sshd does not read them; then the record stays for another try.
+/// When a file cannot be put back, or sshd does not read the old settings: the new keys stay then, and the record for another
+/// try.
 pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
     let Some(record) = state.read()? else { return Ok(Vec::new()) };
@@ -370,33 +371,38 @@ fn take_effect(steps: Steps<'_>) -> Result<(), ApplyError> {
     daemon::answers()
 }
 
+/// Settings first, then keys: as long as sshd goes by the new settings, who logs in needs the keys that those look for.
 fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
+    let settings = |saved: &Saved| saved.path == Path::new(DROP_IN);
+    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| settings(saved)) {
+        put_back(state, number, saved)?;
+    }
+    let told = daemon::reload().and_then(|()| daemon::answers());
+    told.map_err(|why| {
+        let said = "the old settings are back, and sshd did not read them, so the new keys stay";
+        ApplyError::Failed(format!("{said}: {why}"))
+    })?;
     let mut failed = None;
-    for (number, saved) in record.files.iter().enumerate() {
-        let done = if saved.was_there {
-            let old = state.kept(number)?;
-            // What is right already is left alone: on a read-only disk nothing was changed either.
-            if saved.stands(&old) {
-                Ok(())
-            } else {
-                put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
-            }
-        } else {
-            put::remove(&saved.path)
-        };
-        if let Err(why) = done {
-            failed = Some(why);
-        }
+    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| !settings(saved)) {
+        failed = put_back(state, number, saved).err().or(failed);
     }
     if let Some(why) = failed {
         return Err(why);
     }
-    let told = daemon::reload().and_then(|()| daemon::answers());
-    told.map_err(|why| {
-        ApplyError::Failed(format!("the old files are back, and sshd did not read them: {why}"))
-    })?;
     state.forget()?;
     Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
+}
+
+fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {
+    if !saved.was_there {
+        return put::remove(&saved.path);
+    }
+    let old = state.kept(number)?;
+    // What is right already is left alone: on a read-only disk nothing was changed either.
+    if saved.stands(&old) {
+        return Ok(());
+    }
+    put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
 }
 
 /// Copies a folder, modes and owners included.
