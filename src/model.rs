@@ -5,11 +5,13 @@
 //! their words. Places stay symbolic ([`End`]): how a name is *read*, narrowly or widely, is decided
 //! by `spec` and, apart from it, by `lower`; the model takes no side.
 
+mod access;
 mod aws;
 mod reserved;
 pub mod site;
 
 pub use crate::net::{Limit, Per};
+pub use access::{Access, Action, Named, Nat, Remarks};
 pub use aws::{PinnedList, SecurityGroup, Vpc, Waiver};
 pub use reserved::{amazons, nobodys};
 pub use site::*;

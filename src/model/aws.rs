@@ -1,6 +1,7 @@
 //! What of a site AWS enforces: vpcs, security groups, pinned lists, and what statements do without there.
 
-use super::site::{Access, HostId, LegId, Way, ZoneId};
+use super::access::Access;
+use super::site::{HostId, LegId, Way, ZoneId};
 use crate::net::AddrSet;
 use crate::source::Span;
 

@@ -21,7 +21,6 @@ use crate::ir::{Admit, Far, GroupRules};
 use crate::model::{Access, AccessId, GroupId, HostId, LegId, PinnedList, SecurityGroup, Site, Vpc, Way};
 use crate::net::addr::addr;
 use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Spoken};
-use crate::source::Span;
 
 pub use acl::{acl_id, acls};
 
@@ -75,10 +74,12 @@ fn suffix(family: Family) -> &'static str {
     }
 }
 
-/// Where the first security group or list is declared whose symbolic id, or that of a part, stands in a text; none where none does.
-fn declared(site: &Site, text: &str) -> Option<Span> {
-    let ids = text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(id, _)| id);
-    let mut found = ids.filter_map(|id| match id.split_once(':')? {
+/// That something cannot be written: where the first group or list is declared of whose symbolic id, or that of a part, the message
+/// speaks.
+#[must_use]
+pub fn unprintable(site: &Site, message: String) -> Diagnostic {
+    let ids = message.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(id, _)| id);
+    let declared = |id: &str| match id.split_once(':')? {
         ("sg", name) => {
             let name = name.split_once('.').map_or(name, |(whole, _)| whole);
             site.security_groups.iter().find(|group| group.name == name).map(|group| group.span)
@@ -88,14 +89,9 @@ fn declared(site: &Site, text: &str) -> Option<Span> {
             site.lists.iter().find(|list| list.name == name).map(|list| list.span)
         }
         _ => None,
-    });
-    found.next()
-}
-
-/// That something cannot be written, where what it speaks of is declared.
-#[must_use]
-pub fn unprintable(site: &Site, message: String) -> Diagnostic {
-    match declared(site, &message) {
+    };
+    let found = ids.filter_map(declared).next();
+    match found {
         Some(span) => Diagnostic::error(code::UNPRINTABLE, span, message),
         None => Diagnostic::global(code::UNPRINTABLE, message),
     }

@@ -584,31 +584,6 @@ impl<'t> Chains<'_, 't> {
         yes
     }
 
-    /// For which packets a mark that is set has a value, and which.
-    fn written(&mut self, now: Now, value: &Expression) -> (Holds, Mark) {
-        let everybody = Holds { yes: PacketSet::EVERYTHING, maybe: PacketSet::NOTHING };
-        match value {
-            Expression::Number(mark) => (everybody, u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set)),
-            Expression::Field(Field::Mark) => (everybody, now.mark),
-            Expression::Bits { of: Field::Mark, and, xor } => (everybody, now.mark.turned(*and, *xor)),
-            Expression::Field(Field::CtMark) => (self.of_connection(now), now.connection),
-            Expression::Bits { of: Field::CtMark, and, xor } => {
-                (self.of_connection(now), now.connection.turned(*and, *xor))
-            }
-            _ => (Holds::UNCLEAR, Mark::Unclear),
-        }
-    }
-
-    /// For which packets there is a mark of a connection to be read.
-    fn of_connection(&mut self, now: Now) -> Holds {
-        let absent = self.view(now, Field::CtMark).absent;
-        let there = self.space.not(absent);
-        if self.untracks && !now.untracked {
-            return Holds { yes: PacketSet::NOTHING, maybe: there };
-        }
-        Holds { yes: there, maybe: PacketSet::NOTHING }
-    }
-
     /// The packets whose senders can be told so.
     fn told(&mut self, with: &RejectWith) -> PacketSet {
         match with {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::artifact::{Expression, Statement, Table};
+use super::super::super::artifact::{self, Expression, Statement, Table};
 use super::super::{mentioned, parts, turned};
 use super::{Alive, Chains, Done, Ends, Holds};
 use crate::net::space::Field;
@@ -146,6 +146,33 @@ pub struct Kept {
 }
 
 impl Chains<'_, '_> {
+    /// For which packets a mark that is set has a value, and which.
+    pub(super) fn written(&mut self, now: Now, value: &Expression) -> (Holds, Mark) {
+        let everybody = Holds { yes: PacketSet::EVERYTHING, maybe: PacketSet::NOTHING };
+        match value {
+            Expression::Number(mark) => (everybody, u32::try_from(*mark).map_or(Mark::Unclear, Mark::Set)),
+            Expression::Field(artifact::Field::Mark) => (everybody, now.mark),
+            Expression::Bits { of: artifact::Field::Mark, and, xor } => {
+                (everybody, now.mark.turned(*and, *xor))
+            }
+            Expression::Field(artifact::Field::CtMark) => (self.of_connection(now), now.connection),
+            Expression::Bits { of: artifact::Field::CtMark, and, xor } => {
+                (self.of_connection(now), now.connection.turned(*and, *xor))
+            }
+            _ => (Holds::UNCLEAR, Mark::Unclear),
+        }
+    }
+
+    /// For which packets there is a mark of a connection to be read.
+    fn of_connection(&mut self, now: Now) -> Holds {
+        let absent = self.view(now, artifact::Field::CtMark).absent;
+        let there = self.space.not(absent);
+        if self.untracks && !now.untracked {
+            return Holds { yes: PacketSet::NOTHING, maybe: there };
+        }
+        Holds { yes: there, maybe: PacketSet::NOTHING }
+    }
+
     /// What the rest of a rule that decides nothing puts into sets which rules look into.
     pub(super) fn keep_of(&mut self, rest: &[Statement], mut alive: Alive, ends: &mut Ends) {
         if !rest
