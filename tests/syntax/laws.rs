@@ -115,7 +115,7 @@ fn access() -> impl Strategy<Value = String> {
         "until 2027-06-30T18:00Z",
         "waive lint exposed-panel \"why\"",
         "break-glass \"é\"",
-        "owner \"\"",
+        "owner \"a\"",
     ];
     let gap = || prop::sample::select(GAPS.to_vec());
     (

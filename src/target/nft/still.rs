@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::artifact::{Counter, Element, Expression, Ruleset, Set, Statement, Table};
+use super::artifact::{Counter, Element, Expression, Ruleset, Set, SetOp, Statement, Table};
 use super::sim;
 
-/// A table in which every counter and quota is at its beginning, and no set holds what rules or its own timeout put there.
-/// An element that bears a timeout of its own stays, without the time that it has left: somebody may have put it there.
+/// A table in which every counter and quota is at its beginning, and no set that rules or its own timeout change holds what
+/// passes. Of any other set an element that bears a timeout stays, without the time that it has left: somebody put it there.
 #[must_use]
 pub fn stilled(table: &Table) -> Table {
     let fixed: BTreeSet<usize> = sim::all_fixed(table).into_values().collect();
     let mut table = table.clone();
     for (at, set) in table.sets.iter_mut().enumerate() {
-        set.elements.retain(|_| fixed.contains(&at));
+        let passes = |e: &Element| e.timeout.is_some() || e.expires.is_some();
+        let passing = set.timeout.is_some();
+        set.elements.retain(|element| fixed.contains(&at) || !(passing || passes(element)));
         set.statements.iter_mut().for_each(still);
         set.elements.iter_mut().for_each(still_element);
     }
@@ -25,27 +27,48 @@ pub fn stilled(table: &Table) -> Table {
     table
 }
 
-/// Whether one ruleset is the other some time later: nothing was edited, and what is there no more had a timeout.
+/// Whether one ruleset is the other some time later: nothing was edited, and what came and went did so by its timeout or by rules.
 #[must_use]
 pub fn is_later(later: &Ruleset, earlier: &Ruleset) -> bool {
-    let aged = earlier.tables.iter().zip(&later.tables).map(|(was, is)| {
-        let mut was = stilled(was);
-        for (set, left) in was.sets.iter_mut().zip(&is.sets) {
-            age(set, left);
-        }
-        was
-    });
-    earlier.tables.len() == later.tables.len() && aged.eq(later.tables.iter().map(stilled))
+    later.tables.len() == earlier.tables.len()
+        && later.tables.iter().zip(&earlier.tables).all(|(later, earlier)| is_table_later(later, earlier))
 }
 
-/// Takes out of a set what time took out of it.
-fn age(set: &mut Set, later: &Set) {
-    if set.elements.iter().all(|element| element.timeout.is_none()) {
-        return;
+fn is_table_later(later: &Table, earlier: &Table) -> bool {
+    let (mut is, mut was) = (stilled(later), stilled(earlier));
+    for (is, was) in is.sets.iter_mut().zip(&mut was.sets).filter(|(is, was)| is != was) {
+        let [puts, takes] = done_for_good(later, &is.name);
+        if puts {
+            let before = keys(was);
+            is.elements.retain(|element| before.contains(&key(element)));
+        }
+        let left = keys(is);
+        was.elements.retain(|e| left.contains(&key(e)) || !(takes || e.timeout.is_some()));
     }
-    // No key has an order of its own; the words of one are told apart as it is.
-    let left: BTreeSet<String> = later.elements.iter().map(|element| format!("{:?}", element.key)).collect();
-    set.elements.retain(|e| e.timeout.is_none() || left.contains(&format!("{:?}", e.key)));
+    is == was
+}
+
+/// Whether rules put elements into a set that stay, and whether they take some out.
+fn done_for_good(table: &Table, name: &str) -> [bool; 2] {
+    let (mut puts, mut takes) = (false, false);
+    for statement in table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements) {
+        if let Statement::SetUpdate { op, set, timeout, .. } = statement
+            && set == name
+        {
+            puts |= *op != SetOp::Delete && timeout.is_none();
+            takes |= *op == SetOp::Delete;
+        }
+    }
+    [puts, takes]
+}
+
+fn keys(set: &Set) -> BTreeSet<String> {
+    set.elements.iter().map(key).collect()
+}
+
+/// No key has an order of its own; its words tell it from others.
+fn key(element: &Element) -> String {
+    format!("{:?}", element.key)
 }
 
 fn still_element(element: &mut Element) {
@@ -134,6 +157,10 @@ mod tests {
         );
         assert!(is_later(&of("192.0.2.1", ""), &was), "an hour later");
         assert!(!is_later(&was, &of("192.0.2.1", "")), "somebody lets it in for an hour");
+        assert!(
+            !is_later(&was, &of(&format!("{timed} 50m"), "192.0.2.7")),
+            "no rule takes out what one put there"
+        );
         assert!(!is_later(&of("192.0.2.1, 192.0.2.2", ""), &was), "somebody lets it in for good");
         assert!(
             !is_later(&of("192.0.2.2 timeout 1h expires 9m", ""), &was),
