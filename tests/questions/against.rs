@@ -67,9 +67,9 @@ fn what_stands_at_other_hooks_is_named_and_nothing_is_proved() {
 /// What is untracked is another packet at every hook behind: established no more, or new.
 #[test]
 fn what_is_taken_out_of_tracking_is_not_proved() {
-    for hook in ["prerouting", "output"] {
+    for (hook, whose) in [("prerouting", "ip saddr 10.1.1.5"), ("output", "oifname \"lo\"")] {
         let raw = |rule: &str| base("ip", &format!("{hook} priority raw"), "accept", rule);
-        let report = with(&raw("ip saddr 10.1.1.5 notrack"));
+        let report = with(&raw(&format!("{whose} notrack")));
         let found = undecided(&report);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].0, format!("fw {hook}"));
@@ -78,8 +78,8 @@ fn what_is_taken_out_of_tracking_is_not_proved() {
             "{found:?}"
         );
         // Nothing is taken out of it where that comes too late, or of packets that there are none of.
-        let late = base("ip", &format!("{hook} priority filter"), "accept", "ip saddr 10.1.1.5 notrack");
+        let late = base("ip", &format!("{hook} priority filter"), "accept", &format!("{whose} notrack"));
         assert!(with(&late).holds());
-        assert!(with(&raw("ip saddr 10.1.1.5 ip saddr 10.1.1.6 notrack")).holds());
+        assert!(with(&raw(&format!("{whose} ip saddr 10.1.1.5 ip saddr 10.1.1.6 notrack"))).holds());
     }
 }

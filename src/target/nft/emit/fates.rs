@@ -120,9 +120,9 @@ impl Draft<'_> {
             let step = Step { until: None, ..at.first()?.1 };
             let because = at.iter().flat_map(|(fate, step)| self.speaking(fate, step));
             let because: BTreeSet<AccessId> = because.collect();
-            let words = self.site.access(bucket.of).map_or("", |access| access.words.as_str());
-            let until = self.site.access(bucket.of).and_then(|access| access.until);
-            let said = format!("{words}\n{}\n{until:?}", plainly(&[step]));
+            let access = self.site.access(bucket.of)?;
+            let said =
+                format!("{}\n{}\n{:?}\n{}", access.words, plainly(&[step]), access.until, bucket.metered);
             let fate = Fate {
                 steps: vec![step],
                 refuse: Refuse::Never,
