@@ -289,11 +289,17 @@ fn understood(
     watch: Watch<'_>,
 ) -> Option<Site> {
     let files = resolve::gather(sources, roots, loader, findings);
+    sources.settle(loader);
     watch(Told::Ended("parse"));
-    let site = resolve::resolve(&files, sources, loader, &options.set, findings);
+    let site = resolve::of_declared(&files, sources, loader, &options.set, findings);
     drop(files);
     watch(Told::Ended("resolve"));
     let site = site?;
+    if findings.has_errors() {
+        // Of the sentences that are whole, what is wrong with their ways is said with what is wrong with the others.
+        topology::check(&site, findings);
+        return None;
+    }
     logins::people(&site, findings);
     watch(Told::Ended("keys"));
     lint::check(&site, options.at, findings);

@@ -3,7 +3,8 @@
 //! The way of a policy: [`gather`] reads the files and their includes; [`resolve`] collects the names,
 //! then the zones, who is in which group, the legs of every machine, and at last the statements. Each step
 //! reports all it finds and goes on with the rest; what an error already spoke of is *broken* and is
-//! passed over in silence. There is a [`Site`] only where nothing is broken.
+//! passed over in silence. There is a whole [`Site`] only where nothing is broken; where sentences alone are, there is one
+//! without them ([`of_declared`]).
 //!
 //! Order never matters: everything is put into the canonical order of [`crate::model`], so that the
 //! site is the same, but for spans, however its statements are arranged or spread over files.
@@ -59,6 +60,19 @@ pub fn resolve(
     set: &[(String, String)],
     findings: &mut Findings,
 ) -> Option<Site> {
+    let site = of_declared(files, sources, loader, set, findings)?;
+    (!findings.has_errors()).then_some(site)
+}
+
+/// The same where only sentences have errors, without those: what else is wrong with the others can be said at once. Nothing where
+/// what sentences are about has an error.
+pub fn of_declared(
+    files: &[ast::File],
+    sources: &mut SourceMap,
+    loader: &mut dyn Loader,
+    set: &[(String, String)],
+    findings: &mut Findings,
+) -> Option<Site> {
     let given = given::read(files, sources, set, findings);
     let names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
@@ -75,6 +89,7 @@ pub fn resolve(
     let vpcs = vpcs::resolve(&names, (&blocks, &in_vpcs), &zones, &mut hosts, findings);
     let mut places = Places::resolve(&names, &zones, &lists, &hosts, findings);
     let lines = routes::resolve(&names, &members, &mut places, findings);
+    let sound = !findings.has_errors();
     let mut statements = Statements::new(&names, &services, sources);
     statements.resolve(&mut places, findings);
     let sshds = bastion::declared(&names.sshds, &mut places, findings);
@@ -91,6 +106,5 @@ pub fn resolve(
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
     publics::check(&hosts, &vpcs, &accesses, &tests, findings);
     unused::check(&names, findings);
-    let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
-    (!findings.has_errors()).then_some(site)
+    sound.then_some(Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups })
 }

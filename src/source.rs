@@ -54,12 +54,20 @@ pub trait Loader {
     /// # Errors
     /// A sentence in the reader's words when it cannot be read, is too large, or is not UTF-8.
     fn load(&mut self, from: &str, path: &str) -> Result<SourceFile, String>;
+
+    /// Where the file that goes by a name really lies, from the root on; none where that is nowhere.
+    fn place(&self, name: &str) -> Option<String> {
+        let _ = name;
+        None
+    }
 }
 
 /// All texts of one run.
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
     files: Vec<SourceFile>,
+    /// By file, [`SourceMap::portable`]; as far as they were settled.
+    portable: Vec<String>,
     /// By file, where each line ends: the offsets of its line feeds, ascending.
     ends: Vec<Vec<u32>>,
 }
@@ -87,6 +95,33 @@ impl SourceMap {
     pub fn find(&self, name: &str) -> Option<FileId> {
         let at = self.files.iter().position(|f| f.name == name)?;
         u32::try_from(at).ok().map(FileId)
+    }
+
+    /// Settles what the files of now are called in what is written: wherever they lie and however they were named, by their way
+    /// from the innermost folder that holds all of them.
+    pub fn settle(&mut self, loader: &dyn Loader) {
+        let places: Vec<Option<String>> = self.files.iter().map(|file| loader.place(&file.name)).collect();
+        let folders =
+            || places.iter().flatten().filter_map(|place| place.rsplit_once('/')).map(|(folder, _)| folder);
+        let mut common: Vec<&str> =
+            folders().next().map_or_else(Vec::new, |first| first.split('/').collect());
+        for folder in folders() {
+            let same = common.iter().zip(folder.split('/')).take_while(|(a, b)| **a == *b).count();
+            common.truncate(same);
+        }
+        let above = common.iter().map(|part| part.len().saturating_add(1)).sum();
+        let named = |(file, place): (&SourceFile, &Option<String>)| match place {
+            Some(place) => place.get(above..).unwrap_or(place).to_owned(),
+            None => file.name.clone(),
+        };
+        self.portable = self.files.iter().zip(&places).map(named).collect();
+    }
+
+    /// What a file is called in what is written ([`SourceMap::settle`]); until that is settled, its name.
+    #[must_use]
+    pub fn portable(&self, id: FileId) -> Option<&str> {
+        let settled = self.portable.get(id.0 as usize).map(String::as_str);
+        settled.or_else(|| self.file(id).map(|file| file.name.as_str()))
     }
 
     /// Every file with its id.

@@ -40,14 +40,20 @@ fn logged(text: &str) -> Result<Packet, String> {
     };
     let (src, dst) = (addr("SRC")?, addr("DST")?);
     let proto = protocol(field("PROTO").ok_or("the line has no `PROTO=`")?)?;
-    let (sport, dport) = (number("SPT")?.unwrap_or(0), number("DPT")?.unwrap_or(0));
-    let mut packet = same_family(src, dst, proto, sport, dport)?;
-    packet.icmp_type = byte("TYPE")?.filter(|_| is_icmp(proto)).unwrap_or(0);
-    packet.icmp_code = byte("CODE")?.filter(|_| is_icmp(proto)).unwrap_or(0);
-    packet.ttl = byte("TTL")?.or(byte("HOPLIMIT")?).unwrap_or(64);
     if own.iter().any(|word| word.starts_with("FRAG:")) {
         return Err("it is a later fragment, and has no ports".to_owned());
     }
+    // A line that is cut off, or of a packet that was (`INCOMPLETE`), says nothing of these; neither does port 0.
+    let cut = |key: &str| format!("the line has no `{key}=`: what it says of the packet is cut off");
+    let port = |key: &str| -> Result<u16, String> {
+        if proto.has_ports() { number(key)?.ok_or_else(|| cut(key)) } else { Ok(0) }
+    };
+    let of_icmp = |key: &str| -> Result<u8, String> {
+        if is_icmp(proto) { byte(key)?.ok_or_else(|| cut(key)) } else { Ok(0) }
+    };
+    let mut packet = same_family(src, dst, proto, port("SPT")?, port("DPT")?)?;
+    (packet.icmp_type, packet.icmp_code) = (of_icmp("TYPE")?, of_icmp("CODE")?);
+    packet.ttl = byte("TTL")?.or(byte("HOPLIMIT")?).unwrap_or(64);
     if proto == Proto::TCP {
         let bit = |(word, bit): &(&str, u8)| own.contains(word).then_some(*bit);
         packet = with_flags(packet, FLAGS.iter().filter_map(bit).fold(0, |all, bit| all | bit));
@@ -107,8 +113,20 @@ fn same_family(src: IpAddr, dst: IpAddr, proto: Proto, sport: u16, dport: u16) -
     Ok(Packet::new(src, dst, proto, sport, dport))
 }
 
-/// `12:00:00.1 eth1 In  IP 10.1.1.11.40000 > 10.1.2.2.80: Flags [S], …`, as `tcpdump -n` prints it: TCP, UDP, echo.
+/// `12:00:00.1 eth1 In  IP 10.1.1.11.40000 > 10.1.2.2.80: Flags [S], …`, as `tcpdump -n` prints it: TCP, UDP, echo. By which
+/// interface it came is said where all of them were listened to (`-i any`).
 fn dumped(text: &str) -> Result<Packet, String> {
+    let packet = dumped_packet(text)?;
+    let head: Vec<&str> = text.split_whitespace().take_while(|word| !matches!(*word, "IP" | "IP6")).collect();
+    // `Out` is where it went, and says nothing of whence it came.
+    let came = match head.as_slice() {
+        [.., interface, "In" | "B" | "M" | "P"] => interface,
+        _ => "",
+    };
+    Ok(packet.at(came, ""))
+}
+
+fn dumped_packet(text: &str) -> Result<Packet, String> {
     let unread = || "no line of `tcpdump -n`: `IP SOURCE > DESTINATION: …` is expected".to_owned();
     let (left, right) = text.split_once(" > ").ok_or_else(unread)?;
     let (target, rest) = right.split_once(": ").ok_or_else(unread)?;
@@ -197,7 +215,8 @@ fn frame(link: u32, data: &[u8]) -> Result<Packet, String> {
         1 => {
             at.take(12).ok_or_else(short)?;
             let mut kind = at.half().ok_or_else(short)?;
-            if matches!(kind, 0x8100 | 0x88a8) {
+            // IEEE 802.1Q, and 802.1ad around it.
+            while matches!(kind, 0x8100 | 0x88a8) {
                 at.take(2).ok_or_else(short)?;
                 kind = at.half().ok_or_else(short)?;
             }
@@ -238,7 +257,10 @@ fn v4(data: &[u8]) -> Result<Packet, String> {
     if byte(6)? & 0x1f != 0 || byte(7)? != 0 {
         return Err("the packet is a later fragment: it has no ports".to_owned());
     }
-    let rest = data.get(length..).ok_or_else(short)?;
+    // Behind its end is what fills a short frame; 0 where the card was to fill it in.
+    let total = usize::from(u16::from_be_bytes([byte(2)?, byte(3)?]));
+    let own = if total < length { data } else { data.get(..total).unwrap_or(data) };
+    let rest = own.get(length..).ok_or_else(short)?;
     transport(quad(12)?, quad(16)?, Proto(byte(9)?), byte(8)?, rest)
 }
 
@@ -339,12 +361,26 @@ mod tests {
         let later = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 LEN=40 TTL=64 ID=7 FRAG:185 PROTO=TCP";
         assert_eq!(said(later), "! it is a later fragment, and has no ports");
         assert_eq!(said("IN= SRC=x DST=10.1.2.2 PROTO=TCP"), "! `x` is no address");
+        for (cut, key) in [
+            ("PROTO=UDP LEN=80", "SPT"),
+            ("PROTO=TCP SPT=40000", "DPT"),
+            ("PROTO=ICMP INCOMPLETE [20 bytes]", "TYPE"),
+            ("PROTO=ICMP TYPE=8", "CODE"),
+        ] {
+            let line = format!("IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 TTL=64 {cut}");
+            let why = format!("! the line has no `{key}=`: what it says of the packet is cut off");
+            assert_eq!(said(&line), why, "{cut}");
+        }
+        let esp = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 TTL=64 PROTO=ESP SPI=0x1";
+        assert_eq!(said(esp), "esp 10.1.1.11:0 10.1.2.2:0 new flags 0 icmp 0.0 ttl 64 in eth1");
     }
 
     #[test]
     fn lines_of_tcpdump_are_packets() {
         let dump = "12:00:00.000001 eth1  In  IP 10.1.1.11.40000 > 10.1.2.2.80: Flags [S], seq 1, win 64240, length 0";
-        assert_eq!(said(dump), "tcp 10.1.1.11:40000 10.1.2.2:80 new flags 2 icmp 0.0 ttl 64 in ");
+        assert_eq!(said(dump), "tcp 10.1.1.11:40000 10.1.2.2:80 new flags 2 icmp 0.0 ttl 64 in eth1");
+        let out = said(&dump.replace(" In ", " Out "));
+        assert!(out.ends_with("ttl 64 in "), "{out}");
         let quick = "IP 10.1.1.11.40000 > 10.1.2.2.80: tcp 0";
         assert_eq!(said(quick), "tcp 10.1.1.11:40000 10.1.2.2:80 new flags 2 icmp 0.0 ttl 64 in ");
         let sctp = "IP 10.1.1.11.40000 > 10.1.2.2.80: sctp (1) [INIT] [init tag: 1]";

@@ -33,6 +33,8 @@ const COUNT_LIMIT: usize = 4096;
 pub(super) struct Files {
     /// Device and inode of what was read, with the name it goes by.
     seen: BTreeMap<(u64, u64), String>,
+    /// By name, where it really lies.
+    places: BTreeMap<String, PathBuf>,
     total: u64,
 }
 
@@ -62,13 +64,18 @@ impl Files {
 
     /// Reads one file; the error is the reason alone.
     fn read(&mut self, path: &Path) -> Result<SourceFile, String> {
+        // Files are told apart by their names: two that are shown alike would be one.
+        let own = path.to_str().ok_or("its name is not UTF-8: rename it")?;
         let (text, inode) = read_text(path, TOTAL_LIMIT.saturating_sub(self.total))?;
-        let name = self.seen.get(&inode).cloned().unwrap_or_else(|| path.display().to_string());
+        let name = self.seen.get(&inode).cloned().unwrap_or_else(|| own.to_owned());
         if self.seen.insert(inode, name.clone()).is_none() {
             self.total = self.total.saturating_add(text.len() as u64);
             if self.seen.len() > COUNT_LIMIT {
                 return Err(format!("more than {COUNT_LIMIT} files"));
             }
+        }
+        if let Ok(place) = fs::canonicalize(path) {
+            self.places.entry(name.clone()).or_insert(place);
         }
         Ok(SourceFile { name, text })
     }
@@ -87,6 +94,10 @@ impl Loader for Files {
             (Ok(_), Err(_)) | (Err(_), _) => false,
         };
         self.read(if same { &folded } else { &joined })
+    }
+
+    fn place(&self, name: &str) -> Option<String> {
+        self.places.get(name)?.to_str().map(ToOwned::to_owned)
     }
 }
 
@@ -156,7 +167,7 @@ fn read_text(path: &Path, left: u64) -> Result<(String, (u64, u64)), String> {
 }
 
 /// Windows editors put a byte order mark first; it says nothing.
-fn without_mark(text: String) -> String {
+pub(super) fn without_mark(text: String) -> String {
     text.strip_prefix('\u{feff}').map(ToOwned::to_owned).unwrap_or(text)
 }
 
@@ -272,6 +283,33 @@ mod tests {
         std::os::unix::fs::symlink(folder.path().join("lists"), folder.path().join("site/l")).unwrap();
         assert_eq!(files.load(&from, "l/x.txt").unwrap().name, first.name);
         assert_eq!(files.load(&from, "./policy.fw").unwrap().name, from);
+    }
+
+    #[test]
+    fn what_is_written_calls_a_file_alike_however_it_was_named() {
+        let folder = folder(&[("site/policy.fw", ""), ("site/more/x.fw", "")]);
+        let names = |named: &[&str]| {
+            let (mut files, mut sources) = (Files::default(), SourceMap::default());
+            let named: Vec<PathBuf> = named.iter().map(|name| folder.path().join(name)).collect();
+            let roots = files.roots(&named, &mut sources).unwrap();
+            sources.settle(&files);
+            roots.iter().map(|id| sources.portable(*id).unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["site/policy.fw"]), ["policy.fw"]);
+        assert_eq!(names(&["site/more/../."]), ["policy.fw"]);
+        assert_eq!(names(&["site/policy.fw", "site/more"]), ["policy.fw", "more/x.fw"]);
+        assert_eq!(names(&["site/./more/../policy.fw", "site/more/x.fw"]), ["policy.fw", "more/x.fw"]);
+    }
+
+    /// `a\xfe.fw` and `a\xff.fw` are shown alike: the second was taken for the first, and what it denied was not denied.
+    #[test]
+    fn a_name_that_is_not_utf_8_is_refused() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = folder(&[("sub/a.fw", "")]);
+        fs::write(folder.path().join(std::ffi::OsStr::from_bytes(b"sub/b\xfe.fw")), "").unwrap();
+        let named = [folder.path().join("sub")];
+        let why = Files::default().roots(&named, &mut SourceMap::default()).unwrap_err();
+        assert!(format!("{why:?}").contains("its name is not UTF-8"), "{why:?}");
     }
 
     #[test]

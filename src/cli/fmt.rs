@@ -9,7 +9,7 @@ use crate::diag::Findings;
 use crate::source::SourceMap;
 
 use super::clean::clean_line;
-use super::files::{bounded, policies, text_of};
+use super::files::{bounded, policies, text_of, without_mark};
 use super::options::{FindingsFormat, Format};
 use super::render::{self, Look, number};
 use super::unified::unified;
@@ -35,11 +35,18 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         if args.policies.len() > 1 {
             return Err(Failure::new("`-` is stdin, and stands alone"));
         }
-        return stdin(args.check, console);
+        return stdin(args.check, args.format, console);
     }
-    let mut outcome = Outcome::default();
+    let mut texts = Vec::new();
     for path in policies(&args.policies)? {
-        outcome.file(path, args.check, console)?;
+        let name = path.display().to_string();
+        let text = text_of(&path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        texts.push((path, text));
+    }
+    // All are read before any is written: what cannot be done leaves nothing half done.
+    let mut outcome = Outcome::default();
+    for (path, text) in texts {
+        outcome.file(path, &text, args.check, console)?;
     }
     outcome.tell(args.check, args.format, console);
     Ok(outcome.exit(args.check))
@@ -51,24 +58,29 @@ struct Outcome {
     files: usize,
     changed: Vec<PathBuf>,
     differences: String,
-    broken: bool,
+    broken: Vec<PathBuf>,
 }
 
 impl Outcome {
     /// Formats one file; one that has errors is told and left alone.
-    fn file(&mut self, path: PathBuf, check: bool, console: &mut Console<'_>) -> Result<(), Failure> {
+    fn file(
+        &mut self,
+        path: PathBuf,
+        text: &str,
+        check: bool,
+        console: &mut Console<'_>,
+    ) -> Result<(), Failure> {
         self.files = self.files.saturating_add(1);
         let name = path.display().to_string();
-        let text = text_of(&path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        let Some(formatted) = formatted(&name, &text, console) else {
-            self.broken = true;
+        let Some(formatted) = formatted(&name, text, console) else {
+            self.broken.push(path);
             return Ok(());
         };
         if formatted == text {
             return Ok(());
         }
         if check {
-            self.differences.push_str(&unified(&name, &text, &name, &formatted));
+            self.differences.push_str(&unified(&name, text, &name, &formatted));
         } else {
             output::replace(&path, &formatted).map_err(|e| Failure::io("write", &path, &e))?;
         }
@@ -80,9 +92,12 @@ impl Outcome {
         match format {
             Format::Text => console.data(&self.differences),
             Format::Json => {
-                let changed: Vec<String> =
-                    self.changed.iter().map(|path| path.display().to_string()).collect();
-                console.data(&render::document(&json!({ "files": self.files, "changed": changed })));
+                let names = |of: &[PathBuf]| -> Vec<String> {
+                    of.iter().map(|path| path.display().to_string()).collect()
+                };
+                let (changed, broken) = (names(&self.changed), names(&self.broken));
+                let told = json!({ "files": self.files, "changed": changed, "broken": broken });
+                console.data(&render::document(&told));
             }
         }
         let done = if check { "to format" } else { "formatted" };
@@ -94,14 +109,22 @@ impl Outcome {
     }
 
     fn exit(&self, check: bool) -> Exit {
-        if self.broken || (check && !self.changed.is_empty()) { Exit::AtFault } else { Exit::Fine }
+        if !self.broken.is_empty() || (check && !self.changed.is_empty()) {
+            Exit::AtFault
+        } else {
+            Exit::Fine
+        }
     }
 }
 
-fn stdin(check: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn stdin(check: bool, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if format == Format::Json {
+        return Err(Failure::new("of `-` the answer is the policy itself, which is no JSON"));
+    }
     let bytes = bounded(io::stdin().lock(), u64::MAX)
         .map_err(|why| Failure::new(format!("cannot read stdin: {why}")))?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::new("stdin is not UTF-8"))?;
+    let text = without_mark(text);
     let Some(formatted) = formatted("<stdin>", &text, console) else {
         return Ok(Exit::AtFault);
     };

@@ -70,6 +70,12 @@ impl<'t> Tree<'t> {
         self.files.iter().map(|(name, text)| (name.as_str(), text.as_ref()))
     }
 
+    /// What of an earlier build in `dir` is not in this tree: [`Tree::write`] takes it away.
+    pub(super) fn removes(&self, dir: &Path) -> Result<Vec<String>, Failure> {
+        let ours = Old::read(&real(dir)?, dir)?.ours;
+        Ok(ours.into_iter().filter(|name| !self.files.contains_key(name)).collect())
+    }
+
     /// Makes `dir` hold this tree.
     pub(super) fn write(&self, dir: &Path) -> Result<Written, Failure> {
         let real = real(dir)?;

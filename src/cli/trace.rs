@@ -49,13 +49,17 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         request.tell_timings(console);
         return finished(false, &request);
     };
-    let (hops, no_path) = match engine::trace(&compiled, &traced) {
+    let (mut hops, no_path) = match engine::trace(&compiled, &traced) {
         Ok(hops) => (hops, None),
         Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),
         Err(why @ NoWay::Interface(_)) => return Err(Failure::new(why.to_string())),
     };
     request.mark("trace");
-    traced.time = 0; // the time is the run's, not the packet's
+    // The time is the run's, not the packet's.
+    traced.time = 0;
+    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
+        (rewrite.before.time, rewrite.after.time) = (0, 0);
+    }
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
     match args.format {
         Format::Text => {

@@ -70,6 +70,6 @@ fn statement<'s>(site: &'s Site, sources: &'s SourceMap, origin: Origin) -> Opti
         }
         Origin::Base => return None,
     };
-    let file = sources.file(span.file).map(|f| f.name.as_str());
+    let file = sources.portable(span.file);
     Some(Statement { words, file, line: sources.position(span).map(|p| p.line) })
 }

@@ -254,10 +254,14 @@ impl<'a> Statements<'a> {
 
     /// Whether every service is spoken over one of these families.
     fn spoken(&self, said: &Sentence, left: Families, whose: &str, findings: &mut Findings) -> bool {
+        // An end without a family was spoken of where it is declared.
+        if !left.some() {
+            return true;
+        }
         let mut good = true;
         for service in said.services {
             // Ports are spoken over both.
-            if matches!(service.kind, ast::ServiceKind::Ports { .. }) && left.some() {
+            if matches!(service.kind, ast::ServiceKind::Ports { .. }) {
                 continue;
             }
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
@@ -276,7 +280,7 @@ impl<'a> Statements<'a> {
 }
 
 /// Address families, as a set.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 struct Families {
     v4: bool,
     v6: bool,
@@ -356,10 +360,9 @@ fn same_family(
     other: Families,
     findings: &mut Findings,
 ) -> bool {
-    let fits = |item: &Item| {
-        let own = Families::of(places, item);
-        own == Families::NONE || own.and(other).some()
-    };
+    // A machine without legs, or a zone without networks, was spoken of where it is declared.
+    let meets = |own: Families| !own.some() || !other.some() || own.and(other).some();
+    let fits = |item: &Item| meets(Families::of(places, item));
     if end.items().all(fits) {
         return true;
     }
@@ -367,8 +370,7 @@ fn same_family(
     for (place, items) in written(places, &said.plus, end) {
         for item in items {
             let own = Families::of(places, &item);
-            // A machine without legs was spoken of already.
-            if own == Families::NONE || own.and(other).some() {
+            if meets(own) {
                 continue;
             }
             let message = format!(

@@ -1,5 +1,6 @@
 //! The three name spaces of a policy: who declares what, and what a word means where it is used.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
@@ -94,6 +95,8 @@ pub(super) struct Names<'a> {
     pub(super) service_names: BTreeMap<&'a str, usize>,
     /// The words of what could not be read: what is declared there is not unknown.
     pub(super) unread: BTreeSet<String>,
+    /// What is suggested for names that are unknown.
+    pub(super) suggested: Suggested,
 }
 
 impl<'a> Names<'a> {
@@ -198,7 +201,7 @@ impl<'a> Names<'a> {
             let declared = self.services.iter().map(|s| s.name.text.as_str());
             let built_in: Vec<&str> = builtin::names().collect();
             let all = declared.chain(built_in);
-            let mut finding = unknown(code::UNKNOWN_SERVICE, "service", name, all);
+            let mut finding = self.unknown_near(code::UNKNOWN_SERVICE, "service", name, all);
             if self.places.contains_key(name.text.as_str()) {
                 finding = finding.help(format!("`{}` is a place; services come before `from`", name.text));
             }
@@ -236,17 +239,28 @@ impl<'a> Names<'a> {
         names.filter_map(|n| self.service_names.get(n).copied()).collect()
     }
 
+    fn unknown_near<'b>(
+        &self,
+        code: Code,
+        noun: &'static str,
+        name: &Name,
+        all: impl Iterator<Item = &'b str>,
+    ) -> Diagnostic {
+        let finding = Diagnostic::error(code, name.span, format!("unknown {noun} `{}`", name.text));
+        meant(finding, name, self.suggested.near(noun, &name.text, all).as_deref())
+    }
+
     fn unknown<'b>(
         &self,
         code: Code,
-        noun: &str,
+        noun: &'static str,
         name: &Name,
         all: impl Iterator<Item = &'b str>,
     ) -> Option<Diagnostic> {
         if self.unread.contains(&name.text) {
             return None;
         }
-        let finding = unknown(code, noun, name, all);
+        let finding = self.unknown_near(code, noun, name, all);
         let service =
             builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
         if service && finding.help.is_none() {
@@ -285,9 +299,37 @@ pub(super) fn unknown<'b>(
     all: impl Iterator<Item = &'b str>,
 ) -> Diagnostic {
     let finding = Diagnostic::error(code, name.span, format!("unknown {noun} `{}`", name.text));
-    match nearest(&name.text, all) {
+    meant(finding, name, nearest(&name.text, all))
+}
+
+fn meant(finding: Diagnostic, name: &Name, near: Option<&str>) -> Diagnostic {
+    match near {
         Some(near) => finding.help(format!("did you mean `{near}`?")).fix(name.span, near),
         None => finding,
+    }
+}
+
+/// What was suggested for unknown names. One that was renamed stands in many sentences, and thousands are not one mistake each:
+/// each is looked for once, and no more than [`MOST`].
+#[derive(Default)]
+pub(super) struct Suggested(RefCell<BTreeMap<(&'static str, String), Option<String>>>);
+
+/// So many unknown names get a suggestion.
+const MOST: usize = 100;
+
+impl Suggested {
+    fn near<'b>(&self, noun: &'static str, word: &str, all: impl Iterator<Item = &'b str>) -> Option<String> {
+        let mut suggested = self.0.borrow_mut();
+        let key = (noun, word.to_owned());
+        if let Some(known) = suggested.get(&key) {
+            return known.clone();
+        }
+        if suggested.len() >= MOST {
+            return None;
+        }
+        let near = nearest(word, all).map(ToOwned::to_owned);
+        suggested.insert(key, near.clone());
+        near
     }
 }
 
@@ -295,7 +337,9 @@ pub(super) fn unknown<'b>(
 pub(super) fn nearest<'b>(word: &str, all: impl Iterator<Item = &'b str>) -> Option<&'b str> {
     const LONGEST: usize = 64;
     let allowed = word.chars().count().div_euclid(3).max(1);
+    let length = word.chars().count();
     all.filter(|w| w.len() <= LONGEST && word.len() <= LONGEST)
+        .filter(|w| w.chars().count().abs_diff(length) <= allowed)
         .map(|w| (strsim::damerau_levenshtein(word, w), w))
         .filter(|(distance, _)| *distance <= allowed)
         .min()

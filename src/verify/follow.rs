@@ -44,6 +44,8 @@ struct Part {
 #[derive(Clone)]
 struct Stretch {
     src: AddrSet,
+    /// Whose leg has that source, where it is known: of a dynamic one no address tells.
+    of: Option<(HostId, LegId)>,
     dst: AddrSet,
     /// What replies look like on it, whatever their addresses.
     answers: PacketSet,
@@ -54,10 +56,17 @@ struct Stretch {
 }
 
 impl Stretch {
-    fn new(src: AddrSet, dst: AddrSet, answers: PacketSet) -> Self {
-        Self { src, dst, answers, filters: Vec::new(), at: None }
+    fn new((src, of): Sender, dst: AddrSet, answers: PacketSet) -> Self {
+        Self { src, of, dst, answers, filters: Vec::new(), at: None }
+    }
+
+    fn sender(&self) -> Sender {
+        (self.src.clone(), self.of)
     }
 }
+
+/// The source of packets, and whose leg has it.
+type Sender = (AddrSet, Option<(HostId, LegId)>);
 
 /// Two ends, and what is asked of the packets between them.
 struct Pair<'a, 'n, 'f> {
@@ -94,7 +103,7 @@ pub(super) fn pair(
             return pair.stop(set, format!("no routed path: {}", why.reason()));
         }
     };
-    let now = Stretch::new(from.addrs.clone(), to.addrs.clone(), answers);
+    let now = Stretch::new((from.addrs.clone(), from.machine), to.addrs.clone(), answers);
     let (kind, entry) = (Kind::default(), Entry::Plain);
     let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
     pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
@@ -154,7 +163,7 @@ impl Pair<'_, '_, '_> {
                 };
                 let (entry, one_way, entered) = (Entry::Plain, director.direct, true);
                 let to = if director.direct { part.now.dst.clone() } else { AddrSet::one(*real) };
-                let turned = Some(self.stretch((part.now.src.clone(), to), set));
+                let turned = Some(self.stretch(part.now.sender(), to, set));
                 let on = Part { set, kind, entry, entered, ahead, turned, one_way, ..part.clone() };
                 let stopped = self.follow(on)?;
                 if stopped.is_some() {
@@ -187,7 +196,7 @@ impl Pair<'_, '_, '_> {
                     return self.stop(set, reason);
                 }
             };
-            let turned = Some(self.stretch((part.now.src.clone(), AddrSet::one(redirect.addr)), set));
+            let turned = Some(self.stretch(part.now.sender(), AddrSet::one(redirect.addr), set));
             let stopped = self.follow(Part { set, entry, entered: true, ahead, turned, ..part.clone() })?;
             if stopped.is_some() {
                 return Ok(stopped);
@@ -207,7 +216,7 @@ impl Pair<'_, '_, '_> {
             }
             let (set, kind) = self.network.masked_as(&masking.source, set, part.kind);
             let (_, dst) = part.ends();
-            let turned = Some(self.stretch((masking.source, dst), set));
+            let turned = Some(self.stretch((masking.source, masking.of), dst, set));
             let mut other = Part { set, kind, turned, ..part.clone() };
             self.move_on(&mut other, gate);
             let stopped = self.follow(other)?;
@@ -235,7 +244,7 @@ impl Pair<'_, '_, '_> {
     }
 
     /// The way that these packets go on between these ends: their replies have their ports, the other way round.
-    fn stretch(&mut self, (src, dst): (AddrSet, AddrSet), set: PacketSet) -> Stretch {
+    fn stretch(&mut self, sender: Sender, dst: AddrSet, set: PacketSet) -> Stretch {
         let space = &mut self.network.space;
         let others = [
             Field::Dst,
@@ -258,7 +267,7 @@ impl Pair<'_, '_, '_> {
         let any_port = [Field::Dport, Field::Sport];
         let answers = any_port.into_iter().fold(self.answers, |set, field| space.forget(field, set));
         let answers = space.and(answers, ports);
-        Stretch::new(src, dst, answers)
+        Stretch::new(sender, dst, answers)
     }
 
     // ---- the way back: S10, S33 --------------------------------------------------------------------------
@@ -283,8 +292,7 @@ impl Pair<'_, '_, '_> {
                 continue;
             }
             let Some(dst) = sample(&stretch.src) else { return Ok(None) };
-            let towards = if head.is_none() { self.from.machine } else { None };
-            let way = match path::walk(self.forwarding, begin, dst, towards) {
+            let way = match path::walk(self.forwarding, begin, dst, stretch.of) {
                 Ok(way) => way,
                 Err(why) => return self.stop(part.set, format!("no routed path back: {}", why.reason())),
             };

@@ -66,6 +66,7 @@ pub(crate) fn stopped(
             }
             for family in Family::BOTH {
                 let (from, to) = (of_family(&from, family), of_family(&to, family));
+                let (from, to) = (apart(network.site, &from, &to), apart(network.site, &to, &from));
                 if from.addrs.is_empty() || to.addrs.is_empty() {
                     continue;
                 }
@@ -116,6 +117,15 @@ fn same_machine(a: &Piece, b: &Piece) -> bool {
     matches!((a.machine, b.machine), (Some(x), Some(y)) if x.0 == y.0)
 }
 
+/// A piece without what it cannot have: a leg whose address nobody knows has none of the other machine's.
+fn apart(site: &Site, piece: &Piece, other: &Piece) -> Piece {
+    let dynamic = piece.machine.and_then(|(host, leg)| site.leg(host, leg)).is_some_and(|leg| leg.dynamic);
+    let (true, Some((other, _))) = (dynamic, other.machine) else { return piece.clone() };
+    let legs = site.host(other).map(|host| host.legs.as_slice()).unwrap_or_default();
+    let statics = legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+    Piece { addrs: piece.addrs.difference(&statics), ..piece.clone() }
+}
+
 pub(super) fn sample(addrs: &AddrSet) -> Option<IpAddr> {
     addrs.ranges().next().map(|range| range.first_addr())
 }
@@ -137,7 +147,7 @@ fn targets(
             End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
-    less(pieces, except)
+    less(pieces, place, except)
 }
 
 fn sources(
@@ -155,10 +165,19 @@ fn sources(
             End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
-    less(pieces, except)
+    less(pieces, place, except)
 }
 
-fn less(mut pieces: Vec<Piece>, except: &AddrSet) -> Vec<Piece> {
+/// The pieces that are left of a place. Who is named after `except` is not meant, whatever address a dynamic leg of theirs has.
+fn less(mut pieces: Vec<Piece>, place: &Place, except: &AddrSet) -> Vec<Piece> {
+    let excepted = |(host, leg): (HostId, LegId)| {
+        place.except.iter().any(|end| match end {
+            End::Host(of) => *of == host,
+            End::Leg(of, at) => (*of, *at) == (host, leg),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        })
+    };
+    pieces.retain(|piece| !piece.machine.is_some_and(excepted));
     for piece in &mut pieces {
         piece.addrs = piece.addrs.difference(except);
     }

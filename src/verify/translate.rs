@@ -53,6 +53,8 @@ pub(crate) struct Redirect {
 pub(crate) struct Masking {
     /// The addresses: several where nobody knows which.
     pub(crate) source: AddrSet,
+    /// Whose leg has them, of `masquerade`.
+    pub(crate) of: Option<(HostId, LegId)>,
     /// As they were.
     pub(crate) set: PacketSet,
 }
@@ -228,9 +230,9 @@ impl Network<'_> {
         let all = self.translations.get(&(host, Hook::Postrouting)).cloned().unwrap_or_default();
         let mut maskings = Vec::new();
         for (to, set) in all {
-            let source = match to {
-                Translation::Source(addr) => AddrSet::one(addr),
-                Translation::Masquerade => sources_of(self.site, host, oif),
+            let (source, of) = match to {
+                Translation::Source(addr) => (AddrSet::one(addr), None),
+                Translation::Masquerade => (sources_of(self.site, host, oif), Some((host, oif))),
                 Translation::Destination { .. } => continue,
             };
             let set = self.opened(asking, set);
@@ -238,7 +240,7 @@ impl Network<'_> {
             let set = self.space.forget(Field::Iif, set);
             let set = self.known_here(entry, set);
             if set != PacketSet::NOTHING {
-                maskings.push(Masking { source, set });
+                maskings.push(Masking { source, of, set });
             }
         }
         maskings

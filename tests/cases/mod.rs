@@ -48,6 +48,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("check_crm", &["check", "policies/crm"]),
     ("compile_host", &["compile", "--host", "fw", "site.fw"]),
     ("compile_host_that_filters_nothing", &["compile", "--host", "web", "site.fw"]),
+    ("check_a_name_and_a_way", &["check", "ways.fw"]),
     ("compile_findings", &["compile", "wrong.fw"]),
     ("compile_refuted", &["compile", "refuted.fw", "-o", "build"]),
     ("compile_refuted_json", &["compile", "--format", "json", "refuted.fw"]),

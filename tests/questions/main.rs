@@ -18,6 +18,7 @@ mod asked;
 #[path = "../random/compiles.rs"]
 mod compiles;
 mod diff;
+mod dynamic;
 mod engines;
 mod listed;
 mod needless;

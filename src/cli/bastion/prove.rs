@@ -39,10 +39,18 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Format::Json => {
             let findings = render::as_json(&request.findings, &request.sources);
             let people = telling.people_as_json(&compiled.report);
-            console.data(&render::document(&json!({ "findings": findings, "people": people })));
+            console.data(&render::document(&json!({
+                "findings": findings,
+                "people": people,
+                "all_holds": compiled.report.holds(),
+            })));
         }
     }
     request.tell_timings(console);
+    let report = &compiled.report;
+    if !report.holds() && report.bastions.holds() && report.people.iter().all(|p| p.outcome.holds()) {
+        console.talk("what is proved of people holds, and something else of this policy does not: `fwc verify` shows it\n");
+    }
     // A ruleset that is not what the policy means proves nothing of a bastion.
     Ok(report::exit(&compiled.report))
 }

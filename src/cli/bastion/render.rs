@@ -50,8 +50,13 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     match args.output {
         Some(dir) => {
             let tree = Tree::new(manifest::build(&compiled, &request.sources, &request.options.set, None))?;
-            tree.write(&dir)?;
             let shown = clean::clean_line(&dir.display().to_string());
+            let of_others = tree.removes(&dir)?.into_iter().find(|name| !name.contains("/ssh/"));
+            if let Some(name) = of_others {
+                let failure = Failure::new(format!("`{shown}` is a build of `fwc compile`, with `{name}`"));
+                return Err(failure.help("name another folder: what each sshd is given would take its place"));
+            }
+            tree.write(&dir)?;
             console.talk(&format!("wrote {} to `{shown}`\n", number(tree.len(), "file")));
         }
         None => {

@@ -201,10 +201,16 @@ pub(crate) fn address_value(text: &str) -> Result<AddressValue, &'static str> {
 fn is_date(text: &str) -> bool {
     let (day, clock) = text.split_once('T').map_or((text, None), |(day, clock)| (day, Some(clock)));
     let day_form = time::macros::format_description!("[year]-[month]-[day]");
-    let clock_form = time::macros::format_description!("[hour]:[minute]Z");
+    let minute = time::macros::format_description!("[hour]:[minute]Z");
+    let second = time::macros::format_description!("[hour]:[minute]:[second]Z");
+    let is_clock = |clock: &str| match clock.len() {
+        6 => time::Time::parse(clock, &minute).is_ok(),
+        9 => time::Time::parse(clock, &second).is_ok(),
+        _ => false,
+    };
     // `parse` reads signs and long years as well: the form here is fixed.
     day.len() == 10
         && day.bytes().next().is_some_and(|b| b.is_ascii_digit())
         && time::Date::parse(day, &day_form).is_ok()
-        && clock.is_none_or(|clock| clock.len() == 6 && time::Time::parse(clock, &clock_form).is_ok())
+        && clock.is_none_or(is_clock)
 }

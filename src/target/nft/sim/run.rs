@@ -1,11 +1,16 @@
 //! One packet through a ruleset, statement by statement, as the kernel goes.
 
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+
 use super::super::artifact::{
     self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table,
 };
 use super::{
-    LOOPBACK, Spot, Turn, asked_first, counted, fixed, matters, parts, translation, turned, turns, verdict_of,
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turned, turns,
+    verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -102,6 +107,7 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
         packet: packet.clone(),
     };
     let mut machine = Machine {
+        fixed: BTreeMap::new(),
         mark: Some(packet.mark),
         connection: None,
         same_source: false,
@@ -170,7 +176,9 @@ enum Found<'a> {
     Unclear,
 }
 
-struct Machine {
+struct Machine<'a> {
+    // By table, the sets whose contents are what the text says: found once, whatever many rules look into.
+    fixed: BTreeMap<usize, HashMap<&'a str, usize>>,
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
     // What rules have set the mark of its connection to, if they have and it is known.
@@ -194,8 +202,8 @@ struct Frame<'a> {
     depth: usize,
 }
 
-impl Machine {
-    fn base_chain(&mut self, turn: &Turn<'_>) -> Option<Outcome> {
+impl<'a> Machine<'a> {
+    fn base_chain(&mut self, turn: &Turn<'a>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
         let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
         self.early = turn.is_early() && !was_sent_here(turn, &self.run.packet);
@@ -219,7 +227,7 @@ impl Machine {
         self.run.because.push(Step { place, did });
     }
 
-    fn chain(&mut self, frame: Frame<'_>) -> Go {
+    fn chain(&mut self, frame: Frame<'a>) -> Go {
         let Some(Chain { rules, .. }) = frame.table.chains.get(frame.chain) else {
             return Go::Lost("there is no such chain");
         };
@@ -233,7 +241,7 @@ impl Machine {
         Go::Back
     }
 
-    fn rule(&mut self, frame: Frame<'_>, place: Place, rule: &Rule) -> Go {
+    fn rule(&mut self, frame: Frame<'a>, place: Place, rule: &Rule) -> Go {
         if asked_first(rule).is_some_and(|with| !self.is_told(with)) {
             return Go::Next;
         }
@@ -251,14 +259,14 @@ impl Machine {
 
     fn statement(
         &mut self,
-        frame: Frame<'_>,
+        frame: Frame<'a>,
         place: Place,
         at: usize,
         statement: &Statement,
         counts: bool,
     ) -> Go {
         match statement {
-            Statement::Match { left, op, right } => match self.matches(frame.table, left, *op, right) {
+            Statement::Match { left, op, right } => match self.matches(frame, left, *op, right) {
                 Answer::Yes => {
                     if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op)
                         && let Found::Here(element, _) = self.find(left, elements)
@@ -325,7 +333,7 @@ impl Machine {
         }
     }
 
-    fn verdict(&mut self, frame: Frame<'_>, place: Place, verdict: &artifact::Verdict) -> Go {
+    fn verdict(&mut self, frame: Frame<'a>, place: Place, verdict: &artifact::Verdict) -> Go {
         let mut call = |chain: &str| match frame.table.chains.iter().position(|c| c.name == chain) {
             None => Go::Lost("a jump to a chain that is not there"),
             Some(_) if frame.depth >= DEPTH_MAX => Go::Lost("jumps without end"),
@@ -353,14 +361,14 @@ impl Machine {
 
     fn verdict_map(
         &mut self,
-        frame: Frame<'_>,
+        frame: Frame<'a>,
         place: Place,
         at: usize,
         key: &Expression,
         map: &Expression,
     ) -> Go {
         let lost = Go::Lost("a map whose contents are not modelled");
-        let Some((set, elements)) = contents(frame.table, map) else { return lost };
+        let Some((set, elements)) = self.contents(frame, map) else { return lost };
         match self.find(key, elements) {
             Found::Here(element, of) => {
                 let Some(verdict) = verdict_of(of) else { return lost };
@@ -371,6 +379,26 @@ impl Machine {
             }
             Found::Nowhere | Found::Absent => Go::Next,
             Found::Unclear => lost,
+        }
+    }
+
+    /// The elements of a set, and which of the table's sets it is, where it has a name.
+    fn contents<'e>(
+        &mut self,
+        frame: Frame<'a>,
+        set: &'e Expression,
+    ) -> Option<(Option<usize>, &'e [Element])>
+    where
+        'a: 'e,
+    {
+        match set {
+            Expression::Set(elements) => Some((None, elements)),
+            Expression::Named(name) => {
+                let fixed = self.fixed.entry(frame.at).or_insert_with(|| all_fixed(frame.table));
+                let at = *fixed.get(name.as_str())?;
+                Some((Some(at), frame.table.sets.get(at)?.elements.as_slice()))
+            }
+            _ => None,
         }
     }
 
@@ -445,7 +473,7 @@ impl Machine {
         }
     }
 
-    fn nat(&mut self, frame: Frame<'_>, place: Place, nat: &Nat) -> Go {
+    fn nat(&mut self, frame: Frame<'a>, place: Place, nat: &Nat) -> Go {
         if nat.family.is_some_and(|family| family != self.run.packet.family()) {
             return Go::On;
         }
@@ -487,15 +515,6 @@ impl Machine {
             Translation::Masquerade => packet.ct_status.snat = true,
         }
         packet.ct_original = packet.ct_original.or(Some(own));
-    }
-}
-
-/// The elements of a set, and which of the table's sets it is, where it has a name.
-fn contents<'a>(table: &'a Table, set: &'a Expression) -> Option<(Option<usize>, &'a [Element])> {
-    match set {
-        Expression::Set(elements) => Some((None, elements)),
-        Expression::Named(name) => fixed(table, name).map(|(at, set)| (Some(at), set.elements.as_slice())),
-        _ => None,
     }
 }
 

@@ -2,16 +2,22 @@
 
 use std::net::IpAddr;
 
-use super::super::super::artifact::{Element, Expression, Field, Op, Table, Transport};
+use super::super::super::artifact::{Element, Expression, Field, Op, Transport};
 use super::super::words::{constant, is_flags};
 use super::super::{parts, stays};
-use super::{Answer, Found, Machine, Seen, contents};
+use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
-impl Machine {
-    pub(super) fn matches(&self, table: &Table, left: &Expression, op: Op, right: &Expression) -> Answer {
+impl<'a> Machine<'a> {
+    pub(super) fn matches(
+        &mut self,
+        frame: Frame<'a>,
+        left: &Expression,
+        op: Op,
+        right: &Expression,
+    ) -> Answer {
         if matches!(right, Expression::Set(_) | Expression::Named(_)) {
-            return self.member(table, left, op, right);
+            return self.member(frame, left, op, right);
         }
         match left {
             Expression::Field(field) => match self.look(*field) {
@@ -50,8 +56,8 @@ impl Machine {
         }
     }
 
-    fn member(&self, table: &Table, left: &Expression, op: Op, right: &Expression) -> Answer {
-        match contents(table, right) {
+    fn member(&mut self, frame: Frame<'a>, left: &Expression, op: Op, right: &Expression) -> Answer {
+        match self.contents(frame, right) {
             None => Answer::Unclear,
             Some((_, elements)) => self.member_answer(left, op, &self.find(left, elements)),
         }
@@ -201,7 +207,7 @@ impl Machine {
     }
 }
 
-impl Machine {
+impl Machine<'_> {
     /// Whether a translation of the source has put something into a field of this packet that nobody knows.
     fn is_lost(&self, field: Field) -> bool {
         let p = &self.run.packet;
