@@ -292,6 +292,12 @@ impl Need<'_> {
             } else {
                 "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs"
             }),
+            Trouble::Round { at, came, leads } => {
+                let (came, leads) = (gateway(site, (*at, *came)), gateway(site, (*at, *leads)));
+                let at = site.host(*at).map_or("", |h| h.name.as_str());
+                finding(format!("packets between `{from}` and `{to}` come in by `{came}`, and the way back to their sender is by `{leads}`"))
+                    .help(format!("`{at}` says `strict-source`: lead both ways by one leg, by `route PLACE via HOST.ZONE` in the machines beside it, or leave that out"))
+            }
             Trouble::Dynamic { host, zone, at } => {
                 let leg = gateway(site, (*host, *zone));
                 let zone = site.zone(*zone).map_or("", |z| z.name.as_str());
@@ -339,6 +345,12 @@ pub(super) enum Trouble {
         back: Vec<HostId>,
         direct: bool,
     },
+    /// A machine says `strict-source`, and would answer by another leg than the packets come by (S38).
+    Round {
+        at: HostId,
+        came: ZoneId,
+        leads: ZoneId,
+    },
     Dynamic {
         host: HostId,
         zone: ZoneId,
@@ -368,7 +380,7 @@ impl Trouble {
         match self {
             Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
             Self::NoWay { .. } => code::NO_PATH,
-            Self::NoWayBack | Self::Asymmetric { .. } => code::ASYMMETRIC_PATH,
+            Self::NoWayBack | Self::Asymmetric { .. } | Self::Round { .. } => code::ASYMMETRIC_PATH,
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Public { .. } => code::PUBLIC_ADDRESS,

@@ -335,6 +335,7 @@ impl Serialize for As<'_, Field> {
             Field::Mark => meta(MetaKey::Mark),
             Field::Skuid => meta(MetaKey::Skuid),
             Field::Time => return one(to, "meta", &One("key", "time")),
+            Field::Ip6Fragment => return one(to, "exthdr", &One("name", "frag")),
             Field::CtState => ct("state", None),
             Field::CtStatus => ct("status", None),
             Field::CtDirection => ct("direction", None),
@@ -349,6 +350,7 @@ impl Serialize for As<'_, Field> {
             | Field::IpDaddr
             | Field::IpProtocol
             | Field::IpTtl
+            | Field::IpFragOff
             | Field::Ip6Saddr
             | Field::Ip6Daddr
             | Field::Ip6Hoplimit

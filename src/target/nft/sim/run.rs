@@ -5,7 +5,7 @@ use super::super::artifact::{
     Ruleset, Statement, Table,
 };
 use super::{
-    LOOPBACK, Spot, Turn, asked_first, counted, fixed, matters, parts, translation, turned, turns, verdict_of,
+    LOOPBACK, Spot, Turn, asked_first, counted, drops_fragments, fixed, matters, parts, translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -234,7 +234,7 @@ impl Machine {
     }
 
     fn rule(&mut self, frame: Frame<'_>, place: Place, rule: &Rule) -> Go {
-        if asked_first(rule).is_some_and(|with| !self.is_told(with)) {
+        if drops_fragments(frame.table, rule) || asked_first(rule).is_some_and(|with| !self.is_told(with)) {
             return Go::Next;
         }
         for (at, statement) in rule.statements.iter().enumerate() {
