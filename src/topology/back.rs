@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::Trouble;
+use super::check::{Answerer, Trouble};
 use super::reading::{Crossing, Own};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way};
 use super::{Blocked, ClassId, Path, Start, Topology, Transit};
@@ -148,8 +148,10 @@ fn by_way_of(
     let mut there: Vec<HostId> = outer.iter().chain(inner).copied().chain([at]).collect();
     there.sort_unstable();
     there.dedup();
-    let wrong =
-        |direct: bool| Some(Trouble::Asymmetric { there: there.clone(), back: back.filters(site), direct });
+    let wrong = |direct: bool| {
+        let (there, back, by) = (there.clone(), back.filters(site), Answerer::Anybody);
+        Some(Trouble::Asymmetric { there, back, direct, by })
+    };
     let Some(position) = back.transits.iter().position(|t| t.host == at) else {
         return wrong(back.transits.is_empty());
     };
@@ -191,12 +193,25 @@ fn same(topology: &mut Topology<'_>, start: Start, class: ClassId, there: &[Host
     match topology.path(start, class).as_ref() {
         Ok(path) => {
             let back = path.filters(topology.site);
-            let asymmetric =
-                || Trouble::Asymmetric { there: there.to_vec(), back: back.clone(), direct: false };
-            (back != there).then(asymmetric)
+            let by = answerer(topology.site, start, path);
+            let there = there.to_vec();
+            (back != there).then_some(Trouble::Asymmetric { there, back, direct: false, by })
         }
         Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
         Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
+    }
+}
+
+/// Who starts a way back, and whether it is on link for them.
+fn answerer(site: &Site, start: Start, path: &Path) -> Answerer {
+    match start {
+        Start::Machine(host) => {
+            let zone = path.out.and_then(|leg| site.leg(host, leg)).map(|leg| leg.zone);
+            let on_link = zone.filter(|_| path.transits.is_empty());
+            on_link.map_or(Answerer::Machine(host), |zone| Answerer::OnLink(host, zone))
+        }
+        Start::Zone(_, Some(host)) => Answerer::Machine(host),
+        Start::Zone(_, None) => Answerer::Anybody,
     }
 }
 

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::Telling;
 use crate::cli::clean::clean_line;
 use crate::cli::render::number;
+use crate::net::Packet;
 use crate::net::Verdict;
 use crate::target::nft::sim::Outcome;
-use crate::net::Packet;
 use crate::verify::{Fragments, FramesProof, Report, WrongFrame};
 
 impl Telling<'_> {
@@ -33,7 +33,10 @@ impl Telling<'_> {
             }
             if let Some(done) = fragments(&proof.fragments) {
                 let _ = writeln!(text, "refuted   fragments between the ports of a bridge of {name}: {done}");
-                let _ = writeln!(text, "  because nothing puts them together there: they may arrive as anything (S42)");
+                let _ = writeln!(
+                    text,
+                    "  because nothing puts them together there: they may arrive as anything (S42)"
+                );
             }
         }
     }

@@ -16,7 +16,8 @@ use super::super::artifact::{
     Statement, Table, Verdict,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation, turns,
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation,
+    turns,
 };
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
