@@ -25,7 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
-use fwc::verify::{Fragments, HostRules};
+use fwc::verify::{Fragments, HostRules, Outcome};
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -529,6 +529,28 @@ fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
     let stateful = lxc("stateful");
     assert_eq!(stateful.report.frames[0].fragments, Fragments::Stopped);
     assert!(!stateful.artifacts.values().next().unwrap().text.contains("frag"));
+}
+
+/// S38 holds for what is bridged too: the first packet passes, and what its sender sends after the reply comes by another leg than
+/// the one that leads back.
+#[test]
+fn what_follows_a_reply_over_a_bridge_meets_strict_source() {
+    let text = "zone lan { 10.1.1.0/24 }\nzone far { 10.1.2.0/24 }\nzone wan { 10.1.3.0/24 }\n\
+        firewall b { br0 10.1.1.1 in lan bridge br_netfilter; e1 10.1.3.1 in wan; strict-source; route far via g2.wan }\n\
+        router g1 { a 10.1.1.2 in lan; b 10.1.2.1 in far }\nrouter g2 { a 10.1.3.2 in wan; b 10.1.2.2 in far }\n\
+        host s { e 10.1.1.5 in lan; route far via g1.lan }\nhost x { e 10.1.2.5 in far; route lan via g1.far }\n\
+        allow tcp 81 from x to s\ntest \"t\" { expect allow tcp 81 from x to s }\n";
+    let found = |text: &str| {
+        let (result, findings, sources) = attempt(&[("strict.fw".to_owned(), text.to_owned())]);
+        let report = result.unwrap_or_else(|| panic!("{}", said(&findings, &sources))).report;
+        match report.expects.into_iter().next().unwrap().outcome {
+            Outcome::Refuted(found) => found.reason,
+            other => Some(format!("{other:?}")),
+        }
+    };
+    let reason = "what follows the reply is stopped at `b` forward (`strict-source`)";
+    assert_eq!(found(text).as_deref(), Some(reason));
+    assert_eq!(found(&text.replace(" strict-source;", "")).as_deref(), Some("Holds"));
 }
 
 /// `stateful` cannot be loaded here (this kernel refuses `ct state` in `table bridge`): its text is at least what our

@@ -221,7 +221,7 @@ impl Need<'_> {
             format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
         let help = match (self.unknown_leg(site), self.nat) {
             (Some(leg), _) => format!(
-                "the address of `{leg}` is not known, so nobody can be told from those who pass the firewall on their way to others: take them out of `from`, or give that leg a static address"
+                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address, or take the others out of `from`"
             ),
             (None, Some(Nat::Dnat { hairpin: true, .. })) => {
                 "take them out of `from`, or name the leg on their side".to_owned()
