@@ -284,6 +284,9 @@ impl Serialize for As<'_, Expression> {
                 one(to, "prefix", &Prefix { addr: Address(net.network()), len: net.prefix_len() })
             }
             Expression::Range(first, last) => one(to, "range", &[As(first.as_ref()), As(last)]),
+            // What a header is asked for is no word in JSON: nft 1.1 takes nothing else.
+            Expression::Word(text) if text == "exists" => to.serialize_bool(true),
+            Expression::Word(text) if text == "missing" => to.serialize_bool(false),
             Expression::Word(text) | Expression::Text(text) => to.serialize_str(text),
             Expression::Flags(flags) => Joined(flags).serialize(to),
             Expression::Any => to.serialize_str("*"),
