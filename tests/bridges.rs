@@ -25,7 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
-use fwc::verify::HostRules;
+use fwc::verify::{Fragments, HostRules, Outcome};
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -414,6 +414,143 @@ fn what_a_stateless_bridge_takes_for_replies() {
     let sent: Vec<Packet> = packets.iter().map(|(packet, _)| packet.clone()).collect();
     let wanted: Vec<bool> = packets.iter().map(|(_, meant)| *meant).collect();
     assert_eq!(arrive(&mut lab, site, &sent), wanted);
+}
+
+/// Sends a SYN from port 8080 of 10.0.0.3 to port 22 of 10.0.0.2 in two parts, `$1` by which interface and `$2` to whom on the link: of IPv4, the flags in
+/// the second part, and others in the padding of the first; of IPv6, both parts as errors of ICMPv6 by their looks.
+const PARTS: &str = r#"
+import socket, struct, sys, time
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); link.bind((sys.argv[1], 0))
+there = bytes.fromhex(sys.argv[2].replace(':', '')) + link.getsockname()[4]
+def summed(data):
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+def syn(ends):
+    head = struct.pack('!HHIIBBHHH', 8080, 22, 1000, 8080 << 16 | 22, 0x50, 2, 1000, 0, 0)
+    pseudo = ends + struct.pack('!II', len(head), 6)
+    return head[:16] + struct.pack('!H', summed(pseudo + head)) + head[18:]
+def four(part, field, padding=b''):
+    ends = socket.inet_aton('10.0.0.3') + socket.inet_aton('10.0.0.2')
+    head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(part), 7, field, 64, 6, 0) + ends
+    link.send(there + b'\x08\x00' + head[:10] + struct.pack('!H', summed(head)) + head[12:] + part + padding)
+whole = syn(socket.inet_aton('10.0.0.3') + socket.inet_aton('10.0.0.2'))
+four(whole[:8], 0x2000, struct.pack('!IBBHHH', 0, 0x50, 0x10, 0, 0, 0) + bytes(20))
+four(whole[8:], 1)
+ends = socket.inet_pton(socket.AF_INET6, 'fd00:1::6') + socket.inet_pton(socket.AF_INET6, 'fd00:1::2')
+def six(part, kind, field, padding=b''):
+    head = struct.pack('!IHBB', 6 << 28, 8 + len(part), 44, 64) + ends + struct.pack('!BBHI', kind, 0, field, 7)
+    link.send(there + b'\x86\xdd' + head + part + padding)
+pad = lambda count: bytes([1, count - 2]) + bytes(count - 2)
+error = bytes([1, 0]) + bytes(30)
+six(bytes([60, 1]) + pad(6), 60, 1, pad(8) + bytes([58, 0]) + pad(6) + error)
+six(pad(8) + bytes([6, 0]) + pad(6) + syn(ends), 58, 8)
+time.sleep(0.3)
+"#;
+
+/// What comes in by an interface: parts of IPv4, parts of IPv6, and answers from port 22.
+fn counting(port: &str) -> String {
+    format!(
+        "table netdev seen {{\n counter parts4 {{\n }}\n counter parts6 {{\n }}\n counter answers {{\n }}\n chain c {{\n \
+         type filter hook ingress device \"{port}\" priority 0; policy accept;\n \
+         ip frag-off & 0x3fff != 0 counter name parts4\n exthdr frag exists counter name parts6\n \
+         tcp sport 22 counter name answers\n }}\n}}\n"
+    )
+}
+
+/// S42 (b) by its looks is a reply that starts no connection: nor does one in parts, of which no frame shows it.
+#[test]
+fn no_connection_starts_in_parts_over_a_stateless_bridge() {
+    if !kernel() {
+        return;
+    }
+    let compiled = lxc(STATELESS);
+    let site = &compiled.site;
+    let host = *compiled.artifacts.keys().next().unwrap();
+    let forwarding = Forwarding::new(site);
+    let mut lab = SiteLab::new(&forwarding, &rulesets(&compiled)).unwrap();
+    let named = |name: &str| site.hosts().find(|(_, machine)| machine.name == name).unwrap().0;
+    let (to, from) = (named("frontend"), named("backend1"));
+    for member in [to, from] {
+        let port = lab.ports(member)[0].name.clone();
+        lab.netns(member).unwrap().nft(&counting(&port)).unwrap();
+    }
+    let sends = |lab: &SiteLab<'_>| -> [u64; 3] {
+        let (there, here) = (lab.netns(to).unwrap(), lab.netns(from).unwrap());
+        let link = there.run("ip", &["-o", "link", "show", &lab.ports(to)[0].name], "").unwrap();
+        let mac = link.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
+        here.run("python3", &["-", &lab.ports(from)[0].name, mac], PARTS).unwrap();
+        let counted = |netns: &fwc::lab::netns::Netns, name: &str| {
+            let said = netns.run("nft", &["reset", "counter", "netdev", "seen", name], "").unwrap();
+            said.split("packets ").nth(1).unwrap().split(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        [counted(there, "parts4"), counted(there, "parts6"), counted(here, "answers")]
+    };
+    assert_eq!(sends(&lab), [0, 0, 0], "parts at the receiver, and its answers");
+    // Without the two rules both attacks cross the bridge, and the first is answered.
+    let without = |text: &String| {
+        let kept = text.lines().filter(|line| !line.contains("a fragment of"));
+        kept.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let open = rulesets(&compiled).iter().map(|(host, text)| (*host, without(text))).collect();
+    lab.load(&open).unwrap();
+    switch(&lab, host, "0");
+    assert_eq!(sends(&lab), [2, 2, 1], "without the two rules");
+}
+
+/// The proof asks for it: without either rule, with one of them too narrow or too late, the frames are refuted.
+#[test]
+fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
+    let compiled = lxc(STATELESS);
+    let (&host, rules) = compiled.artifacts.iter().next().unwrap();
+    let [four, six] = ["ip protocol tcp ip frag-off & 16383 != 0", "exthdr frag exists"];
+    let found = |text: &str| {
+        let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(text).unwrap());
+        report.frames[0].fragments.clone()
+    };
+    assert_eq!(found(&rules.text), Fragments::Stopped);
+    let late = {
+        let line = rules.text.lines().find(|line| line.contains(six)).unwrap();
+        let without = rules.text.replace(&format!("{line}\n"), "");
+        let errors = without.lines().rfind(|line| line.contains("icmpv6 type")).unwrap().to_owned();
+        without.replace(&errors, &format!("{errors}\n{line}"))
+    };
+    for text in [
+        rules.text.replace(four, "meta mark 77"),
+        rules.text.replace(six, "meta mark 77"),
+        rules.text.replace("& 16383", "& 8191"),
+        rules.text.replace(four, "ip protocol tcp ip saddr 10.0.0.6 ip frag-off & 16383 != 0"),
+        late,
+    ] {
+        assert_ne!(text, rules.text);
+        assert!(matches!(found(&text), Fragments::Pass(_)), "{text}");
+    }
+    // What tracks connections puts fragments together before its rules see them.
+    let stateful = lxc("stateful");
+    assert_eq!(stateful.report.frames[0].fragments, Fragments::Stopped);
+    assert!(!stateful.artifacts.values().next().unwrap().text.contains("frag"));
+}
+
+/// S38 holds for what is bridged too: the first packet passes, and what its sender sends after the reply comes by another leg than
+/// the one that leads back.
+#[test]
+fn what_follows_a_reply_over_a_bridge_meets_strict_source() {
+    let text = "zone lan { 10.1.1.0/24 }\nzone far { 10.1.2.0/24 }\nzone wan { 10.1.3.0/24 }\n\
+        firewall b { br0 10.1.1.1 in lan bridge br_netfilter; e1 10.1.3.1 in wan; strict-source; route far via g2.wan }\n\
+        router g1 { a 10.1.1.2 in lan; b 10.1.2.1 in far }\nrouter g2 { a 10.1.3.2 in wan; b 10.1.2.2 in far }\n\
+        host s { e 10.1.1.5 in lan; route far via g1.lan }\nhost x { e 10.1.2.5 in far; route lan via g1.far }\n\
+        allow tcp 81 from x to s\ntest \"t\" { expect allow tcp 81 from x to s }\n";
+    let found = |text: &str| {
+        let (result, findings, sources) = attempt(&[("strict.fw".to_owned(), text.to_owned())]);
+        let report = result.unwrap_or_else(|| panic!("{}", said(&findings, &sources))).report;
+        match report.expects.into_iter().next().unwrap().outcome {
+            Outcome::Refuted(found) => found.reason,
+            other => Some(format!("{other:?}")),
+        }
+    };
+    let reason = "what follows the reply is stopped at `b` forward (`strict-source`)";
+    assert_eq!(found(text).as_deref(), Some(reason));
+    assert_eq!(found(&text.replace(" strict-source;", "")).as_deref(), Some("Holds"));
 }
 
 /// `stateful` cannot be loaded here (this kernel refuses `ct state` in `table bridge`): its text is at least what our

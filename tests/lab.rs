@@ -143,6 +143,54 @@ else exec $REAL "$@"; fi"#;
     assert!(out.contains("accept, its reply stopped at fw output") && out.contains("<- differ"), "{out}");
 }
 
+/// A connection that is answered and stays mute: here, because the firewall takes no more of it.
+#[test]
+fn what_follows_a_reply_is_sent_too() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let script = r#"if [ "$1" = -f ]; then sed -e '/^table inet fwc {/,/^}/{' \
+-e '/hook input/a ct state established ct direction original drop' -e '}' | $REAL "$@"
+else exec $REAL "$@"; fi"#;
+    let path = before(place.path(), "nft", script);
+    let mut command = lab(place.path(), &["starter-firewall"]);
+    command.env("PATH", path);
+    let (out, _) = ends(command, 1);
+    assert!(out.contains("accept, what follows its reply stopped at fw input"), "{out}");
+}
+
+/// Right policies of which the lab once said otherwise: a handshake that is not TCP's, a limit that two hooks of a director count, and
+/// the target of a `hairpin` as a client of its own (S35).
+#[test]
+fn what_the_lab_asks_is_what_is_meant() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let sctp = format!(
+        "{TWO_ZONES}allow proto 132 from a to b\ntest \"t\" {{ expect allow proto 132 from a to b }}\n"
+    );
+    let director = "zone internet { rest }\nzone back { 10.1.2.0/24 }\n\
+        firewall m { wan 198.51.100.2 in internet; eth1 10.1.2.1 in back }\n\
+        host r1 { e 10.1.2.11 in back; nftables }\ngroup web = r1\n\
+        allow tcp 8000 from internet to m.internet ipvs nat to web port 8080 { limit 1/minute burst 3 }\n\
+        test \"t\" { expect allow tcp 8000 from internet to m.internet }\n";
+    let hairpin = "zone lan { 10.1.1.0/24 }\nzone b { 10.1.2.0/24 }\n\
+        firewall fw { e0 10.1.1.1 in lan; e1 10.1.2.1 in b }\nhost y = 10.1.1.6 in lan\n\
+        allow tcp 91 from lan to fw.lan dnat to y port 80 hairpin\n\
+        test \"t\" { expect allow tcp 91 from lan to fw.lan }\n";
+    for (name, policy, said) in [
+        ("sctp", sctp.as_str(), "4 replies"),
+        ("director", director, "over a limit"),
+        ("hairpin", hairpin, "2 replies"),
+    ] {
+        site(place.path(), name, policy);
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.contains(said), "{name}: {out}");
+    }
+}
+
 /// Nobody has written to the client's own address before its answer comes there: the answer was sent to the firewall.
 #[test]
 fn the_answer_to_a_masked_client_comes_back() {

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
 use crate::target::nft::sim;
-use crate::verify::{Bastions, ExpectProof, FramesProof, UnaskedProof, WrongFrame, WrongSetting};
+use crate::verify::{Bastions, ExpectProof, Fragments, FramesProof, UnaskedProof, WrongFrame, WrongSetting};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -162,8 +162,8 @@ fn a_bridge_that_stops_arp_is_refuted() {
     let mut report = report(Outcome::Holds);
     let wrong = WrongFrame { ethertype: 0x0806, arp: true, done: sim::Outcome::Decided(Verdict::Drop) };
     report.frames = vec![
-        FramesProof { host: HostId(0), kinds: 2, wrong: Vec::new() },
-        FramesProof { host: HostId(0), kinds: 2, wrong: vec![wrong] },
+        FramesProof { host: HostId(0), kinds: 2, wrong: Vec::new(), fragments: Fragments::Stopped },
+        FramesProof { host: HostId(0), kinds: 2, wrong: vec![wrong], fragments: Fragments::Stopped },
     ];
     let shown = tell(&report);
     let want = "\

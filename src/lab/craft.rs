@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use crate::net::packet::tcp_flag;
 use crate::net::{Family, Packet, Proto};
 
 /// The class (DSCP) of our packets over IPv4, one for experiments (RFC 2474, section 6): the identification of a packet
@@ -188,15 +189,28 @@ fn dccp(packet: &Packet, tag: u32) -> Vec<u8> {
     build(checksum(&[&pseudo(packet, blank.len()), &blank]))
 }
 
-/// An SCTP INIT (RFC 9260, section 3.3.2), verification tag zero.
+/// An SCTP INIT (RFC 9260, section 3.3.2), verification tag zero; with the flags of TCP's second and third packet, the INIT ACK and
+/// the COOKIE ECHO that follow it. Each has the tag that its receiver chose: conntrack takes no other.
 fn sctp(packet: &Packet, tag: u32) -> Vec<u8> {
+    let [first, second] = [tag | 0x1_0000, tag | 0x2_0000];
+    let handshake = tcp_flag::SYN | tcp_flag::ACK;
+    let (kind, own, chosen): (u8, u32, u32) = match packet.tcp_flags & handshake {
+        tcp_flag::ACK => (10, 0, second),
+        both if both == handshake => (2, second, first),
+        _ => (1, first, 0),
+    };
     let build = |sum: u32| {
         let mut h = ports(packet);
-        h.extend([0; 4]);
+        h.extend(chosen.to_be_bytes());
         h.extend(sum.to_le_bytes());
-        h.extend([1, 0, 0, 20]);
-        h.extend((tag | 0x1_0000).to_be_bytes());
-        h.extend([0, 0, 0xff, 0xff, 0, 1, 0, 1, 0, 0, 0, 1]);
+        if kind == 10 {
+            h.extend([kind, 0, 0, 8]);
+            h.extend(*b"fwc\n");
+        } else {
+            h.extend([kind, 0, 0, 20]);
+            h.extend(own.to_be_bytes());
+            h.extend([0, 0, 0xff, 0xff, 0, 1, 0, 1, 0, 0, 0, 1]);
+        }
         h
     };
     build(crc32c(&build(0)))

@@ -279,6 +279,14 @@ impl<'a> Places<'a> {
         if !set.is_disjoint(&self.zoned) || set.is_subset(literal::groups()) {
             return Some(Item::Addrs(set));
         }
+        if set.is_subset(&literal::never()) {
+            // No zone may claim them (S2).
+            let message = "these addresses are never in a zone: of no machine, of `lo`, or of every link";
+            findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
+                "no statement speaks of them: neighbour discovery passes without one, and so does DHCP of a `dynamic` leg",
+            ));
+            return None;
+        }
         let message = "these addresses are in no zone";
         findings.push(
             Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(

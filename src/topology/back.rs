@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::check::Trouble;
+use super::check::{Answerer, Trouble};
 use super::reading::{Crossing, Own};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way};
 use super::{Blocked, ClassId, Path, Start, Topology, Transit};
-use crate::model::{Host, HostId, Site, ZoneId};
+use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Family};
 
 /// What is wrong with the way back of a way that there is.
@@ -29,12 +29,40 @@ fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Optio
     let there = path.filters(topology.site);
     for class in sources(topology, crossing) {
         for start in starts(topology, crossing, path, class) {
-            if let Some(trouble) = same(topology, start, class, &there) {
-                return Some(trouble);
+            let trouble = same(topology, start, class, &there);
+            let trouble = trouble.or_else(|| strictly(topology, path, class));
+            let trouble = trouble.or_else(|| answered_strictly(topology, start, class, crossing.class));
+            if trouble.is_some() {
+                return trouble;
             }
         }
     }
     None
+}
+
+/// S38: a strict machine to which packets of a class come by another leg than it would answer by. Whoever does not know
+/// a way back at all is another trouble.
+fn strictly(topology: &mut Topology<'_>, path: &Path, class: ClassId) -> Option<Trouble> {
+    let passed = path.transits.iter().map(|transit| (transit.host, transit.inward));
+    let all: Vec<(HostId, LegId)> = passed.chain(path.end).collect();
+    all.into_iter().find_map(|(at, came)| {
+        let site = topology.site;
+        site.host(at).filter(|machine| machine.strict_source)?;
+        let leads = topology.leg_towards(at, class).filter(|leads| *leads != came)?;
+        let zone = |leg: LegId| site.leg(at, leg).map(|leg| leg.zone);
+        Some(Trouble::Round { at, came: zone(came)?, leads: zone(leads)? })
+    })
+}
+
+/// The same of the replies, which come from a class.
+fn answered_strictly(
+    topology: &mut Topology<'_>,
+    start: Start,
+    class: ClassId,
+    from: Option<ClassId>,
+) -> Option<Trouble> {
+    let found = topology.path(start, class);
+    strictly(topology, found.as_ref().as_ref().ok()?, from?)
 }
 
 /// From T to M through the inner way, from M to the sender through the outer one.
@@ -42,6 +70,9 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
     let site = topology.site;
     let outer = path.filters(site);
     let senders = sources(topology, crossing);
+    if let Some(trouble) = senders.iter().find_map(|class| strictly(topology, path, *class)) {
+        return Some(trouble);
+    }
     if let Some(Ok(inner)) = dnat.inner.as_ref().map(|p| p.as_ref().as_ref()) {
         let there = inner.filters(site);
         let target = topology.classes.of(dnat.target)?;
@@ -49,12 +80,17 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
         let start = dnat.machine.map_or(Start::Zone(zone, None), Start::Machine);
         if let Some(mask) = dnat.mask {
             for class in behind(topology, mask, crossing.family) {
-                if let Some(trouble) = same(topology, start, class, &there) {
-                    return Some(trouble);
+                let trouble = same(topology, start, class, &there);
+                let trouble = trouble.or_else(|| strictly(topology, inner, class));
+                if trouble.is_some() {
+                    return trouble;
                 }
             }
         } else {
             for class in &senders {
+                if let Some(trouble) = strictly(topology, inner, *class) {
+                    return Some(trouble);
+                }
                 let trouble = match topology.path(start, *class).as_ref() {
                     Ok(back) => by_way_of(site, dnat.at, (&outer, &there), back),
                     Err(Blocked::Tie(ties)) => {
@@ -112,8 +148,10 @@ fn by_way_of(
     let mut there: Vec<HostId> = outer.iter().chain(inner).copied().chain([at]).collect();
     there.sort_unstable();
     there.dedup();
-    let wrong =
-        |direct: bool| Some(Trouble::Asymmetric { there: there.clone(), back: back.filters(site), direct });
+    let wrong = |direct: bool| {
+        let (there, back, by) = (there.clone(), back.filters(site), Answerer::Anybody);
+        Some(Trouble::Asymmetric { there, back, direct, by })
+    };
     let Some(position) = back.transits.iter().position(|t| t.host == at) else {
         return wrong(back.transits.is_empty());
     };
@@ -127,16 +165,23 @@ fn masked(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, source:
     let site = topology.site;
     let (before, after) = path.transits.split_at(source.position);
     let at = after.first()?.host;
+    let up_to = Path { transits: path.transits.get(..=source.position)?.to_vec(), ..Path::default() };
+    let beyond = Path { transits: after.get(1..)?.to_vec(), end: path.end, ..Path::default() };
     let (before, after) = (filters(site, before), filters(site, after.get(1..).unwrap_or_default()));
     for class in behind(topology, source.mask, crossing.family) {
         for start in starts(topology, crossing, path, class) {
-            if let Some(trouble) = same(topology, start, class, &after) {
-                return Some(trouble);
+            let trouble = same(topology, start, class, &after);
+            let trouble = trouble.or_else(|| strictly(topology, &beyond, class));
+            if trouble.is_some() {
+                return trouble;
             }
         }
     }
     let senders = sources(topology, crossing);
-    senders.into_iter().find_map(|class| same(topology, Start::Machine(at), class, &before))
+    senders.into_iter().find_map(|class| {
+        let trouble = same(topology, Start::Machine(at), class, &before);
+        trouble.or_else(|| strictly(topology, &up_to, class))
+    })
 }
 
 fn filters(site: &Site, transits: &[Transit]) -> Vec<HostId> {
@@ -148,12 +193,25 @@ fn same(topology: &mut Topology<'_>, start: Start, class: ClassId, there: &[Host
     match topology.path(start, class).as_ref() {
         Ok(path) => {
             let back = path.filters(topology.site);
-            let asymmetric =
-                || Trouble::Asymmetric { there: there.to_vec(), back: back.clone(), direct: false };
-            (back != there).then(asymmetric)
+            let by = answerer(topology.site, start, path);
+            let there = there.to_vec();
+            (back != there).then_some(Trouble::Asymmetric { there, back, direct: false, by })
         }
         Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
         Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
+    }
+}
+
+/// Who starts a way back, and whether it is on link for them.
+fn answerer(site: &Site, start: Start, path: &Path) -> Answerer {
+    match start {
+        Start::Machine(host) => {
+            let zone = path.out.and_then(|leg| site.leg(host, leg)).map(|leg| leg.zone);
+            let on_link = zone.filter(|_| path.transits.is_empty());
+            on_link.map_or(Answerer::Machine(host), |zone| Answerer::OnLink(host, zone))
+        }
+        Start::Zone(_, Some(host)) => Answerer::Machine(host),
+        Start::Zone(_, None) => Answerer::Anybody,
     }
 }
 

@@ -171,7 +171,11 @@ impl Need<'_> {
                             && said.insert(trouble.code())
                         {
                             let finding = self.say(topology.site, (from, to), &trouble);
-                            findings.push(own::told(topology, (from, to), &way.crossing, finding));
+                            let told = !matches!(trouble, Trouble::Round { .. });
+                            findings.push(match told {
+                                true => own::told(topology, (from, to), &way.crossing, finding),
+                                false => finding,
+                            });
                         }
                     }
                 }
@@ -182,7 +186,7 @@ impl Need<'_> {
             }
             // Where a way is missing, that was said.
             if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
-                findings.push(self.unserved(&words(topology.site, from)));
+                findings.push(self.unserved(topology.site, &words(topology.site, from)));
             }
         }
         unfiltered
@@ -212,12 +216,33 @@ impl Need<'_> {
         back(topology, way)
     }
 
-    fn unserved(&self, from: &str) -> Diagnostic {
+    fn unserved(&self, site: &Site, from: &str) -> Diagnostic {
         let message =
             format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
+        let help = match (self.unknown_leg(site), self.nat) {
+            (Some(leg), _) => format!(
+                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address, or take the others out of `from`"
+            ),
+            (None, Some(Nat::Dnat { hairpin: true, .. })) => {
+                "take them out of `from`, or name the leg on their side".to_owned()
+            }
+            (None, _) => "take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served".to_owned(),
+        };
         Diagnostic::error(code::NAT_UNSERVED, self.span, message)
             .label(format!("needed by `{}`", self.words))
-            .help("take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served")
+            .help(help)
+    }
+
+    /// The first leg after `to` whose address is not known.
+    fn unknown_leg(&self, site: &Site) -> Option<String> {
+        self.to.plus.iter().find_map(|to| {
+            let (host, leg) = match to {
+                End::Leg(host, leg) => (*host, site.leg(*host, *leg)?),
+                End::Host(host) => (*host, site.host(*host)?.legs.first()?),
+                End::Zone(_) | End::Addrs(_) | End::Anywhere => return None,
+            };
+            leg.dynamic.then(|| gateway(site, (host, leg.zone)))
+        })
     }
 
     fn nowhere(&self, site: &Site, nat: &Nat, (from, to): (&str, &str)) -> Diagnostic {
@@ -280,18 +305,24 @@ impl Need<'_> {
                 .help("join their zones by a firewall or router with a static address on each side"),
             Trouble::NoWayBack => finding(format!("replies find no way from `{to}` to `{from}`"))
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
-            Trouble::Asymmetric { there, back, direct } => finding(format!(
+            Trouble::Asymmetric { there, back, direct, by } => finding(format!(
                 "packets from `{from}` to `{to}` pass {}, their replies {}",
                 machines(site, there),
                 machines(site, back)
             ))
             .help(if matches!(self.nat, Some(Nat::Ipvs { .. })) {
-                "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`"
+                "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`".to_owned()
             } else if *direct {
-                "the target answers its neighbour directly: say `hairpin`, and it answers the firewall"
+                "the target answers its neighbour directly: say `hairpin`, and it answers the firewall".to_owned()
             } else {
-                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs"
+                by.err_at(site)
             }),
+            Trouble::Round { at, came, leads } => {
+                let (came, leads) = (gateway(site, (*at, *came)), gateway(site, (*at, *leads)));
+                let at = site.host(*at).map_or("", |h| h.name.as_str());
+                finding(format!("packets between `{from}` and `{to}` come in by `{came}`, and the way back to their sender is by `{leads}`"))
+                    .help(format!("`{at}` says `strict-source`: lead both ways by one leg, by `route PLACE via HOST.ZONE` in the machines beside it, or leave that out"))
+            }
             Trouble::Dynamic { host, zone, at } => {
                 let leg = gateway(site, (*host, *zone));
                 let zone = site.zone(*zone).map_or("", |z| z.name.as_str());
@@ -333,11 +364,18 @@ pub(super) enum Trouble {
         ends: Option<(String, String)>,
     },
     NoWayBack,
-    /// `direct`: the target answers without any machine between.
+    /// `direct`: the target answers without any machine between. `by`: who answers, where that is known.
     Asymmetric {
         there: Vec<HostId>,
         back: Vec<HostId>,
         direct: bool,
+        by: Answerer,
+    },
+    /// A machine says `strict-source`, and would answer by another leg than the packets come by (S38).
+    Round {
+        at: HostId,
+        came: ZoneId,
+        leads: ZoneId,
     },
     Dynamic {
         host: HostId,
@@ -363,12 +401,46 @@ pub(super) enum Trouble {
     Nowhere,
 }
 
+/// Where replies start that go another way.
+#[derive(Clone, Copy)]
+pub(super) enum Answerer {
+    /// At members of a zone, or nobody we know.
+    Anybody,
+    /// At a machine that has a way to choose.
+    Machine(HostId),
+    /// At a machine with a leg of its own in the zone that they are for.
+    OnLink(HostId, ZoneId),
+}
+
+impl Answerer {
+    /// What to write so that a firewall sees both ways.
+    fn err_at(self, site: &Site) -> String {
+        let name = |host: HostId| site.host(host).map_or("", |h| h.name.as_str());
+        match self {
+            Self::Anybody => {
+                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs".to_owned()
+            }
+            Self::Machine(host) => format!(
+                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in `{}`, or in a router on the way back",
+                name(host)
+            ),
+            Self::OnLink(host, zone) => {
+                let (leg, zone) = (gateway(site, (host, zone)), site.zone(zone).map_or("", |z| z.name.as_str()));
+                format!(
+                    "`{}` answers by its own leg in `{zone}`: name `{leg}`, or say `route PLACE via HOST.ZONE` there for networks longer than those of `{zone}`",
+                    name(host)
+                )
+            }
+        }
+    }
+}
+
 impl Trouble {
     fn code(&self) -> Code {
         match self {
             Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
             Self::NoWay { .. } => code::NO_PATH,
-            Self::NoWayBack | Self::Asymmetric { .. } => code::ASYMMETRIC_PATH,
+            Self::NoWayBack | Self::Asymmetric { .. } | Self::Round { .. } => code::ASYMMETRIC_PATH,
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Public { .. } => code::PUBLIC_ADDRESS,

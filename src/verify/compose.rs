@@ -98,6 +98,8 @@ pub(crate) enum Asking {
     Does,
     /// Does a reply: `established`.
     Reply,
+    /// Does what its sender sends after the reply: `established`, too.
+    Further,
 }
 
 /// Where packets start.
@@ -336,7 +338,7 @@ impl<'s> Network<'s> {
             Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
             Asking::Does | Asking::Opens => &[CtState::New],
             Asking::Strays => &[CtState::Untracked, CtState::Invalid],
-            Asking::Reply => &[CtState::Established],
+            Asking::Reply | Asking::Further => &[CtState::Established],
         };
         let states = self.space.ct(states);
         set = self.space.and(set, states);
@@ -374,7 +376,7 @@ impl<'s> Network<'s> {
 
     /// A set without limits and time, as they are where it is asked about.
     pub(crate) fn settled_in_time(&mut self, asking: Asking, mut set: PacketSet) -> PacketSet {
-        let now = matches!(asking, Asking::Does | Asking::Reply);
+        let now = matches!(asking, Asking::Does | Asking::Reply | Asking::Further);
         for field in self.space.limit_fields() {
             set = if now { self.space.given(field, 0, set) } else { self.space.forget(field, set) };
         }

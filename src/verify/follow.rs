@@ -131,6 +131,9 @@ impl Pair<'_, '_, '_> {
                 let place = place(self.network.site, host, hook);
                 return self.stop(missing, format!("stopped at {place}"));
             }
+            if let Some(stopped) = self.keeps(&part, gate)? {
+                return Ok(Some(stopped));
+            }
             if let Some(stopped) = self.leave(&mut part, gate)? {
                 return Ok(Some(stopped));
             }
@@ -142,6 +145,23 @@ impl Pair<'_, '_, '_> {
             self.move_on(&mut part, gate);
         }
         if part.one_way || self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+    }
+
+    /// Whether what is sent after the reply passes here too. It has the same way; but a machine that says `strict-source` asks
+    /// of it, not of the first packet, that it comes by the leg that leads back (S38).
+    fn keeps(&mut self, part: &Part, gate: Gate) -> Answer {
+        let Gate { host, hook, iif, oif, .. } = gate;
+        if part.one_way || !self.network.site.host(host).is_some_and(|machine| machine.strict_source) {
+            return Ok(None);
+        }
+        let passes = self.network.gate(Asking::Further, host, hook, iif, oif, part.entry);
+        let missing = self.network.space.minus(part.set, passes);
+        if self.network.space.is_empty(missing)? {
+            return Ok(None);
+        }
+        let (missing, _) = self.network.left(part.entry, missing, part.kind);
+        let place = place(self.network.site, host, hook);
+        self.stop(missing, format!("what follows the reply is stopped at {place} (`strict-source`)"))
     }
 
     /// What a director sends on, to each real server; what its own gets stays (S45).

@@ -209,7 +209,7 @@ impl<'s> Against<'s> {
         let hooks = every_hook(self.site, self.host).filter(|hook| !self.is_silent(rules, *hook));
         let points = hooks.collect::<Vec<_>>().into_iter().map(|hook| self.hook(rules, hook)).collect();
         let bridging = self.site.host(self.host).is_some_and(Host::has_bridge_table);
-        let frames = bridging.then(|| frames_of(self.host, rules)).into_iter().collect();
+        let frames = bridging.then(|| frames_of(self.site, self.host, rules)).into_iter().collect();
         let looks =
             |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);
         let uncompared = unseen::all(&rules.ruleset, &looks).iter().map(unseen::Unseen::words).collect();

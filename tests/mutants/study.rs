@@ -141,7 +141,7 @@ fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rul
         }
     }
     let bridging = compiled.site.host(host).is_some_and(Host::has_bridge_table);
-    if bridging && !frames_of(host, rules).holds() {
+    if bridging && !frames_of(&compiled.site, host, rules).holds() {
         return Fate::Frames;
     }
     fate

@@ -5,7 +5,8 @@
 //! `never` is what the kernel does not bring there even then. And `stopped` is seen, not missed: in front of
 //! the hook, and not behind it.
 //!
-//! What arrives and is meant to is answered, and its answer has to come back, through every translation on its way. What a
+//! What arrives and is meant to is answered, and its answer has to come back, through every translation on its way; and what its sender
+//! sends then has to arrive like the first packet. What a
 //! director takes in goes no further here: the lab has no IPVS. Each hook behind it is asked by itself about
 //! the packet that IPVS would hand it (S43, S44), and the answer is called `emulated`, never `accept`.
 
@@ -41,8 +42,8 @@ pub(super) struct Row {
     pub(super) simulator: Answer,
     /// What the kernel does with them.
     pub(super) kernel: Answer,
-    /// What the policy means where every limit is exceeded, if that is something else.
-    over: Option<Answer>,
+    /// What the policy means where limits are exceeded, if that is something else: a refusal at each hook that has a say in it.
+    over: Vec<Answer>,
     /// What became of the answer to it; none where nobody answered.
     pub(super) reply: Option<Reply>,
 }
@@ -54,6 +55,8 @@ pub(super) enum Reply {
     Back,
     /// It did not: where it was seen last.
     Lost(String),
+    /// It did, and the next packet of the sender does not arrive: where that was seen last.
+    Cut(String),
 }
 
 /// What becomes of a packet.
@@ -101,7 +104,7 @@ impl Row {
     pub(super) fn agree(&self) -> bool {
         self.simulator.agrees(&self.policy)
             && (self.kernel.agrees(&self.policy) || self.over_a_limit())
-            && !matches!(self.reply, Some(Reply::Lost(_)))
+            && !matches!(self.reply, Some(Reply::Lost(_) | Reply::Cut(_)))
     }
 
     /// Whether the kernel has said all there is to say.
@@ -112,7 +115,7 @@ impl Row {
     /// Whether the kernel did what is meant for packets over a limit, and only for those: many are sent in a row, and
     /// nobody but the kernel counts them.
     pub(super) fn over_a_limit(&self) -> bool {
-        !self.kernel.agrees(&self.policy) && self.over.as_ref().is_some_and(|over| self.kernel.agrees(over))
+        !self.kernel.agrees(&self.policy) && self.over.iter().any(|over| self.kernel.agrees(over))
     }
 
     /// Whether what is said of the packet is so.
@@ -226,10 +229,7 @@ impl<'c> Judges<'c> {
             let reply = replies.remove(&at);
             let policy = self
                 .refusal(met.as_deref(), &question, |point, packet| self.spec.judge(point, packet).verdict);
-            let over = self.refusal(met.as_deref(), &question, |point, packet| {
-                self.spec.judge(point, &self.over_limits(packet)).verdict
-            });
-            let over = (over != policy).then_some(over);
+            let over = self.over(met.as_deref(), &question);
             let simulator =
                 self.refusal(met.as_deref(), &question, |point, packet| self.simulated(point, packet));
             rows.push(Row { question, policy, simulator, kernel, over, reply });
@@ -239,6 +239,28 @@ impl<'c> Judges<'c> {
 
     fn rulesets(&self) -> BTreeMap<HostId, String> {
         self.compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect()
+    }
+
+    /// What is meant for a packet over the limits, at each hook that it meets before one refuses it in any case: one that several
+    /// hooks of a machine decide about takes a token at each, and may be over a limit at any of them.
+    fn over(&self, met: Option<&[Met]>, question: &Question) -> Vec<Answer> {
+        let mut all = Vec::new();
+        for (point, packet) in met.into_iter().flatten() {
+            let within = self.spec.judge(point, packet).verdict;
+            let over = self.spec.judge(point, &self.over_limits(packet)).verdict;
+            let place = if matches!(question.way, Way::Point(_)) {
+                String::new()
+            } else {
+                named(&self.compiled.site, point)
+            };
+            if over != within {
+                all.push(Answer::new(word(over), &place));
+            }
+            if within != Verdict::Accept {
+                break;
+            }
+        }
+        all
     }
 
     fn over_limits(&self, packet: &Packet) -> Packet {
@@ -321,12 +343,12 @@ impl<'c> Judges<'c> {
         let mut found = BTreeMap::new();
         for ((_, places), conversation) in by_packet.iter().zip(lab.converse_all(&packets)?) {
             let Some(reply) = &conversation.reply else { continue };
-            let told = if reply.at_layer4 && conversation.answers {
-                Reply::Back
-            } else if reply.at_layer4 {
-                Reply::Lost("by nobody who waits for it".to_owned())
-            } else {
-                Reply::Lost(stopped_at(&self.compiled.site, reply.last()))
+            let site = &self.compiled.site;
+            let told = match &conversation.next {
+                _ if !reply.at_layer4 => Reply::Lost(stopped_at(site, reply.last())),
+                _ if !conversation.answers => Reply::Lost("by nobody who waits for it".to_owned()),
+                Some(next) if !next.at_layer4 => Reply::Cut(stopped_at(site, next.last())),
+                Some(_) | None => Reply::Back,
             };
             found.extend(places.iter().map(|at| (*at, told.clone())));
         }

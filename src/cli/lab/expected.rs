@@ -15,7 +15,7 @@ use crate::lab::machine::{self, Port};
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
 use crate::lab::way::way;
-use crate::model::{End, Expect, Expected, HostId, LegId, Place, Role, Site, Term, ZoneId};
+use crate::model::{Action, End, Expect, Expected, HostId, LegId, Nat, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, Proto};
 use crate::spec::reading::Readings;
 
@@ -77,7 +77,11 @@ impl Ends<'_, '_> {
             questions.extend(ways.into_iter().map(|way| Question {
                 source: Source::Expect(at),
                 text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
-                wanted: wanted(expect, &packet),
+                wanted: if self.is_to_itself(start, &packet) {
+                    Wanted::Anything
+                } else {
+                    wanted(expect, &packet)
+                },
                 way,
                 packet: packet.clone(),
             }));
@@ -87,6 +91,22 @@ impl Ends<'_, '_> {
 
     fn site(&self) -> &Site {
         self.forwarding.site()
+    }
+
+    /// Whether a clause would deliver a packet to the machine that sends it: that is not meant (S13, S35).
+    fn is_to_itself(&self, start: Start, packet: &Packet) -> bool {
+        let (Start::Machine(host) | Start::Leg(host, _)) = start else { return false };
+        let allowed = self.site().accesses.iter().filter(|access| access.action == Action::Allow);
+        allowed.into_iter().any(|access| {
+            let Some(Nat::Dnat { to, .. }) = &access.nat else { return false };
+            let own = |target: &IpAddr| {
+                let owner = self.site().owner_of(*target).map(|(owner, _)| owner);
+                target.is_ipv4() == packet.dst.is_ipv4() && owner == Some(host)
+            };
+            let named = access.to.plus.iter().any(|end| self.readings.wide(end).contains(packet.dst));
+            let named = named && !self.readings.wide_except(&access.to).contains(packet.dst);
+            named && to.iter().any(own) && access.terms.iter().any(|term| holds(term, packet))
+        })
     }
 
     /// Every way from an item of `from` to an item of `to`: where it starts, source, destination.

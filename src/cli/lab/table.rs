@@ -81,6 +81,9 @@ fn line(row: &Row) -> Line {
     if let Some(Reply::Lost(place)) = &row.reply {
         kernel.push_str(&format!(", its reply stopped at {place}"));
     }
+    if let Some(Reply::Cut(place)) = &row.reply {
+        kernel.push_str(&format!(", what follows its reply stopped at {place}"));
+    }
     ([row.question.text.clone(), policy, simulator, kernel], note(row))
 }
 
@@ -205,6 +208,7 @@ pub(super) fn as_json(site: &Site, rows: &[Row], routes: &Routes) -> Value {
                 None => Value::Null,
                 Some(Reply::Back) => json!({ "back": true }),
                 Some(Reply::Lost(place)) => json!({ "back": false, "at": place }),
+                Some(Reply::Cut(place)) => json!({ "back": true, "next_at": place }),
             },
         })
     };

@@ -1,4 +1,4 @@
-//! What is not IP on bridges, for people and for programs.
+//! What is no packet on bridges, for people and for programs: frames that are not IP, and fragments.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::Telling;
 use crate::cli::clean::clean_line;
 use crate::cli::render::number;
+use crate::net::Packet;
 use crate::net::Verdict;
 use crate::target::nft::sim::Outcome;
-use crate::verify::{FramesProof, Report, WrongFrame};
+use crate::verify::{Fragments, FramesProof, Report, WrongFrame};
 
 impl Telling<'_> {
     /// One line for all machines whose bridges let pass what is not IP; one for each kind of frames that does not pass.
@@ -30,6 +31,13 @@ impl Telling<'_> {
                 let _ =
                     writeln!(text, "  because it is no packet, and members find each other by it (S41, S42)");
             }
+            if let Some(done) = fragments(&proof.fragments) {
+                let _ = writeln!(text, "refuted   fragments between the ports of a bridge of {name}: {done}");
+                let _ = writeln!(
+                    text,
+                    "  because nothing puts them together there: they may arrive as anything (S42)"
+                );
+            }
         }
     }
 
@@ -42,12 +50,25 @@ impl Telling<'_> {
             "outcome": if proof.holds() { "holds" } else { "refuted" },
             "kinds": proof.kinds,
             "wrong": wrong.collect::<Vec<_>>(),
+            "fragments": fragments(&proof.fragments),
         })
     }
 }
 
 fn kind(wrong: &WrongFrame) -> String {
     if wrong.arp { "ARP".to_owned() } else { format!("EtherType 0x{:04x}", wrong.ethertype) }
+}
+
+/// What is wrong with fragments, if anything is.
+fn fragments(done: &Fragments) -> Option<String> {
+    match done {
+        Fragments::Stopped => None,
+        Fragments::Pass(packet) => {
+            let Packet { src, dst, .. } = packet.as_ref();
+            Some(format!("one from {src} to {dst} may pass"))
+        }
+        Fragments::Undecided => Some("nobody knows whether one passes".to_owned()),
+    }
 }
 
 fn done(outcome: &Outcome) -> String {

@@ -12,6 +12,9 @@ use crate::lab::netns::Netns;
 use crate::net::packet::tcp_flag;
 use crate::net::{Packet, Proto};
 
+/// Its handshake is told by the flags that TCP's has ([`craft`](crate::lab::craft)).
+const SCTP: Proto = Proto(132);
+
 /// What became of the packets of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
@@ -105,7 +108,7 @@ impl SiteLab<'_> {
         };
         let mut reply = Packet::new(got.dst, got.src, sent.proto, got.dport, got.sport);
         match sent.proto {
-            Proto::TCP => reply.tcp_flags = tcp_flag::SYN | tcp_flag::ACK,
+            Proto::TCP | SCTP => reply.tcp_flags = tcp_flag::SYN | tcp_flag::ACK,
             Proto::ICMP if sent.icmp_type == 8 => reply.icmp_type = 0,
             Proto::ICMPV6 if sent.icmp_type == 128 => reply.icmp_type = 129,
             Proto::ICMP | Proto::ICMPV6 => return None,
@@ -136,9 +139,9 @@ fn apart(packets: &[(Start, Packet)]) -> Vec<Vec<usize>> {
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// The packet after the answer: the third of a TCP handshake, else one more like the first.
+/// The packet after the answer: the third of a handshake of TCP or SCTP, else one more like the first.
 fn following(sent: &Packet) -> Packet {
-    let tcp_flags = if sent.proto == Proto::TCP { tcp_flag::ACK } else { 0 };
+    let tcp_flags = if matches!(sent.proto, Proto::TCP | SCTP) { tcp_flag::ACK } else { 0 };
     Packet { tcp_flags, ..sent.clone() }
 }
 

@@ -102,7 +102,7 @@ pub struct Delivered {
     pub src: IpAddr,
     /// Its destination.
     pub dst: IpAddr,
-    /// Its source port; zero but for TCP and UDP.
+    /// Its source port; zero where its protocol has none.
     pub sport: u16,
     /// Its destination port; likewise.
     pub dport: u16,
@@ -112,7 +112,7 @@ pub struct Delivered {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) sightings: Vec<Sighting>,
-    /// What layer 4 got of TCP and UDP: tag, destination, and both ports.
+    /// What layer 4 got of what has ports: tag, destination, and both ports.
     pub(super) ports: Vec<(u32, IpAddr, u16, u16)>,
 }
 
@@ -148,7 +148,7 @@ fn table(family: &str, stages: &[(Stage, &str, &str)], others: &str) -> String {
         let others = if *stage == Stage::Came { others } else { "" };
         // At layer 4 the packet has done its work: nothing shall answer it. What has no tag is not ours.
         let end = if *stage == Stage::PastInput {
-            let ports = ["tcp", "udp"].map(|l4| {
+            let ports = ["tcp", "udp", "udplite", "sctp", "dccp"].map(|l4| {
                 format!(
                     "    {v4} add @endsv4 {{ ip id . ip daddr . {l4} sport . {l4} dport }}\n    \
                      {v6} add @endsv6 {{ ip6 flowlabel . ip6 daddr . {l4} sport . {l4} dport }}\n"

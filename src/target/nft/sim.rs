@@ -12,6 +12,7 @@
 //!   and is true for every packet.
 //! - What a `reject` needs is asked for at the head of its rule: `log reject with tcp reset` logs TCP alone.
 //! - `th dport` reads whatever stands there; where the protocol has no ports, nobody knows what.
+//! - In a table of bridges nothing puts fragments together; a packet here is a whole one, and [`fragments`] asks about the others.
 //! - Other than their state, packets that are invalid or untracked have no `ct` fields at all.
 //! - A translation ends its chain, and chains that translate do not run again at that hook. Chains after it see the
 //!   packet as it is then, `ct original` as it was. A destination that stays as it is is not *translated*: no `ct
@@ -51,7 +52,7 @@ mod words;
 
 pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
-    outline, translations,
+    fragments, outline, translations,
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
@@ -221,6 +222,42 @@ fn asked_first(rule: &Rule) -> Option<&RejectWith> {
         _ => false,
     });
     (!settled).then_some(with)
+}
+
+/// Whether a rule for the frames of bridges drops fragments and does nothing else: of a packet, which is whole here, it says
+/// nothing. A rule that does anything else with fragments, or asks for them elsewhere, is unknown.
+fn drops_fragments(table: &Table, rule: &Rule) -> bool {
+    let asks = |statement: &Statement| match statement {
+        Statement::Match { left, op, right } => fragments_of(left, *op, right).is_some(),
+        _ => false,
+    };
+    let drops = |statement: &Statement| {
+        matches!(
+            statement,
+            Statement::Match { .. }
+                | Statement::Counter(_)
+                | Statement::Log(_)
+                | Statement::Verdict(Verdict::Drop)
+        )
+    };
+    table.family == TableFamily::Bridge
+        && rule.statements.iter().any(asks)
+        && rule.statements.iter().all(drops)
+}
+
+/// The family of which a comparison holds for every fragment and for nothing else: the flag that more follow, or an offset
+/// (RFC 791); a header of its own (RFC 8200, 4.5).
+fn fragments_of(left: &Expression, op: Op, right: &Expression) -> Option<Family> {
+    match (left, op, right) {
+        (Expression::Masked(of, mask), Op::NotEqual, Expression::Number(0)) => {
+            let all = **of == Expression::Field(Field::IpFragOff) && **mask == Expression::Number(0x3fff);
+            all.then_some(Family::V4)
+        }
+        (Expression::Field(Field::Ip6Fragment), Op::Implicit | Op::Equal, Expression::Word(word)) => {
+            (word == "exists").then_some(Family::V6)
+        }
+        _ => None,
+    }
 }
 
 /// A mark after `FIELD & AND ^ XOR` of another.

@@ -31,7 +31,8 @@ pub(super) fn compare(
     regions: usize,
 ) -> Result<(Findings, Vec<String>), Stop> {
     let [old, new] = sides;
-    let reading = |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone() };
+    let reading =
+        |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone(), fragments: false };
     let mut before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
     let mut after = sim::outline(&new.rules.ruleset, spot, &reading(&common.new), space)?;
     let domain = domain(space, spot);

@@ -87,12 +87,16 @@ pub enum Field {
     IpProtocol,
     /// `ip ttl`.
     IpTtl,
+    /// `ip frag-off`: the flags and the offset of a fragment.
+    IpFragOff,
     /// `ip6 saddr`; breaks for IPv4.
     Ip6Saddr,
     /// `ip6 daddr`.
     Ip6Daddr,
     /// `ip6 hoplimit`.
     Ip6Hoplimit,
+    /// `exthdr frag`, compared with `exists` or `missing`: whether the headers of IPv6 have that of a fragment.
+    Ip6Fragment,
     /// `tcp sport`, `udp sport`…: breaks for other protocols. `th sport` reads whatever is there.
     Sport(Transport),
     /// `tcp dport`, `udp dport`…
@@ -131,7 +135,7 @@ pub enum Field {
 
 impl Field {
     /// Every field with its spelling, the ones [`print`](super::print) writes.
-    const SPELLED: [(Self, &'static str); 44] = [
+    const SPELLED: [(Self, &'static str); 46] = [
         (Self::Iifname, "iifname"),
         (Self::Oifname, "oifname"),
         (Self::Iif, "iif"),
@@ -146,9 +150,11 @@ impl Field {
         (Self::IpDaddr, "ip daddr"),
         (Self::IpProtocol, "ip protocol"),
         (Self::IpTtl, "ip ttl"),
+        (Self::IpFragOff, "ip frag-off"),
         (Self::Ip6Saddr, "ip6 saddr"),
         (Self::Ip6Daddr, "ip6 daddr"),
         (Self::Ip6Hoplimit, "ip6 hoplimit"),
+        (Self::Ip6Fragment, "exthdr frag"),
         (Self::Sport(Transport::Tcp), "tcp sport"),
         (Self::Sport(Transport::Udp), "udp sport"),
         (Self::Sport(Transport::Udplite), "udplite sport"),

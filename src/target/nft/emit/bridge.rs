@@ -42,6 +42,7 @@ impl Draft<'_> {
         passing_by(&mut chain, &bridge.members);
         let own = self.chains.len();
         if bridge.stateless {
+            fragments(&mut chain);
             let begins = format!("{name}_begins");
             base::neighbourly(&mut chain, &base::BOTH, &[]);
             errors(&mut chain, &bridge.members);
@@ -185,6 +186,27 @@ fn passing_by(chain: &mut DraftChain, members: &AddrSet) {
         statements.push(Statement::Verdict(Verdict::Accept));
         chain.base(statements, "neither end is of the zone: another bridge's");
     }
+}
+
+/// S42: what no rule behind this could judge. Nothing puts fragments together here, and the kernel takes whatever stands where a
+/// header would for one: the data of a later fragment, the padding of a short frame.
+///
+/// In eight bytes TCP has its ports and no flags, so a SYN in two parts would pass for an answer. IPv6 has even what a
+/// packet is in a header that may stand in a later fragment (RFC 7112): any of them could pass for neighbour discovery.
+fn fragments(chain: &mut DraftChain) {
+    let parts = Statement::Match {
+        left: Expression::Masked(
+            Box::new(Expression::Field(Field::IpFragOff)),
+            Box::new(Expression::Number(0x3fff)),
+        ),
+        op: Op::NotEqual,
+        right: Expression::Number(0),
+    };
+    let tcp = Statement::is(Field::IpProtocol, Expression::word("tcp"));
+    let stop = |conditions: Vec<Statement>| conditions.into_iter().chain(dropping()).collect();
+    chain.base(stop(vec![tcp, parts]), "a fragment of TCP shows no flags, or not those that arrive");
+    let header = Statement::is(Field::Ip6Fragment, Expression::word("exists"));
+    chain.base(stop(vec![header]), "a fragment of IPv6 need not be what it looks like");
 }
 
 /// S42 (c).

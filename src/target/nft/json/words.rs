@@ -284,6 +284,9 @@ impl Serialize for As<'_, Expression> {
                 one(to, "prefix", &Prefix { addr: Address(net.network()), len: net.prefix_len() })
             }
             Expression::Range(first, last) => one(to, "range", &[As(first.as_ref()), As(last)]),
+            // What a header is asked for is no word in JSON: nft 1.1 takes nothing else.
+            Expression::Word(text) if text == "exists" => to.serialize_bool(true),
+            Expression::Word(text) if text == "missing" => to.serialize_bool(false),
             Expression::Word(text) | Expression::Text(text) => to.serialize_str(text),
             Expression::Flags(flags) => Joined(flags).serialize(to),
             Expression::Any => to.serialize_str("*"),
@@ -335,6 +338,7 @@ impl Serialize for As<'_, Field> {
             Field::Mark => meta(MetaKey::Mark),
             Field::Skuid => meta(MetaKey::Skuid),
             Field::Time => return one(to, "meta", &One("key", "time")),
+            Field::Ip6Fragment => return one(to, "exthdr", &One("name", "frag")),
             Field::CtState => ct("state", None),
             Field::CtStatus => ct("status", None),
             Field::CtDirection => ct("direction", None),
@@ -349,6 +353,7 @@ impl Serialize for As<'_, Field> {
             | Field::IpDaddr
             | Field::IpProtocol
             | Field::IpTtl
+            | Field::IpFragOff
             | Field::Ip6Saddr
             | Field::Ip6Daddr
             | Field::Ip6Hoplimit

@@ -15,7 +15,10 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turns};
+use super::{
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation,
+    turns,
+};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -64,6 +67,18 @@ pub fn does(
     Ok((walked.admits, effects::translated(walked.translated, space)?))
 }
 
+/// Of the packets `within`, those of which a fragment passes between the ports of a bridge, or may: what stands behind the header
+/// of a fragment nobody knows.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn fragments(ruleset: &Ruleset, within: PacketSet, space: &mut Space) -> Result<PacketSet, Exhausted> {
+    let reading = Reading { fragments: true, ..Reading::default() };
+    let Admits { accepted, unknown, .. } =
+        walk(ruleset, Spot::BRIDGE, &reading, Wanted { each: false, within }, space)?.admits;
+    Ok(space.or(accepted, unknown))
+}
+
 /// How what is not modelled is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -74,6 +89,8 @@ pub struct Reading {
     /// The tables, by their places, of which another ruleset has the very same: whether an unknown packet passes a
     /// chain of theirs that filters is such a condition too.
     pub common: BTreeSet<usize>,
+    /// The packets are fragments ([`fragments`]); otherwise each is whole.
+    pub fragments: bool,
 }
 
 /// A statement that translates, to what, and the packets that get it.
@@ -190,6 +207,7 @@ fn walk(
             base: turn.base,
             at: turn.at,
             conditions: reading.conditions,
+            fragments: reading.fragments,
             wanted,
             untracks,
             names: Names::of(turn.table),
@@ -310,6 +328,7 @@ struct Chains<'s, 't> {
     base: &'t Base,
     at: usize,
     conditions: bool,
+    fragments: bool,
     wanted: Wanted,
     untracks: bool,
     names: Names<'t>,
@@ -492,6 +511,11 @@ impl<'t> Chains<'_, 't> {
     }
 
     fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Parts, ends: &mut Ends) {
+        // Two rulesets are compared by the condition itself.
+        if !self.fragments && !self.conditions && drops_fragments(self.table, rule) {
+            join(next, alive.now, alive.set);
+            return;
+        }
         if let Some(with) = asked_first(rule) {
             let told = self.told(with);
             let breaks = self.space.minus(alive.set, told);

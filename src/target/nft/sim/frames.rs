@@ -206,9 +206,11 @@ fn is_of_ip(expression: &Expression) -> bool {
             | Field::IpDaddr
             | Field::IpProtocol
             | Field::IpTtl
+            | Field::IpFragOff
             | Field::Ip6Saddr
             | Field::Ip6Daddr
             | Field::Ip6Hoplimit
+            | Field::Ip6Fragment
             | Field::Sport(_)
             | Field::Dport(_)
             | Field::TcpFlags

@@ -9,8 +9,8 @@ use super::super::artifact::{
     Ruleset, Statement, Table,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, matters, parts, translation, turned, turns,
-    verdict_of,
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation, turned,
+    turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -242,7 +242,7 @@ impl<'a> Machine<'a> {
     }
 
     fn rule(&mut self, frame: Frame<'a>, place: Place, rule: &Rule) -> Go {
-        if asked_first(rule).is_some_and(|with| !self.is_told(with)) {
+        if drops_fragments(frame.table, rule) || asked_first(rule).is_some_and(|with| !self.is_told(with)) {
             return Go::Next;
         }
         for (at, statement) in rule.statements.iter().enumerate() {

@@ -59,9 +59,11 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         | Field::IpSaddr
         | Field::IpDaddr
         | Field::IpTtl
+        | Field::IpFragOff
         | Field::Ip6Saddr
         | Field::Ip6Daddr
         | Field::Ip6Hoplimit
+        | Field::Ip6Fragment
         | Field::CtMark
         | Field::CtOriginalIpSaddr
         | Field::CtOriginalIpDaddr

@@ -139,6 +139,11 @@ impl Chains<'_, '_> {
     }
 
     fn as_it_came(&mut self, mark: Mark, field: Field) -> View {
+        if self.fragments && is_behind_fragment(field) {
+            // What stands in the place of such a header may be data, or the padding of the frame.
+            let absent = PacketSet::NOTHING;
+            return View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing };
+        }
         let untracked = |space: &mut Space| space.ct(&[CtState::Invalid, CtState::Untracked]);
         let (v4, v6) = (self.space.family(Family::V4), self.space.family(Family::V6));
         let always = |axis| View { absent: PacketSet::NOTHING, unclear: PacketSet::NOTHING, axis };
@@ -163,6 +168,8 @@ impl Chains<'_, '_> {
             Field::IpDaddr => but(v6, plain(space::Field::Dst)),
             Field::IpProtocol => but(v6, plain(space::Field::Proto)),
             Field::IpTtl => but(v6, plain(space::Field::Ttl)),
+            Field::IpFragOff => View { unclear: v4, ..but(v6, Axis::Nothing) },
+            Field::Ip6Fragment => View { unclear: v6, ..but(v4, Axis::Nothing) },
             Field::Ip6Saddr => but(v4, plain(space::Field::Src)),
             Field::Ip6Daddr => but(v4, plain(space::Field::Dst)),
             Field::Ip6Hoplimit => but(v4, plain(space::Field::Ttl)),
@@ -228,6 +235,21 @@ impl Chains<'_, '_> {
         let untracked = self.space.ct(&[CtState::Invalid, CtState::Untracked]);
         self.space.or(untracked, other)
     }
+}
+
+/// Whether a field stands behind the header of a fragment, or is what the headers of IPv6 lead to.
+fn is_behind_fragment(field: Field) -> bool {
+    matches!(
+        field,
+        Field::L4proto
+            | Field::Sport(_)
+            | Field::Dport(_)
+            | Field::TcpFlags
+            | Field::IcmpType
+            | Field::IcmpCode
+            | Field::Icmpv6Type
+            | Field::Icmpv6Code
+    )
 }
 
 /// The bit of `ct state untracked`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdict};
 use super::super::words::constant;
-use super::super::{parts, stays};
+use super::super::{fragments_of, parts, stays};
 use super::fields::{Axis, View, numbers_where, values_of, wanted};
 use super::{Chains, Holds, Now, conditions};
 use crate::net::{PacketSet, Products, RangeSet};
@@ -37,6 +37,11 @@ impl Chains<'_, '_> {
     }
 
     fn compared(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
+        if self.fragments
+            && let Some(family) = fragments_of(left, op, right)
+        {
+            return Holds { yes: self.space.family(family), maybe: PacketSet::NOTHING };
+        }
         match (left, right) {
             (_, Expression::Set(_) | Expression::Named(_)) => match self.contents(right) {
                 Some((_, elements)) => self.member(now, left, op, elements),

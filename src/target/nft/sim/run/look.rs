@@ -172,6 +172,10 @@ impl<'a> Machine<'a> {
             Field::IpDaddr => address(v4, p.dst),
             Field::IpProtocol => only(v4, p.proto.0.into()),
             Field::IpTtl => only(v4, p.ttl.into()),
+            // A packet here is a whole one, but does not say whether it was in parts.
+            Field::IpFragOff if v4 => Seen::Unclear,
+            Field::Ip6Fragment if !v4 => Seen::Unclear,
+            Field::IpFragOff | Field::Ip6Fragment => Seen::Absent,
             Field::Ip6Saddr => address(!v4, p.src),
             Field::Ip6Daddr => address(!v4, p.dst),
             Field::Ip6Hoplimit => only(!v4, p.ttl.into()),
