@@ -21,4 +21,5 @@ mod diff;
 mod engines;
 mod listed;
 mod needless;
+mod people;
 mod regrouped;
