@@ -19,6 +19,7 @@ mod frames;
 mod groups;
 mod interfaces;
 pub mod ipvs;
+pub mod logins;
 mod narrowly;
 mod near;
 pub mod needless;

@@ -1,5 +1,6 @@
 //! `fwc diff` of two recordings of what EC2 answered: what the security groups of the second let pass that those of the first
-//! did not, and the other way round; and what of the second is exposed to the Internet.
+//! did not, and the other way round; and what of the second is exposed to the Internet. Two policies, or builds, are asked
+//! the same of their groups ([`Answer::of_policies`]).
 
 pub(super) mod live;
 pub(super) mod plan;
@@ -11,9 +12,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::net::{Family, Packet, Proto};
-use crate::target::aws::artifact::{Direction, Estate, Group, Peer, Rule};
-use crate::target::aws::drift::{Drift, Witness, changes};
+use crate::target::aws::artifact::{Direction, Estate, Peer, Rule};
+use crate::target::aws::drift::{Drift, Witness, changes_where};
 use crate::target::aws::exposure::{Exposures, Threshold, exposures};
+use crate::target::aws::plan::Obstacle;
 use crate::target::aws::sim::Role;
 use crate::target::aws::validate::quota;
 
@@ -34,20 +36,13 @@ pub(super) fn diff(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let (was, is) = (recording(old, console)?, recording(new, console)?);
-    let drift = changes(&is, &was).map_err(|obstacles| {
-        let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
-        Failure::new(format!("the recordings cannot be compared: {}", all.join("; ")))
-    })?;
-    let same = |a: &Group, b: &Group| a.id == b.id || (a.name == b.name && a.vpc == b.vpc);
-    let new_groups: Vec<&Group> =
-        is.groups.iter().filter(|group| !was.groups.iter().any(|other| same(group, other))).collect();
-    let answer =
-        Answer { was: &was, is: &is, drift, new_groups, exposed: exposures(&is, Threshold::default()) };
+    let told = !is.interfaces.is_empty() && !was.interfaces.is_empty();
+    let answer = Answer::of_recordings(was, is, told)?;
     match format {
         Format::Text => console.data(&answer.text()),
         Format::Json => console.data(&render::document(&answer.json())),
     }
-    for (path, estate) in [(old, answer.was), (new, answer.is)] {
+    for (path, estate) in [(old, &answer.was), (new, &answer.is)] {
         if estate.interfaces.is_empty() {
             let path = clean_line(&path.display().to_string());
             console
@@ -57,48 +52,100 @@ pub(super) fn diff(
     Ok(answer.exit(deny_widening))
 }
 
-struct Answer<'e> {
-    was: &'e Estate,
-    is: &'e Estate,
+/// What two estates do differently.
+pub(super) struct Answer {
+    was: Estate,
+    is: Estate,
+    /// Whether both tell who wears what.
+    told: bool,
     drift: Drift,
-    new_groups: Vec<&'e Group>,
     exposed: Exposures,
 }
 
-impl Answer<'_> {
+impl Answer {
+    fn of_recordings(was: Estate, is: Estate, told: bool) -> Result<Self, Failure> {
+        let drift = changes_where(&is, &was, told).map_err(|why| impossible("recordings", &why))?;
+        let exposed = exposures(&is, Threshold::default());
+        Ok(Self { was, is, told, drift, exposed })
+    }
+
+    /// Of two policies or builds. What of them is exposed is a finding of each; rules in other words are no difference.
+    pub(super) fn of_policies(was: Estate, is: Estate, told: bool) -> Result<Self, Failure> {
+        let mut drift = changes_where(&is, &was, told).map_err(|why| impossible("security groups", &why))?;
+        drift.wording = Vec::new();
+        Ok(Self { was, is, told, drift, exposed: Exposures::default() })
+    }
+
+    /// Leaves what concerns these groups and interfaces alone. Prefix lists concern everybody.
+    pub(super) fn only(&mut self, group: impl Fn(&str) -> bool, interface: impl Fn(&str) -> bool) {
+        let drift = &mut self.drift;
+        let list = |id: &str| self.was.list(id).is_some();
+        drift.missing.retain(|id| group(id) || list(id));
+        drift.added.retain(|id| group(id));
+        drift.groups.retain(|of| group(&of.group));
+        drift.interfaces.retain(|of| interface(&of.interface));
+        let thing = |id: &str| self.was.group(id).is_some() || self.is.group(id).is_some();
+        drift.unknown.retain(|(of, _)| if thing(of) { group(of) } else { list(of) || interface(of) });
+    }
+
     fn exit(&self, deny_widening: bool) -> Exit {
-        let widens = self.drift.groups.iter().any(|of| of.more.is_some())
-            || self.drift.interfaces.iter().any(|of| of.more.is_some())
-            || self.drift.lists.iter().any(|of| !of.more.is_empty())
-            || self.new_groups.iter().any(|group| self.may_widen(group));
-        match (deny_widening && widens, self.drift.unknown.is_empty()) {
+        match (deny_widening && self.widening() > 0, self.is_decided()) {
             (true, _) => Exit::AtFault,
             (false, false) => Exit::Failed,
             (false, true) => Exit::Fine,
         }
     }
 
+    /// Whether all could be compared.
+    pub(super) fn is_decided(&self) -> bool {
+        self.drift.unknown.is_empty()
+    }
+
+    /// How many things differ.
+    pub(super) fn differences(&self) -> usize {
+        let Drift { missing, added, groups, lists, interfaces, .. } = &self.drift;
+        let counts = [missing.len(), added.len(), groups.len(), lists.len(), interfaces.len()];
+        counts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// How many of them let more through.
+    pub(super) fn widening(&self) -> usize {
+        let groups = self.drift.groups.iter().filter(|of| of.more.is_some());
+        let interfaces = self.drift.interfaces.iter().filter(|of| of.more.is_some());
+        let lists = self.drift.lists.iter().filter(|of| !of.more.is_empty());
+        let added = self.drift.added.iter().filter(|id| self.may_widen(id));
+        [groups.count(), interfaces.count(), lists.count(), added.count()]
+            .into_iter()
+            .fold(0, usize::saturating_add)
+    }
+
     /// Whether a group that was not there may let something through: where interfaces are described, what they let
     /// through tells.
-    fn may_widen(&self, group: &Group) -> bool {
-        let told = !self.was.interfaces.is_empty() && !self.is.interfaces.is_empty();
-        let admits = |way| group.rules(way).is_none_or(|rules| !rules.is_empty());
-        !told && Direction::BOTH.into_iter().any(admits)
+    fn may_widen(&self, group: &str) -> bool {
+        let rules = |way| self.is.group(group).and_then(|group| group.rules(way));
+        let admits = |way| rules(way).is_none_or(|rules| !rules.is_empty());
+        !self.told && Direction::BOTH.into_iter().any(admits)
     }
 
     fn text(&self) -> String {
+        let lines = self.lines();
+        if lines.is_empty() { "no difference, nothing exposed\n".to_owned() } else { lines }
+    }
+
+    /// A line for each thing that differs, with its packets; none where nothing does.
+    pub(super) fn lines(&self) -> String {
         let mut out = String::new();
         let mut say = |line: String| {
             let _ = writeln!(out, "{}", clean_line(&line));
         };
         for group in &self.drift.missing {
-            say(format!("- {}: not there any more", named(self.was, group)));
+            say(format!("- {}: not there any more", named(&self.was, group)));
         }
-        for group in &self.new_groups {
-            say(format!("+ group {}: was not there", named(self.is, &group.id)));
+        for group in &self.drift.added {
+            say(format!("+ group {}: was not there", named(&self.is, group)));
         }
         for of in &self.drift.groups {
-            say(format!("~ group {}, {}", named(self.is, &of.group), of.direction.word()));
+            say(format!("~ group {}, {}", named(&self.is, &of.group), of.direction.word()));
             for (witness, what) in [(&of.more, "passes now"), (&of.less, "passes no more")] {
                 if let Some(witness) = witness {
                     say(format!("    {what}: {}", witness_words(witness, of.direction)));
@@ -117,6 +164,12 @@ impl Answer<'_> {
             let since = match (self.was.interface(&of.interface), self.is.interface(&of.interface)) {
                 (None, _) => ", was not there",
                 (_, None) => ", not there any more",
+                (_, Some(is)) if is.groups.as_ref().is_some_and(Vec::is_empty) => {
+                    ", wears no group, which lets everything pass"
+                }
+                (Some(was), _) if was.groups.as_ref().is_some_and(Vec::is_empty) => {
+                    ", wore no group, which lets everything pass"
+                }
                 _ => "",
             };
             say(format!("~ interface {}, {}{since}", of.interface, of.direction.word()));
@@ -129,7 +182,7 @@ impl Answer<'_> {
         for (group, direction) in &self.drift.wording {
             say(format!(
                 "= group {}, {}: other rules or texts, the same packets",
-                named(self.is, group),
+                named(&self.is, group),
                 direction.word()
             ));
         }
@@ -141,7 +194,7 @@ impl Answer<'_> {
             let family = if of.family == Family::V4 { "IPv4" } else { "IPv6" };
             say(format!(
                 "! group {}: {} ({}) is open to {} public addresses of {family}",
-                named(self.is, &of.group),
+                named(&self.is, &of.group),
                 of.service.name,
                 ports.join(", "),
                 of.addresses
@@ -150,18 +203,19 @@ impl Answer<'_> {
         for (group, list) in &self.exposed.unjudged {
             say(format!(
                 "? group {}: whom the prefix list {list} lets in is not known",
-                named(self.is, group)
+                named(&self.is, group)
             ));
         }
-        if out.is_empty() { "no difference, nothing exposed\n".to_owned() } else { out }
+        out
     }
 
-    fn json(&self) -> Value {
+    /// The same as data.
+    pub(super) fn json(&self) -> Value {
         let witness = |of: &Option<Witness>, way| of.as_ref().map(|of| witness_words(of, way));
         let packet = |of: &Option<Packet>, way| of.as_ref().map(|of| packet_words(of, way));
         json!({
             "missing": self.drift.missing,
-            "new": self.new_groups.iter().map(|group| &group.id).collect::<Vec<_>>(),
+            "new": self.drift.added,
             "groups": self.drift.groups.iter().map(|of| json!({
                 "group": of.group, "direction": of.direction.word(),
                 "more": witness(&of.more, of.direction), "less": witness(&of.less, of.direction),
@@ -188,6 +242,12 @@ impl Answer<'_> {
             })).collect::<Vec<_>>(),
         })
     }
+}
+
+/// It cannot be told which is which.
+fn impossible(what: &str, obstacles: &[Obstacle]) -> Failure {
+    let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+    Failure::new(format!("the {what} cannot be compared: {}", all.join("; ")))
 }
 
 fn named(estate: &Estate, id: &str) -> String {

@@ -1,8 +1,13 @@
-//! `fwc diff`: what two rulesets do differently, over all packets. Each side is a policy, a build or a listing.
+//! `fwc diff`: what two sides do differently, over all packets: rulesets, what sshds are told, security groups. Each side is a
+//! policy, a build or a listing.
+
+mod groups;
+mod input;
+mod people;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -11,16 +16,16 @@ use crate::verify::HostRules;
 use crate::verify::diff::{
     BRANCHES, Bounds, Change, Diff, Difference, Found, Line, Lines, Names, Region, Side, Unclear,
 };
+use crate::verify::logins::{Logins, logins};
 
 use super::clean::clean_line;
-use super::compile::tell_findings;
-use super::files::listing_of;
-use super::options::{Depends, Format, PolicyArgs};
+use super::options::{Depends, Format};
 use super::packet::show;
 use super::render::{self, number};
 use super::report::put;
-use super::request::Request;
-use super::{Console, Exit, Failure, aws, engine};
+use super::{Console, Exit, Failure, aws, engine, request};
+use groups::Groups;
+use input::{Input, Machine, Pair, listed, paired};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -76,42 +81,27 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let (Some(new), Some(old)) = (sides.pop(), sides.pop()) else { return Ok(Exit::Failed) };
     let names = Names::of(&new.site).and(&Names::of(&old.site));
     let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.branches) };
+    let at = args.depends.at.unwrap_or_else(request::now);
     let mut hosts = Vec::new();
-    let nothing = (HostRules::default(), Lines::new());
-    for (name, was, is) in paired(&old, &new, args.host.as_deref())? {
-        let (before, after) = (was.unwrap_or(&nothing), is.unwrap_or(&nothing));
-        let before = Side { rules: &before.0, lines: &before.1 };
-        let after = Side { rules: &after.0, lines: &after.1 };
-        let diff = engine::diff(before, after, &names, bounds);
-        let presence = match (was.is_some(), is.is_some()) {
-            (false, true) => Some("has a ruleset now, and had none, which lets everything pass"),
-            (true, false) => Some("has no ruleset any more, which lets everything pass"),
-            _ => None,
-        };
-        hosts.push(HostAnswer { name, diff, presence });
+    for pair in paired(&old, &new, args.host.as_deref())? {
+        let listings = [old.is_listing(), new.is_listing()];
+        hosts.push(HostAnswer::of(pair, listings, &names, (bounds, at)));
+    }
+    let groups = Groups::of(old.cloud.as_ref(), new.cloud.as_ref(), args.host.as_deref())?;
+    if groups.count > 0 && !groups.told {
+        console.talk("note: a build does not tell who wears its security groups: that was not compared\n");
     }
     let telling = Telling {
         site: if new.site.zones.is_empty() { &old.site } else { &new.site },
         old: old.named(),
         new: new.named(),
     };
+    let answer = Answer { hosts, groups };
     match args.format {
-        Format::Text => console.data(&telling.text(&hosts)),
-        Format::Json => console.data(&render::document(&telling.json(&hosts))),
+        Format::Text => console.data(&telling.text(&answer)),
+        Format::Json => console.data(&render::document(&telling.json(&answer))),
     }
-    Ok(exit(&hosts, args.deny_widening))
-}
-
-fn exit(hosts: &[HostAnswer], deny_widening: bool) -> Exit {
-    let any = |is: fn(&Diff) -> bool| hosts.iter().any(|host| is(&host.diff));
-    if deny_widening {
-        return match (any(Diff::widens), any(Diff::may_widen)) {
-            (true, _) => Exit::AtFault,
-            (false, true) => Exit::Failed,
-            (false, false) => Exit::Fine,
-        };
-    }
-    if any(|diff| !diff.is_decided()) { Exit::Failed } else { Exit::Fine }
+    Ok(answer.exit(args.deny_widening))
 }
 
 /// Two listings of this machine: what is different, in words and as data. Each side has a name and a text.
@@ -128,10 +118,12 @@ pub(super) fn of_listings(
     let mut names = Names::default();
     names.favourites = spoken_of(old.1);
     let diff = engine::diff(was, is, &names, bounds);
-    let hosts = [HostAnswer { name: host.to_owned(), diff: diff.clone(), presence: None }];
+    let (name, logins) = (host.to_owned(), Logins::default());
+    let hosts = vec![HostAnswer { name, diff: diff.clone(), logins, presence: None }];
+    let answer = Answer { hosts, groups: Groups::default() };
     let listing = |name| Named { name, listing: true };
     let telling = Telling { site: &site, old: listing(old.0), new: listing(new.0) };
-    Ok((diff, telling.text(&hosts), telling.json(&hosts)))
+    Ok((diff, telling.text(&answer), telling.json(&answer)))
 }
 
 /// The first addresses in a text.
@@ -150,85 +142,118 @@ fn spoken_of(text: &str) -> Vec<std::net::IpAddr> {
 struct HostAnswer {
     name: String,
     diff: Diff,
+    logins: Logins,
     presence: Option<&'static str>,
 }
 
-// ---- what is compared ---------------------------------------------------------------------------------
-
-/// One side: the rulesets of machines by their names; one without a name is a listing.
-struct Input {
-    name: String,
-    site: Site,
-    hosts: BTreeMap<String, (HostRules, Lines)>,
-}
-
-impl Input {
-    /// None where a policy has errors, which have been told.
-    fn read(path: &Path, depends: &Depends, console: &mut Console<'_>) -> Result<Option<Self>, Failure> {
-        let name = path.display().to_string();
-        if path.join("manifest.json").is_file() {
-            return Self::build(name, path).map(Some);
-        }
-        if path.is_dir() || path.extension().is_some_and(|ext| ext == "fw") {
-            return Self::policy(name, path, depends, console);
-        }
-        let text = listing_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        let rules = listed(&name, &text)?;
-        let hosts = BTreeMap::from([(String::new(), (rules, Lines::new()))]);
-        Ok(Some(Self { name, site: Site::default(), hosts }))
-    }
-
-    fn policy(
-        name: String,
-        path: &Path,
-        depends: &Depends,
-        console: &mut Console<'_>,
-    ) -> Result<Option<Self>, Failure> {
-        let policies = vec![path.to_path_buf()];
-        let mut request = Request::read(PolicyArgs { policies, depends: depends.clone() })?;
-        let compiled = request.compile();
-        tell_findings(&request, console);
-        let Some(compiled) = compiled else { return Ok(None) };
-        if !compiled.report.holds() {
-            console.talk(&format!("note: `{}` is not proved; `fwc verify` says why\n", clean_line(&name)));
-        }
-        let mut hosts = BTreeMap::new();
-        for host in &compiled.hosts {
-            let Some(rules) = compiled.artifacts.get(&host.host) else { continue };
-            let origins = host.files.iter().find(|(file, _)| file == "origins.json");
-            let lines = origins.map(|(_, text)| lines_of(text)).unwrap_or_default();
-            hosts.insert(host.name.clone(), (rules.clone(), lines));
-        }
-        Ok(Some(Self { name, site: compiled.site, hosts }))
-    }
-
-    fn build(name: String, path: &Path) -> Result<Self, Failure> {
-        let text_at = |path: &Path| {
-            listing_of(path).map_err(|why| Failure::new(format!("cannot read `{}`: {why}", path.display())))
+impl HostAnswer {
+    fn of(
+        (name, was, is): Pair<'_>,
+        listings: [bool; 2],
+        names: &Names,
+        (bounds, at): (Bounds, u64),
+    ) -> Self {
+        let nothing = (HostRules::default(), Lines::new());
+        let [before, after] = [was, is].map(|machine| machine.and_then(|machine| machine.rules.as_ref()));
+        let presence = match (before.is_some(), after.is_some()) {
+            (false, true) => Some("has a ruleset now, and had none, which lets everything pass"),
+            (true, false) => Some("has no ruleset any more, which lets everything pass"),
+            _ => None,
         };
-        let mut hosts = BTreeMap::new();
-        for listed_file in super::manifest::listed(&text_at(&path.join("manifest.json"))?)
-            .ok_or_else(|| Failure::new(format!("`{name}/manifest.json` is none of fwc's")))?
-        {
-            let Some(host) =
-                listed_file.strip_prefix("hosts/").and_then(|rest| rest.strip_suffix("/ruleset.nft"))
-            else {
-                continue;
-            };
-            let file = path.join(&listed_file);
-            let rules = listed(&file.display().to_string(), &text_at(&file)?)?;
-            let origins = path.join("hosts").join(host).join("origins.json");
-            let lines = text_at(&origins).map(|text| lines_of(&text)).unwrap_or_default();
-            hosts.insert(host.to_owned(), (rules, lines));
-        }
-        Ok(Self { name, site: Site::default(), hosts })
+        let [before, after] = [before, after].map(|rules| rules.unwrap_or(&nothing));
+        let diff = engine::diff(side(before), side(after), names, bounds);
+        let [old, new] = [was, is].map(|machine| machine.and_then(|machine| machine.server.as_ref()));
+        let logins = if listings.contains(&true) {
+            Logins { uncompared: untold(old.or(new).is_some()), ..Logins::default() }
+        } else {
+            let mut logins = logins(old, new, &names.favourites, at);
+            logins.uncompared.extend(restarted(was, is));
+            logins
+        };
+        Self { name, diff, logins, presence }
+    }
+
+    fn is_decided(&self) -> bool {
+        self.diff.is_decided() && self.logins.uncompared.is_empty()
+    }
+
+    fn uncompared(&self) -> impl Iterator<Item = &String> {
+        self.diff.uncompared.iter().chain(&self.logins.uncompared)
     }
 }
 
-impl Input {
-    /// The file that the lines of a machine's ruleset are of.
-    fn named(&self) -> Named<'_> {
-        Named { name: &self.name, listing: self.hosts.contains_key("") }
+fn side((rules, lines): &(HostRules, Lines)) -> Side<'_> {
+    Side { rules, lines }
+}
+
+/// A listing says nothing of the sshd that the other side speaks of.
+fn untold(spoken_of: bool) -> Vec<String> {
+    let what = "who logs in: a listing does not tell what its sshd is told";
+    spoken_of.then(|| what.to_owned()).into_iter().collect()
+}
+
+/// What takes the place of an sshd is started otherwise, or is no more what does.
+fn restarted(was: Option<&Machine>, is: Option<&Machine>) -> Option<String> {
+    let [was, is] = [was?, is?].map(|machine| (machine.server.is_some(), &machine.unit));
+    let both = was.0 && is.0;
+    (both && was.1 != is.1)
+        .then(|| "how its jump server is started: ssh/fwc-bastion.service is not the same".to_owned())
+}
+
+/// What is different of all machines, and of the groups.
+struct Answer {
+    hosts: Vec<HostAnswer>,
+    groups: Groups,
+}
+
+impl Answer {
+    fn exit(&self, deny_widening: bool) -> Exit {
+        if !deny_widening {
+            return if self.is_decided() { Exit::Fine } else { Exit::Failed };
+        }
+        let widens = self.widens();
+        let untold = |host: &HostAnswer| host.diff.may_widen() || !host.logins.uncompared.is_empty();
+        let may = self.hosts.iter().any(untold) || !self.groups.is_decided();
+        match (widens, may) {
+            (true, _) => Exit::AtFault,
+            (false, true) => Exit::Failed,
+            (false, false) => Exit::Fine,
+        }
+    }
+
+    fn widens(&self) -> bool {
+        let more = |host: &HostAnswer| host.diff.widens() || host.logins.widens();
+        self.hosts.iter().any(more) || self.groups.widening() > 0
+    }
+
+    fn is_decided(&self) -> bool {
+        self.hosts.iter().all(HostAnswer::is_decided) && self.groups.is_decided()
+    }
+
+    fn summary(&self) -> String {
+        let flows = flows(&self.hosts);
+        let people = || self.hosts.iter().flat_map(|host| &host.logins.changes);
+        let all = [flows.len(), people().count(), self.groups.differences()];
+        let all = all.into_iter().fold(0, usize::saturating_add);
+        let widening = flows.keys().filter(|(change, _)| change.widens()).count();
+        let widening = [widening, people().filter(|of| of.allowed).count(), self.groups.widening()];
+        let widening = widening.into_iter().fold(0, usize::saturating_add);
+        let mut of = number(self.hosts.len(), "machine");
+        if self.groups.count > 0 {
+            let _ = write!(of, ", {}", number(self.groups.count, "security group"));
+        }
+        let undecided = !self.is_decided();
+        let tail = if undecided {
+            "; what is said with `perhaps`, undecided or not compared is not decided"
+        } else {
+            ""
+        };
+        if all == 0 {
+            let same = if undecided { "no difference is certain" } else { "the same for every packet" };
+            return format!("{same}, {of}{tail}\n");
+        }
+        let widening = if widening == 0 { "none".to_owned() } else { widening.to_string() };
+        format!("{}, {widening} let more through, {of}{tail}\n", number(all, "difference"))
     }
 }
 
@@ -245,70 +270,6 @@ impl Named<'_> {
         if self.listing { self.name.to_owned() } else { format!("hosts/{host}/ruleset.nft") }
     }
 }
-
-fn listed(name: &str, text: &str) -> Result<HostRules, Failure> {
-    HostRules::listed(text).map_err(|why| {
-        Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
-            .help("give a policy (`.fw`), a folder of `fwc compile`, or what `nft list ruleset` prints")
-    })
-}
-
-/// `origins.json`: the statements of each line, with their places. What cannot be read names nothing.
-fn lines_of(text: &str) -> Lines {
-    let value: Value = serde_json::from_str(text).unwrap_or_default();
-    let mut lines = Lines::new();
-    for entry in value.as_array().map(Vec::as_slice).unwrap_or_default() {
-        let number = entry.get("line").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
-        let statements = entry.get("statements").and_then(Value::as_array).map(Vec::as_slice);
-        let (Some(number), Some(statements)) = (number, statements) else { continue };
-        let words = statements.iter().filter_map(|of| {
-            let words = of.get("words")?.as_str()?;
-            match (of.get("file").and_then(Value::as_str), of.get("line").and_then(Value::as_u64)) {
-                (Some(file), Some(line)) => Some(format!("{file}:{line} {words}")),
-                _ => Some(words.to_owned()),
-            }
-        });
-        lines.insert(number, words.collect());
-    }
-    lines
-}
-
-type Pair<'a> = (String, Option<&'a (HostRules, Lines)>, Option<&'a (HostRules, Lines)>);
-
-/// Which ruleset is compared with which.
-fn paired<'a>(old: &'a Input, new: &'a Input, host: Option<&str>) -> Result<Vec<Pair<'a>>, Failure> {
-    let a_listing = |side: &'a Input| side.hosts.get("");
-    let of = |side: &'a Input, name: &str| a_listing(side).or_else(|| side.hosts.get(name));
-    let names: Vec<&String> = match (a_listing(old), a_listing(new)) {
-        (Some(_), Some(_)) => {
-            return Ok(vec![(host.unwrap_or("ruleset").to_owned(), a_listing(old), a_listing(new))]);
-        }
-        (Some(_), None) => new.hosts.keys().collect(),
-        (None, Some(_)) => old.hosts.keys().collect(),
-        (None, None) => {
-            let mut all: Vec<&String> = old.hosts.keys().chain(new.hosts.keys()).collect();
-            all.sort();
-            all.dedup();
-            all
-        }
-    };
-    let spelled = || names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if let Some(host) = host {
-        if !names.iter().any(|name| *name == host) {
-            return Err(Failure::new(format!("neither side has a machine `{host}`"))
-                .help(format!("there is {}", spelled())));
-        }
-        return Ok(vec![(host.to_owned(), of(old, host), of(new, host))]);
-    }
-    let listing = a_listing(old).or(a_listing(new)).is_some();
-    if listing && names.len() != 1 {
-        return Err(Failure::new("a listing is of one machine, and the other side has several")
-            .help(format!("say --host with one of {}", spelled())));
-    }
-    Ok(names.into_iter().map(|name| (name.clone(), of(old, name), of(new, name))).collect())
-}
-
-// ---- what is said -------------------------------------------------------------------------------------
 
 struct Telling<'a> {
     site: &'a Site,
@@ -337,8 +298,8 @@ fn flows(hosts: &[HostAnswer]) -> BTreeMap<(Change, Vec<String>), Vec<Point<'_>>
 }
 
 impl Telling<'_> {
-    fn text(&self, hosts: &[HostAnswer]) -> String {
-        let mut text = String::new();
+    fn text(&self, answer: &Answer) -> String {
+        let (mut text, hosts) = (String::new(), answer.hosts.as_slice());
         for host in hosts {
             if let Some(presence) = host.presence {
                 let _ = writeln!(text, "`{}` {presence}", clean_line(&host.name));
@@ -358,9 +319,18 @@ impl Telling<'_> {
             }
         }
         for host in hosts {
+            for change in &host.logins.changes {
+                people::text(&mut text, &host.name, change, self.site);
+            }
+        }
+        text.push_str(&answer.groups.lines());
+        for host in hosts {
             self.undecided(&mut text, host);
         }
-        text.push_str(&summary(hosts));
+        for what in &answer.groups.uncompared {
+            let _ = writeln!(text, "not compared: {}", clean_line(what));
+        }
+        text.push_str(&answer.summary());
         text
     }
 
@@ -398,12 +368,13 @@ impl Telling<'_> {
                 }
             }
         }
-        for what in &host.diff.uncompared {
+        for what in host.uncompared() {
             let _ = writeln!(text, "not compared on {name}: {}", clean_line(what));
         }
     }
 
-    fn json(&self, hosts: &[HostAnswer]) -> Value {
+    fn json(&self, answer: &Answer) -> Value {
+        let hosts = answer.hosts.as_slice();
         let line = |l: &Line| json!({ "line": l.line, "chain": l.chain, "text": l.text });
         let told: Vec<Value> = flows(hosts)
             .into_iter()
@@ -452,19 +423,27 @@ impl Telling<'_> {
                     })),
                 }
             }
-            unclear
-                .extend(host.diff.uncompared.iter().map(|w| json!({ "host": host.name, "uncompared": w })));
+            unclear.extend(host.uncompared().map(|w| json!({ "host": host.name, "uncompared": w })));
         }
         let presence = hosts.iter().filter_map(|h| Some(json!({ "host": h.name, "note": h.presence? })));
-        json!({
+        let mut document = json!({
             "old": self.old.name,
             "new": self.new.name,
             "machines": presence.collect::<Vec<_>>(),
-            "widens": hosts.iter().any(|h| h.diff.widens()),
-            "decided": hosts.iter().all(|h| h.diff.is_decided()),
+            "widens": answer.widens(),
+            "decided": answer.is_decided(),
             "differences": told,
             "unclear": unclear,
-        })
+        });
+        // Listings have neither.
+        if let (false, Some(fields)) = (self.old.listing && self.new.listing, document.as_object_mut()) {
+            let people = hosts.iter().flat_map(|host| {
+                host.logins.changes.iter().map(|change| people::json(&host.name, change, self.site))
+            });
+            fields.insert("people".to_owned(), people.collect());
+            fields.insert("groups".to_owned(), answer.groups.json());
+        }
+        document
     }
 }
 
@@ -488,27 +467,6 @@ fn regions(text: &mut String, regions: &[Region], more: bool) {
     if more {
         let _ = writeln!(text, "    packets … and more; --regions says how many are shown");
     }
-}
-
-fn summary(hosts: &[HostAnswer]) -> String {
-    let flows = flows(hosts);
-    let machines = number(hosts.len(), "machine");
-    let undecided = hosts.iter().any(|host| !host.diff.is_decided());
-    let tail = if undecided {
-        "; what is said with `perhaps`, undecided or not compared is not decided"
-    } else {
-        ""
-    };
-    if flows.is_empty() {
-        let same = if undecided { "no difference is certain" } else { "the same for every packet" };
-        return format!("{same}, {machines}{tail}\n");
-    }
-    let widening = flows.keys().filter(|(change, _)| change.widens()).count();
-    format!(
-        "{}, {} let more through, {machines}{tail}\n",
-        number(flows.len(), "difference"),
-        if widening == 0 { "none".to_owned() } else { widening.to_string() }
-    )
 }
 
 fn words(change: Change) -> String {

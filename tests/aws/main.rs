@@ -36,6 +36,7 @@ mod planned;
 mod plans;
 mod policies;
 mod recordings;
+mod rewritten;
 mod sharded;
 mod survey;
 mod validated;

@@ -257,3 +257,24 @@ fn two_answers_of_a_prefix_list_are_one() {
     assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("is described twice, and not alike"), "{said}");
 }
+
+/// `describe-security-group-rules` alone tells no names: nothing is then nothing's namesake.
+#[test]
+fn groups_without_names_are_known_by_their_ids_alone() {
+    let rule = |group: &str, port: u16, net: &str| {
+        json!({ "SecurityGroupRuleId": format!("sgr-{group}"), "GroupId": group, "GroupOwnerId": "111111111111",
+            "IsEgress": false, "IpProtocol": "tcp", "FromPort": port, "ToPort": port, "CidrIpv4": net })
+    };
+    let (known, wide) = (rule(WEB, 443, "10.0.0.0/8"), rule(WIDE, 8080, "0.0.0.0/0"));
+    let rules = |all: &[&Value]| json!({ "SecurityGroupRules": all });
+    let place = Place::new();
+    place.answer("old/rules.json", &rules(&[&known])).answer("new/rules.json", &rules(&[&known, &wide]));
+    let (code, said) = place.widens();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&format!("+ group {WIDE}: was not there")), "{said}");
+    place.answer("new/rules.json", &rules(&[&wide]));
+    let (code, said) = place.widens();
+    assert_eq!(code, Some(1), "{said}");
+    place.answer("new/rules.json", &rules(&[&known]));
+    assert_eq!(place.widens().0, Some(0));
+}

@@ -22,4 +22,5 @@ mod dynamic;
 mod engines;
 mod listed;
 mod needless;
+mod people;
 mod regrouped;

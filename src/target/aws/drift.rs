@@ -23,6 +23,8 @@ use crate::net::{Packet, PacketSet, Space};
 pub struct Drift {
     /// Wanted groups and prefix lists that are not there.
     pub missing: Vec<String>,
+    /// Of two descriptions ([`changes`]): groups that are there and were not.
+    pub added: Vec<String>,
     /// Groups that carry our mark, in a VPC of the terms, and are not wanted.
     pub left_over: Vec<String>,
     /// Groups whose rules differ in meaning.
@@ -112,7 +114,8 @@ impl Drift {
 /// # Errors
 /// [`Obstacle`]: it cannot be told which live thing is the wanted one.
 pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec<Obstacle>> {
-    compared(live, wanted, terms, Wearers::Live)
+    // What else is live is whoever's it is.
+    compared(live, wanted, terms, Wearers::Live).map(|drift| Drift { added: Vec::new(), ..drift })
 }
 
 /// Compares what is described with what was: `more` is what passes now and did not. Who wears what is compared where both
@@ -122,6 +125,14 @@ pub fn drift(live: &Estate, wanted: &Estate, terms: &Terms) -> Result<Drift, Vec
 /// [`Obstacle`]: it cannot be told which thing is which.
 pub fn changes(is: &Estate, was: &Estate) -> Result<Drift, Vec<Obstacle>> {
     let told = !is.interfaces.is_empty() && !was.interfaces.is_empty();
+    changes_where(is, was, told)
+}
+
+/// The same, where it is known whether both tell who wears what: of a policy that has no group, nobody does.
+///
+/// # Errors
+/// As [`changes`].
+pub fn changes_where(is: &Estate, was: &Estate, told: bool) -> Result<Drift, Vec<Obstacle>> {
     compared(is, was, &Terms::default(), if told { Wearers::Each } else { Wearers::Live })
 }
 
@@ -147,6 +158,8 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     }
     let ours = live.groups.iter().filter(|group| terms.own(group));
     let unwanted = ours.filter(|group| paired.wanted.group(&group.id).is_none());
+    let unpaired = live.groups.iter().filter(|group| paired.wanted.group(&group.id).is_none());
+    drift.added = unpaired.map(|group| group.id.clone()).collect();
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
     drift.lists(&paired);
     drift.interfaces(&paired, wearers, &mut space);

@@ -190,7 +190,9 @@ pub fn opens(server: &Server, account: &str, key: &str, space: &mut Space) -> Pa
         } else {
             targets(&line.permit_open, space)
         };
+        // From an address of one family, addresses of the other are opened too.
         let whenever = space.forget(Field::Src, set);
+        let whenever = space.forget(Field::Family, whenever);
         sets.push(space.all(vec![whenever, by_line, by_config]));
     }
     let sets = space.any(sets);
@@ -199,8 +201,8 @@ pub fn opens(server: &Server, account: &str, key: &str, space: &mut Space) -> Pa
     space.all(vec![sets, tcp, somewhere])
 }
 
-/// The lines that have a key, each with when it is the one that is taken.
-fn usable<'s>(
+/// The lines that have a key, each with when it is the one that is taken: from where, and at what time.
+pub fn usable<'s>(
     server: &'s Server,
     account: &str,
     key: &str,
