@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use nix::libc;
 use russh::keys::{Algorithm, HashAlg, PrivateKey};
 use russh::{MethodKind, MethodSet, Preferred, SshId, cipher, compression, kex, mac};
 use serde_json::json;
@@ -53,6 +54,9 @@ const TICK: Duration = Duration::from_secs(1);
 const REFUSAL: Duration = Duration::from_millis(100);
 /// A client that answers nothing for three of these is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// What the log says where its folder is another one.
+const REPLACED: &str = "folder-replaced";
 
 /// What is asked for beside the files.
 #[derive(Clone, Debug)]
@@ -140,17 +144,22 @@ impl House {
     }
 }
 
-/// Serves until it is told to stop (SIGTERM, SIGINT).
+/// Serves until it is told to stop (SIGTERM, SIGINT); how many lines of the log were not taken then.
 ///
 /// # Errors
-/// [`ServeError`] before it listens; afterwards nothing ends it but a signal.
-pub fn serve(settings: &Settings) -> Result<(), ServeError> {
-    let (admission, stamp) = files::load(&settings.folder)?;
+/// [`ServeError`] before it listens; afterwards nothing ends it but a signal, or another folder in the place of its own.
+pub fn serve(settings: &Settings) -> Result<u64, ServeError> {
+    let (admission, _) = files::load(&settings.folder)?;
     let host_key = host_key(&settings.host_key)?;
     let listeners = listen(settings, admission.port)?;
-    let audit = Audit::new(sink(settings.audit.as_deref())?);
+    let sink = sink(settings.audit.as_deref())?;
     let user = sandbox::become_user(settings.user.as_deref()).map_err(ServeError::Failed)?;
+    let own = files::number(&settings.folder);
     let landlock = sandbox::landlock(&settings.folder).map_err(ServeError::Failed)?;
+    // What it cannot read as whom it is now it could never read again.
+    let (admission, stamp) = files::load(&settings.folder)?;
+    // What it is now holds for the threads that it starts from here on.
+    let audit = Audit::new(sink).map_err(failed("start"))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("start"))?;
     let ssh = Arc::new(ssh(&admission, &host_key));
@@ -182,11 +191,18 @@ pub fn serve(settings: &Settings) -> Result<(), ServeError> {
             json!({ "addresses": addresses, "host_key": key, "accounts": size.0, "keys": size.1, "user": user,
                 "landlock": landlock, "seccomp": seccomp, "version": env!("CARGO_PKG_VERSION") }),
         );
-        watch(&house, &settings.folder, stamp, &mut signals).await;
+        let ended = watch(&house, (&settings.folder, own), stamp, &mut signals).await;
         doors.iter().for_each(tokio::task::JoinHandle::abort);
-        drain(&house, &mut signals).await;
-        house.audit.tell("stopped", json!({}));
-        Ok(())
+        drain(&house, ended, &mut signals).await;
+        house.audit.tell("stopped", json!({ "reason": (ended == Ended::Replaced).then_some(REPLACED) }));
+        let lost = house.audit.finish().await;
+        match ended {
+            Ended::Told => Ok(lost),
+            Ended::Replaced => Err(ServeError::Failed(format!(
+                "another folder is in the place of `{}`, and it may read none but its own: start it again",
+                settings.folder.display()
+            ))),
+        }
     })
 }
 
@@ -226,12 +242,17 @@ fn listen(settings: &Settings, port: u16) -> Result<Vec<std::net::TcpListener>, 
     for addr in asked {
         match bind(addr) {
             Ok(listener) => all.push(listener),
-            // A machine without IPv6.
-            Err(_) if settings.listen.is_empty() && addr.is_ipv6() && !all.is_empty() => {}
+            Err(e) if settings.listen.is_empty() && addr.is_ipv6() && has_no_ipv6(&e) => {}
             Err(e) => return Err(failed(format!("listen at {addr}"))(e)),
         }
     }
     Ok(all)
+}
+
+/// Whether that is what a machine without IPv6 says: it makes no such socket (`ipv6.disable=1`), or has no such address
+/// (ipv6(7)). Whatever else is wrong, a port that somebody else has, is wrong with half of the addresses.
+fn has_no_ipv6(why: &std::io::Error) -> bool {
+    matches!(why.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 fn bind(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
@@ -337,11 +358,9 @@ async fn receive(house: Arc<House>, tcp: TcpStream, peer: IpAddr, seat: Seat) {
         Some("client-ended") if user.is_none() => Some("not-logged-in"),
         reason => reason,
     };
-    house.audit.tell(
-        "end",
-        json!({ "conn": id, "peer": peer, "user": user, "tried": tried, "reason": reason, "error": why,
-            "ms": millis }),
-    );
+    let facts = json!({ "conn": id, "peer": peer, "user": user, "tried": tried, "reason": reason, "error": why,
+        "ms": millis });
+    house.audit.tell_in_turn("end", facts).await;
 }
 
 /// Speaks SSH until one side ends; what was wrong, if something was.
@@ -393,8 +412,23 @@ impl Signals {
     }
 }
 
-/// Keeps what is open what is allowed, until it is told to stop.
-async fn watch(house: &Arc<House>, folder: &Path, mut stamp: Stamp, signals: &mut Signals) {
+/// Why it serves no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// By a signal.
+    Told,
+    /// Its folder is another one now. The kernel lets it read the old one alone, wherever that was moved to: what the new one
+    /// takes away would never be taken away.
+    Replaced,
+}
+
+/// Keeps what is open what is allowed, until it is told to stop, or another folder stands in the place of `own`.
+async fn watch(
+    house: &Arc<House>,
+    (folder, own): (&Path, Option<(u64, u64)>),
+    mut stamp: Stamp,
+    signals: &mut Signals,
+) -> Ended {
     let mut last = clock().as_secs();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -402,9 +436,13 @@ async fn watch(house: &Arc<House>, folder: &Path, mut stamp: Stamp, signals: &mu
         let told = tokio::select! {
             _ = tick.tick() => false,
             _ = signals.reload.recv() => true,
-            _ = signals.stop.recv() => return,
-            _ = signals.interrupt.recv() => return,
+            _ = signals.stop.recv() => return Ended::Told,
+            _ = signals.interrupt.recv() => return Ended::Told,
         };
+        // None: between two names it is nowhere.
+        if files::number(folder).is_some_and(|number| Some(number) != own) {
+            return Ended::Replaced;
+        }
         let now = clock().as_secs();
         let stands = files::stamp(folder);
         if told || stands != stamp {
@@ -418,13 +456,21 @@ async fn watch(house: &Arc<House>, folder: &Path, mut stamp: Stamp, signals: &mu
         }
         last = now;
         house.registry.cut_idle(&house.admission().limits, house.bounds.lifetime);
-        let turned_away = house.gate.turned_away();
-        if turned_away > 0 {
-            house.audit.tell("turned-away", json!({ "connections": turned_away }));
-        } else if !house.audit.takes() {
-            // Whether it takes lines again is found out by a line.
+        turned_away(house);
+    }
+}
+
+fn turned_away(house: &House) {
+    if !house.audit.takes() {
+        // Whether it takes lines again is found out by a line; those that wait find out, too.
+        if house.audit.is_empty() {
             house.audit.tell("audit", json!({ "state": "tried-again" }));
         }
+        return;
+    }
+    let connections = house.gate.turned_away();
+    if connections > 0 {
+        house.audit.tell("turned-away", json!({ "connections": connections }));
     }
 }
 
@@ -444,12 +490,16 @@ fn reload(house: &Arc<House>, folder: &Path, stamp: &mut Stamp, now: u64) {
     }
 }
 
-/// Lets those who have something open end, for a while.
-async fn drain(house: &Arc<House>, signals: &mut Signals) {
+/// Lets those who have something open end, for a while; nobody, where what they have is allowed by files that are gone.
+async fn drain(house: &Arc<House>, ended: Ended, signals: &mut Signals) {
     house.stopping.store(true, Ordering::Relaxed);
     let (all, _) = house.gate.size();
-    house.audit.tell("drain", json!({ "connections": all, "seconds": house.bounds.drain.as_secs() }));
-    let end = tokio::time::sleep(house.bounds.drain);
+    let (patience, reason) = match ended {
+        Ended::Told => (house.bounds.drain, None),
+        Ended::Replaced => (Duration::ZERO, Some(REPLACED)),
+    };
+    house.audit.tell("drain", json!({ "connections": all, "seconds": patience.as_secs(), "reason": reason }));
+    let end = tokio::time::sleep(patience);
     tokio::pin!(end);
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     while !house.registry.is_empty() {

@@ -180,8 +180,7 @@ fn unproved(report: &crate::verify::Report) -> Result<(), Vec<Obstacle>> {
 fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Result<usize, Vec<Obstacle>> {
     let mut space = Space::default();
     let (mut obstacles, mut idle) = (Vec::new(), 0usize);
-    let routers = site.hosts.iter().filter(|host| host.role == HostRole::Vpc).flat_map(|host| &host.legs);
-    let nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+    let nobody = nobody(site);
     for group in &estate.groups {
         let made = draft.live(made, group);
         let mut other_form = false;
@@ -202,6 +201,13 @@ fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Resu
         idle = idle.saturating_add(usize::from(other_form));
     }
     if obstacles.is_empty() { Ok(idle) } else { Err(obstacles) }
+}
+
+/// What no far end has, or no group filters, as far as a policy knows its vpcs (S58).
+#[must_use]
+pub fn nobody(site: &Site) -> AddrSet {
+    let routers = site.hosts.iter().filter(|host| host.role == HostRole::Vpc).flat_map(|host| &host.legs);
+    routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()))
 }
 
 fn without_stale(rules: &[Rule]) -> Vec<Rule> {

@@ -134,7 +134,7 @@ impl<'s> Sets<'s> {
 impl Sets<'_> {
     /// What each statement by itself speaks of at a hook, of packets that start a connection and are asked about there:
     /// what an `allow` would admit whatever is denied, and what a `deny` would stop whatever is allowed. Only of the
-    /// statements that are `wanted`; in their order.
+    /// statements that are `wanted`; in their order. At an sshd host it can be asked whether it filters or not, as S62 asks.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -146,7 +146,8 @@ impl Sets<'_> {
         space: &mut Space,
     ) -> Result<Vec<(AccessId, PacketSet)>, Unanswered> {
         let site = self.routes.site;
-        let machine = site.host(host).filter(|m| m.filters()).ok_or(Unanswered::NoHook)?;
+        let asked = |m: &&Host| m.filters() || m.sshd.is_some();
+        let machine = site.host(host).filter(asked).ok_or(Unanswered::NoHook)?;
         let legs: Vec<Option<LegId>> = match hook {
             Hook::Input | Hook::Forward | Hook::Output => vec![None],
             Hook::Bridge => machine.bridges().map(|(leg, ..)| Some(leg)).collect(),

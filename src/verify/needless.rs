@@ -1,9 +1,10 @@
 //! Statements without which a policy would mean the same, exactly: over all packets at every point of the site.
 //!
 //! An `allow` is needless where at every hook others admit all that it admits, on the same terms: not translated where it
-//! is not, without a limit or with its own, for as long, and logged where it logs. A `deny` is idle where nothing is
-//! admitted that it could stop, at any hook, and it tells no sender anything. Both are asked of the meaning
-//! ([`Sets::each`]), one statement after the other, so that of two that are equal one is kept.
+//! is not, without a limit or with its own, for as long, logged where it logs, and of the same people. One that names people
+//! also says who may log in and what they may open (S62), of machines that do not filter too: it is asked about there as well. A
+//! `deny` is idle where nothing is admitted that it could stop, at any hook, and it tells no sender anything. Both are asked of
+//! the meaning ([`Sets::each`]), one statement after the other, so that of two that are equal one is kept.
 
 use std::collections::BTreeSet;
 
@@ -57,17 +58,10 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     if asked.is_empty() {
         return Ok(found);
     }
-    let mut points: Vec<Each> = Vec::new();
-    for (host, hook) in points_of(site) {
-        match sets.each(host, hook, &|id| asked.binary_search(&id).is_ok(), &mut space) {
-            Ok(sets) => {
-                let tells = site.host(host).is_some_and(|machine| !machine.reject_from.is_empty());
-                points.push(Each { hook, tells, sets });
-            }
-            Err(Unanswered::Exhausted(why)) => return Err(why),
-            Err(Unanswered::NoHook) => {}
-        }
-    }
+    let is_asked = |id| asked.binary_search(&id).is_ok();
+    let points = each(site, &sets, &points_of(site), &is_asked, &mut space)?;
+    let names = |id| is_asked(id) && site.access(id).is_some_and(|access| !access.people.is_empty());
+    let sshds = each(site, &sets, &sshds_of(site), &names, &mut space)?;
     found.exposed = exposed(site, &open_to_many, &points, &mut space);
     let mut left_out = BTreeSet::new();
     for (id, access) in asked.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
@@ -97,16 +91,9 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
                     !left_out.contains(of) && site.access(*of).is_some_and(|other| serves(other, access))
                 };
                 let others: Vec<AccessId> = neighbours.into_iter().filter(others).collect();
-                let mut all = access.nat.is_none() && !others.is_empty();
-                for (point, set) in points.iter().zip(&open) {
-                    if !all {
-                        break;
-                    }
-                    let covers = space.any(others.iter().map(|of| point.of(*of)).collect());
-                    let rest = space.minus(*set, covers);
-                    all = space.is_empty(rest)?;
-                }
-                if all {
+                let at_sshds = sshds.iter().map(|point| (point, point.of(id)));
+                let everywhere = points.iter().zip(open).chain(at_sshds);
+                if access.nat.is_none() && cover(site, access, &others, everywhere, &mut space)? {
                     found.covered.push((id, explained(site, &readings, id, &others)));
                     left_out.insert(id);
                 }
@@ -136,8 +123,57 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     Ok(found)
 }
 
+/// Whether others admit all of an `allow` that is open, at every point. What a jump is at its machine, others are that jump
+/// from there too (S61): whose destination is on its way from somewhere else says nothing of what a person may open.
+fn cover<'p>(
+    site: &Site,
+    access: &Access,
+    others: &[AccessId],
+    open: impl Iterator<Item = (&'p Each, PacketSet)>,
+    space: &mut Space,
+) -> Result<bool, Exhausted> {
+    if others.is_empty() {
+        return Ok(false);
+    }
+    for (point, set) in open {
+        let jump = point.hook == Hook::Output && site.jumps_from(access, point.host);
+        let counts = |of: &&AccessId| {
+            !jump || site.access(**of).is_some_and(|other| site.jumps_from(other, point.host))
+        };
+        let covers = space.any(others.iter().filter(counts).map(|of| point.of(*of)).collect());
+        let rest = space.minus(set, covers);
+        if !space.is_empty(rest)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the statements that are `wanted` speak of at each of these points.
+fn each(
+    site: &Site,
+    sets: &Sets<'_>,
+    points: &[(HostId, Hook)],
+    wanted: &dyn Fn(AccessId) -> bool,
+    space: &mut Space,
+) -> Result<Vec<Each>, Exhausted> {
+    let mut all = Vec::new();
+    for &(host, hook) in points {
+        match sets.each(host, hook, wanted, space) {
+            Ok(sets) => {
+                let tells = site.host(host).is_some_and(|machine| !machine.reject_from.is_empty());
+                all.push(Each { host, hook, tells, sets });
+            }
+            Err(Unanswered::Exhausted(why)) => return Err(why),
+            Err(Unanswered::NoHook) => {}
+        }
+    }
+    Ok(all)
+}
+
 /// What the statements that are asked about speak of at a point.
 struct Each {
+    host: HostId,
     hook: Hook,
     /// Whether the machine refuses aloud what nothing admits.
     tells: bool,
@@ -162,14 +198,23 @@ fn points_of(site: &Site) -> Vec<(HostId, Hook)> {
         .collect()
 }
 
+/// Where an sshd of ours asks who somebody is, and no firewall of ours who sends what: by S62 its files say so all the same.
+fn sshds_of(site: &Site) -> Vec<(HostId, Hook)> {
+    let alone = site.hosts().filter(|(_, host)| host.sshd.is_some() && !host.filters());
+    alone.flat_map(|(id, _)| [(id, Hook::Input), (id, Hook::Output)]).collect()
+}
+
 fn is(site: &Site, id: AccessId, action: Action) -> bool {
     site.access(id).is_some_and(|access| access.action == action)
 }
 
-/// Whether a packet that `other` admits fares as one that `access` does.
+/// Whether a packet that `other` admits fares as one that `access` does. Of other people it is another permission: their files
+/// are others (S62), and so is the user whose packet it is (S63).
 fn serves(other: &Access, access: &Access) -> bool {
     other.action == Action::Allow
         && other.nat.is_none()
+        && other.people == access.people
+        && (other.meter.is_none() || other.meter == access.meter)
         && (other.limit.is_none() || other.limit == access.limit)
         && (other.until.is_none() || (access.until.is_some() && other.until >= access.until))
         && (other.log || !access.log)

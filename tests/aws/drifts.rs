@@ -6,7 +6,9 @@ use fwc::target::aws::drift::{self, Drift};
 use fwc::target::aws::plan::{self, Foreign, Terms, rehearse};
 use fwc::target::aws::{mutate, sim};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
+use crate::planned::{Said, fwc};
 use crate::plans;
 
 /// A live estate as it is after its plan, with the wanted one.
@@ -206,4 +208,75 @@ fn a_stray_rule_is_named() {
     let more = drift.groups[0].more.as_ref().unwrap();
     assert_eq!((more.packet.dport, more.by[0].description.as_deref()), (22, Some("just for now")));
     assert_eq!(drift.groups[0].less, None);
+}
+
+/// The command of a folder in which `change` was done to what stood in AWS on Monday, group by group.
+fn of_monday(command: &str, change: impl Fn(&str, &mut Value)) -> Said {
+    let (dir, here) = (tempfile::tempdir().unwrap(), std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
+    let (cli, live) = (here.join("tests/cli"), dir.path().join("live"));
+    std::fs::create_dir(&live).unwrap();
+    std::fs::copy(cli.join("aws.fw"), dir.path().join("aws.fw")).unwrap();
+    for name in ["describe-network-interfaces.json", "describe-security-groups.json"] {
+        let text = std::fs::read_to_string(cli.join("aws/monday").join(name)).unwrap();
+        let mut json: Value = serde_json::from_str(&text).unwrap();
+        for group in json["SecurityGroups"].as_array_mut().into_iter().flatten() {
+            let id = group["GroupId"].as_str().unwrap().to_owned();
+            change(&id, group);
+        }
+        std::fs::write(live.join(name), json.to_string()).unwrap();
+    }
+    fwc(dir.path(), &[command, "--aws-live", "live", "aws.fw"])
+}
+
+fn add(group: &mut Value, key: &str, permission: Value) {
+    group[key].as_array_mut().unwrap().push(permission);
+}
+
+/// What CloudFormation makes of a group that sends nothing: a rule of nobody (S58). It is what is meant, and stays.
+#[test]
+fn the_rule_to_nobody_that_cloudformation_makes_is_no_drift() {
+    let to_nobody = || json!({ "IpProtocol": "-1", "IpRanges": [{ "CidrIp": "127.0.0.1/32" }] });
+    let silent = |group: &Value| group["IpPermissionsEgress"].as_array().unwrap().is_empty();
+    let plain = of_monday("plan", |_, _| {});
+    let made = |_: &str, group: &mut Value| {
+        if silent(group) {
+            add(group, "IpPermissionsEgress", to_nobody());
+        }
+    };
+    let said = of_monday("verify", made);
+    assert!(said.code == Some(0) && said.out.contains("proved: 3 groups"), "{said:?}");
+    let said = of_monday("plan", made);
+    assert_eq!((said.code, said.out, said.err), (plain.code, plain.out, plain.err));
+    // Beside others it is somebody's slip: it admits nobody, and a plan takes it away once.
+    let beside = |_: &str, group: &mut Value| {
+        let network = json!({ "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{ "CidrIp": "224.0.0.0/4" }] });
+        add(group, "IpPermissions", network);
+    };
+    let said = of_monday("verify", beside);
+    assert!(said.code == Some(0) && said.out.contains("other rules or texts, the same packets"), "{said:?}");
+    assert!(of_monday("plan", beside).out.contains("revoke-security-group-ingress"));
+    // What somebody may be is told all the same.
+    let said = of_monday("verify", |_, group| {
+        let network = json!({ "IpProtocol": "-1", "IpRanges": [{ "CidrIp": "126.0.0.0/7" }] });
+        add(group, "IpPermissionsEgress", network);
+    });
+    assert!(said.code == Some(1) && said.out.contains("-> 126."), "{said:?}");
+}
+
+/// Nobody says what EC2 makes of ICMPv6 for a network of IPv4: where it stands nothing is proved.
+#[test]
+fn what_nobody_knows_the_meaning_of_is_undecided() {
+    let odd = |net: &str| json!({ "IpProtocol": "icmpv6", "FromPort": -1, "ToPort": -1, "IpRanges": [{ "CidrIp": net }] });
+    for net in ["0.0.0.0/0", "10.0.0.8/32"] {
+        let said = of_monday("verify", |id, group| {
+            if id.ends_with('b') {
+                add(group, "IpPermissions", odd(net));
+            }
+        });
+        assert!(said.code == Some(2) && said.out.contains("undecided  sg-0000000000000000b"), "{said:?}");
+        assert!(!said.out.contains("proved"), "{said:?}");
+    }
+    // A plan takes it away.
+    let said = of_monday("plan", |_, group| add(group, "IpPermissions", odd("0.0.0.0/0")));
+    println!("{said:?}");
 }

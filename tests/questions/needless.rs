@@ -77,3 +77,46 @@ fn what_is_needed_is_not_called_needless() {
         assert_eq!((found.covered, found.denied, found.idle), Default::default(), "{more}");
     }
 }
+
+/// Of other people it is another permission, though the packets are the same: their keys and what they may open are said
+/// by it alone (S62). So is a jump that a login from around it covers.
+#[test]
+fn what_names_other_people_is_needed() {
+    let text = |gate: &str, user: [&str; 2], more: &str| {
+        let key =
+            |rest: &str| format!("key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{rest}\"; until 2100-01-31");
+        format!(
+            "zone office {{ 10.0.1.0/24 }}\nzone servers {{ 10.0.2.0/24 }}\n\
+             firewall fw {{ eth0 10.0.1.1 in office; eth1 10.0.2.1 in servers }}\n\
+             host gate {{ eth0 10.0.1.5 in office; {gate} }}\n\
+             host s1 {{ eth0 10.0.2.9 in servers; nftables }}\nhost s2 {{ eth0 10.0.2.10 in servers; nftables }}\n\
+             user ana {{ {} {} }}\nuser luis {{ {} {} }}\n{more}\n",
+            user[0],
+            key("FBWXXC1DaC4/06MBLkPD6unBJynV5jxMSRpg1KDYD2H ana"),
+            user[1],
+            key("DAP50mWLa+nl8l4FQJulJv0WdXj6/fjASquCuoHNHtw luis"),
+        )
+    };
+    let door = "allow ssh from office to gate as ana, luis\n";
+    let other_people = "allow ssh from gate to s1, s2 as ana\nallow ssh from gate to s2 as luis";
+    let of_a_jump = "allow ssh from office to s1 as ana\nallow ssh from gate to s1 as ana";
+    let twice = "allow ssh from gate to s1, s2 as ana\nallow ssh from gate to s2 as ana";
+    for (gate, user) in [
+        ("nftables", ["", ""]),
+        ("nftables", ["uid 1001;", "uid 1002;"]),
+        ("nftables; ssh port 2222", ["", ""]),
+        ("ssh port 2222", ["", ""]),
+    ] {
+        for (more, least) in [(other_people, 0), (of_a_jump, 0), (twice, 1)] {
+            let text = text(gate, user, &format!("{door}{more}"));
+            let site = compiled(&[("a.fw".to_owned(), text.clone())]).site;
+            let found = needless(&site).unwrap();
+            assert!(found.denied.is_empty() && found.idle.is_empty(), "{text}");
+            assert_eq!(
+                whole(&site, &found.covered.iter().map(|(id, _)| *id).collect::<Vec<_>>()).len(),
+                least,
+                "{text}"
+            );
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! serve at all.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "writes a folder")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -150,4 +151,16 @@ fn what_it_cannot_keep_it_does_not_serve() {
     assert!(
         with("AuthorizedKeysCommand none", "AuthorizedKeysCommand /bin/sh").contains("AuthorizedKeysCommand")
     );
+}
+
+/// Where nobody may come in `compile` writes no keys: then, and only then, a folder without them is whole.
+#[test]
+fn a_folder_without_keys_is_that_of_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    for (users, well) in [("!*", true), ("ana", false), ("!* ana", false)] {
+        let text = include_str!("config.conf").replace("ALLOWED", users);
+        std::fs::write(folder.path().join("00-fwc.conf"), text).unwrap();
+        let loaded = fwc::bastion::serve::files::load(folder.path());
+        assert_eq!(loaded.is_ok(), well, "{users}: {:?}", loaded.err());
+    }
 }

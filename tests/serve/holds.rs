@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "asks what time it is")]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Child;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -125,6 +126,61 @@ fn new_files_cut_what_they_do_not_allow_and_nothing_else() {
     drop(Shell::new(&yard, "s2-ana"));
 }
 
+/// The kernel lets it read the folder that it began with alone: with another one in its place it would keep for ever what that one
+/// takes away.
+#[test]
+fn another_folder_in_its_place_ends_it() {
+    let Some(yard) = Yard::new() else { return };
+    let mut server = yard.serve(&[]);
+    let mut shell = Shell::new(&yard, "s2-luis");
+    let (old, new) = (yard.folder.with_extension("old"), yard.folder.with_extension("new"));
+    yard.room.sh(&format!("cp -r {} {}", yard.folder.display(), new.display()));
+    fs::write(new.join("authorized_keys/luis"), "# nobody\n").unwrap();
+    // Nowhere for a while: that says nothing.
+    fs::rename(&yard.folder, &old).unwrap();
+    server.tell(Signal::SIGHUP);
+    server.wait_for("refusal", |e| e["event"] == "reload-refused");
+    assert!(shell.answers(), "{}", server.text());
+    fs::rename(&new, &yard.folder).unwrap();
+    server.tell(Signal::SIGHUP);
+    shell.ends();
+    assert_eq!(server.ended(), 2, "{}", server.text());
+    server.wait_for("reason", |e| e["event"] == "stopped" && e["reason"] == "folder-replaced");
+    // Started again it goes by the new one.
+    let server = yard.serve(&[]);
+    assert!(yard.ask("luis", "10.0.2.10:22").contains("Permission denied"), "{}", server.text());
+    assert!(yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
+}
+
+#[test]
+fn keys_that_are_not_there_are_not_no_keys() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let mut shell = Shell::new(&yard, "s1-ana");
+    let refusals = || server.count(|e| e["event"] == "reload-refused" && e["file"] == "authorized_keys");
+    let (keys, away) = (yard.folder.join("authorized_keys"), yard.folder.join("away"));
+    let mode = |mode: &str| yard.room.sh(&format!("chmod {mode} {}", keys.display()));
+    fs::rename(&keys, &away).unwrap();
+    server.wait_for("refusal", |_| refusals() >= 1);
+    assert!(shell.answers() && yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
+    // Nor does it start so.
+    let mut other = yard.start(&["--listen", "10.0.1.5:2223"], &yard.room.scratch().join("other.log"));
+    assert_eq!(other.ended(), 1);
+    fs::rename(&away, &keys).unwrap();
+    server.wait_for("reload", |e| e["event"] == "reload");
+    // There, and for root's eyes alone.
+    mode("700");
+    server.tell(Signal::SIGHUP);
+    server.wait_for("refusal", |_| refusals() >= 2);
+    assert!(shell.answers() && yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
+    // What it could never read again it does not begin with, though root could.
+    let mut other = yard.start(&["--listen", "10.0.1.5:2223"], &yard.room.scratch().join("other.log"));
+    assert_eq!(other.ended(), 1);
+    mode("755");
+    server.tell(Signal::SIGHUP);
+    server.wait_for("reload", |_| server.count(|e| e["event"] == "reload") >= 2);
+}
+
 #[test]
 fn told_to_stop_it_lets_what_is_open_end() {
     let Some(yard) = Yard::new() else { return };
@@ -237,6 +293,77 @@ fn what_cannot_be_written_down_does_not_happen() {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back");
     }
     drop(server);
+}
+
+/// A pipe that nobody reads, and clients that never log in: what is open goes on, nobody new comes in, and it can be stopped.
+/// Once it is read, everything is there.
+#[test]
+fn a_log_that_nobody_reads_stops_nobody() {
+    let Some(yard) = Yard::new() else { return };
+    yard.change("00-fwc.conf", |text| text.replace("PerSourceMaxStartups 5", "PerSourceMaxStartups 100"));
+    let comes_in = || {
+        let begun = Instant::now();
+        while !yard.ask("luis", "10.0.2.10:22").contains("SSH-2.0") {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nobody comes in");
+        }
+    };
+    for read in [false, true] {
+        let (mut server, mut pipe) = yard.start_unread(&["--drain", "1"]);
+        comes_in();
+        let mut shell = Shell::new(&yard, "s1-ana");
+        let sent = yard
+            .room
+            .within(|| (0..1_500).filter(|_| std::net::TcpStream::connect("10.0.1.5:2222").is_ok()).count());
+        assert_eq!(sent, 1_500);
+        for _ in 0..2 {
+            assert!(!yard.ask("luis", "10.0.2.10:22").contains("SSH-2.0"), "what is not written happens");
+            assert!(shell.answers());
+        }
+        let log = read.then(|| {
+            let log = std::thread::spawn(move || {
+                let mut log = String::new();
+                pipe.read_to_string(&mut log).map(|_| log)
+            });
+            comes_in();
+            log
+        });
+        server.tell(Signal::SIGTERM);
+        assert_eq!(server.ended(), 0);
+        shell.ends();
+        let Some(log) = log else { continue };
+        let log = log.join().unwrap().unwrap();
+        let events: Vec<serde_json::Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let count = |event: &str| events.iter().filter(|e| e["event"] == event).count();
+        assert_eq!((count("connect"), count("open")), (count("end"), count("close")));
+        assert!(count("connect") > 1_000 && events.iter().all(|e| e["state"] != "lines-lost"));
+        assert_eq!(events.last().unwrap()["event"], "stopped");
+    }
+}
+
+/// Half of the addresses are not what was asked for: a port that somebody has is an error of IPv6 too.
+#[test]
+fn a_port_that_somebody_has_is_an_error_of_either_family() {
+    use socket2::{Domain, Socket, Type};
+    let Some(yard) = Yard::new() else { return };
+    let taken = yard.room.within(|| {
+        let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+        socket.set_only_v6(true).unwrap();
+        socket.bind(&"[::]:2222".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket.listen(1).unwrap();
+        socket
+    });
+    let serve = |time: &str| {
+        let mut command = std::process::Command::new("timeout");
+        command.args([time, env!("CARGO_BIN_EXE_fwc"), "bastion", "serve"]).arg(&yard.folder);
+        command.args(["--user", "990"]);
+        let output = yard.room.run(command);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = serve("10");
+    assert!(code == Some(2) && said.contains("listen at [::]:2222"), "{code:?} {said}");
+    drop(taken);
+    assert_eq!(serve("2").0, Some(124));
 }
 
 #[test]

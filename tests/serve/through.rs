@@ -106,6 +106,27 @@ fn a_destination_is_an_address_of_the_policy_and_nothing_else() {
     assert_eq!(opened, ["10.0.2.9:22", "10.0.2.10:22"]);
 }
 
+/// sshd compares texts, and so does it: the address is allowed, and that is not how the files spell it.
+#[test]
+fn another_spelling_of_an_address_is_refused() {
+    let Some(yard) = Yard::new() else { return };
+    yard.change("00-fwc.conf", |text| {
+        text.replace("PermitOpen 10.0.2.9:22", "PermitOpen [2001:db8:2::9]:22 10.0.2.9:22")
+    });
+    yard.change("authorized_keys/ana", |text| {
+        text.replacen("permitopen=", "permitopen=\"[2001:db8:2::9]:22\",permitopen=", 1)
+    });
+    let server = yard.serve(&[]);
+    for to in ["[2001:DB8:2::9]:22", "[2001:db8:2:0:0:0:0:9]:22", "[2001:0db8:2::9]:22"] {
+        let said = yard.ask("ana", to);
+        assert!(said.contains("administratively prohibited"), "{to}: {said}");
+    }
+    assert_eq!(server.count(|e| e["reason"] == "another-spelling"), 3, "{}", server.text());
+    assert_eq!(server.count(|e| e["event"] == "open"), 0, "{}", server.text());
+    yard.ask("ana", "[2001:db8:2::9]:22");
+    assert_eq!(server.count(|e| e["event"] == "open"), 1, "{}", server.text());
+}
+
 #[test]
 fn a_policy_that_says_serve_is_proved_and_its_firewall_knows_the_server() {
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBWXXC1DaC4/06MBLkPD6unBJynV5jxMSRpg1KDYD2H";

@@ -141,6 +141,16 @@ impl Yard {
         Server { child: self.room.spawn(command), log }
     }
 
+    /// Starts the server with its log in a pipe, and nobody who reads it.
+    pub(crate) fn start_unread(&self, arguments: &[&str]) -> (Server, std::process::ChildStdout) {
+        let log = self.room.scratch().join("unread.log");
+        let mut command = self.server(arguments);
+        command.stdout(Stdio::piped());
+        let mut child = self.room.spawn(command);
+        let pipe = child.stdout.take().unwrap();
+        (Server { child, log }, pipe)
+    }
+
     fn server(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
         command.args(["bastion", "serve"]).arg(&self.folder);

@@ -181,6 +181,12 @@ impl Admission {
         Ok(all)
     }
 
+    /// Whether a configuration lets nobody in, whatever keys there are: `AllowUsers !*`, as `compile` writes it then.
+    #[must_use]
+    pub fn admits_nobody(config: &Config) -> bool {
+        config.effective("", "AllowUsers").is_some_and(|users| users == ["!*"])
+    }
+
     /// Whether a key may be used for an account from an address, at a second of 1970's count; the number of the line that
     /// counts in its file, from 1.
     ///

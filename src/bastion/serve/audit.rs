@@ -1,52 +1,197 @@
 //! The audit log: a line of JSON for whatever is let in, opened, refused or ended.
 //!
-//! What cannot be written does not happen: a line that says that something is opened is written before it is, and a log
-//! that refuses a line has every new login and channel refused until it takes one again. What clients say (names, addresses
-//! asked for) is cut to [`MOST_SAID`] and escaped by JSON.
+//! What cannot be written does not happen: somebody is let in, and a destination opened, once the line that says so is written
+//! ([`Audit::written`]). All other lines wait their turn, [`MOST_WAITING`] at most, and a thread of its own writes them: a log
+//! that nobody reads holds up that thread and nobody else. While a line is not taken, or none has room to wait, the log *does
+//! not take lines*: every new login and destination is refused. What had no room is counted, and the number is the next line.
+//!
+//! What clients say (names, addresses asked for) is cut to [`MOST_SAID`]; whatever is not printable ASCII stands as `\u`, so that
+//! nothing of it reaches the terminal of who reads the log.
 
+use std::fmt::Write as _;
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 /// Characters of what a client said that are kept.
 pub const MOST_SAID: usize = 128;
+/// Lines that may wait to be written.
+pub const MOST_WAITING: usize = 4_096;
+/// How long somebody waits for a line to be written, or to have room; and the log, before it writes one again that was not taken.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where lines go.
 pub struct Audit {
-    sink: Mutex<Box<dyn Write + Send>>,
-    taken: AtomicBool,
+    lines: mpsc::Sender<Line>,
+    state: Arc<State>,
+}
+
+/// What who tells and who writes both know.
+struct State {
+    takes: AtomicBool,
+    /// Lines that wait, or are being written.
+    waiting: AtomicU64,
+    /// Lines without room, since the log last said how many.
+    lost: AtomicU64,
+}
+
+struct Line {
+    text: String,
+    /// Who waits for it to be written; whoever waits no longer has refused what it says, and it is passed over.
+    waits: Option<oneshot::Sender<bool>>,
 }
 
 impl Audit {
-    /// A log of which nothing is written yet.
-    pub fn new(sink: Box<dyn Write + Send>) -> Self {
-        Self { sink: Mutex::new(sink), taken: AtomicBool::new(true) }
+    /// A log of which nothing is written yet, and the thread that writes it.
+    ///
+    /// # Errors
+    /// There is no thread for it.
+    pub fn new(sink: Box<dyn Write + Send>) -> std::io::Result<Self> {
+        let (lines, waiting) = mpsc::channel(MOST_WAITING);
+        let state = Arc::new(State {
+            takes: AtomicBool::new(true),
+            waiting: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        });
+        let writer = Writer { sink, state: Arc::clone(&state), broken: false };
+        std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run(waiting))?;
+        Ok(Self { lines, state })
     }
 
-    /// Writes a line; whether it was taken.
-    pub fn tell(&self, event: &str, facts: Value) -> bool {
-        let mut line = Map::new();
-        line.insert("time".to_owned(), json!(date(super::clock())));
-        line.insert("event".to_owned(), json!(event));
-        if let Value::Object(facts) = facts {
-            line.extend(facts.into_iter().filter(|(_, value)| !value.is_null()));
+    /// Says something that has happened; keeps nobody waiting. Where there is no room it is counted as lost.
+    pub fn tell(&self, event: &str, facts: Value) {
+        self.put(Line { text: line(event, facts), waits: None }, self.lines.try_reserve().ok());
+    }
+
+    /// Says something that has happened, and waits a while for room: of what was opened the end is told in its turn.
+    pub async fn tell_in_turn(&self, event: &str, facts: Value) {
+        let patience = if self.takes() { PATIENCE } else { Duration::ZERO };
+        let room = tokio::time::timeout(patience, self.lines.reserve()).await;
+        self.put(Line { text: line(event, facts), waits: None }, room.ok().and_then(Result::ok));
+    }
+
+    /// Says something that is about to happen: whether it may, for the line is written.
+    pub async fn written(&self, event: &str, facts: Value) -> bool {
+        let (waits, written) = oneshot::channel();
+        let line = Line { text: line(event, facts), waits: Some(waits) };
+        // No room is no loss: what it says does not happen.
+        let Ok(room) = self.lines.try_reserve() else { return false };
+        self.put(line, Some(room));
+        let written = tokio::time::timeout(PATIENCE, written).await;
+        let written = written.is_ok_and(|written| written == Ok(true));
+        if !written {
+            self.state.takes.store(false, Ordering::Relaxed);
         }
-        // A line that was not taken may have been taken in part: the next begins anew.
-        let begin = if self.takes() { "" } else { "\n" };
-        let text = format!("{begin}{}\n", Value::Object(line));
-        let Ok(mut sink) = self.sink.lock() else { return false };
-        let taken = sink.write_all(text.as_bytes()).and_then(|()| sink.flush()).is_ok();
-        self.taken.store(taken, Ordering::Relaxed);
-        taken
+        written
     }
 
-    /// Whether the last line was taken.
+    /// Whether lines are taken: the last was, and none waits too long.
     pub fn takes(&self) -> bool {
-        self.taken.load(Ordering::Relaxed)
+        self.state.takes.load(Ordering::Relaxed)
     }
+
+    /// Whether every line is written.
+    pub fn is_empty(&self) -> bool {
+        self.state.waiting.load(Ordering::Acquire) == 0
+    }
+
+    /// Waits a while for what is not written yet; how many lines never were.
+    pub async fn finish(&self) -> u64 {
+        let begun = tokio::time::Instant::now();
+        while !self.is_empty() && begun.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.state.waiting.load(Ordering::Acquire).saturating_add(self.state.lost.load(Ordering::Relaxed))
+    }
+
+    fn put(&self, line: Line, room: Option<mpsc::Permit<'_, Line>>) {
+        if let Some(room) = room {
+            self.state.waiting.fetch_add(1, Ordering::AcqRel);
+            room.send(line);
+        } else {
+            self.state.lost.fetch_add(1, Ordering::Relaxed);
+            self.state.takes.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Who writes.
+struct Writer {
+    sink: Box<dyn Write + Send>,
+    state: Arc<State>,
+    /// Whether the last line may have been taken in part: the next begins anew.
+    broken: bool,
+}
+
+impl Writer {
+    fn run(mut self, mut lines: mpsc::Receiver<Line>) {
+        while let Some(Line { text, waits }) = lines.blocking_recv() {
+            match waits {
+                Some(waits) if waits.is_closed() => {}
+                Some(waits) => drop(waits.send(self.write(&text))),
+                None => {
+                    while !self.write(&text) {
+                        std::thread::sleep(PATIENCE);
+                    }
+                }
+            }
+            self.tell_lost();
+            self.state.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Says how many lines there was no room for, once there is.
+    fn tell_lost(&mut self) {
+        if !self.state.takes.load(Ordering::Relaxed) {
+            return;
+        }
+        let lost = self.state.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 && !self.write(&line("audit", json!({ "state": "lines-lost", "lines": lost }))) {
+            self.state.lost.fetch_add(lost, Ordering::Relaxed);
+        }
+    }
+
+    fn write(&mut self, text: &str) -> bool {
+        let begin = if self.broken { "\n" } else { "" };
+        let taken = self.sink.write_all(format!("{begin}{text}").as_bytes()).and_then(|()| self.sink.flush());
+        self.broken = taken.is_err();
+        self.state.takes.store(taken.is_ok(), Ordering::Relaxed);
+        taken.is_ok()
+    }
+}
+
+fn line(event: &str, facts: Value) -> String {
+    let mut line = Map::new();
+    line.insert("time".to_owned(), json!(date(super::clock())));
+    line.insert("event".to_owned(), json!(event));
+    if let Value::Object(facts) = facts {
+        line.extend(facts.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    escaped(&Value::Object(line).to_string())
+}
+
+/// A document as printable ASCII, and a line end.
+///
+/// SECURITY: JSON escapes C0 alone. C1 is as good as an escape sequence to a terminal, and a right-to-left override or a line
+/// separator shows another line than there is.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len().saturating_add(1));
+    for c in json.chars() {
+        if matches!(c, ' '..='~') {
+            text.push(c);
+            continue;
+        }
+        let mut units = [0; 2];
+        for unit in c.encode_utf16(&mut units) {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text.push('\n');
+    text
 }
 
 /// What a client said, as far as it is kept.
@@ -67,4 +212,97 @@ fn date(since_1970: Duration) -> String {
     let nanos = i128::try_from(since_1970.as_nanos()).unwrap_or(i128::MAX);
     let at = time::OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
     at.and_then(|at| at.format(format).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    /// A log that takes nothing while it is shut.
+    #[derive(Clone, Default)]
+    struct Pipe(Arc<(Mutex<Held>, Condvar)>);
+
+    #[derive(Default)]
+    struct Held {
+        shut: bool,
+        taken: Vec<u8>,
+    }
+
+    impl Pipe {
+        fn shut(&self, shut: bool) {
+            self.0.0.lock().unwrap().shut = shut;
+            self.0.1.notify_all();
+        }
+
+        fn events(&self) -> Vec<Value> {
+            let text = String::from_utf8(self.0.0.lock().unwrap().taken.clone()).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let mut held = self.0.1.wait_while(self.0.0.lock().unwrap(), |held| held.shut).unwrap();
+            held.taken.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_that_nobody_reads_keeps_nobody_waiting_and_what_it_lost_is_counted() {
+        let pipe = Pipe::default();
+        let audit = Audit::new(Box::new(pipe.clone())).unwrap();
+        assert!(audit.written("login", json!({ "user": "ana" })).await && audit.takes());
+        pipe.shut(true);
+        let begun = std::time::Instant::now();
+        // One is being written meanwhile.
+        let all = MOST_WAITING + 8;
+        for n in 0..all {
+            audit.tell("login-refused", json!({ "n": n }));
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(!audit.takes() && !audit.written("login", json!({ "user": "eve" })).await);
+        assert!(audit.finish().await >= u64::try_from(all).unwrap());
+        pipe.shut(false);
+        while !audit.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(audit.takes() && audit.written("login", json!({ "user": "luis" })).await);
+        let events = pipe.events();
+        let refused = events.iter().filter(|e| e["event"] == "login-refused").count();
+        let lost: u64 = events.iter().filter_map(|e| e["lines"].as_u64()).sum();
+        assert_eq!(u64::try_from(refused).unwrap() + lost, u64::try_from(all).unwrap());
+        assert!(lost >= 7, "{lost}");
+        let logins: Vec<_> = events.iter().filter(|e| e["event"] == "login").map(|e| &e["user"]).collect();
+        assert_eq!(logins, ["ana", "luis"]);
+    }
+
+    /// Refused since its line was not written in time: the line is not written later either.
+    #[tokio::test]
+    async fn what_did_not_happen_is_not_told() {
+        let pipe = Pipe::default();
+        let audit = Audit::new(Box::new(pipe.clone())).unwrap();
+        pipe.shut(true);
+        audit.tell("connect", json!({}));
+        assert!(!audit.written("login", json!({ "user": "eve" })).await && !audit.takes());
+        pipe.shut(false);
+        assert_eq!(audit.finish().await, 0);
+        assert_eq!(pipe.events().len(), 1);
+        assert!(audit.takes());
+    }
+
+    #[test]
+    fn a_line_is_printable_ascii_and_loses_nothing() {
+        let user = "a\u{9b}31m\u{202e}\u{85}\u{2028}\u{7f}\u{1b}\u{ad}\u{200b}\u{e0041}é\n\u{1f600}";
+        let line = line("login-refused", json!({ "user": said(user) }));
+        let (text, end) = line.split_at(line.len() - 1);
+        assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && end == "\n", "{text}");
+        assert_eq!(serde_json::from_str::<Value>(text).unwrap()["user"], user);
+    }
 }

@@ -58,11 +58,9 @@ pub(super) async fn forward(
     };
     let (up, down) = (channel.bytes.0.load(Ordering::Relaxed), channel.bytes.1.load(Ordering::Relaxed));
     let millis = u64::try_from(channel.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    house.audit.tell(
-        "close",
-        json!({ "conn": connection.id, "channel": channel.id, "to": SocketAddr::new(addr, port), "reason": ended,
-            "bytes_up": up, "bytes_down": down, "ms": millis }),
-    );
+    let facts = json!({ "conn": connection.id, "channel": channel.id, "to": SocketAddr::new(addr, port), "reason": ended,
+        "bytes_up": up, "bytes_down": down, "ms": millis });
+    house.audit.tell_in_turn("close", facts).await;
     connection.close(channel.id);
     // The client hears of it, if it is there and listens.
     tokio::select! {

@@ -26,6 +26,9 @@ const MOST_OFFERS: u32 = 20;
 /// Requests that may be refused before a connection ends: each is a line of the audit log.
 const MOST_REFUSED: u32 = 1_000;
 
+/// Why nobody is let in, and nothing opened, while the log takes no lines.
+const NOT_WRITTEN: &str = "audit-log-does-not-take-lines";
+
 /// One client.
 pub(super) struct Asked {
     pub(super) house: Arc<House>,
@@ -43,12 +46,21 @@ impl Drop for Asked {
 }
 
 impl Asked {
-    fn tell(&self, event: &str, mut facts: Value) -> bool {
+    fn tell(&self, event: &str, facts: Value) {
+        self.house.audit.tell(event, self.of_this(facts));
+    }
+
+    /// Whether the line is written, and what it says may happen.
+    async fn written(&self, event: &str, facts: Value) -> bool {
+        self.house.audit.written(event, self.of_this(facts)).await
+    }
+
+    fn of_this(&self, mut facts: Value) -> Value {
         if let Value::Object(map) = &mut facts {
             map.insert("conn".to_owned(), json!(self.connection.id));
             map.insert("peer".to_owned(), json!(self.connection.peer));
         }
-        self.house.audit.tell(event, facts)
+        facts
     }
 
     /// Whoever tries under another name than before tries no more.
@@ -110,10 +122,14 @@ impl Asked {
         session.channel_failure(channel)
     }
 
-    /// Where somebody may go: an address that their key may open now.
+    /// Where somebody may go: an address that their key may open now, spelled as the files spell it. sshd compares texts, and
+    /// what one of the two refuses the other refuses too.
     fn destination(&self, host: &str, port: u32) -> Result<(IpAddr, u16), &'static str> {
         let login = self.connection.login.get().ok_or("not-logged-in")?;
         let addr: IpAddr = host.parse().map_err(|_| "not-an-address")?;
+        if addr.to_string() != host {
+            return Err("another-spelling");
+        }
         let port = u16::try_from(port).ok().filter(|port| *port > 0).ok_or("no-such-port")?;
         let who = (login.user.as_str(), login.key.as_str());
         let when = (self.connection.peer, super::clock().as_secs());
@@ -193,8 +209,8 @@ impl Handler for Asked {
         }
         let facts = json!({ "user": said(user), "key": fingerprint(key.public_key), "algorithm": key.algorithm.as_str(),
             "line": format!("authorized_keys/{user}:{line}") });
-        if !self.tell("login", facts) {
-            return self.end("audit-log-does-not-take-lines");
+        if !self.written("login", facts).await {
+            return self.end(NOT_WRITTEN);
         }
         let _ = self.connection.login.set(Login { user: user.to_owned(), key: text });
         Ok(Auth::Accept)
@@ -246,8 +262,9 @@ impl Handler for Asked {
             return Ok(());
         };
         let to = std::net::SocketAddr::from(to);
-        if !self.tell("open", json!({ "user": user, "channel": one.id, "to": to })) {
+        if !self.written("open", json!({ "user": user, "channel": one.id, "to": to })).await {
             self.connection.close(one.id);
+            self.tell("open-refused", refused(NOT_WRITTEN));
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }

@@ -11,13 +11,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
+use crate::compile::import::nobody;
 use crate::model::{HostId, LegId};
-use crate::net::{Packet, Space};
+use crate::net::{AddrSet, Packet, Space};
 use crate::target::aws::artifact::{Direction, Estate, Group, Interface, Peer};
-use crate::target::aws::drift::{Drift, drift};
+use crate::target::aws::drift::{Drift, differs, drift};
 use crate::target::aws::emit::{id_of, vpc_id};
 use crate::target::aws::plan::{Ids, Parts, Terms};
-use crate::target::aws::sim::{Unknown, admits};
+use crate::target::aws::sim::Unknown;
 
 use super::super::clean::clean_line;
 use super::super::options::Format;
@@ -83,8 +84,13 @@ impl<'l> Answer<'l> {
     fn new(compiled: &Compiled, live: &'l Estate) -> Result<Self, Failure> {
         let wanted = bound(compiled, live);
         let vpcs = wanted.groups.iter().filter_map(|group| Some((group.vpc.clone()?, false)));
-        let terms =
-            Terms { vpcs: vpcs.collect(), ids: Ids::Said, parts: Parts::Together, ..Terms::default() };
+        let terms = Terms {
+            vpcs: vpcs.collect(),
+            ids: Ids::Said,
+            parts: Parts::Together,
+            nobody: nobody(&compiled.site),
+            ..Terms::default()
+        };
         let drift = drift(live, &wanted, &terms).map_err(|obstacles| {
             let all: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
             Failure::new(format!("the groups cannot be told apart: {}", all.join("; ")))
@@ -97,7 +103,7 @@ impl<'l> Answer<'l> {
 
     /// Every machine of a known address wears just its groups, at each interface that has one of its addresses.
     fn wearers(&mut self, compiled: &Compiled, wanted: &Estate) {
-        let ids = live_ids(wanted, self.live);
+        let (ids, nobody) = (live_ids(wanted, self.live), nobody(&compiled.site));
         for (host, leg) in compiled.site.interfaces() {
             let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else {
                 continue;
@@ -119,7 +125,7 @@ impl<'l> Answer<'l> {
                 self.worn.push(Worn::nowhere(machine, *address, &meant));
             }
             for at in all.into_iter().filter(|i| of.addresses.iter().any(|address| has(i, *address))) {
-                self.worn.extend(Worn::otherwise(machine, self.live, at, &meant));
+                self.worn.extend(Worn::otherwise(machine, (self.live, at), &meant, &nobody));
             }
         }
     }
@@ -252,7 +258,12 @@ impl Worn {
 
     /// An interface of a machine that wears other groups than are meant; none where it wears those, or its groups were not
     /// told, which is said of the interface.
-    fn otherwise(machine: &str, live: &Estate, at: &Interface, meant: &BTreeSet<String>) -> Option<Self> {
+    fn otherwise(
+        machine: &str,
+        (live, at): (&Estate, &Interface),
+        meant: &BTreeSet<String>,
+        nobody: &AddrSet,
+    ) -> Option<Self> {
         let wears = at.groups.clone()?;
         if wears.iter().cloned().collect::<BTreeSet<_>>() == *meant {
             return None;
@@ -267,27 +278,29 @@ impl Worn {
             less: None,
             unknown: None,
         };
-        if let Err(why) = one.packets(live, at, meant) {
+        if let Err(why) = one.packets(live, at, meant, nobody) {
             one.unknown = Some(why.to_string());
         }
         Some(one)
     }
 
     /// What follows of wearing other groups, packets first.
-    fn packets(&mut self, live: &Estate, at: &Interface, meant: Vec<String>) -> Result<(), Unknown> {
+    fn packets(
+        &mut self,
+        live: &Estate,
+        at: &Interface,
+        meant: Vec<String>,
+        nobody: &AddrSet,
+    ) -> Result<(), Unknown> {
         let mut other = live.clone();
         for interface in other.interfaces.iter_mut().filter(|interface| interface.id == at.id) {
             interface.groups = Some(meant.clone());
         }
         let mut space = Space::default();
         for direction in Direction::BOTH {
-            let is = admits::grounded(live, &at.id, direction, &mut space)?;
-            let should = admits::grounded(&other, &at.id, direction, &mut space)?;
-            let (more, less) = (space.minus(is, should), space.minus(should, is));
-            let more = space.witness(more, &[])?.map(|packet| (direction, packet));
-            let less = space.witness(less, &[])?.map(|packet| (direction, packet));
-            self.more = self.more.take().or(more);
-            self.less = self.less.take().or(less);
+            let (more, less) = differs((live, &other), (&at.id, direction), nobody, &mut space)?;
+            self.more = self.more.take().or(more.map(|packet| (direction, packet)));
+            self.less = self.less.take().or(less.map(|packet| (direction, packet)));
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
+use crate::compile::import::nobody;
 use crate::diag::{Diagnostic, Findings, code};
 use crate::durable;
 use crate::model::{Access, SecurityGroup, Site};
@@ -94,8 +95,13 @@ fn may_write(path: &Path) -> Result<(), Failure> {
 
 /// What holds in the account, as far as it was described; else as the policy says.
 fn terms(of: &Question<'_>, wanted: &Estate) -> Terms {
-    let mut terms =
-        Terms { foreign: Foreign::Refuse, ids: Ids::Said, parts: Parts::Together, ..Terms::default() };
+    let mut terms = Terms {
+        foreign: Foreign::Refuse,
+        ids: Ids::Said,
+        parts: Parts::Together,
+        nobody: nobody(&of.compiled.site),
+        ..Terms::default()
+    };
     let site = &of.compiled.site;
     for group in &wanted.groups {
         let Some(id) = group.vpc.clone() else { continue };

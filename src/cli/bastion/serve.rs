@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::bastion::serve::{self, Bounds, ServeError, Settings};
+use crate::cli::render::number;
 use crate::cli::{Console, Exit, Failure, clean};
 
 #[derive(Debug, clap::Args)]
@@ -67,7 +68,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         bounds,
     };
     match serve::serve(&settings) {
-        Ok(()) => Ok(Exit::Fine),
+        Ok(lost) => {
+            if lost > 0 {
+                console.talk(&format!(
+                    "the audit log never took {}\n",
+                    number(usize::try_from(lost).unwrap_or(usize::MAX), "line")
+                ));
+            }
+            Ok(Exit::Fine)
+        }
         Err(ServeError::Files(why)) => {
             console.talk(&format!("not served: {}\n", clean::clean_line(&why.to_string())));
             Ok(Exit::AtFault)

@@ -3,7 +3,8 @@
 //! Twice. *Symbolic*: group by group, with the members of groups and lists as roles, so that it holds for whatever interfaces
 //! come and go. *Grounded*: interface by interface of the description, all its groups together, with members and networks as
 //! they are at that moment; two groups that differ may come to the same there, and what differs there reaches somebody
-//! today. What the description does not tell is said and never taken for equal.
+//! today. What the description does not tell is said and never taken for equal, and so is a rule of which nobody knows what EC2
+//! makes of it ([`Unknown::Odd`]). Far ends that nobody is ([`Terms::nobody`]) are not compared.
 //!
 //! Of two descriptions ([`changes`]) each has its own interfaces: one that came, went or wears other groups differs too.
 
@@ -11,12 +12,12 @@ pub mod effect;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::artifact::{Canonical, Direction, Estate, Group, Peer, Rule};
+use super::artifact::{Canonical, Direction, Estate, Group, Peer, PeerKey, Rule, Traffic};
 use super::plan::pair::{self, Paired};
 use super::plan::{Foreign, Obstacle, Terms};
-use super::sim::admits::{self, Difference};
+use super::sim::admits::{self, Admits, Difference};
 use super::sim::{Role, Unknown};
-use crate::net::{Packet, PacketSet, Space};
+use crate::net::{AddrSet, Field, Packet, PacketSet, Space};
 
 /// All that differs; equal estates give the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,7 +154,7 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     for wanted in &paired.wanted.groups {
         match live.group(&wanted.id) {
             None => drift.missing.push(wanted.id.clone()),
-            Some(group) => drift.group(group, wanted, &mut space),
+            Some(group) => drift.group(group, wanted, &terms.nobody, &mut space),
         }
     }
     let ours = live.groups.iter().filter(|group| terms.own(group));
@@ -162,19 +163,22 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     drift.added = unpaired.map(|group| group.id.clone()).collect();
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
     drift.lists(&paired);
-    drift.interfaces(&paired, wearers, &mut space);
+    drift.interfaces(&paired, wearers, &terms.nobody, &mut space);
     Ok(drift)
 }
 
 impl Drift {
-    fn group(&mut self, live: &Group, wanted: &Group, space: &mut Space) {
+    fn group(&mut self, live: &Group, wanted: &Group, nobody: &AddrSet, space: &mut Space) {
         for direction in Direction::BOTH {
             let (Some(is), Some(meant)) = (live.rules(direction), wanted.rules(direction)) else {
                 let why = Unknown::Rules { group: live.id.clone(), direction };
                 self.unknown.push((live.id.clone(), why));
                 continue;
             };
-            match differ(live, wanted, direction, space) {
+            if odd(is) != odd(meant) {
+                self.unknown.push((live.id.clone(), Unknown::Odd { group: live.id.clone(), direction }));
+            }
+            match differ((live, wanted), direction, nobody, space) {
                 Err(why) => self.unknown.push((live.id.clone(), why)),
                 Ok((None, None)) => {
                     if words(is) != words(meant) {
@@ -211,7 +215,7 @@ impl Drift {
     }
 
     /// Interface by interface, all groups together: those of nobody's wish as they are, on both sides.
-    fn interfaces(&mut self, paired: &Paired<'_>, wearers: Wearers, space: &mut Space) {
+    fn interfaces(&mut self, paired: &Paired<'_>, wearers: Wearers, nobody: &AddrSet, space: &mut Space) {
         let meant = match wearers {
             Wearers::Live => meant(paired),
             Wearers::Each => paired.wanted.clone(),
@@ -220,7 +224,7 @@ impl Drift {
         let all: BTreeSet<&String> = both.map(|interface| &interface.id).collect();
         for interface in all {
             for direction in Direction::BOTH {
-                match differs(paired.live, &meant, (interface, direction), space) {
+                match differs((paired.live, &meant), (interface, direction), nobody, space) {
                     Ok((None, None)) => {}
                     Ok((more, less)) => {
                         let interface = interface.clone();
@@ -235,10 +239,13 @@ impl Drift {
 
 /// A packet that passes at an interface and should not, and one that should and does not. Nothing passes at one that is
 /// not there.
-fn differs(
-    live: &Estate,
-    meant: &Estate,
+///
+/// # Errors
+/// [`Unknown`].
+pub fn differs(
+    (live, meant): (&Estate, &Estate),
     (interface, direction): (&str, Direction),
+    nobody: &AddrSet,
     space: &mut Space,
 ) -> Result<(Option<Packet>, Option<Packet>), Unknown> {
     let mut of = |estate: &Estate| match estate.interface(interface) {
@@ -246,8 +253,25 @@ fn differs(
         None => Ok(PacketSet::NOTHING),
     };
     let (is, should) = (of(live)?, of(meant)?);
+    let somebody = somebody(direction, nobody, space);
     let (more, less) = (space.minus(is, should), space.minus(should, is));
+    let (more, less) = (space.and(more, somebody), space.and(less, somebody));
     Ok((space.witness(more, &[])?, space.witness(less, &[])?))
+}
+
+/// The packets whose far end somebody may be.
+fn somebody(direction: Direction, nobody: &AddrSet, space: &mut Space) -> PacketSet {
+    let far = match direction {
+        Direction::Ingress => Field::Src,
+        Direction::Egress => Field::Dst,
+    };
+    space.address(far, &nobody.complement())
+}
+
+/// The rules of which nobody knows what EC2 makes of them: ICMP of one family for a network of the other, which no call takes
+/// and a recording may have.
+fn odd(rules: &[Rule]) -> BTreeSet<(Traffic, PeerKey)> {
+    rules.iter().filter(|rule| rule.family_fault().is_some()).map(Rule::key).collect()
 }
 
 /// The live estate with the rules and networks that are wanted.
@@ -274,9 +298,9 @@ fn meant(paired: &Paired<'_>) -> Estate {
 
 /// What the live group has more, and what it has less.
 fn differ(
-    live: &Group,
-    wanted: &Group,
+    (live, wanted): (&Group, &Group),
     direction: Direction,
+    nobody: &AddrSet,
     space: &mut Space,
 ) -> Result<(Option<Witness>, Option<Witness>), Unknown> {
     let form = |group: &Group| group.rules(direction).map(Canonical::of);
@@ -288,8 +312,15 @@ fn differ(
     if form(live) == form(wanted) && !stale(live) && !stale(wanted) {
         return Ok((None, None));
     }
-    let is = admits::symbolic(&[live], direction, space)?;
-    let should = admits::symbolic(&[wanted], direction, space)?;
+    let somebody = somebody(direction, nobody, space);
+    let mut of = |group: &Group| -> Result<Admits, Unknown> {
+        let mut all = admits::symbolic(&[group], direction, space)?;
+        for set in all.roles.values_mut().chain([&mut all.anyone]) {
+            *set = space.and(*set, somebody);
+        }
+        Ok(all)
+    };
+    let (is, should) = (of(live)?, of(wanted)?);
     let mut found = BTreeMap::new();
     // What the second side has and the first has not comes first: ask both ways round.
     for (key, (one, other, side)) in [("more", (&should, &is, live)), ("less", (&is, &should, wanted))] {
@@ -322,7 +353,7 @@ fn by(
 }
 
 /// Rules in an order, texts included.
-fn words(rules: &[Rule]) -> Vec<(super::artifact::PeerKey, super::artifact::Traffic, Option<String>)> {
+fn words(rules: &[Rule]) -> Vec<(PeerKey, Traffic, Option<String>)> {
     let mut words: Vec<_> =
         rules.iter().map(|rule| (rule.peer.key(), rule.traffic, rule.description.clone())).collect();
     words.sort();

@@ -33,7 +33,7 @@ use sha2::{Digest, Sha256};
 
 use super::artifact::{Canonical, Direction, Estate, Fault, Group, Peer, Tag};
 use super::validate::quota::{self, Limits};
-use crate::net::Family;
+use crate::net::{AddrSet, Family};
 use rehearse::Trouble;
 
 /// What holds where the plan is carried out.
@@ -53,6 +53,8 @@ pub struct Terms {
     pub ids: Ids,
     /// What groups are to each other whose names differ by `.2`.
     pub parts: Parts,
+    /// What no far end has (S58): what a rule says of those alone is said of nobody.
+    pub nobody: AddrSet,
 }
 
 impl Terms {
@@ -74,6 +76,7 @@ impl Default for Terms {
             foreign: Foreign::Refuse,
             ids: Ids::Described,
             parts: Parts::Apart,
+            nobody: AddrSet::empty(),
         }
     }
 }

@@ -62,6 +62,14 @@ pub enum Unknown {
         /// In which direction.
         direction: Direction,
     },
+    /// A rule of which no source says what EC2 makes of it.
+    #[error("`{group}` has, {}, ICMP of one family for a network of the other: nobody says what EC2 makes of it", direction.word())]
+    Odd {
+        /// Of which group.
+        group: String,
+        /// In which direction.
+        direction: Direction,
+    },
     /// No group has this id.
     #[error("there is no group `{0}`")]
     Group(String),

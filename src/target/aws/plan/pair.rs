@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::artifact::{Estate, Fault, Group, Peer, PrefixList, Tag};
+use super::super::artifact::{Direction, Estate, Fault, Group, Peer, PrefixList, Rule, Tag};
 use super::super::validate::text;
 use super::{Foreign, Ids, Obstacle, Parts, Terms, parts};
+use crate::net::AddrSet;
 
 /// A live estate and a wanted one that speak of the same things by the same ids.
 pub(in crate::target::aws) struct Paired<'l> {
@@ -44,6 +45,7 @@ pub(in crate::target::aws) fn pair<'l>(
     if terms.parts == Parts::Together {
         parts::settle(&mut wanted, live, &terms.limits);
     }
+    of_nobody(&mut wanted, live, &terms.nobody);
     if obstacles.is_empty() { Ok(Paired { live, wanted, named }) } else { Err(obstacles) }
 }
 
@@ -161,6 +163,26 @@ fn bound(wanted: &Estate, ids: &BTreeMap<String, String>) -> Estate {
     bound.groups.sort_by(|a, b| a.id.cmp(&b.id));
     bound.lists.sort_by(|a, b| a.id.cmp(&b.id));
     bound
+}
+
+/// Where nothing is wanted, live rules of nobody stay: CloudFormation has no other way to say that there is none (the rule to
+/// 127.0.0.1/32), and would make it again whenever a plan had taken it away.
+fn of_nobody(wanted: &mut Estate, live: &Estate, nobody: &AddrSet) {
+    let has_nobody = |rule: &&Rule| match rule.peer {
+        Peer::V4(net) => AddrSet::net(net.into()).is_subset(nobody),
+        Peer::V6(net) => AddrSet::net(net.into()).is_subset(nobody),
+        Peer::Group(_) | Peer::List(_) => false,
+    };
+    for group in &mut wanted.groups {
+        let Some(live) = live.group(&group.id) else { continue };
+        for direction in Direction::BOTH {
+            let Some(rules) = group.rules_mut(direction).as_mut().filter(|rules| rules.is_empty()) else {
+                continue;
+            };
+            rules.extend(live.rules(direction).unwrap_or_default().iter().filter(has_nobody).cloned());
+            rules.sort();
+        }
+    }
 }
 
 /// What is made or kept carries the mark; AWS's own lists cannot, and lists that are not ours do not.
