@@ -9,8 +9,8 @@ use super::super::artifact::{
     Ruleset, Statement, Table,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation, turned,
-    turns, verdict_of,
+    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation,
+    turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
