@@ -1,6 +1,5 @@
 //! `fwc bastion lint`: lines that sshd takes, and by which nobody gets in, or somebody whom nobody touched; each asked of sshd.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
 
 use std::process::{Command, Output};
@@ -45,7 +44,9 @@ fn a_from_by_which_nobody_gets_in_is_an_error() {
 fn a_security_key_that_nobody_touches_is_named() {
     let Some(room) = Room::new() else { return };
     let key = "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIC1BhEvhCwAdQ5rD14LEkaOCdOBpF/IloHDe5iDGaBwPAAAABHNzaDo=";
-    for (word, named) in [("no-touch-required,", true), ("", false), ("no-touch-required,touch-required,", false)] {
+    for (word, named) in
+        [("no-touch-required,", true), ("", false), ("no-touch-required,touch-required,", false)]
+    {
         let line = format!("restrict,{word}expiry-time=\"20990101Z\" sk-ssh-ed25519@openssh.com {key} ana\n");
         room.write("/etc/ssh/keys/ana", &line);
         let (code, told) = lint(&room, &["/etc/ssh/keys/ana"]);

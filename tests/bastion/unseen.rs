@@ -1,7 +1,6 @@
 //! What `fwc bastion check` did not see: connections that were not asked about, files and options that beat the rendered ones.
 //! What sshd makes of each is asked of sshd.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "runs the program and sshd in the room")]
 
 use std::os::unix::fs::symlink;
@@ -38,11 +37,17 @@ fn a_match_is_met_whatever_its_list_takes_away() {
         ("Address 2001:db8:5:*", from("2001:db8:5::9")),
         ("Address 192.168.*,!192.168.1.*", from("192.168.2.2")),
         ("Address 10.0.0.0/8,!10.0.0.0/24,!10.255.255.0/24", from("10.7.7.7")),
-        ("LocalAddress 10.0.0.0/30,!10.0.0.1,!10.0.0.3", "user=ana,host=h,addr=::1,laddr=10.0.0.2,lport=22".into()),
+        (
+            "LocalAddress 10.0.0.0/30,!10.0.0.1,!10.0.0.3",
+            "user=ana,host=h,addr=::1,laddr=10.0.0.2,lport=22".into(),
+        ),
         ("LocalPort https", "user=ana,host=h,addr=::1,laddr=::1,lport=443".into()),
         ("RDomain 7", "user=ana,host=h,addr=::1,laddr=::1,lport=22,rdomain=7".into()),
         ("User \"corp\\svc backup\"", "user=corp\\svc backup,host=h,addr=::1,laddr=::1,lport=22".into()),
-        ("Host *.Corp.example,!x.corp.example", "user=ana,host=y.corp.example,addr=::1,laddr=::1,lport=22".into()),
+        (
+            "Host *.Corp.example,!x.corp.example",
+            "user=ana,host=y.corp.example,addr=::1,laddr=::1,lport=22".into(),
+        ),
         (
             "User ana Address 10.0.0.0/8 LocalPort 2222 LocalAddress 10.9.9.9 Host x.y",
             "user=ana,host=x.y,addr=10.1.1.1,laddr=10.9.9.9,lport=2222".into(),
@@ -72,7 +77,12 @@ fn a_quoted_keyword_is_a_keyword() {
 fn a_match_that_nobody_meets_is_an_error() {
     let Some(room) = Room::new() else { return };
     room.account("ana", "correct");
-    for line in ["Group ghosts", "Address 10.0.0.0/8,!10.0.0.0/9,!10.128.0.0/9", "LocalPort 22 Group *,!*", "User ana,!a*"] {
+    for line in [
+        "Group ghosts",
+        "Address 10.0.0.0/8,!10.0.0.0/9,!10.128.0.0/9",
+        "LocalPort 22 Group *,!*",
+        "User ana,!a*",
+    ] {
         lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch {line}{BLOCK}"))]);
         let report = check(&room, &[]);
         assert_eq!(places(&report, "sshd-not-asked"), ["sshd_config:4"], "{line}: {report:#}");
@@ -130,7 +140,10 @@ fn what_beats_the_rendered_file_is_an_error() {
     lay(&room, &[(MAIN, &main), ("/etc/ssh/sshd_config.d/99-z.conf", "AllowUsers eva\n"), (FWC, &rendered)]);
     let report = check(&room, &[]);
     let said = findings(&report, "sshd-overridden");
-    assert!(said.iter().any(|f| f["message"].as_str().unwrap().contains("allowusers of everybody is `ana eva`")), "{report:#}");
+    assert!(
+        said.iter().any(|f| f["message"].as_str().unwrap().contains("allowusers of everybody is `ana eva`")),
+        "{report:#}"
+    );
 }
 
 /// `/etc/default/ssh`, and the command line of the one that runs.
@@ -145,7 +158,10 @@ fn options_of_the_command_line_are_asked_with() {
     };
     room.write("/etc/default/ssh", "# for sshd\nSSHD_OPTS=\"-4 -o PasswordAuthentication=yes\"\n");
     let found = said(&check(&room, &[]));
-    assert!(found.iter().all(|m| m.contains("by the option `-o PasswordAuthentication=yes` (/etc/default/ssh)")), "{found:?}");
+    assert!(
+        found.iter().all(|m| m.contains("by the option `-o PasswordAuthentication=yes` (/etc/default/ssh)")),
+        "{found:?}"
+    );
     assert_eq!(found.len(), 1);
     room.write("/etc/default/ssh", "SSHD_OPTS=\n");
     room.write("/etc/other", "PasswordAuthentication yes\nUsePAM yes\nKbdInteractiveAuthentication no\n");
@@ -241,10 +257,10 @@ fn accounts_are_known_whatever_bytes_stand_beside_them() {
 fn many_people_and_many_addresses_are_few_questions() {
     let Some(room) = Room::new() else { return };
     let passwd = std::fs::read_to_string(room.outside("/etc/passwd")).unwrap();
-    let people: String =
-        (1..=45).map(|n| format!("p{n}:x:{}:47901::/:/bin/sh\n", 50_000 + n)).collect();
+    let people: String = (1..=45).map(|n| format!("p{n}:x:{}:47901::/:/bin/sh\n", 50_000 + n)).collect();
     room.write("/etc/passwd", &format!("{passwd}{people}"));
-    let blocks: String = (1..=50).map(|n| format!("Match Address 10.{n}.0.0/16\n X11Forwarding no\n")).collect();
+    let blocks: String =
+        (1..=50).map(|n| format!("Match Address 10.{n}.0.0/16\n X11Forwarding no\n")).collect();
     lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\n{blocks}Match Address 10.200.0.0/16{BLOCK}"))]);
     let report = check(&room, &[]);
     assert_eq!(places(&report, "sshd-password"), ["sshd_config:105"], "{report:#}");

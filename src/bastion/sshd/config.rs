@@ -390,10 +390,7 @@ mod tests {
         assert_eq!(line("Mat\"ch\" User ana # c").as_deref(), Some("match User|ana"));
         assert_eq!(line("\"Include\" x.conf").as_deref(), Some("include x.conf"));
         // `Match` knows no escapes.
-        assert_eq!(
-            line("Match User \"corp\\svc backup\"").as_deref(),
-            Some("match User|corp\\svc backup")
-        );
+        assert_eq!(line("Match User \"corp\\svc backup\"").as_deref(), Some("match User|corp\\svc backup"));
         assert_eq!(line("Match = User == ana").as_deref(), Some("match User||ana"));
     }
 
@@ -416,10 +413,36 @@ mod tests {
         };
         let block = "Match RDomain 7\nMaxSessions 9\n";
         assert_eq!(unmet(vec![("/m", block)]), 1);
-        assert_eq!(unmet(vec![("/m", "Include /a\nInclude /b\n"), ("/a", "Match all\nMaxSessions 1\n"), ("/b", block)]), 0);
-        assert_eq!(unmet(vec![("/m", "Include /b\nInclude /a\n"), ("/a", "Match all\nMaxSessions 1\n"), ("/b", block)]), 1);
-        assert_eq!(unmet(vec![("/m", "Include /a\nMatch User x\nAllowUsers y\n"), ("/a", "Match all\nAllowUsers z\n")]), 1);
+        assert_eq!(
+            unmet(vec![
+                ("/m", "Include /a\nInclude /b\n"),
+                ("/a", "Match all\nMaxSessions 1\n"),
+                ("/b", block)
+            ]),
+            0
+        );
+        assert_eq!(
+            unmet(vec![
+                ("/m", "Include /b\nInclude /a\n"),
+                ("/a", "Match all\nMaxSessions 1\n"),
+                ("/b", block)
+            ]),
+            1
+        );
+        assert_eq!(
+            unmet(vec![
+                ("/m", "Include /a\nMatch User x\nAllowUsers y\n"),
+                ("/a", "Match all\nAllowUsers z\n")
+            ]),
+            1
+        );
         // Behind a Match that may not hold, `Match all` is not everybody.
-        assert_eq!(unmet(vec![("/m", "Match User x\nInclude /a\nMatch User y\nMaxSessions 9\n"), ("/a", "Match all\nMaxSessions 1\n")]), 2);
+        assert_eq!(
+            unmet(vec![
+                ("/m", "Match User x\nInclude /a\nMatch User y\nMaxSessions 9\n"),
+                ("/a", "Match all\nMaxSessions 1\n")
+            ]),
+            2
+        );
     }
 }

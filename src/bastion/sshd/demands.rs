@@ -77,8 +77,10 @@ pub fn open(settings: &Effective) -> Vec<Way> {
     // sshd passes over one with a method that is off.
     let mut open = Vec::new();
     for list in lists.split_whitespace() {
-        let ways: Option<Vec<Way>> =
-            list.split(',').map(|method| Way::of_method(method.split(':').next().unwrap_or(method))).collect();
+        let ways: Option<Vec<Way>> = list
+            .split(',')
+            .map(|method| Way::of_method(method.split(':').next().unwrap_or(method)))
+            .collect();
         let Some(ways) = ways else { continue };
         if ways.iter().all(|way| *way == Way::Other || offered.contains(way)) {
             open.extend(ways);

@@ -192,14 +192,20 @@ mod tests {
     fn command_lines_are_read_as_sshd_reads_them() {
         let read = |text: &str| understood("x", &words(text), true).map(|given| given.args.join(" "));
         assert_eq!(read("-D -e -E /l").unwrap(), "");
-        assert_eq!(read("-De -oPasswordAuthentication=yes -p2222").unwrap(), "-o PasswordAuthentication=yes -p 2222");
+        assert_eq!(
+            read("-De -oPasswordAuthentication=yes -p2222").unwrap(),
+            "-o PasswordAuthentication=yes -p 2222"
+        );
         assert_eq!(read("-f /srv/other").unwrap(), "-f /srv/other");
         for unclear in ["-o PasswordAuthentication yes", "-Z", "stray", "-o", "-f other", "-f /etc/../x"] {
             assert!(read(unclear).is_err(), "{unclear}");
         }
         assert!(understood("x", &words("-f /srv/other"), false).is_err());
         let given = understood("x", &words("-p 22 -o PasswordAuthentication=yes"), true).unwrap();
-        assert_eq!(given.says("passwordauthentication").as_deref(), Some("`-o PasswordAuthentication=yes` (x)"));
+        assert_eq!(
+            given.says("passwordauthentication").as_deref(),
+            Some("`-o PasswordAuthentication=yes` (x)")
+        );
         assert_eq!(given.says("permitopen"), None);
     }
 

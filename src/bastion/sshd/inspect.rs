@@ -45,7 +45,8 @@ pub struct Inspection {
 /// When sshd cannot be asked.
 pub fn inspect(root: Option<&Path>, extra: &[IpAddr]) -> Result<Inspection, StageError> {
     let tree = Tree::new(root.unwrap_or(Path::new("/")).to_owned(), None);
-    let etc = || tree.place("/etc").ok_or_else(|| StageError::Said("the links of /etc lead round".to_owned()));
+    let etc =
+        || tree.place("/etc").ok_or_else(|| StageError::Said("the links of /etc lead round".to_owned()));
     let bound = if root.is_some() { vec![(etc()?, PathBuf::from("/etc"))] } else { Vec::new() };
     let stage = Stage::new(bound, Network::Shared)?;
     let keys = match root {
@@ -270,7 +271,8 @@ impl Seen {
             findings.push(Diagnostic::error(code::SSHD_NOT_ASKED, at, message).help(help));
         }
         for (at, word) in self.groups {
-            let message = format!("nobody is known in a group `{word}`: what this says of its members was not asked");
+            let message =
+                format!("nobody is known in a group `{word}`: what this says of its members was not asked");
             let help = "members from elsewhere (LDAP, a file of another machine) are not seen here: ask `sshd -T -C user=…` about one";
             findings.push(Diagnostic::warning(code::SSHD_UNKNOWN_GROUP, at, message).help(help));
         }

@@ -148,7 +148,8 @@ impl Values {
             for word in &item.words {
                 let (user, host) = word.split_once('@').unwrap_or((word, ""));
                 self.users.extend(probes::names(user).take(1));
-                self.addrs.extend(host.split(',').filter_map(|word| probes::addresses(word).into_iter().next()));
+                self.addrs
+                    .extend(host.split(',').filter_map(|word| probes::addresses(word).into_iter().next()));
             }
         });
     }

@@ -58,7 +58,10 @@ const COMPARED: [(&str, Order); 24] = [
     ("permittty", Order::Steps(NO_YES)),
     ("permituserrc", Order::Steps(NO_YES)),
     ("permituserenvironment", Order::Steps(&["no"])),
-    ("permitrootlogin", Order::Steps(&["no", "forced-commands-only", "prohibit-password", "without-password"])),
+    (
+        "permitrootlogin",
+        Order::Steps(&["no", "forced-commands-only", "prohibit-password", "without-password"]),
+    ),
     ("strictmodes", Order::Steps(YES_NO)),
     ("maxsessions", Order::Number),
     ("forcecommand", Order::Same),
@@ -98,10 +101,11 @@ impl Meant {
             let about = self.config.about(keyword, asked, groups);
             !about.matched.is_empty() || !about.global.is_empty()
         };
-        let wide = COMPARED.into_iter().filter(|(keyword, _)| says(keyword)).filter_map(|(keyword, order)| {
-            let (is, meant) = (words(settings, keyword), words(meant, keyword));
-            allows_more(order, &is, &meant).then(|| (keyword, is.join(" "), meant.join(" ")))
-        });
+        let wide =
+            COMPARED.into_iter().filter(|(keyword, _)| says(keyword)).filter_map(|(keyword, order)| {
+                let (is, meant) = (words(settings, keyword), words(meant, keyword));
+                allows_more(order, &is, &meant).then(|| (keyword, is.join(" "), meant.join(" ")))
+            });
         Ok(wide.collect())
     }
 }
@@ -176,7 +180,9 @@ mod tests {
             assert!(!wider(keyword, more, more) && !wider(keyword, less, less), "{keyword}");
         }
         // Neither is less than the other.
-        assert!(wider("allowtcpforwarding", "remote", "local") && wider("forcecommand", "/bin/sh", "/bin/true"));
+        assert!(
+            wider("allowtcpforwarding", "remote", "local") && wider("forcecommand", "/bin/sh", "/bin/true")
+        );
         assert!(wider("permittunnel", "ethernet", "point-to-point"));
     }
 }

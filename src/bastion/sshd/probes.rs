@@ -10,8 +10,7 @@ use crate::bastion::keys::from;
 /// What stands in the place of `*` and `?` in a name.
 const LETTERS: [&str; 5] = ["x", "fwc", "q7", "a", "0"];
 /// What stands in the place of `*` in an IPv6 address, alone and several times.
-const GROUPS: [&str; 13] =
-    ["0", "1", "2", "5", "9", "a", "c", "f", "10", "ff", "abc", "1fff", "ffff"];
+const GROUPS: [&str; 13] = ["0", "1", "2", "5", "9", "a", "c", "f", "10", "ff", "abc", "1fff", "ffff"];
 
 /// Words that each pattern of a list matches, `!` left out.
 pub(super) fn names(list: &str) -> impl Iterator<Item = String> {
@@ -19,7 +18,8 @@ pub(super) fn names(list: &str) -> impl Iterator<Item = String> {
         let word = word.trim_start_matches('!');
         let wild = word.contains(['*', '?']);
         let fills = if wild { LETTERS.as_slice() } else { &[""] };
-        let filled = fills.iter().map(|fill| word.replace('*', fill).replace('?', fill.get(..1).unwrap_or("")));
+        let filled =
+            fills.iter().map(|fill| word.replace('*', fill).replace('?', fill.get(..1).unwrap_or("")));
         // `sshd -C` parts its words at commas, which part the list too.
         filled.filter(|name| !name.is_empty()).collect::<Vec<_>>()
     })

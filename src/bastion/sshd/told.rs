@@ -75,7 +75,13 @@ struct Concerned {
 
 impl Told {
     /// Notes what is wrong with the settings of a connection.
-    pub(super) fn gather(&mut self, asked: &Asked<'_>, settings: &Effective, open: &[Way], wider: Vec<Wider>) {
+    pub(super) fn gather(
+        &mut self,
+        asked: &Asked<'_>,
+        settings: &Effective,
+        open: &[Way],
+        wider: Vec<Wider>,
+    ) {
         let mut faults: Vec<(Fault, &str)> =
             open.iter().map(|way| (Fault::Open(*way), way.keyword())).collect();
         if !demands::keys_work(settings) {

@@ -39,7 +39,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
         let read = |why: String| Failure::new(format!("cannot read `{}`: {why}", path.display()));
         // sshd takes any bytes, in a comment and elsewhere; what is written back would be others.
         let mut text = if args.fix {
-            raw_text_of(path).map_err(|why| read(format!("{why}, and `--fix` would change what it does not read")))?
+            raw_text_of(path)
+                .map_err(|why| read(format!("{why}, and `--fix` would change what it does not read")))?
         } else {
             String::from_utf8_lossy(&bytes_of(path).map_err(read)?).into_owned()
         };
