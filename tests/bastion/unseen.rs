@@ -267,7 +267,8 @@ fn many_people_and_many_addresses_are_few_questions() {
     assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new());
     let asked = report["asked"].as_array().unwrap();
     assert!(asked.len() < 400, "{}", asked.len());
-    assert!((1..=40).all(|n| asked.iter().any(|c| c["user"] == format!("p{n}"))), "{report:#}");
+    let users: std::collections::BTreeSet<&str> = asked.iter().filter_map(|c| c["user"].as_str()).collect();
+    assert!(users.len() > 40, "{users:?}");
 }
 
 /// A method that is not `publickey` needs no key.
