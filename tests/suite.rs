@@ -116,6 +116,7 @@ const ELSEWHERE: &[&str] = &[
     "key-line-ignored",
     "key-open-forwarding",
     "key-owner",
+    "key-touch", // tests/bastion/lint.rs
     "key-type",
     "key-unrestricted",
     "key-weak",
@@ -125,6 +126,8 @@ const ELSEWHERE: &[&str] = &[
     // `fwc bastion check`: tests/bastion/check.rs
     "sshd-key-source",
     "sshd-no-keys",
+    "sshd-not-asked",  // tests/bastion/unseen.rs
+    "sshd-overridden", // tests/bastion/unseen.rs
     "sshd-password",
     "sshd-refuses",
     "sshd-unknown-group",

@@ -255,7 +255,7 @@ fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
         staged.changes.push(Change { to, text });
         staged.lay(staged.changes.len().saturating_sub(1))?;
     }
-    let tree = Tree { root: "/".into(), ssh: Some(staged.path().to_owned()) };
+    let tree = Tree::new("/".into(), Some(staged.path().to_owned()));
     let found = inspect::inspect_in(&place, tree, None, &[asked.from])?;
     if found.findings.has_errors() {
         return Err(ApplyError::Findings(Box::new(found)));

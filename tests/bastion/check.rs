@@ -467,7 +467,7 @@ pub(crate) fn lay(room: &Room, files: &[(&str, &str)]) {
 }
 
 /// `fwc bastion check --format json` in the room.
-fn check(room: &Room, args: &[&str]) -> Value {
+pub(crate) fn check(room: &Room, args: &[&str]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
     command.args(["bastion", "check", "--format", "json"]).args(args);
     let output = room.run(command);
@@ -477,7 +477,7 @@ fn check(room: &Room, args: &[&str]) -> Value {
 }
 
 /// The ways in without a key that one cell of the matrix has.
-fn cell(report: &Value, user: &str, from: &str) -> Vec<String> {
+pub(crate) fn cell(report: &Value, user: &str, from: &str) -> Vec<String> {
     let all = report["asked"].as_array().unwrap();
     // An address of a network stands for all of it.
     let near = |addr: &str| addr == from || (from == "10.1.2.3" && addr == "10.0.0.1");
@@ -486,11 +486,11 @@ fn cell(report: &Value, user: &str, from: &str) -> Vec<String> {
     one["without_a_key"].as_array().unwrap().iter().map(|w| w.as_str().unwrap().to_owned()).collect()
 }
 
-fn findings(report: &Value, code: &str) -> Vec<Value> {
+pub(crate) fn findings(report: &Value, code: &str) -> Vec<Value> {
     report["findings"].as_array().unwrap().iter().filter(|f| f["code"] == code).cloned().collect()
 }
 
-fn place(finding: &Value) -> String {
+pub(crate) fn place(finding: &Value) -> String {
     let file = finding["file"].as_str().map_or("", |f| Path::new(f).file_name().unwrap().to_str().unwrap());
     if file.is_empty() { String::new() } else { format!("{file}:{}", finding["line"]) }
 }

@@ -41,6 +41,29 @@ pub fn named(list: &str, word: &str) -> bool {
     by_name_folded(list, word, false) == Some(true)
 }
 
+/// Whether a list of patterns names a word (true), names it with `!` (false), or does neither.
+#[must_use]
+pub fn naming(list: &str, word: &str) -> Option<bool> {
+    by_name_folded(list, word, false)
+}
+
+/// Whether a list of patterns names a client's name, as `Match Host` asks: capitals count nowhere.
+#[must_use]
+pub fn named_host(list: &str, host: &str) -> bool {
+    by_name(list, &host.to_ascii_lowercase()) == Some(true)
+}
+
+/// The words of a list that name no client whatever it is: those with a blank, which is part of the word.
+pub fn with_blanks(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').filter(|word| word.contains(char::is_whitespace))
+}
+
+/// Whether a list only says who may not: then it names nobody.
+#[must_use]
+pub fn only_negated(list: &str) -> bool {
+    list.split(',').all(|word| word.starts_with('!'))
+}
+
 /// Whether a list of networks names an address, as `Match Address` asks; a list that cannot be read names nobody.
 #[must_use]
 pub fn matches_address(list: &str, address: &str) -> bool {

@@ -13,7 +13,7 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::source::{FileId, SourceMap, Span};
 
 use super::options::Forwarding;
-use super::public::{KeyFault, PublicKey};
+use super::public::{KeyFault, KeyType, PublicKey};
 use super::strength::{self, LEAST_RSA_BITS, Weakness};
 use super::when::Zone;
 use super::{Entry, Ignored, Line, Why, from, lines};
@@ -130,6 +130,13 @@ impl Census {
             let help = "a network ends in zeros: `10.0.0.0/8`";
             findings.push(Diagnostic::error(code::KEY_FROM, from_at, message).help(help));
         }
+        self.nobody_by_from(findings);
+        if !options.touch_required && matches!(self.entry.key.kind(), KeyType::SkEd25519 | KeyType::SkEcdsa) {
+            let message = "this security key signs without being touched";
+            let help = "leave `no-touch-required` out, and have the key made without it";
+            let finding = Diagnostic::warning(code::KEY_TOUCH, self.said("no-touch-required"), message);
+            findings.push(finding.help(help));
+        }
         if options.cert_authority {
             if options.principals.is_none() {
                 let at = self.said("cert-authority");
@@ -156,6 +163,24 @@ impl Census {
             findings.push(finding.help("use `ssh -J` instead, which needs no agent there"));
         }
         self.forwarding(findings);
+    }
+
+    /// A list that sshd reads, and by which it knows nobody, or not whom the writer meant.
+    fn nobody_by_from(&self, findings: &mut Findings) {
+        let Some(list) = self.entry.options.from.as_deref().filter(|list| from::check(list).is_ok()) else {
+            return;
+        };
+        let at = self.said("from");
+        if let Some(word) = from::with_blanks(list).next() {
+            let message = format!("`{word}` has a blank, which counts, so that no client is called so");
+            let help = "part the words with a comma alone: `10.0.0.0/8,127.0.0.1`";
+            findings.push(Diagnostic::error(code::KEY_FROM, at, message).help(help));
+        }
+        if from::only_negated(list) {
+            let message = "`from` says only from where not, so that this key lets nobody in";
+            let help = "say from where too: `from=\"10.0.0.0/8,!10.0.0.1\"`";
+            findings.push(Diagnostic::error(code::KEY_FROM, at, message).help(help));
+        }
     }
 
     fn forwarding(&self, findings: &mut Findings) {

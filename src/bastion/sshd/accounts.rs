@@ -81,13 +81,13 @@ impl Accounts {
 
 /// Every pattern of users and of groups that a configuration holds, `!` left out.
 #[derive(Default)]
-struct Patterns {
+pub(super) struct Patterns {
     users: BTreeSet<String>,
     groups: BTreeSet<String>,
 }
 
 impl Patterns {
-    fn of(config: &Config) -> Self {
+    pub(super) fn of(config: &Config) -> Self {
         let mut all = Self::default();
         let bare = |word: &str| word.trim_start_matches('!').to_owned();
         config.each(&mut |item| match item.keyword.as_str() {
@@ -107,7 +107,7 @@ impl Patterns {
     }
 
     /// Which of them hold for an account: what a `Match` block makes of it hangs on nothing else.
-    fn kind(&self, name: &str, accounts: &Accounts) -> Vec<bool> {
+    pub(super) fn kind(&self, name: &str, accounts: &Accounts) -> Vec<bool> {
         let groups = accounts.groups_of(name);
         let by_name = self.users.iter().map(|pattern| from::named(pattern, name));
         let by_group =

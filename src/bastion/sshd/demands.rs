@@ -15,6 +15,8 @@ pub enum Way {
     Gssapi,
     /// `PermitEmptyPasswords` with `PasswordAuthentication`: nothing is asked.
     EmptyPassword,
+    /// A method of `AuthenticationMethods` that is none of these, nor `publickey`: it needs no key as far as is known.
+    Other,
 }
 
 impl Way {
@@ -31,6 +33,7 @@ impl Way {
             Self::Hostbased => "hostbasedauthentication",
             Self::Gssapi => "gssapiauthentication",
             Self::EmptyPassword => "permitemptypasswords",
+            Self::Other => "authenticationmethods",
         }
     }
 
@@ -43,18 +46,22 @@ impl Way {
             Self::Hostbased => ("host-based", "HostbasedAuthentication"),
             Self::Gssapi => ("GSSAPI", "GSSAPIAuthentication"),
             Self::EmptyPassword => ("empty password", "PermitEmptyPasswords"),
+            Self::Other => ("a method that is not `publickey`", "AuthenticationMethods"),
         }
     }
 
-    /// As `AuthenticationMethods` names it.
-    fn method(self) -> &'static str {
-        match self {
-            Self::Password => "password",
-            Self::KeyboardInteractive => "keyboard-interactive",
-            Self::Hostbased => "hostbased",
-            Self::Gssapi => "gssapi-with-mic",
-            Self::EmptyPassword => "none",
-        }
+    /// What `AuthenticationMethods` calls by this name; none for the one that needs a key. `gssapi-keyex` is Debian's, and on
+    /// where GSSAPI is.
+    fn of_method(method: &str) -> Option<Self> {
+        Some(match method {
+            "publickey" => return None,
+            "password" => Self::Password,
+            "keyboard-interactive" => Self::KeyboardInteractive,
+            "hostbased" => Self::Hostbased,
+            "gssapi-with-mic" | "gssapi-keyex" => Self::Gssapi,
+            "none" => Self::EmptyPassword,
+            _ => Self::Other,
+        })
     }
 }
 
@@ -66,13 +73,16 @@ pub fn open(settings: &Effective) -> Vec<Way> {
     if lists.eq_ignore_ascii_case("any") {
         return offered;
     }
-    // Each list is enough by itself, and all of one are needed (sshd_config(5)). A list with `publickey` needs a key.
+    // Each list is enough by itself, and all of one are needed (sshd_config(5)). A list with `publickey` needs a key, and
+    // sshd passes over one with a method that is off.
     let mut open = Vec::new();
     for list in lists.split_whitespace() {
-        let methods: Vec<&str> = list.split(',').map(|m| m.split(':').next().unwrap_or(m)).collect();
-        let ways: Vec<Way> =
-            methods.iter().filter_map(|m| offered.iter().find(|way| way.method() == *m)).copied().collect();
-        if ways.len() == methods.len() {
+        let ways: Option<Vec<Way>> = list
+            .split(',')
+            .map(|method| Way::of_method(method.split(':').next().unwrap_or(method)))
+            .collect();
+        let Some(ways) = ways else { continue };
+        if ways.iter().all(|way| *way == Way::Other || offered.contains(way)) {
             open.extend(ways);
         }
     }
@@ -129,4 +139,23 @@ pub fn weak(settings: &Effective) -> Vec<(&'static str, String, &'static str)> {
         found.push(("permituserenvironment", "yes".to_owned(), "a key file may set LD_PRELOAD"));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_without_publickey_is_open_where_its_methods_are_on() {
+        let ways = |text: &str| open(&Effective::read(text));
+        let gssapi = "gssapiauthentication yes\npasswordauthentication no\n";
+        let with = |methods: &str| ways(&format!("{gssapi}authenticationmethods {methods}\n"));
+        assert_eq!(with("gssapi-keyex"), [Way::Gssapi]);
+        assert_eq!(with("gssapi-keyex publickey"), [Way::Gssapi]);
+        assert_eq!(with("gssapi-with-mic,publickey publickey"), []);
+        assert_eq!(with("publickey,tomorrow password"), []);
+        assert_eq!(with("tomorrow"), [Way::Other]);
+        assert_eq!(with("any"), [Way::Gssapi]);
+        assert_eq!(ways("authenticationmethods gssapi-keyex\n"), []);
+    }
 }

@@ -1,96 +1,219 @@
 //! Whom to ask sshd about: users and addresses, so that every Match line is seen both to apply and not to.
+//!
+//! *Design decisions*. Each question is a process. So of all names and addresses that the patterns treat alike one is asked
+//! about; and where that makes too many pairs, of all connections to which the same Match lines apply. Whether a Match line
+//! was met at all is looked at afterwards ([`Config::unmet`]): what nobody met is named, not passed over.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use crate::bastion::keys::from;
+use crate::source::Span;
+
+use super::accounts::{Accounts, Patterns};
 use super::config::{Config, Connection, criteria};
+use super::probes;
 
-/// More connections than that are not asked about: each is a process.
+/// More connections than that are not asked about.
 pub const MOST: usize = 4000;
+/// So many are asked about each with each.
+const EACH: usize = 1000;
+/// Of more pairs than that nobody looks which differ.
+const LOOKED_AT: usize = 200_000;
 
 /// A name that no machine has.
 pub const NOBODY: &str = "fwc-no-such-user";
+/// Where connections come to, unless a Match line says otherwise.
+const HERE: (&str, u16) = ("192.0.2.22", 22);
+/// Where they come from: the machine itself, and two addresses that nobody has.
+const USUAL: [&str; 4] = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"];
 
-/// Every user that a Match or Allow line may mean beside every address that one may mean.
+/// So many connections would have to be asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany(pub usize);
+
+/// Every user that a Match or Allow line may mean beside every address that one may mean; or, where those are too many pairs,
+/// one connection of each kind, and everybody from the usual addresses and those of `extra`.
 ///
-/// `known` are the machine's accounts: root, people, members of the groups that the configuration names.
-#[must_use]
-pub fn connections(config: &Config, known: &[String], extra: &[IpAddr]) -> Vec<Connection> {
-    let mut users: BTreeSet<String> = known.iter().cloned().collect();
-    users.extend(["root".to_owned(), NOBODY.to_owned()]);
-    let mut addrs: BTreeSet<String> = extra.iter().map(ToString::to_string).collect();
-    addrs.extend(["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"].map(ToOwned::to_owned));
-    let (mut hosts, mut laddrs, mut lports) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    laddrs.insert("192.0.2.22".to_owned());
-    lports.insert(22u16);
-    config.each(&mut |item| match item.keyword.as_str() {
-        "match" => {
+/// # Errors
+/// When more than [`MOST`] are left.
+pub fn connections(
+    config: &Config,
+    accounts: &Accounts,
+    extra: &[IpAddr],
+) -> Result<Vec<Connection>, TooMany> {
+    let values = Values::of(config, accounts, extra);
+    let pairs = values.pairs();
+    if pairs <= EACH {
+        let mut all = Vec::new();
+        values.each(&mut |one| all.push(one));
+        return Ok(all);
+    }
+    if pairs > LOOKED_AT {
+        return Err(TooMany(pairs));
+    }
+    let mut kinds: BTreeSet<BTreeSet<Span>> = BTreeSet::new();
+    let mut all = Vec::new();
+    values.each(&mut |one| {
+        let new = kinds.insert(config.matches(&one, &accounts.groups_of(&one.user)));
+        if new || values.is_usual(&one) {
+            all.push(one);
+        }
+    });
+    if all.len() > MOST { Err(TooMany(all.len())) } else { Ok(all) }
+}
+
+/// What each part of a connection may be.
+#[derive(Default)]
+struct Values {
+    users: BTreeSet<String>,
+    addrs: BTreeSet<String>,
+    usual: BTreeSet<String>,
+    /// Beside the address itself, which is the name where names are not looked up.
+    hosts: BTreeSet<String>,
+    laddrs: BTreeSet<String>,
+    lports: BTreeSet<u16>,
+    rdomains: BTreeSet<Option<String>>,
+}
+
+/// The lists of Match lines, by criterion.
+#[derive(Default)]
+struct Lists {
+    users: Vec<String>,
+    hosts: Vec<String>,
+    addrs: Vec<String>,
+    laddrs: Vec<String>,
+    lports: Vec<String>,
+    rdomains: Vec<String>,
+}
+
+impl Lists {
+    fn of(config: &Config) -> Self {
+        let mut all = Self::default();
+        config.each(&mut |item| {
+            if item.keyword != "match" {
+                return;
+            }
             for (name, value) in criteria(&item.words) {
-                match name.as_str() {
-                    "user" => users.extend(literals(value)),
-                    "host" => hosts.extend(literals(value)),
-                    "address" => addrs.extend(value.split(',').flat_map(ends)),
-                    "localaddress" => laddrs.extend(value.split(',').flat_map(ends)),
-                    "localport" => lports.extend(value.parse::<u16>()),
-                    _ => {}
-                }
+                let list = match name.as_str() {
+                    "user" => &mut all.users,
+                    "host" => &mut all.hosts,
+                    "address" => &mut all.addrs,
+                    "localaddress" => &mut all.laddrs,
+                    "localport" => &mut all.lports,
+                    "rdomain" => &mut all.rdomains,
+                    _ => continue,
+                };
+                list.push(value.to_owned());
+            }
+        });
+        all
+    }
+}
+
+impl Values {
+    fn of(config: &Config, accounts: &Accounts, extra: &[IpAddr]) -> Self {
+        let lists = Lists::of(config);
+        let usual: BTreeSet<String> =
+            USUAL.map(ToOwned::to_owned).into_iter().chain(extra.iter().map(ToString::to_string)).collect();
+        let mut all = Self {
+            addrs: of_each_kind(usual.clone(), &lists.addrs),
+            usual,
+            hosts: of_each_name(&lists.hosts),
+            laddrs: of_each_kind([HERE.0.to_owned()].into(), &lists.laddrs),
+            lports: lists.lports.iter().filter_map(|word| config.port(word)).chain([HERE.1]).collect(),
+            rdomains: of_each_name(&lists.rdomains).into_iter().map(Some).chain([None]).collect(),
+            ..Self::default()
+        };
+        all.everybody(config, accounts, &lists.users);
+        all
+    }
+
+    /// Accounts, root, nobody, and of the names that lines mean and the machine does not know one of each kind.
+    fn everybody(&mut self, config: &Config, accounts: &Accounts, lists: &[String]) {
+        self.users.extend(accounts.to_ask(config));
+        self.users.extend(["root".to_owned(), NOBODY.to_owned()]);
+        let patterns = Patterns::of(config);
+        let mut kinds: BTreeSet<Vec<bool>> =
+            self.users.iter().map(|name| patterns.kind(name, accounts)).collect();
+        for name in lists.iter().flat_map(|list| probes::names(list)) {
+            if kinds.insert(patterns.kind(&name, accounts)) {
+                self.users.insert(name);
             }
         }
-        "allowusers" | "denyusers" => {
+        config.each(&mut |item| {
+            if !matches!(item.keyword.as_str(), "allowusers" | "denyusers") {
+                return;
+            }
             for word in &item.words {
                 let (user, host) = word.split_once('@').unwrap_or((word, ""));
-                users.extend(literals(user));
-                addrs.extend(host.split(',').flat_map(ends));
+                self.users.extend(probes::names(user).take(1));
+                self.addrs
+                    .extend(host.split(',').filter_map(|word| probes::addresses(word).into_iter().next()));
             }
-        }
-        _ => {}
-    });
-    let mut all = Vec::new();
-    for user in &users {
-        for addr in &addrs {
-            for host in hosts.iter().chain([addr]) {
-                for laddr in &laddrs {
-                    for lport in &lports {
-                        let (user, host) = (user.clone(), host.clone());
-                        let (addr, laddr) = (addr.clone(), laddr.clone());
-                        all.push(Connection { user, host, addr, laddr, lport: *lport });
+        });
+    }
+
+    fn pairs(&self) -> usize {
+        let sizes = [
+            self.addrs.len(),
+            self.hosts.len().saturating_add(1),
+            self.laddrs.len(),
+            self.lports.len(),
+            self.rdomains.len(),
+        ];
+        sizes.into_iter().fold(self.users.len(), usize::saturating_mul)
+    }
+
+    fn each(&self, act: &mut dyn FnMut(Connection)) {
+        for user in &self.users {
+            for addr in &self.addrs {
+                for host in self.hosts.iter().chain([addr]) {
+                    for laddr in &self.laddrs {
+                        for lport in &self.lports {
+                            for rdomain in &self.rdomains {
+                                act(Connection {
+                                    user: user.clone(),
+                                    host: host.clone(),
+                                    addr: addr.clone(),
+                                    laddr: laddr.clone(),
+                                    lport: *lport,
+                                    rdomain: rdomain.clone(),
+                                });
+                            }
+                        }
                     }
                 }
             }
         }
     }
-    all
+
+    /// Whether somebody comes as people do, from an address about which everybody is asked.
+    fn is_usual(&self, one: &Connection) -> bool {
+        let here = (one.laddr.as_str(), one.lport) == HERE && one.rdomain.is_none();
+        here && one.host == one.addr && self.usual.contains(&one.addr)
+    }
 }
 
-/// A word that each pattern of a list matches, `!` left out.
-fn literals(list: &str) -> Vec<String> {
-    let one = |word: &str| word.trim_start_matches('!').replace(['*', '?'], "x");
-    // `sshd -C` parts its words at commas, and takes no blank.
-    let sound = |word: &String| !word.is_empty() && !word.contains([' ', ',', '=']);
-    list.split(',').map(one).filter(sound).collect()
+/// Addresses, and one more of each kind that the words of the lists tell apart.
+fn of_each_kind(mut addrs: BTreeSet<String>, lists: &[String]) -> BTreeSet<String> {
+    let words: BTreeSet<&str> =
+        lists.iter().flat_map(|list| list.split(',')).map(|word| word.trim_start_matches('!')).collect();
+    let kind = |addr: &String| words.iter().map(|word| from::matches_address(word, addr)).collect::<Vec<_>>();
+    let mut kinds: BTreeSet<Vec<bool>> = addrs.iter().map(kind).collect();
+    for addr in words.iter().flat_map(|word| probes::addresses(word)) {
+        if kinds.insert(kind(&addr)) {
+            addrs.insert(addr);
+        }
+    }
+    addrs
 }
 
-/// The first and the last address of a network, and for a pattern an address that it matches.
-fn ends(word: &str) -> Vec<String> {
-    let word = word.trim_start_matches('!');
-    if let Ok(network) = word.parse::<ipnet::IpNet>() {
-        let (first, last) = (network.network(), network.broadcast());
-        return vec![usable(first, last).to_string(), last.to_string()];
-    }
-    if let Ok(addr) = word.parse::<IpAddr>() {
-        return vec![addr.to_string()];
-    }
-    let filled = word.replace(['*', '?'], "1");
-    let dots = filled.matches('.').count();
-    let padded = (dots..3).fold(filled, |text, _| text + ".1");
-    padded.parse::<Ipv4Addr>().map(|addr| addr.to_string()).into_iter().collect()
-}
-
-/// The address after the first one, where there are more.
-fn usable(first: IpAddr, last: IpAddr) -> IpAddr {
-    match first {
-        _ if first == last => first,
-        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from(u32::from(v4).saturating_add(1))),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from(u128::from(v6).saturating_add(1))),
-    }
+/// A name of each kind that the words of the lists tell apart.
+fn of_each_name(lists: &[String]) -> BTreeSet<String> {
+    let words: BTreeSet<&str> =
+        lists.iter().flat_map(|list| list.split(',')).map(|word| word.trim_start_matches('!')).collect();
+    let kind = |name: &String| words.iter().map(|word| from::named_host(word, name)).collect::<Vec<_>>();
+    let mut kinds: BTreeSet<Vec<bool>> = BTreeSet::new();
+    lists.iter().flat_map(|list| probes::names(list)).filter(|name| kinds.insert(kind(name))).collect()
 }

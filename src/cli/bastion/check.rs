@@ -36,7 +36,7 @@ pub(super) fn tell(inspection: &Inspection, format: FindingsFormat, console: &mu
     let Inspection { findings, sources, answers, .. } = inspection;
     if format == FindingsFormat::Json {
         let mut document = json!({ "asked": answers.iter().map(|(c, open)| json!({
-            "user": c.user, "host": c.host, "addr": c.addr, "laddr": c.laddr, "lport": c.lport,
+            "user": c.user, "host": c.host, "addr": c.addr, "laddr": c.laddr, "lport": c.lport, "rdomain": c.rdomain,
             "without_a_key": open.iter().map(|way| way.name().0).collect::<Vec<_>>(),
         })).collect::<Vec<_>>() });
         render::extend(&mut document, findings, sources);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bastion::keys::lint::{self, Census};
 use crate::bastion::keys::options::Forwarding;
-use crate::cli::files::raw_text_of;
+use crate::cli::files::{bytes_of, raw_text_of};
 use crate::cli::options::FindingsFormat;
 use crate::cli::render::{self, Look, number};
 use crate::cli::{Console, Exit, Failure, clean, output, request};
@@ -37,7 +37,13 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let mut fixed = 0usize;
     for path in &args.files {
         let read = |why: String| Failure::new(format!("cannot read `{}`: {why}", path.display()));
-        let mut text = raw_text_of(path).map_err(read)?;
+        // sshd takes any bytes, in a comment and elsewhere; what is written back would be others.
+        let mut text = if args.fix {
+            raw_text_of(path)
+                .map_err(|why| read(format!("{why}, and `--fix` would change what it does not read")))?
+        } else {
+            String::from_utf8_lossy(&bytes_of(path).map_err(read)?).into_owned()
+        };
         if args.fix {
             let canonical = lint::canonical(&text);
             if canonical != text {
