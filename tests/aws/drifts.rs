@@ -275,9 +275,6 @@ fn what_nobody_knows_the_meaning_of_is_undecided() {
             }
         });
         assert!(said.code == Some(2) && said.out.contains("undecided  sg-0000000000000000b"), "{said:?}");
-        assert!(!said.out.contains("proved"), "{said:?}");
+        assert!(!said.out.contains("proved") && !said.out.contains("the same packets"), "{said:?}");
     }
-    // A plan takes it away.
-    let said = of_monday("plan", |_, group| add(group, "IpPermissions", odd("0.0.0.0/0")));
-    println!("{said:?}");
 }
