@@ -344,7 +344,7 @@ async fn accept(house: Arc<House>, listener: TcpListener) {
 async fn receive(house: Arc<House>, tcp: TcpStream, peer: IpAddr, seat: Seat) {
     let id = house.connections.fetch_add(1, Ordering::Relaxed);
     let connection = house.registry.enter(id, peer);
-    house.audit.tell("connect", json!({ "conn": id, "peer": peer }));
+    house.audit.told("connect", json!({ "conn": id, "peer": peer })).await;
     let why = speak(&house, tcp, &connection, seat).await;
     // Whatever still runs for it ends too, and says so before.
     connection.cut.now("client-ended");
@@ -360,7 +360,7 @@ async fn receive(house: Arc<House>, tcp: TcpStream, peer: IpAddr, seat: Seat) {
     };
     let facts = json!({ "conn": id, "peer": peer, "user": user, "tried": tried, "reason": reason, "error": why,
         "ms": millis });
-    house.audit.tell_in_turn("end", facts).await;
+    house.audit.told("end", facts).await;
 }
 
 /// Speaks SSH until one side ends; what was wrong, if something was.

@@ -219,7 +219,8 @@ fn of_monday(command: &str, change: impl Fn(&str, &mut Value)) -> Said {
     for name in ["describe-network-interfaces.json", "describe-security-groups.json"] {
         let text = std::fs::read_to_string(cli.join("aws/monday").join(name)).unwrap();
         let mut json: Value = serde_json::from_str(&text).unwrap();
-        for group in json["SecurityGroups"].as_array_mut().into_iter().flatten() {
+        let groups = json.get_mut("SecurityGroups").and_then(Value::as_array_mut);
+        for group in groups.into_iter().flatten() {
             let id = group["GroupId"].as_str().unwrap().to_owned();
             change(&id, group);
         }
@@ -274,9 +275,6 @@ fn what_nobody_knows_the_meaning_of_is_undecided() {
             }
         });
         assert!(said.code == Some(2) && said.out.contains("undecided  sg-0000000000000000b"), "{said:?}");
-        assert!(!said.out.contains("proved"), "{said:?}");
+        assert!(!said.out.contains("proved") && !said.out.contains("the same packets"), "{said:?}");
     }
-    // A plan takes it away.
-    let said = of_monday("plan", |_, group| add(group, "IpPermissions", odd("0.0.0.0/0")));
-    println!("{said:?}");
 }

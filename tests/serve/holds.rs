@@ -164,8 +164,19 @@ fn keys_that_are_not_there_are_not_no_keys() {
     server.wait_for("refusal", |_| refusals() >= 1);
     assert!(shell.answers() && yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
     // Nor does it start so.
-    let mut other = yard.start(&["--listen", "10.0.1.5:2223"], &yard.room.scratch().join("other.log"));
-    assert_eq!(other.ended(), 1);
+    let start = || {
+        let mut command = std::process::Command::new("timeout");
+        command.args(["5", env!("CARGO_BIN_EXE_fwc"), "bastion", "serve"]).arg(&yard.folder);
+        yard.room.run({
+            command.args(["--user", "990", "--listen", "10.0.1.5:2223"]);
+            command
+        })
+    };
+    let not_served = |output: std::process::Output| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("not served: authorized_keys: "), "{said}");
+    };
+    not_served(start());
     fs::rename(&away, &keys).unwrap();
     server.wait_for("reload", |e| e["event"] == "reload");
     // There, and for root's eyes alone.
@@ -174,8 +185,7 @@ fn keys_that_are_not_there_are_not_no_keys() {
     server.wait_for("refusal", |_| refusals() >= 2);
     assert!(shell.answers() && yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
     // What it could never read again it does not begin with, though root could.
-    let mut other = yard.start(&["--listen", "10.0.1.5:2223"], &yard.room.scratch().join("other.log"));
-    assert_eq!(other.ended(), 1);
+    not_served(start());
     mode("755");
     server.tell(Signal::SIGHUP);
     server.wait_for("reload", |_| server.count(|e| e["event"] == "reload") >= 2);
@@ -311,14 +321,17 @@ fn a_log_that_nobody_reads_stops_nobody() {
         let (mut server, mut pipe) = yard.start_unread(&["--drain", "1"]);
         comes_in();
         let mut shell = Shell::new(&yard, "s1-ana");
-        let sent = yard
-            .room
-            .within(|| (0..1_500).filter(|_| std::net::TcpStream::connect("10.0.1.5:2222").is_ok()).count());
-        assert_eq!(sent, 1_500);
-        for _ in 0..2 {
-            assert!(!yard.ask("luis", "10.0.2.10:22").contains("SSH-2.0"), "what is not written happens");
-            assert!(shell.answers());
+        let begun = Instant::now();
+        // Until the pipe is full.
+        while yard.ask("luis", "10.0.2.10:22").contains("SSH-2.0") {
+            assert!(begun.elapsed() < Duration::from_secs(60), "what is not written happens");
+            yard.room.within(|| {
+                (0..300).filter(|_| std::net::TcpStream::connect("10.0.1.5:2222").is_ok()).count()
+            });
         }
+        assert!(shell.answers());
+        assert!(!yard.ask("luis", "10.0.2.10:22").contains("SSH-2.0"), "what is not written happens");
+        assert!(shell.answers());
         let log = read.then(|| {
             let log = std::thread::spawn(move || {
                 let mut log = String::new();
@@ -336,7 +349,7 @@ fn a_log_that_nobody_reads_stops_nobody() {
             log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let count = |event: &str| events.iter().filter(|e| e["event"] == event).count();
         assert_eq!((count("connect"), count("open")), (count("end"), count("close")));
-        assert!(count("connect") > 1_000 && events.iter().all(|e| e["state"] != "lines-lost"));
+        assert!(events.iter().all(|e| e["state"] != "lines-lost"));
         assert_eq!(events.last().unwrap()["event"], "stopped");
     }
 }

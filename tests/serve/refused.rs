@@ -51,8 +51,7 @@ fn nobody_comes_in_but_by_a_key_of_the_policy() {
     assert!(!well && said.contains("Permission denied (publickey)"), "{said}");
     // Ana's key under Luis' name; a name that nobody has, with what a log would stumble over in it.
     let key = format!("IdentityFile={}", yard.ana.display());
-    let hidden = "ana\u{9b}31m\u{202e}\u{85}\u{2028}\u{7f}";
-    for user in ["luis", "nobody", "x\",\"event\":\"login\"}\n{", "\u{1b}[31mana", hidden] {
+    for user in ["luis", "nobody", "x\",\"event\":\"login\"}\n{", "\u{1b}[31mana"] {
         let (well, said) = yard.ssh(&[
             "-F",
             "none",
@@ -78,9 +77,6 @@ fn nobody_comes_in_but_by_a_key_of_the_policy() {
         assert!(!well, "{user:?}: {said}");
     }
     assert_eq!(server.count(|e| e["event"] == "login"), 0, "{}", server.text());
-    // What a terminal would take for more than a letter stands as `\u`, and is there all the same.
-    assert!(server.count(|e| e["user"] == hidden || e["tried"] == hidden) > 0, "{}", server.text());
-    assert!(server.text().bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')), "{:?}", server.text());
     // A certificate of whatever authority over a key that is let in by itself.
     let authority = yard.room.key("authority", &["-t", "ed25519"]);
     let line = format!("ssh-keygen -q -s {} -I ana -n ana {}.pub", authority.display(), yard.ana.display());

@@ -64,6 +64,9 @@ fn no_packet_is_a_way_in() {
     let Some(cases) = table(&yard, &server, "logins.py", &[&ana, &luis, &scratch]) else { return };
     assert!(cases >= 60, "{cases}");
     assert_eq!(server.count(|e| e["event"] == "login"), 3);
+    // A name is in the log as it was said, and nothing that a terminal would take for more than letters.
+    assert_eq!(server.count(|e| e["user"] == "ana\u{9b}31m\u{202e}\u{85}\u{2028}\u{7f}"), 1);
+    assert!(server.text().bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
     is_as_before(&yard, &server);
 }
 

@@ -1,9 +1,10 @@
 //! The audit log: a line of JSON for whatever is let in, opened, refused or ended.
 //!
 //! What cannot be written does not happen: somebody is let in, and a destination opened, once the line that says so is written
-//! ([`Audit::written`]). All other lines wait their turn, [`MOST_WAITING`] at most, and a thread of its own writes them: a log
-//! that nobody reads holds up that thread and nobody else. While a line is not taken, or none has room to wait, the log *does
-//! not take lines*: every new login and destination is refused. What had no room is counted, and the number is the next line.
+//! ([`Audit::written`]). What happens anyhow is told ([`Audit::told`]) before it goes on. A thread of its own writes: whoever tells
+//! waits [`PATIENCE`] at most, and not at all while the log *does not take lines*, since one was refused or waited too long. Then
+//! every new login and destination is refused, and of the other lines [`MOST_WAITING`] wait; what has no room is counted, and
+//! the number is a line once lines are taken again.
 //!
 //! What clients say (names, addresses asked for) is cut to [`MOST_SAID`]; whatever is not printable ASCII stands as `\u`, so that
 //! nothing of it reaches the terminal of who reads the log.
@@ -16,12 +17,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 /// Characters of what a client said that are kept.
 pub const MOST_SAID: usize = 128;
 /// Lines that may wait to be written.
 pub const MOST_WAITING: usize = 4_096;
-/// How long somebody waits for a line to be written, or to have room; and the log, before it writes one again that was not taken.
+/// How long somebody waits for a line to be written; and the log, before it writes one again that was not taken.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where lines go.
@@ -41,8 +43,10 @@ struct State {
 
 struct Line {
     text: String,
-    /// Who waits for it to be written; whoever waits no longer has refused what it says, and it is passed over.
-    waits: Option<oneshot::Sender<bool>>,
+    /// Whether it happened; else it does once this is written, and not where nobody waits for that any more.
+    happened: bool,
+    /// Tells whether it was written at once.
+    waits: oneshot::Sender<bool>,
 }
 
 impl Audit {
@@ -62,27 +66,44 @@ impl Audit {
         Ok(Self { lines, state })
     }
 
-    /// Says something that has happened; keeps nobody waiting. Where there is no room it is counted as lost.
+    /// Says something that has happened; keeps nobody waiting.
     pub fn tell(&self, event: &str, facts: Value) {
-        self.put(Line { text: line(event, facts), waits: None }, self.lines.try_reserve().ok());
+        let (waits, _) = oneshot::channel();
+        let line = Line { text: line(event, facts), happened: true, waits };
+        self.put(line, self.lines.try_reserve().ok());
     }
 
-    /// Says something that has happened, and waits a while for room: of what was opened the end is told in its turn.
-    pub async fn tell_in_turn(&self, event: &str, facts: Value) {
-        let patience = if self.takes() { PATIENCE } else { Duration::ZERO };
-        let room = tokio::time::timeout(patience, self.lines.reserve()).await;
-        self.put(Line { text: line(event, facts), waits: None }, room.ok().and_then(Result::ok));
+    /// Says something that has happened, and waits for its line to be written, while lines are taken.
+    pub async fn told(&self, event: &str, facts: Value) {
+        if !self.takes() {
+            return self.tell(event, facts);
+        }
+        let (waits, written) = oneshot::channel();
+        let line = Line { text: line(event, facts), happened: true, waits };
+        let end = Instant::now() + PATIENCE;
+        // Who waits for room may be ended meanwhile: then it is lost all the same.
+        let lost = Lost(Some(&self.state));
+        let room = tokio::time::timeout_at(end, self.lines.reserve()).await;
+        if let Ok(Ok(room)) = room {
+            lost.found();
+            self.put(line, Some(room));
+            self.in_time(written, end).await;
+        }
     }
 
     /// Says something that is about to happen: whether it may, for the line is written.
     pub async fn written(&self, event: &str, facts: Value) -> bool {
-        let (waits, written) = oneshot::channel();
-        let line = Line { text: line(event, facts), waits: Some(waits) };
         // No room is no loss: what it says does not happen.
         let Ok(room) = self.lines.try_reserve() else { return false };
-        self.put(line, Some(room));
-        let written = tokio::time::timeout(PATIENCE, written).await;
-        let written = written.is_ok_and(|written| written == Ok(true));
+        let (waits, written) = oneshot::channel();
+        self.put(Line { text: line(event, facts), happened: false, waits }, Some(room));
+        self.in_time(written, Instant::now() + PATIENCE).await
+    }
+
+    /// Whether a line was written in time; if not, lines are not taken.
+    async fn in_time(&self, written: oneshot::Receiver<bool>, end: Instant) -> bool {
+        let written = tokio::time::timeout_at(end, written).await;
+        let written = matches!(written, Ok(Ok(true)));
         if !written {
             self.state.takes.store(false, Ordering::Relaxed);
         }
@@ -101,7 +122,7 @@ impl Audit {
 
     /// Waits a while for what is not written yet; how many lines never were.
     pub async fn finish(&self) -> u64 {
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         while !self.is_empty() && begun.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -113,8 +134,25 @@ impl Audit {
             self.state.waiting.fetch_add(1, Ordering::AcqRel);
             room.send(line);
         } else {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
-            self.state.takes.store(false, Ordering::Relaxed);
+            drop(Lost(Some(&self.state)));
+        }
+    }
+}
+
+/// A line without room, which counts as lost unless there is some.
+struct Lost<'s>(Option<&'s State>);
+
+impl Lost<'_> {
+    fn found(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        if let Some(state) = self.0 {
+            state.lost.fetch_add(1, Ordering::Relaxed);
+            state.takes.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -129,14 +167,13 @@ struct Writer {
 
 impl Writer {
     fn run(mut self, mut lines: mpsc::Receiver<Line>) {
-        while let Some(Line { text, waits }) = lines.blocking_recv() {
-            match waits {
-                Some(waits) if waits.is_closed() => {}
-                Some(waits) => drop(waits.send(self.write(&text))),
-                None => {
-                    while !self.write(&text) {
-                        std::thread::sleep(PATIENCE);
-                    }
+        while let Some(Line { text, happened, waits }) = lines.blocking_recv() {
+            if happened || !waits.is_closed() {
+                let mut written = self.write(&text);
+                let _ = waits.send(written);
+                while happened && !written {
+                    std::thread::sleep(PATIENCE);
+                    written = self.write(&text);
                 }
             }
             self.tell_lost();

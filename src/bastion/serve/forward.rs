@@ -60,7 +60,7 @@ pub(super) async fn forward(
     let millis = u64::try_from(channel.began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let facts = json!({ "conn": connection.id, "channel": channel.id, "to": SocketAddr::new(addr, port), "reason": ended,
         "bytes_up": up, "bytes_down": down, "ms": millis });
-    house.audit.tell_in_turn("close", facts).await;
+    house.audit.told("close", facts).await;
     connection.close(channel.id);
     // The client hears of it, if it is there and listens.
     tokio::select! {

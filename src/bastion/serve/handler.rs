@@ -46,8 +46,8 @@ impl Drop for Asked {
 }
 
 impl Asked {
-    fn tell(&self, event: &str, facts: Value) {
-        self.house.audit.tell(event, self.of_this(facts));
+    async fn tell(&self, event: &str, facts: Value) {
+        self.house.audit.told(event, self.of_this(facts)).await;
     }
 
     /// Whether the line is written, and what it says may happen.
@@ -64,11 +64,11 @@ impl Asked {
     }
 
     /// Whoever tries under another name than before tries no more.
-    fn same_user(&self, user: &str) -> Result<(), russh::Error> {
+    async fn same_user(&self, user: &str) -> Result<(), russh::Error> {
         if self.connection.tried.get_or_init(|| user.to_owned()) == user {
             return Ok(());
         }
-        self.tell("login-refused", json!({ "user": said(user), "reason": "another-user-than-before" }));
+        self.tell("login-refused", json!({ "user": said(user), "reason": "another-user-than-before" })).await;
         self.end("another-user-than-before")
     }
 
@@ -77,9 +77,10 @@ impl Asked {
         Err(russh::Error::Disconnect)
     }
 
-    fn refuse_method(&self, user: &str, method: &str) -> Result<Auth, russh::Error> {
-        self.same_user(user)?;
-        self.tell("login-refused", json!({ "user": said(user), "method": method, "reason": "keys-alone" }));
+    async fn refuse_method(&self, user: &str, method: &str) -> Result<Auth, russh::Error> {
+        self.same_user(user).await?;
+        self.tell("login-refused", json!({ "user": said(user), "method": method, "reason": "keys-alone" }))
+            .await;
         Ok(Auth::reject())
     }
 
@@ -88,20 +89,21 @@ impl Asked {
         admission.login((user, key, signed), self.connection.peer, super::clock().as_secs())
     }
 
-    fn refuse_key(&self, user: &str, key: &PublicKey, why: &str) {
+    async fn refuse_key(&self, user: &str, key: &PublicKey, why: &str) {
         self.tell(
             "login-refused",
             json!({ "user": said(user), "method": "publickey", "reason": why, "key": fingerprint(key),
                 "kind": key.algorithm().as_str() }),
-        );
+        )
+        .await;
     }
 
     /// What nobody gets.
-    fn refuse(&mut self, what: &str, detail: Option<&str>) {
+    async fn refuse(&mut self, what: &str, detail: Option<&str>) {
         self.count_refusal();
         let user = self.connection.login.get().map(|login| said(&login.user));
         let detail = detail.map(said);
-        self.tell("refused", json!({ "user": user, "what": what, "detail": detail }));
+        self.tell("refused", json!({ "user": user, "what": what, "detail": detail })).await;
     }
 
     fn count_refusal(&mut self) {
@@ -112,13 +114,13 @@ impl Asked {
     }
 
     /// A request on a channel that nobody has: whoever sends it hears no.
-    fn refuse_on(
+    async fn refuse_on(
         &mut self,
         what: &str,
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<(), russh::Error> {
-        self.refuse(what, None);
+        self.refuse(what, None).await;
         session.channel_failure(channel)
     }
 
@@ -152,12 +154,12 @@ impl Handler for Asked {
 
     async fn auth_none(&mut self, user: &str) -> Result<Auth, Self::Error> {
         // Every client asks that first, to learn the methods.
-        self.same_user(user)?;
+        self.same_user(user).await?;
         Ok(Auth::reject())
     }
 
     async fn auth_password(&mut self, user: &str, _: &str) -> Result<Auth, Self::Error> {
-        self.refuse_method(user, "password")
+        self.refuse_method(user, "password").await
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -166,7 +168,7 @@ impl Handler for Asked {
         _: &str,
         _: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        self.refuse_method(user, "keyboard-interactive")
+        self.refuse_method(user, "keyboard-interactive").await
     }
 
     async fn auth_publickey_offered(
@@ -174,37 +176,37 @@ impl Handler for Asked {
         user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        self.same_user(user)?;
+        self.same_user(user).await?;
         self.offers = self.offers.saturating_add(1);
         if self.offers > MOST_OFFERS {
-            self.refuse_key(user, offer.public_key, "too-many-keys");
+            self.refuse_key(user, offer.public_key, "too-many-keys").await;
             return self.end("too-many-keys");
         }
         match self.judge(user, offer.public_key, offer.algorithm) {
             Ok(_) => Ok(Auth::Accept),
             Err(why) => {
-                self.refuse_key(user, offer.public_key, why.word());
+                self.refuse_key(user, offer.public_key, why.word()).await;
                 Ok(Auth::reject())
             }
         }
     }
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        self.same_user(user)?;
+        self.same_user(user).await?;
         let line = match self.judge(user, key.public_key, key.algorithm) {
             Ok(line) => line,
             Err(why) => {
-                self.refuse_key(user, key.public_key, why.word());
+                self.refuse_key(user, key.public_key, why.word()).await;
                 return Ok(Auth::reject());
             }
         };
         if self.house.stops() {
-            self.refuse_key(user, key.public_key, "server-stops");
+            self.refuse_key(user, key.public_key, "server-stops").await;
             return Ok(Auth::reject());
         }
         let text = text_of(key.public_key);
         if !self.seat.take(&text, self.house.bounds.per_key) {
-            self.refuse_key(user, key.public_key, "too-many-connections-of-this-key");
+            self.refuse_key(user, key.public_key, "too-many-connections-of-this-key").await;
             return Ok(Auth::reject());
         }
         let facts = json!({ "user": said(user), "key": fingerprint(key.public_key), "algorithm": key.algorithm.as_str(),
@@ -222,7 +224,7 @@ impl Handler for Asked {
         certificate: &Certificate,
     ) -> Result<Auth, Self::Error> {
         let key = PublicKey::new(certificate.public_key().clone(), "");
-        self.refuse_key(user, &key, NotIn::Certificate.word());
+        self.refuse_key(user, &key, NotIn::Certificate.word()).await;
         Ok(Auth::reject())
     }
 
@@ -245,26 +247,26 @@ impl Handler for Asked {
             Ok(to) => to,
             Err(reason) => {
                 self.count_refusal();
-                self.tell("open-refused", refused(reason));
+                self.tell("open-refused", refused(reason)).await;
                 reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
                 return Ok(());
             }
         };
         if self.house.stops() {
-            self.tell("open-refused", refused("server-stops"));
+            self.tell("open-refused", refused("server-stops")).await;
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
         let Some(one) = self.connection.open(to, self.house.bounds.channels) else {
             self.count_refusal();
-            self.tell("open-refused", refused("too-many-channels"));
+            self.tell("open-refused", refused("too-many-channels")).await;
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         };
         let to = std::net::SocketAddr::from(to);
         if !self.written("open", json!({ "user": user, "channel": one.id, "to": to })).await {
             self.connection.close(one.id);
-            self.tell("open-refused", refused(NOT_WRITTEN));
+            self.tell("open-refused", refused(NOT_WRITTEN)).await;
             reply.reject(ChannelOpenFailure::ResourceShortage).await;
             return Ok(());
         }
@@ -281,7 +283,7 @@ impl Handler for Asked {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse("session", None);
+        self.refuse("session", None).await;
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
@@ -294,7 +296,7 @@ impl Handler for Asked {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse("x11", None);
+        self.refuse("x11", None).await;
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
@@ -309,7 +311,7 @@ impl Handler for Asked {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse("forwarded-tcpip", None);
+        self.refuse("forwarded-tcpip", None).await;
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
@@ -321,7 +323,7 @@ impl Handler for Asked {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse("direct-streamlocal", Some(path));
+        self.refuse("direct-streamlocal", Some(path)).await;
         reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
         Ok(())
     }
@@ -337,7 +339,7 @@ impl Handler for Asked {
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("pty", channel, session)
+        self.refuse_on("pty", channel, session).await
     }
 
     async fn x11_request(
@@ -349,7 +351,7 @@ impl Handler for Asked {
         _: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("x11", channel, session)
+        self.refuse_on("x11", channel, session).await
     }
 
     async fn env_request(
@@ -359,11 +361,11 @@ impl Handler for Asked {
         _: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("env", channel, session)
+        self.refuse_on("env", channel, session).await
     }
 
     async fn shell_request(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
-        self.refuse_on("shell", channel, session)
+        self.refuse_on("shell", channel, session).await
     }
 
     async fn exec_request(
@@ -372,7 +374,7 @@ impl Handler for Asked {
         _: &[u8],
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("exec", channel, session)
+        self.refuse_on("exec", channel, session).await
     }
 
     async fn subsystem_request(
@@ -381,7 +383,7 @@ impl Handler for Asked {
         _: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("subsystem", channel, session)
+        self.refuse_on("subsystem", channel, session).await
     }
 
     async fn window_change_request(
@@ -393,7 +395,7 @@ impl Handler for Asked {
         _: u32,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
-        self.refuse_on("window-change", channel, session)
+        self.refuse_on("window-change", channel, session).await
     }
 
     async fn agent_request(
@@ -401,12 +403,12 @@ impl Handler for Asked {
         channel: ChannelId,
         session: &mut Session,
     ) -> Result<bool, Self::Error> {
-        self.refuse_on("agent", channel, session)?;
+        self.refuse_on("agent", channel, session).await?;
         Ok(false)
     }
 
     async fn signal(&mut self, _: ChannelId, _: Sig, _: &mut Session) -> Result<(), Self::Error> {
-        self.refuse("signal", None);
+        self.refuse("signal", None).await;
         Ok(())
     }
 
@@ -416,7 +418,7 @@ impl Handler for Asked {
         _: &mut u32,
         _: &mut Session,
     ) -> Result<bool, Self::Error> {
-        self.refuse("tcpip-forward", Some(address));
+        self.refuse("tcpip-forward", Some(address)).await;
         Ok(false)
     }
 
@@ -426,17 +428,17 @@ impl Handler for Asked {
         _: u32,
         _: &mut Session,
     ) -> Result<bool, Self::Error> {
-        self.refuse("cancel-tcpip-forward", Some(address));
+        self.refuse("cancel-tcpip-forward", Some(address)).await;
         Ok(false)
     }
 
     async fn streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, Self::Error> {
-        self.refuse("streamlocal-forward", Some(path));
+        self.refuse("streamlocal-forward", Some(path)).await;
         Ok(false)
     }
 
     async fn cancel_streamlocal_forward(&mut self, path: &str, _: &mut Session) -> Result<bool, Self::Error> {
-        self.refuse("cancel-streamlocal-forward", Some(path));
+        self.refuse("cancel-streamlocal-forward", Some(path)).await;
         Ok(false)
     }
 }

@@ -181,7 +181,7 @@ impl Drift {
             match differ((live, wanted), direction, nobody, space) {
                 Err(why) => self.unknown.push((live.id.clone(), why)),
                 Ok((None, None)) => {
-                    if words(is) != words(meant) {
+                    if odd(is) == odd(meant) && words(is) != words(meant) {
                         self.wording.push((live.id.clone(), direction));
                     }
                 }

@@ -11,6 +11,8 @@ from wire import *
 LOG, ANA, LUIS, FOLDER = sys.argv[1:5]
 ana, luis = Key.read(ANA), Key.read(LUIS, "rsa-sha2-512")
 stranger, short = Key.new(), {bits: Key.rsa(bits) for bits in (1024, 2048)}
+# C1, a right-to-left override, two ends of lines and DEL: what JSON leaves as it is.
+OBEYED = "ana\x9b31m\u202e\x85\u2028\x7f"
 KEYS_ALONE, NO = "login-refused keys-alone", "failure publickey"
 NOT_THERE, KIND = "login-refused key-not-authorized", "login-refused key-kind-not-accepted"
 TOUCH, CERTIFICATE = "login-refused security-key-touch-cannot-be-enforced", "login-refused certificates-are-not-accepted"
@@ -239,6 +241,7 @@ CASES = [
     ("a certificate that never ends", NO, [CERTIFICATE], certificate("forever")),
     ("a certificate of a certificate", NO, [], nested),
     ("a certificate of a key that is not let in", NO, [NOT_THERE], certificate("stranger", Key.read(FOLDER + "/stranger"))),
+    ("a name that a terminal obeys", NO, [KEYS_ALONE], asks("password", byte(0) + string("x"), user=OBEYED)),
     ("a channel before the login", NO, [], before_the_login(OPEN_BEFORE)),
     (
         "a request before the login",
