@@ -417,7 +417,7 @@ fn what_a_stateless_bridge_takes_for_replies() {
 }
 
 /// Sends a SYN from port 8080 of 10.0.0.3 to port 22 of 10.0.0.2 in two parts, `$1` by which interface and `$2` to whom on the link: of IPv4, the flags in
-/// the second part, and others in the padding of the first; of IPv6, both parts as errors of ICMPv6 by their looks.
+/// the second part, and others in the padding of the first; of IPv6, the first part as an error of ICMPv6 by its padding.
 const PARTS: &str = r#"
 import socket, struct, sys, time
 link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); link.bind((sys.argv[1], 0))
@@ -427,7 +427,7 @@ def summed(data):
     while total >> 16: total = (total & 0xffff) + (total >> 16)
     return ~total & 0xffff
 def syn(ends):
-    head = struct.pack('!HHIIBBHHH', 8080, 22, 1000, 8080 << 16 | 22, 0x50, 2, 1000, 0, 0)
+    head = struct.pack('!HHIIBBHHH', 8080, 22, 1000, 8080 << 16 | 22, 0xa0, 2, 1000, 0, 0) + bytes([1]) * 20
     pseudo = ends + struct.pack('!II', len(head), 6)
     return head[:16] + struct.pack('!H', summed(pseudo + head)) + head[18:]
 def four(part, field, padding=b''):
@@ -435,7 +435,7 @@ def four(part, field, padding=b''):
     head = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(part), 7, field, 64, 6, 0) + ends
     link.send(there + b'\x08\x00' + head[:10] + struct.pack('!H', summed(head)) + head[12:] + part + padding)
 whole = syn(socket.inet_aton('10.0.0.3') + socket.inet_aton('10.0.0.2'))
-four(whole[:8], 0x2000, struct.pack('!IBBHHH', 0, 0x50, 0x10, 0, 0, 0) + bytes(20))
+four(whole[:8], 0x2000, struct.pack('!IBBHHH', 0, 0xa0, 0x10, 0, 0, 0) + bytes(20))
 four(whole[8:], 1)
 ends = socket.inet_pton(socket.AF_INET6, 'fd00:1::6') + socket.inet_pton(socket.AF_INET6, 'fd00:1::2')
 def six(part, kind, field, padding=b''):
@@ -487,7 +487,8 @@ fn no_connection_starts_in_parts_over_a_stateless_bridge() {
         [counted(there, "parts4"), counted(there, "parts6"), counted(here, "answers")]
     };
     assert_eq!(sends(&lab), [0, 0, 0], "parts at the receiver, and its answers");
-    // Without the two rules both attacks cross the bridge, and the first is answered.
+    // Without the two rules the connection of IPv4 comes through and is answered, and of IPv6 the part that looks like an error (this
+    // kernel takes the header of IPv6 for what would stand in the other).
     let without = |text: &String| {
         let kept = text.lines().filter(|line| !line.contains("a fragment of"));
         kept.map(|line| format!("{line}\n")).collect::<String>()
@@ -495,7 +496,7 @@ fn no_connection_starts_in_parts_over_a_stateless_bridge() {
     let open = rulesets(&compiled).iter().map(|(host, text)| (*host, without(text))).collect();
     lab.load(&open).unwrap();
     switch(&lab, host, "0");
-    assert_eq!(sends(&lab), [2, 2, 1], "without the two rules");
+    assert_eq!(sends(&lab), [2, 1, 1], "without the two rules");
 }
 
 /// The proof asks for it: without either rule, with one of them too narrow or too late, the frames are refuted.

@@ -173,7 +173,7 @@ fn what_the_lab_asks_is_what_is_meant() {
     );
     let director = "zone internet { rest }\nzone back { 10.1.2.0/24 }\n\
         firewall m { wan 198.51.100.2 in internet; eth1 10.1.2.1 in back }\n\
-        host r1 { e 10.1.2.11 in back; nftables }\ngroup web = r1\n\
+        host r1 { e 10.1.2.11 in back; nftables }\nhost r2 { e 10.1.2.12 in back; nftables }\ngroup web = r1, r2\n\
         allow tcp 8000 from internet to m.internet ipvs nat to web port 8080 { limit 1/minute burst 3 }\n\
         test \"t\" { expect allow tcp 8000 from internet to m.internet }\n";
     let hairpin = "zone lan { 10.1.1.0/24 }\nzone b { 10.1.2.0/24 }\n\

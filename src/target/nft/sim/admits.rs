@@ -32,7 +32,7 @@ mod written;
 use fields::View;
 use written::Now;
 
-pub use effects::{Effects, deciders, deciders_of, effects, outline};
+pub use effects::{Effects, deciders, deciders_of, effects, fragments, outline};
 pub use written::{Kept, Mark, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
@@ -65,18 +65,6 @@ pub fn does(
 ) -> Result<(Admits, Vec<Translated>), Exhausted> {
     let walked = walk(ruleset, at.into(), &Reading::default(), TOGETHER, space)?;
     Ok((walked.admits, effects::translated(walked.translated, space)?))
-}
-
-/// Of the packets `within`, those of which a fragment passes between the ports of a bridge, or may: what stands behind the header
-/// of a fragment nobody knows.
-///
-/// # Errors
-/// [`Exhausted`] when the space's budget is spent.
-pub fn fragments(ruleset: &Ruleset, within: PacketSet, space: &mut Space) -> Result<PacketSet, Exhausted> {
-    let reading = Reading { fragments: true, ..Reading::default() };
-    let Admits { accepted, unknown, .. } =
-        walk(ruleset, Spot::BRIDGE, &reading, Wanted { each: false, within }, space)?.admits;
-    Ok(space.or(accepted, unknown))
 }
 
 /// How what is not modelled is read.

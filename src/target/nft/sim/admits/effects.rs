@@ -27,6 +27,18 @@ pub struct Effects {
     pub kept: BTreeMap<Kept, PacketSet>,
 }
 
+/// Of the packets `within`, those of which a fragment passes between the ports of a bridge, or may: what stands behind the header
+/// of a fragment nobody knows.
+///
+/// # Errors
+/// [`Exhausted`] when the space's budget is spent.
+pub fn fragments(ruleset: &Ruleset, within: PacketSet, space: &mut Space) -> Result<PacketSet, Exhausted> {
+    let reading = Reading { fragments: true, ..Reading::default() };
+    let Admits { accepted, unknown, .. } =
+        walk(ruleset, Spot::BRIDGE, &reading, Wanted { each: false, within }, space)?.admits;
+    Ok(space.or(accepted, unknown))
+}
+
 /// Everything that `ruleset` does at a hook.
 ///
 /// # Errors
