@@ -376,7 +376,7 @@ mod tests {
             Some("kbdinteractiveauthentication yes")
         );
         assert_eq!(
-            line("Match User \"a b\",c Address 10.0.0.0/8").as_deref(),
+            line("Match User \"a b,c\" Address 10.0.0.0/8").as_deref(),
             Some("match User|a b,c|Address|10.0.0.0/8")
         );
         assert_eq!(line("Match User=ana Group = \"a b\"").as_deref(), Some("match User|ana|Group|a b"));
