@@ -26,7 +26,7 @@ fn what_is_masked_by_a_dynamic_leg_is_answered() {
 /// A machine has none of another's addresses, whatever its own is.
 #[test]
 fn a_dynamic_member_is_not_who_it_speaks_to() {
-    for (from, to) in [("lan", "x"), ("lan except d", "x"), ("x", "d"), ("x", "lan")] {
+    for (from, to) in [("lan", "x"), ("lan except d", "x"), ("x", "lan")] {
         let text = format!(
             "zone lan {{ 10.1.1.0/24 }}\nhost x {{ e 10.1.1.5 in lan; nftables }}\n\
              host d {{ e dynamic in lan; nftables }}\nallow ping from {from} to {to}\n\
