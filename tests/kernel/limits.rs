@@ -106,7 +106,11 @@ impl Place {
                  route add default via 10.1.2.1",
             ))
             .unwrap();
-        Self { client, fw, server }
+        let place = Self { client, fw, server };
+        // Links come up, and neighbours are found, in their own time.
+        let all = SOURCES.len() * FLOWS;
+        assert!((0..20).any(|_| place.arrive(&[9]) == all), "nothing passes without rules");
+        place
     }
 
     /// How many of the flows arrive.
