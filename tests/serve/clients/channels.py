@@ -189,7 +189,11 @@ def before_it_is_open(client):
     client.send(*[byte(DATA) + u32(number) + string(b"early") for number in range(6)])
     number = client.answered()
     client.data(number, b"there?")
-    return "after it" if client.read().endswith(b"there?") else "lost"
+    # What came early may be echoed too, in a message of its own.
+    heard = client.read()
+    while not heard.endswith(b"there?") and len(heard) < len(b"early") * 6:
+        heard += client.read()
+    return "after it" if heard.endswith(b"there?") else "lost"
 
 
 def too_much_at_once(client):
@@ -396,9 +400,10 @@ CASES = [
         to(host, why=NOT_ALLOWED)
         for host in [
             "127.0.0.1", "127.1.2.3", "0.0.0.0", "255.255.255.255", "10.0.1.5", "10.0.2.5", "10.0.2.12", "169.254.169.254", "224.0.0.1",
-            "::", "::1", "::ffff:10.0.2.9", "::ffff:127.0.0.1", "::10.0.2.9", "64:ff9b::a00:209", "2002:a00:209::", "fd00:ec2::254",
+            "::", "::1", "::ffff:10.0.2.9", "::ffff:127.0.0.1", "64:ff9b::a00:209", "2002:a00:209::", "fd00:ec2::254",
         ]
     ],
+    *[to(host, why="open-refused another-spelling") for host in ["::10.0.2.9", "0:0::1", "2001:DB8::9", "64:ff9b::10.0.2.9"]],
     to("10.0.2.9", 80, NOT_ALLOWED),
     to("10.0.2.11", 22, NOT_ALLOWED),
     to("169.254.169.254", 80, NOT_ALLOWED),
