@@ -56,8 +56,7 @@ pub trait Loader {
     fn load(&mut self, from: &str, path: &str) -> Result<SourceFile, String>;
 
     /// Where the file that goes by a name really lies, from the root on; none where that is nowhere.
-    fn place(&self, name: &str) -> Option<String> {
-        let _ = name;
+    fn place(&self, _name: &str) -> Option<String> {
         None
     }
 }

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use crate::target::nft::artifact::{
     Base, Chain, Hook, Policy, Ruleset, Statement, Table, TableFamily, Verdict,
 };
+use crate::target::nft::sim;
 
 /// Each such chain that may drop what comes to or leaves by one of the devices; `None`: by any device, it is not known
 /// which.
 #[must_use]
 pub fn may_drop(ruleset: &Ruleset, devices: Option<&BTreeSet<String>>) -> Vec<String> {
     let mut all = Vec::new();
-    let awake = |table: &&Table| !table.flags.iter().any(|flag| flag == "dormant");
-    for table in ruleset.tables.iter().filter(awake) {
+    for table in ruleset.tables.iter().filter(|table| !sim::is_dormant(table)) {
         for chain in &table.chains {
             let Some(base) = &chain.base else { continue };
             if is_unfollowed(table.family, base.hook) && sees(base, devices) && drops(table, chain, base) {

@@ -29,12 +29,11 @@ use std::time::Duration;
 
 use super::sshd::effective::Effective;
 use super::sshd::inspect::{self, Inspection, Tree};
+use super::sshd::meant::DROP_IN;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
 use record::{Before, Record, Saved, State};
 
-/// Where the drop-in has to stand so that nothing comes before it.
-pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
 /// Files of keys are put below this folder alone: not into homes, which others may write.
 const BELOW: &str = "/etc/ssh";
 

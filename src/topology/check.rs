@@ -171,10 +171,11 @@ impl Need<'_> {
                             && said.insert(trouble.code())
                         {
                             let finding = self.say(topology.site, (from, to), &trouble);
-                            let told = !matches!(trouble, Trouble::Round { .. });
-                            findings.push(match told {
-                                true => own::told(topology, (from, to), &way.crossing, finding),
-                                false => finding,
+                            // Which leg a machine answers by is no matter of its own address.
+                            findings.push(if matches!(trouble, Trouble::Round { .. }) {
+                                finding
+                            } else {
+                                own::told(topology, (from, to), &way.crossing, finding)
                             });
                         }
                     }

@@ -11,7 +11,7 @@ use super::config::{self, Config, Connection, Files};
 use super::effective::Effective;
 use super::tree::Tree;
 
-/// Where the rendered settings stand.
+/// Where the rendered settings stand, so that nothing comes before them.
 pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
 
 /// How two values of a keyword are compared.
