@@ -226,6 +226,16 @@ impl Yard {
 }
 
 impl Server {
+    /// Whether a thread sleeps since nobody takes what it wrote (proc(5), `wchan`): only the audit log goes to a pipe that
+    /// nobody reads.
+    pub(crate) fn waits_for_its_log(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        tasks.flatten().any(|task| {
+            let place = fs::read_to_string(task.path().join("wchan"));
+            place.is_ok_and(|place| place.contains("pipe_write"))
+        })
+    }
+
     pub(crate) fn text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
