@@ -19,7 +19,7 @@ use crate::verify::diff::{
 use crate::verify::logins::{Logins, logins};
 
 use super::clean::clean_line;
-use super::options::{Depends, Format};
+use super::options::{Depends, Format, Listed};
 use super::packet::show;
 use super::render::{self, number};
 use super::report::put;
@@ -57,13 +57,19 @@ pub(super) struct Args {
     #[command(flatten)]
     depends: Depends,
 
+    #[command(flatten)]
+    listed: Listed,
+
     /// How the answer is written
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
+const NO_LISTING: &str = "--utc says how a listing is read, and neither side is one";
+
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     match [&args.old, &args.new].map(|path| aws::is_recording(path)) {
+        [true, true] if args.listed.utc => return Err(Failure::new(NO_LISTING)),
         [true, true] => return aws::diff(&args.old, &args.new, args.deny_widening, args.format, console),
         [false, false] => {}
         [true, false] | [false, true] => {
@@ -73,12 +79,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let mut sides = Vec::new();
     for path in [&args.old, &args.new] {
-        match Input::read(path, &args.depends, console)? {
+        match Input::read(path, &args.depends, args.listed, console)? {
             Some(input) => sides.push(input),
             None => return Ok(Exit::AtFault),
         }
     }
     let (Some(new), Some(old)) = (sides.pop(), sides.pop()) else { return Ok(Exit::Failed) };
+    if args.listed.utc && !old.is_listing() && !new.is_listing() {
+        return Err(Failure::new(NO_LISTING));
+    }
     let names = Names::of(&new.site).and(&Names::of(&old.site));
     let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.branches) };
     let at = args.depends.at.unwrap_or_else(request::now);

@@ -13,6 +13,7 @@ use crate::verify::trace::NoWay;
 use crate::verify::{self, Against, Hop, HostRules, Report};
 
 use super::Failure;
+use super::options::Listed;
 
 /// Compiles and proves. None where there are errors.
 pub(super) fn compile(
@@ -45,8 +46,11 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, No
 }
 
 /// A ruleset of whoever's making.
-pub(super) fn listed(text: String) -> Result<HostRules, Failure> {
-    HostRules::listed(text).map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))
+pub(super) fn listed(text: String, how: Listed) -> Result<HostRules, Failure> {
+    let rules = HostRules::listed(text);
+    rules
+        .map(|rules| how.understood(rules))
+        .map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))
 }
 
 /// Compares one machine's points with such a ruleset: what the policy says of them is found before it is asked for.
@@ -60,12 +64,10 @@ pub(super) fn against(
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.
-pub(super) fn beside(compiled: &Compiled, host: HostId, text: String) -> Result<Vec<Beside>, Failure> {
-    let theirs =
-        HostRules::listed(text).map_err(|why| Failure::new(format!("the listing cannot be read: {why}")))?;
+pub(super) fn beside(compiled: &Compiled, host: HostId, theirs: &HostRules) -> Result<Vec<Beside>, Failure> {
     let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };
     let favourites = verify::favourites(&compiled.site);
-    verify::beside::beside(ours, &theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
+    verify::beside::beside(ours, theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
 }
 
 /// What two rulesets of one machine do differently.

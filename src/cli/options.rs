@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::compile;
+use crate::verify::HostRules;
 
 /// A policy and what it depends on besides its text.
 #[derive(Clone, Debug, Args)]
@@ -31,6 +32,22 @@ pub(super) struct Depends {
     /// Print on stderr how long each stage took
     #[arg(long)]
     pub(super) timings: bool,
+}
+
+/// How a listing is to be read.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Listed {
+    /// Take the dates of a listing (`meta time`) as UTC, as `TZ=UTC nft list ruleset` prints them; without it what they
+    /// decide is not known
+    #[arg(long)]
+    pub(super) utc: bool,
+}
+
+impl Listed {
+    /// The ruleset as it is to be understood.
+    pub(super) fn understood(self, rules: HostRules) -> HostRules {
+        if self.utc { rules.in_utc() } else { rules }
+    }
 }
 
 /// How an answer is written.

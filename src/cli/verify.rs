@@ -14,7 +14,7 @@ use super::beside;
 use super::check::finished;
 use super::compile::{host_among, names, tell_findings};
 use super::files::listing_of;
-use super::options::{Emit, Format, PolicyArgs};
+use super::options::{Emit, Format, Listed, PolicyArgs};
 use super::report::{self, Telling};
 use super::request::Request;
 use super::{Console, Exit, Failure, aws, engine, render};
@@ -40,6 +40,9 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
 
+    #[command(flatten)]
+    listed: Listed,
+
     /// Prove security groups in this format too; in Terraform's and CloudFormation's where none is named
     #[arg(long, value_enum, value_name = "FORMAT")]
     emit: Vec<Emit>,
@@ -50,12 +53,17 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let against = args.against.as_deref().map(Ruleset::read).transpose()?;
-    let beside = args.beside.as_deref().map(Ruleset::read).transpose()?;
+    let ruleset =
+        |path: &Option<PathBuf>| path.as_deref().map(|path| Ruleset::read(path, args.listed)).transpose();
+    let against = ruleset(&args.against)?;
+    let beside = ruleset(&args.beside)?;
     if args.host.is_some() && against.is_none() && beside.is_none() {
         return Err(Failure::new(
             "--host says whose ruleset --against or --beside names, and neither is there",
         ));
+    }
+    if args.listed.utc && against.is_none() && beside.is_none() {
+        return Err(Failure::new("--utc says how --against or --beside is read, and neither is there"));
     }
     let live = args.aws_live.as_deref().map(|dir| aws::recording(dir, console)).transpose()?;
     let mut request = Request::read(args.policy)?;
@@ -86,14 +94,14 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
 
 /// `--against`: of the policy nothing is compiled but what it means, and the ruleset is read while that is found.
 fn tell_against(
-    Ruleset { name, text }: Ruleset,
+    Ruleset { name, text, how }: Ruleset,
     host: Option<&str>,
     format: Format,
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let asked = thread::scope(|scope| {
-        let listed = scope.spawn(|| engine::listed(text));
+        let listed = scope.spawn(|| engine::listed(text, how));
         let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });
@@ -144,14 +152,14 @@ fn tell(
 /// `--beside`: an answer of its own.
 fn tell_beside(
     compiled: &Compiled,
-    Ruleset { name: file, text }: Ruleset,
+    Ruleset { name: file, text, how }: Ruleset,
     host: Option<&str>,
     format: Format,
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let host = the_host(&compiled.site, host)?;
-    let found = engine::beside(compiled, host, text)?;
+    let found = engine::beside(compiled, host, &engine::listed(text, how)?)?;
     request.mark("compare");
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: Some(&file) };
     match format {
@@ -172,13 +180,14 @@ fn tell_beside(
 struct Ruleset {
     name: String,
     text: String,
+    how: Listed,
 }
 
 impl Ruleset {
-    fn read(path: &Path) -> Result<Self, Failure> {
+    fn read(path: &Path, how: Listed) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let text = listing_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
-        Ok(Self { name, text })
+        Ok(Self { name, text, how })
     }
 }
 

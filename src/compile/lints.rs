@@ -33,6 +33,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     for access in &site.accesses {
         any_to_any(site, access, findings);
         echo_reply(access, findings);
+        extension_header(access, findings);
         overlapping(access, findings);
     }
 }
@@ -174,6 +175,25 @@ fn echo_reply(access: &Access, findings: &mut Findings) {
         let message = "an echo reply starts nothing: replies follow by themselves".to_owned();
         let help = "write `ping` with the ends exchanged: who asks comes first";
         findings.push(Diagnostic::warning(code::ECHO_REPLY, access.span, message).help(help));
+    }
+}
+
+/// `proto 44` and the like: over IPv6 a header before the transport, and what is behind it is the packet's protocol
+/// (RFC 8200, section 4; nft(8), `meta l4proto`).
+fn extension_header(access: &Access, findings: &mut Findings) {
+    const HEADERS: [(u8, &str); 4] =
+        [(0, "Hop-by-Hop Options"), (43, "Routing"), (44, "Fragment"), (60, "Destination Options")];
+    if waives(access, code::EXTENSION_HEADER) {
+        return;
+    }
+    let named = access.terms.iter().find_map(|term| match term {
+        Term::Protos(protos) if !protos.is_full() => HEADERS.iter().find(|(n, _)| protos.contains(*n)),
+        Term::Protos(_) | Term::Ports { .. } | Term::Icmp { .. } => None,
+    });
+    if let Some((number, name)) = named {
+        let message = format!("over IPv6 protocol {number} is the {name} header, and no packet is of it");
+        let help = "name the protocol that is behind it, such as `tcp` or `proto 112`";
+        findings.push(Diagnostic::warning(code::EXTENSION_HEADER, access.span, message).help(help));
     }
 }
 

@@ -71,6 +71,7 @@ codes! {
     EXPIRED = "expired",
     EXPOSED_PORT = "exposed-port",
     EXPOSED_SERVICE = "exposed-service",
+    EXTENSION_HEADER = "extension-header",
     FAMILY_MISMATCH = "family-mismatch",
     FILE_TOO_LARGE = "file-too-large",
     HOST_BITS = "host-bits",

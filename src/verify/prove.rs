@@ -63,6 +63,14 @@ impl HostRules {
         let (reading, text) = read::listing(text.into())?;
         Ok(Self { text, ruleset: reading.ruleset, lines: reading.lines })
     }
+
+    /// The same, its dates taken as UTC: what `TZ=UTC nft list ruleset` prints. Without that nothing says their time zone,
+    /// and what they decide is not known.
+    #[must_use]
+    pub fn in_utc(mut self) -> Self {
+        read::dates_are_utc(&mut self.ruleset);
+        self
+    }
 }
 
 /// The artifacts of a site: the rulesets by machine, and the security groups.
@@ -442,7 +450,9 @@ fn bounded(
         let here = space.and(set, done.unknown);
         if here != PacketSet::NOTHING {
             let line = rules.lines.line(place).map_or_else(String::new, |line| format!("line {line}, "));
-            lines.push(format!("{line}`{}`", rules.ruleset.name_of(place)));
+            let date = rules.ruleset.rule(place).is_some_and(read::has_date);
+            let why = if date { ", a date whose time zone it does not say" } else { "" };
+            lines.push(format!("{line}`{}`{why}", rules.ruleset.name_of(place)));
         }
     }
     Ok(format!("the ruleset has statements whose effect is not known ({}); {holds}", few(&lines)))

@@ -148,6 +148,22 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
             Fwc(&["verify", "site.fw", "--against", RULES]),
         ],
     ),
+    (
+        "story_of_dates_in_a_listing",
+        &[
+            Fwc(&["compile", "-o", "build", "dated.fw"]),
+            // As nft lists it.
+            Edit(RULES, "meta time < 1814400000", "meta time < \"2027-07-01 00:00:00\""),
+            Fwc(&["verify", "dated.fw", "--against", RULES]),
+            Fwc(&["verify", "dated.fw", "--against", RULES, "--utc"]),
+            Edit(RULES, "2027-07-01 00", "2027-07-01 02"),
+            Fwc(&["verify", "dated.fw", "--against", RULES, "--utc", "--at", "2027-07-01T01:00Z"]),
+            Fwc(&["diff", "dated.fw", RULES, "--deny-widening", "--at", "2027-07-01T01:00Z"]),
+            Fwc(&["diff", "dated.fw", RULES, "--deny-widening", "--at", "2027-07-01T01:00Z", "--utc"]),
+            Fwc(&["verify", "dated.fw", "--utc"]),
+            Fwc(&["diff", "dated.fw", "build", "--utc"]),
+        ],
+    ),
     ("story_build_json", &[Fwc(&["compile", "-o", "build", "--format", "json", "site.fw"])]),
     (
         "story_of_one_machine",

@@ -64,6 +64,26 @@ fn what_stands_at_other_hooks_is_named_and_nothing_is_proved() {
     assert!(with("table netdev nd {\n\tflags dormant\n\tchain c {\n\t\ttype filter hook ingress device \"eth1\" priority 0; policy drop;\n\t}\n}\n").holds());
 }
 
+/// A listing says dates in the time zone of who listed it, and not which that is.
+#[test]
+fn a_date_decides_nothing_unless_its_time_zone_is_said() {
+    let policy = format!("{POLICY}allow ssh from lan to web {{ until 2027-06-30 }}\n");
+    let compiled = compiled(&[("dated.fw".to_owned(), policy)]);
+    let host = compiled.site.host_named("fw").unwrap();
+    let own = &compiled.artifacts.get(&host).unwrap().text;
+    let report = |said: &str, utc: bool| {
+        let text = own.replace("meta time < 1814400000", &format!("meta time < {said}"));
+        let listed = HostRules::listed(text).unwrap();
+        Against::new(&compiled.site, host).report(&if utc { listed.in_utc() } else { listed })
+    };
+    let unsaid = report("\"2027-07-01 00:00:00\"", false);
+    assert!(undecided(&unsaid).iter().any(|(_, why)| why.contains("a date whose time zone it does not say")));
+    assert!(!unsaid.holds());
+    assert!(report("1814400000", false).holds() && report("1814400000", true).holds());
+    assert!(report("\"2027-07-01 00:00:00\"", true).holds());
+    assert!(!report("\"2027-07-01 00:00:01\"", true).holds());
+}
+
 /// What is untracked is another packet at every hook behind: established no more, or new.
 #[test]
 fn what_is_taken_out_of_tracking_is_not_proved() {

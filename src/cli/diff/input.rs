@@ -15,7 +15,7 @@ use super::super::clean::clean_line;
 use super::super::compile::tell_findings;
 use super::super::files::listing_of;
 use super::super::manifest;
-use super::super::options::{Depends, PolicyArgs};
+use super::super::options::{Depends, Listed, PolicyArgs};
 use super::super::request::Request;
 use super::super::{Console, Failure};
 use super::Named;
@@ -46,6 +46,7 @@ impl Input {
     pub(super) fn read(
         path: &Path,
         depends: &Depends,
+        how: Listed,
         console: &mut Console<'_>,
     ) -> Result<Option<Self>, Failure> {
         let name = path.display().to_string();
@@ -55,7 +56,7 @@ impl Input {
         if path.is_dir() || path.extension().is_some_and(|ext| ext == "fw") {
             return Self::policy(name, path, depends, console);
         }
-        let rules = listed(&name, &text_at(path)?)?;
+        let rules = how.understood(listed(&name, &text_at(path)?)?);
         let machine = Machine { rules: Some((rules, Lines::new())), ..Machine::default() };
         let hosts = BTreeMap::from([(String::new(), machine)]);
         Ok(Some(Self { name, site: Site::default(), hosts, cloud: None }))

@@ -10,7 +10,7 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-use super::artifact::{Expression, Field, Place, Ruleset, Statement};
+use super::artifact::{Expression, Field, Place, Rule, Ruleset, Statement};
 
 mod cursor;
 mod dom;
@@ -72,12 +72,26 @@ pub fn dates_are_utc(ruleset: &mut Ruleset) {
     let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
     for statement in rules.flat_map(|r| &mut r.statements) {
         if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement
-            && let Expression::Text(date) = right
-            && let Some(seconds) = value::seconds(date)
+            && let Some(seconds) = date(right)
         {
             *right = Expression::Number(seconds);
         }
     }
+}
+
+/// Whether a rule compares the time with a date whose time zone nothing says.
+#[must_use]
+pub fn has_date(rule: &Rule) -> bool {
+    rule.statements.iter().any(|statement| {
+        matches!(statement, Statement::Match { left: Expression::Field(Field::Time), right, .. }
+            if date(right).is_some())
+    })
+}
+
+/// Seconds since 1970 of a date, if it were UTC.
+fn date(right: &Expression) -> Option<u128> {
+    let Expression::Text(date) = right else { return None };
+    value::seconds(date)
 }
 
 /// The lines of everything that has a [`Place`].
