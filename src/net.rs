@@ -18,7 +18,7 @@ pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, T
 pub use proto::Proto;
 pub use random::Random;
 pub use range::{Bounded, RangeSet};
-pub use space::{Boxes, Exhausted, Field, PacketBox, PacketSet, Products, Space};
+pub use space::{Boxes, Covers, Exhausted, Field, PacketBox, PacketSet, Products, Space};
 pub use spoken::Spoken;
 
 /// A set of ports of TCP or UDP.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use fwc::net::{Field, PacketSet, Random, RangeSet, Space};
+use fwc::net::{Covers, Field, PacketSet, Random, RangeSet, Space};
 use proptest::prelude::*;
 
 /// A set of values below 16, as ranges and as the values themselves.
@@ -132,6 +132,30 @@ proptest! {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn covers_share_out_as_one_after_another_would(
+        shapes in proptest::collection::vec(shape(), 0..9), whole in shape()
+    ) {
+        let mut space = Space::default();
+        let whole = build(&mut space, &whole, &SMALL);
+        let sets: Vec<PacketSet> = shapes.iter().map(|shape| build(&mut space, shape, &SMALL)).collect();
+        let covers = Covers::new(&mut space, &sets);
+        let (mut rest, mut shares) = (whole, Vec::new());
+        for set in &sets {
+            shares.push(space.and(rest, *set));
+            rest = space.minus(rest, *set);
+        }
+        prop_assert_eq!(covers.shares(&mut space, whole), shares);
+        for set in sets.iter().chain([&whole]) {
+            let Some(packet) = space.witness(*set, &[]).unwrap() else { continue };
+            let mut of = Vec::new();
+            for (at, set) in sets.iter().enumerate() {
+                of.extend(space.contains(*set, &packet).unwrap().then_some(at));
+            }
+            prop_assert_eq!(covers.of(&mut space, &packet).unwrap(), of);
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod arena;
 mod boxes;
+mod covers;
 mod endings;
 mod member;
 mod moved;
@@ -23,6 +24,7 @@ use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
 use arena::{Arena, Op};
 pub use boxes::{Boxes, PacketBox};
+pub use covers::Covers;
 pub use endings::{Ending, Endings};
 use node::Node;
 pub use sum::Products;

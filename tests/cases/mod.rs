@@ -164,6 +164,25 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
             Fwc(&["diff", "dated.fw", "build", "--utc"]),
         ],
     ),
+    (
+        "story_of_a_render_into_a_build",
+        &[
+            Fwc(&["compile", "-o", "build", "door.fw"]),
+            Fwc(&["bastion", "render", "-o", "build", "door.fw"]),
+            Fwc(&["compile", "--check", "build", "door.fw"]),
+            Fwc(&["bastion", "render", "-o", "keys", "door.fw"]),
+            Tree("keys"),
+        ],
+    ),
+    (
+        "story_of_fmt_with_a_file_that_is_not_there",
+        &[
+            Fwc(&["fmt", "untidy.fw", "none.fw"]),
+            Fwc(&["fmt", "--check", "untidy.fw"]),
+            Fwc(&["trace", "dated.fw", "tcp 22 from 10.1.1.9 to 10.1.2.9", "--at", "2027-06-30T23:59Z"]),
+            Fwc(&["trace", "dated.fw", "tcp 22 from 10.1.1.9 to 10.1.2.9", "--at", "2027-07-01"]),
+        ],
+    ),
     ("story_build_json", &[Fwc(&["compile", "-o", "build", "--format", "json", "site.fw"])]),
     (
         "story_of_one_machine",

@@ -4,7 +4,7 @@ use super::{
     BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
 };
-use crate::net::{AddrSet, Verdict};
+use crate::net::{AddrSet, Covers, Verdict};
 use crate::target::nft::artifact::Hook;
 use crate::target::nft::sim::{Kept, Mark};
 
@@ -33,18 +33,21 @@ pub(super) fn compare(
     let [old, new] = sides;
     let reading =
         |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone(), fragments: false };
-    let mut before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
-    let mut after = sim::outline(&new.rules.ruleset, spot, &reading(&common.new), space)?;
+    let before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
+    let after = sim::outline(&new.rules.ruleset, spot, &reading(&common.new), space)?;
     let domain = domain(space, spot);
     // Who decides is asked only of packets that may be said something about.
     let asked = differing(&before, &after, space);
     let asked = space.and(asked, domain);
+    let mut deciders = [Whose::default(), Whose::default()];
     if asked != PacketSet::NOTHING {
-        for (side, common, effects) in [(old, &common.old, &mut before), (new, &common.new, &mut after)] {
-            effects.deciders = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common), space)?;
+        for ((side, common), whose) in [(old, &common.old), (new, &common.new)].into_iter().zip(&mut deciders)
+        {
+            let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common), space)?;
+            *whose = Whose::new(space, all);
         }
     }
-    let mut at = At { space, spot, sides, before, after, domain, names, regions };
+    let mut at = At { space, spot, sides, before, after, deciders, domain, names, regions };
     let mut found = (Vec::new(), Vec::new());
     at.verdicts(&mut found)?;
     at.told(&mut found)?;
@@ -100,6 +103,36 @@ const FEW: usize = 4;
 
 type Findings = (Vec<Difference>, Vec<Unclear>);
 
+/// Which packets each place decides about, or translates.
+#[derive(Default)]
+struct Whose {
+    places: Vec<Place>,
+    covers: Option<Covers>,
+}
+
+impl Whose {
+    /// What a policy lets pass has been decided by nobody: rules come first.
+    fn new(space: &mut Space, all: Vec<(Place, PacketSet)>) -> Self {
+        let (rules, policies): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(place, _)| !matches!(place, Place::Policy { .. }));
+        let (places, sets): (Vec<_>, Vec<_>) = rules.into_iter().chain(policies).unzip();
+        Self { places, covers: Some(Covers::new(space, &sets)) }
+    }
+
+    /// The places of a packet.
+    fn of(&self, space: &mut Space, packet: &Packet) -> Result<BTreeSet<Place>, Exhausted> {
+        let found = self.covers.as_ref().map(|covers| covers.of(space, packet)).transpose()?;
+        Ok(found.into_iter().flatten().filter_map(|at| self.places.get(at).copied()).collect())
+    }
+
+    /// A set by the first place that each packet of it has.
+    fn shares(&self, space: &mut Space, set: PacketSet) -> Vec<(Place, PacketSet)> {
+        let shares = self.covers.as_ref().map(|covers| covers.shares(space, set)).unwrap_or_default();
+        let shares = self.places.iter().copied().zip(shares);
+        shares.filter(|(_, share)| *share != PacketSet::NOTHING).collect()
+    }
+}
+
 /// A hook, and what each side does there.
 struct At<'s, 'a> {
     space: &'s mut Space,
@@ -107,6 +140,7 @@ struct At<'s, 'a> {
     sides: Both<'a>,
     before: Effects,
     after: Effects,
+    deciders: [Whose; 2],
     domain: PacketSet,
     names: &'a Names,
     regions: usize,
@@ -328,36 +362,31 @@ impl At<'_, '_> {
         if self.space.is_empty(set)? {
             return Ok(Vec::new());
         }
-        let (side, effects) = match change {
-            Change::Denied | Change::Silenced | Change::Translated { now: None, .. } => {
-                (self.sides[0], &self.before)
-            }
-            _ => (self.sides[1], &self.after),
+        let (which, effects) = match change {
+            Change::Denied | Change::Silenced | Change::Translated { now: None, .. } => (0, &self.before),
+            _ => (1, &self.after),
         };
-        let places: Vec<(Place, PacketSet)> = match change {
-            Change::Translated { .. } => effects.translations.iter().map(|(p, _, set)| (*p, *set)).collect(),
-            Change::Allowed | Change::Denied | Change::Told | Change::Silenced => effects.deciders.clone(),
+        let shares = match change {
+            Change::Allowed | Change::Denied | Change::Told | Change::Silenced => {
+                self.deciders.get(which).map(|whose| whose.shares(self.space, set)).unwrap_or_default()
+            }
+            Change::Translated { .. } => {
+                let all = effects.translations.iter().map(|(place, _, set)| (*place, *set)).collect();
+                Whose::new(self.space, all).shares(self.space, set)
+            }
             Change::Untracked | Change::Tracked | Change::Marked { .. } => Vec::new(),
         };
-        // What a policy lets pass has been decided by nobody: rules first.
-        let (rules, policies): (Vec<_>, Vec<_>) =
-            places.into_iter().partition(|(place, _)| !matches!(place, Place::Policy { .. }));
-        let mut groups: BTreeMap<Vec<String>, PacketSet> = BTreeMap::new();
-        let mut rest = set;
-        for (place, decided) in rules.into_iter().chain(policies) {
-            let here = self.space.and(rest, decided);
-            if here == PacketSet::NOTHING {
-                continue;
-            }
-            rest = self.space.minus(rest, here);
-            let so_far = groups.entry(statements(side, place)).or_insert(PacketSet::NOTHING);
-            *so_far = self.space.or(*so_far, here);
+        let Some(&side) = self.sides.get(which) else { return Ok(Vec::new()) };
+        let theirs = self.space.any(shares.iter().map(|(_, share)| *share).collect());
+        let rest = self.space.minus(set, theirs);
+        let mut groups: BTreeMap<Vec<String>, Vec<PacketSet>> = BTreeMap::new();
+        for (place, share) in shares {
+            groups.entry(statements(side, place)).or_default().push(share);
         }
         if rest != PacketSet::NOTHING {
-            let so_far = groups.entry(Vec::new()).or_insert(PacketSet::NOTHING);
-            *so_far = self.space.or(*so_far, rest);
+            groups.entry(Vec::new()).or_default().push(rest);
         }
-        Ok(groups.into_iter().collect())
+        Ok(groups.into_iter().map(|(said, parts)| (said, self.space.any(parts))).collect())
     }
 
     fn difference(
@@ -367,38 +396,14 @@ impl At<'_, '_> {
         set: PacketSet,
     ) -> Result<Option<Difference>, Stop> {
         let Some(witness) = self.witness(set)? else { return Ok(None) };
-        if !self.replayed(change, &witness) {
+        let runs = self.sides.map(|side| sim::run(&side.rules.ruleset, self.spot, &witness));
+        if !replayed(change, &runs) {
             return Err(Stop::Disagree(Box::new(witness)));
         }
         let (regions, more) = self.regions(set)?;
-        let was = self.lines(0, &witness)?;
-        let now = self.lines(1, &witness)?;
+        let [was, now] = &runs;
+        let (was, now) = (self.lines(0, &witness, was)?, self.lines(1, &witness, now)?);
         Ok(Some(Difference { change, statements, regions, more, witness, was, now }))
-    }
-
-    /// Whether the concrete interpreter says of a packet what the sets say. It takes nothing for granted that is not
-    /// modelled, and so may know less.
-    fn replayed(&self, change: Change, packet: &Packet) -> bool {
-        let [was, now] = self.sides.map(|side| sim::run(&side.rules.ruleset, self.spot, packet)).map(|run| {
-            match run.verdict {
-                sim::Outcome::Decided(verdict) => Some((verdict, run)),
-                sim::Outcome::Unknown(_) => None,
-            }
-        });
-        let (Some((was, before)), Some((now, after))) = (was, now) else { return true };
-        let passes = |verdict: Verdict| verdict == Verdict::Accept;
-        match change {
-            Change::Allowed => !passes(was) && passes(now),
-            Change::Denied => passes(was) && !passes(now),
-            Change::Told => (was, now) == (Verdict::Drop, Verdict::Reject),
-            Change::Silenced => (was, now) == (Verdict::Reject, Verdict::Drop),
-            Change::Translated { .. } => {
-                let other = |run: &sim::Run| (run.packet.dst, run.packet.dport, run.translation);
-                passes(was) && passes(now) && other(&before) != other(&after)
-            }
-            Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
-            Change::Marked { .. } => before.packet.mark != after.packet.mark,
-        }
     }
 
     fn unclear(
@@ -450,19 +455,11 @@ impl At<'_, '_> {
     }
 
     /// What decides about a packet on one side, and who translates it.
-    fn lines(&mut self, which: usize, packet: &Packet) -> Result<Vec<Line>, Exhausted> {
-        let (Some(&side), Some(effects)) =
-            (self.sides.get(which), [&self.before, &self.after].get(which).copied())
-        else {
+    fn lines(&mut self, which: usize, packet: &Packet, run: &sim::Run) -> Result<Vec<Line>, Exhausted> {
+        let (Some(&side), Some(deciders)) = (self.sides.get(which), self.deciders.get(which)) else {
             return Ok(Vec::new());
         };
-        let run = sim::run(&side.rules.ruleset, self.spot, packet);
-        let mut places: BTreeSet<Place> = BTreeSet::new();
-        for (place, set) in &effects.deciders {
-            if self.space.contains(*set, packet)? {
-                places.insert(*place);
-            }
-        }
+        let mut places = deciders.of(self.space, packet)?;
         places.extend(run.translated_by);
         // A policy that lets pass what a rule elsewhere stops says nothing.
         let stops = matches!(run.verdict.verdict(), Some(Verdict::Drop | Verdict::Reject));
@@ -474,6 +471,28 @@ impl At<'_, '_> {
             places.retain(|place| !quiet(place));
         }
         Ok(places.into_iter().map(|place| line(side, place)).collect())
+    }
+}
+
+/// Whether the concrete interpreter says of a packet what the sets say. It takes nothing for granted that is not modelled,
+/// and so may know less.
+fn replayed(change: Change, [before, after]: &[sim::Run; 2]) -> bool {
+    let (sim::Outcome::Decided(was), sim::Outcome::Decided(now)) = (&before.verdict, &after.verdict) else {
+        return true;
+    };
+    let (was, now) = (*was, *now);
+    let passes = |verdict: Verdict| verdict == Verdict::Accept;
+    match change {
+        Change::Allowed => !passes(was) && passes(now),
+        Change::Denied => passes(was) && !passes(now),
+        Change::Told => (was, now) == (Verdict::Drop, Verdict::Reject),
+        Change::Silenced => (was, now) == (Verdict::Reject, Verdict::Drop),
+        Change::Translated { .. } => {
+            let other = |run: &sim::Run| (run.packet.dst, run.packet.dport, run.translation);
+            passes(was) && passes(now) && other(before) != other(after)
+        }
+        Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
+        Change::Marked { .. } => before.packet.mark != after.packet.mark,
     }
 }
 
@@ -499,8 +518,7 @@ fn statements(side: Side<'_>, place: Place) -> Vec<String> {
 
 fn line(side: Side<'_>, place: Place) -> Line {
     let number = side.rules.lines.line(place);
-    let at = number.and_then(|line| usize::try_from(line).ok()).and_then(|line| line.checked_sub(1));
-    let words = at.and_then(|at| side.rules.text.lines().nth(at)).unwrap_or_default().trim();
+    let words = number.and_then(|line| side.rules.lines.said(&side.rules.text, line)).unwrap_or_default();
     let text = match policy(side, place) {
         Some(Policy::Drop) => "policy drop".to_owned(),
         Some(Policy::Accept) => "policy accept".to_owned(),

@@ -11,7 +11,7 @@ use super::super::super::artifact::{Place, Rule, Statement, Verdict};
 use super::super::asked_first;
 use super::{Alive, Chains, Ends, Flows, Now, Parts, join};
 use crate::net::space::{self, Ending, Endings};
-use crate::net::{PacketSet, Products, RangeSet};
+use crate::net::{Covers, PacketSet, Products, RangeSet};
 
 /// Shorter runs are not worth a tree.
 const SHORTEST: usize = 16;
@@ -28,13 +28,13 @@ impl Chains<'_, '_> {
         let mut alive = Flows::from([(now, self.wanted.within)]);
         let mut at = 0usize;
         while let Some(rest) = rules.get(at..).filter(|rest| !rest.is_empty()) {
-            let run = rest.get(..self.plain(rest)).unwrap_or_default();
+            let run = rest.get(..plain(rest)).unwrap_or_default();
             let mut next = Parts::new();
             for (now, set) in alive {
                 let alive = Alive { now, set };
                 if run.is_empty() {
                     self.one(chain, at, rest, alive, &mut next, ends);
-                } else if !self.run(run, alive, &mut next, ends) {
+                } else if !self.run((chain, at), run, alive, &mut next, ends) {
                     self.one_by_one(chain, at, run, alive, &mut next, ends);
                 }
             }
@@ -85,16 +85,20 @@ impl Chains<'_, '_> {
         }
     }
 
-    /// How many rules stand here, from the first of `rules`, that are plain: none where they are too few.
-    pub(super) fn plain(&mut self, rules: &[Rule]) -> usize {
-        let run = rules.iter().take_while(|rule| end_of(rule).is_some()).count();
-        // Who decides each packet is asked rule by rule.
-        if self.wanted.each || run < SHORTEST { 0 } else { run }
-    }
-
-    /// The rules of a run, for packets that come to it; none, and nothing is done, where what becomes of some is unknown.
-    pub(super) fn run(&mut self, rules: &[Rule], alive: Alive, next: &mut Parts, ends: &mut Ends) -> bool {
+    /// The rules of a run, of which the first is a chain's at that place, for packets that come to it; not, and nothing is
+    /// done, where what becomes of some is unknown.
+    fn run(
+        &mut self,
+        first: (usize, usize),
+        rules: &[Rule],
+        alive: Alive,
+        next: &mut Parts,
+        ends: &mut Ends,
+    ) -> bool {
         let Some(list) = self.list(rules, alive.now) else { return false };
+        if self.wanted.each {
+            self.shared(first, rules, alive, ends);
+        }
         let here = alive.set;
         let mut of = |ending: Option<Ending>| {
             let all = self.space.ended(list, ending);
@@ -105,6 +109,28 @@ impl Chains<'_, '_> {
         join(&mut ends.back, alive.now, of(Some(Ending::Back)));
         join(next, alive.now, of(None));
         true
+    }
+
+    /// Which packets each rule of a run decides about.
+    fn shared(&mut self, (chain, from): (usize, usize), rules: &[Rule], alive: Alive, ends: &mut Ends) {
+        let mut sets = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let mut all = Vec::new();
+            for statement in &rule.statements {
+                if let Statement::Match { left, op, right } = statement {
+                    all.push(self.matches(alive.now, left, *op, right).yes);
+                }
+            }
+            sets.push(self.space.all(all));
+        }
+        let covers = Covers::new(self.space, &sets);
+        let shares = covers.shares(self.space, alive.set);
+        for ((at, rule), share) in (from..).zip(rules).zip(shares) {
+            // Who leaves a chain is decided about by whoever called it.
+            if share != PacketSet::NOTHING && end_of(rule) != Some(Ending::Back) {
+                self.decide(Place::Rule { table: self.at, chain, rule: at }, share, ends);
+            }
+        }
     }
 
     fn list(&mut self, rules: &[Rule], now: Now) -> Option<Endings> {
@@ -176,6 +202,12 @@ impl Chains<'_, '_> {
         same.others.push(all);
         Some(())
     }
+}
+
+/// How many rules stand here, from the first of `rules`, that are plain: none where they are too few.
+fn plain(rules: &[Rule]) -> usize {
+    let run = rules.iter().take_while(|rule| end_of(rule).is_some()).count();
+    if run < SHORTEST { 0 } else { run }
 }
 
 /// How a rule ends packets, if it is plain.
