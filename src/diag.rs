@@ -166,6 +166,12 @@ impl Findings {
         errors.filter_map(|d| d.primary.as_ref()).any(|l| within(l.span))
     }
 
+    /// Whether this was found at that place.
+    #[must_use]
+    pub fn has(&self, code: Code, span: Span) -> bool {
+        self.of.contains_key(&(Some(span), code))
+    }
+
     /// How many.
     #[must_use]
     pub fn len(&self) -> usize {

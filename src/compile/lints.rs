@@ -24,9 +24,21 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 "remove it, or except from the `deny`",
                 findings,
             );
+            // That one denies nothing since nothing filters there is another matter.
+            let filtered = |id: &AccessId| {
+                site.access(*id).is_none_or(|access| !findings.has(code::UNFILTERED_DENY, access.span))
+            };
+            let idle_denies: Vec<AccessId> = found.idle.iter().copied().filter(filtered).collect();
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);
-            whole(site_of, &found.idle, code::IDLE_DENY, idle, "remove it, or check whom it names", findings);
+            whole(
+                site_of,
+                &idle_denies,
+                code::IDLE_DENY,
+                idle,
+                "remove it, or check whom it names",
+                findings,
+            );
         }
         Err(why) => undecided(site, &why, findings),
     }

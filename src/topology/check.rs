@@ -592,41 +592,54 @@ impl Reach {
 }
 
 /// A `deny` between two ends that nothing of ours separates: routers pass it, and neither machine filters.
+/// Where that holds of a part alone, it is said and no error: who filters itself is denied all the same.
 fn unfiltered_deny(topology: &mut Topology<'_>, reach: &Reach, access: &Access, findings: &mut Findings) {
+    const HELP: &str = "put `nftables` into one of the machines, a firewall between them, or `bridge HOW` on the leg they hang on";
     let site = topology.site;
+    let mut partly = None;
     for from in &access.from.plus {
         for to in &access.to.plus {
             let (a, b) = (Side::of(topology, from), Side::of(topology, to));
             let one = a.machine.is_some() && a.machine == b.machine;
-            if one || a.filters || b.filters || a.zones.is_empty() || b.zones.is_empty() {
+            if one
+                || a.filters == Some(true)
+                || b.filters == Some(true)
+                || a.zones.is_empty()
+                || b.zones.is_empty()
+            {
                 continue;
             }
             let bridged = |zone: &ZoneId| site.bridge_of(*zone).is_some();
             let separate = a.zones.iter().chain(&b.zones).any(bridged)
                 || a.zones.iter().any(|x| b.zones.iter().any(|y| !reach.joins(*x, *y)));
-            if !separate {
-                findings.push(
-                    Diagnostic::error(
-                        code::UNFILTERED_DENY,
-                        access.span,
-                        format!(
-                            "nothing of ours separates `{}` from `{}`: this denies nothing",
-                            words(site, from),
-                            words(site, to)
-                        ),
-                    )
-                    .help("put `nftables` into one of the machines, a firewall between them, or `bridge HOW` on the leg they hang on"),
-                );
-                return;
+            if separate {
+                continue;
             }
+            let (from, to) = (words(site, from), words(site, to));
+            if a.filters.is_some() || b.filters.is_some() {
+                partly.get_or_insert((from, to));
+                continue;
+            }
+            let message = format!("nothing of ours separates `{from}` from `{to}`: this denies nothing");
+            findings.push(Diagnostic::error(code::UNFILTERED_DENY, access.span, message).help(HELP));
+            return;
         }
     }
+    let Some((from, to)) = partly.filter(|_| !access.waives_lint(code::UNFILTERED_DENY.as_str())) else {
+        return;
+    };
+    let message = format!(
+        "nothing of ours separates `{from}` from `{to}` but machines that filter themselves: between all others this \
+         denies nothing"
+    );
+    findings.push(Diagnostic::warning(code::UNFILTERED_DENY, access.span, message).help(HELP));
 }
 
 struct Side {
     zones: BTreeSet<ZoneId>,
     machine: Option<HostId>,
-    filters: bool,
+    /// Whether all of it filters what it sends and takes in, or, if anything of it does, not all.
+    filters: Option<bool>,
 }
 
 impl Side {
@@ -634,31 +647,34 @@ impl Side {
         let site = topology.site;
         let worn = groups::meets(site, end);
         let filters = |host: HostId| worn || site.host(host).is_some_and(Host::filters);
+        let all_or_none = |filters: bool| filters.then_some(true);
         match end {
             End::Zone(zone) => {
                 let some = site.hosts.iter().any(|h| h.filters() && h.leg_in(*zone).is_some());
-                Self { zones: BTreeSet::from([*zone]), machine: None, filters: some || worn }
+                let filters = (some || worn).then_some(worn);
+                Self { zones: BTreeSet::from([*zone]), machine: None, filters }
             }
             End::Host(host) => Self {
                 zones: site.host(*host).into_iter().flat_map(|h| h.legs.iter().map(|l| l.zone)).collect(),
                 machine: Some(*host),
-                filters: filters(*host),
+                filters: all_or_none(filters(*host)),
             },
             End::Leg(host, leg) => Self {
                 zones: site.leg(*host, *leg).into_iter().map(|l| l.zone).collect(),
                 machine: Some(*host),
-                filters: filters(*host),
+                filters: all_or_none(filters(*host)),
             },
             End::Addrs(set) => {
                 let zones = topology.classes.divide(set).into_iter();
                 let zones = zones.filter_map(|(c, _)| topology.classes.class(c).map(|c| c.zone)).collect();
-                let filters = topology.owners(set).iter().any(|(_, host, _)| filters(*host));
-                Self { zones, machine: None, filters: filters || worn }
+                let filters = worn || topology.owners(set).iter().any(|(_, host, _)| filters(*host));
+                Self { zones, machine: None, filters: all_or_none(filters) }
             }
             End::Anywhere => Self {
                 zones: site.zones().map(|(id, _)| id).collect(),
                 machine: None,
-                filters: worn || site.hosts.iter().any(Host::filters),
+                // Whoever writes it means whatever is separated.
+                filters: all_or_none(worn || site.hosts.iter().any(Host::filters)),
             },
         }
     }

@@ -3,13 +3,18 @@
 //! Asked as `expect deny` is (S26): every path that the legs make possible, every time, whatever the limits. So an answer
 //! is an upper bound: what is not in it does not arrive.
 
-use crate::model::{AccessId, Action, End, Expect, Expected, Hook, HostId, Place, Site, Term, ZoneId};
-use crate::net::{Exhausted, Field, Packet, PacketSet, Proto, RangeSet, Space};
+use std::net::IpAddr;
+
+use crate::model::{
+    AccessId, Action, End, Expect, Expected, Hook, Host, HostId, LegId, Place, Role, Site, Term, ZoneId,
+};
+use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet, Proto, RangeSet, Space};
 use crate::source::Span;
 use crate::spec::{Sets, Spec};
 
-use super::compose::Network;
+use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
+
 use super::prove::{Artifacts, accepts};
 use super::translate::{Kind, Translations};
 use super::{Hop, terms, trace, widely};
@@ -80,7 +85,8 @@ pub fn reach(
                     break 'asked;
                 }
                 let hops = trace::anyhow(site, &spec, artifacts, from, asked, &witness);
-                let (statements, part) = accounted(&mut network, &covers, kind, &hops, rest);
+                let like = alike(&mut network, &spec, &witness, rest);
+                let (statements, part) = accounted(&mut network, &covers, kind, &hops, (rest, like));
                 rest = network.space.minus(rest, part);
                 match found.iter_mut().find(|(k, _, way)| *k == kind && way.statements == statements) {
                     Some((_, so_far, _)) => *so_far = network.space.or(*so_far, part),
@@ -130,13 +136,37 @@ fn covers(network: &mut Network<'_>) -> Vec<Cover> {
     covers
 }
 
-/// The statements at the hops of a packet of `rest`, and what of `rest` they account for.
+/// Packets of `rest` that go as `witness` does where nothing filters: between what of its two zones is no machine that
+/// filters, but for its own ends.
+fn alike(network: &mut Network<'_>, spec: &Spec<'_>, witness: &Packet, rest: PacketSet) -> PacketSet {
+    let site = network.site;
+    let mut filtering = AddrSet::empty();
+    for (id, host) in site.hosts() {
+        let legs = (0u32..).map(LegId).zip(&host.legs);
+        if host.filters() || legs.into_iter().any(|(leg, _)| site.worn(id, leg).next().is_some()) {
+            filtering = filtering.union(&network.readings.wide(&End::Host(id)));
+        }
+    }
+    let near = |addr: IpAddr| match spec.forwarding().zone_of(addr) {
+        Some(zone) => {
+            let zone = network.readings.wide(&End::Zone(zone));
+            zone.difference(&filtering).union(&AddrSet::one(addr))
+        }
+        None => AddrSet::one(addr),
+    };
+    let (from, to) = (near(witness.src), near(witness.dst));
+    let ends = network.between(&from, &to);
+    network.space.and(rest, ends)
+}
+
+/// The statements at the hops of a packet of `rest`, and what of `rest` they account for; where there are none, what of
+/// those `like` it.
 fn accounted(
     network: &mut Network<'_>,
     covers: &[Cover],
     kind: Kind,
     hops: &[Hop],
-    rest: PacketSet,
+    (rest, like): (PacketSet, PacketSet),
 ) -> (Vec<(String, Span)>, PacketSet) {
     let mut said: Vec<(String, Span)> = Vec::new();
     for (words, span) in hops.iter().flat_map(|hop| &hop.statements) {
@@ -161,10 +191,13 @@ fn accounted(
         }
     }
     if said.is_empty() {
+        if like != PacketSet::NOTHING {
+            part = like;
+        }
         // What no statement speaks of has no other explanation either.
         let all = network.space.any(covers.iter().map(|c| c.set).collect());
         let all = network.as_sent(kind, all);
-        let unspoken = network.space.minus(rest, all);
+        let unspoken = network.space.minus(part, all);
         if unspoken != PacketSet::NOTHING {
             part = unspoken;
         }
@@ -223,7 +256,7 @@ pub fn matrix(
     let asked = only.unwrap_or(&every);
     let targets: Vec<(String, End)> = match by {
         By::Zone => site.zones().map(|(id, zone)| (zone.name.clone(), End::Zone(id))).collect(),
-        By::Host => site.hosts().map(|(id, host)| (host.name.clone(), End::Host(id))).collect(),
+        By::Host => nameable(site).map(|(id, host)| (host.name.clone(), End::Host(id))).collect(),
     };
     let mut cells = Vec::new();
     for (from, zone) in site.zones() {
@@ -249,6 +282,11 @@ pub fn matrix(
         }
     }
     Ok(cells)
+}
+
+/// Machines that a statement can name: not what a vpc does between its subnets (S50).
+fn nameable(site: &Site) -> impl Iterator<Item = (HostId, &Host)> {
+    site.hosts().filter(|(_, host)| host.role != Role::Vpc)
 }
 
 /// The fields that make a service.
@@ -306,7 +344,7 @@ fn only_service(space: &mut Space, mut set: PacketSet) -> PacketSet {
 }
 
 /// The composition of these artifacts.
-fn network<'s>(site: &'s Site, artifacts: &Artifacts, at: u64) -> Result<Network<'s>, Unanswerable> {
+fn network<'s>(site: &'s Site, artifacts: &'s Artifacts, at: u64) -> Result<Network<'s>, Unanswerable> {
     let (mut space, sets) = (Space::default(), Sets::new(site));
     let (mut accepted, mut translations) = (std::collections::BTreeMap::new(), Translations::new());
     for (&host, rules) in artifacts {
@@ -324,5 +362,7 @@ fn network<'s>(site: &'s Site, artifacts: &Artifacts, at: u64) -> Result<Network
     for host in bridges {
         replies.extend(sets.replies(host, &mut space).ok().map(|set| (host, set)));
     }
-    Ok(Network::new(site, space, accepted, translations, replies, at))
+    let mut network = Network::new(site, space, accepted, translations, replies, at);
+    network.groups = artifacts.groups.first().map(|text| Worn::new(site, text));
+    Ok(network)
 }

@@ -1,5 +1,6 @@
 //! `matrix` and `reach` say what `expect deny` proves: a pair speaks iff its denial is refuted.
 
+use fwc::model::Role;
 use fwc::net::{Packet, Proto};
 use fwc::verify::diff::Names;
 use fwc::verify::questions::{By, matrix, reach};
@@ -9,12 +10,13 @@ use crate::common::{compiled, crm, folder, options};
 
 #[test]
 fn a_pair_speaks_iff_its_denial_is_refuted() {
-    for policy in [crm(), folder("policies/lxc")] {
+    for policy in [crm(), folder("policies/lxc"), folder("policies/crm-aws"), folder("policies/swarm")] {
         let plain = compiled(&policy);
         let mut asked = policy.clone();
         let mut tests = "test \"every pair\" {\n".to_owned();
         for zone in &plain.site.zones {
-            for host in &plain.site.hosts {
+            // What a vpc does between its subnets cannot be named.
+            for host in plain.site.hosts.iter().filter(|host| host.role != Role::Vpc) {
                 tests += &format!("    expect deny any from {} to {}\n", zone.name, host.name);
             }
         }
@@ -33,6 +35,63 @@ fn a_pair_speaks_iff_its_denial_is_refuted() {
         }
         assert!(speak > 3 && silent > 3, "{speak} speak, {silent} do not");
     }
+}
+
+/// The ways that reach a machine, as their statements and whether a packet of a zone is among them.
+fn ways(policy: &str, asked: &str) -> Vec<(Vec<String>, String)> {
+    let text = format!("{policy}test \"q\" {{ expect deny {asked} }}\n");
+    let compiled = compiled(&[("ways.fw".to_owned(), text)]);
+    let asked = compiled.site.tests[0].expects[0].clone();
+    let names = Names::of(&compiled.site);
+    let answer = reach(&compiled.site, &compiled.artifacts, options().at, &asked, &names).unwrap();
+    let ways = answer.ways.into_iter().map(|way| {
+        let regions: Vec<String> = way.regions.iter().map(ToString::to_string).collect();
+        (way.statements.into_iter().map(|(words, _)| words).collect(), regions.join("; "))
+    });
+    let mut ways: Vec<_> = ways.collect();
+    ways.sort();
+    ways
+}
+
+/// A way that nothing filters is not the way of those whom a firewall lets through.
+#[test]
+fn what_is_filtered_is_not_said_to_be_unfiltered() {
+    const POLICY: &str = "\
+zone lan { 10.0.0.0/24 }
+zone dmz { 10.9.0.0/24 }
+firewall fw { eth1 10.0.0.1 in lan; eth2 10.9.0.1 in dmz }
+host web = 10.9.0.15 in dmz
+host app = 10.9.0.16 in dmz
+allow https from lan to web
+allow ssh from app to web
+";
+    let https = "allow https from lan to web".to_owned();
+    let all = ways(POLICY, "any from anywhere to web");
+    assert!(all.iter().any(|(said, of)| *said == [https.clone()] && of.contains("from lan")), "{all:?}");
+    let unfiltered: Vec<_> = all.iter().filter(|(said, _)| said.is_empty()).collect();
+    assert!(!unfiltered.is_empty() && unfiltered.iter().all(|(_, of)| !of.contains("lan")), "{all:?}");
+    let all = ways(POLICY, "https from anywhere to web");
+    assert_eq!(all.iter().filter(|(said, _)| *said == [https.clone()]).count(), 1, "{all:?}");
+}
+
+#[test]
+fn security_groups_let_arrive_what_they_admit() {
+    const POLICY: &str = "\
+vpc prod { 10.0.0.0/16; region eu-west-1; gateway internet }
+zone internet { rest }
+zone pub { 10.0.0.0/24 } in prod
+zone priv { 10.0.1.0/24 } in prod
+host lb1 = 10.0.0.10 in pub
+host app1 = 10.0.1.10 in priv
+security-group lb = lb1
+security-group app = app1
+allow tcp 8080 from lb to app
+";
+    let all = ways(POLICY, "any from anywhere to app1");
+    let found = |(said, of): &(Vec<String>, String)| {
+        *said == ["allow tcp 8080 from lb to app"] && of.contains("tcp 8080 from lb to app")
+    };
+    assert!(all.iter().any(found), "{all:?}");
 }
 
 #[test]
