@@ -63,7 +63,7 @@ pub struct Known<'a> {
 pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     let mut all = administrator(known);
     all.extend(interfaces(&known.build.legs));
-    all.extend(routes(&known.build.routes));
+    all.extend(routes(known.build));
     if !set_parameters {
         all.extend(different(known.build).into_iter().map(|parameter| {
             let Parameter { key, before, value } = parameter;
@@ -190,9 +190,15 @@ fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec
 }
 
 /// The kernel's way to addresses of each entry of `routes.json` that no longer one has.
-fn routes(routes: &[Route]) -> Vec<Refusal> {
+///
+/// Behind a leg in `rest` is all the world, and a machine gets there by somebody's gateway, whom a policy need not know: what
+/// leaves by that leg is what the proof was about. A dynamic one may have no address of a family yet, and then sends nothing.
+fn routes(build: &Build) -> Vec<Refusal> {
+    let routes = &build.routes;
     let mut all = Vec::new();
     for route in routes {
+        let to_the_rest = is_of_rest(route, routes);
+        let dynamic = build.legs.iter().any(|leg| leg.dynamic && leg.interface == route.interface);
         for sample in samples(route, routes) {
             let answer = ip(&["route", "get", &sample.to_string()]);
             let answer = answer.as_ref().and_then(|a| a.get(0));
@@ -206,10 +212,10 @@ fn routes(routes: &[Route]) -> Vec<Refusal> {
                 answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
             let same = match route.kind.as_str() {
                 "unreachable" => unreachable,
+                _ if unreachable => to_the_rest && dynamic,
                 _ => {
                     let interface = route.interface.as_deref();
-                    !unreachable
-                        && gateway == route.gateway
+                    (gateway == route.gateway || to_the_rest && route.gateway.is_none())
                         && interface.is_none_or(|name| word("dev") == Some(name))
                 }
             };
@@ -223,6 +229,19 @@ fn routes(routes: &[Route]) -> Vec<Refusal> {
         }
     }
     all
+}
+
+/// Whether an entry is one of those by which a leg in `rest` has its neighbours: a piece of nearly everything.
+fn is_of_rest(route: &Route, all: &[Route]) -> bool {
+    let on_link = |one: &Route| one.kind == "on-link" && one.interface == route.interface;
+    let family = Family::of(route.to.addr());
+    let piece = |one: &Route| is_wide(&one.to) && Family::of(one.to.addr()) == family;
+    on_link(route) && all.iter().any(|one| on_link(one) && piece(one))
+}
+
+/// Larger than any network that somebody has.
+fn is_wide(net: &IpNet) -> bool {
+    net.prefix_len() < 8
 }
 
 fn words(kind: &str, gateway: Option<IpAddr>, interface: Option<&str>) -> String {
@@ -248,8 +267,7 @@ fn samples(route: &Route, all: &[Route]) -> Vec<IpAddr> {
         let usual = !a.is_multicast() && !a.is_loopback() && !a.is_unspecified();
         usual && route.to.contains(a) && !all.iter().any(|other| longer(&other))
     };
-    let wide = |net: &IpNet| net.prefix_len() < 8;
-    let all: Vec<IpAddr> = if wide(&route.to) { known.collect() } else { inside.to_vec() };
+    let all: Vec<IpAddr> = if is_wide(&route.to) { known.collect() } else { inside.to_vec() };
     all.into_iter().filter(decided).take(2).collect()
 }
 

@@ -2,10 +2,11 @@
 //! `{ waive lint CODE "why" }`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, AccessId, Action, End, Place, Site, Term};
-use crate::net::{AddrSet, Exhausted, Family};
+use crate::model::{Access, AccessId, Action, End, Host, Place, Site, Term};
+use crate::net::{AddrSet, Exhausted, Family, PortSet, Proto};
 use crate::source::Span;
 use crate::verify::needless;
 
@@ -46,6 +47,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
         any_to_any(site, access, findings);
         echo_reply(access, findings);
         extension_header(access, findings);
+        leases(site, access, findings);
         overlapping(access, findings);
     }
 }
@@ -207,6 +209,32 @@ fn extension_header(access: &Access, findings: &mut Findings) {
         let help = "name the protocol that is behind it, such as `tcp` or `proto 112`";
         findings.push(Diagnostic::warning(code::EXTENSION_HEADER, access.span, message).help(help));
     }
+}
+
+/// DHCP towards a machine that filters: whoever has no address yet asks from 0.0.0.0 (RFC 2131, section 4.1), or over IPv6
+/// from a link-local one, and of those no statement speaks.
+fn leases(site: &Site, access: &Access, findings: &mut Findings) {
+    let asks = |term: &Term| match term {
+        Term::Ports { proto, to, .. } => {
+            *proto == Proto::UDP && (to == &PortSet::one(67) || to == &PortSet::one(547))
+        }
+        Term::Protos(_) | Term::Icmp { .. } => false,
+    };
+    let broadcast = AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST));
+    let serves = |end: &End| match end {
+        End::Host(host) | End::Leg(host, _) => site.host(*host).is_some_and(Host::filters),
+        End::Addrs(addrs) => addrs.is_subset(&broadcast),
+        End::Zone(_) | End::Anywhere => false,
+    };
+    let named = access.action == Action::Allow && access.terms.iter().any(asks);
+    if !named || !access.to.plus.iter().any(serves) || waives(access, code::NEW_LEASES) {
+        return;
+    }
+    let message =
+        "whoever has no address yet asks from none that a statement speaks of: this admits renewals alone"
+            .to_owned();
+    let help = "a server that reads frames itself hears them all the same (ISC dhcpd, Kea by raw sockets); dnsmasq does not";
+    findings.push(Diagnostic::warning(code::NEW_LEASES, access.span, message).help(help));
 }
 
 /// Two services of one statement that share ports.

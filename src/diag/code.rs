@@ -105,6 +105,7 @@ codes! {
     NEEDLESS_ALLOW = "needless-allow",
     NESTED_EXCEPT = "nested-except",
     NESTED_TOO_DEEP = "nested-too-deep",
+    NEW_LEASES = "new-leases",
     NOT_AN_ADDRESS = "not-an-address",
     NOT_A_MEMBER = "not-a-member",
     NOT_A_NETWORK = "not-a-network",

@@ -187,7 +187,10 @@ impl<'a> Statements<'a> {
         let (from, to) = (from?, to?);
         for (end, written) in [(&from, said.from), (&to, said.to)] {
             if end.is_empty() {
-                findings.push(empty_end(written.span, said.span));
+                // What could not be read was said to be wrong.
+                if !findings.error_in(written.span) {
+                    findings.push(empty_end(written.span, said.span));
+                }
                 return Some(Meant { terms: terms?, pairs: Vec::new() });
             }
         }

@@ -50,7 +50,12 @@ pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut
     let span = super::scan::span(report.file(), &at);
     let message = format!("no statement starts with {}", quoted(word));
     let mut found = report.diagnostic(code::UNKNOWN_STATEMENT, at, message);
-    found = match nearest(word, STARTERS) {
+    let elsewhere = match word {
+        "permit" | "accept" | "pass" => Some("allow"),
+        "block" | "drop" | "reject" | "forbid" => Some("deny"),
+        _ => None,
+    };
+    found = match elsewhere.or_else(|| nearest(word, STARTERS)) {
         Some(near) => found.help(format!("did you mean `{near}`?")).fix(span, near),
         None => found
             .help("a statement starts with `allow`, `deny`, `zone`, `host`, `group`, `service`, `test`, …"),
@@ -140,14 +145,41 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
     } else if let Some(near) = nearest(first, keywords).filter(|_| !keywords.contains(&first)) {
         let first_span = super::scan::span(report.file(), &word_range(text, 0, start));
         found = found.help(format!("did you mean `{near}` by `{first}`?")).fix(first_span, near);
-    } else if let Some(help) = hint(word, rules) {
+    } else if let Some(help) = elsewhere(word, text.get(..at).unwrap_or(""))
+        .or_else(|| hint(word, text.get(..at).unwrap_or(""), rules))
+    {
         found = found.help(help);
     }
     report.push(found);
 }
 
-/// What a person who wrote `word` there may not know.
-fn hint(word: &str, rules: &[Rule]) -> Option<String> {
+/// What is written so in other languages of firewalls; `before` is what stands before it in the statement.
+fn elsewhere(word: &str, before: &str) -> Option<String> {
+    let (last, _) = previous(before)?;
+    if matches!(last, "tcp" | "udp") {
+        let port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some((first, last)) = word.split_once(':').filter(|(a, b)| port(a) && port(b)) {
+            return Some(format!("a range is written with `-`: `{first}-{last}`"));
+        }
+        if let Some(number) = word.strip_prefix('/').filter(|number| port(number)) {
+            return Some(format!("the port follows: `{last} {number}`"));
+        }
+    }
+    match word {
+        "port" | "dport" if matches!(last, "tcp" | "udp") => Some(format!("the port follows: `{last} 80`")),
+        "!" | "not" if matches!(last, "from" | "to" | ",") => {
+            Some("all but some are `anywhere except` them".to_owned())
+        }
+        "any" | "all" if matches!(last, "from" | "to" | ",") => Some("every place is `anywhere`".to_owned()),
+        "log" | "limit" | "until" | "reject" | "owner" | "waive" => {
+            Some(format!("modifiers stand in braces at the end: `{{ {word} … }}`"))
+        }
+        _ => None,
+    }
+}
+
+/// What a person who wrote `word` there may not know; `before` is what stands before it in the statement.
+fn hint(word: &str, before: &str, rules: &[Rule]) -> Option<String> {
     let first = word.chars().next()?;
     if rules.iter().any(|r| matches!(r, Rule::expect | Rule::kw_expect))
         && matches!(word, "allow" | "deny" | "only")
@@ -163,7 +195,9 @@ fn hint(word: &str, rules: &[Rule]) -> Option<String> {
         rules.iter().any(|r| matches!(r, Rule::name | Rule::place | Rule::places | Rule::place_list));
     let takes_service = rules.iter().any(|r| matches!(r, Rule::service_item | Rule::services));
     if takes_service && first.is_ascii_digit() {
-        return Some(format!("say the protocol of each port: `tcp {word}`"));
+        // The one that was meant is most likely the one said last.
+        let said = before.rsplit(|c: char| !is_word(c)).find(|word| matches!(*word, "tcp" | "udp"));
+        return Some(format!("say the protocol of each port: `{} {word}`", said.unwrap_or("tcp")));
     }
     if !(takes_name || takes_service) {
         return None;

@@ -160,25 +160,32 @@ impl Need<'_> {
         for from in &self.from.plus {
             let mut served = !matches!(self.nat, Some(Nat::Dnat { .. }));
             for to in &self.to.plus {
-                let mut pair: Vec<bool> = Vec::new();
+                let mut ways: Vec<(Family, Way)> = Vec::new();
                 for family in Family::BOTH {
-                    for way in topology.ways(self.nat, (from, to), (&no_from, &no_to), family) {
-                        // Without a place for its clause there is a worse finding already.
-                        let nowhere = matches!(way.course, Course::Nowhere);
-                        pair.push(nowhere || filtered(topology.site, &way.crossing));
-                        served |= !matches!(way.course, Course::Unserved);
-                        if let Some(trouble) = self.trouble(topology, &way)
-                            && said.insert(trouble.code())
-                        {
-                            let finding = self.say(topology.site, (from, to), &trouble);
-                            // Which leg a machine answers by is no matter of its own address.
-                            findings.push(if matches!(trouble, Trouble::Round { .. }) {
-                                finding
-                            } else {
-                                own::told(topology, (from, to), &way.crossing, finding)
-                            });
-                        }
+                    let of = topology.ways(self.nat, (from, to), (&no_from, &no_to), family);
+                    ways.extend(of.into_iter().map(|way| (family, way)));
+                }
+                let mut pair: Vec<bool> = Vec::new();
+                for (family, way) in &ways {
+                    // Without a place for its clause there is a worse finding already.
+                    let nowhere = matches!(way.course, Course::Nowhere);
+                    pair.push(nowhere || filtered(topology.site, &way.crossing));
+                    served |= !matches!(way.course, Course::Unserved);
+                    let Some(mut trouble) = self.trouble(topology, way) else { continue };
+                    if !said.insert(trouble.code()) {
+                        continue;
                     }
+                    if let Trouble::NoWay { ends: None, only } = &mut trouble {
+                        let other = ways.iter().any(|(f, way)| f != family && way.crossing.path.is_ok());
+                        *only = other.then_some(*family);
+                    }
+                    let finding = self.say(topology.site, (from, to), &trouble);
+                    // Which leg a machine answers by is no matter of its own address.
+                    findings.push(if matches!(trouble, Trouble::Round { .. }) {
+                        finding
+                    } else {
+                        own::told(topology, (from, to), &way.crossing, finding)
+                    });
                 }
                 let worn = groups::meets(topology.site, from) || groups::meets(topology.site, to);
                 if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) && !worn {
@@ -199,7 +206,7 @@ impl Need<'_> {
             Err(Blocked::Tie(ties)) => {
                 return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: None });
             }
-            Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None }),
+            Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None, only: None }),
         };
         let early = match &way.course {
             Course::Plain => None,
@@ -281,7 +288,7 @@ impl Need<'_> {
     fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
         let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
         let (mut from, mut to) = (words(site, from), words(site, to));
-        if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends) } = trouble {
+        if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends), .. } = trouble {
             (from, to) = ends.clone();
         }
         let what = trouble.code();
@@ -301,6 +308,16 @@ impl Need<'_> {
             Trouble::NoWay { .. } if to_group => {
                 finding(format!("`{from}` has several legs, and this does not say by which it speaks to `{to}`"))
                     .help(format!("a group is heard in its sender's zone: write `{from}.ZONE`"))
+            }
+            Trouble::NoWay { only: Some(family), .. } => {
+                let (family, other) = match family {
+                    Family::V4 => ("IPv4", "IPv6"),
+                    Family::V6 => ("IPv6", "IPv4"),
+                };
+                finding(format!("there is no way from `{from}` to `{to}` over {family}")).help(format!(
+                    "what is between them has a static {family} address on one side at most: give it one on each, or name \
+                     the {other} addresses alone"
+                ))
             }
             Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
                 .help("join their zones by a firewall or router with a static address on each side"),
@@ -363,6 +380,8 @@ pub(super) enum Trouble {
     },
     NoWay {
         ends: Option<(String, String)>,
+        /// The family it is missing in, where the other has one.
+        only: Option<Family>,
     },
     NoWayBack,
     /// `direct`: the target answers without any machine between. `by`: who answers, where that is known.
@@ -460,7 +479,7 @@ fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
         Err(Blocked::Tie(ties)) => {
             return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: ends() });
         }
-        Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: ends() }),
+        Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: ends(), only: None }),
     };
     let receivers = receiver(topology, dnat.target).map(|(host, _)| host);
     let bridges = path.bridged.iter().map(|hop| hop.host);
@@ -477,7 +496,7 @@ fn unreached(site: &Site, balanced: &Balanced) -> Option<Trouble> {
         match real.inner.as_ref() {
             Ok(_) => None,
             Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: false, ends }),
-            Err(Blocked::NoWay) => Some(Trouble::NoWay { ends }),
+            Err(Blocked::NoWay) => Some(Trouble::NoWay { ends, only: None }),
         }
     })
 }

@@ -95,6 +95,35 @@ fn a_machine_that_is_not_the_one_of_the_proof_is_refused() {
     assert!(reasons.len() == 1 && reasons[0].starts_with("refused[administrator]"), "{refused}");
 }
 
+/// All the world is behind somebody's gateway, whom a policy need not name; it is behind that leg all the same.
+#[test]
+fn the_rest_is_reached_by_a_gateway_of_its_leg() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    for (name, uplink) in [("static", "eth1 10.9.1.1 in internet"), ("dynamic", "eth1 dynamic in internet")] {
+        let policy = format!(
+            "zone internet {{ rest }}\nzone dmz {{ 10.9.2.0/24 }}\nfirewall fw {{ {uplink}; eth2 10.9.2.1 in dmz }}\n\
+             host web = 10.9.2.2 in dmz\nallow http from internet to web\n"
+        );
+        let build = world.build(name, &policy).display().to_string();
+        let refused = |way: &str| {
+            let lines = |what: &str| [format!("route {what} default {way}")];
+            world.fw.ip(&lines("add")).unwrap();
+            let refused = said(&world.done(&["apply", &build, "--sysctl"]));
+            world.fw.ip(&lines("del")).unwrap();
+            refused.lines().filter(|l| l.starts_with("refused[route]")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(refused("via 10.9.1.10"), [""; 0], "{name}");
+        let by_the_other = refused("via 10.9.2.2");
+        assert!(
+            by_the_other.iter().any(|l| l.contains("is reached via 10.9.2.2 by eth2")),
+            "{name}: {by_the_other:?}"
+        );
+    }
+}
+
 /// Two at once: one is on trial, and the other is told so.
 #[test]
 fn one_change_at_a_time() {

@@ -51,9 +51,31 @@ fn forwarding(site: &Site, host: &Host) -> Vec<Setting> {
             _ if host.docker => ("1", "Containers are reached by forwarding."),
             _ => ("0", "It is nobody's gateway."),
         };
-        Setting::new(key, value, &[why])
+        let mut setting = Setting::new(key, value, &[why]);
+        if family == Family::V6 && value == "1" {
+            setting.because.extend(advertisements(site, host));
+        }
+        setting
     };
     keys.map(setting).into()
+}
+
+/// A machine that forwards takes no router advertisement (ip-sysctl, `accept_ra`), and a dynamic leg may live by them. It is
+/// no parameter of ours: networkd and NetworkManager take them themselves, and set it to 0.
+fn advertisements(site: &Site, host: &Host) -> Vec<String> {
+    let dynamic = host.legs.iter().filter(|leg| leg.dynamic && leg.carries(site, Family::V6));
+    let names: Vec<&str> = dynamic.filter_map(|leg| leg.interface.as_deref()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    vec![
+        format!(
+            "Router advertisements at {} are then not taken by the kernel. Where no program",
+            names.join(", ")
+        ),
+        format!("takes them (networkd, NetworkManager), set {} to 2.", keys.join(", ")),
+    ]
 }
 
 /// For sending, one interface that says 1 is enough, and so it is for receiving where nothing is forwarded (ip-sysctl):
