@@ -161,7 +161,7 @@ else exec $REAL "$@"; fi"#;
 }
 
 /// Right policies of which the lab once said otherwise: a handshake that is not TCP's, a limit that two hooks of a director count, and
-/// the target of a `hairpin` as a client of its own (S35).
+/// the target of a `hairpin` as a client of its own (S35), and whom the rules cannot tell from another (S65).
 #[test]
 fn what_the_lab_asks_is_what_is_meant() {
     if !kernel() {
@@ -180,7 +180,18 @@ fn what_the_lab_asks_is_what_is_meant() {
         firewall fw { e0 10.1.1.1 in lan; e1 10.1.2.1 in b }\nhost y = 10.1.1.6 in lan\n\
         allow tcp 91 from lan to fw.lan dnat to y port 80 hairpin\n\
         test \"t\" { expect allow tcp 91 from lan to fw.lan }\n";
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGw7WcR72Xj9h+iGzHIEvmZSfysN//hUkfKThJaq7ZwJ";
+    let accounts = format!(
+        "zone admin {{ 10.39.0.0/24 }}\nzone srv {{ 10.40.0.0/24 }}\n\
+         firewall gate {{ eth0 10.39.0.1 in admin; eth1 10.40.0.1 in srv }}\n\
+         host web {{ eth0 10.40.0.11 in srv; nftables }}\nhost db {{ eth0 10.40.0.21 in srv; nftables }}\n\
+         user ana {{ key \"{key} ana\" }}\nuser luis {{ key \"{}B luis\" }}\n\
+         allow ssh from admin to gate.admin as ana, luis\nallow ssh from gate to web as ana\n\
+         allow ssh from gate to db as luis\ntest \"t\" {{ expect deny ssh from gate to db as ana }}\n",
+        key.trim_end_matches('J')
+    );
     for (name, policy, said) in [
+        ("accounts", accounts.as_str(), "agree"),
         ("sctp", sctp.as_str(), "4 replies"),
         ("director", director, "over a limit"),
         ("hairpin", hairpin, "2 replies"),
