@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use ipnet::IpNet;
+
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, AccessId, Action, End, Host, Place, Site, Term};
-use crate::net::{AddrSet, Exhausted, Family, PortSet, Proto};
+use crate::model::{Access, AccessId, Action, End, Host, Leg, Place, Site, Term};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, PortSet, Proto, addr};
 use crate::source::Span;
 use crate::verify::needless;
 
@@ -48,6 +50,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
         echo_reply(access, findings);
         extension_header(access, findings);
         leases(site, access, findings);
+        broadcast(site, access, findings);
         overlapping(access, findings);
     }
 }
@@ -235,6 +238,39 @@ fn leases(site: &Site, access: &Access, findings: &mut Findings) {
             .to_owned();
     let help = "a server that reads frames itself hears them all the same (ISC dhcpd, Kea by raw sockets); dnsmasq does not";
     findings.push(Diagnostic::warning(code::NEW_LEASES, access.span, message).help(help));
+}
+
+/// The last address of a zone's network: every machine there hears it (RFC 919, section 7), none has it.
+fn broadcast(site: &Site, access: &Access, findings: &mut Findings) {
+    if access.action != Action::Allow || waives(access, code::BROADCAST_ADDRESS) {
+        return;
+    }
+    let named = access.to.plus.iter().flat_map(|end| match end {
+        End::Addrs(addrs) => addrs.ranges().filter(|range| range.first == range.last).collect(),
+        End::Host(host) => {
+            site.host(*host).into_iter().flat_map(|host| &host.legs).flat_map(of_leg).collect()
+        }
+        End::Leg(host, leg) => site.leg(*host, *leg).into_iter().flat_map(of_leg).collect(),
+        End::Zone(_) | End::Anywhere => Vec::new(),
+    });
+    for addr in
+        named.filter(|range| range.family == Family::V4).map(|range| addr::addr(range.family, range.first))
+    {
+        let last = |net: &&IpNet| net.prefix_len() < 31 && net.broadcast() == addr;
+        let found = site.zones.iter().find_map(|zone| Some((zone, zone.nets.iter().find(last)?)));
+        let Some((zone, net)) = found else { continue };
+        let message = format!(
+            "`{addr}` is the last address of `{}` ({net}): sent to all there, and no machine's own",
+            zone.name
+        );
+        let help = "machines that filter take nothing for it in: name 255.255.255.255, which they all hear, or the machines";
+        findings.push(Diagnostic::warning(code::BROADCAST_ADDRESS, access.span, message).help(help));
+        return;
+    }
+}
+
+fn of_leg(leg: &Leg) -> Vec<AddrRange> {
+    leg.addresses.iter().map(|addr| AddrRange::one(*addr)).collect()
 }
 
 /// Two services of one statement that share ports.

@@ -52,6 +52,7 @@ codes! {
     BAD_ROUTE = "bad-route",
     BAD_VALUE = "bad-value",
     BAD_VPC = "bad-vpc",
+    BROADCAST_ADDRESS = "broadcast-address",
     BUILT_IN_SERVICE = "built-in-service",
     CANNOT_FILTER = "cannot-filter",
     CLOSED_LEG = "closed-leg",
