@@ -391,6 +391,9 @@ impl<'a> Telling<'a> {
         let _ = writeln!(text, "  meant   {}", word(example.meant));
         let _ = writeln!(text, "  done    {}", word(example.done));
         self.hops(text, &example.hops);
+        if matches!(at, At::Start) && example.hops.is_empty() && word(example.done) == "accept" {
+            text.push_str("  nothing that filters is on its way\n");
+        }
         if let Some(reason) = &example.reason {
             let _ = writeln!(text, "  because {}", clean_line(reason));
         }

@@ -125,7 +125,30 @@ fn term(part: &Part) -> Term {
 
 #[cfg(test)]
 mod tests {
-    use super::TABLE;
+    use super::{Part, TABLE};
+
+    /// `docs/services.md` has a line for each, in the order of the table, and no other.
+    #[test]
+    fn the_page_of_services_is_the_table() {
+        let words = |part: &Part| match part {
+            Part::Tcp(port) => format!("tcp {port}"),
+            Part::TcpRange(first, last) => format!("tcp {first}-{last}"),
+            Part::Udp(port) => format!("udp {port}"),
+            Part::Proto(number) => format!("proto {number}"),
+            Part::Icmp(kind) => format!("icmp type {kind} code 0"),
+            Part::Icmpv6(kind) => format!("icmpv6 type {kind} code 0"),
+        };
+        let line = |(name, parts): &(&str, &[Part])| {
+            let parts: Vec<String> = parts.iter().map(words).collect();
+            format!("| `{name}` | {} |", parts.join(", "))
+        };
+        let page = include_str!("../../docs/services.md");
+        let said: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(said.len(), TABLE.len());
+        for (said, one) in said.iter().zip(TABLE) {
+            assert!(said.starts_with(&line(one)), "{said}");
+        }
+    }
 
     #[test]
     fn the_table_is_sorted_and_names_nothing_twice() {

@@ -78,6 +78,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("verify_crm", &["verify", "policies/crm"]),
     ("verify_crm_with_one_more_server", &["verify", "policies/crm", "policies/crm/options/s4.fw"]),
     ("verify_refuted", &["verify", "refuted.fw"]),
+    ("verify_refuted_by_neighbours", &["verify", "neighbours.fw"]),
     ("verify_refuted_by_a_date", &["verify", "lapsed.fw", "--at", "2027-07-01"]),
     ("verify_refuted_json", &["verify", "--format", "json", "refuted.fw"]),
     ("verify_json", &["verify", "--format", "json", "site.fw"]),
