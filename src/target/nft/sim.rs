@@ -38,6 +38,7 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
+use ipnet::IpNet;
 
 use super::artifact::{
     Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
@@ -305,7 +306,7 @@ fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
     let (at, set) = table.sets.iter().enumerate().find(|(_, s)| s.name == name)?;
     let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
     let touched = statements.any(|s| touches(s).any(|touched| touched.is(set)));
-    (set.timeout.is_none() && !touched).then_some((at, set))
+    (set.timeout.is_none() && !touched && !bounds(&set.statements)).then_some((at, set))
 }
 
 /// A set that a statement adds to or takes from, or, not being understood, may.
@@ -357,7 +358,8 @@ pub fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     for (at, set) in table.sets.iter().enumerate() {
         let name = set.name.as_str();
         let touched = surely.contains(name) || perhaps.contains(name) && !set.is_fixed();
-        all.entry(name).or_insert((at, set.timeout.is_none() && !touched));
+        let fixed = set.timeout.is_none() && !touched && !bounds(&set.statements);
+        all.entry(name).or_insert((at, fixed));
     }
     all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }
@@ -372,8 +374,19 @@ fn counted<'t>(table: &'t Table, set: &str, said: &'t [Statement]) -> &'t [State
 
 /// Whether an element holds for good: it neither expires nor counts against a limit.
 fn stays(element: &Element) -> bool {
-    let counts = element.statements.iter().all(|s| matches!(s, Statement::Counter(_)));
-    element.timeout.is_none() && element.expires.is_none() && counts
+    element.timeout.is_none() && element.expires.is_none() && !bounds(&element.statements)
+}
+
+/// Whether one of these statements, of a set or of an element, keeps an element from being found (`limit`, `quota`): each
+/// element has those that are declared of its set.
+fn bounds(statements: &[Statement]) -> bool {
+    statements.iter().any(|statement| !matches!(statement, Statement::Counter(_)))
+}
+
+/// A network; none of one with bits behind its length (`10.1.2.0/16`): nft masks them where somebody types it, and lists so
+/// a comparison that never holds (`ip saddr & 255.255.0.0 == 10.1.2.0`).
+fn plain_net(net: IpNet) -> Option<IpNet> {
+    (net.addr() == net.network()).then_some(net)
 }
 
 /// The parts of a key or of an element.

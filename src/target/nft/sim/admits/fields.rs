@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, Transport};
+use super::super::plain_net;
 use super::super::words::{constant, is_flags};
 use super::{Chains, Done, Mark, Now};
 use crate::net::space::{self, Space};
@@ -305,6 +306,7 @@ pub(super) fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u12
             Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
         }
         Expression::Prefix(net) => {
+            let net = plain_net(*net)?;
             let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
             Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Element, Expression, Field, Op, Transport};
 use super::super::words::{constant, is_flags};
-use super::super::{parts, stays};
+use super::super::{parts, plain_net, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
@@ -301,6 +301,7 @@ fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
             _ => Answer::Unclear,
         },
         Expression::Prefix(net) => {
+            let Some(net) = plain_net(*net) else { return Answer::Unclear };
             let ends = (net.network(), net.broadcast());
             let ends = (
                 constant(field, &Expression::Address(ends.0)),
