@@ -1,6 +1,6 @@
 //! Pairs of rules that a kernel tells apart by a packet, each measured with nft 1.0.6 on 6.18: `diff` never calls them the same.
 
-use fwc::net::{CtState, Packet, Proto, Space};
+use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::target::nft::artifact::{Hook, Statement};
 use fwc::target::nft::sim;
 use fwc::verify::HostRules;
@@ -295,4 +295,81 @@ fn sets_are_read_whatever_is_declared_of_them() {
     }
     let odd = "table inet t {\n\tset s {\n\t\ttype ipv4_addr\n\t\tmagic 5\n\t}\n}\n";
     assert!(HostRules::listed(odd).is_err());
+}
+
+fn at_forward(family: &str, rule: &str) -> HostRules {
+    listed(&format!(
+        "table {family} t {{\nchain f {{\ntype filter hook forward priority filter; policy drop;\n{rule} accept\n}}\n}}\n"
+    ))
+}
+
+/// In a table of one family nft asks for the protocol alone: IPv6 may have 1 in its next header.
+#[test]
+fn icmp_of_the_other_family_is_asked_for_in_tables_of_one() {
+    let ping = |src: &str, dst: &str, proto: Proto| {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), proto, 0, 0);
+        Packet { icmp_type: 8, ..packet }.at("eth1", "eth2")
+    };
+    for (family, rule, (src, dst), odd, own) in [
+        ("ip6", "icmp type echo-request", ("fd00::1", "fd00::2"), Proto::ICMP, Proto::ICMPV6),
+        ("ip", "icmpv6 code 0", ("10.1.0.5", "10.2.0.5"), Proto::ICMPV6, Proto::ICMP),
+    ] {
+        assert!(is_unknown(&at_forward(family, rule), &ping(src, dst, odd)), "{rule}");
+        assert!(!is_unknown(&at_forward(family, rule), &ping(src, dst, own)), "{rule}");
+        assert!(!is_unknown(&at_forward("inet", rule), &ping(src, dst, odd)), "{rule}");
+        assert!(!alike(&at_forward(family, rule), &at_forward(family, "ip saddr 192.0.2.1")), "{rule}");
+    }
+}
+
+/// What is forwarded belongs to no socket here.
+#[test]
+fn nobody_owns_what_is_forwarded() {
+    for rule in ["meta skuid 0", "meta skuid != 0", "meta skuid { 0, 1000 }"] {
+        assert!(alike(
+            &at_forward("inet", rule),
+            &at_forward("inet", "ip saddr 127.0.0.1 ip saddr 127.0.0.2")
+        ));
+        let owned = Packet { skuid: Some(0), ..tcp("10.1.0.5") };
+        assert!(!is_unknown(&at_forward("inet", rule), &owned));
+        let ran = sim::run(&at_forward("inet", rule).ruleset, Hook::Forward, &owned);
+        assert_eq!(ran.verdict.verdict(), Some(Verdict::Drop));
+    }
+    let sent = |rule: &str| {
+        listed(&format!(
+            "table inet t {{\nchain o {{\ntype filter hook output priority filter; policy drop;\n{rule}\n}}\n}}\n"
+        ))
+    };
+    assert!(!alike(&sent("meta skuid 0 accept"), &sent("")));
+}
+
+/// Of equal priority the chain registered last runs first: a listing does not tell which that was.
+#[test]
+fn chains_of_one_priority_that_depend_on_each_other_are_not_compared() {
+    let chain = |table: &str, priority: &str, rules: &str| {
+        format!(
+            "table inet {table} {{\nchain f {{\ntype filter hook forward priority {priority}; policy accept;\n{rules}\n}}\n}}\n"
+        )
+    };
+    let reads = "meta mark 1 drop\nmeta mark != 1 accept";
+    let both = |priority: &str, writes: &str, reads: &str| {
+        listed(&(chain("a", "0", writes) + &chain("b", priority, reads)))
+    };
+    let one = |rules: &str| listed(&chain("a", "0", rules));
+    for (priority, writes, reads, told) in [
+        ("0", "meta mark set 1", reads, false),
+        ("0", "meta mark set 1", "meta mark set 2", false),
+        ("0", "ct mark set 1", "meta mark set ct mark", false),
+        ("0", "meta mark set 1", "xt match \"mark\" drop", false),
+        ("1", "meta mark set 1", reads, true),
+        ("0", "meta mark set 1", "tcp dport 22 drop", true),
+        ("0", "tcp dport 22 drop", reads, true),
+    ] {
+        let lines = Lines::new();
+        let (rules, other) = (both(priority, writes, reads), one("drop"));
+        let side = |rules| Side { rules, lines: &lines };
+        let found = diff(side(&other), side(&rules), &Names::default(), Bounds::default());
+        let named = found.uncompared.iter().any(|words| words.starts_with("which of the chains"));
+        assert_eq!(named, !told, "{writes}, {reads}: {:?}", found.uncompared);
+        assert!(alike(&rules, &both(priority, writes, reads)));
+    }
 }

@@ -6,7 +6,9 @@
 //!
 //! The rules of nft(8) as measured (6.18, nft 0.9.8 to 1.1.3; `nft --debug=netlink` for what is loaded):
 //! - A statement that fails *breaks* its rule; so does a field that the packet does not have, under `!=` too:
-//!   `tcp dport != 22` says nothing of UDP. `icmp type` in an inet table asks for IPv4 and ICMP both.
+//!   `tcp dport != 22` says nothing of UDP. `icmp type` in an inet table asks for IPv4 and ICMP both, in a table of one
+//!   family for ICMP alone. Behind a `meta l4proto icmp` of its own it asks for nothing more in an inet table either, and
+//!   is listed without that: here it is read as if it had asked.
 //! - `accept` ends its base chain; later chains of the hook still run. `drop` and `reject` end the packet.
 //! - `ct state new,established` is true for any of them; `ct state != new,established` compares the *number*
 //!   and is true for every packet.
@@ -44,11 +46,12 @@ use super::artifact::{
     Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
     Ruleset, Set, Statement, Table, TableFamily, Verdict,
 };
-use crate::net::Translation;
+use crate::net::{Proto, Translation};
 
 mod admits;
 mod frames;
 mod run;
+mod ties;
 mod words;
 
 pub use admits::{
@@ -57,6 +60,7 @@ pub use admits::{
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
+pub use ties::ties;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +113,13 @@ impl Turn<'_> {
         matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
     }
 
+    /// When it runs at its hook: chains that translate hang below one hook of the kernel's own and run at its priority.
+    fn when(&self) -> (i32, i32) {
+        let of_nat = if matches!(self.base.hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
+        let translates = self.base.kind == ChainKind::Nat;
+        (if translates { of_nat } else { self.base.priority }, self.base.priority)
+    }
+
     /// Whether it is a hook that a packet of the machine to itself comes to behind output, its connection settled.
     fn is_behind_output(&self) -> bool {
         matches!(self.base.hook, Hook::Prerouting | Hook::Input)
@@ -159,12 +170,7 @@ fn turns(ruleset: &Ruleset, spot: Spot) -> Vec<Turn<'_>> {
         }
     }
     turns.reverse();
-    turns.sort_by_key(|turn| {
-        // Chains that translate hang below one hook of the kernel's own and run at its priority.
-        let of_nat = if matches!(hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
-        let translates = turn.base.kind == ChainKind::Nat;
-        (if translates { of_nat } else { turn.base.priority }, turn.base.priority)
-    });
+    turns.sort_by_key(Turn::when);
     turns
 }
 
@@ -261,6 +267,24 @@ fn fragments_of(left: &Expression, op: Op, right: &Expression) -> Option<Family>
     }
 }
 
+/// Whether what passes a chain belongs to no socket of the machine: `meta skuid` breaks there (`ip_forward` drops what has one).
+fn is_forwarded(family: TableFamily, hook: Hook) -> bool {
+    hook == Hook::Forward && family != TableFamily::Bridge
+}
+
+/// Whether a table sees packets of the other family alone, and has ICMP of this one looked for in them: by its protocol.
+fn sees_only_other(table: TableFamily, of: Family) -> bool {
+    matches!((table, of), (TableFamily::Ip, Family::V6) | (TableFamily::Ip6, Family::V4))
+}
+
+/// ICMP of a family.
+fn icmp_of(family: Family) -> Proto {
+    match family {
+        Family::V4 => Proto::ICMP,
+        Family::V6 => Proto::ICMPV6,
+    }
+}
+
 /// A mark after `FIELD & AND ^ XOR` of another.
 fn turned(mark: u32, and: u32, xor: u32) -> u32 {
     (mark & and) ^ xor
@@ -306,7 +330,7 @@ fn fixed<'a>(table: &'a Table, name: &str) -> Option<(usize, &'a Set)> {
     let (at, set) = table.sets.iter().enumerate().find(|(_, s)| s.name == name)?;
     let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
     let touched = statements.any(|s| touches(s).any(|touched| touched.is(set)));
-    (set.timeout.is_none() && !touched && !bounds(&set.statements)).then_some((at, set))
+    (set.timeout.is_none() && !touched).then_some((at, set))
 }
 
 /// A set that a statement adds to or takes from, or, not being understood, may.
@@ -358,10 +382,16 @@ pub fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     for (at, set) in table.sets.iter().enumerate() {
         let name = set.name.as_str();
         let touched = surely.contains(name) || perhaps.contains(name) && !set.is_fixed();
-        let fixed = set.timeout.is_none() && !touched && !bounds(&set.statements);
-        all.entry(name).or_insert((at, fixed));
+        all.entry(name).or_insert((at, set.timeout.is_none() && !touched));
     }
     all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
+}
+
+/// Those of them whose elements are found by everybody who looks.
+fn all_known(table: &Table) -> HashMap<&str, usize> {
+    let mut all = all_fixed(table);
+    all.retain(|_, at| table.sets.get(*at).is_some_and(|set| !bounds(&set.statements)));
+    all
 }
 
 /// What an update of a set does besides: of a rule that says nothing, what is declared of the set (`nft_dynset`).
