@@ -126,7 +126,6 @@ impl Chains<'_, '_> {
         }
         let absent = self.space.any(views.iter().map(|(_, v)| v.absent).collect());
         let unclear = self.space.any(views.iter().map(|(_, v)| v.unclear).collect());
-        let unclear = self.space.minus(unclear, absent);
         let present = self.space.not(absent);
         if !self.wanted.each
             && let Some((hits, found)) = self.sums(&views, elements, unclear)
