@@ -328,6 +328,11 @@ impl Common {
     fn uncompared(&self, old: Side<'_>, new: Side<'_>) -> Vec<String> {
         let mut all = BTreeSet::new();
         for (side, common, which) in [(old, &self.old, "old"), (new, &self.new, "new")] {
+            for (tables, words) in unseen::untold(&side.rules.ruleset) {
+                if !tables.iter().all(|at| common.contains(at)) {
+                    all.insert(format!("{words}, in the {which} ruleset"));
+                }
+            }
             for (at, table) in side.rules.ruleset.tables.iter().enumerate() {
                 if common.contains(&at) {
                     continue;

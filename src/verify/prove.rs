@@ -220,7 +220,9 @@ impl<'s> Against<'s> {
         let frames = bridging.then(|| frames_of(self.site, self.host, rules)).into_iter().collect();
         let looks =
             |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);
-        let uncompared = unseen::all(&rules.ruleset, &looks).iter().map(unseen::Unseen::words).collect();
+        let unseen = unseen::all(&rules.ruleset, &looks);
+        let untold = unseen::untold(&rules.ruleset).into_iter().map(|(_, words)| words);
+        let uncompared = unseen.iter().map(unseen::Unseen::words).chain(untold).collect();
         Report { points, frames, uncompared, nodes: self.nodes(), ..Report::default() }
     }
 

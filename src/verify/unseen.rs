@@ -51,6 +51,18 @@ pub(super) fn of(table: &Table, at: usize, looks: Looks<'_>) -> Vec<Unseen> {
     chains.chain(flowtables).collect()
 }
 
+/// The tables of a ruleset, by their places, in whose chains what becomes of a packet depends on which of them runs first, and no
+/// listing tells; with the words for it.
+pub(super) fn untold(ruleset: &Ruleset) -> Vec<([usize; 2], String)> {
+    let said = |[(one, writes), (other, reads)]: [(usize, String); 2]| {
+        let words = format!(
+            "which of the chains `{writes}` and `{reads}` runs first: their priority is the same, and what the first writes the second looks at"
+        );
+        ([one, other], words)
+    };
+    sim::ties(ruleset).into_iter().map(said).collect()
+}
+
 /// Whether a chain lets everything pass as it came: what `arptables` and `ebtables` leave behind.
 fn is_idle(chain: &Chain, base: &Base) -> bool {
     chain.rules.is_empty() && base.policy == Policy::Accept

@@ -64,6 +64,21 @@ fn what_stands_at_other_hooks_is_named_and_nothing_is_proved() {
     assert!(with("table netdev nd {\n\tflags dormant\n\tchain c {\n\t\ttype filter hook ingress device \"eth1\" priority 0; policy drop;\n\t}\n}\n").holds());
 }
 
+/// Which of two chains of one priority runs first no listing tells.
+#[test]
+fn chains_of_one_priority_that_depend_on_each_other_are_named() {
+    let table = |name: &str, priority: &str, rule: &str| {
+        base("inet", &format!("forward priority {priority}"), "accept", rule)
+            .replace(" nd ", &format!(" {name} "))
+    };
+    let writes = table("one", "5", "meta mark set 1");
+    let said = with(&(writes.clone() + &table("two", "5", "meta mark 1 accept")));
+    let [words] = said.uncompared.as_slice() else { panic!("{:?}", said.uncompared) };
+    assert!(words.starts_with("which of the chains `inet one c` and `inet two c` runs first"), "{words}");
+    assert!(!said.holds());
+    assert!(with(&(writes + &table("two", "6", "meta mark 1 accept"))).holds());
+}
+
 /// A listing says dates in the time zone of who listed it, and not which that is.
 #[test]
 fn a_date_decides_nothing_unless_its_time_zone_is_said() {

@@ -6,7 +6,9 @@
 //!
 //! The rules of nft(8) as measured (6.18, nft 0.9.8 to 1.1.3; `nft --debug=netlink` for what is loaded):
 //! - A statement that fails *breaks* its rule; so does a field that the packet does not have, under `!=` too:
-//!   `tcp dport != 22` says nothing of UDP. `icmp type` in an inet table asks for IPv4 and ICMP both.
+//!   `tcp dport != 22` says nothing of UDP. `icmp type` in an inet table asks for IPv4 and ICMP both, in a table of one
+//!   family for ICMP alone. Behind a `meta l4proto icmp` of its own it asks for nothing more in an inet table either, and
+//!   is listed without that: here it is read as if it had asked.
 //! - `accept` ends its base chain; later chains of the hook still run. `drop` and `reject` end the packet.
 //! - `ct state new,established` is true for any of them; `ct state != new,established` compares the *number*
 //!   and is true for every packet.
@@ -38,16 +40,18 @@
 use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
+use ipnet::IpNet;
 
 use super::artifact::{
     Base, ChainKind, Data, Element, Expression, Family, Field, Hook, Nat, NatKind, Op, RejectWith, Rule,
     Ruleset, Set, Statement, Table, TableFamily, Verdict,
 };
-use crate::net::Translation;
+use crate::net::{Proto, Translation};
 
 mod admits;
 mod frames;
 mod run;
+mod ties;
 mod words;
 
 pub use admits::{
@@ -56,6 +60,7 @@ pub use admits::{
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Step, run};
+pub use ties::ties;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +113,13 @@ impl Turn<'_> {
         matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
     }
 
+    /// When it runs at its hook: chains that translate hang below one hook of the kernel's own and run at its priority.
+    fn when(&self) -> (i32, i32) {
+        let of_nat = if matches!(self.base.hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
+        let translates = self.base.kind == ChainKind::Nat;
+        (if translates { of_nat } else { self.base.priority }, self.base.priority)
+    }
+
     /// Whether it is a hook that a packet of the machine to itself comes to behind output, its connection settled.
     fn is_behind_output(&self) -> bool {
         matches!(self.base.hook, Hook::Prerouting | Hook::Input)
@@ -158,12 +170,7 @@ fn turns(ruleset: &Ruleset, spot: Spot) -> Vec<Turn<'_>> {
         }
     }
     turns.reverse();
-    turns.sort_by_key(|turn| {
-        // Chains that translate hang below one hook of the kernel's own and run at its priority.
-        let of_nat = if matches!(hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
-        let translates = turn.base.kind == ChainKind::Nat;
-        (if translates { of_nat } else { turn.base.priority }, turn.base.priority)
-    });
+    turns.sort_by_key(Turn::when);
     turns
 }
 
@@ -257,6 +264,24 @@ fn fragments_of(left: &Expression, op: Op, right: &Expression) -> Option<Family>
             (word == "exists").then_some(Family::V6)
         }
         _ => None,
+    }
+}
+
+/// Whether what passes a chain belongs to no socket of the machine: `meta skuid` breaks there (`ip_forward` drops what has one).
+fn is_forwarded(family: TableFamily, hook: Hook) -> bool {
+    hook == Hook::Forward && family != TableFamily::Bridge
+}
+
+/// Whether a table sees packets of the other family alone, and has ICMP of this one looked for in them: by its protocol.
+fn sees_only_other(table: TableFamily, of: Family) -> bool {
+    matches!((table, of), (TableFamily::Ip, Family::V6) | (TableFamily::Ip6, Family::V4))
+}
+
+/// ICMP of a family.
+fn icmp_of(family: Family) -> Proto {
+    match family {
+        Family::V4 => Proto::ICMP,
+        Family::V6 => Proto::ICMPV6,
     }
 }
 
@@ -362,6 +387,13 @@ pub fn all_fixed(table: &Table) -> HashMap<&str, usize> {
     all.into_iter().filter_map(|(name, (at, fixed))| fixed.then_some((name, at))).collect()
 }
 
+/// Those of them whose elements are found by everybody who looks.
+fn all_known(table: &Table) -> HashMap<&str, usize> {
+    let mut all = all_fixed(table);
+    all.retain(|_, at| table.sets.get(*at).is_some_and(|set| !bounds(&set.statements)));
+    all
+}
+
 /// What an update of a set does besides: of a rule that says nothing, what is declared of the set (`nft_dynset`).
 fn counted<'t>(table: &'t Table, set: &str, said: &'t [Statement]) -> &'t [Statement] {
     if !said.is_empty() {
@@ -372,8 +404,19 @@ fn counted<'t>(table: &'t Table, set: &str, said: &'t [Statement]) -> &'t [State
 
 /// Whether an element holds for good: it neither expires nor counts against a limit.
 fn stays(element: &Element) -> bool {
-    let counts = element.statements.iter().all(|s| matches!(s, Statement::Counter(_)));
-    element.timeout.is_none() && element.expires.is_none() && counts
+    element.timeout.is_none() && element.expires.is_none() && !bounds(&element.statements)
+}
+
+/// Whether one of these statements, of a set or of an element, keeps an element from being found (`limit`, `quota`): each
+/// element has those that are declared of its set.
+fn bounds(statements: &[Statement]) -> bool {
+    statements.iter().any(|statement| !matches!(statement, Statement::Counter(_)))
+}
+
+/// A network; none of one with bits behind its length (`10.1.2.0/16`): nft masks them where somebody types it, and lists so
+/// a comparison that never holds (`ip saddr & 255.255.0.0 == 10.1.2.0`).
+fn plain_net(net: IpNet) -> Option<IpNet> {
+    (net.addr() == net.network()).then_some(net)
 }
 
 /// The parts of a key or of an element.

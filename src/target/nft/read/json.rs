@@ -19,7 +19,7 @@ use super::super::artifact::{
 };
 use super::dom::{self, Fields, Value};
 use super::rule::none_of;
-use super::tables::Tables;
+use super::tables::{TABLE_FLAGS, Tables};
 use super::{Read, ReadError, RuleLines, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
@@ -27,9 +27,10 @@ pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
     let (mut reader, mut said, mut line) = (Reader::default(), Vec::with_capacity(text.len()), 0u32);
     let done = dom::each(text, |object| {
         line = line.saturating_add(1);
-        let why = || fault(line, &format!("not understood: {object}"));
-        reader.object(line, &object).ok_or_else(why)?;
-        serde_json::to_writer(&mut said, &object).map_err(|_| why())?;
+        let why = |help: &str| fault(line, &format!("{help}not understood: {object}"));
+        let understood = reader.object(line, &object);
+        understood.ok_or_else(|| why(reader.help))?;
+        serde_json::to_writer(&mut said, &object).map_err(|_| why(""))?;
         said.push(b'\n');
         Ok(())
     });
@@ -50,6 +51,8 @@ fn fault(line: u32, message: &str) -> ReadError {
 #[derive(Default)]
 struct Reader {
     tables: Tables,
+    /// What may help where an object is not understood.
+    help: &'static str,
 }
 
 impl Reader {
@@ -148,8 +151,13 @@ impl Reader {
         if self.tables.known(&key).is_some() {
             return Some(());
         }
+        let flags = words(of.get("flags"))?;
+        if !flags.iter().all(|flag| TABLE_FLAGS.contains(&flag.as_str()) && *flag != key.1) {
+            self.help = "nft 1.0 prints any word as the flag of a table in JSON, list the ruleset as text; ";
+            return None;
+        }
         let table = self.tables.open(key)?.table;
-        table.flags = words(of.get("flags"))?;
+        table.flags = flags;
         table.flags.sort();
         table.comment = comment(of);
         Some(())
@@ -168,6 +176,13 @@ fn single<'v, 't>(of: &'v Value<'t>) -> Option<(&'v str, &'v Value<'t>)> {
 
 fn string<'v>(of: &'v Fields<'_>, key: &str) -> Option<&'v str> {
     of.get(key)?.as_str()
+}
+
+/// What is looked at, where nothing else is said of it: a key that is not known may make it another (`tunnel`: what the
+/// packet carries within).
+fn only<'v, 't>(of: &'v Value<'t>, keys: &[&str]) -> Option<&'v Fields<'t>> {
+    let of = of.as_object()?;
+    of.iter().all(|(key, _)| keys.contains(&key)).then_some(of)
 }
 
 fn comment(of: &Fields<'_>) -> Option<String> {
@@ -323,19 +338,19 @@ fn understood(word: &str, of: &Value<'_>) -> Option<Statement> {
         "accept" | "drop" | "continue" | "return" | "jump" | "goto" => {
             Statement::Verdict(verdict_of(word, of)?)
         }
-        "match" => comparison(of.as_object()?)?,
+        "match" => comparison(only(of, &["op", "left", "right"])?)?,
         "vmap" => {
-            let of = of.as_object()?;
+            let of = only(of, &["key", "data"])?;
             Statement::VerdictMap { key: expression(of.get("key")?), map: a_map(of.get("data")?)? }
         }
         "counter" => counter(of)?,
-        "limit" => Statement::Limit(limit(of.as_object()?)?),
+        "limit" => Statement::Limit(limit(only(of, &["rate", "per", "burst", "inv"])?)?),
         "log" => Statement::Log(log(of)?),
         "reject" => Statement::Reject(reject(of)?),
         "notrack" => Statement::NoTrack,
-        "set" => set_update(of.as_object()?)?,
+        "set" => set_update(only(of, &["op", "elem", "set", "stmt"])?)?,
         "mangle" => {
-            let of = of.as_object()?;
+            let of = only(of, &["key", "value"])?;
             let key = expression(of.get("key")?);
             let written = of.get("value")?;
             match key {
@@ -466,11 +481,8 @@ fn counter(of: &Value<'_>) -> Option<Statement> {
     }))
 }
 
-/// Of packets; one of bytes has units of its own.
+/// Of packets; one of bytes says its units too.
 fn limit(of: &Fields<'_>) -> Option<Limit> {
-    if of.get("rate_unit").or(of.get("burst_unit")).is_some() {
-        return None;
-    }
     let per = of.get("per").map_or(Some("second"), Value::as_str)?;
     Some(Limit {
         over: of.get("inv").map_or(Some(false), Value::as_bool)?,
@@ -498,7 +510,10 @@ fn log(of: &Value<'_>) -> Option<Log> {
 }
 
 fn reject(of: &Value<'_>) -> Option<Option<RejectWith>> {
-    let Value::Object(of) = of else { return of.is_null().then_some(None) };
+    if of.is_null() {
+        return Some(None);
+    }
+    let of = only(of, &["type", "expr"])?;
     let with = |of: &Fields<'_>| string(of, "expr").map(ToOwned::to_owned);
     Some(Some(match string(of, "type") {
         None => return (of.len() == 0).then_some(None),
@@ -570,7 +585,7 @@ fn nat(kind: NatKind, of: &Value<'_>) -> Option<Nat> {
 fn looked_up(of: &Value<'_>) -> Expression {
     let map = || {
         let ("map", inner) = single(of)? else { return None };
-        let inner = inner.as_object()?;
+        let inner = only(inner, &["key", "data"])?;
         let key = Box::new(expression(inner.get("key")?));
         Some(Expression::Lookup { key, map: Box::new(a_map(inner.get("data")?)?) })
     };
@@ -599,16 +614,16 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
     };
     Some(match word {
         "payload" => {
-            let inner = inner.as_object()?;
+            let inner = only(inner, &["protocol", "field"])?;
             field(&format!("{} {}", string(inner, "protocol")?, string(inner, "field")?))
         }
         "meta" => {
-            let key = string(inner.as_object()?, "key")?;
+            let key = string(only(inner, &["key"])?, "key")?;
             let bare = matches!(key, "iifname" | "oifname" | "iif" | "oif");
             field(&if bare { key.to_owned() } else { format!("meta {key}") })
         }
         "ct" => {
-            let inner = inner.as_object()?;
+            let inner = only(inner, &["key", "dir", "family"])?;
             let key = string(inner, "key")?;
             match (string(inner, "dir"), string(inner, "family")) {
                 (None, None) => field(&format!("ct {key}")),
@@ -617,9 +632,9 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
                 (None, Some(_)) => return None,
             }
         }
-        "socket" => field(&format!("socket {}", string(inner.as_object()?, "key")?)),
+        "socket" => field(&format!("socket {}", string(only(inner, &["key"])?, "key")?)),
         "exthdr" | "tcp option" => {
-            let inner = inner.as_object()?;
+            let inner = only(inner, &["name", "field"])?;
             let name = string(inner, "name")?;
             let head = if word == "exthdr" { String::new() } else { format!("{word} ") };
             match string(inner, "field") {
@@ -629,13 +644,13 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
             }
         }
         "fib" => {
-            let inner = inner.as_object()?;
+            let inner = only(inner, &["flags", "result"])?;
             let flags = words(inner.get("flags"))?.join(" . ");
             Expression::Unknown(format!("fib {flags} {}", string(inner, "result")?))
         }
         "concat" => Expression::Concat(inner.as_array()?.iter().map(expression).collect()),
         "prefix" => {
-            let inner = inner.as_object()?;
+            let inner = only(inner, &["addr", "len"])?;
             let addr = string(inner, "addr")?.parse().ok()?;
             Expression::Prefix(IpNet::new(addr, number(inner.get("len")?)?).ok()?)
         }

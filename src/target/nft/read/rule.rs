@@ -221,6 +221,11 @@ impl Parser<'_> {
             let right = Expression::word(self.bump().text);
             return Ok(Statement::Match { left, op, right });
         }
+        // `ct state new | established` is how nft lists the number of both, and any of them where somebody types it.
+        let of_connection = matches!(left, Expression::Field(Field::CtState | Field::CtStatus));
+        if op == Op::Implicit && of_connection && self.at_joined() {
+            return Err(Unfit);
+        }
         // `ct state != new,established` is the number of both, as `new | established` is.
         let right = self.compared_with(matches!(op, Op::Implicit | Op::Equal | Op::NotEqual))?;
         if !self.took("/") {

@@ -1,8 +1,10 @@
 //! Files, tables, sets and chains: the structure around the rules.
 
-use super::super::artifact::{Base, ChainKind, DataType, Hook, Object, Policy, SetFlag, SetKey, TableFamily};
+use super::super::artifact::{
+    Base, ChainKind, DataType, Hook, Object, Policy, SetFlag, SetKey, Statement, TableFamily,
+};
 use super::cursor::{Parser, Unfit};
-use super::tables::{Open, Tables};
+use super::tables::{Open, TABLE_FLAGS, Tables};
 use super::token::Kind;
 use super::{Read, ReadError};
 
@@ -57,7 +59,11 @@ impl Parser<'_> {
                 "map" => self.set(&mut open, Is::Map)?,
                 "comment" => open.table.comment = Some(self.text("expected a quoted comment")?),
                 "flags" => {
-                    open.table.flags = self.flag_words()?;
+                    let flags = self.flag_words()?;
+                    if !flags.iter().all(|flag| TABLE_FLAGS.contains(&flag.as_str())) {
+                        return self.fault("expected flags that tables have");
+                    }
+                    open.table.flags = flags;
                     self.forget_notes();
                 }
                 _ => {
@@ -141,18 +147,16 @@ impl Parser<'_> {
                     set.elements.extend(elements);
                     lines.extend(element_lines);
                 }
+                "counter" | "limit" | "quota" | "last" | "ct" => {
+                    self.back(start);
+                    self.declared(&mut set.statements);
+                }
                 _ => {
                     self.back(start);
-                    match self.statement() {
-                        Ok(statement) => set.statements.push(statement),
-                        Err(Unfit) => {
-                            self.back(start);
-                            return self.fault("expected a property of the set or `}`");
-                        }
-                    }
+                    return self.fault("expected a property of the set or `}`");
                 }
             }
-            if !matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close) {
+            if !self.line_ends() {
                 return self.fault("expected the end of the line");
             }
         }
@@ -160,8 +164,26 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// The statements that a set has for its elements, in one line; what is not understood says so, as in rules.
+    fn declared(&mut self, statements: &mut Vec<Statement>) {
+        while !self.line_ends() && !self.at_end() {
+            let start = self.mark();
+            match self.statement() {
+                Ok(known @ (Statement::Counter(_) | Statement::Limit(_))) => statements.push(known),
+                Ok(_) | Err(Unfit) => {
+                    self.back(start);
+                    statements.push(Statement::Unsupported(self.raw(Self::line_ends)));
+                }
+            }
+        }
+    }
+
+    fn line_ends(&self) -> bool {
+        matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close)
+    }
+
     fn type_ends(&self) -> bool {
-        self.at_word(":") || matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close)
+        self.at_word(":") || self.line_ends()
     }
 
     fn types(&mut self) -> Result<Vec<DataType>, ReadError> {

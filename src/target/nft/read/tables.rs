@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::artifact::{Chain, Ruleset, Set, Table, TableFamily};
 use super::{ChainLines, Lines, Read, TableLines};
 
+/// The flags that a table can have.
+pub(super) const TABLE_FLAGS: [&str; 3] = ["dormant", "owner", "persist"];
+
 /// What was read so far, found by name: text may make hundreds of thousands of tables, sets or chains.
 #[derive(Default)]
 pub(super) struct Tables {

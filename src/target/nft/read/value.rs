@@ -149,6 +149,15 @@ impl Parser<'_> {
         Ok(first)
     }
 
+    /// Whether a value stands here with `|` behind it.
+    pub(super) fn at_joined(&mut self) -> bool {
+        let start = self.mark();
+        self.took_kind(Kind::OpenParen);
+        let joined = self.value().is_ok() && self.at(Kind::Bar);
+        self.back(start);
+        joined
+    }
+
     fn flags(&mut self, between: Kind) -> Result<Expression, Unfit> {
         let first = self.value()?;
         if !self.at(between) {

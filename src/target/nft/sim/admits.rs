@@ -16,7 +16,7 @@ use super::super::artifact::{
     Statement, Table, Verdict,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation,
+    LOOPBACK, Spot, Turn, all_known, asked_first, counted, drops_fragments, matters, parts, translation,
     turns,
 };
 use crate::net::space::{self, Exhausted};
@@ -371,7 +371,7 @@ impl<'t> Names<'t> {
         for (at, chain) in table.chains.iter().enumerate() {
             chains.entry(chain.name.as_str()).or_insert(at);
         }
-        Self { chains, sets: all_fixed(table), read: written::read(table) }
+        Self { chains, sets: all_known(table), read: written::read(table) }
     }
 }
 

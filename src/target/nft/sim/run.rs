@@ -6,11 +6,11 @@ use hashbrown::HashMap;
 
 use super::super::artifact::{
     self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
-    Ruleset, Statement, Table,
+    Ruleset, Statement, Table, TableFamily,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_fixed, asked_first, counted, drops_fragments, matters, parts, translation,
-    turned, turns, verdict_of,
+    LOOPBACK, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters, parts,
+    translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -112,6 +112,8 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
         connection: None,
         same_source: false,
         early: false,
+        forwarded: false,
+        family: TableFamily::Inet,
         untracked: false,
         run,
     };
@@ -187,6 +189,10 @@ struct Machine<'a> {
     same_source: bool,
     // Whether connection tracking has not looked at the packet yet.
     early: bool,
+    // Whether no socket of the machine can have sent it or gets it.
+    forwarded: bool,
+    // Of the table whose chain it is in.
+    family: TableFamily,
     // Whether `notrack` keeps it from looking.
     untracked: bool,
     run: Run,
@@ -206,6 +212,8 @@ impl<'a> Machine<'a> {
     fn base_chain(&mut self, turn: &Turn<'a>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
         let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
+        self.forwarded = is_forwarded(table.family, base.hook);
+        self.family = table.family;
         self.early = turn.is_early() && !was_sent_here(turn, &self.run.packet);
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
@@ -394,7 +402,7 @@ impl<'a> Machine<'a> {
         match set {
             Expression::Set(elements) => Some((None, elements)),
             Expression::Named(name) => {
-                let fixed = self.fixed.entry(frame.at).or_insert_with(|| all_fixed(frame.table));
+                let fixed = self.fixed.entry(frame.at).or_insert_with(|| all_known(frame.table));
                 let at = *fixed.get(name.as_str())?;
                 Some((Some(at), frame.table.sets.get(at)?.elements.as_slice()))
             }

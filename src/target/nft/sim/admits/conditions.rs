@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use super::super::super::artifact::{Element, Expression, Field, Op, Set, Table};
-use super::super::{fixed, stays};
+use super::super::{bounds, fixed, plain_net, stays};
 use super::{Done, Mark, Now};
 
 /// First words of what depends on the packet and the machine alone (nft(8), EXPRESSIONS).
@@ -151,7 +151,8 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
         Expression::Concat(parts) => each(parts, " . ")?,
         Expression::Number(number) => number.to_string(),
         Expression::Address(addr) => addr.to_string(),
-        Expression::Prefix(net) => net.to_string(),
+        // What else it may mean is another condition.
+        Expression::Prefix(net) => plain_net(*net)?.to_string(),
         Expression::Range(first, last) => format!("{}-{}", spelled(table, first)?, spelled(table, last)?),
         Expression::Word(word) | Expression::Unknown(word) => word.clone(),
         // Text has quotes around names where JSON has a word.
@@ -167,7 +168,7 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
 }
 
 fn enumerated(table: &Table, elements: &[Element]) -> Option<String> {
-    if elements.len() > MOST || elements.iter().any(|e| e.timeout.is_some() || e.expires.is_some()) {
+    if elements.len() > MOST || !elements.iter().all(stays) {
         return None;
     }
     let keys: Option<Vec<String>> = elements.iter().map(|e| spelled(table, &e.key)).collect();
@@ -182,10 +183,15 @@ fn named<'t>(table: &'t Table, name: &str, changing: &mut BTreeMap<&'t str, Stri
     }
     let own = format!("@{name} of {} {}", table.family.keyword(), table.name);
     let Some(set) = table.set(name) else { return Some(own) };
+    // What was looked up before decides.
+    if bounds(&set.statements) || set.elements.iter().any(|element| bounds(&element.statements)) {
+        return None;
+    }
     if fixed(table, name).is_some() && set.elements.iter().all(stays) {
         return enumerated(table, &set.elements);
     }
-    let words = format!("{own}{}", lasting(table, set)?);
+    let until = set.timeout.map_or_else(String::new, |time| format!(" for {} ms", time.0));
+    let words = format!("{own}{until}{}", lasting(table, set)?);
     changing.insert(set.name.as_str(), words.clone());
     Some(words)
 }

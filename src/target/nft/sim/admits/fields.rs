@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, Transport};
 use super::super::words::{constant, is_flags};
+use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
 use super::{Chains, Done, Mark, Now};
 use crate::net::space::{self, Space};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Translation, addr};
@@ -162,6 +163,9 @@ impl Chains<'_, '_> {
                     View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) }
                 }
             },
+            Field::Skuid if is_forwarded(self.table.family, self.base.hook) => {
+                but(PacketSet::EVERYTHING, Axis::Skuid)
+            }
             Field::Skuid => but(self.space.is(space::Field::Skuid, 0), Axis::Skuid),
             Field::Time => always(plain(space::Field::Time)),
             Field::IpSaddr => but(v6, plain(space::Field::Src)),
@@ -179,10 +183,10 @@ impl Chains<'_, '_> {
                 let tcp = self.space.proto(Proto::TCP);
                 but(self.space.not(tcp), plain(space::Field::TcpFlags))
             }
-            Field::IcmpType => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpType)),
-            Field::IcmpCode => but(self.except(v4, Proto::ICMP), plain(space::Field::IcmpCode)),
-            Field::Icmpv6Type => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpType)),
-            Field::Icmpv6Code => but(self.except(v6, Proto::ICMPV6), plain(space::Field::IcmpCode)),
+            Field::IcmpType => self.icmp(Family::V4, space::Field::IcmpType),
+            Field::IcmpCode => self.icmp(Family::V4, space::Field::IcmpCode),
+            Field::Icmpv6Type => self.icmp(Family::V6, space::Field::IcmpType),
+            Field::Icmpv6Code => self.icmp(Family::V6, space::Field::IcmpCode),
             Field::CtState => always(Axis::State),
             Field::CtStatus => but(untracked(self.space), Axis::Status(0)),
             Field::CtDirection => but(untracked(self.space), plain(space::Field::CtDirection)),
@@ -225,10 +229,14 @@ impl Chains<'_, '_> {
         self.space.within(space::Field::Proto, &RangeSet::from_ranges(without))
     }
 
-    fn except(&mut self, family: PacketSet, proto: Proto) -> PacketSet {
-        let of = self.space.proto(proto);
-        let both = self.space.and(family, of);
-        self.space.not(both)
+    /// Of ICMP of a family. A table of the other one asks for the protocol alone: what stands there, nobody knows.
+    fn icmp(&mut self, of: Family, field: space::Field) -> View {
+        let proto = self.space.proto(icmp_of(of));
+        let family = self.space.family(of);
+        let other = sees_only_other(self.table.family, of);
+        let there = if other { proto } else { self.space.and(proto, family) };
+        let unclear = if other { self.space.minus(proto, family) } else { PacketSet::NOTHING };
+        View { absent: self.space.not(there), unclear, axis: Axis::Plain(field) }
     }
 
     fn untracked_or(&mut self, other: PacketSet) -> PacketSet {
@@ -305,6 +313,7 @@ pub(super) fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u12
             Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
         }
         Expression::Prefix(net) => {
+            let net = plain_net(*net)?;
             let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
             Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::artifact::{self, Expression, Statement, Table};
-use super::super::{mentioned, parts, turned};
+use super::super::{counted, mentioned, parts, turned};
 use super::{Alive, Chains, Done, Ends, Holds};
 use crate::net::space::Field;
 use crate::net::{PacketSet, Translation};
@@ -208,8 +208,14 @@ impl Chains<'_, '_> {
             return;
         }
         let place = format!("the set `{set}` of `{} {}`", self.table.family.keyword(), self.table.name);
-        let statements: Vec<Statement> = statements.iter().map(uncounted).collect();
-        let put = format!("{op:?} {key:?} {timeout:?} {statements:?}{if_only}");
+        let declared = self.table.set(set);
+        let timeout = timeout.or(declared.and_then(|of| of.timeout));
+        let room = declared.and_then(|of| of.size).unwrap_or(ROOM);
+        let cleared = declared.and_then(|of| of.gc_interval);
+        // How often an element was found decides nothing.
+        let mut statements = counted(self.table, set, statements).to_vec();
+        statements.retain(|statement| !matches!(statement, Statement::Counter(_)));
+        let put = format!("{op:?} {key:?} {timeout:?} {room} {cleared:?} {statements:?}{if_only}");
         let modelled = |part: &Expression| matches!(part, Expression::Field(_));
         let known = !alive.now.altered || parts(key).iter().all(modelled);
         let what = alive.now.words().filter(|_| known).map(|now| format!("{put}{now}"));
@@ -230,10 +236,8 @@ impl Chains<'_, '_> {
     }
 }
 
-/// A statement without how often it held.
-fn uncounted(statement: &Statement) -> Statement {
-    if matches!(statement, Statement::Counter(_)) { Statement::counter() } else { statement.clone() }
-}
+/// How many elements rules put into a set that does not say its size (`nft_dynset`).
+const ROOM: u64 = 65535;
 
 /// The names of the sets of a table that some rule looks into, or may.
 pub(super) fn read(table: &Table) -> BTreeSet<&str> {

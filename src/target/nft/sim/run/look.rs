@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Element, Expression, Field, Op, Transport};
 use super::super::words::{constant, is_flags};
-use super::super::{parts, stays};
+use super::super::{icmp_of, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
@@ -154,6 +154,11 @@ impl<'a> Machine<'a> {
             Transport::Any if p.proto.has_ports() => Seen::Number(port.into()),
             Transport::Any => Seen::Unclear,
         };
+        let icmp = |of: Family, number: u8| match (p.proto == icmp_of(of), p.family() == of) {
+            (true, true) => Seen::Number(number.into()),
+            (true, false) if sees_only_other(self.family, of) => Seen::Unclear,
+            _ => Seen::Absent,
+        };
         let original_port = |port: u16| match (tracked, p.proto.has_ports()) {
             (false, _) => Seen::Absent,
             (true, true) => Seen::Number(port.into()),
@@ -166,6 +171,7 @@ impl<'a> Machine<'a> {
             Field::Protocol => Seen::Number(if v4 { 0x0800 } else { 0x86dd }),
             Field::L4proto => Seen::Number(p.proto.0.into()),
             Field::Mark => self.mark.map_or(Seen::Unclear, |mark| Seen::Number(mark.into())),
+            Field::Skuid if self.forwarded => Seen::Absent,
             Field::Skuid => p.skuid.map_or(Seen::Absent, |uid| Seen::Number(uid.into())),
             Field::Time => Seen::Number(p.time.into()),
             Field::IpSaddr => address(v4, p.src),
@@ -182,10 +188,10 @@ impl<'a> Machine<'a> {
             Field::Sport(transport) => port(transport, p.sport),
             Field::Dport(transport) => port(transport, p.dport),
             Field::TcpFlags => only(p.proto == Proto::TCP, p.tcp_flags.into()),
-            Field::IcmpType => only(v4 && p.proto == Proto::ICMP, p.icmp_type.into()),
-            Field::IcmpCode => only(v4 && p.proto == Proto::ICMP, p.icmp_code.into()),
-            Field::Icmpv6Type => only(!v4 && p.proto == Proto::ICMPV6, p.icmp_type.into()),
-            Field::Icmpv6Code => only(!v4 && p.proto == Proto::ICMPV6, p.icmp_code.into()),
+            Field::IcmpType => icmp(Family::V4, p.icmp_type),
+            Field::IcmpCode => icmp(Family::V4, p.icmp_code),
+            Field::Icmpv6Type => icmp(Family::V6, p.icmp_type),
+            Field::Icmpv6Code => icmp(Family::V6, p.icmp_code),
             Field::CtState => Seen::Number(match p.ct {
                 CtState::Invalid => 1,
                 CtState::Established => 2,
@@ -301,6 +307,7 @@ fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
             _ => Answer::Unclear,
         },
         Expression::Prefix(net) => {
+            let Some(net) = plain_net(*net) else { return Answer::Unclear };
             let ends = (net.network(), net.broadcast());
             let ends = (
                 constant(field, &Expression::Address(ends.0)),
