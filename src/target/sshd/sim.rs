@@ -121,7 +121,17 @@ pub fn reachable(server: &Server, account: &str, key: &str, time: u64) -> Vec<Ta
 pub fn session(server: &Server, account: &str, key: &str) -> bool {
     let none = server.config.effective(account, "MaxSessions").is_some_and(|said| said == ["0"]);
     let lines = server.keys.get(account).map(Vec::as_slice).unwrap_or_default();
-    !none && lines.iter().any(|line| line.key == key && line.command.is_none())
+    !none && lines.iter().any(|line| line.key == key && command(&server.config, account, line).is_none())
+}
+
+/// What runs instead of what is asked for: what the configuration says before what the line says (session.c, `do_exec`).
+#[must_use]
+pub fn command(config: &Config, account: &str, line: &KeyLine) -> Option<String> {
+    match config.effective(account, "ForceCommand") {
+        Some([none]) if none.eq_ignore_ascii_case("none") => line.command.clone(),
+        Some(forced) => Some(forced.join(" ")),
+        None => line.command.clone(),
+    }
 }
 
 fn taken<'s>(server: &'s Server, account: &str, key: &str, src: IpAddr, time: u64) -> Option<&'s KeyLine> {
@@ -155,7 +165,7 @@ fn knows(config: &Config, account: &str, key: &str) -> bool {
 }
 
 /// What the configuration lets an account forward to: nothing, these, or (none inside) anything.
-fn permitted(config: &Config, account: &str) -> Option<Option<Vec<Target>>> {
+pub(crate) fn permitted(config: &Config, account: &str) -> Option<Option<Vec<Target>>> {
     let said = |keyword: &str| config.effective(account, keyword).unwrap_or_default();
     let on = said("AllowTcpForwarding").first().map_or("yes", String::as_str);
     if !matches!(on, "yes" | "all" | "local") || said("DisableForwarding") == ["yes"] {
