@@ -299,6 +299,48 @@ fn an_sshd_that_is_told_nothing_any_more_is_not_known() {
     assert_eq!(told(Some(&server), None), ["? who logs in: its sshd is told nothing any more"]);
 }
 
+fn diff(place: &std::path::Path, old: &str, new: &str) -> (Option<i32>, String) {
+    let run = std::process::Command::new(env!("CARGO_BIN_EXE_fwc"))
+        .args(["diff", "--deny-widening", "--at", "2026-11-21", old, new])
+        .current_dir(place)
+        .output()
+        .unwrap();
+    let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    (run.status.code(), said.join(""))
+}
+
+/// What is installed is the folder, not what the manifest lists of it.
+#[test]
+fn files_that_the_manifest_does_not_list_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path();
+    std::fs::write(place.join("p.fw"), policy()).unwrap();
+    for build in ["old", "new"] {
+        let compile = ["compile", "--at", "2026-11-21", "-o", build, "p.fw"];
+        let run =
+            std::process::Command::new(env!("CARGO_BIN_EXE_fwc")).args(compile).current_dir(place).output();
+        assert!(run.unwrap().status.success());
+    }
+    let keys = place.join("new/hosts/web/ssh/authorized_keys");
+    let ana = std::fs::read_to_string(keys.join("ana")).unwrap();
+    // An editor's file is that of no account.
+    std::fs::write(keys.join(".ana.swp"), "no key").unwrap();
+    assert_eq!(diff(place, "old", "new").0, Some(0));
+    std::fs::write(keys.join("eve"), ana.replace(ANA, EVA)).unwrap();
+    let config = place.join("new/hosts/web/ssh/00-fwc.conf");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("AllowUsers ana", "AllowUsers ana eve")).unwrap();
+    let (code, said) = diff(place, "old", "new");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("account eve logs in"), "{said}");
+    std::fs::write(keys.join("eve"), "no key").unwrap();
+    assert_eq!(diff(place, "old", "new").0, Some(2));
+    // Listed, and not there.
+    std::fs::remove_file(keys.join("eve")).unwrap();
+    std::fs::remove_file(keys.join("ana")).unwrap();
+    assert_eq!(diff(place, "old", "new").0, Some(2));
+}
+
 /// The prover took an address of one family for somebody who opens addresses of that family alone, and refuted this.
 #[test]
 fn somebody_from_ipv4_opens_ipv6() {
