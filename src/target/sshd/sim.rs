@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use super::artifact::{Config, KEYS_FILE, KeyLine, Server, Target};
+use super::artifact::{Config, KEYS_FILE, KeyLine, NO_SHELL, Server, Target};
 use crate::net::range::Bounded;
 use crate::net::{AddrSet, Field, PacketSet, PortSet, Proto, RangeSet, Space};
 
@@ -116,12 +116,13 @@ pub fn reachable(server: &Server, account: &str, key: &str, time: u64) -> Vec<Ta
     all
 }
 
-/// Whether whoever comes with a key of an account gets a session that runs what they like, by some line.
+/// Whether whoever comes with a key of an account gets a session that runs anything, by some line.
 #[must_use]
 pub fn session(server: &Server, account: &str, key: &str) -> bool {
     let none = server.config.effective(account, "MaxSessions").is_some_and(|said| said == ["0"]);
     let lines = server.keys.get(account).map(Vec::as_slice).unwrap_or_default();
-    !none && lines.iter().any(|line| line.key == key && command(&server.config, account, line).is_none())
+    let runs = |line: &KeyLine| command(&server.config, account, line).as_deref() != Some(NO_SHELL);
+    !none && lines.iter().any(|line| line.key == key && runs(line))
 }
 
 /// What runs instead of what is asked for: what the configuration says before what the line says (session.c, `do_exec`).
