@@ -88,6 +88,11 @@ impl Answer {
         drift.unknown.retain(|(of, _)| if thing(of) { group(of) } else { list(of) || interface(of) });
     }
 
+    /// Groups that are there no more.
+    pub(super) fn gone(&self) -> impl Iterator<Item = &String> {
+        self.drift.missing.iter().filter(|id| self.was.group(id).is_some())
+    }
+
     fn exit(&self, deny_widening: bool) -> Exit {
         match (deny_widening && self.widening() > 0, self.is_decided()) {
             (true, _) => Exit::AtFault,

@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod emit;
+pub mod plain;
 pub mod print;
 pub mod read;
 pub mod sim;

@@ -8,25 +8,24 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::net::{Exhausted, Field, Packet, PacketSet, Space};
-use crate::target::sshd::artifact::{Config, KeyLine, Server};
-use crate::target::sshd::sim;
+use crate::target::sshd::artifact::{Config, KeyLine, NO_SHELL, Scope, Server};
+use crate::target::sshd::{plain, sim};
 
 /// An account that nobody has: what holds for it holds for whoever is not named.
 const NOBODY: &str = "fwc-nobody";
 /// Settings that the sets see.
-const SEEN: [&str; 9] = [
+const SEEN: [&str; 8] = [
     "allowusers",
     "allowtcpforwarding",
     "authorizedkeysfile",
     "disableforwarding",
-    "maxsessions",
     "permitopen",
     "permitrootlogin",
     "pubkeyacceptedalgorithms",
     "pubkeyauthentication",
 ];
-/// Settings that say nothing where there is no session.
-const OF_SESSIONS: [&str; 3] = ["forcecommand", "permittty", "unusedconnectiontimeout"];
+/// Settings of which sshd takes all, where of others the first counts.
+const ADDED_UP: [&str; 6] = ["acceptenv", "hostkey", "listenaddress", "port", "setenv", "subsystem"];
 
 /// What two sshds of one machine do differently.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +84,9 @@ pub fn logins(old: Option<&Server>, new: Option<&Server>, favourites: &[IpAddr],
     let mut found = Logins::default();
     let nobody = Server::default();
     let new = match (old, new) {
-        (None, None) => return found,
-        (Some(_), None) => {
+        // What is told the same does the same, whatever it is.
+        (old, new) if old == new => return found,
+        (_, None) => {
             found.uncompared.push("who logs in: its sshd is told nothing any more".to_owned());
             return found;
         }
@@ -95,17 +95,31 @@ pub fn logins(old: Option<&Server>, new: Option<&Server>, favourites: &[IpAddr],
     for (age, server) in [("old", old), ("new", Some(new))] {
         found.uncompared.extend(server.and_then(|server| otherwise_than_by_key(age, server)));
     }
-    if let Some(old) = old {
-        found.uncompared.extend(settings(old, new));
-    }
-    let old = old.unwrap_or(&nobody);
-    for (account, key) in keys(old, new) {
+    let sides = || old.into_iter().chain([new]);
+    let strange: Vec<_> = sides().flat_map(|server| plain::strange(&server.config)).collect();
+    let said: BTreeSet<String> = strange.iter().map(ToString::to_string).collect();
+    let unread =
+        |setting| format!("the setting `{setting}` of its sshd: it is not read here as sshd reads it");
+    found.uncompared.extend(said.into_iter().map(unread));
+    let mut by_key = Logins::default();
+    let before = old.unwrap_or(&nobody);
+    for (account, key) in keys(before, new) {
+        let strange = strange.iter().filter(|setting| setting.concerns(account));
+        let (of_opening, others): (Vec<_>, Vec<_>) = strange.partition(|setting| setting.is_of_opening());
+        if !others.is_empty() {
+            continue;
+        }
         let mut space = Space::default();
-        let of = Of { old, new, account, key, favourites, at };
-        if let Err(why) = of.compare(&mut space, &mut found) {
-            found.uncompared.push(format!("who logs in as `{account}`: {why}"));
+        let of = Of { old: before, new, account, key, opening: of_opening.is_empty(), favourites, at };
+        if let Err(why) = of.compare(&mut space, &mut by_key) {
+            by_key.uncompared.push(format!("who logs in as `{account}`: {why}"));
         }
     }
+    if let Some(old) = old {
+        found.uncompared.extend(settings(old, new, &by_key.changes));
+    }
+    found.changes = by_key.changes;
+    found.uncompared.extend(by_key.uncompared);
     found
 }
 
@@ -116,9 +130,22 @@ fn keys<'s>(old: &'s Server, new: &'s Server) -> BTreeSet<(&'s str, &'s str)> {
         .collect()
 }
 
-/// What lets somebody in whom no key tells.
+/// Every account that a configuration names.
+fn named(config: &Config) -> impl Iterator<Item = &String> {
+    config.sections.iter().flat_map(|section| {
+        let by_match: &[String] = match &section.scope {
+            Scope::User(users) => users,
+            Scope::Global | Scope::All | Scope::Other(_) => &[],
+        };
+        let allowed = section.settings.iter().filter(|said| said.keyword.eq_ignore_ascii_case("AllowUsers"));
+        by_match.iter().chain(allowed.flat_map(|said| &said.arguments))
+    })
+}
+
+/// What lets somebody in whom no key tells: with a file of keys or without one.
 fn otherwise_than_by_key(age: &str, server: &Server) -> Option<String> {
-    let mut accounts = server.keys.keys().map(String::as_str).chain([NOBODY]);
+    let accounts = server.keys.keys().chain(named(&server.config)).map(String::as_str);
+    let mut accounts = accounts.chain([NOBODY]);
     accounts.find_map(|account| {
         let why = sim::loose(&server.config, account).into_iter().next()?;
         Some(format!("who logs in otherwise than by a key ({age}, account `{account}`): {why}"))
@@ -126,32 +153,66 @@ fn otherwise_than_by_key(age: &str, server: &Server) -> Option<String> {
 }
 
 /// Settings that are not the same and that no set sees: of accounts that both sides have, and of everybody else.
-fn settings(old: &Server, new: &Server) -> Vec<String> {
+fn settings(old: &Server, new: &Server, changes: &[LoginChange]) -> Vec<String> {
     let accounts = old.keys.keys().filter(|account| new.keys.contains_key(*account)).map(String::as_str);
-    let accounts: Vec<&str> = accounts.chain([NOBODY]).collect();
+    let accounts: Vec<&str> = [NOBODY].into_iter().chain(accounts).collect();
     let said = [&old.config, &new.config].into_iter().flat_map(|config| &config.sections);
     let keywords: BTreeSet<String> =
         said.flat_map(|section| &section.settings).map(|s| s.keyword.to_ascii_lowercase()).collect();
-    let no_session = |config: &Config, account: &str| {
-        config.effective(account, "MaxSessions").is_some_and(|said| said == ["0"])
-    };
     let mut all = Vec::new();
     for keyword in keywords.iter().filter(|keyword| !SEEN.contains(&keyword.as_str())) {
         let differs = accounts.iter().find(|account| {
-            let idle = OF_SESSIONS.contains(&keyword.as_str())
-                && (no_session(&old.config, account) || no_session(&new.config, account));
-            !idle && old.config.effective(account, keyword) != new.config.effective(account, keyword)
+            !idle((&old.config, &new.config), account, keyword, changes)
+                && told(&old.config, account, keyword) != told(&new.config, account, keyword)
         });
         let Some(account) = differs else { continue };
-        let words = |config: &Config| match config.effective(account, keyword) {
-            Some(said) => format!("`{}`", said.join(" ")),
-            None => "nothing".to_owned(),
+        let words = |config: &Config| {
+            let said = told(config, account, keyword).into_iter().map(|said| said.join(" "));
+            let said = said.collect::<Vec<_>>().join("`, `");
+            if said.is_empty() { "nothing".to_owned() } else { format!("`{said}`") }
         };
         let of = if *account == NOBODY { String::new() } else { format!(" for `{account}`") };
         let (is, was) = (words(&new.config), words(&old.config));
         all.push(format!("the setting `{keyword}` of its sshd{of}: {is}, before {was}"));
     }
     all
+}
+
+/// What a keyword comes to for an account.
+fn told<'c>(config: &'c Config, account: &str, keyword: &str) -> Vec<&'c [String]> {
+    if !ADDED_UP.contains(&keyword) {
+        return config.effective(account, keyword).into_iter().collect();
+    }
+    let holds = |scope: &Scope| match scope {
+        Scope::User(users) => users.iter().any(|user| user == account),
+        Scope::Global | Scope::All | Scope::Other(_) => true,
+    };
+    let settings = config.sections.iter().filter(|section| holds(&section.scope)).flat_map(|s| &s.settings);
+    let same = settings.filter(|said| said.keyword.eq_ignore_ascii_case(keyword));
+    same.map(|said| said.arguments.as_slice()).collect()
+}
+
+/// Whether a setting says nothing of an account, or nothing that the sets did not say.
+fn idle((old, new): (&Config, &Config), account: &str, keyword: &str, changes: &[LoginChange]) -> bool {
+    let [had, has] = [old, new].map(|config| has_sessions(config, account));
+    let shell = || {
+        let gains = |what| matches!(what, What::Shell | What::LogIn { shell: true });
+        changes.iter().any(|change| change.allowed && change.account == account && gains(change.what))
+    };
+    match keyword {
+        "forcecommand" | "permittty" => !has || !had && shell(),
+        // How many there are is no matter, only whether there are any.
+        "maxsessions" => had || !has || shell(),
+        // Of who opens something on one side alone, that is what is different.
+        "unusedconnectiontimeout" => {
+            sim::permitted(old, account).is_some() != sim::permitted(new, account).is_some()
+        }
+        _ => false,
+    }
+}
+
+fn has_sessions(config: &Config, account: &str) -> bool {
+    config.effective(account, "MaxSessions").is_none_or(|said| said != ["0"])
 }
 
 /// Whether a line opens something that another one does not.
@@ -168,6 +229,8 @@ struct Of<'a> {
     new: &'a Server,
     account: &'a str,
     key: &'a str,
+    /// Whether what may be opened is read on both sides.
+    opening: bool,
     favourites: &'a [IpAddr],
     at: u64,
 }
@@ -176,8 +239,7 @@ impl Of<'_> {
     fn compare(&self, space: &mut Space, found: &mut Logins) -> Result<(), Exhausted> {
         let [was, is] = [self.old, self.new].map(|side| sim::logins(side, self.account, self.key, space));
         let [shell_was, shell_is] = [self.old, self.new].map(|side| self.shells(side, space));
-        let [open_was, open_is] =
-            [self.old, self.new].map(|side| sim::opens(side, self.account, self.key, space));
+        let [open_was, open_is] = [self.old, self.new].map(|side| self.opens(side, space));
         let known = found.changes.len();
         for (allowed, (from, to), (shell_from, shell_to), (open_from, open_to)) in [
             (true, (was, is), (shell_was, shell_is), (open_was, open_is)),
@@ -202,27 +264,44 @@ impl Of<'_> {
         Ok(())
     }
 
+    /// What is opened, where that is read.
+    fn opens(&self, side: &Server, space: &mut Space) -> PacketSet {
+        if self.opening { sim::opens(side, self.account, self.key, space) } else { PacketSet::NOTHING }
+    }
+
     /// The connections that get a shell.
     fn shells(&self, side: &Server, space: &mut Space) -> PacketSet {
-        if !sim::session(side, self.account, self.key) {
-            return PacketSet::NOTHING;
-        }
         let lines = sim::usable(side, self.account, self.key, space);
-        let sets = lines.into_iter().filter(|(line, _)| line.command.is_none()).map(|(_, set)| set);
+        let sets = lines.into_iter().filter(|(line, _)| self.is_shell(side, line)).map(|(_, set)| set);
         space.any(sets.collect())
+    }
+
+    /// Whether a line lets run what is asked for.
+    fn is_shell(&self, side: &Server, line: &KeyLine) -> bool {
+        has_sessions(&side.config, self.account) && sim::command(&side.config, self.account, line).is_none()
+    }
+
+    /// What a session by a line is: with a terminal or without, and what runs; none where nothing does.
+    fn session(&self, side: &Server, line: &KeyLine) -> Option<(bool, Option<String>)> {
+        let command = sim::command(&side.config, self.account, line);
+        let runs = has_sessions(&side.config, self.account) && command.as_deref() != Some(NO_SHELL);
+        runs.then_some((line.pty, command))
     }
 
     /// Whether somebody who may log in on both sides does so by lines that differ in more than in whence and until when, and
     /// in what was told.
     fn other_terms(&self, told: &[(What, bool)], space: &mut Space) -> Result<bool, Exhausted> {
         let [old, new] = [self.old, self.new].map(|side| sim::usable(side, self.account, self.key, space));
-        let shell = told.iter().any(|(what, _)| *what == What::Shell);
         let opens = |allowed: bool| told.contains(&(What::Open, allowed));
-        let session = |line: &KeyLine| (!shell).then(|| (line.pty, line.command.clone()));
+        // That a shell comes or goes was told.
+        let same_session = |before: &KeyLine, after: &KeyLine| {
+            self.is_shell(self.old, before) != self.is_shell(self.new, after)
+                || self.session(self.old, before) == self.session(self.new, after)
+        };
         for (before, was) in &old {
             for (after, is) in &new {
                 let same = before.restrict == after.restrict
-                    && session(before) == session(after)
+                    && same_session(before, after)
                     && (opens(true) || !opens_more(before, after))
                     && (opens(false) || !opens_more(after, before));
                 let both = space.and(*was, *is);

@@ -278,3 +278,54 @@ fn groups_without_names_are_known_by_their_ids_alone() {
     place.answer("new/rules.json", &rules(&[&known]));
     assert_eq!(place.widens().0, Some(0));
 }
+
+fn by_list(networks: Option<&[&str]>, folder: &str, place: &Place) {
+    let id = "pl-0123456789abcdef0";
+    let rule = json!({ "IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "PrefixListIds": [{ "PrefixListId": id }] });
+    place.answer(&format!("{folder}/groups.json"), &groups(&[group(WEB, "web", &json!([rule]))]));
+    let list =
+        json!({ "PrefixListId": id, "PrefixListName": "off", "AddressFamily": "IPv4", "MaxEntries": 10 });
+    place.answer(&format!("{folder}/lists.json"), &json!({ "PrefixLists": [list] }));
+    let entries: Vec<Value> = networks.unwrap_or_default().iter().map(|net| json!({ "Cidr": net })).collect();
+    if networks.is_some() {
+        place.answer(&format!("{folder}/entries-{id}.json"), &json!({ "Entries": entries }));
+    }
+}
+
+/// By what they hold, and not by how it is written; what nobody told is not nothing.
+#[test]
+fn prefix_lists_are_compared_by_their_addresses() {
+    let whole: &[&str] = &["198.51.100.0/24"];
+    let (half, halves): (&[&str], &[&str]) =
+        (&["198.51.100.0/25"], &["198.51.100.0/25", "198.51.100.128/25"]);
+    for (old, new, code, what) in [
+        (Some(whole), Some(half), 0, "    - 198.51.100.128/25\n"),
+        (Some(half), Some(whole), 1, "    + 198.51.100.128/25\n"),
+        (Some(whole), Some(halves), 0, "no difference"),
+        (None, Some(&["0.0.0.0/0"][..]), 2, "? pl-0123456789abcdef0: not compared"),
+        (Some(whole), None, 2, "? pl-0123456789abcdef0: not compared"),
+        // The same list on both sides, whoever is in it.
+        (None, None, 0, ""),
+    ] {
+        let place = Place::new();
+        by_list(old, "old", &place);
+        by_list(new, "new", &place);
+        let (found, said) = place.widens();
+        assert_eq!(found, Some(code), "{old:?} {new:?}: {said}");
+        assert!(said.contains(what), "{old:?} {new:?}: {said}");
+    }
+}
+
+/// Answers pass at every interface: one more that lets nothing in is none that is wider.
+#[test]
+fn a_new_interface_that_admits_nothing_is_not_wider() {
+    let place = Place::new();
+    let all = groups(&[group(WEB, "web", &json!([]))]);
+    place.answer("old/groups.json", &all).answer("new/groups.json", &all);
+    let one = interface("eni-1", VPC, "10.0.1.10", &[WEB]);
+    place.answer("old/eni.json", &interfaces(std::slice::from_ref(&one)));
+    place.answer("new/eni.json", &interfaces(&[one, interface("eni-2", VPC, "10.0.1.11", &[WEB])]));
+    let (code, said) = place.widens();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("passes now"), "{said}");
+}

@@ -17,13 +17,17 @@ struct Place(tempfile::TempDir);
 
 impl Place {
     fn new(edits: &[(&str, &str)]) -> Self {
+        Self::of(OLD, edits)
+    }
+
+    fn of(old: &str, edits: &[(&str, &str)]) -> Self {
         let place = Self(tempfile::tempdir().unwrap());
-        let mut new = OLD.to_owned();
+        let mut new = old.to_owned();
         for (from, to) in edits {
             assert!(new.contains(from), "`{from}` is not there");
             new = new.replace(from, to);
         }
-        place.write("old.fw", OLD);
+        place.write("old.fw", old);
         place.write("new.fw", &new);
         place
     }
@@ -151,4 +155,76 @@ fn the_same_groups_said_otherwise_are_no_difference() {
         let (code, said) = place.widens(old, new);
         assert_eq!((code, said.as_str()), (Some(0), same), "{old} {new}");
     }
+}
+
+/// Every machine has an address, and what ICMP needs is waived.
+fn addressed() -> String {
+    OLD.replace("dynamic in app", "10.0.1.20 in app")
+        .replace("gateway internet }", "gateway internet; waive aws icmp-errors \"x\" }")
+}
+
+/// Who is meant by a rule that names its group is not told any more.
+#[test]
+fn a_machine_that_has_no_known_address_any_more_is_not_compared() {
+    let place = Place::new(&[("s1 = 10.0.1.11", "s1 = dynamic")]);
+    let what = "not compared: what rules that name ${sg:web} let through for ${eni:s1.app}";
+    for (old, new) in [("old.fw", "new.fw"), ("new.fw", "old.fw")] {
+        let (code, said) = place.fwc(&["diff", old, new]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(what), "{said}");
+    }
+}
+
+/// Who wore it wears nothing now, which lets everything pass, or something else: a build does not tell.
+#[test]
+fn a_group_that_is_gone_from_a_build_is_not_narrower() {
+    let place = Place::of(
+        &addressed(),
+        &[
+            ("security-group jobs = job\n", ""),
+            ("allow tcp 9000 from jobs to db\n", ""),
+            ("host job = 10.0.1.20 in app\n", ""),
+        ],
+    );
+    place.built(&[]);
+    for (old, new) in [("old", "new"), ("old.fw", "new")] {
+        let (code, said) = place.widens(old, new);
+        assert_eq!(code, Some(2), "{old} {new}: {said}");
+        assert!(said.contains("not compared: what lets through who wore ${sg:jobs}: a build"), "{said}");
+    }
+    // Policies tell who does.
+    let (code, said) = place.widens("old.fw", "new.fw");
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// Of a policy they are what `compile` would write.
+#[test]
+fn a_policy_and_its_own_build_have_the_same_network_acls() {
+    let place = Place::of(&addressed(), &[]);
+    place.built(&["--emit", "nacl"]);
+    assert!(place.0.path().join("old/aws/nacl.json").exists());
+    for (old, new) in [("old.fw", "old"), ("old", "old.fw"), ("old", "new.fw")] {
+        let (code, said) = place.widens(old, new);
+        assert_eq!(code, Some(0), "{old} {new}: {said}");
+    }
+    let other = addressed().replace("allow https from", "allow https, ssh from");
+    place.write("new.fw", &other);
+    let (code, said) = place.fwc(&["diff", "old", "new.fw"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("the network ACLs: aws/nacl.json is not the same"), "{said}");
+}
+
+/// Answers pass at every machine: one more that lets nothing in lets nothing through.
+#[test]
+fn a_new_machine_that_admits_nothing_is_not_wider() {
+    let place = Place::of(
+        &addressed(),
+        &[
+            ("host db1 =", "host shut = 10.0.2.12 in data\nhost db1 ="),
+            ("security-group db =", "security-group closed = shut\nsecurity-group db ="),
+        ],
+    );
+    let (code, said) = place.widens("old.fw", "new.fw");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("passes now"), "{said}");
 }

@@ -156,11 +156,15 @@ fn whatever_opens_an_sshd_is_refuted() {
         let report = Bench::new().change("gate", file, from, to).prove();
         assert!(!refuted(&report.people).is_empty(), "{from} -> {to}: {:?}", report.people);
     }
-    let shell = Bench::new()
-        .change("gate", keys, ",command=\"/usr/sbin/nologin\"", "")
-        .change("gate", conf, "MaxSessions 0", "MaxSessions 10")
-        .prove();
-    assert_eq!(refuted(&shell.people)[0].1.reason.as_deref(), Some("they get a shell"));
+    // What the configuration runs comes before what the line runs.
+    for (command, forced) in [("", "none"), (",command=\"/usr/sbin/nologin\"", "/bin/bash")] {
+        let shell = Bench::new()
+            .change("gate", keys, ",command=\"/usr/sbin/nologin\"", command)
+            .change("gate", conf, "MaxSessions 0", "MaxSessions 10")
+            .change("gate", conf, "ForceCommand /usr/sbin/nologin", &format!("ForceCommand {forced}"))
+            .prove();
+        assert_eq!(refuted(&shell.people)[0].1.reason.as_deref(), Some("they get a shell"));
+    }
     // What stands before the guard does not count against it.
     let guarded = Bench::new()
         .change("gate", conf, "\nPasswordAuthentication no", "\nPasswordAuthentication yes")

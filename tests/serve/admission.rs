@@ -153,6 +153,35 @@ fn what_it_cannot_keep_it_does_not_serve() {
     );
 }
 
+/// What sshd reads otherwise, or not at all, is not served: sshd would let fewer in.
+#[test]
+fn what_sshd_reads_otherwise_is_not_served() {
+    for options in [
+        "restrict,command=\"x\",expiry-time=\"20260630235959Z\",expiry-time=\"20290630235959Z\"",
+        "restrict,command=\"x\",from=\"10.1.0.0/16\",from=\"10.0.0.0/8\"",
+        "restrict,command=\"x\",command=\"y\"",
+        "restrict,command=\"x\",from=\"10.9.9.9/8\"",
+        "port-forwarding,restrict,command=\"x\",permitopen=\"10.0.2.9:22\"",
+        "restrict,command=\"x\",permitopen=\"[2001:DB8::9]:22\"",
+        "\u{c}restrict,command=\"x\"",
+        "\u{3000}restrict,command=\"x\"",
+    ] {
+        assert!(read::keys(&format!("{options} {}", KEYS[0])).is_err(), "{options}");
+    }
+    for (from, to) in [
+        ("\nMatch all", "\nMatch User ana\n    AllowUsers eva\n\nMatch all"),
+        ("AllowUsers ana", "AllowUsers ana\nAllowUsers eva"),
+        ("AllowUsers ana", "AllowUsers ana eva*"),
+        ("PubkeyAcceptedAlgorithms ssh-ed25519", "PubkeyAcceptedAlgorithms ssh-ed25519,-ssh-rsa"),
+    ] {
+        let text = include_str!("config.conf").replace("ALLOWED", "ana");
+        assert!(text.contains(from), "{from}");
+        let config = read::config(&text.replace(from, to)).unwrap();
+        let why = Admission::new(&Server { config, keys: BTreeMap::new() }).map(|_| ()).unwrap_err().what;
+        assert!(why.contains("not read here as sshd reads it"), "{to}: {why}");
+    }
+}
+
 /// Where nobody may come in `compile` writes no keys: then, and only then, a folder without them is whole.
 #[test]
 fn a_folder_without_keys_is_that_of_nobody() {

@@ -10,10 +10,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
+use crate::diag::Findings;
 use crate::model::LegId;
-use crate::target::aws::artifact::{Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
-use crate::target::aws::emit::interface_id;
-use crate::target::aws::read;
+use crate::target::aws::artifact::{Document, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
+use crate::target::aws::emit::{self, interface_id};
+use crate::target::aws::{print, read};
 
 use super::super::Failure;
 use super::super::aws::Answer;
@@ -26,6 +27,8 @@ pub(super) struct Cloud {
     legs: Option<BTreeMap<String, Interface>>,
     /// The text of the network ACLs.
     acls: Option<String>,
+    /// The text that `compile --emit nacl` would write of a policy.
+    would_be: Option<String>,
 }
 
 impl Cloud {
@@ -45,7 +48,10 @@ impl Cloud {
                 legs.insert(id, bare);
             }
         }
-        Self { estate: whole(&estate), legs: Some(legs), acls: None }
+        // What is wrong with them is no matter here: then they are not the same.
+        let acls = emit::acls(&compiled.groups.estate, &compiled.site, &mut Findings::default());
+        let would_be = acls.map(|acls| print::document(&Document::Acls(acls)));
+        Self { estate: whole(&estate), legs: Some(legs), acls: None, would_be }
     }
 
     /// Those of a build; none where it is of one machine alone, which no groups are written for.
@@ -69,12 +75,18 @@ impl Cloud {
             Failure::new(format!("`{}`: {}", path.join("aws").display(), all.join("; ")))
         })?;
         let acls = files.contains("aws/nacl.json").then(|| text_at(&path.join("aws/nacl.json")));
-        Ok(Some(Self { estate: whole(&estate), legs: None, acls: acls.transpose()? }))
+        Ok(Some(Self { estate: whole(&estate), legs: None, acls: acls.transpose()?, would_be: None }))
     }
 
     /// Whether a machine of this name wears a group.
     pub(super) fn is_worn_by(&self, host: &str) -> bool {
         self.estate.interfaces.iter().any(|interface| is_of(&interface.id, host))
+    }
+
+    /// The text of the network ACLs, of a policy those that a build beside it has.
+    fn acls_beside(&self, other: &Self) -> Option<&String> {
+        let asked = self.legs.is_some() && other.acls.is_some();
+        if asked { self.would_be.as_ref() } else { self.acls.as_ref() }
     }
 
     /// With the interfaces of `worn`: one that wears nothing here, and has a machine, filters nothing.
@@ -199,7 +211,7 @@ impl Groups {
                 (estate.interfaces, estate.lists) = (Vec::new(), Vec::new());
             }
         }
-        if old.acls != new.acls {
+        if old.acls_beside(new) != new.acls_beside(old) {
             uncompared.push("the network ACLs: aws/nacl.json is not the same".to_owned());
         }
         let ids: BTreeSet<&String> = [&was, &is].into_iter().flat_map(|e| &e.groups).map(|g| &g.id).collect();
@@ -209,6 +221,11 @@ impl Groups {
         let worn: BTreeSet<String> =
             worn.filter_map(|interface| interface.groups.clone()).flatten().collect();
         let mut answer = Answer::of_policies(was, is, told)?;
+        if !told {
+            let gone =
+                |id: &String| format!("what lets through who wore {id}: a build does not tell who did");
+            uncompared.extend(answer.gone().map(gone));
+        }
         if let Some(host) = host.filter(|_| told) {
             answer.only(|id| worn.contains(id), |id| is_of(id, host));
         }
@@ -241,8 +258,8 @@ impl Groups {
     }
 }
 
-/// A machine without an address of its own that wears other groups than it did is somebody else to the rules that name these;
-/// whom they let through by that is not known.
+/// A machine without an address of its own that wears other groups than it did, or had an address, is somebody else to the
+/// rules that name these; whom they let through by that is not known.
 fn unaddressed(was: &Estate, is: &Estate, host: Option<&str>) -> Vec<String> {
     let both = [was, is];
     let ids: BTreeSet<&String> =
@@ -254,11 +271,16 @@ fn unaddressed(was: &Estate, is: &Estate, host: Option<&str>) -> Vec<String> {
     let mut all = Vec::new();
     for id in ids.into_iter().filter(|id| host.is_none_or(|host| is_of(id, host))) {
         let at = both.map(|estate| estate.interface(id));
-        let dynamic = at.into_iter().flatten().any(|interface| interface.addresses.is_empty());
+        let bare = at.map(|interface| interface.map(|interface| interface.addresses.is_empty()));
+        let dynamic = bare.contains(&Some(true));
+        let same = bare == [Some(true); 2];
         let [before, after] = at.map(|interface| -> BTreeSet<&String> {
             interface.and_then(|interface| interface.groups.as_ref()).into_iter().flatten().collect()
         });
-        let moved = before.symmetric_difference(&after).find(|group| named(group));
+        let moved = before.union(&after).find(|group| {
+            let stays = same && before.contains(*group) && after.contains(*group);
+            !stays && named(group)
+        });
         if let (true, Some(group)) = (dynamic, moved) {
             all.push(format!("what rules that name {group} let through for {id}: it has no known address"));
         }

@@ -1,6 +1,7 @@
 //! What is compared: one side as its machines, with their rulesets and sshds, and its security groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde_json::Value;
@@ -20,6 +21,10 @@ use super::super::request::Request;
 use super::super::{Console, Failure};
 use super::Named;
 use super::groups::Cloud;
+
+/// What is compared of a machine's folder, and where the keys of its accounts stand.
+const COMPARED: [&str; 3] = ["ruleset.nft", "ssh/00-fwc.conf", "ssh/fwc-bastion.service"];
+const KEYS: &str = "ssh/authorized_keys/";
 
 /// One side: machines by their names; one without a name is a listing.
 pub(super) struct Input {
@@ -92,13 +97,14 @@ impl Input {
     fn build(name: String, path: &Path) -> Result<Self, Failure> {
         let files = manifest::listed(&text_at(&path.join(manifest::NAME))?)
             .ok_or_else(|| Failure::new(format!("`{name}/manifest.json` is none of fwc's")))?;
+        // What is installed is what lies there, whether the manifest lists it or not.
+        let all: BTreeSet<String> = files.iter().cloned().chain(lying(path)?).collect();
         let mut of_host: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();
-        for file in &files {
+        for file in &all {
             let Some((host, of)) = file.strip_prefix("hosts/").and_then(|rest| rest.split_once('/')) else {
                 continue;
             };
-            let compared = matches!(of, "ruleset.nft" | "ssh/00-fwc.conf" | "ssh/fwc-bastion.service");
-            if compared || of.starts_with("ssh/authorized_keys/") {
+            if COMPARED.contains(&of) || of.starts_with(KEYS) {
                 of_host.entry(host).or_default().insert(of, text_at(&path.join(file))?);
             }
         }
@@ -139,7 +145,7 @@ impl Machine {
         let mut server = Server::default();
         let mut told = false;
         for (file, text) in files {
-            if let Some(account) = file.strip_prefix("ssh/authorized_keys/") {
+            if let Some(account) = file.strip_prefix(KEYS) {
                 let lines = read::keys(text).map_err(|why| unread(file, why))?;
                 server.keys.insert(account.to_owned(), lines);
                 told = true;
@@ -151,6 +157,37 @@ impl Machine {
         let unit = files.get("ssh/fwc-bastion.service").map(|text| (*text).to_owned());
         Ok(Self { rules: None, server: told.then_some(server), unit })
     }
+}
+
+/// The files of the machines of a build that are compared, as they lie there.
+fn lying(path: &Path) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for host in names_in(&path.join("hosts"))? {
+        let folder = path.join("hosts").join(&host);
+        let there = COMPARED.iter().filter(|of| folder.join(of).exists());
+        all.extend(there.map(|of| format!("hosts/{host}/{of}")));
+        // A name with a dot before it is that of no account: an editor's, or written beside.
+        let accounts = names_in(&folder.join(KEYS))?.into_iter().filter(|account| !account.starts_with('.'));
+        all.extend(accounts.map(|account| format!("hosts/{host}/{KEYS}{account}")));
+    }
+    Ok(all)
+}
+
+/// What is in a folder; nothing in one that is not there, or is none.
+fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
+    let unread = |why: String| Failure::new(format!("cannot read `{}`: {why}", folder.display()));
+    let entries = match std::fs::read_dir(folder) {
+        Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.map_err(|why| unread(why.to_string()))?,
+    };
+    let mut all = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|why| unread(why.to_string()))?.file_name();
+        all.push(name.into_string().map_err(|name| unread(format!("a file is called {name:?}")))?);
+    }
+    Ok(all)
 }
 
 pub(super) fn text_at(path: &Path) -> Result<String, Failure> {

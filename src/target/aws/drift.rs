@@ -11,13 +11,16 @@
 pub mod effect;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use super::artifact::{Canonical, Direction, Estate, Group, Peer, PeerKey, Rule, Traffic};
+use ipnet::IpNet;
+
+use super::artifact::{Canonical, Direction, Estate, Group, Peer, PeerKey, PrefixList, Rule, Traffic};
 use super::plan::pair::{self, Paired};
 use super::plan::{Foreign, Obstacle, Terms};
 use super::sim::admits::{self, Admits, Difference};
 use super::sim::{Role, Unknown};
-use crate::net::{AddrSet, Field, Packet, PacketSet, Space};
+use crate::net::{AddrRange, AddrSet, CtState, Field, Packet, PacketSet, Space};
 
 /// All that differs; equal estates give the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,9 +73,9 @@ pub struct ListDrift {
     /// Its live id.
     pub list: String,
     /// Networks that are live and not wanted.
-    pub more: Vec<ipnet::IpNet>,
+    pub more: Vec<IpNet>,
     /// Networks that are wanted and not live.
-    pub less: Vec<ipnet::IpNet>,
+    pub less: Vec<IpNet>,
 }
 
 /// An interface at which something else passes.
@@ -134,7 +137,7 @@ pub fn changes(is: &Estate, was: &Estate) -> Result<Drift, Vec<Obstacle>> {
 /// # Errors
 /// As [`changes`].
 pub fn changes_where(is: &Estate, was: &Estate, told: bool) -> Result<Drift, Vec<Obstacle>> {
-    compared(is, was, &Terms::default(), if told { Wearers::Each } else { Wearers::Live })
+    compared(is, was, &Terms::default(), if told { Wearers::Each } else { Wearers::Untold })
 }
 
 /// Who wears what is wanted.
@@ -142,6 +145,8 @@ pub fn changes_where(is: &Estate, was: &Estate, told: bool) -> Result<Drift, Vec
 enum Wearers {
     /// Whoever wears it now: what is wanted are groups, whoever their members are.
     Live,
+    /// Whoever wears it now, of two descriptions that do not both tell.
+    Untold,
     /// Each side's own interfaces.
     Each,
 }
@@ -162,7 +167,7 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     let unpaired = live.groups.iter().filter(|group| paired.wanted.group(&group.id).is_none());
     drift.added = unpaired.map(|group| group.id.clone()).collect();
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
-    drift.lists(&paired);
+    drift.lists(&paired, wearers);
     drift.interfaces(&paired, wearers, &terms.nobody, &mut space);
     Ok(drift)
 }
@@ -192,22 +197,25 @@ impl Drift {
         }
     }
 
-    fn lists(&mut self, paired: &Paired<'_>) {
+    fn lists(&mut self, paired: &Paired<'_>, wearers: Wearers) {
         for wanted in &paired.wanted.lists {
-            let Some(meant) = &wanted.entries else { continue };
             let live = paired.live.list(&wanted.id);
-            let Some(is) = live.and_then(|list| list.entries.as_ref()) else {
-                match live {
-                    Some(_) => self.unknown.push((wanted.id.clone(), Unknown::List(wanted.id.clone()))),
-                    None => self.missing.push(wanted.id.clone()),
+            let (is, meant) = (live.and_then(PrefixList::addresses), wanted.addresses());
+            let (is, meant) = match (live, is, meant) {
+                (_, Some(is), Some(meant)) => (is, meant),
+                // Of which nobody tells or wishes the networks it is a role. What a description did not tell is not nothing.
+                (None, _, None) | (Some(_), None, None) => continue,
+                (_, _, None) if wearers == Wearers::Live => continue,
+                (Some(_), ..) => {
+                    self.unknown.push((wanted.id.clone(), Unknown::List(wanted.id.clone())));
+                    continue;
                 }
-                continue;
+                (None, ..) => {
+                    self.missing.push(wanted.id.clone());
+                    continue;
+                }
             };
-            let without = |these: &[super::artifact::Entry], those: &[super::artifact::Entry]| {
-                let has = |net| those.iter().any(|entry| entry.cidr == net);
-                these.iter().map(|entry| entry.cidr).filter(|net| !has(*net)).collect::<Vec<_>>()
-            };
-            let (more, less) = (without(is, meant), without(meant, is));
+            let (more, less) = (networks(&is.difference(&meant)), networks(&meant.difference(&is)));
             if !more.is_empty() || !less.is_empty() {
                 self.lists.push(ListDrift { list: wanted.id.clone(), more, less });
             }
@@ -217,7 +225,7 @@ impl Drift {
     /// Interface by interface, all groups together: those of nobody's wish as they are, on both sides.
     fn interfaces(&mut self, paired: &Paired<'_>, wearers: Wearers, nobody: &AddrSet, space: &mut Space) {
         let meant = match wearers {
-            Wearers::Live => meant(paired),
+            Wearers::Live | Wearers::Untold => meant(paired),
             Wearers::Each => paired.wanted.clone(),
         };
         let both = paired.live.interfaces.iter().chain(&meant.interfaces);
@@ -237,8 +245,20 @@ impl Drift {
     }
 }
 
-/// A packet that passes at an interface and should not, and one that should and does not. Nothing passes at one that is
-/// not there.
+/// The fewest networks that hold these addresses and no others.
+fn networks(addrs: &AddrSet) -> Vec<IpNet> {
+    let of = |range: AddrRange| -> Vec<IpNet> {
+        match (range.first_addr(), range.last_addr()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => ipnet::Ipv4Subnets::new(a, b, 0).map(IpNet::V4).collect(),
+            (IpAddr::V6(a), IpAddr::V6(b)) => ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect(),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Vec::new(),
+        }
+    };
+    addrs.ranges().flat_map(of).collect()
+}
+
+/// A packet that passes at an interface and should not, and one that should and does not. Nothing starts at one that is not
+/// there; that answers pass is no difference.
 ///
 /// # Errors
 /// [`Unknown`].
@@ -250,7 +270,7 @@ pub fn differs(
 ) -> Result<(Option<Packet>, Option<Packet>), Unknown> {
     let mut of = |estate: &Estate| match estate.interface(interface) {
         Some(_) => admits::grounded(estate, interface, direction, space),
-        None => Ok(PacketSet::NOTHING),
+        None => Ok(space.ct(&[CtState::Established])),
     };
     let (is, should) = (of(live)?, of(meant)?);
     let somebody = somebody(direction, nobody, space);

@@ -8,6 +8,9 @@ use ipnet::IpNet;
 /// Where the keys of an account stand on the machine: `%u` is the account.
 pub const KEYS_FILE: &str = "/etc/ssh/fwc/authorized_keys/%u";
 
+/// What runs where whoever comes in has a shell nowhere.
+pub const NO_SHELL: &str = "/usr/sbin/nologin";
+
 /// A release of OpenSSH, by its two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u16, pub u16);
@@ -149,6 +152,14 @@ impl std::str::FromStr for Target {
         let addr = if host == "*" { None } else { Some(host.parse().map_err(|_| ())?) };
         let port = if port == "*" { None } else { Some(port.parse().map_err(|_| ())?) };
         Ok(Self { addr, port })
+    }
+}
+
+impl Target {
+    /// One that is written as it is compared: sshd knows no other spelling of an address.
+    #[must_use]
+    pub fn literal(text: &str) -> Option<Self> {
+        text.parse::<Self>().ok().filter(|target| target.to_string() == text)
     }
 }
 

@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::artifact::{Config, KEYS_FILE, KeyLine, Scope, Section, Server, Setting, Target, Version};
+use super::artifact::{
+    Config, KEYS_FILE, KeyLine, NO_SHELL, Scope, Section, Server, Setting, Target, Version,
+};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Opening, SshPerson, SshRules};
 use crate::model::{Host, HostId, KeyKind, Person, Site};
@@ -20,8 +22,6 @@ use crate::net::{AddrRange, AddrSet};
 /// The most that one person may open through one machine: each is a word in one line.
 const MOST_TARGETS: usize = 1_024;
 const NANOSECONDS: u64 = 1_000_000_000;
-/// Whoever has a shell nowhere gets this instead.
-const NO_SHELL: &str = "/usr/sbin/nologin";
 
 /// What each sshd host is told; `version` is that of every one of them. None where something cannot be said.
 pub fn emit(

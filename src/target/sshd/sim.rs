@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use super::artifact::{Config, KEYS_FILE, KeyLine, Server, Target};
+use super::artifact::{Config, KEYS_FILE, KeyLine, NO_SHELL, Server, Target};
 use crate::net::range::Bounded;
 use crate::net::{AddrSet, Field, PacketSet, PortSet, Proto, RangeSet, Space};
 
@@ -116,12 +116,23 @@ pub fn reachable(server: &Server, account: &str, key: &str, time: u64) -> Vec<Ta
     all
 }
 
-/// Whether whoever comes with a key of an account gets a session that runs what they like, by some line.
+/// Whether whoever comes with a key of an account gets a session that runs anything, by some line.
 #[must_use]
 pub fn session(server: &Server, account: &str, key: &str) -> bool {
     let none = server.config.effective(account, "MaxSessions").is_some_and(|said| said == ["0"]);
     let lines = server.keys.get(account).map(Vec::as_slice).unwrap_or_default();
-    !none && lines.iter().any(|line| line.key == key && line.command.is_none())
+    let runs = |line: &KeyLine| command(&server.config, account, line).as_deref() != Some(NO_SHELL);
+    !none && lines.iter().any(|line| line.key == key && runs(line))
+}
+
+/// What runs instead of what is asked for: what the configuration says before what the line says (session.c, `do_exec`).
+#[must_use]
+pub fn command(config: &Config, account: &str, line: &KeyLine) -> Option<String> {
+    match config.effective(account, "ForceCommand") {
+        Some([none]) if none.eq_ignore_ascii_case("none") => line.command.clone(),
+        Some(forced) => Some(forced.join(" ")),
+        None => line.command.clone(),
+    }
 }
 
 fn taken<'s>(server: &'s Server, account: &str, key: &str, src: IpAddr, time: u64) -> Option<&'s KeyLine> {
@@ -155,7 +166,7 @@ fn knows(config: &Config, account: &str, key: &str) -> bool {
 }
 
 /// What the configuration lets an account forward to: nothing, these, or (none inside) anything.
-fn permitted(config: &Config, account: &str) -> Option<Option<Vec<Target>>> {
+pub(crate) fn permitted(config: &Config, account: &str) -> Option<Option<Vec<Target>>> {
     let said = |keyword: &str| config.effective(account, keyword).unwrap_or_default();
     let on = said("AllowTcpForwarding").first().map_or("yes", String::as_str);
     if !matches!(on, "yes" | "all" | "local") || said("DisableForwarding") == ["yes"] {
