@@ -290,3 +290,83 @@ fn a_list_of_methods_without_publickey_is_a_way_in() {
         assert!(said.contains(&format!("authenticationmethods {methods}")), "{said}");
     }
 }
+
+/// A port that no line names, and the other family: a guard that names one of them is none for the rest.
+#[test]
+fn ports_and_addresses_that_no_line_names_are_asked_about() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let guarded = |guard: &str| {
+        format!(
+            "Port 22\nPort 2222\nUsePAM yes\nKbdInteractiveAuthentication no\nMatch {guard}\n PasswordAuthentication no\n"
+        )
+    };
+    for (guard, laddr, lport) in [
+        ("LocalPort 22", "192.0.2.22", 2222),
+        ("LocalPort ssh", "192.0.2.22", 2222),
+        ("LocalAddress 0.0.0.0/0", "::1", 22),
+        ("LocalAddress *.*", "::1", 22),
+        ("LocalAddress *:*", "127.0.0.1", 22),
+        ("LocalAddress 127.0.0.0/8,192.0.2.0/24", "::1", 22),
+        ("LocalAddress 127.*,192.0.2.*,*:*", "10.0.0.1", 22),
+        ("Address *.*,::1,2001:db8::1", "::1", 22),
+    ] {
+        let addr = if laddr.contains(':') { "2001:db8:9::9" } else { "192.0.2.9" };
+        lay(&room, &[(MAIN, &guarded(guard))]);
+        let said = ask(&room, &format!("user=ana,host=h,addr={addr},laddr={laddr},lport={lport}"));
+        assert!(said.contains("passwordauthentication yes"), "sshd, {guard}: {said}");
+        assert_eq!(findings(&check(&room, &[]), "sshd-password").len(), 1, "{guard}");
+    }
+    lay(&room, &[(MAIN, &guarded("LocalPort 22"))]);
+    let report = check(&room, &[]);
+    let said = findings(&report, "sshd-password");
+    assert!(
+        said.iter().all(|f| f["message"].as_str().unwrap().contains("everybody at port 2222")),
+        "{report:#}"
+    );
+    // Both ends of a connection are of one family: this leaves nobody out.
+    lay(&room, &[(MAIN, &guarded("LocalAddress ::/0\n PasswordAuthentication no\nMatch Address 0.0.0.0/0"))]);
+    assert_eq!(places(&check(&room, &[]), "sshd-password"), Vec::<String>::new());
+}
+
+/// One block lets a password suffice, the other switches it on: each is harmless without the other.
+#[test]
+fn blocks_that_hold_together_are_asked_about_together() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let of = |user: &str, host: &str, addr: &str| {
+        format!("user={user},host={host},addr={addr},laddr=192.0.2.22,lport=22")
+    };
+    for (one, other, asked) in [
+        ("Address 10.1.0.0/16", "Address *.254", of("ana", "h", "10.1.7.254")),
+        ("Address 10.1.*", "Address *.2.5", of("ana", "h", "10.1.2.5")),
+        ("Address 2001:db8::/32", "Address *::5", of("ana", "h", "2001:db8:7::5")),
+        ("Host *.corp.example", "Host Bastion*", of("ana", "bastion.corp.example", "::1")),
+        ("User *-admin", "User ops-*", of("ops-admin", "h", "::1")),
+        ("Address 10.1.0.0/16", "Address *.254 User ana", of("ana", "h", "10.1.7.254")),
+        (
+            "LocalAddress 10.1.0.0/16",
+            "LocalAddress *.254",
+            "user=ana,host=h,addr=::1,laddr=10.1.7.254,lport=22".to_owned(),
+        ),
+    ] {
+        let blocks = format!("Match {one}\n AuthenticationMethods password\nMatch {other}{BLOCK}");
+        let main = format!("{SHUT}UsePAM yes\nAuthenticationMethods publickey\n{blocks}");
+        lay(&room, &[(MAIN, &main)]);
+        let said = ask(&room, &asked);
+        let open = ["passwordauthentication yes", "authenticationmethods password"];
+        assert!(open.iter().all(|line| said.contains(line)), "sshd, {one}, {other}: {said}");
+        let report = check(&room, &[]);
+        assert_eq!(places(&report, "sshd-password"), ["sshd_config:8"], "{one}, {other}: {report:#}");
+        assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{one}, {other}");
+    }
+    // No address is in both.
+    for (one, other) in [("10.1.0.0/16", "10.2.*"), ("10.1.0.0/16", "10.2.0.0/16"), ("10.1.*", "*:*")] {
+        let blocks =
+            format!("Match Address {one}\n AuthenticationMethods password\nMatch Address {other}{BLOCK}");
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nAuthenticationMethods publickey\n{blocks}"))]);
+        let report = check(&room, &[]);
+        assert_eq!(places(&report, "sshd-password"), Vec::<String>::new(), "{one}, {other}: {report:#}");
+        assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{one}, {other}");
+    }
+}

@@ -70,6 +70,15 @@ pub fn matches_address(list: &str, address: &str) -> bool {
     by_address(list, Some(address)) == Ok(Some(true))
 }
 
+/// The network that a word is for `Match Address`, if it is one and no pattern.
+#[must_use]
+pub fn network(word: &str) -> Option<(IpAddr, u8)> {
+    match parse_network(word) {
+        Network::Is(addr, bits) => Some((addr, bits)),
+        _ => None,
+    }
+}
+
 /// `addr_match_list`: named, named with `!`, or not named. A word behind the one with `!` is not looked at.
 fn by_address(list: &str, address: Option<&str>) -> Result<Option<bool>, BadList> {
     let asked = match address {

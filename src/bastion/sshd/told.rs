@@ -70,6 +70,7 @@ enum Fault {
 struct Concerned {
     users: BTreeSet<String>,
     addrs: BTreeSet<String>,
+    ports: BTreeSet<u16>,
     everybody: bool,
 }
 
@@ -96,6 +97,7 @@ impl Told {
             let concerned = self.by.entry((fault, says)).or_default();
             concerned.users.insert(connection.user.clone());
             concerned.addrs.insert(connection.addr.clone());
+            concerned.ports.insert(connection.lport);
             concerned.everybody |= connection.user == matrix::NOBODY && connection.addr == "192.0.2.1";
         }
     }
@@ -123,17 +125,21 @@ impl Told {
 }
 
 impl Concerned {
-    /// `everybody`, or who and from where, as far as it was asked.
+    /// `everybody`, or who and from where, as far as it was asked; and where to, unless that is the usual port.
     fn words(&self) -> String {
+        let port = match self.ports.first() {
+            Some(port) if self.ports.len() == 1 && *port != matrix::PORT => format!(" at port {port}"),
+            _ => String::new(),
+        };
         if self.everybody {
-            return "everybody".to_owned();
+            return format!("everybody{port}");
         }
         let list = |all: &BTreeSet<String>| {
             let shown: Vec<&str> = all.iter().take(NAMED).map(String::as_str).collect();
             let more = if all.len() > NAMED { " and others" } else { "" };
             format!("{}{more}", shown.join(", "))
         };
-        format!("{} from {}", list(&self.users), list(&self.addrs))
+        format!("{} from {}{port}", list(&self.users), list(&self.addrs))
     }
 }
 
