@@ -41,6 +41,12 @@ pub fn named(list: &str, word: &str) -> bool {
     by_name_folded(list, word, false) == Some(true)
 }
 
+/// Whether one pattern matches a word: a comma and a `!` are themselves.
+#[must_use]
+pub fn matches_word(word: &str, text: &str) -> bool {
+    pattern(text.as_bytes(), word.as_bytes())
+}
+
 /// Whether a list of patterns names a word (true), names it with `!` (false), or does neither.
 #[must_use]
 pub fn naming(list: &str, word: &str) -> Option<bool> {
