@@ -115,7 +115,7 @@ impl Entry {
         if self.options.cert_authority {
             return Err(Refusal::Authority);
         }
-        if self.options.expiry.is_some_and(|expiry| expiry.at < asking.now) {
+        if self.options.expiries.iter().any(|expiry| expiry.at < asking.now) {
             return Err(Refusal::Expired);
         }
         if self.options.principals.is_some() {

@@ -9,6 +9,7 @@ pub mod demands;
 pub mod effective;
 pub mod given;
 pub mod inspect;
+mod kinds;
 pub mod matrix;
 pub mod meant;
 mod probes;

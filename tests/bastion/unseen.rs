@@ -14,6 +14,16 @@ use crate::sshd::{Login, Room, SSHD, Way};
 const FWC: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
 const BLOCK: &str = "\n PasswordAuthentication yes\n";
 
+/// What fwc says where it examines nothing (exit 2).
+fn refused(room: &Room, args: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
+    command.args(["bastion", "check"]).args(args);
+    let output = room.run(command);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{}{told}", String::from_utf8_lossy(&output.stdout));
+    told
+}
+
 /// Where a code's findings stand.
 fn places(report: &Value, code: &str) -> Vec<String> {
     findings(report, code).iter().map(place).collect()
@@ -179,17 +189,16 @@ fn options_of_the_command_line_are_asked_with() {
     }
     // What is not understood is not passed over.
     room.write("/etc/default/ssh", "SSHD_OPTS=\"$MORE\"\n");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
-    command.args(["bastion", "check"]);
-    let output = room.run(command);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let told = refused(&room, &[]);
     assert!(told.contains("/etc/default/ssh") && told.contains("$MORE"), "{told}");
 }
 
 /// An sshd with options, that answers.
 fn serve(room: &Room, options: &[&str]) -> std::process::Child {
-    let mut command = Command::new(SSHD);
+    started(room, Command::new(SSHD), options)
+}
+
+fn started(room: &Room, mut command: Command, options: &[&str]) -> std::process::Child {
     command.arg("-D").args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = room.spawn(command);
     let begun = std::time::Instant::now();
@@ -221,11 +230,7 @@ fn a_tree_keeps_its_links() {
     std::fs::remove_file(&link).unwrap();
     std::fs::write(tree.join("opt/b.conf"), &text).unwrap();
     symlink("/opt/b.conf", &link).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
-    command.args(["bastion", "check"]).args(root);
-    let output = room.run(command);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let told = refused(&room, &root);
     assert!(told.contains("`/opt/b.conf` lies outside"), "{told}");
 }
 
@@ -244,11 +249,7 @@ fn accounts_are_known_whatever_bytes_stand_beside_them() {
     assert!(said.contains("passwordauthentication yes"), "{said}");
     assert_eq!(places(&check(&room, &[]), "sshd-password"), ["sshd_config:5"]);
     std::fs::remove_file(room.outside("/etc/group")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
-    command.args(["bastion", "check"]);
-    let output = room.run(command);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{told}");
+    let told = refused(&room, &[]);
     assert!(told.contains("cannot read /etc/group"), "{told}");
 }
 
@@ -289,4 +290,248 @@ fn a_list_of_methods_without_publickey_is_a_way_in() {
         let said = ask(&room, "user=root,host=h,addr=::1,laddr=::1,lport=22");
         assert!(said.contains(&format!("authenticationmethods {methods}")), "{said}");
     }
+}
+
+/// A port that no line names, and the other family: a guard that names one of them is none for the rest.
+#[test]
+fn ports_and_addresses_that_no_line_names_are_asked_about() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let guarded = |guard: &str| {
+        format!(
+            "Port 22\nPort 2222\nUsePAM yes\nKbdInteractiveAuthentication no\nMatch {guard}\n PasswordAuthentication no\n"
+        )
+    };
+    for (guard, laddr, lport) in [
+        ("LocalPort 22", "192.0.2.22", 2222),
+        ("LocalPort ssh", "192.0.2.22", 2222),
+        ("LocalAddress 0.0.0.0/0", "::1", 22),
+        ("LocalAddress *.*", "::1", 22),
+        ("LocalAddress *:*", "127.0.0.1", 22),
+        ("LocalAddress 127.0.0.0/8,192.0.2.0/24", "::1", 22),
+        ("LocalAddress 127.*,192.0.2.*,*:*", "10.0.0.1", 22),
+        ("Address *.*,::1,2001:db8::1", "::1", 22),
+    ] {
+        let addr = if laddr.contains(':') { "2001:db8:9::9" } else { "192.0.2.9" };
+        lay(&room, &[(MAIN, &guarded(guard))]);
+        let said = ask(&room, &format!("user=ana,host=h,addr={addr},laddr={laddr},lport={lport}"));
+        assert!(said.contains("passwordauthentication yes"), "sshd, {guard}: {said}");
+        assert_eq!(findings(&check(&room, &[]), "sshd-password").len(), 1, "{guard}");
+    }
+    lay(&room, &[(MAIN, &guarded("LocalPort 22"))]);
+    let report = check(&room, &[]);
+    let said = findings(&report, "sshd-password");
+    assert!(
+        said.iter().all(|f| f["message"].as_str().unwrap().contains("everybody at port 2222")),
+        "{report:#}"
+    );
+    // Both ends of a connection are of one family: this leaves nobody out.
+    lay(&room, &[(MAIN, &guarded("LocalAddress ::/0\n PasswordAuthentication no\nMatch Address 0.0.0.0/0"))]);
+    assert_eq!(places(&check(&room, &[]), "sshd-password"), Vec::<String>::new());
+}
+
+/// One block lets a password suffice, the other switches it on: each is harmless without the other.
+#[test]
+fn blocks_that_hold_together_are_asked_about_together() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let of = |user: &str, host: &str, addr: &str| {
+        format!("user={user},host={host},addr={addr},laddr=192.0.2.22,lport=22")
+    };
+    for (one, other, asked) in [
+        ("Address 10.1.0.0/16", "Address *.254", of("ana", "h", "10.1.7.254")),
+        ("Address 10.1.*", "Address *.2.5", of("ana", "h", "10.1.2.5")),
+        ("Address 2001:db8::/32", "Address *::5", of("ana", "h", "2001:db8:7::5")),
+        ("Host *.corp.example", "Host Bastion*", of("ana", "bastion.corp.example", "::1")),
+        ("User *-admin", "User ops-*", of("ops-admin", "h", "::1")),
+        ("Address 10.1.0.0/16", "Address *.254 User ana", of("ana", "h", "10.1.7.254")),
+        (
+            "LocalAddress 10.1.0.0/16",
+            "LocalAddress *.254",
+            "user=ana,host=h,addr=::1,laddr=10.1.7.254,lport=22".to_owned(),
+        ),
+    ] {
+        let blocks = format!("Match {one}\n AuthenticationMethods password\nMatch {other}{BLOCK}");
+        let main = format!("{SHUT}UsePAM yes\nAuthenticationMethods publickey\n{blocks}");
+        lay(&room, &[(MAIN, &main)]);
+        let said = ask(&room, &asked);
+        let open = ["passwordauthentication yes", "authenticationmethods password"];
+        assert!(open.iter().all(|line| said.contains(line)), "sshd, {one}, {other}: {said}");
+        let report = check(&room, &[]);
+        assert_eq!(places(&report, "sshd-password"), ["sshd_config:8"], "{one}, {other}: {report:#}");
+        assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{one}, {other}");
+    }
+    // No address is in both.
+    for (one, other) in [("10.1.0.0/16", "10.2.*"), ("10.1.0.0/16", "10.2.0.0/16"), ("10.1.*", "*:*")] {
+        let blocks =
+            format!("Match Address {one}\n AuthenticationMethods password\nMatch Address {other}{BLOCK}");
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nAuthenticationMethods publickey\n{blocks}"))]);
+        let report = check(&room, &[]);
+        assert_eq!(places(&report, "sshd-password"), Vec::<String>::new(), "{one}, {other}: {report:#}");
+        assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{one}, {other}");
+    }
+}
+
+/// Its title has as much room as its words and its environment had; and the name of its process is that of the link.
+#[test]
+fn an_sshd_that_does_not_show_how_it_was_started_is_not_passed_over() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\n"))]);
+    room.write("/etc/other", "PasswordAuthentication yes\nUsePAM yes\nKbdInteractiveAuthentication no\n");
+    let mut bare = Command::new(SSHD);
+    bare.env_clear();
+    let mut child = started(&room, bare, &["-f", "/etc/other"]);
+    assert_eq!(room.login("ana", Way::Password("correct"), None), Login::Accepted);
+    let told = refused(&room, &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(told.contains("does not show what it was started with"), "{told}");
+    let link = room.scratch().join("sshd-mgmt");
+    symlink(SSHD, &link).unwrap();
+    let mut child = started(&room, Command::new(&link), &["-f", "/etc/other"]);
+    assert_eq!(room.login("ana", Way::Password("correct"), None), Login::Accepted);
+    let report = check(&room, &[]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(findings(&report, "sshd-password").len(), 1, "{report:#}");
+}
+
+/// systemd takes a value up to the end of its line, without quotes too.
+#[test]
+fn options_are_those_that_systemd_would_give() {
+    let Some(room) = Room::new() else { return };
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\n"))]);
+    room.write("/etc/default/ssh", "SSHD_OPTS=-4 -oPasswordAuthentication=yes\n");
+    let report = check(&room, &[]);
+    let said = findings(&report, "sshd-password");
+    assert!(
+        said.len() == 1 && said.iter().all(|f| f["message"].as_str().unwrap().contains("(/etc/default/ssh)"))
+    );
+}
+
+/// What sshd finds on this machine is not what a tree has there, whether the tree has anything there or not.
+#[test]
+fn a_tree_that_lacks_a_file_of_this_machine_is_not_judged_by_it() {
+    let Some(room) = Room::new() else { return };
+    room.sh("mkdir -p /run/opt");
+    room.sh(&format!("printf '{SHUT}AuthenticationMethods publickey\\n' > /run/opt/hard.conf"));
+    let tree = room.scratch().join("image");
+    std::fs::create_dir_all(tree.join("etc/ssh/sshd_config.d")).unwrap();
+    for name in ["passwd", "group", "nsswitch.conf"] {
+        std::fs::copy(room.outside(&format!("/etc/{name}")), tree.join("etc").join(name)).unwrap();
+    }
+    let main = tree.join("etc/ssh/sshd_config");
+    let root = ["--root", tree.to_str().unwrap()];
+    for include in ["/run/opt/hard.conf", "/run/opt/*.conf", "/etc/ssh/far/hard.conf"] {
+        std::fs::write(&main, format!("Include {include}\n{STOCK}")).unwrap();
+        let _ = std::fs::remove_file(tree.join("etc/ssh/far"));
+        symlink("/run/opt", tree.join("etc/ssh/far")).unwrap();
+        assert!(refused(&room, &root).contains("lies outside of the `etc` of the tree"), "{include}");
+    }
+    std::fs::remove_file(tree.join("etc/ssh/far")).unwrap();
+    std::fs::write(&main, format!("Include /run/opt/none.conf /run/no/*.conf\n{STOCK}")).unwrap();
+    assert_eq!(findings(&check(&room, &root), "sshd-password").len(), 1);
+}
+
+/// Names and bytes that sshd takes and text does not hold; a list's signs mean nothing to glob(3).
+#[test]
+fn files_that_cannot_be_read_as_sshd_reads_them_are_an_error() {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(room) = Room::new() else { return };
+    let block = format!("Match Address 10.9.0.0/16{BLOCK}");
+    let main = format!("{STOCK}{SHUT}");
+    let put = |name: &[u8], text: &[u8]| {
+        let path = room.outside("/etc/ssh/sshd_config.d").join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(path, text).unwrap();
+    };
+    let long = format!("{}{block}", format!("# {}\n", "x".repeat(998)).repeat(17_000));
+    for (name, text, why) in [
+        (&b"0-B\xfcro.conf"[..], block.as_bytes(), "has a name that is not UTF-8"),
+        (b"0-b.conf", long.as_bytes(), "longer than 16 MiB"),
+        (b"0-b.conf", &b"Mat\0\nch Address 10.9.0.0/16\n PasswordAuthentication yes\n"[..], "has a NUL"),
+        (b"0-b.conf", b"Match User j\xf6rg\n PasswordAuthentication yes\n", "has a line that is not UTF-8"),
+    ] {
+        lay(&room, &[(MAIN, &main)]);
+        put(name, text);
+        assert!(refused(&room, &[]).contains(why), "{why}");
+    }
+    lay(&room, &[(MAIN, &format!("Include /etc/ssh/site\\.conf\n{main}")), ("/etc/ssh/site.conf", &block)]);
+    assert!(refused(&room, &[]).contains("has a backslash"));
+    for (include, file) in
+        [("/etc/ssh/x,y*.conf", "/etc/ssh/x,y1.conf"), ("/etc/ssh/x/!*.conf", "/etc/ssh/x/!1.conf")]
+    {
+        lay(&room, &[(MAIN, &format!("Include {include}\n{main}")), (file, &block)]);
+        assert_eq!(places(&check(&room, &[]), "sshd-password").len(), 1, "{include}");
+    }
+    // A note may be in what letters it likes, and a file may be switched off by a link to nothing.
+    lay(&room, &[(MAIN, &format!("Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n{SHUT}"))]);
+    put(b"0-b.conf", b"# B\xfcro\nX11Forwarding no\n");
+    symlink("/dev/null", room.outside("/etc/ssh/sshd_config.d/1-off.conf")).unwrap();
+    assert_eq!(places(&check(&room, &[]), "sshd-password"), Vec::<String>::new());
+    let mut passwd = std::fs::read(room.outside("/etc/passwd")).unwrap();
+    passwd.extend(b"j\xf6rg:x:60009:60009::/:/bin/sh\n");
+    std::fs::write(room.outside("/etc/passwd"), &passwd).unwrap();
+    assert!(refused(&room, &[]).contains("of /etc/passwd has a name that is not UTF-8"));
+}
+
+/// Everything else that the rendered file says, in a file before it; and what is narrower by another word.
+#[test]
+fn numbers_of_the_rendered_file_are_compared_by_what_they_allow() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let rendered = "AllowUsers ana\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nRequiredRSASize 4096\nMaxAuthTries 3\n\
+        LoginGraceTime 20\nMaxStartups 30:30:100\nPerSourceMaxStartups 5\nLogLevel VERBOSE\nChannelTimeout *=900\n\
+        UnusedConnectionTimeout 900\nAllowTcpForwarding no\n\nMatch User ana\n    AllowTcpForwarding local\n    PermitOpen 10.0.2.9:*\n";
+    let first = "/etc/ssh/sshd_config.d/00-a.conf";
+    let wide = "RequiredRSASize 3072\nMaxAuthTries 100\nLoginGraceTime 0\nLogLevel QUIET\n\
+        ChannelTimeout none\nUnusedConnectionTimeout none\n";
+    // Of these two the last line counts.
+    let last = ("/etc/ssh/sshd_config.d/99-z.conf", "MaxStartups 100000\nPerSourceMaxStartups none\n");
+    lay(&room, &[(MAIN, STOCK), (first, wide), (FWC, rendered), last]);
+    let mut lines = places(&check(&room, &[]), "sshd-overridden");
+    lines.sort();
+    let mut all: Vec<String> = (1..=6).map(|line| format!("00-a.conf:{line}")).collect();
+    all.extend(["99-z.conf:1".to_owned(), "99-z.conf:2".to_owned()]);
+    assert_eq!(lines, all);
+    for narrow in [
+        "RequiredRSASize 8192\nMaxAuthTries 2\nLoginGraceTime 10\nMaxStartups 10:50:20\nPerSourceMaxStartups 1\nLogLevel DEBUG\n\
+         ChannelTimeout *=10m\nUnusedConnectionTimeout 1m\n",
+        "ChannelTimeout *=15m\nUnusedConnectionTimeout 15m\n",
+        "Match User ana\n PermitOpen 10.0.2.9:22\n",
+        "Match all\n AllowUsers ana@10.0.0.0/8\n",
+        "DisableForwarding yes\nMatch User ana\n AllowTcpForwarding yes\n PermitOpen any\n",
+    ] {
+        lay(&room, &[(MAIN, STOCK), (first, narrow), (FWC, rendered)]);
+        let report = check(&room, &[]);
+        assert_eq!(places(&report, "sshd-overridden"), Vec::<String>::new(), "{narrow}: {report:#}");
+    }
+}
+
+#[test]
+fn a_list_of_methods_that_nobody_can_meet_lets_nobody_in() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    for (methods, shut) in [("password", true), ("publickey,password", true), ("publickey", false)] {
+        lay(
+            &room,
+            &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch User ana\n AuthenticationMethods {methods}\n"))],
+        );
+        let places = places(&check(&room, &[]), "sshd-no-keys");
+        assert_eq!(places, if shut { vec!["sshd_config:5"] } else { Vec::new() }, "{methods}");
+    }
+}
+
+/// Two names of one number: sshd knows the first.
+#[test]
+fn a_group_is_known_by_the_first_name_of_its_number() {
+    let Some(room) = Room::new() else { return };
+    room.account("eva", "correct");
+    let group = std::fs::read_to_string(room.outside("/etc/group")).unwrap();
+    room.write("/etc/group", &format!("{group}wheel2:x:47777:daemon\nadm2:x:47777:eva\n"));
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch Group wheel2 User eva{BLOCK}"))]);
+    let said = ask(&room, "user=eva,host=h,addr=::1,laddr=::1,lport=22");
+    assert!(said.contains("passwordauthentication yes"), "{said}");
+    let report = check(&room, &[]);
+    assert_eq!(places(&report, "sshd-password"), ["sshd_config:5"], "{report:#}");
 }

@@ -41,6 +41,12 @@ pub fn named(list: &str, word: &str) -> bool {
     by_name_folded(list, word, false) == Some(true)
 }
 
+/// Whether one pattern matches a word: a comma and a `!` are themselves.
+#[must_use]
+pub fn matches_word(word: &str, text: &str) -> bool {
+    pattern(text.as_bytes(), word.as_bytes())
+}
+
 /// Whether a list of patterns names a word (true), names it with `!` (false), or does neither.
 #[must_use]
 pub fn naming(list: &str, word: &str) -> Option<bool> {
@@ -68,6 +74,15 @@ pub fn only_negated(list: &str) -> bool {
 #[must_use]
 pub fn matches_address(list: &str, address: &str) -> bool {
     by_address(list, Some(address)) == Ok(Some(true))
+}
+
+/// The network that a word is for `Match Address`, if it is one and no pattern.
+#[must_use]
+pub fn network(word: &str) -> Option<(IpAddr, u8)> {
+    match parse_network(word) {
+        Network::Is(addr, bits) => Some((addr, bits)),
+        _ => None,
+    }
 }
 
 /// `addr_match_list`: named, named with `!`, or not named. A word behind the one with `!` is not looked at.

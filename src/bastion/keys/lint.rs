@@ -200,16 +200,17 @@ impl Census {
     }
 
     fn lifetime(&self, now: u64, findings: &mut Findings) {
-        let Some(expiry) = self.entry.options.expiry else {
+        let expiries = &self.entry.options.expiries;
+        if expiries.is_empty() {
             let finding = Diagnostic::warning(code::KEY_EXPIRY, self.at, "this key never ends");
             findings.push(finding.help("say until when: `expiry-time=\"20270630Z\"`"));
             return;
-        };
+        }
         let at = self.said("expiry-time");
-        if expiry.at < now {
+        if expiries.iter().any(|expiry| expiry.is_past(now)) {
             let message = "this key has ended, and lets nobody in";
             findings.push(Diagnostic::warning(code::KEY_EXPIRY, at, message).help("take the line out"));
-        } else if expiry.zone == Zone::Local {
+        } else if expiries.iter().any(|expiry| expiry.zone == Zone::Local) {
             let message = "when this key ends depends on the server's time zone";
             let help = "write `Z` behind the time, for UTC";
             findings.push(Diagnostic::warning(code::KEY_EXPIRY, at, message).help(help));

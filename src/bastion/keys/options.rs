@@ -34,8 +34,8 @@ pub struct Options {
     pub principals: Option<String>,
     /// Where the client may come from; not checked when it is read.
     pub from: Option<String>,
-    /// The earliest of all `expiry-time`.
-    pub expiry: Option<Expiry>,
+    /// The earliest of all `expiry-time` in UTC, and of those in the server's time: which of the two is first, its zone says.
+    pub expiries: Vec<Expiry>,
     /// `NAME=value`, the first of a name.
     pub environment: Vec<String>,
     /// `host:port`, where `-L` and `-J` may go; none means anywhere.
@@ -100,7 +100,7 @@ impl Default for Options {
             command: None,
             principals: None,
             from: None,
-            expiry: None,
+            expiries: Vec::new(),
             environment: Vec::new(),
             permitopen: Vec::new(),
             permitlisten: Vec::new(),
@@ -172,7 +172,7 @@ impl Options {
         ];
         words.extend(values.iter().filter_map(|(name, value)| value.as_ref().map(|v| quoted(name, v))));
         words.extend(self.environment.iter().map(|pair| quoted("environment", pair)));
-        words.extend(self.expiry.map(|expiry| quoted("expiry-time", &expiry.text())));
+        words.extend(self.expiries.iter().map(|expiry| quoted("expiry-time", &expiry.text())));
         words.join(",")
     }
 
@@ -250,8 +250,11 @@ impl Options {
             "from" => once(&mut self.from, reader, "multiple \"from\" clauses"),
             "expiry-time" => {
                 let expiry = when::parse(&reader.dequote()?).ok_or("invalid expires time")?;
-                self.expiry =
-                    Some(self.expiry.map_or(expiry, |old| if expiry.at < old.at { expiry } else { old }));
+                match self.expiries.iter_mut().find(|old| old.zone == expiry.zone) {
+                    Some(old) => *old = expiry.min(*old),
+                    None => self.expiries.push(expiry),
+                }
+                self.expiries.sort_unstable_by_key(|expiry| expiry.zone);
                 Ok(())
             }
             "environment" => self.environment(reader),
@@ -324,23 +327,24 @@ fn permit(permits: &mut Vec<String>, reader: &mut Reader<'_>, bare_port: bool) -
     };
     let _ = host;
     match port {
-        Some(port) if port == "*" || port_number(port).is_some() => {}
+        Some(port) if port == "*" || port_number(port).is_some() || may_be_service(port) => {}
         Some(_) | None => return Err("invalid permission port"),
     }
     permits.push(text);
     Ok(())
 }
 
-/// A permitted destination as sshd keeps it, brackets taken off; none where it would not be taken.
+/// A permitted destination as sshd keeps it, brackets taken off; none where it would not be taken. A name that only the
+/// server knows the port of may be any.
 #[must_use]
 pub fn destination(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = host_and_rest(text)?;
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let port = port?;
-    if port == "*" {
-        return Some((bare.to_owned(), None));
+    match port_number(port) {
+        None if port == "*" || may_be_service(port) => Some((bare.to_owned(), None)),
+        number => number.map(|port| (bare.to_owned(), Some(port))),
     }
-    port_number(port).map(|port| (bare.to_owned(), Some(port)))
 }
 
 /// `hpdelim2`: up to the first `:` or `/`, or past `]`; and what follows, none where nothing does.
@@ -358,12 +362,19 @@ fn host_and_rest(text: &str) -> Option<(&str, Option<&str>)> {
     }
 }
 
-/// `a2port`, which also looks up names: those of the services that a lookup finds anywhere are few, and are not guessed here.
+/// `a2port`, which also looks up names: of the services those that a lookup finds anywhere.
 fn port_number(text: &str) -> Option<u16> {
     strtonum(text, 65_535)
         .and_then(|n| u16::try_from(n).ok())
         .filter(|&port| port > 0)
         .or_else(|| SERVICES.iter().find(|(name, _)| *name == text).map(|(_, port)| *port))
+}
+
+/// Whether this may be a name in the server's `/etc/services` (services(5)). Where it is not, sshd passes over the line; but
+/// whoever reads of a key that does nothing is better off than who does not read of one that does.
+fn may_be_service(text: &str) -> bool {
+    let part = |b: u8| b.is_ascii_alphanumeric() || b"-_.+/".contains(&b);
+    text.bytes().all(part) && text.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
 /// Names that `getservbyname` finds on every machine with an `/etc/services`.

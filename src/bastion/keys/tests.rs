@@ -138,3 +138,33 @@ fn one_form_means_the_same() {
         assert_eq!((before.key, before.comment), (again.key, again.comment));
     }
 }
+
+/// Which of two ends comes first is not known where one is the server's own time: neither may go, or a key lives again.
+#[test]
+fn an_end_in_another_zone_is_no_earlier_one() {
+    let line = |times: &[&str]| {
+        let said: Vec<String> = times.iter().map(|time| format!("expiry-time=\"{time}\"")).collect();
+        format!("restrict,{} {KEY} x", said.join(","))
+    };
+    for (said, kept) in [
+        (&["202611221230", "202611221240Z"][..], &["202611221240Z", "202611221230"][..]),
+        (&["202611221240Z", "202611221230"], &["202611221240Z", "202611221230"]),
+        (&["20270101Z", "20280101", "20260101Z", "20290101"], &["202601010000Z", "202801010000"]),
+        (&["20270101", "20280101"], &["202701010000"]),
+    ] {
+        assert_eq!(canonical(&line(said)), line(kept));
+    }
+}
+
+#[test]
+fn a_port_by_a_name_of_the_server_is_a_port() {
+    let of =
+        |options: &str| entries(&format!("{options} {KEY} x")).next().map(|one| one.options.forwarding());
+    let to = |port| Some(Forwarding::To(vec![("10.0.0.1".into(), port)]));
+    assert_eq!(of("permitopen=\"10.0.0.1:postgresql\""), to(None));
+    assert_eq!(of("permitopen=\"10.0.0.1:https\""), to(Some(443)));
+    assert!(of("permitlisten=\"postgresql\"").is_some());
+    for none in ["10.0.0.1:65536", "10.0.0.1:a b", "10.0.0.1:a:b", "10.0.0.1:"] {
+        assert_eq!(of(&format!("permitopen=\"{none}\"")), None, "{none}");
+    }
+}

@@ -11,6 +11,16 @@ pub struct Expiry {
     pub zone: Zone,
 }
 
+impl Expiry {
+    /// Whether it is past, wherever the server is: noon has been everywhere when it has at UTC-12.
+    #[must_use]
+    pub fn is_past(self, now: u64) -> bool {
+        const LAST: u64 = 12 * 3600;
+        let late = if self.zone == Zone::Local { LAST } else { 0 };
+        self.at.saturating_add(late) < now
+    }
+}
+
 /// Whose time an expiry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Zone {
@@ -76,6 +86,9 @@ mod tests {
         assert_eq!(at("20270230Z"), at("20270302Z"));
         assert_eq!(at("20270101235960Z"), at("20270102Z"));
         assert_eq!(at("2027 1 1Z"), at("20270101Z"));
+        let past = |text: &str, now| parse(text).unwrap().is_past(now);
+        assert!(past("19700102Z", 86_401) && !past("19700102Z", 86_400));
+        assert!(!past("19700102", 86_401) && past("19700102", 86_400 + 12 * 3600 + 1));
         for bad in [
             "",
             "Z",

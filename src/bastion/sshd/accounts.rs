@@ -36,8 +36,11 @@ impl Accounts {
             all.users.push((name.to_owned(), uid));
             by_primary.entry(gid).or_default().push(name);
         }
+        let mut first: BTreeMap<&str, &str> = BTreeMap::new();
         for line in group.lines() {
             let [name, _, gid, members] = line.split(':').collect::<Vec<_>>()[..] else { continue };
+            // sshd goes by numbers, and has the first name of each (getgrgid(3)).
+            let name = *first.entry(gid).or_insert(name);
             let listed = members.split(',').filter(|member| !member.is_empty());
             for member in listed.chain(by_primary.get(gid).into_iter().flatten().copied()) {
                 all.groups.entry(member.to_owned()).or_default().insert(name.to_owned());
@@ -129,6 +132,9 @@ mod tests {
         assert_eq!(accounts.groups_of("svc"), ["upload"]);
         assert_eq!(accounts.groups_of("ana"), ["ana", "staff"]);
         assert_eq!(accounts.groups_of("gone"), ["staff"]);
+        let two = Accounts::read(PASSWD, &format!("{GROUP}again:x:50:svc\n"));
+        assert_eq!(two.groups_of("svc"), ["staff", "upload"]);
+        assert!(!two.any_in("again"));
         assert!(accounts.any_in("up*") && accounts.any_in("staff") && !accounts.any_in("empty"));
     }
 }

@@ -95,10 +95,24 @@ fn offers(settings: &Effective, way: Way) -> bool {
     settings.is_on(way.keyword()) && (way != Way::EmptyPassword || settings.is_on("passwordauthentication"))
 }
 
-/// Whether keys let anybody in at all.
+/// The keyword by which keys let nobody in; for lists of methods where nothing else does either.
 #[must_use]
-pub fn keys_work(settings: &Effective) -> bool {
-    settings.is_on("pubkeyauthentication")
+pub fn no_keys(settings: &Effective) -> Option<&'static str> {
+    if !settings.is_on("pubkeyauthentication") {
+        return Some("pubkeyauthentication");
+    }
+    let lists = settings.one("authenticationmethods").unwrap_or("any");
+    let any = lists.eq_ignore_ascii_case("any");
+    let by_key = |list: &str| {
+        let ways: Vec<Option<Way>> = list
+            .split(',')
+            .map(|method| Way::of_method(method.split(':').next().unwrap_or(method)))
+            .collect();
+        ways.contains(&None)
+            && ways.into_iter().flatten().all(|way| way == Way::Other || offers(settings, way))
+    };
+    let shut = !any && !lists.split_whitespace().any(by_key) && open(settings).is_empty();
+    shut.then_some("authenticationmethods")
 }
 
 /// Sources of keys besides the one file, with their keyword.
@@ -157,5 +171,22 @@ mod tests {
         assert_eq!(with("tomorrow"), [Way::Other]);
         assert_eq!(with("any"), [Way::Gssapi]);
         assert_eq!(ways("authenticationmethods gssapi-keyex\n"), []);
+    }
+
+    #[test]
+    fn keys_let_nobody_in_where_no_list_of_methods_can_be_met() {
+        let says = |methods: &str, passwords: &str| {
+            let text = format!(
+                "pubkeyauthentication yes\npasswordauthentication {passwords}\nauthenticationmethods {methods}\n"
+            );
+            no_keys(&Effective::read(&text)).is_some()
+        };
+        assert!(says("password", "no") && says("publickey,password", "no"));
+        for (methods, passwords) in
+            [("any", "no"), ("publickey", "no"), ("password publickey,publickey", "no"), ("password", "yes")]
+        {
+            assert!(!says(methods, passwords), "{methods} {passwords}");
+        }
+        assert_eq!(no_keys(&Effective::read("pubkeyauthentication no\n")), Some("pubkeyauthentication"));
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn read(tree: &mut Tree) -> Result<Vec<Given>, StageError> {
     }
     for (path, name) in FILES {
         let Some(text) = tree.text(path) else { continue };
-        if let Some(words) = assigned(path, name, &text)? {
+        for words in assigned(path, name, &text)? {
             add(understood(path, &words, tree.is_real())?);
         }
     }
@@ -70,23 +70,36 @@ pub(super) fn read(tree: &mut Tree) -> Result<Vec<Given>, StageError> {
     Ok(all)
 }
 
-/// The words of the last line of a shell file that sets a variable.
-fn assigned(path: &str, name: &str, text: &str) -> Result<Option<Vec<String>>, StageError> {
-    let mut found = None;
+/// The words of the last line that sets a variable: to systemd (`EnvironmentFile`), which takes a value up to the end of its
+/// line, and to a shell, where that is something else.
+fn assigned(path: &str, name: &str, text: &str) -> Result<Vec<Vec<String>>, StageError> {
+    let (mut systemd, mut shell) = (None, None);
+    let words = |text: &str| text.split_whitespace().map(ToOwned::to_owned).collect::<Vec<_>>();
     for line in text.lines() {
         let line = line.trim();
-        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
-        let Some(value) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) else { continue };
+        let exported = line.strip_prefix("export ").map(str::trim_start);
+        let rest = exported.unwrap_or(line).strip_prefix(name);
+        let Some((gap, value)) = rest.and_then(|rest| rest.split_once('=')) else { continue };
+        if !gap.trim().is_empty() {
+            continue;
+        }
         let value = value.trim();
         let quoted = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote));
-        let bare = quoted.unwrap_or_else(|| value.split([' ', '\t', '#']).next().unwrap_or(""));
-        // A shell would make something else of these; and behind a bare word stands another command.
+        let bare = quoted.unwrap_or(value);
+        // Each makes something else of these; and behind a bare word a shell finds another command.
         if bare.contains(['$', '`', '"', '\'', '\\']) || (quoted.is_none() && value.contains(';')) {
             return Err(unclear(path, line));
         }
-        found = Some(bare.split_whitespace().map(ToOwned::to_owned).collect());
+        if exported.is_none() {
+            systemd = Some(words(bare));
+        }
+        if gap.is_empty() {
+            shell = Some(words(quoted.unwrap_or_else(|| bare.split([' ', '\t']).next().unwrap_or(""))));
+        }
     }
-    Ok(found)
+    let mut all: Vec<Vec<String>> = systemd.into_iter().chain(shell).collect();
+    all.dedup();
+    Ok(all)
 }
 
 /// The words of each sshd that listens in this network. It shows them in its title, which parts them by blanks alone.
@@ -95,34 +108,77 @@ fn running() -> Result<Vec<(String, Vec<String>)>, StageError> {
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc").map_err(StageError::system("read /proc"))? {
         let at = entry.map_err(StageError::system("read /proc"))?.path();
-        let is_sshd = fs::read_to_string(at.join("comm")).is_ok_and(|name| name.trim() == "sshd");
-        if !is_sshd || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
+        if !is_sshd(&at) || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
             continue;
         }
         // One that is gone by now listens no more.
         let Ok(bytes) = fs::read(at.join("cmdline")) else { continue };
-        if let Some(words) = of_listener(&String::from_utf8_lossy(&bytes)) {
-            let process = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            all.push((format!("the running sshd, process {process}"), words));
+        let process = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match of_process(&bytes) {
+            Process::Listener(words) => all.push((format!("the running sshd, process {process}"), words)),
+            Process::Unclear => return Err(untold(&process)),
+            Process::Other => {}
         }
     }
     Ok(all)
 }
 
-/// The words behind the program of a listener's command line; none for a session's, and for a question to sshd.
-fn of_listener(line: &str) -> Option<Vec<String>> {
-    let line = line.trim_end_matches('\0');
-    let words: Vec<String> = match line.strip_prefix("sshd: ") {
-        Some(title) => {
-            let (started, _) = title.split_once(" [listener]")?;
-            started.split_whitespace().map(ToOwned::to_owned).collect()
-        }
+/// Whether a process runs sshd, by whatever name it was started.
+fn is_sshd(at: &Path) -> bool {
+    let by_file = fs::read_link(at.join("exe")).is_ok_and(|exe| {
+        let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.trim_end_matches(" (deleted)") == "sshd"
+    });
+    by_file || fs::read_to_string(at.join("comm")).is_ok_and(|name| name.trim() == "sshd")
+}
+
+/// What a process of sshd is, by its command line.
+#[derive(Debug, PartialEq, Eq)]
+enum Process {
+    /// It listens, started with these words.
+    Listener(Vec<String>),
+    /// A session, a question to sshd, or one that has ended.
+    Other,
+    /// It listens, and does not show with what: its title is longer than the room for it, or no text.
+    Unclear,
+}
+
+fn of_process(bytes: &[u8]) -> Process {
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Process::Other;
+    }
+    let line = String::from_utf8_lossy(bytes);
+    let words: Vec<String> = match title(&line) {
+        Some(title) => match title.split_once(" [listener]") {
+            Some((started, _)) => started.split_whitespace().map(ToOwned::to_owned).collect(),
+            // sshd is started by its whole path, so that what was cut off has another first letter than a session's.
+            None if title.starts_with('/') => return Process::Unclear,
+            None => return Process::Other,
+        },
         // Before it has set its title.
-        None => line.split('\0').map(ToOwned::to_owned).collect(),
+        None => line.trim_end_matches('\0').split('\0').map(ToOwned::to_owned).collect(),
     };
+    if str::from_utf8(bytes).is_err() {
+        return Process::Unclear;
+    }
     let behind = words.get(1..).unwrap_or_default();
-    let other = behind.iter().any(|word| matches!(word.as_str(), "-t" | "-T" | "-G" | "-R" | "-i"));
-    (Path::new(words.first()?).file_name()? == "sshd" && !other).then(|| behind.to_vec())
+    if behind.iter().any(|word| matches!(word.as_str(), "-t" | "-T" | "-G" | "-R" | "-i")) {
+        return Process::Other;
+    }
+    Process::Listener(behind.to_vec())
+}
+
+/// What stands behind the program's name, which is that of the link by which it was started.
+fn title(line: &str) -> Option<&str> {
+    let (name, title) = line.split_once(": ")?;
+    (!name.contains(['/', '\0'])).then_some(title)
+}
+
+fn untold(process: &str) -> StageError {
+    StageError::Said(format!(
+        "the running sshd, process {process}, does not show what it was started with, and settings of the command line beat \
+         the files: restart it from an environment with more variables (its title has no other room), or stop it"
+    ))
 }
 
 /// Options as `sshd -T` takes them (sshd(8)): those that change settings.
@@ -211,23 +267,46 @@ mod tests {
 
     #[test]
     fn a_listener_is_told_from_its_sessions() {
-        let of = |line: &str| of_listener(line).map(|words| words.join(" "));
-        assert_eq!(
-            of("sshd: /usr/sbin/sshd -D -p 1 [listener] 0 of 10-100 startups\0\0").as_deref(),
-            Some("-D -p 1")
-        );
-        assert_eq!(of("/usr/sbin/sshd\0-D\0").as_deref(), Some("-D"));
-        assert_eq!(of("sshd: ana [priv]"), None);
-        assert_eq!(of("/usr/sbin/sshd\0-T\0"), None);
+        let listens = |text: &str| Process::Listener(words(text));
+        for (line, what) in [
+            ("sshd: /usr/sbin/sshd -D -p 1 [listener] 0 of 10-100 startups\0\0", listens("-D -p 1")),
+            ("/usr/sbin/sshd\0-D\0", listens("-D")),
+            ("sshd-mgmt: /run/sshd-mgmt -D [listener] 0 of", listens("-D")),
+            ("/usr/sbin/sshd\0-o\0Banner: /x\0", listens("-o Banner: /x")),
+            ("sshd: ana [priv]", Process::Other),
+            ("sshd: [accepted]", Process::Other),
+            ("/usr/sbin/sshd\0-T\0", Process::Other),
+            ("", Process::Other),
+            ("sshd: /usr/sbin/sshd -D -f /etc/other [liste\0", Process::Unclear),
+        ] {
+            let joined = |of: Process| match of {
+                Process::Listener(words) => words.join(" "),
+                other => format!("{other:?}"),
+            };
+            assert_eq!(joined(of_process(line.as_bytes())), joined(what), "{line}");
+        }
+        assert_eq!(of_process(b"sshd: j\xf6rg [priv]\0"), Process::Other);
+        assert_eq!(of_process(b"sshd: /usr/sbin/sshd -f /\xf6 [listener] 0 of"), Process::Unclear);
     }
 
     #[test]
-    fn what_a_shell_would_set_is_what_is_read() {
-        let of = |text: &str| assigned("f", "SSHD_OPTS", text).map(|all| all.map(|words| words.join(" ")));
-        assert_eq!(of("# SSHD_OPTS=-x\n").unwrap(), None);
-        assert_eq!(of("SSHD_OPTS=\n").unwrap().as_deref(), Some(""));
-        assert_eq!(of("SSHD_OPTS=-4\nexport SSHD_OPTS='-p 1  -e'\n").unwrap().as_deref(), Some("-p 1 -e"));
-        assert!(of("SSHD_OPTS=\"$MORE -e\"\n").is_err());
-        assert!(of("SSHD_OPTS=\"-o 'a b'\"\n").is_err());
+    fn what_systemd_or_a_shell_would_set_is_what_is_read() {
+        let of = |text: &str| {
+            let joined = |all: Vec<Vec<String>>| all.iter().map(|words| words.join(" ")).collect::<Vec<_>>();
+            assigned("f", "SSHD_OPTS", text).map(joined).unwrap_or_else(|_| vec!["unclear".to_owned()])
+        };
+        for (text, words) in [
+            ("# SSHD_OPTS=-x\n", &[][..]),
+            ("SSHD_OPTS=\n", &[""]),
+            ("SSHD_OPTS='-p 1  -e'\n", &["-p 1 -e"]),
+            ("SSHD_OPTS=-4\nexport SSHD_OPTS='-p 1  -e'\n", &["-4", "-p 1 -e"]),
+            ("SSHD_OPTS=-4 -oPasswordAuthentication=yes\n", &["-4 -oPasswordAuthentication=yes", "-4"]),
+            ("SSHD_OPTS = -6\n", &["-6"]),
+            ("SSHD_OPTS=\"$MORE -e\"\n", &["unclear"]),
+            ("SSHD_OPTS=\"-o 'a b'\"\n", &["unclear"]),
+            ("SSHD_OPTS=-4 # and no more\n", &["-4 # and no more", "-4"]),
+        ] {
+            assert_eq!(of(text), words, "{text}");
+        }
     }
 }

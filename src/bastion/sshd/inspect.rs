@@ -82,11 +82,8 @@ pub(crate) fn inspect_in(
     }
     told.say(&mut out.findings);
     seen.say(&mut out.findings);
-    match tree.strayed() {
-        Some(path) => Err(StageError::Said(format!(
-            "`{}` lies outside of the `etc` of the tree, and sshd would read this machine's: have it lie within, or run fwc there",
-            path.display()
-        ))),
+    match tree.doubt() {
+        Some(why) => Err(StageError::Said(why.to_owned())),
         None => Ok(out),
     }
 }

@@ -12,6 +12,7 @@ use crate::source::Span;
 
 use super::accounts::{Accounts, Patterns};
 use super::config::{Config, Connection, criteria};
+use super::kinds::{self, Endless};
 use super::probes;
 
 /// More connections than that are not asked about.
@@ -23,14 +24,35 @@ const LOOKED_AT: usize = 200_000;
 
 /// A name that no machine has.
 pub const NOBODY: &str = "fwc-no-such-user";
-/// Where connections come to, unless a Match line says otherwise.
-const HERE: (&str, u16) = ("192.0.2.22", 22);
+/// Where connections come to, unless a Match line says otherwise: in each family, for both ends of one are of the same.
+const HERE: [&str; 2] = ["192.0.2.22", "2001:db8::22"];
+/// The port that they come to.
+pub(super) const PORT: u16 = 22;
+/// Where a Match line names that, and sshd is not told of another.
+const OTHER_PORT: u16 = 2222;
+/// Addresses of other kinds than these, in case a Match line tells them apart.
+const OTHERS: [&str; 8] = [
+    "127.0.0.1",
+    "::1",
+    "10.20.30.40",
+    "198.51.100.77",
+    "203.0.113.9",
+    "2001:db8:77::1",
+    "fd00::1",
+    "fe80::1",
+];
 /// Where they come from: the machine itself, and two addresses that nobody has.
 const USUAL: [&str; 4] = ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"];
 
 /// So many connections would have to be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany(pub usize);
+
+impl From<Endless> for TooMany {
+    fn from(Endless(number): Endless) -> Self {
+        Self(number)
+    }
+}
 
 /// Every user that a Match or Allow line may mean beside every address that one may mean; or, where those are too many pairs,
 /// one connection of each kind, and everybody from the usual addresses and those of `extra`.
@@ -42,7 +64,7 @@ pub fn connections(
     accounts: &Accounts,
     extra: &[IpAddr],
 ) -> Result<Vec<Connection>, TooMany> {
-    let values = Values::of(config, accounts, extra);
+    let values = Values::of(config, accounts, extra)?;
     let pairs = values.pairs();
     if pairs <= EACH {
         let mut all = Vec::new();
@@ -73,6 +95,8 @@ struct Values {
     hosts: BTreeSet<String>,
     laddrs: BTreeSet<String>,
     lports: BTreeSet<u16>,
+    /// The one of these that no Match line names.
+    usual_port: Option<u16>,
     rdomains: BTreeSet<Option<String>>,
 }
 
@@ -112,31 +136,39 @@ impl Lists {
 }
 
 impl Values {
-    fn of(config: &Config, accounts: &Accounts, extra: &[IpAddr]) -> Self {
+    fn of(config: &Config, accounts: &Accounts, extra: &[IpAddr]) -> Result<Self, TooMany> {
         let lists = Lists::of(config);
+        let named: BTreeSet<u16> = lists.lports.iter().filter_map(|word| config.port(word)).collect();
+        let usual_port = other_port(config, &named);
         let usual: BTreeSet<String> =
             USUAL.map(ToOwned::to_owned).into_iter().chain(extra.iter().map(ToString::to_string)).collect();
         let mut all = Self {
-            addrs: of_each_kind(usual.clone(), &lists.addrs),
+            addrs: of_each_kind(usual.clone(), &lists.addrs)?,
             usual,
-            hosts: of_each_name(&lists.hosts),
-            laddrs: of_each_kind([HERE.0.to_owned()].into(), &lists.laddrs),
-            lports: lists.lports.iter().filter_map(|word| config.port(word)).chain([HERE.1]).collect(),
-            rdomains: of_each_name(&lists.rdomains).into_iter().map(Some).chain([None]).collect(),
+            hosts: of_each_name(&lists.hosts, str::to_ascii_lowercase)?,
+            laddrs: of_each_kind(HERE.map(ToOwned::to_owned).into(), &lists.laddrs)?,
+            lports: named.into_iter().chain(usual_port).collect(),
+            usual_port,
+            rdomains: of_each_name(&lists.rdomains, str::to_owned)?
+                .into_iter()
+                .map(Some)
+                .chain([None])
+                .collect(),
             ..Self::default()
         };
-        all.everybody(config, accounts, &lists.users);
-        all
+        all.everybody(config, accounts, &lists.users)?;
+        Ok(all)
     }
 
     /// Accounts, root, nobody, and of the names that lines mean and the machine does not know one of each kind.
-    fn everybody(&mut self, config: &Config, accounts: &Accounts, lists: &[String]) {
+    fn everybody(&mut self, config: &Config, accounts: &Accounts, lists: &[String]) -> Result<(), Endless> {
         self.users.extend(accounts.to_ask(config));
         self.users.extend(["root".to_owned(), NOBODY.to_owned()]);
         let patterns = Patterns::of(config);
         let mut kinds: BTreeSet<Vec<bool>> =
             self.users.iter().map(|name| patterns.kind(name, accounts)).collect();
-        for name in lists.iter().flat_map(|list| probes::names(list)) {
+        let together = kinds::names(words(lists).iter().copied())?;
+        for name in lists.iter().flat_map(|list| probes::names(list)).chain(together) {
             if kinds.insert(patterns.kind(&name, accounts)) {
                 self.users.insert(name);
             }
@@ -149,19 +181,20 @@ impl Values {
                 let (user, host) = word.split_once('@').unwrap_or((word, ""));
                 self.users.extend(probes::names(user).take(1));
                 self.addrs
-                    .extend(host.split(',').filter_map(|word| probes::addresses(word).into_iter().next()));
+                    .extend(host.split(',').filter_map(|word| probes::within(word.trim_start_matches('!'))));
             }
         });
+        Ok(())
     }
 
     fn pairs(&self) -> usize {
-        let sizes = [
-            self.addrs.len(),
-            self.hosts.len().saturating_add(1),
-            self.laddrs.len(),
-            self.lports.len(),
-            self.rdomains.len(),
-        ];
+        let number =
+            |all: &BTreeSet<String>, six: bool| all.iter().filter(|one| one.contains(':') == six).count();
+        let ways = [false, true]
+            .map(|six| number(&self.addrs, six).saturating_mul(number(&self.laddrs, six)))
+            .into_iter()
+            .fold(0, usize::saturating_add);
+        let sizes = [ways, self.hosts.len().saturating_add(1), self.lports.len(), self.rdomains.len()];
         sizes.into_iter().fold(self.users.len(), usize::saturating_mul)
     }
 
@@ -169,7 +202,8 @@ impl Values {
         for user in &self.users {
             for addr in &self.addrs {
                 for host in self.hosts.iter().chain([addr]) {
-                    for laddr in &self.laddrs {
+                    for laddr in self.laddrs.iter().filter(|laddr| laddr.contains(':') == addr.contains(':'))
+                    {
                         for lport in &self.lports {
                             for rdomain in &self.rdomains {
                                 act(Connection {
@@ -190,30 +224,51 @@ impl Values {
 
     /// Whether somebody comes as people do, from an address about which everybody is asked.
     fn is_usual(&self, one: &Connection) -> bool {
-        let here = (one.laddr.as_str(), one.lport) == HERE && one.rdomain.is_none();
-        here && one.host == one.addr && self.usual.contains(&one.addr)
+        let here = HERE.contains(&one.laddr.as_str()) && self.usual_port == Some(one.lport);
+        here && one.rdomain.is_none() && one.host == one.addr && self.usual.contains(&one.addr)
     }
 }
 
-/// Addresses, and one more of each kind that the words of the lists tell apart.
-fn of_each_kind(mut addrs: BTreeSet<String>, lists: &[String]) -> BTreeSet<String> {
-    let words: BTreeSet<&str> =
-        lists.iter().flat_map(|list| list.split(',')).map(|word| word.trim_start_matches('!')).collect();
-    let kind = |addr: &String| words.iter().map(|word| from::matches_address(word, addr)).collect::<Vec<_>>();
+/// A port that no Match line names: all of them are treated alike. First one that sshd is told to listen at, which whoever
+/// reads of it knows.
+fn other_port(config: &Config, named: &BTreeSet<u16>) -> Option<u16> {
+    let mut told = Vec::new();
+    config.each(&mut |item| {
+        if item.keyword == "port" {
+            told.extend(item.words.first().and_then(|word| config.port(word)));
+        }
+    });
+    [PORT].into_iter().chain(told).chain([OTHER_PORT]).chain(1..=u16::MAX).find(|port| !named.contains(port))
+}
+
+/// The words of lists, each once, `!` left out.
+fn words(lists: &[String]) -> BTreeSet<&str> {
+    lists.iter().flat_map(|list| list.split(',')).map(|word| word.trim_start_matches('!')).collect()
+}
+
+/// Addresses, and one more of each kind that the words of the lists tell apart, in each family.
+fn of_each_kind(mut addrs: BTreeSet<String>, lists: &[String]) -> Result<BTreeSet<String>, Endless> {
+    let words = words(lists);
+    let kind = |addr: &String| {
+        let named = words.iter().map(|word| from::matches_address(word, addr));
+        named.chain([addr.contains(':')]).collect::<Vec<_>>()
+    };
     let mut kinds: BTreeSet<Vec<bool>> = addrs.iter().map(kind).collect();
-    for addr in words.iter().flat_map(|word| probes::addresses(word)) {
+    let ends = words.iter().flat_map(|word| probes::ends(word));
+    for addr in ends.chain(kinds::addresses(words.iter().copied())?).chain(OTHERS.map(ToOwned::to_owned)) {
         if kinds.insert(kind(&addr)) {
             addrs.insert(addr);
         }
     }
-    addrs
+    Ok(addrs)
 }
 
-/// A name of each kind that the words of the lists tell apart.
-fn of_each_name(lists: &[String]) -> BTreeSet<String> {
-    let words: BTreeSet<&str> =
-        lists.iter().flat_map(|list| list.split(',')).map(|word| word.trim_start_matches('!')).collect();
-    let kind = |name: &String| words.iter().map(|word| from::named_host(word, name)).collect::<Vec<_>>();
+/// A name of each kind that the words of the lists tell apart, as `fold` has them.
+fn of_each_name(lists: &[String], fold: fn(&str) -> String) -> Result<BTreeSet<String>, Endless> {
+    let words: BTreeSet<String> = words(lists).into_iter().map(fold).collect();
+    let kind = |name: &String| words.iter().map(|word| from::named(word, name)).collect::<Vec<_>>();
     let mut kinds: BTreeSet<Vec<bool>> = BTreeSet::new();
-    lists.iter().flat_map(|list| probes::names(list)).filter(|name| kinds.insert(kind(name))).collect()
+    let together = kinds::names(words.iter().map(String::as_str))?;
+    let names = words.iter().flat_map(|word| probes::names(word)).chain(together);
+    Ok(names.filter(|name| kinds.insert(kind(name))).collect())
 }

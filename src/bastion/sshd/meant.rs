@@ -23,12 +23,22 @@ enum Order {
     Ways,
     /// Words that are each allowed, `any` for all and `none` for none.
     Set,
-    /// The same, where no word at all lets everybody in.
+    /// The same of `host:port`, where `*` is any port.
+    Places,
+    /// The same of names, with `@` and from where, where no word at all lets everybody in.
     Only,
     /// Kinds parted by commas.
     Kinds,
-    /// The higher number allows more.
+    /// The higher number allows more, and most what is none.
     Number,
+    /// The same, where 0 is none.
+    Span,
+    /// The lower number allows more.
+    Least,
+    /// `MaxStartups`: the first number and the last allow more the higher they are, the one between them the lower.
+    Startups,
+    /// `TYPE=SECONDS` words: each that is meant has to be there, and may be shorter.
+    Timeouts,
     /// What is meant has to be so, unless nothing (`none`) is meant: then anything else allows less.
     Same,
 }
@@ -36,15 +46,22 @@ enum Order {
 const NO_YES: &[&str] = &["no", "yes"];
 const YES_NO: &[&str] = &["yes", "no"];
 
+/// What is written to the log, most first.
+const LOUD: &[&str] = &["DEBUG3", "DEBUG2", "DEBUG1", "DEBUG", "VERBOSE", "INFO", "ERROR", "FATAL", "QUIET"];
+
+/// What `DisableForwarding yes` has the say about, whatever these say (up to 9.9 it leaves out X11 and agents).
+const DISABLED: [&str; 5] =
+    ["allowtcpforwarding", "allowstreamlocalforwarding", "permitopen", "permitlisten", "gatewayports"];
+
 /// Keywords, and how they are compared.
-const COMPARED: [(&str, Order); 24] = [
+const COMPARED: [(&str, Order); 32] = [
     ("authorizedkeysfile", Order::Set),
     ("authorizedkeyscommand", Order::Set),
     ("trustedusercakeys", Order::Set),
     ("authorizedprincipalsfile", Order::Set),
     ("authorizedprincipalscommand", Order::Set),
-    ("permitopen", Order::Set),
-    ("permitlisten", Order::Set),
+    ("permitopen", Order::Places),
+    ("permitlisten", Order::Places),
     ("allowusers", Order::Only),
     ("allowgroups", Order::Only),
     ("pubkeyacceptedalgorithms", Order::Kinds),
@@ -65,6 +82,14 @@ const COMPARED: [(&str, Order); 24] = [
     ("strictmodes", Order::Steps(YES_NO)),
     ("maxsessions", Order::Number),
     ("forcecommand", Order::Same),
+    ("requiredrsasize", Order::Least),
+    ("maxauthtries", Order::Number),
+    ("logingracetime", Order::Span),
+    ("maxstartups", Order::Startups),
+    ("persourcemaxstartups", Order::Number),
+    ("unusedconnectiontimeout", Order::Span),
+    ("channeltimeout", Order::Timeouts),
+    ("loglevel", Order::Steps(LOUD)),
 ];
 
 /// A setting that allows more than it is meant to: its keyword, what holds, what is meant.
@@ -101,11 +126,13 @@ impl Meant {
             let about = self.config.about(keyword, asked, groups);
             !about.matched.is_empty() || !about.global.is_empty()
         };
-        let wide =
-            COMPARED.into_iter().filter(|(keyword, _)| says(keyword)).filter_map(|(keyword, order)| {
+        let off = |keyword: &str| DISABLED.contains(&keyword) && settings.is_on("disableforwarding");
+        let wide = COMPARED.into_iter().filter(|(keyword, _)| says(keyword) && !off(keyword)).filter_map(
+            |(keyword, order)| {
                 let (is, meant) = (words(settings, keyword), words(meant, keyword));
                 allows_more(order, &is, &meant).then(|| (keyword, is.join(" "), meant.join(" ")))
-            });
+            },
+        );
         Ok(wide.collect())
     }
 }
@@ -130,19 +157,84 @@ fn allows_more(order: Order, is: &[String], meant: &[String]) -> bool {
             ["local", "remote"].into_iter().any(|one| way(is, one) && !way(meant, one))
         }
         Order::Set => !none(is) && !meant.iter().any(|word| word == "any") && beyond(is, meant),
-        Order::Only => !meant.is_empty() && (is.is_empty() || beyond(is, meant)),
+        Order::Places => {
+            let within = |word: &String| meant.iter().any(|wide| is_place_within(word, wide));
+            !none(is) && !meant.iter().any(|word| word == "any") && !is.iter().all(within)
+        }
+        Order::Only => {
+            let within = |word: &String| {
+                meant.contains(word)
+                    || word.split_once('@').is_some_and(|(user, _)| meant.iter().any(|one| one == user))
+            };
+            !meant.is_empty() && (is.is_empty() || !is.iter().all(within))
+        }
         Order::Kinds => {
             let kinds = |words: &[String]| -> Vec<String> {
                 words.iter().flat_map(|word| word.split(',')).map(ToOwned::to_owned).collect()
             };
             beyond(&kinds(is), &kinds(meant))
         }
-        Order::Number => {
-            let number = |words: &[String]| words.first().and_then(|word| word.parse::<u64>().ok());
-            number(is).unwrap_or(u64::MAX) > number(meant).unwrap_or(u64::MAX)
+        Order::Number => number(is.first()) > number(meant.first()),
+        Order::Span => {
+            let most = |words: &[String]| Some(number(words.first())).filter(|n| *n > 0).unwrap_or(u64::MAX);
+            most(is) > most(meant)
+        }
+        Order::Least => number(is.first()) < number(meant.first()),
+        Order::Startups => {
+            let parts = |words: &[String]| {
+                let mut parts =
+                    words.first().map_or("", String::as_str).split(':').map(|part| number(Some(part)));
+                [(); 3].map(|()| parts.next().unwrap_or(u64::MAX))
+            };
+            let ([begin, rate, full], [least, meant, most]) = (parts(is), parts(meant));
+            begin > least || rate < meant || full > most
+        }
+        Order::Timeouts => {
+            let seconds = |words: &[String], kind: &str| {
+                let mut said = words.iter().filter_map(|word| word.split_once('='));
+                said.find(|(known, _)| *known == kind).map(|(_, time)| seconds_of(time))
+            };
+            let longer = |(kind, _): (&str, &str)| match (seconds(is, kind), seconds(meant, kind)) {
+                (Some(is), Some(meant)) => is > meant || is == 0,
+                (is, _) => is.is_none(),
+            };
+            // The first that fits a kind counts: another may set one free.
+            meant.iter().filter_map(|word| word.split_once('=')).any(longer)
+                || (!none(is) && is.len() > meant.len())
         }
         Order::Same => !none(meant) && is != meant,
     }
+}
+
+/// A number; what is none is without end.
+fn number(word: Option<impl AsRef<str>>) -> u64 {
+    word.and_then(|word| word.as_ref().parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// A time as it is written (sshd_config(5), TIME FORMATS): `900`, `15m`, `1h30m`.
+fn seconds_of(text: &str) -> u64 {
+    let mut all = 0u64;
+    for part in text.split_inclusive(|c: char| c.is_ascii_alphabetic()) {
+        let digits = part.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match part.get(digits.len()..).unwrap_or("").to_ascii_lowercase().as_str() {
+            "" | "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            "w" => 604_800,
+            _ => u64::MAX,
+        };
+        all = all.saturating_add(number(Some(digits)).saturating_mul(unit));
+    }
+    all
+}
+
+/// Whether `host:port` is another one, or that with one port of any.
+fn is_place_within(word: &str, wide: &str) -> bool {
+    word == wide
+        || wide
+            .strip_suffix(":*")
+            .is_some_and(|host| word.rsplit_once(':').is_some_and(|(own, _)| own == host))
 }
 
 #[cfg(test)]
@@ -162,6 +254,24 @@ mod tests {
             ("permitopen", "any", "10.0.0.1:22"),
             ("permitopen", "10.0.0.1:22 10.0.0.2:22", "10.0.0.1:22"),
             ("permitopen", "10.0.0.1:22", "none"),
+            ("permitopen", "10.0.0.1:*", "10.0.0.1:22"),
+            ("permitopen", "[2001:db8::1]:*", "[2001:db8::1]:22"),
+            ("allowusers", "ana", "ana@10.0.0.0/8"),
+            ("requiredrsasize", "1024", "4096"),
+            ("maxauthtries", "6", "3"),
+            ("logingracetime", "0", "20"),
+            ("logingracetime", "120", "20"),
+            ("maxstartups", "40:30:100", "30:30:100"),
+            ("maxstartups", "30:10:100", "30:30:100"),
+            ("maxstartups", "30:30:200", "30:30:100"),
+            ("persourcemaxstartups", "none", "5"),
+            ("unusedconnectiontimeout", "none", "900"),
+            ("channeltimeout", "none", "*=900"),
+            ("channeltimeout", "*=9000", "*=900"),
+            ("channeltimeout", "*=1h", "*=900"),
+            ("channeltimeout", "*=1h1s", "*=1h"),
+            ("loglevel", "QUIET", "VERBOSE"),
+            ("loglevel", "INFO", "VERBOSE"),
             ("allowusers", "ana eva", "ana"),
             ("allowusers", "", "ana"),
             ("pubkeyacceptedalgorithms", "ssh-ed25519,ssh-rsa", "ssh-ed25519"),
@@ -184,5 +294,10 @@ mod tests {
             wider("allowtcpforwarding", "remote", "local") && wider("forcecommand", "/bin/sh", "/bin/true")
         );
         assert!(wider("permittunnel", "ethernet", "point-to-point"));
+        assert!(
+            wider("permitopen", "10.0.0.1:22", "10.0.0.2:*") && wider("allowusers", "eva@10.0.0.0/8", "ana")
+        );
+        assert!(!wider("channeltimeout", "*=15m", "*=900") && !wider("channeltimeout", "*=900", "*=15m"));
+        assert!(wider("channeltimeout", "session=1 *=900", "*=900"));
     }
 }

@@ -1,4 +1,4 @@
-//! Words that patterns match, and addresses on both sides of what networks end at.
+//! Words that patterns match, and addresses on both sides of what networks end at: one word at a time.
 //!
 //! *Design decisions*. Many are made, since a list may take away with `!` what the plain example would be
 //! (`192.168.*,!192.168.1.*`); [`super::matrix`] keeps one of each kind that the patterns tell apart.
@@ -7,11 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bastion::keys::from;
 
+use super::kinds;
+
 /// What stands in the place of `*` and `?` in a name.
 const LETTERS: [&str; 5] = ["x", "fwc", "q7", "a", "0"];
-/// What stands in the place of `*` in an IPv6 address, alone and several times.
-const GROUPS: [&str; 13] = ["0", "1", "2", "5", "9", "a", "c", "f", "10", "ff", "abc", "1fff", "ffff"];
-
 /// Words that each pattern of a list matches, `!` left out.
 pub(super) fn names(list: &str) -> impl Iterator<Item = String> {
     list.split(',').flat_map(|word| {
@@ -25,20 +24,20 @@ pub(super) fn names(list: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Of a network an address within, both ends, and the addresses before and behind; of a pattern addresses that it matches.
-pub(super) fn addresses(word: &str) -> Vec<String> {
-    let word = word.trim_start_matches('!');
-    if let Ok(network) = word.parse::<ipnet::IpNet>() {
-        let (first, last) = (network.network(), network.broadcast());
-        let within = if first == last { Some(first) } else { beside(first, true) };
-        let probes = [within, Some(first), Some(last), beside(first, false), beside(last, true)];
-        return probes.into_iter().flatten().map(|addr| addr.to_string()).collect();
-    }
-    if let Ok(addr) = word.parse::<IpAddr>() {
-        let probes = [Some(addr), beside(addr, false), beside(addr, true)];
-        return probes.into_iter().flatten().map(|addr| addr.to_string()).collect();
-    }
-    filled(word)
+/// Of a network an address within, both ends, and the addresses before and behind; of a pattern none (`kinds::addresses`).
+pub(super) fn ends(word: &str) -> Vec<String> {
+    let Some((addr, bits)) = from::network(word) else { return Vec::new() };
+    let Ok(network) = ipnet::IpNet::new(addr, bits) else { return Vec::new() };
+    let (first, last) = (network.network(), network.broadcast());
+    let within = if first == last { Some(first) } else { beside(first, true) };
+    let probes = [within, Some(first), Some(last), beside(first, false), beside(last, true)];
+    probes.into_iter().flatten().map(|addr| addr.to_string()).collect()
+}
+
+/// An address that a word of a list matches.
+pub(super) fn within(word: &str) -> Option<String> {
+    let found = ends(word).into_iter().chain(kinds::addresses([word].into_iter()).unwrap_or_default());
+    found.into_iter().find(|addr| from::matches_address(word, addr))
 }
 
 /// The address behind or before one, where there is one.
@@ -55,50 +54,6 @@ fn beside(addr: IpAddr, behind: bool) -> Option<IpAddr> {
             next.map(|number| IpAddr::V6(Ipv6Addr::from(number)))
         }
     }
-}
-
-/// Addresses whose text a pattern matches: each `*` stands for some numbers with what parts them, each `?` for one digit.
-fn filled(word: &str) -> Vec<String> {
-    let digits: &[&str] = if word.contains('?') {
-        &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"]
-    } else {
-        &[""]
-    };
-    let mut found = Vec::new();
-    for fill in fills(word) {
-        for digit in digits {
-            let Ok(addr) = word.replace('*', &fill).replace('?', digit).parse::<IpAddr>() else { continue };
-            // sshd compares with the address as it is written, which may be another text than this.
-            let text = addr.to_string();
-            if from::matches_address(word, &text) {
-                found.push(text);
-            }
-        }
-    }
-    found
-}
-
-/// What may stand in the place of `*`.
-fn fills(word: &str) -> Vec<String> {
-    if !word.contains('*') {
-        return vec![String::new()];
-    }
-    let mut all = vec![String::new()];
-    if word.contains(':') || word.trim_matches('*').is_empty() {
-        for group in GROUPS {
-            for times in 1..=8usize {
-                let run = vec![group; times].join(":");
-                all.extend([run.clone(), format!(":{run}"), format!("::{run}"), format!("{run}::")]);
-            }
-            all.push(format!("{group}::{group}"));
-        }
-    }
-    if !word.contains(':') {
-        for times in 1..=4usize {
-            all.extend((0..=255u8).map(|number| vec![number.to_string(); times].join(".")));
-        }
-    }
-    all
 }
 
 #[cfg(test)]
@@ -120,7 +75,8 @@ mod tests {
             "*:*",
             "2001:db8::/32,!2001:db8::/48,!2001:db8:ffff::/48",
         ] {
-            let probes = list.split(',').flat_map(addresses).collect::<Vec<_>>();
+            let words = || list.split(',').map(|word| word.trim_start_matches('!'));
+            let probes = words().flat_map(ends).chain(kinds::addresses(words()).unwrap()).collect::<Vec<_>>();
             assert!(probes.iter().any(|addr| from::matches_address(list, addr)), "{list}: {probes:?}");
         }
         let of = |list: &str| names(list).filter(|name| from::named(list, name)).count();

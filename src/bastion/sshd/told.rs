@@ -17,6 +17,9 @@ const NAMED: usize = 3;
 /// Of a value so much is shown.
 const SHOWN: usize = 60;
 
+/// Keywords of which the last line has the say, and not the first (`servconf.c` of 9.2).
+const LAST: [&str; 2] = ["maxstartups", "persourcemaxstartups"];
+
 /// What is wrong, by what and where, with whom it concerns.
 #[derive(Default)]
 pub(super) struct Told {
@@ -35,8 +38,12 @@ struct Says {
 impl Says {
     /// The first Match block that applies, then the command line, then the first line of all (`parse_server_match_config`).
     fn of(keyword: &str, about: About, given: &Given) -> Self {
-        let option = given.says(keyword).filter(|_| about.matched.is_empty());
-        let lines = if option.is_some() { Vec::new() } else { [about.matched, about.global].concat() };
+        let last = LAST.contains(&keyword) && !about.global.is_empty();
+        let option = given.says(keyword).filter(|_| about.matched.is_empty() && !last);
+        let mut lines = if option.is_some() { Vec::new() } else { [about.matched, about.global].concat() };
+        if last {
+            lines.reverse();
+        }
         Self { option, lines }
     }
 
@@ -60,7 +67,7 @@ pub(super) struct Asked<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     Open(Way),
-    NoKeys,
+    NoKeys(&'static str),
     Source(&'static str, String),
     Weak(&'static str, String, &'static str),
     Wider(&'static str, String, String),
@@ -70,6 +77,7 @@ enum Fault {
 struct Concerned {
     users: BTreeSet<String>,
     addrs: BTreeSet<String>,
+    ports: BTreeSet<u16>,
     everybody: bool,
 }
 
@@ -84,9 +92,7 @@ impl Told {
     ) {
         let mut faults: Vec<(Fault, &str)> =
             open.iter().map(|way| (Fault::Open(*way), way.keyword())).collect();
-        if !demands::keys_work(settings) {
-            faults.push((Fault::NoKeys, "pubkeyauthentication"));
-        }
+        faults.extend(demands::no_keys(settings).map(|keyword| (Fault::NoKeys(keyword), keyword)));
         faults.extend(demands::key_sources(settings).into_iter().map(|(k, v)| (Fault::Source(k, v), k)));
         faults.extend(demands::weak(settings).into_iter().map(|(k, v, why)| (Fault::Weak(k, v, why), k)));
         faults.extend(wider.into_iter().map(|(k, is, meant)| (Fault::Wider(k, is, meant), k)));
@@ -96,6 +102,7 @@ impl Told {
             let concerned = self.by.entry((fault, says)).or_default();
             concerned.users.insert(connection.user.clone());
             concerned.addrs.insert(connection.addr.clone());
+            concerned.ports.insert(connection.lport);
             concerned.everybody |= connection.user == matrix::NOBODY && connection.addr == "192.0.2.1";
         }
     }
@@ -123,17 +130,21 @@ impl Told {
 }
 
 impl Concerned {
-    /// `everybody`, or who and from where, as far as it was asked.
+    /// `everybody`, or who and from where, as far as it was asked; and where to, unless that is the usual port.
     fn words(&self) -> String {
+        let port = match self.ports.first() {
+            Some(port) if self.ports.len() == 1 && *port != matrix::PORT => format!(" at port {port}"),
+            _ => String::new(),
+        };
         if self.everybody {
-            return "everybody".to_owned();
+            return format!("everybody{port}");
         }
         let list = |all: &BTreeSet<String>| {
             let shown: Vec<&str> = all.iter().take(NAMED).map(String::as_str).collect();
             let more = if all.len() > NAMED { " and others" } else { "" };
             format!("{}{more}", shown.join(", "))
         };
-        format!("{} from {}", list(&self.users), list(&self.addrs))
+        format!("{} from {}{port}", list(&self.users), list(&self.addrs))
     }
 }
 
@@ -148,9 +159,15 @@ impl Fault {
                 );
                 (code::SSHD_PASSWORD, true, message, help)
             }
-            Self::NoKeys => {
+            Self::NoKeys(keyword) => {
                 let message = format!("keys let nobody in of {whom}{by}");
-                (code::SSHD_NO_KEYS, true, message, "say `PubkeyAuthentication yes`".to_owned())
+                let help = match *keyword {
+                    "authenticationmethods" => {
+                        "say `AuthenticationMethods publickey`: a list with a method that is off lets nobody in"
+                    }
+                    _ => "say `PubkeyAuthentication yes`",
+                };
+                (code::SSHD_NO_KEYS, true, message, help.to_owned())
             }
             Self::Source(keyword, value) => {
                 let message = format!("keys of {whom} come from elsewhere too{by}: {keyword} `{value}`");

@@ -19,13 +19,13 @@ const LINKS: usize = 40;
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     pub(crate) ssh: Option<PathBuf>,
-    /// What lies outside of `/etc`, where alone a stage has the files of a tree: sshd reads the machine's own there.
-    strayed: Vec<PathBuf>,
+    /// What sshd reads and this does not, or reads otherwise: why the files cannot be gone by.
+    doubts: Vec<String>,
 }
 
 impl Tree {
     pub(crate) fn new(root: PathBuf, ssh: Option<PathBuf>) -> Self {
-        Self { root, ssh, strayed: Vec::new() }
+        Self { root, ssh, doubts: Vec::new() }
     }
 
     /// Whether it is this machine.
@@ -33,37 +33,47 @@ impl Tree {
         self.root == Path::new("/")
     }
 
-    /// The machine's accounts and groups. A byte that is no UTF-8 spoils a name, or what nobody reads here, and not the rest.
+    /// The machine's accounts and groups. A byte that is no UTF-8 spoils what nobody reads here, and not the rest.
     ///
     /// # Errors
-    /// When a file cannot be read: whom to ask about is not known then.
+    /// When a file cannot be read, or a name in it is no text: whom to ask about is not known then.
     pub(super) fn accounts(&self) -> Result<Accounts, StageError> {
-        let text = |path: &str| {
+        let text = |path: &str, names: &[usize]| {
             let at = self.place(path).unwrap_or_else(|| path.into());
             let bytes = fs::read(&at).map_err(StageError::system(format!("read {}", at.display())))?;
+            for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+                let named =
+                    |field: &&usize| line.split(|byte| *byte == b':').nth(**field).unwrap_or_default();
+                if names.iter().any(|field| str::from_utf8(named(&field)).is_err()) {
+                    let number = number.saturating_add(1);
+                    let what = "a name that is not UTF-8, and sshd was asked about another";
+                    return Err(StageError::Said(format!("line {number} of {path} has {what}")));
+                }
+            }
             Ok::<_, StageError>(String::from_utf8_lossy(&bytes).into_owned())
         };
-        Ok(Accounts::read(&text("/etc/passwd")?, &text("/etc/group")?))
+        Ok(Accounts::read(&text("/etc/passwd", &[0])?, &text("/etc/group", &[0, 3])?))
     }
 
-    /// What was read that sshd did not: a link, or an Include, leads out of the folder that stands for `/etc`.
-    pub(super) fn strayed(&self) -> Option<&PathBuf> {
-        self.strayed.first()
+    /// Why what was read here is not what sshd read, if it is not.
+    pub(super) fn doubt(&self) -> Option<&str> {
+        self.doubts.first().map(String::as_str)
     }
 
     /// Where a path lies; none where links lead round. Links are followed here, for an absolute one starts at the tree's root
     /// and not at the machine's.
     pub(super) fn place(&self, path: &str) -> Option<PathBuf> {
-        self.within(path).map(|within| self.outside(&within))
+        self.within(path).map(|(within, _)| self.outside(&within))
     }
 
-    /// A path of the tree without links in it.
-    fn within(&self, path: &str) -> Option<PathBuf> {
+    /// A path of the tree without links in it, and whether the way there leaves `/etc`, where alone a stage has the files of a
+    /// tree: sshd goes on among the machine's own there.
+    fn within(&self, path: &str) -> Option<(PathBuf, bool)> {
         let parts = |path: &Path| -> Vec<OsString> {
             path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
         };
         let mut left = parts(Path::new(path));
-        let (mut done, mut followed) = (PathBuf::from("/"), 0usize);
+        let (mut done, mut followed, mut strays) = (PathBuf::from("/"), 0usize, false);
         while let Some(part) = left.pop() {
             match Path::new(&part).components().next() {
                 Some(Component::Normal(_)) => {}
@@ -78,6 +88,7 @@ impl Tree {
                 _ => continue,
             }
             let next = done.join(&part);
+            strays |= !next.starts_with("/etc");
             let Ok(target) = fs::read_link(self.outside(&next)) else {
                 done = next;
                 continue;
@@ -88,7 +99,7 @@ impl Tree {
             }
             left.extend(parts(&target));
         }
-        Some(done)
+        Some((done, strays))
     }
 
     fn outside(&self, within: &Path) -> PathBuf {
@@ -99,42 +110,97 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Notes a path at which sshd, asked about a tree, finds the machine's own files, if it finds any.
+    fn strays_to(&mut self, within: &Path) {
+        if !self.is_real() && (self.outside(within).exists() || within.exists()) {
+            self.doubts.push(format!(
+                "`{}` lies outside of the `etc` of the tree, and sshd would read this machine's: have it lie within, or run \
+                 fwc there",
+                within.display()
+            ));
+        }
+    }
+
+    fn doubted(&mut self, path: &str, why: &str) {
+        self.doubts.push(format!("`{path}` {why}, so that sshd was asked about something else"));
+    }
+}
+
+/// Whether a line that counts is no text; one of notes alone may be what it likes.
+fn is_garbled(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
+    lines.any(|line| !line.starts_with(b"#") && str::from_utf8(line).is_err())
+}
+
 impl Files for Tree {
     fn text(&mut self, path: &str) -> Option<String> {
         const LONGEST: u64 = 16 << 20;
-        let within = self.within(path)?;
-        let at = self.outside(&within);
-        let sound = fs::metadata(&at).is_ok_and(|meta| meta.is_file() && meta.len() <= LONGEST);
-        // Names of ports are the same everywhere, and on some machines not below `/etc`.
-        if sound && !self.is_real() && !within.starts_with("/etc") && path != "/etc/services" {
-            self.strayed.push(within);
+        let (within, strays) = self.within(path)?;
+        if within == Path::new("/dev/null") {
+            return Some(String::new());
         }
-        sound.then(|| fs::read(&at).ok()).flatten().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let at = self.outside(&within);
+        // Names of ports are the same everywhere, and on some machines not below `/etc`.
+        let ports = path == "/etc/services";
+        if strays && !ports {
+            self.strays_to(&within);
+        }
+        let meta = fs::metadata(&at).ok().filter(|meta| !meta.is_dir())?;
+        if !meta.is_file() || meta.len() > LONGEST {
+            self.doubted(path, "is no file, or longer than 16 MiB, and was not read");
+            return None;
+        }
+        let Ok(bytes) = fs::read(&at) else {
+            self.doubted(path, "cannot be read");
+            return None;
+        };
+        if !ports && bytes.contains(&0) {
+            self.doubted(path, "has a NUL, which sshd takes for the end of a line and reads on");
+        } else if !ports && is_garbled(&bytes) {
+            self.doubted(path, "has a line that is not UTF-8");
+        }
+        Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// glob(3), part by part; a class in brackets stands for any name, so that no file goes unseen.
     fn glob(&mut self, pattern: &str) -> Vec<String> {
+        if pattern.contains('\\') {
+            self.doubted(pattern, "has a backslash, which is not followed here");
+        }
         let mut found = vec![String::new()];
         for part in pattern.split('/').filter(|part| !part.is_empty()) {
             if !part.contains(['*', '?', '[']) {
                 found.iter_mut().for_each(|path| path.push_str(&format!("/{part}")));
                 continue;
             }
-            let mut below = Vec::new();
-            for folder in &found {
-                let Some(entries) = self.place(folder).and_then(|at| fs::read_dir(at).ok()) else { continue };
-                let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-                // A leading dot is matched by itself alone.
-                let hit = |name: &String| {
-                    let dot = !name.starts_with('.') || part.starts_with('.');
-                    dot && (part.contains('[') || from::named(part, name))
-                };
-                below.extend(names.filter(hit).map(|name| format!("{folder}/{name}")));
-            }
-            found = below;
+            found = found.iter().flat_map(|folder| self.hits(folder, part)).collect();
         }
         found.sort_unstable();
         found
+    }
+}
+
+impl Tree {
+    /// The names in a folder that a part of a pattern matches. A leading dot is matched by itself alone.
+    fn hits(&mut self, folder: &str, part: &str) -> Vec<String> {
+        let Some((within, strays)) = self.within(folder) else { return Vec::new() };
+        if strays {
+            self.strays_to(&within);
+        }
+        let Ok(entries) = fs::read_dir(self.outside(&within)) else { return Vec::new() };
+        let mut all = Vec::new();
+        for name in entries.filter_map(|entry| Some(entry.ok()?.file_name())) {
+            let text = name.to_string_lossy();
+            let dot = !text.starts_with('.') || part.starts_with('.');
+            let hit = dot && (part.contains('[') || from::matches_word(part, &text));
+            if name.to_str().is_none() && dot {
+                self.doubted(&format!("{folder}/{text}"), "has a name that is not UTF-8");
+            } else if hit {
+                all.push(format!("{folder}/{text}"));
+            }
+        }
+        all
     }
 }
 
@@ -164,8 +230,8 @@ mod tests {
             assert_eq!(tree.text(&format!("/etc/ssh/{name}")).as_deref(), Some("of the tree"), "{name}");
         }
         assert_eq!(tree.text("/etc/ssh/round"), None);
-        assert!(tree.strayed().is_none());
+        assert_eq!(tree.doubt(), None);
         assert!(tree.text("/etc/ssh/out").is_some());
-        assert_eq!(tree.strayed(), Some(&PathBuf::from("/opt/stray")));
+        assert!(tree.doubt().unwrap().starts_with("`/opt/stray` lies outside"));
     }
 }

@@ -102,6 +102,6 @@ fn as_json(key: &Census, sources: &SourceMap) -> Value {
         "owner": clean::clean_line(&key.entry.comment),
         "options": options.canonical(),
         "forwards_to": to,
-        "expires": options.expiry.map(|expiry| expiry.text()),
+        "expires": options.expiries.iter().map(|expiry| expiry.text()).reduce(|one, other| format!("{one}, {other}")),
     })
 }
