@@ -110,12 +110,13 @@ pub fn asked<T>(
     ask: impl FnOnce(&Site, &SourceMap, &mut Findings) -> T,
 ) -> Option<(Site, T)> {
     let site = understood(sources, roots, loader, options, findings, watch)?;
+    let unfiltered = findings.places(code::UNFILTERED_DENY);
     // What is said needlessly is found beside all else: neither needs the other.
     let (lints, answer) = thread::scope(|scope| {
         let lints = scope.spawn(|| {
             watch(Told::Begun);
             let mut found = Findings::default();
-            lints::check(&site, &mut found);
+            lints::check(&site, &unfiltered, &mut found);
             watch(Told::Ended("exact lints"));
             found
         });

@@ -5,7 +5,7 @@
 
 pub mod code;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use code::Code;
 
@@ -166,10 +166,11 @@ impl Findings {
         errors.filter_map(|d| d.primary.as_ref()).any(|l| within(l.span))
     }
 
-    /// Whether this was found at that place.
+    /// Where this was found.
     #[must_use]
-    pub fn has(&self, code: Code, span: Span) -> bool {
-        self.of.contains_key(&(Some(span), code))
+    pub fn places(&self, code: Code) -> BTreeSet<Span> {
+        let of = self.of.keys().filter(|(_, found)| *found == code);
+        of.filter_map(|(span, _)| *span).collect()
     }
 
     /// How many.

@@ -235,11 +235,16 @@ fn routes(build: &Build) -> Vec<Refusal> {
 fn is_of_rest(route: &Route, all: &[Route]) -> bool {
     let on_link = |one: &Route| one.kind == "on-link" && one.interface == route.interface;
     let family = Family::of(route.to.addr());
-    let piece = |one: &Route| is_wide(&one.to) && Family::of(one.to.addr()) == family;
+    // Of IPv6 somebody may have a /7 (RFC 4193).
+    let piece = |one: &Route| {
+        Family::of(one.to.addr()) == family
+            && is_wide(&one.to)
+            && (family == Family::V4 || one.to.prefix_len() < 4)
+    };
     on_link(route) && all.iter().any(|one| on_link(one) && piece(one))
 }
 
-/// Larger than any network that somebody has.
+/// Larger than what one route to somebody is.
 fn is_wide(net: &IpNet) -> bool {
     net.prefix_len() < 8
 }

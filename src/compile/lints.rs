@@ -8,12 +8,13 @@ use ipnet::IpNet;
 
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, AccessId, Action, End, Host, Leg, Place, Site, Term};
-use crate::net::{AddrRange, AddrSet, Exhausted, Family, PortSet, Proto, addr};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, addr};
 use crate::source::Span;
 use crate::verify::needless;
 
-/// Looks for all of them. The site has no errors.
-pub fn check(site: &Site, findings: &mut Findings) {
+/// Looks for all of them. The site has no errors; `unfiltered` are the places of `deny`s that were said to be enforced in part
+/// alone: what nobody stops there is another matter than what nobody allows.
+pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) {
     match needless::needless(site) {
         Ok(found) => {
             let site_of = (site, &Statements::of(site));
@@ -27,10 +28,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 "remove it, or except from the `deny`",
                 findings,
             );
-            // That one denies nothing since nothing filters there is another matter.
-            let filtered = |id: &AccessId| {
-                site.access(*id).is_none_or(|access| !findings.has(code::UNFILTERED_DENY, access.span))
-            };
+            let filtered =
+                |id: &AccessId| site.access(*id).is_none_or(|access| !unfiltered.contains(&access.span));
             let idle_denies: Vec<AccessId> = found.idle.iter().copied().filter(filtered).collect();
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);
@@ -48,7 +47,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     for access in &site.accesses {
         any_to_any(site, access, findings);
         echo_reply(access, findings);
-        extension_header(access, findings);
+        extension_header(site, access, findings);
         leases(site, access, findings);
         broadcast(site, access, findings);
         overlapping(access, findings);
@@ -197,10 +196,11 @@ fn echo_reply(access: &Access, findings: &mut Findings) {
 
 /// `proto 44` and the like: over IPv6 a header before the transport, and what is behind it is the packet's protocol
 /// (RFC 8200, section 4; nft(8), `meta l4proto`).
-fn extension_header(access: &Access, findings: &mut Findings) {
+fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
     const HEADERS: [(u8, &str); 4] =
         [(0, "Hop-by-Hop Options"), (43, "Routing"), (44, "Fragment"), (60, "Destination Options")];
-    if waives(access, code::EXTENSION_HEADER) {
+    let speaks_ipv6 = |place: &Place| place.plus.iter().any(|end| may_be_ipv6(site, end));
+    if waives(access, code::EXTENSION_HEADER) || !speaks_ipv6(&access.from) || !speaks_ipv6(&access.to) {
         return;
     }
     let named = access.terms.iter().find_map(|term| match term {
@@ -214,12 +214,28 @@ fn extension_header(access: &Access, findings: &mut Findings) {
     }
 }
 
+/// Whether an end has an address of IPv6, or may have one.
+fn may_be_ipv6(site: &Site, end: &End) -> bool {
+    let of_leg = |leg: &Leg| leg.carries(site, Family::V6);
+    match end {
+        End::Zone(zone) => site.zone(*zone).is_some_and(|zone| !zone.addrs.of(Family::V6).is_empty()),
+        End::Host(host) => site.host(*host).is_some_and(|host| host.legs.iter().any(of_leg)),
+        End::Leg(host, leg) => site.leg(*host, *leg).is_some_and(of_leg),
+        End::Addrs(addrs) => !addrs.of(Family::V6).is_empty(),
+        End::Anywhere => true,
+    }
+}
+
 /// DHCP towards a machine that filters: whoever has no address yet asks from 0.0.0.0 (RFC 2131, section 4.1), or over IPv6
 /// from a link-local one, and of those no statement speaks.
 fn leases(site: &Site, access: &Access, findings: &mut Findings) {
     let asks = |term: &Term| match term {
+        // A long range is none of DHCP.
         Term::Ports { proto, to, .. } => {
-            *proto == Proto::UDP && (to == &PortSet::one(67) || to == &PortSet::one(547))
+            *proto == Proto::UDP
+                && (to.contains(67) || to.contains(547))
+                && !to.contains(1_024)
+                && !to.contains(1)
         }
         Term::Protos(_) | Term::Icmp { .. } => false,
     };
@@ -229,7 +245,14 @@ fn leases(site: &Site, access: &Access, findings: &mut Findings) {
         End::Addrs(addrs) => addrs.is_subset(&broadcast),
         End::Zone(_) | End::Anywhere => false,
     };
-    let named = access.action == Action::Allow && access.terms.iter().any(asks);
+    // Who asks from an address of its own, such as a relay, is a machine.
+    let clients = |end: &End| match end {
+        End::Zone(_) | End::Anywhere => true,
+        End::Addrs(addrs) => addrs.ranges().any(|range| range.first != range.last),
+        End::Host(_) | End::Leg(..) => false,
+    };
+    let asked = access.action == Action::Allow && access.terms.iter().any(asks);
+    let named = asked && access.from.plus.iter().any(clients);
     if !named || !access.to.plus.iter().any(serves) || waives(access, code::NEW_LEASES) {
         return;
     }

@@ -167,10 +167,10 @@ fn elsewhere(word: &str, before: &str) -> Option<String> {
     }
     match word {
         "port" | "dport" if matches!(last, "tcp" | "udp") => Some(format!("the port follows: `{last} 80`")),
-        "!" | "not" if matches!(last, "from" | "to" | ",") => {
+        "!" if matches!(last, "from" | "to" | ",") => {
             Some("all but some are `anywhere except` them".to_owned())
         }
-        "any" | "all" if matches!(last, "from" | "to" | ",") => Some("every place is `anywhere`".to_owned()),
+        "any" if matches!(last, "from" | "to" | ",") => Some("every place is `anywhere`".to_owned()),
         "log" | "limit" | "until" | "reject" | "owner" | "waive" => {
             Some(format!("modifiers stand in braces at the end: `{{ {word} … }}`"))
         }
@@ -197,7 +197,8 @@ fn hint(word: &str, before: &str, rules: &[Rule]) -> Option<String> {
     if takes_service && first.is_ascii_digit() {
         // The one that was meant is most likely the one said last.
         let said = before.rsplit(|c: char| !is_word(c)).find(|word| matches!(*word, "tcp" | "udp"));
-        return Some(format!("say the protocol of each port: `{} {word}`", said.unwrap_or("tcp")));
+        let ports = word.replacen(':', "-", 1);
+        return Some(format!("say the protocol of each port: `{} {ports}`", said.unwrap_or("tcp")));
     }
     if !(takes_name || takes_service) {
         return None;

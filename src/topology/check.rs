@@ -48,7 +48,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     continue;
                 }
                 let unfiltered = need.check(&mut topology, findings);
-                if let Some((from, to)) = unfiltered {
+                let waived = access.waives_lint(code::UNFILTERED_ALLOW.as_str());
+                if let Some((from, to)) = unfiltered.filter(|_| !waived) {
                     findings.push(
                         Diagnostic::warning(
                             code::UNFILTERED_ALLOW,
@@ -670,7 +671,7 @@ impl Side {
         match end {
             End::Zone(zone) => {
                 let some = site.hosts.iter().any(|h| h.filters() && h.leg_in(*zone).is_some());
-                let filters = (some || worn).then_some(worn);
+                let filters = (some || worn).then_some(false);
                 Self { zones: BTreeSet::from([*zone]), machine: None, filters }
             }
             End::Host(host) => Self {
@@ -686,8 +687,11 @@ impl Side {
             End::Addrs(set) => {
                 let zones = topology.classes.divide(set).into_iter();
                 let zones = zones.filter_map(|(c, _)| topology.classes.class(c).map(|c| c.zone)).collect();
-                let filters = worn || topology.owners(set).iter().any(|(_, host, _)| filters(*host));
-                Self { zones, machine: None, filters: all_or_none(filters) }
+                let owners = topology.owners(set);
+                let filtering = owners.iter().filter(|(_, host, _)| filters(*host)).count();
+                let all = set.ranges().map(|range| range.last.saturating_sub(range.first).saturating_add(1));
+                let all = all.fold(0u128, u128::saturating_add) == filtering as u128;
+                Self { zones, machine: None, filters: (worn || filtering > 0).then_some(all) }
             }
             End::Anywhere => Self {
                 zones: site.zones().map(|(id, _)| id).collect(),

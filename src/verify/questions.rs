@@ -3,6 +3,7 @@
 //! Asked as `expect deny` is (S26): every path that the legs make possible, every time, whatever the limits. So an answer
 //! is an upper bound: what is not in it does not arrive.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{
@@ -58,6 +59,8 @@ pub struct Arriving {
 
 /// The most ways that are told apart in one answer.
 const WAYS: usize = 256;
+/// The most packets that are followed for one answer.
+const TURNS: usize = 4_096;
 /// The most regions of each.
 const REGIONS: usize = 24;
 
@@ -73,19 +76,22 @@ pub fn reach(
     names: &Names,
 ) -> Result<Answer, Unanswerable> {
     let (mut network, spec) = (network(site, artifacts, at)?, Spec::new(site));
-    let covers = covers(&mut network);
+    let covers = Covered::of(&mut network);
+    let unfiltered = Unfiltered::of(&network);
+    let mut turns = 0usize;
     let mut answer = Answer::default();
     let mut found: Vec<(Kind, PacketSet, Arriving)> = Vec::new();
     'asked: for from in &asked.from.plus {
         for (kind, set) in widely::arrivals(&mut network, asked, from) {
             let mut rest = set;
             while let Some(witness) = network.space.witness_sent(rest, &names.favourites)? {
-                if found.len() >= WAYS {
+                turns = turns.saturating_add(1);
+                if found.len() >= WAYS || turns > TURNS {
                     answer.more = true;
                     break 'asked;
                 }
                 let hops = trace::anyhow(site, &spec, artifacts, from, asked, &witness);
-                let like = alike(&mut network, &spec, &witness, rest);
+                let like = unfiltered.like(&mut network, &spec, &witness);
                 let (statements, part) = accounted(&mut network, &covers, kind, &hops, (rest, like));
                 rest = network.space.minus(rest, part);
                 match found.iter_mut().find(|(k, _, way)| *k == kind && way.statements == statements) {
@@ -120,6 +126,20 @@ struct Cover {
     set: PacketSet,
 }
 
+/// What all of them speak of.
+struct Covered {
+    each: Vec<Cover>,
+    any: PacketSet,
+}
+
+impl Covered {
+    fn of(network: &mut Network<'_>) -> Self {
+        let each = covers(network);
+        let any = network.space.any(each.iter().map(|cover| cover.set).collect());
+        Self { each, any }
+    }
+}
+
 fn covers(network: &mut Network<'_>) -> Vec<Cover> {
     let site = network.site;
     let mut covers = Vec::new();
@@ -136,34 +156,62 @@ fn covers(network: &mut Network<'_>) -> Vec<Cover> {
     covers
 }
 
-/// Packets of `rest` that go as `witness` does where nothing filters: between what of its two zones is no machine that
-/// filters, but for its own ends.
-fn alike(network: &mut Network<'_>, spec: &Spec<'_>, witness: &Packet, rest: PacketSet) -> PacketSet {
-    let site = network.site;
-    let mut filtering = AddrSet::empty();
-    for (id, host) in site.hosts() {
-        let legs = (0u32..).map(LegId).zip(&host.legs);
-        if host.filters() || legs.into_iter().any(|(leg, _)| site.worn(id, leg).next().is_some()) {
-            filtering = filtering.union(&network.readings.wide(&End::Host(id)));
+/// Where packets go that nothing filters: within a zone, and between zones that machines join which do not filter.
+struct Unfiltered {
+    /// By zone: the addresses of all that it is joined with, without those of machines that filter what they send and take in.
+    joined: Vec<AddrSet>,
+    /// The addresses of no zone.
+    outside: AddrSet,
+}
+
+impl Unfiltered {
+    fn of(network: &Network<'_>) -> Self {
+        let site = network.site;
+        let mut filtering = AddrSet::empty();
+        let mut heap: Vec<usize> = (0..site.zones.len()).collect();
+        for (id, host) in site.hosts() {
+            let legs = (0u32..).map(LegId).zip(&host.legs);
+            let worn = legs.into_iter().any(|(leg, _)| site.worn(id, leg).next().is_some());
+            if host.filters() || worn {
+                let own = host.legs.iter().flat_map(|leg| &leg.addresses).map(|addr| AddrSet::one(*addr));
+                filtering = own.fold(filtering, |all, one| all.union(&one));
+            }
+            if host.forwards() && !host.filters() {
+                let zones: Vec<usize> =
+                    host.legs.iter().filter_map(|leg| heap.get(leg.zone.index()).copied()).collect();
+                if let Some(least) = zones.iter().copied().min() {
+                    heap.iter_mut().filter(|of| zones.contains(of)).for_each(|of| *of = least);
+                }
+            }
         }
+        let wide: Vec<AddrSet> = site.zones().map(|(id, _)| network.readings.wide(&End::Zone(id))).collect();
+        let mut of_heap: BTreeMap<usize, AddrSet> = BTreeMap::new();
+        for (at, zone) in heap.iter().zip(&wide) {
+            let so_far = of_heap.entry(*at).or_insert_with(AddrSet::empty);
+            *so_far = so_far.union(zone);
+        }
+        let outside = wide.iter().fold(AddrSet::full(), |rest, zone| rest.difference(zone));
+        let joined =
+            heap.iter().map(|at| of_heap.get(at).map(|all| all.difference(&filtering)).unwrap_or_default());
+        Self { joined: joined.collect(), outside }
     }
-    let near = |addr: IpAddr| match spec.forwarding().zone_of(addr) {
-        Some(zone) => {
-            let zone = network.readings.wide(&End::Zone(zone));
-            zone.difference(&filtering).union(&AddrSet::one(addr))
-        }
-        None => AddrSet::one(addr),
-    };
-    let (from, to) = (near(witness.src), near(witness.dst));
-    let ends = network.between(&from, &to);
-    network.space.and(rest, ends)
+
+    /// Packets that go as this one does where nothing filters.
+    fn like(&self, network: &mut Network<'_>, spec: &Spec<'_>, witness: &Packet) -> PacketSet {
+        let near = |addr: IpAddr| {
+            let zone = spec.forwarding().zone_of(addr);
+            let others = zone.map_or(Some(&self.outside), |zone| self.joined.get(zone.index()));
+            others.cloned().unwrap_or_default().union(&AddrSet::one(addr))
+        };
+        network.between(&near(witness.src), &near(witness.dst))
+    }
 }
 
 /// The statements at the hops of a packet of `rest`, and what of `rest` they account for; where there are none, what of
 /// those `like` it.
 fn accounted(
     network: &mut Network<'_>,
-    covers: &[Cover],
+    covers: &Covered,
     kind: Kind,
     hops: &[Hop],
     (rest, like): (PacketSet, PacketSet),
@@ -179,6 +227,7 @@ fn accounted(
     let mut part = rest;
     for (_, span) in &said {
         let own: Vec<PacketSet> = covers
+            .each
             .iter()
             .filter(|c| network.site.access(c.access).is_some_and(|a| a.span == *span))
             .map(|c| c.set)
@@ -191,12 +240,12 @@ fn accounted(
         }
     }
     if said.is_empty() {
+        let like = network.space.and(rest, like);
         if like != PacketSet::NOTHING {
             part = like;
         }
         // What no statement speaks of has no other explanation either.
-        let all = network.space.any(covers.iter().map(|c| c.set).collect());
-        let all = network.as_sent(kind, all);
+        let all = network.as_sent(kind, covers.any);
         let unspoken = network.space.minus(part, all);
         if unspoken != PacketSet::NOTHING {
             part = unspoken;
@@ -346,7 +395,7 @@ fn only_service(space: &mut Space, mut set: PacketSet) -> PacketSet {
 /// The composition of these artifacts.
 fn network<'s>(site: &'s Site, artifacts: &'s Artifacts, at: u64) -> Result<Network<'s>, Unanswerable> {
     let (mut space, sets) = (Space::default(), Sets::new(site));
-    let (mut accepted, mut translations) = (std::collections::BTreeMap::new(), Translations::new());
+    let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
     for (&host, rules) in artifacts {
         for (hook, found) in accepts(&mut space, site, host, rules)? {
             let Some((set, translated)) = found else {
@@ -357,7 +406,7 @@ fn network<'s>(site: &'s Site, artifacts: &'s Artifacts, at: u64) -> Result<Netw
             translations.insert((host, hook), translated);
         }
     }
-    let mut replies = std::collections::BTreeMap::new();
+    let mut replies = BTreeMap::new();
     let bridges: Vec<HostId> = site.hosts().filter(|(_, h)| h.has_bridge_table()).map(|(id, _)| id).collect();
     for host in bridges {
         replies.extend(sets.replies(host, &mut space).ok().map(|set| (host, set)));

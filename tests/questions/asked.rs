@@ -44,6 +44,7 @@ fn ways(policy: &str, asked: &str) -> Vec<(Vec<String>, String)> {
     let asked = compiled.site.tests[0].expects[0].clone();
     let names = Names::of(&compiled.site);
     let answer = reach(&compiled.site, &compiled.artifacts, options().at, &asked, &names).unwrap();
+    assert!(!answer.more, "{asked:?}");
     let ways = answer.ways.into_iter().map(|way| {
         let regions: Vec<String> = way.regions.iter().map(ToString::to_string).collect();
         (way.statements.into_iter().map(|(words, _)| words).collect(), regions.join("; "))
@@ -72,6 +73,26 @@ allow ssh from app to web
     assert!(!unfiltered.is_empty() && unfiltered.iter().all(|(_, of)| !of.contains("lan")), "{all:?}");
     let all = ways(POLICY, "https from anywhere to web");
     assert_eq!(all.iter().filter(|(said, _)| *said == [https.clone()]).count(), 1, "{all:?}");
+}
+
+/// A dynamic leg may have any address of its zone: nobody is left out for it, one address after the other.
+#[test]
+fn a_dynamic_leg_is_no_end_of_an_answer() {
+    const POLICY: &str = "\
+zone lan { 10.0.0.0/24 }
+zone internet { rest }
+firewall gw { wan dynamic in internet; eth1 10.0.0.1 in lan }
+host pc { eth0 dynamic in lan; nftables }
+host web = 10.0.0.15 in lan
+allow https from internet to web
+allow http, https from lan to internet
+";
+    for asked in
+        ["any from internet to anywhere", "any from anywhere to internet", "any from lan to anywhere"]
+    {
+        let all = ways(POLICY, asked);
+        assert!((1..20).contains(&all.len()), "{asked}: {all:?}");
+    }
 }
 
 #[test]

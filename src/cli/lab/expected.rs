@@ -77,7 +77,7 @@ impl Ends<'_, '_> {
             questions.extend(ways.into_iter().map(|way| Question {
                 source: Source::Expect(at),
                 text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
-                wanted: if self.is_to_itself(start, &packet) || self.is_of_nobody_known(expect) {
+                wanted: if self.is_to_itself(start, &packet) || self.is_of_nobody_known(start, expect) {
                     Wanted::Anything
                 } else {
                     wanted(expect, &packet)
@@ -111,9 +111,11 @@ impl Ends<'_, '_> {
 
     /// Whether an `as` speaks of somebody whose user on the machine is not known: the rules there let everybody send it, and whom
     /// it is of is its sshd's to say (S65).
-    fn is_of_nobody_known(&self, expect: &Expect) -> bool {
-        let unknown = |id| self.site().person(id).is_none_or(|person| person.uid.is_none());
-        expect.kind != Expected::Allow && expect.people.iter().copied().any(unknown)
+    fn is_of_nobody_known(&self, start: Start, expect: &Expect) -> bool {
+        let (Start::Machine(host) | Start::Leg(host, _)) = start else { return false };
+        let unknown = |id| self.site().uid_at(host, id).is_none();
+        let jumps = self.site().host(host).is_some_and(|machine| machine.sshd.is_some());
+        jumps && expect.kind != Expected::Allow && expect.people.iter().copied().any(unknown)
     }
 
     /// Every way from an item of `from` to an item of `to`: where it starts, source, destination.
