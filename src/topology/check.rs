@@ -49,6 +49,8 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 }
                 let unfiltered = need.check(&mut topology, findings);
                 let waived = access.waives_lint(code::UNFILTERED_ALLOW.as_str());
+                // Who waives it speaks for one statement.
+                let alike = alike.filter(|_| unfiltered.is_none());
                 if let Some((from, to)) = unfiltered.filter(|_| !waived) {
                     findings.push(
                         Diagnostic::warning(

@@ -372,4 +372,22 @@ fn chains_of_one_priority_that_depend_on_each_other_are_not_compared() {
         assert_eq!(named, !told, "{writes}, {reads}: {:?}", found.uncompared);
         assert!(alike(&rules, &both(priority, writes, reads)));
     }
+    // A packet comes to a table of its family, and to a chain that something leads to.
+    let other = listed("");
+    let ties = |text: &str| {
+        let (lines, rules) = (Lines::new(), listed(text));
+        let side = |rules| Side { rules, lines: &lines };
+        let found = diff(side(&other), side(&rules), &Names::default(), Bounds::default());
+        found.uncompared.iter().filter(|words| words.starts_with("which of the chains")).count()
+    };
+    let marks = chain("a", "0", "meta mark set 1") + &chain("b", "0", "meta mark set 2");
+    assert_eq!(ties(&marks), 1);
+    assert_eq!(ties(&marks.replace("inet a", "ip a").replace("inet b", "ip6 b")), 0);
+    let helper = |rule: &str| {
+        let rule = format!("{rule}\n}}\nchain h {{\nmeta mark set 1");
+        chain("a", "0", &rule) + &chain("b", "0", reads)
+    };
+    for (rule, named) in [("jump h", 1), ("tcp dport vmap { 22 : goto h }", 1), ("tcp dport 22 accept", 0)] {
+        assert_eq!(ties(&helper(rule)), named, "{rule}");
+    }
 }

@@ -15,7 +15,7 @@ use russh::keys::{Algorithm, PublicKey};
 
 use super::limits::Limits;
 use crate::target::sshd::artifact::{Config, KeyLine, Scope, Server, Target};
-use crate::target::sshd::{plain, sim};
+use crate::target::sshd::sim;
 
 /// What a configuration may say. Of these, what is not looked at here speaks of sessions, which nobody gets, or is held to its
 /// one value by [`sim::loose`].
@@ -291,7 +291,7 @@ fn known(config: &Config) -> Result<(), String> {
             }
         }
     }
-    match plain::strange(config).into_iter().next() {
+    match sim::strange(config).into_iter().next() {
         Some(setting) => Err(format!("`{setting}` is not read here as sshd reads it")),
         None => Ok(()),
     }

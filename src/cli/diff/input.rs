@@ -184,7 +184,12 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
     };
     let mut all = Vec::new();
     for entry in entries {
-        let name = entry.map_err(|why| unread(why.to_string()))?.file_name();
+        let entry = entry.map_err(|why| unread(why.to_string()))?;
+        // A folder is no account's file.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let name = entry.file_name();
         all.push(name.into_string().map_err(|name| unread(format!("a file is called {name:?}")))?);
     }
     Ok(all)

@@ -6,6 +6,9 @@
 //! must be permitted by the configuration and by that line. Addresses are compared as texts: an address that is asked for
 //! in another form than ours is refused, so it is never more than this.
 
+/// What of a configuration is not read here as sshd reads it.
+pub use super::plain::strange;
+
 use std::net::IpAddr;
 
 use super::artifact::{Config, KEYS_FILE, KeyLine, NO_SHELL, Server, Target};
