@@ -325,6 +325,7 @@ fn files_that_the_manifest_does_not_list_are_compared() {
     let ana = std::fs::read_to_string(keys.join("ana")).unwrap();
     // An editor's file is that of no account.
     std::fs::write(keys.join(".ana.swp"), "no key").unwrap();
+    std::fs::create_dir(keys.join("old.d")).unwrap();
     assert_eq!(diff(place, "old", "new").0, Some(0));
     std::fs::write(keys.join("eve"), ana.replace(ANA, EVA)).unwrap();
     let config = place.join("new/hosts/web/ssh/00-fwc.conf");

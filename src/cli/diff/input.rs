@@ -166,8 +166,10 @@ fn lying(path: &Path) -> Result<Vec<String>, Failure> {
         let folder = path.join("hosts").join(&host);
         let there = COMPARED.iter().filter(|of| folder.join(of).exists());
         all.extend(there.map(|of| format!("hosts/{host}/{of}")));
-        // A name with a dot before it is that of no account: an editor's, or written beside.
-        let accounts = names_in(&folder.join(KEYS))?.into_iter().filter(|account| !account.starts_with('.'));
+        // A name with a dot before it is that of no account: an editor's, or written beside. Nor is a folder's.
+        let keys = folder.join(KEYS);
+        let accounts = names_in(&keys)?.into_iter();
+        let accounts = accounts.filter(|name| !name.starts_with('.') && !keys.join(name).is_dir());
         all.extend(accounts.map(|account| format!("hosts/{host}/{KEYS}{account}")));
     }
     Ok(all)
@@ -184,12 +186,7 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
     };
     let mut all = Vec::new();
     for entry in entries {
-        let entry = entry.map_err(|why| unread(why.to_string()))?;
-        // A folder is no account's file.
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        let name = entry.file_name();
+        let name = entry.map_err(|why| unread(why.to_string()))?.file_name();
         all.push(name.into_string().map_err(|name| unread(format!("a file is called {name:?}")))?);
     }
     Ok(all)
