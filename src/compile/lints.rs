@@ -28,8 +28,11 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
                 "remove it, or except from the `deny`",
                 findings,
             );
-            let filtered =
-                |id: &AccessId| site.access(*id).is_none_or(|access| !unfiltered.contains(&access.span));
+            let filtered = |id: &AccessId| {
+                site.access(*id).is_none_or(|access| {
+                    !unfiltered.contains(&access.span) && !waives(access, code::UNFILTERED_DENY)
+                })
+            };
             let idle_denies: Vec<AccessId> = found.idle.iter().copied().filter(filtered).collect();
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);

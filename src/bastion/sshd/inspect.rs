@@ -139,7 +139,8 @@ fn examine(
 fn too_many(TooMany(number): TooMany) -> StageError {
     StageError::Said(format!(
         "{number} connections would have to be asked about, more than {}: the Match lines tell too many apart. \
-         Have fewer of them name several of user, group, host, address, local address and port at once",
+         Have fewer of them name several of user, group, host, address, local address and port at once, and fewer of \
+         their patterns stand open at both ends (`*dmz*`)",
         matrix::MOST
     ))
 }
