@@ -139,6 +139,21 @@ impl Site {
         self.vpcs.iter().find(|vpc| vpc.zones.contains(&zone))
     }
 
+    /// Of each zone the least that it is joined with by machines which forward and filter nothing: what two zones with the same say
+    /// to each other passes no rule on the way.
+    #[must_use]
+    pub fn joined(&self) -> Vec<ZoneId> {
+        let mut joined: Vec<ZoneId> = self.zones().map(|(id, _)| id).collect();
+        for router in self.hosts.iter().filter(|host| host.forwards() && !host.filters()) {
+            let zones: Vec<ZoneId> =
+                router.legs.iter().filter_map(|leg| joined.get(leg.zone.index()).copied()).collect();
+            if let Some(least) = zones.iter().copied().min() {
+                joined.iter_mut().filter(|of| zones.contains(of)).for_each(|of| *of = least);
+            }
+        }
+        joined
+    }
+
     /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
     #[must_use]
     pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {

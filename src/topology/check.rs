@@ -22,7 +22,7 @@ use crate::source::Span;
 /// nobody can carry out, and every statement that no machine of ours can enforce.
 pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
-    let reach = Reach::new(site);
+    let joined = site.joined();
     let mut size = Size::default();
     // What nothing tells apart has the same way, and nothing is wrong with it either.
     let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
@@ -65,7 +65,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 }
                 fine.extend(alike.filter(|_| findings.len() == before));
             }
-            Action::Deny => unfiltered_deny(&mut topology, &reach, access, findings),
+            Action::Deny => unfiltered_deny(&mut topology, &joined, access, findings),
         }
         bridges::limit(&mut topology, access, findings);
     }
@@ -592,30 +592,9 @@ fn filtered(site: &Site, crossing: &Crossing) -> bool {
     crossing.path.is_err() || on_the_way || !crossing.senders.is_empty() || !crossing.receivers.is_empty()
 }
 
-/// Which zones reach each other by routers alone, by the least zone of each heap.
-struct Reach(Vec<usize>);
-
-impl Reach {
-    fn new(site: &Site) -> Self {
-        let mut heap: Vec<usize> = (0..site.zones.len()).collect();
-        for router in site.hosts.iter().filter(|h| h.forwards() && !h.filters()) {
-            let zones: Vec<usize> =
-                router.legs.iter().filter_map(|l| heap.get(l.zone.index()).copied()).collect();
-            if let Some(least) = zones.iter().copied().min() {
-                heap.iter_mut().filter(|h| zones.contains(h)).for_each(|h| *h = least);
-            }
-        }
-        Self(heap)
-    }
-
-    fn joins(&self, a: ZoneId, b: ZoneId) -> bool {
-        self.0.get(a.index()) == self.0.get(b.index())
-    }
-}
-
 /// A `deny` between two ends that nothing of ours separates: routers pass it, and neither machine filters.
 /// Where that holds of a part alone, it is said and no error: who filters itself is denied all the same.
-fn unfiltered_deny(topology: &mut Topology<'_>, reach: &Reach, access: &Access, findings: &mut Findings) {
+fn unfiltered_deny(topology: &mut Topology<'_>, joined: &[ZoneId], access: &Access, findings: &mut Findings) {
     const HELP: &str = "put `nftables` into one of the machines, a firewall between them, or `bridge HOW` on the leg they hang on";
     let site = topology.site;
     let mut partly = None;
@@ -633,7 +612,9 @@ fn unfiltered_deny(topology: &mut Topology<'_>, reach: &Reach, access: &Access, 
             }
             let bridged = |zone: &ZoneId| site.bridge_of(*zone).is_some();
             let separate = a.zones.iter().chain(&b.zones).any(bridged)
-                || a.zones.iter().any(|x| b.zones.iter().any(|y| !reach.joins(*x, *y)));
+                || a.zones
+                    .iter()
+                    .any(|x| b.zones.iter().any(|y| joined.get(x.index()) != joined.get(y.index())));
             if separate {
                 continue;
             }

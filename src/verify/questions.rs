@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{
-    AccessId, Action, End, Expect, Expected, Hook, Host, HostId, LegId, Place, Role, Site, Term, ZoneId,
+    AccessId, Action, End, Expect, Expected, Hook, Host, HostId, Place, Role, Site, Term, ZoneId,
 };
 use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet, Proto, RangeSet, Space};
 use crate::source::Span;
@@ -15,7 +15,6 @@ use crate::spec::{Sets, Spec};
 
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
-
 use super::prove::{Artifacts, accepts};
 use super::translate::{Kind, Translations};
 use super::{Hop, terms, trace, widely};
@@ -168,31 +167,23 @@ impl Unfiltered {
     fn of(network: &Network<'_>) -> Self {
         let site = network.site;
         let mut filtering = AddrSet::empty();
-        let mut heap: Vec<usize> = (0..site.zones.len()).collect();
         for (id, host) in site.hosts() {
-            let legs = (0u32..).map(LegId).zip(&host.legs);
-            let worn = legs.into_iter().any(|(leg, _)| site.worn(id, leg).next().is_some());
+            let worn = host.legs().any(|(leg, _)| site.worn(id, leg).next().is_some());
             if host.filters() || worn {
                 let own = host.legs.iter().flat_map(|leg| &leg.addresses).map(|addr| AddrSet::one(*addr));
                 filtering = own.fold(filtering, |all, one| all.union(&one));
             }
-            if host.forwards() && !host.filters() {
-                let zones: Vec<usize> =
-                    host.legs.iter().filter_map(|leg| heap.get(leg.zone.index()).copied()).collect();
-                if let Some(least) = zones.iter().copied().min() {
-                    heap.iter_mut().filter(|of| zones.contains(of)).for_each(|of| *of = least);
-                }
-            }
         }
         let wide: Vec<AddrSet> = site.zones().map(|(id, _)| network.readings.wide(&End::Zone(id))).collect();
-        let mut of_heap: BTreeMap<usize, AddrSet> = BTreeMap::new();
-        for (at, zone) in heap.iter().zip(&wide) {
-            let so_far = of_heap.entry(*at).or_insert_with(AddrSet::empty);
+        let least = site.joined();
+        let mut all: BTreeMap<ZoneId, AddrSet> = BTreeMap::new();
+        for (at, zone) in least.iter().zip(&wide) {
+            let so_far = all.entry(*at).or_insert_with(AddrSet::empty);
             *so_far = so_far.union(zone);
         }
         let outside = wide.iter().fold(AddrSet::full(), |rest, zone| rest.difference(zone));
         let joined =
-            heap.iter().map(|at| of_heap.get(at).map(|all| all.difference(&filtering)).unwrap_or_default());
+            least.iter().map(|at| all.get(at).map(|all| all.difference(&filtering)).unwrap_or_default());
         Self { joined: joined.collect(), outside }
     }
 
