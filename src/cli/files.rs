@@ -146,7 +146,8 @@ pub(super) fn text_of(path: &Path) -> Result<String, String> {
 /// The same for what programs write: a ruleset, a listing, a file of a build. Those of 100,000 flows are longer than what
 /// people write.
 pub(super) fn listing_of(path: &Path) -> Result<String, String> {
-    let bytes = in_file(path, |file| within(file, LISTING_LIMIT, || longer_than(LISTING_LIMIT)))?.0;
+    let bytes =
+        in_file(path, |file, length| within(file, length, LISTING_LIMIT, || longer_than(LISTING_LIMIT)))?.0;
     text_in(bytes).map(without_mark)
 }
 
@@ -185,13 +186,13 @@ fn text_in(bytes: Vec<u8>) -> Result<String, String> {
 }
 
 fn read_bytes(path: &Path, left: u64) -> Result<(Vec<u8>, (u64, u64)), String> {
-    in_file(path, |file| bounded(file, left))
+    in_file(path, |file, length| of_length(file, length, left))
 }
 
 /// What is read of a plain file, with its device and inode.
 fn in_file(
     path: &Path,
-    read: impl FnOnce(&File) -> Result<Vec<u8>, String>,
+    read: impl FnOnce(&File, u64) -> Result<Vec<u8>, String>,
 ) -> Result<(Vec<u8>, (u64, u64)), String> {
     // Without O_NONBLOCK opening a FIFO waits for its writer.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY).bits();
@@ -203,21 +204,33 @@ fn in_file(
     if !meta.is_file() {
         return Err("it is no plain file".to_owned());
     }
-    Ok((read(&file)?, (meta.dev(), meta.ino())))
+    Ok((read(&file, meta.len())?, (meta.dev(), meta.ino())))
 }
 
 /// Reads to the end of what people write, or to its limit, or to what is left of that of all files.
 pub(super) fn bounded(source: impl Read, left: u64) -> Result<Vec<u8>, String> {
+    of_length(source, 0, left)
+}
+
+fn of_length(source: impl Read, length: u64, left: u64) -> Result<Vec<u8>, String> {
     let limit = FILE_LIMIT.min(left);
-    within(source, limit, || match limit {
+    within(source, length, limit, || match limit {
         FILE_LIMIT => longer_than(FILE_LIMIT),
         _ => format!("all files together are longer than {} MiB", TOTAL_LIMIT >> 20),
     })
 }
 
-/// Reads to the end, or to a limit: `metadata().len()` is a promise that a growing file breaks.
-fn within(source: impl Read, limit: u64, beyond: impl FnOnce() -> String) -> Result<Vec<u8>, String> {
+/// Reads to the end, or to a limit. The length that a file says it has is what to make room for, and a promise that a growing
+/// file breaks.
+fn within(
+    source: impl Read,
+    length: u64,
+    limit: u64,
+    beyond: impl FnOnce() -> String,
+) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
+    let room = usize::try_from(length.min(limit)).unwrap_or_default();
+    let _ = bytes.try_reserve_exact(room);
     source.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| reason(&e))?;
     if bytes.len() as u64 > limit {
         return Err(beyond());

@@ -494,11 +494,16 @@ type Key<'k> = (
 /// In canonical order, none twice.
 fn canonical(mut all: Vec<Access>) -> Vec<Access> {
     let by = |a: &Access, b: &Access| a.words.cmp(&b.words).then_with(|| order(a).cmp(&order(b)));
-    // They are large, and there may be very many: what is sorted is where they stand, and each is moved once.
-    let mut sorted: Vec<(usize, &Access)> = all.iter().enumerate().collect();
-    sorted.sort_by(|(_, a), (_, b)| by(a, b).then(a.span.cmp(&b.span)));
+    // They are large, and there may be very many: what is sorted is where they stand, by their first words, and each is
+    // moved once.
+    let common = common_start(&all);
+    let mut sorted: Vec<([u64; 4], usize, &Access)> =
+        all.iter().enumerate().map(|(from, access)| (first_words(access, common), from, access)).collect();
+    sorted.sort_unstable_by(|(x, m, a), (y, n, b)| {
+        x.cmp(y).then_with(|| by(a, b).then(a.span.cmp(&b.span)).then(m.cmp(n)))
+    });
     let mut goes: Vec<usize> = vec![0; sorted.len()];
-    for (to, (from, _)) in sorted.into_iter().enumerate() {
+    for (to, (_, from, _)) in sorted.into_iter().enumerate() {
         goes.get_mut(from).into_iter().for_each(|slot| *slot = to);
     }
     for at in 0..all.len() {
@@ -510,6 +515,25 @@ fn canonical(mut all: Vec<Access>) -> Vec<Access> {
     all.dedup_by(|a, b| by(a, b).is_eq());
     all.shrink_to_fit();
     all
+}
+
+/// With how many bytes the words of all of them begin alike.
+fn common_start(all: &[Access]) -> usize {
+    let Some((first, others)) = all.split_first() else { return 0 };
+    others.iter().fold(first.words.len(), |common, other| {
+        let pairs = first.words.bytes().zip(other.words.bytes()).take(common);
+        pairs.take_while(|(a, b)| a == b).count()
+    })
+}
+
+/// The 32 bytes of its words behind so many, as numbers that ascend as the words do. Behind the end are zeros, which no words
+/// have.
+fn first_words(access: &Access, behind: usize) -> [u64; 4] {
+    let mut bytes = [0u8; 32];
+    let words = access.words.as_bytes().get(behind..).unwrap_or_default();
+    bytes.iter_mut().zip(words).for_each(|(to, from)| *to = *from);
+    let mut chunks = bytes.chunks_exact(8);
+    [(); 4].map(|()| chunks.next().and_then(|chunk| chunk.try_into().ok()).map_or(0, u64::from_be_bytes))
 }
 
 fn order(a: &Access) -> Key<'_> {

@@ -56,6 +56,10 @@ pub(super) fn check(
             findings.push(Diagnostic::error(code::PUBLIC_ADDRESS, leg.span, message).help(help));
         }
     }
+    // Nearly always there are none, and very many statements.
+    if owners.is_empty() {
+        return;
+    }
     let all = AddrSet::from_ranges(owners.keys().map(|addr| AddrRange::one(*addr)));
     let said = accesses.iter().map(|a| (&a.from, &a.to, a.span));
     let expected = tests.iter().flat_map(|t| &t.expects).map(|e| (&e.from, &e.to, e.span));

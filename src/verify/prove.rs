@@ -574,13 +574,14 @@ fn sampled(
         others = space.and(others, seen);
     }
     let mut count = 0usize;
+    let mut runner = sim::Runner::new(&rules.ruleset);
     let verdicts =
         [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)];
     let translated = meant.translated.values().map(|set| (*set, Verdict::Accept));
     for (set, verdict) in verdicts.into_iter().chain(translated) {
         for _ in 0..SAMPLES {
             let Some(packet) = space.sample(set, &mut random)? else { break };
-            let hop = trace::hop(spec, point, Some(rules), &packet);
+            let hop = trace::hop_by(spec, point, rules, &mut runner, &packet);
             let to = points::translation(space, &meant.translated, &packet)?;
             let rewrite = hop.rewrite.as_ref().map_or((None, None), |r| (r.meant, r.done));
             if hop.meant != verdict || hop.verdict != verdict || rewrite != (to, to) {

@@ -354,12 +354,32 @@ impl Machine<'_, '_> {
 
 /// A packet at a point. Without rules, the artifact is taken to do nothing (drop).
 pub(super) fn hop(spec: &Spec<'_>, point: &Point, rules: Option<&HostRules>, packet: &Packet) -> Hop {
-    let site = spec.forwarding().site();
-    let judged = spec.judge(point, packet);
-    let did = match (point, rules) {
-        (Point::Hook { hook, .. }, Some(rules)) => Some(sim::run(&rules.ruleset, hook_of(*hook), packet)),
+    match rules {
+        Some(rules) => hop_by(spec, point, rules, &mut sim::Runner::new(&rules.ruleset), packet),
+        None => hop_of(spec, point, None, packet),
+    }
+}
+
+/// [`hop`] of one of many packets through these rules, which a runner is of.
+pub(super) fn hop_by(
+    spec: &Spec<'_>,
+    point: &Point,
+    rules: &HostRules,
+    runner: &mut sim::Runner<'_>,
+    packet: &Packet,
+) -> Hop {
+    let did = match point {
+        Point::Hook { hook, .. } => Some((rules, runner.run(hook_of(*hook), packet))),
         _ => None,
     };
+    hop_of(spec, point, did, packet)
+}
+
+/// What happens to a packet at a point, where this is what its rules did.
+fn hop_of(spec: &Spec<'_>, point: &Point, did: Option<(&HostRules, sim::Run)>, packet: &Packet) -> Hop {
+    let site = spec.forwarding().site();
+    let judged = spec.judge(point, packet);
+    let (rules, did) = did.unzip();
     let lines = did.as_ref().zip(rules).map(|(did, rules)| lines(did, rules)).unwrap_or_default();
     let verdict = did.as_ref().and_then(|did| did.verdict.verdict()).unwrap_or(Verdict::Drop);
     // A packet that is received has left by nothing yet, and one that is sent came by nothing.

@@ -59,7 +59,7 @@ pub use admits::{
     fragments, outline, translations,
 };
 pub use frames::{ARP, frames};
-pub use run::{Did, Outcome, Run, Step, run};
+pub use run::{Did, Outcome, Run, Runner, Step, run};
 pub use ties::ties;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.

@@ -96,42 +96,45 @@ pub enum Did {
 /// What `ruleset` does to `packet` at a hook.
 #[must_use]
 pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
-    let verdict = Outcome::Decided(Verdict::Accept);
-    let run = Run {
-        verdict,
-        logged: false,
-        because: Vec::new(),
-        decided_by: None,
-        translated_by: None,
-        translation: None,
-        packet: packet.clone(),
-    };
-    let mut machine = Machine {
-        fixed: BTreeMap::new(),
-        mark: Some(packet.mark),
-        connection: None,
-        same_source: false,
-        early: false,
-        forwarded: false,
-        family: TableFamily::Inet,
-        untracked: false,
-        run,
-    };
-    for turn in turns(ruleset, at.into()) {
-        let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
-        let translates = new && machine.run.translated_by.is_none();
-        if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
-            continue;
-        }
-        if let Some(end) = machine.base_chain(&turn) {
-            machine.run.verdict = end;
-            break;
-        }
+    Runner::new(ruleset).run(at, packet)
+}
+
+/// A ruleset that many packets are run through: what is the same for all of them is found once.
+#[derive(Debug)]
+pub struct Runner<'a> {
+    ruleset: &'a Ruleset,
+    fixed: Fixed<'a>,
+}
+
+/// By table, the sets whose contents are what the text says: found once, whatever many rules look into.
+type Fixed<'a> = BTreeMap<usize, HashMap<&'a str, usize>>;
+
+impl<'a> Runner<'a> {
+    /// One through which nothing has gone yet.
+    #[must_use]
+    pub fn new(ruleset: &'a Ruleset) -> Self {
+        Self { ruleset, fixed: Fixed::new() }
     }
-    if let Some(mark) = machine.mark {
-        machine.run.packet.mark = mark;
+
+    /// [`run`] of one packet more. None that went before it has left anything behind.
+    pub fn run(&mut self, at: impl Into<Spot>, packet: &Packet) -> Run {
+        let mut machine = Machine::of(packet, &mut self.fixed);
+        for turn in turns(self.ruleset, at.into()) {
+            let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
+            let translates = new && machine.run.translated_by.is_none();
+            if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
+                continue;
+            }
+            if let Some(end) = machine.base_chain(&turn) {
+                machine.run.verdict = end;
+                break;
+            }
+        }
+        if let Some(mark) = machine.mark {
+            machine.run.packet.mark = mark;
+        }
+        machine.run
     }
-    machine.run
 }
 
 /// Whether the packet has passed output of this machine before it comes to this hook: its connection is settled.
@@ -178,9 +181,8 @@ enum Found<'a> {
     Unclear,
 }
 
-struct Machine<'a> {
-    // By table, the sets whose contents are what the text says: found once, whatever many rules look into.
-    fixed: BTreeMap<usize, HashMap<&'a str, usize>>,
+struct Machine<'a, 'f> {
+    fixed: &'f mut Fixed<'a>,
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
     // What rules have set the mark of its connection to, if they have and it is known.
@@ -208,7 +210,31 @@ struct Frame<'a> {
     depth: usize,
 }
 
-impl<'a> Machine<'a> {
+impl<'a, 'f> Machine<'a, 'f> {
+    /// A packet that no chain has seen yet.
+    fn of(packet: &Packet, fixed: &'f mut Fixed<'a>) -> Self {
+        let run = Run {
+            verdict: Outcome::Decided(Verdict::Accept),
+            logged: false,
+            because: Vec::new(),
+            decided_by: None,
+            translated_by: None,
+            translation: None,
+            packet: packet.clone(),
+        };
+        Self {
+            fixed,
+            mark: Some(packet.mark),
+            connection: None,
+            same_source: false,
+            early: false,
+            forwarded: false,
+            family: TableFamily::Inet,
+            untracked: false,
+            run,
+        }
+    }
+
     fn base_chain(&mut self, turn: &Turn<'a>) -> Option<Outcome> {
         let (at, table, base) = (turn.at, turn.table, turn.base);
         let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };

@@ -8,7 +8,7 @@ use super::super::{icmp_of, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
-impl<'a> Machine<'a> {
+impl<'a> Machine<'a, '_> {
     pub(super) fn matches(
         &mut self,
         frame: Frame<'a>,
@@ -217,7 +217,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-impl Machine<'_> {
+impl Machine<'_, '_> {
     /// Whether a translation of the source has put something into a field of this packet that nobody knows.
     fn is_lost(&self, field: Field) -> bool {
         let p = &self.run.packet;
