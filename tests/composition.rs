@@ -20,6 +20,7 @@ mod random;
 use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
+use common::compiled;
 use fwc::compile::Compiled;
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Access, Action, End, Expect, Expected, Hook, HostId, LegId, Site, Term, ZoneId};
@@ -62,6 +63,33 @@ fn proofs_and_packets_agree() {
     println!("{count:?}");
     assert!(bad.is_empty(), "{}:\n{}", bad.len(), bad[..bad.len().min(6)].join("\n"));
     assert!(count.held > 50 && count.refuted > 50 && count.walked > 1000, "{count:?}");
+}
+
+/// A router at home: what it sends on to the world does not come back to it as if the world had sent it.
+#[test]
+fn a_port_that_a_dynamic_leg_publishes_is_not_open_to_those_behind_it() {
+    let policy = |wan: &str| {
+        format!(
+            r#"
+zone internet {{ rest }}
+zone home {{ 192.168.1.0/24 }}
+zone srv {{ 192.168.2.0/24 }}
+firewall rt {{ wan {wan} in internet; lan 192.168.1.1 in home; s 192.168.2.1 in srv }}
+host web = 192.168.2.10 in srv
+allow http from internet to rt.internet dnat to web
+allow any from home to internet masquerade
+test "a port for the world" {{
+    expect deny http from home to web
+    expect deny any from home to rt, srv
+    expect only http from internet to web
+}}
+"#
+        )
+    };
+    for wan in ["203.0.113.5", "dynamic"] {
+        let compiled = compiled(&[("home.fw".to_owned(), policy(wan))]);
+        assert!(compiled.report.holds(), "{wan}: {:?}", compiled.report.expects);
+    }
 }
 
 /// Expectations over the names of a sketch, one test each.
@@ -258,18 +286,20 @@ fn starts(compiled: &Compiled, from: &End, p: &Packet) -> Vec<ZoneId> {
 }
 
 fn reached(compiled: &Compiled, starts: Vec<ZoneId>, p: &Packet) -> BTreeSet<ZoneId> {
-    let (mut seen, mut queue) = (BTreeSet::new(), VecDeque::from(starts));
-    while let Some(zone) = queue.pop_front() {
-        if !seen.insert(zone) {
+    let (mut seen, mut queue) = (BTreeSet::new(), VecDeque::from_iter(starts.into_iter().map(|z| (z, None))));
+    while let Some((zone, put)) = queue.pop_front() {
+        if !seen.insert((zone, put)) {
             continue;
         }
-        for (host, machine) in compiled.site.hosts().filter(|(_, h)| h.forwards()) {
+        // Nobody hears what he has put there himself.
+        let others = compiled.site.hosts().filter(|(host, h)| h.forwards() && put != Some(*host));
+        for (host, machine) in others {
             let Some((came, _)) = machine.leg_in(zone) else { continue };
             let by = |leg: &LegId| accepts(compiled, host, Hook::Forward, (Some(came), Some(*leg)), p);
-            queue.extend(machine.legs().filter(|(leg, _)| by(leg)).map(|(_, leg)| leg.zone));
+            queue.extend(machine.legs().filter(|(leg, _)| by(leg)).map(|(_, leg)| (leg.zone, Some(host))));
         }
     }
-    seen
+    seen.into_iter().map(|(zone, _)| zone).collect()
 }
 
 /// S25 for one packet between ends whose start is plain: accepted at each hook of its routed path.

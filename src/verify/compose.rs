@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::model::{Bridge, GroupId, Hook, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
+use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
@@ -112,32 +112,42 @@ pub(crate) enum Start {
 }
 
 /// Where packets are: on the link of a zone, where its members hear them, or at the ports of the bridge between the
-/// members, whose machine alone hears them (S39).
+/// members, whose machine alone hears them (S39). And which machine that forwards has put them there, if one has: it does not
+/// hear them (S26).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spot {
     /// Before the bridge.
-    Ports(ZoneId),
+    Ports(ZoneId, Option<HostId>),
     /// Behind it, or where there is none.
-    Link(ZoneId),
+    Link(ZoneId, Option<HostId>),
 }
 
 impl Spot {
     /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
     pub(crate) fn put(site: &Site, by: Option<HostId>, zone: ZoneId) -> Self {
         let other = site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
-        if other { Self::Ports(zone) } else { Self::Link(zone) }
+        // Of the others nothing comes back to themselves that S13 does not leave out.
+        let by = by.filter(|host| site.host(*host).is_some_and(Host::forwards));
+        if other { Self::Ports(zone, by) } else { Self::Link(zone, by) }
+    }
+
+    /// The same behind the bridge.
+    pub(crate) fn bridged(self) -> Self {
+        let (Self::Ports(zone, by) | Self::Link(zone, by)) = self;
+        Self::Link(zone, by)
     }
 
     /// The zone.
     pub(crate) fn zone(self) -> ZoneId {
-        let (Self::Ports(zone) | Self::Link(zone)) = self;
+        let (Self::Ports(zone, _) | Self::Link(zone, _)) = self;
         zone
     }
 
     /// Whether a machine with a leg there hears what is here.
     pub(crate) fn heard_by(self, site: &Site, host: HostId) -> bool {
-        let own = site.bridge_of(self.zone()).is_some_and(|(bridge, ..)| bridge == host);
-        own == matches!(self, Self::Ports(_))
+        let (Self::Ports(zone, by) | Self::Link(zone, by)) = self;
+        let own = site.bridge_of(zone).is_some_and(|(bridge, ..)| bridge == host);
+        own == matches!(self, Self::Ports(..)) && by != Some(host)
     }
 }
 
@@ -411,11 +421,11 @@ impl<'s> Network<'s> {
         }
         while let Some((spot, kind)) = waiting.pop() {
             let here = reached.get(&(spot, kind)).copied().unwrap_or(PacketSet::NOTHING);
-            if let (Spot::Ports(zone), Some((host, leg, _))) = (spot, self.site.bridge_of(spot.zone())) {
+            if let (Spot::Ports(..), Some((host, leg, _))) = (spot, self.site.bridge_of(spot.zone())) {
                 let gate = bridge_gate(self.site, host, leg);
                 for way in self.ways(host, gate.hook, gate.iif, gate.oif) {
                     let (through, kind) = self.through(&way, here, kind);
-                    self.arrive(&mut reached, &mut waiting, (Spot::Link(zone), kind), through);
+                    self.arrive(&mut reached, &mut waiting, (spot.bridged(), kind), through);
                 }
             }
             for (host, leg_in, leg_out, to) in self.crossings(spot.zone()) {
@@ -499,12 +509,12 @@ impl<'s> Network<'s> {
         let owner = site.owner_of(addr).map(|(host, _)| host);
         let bridge = site.bridge_of(spot.zone()).filter(|(host, ..)| Some(*host) != owner);
         let set = match (spot, bridge) {
-            (Spot::Ports(_), Some((host, leg, _))) => {
+            (Spot::Ports(..), Some((host, leg, _))) => {
                 let gate = bridge_gate(site, host, leg);
                 let ways = self.ways(host, gate.hook, gate.iif, gate.oif);
                 self.through_any(&ways, set, kind)
             }
-            (Spot::Ports(_) | Spot::Link(_), _) => set,
+            (Spot::Ports(..) | Spot::Link(..), _) => set,
         };
         let Some((host, machine)) = owner.and_then(|host| Some((host, site.host(host)?))) else {
             return Some(set);

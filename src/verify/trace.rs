@@ -562,10 +562,10 @@ impl Search<'_, '_> {
                 }
             }
             let zone = spot.zone();
-            if let (Spot::Ports(_), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
+            if let (Spot::Ports(..), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
                 let gate = bridge_gate(self.site, host, leg);
                 for (packet, more) in self.passes(host, gate.hook, gate.iif, gate.oif, &packet) {
-                    queue.push_back((Spot::Link(zone), packet, hops.iter().cloned().chain(more).collect()));
+                    queue.push_back((spot.bridged(), packet, hops.iter().cloned().chain(more).collect()));
                 }
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
@@ -627,7 +627,7 @@ impl Search<'_, '_> {
         let owner = self.spec.forwarding().owner_of(handed.real).map(|(host, _)| host);
         let zone = handed.to.zone();
         let bridge = self.site.bridge_of(zone).filter(|(host, ..)| Some(*host) != owner);
-        if let (Spot::Ports(_), Some((host, leg, _))) = (handed.to, bridge) {
+        if let (Spot::Ports(..), Some((host, leg, _))) = (handed.to, bridge) {
             let gate = bridge_gate(self.site, host, leg);
             let passed = self.passes(host, gate.hook, gate.iif, gate.oif, &handed.packet);
             hops.extend(passed.into_iter().next()?.1);
@@ -711,7 +711,7 @@ impl Search<'_, '_> {
         }
         let owner = self.spec.forwarding().owner_of(packet.dst);
         let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
-        let here = here && matches!(spot, Spot::Link(_));
+        let here = here && matches!(spot, Spot::Link(..));
         (here && owner.is_none() && self.forbids(packet)).then(Vec::new)
     }
 

@@ -252,7 +252,7 @@ fn arriving(
 
 fn in_zones(site: &Site, reached: &Reached, kind: Kind, addrs: &AddrSet) -> Vec<(AddrSet, PacketSet)> {
     let part = |((spot, of), set): (&(Spot, Kind), &PacketSet)| {
-        let Spot::Link(zone) = spot else { return None };
+        let Spot::Link(zone, _) = spot else { return None };
         let here = site.zone(*zone)?.addrs.intersection(addrs);
         (*of == kind && !here.is_empty()).then_some((here, *set))
     };
