@@ -50,8 +50,13 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     let no_path =
         |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
     let walked = begin.and_then(|begin| {
-        let way = path::walk(spec.forwarding(), begin, packet.dst, None).map_err(no_path)?;
-        Ok((begin, gates(site, &way)))
+        let from = |begin| Ok((begin, gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None)?)));
+        // What a machine writes from the address of another leg leaves by the route all the same.
+        let by_route = |why| match begin {
+            Begin::Leg(host, _) => from(Begin::Machine(host)).map_err(|_: path::NoPath| why),
+            Begin::Machine(_) | Begin::Zone(_) => Err(why),
+        };
+        from(begin).or_else(by_route).map_err(no_path)
     });
     let ahead = walked.as_ref().map_or(&[][..], |(_, ahead)| ahead);
     if let Some((host, came)) = elsewhere(site, artifacts, packet.iif.name(), ahead)? {

@@ -169,3 +169,25 @@ fn a_packet_is_traced_from_the_interface_it_came_by() {
         assert!(matches!(traced(unknown), Err(NoWay::Interface(_))), "{unknown}");
     }
 }
+
+/// The kernel routes by destination: from whichever of its addresses a machine writes, it leaves by the leg that leads there.
+#[test]
+fn a_machine_may_write_from_the_address_of_another_leg() {
+    const POLICY: &str = "zone lan { 10.0.1.0/24 }\nzone srv { 10.0.2.0/24 }\nzone net { rest }\n\
+        firewall fw { wan 198.51.100.1 in net; l 10.0.1.1 in lan; s 10.0.2.1 in srv }\n\
+        allow tcp 9100 from fw to srv\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    let traced = |src: &str, dst: &str| {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::TCP, 40_000, 9100);
+        trace(&compiled.site, &compiled.artifacts, &packet).map(|hops| {
+            hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(traced("10.0.2.1", "10.0.2.9"), Ok(vec!["fw output -> s: Accept".to_owned()]));
+    assert_eq!(
+        traced("10.0.1.1", "10.0.2.9"),
+        Ok(vec!["fw output -> s: Drop".to_owned()]),
+        "S20: not by that address"
+    );
+    assert_eq!(traced("198.51.100.1", "10.0.1.9"), Ok(vec!["fw output -> l: Drop".to_owned()]));
+}
