@@ -12,21 +12,19 @@ mod denies;
 mod flows;
 mod groups;
 mod mapped;
+mod pairs;
 mod people;
 mod replies;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use crate::ir::{BridgeRules, Confined, Entry, GroupRules, Pair, PointRules, Program, SentOn, Wire};
-use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
+use crate::model::{Bridge, Hook, Host, HostId, Site};
 use crate::net::AddrSet;
 use crate::topology::Topology;
 use crate::topology::translate::doors;
 use mapped::Mapped;
-
-/// Raw rules by the interfaces that their packets come and leave by.
-type Pairs = BTreeMap<(Option<Wire>, Option<Wire>), RawPair>;
+use pairs::{Pairs, RawPair, Wires, wire};
 
 /// Raw rules, by the machine and hook they stand at, before they are made into layers.
 #[derive(Default)]
@@ -39,13 +37,6 @@ struct Raw {
     unanswered: Vec<Entry>,
     itself: AddrSet,
     sent_on: Vec<SentOn>,
-}
-
-#[derive(Default)]
-struct RawPair {
-    entries: Vec<Entry>,
-    replies: Vec<Entry>,
-    itself: BTreeSet<(IpAddr, IpAddr)>,
 }
 
 /// The rules of every filtering machine, as [`crate::opt::layers`] and [`crate::opt::disjoint`] leave them.
@@ -128,13 +119,13 @@ pub fn security_groups(site: &Site) -> Vec<GroupRules> {
 }
 
 fn pairs(raw: Pairs) -> Vec<Pair> {
-    let one = |((inward, outward), pair): ((Option<Wire>, Option<Wire>), RawPair)| {
+    let one = |((inward, outward), pair): (Wires, RawPair)| {
         let itself = pair.itself.into_iter().collect();
         let layers = crate::opt::arrange(pair.entries);
         let replies = crate::opt::arrange(pair.replies);
         Pair { inward, outward, itself, layers, replies }
     };
-    raw.into_iter().map(one).collect()
+    raw.into_sorted().into_iter().map(one).collect()
 }
 
 /// S63: each confined user of a machine, those without a way out too.
@@ -161,12 +152,4 @@ fn bridges(site: &Site, machine: &Host, hook: Hook) -> Vec<BridgeRules> {
         Some(BridgeRules { wire: Wire::Named(leg.interface.clone()?), members, stateless })
     });
     rules.collect()
-}
-
-/// The interface of a leg (S23).
-fn wire(site: &Site, host: HostId, leg: LegId) -> Wire {
-    match site.leg(host, leg).and_then(|l| l.interface.clone()) {
-        Some(name) => Wire::Named(name),
-        None => Wire::Any,
-    }
 }

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Raw, RawPair, wire};
+use super::Raw;
+use super::pairs::{RawPair, Wires, wire};
 use crate::ir::{Cell, Containers, Entry, FULL, Pair, PointRules, Side, Wire, everywhere};
 use crate::model::{Hook, Host, HostId, Leg, LegId, Site};
 use crate::net::{AddrRange, AddrSet, Proto};
@@ -44,7 +45,7 @@ fn published(own: &AddrSet, input: &Raw) -> Side {
         let plain = entries.iter().filter(|entry| !entry.cell.translated);
         plain.flat_map(|entry| of_own(entry, own)).collect()
     };
-    let pair = |((inward, _), pair): (&(Option<Wire>, Option<Wire>), &RawPair)| Pair {
+    let pair = |((inward, _), pair): (&Wires, &RawPair)| Pair {
         inward: inward.clone(),
         outward: None,
         itself: Vec::new(),

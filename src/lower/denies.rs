@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{Said, all_of, entries, headers, original, translated};
+use super::pairs::Pairs;
 use super::{Raw, replies};
 use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
 use crate::net::{AddrRange, AddrSet, Family};
@@ -97,7 +98,7 @@ struct Met {
 
 impl Met {
     fn by(raw: &Raw) -> Self {
-        let pairs = || raw.pairs.values().chain(raw.confined.values().flat_map(BTreeMap::values));
+        let pairs = || raw.pairs.values().chain(raw.confined.values().flat_map(Pairs::values));
         let cells = || pairs().flat_map(|p| p.entries.iter().map(|e| e.cell));
         Self {
             src: AddrSet::from_ranges(cells().map(|c| c.src())),

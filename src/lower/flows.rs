@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use super::cells::{Delivered, Header, Said, delivered, entries, headers, translated};
 use super::mapped::{Mapped, Mapping};
-use super::{Raw, RawPair, replies, wire};
-use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn, Wire};
+use super::pairs::{Legs, RawPair, wire};
+use super::{Raw, replies};
+use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
 use crate::net::{AddrSet, Proto};
 use crate::topology::reading::Own;
@@ -70,9 +71,6 @@ fn told(access: &Access, id: AccessId, crossing: &Crossing, balanced: &Balanced,
     }
 }
 
-/// By which interfaces a packet comes and leaves.
-type Wires = (Option<Wire>, Option<Wire>);
-
 impl<'f> Flow<'f, '_> {
     fn follow(&mut self, way: &Way) {
         // A pair without a path, or without a place for its clause, has its error already: no rule comes of it.
@@ -99,16 +97,16 @@ impl<'f> Flow<'f, '_> {
     /// At the output hooks where it starts.
     fn sent(&mut self, crossing: &Crossing) {
         for own in &crossing.senders {
-            let out = wire(self.site, own.host, own.leg);
-            self.add((own.host, Hook::Output), (None, Some(out)), (&own.addrs, &crossing.dst), self.headers);
+            let legs = (None, Some(own.leg));
+            self.add((own.host, Hook::Output), legs, (&own.addrs, &crossing.dst), self.headers);
         }
     }
 
     /// At the forward hooks of machines on the way.
     fn passed(&mut self, transits: &[Transit], ends: (&AddrSet, &AddrSet)) {
         for transit in transits {
-            let wires = self.wires(transit.host, transit.inward, transit.outward);
-            self.add((transit.host, Hook::Forward), wires, ends, self.headers);
+            let legs = (Some(transit.inward), Some(transit.outward));
+            self.add((transit.host, Hook::Forward), legs, ends, self.headers);
         }
     }
 
@@ -139,10 +137,10 @@ impl<'f> Flow<'f, '_> {
         let own = self.own(hop.host);
         let but = |addrs: &AddrSet, there: bool| if there { addrs.difference(&own) } else { addrs.clone() };
         let (src, dst) = (but(src, sent), but(dst, hop.last));
-        let wires = self.wires(hop.host, hop.leg, hop.leg);
-        self.add((hop.host, hook), wires.clone(), (&src, &dst), headers);
+        let legs = (Some(hop.leg), Some(hop.leg));
+        self.add((hop.host, hook), legs, (&src, &dst), headers);
         let said = self.said(self.access);
-        if let Some(pair) = self.at((hop.host, hook), wires, (&src, &dst)).filter(|_| stateless) {
+        if let Some(pair) = self.at((hop.host, hook), legs, (&src, &dst)).filter(|_| stateless) {
             let mut answers = Vec::new();
             entries(&dst, &src, &replies::headers(headers), said, &mut answers);
             pair.replies.extend(answers.into_iter().map(replies::unlogged));
@@ -163,10 +161,9 @@ impl<'f> Flow<'f, '_> {
         self.bridged(path, (src, &crossing.dst));
 
         let headers = delivered(self.headers, dnat.port);
-        let inward = wire(self.site, dnat.at, dnat.inward);
         let as_written = delivered(self.headers, None);
         let mapping = Mapping {
-            wire: inward.clone(),
+            wire: wire(self.site, dnat.at, dnat.inward),
             because: self.id,
             family,
             ends: (src, &dnat.written),
@@ -176,21 +173,20 @@ impl<'f> Flow<'f, '_> {
         let Some(inner) = &dnat.inner else {
             self.mapped.add((dnat.at, Hook::Prerouting), mapping, &as_written);
             let ends = (src, &target, &dnat.written);
-            return self.add_translated((dnat.at, Hook::Input), (Some(inward), None), ends, &headers);
+            return self.add_translated((dnat.at, Hook::Input), (Some(dnat.inward), None), ends, &headers);
         };
         let Ok(inner) = inner.as_ref() else { return };
         let Some(out) = inner.out else { return };
         self.mapped.add((dnat.at, Hook::Prerouting), mapping, &as_written);
-        let outward = wire(self.site, dnat.at, out);
         let ends = (src, &target, &dnat.written);
-        let wires = (Some(inward), Some(outward.clone()));
-        self.add_translated((dnat.at, Hook::Forward), wires, ends, &headers);
+        let legs = (Some(dnat.inward), Some(out));
+        self.add_translated((dnat.at, Hook::Forward), legs, ends, &headers);
 
         let mut behind = src.clone();
         if let Some(mask) = dnat.mask {
             let Some((put, seen)) = masked(mask) else { return };
             let mapping = Mapping {
-                wire: outward,
+                wire: wire(self.site, dnat.at, out),
                 because: self.id,
                 family,
                 ends: (src, &target),
@@ -215,8 +211,8 @@ impl<'f> Flow<'f, '_> {
         headers: &[Header],
     ) {
         for transit in &inner.transits {
-            let wires = self.wires(transit.host, transit.inward, transit.outward);
-            self.add((transit.host, Hook::Forward), wires, ends, headers);
+            let legs = (Some(transit.inward), Some(transit.outward));
+            self.add((transit.host, Hook::Forward), legs, ends, headers);
         }
         let own = |hop: &Bridged| hop.last && end.is_some_and(|(host, _)| host == hop.host);
         for hop in inner.bridged.iter().filter(|hop| !own(hop)) {
@@ -241,7 +237,7 @@ impl<'f> Flow<'f, '_> {
         headers.dedup();
         let ends = (&real.src, dst);
         if !balanced.direct {
-            self.add((balanced.at, Hook::Output), (None, Some(outward.clone())), ends, &headers);
+            self.add((balanced.at, Hook::Output), (None, Some(out)), ends, &headers);
         }
         let end = inner.end.or_else(|| receiver(self.topology, real.addr));
         self.beyond(inner, end, ends, &headers);
@@ -339,40 +335,35 @@ impl<'f> Flow<'f, '_> {
         }
     }
 
-    fn wires(&self, host: HostId, inward: LegId, outward: LegId) -> Wires {
-        (Some(wire(self.site, host, inward)), Some(wire(self.site, host, outward)))
-    }
-
     fn taken_in(&mut self, (host, leg): (HostId, LegId), ends: (&AddrSet, &AddrSet), headers: &[Header]) {
-        let inward = wire(self.site, host, leg);
-        self.add((host, Hook::Input), (Some(inward), None), ends, headers);
+        self.add((host, Hook::Input), (Some(leg), None), ends, headers);
     }
 
-    fn add(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
+    fn add(&mut self, point: (HostId, Hook), legs: Legs, ends: (&AddrSet, &AddrSet), headers: &[Header]) {
         let access = self.bounded(point);
         let said = self.said(&access);
         if self.users(point).is_none() {
-            if let Some(pair) = self.at(point, wires, ends) {
+            if let Some(pair) = self.at(point, legs, ends) {
                 entries(ends.0, ends.1, headers, said, &mut pair.entries);
             }
             return;
         }
         let mut new = Vec::new();
         entries(ends.0, ends.1, headers, said, &mut new);
-        self.put(point, wires, ends, new);
+        self.put(point, legs, ends, new);
     }
 
     fn add_translated(
         &mut self,
         point: (HostId, Hook),
-        wires: Wires,
+        legs: Legs,
         (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
         headers: &[Delivered],
     ) {
         let mut new = Vec::new();
         let access = self.bounded(point);
         translated((src, dst, original), headers, self.said(&access), &mut new);
-        self.put(point, wires, (src, dst), new);
+        self.put(point, legs, (src, dst), new);
     }
 
     fn said<'a>(&self, access: &'a Access) -> Said<'a> {
@@ -388,9 +379,9 @@ impl<'f> Flow<'f, '_> {
     }
 
     /// Adds rules for whoever may send what they speak of (S63).
-    fn put(&mut self, point: (HostId, Hook), wires: Wires, ends: (&AddrSet, &AddrSet), new: Vec<Entry>) {
+    fn put(&mut self, point: (HostId, Hook), legs: Legs, ends: (&AddrSet, &AddrSet), new: Vec<Entry>) {
         for user in self.users(point).unwrap_or_else(|| vec![None]) {
-            if let Some(pair) = self.of_user(point, wires.clone(), ends, user) {
+            if let Some(pair) = self.of_user(point, legs, ends, user) {
                 pair.entries.extend(new.iter().cloned());
             }
         }
@@ -408,20 +399,15 @@ impl<'f> Flow<'f, '_> {
     }
 
     /// The rules of a pair of interfaces, where the machine filters and there is anything to say.
-    fn at(
-        &mut self,
-        point: (HostId, Hook),
-        wires: Wires,
-        ends: (&AddrSet, &AddrSet),
-    ) -> Option<&mut RawPair> {
-        self.of_user(point, wires, ends, None)
+    fn at(&mut self, point: (HostId, Hook), legs: Legs, ends: (&AddrSet, &AddrSet)) -> Option<&mut RawPair> {
+        self.of_user(point, legs, ends, None)
     }
 
     /// The same, for one confined user.
     fn of_user(
         &mut self,
         point: (HostId, Hook),
-        wires: Wires,
+        legs: Legs,
         (src, dst): (&AddrSet, &AddrSet),
         user: Option<u32>,
     ) -> Option<&mut RawPair> {
@@ -441,7 +427,7 @@ impl<'f> Flow<'f, '_> {
             Some(uid) => raw.confined.entry(uid).or_default(),
             None => &mut raw.pairs,
         };
-        let pair: &mut RawPair = pairs.entry(wires).or_default();
+        let pair = pairs.at(self.site, host, legs)?;
         if matches!(hook, Hook::Forward | Hook::Bridge) {
             pair.itself.extend(one_machine(self.topology, src, dst));
         }

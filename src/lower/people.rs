@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Raw, RawPair};
+use super::Raw;
+use super::pairs::{Pairs, RawPair};
 use crate::ir::{Cell, Entry, Login, Opening, SshPerson, SshRules};
 use crate::model::{Access, Hook, HostId, PersonId, Site};
 use crate::net::{AddrSet, Proto};
@@ -56,7 +57,7 @@ fn logins(site: &Site, raw: &Raw, person: PersonId, port: u16) -> Vec<Login> {
 }
 
 fn opens(site: &Site, raw: &Raw, host: HostId, person: PersonId) -> Vec<Opening> {
-    let pairs = raw.pairs.values().chain(raw.confined.values().flat_map(BTreeMap::values));
+    let pairs = raw.pairs.values().chain(raw.confined.values().flat_map(Pairs::values));
     let mut all = Vec::new();
     for entry in pairs.flat_map(|pair: &RawPair| &pair.entries) {
         let Some(access) = access(site, entry) else { continue };

@@ -8,7 +8,7 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::ser::{Formatter, Serializer};
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
 /// Columns of a line that can be broken: an element of two ranges and a port has about as many.
 const WIDTH: usize = 160;
@@ -19,59 +19,111 @@ const WIDTH: usize = 160;
 /// What the value says where it cannot be written.
 pub(crate) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
     let mut page = Page { text: Vec::with_capacity(1 << 12), ..Page::default() };
-    value.serialize(&mut Serializer::with_formatter(&mut page, Marks))?;
+    value.serialize(&mut Serializer::with_formatter(Nowhere, Lines(&mut page)))?;
     page.text.push(b'\n');
     String::from_utf8(page.text).map_err(serde::ser::Error::custom)
 }
 
-/// Where a list or an object begins, its parts, and where it ends: in the stream of bytes, as control characters, which
-/// JSON has nowhere (RFC 8259, section 7).
-const OPEN: u8 = 1;
-const FIRST: u8 = 2;
-const NEXT: u8 = 3;
-const CLOSE: u8 = 4;
+/// Puts a document on its page as it is told, piece by piece: the writer that it is told of is not asked.
+struct Lines<'p>(&'p mut Page);
 
-/// Marks what can be broken.
-struct Marks;
+/// The writer: what comes to it, a piece that [`Lines`] does not know, is an error.
+struct Nowhere;
 
-impl Formatter for Marks {
-    #[inline]
-    fn begin_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        to.write_all(b"[")?;
-        to.write_all(&[OPEN])
+impl Write for Nowhere {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::other("a kind of value that documents of ours do not have"))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Numbers, as they are without line breaks.
+macro_rules! numbers {
+    ($($write:ident: $number:ty),*) => {$(
+        fn $write<W: ?Sized + Write>(&mut self, _: &mut W, value: $number) -> io::Result<()> {
+            CompactFormatter.$write(self.0, value)
+        }
+    )*};
+}
+
+impl Formatter for Lines<'_> {
+    numbers! {
+        write_i8: i8, write_i16: i16, write_i32: i32, write_i64: i64, write_i128: i128,
+        write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_u128: u128,
+        write_f32: f32, write_f64: f64, write_number_str: &str
+    }
+
+    fn write_null<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.put(b"null")
+    }
+
+    fn write_bool<W: ?Sized + Write>(&mut self, _: &mut W, value: bool) -> io::Result<()> {
+        self.0.put(if value { b"true" } else { b"false" })
     }
 
     #[inline]
-    fn end_array<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        to.write_all(&[CLOSE])?;
-        to.write_all(b"]")
+    fn begin_string<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.text.push(b'"');
+        Ok(())
     }
 
     #[inline]
-    fn begin_array_value<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        to.write_all(if first { &[FIRST] } else { &[NEXT] })
+    fn end_string<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.put(b"\"")
     }
 
     #[inline]
-    fn begin_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        to.write_all(b"{")?;
-        to.write_all(&[OPEN])
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, _: &mut W, fragment: &str) -> io::Result<()> {
+        self.0.text.extend_from_slice(fragment.as_bytes());
+        Ok(())
+    }
+
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, _: &mut W, fragment: &str) -> io::Result<()> {
+        self.0.put(fragment.as_bytes())
+    }
+
+    fn write_char_escape<W: ?Sized + Write>(&mut self, _: &mut W, escape: CharEscape) -> io::Result<()> {
+        CompactFormatter.write_char_escape(self.0, escape)
     }
 
     #[inline]
-    fn end_object<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        to.write_all(&[CLOSE])?;
-        to.write_all(b"}")
+    fn begin_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.begin(b"[")
     }
 
     #[inline]
-    fn begin_object_key<W: ?Sized + Write>(&mut self, to: &mut W, first: bool) -> io::Result<()> {
-        to.write_all(if first { &[FIRST] } else { &[NEXT] })
+    fn end_array<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.end(b"]")
     }
 
     #[inline]
-    fn begin_object_value<W: ?Sized + Write>(&mut self, to: &mut W) -> io::Result<()> {
-        to.write_all(b": ")
+    fn begin_array_value<W: ?Sized + Write>(&mut self, _: &mut W, first: bool) -> io::Result<()> {
+        self.0.part(!first);
+        Ok(())
+    }
+
+    #[inline]
+    fn begin_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.begin(b"{")
+    }
+
+    #[inline]
+    fn end_object<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.end(b"}")
+    }
+
+    #[inline]
+    fn begin_object_key<W: ?Sized + Write>(&mut self, _: &mut W, first: bool) -> io::Result<()> {
+        self.0.part(!first);
+        Ok(())
+    }
+
+    #[inline]
+    fn begin_object_value<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.0.put(b": ")
     }
 }
 
@@ -102,24 +154,9 @@ struct Open {
 const LINE: &[u8] = b"\n                                                                ";
 
 impl Write for Page {
-    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes)?;
+        self.put(bytes)?;
         Ok(bytes.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match bytes {
-            [OPEN] => self.open.push(Open { parts: self.parts.len(), filled: false }),
-            [mark @ (FIRST | NEXT)] => self.part(*mark == NEXT),
-            [CLOSE] => self.close(),
-            _ => {
-                self.text.extend_from_slice(bytes);
-                self.fit(0);
-            }
-        }
-        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -128,6 +165,25 @@ impl Write for Page {
 }
 
 impl Page {
+    /// Text that holds no line break, the last of a value or of a sign between values.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.text.extend_from_slice(bytes);
+        self.fit(0);
+        Ok(())
+    }
+
+    fn begin(&mut self, bracket: &[u8]) -> io::Result<()> {
+        self.put(bracket)?;
+        self.open.push(Open { parts: self.parts.len(), filled: false });
+        Ok(())
+    }
+
+    fn end(&mut self, bracket: &[u8]) -> io::Result<()> {
+        self.close();
+        self.put(bracket)
+    }
+
     fn part(&mut self, later: bool) {
         if later {
             self.text.push(b',');

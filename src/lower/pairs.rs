@@ -1,0 +1,83 @@
+//! Raw rules by the interfaces that their packets come and leave by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::ir::{Entry, Wire};
+use crate::model::{HostId, LegId, Site};
+
+/// By which interfaces a packet comes and leaves.
+pub(super) type Wires = (Option<Wire>, Option<Wire>);
+
+/// By which legs of one machine.
+pub(super) type Legs = (Option<LegId>, Option<LegId>);
+
+/// What is allowed between two interfaces.
+#[derive(Default)]
+pub(super) struct RawPair {
+    pub(super) entries: Vec<Entry>,
+    pub(super) replies: Vec<Entry>,
+    pub(super) itself: BTreeSet<(IpAddr, IpAddr)>,
+}
+
+/// Those of one machine and hook, by interfaces. Statements name legs, very many of them the same ones: by those a pair is found
+/// without looking at a name.
+#[derive(Default)]
+pub(super) struct Pairs {
+    all: Vec<RawPair>,
+    by_wires: BTreeMap<Wires, usize>,
+    by_legs: HashMap<Legs, usize>,
+}
+
+impl Pairs {
+    /// The pair of these legs of the machine; an empty one if there was none.
+    pub(super) fn at(&mut self, site: &Site, host: HostId, legs: Legs) -> Option<&mut RawPair> {
+        let at = match self.by_legs.get(&legs) {
+            Some(known) => *known,
+            None => {
+                let named = |leg: Option<LegId>| leg.map(|leg| wire(site, host, leg));
+                // Several legs may have one interface, or one without a name.
+                let next = self.all.len();
+                let at = *self.by_wires.entry((named(legs.0), named(legs.1))).or_insert(next);
+                if at == next {
+                    self.all.push(RawPair::default());
+                }
+                self.by_legs.insert(legs, at);
+                at
+            }
+        };
+        self.all.get_mut(at)
+    }
+
+    /// The pair of these interfaces.
+    pub(super) fn get(&self, wires: &Wires) -> Option<&RawPair> {
+        self.by_wires.get(wires).and_then(|at| self.all.get(*at))
+    }
+
+    /// All of them, by interfaces.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Wires, &RawPair)> {
+        self.by_wires.iter().filter_map(|(wires, at)| Some((wires, self.all.get(*at)?)))
+    }
+
+    /// The same without the interfaces.
+    pub(super) fn values(&self) -> impl Iterator<Item = &RawPair> {
+        self.iter().map(|(_, pair)| pair)
+    }
+
+    /// What [`Self::iter`] tells, to keep.
+    pub(super) fn into_sorted(self) -> Vec<(Wires, RawPair)> {
+        let mut all = self.all;
+        let mut own = |at: usize| all.get_mut(at).map(std::mem::take);
+        self.by_wires.into_iter().filter_map(|(wires, at)| Some((wires, own(at)?))).collect()
+    }
+}
+
+/// The interface of a leg (S23).
+pub(super) fn wire(site: &Site, host: HostId, leg: LegId) -> Wire {
+    match site.leg(host, leg).and_then(|l| l.interface.clone()) {
+        Some(name) => Wire::Named(name),
+        None => Wire::Any,
+    }
+}
