@@ -28,10 +28,12 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 # Kernel tests that cannot run fail here: they may not pass by absence.
 # INSTA_UPDATE=no: a snapshot that differs or is new fails; nothing is written.
+# The last builds fwc without its features, where a policy with people must be refused.
 # One seed for the random laws: what CI says of a commit it says again. `make campaign` draws anew.
 test: tools
 	PROPTEST_RNG_SEED=$(SEED) FWC_REQUIRE_KERNEL=1 FWC_REQUIRE_TOOLS=1 INSTA_UPDATE=no $(CARGO) test --lib --bins --tests
 	INSTA_UPDATE=no $(CARGO) test --doc
+	$(CARGO) test --no-default-features --test suite without_the_feature
 
 # Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft, and botocore, moto and
 # cfn-lint into target/aws-tools.

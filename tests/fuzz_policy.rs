@@ -45,6 +45,7 @@ fn read(text: &str) -> (usize, Vec<&'static str>) {
     let mut codes: Vec<&str> = findings.sorted().iter().map(|d| d.code.as_str()).collect();
     codes.dedup();
     let formatted = syntax::fmt(&sources, file, &mut findings);
+    // The one way to `not-formatted`: where text is readable, what `fmt` made of it reads otherwise.
     assert_eq!(formatted.is_some(), codes.is_empty(), "what can be read can be formatted: {findings:?}");
     (tree.statements.len(), codes)
 }

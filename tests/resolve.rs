@@ -104,6 +104,28 @@ fn a_date_includes_its_day_and_an_instant_is_exact() {
     assert_eq!(until("2028-02-29"), 1_835_481_600);
 }
 
+/// `resolve` takes whole seconds only; were there others, the ruleset would not round them.
+#[test]
+fn a_part_of_a_second_is_an_error_of_the_ruleset() {
+    let policy = "zone a { 10.0.1.0/24 }\nzone b { 10.0.2.0/24 }\nfirewall fw { eth1 10.0.1.1 in a; eth2 10.0.2.1 in b }\n\
+                  allow ssh from a to b { until 2027-06-30T18:00Z }\n";
+    let mut site = resolved(&[policy.to_owned()]).0.unwrap();
+    let emitted = |site: &Site| {
+        let mut findings = Findings::default();
+        let emitted = fwc::target::nft::emit::emit(&fwc::lower::lower(site), site, &mut findings);
+        (emitted.is_some(), errors(&findings))
+    };
+    assert_eq!(emitted(&site), (true, Vec::new()));
+    for access in &mut site.accesses {
+        access.until = access.until.map(|end| end + 1);
+    }
+    let (written, errors) = emitted(&site);
+    assert!(
+        !written && !errors.is_empty() && errors.iter().all(|e| e.contains("unsupported-date")),
+        "{errors:?}"
+    );
+}
+
 #[test]
 fn a_value_takes_the_place_of_a_default() {
     let policy =

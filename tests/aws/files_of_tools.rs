@@ -4,9 +4,13 @@
 //! `accept` or `reject <place>: <why>`. `rule {…}` is an ingress rule of the group, `egress {…}` one of egress, `group {…}` more
 //! of the group, `resource NAME {…}` another resource (of Terraform: `resource KIND {…}`).
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
 use fwc::target::aws::read;
 use serde_json::{Map, Value, json};
 
+use crate::peers::tools;
 use crate::{files, folder};
 
 #[derive(Default)]
@@ -73,42 +77,81 @@ impl File {
     }
 }
 
+/// The cases of a text: a name, what is in the file, its verdict.
+fn cases(text: &str) -> Vec<(String, File, String)> {
+    let (mut cases, mut file, mut case) = (Vec::new(), File::default(), String::new());
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        if let Some(name) = line.strip_prefix("--- ").and_then(|line| line.strip_suffix(" ---")) {
+            name.clone_into(&mut case);
+        } else if let Some(expected) = line.strip_prefix("= ") {
+            cases.push((case.clone(), std::mem::take(&mut file), expected.to_owned()));
+        } else {
+            file.line(line);
+        }
+    }
+    cases
+}
+
 #[test]
 fn every_file_is_judged_as_its_tool_does() {
     let (mut wrong, mut verdicts, mut rejected) = (Vec::new(), 0, 0);
     for path in files(&folder("corpus"), "files") {
         let text = std::fs::read_to_string(&path).unwrap();
         let is_template = path.file_stem().unwrap() == "cloudformation";
-        let (mut file, mut case) = (File::default(), String::new());
-        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
-            if let Some(name) = line.strip_prefix("--- ").and_then(|line| line.strip_suffix(" ---")) {
-                name.clone_into(&mut case);
-            } else if let Some(expected) = line.strip_prefix("= ") {
-                let file = std::mem::take(&mut file);
-                let read = if is_template {
-                    read::cloudformation(&file.template())
-                } else {
-                    read::terraform(&file.terraform())
-                };
-                let said = read.map_or_else(
-                    |why| format!("reject {why}"),
-                    |estate| {
-                        let web = &estate.groups.iter().find(|group| group.id == "${sg:web}").unwrap();
-                        let count = |rules: &Option<Vec<_>>| rules.as_ref().unwrap().len();
-                        format!("accept {} in, {} out", count(&web.ingress), count(&web.egress))
-                    },
-                );
-                verdicts += 1;
-                rejected += usize::from(said.starts_with("reject"));
-                if said != expected {
-                    wrong.push(format!("{case}\n    says {said}\n    not  {expected}"));
-                }
+        for (case, file, expected) in cases(&text) {
+            let read = if is_template {
+                read::cloudformation(&file.template())
             } else {
-                file.line(line);
+                read::terraform(&file.terraform())
+            };
+            let said = read.map_or_else(
+                |why| format!("reject {why}"),
+                |estate| {
+                    let web = &estate.groups.iter().find(|group| group.id == "${sg:web}").unwrap();
+                    let count = |rules: &Option<Vec<_>>| rules.as_ref().unwrap().len();
+                    format!("accept {} in, {} out", count(&web.ingress), count(&web.egress))
+                },
+            );
+            verdicts += 1;
+            rejected += usize::from(said.starts_with("reject"));
+            if said != expected {
+                wrong.push(format!("{case}\n    says {said}\n    not  {expected}"));
             }
         }
     }
     println!("{verdicts} files, {rejected} of them refused");
     assert!(wrong.is_empty(), "{} of {verdicts}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(verdicts > 60 && rejected > 40, "{verdicts} {rejected}");
+}
+
+/// What `docs/aws.md` says of cfn-lint and the templates is so: how many it judges as we do, and each of the others by name.
+#[test]
+fn cfn_lint_judges_the_templates_as_the_notes_say() {
+    let Some(tools) = tools() else { return };
+    let text = std::fs::read_to_string(folder("corpus").join("cloudformation.files")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let mut refused: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    for (at, (case, file, expected)) in cases(&text).into_iter().enumerate() {
+        let path = place.path().join(format!("{at}.json"));
+        std::fs::write(&path, file.template()).unwrap();
+        refused.insert(path.display().to_string(), (case, expected.starts_with("reject")));
+    }
+    let mut lint = Command::new(tools.join("bin/cfn-lint"));
+    let run = lint.args(["--format", "json", "--"]).args(refused.keys()).output().unwrap();
+    let said: Value = serde_json::from_slice(&run.stdout).unwrap();
+    let errors = said.as_array().unwrap().iter().filter(|one| one["Level"] == "Error");
+    let errors: BTreeSet<&str> = errors.map(|one| one["Filename"].as_str().unwrap()).collect();
+    let other: Vec<&str> = refused
+        .iter()
+        .filter(|(path, (_, ours))| errors.contains(path.as_str()) != *ours)
+        .map(|(_, (case, _))| case.as_str())
+        .collect();
+    let notes = std::fs::read_to_string(folder("../../docs/aws.md")).unwrap();
+    let notes = notes.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (all, alike) = (refused.len(), refused.len() - other.len());
+    let counted = format!("Of the {all} templates cfn-lint 1.58 judges {alike} as we do");
+    assert!(notes.contains(&counted), "docs/aws.md does not say: {counted}");
+    for case in other {
+        assert!(notes.contains(case), "docs/aws.md does not name `{case}`");
+    }
 }

@@ -9,6 +9,7 @@ use fwc::target::aws::{mutate, print, read, sim};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::planned::fwc;
 use crate::{folder, generate};
 
 fn set(name: &str) -> Estate {
@@ -265,4 +266,27 @@ fn what_a_format_cannot_say() {
         e.groups[0].ingress = Some((0..600).map(rule).collect());
     });
     assert!(many[0].is_empty() && many[1].contains("are more than 500"), "{many:?}");
+}
+
+/// `unprintable`: what one format cannot say of a list that no group wears (else it is `too-many-rules`).
+#[test]
+fn a_list_longer_than_cloudformation_takes_is_an_error_with_its_place() {
+    let place = tempfile::tempdir().unwrap();
+    let nets: Vec<String> = (0..101).map(|n| format!("198.18.{n}.0/25")).collect();
+    let policy = format!(
+        "vpc main {{ 172.31.0.0/16; gateway internet }}\nzone internet {{ rest }}\nzone app {{ 172.31.48.0/20 }} in main\n\
+         host web = 172.31.48.10 in app\nsecurity-group front = web\nallow https from internet to web\nlist partners = {}\n",
+        nets.join(", ")
+    );
+    std::fs::write(place.path().join("policy.fw"), policy).unwrap();
+    let both = ["compile", "--emit", "prefix-lists", "--emit", "cloudformation", "policy.fw"];
+    let said = fwc(place.path(), &both);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains("error[unprintable]: aws/template.json cannot be written"), "{said:?}");
+    assert!(said.err.contains("policy.fw:7:6") && !place.path().join("build").exists(), "{said:?}");
+    // Either by itself is fine.
+    for one in ["prefix-lists", "cloudformation"] {
+        let said = fwc(place.path(), &["compile", "--emit", one, "policy.fw"]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+    }
 }

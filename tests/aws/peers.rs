@@ -42,7 +42,7 @@ const MOTO_DEFECTS: [(&str, &str); 9] = [
     ("a change of the size of a prefix list changes nothing", "sizes are not compared"),
 ];
 
-fn tools() -> Option<PathBuf> {
+pub(crate) fn tools() -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/aws-tools");
     if tools.join("installed.txt").exists() {
         return Some(tools);

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test may fail by panicking")]
 #![expect(clippy::disallowed_methods, reason = "starts servers in the room")]
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpStream;
 use std::path::Path;
@@ -349,6 +350,10 @@ fn our_own_jump_server_passes() {
     let (_, text) = run(&yard.room, &["10.0.1.5:2222", "10.0.2.9", "--user", "ana", "--format", "sarif"]);
     let log: Value = serde_json::from_str(&text).unwrap();
     let results = log["runs"][0]["results"].as_array().unwrap();
+    // A page for each question.
+    let pages: BTreeSet<&str> = results.iter().map(|result| result["ruleId"].as_str().unwrap()).collect();
+    let all = ["audit-algorithms", "audit-host-key", "audit-key-only", "audit-strict-kex"];
+    assert_eq!(pages, BTreeSet::from(all));
     let failed: Vec<(&str, &str)> = results
         .iter()
         .filter(|result| result["kind"] == "fail")

@@ -76,6 +76,21 @@ fn frozen(study: &Study) {
     settings.bind(|| insta::assert_snapshot!(study.site, shown + &equivalents));
 }
 
+/// `docs/claims.md`, C9, says how many of how many the kernel refuses.
+#[test]
+fn the_claim_counts_the_mutants_of_the_crm() {
+    let read = |path| std::fs::read_to_string(common::root().join(path)).unwrap();
+    let (shown, claims) = (read("snapshots/mutants/crm.snap"), read("docs/claims.md"));
+    let (mut all, mut refused) = (0, 0);
+    for (total, parts) in shown.lines().filter_map(|line| line.split_once(": ")?.1.split_once(" = ")) {
+        let Ok(total) = total.parse::<usize>() else { continue };
+        all += total;
+        refused += parts.split(" + ").nth(2).unwrap().parse::<usize>().unwrap();
+    }
+    let counted = format!("{refused} of the CRM's {},{:03}", all / 1000, all % 1000);
+    assert!(claims.contains(&counted), "docs/claims.md does not say: {counted}");
+}
+
 /// A sum of what there is, so that a mutation tool that stops mutating is seen.
 #[test]
 fn mutants_are_of_every_kind() {

@@ -43,3 +43,19 @@ fn every_word_has_an_example() {
     let missing: Vec<&str> = keywords.filter(|k| !words.contains(k)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
+
+/// Whoever has the program alone finds the words that start a statement in the pages of `fwc explain`.
+#[test]
+fn the_pages_list_every_statement() {
+    let list = REFERENCE.split("with one of\n\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(list.contains("allow") && list.contains("waive"), "{list}");
+    for page in [
+        include_str!("../../docs/diagnostics/unknown-statement.md"),
+        include_str!("../../docs/diagnostics/syntax.md"),
+    ] {
+        let said: Vec<&str> = page.split("## When to allow it").nth(1).unwrap().split_whitespace().collect();
+        for word in list.split_whitespace() {
+            assert!(said.contains(&word), "{word} is not on the page:\n{page}");
+        }
+    }
+}
