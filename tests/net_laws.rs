@@ -208,3 +208,14 @@ proptest! {
         }
     }
 }
+
+/// Of what a large policy has a hundred thousand each is small: every byte more of it is a tenth of a megabyte, or several.
+#[test]
+fn what_there_are_many_of_is_small() {
+    use fwc::model::End;
+    use fwc::net::AddrSet;
+    use fwc::target::nft::artifact::Element;
+    assert!(size_of::<AddrSet>() <= 48, "{}", size_of::<AddrSet>());
+    assert!(size_of::<End>() <= 48, "{}", size_of::<End>());
+    assert!(size_of::<Element>() <= 96, "{}", size_of::<Element>());
+}

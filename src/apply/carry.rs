@@ -77,27 +77,21 @@ fn carry_set(set: &mut Set, old: &Set) {
         return;
     }
     // Elements without a counter have nothing to carry, and most sets have many of them.
-    let counts = |element: &Element| element.statements.iter().any(|s| matches!(s, Statement::Counter(_)));
+    let counts =
+        |element: &Element| element.state().statements.iter().any(|s| matches!(s, Statement::Counter(_)));
     let counted = old.elements.iter().filter(|e| counts(e)).map(|old| (key_of(old), old));
     let counted: BTreeMap<String, &Element> = counted.collect();
     for element in set.elements.iter_mut().filter(|e| counts(e)) {
         let old = counted.get(&key_of(element)).filter(|old| old.data == element.data);
         if let Some(old) = old {
-            element.statements.clone_from(&old.statements);
+            element.restate(|state| state.statements.clone_from(&old.state().statements));
         }
     }
 }
 
 /// The key of an element, as it is written.
 fn key_of(element: &Element) -> String {
-    let bare = Element {
-        data: None,
-        comment: None,
-        timeout: None,
-        expires: None,
-        statements: Vec::new(),
-        ..element.clone()
-    };
+    let bare = Element::new(element.key.clone());
     print::element(&bare).unwrap_or_default()
 }
 
@@ -152,7 +146,7 @@ pub fn canonical(ruleset: &Ruleset) -> Ruleset {
             let fixed = set.is_fixed();
             set.elements.retain(|_| fixed);
             for element in &mut set.elements {
-                element.statements.iter_mut().for_each(zero);
+                element.restate(|state| state.statements.iter_mut().for_each(zero));
             }
             set.elements.sort_by_cached_key(|element| print::element(element).unwrap_or_default());
         }

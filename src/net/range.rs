@@ -1,5 +1,6 @@
 //! Sets of the values of one header field, kept as sorted, disjoint, non-adjacent closed ranges.
 
+use std::borrow::{Borrow, BorrowMut};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
@@ -13,11 +14,14 @@ pub trait Bounded: Copy + Ord + std::fmt::Debug {
     fn next(self) -> Option<Self>;
     /// The value before, none before the first.
     fn previous(self) -> Option<Self>;
+    /// How a set holds its only range: within itself, or where that would make every set large, apart.
+    type Only: From<(Self, Self)> + BorrowMut<(Self, Self)> + Clone + std::fmt::Debug;
 }
 
 macro_rules! bounded {
-    ($($t:ty)*) => {$(
+    ($($t:ty: $only:ty),*) => {$(
         impl Bounded for $t {
+            type Only = $only;
             const FIRST: Self = <$t>::MIN;
             const LAST: Self = <$t>::MAX;
             fn next(self) -> Option<Self> { self.checked_add(1) }
@@ -25,64 +29,64 @@ macro_rules! bounded {
         }
     )*};
 }
-bounded!(u8 u16 u32 u64 u128);
+bounded!(u8: (u8, u8), u16: (u16, u16), u32: (u32, u32), u64: (u64, u64), u128: Box<(u128, u128)>);
 
 /// A set of values.
 ///
 /// INVARIANT: ranges are sorted, `first <= last`, and between two of them lies at least one value outside;
 /// so equal sets are equal values.
 #[derive(Clone, Debug)]
-pub struct RangeSet<T> {
+pub struct RangeSet<T: Bounded> {
     ranges: Ranges<T>,
 }
 
-/// Nearly every set of a policy is empty, one value or one range: those take no memory of their own.
+/// Nearly every set of a policy is empty, one value or one range: those take no memory of their own, one of 128 bits apart.
 #[derive(Clone, Debug)]
-enum Ranges<T> {
+enum Ranges<T: Bounded> {
     None,
-    One((T, T)),
+    One(T::Only),
     Many(Vec<(T, T)>),
 }
 
-impl<T> RangeSet<T> {
+impl<T: Bounded> RangeSet<T> {
     /// The ranges, ascending.
     #[must_use]
     pub fn ranges(&self) -> &[(T, T)] {
         match &self.ranges {
             Ranges::None => &[],
-            Ranges::One(range) => std::slice::from_ref(range),
+            Ranges::One(range) => std::slice::from_ref(range.borrow()),
             Ranges::Many(ranges) => ranges,
         }
     }
 }
 
-impl<T> Default for RangeSet<T> {
+impl<T: Bounded> Default for RangeSet<T> {
     fn default() -> Self {
         Self { ranges: Ranges::None }
     }
 }
 
-impl<T: PartialEq> PartialEq for RangeSet<T> {
+impl<T: Bounded> PartialEq for RangeSet<T> {
     fn eq(&self, other: &Self) -> bool {
         self.ranges() == other.ranges()
     }
 }
 
-impl<T: Eq> Eq for RangeSet<T> {}
+impl<T: Bounded> Eq for RangeSet<T> {}
 
-impl<T: Ord> PartialOrd for RangeSet<T> {
+impl<T: Bounded> PartialOrd for RangeSet<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl<T: Ord> Ord for RangeSet<T> {
+impl<T: Bounded> Ord for RangeSet<T> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.ranges().cmp(other.ranges())
     }
 }
 
-impl<T: Hash> Hash for RangeSet<T> {
+impl<T: Bounded + Hash> Hash for RangeSet<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.ranges().hash(state);
     }
@@ -114,7 +118,7 @@ impl<T: Bounded> RangeSet<T> {
     }
 
     fn whole(first: T, last: T) -> Self {
-        Self { ranges: Ranges::One((first, last)) }
+        Self { ranges: Ranges::One((first, last).into()) }
     }
 
     /// The union of closed ranges in any order; those with `first > last` are empty.
@@ -122,7 +126,7 @@ impl<T: Bounded> RangeSet<T> {
     pub fn from_ranges(ranges: impl IntoIterator<Item = (T, T)>) -> Self {
         let mut ranges = ranges.into_iter().filter(|(a, b)| a <= b);
         let Some(first) = ranges.next() else { return Self::empty() };
-        let Some(second) = ranges.next() else { return Self { ranges: Ranges::One(first) } };
+        let Some(second) = ranges.next() else { return Self { ranges: Ranges::One(first.into()) } };
         let mut sorted: Vec<(T, T)> = [first, second].into_iter().chain(ranges).collect();
         sorted.sort_unstable();
         let mut all: Ascending<T> = Ascending(Ranges::None);
@@ -279,13 +283,13 @@ impl<T: Bounded> RangeSet<T> {
 }
 
 /// Ranges as they come, ascending and apart.
-struct Ascending<T>(Ranges<T>);
+struct Ascending<T: Bounded>(Ranges<T>);
 
-impl<T: Copy> Ascending<T> {
+impl<T: Bounded> Ascending<T> {
     fn push(&mut self, range: (T, T)) {
         match &mut self.0 {
-            Ranges::None => self.0 = Ranges::One(range),
-            Ranges::One(first) => self.0 = Ranges::Many(vec![*first, range]),
+            Ranges::None => self.0 = Ranges::One(range.into()),
+            Ranges::One(first) => self.0 = Ranges::Many(vec![*(*first).borrow(), range]),
             Ranges::Many(all) => all.push(range),
         }
     }
@@ -293,7 +297,7 @@ impl<T: Copy> Ascending<T> {
     fn last_mut(&mut self) -> Option<&mut (T, T)> {
         match &mut self.0 {
             Ranges::None => None,
-            Ranges::One(range) => Some(range),
+            Ranges::One(range) => Some(range.borrow_mut()),
             Ranges::Many(all) => all.last_mut(),
         }
     }

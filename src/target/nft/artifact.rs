@@ -14,7 +14,7 @@ mod statement;
 
 pub use expression::{Expression, Field, Transport};
 pub use place::Place;
-pub use set::{Data, DataType, Duration, Element, Set, SetFlag, SetKey};
+pub use set::{Data, DataType, Duration, Element, ElementState, Set, SetFlag, SetKey};
 pub use statement::{Counter, Limit, Log, Nat, NatKind, Op, RejectWith, SetOp, Statement, Unit, Verdict};
 
 pub use crate::net::Family;

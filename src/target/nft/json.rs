@@ -293,7 +293,8 @@ fn seconds(time: Duration) -> u64 {
 /// A key, or a pair of a key and what a map has for it.
 impl Serialize for As<'_, Element> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        if self.0.expires.is_some() || !self.0.statements.is_empty() {
+        let state = self.0.state();
+        if state.expires.is_some() || !state.statements.is_empty() {
             return Err(S::Error::custom("element with state"));
         }
         let key = Key(self.0);
@@ -318,7 +319,7 @@ impl Serialize for Key<'_> {
             #[serde(skip_serializing_if = "Option::is_none")]
             timeout: Option<u64>,
         }
-        let Element { key, comment, timeout, .. } = self.0;
+        let (Element { key, comment, .. }, timeout) = (self.0, self.0.state().timeout);
         if comment.is_none() && timeout.is_none() {
             return As(key).serialize(to);
         }

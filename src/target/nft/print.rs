@@ -284,14 +284,15 @@ impl Printer {
     // Comment and timeouts before the colon: after it, nft 0.9.8 takes neither.
     fn element(&mut self, element: &Element) -> Printed {
         self.expression(&element.key)?;
-        for statement in &element.statements {
+        let state = element.state();
+        for statement in &state.statements {
             self.put(" ");
             self.statement(statement)?;
         }
-        if let Some(timeout) = element.timeout {
+        if let Some(timeout) = state.timeout {
             self.show(format_args!(" timeout {timeout}"));
         }
-        if let Some(expires) = element.expires {
+        if let Some(expires) = state.expires {
             self.show(format_args!(" expires {expires}"));
         }
         self.comment(" ", element.comment.as_ref())?;

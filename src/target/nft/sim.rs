@@ -404,7 +404,10 @@ fn counted<'t>(table: &'t Table, set: &str, said: &'t [Statement]) -> &'t [State
 
 /// Whether an element holds for good: it neither expires nor counts against a limit.
 fn stays(element: &Element) -> bool {
-    element.timeout.is_none() && element.expires.is_none() && !bounds(&element.statements)
+    element
+        .stated
+        .as_ref()
+        .is_none_or(|state| state.timeout.is_none() && state.expires.is_none() && !bounds(&state.statements))
 }
 
 /// Whether one of these statements, of a set or of an element, keeps an element from being found (`limit`, `quota`): each

@@ -12,7 +12,7 @@ pub fn stilled(table: &Table) -> Table {
     let fixed: BTreeSet<usize> = sim::all_fixed(table).into_values().collect();
     let mut table = table.clone();
     for (at, set) in table.sets.iter_mut().enumerate() {
-        let passes = |e: &Element| e.timeout.is_some() || e.expires.is_some();
+        let passes = |e: &Element| e.state().timeout.is_some() || e.state().expires.is_some();
         let passing = set.timeout.is_some();
         set.elements.retain(|element| fixed.contains(&at) || !(passing || passes(element)));
         set.statements.iter_mut().for_each(still);
@@ -43,7 +43,7 @@ fn is_table_later(later: &Table, earlier: &Table) -> bool {
             is.elements.retain(|element| before.contains(&key(element)));
         }
         let left = keys(is);
-        was.elements.retain(|e| left.contains(&key(e)) || !(takes || e.timeout.is_some()));
+        was.elements.retain(|e| left.contains(&key(e)) || !(takes || e.state().timeout.is_some()));
     }
     is == was
 }
@@ -72,8 +72,10 @@ fn key(element: &Element) -> String {
 }
 
 fn still_element(element: &mut Element) {
-    element.expires = None;
-    element.statements.iter_mut().for_each(still);
+    element.restate(|state| {
+        state.expires = None;
+        state.statements.iter_mut().for_each(still);
+    });
 }
 
 fn still(statement: &mut Statement) {

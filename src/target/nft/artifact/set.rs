@@ -107,6 +107,13 @@ pub struct Element {
     pub data: Option<Data>,
     /// Its `comment`.
     pub comment: Option<String>,
+    /// [`Element::state`]. INVARIANT: none where there is nothing of it.
+    pub stated: Option<Box<ElementState>>,
+}
+
+/// What changes in an element while it stands in the kernel: of nearly all, nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ElementState {
     /// Its own timeout.
     pub timeout: Option<Duration>,
     /// What is left of it, in listings.
@@ -196,7 +203,7 @@ impl Element {
     /// An element of a set.
     #[must_use]
     pub fn new(key: Expression) -> Self {
-        Self { key, data: None, comment: None, timeout: None, expires: None, statements: Vec::new() }
+        Self { key, data: None, comment: None, stated: None }
     }
 
     /// An element of a verdict map.
@@ -210,5 +217,20 @@ impl Element {
     pub fn because(mut self, comment: impl Into<String>) -> Self {
         self.comment = Some(comment.into());
         self
+    }
+
+    /// Its timeouts, counters and limits.
+    #[must_use]
+    pub fn state(&self) -> &ElementState {
+        static NONE: ElementState = ElementState { timeout: None, expires: None, statements: Vec::new() };
+        self.stated.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Changes [`Self::state`].
+    pub fn restate<R>(&mut self, change: impl FnOnce(&mut ElementState) -> R) -> R {
+        let mut state = self.stated.take().unwrap_or_default();
+        let result = change(&mut state);
+        self.stated = (*state != ElementState::default()).then_some(state);
+        result
     }
 }

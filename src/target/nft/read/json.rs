@@ -297,9 +297,18 @@ fn element(of: &Value<'_>, is_map: bool) -> Option<Element> {
                 match word {
                     "val" => {}
                     "comment" => element.comment = Some(value.as_str()?.to_owned()),
-                    "timeout" => element.timeout = Some(duration(value)?),
-                    "expires" => element.expires = Some(duration(value)?),
-                    other => element.statements.push(named_statement(other, value)),
+                    "timeout" => {
+                        let time = duration(value)?;
+                        element.restate(|state| state.timeout = Some(time));
+                    }
+                    "expires" => {
+                        let time = duration(value)?;
+                        element.restate(|state| state.expires = Some(time));
+                    }
+                    other => {
+                        let statement = named_statement(other, value);
+                        element.restate(|state| state.statements.push(statement));
+                    }
                 }
             }
             element

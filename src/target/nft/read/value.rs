@@ -276,15 +276,17 @@ impl Parser<'_> {
                 }
                 element.comment = Some(self.bump().text.to_owned());
             } else if self.took("timeout") {
-                element.timeout = Some(self.length_of_time()?);
+                let time = self.length_of_time()?;
+                element.restate(|state| state.timeout = Some(time));
             } else if self.took("expires") {
-                element.expires = Some(self.length_of_time()?);
+                let time = self.length_of_time()?;
+                element.restate(|state| state.expires = Some(time));
             } else if self.at_word("counter") || self.at_word("limit") {
                 let statement = self.statement()?;
                 if !matches!(statement, Statement::Counter(_) | Statement::Limit(_)) {
                     return Err(Unfit);
                 }
-                element.statements.push(statement);
+                element.restate(|state| state.statements.push(statement));
             } else {
                 return Ok(());
             }

@@ -184,7 +184,7 @@ fn named<'t>(table: &'t Table, name: &str, changing: &mut BTreeMap<&'t str, Stri
     let own = format!("@{name} of {} {}", table.family.keyword(), table.name);
     let Some(set) = table.set(name) else { return Some(own) };
     // What was looked up before decides.
-    if bounds(&set.statements) || set.elements.iter().any(|element| bounds(&element.statements)) {
+    if bounds(&set.statements) || set.elements.iter().any(|element| bounds(&element.state().statements)) {
         return None;
     }
     if fixed(table, name).is_some() && set.elements.iter().all(stays) {
