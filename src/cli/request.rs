@@ -50,10 +50,16 @@ impl Request {
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
-    pub(super) fn check(&mut self) -> Option<Site> {
+    pub(super) fn understand(&mut self) -> Option<Site> {
         let Self { sources, findings, options, roots, files, timings } = self;
         let hear = |told| timings.hear(told);
         engine::asked(sources, roots, files, options, findings, &hear, |_| ()).map(|(site, ())| site)
+    }
+
+    /// Looks for every finding. None where there are errors in what the policy says.
+    pub(super) fn check(&mut self) -> Option<Site> {
+        let Self { sources, findings, options, roots, files, timings } = self;
+        engine::checked(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
     /// Understands the policy, and makes of it what `ask` does, in a stage of this name. None where there are errors.
