@@ -74,7 +74,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             .help("say them to `fwc compile`"));
     }
     let build = Target { build, host: args.host.clone() }.read()?;
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
     let connection = admin::connection();
     let manner = Manner { connection, by: String::new(), parameters: preflight::different(&build) };
