@@ -80,7 +80,9 @@ fn seen(path: &Path) -> Result<(), ApplyError> {
 
 fn unfit(path: &Path, folder: &str, why: &str) -> ApplyError {
     let path = path.display();
-    ApplyError::Cannot(format!("`{path}` is below `{folder}`, {why}: choose another folder, as `{DEFAULT}` is"))
+    ApplyError::Cannot(format!(
+        "`{path}` is below `{folder}`, {why}: choose another folder, as `{DEFAULT}` is"
+    ))
 }
 
 /// What [`install`] did.

@@ -105,7 +105,10 @@ pub(super) fn failure(error: ApplyError) -> Failure {
 
 /// That there is no state directory: a question about it has its answer, and one whose `--state` is mistyped should see it.
 pub(super) fn never(state: &State) -> String {
-    format!("nothing was ever applied here: there is no `{}`\n", clean_line(&state.root().display().to_string()))
+    format!(
+        "nothing was ever applied here: there is no `{}`\n",
+        clean_line(&state.root().display().to_string())
+    )
 }
 
 /// What is so, in words.

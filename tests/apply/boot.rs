@@ -86,7 +86,11 @@ fn a_state_that_the_boot_unit_cannot_read_is_refused() {
         command.args(["boot", "install", "--state", state, "--root"]).arg(image.path());
         let refused = command.output().unwrap();
         assert_eq!(refused.status.code(), Some(1), "{state}: {}", said(&refused));
-        assert!(said(&refused).contains(why) && said(&refused).contains("/var/lib/fwc"), "{}", said(&refused));
+        assert!(
+            said(&refused).contains(why) && said(&refused).contains("/var/lib/fwc"),
+            "{}",
+            said(&refused)
+        );
         assert!(!Path::new(state).exists(), "{state}");
     }
     assert_eq!(fs::read_dir(image.path()).unwrap().count(), 0, "nothing is written");

@@ -245,7 +245,11 @@ fn the_role_leaves_the_trial_of_somebody_else_alone() {
     assert!(applied.status.success(), "{}", said(&applied));
     let mark = fleet.machine("bbdd").mark();
     let played = fleet.play(&playbook, &["bbdd"]).output().unwrap();
-    assert!(!played.status.success() && said(&played).contains("is on trial: confirm it"), "{}", said(&played));
+    assert!(
+        !played.status.success() && said(&played).contains("is on trial: confirm it"),
+        "{}",
+        said(&played)
+    );
     assert!(mark.is_some() && fleet.machine("bbdd").mark() == mark, "{}", said(&played));
     let status = fleet.ssh("bbdd", "fwc status");
     assert!(said(&status).contains("on trial   generation 1 of `bbdd`, loaded"), "{}", said(&status));

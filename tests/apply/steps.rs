@@ -145,7 +145,11 @@ fn the_rest_is_reached_by_a_gateway_of_its_leg() {
             world.fw.ip(&lines("add")).unwrap();
             let refused = said(&world.done(&["apply", &build, "--sysctl"]));
             world.fw.ip(&lines("del")).unwrap();
-            refused.lines().filter(|l| l.starts_with("refused (route)")).map(str::to_owned).collect::<Vec<_>>()
+            refused
+                .lines()
+                .filter(|l| l.starts_with("refused (route)"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(refused("via 10.9.1.10"), [""; 0], "{name}");
         let by_the_other = refused("via 10.9.2.2");

@@ -234,7 +234,10 @@ fn check_says_what_only_the_proof_and_an_sshd_find() {
     }
     // Where nobody logs in there is nothing that it could find, and nothing is proved.
     let (found, stages) = checked(&folder("policies/starter-firewall"));
-    assert!(found.is_empty() && stages.contains(&"topology") && !stages.contains(&"prove"), "{found} {stages:?}");
+    assert!(
+        found.is_empty() && stages.contains(&"topology") && !stages.contains(&"prove"),
+        "{found} {stages:?}"
+    );
 }
 
 #[test]
