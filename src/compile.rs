@@ -16,7 +16,7 @@ pub use lints::check as check_exactly;
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
-use crate::model::{Bridge, HostId, Site};
+use crate::model::{Bridge, Expect, Expected, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit;
@@ -96,6 +96,35 @@ pub fn compile(
     let (site, proved) = asked(sources, roots, loader, options, findings, watch, proved)?;
     let Proved { hosts, groups, artifacts, report } = proved?;
     Some(Compiled { site, hosts, groups, artifacts, report })
+}
+
+/// Every finding of a policy, and no artifact: of what is emitted too, and of its proof, where that may have any. None
+/// where there are errors in what the policy says.
+pub fn checked(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> Option<Site> {
+    let ask = |site: &Site, sources: &SourceMap, findings: &mut Findings| {
+        if shows_in_the_proof(site) {
+            let alone = Options { proof_alone: true, ..options.clone() };
+            let _ = proved(site, sources, &alone, findings, watch);
+        }
+    };
+    asked(sources, roots, loader, options, findings, watch, ask).map(|(site, ())| site)
+}
+
+/// Whether the back half may find something: what an sshd cannot be told and who goes round it (S65), what a stateless
+/// bridge takes for replies (S42). Whatever else it finds is a fault of ours.
+fn shows_in_the_proof(site: &Site) -> bool {
+    let denied = |expect: &Expect| expect.kind != Expected::Allow;
+    let stateless = |(_, _, how): &(_, _, &Bridge)| matches!(how, Bridge::Stateless(_));
+    site.hosts.iter().any(|host| host.sshd.is_some())
+        || (site.hosts.iter().any(|host| host.bridges().any(|bridge| stateless(&bridge)))
+            && site.tests.iter().flat_map(|test| &test.expects).any(denied))
 }
 
 /// The front half: what a policy says, and what `ask` makes of it, with whatever is wrong or needless in it. None where

@@ -611,6 +611,7 @@ fn a_stateless_bridge_says_what_it_takes_for_replies() {
     );
     let said = said(&findings, &sources);
     assert!(said.contains("stateless-replies") || said.contains("takes for replies"), "{said}");
+    assert_eq!(common::checked(&[("lxc.fw".to_owned(), LXC.replace("HOW", STATELESS))]).0, said);
     let covered: Vec<&str> =
         report.expects.iter().filter(|e| !e.replies.is_empty()).map(|e| e.words.as_str()).collect();
     assert_eq!(covered, ["expect deny any from app, mongo to backends, frontend"]);

@@ -216,6 +216,38 @@ fn resolved(texts: &[String]) -> (Option<Site>, Vec<String>) {
     (site, errors(&findings))
 }
 
+/// A patch that names what is declared there makes a circle, and one that names another of the list says it twice.
+#[test]
+fn nothing_is_suggested_that_stands_in_the_list_already_or_is_declared_by_it() {
+    let text = "zone data { 10.1.4.0/24 }\nzone office { 10.1.5.0/24 }\nhost s1 = 10.1.4.11 in data\nhost s4 = 10.1.4.14 in data\n\
+                group nas = nas1, nas2\ngroup web = s1, s4, s3\nservice panel = panels, tcp 81\n\
+                user ana { key \"ssh-ed25519 AAAA\" }\n\
+                allow http from office to s1, s2\nallow http from office to s1, s4 except s5\n\
+                allow ssh from office to s1 as ana, anna\n";
+    let mut sources = SourceMap::default();
+    let root = sources.add("policy.fw", text);
+    let (mut loader, mut findings) = (Memory(BTreeMap::new()), Findings::default());
+    let files = fwc::resolve::gather(&mut sources, &[root], &mut loader, &mut findings);
+    let _ = fwc::resolve::resolve(&files, &mut sources, &mut loader, &[], &mut findings);
+    let told = findings.sorted().into_iter().filter(|d| d.code.as_str().starts_with("unknown-"));
+    let told: Vec<_> = told
+        .map(|d| (d.message.as_str(), d.help.as_deref(), d.fix.as_ref().map(|f| f.text.as_str())))
+        .collect();
+    let meant = |message, help, fix| (message, Some(help), Some(fix));
+    assert_eq!(
+        told,
+        [
+            ("unknown place `nas1`", None, None),
+            ("unknown place `nas2`", None, None),
+            ("unknown place `s3`", None, None),
+            ("unknown service `panels`", None, None),
+            meant("unknown place `s2`", "did you mean `s4`?", "s4"),
+            ("unknown place `s5`", None, None),
+            ("unknown user `anna`", None, None),
+        ]
+    );
+}
+
 fn errors_of(mut files: BTreeMap<String, String>) -> Vec<String> {
     let mut sources = SourceMap::default();
     let root = sources.add("policy.fw", files.remove("policy.fw").unwrap());

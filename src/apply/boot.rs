@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::ApplyError;
-use super::state::State;
+use super::state::{DEFAULT, State};
 use crate::durable;
 
 /// The unit's name.
@@ -21,8 +21,14 @@ pub const UNIT: &str = "fwc-boot.service";
 /// The text of the unit. `nft` and `sysctl` are absolute paths.
 ///
 /// # Errors
-/// When systemd would read a path otherwise than it is.
+/// When systemd would read a path otherwise than it is, or what is there is not for the unit to see.
 pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyError> {
+    for path in [state, nft, sysctl] {
+        seen(path)?;
+    }
+    if state.starts_with("/run") {
+        return Err(unfit(state, "/run", "which is empty when the machine starts"));
+    }
     let (state, nft, sysctl) = (said(state)?, said(nft)?, said(sysctl)?);
     Ok(format!(
         "# Written by `fwc boot install`.\n\
@@ -60,6 +66,23 @@ fn said(path: &Path) -> Result<&str, ApplyError> {
         let why = "cannot stand in a unit of systemd: only letters, digits and `/._-+,=@:` may";
         ApplyError::Cannot(format!("`{}` {why}", path.display()))
     })
+}
+
+/// Refuses what the unit could not read: its `ProtectHome=yes` hides these folders (systemd.exec(5)), where users may write
+/// what root would load.
+fn seen(path: &Path) -> Result<(), ApplyError> {
+    let homes = ["/home", "/root", "/run/user"];
+    match homes.into_iter().find(|home| path.starts_with(home)) {
+        Some(home) => Err(unfit(path, home, "which the unit does not see (`ProtectHome=yes`)")),
+        None => Ok(()),
+    }
+}
+
+fn unfit(path: &Path, folder: &str, why: &str) -> ApplyError {
+    let path = path.display();
+    ApplyError::Cannot(format!(
+        "`{path}` is below `{folder}`, {why}: choose another folder, as `{DEFAULT}` is"
+    ))
 }
 
 /// What [`install`] did.

@@ -203,6 +203,9 @@ pub fn confirm(
     by: &str,
     console: bool,
 ) -> Result<(Record, Ruleset), ApplyError> {
+    if !state.is_there() {
+        return Err(ApplyError::NotOnTrial);
+    }
     let lock = state.lock(PATIENCE)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
@@ -262,6 +265,9 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
+    if !state.is_there() {
+        return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
+    }
     let lock = state.lock(PATIENCE)?;
     let (record, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
@@ -426,7 +432,7 @@ pub struct Status {
 /// When either cannot be read.
 pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     // Whoever changes the machine is given the time to end; what never ends is reported as it stands.
-    let lock = state.lock(Duration::from_secs(2));
+    let lock = state.lock_if_there(Duration::from_secs(2));
     let busy = matches!(lock, Err(ApplyError::Busy));
     let confirmed = state.confirmed()?.map(|number| state.record(number)).transpose()?;
     let trial = match state.trial()? {

@@ -116,6 +116,26 @@ impl State {
         Ok(Self { root })
     }
 
+    /// The state directory at a path, for questions: nothing is made, and where there is none nothing was ever applied.
+    ///
+    /// # Errors
+    /// When nobody can say whether there is one.
+    pub fn at(root: &Path) -> Result<Self, ApplyError> {
+        let what = || ApplyError::system(format!("cannot look for `{}`", root.display()));
+        match fs::canonicalize(root) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self { root: std::path::absolute(root).map_err(what())? })
+            }
+            found => Ok(Self { root: found.map_err(what())? }),
+        }
+    }
+
+    /// Whether the directory is there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.root.exists()
+    }
+
     /// The directory.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -134,15 +154,25 @@ impl State {
     /// [`ApplyError::Busy`], or when the system refuses.
     pub fn lock(&self, patience: Duration) -> Result<Lock, ApplyError> {
         let path = self.root.join("lock");
-        let system = || ApplyError::system(format!("cannot lock `{}`", path.display()));
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(system())?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let file = options.open(&path).map_err(cannot_lock(&path))?;
+        Self::locked(file, &path, patience)
+    }
+
+    /// The same for a question, which makes no lock: where there is none, nobody ever changed the machine.
+    ///
+    /// # Errors
+    /// As [`State::lock`].
+    pub fn lock_if_there(&self, patience: Duration) -> Result<Option<Lock>, ApplyError> {
+        let path = self.root.join("lock");
+        match File::open(&path) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            file => Self::locked(file.map_err(cannot_lock(&path))?, &path, patience).map(Some),
+        }
+    }
+
+    fn locked(mut file: File, path: &Path, patience: Duration) -> Result<Lock, ApplyError> {
         let start = Instant::now();
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -154,7 +184,7 @@ impl State {
                     file = again;
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Err((_, errno)) => return Err(system()(errno.into())),
+                Err((_, errno)) => return Err(cannot_lock(path)(errno.into())),
             }
         }
     }
@@ -230,7 +260,11 @@ impl State {
         let path = self.root.join("generations");
         let system = || ApplyError::system(format!("cannot read `{}`", path.display()));
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(&path).map_err(system())? {
+        let entries = match fs::read_dir(&path) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(numbers),
+            entries => entries.map_err(system())?,
+        };
+        for entry in entries {
             let entry = entry.map_err(system())?;
             numbers.extend(entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok()));
         }
@@ -245,6 +279,10 @@ impl State {
         };
         serde_json::from_str(&text).map(Some).map_err(|e| ApplyError::State(format!("`{name}`: {e}")))
     }
+}
+
+fn cannot_lock(path: &Path) -> impl FnOnce(std::io::Error) -> ApplyError {
+    ApplyError::system(format!("cannot lock `{}`", path.display()))
 }
 
 /// Changes; whoever makes one has the lock.

@@ -19,7 +19,7 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) target: Target,
 
-    /// Roll back unless somebody confirms within this time: 90s, 2m, 1h
+    /// Roll back unless somebody confirms within this time, 5s to 24h: 90s, 2m, 1h; a number alone is seconds
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
     confirm_within: Duration,
 

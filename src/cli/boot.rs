@@ -6,7 +6,7 @@ use crate::apply::boot;
 use crate::apply::live::Nft;
 use crate::apply::watchdog::systemd_runs;
 
-use super::live::{StateArgs, failure};
+use super::live::{StateArgs, ended, failure};
 use super::{Console, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
@@ -33,9 +33,12 @@ struct InstallArgs {
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let Command::Install(args) = &args.command;
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
-    let installed = boot::install(&args.root, &state, nft.path()).map_err(failure)?;
+    let installed = match boot::install(&args.root, &state, nft.path()) {
+        Ok(installed) => installed,
+        Err(why) => return ended(why, console),
+    };
     for warning in &installed.warnings {
         console.talk(&format!("warning: {warning}\n"));
     }

@@ -8,6 +8,7 @@ use crate::compile::Compiled;
 use crate::model::{HostId, Site};
 
 use super::check::finished;
+use super::files::text_of;
 use super::options::{Emit, FindingsFormat, Format, PolicyArgs};
 use super::output::Tree;
 use super::render::{self, Look, number};
@@ -70,7 +71,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let exit = match goal {
         Goal::Print(host) => print(&compiled, host, args.format, console),
         Goal::Write(dir) => write(&tree()?, &dir, &compiled, args.format, console)?,
-        Goal::Compare(dir) => compare(&tree()?, &dir, args.format, console)?,
+        Goal::Compare(dir) => compare(&tree()?, &dir, (&args.emit, args.format), console)?,
     };
     request.mark("write");
     request.tell_timings(console);
@@ -132,7 +133,7 @@ pub(super) fn proved(
 /// Findings as talk.
 pub(super) fn tell_findings(request: &Request, console: &mut Console<'_>) {
     let look = Look { colour: console.colour_err(), width: console.width() };
-    console.talk(&render::findings(&request.findings, &request.sources, FindingsFormat::Text, look));
+    console.talk(&render::findings(&request.told(), &request.sources, FindingsFormat::Text, look));
 }
 
 /// A machine that has artifacts, of those that were compiled.
@@ -207,7 +208,12 @@ fn write(
     Ok(Exit::Fine)
 }
 
-fn compare(tree: &Tree<'_>, dir: &Path, format: Format, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn compare(
+    tree: &Tree<'_>,
+    dir: &Path,
+    (emit, format): (&[Emit], Format),
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
     let differences = tree.differences(dir)?;
     match format {
         Format::Text => {
@@ -231,5 +237,11 @@ fn compare(tree: &Tree<'_>, dir: &Path, format: Format, console: &mut Console<'_
     let differ = if differences.len() == 1 { "differs" } else { "differ" };
     let count = number(differences.len(), "file");
     console.talk(&format!("`{shown}` is not what the policy gives: {count} {differ}\n"));
+    let listed = manifest::listed(&text_of(&dir.join(manifest::NAME)).unwrap_or_default());
+    let had = Emit::among(&listed.unwrap_or_default());
+    if had.iter().any(|one| !emit.contains(one)) {
+        let said: Vec<String> = had.iter().map(|one| format!("--emit {}", one.word())).collect();
+        console.talk(&format!("help: `{shown}` was written with `{}`: say that here too\n", said.join(" ")));
+    }
     Ok(Exit::AtFault)
 }

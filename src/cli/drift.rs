@@ -16,7 +16,7 @@ use crate::target::nft::still::is_later;
 use crate::target::sysctl;
 
 use super::diff::of_listings;
-use super::live::{StateArgs, failure};
+use super::live::{StateArgs, failure, never};
 use super::options::Format;
 use super::packet::show;
 use super::{Console, Exit, Failure, render};
@@ -32,7 +32,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.open()?;
+    let state = args.state.look()?;
+    if !state.is_there() {
+        console.talk(&never(&state));
+    }
     let Some(confirmed) = state.confirmed().map_err(failure)? else {
         console.talk("nothing is confirmed on this machine, so nothing can drift from it\n");
         return Ok(Exit::AtFault);

@@ -27,6 +27,18 @@ pub(super) fn compile(
     compile::compile(sources, roots, loader, options, findings, watch)
 }
 
+/// Every finding, and no artifact. None where there are errors in what the policy says.
+pub(super) fn checked(
+    sources: &mut SourceMap,
+    roots: &[FileId],
+    loader: &mut dyn Loader,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> Option<Site> {
+    compile::checked(sources, roots, loader, options, findings, watch)
+}
+
 /// What the policy says, and what `ask` makes of it. None where there are errors.
 pub(super) fn asked<T>(
     sources: &mut SourceMap,

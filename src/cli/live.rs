@@ -25,6 +25,11 @@ impl StateArgs {
         State::open(&self.state).map_err(failure)
     }
 
+    /// The state directory for questions: nothing is made.
+    pub(super) fn look(&self) -> Result<State, Failure> {
+        State::at(&self.state).map_err(failure)
+    }
+
     /// Its path.
     pub(super) fn path(&self) -> &std::path::Path {
         &self.state
@@ -72,7 +77,7 @@ pub(super) fn ended(error: ApplyError, console: &mut Console<'_>) -> Result<Exit
 pub(super) fn refused(refusals: &[Refusal]) -> String {
     let mut text = String::new();
     for refusal in refusals {
-        let _ = writeln!(text, "refused[{}]: {}", refusal.about, clean_line(&refusal.message));
+        let _ = writeln!(text, "refused ({}): {}", refusal.about, clean_line(&refusal.message));
     }
     let mut helps: Vec<&str> = refusals.iter().filter_map(|refusal| refusal.help).collect();
     helps.dedup();
@@ -96,6 +101,14 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         Some(help) => failure.help(help),
         None => failure,
     }
+}
+
+/// That there is no state directory: a question about it has its answer, and one whose `--state` is mistyped should see it.
+pub(super) fn never(state: &State) -> String {
+    format!(
+        "nothing was ever applied here: there is no `{}`\n",
+        clean_line(&state.root().display().to_string())
+    )
 }
 
 /// What is so, in words.

@@ -63,7 +63,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return Err(Failure::new(format!("`{odd}` is in no service")));
         }
         let title = reach::TITLE;
-        request.ask(format!("test \"{title}\" {{ expect deny {service} from anywhere to anywhere }}\n"));
+        let text = format!("test \"{title}\" {{ expect deny {service} from anywhere to anywhere }}\n");
+        request.ask(text, &format!("--service {service}"));
     }
     let compiled = request.prove();
     tell_findings(&request, console);

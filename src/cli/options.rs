@@ -1,5 +1,6 @@
 //! Arguments that several commands share, as typed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -74,8 +75,29 @@ pub(super) enum Emit {
 }
 
 impl Emit {
+    /// Those whose files are among these of a build.
+    pub(super) fn among(files: &BTreeSet<String>) -> Vec<Self> {
+        let there = |emit: &&Self| files.contains(emit.file());
+        Self::value_variants().iter().filter(there).copied().collect()
+    }
+
+    /// The file that it writes.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Terraform => "aws/main.tf.json",
+            Self::Cloudformation => "aws/template.json",
+            Self::PrefixLists => "aws/prefix-lists.json",
+            Self::Nacl => "aws/nacl.json",
+        }
+    }
+
+    /// As it is typed.
+    pub(super) fn word(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// The formats of the compiler.
-    pub(super) fn formats(all: &[Self]) -> std::collections::BTreeSet<compile::Format> {
+    pub(super) fn formats(all: &[Self]) -> BTreeSet<compile::Format> {
         let one = |emit: &Self| match emit {
             Self::Terraform => compile::Format::Terraform,
             Self::Cloudformation => compile::Format::Cloudformation,
@@ -89,7 +111,7 @@ impl Emit {
 /// How findings are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum FindingsFormat {
-    /// For people, with the lines of the policy
+    /// For people, with the lines that are meant
     #[default]
     Text,
     /// One line a finding, for editors

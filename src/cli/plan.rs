@@ -9,13 +9,14 @@ use crate::apply::carry;
 use crate::apply::change::{Manner, Plan};
 use crate::apply::live::{Nft, foreign_text};
 use crate::apply::{admin, preflight, scratch};
+use crate::compile;
 use crate::target::nft::print;
 
 use super::apply::Target;
 use super::compile::proved;
 use super::diff::of_listings;
 use super::live::{StateArgs, failure};
-use super::options::{Depends, Emit, Format, PolicyArgs};
+use super::options::{Depends, Format, PolicyArgs};
 use super::request::Request;
 use super::unified::unified;
 use super::{Console, Exit, Failure, aws, render};
@@ -42,9 +43,9 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE", requires = "aws_live")]
     output: Option<PathBuf>,
 
-    /// With --aws-live: `prefix-lists` keeps the policy's lists as managed prefix lists
-    #[arg(long, value_enum, value_name = "FORMAT", requires = "aws_live")]
-    emit: Vec<Emit>,
+    /// With --aws-live: keep the policy's lists as managed prefix lists; no other format changes the calls
+    #[arg(long, value_parser = ["prefix-lists"], value_name = "FORMAT", requires = "aws_live")]
+    emit: Vec<String>,
 
     #[command(flatten)]
     depends: Depends,
@@ -74,7 +75,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             .help("say them to `fwc compile`"));
     }
     let build = Target { build, host: args.host.clone() }.read()?;
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
     let connection = admin::connection();
     let manner = Manner { connection, by: String::new(), parameters: preflight::different(&build) };
@@ -119,7 +120,7 @@ fn of_groups(args: Args, dir: &Path, console: &mut Console<'_>) -> Result<Exit, 
     let live = aws::recording(dir, console)?;
     let blocks = aws::blocks(dir)?;
     let mut request = Request::read(PolicyArgs { policies: args.of, depends: args.depends })?;
-    request.options.emit = Emit::formats(&args.emit);
+    request.options.emit = args.emit.iter().map(|_| compile::Format::PrefixLists).collect();
     let otherwise = "nothing is planned: what is not proved is not written";
     let compiled = match proved(&mut request, args.format, otherwise, console) {
         Ok(compiled) => compiled,

@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     })?;
     let policies = words.into_iter().map(PathBuf::from).collect();
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
-    request.ask(format!("test \"{TITLE}\" {{ expect deny {question} }}\n"));
+    request.ask(format!("test \"{TITLE}\" {{ expect deny {question} }}\n"), &sentence);
     let compiled = request.prove();
     tell_findings(&request, console);
     let Some(compiled) = compiled else {

@@ -1,5 +1,6 @@
 //! What a command means, once its arguments are read: sources, options, and the stages' times.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
@@ -28,6 +29,8 @@ pub(super) struct Request {
     /// What it depends on besides.
     pub(super) options: Options,
     roots: Vec<FileId>,
+    /// The text that a question became, and the question as it was said.
+    question: Option<(FileId, String)>,
     files: Files,
     timings: Timings,
 }
@@ -41,19 +44,43 @@ impl Request {
         timings.hear(Told::Ended("open"));
         let options =
             Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
-        Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
+        Ok(Self { sources, findings: Findings::default(), options, roots, question: None, files, timings })
     }
 
-    /// Adds a text to what is read: a question, in the words of the policy.
-    pub(super) fn ask(&mut self, text: String) {
-        self.roots.push(self.sources.add("<question>", text));
+    /// Adds a text to what is read: a question, in the words of the policy. `said` is the question as it was said.
+    pub(super) fn ask(&mut self, text: String, said: &str) {
+        let question = self.sources.add("<question>", text);
+        self.roots.push(question);
+        self.question = Some((question, said.to_owned()));
+    }
+
+    /// The findings as they are told: what is wrong with a question is said of what was typed, not of the text that it
+    /// became.
+    pub(super) fn told(&self) -> Cow<'_, Findings> {
+        let Some((question, said)) = &self.question else { return Cow::Borrowed(&self.findings) };
+        let mut told = Findings::default();
+        for finding in self.findings.sorted() {
+            let mut finding = finding.clone();
+            if finding.primary.as_ref().is_some_and(|label| label.span.file == *question) {
+                (finding.primary, finding.secondary, finding.fix) = (None, Vec::new(), None);
+                finding.message = format!("{}, in `{said}`", finding.message);
+            }
+            told.push(finding);
+        }
+        Cow::Owned(told)
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
-    pub(super) fn check(&mut self) -> Option<Site> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+    pub(super) fn understand(&mut self) -> Option<Site> {
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         let hear = |told| timings.hear(told);
         engine::asked(sources, roots, files, options, findings, &hear, |_| ()).map(|(site, ())| site)
+    }
+
+    /// Looks for every finding. None where there are errors in what the policy says.
+    pub(super) fn check(&mut self) -> Option<Site> {
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
+        engine::checked(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
     /// Understands the policy, and makes of it what `ask` does, in a stage of this name. None where there are errors.
@@ -62,7 +89,7 @@ impl Request {
         stage: &'static str,
         ask: impl FnOnce(&Site) -> T,
     ) -> Option<(Site, T)> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         let ask = |site: &Site| {
             let answer = ask(site);
             timings.hear(Told::Ended(stage));
@@ -73,7 +100,7 @@ impl Request {
 
     /// Compiles and proves. None where there are errors.
     pub(super) fn compile(&mut self) -> Option<Compiled> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         engine::compile(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 

@@ -6,14 +6,15 @@ use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
 use crate::target::nft::artifact::Ruleset;
 
 use super::clean::clean_line;
-use super::live::{StateArgs, as_json, ended, failure, told};
+use super::live::{StateArgs, as_json, ended, failure, never, told};
 use super::options::Format;
 use super::render;
 use super::{Console, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfirmArgs {
-    /// Confirm over the connection that applied it, or over none
+    /// Confirm over a connection that shows nothing of new logins (the one that applied it, one that was open then), or over
+    /// none; what was applied over none needs no other anyhow
     #[arg(long)]
     i_have_console: bool,
 
@@ -26,7 +27,7 @@ pub(super) struct ConfirmArgs {
 }
 
 pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let connection = admin::connection();
     let by = admin::who(connection.as_ref());
     let (record, loaded) = match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
@@ -66,7 +67,7 @@ pub(super) struct CutArgs {
 }
 
 pub(super) fn cut(args: &CutArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let ruleset = Nft::found().and_then(|nft| nft.own_text()).and_then(|text| live::parsed(&text));
     let ruleset = ruleset.map_err(|why| failure(why.into()))?;
     living(&state, &ruleset, !args.list, console)
@@ -83,7 +84,7 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.open()?;
+    let state = args.state.look()?;
     let done = match args.generation {
         // Nobody stands by who could try again.
         Some(generation) => watchdog::persist(&state, generation, || as_watchdog(&state, generation)),
@@ -116,7 +117,10 @@ pub(super) struct StatusArgs {
 }
 
 pub(super) fn status(args: &StatusArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.open()?;
+    let state = args.state.look()?;
+    if !state.is_there() {
+        console.talk(&never(&state));
+    }
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
     let status = change::status(&state, &nft).map_err(failure)?;
     match args.format {

@@ -137,12 +137,14 @@ const TASKS: &str = "\
         msg: \"its own watchdog rolls it back within {{ fwc_confirm_within }}\"
       when: fwc_confirmed.unreachable | default(false)
   rescue:
-    # Where nothing is on trial any more it says so, and that is fine.
+    # Only what this run put on trial: where `apply` did not, a trial that there is is somebody else's. Where nothing is on
+    # trial any more it says so, and that is fine.
     - name: Roll back
       ansible.builtin.command:
         argv:
           - \"{{ fwc_program }}\"
           - rollback
+      when: fwc_applied is changed and fwc_applied.rc | default(1) == 0
       register: fwc_rolled_back
       changed_when: fwc_rolled_back.rc | default(1) == 0
       failed_when: false
@@ -150,5 +152,5 @@ const TASKS: &str = "\
 
     - name: Stop here
       ansible.builtin.fail:
-        msg: \"{{ fwc_host }} has its old rules: {{ fwc_applied.stderr | default('it was not applied') }}\"
+        msg: \"{{ fwc_host }} does not have the new rules: {{ fwc_applied.stderr | default('it was not applied') }}\"
 ";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::names::List;
 use super::places::{Item, Places, Spread};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::net::AddrSet;
@@ -10,8 +11,13 @@ use crate::syntax::ast;
 
 impl Places<'_> {
     /// What a place after `except` takes away, item by item.
-    pub(super) fn excluded(&self, place: &ast::Place, findings: &mut Findings) -> Option<BTreeSet<Item>> {
-        let spread = self.item(place, findings)?;
+    pub(super) fn excluded(
+        &self,
+        place: &ast::Place,
+        list: List<'_>,
+        findings: &mut Findings,
+    ) -> Option<BTreeSet<Item>> {
+        let spread = self.item_of(place, list, findings)?;
         if spread.pieces().any(|(_, except)| !except.is_empty()) {
             let message = "what stands after `except` has an exclusion of its own";
             findings.push(

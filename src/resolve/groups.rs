@@ -21,7 +21,7 @@ pub(super) fn resolve(places: &mut Places, findings: &mut Findings) {
     }
     for at in order.order {
         let Some(def) = places.names.defs.get(at).filter(|d| !d.broken) else { continue };
-        let spread = places.sum(&def.parts, findings);
+        let spread = places.sum(Some(&def.name.text), &def.parts, findings);
         if let Some(slot) = places.defs.get_mut(at) {
             *slot = spread.map(Rc::new);
         }

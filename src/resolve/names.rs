@@ -114,12 +114,12 @@ impl<'a> Names<'a> {
         collector.finish(findings)
     }
 
-    /// The meaning of a place's name.
-    pub(super) fn place(&self, name: &Name, findings: &mut Findings) -> Option<Meaning> {
+    /// The meaning of a place's name, of a list that holds it.
+    pub(super) fn place(&self, name: &Name, list: List<'_>, findings: &mut Findings) -> Option<Meaning> {
         let found = self.places.get(name.text.as_str()).copied();
         if found.is_none() {
             let all = self.places.keys().copied();
-            findings.extend(self.unknown(code::UNKNOWN_PLACE, "place", name, all));
+            findings.extend(self.unknown(code::UNKNOWN_PLACE, "place", name, list, all));
         }
         found
     }
@@ -134,7 +134,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.zones.iter().map(|z| z.name.text.as_str());
-                findings.extend(self.unknown(code::UNKNOWN_ZONE, "zone", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_ZONE, "zone", name, List::default(), all));
                 None
             }
         }
@@ -150,7 +150,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.vpcs.iter().map(|vpc| vpc.name.text.as_str());
-                findings.extend(self.unknown(code::UNKNOWN_VPC, "vpc", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_VPC, "vpc", name, List::default(), all));
                 None
             }
         }
@@ -166,7 +166,7 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.hosts.iter().map(|(h, _)| h.name.text.as_str());
-                findings.extend(self.unknown(code::UNKNOWN_HOST, "machine", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_HOST, "machine", name, List::default(), all));
                 None
             }
         }
@@ -188,20 +188,20 @@ impl<'a> Names<'a> {
             }
             None => {
                 let all = self.defs.iter().filter(|d| d.group).map(|d| d.name.text.as_str());
-                findings.extend(self.unknown(code::UNKNOWN_GROUP, "group", name, all));
+                findings.extend(self.unknown(code::UNKNOWN_GROUP, "group", name, List::default(), all));
                 None
             }
         }
     }
 
     /// The service or variable of a name that is not built in.
-    pub(super) fn service(&self, name: &Name, findings: &mut Findings) -> Option<usize> {
+    pub(super) fn service(&self, name: &Name, list: List<'_>, findings: &mut Findings) -> Option<usize> {
         let found = self.service_names.get(name.text.as_str()).copied();
         if found.is_none() {
             let declared = self.services.iter().map(|s| s.name.text.as_str());
             let built_in: Vec<&str> = builtin::names().collect();
             let all = declared.chain(built_in);
-            let mut finding = self.unknown_near(code::UNKNOWN_SERVICE, "service", name, all);
+            let mut finding = self.unknown_near(code::UNKNOWN_SERVICE, "service", name, list, all);
             if self.places.contains_key(name.text.as_str()) {
                 finding = finding.help(format!("`{}` is a place; services come before `from`", name.text));
             }
@@ -244,10 +244,11 @@ impl<'a> Names<'a> {
         code: Code,
         noun: &'static str,
         name: &Name,
+        list: List<'_>,
         all: impl Iterator<Item = &'b str>,
     ) -> Diagnostic {
         let finding = Diagnostic::error(code, name.span, format!("unknown {noun} `{}`", name.text));
-        meant(finding, name, self.suggested.near(noun, &name.text, all).as_deref())
+        meant(finding, name, self.suggested.near(noun, &name.text, list, all).as_deref())
     }
 
     fn unknown<'b>(
@@ -255,12 +256,13 @@ impl<'a> Names<'a> {
         code: Code,
         noun: &'static str,
         name: &Name,
+        list: List<'_>,
         all: impl Iterator<Item = &'b str>,
     ) -> Option<Diagnostic> {
         if self.unread.contains(&name.text) {
             return None;
         }
-        let finding = self.unknown_near(code, noun, name, all);
+        let finding = self.unknown_near(code, noun, name, list, all);
         let service =
             builtin::terms(&name.text).is_some() || self.service_names.contains_key(name.text.as_str());
         if service && finding.help.is_none() {
@@ -309,6 +311,31 @@ fn meant(finding: Diagnostic, name: &Name, near: Option<&str>) -> Diagnostic {
     }
 }
 
+/// The list that a name stands in: whoever misspelled one of it means none of the others, nor what the list declares.
+#[derive(Clone, Copy, Default)]
+pub(super) struct List<'l> {
+    /// What it declares, where it does.
+    pub(super) declared: Option<&'l str>,
+    /// Its places.
+    pub(super) places: &'l [&'l ast::Places],
+    /// Or its services.
+    pub(super) services: &'l [ast::ServiceItem],
+}
+
+impl List<'_> {
+    fn has(&self, word: &str) -> bool {
+        let place = |place: &ast::Place| match &place.kind {
+            ast::PlaceKind::Name(name) => name.text == word,
+            ast::PlaceKind::Leg(..) | ast::PlaceKind::Address(_) | ast::PlaceKind::Anywhere => false,
+        };
+        let service =
+            |item: &ast::ServiceItem| matches!(&item.kind, ast::ServiceKind::Name(name) if name.text == word);
+        self.declared == Some(word)
+            || self.places.iter().flat_map(|p| p.plus.iter().chain(&p.except)).any(place)
+            || self.services.iter().any(service)
+    }
+}
+
 /// What was suggested for unknown names. One that was renamed stands in many sentences, and thousands are not one mistake each:
 /// each is looked for once, and no more than [`MOST`].
 #[derive(Default)]
@@ -318,16 +345,22 @@ pub(super) struct Suggested(RefCell<BTreeMap<(&'static str, String), Option<Stri
 const MOST: usize = 100;
 
 impl Suggested {
-    fn near<'b>(&self, noun: &'static str, word: &str, all: impl Iterator<Item = &'b str>) -> Option<String> {
+    fn near<'b>(
+        &self,
+        noun: &'static str,
+        word: &str,
+        list: List<'_>,
+        all: impl Iterator<Item = &'b str>,
+    ) -> Option<String> {
         let mut suggested = self.0.borrow_mut();
         let key = (noun, word.to_owned());
         if let Some(known) = suggested.get(&key) {
-            return known.clone();
+            return known.clone().filter(|known| !list.has(known));
         }
         if suggested.len() >= MOST {
             return None;
         }
-        let near = nearest(word, all).map(ToOwned::to_owned);
+        let near = nearest(word, all.filter(|known| !list.has(known))).map(ToOwned::to_owned);
         suggested.insert(key, near.clone());
         near
     }

@@ -45,7 +45,8 @@ pub(super) fn named(names: &Names, people: &[Name], findings: &mut Findings) -> 
             Some((id, _)) => all.push(Some(PersonId(id))),
             None => {
                 if !names.unread.contains(&name.text) {
-                    let known = names.users.iter().map(|user| user.name.text.as_str());
+                    let others = |user: &&&ast::User| people.iter().all(|said| said.text != user.name.text);
+                    let known = names.users.iter().filter(others).map(|user| user.name.text.as_str());
                     findings.push(unknown(code::UNKNOWN_USER, "user", name, known));
                 }
                 all.push(None);

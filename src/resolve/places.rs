@@ -12,7 +12,7 @@ use std::{mem, slice};
 
 use super::groups;
 use super::literal;
-use super::names::{Meaning, Names, wrong_kind};
+use super::names::{List, Meaning, Names, wrong_kind};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{End, Group, Host, HostId, Leg, Place, Zone, ZoneId};
 use crate::net::AddrSet;
@@ -196,16 +196,23 @@ impl<'a> Places<'a> {
 
     /// What one statement's places stand for; none after a finding.
     pub(super) fn spread(&mut self, places: &ast::Places, findings: &mut Findings) -> Option<Spread> {
-        self.sum(&[places], findings)
+        self.sum(None, &[places], findings)
     }
 
-    /// All before the `except`s of all `parts`, less all after them; none after a finding.
-    pub(super) fn sum(&mut self, parts: &[&ast::Places], findings: &mut Findings) -> Option<Spread> {
+    /// All before the `except`s of all `parts`, less all after them; none after a finding. `declared` is what they are given
+    /// as a name, if any.
+    pub(super) fn sum(
+        &mut self,
+        declared: Option<&str>,
+        parts: &[&ast::Places],
+        findings: &mut Findings,
+    ) -> Option<Spread> {
+        let list = List { declared, places: parts, services: &[] };
         // Nearly always it is one place.
         if let [ast::Places { plus, except, span }] = parts
             && let ([place], []) = (plus.as_slice(), except.as_slice())
         {
-            let spread = match self.said(place, findings)? {
+            let spread = match self.said(place, list, findings)? {
                 Said::Item(item) => Spread::One(item),
                 Said::Spread(spread) => Rc::unwrap_or_clone(spread),
             };
@@ -214,7 +221,7 @@ impl<'a> Places<'a> {
         }
         let mut whole = Some(Spread::default());
         for place in parts.iter().flat_map(|p| &p.plus) {
-            match (self.item(place, findings), &mut whole) {
+            match (self.item_of(place, list, findings), &mut whole) {
                 (Some(spread), Some(whole)) => whole.join(&spread),
                 (None, _) => whole = None,
                 (Some(_), None) => {}
@@ -222,7 +229,7 @@ impl<'a> Places<'a> {
         }
         let mut taken = Some(Vec::new());
         for place in parts.iter().flat_map(|p| &p.except) {
-            match (self.excluded(place, findings), &mut taken) {
+            match (self.excluded(place, list, findings), &mut taken) {
                 (Some(items), Some(taken)) => taken.push((place, items)),
                 (None, _) => taken = None,
                 (Some(_), None) => {}
@@ -237,15 +244,25 @@ impl<'a> Places<'a> {
 
     /// What one written place stands for; none after a finding.
     pub(super) fn item(&self, place: &ast::Place, findings: &mut Findings) -> Option<Rc<Spread>> {
-        Some(match self.said(place, findings)? {
+        self.item_of(place, List::default(), findings)
+    }
+
+    /// The same of one in a list.
+    pub(super) fn item_of(
+        &self,
+        place: &ast::Place,
+        list: List<'_>,
+        findings: &mut Findings,
+    ) -> Option<Rc<Spread>> {
+        Some(match self.said(place, list, findings)? {
             Said::Item(item) => Rc::new(Spread::One(item)),
             Said::Spread(spread) => spread,
         })
     }
 
-    fn said(&self, place: &ast::Place, findings: &mut Findings) -> Option<Said> {
+    fn said(&self, place: &ast::Place, list: List<'_>, findings: &mut Findings) -> Option<Said> {
         let item = match &place.kind {
-            PlaceKind::Name(name) => match self.names.place(name, findings)? {
+            PlaceKind::Name(name) => match self.names.place(name, list, findings)? {
                 Meaning::Zone(zone) => Item::Zone(zone),
                 Meaning::Host(host) => Item::Host(host),
                 Meaning::Def(def) => return self.defs.get(def)?.clone().map(Said::Spread),
@@ -263,7 +280,7 @@ impl<'a> Places<'a> {
                 }
             },
             PlaceKind::Leg(name, zone) => {
-                return self.legs(name, zone, findings).map(|legs| Said::Spread(Rc::new(legs)));
+                return self.legs(name, zone, list, findings).map(|legs| Said::Spread(Rc::new(legs)));
             }
             PlaceKind::Address(address) => {
                 let range = literal::range(address, findings)?;
@@ -297,9 +314,9 @@ impl<'a> Places<'a> {
     }
 
     /// `HOST.ZONE` or `GROUP.ZONE`.
-    fn legs(&self, name: &Name, zone: &Name, findings: &mut Findings) -> Option<Spread> {
+    fn legs(&self, name: &Name, zone: &Name, list: List<'_>, findings: &mut Findings) -> Option<Spread> {
         let target = self.names.zone(zone, findings);
-        let owner = self.names.place(name, findings)?;
+        let owner = self.names.place(name, list, findings)?;
         let (target, mut spread) = (target?, Spread::default());
         match owner {
             Meaning::Host(host) => {

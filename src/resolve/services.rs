@@ -1,6 +1,6 @@
 //! Services: what their items mean as terms, by name or spelled out.
 
-use super::names::{Names, unknown};
+use super::names::{List, Names, unknown};
 use super::{builtin, cycles, icmp, literal};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::Term;
@@ -28,8 +28,9 @@ impl<'a> Services<'a> {
             }
         }
         for at in order.order {
-            let items = names.services.get(at).and_then(|s| s.items);
-            let terms = items.and_then(|items| services.terms(items, findings));
+            let Some(service) = names.services.get(at) else { continue };
+            let name = Some(service.name.text.as_str());
+            let terms = service.items.and_then(|items| services.terms_of(name, items, findings));
             if let Some(slot) = services.terms.get_mut(at) {
                 *slot = terms;
             }
@@ -39,12 +40,23 @@ impl<'a> Services<'a> {
 
     /// What items mean together: sorted, without duplicates; none after a finding.
     pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Vec<Term>> {
+        self.terms_of(None, items, findings)
+    }
+
+    /// The same; `declared` is what they are given as a name, if any.
+    fn terms_of(
+        &self,
+        declared: Option<&str>,
+        items: &[ServiceItem],
+        findings: &mut Findings,
+    ) -> Option<Vec<Term>> {
+        let list = List { declared, places: &[], services: items };
         let mut terms = match items {
             // Nearly always it is one.
-            [item] => self.item(item, findings)?,
+            [item] => self.item_of(item, list, findings)?,
             _ => {
                 let each: Vec<Option<Vec<Term>>> =
-                    items.iter().map(|item| self.item(item, findings)).collect();
+                    items.iter().map(|item| self.item_of(item, list, findings)).collect();
                 each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
             }
         };
@@ -55,10 +67,14 @@ impl<'a> Services<'a> {
 
     /// What one item means; none after a finding.
     pub(super) fn item(&self, item: &ServiceItem, findings: &mut Findings) -> Option<Vec<Term>> {
+        self.item_of(item, List::default(), findings)
+    }
+
+    fn item_of(&self, item: &ServiceItem, list: List<'_>, findings: &mut Findings) -> Option<Vec<Term>> {
         match &item.kind {
             ServiceKind::Name(name) => match builtin::terms(&name.text) {
                 Some(terms) => Some(terms),
-                None => self.terms.get(self.names.service(name, findings)?)?.clone(),
+                None => self.terms.get(self.names.service(name, list, findings)?)?.clone(),
             },
             ServiceKind::Ports { proto, to, from } => {
                 let proto = match proto {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use super::common::{kernel, kernel_required};
@@ -69,6 +70,30 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
         text.contains("Type=oneshot"),
         "systemd.service(5): commands of a oneshot end at the first that fails"
     );
+}
+
+/// A unit that cannot read what it is to load would load nothing, and nobody would know until the machine starts.
+#[test]
+fn a_state_that_the_boot_unit_cannot_read_is_refused() {
+    let image = tempfile::Builder::new().prefix("fwc-boot-").tempdir().unwrap();
+    for (state, why) in [
+        ("/root/no-such-fwc", "below `/root`, which the unit does not see"),
+        ("/home/no-such/fwc", "below `/home`, which the unit does not see"),
+        ("/run/user/0/no-such-fwc", "below `/run/user`, which the unit does not see"),
+        ("/run/no-such-fwc", "below `/run`, which is empty when the machine starts"),
+    ] {
+        let mut command = Command::new(FWC);
+        command.args(["boot", "install", "--state", state, "--root"]).arg(image.path());
+        let refused = command.output().unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{state}: {}", said(&refused));
+        assert!(
+            said(&refused).contains(why) && said(&refused).contains("/var/lib/fwc"),
+            "{}",
+            said(&refused)
+        );
+        assert!(!Path::new(state).exists(), "{state}");
+    }
+    assert_eq!(fs::read_dir(image.path()).unwrap().count(), 0, "nothing is written");
 }
 
 /// What a machine with systemd is asked for: a timer of its own, armed before the change.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -190,6 +190,20 @@ impl Fleet {
         path
     }
 
+    /// The role on these machines: with the inventory that `compile` wrote, and where their names lead.
+    fn play(&self, playbook: &Path, names: &[&str]) -> Command {
+        let mut told = self.here(playbook.to_str().unwrap());
+        told.arg("-i").arg(self.build.join("ansible/inventory.yml")).arg(self.build.join("ansible/site.yml"));
+        told.args(["--limit", &names.join(",")]);
+        told.args(["-e", "fwc_confirm_within=15s", "-e", "ansible_python_interpreter=/usr/bin/python3"]);
+        told.args(["-e", "ansible_host={{ inventory_hostname }}"]);
+        told.arg("--ssh-common-args").arg(format!("-F {}", self.config().display()));
+        told.env("ANSIBLE_HOME", self.dir.path().join("ansible"))
+            .env("ANSIBLE_LOCAL_TEMP", self.dir.path().join("tmp"));
+        told.env("ANSIBLE_SSH_CONTROL_PATH_DIR", self.dir.path().join("cp")).env("ANSIBLE_NOCOLOR", "1");
+        told
+    }
+
     fn ssh(&self, name: &str, words: &str) -> std::process::Output {
         self.here("ssh").arg("-F").arg(self.config()).args([name, words]).output().unwrap()
     }
@@ -206,17 +220,47 @@ fn sabotage(machine: &Machine) -> Child {
         .unwrap()
 }
 
+/// None where it is not there, said aloud; a failure where the kernel is required.
+fn ansible() -> Option<PathBuf> {
+    let playbook = root().join("target/ansible/bin/ansible-playbook");
+    if playbook.is_file() && Path::new("/usr/sbin/sshd").exists() {
+        return Some(playbook);
+    }
+    assert!(!kernel_required(), "no ansible-playbook or no sshd: run `make tools`");
+    println!("SKIPPED: no ansible-core in target/ansible, or no sshd");
+    None
+}
+
+/// Whose trial it is, is whose business it is.
+#[test]
+fn the_role_leaves_the_trial_of_somebody_else_alone() {
+    if !kernel() {
+        return;
+    }
+    let Some(playbook) = ansible() else { return };
+    let fleet = Fleet::new(&["bbdd"]);
+    until("bbdd answers", 20, || fleet.ssh("bbdd", "true").status.success());
+    let theirs = format!("fwc apply {} --host bbdd --sysctl --confirm-within 10m", fleet.build.display());
+    let applied = fleet.ssh("bbdd", &theirs);
+    assert!(applied.status.success(), "{}", said(&applied));
+    let mark = fleet.machine("bbdd").mark();
+    let played = fleet.play(&playbook, &["bbdd"]).output().unwrap();
+    assert!(
+        !played.status.success() && said(&played).contains("is on trial: confirm it"),
+        "{}",
+        said(&played)
+    );
+    assert!(mark.is_some() && fleet.machine("bbdd").mark() == mark, "{}", said(&played));
+    let status = fleet.ssh("bbdd", "fwc status");
+    assert!(said(&status).contains("on trial   generation 1 of `bbdd`, loaded"), "{}", said(&status));
+}
+
 #[test]
 fn ansible_rolls_out_one_by_one_and_stops_at_the_machine_that_nobody_reaches_any_more() {
     if !kernel() {
         return;
     }
-    let playbook = root().join("target/ansible/bin/ansible-playbook");
-    if !playbook.is_file() || !PathBuf::from("/usr/sbin/sshd").exists() {
-        assert!(!kernel_required(), "no ansible-playbook or no sshd: run `make tools`");
-        println!("SKIPPED: no ansible-core in target/ansible, or no sshd");
-        return;
-    }
+    let Some(playbook) = ansible() else { return };
     let all = std::env::var("FWC_FLEET").is_ok_and(|v| v == "all");
     let every = ["bbdd", "fw", "ges", "lb", "nagios", "nas1", "nas2", "nas3", "s1", "s2", "s3"];
     let names: &[&str] = if all { &every } else { &SOME };
@@ -226,17 +270,7 @@ fn ansible_rolls_out_one_by_one_and_stops_at_the_machine_that_nobody_reaches_any
         until(&format!("{name} answers"), 20, || fleet.ssh(name, "true").status.success());
     }
     let hook = sabotage(fleet.machine(failing));
-    // The inventory that `compile` wrote, and where these machines' names lead.
-    let mut told = fleet.here(playbook.to_str().unwrap());
-    told.arg("-i").arg(fleet.build.join("ansible/inventory.yml")).arg(fleet.build.join("ansible/site.yml"));
-    told.args(["--limit", &names.join(",")]);
-    told.args(["-e", "fwc_confirm_within=15s", "-e", "ansible_python_interpreter=/usr/bin/python3"]);
-    told.args(["-e", "ansible_host={{ inventory_hostname }}"]);
-    told.arg("--ssh-common-args").arg(format!("-F {}", fleet.config().display()));
-    told.env("ANSIBLE_HOME", fleet.dir.path().join("ansible"))
-        .env("ANSIBLE_LOCAL_TEMP", fleet.dir.path().join("tmp"));
-    told.env("ANSIBLE_SSH_CONTROL_PATH_DIR", fleet.dir.path().join("cp")).env("ANSIBLE_NOCOLOR", "1");
-    let played = told.output().unwrap();
+    let played = fleet.play(&playbook, names).output().unwrap();
     let words = said(&played);
     assert!(!played.status.success(), "{words}");
     let at = names.iter().position(|name| *name == failing).unwrap();

@@ -21,7 +21,7 @@ fn over_ssh_a_ruleset_is_applied_and_confirmed_from_a_new_login() {
     // The machine is not yet as the proof assumes: forwarding is off.
     let refused = sshd.run(&words(&world, "old", ""));
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
-    assert!(said(&refused).contains("refused[parameter]: `net.ipv4.ip_forward` is 0"), "{}", said(&refused));
+    assert!(said(&refused).contains("refused (parameter): `net.ipv4.ip_forward` is 0"), "{}", said(&refused));
     assert_eq!(world.mark(), None);
     let applied = sshd.run(&words(&world, "old", "--sysctl"));
     assert!(applied.status.success(), "{}", said(&applied));
@@ -155,7 +155,7 @@ fn who_administers_is_known_by_the_socket_and_not_by_the_environment() {
     assert!(sshd.run(&script).status.success());
     let read = || std::fs::read_to_string(&log).unwrap_or_default();
     until("the orphan ended", 20, || read().contains("ended"));
-    assert!(read().contains("refused[administrator]: it is not known"), "{}", read());
+    assert!(read().contains("refused (administrator): it is not known"), "{}", read());
     assert_eq!(world.mark(), None);
 }
 
@@ -304,7 +304,7 @@ fn what_may_drop_at_the_device_is_refused() {
         match refused {
             Some(by) => {
                 assert_eq!(done.status.code(), Some(1), "{table}: {told}");
-                let why = "refused[administrator]: ssh 10.9.1.10:";
+                let why = "refused (administrator): ssh 10.9.1.10:";
                 assert!(
                     told.contains(why) && told.contains(&format!("not known in {by}")),
                     "{table}: {told}"

@@ -27,7 +27,7 @@ fn another_master_of_the_machine_is_refused_unless_there_is_a_console() {
         let done = apply("");
         assert_eq!(done.status.code(), Some(1), "{what}: {}", said(&done));
         let lines: Vec<String> =
-            said(&done).lines().filter(|l| l.starts_with("refused[")).map(str::to_owned).collect();
+            said(&done).lines().filter(|l| l.starts_with("refused (")).map(str::to_owned).collect();
         assert!(
             lines.len() == 1 && lines[0].contains("other rules") && lines[0].contains(words),
             "{what}: {lines:?}"
@@ -64,7 +64,7 @@ fn another_master_of_the_machine_is_refused_unless_there_is_a_console() {
         .args(["unshare", "-m", "--propagation", "private", "sh", "-c", &script])
         .output()
         .unwrap();
-    assert!(said(&done).contains("refused[other rules]: ufw is active"), "{}", said(&done));
+    assert!(said(&done).contains("refused (other rules): ufw is active"), "{}", said(&done));
     // Legacy tables, which no nft lists. They go with the network.
     for (family, names) in [("4", "ip_tables_names"), ("6", "ip6_tables_names")] {
         world.fw.run("python3", &["-c", LEGACY, family], "").unwrap();
@@ -76,7 +76,7 @@ fn another_master_of_the_machine_is_refused_unless_there_is_a_console() {
         }
     }
     let done = apply("");
-    assert_eq!(said(&done).matches("refused[other rules]: legacy xtables").count(), 2, "{}", said(&done));
+    assert_eq!(said(&done).matches("refused (other rules): legacy xtables").count(), 2, "{}", said(&done));
     let done = apply("--i-have-console");
     assert!(done.status.success(), "{}", said(&done));
 }

@@ -50,6 +50,38 @@ fn a_plan_says_what_would_change_and_changes_nothing() {
     assert!(seen.status.success() && out(&seen).contains(step), "{}", said(&seen));
 }
 
+/// A mistyped `--state` stays one, and is told.
+#[test]
+fn a_question_makes_no_state_directory() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let new = world.path("new").display().to_string();
+    let never = format!("nothing was ever applied here: there is no `{}`", world.path("state").display());
+    for (question, code, told) in [
+        (&["status"][..], 0, never.as_str()),
+        (&["drift"], 1, &never),
+        (&["plan", &new], 0, "newly denied"),
+        (&["cut", "--list"], 0, ""),
+        (&["confirm"], 1, "nothing is on trial"),
+        (&["rollback"], 1, "nothing is on trial"),
+        (&["rollback", "--generation", "1"], 0, ""),
+    ] {
+        let done = world.done(question);
+        assert_eq!(done.status.code(), Some(code), "{question:?}: {}", said(&done));
+        assert!(said(&done).contains(told), "{question:?}: {}", said(&done));
+        assert!(!world.path("state").exists(), "{question:?}");
+    }
+    // A folder that is there gets nothing either; and a table of ours that nobody confirmed is told all the same.
+    fs::create_dir(world.path("state")).unwrap();
+    world.fw.run("nft", &["add", "table", "inet", "fwc"], "").unwrap();
+    let status = world.done(&["status"]);
+    assert_eq!(status.status.code(), Some(1), "{}", said(&status));
+    assert!(said(&status).contains("a table is loaded that nobody confirmed"), "{}", said(&status));
+    assert_eq!(fs::read_dir(world.path("state")).unwrap().count(), 0);
+}
+
 /// Interfaces, addresses and routes are those that the proof was about, or it proves nothing here.
 #[test]
 fn a_machine_that_is_not_the_one_of_the_proof_is_refused() {
@@ -62,23 +94,23 @@ fn a_machine_that_is_not_the_one_of_the_proof_is_refused() {
         (
             &["addr add 10.9.1.77/24 dev eth1"],
             &["addr del 10.9.1.77/24 dev eth1"],
-            "refused[address]: `eth1` has 10.9.1.77, which the policy does not know",
+            "refused (address): `eth1` has 10.9.1.77, which the policy does not know",
         ),
         (
             &["addr del 10.9.2.1/24 dev eth2"],
             &["addr add 10.9.2.1/24 dev eth2"],
-            "refused[address]: `eth2` does not have 10.9.2.1",
+            "refused (address): `eth2` does not have 10.9.2.1",
         ),
         (
             &["route add 10.9.2.128/25 via 10.9.1.10"],
             &["route del 10.9.2.128/25 via 10.9.1.10"],
-            "refused[route]: 10.9.2.254 is reached via 10.9.1.10 by eth1, and routes.json says a neighbour by eth2",
+            "refused (route): 10.9.2.254 is reached via 10.9.1.10 by eth1, and routes.json says a neighbour by eth2",
         ),
-        (&["link set eth2 down"], &["link set eth2 up"], "refused[interface]: `eth2` is down"),
+        (&["link set eth2 down"], &["link set eth2 up"], "refused (interface): `eth2` is down"),
         (
             &["link set eth2 down", "link set eth2 name eth9", "link set eth9 up"],
             &["link set eth9 down", "link set eth9 name eth2", "link set eth2 up"],
-            "refused[interface]: there is no interface `eth2`",
+            "refused (interface): there is no interface `eth2`",
         ),
     ];
     let lines = |all: &[&str]| all.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
@@ -91,8 +123,8 @@ fn a_machine_that_is_not_the_one_of_the_proof_is_refused() {
         world.fw.ip(&lines(back)).unwrap();
     }
     let refused = said(&world.done(&["apply", &old, "--sysctl"]));
-    let reasons: Vec<&str> = refused.lines().filter(|line| line.starts_with("refused[")).collect();
-    assert!(reasons.len() == 1 && reasons[0].starts_with("refused[administrator]"), "{refused}");
+    let reasons: Vec<&str> = refused.lines().filter(|line| line.starts_with("refused (")).collect();
+    assert!(reasons.len() == 1 && reasons[0].starts_with("refused (administrator)"), "{refused}");
 }
 
 /// All the world is behind somebody's gateway, whom a policy need not name; it is behind that leg all the same.
@@ -113,7 +145,11 @@ fn the_rest_is_reached_by_a_gateway_of_its_leg() {
             world.fw.ip(&lines("add")).unwrap();
             let refused = said(&world.done(&["apply", &build, "--sysctl"]));
             world.fw.ip(&lines("del")).unwrap();
-            refused.lines().filter(|l| l.starts_with("refused[route]")).map(str::to_owned).collect::<Vec<_>>()
+            refused
+                .lines()
+                .filter(|l| l.starts_with("refused (route)"))
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(refused("via 10.9.1.10"), [""; 0], "{name}");
         let by_the_other = refused("via 10.9.2.2");

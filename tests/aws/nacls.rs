@@ -186,7 +186,10 @@ security-group db_g = db
     };
     let cases = [
         ("security-group tasks = task\nallow any from web to db", "what answers everything sent to"),
-        ("security-group tasks = task\nallow tcp 5432 from tasks to db_g", "nobody knows the address of"),
+        (
+            "security-group tasks = task\nallow tcp 5432 from tasks to db_g",
+            "nobody knows the address of `task.app`",
+        ),
         ("allow tcp 5432 from web to db", "`task` wears no security group"),
     ];
     for (rest, expected) in cases {

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use fwc::compile::{Compiled, compile};
@@ -26,8 +26,7 @@ const BAD_HABITS: &str = "Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\nPer
 struct Site {
     room: Room,
     compiled: Compiled,
-    ana: PathBuf,
-    /// `ssh_config` of ana, with where her key and the host keys are.
+    /// `ssh_config` of ana, as it is rendered.
     config: PathBuf,
 }
 
@@ -48,9 +47,10 @@ impl Site {
         ));
         let compiled = compiled(&texts, files.into());
         let config = room.scratch().join("config");
-        let site = Self { room, compiled, ana, config };
+        let site = Self { room, compiled, config };
         site.wire();
         site.install();
+        site.at_home(&ana);
         Some(site)
     }
 
@@ -104,17 +104,24 @@ impl Site {
             self.room.write(&format!("{folder}/fwc/authorized_keys/root"), keys);
         }
         self.room.write("/etc/ssh-s1/sshd_config.d/00-fwc.conf", self.file("s1", "ssh/00-fwc.conf"));
-        let known = self.room.scratch().join("known_hosts");
-        fs::write(&known, self.file("ges", "ssh/known_hosts")).unwrap();
-        let first = format!(
-            "Host *\n    UserKnownHostsFile {}\n    GlobalKnownHostsFile /dev/null\n    IdentityFile {}\n    ConnectTimeout 20\n    IdentityAgent none\n",
-            known.display(),
-            self.ana.display()
-        );
-        fs::write(&self.config, first + self.file("ges", "ssh/ssh_config/ana")).unwrap();
         // Root's password is known to everybody in this room.
         let hash = self.room.sh("openssl passwd -6 correct");
         self.room.write("/etc/shadow", &format!("root:{}:20000::::::\nsshd:!:20000::::::\n", hash.trim()));
+    }
+
+    /// What the rendered files ask of ana, and nothing else: her key where ssh looks for one, the host keys where they
+    /// say. ssh takes `~` from passwd, and there the room's root has a home of the room's.
+    fn at_home(&self, key: &Path) {
+        let passwd = fs::read_to_string(self.room.outside("/etc/passwd")).unwrap();
+        self.room.write("/etc/passwd", &passwd.replace(":/root:", ":/run/home/root:"));
+        let known = self.room.scratch().join("known_hosts");
+        fs::write(&known, self.file("ges", "ssh/known_hosts")).unwrap();
+        fs::write(&self.config, self.file("ges", "ssh/ssh_config/ana")).unwrap();
+        self.room.sh(&format!(
+            "mkdir -p -m 700 /run/home/root/.ssh && cd ~root/.ssh && cp {} fwc_known_hosts && cp {} id_rsa",
+            known.display(),
+            key.display()
+        ));
     }
 
     /// The rendered drop-in, in place or away.
@@ -150,6 +157,7 @@ impl Site {
     fn ssh(&self, arguments: &[&str], password: Option<&str>) -> (bool, String) {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", "c1", "timeout", "25", "ssh", "-F"]).arg(&self.config).args(arguments);
+        command.env_remove("SSH_AUTH_SOCK");
         if let Some(word) = password {
             let asks = self.room.scratch().join("asks");
             fs::write(&asks, format!("#!/bin/sh\necho '{word}'\n")).unwrap();
@@ -253,7 +261,7 @@ fn ana_goes_through_ges_where_the_policy_says_and_nowhere_else() {
     site.rendered(true);
     let (ges, s1) = (site.sshd("ges", "/etc/ssh"), site.sshd("s1", "/etc/ssh-s1"));
 
-    // By the rendered configuration alone: jump, host keys, account, shell at the far end.
+    // By the rendered configuration as it is: jump, host keys, account, shell at the far end.
     let (opened, said) = site.ssh(&["s1", "echo", "here"], None);
     assert!(opened && said.contains("here"), "{said}\n{}\n{}", ges.log(), s1.log());
 

@@ -13,7 +13,7 @@ use fwc::verify::{
     Artifacts, Counterexample, Excuse, HostRules, Outcome, PersonProof, Report, Servers, prove_with,
 };
 
-use crate::common::{attempt, compiled, folder, options, said};
+use crate::common::{attempt, checked, compiled, folder, options, said};
 
 const SITE: &str = "policies/starter-bastion";
 
@@ -217,6 +217,27 @@ fn a_statement_that_goes_round_is_an_error_unless_it_says_why() {
     // What reaches no sshd is nobody's business.
     let (compiled, findings) = with("allow http from edge to gate.edge\n");
     assert!(compiled.unwrap().report.bastions.ways.is_empty() && findings.is_empty(), "{findings}");
+}
+
+#[test]
+fn check_says_what_only_the_proof_and_an_sshd_find() {
+    let mut wide = folder(SITE);
+    wide[0].1.push_str("zone many { 10.8.0.0/20 }\nrouter r { a 10.0.1.2 in servers; b 10.8.0.1 in many }\n");
+    wide[0].1.push_str("allow postgres from gate to many as ana\n");
+    let mut round = folder(SITE);
+    round[0].1.push_str("allow ssh from edge to gate.edge\n");
+    for (code, texts) in [("unsupported-jump", wide), ("round-the-bastion", round)] {
+        let (_, findings, sources) = attempt(&texts);
+        let (found, _) = checked(&texts);
+        assert!(found.contains(code), "{code}: {found}");
+        assert_eq!(found, said(&findings, &sources));
+    }
+    // Where nobody logs in there is nothing that it could find, and nothing is proved.
+    let (found, stages) = checked(&folder("policies/starter-firewall"));
+    assert!(
+        found.is_empty() && stages.contains(&"topology") && !stages.contains(&"prove"),
+        "{found} {stages:?}"
+    );
 }
 
 #[test]

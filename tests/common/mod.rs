@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fwc::compile::{Compiled, Options, compile};
+use fwc::compile::{Compiled, Options, Told, compile};
 use fwc::diag::Findings;
 use fwc::source::{FileId, Loader, SourceFile, SourceMap};
 
@@ -48,6 +48,22 @@ pub(crate) fn attempt(texts: &[(String, String)]) -> (Option<Compiled>, Findings
     let mut loader = Texts::default();
     let result = compile(&mut sources, &roots, &mut loader, &options(), &mut findings, &|_| {});
     (result, findings, sources)
+}
+
+/// What `fwc check` says of a policy, and the stages that it takes.
+pub(crate) fn checked(texts: &[(String, String)]) -> (String, Vec<&'static str>) {
+    let mut sources = SourceMap::default();
+    let roots: Vec<FileId> = texts.iter().map(|(name, text)| sources.add(name, text)).collect();
+    let mut findings = Findings::default();
+    let mut loader = Texts::default();
+    let stages = std::sync::Mutex::new(Vec::new());
+    let watch = |told| {
+        if let Told::Ended(stage) = told {
+            stages.lock().unwrap().push(stage);
+        }
+    };
+    fwc::compile::checked(&mut sources, &roots, &mut loader, &options(), &mut findings, &watch);
+    (said(&findings, &sources), stages.into_inner().unwrap())
 }
 
 /// A fixed time of proof, so that no test depends on the clock.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::target::aws::artifact::{Document, Estate, NoteKind};
-use crate::target::aws::read::{self, Why};
+use crate::target::aws::read::{self, Conflict, Why};
 
 use super::super::clean::clean_line;
 use super::super::files::text_of;
@@ -98,8 +98,12 @@ pub(in crate::cli) fn recording(path: &Path, console: &mut Console<'_>) -> Resul
     pages.whole()?;
     read::gather(documents).map_err(|conflicts| {
         let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
-        let help = "the name of a file with the entries of a prefix list has the list's id in it";
-        Failure::new(format!("`{}`: {}", path.display(), all.join("; "))).help(help)
+        let failure = Failure::new(format!("`{}`: {}", path.display(), all.join("; ")));
+        if conflicts.contains(&Conflict::Entries) {
+            return failure
+                .help("the name of a file with the entries of a prefix list has the list's id in it");
+        }
+        failure.help("a folder holds the answers of one estate at one time: keep others elsewhere")
     })
 }
 

@@ -70,7 +70,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     } else {
         let depends = args.depends.clone();
         let mut request = Request::read(PolicyArgs { policies: args.policy.clone(), depends })?;
-        let site = request.check();
+        let site = request.understand();
         tell_findings(&request, console);
         let Some(site) = site else { return Ok(Exit::AtFault) };
         Some(site)

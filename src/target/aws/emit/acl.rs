@@ -283,7 +283,9 @@ impl<'e> Subnet<'e> {
             .collect();
         for interface in worn.into_values() {
             if interface.addresses.is_empty() {
-                let message = format!("nobody knows the address of {}, whom a rule means", interface.id);
+                let id = interface.id.strip_prefix("${eni:").and_then(|rest| rest.strip_suffix('}'));
+                let name = id.unwrap_or(&interface.id);
+                let message = format!("nobody knows the address of `{name}`, whom a rule means");
                 return Err((
                     message,
                     "an ACL looks at addresses: give the machine one, or leave the ACL out",

@@ -8,6 +8,10 @@ use std::net::IpAddr;
 
 use crate::model::{Access, Action, End, Host, HostId, Person, PersonId, Site, Term};
 
+/// Where clients keep our `known_hosts`: ssh takes a relative path from the folder that it is started in, and hands no
+/// option of its command line on to a jump.
+const KNOWN_HOSTS: &str = "~/.ssh/fwc_known_hosts";
+
 /// The files of an sshd host, by name.
 #[must_use]
 pub fn files(site: &Site, host: HostId) -> Vec<(String, String)> {
@@ -22,7 +26,12 @@ pub fn files(site: &Site, host: HostId) -> Vec<(String, String)> {
 
 /// The declared keys of every machine, under its name and its addresses.
 fn known_hosts(site: &Site) -> String {
-    let mut text = String::from("# Written by fwc from the policy's `host-key` lines.\n");
+    let mut text = format!(
+        "# Written by fwc from the policy's `host-key` lines; ssh_config looks for it at {KNOWN_HOSTS}.\n"
+    );
+    if site.hosts.iter().all(|host| host.host_keys.is_empty()) {
+        text.push_str("# The policy has none.\n");
+    }
     for host in site.hosts.iter().filter(|host| !host.host_keys.is_empty()) {
         let names = std::iter::once(host.name.clone()).chain(addresses(host).map(|addr| addr.to_string()));
         let names: Vec<String> = names
@@ -45,11 +54,9 @@ fn config(site: &Site, bastion: HostId, id: PersonId, person: &Person) -> Option
         return None;
     }
     let door = door(site, bastion, id).or_else(|| addresses(machine).next())?;
-    let mut text = format!(
-        "# How {} comes through {}: ssh -F this-file HOST.\n# Machines are named by address, for sshd compares what is asked for as a text. Their host keys are in known_hosts.\n",
-        person.name, machine.name
-    );
-    block(&mut text, machine, door, person, None);
+    let mut named = vec![machine];
+    let mut blocks = String::new();
+    block(&mut blocks, machine, door, person, None);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (host, addr) in jumps.iter().flat_map(|access| far(site, access)) {
         let ssh = jumps.iter().flat_map(|access| &access.terms).any(|term| match term {
@@ -57,16 +64,40 @@ fn config(site: &Site, bastion: HostId, id: PersonId, person: &Person) -> Option
             Term::Icmp { .. } | Term::Protos(_) => false,
         });
         if ssh && host.sshd.is_some() && seen.insert(host.name.clone()) {
-            block(&mut text, host, addr, person, Some(machine));
+            block(&mut blocks, host, addr, person, Some(machine));
+            named.push(host);
         }
     }
+    let mut text = head(person, machine, &named) + &blocks;
     text.push_str(
         "\nHost *\n    IdentitiesOnly yes\n    PasswordAuthentication no\n    KbdInteractiveAuthentication no\n    StrictHostKeyChecking yes\n",
     );
+    // Their own file second, for machines of which the policy has no key.
+    let _ = writeln!(text, "    UserKnownHostsFile {KNOWN_HOSTS} ~/.ssh/known_hosts");
     text.push_str(
         "    Ciphers aes256-gcm@openssh.com,aes128-gcm@openssh.com,chacha20-poly1305@openssh.com\n",
     );
     Some(text)
+}
+
+/// What a reader has to know, and to do, before the first connection.
+fn head(person: &Person, bastion: &Host, named: &[&Host]) -> String {
+    let mut text = format!(
+        "# How {} comes through {}: ssh -F this-file HOST.\n\
+         # Machines are named by address, for sshd compares what is asked for as a text.\n\
+         # Their host keys: copy known_hosts, written beside this folder, to {KNOWN_HOSTS}.\n",
+        person.name, bastion.name
+    );
+    let keyless = named.iter().filter(|host| host.host_keys.is_empty());
+    let keyless: Vec<&str> = keyless.map(|host| host.name.as_str()).collect();
+    if !keyless.is_empty() {
+        let _ = writeln!(
+            text,
+            "# Not in it, for the policy has no `host-key` of them: {}. ssh refuses these until their keys are in ~/.ssh/known_hosts.",
+            keyless.join(", ")
+        );
+    }
+    text
 }
 
 fn block(text: &mut String, host: &Host, addr: IpAddr, person: &Person, through: Option<&Host>) {
