@@ -301,7 +301,7 @@ impl Serialize for As<'_, Element> {
         match &self.0.data {
             None => key.serialize(to),
             Some(Data::Verdict(of)) => (key, As(of)).serialize(to),
-            Some(Data::Value(of)) => (key, As(of)).serialize(to),
+            Some(Data::Value(of)) => (key, As(of.as_ref())).serialize(to),
         }
     }
 }

@@ -128,7 +128,7 @@ pub enum Data {
     /// A verdict.
     Verdict(Verdict),
     /// A value.
-    Value(Expression),
+    Value(Box<Expression>),
 }
 
 /// A length of time in milliseconds.

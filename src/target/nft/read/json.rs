@@ -317,7 +317,7 @@ fn element(of: &Value<'_>, is_map: bool) -> Option<Element> {
     };
     element.data = data.map(|data| match verdict(data) {
         Some(verdict) => Data::Verdict(verdict),
-        None => Data::Value(expression(data)),
+        None => Data::Value(Box::new(expression(data))),
     });
     Some(element)
 }

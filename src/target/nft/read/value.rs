@@ -253,7 +253,7 @@ impl Parser<'_> {
             let verdict = if self.at(Kind::Word) { self.verdict() } else { None };
             element.data = Some(match verdict {
                 Some(verdict) => Data::Verdict(verdict),
-                None => Data::Value(self.compared_with(false)?),
+                None => Data::Value(Box::new(self.compared_with(false)?)),
             });
             self.element_options(&mut element)?;
         }
