@@ -1,6 +1,7 @@
-//! Addresses as text, for whoever writes very many: what `Display` makes of them, by a shorter way where most are.
+//! Addresses as text, for whoever writes or reads very many: what `Display` and `FromStr` make of them, by a shorter way where most
+//! are.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Gives `then` the text of an address.
 pub fn with_addr<R>(addr: IpAddr, then: impl FnOnce(&str) -> R) -> R {
@@ -29,6 +30,32 @@ pub fn with_addr<R>(addr: IpAddr, then: impl FnOnce(&str) -> R) -> R {
     then(buffer.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
 }
 
+/// The address that a text is, as `FromStr` reads it.
+#[must_use]
+pub fn addr(text: &str) -> Option<IpAddr> {
+    v4(text).map(IpAddr::V4).or_else(|| text.parse().ok())
+}
+
+/// The same of IPv4: four numbers without a zero before them.
+#[must_use]
+pub fn v4(text: &str) -> Option<Ipv4Addr> {
+    let (mut octets, mut at) = ([0u8; 4], 0usize);
+    let mut digits: Option<u16> = None;
+    for byte in text.bytes() {
+        if byte == b'.' {
+            *octets.get_mut(at)? = u8::try_from(digits.take()?).ok()?;
+            at = at.saturating_add(1);
+        } else if byte.is_ascii_digit() && digits.is_none_or(|so_far| (1..100).contains(&so_far)) {
+            let digit = u16::from(byte.wrapping_sub(b'0'));
+            digits = Some(digits.unwrap_or(0).saturating_mul(10).saturating_add(digit));
+        } else {
+            return None;
+        }
+    }
+    *octets.get_mut(at)? = u8::try_from(digits?).ok()?;
+    (at == 3).then(|| Ipv4Addr::from(octets))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +64,15 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_is_what_display_makes_of_it(addr in any::<IpAddr>()) {
-            prop_assert_eq!(with_addr(addr, str::to_owned), addr.to_string());
+            let text = addr.to_string();
+            prop_assert_eq!(with_addr(addr, str::to_owned), text.clone());
+            prop_assert_eq!(super::addr(&text), Some(addr));
+        }
+
+        #[test]
+        fn a_text_is_the_address_that_the_library_reads(text in "([0-9]{1,4}\\.){2,4}[0-9]{0,3}[.:+ 0-9a-f]?") {
+            prop_assert_eq!(v4(&text), text.parse().ok(), "{}", text);
+            prop_assert_eq!(super::addr(&text), text.parse().ok(), "{}", text);
         }
     }
 

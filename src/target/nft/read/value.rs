@@ -8,6 +8,7 @@ use super::super::artifact::{Data, Duration, Element, Expression, Field, Stateme
 use super::ReadError;
 use super::cursor::{Parser, Unfit};
 use super::token::Kind;
+use crate::net::text;
 
 /// Headers and other things that rules look at: each is followed by the name of a field.
 const HEADS: [&str; 27] = [
@@ -384,6 +385,9 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
 }
 
 fn scalar(word: &str) -> Option<Expression> {
+    if let Some(address) = text::v4(word) {
+        return Some(Expression::Address(IpAddr::V4(address)));
+    }
     // What has a dot, a colon or a slash is no number, and what has a slash no address.
     if word.contains('/') {
         return word.parse::<IpNet>().ok().map(Expression::Prefix);
