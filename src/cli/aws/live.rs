@@ -135,6 +135,7 @@ impl<'l> Answer<'l> {
             || !self.drift.lists.is_empty()
             || !self.drift.interfaces.is_empty()
             || !self.drift.missing.is_empty()
+            || !self.drift.elsewhere.is_empty()
             || !self.drift.left_over.is_empty()
             || !self.worn.is_empty();
         match (differs, self.drift.unknown.is_empty()) {
@@ -151,6 +152,9 @@ impl<'l> Answer<'l> {
         };
         for id in &self.drift.missing {
             say(format!("refuted  `{id}` of the policy is not there"));
+        }
+        for of in &self.drift.elsewhere {
+            say(format!("refuted  {of}"));
         }
         for id in &self.drift.left_over {
             say(format!(
@@ -218,6 +222,9 @@ impl<'l> Answer<'l> {
         json!({
             "equal": self.exit() == Exit::Fine,
             "missing": self.drift.missing,
+            "elsewhere": self.drift.elsewhere.iter().map(|of| json!({
+                "group": of.group, "vpc": of.vpc, "meant": of.meant,
+            })).collect::<Vec<_>>(),
             "left_over": self.drift.left_over,
             "groups": self.drift.groups.iter().map(|of| json!({
                 "group": of.group, "direction": of.direction.word(),
@@ -367,34 +374,32 @@ pub(super) fn bound(compiled: &Compiled, live: &Estate) -> Estate {
         .iter()
         .filter_map(|group| Some((id_of(&group.name, 1), group.id.clone()?)))
         .collect();
-    let unsaid: Vec<String> = compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()).map(vpc_id).collect();
     for group in &mut wanted.groups {
         rename(group, &said);
-        if group.vpc.as_ref().is_some_and(|vpc| unsaid.contains(vpc)) {
-            let mut same = live.groups.iter().filter(|other| other.name == group.name);
-            if let (Some(one), None) = (same.next(), same.next()) {
-                group.vpc.clone_from(&one.vpc);
-            }
-        }
     }
-    // A group that is not there, or there twice, is of the vpc in which the others are, if that is one.
     for vpc in compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()) {
-        let parts = |group: &Group| compiled.groups.estate.group(&group.id).map(|own| own.vpc.clone());
-        let own = Some(Some(vpc_id(vpc)));
-        let there: BTreeSet<&String> = wanted
-            .groups
-            .iter()
-            .filter(|group| parts(group) == own && group.vpc.as_ref() != Some(&vpc_id(vpc)))
-            .filter_map(|group| group.vpc.as_ref())
-            .collect();
-        if let (1, Some(only)) = (there.len(), there.first()) {
-            let only = (*only).clone();
-            for group in wanted.groups.iter_mut().filter(|group| group.vpc.as_ref() == Some(&vpc_id(vpc))) {
-                group.vpc = Some(only.clone());
-            }
+        let own = Some(vpc_id(vpc));
+        let groups: Vec<&mut Group> = wanted.groups.iter_mut().filter(|group| group.vpc == own).collect();
+        if let Some(only) = where_they_are(&groups, live) {
+            groups.into_iter().for_each(|group| group.vpc = Some(only.clone()));
         }
     }
     wanted
+}
+
+/// The vpc in which the groups of a vpc without an id are: by their ids, else by names that are there once. None where they are
+/// in several, and nothing tells which is meant.
+fn where_they_are(groups: &[&mut Group], live: &Estate) -> Option<String> {
+    let by_id = groups.iter().filter_map(|group| live.group(&group.id)?.vpc.as_ref());
+    let mut there: BTreeSet<&String> = by_id.collect();
+    if there.is_empty() {
+        let once = |group: &&mut Group| {
+            let mut same = live.groups.iter().filter(|other| other.name == group.name);
+            same.next().filter(|_| same.next().is_none())?.vpc.as_ref()
+        };
+        there = groups.iter().filter_map(once).collect();
+    }
+    there.first().filter(|_| there.len() == 1).map(|only| (*only).clone())
 }
 
 fn rename(group: &mut Group, said: &BTreeMap<String, String>) {

@@ -204,6 +204,7 @@ fn finding(of: &Question<'_>, obstacle: &Obstacle) -> Diagnostic {
         | Obstacle::Pinned { id, .. }
         | Obstacle::Family { id } => span(id),
         Obstacle::Unnameable { group, .. } | Obstacle::Undescribed { group, .. } => span(group),
+        Obstacle::Elsewhere(of) => span(&of.group),
         Obstacle::Unworn(attach) => attach.wears.first().and_then(|id| span(id)),
         Obstacle::Wearers { from, .. } => span(from),
         Obstacle::Ambiguous { name, .. } => group_of(site, "", Some(name)).map(|group| group.span),
@@ -246,6 +247,9 @@ fn help(obstacle: &Obstacle) -> Option<&'static str> {
         Obstacle::Unworn(_) => Some("do that, describe the interfaces again, and plan again"),
         Obstacle::Trouble(Trouble::Moved { .. }) => Some(
             "let whoever wears one part of the group wear all of them, describe the interfaces again, and plan again",
+        ),
+        Obstacle::Elsewhere(_) => Some(
+            "no call moves a group: name one of that vpc, or leave `id` out of `security-group`, and one is made there",
         ),
         Obstacle::Untold { .. } => Some("describe the whole: `aws ec2 describe-security-groups`"),
         Obstacle::Pinned { .. } => Some("pin what it holds now, and prove the policy with that"),
