@@ -35,6 +35,7 @@ mod peers;
 mod planned;
 mod plans;
 mod policies;
+mod publics;
 mod recordings;
 mod rewritten;
 mod sharded;

@@ -60,7 +60,10 @@ impl std::fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { group, vpc, meant } = self;
         if pair::is_symbolic(meant) {
-            write!(f, "`{group}` is in {vpc}, and other groups of its vpc are elsewhere: which vpc is meant, nothing tells")
+            write!(
+                f,
+                "`{group}` is in {vpc}, and other groups of its vpc are elsewhere: which vpc is meant, nothing tells"
+            )
         } else {
             write!(f, "`{group}` is in {vpc}, not in {meant}: nobody who is meant can wear it")
         }

@@ -62,7 +62,8 @@ pub(in crate::target::aws) fn unmakeable(paired: &Paired<'_>) -> Vec<Obstacle> {
             obstacles.push(said("security group", &group.id));
         }
     }
-    let there = paired.wanted.groups.iter().filter_map(|group| elsewhere(paired.live.group(&group.id)?, group));
+    let there =
+        paired.wanted.groups.iter().filter_map(|group| elsewhere(paired.live.group(&group.id)?, group));
     obstacles.extend(there.map(Obstacle::Elsewhere));
     for list in &paired.wanted.lists {
         if paired.live.list(&list.id).is_none() && (!is_symbolic(&list.id) || list.is_managed_by_aws()) {
