@@ -14,6 +14,7 @@
     reason = "a test fails by panicking, reads the checkout, and tells what it did"
 )]
 
+mod audited;
 mod bench;
 mod calls;
 mod drifts;

@@ -28,7 +28,8 @@ use super::super::import::Blocks;
 use super::super::options::{FindingsFormat, Format};
 use super::super::render::{self, Look, number};
 use super::super::{Console, Exit, Failure};
-use super::live::{bound, differently_worn};
+use super::bound::{bound, limits};
+use super::live::differently_worn;
 use super::{named, packet_words, rule_words, witness_words};
 
 /// What a plan is made from.
@@ -99,6 +100,7 @@ fn terms(of: &Question<'_>, wanted: &Estate) -> Terms {
         foreign: Foreign::Refuse,
         ids: Ids::Said,
         parts: Parts::Together,
+        limits: limits(wanted, of.live),
         nobody: nobody(&of.compiled.site),
         ..Terms::default()
     };

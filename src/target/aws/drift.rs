@@ -216,6 +216,7 @@ impl Drift {
                 self.unknown.push((live.id.clone(), Unknown::Odd { group: live.id.clone(), direction }));
             }
             match differ((live, wanted), direction, nobody, space) {
+                Err(why) if self.unknown.contains(&(live.id.clone(), why.clone())) => {}
                 Err(why) => self.unknown.push((live.id.clone(), why)),
                 Ok((None, None)) => {
                     if odd(is) == odd(meant) && words(is) != words(meant) {
@@ -270,6 +271,8 @@ impl Drift {
                         let interface = interface.clone();
                         self.interfaces.push(InterfaceDrift { interface, direction, more, less });
                     }
+                    // What is not told is mostly so both ways.
+                    Err(why) if self.unknown.contains(&(interface.clone(), why.clone())) => {}
                     Err(why) => self.unknown.push((interface.clone(), why)),
                 }
             }
