@@ -14,6 +14,7 @@ use crate::net::AddrSet;
 /// Looks for everything, at the time `now_ns` (UTC, nanoseconds since 1970).
 pub fn check(site: &Site, now_ns: u64, findings: &mut Findings) {
     expired(site, now_ns, findings);
+    idle_waivers(site, findings);
     closed_legs(site, findings);
     people::check(site, now_ns, findings);
 }
@@ -33,6 +34,23 @@ fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
             }
         };
         findings.push(Diagnostic::warning(code::EXPIRED, access.span, message).help(help));
+    }
+}
+
+/// A waiver of what is not there: at security groups where there are none, of the end of what has no date.
+fn idle_waivers(site: &Site, findings: &mut Findings) {
+    for access in &site.accesses {
+        let aws = access.remarks().waived_aws.first().filter(|_| site.security_groups.is_empty());
+        let dated = access.until.is_some() || !waives(access, code::EXPIRED);
+        let (what, why) = match aws {
+            Some((waiver, _)) => (format!("waive aws {}", waiver.word()), "the policy has no security group"),
+            None if !dated => ("waive lint expired".to_owned(), "this has no date, and never ends"),
+            None => continue,
+        };
+        if !waives(access, code::IDLE_WAIVER) {
+            let message = format!("`{what}` waives nothing: {why}");
+            findings.push(Diagnostic::warning(code::IDLE_WAIVER, access.span, message).help("leave it out"));
+        }
     }
 }
 

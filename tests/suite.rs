@@ -106,6 +106,7 @@ const ELSEWHERE: &[&str] = &[
     "audit-host-key",
     "audit-key-only",
     "audit-strict-kex",
+    "empty-policy",   // tests/aws/audited.rs
     "file-too-large", // tests/resolve.rs, and the tests of `syntax`
     // `fwc bastion lint`: snapshots/cli/bastion_lint.snap
     "key-agent-forwarding",

@@ -132,3 +132,35 @@ fn a_group_beyond_the_usual_quota_is_imported_and_proved() {
     let said = asked(&VERIFY, &text, &[live, json!({ "NetworkInterfaces": [worn] })]);
     assert!(said.code == Some(0) && said.out.contains("proved"), "{said:?}");
 }
+
+/// A folder of something else is no account without groups.
+#[test]
+fn a_folder_without_answers_is_no_account() {
+    let text = policy("security-group web = h1\nallow https from 203.0.113.0/24 to web\n");
+    for command in ["verify", "plan"] {
+        let said = asked(&[command, "--aws-live", "live", "policy.fw"], &text, &[json!({ "Foo": 1 })]);
+        assert!(!said.out.contains("refuted") && said.err.contains("holds no answer of EC2"), "{said:?}");
+        assert_eq!(said.code, Some(2), "{said:?}");
+    }
+    let none = asked(&VERIFY, &text, &[json!({ "SecurityGroups": [] })]);
+    assert!(none.code == Some(1) && none.out.contains("is not there"), "{none:?}");
+}
+
+/// A file that was cut off says nothing, and nothing is wrong with that.
+#[test]
+fn an_empty_policy_is_an_error() {
+    for (text, code) in [("", 1), ("# only a comment\n", 1), ("zone a { 10.0.0.0/24 }\n", 0)] {
+        for command in ["check", "verify", "compile"] {
+            let said = asked(&[command, "policy.fw"], text, &[]);
+            assert_eq!(said.code, Some(code), "{command} {text:?}: {said:?}");
+            let told = said.out.contains("error[empty-policy]") || said.err.contains("error[empty-policy]");
+            assert_eq!(told, code == 1, "{command} {text:?}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn formats_of_groups_without_groups_are_said_to_be_nothing() {
+    let said = asked(&["compile", "--emit", "terraform", "policy.fw"], "zone a { 10.0.0.0/24 }\n", &[]);
+    assert!(said.code == Some(0) && said.err.contains("the policy has no security group"), "{said:?}");
+}
