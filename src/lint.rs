@@ -39,15 +39,13 @@ fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
 
 /// A waiver of what is not there: at security groups where there are none, of the end of what has no date.
 fn idle_waivers(site: &Site, findings: &mut Findings) {
-    for access in &site.accesses {
-        let aws = access.remarks().waived_aws.first().filter(|_| site.security_groups.is_empty());
-        let dated = access.until.is_some() || !waives(access, code::EXPIRED);
-        let (what, why) = match aws {
-            Some((waiver, _)) => (format!("waive aws {}", waiver.word()), "the policy has no security group"),
-            None if !dated => ("waive lint expired".to_owned(), "this has no date, and never ends"),
-            None => continue,
-        };
-        if !waives(access, code::IDLE_WAIVER) {
+    for access in site.accesses.iter().filter(|access| !waives(access, code::IDLE_WAIVER)) {
+        let aws = access.remarks().waived_aws.iter().filter(|_| site.security_groups.is_empty());
+        let aws = aws
+            .map(|(waiver, _)| (format!("waive aws {}", waiver.word()), "the policy has no security group"));
+        let undated = access.until.is_none() && waives(access, code::EXPIRED);
+        let undated = undated.then(|| ("waive lint expired".to_owned(), "this has no date, and never ends"));
+        for (what, why) in aws.chain(undated) {
             let message = format!("`{what}` waives nothing: {why}");
             findings.push(Diagnostic::warning(code::IDLE_WAIVER, access.span, message).help("leave it out"));
         }
