@@ -321,6 +321,11 @@ fn understood(
     let files = resolve::gather(sources, roots, loader, findings);
     sources.settle(loader);
     watch(Told::Ended("parse"));
+    // Of nothing, nothing is wrong: a file that was cut off would pass.
+    if files.iter().all(|file| file.statements.is_empty()) && !findings.has_errors() {
+        let message = "the policy says nothing: its files are empty, or hold comments alone";
+        findings.push(Diagnostic::global(code::EMPTY_POLICY, message).help("is it the file that you meant?"));
+    }
     let site = resolve::of_declared(&files, sources, loader, &options.set, findings);
     drop(files);
     watch(Told::Ended("resolve"));

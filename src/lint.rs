@@ -14,6 +14,7 @@ use crate::net::AddrSet;
 /// Looks for everything, at the time `now_ns` (UTC, nanoseconds since 1970).
 pub fn check(site: &Site, now_ns: u64, findings: &mut Findings) {
     expired(site, now_ns, findings);
+    idle_waivers(site, findings);
     closed_legs(site, findings);
     people::check(site, now_ns, findings);
 }
@@ -33,6 +34,21 @@ fn expired(site: &Site, now_ns: u64, findings: &mut Findings) {
             }
         };
         findings.push(Diagnostic::warning(code::EXPIRED, access.span, message).help(help));
+    }
+}
+
+/// A waiver of what is not there: at security groups where there are none, of the end of what has no date.
+fn idle_waivers(site: &Site, findings: &mut Findings) {
+    for access in site.accesses.iter().filter(|access| !waives(access, code::IDLE_WAIVER)) {
+        let aws = access.remarks().waived_aws.iter().filter(|_| site.security_groups.is_empty());
+        let aws = aws
+            .map(|(waiver, _)| (format!("waive aws {}", waiver.word()), "the policy has no security group"));
+        let undated = access.until.is_none() && waives(access, code::EXPIRED);
+        let undated = undated.then(|| ("waive lint expired".to_owned(), "this has no date, and never ends"));
+        for (what, why) in aws.chain(undated) {
+            let message = format!("`{what}` waives nothing: {why}");
+            findings.push(Diagnostic::warning(code::IDLE_WAIVER, access.span, message).help("leave it out"));
+        }
     }
 }
 

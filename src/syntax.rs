@@ -10,6 +10,7 @@ mod build;
 mod explain;
 mod fmt;
 mod grammar;
+mod lookalike;
 mod parse;
 mod plain;
 mod scan;

@@ -13,6 +13,7 @@ pub mod classes;
 mod conflict;
 pub mod groups;
 mod own;
+mod publics;
 pub mod reading;
 mod size;
 pub mod translate;

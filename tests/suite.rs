@@ -180,6 +180,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("tests/bridges.rs", &["stateless-replies"]),
     // `fwc plan --aws-live`
     ("tests/aws/planned.rs", &["no-aws-plan"]),
+    ("tests/aws/audited.rs", &["empty-policy"]),
     // Two formats at once.
     ("tests/aws/formats.rs", &["unprintable"]),
     // What takes megabytes.

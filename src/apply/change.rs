@@ -18,13 +18,15 @@ use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
-use super::{ApplyError, carry, connections, log, scratch};
+use super::{ApplyError, carry, connections, log, preflight, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The listing of every table at the moment of the confirmation, in the generation's folder.
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
+/// The file of a generation with the kernel's parameters of `sysctl.conf` as they were when it was confirmed.
+pub const CONFIRMED_PARAMETERS: &str = "confirmed-with.conf";
 
 /// What would be done, tried in a scratch namespace.
 #[derive(Debug)]
@@ -227,6 +229,8 @@ pub fn confirm(
     }
     // What `fwc drift` compares with: other people's tables too, as they were when this was found good.
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
+    let parameters = preflight::as_they_are(&state.text(trial.generation, "sysctl.conf")?)?;
+    replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
     lock.confirm(state, trial.generation)?;
     lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
     if let Some(watchdog) = &trial.watchdog {

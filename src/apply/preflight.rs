@@ -18,7 +18,9 @@ use serde_json::Value;
 use crate::net::Family;
 use crate::net::addr;
 use crate::target::nft::artifact::Ruleset;
+use crate::target::sysctl;
 
+use super::ApplyError;
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::ingress;
@@ -285,6 +287,23 @@ pub fn different(build: &Build) -> Vec<Parameter> {
         (!same).then(|| Parameter { key: setting.key.clone(), before, value: setting.value.clone() })
     };
     build.settings.settings.iter().filter_map(differs).collect()
+}
+
+/// A `sysctl.conf` with the values that its parameters have now; without those that are not there.
+///
+/// # Errors
+/// When the text is none.
+pub fn as_they_are(text: &str) -> Result<String, ApplyError> {
+    let mut settings =
+        sysctl::read::read(text).map_err(|why| ApplyError::State(format!("sysctl.conf: {why}")))?;
+    settings.settings.retain_mut(|setting| match value(&setting.key) {
+        Some(is) => {
+            setting.value = is.split_whitespace().collect::<Vec<_>>().join(" ");
+            true
+        }
+        None => false,
+    });
+    Ok(sysctl::print::print(&settings))
 }
 
 /// What the kernel does not have, and `sysctl.conf` does not call optional.

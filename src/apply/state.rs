@@ -9,6 +9,7 @@
 //!     sysctl.conf origins.json
 //!     record.json           who, from where, of what policy, the parameters that were changed
 //!     confirmed-with.nft    every table when it was confirmed
+//!     confirmed-with.conf   the parameters of sysctl.conf as they were then
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N

@@ -2,6 +2,8 @@
 //! did not, and the other way round; and what of the second is exposed to the Internet. Two policies, or builds, are asked
 //! the same of their groups ([`Answer::of_policies`]).
 
+mod beside;
+mod bound;
 pub(super) mod live;
 pub(super) mod plan;
 mod recording;

@@ -60,6 +60,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return stop.exit(&request);
         }
     };
+    if !args.emit.is_empty() && compiled.site.security_groups.is_empty() {
+        console.talk("note: the policy has no security group: `--emit` writes nothing of any\n");
+    }
     let host = args.host.map(|name| host_of(&compiled, &name)).transpose()?;
     let goal = match (args.check, args.output, host) {
         (Some(dir), _, _) => Goal::Compare(dir),

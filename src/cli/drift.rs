@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::apply::change::CONFIRMED_WITH;
+use crate::apply::change::{CONFIRMED_PARAMETERS, CONFIRMED_WITH};
 use crate::apply::live::{Nft, parsed};
 use crate::apply::preflight;
 use crate::apply::state::State;
@@ -13,7 +13,7 @@ use crate::net::{Field, Space};
 use crate::target::nft::artifact::{Hook, Ruleset};
 use crate::target::nft::sim;
 use crate::target::nft::still::is_later;
-use crate::target::sysctl;
+use crate::target::sysctl::{self, artifact::Settings};
 
 use super::diff::of_listings;
 use super::live::{StateArgs, failure, never};
@@ -52,6 +52,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let (diff, words, data) =
         of_listings(&record.host, (&name, &was), ("now", if same { &was } else { &is }))?;
     let turned = turned(&state, confirmed, &rules)?;
+    // `apply` told of it, and whoever confirmed it all the same knew.
+    let (known, turned): (Vec<Turned>, Vec<Turned>) = turned.into_iter().partition(|one| one.known);
     let drifted = !diff.is_empty() || !turned.is_empty();
     let cosmetic = !drifted && !same;
     match args.format {
@@ -60,6 +62,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             "cosmetic": cosmetic,
             "packets": data,
             "parameters": turned.iter().map(Turned::json).collect::<Vec<_>>(),
+            "never_set": known.iter().map(Turned::json).collect::<Vec<_>>(),
         }))),
         Format::Text => {
             if !diff.is_empty() {
@@ -83,6 +86,8 @@ struct Turned {
     is: Option<String>,
     /// A packet of which that decides.
     packet: Option<String>,
+    /// Whether it was so when the generation was confirmed.
+    known: bool,
 }
 
 impl Turned {
@@ -103,7 +108,15 @@ impl Turned {
 
 fn turned(state: &State, confirmed: u64, rules: &Ruleset) -> Result<Vec<Turned>, Failure> {
     let text = state.text(confirmed, "sysctl.conf").map_err(failure)?;
-    let settings = sysctl::read::read(&text).map_err(|why| Failure::new(format!("sysctl.conf: {why}")))?;
+    let read = |text: &str| {
+        sysctl::read::read(text).map_err(|why| Failure::new(format!("parameters of the kernel: {why}")))
+    };
+    let settings = read(&text)?;
+    // A generation that an older fwc confirmed does not tell.
+    let was = match state.text(confirmed, CONFIRMED_PARAMETERS) {
+        Ok(text) => read(&text)?,
+        Err(_) => Settings::default(),
+    };
     let mut all = Vec::new();
     for setting in settings.settings {
         let is = preflight::value(&setting.key);
@@ -112,7 +125,10 @@ fn turned(state: &State, confirmed: u64, rules: &Ruleset) -> Result<Vec<Turned>,
             continue;
         }
         let packet = forwarded(&setting.key, rules);
-        all.push(Turned { key: setting.key, wanted: setting.value, is, packet });
+        let known = is.as_deref().is_some_and(|is| {
+            was.value(&setting.key).is_some_and(|was| is.split_whitespace().eq(was.split_whitespace()))
+        });
+        all.push(Turned { key: setting.key, wanted: setting.value, is, packet, known });
     }
     Ok(all)
 }

@@ -91,6 +91,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     if imported.idle > 0 {
         summary = format!("{summary}, {} equal but for addresses that nobody has", imported.idle);
     }
+    if imported.cut > 0 {
+        summary = format!("{summary}; {} of them in parts", imported.cut);
+    }
     console.talk(&format!("{summary}\n"));
     match (args.format, &args.output) {
         (Format::Json, _) => console.data(&render::document(&json!({
@@ -99,6 +102,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             "groups": imported.groups,
             "rules": imported.rules,
             "canonically_equal": equal,
+            "in_parts": imported.cut,
             "notes": imported.notes,
             "warnings": imported.warnings,
             "obstacles": [],

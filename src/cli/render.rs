@@ -311,6 +311,9 @@ fn near<'l>(page: &Page<'_>, mut labels: Vec<(Level, &'l Label)>) -> Vec<Vec<(Le
     groups
 }
 
+/// What a tab is shown as: the renderer would widen it in the line and not above the carets.
+const TAB: &str = "    ";
+
 /// The lines from the first mark to the last, cleaned; what lies between is folded by the renderer.
 fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
     let places: Vec<(usize, usize)> = labels.iter().map(|(_, label)| page.clamp(label.span)).collect();
@@ -323,10 +326,10 @@ fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
         let line = page.text.get(from..to).unwrap_or("").trim_end_matches('\r');
         let shown = |at: usize| -> usize {
             let before = line.get(..at.saturating_sub(from).min(line.len())).unwrap_or(line);
-            before.chars().map(|c| clean_char(c).len_utf8()).sum()
+            before.chars().map(|c| if c == '\t' { TAB.len() } else { clean_char(c).len_utf8() }).sum()
         };
         let line_start = text.len();
-        text.push_str(&clean(line));
+        text.push_str(&clean(line).replace('\t', TAB));
         let mut spare = false;
         for (&(start, end), (level, label)) in places.iter().zip(labels) {
             if page.line_of(start) != number {

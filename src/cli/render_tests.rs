@@ -117,6 +117,16 @@ fn odd_texts_and_spans_render() {
 }
 
 #[test]
+fn carets_stand_under_what_they_mean_behind_tabs() {
+    let finding = Diagnostic::error(UNKNOWN_ZONE, span(4, 6), "m");
+    let shown = findings(&of(finding), &map("\ta\t bb\tc"), FindingsFormat::Text, PLAIN);
+    let lines: Vec<&str> = shown.lines().collect();
+    let of = |sign: &str| lines.iter().find_map(|line| line.find(sign)).unwrap();
+    assert!(!shown.contains('\t'), "{shown}");
+    assert_eq!(of("bb"), of("^^"), "{shown}");
+}
+
+#[test]
 fn many_findings_in_a_long_file_take_no_time() {
     let text = "allow http from lan to db\n".repeat(20_000);
     let mut all = Findings::default();

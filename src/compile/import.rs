@@ -25,6 +25,7 @@ use crate::syntax;
 use crate::target::aws::artifact::{Canonical, Direction, Estate, Group, Peer, Rule, words};
 use crate::target::aws::sim::admits::{self, Admits};
 use crate::target::aws::sim::{Role, Unknown};
+use crate::target::aws::validate::quota::Limits;
 use crate::verify::Outcome;
 
 use sentences::{Draft, Sentences};
@@ -42,6 +43,8 @@ pub struct Imported {
     pub groups: usize,
     /// How many rules they have.
     pub rules: usize,
+    /// How many groups have more rules than the usual quota: compiled, each is several that are worn together.
+    pub cut: usize,
     /// How many groups have another canonical form, and differ for far ends alone that nobody is (S58).
     pub idle: usize,
 }
@@ -103,6 +106,15 @@ pub fn import(
     let Some(compiled) = compiled else { return Err(wrong(&findings, &sources, &sentences)) };
     unproved(&compiled.report)?;
     let idle = equal(&estate, &compiled.groups.estate, &compiled.site, &draft)?;
+    let parts = |group: &Group| (group.id.clone(), draft.parts(&compiled.groups.estate, group).count());
+    let cut: Vec<(String, usize)> = estate.groups.iter().map(parts).filter(|(_, parts)| *parts > 1).collect();
+    notes.extend(cut.iter().map(|(id, parts)| {
+        format!(
+            "`{id}` has more rules than the quota of {} that fwc compiles for: `compile` writes {parts} groups of it, to be worn \
+             together; `verify --aws-live` and `plan` take it as the one that it is",
+            Limits::default().rules
+        )
+    }));
     let text = syntax::fmt(&sources, file, &mut Findings::default());
     let unformatted =
         || Obstacle::Sentence { of: "the policy".to_owned(), why: "it has no format".to_owned() };
@@ -111,7 +123,7 @@ pub fn import(
     let warnings = warnings.map(|d| format!("{}: {}", d.code.as_str(), d.message)).collect();
     notes.sort();
     let rules = estate.groups.iter().map(|group| group.all_rules().count()).sum();
-    Ok(Imported { text, notes, warnings, groups: estate.groups.len(), rules, idle })
+    Ok(Imported { text, notes, warnings, groups: estate.groups.len(), rules, cut: cut.len(), idle })
 }
 
 /// No file is read: the sentences name none.

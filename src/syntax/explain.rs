@@ -9,6 +9,7 @@ use pest::error::{Error, ErrorVariant, InputLocation};
 use crate::diag::code;
 
 use super::grammar::Rule;
+use super::lookalike;
 use super::parse::Report;
 use super::scan::{STARTERS, is_word};
 
@@ -45,6 +46,9 @@ pub(super) fn line(
 /// Reports words in `range` of `joined` that start no statement.
 pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut Report<'_>) {
     let text = joined.get(range.clone()).unwrap_or("");
+    if foreign(text, range.start, report) {
+        return;
+    }
     let word = token(text);
     let at = word_range(text, 0, range.start);
     let span = super::scan::span(report.file(), &at);
@@ -105,6 +109,19 @@ pub(super) fn quoted(word: &str) -> String {
     format!("`{short}{more}`")
 }
 
+/// Reports a character of the words at the beginning of a text that is not what it looks like; whether there is one.
+fn foreign(text: &str, start: usize, report: &mut Report<'_>) -> bool {
+    let words = text.trim_ascii_start();
+    let Some((at, found, like)) = lookalike::first(words) else { return false };
+    let from = start.saturating_add(text.len().saturating_sub(words.len())).saturating_add(at);
+    let place = from..from.saturating_add(found.len_utf8());
+    let span = super::scan::span(report.file(), &place);
+    let message = format!("`{found}` is U+{:04X}, and only looks like `{like}`", u32::from(found));
+    let found = report.diagnostic(code::SYNTAX, place, message);
+    report.push(found.help("write it anew: what is not in quotes or a comment is ASCII").fix(span, like));
+    true
+}
+
 fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], report: &mut Report<'_>) {
     let at = position(error).min(text.len());
     let rules: &[Rule] = match &error.variant {
@@ -112,6 +129,9 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
         ErrorVariant::CustomError { .. } => &[],
     };
     let rest = text.get(at..).unwrap_or("");
+    if foreign(rest, start.saturating_add(at), report) {
+        return;
+    }
     let word = token(rest.trim_start());
     let before = previous(text.get(..at).unwrap_or(""));
     let expected = expected(rules);

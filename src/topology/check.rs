@@ -9,6 +9,7 @@ use hashbrown::HashSet;
 use super::back::back;
 use super::bridges;
 use super::conflict::Book;
+use super::publics;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
@@ -220,7 +221,7 @@ impl Need<'_> {
             Course::Source(source) => behind(topology, &way.crossing, path, source),
         };
         let early = early.or_else(|| dynamic(topology.site, &way.crossing, path));
-        let early = early.or_else(|| public(topology, &way.crossing, path));
+        let early = early.or_else(|| publics::seen(topology, (self.from, self.to), &way.crossing, path));
         if early.is_some() || self.proved.is_some_and(|book| book.translates(&way.crossing)) {
             return early;
         }
@@ -361,10 +362,16 @@ impl Need<'_> {
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
                     .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
             }
-            Trouble::Public { host, at } => {
+            Trouble::Public { host, at, worn } => {
                 let name = |id: &HostId| site.host(*id).map_or("", |h| h.name.as_str());
-                finding(format!("`{}` would see the public address of `{}`, which its rules do not know", name(at), name(host)))
-                    .help("leave `public` out, where they reach each other by private addresses; else filter at the vpc alone")
+                let at = if *worn { format!("the security groups of `{}`", name(at)) } else { format!("`{}`", name(at)) };
+                let (rules, else_) = if *worn {
+                    ("their", "what goes by the Internet is said to and from the zone after `gateway`")
+                } else {
+                    ("its", "filter at the vpc alone")
+                };
+                finding(format!("{at} would see the public address of `{}`, which {rules} rules do not know", name(host)))
+                    .help(format!("leave `public` out, where they reach each other by private addresses; else {else_}"))
             }
             Trouble::Nowhere => match self.nat {
                 Some(nat) => self.nowhere(site, nat, (&from, &to)),
@@ -420,6 +427,8 @@ pub(super) enum Trouble {
     Public {
         host: HostId,
         at: HostId,
+        /// Whether it is what the machine wears that knows it so.
+        worn: bool,
     },
     Nowhere,
 }
@@ -558,27 +567,6 @@ fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
         }
     }
     None
-}
-
-/// S57: a filtering machine outside the vpc, on the way to or from a leg that is known there by its public address.
-fn public(topology: &Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
-    let site = topology.site;
-    if !topology.knows_public() {
-        return None;
-    }
-    let transits = path.transits.iter().map(|t| t.host);
-    let ends = crossing.senders.iter().chain(&crossing.receivers).map(|own| own.host);
-    let outside = |host: &HostId| {
-        let machine = site.host(*host).filter(|machine| machine.filters());
-        machine.is_some_and(|machine| machine.legs.iter().any(|leg| site.vpc_of(leg.zone).is_none()))
-    };
-    let at = transits.chain(ends).chain(path.end.map(|(host, _)| host)).find(outside)?;
-    let addrs = crossing.src.union(&crossing.dst);
-    let known = topology
-        .owners(&addrs)
-        .into_iter()
-        .find(|(_, host, leg)| site.leg(*host, *leg).is_some_and(|leg| !leg.public.is_empty()));
-    known.map(|(_, host, _)| Trouble::Public { host, at })
 }
 
 fn filtered(site: &Site, crossing: &Crossing) -> bool {

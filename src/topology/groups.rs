@@ -40,6 +40,8 @@ pub(super) fn meets(site: &Site, end: &End) -> bool {
 enum Trouble {
     /// The leg is in an end, and some that wear the same groups are not.
     Coarse { leg: Interface, near: bool },
+    /// Two who wear a group are told apart by a family alone, which one of them has not.
+    Family { has: Interface, lacks: Interface, family: Family },
     /// A `deny` reads some of a leg's addresses, or of the addresses it may have, and not the others.
     Partly { leg: Interface, deny: AccessId },
     /// Nobody knows the address, and a group of another vpc cannot be named.
@@ -150,6 +152,17 @@ fn say(site: &Site, access: &Access, trouble: &Trouble) -> Diagnostic {
                 "a rule of the group {end}: put those that are meant into a `security-group` of their own, which they may wear beside it"
             ))
         }
+        Trouble::Family { has, lacks, family } => {
+            let family = if *family == Family::V4 { "IPv4" } else { "IPv6" };
+            let (has, groups, lacks) = (name(has), worn(has), name(lacks));
+            let message = format!(
+                "this means `{has}` over {family} too, and `{lacks}`, which wears {groups} with it, has no {family} address"
+            );
+            Diagnostic::error(code::TOO_COARSE, access.span, message).help(format!(
+                "a rule of the group is for all who wear it: give `{lacks}` an address of {family}, put those that have one \
+                 into a `security-group` of their own, or name the addresses of the other family alone"
+            ))
+        }
         Trouble::Partly { leg, deny } => {
             let message = format!(
                 "a `deny` takes some addresses of `{}` from this, and a group has all or none",
@@ -184,6 +197,21 @@ struct Reader<'r, 's> {
 struct Admits {
     addrs: Vec<(AddrSet, Spoken)>,
     groups: Vec<(GroupId, Spoken)>,
+}
+
+impl Admits {
+    /// What is admitted of some families.
+    fn over(&self, families: &[Family]) -> Self {
+        let of = |addrs: &AddrSet| {
+            families.iter().fold(AddrSet::empty(), |all, family| all.union(&addrs.of(*family)))
+        };
+        let addrs = self.addrs.iter().map(|(addrs, what)| (of(addrs), what.over(families)));
+        let groups = self.groups.iter().map(|(group, what)| (*group, what.over(families)));
+        let mut some = Self { addrs: addrs.collect(), groups: groups.collect() };
+        some.addrs.retain(|(addrs, what)| !addrs.is_empty() && !what.is_empty());
+        some.groups.retain(|(_, what)| !what.is_empty());
+        some
+    }
 }
 
 impl Reader<'_, '_> {
@@ -224,12 +252,38 @@ impl Reader<'_, '_> {
         let whole: BTreeMap<GroupId, Admits> = whole.collect();
         let wanted: BTreeSet<Interface> = near.keys().copied().collect();
         let cover = cover(site, &wanted, self.named().0, |id| whole.contains_key(&id));
-        let cover = cover.map_err(|leg| Trouble::Coarse { leg, near: true })?;
+        let cover = cover.map_err(|leg| self.apart(leg, &near))?;
         let shares = cover.into_iter().filter_map(|group| {
             let Admits { addrs, groups } = whole.get(&group)?.clone();
             Some(Share { group, way: self.way, access: self.id, addrs, groups })
         });
         Ok(shares.collect())
+    }
+
+    /// What tells a near leg from others that wear its groups.
+    fn apart(&self, leg: Interface, near: &BTreeMap<Interface, Admits>) -> Trouble {
+        let site = self.topology.site();
+        let carries = |one: Interface| -> Vec<Family> {
+            let of = site.leg(one.0, one.1);
+            Family::BOTH.into_iter().filter(|family| of.is_some_and(|of| of.carries(site, *family))).collect()
+        };
+        let groups = site.worn(leg.0, leg.1).filter_map(|id| site.security_group(id));
+        for other in groups.flat_map(|group| &group.members) {
+            let (Some(one), Some(another)) = (near.get(&leg), near.get(other)) else { continue };
+            let (own, theirs) = (carries(leg), carries(*other));
+            let both: Vec<Family> = own.iter().copied().filter(|family| theirs.contains(family)).collect();
+            if one == another || one.over(&both) != another.over(&both) {
+                continue;
+            }
+            let more = own.iter().find(|family| !theirs.contains(family));
+            let less = || theirs.iter().find(|family| !own.contains(family));
+            match (more, less()) {
+                (Some(family), _) => return Trouble::Family { has: leg, lacks: *other, family: *family },
+                (None, Some(family)) => return Trouble::Family { has: *other, lacks: leg, family: *family },
+                (None, None) => {}
+            }
+        }
+        Trouble::Coarse { leg, near: true }
     }
 
     /// Whether the near place reads a leg at all. Of a leg with several addresses, some of them are enough to be

@@ -41,7 +41,7 @@ pub enum NoWay {
 /// [`NoWay`].
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
     let spec = Spec::new(site);
-    let packet = &as_private(site, packet);
+    let packet = &as_private(site, packet)?;
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
         (None, Some(zone)) => Ok(Begin::Zone(zone)),
@@ -112,19 +112,21 @@ fn elsewhere(
     }
 }
 
-/// S57: what is sent to a public address comes to the private one in its place.
-fn as_private(site: &Site, packet: &Packet) -> Packet {
-    let legs = site.hosts.iter().flat_map(|host| &host.legs);
-    let known = legs.filter_map(|leg| {
-        let at = leg
-            .public
-            .iter()
-            .filter(|a| a.is_ipv4() == packet.dst.is_ipv4())
-            .position(|a| *a == packet.dst)?;
-        leg.addresses.iter().filter(|a| a.is_ipv4() == packet.dst.is_ipv4()).nth(at)
-    });
-    let dst = known.into_iter().next().copied().unwrap_or(packet.dst);
-    Packet { dst, ..packet.clone() }
+/// S57: a public address, at either end, is the private one that stands for it.
+fn as_private(site: &Site, packet: &Packet) -> Result<Packet, NoWay> {
+    let private = |addr: IpAddr| -> Result<IpAddr, NoWay> {
+        let family = |a: &&IpAddr| a.is_ipv4() == addr.is_ipv4();
+        let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
+        for (host, leg) in legs {
+            let Some(at) = leg.public.iter().filter(family).position(|a| *a == addr) else { continue };
+            let unknown = || {
+                NoWay::NoPath(format!("{addr} stands for an address of `{}` that nobody knows", host.name))
+            };
+            return leg.addresses.iter().filter(family).nth(at).copied().ok_or_else(unknown);
+        }
+        Ok(addr)
+    };
+    Ok(Packet { src: private(packet.src)?, dst: private(packet.dst)?, ..packet.clone() })
 }
 
 /// The hops of a routed path, through every translation on it; none where there is no path.

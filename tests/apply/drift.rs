@@ -433,3 +433,27 @@ fn what_counts_and_ages_is_not_told_and_a_counter_that_is_added_is() {
     assert_eq!(told.status.code(), Some(0), "{}", said(&told));
     assert!(said(&told).contains("cosmetic"), "{}", said(&told));
 }
+
+/// Without `--sysctl` the parameters stay as they are, and whoever confirms knows: that is no drift. What is turned later is one.
+#[test]
+fn a_parameter_that_was_never_set_is_no_drift() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.fw.sysctl(&[("ipv4/conf/all/rp_filter".to_owned(), "1")]).unwrap();
+    world.ok(&["apply", &world.path("old").display().to_string(), "--i-have-console"]);
+    world.ok(&["confirm", "--i-have-console"]);
+    let told = world.done(&["drift"]);
+    assert_eq!((told.status.code(), said(&told).as_str()), (Some(0), ""), "nothing was turned");
+    assert_eq!(String::from_utf8_lossy(&told.stderr), "", "fit for cron");
+    let told = world.done(&["drift", "--format", "json"]);
+    let never: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    let keys: Vec<&serde_json::Value> =
+        never["never_set"].as_array().unwrap().iter().map(|of| &of["key"]).collect();
+    assert!(keys.contains(&&serde_json::json!("net/ipv4/conf/all/rp_filter")), "{never}");
+    world.fw.sysctl(&[("ipv4/conf/all/rp_filter".to_owned(), "0")]).unwrap();
+    let told = world.done(&["drift"]);
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    assert!(said(&told).contains("sysctl net.ipv4.conf.all.rp_filter is 0"), "{}", said(&told));
+}

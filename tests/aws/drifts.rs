@@ -212,10 +212,16 @@ fn a_stray_rule_is_named() {
 
 /// The command of a folder in which `change` was done to what stood in AWS on Monday, group by group.
 fn of_monday(command: &str, change: impl Fn(&str, &mut Value)) -> Said {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    of_monday_as(command, &std::fs::read_to_string(here.join("tests/cli/aws.fw")).unwrap(), change)
+}
+
+/// The same of another policy.
+fn of_monday_as(command: &str, policy: &str, change: impl Fn(&str, &mut Value)) -> Said {
     let (dir, here) = (tempfile::tempdir().unwrap(), std::path::Path::new(env!("CARGO_MANIFEST_DIR")));
     let (cli, live) = (here.join("tests/cli"), dir.path().join("live"));
     std::fs::create_dir(&live).unwrap();
-    std::fs::copy(cli.join("aws.fw"), dir.path().join("aws.fw")).unwrap();
+    std::fs::write(dir.path().join("aws.fw"), policy).unwrap();
     for name in ["describe-network-interfaces.json", "describe-security-groups.json"] {
         let text = std::fs::read_to_string(cli.join("aws/monday").join(name)).unwrap();
         let mut json: Value = serde_json::from_str(&text).unwrap();
@@ -277,4 +283,35 @@ fn what_nobody_knows_the_meaning_of_is_undecided() {
         assert!(said.code == Some(2) && said.out.contains("undecided  sg-0000000000000000b"), "{said:?}");
         assert!(!said.out.contains("proved") && !said.out.contains("(db) ingress: other rules"), "{said:?}");
     }
+}
+
+/// An id says which group is meant, and not where it is: in another vpc nobody who is meant can wear it, whatever its rules are.
+#[test]
+fn a_group_of_another_vpc_is_not_the_policys() {
+    let moved = |_: &str, group: &mut Value| group["VpcId"] = json!("vpc-0ddddddddddddddd1");
+    let said = of_monday("verify", moved);
+    assert!(said.code == Some(1) && !said.out.contains("proved"), "{said:?}");
+    let refuted = "refuted  `sg-0000000000000000a` is in vpc-0ddddddddddddddd1, not in vpc-0123456789abcdef0";
+    assert!(said.out.contains(refuted), "{said:?}");
+    let said = of_monday("plan", moved);
+    assert!(said.code == Some(1) && said.err.contains("no call moves a group"), "{said:?}");
+}
+
+/// Where the policy does not say which vpc it is, its groups are in one all the same.
+#[test]
+fn the_groups_of_a_vpc_are_in_one() {
+    let policy = std::fs::read_to_string("tests/cli/aws.fw").unwrap();
+    let unsaid = policy.replace(" id \"vpc-0123456789abcdef0\";", "");
+    assert_ne!(policy, unsaid);
+    let said = of_monday_as("verify", &unsaid, |_, _| {});
+    assert!(said.code == Some(0) && said.out.contains("proved: 3 groups"), "{said:?}");
+    let one = |id: &str, group: &mut Value| {
+        if id.ends_with('b') {
+            group["VpcId"] = json!("vpc-0ddddddddddddddd1");
+        }
+    };
+    let said = of_monday_as("verify", &unsaid, one);
+    assert!(said.code == Some(1) && said.out.contains("which vpc is meant, nothing tells"), "{said:?}");
+    let said = of_monday_as("plan", &unsaid, one);
+    assert!(said.code == Some(1) && said.err.contains("which vpc of AWS `main` is"), "{said:?}");
 }

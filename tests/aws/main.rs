@@ -14,6 +14,7 @@
     reason = "a test fails by panicking, reads the checkout, and tells what it did"
 )]
 
+mod audited;
 mod bench;
 mod calls;
 mod drifts;
@@ -35,6 +36,7 @@ mod peers;
 mod planned;
 mod plans;
 mod policies;
+mod publics;
 mod recordings;
 mod rewritten;
 mod sharded;

@@ -14,9 +14,8 @@ use crate::compile::Compiled;
 use crate::compile::import::nobody;
 use crate::model::{HostId, LegId};
 use crate::net::{AddrSet, Packet, Space};
-use crate::target::aws::artifact::{Direction, Estate, Group, Interface, Peer};
+use crate::target::aws::artifact::{Direction, Estate, Group, Interface};
 use crate::target::aws::drift::{Drift, differs, drift};
-use crate::target::aws::emit::{id_of, vpc_id};
 use crate::target::aws::plan::{Ids, Parts, Terms};
 use crate::target::aws::sim::Unknown;
 
@@ -24,6 +23,8 @@ use super::super::clean::clean_line;
 use super::super::options::Format;
 use super::super::render::{self, number};
 use super::super::{Console, Exit, Failure, report};
+use super::beside::{Beside, beside};
+use super::bound::{bound, limits};
 use super::{named, packet_words, witness_words};
 
 /// Compares, and prints the answer.
@@ -56,6 +57,8 @@ struct Answer<'l> {
     groups: usize,
     drift: Drift,
     worn: Vec<Worn>,
+    /// What of the interfaces no proof is about, and an auditor has to know.
+    beside: Vec<Beside>,
     /// Machines of which no description of interfaces was there to ask.
     unasked: usize,
 }
@@ -88,6 +91,7 @@ impl<'l> Answer<'l> {
             vpcs: vpcs.collect(),
             ids: Ids::Said,
             parts: Parts::Together,
+            limits: limits(&wanted, live),
             nobody: nobody(&compiled.site),
             ..Terms::default()
         };
@@ -96,16 +100,27 @@ impl<'l> Answer<'l> {
             Failure::new(format!("the groups cannot be told apart: {}", all.join("; ")))
                 .help("say which is meant: `security-group NAME = … id \"sg-…\"`")
         })?;
-        let mut answer = Self { live, groups: wanted.groups.len(), drift, worn: Vec::new(), unasked: 0 };
+        let mut answer = Self::of(live, &wanted, drift);
         answer.wearers(compiled, &wanted);
         Ok(answer)
+    }
+
+    fn of(live: &'l Estate, wanted: &Estate, drift: Drift) -> Self {
+        let groups = wanted.groups.len();
+        Self { live, groups, drift, worn: Vec::new(), beside: Vec::new(), unasked: 0 }
     }
 
     /// Every machine of a known address wears just its groups, at each interface that has one of its addresses.
     fn wearers(&mut self, compiled: &Compiled, wanted: &Estate) {
         let (ids, nobody) = (live_ids(wanted, self.live), nobody(&compiled.site));
+        let mut members = BTreeMap::new();
+        // A group that somebody of unknown address wears is anybody's.
+        let mut closed: BTreeSet<String> = ids.values().cloned().collect();
         for (host, leg) in compiled.site.interfaces() {
             let Some(of) = compiled.site.leg(host, leg).filter(|of| !of.addresses.is_empty()) else {
+                for group in worn(compiled, wanted, (host, leg)) {
+                    closed.remove(ids.get(&group.id).unwrap_or(&group.id));
+                }
                 continue;
             };
             if self.live.interfaces.is_empty() {
@@ -126,8 +141,10 @@ impl<'l> Answer<'l> {
             }
             for at in all.into_iter().filter(|i| of.addresses.iter().any(|address| has(i, *address))) {
                 self.worn.extend(Worn::otherwise(machine, (self.live, at), &meant, &nobody));
+                members.insert(at.id.as_str(), (machine, of.addresses.as_slice()));
             }
         }
+        self.beside = beside(self.live, &members, &closed);
     }
 
     fn exit(&self) -> Exit {
@@ -135,6 +152,7 @@ impl<'l> Answer<'l> {
             || !self.drift.lists.is_empty()
             || !self.drift.interfaces.is_empty()
             || !self.drift.missing.is_empty()
+            || !self.drift.elsewhere.is_empty()
             || !self.drift.left_over.is_empty()
             || !self.worn.is_empty();
         match (differs, self.drift.unknown.is_empty()) {
@@ -151,6 +169,9 @@ impl<'l> Answer<'l> {
         };
         for id in &self.drift.missing {
             say(format!("refuted  `{id}` of the policy is not there"));
+        }
+        for of in &self.drift.elsewhere {
+            say(format!("refuted  {of}"));
         }
         for id in &self.drift.left_over {
             say(format!(
@@ -196,6 +217,9 @@ impl<'l> Answer<'l> {
             let group = named(self.live, group);
             say(format!("note: {group} {}: other rules or texts, the same packets", direction.word()));
         }
+        for of in &self.beside {
+            say(format!("note: {of}"));
+        }
         if self.unasked > 0 {
             say(format!(
                 "note: no interface is described: who wears what was not compared, of {}",
@@ -218,6 +242,9 @@ impl<'l> Answer<'l> {
         json!({
             "equal": self.exit() == Exit::Fine,
             "missing": self.drift.missing,
+            "elsewhere": self.drift.elsewhere.iter().map(|of| json!({
+                "group": of.group, "vpc": of.vpc, "meant": of.meant,
+            })).collect::<Vec<_>>(),
             "left_over": self.drift.left_over,
             "groups": self.drift.groups.iter().map(|of| json!({
                 "group": of.group, "direction": of.direction.word(),
@@ -237,6 +264,7 @@ impl<'l> Answer<'l> {
             "unknown": self.drift.unknown.iter().map(|(of, why)| json!({
                 "of": of, "why": why.to_string(),
             })).collect::<Vec<_>>(),
+            "beside": self.beside.iter().map(Beside::json).collect::<Vec<_>>(),
             "not_asked": self.unasked,
         })
     }
@@ -313,12 +341,12 @@ impl Worn {
                 return;
             }
         };
-        say(format!(
-            "refuted  `{}` ({interface}) wears {}; meant: {}",
-            self.machine,
-            self.wears.join(", "),
-            self.meant.join(", ")
-        ));
+        let wears = match self.wears.as_slice() {
+            [] => "no group, which lets everything pass".to_owned(),
+            some => some.join(", "),
+        };
+        let meant = self.meant.join(", ");
+        say(format!("refuted  `{}` ({interface}) wears {wears}; meant: {meant}", self.machine));
         for (packet, what) in [(&self.more, "passes for it"), (&self.less, "does not pass for it")] {
             if let Some((direction, packet)) = packet {
                 say(format!("    {what}: {} {}", direction.word(), packet_words(packet, *direction)));
@@ -348,67 +376,9 @@ pub(super) fn differently_worn(compiled: &Compiled, live: &Estate) -> Option<usi
         return None;
     }
     let wanted = bound(compiled, live);
-    let mut answer =
-        Answer { live, groups: wanted.groups.len(), drift: Drift::default(), worn: Vec::new(), unasked: 0 };
+    let mut answer = Answer::of(live, &wanted, Drift::default());
     answer.wearers(compiled, &wanted);
     Some(answer.worn.iter().map(|of| &of.machine).collect::<BTreeSet<_>>().len())
-}
-
-/// The policy's groups with the ids and vpcs that it says, or that the description leaves no choice of.
-pub(super) fn bound(compiled: &Compiled, live: &Estate) -> Estate {
-    let mut wanted = Estate {
-        groups: compiled.groups.estate.groups.clone(),
-        lists: compiled.groups.estate.lists.clone(),
-        ..Estate::default()
-    };
-    let said: BTreeMap<String, String> = compiled
-        .site
-        .security_groups
-        .iter()
-        .filter_map(|group| Some((id_of(&group.name, 1), group.id.clone()?)))
-        .collect();
-    let unsaid: Vec<String> = compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()).map(vpc_id).collect();
-    for group in &mut wanted.groups {
-        rename(group, &said);
-        if group.vpc.as_ref().is_some_and(|vpc| unsaid.contains(vpc)) {
-            let mut same = live.groups.iter().filter(|other| other.name == group.name);
-            if let (Some(one), None) = (same.next(), same.next()) {
-                group.vpc.clone_from(&one.vpc);
-            }
-        }
-    }
-    // A group that is not there, or there twice, is of the vpc in which the others are, if that is one.
-    for vpc in compiled.site.vpcs.iter().filter(|vpc| vpc.id.is_none()) {
-        let parts = |group: &Group| compiled.groups.estate.group(&group.id).map(|own| own.vpc.clone());
-        let own = Some(Some(vpc_id(vpc)));
-        let there: BTreeSet<&String> = wanted
-            .groups
-            .iter()
-            .filter(|group| parts(group) == own && group.vpc.as_ref() != Some(&vpc_id(vpc)))
-            .filter_map(|group| group.vpc.as_ref())
-            .collect();
-        if let (1, Some(only)) = (there.len(), there.first()) {
-            let only = (*only).clone();
-            for group in wanted.groups.iter_mut().filter(|group| group.vpc.as_ref() == Some(&vpc_id(vpc))) {
-                group.vpc = Some(only.clone());
-            }
-        }
-    }
-    wanted
-}
-
-fn rename(group: &mut Group, said: &BTreeMap<String, String>) {
-    let known = |id: &mut String| {
-        if let Some(live) = said.get(id) {
-            id.clone_from(live);
-        }
-    };
-    known(&mut group.id);
-    for rule in [&mut group.ingress, &mut group.egress].into_iter().flatten().flatten() {
-        if let Peer::Group(named) = &mut rule.peer {
-            known(&mut named.id);
-        }
-    }
 }
 
 /// The live id of each wanted group that is there: by its own id, or its name in its vpc, as `drift` has it.

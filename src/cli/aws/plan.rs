@@ -28,7 +28,8 @@ use super::super::import::Blocks;
 use super::super::options::{FindingsFormat, Format};
 use super::super::render::{self, Look, number};
 use super::super::{Console, Exit, Failure};
-use super::live::{bound, differently_worn};
+use super::bound::{bound, limits};
+use super::live::differently_worn;
 use super::{named, packet_words, rule_words, witness_words};
 
 /// What a plan is made from.
@@ -99,6 +100,7 @@ fn terms(of: &Question<'_>, wanted: &Estate) -> Terms {
         foreign: Foreign::Refuse,
         ids: Ids::Said,
         parts: Parts::Together,
+        limits: limits(wanted, of.live),
         nobody: nobody(&of.compiled.site),
         ..Terms::default()
     };
@@ -204,6 +206,7 @@ fn finding(of: &Question<'_>, obstacle: &Obstacle) -> Diagnostic {
         | Obstacle::Pinned { id, .. }
         | Obstacle::Family { id } => span(id),
         Obstacle::Unnameable { group, .. } | Obstacle::Undescribed { group, .. } => span(group),
+        Obstacle::Elsewhere(of) => span(&of.group),
         Obstacle::Unworn(attach) => attach.wears.first().and_then(|id| span(id)),
         Obstacle::Wearers { from, .. } => span(from),
         Obstacle::Ambiguous { name, .. } => group_of(site, "", Some(name)).map(|group| group.span),
@@ -246,6 +249,9 @@ fn help(obstacle: &Obstacle) -> Option<&'static str> {
         Obstacle::Unworn(_) => Some("do that, describe the interfaces again, and plan again"),
         Obstacle::Trouble(Trouble::Moved { .. }) => Some(
             "let whoever wears one part of the group wear all of them, describe the interfaces again, and plan again",
+        ),
+        Obstacle::Elsewhere(_) => Some(
+            "no call moves a group: name one of that vpc, or leave `id` out of `security-group`, and one is made there",
         ),
         Obstacle::Untold { .. } => Some("describe the whole: `aws ec2 describe-security-groups`"),
         Obstacle::Pinned { .. } => Some("pin what it holds now, and prove the policy with that"),

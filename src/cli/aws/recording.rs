@@ -96,6 +96,12 @@ pub(in crate::cli) fn recording(path: &Path, console: &mut Console<'_>) -> Resul
         }
     }
     pages.whole()?;
+    if documents.is_empty() {
+        let message =
+            format!("`{}` holds no answer of EC2 about security groups or interfaces", path.display());
+        let help = "describe them: `aws ec2 describe-security-groups > FILE.json`";
+        return Err(Failure::new(message).help(help));
+    }
     read::gather(documents).map_err(|conflicts| {
         let all: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
         let failure = Failure::new(format!("`{}`: {}", path.display(), all.join("; ")));

@@ -110,10 +110,8 @@ impl<'e> Draft<'e> {
 
     /// The groups that were compiled for one that was described, as that one: its parts together, references by ids.
     pub(super) fn live(&self, made: &Estate, group: &Group) -> Group {
-        let own = self.names.get(&group.id).cloned().unwrap_or_default();
-        let parts = made.groups.iter().filter(|part| named(&part.id) == Some(own.as_str()));
         let mut whole = Group::closed(&group.id);
-        for part in parts {
+        for part in self.parts(made, group) {
             for direction in Direction::BOTH {
                 let rules = part.rules(direction).unwrap_or_default().iter().cloned().map(|mut rule| {
                     if let Peer::Group(of) = &mut rule.peer
@@ -127,6 +125,16 @@ impl<'e> Draft<'e> {
             }
         }
         whole
+    }
+
+    /// What was compiled of a group: several where one does not hold its rules.
+    pub(super) fn parts<'g>(
+        &self,
+        made: &'g Estate,
+        group: &Group,
+    ) -> impl Iterator<Item = &'g Group> + use<'g> {
+        let own = self.names.get(&group.id).cloned().unwrap_or_default();
+        made.groups.iter().filter(move |part| named(&part.id) == Some(own.as_str()))
     }
 
     fn id_of(&self, name: &str) -> Option<&str> {

@@ -29,6 +29,8 @@ pub struct Drift {
     pub missing: Vec<String>,
     /// Of two descriptions ([`changes`]): groups that are there and were not.
     pub added: Vec<String>,
+    /// Wanted groups that are in another VPC than they are wanted in: nobody who is meant can wear them.
+    pub elsewhere: Vec<Elsewhere>,
     /// Groups that carry our mark, in a VPC of the terms, and are not wanted.
     pub left_over: Vec<String>,
     /// Groups whose rules differ in meaning.
@@ -41,6 +43,31 @@ pub struct Drift {
     pub interfaces: Vec<InterfaceDrift>,
     /// What could not be compared, and why.
     pub unknown: Vec<(String, Unknown)>,
+}
+
+/// A group in another VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its live id.
+    pub group: String,
+    /// The VPC it is in.
+    pub vpc: String,
+    /// The VPC it is wanted in; `${…}` where nothing tells which that is.
+    pub meant: String,
+}
+
+impl std::fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { group, vpc, meant } = self;
+        if pair::is_symbolic(meant) {
+            write!(
+                f,
+                "`{group}` is in {vpc}, and other groups of its vpc are elsewhere: which vpc is meant, nothing tells"
+            )
+        } else {
+            write!(f, "`{group}` is in {vpc}, not in {meant}: nobody who is meant can wear it")
+        }
+    }
 }
 
 /// A group that lets pass something else, in a direction, for some member of some groups and lists.
@@ -109,6 +136,7 @@ impl Drift {
             && self.interfaces.is_empty()
             && self.unknown.is_empty()
             && self.missing.is_empty()
+            && self.elsewhere.is_empty()
     }
 }
 
@@ -159,7 +187,11 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     for wanted in &paired.wanted.groups {
         match live.group(&wanted.id) {
             None => drift.missing.push(wanted.id.clone()),
-            Some(group) => drift.group(group, wanted, &terms.nobody, &mut space),
+            Some(group) => {
+                // The interfaces of a description are those of its own groups.
+                drift.elsewhere.extend(elsewhere(group, wanted).filter(|_| wearers == Wearers::Live));
+                drift.group(group, wanted, &terms.nobody, &mut space);
+            }
         }
     }
     let ours = live.groups.iter().filter(|group| terms.own(group));
@@ -184,6 +216,7 @@ impl Drift {
                 self.unknown.push((live.id.clone(), Unknown::Odd { group: live.id.clone(), direction }));
             }
             match differ((live, wanted), direction, nobody, space) {
+                Err(why) if self.unknown.contains(&(live.id.clone(), why.clone())) => {}
                 Err(why) => self.unknown.push((live.id.clone(), why)),
                 Ok((None, None)) => {
                     if odd(is) == odd(meant) && words(is) != words(meant) {
@@ -238,11 +271,20 @@ impl Drift {
                         let interface = interface.clone();
                         self.interfaces.push(InterfaceDrift { interface, direction, more, less });
                     }
+                    // What is not told is mostly so both ways.
+                    Err(why) if self.unknown.contains(&(interface.clone(), why.clone())) => {}
                     Err(why) => self.unknown.push((interface.clone(), why)),
                 }
             }
         }
     }
+}
+
+/// A live group that is in another VPC than the wanted one: an id alone does not say where it is.
+#[must_use]
+pub(in crate::target::aws) fn elsewhere(live: &Group, wanted: &Group) -> Option<Elsewhere> {
+    let (vpc, meant) = (live.vpc.clone()?, wanted.vpc.clone()?);
+    (vpc != meant).then(|| Elsewhere { group: live.id.clone(), vpc, meant })
 }
 
 /// The fewest networks that hold these addresses and no others.

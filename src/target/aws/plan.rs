@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::artifact::{Canonical, Direction, Estate, Fault, Group, Peer, Tag};
+use super::drift::Elsewhere;
 use super::validate::quota::{self, Limits};
 use crate::net::{AddrSet, Family};
 use rehearse::Trouble;
@@ -298,6 +299,9 @@ pub enum Obstacle {
         /// Which list.
         id: String,
     },
+    /// A group that is wanted by its id is in another VPC.
+    #[error("{0}")]
+    Elsewhere(Elsewhere),
     /// Rules would move to a part of a group that is there and that an interface lacks.
     #[error("{0}")]
     Unworn(Attach),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{Direction, Estate, Fault, Group, Peer, PrefixList, Rule, Tag};
+use super::super::drift::elsewhere;
 use super::super::validate::text;
 use super::{Foreign, Ids, Obstacle, Parts, Terms, parts};
 use crate::net::AddrSet;
@@ -49,21 +50,24 @@ pub(in crate::target::aws) fn pair<'l>(
     if obstacles.is_empty() { Ok(Paired { live, wanted, named }) } else { Err(obstacles) }
 }
 
-/// What is wanted by an id of EC2's own and is not there: no call makes it.
+/// What is wanted by an id of EC2's own and is not there, or in another vpc: no call makes it, nor moves it.
 pub(in crate::target::aws) fn unmakeable(paired: &Paired<'_>) -> Vec<Obstacle> {
     let mut obstacles = Vec::new();
-    let mut say = |kind, id: &String| {
+    let said = |kind, id: &String| {
         let fault = Fault::Unknown { kind, id: id.clone() };
-        obstacles.push(Obstacle::Wanted { id: id.clone(), fault });
+        Obstacle::Wanted { id: id.clone(), fault }
     };
     for group in &paired.wanted.groups {
         if paired.live.group(&group.id).is_none() && !is_symbolic(&group.id) {
-            say("security group", &group.id);
+            obstacles.push(said("security group", &group.id));
         }
     }
+    let there =
+        paired.wanted.groups.iter().filter_map(|group| elsewhere(paired.live.group(&group.id)?, group));
+    obstacles.extend(there.map(Obstacle::Elsewhere));
     for list in &paired.wanted.lists {
         if paired.live.list(&list.id).is_none() && (!is_symbolic(&list.id) || list.is_managed_by_aws()) {
-            say("prefix list", &list.id);
+            obstacles.push(said("prefix list", &list.id));
         }
     }
     obstacles

@@ -1,0 +1,52 @@
+//! Characters that look like those of a policy and are others: nobody sees what is wrong with them.
+#![deny(clippy::arithmetic_side_effects)]
+
+/// The first such character of the words at the beginning of a text, with where it stands and what it looks like.
+pub(super) fn first(text: &str) -> Option<(usize, char, &'static str)> {
+    let end = text.find(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '#')).unwrap_or(text.len());
+    let words = text.get(..end)?;
+    words.char_indices().find_map(|(at, c)| Some((at, c, like(c)?)))
+}
+
+/// What a character looks like: the confusables of Unicode (UTS 39) that keyboards and word processors write.
+fn like(c: char) -> Option<&'static str> {
+    const LIKE: &[(&str, &str)] = &[
+        ("аα", "a"),
+        ("с", "c"),
+        ("ԁ", "d"),
+        ("е", "e"),
+        ("һ", "h"),
+        ("іι", "i"),
+        ("ј", "j"),
+        ("ⅼӏ", "l"),
+        ("оο", "o"),
+        ("рρ", "p"),
+        ("ԛ", "q"),
+        ("ѕ", "s"),
+        ("υ", "u"),
+        ("ν", "v"),
+        ("ԝ", "w"),
+        ("х", "x"),
+        ("у", "y"),
+        ("\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2212}", "-"),
+        ("\u{201c}\u{201d}\u{201e}\u{ff02}", "\""),
+        ("\u{ff0c}\u{201a}", ","),
+    ];
+    LIKE.iter().find(|(all, _)| all.contains(c)).map(|(_, like)| *like)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn none_is_what_it_looks_like() {
+        assert_eq!(first("zоne a"), Some((1, 'о', "o")));
+        assert_eq!(first("zone о"), None);
+        assert_eq!(first("\"о\""), None);
+        assert_eq!(first("über"), None);
+        for c in ' '..='~' {
+            assert_eq!(like(c), None, "{c}");
+        }
+    }
+}
