@@ -11,7 +11,7 @@ use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
 use crate::compile::{Compiled, Options, Told};
-use crate::diag::Findings;
+use crate::diag::{Diagnostic, Findings, Severity};
 use crate::model::Site;
 use crate::source::{FileId, SourceMap};
 
@@ -30,6 +30,8 @@ pub(super) struct Request {
     roots: Vec<FileId>,
     files: Files,
     timings: Timings,
+    /// The text of the question, if one was added.
+    question: Option<FileId>,
 }
 
 impl Request {
@@ -41,17 +43,27 @@ impl Request {
         timings.hear(Told::Ended("open"));
         let options =
             Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
-        Ok(Self { sources, findings: Findings::default(), options, roots, files, timings })
+        Ok(Self { sources, findings: Findings::default(), options, roots, files, timings, question: None })
     }
 
     /// Adds a text to what is read: a question, in the words of the policy.
     pub(super) fn ask(&mut self, text: String) {
-        self.roots.push(self.sources.add("<question>", text));
+        let file = self.sources.add("<question>", text);
+        self.question = Some(file);
+        self.roots.push(file);
+    }
+
+    /// Whether the question is all that is wrong: the policy is not at fault then.
+    pub(super) fn misasked(&self) -> bool {
+        let errors = self.findings.sorted().into_iter().filter(|found| found.severity == Severity::Error);
+        let of = |found: &Diagnostic| found.primary.as_ref().map(|label| label.span.file);
+        let mut files = errors.map(of).peekable();
+        self.question.is_some() && files.peek().is_some() && files.all(|file| file == self.question)
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
     pub(super) fn check(&mut self) -> Option<Site> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         let hear = |told| timings.hear(told);
         engine::asked(sources, roots, files, options, findings, &hear, |_| ()).map(|(site, ())| site)
     }
@@ -62,7 +74,7 @@ impl Request {
         stage: &'static str,
         ask: impl FnOnce(&Site) -> T,
     ) -> Option<(Site, T)> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         let ask = |site: &Site| {
             let answer = ask(site);
             timings.hear(Told::Ended(stage));
@@ -73,7 +85,7 @@ impl Request {
 
     /// Compiles and proves. None where there are errors.
     pub(super) fn compile(&mut self) -> Option<Compiled> {
-        let Self { sources, findings, options, roots, files, timings } = self;
+        let Self { sources, findings, options, roots, files, timings, .. } = self;
         engine::compile(sources, roots, files, options, findings, &|told| timings.hear(told))
     }
 
