@@ -118,7 +118,8 @@ fn senders<'c>(compiled: &'c Compiled, at: u64, packet: &Packet, hops: &[Hop]) -
         let sent = Packet { skuid: Some(uid), time: at, ..packet.clone() };
         engine::trace(compiled, &sent).is_ok_and(|hops| fate(&hops) == Verdict::Accept)
     };
-    let people = site.people().filter_map(|(id, person)| Some((person.name.as_str(), site.uid_at(*host, id)?)));
+    let people =
+        site.people().filter_map(|(id, person)| Some((person.name.as_str(), site.uid_at(*host, id)?)));
     people.filter(|(_, uid)| arrives(*uid)).collect()
 }
 

@@ -82,16 +82,14 @@ pub fn reach(
     let covers = Covered::of(&mut network);
     let unfiltered = Unfiltered::of(&network);
     let asking = Asking { site, spec: &spec, artifacts, asked, times: times(site, at) };
-    let theirs = filtering(site);
-    let theirs = network.space.from(&theirs);
+    let plain = nobodys(&mut network);
     let mut turns = 0usize;
     let mut answer = Answer::default();
     let mut found: Vec<(Kind, PacketSet, Arriving)> = Vec::new();
     'asked: for from in &asked.from.plus {
         for (kind, set) in widely::arrivals(&mut network, asked, from) {
             let mut rest = set;
-            // What a machine sends that filters is no example of what a neighbour may send in its name.
-            while let Some(witness) = example(&mut network.space, rest, theirs, names)? {
+            while let Some(witness) = example(&mut network.space, rest, &plain, names)? {
                 turns = turns.saturating_add(1);
                 if found.len() >= WAYS || turns > TURNS {
                     answer.more = true;
@@ -138,24 +136,38 @@ pub fn reach(
     Ok(answer)
 }
 
-/// A packet to show for a set: of a source that is nobody's who filters, if there is one.
+/// The packets from and to nobody who forwards or filters, and those from nobody: what such a machine sends is no example of what a
+/// neighbour may send in its name.
+fn nobodys(network: &mut Network<'_>) -> [PacketSet; 2] {
+    let forward = network.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+    let forward = forward.flat_map(|leg| &leg.addresses).map(|addr| AddrRange::one(*addr));
+    let forward = AddrSet::from_ranges(forward);
+    let theirs = filtering(network.site).union(&forward);
+    let from = network.space.from(&theirs);
+    let from = network.space.not(from);
+    let to = network.space.to(&forward);
+    [network.space.minus(from, to), from]
+}
+
+/// A packet to show for a set: of the first of these that it has one of, if any.
 fn example(
     space: &mut Space,
     set: PacketSet,
-    theirs: PacketSet,
+    rather: &[PacketSet],
     names: &Names,
 ) -> Result<Option<Packet>, Exhausted> {
-    let others = space.minus(set, theirs);
-    let Some(packet) = space.witness_sent(others, &names.favourites)? else {
-        return space.witness_sent(set, &names.favourites);
-    };
-    if packet.src != packet.dst {
-        return Ok(Some(packet));
+    for one in rather {
+        let these = space.and(set, *one);
+        let Some(packet) = space.witness_sent(these, &names.favourites)? else { continue };
+        if packet.src != packet.dst {
+            return Ok(Some(packet));
+        }
+        // Nobody sends to himself, where somebody else does.
+        let own = space.from(&AddrSet::one(packet.src));
+        let others = space.minus(these, own);
+        return Ok(space.witness_sent(others, &names.favourites)?.or(Some(packet)));
     }
-    // Nobody sends to himself, where somebody else does.
-    let own = space.from(&AddrSet::one(packet.src));
-    let others = space.minus(others, own);
-    Ok(space.witness_sent(others, &names.favourites)?.or(Some(packet)))
+    space.witness_sent(set, &names.favourites)
 }
 
 /// Whether a packet came by a way on which nothing filters.
@@ -182,11 +194,14 @@ struct Asking<'a, 's> {
 impl Asking<'_, '_> {
     /// The way of a packet of a kind, with whoever must send it and the time, if that is not now; none where no way is found.
     fn way(&self, from: &End, packet: Packet, kind: Kind) -> (Packet, Option<Vec<Hop>>) {
-        let sender = self.site.owner_of(packet.src);
-        let users = sender.map(|(host, _)| self.site.confined(host)).unwrap_or_default();
+        let sender = self.site.owner_of(packet.src).map(|(host, _)| host);
+        let users = sender.map(|host| self.site.confined(host)).unwrap_or_default();
+        // As its owner sends it, before what another may send in its name.
+        let own = sender.map(End::Host);
+        let froms: Vec<&End> = own.iter().chain([from]).collect();
         let senders: Vec<Option<u32>> = std::iter::once(None).chain(users.into_iter().map(Some)).collect();
         for (nth, time) in self.times.iter().enumerate() {
-            for skuid in &senders {
+            for (from, skuid) in froms.iter().flat_map(|from| senders.iter().map(move |uid| (from, uid))) {
                 let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
                 let way = (&then, kind);
                 let hops = trace::anyhow_as(self.site, self.spec, self.artifacts, from, self.asked, way);

@@ -152,7 +152,8 @@ impl Sent {
 pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
     let except = narrowly(&network.readings, &asked.from);
     let arrivals = Sent::of(network, from, &except).arrivals(network, asked);
-    let both = |(kind, arrived): (Kind, Arrived)| (kind, network.space.or(arrived.written, arrived.delivered));
+    let both =
+        |(kind, arrived): (Kind, Arrived)| (kind, network.space.or(arrived.written, arrived.delivered));
     arrivals.into_iter().map(both).collect()
 }
 

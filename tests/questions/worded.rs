@@ -136,7 +136,8 @@ fn what_is_denied_stands_in_no_region() {
     let all = space.not(denied);
     let allowed = space.and(all, v4);
     let (_, words) = said(&mut space, allowed);
-    let want = ["every protocol but icmp, tcp IPv4", "icmp type 0-7,9-255 IPv4", "tcp port other than 22 IPv4"];
+    let want =
+        ["every protocol but icmp, tcp IPv4", "icmp type 0-7,9-255 IPv4", "tcp port other than 22 IPv4"];
     let mut words: Vec<_> = words.iter().map(String::as_str).collect();
     words.sort_unstable();
     assert_eq!(words, want);
