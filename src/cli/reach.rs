@@ -157,6 +157,7 @@ fn as_json(telling: Telling<'_>, way: &Arriving) -> serde_json::Value {
         .collect();
     json!({
         "statements": statements,
+        "unfiltered": way.unfiltered,
         "regions": way.regions.iter().map(super::diff::region_as_json).collect::<Vec<_>>(),
         "more": way.more,
         "translated": way.translated,

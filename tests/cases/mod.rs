@@ -32,6 +32,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("diff_aws", &["diff", "aws/monday", "aws/friday"]),
     ("diff_aws_same", &["diff", "aws/monday", "aws/monday"]),
     ("diff_aws_deny_widening", &["diff", "--deny-widening", "--format", "json", "aws/monday", "aws/friday"]),
+    ("diff_findings_json", &["diff", "--format", "json", "site.fw", "wrong.fw"]),
     ("diff_groups", &["diff", "diff/groups.fw", "diff/groups_more.fw"]),
     (
         "diff_groups_deny_widening",
