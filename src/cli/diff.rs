@@ -79,7 +79,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let mut sides = Vec::new();
     for path in [&args.old, &args.new] {
-        match Input::read(path, &args.depends, args.listed, console)? {
+        match Input::read(path, &args.depends, (args.listed, args.format), console)? {
             Some(input) => sides.push(input),
             None => return Ok(Exit::AtFault),
         }

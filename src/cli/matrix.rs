@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::model::Site;
 use crate::verify::questions::{By, Cell, Spoken};
 
-use super::check::finished;
+use super::check::unanswered;
 use super::clean::clean_line;
 use super::compile::tell_findings;
 use super::options::PolicyArgs;
@@ -67,11 +67,11 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         request.ask(text, &format!("--service {service}"));
     }
     let compiled = request.prove();
-    tell_findings(&request, console);
     let Some(compiled) = compiled else {
-        request.tell_timings(console);
-        return finished(false, &request);
+        let json = args.format == Format::Json;
+        return unanswered(json.then_some("matrix"), &request, console);
     };
+    tell_findings(&request, console);
     let only = args.service.as_ref().and_then(|_| reach::asked(&compiled)).map(|asked| asked.terms);
     let by = match args.to {
         Targets::Zone => By::Zone,

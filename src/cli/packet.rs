@@ -3,6 +3,7 @@
 //! ```text
 //! tcp 80 from 10.1.1.11 to 10.1.2.2
 //! udp 53 from 10.1.1.11 to 10.1.2.2 sport 5353 in eth1
+//! tcp 22 from 10.1.1.11 to 10.1.2.2 uid 1001
 //! icmp echo-request from 10.1.1.11 to 10.1.2.2      icmpv6 type 135 code 0 from … to …
 //! ping from 2001:db8::1 to 2001:db8::2              proto 112 from … to …
 //! ```
@@ -47,19 +48,20 @@ pub(super) fn parse(sentence: &str) -> Result<Packet, String> {
     if src.is_ipv4() != dst.is_ipv4() {
         return Err(format!("`{src}` and `{dst}` are of different families"));
     }
-    let (mut sport, mut iif) = (None, None);
+    let (mut sport, mut iif, mut uid) = (None, None, None);
     while let Some(word) = words.next() {
         match word {
             "sport" if sport.is_none() => sport = Some(words.port("sport")?),
             "in" if iif.is_none() => iif = Some(words.next().ok_or("`in` wants an interface")?.to_owned()),
+            "uid" if uid.is_none() => uid = Some(words.user()?),
             other => {
                 return Err(format!(
-                    "`{other}` is one word too many: after the addresses come `sport N` and `in INTERFACE`"
+                    "`{other}` is one word too many: after the addresses come `sport N`, `in INTERFACE` and `uid N`"
                 ));
             }
         }
     }
-    let packet = what.packet(src, dst, sport)?;
+    let packet = Packet { skuid: uid, ..what.packet(src, dst, sport)? };
     Ok(packet.at(iif.as_deref().unwrap_or(""), ""))
 }
 
@@ -271,6 +273,12 @@ impl<'a> Words<'a> {
         word.parse().map_err(|_| format!("`{word}` is not an address: a packet has addresses, not names"))
     }
 
+    /// The number of the user who sends it: a name is an account's of some machine.
+    fn user(&mut self) -> Result<u32, String> {
+        let word = self.next().ok_or("`uid` wants the number of a user")?;
+        word.parse().map_err(|_| format!("`uid` wants the number of a user, not `{word}`"))
+    }
+
     fn port(&mut self, after: &str) -> Result<u16, String> {
         let word = self.next().ok_or(format!("`{after}` wants a port"))?;
         word.parse().map_err(|_| format!("`{after}` wants one port, 0 to 65535, not `{word}`"))
@@ -304,6 +312,7 @@ mod tests {
             ("proto 112 from 10.1.1.11 to 224.0.0.18", "10.1.1.11 -> 224.0.0.18 vrrp new"),
             ("proto tcp 80 from 10.1.1.11 to 10.1.2.2", "10.1.1.11:40000 -> 10.1.2.2 tcp/80 new"),
             ("esp from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 esp new"),
+            ("tcp 22 from 10.1.1.1 to 10.1.2.2 uid 7", "10.1.1.1:40000 -> 10.1.2.2 tcp/22 new, uid 7"),
             ("proto 200 from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 200 new"),
         ] {
             assert_eq!(shown(sentence), want);
@@ -327,6 +336,7 @@ mod tests {
             ("ping from 10.1.1.1 to 10.1.1.2 sport 5", "only tcp"),
             ("tcp 80 from 10.1.1.1 to 10.1.1.2 in", "`in` wants an interface"),
             ("tcp 80 from 10.1.1.1 to 10.1.1.2 now", "one word too many"),
+            ("tcp 80 from 10.1.1.1 to 10.1.1.2 uid ana", "the number of a user, not `ana`"),
             ("proto 256 from 10.1.1.1 to 10.1.1.2", "no IP protocol"),
         ] {
             let why = parse(sentence).unwrap_err();

@@ -12,7 +12,7 @@ use crate::compile::Compiled;
 use crate::model::Expect;
 use crate::verify::questions::{Answer, Arriving};
 
-use super::check::finished;
+use super::check::unanswered;
 use super::clean::clean_line;
 use super::compile::tell_findings;
 use super::options::{Depends, Format, PolicyArgs};
@@ -48,17 +48,20 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
     request.ask(format!("test \"{TITLE}\" {{ expect deny {question} }}\n"), &sentence);
     let compiled = request.prove();
-    tell_findings(&request, console);
     let Some(compiled) = compiled else {
-        request.tell_timings(console);
-        return finished(false, &request);
+        let json = args.format == Format::Json;
+        return unanswered(json.then_some("reaches"), &request, console);
     };
+    tell_findings(&request, console);
     let Some(asked) = asked(&compiled) else { return Err(Failure::new("the question was not read")) };
     let answer = engine::reach(&compiled, request.options.at, &asked)?;
     request.mark("reach");
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
     match args.format {
-        Format::Text => console.data(&text(telling, &answer)),
+        Format::Text => {
+            let what = sentence.trim_start().starts_with("what");
+            console.data(&text(telling, &answer, if what { "nothing" } else { "nobody" }));
+        }
         Format::Json => {
             let told = json!({
                 "question": sentence,
@@ -103,11 +106,16 @@ fn expectation(sentence: &str) -> Result<String, String> {
     }
 }
 
-fn text(telling: Telling<'_>, answer: &Answer) -> String {
+fn text(telling: Telling<'_>, answer: &Answer, nobody: &str) -> String {
     let mut text = String::new();
     for way in &answer.ways {
         if way.statements.is_empty() {
-            let _ = writeln!(text, "nothing that filters is on the way of");
+            let why = if way.unfiltered {
+                "nothing that filters is on the way of"
+            } else {
+                "no statement speaks of what every ruleset lets pass of"
+            };
+            let _ = writeln!(text, "{why}");
         }
         for (words, span) in &way.statements {
             let place = telling.place(*span).unwrap_or_default();
@@ -126,12 +134,19 @@ fn text(telling: Telling<'_>, answer: &Answer) -> String {
             let _ = writeln!(text, "  through {}", clean_line(&hops.join(", ")));
         }
     }
-    let more = if answer.more { ", and more" } else { "" };
-    let _ = match answer.ways.len() {
-        0 => writeln!(text, "nobody: no packet of these arrives, on any path"),
-        ways => writeln!(text, "{}{more}; nothing else arrives, on any path", number(ways, "way")),
-    };
+    let _ = writeln!(text, "{}", ending(answer.ways.len(), answer.more, nobody));
     text
+}
+
+/// Whether that was all.
+fn ending(ways: usize, more: bool, nobody: &str) -> String {
+    match (ways, more) {
+        (0, false) => format!("{nobody}: no packet of these arrives, on any path"),
+        (ways, false) => format!("{}; nothing else arrives, on any path", number(ways, "way")),
+        (ways, true) => {
+            format!("{}, and there are more: ask about fewer places or services", number(ways, "way"))
+        }
+    }
 }
 
 fn as_json(telling: Telling<'_>, way: &Arriving) -> serde_json::Value {
@@ -142,6 +157,7 @@ fn as_json(telling: Telling<'_>, way: &Arriving) -> serde_json::Value {
         .collect();
     json!({
         "statements": statements,
+        "unfiltered": way.unfiltered,
         "regions": way.regions.iter().map(super::diff::region_as_json).collect::<Vec<_>>(),
         "more": way.more,
         "translated": way.translated,
@@ -152,7 +168,16 @@ fn as_json(telling: Telling<'_>, way: &Arriving) -> serde_json::Value {
 
 #[cfg(test)]
 mod tests {
-    use super::expectation;
+    use super::{ending, expectation};
+
+    /// An answer that was cut short says so, and not that nothing else arrives.
+    #[test]
+    fn an_answer_that_is_not_all_is_not_said_to_be() {
+        assert_eq!(ending(2, false, "nobody"), "2 ways; nothing else arrives, on any path");
+        assert_eq!(ending(0, false, "nothing"), "nothing: no packet of these arrives, on any path");
+        let cut = ending(256, true, "nobody");
+        assert!(cut.starts_with("256 ways, and there are more") && !cut.contains("nothing else"), "{cut}");
+    }
 
     #[test]
     fn sentences_are_questions() {

@@ -12,7 +12,7 @@ use time::macros::format_description;
 use time::{Date, PrimitiveDateTime, Time};
 
 use crate::compile::{Compiled, Options, Told};
-use crate::diag::Findings;
+use crate::diag::{Findings, Severity};
 use crate::model::Site;
 use crate::source::{FileId, SourceMap};
 
@@ -68,6 +68,14 @@ impl Request {
             told.push(finding);
         }
         Cow::Owned(told)
+    }
+
+    /// Whether the question is all that is wrong: the policy is not at fault then.
+    pub(super) fn misasked(&self) -> bool {
+        let Some((question, _)) = &self.question else { return false };
+        let errors = self.findings.sorted().into_iter().filter(|found| found.severity == Severity::Error);
+        let mut files = errors.map(|found| found.primary.as_ref().map(|label| label.span.file)).peekable();
+        files.peek().is_some() && files.all(|file| file == Some(*question))
     }
 
     /// Understands the policy, proving nothing. None where there are errors.

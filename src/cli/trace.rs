@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::compile::Compiled;
+use crate::model::{Hook, Point};
 use crate::net::{Packet, Verdict};
 use crate::verify::Hop;
 use crate::verify::trace::NoWay;
 
-use super::check::finished;
+use super::check::unanswered;
 use super::compile::tell_findings;
 use super::files::bytes_of;
 use super::options::{Depends, Format, PolicyArgs};
@@ -18,9 +20,10 @@ use super::{Console, Exit, Failure, captured, engine, packet, render};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF]",
+    /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF] [uid N]",
     /// "udp 53 from ...", "ping from ...", "icmp echo-request from ...", "proto 112 from ..."; IF is an interface by which
-    /// it comes, `eth0` or `fw.eth0`, and spoofed if that is not the way from its source. Or a captured one: a line
+    /// it comes, `eth0` or `fw.eth0`, and spoofed if that is not the way from its source; uid is the user who sends it, where
+    /// statements name people. Or a captured one: a line
     /// of the kernel's log ("IN=eth1 ... SRC=... DST=..."), a line of `tcpdump -n`, or FILE.pcap#N for a file's Nth record
     #[arg(value_name = "[POLICY]... PACKET", required = true)]
     words: Vec<String>,
@@ -44,11 +47,11 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
     traced.time = request.options.at;
     let compiled = request.prove();
-    tell_findings(&request, console);
     let Some(compiled) = compiled else {
-        request.tell_timings(console);
-        return finished(false, &request);
+        let json = args.format == Format::Json;
+        return unanswered(json.then_some("hops"), &request, console);
     };
+    tell_findings(&request, console);
     let (mut hops, no_path) = match engine::trace(&compiled, &traced) {
         Ok(hops) => (hops, None),
         Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),
@@ -70,6 +73,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
                 "{}\n",
                 no_path.as_deref().map_or_else(|| answer(&hops), |why| format!("no path: {why}"))
             ));
+            for (name, uid) in senders(&compiled, request.options.at, &traced, &hops) {
+                console.data(&format!("sent by `{name}` it is accepted: ask with `uid {uid}`\n"));
+            }
         }
         Format::Json => {
             let meant = hops.iter().map(|hop| hop.meant).find(|&meant| meant != Verdict::Accept);
@@ -96,6 +102,25 @@ fn asked(sentence: &str) -> Result<Packet, String> {
         return captured::record(&bytes, number);
     }
     captured::line(sentence).unwrap_or_else(|| packet::parse(sentence))
+}
+
+/// Those who may send a packet that stops where it starts, because nobody was said to send it (S63).
+fn senders<'c>(compiled: &'c Compiled, at: u64, packet: &Packet, hops: &[Hop]) -> Vec<(&'c str, u32)> {
+    let site = &compiled.site;
+    let stopped = hops.iter().find(|hop| hop.verdict != Verdict::Accept);
+    let Some(Point::Hook { host, hook: Hook::Output }) = stopped.map(|hop| &hop.point) else {
+        return Vec::new();
+    };
+    if packet.skuid.is_some() {
+        return Vec::new();
+    }
+    let arrives = |uid: u32| {
+        let sent = Packet { skuid: Some(uid), time: at, ..packet.clone() };
+        engine::trace(compiled, &sent).is_ok_and(|hops| fate(&hops) == Verdict::Accept)
+    };
+    let people =
+        site.people().filter_map(|(id, person)| Some((person.name.as_str(), site.uid_at(*host, id)?)));
+    people.filter(|(_, uid)| arrives(*uid)).collect()
 }
 
 /// What becomes of a packet that every hop on its way decides about.

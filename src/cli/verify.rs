@@ -11,7 +11,7 @@ use crate::model::{HostId, Site};
 use crate::verify::Report;
 
 use super::beside;
-use super::check::finished;
+use super::check::unanswered;
 use super::compile::{host_among, names, tell_findings};
 use super::files::listing_of;
 use super::options::{Emit, Format, Listed, PolicyArgs};
@@ -73,7 +73,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let both = [Emit::Terraform, Emit::Cloudformation];
     request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
     let Some(compiled) = request.prove() else {
-        return tell_nothing(args.format, &request, console);
+        return unanswered((args.format == Format::Json).then_some("proof"), &request, console);
     };
     tell_findings(&request, console);
     if let Some(listing) = beside {
@@ -106,7 +106,7 @@ fn tell_against(
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });
     let Some((site, report)) = asked else {
-        return tell_nothing(format, request, console);
+        return unanswered((format == Format::Json).then_some("proof"), request, console);
     };
     tell_findings(request, console);
     let telling = Telling { site: &site, sources: &request.sources, ruleset: Some(&name) };
@@ -114,19 +114,6 @@ fn tell_against(
     // The process ends here, and gives all of it back at once.
     std::mem::forget(site);
     Ok(exit)
-}
-
-/// There are errors: those are the answer.
-fn tell_nothing(format: Format, request: &Request, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    match format {
-        Format::Text => tell_findings(request, console),
-        Format::Json => {
-            let findings = render::as_json(&request.findings, &request.sources);
-            console.data(&render::document(&json!({ "findings": findings, "proof": null })));
-        }
-    }
-    request.tell_timings(console);
-    finished(false, request)
 }
 
 /// What was proved, as it was asked for.

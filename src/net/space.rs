@@ -94,6 +94,22 @@ pub enum Field {
 }
 
 impl Field {
+    /// The protocols whose headers have it; none: it is no field of one protocol or another. Of others it is 0 ([`Space::universe`]).
+    #[must_use]
+    pub fn protocols(self) -> Option<RangeSet<u128>> {
+        let of = |has: fn(Proto) -> bool| {
+            let all = (0..=255u8).filter(|proto| has(Proto(*proto))).map(u128::from);
+            Some(RangeSet::from_ranges(all.map(|proto| (proto, proto))))
+        };
+        match self {
+            Self::Sport | Self::Dport | Self::OrigSport | Self::OrigDport => of(Proto::has_ports),
+            Self::SentSport | Self::SentDport => of(Proto::has_ports),
+            Self::TcpFlags => of(|proto| proto == Proto::TCP),
+            Self::IcmpType | Self::IcmpCode => of(|proto| matches!(proto, Proto::ICMP | Proto::ICMPV6)),
+            _ => None,
+        }
+    }
+
     /// A bit of its own; limits share one, and conditions.
     fn bit(self) -> u32 {
         let at: u32 = match self {
@@ -130,7 +146,9 @@ impl Field {
         1 << at
     }
 
-    fn last(self) -> u128 {
+    /// The greatest value that it may have.
+    #[must_use]
+    pub fn last(self) -> u128 {
         match self {
             Self::Family
             | Self::CtDirection

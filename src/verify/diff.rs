@@ -27,8 +27,10 @@ use super::unseen;
 
 mod hook;
 mod region;
+mod services;
 
 pub use region::{Names, Region};
+pub(super) use services::services;
 
 /// The statements of a policy that each line of a ruleset's text comes from.
 pub type Lines = BTreeMap<u32, Vec<String>>;

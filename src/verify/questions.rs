@@ -1,15 +1,13 @@
 //! Who can reach whom: what arrives where over the composition of all artifacts, with the statements that let it.
 //!
-//! Asked as `expect deny` is (S26): every path that the legs make possible, every time, whatever the limits. So an answer
-//! is an upper bound: what is not in it does not arrive.
+//! Asked as `expect deny` is (S26): every path that the legs make possible, every time from one on, whatever the limits. So an
+//! answer is an upper bound: what is not in it does not arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::{
-    AccessId, Action, End, Expect, Expected, Hook, Host, HostId, Place, Role, Site, Term, ZoneId,
-};
-use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet, Proto, RangeSet, Space};
+use crate::model::{AccessId, Action, End, Expect, Hook, Host, HostId, Place, Site, ZoneId};
+use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketBox, PacketSet, RangeSet, Space};
 use crate::source::Span;
 use crate::spec::{Sets, Spec};
 
@@ -18,6 +16,10 @@ use super::diff::{Names, Region};
 use super::prove::{Artifacts, accepts};
 use super::translate::{Kind, Translations};
 use super::{Hop, terms, trace, widely};
+
+mod matrix;
+
+pub use matrix::{By, Cell, Spoken, matrix};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +44,10 @@ pub struct Answer {
 /// What arrives for the same reason.
 #[derive(Clone, Debug)]
 pub struct Arriving {
-    /// The statements that let it through, with their places; none where nothing that filters is on its way.
+    /// The statements that let it through, with their places.
     pub statements: Vec<(String, Span)>,
+    /// Whether nothing that filters is on its way.
+    pub unfiltered: bool,
     /// Whether it was translated on its way.
     pub translated: bool,
     /// The packets, as they arrive.
@@ -63,7 +67,7 @@ const TURNS: usize = 4_096;
 /// The most regions of each.
 const REGIONS: usize = 24;
 
-/// What arrives of the packets that `asked` speaks of, read as an `expect deny`.
+/// What arrives of the packets that `asked` speaks of, read as an `expect deny`, from a time on.
 ///
 /// # Errors
 /// [`Unanswerable`].
@@ -77,32 +81,42 @@ pub fn reach(
     let (mut network, spec) = (network(site, artifacts, at)?, Spec::new(site));
     let covers = Covered::of(&mut network);
     let unfiltered = Unfiltered::of(&network);
+    let asking = Asking { site, spec: &spec, artifacts, asked, times: times(site, at) };
+    let plain = nobodys(&mut network);
     let mut turns = 0usize;
     let mut answer = Answer::default();
     let mut found: Vec<(Kind, PacketSet, Arriving)> = Vec::new();
     'asked: for from in &asked.from.plus {
         for (kind, set) in widely::arrivals(&mut network, asked, from) {
             let mut rest = set;
-            while let Some(witness) = network.space.witness_sent(rest, &names.favourites)? {
+            while let Some(witness) = example(&mut network.space, rest, &plain, names)? {
                 turns = turns.saturating_add(1);
                 if found.len() >= WAYS || turns > TURNS {
                     answer.more = true;
                     break 'asked;
                 }
-                let hops = trace::anyhow(site, &spec, artifacts, from, asked, &witness);
                 let like = unfiltered.like(&mut network, &spec, &witness);
-                let (statements, part) = accounted(&mut network, &covers, kind, &hops, (rest, like));
+                let (witness, hops) = asking.way(from, witness, kind);
+                let statements = match &hops {
+                    Some(hops) => let_by(site, hops),
+                    None => covers.spoken_of(&mut network, &witness)?,
+                };
+                let part = accounted(&mut network, &covers, kind, &statements, (rest, like));
                 rest = network.space.minus(rest, part);
-                match found.iter_mut().find(|(k, _, way)| *k == kind && way.statements == statements) {
+                let known = found.iter_mut().find(|(k, _, way)| {
+                    *k == kind && way.statements == statements && way.unfiltered == is_free(hops.as_deref())
+                });
+                match known {
                     Some((_, so_far, _)) => *so_far = network.space.or(*so_far, part),
                     None => {
                         let way = Arriving {
                             statements,
+                            unfiltered: is_free(hops.as_deref()),
                             translated: kind != Kind::default(),
                             regions: Vec::new(),
                             more: false,
                             witness: witness.at("", ""),
-                            hops,
+                            hops: hops.unwrap_or_default(),
                         };
                         found.push((kind, part, way));
                     }
@@ -111,12 +125,97 @@ pub fn reach(
         }
     }
     for (_, set, mut way) in found {
-        let boxes = network.space.boxes(set, PacketSet::EVERYTHING, REGIONS)?;
-        way.regions = boxes.boxes.iter().map(|one| names.region(&network.space, one)).collect();
+        // What began to hold before is said to hold, not since when.
+        let now = from_now(&mut network.space, at);
+        let boxes = network.space.boxes(set, now, REGIONS)?;
+        let boxes_now = boxes.boxes.into_iter().map(|one| as_of(at, one));
+        way.regions = boxes_now.map(|one| names.region(&network.space, &one)).collect();
         way.more = boxes.rest.is_some();
         answer.ways.push(way);
     }
     Ok(answer)
+}
+
+/// The packets from and to nobody who forwards or filters, and those from nobody: what such a machine sends is no example of what a
+/// neighbour may send in its name.
+fn nobodys(network: &mut Network<'_>) -> [PacketSet; 2] {
+    let forward = network.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+    let forward = forward.flat_map(|leg| &leg.addresses).map(|addr| AddrRange::one(*addr));
+    let forward = AddrSet::from_ranges(forward);
+    let theirs = filtering(network.site).union(&forward);
+    let from = network.space.from(&theirs);
+    let from = network.space.not(from);
+    let to = network.space.to(&forward);
+    [network.space.minus(from, to), from]
+}
+
+/// A packet to show for a set: of the first of these that it has one of, if any.
+fn example(
+    space: &mut Space,
+    set: PacketSet,
+    rather: &[PacketSet],
+    names: &Names,
+) -> Result<Option<Packet>, Exhausted> {
+    for one in rather {
+        let these = space.and(set, *one);
+        let Some(packet) = space.witness_sent(these, &names.favourites)? else { continue };
+        if packet.src != packet.dst {
+            return Ok(Some(packet));
+        }
+        // Nobody sends to himself, where somebody else does.
+        let own = space.from(&AddrSet::one(packet.src));
+        let others = space.minus(these, own);
+        return Ok(space.witness_sent(others, &names.favourites)?.or(Some(packet)));
+    }
+    space.witness_sent(set, &names.favourites)
+}
+
+/// Whether a packet came by a way on which nothing filters.
+fn is_free(hops: Option<&[Hop]>) -> bool {
+    hops.is_some_and(<[Hop]>::is_empty)
+}
+
+/// The times at which a statement begins or ends to hold, from one on: each, and what comes behind it, is like this one.
+fn times(site: &Site, at: u64) -> Vec<u64> {
+    let people = site.people.iter().filter_map(|person| person.until);
+    let ends: BTreeSet<u64> = site.accesses.iter().filter_map(|access| access.until).chain(people).collect();
+    [at].into_iter().chain(ends.into_iter().filter(|end| *end > at)).collect()
+}
+
+/// A question, and what it is asked of.
+struct Asking<'a, 's> {
+    site: &'s Site,
+    spec: &'a Spec<'s>,
+    artifacts: &'a Artifacts,
+    asked: &'a Expect,
+    times: Vec<u64>,
+}
+
+impl Asking<'_, '_> {
+    /// The way of a packet of a kind, with whoever must send it and the time, if that is not now; none where no way is found.
+    fn way(&self, from: &End, packet: Packet, kind: Kind) -> (Packet, Option<Vec<Hop>>) {
+        let sender = self.site.owner_of(packet.src).map(|(host, _)| host);
+        let users = sender.map(|host| self.site.confined(host)).unwrap_or_default();
+        // As its owner sends it, before what another may send in its name.
+        let own = sender.map(End::Host);
+        let froms: Vec<&End> = own.iter().chain([from]).collect();
+        let senders: Vec<Option<u32>> = std::iter::once(None).chain(users.into_iter().map(Some)).collect();
+        for (nth, time) in self.times.iter().enumerate() {
+            for (from, skuid) in froms.iter().flat_map(|from| senders.iter().map(move |uid| (from, uid))) {
+                let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
+                let way = (&then, kind);
+                let hops = trace::anyhow_as(self.site, self.spec, self.artifacts, from, self.asked, way);
+                if let Some(mut hops) = hops {
+                    let time = if nth == 0 { 0 } else { *time };
+                    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
+                        (rewrite.before.time, rewrite.after.time) = (time, time);
+                    }
+                    return (Packet { time, ..then }, Some(hops));
+                }
+            }
+        }
+        (packet, None)
+    }
 }
 
 /// What an `allow` speaks of, as senders write it.
@@ -137,6 +236,23 @@ impl Covered {
         let any = network.space.any(each.iter().map(|cover| cover.set).collect());
         Self { each, any }
     }
+
+    /// The statements that speak of a packet as it was sent.
+    fn spoken_of(
+        &self,
+        network: &mut Network<'_>,
+        packet: &Packet,
+    ) -> Result<Vec<(String, Span)>, Exhausted> {
+        let mut said = Vec::new();
+        for cover in &self.each {
+            if network.space.contains(cover.set, packet)?
+                && let Some(access) = network.site.access(cover.access)
+            {
+                said.push((access.words.clone(), access.span));
+            }
+        }
+        Ok(said)
+    }
 }
 
 fn covers(network: &mut Network<'_>) -> Vec<Cover> {
@@ -155,6 +271,16 @@ fn covers(network: &mut Network<'_>) -> Vec<Cover> {
     covers
 }
 
+/// The addresses of machines that filter what they send and take in, or wear security groups.
+fn filtering(site: &Site) -> AddrSet {
+    let filters = |(id, host): &(HostId, &Host)| {
+        host.filters() || host.legs().any(|(leg, _)| site.worn(*id, leg).next().is_some())
+    };
+    let legs = site.hosts().filter(filters).flat_map(|(_, host)| &host.legs);
+    let ranges = legs.flat_map(|leg| &leg.addresses).map(|addr| AddrRange::one(*addr));
+    AddrSet::from_ranges(ranges)
+}
+
 /// Where packets go that nothing filters: within a zone, and between zones that machines join which do not filter.
 struct Unfiltered {
     /// By zone: the addresses of all that it is joined with, without those of machines that filter what they send and take in.
@@ -166,14 +292,7 @@ struct Unfiltered {
 impl Unfiltered {
     fn of(network: &Network<'_>) -> Self {
         let site = network.site;
-        let mut filtering = AddrSet::empty();
-        for (id, host) in site.hosts() {
-            let worn = host.legs().any(|(leg, _)| site.worn(id, leg).next().is_some());
-            if host.filters() || worn {
-                let own = host.legs.iter().flat_map(|leg| &leg.addresses).map(|addr| AddrSet::one(*addr));
-                filtering = own.fold(filtering, |all, one| all.union(&one));
-            }
-        }
+        let filtering = filtering(site);
         let wide: Vec<AddrSet> = site.zones().map(|(id, _)| network.readings.wide(&End::Zone(id))).collect();
         let least = site.joined();
         let mut all: BTreeMap<ZoneId, AddrSet> = BTreeMap::new();
@@ -198,25 +317,29 @@ impl Unfiltered {
     }
 }
 
-/// The statements at the hops of a packet of `rest`, and what of `rest` they account for; where there are none, what of
-/// those `like` it.
-fn accounted(
-    network: &mut Network<'_>,
-    covers: &Covered,
-    kind: Kind,
-    hops: &[Hop],
-    (rest, like): (PacketSet, PacketSet),
-) -> (Vec<(String, Span)>, PacketSet) {
+/// The statements at the hops of a packet that let it through.
+fn let_by(site: &Site, hops: &[Hop]) -> Vec<(String, Span)> {
     let mut said: Vec<(String, Span)> = Vec::new();
     for (words, span) in hops.iter().flat_map(|hop| &hop.statements) {
         let known = |(_, other): &(String, Span)| Some(*other) == *span;
-        let of_policy = span.filter(|span| is_allow(network.site, *span));
+        let of_policy = span.filter(|span| is_allow(site, *span));
         if let (Some(span), false) = (of_policy, said.iter().any(known)) {
             said.push((words.clone(), span));
         }
     }
+    said
+}
+
+/// What of `rest` the statements of one of its packets account for; where there are none, what of those `like` it.
+fn accounted(
+    network: &mut Network<'_>,
+    covers: &Covered,
+    kind: Kind,
+    said: &[(String, Span)],
+    (rest, like): (PacketSet, PacketSet),
+) -> PacketSet {
     let mut part = rest;
-    for (_, span) in &said {
+    for (_, span) in said {
         let own: Vec<PacketSet> = covers
             .each
             .iter()
@@ -242,148 +365,38 @@ fn accounted(
             part = unspoken;
         }
     }
-    (said, part)
+    part
 }
 
 fn is_allow(site: &Site, span: Span) -> bool {
     site.accesses.iter().any(|a| a.action == Action::Allow && a.span == span)
 }
 
-/// What stands in a line of a matrix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
-    /// Zones.
-    Zone,
-    /// Machines.
-    Host,
+/// The packets of a time and of all later ones.
+fn from_now(space: &mut Space, at: u64) -> PacketSet {
+    space.within(Field::Time, &RangeSet::range(u128::from(at), Field::Time.last()))
 }
 
-/// What of a zone reaches a place.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    /// The zone.
-    pub from: ZoneId,
-    /// The name of the place.
-    pub to: String,
-    /// What is spoken.
-    pub services: Vec<Spoken>,
-}
-
-/// A service of a cell.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Spoken {
-    /// `tcp 80`
-    pub service: String,
-    /// Whether every address of the one reaches every address of the other so.
-    pub whole: bool,
-    /// Whether it arrives translated.
-    pub translated: bool,
-}
-
-/// What every zone reaches at every place, or just these services of it.
-///
-/// # Errors
-/// [`Unanswerable`].
-pub fn matrix(
-    site: &Site,
-    artifacts: &Artifacts,
-    at: u64,
-    by: By,
-    only: Option<&[Term]>,
-) -> Result<Vec<Cell>, Unanswerable> {
-    let mut network = network(site, artifacts, at)?;
-    let every = [Term::Protos(RangeSet::full())];
-    let asked = only.unwrap_or(&every);
-    let targets: Vec<(String, End)> = match by {
-        By::Zone => site.zones().map(|(id, zone)| (zone.name.clone(), End::Zone(id))).collect(),
-        By::Host => nameable(site).map(|(id, host)| (host.name.clone(), End::Host(id))).collect(),
-    };
-    let mut cells = Vec::new();
-    for (from, zone) in site.zones() {
-        for (name, to) in &targets {
-            let place = |end: &End| Place { plus: vec![end.clone()], except: Vec::new() };
-            let expect = Expect {
-                kind: Expected::Deny,
-                terms: asked.to_vec(),
-                from: place(&End::Zone(from)),
-                to: place(to),
-                direct: false,
-                people: Vec::new(),
-                words: String::new(),
-                span: zone.span,
-            };
-            let mut services = Vec::new();
-            for (kind, set) in widely::arrivals(&mut network, &expect, &End::Zone(from)) {
-                spoken(&mut network, kind, set, &expect, &mut services)?;
-            }
-            services.sort();
-            services.dedup();
-            cells.push(Cell { from, to: name.clone(), services });
-        }
+/// A box of packets from a time on, as one who asks then says it: what is so already is so, and nothing was.
+fn as_of(at: u64, mut one: PacketBox) -> PacketBox {
+    let at = u128::from(at);
+    if let Some(times) = one.fields.get_mut(&Field::Time) {
+        let later = times.intersection(&RangeSet::range(at, Field::Time.last()));
+        *times = if later.contains(at) { later.union(&RangeSet::range(0, at)) } else { later };
     }
-    Ok(cells)
+    one
 }
 
-/// Machines that a statement can name: not what a vpc does between its subnets (S50).
-fn nameable(site: &Site) -> impl Iterator<Item = (HostId, &Host)> {
-    site.hosts().filter(|(_, host)| host.role != Role::Vpc)
-}
-
-/// The fields that make a service.
-const SERVICE: [Field; 5] = [Field::Family, Field::Proto, Field::Dport, Field::IcmpType, Field::IcmpCode];
-
-fn spoken(
-    network: &mut Network<'_>,
-    kind: Kind,
-    set: PacketSet,
-    asked: &Expect,
-    services: &mut Vec<Spoken>,
-) -> Result<(), Exhausted> {
-    if network.space.is_empty(set)? {
-        return Ok(());
+/// Of a set that speaks of time, what is so from one on.
+fn in_time(space: &mut Space, at: u64, set: PacketSet) -> PacketSet {
+    if space.forget(Field::Time, set) == set {
+        return set;
     }
-    let universe = network.space.universe();
-    let set = network.space.and(set, universe);
-    let headers = only_service(&mut network.space, set);
-    let names = Names::default();
-    let (from, to) = (network.readings.wide_place(&asked.from), network.readings.wide_place(&asked.to));
-    let pair = network.between(&from, &to);
-    // One protocol at a time: a box over several would be no service.
-    for proto in network.space.values_in(Field::Proto, headers).ranges().to_vec() {
-        let wide = proto.1.saturating_sub(proto.0) > 8;
-        let each = if wide { vec![proto] } else { (proto.0..=proto.1).map(|p| (p, p)).collect() };
-        for (first, last) in each {
-            let these = network.space.within(Field::Proto, &RangeSet::range(first, last));
-            let here = network.space.and(headers, these);
-            let ported = u8::try_from(first).is_ok_and(|p| Proto(p).has_ports());
-            for one in network.space.boxes(here, universe, REGIONS)?.boxes {
-                let region = names.region(&network.space, &one);
-                let boxed = network.space.boxed(&one);
-                let all = network.space.all(vec![pair, boxed, universe, these]);
-                let missing = network.space.minus(all, set);
-                let whole = kind == Kind::default() && network.space.is_empty(missing)?;
-                let mut words = region.services.join(", ");
-                if words.is_empty() || wide && !ported {
-                    words = region.services.first().cloned().unwrap_or_else(|| "any".to_owned());
-                }
-                services.push(Spoken { service: words, whole, translated: kind != Kind::default() });
-            }
-        }
-    }
-    Ok(())
+    let now = from_now(space, at);
+    space.and(set, now)
 }
 
-/// A set with every field forgotten but those of services.
-fn only_service(space: &mut Space, mut set: PacketSet) -> PacketSet {
-    for field in space.fields() {
-        if !SERVICE.contains(&field) {
-            set = space.forget(field, set);
-        }
-    }
-    set
-}
-
-/// The composition of these artifacts.
+/// The composition of these artifacts, from a time on.
 fn network<'s>(site: &'s Site, artifacts: &'s Artifacts, at: u64) -> Result<Network<'s>, Unanswerable> {
     let (mut space, sets) = (Space::default(), Sets::new(site));
     let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
@@ -393,8 +406,9 @@ fn network<'s>(site: &'s Site, artifacts: &'s Artifacts, at: u64) -> Result<Netw
                 let name = site.host(host).map_or("?", |h| h.name.as_str());
                 return Err(Unanswerable::Unknown(format!("{name} {}", Hook::keyword(hook))));
             };
-            accepted.insert((host, hook), set);
-            translations.insert((host, hook), translated);
+            let translated = translated.into_iter().map(|(to, set)| (to, in_time(&mut space, at, set)));
+            translations.insert((host, hook), translated.collect());
+            accepted.insert((host, hook), in_time(&mut space, at, set));
         }
     }
     let mut replies = BTreeMap::new();

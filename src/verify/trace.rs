@@ -19,7 +19,7 @@ use super::path::{self, Begin, Gate, bridge_gate, gates};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::{Hop, Rewrite};
 use super::terms;
-use super::translate::{only, sources_of};
+use super::translate::{Kind, only, sources_of};
 use super::widely::starts_of;
 
 /// Why a packet has no way to be shown, in the reader's words.
@@ -500,26 +500,19 @@ pub(super) fn anyhow(
     expect: &Expect,
     packet: &Packet,
 ) -> Vec<Hop> {
-    let search = Search { site, spec, artifacts, expect, sent: packet };
-    let readings = Readings::new(site);
-    let mut queue = VecDeque::new();
-    for (start, addrs) in starts_of(site, &readings, from) {
-        if !addrs.contains(packet.src) {
-            continue;
-        }
-        match start {
-            Start::Zone(zone) => {
-                queue.push_back((Spot::put(site, None, zone), packet.clone(), Vec::new()));
-            }
-            Start::Leg(host, leg) => {
-                let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
-                for (packet, hops) in search.passes(host, Hook::Output, None, Some(leg), packet) {
-                    queue.push_back((Spot::put(site, Some(host), zone), packet, hops));
-                }
-            }
-        }
-    }
-    search.first_arrival(queue)
+    Search { site, spec, artifacts, expect, sent: packet, kind: None }.from(from).unwrap_or_default()
+}
+
+/// The same of a packet that is translated so when it arrives; none where it has no such way.
+pub(super) fn anyhow_as(
+    site: &Site,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    from: &End,
+    expect: &Expect,
+    (packet, kind): (&Packet, Kind),
+) -> Option<Vec<Hop>> {
+    Search { site, spec, artifacts, expect, sent: packet, kind: Some(kind) }.from(from)
 }
 
 struct Search<'a, 's> {
@@ -528,6 +521,34 @@ struct Search<'a, 's> {
     artifacts: &'a Artifacts,
     expect: &'a Expect,
     sent: &'a Packet,
+    /// What of it is to be translated when it arrives; none: whatever.
+    kind: Option<Kind>,
+}
+
+impl Search<'_, '_> {
+    /// Its shortest way from an item.
+    fn from(&self, from: &End) -> Option<Vec<Hop>> {
+        let (site, packet) = (self.site, self.sent);
+        let readings = Readings::new(site);
+        let mut queue = VecDeque::new();
+        for (start, addrs) in starts_of(site, &readings, from) {
+            if !addrs.contains(packet.src) {
+                continue;
+            }
+            match start {
+                Start::Zone(zone) => {
+                    queue.push_back((Spot::put(site, None, zone), packet.clone(), Vec::new()));
+                }
+                Start::Leg(host, leg) => {
+                    let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
+                    for (packet, hops) in self.passes(host, Hook::Output, None, Some(leg), packet) {
+                        queue.push_back((Spot::put(site, Some(host), zone), packet, hops));
+                    }
+                }
+            }
+        }
+        self.first_arrival(queue)
+    }
 }
 
 /// A packet somewhere, and the hops by which it came there.
@@ -548,7 +569,7 @@ struct Handed {
 }
 
 impl Search<'_, '_> {
-    fn first_arrival(&self, mut queue: VecDeque<Found>) -> Vec<Hop> {
+    fn first_arrival(&self, mut queue: VecDeque<Found>) -> Option<Vec<Hop>> {
         let mut seen: BTreeSet<(Spot, Packet)> = BTreeSet::new();
         let mut best: BTreeMap<usize, Vec<Hop>> = BTreeMap::new();
         while let Some((spot, packet, hops)) = queue.pop_front() {
@@ -590,7 +611,7 @@ impl Search<'_, '_> {
                 }
             }
         }
-        best.pop_first().map(|(_, way)| way).unwrap_or_default()
+        best.pop_first().map(|(_, way)| way)
     }
 
     /// What the directors that hear a packet make of it.
@@ -626,7 +647,8 @@ impl Search<'_, '_> {
         let only = self.expect.kind == Expected::Only;
         let forbidden = !self.expect.direct
             && to.contains(handed.real)
-            && terms::hold(&self.expect.terms, &handed.packet) != only;
+            && terms::hold(&self.expect.terms, &handed.packet) != only
+            && self.is_so(&handed.packet);
         if !forbidden {
             return None;
         }
@@ -711,7 +733,7 @@ impl Search<'_, '_> {
                 continue;
             };
             for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {
-                if named(host, end.dst) && self.forbids(&end) {
+                if named(host, end.dst) && self.forbids(&end) && self.is_so(&end) {
                     return Some(hops);
                 }
             }
@@ -719,7 +741,7 @@ impl Search<'_, '_> {
         let owner = self.spec.forwarding().owner_of(packet.dst);
         let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
         let here = here && matches!(spot, Spot::Link(..));
-        (here && owner.is_none() && self.forbids(packet)).then(Vec::new)
+        (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
     }
 
     /// Whether the expectation forbids what arrived (S35): as it was sent, or as it is.
@@ -729,5 +751,15 @@ impl Search<'_, '_> {
         let read =
             |packet: &Packet| to.contains(packet.dst) && terms::hold(&self.expect.terms, packet) != only;
         read(self.sent) || !self.expect.direct && read(arrived)
+    }
+
+    /// Whether what arrived is translated as is asked.
+    fn is_so(&self, arrived: &Packet) -> bool {
+        let sent = self.sent;
+        self.kind.is_none_or(|kind| {
+            kind.dst == (arrived.dst != sent.dst)
+                && kind.src == (arrived.src != sent.src)
+                && (kind.port || arrived.dport == sent.dport)
+        })
     }
 }

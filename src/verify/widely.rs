@@ -1,6 +1,6 @@
 //! `expect deny` and `expect only`: nothing arrives, on any path the legs make possible (S26, S27).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site};
@@ -63,8 +63,14 @@ pub(crate) fn forbidden(
         let reached = network.reach(&starts);
         let src = network.readings.wide(from).difference(&except);
         let meant = Forbidden { expect, from, src, to: to.clone(), what };
+        let itself = to_itself(network);
         for kind in kinds(&reached) {
-            let headers = meant.arrived(network, &reached, kind);
+            let anywhere = match kind.dst {
+                true => arriving(network, &reached, kind, &End::Anywhere, owner(from)),
+                false => PacketSet::NOTHING,
+            };
+            let arrived = meant.arrived(network, &reached, kind, anywhere, itself);
+            let headers = network.space.or(arrived.written, arrived.delivered);
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
                 return Ok(Some(Arrival { from: from.clone(), packet }));
             }
@@ -73,20 +79,82 @@ pub(crate) fn forbidden(
     Ok(None)
 }
 
+/// What was sent from one item, wherever it may be by now.
+pub(crate) struct Sent {
+    from: End,
+    src: AddrSet,
+    reached: Reached,
+    /// By kind: what of it arrives at all.
+    anywhere: BTreeMap<Kind, PacketSet>,
+    /// S13: from a machine to itself.
+    pub(crate) itself: PacketSet,
+}
+
+/// What arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived {
+    /// Of what was written so by its sender (S35).
+    pub(crate) written: PacketSet,
+    /// Of what is so where it is delivered.
+    pub(crate) delivered: PacketSet,
+}
+
+impl Sent {
+    /// From an item, less some addresses.
+    pub(crate) fn of(network: &mut Network<'_>, from: &End, except: &AddrSet) -> Self {
+        let starts = starts_of(network.site, &network.readings, from);
+        let starts = starts.into_iter().map(|(start, addrs)| (start, addrs.difference(except))).collect();
+        let src = network.readings.wide(from).difference(except);
+        Self::by(network, from, src, starts)
+    }
+
+    /// With these sources, from these places alone.
+    pub(crate) fn by(
+        network: &mut Network<'_>,
+        from: &End,
+        src: AddrSet,
+        starts: Vec<(Start, AddrSet)>,
+    ) -> Self {
+        let mut sets = Vec::new();
+        for (start, addrs) in starts {
+            sets.push((start, network.space.from(&addrs)));
+        }
+        let (reached, itself) = (network.reach(&sets), to_itself(network));
+        Self { from: from.clone(), src, reached, anywhere: BTreeMap::new(), itself }
+    }
+
+    /// What arrives of what an expectation speaks of: by what of it is not as it was sent.
+    pub(crate) fn arrivals(&mut self, network: &mut Network<'_>, asked: &Expect) -> Vec<(Kind, Arrived)> {
+        let what = terms::set(&mut network.space, &asked.terms);
+        let to = network.readings.wide_place(&asked.to);
+        let mut all = Vec::new();
+        for kind in kinds(&self.reached) {
+            // What was written for others and is delivered elsewhere arrives all the same.
+            let anywhere = if kind.dst { self.anywhere(network, kind) } else { PacketSet::NOTHING };
+            let (src, itself) = (self.src.clone(), self.itself);
+            let meant = Forbidden { expect: asked, from: &self.from, src, to: to.clone(), what };
+            all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
+        }
+        all
+    }
+
+    fn anywhere(&mut self, network: &mut Network<'_>, kind: Kind) -> PacketSet {
+        if let Some(known) = self.anywhere.get(&kind) {
+            return *known;
+        }
+        let set = arriving(network, &self.reached, kind, &End::Anywhere, owner(&self.from));
+        self.anywhere.insert(kind, set);
+        set
+    }
+}
+
 /// What arrives of what the expectation speaks of, from one item of its `from`: by what of it is not as it was sent.
 pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
-    let what = terms::set(&mut network.space, &asked.terms);
-    let to = network.readings.wide_place(&asked.to);
     let except = narrowly(&network.readings, &asked.from);
-    let mut starts = Vec::new();
-    for (start, addrs) in starts_of(network.site, &network.readings, from) {
-        let src = addrs.difference(&except);
-        starts.push((start, network.space.from(&src)));
-    }
-    let reached = network.reach(&starts);
-    let src = network.readings.wide(from).difference(&except);
-    let meant = Forbidden { expect: asked, from, src, to, what };
-    kinds(&reached).into_iter().map(|kind| (kind, meant.arrived(network, &reached, kind))).collect()
+    let arrivals = Sent::of(network, from, &except).arrivals(network, asked);
+    let both =
+        |(kind, arrived): (Kind, Arrived)| (kind, network.space.or(arrived.written, arrived.delivered));
+    arrivals.into_iter().map(both).collect()
 }
 
 /// The kinds that a set of packets on their way may be of when it arrives: those it has, and new destinations here.
@@ -98,38 +166,41 @@ pub(super) fn kinds(reached: &Reached) -> BTreeSet<Kind> {
 }
 
 impl Forbidden<'_> {
-    /// What arrives of packets of a kind (S35): as the sender wrote them, or as they are delivered.
-    fn arrived(&self, network: &mut Network<'_>, reached: &Reached, kind: Kind) -> PacketSet {
+    /// What arrives of packets of a kind (S35): as the sender wrote them, and as they are delivered; `anywhere` is what of those with
+    /// a new destination arrives at all, `itself` what is not meant (S13).
+    fn arrived(
+        &self,
+        network: &mut Network<'_>,
+        reached: &Reached,
+        kind: Kind,
+        anywhere: PacketSet,
+        itself: PacketSet,
+    ) -> Arrived {
         let own = owner(self.from);
         let mut at_items = Vec::new();
         for item in &self.expect.to.plus {
             at_items.push(arriving(network, reached, kind, item, own));
         }
         let at_items = network.space.any(at_items);
-        // What was written for others and is delivered elsewhere arrives all the same.
-        let anywhere = if kind.dst {
-            let anyone = arriving(network, reached, kind, &End::Anywhere, own);
-            network.space.or(anyone, at_items)
-        } else {
-            at_items
-        };
+        let anywhere = network.space.or(anywhere, at_items);
         // What the source is and was sent to still holds; a gate only takes away.
-        let (pair, itself) = (network.between(&self.src, &self.to), to_itself(network));
+        let pair = network.between(&self.src, &self.to);
         let pair = network.space.minus(pair, itself);
         let meant = network.space.and(pair, self.what);
         let written = network.as_sent(kind, meant);
         let written = network.space.and(anywhere, written);
         if self.expect.direct {
-            return written;
+            return Arrived { written, delivered: written };
         }
         let handed = self.handed_on(network, reached, kind);
-        let written = network.space.or(written, handed);
         if kind == Kind::default() {
-            return written;
+            let both = network.space.or(written, handed);
+            return Arrived { written: both, delivered: both };
         }
         let pair = if kind.src { network.space.rename(Field::Src, Field::SentSrc, pair) } else { pair };
         let delivered = network.space.all(vec![at_items, pair, self.what]);
-        network.space.or(written, delivered)
+        let delivered = network.space.or(delivered, handed);
+        Arrived { written, delivered }
     }
 }
 

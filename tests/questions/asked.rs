@@ -1,9 +1,9 @@
 //! `matrix` and `reach` say what `expect deny` proves: a pair speaks iff its denial is refuted.
 
 use fwc::model::Role;
-use fwc::net::{Packet, Proto};
+use fwc::net::{Packet, Proto, Verdict};
 use fwc::verify::diff::Names;
-use fwc::verify::questions::{By, matrix, reach};
+use fwc::verify::questions::{By, Spoken, matrix, reach};
 use fwc::verify::trace::{NoWay, trace};
 
 use crate::common::{compiled, crm, folder, options};
@@ -140,6 +140,139 @@ fn an_answer_names_the_lines_and_only_those() {
             "allow postgres from web to bbdd.data: tcp 5432 from s1.data, s2.data, s3.data to bbdd.data",
         ]
     );
+}
+
+/// What stands in a cell, in brackets where it is not spoken by all.
+fn cell(policy: &str, by: By, from: &str, to: &str) -> Vec<String> {
+    let compiled = compiled(&[("cell.fw".to_owned(), policy.to_owned())]);
+    let cells = matrix(&compiled.site, &compiled.artifacts, options().at, by, None).unwrap();
+    let of = cells.iter().find(|c| c.to == to && compiled.site.zone(c.from).unwrap().name == from).unwrap();
+    let word = |s: &Spoken| if s.whole { s.service.clone() } else { format!("({})", s.service) };
+    of.services.iter().map(word).collect()
+}
+
+const TWO: &str = "zone a { 10.0.0.0/24 }\nzone b { 10.0.1.0/24 }\n\
+    firewall f { e0 10.0.0.1 in a; e1 10.0.1.1 in b }\n";
+
+#[test]
+fn a_cell_does_not_speak_what_is_denied() {
+    let policy = format!("{TWO}allow any from a to b\ndeny tcp 25, udp 53, proto 50 from a to b\n");
+    assert_eq!(
+        cell(&policy, By::Zone, "a", "b"),
+        ["(every protocol but tcp, udp, esp)", "(tcp port other than 25)", "(udp port other than 53)"]
+    );
+}
+
+#[test]
+fn a_cell_leaves_nothing_out() {
+    let kinds: Vec<String> = (40..75).map(|n| format!("icmp type {n} code {}", n * 3 % 250)).collect();
+    let policy = format!("{TWO}allow {} from a to b\n", kinds.join(", "));
+    let said = cell(&policy, By::Zone, "a", "b");
+    assert_eq!(said, kinds.iter().map(|kind| format!("({kind})")).collect::<Vec<_>>());
+}
+
+#[test]
+fn ports_are_those_written_to_a_gateway_and_those_delivered_behind_it() {
+    const POLICY: &str = "\
+zone internet { rest }
+zone srv { 192.168.60.0/24 }
+firewall gw { wan 203.0.113.50 in internet; srv 192.168.60.1 in srv }
+host git = 192.168.60.22 in srv
+allow tcp 2222 from internet to gw.internet dnat to git port 22
+";
+    assert_eq!(cell(POLICY, By::Host, "internet", "gw"), ["(tcp 2222)"]);
+    assert_eq!(cell(POLICY, By::Host, "internet", "git"), ["(tcp 22)"]);
+    assert_eq!(cell(POLICY, By::Zone, "internet", "srv"), ["(tcp 22)"]);
+}
+
+/// A neighbour may send in the name of a machine that filters; the machine itself does not for that.
+#[test]
+fn a_zone_does_not_speak_for_its_machines_that_filter() {
+    const POLICY: &str = "\
+zone dmz { 192.0.2.0/24 }
+zone internet { rest }
+router isp { d 192.0.2.1 in dmz; w 198.51.100.1 in internet }
+host mx { eth0 192.0.2.25 in dmz; nftables }
+allow smtp from internet to mx
+";
+    assert_eq!(cell(POLICY, By::Zone, "dmz", "internet"), ["(any)"]);
+    let open = POLICY.replace("; nftables", "");
+    assert_eq!(cell(&open.replace("allow", "#"), By::Zone, "dmz", "internet"), ["any"]);
+}
+
+#[test]
+fn what_all_speak_stands_apart_from_what_some_do() {
+    const POLICY: &str = "\
+vpc one { 10.70.0.0/16; region us-east-1; gateway internet }
+zone na { 10.70.1.0/24 } in one
+zone internet { rest }
+host h1 = 10.70.1.11 in na
+security-group base = h1
+allow tcp 22, tcp 80 from internet to base
+deny tcp 22 from 198.51.100.0/24 to base
+";
+    assert_eq!(cell(POLICY, By::Host, "internet", "h1"), ["(tcp 22)", "tcp 80"]);
+}
+
+#[test]
+fn what_has_ended_does_not_arrive_and_what_ends_is_said_to() {
+    let policy = format!(
+        "{TWO}host db = 10.0.1.7 in b\n\
+        allow tcp 9999 from a to db {{ until 1999-11-01 }}\nallow tcp 443 from a to db {{ until 2099-06-30 }}\n\
+        allow tcp 444 from a to db\ndeny tcp 444 from a to db {{ until 1999-12-31 }}\n"
+    );
+    assert_eq!(cell(&policy, By::Host, "a", "db"), ["(tcp 443-444)"]);
+    let said = ways(&policy, "any from a to db");
+    let of = |port: &str| said.iter().find(|(_, of)| of.contains(port)).map(|(_, of)| of.as_str());
+    assert_eq!(of("9999"), None);
+    assert_eq!(of("443"), Some("tcp 443 from a except f.a to db until 2099-07-01T00:00:00Z"));
+    assert_eq!(of("444"), Some("tcp 444 from a except f.a to db"));
+}
+
+/// The line that lets a packet through is named though nobody's packet leaves, or the sender shares a zone with a leg of no known address.
+#[test]
+fn what_only_some_user_may_send_or_a_dynamic_leg_takes_in_is_not_unfiltered() {
+    const DYNAMIC: &str = "\
+zone internet { rest }
+zone srv { 192.168.2.0/24 }
+firewall rt { wan dynamic in internet; s 192.168.2.1 in srv }
+host web = 192.168.2.10 in srv
+allow http from internet to rt.internet dnat to web
+";
+    let all = ways(DYNAMIC, "any from internet to anywhere");
+    let web = all.iter().find(|(_, of)| of.contains("to web")).unwrap();
+    assert_eq!(web.0, ["allow http from internet to rt.internet dnat to web"], "{all:?}");
+    assert!(all.iter().all(|(said, of)| !said.is_empty() || !of.contains("web")), "{all:?}");
+}
+
+/// What is shown as an example of what arrives arrives, traced.
+#[test]
+fn examples_of_what_arrives_are_accepted() {
+    const POLICY: &str = "\
+zone clients { 10.1.1.0/24 }
+zone dmz { 10.1.2.0/24 }
+zone internet { rest }
+firewall fw { eth0 198.51.100.2 in internet; eth1 10.1.1.1 in clients; eth2 10.1.2.1 in dmz }
+host web = 10.1.2.2 in dmz
+host mx { eth0 10.1.2.3 in dmz; nftables }
+allow http from clients to web
+allow smtp from internet to mx { until 2099-01-01 }
+allow https from mx to internet
+";
+    for question in ["anywhere to web", "anywhere to mx", "dmz to anywhere", "mx to anywhere"] {
+        let text = format!("{POLICY}test \"q\" {{ expect deny any from {question} }}\n");
+        let compiled = compiled(&[("ways.fw".to_owned(), text)]);
+        let asked = compiled.site.tests[0].expects[0].clone();
+        let names = Names::of(&compiled.site);
+        let answer = reach(&compiled.site, &compiled.artifacts, options().at, &asked, &names).unwrap();
+        assert!(!answer.ways.is_empty());
+        for way in answer.ways {
+            let sent = Packet { time: options().at, ..way.witness.clone() };
+            let hops = trace(&compiled.site, &compiled.artifacts, &sent).unwrap();
+            assert!(hops.iter().all(|hop| hop.verdict == Verdict::Accept), "{question}: {:?}", way.witness);
+            assert_ne!(sent.src, sent.dst);
+        }
+    }
 }
 
 /// A captured packet says by which interface it came: a spoofed source does not come by the way that its owner would.

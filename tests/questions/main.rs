@@ -25,3 +25,4 @@ mod listed;
 mod needless;
 mod people;
 mod regrouped;
+mod worded;

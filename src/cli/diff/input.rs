@@ -12,11 +12,12 @@ use crate::target::sshd::read;
 use crate::verify::HostRules;
 use crate::verify::diff::Lines;
 
+use super::super::check::unanswered;
 use super::super::clean::clean_line;
 use super::super::compile::tell_findings;
 use super::super::files::listing_of;
 use super::super::manifest;
-use super::super::options::{Depends, Listed, PolicyArgs};
+use super::super::options::{Depends, Format, Listed, PolicyArgs};
 use super::super::request::Request;
 use super::super::{Console, Failure};
 use super::Named;
@@ -47,11 +48,11 @@ pub(super) struct Machine {
 }
 
 impl Input {
-    /// None where a policy has errors, which have been told.
+    /// None where a policy has errors, which have been told: for programs too, where they are who asks.
     pub(super) fn read(
         path: &Path,
         depends: &Depends,
-        how: Listed,
+        (how, format): (Listed, Format),
         console: &mut Console<'_>,
     ) -> Result<Option<Self>, Failure> {
         let name = path.display().to_string();
@@ -59,7 +60,7 @@ impl Input {
             return Self::build(name, path).map(Some);
         }
         if path.is_dir() || path.extension().is_some_and(|ext| ext == "fw") {
-            return Self::policy(name, path, depends, console);
+            return Self::policy(name, path, depends, format, console);
         }
         let rules = how.understood(listed(&name, &text_at(path)?)?);
         let machine = Machine { rules: Some((rules, Lines::new())), ..Machine::default() };
@@ -71,13 +72,18 @@ impl Input {
         name: String,
         path: &Path,
         depends: &Depends,
+        format: Format,
         console: &mut Console<'_>,
     ) -> Result<Option<Self>, Failure> {
         let policies = vec![path.to_path_buf()];
         let mut request = Request::read(PolicyArgs { policies, depends: depends.clone() })?;
         let compiled = request.compile();
+        let Some(compiled) = compiled else {
+            let json = format == Format::Json;
+            unanswered(json.then_some("differences"), &request, console)?;
+            return Ok(None);
+        };
         tell_findings(&request, console);
-        let Some(compiled) = compiled else { return Ok(None) };
         if !compiled.report.holds() {
             console.talk(&format!("note: `{}` is not proved; `fwc verify` says why\n", clean_line(&name)));
         }

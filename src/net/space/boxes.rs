@@ -2,7 +2,8 @@
 //!
 //! The boxes cover the set exactly, each is as wide as it can be (no value can be added to a field of it), and none
 //! can be left out: that is what *minimal* means here. They may overlap; of several such covers one is chosen, always
-//! the same. Packets outside the *domain* are of no interest: a box may hold them if that makes it simpler.
+//! the same. Protocols are the exception: a box that asks for a field of a header is of protocols that have it, and of those that no other
+//! box holds anyway. So `tcp` less a port stands beside every other protocol, and `port other than 22` of everything in no box. Packets outside the *domain* are of no interest: a box may hold them if that makes it simpler.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +50,7 @@ impl Space {
             boxes.push((wide, all));
         }
         self.without_idle(&mut boxes, domain);
+        self.without_said_twice(&mut boxes, domain);
         let mut boxes: Vec<PacketBox> = boxes.into_iter().map(|(one, _)| one).collect();
         boxes.sort();
         self.answer(Boxes { boxes, rest: (rest != PacketSet::NOTHING).then_some(rest) })
@@ -93,7 +95,7 @@ impl Space {
         RangeSet::from_ranges(ranges)
     }
 
-    /// One path of a set, all arms to the same child together.
+    /// One path of a set, all arms to the same child together; of protocols those alone whose headers have the same fields.
     fn seed(&self, set: PacketSet) -> PacketBox {
         let mut fields = BTreeMap::new();
         let mut at = set;
@@ -108,7 +110,11 @@ impl Space {
                 }
                 first = last.next().unwrap_or(last);
             }
-            fields.insert(node.field, RangeSet::from_ranges(ranges));
+            let mut values = RangeSet::from_ranges(ranges);
+            if node.field == Field::Proto {
+                values = values.intersection(&alike(values.first().unwrap_or(0)));
+            }
+            fields.insert(node.field, values);
             at = child;
         }
         PacketBox { fields }
@@ -137,6 +143,10 @@ impl Space {
                 values = values.intersection(&self.values_in(field, can_be));
                 whole = self.values_in(field, domain);
             }
+            if field == Field::Proto {
+                let having = one.fields.keys().filter_map(|field| field.protocols());
+                values = having.fold(values, |values, having| values.intersection(&having));
+            }
             // Void results of a spent budget must not make a box smaller than its seed.
             let values = values.union(&own);
             if values != whole {
@@ -161,6 +171,34 @@ impl Space {
             }
         }
     }
+
+    /// Of a box that asks for a field of a header, leaves out the protocols of which the others say all that it does.
+    fn without_said_twice(&mut self, boxes: &mut [(PacketBox, PacketSet)], domain: PacketSet) {
+        for at in 0..boxes.len() {
+            let others = boxes.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, (_, set))| *set);
+            let others = self.any(others.collect());
+            let Some((one, own)) = boxes.get_mut(at) else { continue };
+            if one.fields.keys().all(|field| field.protocols().is_none()) {
+                continue;
+            }
+            let left = self.minus(*own, others);
+            let left = self.and(left, domain);
+            let needed = self.values_in(Field::Proto, left);
+            if let Some(values) = one.fields.get_mut(&Field::Proto) {
+                *values = values.intersection(&needed);
+                *own = self.boxed(one);
+            }
+        }
+    }
+}
+
+/// The protocols whose headers have the same fields as those of this one.
+fn alike(proto: u128) -> RangeSet<u128> {
+    let all = RangeSet::range(0, Field::Proto.last());
+    let having = [Field::TcpFlags, Field::Dport, Field::IcmpType].into_iter().filter_map(Field::protocols);
+    having.fold(all, |rest, having| {
+        if having.contains(proto) { rest.intersection(&having) } else { rest.difference(&having) }
+    })
 }
 
 #[cfg(test)]

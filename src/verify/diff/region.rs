@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use crate::model::{End, Leg, Role, Site};
 use crate::net::addr::AddrRange;
 use crate::net::packet::tcp_flag;
-use crate::net::{AddrSet, CtState, Family, Field, PacketBox, Proto, RangeSet, Space};
+use crate::net::{AddrSet, CtState, Family, Field, PacketBox, RangeSet, Space};
+
+use super::services::{numbers, services};
 
 /// What addresses are called, and which make good examples.
 #[derive(Clone, Debug, Default)]
@@ -250,7 +252,7 @@ fn networks(range: AddrRange) -> Vec<String> {
     }
 }
 
-fn family(one: &PacketBox) -> Option<Family> {
+pub(super) fn family(one: &PacketBox) -> Option<Family> {
     let values = one.fields.get(&Field::Family)?;
     match (values.contains(0), values.contains(1)) {
         (true, false) => Some(Family::V4),
@@ -294,95 +296,30 @@ fn states(values: &RangeSet<u128>) -> Vec<String> {
     held.map(|(_, state)| state.keyword().to_owned()).collect()
 }
 
-/// Protocols, with the ports or types that are asked of them.
-fn services(one: &PacketBox) -> Vec<String> {
-    let ports = one.fields.get(&Field::Dport).map(numbers);
-    let kind = one.fields.get(&Field::IcmpType).map(numbers);
-    let code = one.fields.get(&Field::IcmpCode).map(numbers);
-    let more = |proto: u8| {
-        let mut words = String::new();
-        if let (true, Some(ports)) = (Proto(proto).has_ports(), &ports) {
-            words.push_str(&format!(" {ports}"));
-        }
-        if matches!(Proto(proto), Proto::ICMP | Proto::ICMPV6) {
-            for (word, value) in [("type", &kind), ("code", &code)] {
-                if let Some(value) = value {
-                    words.push_str(&format!(" {word} {value}"));
-                }
-            }
-        }
-        words
-    };
-    let Some(protos) = one.fields.get(&Field::Proto) else {
-        let mut all = Vec::new();
-        all.extend(ports.map(|ports| format!("port {ports}")));
-        all.extend(kind.map(|kind| format!("type {kind}")));
-        all.extend(code.map(|code| format!("code {code}")));
-        return all;
-    };
-    let all: Vec<u8> = (0..=255).filter(|proto| protos.contains(u128::from(*proto))).collect();
-    if all.len() > 128 {
-        let but: Vec<String> =
-            (0..=255u8).filter(|proto| !all.contains(proto)).map(|proto| Proto(proto).to_string()).collect();
-        let ports = ports.map(|ports| format!(" port {ports}")).unwrap_or_default();
-        return vec![format!("every protocol but {}{ports}", but.join(", "))];
-    }
-    if all.len() > 8 {
-        return vec![format!("proto {}", numbers(protos))];
-    }
-    all.into_iter()
-        .map(|proto| match Proto(proto).name() {
-            Some(name) => format!("{name}{}", more(proto)),
-            None => format!("proto {proto}{}", more(proto)),
-        })
-        .collect()
-}
-
-/// `22, 80-90`; of what is nearly everything `other than 22`.
-fn numbers(values: &RangeSet<u128>) -> String {
-    let spelled = |values: &RangeSet<u128>| {
-        let one = |&(first, last): &(u128, u128)| {
-            if first == last { first.to_string() } else { format!("{first}-{last}") }
-        };
-        values.ranges().iter().map(one).collect::<Vec<_>>().join(",")
-    };
-    let first = values.ranges().first().map_or(0, |range| range.0);
-    match values.ranges() {
-        [_, rest @ ..] if !rest.is_empty() && first == 0 => {
-            let last = values.ranges().last().map_or(0, |range| range.1);
-            let holes = RangeSet::range(0, last).difference(values);
-            if holes.ranges().len() < values.ranges().len() && last >= 255 {
-                return format!("other than {}", spelled(&holes));
-            }
-            spelled(values)
-        }
-        _ => spelled(values),
-    }
-}
-
 /// Any other field.
 fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<String> {
     let on = values.contains(1);
     Some(match field {
-        Field::Sport => format!("from port {}", numbers(values)),
-        Field::OrigSport => format!("first from port {}", numbers(values)),
-        Field::OrigDport => format!("first to port {}", numbers(values)),
+        Field::Sport => format!("from port {}", numbers(values, field.last())),
+        Field::OrigSport => format!("first from port {}", numbers(values, field.last())),
+        Field::OrigDport => format!("first to port {}", numbers(values, field.last())),
         Field::TcpFlags => flags(values),
-        Field::Ttl => format!("ttl {}", numbers(values)),
+        Field::Ttl => format!("ttl {}", numbers(values, field.last())),
         Field::CtDirection => if on { "in reply direction" } else { "in original direction" }.to_owned(),
         Field::Dnat => if on { "with a translated destination" } else { "not dnat" }.to_owned(),
         Field::Snat => if on { "with a translated source" } else { "not snat" }.to_owned(),
-        Field::Mark => format!("mark {}", numbers(values)),
+        Field::Mark => format!("mark {}", numbers(values, field.last())),
         Field::Skuid => {
             let shifted = values.ranges().iter().filter(|(_, last)| *last > 0);
             let shifted = shifted.map(|(first, last)| (first.saturating_sub(1), last.saturating_sub(1)));
-            format!("of user {}", numbers(&RangeSet::from_ranges(shifted)))
+            format!("of user {}", numbers(&RangeSet::from_ranges(shifted), field.last().saturating_sub(1)))
         }
         Field::Time => {
-            let each = values.ranges().iter().map(|&(first, last)| match (first, last) {
-                (0, last) => format!("until {last} ns UTC"),
-                (first, last) if last >= u128::from(u64::MAX) => format!("from {first} ns UTC on"),
-                (first, last) => format!("from {first} to {last} ns UTC"),
+            // What holds until a date holds up to the nanosecond before it.
+            let each = values.ranges().iter().map(|&(first, last)| match (first, last.saturating_add(1)) {
+                (0, end) => format!("until {}", utc(end)),
+                (first, _) if last >= field.last() => format!("from {} on", utc(first)),
+                (first, end) => format!("from {} until {}", utc(first), utc(end)),
             });
             each.collect::<Vec<_>>().join(" or ")
         }
@@ -395,8 +332,8 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
             let (_, words) = space.atoms().into_iter().find(|(of, _)| *of == field)?;
             format!("where {}{words}", if on { "" } else { "not " })
         }
-        Field::SentSport => format!("sent from port {}", numbers(values)),
-        Field::SentDport => format!("sent to port {}", numbers(values)),
+        Field::SentSport => format!("sent from port {}", numbers(values, field.last())),
+        Field::SentDport => format!("sent to port {}", numbers(values, field.last())),
         Field::Family
         | Field::Iif
         | Field::Oif
@@ -412,6 +349,14 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
         | Field::SentSrc
         | Field::SentDst => return None,
     })
+}
+
+/// `2027-06-30T18:00:00Z` for nanoseconds since 1970; with as many digits behind the second as it takes.
+fn utc(nanoseconds: u128) -> String {
+    let at = i128::try_from(nanoseconds).ok();
+    let at = at.and_then(|at| time::OffsetDateTime::from_unix_timestamp_nanos(at).ok());
+    let told = at.and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok());
+    told.unwrap_or_else(|| format!("{nanoseconds} ns after 1970"))
 }
 
 /// TCP flags as the bits that all of the combinations have, and those that none has.
@@ -434,5 +379,5 @@ fn flags(values: &RangeSet<u128>) -> String {
         let clear = if clear.is_empty() { String::new() } else { format!(", not {}", clear.join("|")) };
         return format!("with flags {set}{clear}");
     }
-    format!("with flags {}", numbers(values))
+    format!("with flags {}", numbers(values, Field::TcpFlags.last()))
 }
