@@ -120,7 +120,8 @@ pub(super) fn of_listings(
     new: (&str, &str),
 ) -> Result<(Diff, String, Value), Failure> {
     let (site, lines) = (Site::default(), Lines::new());
-    let (before, after) = (listed(old.0, old.1)?, listed(new.0, new.1)?);
+    // Whoever listed them here did it in UTC.
+    let (before, after) = (listed(old.0, old.1)?.in_utc(), listed(new.0, new.1)?.in_utc());
     let bounds = Bounds { regions: 16, ..Bounds::default() };
     let [was, is] = [&before, &after].map(|rules| Side { rules, lines: &lines });
     // Examples are of addresses that the rules speak of.

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Place, Policy, Ruleset, Set, Statement, Table,
+    Data, Element, Expression, Hook, Place, Policy, Ruleset, Set, Statement, Table,
 };
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
@@ -302,7 +302,8 @@ impl Common {
         let plain = |ruleset: &Ruleset| ruleset.tables.iter().map(plain).collect::<Vec<_>>();
         let (before, after) = (plain(old), plain(new));
         let shared = |these: &[Table], those: &[Table]| {
-            these.iter().enumerate().filter(|(_, t)| those.contains(t)).map(|(at, _)| at).collect()
+            let alike = |table: &&Table| those.contains(table) && !sim::tells_local_time(table);
+            (0..).zip(these).filter(|(_, table)| alike(table)).map(|(at, _)| at).collect()
         };
         Self { old: shared(&before, &after), new: shared(&after, &before) }
     }
@@ -373,15 +374,18 @@ fn plain(table: &Table) -> Table {
     for Set { comment, notes, elements, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
         elements.iter_mut().for_each(unsaid);
+        elements.iter_mut().for_each(unquoted_element);
     }
     for chain in &mut table.chains {
         (chain.comment, chain.notes) = (None, Vec::new());
         for rule in &mut chain.rules {
             (rule.comment, rule.notes) = (None, Vec::new());
             rule.statements.iter_mut().for_each(|statement| match statement {
-                Statement::Match { right: Expression::Set(elements), .. }
-                | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
-                    elements.iter_mut().for_each(unsaid);
+                Statement::Match { right, .. } | Statement::VerdictMap { map: right, .. } => {
+                    if let Expression::Set(elements) = right {
+                        elements.iter_mut().for_each(unsaid);
+                    }
+                    unquoted(right);
                 }
                 _ => {}
             });
@@ -392,4 +396,37 @@ fn plain(table: &Table) -> Table {
 
 fn unsaid(element: &mut Element) {
     element.comment = None;
+}
+
+/// A name without the quotes that text has around it and JSON has not.
+fn unquoted(value: &mut Expression) {
+    match value {
+        Expression::Text(name) => {
+            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            if plain && name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+                *value = Expression::Word(std::mem::take(name));
+            }
+        }
+        Expression::Masked(of, mask) => [of, mask].into_iter().for_each(|part| unquoted(part)),
+        Expression::Range(first, last) => [first, last].into_iter().for_each(|part| unquoted(part)),
+        Expression::Concat(parts) | Expression::Flags(parts) => parts.iter_mut().for_each(unquoted),
+        Expression::Lookup { key, map } => [key, map].into_iter().for_each(|part| unquoted(part)),
+        Expression::Set(elements) => elements.iter_mut().for_each(unquoted_element),
+        Expression::Field(_)
+        | Expression::Bits { .. }
+        | Expression::Number(_)
+        | Expression::Address(_)
+        | Expression::Prefix(_)
+        | Expression::Word(_)
+        | Expression::Any
+        | Expression::Named(_)
+        | Expression::Unknown(_) => {}
+    }
+}
+
+fn unquoted_element(element: &mut Element) {
+    unquoted(&mut element.key);
+    if let Some(Data::Value(value)) = &mut element.data {
+        unquoted(value);
+    }
 }

@@ -56,7 +56,7 @@ mod words;
 
 pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
-    fragments, outline, translations,
+    fragments, interfaces, outline, tells_local_time, translations,
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Runner, Step, run};

@@ -31,19 +31,17 @@ pub(super) fn compare(
     regions: usize,
 ) -> Result<(Findings, Vec<String>), Stop> {
     let [old, new] = sides;
-    let reading =
-        |common: &BTreeSet<usize>| Reading { conditions: true, common: common.clone(), fragments: false };
-    let before = sim::outline(&old.rules.ruleset, spot, &reading(&common.old), space)?;
-    let after = sim::outline(&new.rules.ruleset, spot, &reading(&common.new), space)?;
+    sim::interfaces(&[&old.rules.ruleset, &new.rules.ruleset], space);
+    let before = sim::outline(&old.rules.ruleset, spot, &reading(common, 0), space)?;
+    let after = sim::outline(&new.rules.ruleset, spot, &reading(common, 1), space)?;
     let domain = domain(space, spot);
     // Who decides is asked only of packets that may be said something about.
     let asked = differing(&before, &after, space);
     let asked = space.and(asked, domain);
     let mut deciders = [Whose::default(), Whose::default()];
     if asked != PacketSet::NOTHING {
-        for ((side, common), whose) in [(old, &common.old), (new, &common.new)].into_iter().zip(&mut deciders)
-        {
-            let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common), space)?;
+        for ((which, side), whose) in [old, new].into_iter().enumerate().zip(&mut deciders) {
+            let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common, which), space)?;
             *whose = Whose::new(space, all);
         }
     }
@@ -57,6 +55,12 @@ pub(super) fn compare(
     let kept = at.kept()?;
     at.space.within_budget()?;
     Ok((found, kept))
+}
+
+/// How one of the two rulesets is read.
+fn reading(common: &Common, which: usize) -> Reading {
+    let (common, listed) = if which == 0 { (&common.old, "old") } else { (&common.new, "new") };
+    Reading { conditions: true, common: common.clone(), listed: Some(listed), fragments: false }
 }
 
 /// The packets that may fare otherwise, whatever is the case of the conditions.

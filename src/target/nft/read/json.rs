@@ -632,6 +632,11 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
                 (None, Some(_)) => return None,
             }
         }
+        "rt" => {
+            let inner = only(inner, &["key", "family"])?;
+            let of = string(inner, "family").map_or_else(String::new, |family| format!("{family} "));
+            field(&format!("rt {of}{}", string(inner, "key")?))
+        }
         "socket" => field(&format!("socket {}", string(only(inner, &["key"])?, "key")?)),
         "exthdr" | "tcp option" => {
             let inner = only(inner, &["name", "field"])?;

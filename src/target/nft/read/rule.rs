@@ -202,6 +202,12 @@ impl Parser<'_> {
             (Kind::Sign, "<=") => Op::AtMost,
             (Kind::Sign, ">=") => Op::AtLeast,
             (Kind::Sign, _) => return Err(Unfit),
+            (Kind::Word, "eq") => Op::Equal,
+            (Kind::Word, "ne") => Op::NotEqual,
+            (Kind::Word, "lt") => Op::Less,
+            (Kind::Word, "gt") => Op::Greater,
+            (Kind::Word, "le") => Op::AtMost,
+            (Kind::Word, "ge") => Op::AtLeast,
             _ => Op::Implicit,
         };
         if op != Op::Implicit {
