@@ -78,8 +78,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         }
     }
     let mut sides = Vec::new();
+    // One listing has one time zone, whichever it is.
+    let listed = Listed { utc: args.listed.utc || args.old == args.new };
     for path in [&args.old, &args.new] {
-        match Input::read(path, &args.depends, args.listed, console)? {
+        match Input::read(path, &args.depends, listed, console)? {
             Some(input) => sides.push(input),
             None => return Ok(Exit::AtFault),
         }

@@ -501,3 +501,47 @@ fn the_forms_of_one_comparison_mean_the_same() {
     check(&r, &tcp(1), None);
     check(&r, &tcp(2), Some(Drop));
 }
+
+/// What no listing has is named from where it begins, as it is written.
+#[test]
+fn what_no_listing_has_is_named_where_it_begins() {
+    for (text, place, found) in [
+        ("define WAN = \"eth0\"\ntable inet t {\n}\n", (1, 1), "`define WAN = \"eth0\"`"),
+        ("table inet t {\n}\n  add chain inet t c { type filter; }\n", (3, 3), "`add chain inet t c`"),
+        ("include \"/etc/x.nft\"; table t", (1, 1), "`include \"/etc/x.nft\"`"),
+        ("# made by iptables-save\n*filter\n:INPUT DROP\n", (2, 1), "`*filter`"),
+        ("table inet t {\nchain c {\ntype filter hook input priority soon; }\n}\n", (3, 33), "`soon`"),
+    ] {
+        let why = read(text).unwrap_err();
+        assert_eq!((why.line, why.column), place, "{why}");
+        assert!(why.message.ends_with(&format!("found {found}")), "{why}");
+    }
+}
+
+/// `filter + 1` is how nft lists it; it reads the others too (1.0.6).
+#[test]
+fn a_priority_is_read_as_people_write_it() {
+    for (said, number) in [
+        ("filter", 0),
+        ("filter + 1", 1),
+        ("filter+1", 1),
+        ("filter +1", 1),
+        ("filter - 1", -1),
+        ("filter -1", -1),
+        ("mangle+5", -145),
+        ("raw - 10", -310),
+        ("-5", -5),
+    ] {
+        let text = format!(
+            "table inet t {{\nchain c {{\ntype filter hook prerouting priority {said}; policy accept;\n}}\n}}\n"
+        );
+        let ruleset = read(&text).unwrap_or_else(|e| panic!("{e}\n{text}")).ruleset;
+        let chain = &ruleset.tables[0].chains[0];
+        assert_eq!(chain.base.as_ref().map(|base| base.priority), Some(number), "{said}");
+        assert!(chain.rules.is_empty(), "{said}");
+    }
+    for said in ["filter-1", "filter+", "filter++1", "filter+x", "filter 1", "- 1"] {
+        let text = format!("table inet t {{\nchain c {{\ntype filter hook input priority {said}; }}\n}}\n");
+        assert!(read(&text).is_err(), "{said}");
+    }
+}
