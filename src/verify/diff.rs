@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Data, Element, Expression, Hook, Place, Policy, Ruleset, Set, Statement, Table,
+    Element, Expression, Hook, Place, Policy, Ruleset, Set, SetKey, Statement, Table,
 };
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
@@ -371,21 +371,32 @@ fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
 fn plain(table: &Table) -> Table {
     let mut table = stilled(table);
     table.comment = None;
-    for Set { comment, notes, elements, .. } in &mut table.sets {
+    for Set { comment, notes, elements, key, data, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
+        // `type` and `typeof` say the same, and what rules look into it with says it again.
+        *key = SetKey::Types(Vec::new());
+        *data = data.take().map(|_| Vec::new());
         elements.iter_mut().for_each(unsaid);
-        elements.iter_mut().for_each(unquoted_element);
+        // Of a set, what it is of; a rule looks into it with something like that.
+        let of = Expression::Any;
+        elements.iter_mut().for_each(|element| one_form(&of, &mut element.key));
     }
     for chain in &mut table.chains {
         (chain.comment, chain.notes) = (None, Vec::new());
         for rule in &mut chain.rules {
             (rule.comment, rule.notes) = (None, Vec::new());
             rule.statements.iter_mut().for_each(|statement| match statement {
-                Statement::Match { right, .. } | Statement::VerdictMap { map: right, .. } => {
+                Statement::Match { left, right, .. } | Statement::VerdictMap { key: left, map: right } => {
                     if let Expression::Set(elements) = right {
                         elements.iter_mut().for_each(unsaid);
                     }
-                    unquoted(right);
+                    match left {
+                        Expression::Masked(field, mask) => {
+                            one_form(field, mask);
+                            one_form(field, right);
+                        }
+                        _ => one_form(left, right),
+                    }
                 }
                 _ => {}
             });
@@ -398,35 +409,29 @@ fn unsaid(element: &mut Element) {
     element.comment = None;
 }
 
-/// A name without the quotes that text has around it and JSON has not.
-fn unquoted(value: &mut Expression) {
-    match value {
-        Expression::Text(name) => {
-            let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-            if plain && name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-                *value = Expression::Word(std::mem::take(name));
+/// A value as one form of listing has it: constants are their numbers, names have no quotes (JSON has none).
+fn one_form(left: &Expression, value: &mut Expression) {
+    match (left, &mut *value) {
+        (_, Expression::Set(elements)) => elements.iter_mut().for_each(|e| one_form(left, &mut e.key)),
+        (Expression::Concat(fields), Expression::Concat(values)) => {
+            fields.iter().zip(values).for_each(|(field, value)| one_form(field, value));
+        }
+        (_, Expression::Range(first, last)) => [first, last].into_iter().for_each(|end| one_form(left, end)),
+        (_, Expression::Flags(flags)) => flags.iter_mut().for_each(|flag| one_form(left, flag)),
+        (_, Expression::Word(_) | Expression::Text(_)) => {
+            match (sim::number_beside(left, value), &mut *value) {
+                (Some(number), _) => *value = Expression::Number(number),
+                (None, Expression::Text(name)) if is_name(name) => {
+                    *value = Expression::Word(std::mem::take(name))
+                }
+                _ => {}
             }
         }
-        Expression::Masked(of, mask) => [of, mask].into_iter().for_each(|part| unquoted(part)),
-        Expression::Range(first, last) => [first, last].into_iter().for_each(|part| unquoted(part)),
-        Expression::Concat(parts) | Expression::Flags(parts) => parts.iter_mut().for_each(unquoted),
-        Expression::Lookup { key, map } => [key, map].into_iter().for_each(|part| unquoted(part)),
-        Expression::Set(elements) => elements.iter_mut().for_each(unquoted_element),
-        Expression::Field(_)
-        | Expression::Bits { .. }
-        | Expression::Number(_)
-        | Expression::Address(_)
-        | Expression::Prefix(_)
-        | Expression::Word(_)
-        | Expression::Any
-        | Expression::Named(_)
-        | Expression::Unknown(_) => {}
+        _ => {}
     }
 }
 
-fn unquoted_element(element: &mut Element) {
-    unquoted(&mut element.key);
-    if let Some(Data::Value(value)) = &mut element.data {
-        unquoted(value);
-    }
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }

@@ -300,3 +300,65 @@ fn a_condition_has_one_spelling() {
         same(&listed(&in_chain(&format!("{text} accept"))), &json(left, right));
     }
 }
+
+/// What is not understood is the same in both forms where it is the same: what stands behind it is read.
+#[test]
+fn what_is_not_understood_has_the_same_words() {
+    let json = |statements: &str| {
+        listed(&format!(
+            r#"{{"nftables": [{{"table": {{"family": "inet", "name": "t"}}}}, {{"chain": {{"family": "inet", "table": "t",
+            "name": "c", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "c", "expr": [{statements}]}}}}]}}"#
+        ))
+    };
+    for (text, statements, other) in [
+        ("ct count over 10 drop", r#"{"ct count": {"val": 10, "inv": true}}, {"drop": null}"#, "10 drop"),
+        ("ct count 10 accept", r#"{"ct count": {"val": 10}}, {"accept": null}"#, "10 accept"),
+        (
+            "tproxy ip to 127.0.0.1:1 accept",
+            r#"{"tproxy": {"family": "ip", "addr": "127.0.0.1", "port": 1}}, {"accept": null}"#,
+            "1 accept",
+        ),
+        (
+            "tproxy ip6 to [::1]:1 meta mark set 0x00000002",
+            r#"{"tproxy": {"family": "ip6", "addr": "::1", "port": 1}},
+               {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 2}}"#,
+            "1 meta",
+        ),
+        ("tproxy to :1", r#"{"tproxy": {"port": 1}}"#, ":1"),
+        (
+            "jump {\n\t\t\ttcp dport 22 accept\n\t\t\tudp dport { 1, 2 } accept\n\t\t}",
+            r#""jump {\n\t\t\ttcp dport 22 accept\n\t\t\tudp dport { 1, 2 } accept\n\t\t}""#,
+            "22",
+        ),
+    ] {
+        same(&listed(&in_chain(text)), &json(statements));
+        let changed = text.replace(other, &other.replace('1', "3").replace("22", "23"));
+        let lines = Lines::new();
+        let both = [listed(&in_chain(&changed)), json(statements)];
+        let [one, other] = both.each_ref().map(|rules| Side { rules, lines: &lines });
+        assert!(!diff(one, other, &Names::default(), Bounds::default()).is_empty(), "{text}");
+    }
+    // A word of text in JSON is no statement.
+    let said = json(r#""accept""#);
+    let of = &said.ruleset.tables[0].chains[0].rules[0].statements;
+    assert!(matches!(of.as_slice(), [Statement::Unsupported(_)]), "{of:?}");
+}
+
+/// A set is what is in it, whether its type is named or given by an example; names and numbers are one.
+#[test]
+fn tables_are_alike_in_every_form_of_listing() {
+    let with = |set: &str, rule: &str| {
+        format!(
+            "table inet t {{\n\tmap m {{\n\t\t{set}\n\t\telements = {{ 10.0.0.1 : 10.0.0.2 }}\n\t}}\n\tchain c {{\n\t\t\
+             type nat hook prerouting priority -100; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
+        )
+    };
+    let one = with("type ipv4_addr : ipv4_addr", "meta l4proto { tcp, udp } dnat ip to ip daddr map @m");
+    let other = with("typeof ip daddr : ip daddr", "meta l4proto { 6, 17 } dnat ip to ip daddr map @m");
+    same(&listed(&one), &listed(&other));
+    let lines = Lines::new();
+    let both = [listed(&one), listed(&other.replace("17 }", "18 }"))];
+    let [one, other] = both.each_ref().map(|rules| Side { rules, lines: &lines });
+    assert!(!diff(one, other, &Names::default(), Bounds::default()).is_empty());
+}

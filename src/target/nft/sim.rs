@@ -61,6 +61,7 @@ pub use admits::{
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Runner, Step, run};
 pub use ties::ties;
+pub use words::number_beside;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

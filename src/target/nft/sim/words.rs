@@ -114,24 +114,23 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
     }
 }
 
-/// The one word for a constant beside what is looked at, where nft lists the same as a name or as a number (`nft -n`).
-pub(super) fn one_word(left: &Expression, value: &Expression) -> Option<String> {
-    let symbols = match left {
-        Expression::Field(Field::Ip6Fragment) => symbols(Field::Ip6Fragment.keyword()),
-        Expression::Unknown(words) => symbols(words),
-        _ => &[],
-    };
-    let number = match (left, value) {
-        (Expression::Field(Field::Time), _) => return None,
+/// The number of a constant beside what is looked at, modelled or not.
+pub fn number_beside(left: &Expression, value: &Expression) -> Option<u128> {
+    match (left, value) {
+        (Expression::Field(Field::Time), _) => None,
         (_, Expression::Number(number)) => Some(*number),
         (
             Expression::Field(Field::Ip6Fragment) | Expression::Unknown(_),
             Expression::Word(word) | Expression::Text(word),
-        ) => symbols.iter().find(|(w, _)| w == word).map(|&(_, n)| u128::from(n)),
-        (Expression::Field(field), Expression::Text(word)) => number(*field, word),
-        (Expression::Field(field), _) => constant(*field, value),
+        ) => symbols_of(left).iter().find(|(w, _)| w == word).map(|&(_, n)| u128::from(n)),
+        (Expression::Field(field), Expression::Word(word) | Expression::Text(word)) => number(*field, word),
         _ => None,
-    }?;
+    }
+}
+
+/// The one word for a constant, where nft lists the same as a name or as a number (`nft -n`).
+pub(super) fn one_word(left: &Expression, value: &Expression) -> Option<String> {
+    let number = number_beside(left, value)?;
     let word = |words: &[(&str, u16)]| {
         words.iter().find(|(_, n)| u128::from(*n) == number).map(|&(w, _)| w.to_owned())
     };
@@ -141,7 +140,15 @@ pub(super) fn one_word(left: &Expression, value: &Expression) -> Option<String> 
         Expression::Field(Field::CtState) => word(&CT_STATE),
         Expression::Field(Field::TcpFlags) => word(&TCP_FLAGS),
         Expression::Unknown(words) if words == "meta hour" => Some(hour(number)),
-        _ => word(symbols),
+        _ => word(symbols_of(left)),
+    }
+}
+
+fn symbols_of(left: &Expression) -> &'static [(&'static str, u16)] {
+    match left {
+        Expression::Field(Field::Ip6Fragment) => symbols(Field::Ip6Fragment.keyword()),
+        Expression::Unknown(words) => symbols(words),
+        _ => &[],
     }
 }
 
@@ -176,6 +183,7 @@ fn symbols(words: &str) -> &'static [(&'static str, u16)] {
         }
         words if words.starts_with("fib ") && words.ends_with(" type") => &ROUTES,
         words if words.starts_with("fib ") => &[("missing", 0)],
+        "meta ipsec" | "rt ipsec" => &[("missing", 0), ("exists", 1)],
         words if words.starts_with("exthdr ") => &[("missing", 0), ("exists", 1)],
         words if words.starts_with("tcp option ") && words.matches(' ').count() == 2 => {
             &[("missing", 0), ("exists", 1)]

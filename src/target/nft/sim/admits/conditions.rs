@@ -21,7 +21,7 @@ const PLAIN: [&str; 27] = [
 ];
 
 /// The same of `meta` and `ct`.
-const OF_PACKET: [&str; 21] = [
+const OF_PACKET: [&str; 22] = [
     "meta length",
     "meta pkttype",
     "meta iiftype",
@@ -35,6 +35,7 @@ const OF_PACKET: [&str; 21] = [
     "meta rtclassid",
     "meta ibrname",
     "meta obrname",
+    "meta ipsec",
     "meta sdif",
     "meta sdifname",
     "meta hour",
