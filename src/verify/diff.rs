@@ -124,7 +124,7 @@ pub enum Change {
     Told,
     /// Its sender was told, now it is dropped.
     Silenced,
-    /// Its addresses are translated otherwise.
+    /// Its addresses are translated otherwise; from nothing to nothing, where nobody knows to what.
     Translated {
         /// Before; none: not.
         was: Option<Translation>,
