@@ -17,7 +17,8 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Place, Policy, Ruleset, Set, SetKey, Statement, Table,
+    Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey, Statement, Table,
+    TableFamily,
 };
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
@@ -371,11 +372,15 @@ fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
 fn plain(table: &Table) -> Table {
     let mut table = stilled(table);
     table.comment = None;
-    for Set { comment, notes, elements, key, data, .. } in &mut table.sets {
+    let family = table.family;
+    for Set { comment, notes, elements, key, data, flags, auto_merge, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
         // `type` and `typeof` say the same, and what rules look into it with says it again.
         *key = SetKey::Types(Vec::new());
         *data = data.take().map(|_| Vec::new());
+        // nft 1.0 leaves the flag out of its JSON; a set to which a rule adds is one in any case.
+        flags.retain(|flag| *flag != SetFlag::Dynamic);
+        *auto_merge = false;
         elements.iter_mut().for_each(unsaid);
         // Of a set, what it is of; a rule looks into it with something like that.
         let of = Expression::Any;
@@ -397,6 +402,9 @@ fn plain(table: &Table) -> Table {
                         }
                         _ => one_form(left, right),
                     }
+                }
+                Statement::Reject(with) if with.as_ref().is_some_and(|with| is_plain(family, with)) => {
+                    *with = None;
                 }
                 _ => {}
             });
@@ -429,6 +437,16 @@ fn one_form(left: &Expression, value: &mut Expression) {
         }
         _ => {}
     }
+}
+
+/// Whether it is what `reject` says where nothing is said.
+fn is_plain(family: TableFamily, with: &RejectWith) -> bool {
+    let said = match (family, with) {
+        (TableFamily::Ip, RejectWith::Icmp(said)) | (TableFamily::Ip6, RejectWith::Icmpv6(said)) => said,
+        (TableFamily::Inet | TableFamily::Bridge, RejectWith::Icmpx(said)) => said,
+        _ => return false,
+    };
+    said == "port-unreachable"
 }
 
 fn is_name(text: &str) -> bool {

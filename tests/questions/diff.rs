@@ -467,7 +467,7 @@ fn a_wildcard_leaves_other_interfaces_as_they_are() {
     let named = with(22).replace("docker*", "docker0");
     assert_eq!(
         said(&between(&with(22), &named)),
-        ["? input Denied: in by all but eth0, docker0 (whether `iifname \"docker*\"`)"]
+        ["? input Denied: in by all but lo, eth0, docker0 (whether `iifname \"docker*\"`)"]
     );
 }
 

@@ -354,8 +354,16 @@ fn tables_are_alike_in_every_form_of_listing() {
              type nat hook prerouting priority -100; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
         )
     };
-    let one = with("type ipv4_addr : ipv4_addr", "meta l4proto { tcp, udp } dnat ip to ip daddr map @m");
-    let other = with("typeof ip daddr : ip daddr", "meta l4proto { 6, 17 } dnat ip to ip daddr map @m");
+    let plain =
+        "chain d {\n\t\ttype filter hook prerouting priority 0; policy accept;\n\t\tREJECT\n\t}\n\tchain c {";
+    let with = |set: &str, rule: &str, reject: &str| {
+        with(set, rule).replacen("chain c {", &plain.replace("REJECT", reject), 1)
+    };
+    let translated = "meta l4proto { tcp, udp } dnat ip to ip daddr map @m";
+    let one = with("type ipv4_addr : ipv4_addr\n\t\tflags dynamic", translated, "reject");
+    let translated = "meta l4proto { 6, 17 } dnat ip to ip daddr map @m";
+    let said = "reject with icmpx port-unreachable";
+    let other = with("typeof ip daddr : ip daddr\n\t\tauto-merge", translated, said);
     same(&listed(&one), &listed(&other));
     let lines = Lines::new();
     let both = [listed(&one), listed(&other.replace("17 }", "18 }"))];

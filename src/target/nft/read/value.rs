@@ -467,9 +467,9 @@ pub(super) fn seconds(date: &str) -> Option<u128> {
 /// `13:20` or `13:20:05` as seconds of a day.
 pub(super) fn seconds_of_day(hour: &str) -> Option<u128> {
     let parts: Option<Vec<u128>> = hour.split(':').map(|part| part.parse().ok()).collect();
-    let (hours, minutes, seconds) = match parts?.as_slice() {
-        &[hours, minutes] => (hours, minutes, 0),
-        &[hours, minutes, seconds] => (hours, minutes, seconds),
+    let (hours, minutes, seconds) = match *parts?.as_slice() {
+        [hours, minutes] => (hours, minutes, 0),
+        [hours, minutes, seconds] => (hours, minutes, seconds),
         _ => return None,
     };
     let is_time = hours < 24 && minutes < 60 && seconds < 60;

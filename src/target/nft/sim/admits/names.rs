@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::super::super::artifact::{Element, Expression, Field, Ruleset, Statement, Table};
-use super::super::{all_known, parts};
+use super::super::{LOOPBACK, all_known, parts};
 use super::written;
 use crate::net::Space;
 
@@ -34,6 +34,7 @@ pub fn interfaces(rulesets: &[&Ruleset], space: &mut Space) {
     let tables = rulesets.iter().flat_map(|ruleset| &ruleset.tables);
     let names: Vec<&str> = tables.flat_map(names).collect();
     if names.iter().any(|name| name.ends_with('*')) {
+        space.interface(LOOPBACK);
         for name in names.into_iter().filter(|name| !name.ends_with('*')) {
             space.interface(name);
         }
