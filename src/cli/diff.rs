@@ -78,8 +78,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         }
     }
     let mut sides = Vec::new();
+    // One listing has one time zone, whichever it is.
+    let listed = Listed { utc: args.listed.utc || args.old == args.new };
     for path in [&args.old, &args.new] {
-        match Input::read(path, &args.depends, (args.listed, args.format), console)? {
+        match Input::read(path, &args.depends, (listed, args.format), console)? {
             Some(input) => sides.push(input),
             None => return Ok(Exit::AtFault),
         }
@@ -120,7 +122,8 @@ pub(super) fn of_listings(
     new: (&str, &str),
 ) -> Result<(Diff, String, Value), Failure> {
     let (site, lines) = (Site::default(), Lines::new());
-    let (before, after) = (listed(old.0, old.1)?, listed(new.0, new.1)?);
+    // Whoever listed them here did it in UTC.
+    let (before, after) = (listed(old.0, old.1)?.in_utc(), listed(new.0, new.1)?.in_utc());
     let bounds = Bounds { regions: 16, ..Bounds::default() };
     let [was, is] = [&before, &after].map(|rules| Side { rules, lines: &lines });
     // Examples are of addresses that the rules speak of.
@@ -488,6 +491,7 @@ fn words(change: Change) -> String {
         Change::Denied => "newly denied".to_owned(),
         Change::Told => "newly rejected, before silently dropped".to_owned(),
         Change::Silenced => "newly dropped in silence, before rejected".to_owned(),
+        Change::Translated { was: None, now: None } => "translated otherwise".to_owned(),
         Change::Translated { was, now } => {
             format!("newly {}, before {}", translation(now), translation(was))
         }

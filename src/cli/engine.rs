@@ -57,13 +57,17 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, No
     verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
-/// A ruleset of whoever's making.
-pub(super) fn listed(text: String, how: Listed) -> Result<HostRules, Failure> {
+/// A ruleset of whoever's making, and the name of its file.
+pub(super) fn listed(name: &str, text: String, how: Listed) -> Result<HostRules, Failure> {
     let rules = HostRules::listed(text);
-    rules
-        .map(|rules| how.understood(rules))
-        .map_err(|why| Failure::new(format!("the ruleset cannot be read: {why}")))
+    rules.map(|rules| how.understood(rules)).map_err(|why| {
+        Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
+            .help(format!("give what `nft list ruleset` prints; of a file for `nft -f`: `{LISTS}`"))
+    })
 }
+
+/// What lists a file for `nft -f` without loading it where packets come.
+pub(super) const LISTS: &str = "unshare -rn sh -c 'nft -f FILE; nft list ruleset'";
 
 /// Compares one machine's points with such a ruleset: what the policy says of them is found before it is asked for.
 pub(super) fn against(

@@ -38,8 +38,8 @@ pub(super) struct Depends {
 /// How a listing is to be read.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Listed {
-    /// Take the dates of a listing (`meta time`) as UTC, as `TZ=UTC nft list ruleset` prints them; without it what they
-    /// decide is not known
+    /// Take the dates and times of day of a listing (`meta time`, `meta hour`) as UTC, as `TZ=UTC nft list ruleset` prints
+    /// them; without it what they decide is not known, nor whether the same words in two listings are the same time
     #[arg(long)]
     pub(super) utc: bool,
 }

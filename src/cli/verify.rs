@@ -101,7 +101,7 @@ fn tell_against(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let asked = thread::scope(|scope| {
-        let listed = scope.spawn(|| engine::listed(text, how));
+        let listed = scope.spawn(|| engine::listed(&name, text, how));
         let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });
@@ -146,7 +146,7 @@ fn tell_beside(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let host = the_host(&compiled.site, host)?;
-    let found = engine::beside(compiled, host, &engine::listed(text, how)?)?;
+    let found = engine::beside(compiled, host, &engine::listed(&file, text, how)?)?;
     request.mark("compare");
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: Some(&file) };
     match format {

@@ -294,6 +294,12 @@ impl Space {
         self.interfaces.get(at).map(String::as_str)
     }
 
+    /// How many interfaces were interned so far; their numbers begin with 1.
+    #[must_use]
+    pub fn interface_count(&self) -> u128 {
+        self.interfaces.len() as u128
+    }
+
     /// The limit of a field that [`Space::limit`] gave.
     #[must_use]
     pub fn limit_of(&self, field: Field) -> Option<Limit> {

@@ -59,6 +59,12 @@ pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut
         "block" | "drop" | "reject" | "forbid" => Some("deny"),
         _ => None,
     };
+    if matches!(word, "table" | "flush" | "define") {
+        report.push(found.help(
+            "this looks like a ruleset of nft, and is read as a policy; `fwc diff` and `fwc verify --against` take rulesets",
+        ));
+        return;
+    }
     found = match elsewhere.or_else(|| nearest(word, STARTERS)) {
         Some(near) => found.help(format!("did you mean `{near}`?")).fix(span, near),
         None => found

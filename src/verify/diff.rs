@@ -17,7 +17,8 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Place, Policy, Ruleset, Set, Statement, Table,
+    Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey, Statement, Table,
+    TableFamily,
 };
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
@@ -126,7 +127,7 @@ pub enum Change {
     Told,
     /// Its sender was told, now it is dropped.
     Silenced,
-    /// Its addresses are translated otherwise.
+    /// Its addresses are translated otherwise; from nothing to nothing, where nobody knows to what.
     Translated {
         /// Before; none: not.
         was: Option<Translation>,
@@ -304,7 +305,8 @@ impl Common {
         let plain = |ruleset: &Ruleset| ruleset.tables.iter().map(plain).collect::<Vec<_>>();
         let (before, after) = (plain(old), plain(new));
         let shared = |these: &[Table], those: &[Table]| {
-            these.iter().enumerate().filter(|(_, t)| those.contains(t)).map(|(at, _)| at).collect()
+            let alike = |table: &&Table| those.contains(table) && !sim::tells_local_time(table);
+            (0..).zip(these).filter(|(_, table)| alike(table)).map(|(at, _)| at).collect()
         };
         Self { old: shared(&before, &after), new: shared(&after, &before) }
     }
@@ -372,18 +374,39 @@ fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
 fn plain(table: &Table) -> Table {
     let mut table = stilled(table);
     table.comment = None;
-    for Set { comment, notes, elements, .. } in &mut table.sets {
+    let family = table.family;
+    for Set { comment, notes, elements, key, data, flags, auto_merge, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
+        // `type` and `typeof` say the same, and what rules look into it with says it again.
+        *key = SetKey::Types(Vec::new());
+        *data = data.take().map(|_| Vec::new());
+        // nft 1.0 leaves the flag out of its JSON; a set to which a rule adds is one in any case.
+        flags.retain(|flag| *flag != SetFlag::Dynamic);
+        *auto_merge = false;
         elements.iter_mut().for_each(unsaid);
+        // Of a set, what it is of; a rule looks into it with something like that.
+        let of = Expression::Any;
+        elements.iter_mut().for_each(|element| one_form(&of, &mut element.key));
     }
     for chain in &mut table.chains {
         (chain.comment, chain.notes) = (None, Vec::new());
         for rule in &mut chain.rules {
             (rule.comment, rule.notes) = (None, Vec::new());
             rule.statements.iter_mut().for_each(|statement| match statement {
-                Statement::Match { right: Expression::Set(elements), .. }
-                | Statement::VerdictMap { map: Expression::Set(elements), .. } => {
-                    elements.iter_mut().for_each(unsaid);
+                Statement::Match { left, right, .. } | Statement::VerdictMap { key: left, map: right } => {
+                    if let Expression::Set(elements) = right {
+                        elements.iter_mut().for_each(unsaid);
+                    }
+                    match left {
+                        Expression::Masked(field, mask) => {
+                            one_form(field, mask);
+                            one_form(field, right);
+                        }
+                        _ => one_form(left, right),
+                    }
+                }
+                Statement::Reject(with) if with.as_ref().is_some_and(|with| is_plain(family, with)) => {
+                    *with = None;
                 }
                 _ => {}
             });
@@ -394,4 +417,41 @@ fn plain(table: &Table) -> Table {
 
 fn unsaid(element: &mut Element) {
     element.comment = None;
+}
+
+/// A value as one form of listing has it: constants are their numbers, names have no quotes (JSON has none).
+fn one_form(left: &Expression, value: &mut Expression) {
+    match (left, &mut *value) {
+        (_, Expression::Set(elements)) => elements.iter_mut().for_each(|e| one_form(left, &mut e.key)),
+        (Expression::Concat(fields), Expression::Concat(values)) => {
+            fields.iter().zip(values).for_each(|(field, value)| one_form(field, value));
+        }
+        (_, Expression::Range(first, last)) => [first, last].into_iter().for_each(|end| one_form(left, end)),
+        (_, Expression::Flags(flags)) => flags.iter_mut().for_each(|flag| one_form(left, flag)),
+        (_, Expression::Word(_) | Expression::Text(_)) => {
+            match (sim::number_beside(left, value), &mut *value) {
+                (Some(number), _) => *value = Expression::Number(number),
+                (None, Expression::Text(name)) if is_name(name) => {
+                    *value = Expression::Word(std::mem::take(name))
+                }
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether it is what `reject` says where nothing is said.
+fn is_plain(family: TableFamily, with: &RejectWith) -> bool {
+    let said = match (family, with) {
+        (TableFamily::Ip, RejectWith::Icmp(said)) | (TableFamily::Ip6, RejectWith::Icmpv6(said)) => said,
+        (TableFamily::Inet | TableFamily::Bridge, RejectWith::Icmpx(said)) => said,
+        _ => return false,
+    };
+    said == "port-unreachable"
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }

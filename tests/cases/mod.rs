@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "one test runs the cases, another one counts them")]
 
 /// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
-pub(crate) const FINDINGS: &[&str] = &["addresses", "no_way", "nothing_between", "typos", "widening"];
+pub(crate) const FINDINGS: &[&str] =
+    &["addresses", "listing", "no_way", "nothing_between", "typos", "widening"];
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`, which has `policies/` too.
 pub(crate) const CASES: &[(&str, &[&str])] = &[
@@ -186,6 +187,7 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
             Fwc(&["diff", "dated.fw", RULES, "--deny-widening", "--at", "2027-07-01T01:00Z", "--utc"]),
             Fwc(&["verify", "dated.fw", "--utc"]),
             Fwc(&["diff", "dated.fw", "build", "--utc"]),
+            Fwc(&["diff", RULES, RULES]),
         ],
     ),
     (

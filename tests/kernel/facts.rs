@@ -137,6 +137,70 @@ fn expect_none_lost(bench: &mut Bench<'_>, hook: Hook, packets: &[Packet]) {
     assert!(wrong.is_empty(), "{hook:?}: {} of {} asked are lost:\n{}", wrong.len(), asked, some.join("\n"));
 }
 
+/// Headers that are not modelled: of packets that do not have them the simulator knows what the kernel does, and of
+/// `ip6 nexthdr` more than that.
+#[test]
+fn a_header_that_is_not_modelled_is_asked_of_those_that_have_it() {
+    if !kernel() {
+        return;
+    }
+    let site = office();
+    let forwarding = Forwarding::new(&site);
+    let mut packets = Vec::new();
+    for (src, dst) in ENDS {
+        let of = |proto| Packet::new(addr(src), addr(dst), proto, 40000, 80).at("eth1", "eth2");
+        packets.extend([Proto::TCP, Proto::UDP, Proto(132), Proto(47)].map(of));
+        packets.push(
+            Packet::icmp(addr(src), addr(dst), if src.contains(':') { 128 } else { 8 }, 0).at("eth1", "eth2"),
+        );
+    }
+    for packet in &mut packets {
+        packet.ct = fresh_state(packet);
+    }
+    let (mut known, mut unknown) = (0, 0);
+    for words in [
+        "ip dscp != cs1",
+        "ip length > 1",
+        "ip6 flowlabel != 77",
+        "ip6 nexthdr ipv6-icmp",
+        "ip6 nexthdr != tcp",
+        "ip6 nexthdr { tcp, udp }",
+        "ip6 nexthdr != { tcp, udp }",
+        "ip6 nexthdr { 0, 6, 43, 44, 51, 60 }",
+        "tcp window != 5",
+        "tcp option maxseg size != 5",
+        "tcp option sack-perm missing",
+        "udp length > 1",
+        "icmp id != 7",
+        "icmpv6 id != 7",
+        "sctp vtag != 7",
+        "esp spi != 7",
+        "igmp type != 7",
+        "exthdr hbh missing",
+        "frag more-fragments 0",
+        "rt ip6 nexthop != ::1",
+        "rt ip nexthop != 1.2.3.4",
+    ] {
+        let rules = format!(
+            "table inet fwc {{ chain f {{ type filter hook forward priority 0; policy drop; {words} accept; }}; }}"
+        );
+        let mut bench = Bench::new(&forwarding, FW, &rules).unwrap();
+        let ruleset = fwc::target::nft::read::read(&rules).unwrap().ruleset;
+        let observed = bench.judge(Hook::Forward, &packets).unwrap();
+        for (packet, seen) in packets.iter().zip(&observed) {
+            let run = fwc::target::nft::sim::run(&ruleset, fwc::target::nft::artifact::Hook::Forward, packet);
+            match (run.verdict.verdict(), seen.verdict()) {
+                (Some(said), Some(done)) => {
+                    assert_eq!(said, done, "{words}: {packet:?}");
+                    known += 1;
+                }
+                _ => unknown += 1,
+            }
+        }
+    }
+    assert!(known > 90 && unknown > 40, "{known} {unknown}");
+}
+
 /// A ruleset that lets nothing out of prerouting kills the canary: no verdict is given.
 #[test]
 fn a_dead_harness_gives_no_verdict() {

@@ -427,7 +427,7 @@ fn comparison(d: &mut Dice) -> Statement {
         }
     };
     let mut op = eq(d);
-    let (left, right) = match d.below(22) {
+    let (left, right) = match d.below(23) {
         0 => (Field::CtState, words(d, &["new", "established", "related", "untracked", "invalid"])),
         1 => (Field::TcpFlags, words(d, &["syn", "ack", "fin"])),
         2 => (Field::CtStatus, words(d, &["dnat", "snat"])),
@@ -482,6 +482,7 @@ fn comparison(d: &mut Dice) -> Statement {
                 right: Expression::Named("s_1".into()),
             };
         }
+        21 => (Field::Ip6Nexthdr, number(d, &[6, 17, 44, 58])),
         _ => (d.pick(&[Field::IpTtl, Field::Ip6Hoplimit]), number(d, &[1, 255])),
     };
     // Directions are no flags: nft has no lists of them.

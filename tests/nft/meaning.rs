@@ -58,6 +58,96 @@ fn a_missing_header_breaks_the_rule_under_not_equal_too() {
     rules("oifname != \"eth0\" accept", &tcp(22).at("eth0", ""), Accept);
 }
 
+/// A field that is not modelled leaves open what has its header, and nothing else: of the rest the rule breaks, under `!=`
+/// too. An option of TCP that is only looked for is missing in UDP.
+#[test]
+fn a_header_that_is_not_modelled_is_asked_of_those_that_have_it() {
+    let v6_udp = Packet { proto: Proto::UDP, tcp_flags: 0, ..v6() };
+    for (words, has, has_not) in [
+        ("ip dscp cs1", tcp(22), vec![v6()]),
+        ("ip dscp != cs1", tcp(22), vec![v6()]),
+        ("ip length > 100", udp(22), vec![v6_udp.clone()]),
+        ("ip6 flowlabel 5", v6(), vec![tcp(22)]),
+        ("ip6 dscp { cs1, cs2 }", v6(), vec![tcp(22)]),
+        ("tcp window != 5", v6(), vec![udp(22), v6_udp.clone()]),
+        ("tcp sequence 5", tcp(22), vec![udp(22), v6_udp.clone()]),
+        ("tcp option maxseg size 5", tcp(22), vec![udp(22)]),
+        ("udp length 8-20", udp(22), vec![tcp(22), v6()]),
+        ("udp length . ip saddr { 8 . 198.51.100.7 }", udp(22), vec![v6_udp.clone(), tcp(22)]),
+        ("icmp id 5", Packet::icmp([1, 2, 3, 4].into(), [4, 3, 2, 1].into(), 8, 0), vec![tcp(22), v6()]),
+        ("ah spi 5", Packet { proto: Proto(51), ..tcp(22) }, vec![tcp(22), v6()]),
+        ("frag more-fragments 1", v6(), vec![tcp(22)]),
+        ("rt ip6 nexthop ::1", v6(), vec![tcp(22)]),
+    ] {
+        let ruleset = table(&format!("{words} accept"), "");
+        check(&ruleset, &has, None);
+        has_not.iter().for_each(|packet| check(&ruleset, packet, Some(Drop)));
+    }
+    // What is found of another part of the key may have the answer.
+    let pairs = table("udp length . ip saddr { 8 . 198.51.100.8 } accept", "");
+    check(&pairs, &udp(22), Some(Drop));
+    for words in ["tcp option sack-perm missing", "tcp option sack-perm exists", "rt classid 3"] {
+        let ruleset = table(&format!("{words} accept"), "");
+        [tcp(22), udp(22), v6()].iter().for_each(|packet| check(&ruleset, packet, None));
+    }
+}
+
+/// `ip6 nexthdr` has the protocol, unless a header over IPv6 stands before it: those that a rule names decide what is open.
+#[test]
+fn the_next_header_is_the_protocol_or_one_over_ipv6() {
+    let [tcp6, udp6, icmp6] = [6, 17, 58].map(|proto| Packet { proto: Proto(proto), tcp_flags: 0, ..v6() });
+    for (words, open, no, yes) in [
+        ("ip6 nexthdr ipv6-icmp", vec![&icmp6], vec![&tcp6, &udp6], vec![]),
+        ("ip6 nexthdr 58", vec![&icmp6], vec![&tcp6, &udp6], vec![]),
+        ("ip6 nexthdr != tcp", vec![&tcp6], vec![], vec![&icmp6, &udp6]),
+        ("ip6 nexthdr { tcp, udp }", vec![&tcp6, &udp6], vec![&icmp6], vec![]),
+        ("ip6 nexthdr != { tcp, udp }", vec![&tcp6, &udp6], vec![], vec![&icmp6]),
+        ("ip6 nexthdr 44", vec![&tcp6, &icmp6], vec![], vec![]),
+        ("ip6 nexthdr { 0, 6, 43, 44, 51, 60 }", vec![&udp6], vec![], vec![&tcp6]),
+        ("ip6 nexthdr . tcp dport { 6 . 22 }", vec![&tcp6], vec![&udp6], vec![]),
+        ("ip6 nexthdr . th dport { 6 . 22, 44 . 23 }", vec![&tcp6], vec![&udp6], vec![]),
+        ("ip6 nexthdr & 3 == 2", vec![&tcp6, &udp6], vec![], vec![]),
+    ] {
+        let ruleset = table(&format!("{words} accept"), "");
+        open.into_iter().for_each(|packet| check(&ruleset, packet, None));
+        no.into_iter().for_each(|packet| check(&ruleset, packet, Some(Drop)));
+        yes.into_iter().for_each(|packet| check(&ruleset, packet, Some(Accept)));
+        check(&ruleset, &tcp(22), Some(Drop));
+    }
+    let map = table("ip6 nexthdr vmap { tcp : accept, udp : drop }", "");
+    check(&map, &tcp6, None);
+    check(&map, &icmp6, Some(Drop));
+    check(&map, &tcp(22), Some(Drop));
+}
+
+/// A wildcard leaves open the interfaces that nobody names; of the others it is known.
+#[test]
+fn a_wildcard_is_known_of_interfaces_with_a_name() {
+    let named = "iifname \"docker0\" tcp dport 1 drop\niifname \"eth0\" tcp dport 1 drop\n";
+    let open = |words: &str| {
+        let ruleset = table(&format!("{named}{words} accept"), "");
+        let mut space = Space::default();
+        let admits = sim::admits(&ruleset, Hook::Forward, &mut space).unwrap();
+        ["docker0", "eth0", "veth7"].map(|iif| {
+            let packet = tcp(22).at(iif, "lan");
+            let run = sim::run(&ruleset, Hook::Forward, &packet).verdict.verdict();
+            let mut is_in = |set| space.contains(set, &packet).unwrap();
+            match (is_in(admits.accepted), is_in(admits.unknown)) {
+                (_, true) => None,
+                (true, false) => Some(Accept),
+                (false, false) => Some(Drop),
+            }
+            .inspect(|known| assert_eq!(Some(*known), run, "{words} {iif}"))
+        })
+    };
+    assert_eq!(open("iifname \"docker*\""), [Some(Accept), Some(Drop), None]);
+    assert_eq!(open("iifname != \"docker*\""), [Some(Drop), Some(Accept), None]);
+    assert_eq!(open("iifname { \"docker*\", \"br-*\" }"), [Some(Accept), Some(Drop), None]);
+    assert_eq!(open("iifname != { \"docker*\", \"br-*\" }"), [Some(Drop), Some(Accept), None]);
+    let vmap = "iifname . tcp dport vmap { \"docker*\" . 22 : accept, \"eth0\" . 22 : drop }";
+    assert_eq!(open(vmap), [Some(Accept), Some(Drop), None]);
+}
+
 #[test]
 fn states_without_operator_are_any_of_and_with_one_are_a_number() {
     rules("ct state new,established accept", &state(CtState::Established), Accept);
@@ -410,4 +500,48 @@ fn the_forms_of_one_comparison_mean_the_same() {
     );
     check(&r, &tcp(1), None);
     check(&r, &tcp(2), Some(Drop));
+}
+
+/// What no listing has is named from where it begins, as it is written.
+#[test]
+fn what_no_listing_has_is_named_where_it_begins() {
+    for (text, place, found) in [
+        ("define WAN = \"eth0\"\ntable inet t {\n}\n", (1, 1), "`define WAN = \"eth0\"`"),
+        ("table inet t {\n}\n  add chain inet t c { type filter; }\n", (3, 3), "`add chain inet t c`"),
+        ("include \"/etc/x.nft\"; table t", (1, 1), "`include \"/etc/x.nft\"`"),
+        ("# made by iptables-save\n*filter\n:INPUT DROP\n", (2, 1), "`*filter`"),
+        ("table inet t {\nchain c {\ntype filter hook input priority soon; }\n}\n", (3, 33), "`soon`"),
+    ] {
+        let why = read(text).unwrap_err();
+        assert_eq!((why.line, why.column), place, "{why}");
+        assert!(why.message.ends_with(&format!("found {found}")), "{why}");
+    }
+}
+
+/// `filter + 1` is how nft lists it; it reads the others too (1.0.6).
+#[test]
+fn a_priority_is_read_as_people_write_it() {
+    for (said, number) in [
+        ("filter", 0),
+        ("filter + 1", 1),
+        ("filter+1", 1),
+        ("filter +1", 1),
+        ("filter - 1", -1),
+        ("filter -1", -1),
+        ("mangle+5", -145),
+        ("raw - 10", -310),
+        ("-5", -5),
+    ] {
+        let text = format!(
+            "table inet t {{\nchain c {{\ntype filter hook prerouting priority {said}; policy accept;\n}}\n}}\n"
+        );
+        let ruleset = read(&text).unwrap_or_else(|e| panic!("{e}\n{text}")).ruleset;
+        let chain = &ruleset.tables[0].chains[0];
+        assert_eq!(chain.base.as_ref().map(|base| base.priority), Some(number), "{said}");
+        assert!(chain.rules.is_empty(), "{said}");
+    }
+    for said in ["filter-1", "filter+", "filter++1", "filter+x", "filter 1", "- 1"] {
+        let text = format!("table inet t {{\nchain c {{\ntype filter hook input priority {said}; }}\n}}\n");
+        assert!(read(&text).is_err(), "{said}");
+    }
 }

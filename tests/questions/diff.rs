@@ -438,3 +438,89 @@ fn tables_of_others_come_and_go() {
         });
     }
 }
+
+/// `ip6 nexthdr` is of IPv6, and of one protocol or what stands over IPv6: of the rest a difference is certain.
+#[test]
+fn a_header_of_ipv6_leaves_ipv4_as_it_is() {
+    let with = |words: &str| {
+        chain("inet", "filter", "input priority filter", "drop", &["ip6 nexthdr ipv6-icmp accept", words])
+    };
+    let found = between(&with("tcp dport 22 accept"), &with("tcp dport 23 accept"));
+    assert_eq!(said(&found), ["input Allowed: tcp 23", "input Denied: tcp 22"]);
+    // ICMP of IPv6 may have a header before it: that one packet is open, and nothing else.
+    let found = between(&with("accept"), &with("meta l4proto != ipv6-icmp accept"));
+    assert_eq!(
+        said(&found),
+        ["input Denied: icmpv6 IPv4", "? input Denied: icmpv6 IPv6 (whether `ip6 nexthdr ipv6-icmp`)"]
+    );
+}
+
+/// `docker*` says nothing of `eth0`, whatever else begins like it.
+#[test]
+fn a_wildcard_leaves_other_interfaces_as_they_are() {
+    let with = |port: u16| {
+        let own = format!("iifname \"eth0\" tcp dport {port} accept");
+        chain("inet", "filter", "input priority filter", "drop", &["iifname \"docker*\" accept", &own])
+    };
+    let found = between(&with(22), &with(23));
+    assert_eq!(said(&found), ["input Allowed: tcp 23 in by eth0", "input Denied: tcp 22 in by eth0"]);
+    let named = with(22).replace("docker*", "docker0");
+    assert_eq!(
+        said(&between(&with(22), &named)),
+        ["? input Denied: in by all but lo, eth0, docker0 (whether `iifname \"docker*\"`)"]
+    );
+}
+
+/// The same words of two listings are two times of day, unless both are of one time zone.
+#[test]
+fn times_whose_zone_nothing_says_are_not_the_same() {
+    for words in [
+        "meta hour \"12:00\"-\"15:00\"",
+        "meta hour { \"12:00\"-\"15:00\" }",
+        "meta time >= \"2027-01-01 12:00:00\"",
+        "meta time \"2027-01-01 12:00:00\"-\"2027-01-02 12:00:00\"",
+    ] {
+        let text = chain(
+            "inet",
+            "filter",
+            "input priority filter",
+            "drop",
+            &[&format!("{words} tcp dport 22 accept"), "meta day \"Monday\" tcp dport 25 accept"],
+        );
+        let lines = Lines::new();
+        let [here, there] = [rules(&text), rules(&text)];
+        let side = |rules| Side { rules, lines: &lines };
+        let found = diff(side(&here), side(&there), &Names::default(), Bounds::default());
+        let all = said(&found);
+        assert!(!all.is_empty() && found.differences().count() == 0, "{words}: {all:?}");
+        assert!(
+            all.iter().all(|line| line.contains("tcp 22") && line.contains("time zone of the old listing")),
+            "{all:?}"
+        );
+        let [here, there] = [rules(&text).in_utc(), rules(&text).in_utc()];
+        let side = |rules| Side { rules, lines: &lines };
+        let found = diff(side(&here), side(&there), &Names::default(), Bounds::default());
+        assert!(found.is_empty(), "{words}: {:?}", said(&found));
+    }
+}
+
+/// Where nobody knows what a packet is translated to, it goes on all the same: it is not perhaps stopped.
+#[test]
+fn a_translation_that_is_not_known_lets_packets_go_on() {
+    let with = |rules: &[&str]| chain("ip", "nat", "prerouting priority dstnat", "accept", rules);
+    let none = with(&["tcp dport 9 counter"]);
+    let one = with(&["tcp dport 80 redirect to :3128"]);
+    let all = said(&between(&none, &one));
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert!(all[0].starts_with("? prerouting Translated { was: None, now: None }: tcp 80"), "{all:?}");
+    let diff = between(&none, &one);
+    assert!(!diff.is_decided() && diff.may_widen());
+    // What stops it behind, or may in the rule itself, is another matter.
+    let behind = chain("ip", "f", "prerouting priority -50", "accept", &["tcp dport 3128 drop"]);
+    let all = said(&between(&format!("{none}{behind}"), &format!("{one}{behind}")));
+    assert!(all.iter().any(|line| line.starts_with("? prerouting Denied: tcp 80")), "{all:?}");
+    let all = said(&between(&none, &with(&["tcp dport 80 queue num 1"])));
+    assert!(all.iter().any(|line| line.starts_with("? prerouting Denied: tcp 80")), "{all:?}");
+    let all = said(&between(&with(&["tcp dport 80 drop"]), &one));
+    assert!(all.iter().any(|line| line.starts_with("? prerouting Allowed: tcp 80")), "{all:?}");
+}

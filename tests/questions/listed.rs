@@ -216,3 +216,157 @@ fn what_is_no_listing_is_an_error_and_what_is_odd_is_unknown() {
         assert_ne!(admits.unknown, PacketSet::NOTHING, "{odd}");
     }
 }
+
+fn in_chain(rule: &str) -> String {
+    format!(
+        "table inet t {{\n\tchain c {{\n\t\ttype filter hook input priority 0; policy drop;\n\t\t{rule}\n\t}}\n}}\n"
+    )
+}
+
+/// A name is the same with quotes and without, and in JSON, also where what is done with it is not modelled.
+#[test]
+fn a_name_is_the_same_with_quotes_and_without() {
+    let text = "table ip nat {\n\tchain c {\n\t\ttype nat hook prerouting priority -100; policy accept;\n\t\t\
+        iifname \"eth0\" udp dport 53 redirect to :53\n\t}\n}\n";
+    let json = r#"{"nftables": [{"table": {"family": "ip", "name": "nat"}},
+        {"chain": {"family": "ip", "table": "nat", "name": "c", "type": "nat", "hook": "prerouting", "prio": -100,
+            "policy": "accept"}},
+        {"rule": {"family": "ip", "table": "nat", "chain": "c", "expr": [
+            {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth0"}},
+            {"match": {"op": "==", "left": {"payload": {"protocol": "udp", "field": "dport"}}, "right": 53}},
+            {"redirect": {"port": 53}}]}}]}"#;
+    same(&listed(text), &listed(json));
+    same(&listed(text), &listed(&text.replace("\"eth0\"", "eth0")));
+    let lines = Lines::new();
+    let (one, other) = (listed(text), listed(&text.replace("eth0", "eth1")));
+    let found = diff(
+        Side { rules: &one, lines: &lines },
+        Side { rules: &other, lines: &lines },
+        &Names::default(),
+        Bounds::default(),
+    );
+    assert!(!found.is_empty());
+}
+
+/// How nft lists a comparison, how people type it, and what `nft -n` makes of it.
+#[test]
+fn a_condition_has_one_spelling() {
+    for spellings in [
+        &["ip6 nexthdr icmpv6", "ip6 nexthdr ipv6-icmp", "ip6 nexthdr 58", "ip6 nexthdr == 58"][..],
+        &["pkttype multicast", "meta pkttype multicast", "meta pkttype 2", "meta pkttype eq multicast"],
+        &["iifgroup 2", "meta iifgroup 2"],
+        &["iiftype ether", "meta iiftype 1"],
+        &["ip dscp cs1", "ip dscp 0x08", "ip dscp 8"],
+        &["ip dscp { cs1, ef }", "ip dscp { ef, cs1 }", "ip dscp { 46, 8 }"],
+        &["fib saddr . iif oif missing", "fib saddr . iif oif 0", "fib saddr . iif oif eq 0"],
+        &["fib daddr type { local, broadcast }", "fib daddr type { 3, 2 }"],
+        &["meta day \"Monday\"", "meta day 1"],
+        &["iifname { \"docker*\", \"br-*\" }", "iifname { \"br-*\", \"docker*\" }"],
+        &["ct status assured", "ct status 4"],
+        &["ip frag-off and 0x1fff != 0", "ip frag-off & 0x1fff != 0"],
+        &["exthdr frag exists", "exthdr frag 1"],
+    ] {
+        for other in &spellings[1..] {
+            same(
+                &listed(&in_chain(&format!("{} accept", spellings[0]))),
+                &listed(&in_chain(&format!("{other} accept"))),
+            );
+        }
+    }
+    // Another value is another condition.
+    for (one, other) in
+        [("ip dscp cs1", "ip dscp cs2"), ("fib daddr . iif oif 1", "fib daddr . iif oif exists")]
+    {
+        let lines = Lines::new();
+        let both = [one, other].map(|words| listed(&in_chain(&format!("{words} accept"))));
+        let [one, other] = both.each_ref().map(|rules| Side { rules, lines: &lines });
+        assert!(!diff(one, other, &Names::default(), Bounds::default()).is_empty());
+    }
+    let json = |left: &str, right: &str| {
+        let table = r#"{"nftables": [{"table": {"family": "inet", "name": "t"}}, {"chain": {"family": "inet", "table": "t",
+            "name": "c", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}"#;
+        let rule = r#"{"rule": {"family": "inet", "table": "t", "chain": "c", "expr": [{"match": {"op": "==", "left""#;
+        listed(&format!(r#"{table}, {rule}: {left}, "right": {right}}}}}, {{"accept": null}}]}}}}]}}"#))
+    };
+    for (text, left, right) in [
+        ("iifgroup 2", r#"{"meta": {"key": "iifgroup"}}"#, "2"),
+        ("rt ip6 nexthop fe80::1", r#"{"rt": {"key": "nexthop", "family": "ip6"}}"#, r#""fe80::1""#),
+        (
+            "ip6 nexthdr ipv6-icmp",
+            r#"{"payload": {"protocol": "ip6", "field": "nexthdr"}}"#,
+            r#""ipv6-icmp""#,
+        ),
+    ] {
+        same(&listed(&in_chain(&format!("{text} accept"))), &json(left, right));
+    }
+}
+
+/// What is not understood is the same in both forms where it is the same: what stands behind it is read.
+#[test]
+fn what_is_not_understood_has_the_same_words() {
+    let json = |statements: &str| {
+        listed(&format!(
+            r#"{{"nftables": [{{"table": {{"family": "inet", "name": "t"}}}}, {{"chain": {{"family": "inet", "table": "t",
+            "name": "c", "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "c", "expr": [{statements}]}}}}]}}"#
+        ))
+    };
+    for (text, statements, other) in [
+        ("ct count over 10 drop", r#"{"ct count": {"val": 10, "inv": true}}, {"drop": null}"#, "10 drop"),
+        ("ct count 10 accept", r#"{"ct count": {"val": 10}}, {"accept": null}"#, "10 accept"),
+        (
+            "tproxy ip to 127.0.0.1:1 accept",
+            r#"{"tproxy": {"family": "ip", "addr": "127.0.0.1", "port": 1}}, {"accept": null}"#,
+            "1 accept",
+        ),
+        (
+            "tproxy ip6 to [::1]:1 meta mark set 0x00000002",
+            r#"{"tproxy": {"family": "ip6", "addr": "::1", "port": 1}},
+               {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 2}}"#,
+            "1 meta",
+        ),
+        ("tproxy to :1", r#"{"tproxy": {"port": 1}}"#, ":1"),
+        (
+            "jump {\n\t\t\ttcp dport 22 accept\n\t\t\tudp dport { 1, 2 } accept\n\t\t}",
+            r#""jump {\n\t\t\ttcp dport 22 accept\n\t\t\tudp dport { 1, 2 } accept\n\t\t}""#,
+            "22",
+        ),
+    ] {
+        same(&listed(&in_chain(text)), &json(statements));
+        let changed = text.replace(other, &other.replace('1', "3").replace("22", "23"));
+        let lines = Lines::new();
+        let both = [listed(&in_chain(&changed)), json(statements)];
+        let [one, other] = both.each_ref().map(|rules| Side { rules, lines: &lines });
+        assert!(!diff(one, other, &Names::default(), Bounds::default()).is_empty(), "{text}");
+    }
+    // A word of text in JSON is no statement.
+    let said = json(r#""accept""#);
+    let of = &said.ruleset.tables[0].chains[0].rules[0].statements;
+    assert!(matches!(of.as_slice(), [Statement::Unsupported(_)]), "{of:?}");
+}
+
+/// A set is what is in it, whether its type is named or given by an example; names and numbers are one.
+#[test]
+fn tables_are_alike_in_every_form_of_listing() {
+    let with = |set: &str, rule: &str| {
+        format!(
+            "table inet t {{\n\tmap m {{\n\t\t{set}\n\t\telements = {{ 10.0.0.1 : 10.0.0.2 }}\n\t}}\n\tchain c {{\n\t\t\
+             type nat hook prerouting priority -100; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
+        )
+    };
+    let plain =
+        "chain d {\n\t\ttype filter hook prerouting priority 0; policy accept;\n\t\tREJECT\n\t}\n\tchain c {";
+    let with = |set: &str, rule: &str, reject: &str| {
+        with(set, rule).replacen("chain c {", &plain.replace("REJECT", reject), 1)
+    };
+    let translated = "meta l4proto { tcp, udp } dnat ip to ip daddr map @m";
+    let one = with("type ipv4_addr : ipv4_addr\n\t\tflags dynamic", translated, "reject");
+    let translated = "meta l4proto { 6, 17 } dnat ip to ip daddr map @m";
+    let said = "reject with icmpx port-unreachable";
+    let other = with("typeof ip daddr : ip daddr\n\t\tauto-merge", translated, said);
+    same(&listed(&one), &listed(&other));
+    let lines = Lines::new();
+    let both = [listed(&one), listed(&other.replace("17 }", "18 }"))];
+    let [one, other] = both.each_ref().map(|rules| Side { rules, lines: &lines });
+    assert!(!diff(one, other, &Names::default(), Bounds::default()).is_empty());
+}

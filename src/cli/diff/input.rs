@@ -15,6 +15,7 @@ use crate::verify::diff::Lines;
 use super::super::check::unanswered;
 use super::super::clean::clean_line;
 use super::super::compile::tell_findings;
+use super::super::engine::LISTS;
 use super::super::files::listing_of;
 use super::super::manifest;
 use super::super::options::{Depends, Format, Listed, PolicyArgs};
@@ -205,7 +206,10 @@ pub(super) fn text_at(path: &Path) -> Result<String, Failure> {
 pub(super) fn listed(name: &str, text: &str) -> Result<HostRules, Failure> {
     HostRules::listed(text).map_err(|why| {
         Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
-            .help("give a policy (`.fw`), a folder of `fwc compile`, or what `nft list ruleset` prints")
+            .help(format!(
+                "give a policy (`.fw`), a folder of `fwc compile`, or what `nft list ruleset` prints; of a file for \
+                 `nft -f`: `{LISTS}`"
+            ))
     })
 }
 

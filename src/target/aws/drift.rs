@@ -16,8 +16,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::artifact::{Canonical, Direction, Estate, Group, Peer, PeerKey, PrefixList, Rule, Traffic};
-use super::plan::pair::{self, Paired};
-use super::plan::{Foreign, Obstacle, Terms};
+use super::plan::pair::{self, Paired, elsewhere};
+use super::plan::{Elsewhere, Foreign, Obstacle, Terms};
 use super::sim::admits::{self, Admits, Difference};
 use super::sim::{Role, Unknown};
 use crate::net::{AddrRange, AddrSet, CtState, Field, Packet, PacketSet, Space};
@@ -43,31 +43,6 @@ pub struct Drift {
     pub interfaces: Vec<InterfaceDrift>,
     /// What could not be compared, and why.
     pub unknown: Vec<(String, Unknown)>,
-}
-
-/// A group in another VPC.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// Its live id.
-    pub group: String,
-    /// The VPC it is in.
-    pub vpc: String,
-    /// The VPC it is wanted in; `${…}` where nothing tells which that is.
-    pub meant: String,
-}
-
-impl std::fmt::Display for Elsewhere {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { group, vpc, meant } = self;
-        if pair::is_symbolic(meant) {
-            write!(
-                f,
-                "`{group}` is in {vpc}, and other groups of its vpc are elsewhere: which vpc is meant, nothing tells"
-            )
-        } else {
-            write!(f, "`{group}` is in {vpc}, not in {meant}: nobody who is meant can wear it")
-        }
-    }
 }
 
 /// A group that lets pass something else, in a direction, for some member of some groups and lists.
@@ -278,13 +253,6 @@ impl Drift {
             }
         }
     }
-}
-
-/// A live group that is in another VPC than the wanted one: an id alone does not say where it is.
-#[must_use]
-pub(in crate::target::aws) fn elsewhere(live: &Group, wanted: &Group) -> Option<Elsewhere> {
-    let (vpc, meant) = (live.vpc.clone()?, wanted.vpc.clone()?);
-    (vpc != meant).then(|| Elsewhere { group: live.id.clone(), vpc, meant })
 }
 
 /// The fewest networks that hold these addresses and no others.

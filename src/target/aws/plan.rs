@@ -32,9 +32,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::artifact::{Canonical, Direction, Estate, Fault, Group, Peer, Tag};
-use super::drift::Elsewhere;
 use super::validate::quota::{self, Limits};
 use crate::net::{AddrSet, Family};
+pub use pair::Elsewhere;
 use rehearse::Trouble;
 
 /// What holds where the plan is carried out.

@@ -270,6 +270,7 @@ fn is_within(field: &Expression, value: &Expression) -> bool {
         Expression::Field(
             Field::IpTtl
             | Field::Ip6Hoplimit
+            | Field::Ip6Nexthdr
             | Field::IcmpType
             | Field::IcmpCode
             | Field::Icmpv6Type

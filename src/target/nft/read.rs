@@ -66,32 +66,59 @@ pub fn listing(text: String) -> Result<(Read, String), ReadError> {
     Ok((read, lines))
 }
 
-/// Turns the dates of a listing into numbers. nft prints `meta time` in its own time zone: right only for a
-/// listing made with `TZ=UTC`.
+/// Turns the dates and the times of day of a listing into numbers. nft prints `meta time` and `meta hour` in its own time
+/// zone: right only for a listing made with `TZ=UTC`.
 pub fn dates_are_utc(ruleset: &mut Ruleset) {
     let rules = ruleset.tables.iter_mut().flat_map(|t| &mut t.chains).flat_map(|c| &mut c.rules);
     for statement in rules.flat_map(|r| &mut r.statements) {
-        if let Statement::Match { left: Expression::Field(Field::Time), right, .. } = statement
-            && let Some(seconds) = date(right)
-        {
-            *right = Expression::Number(seconds);
+        match statement {
+            Statement::Match { left, right: Expression::Set(elements), .. }
+            | Statement::VerdictMap { key: left, map: Expression::Set(elements) } => {
+                elements.iter_mut().for_each(|element| to_numbers(left, &mut element.key));
+            }
+            Statement::Match { left, right, .. } => to_numbers(left, right),
+            _ => {}
         }
     }
 }
 
-/// Whether a rule compares the time with a date whose time zone nothing says.
+/// Whether a rule compares the time with a date or a time of day whose time zone nothing says.
 #[must_use]
 pub fn has_date(rule: &Rule) -> bool {
-    rule.statements.iter().any(|statement| {
-        matches!(statement, Statement::Match { left: Expression::Field(Field::Time), right, .. }
-            if date(right).is_some())
+    rule.statements.iter().any(|statement| match statement {
+        Statement::Match { left, right: Expression::Set(elements), .. }
+        | Statement::VerdictMap { key: left, map: Expression::Set(elements) } => {
+            elements.iter().any(|element| changes(left, &element.key))
+        }
+        Statement::Match { left, right, .. } => changes(left, right),
+        _ => false,
     })
 }
 
-/// Seconds since 1970 of a date, if it were UTC.
-fn date(right: &Expression) -> Option<u128> {
-    let Expression::Text(date) = right else { return None };
-    value::seconds(date)
+fn changes(left: &Expression, right: &Expression) -> bool {
+    let mut numbers = right.clone();
+    to_numbers(left, &mut numbers);
+    numbers != *right
+}
+
+/// The numbers of a value that a clock is compared with, if it were UTC.
+fn to_numbers(left: &Expression, right: &mut Expression) {
+    match (left, &mut *right) {
+        (Expression::Concat(fields), Expression::Concat(values)) => {
+            fields.iter().zip(values).for_each(|(field, value)| to_numbers(field, value));
+        }
+        (_, Expression::Range(first, last)) => {
+            to_numbers(left, first);
+            to_numbers(left, last);
+        }
+        (Expression::Field(Field::Time), Expression::Text(date)) => {
+            value::seconds(date).into_iter().for_each(|seconds| *right = Expression::Number(seconds));
+        }
+        (Expression::Unknown(words), Expression::Text(hour)) if words == "meta hour" => {
+            value::seconds_of_day(hour).into_iter().for_each(|seconds| *right = Expression::Number(seconds));
+        }
+        _ => {}
+    }
 }
 
 /// The lines of everything that has a [`Place`].

@@ -56,11 +56,12 @@ mod words;
 
 pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
-    fragments, outline, translations,
+    fragments, interfaces, outline, tells_local_time, translations,
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Runner, Step, run};
 pub use ties::ties;
+pub use words::number_beside;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

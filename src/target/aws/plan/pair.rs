@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::artifact::{Direction, Estate, Fault, Group, Peer, PrefixList, Rule, Tag};
-use super::super::drift::elsewhere;
 use super::super::validate::text;
 use super::{Foreign, Ids, Obstacle, Parts, Terms, parts};
 use crate::net::AddrSet;
@@ -16,6 +15,31 @@ pub(in crate::target::aws) struct Paired<'l> {
     pub(in crate::target::aws) wanted: Estate,
     /// The wanted lists that are not ours to change.
     pub(in crate::target::aws) named: BTreeSet<String>,
+}
+
+/// A group in another VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its live id.
+    pub group: String,
+    /// The VPC it is in.
+    pub vpc: String,
+    /// The VPC it is wanted in; `${…}` where nothing tells which that is.
+    pub meant: String,
+}
+
+impl std::fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { group, vpc, meant } = self;
+        if is_symbolic(meant) {
+            write!(
+                f,
+                "`{group}` is in {vpc}, and other groups of its vpc are elsewhere: which vpc is meant, nothing tells"
+            )
+        } else {
+            write!(f, "`{group}` is in {vpc}, not in {meant}: nobody who is meant can wear it")
+        }
+    }
 }
 
 pub(in crate::target::aws) fn pair<'l>(
@@ -205,4 +229,11 @@ fn marked(wanted: &mut Estate, live: &Estate, named: &BTreeSet<String>, mark: &T
             add(&mut list.tags);
         }
     }
+}
+
+/// A live group that is in another VPC than the wanted one: an id alone does not say where it is.
+#[must_use]
+pub(in crate::target::aws) fn elsewhere(live: &Group, wanted: &Group) -> Option<Elsewhere> {
+    let (vpc, meant) = (live.vpc.clone()?, wanted.vpc.clone()?);
+    (vpc != meant).then(|| Elsewhere { group: live.id.clone(), vpc, meant })
 }

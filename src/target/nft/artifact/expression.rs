@@ -95,6 +95,8 @@ pub enum Field {
     Ip6Daddr,
     /// `ip6 hoplimit`.
     Ip6Hoplimit,
+    /// `ip6 nexthdr`: what follows the header of IPv6 itself, a header over IPv6 where there are some.
+    Ip6Nexthdr,
     /// `exthdr frag`, compared with `exists` or `missing`: whether the headers of IPv6 have that of a fragment.
     Ip6Fragment,
     /// `tcp sport`, `udp sport`…: breaks for other protocols. `th sport` reads whatever is there.
@@ -135,7 +137,7 @@ pub enum Field {
 
 impl Field {
     /// Every field with its spelling, the ones [`print`](super::print) writes.
-    const SPELLED: [(Self, &'static str); 46] = [
+    const SPELLED: [(Self, &'static str); 47] = [
         (Self::Iifname, "iifname"),
         (Self::Oifname, "oifname"),
         (Self::Iif, "iif"),
@@ -154,6 +156,7 @@ impl Field {
         (Self::Ip6Saddr, "ip6 saddr"),
         (Self::Ip6Daddr, "ip6 daddr"),
         (Self::Ip6Hoplimit, "ip6 hoplimit"),
+        (Self::Ip6Nexthdr, "ip6 nexthdr"),
         (Self::Ip6Fragment, "exthdr frag"),
         (Self::Sport(Transport::Tcp), "tcp sport"),
         (Self::Sport(Transport::Udp), "udp sport"),

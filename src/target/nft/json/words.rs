@@ -357,6 +357,7 @@ impl Serialize for As<'_, Field> {
             | Field::Ip6Saddr
             | Field::Ip6Daddr
             | Field::Ip6Hoplimit
+            | Field::Ip6Nexthdr
             | Field::Sport(_)
             | Field::Dport(_)
             | Field::TcpFlags

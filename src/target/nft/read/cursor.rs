@@ -104,6 +104,16 @@ impl<'a> Parser<'a> {
         Err(ReadError { line: self.now.line, column: self.now.column, message })
     }
 
+    /// The same of a whole line that begins here.
+    pub(super) fn fault_of_line<T>(&mut self, message: &str) -> Result<T, ReadError> {
+        let start = self.mark();
+        let line = self.raw(|p| matches!(p.now.kind, Kind::Newline | Kind::Semicolon | Kind::Open));
+        self.back(start);
+        let line: String = line.chars().filter(|c| !c.is_control()).take(40).collect();
+        let message = format!("{message}, found `{line}`");
+        Err(ReadError { line: self.now.line, column: self.now.column, message })
+    }
+
     pub(super) fn expect(&mut self, kind: Kind, message: &str) -> Result<(), ReadError> {
         if self.took_kind(kind) { Ok(()) } else { self.fault(message) }
     }

@@ -20,7 +20,7 @@ use super::super::artifact::{
 use super::dom::{self, Fields, Value};
 use super::rule::none_of;
 use super::tables::{TABLE_FLAGS, Tables};
-use super::{Read, ReadError, RuleLines, value};
+use super::{Read, ReadError, RuleLines, cursor, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
 pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
@@ -333,7 +333,11 @@ fn rule(of: &Fields<'_>) -> Option<Rule> {
 fn statement(of: &Value<'_>) -> Statement {
     match single(of) {
         Some((word, inner)) => named_statement(word, inner),
-        None => Statement::Unsupported(of.to_string()),
+        None => {
+            // An anonymous chain stands here as text has it.
+            let said = of.as_str().and_then(cursor::Parser::not_understood);
+            Statement::Unsupported(said.unwrap_or_else(|| of.to_string()))
+        }
     }
 }
 
@@ -381,8 +385,27 @@ fn understood(word: &str, of: &Value<'_>) -> Option<Statement> {
         "snat" => Statement::Nat(nat(NatKind::Snat, of)?),
         "masquerade" => Statement::Nat(nat(NatKind::Masquerade, of)?),
         "redirect" => Statement::Nat(nat(NatKind::Redirect, of)?),
+        "tproxy" => Statement::Unsupported(tproxy(only(of, &["family", "addr", "port"])?)?),
+        "ct count" => {
+            let of = only(of, &["val", "inv"])?;
+            let over = if of.get("inv").map_or(Some(false), Value::as_bool)? { "over " } else { "" };
+            Statement::Unsupported(format!("ct count {over}{}", number::<u32>(of.get("val")?)?))
+        }
         _ => return None,
     })
+}
+
+/// As text has it; it is not understood.
+fn tproxy(of: &Fields<'_>) -> Option<String> {
+    let family = string(of, "family").map_or_else(String::new, |family| format!(" {family}"));
+    let port = match of.get("port") {
+        None => String::new(),
+        Some(port) => format!(":{}", number::<u16>(port)?),
+    };
+    let addr = string(of, "addr").unwrap_or_default();
+    let bracketed = addr.contains(':') && !port.is_empty();
+    let addr = if bracketed { format!("[{addr}]") } else { addr.to_owned() };
+    Some(format!("tproxy{family} to {addr}{port}"))
 }
 
 /// A value that is written, as text has it where it is plain.
@@ -640,6 +663,11 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
                 (Some(dir), Some(family)) => field(&format!("ct {dir} {family} {key}")),
                 (None, Some(_)) => return None,
             }
+        }
+        "rt" => {
+            let inner = only(inner, &["key", "family"])?;
+            let of = string(inner, "family").map_or_else(String::new, |family| format!("{family} "));
+            field(&format!("rt {of}{}", string(inner, "key")?))
         }
         "socket" => field(&format!("socket {}", string(only(inner, &["key"])?, "key")?)),
         "exthdr" | "tcp option" => {

@@ -107,6 +107,17 @@ impl Parser<'_> {
         Ok((rule, lines))
     }
 
+    /// One statement that is not understood, as text keeps it.
+    pub(super) fn not_understood(text: &str) -> Option<String> {
+        let mut parser = Parser::new(text);
+        parser.bump();
+        let (rule, _) = parser.rule().ok()?;
+        match rule.statements.as_slice() {
+            [Statement::Unsupported(said)] if parser.at(Kind::End) => Some(said.clone()),
+            _ => None,
+        }
+    }
+
     fn rule_ends(&self) -> bool {
         matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::Close)
     }
@@ -149,6 +160,11 @@ impl Parser<'_> {
             "snat" => self.nat(NatKind::Snat),
             "masquerade" => self.nat(NatKind::Masquerade),
             "redirect" => self.nat(NatKind::Redirect),
+            "tproxy" => self.tproxy(),
+            "ct" if self.took("count") => {
+                let over = if self.took("over") { "over " } else { "" };
+                Ok(Statement::Unsupported(format!("ct count {over}{}", self.whole::<u32>()?)))
+            }
             _ => {
                 self.back(start);
                 self.comparison(lines)
@@ -202,6 +218,12 @@ impl Parser<'_> {
             (Kind::Sign, "<=") => Op::AtMost,
             (Kind::Sign, ">=") => Op::AtLeast,
             (Kind::Sign, _) => return Err(Unfit),
+            (Kind::Word, "eq") => Op::Equal,
+            (Kind::Word, "ne") => Op::NotEqual,
+            (Kind::Word, "lt") => Op::Less,
+            (Kind::Word, "gt") => Op::Greater,
+            (Kind::Word, "le") => Op::AtMost,
+            (Kind::Word, "ge") => Op::AtLeast,
             _ => Op::Implicit,
         };
         if op != Op::Implicit {
@@ -301,6 +323,16 @@ impl Parser<'_> {
             }
             _ => Err(Unfit),
         }
+    }
+
+    /// Not understood, in words of its own: what stands behind it is.
+    fn tproxy(&mut self) -> Result<Statement, Unfit> {
+        let family = if self.at_word("ip") || self.at_word("ip6") { self.bump().text } else { "" };
+        if !self.took("to") || !self.at(Kind::Word) || value::target(self.now.text).is_none() {
+            return Err(Unfit);
+        }
+        let between = if family.is_empty() { "" } else { " " };
+        Ok(Statement::Unsupported(format!("tproxy{between}{family} to {}", self.bump().text)))
     }
 
     fn counter(&mut self) -> Result<Statement, Unfit> {

@@ -18,12 +18,17 @@ impl Parser<'_> {
                 return Ok(tables.done());
             }
             self.forget_notes();
+            let start = self.mark();
             match self.word("expected a command")? {
                 "table" => self.table(&mut tables)?,
                 "add" | "create" if self.took("table") => self.table(&mut tables)?,
                 "delete" | "destroy" if self.took("table") => tables.delete(&self.table_name()?),
                 "flush" if self.took("ruleset") => tables = Tables::default(),
-                _ => return self.fault("expected `table`, `add table`, `delete table` or `flush ruleset`"),
+                _ => {
+                    self.back(start);
+                    let expected = "expected `table`, `add table`, `delete table` or `flush ruleset`";
+                    return self.fault_of_line(expected);
+                }
             }
             if !matches!(self.now.kind, Kind::Newline | Kind::Semicolon | Kind::End) {
                 return self.fault("expected the end of the command");
@@ -302,6 +307,9 @@ impl Parser<'_> {
             return self.fault("expected `priority`");
         }
         let priority = self.priority(family, hook)?;
+        if !self.line_ends() {
+            return self.fault("expected the end of the line");
+        }
         Ok(Base { kind, hook, priority, devices, policy: Policy::Accept })
     }
 
@@ -314,10 +322,13 @@ impl Parser<'_> {
 
     // nft(8), CHAINS, "Standard priority names".
     fn priority(&mut self, family: TableFamily, hook: Hook) -> Result<i32, ReadError> {
+        let start = self.mark();
         let word = self.word("expected a priority")?;
         if let Ok(number) = word.parse() {
             return Ok(number);
         }
+        // `filter + 1`, as it is listed; `filter+1` and `filter -1`, as people write it. A name goes on with `-`.
+        let (word, by) = word.split_at(word.find('+').unwrap_or(word.len()));
         let bridge = family == TableFamily::Bridge;
         let base = match word {
             "raw" if !bridge => -300,
@@ -335,16 +346,30 @@ impl Parser<'_> {
                     100
                 }
             }
-            _ => return self.fault("expected a priority that is known"),
+            _ => {
+                self.back(start);
+                return self.fault("expected a priority that is known");
+            }
         };
-        let minus = match self.now.text {
-            "+" => false,
-            "-" => true,
-            _ => return Ok(base),
+        let by = match by {
+            "" if self.at(Kind::Word) && self.now.text.starts_with(['+', '-']) => self.bump().text,
+            by => by,
         };
-        self.bump();
-        let by = i32::try_from(self.number("expected a number")?).unwrap_or(i32::MAX);
-        Ok(if minus { base.saturating_sub(by) } else { base.saturating_add(by) })
+        let by = match by {
+            "" => return Ok(base),
+            "+" | "-" => {
+                let number = i32::try_from(self.number("expected a number")?).unwrap_or(i32::MAX);
+                Some(if by == "-" { number.saturating_neg() } else { number })
+            }
+            by => by.parse().ok(),
+        };
+        match by {
+            Some(by) => Ok(base.saturating_add(by)),
+            None => {
+                self.back(start);
+                self.fault("expected a priority that is known")
+            }
+        }
     }
 }
 

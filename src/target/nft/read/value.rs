@@ -50,7 +50,7 @@ impl Parser<'_> {
             parts.push(self.field()?);
         }
         let left = if parts.len() == 1 { parts.pop().ok_or(Unfit)? } else { Expression::Concat(parts) };
-        if !(self.at(Kind::Sign) && self.now.text == "&") {
+        if !(self.at(Kind::Sign) && self.now.text == "&" || self.at_word("and")) {
             return Ok(left);
         }
         self.bump();
@@ -75,7 +75,7 @@ impl Parser<'_> {
             return self.fib();
         }
         let mut words = head.to_owned();
-        if head == "mark" || head == "skuid" {
+        if BARE.contains(&head) && !matches!(head, "iifname" | "oifname" | "iif" | "oif") {
             words.insert_str(0, "meta ");
         } else if HEADS.contains(&head) {
             let mut more = 1u8;
@@ -468,4 +468,18 @@ pub(super) fn seconds(date: &str) -> Option<u128> {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     let date = time::PrimitiveDateTime::parse(date, &format).ok()?;
     u128::try_from(date.assume_utc().unix_timestamp()).ok()
+}
+
+/// `13:20` or `13:20:05` as seconds of a day.
+pub(super) fn seconds_of_day(hour: &str) -> Option<u128> {
+    let parts: Option<Vec<u128>> = hour.split(':').map(|part| part.parse().ok()).collect();
+    let (hours, minutes, seconds) = match *parts?.as_slice() {
+        [hours, minutes] => (hours, minutes, 0),
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        _ => return None,
+    };
+    let is_time = hours < 24 && minutes < 60 && seconds < 60;
+    is_time.then(|| {
+        hours.saturating_mul(3600).saturating_add(minutes.saturating_mul(60)).saturating_add(seconds)
+    })
 }

@@ -9,15 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use hashbrown::HashMap;
-
 use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_known, asked_first, counted, drops_fragments, matters, parts, translation,
-    turns,
+    LOOPBACK, Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation, turns,
 };
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
@@ -26,13 +23,17 @@ mod conditions;
 mod effects;
 mod fields;
 mod members;
+mod names;
 mod runs;
 mod written;
 
 use fields::View;
 use written::Now;
 
+pub use conditions::tells_local_time;
 pub use effects::{Effects, deciders, deciders_of, effects, fragments, outline};
+use names::Names;
+pub use names::interfaces;
 pub use written::{Kept, Mark, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
@@ -77,6 +78,8 @@ pub struct Reading {
     /// The tables, by their places, of which another ruleset has the very same: whether an unknown packet passes a
     /// chain of theirs that filters is such a condition too.
     pub common: BTreeSet<usize>,
+    /// Which of two listings it is: times in words are those of its own time zone.
+    pub listed: Option<&'static str>,
     /// The packets are fragments ([`fragments`]); otherwise each is whole.
     pub fragments: bool,
 }
@@ -175,6 +178,7 @@ fn walk(
     wanted: Wanted,
     space: &mut Space,
 ) -> Result<Walked, Exhausted> {
+    interfaces(&[ruleset], space);
     let mut alive = Flows::from([(Now::AS_IT_CAME, wanted.within)]);
     let nothing = PacketSet::NOTHING;
     let admits = Admits { accepted: nothing, rejected: nothing, unknown: nothing };
@@ -195,6 +199,7 @@ fn walk(
             base: turn.base,
             at: turn.at,
             conditions: reading.conditions,
+            listed: reading.listed,
             fragments: reading.fragments,
             wanted,
             untracks,
@@ -316,6 +321,7 @@ struct Chains<'s, 't> {
     base: &'t Base,
     at: usize,
     conditions: bool,
+    listed: Option<&'static str>,
     fragments: bool,
     wanted: Wanted,
     untracks: bool,
@@ -354,24 +360,6 @@ impl Ends {
             self.unknown.push(lost);
             self.loses.push((place, lost));
         }
-    }
-}
-
-/// The chains and the unchanging sets of a table by their names.
-struct Names<'t> {
-    chains: HashMap<&'t str, usize>,
-    sets: HashMap<&'t str, usize>,
-    /// The sets that some rule looks into.
-    read: BTreeSet<&'t str>,
-}
-
-impl<'t> Names<'t> {
-    fn of(table: &'t Table) -> Self {
-        let mut chains = HashMap::with_capacity(table.chains.len());
-        for (at, chain) in table.chains.iter().enumerate() {
-            chains.entry(chain.name.as_str()).or_insert(at);
-        }
-        Self { chains, sets: all_known(table), read: written::read(table) }
     }
 }
 
@@ -756,8 +744,8 @@ impl<'t> Chains<'_, 't> {
     fn set_update(&mut self, now: Now, key: &Expression, statements: &[Statement]) -> Holds {
         let mut views = Vec::new();
         for part in parts(key) {
-            let Expression::Field(field) = part else { return Holds::UNCLEAR };
-            views.push(self.view(now, *field));
+            let Some(view) = self.view_of(now, part) else { return Holds::UNCLEAR };
+            views.push(view);
         }
         let absent = self.space.any(views.iter().map(|v| v.absent).collect());
         let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());

@@ -210,6 +210,7 @@ fn is_of_ip(expression: &Expression) -> bool {
             | Field::Ip6Saddr
             | Field::Ip6Daddr
             | Field::Ip6Hoplimit
+            | Field::Ip6Nexthdr
             | Field::Ip6Fragment
             | Field::Sport(_)
             | Field::Dport(_)
@@ -251,8 +252,8 @@ fn is_of_ip(expression: &Expression) -> bool {
         | Expression::Flags(_)
         | Expression::Any
         | Expression::Set(_)
-        | Expression::Named(_)
-        | Expression::Unknown(_) => false,
+        | Expression::Named(_) => false,
+        Expression::Unknown(said) => words::header(said).is_some(),
     }
 }
 

@@ -160,13 +160,15 @@ enum Go {
 enum Seen {
     Number(u128),
     Name(String),
+    /// This one, or that of a header over IPv6.
+    Next(u128),
     /// The packet has no such field: the rule breaks.
     Absent,
     /// Something, or absent: not modelled.
     Unclear,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Answer {
     Yes,
     No,
@@ -440,11 +442,11 @@ impl<'a, 'f> Machine<'a, 'f> {
         let mut sources = true;
         let mut unclear = false;
         for part in parts(key) {
-            let Expression::Field(field) = part else { return Go::Lost("a key that is not modelled") };
-            sources &= matches!(field, Field::IpSaddr | Field::Ip6Saddr);
-            match self.look(*field) {
+            let Some(seen) = self.look_at(part) else { return Go::Lost("a key that is not modelled") };
+            sources &= matches!(part, Expression::Field(Field::IpSaddr | Field::Ip6Saddr));
+            match seen {
                 Seen::Absent => return Go::Next,
-                Seen::Unclear => unclear = true,
+                Seen::Unclear | Seen::Next(_) => unclear = true,
                 Seen::Number(_) | Seen::Name(_) => {}
             }
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::artifact::{Expression, Field};
+use crate::net::{Family, Proto};
 
 /// The one number that a constant means beside `field`; a date is in nanoseconds.
 pub(super) fn constant(field: Field, value: &Expression) -> Option<u128> {
@@ -17,6 +18,47 @@ pub(super) fn constant(field: Field, value: &Expression) -> Option<u128> {
         _ => None,
     }
 }
+
+/// What a packet must be to have something in a header that is not modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Header {
+    /// Of a family.
+    Of(Family),
+    /// Of a protocol.
+    In(Proto),
+}
+
+/// The header that words look into, where one alone has what they name: nft asks for it before them, or the kernel does
+/// (`nft_exthdr`, `nft_rt`). None of an option of TCP that is only looked for: it is `missing` in UDP too. Of `igmp` and
+/// `icmp` nothing is said of the family: nft may list a rule that does not ask for it.
+pub(super) fn header(words: &str) -> Option<Header> {
+    let mut each = words.split(' ');
+    let (first, second) = (each.next()?, each.next()?);
+    let proto = |number| Some(Header::In(Proto(number)));
+    match (first, second) {
+        ("ip", _) | ("rt", "ip") => Some(Header::Of(Family::V4)),
+        ("ip6" | "frag" | "hbh" | "dst" | "mh" | "exthdr", _)
+        | ("rt", "ip6" | "type" | "seg-left" | "hdrlength" | "nexthdr") => Some(Header::Of(Family::V6)),
+        ("tcp", "option") if each.count() < 2 => None,
+        ("sctp", "chunk") | ("dccp", "option") => None,
+        ("tcp", _) => proto(6),
+        ("udp", _) => proto(17),
+        ("udplite", _) => proto(136),
+        ("sctp", _) => proto(132),
+        ("dccp", _) => proto(33),
+        ("icmp", _) => proto(1),
+        ("icmpv6", _) => proto(58),
+        ("igmp", _) => proto(2),
+        ("ah", _) => proto(51),
+        ("esp", _) => proto(50),
+        ("comp", _) => proto(108),
+        _ => None,
+    }
+}
+
+/// The headers over IPv6 that are none of a protocol: behind them comes another (`ipv6_ext_hdr`; `no next header` is the
+/// last one). A packet whose first header is none of these has in `ip6 nexthdr` what it is of.
+pub(super) const EXTENSIONS: [u128; 5] = [0, 43, 44, 51, 60];
 
 /// Whether a field holds flags, so that a comparison without operator asks for any of them.
 pub(super) fn is_flags(field: Field) -> bool {
@@ -41,7 +83,7 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         Field::TcpFlags => find(&TCP_FLAGS),
         Field::Nfproto => find(&[("ipv4", 2), ("ipv6", 10)]),
         Field::Protocol => find(&[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd)]),
-        Field::L4proto | Field::IpProtocol => find(&PROTOCOLS),
+        Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr => find(&PROTOCOLS),
         Field::IcmpType => find(&ICMP_TYPE),
         Field::IcmpCode => find(&ICMP_CODE),
         Field::Icmpv6Type => find(&ICMPV6_TYPE),
@@ -72,6 +114,134 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
     }
 }
 
+/// The number of a constant beside what is looked at, modelled or not.
+pub fn number_beside(left: &Expression, value: &Expression) -> Option<u128> {
+    match (left, value) {
+        (Expression::Field(Field::Time), _) => None,
+        (_, Expression::Number(number)) => Some(*number),
+        (
+            Expression::Field(Field::Ip6Fragment) | Expression::Unknown(_),
+            Expression::Word(word) | Expression::Text(word),
+        ) => symbols_of(left).iter().find(|(w, _)| w == word).map(|&(_, n)| u128::from(n)),
+        (Expression::Field(field), Expression::Word(word) | Expression::Text(word)) => number(*field, word),
+        _ => None,
+    }
+}
+
+/// The one word for a constant, where nft lists the same as a name or as a number (`nft -n`).
+pub(super) fn one_word(left: &Expression, value: &Expression) -> Option<String> {
+    let number = number_beside(left, value)?;
+    let word = |words: &[(&str, u16)]| {
+        words.iter().find(|(_, n)| u128::from(*n) == number).map(|&(w, _)| w.to_owned())
+    };
+    match left {
+        Expression::Field(Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr) => word(&PROTOCOLS),
+        Expression::Field(Field::CtStatus) => word(&CT_STATUS),
+        Expression::Field(Field::CtState) => word(&CT_STATE),
+        Expression::Field(Field::TcpFlags) => word(&TCP_FLAGS),
+        Expression::Unknown(words) if words == "meta hour" => Some(hour(number)),
+        _ => word(symbols_of(left)),
+    }
+}
+
+fn symbols_of(left: &Expression) -> &'static [(&'static str, u16)] {
+    match left {
+        Expression::Field(Field::Ip6Fragment) => symbols(Field::Ip6Fragment.keyword()),
+        Expression::Unknown(words) => symbols(words),
+        _ => &[],
+    }
+}
+
+/// Seconds of a day as nft lists them.
+fn hour(seconds: u128) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match seconds % 60 {
+        0 => format!("{hours:02}:{minutes:02}"),
+        rest => format!("{hours:02}:{minutes:02}:{rest:02}"),
+    }
+}
+
+/// The symbols of what is looked at and not modelled (nft 1.0.6, `datatype.c`). What a `fib` finds is 0 where it is
+/// `missing`; where it `exists` it may be any.
+fn symbols(words: &str) -> &'static [(&'static str, u16)] {
+    match words {
+        "ip dscp" | "ip6 dscp" => &DSCP,
+        "ip ecn" | "ip6 ecn" => &[("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)],
+        "meta pkttype" => &[("host", 0), ("unicast", 0), ("broadcast", 1), ("multicast", 2), ("other", 3)],
+        "meta day" => &DAYS,
+        "meta iiftype" | "meta oiftype" => &[
+            ("ether", 1),
+            ("ppp", 512),
+            ("ipip", 768),
+            ("ipip6", 769),
+            ("loopback", 772),
+            ("sit", 776),
+            ("ipgre", 778),
+        ],
+        "ether type" => {
+            &[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd), ("vlan", 0x8100), ("8021q", 0x8100)]
+        }
+        words if words.starts_with("fib ") && words.ends_with(" type") => &ROUTES,
+        words if words.starts_with("fib ") => &[("missing", 0)],
+        "meta ipsec" | "rt ipsec" => &[("missing", 0), ("exists", 1)],
+        words if words.starts_with("exthdr ") => &[("missing", 0), ("exists", 1)],
+        words if words.starts_with("tcp option ") && words.matches(' ').count() == 2 => {
+            &[("missing", 0), ("exists", 1)]
+        }
+        _ => &[],
+    }
+}
+
+const DAYS: [(&str, u16); 7] = [
+    ("Sunday", 0),
+    ("Monday", 1),
+    ("Tuesday", 2),
+    ("Wednesday", 3),
+    ("Thursday", 4),
+    ("Friday", 5),
+    ("Saturday", 6),
+];
+
+const ROUTES: [(&str, u16); 9] = [
+    ("unspec", 0),
+    ("unicast", 1),
+    ("local", 2),
+    ("broadcast", 3),
+    ("anycast", 4),
+    ("multicast", 5),
+    ("blackhole", 6),
+    ("unreachable", 7),
+    ("prohibit", 8),
+];
+
+const DSCP: [(&str, u16); 25] = [
+    ("cs0", 0),
+    ("df", 0),
+    ("be", 0),
+    ("cs1", 8),
+    ("cs2", 16),
+    ("cs3", 24),
+    ("cs4", 32),
+    ("cs5", 40),
+    ("cs6", 48),
+    ("cs7", 56),
+    ("lephb", 1),
+    ("af11", 10),
+    ("af12", 12),
+    ("af13", 14),
+    ("af21", 18),
+    ("af22", 20),
+    ("af23", 22),
+    ("af31", 26),
+    ("af32", 28),
+    ("af33", 30),
+    ("af41", 34),
+    ("af42", 36),
+    ("af43", 38),
+    ("va", 44),
+    ("ef", 46),
+];
+
 /// Of `/etc/protocols` (Debian's netbase, from IANA's registry), by which nft reads and lists; `icmpv6` and `comp` are its own.
 /// `ipip` is not what policies call so: they mean 4.
 const PROTOCOLS: [(&str, u16); 35] = [
@@ -93,8 +263,8 @@ const PROTOCOLS: [(&str, u16); 35] = [
     ("gre", 47),
     ("esp", 50),
     ("ah", 51),
-    ("icmpv6", 58),
     ("ipv6-icmp", 58),
+    ("icmpv6", 58),
     ("ipv6-nonxt", 59),
     ("ipv6-opts", 60),
     ("eigrp", 88),

@@ -8,51 +8,20 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::super::super::artifact::{Element, Expression, Field, Op, Set, Table};
-use super::super::{bounds, fixed, plain_net, stays};
+use super::super::super::artifact::{Element, Expression, Field, Op, Set, Statement, Table};
+use super::super::words::{is_flags, one_word};
+use super::super::{bounds, fixed, parts, plain_net, stays};
 use super::{Done, Mark, Now};
 
 /// First words of what depends on the packet and the machine alone (nft(8), EXPRESSIONS).
-const PLAIN: [&str; 35] = [
-    "fib",
-    "ether",
-    "vlan",
-    "arp",
-    "ip",
-    "ip6",
-    "tcp",
-    "udp",
-    "udplite",
-    "sctp",
-    "dccp",
-    "th",
-    "icmp",
-    "icmpv6",
-    "igmp",
-    "ah",
-    "esp",
-    "comp",
-    "frag",
-    "hbh",
-    "dst",
-    "mh",
-    "ipsec",
-    "iiftype",
-    "oiftype",
-    "iifgroup",
-    "oifgroup",
-    "skgid",
-    "cgroup",
-    "rtclassid",
-    "pkttype",
-    "socket",
-    "rt",
-    "exthdr",
+const PLAIN: [&str; 27] = [
+    "fib", "ether", "vlan", "arp", "ip", "ip6", "tcp", "udp", "udplite", "sctp", "dccp", "th", "icmp",
+    "icmpv6", "igmp", "ah", "esp", "comp", "frag", "hbh", "dst", "mh", "ipsec", "socket", "rt", "exthdr",
     "osf",
 ];
 
 /// The same of `meta` and `ct`.
-const OF_PACKET: [&str; 21] = [
+const OF_PACKET: [&str; 22] = [
     "meta length",
     "meta pkttype",
     "meta iiftype",
@@ -66,6 +35,7 @@ const OF_PACKET: [&str; 21] = [
     "meta rtclassid",
     "meta ibrname",
     "meta obrname",
+    "meta ipsec",
     "meta sdif",
     "meta sdifname",
     "meta hour",
@@ -76,29 +46,43 @@ const OF_PACKET: [&str; 21] = [
     "ct expiration",
 ];
 
-/// The words of a comparison that is the same for the same packet wherever it stands; none where it is not.
+/// The words of a comparison that is the same for the same packet wherever it stands; none where it is not. Of two listings
+/// each has a time zone of its own.
 pub(super) fn words<'t>(
     table: &'t Table,
     changing: &mut BTreeMap<&'t str, String>,
     now: Now,
-    left: &Expression,
-    op: Op,
-    right: &Expression,
+    (left, op, right): (&Expression, Op, &Expression),
+    listed: Option<&str>,
 ) -> Option<String> {
     if matches!(now.nat, Done::Translated(_)) || now.altered && is_altered(left) || !is_plain(now, left) {
         return None;
     }
-    let left = spelled(table, left)?;
-    let right = match right {
-        Expression::Named(name) => named(table, name, changing)?,
-        other => spelled(table, other)?,
+    let zone = match listed {
+        Some(side) if is_local(table, left, right) => {
+            format!(" in the time zone of the {side} listing (`--utc` says that it is UTC)")
+        }
+        _ => String::new(),
     };
+    let flags = matches!(left, Expression::Field(field) if is_flags(*field));
+    let flags = match left {
+        Expression::Unknown(words) => words.starts_with("ct "),
+        Expression::Masked(..) => true,
+        _ => flags,
+    };
+    let right = match right {
+        Expression::Named(name) => named(table, left, name, changing)?,
+        other => beside(table, left, other)?,
+    };
+    let left = spelled(table, left)?;
     let mark = match now.mark.words() {
         Some(words) if now.mark != Mark::OWN && left.contains("mark") => format!(" with mark {words}"),
         _ => String::new(),
     };
     let op = match op {
         Op::Implicit => " ",
+        // Of anything but flags one number is asked for in any case.
+        Op::Equal if !flags => " ",
         Op::Equal => " == ",
         Op::NotEqual => " != ",
         Op::Less => " < ",
@@ -106,7 +90,7 @@ pub(super) fn words<'t>(
         Op::AtMost => " <= ",
         Op::AtLeast => " >= ",
     };
-    Some(format!("`{left}{op}{right}`{mark}"))
+    Some(format!("`{left}{op}{right}`{mark}{zone}"))
 }
 
 /// What reads something that a statement may have written ([`Statement::Alter`](super::artifact::Statement::Alter)).
@@ -137,8 +121,76 @@ fn is_plain(now: Now, left: &Expression) -> bool {
     }
 }
 
+/// Whether a comparison is with a time of day or a date in words, of whatever time zone the ruleset was listed in
+/// ([`dates_are_utc`](super::super::super::read::dates_are_utc)).
+fn is_local(table: &Table, left: &Expression, right: &Expression) -> bool {
+    let in_words = |key: &Expression| is_in_words(left, key);
+    match right {
+        Expression::Set(elements) => elements.iter().any(|element| in_words(&element.key)),
+        Expression::Named(name) => {
+            let elements = table.set(name).map_or(&[][..], |set| set.elements.as_slice());
+            parts(left).iter().any(is_clock) && elements.iter().any(|element| in_words(&element.key))
+        }
+        one => in_words(one),
+    }
+}
+
+fn is_in_words(left: &Expression, value: &Expression) -> bool {
+    parts(left).iter().zip(parts(value)).any(|(part, value)| {
+        is_clock(part)
+            && match value {
+                Expression::Number(_) => false,
+                Expression::Range(first, last) => {
+                    [first, last].iter().any(|end| !matches!(***end, Expression::Number(_)))
+                }
+                _ => true,
+            }
+    })
+}
+
+fn is_clock(part: &Expression) -> bool {
+    match part {
+        Expression::Field(field) => *field == Field::Time,
+        Expression::Unknown(words) => words == "meta hour",
+        _ => false,
+    }
+}
+
+/// Whether a table compares a clock with words of a time zone that nothing says: the same words may be other times.
+#[must_use]
+pub fn tells_local_time(table: &Table) -> bool {
+    let mut statements = table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
+    statements.any(|statement| match statement {
+        Statement::Match { left, right, .. } => is_local(table, left, right),
+        Statement::VerdictMap { key, map } => is_local(table, key, map),
+        _ => false,
+    })
+}
+
 /// The most elements that are spelled out; a comparison with more is not told apart by its words.
 const MOST: usize = 64;
+
+/// What something is compared with, each constant by the one word for it.
+fn beside(table: &Table, left: &Expression, value: &Expression) -> Option<String> {
+    let left = if let Expression::Masked(of, _) = left { of } else { left };
+    match (left, value) {
+        (_, Expression::Set(elements)) => enumerated(table, left, elements),
+        (Expression::Concat(fields), Expression::Concat(values)) if fields.len() == values.len() => {
+            let each = fields.iter().zip(values).map(|(field, value)| beside(table, field, value));
+            Some(each.collect::<Option<Vec<_>>>()?.join(" . "))
+        }
+        (_, Expression::Range(first, last)) => {
+            Some(format!("{}-{}", beside(table, left, first)?, beside(table, left, last)?))
+        }
+        (_, Expression::Flags(flags)) => {
+            let each = flags.iter().map(|flag| beside(table, left, flag));
+            let mut each = each.collect::<Option<Vec<_>>>()?;
+            each.sort();
+            Some(each.join("|"))
+        }
+        _ => one_word(left, value).or_else(|| spelled(table, value)),
+    }
+}
 
 fn spelled(table: &Table, of: &Expression) -> Option<String> {
     let each = |parts: &[Expression], between: &str| -> Option<String> {
@@ -147,7 +199,7 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
     };
     Some(match of {
         Expression::Field(field) => field.keyword().to_owned(),
-        Expression::Masked(of, mask) => format!("{} & {}", spelled(table, of)?, spelled(table, mask)?),
+        Expression::Masked(of, mask) => format!("{} & {}", spelled(table, of)?, beside(table, of, mask)?),
         Expression::Concat(parts) => each(parts, " . ")?,
         Expression::Number(number) => number.to_string(),
         Expression::Address(addr) => addr.to_string(),
@@ -162,22 +214,30 @@ fn spelled(table: &Table, of: &Expression) -> Option<String> {
         Expression::Text(text) => format!("\"{text}\""),
         Expression::Flags(flags) => each(flags, "|")?,
         Expression::Any => "*".to_owned(),
-        Expression::Set(of) => enumerated(table, of)?,
-        Expression::Named(_) | Expression::Bits { .. } | Expression::Lookup { .. } => return None,
+        Expression::Set(_) | Expression::Named(_) | Expression::Bits { .. } | Expression::Lookup { .. } => {
+            return None;
+        }
     })
 }
 
-fn enumerated(table: &Table, elements: &[Element]) -> Option<String> {
+/// The elements of a set, whose order says nothing.
+fn enumerated(table: &Table, left: &Expression, elements: &[Element]) -> Option<String> {
     if elements.len() > MOST || !elements.iter().all(stays) {
         return None;
     }
-    let keys: Option<Vec<String>> = elements.iter().map(|e| spelled(table, &e.key)).collect();
-    Some(format!("{{ {} }}", keys?.join(", ")))
+    let mut keys = elements.iter().map(|e| beside(table, left, &e.key)).collect::<Option<Vec<_>>>()?;
+    keys.sort();
+    Some(format!("{{ {} }}", keys.join(", ")))
 }
 
 /// A set by what is in it; by its name, and what is in it for good, where rules or time change it. What they put into it
 /// is the same in both as long as the same packets put it there ([`Kept`](super::Kept)).
-fn named<'t>(table: &'t Table, name: &str, changing: &mut BTreeMap<&'t str, String>) -> Option<String> {
+fn named<'t>(
+    table: &'t Table,
+    left: &Expression,
+    name: &str,
+    changing: &mut BTreeMap<&'t str, String>,
+) -> Option<String> {
     if let Some(known) = changing.get(name) {
         return Some(known.clone());
     }
@@ -188,7 +248,7 @@ fn named<'t>(table: &'t Table, name: &str, changing: &mut BTreeMap<&'t str, Stri
         return None;
     }
     if fixed(table, name).is_some() && set.elements.iter().all(stays) {
-        return enumerated(table, &set.elements);
+        return enumerated(table, left, &set.elements);
     }
     let until = set.timeout.map_or_else(String::new, |time| format!(" for {} ms", time.0));
     let words = format!("{own}{until}{}", lasting(table, set)?);

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, Transport};
-use super::super::words::{constant, is_flags};
+use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
-use super::{Chains, Done, Mark, Now};
+use super::{Chains, Done, Holds, Mark, Now};
 use crate::net::space::{self, Space};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Translation, addr};
 
@@ -35,6 +35,8 @@ pub(super) enum Axis {
     Status(u128),
     /// The same for every packet.
     Constant(u128),
+    /// The protocol, or a header over IPv6 before it.
+    NextHeader,
     /// Not modelled.
     Nothing,
 }
@@ -77,18 +79,58 @@ impl Chains<'_, '_> {
             }
             Axis::Constant(value) if values.contains(value) => PacketSet::EVERYTHING,
             Axis::Constant(_) => PacketSet::NOTHING,
+            Axis::NextHeader if EXTENSIONS.iter().any(|over| values.contains(*over)) => PacketSet::EVERYTHING,
+            Axis::NextHeader => self.space.within(space::Field::Proto, values),
             Axis::Nothing => return None,
         })
     }
 
-    /// The number of an interface; a wildcard names interfaces that nobody has mentioned yet.
-    pub(super) fn named(&mut self, axis: Axis, value: &Expression) -> Option<RangeSet<u128>> {
-        match (axis, value) {
-            (Axis::Interface(_), Expression::Text(name) | Expression::Word(name)) if !name.ends_with('*') => {
-                Some(RangeSet::one(self.space.interface(name)))
+    /// The number of an interface; of a wildcard, those of the interfaces that are named so far and begin like it.
+    pub(super) fn named(&mut self, value: &Expression) -> Option<Named> {
+        let (Expression::Text(name) | Expression::Word(name)) = value else { return None };
+        let Some(start) = name.strip_suffix('*') else {
+            let is = RangeSet::one(self.space.interface(name));
+            return Some(Named { may: is.clone(), is });
+        };
+        let begins =
+            |number: &u128| self.space.interface_name(*number).unwrap_or_default().starts_with(start);
+        let (is, not): (Vec<u128>, Vec<u128>) = (0..=self.space.interface_count()).partition(begins);
+        let each = |all: Vec<u128>| RangeSet::from_ranges(all.into_iter().map(|number| (number, number)));
+        Some(Named { is: each(is), may: each(not).complement() })
+    }
+
+    /// Part of a key, of packets that rules have written into: a field, or what is not modelled, of the packets that have it.
+    pub(super) fn view_of(&mut self, now: Now, part: &Expression) -> Option<View> {
+        match part {
+            Expression::Field(field) => Some(self.view(now, *field)),
+            Expression::Unknown(words) => {
+                let with = self.with_header(words);
+                let absent = self.space.not(with);
+                Some(View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing })
             }
             _ => None,
         }
+    }
+
+    /// The packets that have the header which words look into; all of them where that is not known.
+    pub(super) fn with_header(&mut self, words: &str) -> PacketSet {
+        match header(words) {
+            Some(Header::Of(family)) => self.space.family(family),
+            // What stands behind the header of a fragment may be data.
+            Some(Header::In(proto)) if !self.fragments => self.space.proto(proto),
+            _ => PacketSet::EVERYTHING,
+        }
+    }
+
+    /// The packets whose first header over IPv6 is among these, and those of which nobody knows.
+    pub(super) fn next_header(&mut self, values: &RangeSet<u128>) -> Holds {
+        let v6 = self.space.family(Family::V6);
+        let over = EXTENSIONS.iter().filter(|over| values.contains(**over)).count();
+        let of = self.space.within(space::Field::Proto, values);
+        let of = self.space.and(v6, of);
+        let yes = if over == EXTENSIONS.len() && !self.fragments { of } else { PacketSet::NOTHING };
+        let may = if over == 0 && !self.fragments { of } else { v6 };
+        Holds { yes, maybe: self.space.minus(may, yes) }
     }
 
     /// A field of packets that rules have written into.
@@ -177,6 +219,7 @@ impl Chains<'_, '_> {
             Field::Ip6Saddr => but(v4, plain(space::Field::Src)),
             Field::Ip6Daddr => but(v4, plain(space::Field::Dst)),
             Field::Ip6Hoplimit => but(v4, plain(space::Field::Ttl)),
+            Field::Ip6Nexthdr => View { unclear: v6, ..but(v4, Axis::NextHeader) },
             Field::Sport(transport) => self.port(transport, space::Field::Sport),
             Field::Dport(transport) => self.port(transport, space::Field::Dport),
             Field::TcpFlags => {
@@ -245,6 +288,13 @@ impl Chains<'_, '_> {
     }
 }
 
+/// The numbers of interfaces that a name is of, and those that it may be of: nobody has named them yet, and they begin
+/// with what they like.
+pub(super) struct Named {
+    pub(super) is: RangeSet<u128>,
+    pub(super) may: RangeSet<u128>,
+}
+
 /// Whether a field stands behind the header of a fragment, or is what the headers of IPv6 lead to.
 fn is_behind_fragment(field: Field) -> bool {
     matches!(
@@ -277,6 +327,7 @@ impl Axis {
         match self {
             Self::Plain(field) | Self::Interface(field) => field,
             Self::Skuid => space::Field::Skuid,
+            Self::NextHeader => space::Field::Proto,
             Self::Family | Self::Ethertype | Self::Constant(_) | Self::Nothing => space::Field::Family,
             Self::State => space::Field::Ct,
             Self::Status(_) => space::Field::Dnat,

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdict};
 use super::super::words::constant;
 use super::super::{fragments_of, parts, stays};
-use super::fields::{Axis, View, numbers_where, values_of, wanted};
+use super::fields::{Axis, Named, View, numbers_where, values_of, wanted};
 use super::{Chains, Holds, Now, conditions};
-use crate::net::{PacketSet, Products, RangeSet};
+use crate::net::{Family, PacketSet, Products, RangeSet};
 
 /// The packets by the element they find.
 pub(super) struct Sorted {
@@ -27,7 +27,9 @@ impl Chains<'_, '_> {
         if !self.conditions || holds.maybe == PacketSet::NOTHING {
             return holds;
         }
-        let Some(words) = conditions::words(self.table, &mut self.changing, now, left, op, right) else {
+        let Some(words) =
+            conditions::words(self.table, &mut self.changing, now, (left, op, right), self.listed)
+        else {
             return holds;
         };
         let condition = self.space.atom(&words);
@@ -44,26 +46,21 @@ impl Chains<'_, '_> {
         }
         match (left, right) {
             (_, Expression::Set(_) | Expression::Named(_)) => match self.contents(right) {
+                Some((_, elements)) if *left == Expression::Field(Field::Ip6Nexthdr) => {
+                    self.next_headers(op, elements)
+                }
                 Some((_, elements)) => self.member(now, left, op, elements),
-                None => Holds::UNCLEAR,
+                None => self.unclear(now, left),
             },
             (Expression::Field(field), _) => {
                 let view = self.view(now, *field);
-                let values = match view.axis {
-                    Axis::Interface(_) => {
-                        let named = self.named(view.axis, right);
-                        match op {
-                            Op::Implicit | Op::Equal => named,
-                            Op::NotEqual => named.map(|n| n.complement()),
-                            Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => None,
-                        }
-                    }
-                    _ => wanted(*field, op, right),
-                };
-                self.holds(view, values)
+                match view.axis {
+                    Axis::Interface(_) => self.by_name(view, op, right),
+                    _ => self.holds(view, wanted(*field, op, right)),
+                }
             }
             (Expression::Masked(inner, mask), _) => {
-                let Expression::Field(field) = inner.as_ref() else { return Holds::UNCLEAR };
+                let Expression::Field(field) = inner.as_ref() else { return self.unclear(now, left) };
                 let view = self.view(now, *field);
                 let both = constant(*field, mask).zip(constant(*field, right));
                 let values = both.and_then(|(mask, want)| match (op, view.axis) {
@@ -81,7 +78,41 @@ impl Chains<'_, '_> {
             (Expression::Concat(_), Expression::Concat(_)) => {
                 self.member(now, left, op, &[Element::new(right.clone())])
             }
-            _ => Holds::UNCLEAR,
+            _ => self.unclear(now, left),
+        }
+    }
+
+    /// Nobody knows, of the packets that have what is looked at: of the others the rule breaks.
+    fn unclear(&mut self, now: Now, left: &Expression) -> Holds {
+        let left = if let Expression::Masked(inner, _) = left { inner } else { left };
+        let views: Vec<View> = parts(left).iter().filter_map(|part| self.view_of(now, part)).collect();
+        let absent = self.space.any(views.iter().map(|view| view.absent).collect());
+        Holds { yes: PacketSet::NOTHING, maybe: self.space.not(absent) }
+    }
+
+    /// By the name of an interface.
+    fn by_name(&mut self, view: View, op: Op, right: &Expression) -> Holds {
+        let values = match (self.named(right), op) {
+            (Some(Named { is, may }), Op::Implicit | Op::Equal) => Some((is, may)),
+            (Some(Named { is, may }), Op::NotEqual) => Some((may.complement(), is.complement())),
+            _ => None,
+        };
+        let (is, may) = values.unzip();
+        let is = self.holds(view, is);
+        let Some(may) = may else { return is };
+        let may = self.holds(view, Some(may));
+        let maybe = self.space.minus(may.yes, is.yes);
+        Holds { yes: is.yes, maybe: self.space.or(is.maybe, maybe) }
+    }
+
+    fn next_headers(&mut self, op: Op, elements: &[Element]) -> Holds {
+        let all = elements.iter().map(|e| values_of(Field::Ip6Nexthdr, &e.key).filter(|_| stays(e)));
+        let all = all.collect::<Option<Vec<_>>>();
+        let ranges = all.map(|all| RangeSet::from_ranges(all.iter().flat_map(|of| of.ranges().to_vec())));
+        match (ranges, op) {
+            (Some(values), Op::Implicit | Op::Equal) => self.next_header(&values),
+            (Some(values), Op::NotEqual) => self.next_header(&values.complement()),
+            _ => Holds { yes: PacketSet::NOTHING, maybe: self.space.family(Family::V6) },
         }
     }
 
@@ -106,6 +137,9 @@ impl Chains<'_, '_> {
     }
 
     fn holds(&mut self, view: View, values: Option<RangeSet<u128>>) -> Holds {
+        if let (Axis::NextHeader, Some(values)) = (view.axis, &values) {
+            return self.next_header(values);
+        }
         let present = self.space.not(view.absent);
         let here = values.and_then(|values| self.having(view.axis, &values));
         let Some(here) = here else { return Holds { yes: PacketSet::NOTHING, maybe: present } };
@@ -119,9 +153,9 @@ impl Chains<'_, '_> {
     pub(super) fn sort(&mut self, now: Now, key: &Expression, elements: &[Element]) -> Sorted {
         let mut views = Vec::new();
         for part in parts(key) {
-            match part {
-                Expression::Field(field) => views.push((*field, self.view(now, *field))),
-                _ => return Sorted::unclear(PacketSet::EVERYTHING),
+            match self.view_of(now, part) {
+                Some(view) => views.push((part, view)),
+                None => return Sorted::unclear(PacketSet::EVERYTHING),
             }
         }
         let absent = self.space.any(views.iter().map(|(_, v)| v.absent).collect());
@@ -147,19 +181,15 @@ impl Chains<'_, '_> {
             let values = parts(&element.key);
             let mut heres = Vec::with_capacity(order.len());
             for &part in &order {
-                let (Some(&(field, view)), Some(value), true) =
+                let (Some(&(of, view)), Some(value), true) =
                     (views.get(part), values.get(part), values.len() == views.len())
                 else {
                     return Sorted { absent, ..Sorted::unclear(present) };
                 };
-                let numbers = match view.axis {
-                    Axis::Interface(_) => self.named(view.axis, value),
-                    _ => values_of(field, value),
-                };
-                let Some(here) = numbers.and_then(|numbers| self.having(view.axis, &numbers)) else {
+                let Some(here) = self.finding(of, view, value) else {
                     return Sorted { absent, ..Sorted::unclear(present) };
                 };
-                heres.push((view, here));
+                heres.push(here);
             }
             let (yes, may) = self.all_of(&heres, unclear);
             if stays(element) {
@@ -198,11 +228,33 @@ impl Chains<'_, '_> {
         Sorted { hits, maybe, absent, unclear, found }
     }
 
+    /// The packets that have this value in a part of a key, and those that may; none where nobody knows it.
+    fn finding(&mut self, part: &Expression, view: View, value: &Expression) -> Option<Finding> {
+        let (sure, may) = match (view.axis, part) {
+            (Axis::Nothing, _) => (PacketSet::NOTHING, PacketSet::EVERYTHING),
+            (Axis::NextHeader, Expression::Field(field)) => {
+                let numbers = values_of(*field, value)?;
+                (PacketSet::NOTHING, self.having(view.axis, &numbers)?)
+            }
+            (Axis::Interface(_), _) => {
+                let named = self.named(value)?;
+                (self.having(view.axis, &named.is)?, self.having(view.axis, &named.may)?)
+            }
+            (_, Expression::Field(field)) => {
+                let numbers = values_of(*field, value)?;
+                let here = self.having(view.axis, &numbers)?;
+                return Some(Finding { sure: here, may: here, unclear: view.unclear });
+            }
+            _ => return None,
+        };
+        Some(Finding { sure, may, unclear: PacketSet::NOTHING })
+    }
+
     /// The elements by what they lead to, each sum under the first of its elements, and all together; none where it is
     /// not plain which packets find which: then they are sorted one by one.
     fn sums(
         &mut self,
-        views: &[(Field, View)],
+        views: &[(&Expression, View)],
         elements: &[Element],
         unclear: PacketSet,
     ) -> Option<(Vec<(usize, PacketSet)>, PacketSet)> {
@@ -223,10 +275,13 @@ impl Chains<'_, '_> {
             };
             let (_, products) = by_data.entry(leads).or_insert_with(|| (at, Products::default()));
             let before = products.len();
-            for ((field, view), value) in views.iter().zip(values) {
-                let (axis, numbers) = match view.axis {
-                    Axis::Interface(axis) => (axis, self.named(view.axis, value)?),
-                    Axis::Plain(axis) => (axis, values_of(*field, value)?),
+            for ((part, view), value) in views.iter().zip(values) {
+                let (axis, numbers) = match (view.axis, part) {
+                    (Axis::Interface(axis), _) => {
+                        let named = self.named(value)?;
+                        (named.is == named.may).then_some((axis, named.is))?
+                    }
+                    (Axis::Plain(axis), Expression::Field(field)) => (axis, values_of(*field, value)?),
                     _ => return None,
                 };
                 products.narrow(axis, &numbers);
@@ -263,25 +318,34 @@ impl Chains<'_, '_> {
     }
 
     /// The packets that have all of these, and those that may have.
-    fn all_of(&mut self, parts: &[(View, PacketSet)], unclear: PacketSet) -> (PacketSet, PacketSet) {
+    fn all_of(&mut self, parts: &[Finding], unclear: PacketSet) -> (PacketSet, PacketSet) {
         let mut yes = PacketSet::EVERYTHING;
-        for (_, here) in parts {
-            yes = self.space.and(*here, yes);
+        for part in parts {
+            yes = self.space.and(part.sure, yes);
         }
         // What is unclear depends on the protocol, never on the value itself. So where the whole element asks for
         // something in each part, and none of it is in the unclear, no packet is: the case of every element that
         // names TCP or UDP beside its port.
         let vague = self.space.and(yes, unclear);
-        if vague == PacketSet::NOTHING && parts.iter().all(|(_, here)| *here != PacketSet::NOTHING) {
+        let plain = |part: &Finding| part.sure == part.may && part.sure != PacketSet::NOTHING;
+        if vague == PacketSet::NOTHING && parts.iter().all(plain) {
             return (yes, yes);
         }
         let mut may = PacketSet::EVERYTHING;
-        for (view, here) in parts {
-            let possible = self.space.or(*here, view.unclear);
+        for part in parts {
+            let possible = self.space.or(part.may, part.unclear);
             may = self.space.and(possible, may);
         }
         (self.space.minus(yes, unclear), may)
     }
+}
+
+/// The packets with a value in a part of a key.
+struct Finding {
+    sure: PacketSet,
+    /// Those that may have it, and those that may have anything.
+    may: PacketSet,
+    unclear: PacketSet,
 }
 
 impl Sorted {

@@ -1,9 +1,10 @@
 //! What one packet has in a field, and whether that is what a rule asks for.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::super::artifact::{Element, Expression, Field, Op, Transport};
-use super::super::words::{constant, is_flags};
+use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
@@ -16,6 +17,9 @@ impl<'a> Machine<'a, '_> {
         op: Op,
         right: &Expression,
     ) -> Answer {
+        if *left == Expression::Field(Field::Ip6Nexthdr) {
+            return self.next_header(frame, op, right);
+        }
         if matches!(right, Expression::Set(_) | Expression::Named(_)) {
             return self.member(frame, left, op, right);
         }
@@ -29,16 +33,19 @@ impl<'a> Machine<'a, '_> {
                     Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
                 },
                 Seen::Number(number) => compare(*field, number, op, right),
+                Seen::Next(_) => Answer::Unclear,
             },
             Expression::Masked(inner, mask) => {
-                let Expression::Field(field) = inner.as_ref() else { return Answer::Unclear };
+                let Expression::Field(field) = inner.as_ref() else { return self.unclear(left) };
                 let (Some(mask), Some(want)) = (constant(*field, mask), constant(*field, right)) else {
-                    return Answer::Unclear;
+                    return self.unclear(left);
                 };
                 let seen = match self.look(*field) {
                     Seen::Absent => return Answer::No,
                     Seen::Number(number) if !partly_known(*field, mask) => number & mask,
-                    Seen::Number(_) | Seen::Unclear | Seen::Name(_) => return Answer::Unclear,
+                    Seen::Number(_) | Seen::Unclear | Seen::Name(_) | Seen::Next(_) => {
+                        return Answer::Unclear;
+                    }
                 };
                 match op {
                     Op::Implicit | Op::Equal => answer(seen == want),
@@ -47,18 +54,63 @@ impl<'a> Machine<'a, '_> {
                 }
             }
             Expression::Concat(fields) => {
-                let Expression::Concat(values) = right else { return Answer::Unclear };
+                let Expression::Concat(values) = right else { return self.unclear(left) };
                 let element = Element::new(Expression::Concat(values.clone()));
                 let found = self.find(&Expression::Concat(fields.clone()), std::slice::from_ref(&element));
                 self.member_answer(left, op, &found)
             }
+            _ => self.unclear(left),
+        }
+    }
+
+    /// Nobody knows; but of a packet that does not have what is looked at.
+    fn unclear(&self, left: &Expression) -> Answer {
+        let left = if let Expression::Masked(inner, _) = left { inner } else { left };
+        let breaks = parts(left).iter().any(|part| matches!(self.look_at(part), Some(Seen::Absent)));
+        if breaks { Answer::No } else { Answer::Unclear }
+    }
+
+    /// `ip6 nexthdr`: what the packet is of, unless a header over IPv6 stands before it.
+    fn next_header(&mut self, frame: Frame<'a>, op: Op, right: &Expression) -> Answer {
+        if self.run.packet.family() == Family::V4 {
+            return Answer::No;
+        }
+        let of = u128::from(self.run.packet.proto.0);
+        let elements = match right {
+            Expression::Set(_) | Expression::Named(_) => match self.contents(frame, right) {
+                Some((_, elements)) => Some(elements),
+                None => return Answer::Unclear,
+            },
+            _ => None,
+        };
+        let among = |number: u128, elements: &[Element]| {
+            let each = elements.iter().map(|element| {
+                let found = is_value(Field::Ip6Nexthdr, &Seen::Number(number), &element.key);
+                if stays(element) { found } else { Answer::Unclear }
+            });
+            let each: Vec<Answer> = each.collect();
+            match (each.contains(&Answer::Unclear), op) {
+                (false, Op::Implicit | Op::Equal) => answer(each.contains(&Answer::Yes)),
+                (false, Op::NotEqual) => answer(!each.contains(&Answer::Yes)),
+                _ => Answer::Unclear,
+            }
+        };
+        let answers: BTreeSet<Answer> = std::iter::once(of)
+            .chain(EXTENSIONS)
+            .map(|number| match elements {
+                Some(elements) => among(number, elements),
+                None => compare(Field::Ip6Nexthdr, number, op, right),
+            })
+            .collect();
+        match (answers.first(), answers.len()) {
+            (Some(all), 1) => *all,
             _ => Answer::Unclear,
         }
     }
 
     fn member(&mut self, frame: Frame<'a>, left: &Expression, op: Op, right: &Expression) -> Answer {
         match self.contents(frame, right) {
-            None => Answer::Unclear,
+            None => self.unclear(left),
             Some((_, elements)) => self.member_answer(left, op, &self.find(left, elements)),
         }
     }
@@ -74,10 +126,10 @@ impl<'a> Machine<'a, '_> {
             Op::Implicit | Op::Equal => answer(inside),
             // "Not in the set" and "no such field" end differently, so an unclear part counts here.
             Op::NotEqual => {
-                let fields = parts(key).iter();
-                let unclear = fields
-                    .filter(|p| matches!(p, Expression::Field(f) if matches!(self.look(*f), Seen::Unclear)));
-                if unclear.count() > 0 { Answer::Unclear } else { answer(!inside) }
+                let mut fields = parts(key).iter();
+                let unclear =
+                    fields.any(|part| matches!(self.look_at(part), Some(Seen::Unclear | Seen::Next(_))));
+                if unclear { Answer::Unclear } else { answer(!inside) }
             }
             Op::Less | Op::Greater | Op::AtMost | Op::AtLeast => Answer::Unclear,
         }
@@ -86,8 +138,8 @@ impl<'a> Machine<'a, '_> {
     pub(super) fn find<'e>(&self, key: &Expression, elements: &'e [Element]) -> Found<'e> {
         let mut seen = Vec::new();
         for part in parts(key) {
-            let Expression::Field(field) = part else { return Found::Unclear };
-            seen.push((*field, self.look(*field)));
+            let Some(of) = self.look_at(part) else { return Found::Unclear };
+            seen.push((part, of));
         }
         if seen.iter().any(|(_, s)| matches!(s, Seen::Absent)) {
             return Found::Absent;
@@ -104,8 +156,12 @@ impl<'a> Machine<'a, '_> {
                 return Found::Unclear;
             }
             let mut all = Answer::Yes;
-            for ((field, seen), value) in seen.iter().zip(values) {
-                match is_value(*field, seen, value) {
+            for ((part, seen), value) in seen.iter().zip(values) {
+                let is = match part {
+                    Expression::Field(field) => is_value(*field, seen, value),
+                    _ => Answer::Unclear,
+                };
+                match is {
                     Answer::Yes => {}
                     // Whatever the other parts are.
                     Answer::No => {
@@ -130,6 +186,20 @@ impl<'a> Machine<'a, '_> {
             Some((at, element)) if stays(element) => Found::Here(at, element),
             Some(_) => Found::Unclear,
             None => Found::Nowhere,
+        }
+    }
+
+    /// Part of a key: a field, or what is not modelled, and may not be there.
+    pub(super) fn look_at(&self, part: &Expression) -> Option<Seen> {
+        let p = &self.run.packet;
+        match part {
+            Expression::Field(field) => Some(self.look(*field)),
+            Expression::Unknown(words) => Some(match header(words) {
+                Some(Header::Of(family)) if p.family() != family => Seen::Absent,
+                Some(Header::In(proto)) if p.proto != proto => Seen::Absent,
+                _ => Seen::Unclear,
+            }),
+            _ => None,
         }
     }
 
@@ -185,6 +255,8 @@ impl<'a> Machine<'a, '_> {
             Field::Ip6Saddr => address(!v4, p.src),
             Field::Ip6Daddr => address(!v4, p.dst),
             Field::Ip6Hoplimit => only(!v4, p.ttl.into()),
+            Field::Ip6Nexthdr if v4 => Seen::Absent,
+            Field::Ip6Nexthdr => Seen::Next(p.proto.0.into()),
             Field::Sport(transport) => port(transport, p.sport),
             Field::Dport(transport) => port(transport, p.dport),
             Field::TcpFlags => only(p.proto == Proto::TCP, p.tcp_flags.into()),
@@ -300,6 +372,12 @@ fn is_value(field: Field, seen: &Seen, value: &Expression) -> Answer {
         Seen::Name(name) => return is_named(name, value),
         Seen::Absent => return Answer::No,
         Seen::Unclear => return Answer::Unclear,
+        Seen::Next(of) => {
+            // The first header may be another one, over IPv6.
+            let mut each = std::iter::once(*of).chain(EXTENSIONS);
+            let none = each.all(|number| is_value(field, &Seen::Number(number), value) == Answer::No);
+            return if none { Answer::No } else { Answer::Unclear };
+        }
     };
     match value {
         Expression::Range(first, last) => match (constant(field, first), constant(field, last)) {
