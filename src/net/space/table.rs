@@ -131,9 +131,9 @@ impl Applied {
         }
     }
 
-    /// As many slots as there are nodes, at least.
+    /// Half as many slots as there are nodes, at least: twice as many take more memory and save no time.
     pub(super) fn fit(&mut self, nodes: usize) {
-        if nodes > self.slots.len() {
+        if nodes > self.slots.len().saturating_mul(2) {
             let slots = vec![Known::default(); self.slots.len().saturating_mul(2)];
             for known in std::mem::replace(&mut self.slots, slots) {
                 let at = self.place(known.first, known.second);
