@@ -491,7 +491,6 @@ fn words(change: Change) -> String {
         Change::Denied => "newly denied".to_owned(),
         Change::Told => "newly rejected, before silently dropped".to_owned(),
         Change::Silenced => "newly dropped in silence, before rejected".to_owned(),
-        Change::Translated { was: None, now: None } => "translated otherwise".to_owned(),
         Change::Translated { was, now } => {
             format!("newly {}, before {}", translation(now), translation(was))
         }

@@ -127,7 +127,7 @@ pub enum Change {
     Told,
     /// Its sender was told, now it is dropped.
     Silenced,
-    /// Its addresses are translated otherwise; from nothing to nothing, where nobody knows to what.
+    /// Its addresses are translated otherwise.
     Translated {
         /// Before; none: not.
         was: Option<Translation>,

@@ -503,24 +503,3 @@ fn times_whose_zone_nothing_says_are_not_the_same() {
         assert!(found.is_empty(), "{words}: {:?}", said(&found));
     }
 }
-
-/// Where nobody knows what a packet is translated to, it goes on all the same: it is not perhaps stopped.
-#[test]
-fn a_translation_that_is_not_known_lets_packets_go_on() {
-    let with = |rules: &[&str]| chain("ip", "nat", "prerouting priority dstnat", "accept", rules);
-    let none = with(&["tcp dport 9 counter"]);
-    let one = with(&["tcp dport 80 redirect to :3128"]);
-    let all = said(&between(&none, &one));
-    assert_eq!(all.len(), 1, "{all:?}");
-    assert!(all[0].starts_with("? prerouting Translated { was: None, now: None }: tcp 80"), "{all:?}");
-    let diff = between(&none, &one);
-    assert!(!diff.is_decided() && diff.may_widen());
-    // What stops it behind, or may in the rule itself, is another matter.
-    let behind = chain("ip", "f", "prerouting priority -50", "accept", &["tcp dport 3128 drop"]);
-    let all = said(&between(&format!("{none}{behind}"), &format!("{one}{behind}")));
-    assert!(all.iter().any(|line| line.starts_with("? prerouting Denied: tcp 80")), "{all:?}");
-    let all = said(&between(&none, &with(&["tcp dport 80 queue num 1"])));
-    assert!(all.iter().any(|line| line.starts_with("? prerouting Denied: tcp 80")), "{all:?}");
-    let all = said(&between(&with(&["tcp dport 80 drop"]), &one));
-    assert!(all.iter().any(|line| line.starts_with("? prerouting Allowed: tcp 80")), "{all:?}");
-}

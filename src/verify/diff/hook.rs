@@ -5,7 +5,7 @@ use super::{
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
 };
 use crate::net::{AddrSet, Covers, Verdict};
-use crate::target::nft::artifact::{ChainKind, Hook, Rule, Statement};
+use crate::target::nft::artifact::Hook;
 use crate::target::nft::sim::{Kept, Mark};
 
 type Both<'a> = [Side<'a>; 2];
@@ -152,42 +152,15 @@ struct At<'s, 'a> {
 
 impl At<'_, '_> {
     fn verdicts(&mut self, found: &mut Findings) -> Result<(), Stop> {
-        let otherwise = self.perhaps_translated();
         let (was, is) = (self.before.admits, self.after.admits);
         for (change, from, to) in [(Change::Allowed, was, is), (Change::Denied, is, was)] {
             let not_before = self.space.or(from.accepted, from.unknown);
             let sure = self.space.minus(to.accepted, not_before);
             let at_most = self.space.or(to.accepted, to.unknown);
             let at_most = self.space.minus(at_most, from.accepted);
-            let at_most = self.space.minus(at_most, otherwise);
             self.put(change, sure, at_most, found)?;
         }
-        self.put(Change::Translated { was: None, now: None }, PacketSet::NOTHING, otherwise, found)
-    }
-
-    /// Those that go on in both, in one of them at least translated nobody knows to what.
-    fn perhaps_translated(&mut self) -> PacketSet {
-        let [was, now] = [&self.before, &self.after].map(|of| (of.admits, of.unknowns.clone()));
-        let mut goes_on = [PacketSet::NOTHING; 2];
-        for ((side, (admits, unknowns)), goes_on) in
-            self.sides.into_iter().zip([&was, &now]).zip(&mut goes_on)
-        {
-            let mut lost = (Vec::new(), Vec::new());
-            for (place, set) in unknowns {
-                let translates = side.rules.ruleset.rule(*place).is_some_and(only_translates);
-                if translates { lost.0.push(*set) } else { lost.1.push(*set) }
-            }
-            let (by_translation, otherwise) = (self.space.any(lost.0), self.space.any(lost.1));
-            let here = self.space.and(admits.unknown, by_translation);
-            let here = self.space.minus(here, otherwise);
-            let translated =
-                if ends_with_translation(side, self.spot.hook()) { here } else { PacketSet::NOTHING };
-            *goes_on = self.space.or(admits.accepted, translated);
-        }
-        let [before, after] = goes_on;
-        let both = self.space.and(before, after);
-        let known = self.space.and(was.0.accepted, now.0.accepted);
-        self.space.minus(both, known)
+        Ok(())
     }
 
     fn told(&mut self, found: &mut Findings) -> Result<(), Stop> {
@@ -525,30 +498,6 @@ fn replayed(change: Change, [before, after]: &[sim::Run; 2]) -> bool {
         Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
         Change::Marked { .. } => before.packet.mark != after.packet.mark,
     }
-}
-
-/// Whether all that a rule does is to translate.
-fn only_translates(rule: &Rule) -> bool {
-    let translates = |statement: &Statement| matches!(statement, Statement::Nat(_));
-    let selects = |statement: &Statement| {
-        matches!(
-            statement,
-            Statement::Match { .. } | Statement::Counter(_) | Statement::Log(_) | Statement::Limit(_)
-        )
-    };
-    rule.statements.iter().any(translates) && rule.statements.iter().all(|s| translates(s) || selects(s))
-}
-
-/// Whether nothing stops a packet at a hook any more that was translated there.
-fn ends_with_translation(side: Side<'_>, hook: Hook) -> bool {
-    let of_nat = if matches!(hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
-    let tables = side.rules.ruleset.tables.iter().filter(|table| !sim::is_dormant(table));
-    tables.flat_map(|table| &table.chains).all(|chain| match &chain.base {
-        Some(base) if base.hook == hook && base.kind != ChainKind::Nat => {
-            base.priority < of_nat || chain.rules.is_empty() && base.policy == Policy::Accept
-        }
-        _ => true,
-    })
 }
 
 fn policy(side: Side<'_>, place: Place) -> Option<Policy> {
