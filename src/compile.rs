@@ -18,6 +18,7 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
 use crate::model::{Bridge, Expect, Expected, HostId, Site};
 use crate::source::{FileId, Loader, SourceMap};
+use crate::syntax::ast::StatementKind;
 use crate::target::nft::artifact::Ruleset;
 use crate::target::nft::emit;
 use crate::target::nft::{print, read};
@@ -322,7 +323,8 @@ fn understood(
     sources.settle(loader);
     watch(Told::Ended("parse"));
     // Of nothing, nothing is wrong: a file that was cut off would pass.
-    if files.iter().all(|file| file.statements.is_empty()) && !findings.has_errors() {
+    let mut said = files.iter().flat_map(|file| &file.statements);
+    if said.all(|one| matches!(one.kind, StatementKind::Include(_))) && !findings.has_errors() {
         let message = "the policy says nothing: its files are empty, or hold comments alone";
         findings.push(Diagnostic::global(code::EMPTY_POLICY, message).help("is it the file that you meant?"));
     }

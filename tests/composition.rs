@@ -291,8 +291,10 @@ fn reached(compiled: &Compiled, starts: Vec<ZoneId>, p: &Packet) -> BTreeSet<Zon
         if !seen.insert((zone, put)) {
             continue;
         }
-        // Nobody hears what he has put there himself.
-        let others = compiled.site.hosts().filter(|(host, h)| h.forwards() && put != Some(*host));
+        // Nobody hears what he has put there himself by a dynamic leg.
+        let dynamic = |host: &fwc::model::Host| host.leg_in(zone).is_some_and(|(_, leg)| leg.dynamic);
+        let hears = |(host, h): &(HostId, &fwc::model::Host)| put != Some(*host) || !dynamic(h);
+        let others = compiled.site.hosts().filter(|(_, h)| h.forwards()).filter(hears);
         for (host, machine) in others {
             let Some((came, _)) = machine.leg_in(zone) else { continue };
             let by = |leg: &LegId| accepts(compiled, host, Hook::Forward, (Some(came), Some(*leg)), p);

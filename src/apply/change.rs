@@ -205,10 +205,8 @@ pub fn confirm(
     by: &str,
     console: bool,
 ) -> Result<(Record, Ruleset), ApplyError> {
-    if !state.is_there() {
-        return Err(ApplyError::NotOnTrial);
-    }
-    let lock = state.lock(PATIENCE)?;
+    // Where nobody ever took the lock, nothing was ever put on trial.
+    let lock = state.lock_if_there(PATIENCE)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
@@ -269,10 +267,9 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
-    if !state.is_there() {
+    let Some(lock) = state.lock_if_there(PATIENCE)? else {
         return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
-    }
-    let lock = state.lock(PATIENCE)?;
+    };
     let (record, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),

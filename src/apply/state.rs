@@ -125,7 +125,7 @@ impl State {
         let what = || ApplyError::system(format!("cannot look for `{}`", root.display()));
         match fs::canonicalize(root) {
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self { root: std::path::absolute(root).map_err(what())? })
+                Ok(Self { root: to_be(root).map_err(what())? })
             }
             found => Ok(Self { root: found.map_err(what())? }),
         }
@@ -279,6 +279,23 @@ impl State {
             other => other.map_err(ApplyError::system(format!("cannot read `{}`", path.display())))?,
         };
         serde_json::from_str(&text).map(Some).map_err(|e| ApplyError::State(format!("`{name}`: {e}")))
+    }
+}
+
+/// A path to what is not there yet, without links and `..`: as it will be.
+fn to_be(path: &Path) -> std::io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?;
+    let (mut there, mut rest) = (whole.as_path(), Vec::new());
+    loop {
+        if let Ok(real) = fs::canonicalize(there) {
+            return Ok(real.join(rest.iter().rev().collect::<PathBuf>()));
+        }
+        let unclear =
+            || std::io::Error::other("a link that leads nowhere, or `..` behind a folder that is not there");
+        // A link that leads nowhere is there itself.
+        let name = there.file_name().filter(|_| fs::symlink_metadata(there).is_err()).ok_or_else(unclear)?;
+        rest.push(name);
+        there = there.parent().ok_or_else(unclear)?;
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn unanswered(
     match answer {
         None => tell_findings(request, console),
         Some(answer) => {
-            let findings = render::as_json(&request.findings, &request.sources);
+            let findings = render::as_json(&request.told(), &request.sources);
             console.data(&render::document(&json!({ "findings": findings, answer: null })));
         }
     }

@@ -244,7 +244,12 @@ fn compare(
     let had = Emit::among(&listed.unwrap_or_default());
     if had.iter().any(|one| !emit.contains(one)) {
         let said: Vec<String> = had.iter().map(|one| format!("--emit {}", one.word())).collect();
-        console.talk(&format!("help: `{shown}` was written with `{}`: say that here too\n", said.join(" ")));
+        let how = if emit.iter().all(|one| had.contains(one)) {
+            "say that here too"
+        } else {
+            "say that, and no other"
+        };
+        console.talk(&format!("help: `{shown}` was written with `{}`: {how}\n", said.join(" ")));
     }
     Ok(Exit::AtFault)
 }

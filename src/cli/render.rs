@@ -311,8 +311,8 @@ fn near<'l>(page: &Page<'_>, mut labels: Vec<(Level, &'l Label)>) -> Vec<Vec<(Le
     groups
 }
 
-/// What a tab is shown as: the renderer would widen it in the line and not above the carets.
-const TAB: &str = "    ";
+/// What a tab is shown as: the renderer would widen it in the line and not above the carets, and count its columns in the place.
+const TAB: &str = " ";
 
 /// The lines from the first mark to the last, cleaned; what lies between is folded by the renderer.
 fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {

@@ -118,12 +118,14 @@ fn odd_texts_and_spans_render() {
 
 #[test]
 fn carets_stand_under_what_they_mean_behind_tabs() {
-    let finding = Diagnostic::error(UNKNOWN_ZONE, span(4, 6), "m");
-    let shown = findings(&of(finding), &map("\ta\t bb\tc"), FindingsFormat::Text, PLAIN);
+    let of_one = || of(Diagnostic::error(UNKNOWN_ZONE, span(4, 6), "m"));
+    let shown = findings(&of_one(), &map("\ta\t bb\tc"), FindingsFormat::Text, PLAIN);
     let lines: Vec<&str> = shown.lines().collect();
-    let of = |sign: &str| lines.iter().find_map(|line| line.find(sign)).unwrap();
+    let column = |sign: &str| lines.iter().find_map(|line| line.find(sign)).unwrap();
     assert!(!shown.contains('\t'), "{shown}");
-    assert_eq!(of("bb"), of("^^"), "{shown}");
+    assert_eq!(column("bb"), column("^^"), "{shown}");
+    let short = findings(&of_one(), &map("\ta\t bb\tc"), FindingsFormat::Short, PLAIN);
+    assert!(shown.contains("policy.fw:1:5") && short.contains("policy.fw:1:5"), "{shown}{short}");
 }
 
 #[test]

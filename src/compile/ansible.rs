@@ -152,5 +152,5 @@ const TASKS: &str = "\
 
     - name: Stop here
       ansible.builtin.fail:
-        msg: \"{{ fwc_host }} does not have the new rules: {{ fwc_applied.stderr | default('it was not applied') }}\"
+        msg: \"{{ fwc_host }}: {{ fwc_confirmed.stderr | default(fwc_applied.stderr, true) | default(fwc_applied.msg, true) | default('it was not applied', true) }}{{ '; rolled back' if fwc_rolled_back.rc | default(1) == 0 else '' }}\"
 ";

@@ -360,9 +360,10 @@ impl Suggested {
         if suggested.len() >= MOST {
             return None;
         }
-        let near = nearest(word, all.filter(|known| !list.has(known))).map(ToOwned::to_owned);
+        // What one list has already, another may lack: kept is what is nearest of all.
+        let near = nearest(word, all).map(ToOwned::to_owned);
         suggested.insert(key, near.clone());
-        near
+        near.filter(|known| !list.has(known))
     }
 }
 

@@ -141,12 +141,19 @@ fn say(site: &Site, access: &Access, trouble: &Trouble) -> Diagnostic {
                 .map(name)
                 .collect::<BTreeSet<_>>();
             let others: Vec<String> = others.into_iter().map(|name| format!("`{name}`")).collect();
-            let message = format!(
-                "this means `{}`, and not alike all who wear {} with it: {}",
-                name(leg),
-                worn(leg),
-                others.join(", ")
-            );
+            let message = match others.as_slice() {
+                [] => format!(
+                    "this means some addresses of `{}`, and {} has all of them or none",
+                    name(leg),
+                    worn(leg)
+                ),
+                others => format!(
+                    "this means `{}`, and not alike all who wear {} with it: {}",
+                    name(leg),
+                    worn(leg),
+                    others.join(", ")
+                ),
+            };
             let end = if *near { "would open this to them too" } else { "would let them in too" };
             Diagnostic::error(code::TOO_COARSE, access.span, message).help(format!(
                 "a rule of the group {end}: put those that are meant into a `security-group` of their own, which they may wear beside it"

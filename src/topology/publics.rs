@@ -7,8 +7,8 @@
 use super::check::Trouble;
 use super::reading::Crossing;
 use super::{Path, Topology};
-use crate::model::{End, Host, HostId, LegId, Place, Site};
-use crate::net::{AddrRange, AddrSet};
+use crate::model::{End, Host, HostId, Leg, LegId, Place, Site};
+use crate::net::{AddrRange, AddrSet, Family};
 
 /// A leg with a public address at one end of a way, and where on it that address is put.
 struct Known {
@@ -34,8 +34,10 @@ pub(super) fn seen(
         let at = filters_beyond(topology.site, crossing, path, &known);
         let trouble = |at, worn| Trouble::Public { host: known.host, at, worn };
         let named = if known.source { from } else { to };
-        let wearer =
-            || wearer_beyond(topology, crossing, &known).filter(|_| !covers(topology, named, &known));
+        let wearer = || {
+            wearer_beyond(topology, crossing, &known)
+                .filter(|_| !covers(topology, (named, crossing.family), &known))
+        };
         at.map(|at| trouble(at, false)).or_else(|| wearer().map(|at| trouble(at, true)))
     })
 }
@@ -47,17 +49,29 @@ fn known(topology: &Topology<'_>, crossing: &Crossing, path: &Path) -> Vec<Known
         [(&crossing.src, crossing.from_dynamic, true), (&crossing.dst, crossing.to_dynamic, false)]
     {
         let owners = topology.owners(set).into_iter().map(|(_, host, leg)| (host, leg));
-        for (host, leg) in owners.chain(dynamic) {
-            let at = put_at(topology.site, path, (host, leg));
+        let anybody = unknown_among(topology.site, set);
+        for (host, leg) in owners.chain(dynamic).chain(anybody) {
+            let at = put_at(topology.site, path, (host, leg), crossing.family);
             all.extend(at.map(|at| Known { host, leg, at, source }));
         }
     }
     all
 }
 
-/// The transit that puts the public address of a leg; none where the leg has none, or its vpc's gateway is not on the way.
-fn put_at(site: &Site, path: &Path, (host, leg): (HostId, LegId)) -> Option<usize> {
-    let leg = site.leg(host, leg).filter(|leg| !leg.public.is_empty())?;
+/// The legs whose private address nobody knows, where it may be among these.
+fn unknown_among<'s>(site: &'s Site, set: &AddrSet) -> impl Iterator<Item = (HostId, LegId)> + use<'s> {
+    let meets = |leg: &Leg| site.zone(leg.zone).is_some_and(|zone| !zone.addrs.is_disjoint(set));
+    let known = |leg: &Leg| leg.dynamic && !leg.public.is_empty() && meets(leg);
+    let legs = site.hosts().flat_map(|(host, of)| of.legs().map(move |(leg, of)| (host, leg, of)));
+    let all: Vec<(HostId, LegId)> =
+        legs.filter(|(.., of)| known(of)).map(|(host, leg, _)| (host, leg)).collect();
+    all.into_iter()
+}
+
+/// The transit that puts the public address of a leg in a family; none where the leg has none, or its vpc's gateway is not on
+/// the way.
+fn put_at(site: &Site, path: &Path, (host, leg): (HostId, LegId), family: Family) -> Option<usize> {
+    let leg = site.leg(host, leg).filter(|leg| leg.public.iter().any(|addr| Family::of(*addr) == family))?;
     let vpc = site.vpc_of(leg.zone)?;
     let outer = |at: LegId| site.leg(vpc.machine, at).is_some_and(|of| Some(of.zone) == vpc.gateway);
     path.transits.iter().position(|t| t.host == vpc.machine && (outer(t.inward) || outer(t.outward)))
@@ -92,12 +106,14 @@ fn wearer_beyond(topology: &Topology<'_>, crossing: &Crossing, known: &Known) ->
 }
 
 /// Whether an end that is said by addresses says the public one too, as `anywhere` does: then the rules know it.
-fn covers(topology: &Topology<'_>, place: &Place, known: &Known) -> bool {
+fn covers(topology: &Topology<'_>, (place, family): (&Place, Family), known: &Known) -> bool {
     let by_address = |end: &&End| matches!(end, End::Zone(_) | End::Addrs(_) | End::Anywhere);
-    let said = place.plus.iter().filter(by_address).map(|end| topology.wide(end));
-    let said = said.fold(AddrSet::empty(), |all, set| all.union(&set));
+    let all = |ends: &mut dyn Iterator<Item = &End>| {
+        ends.map(|end| topology.wide(end)).fold(AddrSet::empty(), |all, set| all.union(&set))
+    };
+    let (said, except) = (all(&mut place.plus.iter().filter(by_address)), all(&mut place.except.iter()));
     let public =
         topology.site.leg(known.host, known.leg).map(|leg| leg.public.as_slice()).unwrap_or_default();
-    let public = AddrSet::from_ranges(public.iter().map(|addr| AddrRange::one(*addr)));
-    place.except.is_empty() && public.is_subset(&said)
+    let public = AddrSet::from_ranges(public.iter().map(|addr| AddrRange::one(*addr))).of(family);
+    public.is_subset(&said) && public.is_disjoint(&except)
 }

@@ -112,8 +112,8 @@ pub(crate) enum Start {
 }
 
 /// Where packets are: on the link of a zone, where its members hear them, or at the ports of the bridge between the
-/// members, whose machine alone hears them (S39). And which machine that forwards has put them there, if one has: it does not
-/// hear them (S26).
+/// members, whose machine alone hears them (S39). And which machine that forwards has put them there by a dynamic leg, if one
+/// has: it does not hear them (S26).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spot {
     /// Before the bridge.
@@ -126,8 +126,10 @@ impl Spot {
     /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
     pub(crate) fn put(site: &Site, by: Option<HostId>, zone: ZoneId) -> Self {
         let other = site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
-        // Of the others nothing comes back to themselves that S13 does not leave out.
-        let by = by.filter(|host| site.host(*host).is_some_and(Host::forwards));
+        // What another has put there does not come back to itself: it forwards nothing that is for its own addresses (S13).
+        let forwards = |machine: &&Host| machine.forwards();
+        let dynamic = |machine: &Host| machine.leg_in(zone).is_some_and(|(_, leg)| leg.dynamic);
+        let by = by.filter(|host| site.host(*host).filter(forwards).is_some_and(dynamic));
         if other { Self::Ports(zone, by) } else { Self::Link(zone, by) }
     }
 

@@ -93,6 +93,16 @@ fn a_state_that_the_boot_unit_cannot_read_is_refused() {
         );
         assert!(!Path::new(state).exists(), "{state}");
     }
+    // Nor by another name of such a folder, or by one that nobody can tell.
+    let dir = tempfile::Builder::new().prefix("fwc-boot-").tempdir().unwrap();
+    std::os::unix::fs::symlink("/run", dir.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("/home/no-such", dir.path().join("nowhere")).unwrap();
+    for state in ["link/no-such-fwc", "nowhere/fwc", "no-such/../../home/fwc"] {
+        let mut command = Command::new(FWC);
+        command.args(["boot", "install", "--state", state, "--root"]).arg(image.path());
+        let refused = command.current_dir(dir.path()).output().unwrap();
+        assert_ne!(refused.status.code(), Some(0), "{state}: {}", said(&refused));
+    }
     assert_eq!(fs::read_dir(image.path()).unwrap().count(), 0, "nothing is written");
 }
 

@@ -159,6 +159,18 @@ fn an_empty_policy_is_an_error() {
     }
 }
 
+/// Nor does one that only names files which say nothing.
+#[test]
+fn a_policy_of_empty_files_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("main.fw"), "include \"policy.fw\"\n").unwrap();
+    for (text, code) in [("", 1), ("zone a { 10.0.0.0/24 }\n", 0)] {
+        std::fs::write(dir.path().join("policy.fw"), text).unwrap();
+        let said = fwc(dir.path(), &["check", "main.fw"]);
+        assert_eq!(said.code, Some(code), "{text:?}: {said:?}");
+    }
+}
+
 #[test]
 fn formats_of_groups_without_groups_are_said_to_be_nothing() {
     let said = asked(&["compile", "--emit", "terraform", "policy.fw"], "zone a { 10.0.0.0/24 }\n", &[]);

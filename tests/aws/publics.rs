@@ -48,3 +48,43 @@ fn a_trace_begins_at_the_machine_that_has_the_public_address() {
         "{said:?}"
     );
 }
+
+const TWO: &str = "\
+vpc main { 10.1.0.0/16, 2001:db8:1::/48; gateway internet }
+vpc other { 10.2.0.0/16, 2001:db8:2::/48; gateway internet }
+zone app { 10.1.1.0/24, 2001:db8:1:1::/64 } in main
+zone data { 10.2.1.0/24, 2001:db8:2:1::/64 } in other
+zone internet { rest }
+list bad = 203.0.113.0/24
+list own = 198.51.100.10
+host d = 10.2.1.10 in data
+host six = 2001:db8:2:1::10 in data
+security-group db = d
+security-group db6 = six
+";
+
+/// A public address is put in its own family alone; an exception that does not name it takes nothing of it away; and a machine
+/// of unknown address has one as well as any other.
+#[test]
+fn a_public_address_is_known_to_those_who_see_it_alone() {
+    let known = "host w = 10.1.1.10, 2001:db8:1:1::10 public 198.51.100.10 in app\nsecurity-group web = w\n";
+    let unknown = "host j = dynamic public 198.51.100.30 in app\nsecurity-group jobs = j\n";
+    for (machine, sentence, good) in [
+        (known, "allow https from web to db6", true),
+        (known, "allow https from web to db", false),
+        (known, "allow https from anywhere except bad to db", true),
+        (known, "allow https from anywhere except own to db", false),
+        (unknown, "allow mysql from app to db6", true),
+        (unknown, "allow mysql from app to d", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.fw"), format!("{TWO}{machine}{sentence}\n")).unwrap();
+        let said = fwc(dir.path(), &["check", "policy.fw"]);
+        assert_eq!(
+            !said.err.contains("error[public-address]") && !said.out.contains("error[public-address]"),
+            good,
+            "{sentence}: {said:?}"
+        );
+        assert_eq!(said.code, Some(if good { 0 } else { 1 }), "{sentence}: {said:?}");
+    }
+}

@@ -503,3 +503,28 @@ fn times_whose_zone_nothing_says_are_not_the_same() {
         assert!(found.is_empty(), "{words}: {:?}", said(&found));
     }
 }
+
+/// A mark that the clock writes is as little the same.
+#[test]
+fn a_mark_by_a_clock_whose_zone_nothing_says_is_not_the_same() {
+    let own = "meta mark set meta hour map { \"12:00\"-\"15:00\" : 0x00000001 }";
+    let text =
+        chain("inet", "filter", "input priority filter", "drop", &[own, "meta mark 0x00000001 accept"]);
+    let lines = Lines::new();
+    let [here, there] = [rules(&text), rules(&text)];
+    let side = |rules| Side { rules, lines: &lines };
+    let found = diff(side(&here), side(&there), &Names::default(), Bounds::default());
+    assert!(!found.is_empty(), "{:?}", said(&found));
+}
+
+/// A map may lack the address, then nothing is translated, and what stands behind the rule decides.
+#[test]
+fn what_stands_behind_a_translation_that_may_not_happen_counts() {
+    let with = |policy: &str| {
+        "table ip n {\n map m {\n type ipv4_addr : ipv4_addr\n elements = { 10.0.0.1 : 10.0.0.2 }\n }\n \
+         chain c {\n type nat hook prerouting priority dstnat; policy POLICY;\n dnat to ip saddr map @m\n }\n}\n"
+            .replace("POLICY", policy)
+    };
+    let found = said(&between(&with("accept"), &with("drop")));
+    assert!(found.iter().any(|line| line.contains("prerouting Denied")), "{found:?}");
+}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::target::aws::artifact::{Estate, Interface};
 
 /// A machine of the policy, and the addresses that the policy knows of it.
-pub(super) type Member<'m> = (&'m str, &'m [IpAddr]);
+pub(super) type Member<'m> = (&'m str, Vec<IpAddr>);
 
 /// What is so of an interface.
 pub(super) struct Beside {

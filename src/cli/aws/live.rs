@@ -141,7 +141,8 @@ impl<'l> Answer<'l> {
             }
             for at in all.into_iter().filter(|i| of.addresses.iter().any(|address| has(i, *address))) {
                 self.worn.extend(Worn::otherwise(machine, (self.live, at), &meant, &nobody));
-                members.insert(at.id.as_str(), (machine, of.addresses.as_slice()));
+                let known = members.entry(at.id.as_str()).or_insert((machine, Vec::new()));
+                known.1.extend(of.addresses.iter().copied());
             }
         }
         self.beside = beside(self.live, &members, &closed);

@@ -163,6 +163,15 @@ pub fn tells_local_time(table: &Table) -> bool {
     statements.any(|statement| match statement {
         Statement::Match { left, right, .. } => is_local(table, left, right),
         Statement::VerdictMap { key, map } => is_local(table, key, map),
+        // What is written by the clock, translated by it, or not understood: whether in a time zone is not asked.
+        Statement::Mangle { .. }
+        | Statement::Nat(_)
+        | Statement::SetUpdate { .. }
+        | Statement::Alter(_)
+        | Statement::Unsupported(_) => {
+            let words = format!("{statement:?}");
+            ["meta hour", "meta time", "Field(Time)"].iter().any(|clock| words.contains(clock))
+        }
         _ => false,
     })
 }
