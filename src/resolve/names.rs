@@ -354,16 +354,17 @@ impl Suggested {
     ) -> Option<String> {
         let mut suggested = self.0.borrow_mut();
         let key = (noun, word.to_owned());
-        if let Some(known) = suggested.get(&key) {
-            return known.clone().filter(|known| !list.has(known));
-        }
-        if suggested.len() >= MOST {
+        if suggested.len() >= MOST && !suggested.contains_key(&key) {
             return None;
         }
-        // What one list has already, another may lack: kept is what is nearest of all.
-        let near = nearest(word, all).map(ToOwned::to_owned);
-        suggested.insert(key, near.clone());
-        near.filter(|known| !list.has(known))
+        let all: Vec<&str> = all.collect();
+        let nearest_of_all = || nearest(word, all.iter().copied()).map(ToOwned::to_owned);
+        // What one list has already another may lack: what is kept is the nearest of all.
+        let near = suggested.entry(key).or_insert_with(nearest_of_all).clone()?;
+        if list.has(&near) {
+            return nearest(word, all.into_iter().filter(|known| !list.has(known))).map(ToOwned::to_owned);
+        }
+        Some(near)
     }
 }
 
