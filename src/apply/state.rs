@@ -161,7 +161,8 @@ impl State {
         Self::locked(file, &path, patience)
     }
 
-    /// The same for a question, which makes no lock: where there is none, nobody ever changed the machine.
+    /// The same for whoever only asks, or changes what somebody put there before: no lock is made, and where there is none
+    /// nobody ever changed the machine.
     ///
     /// # Errors
     /// As [`State::lock`].

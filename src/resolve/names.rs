@@ -1,6 +1,6 @@
 //! The three name spaces of a policy: who declares what, and what a word means where it is used.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
@@ -245,7 +245,7 @@ impl<'a> Names<'a> {
         noun: &'static str,
         name: &Name,
         list: List<'_>,
-        all: impl Iterator<Item = &'b str>,
+        all: impl Iterator<Item = &'b str> + Clone,
     ) -> Diagnostic {
         let finding = Diagnostic::error(code, name.span, format!("unknown {noun} `{}`", name.text));
         meant(finding, name, self.suggested.near(noun, &name.text, list, all).as_deref())
@@ -257,7 +257,7 @@ impl<'a> Names<'a> {
         noun: &'static str,
         name: &Name,
         list: List<'_>,
-        all: impl Iterator<Item = &'b str>,
+        all: impl Iterator<Item = &'b str> + Clone,
     ) -> Option<Diagnostic> {
         if self.unread.contains(&name.text) {
             return None;
@@ -339,7 +339,11 @@ impl List<'_> {
 /// What was suggested for unknown names. One that was renamed stands in many sentences, and thousands are not one mistake each:
 /// each is looked for once, and no more than [`MOST`].
 #[derive(Default)]
-pub(super) struct Suggested(RefCell<BTreeMap<(&'static str, String), Option<String>>>);
+pub(super) struct Suggested {
+    nearest: RefCell<BTreeMap<(&'static str, String), Option<String>>>,
+    /// How often the nearest stood in the list already, and the next was looked for.
+    again: Cell<usize>,
+}
 
 /// So many unknown names get a suggestion.
 const MOST: usize = 100;
@@ -350,21 +354,24 @@ impl Suggested {
         noun: &'static str,
         word: &str,
         list: List<'_>,
-        all: impl Iterator<Item = &'b str>,
+        all: impl Iterator<Item = &'b str> + Clone,
     ) -> Option<String> {
-        let mut suggested = self.0.borrow_mut();
+        let mut suggested = self.nearest.borrow_mut();
         let key = (noun, word.to_owned());
         if suggested.len() >= MOST && !suggested.contains_key(&key) {
             return None;
         }
-        let all: Vec<&str> = all.collect();
-        let nearest_of_all = || nearest(word, all.iter().copied()).map(ToOwned::to_owned);
         // What one list has already another may lack: what is kept is the nearest of all.
+        let nearest_of_all = || nearest(word, all.clone()).map(ToOwned::to_owned);
         let near = suggested.entry(key).or_insert_with(nearest_of_all).clone()?;
-        if list.has(&near) {
-            return nearest(word, all.into_iter().filter(|known| !list.has(known))).map(ToOwned::to_owned);
+        if !list.has(&near) {
+            return Some(near);
         }
-        Some(near)
+        self.again.set(self.again.get().saturating_add(1));
+        if self.again.get() > MOST {
+            return None;
+        }
+        nearest(word, all.filter(|known| !list.has(known))).map(ToOwned::to_owned)
     }
 }
 

@@ -59,13 +59,11 @@ fn known(topology: &Topology<'_>, crossing: &Crossing, path: &Path) -> Vec<Known
 }
 
 /// The legs whose private address nobody knows, where it may be among these.
-fn unknown_among<'s>(site: &'s Site, set: &AddrSet) -> impl Iterator<Item = (HostId, LegId)> + use<'s> {
+fn unknown_among(site: &Site, set: &AddrSet) -> Vec<(HostId, LegId)> {
     let meets = |leg: &Leg| site.zone(leg.zone).is_some_and(|zone| !zone.addrs.is_disjoint(set));
     let known = |leg: &Leg| leg.dynamic && !leg.public.is_empty() && meets(leg);
     let legs = site.hosts().flat_map(|(host, of)| of.legs().map(move |(leg, of)| (host, leg, of)));
-    let all: Vec<(HostId, LegId)> =
-        legs.filter(|(.., of)| known(of)).map(|(host, leg, _)| (host, leg)).collect();
-    all.into_iter()
+    legs.filter(|(.., of)| known(of)).map(|(host, leg, _)| (host, leg)).collect()
 }
 
 /// The transit that puts the public address of a leg in a family; none where the leg has none, or its vpc's gateway is not on
@@ -108,10 +106,9 @@ fn wearer_beyond(topology: &Topology<'_>, crossing: &Crossing, known: &Known) ->
 /// Whether an end that is said by addresses says the public one too, as `anywhere` does: then the rules know it.
 fn covers(topology: &Topology<'_>, (place, family): (&Place, Family), known: &Known) -> bool {
     let by_address = |end: &&End| matches!(end, End::Zone(_) | End::Addrs(_) | End::Anywhere);
-    let all = |ends: &mut dyn Iterator<Item = &End>| {
-        ends.map(|end| topology.wide(end)).fold(AddrSet::empty(), |all, set| all.union(&set))
-    };
-    let (said, except) = (all(&mut place.plus.iter().filter(by_address)), all(&mut place.except.iter()));
+    let add = |all: AddrSet, end: &End| all.union(&topology.wide(end));
+    let said = place.plus.iter().filter(by_address).fold(AddrSet::empty(), add);
+    let except = place.except.iter().fold(AddrSet::empty(), add);
     let public =
         topology.site.leg(known.host, known.leg).map(|leg| leg.public.as_slice()).unwrap_or_default();
     let public = AddrSet::from_ranges(public.iter().map(|addr| AddrRange::one(*addr))).of(family);

@@ -126,7 +126,7 @@ impl Spot {
     /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
     pub(crate) fn put(site: &Site, by: Option<HostId>, zone: ZoneId) -> Self {
         let other = site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
-        // What another has put there does not come back to itself: it forwards nothing that is for its own addresses (S13).
+        // A static leg needs no such memory: that nothing which it forwards is for its own addresses (S13) stands in its rules.
         let forwards = |machine: &&Host| machine.forwards();
         let dynamic = |machine: &Host| machine.leg_in(zone).is_some_and(|(_, leg)| leg.dynamic);
         let by = by.filter(|host| site.host(*host).filter(forwards).is_some_and(dynamic));

@@ -227,10 +227,9 @@ impl Element {
     }
 
     /// Changes [`Self::state`].
-    pub fn restate<R>(&mut self, change: impl FnOnce(&mut ElementState) -> R) -> R {
+    pub fn restate(&mut self, change: impl FnOnce(&mut ElementState)) {
         let mut state = self.stated.take().unwrap_or_default();
-        let result = change(&mut state);
+        change(&mut state);
         self.stated = (*state != ElementState::default()).then_some(state);
-        result
     }
 }

@@ -64,11 +64,11 @@ pub(super) fn words<'t>(
         }
         _ => String::new(),
     };
-    let flags = matches!(left, Expression::Field(field) if is_flags(*field));
     let flags = match left {
+        Expression::Field(field) => is_flags(*field),
         Expression::Unknown(words) => words.starts_with("ct "),
         Expression::Masked(..) => true,
-        _ => flags,
+        _ => false,
     };
     let right = match right {
         Expression::Named(name) => named(table, left, name, changing)?,
@@ -172,7 +172,12 @@ pub fn tells_local_time(table: &Table) -> bool {
             let words = format!("{statement:?}");
             ["meta hour", "meta time", "Field(Time)"].iter().any(|clock| words.contains(clock))
         }
-        _ => false,
+        Statement::Verdict(_)
+        | Statement::Counter(_)
+        | Statement::Log(_)
+        | Statement::Limit(_)
+        | Statement::Reject(_)
+        | Statement::NoTrack => false,
     })
 }
 
