@@ -22,7 +22,7 @@ use super::prove::Artifacts;
 use super::report::{Bastions, Counterexample, Excuse, Outcome, PersonProof, WayRound};
 use super::translate::Kind;
 use super::widely::{into_machine, starts_of};
-use super::{narrowly, terms, trace};
+use super::{narrowly, search, terms, trace};
 
 /// Both questions, at the time of the proof; asked again of each text of the security groups that is not what the policy
 /// means, for what it lets in (`apart`; the first text is the one of the network).
@@ -218,6 +218,8 @@ impl Round<'_, '_, '_> {
     /// What a statement reads, as senders write it, as packets of a kind.
     fn read(&mut self, kind: Kind, access: &Access) -> PacketSet {
         let (from, to) = (self.narrow(&access.from), self.narrow(&access.to));
+        // A public address is the private one that it stands for (S57).
+        let to = to.union(&self.network.public_of(&to));
         let ends = self.network.between(&from, &to);
         let service = terms::set(&mut self.network.space, &access.terms);
         let set = self.network.space.and(ends, service);
@@ -251,7 +253,7 @@ impl Round<'_, '_, '_> {
             words: String::new(),
             span: self.machine.span,
         };
-        let hops = trace::anyhow(site, self.spec, self.artifacts, &End::Anywhere, &expect, &packet);
+        let hops = search::anyhow(site, self.spec, self.artifacts, &End::Anywhere, &expect, &packet);
         let mut rules = Vec::new();
         for hop in &hops {
             let of_machine = || match hop.point {

@@ -12,6 +12,7 @@ use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Si
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::gateways::{self, Gateway};
 use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
@@ -33,6 +34,9 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
+    pub(crate) gateways: BTreeMap<HostId, Gateway>,
+    /// Whether what has no public address leaves its vpc by any, named or not (S57).
+    pub(crate) by_any: bool,
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
     /// Who sends, if somebody is asked about (S65).
@@ -168,6 +172,7 @@ impl<'s> Network<'s> {
     ) -> Self {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
+        let gateways = gateways::gateways(site);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (counted, person) = (None, None);
         Self {
@@ -179,6 +184,8 @@ impl<'s> Network<'s> {
             replies,
             counted,
             directors,
+            gateways,
+            by_any: false,
             groups: None,
             person,
             sayings: Sayings::new(),
@@ -198,6 +205,11 @@ impl<'s> Network<'s> {
     /// From now on the reply forms of this machine's bridges count, and no other's (S42).
     pub(crate) fn count(&mut self, host: Option<HostId>) {
         self.counted = host;
+        self.forget_what_was_reached();
+    }
+
+    /// Another question is asked from now on.
+    pub(crate) fn forget_what_was_reached(&mut self) {
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
@@ -207,18 +219,14 @@ impl<'s> Network<'s> {
     pub(crate) fn send_as(&mut self, person: Option<PersonId>) {
         if self.person != person {
             self.person = person;
-            self.gates.clear();
-            self.ways.clear();
-            self.reached.clear();
+            self.forget_what_was_reached();
         }
     }
 
     /// From now on the interfaces are filtered as another text has it.
     pub(crate) fn wear(&mut self, text: &'s GroupsText) {
         self.groups = Some(Worn::new(self.site, text));
-        self.gates.clear();
-        self.ways.clear();
-        self.reached.clear();
+        self.forget_what_was_reached();
     }
 
     /// Who is asked about.
@@ -398,7 +406,7 @@ impl<'s> Network<'s> {
     /// What may be where, if `set` starts at `starts`: on every path the legs make possible (S26).
     ///
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
-    /// their routes, only to what their forward hook accepts.
+    /// their routes, only to what their forward hook accepts; the gateways of vpcs put public addresses for private ones.
     pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
         if let Some(known) = self.reached.get(starts) {
             return known.clone();
@@ -409,7 +417,8 @@ impl<'s> Network<'s> {
             match *start {
                 Start::Zone(zone) => {
                     let at = (Spot::put(self.site, None, zone), Kind::default());
-                    self.arrive(&mut reached, &mut waiting, at, *set);
+                    let set = self.stands_for_public(zone, *set);
+                    self.arrive(&mut reached, &mut waiting, at, set);
                 }
                 Start::Leg(host, leg) => {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
@@ -432,6 +441,13 @@ impl<'s> Network<'s> {
             }
             for (host, leg_in, leg_out, to) in self.crossings(spot.zone()) {
                 if !spot.heard_by(self.site, host) {
+                    continue;
+                }
+                if let Some(gateway) = self.gateways.get(&host).cloned() {
+                    for (through, kind) in self.across(&gateway, (spot.zone(), to), here, kind) {
+                        let to = Spot::put(self.site, Some(host), to);
+                        self.arrive(&mut reached, &mut waiting, (to, kind), through);
+                    }
                     continue;
                 }
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {

@@ -17,7 +17,7 @@ use super::points::{self, Sides};
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
 use super::translate::{Translations, settled};
 use super::unseen;
-use super::{narrowly, trace, unasked, widely};
+use super::{narrowly, search, trace, unasked, widely};
 
 /// The hooks of a filtering machine, in the order of a packet's way.
 pub const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
@@ -639,6 +639,7 @@ fn expectation(
             }
             network.count(None);
         }
+        assuming.extend(leaving_unnamed(network, expect, favourites));
     }
     let outcome = match answer {
         Ok(None) => Outcome::Holds,
@@ -653,6 +654,22 @@ fn expectation(
         assuming,
         replies,
     }
+}
+
+/// What an expectation that holds takes for granted of what leaves a vpc without a public address (S57); none where it holds
+/// whatever that leaves by.
+fn leaving_unnamed(network: &mut Network<'_>, expect: &Expect, favourites: &[IpAddr]) -> Option<String> {
+    if network.gateways.is_empty() {
+        return None;
+    }
+    // Whoever is asked about, none of them is left out.
+    network.send_as(None);
+    network.leave_by_any(true);
+    // Without an answer the worse one is said.
+    let so = widely::forbidden(network, expect, favourites).map_or(true, |found| found.is_some());
+    network.leave_by_any(false);
+    let words = "what has no public address leaves its vpc by one that no statement names";
+    so.then(|| words.to_owned())
 }
 
 /// What of an `expect allow` does not get through, or is kept back by an sshd from whoever is asked about.
@@ -688,7 +705,7 @@ fn arrival(
 ) -> Result<Option<Counterexample>, Exhausted> {
     let Some(found) = widely::forbidden(network, expect, favourites)? else { return Ok(None) };
     let site = network.site;
-    let hops = |packet: &Packet| trace::anyhow(site, spec, artifacts, &found.from, expect, packet);
+    let hops = |packet: &Packet| search::anyhow(site, spec, artifacts, &found.from, expect, packet);
     // Where nobody is asked about, some user's packet is the one that arrives (S63).
     let users = site.hosts().flat_map(|(host, _)| site.confined(host)).map(Some);
     let senders: Vec<Option<u32>> = match person {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::{AccessId, Action, End, Expect, Hook, Host, HostId, Place, Site, ZoneId};
+use crate::model::{AccessId, Action, End, Expect, Hook, Host, HostId, Place, Point, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketBox, PacketSet, RangeSet, Space};
 use crate::source::Span;
 use crate::spec::{Sets, Spec};
@@ -15,7 +15,7 @@ use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
 use super::prove::{Artifacts, accepts};
 use super::translate::{Kind, Translations};
-use super::{Hop, terms, trace, widely};
+use super::{Hop, search, terms, widely};
 
 mod matrix;
 
@@ -172,7 +172,10 @@ fn example(
 
 /// Whether a packet came by a way on which nothing filters.
 fn is_free(hops: Option<&[Hop]>) -> bool {
-    hops.is_some_and(<[Hop]>::is_empty)
+    // The gateway of a vpc translates and filters nothing.
+    let translates =
+        |hop: &Hop| matches!(hop.point, Point::Hook { hook: Hook::Prerouting | Hook::Postrouting, .. });
+    hops.is_some_and(|hops| hops.iter().all(translates))
 }
 
 /// The times at which a statement begins or ends to hold, from one on: each, and what comes behind it, is like this one.
@@ -204,7 +207,7 @@ impl Asking<'_, '_> {
             for (from, skuid) in froms.iter().flat_map(|from| senders.iter().map(move |uid| (from, uid))) {
                 let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
                 let way = (&then, kind);
-                let hops = trace::anyhow_as(self.site, self.spec, self.artifacts, from, self.asked, way);
+                let hops = search::anyhow_as(self.site, self.spec, self.artifacts, from, self.asked, way);
                 if let Some(mut hops) = hops {
                     let time = if nth == 0 { 0 } else { *time };
                     for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
@@ -264,6 +267,8 @@ fn covers(network: &mut Network<'_>) -> Vec<Cover> {
             sets.fold(crate::net::AddrSet::empty(), |all, set| all.union(&set))
         };
         let (from, to) = (wide(&of.from), wide(&of.to));
+        // A public address is the private one that it stands for (S57).
+        let to = to.union(&network.public_of(&to));
         let what = terms::set(&mut network.space, &of.terms);
         let ends = network.between(&from, &to);
         covers.push(Cover { access, set: network.space.and(ends, what) });

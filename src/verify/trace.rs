@@ -1,26 +1,23 @@
 //! One packet, point by point: what the policy says there and what the artifact does, side by side.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Access, End, Expect, Expected, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, Way};
-use crate::net::{CtState, NatStatus, Packet, Translation, Verdict};
+use crate::model::{Access, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, Way};
+use crate::net::{NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
-use crate::spec::reading::Readings;
 use crate::target::nft::{artifact, sim};
 
-use super::compose::Spot;
-use super::compose::{Start, interface_of};
+use super::compose::interface_of;
+use super::gateways::gateways;
 use super::interfaces::Grounds;
 use super::ipvs;
-use super::path::{self, Begin, Gate, bridge_gate, gates};
+use super::path::{self, Begin, Gate, gates};
 use super::prove::{Artifacts, HostRules, place};
 use super::report::{Hop, Rewrite};
-use super::terms;
-use super::translate::{Kind, only, sources_of};
-use super::widely::starts_of;
+use super::translate::{only, sources_of};
 
 /// Why a packet has no way to be shown, in the reader's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +38,12 @@ pub enum NoWay {
 /// [`NoWay`].
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
     let spec = Spec::new(site);
-    let packet = &as_private(site, packet)?;
+    let private = as_private(site, packet)?;
+    // Who is not in the zone behind that gateway sends to the public address, and is seen to.
+    let sender = spec.forwarding().owner_of(private.src).map(|(host, _)| host);
+    let behind = spec.forwarding().zone_of(private.src).filter(|_| sender.is_none());
+    let outside = gateways(site).values().any(|g| g.has(packet.dst) && Some(g.outside) == behind);
+    let packet = &if outside { private } else { Packet { dst: packet.dst, ..private } };
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
         (None, Some(zone)) => Ok(Begin::Zone(zone)),
@@ -207,8 +209,38 @@ impl Through<'_, '_> {
             if gate.hook == Hook::Input {
                 self.share_out(gate.host, &packet, hops);
             }
+            if ahead.is_empty()
+                && let Some((to, new)) = self.by_gateway(&gate, &packet, hops)
+            {
+                (packet, ahead) = (to, new.into());
+            }
         }
         Some(packet)
+    }
+
+    /// S57: what has come to the zone behind a gateway, for a public address of it, with the private one and the way that is left.
+    fn by_gateway(&self, gate: &Gate, packet: &Packet, hops: &mut Vec<Hop>) -> Option<(Packet, Vec<Gate>)> {
+        let (forwarding, site) = (self.spec.forwarding(), self.spec.forwarding().site());
+        let zone = site.leg(gate.host, gate.oif?)?.zone;
+        let all = gateways(site);
+        let (into, gateway) = all.iter().find(|(_, g)| g.outside == zone && g.has(packet.dst))?;
+        let vpc = site.vpcs.iter().find(|vpc| vpc.block.contains(packet.src)).map(|vpc| vpc.machine);
+        let own = vpc.and_then(|own| Some((own, all.get(&own)?)));
+        let sent =
+            own.and_then(|(own, by)| Some((own, by.across((zone, by.outside), packet).into_iter().nth(1)?)));
+        let packet = match sent {
+            Some((own, sent)) => {
+                hops.extend(translated(site, own, packet, sent.clone()));
+                sent
+            }
+            None => packet.clone(),
+        };
+        let owner = forwarding.owner_of(as_private(site, &packet).ok()?.dst)?;
+        let inside = site.leg(owner.0, owner.1)?.zone;
+        let delivered = gateway.across((zone, inside), &packet).into_iter().nth(1)?;
+        hops.extend(translated(site, *into, &packet, delivered.clone()));
+        let way = path::walk(forwarding, Begin::Zone(zone), delivered.dst, None).ok()?;
+        Some((delivered, gates(site, &way)))
     }
 
     /// S43 to S45: what a director takes in goes to one of its real servers, nobody knows which: to each in turn.
@@ -224,7 +256,7 @@ impl Through<'_, '_> {
 }
 
 /// What IPVS does, as the policy says it: no rule does, and no kernel was asked (S45).
-fn emulated(site: &Site, at: HostId, shared: &ipvs::Shared, packet: &Packet) -> Hop {
+pub(super) fn emulated(site: &Site, at: HostId, shared: &ipvs::Shared, packet: &Packet) -> Hop {
     let name = site.host(at).map_or("?", |host| host.name.as_str());
     let done = (shared.packet != *packet).then(|| Translation::Destination {
         addr: shared.packet.dst,
@@ -246,6 +278,38 @@ fn emulated(site: &Site, at: HostId, shared: &ipvs::Shared, packet: &Packet) -> 
         file: None,
         rewrite,
     }
+}
+
+/// What the gateway of a vpc does, as the policy says it (S57): no rule does. A hop for each address that it has put.
+pub(super) fn translated(site: &Site, at: HostId, packet: &Packet, to: Packet) -> Vec<Hop> {
+    let destination = (packet.dst != to.dst).then_some(Translation::Destination { addr: to.dst, port: None });
+    let source = (packet.src != to.src).then_some(Translation::Source(to.src));
+    let between = Packet { dst: to.dst, ..packet.clone() };
+    let steps = [
+        (Hook::Prerouting, destination, packet.dst, packet.clone(), between.clone()),
+        (Hook::Postrouting, source, to.src, between, to),
+    ];
+    let name = site.host(at).map_or("?", |host| host.name.as_str());
+    let because = |public: IpAddr| {
+        let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
+        let known = legs.into_iter().find(|(_, leg)| leg.public.contains(&public));
+        let known = known.map(|(host, leg)| (format!("{} public {public}", host.name), Some(leg.span)));
+        let vpc = site.vpcs.iter().find(|vpc| vpc.machine == at);
+        let words = "what has no public address leaves by one that no statement names";
+        known.or_else(|| vpc.map(|vpc| (words.to_owned(), Some(vpc.span))))
+    };
+    let hop =
+        |(hook, done, public, before, after): (Hook, Option<Translation>, IpAddr, Packet, Packet)| Hop {
+            point: Point::Hook { host: at, hook },
+            place: format!("{name} gateway"),
+            verdict: Verdict::Accept,
+            meant: Verdict::Accept,
+            statements: because(public).into_iter().collect(),
+            rules: Vec::new(),
+            file: None,
+            rewrite: Some(Rewrite { done, meant: done, before, after }),
+        };
+    steps.into_iter().filter(|(_, done, ..)| done.is_some()).map(hop).collect()
 }
 
 /// S14: everyone in the sender's zone hears a group, each for itself.
@@ -288,15 +352,21 @@ pub(super) fn entering(
 }
 
 /// A machine that a packet passes.
-struct Machine<'a, 's> {
-    spec: &'a Spec<'s>,
-    artifacts: &'a Artifacts,
-    host: HostId,
+pub(super) struct Machine<'a, 's> {
+    pub(super) spec: &'a Spec<'s>,
+    pub(super) artifacts: &'a Artifacts,
+    pub(super) host: HostId,
 }
 
 impl Machine<'_, '_> {
     /// The packet at a hook, by these legs; none where the machine does not filter.
-    fn at(&self, hook: Hook, iif: Option<LegId>, oif: Option<LegId>, packet: &Packet) -> Option<Hop> {
+    pub(super) fn at(
+        &self,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+        packet: &Packet,
+    ) -> Option<Hop> {
         let rules = self.artifacts.get(&self.host)?;
         let here = packet.clone().at(self.name(iif), self.name(oif));
         Some(hop(self.spec, &Point::Hook { host: self.host, hook }, Some(rules), &here))
@@ -313,7 +383,13 @@ impl Machine<'_, '_> {
     }
 
     /// What the groups of a leg do, where it wears any.
-    fn interface(&self, hook: Hook, iif: Option<LegId>, oif: Option<LegId>, packet: &Packet) -> Option<Hop> {
+    pub(super) fn interface(
+        &self,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+        packet: &Packet,
+    ) -> Option<Hop> {
         let site = self.spec.forwarding().site();
         let (leg, way) = match hook {
             Hook::Input => (iif?, Way::Ingress),
@@ -326,12 +402,12 @@ impl Machine<'_, '_> {
     }
 
     /// Through prerouting: the packet as it goes on. There is a hop where its addresses are translated, or should be.
-    fn enters(&self, came: LegId, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
+    pub(super) fn enters(&self, came: LegId, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
         self.rewritten(Hook::Prerouting, Some(came), None, packet, hops)
     }
 
     /// Through postrouting, and out: what the machine knew of it is forgotten.
-    fn leaves(&self, left: Option<LegId>, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
+    pub(super) fn leaves(&self, left: Option<LegId>, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
         let packet = match left {
             Some(left) => self.rewritten(Hook::Postrouting, None, Some(left), packet, hops),
             None => packet,
@@ -488,278 +564,5 @@ pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<S
             Some((format!("what `{}` does with the rest", host.name), Some(host.span)))
         }
         Origin::Base => None,
-    }
-}
-
-/// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
-pub(super) fn anyhow(
-    site: &Site,
-    spec: &Spec<'_>,
-    artifacts: &Artifacts,
-    from: &End,
-    expect: &Expect,
-    packet: &Packet,
-) -> Vec<Hop> {
-    Search { site, spec, artifacts, expect, sent: packet, kind: None }.from(from).unwrap_or_default()
-}
-
-/// The same of a packet that is translated so when it arrives; none where it has no such way.
-pub(super) fn anyhow_as(
-    site: &Site,
-    spec: &Spec<'_>,
-    artifacts: &Artifacts,
-    from: &End,
-    expect: &Expect,
-    (packet, kind): (&Packet, Kind),
-) -> Option<Vec<Hop>> {
-    Search { site, spec, artifacts, expect, sent: packet, kind: Some(kind) }.from(from)
-}
-
-struct Search<'a, 's> {
-    site: &'s Site,
-    spec: &'a Spec<'s>,
-    artifacts: &'a Artifacts,
-    expect: &'a Expect,
-    sent: &'a Packet,
-    /// What of it is to be translated when it arrives; none: whatever.
-    kind: Option<Kind>,
-}
-
-impl Search<'_, '_> {
-    /// Its shortest way from an item.
-    fn from(&self, from: &End) -> Option<Vec<Hop>> {
-        let (site, packet) = (self.site, self.sent);
-        let readings = Readings::new(site);
-        let mut queue = VecDeque::new();
-        for (start, addrs) in starts_of(site, &readings, from) {
-            if !addrs.contains(packet.src) {
-                continue;
-            }
-            match start {
-                Start::Zone(zone) => {
-                    queue.push_back((Spot::put(site, None, zone), packet.clone(), Vec::new()));
-                }
-                Start::Leg(host, leg) => {
-                    let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
-                    for (packet, hops) in self.passes(host, Hook::Output, None, Some(leg), packet) {
-                        queue.push_back((Spot::put(site, Some(host), zone), packet, hops));
-                    }
-                }
-            }
-        }
-        self.first_arrival(queue)
-    }
-}
-
-/// A packet somewhere, and the hops by which it came there.
-type Found = (Spot, Packet, Vec<Hop>);
-
-/// A packet that a director has sent on, with the hops by which it came there.
-struct Handed {
-    /// Where it is.
-    to: Spot,
-    /// The real server it is for.
-    real: IpAddr,
-    /// Whether it still has the destination that was written (S44).
-    direct: bool,
-    /// The packet.
-    packet: Packet,
-    /// Its hops.
-    hops: Vec<Hop>,
-}
-
-impl Search<'_, '_> {
-    fn first_arrival(&self, mut queue: VecDeque<Found>) -> Option<Vec<Hop>> {
-        let mut seen: BTreeSet<(Spot, Packet)> = BTreeSet::new();
-        let mut best: BTreeMap<usize, Vec<Hop>> = BTreeMap::new();
-        while let Some((spot, packet, hops)) = queue.pop_front() {
-            if !seen.insert((spot, packet.clone())) {
-                continue;
-            }
-            if let Some(end) = self.taken(spot, &packet) {
-                let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
-                best.entry(way.len()).or_insert(way);
-            }
-            for handed in self.shared_out(spot, &packet, &hops) {
-                if handed.direct {
-                    if let Some(way) = self.received(&handed) {
-                        best.entry(way.len()).or_insert(way);
-                    }
-                } else {
-                    queue.push_back((handed.to, handed.packet, handed.hops));
-                }
-            }
-            let zone = spot.zone();
-            if let (Spot::Ports(..), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
-                let gate = bridge_gate(self.site, host, leg);
-                for (packet, more) in self.passes(host, gate.hook, gate.iif, gate.oif, &packet) {
-                    queue.push_back((spot.bridged(), packet, hops.iter().cloned().chain(more).collect()));
-                }
-            }
-            for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host))
-                else {
-                    continue;
-                };
-                for (leg_out, leg) in machine.legs() {
-                    for (packet, more) in
-                        self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
-                    {
-                        let next = Spot::put(self.site, Some(host), leg.zone);
-                        queue.push_back((next, packet, hops.iter().cloned().chain(more).collect()));
-                    }
-                }
-            }
-        }
-        best.pop_first().map(|(_, way)| way)
-    }
-
-    /// What the directors that hear a packet make of it.
-    fn shared_out(&self, spot: Spot, packet: &Packet, hops: &[Hop]) -> Vec<Handed> {
-        let mut all = Vec::new();
-        for (host, machine) in self.site.hosts().filter(|(host, _)| self.site.is_director(*host)) {
-            let heard = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host));
-            let Some((leg_in, _)) = heard else { continue };
-            for (taken, before) in self.passes(host, Hook::Input, Some(leg_in), None, packet) {
-                for shared in ipvs::shared(self.site, host, &taken) {
-                    let near = |zone| self.site.zone(zone).is_some_and(|z| z.addrs.contains(shared.real));
-                    let hop = emulated(self.site, host, &shared, &taken);
-                    for (leg_out, leg) in machine.legs().filter(|(_, leg)| !shared.direct || near(leg.zone)) {
-                        let sent = self.passes(host, Hook::Output, None, Some(leg_out), &shared.packet);
-                        all.extend(sent.into_iter().map(|(packet, after)| Handed {
-                            to: Spot::put(self.site, Some(host), leg.zone),
-                            real: shared.real,
-                            direct: shared.direct,
-                            packet,
-                            hops: hops.iter().chain(&before).chain([&hop]).chain(&after).cloned().collect(),
-                        }));
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    /// The way of a packet with another's destination into the real server that it is handed to, if that is forbidden
-    /// (S49); none where it does not get in.
-    fn received(&self, handed: &Handed) -> Option<Vec<Hop>> {
-        let to = Readings::new(self.site).wide_place(&self.expect.to);
-        let only = self.expect.kind == Expected::Only;
-        let forbidden = !self.expect.direct
-            && to.contains(handed.real)
-            && terms::hold(&self.expect.terms, &handed.packet) != only
-            && self.is_so(&handed.packet);
-        if !forbidden {
-            return None;
-        }
-        let mut hops = handed.hops.clone();
-        let owner = self.spec.forwarding().owner_of(handed.real).map(|(host, _)| host);
-        let zone = handed.to.zone();
-        let bridge = self.site.bridge_of(zone).filter(|(host, ..)| Some(*host) != owner);
-        if let (Spot::Ports(..), Some((host, leg, _))) = (handed.to, bridge) {
-            let gate = bridge_gate(self.site, host, leg);
-            let passed = self.passes(host, gate.hook, gate.iif, gate.oif, &handed.packet);
-            hops.extend(passed.into_iter().next()?.1);
-        }
-        let Some(host) = owner else { return Some(hops) };
-        let (leg, _) = self.site.host(host)?.leg_in(zone)?;
-        let taken = self.passes(host, Hook::Input, Some(leg), None, &handed.packet);
-        hops.extend(taken.into_iter().next()?.1);
-        Some(hops)
-    }
-
-    /// The packet as it leaves a machine that lets it pass, with its hops (none where it does not filter): in the
-    /// first state in which it does, and, where that was translated, in the first in which it is not.
-    fn passes(
-        &self,
-        host: HostId,
-        hook: Hook,
-        iif: Option<LegId>,
-        oif: Option<LegId>,
-        packet: &Packet,
-    ) -> Vec<(Packet, Vec<Hop>)> {
-        let machine = Machine { spec: self.spec, artifacts: self.artifacts, host };
-        let mut found: Vec<(Packet, Vec<Hop>)> = Vec::new();
-        for ct in [packet.ct, CtState::New, CtState::Untracked, CtState::Invalid] {
-            let mut hops = Vec::new();
-            let mut here = Packet { ct, exceeded: Vec::new(), ..packet.clone() };
-            if let Some(came) = iif {
-                here = machine.enters(came, here, &mut hops);
-            }
-            let interface = machine.interface(hook, iif, oif, &here);
-            if let Some(hop) = &interface {
-                if hop.verdict != Verdict::Accept {
-                    continue;
-                }
-                hops.push(hop.clone());
-            }
-            match machine.at(hook, iif, oif, &here) {
-                None => return vec![(packet.clone(), hops)],
-                // What passes only as a reply does not count (S42).
-                Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => {
-                    // Behind output the interface comes second.
-                    let at = if hook == Hook::Output {
-                        hops.len().saturating_sub(usize::from(interface.is_some()))
-                    } else {
-                        hops.len()
-                    };
-                    hops.insert(at, hop);
-                }
-                Some(_) => continue,
-            }
-            here = machine.leaves(oif, here, &mut hops);
-            here.ct = packet.ct;
-            here.exceeded = packet.exceeded.clone();
-            if found.iter().all(|(known, _)| *known != here) {
-                found.push((here, hops));
-            }
-        }
-        found
-    }
-
-    /// Whether the packet arrives where it is, by whom.
-    fn taken(&self, spot: Spot, packet: &Packet) -> Option<Vec<Hop>> {
-        let readings = Readings::new(self.site);
-        let named = |host: HostId, dst: IpAddr| {
-            let by_name = self.expect.to.plus.iter().any(|end| {
-                matches!(end, End::Host(h) | End::Leg(h, _) if *h == host) && readings.wide(end).contains(dst)
-            });
-            let heard = is_group(dst) && self.site.host(host).is_some_and(Host::filters);
-            by_name || heard || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
-        };
-        for (host, machine) in self.site.hosts() {
-            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host))
-            else {
-                continue;
-            };
-            for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {
-                if named(host, end.dst) && self.forbids(&end) && self.is_so(&end) {
-                    return Some(hops);
-                }
-            }
-        }
-        let owner = self.spec.forwarding().owner_of(packet.dst);
-        let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
-        let here = here && matches!(spot, Spot::Link(..));
-        (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
-    }
-
-    /// Whether the expectation forbids what arrived (S35): as it was sent, or as it is.
-    fn forbids(&self, arrived: &Packet) -> bool {
-        let to = Readings::new(self.site).wide_place(&self.expect.to);
-        let only = self.expect.kind == Expected::Only;
-        let read =
-            |packet: &Packet| to.contains(packet.dst) && terms::hold(&self.expect.terms, packet) != only;
-        read(self.sent) || !self.expect.direct && read(arrived)
-    }
-
-    /// Whether what arrived is translated as is asked.
-    fn is_so(&self, arrived: &Packet) -> bool {
-        let sent = self.sent;
-        self.kind.is_none_or(|kind| {
-            kind.dst == (arrived.dst != sent.dst)
-                && kind.src == (arrived.src != sent.src)
-                && (kind.port || arrived.dport == sent.dport)
-        })
     }
 }

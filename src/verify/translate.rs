@@ -129,7 +129,9 @@ pub(crate) fn sources_of(site: &Site, host: HostId, leg: LegId) -> AddrSet {
 impl Network<'_> {
     /// Whether any machine translates anything.
     pub(crate) fn translates(&self) -> bool {
-        !self.directors.is_empty() || self.translations.values().any(|all| !all.is_empty())
+        !self.directors.is_empty()
+            || !self.gateways.is_empty()
+            || self.translations.values().any(|all| !all.is_empty())
     }
 
     /// What may happen at a hook of a machine to packets that come by one leg and leave by another.

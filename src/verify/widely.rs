@@ -55,7 +55,7 @@ pub(crate) fn forbidden(
             let headers = if read_twice {
                 network.space.from(&src)
             } else {
-                let headers = network.between(&src, &to);
+                let headers = network.between(&src, &to.union(&network.public_of(&to)));
                 network.space.and(headers, what)
             };
             starts.push((start, headers));
@@ -186,7 +186,11 @@ impl Forbidden<'_> {
         // What the source is and was sent to still holds; a gate only takes away.
         let pair = network.between(&self.src, &self.to);
         let pair = network.space.minus(pair, itself);
-        let meant = network.space.and(pair, self.what);
+        // What is written to a public address is written to the one that it stands for (S57).
+        let public = if kind.dst { network.public_of(&self.to) } else { AddrSet::empty() };
+        let to_public = network.between(&self.src, &public);
+        let meant = network.space.or(pair, to_public);
+        let meant = network.space.and(meant, self.what);
         let written = network.as_sent(kind, meant);
         let written = network.space.and(anywhere, written);
         if self.expect.direct {

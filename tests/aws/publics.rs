@@ -88,3 +88,88 @@ fn a_public_address_is_known_to_those_who_see_it_alone() {
         assert_eq!(said.code, Some(if good { 0 } else { 1 }), "{sentence}: {said:?}");
     }
 }
+
+/// A vpc with machines that have public addresses and one that has none, and what an expectation says of them.
+const OPEN: &str = "\
+vpc main { 10.1.0.0/16; gateway internet }
+vpc other { 10.2.0.0/16; gateway internet }
+zone app { 10.1.1.0/24 } in main
+zone data { 10.1.2.0/24 } in main
+zone far { 10.2.1.0/24 } in other
+zone internet { rest }
+list office = 203.0.113.0/24
+list world = 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/3
+host w = 10.1.1.10 public 198.51.100.10 in app
+host n = 10.1.1.11 in app
+host j = dynamic public 198.51.100.30 in app
+host d = 10.1.2.10 public 198.51.100.20 in data
+host m = 10.1.2.11 public 198.51.100.21 in data
+host p = 10.1.2.12 in data
+host x = 10.2.1.10 public 198.51.100.40 in far
+security-group web = w
+security-group plain = n
+security-group jobs = j
+security-group db = d
+security-group mgmt = m
+security-group inner = p
+security-group theirs = x
+allow https from web, plain, jobs, theirs to world
+allow https from world to db { waive lint exposed-service \"x\" }
+allow https from office to mgmt
+allow https from office to inner
+";
+
+/// What is let out to the Internet comes in from there, by the public addresses of both.
+#[test]
+fn a_denial_holds_by_public_addresses_too() {
+    for (denied, to, by) in [
+        ("expect deny https from w to d", "198.51.100.20", Some("198.51.100.10")),
+        ("expect deny https from n to d", "198.51.100.20", Some("one that no statement names")),
+        ("expect deny https from j to d", "198.51.100.20", Some("198.51.100.30")),
+        ("expect deny https from x to d", "198.51.100.20", Some("198.51.100.40")),
+        ("expect only ssh from w to d", "198.51.100.20", Some("198.51.100.10")),
+        ("expect deny ssh from w to d", "", None),
+        ("expect deny https from d to w", "", None),
+        ("expect deny https from w to m", "", None),
+        ("expect deny https from n to m", "198.51.100.21", None),
+        ("expect deny https from w to p", "", None),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.fw"), format!("{OPEN}test \"t\" {{ {denied} }}\n")).unwrap();
+        let said = fwc(dir.path(), &["verify", "policy.fw"]);
+        match by {
+            Some(by) => {
+                assert!(
+                    said.code == Some(1) && said.out.contains(to) && said.out.contains(by),
+                    "{denied}: {said:?}"
+                );
+                assert!(said.out.contains("d ingress: accept"), "{denied}");
+            }
+            None => {
+                let assumed = said.out.contains("assuming  what has no public address leaves its vpc by one");
+                assert_eq!((said.code, assumed), (Some(0), !to.is_empty()), "{denied}");
+            }
+        }
+    }
+}
+
+/// Who is not in the zone behind the gateway sends to the public address, and comes by a public one.
+#[test]
+fn a_trace_to_a_public_address_passes_the_gateway() {
+    for (source, last) in [
+        ("10.1.1.10", "3 main gateway: sent to 10.1.2.10"),
+        ("10.1.1.11", "2 main gateway: sent from 64.0.0.0"),
+        ("10.2.1.10", "2 other gateway: sent from 198.51.100.40"),
+        ("130.0.0.1", "1 d ingress: accept"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.fw"), OPEN).unwrap();
+        let said =
+            fwc(dir.path(), &["trace", "policy.fw", &format!("tcp 443 from {source} to 198.51.100.20")]);
+        assert!(said.out.contains(last) && said.out.contains("d ingress: accept"), "{said:?}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("policy.fw"), OPEN).unwrap();
+    let said = fwc(dir.path(), &["trace", "policy.fw", "tcp 443 from 10.1.1.11 to 198.51.100.21"]);
+    assert!(said.out.contains("drop at m ingress"), "{said:?}");
+}

@@ -1,0 +1,282 @@
+//! What the gateway of a vpc does to addresses, for all packets that pass it (S57).
+//!
+//! *Input*: the site. *Output*: [`Gateway`]s, and packets as they leave them. *Design decisions*: the policy speaks of private
+//! addresses, and a statement about the zone behind a gateway admits the public ones that are in it. So what nobody may send by
+//! the one may be sent by the other, and whoever asks what *may* arrive (S26) asks for both: here a gateway is a machine that
+//! translates, both ways, also for what turns round at it. What leaves without a public address has that of something which
+//! the policy does not know (a NAT gateway, a load balancer): a public address of the zone beyond that no statement names, unless
+//! [`Network::leave_by_any`] says otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::model::{End, HostId, Place, Site, Vpc, ZoneId};
+use crate::net::{AddrRange, AddrSet, Family, Field, Packet, PacketSet};
+
+use super::compose::Network;
+use super::translate::{Entry, Kind};
+
+/// A vpc's gateway.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    /// The zone behind it.
+    pub(crate) outside: ZoneId,
+    /// What it puts for what.
+    known: Vec<Known>,
+    /// By what leaves it whatever has no public address: addresses that no statement names.
+    unnamed: AddrSet,
+    /// Of those one that each statement about most of the zone speaks of, and any.
+    some: Vec<IpAddr>,
+    /// The same, whoever names them.
+    any: AddrSet,
+    /// All public addresses of it, and the IPv4 addresses of the vpc that have none.
+    public: AddrSet,
+    others: AddrSet,
+}
+
+/// An address of a leg, and the one that stands for it: of a leg whose address nobody knows one of several for one of several.
+#[derive(Clone, Debug)]
+struct Known {
+    /// As the world has it.
+    public: AddrSet,
+    /// As the leg has it.
+    private: AddrSet,
+}
+
+/// The gateways of a site, by the machine of their vpc.
+pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
+    let mut all = BTreeMap::new();
+    if site.vpcs.iter().all(|vpc| vpc.gateway.is_none()) {
+        return all;
+    }
+    let named = named(site);
+    for (vpc, outside) in site.vpcs.iter().filter_map(|vpc| Some((vpc, vpc.gateway?))) {
+        let known = known(site, vpc);
+        let beyond = site.zone(outside).map(|zone| zone.addrs.clone()).unwrap_or_default();
+        let any = beyond.of(Family::V4).difference(&never_public());
+        // Who speaks of most of them speaks of whoever is there, and names nobody.
+        let names = |set: &&AddrSet| size(&set.intersection(&any)) <= size(&any) / 2;
+        let (named, most): (Vec<&AddrSet>, Vec<&AddrSet>) = named.iter().partition(names);
+        let unnamed = without_most(&any, &named);
+        let some = most.into_iter().map(|most| unnamed.intersection(most)).chain([unnamed.clone()]);
+        let some = some.filter_map(|set| Some(set.ranges().next()?.first_addr())).collect();
+        let public = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.public));
+        let private = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.private));
+        let others = vpc.block.of(Family::V4).difference(&private);
+        all.insert(vpc.machine, Gateway { outside, known, unnamed, some, any, public, others });
+    }
+    all
+}
+
+/// The addresses of a vpc that are known by another.
+fn known(site: &Site, vpc: &Vpc) -> Vec<Known> {
+    let mut all = Vec::new();
+    let owned = site.hosts.iter().flat_map(|host| &host.legs).flat_map(|leg| &leg.addresses);
+    let owned = AddrSet::from_ranges(owned.map(|addr| AddrRange::one(*addr)));
+    for leg in site.hosts.iter().flat_map(|host| &host.legs).filter(|leg| vpc.zones.contains(&leg.zone)) {
+        for family in Family::BOTH {
+            let of = |addrs: &[IpAddr]| -> Vec<IpAddr> {
+                addrs.iter().copied().filter(|addr| Family::of(*addr) == family).collect()
+            };
+            let public = of(&leg.public);
+            if leg.dynamic && !public.is_empty() {
+                let zone = site.zone(leg.zone).map(|zone| zone.addrs.of(family)).unwrap_or_default();
+                let public = AddrSet::from_ranges(public.into_iter().map(AddrRange::one));
+                all.push(Known { public, private: zone.difference(&owned) });
+                continue;
+            }
+            let pairs = public.into_iter().zip(of(&leg.addresses));
+            all.extend(pairs.map(|(public, private)| Known {
+                public: AddrSet::one(public),
+                private: AddrSet::one(private),
+            }));
+        }
+    }
+    all
+}
+
+/// The addresses that statements name, and those of machines that we know: few first.
+fn named(site: &Site) -> Vec<AddrSet> {
+    let of_place = |place: &Place| -> Vec<AddrSet> {
+        let ends = place.plus.iter().chain(&place.except);
+        let addrs = ends.filter_map(|end| match end {
+            End::Addrs(addrs) => Some(AddrSet::clone(addrs)),
+            End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => None,
+        });
+        addrs.collect()
+    };
+    let mut sets: BTreeSet<Vec<AddrRange>> = BTreeSet::new();
+    for access in &site.accesses {
+        let places = [&access.from, &access.to];
+        sets.extend(places.into_iter().flat_map(of_place).map(|set| set.ranges().collect()));
+    }
+    let legs = site.hosts.iter().flat_map(|host| &host.legs);
+    let ours = legs.flat_map(|leg| leg.addresses.iter().chain(&leg.public)).map(|addr| AddrRange::one(*addr));
+    let ours = AddrSet::from_ranges(ours);
+    let mut all: Vec<AddrSet> = sets.into_iter().map(AddrSet::from_ranges).chain([ours]).collect();
+    all.sort_by_key(size);
+    all
+}
+
+fn size(set: &AddrSet) -> u128 {
+    let sizes = set.ranges().map(|range| range.last.saturating_sub(range.first).saturating_add(1));
+    sizes.fold(0, u128::saturating_add)
+}
+
+/// What is left of a set without as many of these, from the first on, as leave anything.
+fn without_most(set: &AddrSet, these: &[&AddrSet]) -> AddrSet {
+    let without = |many: usize| {
+        let ranges = these.iter().take(many).flat_map(|these| these.ranges());
+        set.difference(&AddrSet::from_ranges(ranges))
+    };
+    // Whoever takes away more leaves less: the first number that leaves nothing is found by halves.
+    let (mut least, mut most) = (0usize, these.len());
+    while least < most {
+        let half = most.saturating_sub(most.saturating_sub(least) / 2);
+        if without(half).is_empty() {
+            most = half.saturating_sub(1);
+        } else {
+            least = half;
+        }
+    }
+    without(least)
+}
+
+/// IPv4 addresses by which nothing is known in the Internet (RFC 6890).
+fn never_public() -> AddrSet {
+    let nets: [([u8; 4], u8); 8] = [
+        ([0, 0, 0, 0], 8),
+        ([10, 0, 0, 0], 8),
+        ([100, 64, 0, 0], 10),
+        ([127, 0, 0, 0], 8),
+        ([169, 254, 0, 0], 16),
+        ([172, 16, 0, 0], 12),
+        ([192, 168, 0, 0], 16),
+        ([224, 0, 0, 0], 3),
+    ];
+    let ranges = nets.into_iter().filter_map(|(first, length)| {
+        ipnet::IpNet::new(Ipv4Addr::from(first).into(), length).ok().map(AddrRange::net)
+    });
+    AddrSet::from_ranges(ranges)
+}
+
+impl Gateway {
+    /// Whether it puts another for this address.
+    pub(crate) fn has(&self, public: IpAddr) -> bool {
+        self.public.contains(public)
+    }
+
+    /// One packet from one zone of this gateway's machine to another: as it may leave it, untranslated first.
+    pub(crate) fn across(&self, (came, goes): (ZoneId, ZoneId), packet: &Packet) -> Vec<Packet> {
+        let known = |of: fn(&Known) -> &AddrSet, addr: IpAddr| {
+            self.known.iter().find(|known| of(known).contains(addr))
+        };
+        let made_public = |packet: &Packet| -> Vec<Packet> {
+            let own =
+                known(|known| &known.private, packet.src).and_then(|known| known.public.ranges().next());
+            let some = if self.others.contains(packet.src) { self.some.as_slice() } else { &[] };
+            let by = own.map(AddrRange::first_addr).into_iter().chain(some.iter().copied());
+            by.map(|src| Packet { src, ..packet.clone() }).collect()
+        };
+        if goes == self.outside {
+            return [packet.clone()].into_iter().chain(made_public(packet)).collect();
+        }
+        let private =
+            known(|known| &known.public, packet.dst).and_then(|known| known.private.ranges().next());
+        let delivered = private.map(|range| Packet { dst: range.first_addr(), ..packet.clone() });
+        match delivered {
+            Some(delivered) if came == self.outside => vec![packet.clone(), delivered],
+            Some(delivered) => made_public(&delivered),
+            None => vec![packet.clone()],
+        }
+    }
+}
+
+impl Network<'_> {
+    /// Of packets that start anywhere in a zone, those that are not to a public address of a gateway before it: by S57 the
+    /// private one stands for that there, and nothing is sent twice.
+    pub(crate) fn stands_for_public(&mut self, zone: ZoneId, set: PacketSet) -> PacketSet {
+        let behind = self.gateways.values().filter(|gateway| gateway.outside == zone);
+        let public = behind.fold(AddrSet::empty(), |all, gateway| all.union(&gateway.public));
+        let to_public = self.space.to(&public);
+        self.space.minus(set, to_public)
+    }
+
+    /// The addresses by which legs that have some of these are known elsewhere.
+    pub(crate) fn public_of(&self, private: &AddrSet) -> AddrSet {
+        let known = self.gateways.values().flat_map(|gateway| &gateway.known);
+        let theirs = known.filter(|known| !known.private.is_disjoint(private));
+        theirs.fold(AddrSet::empty(), |all, known| all.union(&known.public))
+    }
+
+    /// From now on what has no public address leaves its vpc by any that the zone beyond has, or by one that no statement names.
+    pub(crate) fn leave_by_any(&mut self, any: bool) {
+        self.by_any = any;
+        self.forget_what_was_reached();
+    }
+
+    /// Packets from one zone of a gateway's machine to another, as they leave it.
+    pub(crate) fn across(
+        &mut self,
+        gateway: &Gateway,
+        (came, goes): (ZoneId, ZoneId),
+        set: PacketSet,
+        kind: Kind,
+    ) -> Vec<(PacketSet, Kind)> {
+        let public = self.space.to(&gateway.public);
+        let public = self.space.and(set, public);
+        let mut all = Vec::new();
+        if goes == gateway.outside {
+            // What is not IPv4, or goes by a gateway that translates nothing, is as it was.
+            all.push((set, kind));
+            all.extend(self.made_public(gateway, set, kind));
+        } else {
+            let plain = self.space.minus(set, public);
+            let whole = if came == gateway.outside { set } else { plain };
+            all.push((whole, kind));
+            if public != PacketSet::NOTHING {
+                let (delivered, as_delivered) = self.delivered(gateway, public, kind);
+                if came == gateway.outside {
+                    all.push((delivered, as_delivered));
+                } else {
+                    all.extend(self.made_public(gateway, delivered, as_delivered));
+                }
+            }
+        }
+        all.retain(|(set, _)| *set != PacketSet::NOTHING);
+        all
+    }
+
+    /// Packets to public addresses, to the private ones.
+    fn delivered(&mut self, gateway: &Gateway, set: PacketSet, kind: Kind) -> (PacketSet, Kind) {
+        let mut sets = Vec::new();
+        for known in &gateway.known {
+            let (public, private) = (self.space.to(&known.public), self.space.to(&known.private));
+            let theirs = self.space.and(set, public);
+            let theirs = self.space.rename(Field::Dst, Field::OrigDst, theirs);
+            sets.push(self.space.and(theirs, private));
+        }
+        let set = self.space.any(sets);
+        self.left(Entry::Translated { port: false }, set, kind)
+    }
+
+    /// Packets from private addresses, from the public ones.
+    fn made_public(&mut self, gateway: &Gateway, set: PacketSet, kind: Kind) -> Option<(PacketSet, Kind)> {
+        let mut sets = Vec::new();
+        for known in &gateway.known {
+            let private = self.space.from(&known.private);
+            let theirs = self.space.and(set, private);
+            if theirs != PacketSet::NOTHING {
+                sets.push(self.masked_as(&known.public, theirs, kind).0);
+            }
+        }
+        let others = self.space.from(&gateway.others);
+        let others = self.space.and(set, others);
+        let by = if self.by_any { &gateway.any } else { &gateway.unnamed };
+        if others != PacketSet::NOTHING && !by.is_empty() {
+            sets.push(self.masked_as(by, others, kind).0);
+        }
+        let set = self.space.any(sets);
+        (set != PacketSet::NOTHING).then_some((set, Kind { src: true, ..kind }))
+    }
+}

@@ -1,0 +1,305 @@
+//! Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
+//!
+//! One packet of what [`super::widely`] found, through the artifacts and the policy hop by hop.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use crate::forwarding::is_group;
+use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site};
+use crate::net::{CtState, Packet, Verdict};
+use crate::spec::Spec;
+use crate::spec::reading::Readings;
+
+use super::compose::{Spot, Start};
+use super::gateways::{Gateway, gateways};
+use super::ipvs;
+use super::path::bridge_gate;
+use super::prove::Artifacts;
+use super::report::Hop;
+use super::terms;
+use super::trace::{Machine, emulated, translated};
+use super::translate::Kind;
+use super::widely::starts_of;
+
+/// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
+pub(super) fn anyhow(
+    site: &Site,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    from: &End,
+    expect: &Expect,
+    packet: &Packet,
+) -> Vec<Hop> {
+    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: None }
+        .from(from)
+        .unwrap_or_default()
+}
+
+/// The same of a packet that is translated so when it arrives; none where it has no such way.
+pub(super) fn anyhow_as(
+    site: &Site,
+    spec: &Spec<'_>,
+    artifacts: &Artifacts,
+    from: &End,
+    expect: &Expect,
+    (packet, kind): (&Packet, Kind),
+) -> Option<Vec<Hop>> {
+    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: Some(kind) }
+        .from(from)
+}
+
+struct Search<'a, 's> {
+    site: &'s Site,
+    spec: &'a Spec<'s>,
+    artifacts: &'a Artifacts,
+    expect: &'a Expect,
+    gateways: BTreeMap<HostId, Gateway>,
+    sent: &'a Packet,
+    /// What of it is to be translated when it arrives; none: whatever.
+    kind: Option<Kind>,
+}
+
+impl Search<'_, '_> {
+    /// Its shortest way from an item.
+    fn from(&self, from: &End) -> Option<Vec<Hop>> {
+        let (site, packet) = (self.site, self.sent);
+        let readings = Readings::new(site);
+        let mut queue = VecDeque::new();
+        for (start, addrs) in starts_of(site, &readings, from) {
+            if !addrs.contains(packet.src) {
+                continue;
+            }
+            match start {
+                Start::Zone(zone) => {
+                    queue.push_back((Spot::put(site, None, zone), packet.clone(), Vec::new()));
+                }
+                Start::Leg(host, leg) => {
+                    let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
+                    for (packet, hops) in self.passes(host, Hook::Output, None, Some(leg), packet) {
+                        queue.push_back((Spot::put(site, Some(host), zone), packet, hops));
+                    }
+                }
+            }
+        }
+        self.first_arrival(queue)
+    }
+}
+
+/// A packet somewhere, and the hops by which it came there.
+type Found = (Spot, Packet, Vec<Hop>);
+
+/// A packet that a director has sent on, with the hops by which it came there.
+struct Handed {
+    /// Where it is.
+    to: Spot,
+    /// The real server it is for.
+    real: IpAddr,
+    /// Whether it still has the destination that was written (S44).
+    direct: bool,
+    /// The packet.
+    packet: Packet,
+    /// Its hops.
+    hops: Vec<Hop>,
+}
+
+impl Search<'_, '_> {
+    fn first_arrival(&self, mut queue: VecDeque<Found>) -> Option<Vec<Hop>> {
+        let mut seen: BTreeSet<(Spot, Packet)> = BTreeSet::new();
+        let mut best: BTreeMap<usize, Vec<Hop>> = BTreeMap::new();
+        while let Some((spot, packet, hops)) = queue.pop_front() {
+            if !seen.insert((spot, packet.clone())) {
+                continue;
+            }
+            if let Some(end) = self.taken(spot, &packet) {
+                let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
+                best.entry(way.len()).or_insert(way);
+            }
+            for handed in self.shared_out(spot, &packet, &hops) {
+                if handed.direct {
+                    if let Some(way) = self.received(&handed) {
+                        best.entry(way.len()).or_insert(way);
+                    }
+                } else {
+                    queue.push_back((handed.to, handed.packet, handed.hops));
+                }
+            }
+            let zone = spot.zone();
+            if let (Spot::Ports(..), Some((host, leg, _))) = (spot, self.site.bridge_of(zone)) {
+                let gate = bridge_gate(self.site, host, leg);
+                for (packet, more) in self.passes(host, gate.hook, gate.iif, gate.oif, &packet) {
+                    queue.push_back((spot.bridged(), packet, hops.iter().cloned().chain(more).collect()));
+                }
+            }
+            for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
+                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host))
+                else {
+                    continue;
+                };
+                for (leg_out, leg) in machine.legs() {
+                    let by_gateway = self.gateways.get(&host).map(|gateway| {
+                        let across = gateway.across((zone, leg.zone), &packet).into_iter();
+                        across.map(|to| (to.clone(), translated(self.site, host, &packet, to))).collect()
+                    });
+                    let passed = by_gateway.unwrap_or_else(|| {
+                        self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
+                    });
+                    for (packet, more) in passed {
+                        let next = Spot::put(self.site, Some(host), leg.zone);
+                        queue.push_back((next, packet, hops.iter().cloned().chain(more).collect()));
+                    }
+                }
+            }
+        }
+        best.pop_first().map(|(_, way)| way)
+    }
+
+    /// What the directors that hear a packet make of it.
+    fn shared_out(&self, spot: Spot, packet: &Packet, hops: &[Hop]) -> Vec<Handed> {
+        let mut all = Vec::new();
+        for (host, machine) in self.site.hosts().filter(|(host, _)| self.site.is_director(*host)) {
+            let heard = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host));
+            let Some((leg_in, _)) = heard else { continue };
+            for (taken, before) in self.passes(host, Hook::Input, Some(leg_in), None, packet) {
+                for shared in ipvs::shared(self.site, host, &taken) {
+                    let near = |zone| self.site.zone(zone).is_some_and(|z| z.addrs.contains(shared.real));
+                    let hop = emulated(self.site, host, &shared, &taken);
+                    for (leg_out, leg) in machine.legs().filter(|(_, leg)| !shared.direct || near(leg.zone)) {
+                        let sent = self.passes(host, Hook::Output, None, Some(leg_out), &shared.packet);
+                        all.extend(sent.into_iter().map(|(packet, after)| Handed {
+                            to: Spot::put(self.site, Some(host), leg.zone),
+                            real: shared.real,
+                            direct: shared.direct,
+                            packet,
+                            hops: hops.iter().chain(&before).chain([&hop]).chain(&after).cloned().collect(),
+                        }));
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// The way of a packet with another's destination into the real server that it is handed to, if that is forbidden
+    /// (S49); none where it does not get in.
+    fn received(&self, handed: &Handed) -> Option<Vec<Hop>> {
+        let to = Readings::new(self.site).wide_place(&self.expect.to);
+        let only = self.expect.kind == Expected::Only;
+        let forbidden = !self.expect.direct
+            && to.contains(handed.real)
+            && terms::hold(&self.expect.terms, &handed.packet) != only
+            && self.is_so(&handed.packet);
+        if !forbidden {
+            return None;
+        }
+        let mut hops = handed.hops.clone();
+        let owner = self.spec.forwarding().owner_of(handed.real).map(|(host, _)| host);
+        let zone = handed.to.zone();
+        let bridge = self.site.bridge_of(zone).filter(|(host, ..)| Some(*host) != owner);
+        if let (Spot::Ports(..), Some((host, leg, _))) = (handed.to, bridge) {
+            let gate = bridge_gate(self.site, host, leg);
+            let passed = self.passes(host, gate.hook, gate.iif, gate.oif, &handed.packet);
+            hops.extend(passed.into_iter().next()?.1);
+        }
+        let Some(host) = owner else { return Some(hops) };
+        let (leg, _) = self.site.host(host)?.leg_in(zone)?;
+        let taken = self.passes(host, Hook::Input, Some(leg), None, &handed.packet);
+        hops.extend(taken.into_iter().next()?.1);
+        Some(hops)
+    }
+
+    /// The packet as it leaves a machine that lets it pass, with its hops (none where it does not filter): in the
+    /// first state in which it does, and, where that was translated, in the first in which it is not.
+    fn passes(
+        &self,
+        host: HostId,
+        hook: Hook,
+        iif: Option<LegId>,
+        oif: Option<LegId>,
+        packet: &Packet,
+    ) -> Vec<(Packet, Vec<Hop>)> {
+        let machine = Machine { spec: self.spec, artifacts: self.artifacts, host };
+        let mut found: Vec<(Packet, Vec<Hop>)> = Vec::new();
+        for ct in [packet.ct, CtState::New, CtState::Untracked, CtState::Invalid] {
+            let mut hops = Vec::new();
+            let mut here = Packet { ct, exceeded: Vec::new(), ..packet.clone() };
+            if let Some(came) = iif {
+                here = machine.enters(came, here, &mut hops);
+            }
+            let interface = machine.interface(hook, iif, oif, &here);
+            if let Some(hop) = &interface {
+                if hop.verdict != Verdict::Accept {
+                    continue;
+                }
+                hops.push(hop.clone());
+            }
+            match machine.at(hook, iif, oif, &here) {
+                None => return vec![(packet.clone(), hops)],
+                // What passes only as a reply does not count (S42).
+                Some(hop) if hop.verdict == Verdict::Accept && self.spec.begins(&hop.point, &here) => {
+                    // Behind output the interface comes second.
+                    let at = if hook == Hook::Output {
+                        hops.len().saturating_sub(usize::from(interface.is_some()))
+                    } else {
+                        hops.len()
+                    };
+                    hops.insert(at, hop);
+                }
+                Some(_) => continue,
+            }
+            here = machine.leaves(oif, here, &mut hops);
+            here.ct = packet.ct;
+            here.exceeded = packet.exceeded.clone();
+            if found.iter().all(|(known, _)| *known != here) {
+                found.push((here, hops));
+            }
+        }
+        found
+    }
+
+    /// Whether the packet arrives where it is, by whom.
+    fn taken(&self, spot: Spot, packet: &Packet) -> Option<Vec<Hop>> {
+        let readings = Readings::new(self.site);
+        let named = |host: HostId, dst: IpAddr| {
+            let by_name = self.expect.to.plus.iter().any(|end| {
+                matches!(end, End::Host(h) | End::Leg(h, _) if *h == host) && readings.wide(end).contains(dst)
+            });
+            let heard = is_group(dst) && self.site.host(host).is_some_and(Host::filters);
+            by_name || heard || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
+        };
+        for (host, machine) in self.site.hosts() {
+            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host))
+            else {
+                continue;
+            };
+            for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {
+                if named(host, end.dst) && self.forbids(&end) && self.is_so(&end) {
+                    return Some(hops);
+                }
+            }
+        }
+        let owner = self.spec.forwarding().owner_of(packet.dst);
+        let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
+        let here = here && matches!(spot, Spot::Link(..));
+        (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
+    }
+
+    /// Whether the expectation forbids what arrived (S35): as it was sent, or as it is.
+    fn forbids(&self, arrived: &Packet) -> bool {
+        let to = Readings::new(self.site).wide_place(&self.expect.to);
+        let only = self.expect.kind == Expected::Only;
+        let read =
+            |packet: &Packet| to.contains(packet.dst) && terms::hold(&self.expect.terms, packet) != only;
+        read(self.sent) || !self.expect.direct && read(arrived)
+    }
+
+    /// Whether what arrived is translated as is asked.
+    fn is_so(&self, arrived: &Packet) -> bool {
+        let sent = self.sent;
+        self.kind.is_none_or(|kind| {
+            kind.dst == (arrived.dst != sent.dst)
+                && kind.src == (arrived.src != sent.src)
+                && (kind.port || arrived.dport == sent.dport)
+        })
+    }
+}
