@@ -32,11 +32,15 @@ pub(crate) struct Gateway {
     /// All public addresses of it, and the IPv4 addresses of the vpc that have none.
     public: AddrSet,
     others: AddrSet,
+    /// Destinations beyond it at which nobody looks who sends: nobody's in the zone, and those to which no public address leads.
+    unseen: AddrSet,
 }
 
 /// An address of a leg, and the one that stands for it: of a leg whose address nobody knows one of several for one of several.
 #[derive(Clone, Debug)]
 struct Known {
+    /// Whose.
+    of: HostId,
     /// As the world has it.
     public: AddrSet,
     /// As the leg has it.
@@ -50,6 +54,9 @@ pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
         return all;
     }
     let named = named(site);
+    let legs = || site.hosts.iter().flat_map(|host| &host.legs);
+    let somebodys = one_by_one(legs().flat_map(|leg| leg.addresses.iter().chain(&leg.public)));
+    let blocks = site.vpcs.iter().fold(never_public(), |all, vpc| all.union(&vpc.block));
     for (vpc, outside) in site.vpcs.iter().filter_map(|vpc| Some((vpc, vpc.gateway?))) {
         let known = known(site, vpc);
         let beyond = site.zone(outside).map(|zone| zone.addrs.clone()).unwrap_or_default();
@@ -63,30 +70,36 @@ pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
         let public = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.public));
         let private = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.private));
         let others = vpc.block.of(Family::V4).difference(&private);
-        all.insert(vpc.machine, Gateway { outside, known, unnamed, some, any, public, others });
+        let nobodys = beyond.difference(&somebodys);
+        let unseen = nobodys.union(&blocks);
+        all.insert(vpc.machine, Gateway { outside, known, unnamed, some, any, public, others, unseen });
     }
     all
+}
+
+fn one_by_one<'a>(addrs: impl Iterator<Item = &'a IpAddr>) -> AddrSet {
+    AddrSet::from_ranges(addrs.map(|addr| AddrRange::one(*addr)))
 }
 
 /// The addresses of a vpc that are known by another.
 fn known(site: &Site, vpc: &Vpc) -> Vec<Known> {
     let mut all = Vec::new();
-    let owned = site.hosts.iter().flat_map(|host| &host.legs).flat_map(|leg| &leg.addresses);
-    let owned = AddrSet::from_ranges(owned.map(|addr| AddrRange::one(*addr)));
-    for leg in site.hosts.iter().flat_map(|host| &host.legs).filter(|leg| vpc.zones.contains(&leg.zone)) {
+    let owned = one_by_one(site.hosts.iter().flat_map(|host| &host.legs).flat_map(|leg| &leg.addresses));
+    let legs = site.hosts().flat_map(|(of, host)| host.legs.iter().map(move |leg| (of, leg)));
+    for (of, leg) in legs.filter(|(_, leg)| vpc.zones.contains(&leg.zone)) {
         for family in Family::BOTH {
-            let of = |addrs: &[IpAddr]| -> Vec<IpAddr> {
+            let in_family = |addrs: &[IpAddr]| -> Vec<IpAddr> {
                 addrs.iter().copied().filter(|addr| Family::of(*addr) == family).collect()
             };
-            let public = of(&leg.public);
+            let public = in_family(&leg.public);
             if leg.dynamic && !public.is_empty() {
                 let zone = site.zone(leg.zone).map(|zone| zone.addrs.of(family)).unwrap_or_default();
-                let public = AddrSet::from_ranges(public.into_iter().map(AddrRange::one));
-                all.push(Known { public, private: zone.difference(&owned) });
+                all.push(Known { of, public: one_by_one(public.iter()), private: zone.difference(&owned) });
                 continue;
             }
-            let pairs = public.into_iter().zip(of(&leg.addresses));
+            let pairs = public.into_iter().zip(in_family(&leg.addresses));
             all.extend(pairs.map(|(public, private)| Known {
+                of,
                 public: AddrSet::one(public),
                 private: AddrSet::one(private),
             }));
@@ -111,11 +124,14 @@ fn named(site: &Site) -> Vec<AddrSet> {
         sets.extend(places.into_iter().flat_map(of_place).map(|set| set.ranges().collect()));
     }
     let legs = site.hosts.iter().flat_map(|host| &host.legs);
-    let ours = legs.flat_map(|leg| leg.addresses.iter().chain(&leg.public)).map(|addr| AddrRange::one(*addr));
-    let ours = AddrSet::from_ranges(ours);
+    let ours = one_by_one(legs.flat_map(|leg| leg.addresses.iter().chain(&leg.public)));
     let mut all: Vec<AddrSet> = sets.into_iter().map(AddrSet::from_ranges).chain([ours]).collect();
     all.sort_by_key(size);
     all
+}
+
+fn is_one(set: &AddrSet) -> bool {
+    size(set) == 1
 }
 
 fn size(set: &AddrSet) -> u128 {
@@ -161,9 +177,9 @@ fn never_public() -> AddrSet {
 }
 
 impl Gateway {
-    /// Whether it puts another for this address.
-    pub(crate) fn has(&self, public: IpAddr) -> bool {
-        self.public.contains(public)
+    /// The addresses for which it puts others.
+    pub(crate) fn public(&self) -> &AddrSet {
+        &self.public
     }
 
     /// One packet from one zone of this gateway's machine to another: as it may leave it, untranslated first.
@@ -179,7 +195,8 @@ impl Gateway {
             by.map(|src| Packet { src, ..packet.clone() }).collect()
         };
         if goes == self.outside {
-            return [packet.clone()].into_iter().chain(made_public(packet)).collect();
+            let seen = if self.unseen.contains(packet.dst) { Vec::new() } else { made_public(packet) };
+            return [packet.clone()].into_iter().chain(seen).collect();
         }
         let private =
             known(|known| &known.public, packet.dst).and_then(|known| known.private.ranges().next());
@@ -209,6 +226,15 @@ impl Network<'_> {
         theirs.fold(AddrSet::empty(), |all, known| all.union(&known.public))
     }
 
+    /// Packets of a kind that were sent to a public address of a leg whose private one nobody knows, and are for another machine
+    /// than this one: whatever destination they have now, it is not its own.
+    pub(crate) fn for_another(&mut self, host: Option<HostId>, kind: Kind) -> PacketSet {
+        let known = self.gateways.values().flat_map(|gateway| &gateway.known);
+        let unsure = |known: &&Known| kind.dst && Some(known.of) != host && !is_one(&known.private);
+        let public = known.filter(unsure).fold(AddrSet::empty(), |all, known| all.union(&known.public));
+        self.space.address(Field::SentDst, &public)
+    }
+
     /// From now on what has no public address leaves its vpc by any that the zone beyond has, or by one that no statement names.
     pub(crate) fn leave_by_any(&mut self, any: bool) {
         self.by_any = any;
@@ -229,7 +255,9 @@ impl Network<'_> {
         if goes == gateway.outside {
             // What is not IPv4, or goes by a gateway that translates nothing, is as it was.
             all.push((set, kind));
-            all.extend(self.made_public(gateway, set, kind));
+            let unseen = self.space.to(&gateway.unseen);
+            let seen = self.space.minus(set, unseen);
+            all.extend(self.made_public(gateway, seen, kind));
         } else {
             let plain = self.space.minus(set, public);
             let whole = if came == gateway.outside { set } else { plain };

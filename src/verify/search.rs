@@ -280,7 +280,8 @@ impl Search<'_, '_> {
         }
         let owner = self.spec.forwarding().owner_of(packet.dst);
         let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
-        let here = here && matches!(spot, Spot::Link(..));
+        let known = self.gateways.values().any(|gateway| gateway.public().contains(packet.dst));
+        let here = here && !known && matches!(spot, Spot::Link(..));
         (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
     }
 

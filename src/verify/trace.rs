@@ -42,7 +42,8 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     // Who is not in the zone behind that gateway sends to the public address, and is seen to.
     let sender = spec.forwarding().owner_of(private.src).map(|(host, _)| host);
     let behind = spec.forwarding().zone_of(private.src).filter(|_| sender.is_none());
-    let outside = gateways(site).values().any(|g| g.has(packet.dst) && Some(g.outside) == behind);
+    let outside =
+        gateways(site).values().any(|g| g.public().contains(packet.dst) && Some(g.outside) == behind);
     let packet = &if outside { private } else { Packet { dst: packet.dst, ..private } };
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
@@ -223,7 +224,8 @@ impl Through<'_, '_> {
         let (forwarding, site) = (self.spec.forwarding(), self.spec.forwarding().site());
         let zone = site.leg(gate.host, gate.oif?)?.zone;
         let all = gateways(site);
-        let (into, gateway) = all.iter().find(|(_, g)| g.outside == zone && g.has(packet.dst))?;
+        let (into, gateway) =
+            all.iter().find(|(_, g)| g.outside == zone && g.public().contains(packet.dst))?;
         let vpc = site.vpcs.iter().find(|vpc| vpc.block.contains(packet.src)).map(|vpc| vpc.machine);
         let own = vpc.and_then(|own| Some((own, all.get(&own)?)));
         let sent =

@@ -189,6 +189,7 @@ impl Forbidden<'_> {
         // What is written to a public address is written to the one that it stands for (S57).
         let public = if kind.dst { network.public_of(&self.to) } else { AddrSet::empty() };
         let to_public = network.between(&self.src, &public);
+        let to_public = network.space.minus(to_public, itself);
         let meant = network.space.or(pair, to_public);
         let meant = network.space.and(meant, self.what);
         let written = network.as_sent(kind, meant);
@@ -268,8 +269,12 @@ fn owners_among(site: &Site, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
 /// S13: from a machine to itself, however the expectation names it.
 fn to_itself(network: &mut Network<'_>) -> PacketSet {
     let site = network.site;
-    let own = site.hosts().map(|(host, _)| network.readings.static_of(host)).collect::<Vec<_>>();
-    let pairs = own.iter().map(|addrs| network.between(addrs, addrs)).collect();
+    let mut pairs = Vec::new();
+    for (host, _) in site.hosts() {
+        let own = network.readings.static_of(host);
+        let known_by = own.union(&network.public_of(&own));
+        pairs.push(network.between(&own, &known_by));
+    }
     network.space.any(pairs)
 }
 
@@ -308,10 +313,14 @@ fn arriving(
                     sets.push(into_machine(network, reached, kind, id, &its));
                 }
             }
-            let nobody = addrs.difference(&owned);
+            // Nor is a public address nobody's (S57): whose it is gets what the gateway delivers.
+            let known = network.gateways.values().fold(owned, |all, gateway| all.union(gateway.public()));
+            let nobody = addrs.difference(&known);
+            let somebodys = network.for_another(None, kind);
             for (zone, set) in in_zones(site, reached, kind, &nobody) {
                 let dst = network.space.to(&zone);
-                sets.push(network.space.and(set, dst));
+                let here = network.space.and(set, dst);
+                sets.push(network.space.minus(here, somebodys));
             }
             // S14: nobody has a group, and everybody who filters decides for himself what he hears.
             let heard = groups::among(&addrs);
@@ -345,6 +354,7 @@ pub(super) fn into_machine(
     let site = network.site;
     let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
     let mut sets = Vec::new();
+    let anothers = network.for_another(Some(host), kind);
     for (leg_id, leg) in machine.legs() {
         let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(site, host);
         let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
@@ -357,7 +367,8 @@ pub(super) fn into_machine(
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {
                 let (taken, now) = network.through(&way, here, *of);
                 if now == kind {
-                    let taken = network.space.minus(taken, base);
+                    let others = network.space.or(base, anothers);
+                    let taken = network.space.minus(taken, others);
                     sets.push(network.space.and(taken, dst));
                 }
             }

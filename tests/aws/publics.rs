@@ -105,6 +105,7 @@ host j = dynamic public 198.51.100.30 in app
 host d = 10.1.2.10 public 198.51.100.20 in data
 host m = 10.1.2.11 public 198.51.100.21 in data
 host p = 10.1.2.12 in data
+host q = 10.1.2.13 in data
 host x = 10.2.1.10 public 198.51.100.40 in far
 security-group web = w
 security-group plain = n
@@ -112,11 +113,13 @@ security-group jobs = j
 security-group db = d
 security-group mgmt = m
 security-group inner = p
+security-group deep = q
 security-group theirs = x
 allow https from web, plain, jobs, theirs to world
 allow https from world to db { waive lint exposed-service \"x\" }
 allow https from office to mgmt
 allow https from office to inner
+allow https from world to deep { waive lint exposed-service \"x\" }
 ";
 
 /// What is let out to the Internet comes in from there, by the public addresses of both.
@@ -133,6 +136,10 @@ fn a_denial_holds_by_public_addresses_too() {
         ("expect deny https from w to m", "", None),
         ("expect deny https from n to m", "198.51.100.21", None),
         ("expect deny https from w to p", "", None),
+        // Nothing is delivered to a private address that no public one stands for, nor to whoever is beside its owner.
+        ("expect deny https from w to q", "", None),
+        ("expect deny https from x to app", "", None),
+        ("expect only https from w to internet", "", None),
     ] {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("policy.fw"), format!("{OPEN}test \"t\" {{ {denied} }}\n")).unwrap();
