@@ -221,8 +221,8 @@ fn made(site: &Site, options: &Options, findings: &mut Findings, watch: Watch<'_
             }
         };
         let mut files = vec![
-            ("routes.json".to_owned(), json(&forwarding.table(host))),
-            ("interfaces.json".to_owned(), json(&interfaces(site, host))),
+            ("routes.json".to_owned(), json(&forwarding.table(host), 0)),
+            ("interfaces.json".to_owned(), json(&interfaces(site, host), 0)),
         ];
         if !options.proof_alone {
             files.insert(0, ("ruleset.nft".to_owned(), rules.text.clone()));
@@ -256,9 +256,11 @@ fn exported(
     findings: &mut Findings,
     watch: Watch<'_>,
 ) -> Option<()> {
-    let because = |(host, lines): (&HostId, &origins::Lines)| (*host, json(&lines.said(site, sources)));
-    let ruleset =
-        |(host, rules): (&HostId, &HostRules)| (*host, target::nft::json::of_printed(&rules.ruleset));
+    let because =
+        |(host, lines): (&HostId, &origins::Lines)| (*host, json(&lines.said(site, sources), lines.room()));
+    let ruleset = |(host, rules): (&HostId, &HostRules)| {
+        (*host, target::nft::json::of_printed(&rules.ruleset, rules.text.len()))
+    };
     let (mut because, rulesets) = thread::scope(|scope| {
         let because = scope.spawn(|| {
             watch(Told::Begun);
@@ -427,6 +429,6 @@ fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
-    target::nft::json::pretty(value).unwrap_or_default()
+fn json(value: &impl serde::Serialize, room: usize) -> String {
+    target::nft::json::pretty(value, room).unwrap_or_default()
 }

@@ -22,6 +22,11 @@ impl Lines {
         Self(lines)
     }
 
+    /// Bytes that they take at most where no sentence is very long.
+    pub(super) fn room(&self) -> usize {
+        self.0.len().saturating_mul(256)
+    }
+
     /// The same to be written: a list of `line` and `statements`.
     pub(super) fn said<'s>(&'s self, site: &'s Site, sources: &'s SourceMap) -> impl Serialize + use<'s> {
         Said { lines: self, site, sources }

@@ -386,6 +386,9 @@ impl Draft<'_> {
         let commented = self.quieten();
         let mut table = Table::new(self.family, "fwc");
         let of = ruleset.tables.len();
+        let rules = self.chains.iter().map(|draft| draft.rules.len());
+        let elements = self.sets.iter().map(|draft| draft.elements.len());
+        origins.places.reserve_exact(rules.chain(elements).sum());
         for (at, draft) in std::mem::take(&mut self.chains).into_iter().enumerate() {
             let mut chain = draft.chain;
             for (rule, traced) in draft.rules.into_iter().enumerate() {

@@ -31,20 +31,22 @@ use super::print::Unprintable;
 /// [`Unprintable`] for what JSON has no word for: statements that were not understood when they were read.
 pub fn json(ruleset: &Ruleset) -> Result<String, Unprintable> {
     // Whatever is no string in the text is none here.
-    super::print::print(ruleset)?;
-    of_printed(ruleset)
+    let text = super::print::print(ruleset)?;
+    of_printed(ruleset, text.len())
 }
 
-/// The same of a ruleset that was printed: what may not stand in the text was refused there.
+/// The same of a ruleset that was printed, as a text of this length: what may not stand in it was refused there.
 ///
 /// # Errors
 /// As [`json`].
-pub fn of_printed(ruleset: &Ruleset) -> Result<String, Unprintable> {
+pub fn of_printed(ruleset: &Ruleset, length: usize) -> Result<String, Unprintable> {
+    /// JSON is two to three times as long as the text.
+    const LONGER: usize = 3;
     #[derive(Serialize)]
     struct Document<'r> {
         nftables: As<'r, Ruleset>,
     }
-    pretty(&Document { nftables: As(ruleset) }).map_err(|why| Unprintable {
+    pretty(&Document { nftables: As(ruleset) }, length.saturating_mul(LONGER)).map_err(|why| Unprintable {
         what: "statement",
         text: why.to_string(),
         why: "libnftables JSON has no word for it",
@@ -338,7 +340,7 @@ mod tests {
         let rule = Rule::new(vec![Statement::counter(), Statement::Unsupported(words.to_owned())]);
         let mut table = Table::new(TableFamily::Inet, "t");
         table.chains.push(Chain::regular("c", vec![rule]));
-        let refused = of_printed(&Ruleset { tables: vec![table] }).unwrap_err();
+        let refused = of_printed(&Ruleset { tables: vec![table] }, 0).unwrap_err();
         assert_eq!((refused.what, refused.text.as_str()), ("statement", words));
     }
 }

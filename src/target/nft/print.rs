@@ -45,7 +45,13 @@ pub struct Unprintable {
 /// # Errors
 /// [`Unprintable`] where a string cannot be written safely.
 pub fn print(ruleset: &Ruleset) -> Result<String, Unprintable> {
-    let mut out = Printer { text: HEADER.to_owned() };
+    /// Bytes of the line of an element: two addresses with their masks, a protocol, a port.
+    const LINE: usize = 96;
+    let sets = ruleset.tables.iter().flat_map(|table| &table.sets);
+    let elements: usize = sets.map(|set| set.elements.len()).sum();
+    // A long text that is moved while it grows is there twice.
+    let mut out = Printer { text: String::with_capacity(elements.saturating_mul(LINE)) };
+    out.text.push_str(HEADER);
     for table in &ruleset.tables {
         out.table(table)?;
     }

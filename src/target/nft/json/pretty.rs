@@ -13,12 +13,13 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 /// Columns of a line that can be broken: an element of two ranges and a port has about as many.
 const WIDTH: usize = 160;
 
-/// A document with a line break at its end.
+/// A document with a line break at its end. There is `room` for so many bytes from the start: a long text that is moved while it
+/// grows is there twice.
 ///
 /// # Errors
 /// What the value says where it cannot be written.
-pub(crate) fn pretty(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut page = Page { text: Vec::with_capacity(1 << 12), ..Page::default() };
+pub(crate) fn pretty(value: &impl Serialize, room: usize) -> serde_json::Result<String> {
+    let mut page = Page { text: Vec::with_capacity(room.max(1 << 12)), ..Page::default() };
     value.serialize(&mut Serializer::with_formatter(Nowhere, Lines(&mut page)))?;
     page.text.push(b'\n');
     String::from_utf8(page.text).map_err(serde::ser::Error::custom)
@@ -334,7 +335,7 @@ mod tests {
         #[test]
         fn lines_are_as_long_as_they_may_be(value in value(), deeper in 0usize..40) {
             let value = (0..deeper).fold(value, |inner, _| Value::from(vec![inner]));
-            let text = pretty(&value).unwrap();
+            let text = pretty(&value, 0).unwrap();
             prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value.clone());
             prop_assert_eq!(follow(&value, 0, 0, &text), "\n");
         }
@@ -356,6 +357,6 @@ mod tests {
   }
 }
 "#;
-        assert_eq!(pretty(&set).unwrap(), wanted);
+        assert_eq!(pretty(&set, 0).unwrap(), wanted);
     }
 }
