@@ -197,8 +197,8 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
 /// must be newer than the trial.
 ///
 /// # Errors
-/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it or was open
-/// then (`console` overrides that).
+/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it, was open
+/// then, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
     connection: Option<&Connection>,
@@ -240,7 +240,7 @@ pub fn confirm(
 }
 
 /// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and
-/// after those that were `open` then.
+/// after those that were `open` then, and on another machine.
 fn shows_a_login(
     applied: &Connection,
     open: &[Connection],
@@ -255,6 +255,10 @@ fn shows_a_login(
         }
         Some(older) if open.contains(older) => {
             "this connection was open before the trial, which shows nothing of new ones: log in anew and confirm there"
+        }
+        Some(local) if preflight::is_from_here(local) => {
+            let what = "log in anew from another machine, not through a tunnel, or say `--i-have-console`";
+            return Err(ApplyError::Cannot(format!("this connection {}: {what}", preflight::FROM_HERE)));
         }
         Some(_) => return Ok(()),
     };

@@ -88,6 +88,12 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
             "log in by ssh and run it there (not in a tmux of an older login), or say `--i-have-console`",
         )];
     };
+    if is_from_here(&connection) {
+        let message = format!("ssh {connection} {FROM_HERE}");
+        return vec![Refusal::new("administrator", message).help(
+            "log in by ssh from another machine, not through a tunnel that ends on this one, or say `--i-have-console`",
+        )];
+    }
     let listing: Ruleset = match parsed(known.listing) {
         Ok(listing) => listing,
         Err(why) => {
@@ -113,6 +119,22 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
     let devices = made_of(&interface);
     let unfollowed = ingress::may_drop(&ruleset, devices.as_ref()).into_iter().map(unknown);
     closed.chain(unfollowed).collect()
+}
+
+/// What is wrong with a connection that is [from here](is_from_here).
+pub const FROM_HERE: &str = "comes from this machine itself (a tunnel that ends here, `ssh localhost`), which shows nothing of whether others can log in";
+
+/// Whether a connection comes from the machine that it goes to: by a tunnel that ends there, or from one of its own users. It
+/// never meets the rules that others meet, and a tunnel stays open where no new one could be made.
+#[must_use]
+pub fn is_from_here(connection: &Connection) -> bool {
+    let client = connection.client.ip();
+    // The kernel's table of its own addresses, which it asks before any route.
+    let own = || {
+        let answer = ip(&["route", "get", &client.to_string()])?;
+        Some(answer.get(0)?.get("type")?.as_str()? == "local")
+    };
+    client.is_loopback() || client == connection.server.ip() || own() == Some(true)
 }
 
 /// An interface and what carries it: of a VLAN its link, of a bridge or a bond its ports. None where `ip` does not say.
