@@ -22,6 +22,7 @@ pub mod ingress;
 pub mod live;
 pub mod lockout;
 pub mod log;
+pub mod parameters;
 pub mod preflight;
 pub mod scratch;
 pub mod state;

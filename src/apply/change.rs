@@ -18,14 +18,14 @@ use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
-use super::{ApplyError, carry, connections, log, preflight, scratch};
+use super::{ApplyError, carry, connections, log, parameters, preflight, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The listing of every table at the moment of the confirmation, in the generation's folder.
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
-/// The file of a generation with the kernel's parameters of `sysctl.conf` as they were when it was confirmed.
+/// The file of a generation with the kernel's parameters that it wants as they were when it was confirmed.
 pub const CONFIRMED_PARAMETERS: &str = "confirmed-with.conf";
 
 /// What would be done, tried in a scratch namespace.
@@ -91,8 +91,12 @@ impl Plan {
             None => None,
         };
         let before = live::mark(&live);
-        let known = confirmed.is_some_and(|record| Some(&record.mark) == before.as_ref());
+        let known = match &confirmed {
+            Some(record) => Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?,
+            None => false,
+        };
         let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
+        let wanted = parameters::wanted(build);
         let record = Record {
             generation,
             mark,
@@ -103,9 +107,15 @@ impl Plan {
             connection: manner.connection,
             open: Vec::new(),
             nft: nft.path().to_owned(),
+            beside: parameters::beside(&manner.parameters),
+            left: parameters::left(&wanted, &manner.parameters),
             parameters: manner.parameters,
         };
-        let files = vec![("sysctl.conf", build.parameters.clone()), ("origins.json", build.origins.clone())];
+        let files = vec![
+            ("sysctl.conf", build.parameters.clone()),
+            (parameters::OF_LEGS, parameters::of_legs_text(build)),
+            ("origins.json", build.origins.clone()),
+        ];
         Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do })
     }
 
@@ -168,7 +178,8 @@ impl Armed {
         let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
         // Whatever the exit code says: an nft that was killed may have committed.
         let outcome = read_back(&nft, &self.plan)
-            .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))));
+            .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))))
+            .and_then(|()| set(parameters::kept(&record.beside)));
         if let Err(why) = outcome {
             let why = match loaded {
                 Err(refused) => refused.to_string(),
@@ -180,6 +191,12 @@ impl Armed {
         log::step(state, &said(record, "is loaded, on trial"));
         Ok(self.trial)
     }
+}
+
+/// Whether what a build wants of the kernel is what is confirmed, and is so but for what was left otherwise then.
+fn as_confirmed(state: &State, record: &Record, build: &Build) -> Result<bool, ApplyError> {
+    let is_wanted = parameters::is_wanted_by(state, record.generation, build)?;
+    Ok(is_wanted && parameters::turned(state, record)?.iter().all(|turned| turned.known))
 }
 
 fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
@@ -197,8 +214,8 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
 /// must be newer than the trial.
 ///
 /// # Errors
-/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it or was open
-/// then (`console` overrides that).
+/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it, was open
+/// then, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
     connection: Option<&Connection>,
@@ -225,9 +242,16 @@ pub fn confirm(
         let why = "somebody changed the table while it was on trial: roll it back, and apply again";
         return Err(ApplyError::Cannot(why.to_owned()));
     }
+    let undone = parameters::undone(state, &record)?;
+    if !undone.is_empty() {
+        let (undone, what) = (undone.join("; "), "set it again, or roll the trial back and apply again");
+        return Err(ApplyError::Cannot(format!(
+            "parameters of the kernel were changed while it was on trial: {undone}: {what}"
+        )));
+    }
     // What `fwc drift` compares with: other people's tables too, as they were when this was found good.
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
-    let parameters = preflight::as_they_are(&state.text(trial.generation, "sysctl.conf")?)?;
+    let parameters = parameters::as_they_are(parameters::of_generation(state, trial.generation)?);
     replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
     lock.confirm(state, trial.generation)?;
     lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
@@ -240,7 +264,7 @@ pub fn confirm(
 }
 
 /// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and
-/// after those that were `open` then.
+/// after those that were `open` then, and on another machine.
 fn shows_a_login(
     applied: &Connection,
     open: &[Connection],
@@ -255,6 +279,10 @@ fn shows_a_login(
         }
         Some(older) if open.contains(older) => {
             "this connection was open before the trial, which shows nothing of new ones: log in anew and confirm there"
+        }
+        Some(local) if preflight::is_from_here(local) => {
+            let what = "log in anew from another machine, not through a tunnel, or say `--i-have-console`";
+            return Err(ApplyError::Cannot(format!("this connection {}: {what}", preflight::FROM_HERE)));
         }
         Some(_) => return Ok(()),
     };
@@ -320,7 +348,7 @@ fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyErr
 fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result<(), ApplyError> {
     let nft = Nft::at(&record.nft);
     // Forwarding is off again before the rules that it was turned on for are gone.
-    let back = take_back(&record.parameters);
+    let back = if is_of_another_boot(state, record) { Ok(()) } else { take_back(record) };
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
     let text = state.text(record.generation, "rollback.nft")?;
     let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
@@ -389,18 +417,19 @@ fn set<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), A
     result
 }
 
-/// Sets parameters to what they were. Those of an interface that is gone went with it.
-fn take_back(parameters: &[Parameter]) -> Result<(), ApplyError> {
-    let there = parameters.iter().filter(|parameter| !went_with_its_interface(&parameter.key));
-    set(there.map(|p| (p.key.as_str(), p.before.as_str())))
+/// Sets parameters to what they were, and after them what the kernel changes with them. Those of an interface that is gone
+/// went with it.
+fn take_back(record: &Record) -> Result<(), ApplyError> {
+    let set_then = record.parameters.iter().map(|p| (p.key.as_str(), p.before.as_str()));
+    let beside = record.beside.iter().map(|(key, was)| (key.as_str(), was.as_str()));
+    set(set_then.chain(beside).filter(|(key, _)| !parameters::went_with_its_interface(key)))
 }
 
-/// Whether a parameter is one of an interface that is no more: the kernel takes `net/FAMILY/conf/INTERFACE` away with it.
-fn went_with_its_interface(key: &str) -> bool {
-    let parts: Vec<&str> = key.split('/').collect();
-    let ["net", family, "conf", interface, _] = parts.as_slice() else { return false };
-    let folder = Path::new("/proc/sys/net").join(family).join("conf").join(interface);
-    folder.symlink_metadata().is_err_and(|why| why.kind() == std::io::ErrorKind::NotFound)
+/// Whether a reboot has ended a trial: what the parameters were before it was so in another boot, and this one has begun
+/// with what is confirmed.
+fn is_of_another_boot(state: &State, record: &Record) -> bool {
+    let trial = state.trial().ok().flatten();
+    trial.is_some_and(|trial| trial.generation == record.generation && trial.boot != boot())
 }
 
 fn said(record: &Record, what: &str) -> String {

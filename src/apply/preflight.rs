@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
@@ -18,14 +17,13 @@ use serde_json::Value;
 use crate::net::Family;
 use crate::net::addr;
 use crate::target::nft::artifact::Ruleset;
-use crate::target::sysctl;
 
-use super::ApplyError;
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::ingress;
 use super::live::parsed;
 use super::lockout;
+use super::parameters;
 use super::state::{Parameter, now};
 
 /// One reason why nothing should be changed.
@@ -88,6 +86,12 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
             "log in by ssh and run it there (not in a tmux of an older login), or say `--i-have-console`",
         )];
     };
+    if is_from_here(&connection) {
+        let message = format!("ssh {connection} {FROM_HERE}");
+        return vec![Refusal::new("administrator", message).help(
+            "log in by ssh from another machine, not through a tunnel that ends on this one, or say `--i-have-console`",
+        )];
+    }
     let listing: Ruleset = match parsed(known.listing) {
         Ok(listing) => listing,
         Err(why) => {
@@ -113,6 +117,22 @@ fn administrator(known: &Known<'_>) -> Vec<Refusal> {
     let devices = made_of(&interface);
     let unfollowed = ingress::may_drop(&ruleset, devices.as_ref()).into_iter().map(unknown);
     closed.chain(unfollowed).collect()
+}
+
+/// What is wrong with a connection that is [from here](is_from_here).
+pub const FROM_HERE: &str = "comes from this machine itself (a tunnel that ends here, `ssh localhost`), which shows nothing of whether others can log in";
+
+/// Whether a connection comes from the machine that it goes to: by a tunnel that ends there, or from one of its own users. It
+/// never meets the rules that others meet, and a tunnel stays open where no new one could be made.
+#[must_use]
+pub fn is_from_here(connection: &Connection) -> bool {
+    let client = connection.client.ip();
+    // The kernel's table of its own addresses, which it asks before any route.
+    let own = || {
+        let answer = ip(&["route", "get", &client.to_string()])?;
+        Some(answer.get(0)?.get("type")?.as_str()? == "local")
+    };
+    client.is_loopback() || client == connection.server.ip() || own() == Some(true)
 }
 
 /// An interface and what carries it: of a VLAN its link, of a bridge or a bond its ports. None where `ip` does not say.
@@ -278,47 +298,18 @@ fn samples(route: &Route, all: &[Route]) -> Vec<IpAddr> {
     all.into_iter().filter(decided).take(2).collect()
 }
 
-/// The parameters that are not as `sysctl.conf` has them.
+/// The parameters that are not as `sysctl.conf` has them, and as the legs need them with it.
 #[must_use]
 pub fn different(build: &Build) -> Vec<Parameter> {
-    let differs = |setting: &crate::target::sysctl::artifact::Setting| {
-        let before = value(&setting.key)?;
-        let same = before.split_whitespace().eq(setting.value.split_whitespace());
-        (!same).then(|| Parameter { key: setting.key.clone(), before, value: setting.value.clone() })
-    };
-    build.settings.settings.iter().filter_map(differs).collect()
-}
-
-/// A `sysctl.conf` with the values that its parameters have now; without those that are not there.
-///
-/// # Errors
-/// When the text is none.
-pub fn as_they_are(text: &str) -> Result<String, ApplyError> {
-    let mut settings =
-        sysctl::read::read(text).map_err(|why| ApplyError::State(format!("sysctl.conf: {why}")))?;
-    settings.settings.retain_mut(|setting| match value(&setting.key) {
-        Some(is) => {
-            setting.value = is.split_whitespace().collect::<Vec<_>>().join(" ");
-            true
-        }
-        None => false,
-    });
-    Ok(sysctl::print::print(&settings))
+    parameters::different(&parameters::wanted(build))
 }
 
 /// What the kernel does not have, and `sysctl.conf` does not call optional.
 fn missing(build: &Build) -> Vec<Refusal> {
-    let settings = build.settings.settings.iter();
-    let missing = settings.filter(|s| !s.optional && value(&s.key).is_none());
+    let missing = parameters::otherwise(&build.settings).filter(|s| parameters::value(&s.key).is_none());
     missing
         .map(|s| Refusal::new("parameter", format!("the kernel has no `{}`", s.key.replace('/', "."))))
         .collect()
-}
-
-/// What a parameter is now.
-#[must_use]
-pub fn value(key: &str) -> Option<String> {
-    fs::read_to_string(Path::new("/proc/sys").join(key)).ok().map(|text| text.trim().to_owned())
 }
 
 // ---- rules that are not ours --------------------------------------------------------------------------

@@ -7,9 +7,10 @@
 //!     boot.nft              the same without what was carried over
 //!     rollback.nft          back to what was there before
 //!     sysctl.conf origins.json
+//!     legs.conf             what follows from sysctl.conf for the interfaces
 //!     record.json           who, from where, of what policy, the parameters that were changed
 //!     confirmed-with.nft    every table when it was confirmed
-//!     confirmed-with.conf   the parameters of sysctl.conf as they were then
+//!     confirmed-with.conf   the parameters of sysctl.conf and legs.conf as they were then
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N
@@ -23,6 +24,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is where the state of apply is kept")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -78,6 +80,12 @@ pub struct Record {
     pub nft: PathBuf,
     /// The parameters of the kernel that it changed.
     pub parameters: Vec<Parameter>,
+    /// What the kernel changed with those by itself, and what it was.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub beside: BTreeMap<String, String>,
+    /// The parameters that were not as they are wanted, and were left so.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left: BTreeSet<String>,
 }
 
 /// A parameter of the kernel that was changed.

@@ -4,16 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::apply::change::{CONFIRMED_PARAMETERS, CONFIRMED_WITH};
+use crate::apply::change::CONFIRMED_WITH;
 use crate::apply::live::{Nft, parsed};
-use crate::apply::preflight;
-use crate::apply::state::State;
+use crate::apply::parameters::{self, Turned};
 use crate::net::CtState;
 use crate::net::{Field, Space};
 use crate::target::nft::artifact::{Hook, Ruleset};
 use crate::target::nft::sim;
 use crate::target::nft::still::is_later;
-use crate::target::sysctl::{self, artifact::Settings};
 
 use super::diff::of_listings;
 use super::live::{StateArgs, failure, never};
@@ -51,9 +49,9 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let same = is_later(&now, &rules);
     let (diff, words, data) =
         of_listings(&record.host, (&name, &was), ("now", if same { &was } else { &is }))?;
-    let turned = turned(&state, confirmed, &rules)?;
-    // `apply` told of it, and whoever confirmed it all the same knew.
-    let (known, turned): (Vec<Turned>, Vec<Turned>) = turned.into_iter().partition(|one| one.known);
+    let turned = parameters::turned(&state, &record).map_err(failure)?;
+    let (known, turned): (Vec<Told>, Vec<Told>) =
+        turned.into_iter().map(|one| Told::new(one, &rules)).partition(|told| told.turned.known);
     let drifted = !diff.is_empty() || !turned.is_empty();
     let cosmetic = !drifted && !same;
     match args.format {
@@ -61,8 +59,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             "drifted": drifted,
             "cosmetic": cosmetic,
             "packets": data,
-            "parameters": turned.iter().map(Turned::json).collect::<Vec<_>>(),
-            "never_set": known.iter().map(Turned::json).collect::<Vec<_>>(),
+            "parameters": turned.iter().map(Told::json).collect::<Vec<_>>(),
+            "never_set": known.iter().map(Told::json).collect::<Vec<_>>(),
         }))),
         Format::Text => {
             if !diff.is_empty() {
@@ -79,22 +77,22 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     Ok(if drifted { Exit::AtFault } else { Exit::Fine })
 }
 
-/// A parameter of the kernel that is not what the confirmed `sysctl.conf` says.
-struct Turned {
-    key: String,
-    wanted: String,
-    is: Option<String>,
+/// A parameter of the kernel that is not what was confirmed.
+struct Told {
+    turned: Turned,
     /// A packet of which that decides.
     packet: Option<String>,
-    /// Whether it was so when the generation was confirmed.
-    known: bool,
 }
 
-impl Turned {
+impl Told {
+    fn new(turned: Turned, rules: &Ruleset) -> Self {
+        Self { packet: forwarded(&turned.key, rules), turned }
+    }
+
     fn text(&self) -> String {
-        let is = self.is.as_deref().unwrap_or("not there");
-        let mut text =
-            format!("sysctl {} is {is}, and {} was confirmed\n", self.key.replace('/', "."), self.wanted);
+        let Turned { key, wanted, is, .. } = &self.turned;
+        let is = is.as_deref().unwrap_or("not there");
+        let mut text = format!("sysctl {} is {is}, and {wanted} was confirmed\n", key.replace('/', "."));
         if let Some(packet) = &self.packet {
             let _ = writeln!(text, "    example {packet}");
         }
@@ -102,48 +100,29 @@ impl Turned {
     }
 
     fn json(&self) -> Value {
-        json!({ "key": self.key, "confirmed": self.wanted, "is": self.is, "packet": self.packet })
+        let Turned { key, wanted, is, .. } = &self.turned;
+        json!({ "key": key, "confirmed": wanted, "is": is, "packet": self.packet })
     }
-}
-
-fn turned(state: &State, confirmed: u64, rules: &Ruleset) -> Result<Vec<Turned>, Failure> {
-    let text = state.text(confirmed, "sysctl.conf").map_err(failure)?;
-    let read = |text: &str| {
-        sysctl::read::read(text).map_err(|why| Failure::new(format!("parameters of the kernel: {why}")))
-    };
-    let settings = read(&text)?;
-    // A generation that an older fwc confirmed does not tell.
-    let was = match state.text(confirmed, CONFIRMED_PARAMETERS) {
-        Ok(text) => read(&text)?,
-        Err(_) => Settings::default(),
-    };
-    let mut all = Vec::new();
-    for setting in settings.settings {
-        let is = preflight::value(&setting.key);
-        let same = is.as_deref().is_some_and(|is| is.split_whitespace().eq(setting.value.split_whitespace()));
-        if same || (is.is_none() && setting.optional) {
-            continue;
-        }
-        let packet = forwarded(&setting.key, rules);
-        let known = is.as_deref().is_some_and(|is| {
-            was.value(&setting.key).is_some_and(|was| is.split_whitespace().eq(was.split_whitespace()))
-        });
-        all.push(Turned { key: setting.key, wanted: setting.value, is, packet, known });
-    }
-    Ok(all)
 }
 
 /// A packet that the rules forward: with forwarding turned, what becomes of it is turned.
 fn forwarded(key: &str, rules: &Ruleset) -> Option<String> {
+    let leg = parameters::leg_of(key);
     let family = match key {
         "net/ipv4/ip_forward" | "net/ipv4/conf/all/forwarding" => 0,
         "net/ipv6/conf/all/forwarding" => 1,
+        _ if leg.is_some() => 0,
         _ => return None,
     };
     let mut space = Space::default();
     let admitted = sim::admits(rules, Hook::Forward, &mut space).ok()?.accepted;
     let (of_family, new) = (space.is(Field::Family, family), space.ct(&[CtState::New]));
-    let set = space.all(vec![admitted, of_family, new]);
+    let mut asked = vec![admitted, of_family, new];
+    if let Some(leg) = leg {
+        let interface = space.interface(leg);
+        asked.push(space.is(Field::Iif, interface));
+    }
+    let set = space.all(asked);
     let packet = space.witness(set, &[]).ok()??;
     Some(show(&packet, &crate::model::Site::default()))
 }

@@ -13,8 +13,8 @@ use super::{Console, Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ConfirmArgs {
-    /// Confirm over a connection that shows nothing of new logins (the one that applied it, one that was open then), or over
-    /// none; what was applied over none needs no other anyhow
+    /// Confirm over a connection that shows nothing of new logins (the one that applied it, one that was open then, one from
+    /// this machine itself), or over none; what was applied over none needs no other anyhow
     #[arg(long)]
     i_have_console: bool,
 

@@ -253,7 +253,7 @@ fn so_it_is_with_nft_1_1() {
 }
 
 /// A datagram that the policy lets through.
-fn passes(world: &World) -> bool {
+pub(super) fn passes(world: &World) -> bool {
     let far = world.web.within(|| Ok(std::net::UdpSocket::bind("10.9.2.2:7000").unwrap())).unwrap();
     far.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
     let near = world.admin.within(|| Ok(std::net::UdpSocket::bind("10.9.1.10:0").unwrap())).unwrap();

@@ -267,6 +267,60 @@ fn who_logged_in_before_the_trial_confirms_nothing() {
     assert!(confirmed.status.success(), "{}", said(&confirmed));
 }
 
+/// A tunnel that ends on the machine brings logins from the machine itself, whatever the rules say of others; and it stays
+/// open where no new one could be dialled.
+#[test]
+fn a_login_from_the_machine_itself_shows_nothing_of_others() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(mut sshd) = Sshd::start(&world) else { return };
+    let mut tunnel = sshd.ssh(&["-N", "-o", "ServerAliveInterval=1", "-L", "2224:127.0.0.1:22"]);
+    let mut tunnel = tunnel.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    "127.0.0.1".clone_into(&mut sshd.server);
+    let by_tunnel = |sshd: &Sshd, words: &str| sshd.ssh(&["-p", "2224", words]).output().unwrap();
+    until("the tunnel is open", 10, || by_tunnel(&sshd, "true").status.success());
+    // What locks everybody out, and what does not: of neither is it known by this login.
+    for build in ["lockout", "old"] {
+        let refused = by_tunnel(&sshd, &words(&world, build, "--sysctl"));
+        assert_eq!(refused.status.code(), Some(1), "{build}: {}", said(&refused));
+        let why = "refused (administrator): ssh 127.0.0.1:";
+        let told = said(&refused);
+        assert!(told.contains(why) && told.contains("comes from this machine itself"), "{build}: {told}");
+        assert!(told.contains("--i-have-console"), "{build}: {told}");
+        assert_eq!(world.mark(), None, "{build}");
+    }
+    "10.9.1.1".clone_into(&mut sshd.server);
+    let applied = sshd.run(&words(&world, "old", "--sysctl"));
+    assert!(applied.status.success(), "{}", said(&applied));
+    // By `ssh localhost`, and by addresses of its own that are no loopback.
+    let again = |to: &str| {
+        let key = world.path("user").display().to_string();
+        let quiet = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR";
+        sshd.run(&format!("ssh -F /dev/null -i {key} {quiet} root@{to} {FWC} confirm"))
+    };
+    for done in [again("127.0.0.1"), again("10.9.1.1"), again("10.9.2.1")] {
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        assert!(said(&done).contains("comes from this machine itself"), "{}", said(&done));
+    }
+    let status = sshd.run(&format!("{FWC} status"));
+    assert!(said(&status).contains("on trial   generation 1 of `fw`, loaded"), "{}", said(&status));
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+    // Whoever has a console may come by a tunnel all the same; a login from elsewhere confirms it.
+    "127.0.0.1".clone_into(&mut sshd.server);
+    let forced = by_tunnel(&sshd, &words(&world, "new", "--sysctl --i-have-console"));
+    assert!(forced.status.success(), "{}", said(&forced));
+    let refused = by_tunnel(&sshd, &format!("{FWC} confirm"));
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    "10.9.1.1".clone_into(&mut sshd.server);
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+    tunnel.kill().unwrap();
+    tunnel.wait().unwrap();
+}
+
 /// What drops before a packet comes to the hooks that are followed may be the end of every login.
 #[test]
 fn what_may_drop_at_the_device_is_refused() {

@@ -24,5 +24,6 @@ mod fleet;
 mod lockout;
 mod log;
 mod masters;
+mod parameters;
 mod steps;
 mod world;

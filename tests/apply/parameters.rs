@@ -1,0 +1,267 @@
+//! The kernel's parameters beside the rules: what a trial turned and somebody undid, what a rollback leaves, kernels that do
+//! not have them.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use sha2::{Digest, Sha256};
+
+use super::common::{file, kernel};
+use super::drift::passes;
+use super::world::{FWC, World, said};
+
+fn set(world: &World, key: &str, value: &str) {
+    world.fw.sysctl(&[(key.to_owned(), value)]).unwrap();
+}
+
+fn is(world: &World, key: &str) -> String {
+    world.fw.run("cat", &[&format!("/proc/sys/net/{key}")], "").unwrap().trim().to_owned()
+}
+
+/// Every parameter of the firewall's interfaces, and whether it forwards.
+fn all(world: &World) -> Vec<String> {
+    let script = "cd /proc/sys/net; grep -H . ipv4/ip_forward ipv[46]/conf/*/* 2>/dev/null; true";
+    let all = world.fw.run("sh", &["-c", script], "").unwrap();
+    all.lines().filter(|line| !line.contains("stable_secret")).map(str::to_owned).collect()
+}
+
+fn differ(before: &[String], after: &[String]) -> Vec<String> {
+    after.iter().filter(|line| !before.contains(line)).cloned().collect()
+}
+
+fn path(world: &World, build: &str) -> String {
+    world.path(build).display().to_string()
+}
+
+/// The policy `old`, over IPv6 too.
+fn both() -> String {
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    text.replace("zone lan { 10.9.1.0/24 }", "zone lan { 10.9.1.0/24, 2001:db8:9::/64 }")
+        .replace("eth1 10.9.1.1 in lan", "eth1 10.9.1.1, 2001:db8:9::1 in lan")
+}
+
+/// A confirmation says that all is as it was loaded: what is not has to be set again, or would be taken for wanted.
+#[test]
+fn what_was_undone_during_the_trial_is_not_confirmed() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.ok(&["apply", &path(&world, "old"), "--sysctl", "--i-have-console"]);
+    set(&world, "ipv4/ip_forward", "0");
+    let refused = world.done(&["confirm", "--i-have-console"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("`net.ipv4.ip_forward` is 0, and was 1"), "{}", said(&refused));
+    assert!(world.ok(&["status"]).contains("on trial   generation 1"), "the trial goes on");
+    set(&world, "ipv4/ip_forward", "1");
+    world.ok(&["confirm"]);
+    // One that was as it should be beforehand, and that nobody had to set.
+    world.ok(&["apply", &path(&world, "new"), "--sysctl", "--i-have-console"]);
+    set(&world, "ipv4/conf/all/rp_filter", "0");
+    let refused = world.done(&["confirm"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("`net.ipv4.conf.all.rp_filter` is 0, and was 2"), "{}", said(&refused));
+    world.ok(&["rollback"]);
+    set(&world, "ipv4/conf/all/rp_filter", "2");
+    // What an older fwc confirmed all the same is a drift, and not what was wanted.
+    set(&world, "ipv4/ip_forward", "0");
+    let confirmed = world.path("state/confirmed/confirmed-with.conf");
+    let text = fs::read_to_string(&confirmed).unwrap();
+    assert!(text.contains("net.ipv4.ip_forward = 1"), "{text}");
+    fs::write(&confirmed, text.replace("net.ipv4.ip_forward = 1", "net.ipv4.ip_forward = 0")).unwrap();
+    let told = world.done(&["drift"]);
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    assert!(said(&told).contains("sysctl net.ipv4.ip_forward is 0"), "{}", said(&told));
+    let refused = world.done(&["apply", &path(&world, "old")]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("refused (parameter): `net.ipv4.ip_forward` is 0"), "{}", said(&refused));
+}
+
+/// Whoever left a parameter as it was is told nothing new: not by `apply`, as not by `drift`.
+#[test]
+fn what_was_left_as_it_is_when_confirmed_is_nothing_to_do() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let old = path(&world, "old");
+    world.ok(&["apply", &old, "--i-have-console"]);
+    world.ok(&["confirm"]);
+    assert!(world.ok(&["apply", &old]).contains("nothing to do"));
+    assert!(world.ok(&["plan", &old]).contains("sysctl net.ipv4.ip_forward: 0 -> 1"));
+}
+
+/// Linux turns more than what it is told: with forwarding that of each interface, and whether redirects are taken.
+#[test]
+fn a_rollback_leaves_no_parameter_otherwise() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.fw.ip(&["addr add 2001:db8:9::1/64 dev eth1 nodad".to_owned()]).unwrap();
+    world.build("both", &both());
+    let host = "zone lan { 10.9.1.0/24 }\nhost fw { eth1 10.9.1.1 in lan; nftables }\nhost admin = 10.9.1.10 in lan\n\
+                allow ssh from admin to fw\n";
+    world.build("host", host);
+    for key in ["ipv4/conf/all/accept_redirects", "ipv6/conf/default/forwarding"] {
+        set(&world, key, "0");
+    }
+    for key in ["ipv4/conf/eth1/forwarding", "ipv4/conf/default/forwarding", "ipv6/conf/eth2/forwarding"] {
+        set(&world, key, "1");
+    }
+    let before = all(&world);
+    for how in ["rollback", "watchdog"] {
+        let within = if how == "watchdog" { "5s" } else { "90s" };
+        let both = path(&world, "both");
+        world.ok(&["apply", &both, "--sysctl", "--i-have-console", "--confirm-within", within]);
+        for (key, on) in [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")] {
+            assert_eq!(is(&world, key), on, "{key}");
+        }
+        if how == "rollback" {
+            world.ok(&["rollback"]);
+        } else {
+            super::world::until("rolled back", 15, || world.mark().is_none());
+            world.ok(&["status"]);
+        }
+        assert_eq!(differ(&before, &all(&world)), [""; 0], "{how}");
+    }
+    // The other way: to forward no more is no reason to take redirects.
+    set(&world, "ipv4/ip_forward", "1");
+    for key in ["ipv4/conf/all/accept_redirects", "ipv4/conf/eth2/forwarding"] {
+        set(&world, key, "0");
+    }
+    let before = all(&world);
+    world.ok(&["apply", &path(&world, "host"), "--sysctl", "--i-have-console"]);
+    for key in ["ipv4/ip_forward", "ipv4/conf/eth1/forwarding", "ipv4/conf/all/accept_redirects"] {
+        assert_eq!(is(&world, key), "0", "{key}");
+    }
+    world.ok(&["rollback"]);
+    assert_eq!(differ(&before, &all(&world)), [""; 0]);
+}
+
+/// What was there before a trial was there in another boot: the machine has started with what is confirmed.
+#[test]
+fn after_a_reboot_a_rollback_turns_nothing() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    set(&world, "ipv4/ip_forward", "0");
+    world.ok(&["apply", &path(&world, "new"), "--sysctl", "--i-have-console"]);
+    let trial = world.path("state/trial.json");
+    let mut mark: serde_json::Value = serde_json::from_str(&fs::read_to_string(&trial).unwrap()).unwrap();
+    mark["boot"] = serde_json::json!("another");
+    fs::write(&trial, mark.to_string()).unwrap();
+    // What the boot unit does.
+    let confirmed = world.path("state/confirmed").display().to_string();
+    world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+    world.fw.run("nft", &["-f", &format!("{confirmed}/boot.nft")], "").unwrap();
+    let load = format!("--load={confirmed}/sysctl.conf");
+    world.fw.run("sysctl", &["--quiet", "--ignore", &load], "").unwrap();
+    assert!(said(&world.done(&["status"])).contains("a reboot ended the trial"));
+    world.ok(&["rollback"]);
+    assert_eq!(is(&world, "ipv4/ip_forward"), "1");
+    assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
+    let told = world.done(&["drift"]);
+    assert_eq!((told.status.code(), said(&told).as_str()), (Some(0), ""));
+}
+
+/// A kernel that was started with `ipv6.disable=1` has no `net.ipv6`, and nothing of it is on.
+#[test]
+fn a_kernel_without_ipv6_has_nothing_of_it_turned_on() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("both", &both());
+    let without = |words: &str| -> Output {
+        let state = world.path("state").display().to_string();
+        let script = format!("mount -t tmpfs none /proc/sys/net/ipv6 && exec {FWC} {words} --state {state}");
+        Command::new("nsenter")
+            .arg(format!("--net={}", world.fw.path()))
+            .args(["unshare", "-m", "--propagation", "private", "sh", "-c", &script])
+            .output()
+            .unwrap()
+    };
+    let applied = without(&format!("apply {} --sysctl --i-have-console", path(&world, "old")));
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(!said(&applied).contains("refused (parameter)"), "{}", said(&applied));
+    let confirmed = without("confirm");
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+    let told = without("drift");
+    assert_eq!((told.status.code(), said(&told).as_str()), (Some(0), ""));
+    // What is to forward IPv6 cannot.
+    let refused = without(&format!("apply {} --sysctl", path(&world, "both")));
+    let told = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{told}");
+    let missing: Vec<&str> = told.lines().filter(|line| line.starts_with("refused (parameter)")).collect();
+    let only = "refused (parameter): the kernel has no `net.ipv6.conf.all.forwarding`";
+    assert!(missing.len() == 1 && missing[0].starts_with(only), "{told}");
+}
+
+/// IPv4 is forwarded where the interface forwards by which it comes, whatever `ip_forward` says.
+#[test]
+fn an_interface_that_does_not_forward_is_told() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    assert!(passes(&world));
+    set(&world, "ipv4/conf/eth1/forwarding", "0");
+    assert!(!passes(&world), "nothing that comes by it is forwarded");
+    let told = world.done(&["drift"]);
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    let words = "sysctl net.ipv4.conf.eth1.forwarding is 0, and 1 was confirmed\n    example ";
+    assert!(said(&told).contains(words), "{}", said(&told));
+    let old = path(&world, "old");
+    let plan = world.ok(&["plan", &old]);
+    assert!(plan.contains("sysctl net.ipv4.conf.eth1.forwarding: 0 -> 1"), "{plan}");
+    let refused = world.done(&["apply", &old]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = "refused (parameter): `net.ipv4.conf.eth1.forwarding` is 0, and the proof assumes 1";
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    world.ok(&["apply", &old, "--sysctl", "--i-have-console"]);
+    assert!(passes(&world));
+    world.ok(&["rollback"]);
+    assert_eq!(is(&world, "ipv4/conf/eth1/forwarding"), "0");
+    world.confirmed("old");
+    let quiet = world.done(&["drift"]);
+    assert_eq!((quiet.status.code(), said(&quiet).as_str()), (Some(0), ""));
+    // One that is off with all of them is no matter of its own.
+    set(&world, "ipv4/ip_forward", "0");
+    let told = said(&world.done(&["drift"]));
+    assert!(told.contains("net.ipv4.ip_forward is 0") && !told.contains("conf.eth1"), "{told}");
+}
+
+/// What boot loads and `drift` reads is the confirmed file, though no rule is another.
+#[test]
+fn another_sysctl_conf_is_something_to_do() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let old = path(&world, "old");
+    let file = world.path("old/hosts/fw/sysctl.conf");
+    let rewrite = |more: &str| {
+        let text = fs::read_to_string(&file).unwrap() + more;
+        fs::write(&file, &text).unwrap();
+        let hex: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let manifest = world.path("old/manifest.json");
+        let mut json: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&manifest).unwrap()).unwrap();
+        json["files"]["hosts/fw/sysctl.conf"] = serde_json::json!(format!("sha256:{hex}"));
+        fs::write(&manifest, json.to_string()).unwrap();
+    };
+    rewrite("# A comment sets nothing.\n");
+    assert!(world.ok(&["apply", &old, "--sysctl"]).contains("nothing to do"));
+    // It is so already: no rule and no parameter would be another.
+    set(&world, "ipv4/conf/all/secure_redirects", "0");
+    rewrite("net.ipv4.conf.all.secure_redirects = 0\n");
+    world.confirmed("old");
+    let confirmed = fs::read_to_string(world.path("state/confirmed/sysctl.conf")).unwrap();
+    assert!(confirmed.contains("net.ipv4.conf.all.secure_redirects = 0"), "{confirmed}");
+    assert!(world.ok(&["apply", &old, "--sysctl"]).contains("nothing to do"));
+}
