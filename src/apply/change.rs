@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
+use crate::target::nft::read;
 
 use super::admin::{self, Connection};
 use super::build::Build;
@@ -362,7 +363,7 @@ fn back(listing: &str, live: &Ruleset, new: &Ruleset) -> String {
     for (family, name) in names {
         text.push_str(&format!("add table {family} {name}\ndelete table {family} {name}\n"));
     }
-    text + listing
+    text + &read::loadable(listing)
 }
 
 fn has(ruleset: &Ruleset, table: &Table) -> bool {
