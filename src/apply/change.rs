@@ -324,12 +324,12 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
     let back = take_back(&record.parameters);
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
     let text = state.text(record.generation, "rollback.nft")?;
-    let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
-    if mark_there()?.as_ref() == Some(&record.mark) || !is_as_before(&nft, record)? {
+    let (before, now) = (parsed(&text)?, || -> Result<Ruleset, ApplyError> { Ok(parsed(&nft.own_text()?)?) });
+    let there = now()?;
+    if live::mark(&there).as_ref() == Some(&record.mark) || !is_as_before(&there, &before, record) {
         let path = state.generation(record.generation).join("rollback.nft");
         let loaded = nft.load_file(&path, lock.share()?);
-        let there = mark_there()?;
-        if there != record.before || (text.is_empty() && there.is_some()) {
+        if !is_in_place_of(&now()?, &before, record) {
             loaded?;
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
         }
@@ -346,8 +346,19 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
     })
 }
 
-fn is_as_before(nft: &Nft, record: &Record) -> Result<bool, ApplyError> {
-    Ok(live::mark(&parsed(&nft.own_text()?)?) == record.before)
+/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: where a
+/// reboot ended the trial, what it counted and what passes through its sets is newer than what was listed. One without is
+/// known by what it says, and none is not the same as one without a mark.
+fn is_as_before(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
+    let is_known = record.before.is_some() || carry::canonical(there) == carry::canonical(before);
+    is_known && is_in_place_of(there, before, record)
+}
+
+/// Whether as many of our tables are there as there were, with the same mark or none.
+fn is_in_place_of(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
+    live::mark(there) == record.before
+        && there.tables.len() == before.tables.len()
+        && before.tables.iter().all(|table| has(there, table))
 }
 
 /// The listing of our tables as a file that puts them back, and takes away those that were not there.

@@ -91,3 +91,41 @@ fn a_mark_of_the_trial_that_is_damaged_or_gone_keeps_no_unconfirmed_table() {
     world.done(&["rollback"]);
     assert_eq!(world.mark(), confirmed);
 }
+
+/// A table of ours without a mark, as `nft -f ruleset.nft` loads it, is as much there as one with: what somebody flushes or
+/// replaces while the trial runs comes back, by hand and by the watchdog.
+#[test]
+fn a_table_without_a_mark_is_put_back_though_somebody_flushed_it() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (old, new) = (world.path("old"), world.path("new").display().to_string());
+    world.fw.nft(&fs::read_to_string(old.join("hosts/fw/ruleset.nft")).unwrap()).unwrap();
+    let before = world.listing();
+    assert!(before.contains("table inet fwc") && world.mark().is_none());
+    let others = "add table inet fwc\nadd chain inet fwc forward { type filter hook forward priority 0; }\n";
+    for (what, by_hand) in [("flushed", true), ("replaced", true), ("flushed", false)] {
+        world.ok(&[
+            "apply",
+            &new,
+            "--i-have-console",
+            "--confirm-within",
+            if by_hand { "90s" } else { "5s" },
+        ]);
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        if what == "replaced" {
+            world.fw.nft(others).unwrap();
+        }
+        if by_hand {
+            world.ok(&["rollback"]);
+        } else {
+            until("the trial is over", 15, || !world.path("state/trial.json").exists());
+        }
+        assert_eq!(world.listing(), before, "{what}, by hand: {by_hand}");
+    }
+    // What nobody touched is left as it is.
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.ok(&["rollback"]);
+    assert_eq!(world.listing(), before);
+}
