@@ -274,7 +274,10 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
     let (record, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
-        (None, None) => return Err(ApplyError::NotOnTrial),
+        (None, None) => {
+            lock.clear_damaged(state)?;
+            return Err(ApplyError::NotOnTrial);
+        }
     };
     let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
     if let (Some(watchdog), None) = (&watchdog, only)
@@ -293,16 +296,17 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(Record, Option<W
         }
         Ok(Some(_)) => Ok(None),
         Ok(None) => Ok(unmarked(state, only)?.map(|record| (record, None))),
-        Err(damaged) => match (unmarked(state, only)?, only) {
-            (Some(record), _) => Ok(Some((record, None))),
-            (None, Some(only)) if state.is_over(only)? => Ok(None),
-            (None, _) => Err(damaged),
-        },
+        // Whatever became of the table: if nobody knows the end of the generation, this is it.
+        Err(_) => {
+            let generation = only.map_or_else(|| state.last(), Ok)?;
+            let over = state.is_over(generation)?;
+            Ok(if over { None } else { Some((state.record(generation)?, None)) })
+        }
     }
 }
 
 /// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
-/// `trial.json` is damaged, or somebody removed it. `only`, or else the last one.
+/// somebody removed `trial.json`. `only`, or else the last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
     if state.is_over(generation)? {

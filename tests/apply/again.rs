@@ -148,7 +148,7 @@ fn another_nft_since_the_confirmation_is_no_drift() {
 
 /// Two `reject from`, one behind an address: the second time too.
 #[test]
-fn a_machine_that_rejects_is_applied_again_and_counts_on() {
+fn a_machine_that_rejects_is_applied_again() {
     if !kernel() {
         return;
     }

@@ -66,7 +66,8 @@ fn the_ways_of_many_connections_are_asked_for_at_once() {
     let clients = (2..=201).map(|last| format!("10.9.1.{last}:4000")).chain(["203.0.113.9:4000".to_owned()]);
     for client in clients {
         let connection = Connection { client: client.parse().unwrap(), server };
-        world.fw.within(|| Ok(connections::track(&connection).unwrap())).unwrap();
+        let tracked = world.fw.within(|| Ok(connections::track(&connection))).unwrap();
+        tracked.unwrap();
     }
     let bin = world.path("bin");
     fs::create_dir_all(&bin).unwrap();
