@@ -18,6 +18,7 @@ use common::{attempt, compiled, crm, kernel, kernel_required, root};
 use fwc::compile::Compiled;
 use fwc::lab::netns::Netns;
 use fwc::model::{Bridge, HostId};
+use fwc::target::nft::artifact::Ruleset;
 use fwc::target::nft::read;
 use fwc::verify::HostRules;
 use table::cases::cases;
@@ -30,16 +31,7 @@ fn every_nft_loads_every_emitted_ruleset() {
     if !kernel() {
         return;
     }
-    let mut texts = emitted("crm", &compiled(&crm()));
-    for site in ["lxc", "lxc-stateless"] {
-        texts.extend(emitted(site, &compiled(&common::folder(&format!("policies/{site}")))));
-    }
-    texts.extend(emitted("large", &compiled(&[("large.fw".to_owned(), large::policy(3600))])));
-    for case in cases() {
-        let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
-        texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));
-    }
-    assert!(texts.len() > 50, "only {} rulesets", texts.len());
+    let texts = every_text();
     let mut wrong = Vec::new();
     for (release, version) in RELEASES {
         let Some(nft) = program(release, version) else {
@@ -60,6 +52,59 @@ fn every_nft_loads_every_emitted_ruleset() {
         wrong.extend(refused);
     }
     assert!(wrong.is_empty(), "{} were refused:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The way back from any of them is what nft lists of it: given that, said so that it loads, it lists the same again. And
+/// of no listing anything is not understood, so that another nft is no drift.
+#[test]
+fn what_every_nft_lists_it_loads_again_and_lists_the_same() {
+    if !kernel() {
+        return;
+    }
+    let mut wrong = Vec::new();
+    let texts = every_text();
+    for (release, version) in RELEASES.into_iter().skip(1) {
+        let Some(nft) = program(release, version) else {
+            println!("SKIPPED: no nft {version} of {release}: run tests/tools/fetch-nft.sh {release}");
+            assert!(!kernel_required(), "no nft {version}: run `make tools`");
+            continue;
+        };
+        for (of, stateful, text) in &texts {
+            let Ok(first) = listed(&nft, text) else {
+                assert!(*stateful, "{version}, {of}: not loaded");
+                continue;
+            };
+            match listed(&nft, &read::loadable(&first)) {
+                Ok(second) if second == first => {}
+                Ok(second) => wrong.push(format!("{version}, {of}: {}", different(&first, &second))),
+                Err(why) => wrong.push(format!("{version}, {of}: {why}")),
+            }
+            let [written, listed] = [text, &first].map(|text| strange(&read::read(text).unwrap().ruleset));
+            if listed > written {
+                wrong.push(format!("{version}, {of}: {listed} parts of the listing are not understood"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} times not:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Our tables as an nft lists them once it has loaded a text.
+fn listed(nft: &str, text: &str) -> Result<String, String> {
+    let netns = Netns::new().unwrap();
+    netns.run(nft, &["-f", "-"], text).map_err(|why| why.to_string())?;
+    netns.run(nft, &["list", "ruleset"], "").map_err(|why| why.to_string())
+}
+
+/// How much of a ruleset is not understood.
+fn strange(ruleset: &Ruleset) -> usize {
+    let words = format!("{ruleset:?}");
+    words.matches("Unknown(").count() + words.matches("Unsupported(").count()
+}
+
+/// The first lines that differ.
+fn different(first: &str, second: &str) -> String {
+    let pairs = first.lines().zip(second.lines()).find(|(a, b)| a != b);
+    pairs.map_or_else(|| "another length".to_owned(), |(a, b)| format!("{}\n  {}", a.trim(), b.trim()))
 }
 
 /// `ruleset.json` is the same ruleset, to the nft that can read it (1.0.6 crashes on concatenated map data).
@@ -95,6 +140,21 @@ fn the_json_of_the_crm_and_of_translations_is_the_ruleset() {
         let (text, json) = (file("ruleset.nft"), file("ruleset.json"));
         assert_eq!(listed(&["-f", "-"], &text), listed(&["-j", "-f", "-"], &json), "{}", host.name);
     }
+}
+
+/// The rulesets of the CRM, of a machine with containers, of a large site, and of all cases.
+fn every_text() -> Vec<(String, bool, String)> {
+    let mut texts = emitted("crm", &compiled(&crm()));
+    for site in ["lxc", "lxc-stateless"] {
+        texts.extend(emitted(site, &compiled(&common::folder(&format!("policies/{site}")))));
+    }
+    texts.extend(emitted("large", &compiled(&[("large.fw".to_owned(), large::policy(3600))])));
+    for case in cases() {
+        let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
+        texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));
+    }
+    assert!(texts.len() > 50, "only {} rulesets", texts.len());
+    texts
 }
 
 /// The rulesets of a site, each with a name for messages, and whether one of its bridges is stateful.

@@ -115,8 +115,15 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     std::os::unix::fs::symlink(format!("/etc/systemd/system/{UNIT}"), &link)
         .map_err(ApplyError::system(format!("cannot write `{}`", link.display())))?;
     let mut warnings = warnings(root);
-    if state.confirmed()?.is_none() {
-        warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned());
+    match state.confirmed()? {
+        None => warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned()),
+        Some(generation) if !state.generation(generation).join("boot.nft").is_file() => {
+            let why = "is confirmed, and its rules are not there";
+            warnings.push(format!(
+                "generation {generation} {why}: until another is confirmed the unit loads nothing"
+            ));
+        }
+        Some(_) => {}
     }
     Ok(Installed { unit: path, warnings })
 }

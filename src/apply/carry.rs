@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::target::nft::artifact::{Chain, Counter, Element, Rule, Ruleset, Set, Statement, Table};
+use crate::target::nft::artifact::{
+    Chain, Counter, Element, RejectWith, Rule, Ruleset, Set, Statement, Table,
+};
 use crate::target::nft::print::{self, Unprintable};
 use crate::target::nft::still::zero;
 
@@ -167,5 +169,11 @@ pub fn canonical(ruleset: &Ruleset) -> Ruleset {
 
 fn quiet(rule: &mut Rule) {
     rule.notes.clear();
-    rule.statements.iter_mut().for_each(zero);
+    for statement in &mut rule.statements {
+        zero(statement);
+        // As it is written, and as nft lists it in a table of several families.
+        if matches!(statement, Statement::Reject(None)) {
+            *statement = Statement::Reject(Some(RejectWith::Icmpx("port-unreachable".to_owned())));
+        }
+    }
 }

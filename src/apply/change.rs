@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
+use crate::target::nft::read;
 
 use super::admin::{self, Connection};
 use super::build::Build;
@@ -301,7 +302,10 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
     let (record, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
-        (None, None) => return Err(ApplyError::NotOnTrial),
+        (None, None) => {
+            lock.clear_damaged(state)?;
+            return Err(ApplyError::NotOnTrial);
+        }
     };
     let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
     if let (Some(watchdog), None) = (&watchdog, only)
@@ -320,16 +324,17 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(Record, Option<W
         }
         Ok(Some(_)) => Ok(None),
         Ok(None) => Ok(unmarked(state, only)?.map(|record| (record, None))),
-        Err(damaged) => match (unmarked(state, only)?, only) {
-            (Some(record), _) => Ok(Some((record, None))),
-            (None, Some(only)) if state.is_over(only)? => Ok(None),
-            (None, _) => Err(damaged),
-        },
+        // Whatever became of the table: if nobody knows the end of the generation, this is it.
+        Err(_) => {
+            let generation = only.map_or_else(|| state.last(), Ok)?;
+            let over = state.is_over(generation)?;
+            Ok(if over { None } else { Some((state.record(generation)?, None)) })
+        }
     }
 }
 
 /// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
-/// `trial.json` is damaged, or somebody removed it. `only`, or else the last one.
+/// somebody removed `trial.json`. `only`, or else the last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
     if state.is_over(generation)? {
@@ -351,12 +356,12 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
     let back = if is_of_another_boot(state, record) { Ok(()) } else { take_back(record) };
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
     let text = state.text(record.generation, "rollback.nft")?;
-    let mark_there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
-    if mark_there()?.as_ref() == Some(&record.mark) || !is_as_before(&nft, record)? {
+    let (before, now) = (parsed(&text)?, || -> Result<Ruleset, ApplyError> { Ok(parsed(&nft.own_text()?)?) });
+    let there = now()?;
+    if live::mark(&there).as_ref() == Some(&record.mark) || !is_as_before(&there, &before, record) {
         let path = state.generation(record.generation).join("rollback.nft");
         let loaded = nft.load_file(&path, lock.share()?);
-        let there = mark_there()?;
-        if there != record.before || (text.is_empty() && there.is_some()) {
+        if !is_in_place_of(&now()?, &before, record) {
             loaded?;
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
         }
@@ -373,8 +378,19 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
     })
 }
 
-fn is_as_before(nft: &Nft, record: &Record) -> Result<bool, ApplyError> {
-    Ok(live::mark(&parsed(&nft.own_text()?)?) == record.before)
+/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: where a
+/// reboot ended the trial, what it counted and what passes through its sets is newer than what was listed. One without is
+/// known by what it says, and none is not the same as one without a mark.
+fn is_as_before(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
+    let is_known = record.before.is_some() || carry::canonical(there) == carry::canonical(before);
+    is_known && is_in_place_of(there, before, record)
+}
+
+/// Whether as many of our tables are there as there were, with the same mark or none.
+fn is_in_place_of(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
+    live::mark(there) == record.before
+        && there.tables.len() == before.tables.len()
+        && before.tables.iter().all(|table| has(there, table))
 }
 
 /// The listing of our tables as a file that puts them back, and takes away those that were not there.
@@ -390,7 +406,7 @@ fn back(listing: &str, live: &Ruleset, new: &Ruleset) -> String {
     for (family, name) in names {
         text.push_str(&format!("add table {family} {name}\ndelete table {family} {name}\n"));
     }
-    text + listing
+    text + &read::loadable(listing)
 }
 
 fn has(ruleset: &Ruleset, table: &Table) -> bool {

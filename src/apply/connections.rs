@@ -8,7 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "asks `ip` for the machine's own addresses and ways")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 
@@ -32,6 +32,8 @@ const REQUEST_ACK: u16 = 1 | 4;
 const CREATE_EXCL: u16 = 0x400 | 0x200;
 const NESTED: u16 = 0x8000;
 const EEXIST: i32 = 17;
+/// For how many addresses one `ip` is asked the way: a process for each would take minutes for a full table.
+const AT_ONCE: usize = 4096;
 /// `NLMSG_ERROR`, `NLMSG_DONE` (netlink(7)).
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -162,7 +164,7 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 /// # Errors
 /// When the machine's addresses and ways cannot be read.
 pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<(Entry, &'static str)>, ApplyError> {
-    let mut ways = Ways::read()?;
+    let ways = Ways::read(entries)?;
     let mut all = Vec::new();
     for entry in entries {
         if let Some(why) = ways.denies(ruleset, entry) {
@@ -180,33 +182,31 @@ struct Ways {
 }
 
 impl Ways {
-    fn read() -> Result<Self, ApplyError> {
+    fn read(entries: &[Entry]) -> Result<Self, ApplyError> {
         let links = ip(&["addr", "show"])
             .ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
         let infos = links.as_array().into_iter().flatten();
         let infos =
             infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
-        let own = infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
-        Ok(Self { now: super::state::now(), own, by: BTreeMap::new() })
+        let own: BTreeSet<IpAddr> =
+            infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
+        let ends = entries.iter().flat_map(|entry| [entry.original.src, entry.reply.src]);
+        let others: BTreeSet<IpAddr> = ends.filter(|addr| !own.contains(addr)).collect();
+        let others: Vec<IpAddr> = others.into_iter().collect();
+        let mut by = BTreeMap::new();
+        for some in others.chunks(AT_ONCE) {
+            by.extend(ways_to(some)?);
+        }
+        Ok(Self { now: super::state::now(), own, by })
     }
 
     /// The interface by which packets to an address leave, and its own come; empty where none does.
-    fn interface(&mut self, addr: IpAddr) -> String {
-        if self.own.contains(&addr) {
-            return String::new();
-        }
-        self.by
-            .entry(addr)
-            .or_insert_with(|| {
-                let answer = ip(&["route", "get", &addr.to_string()]);
-                let dev = answer.and_then(|a| Some(a.get(0)?.get("dev")?.as_str()?.to_owned()));
-                dev.unwrap_or_default()
-            })
-            .clone()
+    fn interface(&self, addr: IpAddr) -> String {
+        self.by.get(&addr).cloned().unwrap_or_default()
     }
 
     /// The hook at which the first packet would be stopped now.
-    fn denies(&mut self, ruleset: &Ruleset, entry: &Entry) -> Option<&'static str> {
+    fn denies(&self, ruleset: &Ruleset, entry: &Entry) -> Option<&'static str> {
         let (src, dst) = (entry.original.src, entry.reply.src);
         let (from_here, to_here) = (self.own.contains(&src), self.own.contains(&dst));
         if from_here && to_here {
@@ -328,4 +328,30 @@ fn ip(args: &[&str]) -> Option<Value> {
     let output =
         Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
+}
+
+/// By which interface packets to each of some addresses leave; those that none leads to are left out: `ip` says so on
+/// stderr, and goes on (`-force`). An answer is a line.
+fn ways_to(addrs: &[IpAddr]) -> Result<BTreeMap<IpAddr, String>, ApplyError> {
+    let what = || ApplyError::system("cannot ask `ip` for the ways");
+    let mut child = Command::new("ip")
+        .args(["-j", "-force", "-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(what())?;
+    let questions: String = addrs.iter().map(|addr| format!("route get {addr}\n")).collect();
+    let pipe = child.stdin.take();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || pipe.map(|mut pipe| pipe.write_all(questions.as_bytes())));
+        child.wait_with_output()
+    })
+    .map_err(what())?;
+    let way = |line: &[u8]| {
+        let answer: Value = serde_json::from_slice(line).ok()?;
+        let way = answer.get(0)?;
+        Some((way.get("dst")?.as_str()?.parse().ok()?, way.get("dev")?.as_str()?.to_owned()))
+    };
+    Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(way).collect())
 }

@@ -218,7 +218,13 @@ impl State {
     /// # Errors
     /// When the mark cannot be read.
     pub fn trial(&self) -> Result<Option<Trial>, ApplyError> {
-        let Some(trial) = self.read::<Trial>("trial.json")? else { return Ok(None) };
+        let trial = self.read::<Trial>("trial.json").map_err(|why| match why {
+            ApplyError::State(why) => {
+                ApplyError::State(format!("{why}; `fwc rollback` ends what it is about, and removes it"))
+            }
+            why => why,
+        })?;
+        let Some(trial) = trial else { return Ok(None) };
         // It was confirmed, and whoever did it died before the mark was gone.
         Ok((self.confirmed()? != Some(trial.generation)).then_some(trial))
     }
@@ -365,6 +371,20 @@ impl Lock {
             Ok(()) | Err(_) => {}
         }
         sync_folder(&state.root).map_err(system())
+    }
+
+    /// Removes a mark of the trial that cannot be read, once nothing is on trial.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn clear_damaged(&self, state: &State) -> Result<(), ApplyError> {
+        if !matches!(state.read::<Trial>("trial.json"), Err(ApplyError::State(_))) {
+            return Ok(());
+        }
+        let path = state.root.join("trial.json");
+        fs::remove_file(&path)
+            .and_then(|()| sync_folder(&state.root))
+            .map_err(ApplyError::system(format!("cannot remove `{}`", path.display())))
     }
 
     /// Makes a generation the confirmed one. From here on it is, whatever happens.

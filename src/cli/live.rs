@@ -1,12 +1,14 @@
 //! What the commands that touch this machine share: where the state is, lengths of time, and how refusals are told.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::apply::preflight::Refusal;
 use crate::apply::state::{self, State};
 use crate::apply::{ApplyError, change::Status};
+use crate::lab::LabError;
 
 use super::clean::clean_line;
 use super::{Console, Exit, Failure};
@@ -87,13 +89,30 @@ pub(super) fn refused(refusals: &[Refusal]) -> String {
     text
 }
 
+/// What apply cannot do without.
+const NEEDS: &str =
+    "it needs `nft` and `ip`, and to be root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for the dry run)";
+
+/// What helps where the system refused something; none where what it said is all that can be said.
+fn refusal(why: &std::io::Error) -> Option<&'static str> {
+    match why.kind() {
+        ErrorKind::PermissionDenied if nix::unistd::geteuid().is_root() => Some(
+            "root is refused it too: a container without these rights, or a file made immutable (`lsattr`)",
+        ),
+        ErrorKind::PermissionDenied => Some(NEEDS),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some("make room there, and try again"),
+        _ => None,
+    }
+}
+
 /// What fwc could not do.
 pub(super) fn failure(error: ApplyError) -> Failure {
     let help = match &error {
         ApplyError::Busy => Some("wait for it to end; `fwc status` says what is on trial"),
-        ApplyError::Program(_) | ApplyError::System { .. } => {
-            Some("it needs `nft` and `ip`, and to be root (CAP_NET_ADMIN, and CAP_SYS_ADMIN for the dry run)")
+        ApplyError::Program(LabError::System { source, .. }) | ApplyError::System { source, .. } => {
+            refusal(source)
         }
+        ApplyError::Program(_) => Some(NEEDS),
         _ => None,
     };
     let failure = Failure::new(error.to_string());

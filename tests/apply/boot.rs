@@ -22,6 +22,13 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
     let first = install();
     assert!(said(&first).contains("nothing is confirmed yet"), "{}", said(&first));
     world.confirmed("old");
+    // What `confirmed` points to is gone: a restored backup, a folder that somebody cleared.
+    let generations = world.path("state/generations");
+    fs::rename(&generations, world.path("away")).unwrap();
+    let dangling = install();
+    let words = "generation 1 is confirmed, and its rules are not there";
+    assert!(said(&dangling).contains(words), "{}", said(&dangling));
+    fs::rename(world.path("away"), &generations).unwrap();
     // Debian's unit, as it is: it flushes when it stops.
     fs::write(
         image.join("lib/systemd/system/nftables.service"),

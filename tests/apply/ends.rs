@@ -1,9 +1,10 @@
 //! The end of a trial where something of it is gone: an interface, a parameter, the mark of the trial.
 
 use std::fs;
+use std::process::Command;
 
 use super::common::kernel;
-use super::world::{World, said, until};
+use super::world::{FWC, World, said, until};
 
 /// A parameter went with its interface: there is nothing to take back, and nothing for the trial to wait for.
 #[test]
@@ -90,4 +91,104 @@ fn a_mark_of_the_trial_that_is_damaged_or_gone_keeps_no_unconfirmed_table() {
     fs::write(&mark, "").unwrap();
     world.done(&["rollback"]);
     assert_eq!(world.mark(), confirmed);
+}
+
+/// A table of ours without a mark, as `nft -f ruleset.nft` loads it, is as much there as one with: what somebody flushes or
+/// replaces while the trial runs comes back, by hand and by the watchdog.
+#[test]
+fn a_table_without_a_mark_is_put_back_though_somebody_flushed_it() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (old, new) = (world.path("old"), world.path("new").display().to_string());
+    world.fw.nft(&fs::read_to_string(old.join("hosts/fw/ruleset.nft")).unwrap()).unwrap();
+    let before = world.listing();
+    assert!(before.contains("table inet fwc") && world.mark().is_none());
+    let others = "add table inet fwc\nadd chain inet fwc forward { type filter hook forward priority 0; }\n";
+    for (what, by_hand) in [("flushed", true), ("replaced", true), ("flushed", false)] {
+        world.ok(&[
+            "apply",
+            &new,
+            "--i-have-console",
+            "--confirm-within",
+            if by_hand { "90s" } else { "5s" },
+        ]);
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        if what == "replaced" {
+            world.fw.nft(others).unwrap();
+        }
+        if by_hand {
+            world.ok(&["rollback"]);
+        } else {
+            until("the trial is over", 15, || !world.path("state/trial.json").exists());
+        }
+        assert_eq!(world.listing(), before, "{what}, by hand: {by_hand}");
+    }
+    // What nobody touched is left as it is.
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.ok(&["rollback"]);
+    assert_eq!(world.listing(), before);
+}
+
+/// With a mark of the trial that cannot be read and no table, `rollback` puts back what was there, or says that nothing is
+/// on trial; either way the next command works. Until then every command says what to do.
+#[test]
+fn a_damaged_mark_of_the_trial_is_cleared_by_rollback() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = (world.mark(), world.listing());
+    let (new, mark) = (world.path("new").display().to_string(), world.path("state/trial.json"));
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+    fs::write(&mark, "{").unwrap();
+    for args in [&["status"][..], &["apply", &new, "--i-have-console"]] {
+        let told = world.done(args);
+        assert!(!told.status.success(), "{}", said(&told));
+        assert!(said(&told).contains("`fwc rollback` ends what it is about"), "{}", said(&told));
+    }
+    world.ok(&["rollback"]);
+    assert_eq!((world.mark(), world.listing()), before);
+    world.ok(&["status"]);
+    // Nothing is on trial at all.
+    fs::write(&mark, "{").unwrap();
+    let told = world.done(&["rollback"]);
+    assert!(said(&told).contains("nothing is on trial") && !mark.exists(), "{}", said(&told));
+    assert_eq!((world.mark(), world.listing()), before);
+    // The watchdog, which nobody helps.
+    world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+    world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+    fs::write(&mark, "{").unwrap();
+    until("the old table is back", 15, || world.mark() == before.0);
+    until("the trial is over", 5, || !mark.exists());
+    world.ok(&["status"]);
+}
+
+/// What the system said is not followed by a help that has nothing to do with it.
+#[test]
+fn the_help_is_about_what_the_system_refused() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let new = world.path("new").display().to_string();
+    fs::write(world.path("state"), "").unwrap();
+    let told = world.done(&["apply", &new, "--i-have-console"]);
+    assert_eq!(told.status.code(), Some(2), "{}", said(&told));
+    assert!(!said(&told).contains("to be root"), "{}", said(&told));
+    // A disk of one page that is full.
+    fs::remove_file(world.path("state")).unwrap();
+    let (state, net) = (world.path("state").display().to_string(), world.fw.path());
+    let script = format!(
+        "mkdir {state} && mount -t tmpfs -o size=4k,mode=700 tmpfs {state} && mkdir {state}/generations && \
+         : >{state}/lock && {{ head -c 8192 /dev/zero >{state}/full 2>/dev/null; \
+         exec nsenter --net={net} {FWC} apply {new} --i-have-console --state {state}; }}"
+    );
+    let told = Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap();
+    let words = said(&told);
+    assert!(words.contains("No space left") && words.contains("make room there"), "{words}");
+    assert!(!words.contains("to be root"), "{words}");
 }

@@ -13,6 +13,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod again;
 mod bench;
 mod beside;
 mod boot;

@@ -12,6 +12,7 @@
 
 use super::artifact::{Expression, Field, Place, Rule, Ruleset, Statement};
 
+mod again;
 mod cursor;
 mod dom;
 mod json;
@@ -20,6 +21,8 @@ mod table;
 mod tables;
 mod token;
 mod value;
+
+pub use again::loadable;
 
 /// A ruleset and where it stood in the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +50,7 @@ pub struct ReadError {
 /// # Errors
 /// [`ReadError`] at the first structure that is not understood.
 pub fn read(text: &str) -> Result<Read, ReadError> {
-    let mut read = cursor::Parser::new(text).file()?;
+    let mut read = cursor::Parser::new(&again::typed(text)).file()?;
     read.lines.begin(text);
     Ok(read)
 }

@@ -20,7 +20,7 @@ use super::super::artifact::{
 use super::dom::{self, Fields, Value};
 use super::rule::none_of;
 use super::tables::{TABLE_FLAGS, Tables};
-use super::{Read, ReadError, RuleLines, cursor, value};
+use super::{Read, ReadError, RuleLines, again, cursor, value};
 
 /// Reads a listing or a list of commands; with it, the same with one object a line, which the lines speak of.
 pub(super) fn read(text: &str) -> Result<(Read, String), ReadError> {
@@ -636,7 +636,10 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
         Value::Number(n) => return Some(Expression::Number(n.as_u64()?.into())),
         Value::Bool(there) => return Some(Expression::word(if *there { "exists" } else { "missing" })),
         // A name that text would have in quotes may be anything.
-        Value::String(word) => return Some(value::plain(word).unwrap_or_else(|| Expression::text(word))),
+        Value::String(word) => {
+            let value = value::plain(again::typed_word(word));
+            return Some(value.unwrap_or_else(|| Expression::text(word)));
+        }
         _ => {}
     }
     let (word, inner) = single(of)?;

@@ -63,6 +63,11 @@ impl<'a> Lexer<'a> {
         Self { whole: text, rest: text, at: 0, line: 1, line_start: 0, blank: true }
     }
 
+    /// Where it is, in bytes: behind the last token.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The next token; whole-line comments on the way go to `note`, others are dropped.
     pub(super) fn next(&mut self, mut note: impl FnMut(Note<'a>)) -> Token<'a> {
         loop {
