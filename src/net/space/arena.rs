@@ -37,7 +37,7 @@ struct Side {
 
 /// Heads and words for which there is room from the start: those of 100,000 flows.
 const HEADS: usize = 1 << 20;
-const WORDS: usize = 1 << 23;
+const WORDS: usize = 1 << 24;
 
 /// An empty list that need not be moved while it grows to so many. Pages that are not written to take no memory, only
 /// addresses, unless the kernel counts those too (`vm.overcommit_memory`); where there are too few, it grows as lists do.
