@@ -19,6 +19,9 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
         Ok(found) => {
             let site_of = (site, &Statements::of(site));
             covered(site_of, &found, findings);
+            let itself = "no packet needs this `allow`: it is of a machine to itself";
+            let help = "remove it, or check whom it names";
+            whole(site_of, &found.itself, code::NEEDLESS_ALLOW, itself, help, findings);
             let denied = "every packet of this `allow` is denied: it admits nothing";
             whole(
                 site_of,
@@ -36,14 +39,7 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
             let idle_denies: Vec<AccessId> = found.idle.iter().copied().filter(filtered).collect();
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);
-            whole(
-                site_of,
-                &idle_denies,
-                code::IDLE_DENY,
-                idle,
-                "remove it, or check whom it names",
-                findings,
-            );
+            whole(site_of, &idle_denies, code::IDLE_DENY, idle, help, findings);
         }
         Err(why) => undecided(site, &why, findings),
     }

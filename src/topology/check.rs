@@ -15,8 +15,8 @@ use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, ClassId, Path, Topology, groups, own};
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, ZoneId};
-use crate::net::Family;
+use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, Term, ZoneId};
+use crate::net::{Family, PortSet, Proto};
 use crate::source::Span;
 
 /// Reports every way that is ambiguous, missing or asymmetric, every dynamic leg out of its reach, every clause that
@@ -581,7 +581,8 @@ fn filtered(site: &Site, crossing: &Crossing) -> bool {
 }
 
 /// A `deny` between two ends that nothing of ours separates: routers pass it, and neither machine filters.
-/// Where that holds of a part alone, it is said and no error: who filters itself is denied all the same.
+/// Where that holds of a part alone, it is said and no error: who filters itself is denied all the same, and so is who would
+/// open it through an sshd of ours (S62).
 fn unfiltered_deny(topology: &mut Topology<'_>, joined: &[ZoneId], access: &Access, findings: &mut Findings) {
     const HELP: &str = "put `nftables` into one of the machines, a firewall between them, or `bridge HOW` on the leg they hang on";
     let site = topology.site;
@@ -590,25 +591,14 @@ fn unfiltered_deny(topology: &mut Topology<'_>, joined: &[ZoneId], access: &Acce
         for to in &access.to.plus {
             let (a, b) = (Side::of(topology, from), Side::of(topology, to));
             let one = a.machine.is_some() && a.machine == b.machine;
-            if one
-                || a.filters == Some(true)
-                || b.filters == Some(true)
-                || a.zones.is_empty()
-                || b.zones.is_empty()
-            {
+            if one || a.filters == Some(true) || b.filters == Some(true) || !meet(site, joined, &a, &b) {
                 continue;
             }
-            let bridged = |zone: &ZoneId| site.bridge_of(*zone).is_some();
-            let separate = a.zones.iter().chain(&b.zones).any(bridged)
-                || a.zones
-                    .iter()
-                    .any(|x| b.zones.iter().any(|y| joined.get(x.index()) != joined.get(y.index())));
-            if separate {
-                continue;
-            }
+            let filter = a.filters.is_some() || b.filters.is_some();
+            let opened = is_opened(topology, (from, to), access);
             let (from, to) = (words(site, from), words(site, to));
-            if a.filters.is_some() || b.filters.is_some() {
-                partly.get_or_insert((from, to));
+            if filter || opened {
+                partly.get_or_insert((from, to, filter, opened));
                 continue;
             }
             let message = format!("nothing of ours separates `{from}` from `{to}`: this denies nothing");
@@ -616,14 +606,52 @@ fn unfiltered_deny(topology: &mut Topology<'_>, joined: &[ZoneId], access: &Acce
             return;
         }
     }
-    let Some((from, to)) = partly.filter(|_| !access.waives_lint(code::UNFILTERED_DENY.as_str())) else {
-        return;
+    let waived = access.waives_lint(code::UNFILTERED_DENY.as_str());
+    let Some((from, to, filter, opened)) = partly.filter(|_| !waived) else { return };
+    let (but, others) = match (filter, opened) {
+        (true, false) => ("machines that filter themselves", "between all others"),
+        (true, true) => {
+            ("machines that filter themselves, and an sshd that opens it to nobody", "of all else")
+        }
+        (false, _) => ("an sshd that opens it to nobody", "of all else"),
     };
-    let message = format!(
-        "nothing of ours separates `{from}` from `{to}` but machines that filter themselves: between all others this \
-         denies nothing"
-    );
+    let message =
+        format!("nothing of ours separates `{from}` from `{to}` but {but}: {others} this denies nothing");
     findings.push(Diagnostic::warning(code::UNFILTERED_DENY, access.span, message).help(HELP));
+}
+
+/// Whether packets come from the one to the other past nothing but routers.
+fn meet(site: &Site, joined: &[ZoneId], a: &Side, b: &Side) -> bool {
+    let bridged = |zone: &ZoneId| site.bridge_of(*zone).is_some();
+    let apart = |x: &ZoneId| b.zones.iter().any(|y| joined.get(x.index()) != joined.get(y.index()));
+    !a.zones.is_empty()
+        && !b.zones.is_empty()
+        && !a.zones.iter().chain(&b.zones).any(bridged)
+        && !a.zones.iter().any(apart)
+}
+
+/// Whether people may open something that a `deny` reads between two of its items, from a machine with an sshd of ours (S62).
+fn is_opened(topology: &Topology<'_>, (from, to): (&End, &End), deny: &Access) -> bool {
+    let site = topology.site;
+    let (near, far) = (topology.wide(from), topology.wide(to));
+    let opens = |term: &Term, ports: &PortSet| match term {
+        Term::Ports { proto, to, .. } => *proto == Proto::TCP && !to.is_disjoint(ports),
+        Term::Protos(protos) => protos.contains(Proto::TCP.0),
+        Term::Icmp { .. } => false,
+    };
+    let speaks = |jump: &Access| {
+        jump.terms.iter().any(|term| match term {
+            Term::Ports { to, .. } => deny.terms.iter().any(|of| opens(of, to)),
+            Term::Protos(_) => deny.terms.iter().any(|of| opens(of, &PortSet::full())),
+            Term::Icmp { .. } => false,
+        })
+    };
+    let through = |jump: &Access| {
+        let mut hosts = site.hosts().map(|(host, _)| host).filter(|host| site.jumps_from(jump, *host));
+        hosts.any(|host| !topology.wide(&End::Host(host)).is_disjoint(&near))
+    };
+    let mut jumps = site.accesses.iter().filter(|access| !access.people.is_empty());
+    jumps.any(|jump| speaks(jump) && !topology.wide_union(&jump.to.plus).is_disjoint(&far) && through(jump))
 }
 
 struct Side {

@@ -3,12 +3,19 @@
 //! An `allow` is needless where at every hook others admit all that it admits, on the same terms: not translated where it
 //! is not, without a limit or with its own, for as long, logged where it logs, and of the same people. One that names people
 //! also says who may log in and what they may open (S62), of machines that do not filter too: it is asked about there as well. A
-//! `deny` is idle where nothing is admitted that it could stop, at any hook, and it tells no sender anything. Both are asked of
-//! the meaning ([`Sets::each`]), one statement after the other, so that of two that are equal one is kept.
+//! `deny` is idle where nothing is admitted that it could stop, at any hook, nobody opens what it reads through an sshd, and it
+//! tells no sender anything. Both are asked of the meaning ([`Sets::each`]), one statement after the other, so that of two that
+//! are equal one is kept.
+//!
+//! Of what a leg that wears a security group reads nothing is said: which groups name whom follows from every statement, for
+//! members to come too (S54, S55).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use crate::model::{Access, AccessId, Action, End, Hook, HostId, Place, Site, Term};
+use crate::model::{
+    Access, AccessId, Action, End, Hook, HostId, Leg, PersonId, Place, Site, Term, Waiver, Way,
+};
 use crate::net::{AddrRange, AddrSet, Exhausted, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 use crate::spec::{Sets, Unanswered};
@@ -23,6 +30,8 @@ pub struct Needless {
     pub covered: Vec<(AccessId, Vec<AccessId>)>,
     /// Each `allow` of which every packet is denied.
     pub denied: Vec<AccessId>,
+    /// Each `allow` of a machine to itself.
+    pub itself: Vec<AccessId>,
     /// Each `deny` that stops nothing.
     pub idle: Vec<AccessId>,
     /// What too many can reach.
@@ -46,90 +55,173 @@ pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
     let mut space = Space::with_budget(NODES);
     let near = Near::new(site);
     let open_to_many = suspects(site);
+    let at_interfaces = at_interfaces(site);
+    let mut found = Needless { itself: of_one_machine(site), ..Needless::default() };
+    found.itself.retain(|id| !at_interfaces.contains(id));
+    let is_deny = |id: &AccessId| is(site, *id, Action::Deny);
     let asked: Vec<AccessId> = site
         .accesses()
-        .filter(|(id, access)| {
-            access.action == Action::Deny || open_to_many.contains(id) || near.has_others(*id)
-        })
         .map(|(id, _)| id)
+        .filter(|id| is_deny(id) || open_to_many.contains(id) || near.has_others(*id))
         .collect();
-    let readings = Readings::new(site);
-    let mut found = Needless::default();
     if asked.is_empty() {
         return Ok(found);
     }
     let is_asked = |id| asked.binary_search(&id).is_ok();
     let points = each(site, &sets, &points_of(site), &is_asked, &mut space)?;
-    let names = |id| is_asked(id) && site.access(id).is_some_and(|access| !access.people.is_empty());
-    let sshds = each(site, &sets, &sshds_of(site), &names, &mut space)?;
+    let alone = sshds_of(site);
+    let at_sshds = if alone.is_empty() { BTreeSet::new() } else { of_people(site, &near, &asked) };
+    let sshds = each(site, &sets, &alone, &|id| at_sshds.contains(&id), &mut space)?;
     found.exposed = exposed(site, &open_to_many, &points, &mut space);
-    let mut left_out = BTreeSet::new();
-    for (id, access) in asked.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
-        let here: Vec<PacketSet> = points.iter().map(|point| point.of(id)).collect();
-        if here.iter().all(|set| *set == PacketSet::NOTHING) {
-            continue; // No point sees it: another finding says so.
-        }
-        let neighbours = near.others(id);
-        match access.action {
-            Action::Allow => {
-                let mut open = Vec::new();
-                let denies: Vec<AccessId> =
-                    neighbours.iter().copied().filter(|of| is(site, *of, Action::Deny)).collect();
-                let mut nothing = true;
-                for (point, set) in points.iter().zip(&here) {
-                    let denied = space.any(denies.iter().map(|of| point.of(*of)).collect());
-                    let rest = space.minus(*set, denied);
-                    nothing &= space.is_empty(rest)?;
-                    open.push(rest);
-                }
-                if nothing {
-                    found.denied.push(id);
-                    left_out.insert(id);
-                    continue;
-                }
-                let others = |of: &AccessId| {
-                    !left_out.contains(of) && site.access(*of).is_some_and(|other| serves(other, access))
-                };
-                let others: Vec<AccessId> = neighbours.into_iter().filter(others).collect();
-                let at_sshds = sshds.iter().map(|point| (point, point.of(id)));
-                let everywhere = points.iter().zip(open).chain(at_sshds);
-                if access.nat.is_none() && cover(site, access, &others, everywhere, &mut space)? {
-                    found.covered.push((id, explained(site, &readings, id, &others)));
-                    left_out.insert(id);
-                }
+    let (readings, left_out) = (Readings::new(site), found.itself.iter().copied().collect());
+    let mut asking = Asking { site, readings, near, points, sshds, left_out };
+    for id in asked.iter().filter(|id| !at_interfaces.contains(id)) {
+        match site.access(*id) {
+            Some(access) if access.action == Action::Allow => {
+                asking.allow((*id, access), &mut found, &mut space)?;
             }
-            Action::Deny if !access.reject && !access.log => {
-                // It silences what another `deny` refuses aloud, and what the machine does (S22).
-                let loud =
-                    |of: &AccessId| site.access(*of).is_some_and(|a| a.action == Action::Allow || a.reject);
-                let loud: Vec<AccessId> = neighbours.into_iter().filter(loud).collect();
-                let mut idle = true;
-                for (point, set) in points.iter().zip(&here) {
-                    let heard = match point.tells {
-                        true => PacketSet::EVERYTHING,
-                        false => space.any(loud.iter().map(|of| point.of(*of)).collect()),
-                    };
-                    let stopped = space.and(heard, *set);
-                    idle = idle && space.is_empty(stopped)?;
-                }
-                if idle {
-                    found.idle.push(id);
-                }
+            // It silences what another `deny` refuses aloud, and what the machine does (S22).
+            Some(access) if !access.reject && !access.log => {
+                found.idle.extend(asking.is_idle(*id, &mut space)?.then_some(*id));
             }
-            Action::Deny => {}
+            Some(_) | None => {}
         }
     }
     space.within_budget()?;
     Ok(found)
 }
 
+/// What every statement that is asked about speaks of, and what was said so far.
+struct Asking<'s> {
+    site: &'s Site,
+    readings: Readings<'s>,
+    near: Near,
+    /// The hooks of machines that filter.
+    points: Vec<Each>,
+    /// Those of sshd hosts that do not.
+    sshds: Vec<Each>,
+    left_out: BTreeSet<AccessId>,
+}
+
+impl Asking<'_> {
+    /// Whether an `allow` is denied or covered, where some point sees it: where none does, another finding says so.
+    fn allow(
+        &mut self,
+        (id, access): (AccessId, &Access),
+        found: &mut Needless,
+        space: &mut Space,
+    ) -> Result<(), Exhausted> {
+        if self.left_out.contains(&id) || !self.is_seen(id) {
+            return Ok(());
+        }
+        let neighbours = self.near.others(id);
+        let denies: Vec<AccessId> =
+            neighbours.iter().copied().filter(|of| is(self.site, *of, Action::Deny)).collect();
+        let open = self.open((id, access), &denies, space);
+        let mut nothing = true;
+        for (_, rest) in &open {
+            nothing = nothing && space.is_empty(*rest)?;
+        }
+        if nothing {
+            if !self.is_last_jump(id, access) {
+                found.denied.push(id);
+                self.left_out.insert(id);
+            }
+            return Ok(());
+        }
+        let serves = |of: &AccessId| self.site.access(*of).is_some_and(|other| serves(other, access));
+        let others: Vec<AccessId> =
+            neighbours.into_iter().filter(|of| !self.left_out.contains(of) && serves(of)).collect();
+        let covered = access.nat.is_none() && cover(self.site, access, &others, &open, space)?;
+        if covered && !self.is_last_jump(id, access) {
+            found.covered.push((id, explained(self.site, &self.readings, id, &others)));
+            self.left_out.insert(id);
+        }
+        Ok(())
+    }
+
+    fn is_seen(&self, id: AccessId) -> bool {
+        self.points.iter().chain(&self.sshds).any(|point| point.of(id) != PacketSet::NOTHING)
+    }
+
+    /// Whether nobody whom a jump names jumps from there without it: who jumps has no shell, and is confined (S62, S63).
+    fn is_last_jump(&self, id: AccessId, access: &Access) -> bool {
+        if access.people.is_empty() {
+            return false;
+        }
+        let mut from =
+            self.site.hosts().map(|(host, _)| host).filter(|host| self.site.jumps_from(access, *host));
+        let others = || self.site.accesses().filter(|(of, _)| *of != id && !self.left_out.contains(of));
+        let another = |host: HostId, person: &PersonId| {
+            others().any(|(_, other)| other.people.contains(person) && self.site.jumps_from(other, host))
+        };
+        from.any(|host| !access.people.iter().all(|person| another(host, person)))
+    }
+
+    /// What of an `allow` is not denied, point by point. Where nothing filters, an sshd asks who logs in whatever is denied, and of
+    /// what is opened through it alone what is (S62).
+    fn open(
+        &self,
+        (id, access): (AccessId, &Access),
+        denies: &[AccessId],
+        space: &mut Space,
+    ) -> Vec<(&Each, PacketSet)> {
+        let less = |point: &Each, space: &mut Space| {
+            let denied = space.any(denies.iter().map(|of| point.of(*of)).collect());
+            space.minus(point.of(id), denied)
+        };
+        let mut open: Vec<(&Each, PacketSet)> =
+            self.points.iter().map(|point| (point, less(point, space))).collect();
+        for point in self.sshds.iter().filter(|_| !access.people.is_empty()) {
+            match point.hook {
+                Hook::Output if self.site.jumps_from(access, point.host) => {
+                    open.push((point, less(point, space)));
+                }
+                Hook::Output => {}
+                _ => open.push((point, point.of(id))),
+            }
+        }
+        open
+    }
+
+    /// Whether a `deny` that tells nobody anything meets nothing, at any point that sees it.
+    fn is_idle(&self, id: AccessId, space: &mut Space) -> Result<bool, Exhausted> {
+        if self.points.iter().all(|point| point.of(id) == PacketSet::NOTHING) {
+            return Ok(false); // No point sees it: another finding says so.
+        }
+        let neighbours = self.near.others(id);
+        let said = |of: &AccessId| self.site.access(*of);
+        let loud = |of: &AccessId| said(of).is_some_and(|a| a.action == Action::Allow || a.reject);
+        let loud: Vec<AccessId> = neighbours.into_iter().filter(loud).collect();
+        for point in &self.points {
+            let heard = match point.tells {
+                true => PacketSet::EVERYTHING,
+                false => space.any(loud.iter().map(|of| point.of(*of)).collect()),
+            };
+            let stopped = space.and(heard, point.of(id));
+            if !space.is_empty(stopped)? {
+                return Ok(false);
+            }
+        }
+        for point in self.sshds.iter().filter(|point| point.hook == Hook::Output) {
+            let jumps = |of: &&AccessId| said(of).is_some_and(|a| self.site.jumps_from(a, point.host));
+            let opened = space.any(loud.iter().filter(jumps).map(|of| point.of(*of)).collect());
+            let stopped = space.and(opened, point.of(id));
+            if !space.is_empty(stopped)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
 /// Whether others admit all of an `allow` that is open, at every point. What a jump is at its machine, others are that jump
 /// from there too (S61): whose destination is on its way from somewhere else says nothing of what a person may open.
-fn cover<'p>(
+fn cover(
     site: &Site,
     access: &Access,
     others: &[AccessId],
-    open: impl Iterator<Item = (&'p Each, PacketSet)>,
+    open: &[(&Each, PacketSet)],
     space: &mut Space,
 ) -> Result<bool, Exhausted> {
     if others.is_empty() {
@@ -141,7 +233,7 @@ fn cover<'p>(
             !jump || site.access(**of).is_some_and(|other| site.jumps_from(other, point.host))
         };
         let covers = space.any(others.iter().filter(counts).map(|of| point.of(*of)).collect());
-        let rest = space.minus(set, covers);
+        let rest = space.minus(*set, covers);
         if !space.is_empty(rest)? {
             return Ok(false);
         }
@@ -202,6 +294,69 @@ fn points_of(site: &Site) -> Vec<(HostId, Hook)> {
 fn sshds_of(site: &Site) -> Vec<(HostId, Hook)> {
     let alone = site.hosts().filter(|(_, host)| host.sshd.is_some() && !host.filters());
     alone.flat_map(|(id, _)| [(id, Hook::Input), (id, Hook::Output)]).collect()
+}
+
+/// Of the statements that are asked about, those that name people, and each `deny` that may read what they do.
+fn of_people(site: &Site, near: &Near, asked: &[AccessId]) -> BTreeSet<AccessId> {
+    let names = |id: &&AccessId| site.access(**id).is_some_and(|access| !access.people.is_empty());
+    let mut all = BTreeSet::new();
+    for id in asked.iter().filter(names) {
+        all.insert(*id);
+        all.extend(near.others(*id).into_iter().filter(|of| is(site, *of, Action::Deny)));
+    }
+    all
+}
+
+/// The statements that a leg that wears a security group reads, in some direction (S53, S56, S70).
+fn at_interfaces(site: &Site) -> BTreeSet<AccessId> {
+    let legs: Vec<&Leg> =
+        site.interfaces().into_iter().filter_map(|(host, leg)| site.leg(host, leg)).collect();
+    if legs.is_empty() {
+        return BTreeSet::new();
+    }
+    let readings = Readings::new(site);
+    let worn: Vec<AddrRange> =
+        legs.iter().flat_map(|leg| readings.wide_leg(leg).ranges().collect::<Vec<_>>()).collect();
+    let worn = AddrSet::from_ranges(worn);
+    let reads = |access: &Access, way: Way| {
+        let near = match way {
+            Way::Ingress => &access.to,
+            Way::Egress => &access.from,
+        };
+        !access.waives(Waiver::Deny)
+            && !access.waives(Waiver::of(way))
+            && !readings.wide_place(near).is_disjoint(&worn)
+    };
+    let read = site.accesses().filter(|(_, access)| Way::BOTH.into_iter().any(|way| reads(access, way)));
+    read.map(|(id, _)| id).collect()
+}
+
+/// Each `allow` of a machine to itself alone, which means no packet (S13); less what makes of a person one who jumps.
+fn of_one_machine(site: &Site) -> Vec<AccessId> {
+    let legs = site.hosts().flat_map(|(id, host)| host.legs.iter().map(move |leg| (id, leg)));
+    let owners: BTreeMap<IpAddr, HostId> =
+        legs.flat_map(|(id, leg)| leg.addresses.iter().map(move |addr| (*addr, id))).collect();
+    let machine = |end: &End| match end {
+        End::Host(host) | End::Leg(host, _) => Some(*host),
+        End::Addrs(set) => {
+            let own = |range: AddrRange| {
+                owners.get(&range.first_addr()).copied().filter(|_| range.first == range.last)
+            };
+            let mut each = set.ranges().map(own);
+            let first = each.next()??;
+            each.all(|other| other == Some(first)).then_some(first)
+        }
+        End::Zone(_) | End::Anywhere => None,
+    };
+    let is_one = |access: &Access| {
+        let mut ends = access.from.plus.iter().chain(&access.to.plus).map(machine);
+        let first = ends.next().flatten();
+        first.is_some() && ends.all(|other| other == first)
+    };
+    let plain =
+        |access: &Access| access.action == Action::Allow && access.nat.is_none() && access.people.is_empty();
+    let all = site.accesses().filter(|(_, access)| plain(access) && is_one(access));
+    all.map(|(id, _)| id).collect()
 }
 
 fn is(site: &Site, id: AccessId, action: Action) -> bool {

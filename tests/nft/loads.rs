@@ -121,6 +121,27 @@ fn same(name: &str, ours: &Ruleset, theirs: &Ruleset, listing: &str) {
     }
 }
 
+/// nft lists a protocol by its name in `/etc/protocols`, whatever that is: each is read as its number.
+#[test]
+fn every_protocol_is_read_back_by_the_name_that_nft_lists() {
+    for (name, nft) in programs() {
+        for field in ["meta l4proto", "ip protocol", "ip6 nexthdr"] {
+            let ttl = if field == "ip6 nexthdr" { "ip6 hoplimit" } else { "ip ttl" };
+            let rule = |n: u32| format!("{ttl} {n} {field} {n} accept\n");
+            let apart: String = (0..=255).map(rule).collect();
+            let even: Vec<String> = (0..=127).map(|n| (2 * n).to_string()).collect();
+            let together = format!("{field} {{ {} }} meta mark 7 accept\n", even.join(", "));
+            let text = format!(
+                "table inet t {{\nchain forward {{\ntype filter hook forward priority 0; policy drop;\n{apart}{together}}}\n}}\n"
+            );
+            let listing = load(&nft, &text).unwrap();
+            let ruleset =
+                |text: &str| read::read(text).unwrap_or_else(|e| panic!("{name}: {e}\n{text}")).ruleset;
+            same(&format!("{name} {field}"), &ruleset(&text), &ruleset(&listing), &listing);
+        }
+    }
+}
+
 #[test]
 fn the_json_loads_where_it_can_and_is_the_text() {
     for (name, nft) in programs().into_iter().filter(|(name, _)| name == "trixie") {

@@ -245,6 +245,16 @@ allow http from internet to rt.internet dnat to web
     assert!(all.iter().all(|(said, of)| !said.is_empty() || !of.contains("web")), "{all:?}");
 }
 
+/// Of a place with addresses of both families each is said of its own: the same words twice would say nothing.
+#[test]
+fn what_holds_in_both_families_is_not_said_twice_alike() {
+    const POLICY: &str = "zone lan { 10.1.1.0/24, 2001:db8:1::/64 }\nzone dmz { 10.1.2.0/24 }\n\
+        firewall fw { eth1 10.1.1.1, 2001:db8:1::1 in lan; eth2 10.1.2.1 in dmz }\nallow http from lan to dmz\n";
+    let all = ways(POLICY, "any from lan to anywhere");
+    let within = all.iter().find(|(said, _)| said.is_empty()).unwrap();
+    assert_eq!(within.1, "from lan to lan except fw.lan IPv4; from lan to lan except fw.lan IPv6");
+}
+
 /// What is shown as an example of what arrives arrives, traced.
 #[test]
 fn examples_of_what_arrives_are_accepted() {

@@ -5,7 +5,7 @@ use fwc::target::nft::read;
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
 
-use crate::common::{compiled, file};
+use crate::common::{artifact, compiled, file};
 
 fn rules(text: &str) -> HostRules {
     let read = read::read(text).unwrap_or_else(|why| panic!("{why}\n{text}"));
@@ -527,4 +527,21 @@ fn what_stands_behind_a_translation_that_may_not_happen_counts() {
     };
     let found = said(&between(&with("accept"), &with("drop")));
     assert!(found.iter().any(|line| line.contains("prerouting Denied")), "{found:?}");
+}
+
+/// Two limits with the same numbers are two where one counts each source by itself.
+#[test]
+fn whom_a_limit_counts_is_said() {
+    let site = |more: &str| {
+        let text = format!(
+            "zone lan {{ 10.0.1.0/24 }}\nzone world {{ rest }}\n\
+             firewall fw {{ lan1 10.0.1.1 in lan; world1 192.0.2.1 in world }}\n\
+             allow dns from lan to world {{ limit 10/second per source }}\n{more}"
+        );
+        let compiled = compiled(&[("lim.fw".to_owned(), text)]);
+        artifact(&compiled, "fw", "ruleset.nft").to_owned()
+    };
+    let more = "allow udp 53 from 10.0.1.9 to world { limit 10/second }\n";
+    let told = said(&between(&site(""), &site(more))).join("\n");
+    assert!(told.contains("over 10 in 1 s, burst 5 for each source, within 10 in 1 s, burst 5"), "{told}");
 }

@@ -120,3 +120,88 @@ fn what_names_other_people_is_needed() {
         }
     }
 }
+
+/// What is found in a policy, by the words of the statements: covered, denied, idle, of one machine.
+fn found(text: &str) -> [Vec<String>; 4] {
+    let site = compiled(&[("a.fw".to_owned(), text.to_owned())]).site;
+    let found = needless(&site).unwrap();
+    let covered: Vec<AccessId> = found.covered.iter().map(|(id, _)| *id).collect();
+    [covered, found.denied, found.idle, found.itself]
+        .map(|all| all.iter().map(|id| site.access(*id).unwrap().words.clone()).collect())
+}
+
+/// A group lets pass what a statement says though no ruleset asks it: with the statement goes what passes (S53).
+#[test]
+fn what_a_security_group_reads_is_needed() {
+    const VPC: &str = "vpc main { 10.0.0.0/16; region eu-west-1; gateway internet }\nzone internet { rest }\n\
+        zone za { 10.0.1.0/24 } in main\nzone zb { 10.0.2.0/24 } in main\n";
+    const HOSTS: &str = "host h0 { e0 10.0.1.10 in za; nftables }\nhost h1 = 10.0.1.11 in za\n\
+        host h2 { e0 10.0.2.12 in zb; nftables }\n";
+    for more in [
+        "security-group web = h1\nallow tcp 80-90 from internet to web\ndeny tcp 80 from internet to web\n",
+        "security-group web = h1\nallow tcp 80-90 from web to internet\ndeny tcp 80 from web to internet\n",
+        "security-group web = h1\nallow tcp 80-90 from za to internet\ndeny tcp 80 from 10.0.1.0/28 to internet\n",
+        "security-group web = h0\nallow tcp 80 from internet to web\n\
+         allow tcp 80-90 from internet to web { waive aws ingress \"wrong side\" }\n",
+        "security-group web = h0\nallow tcp 80 from web to internet\n\
+         allow tcp 80-90 from web to internet { waive aws egress \"wrong side\" }\n",
+        "security-group web = h0, h1\nallow tcp 80 from internet to web\n\
+         deny tcp 80 from internet to h0 { waive aws denial \"hook does it\" }\n",
+        "security-group web = h0\nsecurity-group same = h0\nallow tcp 80 from internet to web\n\
+         allow tcp 80 from internet to same\n",
+        "security-group web = h0\nallow tcp 80 from web to web\n",
+    ] {
+        assert_eq!(found(&format!("{VPC}{HOSTS}{more}")), <[Vec<String>; 4]>::default(), "{more}");
+    }
+    // Of whom no group is asked, everything is said as ever.
+    let beside = "security-group web = h1\nallow tcp 80-90 from internet to h2\nallow tcp 85 from internet to h2\n\
+        deny tcp 22 from internet to h2\nallow tcp 80 from internet to web\n";
+    let said = found(&format!("{VPC}{HOSTS}{beside}"));
+    assert_eq!(said[0], ["allow tcp 85 from internet to h2"]);
+    assert_eq!(said[2], ["deny tcp 22 from internet to h2"]);
+}
+
+/// Who logs in where nothing filters, and what is opened through an sshd there, is said by its files alone (S62).
+#[test]
+fn what_an_sshd_that_does_not_filter_reads_is_needed() {
+    const SITE: &str = "zone lan { 10.0.1.0/24 }\nzone x { 10.0.2.0/24 }\n\
+        router r { eth1 10.0.1.1 in lan; eth2 10.0.2.1 in x }\nhost pc = 10.0.1.2 in lan\n\
+        host b = 10.0.1.3 in lan\nhost db = 10.0.2.3 in x\nhost c { e0 10.0.2.4 in x; nftables }\n\
+        host d { e0 10.0.2.5 in x; nftables }\n\
+        user ana { key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDALgCXWlm118Gh7cbfkphW4SdI1q4unR1CdTFXqSSec\"; until 2100-01-01 }\n\
+        sshd b, c { accept ed25519 }\n";
+    let nothing = <[Vec<String>; 4]>::default();
+    for more in [
+        "allow ssh from pc to b, c as ana\ndeny ssh from pc to c\n",
+        "allow ssh from pc to b as ana\nallow tcp 5432-5433 from b to db as ana\ndeny tcp 5433 from b to x\n",
+        // Without a jump she has a shell there.
+        "allow ssh from pc to c as ana\nallow tcp 5432 from c to d as ana\ndeny tcp 5432 from c to d\n",
+        "allow ssh from pc to b as ana\nallow tcp 5432 from b to d as ana\ndeny tcp 5432 from b to d\n",
+    ] {
+        assert_eq!(found(&format!("{SITE}{more}")), nothing, "{more}");
+    }
+    let [_, denied, idle, _] = found(&format!(
+        "{SITE}allow ssh from pc to b as ana\nallow tcp 5432-5433 from b to d as ana\n\
+         allow tcp 5433 from b to d as ana\ndeny tcp 5433 from b to d\ndeny tcp 5434 from b to d\n"
+    ));
+    assert_eq!(denied, ["allow tcp 5433 from b to d as ana"], "another jump stays");
+    assert_eq!(idle, ["deny tcp 5434 from b to d"]);
+}
+
+/// A machine does not talk to itself over a wire (S13).
+#[test]
+fn an_allow_of_a_machine_to_itself_is_needed_by_nobody() {
+    const SITE: &str = "zone lan { 10.1.1.0/24 }\nzone dmz { 10.1.2.0/24 }\n\
+        firewall fw { eth1 10.1.1.1 in lan; eth2 10.1.2.1 in dmz }\nhost web { eth0 10.1.2.2 in dmz; nftables }\n\
+        host db { eth0 10.1.2.3 in dmz; nftables }\n";
+    let said = found(&format!(
+        "{SITE}allow udp 53 from web to web.dmz\nallow dns from fw.lan to fw.dmz\nallow udp 53 from web to 10.1.2.2\n\
+         allow udp 53 from web, db to web\nallow udp 54 from dmz to web\nallow udp 55 from 10.1.2.2, 10.1.2.3 to web\n"
+    ));
+    let itself = [
+        "allow dns from fw.lan to fw.dmz",
+        "allow udp 53 from web to 10.1.2.2",
+        "allow udp 53 from web to web.dmz",
+    ];
+    assert_eq!(said, [vec![], vec![], vec![], itself.map(str::to_owned).to_vec()]);
+}

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use crate::model::{End, Leg, Role, Site};
 use crate::net::addr::AddrRange;
-use crate::net::packet::tcp_flag;
+use crate::net::packet::{Per, tcp_flag};
 use crate::net::{AddrSet, CtState, Family, Field, PacketBox, RangeSet, Space};
 
 use super::services::{numbers, services};
@@ -170,6 +170,13 @@ impl Names {
         Some((format!("{name} except {}", but.join(", ")), inside))
     }
 
+    /// Whether of what is called so, an address or a leg, the family is plain: not of a place with addresses of both.
+    fn tells_family(&self, word: &str) -> bool {
+        let place = word.split_once(" except ").map_or(word, |(place, _)| place);
+        let both = |of: &AddrSet| Family::BOTH.into_iter().all(|family| of.has(family));
+        word.contains(['.', ':']) && !word.starts_with("all but") && !self.places.get(place).is_some_and(both)
+    }
+
     /// A box in words.
     #[must_use]
     pub fn region(&self, space: &Space, one: &PacketBox) -> Region {
@@ -189,7 +196,7 @@ impl Names {
                         continue;
                     }
                     let words = self.name(&set);
-                    named |= words.iter().all(|w| w.contains(['.', ':']) && !w.starts_with("all but"));
+                    named |= words.iter().all(|word| self.tells_family(word));
                     match field {
                         Field::Src => region.from = words,
                         Field::Dst => region.to = words,
@@ -326,7 +333,8 @@ fn in_words(space: &Space, field: Field, values: &RangeSet<u128>) -> Option<Stri
         Field::Exceeded(_) => {
             let limit = space.limit_of(field)?;
             let word = if on { "over" } else { "within" };
-            format!("{word} {} in {} s, burst {}", limit.rate, limit.unit_seconds, limit.burst)
+            let each = if limit.per == Per::Source { " for each source" } else { "" };
+            format!("{word} {} in {} s, burst {}{each}", limit.rate, limit.unit_seconds, limit.burst)
         }
         Field::Atom(_) => {
             let (_, words) = space.atoms().into_iter().find(|(of, _)| *of == field)?;

@@ -233,13 +233,14 @@ impl Parser<'_> {
             let right = self.set_operand(lines)?;
             return Ok(Statement::Match { left, op, right });
         }
-        // Elsewhere these two start an expression.
-        let names_protocols = match &left {
-            Expression::Field(field) => *field == Field::Protocol,
-            Expression::Unknown(words) => words == "ether type",
+        // Elsewhere these two start an expression. Protocol 0 over IP is `ip` too.
+        let names_it = match (&left, self.now.text) {
+            (Expression::Field(Field::Protocol), "ip" | "ip6")
+            | (Expression::Field(Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr), "ip") => true,
+            (Expression::Unknown(words), "ip" | "ip6") => words == "ether type",
             _ => false,
         };
-        if names_protocols && matches!(self.now.text, "ip" | "ip6") {
+        if names_it {
             let right = Expression::word(self.bump().text);
             return Ok(Statement::Match { left, op, right });
         }
