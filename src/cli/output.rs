@@ -71,6 +71,7 @@ impl<'t> Tree<'t> {
     }
 
     /// What of an earlier build in `dir` is not in this tree: [`Tree::write`] takes it away.
+    #[cfg(feature = "bastion")]
     pub(super) fn removes(&self, dir: &Path) -> Result<Vec<String>, Failure> {
         let ours = Old::read(&real(dir)?, dir)?.ours;
         Ok(ours.into_iter().filter(|name| !self.files.contains_key(name)).collect())

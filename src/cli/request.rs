@@ -79,6 +79,7 @@ impl Request {
     }
 
     /// Understands the policy, proving nothing. None where there are errors.
+    #[cfg(feature = "bastion")]
     pub(super) fn understand(&mut self) -> Option<Site> {
         let Self { sources, findings, options, roots, files, timings, .. } = self;
         let hear = |told| timings.hear(told);
