@@ -1,6 +1,6 @@
 //! What sshd is told besides its files: by whoever started the one that runs, and by the file that the next start reads.
 //!
-//! *Input*: `/proc`, `/etc/default/ssh`. *Output*: [`Given`]: words for `sshd -T`, and where they stand.
+//! *Input*: `/proc`, `/etc/default/ssh` and its like. *Output*: [`Given`]: words for `sshd -T`, and where they stand.
 //!
 //! *Design decisions*. An option of the command line is read before every file, so that `-o PasswordAuthentication=yes` beats
 //! them all but Match blocks, and `-f` has sshd read another file. What stands there and is not understood ends the run with
@@ -16,7 +16,14 @@ use super::stage::StageError;
 use super::tree::Tree;
 
 /// Files that say what sshd is started with, and the variable in them that does.
-const FILES: [(&str, &str); 2] = [("/etc/default/ssh", "SSHD_OPTS"), ("/etc/sysconfig/sshd", "OPTIONS")];
+const FILES: [(&str, &str); 5] = [
+    // Debian, Red Hat, SUSE; of Alpine and Gentoo the second beats the first.
+    ("/etc/default/ssh", "SSHD_OPTS"),
+    ("/etc/sysconfig/sshd", "OPTIONS"),
+    ("/etc/sysconfig/ssh", "SSHD_OPTS"),
+    ("/etc/conf.d/sshd", "SSHD_OPTS"),
+    ("/etc/conf.d/sshd", "command_args"),
+];
 
 /// Options beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
