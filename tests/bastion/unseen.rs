@@ -574,6 +574,36 @@ fn everybody_is_not_who_comes_by_a_name_or_to_an_address() {
     }
 }
 
+/// Who is in `/etc/group` alone is nobody to sshd, unless it finds the account elsewhere.
+#[test]
+fn members_whom_sshd_does_not_find_are_in_no_group() {
+    let Some(room) = Room::new() else { return };
+    let group = std::fs::read_to_string(room.outside("/etc/group")).unwrap();
+    room.write("/etc/group", &format!("{group}staff2:x:47555:ldapjohn,-n,47\n"));
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch Group staff2{BLOCK}"))]);
+    let asked = "user=ldapjohn,host=h,addr=::1,laddr=::1,lport=22";
+    assert!(ask(&room, asked).contains("passwordauthentication no"));
+    let tree = room.scratch().join("image");
+    room.sh(&format!("mkdir '{0}' && cp -a /etc '{0}/etc'", tree.display()));
+    for root in [&[][..], &["--root", tree.to_str().unwrap()]] {
+        let report = check(&room, root);
+        assert_eq!(places(&report, "sshd-not-asked"), ["sshd_config:4"], "{root:?}: {report:#}");
+        assert_eq!(places(&report, "sshd-unknown-group"), ["sshd_config:4"], "{root:?}: {report:#}");
+        assert_eq!(places(&report, "sshd-password"), Vec::<String>::new(), "{root:?}");
+    }
+    // A record of systemd's, as LDAP would have one.
+    room.sh("grep -q '^passwd:.*systemd' /etc/nsswitch.conf || sed -i 's/^passwd:.*/passwd: files systemd/' /etc/nsswitch.conf");
+    room.sh(
+        "mkdir -p /run/userdb && printf '%s' '{\"userName\":\"ldapjohn\",\"uid\":54000,\"gid\":54000,\
+         \"homeDirectory\":\"/\",\"shell\":\"/bin/sh\",\"disposition\":\"regular\"}' > /run/userdb/ldapjohn.user",
+    );
+    room.sh("ln -s ldapjohn.user /run/userdb/54000.user");
+    assert!(ask(&room, asked).contains("passwordauthentication yes"));
+    let report = check(&room, &[]);
+    assert_eq!(places(&report, "sshd-password"), ["sshd_config:5"], "{report:#}");
+    assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{report:#}");
+}
+
 /// Two names of one number: sshd knows the first.
 #[test]
 fn a_group_is_known_by_the_first_name_of_its_number() {

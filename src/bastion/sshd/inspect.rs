@@ -101,7 +101,7 @@ fn examine(
         out.findings.extend(refused(&said, &out.sources).sorted().into_iter().cloned());
         return Ok(false);
     }
-    let accounts = tree.accounts()?;
+    let accounts = tree.accounts(asker.stage)?;
     let mut meant = match Meant::read(tree, &mut out.sources) {
         Some(meant) => Some((meant, HostKey::make(asker.stage)?)),
         None => None,

@@ -4,13 +4,14 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::bastion::keys::from;
 
 use super::accounts::Accounts;
 use super::config::Files;
-use super::stage::StageError;
+use super::stage::{Stage, StageError};
 
 /// So many symbolic links are followed, as by the kernel.
 const LINKS: usize = 40;
@@ -33,11 +34,12 @@ impl Tree {
         self.root == Path::new("/")
     }
 
-    /// The machine's accounts and groups. A byte that is no UTF-8 spoils what nobody reads here, and not the rest.
+    /// The machine's accounts and groups, as sshd finds them on the stage. A byte that is no UTF-8 spoils what nobody reads
+    /// here, and not the rest.
     ///
     /// # Errors
     /// When a file cannot be read, or a name in it is no text: whom to ask about is not known then.
-    pub(super) fn accounts(&self) -> Result<Accounts, StageError> {
+    pub(super) fn accounts(&self, stage: &Stage) -> Result<Accounts, StageError> {
         let text = |path: &str, names: &[usize]| {
             let at = self.place(path).unwrap_or_else(|| path.into());
             let bytes = fs::read(&at).map_err(StageError::system(format!("read {}", at.display())))?;
@@ -52,7 +54,14 @@ impl Tree {
             }
             Ok::<_, StageError>(String::from_utf8_lossy(&bytes).into_owned())
         };
-        Ok(Accounts::read(&text("/etc/passwd", &[0])?, &text("/etc/group", &[0, 3])?))
+        let (passwd, group) = (text("/etc/passwd", &[0])?, text("/etc/group", &[0, 3])?);
+        let accounts = Accounts::read(&passwd, &group);
+        let found = from_elsewhere(stage, &accounts)?;
+        Ok(if found.is_empty() {
+            accounts
+        } else {
+            Accounts::read(&format!("{}\n{found}", passwd.trim_end()), &group)
+        })
     }
 
     /// Why what was read here is not what sshd read, if it is not.
@@ -125,6 +134,31 @@ impl Tree {
     fn doubted(&mut self, path: &str, why: &str) {
         self.doubts.push(format!("`{path}` {why}, so that sshd was asked about something else"));
     }
+}
+
+/// Lines of passwd(5) for those whom a group lists and the file does not have: sshd asks the C library (LDAP), and so does
+/// getent(1). Where that is not there nobody is found, and what is said of such groups is told as not asked.
+fn from_elsewhere(stage: &Stage, accounts: &Accounts) -> Result<String, StageError> {
+    /// So many names fit on a command line, however long they are.
+    const AT_ONCE: usize = 1000;
+    // A number would be looked up as one.
+    let sound = |name: &&str| !name.starts_with('-') && !name.bytes().all(|byte| byte.is_ascii_digit());
+    let names: Vec<String> = accounts.strangers().filter(sound).map(ToOwned::to_owned).collect();
+    let mut found = String::new();
+    for names in names.chunks(AT_ONCE) {
+        let args = [&["passwd".to_owned()], names].concat();
+        let output = match stage.run("getent", &args) {
+            Ok(output) => output,
+            Err(StageError::System { source, .. }) if source.kind() == ErrorKind::NotFound => break,
+            Err(other) => return Err(other),
+        };
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            if line.split(':').next().is_some_and(|name| names.iter().any(|asked| asked == name)) {
+                found.push_str(&format!("{line}\n"));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Whether a line that counts is no text; one of notes alone may be what it likes.
