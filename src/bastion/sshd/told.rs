@@ -13,7 +13,7 @@ use super::matrix;
 use super::meant::Wider;
 
 /// Of one finding at most so many users and addresses are named.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 /// Of a value so much is shown.
 const SHOWN: usize = 60;
 
