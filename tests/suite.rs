@@ -174,6 +174,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "sshd-weak-setting",
         ],
     ),
+    ("tests/bastion/running.rs", &["sshd-not-reloaded"]),
     ("tests/bastion/unseen.rs", &["sshd-not-asked", "sshd-overridden"]),
     // What is proved says it.
     ("tests/bastion/prove.rs", &["round-the-bastion"]),

@@ -13,6 +13,7 @@ mod kinds;
 pub mod matrix;
 pub mod meant;
 mod probes;
+pub mod running;
 pub mod stage;
 mod told;
 mod tree;

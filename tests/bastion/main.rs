@@ -21,6 +21,7 @@ mod prove;
 mod rendered;
 mod rights;
 mod room;
+mod running;
 mod sessions;
 mod text;
 mod unseen;

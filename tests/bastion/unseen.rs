@@ -15,7 +15,7 @@ const FWC: &str = "/etc/ssh/sshd_config.d/00-fwc.conf";
 const BLOCK: &str = "\n PasswordAuthentication yes\n";
 
 /// What fwc says where it examines nothing (exit 2).
-fn refused(room: &Room, args: &[&str]) -> String {
+pub(crate) fn refused(room: &Room, args: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
     command.args(["bastion", "check"]).args(args);
     let output = room.run(command);
@@ -187,6 +187,17 @@ fn options_of_the_command_line_are_asked_with() {
         let found = said(&report);
         assert!(found.len() == 1 && found.iter().all(|m| m.contains(words)), "{options:?}: {report:#}");
     }
+    // Where SUSE and Alpine have it.
+    for (path, name) in [
+        ("/etc/sysconfig/ssh", "SSHD_OPTS"),
+        ("/etc/conf.d/sshd", "SSHD_OPTS"),
+        ("/etc/conf.d/sshd", "command_args"),
+    ] {
+        room.write(path, &format!("{name}=\"-o PasswordAuthentication=yes\"\n"));
+        let found = said(&check(&room, &[]));
+        std::fs::remove_file(room.outside(path)).unwrap();
+        assert!(found.len() == 1 && found.iter().all(|m| m.contains(path)), "{path}: {found:?}");
+    }
     // What is not understood is not passed over.
     room.write("/etc/default/ssh", "SSHD_OPTS=\"$MORE\"\n");
     let told = refused(&room, &[]);
@@ -198,7 +209,7 @@ fn serve(room: &Room, options: &[&str]) -> std::process::Child {
     started(room, Command::new(SSHD), options)
 }
 
-fn started(room: &Room, mut command: Command, options: &[&str]) -> std::process::Child {
+pub(crate) fn started(room: &Room, mut command: Command, options: &[&str]) -> std::process::Child {
     command.arg("-D").args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = room.spawn(command);
     let begun = std::time::Instant::now();
@@ -520,6 +531,77 @@ fn a_list_of_methods_that_nobody_can_meet_lets_nobody_in() {
         let places = places(&check(&room, &[]), "sshd-no-keys");
         assert_eq!(places, if shut { vec!["sshd_config:5"] } else { Vec::new() }, "{methods}");
     }
+}
+
+/// No file, no command and no authority: no key is read.
+#[test]
+fn no_source_of_keys_lets_nobody_in() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let key = room.key("own", &["-t", "ed25519"]);
+    room.authorize("ana", &format!("{} ana\n", Room::public(&key)));
+    for (more, shut) in [
+        ("", true),
+        ("AuthorizedKeysCommand /bin/true\nAuthorizedKeysCommandUser nobody\n", false),
+        ("TrustedUserCAKeys /etc/ssh/ca.pub\n", false),
+    ] {
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nAuthorizedKeysFile none\n{more}"))]);
+        let places = places(&check(&room, &[]), "sshd-no-keys");
+        assert_eq!(places, if shut { vec!["sshd_config:4"] } else { Vec::new() }, "{more}");
+    }
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nAuthorizedKeysFile none\n"))]);
+    let sshd = room.sshd();
+    assert!(matches!(room.login("ana", Way::Key(&key), None), Login::Refused(_)), "{}", sshd.log());
+}
+
+/// A block that names where one comes to, or what the client is called, is about whoever comes so.
+#[test]
+fn everybody_is_not_who_comes_by_a_name_or_to_an_address() {
+    let Some(room) = Room::new() else { return };
+    for (line, words) in [
+        ("Host *.corp.example", "everybody from a host named x.corp.example may"),
+        ("LocalAddress 10.9.9.9", "everybody at 10.9.9.9 may"),
+        ("LocalAddress 10.9.9.9 LocalPort 2222", "everybody at 10.9.9.9 port 2222 may"),
+        ("LocalPort 2222", "everybody at port 2222 may"),
+        ("RDomain 7", "everybody by routing domain 7 may"),
+        ("User daemon LocalAddress 10.9.9.9", " at 10.9.9.9 may"),
+    ] {
+        lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch {line}{BLOCK}"))]);
+        let report = check(&room, &[]);
+        let said = findings(&report, "sshd-password");
+        let told = |f: &Value| f["message"].as_str().unwrap().contains(words);
+        assert!(said.len() == 1 && said.iter().all(told), "{line}: {report:#}");
+    }
+}
+
+/// Who is in `/etc/group` alone is nobody to sshd, unless it finds the account elsewhere.
+#[test]
+fn members_whom_sshd_does_not_find_are_in_no_group() {
+    let Some(room) = Room::new() else { return };
+    let group = std::fs::read_to_string(room.outside("/etc/group")).unwrap();
+    room.write("/etc/group", &format!("{group}staff2:x:47555:ldapjohn,-n,47\n"));
+    lay(&room, &[(MAIN, &format!("{SHUT}UsePAM yes\nMatch Group staff2{BLOCK}"))]);
+    let asked = "user=ldapjohn,host=h,addr=::1,laddr=::1,lport=22";
+    assert!(ask(&room, asked).contains("passwordauthentication no"));
+    let tree = room.scratch().join("image");
+    room.sh(&format!("mkdir '{0}' && cp -a /etc '{0}/etc'", tree.display()));
+    for root in [&[][..], &["--root", tree.to_str().unwrap()]] {
+        let report = check(&room, root);
+        assert_eq!(places(&report, "sshd-not-asked"), ["sshd_config:4"], "{root:?}: {report:#}");
+        assert_eq!(places(&report, "sshd-unknown-group"), ["sshd_config:4"], "{root:?}: {report:#}");
+        assert_eq!(places(&report, "sshd-password"), Vec::<String>::new(), "{root:?}");
+    }
+    // A record of systemd's, as LDAP would have one.
+    room.sh("grep -q '^passwd:.*systemd' /etc/nsswitch.conf || sed -i 's/^passwd:.*/passwd: files systemd/' /etc/nsswitch.conf");
+    room.sh(
+        "mkdir -p /run/userdb && printf '%s' '{\"userName\":\"ldapjohn\",\"uid\":54000,\"gid\":54000,\
+         \"homeDirectory\":\"/\",\"shell\":\"/bin/sh\",\"disposition\":\"regular\"}' > /run/userdb/ldapjohn.user",
+    );
+    room.sh("ln -s ldapjohn.user /run/userdb/54000.user");
+    assert!(ask(&room, asked).contains("passwordauthentication yes"));
+    let report = check(&room, &[]);
+    assert_eq!(places(&report, "sshd-password"), ["sshd_config:5"], "{report:#}");
+    assert_eq!(places(&report, "sshd-not-asked"), Vec::<String>::new(), "{report:#}");
 }
 
 /// Two names of one number: sshd knows the first.

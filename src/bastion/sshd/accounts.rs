@@ -1,8 +1,9 @@
 //! The accounts and groups of a machine, and of whom the lines of a configuration make a difference.
 //!
-//! *Input*: `/etc/passwd` and `/etc/group`. *Output*: [`Accounts`].
+//! *Input*: `/etc/passwd`, with what else the C library finds of those that `/etc/group` lists, and `/etc/group`. *Output*:
+//! [`Accounts`].
 //!
-//! *Design decisions*. sshd is asked about examples, since each question is a process. What a `Match` block says hangs on
+//! *Design decisions*. To sshd somebody whose account it does not find is in no group, whatever lists them. sshd is asked about examples, since each question is a process. What a `Match` block says hangs on
 //! the user's name and groups, so two accounts that every pattern treats alike are answered alike: of each such kind one
 //! is asked about, whoever else there is. Forty people are asked about besides, for the names in a finding.
 
@@ -22,6 +23,8 @@ pub struct Accounts {
     users: Vec<(String, u32)>,
     /// The groups of each account: those that list it and that of its own number.
     groups: BTreeMap<String, BTreeSet<String>>,
+    /// Whom a group lists and no account is of: in no group, as far as is known.
+    strangers: BTreeSet<String>,
 }
 
 impl Accounts {
@@ -46,7 +49,15 @@ impl Accounts {
                 all.groups.entry(member.to_owned()).or_default().insert(name.to_owned());
             }
         }
-        all
+        let known: BTreeSet<&str> = all.users.iter().map(|(name, _)| name.as_str()).collect();
+        let (groups, strange) = all.groups.into_iter().partition(|(name, _)| known.contains(name.as_str()));
+        let strange: BTreeMap<String, BTreeSet<String>> = strange;
+        Self { groups, strangers: strange.into_keys().collect(), users: all.users }
+    }
+
+    /// Whom a group lists and no account is of.
+    pub fn strangers(&self) -> impl Iterator<Item = &str> {
+        self.strangers.iter().map(String::as_str)
     }
 
     /// The groups of an account.
@@ -72,8 +83,7 @@ impl Accounts {
         asked.extend(names(false).find(|name| *name != "root"));
         let patterns = Patterns::of(config);
         let mut seen: BTreeSet<Vec<bool>> = asked.iter().map(|name| patterns.kind(name, self)).collect();
-        // Members whom the group alone names may be known to sshd from elsewhere.
-        for name in names(true).chain(names(false)).chain(self.groups.keys().map(String::as_str)) {
+        for name in names(true).chain(names(false)).chain(self.strangers()) {
             if seen.insert(patterns.kind(name, self)) {
                 asked.push(name);
             }
@@ -131,10 +141,15 @@ mod tests {
         let accounts = Accounts::read(PASSWD, GROUP);
         assert_eq!(accounts.groups_of("svc"), ["upload"]);
         assert_eq!(accounts.groups_of("ana"), ["ana", "staff"]);
-        assert_eq!(accounts.groups_of("gone"), ["staff"]);
+        assert_eq!(accounts.groups_of("gone"), Vec::<&str>::new());
+        assert_eq!(accounts.strangers().collect::<Vec<_>>(), ["gone"]);
         let two = Accounts::read(PASSWD, &format!("{GROUP}again:x:50:svc\n"));
         assert_eq!(two.groups_of("svc"), ["staff", "upload"]);
         assert!(!two.any_in("again"));
         assert!(accounts.any_in("up*") && accounts.any_in("staff") && !accounts.any_in("empty"));
+        let strange = Accounts::read(PASSWD, "ghosts:x:72:gone\n");
+        assert!(!strange.any_in("ghosts"));
+        let found = Accounts::read(&format!("{PASSWD}gone:x:4000:72::/:/bin/sh\n"), "ghosts:x:72:gone\n");
+        assert!(found.any_in("ghosts") && found.strangers().next().is_none());
     }
 }

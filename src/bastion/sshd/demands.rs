@@ -101,6 +101,9 @@ pub fn no_keys(settings: &Effective) -> Option<&'static str> {
     if !settings.is_on("pubkeyauthentication") {
         return Some("pubkeyauthentication");
     }
+    if settings.one("authorizedkeysfile") == Some("none") && key_sources(settings).is_empty() {
+        return Some("authorizedkeysfile");
+    }
     let lists = settings.one("authenticationmethods").unwrap_or("any");
     let any = lists.eq_ignore_ascii_case("any");
     let by_key = |list: &str| {
@@ -188,5 +191,11 @@ mod tests {
             assert!(!says(methods, passwords), "{methods} {passwords}");
         }
         assert_eq!(no_keys(&Effective::read("pubkeyauthentication no\n")), Some("pubkeyauthentication"));
+        let without = |more: &str| {
+            no_keys(&Effective::read(&format!("pubkeyauthentication yes\nauthorizedkeysfile none\n{more}")))
+        };
+        assert_eq!(without("authorizedkeyscommand none\n"), Some("authorizedkeysfile"));
+        assert_eq!(without("authorizedkeyscommand /bin/true\n"), None);
+        assert_eq!(without("trustedusercakeys /etc/ssh/ca.pub\n"), None);
     }
 }

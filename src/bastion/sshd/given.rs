@@ -1,22 +1,25 @@
 //! What sshd is told besides its files: by whoever started the one that runs, and by the file that the next start reads.
 //!
-//! *Input*: `/proc`, `/etc/default/ssh`. *Output*: [`Given`]: words for `sshd -T`, and where they stand.
+//! *Input*: `/proc`, `/etc/default/ssh` and its like. *Output*: [`Given`]: words for `sshd -T`, and where they stand.
 //!
 //! *Design decisions*. An option of the command line is read before every file, so that `-o PasswordAuthentication=yes` beats
 //! them all but Match blocks, and `-f` has sshd read another file. What stands there and is not understood ends the run with
 //! its name: sshd would be asked about something else than what runs.
 
-#![expect(clippy::disallowed_methods, reason = "reads what the running sshd was started with")]
-
-use std::fs;
-use std::path::Path;
-
 use super::config::{self, Files};
+use super::running::{self, Running};
 use super::stage::StageError;
 use super::tree::Tree;
 
 /// Files that say what sshd is started with, and the variable in them that does.
-const FILES: [(&str, &str); 2] = [("/etc/default/ssh", "SSHD_OPTS"), ("/etc/sysconfig/sshd", "OPTIONS")];
+const FILES: [(&str, &str); 5] = [
+    // Debian, Red Hat, SUSE; of Alpine and Gentoo the second beats the first.
+    ("/etc/default/ssh", "SSHD_OPTS"),
+    ("/etc/sysconfig/sshd", "OPTIONS"),
+    ("/etc/sysconfig/ssh", "SSHD_OPTS"),
+    ("/etc/conf.d/sshd", "SSHD_OPTS"),
+    ("/etc/conf.d/sshd", "command_args"),
+];
 
 /// Options beside the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Given {
     pub args: Vec<String>,
     /// The main file, where another one is named.
     pub main: Option<String>,
+    /// The processes that were started so.
+    pub running: Vec<Running>,
 }
 
 impl Given {
@@ -48,14 +53,20 @@ impl Given {
 /// Options that are not understood, by name; a `/proc` that cannot be read.
 pub(super) fn read(tree: &mut Tree) -> Result<Vec<Given>, StageError> {
     let mut all: Vec<Given> = Vec::new();
-    let mut add = |given: Given| {
-        if all.iter().all(|known| known.args != given.args) {
-            all.push(given);
-        }
+    let mut add = |given: Given| match all.iter_mut().find(|known| known.args == given.args) {
+        Some(known) => known.running.extend(given.running),
+        None => all.push(given),
     };
     if tree.is_real() {
-        for (at, words) in running()? {
-            add(understood(&at, &words, true)?);
+        for one in running::listeners()? {
+            match one.is_asked() {
+                Ok(()) => {}
+                // Other settings are tried for the one that will be told of them.
+                Err(_) if tree.is_staged() => continue,
+                Err(why) => return Err(why),
+            }
+            let given = understood(&one.name(), &one.words, true)?;
+            add(Given { running: vec![one], ..given });
         }
     }
     for (path, name) in FILES {
@@ -100,85 +111,6 @@ fn assigned(path: &str, name: &str, text: &str) -> Result<Vec<Vec<String>>, Stag
     let mut all: Vec<Vec<String>> = systemd.into_iter().chain(shell).collect();
     all.dedup();
     Ok(all)
-}
-
-/// The words of each sshd that listens in this network. It shows them in its title, which parts them by blanks alone.
-fn running() -> Result<Vec<(String, Vec<String>)>, StageError> {
-    let here = fs::read_link("/proc/self/ns/net").map_err(StageError::system("read /proc/self/ns/net"))?;
-    let mut all = Vec::new();
-    for entry in fs::read_dir("/proc").map_err(StageError::system("read /proc"))? {
-        let at = entry.map_err(StageError::system("read /proc"))?.path();
-        if !is_sshd(&at) || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
-            continue;
-        }
-        // One that is gone by now listens no more.
-        let Ok(bytes) = fs::read(at.join("cmdline")) else { continue };
-        let process = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match of_process(&bytes) {
-            Process::Listener(words) => all.push((format!("the running sshd, process {process}"), words)),
-            Process::Unclear => return Err(untold(&process)),
-            Process::Other => {}
-        }
-    }
-    Ok(all)
-}
-
-/// Whether a process runs sshd, by whatever name it was started.
-fn is_sshd(at: &Path) -> bool {
-    let by_file = fs::read_link(at.join("exe")).is_ok_and(|exe| {
-        let name = exe.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.trim_end_matches(" (deleted)") == "sshd"
-    });
-    by_file || fs::read_to_string(at.join("comm")).is_ok_and(|name| name.trim() == "sshd")
-}
-
-/// What a process of sshd is, by its command line.
-#[derive(Debug, PartialEq, Eq)]
-enum Process {
-    /// It listens, started with these words.
-    Listener(Vec<String>),
-    /// A session, a question to sshd, or one that has ended.
-    Other,
-    /// It listens, and does not show with what: its title is longer than the room for it, or no text.
-    Unclear,
-}
-
-fn of_process(bytes: &[u8]) -> Process {
-    if bytes.iter().all(|byte| *byte == 0) {
-        return Process::Other;
-    }
-    let line = String::from_utf8_lossy(bytes);
-    let words: Vec<String> = match title(&line) {
-        Some(title) => match title.split_once(" [listener]") {
-            Some((started, _)) => started.split_whitespace().map(ToOwned::to_owned).collect(),
-            // sshd is started by its whole path, so that what was cut off has another first letter than a session's.
-            None if title.starts_with('/') => return Process::Unclear,
-            None => return Process::Other,
-        },
-        // Before it has set its title.
-        None => line.trim_end_matches('\0').split('\0').map(ToOwned::to_owned).collect(),
-    };
-    if str::from_utf8(bytes).is_err() {
-        return Process::Unclear;
-    }
-    let behind = words.get(1..).unwrap_or_default();
-    if behind.iter().any(|word| matches!(word.as_str(), "-t" | "-T" | "-G" | "-R" | "-i")) {
-        return Process::Other;
-    }
-    Process::Listener(behind.to_vec())
-}
-
-/// What stands behind the program's name, which is that of the link by which it was started.
-fn title(line: &str) -> Option<&str> {
-    let (name, title) = line.split_once(": ")?;
-    (!name.contains(['/', '\0'])).then_some(title)
-}
-
-fn untold(process: &str) -> StageError {
-    StageError::Said(format!(
-        "the running sshd, process {process}, does not show what it was started with, and settings of the command line beat \
-         the files: restart it from an environment with more variables (its title has no other room), or stop it"
-    ))
 }
 
 /// Options as `sshd -T` takes them (sshd(8)): those that change settings.
@@ -263,30 +195,6 @@ mod tests {
             Some("`-o PasswordAuthentication=yes` (x)")
         );
         assert_eq!(given.says("permitopen"), None);
-    }
-
-    #[test]
-    fn a_listener_is_told_from_its_sessions() {
-        let listens = |text: &str| Process::Listener(words(text));
-        for (line, what) in [
-            ("sshd: /usr/sbin/sshd -D -p 1 [listener] 0 of 10-100 startups\0\0", listens("-D -p 1")),
-            ("/usr/sbin/sshd\0-D\0", listens("-D")),
-            ("sshd-mgmt: /run/sshd-mgmt -D [listener] 0 of", listens("-D")),
-            ("/usr/sbin/sshd\0-o\0Banner: /x\0", listens("-o Banner: /x")),
-            ("sshd: ana [priv]", Process::Other),
-            ("sshd: [accepted]", Process::Other),
-            ("/usr/sbin/sshd\0-T\0", Process::Other),
-            ("", Process::Other),
-            ("sshd: /usr/sbin/sshd -D -f /etc/other [liste\0", Process::Unclear),
-        ] {
-            let joined = |of: Process| match of {
-                Process::Listener(words) => words.join(" "),
-                other => format!("{other:?}"),
-            };
-            assert_eq!(joined(of_process(line.as_bytes())), joined(what), "{line}");
-        }
-        assert_eq!(of_process(b"sshd: j\xf6rg [priv]\0"), Process::Other);
-        assert_eq!(of_process(b"sshd: /usr/sbin/sshd -f /\xf6 [listener] 0 of"), Process::Unclear);
     }
 
     #[test]

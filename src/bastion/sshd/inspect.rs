@@ -19,8 +19,9 @@ use super::effective::Effective;
 use super::given::{self, Given};
 use super::matrix::{self, TooMany};
 use super::meant::{DROP_IN, Meant};
+use super::running::{Behind, Running};
 use super::stage::{Network, SSHD, Stage, StageError};
-use super::told::{Asked, Told};
+use super::told::{self, Asked, Told};
 pub(crate) use super::tree::Tree;
 
 /// The main file, wherever its tree stands.
@@ -96,17 +97,23 @@ fn examine(
     (out, told, seen): (&mut Inspection, &mut Told, &mut Seen),
 ) -> Result<bool, StageError> {
     let main = asker.given.main.as_deref().unwrap_or(MAIN);
+    tree.looked_at();
     let config = config::read(main, tree, &mut out.sources);
+    let looked_at = tree.looked_at();
+    for one in &asker.given.running {
+        one.sees(&looked_at)?;
+    }
     if let Err(said) = asker.ask(None)? {
         out.findings.extend(refused(&said, &out.sources).sorted().into_iter().cloned());
         return Ok(false);
     }
-    let accounts = tree.accounts()?;
+    let accounts = tree.accounts(asker.stage)?;
     let mut meant = match Meant::read(tree, &mut out.sources) {
         Some(meant) => Some((meant, HostKey::make(asker.stage)?)),
         None => None,
     };
     let mut met = BTreeSet::new();
+    let mut pid_file = None;
     for connection in matrix::connections(&config, &accounts, extra).map_err(too_many)? {
         let groups = accounts.groups_of(&connection.user);
         let settings = match asker.ask(Some(&connection))? {
@@ -127,13 +134,38 @@ fn examine(
         let asked = Asked { config: &config, given: asker.given, connection: &connection, groups: &groups };
         told.gather(&asked, &settings, &open, wider);
         if connection.user == "root" && connection.addr == "127.0.0.1" {
+            pid_file = settings.one("pidfile").map(ToOwned::to_owned);
             out.settings = settings;
         }
         out.answers.push((connection, open));
     }
     seen.unmet.extend(config.unmet(&met));
     unknown_groups(&config, &accounts, seen);
+    not_reloaded(asker.given, &looked_at, pid_file.as_deref(), &mut out.findings);
     Ok(true)
+}
+
+/// Each sshd that goes by something else than what sshd was asked about.
+fn not_reloaded(
+    given: &Given,
+    looked_at: &BTreeSet<PathBuf>,
+    pid_file: Option<&str>,
+    findings: &mut Findings,
+) {
+    let behind = |one| Some((one, Running::behind(one, looked_at, pid_file)?));
+    for (one, Behind { paths, has_pid_file }) in given.running.iter().filter_map(behind) {
+        let folder = |path: &Path| if path.is_dir() { "/" } else { "" };
+        let named = paths.iter().map(|path| format!("`{}{}`", path.display(), folder(path)));
+        let named: Vec<String> = named.take(told::NAMED).collect();
+        let more = if paths.len() > named.len() { " and others" } else { "" };
+        let message = format!("{}, has not read what changed: {}{more}", one.name(), named.join(", "));
+        let help = if has_pid_file {
+            format!("reload it: `systemctl reload ssh`, or `kill -HUP {}`", one.process())
+        } else {
+            "restart it: no PidFile names it, so that nothing shows whether it was told to reload".to_owned()
+        };
+        findings.push(Diagnostic::global(code::SSHD_NOT_RELOADED, message).help(help));
+    }
 }
 
 fn too_many(TooMany(number): TooMany) -> StageError {

@@ -25,7 +25,7 @@ const LOOKED_AT: usize = 200_000;
 /// A name that no machine has.
 pub const NOBODY: &str = "fwc-no-such-user";
 /// Where connections come to, unless a Match line says otherwise: in each family, for both ends of one are of the same.
-const HERE: [&str; 2] = ["192.0.2.22", "2001:db8::22"];
+pub(super) const HERE: [&str; 2] = ["192.0.2.22", "2001:db8::22"];
 /// The port that they come to.
 pub(super) const PORT: u16 = 22;
 /// Where a Match line names that, and sshd is not told of another.

@@ -13,7 +13,7 @@ use super::matrix;
 use super::meant::Wider;
 
 /// Of one finding at most so many users and addresses are named.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 /// Of a value so much is shown.
 const SHOWN: usize = 60;
 
@@ -78,6 +78,10 @@ struct Concerned {
     users: BTreeSet<String>,
     addrs: BTreeSet<String>,
     ports: BTreeSet<u16>,
+    /// Names of clients, where they came to and by which domain; none among them where it happens whatever these are.
+    hosts: BTreeSet<Option<String>>,
+    laddrs: BTreeSet<Option<String>>,
+    rdomains: BTreeSet<Option<String>>,
     everybody: bool,
 }
 
@@ -99,11 +103,7 @@ impl Told {
         let Asked { config, given, connection, groups } = *asked;
         for (fault, keyword) in faults {
             let says = Says::of(keyword, config.about(keyword, connection, groups), given);
-            let concerned = self.by.entry((fault, says)).or_default();
-            concerned.users.insert(connection.user.clone());
-            concerned.addrs.insert(connection.addr.clone());
-            concerned.ports.insert(connection.lport);
-            concerned.everybody |= connection.user == matrix::NOBODY && connection.addr == "192.0.2.1";
+            self.by.entry((fault, says)).or_default().add(connection);
         }
     }
 
@@ -130,22 +130,46 @@ impl Told {
 }
 
 impl Concerned {
-    /// `everybody`, or who and from where, as far as it was asked; and where to, unless that is the usual port.
+    fn add(&mut self, one: &Connection) {
+        self.users.insert(one.user.clone());
+        self.addrs.insert(one.addr.clone());
+        self.ports.insert(one.lport);
+        // An address is its own name where names are not looked up.
+        self.hosts.insert((one.host != one.addr).then(|| one.host.clone()));
+        self.laddrs.insert((!matrix::HERE.contains(&one.laddr.as_str())).then(|| one.laddr.clone()));
+        self.rdomains.insert(one.rdomain.clone());
+        self.everybody |= one.user == matrix::NOBODY && one.addr == "192.0.2.1";
+    }
+
+    /// `everybody`, or who and from where, as far as it was asked; and by what name and where to, unless that is as usual.
     fn words(&self) -> String {
+        let who = if self.everybody {
+            "everybody".to_owned()
+        } else {
+            format!("{} from {}", list(self.users.iter()), list(self.addrs.iter()))
+        };
+        let only = |of: &BTreeSet<Option<String>>, lead: &str| {
+            let special = if of.contains(&None) { String::new() } else { list(of.iter().flatten()) };
+            if special.is_empty() { special } else { format!("{lead}{special}") }
+        };
+        let host = only(&self.hosts, " from a host named ");
+        let rdomain = only(&self.rdomains, " by routing domain ");
+        let at = only(&self.laddrs, " at ");
         let port = match self.ports.first() {
-            Some(port) if self.ports.len() == 1 && *port != matrix::PORT => format!(" at port {port}"),
+            Some(port) if self.ports.len() == 1 && *port != matrix::PORT => {
+                format!("{} port {port}", if at.is_empty() { " at" } else { "" })
+            }
             _ => String::new(),
         };
-        if self.everybody {
-            return format!("everybody{port}");
-        }
-        let list = |all: &BTreeSet<String>| {
-            let shown: Vec<&str> = all.iter().take(NAMED).map(String::as_str).collect();
-            let more = if all.len() > NAMED { " and others" } else { "" };
-            format!("{}{more}", shown.join(", "))
-        };
-        format!("{} from {}{port}", list(&self.users), list(&self.addrs))
+        format!("{who}{host}{rdomain}{at}{port}")
     }
+}
+
+/// The first of them.
+fn list<'a>(mut all: impl Iterator<Item = &'a String>) -> String {
+    let shown: Vec<&str> = all.by_ref().take(NAMED).map(String::as_str).collect();
+    let more = if all.next().is_some() { " and others" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 impl Fault {
@@ -165,6 +189,7 @@ impl Fault {
                     "authenticationmethods" => {
                         "say `AuthenticationMethods publickey`: a list with a method that is off lets nobody in"
                     }
+                    "authorizedkeysfile" => "say where their keys are: `AuthorizedKeysFile none` reads none",
                     _ => "say `PubkeyAuthentication yes`",
                 };
                 (code::SSHD_NO_KEYS, true, message, help.to_owned())

@@ -2,30 +2,36 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads the configuration of sshd")]
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use crate::bastion::keys::from;
 
 use super::accounts::Accounts;
 use super::config::Files;
-use super::stage::StageError;
+use super::stage::{Stage, StageError};
 
 /// So many symbolic links are followed, as by the kernel.
 const LINKS: usize = 40;
+/// What a link leads to that switches a file off.
+const NOTHING: &str = "/dev/null";
 
 /// Files below a folder that stands for `/`, but those of `/etc/ssh` where a stage has others there.
 pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     pub(crate) ssh: Option<PathBuf>,
+    /// What of this machine was looked at for its settings, links on the way among it.
+    looked_at: BTreeSet<PathBuf>,
     /// What sshd reads and this does not, or reads otherwise: why the files cannot be gone by.
     doubts: Vec<String>,
 }
 
 impl Tree {
     pub(crate) fn new(root: PathBuf, ssh: Option<PathBuf>) -> Self {
-        Self { root, ssh, doubts: Vec::new() }
+        Self { root, ssh, looked_at: BTreeSet::new(), doubts: Vec::new() }
     }
 
     /// Whether it is this machine.
@@ -33,11 +39,22 @@ impl Tree {
         self.root == Path::new("/")
     }
 
-    /// The machine's accounts and groups. A byte that is no UTF-8 spoils what nobody reads here, and not the rest.
+    /// Whether `/etc/ssh` is not yet what will be there.
+    pub(super) fn is_staged(&self) -> bool {
+        self.ssh.is_some()
+    }
+
+    /// What was looked at since this was last asked, where it is what a running sshd goes by.
+    pub(super) fn looked_at(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.looked_at)
+    }
+
+    /// The machine's accounts and groups, as sshd finds them on the stage. A byte that is no UTF-8 spoils what nobody reads
+    /// here, and not the rest.
     ///
     /// # Errors
     /// When a file cannot be read, or a name in it is no text: whom to ask about is not known then.
-    pub(super) fn accounts(&self) -> Result<Accounts, StageError> {
+    pub(super) fn accounts(&self, stage: &Stage) -> Result<Accounts, StageError> {
         let text = |path: &str, names: &[usize]| {
             let at = self.place(path).unwrap_or_else(|| path.into());
             let bytes = fs::read(&at).map_err(StageError::system(format!("read {}", at.display())))?;
@@ -52,7 +69,14 @@ impl Tree {
             }
             Ok::<_, StageError>(String::from_utf8_lossy(&bytes).into_owned())
         };
-        Ok(Accounts::read(&text("/etc/passwd", &[0])?, &text("/etc/group", &[0, 3])?))
+        let (passwd, group) = (text("/etc/passwd", &[0])?, text("/etc/group", &[0, 3])?);
+        let accounts = Accounts::read(&passwd, &group);
+        let found = from_elsewhere(stage, &accounts)?;
+        Ok(if found.is_empty() {
+            accounts
+        } else {
+            Accounts::read(&format!("{}\n{found}", passwd.trim_end()), &group)
+        })
     }
 
     /// Why what was read here is not what sshd read, if it is not.
@@ -63,17 +87,16 @@ impl Tree {
     /// Where a path lies; none where links lead round. Links are followed here, for an absolute one starts at the tree's root
     /// and not at the machine's.
     pub(super) fn place(&self, path: &str) -> Option<PathBuf> {
-        self.within(path).map(|(within, _)| self.outside(&within))
+        self.within(path).map(|way| self.outside(&way.to))
     }
 
-    /// A path of the tree without links in it, and whether the way there leaves `/etc`, where alone a stage has the files of a
-    /// tree: sshd goes on among the machine's own there.
-    fn within(&self, path: &str) -> Option<(PathBuf, bool)> {
+    /// The way to a path; none where links lead round.
+    fn within(&self, path: &str) -> Option<Way> {
         let parts = |path: &Path| -> Vec<OsString> {
             path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
         };
         let mut left = parts(Path::new(path));
-        let (mut done, mut followed, mut strays) = (PathBuf::from("/"), 0usize, false);
+        let (mut done, mut links, mut strays) = (PathBuf::from("/"), Vec::new(), false);
         while let Some(part) = left.pop() {
             match Path::new(&part).components().next() {
                 Some(Component::Normal(_)) => {}
@@ -93,13 +116,13 @@ impl Tree {
                 done = next;
                 continue;
             };
-            followed = followed.saturating_add(1);
-            if followed > LINKS {
+            links.push(self.outside(&next));
+            if links.len() > LINKS {
                 return None;
             }
             left.extend(parts(&target));
         }
-        Some((done, strays))
+        Some(Way { to: done, strays, links })
     }
 
     fn outside(&self, within: &Path) -> PathBuf {
@@ -110,7 +133,25 @@ impl Tree {
     }
 }
 
+/// The way to a path.
+struct Way {
+    /// The path in the tree, without links in it.
+    to: PathBuf,
+    /// Whether it leaves `/etc`, where alone a stage has the files of a tree: sshd goes on among the machine's own there.
+    strays: bool,
+    /// The links on it, as this process reaches them.
+    links: Vec<PathBuf>,
+}
+
 impl Tree {
+    /// Notes what was looked at.
+    fn looks(&mut self, way: &Way) {
+        if self.is_real() && !self.is_staged() {
+            self.looked_at.extend(way.links.iter().cloned());
+            self.looked_at.extend(Some(&way.to).filter(|to| *to != Path::new(NOTHING)).cloned());
+        }
+    }
+
     /// Notes a path at which sshd, asked about a tree, finds the machine's own files, if it finds any.
     fn strays_to(&mut self, within: &Path) {
         if !self.is_real() && (self.outside(within).exists() || within.exists()) {
@@ -127,6 +168,31 @@ impl Tree {
     }
 }
 
+/// Lines of passwd(5) for those whom a group lists and the file does not have: sshd asks the C library (LDAP), and so does
+/// getent(1). Where that is not there nobody is found, and what is said of such groups is told as not asked.
+fn from_elsewhere(stage: &Stage, accounts: &Accounts) -> Result<String, StageError> {
+    /// So many names fit on a command line, however long they are.
+    const AT_ONCE: usize = 1000;
+    // A number would be looked up as one.
+    let sound = |name: &&str| !name.starts_with('-') && !name.bytes().all(|byte| byte.is_ascii_digit());
+    let names: Vec<String> = accounts.strangers().filter(sound).map(ToOwned::to_owned).collect();
+    let mut found = String::new();
+    for names in names.chunks(AT_ONCE) {
+        let args = [&["passwd".to_owned()], names].concat();
+        let output = match stage.run("getent", &args) {
+            Ok(output) => output,
+            Err(StageError::System { source, .. }) if source.kind() == ErrorKind::NotFound => break,
+            Err(other) => return Err(other),
+        };
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            if line.split(':').next().is_some_and(|name| names.iter().any(|asked| asked == name)) {
+                found.push_str(&format!("{line}\n"));
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Whether a line that counts is no text; one of notes alone may be what it likes.
 fn is_garbled(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
@@ -136,15 +202,18 @@ fn is_garbled(bytes: &[u8]) -> bool {
 impl Files for Tree {
     fn text(&mut self, path: &str) -> Option<String> {
         const LONGEST: u64 = 16 << 20;
-        let (within, strays) = self.within(path)?;
-        if within == Path::new("/dev/null") {
-            return Some(String::new());
-        }
-        let at = self.outside(&within);
+        let way = self.within(path)?;
         // Names of ports are the same everywhere, and on some machines not below `/etc`.
         let ports = path == "/etc/services";
-        if strays && !ports {
-            self.strays_to(&within);
+        if !ports {
+            self.looks(&way);
+        }
+        if way.to == Path::new(NOTHING) {
+            return Some(String::new());
+        }
+        let at = self.outside(&way.to);
+        if way.strays && !ports {
+            self.strays_to(&way.to);
         }
         let meta = fs::metadata(&at).ok().filter(|meta| !meta.is_dir())?;
         if !meta.is_file() || meta.len() > LONGEST {
@@ -184,11 +253,12 @@ impl Files for Tree {
 impl Tree {
     /// The names in a folder that a part of a pattern matches. A leading dot is matched by itself alone.
     fn hits(&mut self, folder: &str, part: &str) -> Vec<String> {
-        let Some((within, strays)) = self.within(folder) else { return Vec::new() };
-        if strays {
-            self.strays_to(&within);
+        let Some(way) = self.within(folder) else { return Vec::new() };
+        self.looks(&way);
+        if way.strays {
+            self.strays_to(&way.to);
         }
-        let Ok(entries) = fs::read_dir(self.outside(&within)) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(self.outside(&way.to)) else { return Vec::new() };
         let mut all = Vec::new();
         for name in entries.filter_map(|entry| Some(entry.ok()?.file_name())) {
             let text = name.to_string_lossy();
