@@ -108,6 +108,7 @@ impl Plan {
             connection: manner.connection,
             open: Vec::new(),
             nft: nft.path().to_owned(),
+            boot: super::state::boot(),
             beside: parameters::beside(&manner.parameters),
             left: parameters::left(&wanted, &manner.parameters),
             parameters: manner.parameters,
@@ -442,10 +443,11 @@ fn take_back(record: &Record) -> Result<(), ApplyError> {
 }
 
 /// Whether a reboot has ended a trial: what the parameters were before it was so in another boot, and this one has begun
-/// with what is confirmed.
+/// with what is confirmed. The record says it too: a crash may have taken the mark of the trial with it.
 fn is_of_another_boot(state: &State, record: &Record) -> bool {
     let trial = state.trial().ok().flatten();
-    trial.is_some_and(|trial| trial.generation == record.generation && trial.boot != boot())
+    let marked = trial.is_some_and(|trial| trial.generation == record.generation && trial.boot != boot());
+    marked || !record.boot.is_empty() && record.boot != boot()
 }
 
 fn said(record: &Record, what: &str) -> String {

@@ -78,6 +78,9 @@ pub struct Record {
     pub open: Vec<Connection>,
     /// The `nft` that loads and lists.
     pub nft: PathBuf,
+    /// The boot during which it was applied; empty: an older fwc did not note it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
     /// The parameters of the kernel that it changed.
     pub parameters: Vec<Parameter>,
     /// What the kernel changed with those by itself, and what it was.

@@ -67,6 +67,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
                 "question": sentence,
                 "reaches": answer.ways.iter().map(|way| as_json(telling, way)).collect::<Vec<_>>(),
                 "more": answer.more,
+                "assuming": answer.assuming,
             });
             console.data(&render::document(&told));
         }
@@ -135,6 +136,9 @@ fn text(telling: Telling<'_>, answer: &Answer, nobody: &str) -> String {
         }
     }
     let _ = writeln!(text, "{}", ending(answer.ways.len(), answer.more, nobody));
+    if let Some(assuming) = answer.assuming {
+        let _ = writeln!(text, "assuming {assuming}");
+    }
     text
 }
 

@@ -219,7 +219,7 @@ impl Round<'_, '_, '_> {
     fn read(&mut self, kind: Kind, access: &Access) -> PacketSet {
         let (from, to) = (self.narrow(&access.from), self.narrow(&access.to));
         // A public address is the private one that it stands for (S57).
-        let to = to.union(&self.network.public_of(&to));
+        let to = to.union(&self.network.public_within(&to));
         let ends = self.network.between(&from, &to);
         let service = terms::set(&mut self.network.space, &access.terms);
         let set = self.network.space.and(ends, service);

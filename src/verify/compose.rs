@@ -35,6 +35,8 @@ pub(crate) struct Network<'s> {
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
     pub(crate) gateways: BTreeMap<HostId, Gateway>,
+    /// What machines send themselves (S13), once it was asked for.
+    pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
     pub(crate) by_any: bool,
     /// The security groups, if there are any.
@@ -186,6 +188,7 @@ impl<'s> Network<'s> {
             directors,
             gateways,
             by_any: false,
+            to_itself: None,
             groups: None,
             person,
             sayings: Sayings::new(),

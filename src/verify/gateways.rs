@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::{End, HostId, Place, Site, Vpc, ZoneId};
+use crate::model::{End, HostId, Place, Role, Site, Vpc, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family, Field, Packet, PacketSet};
 
 use super::compose::Network;
@@ -43,8 +43,12 @@ struct Known {
     of: HostId,
     /// As the world has it.
     public: AddrSet,
+    /// The same, one by one.
+    publics: Vec<IpAddr>,
     /// As the leg has it.
     private: AddrSet,
+    /// Of that some that statements tell apart.
+    some: Vec<IpAddr>,
 }
 
 /// The gateways of a site, by the machine of their vpc.
@@ -58,23 +62,37 @@ pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
     let somebodys = one_by_one(legs().flat_map(|leg| leg.addresses.iter().chain(&leg.public)));
     let blocks = site.vpcs.iter().fold(never_public(), |all, vpc| all.union(&vpc.block));
     for (vpc, outside) in site.vpcs.iter().filter_map(|vpc| Some((vpc, vpc.gateway?))) {
-        let known = known(site, vpc);
+        let known = known(site, vpc, &named);
         let beyond = site.zone(outside).map(|zone| zone.addrs.clone()).unwrap_or_default();
         let any = beyond.of(Family::V4).difference(&never_public());
         // Who speaks of most of them speaks of whoever is there, and names nobody.
         let names = |set: &&AddrSet| size(&set.intersection(&any)) <= size(&any) / 2;
         let (named, most): (Vec<&AddrSet>, Vec<&AddrSet>) = named.iter().partition(names);
         let unnamed = without_most(&any, &named);
-        let some = most.into_iter().map(|most| unnamed.intersection(most)).chain([unnamed.clone()]);
-        let some = some.filter_map(|set| Some(set.ranges().next()?.first_addr())).collect();
+        let some = some_of(&unnamed, most.into_iter());
         let public = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.public));
         let private = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.private));
         let others = vpc.block.of(Family::V4).difference(&private);
-        let nobodys = beyond.difference(&somebodys);
+        // Where some machine there has an address that nobody knows, any may be its.
+        let machines = site.hosts.iter().filter(|host| host.role != Role::Vpc);
+        let unsure = machines.flat_map(|host| &host.legs).any(|leg| leg.zone == outside && leg.dynamic);
+        let nobodys = if unsure { AddrSet::empty() } else { beyond.difference(&somebodys) };
         let unseen = nobodys.union(&blocks);
         all.insert(vpc.machine, Gateway { outside, known, unnamed, some, any, public, others, unseen });
     }
     all
+}
+
+/// Addresses of a set: one that each of these speaks of, and any.
+fn some_of<'a>(set: &AddrSet, these: impl Iterator<Item = &'a AddrSet>) -> Vec<IpAddr> {
+    let parts = these.map(|one| set.intersection(one)).chain([set.clone()]);
+    let mut some = Vec::new();
+    for first in parts.filter_map(|part| Some(part.ranges().next()?.first_addr())) {
+        if !some.contains(&first) {
+            some.push(first);
+        }
+    }
+    some
 }
 
 fn one_by_one<'a>(addrs: impl Iterator<Item = &'a IpAddr>) -> AddrSet {
@@ -82,7 +100,7 @@ fn one_by_one<'a>(addrs: impl Iterator<Item = &'a IpAddr>) -> AddrSet {
 }
 
 /// The addresses of a vpc that are known by another.
-fn known(site: &Site, vpc: &Vpc) -> Vec<Known> {
+fn known(site: &Site, vpc: &Vpc, named: &[AddrSet]) -> Vec<Known> {
     let mut all = Vec::new();
     let owned = one_by_one(site.hosts.iter().flat_map(|host| &host.legs).flat_map(|leg| &leg.addresses));
     let legs = site.hosts().flat_map(|(of, host)| host.legs.iter().map(move |leg| (of, leg)));
@@ -94,14 +112,18 @@ fn known(site: &Site, vpc: &Vpc) -> Vec<Known> {
             let public = in_family(&leg.public);
             if leg.dynamic && !public.is_empty() {
                 let zone = site.zone(leg.zone).map(|zone| zone.addrs.of(family)).unwrap_or_default();
-                all.push(Known { of, public: one_by_one(public.iter()), private: zone.difference(&owned) });
+                let private = zone.difference(&owned);
+                let some = some_of(&private, named.iter());
+                all.push(Known { of, public: one_by_one(public.iter()), publics: public, private, some });
                 continue;
             }
             let pairs = public.into_iter().zip(in_family(&leg.addresses));
             all.extend(pairs.map(|(public, private)| Known {
                 of,
                 public: AddrSet::one(public),
+                publics: vec![public],
                 private: AddrSet::one(private),
+                some: vec![private],
             }));
         }
     }
@@ -182,30 +204,31 @@ impl Gateway {
         &self.public
     }
 
+    /// The addresses by which legs that have some of these are known beyond it.
+    pub(crate) fn public_of(&self, private: &AddrSet) -> AddrSet {
+        let theirs = self.known.iter().filter(|known| !known.private.is_disjoint(private));
+        theirs.fold(AddrSet::empty(), |all, known| all.union(&known.public))
+    }
+
     /// One packet from one zone of this gateway's machine to another: as it may leave it, untranslated first.
     pub(crate) fn across(&self, (came, goes): (ZoneId, ZoneId), packet: &Packet) -> Vec<Packet> {
-        let known = |of: fn(&Known) -> &AddrSet, addr: IpAddr| {
-            self.known.iter().find(|known| of(known).contains(addr))
-        };
         let made_public = |packet: &Packet| -> Vec<Packet> {
-            let own =
-                known(|known| &known.private, packet.src).and_then(|known| known.public.ranges().next());
+            let own = self.known.iter().filter(|known| known.private.contains(packet.src));
+            let own = own.flat_map(|known| known.publics.iter().copied());
             let some = if self.others.contains(packet.src) { self.some.as_slice() } else { &[] };
-            let by = own.map(AddrRange::first_addr).into_iter().chain(some.iter().copied());
-            by.map(|src| Packet { src, ..packet.clone() }).collect()
+            own.chain(some.iter().copied()).map(|src| Packet { src, ..packet.clone() }).collect()
         };
         if goes == self.outside {
             let seen = if self.unseen.contains(packet.dst) { Vec::new() } else { made_public(packet) };
             return [packet.clone()].into_iter().chain(seen).collect();
         }
-        let private =
-            known(|known| &known.public, packet.dst).and_then(|known| known.private.ranges().next());
-        let delivered = private.map(|range| Packet { dst: range.first_addr(), ..packet.clone() });
-        match delivered {
-            Some(delivered) if came == self.outside => vec![packet.clone(), delivered],
-            Some(delivered) => made_public(&delivered),
-            None => vec![packet.clone()],
+        let known = self.known.iter().find(|known| known.public.contains(packet.dst));
+        let Some(known) = known else { return vec![packet.clone()] };
+        let delivered = known.some.iter().map(|dst| Packet { dst: *dst, ..packet.clone() });
+        if came == self.outside {
+            return [packet.clone()].into_iter().chain(delivered).collect();
         }
+        delivered.flat_map(|packet| made_public(&packet)).collect()
     }
 }
 
@@ -221,16 +244,33 @@ impl Network<'_> {
 
     /// The addresses by which legs that have some of these are known elsewhere.
     pub(crate) fn public_of(&self, private: &AddrSet) -> AddrSet {
+        let all = self.gateways.values().map(|gateway| gateway.public_of(private));
+        all.fold(AddrSet::empty(), |all, public| all.union(&public))
+    }
+
+    /// The same of legs whose address is one of these, whichever it is.
+    pub(crate) fn public_within(&self, private: &AddrSet) -> AddrSet {
         let known = self.gateways.values().flat_map(|gateway| &gateway.known);
-        let theirs = known.filter(|known| !known.private.is_disjoint(private));
+        let theirs = known.filter(|known| known.private.is_subset(private));
         theirs.fold(AddrSet::empty(), |all, known| all.union(&known.public))
     }
 
+    /// Whether it makes a difference by which address that which has no public one leaves its vpc.
+    pub(crate) fn leaves_unnamed(&self) -> bool {
+        self.gateways.values().any(|gateway| !gateway.others.is_empty() && gateway.unnamed != gateway.any)
+    }
+
     /// Packets of a kind that were sent to a public address of a leg whose private one nobody knows, and are for another machine
-    /// than this one: whatever destination they have now, it is not its own.
+    /// than this one: whatever destination they have now, it is not its own. What an owner that forwards or shares out makes of
+    /// them may be anybody's.
     pub(crate) fn for_another(&mut self, host: Option<HostId>, kind: Kind) -> PacketSet {
+        let site = self.site;
+        let keeps = |owner: HostId| {
+            !site.is_director(owner) && site.host(owner).is_some_and(|machine| !machine.forwards())
+        };
         let known = self.gateways.values().flat_map(|gateway| &gateway.known);
-        let unsure = |known: &&Known| kind.dst && Some(known.of) != host && !is_one(&known.private);
+        let unsure =
+            |known: &&Known| kind.dst && Some(known.of) != host && keeps(known.of) && !is_one(&known.private);
         let public = known.filter(unsure).fold(AddrSet::empty(), |all, known| all.union(&known.public));
         self.space.address(Field::SentDst, &public)
     }

@@ -656,10 +656,14 @@ fn expectation(
     }
 }
 
+/// What is taken for granted of a source without a public address (S57).
+pub(super) const LEAVING_UNNAMED: &str =
+    "what has no public address leaves its vpc by one that no statement names";
+
 /// What an expectation that holds takes for granted of what leaves a vpc without a public address (S57); none where it holds
 /// whatever that leaves by.
 fn leaving_unnamed(network: &mut Network<'_>, expect: &Expect, favourites: &[IpAddr]) -> Option<String> {
-    if network.gateways.is_empty() {
+    if !network.leaves_unnamed() {
         return None;
     }
     // Whoever is asked about, none of them is left out.
@@ -668,8 +672,7 @@ fn leaving_unnamed(network: &mut Network<'_>, expect: &Expect, favourites: &[IpA
     // Without an answer the worse one is said.
     let so = widely::forbidden(network, expect, favourites).map_or(true, |found| found.is_some());
     network.leave_by_any(false);
-    let words = "what has no public address leaves its vpc by one that no statement names";
-    so.then(|| words.to_owned())
+    so.then(|| LEAVING_UNNAMED.to_owned())
 }
 
 /// What of an `expect allow` does not get through, or is kept back by an sshd from whoever is asked about.

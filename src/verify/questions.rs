@@ -13,7 +13,7 @@ use crate::spec::{Sets, Spec};
 
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
-use super::prove::{Artifacts, accepts};
+use super::prove::{Artifacts, LEAVING_UNNAMED, accepts};
 use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
 
@@ -39,6 +39,8 @@ pub struct Answer {
     pub ways: Vec<Arriving>,
     /// Whether there is more than was asked for.
     pub more: bool,
+    /// What is taken for granted, where something else would arrive without it (S57).
+    pub assuming: Option<&'static str>,
 }
 
 /// What arrives for the same reason.
@@ -133,7 +135,23 @@ pub fn reach(
         way.more = boxes.rest.is_some();
         answer.ways.push(way);
     }
+    answer.assuming = assuming(&mut network, asked);
     Ok(answer)
+}
+
+/// Whether something else would arrive if what has no public address left by any (S57).
+fn assuming(network: &mut Network<'_>, asked: &Expect) -> Option<&'static str> {
+    if !network.leaves_unnamed() {
+        return None;
+    }
+    let arrivals = |network: &mut Network<'_>| -> Vec<Vec<(Kind, PacketSet)>> {
+        asked.from.plus.iter().map(|from| widely::arrivals(network, asked, from)).collect()
+    };
+    let by_unnamed = arrivals(network);
+    network.leave_by_any(true);
+    let by_any = arrivals(network);
+    network.leave_by_any(false);
+    (by_unnamed != by_any).then_some(LEAVING_UNNAMED)
 }
 
 /// The packets from and to nobody who forwards or filters, and those from nobody: what such a machine sends is no example of what a

@@ -112,8 +112,10 @@ impl Search<'_, '_> {
                 continue;
             }
             if let Some(end) = self.taken(spot, &packet) {
+                // Where somebody filters what he takes in, that the address may be nobody's shows less.
+                let last = if end.is_empty() { usize::MAX } else { 0 };
                 let way: Vec<Hop> = hops.iter().cloned().chain(end).collect();
-                best.entry(way.len()).or_insert(way);
+                best.entry(way.len().max(last)).or_insert(way);
             }
             for handed in self.shared_out(spot, &packet, &hops) {
                 if handed.direct {
@@ -289,9 +291,11 @@ impl Search<'_, '_> {
     fn forbids(&self, arrived: &Packet) -> bool {
         let to = Readings::new(self.site).wide_place(&self.expect.to);
         let only = self.expect.kind == Expected::Only;
-        let read =
-            |packet: &Packet| to.contains(packet.dst) && terms::hold(&self.expect.terms, packet) != only;
-        read(self.sent) || !self.expect.direct && read(arrived)
+        // What is written to a public address is written to the one that it stands for (S57).
+        let public = self.gateways.values().any(|of| of.public_of(&to).contains(self.sent.dst));
+        let read = |packet: &Packet| terms::hold(&self.expect.terms, packet) != only;
+        (public || to.contains(self.sent.dst)) && read(self.sent)
+            || !self.expect.direct && to.contains(arrived.dst) && read(arrived)
     }
 
     /// Whether what arrived is translated as is asked.

@@ -139,32 +139,42 @@ fn a_rollback_leaves_no_parameter_otherwise() {
     assert_eq!(differ(&before, &all(&world)), [""; 0]);
 }
 
-/// What was there before a trial was there in another boot: the machine has started with what is confirmed.
+/// What was there before a trial was there in another boot: the machine has started with what is confirmed. A crash may have
+/// taken the mark of the trial with it: the record tells.
 #[test]
 fn after_a_reboot_a_rollback_turns_nothing() {
     if !kernel() {
         return;
     }
-    let world = World::new();
-    world.confirmed("old");
-    set(&world, "ipv4/ip_forward", "0");
-    world.ok(&["apply", &path(&world, "new"), "--sysctl", "--i-have-console"]);
-    let trial = world.path("state/trial.json");
-    let mut mark: serde_json::Value = serde_json::from_str(&fs::read_to_string(&trial).unwrap()).unwrap();
-    mark["boot"] = serde_json::json!("another");
-    fs::write(&trial, mark.to_string()).unwrap();
-    // What the boot unit does.
-    let confirmed = world.path("state/confirmed").display().to_string();
-    world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
-    world.fw.run("nft", &["-f", &format!("{confirmed}/boot.nft")], "").unwrap();
-    let load = format!("--load={confirmed}/sysctl.conf");
-    world.fw.run("sysctl", &["--quiet", "--ignore", &load], "").unwrap();
-    assert!(said(&world.done(&["status"])).contains("a reboot ended the trial"));
-    world.ok(&["rollback"]);
-    assert_eq!(is(&world, "ipv4/ip_forward"), "1");
-    assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
-    let told = world.done(&["drift"]);
-    assert_eq!((told.status.code(), said(&told).as_str()), (Some(0), ""));
+    for damaged in [false, true] {
+        let world = World::new();
+        world.confirmed("old");
+        set(&world, "ipv4/ip_forward", "0");
+        world.ok(&["apply", &path(&world, "new"), "--sysctl", "--i-have-console"]);
+        for file in ["state/trial.json", "state/generations/2/record.json"] {
+            let file = world.path(file);
+            let mut json: serde_json::Value =
+                serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+            json["boot"] = serde_json::json!("another");
+            fs::write(&file, json.to_string()).unwrap();
+        }
+        // What the boot unit does.
+        let confirmed = world.path("state/confirmed").display().to_string();
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        world.fw.run("nft", &["-f", &format!("{confirmed}/boot.nft")], "").unwrap();
+        let load = format!("--load={confirmed}/sysctl.conf");
+        world.fw.run("sysctl", &["--quiet", "--ignore", &load], "").unwrap();
+        if damaged {
+            fs::write(world.path("state/trial.json"), "{").unwrap();
+        } else {
+            assert!(said(&world.done(&["status"])).contains("a reboot ended the trial"));
+        }
+        world.ok(&["rollback"]);
+        assert_eq!(is(&world, "ipv4/ip_forward"), "1");
+        assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
+        let told = world.done(&["drift"]);
+        assert_eq!((told.status.code(), said(&told).as_str()), (Some(0), ""));
+    }
 }
 
 /// A kernel that was started with `ipv6.disable=1` has no `net.ipv6`, and nothing of it is on.

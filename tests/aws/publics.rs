@@ -175,8 +175,70 @@ fn a_trace_to_a_public_address_passes_the_gateway() {
             fwc(dir.path(), &["trace", "policy.fw", &format!("tcp 443 from {source} to 198.51.100.20")]);
         assert!(said.out.contains(last) && said.out.contains("d ingress: accept"), "{said:?}");
     }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("policy.fw"), OPEN).unwrap();
-    let said = fwc(dir.path(), &["trace", "policy.fw", "tcp 443 from 10.1.1.11 to 198.51.100.21"]);
+    let said = said_of(OPEN, &["trace", "policy.fw", "tcp 443 from 10.1.1.11 to 198.51.100.21"]);
     assert!(said.out.contains("drop at m ingress"), "{said:?}");
+}
+
+/// What a machine of unknown address behind a public one does with packets, what one beyond the gateway sees, which of several
+/// public addresses is meant: each was proved, or refuted without a way.
+#[test]
+fn what_is_behind_a_public_address_is_followed_too() {
+    let translating = "\
+zone other { 10.1.2.0/24 } in main
+zone inner { 192.168.9.0/24 }
+host n = 10.1.2.11 in other
+security-group plain = n
+firewall edge { eth0 dynamic public 198.51.100.30 in app; eth1 192.168.9.1 in inner }
+host srv { eth0 192.168.9.10 in inner; nftables }
+allow https, ssh from plain to internet { waive aws complement \"x\" }
+allow https from internet to edge.app dnat to srv { waive lint exposed-service \"x\" }
+allow ssh from internet to edge.app { waive lint exposed-service \"x\" }
+";
+    let beyond = "\
+list world = 64.0.0.0/2, 128.0.0.0/2
+host n = 10.1.1.11 in app
+host office { wan dynamic in internet; nftables }
+security-group plain = n
+allow ssh, https from plain to world
+allow ssh from world to office { waive lint exposed-service \"x\" }
+";
+    let several = "\
+zone data { 10.1.2.0/24 } in main
+list half = 198.51.100.128/25
+list world = 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/3
+host j = dynamic public 198.51.100.30, 198.51.100.130 in app
+host d = 10.1.2.10 public 198.51.100.20 in data
+security-group jobs = j
+security-group db = d
+allow https from jobs to world
+allow https from half to db
+";
+    for (site, denied, way) in [
+        (translating, "https from n to srv", "srv input"),
+        (translating, "https from n to edge", "srv input"),
+        (translating, "ssh from n to edge", "edge input"),
+        (beyond, "ssh from n to office", "office input"),
+        (several, "https from j to d", "sent from 198.51.100.130"),
+        (several, "https from j to d direct", "d ingress: accept"),
+    ] {
+        let vpc = "vpc main { 10.1.0.0/16; gateway internet }\nzone app { 10.1.1.0/24 } in main\nzone internet { rest }\n";
+        let said =
+            said_of(&format!("{vpc}{site}test \"t\" {{ expect deny {denied} }}\n"), &["verify", "policy.fw"]);
+        assert!(said.code == Some(1) && said.out.contains(way), "{denied}: {said:?}");
+    }
+}
+
+/// An answer that rests on an assumption says so, as a proof does.
+#[test]
+fn reach_says_what_it_assumes() {
+    for (question, assumed) in [("who can reach m https", true), ("who can reach q https", false)] {
+        let said = said_of(OPEN, &["reach", "policy.fw", question]);
+        assert_eq!(said.out.contains("assuming what has no public address"), assumed, "{said:?}");
+    }
+}
+
+fn said_of(policy: &str, args: &[&str]) -> Said {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("policy.fw"), policy).unwrap();
+    fwc(dir.path(), args)
 }
