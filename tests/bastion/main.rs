@@ -22,5 +22,6 @@ mod rendered;
 mod rights;
 mod room;
 mod sessions;
+mod shared;
 mod text;
 mod unseen;

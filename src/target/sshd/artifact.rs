@@ -11,6 +11,9 @@ pub const KEYS_FILE: &str = "/etc/ssh/fwc/authorized_keys/%u";
 /// What runs where whoever comes in has a shell nowhere.
 pub const NO_SHELL: &str = "/usr/sbin/nologin";
 
+/// What of a client's environment changes nothing but the language of what runs.
+pub const LOCALE: &str = "LANG LC_*";
+
 /// A release of OpenSSH, by its two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u16, pub u16);
