@@ -21,6 +21,8 @@ pub struct Version(pub u16, pub u16);
 impl Version {
     /// Older ones lack words without which no configuration of ours is what it seems.
     pub const OLDEST: Self = Self(8, 7);
+    /// The first that takes a date in UTC (`expiry-time="…Z"`); an older one passes over the line.
+    pub const DATED: Self = Self(9, 1);
     /// That of Debian 12: what `compile` writes for.
     pub const USUAL: Self = Self(9, 2);
 }

@@ -55,6 +55,10 @@ fn server(
     for one in rules.people.iter().filter(|one| !one.logins.is_empty()) {
         let Some(person) = site.person(one.person) else { continue };
         let lines = lines(one, person, host, findings)?;
+        if version < Version::DATED && lines.iter().any(|line| line.expiry.is_some()) {
+            findings.push(undated(person, host, version));
+            return None;
+        }
         let targets = opens.entry(person.account.clone()).or_default();
         targets.extend(lines.iter().flat_map(|line| line.permit_open.iter().copied()));
         if !one.jump_only {
@@ -133,6 +137,18 @@ fn lines(one: &SshPerson, person: &Person, host: &Host, findings: &mut Findings)
         })
         .collect();
     Some(kept)
+}
+
+/// An older sshd takes no date in UTC, and passes over the whole line that has one: nobody would be let in by it. A date without
+/// `Z` is in the time zone of the machine, which nobody here knows.
+fn undated(person: &Person, host: &Host, version: Version) -> Diagnostic {
+    let (oldest, name) = (Version::DATED, &host.name);
+    let message = format!(
+        "what `{}` may at `{name}` ends at a date, and the sshd of OpenSSH {version} does not take dates in UTC: it would let them in by no key",
+        person.name
+    );
+    Diagnostic::error(code::UNSUPPORTED_DATE, person.span, message)
+        .help(format!("bring `{name}` to OpenSSH {oldest} or later and say `--sshd {oldest}`; or take out each `until` that ends there"))
 }
 
 /// None where it is every address.
