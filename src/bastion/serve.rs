@@ -17,6 +17,7 @@ mod forward;
 pub mod gate;
 pub mod guarded;
 mod handler;
+pub mod kept;
 pub mod limits;
 pub mod registry;
 pub mod sandbox;
@@ -46,6 +47,7 @@ use files::Stamp;
 use gate::{Gate, Seat};
 use guarded::Guarded;
 use handler::Asked;
+use kept::{Place, Stands};
 use registry::{Connection, Registry};
 
 /// How often dates, files and silence are looked at.
@@ -54,9 +56,6 @@ const TICK: Duration = Duration::from_secs(1);
 const REFUSAL: Duration = Duration::from_millis(100);
 /// A client that answers nothing for three of these is gone.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-
-/// What the log says where its folder is another one.
-const REPLACED: &str = "folder-replaced";
 
 /// What is asked for beside the files.
 #[derive(Clone, Debug)]
@@ -147,12 +146,14 @@ impl House {
 /// Serves until it is told to stop (SIGTERM, SIGINT); how many lines of the log were not taken then.
 ///
 /// # Errors
-/// [`ServeError`] before it listens; afterwards nothing ends it but a signal, or another folder in the place of its own.
+/// [`ServeError`] before it listens; afterwards nothing ends it but a signal, or what it would have to be started anew for
+/// ([`Anew`]).
 pub fn serve(settings: &Settings) -> Result<u64, ServeError> {
     let (admission, _) = files::load(&settings.folder)?;
     let host_key = host_key(&settings.host_key)?;
     let listeners = listen(settings, admission.port)?;
-    let sink = sink(settings.audit.as_deref())?;
+    let port = settings.listen.is_empty().then_some(admission.port);
+    let (sink, log) = sink(settings.audit.as_deref())?;
     let user = sandbox::become_user(settings.user.as_deref()).map_err(ServeError::Failed)?;
     let own = files::number(&settings.folder);
     let landlock = sandbox::landlock(&settings.folder).map_err(ServeError::Failed)?;
@@ -191,17 +192,15 @@ pub fn serve(settings: &Settings) -> Result<u64, ServeError> {
             json!({ "addresses": addresses, "host_key": key, "accounts": size.0, "keys": size.1, "user": user,
                 "landlock": landlock, "seccomp": seccomp, "version": env!("CARGO_PKG_VERSION") }),
         );
-        let ended = watch(&house, (&settings.folder, own), stamp, &mut signals).await;
+        let mut begun = Begun { folder: &settings.folder, own, port, log, renamed: false };
+        let ended = watch(&house, &mut begun, stamp, &mut signals).await;
         doors.iter().for_each(tokio::task::JoinHandle::abort);
         drain(&house, ended, &mut signals).await;
-        house.audit.tell("stopped", json!({ "reason": (ended == Ended::Replaced).then_some(REPLACED) }));
+        house.audit.tell("stopped", json!({ "reason": ended.reason() }));
         let lost = house.audit.finish().await;
         match ended {
             Ended::Told => Ok(lost),
-            Ended::Replaced => Err(ServeError::Failed(format!(
-                "another folder is in the place of `{}`, and it may read none but its own: start it again",
-                settings.folder.display()
-            ))),
+            Ended::Anew(why) => Err(ServeError::Failed(why.words(&begun))),
         }
     })
 }
@@ -267,14 +266,15 @@ fn bind(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-fn sink(path: Option<&Path>) -> Result<Box<dyn Write + Send>, ServeError> {
+/// Where the log goes, and its file if it has one.
+fn sink(path: Option<&Path>) -> Result<(Box<dyn Write + Send>, Option<Place>), ServeError> {
     let Some(path) = path else {
         // Not by the library's stdout, which whoever started this holds the lock of.
         let own = std::io::stdout().as_fd().try_clone_to_owned().map_err(failed("write to stdout"))?;
-        return Ok(Box::new(File::from(own)));
+        return Ok((Box::new(File::from(own)), None));
     };
-    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-    Ok(Box::new(file.map_err(failed(format!("write to `{}`", path.display())))?))
+    let (kept, place) = kept::open(path).map_err(failed(format!("write to `{}`", path.display())))?;
+    Ok((Box::new(kept), place))
 }
 
 /// What is spoken: nothing older than it has to be, and no compression.
@@ -417,18 +417,95 @@ impl Signals {
 enum Ended {
     /// By a signal.
     Told,
-    /// Its folder is another one now. The kernel lets it read the old one alone, wherever that was moved to: what the new one
-    /// takes away would never be taken away.
-    Replaced,
+    /// It has to be started again, and nothing waits for that.
+    Anew(Anew),
 }
 
-/// Keeps what is open what is allowed, until it is told to stop, or another folder stands in the place of `own`.
-async fn watch(
-    house: &Arc<House>,
-    (folder, own): (&Path, Option<(u64, u64)>),
-    mut stamp: Stamp,
-    signals: &mut Signals,
-) -> Ended {
+/// What it cannot do any more without the rights that it gave up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Anew {
+    /// Its folder is another one now. The kernel lets it read the old one alone, wherever that was moved to: what the new one
+    /// takes away would never be taken away.
+    Folder,
+    /// The files say another port: nobody would come to the old one, and it may listen at no other.
+    Port,
+    /// The file of its log is deleted, and it may open no other.
+    Log,
+}
+
+impl Ended {
+    /// What the log says of it.
+    fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Told => None,
+            Self::Anew(Anew::Folder) => Some("folder-replaced"),
+            Self::Anew(Anew::Port) => Some("port-changed"),
+            Self::Anew(Anew::Log) => Some("audit-log-deleted"),
+        }
+    }
+}
+
+impl Anew {
+    fn words(self, begun: &Begun<'_>) -> String {
+        let why = match self {
+            Self::Folder => format!(
+                "another folder is in the place of `{}`, and it may read none but its own",
+                begun.folder.display()
+            ),
+            Self::Port => "the files say another port, and it may listen at none but its own".to_owned(),
+            Self::Log => {
+                let path = begun.log.as_ref().map(|log| log.path().display().to_string()).unwrap_or_default();
+                format!("the audit log `{path}` was deleted, and it may write to no other file")
+            }
+        };
+        format!("{why}: start it again")
+    }
+}
+
+/// What it began with, and has to be as it was.
+struct Begun<'s> {
+    folder: &'s Path,
+    /// Which folder that was.
+    own: Option<(u64, u64)>,
+    /// The port of the files, where nothing else says where to listen.
+    port: Option<u16>,
+    log: Option<Place>,
+    /// Whether it was told that the log is called otherwise.
+    renamed: bool,
+}
+
+impl Begun<'_> {
+    /// What of it is not as it was.
+    fn changed(&self, house: &House) -> Option<Anew> {
+        // None: between two names it is nowhere.
+        if files::number(self.folder).is_some_and(|number| Some(number) != self.own) {
+            return Some(Anew::Folder);
+        }
+        if self.log.as_ref().is_some_and(|log| log.stands() == Stands::Deleted) {
+            return Some(Anew::Log);
+        }
+        self.port.filter(|port| *port != house.admission().port).map(|_| Anew::Port)
+    }
+
+    /// Says once that the log is called otherwise: there, and to whoever looks for it where it was.
+    fn tell_renamed(&mut self, house: &House) {
+        let Some(log) = self.log.as_ref().filter(|log| log.stands() == Stands::Renamed) else {
+            self.renamed = false;
+            return;
+        };
+        if !std::mem::replace(&mut self.renamed, true) {
+            house.audit.tell("audit", json!({ "state": "file-renamed" }));
+            let path = log.path().display();
+            let _ = writeln!(
+                std::io::stderr(),
+                "warning: `{path}` was renamed, and lines go on to where it is now: rotate by copytruncate, or start it again"
+            );
+        }
+    }
+}
+
+/// Keeps what is open what is allowed, until it is told to stop, or something is not as it began.
+async fn watch(house: &Arc<House>, begun: &mut Begun<'_>, mut stamp: Stamp, signals: &mut Signals) -> Ended {
     let mut last = clock().as_secs();
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -439,15 +516,18 @@ async fn watch(
             _ = signals.stop.recv() => return Ended::Told,
             _ = signals.interrupt.recv() => return Ended::Told,
         };
-        // None: between two names it is nowhere.
-        if files::number(folder).is_some_and(|number| Some(number) != own) {
-            return Ended::Replaced;
+        if let Some(why) = begun.changed(house) {
+            return Ended::Anew(why);
         }
+        begun.tell_renamed(house);
         let now = clock().as_secs();
-        let stands = files::stamp(folder);
+        let stands = files::stamp(begun.folder);
         if told || stands != stamp {
             stamp = stands;
-            reload(house, folder, &mut stamp, now);
+            reload(house, begun.folder, &mut stamp, now);
+            if let Some(why) = begun.changed(house) {
+                return Ended::Anew(why);
+            }
         }
         // The clock may be set back, too: what has ended then holds again, for whoever comes anew.
         let ended = house.admission().next_end(last).is_some_and(|end| end <= now);
@@ -490,15 +570,16 @@ fn reload(house: &Arc<House>, folder: &Path, stamp: &mut Stamp, now: u64) {
     }
 }
 
-/// Lets those who have something open end, for a while; nobody, where what they have is allowed by files that are gone.
+/// Lets those who have something open end, for a while; nobody, where it has to be started again: nobody comes in until then.
 async fn drain(house: &Arc<House>, ended: Ended, signals: &mut Signals) {
     house.stopping.store(true, Ordering::Relaxed);
     let (all, _) = house.gate.size();
-    let (patience, reason) = match ended {
-        Ended::Told => (house.bounds.drain, None),
-        Ended::Replaced => (Duration::ZERO, Some(REPLACED)),
+    let patience = match ended {
+        Ended::Told => house.bounds.drain,
+        Ended::Anew(_) => Duration::ZERO,
     };
-    house.audit.tell("drain", json!({ "connections": all, "seconds": patience.as_secs(), "reason": reason }));
+    let seconds = patience.as_secs();
+    house.audit.tell("drain", json!({ "connections": all, "seconds": seconds, "reason": ended.reason() }));
     let end = tokio::time::sleep(patience);
     tokio::pin!(end);
     let mut tick = tokio::time::interval(Duration::from_millis(50));

@@ -162,7 +162,7 @@ fn settings(old: &Server, new: &Server, changes: &[LoginChange]) -> Vec<String> 
     let mut all = Vec::new();
     for keyword in keywords.iter().filter(|keyword| !SEEN.contains(&keyword.as_str())) {
         let differs = accounts.iter().find(|account| {
-            !idle((&old.config, &new.config), account, keyword, changes)
+            !idle((old, new), account, keyword, changes)
                 && told(&old.config, account, keyword) != told(&new.config, account, keyword)
         });
         let Some(account) = differs else { continue };
@@ -193,14 +193,17 @@ fn told<'c>(config: &'c Config, account: &str, keyword: &str) -> Vec<&'c [String
 }
 
 /// Whether a setting says nothing of an account, or nothing that the sets did not say.
-fn idle((old, new): (&Config, &Config), account: &str, keyword: &str, changes: &[LoginChange]) -> bool {
+fn idle(sides: (&Server, &Server), account: &str, keyword: &str, changes: &[LoginChange]) -> bool {
+    let (old, new) = (&sides.0.config, &sides.1.config);
     let [had, has] = [old, new].map(|config| has_sessions(config, account));
     let shell = || {
         let gains = |what| matches!(what, What::Shell | What::LogIn { shell: true });
         changes.iter().any(|change| change.allowed && change.account == account && gains(change.what))
     };
     match keyword {
-        "forcecommand" | "permittty" => !has || !had && shell(),
+        "forcecommand" => !has || !had && shell() || leaves_to_lines(sides, account, keyword),
+        "acceptenv" => !has || leaves_to_lines(sides, account, keyword),
+        "permittty" => !has || !had && shell(),
         // How many there are is no matter, only whether there are any.
         "maxsessions" => had || !has || shell(),
         // Of who opens something on one side alone, that is what is different.
@@ -209,6 +212,20 @@ fn idle((old, new): (&Config, &Config), account: &str, keyword: &str, changes: &
         }
         _ => false,
     }
+}
+
+/// Whether both sides leave to the lines of an account what runs, or say nothing of its environment but the language: one that
+/// leaves that to other files too is no more where no line has a command that these would beat.
+fn leaves_to_lines((old, new): (&Server, &Server), account: &str, keyword: &str) -> bool {
+    let says = |side: &Server| side.config.effective(account, keyword).is_some();
+    let leaves = |side: &Server| match keyword {
+        "acceptenv" => {
+            told(&side.config, account, keyword).is_empty() || sim::keeps_to_locale(&side.config, account)
+        }
+        _ => side.config.effective(account, keyword).is_none_or(|said| said == ["none"]),
+    };
+    let beaten = || new.keys.get(account).into_iter().flatten().any(|line| line.command.is_some());
+    leaves(old) && leaves(new) && (says(new) || !beaten())
 }
 
 fn has_sessions(config: &Config, account: &str) -> bool {

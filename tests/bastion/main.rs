@@ -23,5 +23,6 @@ mod rights;
 mod room;
 mod running;
 mod sessions;
+mod shared;
 mod text;
 mod unseen;

@@ -25,7 +25,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let compiled = compiled(&folder(SITE));
+        Self::of(&folder(SITE))
+    }
+
+    fn of(texts: &[(String, String)]) -> Self {
+        let compiled = compiled(texts);
         let files = compiled.hosts.iter().flat_map(|host| {
             host.files.iter().map(|(name, text)| ((host.name.clone(), name.clone()), text.clone()))
         });
@@ -170,6 +174,30 @@ fn whatever_opens_an_sshd_is_refuted() {
         .change("gate", conf, "\nPasswordAuthentication no", "\nPasswordAuthentication yes")
         .prove();
     assert!(guarded.holds());
+}
+
+/// The command of a line is a guard where the configuration settles that nothing runs in its place, and nothing before it.
+#[test]
+fn a_command_of_a_line_that_other_files_may_beat_is_a_shell() {
+    let mut texts = folder(SITE);
+    texts[0].1.push_str(
+        "user lab { key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGGL6DJm5x39vxhZVoGs2MbARNNm4qEaKntlYNUfkARo lab\"; account ana; until 2027-06-30 }\n\
+         allow ssh from edge to gate.edge as lab\n",
+    );
+    let conf = "ssh/00-fwc.conf";
+    assert!(Bench::of(&texts).prove().holds());
+    for (from, to) in [
+        ("    ForceCommand none\n", ""),
+        ("    AcceptEnv LANG LC_*\n", ""),
+        ("    AcceptEnv LANG LC_*\n", "    AcceptEnv LANG LC_* BASH_ENV\n"),
+        ("\nMatch all\n", "\nMatch all\n    AcceptEnv *\n"),
+    ] {
+        let shell = Bench::of(&texts).change("gate", conf, from, to).prove();
+        let found = refuted(&shell.people);
+        let [(claim, example)] = found.as_slice() else { panic!("{from} -> {to}: {found:?}") };
+        assert!(claim.contains("`ana` opens through `gate`"), "{claim}");
+        assert_eq!(example.reason.as_deref(), Some("they get a shell"));
+    }
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! What is printed for an sshd is read back as it was meant, whatever is in it.
 
-use fwc::target::sshd::artifact::{Config, KeyLine, Scope, Section, Setting, Target};
+use fwc::compile::{Options, compile};
+use fwc::diag::Findings;
+use fwc::source::SourceMap;
+use fwc::target::sshd::artifact::{Config, KeyLine, Scope, Section, Setting, Target, Version};
 use fwc::target::sshd::{print, read, sim};
 use proptest::prelude::*;
+
+use crate::common::{Texts, options, said};
 
 fn word() -> impl Strategy<Value = String> {
     "[a-z0-9_/%,.*:-]{1,12}"
@@ -80,5 +85,33 @@ proptest! {
             prop_assert!(!sim::loose(&config, "ana").is_empty());
         }
         let _ = read::keys(&text);
+    }
+}
+
+/// OpenSSH before 9.1 passes over a line whose date ends with `Z`: whoever it lets in would be locked out.
+#[test]
+fn no_date_is_written_for_an_sshd_that_does_not_take_it() {
+    let policy = |until: &str, access: &str| {
+        format!(
+            "zone lan {{ 10.0.1.0/24 }}\nhost gate {{ eth0 10.0.1.5 in lan }}\nhost st {{ eth0 10.0.1.6 in lan }}\n\
+             user ana {{ key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFBWXXC1DaC4/06MBLkPD6unBJynV5jxMSRpg1KDYD2H\"{until} }}\n\
+             sshd gate {{ accept ed25519 }}\nallow ssh from st to gate as ana{access}\n"
+        )
+    };
+    let by_person = policy("; until 2030-06-30", "");
+    let by_statement = policy("", " { until 2030-06-30 }");
+    for (text, oldest) in
+        [(by_person, Version(9, 1)), (by_statement, Version(9, 1)), (policy("", ""), Version(8, 7))]
+    {
+        for version in [Version(8, 7), Version(9, 0), Version(9, 1), Version(9, 2)] {
+            let (mut sources, mut findings) = (SourceMap::default(), Findings::default());
+            let root = sources.add("p.fw", &text);
+            let options = Options { sshd: version, ..options() };
+            let compiled =
+                compile(&mut sources, &[root], &mut Texts::default(), &options, &mut findings, &|_| {});
+            let told = said(&findings, &sources);
+            assert_eq!(compiled.is_some() && !findings.has_errors(), version >= oldest, "{version}: {told}");
+            assert_eq!(told.contains("unsupported-date"), version < oldest, "{version}: {told}");
+        }
     }
 }

@@ -121,6 +121,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("bastion_prove_round", &["bastion", "prove", "round.fw"]),
     ("bastion_render", &["bastion", "render", "--sshd", "9.8", "--host", "web", "policies/starter-bastion"]),
     ("bastion_render_too_old", &["bastion", "render", "--sshd", "8.4", "policies/starter-bastion"]),
+    ("bastion_render_no_dates", &["bastion", "render", "--sshd", "9.0", "policies/starter-bastion"]),
     ("lab_findings", &["lab", "wrong.fw"]),
     ("lab_unproved", &["lab", "refuted.fw"]),
     ("lab_no_such_machine", &["lab", "site.fw", "--host", "nowhere"]),

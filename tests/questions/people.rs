@@ -162,6 +162,32 @@ fn what_the_configuration_runs_beats_what_a_line_runs() {
     );
 }
 
+/// `none` and nothing said run the same, unless another file says more, and a line has a command that it would beat.
+#[test]
+fn what_is_left_to_the_lines_is_no_setting_more() {
+    let [web, gate] = ["web", "gate"].map(Files::of);
+    let left = "\nMatch User ana\n    ForceCommand none\n    AcceptEnv LANG LC_*\n\nMatch all";
+    let settled = Files { config: web.config.replace("\nMatch all", left), ..Files::of("web") };
+    assert_ne!(settled.config, web.config);
+    for (old, new) in [(&web, &settled), (&settled, &web)] {
+        assert_eq!(told(Some(&old.server()), Some(&new.server())), Vec::<String>::new());
+    }
+    // With a command in the line, no other file may say what runs, or what is before it.
+    let with = |config: &str| {
+        let config = config.replace(NO_SHELL, "\n");
+        Files { config, ana: gate.ana.clone() }
+    };
+    let settled = gate.config.replace(
+        NO_SHELL,
+        &format!("{}\n", left.trim_end_matches("\n\nMatch all").trim_start_matches("\nMatch User ana")),
+    );
+    let [settled, open] = [with(&settled), with(&gate.config)];
+    assert_eq!(told(Some(&open.server()), Some(&settled.server())), Vec::<String>::new());
+    let said = told(Some(&settled.server()), Some(&open.server()));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("`acceptenv`") && said[1].contains("`forcecommand`"), "{said:?}");
+}
+
 /// A shell that one line loses says nothing of what another one runs.
 #[test]
 fn a_shell_more_or_less_hides_no_other_line() {

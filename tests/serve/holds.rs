@@ -152,6 +152,77 @@ fn another_folder_in_its_place_ends_it() {
     assert!(yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"), "{}", server.text());
 }
 
+/// Nobody would come to the port that the firewall knows no more, and it gave up the right to listen at another.
+#[test]
+fn another_port_of_the_files_ends_it() {
+    let Some(yard) = Yard::new() else { return };
+    let log = yard.room.scratch().join("by-files.log");
+    let elsewhere = |text: String| text.replace("Port 2222\n", "Port 2223\n");
+    let listens =
+        |port: u16| yard.room.within(move || std::net::TcpStream::connect(("10.0.1.5", port)).is_ok());
+    let mut server = yard.serve_by_files(&log);
+    let mut shell = Shell::new(&yard, "s2-luis");
+    // The same port, in other words, and files that nobody understands: it goes on.
+    yard.change("00-fwc.conf", |text| format!("# again\n{text}"));
+    server.wait_for("reload", |e| e["event"] == "reload");
+    yard.change("00-fwc.conf", |text| elsewhere(text).replace("PermitListen none", "PermitListen any"));
+    server.wait_for("refusal", |e| e["event"] == "reload-refused");
+    assert!(shell.answers(), "{}", server.text());
+    yard.change("00-fwc.conf", |text| text.replace("PermitListen any", "PermitListen none"));
+    shell.ends();
+    assert_eq!(server.ended(), 2, "{}", server.text());
+    server.wait_for("reason", |e| e["event"] == "stopped" && e["reason"] == "port-changed");
+    let server = yard.serve_by_files(&yard.room.scratch().join("anew.log"));
+    assert!(listens(2223) && !listens(2222), "{}", server.text());
+    drop(server);
+
+    // Where something else says where to listen, the files do not.
+    yard.change("00-fwc.conf", |text| text.replace("Port 2223\n", "Port 2222\n"));
+    let server = yard.serve(&[]);
+    let mut shell = Shell::new(&yard, "s2-luis");
+    yard.change("00-fwc.conf", elsewhere);
+    server.wait_for("reload", |e| e["event"] == "reload");
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(shell.answers() && listens(2222), "{}", server.text());
+}
+
+/// It may open no file: where it writes is told while that is kept, and nothing happens that would be written to nowhere.
+#[test]
+fn a_log_that_is_renamed_goes_on_and_one_that_is_deleted_ends_it() {
+    let Some(yard) = Yard::new() else { return };
+    let mut server = yard.serve(&[]);
+    let log = server.log().to_owned();
+    // `copytruncate`: the same file.
+    yard.room.sh(&format!("cp {0} {0}.0 && truncate -s 0 {0}", log.display()));
+    assert!(yard.ssh(&["s1-ana", "true"]).0);
+    server.wait_for("login", |e| e["event"] == "login");
+    let renamed = |server: &crate::yard::Server| {
+        server.count(|e| e["event"] == "audit" && e["state"] == "file-renamed")
+    };
+    assert_eq!(renamed(&server), 0, "{}", server.text());
+
+    server.rotate();
+    fs::write(&log, "").unwrap();
+    server.tell(Signal::SIGHUP);
+    server.wait_for("word", |e| e["state"] == "file-renamed");
+    let mut shell = Shell::new(&yard, "s2-luis");
+    server.wait_for("login", |e| e["event"] == "login" && e["user"] == "luis");
+    server.tell(Signal::SIGHUP);
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(shell.answers());
+    assert_eq!(renamed(&server), 1, "{}", server.text());
+
+    // As `compress` does.
+    fs::remove_file(server.log()).unwrap();
+    assert!(!yard.ask("ana", "10.0.2.9:22").contains("SSH-2.0"));
+    shell.ends();
+    assert_eq!(server.ended(), 2);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "");
+    let server = yard.start(&[], &log);
+    server.wait_for("listening", |e| e["event"] == "listen");
+    assert!(yard.ssh(&["s1-ana", "true"]).0, "{}", server.text());
+}
+
 #[test]
 fn keys_that_are_not_there_are_not_no_keys() {
     let Some(yard) = Yard::new() else { return };

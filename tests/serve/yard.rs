@@ -133,6 +133,15 @@ impl Yard {
         Server { child: self.room.spawn(command), log: log.to_owned() }
     }
 
+    /// Starts the server where its files say that it listens, and waits until it does.
+    pub(crate) fn serve_by_files(&self, log: &Path) -> Server {
+        let mut command = self.bare(&[]);
+        command.arg("--audit").arg(log).stdout(Stdio::null());
+        let server = Server { child: self.room.spawn(command), log: log.to_owned() };
+        server.wait_for("listening", |event| event["event"] == "listen");
+        server
+    }
+
     /// Starts the server with its log on stdout, where the journal would be.
     pub(crate) fn start_on_stdout(&self, arguments: &[&str]) -> Server {
         let log = self.room.scratch().join("stdout.log");
@@ -152,9 +161,15 @@ impl Yard {
     }
 
     fn server(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.args(["--listen", "10.0.1.5:2222"]);
+        command
+    }
+
+    fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
         command.args(["bastion", "serve"]).arg(&self.folder);
-        command.args(["--user", "990", "--listen", "10.0.1.5:2222"]).args(arguments);
+        command.args(["--user", "990"]).args(arguments);
         command.stdin(Stdio::null()).stderr(Stdio::inherit());
         command
     }
@@ -293,6 +308,13 @@ impl Server {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
         line.split_whitespace().last().unwrap().parse().unwrap()
+    }
+
+    /// Renames its audit log, as logrotate does.
+    pub(crate) fn rotate(&mut self) {
+        let to = self.log.with_extension("log.1");
+        fs::rename(&self.log, &to).unwrap();
+        self.log = to;
     }
 
     /// Where its audit log is.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bastion::keys::from;
 use crate::source::{FileId, SourceMap, Span};
+use crate::target::sshd::sim;
 
 /// The deepest nesting of Include (`SERVCONF_MAX_DEPTH`).
 const DEEPEST: usize = 16;
@@ -68,6 +69,12 @@ pub struct About {
     pub global: Vec<Span>,
 }
 
+/// Of lines that add up the one that is looked for comes first: names of the language, as distributions write them, change
+/// nothing.
+fn is_of_locale(item: &Item) -> bool {
+    item.keyword == "acceptenv" && item.words.iter().all(|name| sim::is_of_locale(name))
+}
+
 /// Reads a main file and whatever it includes.
 pub fn read(path: &str, files: &mut dyn Files, sources: &mut SourceMap) -> Config {
     let items = read_file(path, files, sources, 0);
@@ -78,13 +85,15 @@ impl Config {
     /// The lines about a keyword that apply to a connection.
     #[must_use]
     pub fn about(&self, keyword: &str, asked: &Connection, groups: &[&str]) -> About {
-        let mut about = About::default();
+        let (mut about, mut matched) = (About::default(), Vec::new());
         let holds = |item: &Item| self.applies(&item.words, asked, groups);
         walk(&self.items, (false, false), &holds, &mut |item| {
             if item.keyword == keyword {
-                about.matched.push(item.at);
+                matched.push((is_of_locale(item), item.at));
             }
         });
+        matched.sort_by_key(|(last, _)| *last);
+        about.matched.extend(matched.into_iter().map(|(_, at)| at));
         walk(&self.items, (true, false), &|item| is_all(&item.words), &mut |item| {
             if item.keyword == keyword && !about.matched.contains(&item.at) {
                 about.global.push(item.at);

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{SourceMap, Span};
+use crate::target::sshd::artifact::NO_SHELL;
+use crate::target::sshd::sim::is_of_locale;
 
 use super::config::{self, Config, Connection, Files};
 use super::effective::Effective;
@@ -39,8 +41,10 @@ enum Order {
     Startups,
     /// `TYPE=SECONDS` words: each that is meant has to be there, and may be shorter.
     Timeouts,
-    /// What is meant has to be so, unless nothing (`none`) is meant: then anything else allows less.
+    /// What is meant has to be so: nothing else is known to allow less, but what runs nothing.
     Same,
+    /// Patterns of names, of which those of the language change nothing.
+    Names,
 }
 
 const NO_YES: &[&str] = &["no", "yes"];
@@ -54,7 +58,7 @@ const DISABLED: [&str; 5] =
     ["allowtcpforwarding", "allowstreamlocalforwarding", "permitopen", "permitlisten", "gatewayports"];
 
 /// Keywords, and how they are compared.
-const COMPARED: [(&str, Order); 32] = [
+const COMPARED: [(&str, Order); 33] = [
     ("authorizedkeysfile", Order::Set),
     ("authorizedkeyscommand", Order::Set),
     ("trustedusercakeys", Order::Set),
@@ -82,6 +86,7 @@ const COMPARED: [(&str, Order); 32] = [
     ("strictmodes", Order::Steps(YES_NO)),
     ("maxsessions", Order::Number),
     ("forcecommand", Order::Same),
+    ("acceptenv", Order::Names),
     ("requiredrsasize", Order::Least),
     ("maxauthtries", Order::Number),
     ("logingracetime", Order::Span),
@@ -202,7 +207,8 @@ fn allows_more(order: Order, is: &[String], meant: &[String]) -> bool {
             meant.iter().filter_map(|word| word.split_once('=')).any(longer)
                 || (!none(is) && is.len() > meant.len())
         }
-        Order::Same => !none(meant) && is != meant,
+        Order::Same => is != meant && is != [NO_SHELL],
+        Order::Names => is.iter().any(|name| !meant.contains(name) && !is_of_locale(name)),
     }
 }
 
@@ -284,6 +290,10 @@ mod tests {
             ("strictmodes", "no", "yes"),
             ("maxsessions", "10", "0"),
             ("forcecommand", "none", "/usr/sbin/nologin"),
+            ("forcecommand", "/bin/sh", "/usr/sbin/nologin"),
+            ("acceptenv", "*", "LANG LC_*"),
+            ("acceptenv", "LANG LC_* BASH_ENV", "LANG LC_*"),
+            ("acceptenv", "L*", "LC_ALL"),
         ] {
             assert!(wider(keyword, more, less), "{keyword} {more}, {less}");
             assert!(!wider(keyword, less, more), "{keyword} {less}, {more}");
@@ -293,6 +303,8 @@ mod tests {
         assert!(
             wider("allowtcpforwarding", "remote", "local") && wider("forcecommand", "/bin/sh", "/bin/true")
         );
+        assert!(wider("forcecommand", "internal-sftp", "none") && wider("forcecommand", "none", "/bin/sh"));
+        assert!(!wider("acceptenv", "LC_ALL", "LANG") && !wider("acceptenv", "", "LANG LC_*"));
         assert!(wider("permittunnel", "ethernet", "point-to-point"));
         assert!(
             wider("permitopen", "10.0.0.1:22", "10.0.0.2:*") && wider("allowusers", "eva@10.0.0.0/8", "ana")

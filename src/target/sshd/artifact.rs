@@ -11,6 +11,9 @@ pub const KEYS_FILE: &str = "/etc/ssh/fwc/authorized_keys/%u";
 /// What runs where whoever comes in has a shell nowhere.
 pub const NO_SHELL: &str = "/usr/sbin/nologin";
 
+/// What of a client's environment changes nothing but the language of what runs.
+pub const LOCALE: &str = "LANG LC_*";
+
 /// A release of OpenSSH, by its two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u16, pub u16);
@@ -18,6 +21,8 @@ pub struct Version(pub u16, pub u16);
 impl Version {
     /// Older ones lack words without which no configuration of ours is what it seems.
     pub const OLDEST: Self = Self(8, 7);
+    /// The first that takes a date in UTC (`expiry-time="…Z"`); an older one passes over the line.
+    pub const DATED: Self = Self(9, 1);
     /// That of Debian 12: what `compile` writes for.
     pub const USUAL: Self = Self(9, 2);
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::artifact::{
-    Config, KEYS_FILE, KeyLine, NO_SHELL, Scope, Section, Server, Setting, Target, Version,
+    Config, KEYS_FILE, KeyLine, LOCALE, NO_SHELL, Scope, Section, Server, Setting, Target, Version,
 };
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Opening, SshPerson, SshRules};
@@ -55,6 +55,10 @@ fn server(
     for one in rules.people.iter().filter(|one| !one.logins.is_empty()) {
         let Some(person) = site.person(one.person) else { continue };
         let lines = lines(one, person, host, findings)?;
+        if version < Version::DATED && lines.iter().any(|line| line.expiry.is_some()) {
+            findings.push(undated(person, host, version));
+            return None;
+        }
         let targets = opens.entry(person.account.clone()).or_default();
         targets.extend(lines.iter().flat_map(|line| line.permit_open.iter().copied()));
         if !one.jump_only {
@@ -63,14 +67,16 @@ fn server(
         keys.entry(person.account.clone()).or_default().extend(lines);
     }
     let mut sections = vec![global(host, site, &keys, version)];
+    let sessions = |account: &str| sessions(keys.get(account), shells.contains(account));
     for (account, targets) in opens.iter().filter(|(_, targets)| !targets.is_empty()) {
-        sections.push(jump(account, targets, shells.contains(account.as_str()), host, version));
+        sections.push(jump(account, targets, sessions(account), host, version));
     }
-    for account in
-        keys.keys().filter(|a| !shells.contains(a.as_str()) && opens.get(*a).is_none_or(|t| t.is_empty()))
-    {
-        // They jump, and everything they might open is denied.
-        sections.push(Section { scope: Scope::User(vec![account.clone()]), settings: shell_less() });
+    // Others jump, and everything they might open is denied.
+    for account in keys.keys().filter(|account| opens.get(*account).is_none_or(BTreeSet::is_empty)) {
+        let settings = sessions(account);
+        if !settings.is_empty() {
+            sections.push(Section { scope: Scope::User(vec![account.clone()]), settings });
+        }
     }
     sections.push(Section { scope: Scope::All, settings: always() });
     Some(Server { config: Config { sections }, keys })
@@ -131,6 +137,18 @@ fn lines(one: &SshPerson, person: &Person, host: &Host, findings: &mut Findings)
         })
         .collect();
     Some(kept)
+}
+
+/// An older sshd takes no date in UTC, and passes over the whole line that has one: nobody would be let in by it. A date without
+/// `Z` is in the time zone of the machine, which nobody here knows.
+fn undated(person: &Person, host: &Host, version: Version) -> Diagnostic {
+    let (oldest, name) = (Version::DATED, &host.name);
+    let message = format!(
+        "what `{}` may at `{name}` ends at a date, and the sshd of OpenSSH {version} does not take dates in UTC: it would let them in by no key",
+        person.name
+    );
+    Diagnostic::error(code::UNSUPPORTED_DATE, person.span, message)
+        .help(format!("bring `{name}` to OpenSSH {oldest} or later and say `--sshd {oldest}`; or take out each `until` that ends there"))
 }
 
 /// None where it is every address.
@@ -281,13 +299,17 @@ fn always() -> Vec<Setting> {
 }
 
 /// An account that somebody jumps with: its lines say which of its keys may open what of this.
-fn jump(account: &str, targets: &BTreeSet<Target>, shell: bool, host: &Host, version: Version) -> Section {
+fn jump(
+    account: &str,
+    targets: &BTreeSet<Target>,
+    sessions: Vec<Setting>,
+    host: &Host,
+    version: Version,
+) -> Section {
     let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
     // One line: a second `PermitOpen` is not looked at.
     let mut settings = vec![say("AllowTcpForwarding", "local"), say("PermitOpen", &targets.join(" "))];
-    if !shell {
-        settings.extend(shell_less());
-    }
+    settings.extend(sessions);
     let idle = host.sshd.as_ref().and_then(|sshd| sshd.idle);
     if idle.is_none() && version >= Version(9, 2) {
         settings.push(say("UnusedConnectionTimeout", "120"));
@@ -295,7 +317,24 @@ fn jump(account: &str, targets: &BTreeSet<Target>, shell: bool, host: &Host, ver
     Section { scope: Scope::User(vec![account.to_owned()]), settings }
 }
 
+/// What is said of the sessions of an account, by its lines: nothing where each of them has a shell.
+fn sessions(lines: Option<&Vec<KeyLine>>, shell: bool) -> Vec<Setting> {
+    match shell {
+        false => shell_less(),
+        true if lines.into_iter().flatten().any(|line| line.command.is_some()) => by_line(),
+        true => Vec::new(),
+    }
+}
+
 /// No shell, no command, no subsystem; forwarding needs no session.
 fn shell_less() -> Vec<Setting> {
     vec![say("MaxSessions", "0"), say("PermitTTY", "no"), say("ForceCommand", NO_SHELL)]
+}
+
+/// What runs is what the line says: of an account with which some have a shell and others do not.
+///
+/// SECURITY: a `ForceCommand` of another file would run instead of the line's `command=`, for those without a shell too, and
+/// what a client may put into the environment (`BASH_ENV`) runs before it.
+fn by_line() -> Vec<Setting> {
+    vec![say("ForceCommand", "none"), say("AcceptEnv", LOCALE)]
 }

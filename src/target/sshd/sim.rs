@@ -11,7 +11,7 @@ pub use super::plain::strange;
 
 use std::net::IpAddr;
 
-use super::artifact::{Config, KEYS_FILE, KeyLine, NO_SHELL, Server, Target};
+use super::artifact::{Config, KEYS_FILE, KeyLine, NO_SHELL, Scope, Server, Target};
 use crate::net::range::Bounded;
 use crate::net::{AddrSet, Field, PacketSet, PortSet, Proto, RangeSet, Space};
 
@@ -119,13 +119,39 @@ pub fn reachable(server: &Server, account: &str, key: &str, time: u64) -> Vec<Ta
     all
 }
 
-/// Whether whoever comes with a key of an account gets a session that runs anything, by some line.
+/// Whether whoever comes with a key of an account gets a session that runs anything, by some line. Where the configuration
+/// leaves `ForceCommand` to other files, or lets in more of the environment than the language, a line's own command keeps
+/// nobody from it.
 #[must_use]
 pub fn session(server: &Server, account: &str, key: &str) -> bool {
-    let none = server.config.effective(account, "MaxSessions").is_some_and(|said| said == ["0"]);
+    let said = |keyword: &str| server.config.effective(account, keyword);
+    let none = said("MaxSessions").is_some_and(|said| said == ["0"]);
+    let settled = said("ForceCommand").is_some() && keeps_to_locale(&server.config, account);
     let lines = server.keys.get(account).map(Vec::as_slice).unwrap_or_default();
-    let runs = |line: &KeyLine| command(&server.config, account, line).as_deref() != Some(NO_SHELL);
+    let runs =
+        |line: &KeyLine| !settled || command(&server.config, account, line).as_deref() != Some(NO_SHELL);
     !none && lines.iter().any(|line| line.key == key && runs(line))
+}
+
+/// Whether a configuration says what a client may put into the environment of an account, and that is the language alone. What
+/// `Match` blocks say of it adds up, and replaces what is said globally (servconf.c, `copy_set_server_options`).
+#[must_use]
+pub fn keeps_to_locale(config: &Config, account: &str) -> bool {
+    let holds = |scope: &Scope| match scope {
+        Scope::User(users) => users.iter().any(|user| user == account),
+        Scope::All => true,
+        Scope::Global | Scope::Other(_) => false,
+    };
+    let settings = config.sections.iter().filter(|section| holds(&section.scope)).flat_map(|s| &s.settings);
+    let names = settings.filter(|said| said.keyword.eq_ignore_ascii_case("AcceptEnv"));
+    let names: Vec<&String> = names.flat_map(|said| &said.arguments).collect();
+    !names.is_empty() && names.into_iter().all(|name| is_of_locale(name))
+}
+
+/// Whether a name or pattern of `AcceptEnv` means what [`LOCALE`](super::artifact::LOCALE) does, or less.
+#[must_use]
+pub fn is_of_locale(name: &str) -> bool {
+    name == "LANG" || name.starts_with("LC_")
 }
 
 /// What runs instead of what is asked for: what the configuration says before what the line says (session.c, `do_exec`).
