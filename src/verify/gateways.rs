@@ -29,7 +29,7 @@ pub(crate) struct Gateway {
     some: Vec<IpAddr>,
     /// The same, whoever names them.
     any: AddrSet,
-    /// All public addresses of it, and the IPv4 addresses of the vpc that have none.
+    /// All public addresses of it, and the IPv4 addresses of the vpc that may have none.
     public: AddrSet,
     others: AddrSet,
     /// Destinations beyond it at which nobody looks who sends: nobody's in the zone, and those to which no public address leads.
@@ -71,7 +71,9 @@ pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
         let unnamed = without_most(&any, &named);
         let some = some_of(&unnamed, most.into_iter());
         let public = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.public));
-        let private = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.private));
+        // One whose address nobody knows has the public one beside others of its zone that have none.
+        let sure = known.iter().filter(|one| is_one(&one.private));
+        let private = sure.fold(AddrSet::empty(), |all, one| all.union(&one.private));
         let others = vpc.block.of(Family::V4).difference(&private);
         // Where some machine there has an address that nobody knows, any may be its.
         let machines = site.hosts.iter().filter(|host| host.role != Role::Vpc);

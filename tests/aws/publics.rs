@@ -207,11 +207,16 @@ zone data { 10.1.2.0/24 } in main
 list half = 198.51.100.128/25
 list world = 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/3
 host j = dynamic public 198.51.100.30, 198.51.100.130 in app
+list low = 64.0.0.0/2, 128.0.0.0/2
+host k = dynamic in app
 host d = 10.1.2.10 public 198.51.100.20 in data
-security-group jobs = j
+host e = 10.1.2.11 public 198.51.100.21 in data
+security-group jobs = j, k
 security-group db = d
+security-group log = e
 allow https from jobs to world
 allow https from half to db
+allow https from low to log
 ";
     for (site, denied, way) in [
         (translating, "https from n to srv", "srv input"),
@@ -220,6 +225,8 @@ allow https from half to db
         (beyond, "ssh from n to office", "office input"),
         (several, "https from j to d", "sent from 198.51.100.130"),
         (several, "https from j to d direct", "d ingress: accept"),
+        // Beside a machine that has a public address another that has none leaves by one that nobody knows.
+        (several, "https from k to e", "one that no statement names"),
     ] {
         let vpc = "vpc main { 10.1.0.0/16; gateway internet }\nzone app { 10.1.1.0/24 } in main\nzone internet { rest }\n";
         let said =
