@@ -274,7 +274,12 @@ impl Topology<'_> {
             let list =
                 self.readings.statics.get(range.family as usize).map(Vec::as_slice).unwrap_or_default();
             let before = list.partition_point(|(n, ..)| *n < range.first);
-            list.partition_point(|(n, ..)| *n <= range.last).saturating_sub(before)
+            let rest = list.get(before..).unwrap_or_default();
+            // Nearly always one address, and nobody's: there is nothing to look for.
+            if rest.first().is_none_or(|(n, ..)| *n > range.last) {
+                return 0;
+            }
+            rest.partition_point(|(n, ..)| *n <= range.last)
         };
         set.ranges().map(count).sum()
     }
