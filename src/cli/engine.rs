@@ -8,7 +8,7 @@ use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax;
 use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
-use crate::verify::questions::{self, Answer, By, Cell};
+use crate::verify::questions::{self, Answer, By, Matrix};
 use crate::verify::trace::NoWay;
 use crate::verify::{self, Against, Hop, HostRules, Report};
 
@@ -99,12 +99,7 @@ pub(super) fn reach(compiled: &Compiled, at: u64, asked: &Expect) -> Result<Answ
 }
 
 /// What every zone reaches at every place.
-pub(super) fn matrix(
-    compiled: &Compiled,
-    at: u64,
-    by: By,
-    only: Option<&[Term]>,
-) -> Result<Vec<Cell>, Failure> {
+pub(super) fn matrix(compiled: &Compiled, at: u64, by: By, only: Option<&[Term]>) -> Result<Matrix, Failure> {
     questions::matrix(&compiled.site, &compiled.artifacts, at, by, only)
         .map_err(|why| Failure::new(why.to_string()))
 }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::model::Site;
-use crate::verify::questions::{By, Cell, Spoken};
+use crate::verify::questions::{By, Cell, Matrix, Spoken};
 
 use super::check::unanswered;
 use super::clean::clean_line;
@@ -77,14 +77,21 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Targets::Zone => By::Zone,
         Targets::Host => By::Host,
     };
-    let cells = engine::matrix(&compiled, request.options.at, by, only.as_deref())?;
+    let Matrix { cells, assuming } = engine::matrix(&compiled, request.options.at, by, only.as_deref())?;
     request.mark("matrix");
-    let text = match args.format {
+    let mut text = match args.format {
         Format::Text if args.service.is_some() => grid(&compiled.site, &cells),
         Format::Text => list(&compiled.site, &cells),
-        Format::Json => document(&compiled.site, &cells),
+        Format::Json => document(&compiled.site, &cells, assuming),
         Format::Csv => csv(&compiled.site, &cells),
     };
+    let assuming = assuming.map(|what| format!("assuming {what}\n")).unwrap_or_default();
+    match args.format {
+        Format::Text => text.push_str(&assuming),
+        Format::Json => {}
+        // A line that is no row has no place among them.
+        Format::Csv => console.talk(&assuming),
+    }
     console.data(&text);
     request.tell_timings(console);
     Ok(Exit::Fine)
@@ -151,7 +158,7 @@ fn grid(site: &Site, cells: &[Cell]) -> String {
     text
 }
 
-fn document(site: &Site, cells: &[Cell]) -> String {
+fn document(site: &Site, cells: &[Cell], assuming: Option<&str>) -> String {
     let cells: Vec<serde_json::Value> = cells
         .iter()
         .filter(|cell| !cell.services.is_empty())
@@ -164,7 +171,7 @@ fn document(site: &Site, cells: &[Cell]) -> String {
             json!({ "from": from(site, cell), "to": cell.to, "services": services })
         })
         .collect();
-    render::document(&json!({ "matrix": cells }))
+    render::document(&json!({ "matrix": cells, "assuming": assuming }))
 }
 
 /// RFC 4180, one service a line. Names and services hold neither quotes nor line ends; lists of ports hold commas.

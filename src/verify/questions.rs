@@ -19,7 +19,7 @@ use super::{Hop, search, terms, widely};
 
 mod matrix;
 
-pub use matrix::{By, Cell, Spoken, matrix};
+pub use matrix::{By, Cell, Matrix, Spoken, matrix};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]

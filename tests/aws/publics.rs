@@ -244,6 +244,26 @@ fn reach_says_what_it_assumes() {
     }
 }
 
+/// What a matrix takes for granted it says, in each of its formats.
+#[test]
+fn a_matrix_says_what_it_assumes() {
+    for (policy, assumed) in [(OPEN, true), (OPEN.replace("allow https", "deny https").as_str(), false)] {
+        let text = said_of(policy, &["matrix", "policy.fw", "--to", "host", "--service", "https"]);
+        assert_eq!(text.out.contains("assuming what has no public address"), assumed, "{text:?}");
+        let json = said_of(
+            policy,
+            &["matrix", "policy.fw", "--to", "host", "--service", "https", "--format", "json"],
+        );
+        assert_eq!(json.out.contains("\"assuming\": \"what has no public address"), assumed, "{json:?}");
+        let csv = said_of(
+            policy,
+            &["matrix", "policy.fw", "--to", "host", "--service", "https", "--format", "csv"],
+        );
+        assert_eq!(csv.err.contains("assuming what has no public address"), assumed, "{csv:?}");
+        assert!(!csv.out.contains("assuming"), "{csv:?}");
+    }
+}
+
 fn said_of(policy: &str, args: &[&str]) -> Said {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("policy.fw"), policy).unwrap();

@@ -22,7 +22,7 @@ fn a_pair_speaks_iff_its_denial_is_refuted() {
         }
         asked.push(("pairs.fw".to_owned(), tests + "}\n"));
         let site = compiled(&asked);
-        let cells = matrix(&plain.site, &plain.artifacts, options().at, By::Host, None).unwrap();
+        let cells = matrix(&plain.site, &plain.artifacts, options().at, By::Host, None).unwrap().cells;
         let (mut speak, mut silent) = (0, 0);
         for cell in &cells {
             let from = &plain.site.zone(cell.from).unwrap().name;
@@ -145,7 +145,7 @@ fn an_answer_names_the_lines_and_only_those() {
 /// What stands in a cell, in brackets where it is not spoken by all.
 fn cell(policy: &str, by: By, from: &str, to: &str) -> Vec<String> {
     let compiled = compiled(&[("cell.fw".to_owned(), policy.to_owned())]);
-    let cells = matrix(&compiled.site, &compiled.artifacts, options().at, by, None).unwrap();
+    let cells = matrix(&compiled.site, &compiled.artifacts, options().at, by, None).unwrap().cells;
     let of = cells.iter().find(|c| c.to == to && compiled.site.zone(c.from).unwrap().name == from).unwrap();
     let word = |s: &Spoken| if s.whole { s.service.clone() } else { format!("({})", s.service) };
     of.services.iter().map(word).collect()

@@ -4,7 +4,7 @@ use crate::model::{End, Expect, Expected, Host, HostId, Place, Role, Site, Term,
 use crate::net::{AddrSet, Exhausted, Field, PacketBox, PacketSet, RangeSet, Space};
 use crate::verify::compose::{Network, Start};
 use crate::verify::diff::services;
-use crate::verify::prove::Artifacts;
+use crate::verify::prove::{Artifacts, LEAVING_UNNAMED};
 use crate::verify::translate::Kind;
 use crate::verify::widely::Sent;
 
@@ -19,8 +19,17 @@ pub enum By {
     Host,
 }
 
-/// What of a zone reaches a place.
+/// What every zone reaches at every place.
 #[derive(Clone, Debug)]
+pub struct Matrix {
+    /// Row by row.
+    pub cells: Vec<Cell>,
+    /// What is taken for granted, where something else would be spoken without it (S57).
+    pub assuming: Option<&'static str>,
+}
+
+/// What of a zone reaches a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The zone.
     pub from: ZoneId,
@@ -51,8 +60,21 @@ pub fn matrix(
     at: u64,
     by: By,
     only: Option<&[Term]>,
-) -> Result<Vec<Cell>, Unanswerable> {
+) -> Result<Matrix, Unanswerable> {
     let mut network = network(site, artifacts, at)?;
+    let cells = cells(&mut network, at, by, only)?;
+    let mut assuming = None;
+    if network.leaves_unnamed() {
+        network.leave_by_any(true);
+        // Without an answer the worse one is said.
+        let same = self::cells(&mut network, at, by, only).is_ok_and(|any| any == cells);
+        assuming = (!same).then_some(LEAVING_UNNAMED);
+    }
+    Ok(Matrix { cells, assuming })
+}
+
+fn cells(network: &mut Network<'_>, at: u64, by: By, only: Option<&[Term]>) -> Result<Vec<Cell>, Exhausted> {
+    let site = network.site;
     let every = [Term::Protos(RangeSet::full())];
     let asked = only.unwrap_or(&every);
     let targets: Vec<(String, End)> = match by {
@@ -62,7 +84,7 @@ pub fn matrix(
     let mut cells = Vec::new();
     for (from, zone) in site.zones() {
         let place = |end: &End| Place { plus: vec![end.clone()], except: Vec::new() };
-        let mut row = Row::of(&mut network, from, at);
+        let mut row = Row::of(network, from, at);
         for (name, to) in &targets {
             let expect = Expect {
                 kind: Expected::Deny,
@@ -74,7 +96,7 @@ pub fn matrix(
                 words: String::new(),
                 span: zone.span,
             };
-            let services = row.services(&mut network, &expect)?;
+            let services = row.services(network, &expect)?;
             cells.push(Cell { from, to: name.clone(), services });
         }
     }
