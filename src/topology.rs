@@ -4,7 +4,7 @@
 //! destination's zone for distances, then hop by hop from the start. It works on [`classes`] of addresses, not on
 //! addresses, and keeps what it found, so that its cost follows the number of zones and of routes, not of hosts.
 //! [`reading`] turns the words of a policy into sources and destinations, [`translate`] follows them through a clause;
-//! [`check`] says what is wrong with them.
+//! [`check`] says what is wrong with them, [`members`] who answers by another way.
 
 mod back;
 mod bridges;
@@ -12,6 +12,7 @@ pub mod check;
 pub mod classes;
 mod conflict;
 pub mod groups;
+mod members;
 mod own;
 mod publics;
 pub mod reading;

@@ -134,6 +134,31 @@ fn nodes_with_one_leg_need_masquerade() {
     );
 }
 
+/// A member of a zone that has a leg beside who asks answers by that one, past the firewall that let the question through.
+#[test]
+fn a_member_of_several_legs_answers_by_its_own_routes() {
+    let policy = |to: &str| {
+        format!(
+            "zone mgmt {{ 10.1.5.0/24 }}\nzone data {{ 10.1.4.0/24 }}\n\
+             firewall fw {{ eth1 10.1.5.1 in mgmt; eth2 10.1.4.1 in data }}\n\
+             host s1 {{ eth0 10.1.5.11 in mgmt; eth1 10.1.4.11 in data }}\n\
+             allow http from mgmt to data\ntest \"t\" {{ expect allow http from mgmt to {to} }}\n"
+        )
+    };
+    for to in ["data", "10.1.4.11"] {
+        let found = compiled(&[("policy.fw".to_owned(), policy(to))]);
+        let found = refuted(&found.report, &format!("expect allow http from mgmt to {to}"));
+        assert_eq!(
+            found.reason.as_deref(),
+            Some("the reply does not pass the firewalls that saw the packet"),
+            "{found:?}"
+        );
+        assert_eq!(found.packet.dst.to_string(), "10.1.4.11", "{found:?}");
+    }
+    let others = compiled(&[("policy.fw".to_owned(), policy("data except s1"))]);
+    assert!(others.report.holds(), "{:?}", red(&others.report));
+}
+
 /// The target answers its neighbour, who has never written to it.
 #[test]
 fn without_the_hairpin_address_the_target_answers_its_neighbour() {

@@ -37,6 +37,7 @@ codes! {
     ADDRESS_OUTSIDE_ZONE = "address-outside-zone",
     AMBIGUOUS_ROUTE = "ambiguous-route",
     ANY_TO_ANY = "any-to-any",
+    ASYMMETRIC_MEMBER = "asymmetric-member",
     ASYMMETRIC_PATH = "asymmetric-path",
     AUDIT_ALGORITHMS = "audit-algorithms",
     AUDIT_HOST_KEY = "audit-host-key",

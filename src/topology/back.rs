@@ -40,6 +40,18 @@ fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Optio
     None
 }
 
+/// Of a machine in the destination: what is wrong with its own way back to every source (S7).
+pub(super) fn member(
+    topology: &mut Topology<'_>,
+    crossing: &Crossing,
+    path: &Path,
+    host: HostId,
+) -> Option<Trouble> {
+    let there = path.filters(topology.site);
+    let sources = sources(topology, crossing);
+    sources.into_iter().find_map(|class| same(topology, Start::Machine(host), class, &there))
+}
+
 /// S38: a strict machine to which packets of a class come by another leg than it would answer by. Whoever does not know
 /// a way back at all is another trouble.
 fn strictly(topology: &mut Topology<'_>, path: &Path, class: ClassId) -> Option<Trouble> {

@@ -13,7 +13,7 @@ use super::publics;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, ClassId, Path, Topology, groups, own};
+use super::{Blocked, ClassId, Path, Topology, groups, members, own};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, Term, ZoneId};
 use crate::net::{Family, PortSet, Proto};
@@ -25,6 +25,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let mut topology = Topology::new(site);
     let joined = site.joined();
     let mut size = Size::default();
+    let several = members::of_several_legs(site);
     // What nothing tells apart has the same way, and nothing is wrong with it either.
     let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
     for (id, access) in site.accesses() {
@@ -49,6 +50,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     continue;
                 }
                 let unfiltered = need.check(&mut topology, findings);
+                members::check(&mut topology, &several, access, findings);
                 let waived = access.waives_lint(code::UNFILTERED_ALLOW.as_str());
                 // Who waives it speaks for one statement.
                 let alike = alike.filter(|_| unfiltered.is_none());

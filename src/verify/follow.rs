@@ -387,13 +387,18 @@ impl Pair<'_, '_, '_> {
     fn answers_from(&self, part: &Part) -> Begin {
         let of_machine = |machine: Option<(HostId, LegId)>| machine.map(|(host, _)| Begin::Machine(host));
         if !part.kind.dst {
-            let named = if self.to.named { of_machine(self.to.machine) } else { None };
-            return named.unwrap_or(self.to.begin);
+            // Whoever has several legs answers by its own routes, also where its zone was meant.
+            let itself = self.to.machine.filter(|(host, _)| self.to.named || self.has_several_legs(*host));
+            return of_machine(itself).unwrap_or(self.to.begin);
         }
         let target = sample(&part.now.dst);
         let owner = target.and_then(|addr| self.forwarding.owner_of(addr));
         let zone = target.and_then(|addr| self.forwarding.zone_of(addr)).map(Begin::Zone);
         of_machine(owner).or(zone).unwrap_or(self.to.begin)
+    }
+
+    fn has_several_legs(&self, host: HostId) -> bool {
+        self.network.site.host(host).is_some_and(|machine| !machine.forwards() && machine.legs.len() > 1)
     }
 
     /// A packet of these, as its sender wrote it, and why it is stopped.
