@@ -14,7 +14,10 @@ mod spoken;
 pub mod text;
 
 pub use addr::{AddrRange, AddrSet, Family};
-pub use packet::{CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Translation, Tuple, Verdict};
+pub use packet::{
+    CtState, Direction, Interface, Limit, NatStatus, Packet, Per, Translation, Tuple, Verdict, icmp_begins,
+    icmp_untracked,
+};
 pub use proto::Proto;
 pub use random::Random;
 pub use range::{Bounded, RangeSet};

@@ -342,6 +342,53 @@ fn site(place: &Path, name: &str, policy: &str) {
 const TWO_ZONES: &str = "zone a { 10.0.1.0/24 }\nzone b { 10.0.2.0/24 }\n\
     firewall fw { eth0 10.0.1.1 in a; eth1 10.0.2.1 in b }\n";
 
+/// A busy machine loses packets, and is late: what is lost once is sent once more, and no difference. Here a wire loses as many
+/// as are sent before the lab gives one up: before the first machine, which is to see it in any case, and before the second.
+#[test]
+fn what_is_lost_once_is_no_difference() {
+    if !kernel() {
+        return;
+    }
+    let policy = "zone a { 10.0.1.0/24 }\nzone m { 10.0.2.0/24 }\nzone b { 10.0.3.0/24 }\n\
+        firewall one { early 10.0.1.1 in a; e1 10.0.2.1 in m }\n\
+        firewall two { late 10.0.2.2 in m; e3 10.0.3.1 in b }\nallow dns from a to b\n";
+    let probe = "10.0.1.5 -> 10.0.3.5 udp/53 new accept\n";
+    for device in ["early", "late"] {
+        let place = place();
+        site(place.path(), "lossy", policy);
+        fs::write(place.path().join("probe.txt"), probe).unwrap();
+        let script = format!(
+            "if [ \"$1\" != -f ]; then exec $REAL \"$@\"; fi\nt=$(cat; echo x)\n\
+             printf %s \"${{t%x}}\" | $REAL \"$@\" || exit\ncase \"$t\" in *'table inet fwc'*{device}*)\n\
+             echo 'table netdev x {{ chain c {{ type filter hook ingress device {device} priority 0; \
+             meta l4proto udp numgen inc mod 1000 < 4 counter drop; }}; }}' | $REAL -f -;; esac"
+        );
+        let path = before(place.path(), "nft", &script);
+        let mut command = lab(place.path(), &["lossy", "--probes", "probe.txt"]);
+        command.env("PATH", path);
+        let (out, _) = ends(command, 0);
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{device}: {out}");
+    }
+}
+
+/// GRE has no ports either: behind one address of the firewall, conntrack knows one client of a server at a time.
+#[test]
+fn clients_of_one_address_do_not_meet_in_conntrack() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let policy = "zone srv { 10.3.0.0/24 }\nzone world { rest }\n\
+        firewall edge { srv0 10.3.0.1 in srv; wan 198.51.100.1 in world }\n\
+        host t = 10.3.0.10 in srv\nhost c1 = 10.3.0.11 in srv\nhost c2 = 10.3.0.12 in srv\n\
+        allow proto gre from c1, c2 to edge.srv dnat to t hairpin\n\
+        allow proto esp from srv to world masquerade\n\
+        test \"t\" { expect allow proto gre from c1, c2 to edge.srv\n expect allow proto esp from c1, c2 to 192.0.2.7 }\n";
+    site(place.path(), "gre", policy);
+    let (out, _) = ends(lab(place.path(), &["gre"]), 0);
+    assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+}
+
 /// ESP has no ports: to conntrack the packet back is the answer to the one there, if it saw that one.
 #[test]
 fn a_packet_is_not_taken_for_the_answer_to_another() {

@@ -7,8 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 
 use crate::diag::{Code, Diagnostic, Findings, code};
-use crate::model::{Access, AccessId, Action, End, Host, Leg, Place, Site, Term};
-use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, addr};
+use crate::forwarding::groups;
+use crate::model::{Access, AccessId, Action, Bridge, End, Host, Leg, Place, Site, Term, ZoneId};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, RangeSet, addr, icmp_begins, icmp_untracked};
 use crate::source::Span;
 use crate::verify::needless;
 
@@ -46,6 +47,9 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
     for access in &site.accesses {
         any_to_any(site, access, findings);
         echo_reply(access, findings);
+        never_new(site, access, findings);
+        one_way(access, findings);
+        link_local_senders(site, access, findings);
         extension_header(site, access, findings);
         leases(site, access, findings);
         broadcast(site, access, findings);
@@ -190,6 +194,145 @@ fn echo_reply(access: &Access, findings: &mut Findings) {
         let message = "an echo reply starts nothing: replies follow by themselves".to_owned();
         let help = "write `ping` with the ends exchanged: who asks comes first";
         findings.push(Diagnostic::warning(code::ECHO_REPLY, access.span, message).help(help));
+    }
+}
+
+/// ICMP types of which none begins a connection, so that no packet of them is ever `new` (S20). Echo replies have a finding of
+/// their own.
+fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
+    if access.action != Action::Allow || waives(access, code::NEVER_NEW) || untracked(site, access) {
+        return;
+    }
+    for family in Family::BOTH {
+        let named = access.terms.iter().filter_map(|term| match term {
+            Term::Icmp { family: of, types, .. } if *of == family => Some(types),
+            Term::Icmp { .. } | Term::Ports { .. } | Term::Protos(_) => None,
+        });
+        let named = named.fold(RangeSet::empty(), |all, types| all.union(types));
+        let echo = if family == Family::V4 { 0 } else { 129 };
+        let Some((first, _)) = named.ranges().first().copied().filter(|(first, _)| *first != echo) else {
+            continue;
+        };
+        if icmp_begins(family).iter().any(|number| named.contains(*number)) {
+            continue;
+        }
+        let word = if family == Family::V4 { "icmp" } else { "icmpv6" };
+        let (errors, answers): (&[u8], &[u8]) = match family {
+            Family::V4 => (&[3, 11, 12], &[14, 16, 18]),
+            Family::V6 => (&[1, 2, 3, 4], &[140]),
+        };
+        let (what, help) = if errors.contains(&first) {
+            (
+                "is an error: it belongs to the connection that it speaks of, and passes with it",
+                "remove it: errors of what is allowed need no statement",
+            )
+        } else if answers.contains(&first) {
+            ("is an answer: it passes with what asked for it", "allow the question, with the ends exchanged")
+        } else if icmp_untracked(family).contains(&first) {
+            (
+                "is neighbour discovery or of its kind: the kernel does not track it, and no statement admits it",
+                "remove it: what a machine needs of it passes without a statement",
+            )
+        } else {
+            (
+                "begins no connection: the kernel calls it `invalid`, and it is dropped",
+                "name what is asked, such as `ping`, or remove it",
+            )
+        };
+        let message = format!("{word} type {first} {what}");
+        findings.push(Diagnostic::warning(code::NEVER_NEW, access.span, message).help(help));
+        return;
+    }
+}
+
+/// Whether all that the packets of an access meet may be a bridge that knows no connections (S42), or security groups (S52).
+fn untracked(site: &Site, access: &Access) -> bool {
+    let bridged =
+        |zone: ZoneId| site.bridge_of(zone).is_some_and(|(.., how)| matches!(how, Bridge::Stateless(_)));
+    let there = |place: &Place| {
+        place.plus.iter().any(|end| match end {
+            End::Zone(zone) => bridged(*zone),
+            End::Host(host) => {
+                site.host(*host).into_iter().flat_map(|h| &h.legs).any(|leg| bridged(leg.zone))
+            }
+            End::Leg(host, leg) => site.leg(*host, *leg).is_some_and(|leg| bridged(leg.zone)),
+            End::Addrs(addrs) => site.zones().any(|(id, zone)| bridged(id) && !zone.addrs.is_disjoint(addrs)),
+            End::Anywhere => false,
+        })
+    };
+    let grouped = |place: &Place| {
+        place.plus.iter().any(|end| match end {
+            End::Host(host) => site.host(*host).is_some_and(|of| {
+                !of.filters() && of.legs().any(|(leg, _)| site.worn(*host, leg).next().is_some())
+            }),
+            End::Leg(host, leg) => {
+                site.host(*host).is_some_and(|of| !of.filters()) && site.worn(*host, *leg).next().is_some()
+            }
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        })
+    };
+    (there(&access.from) && there(&access.to)) || grouped(&access.from) || grouped(&access.to)
+}
+
+/// A limit of what is never answered: conntrack calls a flow of one direction `new` for as long as it lasts, so each of its
+/// packets takes a token (S21).
+fn one_way(access: &Access, findings: &mut Findings) {
+    // By their standards, or by what everybody uses: collectors that send nothing back.
+    const SERVICES: [(u16, &str); 8] = [
+        (162, "snmp-trap"),
+        (514, "syslog"),
+        (2_055, "NetFlow"),
+        (4_739, "IPFIX"),
+        (6_343, "sFlow"),
+        (8_125, "statsd"),
+        (12_201, "GELF"),
+        (25_826, "collectd"),
+    ];
+    if access.limit.is_none() || access.action != Action::Allow || waives(access, code::ONE_WAY_LIMIT) {
+        return;
+    }
+    let to_groups = access.to.plus.iter().any(|end| match end {
+        End::Addrs(addrs) => !addrs.is_disjoint(groups()),
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => false,
+    });
+    let named = SERVICES.into_iter().find(|(port, _)| {
+        access.terms.iter().any(|term| match term {
+            Term::Ports { proto, to, .. } => *proto == Proto::UDP && to.contains(*port),
+            Term::Icmp { .. } | Term::Protos(_) => false,
+        })
+    });
+    let what = match named {
+        _ if to_groups => "what is sent to a group",
+        Some((_, name)) => name,
+        None => return,
+    };
+    let message = format!("{what} is never answered: this limit counts every packet, no connections");
+    let help = "write the rate of its packets, or leave the limit out";
+    findings.push(Diagnostic::warning(code::ONE_WAY_LIMIT, access.span, message).help(help));
+}
+
+/// What is sent to a group of a node or a link: the sender's address has the scope of the group, where the sender does not choose
+/// another (RFC 6724, section 5, rule 2), and of link-local ones no statement speaks.
+fn link_local_senders(site: &Site, access: &Access, findings: &mut Findings) {
+    let senders = || access.from.plus.iter().any(|end| may_be_ipv6(site, end));
+    if access.action != Action::Allow || waives(access, code::LINK_LOCAL_SENDERS) || !senders() {
+        return;
+    }
+    let scoped = |range: &AddrRange| match range.first_addr() {
+        IpAddr::V6(group) => matches!(group.segments().first(), Some(0xff01 | 0xff02)),
+        IpAddr::V4(_) => false,
+    };
+    let found = access.to.plus.iter().find_map(|end| match end {
+        End::Addrs(addrs) => addrs.ranges().find(scoped),
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => None,
+    });
+    if let Some(range) = found {
+        let message = format!(
+            "what is sent to `{}` comes from a link-local address, of which no statement speaks",
+            range.first_addr()
+        );
+        let help = "only who binds to another address is let through; a group of a wider scope, such as ff05::/16, is sent to from those";
+        findings.push(Diagnostic::warning(code::LINK_LOCAL_SENDERS, access.span, message).help(help));
     }
 }
 

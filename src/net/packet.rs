@@ -147,6 +147,45 @@ pub struct Limit {
     pub per: Per,
 }
 
+impl Limit {
+    /// The largest bucket that the kernel can count with at this rate. It keeps the time in which one fills as nanoseconds
+    /// of 64 bits (`nft_limit_init`); of a limit by source that is also how long a set keeps an element, in whole
+    /// milliseconds below that (`nf_msecs_to_jiffies64`), which we say in whole seconds.
+    #[must_use]
+    pub fn largest_burst(&self) -> u32 {
+        const NANOSECONDS: u64 = 1_000_000_000;
+        const LONGEST_SECONDS: u64 = (u64::MAX / 1_000_000 - 1) / 1_000;
+        let (unit, rate) = (u64::from(self.unit_seconds), u64::from(self.rate));
+        let token = unit.saturating_mul(NANOSECONDS).checked_div(rate).unwrap_or(u64::MAX);
+        let counted = u64::MAX.checked_div(token).unwrap_or(u64::MAX);
+        let kept = match self.per {
+            Per::Rule => u64::MAX,
+            Per::Source => LONGEST_SECONDS.saturating_mul(rate).checked_div(unit).unwrap_or(u64::MAX),
+        };
+        u32::try_from(counted.min(kept)).unwrap_or(u32::MAX)
+    }
+}
+
+/// The ICMP types of a family with which Linux lets a connection begin (`icmp_invert`, `valid_new` of conntrack): what asks.
+/// Packets of all others are `invalid`, or untracked ([`icmp_untracked`]), unless they belong to one.
+#[must_use]
+pub fn icmp_begins(family: Family) -> &'static [u8] {
+    match family {
+        Family::V4 => &[8, 13, 15, 17],
+        Family::V6 => &[128, 139],
+    }
+}
+
+/// The ICMP types of a family that Linux does not track: neighbour discovery but redirect, MLD, multicast router discovery
+/// (`noct_valid_new`).
+#[must_use]
+pub fn icmp_untracked(family: Family) -> &'static [u8] {
+    match family {
+        Family::V4 => &[],
+        Family::V6 => &[130, 131, 132, 133, 134, 135, 136, 143, 151, 152],
+    }
+}
+
 /// One packet at one point: what the headers say, and what the kernel knows about it there.
 ///
 /// Fields a protocol does not have are zero (ports of ICMP, ICMP type of TCP); so two packets that

@@ -49,7 +49,9 @@ pub(super) fn resolve(action: ast::Action, written: &[Modifier], findings: &mut 
                 only_of(ast::Action::Allow, action, word, span, findings);
                 let per = if *per_source { Per::Source } else { Per::Rule };
                 let (rate, unit_seconds) = (*rate, *unit_seconds);
-                out.limit = Some(Limit { rate, unit_seconds, burst: burst.unwrap_or(BURST), per });
+                let limit = Limit { rate, unit_seconds, burst: burst.unwrap_or(BURST), per };
+                countable(&limit, span, findings);
+                out.limit = Some(limit);
             }
             ModifierKind::Reason(text) => out.remarks.reason = Some(clean(&text.text)),
             ModifierKind::Owner(text) => out.remarks.owner = Some(clean(&text.text)),
@@ -114,6 +116,27 @@ fn only_of(wanted: ast::Action, action: ast::Action, word: &str, span: Span, fin
     };
     let message = format!("`{word}` cannot be said of {verb}");
     findings.push(Diagnostic::error(code::MISPLACED_MODIFIER, span, message).help(why));
+}
+
+/// A limit whose bucket the kernel refuses to count with.
+fn countable(limit: &Limit, span: Span, findings: &mut Findings) {
+    let largest = limit.largest_burst();
+    if limit.burst <= largest {
+        return;
+    }
+    let unit = match limit.unit_seconds {
+        1 => "second",
+        60 => "minute",
+        3_600 => "hour",
+        _ => "day",
+    };
+    let per = if limit.per == Per::Source { " per source" } else { "" };
+    let help = format!("at {}/{unit}{per} write `burst {largest}` or less, or a larger rate", limit.rate);
+    findings.push(
+        Diagnostic::error(code::UNSUPPORTED_LIMIT, span, "the kernel cannot count with so large a bucket")
+            .label("it takes more nanoseconds to fill than 64 bits hold")
+            .help(help),
+    );
 }
 
 /// `waive lint CODE "why"`, `waive aws WORD "why"`.

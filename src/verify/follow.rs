@@ -12,10 +12,10 @@ use crate::model::{Hook, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::compose::{Asking, Network};
-use super::ipvs;
-use super::narrowly::{Piece, Stopped, sample};
+use super::narrowly::{Asked, Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};
 use super::translate::{Entry, Kind};
+use super::{ipvs, narrowly};
 
 /// Packets that share their way up to here.
 #[derive(Clone)]
@@ -74,8 +74,7 @@ struct Pair<'a, 'n, 'f> {
     forwarding: &'a Forwarding<'f>,
     from: &'a Piece,
     to: &'a Piece,
-    /// What their replies look like.
-    answers: PacketSet,
+    asked: Asked,
     favourites: &'a [IpAddr],
 }
 
@@ -87,23 +86,23 @@ pub(super) fn pair(
     forwarding: &Forwarding<'_>,
     from: &Piece,
     to: &Piece,
-    (what, answers): (PacketSet, PacketSet),
+    asked: Asked,
     favourites: &[IpAddr],
 ) -> Answer {
     let headers = network.between(&from.addrs, &to.addrs);
-    let set = network.space.and(headers, what);
+    let set = network.space.and(headers, asked.what);
     let Some(dst) = sample(&to.addrs) else { return Ok(None) };
     if network.space.is_empty(set)? {
         return Ok(None);
     }
-    let mut pair = Pair { network, forwarding, from, to, answers, favourites };
+    let mut pair = Pair { network, forwarding, from, to, asked, favourites };
     let ahead = match path::walk(forwarding, from.begin, dst, to.machine) {
         Ok(way) => gates(forwarding.site(), &way).into(),
         Err(why) => {
             return pair.stop(set, format!("no routed path: {}", why.reason()));
         }
     };
-    let now = Stretch::new((from.addrs.clone(), from.machine), to.addrs.clone(), answers);
+    let now = Stretch::new((from.addrs.clone(), from.machine), to.addrs.clone(), asked.answers);
     let (kind, entry) = (Kind::default(), Entry::Plain);
     let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
     pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
@@ -130,6 +129,12 @@ impl Pair<'_, '_, '_> {
                 let (missing, _) = self.network.left(part.entry, missing, part.kind);
                 let place = place(self.network.site, host, hook);
                 return self.stop(missing, format!("stopped at {place}"));
+            }
+            let never = narrowly::unheard_of(self.network, (host, hook), self.asked.never_new, part.set);
+            if !self.network.space.is_empty(never)? {
+                let (never, _) = self.network.left(part.entry, never, part.kind);
+                let place = place(self.network.site, host, hook);
+                return self.stop(never, narrowly::begins_nothing(&place));
             }
             if let Some(stopped) = self.keeps(&part, gate)? {
                 return Ok(Some(stopped));
@@ -285,7 +290,7 @@ impl Pair<'_, '_, '_> {
         let ports = space.rename(Field::Dport, Field::Sport, ports);
         let ports = space.identify(Field::Dport, Field::OrigSport, ports);
         let any_port = [Field::Dport, Field::Sport];
-        let answers = any_port.into_iter().fold(self.answers, |set, field| space.forget(field, set));
+        let answers = any_port.into_iter().fold(self.asked.answers, |set, field| space.forget(field, set));
         let answers = space.and(answers, ports);
         Stretch::new(sender, dst, answers)
     }

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, groups};
 use crate::model::{Hook, HostId, LegId, Site, ZoneId};
-use crate::net::{AddrSet, Exhausted, Family, PacketSet};
+use crate::net::{AddrSet, Exhausted, Family};
 
 use super::compose::Network;
-use super::narrowly::{Piece, Stopped};
+use super::narrowly::{self, Asked, Piece, Stopped};
 use super::path::{self, Begin};
 use super::translate::Entry;
 
@@ -29,12 +29,12 @@ pub(super) fn unheard(
     forwarding: &Forwarding<'_>,
     from: &Piece,
     to: (&AddrSet, Family),
-    what: PacketSet,
+    asked: Asked,
     favourites: &[IpAddr],
 ) -> Result<Option<Stopped>, Exhausted> {
     let (group, family) = to;
     let headers = network.between(&from.addrs, group);
-    let headers = network.space.and(headers, what);
+    let headers = network.space.and(headers, asked.what);
     let Some(example) = network.space.witness(headers, favourites)? else { return Ok(None) };
     let stop = |packet, towards, reason| Ok(Some(Stopped { packet, begin: from.begin, towards, reason }));
     if let Err(why) = path::walk(forwarding, from.begin, example.dst, None) {
@@ -59,17 +59,14 @@ pub(super) fn unheard(
         let gate = path::Gate { host, hook, iif, oif, bridged: false };
         let gate = network.gate_for(gate, Entry::Plain, from.machine);
         let missing = network.space.minus(headers, gate);
+        let towards = (hook == Hook::Input).then_some((host, leg));
+        let place = format!("`{}` {}", site.host(host).map_or("?", |h| h.name.as_str()), hook.keyword());
         if let Some(packet) = network.space.witness(missing, favourites)? {
-            let towards = (hook == Hook::Input).then_some((host, leg));
-            return stop(
-                packet,
-                towards,
-                format!(
-                    "stopped at `{}` {}",
-                    site.host(host).map_or("?", |h| h.name.as_str()),
-                    hook.keyword()
-                ),
-            );
+            return stop(packet, towards, format!("stopped at {place}"));
+        }
+        let never = narrowly::unheard_of(network, (host, hook), asked.never_new, headers);
+        if let Some(packet) = network.space.witness(never, favourites)? {
+            return stop(packet, towards, narrowly::begins_nothing(&place));
         }
     }
     Ok(None)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{Action, End, Expect, HostId, Leg, LegId, Nat, Place, Role, Site, ZoneId};
+use crate::model::{Action, End, Expect, Hook, HostId, Leg, LegId, Nat, Place, Role, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
@@ -36,6 +36,44 @@ pub(super) struct Piece {
     pub(super) named: bool,
 }
 
+/// The packets that are asked about, whatever their addresses.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// All of them.
+    pub(super) what: PacketSet,
+    /// What replies to them look like.
+    pub(super) answers: PacketSet,
+    /// Those that no kernel that tracks takes for `new`.
+    pub(super) never_new: PacketSet,
+}
+
+impl Asked {
+    fn of(network: &mut Network<'_>, expect: &Expect) -> Self {
+        let what = terms::set(&mut network.space, &expect.terms);
+        let answers = terms::answers(&mut network.space, &expect.terms);
+        let never_new = terms::never_new(&mut network.space, &expect.terms);
+        Self { what, answers, never_new }
+    }
+}
+
+/// Of packets that pass a hook as `new`, those that never are: a rule of a ruleset that tracks lets none of them through. A bridge
+/// that knows no connections takes them as they come (S42).
+pub(super) fn unheard_of(
+    network: &mut Network<'_>,
+    (host, hook): (HostId, Hook),
+    never_new: PacketSet,
+    set: PacketSet,
+) -> PacketSet {
+    let filters = network.site.host(host).is_some_and(|machine| machine.filters());
+    let untracked = hook == Hook::Bridge && network.is_stateless(host);
+    if filters && !untracked { network.space.and(set, never_new) } else { PacketSet::NOTHING }
+}
+
+/// Why they do not pass.
+pub(super) fn begins_nothing(place: &str) -> String {
+    format!("{place} never sees such a packet as `new`: its ICMP type begins no connection")
+}
+
 /// The first packet that is stopped, or nothing.
 pub(crate) fn stopped(
     network: &mut Network<'_>,
@@ -43,8 +81,7 @@ pub(crate) fn stopped(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Stopped>, Exhausted> {
-    let what = terms::set(&mut network.space, &expect.terms);
-    let answers = terms::answers(&mut network.space, &expect.terms);
+    let asked = Asked::of(network, expect);
     let readings = Readings::new(network.site);
     let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
     let heard = groups_of(&expect.to).difference(&no_target);
@@ -53,7 +90,7 @@ pub(crate) fn stopped(
         let to = Piece { addrs: group.clone(), machine: None, begin: Begin::Zone(ZoneId(0)), named: false };
         for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             let from = of_family(&from, family);
-            let found = groups::unheard(network, forwarding, &from, (&group, family), what, favourites)?;
+            let found = groups::unheard(network, forwarding, &from, (&group, family), asked, favourites)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -71,8 +108,8 @@ pub(crate) fn stopped(
                     continue;
                 }
                 let itself = to_itself(network, &readings, &from, &to);
-                let what = network.space.minus(what, itself);
-                let found = follow::pair(network, forwarding, &from, &to, (what, answers), favourites)?;
+                let asked = Asked { what: network.space.minus(asked.what, itself), ..asked };
+                let found = follow::pair(network, forwarding, &from, &to, asked, favourites)?;
                 if found.is_some() {
                     return Ok(found);
                 }

@@ -2,11 +2,24 @@
 
 use crate::model::Term;
 use crate::net::packet::tcp_flag;
-use crate::net::{Family, Field, Packet, PacketSet, Proto, RangeSet, Space};
+use crate::net::{Family, Field, Packet, PacketSet, Proto, RangeSet, Space, icmp_begins};
 
 /// The packets that one of the terms speaks of.
 pub(crate) fn set(space: &mut Space, terms: &[Term]) -> PacketSet {
     let sets = terms.iter().map(|term| one(space, term)).collect();
+    space.any(sets)
+}
+
+/// The packets of terms that name ICMP types of which none begins a connection (S25): to a kernel that tracks, no packet of
+/// them is `new`. Who names all types means those that begin one.
+pub(crate) fn never_new(space: &mut Space, terms: &[Term]) -> PacketSet {
+    let begins_nothing = |term: &&Term| match term {
+        Term::Icmp { family, types, .. } => {
+            !types.is_full() && !icmp_begins(*family).iter().any(|number| types.contains(*number))
+        }
+        Term::Ports { .. } | Term::Protos(_) => false,
+    };
+    let sets = terms.iter().filter(begins_nothing).map(|term| one(space, term)).collect();
     space.any(sets)
 }
 

@@ -6,7 +6,9 @@ use fwc::lab::reach::fresh_state;
 use fwc::lab::{Bench, LabError, Lost, Observed};
 use fwc::model::{Hook, HostId};
 use fwc::net::{CtState, Packet, Proto};
+use fwc::verify::Outcome;
 
+use crate::common::{self, artifact, attempt};
 use crate::kernel;
 use crate::sites::{addr, office};
 
@@ -37,6 +39,59 @@ fn the_state_of_a_first_packet() {
     }
     let packets: Vec<Packet> = packets.into_iter().map(|p| p.at("eth1", "eth2")).collect();
     expect_none_lost(&mut bench, Hook::Forward, &packets);
+}
+
+/// ICMP of every type is allowed, each for itself: the kernel lets those pass that begin a connection, and of those alone an
+/// `expect allow` holds.
+#[test]
+fn an_icmp_type_is_expected_only_where_it_begins_a_connection() {
+    let mut policy = String::from(
+        "zone lan { 10.1.1.0/24, 2001:db8:1::/64 }\nzone dmz { 10.1.2.0/24, 2001:db8:2::/64 }\n\
+         firewall fw { eth1 10.1.1.1, 2001:db8:1::1 in lan; eth2 10.1.2.1, 2001:db8:2::1 in dmz }\n\
+         allow icmp, icmpv6 from lan to dmz\ntest \"each\" {\n",
+    );
+    let types = || ["icmp", "icmpv6"].into_iter().zip(ENDS).flat_map(|of| (0..=255u8).map(move |n| (of, n)));
+    for ((word, _), number) in types() {
+        policy += &format!("expect allow {word} type {number} from lan to dmz\n");
+    }
+    policy += "expect allow icmp, icmpv6 from lan to dmz\n}\n";
+    let expects = proofs(&policy);
+    let begins = |((word, _), number): &((&str, (&str, &str)), u8)| match *word {
+        "icmp" => [8, 13, 15, 17].contains(number),
+        _ => [128, 139].contains(number),
+    };
+    let wrong: Vec<String> = types()
+        .zip(&expects)
+        .filter(|(one, (_, held))| begins(one) != *held)
+        .map(|(_, (words, held))| format!("`{words}`: {held}"))
+        .collect();
+    assert!(wrong.is_empty(), "{} of 512: {:?}", wrong.len(), &wrong[..wrong.len().min(6)]);
+    // Who names all types means those that there are.
+    assert!(expects.iter().skip(512).all(|(_, held)| *held), "{:?}", &expects[512..]);
+    if !kernel() {
+        return;
+    }
+    let allowed = policy.split("test ").next().unwrap().to_owned();
+    let compiled = common::compiled(&[("icmp.fw".to_owned(), allowed)]);
+    let forwarding = Forwarding::new(&compiled.site);
+    let mut bench = Bench::new(&forwarding, HostId(0), artifact(&compiled, "fw", "ruleset.nft")).unwrap();
+    let packet = |((_, (src, dst)), number): ((&str, (&str, &str)), u8)| {
+        let packet = Packet { sport: 0, ..Packet::icmp(addr(src), addr(dst), number, 0) }.at("eth1", "eth2");
+        Packet { ct: fresh_state(&packet), ..packet }
+    };
+    let packets: Vec<Packet> = types().map(packet).collect();
+    let seen = bench.judge(Hook::Forward, &packets).unwrap();
+    for (one, seen) in types().zip(&seen) {
+        let wanted = if begins(&one) { Observed::Accept } else { Observed::Drop };
+        assert_eq!(*seen, wanted, "{one:?}");
+    }
+}
+
+/// What is proved of each expectation of a policy, and whether it holds.
+fn proofs(policy: &str) -> Vec<(String, bool)> {
+    let (compiled, findings, sources) = attempt(&[("icmp.fw".to_owned(), policy.to_owned())]);
+    let report = compiled.unwrap_or_else(|| panic!("{}", common::said(&findings, &sources))).report;
+    report.expects.into_iter().map(|proof| (proof.words, matches!(proof.outcome, Outcome::Holds))).collect()
 }
 
 /// Whatever source and destination a packet has: if `reaches` lets it pass, the hook sees it.

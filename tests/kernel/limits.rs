@@ -7,7 +7,7 @@ use std::time::Duration;
 use fwc::lab::machine::sysctls;
 use fwc::lab::netns::Netns;
 
-use crate::common::{artifact, compiled, kernel};
+use crate::common::{self, artifact, attempt, compiled, kernel};
 use crate::sites::addr;
 
 const SITE: &str = "zone lan { 10.1.1.0/24 }
@@ -169,4 +169,102 @@ fn a_limit_has_one_bucket_whatever_else_is_said() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// One flow, twenty datagrams: as nobody answers, it is new with each of them. Answered once, it is not.
+#[test]
+fn a_flow_that_is_never_answered_pays_for_every_packet() {
+    let policy = format!("{SITE}allow syslog from lan to web {{ limit 1/minute burst 3 }}\n");
+    let compiled = compiled(&[("limits.fw".to_owned(), policy)]);
+    if !kernel() {
+        return;
+    }
+    let place = Place::new();
+    place.fw.nft(artifact(&compiled, "fw", "ruleset.nft")).unwrap();
+    let server = place.server.within(|| Ok(UdpSocket::bind("10.1.2.2:514").unwrap())).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let client = || place.client.within(|| Ok(UdpSocket::bind((SOURCES[0], 0)).unwrap())).unwrap();
+    let answered = client();
+    for _ in 0..20 {
+        answered.send_to(b"question", "10.1.2.2:514").unwrap();
+        let (_, from) = server.recv_from(&mut [0; 8]).expect("of what is answered the first alone counts");
+        server.send_to(b"answer", from).unwrap();
+        answered.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        answered.recv(&mut [0; 8]).unwrap();
+    }
+    let never = client();
+    for _ in 0..20 {
+        never.send_to(b"line", "10.1.2.2:514").unwrap();
+    }
+    let arrived = std::iter::from_fn(|| server.recv(&mut [0; 8]).ok()).count();
+    assert_eq!(arrived, 2, "of what is never answered, one by one, as long as there are tokens");
+}
+
+/// The largest bursts that the kernel takes at a rate, and what is said of one more.
+const LARGEST: [(&str, u32, &str); 6] = [
+    ("1/day", 213_503, ""),
+    ("1/hour", 5_124_095, ""),
+    ("3/day", 640_511, ""),
+    ("1/day", 213_503, " per source"),
+    ("1/hour", 5_124_095, " per source"),
+    // Here it is the time for which a set keeps an element.
+    ("7/minute", 2_152_120_141, " per source"),
+];
+
+#[test]
+fn a_burst_is_as_large_as_the_kernel_takes_it() {
+    let said = |(rate, _, per): (&str, u32, &str), burst: u32| {
+        let policy = format!("{SITE}allow ssh from lan to web {{ limit {rate} burst {burst}{per} }}\n");
+        attempt(&[("limits.fw".to_owned(), policy)])
+    };
+    let mut wrong = Vec::new();
+    for case @ (rate, largest, per) in LARGEST {
+        let name = format!("{rate} burst {largest}{per}");
+        let (compiled, findings, sources) = said(case, largest);
+        let Some(compiled) = compiled else {
+            wrong.push(format!("{name} is refused: {}", common::said(&findings, &sources)));
+            continue;
+        };
+        let (beyond, findings, sources) = said(case, largest + 1);
+        let told = common::said(&findings, &sources);
+        let at = format!(
+            "unsupported-limit: the kernel cannot count with so large a bucket limits.fw:5:29: `limit {rate} burst {}{per}`",
+            largest + 1
+        );
+        if beyond.is_some() || told != at {
+            wrong.push(format!("{name} and one more: {told}"));
+        }
+        if !kernel() {
+            continue;
+        }
+        let (fits, does_not) = bursts(artifact(&compiled, "fw", "ruleset.nft"), rate, largest, per);
+        let fw = Netns::new().unwrap();
+        if let Err(why) = fw.nft(&fits) {
+            wrong.push(format!("{name}: {why}"));
+        }
+        if fw.nft(&does_not).is_ok() {
+            wrong.push(format!("{name}: the kernel takes one more"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A ruleset as it was written, and as it would be with one more in its bucket and the time that this takes to fill.
+fn bursts(text: &str, rate: &str, largest: u32, per: &str) -> (String, String) {
+    let (tokens, unit) = rate.split_once('/').unwrap();
+    let seconds: u64 = match unit {
+        "minute" => 60,
+        "hour" => 3_600,
+        _ => 86_400,
+    };
+    let more = largest + 1;
+    let beyond = text.replace(&format!("burst {largest} packets"), &format!("burst {more} packets"));
+    assert_ne!(text, beyond, "{text}");
+    if per.is_empty() {
+        return (text.to_owned(), beyond);
+    }
+    let full = (u64::from(more) * seconds).div_ceil(tokens.parse().unwrap());
+    let (before, after) = beyond.split_once("timeout ").unwrap();
+    let rest = after.split_once('\n').unwrap().1;
+    (text.to_owned(), format!("{before}timeout {full}s\n{rest}"))
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::compile::Compiled;
 use crate::forwarding::Forwarding;
-use crate::lab::site::{Arrived, Stage, Start, Step};
+use crate::lab::site::{Arrived, Conversation, Stage, Start, Step};
 use crate::lab::way::{Met, heard, way_through};
 use crate::lab::{LabError, SiteLab, points};
 use crate::model::{Hook, HostId, Point, Site};
@@ -227,14 +227,18 @@ impl<'c> Judges<'c> {
             }
             met.iter_mut().for_each(|met| met.extend(beyond.iter().cloned()));
             let reply = replies.remove(&at);
-            let policy = self
-                .refusal(met.as_deref(), &question, |point, packet| self.spec.judge(point, packet).verdict);
+            let policy = self.meant(met.as_deref(), &question);
             let over = self.over(met.as_deref(), &question);
             let simulator =
                 self.refusal(met.as_deref(), &question, |point, packet| self.simulated(point, packet));
             rows.push(Row { question, policy, simulator, kernel, over, reply });
         }
         Ok(rows)
+    }
+
+    /// What the policy means for a packet that meets these hooks.
+    fn meant(&self, met: Option<&[Met]>, question: &Question) -> Answer {
+        self.refusal(met, question, |point, packet| self.spec.judge(point, packet).verdict)
     }
 
     fn rulesets(&self) -> BTreeMap<HostId, String> {
@@ -340,19 +344,41 @@ impl<'c> Judges<'c> {
             }
         }
         let packets: Vec<(Start, Packet)> = by_packet.keys().cloned().collect();
-        let mut found = BTreeMap::new();
-        for ((_, places), conversation) in by_packet.iter().zip(lab.converse_all(&packets)?) {
-            let Some(reply) = &conversation.reply else { continue };
-            let site = &self.compiled.site;
-            let told = match &conversation.next {
+        let mut found = self.told(lab, &packets)?;
+        // Once more, by themselves: only what differs twice is told.
+        let differs = |reply: &Option<Reply>| matches!(reply, Some(Reply::Lost(_) | Reply::Cut(_)));
+        let (mut places, mut some) = (Vec::new(), Vec::new());
+        for (reply, packet) in found.iter_mut().zip(&packets).filter(|(reply, _)| differs(reply)) {
+            places.push(reply);
+            some.push(packet.clone());
+        }
+        for (place, reply) in places.into_iter().zip(self.told(lab, &some)?) {
+            // A first packet that does not arrive now arrived before: what became of its answer is what was seen then.
+            *place = reply.or(place.take());
+        }
+        let by_question = by_packet.values().zip(found).filter_map(|(places, reply)| Some((places, reply?)));
+        Ok(by_question
+            .flat_map(|(places, reply)| places.iter().map(move |at| (*at, reply.clone())))
+            .collect())
+    }
+
+    /// What became of the answers to packets; none where nobody answered.
+    fn told(
+        &self,
+        lab: &mut SiteLab<'_>,
+        packets: &[(Start, Packet)],
+    ) -> Result<Vec<Option<Reply>>, LabError> {
+        let site = &self.compiled.site;
+        let told = |conversation: Conversation| {
+            let reply = conversation.reply?;
+            Some(match &conversation.next {
                 _ if !reply.at_layer4 => Reply::Lost(stopped_at(site, reply.last())),
                 _ if !conversation.answers => Reply::Lost("by nobody who waits for it".to_owned()),
                 Some(next) if !next.at_layer4 => Reply::Cut(stopped_at(site, next.last())),
                 Some(_) | None => Reply::Back,
-            };
-            found.extend(places.iter().map(|at| (*at, told.clone())));
-        }
-        Ok(found)
+            })
+        };
+        Ok(lab.converse_all(packets)?.into_iter().map(told).collect())
     }
 
     /// The first point that does not let the packet pass.
@@ -445,24 +471,50 @@ impl<'c> Judges<'c> {
         let whole: Vec<(Start, &Asked)> = asked.iter().filter_map(|a| Some((a.start()?, a))).collect();
         let packets: Vec<(Start, Packet)> =
             whole.iter().map(|(start, asked)| (*start, asked.question.packet.clone())).collect();
-        let open = in_batches(lab, &packets)?;
+        let mut open = in_batches(lab, &packets)?;
+        let missing = |arrived: &Arrived, asked: &Asked| asked.met.is_some() && !arrived.at_layer4;
+        let missed = open.iter().zip(&whole).map(|(arrived, (_, asked))| missing(arrived, asked)).collect();
+        again(lab, &packets, missed, &mut open)?;
         lab.load(rulesets)?;
         self.set_parameters(lab)?;
-        let filtered = in_batches(lab, &packets)?;
+        let mut filtered = in_batches(lab, &packets)?;
+        let differs = |((_, asked), (open, filtered)): (&(Start, &Asked), (&Arrived, &Arrived))| {
+            let kernel = self.arrived(asked, open, filtered);
+            kernel.word != "accept" && !kernel.agrees(&self.meant(asked.met.as_deref(), &asked.question))
+        };
+        let differing = whole.iter().zip(open.iter().zip(&filtered)).map(differs).collect();
+        again(lab, &packets, differing, &mut filtered)?;
         let both = whole.iter().zip(open.iter().zip(&filtered));
-        let site = &self.compiled.site;
-        Ok(both
-            .map(|((_, asked), (open, filtered))| {
-                let leads = asked.met.is_some();
-                match asked.question.way {
-                    Way::Heard(_, host) => {
-                        arrival(site, leads, &heard_by(open, host), &heard_by(filtered, host))
-                    }
-                    Way::Point(_) | Way::EndToEnd(_) => arrival(site, leads, open, filtered),
-                }
-            })
-            .collect())
+        Ok(both.map(|((_, asked), (open, filtered))| self.arrived(asked, open, filtered)).collect())
     }
+
+    /// The kernel's answer about one of them, by what became of it without rulesets and with them.
+    fn arrived(&self, asked: &Asked, open: &Arrived, filtered: &Arrived) -> Answer {
+        let (site, leads) = (&self.compiled.site, asked.met.is_some());
+        match asked.question.way {
+            Way::Heard(_, host) => arrival(site, leads, &heard_by(open, host), &heard_by(filtered, host)),
+            Way::Point(_) | Way::EndToEnd(_) => arrival(site, leads, open, filtered),
+        }
+    }
+}
+
+/// Sends those that are chosen once more, by themselves: who is to answer is known by now. What a busy machine loses, or is late
+/// with, is no answer of its rules.
+fn again(
+    lab: &mut SiteLab<'_>,
+    packets: &[(Start, Packet)],
+    chosen: Vec<bool>,
+    arrivals: &mut [Arrived],
+) -> Result<(), LabError> {
+    let (mut places, mut some) = (Vec::new(), Vec::new());
+    for ((arrived, packet), _) in arrivals.iter_mut().zip(packets).zip(chosen).filter(|(_, chosen)| *chosen) {
+        places.push(arrived);
+        some.push(packet.clone());
+    }
+    for (place, arrived) in places.into_iter().zip(in_batches(lab, &some)?) {
+        *place = arrived;
+    }
+    Ok(())
 }
 
 fn in_batches(lab: &mut SiteLab<'_>, packets: &[(Start, Packet)]) -> Result<Vec<Arrived>, LabError> {

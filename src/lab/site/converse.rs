@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::LabError;
-use super::{Arrived, Ends, SiteLab, Stage, Start, ends, trace};
+use super::{Arrived, Ends, SiteLab, Stage, Start, ends, portless, trace};
 use crate::lab::netns::Netns;
 use crate::net::packet::tcp_flag;
 use crate::net::{Packet, Proto};
@@ -122,18 +122,22 @@ impl SiteLab<'_> {
     }
 }
 
-/// The places of packets, in as few parts as they can be taken in order, no two of one connection in a part.
+/// The places of packets, in as few parts as they can be taken in order, no two of one connection in a part, and no two of
+/// [`portless`].
 fn apart(packets: &[(Start, Packet)]) -> Vec<Vec<usize>> {
     let mut parts: Vec<(BTreeSet<Ends>, Vec<usize>)> = Vec::new();
     for (at, (_, packet)) in packets.iter().enumerate() {
-        let (there, back) = ends(packet);
-        let free = parts.iter_mut().find(|(known, _)| !known.contains(&there) && !known.contains(&back));
+        let ((there, back), alone) = (ends(packet), portless(packet));
+        let apart = |known: &BTreeSet<Ends>| {
+            [Some(there), Some(back), alone].into_iter().flatten().all(|ends| !known.contains(&ends))
+        };
+        let free = parts.iter_mut().find(|(known, _)| apart(known));
         match free {
             Some((known, part)) => {
-                known.insert(there);
+                known.extend(std::iter::once(there).chain(alone));
                 part.push(at);
             }
-            None => parts.push((BTreeSet::from([there]), vec![at])),
+            None => parts.push((std::iter::once(there).chain(alone).collect(), vec![at])),
         }
     }
     parts.into_iter().map(|(_, part)| part).collect()

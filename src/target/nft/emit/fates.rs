@@ -207,7 +207,7 @@ impl Draft<'_> {
     ) -> Option<Vec<Vec<Statement>>> {
         let Some(limit) = step.limit else { return Some(vec![Vec::new()]) };
         let unit = Unit::ALL.into_iter().find(|u| u.seconds() == limit.unit_seconds)?;
-        if limit.rate == 0 || limit.burst == 0 {
+        if limit.rate == 0 || limit.burst == 0 || limit.burst > limit.largest_burst() {
             return None;
         }
         let bucket = Statement::Limit(Limit { over: false, rate: limit.rate, unit, burst: limit.burst });
@@ -266,7 +266,7 @@ impl Draft<'_> {
         for access in because.iter().filter_map(|id| self.site.access(*id)).filter(|a| a.limit.is_some()) {
             findings.push(
                 Diagnostic::error(code::UNSUPPORTED_LIMIT, access.span, "nftables cannot say this limit")
-                    .label("rate and burst must be at least one, the unit second, minute, hour or day")
+                    .label("rate and burst must be at least one and countable, the unit second, minute, hour or day")
                     .help("write a larger rate, or a `deny`"),
             );
         }
