@@ -9,7 +9,7 @@ use crate::spec::reading::Readings;
 
 use super::compose::Network;
 use super::path::Begin;
-use super::{follow, groups, terms};
+use super::{broadcasts, follow, groups, terms};
 
 /// Why an `expect allow` does not hold.
 pub(crate) struct Stopped {
@@ -136,6 +136,7 @@ fn targets(
     place: &Place,
     except: &AddrSet,
 ) -> Vec<Piece> {
+    let shared = broadcasts::addresses(&broadcasts::shared(forwarding.site()));
     let mut pieces = Vec::new();
     for end in &place.plus {
         match end {
@@ -144,10 +145,24 @@ fn targets(
                 pieces.extend((0u32..).map(LegId).take(legs).map(|leg| leg_piece(forwarding, *host, leg)));
             }
             End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => {
+                let mut all = spread(forwarding, readings, end);
+                // What many take in is no machine's to be reached at; one that is named by itself is meant.
+                let named = singles(end);
+                for piece in all.iter_mut().filter(|piece| piece.machine.is_none()) {
+                    piece.addrs = piece.addrs.difference(&shared.difference(&named));
+                }
+                pieces.extend(all);
+            }
         }
     }
     less(pieces, place, except)
+}
+
+/// The addresses that are written one by one.
+fn singles(end: &End) -> AddrSet {
+    let End::Addrs(addrs) = end else { return AddrSet::empty() };
+    AddrSet::from_ranges(addrs.ranges().filter(|range| range.first == range.last))
 }
 
 fn sources(
