@@ -34,7 +34,8 @@ fn answers(compiled: &Compiled) -> Vec<(String, Option<String>)> {
 /// Of what arrives every hook on its way accepts it, by simulator and policy both.
 fn is_a_story(words: &str, found: &Counterexample) {
     if found.meant == Verdict::Drop {
-        let accepted = |hop: &fwc::verify::Hop| (hop.verdict, hop.meant) == (Verdict::Accept, Verdict::Accept);
+        let accepted =
+            |hop: &fwc::verify::Hop| (hop.verdict, hop.meant) == (Verdict::Accept, Verdict::Accept);
         assert!(found.done == Verdict::Accept && found.hops.iter().all(accepted), "{words}: {found:?}");
     }
 }
@@ -46,7 +47,8 @@ fn asked(policy: &str, expects: &[(&str, &str)]) {
         text += &format!("test \"{number:02}\" {{ expect {expect} }}\n");
     }
     let compiled = compiled(&[("site.fw".to_owned(), text)]);
-    let found: Vec<String> = answers(&compiled).into_iter().map(|(_, dst)| dst.unwrap_or("-".to_owned())).collect();
+    let found: Vec<String> =
+        answers(&compiled).into_iter().map(|(_, dst)| dst.unwrap_or("-".to_owned())).collect();
     let wanted: Vec<&str> = expects.iter().map(|(_, dst)| *dst).collect();
     assert_eq!(found, wanted, "of {expects:?}");
 }
@@ -119,7 +121,8 @@ fn an_exception_is_heard_by_broadcast() {
 #[test]
 fn what_nobody_is_known_to_have_hears_broadcasts_too() {
     let policy = bridge(FORMS[0]) + "allow udp 137 from a to lan except 10.1.1.128/26\n";
-    let expects = [("deny any from a to 10.1.1.128/26", "10.1.1.255"), ("deny any from b to 10.1.1.128/26", "-")];
+    let expects =
+        [("deny any from a to 10.1.1.128/26", "10.1.1.255"), ("deny any from b to 10.1.1.128/26", "-")];
     asked(&policy, &expects);
     // The 255 is no broadcast address of this network.
     let policy = policy.replace("10.1.1.0/24", "10.1.0.0/23");
@@ -160,7 +163,9 @@ fn what_a_firewall_sends_itself_is_heard_by_those_whom_it_may_not_send_to() {
 /// Nobody forwards a directed broadcast: whoever forwards and has a leg there takes it in himself.
 #[test]
 fn broadcasts_are_not_routed() {
-    let policy = format!("{ROUTED}allow udp 137 from lan to dmz except b\nallow udp 138 from lan to far except c, r\n");
+    let policy = format!(
+        "{ROUTED}allow udp 137 from lan to dmz except b\nallow udp 138 from lan to far except c, r\n"
+    );
     asked(
         &policy,
         &[
@@ -177,7 +182,11 @@ fn broadcasts_are_not_routed() {
 #[test]
 fn nobody_has_to_be_sent_broadcasts() {
     let policy = format!("{ROUTED}allow udp 9 from lan to dmz\ndeny udp 9 from lan to 10.1.2.255\n");
-    asked(&policy, &[("allow udp 9 from lan to dmz", "-"), ("allow udp 9 from lan to 10.1.2.255", "10.1.2.255")]);
-    let policy = bridge(FORMS[0]) + "allow udp 9 from lan to lan\ndeny udp 9 from lan to 2001:db8:1::, 10.1.1.255\n";
+    asked(
+        &policy,
+        &[("allow udp 9 from lan to dmz", "-"), ("allow udp 9 from lan to 10.1.2.255", "10.1.2.255")],
+    );
+    let policy =
+        bridge(FORMS[0]) + "allow udp 9 from lan to lan\ndeny udp 9 from lan to 2001:db8:1::, 10.1.1.255\n";
     asked(&policy, &[("allow udp 9 from lan to lan", "-")]);
 }

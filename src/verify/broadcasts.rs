@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{End, Host, HostId, Leg, Place, Site, ZoneId};
+use crate::model::{End, Hook, Host, HostId, Leg, Place, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family, PacketSet, Proto};
 use crate::spec::reading::Readings;
 
@@ -47,7 +47,8 @@ impl Shared {
 
     /// Whether a machine that has a leg takes it in.
     fn is_heard(&self, machine: &Host, leg: &Leg) -> bool {
-        let near = leg.zone == self.zone && (leg.dynamic || leg.addresses.iter().any(|a| self.net.contains(a)));
+        let near =
+            leg.zone == self.zone && (leg.dynamic || leg.addresses.iter().any(|a| self.net.contains(a)));
         near && (self.addr.is_ipv4() || machine.forwards())
     }
 
@@ -81,6 +82,12 @@ pub(crate) fn addresses<'a>(shared: impl IntoIterator<Item = &'a Shared>) -> Add
 pub(crate) fn heard_at(shared: &[Shared], machine: &Host) -> AddrSet {
     let heard = |one: &&Shared| machine.legs.iter().any(|leg| one.is_heard(machine, leg));
     addresses(shared.iter().filter(heard))
+}
+
+/// Those whose packets a machine does not pass on into a zone: it takes them in itself, or knows them for broadcasts there.
+pub(crate) fn kept_from(site: &Site, shared: &[Shared], host: HostId, zone: ZoneId) -> AddrSet {
+    let taken = site.host(host).map(|machine| heard_at(shared, machine)).unwrap_or_default();
+    taken.union(&addresses(shared.iter().filter(|one| one.zone == zone && one.addr.is_ipv4())))
 }
 
 /// Who of a place takes in what is sent to a shared address.
@@ -141,6 +148,23 @@ pub(crate) fn hearers(
     all
 }
 
+/// Whether what starts in these zones can come to somebody who takes it in: who has one leg and forwards nothing hears the
+/// link of that alone, and nobody routes a broadcast there.
+pub(crate) fn may_hear(site: &Site, hearer: &Hearer, starts: &[(Start, PacketSet)]) -> bool {
+    let near = |zone: ZoneId| {
+        starts.iter().any(|(start, _)| match start {
+            Start::Zone(of) => *of == zone,
+            Start::Leg(host, leg) => site.leg(*host, *leg).is_some_and(|leg| leg.zone == zone),
+        })
+    };
+    match hearer {
+        Hearer::Nobody(zone) => near(*zone),
+        Hearer::Machine(host) => site.host(*host).is_some_and(|machine| {
+            machine.forwards() || machine.legs.len() > 1 || machine.legs.iter().any(|leg| near(leg.zone))
+        }),
+    }
+}
+
 fn by_address(end: &End) -> bool {
     match end {
         End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
@@ -150,7 +174,11 @@ fn by_address(end: &End) -> bool {
 
 impl Network<'_> {
     /// What of these places packets to shared addresses start at, of protocols that are taken in so.
-    pub(crate) fn to_shared(&mut self, starts: &[(Start, PacketSet)], to: &AddrSet) -> Vec<(Start, PacketSet)> {
+    pub(crate) fn to_shared(
+        &mut self,
+        starts: &[(Start, PacketSet)],
+        to: &AddrSet,
+    ) -> Vec<(Start, PacketSet)> {
         let to = self.space.to(to);
         let v4 = self.space.family(Family::V4);
         let (tcp, sctp) = (self.space.proto(Proto::TCP), self.space.proto(SCTP));
@@ -176,6 +204,28 @@ impl Network<'_> {
     /// The shared addresses that a machine takes in.
     pub(crate) fn taken_by(&self, host: HostId) -> AddrSet {
         self.site.host(host).map(|machine| heard_at(&self.shared, machine)).unwrap_or_default()
+    }
+
+    /// Whether somebody may take in what is sent to a shared address: nothing of ours keeps it from him, or a rule lets it in.
+    pub(crate) fn takes_shared(&mut self, hearer: &Hearer) -> bool {
+        let site = self.site;
+        let Hearer::Machine(host) = hearer else { return true };
+        let Some(machine) = site.host(*host).filter(|machine| machine.filters()) else { return true };
+        if let Some(known) = self.takes_shared.get(host) {
+            return *known;
+        }
+        let addrs = self.taken_by(*host);
+        let to = self.space.to(&addrs);
+        let mut takes = false;
+        for (leg_id, leg) in machine.legs() {
+            let base = self.never_filtered(leg);
+            for way in self.ways(*host, Hook::Input, Some(leg_id), None) {
+                let taken = self.space.and(way.gate, to);
+                takes |= self.space.minus(taken, base) != PacketSet::NOTHING;
+            }
+        }
+        self.takes_shared.insert(*host, takes);
+        takes
     }
 
     /// What arrives at these, of packets to shared addresses that came as far as this, and of a kind.

@@ -38,6 +38,8 @@ pub(crate) struct Network<'s> {
     pub(crate) gateways: BTreeMap<HostId, Gateway>,
     /// The addresses that several machines take in.
     pub(crate) shared: Vec<Shared>,
+    /// Which machines that filter take in anything that is sent to one of them, of those that were asked about.
+    pub(crate) takes_shared: BTreeMap<HostId, bool>,
     /// What machines send themselves (S13), once it was asked for.
     pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
@@ -201,6 +203,7 @@ impl<'s> Network<'s> {
             directors,
             gateways,
             shared,
+            takes_shared: BTreeMap::new(),
             by_any: false,
             to_itself: None,
             groups: None,
@@ -227,6 +230,7 @@ impl<'s> Network<'s> {
 
     /// Another question is asked from now on.
     pub(crate) fn forget_what_was_reached(&mut self) {
+        self.takes_shared.clear();
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
@@ -473,7 +477,7 @@ impl<'s> Network<'s> {
                     }
                     continue;
                 }
-                let onward = if bound == Bound::Shared { self.passed_on(host, here) } else { here };
+                let onward = if bound == Bound::Shared { self.passed_on(host, to, here) } else { here };
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
                     let (through, kind) = self.through(&way, onward, kind);
                     let to = Spot::put(self.site, Some(host), to);
@@ -488,11 +492,11 @@ impl<'s> Network<'s> {
         reached
     }
 
-    /// Of packets that a machine hears, those that are to no shared address which it takes in.
-    fn passed_on(&mut self, host: HostId, set: PacketSet) -> PacketSet {
-        let taken = self.taken_by(host);
-        let taken = self.space.to(&taken);
-        self.space.minus(set, taken)
+    /// Of packets that a machine hears, those that it passes on into a zone though they are to shared addresses.
+    fn passed_on(&mut self, host: HostId, zone: ZoneId, set: PacketSet) -> PacketSet {
+        let kept = broadcasts::kept_from(self.site, &self.shared, host, zone);
+        let kept = self.space.to(&kept);
+        self.space.minus(set, kept)
     }
 
     /// What the directors that hear a spot send on of packets there, by any of their legs.

@@ -59,6 +59,7 @@ pub(crate) fn stopped(
             }
         }
     }
+    let nobodys = nobodys(network.site, &expect.to);
     for to in targets(forwarding, &readings, &expect.to, &no_target) {
         for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             if same_machine(&from, &to) {
@@ -72,7 +73,15 @@ pub(crate) fn stopped(
                 }
                 let itself = to_itself(network, &readings, &from, &to);
                 let what = network.space.minus(what, itself);
-                let found = follow::pair(network, forwarding, &from, &to, (what, answers), favourites)?;
+                let mut found = follow::pair(network, forwarding, &from, &to, (what, answers), favourites)?;
+                // Asked again without them alone where they may be why: most often all passes.
+                if found.is_some() && to.machine.is_none() && !to.addrs.is_disjoint(&nobodys) {
+                    let to = Piece { addrs: to.addrs.difference(&nobodys), ..to };
+                    found = match to.addrs.is_empty() {
+                        true => None,
+                        false => follow::pair(network, forwarding, &from, &to, (what, answers), favourites)?,
+                    };
+                }
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -136,7 +145,6 @@ fn targets(
     place: &Place,
     except: &AddrSet,
 ) -> Vec<Piece> {
-    let shared = broadcasts::addresses(&broadcasts::shared(forwarding.site()));
     let mut pieces = Vec::new();
     for end in &place.plus {
         match end {
@@ -145,24 +153,22 @@ fn targets(
                 pieces.extend((0u32..).map(LegId).take(legs).map(|leg| leg_piece(forwarding, *host, leg)));
             }
             End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => {
-                let mut all = spread(forwarding, readings, end);
-                // What many take in is no machine's to be reached at; one that is named by itself is meant.
-                let named = singles(end);
-                for piece in all.iter_mut().filter(|piece| piece.machine.is_none()) {
-                    piece.addrs = piece.addrs.difference(&shared.difference(&named));
-                }
-                pieces.extend(all);
-            }
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
     less(pieces, place, except)
 }
 
-/// The addresses that are written one by one.
-fn singles(end: &End) -> AddrSet {
-    let End::Addrs(addrs) = end else { return AddrSet::empty() };
-    AddrSet::from_ranges(addrs.ranges().filter(|range| range.first == range.last))
+/// The addresses that several machines take in, but for those that a place names one by one: no machine is reached at them.
+fn nobodys(site: &Site, place: &Place) -> AddrSet {
+    let named = place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
+        End::Addrs(addrs) => {
+            let singles = addrs.ranges().filter(|range| range.first == range.last);
+            all.union(&AddrSet::from_ranges(singles))
+        }
+        End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
+    });
+    broadcasts::addresses(&broadcasts::shared(site)).difference(&named)
 }
 
 fn sources(

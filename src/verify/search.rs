@@ -165,16 +165,15 @@ impl Search<'_, '_> {
                 }
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                // What is sent to an address that it shares with others it takes in, and sends to none of them.
-                let is_its = || broadcasts::heard_at(&self.shared, machine).contains(packet.dst);
-                if self.hearers.is_some() && is_its() {
-                    continue;
-                }
                 let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host))
                 else {
                     continue;
                 };
                 for (leg_out, leg) in machine.legs() {
+                    let kept = || broadcasts::kept_from(self.site, &self.shared, host, leg.zone);
+                    if self.hearers.is_some() && kept().contains(packet.dst) {
+                        continue;
+                    }
                     let by_gateway = self.gateways.get(&host).map(|gateway| {
                         let across = gateway.across((zone, leg.zone), &packet).into_iter();
                         across.map(|to| (to.clone(), translated(self.site, host, &packet, to))).collect()
@@ -327,13 +326,9 @@ impl Search<'_, '_> {
     }
 
     /// The same of one to an address that several machines take in, by one of these.
-    fn taken_by_some(
-        &self,
-        spot: Spot,
-        packet: &Packet,
-        hearers: &[(Hearer, AddrSet)],
-    ) -> Option<Vec<Hop>> {
-        let read = |packet: &Packet| terms::hold(&self.expect.terms, packet) != (self.expect.kind == Expected::Only);
+    fn taken_by_some(&self, spot: Spot, packet: &Packet, hearers: &[(Hearer, AddrSet)]) -> Option<Vec<Hop>> {
+        let read =
+            |packet: &Packet| terms::hold(&self.expect.terms, packet) != (self.expect.kind == Expected::Only);
         let forbidden =
             |end: &Packet| (read(self.sent) || !self.expect.direct && read(end)) && self.is_so(end);
         for (hearer, addrs) in hearers {

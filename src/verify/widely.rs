@@ -81,7 +81,10 @@ pub(crate) fn forbidden(
                 return Ok(Some(Arrival { from: from.clone(), packet, shared: false }));
             }
         }
-        let hearers = meant.hearers(network);
+        let hearers = meant.hearers(network, &sent);
+        if hearers.is_empty() {
+            continue;
+        }
         let addrs = hearers.iter().fold(AddrSet::empty(), |all, (_, addrs)| all.union(addrs));
         let sent = network.to_shared(&sent, &addrs);
         let reached = network.reach_within(Bound::Shared, &sent);
@@ -138,7 +141,15 @@ impl Sent {
             sets.push((start, network.space.from(&addrs)));
         }
         let (reached, itself) = (network.reach(&sets), to_itself(network));
-        Self { from: from.clone(), src, starts: sets, reached, shared: None, anywhere: BTreeMap::new(), itself }
+        Self {
+            from: from.clone(),
+            src,
+            starts: sets,
+            reached,
+            shared: None,
+            anywhere: BTreeMap::new(),
+            itself,
+        }
     }
 
     /// What arrives of what an expectation speaks of: by what of it is not as it was sent.
@@ -154,7 +165,7 @@ impl Sent {
             all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
         }
         let meant = Forbidden { expect: asked, from: &self.from, src: self.src.clone(), to, what };
-        let hearers = meant.hearers(network);
+        let hearers = meant.hearers(network, &self.starts);
         if !hearers.is_empty() {
             let shared = self.shared.get_or_insert_with(|| {
                 let all = broadcasts::addresses(&network.shared);
@@ -251,9 +262,11 @@ impl Forbidden<'_> {
 
 impl Forbidden<'_> {
     /// Who of `to` takes in what is sent to which address that several machines take in.
-    fn hearers(&self, network: &Network<'_>) -> Vec<(Hearer, AddrSet)> {
-        let (readings, shared) = (&network.readings, &network.shared);
-        broadcasts::hearers(readings, network.site, shared, &self.expect.to, owner(self.from))
+    fn hearers(&self, network: &mut Network<'_>, starts: &[(Start, PacketSet)]) -> Vec<(Hearer, AddrSet)> {
+        let (site, readings, shared) = (network.site, &network.readings, &network.shared);
+        let mut all = broadcasts::hearers(readings, site, shared, &self.expect.to, owner(self.from));
+        all.retain(|(hearer, _)| broadcasts::may_hear(site, hearer, starts) && network.takes_shared(hearer));
+        all
     }
 
     /// What arrives of packets to such addresses, by kind. Their service is read as that of others is (S35).
