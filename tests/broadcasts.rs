@@ -1,7 +1,7 @@
 //! What many machines take in though one address is written: the broadcast address of a network, the anycast address of routers.
 //!
 //! Each case is a policy with the answers to its expectations, one by one: `expect deny` and `only` count what arrives so as arrived
-//! (S14, S26), `expect allow` does not ask for it (S25).
+//! (S14, S26), `expect allow` does not ask for it (S25). The kernel is asked who hears what.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,8 +13,14 @@
 
 mod common;
 
-use common::compiled;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
+
+use common::{compiled, kernel};
 use fwc::compile::Compiled;
+use fwc::forwarding::Forwarding;
+use fwc::lab::{LabError, SiteLab};
+use fwc::model::HostId;
 use fwc::net::Verdict;
 use fwc::verify::{Counterexample, Outcome};
 
@@ -189,4 +195,69 @@ fn nobody_has_to_be_sent_broadcasts() {
     let policy =
         bridge(FORMS[0]) + "allow udp 9 from lan to lan\ndeny udp 9 from lan to 2001:db8:1::, 10.1.1.255\n";
     asked(&policy, &[("allow udp 9 from lan to lan", "-")]);
+}
+
+/// A machine sends a datagram to an address; whether another hears it at its port.
+fn hears(lab: &SiteLab<'_>, from: HostId, to: HostId, dst: &str, port: u16) -> bool {
+    let dst: IpAddr = dst.parse().unwrap();
+    let any: IpAddr = if dst.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let failed = |what: &str, source| LabError::System { what: what.to_owned(), source };
+    let ear = lab
+        .netns(to)
+        .unwrap()
+        .within(|| UdpSocket::bind((any, port)).map_err(|e| failed("bind", e)))
+        .unwrap();
+    ear.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    let mouth = lab.netns(from).unwrap();
+    let mouth = mouth.within(|| UdpSocket::bind((any, 0)).map_err(|e| failed("bind", e))).unwrap();
+    if dst.is_ipv4() {
+        mouth.set_broadcast(true).unwrap();
+    }
+    // The first may be lost where nobody knows the neighbour yet, and what is refused is not heard.
+    let heard = |_| mouth.send_to(b"heard", (dst, port)).is_ok() && ear.recv(&mut [0; 8]).is_ok();
+    (0..3).any(heard)
+}
+
+/// Whoever hears by broadcast what he may not be sent, in the kernel: with the rulesets that the policy has.
+#[test]
+fn the_kernel_delivers_broadcasts_to_those_on_the_link_and_routes_none() {
+    if !kernel() {
+        return;
+    }
+    let asked = |policy: &str, packets: &[(&str, &str, &str, u16, bool)]| {
+        let compiled = compiled(&[("site.fw".to_owned(), policy.to_owned())]);
+        let forwarding = Forwarding::new(&compiled.site);
+        let texts = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+        let lab = SiteLab::new(&forwarding, &texts).unwrap();
+        let host = |name: &str| compiled.site.hosts().find(|(_, host)| host.name == name).unwrap().0;
+        for (from, to, dst, port, heard) in packets {
+            let found = hears(&lab, host(from), host(to), dst, *port);
+            assert_eq!(found, *heard, "{from} to {dst}: heard by {to}?\n{policy}");
+        }
+    };
+    for form in FORMS {
+        asked(
+            &(bridge(form) + "allow udp 137 from lan to lan except r\ndeny udp 137 from a to b\n"),
+            &[
+                ("a", "b", "10.1.1.9", 137, false),
+                ("a", "b", "10.1.1.255", 137, true),
+                ("a", "b", "10.1.1.255", 138, false),
+                ("a", "r", "2001:db8:1::7", 137, false),
+                ("a", "r", "2001:db8:1::", 137, true),
+            ],
+        );
+    }
+    asked(
+        &format!(
+            "{ROUTED}allow udp 137 from fw, lan to dmz except b\nallow udp 138 from lan to far except c, r\n"
+        ),
+        &[
+            ("fw", "b", "10.1.2.9", 137, false),
+            ("fw", "b", "10.1.2.255", 137, true),
+            ("a", "b", "10.1.2.255", 137, false),
+            ("a", "c", "10.1.4.255", 138, false),
+            ("a", "r", "10.1.4.1", 138, false),
+            ("a", "r", "10.1.4.255", 138, true),
+        ],
+    );
 }

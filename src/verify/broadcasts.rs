@@ -19,7 +19,7 @@ use super::compose::{Network, Reached, Spot, Start};
 use super::translate::Kind;
 use super::widely::into_machine;
 
-/// One packet to it cannot open a connection: no machine takes it in (RFC 1122, section 4.2.3.10; RFC 9260, section 8.4).
+/// Like TCP it has two ends: no machine takes in what is broadcast of either (RFC 1122, section 4.2.3.10; RFC 9260, section 8.4).
 const SCTP: Proto = Proto(132);
 
 /// An address that several machines take in.
@@ -173,32 +173,35 @@ fn by_address(end: &End) -> bool {
 }
 
 impl Network<'_> {
-    /// What of these places packets to shared addresses start at, of protocols that are taken in so.
+    /// Packets from these places to these shared addresses.
     pub(crate) fn to_shared(
         &mut self,
         starts: &[(Start, PacketSet)],
         to: &AddrSet,
     ) -> Vec<(Start, PacketSet)> {
-        let to = self.space.to(to);
-        let v4 = self.space.family(Family::V4);
-        let (tcp, sctp) = (self.space.proto(Proto::TCP), self.space.proto(SCTP));
-        let not_v4 = self.space.and(v4, sctp);
-        let none = self.space.or(tcp, not_v4);
-        let may = self.space.minus(to, none);
         let mut all = Vec::new();
         for (start, set) in starts {
-            let mut set = self.space.and(*set, may);
-            if let Start::Leg(host, _) = start {
-                // Its own anycast address a machine keeps to itself.
-                let own = self.taken_by(*host).of(Family::V6);
-                let own = self.space.to(&own);
-                set = self.space.minus(set, own);
-            }
+            // Its own anycast address a machine keeps to itself.
+            let own = match start {
+                Start::Leg(host, _) => self.taken_by(*host).of(Family::V6),
+                Start::Zone(_) => AddrSet::empty(),
+            };
+            let to = self.space.to(&to.difference(&own));
+            let set = self.space.and(*set, to);
             if set != PacketSet::NOTHING {
                 all.push((start.clone(), set));
             }
         }
         all
+    }
+
+    /// Of packets to shared addresses, those of protocols that are taken in so.
+    fn not_for_one(&mut self, set: PacketSet) -> PacketSet {
+        let v4 = self.space.family(Family::V4);
+        let (tcp, sctp) = (self.space.proto(Proto::TCP), self.space.proto(SCTP));
+        let sctp = self.space.and(v4, sctp);
+        let set = self.space.minus(set, tcp);
+        self.space.minus(set, sctp)
     }
 
     /// The shared addresses that a machine takes in.
@@ -258,6 +261,7 @@ impl Network<'_> {
                 }
             }
         }
-        self.space.any(sets)
+        let all = self.space.any(sets);
+        self.not_for_one(all)
     }
 }

@@ -56,8 +56,7 @@ pub(crate) fn forbidden(
         for (start, addrs) in starts_of(site, &network.readings, from) {
             let src = addrs.difference(&except);
             let all = network.space.from(&src);
-            let said = if read_twice { all } else { network.space.and(all, what) };
-            sent.push((start.clone(), said));
+            sent.push((start.clone(), all));
             let headers = if read_twice {
                 all
             } else {
