@@ -11,6 +11,7 @@ mod acls;
 mod balancers;
 mod bastion;
 pub mod beside;
+mod broadcasts;
 mod compose;
 pub mod cover;
 pub mod diff;

@@ -24,11 +24,12 @@ use common::compiled;
 use fwc::compile::Compiled;
 use fwc::forwarding::{Forwarding, Next, ZoneNext};
 use fwc::model::{Access, Action, End, Expect, Expected, Hook, HostId, LegId, Site, Term, ZoneId};
-use fwc::net::{CtState, Family, Packet, Proto, Verdict};
+use fwc::net::{AddrSet, CtState, Family, Packet, Proto, Verdict};
 use fwc::source::{FileId, Span};
 use fwc::spec::reading::Readings;
 use fwc::target::nft::sim;
 use fwc::verify::{Counterexample, Outcome, hook_of};
+use ipnet::IpNet;
 use random::{Dice, aim, sketch, words};
 
 #[derive(Default, Debug)]
@@ -239,6 +240,63 @@ fn accepts(
 
 /// S26 by search: every zone the packet gets to from some start, and whether it is taken there.
 fn arrives(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
+    arrives_at_its_own(compiled, expect, p) || arrives_at_many(compiled, expect, p)
+}
+
+/// S14: the last address of a network is everybody's there, the first of one of IPv6 everybody's who forwards.
+fn arrives_at_many(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
+    let (site, readings) = (&compiled.site, Readings::new(&compiled.site));
+    let v4 = p.dst.is_ipv4();
+    let nets = site.zones().flat_map(|(id, zone)| zone.nets.iter().map(move |net| (id, *net)));
+    let of = nets.filter(|(_, net)| match net {
+        IpNet::V4(net) => net.prefix_len() < 31 && IpAddr::from(net.broadcast()) == p.dst,
+        IpNet::V6(net) => net.prefix_len() < 127 && IpAddr::from(net.network()) == p.dst,
+    });
+    let Some((zone, net)) = of.last() else { return false };
+    if p.proto == Proto::TCP || v4 && p.proto == Proto(132) {
+        return false;
+    }
+    let has =
+        |l: &fwc::model::Leg| l.zone == zone && (l.dynamic || l.addresses.iter().any(|a| net.contains(a)));
+    let hears = |h: &fwc::model::Host| (v4 || h.forwards()) && h.legs.iter().any(has);
+    let kept = |h: &fwc::model::Host, to: ZoneId| hears(h) || v4 && to == zone;
+    let (from, to) = (readings.wide_place(&expect.from), readings.wide_place(&expect.to));
+    from.contains(p.src)
+        && expect.from.plus.iter().filter(|end| readings.wide(end).contains(p.src)).any(|end| {
+            let its_own = |(host, leg): (HostId, LegId)| {
+                let machine = &site.hosts[host.index()];
+                !v4 && hears(machine) && machine.legs().any(|(id, _)| id == leg)
+            };
+            let zones = reached(compiled, starts(compiled, end, p, &its_own), p, &kept);
+            let src = named(end).or(site.owner_of(p.src).map(|o| o.0));
+            let taken = site.hosts().filter(|(id, _)| src != Some(*id)).any(|(id, h)| {
+                let meant = |l: &&fwc::model::Leg| {
+                    let theirs = |to: &&End| match to {
+                        End::Host(host) => *host == id,
+                        End::Leg(host, leg) => *host == id && std::ptr::eq(&h.legs[leg.index()], *l),
+                        End::Zone(_) | End::Addrs(_) | End::Anywhere => !l.dynamic,
+                    };
+                    let mut ends = expect.to.plus.iter().filter(theirs);
+                    ends.any(|end| {
+                        let all = readings.wide(end).intersection(&to).intersection(&readings.wide_leg(l));
+                        !all.is_disjoint(&AddrSet::net(&net))
+                    })
+                };
+                (v4 || h.forwards())
+                    && h.legs.iter().filter(|l| has(l)).any(|l| meant(&l))
+                    && h.legs().any(|(leg, l)| {
+                        zones.contains(&l.zone) && accepts(compiled, id, Hook::Input, (Some(leg), None), p)
+                    })
+            });
+            let nobody = expect.to.plus.iter().filter(|to| named(to).is_none()).any(|end| {
+                let all = readings.wide(end).intersection(&to).intersection(&AddrSet::net(&net));
+                !all.difference(readings.known()).is_empty()
+            });
+            taken || v4 && nobody && zones.contains(&zone)
+        })
+}
+
+fn arrives_at_its_own(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
     let (site, readings) = (&compiled.site, Readings::new(&compiled.site));
     if !readings.wide_place(&expect.from).contains(p.src) || !readings.wide_place(&expect.to).contains(p.dst)
     {
@@ -250,7 +308,7 @@ fn arrives(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
     }
     expect.from.plus.iter().filter(|from| readings.wide(from).contains(p.src)).any(|from| {
         let named = named(from);
-        let zones = reached(compiled, starts(compiled, from, p), p);
+        let zones = reached(compiled, starts(compiled, from, p, &|_| false), p, &|_, _| false);
         expect.to.plus.iter().filter(|to| readings.wide(to).contains(p.dst)).any(|to| {
             match self::named(to).or(dst) {
                 Some(host) if Some(host) == named => false,
@@ -270,7 +328,13 @@ fn named(end: &End) -> Option<HostId> {
     }
 }
 
-fn starts(compiled: &Compiled, from: &End, p: &Packet) -> Vec<ZoneId> {
+/// The zones where a packet starts, but for those where its machine keeps it to itself.
+fn starts(
+    compiled: &Compiled,
+    from: &End,
+    p: &Packet,
+    kept: &dyn Fn((HostId, LegId)) -> bool,
+) -> Vec<ZoneId> {
     let site = &compiled.site;
     let machine = named(from).or_else(|| site.owner_of(p.src).map(|o| o.0));
     let mut zones: Vec<ZoneId> = match from {
@@ -278,14 +342,20 @@ fn starts(compiled: &Compiled, from: &End, p: &Packet) -> Vec<ZoneId> {
         End::Zone(_) | End::Addrs(_) | End::Anywhere => site.zone_of(p.src).into_iter().collect(),
     };
     if let Some(host) = machine {
-        let legs = site.hosts[host.index()].legs();
+        let legs = site.hosts[host.index()].legs().filter(|(leg, _)| !kept((host, *leg)));
         let out = legs.filter(|(leg, _)| accepts(compiled, host, Hook::Output, (None, Some(*leg)), p));
         zones.extend(out.map(|(_, leg)| leg.zone));
     }
     zones
 }
 
-fn reached(compiled: &Compiled, starts: Vec<ZoneId>, p: &Packet) -> BTreeSet<ZoneId> {
+/// The zones that it comes to, if machines pass on into a zone what they do not keep from it.
+fn reached(
+    compiled: &Compiled,
+    starts: Vec<ZoneId>,
+    p: &Packet,
+    kept: &dyn Fn(&fwc::model::Host, ZoneId) -> bool,
+) -> BTreeSet<ZoneId> {
     let (mut seen, mut queue) = (BTreeSet::new(), VecDeque::from_iter(starts.into_iter().map(|z| (z, None))));
     while let Some((zone, put)) = queue.pop_front() {
         if !seen.insert((zone, put)) {
@@ -298,7 +368,8 @@ fn reached(compiled: &Compiled, starts: Vec<ZoneId>, p: &Packet) -> BTreeSet<Zon
         for (host, machine) in others {
             let Some((came, _)) = machine.leg_in(zone) else { continue };
             let by = |leg: &LegId| accepts(compiled, host, Hook::Forward, (Some(came), Some(*leg)), p);
-            queue.extend(machine.legs().filter(|(leg, _)| by(leg)).map(|(_, leg)| (leg.zone, Some(host))));
+            let legs = machine.legs().filter(|(_, leg)| !kept(machine, leg.zone));
+            queue.extend(legs.filter(|(leg, _)| by(leg)).map(|(_, leg)| (leg.zone, Some(host))));
         }
     }
     seen.into_iter().map(|(zone, _)| zone).collect()

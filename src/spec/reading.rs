@@ -83,6 +83,12 @@ impl<'s> Readings<'s> {
         &self.gateways
     }
 
+    /// Every static address of a machine, whosever.
+    #[must_use]
+    pub fn known(&self) -> &AddrSet {
+        &self.known
+    }
+
     /// All static addresses of a machine.
     #[must_use]
     pub fn static_of(&self, host: HostId) -> AddrSet {

@@ -12,6 +12,7 @@ use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Si
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::broadcasts::{self, Shared};
 use super::gateways::{self, Gateway};
 use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
@@ -35,6 +36,10 @@ pub(crate) struct Network<'s> {
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
     pub(crate) gateways: BTreeMap<HostId, Gateway>,
+    /// The addresses that several machines take in.
+    pub(crate) shared: Vec<Shared>,
+    /// Which machines that filter take in anything that is sent to one of them, of those that were asked about.
+    pub(crate) takes_shared: BTreeMap<HostId, bool>,
     /// What machines send themselves (S13), once it was asked for.
     pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
@@ -46,7 +51,7 @@ pub(crate) struct Network<'s> {
     pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
-    reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
+    reached: BTreeMap<(Bound, Vec<(Start, PacketSet)>), Reached>,
     at: u64,
 }
 
@@ -106,6 +111,15 @@ pub(crate) enum Asking {
     Reply,
     /// Does what its sender sends after the reply: `established`, too.
     Further,
+}
+
+/// How far packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bound {
+    /// Whatever they are for, machines that forward pass them on.
+    Anywhere,
+    /// Those to an address that several machines take in go no further than to one of them that forwards.
+    Shared,
 }
 
 /// Where packets start.
@@ -175,6 +189,7 @@ impl<'s> Network<'s> {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
         let gateways = gateways::gateways(site);
+        let shared = broadcasts::shared(site);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (counted, person) = (None, None);
         Self {
@@ -187,6 +202,8 @@ impl<'s> Network<'s> {
             counted,
             directors,
             gateways,
+            shared,
+            takes_shared: BTreeMap::new(),
             by_any: false,
             to_itself: None,
             groups: None,
@@ -213,6 +230,7 @@ impl<'s> Network<'s> {
 
     /// Another question is asked from now on.
     pub(crate) fn forget_what_was_reached(&mut self) {
+        self.takes_shared.clear();
         self.gates.clear();
         self.ways.clear();
         self.reached.clear();
@@ -411,7 +429,13 @@ impl<'s> Network<'s> {
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
     /// their routes, only to what their forward hook accepts; the gateways of vpcs put public addresses for private ones.
     pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
-        if let Some(known) = self.reached.get(starts) {
+        self.reach_within(Bound::Anywhere, starts)
+    }
+
+    /// The same of packets that go no further than this.
+    pub(crate) fn reach_within(&mut self, bound: Bound, starts: &[(Start, PacketSet)]) -> Reached {
+        let key = (bound, starts.to_vec());
+        if let Some(known) = self.reached.get(&key) {
             return known.clone();
         }
         let mut reached = Reached::new();
@@ -453,8 +477,9 @@ impl<'s> Network<'s> {
                     }
                     continue;
                 }
+                let onward = if bound == Bound::Shared { self.passed_on(host, to, here) } else { here };
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
-                    let (through, kind) = self.through(&way, here, kind);
+                    let (through, kind) = self.through(&way, onward, kind);
                     let to = Spot::put(self.site, Some(host), to);
                     self.arrive(&mut reached, &mut waiting, (to, kind), through);
                 }
@@ -463,8 +488,15 @@ impl<'s> Network<'s> {
                 self.arrive(&mut reached, &mut waiting, at, set);
             }
         }
-        self.reached.insert(starts.to_vec(), reached.clone());
+        self.reached.insert(key, reached.clone());
         reached
+    }
+
+    /// Of packets that a machine hears, those that it passes on into a zone though they are to shared addresses.
+    fn passed_on(&mut self, host: HostId, zone: ZoneId, set: PacketSet) -> PacketSet {
+        let kept = broadcasts::kept_from(self.site, &self.shared, host, zone);
+        let kept = self.space.to(&kept);
+        self.space.minus(set, kept)
     }
 
     /// What the directors that hear a spot send on of packets there, by any of their legs.

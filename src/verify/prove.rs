@@ -719,7 +719,9 @@ fn arrival(
     let ways: Vec<(Packet, Vec<Hop>)> = packets.map(|packet| (packet.clone(), hops(&packet))).collect();
     let longest = ways.into_iter().max_by_key(|(packet, hops)| (hops.len(), packet.skuid.is_none()));
     let (packet, hops) = longest.unwrap_or((found.packet, Vec::new()));
-    Ok(Some(counterexample(packet, Verdict::Drop, hops, None)))
+    let to = found.shared.then(|| network.shared.iter().find(|one| one.addr == packet.dst)).flatten();
+    let reason = to.map(|one| one.words(site));
+    Ok(Some(Counterexample { reason, ..counterexample(packet, Verdict::Drop, hops, None) }))
 }
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.

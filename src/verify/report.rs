@@ -40,7 +40,8 @@ pub struct Counterexample {
     pub done: Verdict,
     /// Where it went, in order.
     pub hops: Vec<Hop>,
-    /// What stops it, in the reader's words, where no hop shows it (`no routed path back: …`).
+    /// What stops it, in the reader's words, where no hop shows it (`no routed path back: …`); of what arrives, why it does where
+    /// its destination does not say so.
     pub reason: Option<String>,
 }
 

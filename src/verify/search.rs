@@ -7,10 +7,11 @@ use std::net::IpAddr;
 
 use crate::forwarding::is_group;
 use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site};
-use crate::net::{CtState, Packet, Verdict};
+use crate::net::{AddrSet, CtState, Packet, Verdict};
 use crate::spec::Spec;
 use crate::spec::reading::Readings;
 
+use super::broadcasts::{self, Hearer, Shared};
 use super::compose::{Spot, Start};
 use super::gateways::{Gateway, gateways};
 use super::ipvs;
@@ -31,9 +32,7 @@ pub(super) fn anyhow(
     expect: &Expect,
     packet: &Packet,
 ) -> Vec<Hop> {
-    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: None }
-        .from(from)
-        .unwrap_or_default()
+    Search::of(site, spec, artifacts, expect, (packet, None)).from(from).unwrap_or_default()
 }
 
 /// The same of a packet that is translated so when it arrives; none where it has no such way.
@@ -45,8 +44,7 @@ pub(super) fn anyhow_as(
     expect: &Expect,
     (packet, kind): (&Packet, Kind),
 ) -> Option<Vec<Hop>> {
-    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: Some(kind) }
-        .from(from)
+    Search::of(site, spec, artifacts, expect, (packet, Some(kind))).from(from)
 }
 
 struct Search<'a, 's> {
@@ -58,11 +56,44 @@ struct Search<'a, 's> {
     sent: &'a Packet,
     /// What of it is to be translated when it arrives; none: whatever.
     kind: Option<Kind>,
+    /// The addresses that several machines take in.
+    shared: Vec<Shared>,
+    /// Who may take it in besides whoever has its destination, and at which such addresses; none: nobody.
+    hearers: Option<Vec<(Hearer, AddrSet)>>,
 }
 
-impl Search<'_, '_> {
-    /// Its shortest way from an item.
-    fn from(&self, from: &End) -> Option<Vec<Hop>> {
+impl<'a, 's> Search<'a, 's> {
+    fn of(
+        site: &'s Site,
+        spec: &'a Spec<'s>,
+        artifacts: &'a Artifacts,
+        expect: &'a Expect,
+        (sent, kind): (&'a Packet, Option<Kind>),
+    ) -> Self {
+        let shared = broadcasts::shared(site);
+        Self { site, spec, artifacts, expect, gateways: gateways(site), sent, kind, shared, hearers: None }
+    }
+
+    /// Its shortest way from an item: to whoever has its destination, else to another who takes it in.
+    fn from(mut self, from: &End) -> Option<Vec<Hop>> {
+        let to_its_own = self.by_any_way(from);
+        if to_its_own.is_some() {
+            return to_its_own;
+        }
+        let own = match from {
+            End::Host(host) | End::Leg(host, _) => Some(*host),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+        };
+        let readings = Readings::new(self.site);
+        let hearers = broadcasts::hearers(&readings, self.site, &self.shared, &self.expect.to, own);
+        if hearers.is_empty() {
+            return None;
+        }
+        self.hearers = Some(hearers);
+        self.by_any_way(from)
+    }
+
+    fn by_any_way(&self, from: &End) -> Option<Vec<Hop>> {
         let (site, packet) = (self.site, self.sent);
         let readings = Readings::new(site);
         let mut queue = VecDeque::new();
@@ -139,6 +170,10 @@ impl Search<'_, '_> {
                     continue;
                 };
                 for (leg_out, leg) in machine.legs() {
+                    let kept = || broadcasts::kept_from(self.site, &self.shared, host, leg.zone);
+                    if self.hearers.is_some() && kept().contains(packet.dst) {
+                        continue;
+                    }
                     let by_gateway = self.gateways.get(&host).map(|gateway| {
                         let across = gateway.across((zone, leg.zone), &packet).into_iter();
                         across.map(|to| (to.clone(), translated(self.site, host, &packet, to))).collect()
@@ -261,6 +296,9 @@ impl Search<'_, '_> {
 
     /// Whether the packet arrives where it is, by whom.
     fn taken(&self, spot: Spot, packet: &Packet) -> Option<Vec<Hop>> {
+        if let Some(hearers) = &self.hearers {
+            return self.taken_by_some(spot, packet, hearers);
+        }
         let readings = Readings::new(self.site);
         let named = |host: HostId, dst: IpAddr| {
             let by_name = self.expect.to.plus.iter().any(|end| {
@@ -285,6 +323,34 @@ impl Search<'_, '_> {
         let known = self.gateways.values().any(|gateway| gateway.public().contains(packet.dst));
         let here = here && !known && matches!(spot, Spot::Link(..));
         (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
+    }
+
+    /// The same of one to an address that several machines take in, by one of these.
+    fn taken_by_some(&self, spot: Spot, packet: &Packet, hearers: &[(Hearer, AddrSet)]) -> Option<Vec<Hop>> {
+        let read =
+            |packet: &Packet| terms::hold(&self.expect.terms, packet) != (self.expect.kind == Expected::Only);
+        let forbidden =
+            |end: &Packet| (read(self.sent) || !self.expect.direct && read(end)) && self.is_so(end);
+        for (hearer, addrs) in hearers {
+            match hearer {
+                Hearer::Machine(host) => {
+                    let leg = self.site.host(*host).and_then(|machine| machine.leg_in(spot.zone()));
+                    let Some((leg, _)) = leg.filter(|_| spot.heard_by(self.site, *host)) else { continue };
+                    for (end, hops) in self.passes(*host, Hook::Input, Some(leg), None, packet) {
+                        if addrs.contains(end.dst) && forbidden(&end) {
+                            return Some(hops);
+                        }
+                    }
+                }
+                Hearer::Nobody(zone) => {
+                    let here = matches!(spot, Spot::Link(..)) && spot.zone() == *zone;
+                    if here && addrs.contains(packet.dst) && forbidden(packet) {
+                        return Some(Vec::new());
+                    }
+                }
+            }
+        }
+        None
     }
 
     /// Whether the expectation forbids what arrived (S35): as it was sent, or as it is.

@@ -7,7 +7,8 @@ use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site};
 use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
-use super::compose::{Network, Reached, Spot, Start};
+use super::broadcasts::{self, Hearer};
+use super::compose::{Bound, Network, Reached, Spot, Start};
 use super::translate::Kind;
 use super::{groups, interfaces, terms};
 
@@ -17,6 +18,8 @@ pub(crate) struct Arrival {
     pub(crate) from: End,
     /// As its sender wrote it.
     pub(crate) packet: Packet,
+    /// Whether it is to an address that several machines take in.
+    pub(crate) shared: bool,
 }
 
 /// What an expectation forbids, from one item of its `from`.
@@ -49,11 +52,13 @@ pub(crate) fn forbidden(
     let read_twice = !expect.direct && network.translates();
     for from in &expect.from.plus {
         let what = network.may_be_sent(from, what);
-        let mut starts = Vec::new();
+        let (mut starts, mut sent) = (Vec::new(), Vec::new());
         for (start, addrs) in starts_of(site, &network.readings, from) {
             let src = addrs.difference(&except);
+            let all = network.space.from(&src);
+            sent.push((start.clone(), all));
             let headers = if read_twice {
-                network.space.from(&src)
+                all
             } else {
                 let headers = network.between(&src, &to.union(&network.public_of(&to)));
                 network.space.and(headers, what)
@@ -72,7 +77,19 @@ pub(crate) fn forbidden(
             let arrived = meant.arrived(network, &reached, kind, anywhere, itself);
             let headers = network.space.or(arrived.written, arrived.delivered);
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
-                return Ok(Some(Arrival { from: from.clone(), packet }));
+                return Ok(Some(Arrival { from: from.clone(), packet, shared: false }));
+            }
+        }
+        let hearers = meant.hearers(network, &sent);
+        if hearers.is_empty() {
+            continue;
+        }
+        let addrs = hearers.iter().fold(AddrSet::empty(), |all, (_, addrs)| all.union(addrs));
+        let sent = network.to_shared(&sent, &addrs);
+        let reached = network.reach_within(Bound::Shared, &sent);
+        for (_, headers) in meant.heard(network, &reached, &hearers) {
+            if let Some(packet) = network.space.witness_sent(headers, favourites)? {
+                return Ok(Some(Arrival { from: from.clone(), packet, shared: true }));
             }
         }
     }
@@ -83,7 +100,10 @@ pub(crate) fn forbidden(
 pub(crate) struct Sent {
     from: End,
     src: AddrSet,
+    starts: Vec<(Start, PacketSet)>,
     reached: Reached,
+    /// Of packets to addresses that several machines take in, once it was asked for.
+    shared: Option<Reached>,
     /// By kind: what of it arrives at all.
     anywhere: BTreeMap<Kind, PacketSet>,
     /// S13: from a machine to itself.
@@ -95,7 +115,7 @@ pub(crate) struct Sent {
 pub(crate) struct Arrived {
     /// Of what was written so by its sender (S35).
     pub(crate) written: PacketSet,
-    /// Of what is so where it is delivered.
+    /// Of what is so where it is delivered: also by an address that several machines take in (S14).
     pub(crate) delivered: PacketSet,
 }
 
@@ -120,7 +140,15 @@ impl Sent {
             sets.push((start, network.space.from(&addrs)));
         }
         let (reached, itself) = (network.reach(&sets), to_itself(network));
-        Self { from: from.clone(), src, reached, anywhere: BTreeMap::new(), itself }
+        Self {
+            from: from.clone(),
+            src,
+            starts: sets,
+            reached,
+            shared: None,
+            anywhere: BTreeMap::new(),
+            itself,
+        }
     }
 
     /// What arrives of what an expectation speaks of: by what of it is not as it was sent.
@@ -134,6 +162,28 @@ impl Sent {
             let (src, itself) = (self.src.clone(), self.itself);
             let meant = Forbidden { expect: asked, from: &self.from, src, to: to.clone(), what };
             all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
+        }
+        let meant = Forbidden { expect: asked, from: &self.from, src: self.src.clone(), to, what };
+        let hearers = meant.hearers(network, &self.starts);
+        if !hearers.is_empty() {
+            let shared = self.shared.get_or_insert_with(|| {
+                let all = broadcasts::addresses(&network.shared);
+                let sent = network.to_shared(&self.starts, &all);
+                network.reach_within(Bound::Shared, &sent)
+            });
+            for (kind, heard) in meant.heard(network, shared, &hearers) {
+                let nothing = (kind, Arrived { written: PacketSet::NOTHING, delivered: PacketSet::NOTHING });
+                let at = all.iter().position(|(of, _)| *of == kind).unwrap_or(all.len());
+                if at == all.len() {
+                    all.push(nothing);
+                }
+                for (_, arrived) in all.iter_mut().skip(at).take(1) {
+                    // What was not translated is one set.
+                    let same = arrived.written == arrived.delivered;
+                    arrived.delivered = network.space.or(arrived.delivered, heard);
+                    arrived.written = if same { arrived.delivered } else { arrived.written };
+                }
+            }
         }
         all
     }
@@ -210,6 +260,41 @@ impl Forbidden<'_> {
 }
 
 impl Forbidden<'_> {
+    /// Who of `to` takes in what is sent to which address that several machines take in.
+    fn hearers(&self, network: &mut Network<'_>, starts: &[(Start, PacketSet)]) -> Vec<(Hearer, AddrSet)> {
+        let (site, readings, shared) = (network.site, &network.readings, &network.shared);
+        let mut all = broadcasts::hearers(readings, site, shared, &self.expect.to, owner(self.from));
+        all.retain(|(hearer, _)| broadcasts::may_hear(site, hearer, starts) && network.takes_shared(hearer));
+        all
+    }
+
+    /// What arrives of packets to such addresses, by kind. Their service is read as that of others is (S35).
+    fn heard(
+        &self,
+        network: &mut Network<'_>,
+        reached: &Reached,
+        hearers: &[(Hearer, AddrSet)],
+    ) -> Vec<(Kind, PacketSet)> {
+        let src = network.space.from(&self.src);
+        let mut all = Vec::new();
+        for kind in kinds(reached) {
+            let taken = network.heard_by_all(reached, kind, hearers);
+            let written = network.space.and(src, self.what);
+            let written = network.as_sent(kind, written);
+            let mut meant = written;
+            if !self.expect.direct {
+                let src = if kind.src { network.space.rename(Field::Src, Field::SentSrc, src) } else { src };
+                let delivered = network.space.and(src, self.what);
+                meant = network.space.or(written, delivered);
+            }
+            let heard = network.space.and(taken, meant);
+            if heard != PacketSet::NOTHING {
+                all.push((kind, heard));
+            }
+        }
+        all
+    }
+
     /// What directors hand to real servers that `to` names, with the destination that it had (S49).
     fn handed_on(&self, network: &mut Network<'_>, reached: &Reached, kind: Kind) -> PacketSet {
         let mut sets = Vec::new();

@@ -1,0 +1,267 @@
+//! Addresses that several machines take in, though they look like one machine's: the broadcast address of an IPv4 network,
+//! the anycast address of the routers of an IPv6 network (S14, S26).
+//!
+//! *Input*: the site. *Output*: [`Shared`] addresses, who of a place takes one in, and packets to it where they come.
+//! *Design decisions*: a zone stays its networks as written, and rulesets let pass what a statement about it reads, these
+//! addresses too. So whoever asks what *may* arrive asks once more, of packets to them alone: they reach everybody on the link they
+//! are sent to, and end at whoever forwards and has a leg there, for nobody passes them on (the kernel's `bc_forwarding` is 0,
+//! and an anycast address is a router's own).
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{End, Hook, Host, HostId, Leg, Place, Site, ZoneId};
+use crate::net::{AddrRange, AddrSet, Family, PacketSet, Proto};
+use crate::spec::reading::Readings;
+
+use super::compose::{Network, Reached, Spot, Start};
+use super::translate::Kind;
+use super::widely::into_machine;
+
+/// Like TCP it has two ends: no machine takes in what is broadcast of either (RFC 1122, section 4.2.3.10; RFC 9260, section 8.4).
+const SCTP: Proto = Proto(132);
+
+/// An address that several machines take in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shared {
+    /// The address.
+    pub(crate) addr: IpAddr,
+    /// The zone.
+    zone: ZoneId,
+    /// Its network.
+    net: IpNet,
+}
+
+impl Shared {
+    /// What it is, for people.
+    pub(crate) fn words(&self, site: &Site) -> String {
+        let (addr, net) = (self.addr, self.net);
+        let zone = site.zone(self.zone).map_or("?", |zone| zone.name.as_str());
+        if addr.is_ipv4() {
+            format!("{addr} is the broadcast address of {net} in `{zone}`: every machine there takes it in")
+        } else {
+            format!("{addr} is the anycast address of {net} in `{zone}`: every router there takes it in")
+        }
+    }
+
+    /// Whether a machine that has a leg takes it in.
+    fn is_heard(&self, machine: &Host, leg: &Leg) -> bool {
+        let near =
+            leg.zone == self.zone && (leg.dynamic || leg.addresses.iter().any(|a| self.net.contains(a)));
+        near && (self.addr.is_ipv4() || machine.forwards())
+    }
+
+    /// The addresses of its network.
+    fn network(&self) -> AddrSet {
+        AddrSet::from_ranges([AddrRange::net(self.net)])
+    }
+}
+
+/// The shared addresses of a site. In a vpc there are none: nothing there is delivered to many.
+pub(crate) fn shared(site: &Site) -> Vec<Shared> {
+    let zones = site.zones().filter(|(zone, _)| site.vpc_of(*zone).is_none());
+    let nets = zones.flat_map(|(id, zone)| zone.nets.iter().map(move |net| (id, *net)));
+    let shared = nets.filter_map(|(zone, net)| {
+        let addr = match net {
+            IpNet::V4(v4) if v4.prefix_len() < 31 => IpAddr::V4(v4.broadcast()),
+            IpNet::V6(v6) if v6.prefix_len() < 127 => IpAddr::V6(v6.network()),
+            IpNet::V4(_) | IpNet::V6(_) => return None,
+        };
+        Some(Shared { addr, zone, net })
+    });
+    shared.collect()
+}
+
+/// The shared addresses as a set.
+pub(crate) fn addresses<'a>(shared: impl IntoIterator<Item = &'a Shared>) -> AddrSet {
+    AddrSet::from_ranges(shared.into_iter().map(|one| AddrRange::one(one.addr)))
+}
+
+/// Those that a machine takes in, by whatever leg they come.
+pub(crate) fn heard_at(shared: &[Shared], machine: &Host) -> AddrSet {
+    let heard = |one: &&Shared| machine.legs.iter().any(|leg| one.is_heard(machine, leg));
+    addresses(shared.iter().filter(heard))
+}
+
+/// Those whose packets a machine does not pass on into a zone: it takes them in itself, or knows them for broadcasts there.
+pub(crate) fn kept_from(site: &Site, shared: &[Shared], host: HostId, zone: ZoneId) -> AddrSet {
+    let taken = site.host(host).map(|machine| heard_at(shared, machine)).unwrap_or_default();
+    taken.union(&addresses(shared.iter().filter(|one| one.zone == zone && one.addr.is_ipv4())))
+}
+
+/// Who of a place takes in what is sent to a shared address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hearer {
+    /// A machine with an address of the place in the network.
+    Machine(HostId),
+    /// Whoever has an address of the place there that we know of nobody: on the link of the zone.
+    Nobody(ZoneId),
+}
+
+/// Who of a place takes in which of these addresses, but for the machine that an item of `from` is (S13).
+pub(crate) fn hearers(
+    readings: &Readings<'_>,
+    site: &Site,
+    shared: &[Shared],
+    place: &Place,
+    own: Option<HostId>,
+) -> Vec<(Hearer, AddrSet)> {
+    let to = readings.wide_place(place);
+    let mut all: Vec<(Hearer, AddrSet)> = Vec::new();
+    let mut put = |hearer: Hearer, heard: AddrSet| {
+        if !heard.is_empty() {
+            match all.iter_mut().find(|(known, _)| *known == hearer) {
+                Some((_, so_far)) => *so_far = so_far.union(&heard),
+                None => all.push((hearer, heard)),
+            }
+        }
+    };
+    for end in &place.plus {
+        let addrs = readings.wide(end).intersection(&to);
+        for (id, machine) in site.hosts().filter(|(id, _)| own != Some(*id)) {
+            let heard = machine.legs().filter(|(leg, _)| match end {
+                End::Host(host) => *host == id,
+                End::Leg(host, of) => (*host, *of) == (id, *leg),
+                End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
+            });
+            let by_name = matches!(end, End::Host(_) | End::Leg(..));
+            for (_, leg) in heard {
+                let of_leg = if by_name { readings.wide_leg(leg) } else { leg.address_set() };
+                let theirs = of_leg.intersection(&addrs);
+                let meant = |one: &&Shared| {
+                    !theirs.is_empty() && one.is_heard(machine, leg) && !theirs.is_disjoint(&one.network())
+                };
+                put(Hearer::Machine(id), addresses(shared.iter().filter(meant)));
+            }
+        }
+        if by_address(end) {
+            // Who forwards is known; and where the address itself is of the place, it has arrived as any other.
+            for one in shared.iter().filter(|one| one.addr.is_ipv4() && !to.contains(one.addr)) {
+                let others = addrs.intersection(&one.network()).difference(readings.known());
+                if !others.is_empty() {
+                    put(Hearer::Nobody(one.zone), AddrSet::one(one.addr));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// Whether what starts in these zones can come to somebody who takes it in: who has one leg and forwards nothing hears the
+/// link of that alone, and nobody routes a broadcast there.
+pub(crate) fn may_hear(site: &Site, hearer: &Hearer, starts: &[(Start, PacketSet)]) -> bool {
+    let near = |zone: ZoneId| {
+        starts.iter().any(|(start, _)| match start {
+            Start::Zone(of) => *of == zone,
+            Start::Leg(host, leg) => site.leg(*host, *leg).is_some_and(|leg| leg.zone == zone),
+        })
+    };
+    match hearer {
+        Hearer::Nobody(zone) => near(*zone),
+        Hearer::Machine(host) => site.host(*host).is_some_and(|machine| {
+            machine.forwards() || machine.legs.len() > 1 || machine.legs.iter().any(|leg| near(leg.zone))
+        }),
+    }
+}
+
+fn by_address(end: &End) -> bool {
+    match end {
+        End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
+        End::Host(_) | End::Leg(..) => false,
+    }
+}
+
+impl Network<'_> {
+    /// Packets from these places to these shared addresses.
+    pub(crate) fn to_shared(
+        &mut self,
+        starts: &[(Start, PacketSet)],
+        to: &AddrSet,
+    ) -> Vec<(Start, PacketSet)> {
+        let mut all = Vec::new();
+        for (start, set) in starts {
+            // Its own anycast address a machine keeps to itself.
+            let own = match start {
+                Start::Leg(host, _) => self.taken_by(*host).of(Family::V6),
+                Start::Zone(_) => AddrSet::empty(),
+            };
+            let to = self.space.to(&to.difference(&own));
+            let set = self.space.and(*set, to);
+            if set != PacketSet::NOTHING {
+                all.push((start.clone(), set));
+            }
+        }
+        all
+    }
+
+    /// Of packets to shared addresses, those of protocols that are taken in so.
+    fn not_for_one(&mut self, set: PacketSet) -> PacketSet {
+        let v4 = self.space.family(Family::V4);
+        let (tcp, sctp) = (self.space.proto(Proto::TCP), self.space.proto(SCTP));
+        let sctp = self.space.and(v4, sctp);
+        let set = self.space.minus(set, tcp);
+        self.space.minus(set, sctp)
+    }
+
+    /// The shared addresses that a machine takes in.
+    pub(crate) fn taken_by(&self, host: HostId) -> AddrSet {
+        self.site.host(host).map(|machine| heard_at(&self.shared, machine)).unwrap_or_default()
+    }
+
+    /// Whether somebody may take in what is sent to a shared address: nothing of ours keeps it from him, or a rule lets it in.
+    pub(crate) fn takes_shared(&mut self, hearer: &Hearer) -> bool {
+        let site = self.site;
+        let Hearer::Machine(host) = hearer else { return true };
+        let Some(machine) = site.host(*host).filter(|machine| machine.filters()) else { return true };
+        if let Some(known) = self.takes_shared.get(host) {
+            return *known;
+        }
+        let addrs = self.taken_by(*host);
+        let to = self.space.to(&addrs);
+        let mut takes = false;
+        for (leg_id, leg) in machine.legs() {
+            let base = self.never_filtered(leg);
+            for way in self.ways(*host, Hook::Input, Some(leg_id), None) {
+                let taken = self.space.and(way.gate, to);
+                takes |= self.space.minus(taken, base) != PacketSet::NOTHING;
+            }
+        }
+        self.takes_shared.insert(*host, takes);
+        takes
+    }
+
+    /// What arrives at these, of packets to shared addresses that came as far as this, and of a kind.
+    pub(crate) fn heard_by_all(
+        &mut self,
+        reached: &Reached,
+        kind: Kind,
+        hearers: &[(Hearer, AddrSet)],
+    ) -> PacketSet {
+        let mut sets = Vec::new();
+        for (hearer, addrs) in hearers {
+            match hearer {
+                Hearer::Machine(host) => {
+                    let taken = into_machine(self, reached, kind, *host, addrs);
+                    // S13
+                    let own = self.readings.static_of(*host);
+                    let own = self.space.from(&own);
+                    let own = self.as_sent(kind, own);
+                    sets.push(self.space.minus(taken, own));
+                }
+                Hearer::Nobody(zone) => {
+                    let dst = self.space.to(addrs);
+                    let here = |((spot, of), set): (&(Spot, Kind), &PacketSet)| {
+                        let link = matches!(spot, Spot::Link(..)) && spot.zone() == *zone;
+                        (link && *of == kind).then_some(*set)
+                    };
+                    let here: Vec<PacketSet> = reached.iter().filter_map(here).collect();
+                    let here = self.space.any(here);
+                    sets.push(self.space.and(here, dst));
+                }
+            }
+        }
+        let all = self.space.any(sets);
+        self.not_for_one(all)
+    }
+}

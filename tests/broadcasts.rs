@@ -1,0 +1,263 @@
+//! What many machines take in though one address is written: the broadcast address of a network, the anycast address of routers.
+//!
+//! Each case is a policy with the answers to its expectations, one by one: `expect deny` and `only` count what arrives so as arrived
+//! (S14, S26), `expect allow` does not ask for it (S25). The kernel is asked who hears what.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and tells what it did"
+)]
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::time::Duration;
+
+use common::{compiled, kernel};
+use fwc::compile::Compiled;
+use fwc::forwarding::Forwarding;
+use fwc::lab::{LabError, SiteLab};
+use fwc::model::HostId;
+use fwc::net::Verdict;
+use fwc::verify::{Counterexample, Outcome};
+
+/// What became of an expectation: none where it holds, else the destination of the packet that refutes it.
+fn answers(compiled: &Compiled) -> Vec<(String, Option<String>)> {
+    let answer = |proof: &fwc::verify::ExpectProof| match &proof.outcome {
+        Outcome::Holds => None,
+        Outcome::Refuted(found) => {
+            is_a_story(&proof.words, found);
+            Some(found.packet.dst.to_string())
+        }
+        Outcome::Undecided { reason } => panic!("{}: {reason}", proof.words),
+    };
+    compiled.report.expects.iter().map(|proof| (proof.words.clone(), answer(proof))).collect()
+}
+
+/// Of what arrives every hook on its way accepts it, by simulator and policy both.
+fn is_a_story(words: &str, found: &Counterexample) {
+    if found.meant == Verdict::Drop {
+        let accepted =
+            |hop: &fwc::verify::Hop| (hop.verdict, hop.meant) == (Verdict::Accept, Verdict::Accept);
+        assert!(found.done == Verdict::Accept && found.hops.iter().all(accepted), "{words}: {found:?}");
+    }
+}
+
+/// Each expectation, and the destination of the packet that refutes it; `-`: it holds.
+fn asked(policy: &str, expects: &[(&str, &str)]) {
+    let mut text = policy.to_owned();
+    for (number, (expect, _)) in expects.iter().enumerate() {
+        text += &format!("test \"{number:02}\" {{ expect {expect} }}\n");
+    }
+    let compiled = compiled(&[("site.fw".to_owned(), text)]);
+    let found: Vec<String> =
+        answers(&compiled).into_iter().map(|(_, dst)| dst.unwrap_or("-".to_owned())).collect();
+    let wanted: Vec<&str> = expects.iter().map(|(_, dst)| *dst).collect();
+    assert_eq!(found, wanted, "of {expects:?}");
+}
+
+/// A bridge between machines of one link, in one of its forms.
+fn bridge(form: &str) -> String {
+    format!(
+        r#"
+zone lan {{ 10.1.1.0/24, 2001:db8:1::/64 }}
+zone far {{ 2001:db8:3::/64 }}
+host fw {{ br0 10.1.1.1, 2001:db8:1::1 in lan bridge {form}; nftables }}
+router r {{ eth0 2001:db8:1::7 in lan; eth1 2001:db8:3::1 in far }}
+host a = 10.1.1.8, 2001:db8:1::8 in lan
+host b = 10.1.1.9, 2001:db8:1::9 in lan
+"#
+    )
+}
+
+const FORMS: [&str; 2] = ["br_netfilter", "stateless \"a bridge of old\""];
+
+#[test]
+fn neighbours_behind_a_bridge_hear_the_broadcast_that_a_zone_may_be_sent() {
+    for form in FORMS {
+        let policy = bridge(form) + "allow udp 137 from lan to lan\ndeny udp 137 from a to b\n";
+        asked(
+            &policy,
+            &[
+                ("deny any from a to b", "10.1.1.255"),
+                ("deny udp 137 from a to 10.1.1.9", "10.1.1.255"),
+                ("only icmp from a to b", "10.1.1.255"),
+                ("deny udp 137 from a to b", "10.1.1.255"),
+                // It has an address in the network of IPv6 alone, and forwards.
+                ("deny udp 138 from a to r", "-"),
+                ("deny udp 138 from a to b", "-"),
+                ("only udp 137 from a to b", "-"),
+            ],
+        );
+    }
+}
+
+#[test]
+fn routers_hear_their_anycast_address() {
+    for form in FORMS {
+        let policy = bridge(form) + "allow udp 137 from lan to lan except r\n";
+        let expects = [("deny udp 137 from a to r", "2001:db8:1::"), ("deny udp 137 from a to r.far", "-")];
+        asked(&policy, &expects);
+        // A machine that forwards nothing does not.
+        let policy = bridge(form) + "allow udp 137 from a to 2001:db8:1::/64 except b\n";
+        asked(&policy, &[("deny udp 137 from a to b", "-"), ("deny udp 137 from a to r", "2001:db8:1::7")]);
+    }
+}
+
+#[test]
+fn an_exception_is_heard_by_broadcast() {
+    for form in FORMS {
+        let policy = bridge(form) + "allow udp 137 from a to lan except b\n";
+        asked(&policy, &[("deny any from a to b", "10.1.1.255"), ("deny any from b to a", "-")]);
+        // Nobody takes in by broadcast what has connections.
+        for service in ["tcp 22", "proto 132"] {
+            let policy = bridge(form) + &format!("allow {service} from a to 10.1.1.0/24 except b\n");
+            asked(&policy, &[("deny any from a to b", "-")]);
+        }
+        // Who takes the address away as well says what is meant.
+        let policy = bridge(form) + "allow udp 137 from a to 10.1.1.0/24 except b, 10.1.1.255\n";
+        asked(&policy, &[("deny any from a to b", "-"), ("deny any from a to 10.1.1.77", "10.1.1.77")]);
+    }
+}
+
+/// Addresses of nobody we know are whoever's they are.
+#[test]
+fn what_nobody_is_known_to_have_hears_broadcasts_too() {
+    let policy = bridge(FORMS[0]) + "allow udp 137 from a to lan except 10.1.1.128/26\n";
+    let expects =
+        [("deny any from a to 10.1.1.128/26", "10.1.1.255"), ("deny any from b to 10.1.1.128/26", "-")];
+    asked(&policy, &expects);
+    // The 255 is no broadcast address of this network.
+    let policy = policy.replace("10.1.1.0/24", "10.1.0.0/23");
+    asked(&policy, &[("deny any from a to 10.1.1.128/26", "10.1.1.255")]);
+    let policy = policy.replace("10.1.0.0/23", "10.1.0.0/22");
+    asked(&policy, &[("deny any from a to 10.1.1.128/26", "10.1.3.255")]);
+}
+
+/// A firewall with legs in two networks, and a router behind.
+const ROUTED: &str = r#"
+zone lan { 10.1.1.0/24 }
+zone dmz { 10.1.2.0/24 }
+zone mid { 10.1.3.0/24 }
+zone far { 10.1.4.0/24, 2001:db8:4::/64 }
+firewall fw { eth0 10.1.1.1 in lan; eth1 10.1.2.1 in dmz; eth2 10.1.3.1 in mid }
+router r { eth0 10.1.3.2 in mid; eth1 10.1.4.1, 2001:db8:4::1 in far }
+host a = 10.1.1.8 in lan
+host b = 10.1.2.9 in dmz
+host c = 10.1.4.9 in far
+"#;
+
+#[test]
+fn what_a_firewall_sends_itself_is_heard_by_those_whom_it_may_not_send_to() {
+    let policy = format!("{ROUTED}allow udp 137 from fw to dmz except b\n");
+    asked(
+        &policy,
+        &[
+            ("deny udp 137 from fw to b", "10.1.2.255"),
+            ("deny any from fw to 10.1.2.9", "10.1.2.255"),
+            ("deny any from fw to c", "-"),
+            ("deny any from a to b", "-"),
+        ],
+    );
+    let policy = format!("{ROUTED}allow tcp 137 from fw to dmz except b\n");
+    asked(&policy, &[("deny any from fw to b", "-")]);
+}
+
+/// Nobody forwards a directed broadcast: whoever forwards and has a leg there takes it in himself.
+#[test]
+fn broadcasts_are_not_routed() {
+    let policy = format!(
+        "{ROUTED}allow udp 137 from lan to dmz except b\nallow udp 138 from lan to far except c, r\n"
+    );
+    asked(
+        &policy,
+        &[
+            ("deny any from lan to b", "-"),
+            ("deny any from lan to c", "-"),
+            // It has gone through the firewall when the router hears it.
+            ("deny any from lan to r.far", "10.1.4.255"),
+            ("deny any from lan to r.mid", "-"),
+            ("deny any from lan to fw", "-"),
+        ],
+    );
+}
+
+#[test]
+fn nobody_has_to_be_sent_broadcasts() {
+    let policy = format!("{ROUTED}allow udp 9 from lan to dmz\ndeny udp 9 from lan to 10.1.2.255\n");
+    asked(
+        &policy,
+        &[("allow udp 9 from lan to dmz", "-"), ("allow udp 9 from lan to 10.1.2.255", "10.1.2.255")],
+    );
+    let policy =
+        bridge(FORMS[0]) + "allow udp 9 from lan to lan\ndeny udp 9 from lan to 2001:db8:1::, 10.1.1.255\n";
+    asked(&policy, &[("allow udp 9 from lan to lan", "-")]);
+}
+
+/// A machine sends a datagram to an address; whether another hears it at its port.
+fn hears(lab: &SiteLab<'_>, from: HostId, to: HostId, dst: &str, port: u16) -> bool {
+    let dst: IpAddr = dst.parse().unwrap();
+    let any: IpAddr = if dst.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let failed = |what: &str, source| LabError::System { what: what.to_owned(), source };
+    let ear = lab
+        .netns(to)
+        .unwrap()
+        .within(|| UdpSocket::bind((any, port)).map_err(|e| failed("bind", e)))
+        .unwrap();
+    ear.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    let mouth = lab.netns(from).unwrap();
+    let mouth = mouth.within(|| UdpSocket::bind((any, 0)).map_err(|e| failed("bind", e))).unwrap();
+    if dst.is_ipv4() {
+        mouth.set_broadcast(true).unwrap();
+    }
+    // The first may be lost where nobody knows the neighbour yet, and what is refused is not heard.
+    let heard = |_| mouth.send_to(b"heard", (dst, port)).is_ok() && ear.recv(&mut [0; 8]).is_ok();
+    (0..3).any(heard)
+}
+
+/// Whoever hears by broadcast what he may not be sent, in the kernel: with the rulesets that the policy has.
+#[test]
+fn the_kernel_delivers_broadcasts_to_those_on_the_link_and_routes_none() {
+    if !kernel() {
+        return;
+    }
+    let asked = |policy: &str, packets: &[(&str, &str, &str, u16, bool)]| {
+        let compiled = compiled(&[("site.fw".to_owned(), policy.to_owned())]);
+        let forwarding = Forwarding::new(&compiled.site);
+        let texts = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+        let lab = SiteLab::new(&forwarding, &texts).unwrap();
+        let host = |name: &str| compiled.site.hosts().find(|(_, host)| host.name == name).unwrap().0;
+        for (from, to, dst, port, heard) in packets {
+            let found = hears(&lab, host(from), host(to), dst, *port);
+            assert_eq!(found, *heard, "{from} to {dst}: heard by {to}?\n{policy}");
+        }
+    };
+    for form in FORMS {
+        asked(
+            &(bridge(form) + "allow udp 137 from lan to lan except r\ndeny udp 137 from a to b\n"),
+            &[
+                ("a", "b", "10.1.1.9", 137, false),
+                ("a", "b", "10.1.1.255", 137, true),
+                ("a", "b", "10.1.1.255", 138, false),
+                ("a", "r", "2001:db8:1::7", 137, false),
+                ("a", "r", "2001:db8:1::", 137, true),
+            ],
+        );
+    }
+    asked(
+        &format!(
+            "{ROUTED}allow udp 137 from fw, lan to dmz except b\nallow udp 138 from lan to far except c, r\n"
+        ),
+        &[
+            ("fw", "b", "10.1.2.9", 137, false),
+            ("fw", "b", "10.1.2.255", 137, true),
+            ("a", "b", "10.1.2.255", 137, false),
+            ("a", "c", "10.1.4.255", 138, false),
+            ("a", "r", "10.1.4.1", 138, false),
+            ("a", "r", "10.1.4.255", 138, true),
+        ],
+    );
+}
