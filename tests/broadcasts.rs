@@ -42,6 +42,10 @@ fn is_a_story(words: &str, found: &Counterexample) {
     if found.meant == Verdict::Drop {
         let accepted =
             |hop: &fwc::verify::Hop| (hop.verdict, hop.meant) == (Verdict::Accept, Verdict::Accept);
+        let why = found.reason.clone().unwrap_or_default();
+        let dst = found.packet.dst.to_string();
+        assert!(!dst.ends_with(".255") || why.contains("is the broadcast address of"), "{words}: {why}");
+        assert!(!dst.ends_with("::") || why.contains("is the anycast address of"), "{words}: {why}");
         assert!(found.done == Verdict::Accept && found.hops.iter().all(accepted), "{words}: {found:?}");
     }
 }

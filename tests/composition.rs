@@ -279,7 +279,7 @@ fn arrives_at_many(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
                     let mut ends = expect.to.plus.iter().filter(theirs);
                     ends.any(|end| {
                         let all = readings.wide(end).intersection(&to).intersection(&readings.wide_leg(l));
-                        !all.is_disjoint(&AddrSet::net(&net))
+                        !all.is_disjoint(&AddrSet::net(net))
                     })
                 };
                 (v4 || h.forwards())
@@ -289,7 +289,7 @@ fn arrives_at_many(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
                     })
             });
             let nobody = expect.to.plus.iter().filter(|to| named(to).is_none()).any(|end| {
-                let all = readings.wide(end).intersection(&to).intersection(&AddrSet::net(&net));
+                let all = readings.wide(end).intersection(&to).intersection(&AddrSet::net(net));
                 !all.difference(readings.known()).is_empty()
             });
             taken || v4 && nobody && zones.contains(&zone)

@@ -136,8 +136,11 @@ pub(crate) fn hearers(
             }
         }
         if by_address(end) {
-            // Who forwards is known; and where the address itself is of the place, it has arrived as any other.
-            for one in shared.iter().filter(|one| one.addr.is_ipv4() && !to.contains(one.addr)) {
+            // Who forwards is known; and where the address itself is of the place and nobody's, it has arrived as any other.
+            let meant = |one: &&Shared| {
+                one.addr.is_ipv4() && (!to.contains(one.addr) || readings.known().contains(one.addr))
+            };
+            for one in shared.iter().filter(meant) {
                 let others = addrs.intersection(&one.network()).difference(readings.known());
                 if !others.is_empty() {
                     put(Hearer::Nobody(one.zone), AddrSet::one(one.addr));
