@@ -32,6 +32,7 @@ mod places;
 mod publics;
 mod routes;
 mod services;
+mod unusable;
 mod unused;
 mod vpcs;
 mod words;
@@ -105,6 +106,8 @@ pub fn of_declared(
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
     publics::check(&hosts, &vpcs, &accesses, &tests, findings);
-    unused::check(&names, findings);
+    let waived = unused::waived(&names, findings);
+    unused::check(&names, &waived, findings);
+    unusable::check(&hosts, &zones, &vpcs, &waived, findings);
     sound.then_some(Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups })
 }

@@ -154,3 +154,30 @@ fn a_large_policy_is_laid_out_by_size_and_stays_so() {
     }
     assert!(broken.iter().all(|(_, holds)| !holds), "{broken:?}");
 }
+
+/// A sentence of thousands of addresses is a line of the ruleset for each of them: what is said of a line is as long as before.
+#[test]
+fn a_long_sentence_makes_no_long_lines() {
+    let site = |words: &str| {
+        let zones = "zone a { 10.1.0.0/16 }\nzone b { 10.2.0.0/16 }\nfirewall fw { eth0 10.1.0.1 in a; eth1 10.2.0.1 in b }\n";
+        compiled(&[("long.fw".to_owned(), format!("{zones}{words}\n"))])
+    };
+    let text = |of: &fwc::compile::Compiled, name: &str| {
+        of.hosts[0].files.iter().find(|(file, _)| file == name).map(|(_, text)| text.clone()).unwrap()
+    };
+    let list = |count: usize| (0..count).map(|n| format!("10.1.{}.{}", 1 + n / 100, 2 + n % 100 * 2));
+    let long = |count: usize| list(count).collect::<Vec<_>>().join(", ");
+    for said in ["allow tcp 1-9 from LIST to b", "allow ssh from LIST to b { limit 10/minute }"] {
+        let [few, many] = [100, 1000].map(|count| site(&said.replace("LIST", &long(count))));
+        for name in ["origins.json", "ruleset.nft", "ruleset.json"] {
+            let (few, many) = (text(&few, name).len(), text(&many, name).len());
+            assert!(many < 11 * few, "{name}: {few} bytes for 100 addresses, {many} for 1000");
+        }
+        let origins = text(&many, "origins.json");
+        assert!(origins.lines().all(|line| line.len() < 400), "{origins}");
+        assert!(origins.contains(" …"), "{origins}");
+    }
+    // What fits stands there as it is.
+    let short = site("allow tcp 1-9 from 10.1.1.2, 10.1.1.9 to b");
+    assert!(text(&short, "origins.json").contains(r#""allow tcp 1-9 from 10.1.1.2, 10.1.1.9 to b""#));
+}

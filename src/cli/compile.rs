@@ -52,6 +52,9 @@ enum Goal {
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let mut request = Request::read(args.policy)?;
     request.options.emit = Emit::formats(&args.emit);
+    // One machine's ruleset as text is what was proved: the files for programs would be made for nobody.
+    let text_alone = args.host.is_some() && args.output.is_none() && args.check.is_none();
+    request.options.proof_alone = text_alone && args.format == Format::Text;
     let otherwise = "nothing is written: what is not proved is not written";
     let compiled = match proved(&mut request, args.format, otherwise, console) {
         Ok(compiled) => compiled,
@@ -164,16 +167,12 @@ pub(super) fn names(all: &[(HostId, &str)]) -> String {
 }
 
 fn print(compiled: &Compiled, host: HostId, format: Format, console: &mut Console<'_>) -> Exit {
-    let wanted = match format {
-        Format::Text => "ruleset.nft",
-        Format::Json => "ruleset.json",
+    let files = compiled.hosts.iter().filter(|made| made.host == host).flat_map(|made| &made.files);
+    let text = match format {
+        Format::Text => compiled.artifacts.get(&host).map(|rules| &rules.text),
+        Format::Json => files.into_iter().find(|(name, _)| name == "ruleset.json").map(|(_, text)| text),
     };
-    let files = compiled
-        .hosts
-        .iter()
-        .filter(|artifacts| artifacts.host == host)
-        .flat_map(|artifacts| &artifacts.files);
-    for (_, text) in files.filter(|(name, _)| name == wanted) {
+    if let Some(text) = text {
         console.data(text);
     }
     console.talk(&format!("{}\n", report::summary(&compiled.report)));

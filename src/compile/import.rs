@@ -28,7 +28,7 @@ use crate::target::aws::sim::{Role, Unknown};
 use crate::target::aws::validate::quota::Limits;
 use crate::verify::Outcome;
 
-use sentences::{Draft, Sentences};
+use sentences::{Draft, SAME, SAME_TO_SOMEBODY, Sentences};
 
 /// A policy, and what was to be said of how it came about.
 #[derive(Clone, Debug)]
@@ -118,7 +118,10 @@ pub fn import(
     let text = syntax::fmt(&sources, file, &mut Findings::default());
     let unformatted =
         || Obstacle::Sentence { of: "the policy".to_owned(), why: "it has no format".to_owned() };
-    let text = text.ok_or_else(|| vec![unformatted()])?;
+    let mut text = text.ok_or_else(|| vec![unformatted()])?;
+    if idle > 0 {
+        text = text.replacen(SAME, SAME_TO_SOMEBODY, 1);
+    }
     let warnings = findings.sorted().into_iter().filter(|d| d.severity == Severity::Warning);
     let warnings = warnings.map(|d| format!("{}: {}", d.code.as_str(), d.message)).collect();
     notes.sort();

@@ -178,6 +178,7 @@ codes! {
     UNSUPPORTED_LIMIT = "unsupported-limit",
     UNSUPPORTED_ON_AWS = "unsupported-on-aws",
     UNTERMINATED_STRING = "unterminated-string",
+    UNUSABLE_ADDRESS = "unusable-address",
     UNUSED_GROUP = "unused-group",
     UNUSED_HOST = "unused-host",
     UNUSED_LIST = "unused-list",

@@ -12,10 +12,12 @@ use crate::syntax::ast::{
     Clause, ClauseKind, Host, HostKind, HostLine, Name, PlaceKind, Places, ServiceItem, ServiceKind,
 };
 
-/// Looks for all of them, and at the `waive` statements themselves.
-pub(super) fn check(names: &Names, findings: &mut Findings) {
+/// What is excused, by name.
+pub(super) type Waived<'a> = BTreeSet<(Code, &'a str)>;
+
+/// Looks for all of them.
+pub(super) fn check(names: &Names, waived: &Waived<'_>, findings: &mut Findings) {
     let declared = declared(names);
-    let waived = waived(names, &declared, findings);
     if findings.has_errors() || !names.unread.is_empty() {
         return;
     }
@@ -72,12 +74,9 @@ fn filters(host: &Host) -> bool {
         || host.lines.iter().any(|line| matches!(line, HostLine::Nftables(_) | HostLine::Docker(_)))
 }
 
-/// What `waive lint CODE NAME "why"` excuses.
-fn waived<'a>(
-    names: &Names<'a>,
-    declared: &[Declared],
-    findings: &mut Findings,
-) -> BTreeSet<(Code, &'a str)> {
+/// What `waive lint CODE NAME "why"` excuses, of names that are declared and never used and of others.
+pub(super) fn waived<'a>(names: &Names<'a>, findings: &mut Findings) -> Waived<'a> {
+    let declared = declared(names);
     let mut waived = BTreeSet::new();
     for waive in &names.waives {
         if waive.target.text != "lint" {
@@ -90,7 +89,10 @@ fn waived<'a>(
             findings.push(unknown(code::UNKNOWN_CODE, "finding about a name", &waive.what, all));
             continue;
         };
-        let of_kind = || declared.iter().filter(|d| d.code == code).map(|d| d.name.text.as_str());
+        let machines = names.hosts.iter().filter(|_| code == code::UNUSABLE_ADDRESS);
+        let machines = machines.map(|(host, _)| host.name.text.as_str());
+        let unused = declared.iter().filter(|d| d.code == code).map(|d| d.name.text.as_str());
+        let of_kind = || machines.clone().chain(unused.clone());
         if of_kind().any(|name| name == waive.name.text) {
             waived.insert((code, waive.name.text.as_str()));
         } else if !names.unread.contains(&waive.name.text) {
@@ -100,7 +102,8 @@ fn waived<'a>(
     waived
 }
 
-const CODES: [Code; 7] = [
+const CODES: [Code; 8] = [
+    code::UNUSABLE_ADDRESS,
     code::UNUSED_GROUP,
     code::UNUSED_HOST,
     code::UNUSED_LIST,

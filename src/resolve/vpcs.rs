@@ -143,6 +143,9 @@ pub(super) fn resolve(
         for leg in &legs {
             taken(hosts, leg, &machine_name, findings);
         }
+        for (zone, of) in inside.iter().filter_map(|zone| Some((*zone, zones.get(zone.index())?))) {
+            kept(hosts, zone, of, findings);
+        }
         let id = vpc.id.as_ref().and_then(|id| known_id(id, "vpc-", findings));
         hosts.push(Host {
             name: machine_name.clone(),
@@ -238,10 +241,30 @@ fn taken(hosts: &[Host], leg: &Leg, vpc: &str, findings: &mut Findings) {
             host.legs.iter().filter(|other| other.addresses.iter().any(|a| leg.addresses.contains(a)))
         {
             let message = format!("`{}` has the address that AWS keeps for the router of `{vpc}`", host.name);
-            findings.push(
-                Diagnostic::error(code::DUPLICATE_ADDRESS, other.span, message)
-                    .help("the first four addresses of a subnet and its last are AWS's own: take another"),
-            );
+            findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, other.span, message).help(KEPT));
+        }
+    }
+}
+
+const KEPT: &str = "the first four addresses of a subnet and its last are AWS's own: take another";
+
+/// What AWS keeps of each subnet besides the router's address, in both families. No subnet is smaller than 16 addresses: what
+/// is, is a part of one.
+fn kept(hosts: &[Host], zone: ZoneId, of: &Zone, findings: &mut Findings) {
+    let subnets = of.nets.iter().map(|net| (net, AddrRange::net(*net)));
+    for (net, range) in subnets.filter(|(net, range)| {
+        range.last.saturating_sub(range.first) >= 15 && AddrSet::net(**net).is_disjoint(&amazons())
+    }) {
+        let own = [0, 2, 3].map(|at| range.first.saturating_add(at)).into_iter().chain([range.last]);
+        let own: Vec<IpAddr> = own.map(|number| addr(range.family, number)).collect();
+        for host in hosts {
+            for leg in host.legs.iter().filter(|leg| leg.zone == zone) {
+                for addr in leg.addresses.iter().filter(|addr| own.contains(addr)) {
+                    let message =
+                        format!("`{}` has `{addr}`, which AWS keeps in `{}` ({net})", host.name, of.name);
+                    findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, leg.span, message).help(KEPT));
+                }
+            }
         }
     }
 }

@@ -169,7 +169,9 @@ impl Need<'_> {
                 let mut ways: Vec<(Family, Way)> = Vec::new();
                 for family in Family::BOTH {
                     let of = topology.ways(self.nat, (from, to), (&no_from, &no_to), family);
-                    ways.extend(of.into_iter().map(|way| (family, way)));
+                    ways.extend(
+                        of.into_iter().filter_map(|way| own::meant(topology, way)).map(|way| (family, way)),
+                    );
                 }
                 let mut pair: Vec<bool> = Vec::new();
                 for (family, way) in &ways {

@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::reading::{Crossing, words};
+use super::translate::Way;
 use super::{Start, Topology};
 use crate::diag::{Diagnostic, code};
 use crate::model::{End, HostId, LegId};
@@ -26,6 +27,34 @@ enum What {
     Alone { addr: IpAddr, listed: bool },
     /// An address within a network.
     Within { addr: IpAddr, network: String },
+}
+
+/// A way without the pairs of one machine, of which nobody speaks (S13): a network around the address of a machine holds
+/// somebody else besides. None where nobody else is left.
+///
+/// Rules keep the whole network: at the machine's own hooks, and between its addresses, they leave such pairs out by themselves.
+pub(super) fn meant(topology: &Topology<'_>, way: Way) -> Option<Way> {
+    let crossing = &way.crossing;
+    let owner = |set: &AddrSet| {
+        let first = AddrSet::one(set.ranges().next()?.first_addr());
+        let (_, host, _) = topology.owners(&first).into_iter().next()?;
+        set.is_subset(&statics(topology, host)).then_some(host)
+    };
+    let end = crossing.path.as_ref().as_ref().ok().and_then(|path| path.end).map(|(host, _)| host);
+    let receiver = crossing.to_machine.or(end).or_else(|| owner(&crossing.dst));
+    let own = |host: Option<HostId>, set: &AddrSet| {
+        host.map(|host| set.intersection(&statics(topology, host))).unwrap_or_default()
+    };
+    let from = own(receiver, &crossing.src);
+    let to = own(owner(&crossing.src), &crossing.dst);
+    if from.is_empty() && to.is_empty() {
+        return Some(way);
+    }
+    Some(Way { crossing: crossing.less(&from, &to)?, ..way })
+}
+
+fn statics(topology: &Topology<'_>, host: HostId) -> AddrSet {
+    AddrSet::from_ranges(topology.statics_of(host).map(AddrRange::one))
 }
 
 /// The finding, told of that address or leg where it is the trouble.

@@ -10,6 +10,7 @@
 //! Of what a leg that wears a security group reads nothing is said: which groups name whom follows from every statement, for
 //! members to come too (S54, S55).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -486,7 +487,7 @@ pub struct Exposed {
     pub service: Sensitive,
     /// How many addresses start it, of the family with more of them than are few.
     pub addresses: u128,
-    /// The statements that open it, widest first.
+    /// The statements that open it, widest in that family first.
     pub by: Vec<AccessId>,
 }
 
@@ -523,19 +524,19 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
                 own = own.union(&sources(space, open));
             }
             if !own.is_empty() {
-                by.push((std::cmp::Reverse(count(&own)), id));
                 sum = sum.union(&own);
+                by.push((own, id));
             }
         }
-        let (v4, v6) = (count(&sum.of(Family::V4)), count(&sum.of(Family::V6)));
-        if v4 > MANY.0 || v6 > MANY.1 {
+        // Counted apart: the smallest network of IPv6 has more addresses than all of IPv4.
+        let many = [(Family::V4, MANY.0), (Family::V6, MANY.1)];
+        let open = many.into_iter().map(|(family, few)| (family, few, count(&sum.of(family))));
+        if let Some((family, _, addresses)) = open.into_iter().find(|(_, few, open)| open > few) {
+            let mut by: Vec<(Reverse<u128>, AccessId)> =
+                by.into_iter().map(|(own, id)| (Reverse(count(&own.of(family))), id)).collect();
             by.sort();
-            let addresses = if v4 > MANY.0 { v4 } else { v6 };
-            all.push(Exposed {
-                service: *service,
-                addresses,
-                by: by.into_iter().map(|(_, id)| id).collect(),
-            });
+            let by = by.into_iter().map(|(_, id)| id).collect();
+            all.push(Exposed { service: *service, addresses, by });
         }
     }
     all

@@ -186,6 +186,15 @@ fn every_fixture_is_said_or_named() {
                 for note in done.notes {
                     told.push_str(&format!("    note: {note}\n"));
                 }
+                // Its own first lines say no more, and count as people do.
+                let head: Vec<&str> = done.text.lines().take(2).collect();
+                assert_eq!(
+                    head[0].ends_with("the same security groups again."),
+                    done.idle == 0,
+                    "{}",
+                    head[0]
+                );
+                assert_eq!(head[1].starts_with("# 1 group."), done.groups == 1, "{}", head[1]);
                 compiled(&done.text);
             }
             Err(obstacles) => {

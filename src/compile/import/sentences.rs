@@ -25,6 +25,13 @@ pub(super) struct Sentences {
     lines: Vec<(String, String)>,
 }
 
+/// What the first line of the policy says of it.
+pub(super) const SAME: &str =
+    "# Imported from what EC2 described: compiled, this gives the same security groups again.";
+
+/// The same where some came back in another form.
+pub(super) const SAME_TO_SOMEBODY: &str = "# Imported from what EC2 described: compiled, this gives security groups that differ in addresses that nobody has.";
+
 impl Sentences {
     fn push(&mut self, line: impl Into<String>, of: impl Into<String>) {
         self.lines.push((line.into(), of.into()));
@@ -279,10 +286,15 @@ impl<'e> Draft<'e> {
     /// The statements.
     pub(super) fn sentences(&self) -> (Sentences, Vec<String>) {
         let mut out = Sentences::default();
-        let groups = self.estate.groups.len();
-        let head = "# Imported from what EC2 described: compiled, this gives the same security groups again.";
-        out.push(head, "the policy");
-        out.push(format!("# {groups} groups. A rule is half a flow: `waive aws egress` and `ingress` say that the other"), "");
+        let groups = match self.estate.groups.len() {
+            1 => "1 group".to_owned(),
+            groups => format!("{groups} groups"),
+        };
+        out.push(SAME, "the policy");
+        out.push(
+            format!("# {groups}. A rule is half a flow: `waive aws egress` and `ingress` say that the other"),
+            "",
+        );
         out.push("# half was not described. Merge what is meant as a flow, name who is meant, and add expectations.", "");
         out.push("", "");
         for vpc in &self.vpcs {

@@ -6,7 +6,7 @@
 
 mod acl;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
@@ -206,9 +206,12 @@ impl Emitter<'_> {
 
     /// What the statements of a group do without there.
     fn waived(&self, of: &GroupRules) -> String {
-        let accesses =
-            of.ingress.iter().chain(&of.egress).filter_map(|admit| self.site.access(admit.because));
-        let mut words: Vec<String> = accesses
+        // A statement admits as often as it has ends: its sentence is wanted once.
+        let because: BTreeSet<AccessId> =
+            of.ingress.iter().chain(&of.egress).map(|admit| admit.because).collect();
+        let mut words: Vec<String> = because
+            .iter()
+            .filter_map(|id| self.site.access(*id))
             .flat_map(|access| {
                 access
                     .remarks()

@@ -20,6 +20,8 @@ mod translate;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use hashbrown::HashMap;
+
 use super::artifact::{
     Chain, DataType, Element, Expression, Field, Hook as At, Place, Policy, Rule, Ruleset, Set, Statement,
     Table, TableFamily, Verdict,
@@ -146,6 +148,8 @@ struct Draft<'s> {
     chains: Vec<DraftChain>,
     /// Chains for verdicts that need more than one word, by name.
     fates: BTreeMap<String, fates::Fate>,
+    /// The names of those chains, by what they are made of.
+    named: HashMap<fates::Asked, String>,
     /// Whether something jumps to the chain that rejects.
     told: bool,
     /// Where a denied packet goes on, if it is not dropped: what is no reply may still begin something (S42).
@@ -154,8 +158,8 @@ struct Draft<'s> {
 
 impl<'s> Draft<'s> {
     fn new(site: &'s Site, host: &'s Host, family: TableFamily) -> Self {
-        let (sets, chains, fates) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { site, host, family, sets, chains, fates, told: false, denied: None }
+        let (sets, chains, fates, named) = (Vec::new(), Vec::new(), BTreeMap::new(), HashMap::new());
+        Self { site, host, family, sets, chains, fates, named, told: false, denied: None }
     }
 }
 

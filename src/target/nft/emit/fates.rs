@@ -32,6 +32,9 @@ pub(super) struct Fate {
     denied: Option<String>,
 }
 
+/// What a fate is made of: its statements, what they say, and where a denied packet goes on.
+pub(super) type Asked = (Vec<AccessId>, Vec<Step>, Refuse, Option<String>);
+
 impl Fate {
     pub(super) fn rejects(&self) -> bool {
         self.steps.iter().any(|s| s.verdict == net::Verdict::Reject)
@@ -55,6 +58,32 @@ impl Draft<'_> {
                 }
             };
         }
+        // Elements of one statement ask alike, and its sentence may be as long as there are elements.
+        let asked: Asked = (entry.because.clone(), entry.steps.clone(), entry.refuse, self.denied.clone());
+        let name = match self.named.get(&asked) {
+            Some(known) => known.clone(),
+            None => {
+                let name = self.named_after(entry);
+                self.named.insert(asked, name.clone());
+                name
+            }
+        };
+        self.fates
+            .entry(name.clone())
+            .or_insert_with(|| Fate {
+                steps: entry.steps.clone(),
+                refuse: entry.refuse,
+                because: entry.because.clone(),
+                families: BTreeSet::new(),
+                denied: self.denied.clone(),
+            })
+            .families
+            .insert(entry.cell.family);
+        Verdict::Jump(name)
+    }
+
+    /// The name of the chain of an entry: the same for what says the same, wherever it stands.
+    fn named_after(&self, entry: &Entry) -> String {
         let denies = entry.steps.iter().any(|s| s.verdict != net::Verdict::Accept);
         let mut words: Vec<&str> = entry
             .because
@@ -73,19 +102,7 @@ impl Draft<'_> {
             said.push('\n');
             said.push_str(denied);
         }
-        let name = format!("{}_{}", if denies { "deny" } else { "allow" }, names::digest(&said));
-        self.fates
-            .entry(name.clone())
-            .or_insert_with(|| Fate {
-                steps: entry.steps.clone(),
-                refuse: entry.refuse,
-                because: entry.because.clone(),
-                families: BTreeSet::new(),
-                denied: self.denied.clone(),
-            })
-            .families
-            .insert(entry.cell.family);
-        Verdict::Jump(name)
+        format!("{}_{}", if denies { "deny" } else { "allow" }, names::digest(&said))
     }
 
     /// Writes the chains; false where one cannot be said.
