@@ -41,6 +41,9 @@ pub struct Options {
     /// Whether the proof is all that is wanted: `ruleset.nft`, `ruleset.json` and `origins.json` are left out then. The
     /// text of a ruleset is in [`Compiled::artifacts`].
     pub proof_alone: bool,
+    /// Whether something else is asked than whether expectations hold: they are not proved then, unless what is found of them
+    /// is told beside any answer.
+    pub question_alone: bool,
 }
 
 /// The artifacts of one machine, as text.
@@ -121,11 +124,15 @@ pub fn checked(
 /// Whether the back half may find something: what an sshd cannot be told and who goes round it (S65), what a stateless
 /// bridge takes for replies (S42). Whatever else it finds is a fault of ours.
 fn shows_in_the_proof(site: &Site) -> bool {
+    site.hosts.iter().any(|host| host.sshd.is_some()) || replies_may_show(site)
+}
+
+/// Whether an expectation may hold but for what a stateless bridge takes for replies (S42).
+fn replies_may_show(site: &Site) -> bool {
     let denied = |expect: &Expect| expect.kind != Expected::Allow;
     let stateless = |(_, _, how): &(_, _, &Bridge)| matches!(how, Bridge::Stateless(_));
-    site.hosts.iter().any(|host| host.sshd.is_some())
-        || (site.hosts.iter().any(|host| host.bridges().any(|bridge| stateless(&bridge)))
-            && site.tests.iter().flat_map(|test| &test.expects).any(denied))
+    site.hosts.iter().any(|host| host.bridges().any(|bridge| stateless(&bridge)))
+        && site.tests.iter().flat_map(|test| &test.expects).any(denied)
 }
 
 /// The front half: what a policy says, and what `ask` makes of it, with whatever is wrong or needless in it. None where
@@ -181,7 +188,9 @@ fn proved(
     let settings = parameters(site, &mut hosts, findings)?;
     directors(site, &program, &mut hosts, findings)?;
     let servers = logins::written(site, &program, &mut hosts, options, findings)?;
-    let mut report = verify::prove_with(site, &artifacts, &servers, options.at);
+    let of_expectations = !options.question_alone || replies_may_show(site);
+    let prove = if of_expectations { verify::prove_with } else { verify::prove_without_expectations };
+    let mut report = prove(site, &artifacts, &servers, options.at);
     if let Some(acls) = &groups.acls {
         report.points.extend(verify::acls(site, acls));
     }

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
-use super::gateways::{self, Gateway};
+use super::gateways::{self, Gateways, PutFor};
 use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
@@ -34,7 +35,8 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
-    pub(crate) gateways: BTreeMap<HostId, Gateway>,
+    pub(crate) gateways: Arc<Gateways>,
+    pub(crate) put_for: PutFor,
     /// What machines send themselves (S13), once it was asked for.
     pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
@@ -46,7 +48,7 @@ pub(crate) struct Network<'s> {
     pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
-    reached: BTreeMap<Vec<(Start, PacketSet)>, Reached>,
+    reached: BTreeMap<(bool, Vec<(Start, PacketSet)>), Reached>,
     at: u64,
 }
 
@@ -174,7 +176,7 @@ impl<'s> Network<'s> {
     ) -> Self {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
-        let gateways = gateways::gateways(site);
+        let gateways = Arc::new(gateways::gateways(site));
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (counted, person) = (None, None);
         Self {
@@ -187,6 +189,7 @@ impl<'s> Network<'s> {
             counted,
             directors,
             gateways,
+            put_for: PutFor::new(),
             by_any: false,
             to_itself: None,
             groups: None,
@@ -411,9 +414,11 @@ impl<'s> Network<'s> {
     /// Over-approximates, which is sound for a claim that nothing arrives: machines that forward are not held to
     /// their routes, only to what their forward hook accepts; the gateways of vpcs put public addresses for private ones.
     pub(crate) fn reach(&mut self, starts: &[(Start, PacketSet)]) -> Reached {
-        if let Some(known) = self.reached.get(starts) {
+        let key = (self.by_any, starts.to_vec());
+        if let Some(known) = self.reached.get(&key) {
             return known.clone();
         }
+        let gateways = Arc::clone(&self.gateways);
         let mut reached = Reached::new();
         let mut waiting: Vec<(Spot, Kind)> = Vec::new();
         for (start, set) in starts {
@@ -446,8 +451,8 @@ impl<'s> Network<'s> {
                 if !spot.heard_by(self.site, host) {
                     continue;
                 }
-                if let Some(gateway) = self.gateways.get(&host).cloned() {
-                    for (through, kind) in self.across(&gateway, (spot.zone(), to), here, kind) {
+                if let Some(gateway) = gateways.get(&host) {
+                    for (through, kind) in self.across(gateway, (spot.zone(), to), here, kind) {
                         let to = Spot::put(self.site, Some(host), to);
                         self.arrive(&mut reached, &mut waiting, (to, kind), through);
                     }
@@ -463,7 +468,7 @@ impl<'s> Network<'s> {
                 self.arrive(&mut reached, &mut waiting, at, set);
             }
         }
-        self.reached.insert(starts.to_vec(), reached.clone());
+        self.reached.insert(key, reached.clone());
         reached
     }
 

@@ -198,6 +198,8 @@ pub struct Bastions {
     pub ways: Vec<WayRound>,
     /// Why the ways of a machine could not be counted, if they could not.
     pub undecided: Vec<(HostId, String)>,
+    /// What is taken for granted of the ways to a machine, where there would be others without it (S57).
+    pub assuming: Vec<(HostId, &'static str)>,
 }
 
 impl Bastions {
@@ -210,6 +212,11 @@ impl Bastions {
             }
         }
         self.undecided.extend(other.undecided);
+        for assumed in other.assuming {
+            if !self.assuming.contains(&assumed) {
+                self.assuming.push(assumed);
+            }
+        }
     }
 
     /// Whether every jump passes, and nobody goes round but by `break-glass`.

@@ -12,7 +12,7 @@ use crate::spec::Spec;
 use crate::spec::reading::Readings;
 
 use super::compose::{Spot, Start};
-use super::gateways::{Gateway, gateways};
+use super::gateways::Gateways;
 use super::ipvs;
 use super::path::bridge_gate;
 use super::prove::Artifacts;
@@ -24,29 +24,28 @@ use super::widely::starts_of;
 
 /// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
 pub(super) fn anyhow(
-    site: &Site,
+    (site, gateways): (&Site, &Gateways),
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
     expect: &Expect,
     packet: &Packet,
 ) -> Vec<Hop> {
-    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: None }
+    Search { site, spec, artifacts, expect, gateways, sent: packet, kind: None }
         .from(from)
         .unwrap_or_default()
 }
 
 /// The same of a packet that is translated so when it arrives; none where it has no such way.
 pub(super) fn anyhow_as(
-    site: &Site,
+    (site, gateways): (&Site, &Gateways),
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
     expect: &Expect,
     (packet, kind): (&Packet, Kind),
 ) -> Option<Vec<Hop>> {
-    Search { site, spec, artifacts, expect, gateways: gateways(site), sent: packet, kind: Some(kind) }
-        .from(from)
+    Search { site, spec, artifacts, expect, gateways, sent: packet, kind: Some(kind) }.from(from)
 }
 
 struct Search<'a, 's> {
@@ -54,7 +53,7 @@ struct Search<'a, 's> {
     spec: &'a Spec<'s>,
     artifacts: &'a Artifacts,
     expect: &'a Expect,
-    gateways: BTreeMap<HostId, Gateway>,
+    gateways: &'a Gateways,
     sent: &'a Packet,
     /// What of it is to be translated when it arrives; none: whatever.
     kind: Option<Kind>,

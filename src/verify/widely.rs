@@ -19,11 +19,12 @@ pub(crate) struct Arrival {
     pub(crate) packet: Packet,
 }
 
-/// What an expectation forbids, from one item of its `from`.
+/// What an expectation forbids, from some items of its `from`.
 struct Forbidden<'e> {
     expect: &'e Expect,
-    from: &'e End,
-    /// The sources of the item.
+    /// The machine that the item is.
+    own: Option<HostId>,
+    /// The sources of the items.
     src: AddrSet,
     /// The destinations.
     to: AddrSet,
@@ -37,7 +38,6 @@ pub(crate) fn forbidden(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Arrival>, Exhausted> {
-    let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
         Expected::Only => network.space.not(named),
@@ -47,36 +47,76 @@ pub(crate) fn forbidden(
     let except = narrowly(&network.readings, &expect.from);
     // What is sent to others may be delivered here, where anything is translated.
     let read_twice = !expect.direct && network.translates();
-    for from in &expect.from.plus {
-        let what = network.may_be_sent(from, what);
-        let mut starts = Vec::new();
-        for (start, addrs) in starts_of(site, &network.readings, from) {
-            let src = addrs.difference(&except);
-            let headers = if read_twice {
-                network.space.from(&src)
-            } else {
-                let headers = network.between(&src, &to.union(&network.public_of(&to)));
-                network.space.and(headers, what)
-            };
-            starts.push((start, headers));
+    let asking = Asking { expect, to, what, except, read_twice };
+    // Gateways put many addresses for many. What none of all items together sends, none of them does.
+    let all = expect.from.plus.as_slice();
+    if all.len() > 1 && !network.gateways.is_empty() && network.asked_about().is_none() {
+        let arrives = asking.of(network, all, what, None, favourites)?;
+        if arrives.is_none() {
+            return Ok(None);
+        }
+    }
+    for from in all {
+        let what = network.may_be_sent(from, asking.what);
+        let arrives = asking.of(network, std::slice::from_ref(from), what, owner(from), favourites)?;
+        if let Some(packet) = arrives {
+            return Ok(Some(Arrival { from: from.clone(), packet }));
+        }
+    }
+    Ok(None)
+}
+
+/// An expectation, read.
+struct Asking<'e> {
+    expect: &'e Expect,
+    to: AddrSet,
+    /// What nobody may send.
+    what: PacketSet,
+    /// Who is not asked about.
+    except: AddrSet,
+    read_twice: bool,
+}
+
+impl Asking<'_> {
+    /// A packet that arrives of what items send of these services, from whoever but their own machine.
+    fn of(
+        &self,
+        network: &mut Network<'_>,
+        items: &[End],
+        what: PacketSet,
+        own: Option<HostId>,
+        favourites: &[IpAddr],
+    ) -> Result<Option<Packet>, Exhausted> {
+        let (mut starts, mut sources) = (Vec::new(), AddrSet::empty());
+        for from in items {
+            for (start, addrs) in starts_of(network.site, &network.readings, from) {
+                let src = addrs.difference(&self.except);
+                let headers = if self.read_twice {
+                    network.space.from(&src)
+                } else {
+                    let headers = network.between(&src, &self.to.union(&network.public_of(&self.to)));
+                    network.space.and(headers, what)
+                };
+                starts.push((start, headers));
+            }
+            sources = sources.union(&network.readings.wide(from).difference(&self.except));
         }
         let reached = network.reach(&starts);
-        let src = network.readings.wide(from).difference(&except);
-        let meant = Forbidden { expect, from, src, to: to.clone(), what };
+        let meant = Forbidden { expect: self.expect, own, src: sources, to: self.to.clone(), what };
         let itself = to_itself(network);
         for kind in kinds(&reached) {
             let anywhere = match kind.dst {
-                true => arriving(network, &reached, kind, &End::Anywhere, owner(from)),
+                true => arriving(network, &reached, kind, &End::Anywhere, own),
                 false => PacketSet::NOTHING,
             };
             let arrived = meant.arrived(network, &reached, kind, anywhere, itself);
             let headers = network.space.or(arrived.written, arrived.delivered);
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
-                return Ok(Some(Arrival { from: from.clone(), packet }));
+                return Ok(Some(packet));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// What was sent from one item, wherever it may be by now.
@@ -132,7 +172,7 @@ impl Sent {
             // What was written for others and is delivered elsewhere arrives all the same.
             let anywhere = if kind.dst { self.anywhere(network, kind) } else { PacketSet::NOTHING };
             let (src, itself) = (self.src.clone(), self.itself);
-            let meant = Forbidden { expect: asked, from: &self.from, src, to: to.clone(), what };
+            let meant = Forbidden { expect: asked, own: owner(&self.from), src, to: to.clone(), what };
             all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
         }
         all
@@ -176,7 +216,7 @@ impl Forbidden<'_> {
         anywhere: PacketSet,
         itself: PacketSet,
     ) -> Arrived {
-        let own = owner(self.from);
+        let own = self.own;
         let mut at_items = Vec::new();
         for item in &self.expect.to.plus {
             at_items.push(arriving(network, reached, kind, item, own));
@@ -215,7 +255,7 @@ impl Forbidden<'_> {
         let mut sets = Vec::new();
         for (real, of, set) in network.handed_on(reached) {
             let machine = network.site.owner_of(real).map(|(host, _)| host);
-            if of != kind || !self.to.contains(real) || machine.is_some() && machine == owner(self.from) {
+            if of != kind || !self.to.contains(real) || machine.is_some() && machine == self.own {
                 continue;
             }
             // S13
