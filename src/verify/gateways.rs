@@ -23,6 +23,8 @@ pub(crate) struct Gateway {
     machine: HostId,
     /// The zone behind it.
     pub(crate) outside: ZoneId,
+    /// The addresses of its vpc.
+    block: AddrSet,
     /// What it puts for what.
     known: Vec<Known>,
     /// By what leaves it whatever has no public address: addresses that no statement names.
@@ -84,8 +86,8 @@ pub(crate) fn gateways(site: &Site) -> Gateways {
         let private = AddrSet::from_ranges(sure.flat_map(|one| one.private.ranges()));
         let others = vpc.block.of(Family::V4).difference(&private);
         let unseen = unseen(site, vpc, outside);
-        let machine = vpc.machine;
-        let gateway = Gateway { machine, outside, known, unnamed, some, any, public, others, unseen };
+        let (machine, block) = (vpc.machine, vpc.block.clone());
+        let gateway = Gateway { machine, outside, block, known, unnamed, some, any, public, others, unseen };
         all.insert(machine, gateway);
     }
     all
@@ -339,6 +341,9 @@ impl Network<'_> {
         let public = self.space.and(set, public);
         let mut all = Vec::new();
         if goes == gateway.outside {
+            // What was delivered to an address of the vpc is within it, and does not come out again.
+            let within = if kind.dst { self.space.to(&gateway.block) } else { PacketSet::NOTHING };
+            let set = self.space.minus(set, within);
             // What is not IPv4, or goes by a gateway that translates nothing, is as it was.
             all.push((set, kind));
             let unseen = self.space.to(&gateway.unseen);

@@ -177,6 +177,7 @@ fn proved(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64, tests:
             report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
         }
     }
+    report.by_public = super::publicly::denials(&mut network, &favourites);
     let mut interfaces = AgainstGroups::new(site);
     let mut apart = Vec::new();
     for (number, text) in artifacts.groups.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
 use super::frames::FramesProof;
+use super::publicly::RoundByPublic;
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, PersonId, Point};
 use crate::net::{Packet, Translation, Verdict};
@@ -250,6 +251,8 @@ pub struct Report {
     pub people: Vec<PersonProof>,
     /// What leads to sshds, and what they lead to.
     pub bastions: Bastions,
+    /// Denials that hold by private addresses alone: no answer to a question, and told as a warning.
+    pub by_public: Vec<RoundByPublic>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }

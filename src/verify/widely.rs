@@ -66,6 +66,36 @@ pub(crate) fn forbidden(
     Ok(None)
 }
 
+/// A packet that arrives of what an expectation forbids because it was written to a public address (S57).
+pub(super) fn by_public(
+    network: &mut Network<'_>,
+    expect: &Expect,
+    favourites: &[IpAddr],
+) -> Result<Option<Packet>, Exhausted> {
+    let what = terms::set(&mut network.space, &expect.terms);
+    let to = network.readings.wide_place(&expect.to);
+    let public = network.public_of(&to);
+    let except = narrowly(&network.readings, &expect.from);
+    for from in expect.from.plus.iter().filter(|_| !public.is_empty()) {
+        let mut starts = Vec::new();
+        for (start, addrs) in starts_of(network.site, &network.readings, from) {
+            let headers = network.between(&addrs.difference(&except), &public);
+            starts.push((start, network.space.and(headers, what)));
+        }
+        let reached = network.reach(&starts);
+        let src = network.readings.wide(from).difference(&except);
+        let meant = Forbidden { expect, own: owner(from), src, to: to.clone(), what };
+        let itself = to_itself(network);
+        for kind in kinds(&reached).into_iter().filter(|kind| kind.dst) {
+            let arrived = meant.arrived(network, &reached, kind, PacketSet::NOTHING, itself);
+            if let Some(packet) = network.space.witness_sent(arrived.written, favourites)? {
+                return Ok(Some(packet));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// An expectation, read.
 struct Asking<'e> {
     expect: &'e Expect,

@@ -386,6 +386,30 @@ fn a_bastion_says_what_it_assumes() {
     }
 }
 
+/// A `deny` that a packet gets round by public addresses says so, unless it is waived.
+#[test]
+fn a_denial_that_holds_by_private_addresses_alone_says_so() {
+    let site = "vpc main { 10.1.0.0/16; gateway internet }\nzone app { 10.1.1.0/24 } in main\nzone data { 10.1.2.0/24 } in main\n\
+        zone internet { rest }\nhost w = 10.1.1.10 public 198.51.100.10 in app\nhost d = 10.1.2.10 public 198.51.100.20 in data\n\
+        host e = 10.1.2.11 in data\nsecurity-group web = w\nsecurity-group db = d\nsecurity-group log = e\n\
+        allow https from web to anywhere { waive lint any-to-any \"x\"; waive aws complement \"x\" }\n\
+        allow https from anywhere to db, log { waive lint any-to-any \"x\"; waive lint exposed-service \"x\" }\n";
+    for (denial, said) in [
+        ("deny https from w to d", true),
+        ("deny https from w to d { waive lint public-way \"x\" }", false),
+        ("deny https from w to e", false),
+        ("deny https from w to anywhere", false),
+        ("deny https from anywhere to d", false),
+    ] {
+        for command in ["check", "verify"] {
+            let found = said_of(&format!("{site}{denial}\n"), &[command, "policy.fw"]);
+            let all = format!("{}{}", found.out, found.err);
+            assert_eq!(all.contains("warning[public-way]: this holds by private addresses alone: what 10.1.1.10 sends to 198.51.100.20"), said, "{denial}: {found:?}");
+            assert!(!all.contains("error["), "{denial}: {found:?}");
+        }
+    }
+}
+
 fn said_of(policy: &str, args: &[&str]) -> Said {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("policy.fw"), policy).unwrap();
