@@ -16,7 +16,7 @@ pub use lints::check as check_exactly;
 
 use crate::diag::{Diagnostic, Findings, code};
 use crate::forwarding::Forwarding;
-use crate::model::{Bridge, Expect, Expected, HostId, Site};
+use crate::model::{Action, Bridge, Expect, Expected, HostId, Site, Waiver};
 use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax::ast::StatementKind;
 use crate::target::nft::artifact::Ruleset;
@@ -41,6 +41,9 @@ pub struct Options {
     /// Whether the proof is all that is wanted: `ruleset.nft`, `ruleset.json` and `origins.json` are left out then. The
     /// text of a ruleset is in [`Compiled::artifacts`].
     pub proof_alone: bool,
+    /// Whether something else is asked than whether expectations hold: they are not proved then, unless what is found of them
+    /// is told beside any answer.
+    pub question_alone: bool,
 }
 
 /// The artifacts of one machine, as text.
@@ -121,11 +124,17 @@ pub fn checked(
 /// Whether the back half may find something: what an sshd cannot be told and who goes round it (S65), what a stateless
 /// bridge takes for replies (S42). Whatever else it finds is a fault of ours.
 fn shows_in_the_proof(site: &Site) -> bool {
+    let public = || site.hosts.iter().flat_map(|host| &host.legs).any(|leg| !leg.public.is_empty());
+    let denies = || site.accesses.iter().any(|access| access.action == Action::Deny);
+    site.hosts.iter().any(|host| host.sshd.is_some()) || replies_may_show(site) || (denies() && public())
+}
+
+/// Whether an expectation may hold but for what a stateless bridge takes for replies (S42).
+fn replies_may_show(site: &Site) -> bool {
     let denied = |expect: &Expect| expect.kind != Expected::Allow;
     let stateless = |(_, _, how): &(_, _, &Bridge)| matches!(how, Bridge::Stateless(_));
-    site.hosts.iter().any(|host| host.sshd.is_some())
-        || (site.hosts.iter().any(|host| host.bridges().any(|bridge| stateless(&bridge)))
-            && site.tests.iter().flat_map(|test| &test.expects).any(denied))
+    site.hosts.iter().any(|host| host.bridges().any(|bridge| stateless(&bridge)))
+        && site.tests.iter().flat_map(|test| &test.expects).any(denied)
 }
 
 /// The front half: what a policy says, and what `ask` makes of it, with whatever is wrong or needless in it. None where
@@ -181,13 +190,16 @@ fn proved(
     let settings = parameters(site, &mut hosts, findings)?;
     directors(site, &program, &mut hosts, findings)?;
     let servers = logins::written(site, &program, &mut hosts, options, findings)?;
-    let mut report = verify::prove_with(site, &artifacts, &servers, options.at);
+    let of_expectations = !options.question_alone || replies_may_show(site);
+    let prove = if of_expectations { verify::prove_with } else { verify::prove_without_expectations };
+    let mut report = prove(site, &artifacts, &servers, options.at);
     if let Some(acls) = &groups.acls {
         report.points.extend(verify::acls(site, acls));
     }
     report.settings = verify::settings(site, &settings);
     stateless(site, &report, findings);
     logins::ways_round(site, &report, findings);
+    by_public(site, &report, findings);
     watch(Told::Ended("prove"));
     if !options.proof_alone {
         exported((site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
@@ -309,6 +321,26 @@ fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
                     .help("with `br_netfilter` or `stateful` it holds without an exception"),
             );
         }
+    }
+}
+
+/// S57: a `deny` that holds by private addresses alone says so where it stands.
+fn by_public(site: &Site, report: &Report, findings: &mut Findings) {
+    for round in &report.by_public {
+        let Some(access) = site.access(round.access) else { continue };
+        // Where it does not hold by private addresses either, that has been said.
+        if access.waives_lint(code::PUBLIC_WAY.as_str()) || access.waives(Waiver::Deny) {
+            continue;
+        }
+        let message = match &round.packet {
+            Some(packet) => format!(
+                "this holds by private addresses alone: what {} sends to {}, a public one, gets there",
+                packet.src, packet.dst
+            ),
+            None => "whether this holds by public addresses too could not be decided".to_owned(),
+        };
+        let help = "take it from what lets out or in, by an `except`; and say `expect deny` beside it";
+        findings.push(Diagnostic::warning(code::PUBLIC_WAY, access.span, message).help(help));
     }
 }
 

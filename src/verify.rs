@@ -29,6 +29,7 @@ mod path;
 mod people;
 mod points;
 mod prove;
+mod publicly;
 pub mod questions;
 pub mod report;
 mod said;
@@ -48,7 +49,9 @@ pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{
     Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,
+    prove_without_expectations,
 };
+pub use publicly::RoundByPublic;
 pub use report::{
     Bastions, Counterexample, Excuse, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report,
     Rewrite, Unasked, UnaskedProof, WayRound,

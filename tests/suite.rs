@@ -179,6 +179,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     // What is proved says it.
     ("tests/bastion/prove.rs", &["round-the-bastion"]),
     ("tests/bridges.rs", &["stateless-replies"]),
+    ("tests/aws/publics.rs", &["public-way"]),
     // `fwc plan --aws-live`
     ("tests/aws/planned.rs", &["no-aws-plan"]),
     ("tests/aws/audited.rs", &["empty-policy"]),

@@ -66,7 +66,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let text = format!("test \"{title}\" {{ expect deny {service} from anywhere to anywhere }}\n");
         request.ask(text, &format!("--service {service}"));
     }
-    let compiled = request.prove();
+    let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
         let json = args.format == Format::Json;
         return unanswered(json.then_some("matrix"), &request, console);

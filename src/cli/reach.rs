@@ -47,7 +47,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let policies = words.into_iter().map(PathBuf::from).collect();
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
     request.ask(format!("test \"{TITLE}\" {{ expect deny {question} }}\n"), &sentence);
-    let compiled = request.prove();
+    let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
         let json = args.format == Format::Json;
         return unanswered(json.then_some("reaches"), &request, console);

@@ -119,6 +119,12 @@ impl Request {
         self.compile()
     }
 
+    /// The same for another question than whether the expectations hold.
+    pub(super) fn prove_for_question(&mut self) -> Option<Compiled> {
+        self.options.question_alone = true;
+        self.prove()
+    }
+
     /// Names the stage that just ended.
     pub(super) fn mark(&mut self, stage: &'static str) {
         self.timings.hear(Told::Ended(stage));

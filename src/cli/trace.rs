@@ -46,7 +46,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let policies = words.into_iter().map(PathBuf::from).collect();
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
     traced.time = request.options.at;
-    let compiled = request.prove();
+    let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
         let json = args.format == Format::Json;
         return unanswered(json.then_some("hops"), &request, console);

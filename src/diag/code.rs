@@ -130,6 +130,7 @@ codes! {
     OVERLAPPING_PORTS = "overlapping-ports",
     OVERLAPPING_ZONES = "overlapping-zones",
     PUBLIC_ADDRESS = "public-address",
+    PUBLIC_WAY = "public-way",
     REST_WITH_NETWORKS = "rest-with-networks",
     ROUND_THE_BASTION = "round-the-bastion",
     SECOND_BRIDGE = "second-bridge",

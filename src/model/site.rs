@@ -410,13 +410,23 @@ pub struct Leg {
     /// Whether its address is not known when compiling: it is matched by interface and by its zone's networks.
     pub dynamic: bool,
     /// `public`: the addresses by which the gateway of its vpc makes it known outside (S57), ascending.
-    pub public: Vec<IpAddr>,
+    pub public: Vec<Public>,
     /// The zone.
     pub zone: ZoneId,
     /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
     pub bridge: Option<Bridge>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// An address by which the gateway of a vpc makes a leg known outside (S57).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// As the outside knows it.
+    pub address: IpAddr,
+    /// What it stands for, in the order in which it is written: several where nothing says which of them, none of a leg whose address
+    /// nobody knows.
+    pub stands_for: Vec<IpAddr>,
 }
 
 /// `bridge HOW`: how frames between the ports of a leg are filtered. It is chosen in the policy, never detected.

@@ -7,7 +7,7 @@ use super::names::Names;
 use super::places::Places;
 use super::{bridges, groups, people, words};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Bridge, Host, HostId, Leg, Role, Zone};
+use crate::model::{Bridge, Host, HostId, Leg, Public, Role, Zone};
 use crate::source::Span;
 use crate::syntax::ast::{self, AddressValue, HostKind, HostLine, LegAddresses};
 
@@ -140,7 +140,8 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         LegAddresses::Static(written) => (addresses(written, findings)?, false),
         LegAddresses::Dynamic(_) => (Vec::new(), true),
     };
-    let public = addresses(&leg.public, findings)?;
+    let public = paired(addresses(&leg.public, findings)?, &own);
+    let own = ascending(own);
     let (zone, interface) = (zone?, interface.map_or(Some(None), |i| i.map(Some))?);
     let home = zones.get(zone.index())?;
     if let LegAddresses::Static(written) = &leg.addresses {
@@ -156,12 +157,38 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
     Some(Leg { interface, addresses: own, dynamic, public, zone, bridge, span: leg.span })
 }
 
-/// The addresses of a leg, ascending.
+/// What each public address of a leg stands for (S57): of as many of a family as the leg has, the one at the same place in the
+/// sentence; else any of them, for nothing says which.
+fn paired(public: Vec<IpAddr>, own: &[IpAddr]) -> Vec<Public> {
+    let of_family = |all: &[IpAddr], v4: bool| -> Vec<IpAddr> {
+        all.iter().copied().filter(|addr| addr.is_ipv4() == v4).collect()
+    };
+    let mut all = Vec::new();
+    for v4 in [true, false] {
+        let (public, private) = (of_family(&public, v4), of_family(own, v4));
+        let each: Vec<Vec<IpAddr>> = if public.len() == private.len() {
+            private.into_iter().map(|one| vec![one]).collect()
+        } else {
+            public.iter().map(|_| private.clone()).collect()
+        };
+        all.extend(public.into_iter().zip(each).map(|(address, stands_for)| Public { address, stands_for }));
+    }
+    all.sort_by_key(|public| public.address);
+    all
+}
+
+fn ascending(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+    addresses.sort();
+    addresses
+}
+
+/// The addresses of a leg, each once, as they are written.
 fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     let mut good = true;
     for address in written {
         match address.value {
+            AddressValue::One(addr) if addresses.contains(&addr) => {}
             AddressValue::One(addr) => addresses.push(addr),
             AddressValue::Net(net) => {
                 let message = format!("`{net}` is a network; a leg has addresses");
@@ -182,8 +209,6 @@ fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<Ip
             }
         }
     }
-    addresses.sort();
-    addresses.dedup();
     good.then_some(addresses)
 }
 

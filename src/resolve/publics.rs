@@ -31,13 +31,13 @@ pub(super) fn check(
             findings.push(Diagnostic::error(code::PUBLIC_ADDRESS, leg.span, message).help(help));
             continue;
         };
-        for public in &leg.public {
-            if vpc.block.contains(*public) {
+        for public in leg.public.iter().map(|public| public.address) {
+            if vpc.block.contains(public) {
                 let message = format!("`{public}` is in the block of `{}`: it is private", vpc.name);
                 let help = "the public address is the one that the outside knows";
                 findings.push(Diagnostic::error(code::PUBLIC_ADDRESS, leg.span, message).help(help));
             }
-            if let Some((first, at)) = owners.insert(*public, (&host.name, leg.span)) {
+            if let Some((first, at)) = owners.insert(public, (&host.name, leg.span)) {
                 let message =
                     format!("`{first}` and `{}` both have the public address `{public}`", host.name);
                 findings.push(
@@ -47,9 +47,10 @@ pub(super) fn check(
                 );
             }
         }
+        let known: Vec<IpAddr> = leg.public.iter().map(|public| public.address).collect();
         let families = |addrs: &[IpAddr], v4: bool| addrs.iter().filter(|a| a.is_ipv4() == v4).count();
         if !leg.dynamic
-            && [true, false].iter().any(|v4| families(&leg.public, *v4) > families(&leg.addresses, *v4))
+            && [true, false].iter().any(|v4| families(&known, *v4) > families(&leg.addresses, *v4))
         {
             let message = format!("`{}` has more public addresses than private ones", host.name);
             let help = "the gateway puts one public address for one private address";

@@ -69,7 +69,9 @@ fn unknown_among(site: &Site, set: &AddrSet) -> Vec<(HostId, LegId)> {
 /// The transit that puts the public address of a leg in a family; none where the leg has none, or its vpc's gateway is not on
 /// the way.
 fn put_at(site: &Site, path: &Path, (host, leg): (HostId, LegId), family: Family) -> Option<usize> {
-    let leg = site.leg(host, leg).filter(|leg| leg.public.iter().any(|addr| Family::of(*addr) == family))?;
+    let leg = site
+        .leg(host, leg)
+        .filter(|leg| leg.public.iter().any(|public| Family::of(public.address) == family))?;
     let vpc = site.vpc_of(leg.zone)?;
     let outer = |at: LegId| site.leg(vpc.machine, at).is_some_and(|of| Some(of.zone) == vpc.gateway);
     path.transits.iter().position(|t| t.host == vpc.machine && (outer(t.inward) || outer(t.outward)))
@@ -111,6 +113,6 @@ fn covers(topology: &Topology<'_>, (place, family): (&Place, Family), known: &Kn
     let except = place.except.iter().fold(AddrSet::empty(), add);
     let public =
         topology.site.leg(known.host, known.leg).map(|leg| leg.public.as_slice()).unwrap_or_default();
-    let public = AddrSet::from_ranges(public.iter().map(|addr| AddrRange::one(*addr))).of(family);
+    let public = AddrSet::from_ranges(public.iter().map(|public| AddrRange::one(public.address))).of(family);
     public.is_subset(&said) && public.is_disjoint(&except)
 }

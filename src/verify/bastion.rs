@@ -18,7 +18,7 @@ use crate::target::sshd::sim;
 use super::compose::{Network, Reached};
 use super::interfaces::GroupsText;
 use super::people::Servers;
-use super::prove::Artifacts;
+use super::prove::{Artifacts, LEAVING_UNNAMED};
 use super::report::{Bastions, Counterexample, Excuse, Outcome, PersonProof, WayRound};
 use super::translate::Kind;
 use super::widely::{into_machine, starts_of};
@@ -70,7 +70,10 @@ fn asked(
     for (host, machine) in site.hosts().filter(|(_, machine)| machine.sshd.is_some()) {
         let mut round = Round { network, spec, artifacts, host, machine, favourites };
         match round.ways() {
-            Ok(ways) => all.ways.extend(ways),
+            Ok(ways) => {
+                all.assuming.extend(round.assuming(&ways).map(|what| (host, what)));
+                all.ways.extend(ways);
+            }
             Err(why) => all.undecided.push((host, why.to_string())),
         }
     }
@@ -147,6 +150,24 @@ struct Round<'a, 's, 'p> {
 }
 
 impl Round<'_, '_, '_> {
+    /// What is taken for granted of what leaves a vpc without a public address (S57), where there would be another way round
+    /// without it.
+    fn assuming(&mut self, ways: &[WayRound]) -> Option<&'static str> {
+        if !self.network.leaves_unnamed() {
+            return None;
+        }
+        let by_unnamed = self.arrived();
+        self.network.leave_by_any(true);
+        let by_any = self.arrived();
+        // Without an answer the worse one is said.
+        let other = |other: &WayRound| {
+            ways.iter().all(|way| (way.access, &way.excuse) != (other.access, &other.excuse))
+        };
+        let so = by_unnamed != by_any && self.ways().map_or(true, |others| others.iter().any(other));
+        self.network.leave_by_any(false);
+        so.then_some(LEAVING_UNNAMED)
+    }
+
     fn ways(&mut self) -> Result<Vec<WayRound>, Exhausted> {
         let site = self.network.site;
         let arrived = self.arrived();
@@ -253,7 +274,14 @@ impl Round<'_, '_, '_> {
             words: String::new(),
             span: self.machine.span,
         };
-        let hops = search::anyhow(site, self.spec, self.artifacts, &End::Anywhere, &expect, &packet);
+        let hops = search::anyhow(
+            (site, &self.network.gateways),
+            self.spec,
+            self.artifacts,
+            &End::Anywhere,
+            &expect,
+            &packet,
+        );
         let mut rules = Vec::new();
         for hop in &hops {
             let of_machine = || match hop.point {

@@ -7,13 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
 use super::broadcasts::{self, Shared};
-use super::gateways::{self, Gateway};
+use super::gateways::{self, Gateways, PutFor};
 use super::interfaces::{self, Grounds, GroupsText};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
@@ -35,7 +36,8 @@ pub(crate) struct Network<'s> {
     /// The machine whose reply forms count all the same, if any does.
     counted: Option<HostId>,
     pub(crate) directors: Vec<Director>,
-    pub(crate) gateways: BTreeMap<HostId, Gateway>,
+    pub(crate) gateways: Arc<Gateways>,
+    pub(crate) put_for: PutFor,
     /// The addresses that several machines take in.
     pub(crate) shared: Vec<Shared>,
     /// Which machines that filter take in anything that is sent to one of them, of those that were asked about.
@@ -51,7 +53,7 @@ pub(crate) struct Network<'s> {
     pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
-    reached: BTreeMap<(Bound, Vec<(Start, PacketSet)>), Reached>,
+    reached: BTreeMap<(bool, Bound, Vec<(Start, PacketSet)>), Reached>,
     at: u64,
 }
 
@@ -188,7 +190,7 @@ impl<'s> Network<'s> {
     ) -> Self {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
-        let gateways = gateways::gateways(site);
+        let gateways = Arc::new(gateways::gateways(site));
         let shared = broadcasts::shared(site);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (counted, person) = (None, None);
@@ -202,6 +204,7 @@ impl<'s> Network<'s> {
             counted,
             directors,
             gateways,
+            put_for: PutFor::new(),
             shared,
             takes_shared: BTreeMap::new(),
             by_any: false,
@@ -434,10 +437,11 @@ impl<'s> Network<'s> {
 
     /// The same of packets that go no further than this.
     pub(crate) fn reach_within(&mut self, bound: Bound, starts: &[(Start, PacketSet)]) -> Reached {
-        let key = (bound, starts.to_vec());
+        let key = (self.by_any, bound, starts.to_vec());
         if let Some(known) = self.reached.get(&key) {
             return known.clone();
         }
+        let gateways = Arc::clone(&self.gateways);
         let mut reached = Reached::new();
         let mut waiting: Vec<(Spot, Kind)> = Vec::new();
         for (start, set) in starts {
@@ -470,8 +474,8 @@ impl<'s> Network<'s> {
                 if !spot.heard_by(self.site, host) {
                     continue;
                 }
-                if let Some(gateway) = self.gateways.get(&host).cloned() {
-                    for (through, kind) in self.across(&gateway, (spot.zone(), to), here, kind) {
+                if let Some(gateway) = gateways.get(&host) {
+                    for (through, kind) in self.across(gateway, (spot.zone(), to), here, kind) {
                         let to = Spot::put(self.site, Some(host), to);
                         self.arrive(&mut reached, &mut waiting, (to, kind), through);
                     }

@@ -10,17 +10,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::model::{End, HostId, Place, Role, Site, Vpc, ZoneId};
+use crate::model::{End, HostId, Place, Public, Role, Site, Vpc, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family, Field, Packet, PacketSet};
 
 use super::compose::Network;
-use super::translate::{Entry, Kind};
+use super::translate::Kind;
 
 /// A vpc's gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
+    /// The machine that it is.
+    machine: HostId,
     /// The zone behind it.
     pub(crate) outside: ZoneId,
+    /// The addresses of its vpc.
+    block: AddrSet,
     /// What it puts for what.
     known: Vec<Known>,
     /// By what leaves it whatever has no public address: addresses that no statement names.
@@ -32,11 +36,11 @@ pub(crate) struct Gateway {
     /// All public addresses of it, and the IPv4 addresses of the vpc that may have none.
     public: AddrSet,
     others: AddrSet,
-    /// Destinations beyond it at which nobody looks who sends: nobody's in the zone, and those to which no public address leads.
+    /// Destinations beyond it at which nobody looks who sends.
     unseen: AddrSet,
 }
 
-/// An address of a leg, and the one that stands for it: of a leg whose address nobody knows one of several for one of several.
+/// An address of a leg, and the one that stands for it: where nothing says which, one of several for one of several.
 #[derive(Clone, Debug)]
 struct Known {
     /// Whose.
@@ -49,18 +53,24 @@ struct Known {
     private: AddrSet,
     /// Of that some that statements tell apart.
     some: Vec<IpAddr>,
+    /// Whether the leg has another, which nobody knows.
+    unknown: bool,
 }
 
-/// The gateways of a site, by the machine of their vpc.
-pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
+/// Gateways, by the machine of their vpc.
+pub(crate) type Gateways = BTreeMap<HostId, Gateway>;
+
+/// What was put for what, all of it: by the gateway, the field in which stands what was there, and whether what has no public
+/// address leaves by any.
+pub(crate) type PutFor = BTreeMap<(HostId, Field, bool), PacketSet>;
+
+/// The gateways of a site.
+pub(crate) fn gateways(site: &Site) -> Gateways {
     let mut all = BTreeMap::new();
     if site.vpcs.iter().all(|vpc| vpc.gateway.is_none()) {
         return all;
     }
     let named = named(site);
-    let legs = || site.hosts.iter().flat_map(|host| &host.legs);
-    let somebodys = one_by_one(legs().flat_map(|leg| leg.addresses.iter().chain(&leg.public)));
-    let blocks = site.vpcs.iter().fold(never_public(), |all, vpc| all.union(&vpc.block));
     for (vpc, outside) in site.vpcs.iter().filter_map(|vpc| Some((vpc, vpc.gateway?))) {
         let known = known(site, vpc, &named);
         let beyond = site.zone(outside).map(|zone| zone.addrs.clone()).unwrap_or_default();
@@ -70,19 +80,47 @@ pub(crate) fn gateways(site: &Site) -> BTreeMap<HostId, Gateway> {
         let (named, most): (Vec<&AddrSet>, Vec<&AddrSet>) = named.iter().partition(names);
         let unnamed = without_most(&any, &named);
         let some = some_of(&unnamed, most.into_iter());
-        let public = known.iter().fold(AddrSet::empty(), |all, one| all.union(&one.public));
+        let public = AddrSet::from_ranges(known.iter().flat_map(|one| one.public.ranges()));
         // One whose address nobody knows has the public one beside others of its zone that have none.
         let sure = known.iter().filter(|one| is_one(&one.private));
-        let private = sure.fold(AddrSet::empty(), |all, one| all.union(&one.private));
+        let private = AddrSet::from_ranges(sure.flat_map(|one| one.private.ranges()));
         let others = vpc.block.of(Family::V4).difference(&private);
-        // Where some machine there has an address that nobody knows, any may be its.
-        let machines = site.hosts.iter().filter(|host| host.role != Role::Vpc);
-        let unsure = machines.flat_map(|host| &host.legs).any(|leg| leg.zone == outside && leg.dynamic);
-        let nobodys = if unsure { AddrSet::empty() } else { beyond.difference(&somebodys) };
-        let unseen = nobodys.union(&blocks);
-        all.insert(vpc.machine, Gateway { outside, known, unnamed, some, any, public, others, unseen });
+        let unseen = unseen(site, vpc, outside);
+        let (machine, block) = (vpc.machine, vpc.block.clone());
+        let gateway = Gateway { machine, outside, block, known, unnamed, some, any, public, others, unseen };
+        all.insert(machine, gateway);
     }
     all
+}
+
+/// Destinations beyond the gateway of a vpc at which nobody looks who sends: nobody's in the zone behind it, those to which nothing
+/// leads from there, and groups, which are heard on the link of their sender alone (S14).
+fn unseen(site: &Site, vpc: &Vpc, outside: ZoneId) -> AddrSet {
+    let zone = site.zone(outside);
+    let beyond = zone.map(|zone| zone.addrs.clone()).unwrap_or_default();
+    // Where some machine there has an address that nobody knows, any may be its; and who joins the ports of a bridge there
+    // looks at whatever passes between them.
+    let machines = site.hosts.iter().filter(|host| host.role != Role::Vpc);
+    let unsure = machines.flat_map(|host| &host.legs).any(|leg| leg.zone == outside && leg.dynamic);
+    let any = unsure || site.bridge_of(outside).is_some();
+    let legs = || site.hosts.iter().flat_map(|host| &host.legs);
+    let public = legs().flat_map(|leg| leg.public.iter().map(|public| &public.address));
+    let somebodys = one_by_one(legs().flat_map(|leg| &leg.addresses).chain(public));
+    // Zones of ours in no vpc may be reached from there, whatever their addresses.
+    let of_vpcs: BTreeSet<ZoneId> = site.vpcs.iter().flat_map(|vpc| vpc.zones.iter().copied()).collect();
+    let others = site.zones().filter(|(id, _)| *id != outside && !of_vpcs.contains(id));
+    let seen = others.fold(somebodys, |all, (_, zone)| all.union(&zone.addrs));
+    let seen = if any { seen.union(&beyond) } else { seen };
+    // In the Internet no private address of a vpc leads to it; in a network of one's own that of another may.
+    let internet = zone.is_some_and(|zone| zone.rest);
+    let blocks = site.vpcs.iter().filter(|of| internet || of.machine == vpc.machine);
+    let blocks = blocks.fold(AddrSet::empty(), |all, vpc| all.union(&vpc.block));
+    let nobodys = beyond.union(&never_public()).difference(&seen);
+    nobodys.difference(&all_blocks(site)).union(&blocks).union(&groups())
+}
+
+fn all_blocks(site: &Site) -> AddrSet {
+    site.vpcs.iter().fold(AddrSet::empty(), |all, vpc| all.union(&vpc.block))
 }
 
 /// Addresses of a set: one that each of these speaks of, and any.
@@ -108,24 +146,24 @@ fn known(site: &Site, vpc: &Vpc, named: &[AddrSet]) -> Vec<Known> {
     let legs = site.hosts().flat_map(|(of, host)| host.legs.iter().map(move |leg| (of, leg)));
     for (of, leg) in legs.filter(|(_, leg)| vpc.zones.contains(&leg.zone)) {
         for family in Family::BOTH {
-            let in_family = |addrs: &[IpAddr]| -> Vec<IpAddr> {
-                addrs.iter().copied().filter(|addr| Family::of(*addr) == family).collect()
-            };
-            let public = in_family(&leg.public);
+            let of_family = |public: &&Public| Family::of(public.address) == family;
+            let public: Vec<&Public> = leg.public.iter().filter(of_family).collect();
             if leg.dynamic && !public.is_empty() {
+                let publics: Vec<IpAddr> = public.iter().map(|public| public.address).collect();
                 let zone = site.zone(leg.zone).map(|zone| zone.addrs.of(family)).unwrap_or_default();
                 let private = zone.difference(&owned);
                 let some = some_of(&private, named.iter());
-                all.push(Known { of, public: one_by_one(public.iter()), publics: public, private, some });
+                let public = one_by_one(publics.iter());
+                all.push(Known { of, public, publics, private, some, unknown: true });
                 continue;
             }
-            let pairs = public.into_iter().zip(in_family(&leg.addresses));
-            all.extend(pairs.map(|(public, private)| Known {
+            all.extend(public.into_iter().map(|public| Known {
                 of,
-                public: AddrSet::one(public),
-                publics: vec![public],
-                private: AddrSet::one(private),
-                some: vec![private],
+                public: AddrSet::one(public.address),
+                publics: vec![public.address],
+                private: one_by_one(public.stands_for.iter()),
+                some: public.stands_for.clone(),
+                unknown: false,
             }));
         }
     }
@@ -148,7 +186,9 @@ fn named(site: &Site) -> Vec<AddrSet> {
         sets.extend(places.into_iter().flat_map(of_place).map(|set| set.ranges().collect()));
     }
     let legs = site.hosts.iter().flat_map(|host| &host.legs);
-    let ours = one_by_one(legs.flat_map(|leg| leg.addresses.iter().chain(&leg.public)));
+    let ours = one_by_one(
+        legs.flat_map(|leg| leg.addresses.iter().chain(leg.public.iter().map(|public| &public.address))),
+    );
     let mut all: Vec<AddrSet> = sets.into_iter().map(AddrSet::from_ranges).chain([ours]).collect();
     all.sort_by_key(size);
     all
@@ -184,7 +224,7 @@ fn without_most(set: &AddrSet, these: &[&AddrSet]) -> AddrSet {
 
 /// IPv4 addresses by which nothing is known in the Internet (RFC 6890).
 fn never_public() -> AddrSet {
-    let nets: [([u8; 4], u8); 8] = [
+    addresses_of(&[
         ([0, 0, 0, 0], 8),
         ([10, 0, 0, 0], 8),
         ([100, 64, 0, 0], 10),
@@ -193,9 +233,17 @@ fn never_public() -> AddrSet {
         ([172, 16, 0, 0], 12),
         ([192, 168, 0, 0], 16),
         ([224, 0, 0, 0], 3),
-    ];
-    let ranges = nets.into_iter().filter_map(|(first, length)| {
-        ipnet::IpNet::new(Ipv4Addr::from(first).into(), length).ok().map(AddrRange::net)
+    ])
+}
+
+/// IPv4 addresses of groups.
+fn groups() -> AddrSet {
+    addresses_of(&[([224, 0, 0, 0], 4)])
+}
+
+fn addresses_of(nets: &[([u8; 4], u8)]) -> AddrSet {
+    let ranges = nets.iter().filter_map(|(first, length)| {
+        ipnet::IpNet::new(Ipv4Addr::from(*first).into(), *length).ok().map(AddrRange::net)
     });
     AddrSet::from_ranges(ranges)
 }
@@ -271,8 +319,7 @@ impl Network<'_> {
             !site.is_director(owner) && site.host(owner).is_some_and(|machine| !machine.forwards())
         };
         let known = self.gateways.values().flat_map(|gateway| &gateway.known);
-        let unsure =
-            |known: &&Known| kind.dst && Some(known.of) != host && keeps(known.of) && !is_one(&known.private);
+        let unsure = |known: &&Known| kind.dst && Some(known.of) != host && keeps(known.of) && known.unknown;
         let public = known.filter(unsure).fold(AddrSet::empty(), |all, known| all.union(&known.public));
         self.space.address(Field::SentDst, &public)
     }
@@ -280,7 +327,6 @@ impl Network<'_> {
     /// From now on what has no public address leaves its vpc by any that the zone beyond has, or by one that no statement names.
     pub(crate) fn leave_by_any(&mut self, any: bool) {
         self.by_any = any;
-        self.forget_what_was_reached();
     }
 
     /// Packets from one zone of a gateway's machine to another, as they leave it.
@@ -295,6 +341,9 @@ impl Network<'_> {
         let public = self.space.and(set, public);
         let mut all = Vec::new();
         if goes == gateway.outside {
+            // What was delivered to an address of the vpc is within it, and does not come out again.
+            let within = if kind.dst { self.space.to(&gateway.block) } else { PacketSet::NOTHING };
+            let set = self.space.minus(set, within);
             // What is not IPv4, or goes by a gateway that translates nothing, is as it was.
             all.push((set, kind));
             let unseen = self.space.to(&gateway.unseen);
@@ -319,34 +368,63 @@ impl Network<'_> {
 
     /// Packets to public addresses, to the private ones.
     fn delivered(&mut self, gateway: &Gateway, set: PacketSet, kind: Kind) -> (PacketSet, Kind) {
-        let mut sets = Vec::new();
-        for known in &gateway.known {
-            let (public, private) = (self.space.to(&known.public), self.space.to(&known.private));
-            let theirs = self.space.and(set, public);
-            let theirs = self.space.rename(Field::Dst, Field::OrigDst, theirs);
-            sets.push(self.space.and(theirs, private));
-        }
-        let set = self.space.any(sets);
-        self.left(Entry::Translated { port: false }, set, kind)
+        (self.put(gateway, Field::Dst, set, kind.dst), Kind { dst: true, ..kind })
     }
 
-    /// Packets from private addresses, from the public ones.
+    /// Packets from private addresses, from the public ones; their source port may be any.
     fn made_public(&mut self, gateway: &Gateway, set: PacketSet, kind: Kind) -> Option<(PacketSet, Kind)> {
-        let mut sets = Vec::new();
-        for known in &gateway.known {
-            let private = self.space.from(&known.private);
-            let theirs = self.space.and(set, private);
-            if theirs != PacketSet::NOTHING {
-                sets.push(self.masked_as(&known.public, theirs, kind).0);
-            }
+        let private = gateway.known.iter().flat_map(|known| known.private.ranges());
+        let private = AddrSet::from_ranges(private).union(&gateway.others);
+        let from = self.space.from(&private);
+        let set = self.space.and(set, from);
+        if set == PacketSet::NOTHING {
+            return None;
         }
-        let others = self.space.from(&gateway.others);
-        let others = self.space.and(set, others);
-        let by = if self.by_any { &gateway.any } else { &gateway.unnamed };
-        if others != PacketSet::NOTHING && !by.is_empty() {
-            sets.push(self.masked_as(by, others, kind).0);
+        let set = if kind.src {
+            self.space.forget(Field::Sport, set)
+        } else {
+            self.space.rename(Field::Sport, Field::SentSport, set)
+        };
+        let set = self.put(gateway, Field::Src, set, kind.src);
+        (set != PacketSet::NOTHING).then_some((set, Kind { src: true, ..kind }))
+    }
+
+    /// Packets with an address that a gateway has put for another. What was there is what their sender wrote, unless that is known
+    /// already.
+    fn put(&mut self, gateway: &Gateway, field: Field, set: PacketSet, known: bool) -> PacketSet {
+        let (stood, sent) = match field {
+            Field::Src => (Field::OrigSrc, Field::SentSrc),
+            _ => (Field::OrigDst, Field::SentDst),
+        };
+        let before = if known { stood } else { sent };
+        let set = self.space.rename(field, before, set);
+        let pairs = self.pairs(gateway, field, before);
+        let set = self.space.and(set, pairs);
+        if known { self.space.forget(before, set) } else { set }
+    }
+
+    /// All that a gateway puts, in a field, for what stood there and is in another: each pair of them, once for all packets.
+    fn pairs(&mut self, gateway: &Gateway, field: Field, before: Field) -> PacketSet {
+        let key = (gateway.machine, before, self.by_any);
+        if let Some(known) = self.put_for.get(&key) {
+            return *known;
+        }
+        let mut pairs: Vec<(&AddrSet, &AddrSet)> = Vec::new();
+        for known in &gateway.known {
+            let outwards = field == Field::Src;
+            let (public, private) = (&known.public, &known.private);
+            pairs.push(if outwards { (private, public) } else { (public, private) });
+        }
+        if field == Field::Src {
+            pairs.push((&gateway.others, if self.by_any { &gateway.any } else { &gateway.unnamed }));
+        }
+        let mut sets = Vec::new();
+        for (was, is) in pairs {
+            let (was, is) = (self.space.address(before, was), self.space.address(field, is));
+            sets.push(self.space.and(was, is));
         }
         let set = self.space.any(sets);
-        (set != PacketSet::NOTHING).then_some((set, Kind { src: true, ..kind }))
+        self.put_for.insert(key, set);
+        set
     }
 }

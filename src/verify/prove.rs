@@ -121,6 +121,15 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 
 /// The same with what each sshd host is told.
 pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
+    proved(site, artifacts, servers, at, &site.tests)
+}
+
+/// The same of all but the expectations: for who asks something else.
+pub fn prove_without_expectations(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
+    proved(site, artifacts, servers, at, &[])
+}
+
+fn proved(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64, tests: &[Test]) -> Report {
     let people = super::people::people(site, servers);
     let mut report = Report { people, frames: frames(site, artifacts), ..Report::default() };
     let sets = Sets::new(site);
@@ -163,11 +172,12 @@ pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64
     network.hear(servers);
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);
-    for test in &site.tests {
+    for test in tests {
         for expect in &test.expects {
             report.expects.push(expectation(&mut network, &spec, artifacts, test, expect, &favourites));
         }
     }
+    report.by_public = super::publicly::denials(&mut network, &favourites);
     let mut interfaces = AgainstGroups::new(site);
     let mut apart = Vec::new();
     for (number, text) in artifacts.groups.iter().enumerate() {
@@ -708,7 +718,8 @@ fn arrival(
 ) -> Result<Option<Counterexample>, Exhausted> {
     let Some(found) = widely::forbidden(network, expect, favourites)? else { return Ok(None) };
     let site = network.site;
-    let hops = |packet: &Packet| search::anyhow(site, spec, artifacts, &found.from, expect, packet);
+    let of = (site, &*network.gateways);
+    let hops = |packet: &Packet| search::anyhow(of, spec, artifacts, &found.from, expect, packet);
     // Where nobody is asked about, some user's packet is the one that arrives (S63).
     let users = site.hosts().flat_map(|(host, _)| site.confined(host)).map(Some);
     let senders: Vec<Option<u32>> = match person {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{AccessId, Action, End, Expect, Hook, Host, HostId, Place, Point, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketBox, PacketSet, RangeSet, Space};
@@ -13,6 +14,7 @@ use crate::spec::{Sets, Spec};
 
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
+use super::gateways::Gateways;
 use super::prove::{Artifacts, LEAVING_UNNAMED, accepts};
 use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
@@ -83,7 +85,8 @@ pub fn reach(
     let (mut network, spec) = (network(site, artifacts, at)?, Spec::new(site));
     let covers = Covered::of(&mut network);
     let unfiltered = Unfiltered::of(&network);
-    let asking = Asking { site, spec: &spec, artifacts, asked, times: times(site, at) };
+    let gateways = Arc::clone(&network.gateways);
+    let asking = Asking { site, spec: &spec, artifacts, gateways, asked, times: times(site, at) };
     let plain = nobodys(&mut network);
     let mut turns = 0usize;
     let mut answer = Answer::default();
@@ -208,6 +211,7 @@ struct Asking<'a, 's> {
     site: &'s Site,
     spec: &'a Spec<'s>,
     artifacts: &'a Artifacts,
+    gateways: Arc<Gateways>,
     asked: &'a Expect,
     times: Vec<u64>,
 }
@@ -225,7 +229,14 @@ impl Asking<'_, '_> {
             for (from, skuid) in froms.iter().flat_map(|from| senders.iter().map(move |uid| (from, uid))) {
                 let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
                 let way = (&then, kind);
-                let hops = search::anyhow_as(self.site, self.spec, self.artifacts, from, self.asked, way);
+                let hops = search::anyhow_as(
+                    (self.site, &self.gateways),
+                    self.spec,
+                    self.artifacts,
+                    from,
+                    self.asked,
+                    way,
+                );
                 if let Some(mut hops) = hops {
                     let time = if nth == 0 { 0 } else { *time };
                     for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {

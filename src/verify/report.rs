@@ -1,6 +1,7 @@
 //! What a proof says, as data. Rendering is the business of `cli`.
 
 use super::frames::FramesProof;
+use super::publicly::RoundByPublic;
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, PersonId, Point};
 use crate::net::{Packet, Translation, Verdict};
@@ -199,6 +200,8 @@ pub struct Bastions {
     pub ways: Vec<WayRound>,
     /// Why the ways of a machine could not be counted, if they could not.
     pub undecided: Vec<(HostId, String)>,
+    /// What is taken for granted of the ways to a machine, where there would be others without it (S57).
+    pub assuming: Vec<(HostId, &'static str)>,
 }
 
 impl Bastions {
@@ -211,6 +214,11 @@ impl Bastions {
             }
         }
         self.undecided.extend(other.undecided);
+        for assumed in other.assuming {
+            if !self.assuming.contains(&assumed) {
+                self.assuming.push(assumed);
+            }
+        }
     }
 
     /// Whether every jump passes, and nobody goes round but by `break-glass`.
@@ -244,6 +252,8 @@ pub struct Report {
     pub people: Vec<PersonProof>,
     /// What leads to sshds, and what they lead to.
     pub bastions: Bastions,
+    /// Denials that hold by private addresses alone: no answer to a question, and told as a warning.
+    pub by_public: Vec<RoundByPublic>,
     /// How many decision nodes the proof took: a deterministic measure of its cost.
     pub nodes: usize,
 }

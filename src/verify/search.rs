@@ -13,7 +13,7 @@ use crate::spec::reading::Readings;
 
 use super::broadcasts::{self, Hearer, Shared};
 use super::compose::{Spot, Start};
-use super::gateways::{Gateway, gateways};
+use super::gateways::Gateways;
 use super::ipvs;
 use super::path::bridge_gate;
 use super::prove::Artifacts;
@@ -25,26 +25,26 @@ use super::widely::starts_of;
 
 /// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
 pub(super) fn anyhow(
-    site: &Site,
+    (site, gateways): (&Site, &Gateways),
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
     expect: &Expect,
     packet: &Packet,
 ) -> Vec<Hop> {
-    Search::of(site, spec, artifacts, expect, (packet, None)).from(from).unwrap_or_default()
+    Search::of((site, gateways), spec, artifacts, expect, (packet, None)).from(from).unwrap_or_default()
 }
 
 /// The same of a packet that is translated so when it arrives; none where it has no such way.
 pub(super) fn anyhow_as(
-    site: &Site,
+    (site, gateways): (&Site, &Gateways),
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
     expect: &Expect,
     (packet, kind): (&Packet, Kind),
 ) -> Option<Vec<Hop>> {
-    Search::of(site, spec, artifacts, expect, (packet, Some(kind))).from(from)
+    Search::of((site, gateways), spec, artifacts, expect, (packet, Some(kind))).from(from)
 }
 
 struct Search<'a, 's> {
@@ -52,7 +52,7 @@ struct Search<'a, 's> {
     spec: &'a Spec<'s>,
     artifacts: &'a Artifacts,
     expect: &'a Expect,
-    gateways: BTreeMap<HostId, Gateway>,
+    gateways: &'a Gateways,
     sent: &'a Packet,
     /// What of it is to be translated when it arrives; none: whatever.
     kind: Option<Kind>,
@@ -64,14 +64,14 @@ struct Search<'a, 's> {
 
 impl<'a, 's> Search<'a, 's> {
     fn of(
-        site: &'s Site,
+        (site, gateways): (&'s Site, &'a Gateways),
         spec: &'a Spec<'s>,
         artifacts: &'a Artifacts,
         expect: &'a Expect,
         (sent, kind): (&'a Packet, Option<Kind>),
     ) -> Self {
         let shared = broadcasts::shared(site);
-        Self { site, spec, artifacts, expect, gateways: gateways(site), sent, kind, shared, hearers: None }
+        Self { site, spec, artifacts, expect, gateways, sent, kind, shared, hearers: None }
     }
 
     /// Its shortest way from an item: to whoever has its destination, else to another who takes it in.

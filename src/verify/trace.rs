@@ -11,7 +11,7 @@ use crate::spec::Spec;
 use crate::target::nft::{artifact, sim};
 
 use super::compose::interface_of;
-use super::gateways::gateways;
+use super::gateways::{Gateway, Gateways, gateways};
 use super::interfaces::Grounds;
 use super::ipvs;
 use super::path::{self, Begin, Gate, gates};
@@ -42,8 +42,8 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     // Who is not in the zone behind that gateway sends to the public address, and is seen to.
     let sender = spec.forwarding().owner_of(private.src).map(|(host, _)| host);
     let behind = spec.forwarding().zone_of(private.src).filter(|_| sender.is_none());
-    let outside =
-        gateways(site).values().any(|g| g.public().contains(packet.dst) && Some(g.outside) == behind);
+    let gateways = gateways(site);
+    let outside = gateways.values().any(|g| g.public().contains(packet.dst) && Some(g.outside) == behind);
     let packet = &if outside { private } else { Packet { dst: packet.dst, ..private } };
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
@@ -65,7 +65,7 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     if let Some((host, came)) = elsewhere(site, artifacts, packet.iif.name(), ahead)? {
         let ahead = path::rerouted(spec.forwarding(), host, came, packet.dst).map_err(no_path)?;
         let mut hops = Vec::new();
-        let through = Through { spec: &spec, artifacts, left: site.hosts.len() };
+        let through = Through { spec: &spec, artifacts, gateways: &gateways, left: site.hosts.len() };
         let _end = through.follow(ahead.into(), packet.clone(), &mut hops);
         return Ok(hops);
     }
@@ -118,14 +118,24 @@ fn elsewhere(
 /// S57: a public address, at either end, is the private one that stands for it.
 fn as_private(site: &Site, packet: &Packet) -> Result<Packet, NoWay> {
     let private = |addr: IpAddr| -> Result<IpAddr, NoWay> {
-        let family = |a: &&IpAddr| a.is_ipv4() == addr.is_ipv4();
         let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
         for (host, leg) in legs {
-            let Some(at) = leg.public.iter().filter(family).position(|a| *a == addr) else { continue };
-            let unknown = || {
-                NoWay::NoPath(format!("{addr} stands for an address of `{}` that nobody knows", host.name))
+            let Some(public) = leg.public.iter().find(|public| public.address == addr) else { continue };
+            let name = &host.name;
+            return match public.stands_for.as_slice() {
+                [one] => Ok(*one),
+                [] => {
+                    let why = format!("{addr} stands for an address of `{name}` that nobody knows");
+                    Err(NoWay::NoPath(why))
+                }
+                several => {
+                    let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+                    let several = several.join(" or ");
+                    Err(NoWay::NoPath(format!(
+                        "{addr} stands for {several} of `{name}`, nothing says for which: say that one"
+                    )))
+                }
             };
-            return leg.addresses.iter().filter(family).nth(at).copied().ok_or_else(unknown);
         }
         Ok(addr)
     };
@@ -144,7 +154,8 @@ pub(super) fn routed(
     let Ok(way) = path::walk(forwarding, begin, packet.dst, towards) else { return Vec::new() };
     let mut hops = Vec::new();
     let left = spec.forwarding().site().hosts.len();
-    let through = Through { spec, artifacts, left };
+    let gateways = gateways(forwarding.site());
+    let through = Through { spec, artifacts, gateways: &gateways, left };
     let passed = through.follow(gates(forwarding.site(), &way).into(), packet.clone(), &mut hops);
     if let Some(packet) = passed.filter(|packet| is_group(packet.dst) && towards.is_none()) {
         hops.extend(heard(spec, artifacts, begin, way.start.map(|(host, _)| host), &packet));
@@ -177,6 +188,7 @@ pub(super) fn at_its_time(
 struct Through<'a, 's> {
     spec: &'a Spec<'s>,
     artifacts: &'a Artifacts,
+    gateways: &'a Gateways,
     left: usize,
 }
 
@@ -207,6 +219,7 @@ impl Through<'_, '_> {
                 }
             }
             packet = machine.leaves(gate.oif, packet, hops);
+            packet = self.leaving(&gate, packet, hops);
             if gate.hook == Hook::Input {
                 self.share_out(gate.host, &packet, hops);
             }
@@ -219,28 +232,28 @@ impl Through<'_, '_> {
         Some(packet)
     }
 
+    /// S57: what leaves a vpc by its gateway, as it does where somebody behind it looks who sends.
+    fn leaving(&self, gate: &Gate, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
+        let site = self.spec.forwarding().site();
+        let zone = |leg: Option<LegId>| Some(site.leg(gate.host, leg?)?.zone);
+        let legs = zone(gate.iif).zip(zone(gate.oif)).filter(|_| !gate.bridged);
+        let by = self.gateways.get(&gate.host).zip(legs).filter(|(by, (_, goes))| by.outside == *goes);
+        let sent = by.and_then(|(by, legs)| by.across(legs, &packet).into_iter().nth(1));
+        let Some(sent) = sent else { return packet };
+        hops.extend(translated(site, gate.host, &packet, sent.clone()));
+        sent
+    }
+
     /// S57: what has come to the zone behind a gateway, for a public address of it, with the private one and the way that is left.
     fn by_gateway(&self, gate: &Gate, packet: &Packet, hops: &mut Vec<Hop>) -> Option<(Packet, Vec<Gate>)> {
         let (forwarding, site) = (self.spec.forwarding(), self.spec.forwarding().site());
         let zone = site.leg(gate.host, gate.oif?)?.zone;
-        let all = gateways(site);
-        let (into, gateway) =
-            all.iter().find(|(_, g)| g.outside == zone && g.public().contains(packet.dst))?;
-        let vpc = site.vpcs.iter().find(|vpc| vpc.block.contains(packet.src)).map(|vpc| vpc.machine);
-        let own = vpc.and_then(|own| Some((own, all.get(&own)?)));
-        let sent =
-            own.and_then(|(own, by)| Some((own, by.across((zone, by.outside), packet).into_iter().nth(1)?)));
-        let packet = match sent {
-            Some((own, sent)) => {
-                hops.extend(translated(site, own, packet, sent.clone()));
-                sent
-            }
-            None => packet.clone(),
-        };
-        let owner = forwarding.owner_of(as_private(site, &packet).ok()?.dst)?;
+        let behind = |gateway: &Gateway| gateway.outside == zone && gateway.public().contains(packet.dst);
+        let (into, gateway) = self.gateways.iter().find(|(_, gateway)| behind(gateway))?;
+        let owner = forwarding.owner_of(as_private(site, packet).ok()?.dst)?;
         let inside = site.leg(owner.0, owner.1)?.zone;
-        let delivered = gateway.across((zone, inside), &packet).into_iter().nth(1)?;
-        hops.extend(translated(site, *into, &packet, delivered.clone()));
+        let delivered = gateway.across((zone, inside), packet).into_iter().nth(1)?;
+        hops.extend(translated(site, *into, packet, delivered.clone()));
         let way = path::walk(forwarding, Begin::Zone(zone), delivered.dst, None).ok()?;
         Some((delivered, gates(site, &way)))
     }
@@ -294,7 +307,7 @@ pub(super) fn translated(site: &Site, at: HostId, packet: &Packet, to: Packet) -
     let name = site.host(at).map_or("?", |host| host.name.as_str());
     let because = |public: IpAddr| {
         let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
-        let known = legs.into_iter().find(|(_, leg)| leg.public.contains(&public));
+        let known = legs.into_iter().find(|(_, leg)| leg.public.iter().any(|of| of.address == public));
         let known = known.map(|(host, leg)| (format!("{} public {public}", host.name), Some(leg.span)));
         let vpc = site.vpcs.iter().find(|vpc| vpc.machine == at);
         let words = "what has no public address leaves by one that no statement names";

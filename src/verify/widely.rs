@@ -22,11 +22,12 @@ pub(crate) struct Arrival {
     pub(crate) shared: bool,
 }
 
-/// What an expectation forbids, from one item of its `from`.
+/// What an expectation forbids, from some items of its `from`.
 struct Forbidden<'e> {
     expect: &'e Expect,
-    from: &'e End,
-    /// The sources of the item.
+    /// The machine that the item is.
+    own: Option<HostId>,
+    /// The sources of the items.
     src: AddrSet,
     /// The destinations.
     to: AddrSet,
@@ -40,7 +41,6 @@ pub(crate) fn forbidden(
     expect: &Expect,
     favourites: &[IpAddr],
 ) -> Result<Option<Arrival>, Exhausted> {
-    let site = network.site;
     let named = terms::set(&mut network.space, &expect.terms);
     let what = match expect.kind {
         Expected::Only => network.space.not(named),
@@ -50,50 +50,121 @@ pub(crate) fn forbidden(
     let except = narrowly(&network.readings, &expect.from);
     // What is sent to others may be delivered here, where anything is translated.
     let read_twice = !expect.direct && network.translates();
-    for from in &expect.from.plus {
-        let what = network.may_be_sent(from, what);
-        let (mut starts, mut sent) = (Vec::new(), Vec::new());
-        for (start, addrs) in starts_of(site, &network.readings, from) {
-            let src = addrs.difference(&except);
-            let all = network.space.from(&src);
-            sent.push((start.clone(), all));
-            let headers = if read_twice {
-                all
-            } else {
-                let headers = network.between(&src, &to.union(&network.public_of(&to)));
-                network.space.and(headers, what)
-            };
-            starts.push((start, headers));
+    let asking = Asking { expect, to, what, except, read_twice };
+    // Gateways put many addresses for many. What none of all items together sends, none of them does.
+    let all = expect.from.plus.as_slice();
+    if all.len() > 1 && !network.gateways.is_empty() && network.asked_about().is_none() {
+        let arrives = asking.of(network, all, what, None, favourites)?;
+        if arrives.is_none() {
+            return Ok(None);
+        }
+    }
+    for from in all {
+        let what = network.may_be_sent(from, asking.what);
+        let arrives = asking.of(network, std::slice::from_ref(from), what, owner(from), favourites)?;
+        if let Some((packet, shared)) = arrives {
+            return Ok(Some(Arrival { from: from.clone(), packet, shared }));
+        }
+    }
+    Ok(None)
+}
+
+/// A packet that arrives of what an expectation forbids because it was written to a public address (S57).
+pub(super) fn by_public(
+    network: &mut Network<'_>,
+    expect: &Expect,
+    favourites: &[IpAddr],
+) -> Result<Option<Packet>, Exhausted> {
+    let what = terms::set(&mut network.space, &expect.terms);
+    let to = network.readings.wide_place(&expect.to);
+    let public = network.public_of(&to);
+    let except = narrowly(&network.readings, &expect.from);
+    for from in expect.from.plus.iter().filter(|_| !public.is_empty()) {
+        let mut starts = Vec::new();
+        for (start, addrs) in starts_of(network.site, &network.readings, from) {
+            let headers = network.between(&addrs.difference(&except), &public);
+            starts.push((start, network.space.and(headers, what)));
         }
         let reached = network.reach(&starts);
         let src = network.readings.wide(from).difference(&except);
-        let meant = Forbidden { expect, from, src, to: to.clone(), what };
+        let meant = Forbidden { expect, own: owner(from), src, to: to.clone(), what };
+        let itself = to_itself(network);
+        for kind in kinds(&reached).into_iter().filter(|kind| kind.dst) {
+            let arrived = meant.arrived(network, &reached, kind, PacketSet::NOTHING, itself);
+            if let Some(packet) = network.space.witness_sent(arrived.written, favourites)? {
+                return Ok(Some(packet));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// An expectation, read.
+struct Asking<'e> {
+    expect: &'e Expect,
+    to: AddrSet,
+    /// What nobody may send.
+    what: PacketSet,
+    /// Who is not asked about.
+    except: AddrSet,
+    read_twice: bool,
+}
+
+impl Asking<'_> {
+    /// A packet that arrives of what items send of these services, from whoever but their own machine; and whether it is to an
+    /// address that several machines take in.
+    fn of(
+        &self,
+        network: &mut Network<'_>,
+        items: &[End],
+        what: PacketSet,
+        own: Option<HostId>,
+        favourites: &[IpAddr],
+    ) -> Result<Option<(Packet, bool)>, Exhausted> {
+        let (mut starts, mut sent, mut sources) = (Vec::new(), Vec::new(), AddrSet::empty());
+        for from in items {
+            for (start, addrs) in starts_of(network.site, &network.readings, from) {
+                let src = addrs.difference(&self.except);
+                let all = network.space.from(&src);
+                sent.push((start.clone(), all));
+                let headers = if self.read_twice {
+                    all
+                } else {
+                    let headers = network.between(&src, &self.to.union(&network.public_of(&self.to)));
+                    network.space.and(headers, what)
+                };
+                starts.push((start, headers));
+            }
+            sources = sources.union(&network.readings.wide(from).difference(&self.except));
+        }
+        let reached = network.reach(&starts);
+        let meant = Forbidden { expect: self.expect, own, src: sources, to: self.to.clone(), what };
         let itself = to_itself(network);
         for kind in kinds(&reached) {
             let anywhere = match kind.dst {
-                true => arriving(network, &reached, kind, &End::Anywhere, owner(from)),
+                true => arriving(network, &reached, kind, &End::Anywhere, own),
                 false => PacketSet::NOTHING,
             };
             let arrived = meant.arrived(network, &reached, kind, anywhere, itself);
             let headers = network.space.or(arrived.written, arrived.delivered);
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
-                return Ok(Some(Arrival { from: from.clone(), packet, shared: false }));
+                return Ok(Some((packet, false)));
             }
         }
         let hearers = meant.hearers(network, &sent);
         if hearers.is_empty() {
-            continue;
+            return Ok(None);
         }
         let addrs = hearers.iter().fold(AddrSet::empty(), |all, (_, addrs)| all.union(addrs));
         let sent = network.to_shared(&sent, &addrs);
         let reached = network.reach_within(Bound::Shared, &sent);
         for (_, headers) in meant.heard(network, &reached, &hearers) {
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
-                return Ok(Some(Arrival { from: from.clone(), packet, shared: true }));
+                return Ok(Some((packet, true)));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
 /// What was sent from one item, wherever it may be by now.
@@ -160,10 +231,10 @@ impl Sent {
             // What was written for others and is delivered elsewhere arrives all the same.
             let anywhere = if kind.dst { self.anywhere(network, kind) } else { PacketSet::NOTHING };
             let (src, itself) = (self.src.clone(), self.itself);
-            let meant = Forbidden { expect: asked, from: &self.from, src, to: to.clone(), what };
+            let meant = Forbidden { expect: asked, own: owner(&self.from), src, to: to.clone(), what };
             all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
         }
-        let meant = Forbidden { expect: asked, from: &self.from, src: self.src.clone(), to, what };
+        let meant = Forbidden { expect: asked, own: owner(&self.from), src: self.src.clone(), to, what };
         let hearers = meant.hearers(network, &self.starts);
         if !hearers.is_empty() {
             let shared = self.shared.get_or_insert_with(|| {
@@ -226,7 +297,7 @@ impl Forbidden<'_> {
         anywhere: PacketSet,
         itself: PacketSet,
     ) -> Arrived {
-        let own = owner(self.from);
+        let own = self.own;
         let mut at_items = Vec::new();
         for item in &self.expect.to.plus {
             at_items.push(arriving(network, reached, kind, item, own));
@@ -263,7 +334,7 @@ impl Forbidden<'_> {
     /// Who of `to` takes in what is sent to which address that several machines take in.
     fn hearers(&self, network: &mut Network<'_>, starts: &[(Start, PacketSet)]) -> Vec<(Hearer, AddrSet)> {
         let (site, readings, shared) = (network.site, &network.readings, &network.shared);
-        let mut all = broadcasts::hearers(readings, site, shared, &self.expect.to, owner(self.from));
+        let mut all = broadcasts::hearers(readings, site, shared, &self.expect.to, self.own);
         all.retain(|(hearer, _)| broadcasts::may_hear(site, hearer, starts) && network.takes_shared(hearer));
         all
     }
@@ -300,7 +371,7 @@ impl Forbidden<'_> {
         let mut sets = Vec::new();
         for (real, of, set) in network.handed_on(reached) {
             let machine = network.site.owner_of(real).map(|(host, _)| host);
-            if of != kind || !self.to.contains(real) || machine.is_some() && machine == owner(self.from) {
+            if of != kind || !self.to.contains(real) || machine.is_some() && machine == self.own {
                 continue;
             }
             // S13

@@ -268,6 +268,30 @@ fn what_a_format_cannot_say() {
     assert!(many[0].is_empty() && many[1].contains("are more than 500"), "{many:?}");
 }
 
+/// A logical id has 255 characters at most: that of a rule is cut where the name of its group is long, and stays its own; shorter
+/// ones are what they were.
+#[test]
+fn no_logical_id_of_cloudformation_is_longer_than_it_takes() {
+    for (length, prints) in [(200, true), (250, true), (253, true), (254, false)] {
+        let id = format!("${{sg:{}}}", "a".repeat(length));
+        let rule = |port| Rule::new(Traffic::Tcp(Ports::one(port)), Peer::group(id.clone()));
+        let mut group = Group::closed(id.clone());
+        group.name = Some("long".to_owned());
+        group.description = Some("managed by fwc".to_owned());
+        group.ingress = Some(vec![rule(80), rule(443)]);
+        let estate = Estate { groups: vec![group], ..Estate::default() };
+        let Ok(text) = print::cloudformation(&estate) else {
+            assert!(!prints, "{length}");
+            continue;
+        };
+        let template: Value = serde_json::from_str(&text).unwrap();
+        let names: Vec<&String> = template["Resources"].as_object().unwrap().keys().collect();
+        assert!(prints && names.len() == 3 && names.iter().all(|name| name.len() <= 255), "{names:?}");
+        assert_eq!(names.iter().all(|name| name.contains(&"a".repeat(length))), length == 200, "{names:?}");
+        assert_eq!(forms(&read::cloudformation(&text).unwrap()), forms(&estate));
+    }
+}
+
 /// `unprintable`: what one format cannot say of a list that no group wears (else it is `too-many-rules`).
 #[test]
 fn a_list_longer_than_cloudformation_takes_is_an_error_with_its_place() {

@@ -264,6 +264,152 @@ fn a_matrix_says_what_it_assumes() {
     }
 }
 
+/// Which address a public one stands for: the one at the same place in the sentence, any of them where there are not as many.
+#[test]
+fn public_addresses_pair_with_private_ones_as_they_are_written() {
+    let verified = |leg: &str, to: &str| {
+        let policy = format!(
+            "vpc main {{ 10.1.0.0/16; gateway internet }}\nzone app {{ 10.1.1.0/24 }} in main\n\
+             zone data {{ 10.1.2.0/24 }} in main\nzone internet {{ rest }}\n\
+             list world = 64.0.0.0/2, 128.0.0.0/2, 192.0.0.0/3\nhost n = 10.1.1.11 in app\n\
+             host d {{ eth0 {leg} in data; nftables }}\nsecurity-group plain = n\nallow ssh from plain to world\n\
+             allow ssh from world to {to} {{ waive lint exposed-service \"x\" }}\n"
+        );
+        (
+            said_of(
+                &format!("{policy}test \"a\" {{ expect deny ssh from n to d }}\n"),
+                &["verify", "policy.fw"],
+            ),
+            policy,
+        )
+    };
+    for (leg, to, public) in [
+        ("10.1.2.20, 10.1.2.10 public 198.51.100.1, 198.51.100.2", "10.1.2.20", "198.51.100.1"),
+        ("10.1.2.20, 10.1.2.10 public 198.51.100.2, 198.51.100.1", "10.1.2.20", "198.51.100.2"),
+        ("10.1.2.20, 10.1.2.10, 10.1.2.10 public 198.51.100.1, 198.51.100.2", "10.1.2.10", "198.51.100.2"),
+        // Of fewer nothing says which: it may be any.
+        ("10.1.2.20, 10.1.2.10 public 198.51.100.1", "10.1.2.20", "198.51.100.1"),
+        ("10.1.2.20, 10.1.2.10 public 198.51.100.1", "10.1.2.10", "198.51.100.1"),
+    ] {
+        let (said, policy) = verified(leg, to);
+        assert_eq!(said.code, Some(1), "{leg}, {to}: {said:?}");
+        assert!(said.out.contains(&format!("-> internet {public} tcp/22")), "{leg}, {to}: {said:?}");
+        assert!(said.out.contains(&format!("main gateway: sent to {to}")), "{leg}, {to}: {said:?}");
+        let packet = format!("tcp 22 from 130.0.0.1 to {public}");
+        let traced = said_of(&policy, &["trace", "policy.fw", &packet]);
+        match leg.matches("198.51").count() {
+            1 => assert!(
+                traced.out.contains(
+                    "no path: 198.51.100.1 stands for 10.1.2.20 or 10.1.2.10 of `d`, nothing says for which"
+                ),
+                "{traced:?}"
+            ),
+            _ => assert!(traced.out.contains("d input eth0: accept"), "{leg}: {traced:?}"),
+        }
+    }
+}
+
+/// Whoever looks at the source beyond a gateway sees the public one, though nobody has the destination or it is private.
+#[test]
+fn beyond_a_gateway_a_private_network_and_a_bridge_see_the_public_source() {
+    let private = "zone corp { 172.16.0.0/16 }\nlist half = 172.16.5.0/24\nhost w = 10.1.1.10 public 172.16.5.10 in app\n\
+        host h { eth0 172.16.9.9 in corp; nftables }\nallow ssh from half to h\n";
+    let bridge = "zone corp { 203.0.113.0/24 }\nlist half = 203.0.113.0/28\nhost w = 10.1.1.10 public 203.0.113.10 in app\n\
+        firewall br { br0 203.0.113.1 in corp bridge br_netfilter; up 172.30.0.1 in stub }\n\
+        zone stub { 172.30.0.0/24 }\nallow ssh from half except br to 203.0.113.50\nallow ping from stub to br.stub\n";
+    let router = "zone corp { 172.16.0.0/16 }\nlist half = 172.16.5.0/24\nhost w = 10.1.1.10 public 172.16.5.10 in app\n\
+        firewall fw { a 172.16.0.1 in corp; b 192.168.1.1 in lan }\nzone lan { 192.168.1.0/24 }\n\
+        allow ssh from half to lan\n";
+    let far = "zone corp { 172.16.0.0/16 }\nlist half = 172.16.5.0/24\nhost w = 10.1.1.10 public 172.16.5.10 in app\n\
+        vpc other { 10.2.0.0/16; gateway corp }\nzone far { 10.2.1.0/24 } in other\nhost x = 10.2.1.10 in far\n\
+        security-group xs = x\nallow ssh from half to xs\n";
+    for (site, to) in [(private, "h"), (bridge, "203.0.113.50"), (router, "192.168.1.9"), (far, "x")] {
+        let vpc = "vpc main { 10.1.0.0/16; gateway corp }\nzone app { 10.1.1.0/24 } in main\n";
+        let said = said_of(
+            &format!("{vpc}{site}test \"t\" {{ expect deny ssh from w to {to} }}\n"),
+            &["verify", "policy.fw"],
+        );
+        assert!(said.code == Some(1) && said.out.contains("main gateway: sent from"), "{to}: {said:?}");
+    }
+}
+
+/// A trace shows who is seen to send beyond a gateway, wherever the packet goes, and is decided as the proof says.
+#[test]
+fn a_trace_shows_the_source_that_is_seen_beyond_a_gateway() {
+    let site = "vpc main { 10.1.0.0/16; gateway corp }\nzone app { 10.1.1.0/24 } in main\nzone corp { 11.16.0.0/16 }\n\
+        list half = 11.16.5.0/24\nlist most = 11.16.128.0/17, 11.16.64.0/18, 11.16.32.0/19\n\
+        host w = 10.1.1.10 public 11.16.5.10 in app\nhost n = 10.1.1.11 in app\n\
+        host h { eth0 11.16.9.9 in corp; nftables }\nallow ssh from half to h\nallow http from most to h\n";
+    for (packet, hop, end) in [
+        (
+            "tcp 22 from 10.1.1.10 to 11.16.9.9",
+            "1 main gateway: sent from 11.16.5.10",
+            "2 h input eth0: accept",
+        ),
+        (
+            "tcp 80 from 10.1.1.11 to 11.16.9.9",
+            "what has no public address leaves by one",
+            "2 h input eth0: accept",
+        ),
+        (
+            "tcp 22 from 10.1.1.11 to 11.16.9.9",
+            "what has no public address leaves by one",
+            "2 h input eth0: drop",
+        ),
+    ] {
+        let said = said_of(site, &["trace", "policy.fw", packet]);
+        assert!(said.out.contains(hop) && said.out.contains(end), "{packet}: {said:?}");
+    }
+}
+
+/// A bastion to which there is no way round but for what the proof takes for granted says so.
+#[test]
+fn a_bastion_says_what_it_assumes() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ana@laptop";
+    let site = |public: &str| {
+        format!(
+            "vpc main {{ 10.1.0.0/16; gateway internet }}\nzone app {{ 10.1.1.0/24 }} in main\n\
+             zone mgmt {{ 10.1.2.0/24 }} in main\nzone internet {{ rest }}\nlist trusted = 203.0.113.0/28\n\
+             host n = 10.1.1.11 in app\nhost b {{ eth0 10.1.2.10 {public} in mgmt }}\n\
+             security-group plain = n\nsecurity-group bg = b\nuser ana {{ key \"{key}\"; uid 1001 }}\n\
+             sshd b {{ accept ed25519 }}\nallow ssh from plain to internet {{ waive aws complement \"x\" }}\n\
+             allow ssh from trusted to b as ana\n"
+        )
+    };
+    for (public, assumed) in [("public 198.51.100.20", true), ("", false)] {
+        let text = said_of(&site(public), &["verify", "policy.fw"]);
+        assert_eq!(text.code, Some(0), "{public}: {text:?}");
+        let line = "assuming  what has no public address leaves its vpc by one";
+        assert_eq!(text.out.contains(line), assumed, "{public}: {text:?}");
+        let json = said_of(&site(public), &["verify", "policy.fw", "--format", "json"]);
+        assert_eq!(json.out.contains("what has no public address leaves"), assumed, "{public}: {json:?}");
+    }
+}
+
+/// A `deny` that a packet gets round by public addresses says so, unless it is waived.
+#[test]
+fn a_denial_that_holds_by_private_addresses_alone_says_so() {
+    let site = "vpc main { 10.1.0.0/16; gateway internet }\nzone app { 10.1.1.0/24 } in main\nzone data { 10.1.2.0/24 } in main\n\
+        zone internet { rest }\nhost w = 10.1.1.10 public 198.51.100.10 in app\nhost d = 10.1.2.10 public 198.51.100.20 in data\n\
+        host e = 10.1.2.11 in data\nsecurity-group web = w\nsecurity-group db = d\nsecurity-group log = e\n\
+        allow https from web to anywhere { waive lint any-to-any \"x\"; waive aws complement \"x\" }\n\
+        allow https from anywhere to db, log { waive lint any-to-any \"x\"; waive lint exposed-service \"x\" }\n";
+    for (denial, said) in [
+        ("deny https from w to d", true),
+        ("deny https from w to d { waive lint public-way \"x\" }", false),
+        ("deny https from w to e", false),
+        ("deny https from w to anywhere", false),
+        ("deny https from anywhere to d", false),
+    ] {
+        for command in ["check", "verify"] {
+            let found = said_of(&format!("{site}{denial}\n"), &[command, "policy.fw"]);
+            let all = format!("{}{}", found.out, found.err);
+            assert_eq!(all.contains("warning[public-way]: this holds by private addresses alone: what 10.1.1.10 sends to 198.51.100.20"), said, "{denial}: {found:?}");
+            assert!(!all.contains("error["), "{denial}: {found:?}");
+        }
+    }
+}
+
 fn said_of(policy: &str, args: &[&str]) -> Said {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("policy.fw"), policy).unwrap();

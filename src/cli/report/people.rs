@@ -58,6 +58,11 @@ impl Telling<'_> {
             let _ = writeln!(text, "undecided who reaches the sshd of {}", clean_line(self.name_of(*host)));
             let _ = writeln!(text, "  because {}", clean_line(why));
         }
+        for (host, what) in &report.bastions.assuming {
+            let host = clean_line(self.name_of(*host));
+            let _ = writeln!(text, "proved    no other way round leads to the sshd of {host}");
+            let _ = writeln!(text, "  assuming  {what}");
+        }
     }
 
     fn way_round(self, text: &mut String, way: &WayRound) {
@@ -114,12 +119,14 @@ impl Telling<'_> {
             self.put_place(&mut told, access.map(|access| access.span));
             told
         };
+        let assuming = |(host, what): &(crate::model::HostId, &str)| json!({ "host": self.name_of(*host), "assuming": what });
         let undecided = |(host, why): &(crate::model::HostId, String)| json!({ "host": self.name_of(*host), "because": why });
         json!({
             "sshd": report.people.iter().map(proof).collect::<Vec<_>>(),
             "jumps": report.bastions.jumps.iter().map(proof).collect::<Vec<_>>(),
             "ways": report.bastions.ways.iter().map(way).collect::<Vec<_>>(),
             "undecided": report.bastions.undecided.iter().map(undecided).collect::<Vec<_>>(),
+            "assuming": report.bastions.assuming.iter().map(assuming).collect::<Vec<_>>(),
         })
     }
 }

@@ -16,10 +16,13 @@ use crate::net::Family;
 /// The most resources of a template.
 const MOST_RESOURCES: usize = 500;
 
+/// The most characters of a logical id.
+const LONGEST_ID: usize = 255;
+
 /// The groups and the prefix lists of an estate as a template. Symbolic ids of things that are not in it become parameters.
 ///
 /// # Errors
-/// [`Unsayable`]: ids that give no name, rules nobody told, more than 500 resources, more than 100 networks in a list.
+/// [`Unsayable`]: ids that give no name or too long a one, rules nobody told, more than 500 resources, more than 100 networks in a list.
 pub fn cloudformation(estate: &Estate) -> Result<String, Unsayable> {
     let mut out = Out { estate, parameters: Map::new(), resources: Map::new() };
     for group in &estate.groups {
@@ -97,8 +100,11 @@ impl Out<'_> {
                 Direction::Ingress => ("In", "AWS::EC2::SecurityGroupIngress"),
                 Direction::Egress => ("Out", "AWS::EC2::SecurityGroupEgress"),
             };
-            // By what the rule is, not by its place: one more rule changes the name of no other.
-            let name = format!("{logical}{way}{}", digest(&properties));
+            // By what the rule is, not by its place: one more rule changes the name of no other. That of its group is in what the rule
+            // is, so of a long one a part is enough.
+            let end = format!("{way}{}", digest(&properties));
+            let start: String = logical.chars().take(LONGEST_ID.saturating_sub(end.len())).collect();
+            let name = format!("{start}{end}");
             self.add(&name, kind, properties, &place)?;
         }
         Ok(())
@@ -111,6 +117,12 @@ impl Out<'_> {
         properties: Map<String, Value>,
         place: &Path,
     ) -> Result<(), Unsayable> {
+        if name.len() > LONGEST_ID {
+            return Err(unsayable(
+                place,
+                "the name is too long for a logical id, which has 255 characters at most",
+            ));
+        }
         let resource = json!({ "Type": kind, "Properties": properties });
         match self.resources.insert(name.to_owned(), resource) {
             None => Ok(()),
