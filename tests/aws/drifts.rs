@@ -194,6 +194,31 @@ fn nothing_is_passed_over() {
     assert!(!drift.admits_the_same());
 }
 
+/// A reference over a peering that is gone is no rule that is wanted: the plan makes it anew, as `verify` says that it is missing.
+#[test]
+fn a_stale_reference_is_made_anew() {
+    let of = |named: GroupRef| Estate {
+        groups: vec![
+            group("sg-00000001", "web", vec![]),
+            group("sg-00000002", "db", vec![tcp(5432, Peer::Group(named))]),
+        ],
+        ..Estate::default()
+    };
+    let named = GroupRef { id: "sg-00000001".to_owned(), ..GroupRef::default() };
+    let stale = GroupRef { status: Some("deleted".to_owned()), ..named.clone() };
+    let (live, wanted) = (of(stale), of(named));
+    assert!(!drift_of(&live, &wanted).admits_the_same());
+    let plan = plan::plan(&live, &wanted, &Terms::default()).unwrap();
+    let calls: Vec<&str> = plan.steps.iter().map(|step| step.operation).collect();
+    assert!(
+        calls.starts_with(&["revoke-security-group-ingress", "authorize-security-group-ingress"]),
+        "{calls:?}"
+    );
+    let after = rehearse::rehearse(&live, &plan, &Terms::default()).unwrap();
+    assert!(drift_of(&after, &wanted).admits_the_same());
+    assert!(plan::plan(&after, &wanted, &Terms::default()).unwrap().steps.is_empty());
+}
+
 /// One stray rule among 50 groups, as somebody adds it by hand.
 #[test]
 fn a_stray_rule_is_named() {

@@ -177,7 +177,7 @@ pub struct Step {
 pub enum Phase {
     /// Lists and groups are made.
     Create,
-    /// What EC2 opened by itself is closed.
+    /// What EC2 opened by itself is closed, and references that reach nobody go where they are made anew.
     Close,
     /// More is admitted.
     Admit,

@@ -24,6 +24,8 @@ struct Change<'e> {
     kept: Vec<&'e Rule>,
     added: Vec<&'e Rule>,
     gone: Vec<&'e Rule>,
+    /// References that reach nobody any more, where the same is wanted: EC2 takes both for one rule, so they go first.
+    stale: Vec<&'e Rule>,
     /// Kept, with another text.
     told_otherwise: Vec<&'e Rule>,
     /// There for the time being: networks of changing lists that are admitted before and after.
@@ -74,6 +76,9 @@ fn arrange(
         change.revoke(Phase::Close, |_| true, records, steps)?;
     }
     steps.extend(calls.grow);
+    for change in changes {
+        steps.extend(input::revoke(Phase::Close, change.group, change.direction, &change.stale, records)?);
+    }
     for change in changes {
         change.authorize(Phase::Admit, |rule| !moving(rule), true, steps);
     }
@@ -231,7 +236,11 @@ fn change<'e>(
     new: &'e [Rule],
 ) -> Change<'e> {
     let keys = |rules: &[Rule]| rules.iter().map(Rule::key).collect::<BTreeSet<(Traffic, PeerKey)>>();
-    let (was, is) = (keys(old), keys(new));
+    let stale = |rule: &&Rule| matches!(&rule.peer, Peer::Group(named) if named.is_stale());
+    let is = keys(new);
+    let stale: Vec<&Rule> = old.iter().filter(stale).filter(|rule| is.contains(&rule.key())).collect();
+    let mut was = keys(old);
+    was.retain(|key| stale.iter().all(|rule| rule.key() != *key));
     let text_of = |key: &(Traffic, PeerKey)| {
         old.iter().find(|rule| rule.key() == *key).and_then(|rule| rule.description.clone())
     };
@@ -248,6 +257,7 @@ fn change<'e>(
         kept,
         added: new.iter().filter(|rule| !was.contains(&rule.key())).collect(),
         gone: old.iter().filter(|rule| !is.contains(&rule.key())).collect(),
+        stale,
         bridge: Vec::new(),
         in_place: Vec::new(),
     }
