@@ -182,7 +182,7 @@ fn by_address(end: &End) -> bool {
 
 impl Network<'_> {
     /// Packets from these places to these shared addresses.
-    pub(crate) fn to_shared(
+    pub(crate) fn sent_to_shared(
         &mut self,
         starts: &[(Start, PacketSet)],
         to: &AddrSet,
