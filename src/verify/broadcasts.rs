@@ -87,7 +87,12 @@ pub(crate) fn heard_at(shared: &[Shared], machine: &Host) -> AddrSet {
 /// Those whose packets a machine does not pass on into a zone: it takes them in itself, or knows them for broadcasts there.
 pub(crate) fn kept_from(site: &Site, shared: &[Shared], host: HostId, zone: ZoneId) -> AddrSet {
     let taken = site.host(host).map(|machine| heard_at(shared, machine)).unwrap_or_default();
-    taken.union(&addresses(shared.iter().filter(|one| one.zone == zone && one.addr.is_ipv4())))
+    taken.union(&of_link(shared, zone))
+}
+
+/// The broadcast addresses of a zone.
+pub(crate) fn of_link(shared: &[Shared], zone: ZoneId) -> AddrSet {
+    addresses(shared.iter().filter(|one| one.zone == zone && one.addr.is_ipv4()))
 }
 
 /// Who of a place takes in what is sent to a shared address.
@@ -177,7 +182,7 @@ fn by_address(end: &End) -> bool {
 
 impl Network<'_> {
     /// Packets from these places to these shared addresses.
-    pub(crate) fn to_shared(
+    pub(crate) fn sent_to_shared(
         &mut self,
         starts: &[(Start, PacketSet)],
         to: &AddrSet,
@@ -208,8 +213,10 @@ impl Network<'_> {
     }
 
     /// The shared addresses that a machine takes in.
-    pub(crate) fn taken_by(&self, host: HostId) -> AddrSet {
-        self.site.host(host).map(|machine| heard_at(&self.shared, machine)).unwrap_or_default()
+    pub(crate) fn taken_by(&mut self, host: HostId) -> AddrSet {
+        let (site, shared) = (self.site, &self.shared);
+        let taken = || site.host(host).map(|machine| heard_at(shared, machine)).unwrap_or_default();
+        self.taken.entry(host).or_insert_with(taken).clone()
     }
 
     /// Whether somebody may take in what is sent to a shared address: nothing of ours keeps it from him, or a rule lets it in.

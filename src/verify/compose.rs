@@ -40,6 +40,8 @@ pub(crate) struct Network<'s> {
     pub(crate) put_for: PutFor,
     /// The addresses that several machines take in.
     pub(crate) shared: Vec<Shared>,
+    /// Those of them that a machine takes in, of machines that were asked about.
+    pub(crate) taken: BTreeMap<HostId, AddrSet>,
     /// Which machines that filter take in anything that is sent to one of them, of those that were asked about.
     pub(crate) takes_shared: BTreeMap<HostId, bool>,
     /// What machines send themselves (S13), once it was asked for.
@@ -206,6 +208,7 @@ impl<'s> Network<'s> {
             gateways,
             put_for: PutFor::new(),
             shared,
+            taken: BTreeMap::new(),
             takes_shared: BTreeMap::new(),
             by_any: false,
             to_itself: None,
@@ -482,6 +485,9 @@ impl<'s> Network<'s> {
                     continue;
                 }
                 let onward = if bound == Bound::Shared { self.passed_on(host, to, here) } else { here };
+                if onward == PacketSet::NOTHING {
+                    continue;
+                }
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
                     let (through, kind) = self.through(&way, onward, kind);
                     let to = Spot::put(self.site, Some(host), to);
@@ -498,9 +504,15 @@ impl<'s> Network<'s> {
 
     /// Of packets that a machine hears, those that it passes on into a zone though they are to shared addresses.
     fn passed_on(&mut self, host: HostId, zone: ZoneId, set: PacketSet) -> PacketSet {
-        let kept = broadcasts::kept_from(self.site, &self.shared, host, zone);
-        let kept = self.space.to(&kept);
-        self.space.minus(set, kept)
+        if set == PacketSet::NOTHING {
+            return set;
+        }
+        let taken = self.taken_by(host);
+        let taken = self.space.to(&taken);
+        let set = self.space.minus(set, taken);
+        let there = broadcasts::of_link(&self.shared, zone);
+        let there = self.space.to(&there);
+        self.space.minus(set, there)
     }
 
     /// What the directors that hear a spot send on of packets there, by any of their legs.

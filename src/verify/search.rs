@@ -171,7 +171,8 @@ impl Search<'_, '_> {
                 };
                 for (leg_out, leg) in machine.legs() {
                     let kept = || broadcasts::kept_from(self.site, &self.shared, host, leg.zone);
-                    if self.hearers.is_some() && kept().contains(packet.dst) {
+                    let is_shared = || self.shared.iter().any(|one| one.addr == packet.dst);
+                    if self.hearers.is_some() && is_shared() && kept().contains(packet.dst) {
                         continue;
                     }
                     let by_gateway = self.gateways.get(&host).map(|gateway| {

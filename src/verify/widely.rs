@@ -156,7 +156,7 @@ impl Asking<'_> {
             return Ok(None);
         }
         let addrs = hearers.iter().fold(AddrSet::empty(), |all, (_, addrs)| all.union(addrs));
-        let sent = network.to_shared(&sent, &addrs);
+        let sent = network.sent_to_shared(&sent, &addrs);
         let reached = network.reach_within(Bound::Shared, &sent);
         for (_, headers) in meant.heard(network, &reached, &hearers) {
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
@@ -239,7 +239,7 @@ impl Sent {
         if !hearers.is_empty() {
             let shared = self.shared.get_or_insert_with(|| {
                 let all = broadcasts::addresses(&network.shared);
-                let sent = network.to_shared(&self.starts, &all);
+                let sent = network.sent_to_shared(&self.starts, &all);
                 network.reach_within(Bound::Shared, &sent)
             });
             for (kind, heard) in meant.heard(network, shared, &hearers) {
