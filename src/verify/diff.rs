@@ -12,14 +12,16 @@
 //! Hook by hook means: a packet is looked at as it comes to a hook. What an earlier hook changes (a new destination, a
 //! mark, connection tracking) is said at that hook, not again at those after it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey, Statement, Table,
-    TableFamily,
+    Element, Expression, Hook, Nat, NatKind, Place, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey,
+    Statement, Table, TableFamily,
 };
+use crate::target::nft::print;
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
 
@@ -298,6 +300,8 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
 struct Common {
     old: BTreeSet<usize>,
     new: BTreeSet<usize>,
+    /// Whether rules of either have connections announce others.
+    expected: bool,
 }
 
 impl Common {
@@ -308,7 +312,8 @@ impl Common {
             let alike = |table: &&Table| those.contains(table) && !sim::tells_local_time(table);
             (0..).zip(these).filter(|(_, table)| alike(table)).map(|(at, _)| at).collect()
         };
-        Self { old: shared(&before, &after), new: shared(&after, &before) }
+        let expected = [old, new].into_iter().any(|ruleset| ruleset.tables.iter().any(sim::announces));
+        Self { old: shared(&before, &after), new: shared(&after, &before), expected }
     }
 
     /// Whether all tables with a chain at a hook are alike, and in the same order.
@@ -346,7 +351,7 @@ impl Common {
                     all.insert(format!("{} of the {which} ruleset", found.words()));
                 }
                 let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
-                let also = |statement: &(&str, &str)| {
+                let also = |statement: &(&str, Cow<'_, str>)| {
                     let same = |t: &&Table| t.family == table.family && t.name == table.name;
                     others.tables.iter().filter(same).any(|t| altering(t).any(|s| s == *statement))
                 };
@@ -360,14 +365,26 @@ impl Common {
 }
 
 /// What in a table writes something that is not modelled: the chain, and the words.
-fn altering(table: &Table) -> impl Iterator<Item = (&str, &str)> {
+fn altering(table: &Table) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
     table.chains.iter().flat_map(|chain| {
         let statements = chain.rules.iter().flat_map(|rule| &rule.statements);
         statements.filter_map(|statement| match statement {
-            Statement::Alter(words) => Some((chain.name.as_str(), words.as_str())),
+            Statement::Alter(words) => Some((chain.name.as_str(), Cow::from(words))),
+            // From which port a packet goes on, nobody knows in any case.
+            Statement::Nat(nat) if is_by_ports(nat) => {
+                let words = print::rule(&Rule { statements: vec![statement.clone()], ..Rule::default() });
+                let words = words.unwrap_or_else(|_| format!("{nat:?}"));
+                Some((chain.name.as_str(), Cow::from(words.trim().to_owned())))
+            }
             _ => None,
         })
     })
+}
+
+/// Whether a translation of the source says by which ports, or how they are chosen.
+fn is_by_ports(nat: &Nat) -> bool {
+    let of_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
+    of_source && (nat.port.is_some() || !nat.flags.is_empty())
 }
 
 /// A table without what counts or ages in it, and without what is said to people.

@@ -7,12 +7,12 @@ use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
 
 use crate::common::{artifact, compiled, file};
 
-fn rules(text: &str) -> HostRules {
+pub(super) fn rules(text: &str) -> HostRules {
     let read = read::read(text).unwrap_or_else(|why| panic!("{why}\n{text}"));
     HostRules { text: text.to_owned(), ruleset: read.ruleset, lines: read.lines }
 }
 
-fn between(old: &str, new: &str) -> Diff {
+pub(super) fn between(old: &str, new: &str) -> Diff {
     bounded(old, new, Bounds::default())
 }
 
@@ -23,7 +23,7 @@ fn bounded(old: &str, new: &str, bounds: Bounds) -> Diff {
 }
 
 /// `forward Allowed tcp 80 …`, one line a difference; `?` before what is unclear.
-fn said(diff: &Diff) -> Vec<String> {
+pub(super) fn said(diff: &Diff) -> Vec<String> {
     let mut all = Vec::new();
     for hook in &diff.hooks {
         match &hook.found {
@@ -50,7 +50,7 @@ fn said(diff: &Diff) -> Vec<String> {
     all
 }
 
-fn chain(family: &str, name: &str, hook: &str, policy: &str, rules: &[&str]) -> String {
+pub(super) fn chain(family: &str, name: &str, hook: &str, policy: &str, rules: &[&str]) -> String {
     let kind = if hook.contains("dstnat") || hook.contains("srcnat") { "nat" } else { "filter" };
     let rules: String = rules.iter().map(|r| format!("\t\t{r}\n")).collect();
     format!(

@@ -25,4 +25,5 @@ mod listed;
 mod needless;
 mod people;
 mod regrouped;
+mod same;
 mod worded;

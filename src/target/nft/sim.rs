@@ -25,14 +25,18 @@
 //!   ct mark` breaks for packets that have no `ct mark`. Of what writes something else (MSS, DSCP, a helper) nobody knows
 //!   whether it breaks; it decides nothing, and what is not modelled is another packet's business after it.
 //! - `notrack` before connection tracking (priority below -200 at prerouting and output) makes the packet *untracked*
-//!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing.
+//!   from there on: it has no other `ct` field, and chains that translate do not run. Later it does nothing; at -200 nobody knows.
 //! - Before connection tracking a packet has no state but `invalid` (measured): what looks at `ct` there is unknown. What
 //!   comes by `lo` was tracked, or not, as it was sent: at prerouting its state is known from the start, `notrack` does
 //!   nothing any more, and chains that translate do not run, nor at input (measured; `nf_nat_initialized`).
 //!
-//! Not modelled, hence assumed: dynamic sets have room; connection tracking is on (some rule looks at `ct`, or
+//! - Every later packet of a translated connection, and an error that speaks of it, is translated by the kernel itself at the
+//!   priority of translation (-100 at prerouting and output, 100 at input and postrouting): behind it nobody knows that end of it.
+//! - A set that is full takes nobody in, and the rule breaks; a packet finds what it has put into a set itself.
+//!
+//! Not modelled, hence assumed: dynamic sets have room, but where two rulesets are compared; connection tracking is on (some rule looks at `ct`, or
 //! translates: else chains that translate do not run); a chain that translates runs for packets of new
-//! connections only, and no two connections want the same ports after it; an interface that masquerades has an
+//! connections only (of announced ones too, where rulesets are compared that announce some), and no two connections want the same ports after it; an interface that masquerades has an
 //! address; elements without
 //! a timeout stay. What routing drops between two hooks (`rp_filter`, sources that cannot be) is not looked at: what is
 //! said of a hook is said of packets that reach it. Anything else that is not known makes the packets that reach it *unknown*, never accepted.
@@ -51,6 +55,7 @@ use crate::net::{Proto, Translation};
 mod admits;
 mod frames;
 mod run;
+mod settled;
 mod ties;
 mod words;
 
@@ -60,6 +65,7 @@ pub use admits::{
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Runner, Step, run};
+pub use settled::announces;
 pub use ties::ties;
 pub use words::number_beside;
 
@@ -114,11 +120,15 @@ impl Turn<'_> {
         matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority < -200
     }
 
+    /// Whether it runs at the priority of connection tracking itself: which of the two comes first nobody knows.
+    fn is_beside_tracking(&self) -> bool {
+        matches!(self.base.hook, Hook::Prerouting | Hook::Output) && self.base.priority == -200
+    }
+
     /// When it runs at its hook: chains that translate hang below one hook of the kernel's own and run at its priority.
     fn when(&self) -> (i32, i32) {
-        let of_nat = if matches!(self.base.hook, Hook::Prerouting | Hook::Output) { -100 } else { 100 };
         let translates = self.base.kind == ChainKind::Nat;
-        (if translates { of_nat } else { self.base.priority }, self.base.priority)
+        (if translates { settled::priority(self.base.hook) } else { self.base.priority }, self.base.priority)
     }
 
     /// Whether it is a hook that a packet of the machine to itself comes to behind output, its connection settled.
@@ -128,12 +138,17 @@ impl Turn<'_> {
 
     /// Whether its table sees packets of a family.
     fn sees(&self, family: Family) -> bool {
-        match self.table.family {
-            TableFamily::Inet | TableFamily::Bridge => true,
-            TableFamily::Ip => family == Family::V4,
-            TableFamily::Ip6 => family == Family::V6,
-            TableFamily::Arp | TableFamily::Netdev => false,
-        }
+        sees(self.table.family, family)
+    }
+}
+
+/// Whether a table of one family sees packets of another.
+fn sees(table: TableFamily, family: Family) -> bool {
+    match table {
+        TableFamily::Inet | TableFamily::Bridge => true,
+        TableFamily::Ip => family == Family::V4,
+        TableFamily::Ip6 => family == Family::V6,
+        TableFamily::Arp | TableFamily::Netdev => false,
     }
 }
 

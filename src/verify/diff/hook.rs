@@ -59,8 +59,14 @@ pub(super) fn compare(
 
 /// How one of the two rulesets is read.
 fn reading(common: &Common, which: usize) -> Reading {
-    let (common, listed) = if which == 0 { (&common.old, "old") } else { (&common.new, "new") };
-    Reading { conditions: true, common: common.clone(), listed: Some(listed), fragments: false }
+    let (tables, listed) = if which == 0 { (&common.old, "old") } else { (&common.new, "new") };
+    Reading {
+        conditions: true,
+        common: tables.clone(),
+        listed: Some(listed),
+        fragments: false,
+        expected: common.expected,
+    }
 }
 
 /// The packets that may fare otherwise, whatever is the case of the conditions.

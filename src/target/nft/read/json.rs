@@ -19,6 +19,7 @@ use super::super::artifact::{
 };
 use super::dom::{self, Fields, Value};
 use super::rule::none_of;
+use super::table::wake;
 use super::tables::{TABLE_FLAGS, Tables};
 use super::{Read, ReadError, RuleLines, again, cursor, value};
 
@@ -63,7 +64,13 @@ impl Reader {
             "metainfo" => Some(()),
             "add" | "create" => {
                 let (kind, of) = single(of)?;
-                self.add(line, kind, of.as_object()?)
+                let of = of.as_object()?;
+                if kind == "rule" && ["index", "handle"].iter().any(|place| of.get(place).is_some()) {
+                    self.help = "a rule that is to stand before or behind another one is not put there, list the \
+                                 ruleset instead; ";
+                    return None;
+                }
+                self.add(line, kind, of)
             }
             "delete" => match single(of)? {
                 ("table", of) => {
@@ -148,18 +155,22 @@ impl Reader {
 
     fn table(&mut self, of: &Fields<'_>) -> Option<()> {
         let key = (family(of)?, string(of, "name")?.to_owned());
-        if self.tables.known(&key).is_some() {
-            return Some(());
-        }
         let flags = words(of.get("flags"))?;
         if !flags.iter().all(|flag| TABLE_FLAGS.contains(&flag.as_str()) && *flag != key.1) {
             self.help = "nft 1.0 prints any word as the flag of a table in JSON, list the ruleset as text; ";
             return None;
         }
+        let is_new = self.tables.known(&key).is_none();
         let table = self.tables.open(key)?.table;
-        table.flags = flags;
+        if is_new {
+            table.flags = flags;
+            table.comment = comment(of);
+        } else {
+            wake(table);
+            table.flags.extend(flags);
+        }
         table.flags.sort();
-        table.comment = comment(of);
+        table.flags.dedup();
         Some(())
     }
 }

@@ -1,7 +1,7 @@
 //! Files, tables, sets and chains: the structure around the rules.
 
 use super::super::artifact::{
-    Base, ChainKind, DataType, Hook, Object, Policy, SetFlag, SetKey, Statement, TableFamily,
+    Base, ChainKind, DataType, Hook, Object, Policy, SetFlag, SetKey, Statement, Table, TableFamily,
 };
 use super::cursor::{Parser, Unfit};
 use super::tables::{Open, TABLE_FLAGS, Tables};
@@ -46,6 +46,7 @@ impl Parser<'_> {
 
     fn table(&mut self, tables: &mut Tables) -> Result<(), ReadError> {
         let Some(mut open) = tables.open(self.table_name()?) else { return Ok(()) };
+        wake(open.table);
         if !self.took_kind(Kind::Open) {
             return Ok(());
         }
@@ -371,6 +372,11 @@ impl Parser<'_> {
             }
         }
     }
+}
+
+/// A table that is opened again sleeps only where it says so again (`nf_tables_updtable`).
+pub(super) fn wake(table: &mut Table) {
+    table.flags.retain(|flag| flag != "dormant");
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

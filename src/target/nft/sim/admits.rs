@@ -13,21 +13,24 @@ use super::super::artifact::{
     self, Base, ChainKind, Data, Element, Expression, Field, Nat, Place, Policy, RejectWith, Rule, Ruleset,
     Statement, Table, Verdict,
 };
-use super::{
-    LOOPBACK, Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation, turns,
-};
+use super::settled::{self, End};
+use super::{Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation};
 use crate::net::space::{self, Exhausted};
-use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
+use crate::net::{AddrSet, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
 mod conditions;
 mod effects;
 mod fields;
 mod members;
 mod names;
+mod puts;
 mod runs;
+mod visits;
 mod written;
 
 use fields::View;
+use puts::Puts;
+use visits::{Tracks, Visit, alters, passes_or_not, visits};
 use written::Now;
 
 pub use conditions::tells_local_time;
@@ -82,6 +85,9 @@ pub struct Reading {
     pub listed: Option<&'static str>,
     /// The packets are fragments ([`fragments`]); otherwise each is whole.
     pub fragments: bool,
+    /// Connections may announce others (`ct helper`, `ct expectation`): whether chains that translate see the first packet of
+    /// such a one, which is `related`, is a condition.
+    pub expected: bool,
 }
 
 /// A statement that translates, to what, and the packets that get it.
@@ -111,6 +117,8 @@ enum Done {
     /// It got the destination it had: they will not run again.
     Same,
     Translated(Translation),
+    /// The kernel itself has written one end of it, as its connection was translated ([`settled`]): nobody knows what.
+    Settled,
 }
 
 /// Packets by what rules have written into them.
@@ -191,10 +199,16 @@ fn walk(
         marks: BTreeMap::new(),
         kept: BTreeMap::new(),
     };
-    for Visit { turn, sees, untracks } in visits(ruleset, spot, space) {
+    let mut puts = Puts::default();
+    let families = settled::Families::of(ruleset);
+    for Visit { turn, sees, tracks } in visits(ruleset, spot, reading, space) {
         let translates = turn.base.kind == ChainKind::Nat;
+        let settled = settled::written_before(&turn)
+            .map_or(PacketSet::NOTHING, |end| visits::settled(end, &turn, families, space));
         let mut chains = Chains {
             space,
+            puts: &mut puts,
+            settled,
             table: turn.table,
             base: turn.base,
             at: turn.at,
@@ -202,7 +216,7 @@ fn walk(
             listed: reading.listed,
             fragments: reading.fragments,
             wanted,
-            untracks,
+            tracks,
             names: Names::of(turn.table),
             views: BTreeMap::new(),
             changing: BTreeMap::new(),
@@ -212,7 +226,7 @@ fn walk(
         };
         let mut after = Parts::new();
         let mut entries = Vec::new();
-        for (now, arriving) in std::mem::take(&mut alive) {
+        for (now, arriving) in chains.settle(std::mem::take(&mut alive)) {
             if translates && (now.nat != Done::Nothing || now.untracked) {
                 join(&mut after, now, arriving);
                 continue;
@@ -262,61 +276,12 @@ fn walk(
     Ok(walked)
 }
 
-/// Packets that a base chain runs for.
-struct Visit<'t> {
-    turn: Turn<'t>,
-    sees: PacketSet,
-    /// Whether connection tracking has not looked at them yet.
-    untracks: bool,
-}
-
-/// The base chains of a hook in the order they run, twice where packets that the machine sent to itself fare otherwise.
-fn visits<'t>(ruleset: &'t Ruleset, spot: Spot, space: &mut Space) -> Vec<Visit<'t>> {
-    let mut visits = Vec::new();
-    for turn in turns(ruleset, spot) {
-        let families: Vec<PacketSet> =
-            Family::BOTH.into_iter().filter(|f| turn.sees(*f)).map(|f| space.family(f)).collect();
-        let mut sees = space.any(families);
-        let (translates, early) = (turn.base.kind == ChainKind::Nat, turn.is_early());
-        if translates {
-            let new = space.ct(&[CtState::New]);
-            sees = space.and(sees, new);
-        }
-        if turn.is_behind_output() && (translates || early) {
-            let lo = space.interface(LOOPBACK);
-            let sent_here = space.is(space::Field::Iif, lo);
-            if early {
-                let sees = space.and(sees, sent_here);
-                visits.push(Visit { turn, sees, untracks: false });
-            }
-            sees = space.minus(sees, sent_here);
-        }
-        visits.push(Visit { turn, sees, untracks: early });
-    }
-    visits
-}
-
-/// Whether all that a base chain can do to a packet that gets lost in it is to let it pass, its mark apart, or not.
-fn passes_or_not(turn: &Turn<'_>) -> bool {
-    let writes = |statement: &Statement| match statement {
-        Statement::Nat(_) | Statement::NoTrack | Statement::Mangle { .. } | Statement::Alter(_) => true,
-        Statement::Unsupported(_) => turn.is_early(),
-        Statement::Match { .. }
-        | Statement::Verdict(_)
-        | Statement::VerdictMap { .. }
-        | Statement::Counter(_)
-        | Statement::Log(_)
-        | Statement::Limit(_)
-        | Statement::Reject(_)
-        | Statement::SetUpdate { .. } => false,
-    };
-    let mut statements = turn.table.chains.iter().flat_map(|c| &c.rules).flat_map(|r| &r.statements);
-    turn.base.kind == ChainKind::Filter && !statements.any(writes)
-}
-
 /// The chains of a table, each computed when it is first needed.
 struct Chains<'s, 't> {
     space: &'s mut Space,
+    puts: &'s mut Puts,
+    /// The packets of which the kernel has written one end before.
+    settled: PacketSet,
     table: &'t Table,
     base: &'t Base,
     at: usize,
@@ -324,7 +289,7 @@ struct Chains<'s, 't> {
     listed: Option<&'static str>,
     fragments: bool,
     wanted: Wanted,
-    untracks: bool,
+    tracks: Tracks,
     names: Names<'t>,
     views: BTreeMap<(Now, Field), View>,
     /// What stands for sets that change, by their names.
@@ -371,7 +336,33 @@ fn join(parts: &mut Parts, now: Now, set: PacketSet) {
 
 impl<'t> Chains<'_, 't> {
     fn flows(&mut self, parts: Parts) -> Flows {
-        parts.into_iter().map(|(now, sets)| (now, self.space.any(sets))).collect()
+        written::few(parts).into_iter().map(|(now, sets)| (now, self.space.any(sets))).collect()
+    }
+
+    /// The same packets; those apart of which the kernel has written one end, where no chain has.
+    fn settle(&mut self, flows: Flows) -> Flows {
+        if self.settled == PacketSet::NOTHING {
+            return flows;
+        }
+        let mut parts = Parts::new();
+        for (now, set) in flows {
+            if now.nat != Done::Nothing || now.untracked {
+                join(&mut parts, now, set);
+                continue;
+            }
+            let (these, others) = (self.space.and(set, self.settled), self.space.minus(set, self.settled));
+            join(&mut parts, Now { nat: Done::Settled, ..now }, these);
+            join(&mut parts, now, others);
+        }
+        self.flows(parts)
+    }
+
+    /// What comes to a chain at most: none but these are ever settled.
+    fn coming(&mut self, now: Now) -> PacketSet {
+        if now.nat == Done::Settled {
+            return self.space.and(self.wanted.within, self.settled);
+        }
+        self.wanted.within
     }
 
     fn add<K: Ord>(&mut self, all: &mut BTreeMap<K, PacketSet>, key: K, set: PacketSet) {
@@ -393,7 +384,7 @@ impl<'t> Chains<'_, 't> {
         lost: PacketSet,
         kept: &mut BTreeMap<Kept, PacketSet>,
     ) -> Option<(Now, PacketSet)> {
-        let came = now.words().filter(|_| !now.altered)?;
+        let came = now.words(self.puts).filter(|_| !now.altered)?;
         if lost == PacketSet::NOTHING {
             return Some((now, lost));
         }
@@ -409,6 +400,7 @@ impl<'t> Chains<'_, 't> {
         let left = Now {
             mark: Mark::left(Source::Left(field)),
             connection: Mark::left(Source::LeftToConnection(field)),
+            altered: alters(turn.table),
             ..now
         };
         Some((left, self.space.and(lost, on)))
@@ -504,22 +496,27 @@ impl<'t> Chains<'_, 't> {
                 break;
             }
             if !matters(rest) {
-                self.keep_of(rest, alive, ends);
                 alive.now.altered |= rest.iter().any(|statement| matches!(statement, Statement::Alter(_)));
+                alive = self.keep_of(rest, alive, next, ends);
                 break;
             }
             let holds = match statement {
                 Statement::Counter(_) | Statement::Log(_) => continue,
+                Statement::NoTrack if self.tracks == Tracks::Perhaps && !alive.now.untracked => {
+                    Holds::UNCLEAR
+                }
                 Statement::NoTrack => {
-                    alive.now.untracked |= self.untracks;
+                    alive.now.untracked |= self.tracks == Tracks::NotYet;
                     continue;
                 }
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::Limit(limit) => self.within(*limit, Per::Rule),
                 Statement::SetUpdate { set, key, statements, .. } => {
                     self.keep(statement, "", alive, ends);
-                    let statements = counted(self.table, set, statements);
-                    self.set_update(alive.now, key, statements)
+                    alive.now = self.put(statement, "", alive.now);
+                    let counted = counted(self.table, set, statements);
+                    let holds = self.set_update(alive.now, key, counted);
+                    self.with_room(alive.now, statement, counted, holds)
                 }
                 Statement::Mangle { field: field @ (Field::Mark | Field::CtMark), value } => {
                     let (holds, mark) = self.written(alive.now, value);
@@ -527,8 +524,9 @@ impl<'t> Chains<'_, 't> {
                     match field {
                         Field::Mark => alive.now.mark = mark,
                         // Before connection tracking there is no connection to write it on.
-                        _ if self.untracks => {}
+                        _ if self.tracks == Tracks::NotYet => {}
                         _ => {
+                            let mark = if self.tracks == Tracks::Perhaps { Mark::Unclear } else { mark };
                             self.keep_mark(mark, alive, ends);
                             alive.now.connection = mark;
                         }

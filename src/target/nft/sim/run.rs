@@ -10,7 +10,7 @@ use super::super::artifact::{
 };
 use super::{
     LOOPBACK, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters, parts,
-    translation, turned, turns, verdict_of,
+    settled, translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -104,6 +104,7 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
 pub struct Runner<'a> {
     ruleset: &'a Ruleset,
     fixed: Fixed<'a>,
+    families: Option<settled::Families>,
 }
 
 /// By table, the sets whose contents are what the text says: found once, whatever many rules look into.
@@ -113,17 +114,22 @@ impl<'a> Runner<'a> {
     /// One through which nothing has gone yet.
     #[must_use]
     pub fn new(ruleset: &'a Ruleset) -> Self {
-        Self { ruleset, fixed: Fixed::new() }
+        Self { ruleset, fixed: Fixed::new(), families: None }
     }
 
     /// [`run`] of one packet more. None that went before it has left anything behind.
     pub fn run(&mut self, at: impl Into<Spot>, packet: &Packet) -> Run {
         let mut machine = Machine::of(packet, &mut self.fixed);
+        let families = *self.families.get_or_insert_with(|| settled::Families::of(self.ruleset));
         for turn in turns(self.ruleset, at.into()) {
             let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
             let translates = new && machine.run.translated_by.is_none();
             if !turn.sees(packet.family()) || turn.base.kind == ChainKind::Nat && !translates {
                 continue;
+            }
+            if families.has(packet.family()) && !was_sent_here(&turn, packet) {
+                machine.settled = settled::written_before(&turn)
+                    .filter(|end| !machine.untracked && settled::is_written(*end, packet));
             }
             if let Some(end) = machine.base_chain(&turn) {
                 machine.run.verdict = end;
@@ -193,6 +199,10 @@ struct Machine<'a, 'f> {
     same_source: bool,
     // Whether connection tracking has not looked at the packet yet.
     early: bool,
+    // Whether it runs at the same priority.
+    beside: bool,
+    // The end that the kernel has written as the connection was translated.
+    settled: Option<settled::End>,
     // Whether no socket of the machine can have sent it or gets it.
     forwarded: bool,
     // Of the table whose chain it is in.
@@ -230,6 +240,8 @@ impl<'a, 'f> Machine<'a, 'f> {
             connection: None,
             same_source: false,
             early: false,
+            beside: false,
+            settled: None,
             forwarded: false,
             family: TableFamily::Inet,
             untracked: false,
@@ -242,7 +254,9 @@ impl<'a, 'f> Machine<'a, 'f> {
         let frame = Frame { at, table, base, chain: turn.chain, depth: 0 };
         self.forwarded = is_forwarded(table.family, base.hook);
         self.family = table.family;
-        self.early = turn.is_early() && !was_sent_here(turn, &self.run.packet);
+        let sent_here = was_sent_here(turn, &self.run.packet);
+        self.early = turn.is_early() && !sent_here;
+        self.beside = turn.is_beside_tracking() && !sent_here;
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
@@ -320,6 +334,9 @@ impl<'a, 'f> Machine<'a, 'f> {
             }
             Statement::VerdictMap { key, map } => self.verdict_map(frame, place, at, key, map),
             Statement::Counter(_) => Go::On,
+            Statement::NoTrack if self.beside && !self.untracked => {
+                Go::Lost("connection tracking runs at the same priority")
+            }
             Statement::NoTrack => {
                 if self.early {
                     self.run.packet.ct = CtState::Untracked;
@@ -486,7 +503,9 @@ impl<'a, 'f> Machine<'a, 'f> {
                 };
                 match self.look(Field::CtMark) {
                     Seen::Absent => return Go::Next,
-                    _ if self.early => return Go::Lost("a mark of a connection that is not tracked yet"),
+                    _ if self.early || self.beside => {
+                        return Go::Lost("a mark of a connection that is not tracked yet");
+                    }
                     _ => self.connection.map(|mark| turned(mark, and, xor)),
                 }
             }
@@ -501,7 +520,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             // Compared it is not modelled; a rule may make it the packet's own.
             Field::CtMark => {
                 if !self.early {
-                    self.connection = mark;
+                    self.connection = if self.beside { None } else { mark };
                 }
                 Go::On
             }

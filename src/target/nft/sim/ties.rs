@@ -1,9 +1,11 @@
 //! Base chains whose order no listing tells: of equal priority the one registered last runs first, and a listing shows tables
-//! as they were made. It matters where one writes what another looks at.
+//! as they were made. It matters where one writes what another looks at. Chains that translate hang below one hook of the kernel's
+//! own, registered with the first of them: so neither is their order known beside any other chain at its priority.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::artifact::{Chain, Data, Expression, Field, Ruleset, Statement, Table, Verdict};
+use super::super::artifact::{Chain, ChainKind, Data, Expression, Field, Ruleset, Statement, Table, Verdict};
+use super::settled::{End, may_translate};
 use super::{Hook, Spot, Turn, turns};
 use crate::net::Family;
 
@@ -13,6 +15,8 @@ enum Of {
     Mark,
     Connection,
     Tracking,
+    /// The addresses and ports of one end, and what is said of their translation.
+    Ends(End),
 }
 
 /// Pairs of tables, by their places, of which a chain of the first writes what a chain of the second looks at, or writes too, at the
@@ -23,7 +27,7 @@ pub fn ties(ruleset: &Ruleset) -> Vec<[(usize, String); 2]> {
     for spot in Hook::ALL.into_iter().map(Spot::from).chain([Spot::BRIDGE]) {
         let turns = turns(ruleset, spot);
         for writer in &turns {
-            let beside = turns.iter().filter(|turn| turn.at != writer.at && turn.when() == writer.when());
+            let beside = turns.iter().filter(|turn| turn.at != writer.at && tied(turn, writer));
             for other in beside.filter(|other| meet(writer, other) && depends(writer, other)) {
                 // Of two that both write, one pair says it.
                 if other.at > writer.at || !depends(other, writer) {
@@ -37,6 +41,16 @@ pub fn ties(ruleset: &Ruleset) -> Vec<[(usize, String); 2]> {
 
 const OF: [Of; 3] = [Of::Mark, Of::Connection, Of::Tracking];
 
+/// Whether nothing says which of two chains runs first. Those that translate run in the order of their own priorities.
+fn tied(one: &Turn<'_>, other: &Turn<'_>) -> bool {
+    let translates = |turn: &Turn<'_>| turn.base.kind == ChainKind::Nat;
+    if translates(one) == translates(other) {
+        one.when() == other.when()
+    } else {
+        one.when().0 == other.when().0
+    }
+}
+
 fn named(turn: &Turn<'_>) -> String {
     let chain = turn.table.chains.get(turn.chain).map_or("", |chain| chain.name.as_str());
     format!("{} {} {chain}", turn.table.family.keyword(), turn.table.name)
@@ -48,8 +62,13 @@ fn meet(one: &Turn<'_>, other: &Turn<'_>) -> bool {
 }
 
 fn depends(writer: &Turn<'_>, other: &Turn<'_>) -> bool {
-    OF.into_iter()
-        .any(|of| writes(writer, of) && (writes(other, of) || statements(other).any(|s| reads(s, of))))
+    let both = |of: Of| match of {
+        // Which of two translations comes first is their priority's business.
+        Of::Ends(_) => other.base.kind != ChainKind::Nat && statements(other).any(|s| reads(s, of)),
+        _ => writes(other, of) || statements(other).any(|s| reads(s, of)),
+    };
+    let ends = End::of(writer.base.hook).map(Of::Ends);
+    OF.into_iter().chain(ends).any(|of| writes(writer, of) && both(of))
 }
 
 /// What a packet may come to from a base chain.
@@ -107,8 +126,19 @@ fn writes(turn: &Turn<'_>, of: Of) -> bool {
         (Statement::Mangle { field, .. }, Of::Mark) => *field == Field::Mark,
         (Statement::Mangle { field, .. }, Of::Connection) => *field == Field::CtMark,
         (Statement::NoTrack, Of::Tracking) => turn.is_early(),
+        (statement, Of::Ends(_)) => turn.base.kind == ChainKind::Nat && may_translate(statement),
+        (Statement::Unsupported(words) | Statement::Alter(words), Of::Mark | Of::Connection) => {
+            says(words, of) && may_set(words)
+        }
+        (Statement::Unsupported(words), Of::Tracking) => turn.is_early() && says(words, of),
         _ => false,
     })
+}
+
+/// Whether words that are not understood may be those of a statement that writes, in text or JSON.
+fn may_set(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    ["set", "target", "mangle"].iter().any(|word| words.contains(word))
 }
 
 fn reads(statement: &Statement, of: Of) -> bool {
@@ -128,6 +158,7 @@ fn looks(at: &Expression, of: Of) -> bool {
             Of::Mark => *field == Field::Mark,
             Of::Connection => *field == Field::CtMark,
             Of::Tracking => *field == Field::CtState || field.is_of_connection(),
+            Of::Ends(end) => end.has(*field) || *field == Field::CtStatus,
         },
         Expression::Masked(at, _) | Expression::Lookup { key: at, .. } => looks(at, of),
         Expression::Concat(parts) => parts.iter().any(|part| looks(part, of)),
@@ -137,8 +168,11 @@ fn looks(at: &Expression, of: Of) -> bool {
 }
 
 fn says(words: &str, of: Of) -> bool {
-    words.contains(match of {
-        Of::Mark | Of::Connection => "mark",
-        Of::Tracking => "ct",
-    })
+    let words = words.to_ascii_lowercase();
+    match of {
+        Of::Mark | Of::Connection => words.contains("mark"),
+        Of::Tracking => words.contains("ct") || words.contains("notrack"),
+        // What is not understood may look at anything; what is looked at and not modelled, at headers or routes.
+        Of::Ends(_) => !["meta ", "socket ", "osf "].iter().any(|quiet| words.starts_with(quiet)),
+    }
 }

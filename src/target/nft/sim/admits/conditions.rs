@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::super::super::artifact::{Element, Expression, Field, Op, Set, Statement, Table};
 use super::super::words::{is_flags, one_word};
 use super::super::{bounds, fixed, parts, plain_net, stays};
-use super::{Done, Mark, Now};
+use super::{Done, Mark, Now, Puts};
 
 /// First words of what depends on the packet and the machine alone (nft(8), EXPRESSIONS).
 const PLAIN: [&str; 27] = [
@@ -51,7 +51,7 @@ const OF_PACKET: [&str; 22] = [
 pub(super) fn words<'t>(
     table: &'t Table,
     changing: &mut BTreeMap<&'t str, String>,
-    now: Now,
+    (now, puts): (Now, &Puts),
     (left, op, right): (&Expression, Op, &Expression),
     listed: Option<&str>,
 ) -> Option<String> {
@@ -71,7 +71,10 @@ pub(super) fn words<'t>(
         _ => false,
     };
     let right = match right {
-        Expression::Named(name) => named(table, left, name, changing)?,
+        Expression::Named(name) => {
+            let set = format!("@{name} of {} {}", table.family.keyword(), table.name);
+            format!("{}{}", named(table, left, name, changing)?, puts.words(now.put, Some(&set))?)
+        }
         other => beside(table, left, other)?,
     };
     let left = spelled(table, left)?;
@@ -206,7 +209,7 @@ fn beside(table: &Table, left: &Expression, value: &Expression) -> Option<String
     }
 }
 
-fn spelled(table: &Table, of: &Expression) -> Option<String> {
+pub(super) fn spelled(table: &Table, of: &Expression) -> Option<String> {
     let each = |parts: &[Expression], between: &str| -> Option<String> {
         let parts: Option<Vec<String>> = parts.iter().map(|part| spelled(table, part)).collect();
         Some(parts?.join(between))

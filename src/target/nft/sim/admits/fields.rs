@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::super::super::artifact::{Expression, Field, Op, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
-use super::{Chains, Done, Holds, Mark, Now};
+use super::{Chains, Done, End, Holds, Mark, Now, Tracks};
 use crate::net::space::{self, Space};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Translation, addr};
 
@@ -152,10 +152,16 @@ impl Chains<'_, '_> {
                 _ => {}
             }
         }
-        if self.untracks && !now.untracked && (field == Field::CtState || field.is_of_connection()) {
+        if self.tracks != Tracks::Done
+            && !now.untracked
+            && (field == Field::CtState || field.is_of_connection())
+        {
             // Whether it has the field at all is not known either.
             let absent = PacketSet::NOTHING;
             return View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing };
+        }
+        if self.is_settled(now, field) {
+            return View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
         }
         let Done::Translated(to) = now.nat else { return view };
         let unclear = View { unclear: PacketSet::EVERYTHING, axis: Axis::Nothing, ..view };
@@ -179,6 +185,11 @@ impl Chains<'_, '_> {
             (Translation::Masquerade, Field::IpSaddr | Field::Ip6Saddr | Field::CtStatus) => unclear,
             _ => view,
         }
+    }
+
+    /// Whether the kernel has written that field of packets, or may have.
+    pub(super) fn is_settled(&self, now: Now, field: Field) -> bool {
+        now.nat == Done::Settled && End::of(self.base.hook).is_some_and(|end| end.has(field))
     }
 
     fn as_it_came(&mut self, mark: Mark, field: Field) -> View {

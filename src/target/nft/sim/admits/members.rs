@@ -6,7 +6,7 @@ use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdic
 use super::super::words::constant;
 use super::super::{fragments_of, parts, stays};
 use super::fields::{Axis, Named, View, numbers_where, values_of, wanted};
-use super::{Chains, Holds, Now, conditions};
+use super::{Chains, Done, Holds, Now, Tracks, conditions};
 use crate::net::{Family, PacketSet, Products, RangeSet};
 
 /// The packets by the element they find.
@@ -27,15 +27,39 @@ impl Chains<'_, '_> {
         if !self.conditions || holds.maybe == PacketSet::NOTHING {
             return holds;
         }
-        let Some(words) =
-            conditions::words(self.table, &mut self.changing, now, (left, op, right), self.listed)
+        let (now_put, asked) = ((now, &*self.puts), (left, op, right));
+        let Some(words) = conditions::words(self.table, &mut self.changing, now_put, asked, self.listed)
         else {
             return holds;
         };
-        let condition = self.space.atom(&words);
+        let condition = self.space.atom(&format!("{words}{}", self.since(now, left)));
         let on = self.space.is(condition, 1);
         let may = self.space.and(holds.maybe, on);
         Holds { yes: self.space.or(holds.yes, may), maybe: PacketSet::NOTHING }
+    }
+
+    /// Since when: what the kernel does between two chains makes the same words another question.
+    fn since(&self, now: Now, left: &Expression) -> &'static str {
+        let any = |is: &dyn Fn(&Expression) -> bool| {
+            let left = if let Expression::Masked(of, _) = left { of } else { left };
+            parts(left).iter().any(is)
+        };
+        let of_connection = |part: &Expression| match part {
+            Expression::Field(field) => *field == Field::CtState || field.is_of_connection(),
+            Expression::Unknown(words) => words.starts_with("ct "),
+            _ => false,
+        };
+        // Whatever is not modelled may look at an end that was written.
+        let written = |part: &Expression| match part {
+            Expression::Field(field) => self.is_settled(now, *field),
+            _ => now.nat == Done::Settled,
+        };
+        match self.tracks {
+            Tracks::NotYet if !now.untracked && any(&of_connection) => " before connection tracking",
+            Tracks::Perhaps if !now.untracked && any(&of_connection) => " beside connection tracking",
+            _ if any(&written) => " as its connection was translated",
+            _ => "",
+        }
     }
 
     fn compared(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {

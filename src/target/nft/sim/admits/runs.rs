@@ -25,7 +25,8 @@ struct Same {
 
 impl Chains<'_, '_> {
     pub(super) fn rules(&mut self, chain: usize, now: Now, rules: &[Rule], ends: &mut Ends) {
-        let mut alive = Flows::from([(now, self.wanted.within)]);
+        let coming = self.coming(now);
+        let mut alive = Flows::from([(now, coming)]);
         let mut at = 0usize;
         while let Some(rest) = rules.get(at..).filter(|rest| !rest.is_empty()) {
             let run = rest.get(..plain(rest)).unwrap_or_default();

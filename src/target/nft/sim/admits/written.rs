@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use super::super::super::artifact::{self, Expression, Statement, Table};
 use super::super::{counted, mentioned, parts, turned};
-use super::{Alive, Chains, Done, Ends, Holds};
+use super::puts::{self, Puts};
+use super::{Alive, Chains, Done, Ends, Holds, Parts, Tracks, join};
 use crate::net::space::Field;
 use crate::net::{PacketSet, Translation};
 
@@ -97,6 +98,8 @@ pub(super) struct Now {
     pub(super) untracked: bool,
     /// Something that is not modelled was written into it.
     pub(super) altered: bool,
+    /// What it has put into sets that rules look into ([`Puts`]).
+    pub(super) put: u32,
 }
 
 impl Now {
@@ -106,11 +109,22 @@ impl Now {
         nat: Done::Nothing,
         untracked: false,
         altered: false,
+        put: puts::NOTHING,
     };
+
+    /// Whether the kernel has written one end of it.
+    pub(super) fn is_settled(self) -> bool {
+        self.nat == Done::Settled
+    }
 
     /// What was written, in words that are another for anything else that is modelled; empty for a packet as it came, none
     /// where nobody knows what was written.
-    pub(super) fn words(self) -> Option<String> {
+    pub(super) fn words(self, puts: &Puts) -> Option<String> {
+        Some(format!("{}{}", self.plain_words()?, puts.words(self.put, None)?))
+    }
+
+    /// The same but for what it has put into sets.
+    pub(super) fn plain_words(self) -> Option<String> {
         let mut words = String::new();
         for (name, mark, own) in
             [("mark", self.mark, Mark::OWN), ("ct mark", self.connection, Mark::OF_CONNECTION)]
@@ -128,12 +142,40 @@ impl Now {
             }
             Done::Translated(Translation::Source(addr)) => words.push_str(&format!(" sent on from {addr}")),
             Done::Translated(Translation::Masquerade) => words.push_str(" masqueraded"),
+            Done::Settled => words.push_str(" as its connection was translated"),
         }
         if self.untracked {
             words.push_str(" untracked");
         }
         Some(words)
     }
+}
+
+/// The most that is followed of what rules write: marks and histories of which each is another.
+const MOST: usize = 1024;
+
+/// The same packets, by few enough things that rules may have written: each rule that writes one bit more of a mark doubles
+/// what marks there are. Where they are too many, nobody knows the marks any more.
+pub(super) fn few(parts: Parts) -> Parts {
+    if parts.len() <= MOST {
+        return parts;
+    }
+    let written: BTreeSet<_> = parts.keys().map(|now| (now.mark, now.connection, now.put)).collect();
+    if written.len() <= MOST {
+        return parts;
+    }
+    let unclear = |mark: Mark, own: Mark| if mark == own { own } else { Mark::Unclear };
+    let mut few = Parts::new();
+    for (now, sets) in parts {
+        let less = Now {
+            mark: unclear(now.mark, Mark::OWN),
+            connection: unclear(now.connection, Mark::OF_CONNECTION),
+            put: if now.put == puts::NOTHING { puts::NOTHING } else { puts::UNKNOWN },
+            ..now
+        };
+        few.entry(less).or_default().extend(sets);
+    }
+    few
 }
 
 /// What a packet leaves for packets to come.
@@ -167,19 +209,26 @@ impl Chains<'_, '_> {
     fn of_connection(&mut self, now: Now) -> Holds {
         let absent = self.view(now, artifact::Field::CtMark).absent;
         let there = self.space.not(absent);
-        if self.untracks && !now.untracked {
+        if self.tracks != Tracks::Done && !now.untracked {
             return Holds { yes: PacketSet::NOTHING, maybe: there };
         }
         Holds { yes: there, maybe: PacketSet::NOTHING }
     }
 
     /// What the rest of a rule that decides nothing puts into sets which rules look into.
-    pub(super) fn keep_of(&mut self, rest: &[Statement], mut alive: Alive, ends: &mut Ends) {
+    /// Those that come to the end of it.
+    pub(super) fn keep_of(
+        &mut self,
+        rest: &[Statement],
+        mut alive: Alive,
+        next: &mut Parts,
+        ends: &mut Ends,
+    ) -> Alive {
         if !rest
             .iter()
             .any(|statement| matches!(statement, Statement::SetUpdate { set, .. } if self.is_read(set)))
         {
-            return;
+            return alive;
         }
         // What nobody knows whether it holds, and what counts, is the same where it is written the same.
         let mut if_only = String::new();
@@ -189,6 +238,9 @@ impl Chains<'_, '_> {
                 Statement::Match { left, op, right } => self.matches(alive.now, left, *op, right),
                 Statement::SetUpdate { .. } => {
                     self.keep(statement, &if_only, alive, ends);
+                    alive.now = self.put(statement, &if_only, alive.now);
+                    // A set without room ends the rule.
+                    if_only.push_str(&format!(" behind {statement:?}"));
                     continue;
                 }
                 _ => Holds::UNCLEAR,
@@ -197,8 +249,11 @@ impl Chains<'_, '_> {
                 if_only.push_str(&format!(" if {statement:?}"));
             }
             let may = self.space.or(holds.yes, holds.maybe);
+            let breaks = self.space.minus(alive.set, may);
+            join(next, alive.now, breaks);
             alive.set = self.space.and(alive.set, may);
         }
+        alive
     }
 
     /// These packets come to a statement that puts them into a set.
@@ -218,7 +273,7 @@ impl Chains<'_, '_> {
         let put = format!("{op:?} {key:?} {timeout:?} {room} {cleared:?} {statements:?}{if_only}");
         let modelled = |part: &Expression| matches!(part, Expression::Field(_));
         let known = !alive.now.altered || parts(key).iter().all(modelled);
-        let what = alive.now.words().filter(|_| known).map(|now| format!("{put}{now}"));
+        let what = alive.now.words(self.puts).filter(|_| known).map(|now| format!("{put}{now}"));
         ends.keeps.push((Kept { place, what }, alive.set));
     }
 
@@ -231,13 +286,13 @@ impl Chains<'_, '_> {
         }
     }
 
-    fn is_read(&self, set: &str) -> bool {
+    pub(super) fn is_read(&self, set: &str) -> bool {
         self.names.read.contains(set)
     }
 }
 
 /// How many elements rules put into a set that does not say its size (`nft_dynset`).
-const ROOM: u64 = 65535;
+pub(super) const ROOM: u64 = 65535;
 
 /// The names of the sets of a table that some rule looks into, or may.
 pub(super) fn read(table: &Table) -> BTreeSet<&str> {

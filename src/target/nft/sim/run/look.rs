@@ -205,7 +205,9 @@ impl<'a> Machine<'a, '_> {
 
     pub(super) fn look(&self, field: Field) -> Seen {
         let p = &self.run.packet;
-        let not_yet = self.early && !self.untracked && (field == Field::CtState || field.is_of_connection());
+        let not_yet = (self.early || self.beside)
+            && !self.untracked
+            && (field == Field::CtState || field.is_of_connection());
         if self.is_lost(field) || not_yet {
             return Seen::Unclear;
         }
@@ -292,7 +294,9 @@ impl<'a> Machine<'a, '_> {
 impl Machine<'_, '_> {
     /// Whether a translation of the source has put something into a field of this packet that nobody knows.
     fn is_lost(&self, field: Field) -> bool {
-        let p = &self.run.packet;
+        if self.settled.is_some_and(|end| end.has(field)) {
+            return self.is_there(field);
+        }
         // The kernel gives a source port another number where another connection has it.
         let address = match self.run.translation {
             None | Some(Translation::Destination { .. }) => return false,
@@ -300,15 +304,27 @@ impl Machine<'_, '_> {
             Some(Translation::Masquerade) => true,
         };
         match field {
-            Field::Sport(Transport::Any) => true,
-            Field::Sport(Transport::Tcp) => p.proto.0 == 6,
-            Field::Sport(Transport::Udp) => p.proto.0 == 17,
-            Field::Sport(Transport::Dccp) => p.proto.0 == 33,
-            Field::Sport(Transport::Sctp) => p.proto.0 == 132,
-            Field::Sport(Transport::Udplite) => p.proto.0 == 136,
-            Field::IpSaddr => address && p.family() == Family::V4,
-            Field::Ip6Saddr => address && p.family() == Family::V6,
+            Field::Sport(_) => self.is_there(field),
+            Field::IpSaddr | Field::Ip6Saddr => address && self.is_there(field),
             Field::CtStatus => address || self.same_source,
+            _ => false,
+        }
+    }
+
+    /// Whether the packet has an address or a port of that kind.
+    fn is_there(&self, field: Field) -> bool {
+        let p = &self.run.packet;
+        match field {
+            Field::IpSaddr | Field::IpDaddr => p.family() == Family::V4,
+            Field::Ip6Saddr | Field::Ip6Daddr => p.family() == Family::V6,
+            Field::Sport(transport) | Field::Dport(transport) => match transport {
+                Transport::Any => true,
+                Transport::Tcp => p.proto.0 == 6,
+                Transport::Udp => p.proto.0 == 17,
+                Transport::Dccp => p.proto.0 == 33,
+                Transport::Sctp => p.proto.0 == 132,
+                Transport::Udplite => p.proto.0 == 136,
+            },
             _ => false,
         }
     }
