@@ -256,6 +256,33 @@ fn translated_flows_cross_the_bridge_of_another() {
     }
 }
 
+/// The router and the bridge behind it see a packet with the same time to live: it was stopped where it was seen last.
+#[test]
+fn what_a_bridge_behind_a_router_stops_is_stopped_there() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (name, how, hook) in
+        [("netfilter", "br_netfilter", "forward"), ("stateless", "stateless \"a test\"", "bridge")]
+    {
+        let policy = format!(
+            "zone seg {{ 10.7.0.0/24 }}\nzone up {{ 10.8.0.0/24 }}\n\
+             firewall br {{ br0 10.7.0.254 in seg bridge {how} }}\n\
+             router gwr {{ e0 10.7.0.1 in seg; e1 10.8.0.1 in up }}\n\
+             host b = 10.7.0.11 in seg\nhost c = 10.8.0.11 in up\nallow https from c to b\n\
+             test \"t\" {{ expect only https from c to b }}\n"
+        );
+        site(place.path(), name, &policy);
+        let probes = "10.8.0.11 -> 10.7.0.11 tcp/22 new drop\n10.7.0.11 -> 10.8.0.11 tcp/443 new drop\n\
+            10.8.0.12 -> 10.7.0.11 tcp/443 new drop\n";
+        fs::write(place.path().join(name).join("probes.txt"), probes).unwrap();
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+        assert!(out.contains(&format!("stopped at br {hook}")) && !out.contains("stopped at gwr"), "{out}");
+    }
+}
+
 /// S14: each machine that filters hears a group by itself; S45: what IPVS would send on is not called the kernel's word.
 #[test]
 fn groups_are_heard_and_ipvs_is_emulated() {

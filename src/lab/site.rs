@@ -80,15 +80,9 @@ pub struct Arrived {
 
 impl Arrived {
     /// Where it was seen last.
-    ///
-    /// Under `br_netfilter` a frame that is translated back onto its own bridge comes to prerouting, and then to the
-    /// hooks of the bridge with its time to live as it was: both bear the same, and it is the hook that was later.
     #[must_use]
     pub fn last(&self) -> Option<Step> {
-        let last = self.steps.last().copied()?;
-        let hook = self.steps.iter().rev().find(|step| step.stage != Stage::Came).copied();
-        let same = |hook: &Step| last.stage == Stage::Came && hook.host == last.host && hook.stage.asks();
-        Some(hook.filter(same).unwrap_or(last))
+        self.steps.last().copied()
     }
 
     /// Whether it was let go and not seen again. Nobody filters there: it was lost on the way, or found nobody.
@@ -620,7 +614,7 @@ fn arrived(
     tag: u32,
 ) -> Arrived {
     let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
-    of_it.sort_by_key(|(_, sighting)| sighting.order());
+    trace::in_order(&mut of_it);
     let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
     let end = of_it.iter().find(|(_, s)| s.stage == Stage::PastInput).map(|(_, s)| s);
     let delivered = end.map(|end| {
@@ -655,33 +649,4 @@ fn words_of_route(dst: IpAddr, answer: Option<serde_json::Value>) -> Result<Stri
             });
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn last_of(steps: &[(u32, Stage)]) -> Option<(u32, Stage)> {
-        let steps =
-            steps.iter().map(|(host, stage)| Step { host: Some(HostId(*host)), stage: *stage }).collect();
-        let last = Arrived { at_layer4: false, steps, delivered: None }.last()?;
-        Some((last.host?.0, last.stage))
-    }
-
-    #[test]
-    fn of_prerouting_and_a_hook_on_one_machine_the_hook_is_later() {
-        use Stage::{BeforeBridge, BeforeForward, BeforeOutput, Came, PastForward};
-        assert_eq!(last_of(&[(1, BeforeOutput), (2, BeforeBridge), (2, Came)]), Some((2, BeforeBridge)));
-        assert_eq!(
-            last_of(&[(1, BeforeForward), (2, Came)]),
-            Some((2, Came)),
-            "it came, and no hook was asked"
-        );
-        assert_eq!(
-            last_of(&[(1, PastForward), (1, Came)]),
-            Some((1, Came)),
-            "it is back, and no hook was asked"
-        );
-        assert_eq!(last_of(&[]), None);
-    }
 }

@@ -14,31 +14,32 @@ const MOST: u64 = 16;
 /// The statements of a site by what they speak of.
 pub(super) struct Asked {
     /// By protocol and destination port.
-    single: HashMap<(u8, u16), Vec<AccessId>>,
+    single: Single,
     /// Whatever the packet.
     always: Vec<AccessId>,
     /// Those with a clause that translates.
-    translating: Vec<AccessId>,
+    translating: Clauses,
+}
+
+/// Statements with a clause, by the service that they speak of.
+#[derive(Default)]
+struct Clauses {
+    single: Single,
+    always: Vec<AccessId>,
+    all: Vec<AccessId>,
 }
 
 impl Asked {
     pub(super) fn new(site: &Site) -> Self {
-        let mut asked = Self { single: HashMap::new(), always: Vec::new(), translating: Vec::new() };
+        let mut asked = Self { single: HashMap::new(), always: Vec::new(), translating: Clauses::default() };
         for (id, access) in site.accesses() {
+            let ports = ports(access);
             if access.nat.is_some() {
-                asked.translating.push(id);
+                let clauses = &mut asked.translating;
+                clauses.all.push(id);
+                file(&mut clauses.single, &mut clauses.always, id, ports.clone());
             }
-            match ports(access).filter(|_| access.nat.is_none()) {
-                Some(ports) => {
-                    for key in ports {
-                        let these = asked.single.entry(key).or_default();
-                        if these.last() != Some(&id) {
-                            these.push(id);
-                        }
-                    }
-                }
-                None => asked.always.push(id),
-            }
+            file(&mut asked.single, &mut asked.always, id, ports.filter(|_| access.nat.is_none()));
         }
         asked
     }
@@ -49,16 +50,46 @@ impl Asked {
         if packet.ct_status.dnat {
             return site.accesses().collect();
         }
-        let single = self.single.get(&(packet.proto.0, packet.dport)).map_or(&[][..], Vec::as_slice);
-        let mut all: Vec<AccessId> = single.iter().chain(&self.always).copied().collect();
-        all.sort_unstable();
-        all.into_iter().filter_map(|id| Some((id, site.access(id)?))).collect()
+        found(&self.single, &self.always, packet)
+            .into_iter()
+            .filter_map(|id| Some((id, site.access(id)?)))
+            .collect()
     }
 
     /// In their order, those with a clause that translates.
-    pub(super) fn translating<'s>(&self, site: &'s Site) -> impl Iterator<Item = (AccessId, &'s Access)> {
-        self.translating.iter().filter_map(|id| Some((*id, site.access(*id)?)))
+    pub(super) fn translating<'s>(&self, site: &'s Site) -> Vec<(AccessId, &'s Access)> {
+        self.translating.all.iter().filter_map(|id| Some((*id, site.access(*id)?))).collect()
     }
+
+    /// Those of them that may speak of a packet as its sender wrote it.
+    pub(super) fn translating_written<'s>(
+        &self,
+        site: &'s Site,
+        packet: &Packet,
+    ) -> Vec<(AccessId, &'s Access)> {
+        let clauses = found(&self.translating.single, &self.translating.always, packet);
+        clauses.into_iter().filter_map(|id| Some((id, site.access(id)?))).collect()
+    }
+}
+
+type Single = HashMap<(u8, u16), Vec<AccessId>>;
+
+/// Puts a statement under its ports, or to those that are always asked.
+fn file(single: &mut Single, always: &mut Vec<AccessId>, id: AccessId, ports: Option<Vec<(u8, u16)>>) {
+    let Some(ports) = ports else { return always.push(id) };
+    for key in ports {
+        let these = single.entry(key).or_default();
+        if these.last() != Some(&id) {
+            these.push(id);
+        }
+    }
+}
+
+fn found(single: &Single, always: &[AccessId], packet: &Packet) -> Vec<AccessId> {
+    let single = single.get(&(packet.proto.0, packet.dport)).map_or(&[][..], Vec::as_slice);
+    let mut all: Vec<AccessId> = single.iter().chain(always).copied().collect();
+    all.sort_unstable();
+    all
 }
 
 /// The protocols and ports that a statement speaks of, where they are few and nothing else.

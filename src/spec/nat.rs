@@ -61,8 +61,13 @@ impl Here<'_> {
 
     /// S34: what each clause does to the packet, if this is a hook that translates.
     pub(super) fn translations(&self) -> Vec<(AccessId, Translation)> {
-        let clauses = self.spec.asked().translating(self.spec.site);
-        let allows = clauses.filter(|(_, access)| access.action == Action::Allow);
+        let asked = self.spec.asked();
+        // Before anything is translated, what stands in the packet is what is asked of.
+        let clauses = match self.hook {
+            Hook::Prerouting => asked.translating_written(self.spec.site, self.packet),
+            _ => asked.translating(self.spec.site),
+        };
+        let allows = clauses.into_iter().filter(|(_, access)| access.action == Action::Allow);
         let clauses = allows.filter_map(|(id, access)| Some((id, access, access.nat.as_ref()?)));
         let by = |access: &Access, nat: &Nat| match (self.hook, nat) {
             // The kernel of IPVS translates what no chain of nat sees (S45).

@@ -87,3 +87,42 @@ pub(crate) fn translation(
     }
     Ok(None)
 }
+
+/// What a side does to many packets' addresses: [`translation`] again, with as many questions as there are halvings.
+pub(crate) struct Translations {
+    each: Vec<Translation>,
+    /// The sets one by one, then those of two united, of four and so on, to one of all.
+    united: Vec<Vec<PacketSet>>,
+}
+
+impl Translations {
+    /// Of a side.
+    pub(crate) fn of(space: &mut Space, side: &BTreeMap<Translation, PacketSet>) -> Self {
+        let mut united = vec![side.values().copied().collect::<Vec<_>>()];
+        while let Some(last) = united.last().filter(|last| last.len() > 1) {
+            let pairs: Vec<Vec<PacketSet>> = last.chunks(2).map(<[PacketSet]>::to_vec).collect();
+            united.push(pairs.into_iter().map(|pair| space.any(pair)).collect());
+        }
+        Self { each: side.keys().copied().collect(), united }
+    }
+
+    /// What is done to one packet.
+    pub(crate) fn to(&self, space: &mut Space, packet: &Packet) -> Result<Option<Translation>, Exhausted> {
+        let mut at = 0usize;
+        for sets in self.united.iter().rev() {
+            // The first of the two that has it; of the whole, and where neither does, nothing is done.
+            let two = [at.saturating_mul(2), at.saturating_mul(2).saturating_add(1)];
+            let mut found = None;
+            for place in two {
+                if let (None, Some(set)) = (found, sets.get(place))
+                    && space.contains(*set, packet)?
+                {
+                    found = Some(place);
+                }
+            }
+            let Some(place) = found else { return Ok(None) };
+            at = place;
+        }
+        Ok(self.each.get(at).copied())
+    }
+}

@@ -585,6 +585,7 @@ fn sampled(
     }
     let mut count = 0usize;
     let mut runner = sim::Runner::new(&rules.ruleset);
+    let translations = points::Translations::of(space, &meant.translated);
     let verdicts =
         [(side.accepted, Verdict::Accept), (side.rejected, Verdict::Reject), (others, Verdict::Drop)];
     let translated = meant.translated.values().map(|set| (*set, Verdict::Accept));
@@ -592,7 +593,7 @@ fn sampled(
         for _ in 0..SAMPLES {
             let Some(packet) = space.sample(set, &mut random)? else { break };
             let hop = trace::hop_by(spec, point, rules, &mut runner, &packet);
-            let to = points::translation(space, &meant.translated, &packet)?;
+            let to = translations.to(space, &packet)?;
             let rewrite = hop.rewrite.as_ref().map_or((None, None), |r| (r.meant, r.done));
             if hop.meant != verdict || hop.verdict != verdict || rewrite != (to, to) {
                 return Ok(Err(format!(

@@ -6,6 +6,7 @@
 //! that the places where a packet was seen can be put in the order of its way.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -42,11 +43,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// Whether a hook is about to be asked there.
-    pub(super) fn asks(self) -> bool {
-        matches!(self, Self::BeforeOutput | Self::BeforeBridge | Self::BeforeForward | Self::BeforeInput)
-    }
-
     const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::BeforeOutput, "output", "-500"),
         (Self::PastOutput, "output", "1000"),
@@ -87,11 +83,45 @@ impl Sighting {
     pub fn is_of(&self, packet: &Packet, tag: u32) -> bool {
         self.tag == tag && Family::of(self.src) == packet.family()
     }
+}
 
-    /// Sorts by this, sightings are in the order of the packet's way.
-    #[must_use]
-    pub fn order(&self) -> (Reverse<u8>, Stage) {
-        (Reverse(self.ttl), self.stage)
+/// Brings sightings of one packet, each with its machine, into the order of its way.
+///
+/// The time to live falls at machines that route. Between two of those the packet leaves the first, crosses a bridge, and
+/// comes to the second with the same one, and the hooks of the bridge have the names of a router's (`br_netfilter`): what
+/// tells them apart is that the machine saw a frame then too.
+pub(super) fn in_order<M: Copy + Ord>(seen: &mut [&(M, Sighting)]) {
+    let frames = seen.iter().filter(|(_, sighting)| sighting.stage == Stage::BeforeBridge);
+    let bridged: BTreeSet<(M, u8)> = frames.map(|(machine, sighting)| (*machine, sighting.ttl)).collect();
+    seen.sort_by_key(|(machine, sighting)| {
+        let part = Part::of(sighting.stage, bridged.contains(&(*machine, sighting.ttl)));
+        (Reverse(sighting.ttl), part, sighting.stage)
+    });
+}
+
+/// What a machine does with a packet while its time to live is the same, in the order of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// It sends it, or routed it.
+    Leaves,
+    /// It hears a frame that it translates, and sends on by the bridge it came by (`br_netfilter`).
+    Turns,
+    /// It takes it from one port of a bridge to another.
+    Bridges,
+    /// It is reached.
+    Reached,
+}
+
+impl Part {
+    fn of(stage: Stage, bridged: bool) -> Self {
+        match stage {
+            Stage::BeforeOutput | Stage::PastOutput => Self::Leaves,
+            Stage::BeforeForward | Stage::PastForward if bridged => Self::Bridges,
+            Stage::BeforeForward | Stage::PastForward => Self::Leaves,
+            Stage::BeforeBridge | Stage::PastBridge => Self::Bridges,
+            Stage::Came if bridged => Self::Turns,
+            Stage::Came | Stage::BeforeInput | Stage::PastInput => Self::Reached,
+        }
     }
 }
 
@@ -286,4 +316,62 @@ fn ports(element: &Value) -> Option<(u32, IpAddr, u16, u16)> {
     let [tag, dst, sport, dport] = parts.as_slice() else { return None };
     let port = |value: &Value| u16::try_from(value.as_u64()?).ok();
     Some((u32::try_from(tag.as_u64()?).ok()?, dst.as_str()?.parse().ok()?, port(sport)?, port(dport)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Puts sightings (machine, time to live, stage), given in the order of their way, the other way round and in order again.
+    fn stays(way: &[(u32, u8, Stage)]) {
+        let any = IpAddr::from([192, 0, 2, 1]);
+        let sighting = |ttl, stage| Sighting { tag: 1, src: any, dst: any, ttl, stage };
+        let seen: Vec<_> =
+            way.iter().rev().map(|&(machine, ttl, stage)| (machine, sighting(ttl, stage))).collect();
+        let mut order: Vec<_> = seen.iter().collect();
+        in_order(&mut order);
+        let found: Vec<_> = order.iter().map(|(machine, s)| (*machine, s.ttl, s.stage)).collect();
+        assert_eq!(found, way);
+    }
+
+    #[test]
+    fn a_bridge_behind_a_router_is_later_than_the_router() {
+        use Stage::{
+            BeforeBridge, BeforeForward, BeforeInput, Came, PastBridge, PastForward, PastInput, PastOutput,
+        };
+        let (router, bridge, host) = (2, 1, 0);
+        stays(&[
+            (router, 64, Came),
+            (router, 63, BeforeForward),
+            (router, 63, PastForward),
+            (bridge, 63, BeforeBridge),
+            (bridge, 63, BeforeForward),
+            (bridge, 63, PastForward),
+            (bridge, 63, PastBridge),
+            (host, 63, Came),
+            (host, 63, BeforeInput),
+            (host, 63, PastInput),
+        ]);
+        // The other way: the bridge is first, with the time to live that the packet set out with.
+        stays(&[
+            (host, 64, PastOutput),
+            (bridge, 64, BeforeBridge),
+            (bridge, 64, BeforeForward),
+            (bridge, 64, PastForward),
+            (bridge, 64, PastBridge),
+            (router, 64, Came),
+            (router, 63, BeforeForward),
+            (router, 63, PastForward),
+        ]);
+    }
+
+    #[test]
+    fn of_prerouting_and_a_hook_on_one_machine_the_hook_is_later() {
+        use Stage::{BeforeBridge, BeforeForward, BeforeOutput, Came, PastForward};
+        // Translated back onto its own bridge: the frame keeps its time to live.
+        stays(&[(1, 64, BeforeOutput), (2, 64, Came), (2, 64, BeforeBridge), (2, 64, BeforeForward)]);
+        // It came, and no hook was asked; it is back, and no hook was asked.
+        stays(&[(1, 63, BeforeForward), (2, 63, Came)]);
+        stays(&[(1, 63, PastForward), (1, 63, Came)]);
+    }
 }

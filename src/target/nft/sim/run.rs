@@ -14,7 +14,10 @@ use super::{
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
+mod ahead;
 mod look;
+
+use ahead::Ahead;
 
 /// Jumps within jumps before we stop following; the kernel refuses to load more than 15.
 pub(super) const DEPTH_MAX: usize = 32;
@@ -103,24 +106,34 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
 #[derive(Debug)]
 pub struct Runner<'a> {
     ruleset: &'a Ruleset,
+    found: Once<'a>,
+}
+
+/// What is the same for every packet.
+#[derive(Debug, Default)]
+struct Once<'a> {
     fixed: Fixed<'a>,
     families: Option<settled::Families>,
+    chains: Chains,
 }
 
 /// By table, the sets whose contents are what the text says: found once, whatever many rules look into.
 type Fixed<'a> = BTreeMap<usize, HashMap<&'a str, usize>>;
 
+/// By table and chain, which rules are for whom; none of one that a single packet has gone through.
+type Chains = BTreeMap<(usize, usize), Option<Ahead>>;
+
 impl<'a> Runner<'a> {
     /// One through which nothing has gone yet.
     #[must_use]
     pub fn new(ruleset: &'a Ruleset) -> Self {
-        Self { ruleset, fixed: Fixed::new(), families: None }
+        Self { ruleset, found: Once::default() }
     }
 
     /// [`run`] of one packet more. None that went before it has left anything behind.
     pub fn run(&mut self, at: impl Into<Spot>, packet: &Packet) -> Run {
-        let mut machine = Machine::of(packet, &mut self.fixed);
-        let families = *self.families.get_or_insert_with(|| settled::Families::of(self.ruleset));
+        let families = *self.found.families.get_or_insert_with(|| settled::Families::of(self.ruleset));
+        let mut machine = Machine::of(packet, &mut self.found);
         for turn in turns(self.ruleset, at.into()) {
             let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
             let translates = new && machine.run.translated_by.is_none();
@@ -190,7 +203,7 @@ enum Found<'a> {
 }
 
 struct Machine<'a, 'f> {
-    fixed: &'f mut Fixed<'a>,
+    found: &'f mut Once<'a>,
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
     // What rules have set the mark of its connection to, if they have and it is known.
@@ -224,7 +237,7 @@ struct Frame<'a> {
 
 impl<'a, 'f> Machine<'a, 'f> {
     /// A packet that no chain has seen yet.
-    fn of(packet: &Packet, fixed: &'f mut Fixed<'a>) -> Self {
+    fn of(packet: &Packet, found: &'f mut Once<'a>) -> Self {
         let run = Run {
             verdict: Outcome::Decided(Verdict::Accept),
             logged: false,
@@ -235,7 +248,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             packet: packet.clone(),
         };
         Self {
-            fixed,
+            found,
             mark: Some(packet.mark),
             connection: None,
             same_source: false,
@@ -278,10 +291,13 @@ impl<'a, 'f> Machine<'a, 'f> {
     }
 
     fn chain(&mut self, frame: Frame<'a>) -> Go {
-        let Some(Chain { rules, .. }) = frame.table.chains.get(frame.chain) else {
+        let Some(chain) = frame.table.chains.get(frame.chain) else {
             return Go::Lost("there is no such chain");
         };
-        for (rule, of) in rules.iter().enumerate() {
+        let some = self.ahead(frame, chain);
+        let all = if some.is_none() { 0..chain.rules.len() } else { 0..0 };
+        for rule in some.into_iter().flatten().chain(all) {
+            let Some(of) = chain.rules.get(rule) else { continue };
             let place = Place::Rule { table: frame.at, chain: frame.chain, rule };
             match self.rule(frame, place, of) {
                 Go::On | Go::Next => {}
@@ -289,6 +305,26 @@ impl<'a, 'f> Machine<'a, 'f> {
             }
         }
         Go::Back
+    }
+
+    /// The rules of a chain that have to be asked about the packet; none: all of them.
+    fn ahead(&mut self, frame: Frame<'a>, chain: &'a Chain) -> Option<Vec<usize>> {
+        // Its source may not be the one that is in it any more.
+        if matches!(self.run.translation, Some(Translation::Source(_) | Translation::Masquerade)) {
+            return None;
+        }
+        match self.found.chains.get_mut(&(frame.at, frame.chain)) {
+            // To arrange a chain takes as long as to go through it.
+            None => {
+                self.found.chains.insert((frame.at, frame.chain), None);
+                None
+            }
+            Some(ahead) => {
+                let fixed = self.found.fixed.entry(frame.at).or_insert_with(|| all_known(frame.table));
+                let ahead = ahead.get_or_insert_with(|| Ahead::of(frame.table, fixed, chain));
+                Some(ahead.rules(&self.run.packet))
+            }
+        }
     }
 
     fn rule(&mut self, frame: Frame<'a>, place: Place, rule: &Rule) -> Go {
@@ -447,7 +483,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         match set {
             Expression::Set(elements) => Some((None, elements)),
             Expression::Named(name) => {
-                let fixed = self.fixed.entry(frame.at).or_insert_with(|| all_known(frame.table));
+                let fixed = self.found.fixed.entry(frame.at).or_insert_with(|| all_known(frame.table));
                 let at = *fixed.get(name.as_str())?;
                 Some((Some(at), frame.table.sets.get(at)?.elements.as_slice()))
             }
