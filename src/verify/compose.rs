@@ -55,9 +55,12 @@ pub(crate) struct Network<'s> {
     pub(crate) sayings: Sayings,
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
-    reached: BTreeMap<(bool, Bound, Vec<(Start, PacketSet)>), Reached>,
+    reached: BTreeMap<Sending, Reached>,
     at: u64,
 }
+
+/// What is sent: whether by any public address, how far, and where it starts.
+type Sending = (bool, Bound, Vec<(Start, PacketSet)>);
 
 /// The security groups of a site, worn.
 pub(crate) struct Worn<'s> {
