@@ -83,6 +83,7 @@ fn report(expect: Outcome) -> Report {
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         people: Vec::new(),
         bastions: Bastions::default(),
+        by_public: Vec::new(),
         nodes: 7,
     }
 }
