@@ -18,10 +18,9 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Nat, NatKind, Place, Policy, RejectWith, Rule, Ruleset, Set, SetFlag, SetKey,
-    Statement, Table, TableFamily,
+    Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey, Statement, Table,
+    TableFamily,
 };
-use crate::target::nft::print;
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
 
@@ -371,20 +370,13 @@ fn altering(table: &Table) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         statements.filter_map(|statement| match statement {
             Statement::Alter(words) => Some((chain.name.as_str(), Cow::from(words))),
             // From which port a packet goes on, nobody knows in any case.
-            Statement::Nat(nat) if is_by_ports(nat) => {
-                let words = print::rule(&Rule { statements: vec![statement.clone()], ..Rule::default() });
-                let words = words.unwrap_or_else(|_| format!("{nat:?}"));
-                Some((chain.name.as_str(), Cow::from(words.trim().to_owned())))
+            Statement::Nat(nat) => {
+                let words = sim::of_source_ports(nat)?;
+                Some((chain.name.as_str(), Cow::from(words)))
             }
             _ => None,
         })
     })
-}
-
-/// Whether a translation of the source says by which ports, or how they are chosen.
-fn is_by_ports(nat: &Nat) -> bool {
-    let of_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
-    of_source && (nat.port.is_some() || !nat.flags.is_empty())
 }
 
 /// A table without what counts or ages in it, and without what is said to people.

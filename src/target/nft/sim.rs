@@ -65,7 +65,7 @@ pub use admits::{
 };
 pub use frames::{ARP, frames};
 pub use run::{Did, Outcome, Run, Runner, Step, run};
-pub use settled::announces;
+pub use settled::{announces, of_source_ports};
 pub use ties::ties;
 pub use words::number_beside;
 

@@ -6,7 +6,7 @@
 //! translates. So a rule behind it sees other addresses and ports in the packets of a translated connection than one before it,
 //! and which ones, no packet says.
 
-use super::super::artifact::{ChainKind, Field, Hook, Ruleset, Statement, Table};
+use super::super::artifact::{ChainKind, Expression, Field, Hook, Nat, NatKind, Ruleset, Statement, Table};
 use super::{Turn, is_dormant, sees};
 use crate::net::{CtState, Direction, Family, Packet};
 
@@ -108,4 +108,31 @@ pub fn announces(table: &Table) -> bool {
             Statement::Alter(words) | Statement::Unsupported(words) => says(words),
             _ => false,
         })
+}
+
+/// A translation of the source in words, where it says by which ports, or how they are chosen: from which one a packet goes on is
+/// not modelled.
+#[must_use]
+pub fn of_source_ports(nat: &Nat) -> Option<String> {
+    let of_source = matches!(nat.kind, NatKind::Snat | NatKind::Masquerade);
+    if !of_source || nat.port.is_none() && nat.flags.is_empty() {
+        return None;
+    }
+    let mut words = if nat.kind == NatKind::Snat { "snat".to_owned() } else { "masquerade".to_owned() };
+    if nat.addr.is_some() || nat.port.is_some() {
+        words.push_str(" to ");
+    }
+    words.push_str(&nat.addr.as_ref().map_or_else(String::new, spelled));
+    words.push_str(&nat.port.as_ref().map_or_else(String::new, |port| format!(":{}", spelled(port))));
+    nat.flags.iter().for_each(|flag| words.push_str(&format!(" {flag}")));
+    Some(words)
+}
+
+fn spelled(of: &Expression) -> String {
+    match of {
+        Expression::Number(number) => number.to_string(),
+        Expression::Address(addr) => addr.to_string(),
+        Expression::Range(first, last) => format!("{}-{}", spelled(first), spelled(last)),
+        other => format!("{other:?}"),
+    }
 }
