@@ -75,6 +75,8 @@ pub struct Forwarding<'s> {
     /// Where zones begin and end, ascending.
     zones: [Vec<(u128, u128, ZoneId)>; 2],
     owners: BTreeMap<IpAddr, (HostId, LegId)>,
+    /// By zone, the bridge on whose ports its members hang.
+    bridges: BTreeMap<ZoneId, (HostId, LegId)>,
     gateways: Gateways,
     /// The declared routes by machine.
     declared: Vec<Vec<Declared>>,
@@ -95,6 +97,12 @@ impl<'s> Forwarding<'s> {
                 }
             }
         }
+        let mut bridges = BTreeMap::new();
+        for (id, host) in site.hosts() {
+            for (leg, of, _) in host.bridges() {
+                bridges.entry(of.zone).or_insert((id, leg));
+            }
+        }
         let declared = |(id, host): (HostId, &Host)| {
             host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect()
         };
@@ -102,6 +110,7 @@ impl<'s> Forwarding<'s> {
             site,
             zones: Family::BOTH.map(|family| extents(site, family)),
             owners,
+            bridges,
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
             nearest: Mutex::default(),
@@ -113,6 +122,12 @@ impl<'s> Forwarding<'s> {
     #[must_use]
     pub fn site(&self) -> &'s Site {
         self.site
+    }
+
+    /// [`Site::bridge_of`], found once.
+    #[must_use]
+    pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId)> {
+        self.bridges.get(&zone).copied()
     }
 
     /// Where a machine sends a packet to `dst` (S7).

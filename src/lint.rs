@@ -45,12 +45,39 @@ fn idle_waivers(site: &Site, findings: &mut Findings) {
             .map(|(waiver, _)| (format!("waive aws {}", waiver.word()), "the policy has no security group"));
         let undated = access.until.is_none() && waives(access, code::EXPIRED);
         let undated = undated.then(|| ("waive lint expired".to_owned(), "this has no date, and never ends"));
-        for (what, why) in aws.chain(undated) {
+        let lints = access.remarks().waived.iter().map(|(what, _)| what.as_str());
+        let never = lints.filter(|what| WAIVABLE.iter().all(|code| code.as_str() != *what));
+        let never = never
+            .map(|what| (format!("waive lint {what}"), "it is an error, or no finding about one statement"));
+        for (what, why) in aws.chain(undated).chain(never) {
             let message = format!("`{what}` waives nothing: {why}");
             findings.push(Diagnostic::warning(code::IDLE_WAIVER, access.span, message).help("leave it out"));
         }
     }
 }
+
+/// What can be waived of a statement: wherever one of these is found, its waiver is asked for.
+const WAIVABLE: &[Code] = &[
+    code::ANY_TO_ANY,
+    code::BROADCAST_ADDRESS,
+    code::DENIED_ALLOW,
+    code::ECHO_REPLY,
+    code::EXPIRED,
+    code::EXPOSED_PORT,
+    code::EXPOSED_SERVICE,
+    code::EXTENSION_HEADER,
+    code::IDLE_DENY,
+    code::IDLE_EXCEPT,
+    code::IDLE_WAIVER,
+    code::NEEDLESS_ALLOW,
+    code::NEW_LEASES,
+    code::NO_EXPIRY,
+    code::OVERLAPPING_PORTS,
+    code::SSH_WITHOUT_AS,
+    code::UNCONFINED_ACCOUNT,
+    code::UNFILTERED_ALLOW,
+    code::UNFILTERED_DENY,
+];
 
 fn waives(access: &Access, code: Code) -> bool {
     access.waives_lint(code.as_str())

@@ -77,7 +77,11 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let exit = match goal {
         Goal::Print(host) => print(&compiled, host, args.format, console),
         Goal::Write(dir) => write(&tree()?, &dir, &compiled, args.format, console)?,
-        Goal::Compare(dir) => compare(&tree()?, &dir, (&args.emit, args.format), console)?,
+        Goal::Compare(dir) => {
+            let only =
+                host.and_then(|host| compiled.site.host(host)).map(|host| format!("hosts/{}", host.name));
+            compare(&tree()?, (&dir, only.as_deref()), (&args.emit, args.format), console)?
+        }
     };
     request.mark("write");
     request.tell_timings(console);
@@ -212,11 +216,11 @@ fn write(
 
 fn compare(
     tree: &Tree<'_>,
-    dir: &Path,
+    (dir, only): (&Path, Option<&str>),
     (emit, format): (&[Emit], Format),
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
-    let differences = tree.differences(dir)?;
+    let differences = tree.differences(dir, only)?;
     match format {
         Format::Text => {
             for difference in &differences {
@@ -233,12 +237,16 @@ fn compare(
     }
     let shown = super::clean::clean_line(&dir.display().to_string());
     if differences.is_empty() {
-        console.talk(&format!("`{shown}` is what the policy gives\n"));
+        let of = only.map_or(String::new(), |only| format!("`{only}` in "));
+        console.talk(&format!("{of}`{shown}` is what the policy gives\n"));
         return Ok(Exit::Fine);
     }
     let differ = if differences.len() == 1 { "differs" } else { "differ" };
     let count = number(differences.len(), "file");
     console.talk(&format!("`{shown}` is not what the policy gives: {count} {differ}\n"));
+    if differences.iter().all(|difference| difference.placed) {
+        console.talk("note: no rule differs, only where the statements stand in the policy\n");
+    }
     let listed = manifest::listed(&text_of(&dir.join(manifest::NAME)).unwrap_or_default());
     let had = Emit::among(&listed.unwrap_or_default());
     if had.iter().any(|one| !emit.contains(one)) {

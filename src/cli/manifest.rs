@@ -74,6 +74,20 @@ pub(super) fn listed(text: &str) -> Option<BTreeSet<String>> {
     Some(names)
 }
 
+/// Whether two texts of one file of a build differ in where the policy's statements stand alone: in the lines that
+/// `origins.json` names, and in the manifest in its digest and the policy's.
+pub(super) fn is_placed(name: &str, one: &str, other: &str) -> bool {
+    const ORIGINS: &str = "/origins.json";
+    let without = |text: &str| {
+        let mut value: Value = serde_json::from_str(text).ok()?;
+        let whole = value.as_object_mut()?;
+        whole.remove("policy");
+        whole.get_mut("files")?.as_object_mut()?.retain(|name, _| !name.ends_with(ORIGINS));
+        Some(value)
+    };
+    name.ends_with(ORIGINS) || name == NAME && without(one).is_some_and(|one| Some(one) == without(other))
+}
+
 /// SHA-256 over the digests of the texts, ascending.
 fn policy_digest(sources: &SourceMap) -> String {
     let mut digests: Vec<[u8; 32]> =

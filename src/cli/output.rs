@@ -49,6 +49,8 @@ pub(super) struct Difference {
     pub(super) kind: &'static str,
     /// As `diff -u` says it.
     pub(super) text: String,
+    /// Whether it says no more than where statements stand, and what the text of the policy is.
+    pub(super) placed: bool,
 }
 
 impl<'t> Tree<'t> {
@@ -105,11 +107,18 @@ impl<'t> Tree<'t> {
         Ok(Written { changed: true, removed })
     }
 
-    /// Where `dir` is not this tree; files that are not of a build do not count.
-    pub(super) fn differences(&self, dir: &Path) -> Result<Vec<Difference>, Failure> {
+    /// Where `dir` is not this tree; files that are not of a build do not count. Of the tree of one machine (the folder
+    /// `only`) what a build of several holds besides does not count, nor its manifest, which is of them all.
+    pub(super) fn differences(&self, dir: &Path, only: Option<&str>) -> Result<Vec<Difference>, Failure> {
         fs::read_dir(dir).map_err(|e| Failure::io("read", dir, &e))?;
         let listed = manifest::listed(&fs::read_to_string(dir.join(manifest::NAME)).unwrap_or_default());
-        let names: BTreeSet<&String> = self.files.keys().chain(listed.iter().flatten()).collect();
+        let mut names: BTreeSet<&String> = self.files.keys().chain(listed.iter().flatten()).collect();
+        let others = |name: &&String| {
+            **name != manifest::NAME && only.is_some_and(|only| !Path::new(name.as_str()).starts_with(only))
+        };
+        if names.iter().any(others) {
+            names.retain(|name| !others(name) && *name != manifest::NAME);
+        }
         let mut differences = Vec::new();
         for name in names {
             let path = dir.join(name);
@@ -135,7 +144,9 @@ impl<'t> Tree<'t> {
                 (true, false) => "left over",
                 (true, true) => "changed",
             };
-            differences.push(Difference { path: name.clone(), kind, text });
+            let placed =
+                there.is_some() && wanted.is_some_and(|wanted| manifest::is_placed(name, &old, wanted));
+            differences.push(Difference { path: name.clone(), kind, text, placed });
         }
         Ok(differences)
     }

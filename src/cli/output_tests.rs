@@ -139,13 +139,13 @@ fn differences_are_told_file_by_file() {
     let first = tree(&[("a", "1\n"), ("b", "2\n")]);
     first.write(&dir).unwrap();
     fs::write(dir.join("README"), "theirs").unwrap();
-    assert_eq!(first.differences(&dir).unwrap(), []);
+    assert_eq!(first.differences(&dir, None).unwrap(), []);
     let second = tree(&[("a", "one\n"), ("c", "3\n")]);
-    let found = second.differences(&dir).unwrap();
+    let found = second.differences(&dir, None).unwrap();
     let kinds: Vec<(&str, &str)> = found.iter().map(|d| (d.path.as_str(), d.kind)).collect();
     assert_eq!(kinds, [("a", "changed"), ("b", "left over"), ("c", "missing"), ("manifest.json", "changed")]);
     assert!(found[0].text.contains("-1\n+one\n"));
-    assert!(second.differences(&place.path().join("none")).is_err());
+    assert!(second.differences(&place.path().join("none"), None).is_err());
 }
 
 #[test]

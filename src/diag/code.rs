@@ -71,6 +71,7 @@ codes! {
     EMPTY_END = "empty-end",
     EMPTY_LIST = "empty-list",
     EMPTY_POLICY = "empty-policy",
+    EMPTY_TEST = "empty-test",
     EXPIRED = "expired",
     EXPOSED_PORT = "exposed-port",
     EXPOSED_SERVICE = "exposed-service",

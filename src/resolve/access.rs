@@ -71,6 +71,12 @@ impl<'a> Statements<'a> {
             self.accesses.extend(found);
         }
         for (test, span) in &self.names.tests {
+            if test.expects.is_empty() {
+                let message = format!("the test `{}` expects nothing", super::words::clean(&test.title.text));
+                findings.push(Diagnostic::warning(code::EMPTY_TEST, *span, message).help(
+                    "write `expect allow …`, `expect deny …` or `expect only …` in it, or leave it out",
+                ));
+            }
             let expects = test.expects.iter().flat_map(|e| self.expect(e, places, findings)).collect();
             self.tests.push(Test { title: super::words::clean(&test.title.text), expects, span: *span });
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::names::Names;
 use super::places::Places;
-use super::{bridges, groups, people, words};
+use super::{bridges, groups, literal, people, words};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Bridge, Host, HostId, Leg, Public, Role, Zone};
 use crate::source::Span;
@@ -223,6 +223,9 @@ fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut F
         Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
     findings.push(match zones.iter().find(|z| z.addrs.contains(addr)) {
         Some(zone) => finding.help(format!("it is in `{}`", zone.name)),
+        None if literal::never().contains(addr) => finding.help(
+            "no zone may hold it: unspecified, loopback, link-local, multicast and broadcast addresses are in none",
+        ),
         None => finding.help("no zone holds it: add its network to the zone"),
     });
 }

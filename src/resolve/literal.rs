@@ -31,6 +31,13 @@ pub(super) fn multicast() -> AddrSet {
     AddrSet::from_ranges(v4.into_iter().chain(v6).map(AddrRange::net))
 }
 
+/// The network of IPv4 that one of ::ffff:0:0/96 stands for in a program's socket; on a wire there is none of it (RFC 4291, 2.5.5.2).
+pub(super) fn mapped(net: IpNet) -> Option<IpNet> {
+    let IpNet::V6(net) = net else { return None };
+    let addr = net.addr().to_ipv4_mapped()?;
+    IpNet::new(IpAddr::V4(addr), net.prefix_len().checked_sub(96)?).ok()
+}
+
 /// What is heard by many: multicast, and broadcast to a whole link (S14).
 pub(super) fn groups() -> &'static AddrSet {
     static GROUPS: LazyLock<AddrSet> =

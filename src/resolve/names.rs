@@ -201,7 +201,16 @@ impl<'a> Names<'a> {
             let declared = self.services.iter().map(|s| s.name.text.as_str());
             let built_in: Vec<&str> = builtin::names().collect();
             let all = declared.chain(built_in);
-            let mut finding = self.unknown_near(code::UNKNOWN_SERVICE, "service", name, list, all);
+            let mut finding = match name.text.as_str() {
+                // No patch: it would open what was perhaps not meant.
+                "ip" | "all" => Diagnostic::error(
+                    code::UNKNOWN_SERVICE,
+                    name.span,
+                    format!("unknown service `{}`", name.text),
+                )
+                .help("every service is `any`"),
+                _ => self.unknown_near(code::UNKNOWN_SERVICE, "service", name, list, all),
+            };
             if self.places.contains_key(name.text.as_str()) {
                 finding = finding.help(format!("`{}` is a place; services come before `from`", name.text));
             }

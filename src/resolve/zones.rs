@@ -91,6 +91,15 @@ fn network(address: &ast::Address, findings: &mut Findings) -> Option<IpNet> {
         findings.push(Diagnostic::error(code::NOT_UNICAST, address.span, message).help(help));
         return None;
     }
+    if let Some(v4) = literal::mapped(net) {
+        let message = format!("`{net}` holds IPv4 addresses in a form that no packet has");
+        findings.push(
+            Diagnostic::error(code::NOT_UNICAST, address.span, message)
+                .help(format!("write the network of IPv4: `{v4}`"))
+                .fix(address.span, v4.to_string()),
+        );
+        return None;
+    }
     Some(net)
 }
 

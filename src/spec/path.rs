@@ -108,7 +108,7 @@ pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst:
         },
     };
     let to = hop.map(|(gateway, _)| gateway).or(owner);
-    path.bridged.extend(bridged(site, zone, start.machine(), to, 0, hop.is_none()));
+    path.bridged.extend(bridged(forwarding, zone, start.machine(), to, 0, hop.is_none()));
     // No path visits a machine twice, so none is longer than there are machines.
     for _ in &site.hosts {
         let Some((host, came)) = hop else { return Some(path) };
@@ -133,20 +133,20 @@ pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst:
         path.transits.push(Transit { host, came, left });
         let to = hop.map(|(gateway, _)| gateway).or(owner);
         let zone = site.leg(host, left)?.zone;
-        path.bridged.extend(bridged(site, zone, Some(host), to, path.transits.len(), hop.is_none()));
+        path.bridged.extend(bridged(forwarding, zone, Some(host), to, path.transits.len(), hop.is_none()));
     }
     hop.is_none().then_some(path)
 }
 
 /// S39: the bridge that a hop in a zone crosses, if neither of its ends is the bridge's own machine.
 fn bridged(
-    site: &Site,
+    forwarding: &Forwarding<'_>,
     zone: ZoneId,
     from: Option<HostId>,
     to: Option<HostId>,
     after: usize,
     last: bool,
 ) -> Option<Bridged> {
-    let (host, leg, _) = site.bridge_of(zone)?;
+    let (host, leg) = forwarding.bridge_of(zone)?;
     (from != Some(host) && to != Some(host)).then_some(Bridged { host, leg, after, last })
 }

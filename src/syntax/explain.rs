@@ -140,6 +140,9 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
     }
     let word = token(rest.trim_start());
     let before = previous(text.get(..at).unwrap_or(""));
+    if rest.starts_with(' ') && apart(word, before, start.saturating_add(at), rules, report) {
+        return;
+    }
     let expected = expected(rules);
 
     let mut message = if expected.is_empty() {
@@ -179,6 +182,25 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
     report.push(found);
 }
 
+/// Reports a blank beside the `/` of a rate, which is one word; whether there is one.
+fn apart(
+    word: &str,
+    before: Option<(&str, usize)>,
+    at: usize,
+    rules: &[Rule],
+    report: &mut Report<'_>,
+) -> bool {
+    let slash = rules.contains(&Rule::slash) && word.starts_with('/');
+    let unit = rules.contains(&Rule::unit) && before.is_some_and(|(last, _)| last.ends_with('/'));
+    if !slash && !(unit && word.chars().all(|c| c.is_ascii_lowercase()) && !word.is_empty()) {
+        return false;
+    }
+    let message = "a rate is written without blanks";
+    let found = report.diagnostic(code::SYNTAX, at..at.saturating_add(1), message);
+    report.push(found.help("write `5/second`"));
+    true
+}
+
 /// What is written so in other languages of firewalls; `before` is what stands before it in the statement.
 fn elsewhere(word: &str, before: &str) -> Option<String> {
     let (last, _) = previous(before)?;
@@ -196,7 +218,9 @@ fn elsewhere(word: &str, before: &str) -> Option<String> {
         "!" if matches!(last, "from" | "to" | ",") => {
             Some("all but some are `anywhere except` them".to_owned())
         }
-        "any" if matches!(last, "from" | "to" | ",") => Some("every place is `anywhere`".to_owned()),
+        "any" | "*" if matches!(last, "from" | "to") => Some("every place is `anywhere`".to_owned()),
+        "any" if last == "," => Some("every place is `anywhere`".to_owned()),
+        "*" if matches!(last, "allow" | "deny" | "only") => Some("every service is `any`".to_owned()),
         "log" | "limit" | "until" | "reject" | "owner" | "waive" => {
             Some(format!("modifiers stand in braces at the end: `{{ {word} … }}`"))
         }
@@ -223,8 +247,12 @@ fn hint(word: &str, before: &str, rules: &[Rule]) -> Option<String> {
     if takes_service && first.is_ascii_digit() {
         // The one that was meant is most likely the one said last.
         let said = before.rsplit(|c: char| !is_word(c)).find(|word| matches!(*word, "tcp" | "udp"));
-        let ports = word.replacen(':', "-", 1);
-        return Some(format!("say the protocol of each port: `{} {ports}`", said.unwrap_or("tcp")));
+        // `80/tcp`, as `services(5)` and nmap write it.
+        let (ports, after) = word.split_once('/').unwrap_or((word, ""));
+        let ports = ports.replacen(':', "-", 1);
+        let proto =
+            ["tcp", "udp", "sctp"].into_iter().find(|proto| *proto == after).or(said).unwrap_or("tcp");
+        return Some(format!("say the protocol of each port: `{proto} {ports}`"));
     }
     if !(takes_name || takes_service) {
         return None;

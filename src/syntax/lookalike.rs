@@ -32,7 +32,15 @@ fn like(c: char) -> Option<&'static str> {
         ("\u{201c}\u{201d}\u{201e}\u{ff02}", "\""),
         ("\u{ff0c}\u{201a}", ","),
     ];
-    LIKE.iter().find(|(all, _)| all.contains(c)).map(|(_, like)| *like)
+    LIKE.iter().find(|(all, _)| all.contains(c)).map(|(_, like)| *like).or_else(|| full_width(c))
+}
+
+/// The ASCII of a full-width form (U+FF01 to U+FF5E), which keyboards for Chinese and Japanese write.
+fn full_width(c: char) -> Option<&'static str> {
+    const ASCII: &str =
+        "!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~";
+    let at = usize::try_from(u32::from(c).checked_sub(0xff01)?).ok()?;
+    ASCII.get(at..at.checked_add(1)?)
 }
 
 #[cfg(test)]
@@ -45,6 +53,8 @@ mod tests {
         assert_eq!(first("zone о"), None);
         assert_eq!(first("\"о\""), None);
         assert_eq!(first("über"), None);
+        assert_eq!(first("８０"), Some((0, '８', "8")));
+        assert_eq!((like('！'), like('～'), like('ａ')), (Some("!"), Some("~"), Some("a")));
         for c in ' '..='~' {
             assert_eq!(like(c), None, "{c}");
         }

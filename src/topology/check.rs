@@ -16,7 +16,7 @@ use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewa
 use super::{Blocked, ClassId, Path, Topology, groups, members, own};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, Term, ZoneId};
-use crate::net::{Family, PortSet, Proto};
+use crate::net::{AddrSet, Family, PortSet, Proto};
 use crate::source::Span;
 
 /// Reports every way that is ambiguous, missing or asymmetric, every dynamic leg out of its reach, every clause that
@@ -202,7 +202,8 @@ impl Need<'_> {
             }
             // Where a way is missing, that was said.
             if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
-                findings.push(self.unserved(topology.site, &words(topology.site, from)));
+                let hairpin = self.by_hairpin(topology, from, (&no_from, &no_to));
+                findings.push(self.unserved(topology.site, &words(topology.site, from), hairpin));
             }
         }
         unfiltered
@@ -232,17 +233,28 @@ impl Need<'_> {
         back(topology, way)
     }
 
-    fn unserved(&self, site: &Site, from: &str) -> Diagnostic {
+    /// Whether `hairpin` would serve somebody of an item of `from`: whoever comes by the target's own side.
+    fn by_hairpin(&self, topology: &mut Topology<'_>, from: &End, less: (&AddrSet, &AddrSet)) -> bool {
+        let Some(Nat::Dnat { to, port, hairpin: false }) = self.nat else { return false };
+        let nat = Nat::Dnat { to: to.clone(), port: *port, hairpin: true };
+        self.to.plus.iter().any(|to| {
+            Family::BOTH.into_iter().any(|family| {
+                let ways = topology.ways(Some(&nat), (from, to), less, family);
+                ways.iter().any(|way| matches!(way.course, Course::Dnat(_)))
+            })
+        })
+    }
+
+    /// `hairpin`: whether saying it would serve them.
+    fn unserved(&self, site: &Site, from: &str, hairpin: bool) -> Diagnostic {
         let message =
             format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
-        let help = match (self.unknown_leg(site), self.nat) {
+        let help = match (self.unknown_leg(site), hairpin) {
             (Some(leg), _) => format!(
                 "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address, or take the others out of `from`"
             ),
-            (None, Some(Nat::Dnat { hairpin: true, .. })) => {
-                "take them out of `from`, or name the leg on their side".to_owned()
-            }
-            (None, _) => "take them out of `from`, name the leg on their side, or say `hairpin` where the target's own side is to be served".to_owned(),
+            (None, true) => "take them out of `from`, name the leg on their side, or say `hairpin`: they are on the target's own side".to_owned(),
+            (None, false) => "take them out of `from`; they are served by a statement of their own, with the leg on their side after `to`".to_owned(),
         };
         Diagnostic::error(code::NAT_UNSERVED, self.span, message)
             .label(format!("needed by `{}`", self.words))

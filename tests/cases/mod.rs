@@ -167,6 +167,15 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
         ],
     ),
     (
+        "story_of_a_check_after_a_comment",
+        &[
+            Fwc(&["compile", "-o", "build", "site.fw"]),
+            Fwc(&["compile", "--check", "build", "--host", "fw", "site.fw"]),
+            Edit("site.fw", "zone", "# A line more.\nzone"),
+            Fwc(&["compile", "--check", "build", "site.fw"]),
+        ],
+    ),
+    (
         "story_of_a_check_without_its_formats",
         &[
             Fwc(&["compile", "-o", "build", "--emit", "prefix-lists", "aws.fw"]),
