@@ -191,8 +191,10 @@ fn apart(
     report: &mut Report<'_>,
 ) -> bool {
     let slash = rules.contains(&Rule::slash) && word.starts_with('/');
-    let unit = rules.contains(&Rule::unit) && before.is_some_and(|(last, _)| last.ends_with('/'));
-    if !slash && !(unit && word.chars().all(|c| c.is_ascii_lowercase()) && !word.is_empty()) {
+    let unit = rules.contains(&Rule::unit)
+        && before.is_some_and(|(last, _)| last.ends_with('/'))
+        && word.starts_with(|c: char| c.is_ascii_lowercase());
+    if !slash && !unit {
         return false;
     }
     let message = "a rate is written without blanks";
