@@ -59,6 +59,7 @@ fn idle_waivers(site: &Site, findings: &mut Findings) {
 /// What can be waived of a statement: wherever one of these is found, its waiver is asked for.
 const WAIVABLE: &[Code] = &[
     code::ANY_TO_ANY,
+    code::ASYMMETRIC_MEMBER,
     code::BROADCAST_ADDRESS,
     code::DENIED_ALLOW,
     code::ECHO_REPLY,
@@ -69,10 +70,14 @@ const WAIVABLE: &[Code] = &[
     code::IDLE_DENY,
     code::IDLE_EXCEPT,
     code::IDLE_WAIVER,
+    code::LINK_LOCAL_SENDERS,
     code::NEEDLESS_ALLOW,
+    code::NEVER_NEW,
     code::NEW_LEASES,
     code::NO_EXPIRY,
+    code::ONE_WAY_LIMIT,
     code::OVERLAPPING_PORTS,
+    code::PUBLIC_WAY,
     code::SSH_WITHOUT_AS,
     code::UNCONFINED_ACCOUNT,
     code::UNFILTERED_ALLOW,
