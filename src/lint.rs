@@ -68,7 +68,6 @@ const WAIVABLE: &[Code] = &[
     code::EXPOSED_SERVICE,
     code::EXTENSION_HEADER,
     code::IDLE_DENY,
-    code::IDLE_EXCEPT,
     code::IDLE_WAIVER,
     code::LINK_LOCAL_SENDERS,
     code::NEEDLESS_ALLOW,

@@ -99,6 +99,31 @@ fn every_code_has_a_page_and_a_failing_case() {
     assert!(report.is_empty(), "\n{report}");
 }
 
+/// What a page says how to waive of a statement can be waived of one, and nothing else can.
+#[test]
+fn statements_waive_what_the_pages_say() {
+    let mut text = "zone lan { 10.1.1.0/24 }\nhost web { eth0 10.1.1.2 in lan; nftables }\n".to_owned();
+    for (code, _) in code::ALL {
+        let _ = writeln!(text, "allow http from lan to web {{ waive lint {code} \"why\" }}");
+    }
+    let files = vec![("policy.fw".to_owned(), text)];
+    let found = run(&Case { place: "waivers".to_owned(), set: Vec::new(), files });
+    let never = |code: &str| {
+        let says =
+            format!("`waive lint {code}` waives nothing: it is an error, or no finding about one statement");
+        found.iter().any(|finding| finding.message == says)
+    };
+    let mut report = String::new();
+    for (code, page) in code::ALL {
+        // Of a declaration a name stands between the code and the reason.
+        let said = page.contains(&format!("waive lint {code} \""));
+        if said == never(code.as_str()) {
+            let _ = writeln!(report, "docs/diagnostics/{code}.md and WAIVABLE in src/lint.rs differ");
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
 /// A code without a case is shown by a test of its own, or by what that test compares with.
 #[test]
 fn a_code_without_a_case_is_shown_elsewhere() {

@@ -282,7 +282,9 @@ impl<'s> SiteLab<'s> {
             for (at, (tag, (start, packet))) in packets.iter().enumerate() {
                 if outcome.get(at).is_none_or(|arrived| arrived.is_on_the_wire()) {
                     let who = self.send_one(*start, packet, *tag)?;
-                    first.iter_mut().skip(at).take(1).for_each(|slot| *slot = who);
+                    if let Some(slot) = first.get_mut(at) {
+                        *slot = who;
+                    }
                 }
             }
             // Resolving a listener takes a few round trips; everything else is there before the call returns.

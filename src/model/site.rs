@@ -360,6 +360,19 @@ impl Host {
         }
     }
 
+    /// Whether it is a multihomed host (RFC 1122, section 3.3.4): it has several legs and forwards nothing.
+    #[must_use]
+    pub fn is_multihomed(&self) -> bool {
+        !self.forwards() && self.legs.len() > 1
+    }
+
+    /// The static addresses of all its legs as a set.
+    #[must_use]
+    pub fn address_set(&self) -> AddrSet {
+        let addresses = self.legs.iter().flat_map(|leg| &leg.addresses);
+        AddrSet::from_ranges(addresses.map(|addr| AddrRange::one(*addr)))
+    }
+
     /// Whether a ruleset of ours runs on it.
     #[must_use]
     pub fn filters(&self) -> bool {

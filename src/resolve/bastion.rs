@@ -173,7 +173,7 @@ pub(super) fn by_port(
             End::Addrs(addrs) => {
                 let mut rest = addrs.clone();
                 for host in hosts.iter().filter(|h| h.ssh_port != 22) {
-                    let own = statics(host).intersection(&rest);
+                    let own = host.address_set().intersection(&rest);
                     rest = rest.difference(&own);
                     if !own.is_empty() {
                         by_port.entry(host.ssh_port).or_default().push(End::Addrs(own));
@@ -200,10 +200,6 @@ pub(super) fn by_port(
 
 fn port_term(port: u16) -> Term {
     Term::Ports { proto: Proto::TCP, from: PortSet::full(), to: PortSet::one(port) }
-}
-
-fn statics(host: &Host) -> AddrSet {
-    host.legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()))
 }
 
 // ---- sshd hosts: S61 -------------------------------------------------------------------------------------
@@ -308,7 +304,8 @@ fn near_ends(hosts: &[Host], access: &Access) -> Vec<HostId> {
 /// The machines at the far end, one for each item; none where an item is no machine.
 fn far_ends(hosts: &[Host], access: &Access) -> Vec<Option<HostId>> {
     let owner = |addrs: &AddrSet| {
-        let mut owners = (0u32..).map(HostId).zip(hosts).filter(|(_, host)| addrs.is_subset(&statics(host)));
+        let mut owners =
+            (0u32..).map(HostId).zip(hosts).filter(|(_, host)| addrs.is_subset(&host.address_set()));
         owners.next().map(|(id, _)| id)
     };
     if let Some(Nat::Dnat { to, .. }) = &access.nat {

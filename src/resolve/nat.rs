@@ -105,10 +105,7 @@ fn servers(to: &ast::Places, places: &mut Places, findings: &mut Findings) -> Op
 /// The static addresses of what is no crowd.
 fn of_item(item: &Item, places: &Places) -> Option<AddrSet> {
     match item {
-        Item::Host(host) => {
-            let legs = &places.hosts.get(host.index())?.legs;
-            Some(legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set())))
-        }
+        Item::Host(host) => Some(places.hosts.get(host.index())?.address_set()),
         Item::Leg(host, zone) => Some(places.hosts.get(host.index())?.leg_in(*zone)?.1.address_set()),
         Item::Addrs(addrs) => Some((**addrs).clone()),
         Item::Zone(_) | Item::Anywhere => None,

@@ -12,8 +12,7 @@ use super::{Course, Topology};
 
 /// The plain machines of a site that have several legs.
 pub(super) fn of_several_legs(site: &Site) -> Vec<HostId> {
-    let several = site.hosts().filter(|(_, machine)| !machine.forwards() && machine.legs.len() > 1);
-    several.map(|(host, _)| host).collect()
+    site.hosts().filter(|(_, machine)| machine.is_multihomed()).map(|(host, _)| host).collect()
 }
 
 /// Warns of the first of these machines that is meant by its zone or address and answers past a firewall that saw the packet.
@@ -31,7 +30,7 @@ pub(super) fn check(
     let of_many = |end: &&End| matches!(end, End::Zone(_) | End::Addrs(_) | End::Anywhere);
     for to in access.to.plus.iter().filter(of_many) {
         let meant = topology.wide_union(std::slice::from_ref(to));
-        let there = |host: &HostId| !meant.is_disjoint(&statics(site, *host));
+        let there = |host: &HostId| !meant.is_disjoint(&topology.own(*host));
         let members: Vec<HostId> = several.iter().copied().filter(there).collect();
         if members.is_empty() {
             continue;
@@ -56,7 +55,7 @@ fn first(
         for way in topology.ways(None, (from, to), (no_from, no_to), family) {
             let (Course::Plain, Ok(path)) = (&way.course, way.crossing.path.as_ref()) else { continue };
             for host in members {
-                let meant = !statics(topology.site, *host).is_disjoint(&way.crossing.dst);
+                let meant = !topology.own(*host).is_disjoint(&way.crossing.dst);
                 let itself = way.crossing.senders.iter().any(|own| own.host == *host);
                 if !meant || itself || way.crossing.to_machine.is_some() {
                     continue;
@@ -68,11 +67,6 @@ fn first(
         }
     }
     None
-}
-
-fn statics(site: &Site, host: HostId) -> AddrSet {
-    let legs = site.host(host).map(|machine| machine.legs.as_slice()).unwrap_or_default();
-    legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()))
 }
 
 fn told(

@@ -11,7 +11,7 @@ use super::translate::Way;
 use super::{Start, Topology};
 use crate::diag::{Diagnostic, code};
 use crate::model::{End, HostId, LegId};
-use crate::net::{AddrRange, AddrSet};
+use crate::net::AddrSet;
 
 /// What of an end is a gateway's own.
 struct Own {
@@ -38,12 +38,12 @@ pub(super) fn meant(topology: &Topology<'_>, way: Way) -> Option<Way> {
     let owner = |set: &AddrSet| {
         let first = AddrSet::one(set.ranges().next()?.first_addr());
         let (_, host, _) = topology.owners(&first).into_iter().next()?;
-        set.is_subset(&statics(topology, host)).then_some(host)
+        set.is_subset(&topology.own(host)).then_some(host)
     };
     let end = crossing.path.as_ref().as_ref().ok().and_then(|path| path.end).map(|(host, _)| host);
     let receiver = crossing.to_machine.or(end).or_else(|| owner(&crossing.dst));
     let own = |host: Option<HostId>, set: &AddrSet| {
-        host.map(|host| set.intersection(&statics(topology, host))).unwrap_or_default()
+        host.map(|host| set.intersection(&topology.own(host))).unwrap_or_default()
     };
     let from = own(receiver, &crossing.src);
     let to = own(owner(&crossing.src), &crossing.dst);
@@ -51,10 +51,6 @@ pub(super) fn meant(topology: &Topology<'_>, way: Way) -> Option<Way> {
         return Some(way);
     }
     Some(Way { crossing: crossing.less(&from, &to)?, ..way })
-}
-
-fn statics(topology: &Topology<'_>, host: HostId) -> AddrSet {
-    AddrSet::from_ranges(topology.statics_of(host).map(AddrRange::one))
 }
 
 /// The finding, told of that address or leg where it is the trouble.
@@ -158,7 +154,7 @@ fn own(topology: &Topology<'_>, end: &End, met: &AddrSet) -> Option<Own> {
         End::Addrs(all) => {
             let owners = topology.owners(met);
             let (addr, host, leg) = owners.first().copied().filter(|(_, host, _)| forwards(*host))?;
-            let statics = AddrSet::from_ranges(topology.statics_of(host).map(AddrRange::one));
+            let statics = topology.own(host);
             let ranges = all.ranges().map(|range| AddrSet::from_ranges([range]));
             let around = ranges.into_iter().find(|range| range.contains(addr))?;
             let what = if around == AddrSet::one(addr) {

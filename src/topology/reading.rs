@@ -289,6 +289,11 @@ impl Topology<'_> {
         self.readings.public
     }
 
+    /// The static addresses of a machine, as a set.
+    pub(super) fn own(&self, host: HostId) -> AddrSet {
+        self.site.host(host).map(Host::address_set).unwrap_or_default()
+    }
+
     /// The static addresses of a machine.
     pub fn statics_of(&self, host: HostId) -> impl Iterator<Item = IpAddr> + '_ {
         self.site.host(host).into_iter().flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.iter().copied()))

@@ -390,10 +390,6 @@ impl Topology<'_> {
         Way { crossing, course: Course::Source(Box::new(Source { position, mask, behind })) }
     }
 
-    fn own(&self, host: HostId) -> AddrSet {
-        AddrSet::from_ranges(self.statics_of(host).map(AddrRange::one))
-    }
-
     fn starts_at_firewall(&self, from: &End, crossing: &Crossing) -> bool {
         match from {
             End::Host(host) | End::Leg(host, _) => is_firewall(self.site, *host),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
-use crate::model::{Hook, HostId, LegId, Site};
+use crate::model::{Hook, Host, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::compose::{Asking, Network};
@@ -393,7 +393,7 @@ impl Pair<'_, '_, '_> {
         let of_machine = |machine: Option<(HostId, LegId)>| machine.map(|(host, _)| Begin::Machine(host));
         if !part.kind.dst {
             // Whoever has several legs answers by its own routes, also where its zone was meant.
-            let itself = self.to.machine.filter(|(host, _)| self.to.named || self.has_several_legs(*host));
+            let itself = self.to.machine.filter(|(host, _)| self.to.named || self.is_multihomed(*host));
             return of_machine(itself).unwrap_or(self.to.begin);
         }
         let target = sample(&part.now.dst);
@@ -402,8 +402,8 @@ impl Pair<'_, '_, '_> {
         of_machine(owner).or(zone).unwrap_or(self.to.begin)
     }
 
-    fn has_several_legs(&self, host: HostId) -> bool {
-        self.network.site.host(host).is_some_and(|machine| !machine.forwards() && machine.legs.len() > 1)
+    fn is_multihomed(&self, host: HostId) -> bool {
+        self.network.site.host(host).is_some_and(Host::is_multihomed)
     }
 
     /// A packet of these, as its sender wrote it, and why it is stopped.

@@ -21,7 +21,7 @@ use super::report::Hop;
 use super::terms;
 use super::trace::{Machine, emulated, translated};
 use super::translate::Kind;
-use super::widely::starts_of;
+use super::widely::{owner, starts_of};
 
 /// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
 pub(super) fn anyhow(
@@ -80,12 +80,8 @@ impl<'a, 's> Search<'a, 's> {
         if to_its_own.is_some() {
             return to_its_own;
         }
-        let own = match from {
-            End::Host(host) | End::Leg(host, _) => Some(*host),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
-        };
         let readings = Readings::new(self.site);
-        let hearers = broadcasts::hearers(&readings, self.site, &self.shared, &self.expect.to, own);
+        let hearers = broadcasts::hearers(&readings, self.site, &self.shared, &self.expect.to, owner(from));
         if hearers.is_empty() {
             return None;
         }

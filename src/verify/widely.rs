@@ -248,7 +248,7 @@ impl Sent {
                 if at == all.len() {
                     all.push(nothing);
                 }
-                for (_, arrived) in all.iter_mut().skip(at).take(1) {
+                if let Some((_, arrived)) = all.get_mut(at) {
                     // What was not translated is one set.
                     let same = arrived.written == arrived.delivered;
                     arrived.delivered = network.space.or(arrived.delivered, heard);
@@ -413,8 +413,7 @@ fn on_each_leg(site: &Site, host: HostId, addrs: &AddrSet) -> Vec<(Start, AddrSe
 fn owners_among(site: &Site, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
     let mut starts = Vec::new();
     for (id, host) in site.hosts() {
-        let own = host.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
-        let own = own.intersection(addrs);
+        let own = host.address_set().intersection(addrs);
         if !own.is_empty() && host.legs.len() > 1 {
             starts.extend(on_each_leg(site, id, &own));
         }
@@ -439,7 +438,8 @@ fn to_itself(network: &mut Network<'_>) -> PacketSet {
     all
 }
 
-fn owner(end: &End) -> Option<HostId> {
+/// The machine that an end is, or whose leg it is.
+pub(super) fn owner(end: &End) -> Option<HostId> {
     match end {
         End::Host(host) | End::Leg(host, _) => Some(*host),
         End::Zone(_) | End::Addrs(_) | End::Anywhere => None,

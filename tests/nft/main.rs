@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and starts the nft it tests"
 )]
 
+mod ahead;
 #[path = "../../benches/common/mod.rs"]
 mod common;
 mod facts;

@@ -309,8 +309,10 @@ impl<'a, 'f> Machine<'a, 'f> {
 
     /// The rules of a chain that have to be asked about the packet; none: all of them.
     fn ahead(&mut self, frame: Frame<'a>, chain: &'a Chain) -> Option<Vec<usize>> {
-        // Its source may not be the one that is in it any more.
-        if matches!(self.run.translation, Some(Translation::Source(_) | Translation::Masquerade)) {
+        // One end of it may not be what is in it any more, and what a rule says of that is not known.
+        let rewritten =
+            matches!(self.run.translation, Some(Translation::Source(_) | Translation::Masquerade));
+        if rewritten || self.settled.is_some() {
             return None;
         }
         match self.found.chains.get_mut(&(frame.at, frame.chain)) {

@@ -76,7 +76,7 @@ impl Ahead {
     }
 }
 
-/// Whether a packet has this, or has not, and nothing that it is compared with is unclear while its source is its own.
+/// Whether a packet has this, or has not, and nothing that it is compared with is unclear while both its ends are its own.
 fn is_header(field: Field) -> bool {
     match field {
         Field::IpSaddr | Field::IpDaddr | Field::Ip6Saddr | Field::Ip6Daddr => true,
