@@ -97,12 +97,6 @@ impl<'s> Forwarding<'s> {
                 }
             }
         }
-        let mut bridges = BTreeMap::new();
-        for (id, host) in site.hosts() {
-            for (leg, of, _) in host.bridges() {
-                bridges.entry(of.zone).or_insert((id, leg));
-            }
-        }
         let declared = |(id, host): (HostId, &Host)| {
             host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect()
         };
@@ -110,7 +104,7 @@ impl<'s> Forwarding<'s> {
             site,
             zones: Family::BOTH.map(|family| extents(site, family)),
             owners,
-            bridges,
+            bridges: site.bridges(),
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
             nearest: Mutex::default(),

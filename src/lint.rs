@@ -5,7 +5,7 @@
 
 mod people;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Host, HostId, LegId, Nat, Place, Site, ZoneId};
@@ -94,10 +94,11 @@ fn waives(access: &Access, code: Code) -> bool {
 /// the router. A leg of a host that does not forward has nothing behind it but its own zone.
 fn closed_legs(site: &Site, findings: &mut Findings) {
     let spoken = Spoken::of(site);
+    let joined = joined(site);
     for (id, host) in site.hosts().filter(|(_, host)| host.filters()) {
         for (leg_id, leg) in host.legs() {
             let named = spoken.anywhere || spoken.hosts.contains(&id) || spoken.legs.contains(&(id, leg_id));
-            if named || !behind(site, id, host, leg.zone).is_subset(&spoken.silent) {
+            if named || spoken.speaks_behind(site, &joined, (id, host), leg.zone) {
                 continue;
             }
             let zone = site.zone(leg.zone).map_or("", |z| z.name.as_str());
@@ -111,20 +112,15 @@ fn closed_legs(site: &Site, findings: &mut Findings) {
     }
 }
 
-/// The zones on the side of a machine's leg in `zone`.
-fn behind(site: &Site, id: HostId, host: &Host, zone: ZoneId) -> BTreeSet<ZoneId> {
-    let mut found = BTreeSet::from([zone]);
-    if !host.forwards() {
-        return found;
-    }
-    let mut next = vec![zone];
-    while let Some(zone) = next.pop() {
-        let others = site.hosts().filter(|(other, machine)| *other != id && machine.forwards());
-        for (_, machine) in others.filter(|(_, machine)| machine.leg_in(zone).is_some()) {
-            next.extend(machine.legs.iter().map(|leg| leg.zone).filter(|zone| found.insert(*zone)));
+/// By zone: the machines that forward and have a leg there.
+fn joined(site: &Site) -> BTreeMap<ZoneId, Vec<HostId>> {
+    let mut joined: BTreeMap<ZoneId, Vec<HostId>> = BTreeMap::new();
+    for (id, host) in site.hosts().filter(|(_, host)| host.forwards()) {
+        for leg in &host.legs {
+            joined.entry(leg.zone).or_default().push(id);
         }
     }
-    found
+    joined
 }
 
 /// Whom the `allow`s of a site name.
@@ -150,6 +146,29 @@ impl Spoken {
             }
         }
         spoken
+    }
+
+    /// Whether somebody speaks of a zone on the side of a machine's leg in `zone`.
+    fn speaks_behind(
+        &self,
+        site: &Site,
+        joined: &BTreeMap<ZoneId, Vec<HostId>>,
+        (id, host): (HostId, &Host),
+        zone: ZoneId,
+    ) -> bool {
+        let mut found = BTreeSet::from([zone]);
+        let mut next = vec![zone];
+        while let Some(zone) = next.pop() {
+            if !self.silent.contains(&zone) {
+                return true;
+            }
+            let others = joined.get(&zone).into_iter().flatten();
+            for other in others.filter(|other| **other != id && host.forwards()) {
+                let legs = site.host(*other).into_iter().flat_map(|machine| &machine.legs);
+                next.extend(legs.map(|leg| leg.zone).filter(|zone| found.insert(*zone)));
+            }
+        }
+        false
     }
 
     fn hear(&mut self, site: &Site, place: &Place) {

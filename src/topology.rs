@@ -19,6 +19,7 @@ pub mod reading;
 mod size;
 pub mod translate;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
@@ -116,6 +117,8 @@ pub struct Topology<'a> {
     joined: [Vec<Vec<HostId>>; 2],
     distances: HashMap<(Family, ZoneId), Rc<Vec<Option<u32>>>>,
     paths: HashMap<(Start, ClassId), Found>,
+    /// [`Site::bridge_of`] of every zone that has one.
+    bridges: BTreeMap<ZoneId, (HostId, LegId)>,
     readings: reading::Cache,
 }
 
@@ -151,6 +154,7 @@ impl<'a> Topology<'a> {
             }),
             distances: HashMap::new(),
             paths: HashMap::new(),
+            bridges: site.bridges(),
             readings: reading::Cache::new(site),
         }
     }
@@ -232,7 +236,7 @@ impl<'a> Topology<'a> {
         before: usize,
         last: bool,
     ) -> Option<Bridged> {
-        let (host, leg, _) = self.site.bridge_of(zone)?;
+        let (host, leg) = *self.bridges.get(&zone)?;
         let apart = from != Some(host) && to != Some(host);
         apart.then_some(Bridged { host, leg, before, last })
     }

@@ -167,7 +167,10 @@ impl<'t> Tree<'t> {
                 .extend(folder.ancestors().take_while(|f| f.starts_with(stage.path())).map(Path::to_owned));
             let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
+        }
+        // Apart from the writing: what a journal has taken in for the first of them it has for the others.
+        for name in self.files.keys() {
+            fs::File::open(stage.path().join(name))?.sync_all()?;
         }
         if let Ok(meta) = fs::metadata(real) {
             fs::set_permissions(stage.path(), meta.permissions())?;

@@ -200,7 +200,7 @@ fn echo_reply(access: &Access, findings: &mut Findings) {
 /// ICMP types of which none begins a connection, so that no packet of them is ever `new` (S20). Echo replies have a finding of
 /// their own.
 fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
-    if access.action != Action::Allow || waives(access, code::NEVER_NEW) || untracked(site, access) {
+    if access.action != Action::Allow || waives(access, code::NEVER_NEW) {
         return;
     }
     for family in Family::BOTH {
@@ -213,7 +213,7 @@ fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
         let Some((first, _)) = named.ranges().first().copied().filter(|(first, _)| *first != echo) else {
             continue;
         };
-        if icmp_begins(family).iter().any(|number| named.contains(*number)) {
+        if icmp_begins(family).iter().any(|number| named.contains(*number)) || untracked(site, access) {
             continue;
         }
         let word = if family == Family::V4 { "icmp" } else { "icmpv6" };
@@ -315,7 +315,7 @@ fn one_way(access: &Access, findings: &mut Findings) {
 /// another (RFC 6724, section 5, rule 2), and of link-local ones no statement speaks.
 fn link_local_senders(site: &Site, access: &Access, findings: &mut Findings) {
     let senders = || access.from.plus.iter().any(|end| may_be_ipv6(site, end));
-    if access.action != Action::Allow || waives(access, code::LINK_LOCAL_SENDERS) || !senders() {
+    if access.action != Action::Allow || waives(access, code::LINK_LOCAL_SENDERS) {
         return;
     }
     let scoped = |range: &AddrRange| match range.first_addr() {
@@ -326,7 +326,7 @@ fn link_local_senders(site: &Site, access: &Access, findings: &mut Findings) {
         End::Addrs(addrs) => addrs.ranges().find(scoped),
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => None,
     });
-    if let Some(range) = found {
+    if let Some(range) = found.filter(|_| senders()) {
         let message = format!(
             "what is sent to `{}` comes from a link-local address, of which no statement speaks",
             range.first_addr()

@@ -1,5 +1,6 @@
 //! The types of a resolved site.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::access::{Access, Action, Nat};
@@ -154,7 +155,20 @@ impl Site {
         joined
     }
 
-    /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters.
+    /// [`Self::bridge_of`] of every zone that has one, found in one go.
+    #[must_use]
+    pub fn bridges(&self) -> BTreeMap<ZoneId, (HostId, LegId)> {
+        let mut bridges = BTreeMap::new();
+        for (id, host) in self.hosts() {
+            for (leg, of, _) in host.bridges() {
+                bridges.entry(of.zone).or_insert((id, leg));
+            }
+        }
+        bridges
+    }
+
+    /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters. It looks at
+    /// every machine: who asks often keeps [`Self::bridges`].
     #[must_use]
     pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
         let mut all = self

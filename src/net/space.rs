@@ -18,6 +18,8 @@ mod node;
 mod sum;
 mod table;
 
+use hashbrown::HashMap;
+
 use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
 use super::proto::Proto;
@@ -206,6 +208,7 @@ pub enum Exhausted {
 pub struct Space {
     arena: Arena,
     interfaces: Vec<String>,
+    interface_numbers: HashMap<String, u128>,
     limits: Vec<Limit>,
     atoms: Vec<String>,
     universe: Option<PacketSet>,
@@ -228,7 +231,8 @@ impl Space {
     #[must_use]
     pub fn with_branches(budget: usize, branches: usize) -> Self {
         let arena = Arena::with_budget(budget, branches);
-        Self { arena, interfaces: Vec::new(), limits: Vec::new(), atoms: Vec::new(), universe: None }
+        let (interfaces, interface_numbers) = (Vec::new(), HashMap::new());
+        Self { arena, interfaces, interface_numbers, limits: Vec::new(), atoms: Vec::new(), universe: None }
     }
 
     /// How many nodes were made, a deterministic measure of the work.
@@ -244,11 +248,13 @@ impl Space {
         if name.is_empty() {
             return 0;
         }
-        let at = self.interfaces.iter().position(|n| n == name).unwrap_or_else(|| {
-            self.interfaces.push(name.to_owned());
-            self.interfaces.len().saturating_sub(1)
-        });
-        (at as u128).saturating_add(1)
+        if let Some(number) = self.interface_numbers.get(name) {
+            return *number;
+        }
+        self.interfaces.push(name.to_owned());
+        let number = self.interface_count();
+        self.interface_numbers.insert(name.to_owned(), number);
+        number
     }
 
     /// The field that says whether a limit is exceeded.

@@ -164,7 +164,7 @@ impl<'s> Routes<'s> {
         after: usize,
         last: bool,
     ) -> Option<Bridged> {
-        let (host, leg, _) = self.site.bridge_of(zone)?;
+        let (host, leg) = self.forwarding.bridge_of(zone)?;
         let neither = [from, to].into_iter().flatten().all(|end| end != host);
         neither.then_some(Bridged { host, leg, after, last })
     }
