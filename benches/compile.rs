@@ -47,6 +47,10 @@ fn main() {
                 }
             }
         }
+        let row = format!("{count} flows, named hosts, IPv4");
+        if count <= 10_000 && measure::wanted(&row) {
+            ours(&row, &draw::named(&draw::flows(count, Ends::Hosts, SEED), false), "");
+        }
         if count <= 10_000 {
             theirs(count, &mut lines);
         }

@@ -36,6 +36,8 @@ pub struct Options {
     pub at: u64,
     /// What is written of security groups beside EC2's own JSON (`--emit`).
     pub emit: BTreeSet<Format>,
+    /// What is proved of them too though nobody named it: that one of these cannot be written is no more than a warning.
+    pub emit_if_possible: BTreeSet<Format>,
     /// The OpenSSH of sshd hosts.
     pub sshd: sshd::artifact::Version,
     /// Whether the proof is all that is wanted: `ruleset.nft`, `ruleset.json` and `origins.json` are left out then. The
@@ -184,7 +186,7 @@ fn proved(
     watch: Watch<'_>,
 ) -> Option<Proved> {
     let Made { program, mut hosts, mut artifacts, origins } = made(site, options, findings, watch)?;
-    let groups = groups::written(&program.groups, site, &options.emit, findings)?;
+    let groups = groups::written(&program.groups, site, options, findings)?;
     artifacts.groups.clone_from(&groups.texts);
     watch(Told::Ended("groups"));
     let settings = parameters(site, &mut hosts, findings)?;

@@ -16,7 +16,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
-use crate::model::{Host, HostId, LegId, Site, ZoneId};
+use crate::model::{Bridges, Host, HostId, LegId, Site, ZoneId};
 use crate::net::addr::number;
 use crate::net::{AddrSet, Family};
 
@@ -76,7 +76,7 @@ pub struct Forwarding<'s> {
     zones: [Vec<(u128, u128, ZoneId)>; 2],
     owners: BTreeMap<IpAddr, (HostId, LegId)>,
     /// By zone, the bridge on whose ports its members hang.
-    bridges: BTreeMap<ZoneId, (HostId, LegId)>,
+    bridges: Bridges,
     gateways: Gateways,
     /// The declared routes by machine.
     declared: Vec<Vec<Declared>>,
@@ -116,6 +116,12 @@ impl<'s> Forwarding<'s> {
     #[must_use]
     pub fn site(&self) -> &'s Site {
         self.site
+    }
+
+    /// [`Site::bridge_of`] of every zone.
+    #[must_use]
+    pub fn bridges(&self) -> &Bridges {
+        &self.bridges
     }
 
     /// [`Site::bridge_of`], found once.

@@ -19,12 +19,11 @@ pub mod reading;
 mod size;
 pub mod translate;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use crate::model::{Host, HostId, LegId, Site, ZoneId};
+use crate::model::{Bridges, Host, HostId, LegId, Site, ZoneId};
 use crate::net::Family;
 
 pub use check::check;
@@ -118,7 +117,7 @@ pub struct Topology<'a> {
     distances: HashMap<(Family, ZoneId), Rc<Vec<Option<u32>>>>,
     paths: HashMap<(Start, ClassId), Found>,
     /// [`Site::bridge_of`] of every zone that has one.
-    bridges: BTreeMap<ZoneId, (HostId, LegId)>,
+    bridges: Bridges,
     readings: reading::Cache,
 }
 

@@ -73,6 +73,34 @@ pub(crate) fn flows(count: usize, ends: Ends, seed: u64) -> Vec<Flow> {
 
 /// The policy of these flows: zones `z0`…, one firewall `fw` between them by `eth0`…
 pub(crate) fn policy(flows: &[Flow], v6: bool) -> String {
+    let mut text = site(v6);
+    for flow in flows {
+        let end = |end: (u64, u64, u32)| match end {
+            (zone, _, 0) => format!("z{zone}"),
+            end => net(end, v6),
+        };
+        let (proto, port, from, to) = (flow.proto(), flow.port, end(flow.from), end(flow.to));
+        writeln!(text, "allow {proto} {port} from {from} to {to}").unwrap();
+    }
+    text
+}
+
+/// The same of single addresses, each a machine with a name, as inventories have them.
+pub(crate) fn named(flows: &[Flow], v6: bool) -> String {
+    let mut text = site(v6);
+    let name = |(zone, bits, _): (u64, u64, u32)| format!("h{zone}_{bits}");
+    let ends: BTreeSet<_> = flows.iter().flat_map(|flow| [flow.from, flow.to]).collect();
+    for end in ends {
+        writeln!(text, "host {} = {} in z{}", name(end), net(end, v6), end.0).unwrap();
+    }
+    for flow in flows {
+        let (proto, port, from, to) = (flow.proto(), flow.port, name(flow.from), name(flow.to));
+        writeln!(text, "allow {proto} {port} from {from} to {to}").unwrap();
+    }
+    text
+}
+
+fn site(v6: bool) -> String {
     let mut text = String::from("# Drawn by benches/common/draw.rs\n\n");
     for zone in 0..ZONES {
         let net = net((zone, 0, 0), v6);
@@ -84,13 +112,5 @@ pub(crate) fn policy(flows: &[Flow], v6: bool) -> String {
         writeln!(text, "    eth{zone} {own} in z{zone}").unwrap();
     }
     text.push_str("}\n\n");
-    for flow in flows {
-        let end = |end: (u64, u64, u32)| match end {
-            (zone, _, 0) => format!("z{zone}"),
-            end => net(end, v6),
-        };
-        let (proto, port, from, to) = (flow.proto(), flow.port, end(flow.from), end(flow.to));
-        writeln!(text, "allow {proto} {port} from {from} to {to}").unwrap();
-    }
     text
 }

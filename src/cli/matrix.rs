@@ -62,6 +62,11 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         if let Some(odd) = service.chars().find(|c| !(c.is_ascii_alphanumeric() || " _,-".contains(*c))) {
             return Err(Failure::new(format!("`{odd}` is in no service")));
         }
+        if service.trim().is_empty() {
+            return Err(
+                Failure::new("--service names no service").help("say one as a policy does: ssh, \"tcp 80\"")
+            );
+        }
         let title = reach::TITLE;
         let text = format!("test \"{title}\" {{ expect deny {service} from anywhere to anywhere }}\n");
         request.ask(text, &format!("--service {service}"));

@@ -94,6 +94,11 @@ fn expectation(sentence: &str) -> Result<String, String> {
     // A list is one word, whether or not blanks follow its commas.
     let sentence = sentence.replace(", ", ",");
     let words: Vec<&str> = sentence.split_whitespace().collect();
+    // What else an expectation may say is no part of a question.
+    let other = words.iter().skip(3).find(|word| ["as", "except", "from", "to"].contains(word));
+    if let Some(other) = other {
+        return Err(format!("`{other}` is no part of a question: `expect` of a test can say it"));
+    }
     let services = |rest: &[&str]| if rest.is_empty() { "any".to_owned() } else { rest.join(" ") };
     match words.as_slice() {
         ["who", "can", "reach", place, rest @ ..] => {

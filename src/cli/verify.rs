@@ -71,7 +71,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         return tell_against(ruleset, args.host.as_deref(), args.format, &mut request, console);
     }
     let both = [Emit::Terraform, Emit::Cloudformation];
-    request.options.emit = Emit::formats(if args.emit.is_empty() { &both } else { &args.emit });
+    if args.emit.is_empty() {
+        request.options.emit_if_possible = Emit::formats(&both);
+    }
+    request.options.emit = Emit::formats(&args.emit);
     let Some(compiled) = request.prove() else {
         return unanswered((args.format == Format::Json).then_some("proof"), &request, console);
     };

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::diag::{Diagnostic, Findings, code};
+use super::Options;
+use crate::diag::{Diagnostic, Findings, Severity, code};
 use crate::ir::GroupRules;
 use crate::lower;
 use crate::model::Site;
@@ -40,16 +41,17 @@ pub struct Groups {
     pub acls: Option<AclsText>,
 }
 
-/// The security groups of a site in these formats; none after an error. Without groups there are no files.
+/// The security groups of a site in the formats of these options; none after an error. Without groups there are no files.
 pub(super) fn written(
     rules: &[GroupRules],
     site: &Site,
-    formats: &BTreeSet<Format>,
+    options: &Options,
     findings: &mut Findings,
 ) -> Option<Groups> {
     if site.security_groups.is_empty() {
         return Some(Groups::default());
     }
+    let formats = &options.emit;
     let pinned = formats.contains(&Format::PrefixLists);
     let estate = emit::emit(rules, site, &Limits::default(), pinned, findings)?;
     let mut out = Groups { estate, ..Groups::default() };
@@ -65,7 +67,7 @@ pub(super) fn written(
     let ec2 = ec2(&documents);
     out.prove("security-groups.json", text, ec2, site, findings);
     let said = Estate { groups: out.estate.groups.clone(), lists, ..Estate::default() };
-    for format in formats {
+    for format in formats.union(&options.emit_if_possible) {
         let (name, text) = match format {
             Format::Terraform => ("main.tf.json", print::terraform(&said)),
             Format::Cloudformation => ("template.json", print::cloudformation(&said)),
@@ -74,7 +76,13 @@ pub(super) fn written(
         let text = match text {
             Ok(text) => text,
             Err(why) => {
-                findings.push(unprintable(site, name, &why.to_string()));
+                let mut finding = unprintable(site, name, &why.to_string());
+                if !formats.contains(format) {
+                    finding.severity = Severity::Warning;
+                    finding =
+                        finding.help("it is left out of this proof; `--emit` says which formats are meant");
+                }
+                findings.push(finding);
                 continue;
             }
         };

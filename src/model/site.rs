@@ -75,6 +75,9 @@ pub struct Site {
     pub groups: Vec<Group>,
 }
 
+/// [`Site::bridge_of`] of every zone that has one.
+pub type Bridges = BTreeMap<ZoneId, (HostId, LegId)>;
+
 impl Site {
     /// The zone of an id of this site.
     #[must_use]
@@ -100,7 +103,20 @@ impl Site {
         self.host(host)?.legs.get(leg.index())
     }
 
-    /// The security groups that a leg wears, ascending (S51).
+    /// Every leg that wears a security group, with those that it wears, both ascending (S51).
+    #[must_use]
+    pub fn wearers(&self) -> BTreeMap<(HostId, LegId), Vec<GroupId>> {
+        let mut wearers: BTreeMap<(HostId, LegId), Vec<GroupId>> = BTreeMap::new();
+        for (id, group) in self.security_groups() {
+            for member in &group.members {
+                wearers.entry(*member).or_default().push(id);
+            }
+        }
+        wearers
+    }
+
+    /// The security groups that a leg wears, ascending (S51). It looks through all groups: who asks of many legs takes
+    /// [`Self::wearers`].
     pub fn worn(&self, host: HostId, leg: LegId) -> impl Iterator<Item = GroupId> + '_ {
         let wears = move |(_, group): &(GroupId, &SecurityGroup)| group.members.contains(&(host, leg));
         self.security_groups().filter(wears).map(|(id, _)| id)
@@ -157,8 +173,8 @@ impl Site {
 
     /// [`Self::bridge_of`] of every zone that has one, found in one go.
     #[must_use]
-    pub fn bridges(&self) -> BTreeMap<ZoneId, (HostId, LegId)> {
-        let mut bridges = BTreeMap::new();
+    pub fn bridges(&self) -> Bridges {
+        let mut bridges = Bridges::new();
         for (id, host) in self.hosts() {
             for (leg, of, _) in host.bridges() {
                 bridges.entry(of.zone).or_insert((id, leg));

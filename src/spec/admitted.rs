@@ -18,7 +18,9 @@ mod people;
 use std::collections::BTreeMap;
 
 use crate::forwarding::Next;
-use crate::model::{Access, AccessId, Action, Hook, Host, HostId, Leg, LegId, Point, Role, Site, Term};
+use crate::model::{
+    Access, AccessId, Action, GroupId, Hook, Host, HostId, Leg, LegId, Point, Role, Site, Term,
+};
 use crate::net::range::Bounded;
 use crate::net::space::{Exhausted, Field};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Space, Translation};
@@ -60,13 +62,15 @@ pub fn admitted(site: &Site, point: &Point, space: &mut Space) -> Result<Admitte
 /// The meaning of a site as sets.
 pub struct Sets<'s> {
     routes: Routes<'s>,
+    /// [`Site::wearers`].
+    wearers: BTreeMap<(HostId, LegId), Vec<GroupId>>,
 }
 
 impl<'s> Sets<'s> {
     /// The meaning of a site.
     #[must_use]
     pub fn new(site: &'s Site) -> Self {
-        Self { routes: Routes::new(site) }
+        Self { routes: Routes::new(site), wearers: site.wearers() }
     }
 
     /// The routes and readings it stands on.

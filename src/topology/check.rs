@@ -195,8 +195,8 @@ impl Need<'_> {
                         own::told(topology, (from, to), &way.crossing, finding)
                     });
                 }
-                let worn = groups::meets(topology.site, from) || groups::meets(topology.site, to);
-                if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) && !worn {
+                let worn = || groups::meets(topology.site, from) || groups::meets(topology.site, to);
+                if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) && !worn() {
                     unfiltered = Some((words(topology.site, from), words(topology.site, to)));
                 }
             }

@@ -33,7 +33,7 @@ pub struct Share {
 
 /// Whether some leg that wears a group is at an end.
 pub(super) fn meets(site: &Site, end: &End) -> bool {
-    site.interfaces().into_iter().any(|leg| reads(site, end, leg))
+    site.security_groups.iter().flat_map(|group| &group.members).any(|leg| reads(site, end, *leg))
 }
 
 /// Why a statement cannot be said by groups.

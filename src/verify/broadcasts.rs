@@ -134,9 +134,10 @@ pub(crate) fn hearers(
             for (_, leg) in heard {
                 let of_leg = if by_name { readings.wide_leg(leg) } else { leg.address_set() };
                 let theirs = of_leg.intersection(&addrs);
-                let meant = |one: &&Shared| {
-                    !theirs.is_empty() && one.is_heard(machine, leg) && !theirs.is_disjoint(&one.network())
-                };
+                if theirs.is_empty() {
+                    continue;
+                }
+                let meant = |one: &&Shared| one.is_heard(machine, leg) && !theirs.is_disjoint(&one.network());
                 put(Hearer::Machine(id), addresses(shared.iter().filter(meant)));
             }
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::model::{Bridge, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
+use crate::model::{Bridge, Bridges, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
@@ -29,6 +29,8 @@ pub(crate) struct Network<'s> {
     pub(crate) readings: Readings<'s>,
     /// Where all sets live.
     pub(crate) space: Space,
+    /// Who bridges what.
+    pub(crate) bridges: Arc<Bridges>,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
     pub(crate) translations: Translations,
     /// What passes the bridges of a machine and begins nothing, and of that what is no reply form (S42).
@@ -50,6 +52,8 @@ pub(crate) struct Network<'s> {
     pub(crate) by_any: bool,
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
+    /// What no leg filters that it hears: of dynamic ones, and of others.
+    never_filtered: BTreeMap<bool, PacketSet>,
     /// Who sends, if somebody is asked about (S65).
     person: Option<PersonId>,
     pub(crate) sayings: Sayings,
@@ -151,8 +155,8 @@ pub(crate) enum Spot {
 
 impl Spot {
     /// Where a packet is that a machine, or nobody we know, puts on the link of a zone.
-    pub(crate) fn put(site: &Site, by: Option<HostId>, zone: ZoneId) -> Self {
-        let other = site.bridge_of(zone).is_some_and(|(host, ..)| by != Some(host));
+    pub(crate) fn put(site: &Site, bridges: &Bridges, by: Option<HostId>, zone: ZoneId) -> Self {
+        let other = bridges.get(&zone).is_some_and(|(host, _)| by != Some(*host));
         // A static leg needs no such memory: that nothing which it forwards is for its own addresses (S13) stands in its rules.
         let forwards = |machine: &&Host| machine.forwards();
         let dynamic = |machine: &Host| machine.leg_in(zone).is_some_and(|(_, leg)| leg.dynamic);
@@ -173,9 +177,9 @@ impl Spot {
     }
 
     /// Whether a machine with a leg there hears what is here.
-    pub(crate) fn heard_by(self, site: &Site, host: HostId) -> bool {
+    pub(crate) fn heard_by(self, bridges: &Bridges, host: HostId) -> bool {
         let (Self::Ports(zone, by) | Self::Link(zone, by)) = self;
-        let own = site.bridge_of(zone).is_some_and(|(bridge, ..)| bridge == host);
+        let own = bridges.get(&zone).is_some_and(|(bridge, _)| *bridge == host);
         own == matches!(self, Self::Ports(..)) && by != Some(host)
     }
 }
@@ -203,6 +207,7 @@ impl<'s> Network<'s> {
             site,
             readings,
             space,
+            bridges: Arc::new(site.bridges()),
             accepted,
             translations,
             replies,
@@ -216,6 +221,7 @@ impl<'s> Network<'s> {
             by_any: false,
             to_itself: None,
             groups: None,
+            never_filtered: BTreeMap::new(),
             person,
             sayings: Sayings::new(),
             gates,
@@ -453,7 +459,7 @@ impl<'s> Network<'s> {
         for (start, set) in starts {
             match *start {
                 Start::Zone(zone) => {
-                    let at = (Spot::put(self.site, None, zone), Kind::default());
+                    let at = (Spot::put(self.site, &self.bridges, None, zone), Kind::default());
                     let set = self.stands_for_public(zone, *set);
                     self.arrive(&mut reached, &mut waiting, at, set);
                 }
@@ -461,7 +467,7 @@ impl<'s> Network<'s> {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
                     for way in self.ways(host, Hook::Output, None, Some(leg)) {
                         let (out, kind) = self.through(&way, *set, Kind::default());
-                        let at = (Spot::put(self.site, Some(host), zone), kind);
+                        let at = (Spot::put(self.site, &self.bridges, Some(host), zone), kind);
                         self.arrive(&mut reached, &mut waiting, at, out);
                     }
                 }
@@ -469,7 +475,7 @@ impl<'s> Network<'s> {
         }
         while let Some((spot, kind)) = waiting.pop() {
             let here = reached.get(&(spot, kind)).copied().unwrap_or(PacketSet::NOTHING);
-            if let (Spot::Ports(..), Some((host, leg, _))) = (spot, self.site.bridge_of(spot.zone())) {
+            if let (Spot::Ports(..), Some(&(host, leg))) = (spot, self.bridges.get(&spot.zone())) {
                 let gate = bridge_gate(self.site, host, leg);
                 for way in self.ways(host, gate.hook, gate.iif, gate.oif) {
                     let (through, kind) = self.through(&way, here, kind);
@@ -477,12 +483,12 @@ impl<'s> Network<'s> {
                 }
             }
             for (host, leg_in, leg_out, to) in self.crossings(spot.zone()) {
-                if !spot.heard_by(self.site, host) {
+                if !spot.heard_by(&self.bridges, host) {
                     continue;
                 }
                 if let Some(gateway) = gateways.get(&host) {
                     for (through, kind) in self.across(gateway, (spot.zone(), to), here, kind) {
-                        let to = Spot::put(self.site, Some(host), to);
+                        let to = Spot::put(self.site, &self.bridges, Some(host), to);
                         self.arrive(&mut reached, &mut waiting, (to, kind), through);
                     }
                     continue;
@@ -493,7 +499,7 @@ impl<'s> Network<'s> {
                 }
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
                     let (through, kind) = self.through(&way, onward, kind);
-                    let to = Spot::put(self.site, Some(host), to);
+                    let to = Spot::put(self.site, &self.bridges, Some(host), to);
                     self.arrive(&mut reached, &mut waiting, (to, kind), through);
                 }
             }
@@ -536,7 +542,8 @@ impl<'s> Network<'s> {
     ) -> Vec<((Spot, Kind), PacketSet)> {
         let site = self.site;
         let mut all = Vec::new();
-        let Some(machine) = site.host(director.at).filter(|_| spot.heard_by(site, director.at)) else {
+        let Some(machine) = site.host(director.at).filter(|_| spot.heard_by(&self.bridges, director.at))
+        else {
             return all;
         };
         let Some((leg_in, _)) = machine.leg_in(spot.zone()) else { return all };
@@ -547,7 +554,7 @@ impl<'s> Network<'s> {
                 for (leg_out, leg) in machine.legs() {
                     for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
                         let (out, kind) = self.through(&way, sent, kind);
-                        let to = Spot::put(site, Some(director.at), leg.zone);
+                        let to = Spot::put(site, &self.bridges, Some(director.at), leg.zone);
                         all.push(((to, kind), out));
                     }
                 }
@@ -579,9 +586,9 @@ impl<'s> Network<'s> {
     fn received(&mut self, addr: IpAddr, spot: Spot, set: PacketSet, kind: Kind) -> Option<PacketSet> {
         let site = self.site;
         let owner = site.owner_of(addr).map(|(host, _)| host);
-        let bridge = site.bridge_of(spot.zone()).filter(|(host, ..)| Some(*host) != owner);
+        let bridge = self.bridges.get(&spot.zone()).copied().filter(|(host, _)| Some(*host) != owner);
         let set = match (spot, bridge) {
-            (Spot::Ports(..), Some((host, leg, _))) => {
+            (Spot::Ports(..), Some((host, leg))) => {
                 let gate = bridge_gate(site, host, leg);
                 let ways = self.ways(host, gate.hook, gate.iif, gate.oif);
                 self.through_any(&ways, set, kind)
@@ -647,9 +654,14 @@ impl<'s> Network<'s> {
 
     /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.
     pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
+        if let Some(known) = self.never_filtered.get(&leg.dynamic) {
+            return *known;
+        }
         let neighbours = self.neighbourly(&[(130, 130)]);
         let leases = self.leases(leg, [(67, 68), (547, 546)]);
-        self.space.or(neighbours, leases)
+        let all = self.space.or(neighbours, leases);
+        self.never_filtered.insert(leg.dynamic, all);
+        all
     }
 
     /// What they accept at its output: whoever hears it, it is the machine's own housekeeping, and no arrival either.

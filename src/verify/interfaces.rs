@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
+use crate::model::{GroupId, Host, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
 use crate::net::{
     AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
 };
@@ -54,8 +54,12 @@ impl<'g> Grounds<'g> {
                 estate.lists.push(pinned(id, &list.addrs));
             }
         }
+        let everybodys = site.hosts.iter().map(Host::address_set);
+        let known =
+            widely.then(|| AddrSet::from_ranges(everybodys.flat_map(|own| own.ranges().collect::<Vec<_>>())));
+        let wearers = site.wearers().into_iter();
         estate.interfaces =
-            site.interfaces().into_iter().map(|leg| worn(site, &estate, leg, widely)).collect();
+            wearers.map(|(leg, groups)| worn(site, &estate, leg, &groups, known.as_ref())).collect();
         Self { text, estate }
     }
 
@@ -247,25 +251,32 @@ impl<'s> AgainstGroups<'s> {
 
     /// Every interface, each way, against one text.
     pub fn text(&mut self, text: &GroupsText) -> Vec<PointProof> {
-        let interfaces = self.spec.forwarding().site().interfaces();
-        interfaces.into_iter().flat_map(|leg| Way::BOTH.map(|way| self.point(text, leg, way))).collect()
+        let site = self.spec.forwarding().site();
+        let grounds = Grounds::new(site, text, false);
+        let interfaces = site.interfaces().into_iter();
+        interfaces.flat_map(|leg| Way::BOTH.map(|way| self.point_on(&grounds, leg, way))).collect()
     }
 
     /// One interface, one way.
     pub fn point(&mut self, text: &GroupsText, leg: (HostId, LegId), way: Way) -> PointProof {
+        let grounds = Grounds::new(self.spec.forwarding().site(), text, false);
+        self.point_on(&grounds, leg, way)
+    }
+
+    fn point_on(&mut self, grounds: &Grounds<'_>, leg: (HostId, LegId), way: Way) -> PointProof {
         let (sets, space) = (&self.sets, &mut self.space);
         let meant = self.meant.entry((leg, way)).or_insert_with(|| meant(sets, leg, way, space));
         let site = self.spec.forwarding().site();
-        let grounds = Grounds::new(site, text, false);
         let favourites = &self.favourites;
         let (outcome, sampled) = match meant {
-            Ok(meant) => At { spec: &self.spec, grounds: &grounds, leg, way, favourites }
+            Ok(meant) => At { spec: &self.spec, grounds, leg, way, favourites }
                 .compared(meant, space)
                 .unwrap_or_else(|reason| (Outcome::Undecided { reason }, 0)),
             Err(reason) => (Outcome::Undecided { reason: reason.clone() }, 0),
         };
         let point = Point::Interface { host: leg.0, leg: leg.1, way };
-        let name = text.file.rsplit('/').next().unwrap_or(&text.file);
+        let file = &grounds.text.file;
+        let name = file.rsplit('/').next().unwrap_or(file);
         PointProof { place: format!("{} ({name})", place(site, &point)), point, outcome, sampled }
     }
 
@@ -463,8 +474,15 @@ fn own(site: &Site, (host, leg): Leg) -> AddrSet {
 }
 
 /// A leg as an interface that carries every part of its groups.
-fn worn(site: &Site, estate: &Estate, (host, leg): Leg, widely: bool) -> Interface {
-    let names = site.worn(host, leg).filter_map(|id| site.security_group(id));
+/// An interface with the groups it wears; where all `known` addresses are given, a dynamic one has any other of its zone.
+fn worn(
+    site: &Site,
+    estate: &Estate,
+    (host, leg): Leg,
+    groups: &[GroupId],
+    known: Option<&AddrSet>,
+) -> Interface {
+    let names = groups.iter().filter_map(|id| site.security_group(*id));
     let groups = names.flat_map(|group| {
         let mut ids = parts(estate, &group.name);
         // A group that the text lacks is unknown there, and never an open door.
@@ -475,15 +493,13 @@ fn worn(site: &Site, estate: &Estate, (host, leg): Leg, widely: bool) -> Interfa
     });
     let mut interface =
         Interface { id: id((host, leg)), groups: Some(groups.collect()), ..Interface::default() };
-    match site.leg(host, leg) {
-        Some(of) if of.dynamic && widely => {
-            let known = site.hosts.iter().flat_map(|host| &host.legs);
-            let known = known.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-            let zone = site.zone(of.zone).map(|zone| zone.addrs.difference(&known)).unwrap_or_default();
+    match (site.leg(host, leg), known) {
+        (Some(of), Some(known)) if of.dynamic => {
+            let zone = site.zone(of.zone).map(|zone| zone.addrs.difference(known)).unwrap_or_default();
             interface.prefixes = networks(&zone);
         }
-        Some(of) => interface.addresses.clone_from(&of.addresses),
-        None => {}
+        (Some(of), _) => interface.addresses.clone_from(&of.addresses),
+        (None, _) => {}
     }
     interface
 }

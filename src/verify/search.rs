@@ -90,7 +90,7 @@ impl<'a, 's> Search<'a, 's> {
     }
 
     fn by_any_way(&self, from: &End) -> Option<Vec<Hop>> {
-        let (site, packet) = (self.site, self.sent);
+        let (site, packet, bridges) = (self.site, self.sent, self.spec.forwarding().bridges());
         let readings = Readings::new(site);
         let mut queue = VecDeque::new();
         for (start, addrs) in starts_of(site, &readings, from) {
@@ -99,12 +99,12 @@ impl<'a, 's> Search<'a, 's> {
             }
             match start {
                 Start::Zone(zone) => {
-                    queue.push_back((Spot::put(site, None, zone), packet.clone(), Vec::new()));
+                    queue.push_back((Spot::put(site, bridges, None, zone), packet.clone(), Vec::new()));
                 }
                 Start::Leg(host, leg) => {
                     let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
                     for (packet, hops) in self.passes(host, Hook::Output, None, Some(leg), packet) {
-                        queue.push_back((Spot::put(site, Some(host), zone), packet, hops));
+                        queue.push_back((Spot::put(site, bridges, Some(host), zone), packet, hops));
                     }
                 }
             }
@@ -161,7 +161,8 @@ impl Search<'_, '_> {
                 }
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| spot.heard_by(self.site, host))
+                let Some((leg_in, _)) =
+                    machine.leg_in(zone).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host))
                 else {
                     continue;
                 };
@@ -179,7 +180,8 @@ impl Search<'_, '_> {
                         self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
                     });
                     for (packet, more) in passed {
-                        let next = Spot::put(self.site, Some(host), leg.zone);
+                        let next =
+                            Spot::put(self.site, self.spec.forwarding().bridges(), Some(host), leg.zone);
                         queue.push_back((next, packet, hops.iter().cloned().chain(more).collect()));
                     }
                 }
@@ -192,7 +194,8 @@ impl Search<'_, '_> {
     fn shared_out(&self, spot: Spot, packet: &Packet, hops: &[Hop]) -> Vec<Handed> {
         let mut all = Vec::new();
         for (host, machine) in self.site.hosts().filter(|(host, _)| self.site.is_director(*host)) {
-            let heard = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host));
+            let heard =
+                machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host));
             let Some((leg_in, _)) = heard else { continue };
             for (taken, before) in self.passes(host, Hook::Input, Some(leg_in), None, packet) {
                 for shared in ipvs::shared(self.site, host, &taken) {
@@ -201,7 +204,7 @@ impl Search<'_, '_> {
                     for (leg_out, leg) in machine.legs().filter(|(_, leg)| !shared.direct || near(leg.zone)) {
                         let sent = self.passes(host, Hook::Output, None, Some(leg_out), &shared.packet);
                         all.extend(sent.into_iter().map(|(packet, after)| Handed {
-                            to: Spot::put(self.site, Some(host), leg.zone),
+                            to: Spot::put(self.site, self.spec.forwarding().bridges(), Some(host), leg.zone),
                             real: shared.real,
                             direct: shared.direct,
                             packet,
@@ -305,7 +308,8 @@ impl Search<'_, '_> {
             by_name || heard || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
         };
         for (host, machine) in self.site.hosts() {
-            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.site, host))
+            let Some((leg, _)) =
+                machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host))
             else {
                 continue;
             };
@@ -332,7 +336,11 @@ impl Search<'_, '_> {
             match hearer {
                 Hearer::Machine(host) => {
                     let leg = self.site.host(*host).and_then(|machine| machine.leg_in(spot.zone()));
-                    let Some((leg, _)) = leg.filter(|_| spot.heard_by(self.site, *host)) else { continue };
+                    let Some((leg, _)) =
+                        leg.filter(|_| spot.heard_by(self.spec.forwarding().bridges(), *host))
+                    else {
+                        continue;
+                    };
                     for (end, hops) in self.passes(*host, Hook::Input, Some(leg), None, packet) {
                         if addrs.contains(end.dst) && forbidden(&end) {
                             return Some(hops);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site};
-use crate::net::{AddrSet, Exhausted, Field, Packet, PacketSet};
+use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::broadcasts::{self, Hearer};
@@ -465,17 +466,19 @@ fn arriving(
         }
         End::Zone(_) | End::Addrs(_) | End::Anywhere => {
             let mut sets = Vec::new();
-            let mut owned = AddrSet::empty();
+            let mut owned: Vec<AddrRange> = Vec::new();
             for (id, host) in site.hosts() {
-                let its = host.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
-                let its = its.intersection(&addrs);
-                owned = owned.union(&its);
+                let its = host.address_set().intersection(&addrs);
+                owned.extend(its.ranges());
                 if !its.is_empty() && own != Some(id) {
                     sets.push(into_machine(network, reached, kind, id, &its));
                 }
             }
             // Nor is a public address nobody's (S57): whose it is gets what the gateway delivers.
-            let known = network.gateways.values().fold(owned, |all, gateway| all.union(gateway.public()));
+            let known = network
+                .gateways
+                .values()
+                .fold(AddrSet::from_ranges(owned), |all, gateway| all.union(gateway.public()));
             let nobody = addrs.difference(&known);
             let somebodys = network.for_another(None, kind);
             for (zone, set) in in_zones(site, reached, kind, &nobody) {
@@ -515,15 +518,16 @@ pub(super) fn into_machine(
     let site = network.site;
     let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
     let mut sets = Vec::new();
+    let bridges = Arc::clone(&network.bridges);
     let anothers = network.for_another(Some(host), kind);
+    let dst = network.space.to(addrs);
     for (leg_id, leg) in machine.legs() {
-        let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(site, host);
+        let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(&bridges, host);
         let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
         if site.worn(host, leg_id).next().is_some() {
             let defaults = interfaces::defaults(&mut network.space);
             base = network.space.or(base, defaults);
         }
-        let dst = network.space.to(addrs);
         for ((_, of), &here) in reached.iter().filter(|((spot, _), _)| heard(*spot)) {
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {
                 let (taken, now) = network.through(&way, here, *of);

@@ -2,6 +2,7 @@
 //! and what those tools would refuse, or would make of a file that looks right, is seen.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use fwc::net::{Random, Space};
 use fwc::target::aws::artifact::*;
@@ -9,6 +10,7 @@ use fwc::target::aws::{mutate, print, read, sim};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::nacls::Beside;
 use crate::planned::fwc;
 use crate::{folder, generate};
 
@@ -313,4 +315,33 @@ fn a_list_longer_than_cloudformation_takes_is_an_error_with_its_place() {
         let said = fwc(place.path(), &["compile", "--emit", one, "policy.fw"]);
         assert_eq!(said.code, Some(0), "{said:?}");
     }
+}
+
+/// A stack takes 500 resources: where nobody asked for a template, the other texts are proved without it.
+#[test]
+fn a_template_that_nobody_asked_for_may_be_too_long() {
+    use fwc::compile::{Format, Options, compile};
+    let mut text = "vpc v { 10.0.0.0/16; region eu-west-1 }\nzone z { 10.0.1.0/24 } in v\n".to_owned();
+    for n in 0..16 {
+        text.push_str(&format!("host h{n} = 10.0.1.{} in z\nsecurity-group g{n} = h{n}\n", 10 + n));
+    }
+    let all = (0..16).map(|n| format!("g{n}")).collect::<Vec<_>>().join(", ");
+    text.push_str(&format!("group all = {all}\nallow tcp 8080 from all to all\n"));
+    let attempt = |options: Options| {
+        let mut sources = fwc::source::SourceMap::default();
+        let file = sources.add("policy.fw", &text);
+        let mut findings = fwc::diag::Findings::default();
+        let mut loader = Beside(PathBuf::new());
+        let done = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &|_| {});
+        (done, findings.sorted().iter().map(|found| found.message.clone()).collect::<Vec<_>>())
+    };
+    let both = BTreeSet::from([Format::Terraform, Format::Cloudformation]);
+    let too_many = ["aws/template.json cannot be written: 528 resources are more than 500"];
+    let (done, said) = attempt(Options { emit_if_possible: both.clone(), ..Options::default() });
+    let names: Vec<String> = done.unwrap().groups.texts.iter().map(|text| text.file.clone()).collect();
+    assert_eq!(names, ["aws/security-groups.json", "aws/main.tf.json"]);
+    assert_eq!(said, too_many);
+    let (done, said) = attempt(Options { emit: both, ..Options::default() });
+    assert!(done.is_none());
+    assert_eq!(said, too_many);
 }

@@ -1,5 +1,6 @@
 //! Interfaces as sets: grounded, over the addresses of everybody; and symbolic, over the groups that far ends wear (S53, S55).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::interface::{as_waived, names_rest};
@@ -51,16 +52,17 @@ impl Sets<'_> {
         let site = self.routes.site;
         let mut by_kind: BTreeMap<Vec<GroupId>, Vec<(HostId, LegId)>> = BTreeMap::new();
         let same_vpc = |other: &(HostId, LegId)| vpc_of(site, *other) == vpc_of(site, (host, leg));
-        for (host, leg) in site.interfaces().into_iter().filter(same_vpc) {
-            by_kind.entry(site.worn(host, leg).collect()).or_default().push((host, leg));
+        for (member, worn) in self.wearers.iter().filter(|(member, _)| same_vpc(member)) {
+            by_kind.entry(worn.clone()).or_default().push(*member);
         }
         let mut here = At::new(self, (host, leg), way, space)?;
         let allowed = here.allowed(&|end| by_address(site, (host, leg), end));
         let anyone = here.completed(allowed);
+        let spoken = here.spoken();
         let mut kinds = BTreeMap::new();
         for (kind, members) in by_kind {
-            let sets = members.into_iter().map(|far| here.named(far)).collect();
-            kinds.insert(kind, here.hook.space.all(sets));
+            let sets: BTreeSet<_> = members.into_iter().map(|far| here.named(&spoken, far)).collect();
+            kinds.insert(kind, here.hook.space.all(sets.into_iter().collect()));
         }
         here.hook.space.same(anyone, anyone)?;
         Ok(Symbolic { anyone, kinds })
@@ -92,6 +94,22 @@ struct At<'a, 's> {
     leg: LegId,
     of: &'s Leg,
     way: Way,
+}
+
+/// The statements that speak of an interface, whoever the far end is.
+#[derive(Default)]
+struct Spoken<'s> {
+    /// With whom they name as the far end, and the packets for which they hold.
+    allows: Vec<(Cow<'s, Access>, Named, PacketSet)>,
+    /// The addresses of the far end, and the packets.
+    denies: Vec<(AddrSet, PacketSet)>,
+}
+
+/// Machines and legs that a place names.
+#[derive(Default)]
+struct Named {
+    hosts: BTreeSet<HostId>,
+    legs: BTreeSet<(HostId, LegId)>,
 }
 
 impl<'a, 's> At<'a, 's> {
@@ -128,15 +146,17 @@ impl<'a, 's> At<'a, 's> {
         }
     }
 
-    fn statements(&self, action: Action) -> Vec<Access> {
-        let all = self.site().accesses.iter().filter(|access| access.action == action);
-        all.filter_map(|access| as_waived(access, self.way).map(std::borrow::Cow::into_owned)).collect()
+    fn statements(&self, action: Action) -> impl Iterator<Item = Cow<'s, Access>> + use<'s> {
+        let (site, way) = (self.hook.routes.site, self.way);
+        let all = site.accesses.iter().filter(move |access| access.action == action);
+        all.filter_map(move |access| as_waived(access, way))
     }
 
     /// What `allow`s admit of far ends that `counts` by their addresses, less what is denied.
     fn allowed(&mut self, counts: &dyn Fn(&End) -> bool) -> PacketSet {
         let mut sets = Vec::new();
-        for mut access in self.statements(Action::Allow) {
+        for access in self.statements(Action::Allow) {
+            let mut access = access.into_owned();
             let far = match self.way {
                 Way::Ingress => &mut access.from,
                 Way::Egress => &mut access.to,
@@ -219,41 +239,54 @@ impl<'a, 's> At<'a, 's> {
 
     // ---- whoever wears a group ------------------------------------------------------------------------
 
-    /// What is admitted of a far end because it is named, whatever its address.
-    fn named(&mut self, far: (HostId, LegId)) -> PacketSet {
-        let mut sets = Vec::new();
+    /// The statements that speak of the near end: what of them is the same whoever the far end is.
+    fn spoken(&mut self) -> Spoken<'s> {
+        let mut spoken = Spoken::default();
         for access in self.statements(Action::Allow) {
-            let (near, other) = self.far_of(&access);
-            let named = other.plus.iter().any(|end| self.names(end, far));
-            if named
-                && !self.takes_away(&other.except, far)
-                && self.reads_near(near)
-                && self.by_this_leg(&access, far)
-            {
-                sets.push(self.hook.holds(&access));
+            let (near, far) = self.far_of(&access);
+            if !self.reads_near(near) {
+                continue;
             }
+            let mut named = Named::default();
+            for end in &far.plus {
+                match end {
+                    End::Host(host) => drop(named.hosts.insert(*host)),
+                    End::Leg(host, leg) => drop(named.legs.insert((*host, *leg))),
+                    End::Zone(_) | End::Addrs(_) | End::Anywhere => {}
+                }
+            }
+            let holds = self.hook.holds(&access);
+            spoken.allows.push((access, named, holds));
         }
-        let allowed = self.hook.space.any(sets);
-        let mut denied = Vec::new();
         for access in self.statements(Action::Deny) {
-            let (near, other) = self.far_of(&access);
+            let (near, far) = self.far_of(&access);
             let readings = &self.hook.routes.readings;
-            let reads = |place: &Place, addrs: &AddrSet| !readings.wide_place(place).is_disjoint(addrs);
-            let theirs = self.site().leg(far.0, far.1).map(|leg| readings.wide_leg(leg)).unwrap_or_default();
-            if reads(near, &readings.wide_leg(self.of)) && reads(other, &theirs) {
-                denied.push(self.hook.holds(&access));
+            if readings.wide_place(near).is_disjoint(&readings.wide_leg(self.of)) {
+                continue;
             }
+            let far = readings.wide_place(far);
+            spoken.denies.push((far, self.hook.holds(&access)));
         }
-        let denied = self.hook.space.any(denied);
-        self.hook.space.minus(allowed, denied)
+        spoken
     }
 
-    fn names(&self, end: &End, (host, leg): (HostId, LegId)) -> bool {
-        match end {
-            End::Host(named) => *named == host && self.leaves_by(host, leg),
-            End::Leg(named, l) => (*named, *l) == (host, leg),
-            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
-        }
+    /// What is admitted of a far end because it is named, whatever its address.
+    fn named(&mut self, spoken: &Spoken<'s>, far: (HostId, LegId)) -> PacketSet {
+        let admits = |(access, named, holds): &(Cow<'s, Access>, Named, PacketSet)| {
+            let (_, other) = self.far_of(access);
+            let of_far =
+                named.legs.contains(&far) || (named.hosts.contains(&far.0) && self.leaves_by(far.0, far.1));
+            let named = of_far && !self.takes_away(&other.except, far) && self.by_this_leg(access, far);
+            named.then_some(*holds)
+        };
+        let allowed: BTreeSet<_> = spoken.allows.iter().filter_map(admits).collect();
+        let readings = &self.hook.routes.readings;
+        let theirs = self.site().leg(far.0, far.1).map(|leg| readings.wide_leg(leg)).unwrap_or_default();
+        let denied = spoken.denies.iter().filter(|(far, _)| !far.is_disjoint(&theirs));
+        let denied: BTreeSet<_> = denied.map(|(_, holds)| *holds).collect();
+        let allowed = self.hook.space.any(allowed.into_iter().collect());
+        let denied = self.hook.space.any(denied.into_iter().collect());
+        self.hook.space.minus(allowed, denied)
     }
 
     /// Whether a machine that is named as a whole speaks to the near end by this leg (S12).
@@ -266,8 +299,8 @@ impl<'a, 's> At<'a, 's> {
 
     /// The same of the near end, where it is the one that speaks.
     fn by_this_leg(&self, access: &Access, far: (HostId, LegId)) -> bool {
-        let whole = access.from.plus.contains(&End::Host(self.hook.host));
-        if self.way == Way::Ingress || self.hook.machine.legs.len() == 1 || !whole {
+        let whole = || access.from.plus.contains(&End::Host(self.hook.host));
+        if self.way == Way::Ingress || self.hook.machine.legs.len() == 1 || !whole() {
             return true;
         }
         let theirs = self.site().leg(far.0, far.1).map(|leg| self.hook.routes.readings.wide_leg(leg));
