@@ -341,7 +341,11 @@ fn by_public(site: &Site, report: &Report, findings: &mut Findings) {
             ),
             None => "whether this holds by public addresses too could not be decided".to_owned(),
         };
-        let help = "take it from what lets out or in, by an `except`; and say `expect deny` beside it";
+        let written =
+            round.packet.as_ref().map_or("PUBLIC-ADDRESS".to_owned(), |packet| packet.dst.to_string());
+        let help = format!(
+            "take that address from the `allow` that lets out, by `except {written}`: the name of a machine takes its private one alone; and say `expect deny` beside it"
+        );
         findings.push(Diagnostic::warning(code::PUBLIC_WAY, access.span, message).help(help));
     }
 }

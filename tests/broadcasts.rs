@@ -201,6 +201,31 @@ fn nobody_has_to_be_sent_broadcasts() {
     asked(&policy, &[("allow udp 9 from lan to lan", "-")]);
 }
 
+/// Whoever writes one beside its neighbours, in a list say, asks for it: only with the whole of its network it comes unasked.
+#[test]
+fn a_broadcast_address_that_is_written_is_asked_for() {
+    const TWO: &str = "zone lan { 10.0.1.0/24, 2001:db8:1::/64 }\nzone dmz { 10.0.2.0/24, 10.0.3.0/24, 2001:db8:2::/64 }\n\
+        firewall fw { eth0 10.0.1.1, 2001:db8:1::1 in lan; eth1 10.0.2.1, 2001:db8:2::1 in dmz }\n\
+        list pair = 10.0.2.254, 10.0.2.255\nlist all = 10.0.2.0/24, 10.0.3.0/24\n";
+    let policy = format!(
+        "{TWO}allow udp 9 from lan to dmz\ndeny udp 9 from lan to 10.0.2.255, 10.0.3.255, 2001:db8:2::\n"
+    );
+    asked(
+        &policy,
+        &[
+            ("allow udp 9 from lan to pair", "10.0.2.255"),
+            ("allow udp 9 from lan to 10.0.2.254/31", "10.0.2.255"),
+            ("allow udp 9 from lan to 10.0.2.254, 10.0.2.255", "10.0.2.255"),
+            ("allow udp 9 from lan to 10.0.2.128-10.0.2.255", "10.0.2.255"),
+            ("allow udp 9 from lan to all except fw", "-"),
+            ("allow udp 9 from lan to 10.0.2.0/23 except fw", "-"),
+            ("allow udp 9 from lan to dmz", "-"),
+            ("allow udp 9 from lan to 2001:db8:2::/126 except fw", "2001:db8:2::"),
+            ("allow udp 9 from lan to 2001:db8:2::/64 except fw", "-"),
+        ],
+    );
+}
+
 /// A machine sends a datagram to an address; whether another hears it at its port.
 fn hears(lab: &SiteLab<'_>, from: HostId, to: HostId, dst: &str, port: u16) -> bool {
     let dst: IpAddr = dst.parse().unwrap();

@@ -1,5 +1,6 @@
 //! `fwc trace`: the way of one packet, with the policy line and the rule that decide at each hop.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -78,14 +79,25 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             }
         }
         Format::Json => {
-            let meant = hops.iter().map(|hop| hop.meant).find(|&meant| meant != Verdict::Accept);
-            let told = json!({
+            let meant = |hops: &[Hop]| first_refusal(hops.iter().map(|hop| hop.meant));
+            let said = |of: &dyn Fn(&[Hop]) -> Verdict| match no_path {
+                Some(_) => "no path",
+                None => agreed(&hops, of).map_or(DEPENDS, word),
+            };
+            let mut told = json!({
                 "packet": telling.packet(&traced),
-                "verdict": if no_path.is_some() { "no path" } else { word(fate(&hops)) },
-                "meant": if no_path.is_some() { "no path" } else { meant.map_or("accept", word) },
+                "verdict": said(&fate),
+                "meant": said(&meant),
                 "because": no_path,
                 "hops": telling.hops_as_json(&hops),
             });
+            let each = each_end(&hops).into_iter().map(|(to, hops)| {
+                json!({ "destination": to.to_string(), "verdict": word(fate(hops)), "meant": word(meant(hops)) })
+            });
+            let each: Vec<_> = each.collect();
+            if let Some(object) = told.as_object_mut().filter(|_| !each.is_empty()) {
+                object.insert("each".to_owned(), each.into());
+            }
             console.data(&render::document(&told));
         }
     }
@@ -125,10 +137,53 @@ fn senders<'c>(compiled: &'c Compiled, at: u64, packet: &Packet, hops: &[Hop]) -
 
 /// What becomes of a packet that every hop on its way decides about.
 fn fate(hops: &[Hop]) -> Verdict {
-    hops.iter().map(|hop| hop.verdict).find(|&verdict| verdict != Verdict::Accept).unwrap_or(Verdict::Accept)
+    first_refusal(hops.iter().map(|hop| hop.verdict))
+}
+
+fn first_refusal(mut verdicts: impl Iterator<Item = Verdict>) -> Verdict {
+    verdicts.find(|&verdict| verdict != Verdict::Accept).unwrap_or(Verdict::Accept)
+}
+
+/// What is said for a verdict where one address that a public one may stand for gets the packet, and another does not.
+const DEPENDS: &str = "depends";
+
+/// Where nobody knows for which of several private addresses a public one stands, the hops of each from there on (S57); none where
+/// there is one way.
+fn each_end(hops: &[Hop]) -> Vec<(IpAddr, &[Hop])> {
+    let delivers = |hop: &Hop| {
+        let rewrite = hop.rewrite.as_ref()?;
+        Some((hop.point.clone(), rewrite.before.clone(), rewrite.after.dst))
+    };
+    let all: Vec<_> = (0usize..).zip(hops.iter().map(delivers)).collect();
+    let alike = |(point, before, _): &(Point, Packet, IpAddr)| {
+        let same = all.iter().filter_map(|(at, of)| Some((*at, of.as_ref()?)));
+        let same = same.filter(|(_, (p, b, _))| (p, b) == (point, before));
+        same.map(|(at, (_, _, to))| (at, *to)).collect::<Vec<_>>()
+    };
+    let forks = all.iter().filter_map(|(_, of)| of.as_ref()).map(alike).find(|alike| alike.len() > 1);
+    let forks = forks.unwrap_or_default();
+    let ends = forks.iter().skip(1).map(|(at, _)| *at).chain([hops.len()]);
+    let each = forks.iter().zip(ends).filter_map(|((at, to), end)| Some((*to, hops.get(*at..end)?)));
+    each.collect()
+}
+
+/// What all ends of a way have in common; none where they differ.
+fn agreed(hops: &[Hop], of: &dyn Fn(&[Hop]) -> Verdict) -> Option<Verdict> {
+    let each = each_end(hops);
+    let all = of(hops);
+    let accepted = |(_, hops): &(IpAddr, &[Hop])| of(hops) == Verdict::Accept;
+    (all == Verdict::Accept || !each.iter().any(accepted)).then_some(all)
 }
 
 fn answer(hops: &[Hop]) -> String {
+    if agreed(hops, &fate).is_none() {
+        let each = each_end(hops).into_iter().map(|(to, hops)| format!("sent to {to}: {}", answer_of(hops)));
+        return each.collect::<Vec<_>>().join("; ");
+    }
+    answer_of(hops)
+}
+
+fn answer_of(hops: &[Hop]) -> String {
     let stopped = hops.iter().find(|hop| hop.verdict != Verdict::Accept);
     match stopped {
         Some(hop) => format!("{} at {}", word(hop.verdict), super::clean::clean_line(&hop.place)),

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::forwarding::groups;
 use crate::model::{Access, AccessId, Action, Bridge, End, Host, Leg, Place, Site, Term, ZoneId};
-use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, RangeSet, addr, icmp_begins, icmp_untracked};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, addr, icmp_begins, icmp_untracked};
 use crate::source::Span;
 use crate::verify::needless;
 
@@ -203,19 +203,17 @@ fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
     if access.action != Action::Allow || waives(access, code::NEVER_NEW) {
         return;
     }
-    for family in Family::BOTH {
-        let named = access.terms.iter().filter_map(|term| match term {
-            Term::Icmp { family: of, types, .. } if *of == family => Some(types),
-            Term::Icmp { .. } | Term::Ports { .. } | Term::Protos(_) => None,
-        });
-        let named = named.fold(RangeSet::empty(), |all, types| all.union(types));
+    let named = access.terms.iter().filter_map(|term| match term {
+        Term::Icmp { family, types, .. } => Some((*family, types)),
+        Term::Ports { .. } | Term::Protos(_) => None,
+    });
+    let silent = named.filter_map(|(family, types)| {
         let echo = if family == Family::V4 { 0 } else { 129 };
-        let Some((first, _)) = named.ranges().first().copied().filter(|(first, _)| *first != echo) else {
-            continue;
-        };
-        if icmp_begins(family).iter().any(|number| named.contains(*number)) || untracked(site, access) {
-            continue;
-        }
+        let (first, _) = types.ranges().first().copied().filter(|(first, _)| *first != echo)?;
+        let begins = icmp_begins(family).iter().any(|number| types.contains(*number));
+        (!begins).then_some((family, first))
+    });
+    for (family, first) in silent.filter(|_| !untracked(site, access)).take(1) {
         let word = if family == Family::V4 { "icmp" } else { "icmpv6" };
         let (errors, answers): (&[u8], &[u8]) = match family {
             Family::V4 => (&[3, 11, 12], &[14, 16, 18]),
@@ -241,7 +239,6 @@ fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
         };
         let message = format!("{word} type {first} {what}");
         findings.push(Diagnostic::warning(code::NEVER_NEW, access.span, message).help(help));
-        return;
     }
 }
 
@@ -295,11 +292,14 @@ fn one_way(access: &Access, findings: &mut Findings) {
         End::Addrs(addrs) => !addrs.is_disjoint(groups()),
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => false,
     });
-    let named = SERVICES.into_iter().find(|(port, _)| {
-        access.terms.iter().any(|term| match term {
-            Term::Ports { proto, to, .. } => *proto == Proto::UDP && to.contains(*port),
-            Term::Icmp { .. } | Term::Protos(_) => false,
-        })
+    // Of a range that holds others too nobody knows what is sent.
+    let one_of = |port: u16| SERVICES.into_iter().find(|(of, _)| *of == port);
+    let named = access.terms.iter().find_map(|term| match term {
+        Term::Ports { proto, to, .. } if *proto == Proto::UDP => {
+            let all = to.ranges().iter().all(|&(first, last)| (first..=last).all(|p| one_of(p).is_some()));
+            to.ranges().first().filter(|_| all).and_then(|(first, _)| one_of(*first))
+        }
+        Term::Ports { .. } | Term::Icmp { .. } | Term::Protos(_) => None,
     });
     let what = match named {
         _ if to_groups => "what is sent to a group",

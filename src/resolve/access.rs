@@ -71,7 +71,8 @@ impl<'a> Statements<'a> {
             self.accesses.extend(found);
         }
         for (test, span) in &self.names.tests {
-            if test.expects.is_empty() {
+            // Of what could not be read that has been said.
+            if test.expects.is_empty() && !findings.error_in(test.block) {
                 let message = format!("the test `{}` expects nothing", super::words::clean(&test.title.text));
                 findings.push(Diagnostic::warning(code::EMPTY_TEST, *span, message).help(
                     "write `expect allow …`, `expect deny …` or `expect only …` in it, or leave it out",

@@ -221,6 +221,11 @@ fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut F
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);
     let finding =
         Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
+    if let Some(v4) = literal::mapped(addr.into()).map(|net| net.addr()) {
+        let help = format!("write `{v4}`: no packet has an address of IPv4 in this form");
+        findings.push(finding.help(help).fix(address.span, v4.to_string()));
+        return;
+    }
     findings.push(match zones.iter().find(|z| z.addrs.contains(addr)) {
         Some(zone) => finding.help(format!("it is in `{}`", zone.name)),
         None if literal::never().contains(addr) => finding.help(

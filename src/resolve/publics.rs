@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, End, Host, Place, Test, Vpc};
+use crate::model::{Access, Action, End, Host, Place, Test, Vpc};
 use crate::net::{AddrRange, AddrSet};
 use crate::source::Span;
 
@@ -62,10 +62,12 @@ pub(super) fn check(
         return;
     }
     let all = AddrSet::from_ranges(owners.keys().map(|addr| AddrRange::one(*addr)));
-    let said = accesses.iter().map(|a| (&a.from, &a.to, a.span));
-    let expected = tests.iter().flat_map(|t| &t.expects).map(|e| (&e.from, &e.to, e.span));
-    for (from, to, span) in said.chain(expected) {
-        for addrs in [from, to].into_iter().flat_map(addresses) {
+    let said = accesses.iter().map(|a| (&a.from, &a.to, a.action == Action::Allow, a.span));
+    let expected = tests.iter().flat_map(|t| &t.expects).map(|e| (&e.from, &e.to, false, e.span));
+    for (from, to, allows, span) in said.chain(expected) {
+        // What an `allow` takes away may be the address that others write, or see.
+        let named = |place| addresses(place).filter(move |(excepted, _)| !(allows && *excepted));
+        for (_, addrs) in [from, to].into_iter().flat_map(named) {
             let named = owners.iter().find(|(addr, _)| addrs.contains(**addr));
             if let Some((addr, (host, _))) = named.filter(|_| addrs.is_subset(&all)) {
                 let message =
@@ -77,9 +79,11 @@ pub(super) fn check(
     }
 }
 
-fn addresses(place: &Place) -> impl Iterator<Item = &AddrSet> {
-    place.plus.iter().chain(&place.except).filter_map(|end| match end {
-        End::Addrs(addrs) => Some(addrs),
+/// The addresses that a place names, and whether they stand after `except`.
+fn addresses(place: &Place) -> impl Iterator<Item = (bool, &AddrSet)> {
+    let ends = place.plus.iter().map(|end| (false, end)).chain(place.except.iter().map(|end| (true, end)));
+    ends.filter_map(|(excepted, end)| match end {
+        End::Addrs(addrs) => Some((excepted, addrs)),
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => None,
     })
 }

@@ -67,6 +67,12 @@ fn declared(zone: &ast::Zone, findings: &mut Findings) {
     }
 }
 
+/// What to write for everything.
+const EVERY: &str = "write `rest` for every address that nothing else claims";
+/// What no zone may hold.
+const IN_NO_ZONE: &str =
+    "unspecified, loopback, link-local, multicast and broadcast addresses are in no zone";
+
 /// The network of a zone's address; an address by itself is the network of that address.
 fn network(address: &ast::Address, findings: &mut Findings) -> Option<IpNet> {
     let net = match address.value {
@@ -83,21 +89,20 @@ fn network(address: &ast::Address, findings: &mut Findings) -> Option<IpNet> {
     };
     if !AddrSet::net(net).is_disjoint(&literal::never()) {
         let message = format!("`{net}` holds addresses that no machine in a zone can have");
-        let help = if net.prefix_len() == 0 {
-            "write `rest` for every address that nothing else claims"
-        } else {
-            "unspecified, loopback, link-local, multicast and broadcast addresses are in no zone"
-        };
+        let help = if net.prefix_len() == 0 { EVERY } else { IN_NO_ZONE };
         findings.push(Diagnostic::error(code::NOT_UNICAST, address.span, message).help(help));
         return None;
     }
     if let Some(v4) = literal::mapped(net) {
         let message = format!("`{net}` holds IPv4 addresses in a form that no packet has");
-        findings.push(
-            Diagnostic::error(code::NOT_UNICAST, address.span, message)
-                .help(format!("write the network of IPv4: `{v4}`"))
-                .fix(address.span, v4.to_string()),
-        );
+        let finding = Diagnostic::error(code::NOT_UNICAST, address.span, message);
+        findings.push(if v4.prefix_len() == 0 {
+            finding.help(EVERY)
+        } else if AddrSet::net(v4).is_disjoint(&literal::never()) {
+            finding.help(format!("write the network of IPv4: `{v4}`")).fix(address.span, v4.to_string())
+        } else {
+            finding.help(IN_NO_ZONE)
+        });
         return None;
     }
     Some(net)

@@ -686,6 +686,8 @@ pub struct Test {
     pub title: Str,
     /// Its lines.
     pub expects: Vec<Expect>,
+    /// Its block, with whatever could not be read there.
+    pub block: Span,
 }
 
 /// One expectation.

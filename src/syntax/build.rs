@@ -405,11 +405,12 @@ impl<'r, 'f> Builder<'r, 'f> {
     }
 
     fn test(&mut self, pair: P<'_>) -> Option<Test> {
-        let (mut title, mut expects) = (None, Vec::new());
+        let (mut title, mut expects, mut block) = (None, Vec::new(), self.span(&pair));
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::string => title = Some(self.string(&p)),
                 Rule::test_block => {
+                    block = self.span(&p);
                     for line in self.lines(p, Rule::expect, Rule::one_expect, &["expect"]) {
                         let made = self.expect(line);
                         expects.extend(self.keep(made));
@@ -418,7 +419,7 @@ impl<'r, 'f> Builder<'r, 'f> {
                 _ => {}
             }
         }
-        Some(Test { title: title?, expects })
+        Some(Test { title: title?, expects, block })
     }
 
     /// The lines of a block that are `rule`; each that is not is read again by itself, for its error.

@@ -282,7 +282,7 @@ fn reached(table: &Table, hook: Hook) -> BTreeSet<usize> {
 }
 
 /// The chains that a statement may jump to.
-fn called<'t>(table: &'t Table, statement: &'t Statement) -> Vec<&'t str> {
+pub(super) fn called<'t>(table: &'t Table, statement: &'t Statement) -> Vec<&'t str> {
     let to = |verdict: &'t Go| match verdict {
         Go::Jump(name) | Go::Goto(name) => Some(name.as_str()),
         Go::Accept | Go::Drop | Go::Continue | Go::Return => None,

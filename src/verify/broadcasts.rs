@@ -53,7 +53,7 @@ impl Shared {
     }
 
     /// The addresses of its network.
-    fn network(&self) -> AddrSet {
+    pub(crate) fn network(&self) -> AddrSet {
         AddrSet::from_ranges([AddrRange::net(self.net)])
     }
 }

@@ -60,7 +60,8 @@ pub(crate) struct Network<'s> {
     gates: BTreeMap<Gate, PacketSet>,
     pub(crate) ways: Ways,
     reached: BTreeMap<Sending, Reached>,
-    at: u64,
+    /// The time that is asked about.
+    pub(crate) at: u64,
 }
 
 /// What is sent: whether by any public address, how far, and where it starts.

@@ -12,7 +12,6 @@
 //! Hook by hook means: a packet is looked at as it comes to a hook. What an earlier hook changes (a new destination, a
 //! mark, connection tracking) is said at that hook, not again at those after it.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -27,6 +26,7 @@ use crate::target::nft::still::stilled;
 use super::prove::HostRules;
 use super::unseen;
 
+mod altered;
 mod hook;
 mod region;
 mod services;
@@ -345,38 +345,22 @@ impl Common {
                 if common.contains(&at) {
                     continue;
                 }
-                let name = format!("{} {}", table.family.keyword(), table.name);
                 for found in unseen::of(table, at, &sim::is_modelled) {
                     all.insert(format!("{} of the {which} ruleset", found.words()));
                 }
                 let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
-                let also = |statement: &(&str, Cow<'_, str>)| {
-                    let same = |t: &&Table| t.family == table.family && t.name == table.name;
-                    others.tables.iter().filter(same).any(|t| altering(t).any(|s| s == *statement))
-                };
-                for (chain, words) in altering(table).filter(|statement| !also(statement)) {
-                    all.insert(format!("`{words}` in chain `{name} {chain}` of the {which} ruleset"));
+                let same = |t: &&Table| t.family == table.family && t.name == table.name;
+                let other = others.tables.iter().find(same).map(plain);
+                for (chain, rule, words) in altered::otherwise(&plain(table), other.as_ref()) {
+                    let line = hook::line(side, Place::Rule { table: at, chain, rule });
+                    let whole = line.text.trim();
+                    let words = if whole.is_empty() { words.as_str() } else { whole };
+                    all.insert(format!("`{words}` in chain `{}` of the {which} ruleset", line.chain));
                 }
             }
         }
         all.into_iter().collect()
     }
-}
-
-/// What in a table writes something that is not modelled: the chain, and the words.
-fn altering(table: &Table) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-    table.chains.iter().flat_map(|chain| {
-        let statements = chain.rules.iter().flat_map(|rule| &rule.statements);
-        statements.filter_map(|statement| match statement {
-            Statement::Alter(words) => Some((chain.name.as_str(), Cow::from(words))),
-            // From which port a packet goes on, nobody knows in any case.
-            Statement::Nat(nat) => {
-                let words = sim::of_source_ports(nat)?;
-                Some((chain.name.as_str(), Cow::from(words)))
-            }
-            _ => None,
-        })
-    })
 }
 
 /// A table without what counts or ages in it, and without what is said to people.

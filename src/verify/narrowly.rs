@@ -7,6 +7,7 @@ use crate::model::{Action, End, Expect, Hook, HostId, Leg, LegId, Nat, Place, Ro
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
+use super::broadcasts::Shared;
 use super::compose::Network;
 use super::path::Begin;
 use super::{broadcasts, follow, groups, terms};
@@ -196,16 +197,19 @@ fn targets(
     less(pieces, place, except)
 }
 
-/// The addresses that several machines take in, but for those that a place names one by one: no machine is reached at them.
+/// The addresses that several machines take in, but for those that a place names otherwise than with the whole of their network: no
+/// machine is reached at them.
 fn nobodys(site: &Site, place: &Place) -> AddrSet {
+    let shared = broadcasts::shared(site);
     let named = place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
+        // How the addresses were written is not known any more: neighbours are one range.
         End::Addrs(addrs) => {
-            let singles = addrs.ranges().filter(|range| range.first == range.last);
-            all.union(&AddrSet::from_ranges(singles))
+            let whole = |one: &&Shared| addrs.contains(one.addr) && one.network().is_subset(addrs);
+            all.union(&addrs.difference(&broadcasts::addresses(shared.iter().filter(whole))))
         }
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
     });
-    broadcasts::addresses(&broadcasts::shared(site)).difference(&named)
+    broadcasts::addresses(&shared).difference(&named)
 }
 
 fn sources(

@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::{AccessId, Action, Expect, Expected};
+use crate::model::{Access, AccessId, Action, Expect, Expected};
 use crate::net::Packet;
 
 use super::compose::Network;
@@ -28,7 +28,11 @@ pub(super) fn denials(network: &mut Network<'_>, favourites: &[IpAddr]) -> Vec<R
     if network.gateways.values().all(|gateway| gateway.public().is_empty()) {
         return all;
     }
-    let denials = network.site.accesses().filter(|(_, access)| access.action == Action::Deny);
+    // One that has ended holds by no address.
+    let holds = |access: &Access| access.until.is_none_or(|until| until > network.at);
+    let denials =
+        network.site.accesses().filter(|(_, access)| access.action == Action::Deny && holds(access));
+    let denials: Vec<_> = denials.collect();
     for (access, denied) in denials {
         let asked = Expect {
             kind: Expected::Deny,

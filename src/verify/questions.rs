@@ -20,6 +20,7 @@ use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
 
 mod matrix;
+mod supposed;
 
 pub use matrix::{By, Cell, Matrix, Spoken, matrix};
 
@@ -86,7 +87,8 @@ pub fn reach(
     let covers = Covered::of(&mut network);
     let unfiltered = Unfiltered::of(&network);
     let gateways = Arc::clone(&network.gateways);
-    let asking = Asking { site, spec: &spec, artifacts, gateways, asked, times: times(site, at) };
+    let supposals = std::cell::Cell::new(supposed::SUPPOSED);
+    let asking = Asking { site, spec: &spec, artifacts, gateways, asked, times: times(site, at), supposals };
     let plain = nobodys(&mut network);
     let mut turns = 0usize;
     let mut answer = Answer::default();
@@ -214,6 +216,8 @@ struct Asking<'a, 's> {
     gateways: Arc<Gateways>,
     asked: &'a Expect,
     times: Vec<u64>,
+    /// How often an address may still be supposed.
+    supposals: std::cell::Cell<usize>,
 }
 
 impl Asking<'_, '_> {
@@ -237,17 +241,25 @@ impl Asking<'_, '_> {
                     self.asked,
                     way,
                 );
-                if let Some(mut hops) = hops {
+                if let Some(hops) = hops {
                     let time = if nth == 0 { 0 } else { *time };
-                    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
-                        (rewrite.before.time, rewrite.after.time) = (time, time);
-                    }
-                    return (Packet { time, ..then }, Some(hops));
+                    return (Packet { time, ..then }, Some(told_at(time, hops)));
                 }
             }
         }
-        (packet, None)
+        // What groups admit does not end: the time is as good as another.
+        let now = Packet { time: self.times.first().copied().unwrap_or_default(), ..packet.clone() };
+        let hops = self.supposed(from, &now, kind).map(|hops| told_at(0, hops));
+        (packet, hops)
     }
+}
+
+/// Hops whose packets bear this time.
+fn told_at(time: u64, mut hops: Vec<Hop>) -> Vec<Hop> {
+    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
+        (rewrite.before.time, rewrite.after.time) = (time, time);
+    }
+    hops
 }
 
 /// What an `allow` speaks of, as senders write it.

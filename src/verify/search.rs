@@ -322,8 +322,25 @@ impl Search<'_, '_> {
         let owner = self.spec.forwarding().owner_of(packet.dst);
         let here = self.site.zone(spot.zone()).is_some_and(|z| z.addrs.contains(packet.dst));
         let known = self.gateways.values().any(|gateway| gateway.public().contains(packet.dst));
-        let here = here && !known && matches!(spot, Spot::Link(..));
+        let here = here && !known && matches!(spot, Spot::Link(..)) && self.may_be_nobodys(packet);
         (here && owner.is_none() && self.forbids(packet) && self.is_so(packet)).then(Vec::new)
+    }
+
+    /// Whether a question is about whoever has the address, and not about machines alone: what those take in has been asked.
+    fn may_be_nobodys(&self, packet: &Packet) -> bool {
+        let readings = Readings::new(self.site);
+        let by_address = |end: &End| match end {
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => readings.wide(end).contains(packet.dst),
+            End::Host(_) | End::Leg(..) => false,
+        };
+        // A machine of unknown address that wears no groups takes in whatever comes.
+        let plain = |end: &End| match end {
+            End::Host(host) | End::Leg(host, _) => self.site.host(*host).is_some_and(|machine| {
+                machine.legs().all(|(leg, _)| self.site.worn(*host, leg).next().is_none())
+            }),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
+        };
+        self.kind.is_none() || self.expect.to.plus.iter().any(|end| by_address(end) || plain(end))
     }
 
     /// The same of one to an address that several machines take in, by one of these.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Access, Hook, Host, HostId, Leg, LegId, Origin, Point, Site, Way};
+use crate::model::{Access, Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way};
 use crate::net::{NatStatus, Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::spec::Spec;
@@ -38,13 +38,19 @@ pub enum NoWay {
 /// [`NoWay`].
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
     let spec = Spec::new(site);
-    let private = as_private(site, packet)?;
+    let packet = &Packet { src: the_private(site, packet.src)?, ..packet.clone() };
     // Who is not in the zone behind that gateway sends to the public address, and is seen to.
-    let sender = spec.forwarding().owner_of(private.src).map(|(host, _)| host);
-    let behind = spec.forwarding().zone_of(private.src).filter(|_| sender.is_none());
+    let sender = spec.forwarding().owner_of(packet.src).map(|(host, _)| host);
+    let behind = spec.forwarding().zone_of(packet.src).filter(|_| sender.is_none());
     let gateways = gateways(site);
-    let outside = gateways.values().any(|g| g.public().contains(packet.dst) && Some(g.outside) == behind);
-    let packet = &if outside { private } else { Packet { dst: packet.dst, ..private } };
+    let stands_for = privates(site, packet.dst)?;
+    let outside = |(_, g): &(&HostId, &Gateway)| g.public().contains(packet.dst) && Some(g.outside) == behind;
+    let by = gateways.iter().find(outside).map(|(by, _)| *by);
+    let packet = &match (by, stands_for.as_slice()) {
+        (Some(_), [one]) => Packet { dst: *one, ..packet.clone() },
+        (Some(by), [_, _, ..]) => return to_each(site, artifacts, (by, &stands_for), packet),
+        (Some(_), []) | (None, _) => packet.clone(),
+    };
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
         (None, Some(zone)) => Ok(Begin::Zone(zone)),
@@ -115,31 +121,54 @@ fn elsewhere(
     }
 }
 
-/// S57: a public address, at either end, is the private one that stands for it.
-fn as_private(site: &Site, packet: &Packet) -> Result<Packet, NoWay> {
-    let private = |addr: IpAddr| -> Result<IpAddr, NoWay> {
-        let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
-        for (host, leg) in legs {
-            let Some(public) = leg.public.iter().find(|public| public.address == addr) else { continue };
-            let name = &host.name;
-            return match public.stands_for.as_slice() {
-                [one] => Ok(*one),
-                [] => {
-                    let why = format!("{addr} stands for an address of `{name}` that nobody knows");
-                    Err(NoWay::NoPath(why))
-                }
-                several => {
-                    let several: Vec<String> = several.iter().map(ToString::to_string).collect();
-                    let several = several.join(" or ");
-                    Err(NoWay::NoPath(format!(
-                        "{addr} stands for {several} of `{name}`, nothing says for which: say that one"
-                    )))
-                }
-            };
+/// S57: a packet to a public address that may stand for any of several private ones, to each in turn.
+fn to_each(
+    site: &Site,
+    artifacts: &Artifacts,
+    (by, stands_for): (HostId, &[IpAddr]),
+    packet: &Packet,
+) -> Result<Vec<Hop>, NoWay> {
+    let mut hops = Vec::new();
+    for dst in stands_for {
+        let delivered = Packet { dst: *dst, ..packet.clone() };
+        hops.extend(translated(site, by, packet, delivered.clone()));
+        hops.extend(trace(site, artifacts, &delivered)?);
+    }
+    Ok(hops)
+}
+
+/// S57: the private address of whoever sends from this one. Several are asked about: which of them sends is for the asker to say.
+fn the_private(site: &Site, addr: IpAddr) -> Result<IpAddr, NoWay> {
+    let Some((name, _)) = known_by(site, addr) else { return Ok(addr) };
+    match privates(site, addr)?.as_slice() {
+        [one] => Ok(*one),
+        several => {
+            let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let several = several.join(" or ");
+            Err(NoWay::NoPath(format!(
+                "{addr} stands for {several} of `{name}`, nothing says for which: say that one"
+            )))
         }
-        Ok(addr)
-    };
-    Ok(Packet { src: private(packet.src)?, dst: private(packet.dst)?, ..packet.clone() })
+    }
+}
+
+/// S57: the private addresses that a public one stands for; what is none stands for itself.
+fn privates(site: &Site, addr: IpAddr) -> Result<Vec<IpAddr>, NoWay> {
+    match known_by(site, addr) {
+        Some((name, public)) if public.stands_for.is_empty() => {
+            let why = format!("{addr} stands for an address of `{name}` that nobody knows");
+            Err(NoWay::NoPath(why))
+        }
+        Some((_, public)) => Ok(public.stands_for.clone()),
+        None => Ok(vec![addr]),
+    }
+}
+
+/// The machine that is known by a public address.
+fn known_by(site: &Site, addr: IpAddr) -> Option<(&str, &Public)> {
+    let legs = site.hosts.iter().flat_map(|host| host.legs.iter().map(move |leg| (host, leg)));
+    let mut all = legs.flat_map(|(host, leg)| leg.public.iter().map(|public| (host.name.as_str(), public)));
+    all.find(|(_, public)| public.address == addr)
 }
 
 /// The hops of a routed path, through every translation on it; none where there is no path.
@@ -184,6 +213,13 @@ pub(super) fn at_its_time(
     (at(0), hops)
 }
 
+/// What a gateway delivers, and the way that is left of it.
+struct Delivered {
+    by: HostId,
+    packet: Packet,
+    ahead: Vec<Gate>,
+}
+
 /// A packet on its way through hooks; `left` bounds how many directors it may still be shared out by.
 struct Through<'a, 's> {
     spec: &'a Spec<'s>,
@@ -223,10 +259,16 @@ impl Through<'_, '_> {
             if gate.hook == Hook::Input {
                 self.share_out(gate.host, &packet, hops);
             }
-            if ahead.is_empty()
-                && let Some((to, new)) = self.by_gateway(&gate, &packet, hops)
-            {
-                (packet, ahead) = (to, new.into());
+            if ahead.is_empty() {
+                let mut delivered = self.by_gateway(&gate, &packet);
+                if delivered.len() > 1 {
+                    self.deliver_each(delivered, &packet, hops);
+                    return None;
+                }
+                if let Some(Delivered { by, packet: to, ahead: new }) = delivered.pop() {
+                    hops.extend(translated(forwarding.site(), by, &packet, to.clone()));
+                    (packet, ahead) = (to, new.into());
+                }
             }
         }
         Some(packet)
@@ -244,18 +286,34 @@ impl Through<'_, '_> {
         sent
     }
 
-    /// S57: what has come to the zone behind a gateway, for a public address of it, with the private one and the way that is left.
-    fn by_gateway(&self, gate: &Gate, packet: &Packet, hops: &mut Vec<Hop>) -> Option<(Packet, Vec<Gate>)> {
+    /// S57: what has come to the zone behind a gateway, for a public address of it, with the private one and the way that is left:
+    /// with each that it may stand for. Who sends it, and whether that is known, is nothing to this.
+    fn by_gateway(&self, gate: &Gate, packet: &Packet) -> Vec<Delivered> {
         let (forwarding, site) = (self.spec.forwarding(), self.spec.forwarding().site());
-        let zone = site.leg(gate.host, gate.oif?)?.zone;
-        let behind = |gateway: &Gateway| gateway.outside == zone && gateway.public().contains(packet.dst);
-        let (into, gateway) = self.gateways.iter().find(|(_, gateway)| behind(gateway))?;
-        let owner = forwarding.owner_of(as_private(site, packet).ok()?.dst)?;
-        let inside = site.leg(owner.0, owner.1)?.zone;
-        let delivered = gateway.across((zone, inside), packet).into_iter().nth(1)?;
-        hops.extend(translated(site, *into, packet, delivered.clone()));
-        let way = path::walk(forwarding, Begin::Zone(zone), delivered.dst, None).ok()?;
-        Some((delivered, gates(site, &way)))
+        let zone = gate.oif.and_then(|left| site.leg(gate.host, left)).map(|leg| leg.zone);
+        let behind = |(_, gateway): &(&HostId, &Gateway)| {
+            Some(gateway.outside) == zone && gateway.public().contains(packet.dst)
+        };
+        let found = zone.zip(self.gateways.iter().find(behind));
+        let legs = || site.hosts().flat_map(|(host, of)| of.legs().map(move |(leg, of)| (host, leg, of)));
+        let of = legs().find(|(_, _, leg)| leg.public.iter().any(|public| public.address == packet.dst));
+        let Some(((zone, (by, gateway)), (host, leg, inside))) = found.zip(of) else { return Vec::new() };
+        let delivered = gateway.across((zone, inside.zone), packet).into_iter().skip(1);
+        let onward = |packet: Packet| {
+            let way = path::walk(forwarding, Begin::Zone(zone), packet.dst, Some((host, leg))).ok()?;
+            Some(Delivered { by: *by, packet, ahead: gates(site, &way) })
+        };
+        delivered.filter_map(onward).collect()
+    }
+
+    /// S57: nobody knows for which private address a public one stands: to each in turn.
+    fn deliver_each(&self, all: Vec<Delivered>, packet: &Packet, hops: &mut Vec<Hop>) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        let on = Through { left, ..*self };
+        for Delivered { by, packet: to, ahead } in all {
+            hops.extend(translated(self.spec.forwarding().site(), by, packet, to.clone()));
+            let _end = on.follow(ahead.into(), to, hops);
+        }
     }
 
     /// S43 to S45: what a director takes in goes to one of its real servers, nobody knows which: to each in turn.

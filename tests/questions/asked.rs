@@ -334,3 +334,55 @@ fn a_machine_may_write_from_the_address_of_another_leg() {
     );
     assert_eq!(traced("198.51.100.1", "10.0.1.9"), Ok(vec!["fw output -> l: Drop".to_owned()]));
 }
+
+/// Groups decide of machines whose addresses nobody knows as of any other: the statement is named, and the hops.
+#[test]
+fn what_groups_decide_of_unknown_addresses_is_filtered() {
+    const POLICY: &str = "vpc a { 10.0.0.0/16; region eu-west-1 }
+zone app { 10.0.1.0/24 } in a
+zone dat { 10.0.2.0/24 } in a
+host web1 = dynamic in app
+host web2 = 10.0.1.20 in app
+host db1 = dynamic in dat
+host db2 = 10.0.2.20 in dat
+security-group web = web1, web2
+security-group db = db1
+security-group plain = db2
+allow postgres from web to db
+allow mysql from web to db2
+";
+    for (question, hops) in [
+        ("anywhere to db1", "web1 egress, db1 ingress"),
+        ("web1 to db1", "web1 egress, db1 ingress"),
+        ("web2 to db1", "web2 egress, db1 ingress"),
+        ("app to db1", "web1 egress, db1 ingress"),
+        ("web1 to anywhere", "web1 egress, db1 ingress"),
+        ("web1 to db2", "web1 egress, db2 ingress"),
+        ("anywhere to db2", "web1 egress, db2 ingress"),
+    ] {
+        let text = format!("{POLICY}test \"q\" {{ expect deny any from {question} }}\n");
+        let compiled = compiled(&[("groups.fw".to_owned(), text)]);
+        let asked = compiled.site.tests[0].expects[0].clone();
+        let names = Names::of(&compiled.site);
+        let answer = reach(&compiled.site, &compiled.artifacts, options().at, &asked, &names).unwrap();
+        let mut through = Vec::new();
+        for way in &answer.ways {
+            let said: Vec<&str> = way.statements.iter().map(|(words, _)| words.as_str()).collect();
+            assert!(
+                !way.unfiltered && said.len() == 1 && said[0].starts_with("allow"),
+                "{question}: {said:?}"
+            );
+            let places: Vec<&str> = way.hops.iter().map(|hop| hop.place.as_str()).collect();
+            assert!(
+                way.hops.iter().all(|hop| hop.faithful() && hop.verdict == Verdict::Accept),
+                "{question}"
+            );
+            through.push(places.join(", "));
+        }
+        assert!(through.iter().any(|way| way == hops), "{question}: {through:?}");
+        assert!(through.iter().all(|way| !way.is_empty()), "{question}: {through:?}");
+    }
+    // Who is nobody, at whatever address there, wears no group.
+    let all = ways(POLICY, "any from app to dat");
+    assert!(all.iter().any(|(said, _)| said.is_empty()), "{all:?}");
+}

@@ -339,3 +339,59 @@ fn marks_without_number_are_not_followed_for_ever() {
     let found = between(&with("accept", 6), &with("accept", 6).replace("length 100", "length 100 counter"));
     assert_eq!(said(&found), Vec::<String>::new());
 }
+
+/// What a rule writes that no field reads is the same only where the same packets come to it: its matches, what decides before it, what
+/// leads to it and the sets that it looks into are compared with it.
+#[test]
+fn whom_a_rule_alters_is_compared_with_what_it_writes() {
+    let nat = |rules: &[&str]| {
+        chain("inet", "n", "postrouting priority 100", "accept", rules).replace("type filter", "type nat")
+    };
+    let forward = |rules: &[&str]| chain("inet", "f", "forward priority 0", "accept", rules);
+    let [one, two] = ["ip saddr 10.0.0.1", "ip saddr 10.0.0.2"];
+    for (first, second) in [
+        ("tcp dport 80 snat ip to 192.0.2.1:1000-2000", "tcp dport 80 snat ip to 192.0.2.1:3000-4000"),
+        ("masquerade random", "masquerade"),
+    ] {
+        apart(
+            &nat(&[&format!("{one} {first}"), &format!("{two} {second}")]),
+            &nat(&[&format!("{two} {first}"), &format!("{one} {second}")]),
+        );
+    }
+    let altering = "tcp flags syn tcp option maxseg size set 1360";
+    for (first, second) in [("ip dscp set cs1", "ip dscp set cs2"), (altering, "counter")] {
+        let [both, other] = [[one, two], [two, one]]
+            .map(|[a, b]| forward(&[&format!("{a} {first}"), &format!("{b} {second}")]));
+        apart(&both, &other);
+    }
+    // Which of two writes last.
+    apart(
+        &forward(&["ip dscp set cs1", "ip dscp set cs2"]),
+        &forward(&["ip dscp set cs2", "ip dscp set cs1"]),
+    );
+    // Who is let pass before it, in a chain that lets everything pass.
+    apart(&forward(&[&format!("{one} accept"), altering]), &forward(&[altering]));
+    let jumping = |from: &str| {
+        format!(
+            "table inet f {{\n chain m {{\n {altering}\n }}\n chain f {{\n type filter hook forward priority 0; policy accept;\n {from} jump m\n }}\n}}\n"
+        )
+    };
+    apart(&jumping(one), &jumping(two));
+    let set = |of: &str| {
+        format!(
+            "table inet f {{\n set s {{\n type ipv4_addr\n elements = {{ {of} }}\n }}\n chain f {{\n type filter hook forward priority 0; policy accept;\n ip saddr @s {altering}\n }}\n}}\n"
+        )
+    };
+    apart(&set("10.0.0.1"), &set("10.0.0.2"));
+    // What only counts is no matter, nor what comes after it.
+    for (old, new) in [
+        (forward(&["udp dport 1 counter", altering]), forward(&["udp dport 2 counter", altering])),
+        (forward(&[altering, "udp dport 1 accept"]), forward(&[altering, "udp dport 2 accept"])),
+        (
+            jumping(one),
+            format!("{}\n", jumping(one).replace("policy accept;", "policy accept; udp dport 9 counter")),
+        ),
+    ] {
+        alike(&old, &new);
+    }
+}

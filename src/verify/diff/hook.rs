@@ -526,7 +526,7 @@ fn statements(side: Side<'_>, place: Place) -> Vec<String> {
     }
 }
 
-fn line(side: Side<'_>, place: Place) -> Line {
+pub(super) fn line(side: Side<'_>, place: Place) -> Line {
     let number = side.rules.lines.line(place);
     let words = number.and_then(|line| side.rules.lines.said(&side.rules.text, line)).unwrap_or_default();
     let text = match policy(side, place) {
