@@ -15,6 +15,7 @@ use crate::lab::machine::{self, Port};
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
 use crate::lab::way::way;
+use crate::lab::wire::may_be;
 use crate::model::{Action, End, Expect, Expected, HostId, LegId, Nat, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, Proto};
 use crate::spec::reading::Readings;
@@ -64,7 +65,11 @@ impl Ends<'_, '_> {
         }
         let mut packets = Vec::new();
         for (place, (start, src, dst)) in pairs.iter().enumerate() {
-            let shapes = shapes(&expect.terms, *src, *dst);
+            let users = self.users(*start, expect);
+            let shapes = shapes(&expect.terms, *src, *dst).into_iter();
+            let of_each =
+                |packet: Packet| users.iter().map(move |user| Packet { skuid: *user, ..packet.clone() });
+            let shapes: Vec<Packet> = shapes.flat_map(of_each).collect();
             let all = shapes.len().saturating_mul(pairs.len());
             let step = all.div_ceil(MOST).max(1);
             let chosen = shapes.into_iter().enumerate().filter(|(n, _)| (n + place).is_multiple_of(step));
@@ -75,6 +80,7 @@ impl Ends<'_, '_> {
             let heard = questions::heard(self.forwarding, start, &packet);
             let ways = if is_group(packet.dst) { heard } else { vec![Way::EndToEnd(start)] };
             questions.extend(ways.into_iter().map(|way| Question {
+                unsent: unsent(&packet),
                 source: Source::Expect(at),
                 text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
                 wanted: if self.is_to_itself(start, &packet) || self.is_of_nobody_known(start, expect) {
@@ -107,6 +113,15 @@ impl Ends<'_, '_> {
             let named = named && !self.readings.wide_except(&access.to).contains(packet.dst);
             named && to.iter().any(own) && access.terms.iter().any(|term| holds(term, packet))
         })
+    }
+
+    /// Who sends the packets of an expectation on a machine: the users of those whom it names after `as`, as far as they are known
+    /// there (S63, S65); elsewhere, and where it names nobody, whoever does.
+    fn users(&self, start: Start, expect: &Expect) -> BTreeSet<Option<u32>> {
+        let (Start::Machine(host) | Start::Leg(host, _)) = start else { return BTreeSet::from([None]) };
+        let users: BTreeSet<Option<u32>> =
+            expect.people.iter().map(|id| self.site().uid_at(host, *id)).collect();
+        if users.is_empty() { BTreeSet::from([None]) } else { users }
     }
 
     /// Whether an `as` speaks of somebody whose user on the machine is not known: the rules there let everybody send it, and whom
@@ -225,6 +240,12 @@ impl Ends<'_, '_> {
         let sent_to = both.filter(|addr| self.forwarding.zone_of(*addr).is_some() || addr.is_multicast());
         sent_to.map(|addr| Spot { addr, leg: self.forwarding.owner_of(addr) }).collect()
     }
+}
+
+/// Why a packet cannot be sent, if it is of a user whom nobody may be here.
+fn unsent(packet: &Packet) -> Option<String> {
+    let user = packet.skuid.filter(|user| !may_be(*user))?;
+    Some(format!("nobody may send as user {user} here: run it as root"))
 }
 
 /// What the expectation says of a packet.
