@@ -199,7 +199,7 @@ impl<'c> Judges<'c> {
         let asked = questions.into_iter().map(|question| {
             let met = self.met(&question, lab);
             let behind = self.behind(&question, met.as_deref(), lab);
-            let met = met.map(|met| self.with_groups(&question, met));
+            let met = met.map(|met| self.with_groups(&question, met, lab));
             let grouped = self.stopped_by_group(met.as_deref()).is_some();
             Asked { met, grouped, behind, question }
         });

@@ -79,11 +79,15 @@ impl Ends<'_, '_> {
         for (start, packet) in packets {
             let heard = questions::heard(self.forwarding, start, &packet);
             let ways = if is_group(packet.dst) { heard } else { vec![Way::EndToEnd(start)] };
+            let unsent = self.unsent(&packet);
             questions.extend(ways.into_iter().map(|way| Question {
-                unsent: unsent(&packet),
+                unsent: unsent.clone(),
                 source: Source::Expect(at),
                 text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
-                wanted: if self.is_to_itself(start, &packet) || self.is_of_nobody_known(start, expect) {
+                wanted: if unsent.is_some()
+                    || self.is_to_itself(start, &packet)
+                    || self.is_of_nobody_known(start, expect)
+                {
                     Wanted::Anything
                 } else {
                     wanted(expect, &packet)
@@ -122,6 +126,24 @@ impl Ends<'_, '_> {
         let users: BTreeSet<Option<u32>> =
             expect.people.iter().map(|id| self.site().uid_at(host, *id)).collect();
         if users.is_empty() { BTreeSet::from([None]) } else { users }
+    }
+
+    /// Why a packet cannot be sent, if it is of a user whom nobody may be here, or at an address that is a member of a security
+    /// group and that the lab alone knows: other groups ask who has it.
+    fn unsent(&self, packet: &Packet) -> Option<String> {
+        let user = packet.skuid.filter(|user| !may_be(*user));
+        let is_unknown = |addr: &IpAddr| self.forwarding.owner_of(*addr).is_none() && self.is_member(*addr);
+        let unknown = [packet.src, packet.dst].into_iter().find(is_unknown);
+        let user = user.map(|user| format!("nobody may send as user {user} here: run it as root"));
+        user.or_else(|| Some(format!("{} is a member of a group in the lab alone", unknown?)))
+    }
+
+    /// Whether a leg that has an address in the lab wears a security group.
+    fn is_member(&self, addr: IpAddr) -> bool {
+        let mut legs = self.ports.iter().zip(0u32..).flat_map(|(ports, host)| {
+            ports.iter().filter(|port| port.has(addr)).map(move |port| (HostId(host), port.leg))
+        });
+        legs.any(|(host, leg)| self.site().worn(host, leg).next().is_some())
     }
 
     /// Whether an `as` speaks of somebody whose user on the machine is not known: the rules there let everybody send it, and whom
@@ -240,12 +262,6 @@ impl Ends<'_, '_> {
         let sent_to = both.filter(|addr| self.forwarding.zone_of(*addr).is_some() || addr.is_multicast());
         sent_to.map(|addr| Spot { addr, leg: self.forwarding.owner_of(addr) }).collect()
     }
-}
-
-/// Why a packet cannot be sent, if it is of a user whom nobody may be here.
-fn unsent(packet: &Packet) -> Option<String> {
-    let user = packet.skuid.filter(|user| !may_be(*user))?;
-    Some(format!("nobody may send as user {user} here: run it as root"))
 }
 
 /// What the expectation says of a packet.

@@ -82,8 +82,10 @@ pub(super) fn of_table(path: &Path, forwarding: &Forwarding<'_>) -> Result<Vec<Q
                 if comes_as != probe.packet.ct {
                     let (said, word) = (probe.packet.ct.keyword(), comes_as.keyword());
                     let why = format!("sent from end to end it is `{word}`, not `{said}`");
-                    // What is new, EC2 says by itself: of an echo-reply the kernel says something else.
-                    if !wears_a_group(forwarding, probe.packet.dst) {
+                    // What is new, EC2 says by itself: of an echo-reply the kernel says something else. And of what a group
+                    // has let in the answers come back, for which there is no `at`.
+                    let Packet { src, dst, .. } = probe.packet;
+                    if ![src, dst].into_iter().any(|end| wears_a_group(forwarding, end)) {
                         let help = "one hook can be asked about other states: `at HOST HOOK in IF out IF`";
                         return Err(at_line(probe.line, &why).help(help));
                     }
