@@ -1,7 +1,6 @@
 //! Whom sshd keeps out whatever they have to show: root by `PermitRootLogin`, others by lists of users and groups.
 
 #![allow(clippy::panic, reason = "a test fails by panicking")]
-#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use crate::check::{MAIN, cell, check, findings, lay, place};
 use crate::sshd::{Login, Room, Way};
