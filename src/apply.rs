@@ -18,6 +18,7 @@ pub mod build;
 pub mod carry;
 pub mod change;
 pub mod connections;
+mod damage;
 pub mod ingress;
 pub mod live;
 pub mod lockout;

@@ -81,6 +81,48 @@ fn three_opinions_agree_on_every_expectation() {
     }
 }
 
+/// What is said `as` somebody is sent by that person's user; without rights there is no user but one, and that is told.
+#[test]
+fn packets_of_people_are_sent_by_their_users() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let folder = place.path().join("starter-bastion");
+    fs::create_dir_all(folder.join("keys")).unwrap();
+    for name in ["policy.fw", "keys/ana.pub", "keys/luis.pub"] {
+        fs::copy(common::root().join("policies/starter-bastion").join(name), folder.join(name)).unwrap();
+    }
+    let (out, _) = ends(lab(place.path(), &["starter-bastion"]), 0);
+    assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+    let row = |words: &str| out.lines().find(|line| line.starts_with(words)).unwrap().to_owned();
+    let denied = row("expect deny any from gate to internet as ana, luis");
+    assert!(denied.contains("stopped") && !denied.contains("accept"), "{out}");
+    assert!(row("expect allow postgres from gate to db as luis").contains("accept"), "{out}");
+    let mut command = lab(place.path(), &["starter-bastion"]);
+    command.uid(NOBODY).gid(NOBODY);
+    let (out, _) = ends(command, 0);
+    assert!(out.lines().last().unwrap().ends_with("that cannot be sent here"), "{out}");
+}
+
+/// A source that is in no zone, and a state that EC2 alone gives, are no fault of a table of probes.
+#[test]
+fn the_sites_on_aws_go_through() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (site, row) in [
+        ("crm-aws", "10.1.1.11 -> 10.1.2.10 icmp/0.0 new "),
+        ("ecommerce", "10.0.99.9 -> 10.0.1.30 tcp/3000 new "),
+    ] {
+        let policy = common::root().join("policies").join(site).display().to_string();
+        let (out, _) = ends(lab(place.path(), &[&policy]), 0);
+        let found = out.lines().find(|line| line.starts_with(row)).unwrap_or_else(|| panic!("{row}: {out}"));
+        assert!(found.contains("unsent (") || found.contains("group"), "{found}");
+    }
+}
+
 #[test]
 fn programs_are_told_every_packet() {
     if !kernel() {

@@ -19,7 +19,7 @@ use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
 use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
-use super::{ApplyError, carry, connections, log, parameters, preflight, scratch};
+use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -187,7 +187,7 @@ impl Armed {
                 Err(refused) => refused.to_string(),
                 Ok(()) => why.to_string(),
             };
-            restore(state, &self.lock, record, &format!("rolled back at once: {why}"))?;
+            restore(state, &self.lock, (record, None), &format!("rolled back at once: {why}"))?;
             return Err(ApplyError::RolledBack(why));
         }
         log::step(state, &said(record, "is loaded, on trial"));
@@ -295,12 +295,12 @@ fn shows_a_login(
 ///
 /// # Errors
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
-/// taken back.
+/// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
     let Some(lock) = state.lock_if_there(PATIENCE)? else {
         return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
     };
-    let (record, watchdog) = match (on_trial(state, only)?, only) {
+    let (number, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
         (None, None) => {
@@ -308,7 +308,8 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
             return Err(ApplyError::NotOnTrial);
         }
     };
-    let restored = restore(state, &lock, &record, &format!("rolled back by {by}"));
+    let (record, lost) = damage::record(state, number)?;
+    let restored = restore(state, &lock, (&record, lost), &format!("rolled back by {by}"));
     if let (Some(watchdog), None) = (&watchdog, only)
         && state.outcome(record.generation).is_some()
     {
@@ -318,46 +319,77 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
 }
 
 /// The generation that is to be rolled back (`only`, if it is that one), with its watchdog where that is known.
-fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(Record, Option<Watchdog>)>, ApplyError> {
+fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watchdog>)>, ApplyError> {
     match state.trial() {
         Ok(Some(trial)) if only.is_none_or(|only| only == trial.generation) => {
-            Ok(Some((state.record(trial.generation)?, trial.watchdog)))
+            Ok(Some((trial.generation, trial.watchdog)))
         }
         Ok(Some(_)) => Ok(None),
-        Ok(None) => Ok(unmarked(state, only)?.map(|record| (record, None))),
+        Ok(None) => Ok(unmarked(state, only)?.map(|generation| (generation, None))),
         // Whatever became of the table: if nobody knows the end of the generation, this is it.
         Err(_) => {
             let generation = only.map_or_else(|| state.last(), Ok)?;
-            let over = state.is_over(generation)?;
-            Ok(if over { None } else { Some((state.record(generation)?, None)) })
+            Ok(if state.is_over(generation)? { None } else { Some((generation, None)) })
         }
     }
 }
 
 /// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
 /// somebody removed `trial.json`. `only`, or else the last one.
-fn unmarked(state: &State, only: Option<u64>) -> Result<Option<Record>, ApplyError> {
+fn unmarked(state: &State, only: Option<u64>) -> Result<Option<u64>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
     if state.is_over(generation)? {
         return Ok(None);
     }
-    let record = state.record(generation)?;
+    let (record, _) = damage::record(state, generation)?;
     let live = parsed(&Nft::at(&record.nft).own_text()?)?;
-    Ok((live::mark(&live).as_ref() == Some(&record.mark)).then_some(record))
+    Ok((live::mark(&live).as_ref() == Some(&record.mark)).then_some(generation))
 }
 
-/// Puts back what was there before a generation, whatever is there now, and ends its trial.
+/// Puts back what was there before a generation, whatever is there now, and ends its trial. `lost`: what is not known of it,
+/// where its record is damaged.
 ///
 /// # Errors
-/// When the table cannot be put back, and then the trial goes on; when a parameter cannot, and then it is over: the
-/// table is what it is about, and another try would fail like this one.
-fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result<(), ApplyError> {
-    let nft = Nft::at(&record.nft);
+/// When the table cannot be put back, and then the trial goes on; when a parameter cannot, or something was damaged, and
+/// then it is over: the table is what it is about, and another try would fail like this one.
+fn restore(
+    state: &State,
+    lock: &Lock,
+    (record, lost): (&Record, Option<String>),
+    outcome: &str,
+) -> Result<(), ApplyError> {
     // Forwarding is off again before the rules that it was turned on for are gone.
     let back = if is_of_another_boot(state, record) { Ok(()) } else { take_back(record) };
+    let instead = put_back(state, lock, record, lost.is_some())?;
+    let parameters = back.err().map(|why| format!("not every parameter: {why}"));
+    let but: Vec<String> = lost.into_iter().chain(instead).chain(parameters).collect();
+    let but = but.join("; ");
+    let whole = if but.is_empty() { outcome.to_owned() } else { format!("{outcome}; but {but}") };
+    lock.end_trial(state, record.generation, &whole)?;
+    log::step(state, &said(record, &whole));
+    if but.is_empty() {
+        return Ok(());
+    }
+    Err(ApplyError::Cannot(format!("generation {} is rolled back, but {but}", record.generation)))
+}
+
+/// The tables that were there before a generation; says so where others had to do.
+fn put_back(
+    state: &State,
+    lock: &Lock,
+    record: &Record,
+    is_lost: bool,
+) -> Result<Option<String>, ApplyError> {
+    let nft = Nft::at(&record.nft);
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
-    let text = state.text(record.generation, "rollback.nft")?;
-    let (before, now) = (parsed(&text)?, || -> Result<Ruleset, ApplyError> { Ok(parsed(&nft.own_text()?)?) });
+    let before = match damage::before(state, record, is_lost) {
+        Ok(before) => before,
+        Err(why) => {
+            let done = damage::instead(state, lock, &nft, record.generation)?;
+            return Ok(Some(format!("{why}: {done}")));
+        }
+    };
+    let now = || -> Result<Ruleset, ApplyError> { Ok(parsed(&nft.own_text()?)?) };
     let there = now()?;
     if live::mark(&there).as_ref() == Some(&record.mark) || !is_as_before(&there, &before, record) {
         let path = state.generation(record.generation).join("rollback.nft");
@@ -367,16 +399,7 @@ fn restore(state: &State, lock: &Lock, record: &Record, outcome: &str) -> Result
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));
         }
     }
-    let outcome = match &back {
-        Ok(()) => outcome.to_owned(),
-        Err(why) => format!("{outcome}; but {why}"),
-    };
-    lock.end_trial(state, record.generation, &outcome)?;
-    log::step(state, &said(record, &outcome));
-    back.map_err(|why| {
-        let generation = record.generation;
-        ApplyError::Cannot(format!("generation {generation} is rolled back, but not every parameter: {why}"))
-    })
+    Ok(None)
 }
 
 /// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: where a
@@ -484,7 +507,13 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     let busy = matches!(lock, Err(ApplyError::Busy));
     let confirmed = state.confirmed()?.map(|number| state.record(number)).transpose()?;
     let trial = match state.trial()? {
-        Some(trial) => Some((state.record(trial.generation)?, trial)),
+        Some(trial) => {
+            let ends = |why: ApplyError| match why {
+                ApplyError::State(why) => ApplyError::State(format!("{why}; `fwc rollback` ends its trial")),
+                why => why,
+            };
+            Some((state.record(trial.generation).map_err(ends)?, trial))
+        }
         None => None,
     };
     let live = parsed(&nft.own_text()?)?;

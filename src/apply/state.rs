@@ -368,7 +368,11 @@ impl Lock {
     pub fn end_trial(&self, state: &State, generation: u64, outcome: &str) -> Result<(), ApplyError> {
         let path = state.root.join("trial.json");
         let system = || ApplyError::system(format!("cannot remove `{}`", path.display()));
-        replace(&state.generation(generation).join("outcome"), &format!("{outcome}\n"))?;
+        // It may be gone, and the trial has to end all the same.
+        let folder = state.generation(generation);
+        fs::create_dir_all(&folder)
+            .map_err(ApplyError::system(format!("cannot make `{}`", folder.display())))?;
+        replace(&folder.join("outcome"), &format!("{outcome}\n"))?;
         match fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(system()(e)),
             Ok(()) | Err(_) => {}

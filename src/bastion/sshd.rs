@@ -4,6 +4,7 @@
 //! about, and which line of which file has the say, is read from the files ([`config`]). The second never decides.
 
 pub mod accounts;
+mod bounded;
 pub mod config;
 pub mod demands;
 pub mod effective;

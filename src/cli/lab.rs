@@ -85,14 +85,14 @@ fn compared(
     request: &mut Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
+    // Before any thread: a process with several may not change its user namespace.
+    rights::ensure().map_err(not_built)?;
     let judges = Judges::new(compiled, request.options.at);
     let mut asked = match table {
         Some(path) => questions::of_table(path, judges.forwarding())?,
         None => Vec::new(),
     };
     asked.extend(expected::all(judges.forwarding()));
-    // Before any thread: a process with several may not change its user namespace.
-    rights::ensure().map_err(not_built)?;
     let mut lab = SiteLab::open(judges.forwarding()).map_err(not_built)?;
     request.mark("build the lab");
     let routes = routes::compared(&compiled.site, &compiled.hosts, &lab).map_err(not_built)?;

@@ -107,6 +107,8 @@ pub struct SiteLab<'s> {
     conntracks: Vec<Conntrack>,
     /// The groups that machines have joined.
     members: BTreeMap<HostId, Members>,
+    /// Sockets of users, by machine, by the leg that they are bound to (none: they follow the routes), by user.
+    users: BTreeMap<(HostId, Option<LegId>, u32), Sender>,
 }
 
 struct Machine {
@@ -394,10 +396,12 @@ impl<'s> SiteLab<'s> {
                 first
             }
         };
-        let sender = match start {
-            Start::Machine(host) => Some(&self.machine(host)?.routed),
-            Start::Leg(host, leg) => self.machine(host)?.by_leg.get(leg.index()),
-            Start::Zone(zone) => self.senders.senders.get(zone.index()),
+        let sender = match (start, packet.skuid) {
+            (Start::Machine(host), Some(user)) => Some(self.as_user(host, None, user)?),
+            (Start::Leg(host, leg), Some(user)) => Some(self.as_user(host, Some(leg), user)?),
+            (Start::Machine(host), None) => Some(&self.machine(host)?.routed),
+            (Start::Leg(host, leg), None) => self.machine(host)?.by_leg.get(leg.index()),
+            (Start::Zone(zone), _) => self.senders.senders.get(zone.index()),
         };
         let sender = sender.ok_or_else(|| LabError::Unknown(format!("{start:?}")))?;
         match sender.send(packet.dst, &craft(packet, tag)) {
@@ -405,6 +409,17 @@ impl<'s> SiteLab<'s> {
             Err(e) if is_no_route(&e) => Ok(None),
             Err(source) => Err(LabError::System { what: format!("cannot send {packet:?}"), source }),
         }
+    }
+
+    /// The sockets of a user on a machine.
+    fn as_user(&mut self, host: HostId, leg: Option<LegId>, user: u32) -> Result<&Sender, LabError> {
+        let key = (host, leg, user);
+        if !self.users.contains_key(&key) {
+            let name = |leg: LegId| self.ports(host).get(leg.index()).map(|port| port.name.clone());
+            let sender = Sender::open_as(&self.machine(host)?.netns, leg.and_then(name).as_deref(), user)?;
+            self.users.insert(key, sender);
+        }
+        self.users.get(&key).ok_or_else(|| LabError::Unknown(format!("user {user}")))
     }
 
     /// Where a packet goes first, and the line that tells its sender so.

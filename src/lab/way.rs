@@ -72,6 +72,7 @@ pub fn heard(forwarding: &Forwarding<'_>, start: Start, packet: &Packet, at: Hos
             (walk.zone(host, leg)?, Some(host))
         }
     };
+    walk.packet.skuid = None;
     let (leg, _) = forwarding.site().host(at)?.leg_in(zone).filter(|_| sender != Some(at))?;
     walk.cross(sender, zone, Some(at));
     walk.meet(at, Hook::Input, Some(leg), None);
@@ -191,6 +192,7 @@ impl Walk<'_, '_> {
     fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) {
         self.translate(host, Hook::Postrouting, came, Some(left));
         (self.packet.ct_original, self.packet.ct_status) = (None, NatStatus::default());
+        self.packet.skuid = None;
     }
 
     /// The packet comes to a hook; a machine that filters nothing is not asked.

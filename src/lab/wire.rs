@@ -2,9 +2,13 @@
 //!
 //! `IPPROTO_RAW` means that the whole IP header is ours, source address included. IPv4 fills in what is zero
 //! (identification, source) and recomputes the header's sum; IPv6 changes nothing.
+//!
+//! Whose a packet is (`meta skuid`) is who opened the socket, by the file it is (`nft_meta_get_eval_skugid` looks at
+//! `f_cred->fsuid`): so a thread that has that number for files alone opens one, and needs no account of the machine.
 
 use std::net::{IpAddr, SocketAddr};
 
+use nix::unistd::{Uid, setfsuid};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::LabError;
@@ -46,6 +50,19 @@ impl Sender {
         })
     }
 
+    /// The same of a user.
+    ///
+    /// # Errors
+    /// When the system refuses one, or to be that user: a user namespace may not have the number.
+    pub fn open_as(netns: &Netns, device: Option<&str>, user: u32) -> Result<Self, LabError> {
+        let opened = std::thread::scope(|scope| {
+            let done = scope.spawn(|| become_user(user).then(|| Self::open(netns, device, 0)));
+            done.join().ok().flatten()
+        });
+        let refused = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        opened.ok_or_else(|| LabError::system(format!("cannot send as user {user}"))(refused()))?
+    }
+
     /// Sends one whole packet towards `dst`. A filter of the same machine that drops it is no error: then it
     /// was sent, and came to the hook.
     ///
@@ -67,4 +84,17 @@ impl Sender {
         }
         Err(std::io::Error::from_raw_os_error(nix::errno::Errno::ENOBUFS as i32))
     }
+}
+
+/// Whether packets can be sent as a user here: in a user namespace of somebody without rights there is root alone.
+#[must_use]
+pub fn may_be(user: u32) -> bool {
+    std::thread::scope(|scope| scope.spawn(|| become_user(user)).join().unwrap_or(false))
+}
+
+/// Takes a user's number for files, for this thread, which then ends. The call tells what it was and no error (setfsuid(2)).
+fn become_user(user: u32) -> bool {
+    let user = Uid::from_raw(user);
+    setfsuid(user);
+    setfsuid(user) == user
 }

@@ -18,6 +18,7 @@ mod bench;
 mod beside;
 mod boot;
 mod cut;
+mod damage;
 mod death;
 mod drift;
 mod ends;

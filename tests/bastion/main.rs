@@ -8,6 +8,7 @@ mod sshd;
 #[allow(dead_code, reason = "a part of it is used here")]
 mod yard;
 
+mod admitted;
 mod apply;
 mod audit;
 mod check;
@@ -15,6 +16,7 @@ mod crm;
 mod daemon;
 mod groups;
 mod hostile;
+mod image;
 mod keys;
 mod lint;
 mod prove;

@@ -258,6 +258,6 @@ fn try_login(
     let (to, port) = at;
     args.extend(["-b".to_owned(), asked.from.to_string(), "-p".to_owned(), port.to_string()]);
     args.extend(["-l".to_owned(), asked.admin.clone(), to.to_string(), "true".to_owned()]);
-    let output = stage.run("ssh", &args)?;
+    let output = stage.run_for("ssh", &args, PATIENCE.saturating_mul(2))?;
     Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -66,6 +66,12 @@ impl Accounts {
         self.groups.get(user).into_iter().flatten().map(String::as_str).collect()
     }
 
+    /// Whether an account's number is 0.
+    #[must_use]
+    pub fn is_root(&self, user: &str) -> bool {
+        self.users.iter().any(|(name, uid)| name == user && *uid == 0)
+    }
+
     /// Whether somebody is in a group whose name the pattern matches.
     #[must_use]
     pub fn any_in(&self, pattern: &str) -> bool {
@@ -80,7 +86,7 @@ impl Accounts {
             self.users.iter().filter(move |(_, uid)| person(uid) == people).map(|(name, _)| name.as_str())
         };
         let mut asked: Vec<&str> = names(true).take(PEOPLE).collect();
-        asked.extend(names(false).find(|name| *name != "root"));
+        asked.extend(names(false).find(|name| !self.is_root(name)));
         let patterns = Patterns::of(config);
         let mut seen: BTreeSet<Vec<bool>> = asked.iter().map(|name| patterns.kind(name, self)).collect();
         for name in names(true).chain(names(false)).chain(self.strangers()) {
@@ -90,6 +96,11 @@ impl Accounts {
         }
         asked.into_iter().map(ToOwned::to_owned).collect()
     }
+}
+
+/// Who and from where of a word of `AllowUsers` or `DenyUsers`.
+pub(super) fn user_and_from(word: &str) -> (&str, &str) {
+    word.split_once('@').unwrap_or((word, ""))
 }
 
 /// Every pattern of users and of groups that a configuration holds, `!` left out.
@@ -105,6 +116,9 @@ impl Patterns {
         let bare = |word: &str| word.trim_start_matches('!').to_owned();
         config.each(&mut |item| match item.keyword.as_str() {
             "allowgroups" | "denygroups" => all.groups.extend(item.words.iter().map(|word| bare(word))),
+            "allowusers" | "denyusers" => {
+                all.users.extend(item.words.iter().map(|word| user_and_from(word).0.to_owned()));
+            }
             "match" => {
                 for (name, value) in criteria(&item.words) {
                     match name.as_str() {
@@ -119,13 +133,13 @@ impl Patterns {
         all
     }
 
-    /// Which of them hold for an account: what a `Match` block makes of it hangs on nothing else.
+    /// Which of them hold for an account, and whether it is root: what sshd makes of it hangs on nothing else.
     pub(super) fn kind(&self, name: &str, accounts: &Accounts) -> Vec<bool> {
         let groups = accounts.groups_of(name);
         let by_name = self.users.iter().map(|pattern| from::named(pattern, name));
         let by_group =
             self.groups.iter().map(|pattern| groups.iter().any(|group| from::named(pattern, group)));
-        by_name.chain(by_group).collect()
+        by_name.chain(by_group).chain([accounts.is_root(name)]).collect()
     }
 }
 

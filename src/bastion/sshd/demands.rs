@@ -1,5 +1,8 @@
 //! What key-only means of effective settings: which ways in need no key, and what weakens the keys.
 
+use crate::bastion::keys::from;
+
+use super::config::Connection;
 use super::effective::Effective;
 
 /// A way in that needs no key, with the keyword that opens it.
@@ -65,10 +68,81 @@ impl Way {
     }
 }
 
+/// Somebody who logs in, as far as sshd goes by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Who<'a> {
+    /// By what name and from where.
+    pub connection: &'a Connection,
+    /// The groups of the account.
+    pub groups: &'a [&'a str],
+    /// Whether the account's number is 0: sshd takes that for root, whatever it is called.
+    pub is_root: bool,
+    /// Whether every group that `AllowGroups` names has members that are known. Where it has not, they are not asked about, and
+    /// whoever is asked about stands for them.
+    pub knows_groups: bool,
+}
+
 /// The ways in that are open and need no key.
 #[must_use]
 pub fn open(settings: &Effective) -> Vec<Way> {
-    let offered: Vec<Way> = Way::ALL.into_iter().filter(|way| offers(settings, *way)).collect();
+    open_among(settings, |_| true)
+}
+
+/// The same for somebody: of those whom `DenyUsers` and its like leave out none, and of root what `PermitRootLogin` leaves.
+#[must_use]
+pub fn open_to(settings: &Effective, who: Who<'_>) -> Vec<Way> {
+    if !admits(settings, who) {
+        return Vec::new();
+    }
+    open_among(settings, |way| !who.is_root || root_may(settings, way))
+}
+
+/// `auth_root_allowed` of OpenSSH 9.2, and `auth_password`, for who has no key; a value that is not known shuts nothing.
+fn root_may(settings: &Effective, way: Way) -> bool {
+    match settings.one("permitrootlogin") {
+        // A forced command stands beside a key.
+        Some("no" | "forced-commands-only") => way == Way::Other,
+        Some("prohibit-password" | "without-password") => {
+            matches!(way, Way::Hostbased | Way::Gssapi | Way::Other)
+        }
+        _ => true,
+    }
+}
+
+/// `allowed_user` of OpenSSH 9.2: whom the lists of users and groups let in, whatever they have to show.
+fn admits(settings: &Effective, who: Who<'_>) -> bool {
+    let words = |keyword: &str| {
+        let lines = settings.all(keyword).iter();
+        lines.flat_map(|line| line.split_whitespace()).map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let of_groups = |words: &[String]| {
+        words.iter().any(|word| who.groups.iter().any(|group| from::matches_word(word, group)))
+    };
+    let user =
+        |words: &[String], unclear| words.iter().any(|word| names(word, who.connection).unwrap_or(unclear));
+    let allowed = words("allowusers");
+    let allowed_groups = words("allowgroups");
+    !user(&words("denyusers"), false)
+        && (allowed.is_empty() || user(&allowed, true))
+        && !of_groups(&words("denygroups"))
+        && (allowed_groups.is_empty() || !who.knows_groups || of_groups(&allowed_groups))
+}
+
+/// `match_user`: whether `USER` or `USER@FROM` is somebody; none where sshd cannot read it, or releases differ (two `@`).
+#[must_use]
+pub fn names(word: &str, somebody: &Connection) -> Option<bool> {
+    let Some((user, host)) = word.split_once('@') else {
+        return Some(from::matches_word(word, &somebody.user));
+    };
+    if host.contains('@') {
+        return None;
+    }
+    let from = from::matches(host, &somebody.addr, &somebody.host).ok()?;
+    Some(from && from::matches_word(user, &somebody.user))
+}
+
+fn open_among(settings: &Effective, may: impl Fn(Way) -> bool) -> Vec<Way> {
+    let offered: Vec<Way> = Way::ALL.into_iter().filter(|way| offers(settings, *way) && may(*way)).collect();
     let lists = settings.one("authenticationmethods").unwrap_or("any");
     if lists.eq_ignore_ascii_case("any") {
         return offered;

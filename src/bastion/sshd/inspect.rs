@@ -46,16 +46,30 @@ pub struct Inspection {
 /// When sshd cannot be asked.
 pub fn inspect(root: Option<&Path>, extra: &[IpAddr]) -> Result<Inspection, StageError> {
     let tree = Tree::new(root.unwrap_or(Path::new("/")).to_owned(), None);
-    let etc =
-        || tree.place("/etc").ok_or_else(|| StageError::Said("the links of /etc lead round".to_owned()));
-    let bound = if root.is_some() { vec![(etc()?, PathBuf::from("/etc"))] } else { Vec::new() };
-    let stage = Stage::new(bound, Network::Shared)?;
+    let stage = if tree.is_real() { Stage::new(Vec::new(), Network::Shared)? } else { of_image(&tree)? };
     let keys = match root {
         // A tree has no host keys that may be read; sshd prints nothing without one.
-        Some(_) => Some(HostKey::make(&stage)?),
+        Some(_) => Some(HostKey::make(&Stage::new(Vec::new(), Network::Shared)?)?),
         None => None,
     };
     inspect_in(&stage, tree, keys.as_ref(), extra)
+}
+
+/// A stage with the accounts of an image; the files of its configuration follow once it is known which they are.
+///
+/// SECURITY: this is the whole list of what sshd gets of an image: these four, and the files that its configuration consists of,
+/// each as bytes. Nothing of it is mounted or executed, and no setting of a library comes from there.
+fn of_image(tree: &Tree) -> Result<Stage, StageError> {
+    let etc =
+        tree.place("/etc").ok_or_else(|| StageError::Said("the links of /etc lead round".to_owned()))?;
+    if !etc.is_dir() {
+        return Err(StageError::Said(format!("{} is no folder", etc.display())));
+    }
+    let stage = Stage::bare()?;
+    for path in ["/etc/passwd", "/etc/group", "/etc/hosts", "/etc/services"] {
+        tree.copy(path, &stage)?;
+    }
+    Ok(stage)
 }
 
 /// The same in a stage that is there already; `tree` is how this process reaches what sshd sees there.
@@ -83,10 +97,7 @@ pub(crate) fn inspect_in(
     }
     told.say(&mut out.findings);
     seen.say(&mut out.findings);
-    match tree.doubt() {
-        Some(why) => Err(StageError::Said(why.to_owned())),
-        None => Ok(out),
-    }
+    tree.is_sound().map(|()| out)
 }
 
 /// Everything about one set of options; whether sshd takes its files with them.
@@ -100,6 +111,9 @@ fn examine(
     tree.looked_at();
     let config = config::read(main, tree, &mut out.sources);
     let looked_at = tree.looked_at();
+    // Before sshd reads what would hold it up, or what of this machine the tree does not have.
+    tree.is_sound()?;
+    tree.lay(asker.stage)?;
     for one in &asker.given.running {
         one.sees(&looked_at)?;
     }
@@ -107,11 +121,15 @@ fn examine(
         out.findings.extend(refused(&said, &out.sources).sorted().into_iter().cloned());
         return Ok(false);
     }
+    asker.includes(tree)?;
     let accounts = tree.accounts(asker.stage)?;
     let mut meant = match Meant::read(tree, &mut out.sources) {
         Some(meant) => Some((meant, HostKey::make(asker.stage)?)),
         None => None,
     };
+    tree.is_sound()?;
+    tree.lay(asker.stage)?;
+    let knows_groups = knows_groups(&config, &accounts);
     let mut met = BTreeSet::new();
     let mut pid_file = None;
     for connection in matrix::connections(&config, &accounts, extra).map_err(too_many)? {
@@ -124,7 +142,13 @@ fn examine(
             }
         };
         met.extend(config.matches(&connection, &groups));
-        let open = demands::open(&settings);
+        let who = demands::Who {
+            connection: &connection,
+            groups: &groups,
+            is_root: accounts.is_root(&connection.user),
+            knows_groups,
+        };
+        let open = demands::open_to(&settings, who);
         let wider = match &mut meant {
             Some((meant, key)) => {
                 meant.wider(&connection, &groups, &settings, || asker.alone(key, &connection))?
@@ -223,6 +247,29 @@ impl Asker<'_> {
         printed.map(|text| Effective::read(&text)).map_err(failed)
     }
 
+    /// Looks whether sshd follows every Include that was followed here: of another tree it has no other files.
+    ///
+    /// # Errors
+    /// When it follows one more.
+    fn includes(&self, tree: &Tree) -> Result<(), StageError> {
+        if tree.is_real() {
+            return Ok(());
+        }
+        let mut args = ["-t", "-o", "LogLevel=DEBUG2"].map(ToOwned::to_owned).to_vec();
+        args.extend_from_slice(&self.given.args);
+        args.extend(with(self.key));
+        let said = words(&self.stage.run(SSHD, &args)?.stderr);
+        // A sign that is no plain letter is told by its number.
+        let patterns =
+            said.lines().filter_map(|line| line.split_once(": new include ")).map(|(_, of)| of.trim());
+        match patterns.filter(|of| !of.contains('\\')).find(|of| !tree.has_followed(of)) {
+            None => Ok(()),
+            Some(pattern) => Err(StageError::Said(format!(
+                "sshd includes `{pattern}`, which fwc does not see in the files: it was not asked about that"
+            ))),
+        }
+    }
+
     fn run(
         &self,
         given: &[String],
@@ -239,9 +286,7 @@ impl Asker<'_> {
                 format!("user={user},host={host},addr={addr},laddr={laddr},lport={lport}{rdomain}"),
             ]);
         }
-        if let Some(key) = key {
-            args.extend(["-h".to_owned(), key.path().display().to_string()]);
-        }
+        args.extend(with(key));
         let output = self.stage.run(SSHD, &args)?;
         Ok(if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -249,6 +294,11 @@ impl Asker<'_> {
             Err(words(&output.stderr))
         })
     }
+}
+
+/// The option that names a host key.
+fn with(key: Option<&HostKey>) -> impl Iterator<Item = String> {
+    key.into_iter().flat_map(|key| ["-h".to_owned(), key.path().display().to_string()])
 }
 
 fn words(bytes: &[u8]) -> String {
@@ -307,6 +357,17 @@ impl Seen {
             findings.push(Diagnostic::warning(code::SSHD_UNKNOWN_GROUP, at, message).help(help));
         }
     }
+}
+
+/// Whether every group that `AllowGroups` lets in has members that are known.
+fn knows_groups(config: &Config, accounts: &Accounts) -> bool {
+    let mut all = true;
+    config.each(&mut |item| {
+        if item.keyword == "allowgroups" {
+            all &= item.words.iter().all(|word| accounts.any_in(word));
+        }
+    });
+    all
 }
 
 /// What a line says of a group in which nobody is known was asked about nobody.

@@ -10,8 +10,9 @@ use std::net::IpAddr;
 use crate::bastion::keys::from;
 use crate::source::Span;
 
-use super::accounts::{Accounts, Patterns};
+use super::accounts::{Accounts, Patterns, user_and_from};
 use super::config::{Config, Connection, criteria};
+use super::demands;
 use super::kinds::{self, Endless};
 use super::probes;
 
@@ -74,15 +75,43 @@ pub fn connections(
     if pairs > LOOKED_AT {
         return Err(TooMany(pairs));
     }
-    let mut kinds: BTreeSet<BTreeSet<Span>> = BTreeSet::new();
+    let mut kinds: BTreeSet<(BTreeSet<Span>, Vec<bool>)> = BTreeSet::new();
     let mut all = Vec::new();
+    let named = Named::of(config);
     values.each(&mut |one| {
-        let new = kinds.insert(config.matches(&one, &accounts.groups_of(&one.user)));
+        let groups = accounts.groups_of(&one.user);
+        let new = kinds.insert((config.matches(&one, &groups), named.kind(&one, &groups)));
         if new || values.is_usual(&one) {
             all.push(one);
         }
     });
     if all.len() > MOST { Err(TooMany(all.len())) } else { Ok(all) }
+}
+
+/// Every word that lets users and groups in, or keeps them out.
+#[derive(Default)]
+struct Named {
+    users: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+impl Named {
+    fn of(config: &Config) -> Self {
+        let mut all = Self::default();
+        config.each(&mut |item| match item.keyword.as_str() {
+            "allowusers" | "denyusers" => all.users.extend(item.words.iter().cloned()),
+            "allowgroups" | "denygroups" => all.groups.extend(item.words.iter().cloned()),
+            _ => {}
+        });
+        all
+    }
+
+    /// Which of them mean a connection.
+    fn kind(&self, one: &Connection, groups: &[&str]) -> Vec<bool> {
+        let users = self.users.iter().map(|word| demands::names(word, one) == Some(true));
+        let of = |word: &String| groups.iter().any(|group| from::matches_word(word, group));
+        users.chain(self.groups.iter().map(of)).collect()
+    }
 }
 
 /// What each part of a connection may be.
@@ -115,6 +144,9 @@ impl Lists {
     fn of(config: &Config) -> Self {
         let mut all = Self::default();
         config.each(&mut |item| {
+            if matches!(item.keyword.as_str(), "allowusers" | "denyusers") {
+                item.words.iter().for_each(|word| all.names(word));
+            }
             if item.keyword != "match" {
                 return;
             }
@@ -132,6 +164,18 @@ impl Lists {
             }
         });
         all
+    }
+
+    /// A word of `AllowUsers` or `DenyUsers`: whom and whence it tells apart.
+    fn names(&mut self, word: &str) {
+        let (user, host) = user_and_from(word);
+        self.users.push(user.to_owned());
+        let (names, addrs): (Vec<&str>, Vec<&str>) = host
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .partition(|word| word.contains(|c: char| c.is_ascii_alphabetic()) && !word.contains(':'));
+        self.hosts.extend(names.into_iter().map(ToOwned::to_owned));
+        self.addrs.extend(addrs.into_iter().map(ToOwned::to_owned));
     }
 }
 
@@ -173,17 +217,6 @@ impl Values {
                 self.users.insert(name);
             }
         }
-        config.each(&mut |item| {
-            if !matches!(item.keyword.as_str(), "allowusers" | "denyusers") {
-                return;
-            }
-            for word in &item.words {
-                let (user, host) = word.split_once('@').unwrap_or((word, ""));
-                self.users.extend(probes::names(user).take(1));
-                self.addrs
-                    .extend(host.split(',').filter_map(|word| probes::within(word.trim_start_matches('!'))));
-            }
-        });
         Ok(())
     }
 

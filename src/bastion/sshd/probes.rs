@@ -7,8 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::bastion::keys::from;
 
-use super::kinds;
-
 /// What stands in the place of `*` and `?` in a name.
 const LETTERS: [&str; 5] = ["x", "fwc", "q7", "a", "0"];
 /// Words that each pattern of a list matches, `!` left out.
@@ -34,12 +32,6 @@ pub(super) fn ends(word: &str) -> Vec<String> {
     probes.into_iter().flatten().map(|addr| addr.to_string()).collect()
 }
 
-/// An address that a word of a list matches.
-pub(super) fn within(word: &str) -> Option<String> {
-    let found = ends(word).into_iter().chain(kinds::addresses([word].into_iter()).unwrap_or_default());
-    found.into_iter().find(|addr| from::matches_address(word, addr))
-}
-
 /// The address behind or before one, where there is one.
 fn beside(addr: IpAddr, behind: bool) -> Option<IpAddr> {
     match addr {
@@ -58,6 +50,7 @@ fn beside(addr: IpAddr, behind: bool) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kinds;
     use super::*;
 
     /// Each list, and whether an address that it names is among those made of its words.

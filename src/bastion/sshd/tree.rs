@@ -1,11 +1,10 @@
 //! Files below a folder that stands for `/`.
 
-#![expect(clippy::disallowed_methods, reason = "reads the configuration of sshd")]
-
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::bastion::keys::from;
@@ -27,11 +26,22 @@ pub(crate) struct Tree {
     looked_at: BTreeSet<PathBuf>,
     /// What sshd reads and this does not, or reads otherwise: why the files cannot be gone by.
     doubts: Vec<String>,
+    /// Patterns of which it was looked up what they stand for.
+    patterns: BTreeSet<String>,
+    /// Of another tree the files that were read, as they were, for sshd to read the same.
+    read: BTreeMap<String, Vec<u8>>,
 }
 
 impl Tree {
     pub(crate) fn new(root: PathBuf, ssh: Option<PathBuf>) -> Self {
-        Self { root, ssh, looked_at: BTreeSet::new(), doubts: Vec::new() }
+        Self {
+            root,
+            ssh,
+            looked_at: BTreeSet::new(),
+            doubts: Vec::new(),
+            patterns: BTreeSet::new(),
+            read: BTreeMap::new(),
+        }
     }
 
     /// Whether it is this machine.
@@ -57,7 +67,10 @@ impl Tree {
     pub(super) fn accounts(&self, stage: &Stage) -> Result<Accounts, StageError> {
         let text = |path: &str, names: &[usize]| {
             let at = self.place(path).unwrap_or_else(|| path.into());
-            let bytes = fs::read(&at).map_err(StageError::system(format!("read {}", at.display())))?;
+            let none = || std::io::Error::from(ErrorKind::NotFound);
+            let what = format!("read {}", at.display());
+            let bytes = contents(&at).map_err(|why| StageError::Said(format!("cannot {what}: it {why}")))?;
+            let bytes = bytes.ok_or_else(none).map_err(StageError::system(what))?;
             for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
                 let named =
                     |field: &&usize| line.split(|byte| *byte == b':').nth(**field).unwrap_or_default();
@@ -79,9 +92,35 @@ impl Tree {
         })
     }
 
-    /// Why what was read here is not what sshd read, if it is not.
-    pub(super) fn doubt(&self) -> Option<&str> {
-        self.doubts.first().map(String::as_str)
+    /// Goes on only where what was read here is what sshd would read.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub(super) fn is_sound(&self) -> Result<(), StageError> {
+        self.doubts.first().map_or(Ok(()), |why| Err(StageError::Said(why.clone())))
+    }
+
+    /// Whether it was looked up what a pattern of an Include stands for.
+    pub(super) fn has_followed(&self, pattern: &str) -> bool {
+        self.patterns.contains(pattern)
+    }
+
+    /// Puts what was read of another tree onto a bare stage.
+    ///
+    /// # Errors
+    /// When a file does not get there.
+    pub(super) fn lay(&mut self, stage: &Stage) -> Result<(), StageError> {
+        std::mem::take(&mut self.read).into_iter().try_for_each(|(path, bytes)| stage.put(&path, bytes))
+    }
+
+    /// Puts a file of another tree there, if it has one.
+    ///
+    /// # Errors
+    /// When it is no regular file.
+    pub(super) fn copy(&self, path: &str, stage: &Stage) -> Result<(), StageError> {
+        let Some(at) = self.place(path) else { return Ok(()) };
+        let refused = |why| StageError::Said(format!("cannot read {}: it {why}", at.display()));
+        contents(&at).map_err(refused)?.map_or(Ok(()), |bytes| stage.put(path, bytes))
     }
 
     /// Where a path lies; none where links lead round. Links are followed here, for an absolute one starts at the tree's root
@@ -164,7 +203,16 @@ impl Tree {
     }
 
     fn doubted(&mut self, path: &str, why: &str) {
-        self.doubts.push(format!("`{path}` {why}, so that sshd was asked about something else"));
+        self.doubts.push(format!(
+            "`{path}` {why}: sshd is not asked about it, since its answer could not be judged"
+        ));
+    }
+
+    /// Keeps what was read of another tree.
+    fn keep(&mut self, path: &str, bytes: &[u8]) {
+        if !self.is_real() {
+            self.read.insert(path.to_owned(), bytes.to_vec());
+        }
     }
 }
 
@@ -193,6 +241,31 @@ fn from_elsewhere(stage: &Stage, accounts: &Accounts) -> Result<String, StageErr
     Ok(found)
 }
 
+/// What is in a regular file; none where there is none, or a folder. Nothing else is read: who reads a pipe waits for
+/// whoever writes, and a device may never end.
+///
+/// # Errors
+/// Why it is not read.
+fn contents(at: &Path) -> Result<Option<Vec<u8>>, &'static str> {
+    const LONGEST: u64 = 16 << 20;
+    const LONG: &str = "is longer than 16 MiB";
+    const OTHER: &str = "is no regular file, and may never end";
+    let Some(meta) = fs::metadata(at).ok().filter(|meta| !meta.is_dir()) else { return Ok(None) };
+    if !meta.is_file() {
+        return Err(OTHER);
+    }
+    // It may be another by now: a pipe is opened without waiting, and looked at again.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(at);
+    let file = file.map_err(|_| "cannot be read")?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err(OTHER);
+    }
+    let mut bytes = Vec::new();
+    file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes).map_err(|_| "cannot be read")?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LONGEST { Err(LONG) } else { Ok(Some(bytes)) }
+}
+
 /// Whether a line that counts is no text; one of notes alone may be what it likes.
 fn is_garbled(bytes: &[u8]) -> bool {
     let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
@@ -201,7 +274,6 @@ fn is_garbled(bytes: &[u8]) -> bool {
 
 impl Files for Tree {
     fn text(&mut self, path: &str) -> Option<String> {
-        const LONGEST: u64 = 16 << 20;
         let way = self.within(path)?;
         // Names of ports are the same everywhere, and on some machines not below `/etc`.
         let ports = path == "/etc/services";
@@ -209,21 +281,21 @@ impl Files for Tree {
             self.looks(&way);
         }
         if way.to == Path::new(NOTHING) {
+            self.keep(path, &[]);
             return Some(String::new());
         }
         let at = self.outside(&way.to);
         if way.strays && !ports {
             self.strays_to(&way.to);
         }
-        let meta = fs::metadata(&at).ok().filter(|meta| !meta.is_dir())?;
-        if !meta.is_file() || meta.len() > LONGEST {
-            self.doubted(path, "is no file, or longer than 16 MiB, and was not read");
-            return None;
-        }
-        let Ok(bytes) = fs::read(&at) else {
-            self.doubted(path, "cannot be read");
-            return None;
+        let bytes = match contents(&at) {
+            Ok(bytes) => bytes?,
+            Err(why) => {
+                self.doubted(path, why);
+                return None;
+            }
         };
+        self.keep(path, &bytes);
         if !ports && bytes.contains(&0) {
             self.doubted(path, "has a NUL, which sshd takes for the end of a line and reads on");
         } else if !ports && is_garbled(&bytes) {
@@ -234,6 +306,7 @@ impl Files for Tree {
 
     /// glob(3), part by part; a class in brackets stands for any name, so that no file goes unseen.
     fn glob(&mut self, pattern: &str) -> Vec<String> {
+        self.patterns.insert(pattern.to_owned());
         if pattern.contains('\\') {
             self.doubted(pattern, "has a backslash, which is not followed here");
         }
@@ -275,6 +348,7 @@ impl Tree {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a tree is written")]
 mod tests {
     use super::*;
 
@@ -300,8 +374,9 @@ mod tests {
             assert_eq!(tree.text(&format!("/etc/ssh/{name}")).as_deref(), Some("of the tree"), "{name}");
         }
         assert_eq!(tree.text("/etc/ssh/round"), None);
-        assert_eq!(tree.doubt(), None);
+        assert!(tree.is_sound().is_ok());
         assert!(tree.text("/etc/ssh/out").is_some());
-        assert!(tree.doubt().unwrap().starts_with("`/opt/stray` lies outside"));
+        let told = tree.is_sound().unwrap_err().to_string();
+        assert!(told.starts_with("`/opt/stray` lies outside"), "{told}");
     }
 }

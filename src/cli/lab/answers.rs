@@ -65,7 +65,7 @@ pub(super) struct Answer {
     /// `accept`, `drop`, `reject`; `lost` where no way leads there; `stopped` where it was seen to go no further, and no
     /// more than that; `never` where the kernel brings no such packet there, whatever the rules; `emulated` where every
     /// hook let it pass and IPVS would have been between them; `unasked` where the lab has no such interface; `group` where
-    /// a security group stops it, which the lab has not: it was not sent.
+    /// a security group stops it, which the lab has not: it was not sent; `unsent` where the lab cannot send it.
     pub(super) word: &'static str,
     /// Where it was stopped; empty where one point was asked, or nothing stopped it.
     pub(super) place: String,
@@ -85,7 +85,7 @@ impl Answer {
             "never" => refused,
             // Nothing was said against it; whether it is so is counted apart.
             "emulated" => other.word == "accept",
-            "unasked" => true,
+            "unasked" | "unsent" => true,
             "group" => refused,
             "stopped" => refused && self.place == other.place,
             same => same == other.word && self.place == other.place,
@@ -109,7 +109,7 @@ impl Row {
 
     /// Whether the kernel has said all there is to say.
     pub(super) fn asked(&self) -> bool {
-        !matches!(self.kernel.word, "emulated" | "unasked" | "group")
+        !matches!(self.kernel.word, "emulated" | "unasked" | "group" | "unsent")
     }
 
     /// Whether the kernel did what is meant for packets over a limit, and only for those: many are sent in a row, and
@@ -150,12 +150,12 @@ struct Asked {
 }
 
 impl Asked {
-    /// Where it is sent; none where it is not: one point is asked, or a security group stops it.
+    /// Where it is sent; none where it is not: one point is asked, a security group stops it, or nobody can.
     fn start(&self) -> Option<Start> {
         match self.question.way {
-            _ if self.grouped => None,
+            _ if self.grouped || self.question.unsent.is_some() => None,
             Way::EndToEnd(start) | Way::Heard(start, _) => Some(start),
-            Way::Point(_) => None,
+            Way::Point(_) | Way::Nowhere => None,
         }
     }
 
@@ -199,7 +199,7 @@ impl<'c> Judges<'c> {
         let asked = questions.into_iter().map(|question| {
             let met = self.met(&question, lab);
             let behind = self.behind(&question, met.as_deref(), lab);
-            let met = met.map(|met| self.with_groups(&question, met));
+            let met = met.map(|met| self.with_groups(&question, met, lab));
             let grouped = self.stopped_by_group(met.as_deref()).is_some();
             Asked { met, grouped, behind, question }
         });
@@ -215,10 +215,12 @@ impl<'c> Judges<'c> {
         let mut arrivals = arrivals.into_iter();
         let mut rows = Vec::new();
         for (at, Asked { question, mut met, grouped, behind: beyond }) in asked.into_iter().enumerate() {
-            let kernel = match question.way {
+            let kernel = match (&question.way, &question.unsent) {
                 _ if grouped => Some(Answer::new("group", "")),
-                Way::Point(_) => at_points.next(),
-                Way::EndToEnd(_) | Way::Heard(..) => arrivals.next(),
+                (_, Some(why)) => Some(Answer { as_sent: format!(" ({why})"), ..Answer::new("unsent", "") }),
+                (Way::Point(_), None) => at_points.next(),
+                (Way::EndToEnd(_) | Way::Heard(..), None) => arrivals.next(),
+                (Way::Nowhere, None) => None,
             };
             let mut kernel = kernel.ok_or_else(|| LabError::Unknown("answer".to_owned()))?;
             let sent_on: Vec<(Met, Answer)> = beyond.iter().cloned().zip(behind.by_ref()).collect();
@@ -289,6 +291,7 @@ impl<'c> Judges<'c> {
                 way_through(self.forwarding(), *start, &packet, &owner, &translate)
             }
             Way::Heard(start, host) => heard(self.forwarding(), *start, &packet, *host),
+            Way::Nowhere => None,
         }
     }
 
@@ -493,7 +496,7 @@ impl<'c> Judges<'c> {
         let (site, leads) = (&self.compiled.site, asked.met.is_some());
         match asked.question.way {
             Way::Heard(_, host) => arrival(site, leads, &heard_by(open, host), &heard_by(filtered, host)),
-            Way::Point(_) | Way::EndToEnd(_) => arrival(site, leads, open, filtered),
+            Way::Point(_) | Way::EndToEnd(_) | Way::Nowhere => arrival(site, leads, open, filtered),
         }
     }
 }

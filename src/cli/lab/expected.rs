@@ -15,6 +15,7 @@ use crate::lab::machine::{self, Port};
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
 use crate::lab::way::way;
+use crate::lab::wire::may_be;
 use crate::model::{Action, End, Expect, Expected, HostId, LegId, Nat, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, Proto};
 use crate::spec::reading::Readings;
@@ -64,7 +65,11 @@ impl Ends<'_, '_> {
         }
         let mut packets = Vec::new();
         for (place, (start, src, dst)) in pairs.iter().enumerate() {
-            let shapes = shapes(&expect.terms, *src, *dst);
+            let users = self.users(*start, expect);
+            let shapes = shapes(&expect.terms, *src, *dst).into_iter();
+            let of_each =
+                |packet: Packet| users.iter().map(move |user| Packet { skuid: *user, ..packet.clone() });
+            let shapes: Vec<Packet> = shapes.flat_map(of_each).collect();
             let all = shapes.len().saturating_mul(pairs.len());
             let step = all.div_ceil(MOST).max(1);
             let chosen = shapes.into_iter().enumerate().filter(|(n, _)| (n + place).is_multiple_of(step));
@@ -74,10 +79,15 @@ impl Ends<'_, '_> {
         for (start, packet) in packets {
             let heard = questions::heard(self.forwarding, start, &packet);
             let ways = if is_group(packet.dst) { heard } else { vec![Way::EndToEnd(start)] };
+            let unsent = self.unsent(&packet);
             questions.extend(ways.into_iter().map(|way| Question {
+                unsent: unsent.clone(),
                 source: Source::Expect(at),
                 text: questions::in_words(self.site(), &show(&packet, self.site()), &way),
-                wanted: if self.is_to_itself(start, &packet) || self.is_of_nobody_known(start, expect) {
+                wanted: if unsent.is_some()
+                    || self.is_to_itself(start, &packet)
+                    || self.is_of_nobody_known(start, expect)
+                {
                     Wanted::Anything
                 } else {
                     wanted(expect, &packet)
@@ -107,6 +117,33 @@ impl Ends<'_, '_> {
             let named = named && !self.readings.wide_except(&access.to).contains(packet.dst);
             named && to.iter().any(own) && access.terms.iter().any(|term| holds(term, packet))
         })
+    }
+
+    /// Who sends the packets of an expectation on a machine: the users of those whom it names after `as`, as far as they are known
+    /// there (S63, S65); elsewhere, and where it names nobody, whoever does.
+    fn users(&self, start: Start, expect: &Expect) -> BTreeSet<Option<u32>> {
+        let (Start::Machine(host) | Start::Leg(host, _)) = start else { return BTreeSet::from([None]) };
+        let users: BTreeSet<Option<u32>> =
+            expect.people.iter().map(|id| self.site().uid_at(host, *id)).collect();
+        if users.is_empty() { BTreeSet::from([None]) } else { users }
+    }
+
+    /// Why a packet cannot be sent, if it is of a user whom nobody may be here, or at an address that is a member of a security
+    /// group and that the lab alone knows: other groups ask who has it.
+    fn unsent(&self, packet: &Packet) -> Option<String> {
+        let user = packet.skuid.filter(|user| !may_be(*user));
+        let is_unknown = |addr: &IpAddr| self.forwarding.owner_of(*addr).is_none() && self.is_member(*addr);
+        let unknown = [packet.src, packet.dst].into_iter().find(is_unknown);
+        let user = user.map(|user| format!("nobody may send as user {user} here: run it as root"));
+        user.or_else(|| Some(format!("{} is a member of a group in the lab alone", unknown?)))
+    }
+
+    /// Whether a leg that has an address in the lab wears a security group.
+    fn is_member(&self, addr: IpAddr) -> bool {
+        let mut legs = self.ports.iter().zip(0u32..).flat_map(|(ports, host)| {
+            ports.iter().filter(|port| port.has(addr)).map(move |port| (HostId(host), port.leg))
+        });
+        legs.any(|(host, leg)| self.site().worn(host, leg).next().is_some())
     }
 
     /// Whether an `as` speaks of somebody whose user on the machine is not known: the rules there let everybody send it, and whom

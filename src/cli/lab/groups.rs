@@ -1,5 +1,6 @@
 //! Security groups (S51 to S58), of which the lab has none: what one of them stops is not sent, and its row says so.
 
+use crate::lab::SiteLab;
 use crate::lab::way::Met;
 use crate::model::{Hook, Point, Site, Way as Direction};
 use crate::net::{Packet, Verdict};
@@ -10,15 +11,15 @@ use super::questions::{Question, Way};
 
 impl Judges<'_> {
     /// The points of a way from end to end with the interfaces at its ends: egress behind its sender's output hook, ingress
-    /// before its receiver's input hook.
-    pub(super) fn with_groups(&self, question: &Question, mut met: Vec<Met>) -> Vec<Met> {
+    /// before its receiver's input hook. A dynamic leg has the address that the lab gave it.
+    pub(super) fn with_groups(&self, question: &Question, mut met: Vec<Met>, lab: &SiteLab<'_>) -> Vec<Met> {
         let site = self.forwarding().site();
         if site.security_groups.is_empty() || !matches!(question.way, Way::EndToEnd(_)) {
             return met;
         }
         let arrives = met.last().map_or_else(|| self.asked_now(question), |(_, packet)| packet.clone());
-        let worn =
-            |addr| self.forwarding().owner_of(addr).filter(|(h, l)| site.worn(*h, *l).next().is_some());
+        let owner = |addr| lab.leg_of(addr).or_else(|| self.forwarding().owner_of(addr));
+        let worn = |addr| owner(addr).filter(|(h, l)| site.worn(*h, *l).next().is_some());
         if let Some((host, leg)) = worn(arrives.dst) {
             let input = Point::Hook { host, hook: Hook::Input };
             let last = met.last().is_some_and(|(point, _)| *point == input);

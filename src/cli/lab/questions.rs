@@ -1,9 +1,10 @@
 //! What the lab asks: packets, where each starts, and what must become of it.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use crate::forwarding::{Forwarding, is_group};
-use crate::lab::probes;
+use crate::lab::probes::{self, Probe};
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
 use crate::lab::way::hearers;
@@ -26,6 +27,8 @@ pub(super) struct Question {
     pub(super) way: Way,
     /// What is said of it.
     pub(super) wanted: Wanted,
+    /// Why the lab cannot send it, if it cannot.
+    pub(super) unsent: Option<String>,
 }
 
 /// Who asks.
@@ -46,6 +49,8 @@ pub(super) enum Way {
     EndToEnd(Start),
     /// From its sender to one of those who hear a group (S14).
     Heard(Start, HostId),
+    /// From nobody: its source is in no zone.
+    Nowhere,
 }
 
 /// What must become of a packet.
@@ -69,30 +74,30 @@ pub(super) fn of_table(path: &Path, forwarding: &Forwarding<'_>) -> Result<Vec<Q
     let probes = probes::read(forwarding.site(), &text).map_err(|(line, why)| at_line(line, &why))?;
     let mut questions = Vec::new();
     for probe in probes {
+        let mut unsent = None;
         let ways = match probe.at {
             Some(point) => vec![Way::Point(point)],
             None => {
                 let comes_as = fresh_state(&probe.packet);
                 if comes_as != probe.packet.ct {
                     let (said, word) = (probe.packet.ct.keyword(), comes_as.keyword());
-                    return Err(at_line(
-                        probe.line,
-                        &format!("sent from end to end it is `{word}`, not `{said}`"),
-                    )
-                    .help("one hook can be asked about other states: `at HOST HOOK in IF out IF`"));
+                    let why = format!("sent from end to end it is `{word}`, not `{said}`");
+                    // What is new, EC2 says by itself: of an echo-reply the kernel says something else. And of what a group
+                    // has let in the answers come back, for which there is no `at`.
+                    let Packet { src, dst, .. } = probe.packet;
+                    if ![src, dst].into_iter().any(|end| wears_a_group(forwarding, end)) {
+                        let help = "one hook can be asked about other states: `at HOST HOOK in IF out IF`";
+                        return Err(at_line(probe.line, &why).help(help));
+                    }
+                    unsent = Some(why);
                 }
-                let start = start(forwarding, &probe.packet)
-                    .ok_or_else(|| at_line(probe.line, &format!("{} is in no zone", probe.packet.src)))?;
-                let heard = heard(forwarding, start, &probe.packet);
-                if heard.is_empty() && is_group(probe.packet.dst) {
-                    let nobody = format!("nobody who filters hears {} there", probe.packet.dst);
-                    return Err(at_line(probe.line, &nobody));
-                }
-                if heard.is_empty() { vec![Way::EndToEnd(start)] } else { heard }
+                from_end_to_end(forwarding, &probe).map_err(|why| at_line(probe.line, &why))?
             }
         };
         for way in ways {
+            let nobody = matches!(way, Way::Nowhere).then(|| "its source is in no zone".to_owned());
             questions.push(Question {
+                unsent: unsent.clone().or(nobody),
                 source: Source::Probe { section: probe.section.clone() },
                 text: in_words(forwarding.site(), &probe.question, &way),
                 packet: probe.packet.clone(),
@@ -102,6 +107,30 @@ pub(super) fn of_table(path: &Path, forwarding: &Forwarding<'_>) -> Result<Vec<Q
         }
     }
     Ok(questions)
+}
+
+/// The ways of a probe from its sender: one, or to a group one to each who hears it.
+fn from_end_to_end(forwarding: &Forwarding<'_>, probe: &Probe) -> Result<Vec<Way>, String> {
+    let Some(start) = start(forwarding, &probe.packet) else {
+        // That nothing leads there is just what such a line may say.
+        let says_so = probe.stated == "lost";
+        return if says_so {
+            Ok(vec![Way::Nowhere])
+        } else {
+            Err(format!("{} is in no zone", probe.packet.src))
+        };
+    };
+    let heard = heard(forwarding, start, &probe.packet);
+    if heard.is_empty() && is_group(probe.packet.dst) {
+        return Err(format!("nobody who filters hears {} there", probe.packet.dst));
+    }
+    Ok(if heard.is_empty() { vec![Way::EndToEnd(start)] } else { heard })
+}
+
+/// Whether the leg that has an address wears a security group.
+fn wears_a_group(forwarding: &Forwarding<'_>, addr: IpAddr) -> bool {
+    let owner = forwarding.owner_of(addr);
+    owner.is_some_and(|(host, leg)| forwarding.site().worn(host, leg).next().is_some())
 }
 
 /// The ways of a packet to a group, one to each machine that filters and hears it; none where it is to no group.
@@ -125,7 +154,7 @@ pub(super) fn in_words(site: &Site, packet: &str, way: &Way) -> String {
         Way::Heard(_, host) => {
             format!("{packet} heard by {}", site.host(*host).map_or("?", |host| host.name.as_str()))
         }
-        Way::Point(_) | Way::EndToEnd(_) => packet.to_owned(),
+        Way::Point(_) | Way::EndToEnd(_) | Way::Nowhere => packet.to_owned(),
     }
 }
 

@@ -160,6 +160,7 @@ fn summary(site: &Site, rows: &[Row], routes: &Routes) -> String {
             "that IPVS would send on, which the lab has not: each hook behind it was asked by itself",
         ),
         ("unasked", "by interfaces that the lab has not"),
+        ("unsent", "that cannot be sent here"),
         ("group", "not sent: a security group stops them, and there is none in the lab"),
     ] {
         let count = rows.iter().filter(|row| row.kernel.word == word).count();

@@ -47,6 +47,7 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
         told: BTreeMap::new(),
         conntracks: Vec::new(),
         members: BTreeMap::new(),
+        users: BTreeMap::new(),
     })
 }
 
