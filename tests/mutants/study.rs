@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use fwc::compile::Compiled;
-use fwc::model::{Hook, Host, HostId};
+use fwc::model::{Hook, HostId};
 use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::target::nft::artifact::Place;
 use fwc::target::nft::{mutate, print, read};
