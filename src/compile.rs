@@ -395,6 +395,9 @@ struct Interface<'s> {
     interface: Option<&'s str>,
     addresses: &'s [std::net::IpAddr],
     dynamic: bool,
+    /// Whether the policy says that it is a bridge.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bridge: bool,
 }
 
 fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
@@ -404,6 +407,7 @@ fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
             interface: leg.interface.as_deref(),
             addresses: &leg.addresses,
             dynamic: leg.dynamic,
+            bridge: leg.bridge.is_some(),
         })
         .collect()
 }

@@ -25,7 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
-use fwc::verify::{Fragments, HostRules, Outcome};
+use fwc::verify::{Fragments, HostRules, Outcome, Packets};
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -338,7 +338,7 @@ fn what_is_not_ip_passes_and_nothing_else_with_it() {
         let compiled = lxc(how);
         let (&host, rules) = compiled.artifacts.iter().next().unwrap();
         let held = &compiled.report.frames;
-        assert!(held.len() == 1 && held[0].holds() && held[0].kinds == 2, "{how}: {held:?}");
+        assert!(held.len() == 1 && held[0].holds() && held[0].kinds == 14, "{how}: {held:?}");
         let proved = |text: String| {
             let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(&text).unwrap());
             let stopped: Vec<u16> = report.frames[0].wrong.iter().map(|wrong| wrong.ethertype).collect();
@@ -497,6 +497,108 @@ fn no_connection_starts_in_parts_over_a_stateless_bridge() {
     lab.load(&open).unwrap();
     switch(&lab, host, "0");
     assert_eq!(sends(&lab), [2, 1, 1], "without the two rules");
+}
+
+/// Sends a datagram to port 53 of 10.0.0.2 and of fd00:1::2 from 10.0.0.6 and fd00:1::6 behind each of these tags, `$1` by which
+/// interface and `$2` to whom on the link.
+const TAGGED: &str = r#"
+import socket, struct, sys, time
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); link.bind((sys.argv[1], 0))
+ends = bytes.fromhex(sys.argv[2].replace(':', '')) + link.getsockname()[4]
+def summed(data):
+    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
+    while total >> 16: total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+def datagram(addresses):
+    head = struct.pack('!HHHH', 40000, 53, 8, 0)
+    return head[:6] + struct.pack('!H', summed(addresses + struct.pack('!II', 8, 17) + head))
+four = socket.inet_aton('10.0.0.6') + socket.inet_aton('10.0.0.2')
+head = struct.pack('!BBHHHBBH', 0x45, 0, 28, 7, 0, 64, 17, 0) + four
+four = b'\x08\x00' + head[:10] + struct.pack('!H', summed(head)) + head[12:] + datagram(four)
+six = socket.inet_pton(socket.AF_INET6, 'fd00:1::6') + socket.inet_pton(socket.AF_INET6, 'fd00:1::2')
+six = b'\x86\xdd' + struct.pack('!IHBB', 6 << 28, 8, 17, 64) + six + datagram(six)
+customer, provider = b'\x81\x00\x00\x00', b'\x88\xa8\x00\x00'
+for tags in (b'', customer, provider, customer * 2, provider + customer, customer * 3):
+    for carried in (four, six): link.send(ends + tags + carried)
+time.sleep(0.3)
+"#;
+
+/// S76: a frame behind a tag of VLAN 0 is for its receiver one without, and no other rule has seen what it carries.
+#[test]
+fn nothing_behind_a_tag_of_a_vlan_passes_a_bridge() {
+    if !kernel() {
+        return;
+    }
+    for (how, switched, open) in [(STATELESS, "0", [3, 3]), ("br_netfilter", "1", [5, 5])] {
+        let compiled = lxc(how);
+        let site = &compiled.site;
+        let host = *compiled.artifacts.keys().next().unwrap();
+        let forwarding = Forwarding::new(site);
+        let mut lab = SiteLab::new(&forwarding, &rulesets(&compiled)).unwrap();
+        let named = |name: &str| site.hosts().find(|(_, machine)| machine.name == name).unwrap().0;
+        let (to, from) = (named("frontend"), named("mongo1"));
+        let heard = "table inet heard {\n counter four {\n }\n counter six {\n }\n chain c {\n \
+                     type filter hook input priority 0; policy accept;\n \
+                     ip daddr 10.0.0.2 udp dport 53 counter name four\n \
+                     ip6 daddr fd00:1::2 udp dport 53 counter name six\n }\n}\n";
+        lab.netns(to).unwrap().nft(heard).unwrap();
+        let sends = |lab: &SiteLab<'_>| -> [u64; 2] {
+            let (there, here) = (lab.netns(to).unwrap(), lab.netns(from).unwrap());
+            let link = there.run("ip", &["-o", "link", "show", &lab.ports(to)[0].name], "").unwrap();
+            let mac = link.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
+            here.run("python3", &["-", &lab.ports(from)[0].name, mac], TAGGED).unwrap();
+            ["four", "six"].map(|name| {
+                let said = there.run("nft", &["reset", "counter", "inet", "heard", name], "").unwrap();
+                said.split("packets ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+            })
+        };
+        assert_eq!(sends(&lab), [0, 0], "{how}");
+        let without = |text: &String| {
+            let kept = text.lines().filter(|line| !line.contains("ether type"));
+            kept.map(|line| format!("{line}\n")).collect::<String>()
+        };
+        let texts = rulesets(&compiled).iter().map(|(host, text)| (*host, without(text))).collect();
+        lab.load(&texts).unwrap();
+        switch(&lab, host, switched);
+        assert_eq!(sends(&lab), open, "{how}, without the rule");
+    }
+}
+
+/// The proof asks for it, of every form: the rule taken away, narrower, behind what lets a frame pass, and one that stops packets.
+#[test]
+fn a_bridge_that_lets_a_tag_pass_is_refuted() {
+    const RULE: &str = "ether type { 33024, 34984 } counter drop";
+    for (how, by_chain) in [("br_netfilter", false), ("stateful", true), (STATELESS, true)] {
+        let compiled = lxc(how);
+        let (&host, rules) = compiled.artifacts.iter().next().unwrap();
+        assert!(compiled.report.frames[0].holds(), "{how}: {:?}", compiled.report.frames);
+        let with = |instead: &str| {
+            let text = rules.text.replace(RULE, instead);
+            assert_ne!(text, rules.text);
+            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(&text).unwrap());
+            assert_eq!(report.uncompared, Vec::<String>::new(), "{how}: {instead}");
+            let points = report.points.iter().all(|point| point.outcome.holds());
+            (report.frames[0].clone(), points)
+        };
+        for (instead, tags) in [
+            ("counter accept", vec![0x8100, 0x88a8]),
+            ("ether type 8021q drop", vec![0x88a8]),
+            ("ether type 8021ad drop", vec![0x8100]),
+            ("meta protocol { 8021q, 8021ad } drop", vec![0x8100, 0x88a8]),
+            ("ether type { 8021q, 8021ad } accept", vec![0x8100, 0x88a8]),
+            ("ether type { 8021q, 8021ad } drop", vec![]),
+            ("ether type { 0x8100, 0x88a8, 0x9100 } drop", vec![]),
+        ] {
+            let (frames, points) = with(instead);
+            let mut found: Vec<u16> = frames.wrong.iter().filter_map(|wrong| wrong.tag).collect();
+            found.dedup();
+            assert_eq!((found, points), (tags, true), "{how}: {instead}");
+        }
+        let (frames, points) = with("drop");
+        assert!(!frames.holds(), "{how}: {frames:?}");
+        assert_eq!(points, !by_chain, "{how}");
+        assert_eq!(matches!(frames.packets, Packets::Stopped(_)), !by_chain, "{how}: {frames:?}");
+    }
 }
 
 /// The proof asks for it: without either rule, with one of them too narrow or too late, the frames are refuted.

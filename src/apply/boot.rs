@@ -3,7 +3,8 @@
 //!
 //! The unit is ordered before `network-pre.target`, and before `systemd-sysctl.service`, which may turn forwarding on;
 //! its own parameters come after its rules, since the commands of a oneshot unit run one after the other and end at the
-//! first that fails (systemd.service(5)). It never flushes. Units of the distribution that do are named ([`warnings`]):
+//! first that fails (systemd.service(5)). It never flushes. Where bridged packets are filtered by the forward hook, the kernel must
+//! show them there: the module that does is loaded before, and without it the unit fails, and nothing is forwarded. Units of the distribution that do are named ([`warnings`]):
 //! it is ordered after `nftables.service`, and so loads again what that one's start has flushed.
 
 #![expect(clippy::disallowed_methods, reason = "reads units of the machine, and writes one")]
@@ -11,8 +12,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::ApplyError;
 use super::state::{DEFAULT, State};
+use super::{ApplyError, parameters};
 use crate::durable;
 
 /// The unit's name.
@@ -30,6 +31,11 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
         return Err(unfit(state, "/run", "which is empty when the machine starts"));
     }
     let (state, nft, sysctl) = (said(state)?, said(nft)?, said(sysctl)?);
+    let shown = format!(
+        "grep -q \"^{key} = 1\" {state}/confirmed/sysctl.conf || exit 0; test -e {file} || modprobe br_netfilter; test -e {file}",
+        key = parameters::SHOWN.replace('/', "."),
+        file = Path::new("/proc/sys").join(parameters::SHOWN).display(),
+    );
     Ok(format!(
         "# Written by `fwc boot install`.\n\
          [Unit]\n\
@@ -49,6 +55,8 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
          StandardInput=null\n\
          ProtectHome=yes\n\
          ExecStart={nft} -f {state}/confirmed/boot.nft\n\
+         # Without this module the forward hook sees nothing of what the ports of a bridge say to each other.\n\
+         ExecStart=/bin/sh -c '{shown}'\n\
          # Only once the rules stand: forwarding is one of these. Interfaces that are not there yet take the defaults.\n\
          ExecStart={sysctl} --quiet --ignore --load={state}/confirmed/sysctl.conf\n\
          \n\
@@ -123,7 +131,9 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
                 "generation {generation} {why}: until another is confirmed the unit loads nothing"
             ));
         }
-        Some(_) => {}
+        Some(generation) => {
+            warnings.extend(parameters::unshown(&parameters::of_generation(state, generation)?));
+        }
     }
     Ok(Installed { unit: path, warnings })
 }

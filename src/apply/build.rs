@@ -71,6 +71,9 @@ pub struct Leg {
     pub addresses: Vec<IpAddr>,
     /// Whether it has others, which nobody knows.
     pub dynamic: bool,
+    /// Whether the policy says that it is a bridge; an older fwc wrote of none.
+    #[serde(default)]
+    pub bridge: bool,
 }
 
 impl Build {

@@ -557,5 +557,9 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
         (None, None) if table => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
     }
+    let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
+    if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
+        wrong.extend(parameters::unshown(&parameters::of_generation(state, record.generation)?));
+    }
     Ok(Status { confirmed, trial, mark, table, last, wrong, left })
 }

@@ -25,6 +25,9 @@ pub const OF_LEGS: &str = "legs.conf";
 
 const FORWARD: &str = "net/ipv4/ip_forward";
 
+/// Whether the forward hook is shown packets between the ports of a bridge. It is there while `br_netfilter` is loaded.
+pub const SHOWN: &str = "net/bridge/bridge-nf-call-iptables";
+
 /// What a parameter is now.
 #[must_use]
 pub fn value(key: &str) -> Option<String> {
@@ -74,6 +77,19 @@ pub fn of_legs(settings: &Settings, legs: &[Leg]) -> Settings {
 #[must_use]
 pub fn of_legs_text(build: &Build) -> String {
     print::print(&of_legs(&build.settings, &build.legs))
+}
+
+/// What is wrong where bridged packets are filtered by the forward hook, and the kernel shows it none.
+#[must_use]
+pub fn unshown(wanted: &Settings) -> Option<String> {
+    let needed = wanted.value(SHOWN) == Some("1") && value(SHOWN).is_none();
+    needed.then(|| {
+        format!(
+            "there is no `{}`: without the module br_netfilter nothing filters what the ports of a bridge say to each other \
+             (`modprobe br_netfilter`, and `fwc boot install` writes a unit that loads it)",
+            SHOWN.replace('/', ".")
+        )
+    })
 }
 
 /// Those that are not as they are wanted. Where nothing is forwarded, that of a leg is no matter of its own: whoever turns

@@ -29,7 +29,7 @@ use super::state::{Parameter, now};
 /// One reason why nothing should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
-    /// What it is about: `administrator`, `interface`, `address`, `route`, `parameter`, `other rules`.
+    /// What it is about: `administrator`, `interface`, `address`, `bridge`, `route`, `parameter`, `other rules`.
     pub about: &'static str,
     /// What is wrong.
     pub message: String,
@@ -63,6 +63,7 @@ pub struct Known<'a> {
 pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     let mut all = administrator(known);
     all.extend(interfaces(&known.build.legs));
+    all.extend(bridges(known.build));
     all.extend(routes(known.build));
     if !set_parameters {
         all.extend(different(known.build).into_iter().map(|parameter| {
@@ -171,10 +172,16 @@ fn interface_of(connection: &Connection) -> Option<String> {
 
 /// The interfaces and their addresses, link-local ones aside.
 fn interfaces(legs: &[Leg]) -> Vec<Refusal> {
-    let Some(answer) = ip(&["addr", "show"]) else {
+    let Some(there) = addresses() else {
         return vec![Refusal::new("interface", "`ip -j addr` does not answer")];
     };
-    let mut there: BTreeMap<String, (bool, Vec<IpAddr>)> = BTreeMap::new();
+    legs.iter().flat_map(|leg| leg_refusals(leg, &there)).collect()
+}
+
+/// Every interface: whether it is up, and its addresses, link-local ones aside.
+fn addresses() -> Option<BTreeMap<String, (bool, Vec<IpAddr>)>> {
+    let answer = ip(&["addr", "show"])?;
+    let mut there = BTreeMap::new();
     for link in answer.as_array().into_iter().flatten() {
         let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default().to_owned();
         let flags = link.get("flags").and_then(Value::as_array);
@@ -184,7 +191,52 @@ fn interfaces(legs: &[Leg]) -> Vec<Refusal> {
         let addresses = global.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
         there.insert(name, (up, addresses));
     }
-    legs.iter().flat_map(|leg| leg_refusals(leg, &there)).collect()
+    Some(there)
+}
+
+/// Legs that are bridges without the policy's word, where the kernel shows the forward hook what their ports say to each other
+/// (`br_netfilter`, by the key or by a switch of the bridge): it would drop what members of one zone say to each other as they like (S1).
+fn bridges(build: &Build) -> Vec<Refusal> {
+    let keys = [
+        ("net/bridge/bridge-nf-call-iptables", "nf_call_iptables"),
+        ("net/bridge/bridge-nf-call-ip6tables", "nf_call_ip6tables"),
+    ];
+    let legs = &build.legs;
+    // An older fwc wrote of no leg whether it is one.
+    if build.settings.value(keys[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
+        return Vec::new();
+    }
+    let (Some(answer), Some(there)) = (ip(&["-d", "link", "show", "type", "bridge"]), addresses()) else {
+        return vec![Refusal::new("bridge", "`ip -j -d link` does not answer")];
+    };
+    let is_leg = |name: &str| {
+        let has = there.get(name).map(|(_, has)| has.as_slice()).unwrap_or_default();
+        let plain = legs.iter().filter(|leg| !leg.bridge);
+        plain.into_iter().any(|leg| match &leg.interface {
+            Some(interface) => interface == name,
+            None => leg.addresses.iter().any(|address| has.contains(address)),
+        })
+    };
+    let mut all = Vec::new();
+    for link in answer.as_array().into_iter().flatten() {
+        let Some(name) = link.get("ifname").and_then(Value::as_str).filter(|name| is_leg(name)) else {
+            continue;
+        };
+        let own = |key: &str| link.pointer(&format!("/linkinfo/info_data/{key}")).and_then(Value::as_u64);
+        for (key, switch) in keys {
+            let by = match (parameters::value(key).as_deref(), own(switch)) {
+                (Some("1"), _) => format!("`{}` is 1", key.replace('/', ".")),
+                (_, Some(1)) => format!("its `{switch}` is 1"),
+                _ => continue,
+            };
+            let what = "what its ports say to each other would be dropped, of which the policy says nothing";
+            let message = format!("`{name}` is a bridge, and {by}: {what}");
+            all.push(Refusal::new("bridge", message).help(
+                "say `bridge HOW` of the leg in the policy, or set it to 0 where nobody needs it (Docker does)",
+            ));
+        }
+    }
+    all
 }
 
 fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec<Refusal> {

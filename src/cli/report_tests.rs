@@ -4,7 +4,9 @@ use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
 use crate::target::nft::sim;
-use crate::verify::{Bastions, ExpectProof, Fragments, FramesProof, UnaskedProof, WrongFrame, WrongSetting};
+use crate::verify::{
+    Bastions, ExpectProof, Fragments, FramesProof, Packets, UnaskedProof, WrongFrame, WrongSetting,
+};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -161,16 +163,29 @@ not proved: 1 refuted of 6
 #[test]
 fn a_bridge_that_stops_arp_is_refuted() {
     let mut report = report(Outcome::Holds);
-    let wrong = WrongFrame { ethertype: 0x0806, arp: true, done: sim::Outcome::Decided(Verdict::Drop) };
-    report.frames = vec![
-        FramesProof { host: HostId(0), kinds: 2, wrong: Vec::new(), fragments: Fragments::Stopped },
-        FramesProof { host: HostId(0), kinds: 2, wrong: vec![wrong], fragments: Fragments::Stopped },
-    ];
+    let arp =
+        WrongFrame { tag: None, ethertype: 0x0806, arp: true, done: sim::Outcome::Decided(Verdict::Drop) };
+    let tagged = WrongFrame {
+        tag: Some(0x8100),
+        ethertype: 0x0800,
+        arp: false,
+        done: sim::Outcome::Decided(Verdict::Accept),
+    };
+    let proof = |wrong| FramesProof {
+        host: HostId(0),
+        kinds: 2,
+        wrong,
+        packets: Packets::Pass,
+        fragments: Fragments::Stopped,
+    };
+    report.frames = vec![proof(Vec::new()), proof(vec![arp, tagged])];
     let shown = tell(&report);
     let want = "\
-proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge: 1 machine
+proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge, and nothing with the tag of a VLAN: 1 machine
 refuted   ARP between the ports of a bridge of fw is dropped
   because it is no packet, and members find each other by it (S41, S42)
+refuted   EtherType 0x0800 behind a tag 0x8100 between the ports of a bridge of fw passes
+  because with the tag of VLAN 0 a member takes it for a frame without, past every filter (S76)
 proved    sysctl.conf is what the proofs assume: 1 machine
 not proved: 1 refuted of 8
 ";

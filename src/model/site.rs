@@ -429,7 +429,7 @@ impl Host {
         self.legs().filter_map(|(id, leg)| leg.bridge.as_ref().map(|how| (id, leg, how)))
     }
 
-    /// Whether a leg of it is filtered in `table bridge` (S41, S42).
+    /// Whether packets between the ports of a leg of it are decided about in `table bridge` (S41, S42).
     #[must_use]
     pub fn has_bridge_table(&self) -> bool {
         self.bridges().any(|(.., how)| *how != Bridge::BrNetfilter)

@@ -1,5 +1,5 @@
-//! What is no packet between the ports of a bridge, against S41 and S42: frames that are neither IPv4 nor IPv6 pass, and where
-//! nothing puts fragments together, those that could be taken for something else do not.
+//! What is no packet between the ports of a bridge, against S41, S42 and S76: frames that are neither IPv4 nor IPv6 pass, none
+//! does with the tag of a VLAN, and where nothing puts fragments together, those that could be taken for something else do not.
 //!
 //! No statement speaks of either, and no packet shows them: they are held to what the page says, apart from the points.
 
@@ -14,12 +14,25 @@ use super::prove::{Artifacts, HostRules};
 pub struct FramesProof {
     /// The machine.
     pub host: HostId,
-    /// How many kinds of frames were told apart; all pass but those in `wrong`.
+    /// How many kinds of frames were told apart; all pass that have no tag, and no other, but for those in `wrong`.
     pub kinds: usize,
-    /// Those that do not pass.
+    /// Those of which it is otherwise.
     pub wrong: Vec<WrongFrame>,
+    /// What becomes of packets where the forward hook decides about them (S40): here, nothing.
+    pub packets: Packets,
     /// What becomes of fragments at its bridges that track nothing.
     pub fragments: Fragments,
+}
+
+/// The packets of a bridge that `br_netfilter` shows to the forward hook, in the table of bridges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packets {
+    /// All pass, or that table is where they are decided about: then they are a point.
+    Pass,
+    /// This one may not pass.
+    Stopped(Box<Packet>),
+    /// The budget was spent.
+    Undecided,
 }
 
 /// Fragments of TCP, and those of IPv6, at bridges without connection tracking (S42).
@@ -34,17 +47,19 @@ pub enum Fragments {
 }
 
 impl FramesProof {
-    /// Whether all those pass, and no such fragment does.
+    /// Whether all those pass that should, and nothing else does.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.wrong.is_empty() && self.fragments == Fragments::Stopped
+        self.wrong.is_empty() && self.packets == Packets::Pass && self.fragments == Fragments::Stopped
     }
 }
 
-/// Frames that do not pass.
+/// Frames that do not pass, or with a tag do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongFrame {
-    /// Their EtherType; the one that no rule names stands for all others.
+    /// The tag that they have: the EtherType of its kind of VLANs.
+    pub tag: Option<u16>,
+    /// Their EtherType, behind the tag; the one that no rule names stands for all others.
     pub ethertype: u16,
     /// Whether they are ARP.
     pub arp: bool,
@@ -52,26 +67,46 @@ pub struct WrongFrame {
     pub done: Outcome,
 }
 
-/// The frames of every machine with a `table bridge`.
+/// The frames of every machine with a bridge.
 #[must_use]
 pub fn frames(site: &Site, artifacts: &Artifacts) -> Vec<FramesProof> {
-    let bridging = site.hosts().filter(|(_, machine)| Host::has_bridge_table(machine));
+    let bridging = site.hosts().filter(|(_, machine)| machine.bridges().next().is_some());
     bridging.filter_map(|(host, _)| Some(frames_of(site, host, artifacts.hosts.get(&host)?))).collect()
 }
 
 /// The same for one machine.
 #[must_use]
 pub fn frames_of(site: &Site, host: HostId, rules: &HostRules) -> FramesProof {
-    let all = sim::frames(&rules.ruleset);
-    let kinds = all.len();
-    let stopped = all.into_iter().filter(|(_, done)| *done != Outcome::Decided(Verdict::Accept));
-    let wrong = stopped.map(|(ethertype, done)| WrongFrame { ethertype, arp: ethertype == ARP, done });
+    let (plain, tagged) = (sim::frames(&rules.ruleset), sim::tagged(&rules.ruleset));
+    let kinds = plain.len().saturating_add(tagged.len());
+    let stopped = plain.into_iter().filter(|(_, done)| *done != Outcome::Decided(Verdict::Accept));
+    let passing_by = tagged.into_iter().filter(|(.., done)| *done != Outcome::Decided(Verdict::Drop));
+    let wrong = stopped.map(|(ethertype, done)| (None, ethertype, done));
+    let wrong = wrong.chain(passing_by.map(|(tag, ethertype, done)| (Some(tag), ethertype, done)));
+    let wrong =
+        wrong.map(|(tag, ethertype, done)| WrongFrame { tag, ethertype, arp: ethertype == ARP, done });
+    let packets = match held_back(site, host, rules) {
+        Ok(None) => Packets::Pass,
+        Ok(Some(packet)) => Packets::Stopped(Box::new(packet)),
+        Err(_) => Packets::Undecided,
+    };
     let fragments = match passing(site, host, rules) {
         Ok(None) => Fragments::Stopped,
         Ok(Some(packet)) => Fragments::Pass(Box::new(packet)),
         Err(_) => Fragments::Undecided,
     };
-    FramesProof { host, kinds, wrong: wrong.collect(), fragments }
+    FramesProof { host, kinds, wrong: wrong.collect(), packets, fragments }
+}
+
+/// A packet that may not pass the table of bridges, though the forward hook alone should decide about it.
+fn held_back(site: &Site, host: HostId, rules: &HostRules) -> Result<Option<Packet>, Exhausted> {
+    if site.host(host).is_none_or(Host::has_bridge_table) {
+        return Ok(None);
+    }
+    let mut space = Space::default();
+    let passes = sim::admits(&rules.ruleset, sim::Spot::BRIDGE, &mut space)?.accepted;
+    let held = space.not(passes);
+    space.witness_sent(held, &[])
 }
 
 /// A packet of which a fragment may pass a bridge that tracks nothing.

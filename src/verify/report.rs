@@ -241,7 +241,7 @@ pub struct Report {
     pub unasked: Vec<UnaskedProof>,
     /// Where replies pass by their looks alone: by machine, bridge, statement.
     pub replies: Vec<Replies>,
-    /// What is not IP on the bridges of each machine that has a `table bridge`.
+    /// What is no packet on the bridges of each machine that has one.
     pub frames: Vec<FramesProof>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,

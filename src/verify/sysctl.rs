@@ -121,6 +121,14 @@ fn assumed(site: &Site, id: HostId, host: &Host) -> Vec<Assumed> {
             }
         }
     }
+    let joins = host.legs.iter().any(|leg| leg.carries(site, Family::V4));
+    if host.role == Role::Firewall && joins || host.role != Role::Firewall && host.docker {
+        let because = "a packet is forwarded by the routes of who forwards it, not by its own (S7)";
+        add("net/ipv4/conf/all/accept_source_route", "0", because);
+        let because = "nobody routes a broadcast onto its link (S14)";
+        let key = "net/ipv4/conf/all/bc_forwarding".to_owned();
+        all.push(Assumed { key, value: "0", because, may_miss: true });
+    }
     let how: Vec<&Bridge> = host.legs.iter().filter_map(|leg| leg.bridge.as_ref()).collect();
     let called = how.contains(&&Bridge::BrNetfilter);
     for key in ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"] {

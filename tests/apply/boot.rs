@@ -9,6 +9,50 @@ use std::process::Command;
 use super::common::{kernel, kernel_required};
 use super::world::{FWC, World, said};
 
+/// A machine that starts without `br_netfilter`: the parameter that its filter hangs on is not there, and nobody said so.
+#[test]
+fn the_boot_unit_fails_where_nothing_shows_the_rules_what_is_bridged() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
+    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let text = super::common::file("tests/apply/policies/old.fw".as_ref()).1;
+    let bridged = text
+        .replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+        .replace("    eth2 ", "    lxc0 10.9.3.1 in guests bridge br_netfilter\n    eth2 ");
+    world.build("bridged", &bridged);
+    world.confirmed("bridged");
+    let image = world.path("image");
+    world.ok(&["boot", "install", "--root", &image.display().to_string()]);
+    let unit = fs::read_to_string(image.join("etc/systemd/system/fwc-boot.service")).unwrap();
+    let commands: Vec<&str> = unit.lines().filter_map(|l| l.strip_prefix("ExecStart=")).collect();
+    let status = format!("{FWC} status --state {}", world.path("state").display());
+    let install =
+        format!("{FWC} boot install --root {} --state {}", image.display(), world.path("state").display());
+    // With the module, and without: its keys are hidden.
+    fs::create_dir(world.path("empty")).unwrap();
+    let hidden = format!("mount --bind {} /proc/sys/net/bridge && ", world.path("empty").display());
+    let run = |before: &str, command: &str| {
+        let script = format!("{before}exec {command}");
+        let mut run = Command::new("nsenter");
+        run.arg(format!("--net={}", world.fw.path())).args(["unshare", "-m", "--propagation", "private"]);
+        run.args(["sh", "-c", &script]).output().unwrap()
+    };
+    for command in &commands {
+        let done = run("", command);
+        assert!(done.status.success(), "{command}: {}", said(&done));
+    }
+    assert!(run("", &status).status.success());
+    assert!(!run(&hidden, commands[1]).status.success(), "{unit}");
+    for command in [&status, &install] {
+        let told = said(&run(&hidden, command));
+        assert!(told.contains("without the module br_netfilter nothing filters"), "{command}: {told}");
+    }
+    assert_eq!(run(&hidden, &status).status.code(), Some(1));
+}
+
 #[test]
 fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
     if !kernel() {
@@ -64,12 +108,14 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
     world.fw.sysctl(&[("ipv4/ip_forward".to_owned(), "0")]).unwrap();
     let forwards = || world.fw.run("cat", &["/proc/sys/net/ipv4/ip_forward"], "").unwrap().trim() == "1";
     let commands: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("ExecStart=")).collect();
-    assert_eq!(commands.len(), 2, "{text}");
+    assert_eq!(commands.len(), 3, "{text}");
     let run = |command: &str| world.fw.run("sh", &["-c", &format!("exec {command}")], "").unwrap();
     run(commands[0]);
     assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
     assert!(!forwards(), "the rules stand before anything is forwarded");
     run(commands[1]);
+    assert!(!forwards(), "of no bridge it asks for a module");
+    run(commands[2]);
     assert!(forwards());
     assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
     // Rules that do not load leave forwarding off: the second command is not run after a first that failed.

@@ -275,3 +275,62 @@ fn another_sysctl_conf_is_something_to_do() {
     assert!(confirmed.contains("net.ipv4.conf.all.secure_redirects = 0"), "{confirmed}");
     assert!(world.ok(&["apply", &old, "--sysctl"]).contains("nothing to do"));
 }
+
+/// The forward hook of a machine that knows nothing of its bridge drops what its ports say to each other, once it is shown that.
+#[test]
+fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
+    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |clause: &str| {
+        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
+    };
+    world.build("plain", &with(""));
+    world.build("bridged", &with(" bridge br_netfilter"));
+    let refused = |build: &str| {
+        let done = world.done(&["apply", &path(&world, build), "--sysctl"]);
+        assert_eq!(done.status.code(), Some(1), "{}", said(&done));
+        said(&done).contains("refused (bridge): `lxc0` is a bridge")
+    };
+    let keys = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
+    keys.iter().for_each(|key| set(&world, key, "0"));
+    assert!(!refused("plain"));
+    for key in keys {
+        set(&world, key, "1");
+        assert!(refused("plain"), "{key}");
+        assert!(!refused("bridged"), "{key}");
+        set(&world, key, "0");
+    }
+    let switch =
+        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    switch("1");
+    assert!(refused("plain"));
+    switch("0");
+    assert!(!refused("plain"));
+}
+
+/// What the proof takes for granted of who forwards IPv4 is set and compared: no broadcast is sent on, and no source route taken.
+#[test]
+fn what_a_packet_is_forwarded_by_besides_the_routes_is_a_drift() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    assert_eq!(world.done(&["drift"]).status.code(), Some(0));
+    for key in ["ipv4/conf/all/bc_forwarding", "ipv4/conf/all/accept_source_route"] {
+        set(&world, key, "1");
+        let told = said(&world.done(&["drift"]));
+        let words = format!("sysctl net.{} is 1", key.replace('/', "."));
+        assert!(told.contains(&words), "{told}");
+        let told = said(&world.done(&["apply", &path(&world, "new")]));
+        let words = format!("refused (parameter): `net.{}` is 1", key.replace('/', "."));
+        assert!(told.contains(&words), "{told}");
+        set(&world, key, "0");
+    }
+}

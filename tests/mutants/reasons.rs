@@ -152,6 +152,11 @@ fn by_key(
 ) -> Decided {
     let mut all = Decided::new();
     for (place, set) in sim::deciders(&rules.ruleset, hook, space).unwrap() {
+        // What this chain lets pass the next one decides about.
+        if matches!(place, Place::Policy { table, chain } if rules.ruleset.tables[table].chains[chain].name == "tagged")
+        {
+            continue;
+        }
         let (number, words) = line(rules, place);
         let key = (!is_mutated(place)).then(|| (home(&rules.ruleset, place), words.to_owned()));
         let entry = all.entry(key).or_insert((PacketSet::NOTHING, number, words.to_owned()));

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use fwc::compile::Compiled;
-use fwc::model::{Hook, Host, HostId};
+use fwc::model::{Hook, HostId};
 use fwc::net::{Packet, Space, Translation, Verdict};
 use fwc::target::nft::artifact::Place;
 use fwc::target::nft::{mutate, print, read};
@@ -140,7 +140,7 @@ fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rul
             Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
         }
     }
-    let bridging = compiled.site.host(host).is_some_and(Host::has_bridge_table);
+    let bridging = compiled.site.host(host).is_some_and(|host| host.bridges().next().is_some());
     if bridging && !frames_of(&compiled.site, host, rules).holds() {
         return Fate::Frames;
     }

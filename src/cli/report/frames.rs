@@ -10,7 +10,7 @@ use crate::cli::render::number;
 use crate::net::Packet;
 use crate::net::Verdict;
 use crate::target::nft::sim::Outcome;
-use crate::verify::{Fragments, FramesProof, Report, WrongFrame};
+use crate::verify::{Fragments, FramesProof, Packets, Report, WrongFrame};
 
 impl Telling<'_> {
     /// One line for all machines whose bridges let pass what is not IP; one for each kind of frames that does not pass.
@@ -20,7 +20,8 @@ impl Telling<'_> {
             let machines = number(held, "machine");
             let _ = writeln!(
                 text,
-                "proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge: {machines}"
+                "proved    unasked, ARP and whatever else is not IP passes between the ports of a bridge, and nothing with the tag of a \
+                 VLAN: {machines}"
             );
         }
         for proof in &report.frames {
@@ -28,8 +29,20 @@ impl Telling<'_> {
             for wrong in &proof.wrong {
                 let (frames, done) = (kind(wrong), done(&wrong.done));
                 let _ = writeln!(text, "refuted   {frames} between the ports of a bridge of {name} {done}");
-                let _ =
-                    writeln!(text, "  because it is no packet, and members find each other by it (S41, S42)");
+                let because = match wrong.tag {
+                    None => "it is no packet, and members find each other by it (S41, S42)",
+                    Some(_) => {
+                        "with the tag of VLAN 0 a member takes it for a frame without, past every filter (S76)"
+                    }
+                };
+                let _ = writeln!(text, "  because {because}");
+            }
+            if let Some(done) = packets(&proof.packets) {
+                let _ = writeln!(text, "refuted   packets between the ports of a bridge of {name}: {done}");
+                let _ = writeln!(
+                    text,
+                    "  because the forward hook decides about them, and no table before it (S40)"
+                );
             }
             if let Some(done) = fragments(&proof.fragments) {
                 let _ = writeln!(text, "refuted   fragments between the ports of a bridge of {name}: {done}");
@@ -50,13 +63,30 @@ impl Telling<'_> {
             "outcome": if proof.holds() { "holds" } else { "refuted" },
             "kinds": proof.kinds,
             "wrong": wrong.collect::<Vec<_>>(),
+            "packets": packets(&proof.packets),
             "fragments": fragments(&proof.fragments),
         })
     }
 }
 
 fn kind(wrong: &WrongFrame) -> String {
-    if wrong.arp { "ARP".to_owned() } else { format!("EtherType 0x{:04x}", wrong.ethertype) }
+    let carried = if wrong.arp { "ARP".to_owned() } else { format!("EtherType 0x{:04x}", wrong.ethertype) };
+    match wrong.tag {
+        None => carried,
+        Some(tag) => format!("{carried} behind a tag 0x{tag:04x}"),
+    }
+}
+
+/// What is wrong with packets, if anything is.
+fn packets(done: &Packets) -> Option<String> {
+    match done {
+        Packets::Pass => None,
+        Packets::Stopped(packet) => {
+            let Packet { src, dst, .. } = packet.as_ref();
+            Some(format!("one from {src} to {dst} may be stopped"))
+        }
+        Packets::Undecided => Some("nobody knows whether all pass".to_owned()),
+    }
 }
 
 /// What is wrong with fragments, if anything is.

@@ -95,9 +95,10 @@ pub fn emit(
         sayable &= draft.fates(findings);
         let (mut ruleset, mut origins) = (Ruleset::default(), Origins::default());
         draft.finish(&mut ruleset, &mut origins);
-        for point in points.iter().filter(|point| point.hook == Hook::Bridge) {
+        if host.bridges().next().is_some() {
             let mut draft = Draft::new(site, host, TableFamily::Bridge);
-            draft.bridges(point);
+            draft.tagged();
+            points.iter().filter(|point| point.hook == Hook::Bridge).for_each(|point| draft.bridges(point));
             sayable &= draft.fates(findings);
             draft.finish(&mut ruleset, &mut origins);
         }

@@ -63,7 +63,7 @@ pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
     fragments, interfaces, outline, tells_local_time, translations,
 };
-pub use frames::{ARP, frames};
+pub use frames::{ARP, frames, tagged};
 pub use run::{Did, Outcome, Run, Runner, Step, run};
 pub use settled::{announces, of_source_ports};
 pub use ties::ties;

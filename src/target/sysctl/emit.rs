@@ -24,6 +24,7 @@ fn of(site: &Site, id: HostId, host: &Host) -> Vec<Setting> {
     if host.role == Role::Firewall {
         all.extend(redirects(host));
     }
+    all.extend(carried(site, host));
     all.push(Setting::new(
         "net/netfilter/nf_conntrack_tcp_loose",
         "1",
@@ -44,7 +45,7 @@ fn forwarding(site: &Site, host: &Host) -> Vec<Setting> {
     let keys = [(Family::V4, "net/ipv4/ip_forward"), (Family::V6, "net/ipv6/conf/all/forwarding")];
     let setting = |(family, key)| {
         let (value, why) = match host.role {
-            Role::Firewall if host.legs.iter().any(|leg| leg.carries(site, family)) => {
+            Role::Firewall if joins(site, host, family) => {
                 ("1", "It is a gateway: what it forwards, the forward hook decides.")
             }
             Role::Firewall => ("0", "No leg carries this family, so there is nothing to forward."),
@@ -52,8 +53,9 @@ fn forwarding(site: &Site, host: &Host) -> Vec<Setting> {
             _ => ("0", "It is nobody's gateway."),
         };
         let mut setting = Setting::new(key, value, &[why]);
-        if family == Family::V6 && value == "1" {
-            setting.because.extend(advertisements(site, host));
+        if family == Family::V6 {
+            let said = if value == "1" { advertisements(site, host) } else { strangers(site, host) };
+            setting.because.extend(said);
         }
         setting
     };
@@ -78,6 +80,25 @@ fn advertisements(site: &Site, host: &Host) -> Vec<String> {
     ]
 }
 
+/// A machine that does not forward takes router advertisements of whoever is on the link. It is no parameter of ours where an
+/// address is static either: that says that it is known, not that nobody advertises it, or the gateway.
+fn strangers(site: &Site, host: &Host) -> Vec<String> {
+    let known = host.legs.iter().filter(|leg| !leg.dynamic && leg.carries(site, Family::V6));
+    let names: Vec<&str> = known.filter_map(|leg| leg.interface.as_deref()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    vec![
+        format!(
+            "So the kernel takes router advertisements at {}: whoever is on that link can",
+            names.join(", ")
+        ),
+        "give it other addresses and another gateway than the proof knows. Where its own are".to_owned(),
+        format!("configured (and no program takes advertisements), set {} to 0.", keys.join(", ")),
+    ]
+}
+
 /// For sending, one interface that says 1 is enough, and so it is for receiving where nothing is forwarded (ip-sysctl):
 /// so each is named, and those that are yet to come take the default.
 fn redirects(host: &Host) -> Vec<Setting> {
@@ -98,6 +119,37 @@ fn redirects(host: &Host) -> Vec<Setting> {
         }
     }
     all
+}
+
+/// Whether a machine has a leg in a family.
+fn joins(site: &Site, host: &Host, family: Family) -> bool {
+    host.legs.iter().any(|leg| leg.carries(site, family))
+}
+
+/// Where IPv4 is forwarded, what a packet would be forwarded by besides the routes. Of both an interface does what it and `all` say
+/// (`IN_DEV_ANDCONF`), so that `all` is enough, whatever an interface says; by default each says that it takes source routes.
+fn carried(site: &Site, host: &Host) -> Vec<Setting> {
+    let forwards = match host.role {
+        Role::Firewall => joins(site, host, Family::V4),
+        _ => host.docker,
+    };
+    if !forwards {
+        return Vec::new();
+    }
+    let broadcasts = [
+        "The broadcast address of a network is of those who are on its link: nobody sends on to it what comes by another. A kernel",
+        "without this key does not.",
+    ];
+    vec![
+        Setting::new(
+            "net/ipv4/conf/all/accept_source_route",
+            "0",
+            &[
+                "No packet says itself by whom it goes on: rules have seen where it is from, and for whom it is.",
+            ],
+        ),
+        Setting { optional: true, ..Setting::new("net/ipv4/conf/all/bc_forwarding", "0", &broadcasts) },
+    ]
 }
 
 fn bridges(host: &Host) -> Vec<Setting> {

@@ -72,6 +72,9 @@ pub enum Field {
     Protocol,
     /// `meta l4proto`.
     L4proto,
+    /// `ether type`: what stands in the frame, the tag of a VLAN before what it carries; also where the kernel has taken the tag out of
+    /// the frame (`nft_payload_copy_vlan`), and `meta protocol` says what is behind it.
+    EtherType,
     /// `meta mark`.
     Mark,
     /// `meta skuid`.
@@ -137,13 +140,14 @@ pub enum Field {
 
 impl Field {
     /// Every field with its spelling, the ones [`print`](super::print) writes.
-    const SPELLED: [(Self, &'static str); 47] = [
+    const SPELLED: [(Self, &'static str); 48] = [
         (Self::Iifname, "iifname"),
         (Self::Oifname, "oifname"),
         (Self::Iif, "iif"),
         (Self::Oif, "oif"),
         (Self::Nfproto, "meta nfproto"),
         (Self::Protocol, "meta protocol"),
+        (Self::EtherType, "ether type"),
         (Self::L4proto, "meta l4proto"),
         (Self::Mark, "meta mark"),
         (Self::Skuid, "meta skuid"),

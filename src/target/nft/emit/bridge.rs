@@ -1,4 +1,4 @@
-//! Frames between the ports of a bridge: `table bridge fwc` (S41, S42), and what the forward hook of the inet table needs
+//! Frames between the ports of a bridge: `table bridge fwc` (S41, S42, S76), and what the forward hook of the inet table needs
 //! where `br_netfilter` shows them there (S40).
 //!
 //! The kernel has no names for bridges in `table bridge` everywhere (`meta ibrname` is a module of its own), no `reject`
@@ -16,7 +16,28 @@ use crate::net::{AddrSet, Family};
 /// `filter` in `table bridge` (nft(8), Table 7).
 const FILTER: i32 = -200;
 
+/// The tags of VLANs (IEEE 802.1Q, 9.4): of customers, and of providers (802.1ad).
+const TAGS: [u128; 2] = [0x8100, 0x88a8];
+
+/// Before the chain of any bridge.
+const TAGGED: i32 = FILTER + PRIORITY - 1;
+
 impl Draft<'_> {
+    /// S76: no frame with a tag. A member takes one of VLAN 0 for one without, however many stand one behind the other, and no other
+    /// rule would have seen what it carries: `br_netfilter` shows nobody what has a tag, and what stands in a frame behind a
+    /// second one is no packet to `table bridge`.
+    pub(super) fn tagged(&mut self) {
+        let chain = Chain::filter("tagged", At::Forward, TAGGED, Policy::Accept, Vec::new());
+        let mut chain = DraftChain { chain, rules: Vec::new() };
+        chain.chain.notes.push("Frames with the tag of a VLAN, between the ports of any bridge.".to_owned());
+        // As numbers: nft 0.9.8 cannot read a word that begins with a digit.
+        let tags = TAGS.into_iter().map(|tag| Element::new(Expression::Number(tag))).collect();
+        let mut statements = vec![Statement::is(Field::EtherType, Expression::Set(tags))];
+        statements.extend(dropping());
+        chain.base(statements, "802.1Q and 802.1ad: with VLAN 0 a member takes it for a frame without");
+        self.chains.push(chain);
+    }
+
     /// The chains of every bridge of the machine.
     pub(super) fn bridges(&mut self, point: &PointRules) {
         for (priority, bridge) in (FILTER + PRIORITY..).zip(&point.bridges) {

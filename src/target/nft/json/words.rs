@@ -353,6 +353,7 @@ impl Serialize for As<'_, Field> {
             | Field::IpDaddr
             | Field::IpProtocol
             | Field::IpTtl
+            | Field::EtherType
             | Field::IpFragOff
             | Field::Ip6Saddr
             | Field::Ip6Daddr

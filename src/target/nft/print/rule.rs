@@ -41,7 +41,7 @@ impl Printer {
                     Expression::Flags(flags) if op == " " => self.flags(",", flags),
                     // As the name of what a frame carries these two are no words that start an expression.
                     Expression::Word(word)
-                        if *left == Expression::Field(Field::Protocol)
+                        if matches!(left, Expression::Field(Field::Protocol | Field::EtherType))
                             && matches!(word.as_str(), "ip" | "ip6") =>
                     {
                         self.put(word);

@@ -234,12 +234,11 @@ impl Parser<'_> {
             return Ok(Statement::Match { left, op, right });
         }
         // Elsewhere these two start an expression. Protocol 0 over IP is `ip` too.
-        let names_it = match (&left, self.now.text) {
-            (Expression::Field(Field::Protocol), "ip" | "ip6")
-            | (Expression::Field(Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr), "ip") => true,
-            (Expression::Unknown(words), "ip" | "ip6") => words == "ether type",
-            _ => false,
-        };
+        let names_it = matches!(
+            (&left, self.now.text),
+            (Expression::Field(Field::Protocol | Field::EtherType), "ip" | "ip6")
+                | (Expression::Field(Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr), "ip")
+        );
         if names_it {
             let right = Expression::word(self.bump().text);
             return Ok(Statement::Match { left, op, right });

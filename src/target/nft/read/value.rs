@@ -313,6 +313,9 @@ const ALTERED: [&str; 8] = [
     "ct event",
 ];
 
+/// The only words of nft that begin with a digit: the EtherTypes of tags (IEEE 802.1Q), which nft 0.9.8 takes as numbers alone.
+const TAGS: [(&str, u128); 2] = [("8021q", 0x8100), ("8021ad", 0x88a8)];
+
 /// Whether nothing modelled reads a field.
 pub(super) fn is_altered(field: &str) -> bool {
     ALTERED.contains(&field)
@@ -352,6 +355,9 @@ impl Bits {
 pub(super) fn plain(word: &str) -> Option<Expression> {
     if word == "*" {
         return Some(Expression::Any);
+    }
+    if let Some(&(_, number)) = TAGS.iter().find(|(tag, _)| *tag == word) {
+        return Some(Expression::Number(number));
     }
     if let Some(name) = word.strip_prefix('@') {
         let ok = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));

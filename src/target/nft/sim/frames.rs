@@ -5,6 +5,11 @@
 //! answer for each EtherType that its rules name, and one for all others. A header field of IP, or of what IP carries, is not
 //! there, and breaks the rule that looks at it (`nft_do_chain_bridge` leaves the packet's info *unspec*). What looks at anything
 //! else (interfaces, marks, `ct`) is unknown, and never an acceptance.
+//!
+//! A frame with the tag of a VLAN (IEEE 802.1Q, 802.1ad) has two: the kernel takes the first tag out of the frame before any
+//! bridge sees it (`skb_vlan_untag`). `ether type` is that tag all the same (`nft_payload_copy_vlan`), `meta protocol` what
+//! stood behind it (`skb->protocol`): IP, another tag, or anything else. Where that is IP its headers are there to be looked at,
+//! and nobody knows what a rule that does so decides.
 
 use std::collections::BTreeSet;
 
@@ -21,22 +26,39 @@ const IPV4: u16 = 0x0800;
 pub const ARP: u16 = 0x0806;
 /// The EtherType of IPv6.
 const IPV6: u16 = 0x86dd;
+/// The tags of VLANs: of customers, and of providers.
+const TAGS: [u16; 2] = [0x8100, 0x88a8];
 
-/// What becomes of every frame that is not IP, by its EtherType: those that the ruleset names, ARP, and the first that it
-/// does not name, which stands for all others.
+/// What becomes of every frame that is not IP and has no tag, by its EtherType: those that the ruleset names, ARP, and the
+/// first that it does not name, which stands for all others.
 #[must_use]
 pub fn frames(ruleset: &Ruleset) -> Vec<(u16, Outcome)> {
-    let named = named(ruleset);
-    let other = (1..=u16::MAX).rev().find(|kind| ![IPV4, IPV6, ARP].contains(kind) && !named.contains(kind));
-    let mut kinds: BTreeSet<u16> = named.into_iter().chain(other).chain([ARP]).collect();
-    kinds.retain(|kind| ![IPV4, IPV6].contains(kind));
-    kinds.into_iter().map(|kind| (kind, frame(ruleset, kind))).collect()
+    let mut plain = kinds_of(ruleset);
+    plain.retain(|kind| ![IPV4, IPV6].contains(kind) && !TAGS.contains(kind));
+    plain.into_iter().map(|kind| (kind, frame(ruleset, kind, kind))).collect()
+}
+
+/// What becomes of every frame with the tag of a VLAN: by its tag, and what stands behind it.
+#[must_use]
+pub fn tagged(ruleset: &Ruleset) -> Vec<(u16, u16, Outcome)> {
+    let kinds = kinds_of(ruleset);
+    let all = TAGS.into_iter().flat_map(|tag| kinds.iter().map(move |kind| (tag, *kind)));
+    all.map(|(tag, kind)| (tag, kind, frame(ruleset, tag, kind))).collect()
+}
+
+/// The EtherTypes that may differ in what becomes of them.
+fn kinds_of(ruleset: &Ruleset) -> BTreeSet<u16> {
+    let mut kinds = named(ruleset);
+    kinds.extend([IPV4, IPV6, ARP].into_iter().chain(TAGS));
+    let other = (1..=u16::MAX).rev().find(|kind| !kinds.contains(kind));
+    kinds.extend(other);
+    kinds
 }
 
 /// What becomes of one frame.
-fn frame(ruleset: &Ruleset, kind: u16) -> Outcome {
+fn frame(ruleset: &Ruleset, first: u16, kind: u16) -> Outcome {
     for turn in turns(ruleset, Spot::BRIDGE) {
-        let of = Walk { table: turn.table, kind };
+        let of = Walk { table: turn.table, first, kind };
         match of.base(turn.chain, turn.base) {
             Outcome::Decided(Verdict::Accept) => {}
             stopped => return stopped,
@@ -51,14 +73,16 @@ fn named(ruleset: &Ruleset) -> BTreeSet<u16> {
     let rules = tables.flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
     let mut all = BTreeSet::new();
     for statement in rules.flat_map(|rule| &rule.statements) {
-        if let Statement::Match { left: Expression::Field(Field::Protocol), right, .. } = statement {
+        if let Statement::Match { left, right, .. } = statement
+            && matches!(left, Expression::Field(Field::Protocol | Field::EtherType))
+        {
             all.extend(kinds(right).unwrap_or_default());
         }
     }
     all
 }
 
-/// The EtherTypes on the right of `meta protocol`; none where nobody knows them.
+/// The EtherTypes on the right of `meta protocol` and `ether type`; none where nobody knows them.
 fn kinds(right: &Expression) -> Option<Vec<u16>> {
     match right {
         Expression::Number(number) => Some(vec![u16::try_from(*number).ok()?]),
@@ -94,6 +118,9 @@ enum Go {
 /// A frame in one table.
 struct Walk<'a> {
     table: &'a Table,
+    /// What `ether type` is: the tag, of a frame that has one.
+    first: u16,
+    /// What `meta protocol` is.
     kind: u16,
 }
 
@@ -135,7 +162,7 @@ impl Walk<'_> {
     fn statement(&self, statement: &Statement, depth: usize) -> Go {
         match statement {
             Statement::Match { left, op, right } => self.compared(left, *op, right),
-            Statement::VerdictMap { key, .. } if is_of_ip(key) => Go::Next,
+            Statement::VerdictMap { key, .. } if is_of_ip(key) => self.without_ip(),
             Statement::Verdict(verdict) => self.verdict(verdict, depth),
             Statement::Counter(_) | Statement::Log(_) => Go::On,
             Statement::VerdictMap { .. }
@@ -152,12 +179,17 @@ impl Walk<'_> {
 
     fn compared(&self, left: &Expression, op: Op, right: &Expression) -> Go {
         if is_of_ip(left) {
-            return Go::Next;
+            return self.without_ip();
         }
-        let (Expression::Field(Field::Protocol), Some(kinds)) = (left, kinds(right)) else {
+        let is = match left {
+            Expression::Field(Field::Protocol) => Some(self.kind),
+            Expression::Field(Field::EtherType) => Some(self.first),
+            _ => None,
+        };
+        let (Some(is), Some(kinds)) = (is, kinds(right)) else {
             return Go::Out(unknown("a comparison that asks more than the EtherType"));
         };
-        let held = kinds.contains(&self.kind);
+        let held = kinds.contains(&is);
         let holds = match op {
             Op::Implicit | Op::Equal => held,
             Op::NotEqual => !held,
@@ -166,6 +198,14 @@ impl Walk<'_> {
             }
         };
         if holds { Go::On } else { Go::Next }
+    }
+
+    /// A look at a header of IP.
+    fn without_ip(&self) -> Go {
+        if [IPV4, IPV6].contains(&self.kind) {
+            return Go::Out(unknown("a look at what is behind the tag"));
+        }
+        Go::Next
     }
 
     fn verdict(&self, verdict: &Word, depth: usize) -> Go {
@@ -225,6 +265,7 @@ fn is_of_ip(expression: &Expression) -> bool {
             | Field::Oif
             | Field::Nfproto
             | Field::Protocol
+            | Field::EtherType
             | Field::Mark
             | Field::Skuid
             | Field::Time
@@ -298,6 +339,39 @@ mod tests {
             let found: Vec<_> = found.iter().map(|(kind, outcome)| (*kind, outcome)).collect();
             assert_eq!(found, meant, "{rules}");
         }
+    }
+
+    #[test]
+    fn a_tag_is_what_the_frame_says_and_what_is_behind_it_what_is_carried() {
+        let all = |rules: &str| {
+            let text = format!(
+                "table bridge fwc {{\n chain b {{\n type filter hook forward priority -194; policy accept;\n{rules}\n }}\n}}\n"
+            );
+            tagged(&read::read(&text).unwrap().ruleset)
+        };
+        let behind = |rules: &str, done: &Outcome| -> Vec<(u16, u16)> {
+            let found = all(rules).into_iter().filter(|(.., found)| found == done);
+            found.map(|(tag, kind, _)| (tag, kind)).collect()
+        };
+        let (passes, stops) = (Outcome::Decided(Verdict::Accept), Outcome::Decided(Verdict::Drop));
+        let kinds = [0x0800, 0x0806, 0x8100, 0x86dd, 0x88a8, 0xffff];
+        let every: Vec<(u16, u16)> = TAGS.into_iter().flat_map(|tag| kinds.map(|kind| (tag, kind))).collect();
+        for rules in [
+            "ether type { 8021q, 8021ad } counter drop",
+            "ether type { vlan, 0x88a8 } drop",
+            "ether type { 33024, 34984 } drop",
+            "ether type 8021q drop\nether type 8021ad drop",
+        ] {
+            assert_eq!(behind(rules, &stops), every, "{rules}");
+        }
+        assert_eq!(behind("", &passes), every);
+        assert_eq!(behind("ether type 8021q drop", &passes).len(), 6);
+        // The first tag is not in the frame any more.
+        let second = "meta protocol { 8021q, 8021ad } drop";
+        assert_eq!(behind(second, &stops), TAGS.map(|tag| TAGS.map(|kind| (tag, kind))).concat());
+        let looked = behind("ip saddr 10.0.0.1 drop", &unknown("a look at what is behind the tag"));
+        let looked: Vec<u16> = looked.into_iter().map(|(_, kind)| kind).collect();
+        assert_eq!(looked, [0x0800, 0x86dd, 0x0800, 0x86dd]);
     }
 
     #[test]

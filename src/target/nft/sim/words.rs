@@ -82,7 +82,7 @@ pub(super) fn number(field: Field, word: &str) -> Option<u128> {
         Field::CtDirection => find(&[("original", 0), ("reply", 1)]),
         Field::TcpFlags => find(&TCP_FLAGS),
         Field::Nfproto => find(&[("ipv4", 2), ("ipv6", 10)]),
-        Field::Protocol => find(&[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd)]),
+        Field::Protocol | Field::EtherType => find(&ETHER_TYPES),
         Field::L4proto | Field::IpProtocol | Field::Ip6Nexthdr => find(&PROTOCOLS),
         Field::IcmpType => find(&ICMP_TYPE),
         Field::IcmpCode => find(&ICMP_CODE),
@@ -147,6 +147,7 @@ pub(super) fn one_word(left: &Expression, value: &Expression) -> Option<String> 
 fn symbols_of(left: &Expression) -> &'static [(&'static str, u16)] {
     match left {
         Expression::Field(Field::Ip6Fragment) => symbols(Field::Ip6Fragment.keyword()),
+        Expression::Field(Field::EtherType) => &ETHER_TYPES,
         Expression::Unknown(words) => symbols(words),
         _ => &[],
     }
@@ -178,9 +179,6 @@ fn symbols(words: &str) -> &'static [(&'static str, u16)] {
             ("sit", 776),
             ("ipgre", 778),
         ],
-        "ether type" => {
-            &[("ip", 0x0800), ("arp", 0x0806), ("ip6", 0x86dd), ("vlan", 0x8100), ("8021q", 0x8100)]
-        }
         words if words.starts_with("fib ") && words.ends_with(" type") => &ROUTES,
         words if words.starts_with("fib ") => &[("missing", 0)],
         "meta ipsec" | "rt ipsec" => &[("missing", 0), ("exists", 1)],
@@ -191,6 +189,16 @@ fn symbols(words: &str) -> &'static [(&'static str, u16)] {
         _ => &[],
     }
 }
+
+/// What a frame carries; nft before 1.0 has no word but `vlan` for a tag.
+const ETHER_TYPES: [(&str, u16); 6] = [
+    ("ip", 0x0800),
+    ("arp", 0x0806),
+    ("ip6", 0x86dd),
+    ("8021q", 0x8100),
+    ("vlan", 0x8100),
+    ("8021ad", 0x88a8),
+];
 
 const DAYS: [(&str, u16); 7] = [
     ("Sunday", 0),

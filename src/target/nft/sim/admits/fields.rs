@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::super::artifact::{Expression, Field, Op, Transport};
+use super::super::super::artifact::{Expression, Field, Op, TableFamily, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
 use super::{Chains, Done, End, Holds, Mark, Now, Tracks};
@@ -208,6 +208,9 @@ impl Chains<'_, '_> {
             Field::Oifname | Field::Oif => always(Axis::Interface(space::Field::Oif)),
             Field::Nfproto => always(Axis::Family),
             Field::Protocol => always(Axis::Ethertype),
+            // A packet here came without a tag; between the ports of a bridge every one has the header.
+            Field::EtherType if self.table.family == TableFamily::Bridge => always(Axis::Ethertype),
+            Field::EtherType => View { unclear: PacketSet::EVERYTHING, ..always(Axis::Nothing) },
             Field::L4proto => always(plain(space::Field::Proto)),
             Field::Mark => match mark {
                 Mark::OWN => always(plain(space::Field::Mark)),

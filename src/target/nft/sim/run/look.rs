@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::super::artifact::{Element, Expression, Field, Op, Transport};
+use super::super::super::artifact::{Element, Expression, Field, Op, TableFamily, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
@@ -241,6 +241,9 @@ impl<'a> Machine<'a, '_> {
             Field::Oifname | Field::Oif => Seen::Name(p.oif.name().to_owned()),
             Field::Nfproto => Seen::Number(if v4 { 2 } else { 10 }),
             Field::Protocol => Seen::Number(if v4 { 0x0800 } else { 0x86dd }),
+            // A packet here came without a tag; only between the ports of a bridge does every one have the header.
+            Field::EtherType if self.family != TableFamily::Bridge => Seen::Unclear,
+            Field::EtherType => Seen::Number(if v4 { 0x0800 } else { 0x86dd }),
             Field::L4proto => Seen::Number(p.proto.0.into()),
             Field::Mark => self.mark.map_or(Seen::Unclear, |mark| Seen::Number(mark.into())),
             Field::Skuid if self.forwarded => Seen::Absent,
