@@ -336,7 +336,9 @@ fn a_template_that_nobody_asked_for_may_be_too_long() {
         (done, findings.sorted().iter().map(|found| found.message.clone()).collect::<Vec<_>>())
     };
     let both = BTreeSet::from([Format::Terraform, Format::Cloudformation]);
-    let too_many = ["aws/template.json cannot be written: 528 resources are more than 500"];
+    let too_many = [
+        "aws/template.json cannot be written: the document: CloudFormation cannot say this: 528 resources are more than 500",
+    ];
     let (done, said) = attempt(Options { emit_if_possible: both.clone(), ..Options::default() });
     let names: Vec<String> = done.unwrap().groups.texts.iter().map(|text| text.file.clone()).collect();
     assert_eq!(names, ["aws/security-groups.json", "aws/main.tf.json"]);
