@@ -215,8 +215,8 @@ impl Chains<'_, '_> {
         Holds { yes: there, maybe: PacketSet::NOTHING }
     }
 
-    /// What the rest of a rule that decides nothing puts into sets which rules look into.
-    /// Those that come to the end of it.
+    /// Notes what the rest of a rule that decides nothing puts into sets which rules look into; gives the packets that come to the
+    /// end of it.
     pub(super) fn keep_of(
         &mut self,
         rest: &[Statement],

@@ -2,7 +2,8 @@
 //!
 //! A rule is passed over only where it asks for a destination or a port of a known protocol that the packet does not
 //! have, and everything that it asks before that has an answer for every packet and leaves nothing behind. Such a rule
-//! would have said no, so what becomes of the packet is what it would be if all were asked.
+//! would have said no, so what becomes of the packet is what it would be if all were asked. Of a packet one end of which
+//! somebody has written over, so that nobody knows it, all are asked.
 
 use std::net::IpAddr;
 
