@@ -56,7 +56,8 @@ fn idle_waivers(site: &Site, findings: &mut Findings) {
     }
 }
 
-/// What can be waived of a statement: wherever one of these is found, its waiver is asked for.
+/// What can be waived of a statement: wherever one of these is found, its waiver is asked for. `tests/suite.rs` compares the list with
+/// what the pages say.
 const WAIVABLE: &[Code] = &[
     code::ANY_TO_ANY,
     code::ASYMMETRIC_MEMBER,

@@ -44,7 +44,7 @@ mod widely;
 
 pub use acls::{AclsText, AgainstAcls, acls};
 pub use balancers::{Balancing, misdirected};
-pub use frames::{Fragments, FramesProof, Packets, WrongFrame, frames, frames_of};
+pub use frames::{Every, FramesProof, WrongFrame, frames, frames_of};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
 pub use people::{Servers, people};
 pub use prove::{

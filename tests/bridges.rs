@@ -25,7 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
-use fwc::verify::{Fragments, HostRules, Outcome, Packets};
+use fwc::verify::{Every, HostRules, Outcome};
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -597,7 +597,7 @@ fn a_bridge_that_lets_a_tag_pass_is_refuted() {
         let (frames, points) = with("drop");
         assert!(!frames.holds(), "{how}: {frames:?}");
         assert_eq!(points, !by_chain, "{how}");
-        assert_eq!(matches!(frames.packets, Packets::Stopped(_)), !by_chain, "{how}: {frames:?}");
+        assert_eq!(matches!(frames.packets, Every::But(_)), !by_chain, "{how}: {frames:?}");
     }
 }
 
@@ -611,7 +611,7 @@ fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
         let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(text).unwrap());
         report.frames[0].fragments.clone()
     };
-    assert_eq!(found(&rules.text), Fragments::Stopped);
+    assert_eq!(found(&rules.text), Every::Holds);
     let late = {
         let line = rules.text.lines().find(|line| line.contains(six)).unwrap();
         let without = rules.text.replace(&format!("{line}\n"), "");
@@ -626,11 +626,11 @@ fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
         late,
     ] {
         assert_ne!(text, rules.text);
-        assert!(matches!(found(&text), Fragments::Pass(_)), "{text}");
+        assert!(matches!(found(&text), Every::But(_)), "{text}");
     }
     // What tracks connections puts fragments together before its rules see them.
     let stateful = lxc("stateful");
-    assert_eq!(stateful.report.frames[0].fragments, Fragments::Stopped);
+    assert_eq!(stateful.report.frames[0].fragments, Every::Holds);
     assert!(!stateful.artifacts.values().next().unwrap().text.contains("frag"));
 }
 

@@ -4,9 +4,7 @@ use super::*;
 use crate::model::{Hook, Host, Role};
 use crate::source::FileId;
 use crate::target::nft::sim;
-use crate::verify::{
-    Bastions, ExpectProof, Fragments, FramesProof, Packets, UnaskedProof, WrongFrame, WrongSetting,
-};
+use crate::verify::{Bastions, Every, ExpectProof, FramesProof, UnaskedProof, WrongFrame, WrongSetting};
 
 fn site() -> Site {
     let span = Span { file: FileId(0), start: 0, end: 0 };
@@ -175,8 +173,8 @@ fn a_bridge_that_stops_arp_is_refuted() {
         host: HostId(0),
         kinds: 2,
         wrong,
-        packets: Packets::Pass,
-        fragments: Fragments::Stopped,
+        packets: Every::Holds,
+        fragments: Every::Holds,
     };
     report.frames = vec![proof(Vec::new()), proof(vec![arp, tagged])];
     let shown = tell(&report);

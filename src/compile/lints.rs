@@ -259,11 +259,11 @@ fn untracked(site: &Site, access: &Access) -> bool {
     };
     let grouped = |place: &Place| {
         place.plus.iter().any(|end| match end {
-            End::Host(host) => site.host(*host).is_some_and(|of| {
-                !of.filters() && of.legs().any(|(leg, _)| site.worn(*host, leg).next().is_some())
-            }),
+            End::Host(host) => site
+                .host(*host)
+                .is_some_and(|of| !of.filters() && of.legs().any(|(leg, _)| site.wears(*host, leg))),
             End::Leg(host, leg) => {
-                site.host(*host).is_some_and(|of| !of.filters()) && site.worn(*host, *leg).next().is_some()
+                site.host(*host).is_some_and(|of| !of.filters()) && site.wears(*host, *leg)
             }
             End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
         })

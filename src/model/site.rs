@@ -139,6 +139,12 @@ impl Site {
         all
     }
 
+    /// Whether a leg wears a security group (S51).
+    #[must_use]
+    pub fn wears(&self, host: HostId, leg: LegId) -> bool {
+        self.worn(host, leg).next().is_some()
+    }
+
     /// Every security group with its id.
     pub fn security_groups(&self) -> impl Iterator<Item = (GroupId, &SecurityGroup)> {
         (0u32..).map(GroupId).zip(&self.security_groups)
@@ -427,6 +433,12 @@ impl Host {
     /// Its legs that are bridges, with how each is filtered (S39).
     pub fn bridges(&self) -> impl Iterator<Item = (LegId, &Leg, &Bridge)> {
         self.legs().filter_map(|(id, leg)| leg.bridge.as_ref().map(|how| (id, leg, how)))
+    }
+
+    /// Whether a leg of it is a bridge whose ports are filtered (S39).
+    #[must_use]
+    pub fn has_bridge(&self) -> bool {
+        self.bridges().next().is_some()
     }
 
     /// Whether packets between the ports of a leg of it are decided about in `table bridge` (S41, S42).

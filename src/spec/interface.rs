@@ -15,8 +15,7 @@ pub(super) fn judge(spec: &Spec<'_>, host: HostId, leg: LegId, way: Way, packet:
         return base(Verdict::Drop);
     };
     let far = far(way, packet);
-    let unfiltered =
-        spec.site.worn(host, leg).next().is_none() || way == Way::Egress && amazons().contains(far);
+    let unfiltered = !spec.site.wears(host, leg) || way == Way::Egress && amazons().contains(far);
     if unfiltered || packet.ct == CtState::Established || is_default(spec.site, (host, leg), way, packet) {
         return base(Verdict::Accept);
     }

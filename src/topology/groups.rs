@@ -81,9 +81,8 @@ pub(super) fn check(topology: &mut Topology<'_>, (id, access): (AccessId, &Acces
             said = true;
         }
     }
-    let wears = |addr: &std::net::IpAddr| {
-        site.owner_of(*addr).is_some_and(|(host, leg)| site.worn(host, leg).next().is_some())
-    };
+    let wears =
+        |addr: &std::net::IpAddr| site.owner_of(*addr).is_some_and(|(host, leg)| site.wears(host, leg));
     let translated = match &access.nat {
         Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) => met || to.iter().any(wears),
         Some(Nat::Masquerade | Nat::Snat(..)) => met,
@@ -418,16 +417,14 @@ impl Reader<'_, '_> {
                 End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
             };
             match machine {
-                Some((host, Some(l)))
-                    if site.worn(host, l).next().is_some() && vpc_of(site, (host, l)) == vpc =>
-                {
+                Some((host, Some(l))) if site.wears(host, l) && vpc_of(site, (host, l)) == vpc => {
                     if !takes_away(site, &far.except, (host, l)) {
                         worn.insert((host, l));
                     }
                 }
                 Some((host, Some(l))) => {
                     let of = site.leg(host, l);
-                    if of.is_some_and(|of| of.dynamic) && site.worn(host, l).next().is_some() {
+                    if of.is_some_and(|of| of.dynamic) && site.wears(host, l) {
                         return Err(Trouble::Unknown { leg: (host, l) });
                     }
                     addrs = addrs.union(&of.map(crate::model::Leg::address_set).unwrap_or_default());

@@ -101,7 +101,7 @@ fn wearer_beyond(topology: &Topology<'_>, crossing: &Crossing, known: &Known) ->
         (&crossing.src, crossing.from_dynamic)
     };
     let owners = topology.owners(set).into_iter().map(|(_, host, leg)| (host, leg));
-    let worn = |(host, leg): &(HostId, LegId)| topology.site.worn(*host, *leg).next().is_some();
+    let worn = |(host, leg): &(HostId, LegId)| topology.site.wears(*host, *leg);
     owners.chain(dynamic).find(worn).map(|(host, _)| host)
 }
 

@@ -208,7 +208,7 @@ impl Round<'_, '_, '_> {
 
     /// S65: whether something of ours stands before each leg of the machine.
     fn is_guarded(&self) -> bool {
-        let worn = |(leg, _)| self.network.site.worn(self.host, leg).next().is_some();
+        let worn = |(leg, _)| self.network.site.wears(self.host, leg);
         self.machine.filters() || self.machine.legs().all(worn)
     }
 

@@ -460,7 +460,7 @@ impl<'s> Network<'s> {
         for (start, set) in starts {
             match *start {
                 Start::Zone(zone) => {
-                    let at = (Spot::put(self.site, &self.bridges, None, zone), Kind::default());
+                    let at = (self.put_on(None, zone), Kind::default());
                     let set = self.stands_for_public(zone, *set);
                     self.arrive(&mut reached, &mut waiting, at, set);
                 }
@@ -468,7 +468,7 @@ impl<'s> Network<'s> {
                     let Some(zone) = self.site.leg(host, leg).map(|l| l.zone) else { continue };
                     for way in self.ways(host, Hook::Output, None, Some(leg)) {
                         let (out, kind) = self.through(&way, *set, Kind::default());
-                        let at = (Spot::put(self.site, &self.bridges, Some(host), zone), kind);
+                        let at = (self.put_on(Some(host), zone), kind);
                         self.arrive(&mut reached, &mut waiting, at, out);
                     }
                 }
@@ -484,12 +484,12 @@ impl<'s> Network<'s> {
                 }
             }
             for (host, leg_in, leg_out, to) in self.crossings(spot.zone()) {
-                if !spot.heard_by(&self.bridges, host) {
+                if !self.hears(host, spot) {
                     continue;
                 }
                 if let Some(gateway) = gateways.get(&host) {
                     for (through, kind) in self.across(gateway, (spot.zone(), to), here, kind) {
-                        let to = Spot::put(self.site, &self.bridges, Some(host), to);
+                        let to = self.put_on(Some(host), to);
                         self.arrive(&mut reached, &mut waiting, (to, kind), through);
                     }
                     continue;
@@ -500,7 +500,7 @@ impl<'s> Network<'s> {
                 }
                 for way in self.ways(host, Hook::Forward, Some(leg_in), Some(leg_out)) {
                     let (through, kind) = self.through(&way, onward, kind);
-                    let to = Spot::put(self.site, &self.bridges, Some(host), to);
+                    let to = self.put_on(Some(host), to);
                     self.arrive(&mut reached, &mut waiting, (to, kind), through);
                 }
             }
@@ -543,8 +543,7 @@ impl<'s> Network<'s> {
     ) -> Vec<((Spot, Kind), PacketSet)> {
         let site = self.site;
         let mut all = Vec::new();
-        let Some(machine) = site.host(director.at).filter(|_| spot.heard_by(&self.bridges, director.at))
-        else {
+        let Some(machine) = site.host(director.at).filter(|_| self.hears(director.at, spot)) else {
             return all;
         };
         let Some((leg_in, _)) = machine.leg_in(spot.zone()) else { return all };
@@ -555,7 +554,7 @@ impl<'s> Network<'s> {
                 for (leg_out, leg) in machine.legs() {
                     for way in self.ways(director.at, Hook::Output, None, Some(leg_out)) {
                         let (out, kind) = self.through(&way, sent, kind);
-                        let to = Spot::put(site, &self.bridges, Some(director.at), leg.zone);
+                        let to = self.put_on(Some(director.at), leg.zone);
                         all.push(((to, kind), out));
                     }
                 }
@@ -651,6 +650,16 @@ impl<'s> Network<'s> {
         let from = self.space.from(from);
         let to = self.space.to(to);
         self.space.and(from, to)
+    }
+
+    /// [`Spot::put`].
+    fn put_on(&self, by: Option<HostId>, zone: ZoneId) -> Spot {
+        Spot::put(self.site, &self.bridges, by, zone)
+    }
+
+    /// [`Spot::heard_by`].
+    fn hears(&self, host: HostId, spot: Spot) -> bool {
+        spot.heard_by(&self.bridges, host)
     }
 
     /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.

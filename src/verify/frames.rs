@@ -18,39 +18,39 @@ pub struct FramesProof {
     pub kinds: usize,
     /// Those of which it is otherwise.
     pub wrong: Vec<WrongFrame>,
-    /// What becomes of packets where the forward hook decides about them (S40): here, nothing.
-    pub packets: Packets,
-    /// What becomes of fragments at its bridges that track nothing.
-    pub fragments: Fragments,
+    /// Whether packets pass the table of bridges where the forward hook decides about them (S40). Elsewhere that table decides, and
+    /// they are a point.
+    pub packets: Every,
+    /// Whether no fragment of TCP, and none of IPv6, passes its bridges that track nothing (S42).
+    pub fragments: Every,
 }
 
-/// The packets of a bridge that `br_netfilter` shows to the forward hook, in the table of bridges.
+/// Whether something holds of all packets of a kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Packets {
-    /// All pass, or that table is where they are decided about: then they are a point.
-    Pass,
-    /// This one may not pass.
-    Stopped(Box<Packet>),
+pub enum Every {
+    /// It does.
+    Holds,
+    /// It may not hold of this one.
+    But(Box<Packet>),
     /// The budget was spent.
     Undecided,
 }
 
-/// Fragments of TCP, and those of IPv6, at bridges without connection tracking (S42).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fragments {
-    /// None passes, or all bridges track connections.
-    Stopped,
-    /// One of this packet may pass.
-    Pass(Box<Packet>),
-    /// The budget was spent.
-    Undecided,
+impl Every {
+    fn but(found: Result<Option<Packet>, Exhausted>) -> Self {
+        match found {
+            Ok(None) => Self::Holds,
+            Ok(Some(packet)) => Self::But(Box::new(packet)),
+            Err(_) => Self::Undecided,
+        }
+    }
 }
 
 impl FramesProof {
     /// Whether all those pass that should, and nothing else does.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.wrong.is_empty() && self.packets == Packets::Pass && self.fragments == Fragments::Stopped
+        self.wrong.is_empty() && self.packets == Every::Holds && self.fragments == Every::Holds
     }
 }
 
@@ -70,7 +70,7 @@ pub struct WrongFrame {
 /// The frames of every machine with a bridge.
 #[must_use]
 pub fn frames(site: &Site, artifacts: &Artifacts) -> Vec<FramesProof> {
-    let bridging = site.hosts().filter(|(_, machine)| machine.bridges().next().is_some());
+    let bridging = site.hosts().filter(|(_, machine)| machine.has_bridge());
     bridging.filter_map(|(host, _)| Some(frames_of(site, host, artifacts.hosts.get(&host)?))).collect()
 }
 
@@ -85,16 +85,8 @@ pub fn frames_of(site: &Site, host: HostId, rules: &HostRules) -> FramesProof {
     let wrong = wrong.chain(passing_by.map(|(tag, ethertype, done)| (Some(tag), ethertype, done)));
     let wrong =
         wrong.map(|(tag, ethertype, done)| WrongFrame { tag, ethertype, arp: ethertype == ARP, done });
-    let packets = match held_back(site, host, rules) {
-        Ok(None) => Packets::Pass,
-        Ok(Some(packet)) => Packets::Stopped(Box::new(packet)),
-        Err(_) => Packets::Undecided,
-    };
-    let fragments = match passing(site, host, rules) {
-        Ok(None) => Fragments::Stopped,
-        Ok(Some(packet)) => Fragments::Pass(Box::new(packet)),
-        Err(_) => Fragments::Undecided,
-    };
+    let packets = Every::but(held_back(site, host, rules));
+    let fragments = Every::but(passing(site, host, rules));
     FramesProof { host, kinds, wrong: wrong.collect(), packets, fragments }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{GroupId, Host, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
+use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
 use crate::net::{
     AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
 };
@@ -54,9 +54,7 @@ impl<'g> Grounds<'g> {
                 estate.lists.push(pinned(id, &list.addrs));
             }
         }
-        let everybodys = site.hosts.iter().map(Host::address_set);
-        let known =
-            widely.then(|| AddrSet::from_ranges(everybodys.flat_map(|own| own.ranges().collect::<Vec<_>>())));
+        let known = widely.then(|| site.static_addresses());
         let wearers = site.wearers().into_iter();
         estate.interfaces =
             wearers.map(|(leg, groups)| worn(site, &estate, leg, &groups, known.as_ref())).collect();
@@ -473,8 +471,8 @@ fn own(site: &Site, (host, leg): Leg) -> AddrSet {
     }
 }
 
-/// A leg as an interface that carries every part of its groups.
-/// An interface with the groups it wears; where all `known` addresses are given, a dynamic one has any other of its zone.
+/// A leg as an interface that carries every part of the groups it wears; where all `known` addresses are given, a dynamic one has
+/// any other of its zone.
 fn worn(
     site: &Site,
     estate: &Estate,

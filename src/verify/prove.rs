@@ -226,7 +226,7 @@ impl<'s> Against<'s> {
     pub fn report(&mut self, rules: &HostRules) -> Report {
         let hooks = every_hook(self.site, self.host).filter(|hook| !self.is_silent(rules, *hook));
         let points = hooks.collect::<Vec<_>>().into_iter().map(|hook| self.hook(rules, hook)).collect();
-        let bridging = self.site.host(self.host).is_some_and(|host| host.bridges().next().is_some());
+        let bridging = self.site.host(self.host).is_some_and(Host::has_bridge);
         let frames = bridging.then(|| frames_of(self.site, self.host, rules)).into_iter().collect();
         let looks =
             |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);

@@ -319,9 +319,8 @@ fn covers(network: &mut Network<'_>) -> Vec<Cover> {
 
 /// The addresses of machines that filter what they send and take in, or wear security groups.
 fn filtering(site: &Site) -> AddrSet {
-    let filters = |(id, host): &(HostId, &Host)| {
-        host.filters() || host.legs().any(|(leg, _)| site.worn(*id, leg).next().is_some())
-    };
+    let filters =
+        |(id, host): &(HostId, &Host)| host.filters() || host.legs().any(|(leg, _)| site.wears(*id, leg));
     let legs = site.hosts().filter(filters).flat_map(|(_, host)| &host.legs);
     let ranges = legs.flat_map(|leg| &leg.addresses).map(|addr| AddrRange::one(*addr));
     AddrSet::from_ranges(ranges)

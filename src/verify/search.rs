@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site};
+use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Packet, Verdict};
 use crate::spec::Spec;
 use crate::spec::reading::Readings;
@@ -90,7 +90,7 @@ impl<'a, 's> Search<'a, 's> {
     }
 
     fn by_any_way(&self, from: &End) -> Option<Vec<Hop>> {
-        let (site, packet, bridges) = (self.site, self.sent, self.spec.forwarding().bridges());
+        let (site, packet) = (self.site, self.sent);
         let readings = Readings::new(site);
         let mut queue = VecDeque::new();
         for (start, addrs) in starts_of(site, &readings, from) {
@@ -99,17 +99,27 @@ impl<'a, 's> Search<'a, 's> {
             }
             match start {
                 Start::Zone(zone) => {
-                    queue.push_back((Spot::put(site, bridges, None, zone), packet.clone(), Vec::new()));
+                    queue.push_back((self.put_on(None, zone), packet.clone(), Vec::new()));
                 }
                 Start::Leg(host, leg) => {
                     let Some(zone) = site.leg(host, leg).map(|l| l.zone) else { continue };
                     for (packet, hops) in self.passes(host, Hook::Output, None, Some(leg), packet) {
-                        queue.push_back((Spot::put(site, bridges, Some(host), zone), packet, hops));
+                        queue.push_back((self.put_on(Some(host), zone), packet, hops));
                     }
                 }
             }
         }
         self.first_arrival(queue)
+    }
+
+    /// [`Spot::put`].
+    fn put_on(&self, by: Option<HostId>, zone: ZoneId) -> Spot {
+        Spot::put(self.site, self.spec.forwarding().bridges(), by, zone)
+    }
+
+    /// [`Spot::heard_by`].
+    fn hears(&self, host: HostId, spot: Spot) -> bool {
+        spot.heard_by(self.spec.forwarding().bridges(), host)
     }
 }
 
@@ -161,9 +171,7 @@ impl Search<'_, '_> {
                 }
             }
             for (host, machine) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-                let Some((leg_in, _)) =
-                    machine.leg_in(zone).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host))
-                else {
+                let Some((leg_in, _)) = machine.leg_in(zone).filter(|_| self.hears(host, spot)) else {
                     continue;
                 };
                 for (leg_out, leg) in machine.legs() {
@@ -180,8 +188,7 @@ impl Search<'_, '_> {
                         self.passes(host, Hook::Forward, Some(leg_in), Some(leg_out), &packet)
                     });
                     for (packet, more) in passed {
-                        let next =
-                            Spot::put(self.site, self.spec.forwarding().bridges(), Some(host), leg.zone);
+                        let next = self.put_on(Some(host), leg.zone);
                         queue.push_back((next, packet, hops.iter().cloned().chain(more).collect()));
                     }
                 }
@@ -194,8 +201,7 @@ impl Search<'_, '_> {
     fn shared_out(&self, spot: Spot, packet: &Packet, hops: &[Hop]) -> Vec<Handed> {
         let mut all = Vec::new();
         for (host, machine) in self.site.hosts().filter(|(host, _)| self.site.is_director(*host)) {
-            let heard =
-                machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host));
+            let heard = machine.leg_in(spot.zone()).filter(|_| self.hears(host, spot));
             let Some((leg_in, _)) = heard else { continue };
             for (taken, before) in self.passes(host, Hook::Input, Some(leg_in), None, packet) {
                 for shared in ipvs::shared(self.site, host, &taken) {
@@ -204,7 +210,7 @@ impl Search<'_, '_> {
                     for (leg_out, leg) in machine.legs().filter(|(_, leg)| !shared.direct || near(leg.zone)) {
                         let sent = self.passes(host, Hook::Output, None, Some(leg_out), &shared.packet);
                         all.extend(sent.into_iter().map(|(packet, after)| Handed {
-                            to: Spot::put(self.site, self.spec.forwarding().bridges(), Some(host), leg.zone),
+                            to: self.put_on(Some(host), leg.zone),
                             real: shared.real,
                             direct: shared.direct,
                             packet,
@@ -308,9 +314,7 @@ impl Search<'_, '_> {
             by_name || heard || self.spec.forwarding().owner_of(dst).is_some_and(|(owner, _)| owner == host)
         };
         for (host, machine) in self.site.hosts() {
-            let Some((leg, _)) =
-                machine.leg_in(spot.zone()).filter(|_| spot.heard_by(self.spec.forwarding().bridges(), host))
-            else {
+            let Some((leg, _)) = machine.leg_in(spot.zone()).filter(|_| self.hears(host, spot)) else {
                 continue;
             };
             for (end, hops) in self.passes(host, Hook::Input, Some(leg), None, packet) {
@@ -335,9 +339,10 @@ impl Search<'_, '_> {
         };
         // A machine of unknown address that wears no groups takes in whatever comes.
         let plain = |end: &End| match end {
-            End::Host(host) | End::Leg(host, _) => self.site.host(*host).is_some_and(|machine| {
-                machine.legs().all(|(leg, _)| self.site.worn(*host, leg).next().is_none())
-            }),
+            End::Host(host) | End::Leg(host, _) => self
+                .site
+                .host(*host)
+                .is_some_and(|machine| machine.legs().all(|(leg, _)| !self.site.wears(*host, leg))),
             End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
         };
         self.kind.is_none() || self.expect.to.plus.iter().any(|end| by_address(end) || plain(end))
@@ -353,9 +358,7 @@ impl Search<'_, '_> {
             match hearer {
                 Hearer::Machine(host) => {
                     let leg = self.site.host(*host).and_then(|machine| machine.leg_in(spot.zone()));
-                    let Some((leg, _)) =
-                        leg.filter(|_| spot.heard_by(self.spec.forwarding().bridges(), *host))
-                    else {
+                    let Some((leg, _)) = leg.filter(|_| self.hears(*host, spot)) else {
                         continue;
                     };
                     for (end, hops) in self.passes(*host, Hook::Input, Some(leg), None, packet) {

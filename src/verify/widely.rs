@@ -524,7 +524,7 @@ pub(super) fn into_machine(
     for (leg_id, leg) in machine.legs() {
         let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(&bridges, host);
         let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
-        if site.worn(host, leg_id).next().is_some() {
+        if site.wears(host, leg_id) {
             let defaults = interfaces::defaults(&mut network.space);
             base = network.space.or(base, defaults);
         }

@@ -140,7 +140,7 @@ fn against_all(compiled: &Compiled, host: HostId, against: &mut Against<'_>, rul
             Outcome::Undecided { reason } => fate = Fate::Undecided(reason),
         }
     }
-    let bridging = compiled.site.host(host).is_some_and(|host| host.bridges().next().is_some());
+    let bridging = compiled.site.host(host).is_some_and(|host| host.has_bridge());
     if bridging && !frames_of(&compiled.site, host, rules).holds() {
         return Fate::Frames;
     }

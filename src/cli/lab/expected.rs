@@ -143,7 +143,7 @@ impl Ends<'_, '_> {
         let mut legs = self.ports.iter().zip(0u32..).flat_map(|(ports, host)| {
             ports.iter().filter(|port| port.has(addr)).map(move |port| (HostId(host), port.leg))
         });
-        legs.any(|(host, leg)| self.site().worn(host, leg).next().is_some())
+        legs.any(|(host, leg)| self.site().wears(host, leg))
     }
 
     /// Whether an `as` speaks of somebody whose user on the machine is not known: the rules there let everybody send it, and whom

@@ -19,7 +19,7 @@ impl Judges<'_> {
         }
         let arrives = met.last().map_or_else(|| self.asked_now(question), |(_, packet)| packet.clone());
         let owner = |addr| lab.leg_of(addr).or_else(|| self.forwarding().owner_of(addr));
-        let worn = |addr| owner(addr).filter(|(h, l)| site.worn(*h, *l).next().is_some());
+        let worn = |addr| owner(addr).filter(|(h, l)| site.wears(*h, *l));
         if let Some((host, leg)) = worn(arrives.dst) {
             let input = Point::Hook { host, hook: Hook::Input };
             let last = met.last().is_some_and(|(point, _)| *point == input);

@@ -130,7 +130,7 @@ fn from_end_to_end(forwarding: &Forwarding<'_>, probe: &Probe) -> Result<Vec<Way
 /// Whether the leg that has an address wears a security group.
 fn wears_a_group(forwarding: &Forwarding<'_>, addr: IpAddr) -> bool {
     let owner = forwarding.owner_of(addr);
-    owner.is_some_and(|(host, leg)| forwarding.site().worn(host, leg).next().is_some())
+    owner.is_some_and(|(host, leg)| forwarding.site().wears(host, leg))
 }
 
 /// The ways of a packet to a group, one to each machine that filters and hears it; none where it is to no group.

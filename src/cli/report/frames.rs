@@ -10,7 +10,7 @@ use crate::cli::render::number;
 use crate::net::Packet;
 use crate::net::Verdict;
 use crate::target::nft::sim::Outcome;
-use crate::verify::{Fragments, FramesProof, Packets, Report, WrongFrame};
+use crate::verify::{Every, FramesProof, Report, WrongFrame};
 
 impl Telling<'_> {
     /// One line for all machines whose bridges let pass what is not IP; one for each kind of frames that does not pass.
@@ -78,26 +78,24 @@ fn kind(wrong: &WrongFrame) -> String {
 }
 
 /// What is wrong with packets, if anything is.
-fn packets(done: &Packets) -> Option<String> {
-    match done {
-        Packets::Pass => None,
-        Packets::Stopped(packet) => {
-            let Packet { src, dst, .. } = packet.as_ref();
-            Some(format!("one from {src} to {dst} may be stopped"))
-        }
-        Packets::Undecided => Some("nobody knows whether all pass".to_owned()),
-    }
+fn packets(done: &Every) -> Option<String> {
+    contrary(done, "be stopped", "all pass")
 }
 
 /// What is wrong with fragments, if anything is.
-fn fragments(done: &Fragments) -> Option<String> {
+fn fragments(done: &Every) -> Option<String> {
+    contrary(done, "pass", "one passes")
+}
+
+/// What one packet may do that none may; or that nobody knows whether it is so.
+fn contrary(done: &Every, may: &str, whether: &str) -> Option<String> {
     match done {
-        Fragments::Stopped => None,
-        Fragments::Pass(packet) => {
+        Every::Holds => None,
+        Every::But(packet) => {
             let Packet { src, dst, .. } = packet.as_ref();
-            Some(format!("one from {src} to {dst} may pass"))
+            Some(format!("one from {src} to {dst} may {may}"))
         }
-        Fragments::Undecided => Some("nobody knows whether one passes".to_owned()),
+        Every::Undecided => Some(format!("nobody knows whether {whether}")),
     }
 }
 

@@ -110,7 +110,7 @@ impl AtHook<'_, '_> {
             Hook::Forward | Hook::Postrouting | Hook::Bridge => {
                 let site = self.routes.site;
                 // A machine with one address sends to itself only where it declares so, or on a link.
-                let links = self.machine.bridges().next().is_some();
+                let links = self.machine.has_bridge();
                 let several = site.hosts().filter(|(_, h)| {
                     links
                         || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1

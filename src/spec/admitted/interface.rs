@@ -30,7 +30,7 @@ impl Sets<'_> {
         space: &mut Space,
     ) -> Result<Admitted, Unanswered> {
         let site = self.routes.site;
-        if site.worn(host, leg).next().is_none() {
+        if !site.wears(host, leg) {
             return Ok(Admitted { accepted: PacketSet::EVERYTHING, rejected: PacketSet::NOTHING });
         }
         let mut here = At::new(self, (host, leg), way, space)?;
@@ -71,9 +71,8 @@ impl Sets<'_> {
 
 /// Whether a far end is known by its address: it names nobody who wears a group of the same vpc.
 fn by_address(site: &Site, near: (HostId, LegId), end: &End) -> bool {
-    let worn = |other: (HostId, LegId)| {
-        site.worn(other.0, other.1).next().is_some() && vpc_of(site, other) == vpc_of(site, near)
-    };
+    let worn =
+        |other: (HostId, LegId)| site.wears(other.0, other.1) && vpc_of(site, other) == vpc_of(site, near);
     match end {
         End::Host(host) => {
             site.host(*host).is_none_or(|machine| machine.legs().all(|(leg, _)| !worn((*host, leg))))

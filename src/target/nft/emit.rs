@@ -95,7 +95,7 @@ pub fn emit(
         sayable &= draft.fates(findings);
         let (mut ruleset, mut origins) = (Ruleset::default(), Origins::default());
         draft.finish(&mut ruleset, &mut origins);
-        if host.bridges().next().is_some() {
+        if host.has_bridge() {
             let mut draft = Draft::new(site, host, TableFamily::Bridge);
             draft.tagged();
             points.iter().filter(|point| point.hook == Hook::Bridge).for_each(|point| draft.bridges(point));

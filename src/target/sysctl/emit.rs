@@ -65,38 +65,31 @@ fn forwarding(site: &Site, host: &Host) -> Vec<Setting> {
 /// A machine that forwards takes no router advertisement (ip-sysctl, `accept_ra`), and a dynamic leg may live by them. It is
 /// no parameter of ours: networkd and NetworkManager take them themselves, and set it to 0.
 fn advertisements(site: &Site, host: &Host) -> Vec<String> {
-    let dynamic = host.legs.iter().filter(|leg| leg.dynamic && leg.carries(site, Family::V6));
-    let names: Vec<&str> = dynamic.filter_map(|leg| leg.interface.as_deref()).collect();
-    if names.is_empty() {
-        return Vec::new();
-    }
-    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    let Some((names, keys)) = advertised(site, host, true) else { return Vec::new() };
     vec![
-        format!(
-            "Router advertisements at {} are then not taken by the kernel. Where no program",
-            names.join(", ")
-        ),
-        format!("takes them (networkd, NetworkManager), set {} to 2.", keys.join(", ")),
+        format!("Router advertisements at {} are then not taken by the kernel. Where no program", names),
+        format!("takes them (networkd, NetworkManager), set {} to 2.", keys),
     ]
 }
 
 /// A machine that does not forward takes router advertisements of whoever is on the link. It is no parameter of ours where an
 /// address is static either: that says that it is known, not that nobody advertises it, or the gateway.
 fn strangers(site: &Site, host: &Host) -> Vec<String> {
-    let known = host.legs.iter().filter(|leg| !leg.dynamic && leg.carries(site, Family::V6));
-    let names: Vec<&str> = known.filter_map(|leg| leg.interface.as_deref()).collect();
-    if names.is_empty() {
-        return Vec::new();
-    }
-    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    let Some((names, keys)) = advertised(site, host, false) else { return Vec::new() };
     vec![
-        format!(
-            "So the kernel takes router advertisements at {}: whoever is on that link can",
-            names.join(", ")
-        ),
+        format!("So the kernel takes router advertisements at {}: whoever is on that link can", names),
         "give it other addresses and another gateway than the proof knows. Where its own are".to_owned(),
-        format!("configured (and no program takes advertisements), set {} to 0.", keys.join(", ")),
+        format!("configured (and no program takes advertisements), set {} to 0.", keys),
     ]
+}
+
+/// The interfaces of legs of IPv6, dynamic or not, that have a name, and the keys that say whether the kernel takes router
+/// advertisements there; none where there is no such leg.
+fn advertised(site: &Site, host: &Host, dynamic: bool) -> Option<(String, String)> {
+    let legs = host.legs.iter().filter(|leg| leg.dynamic == dynamic && leg.carries(site, Family::V6));
+    let names: Vec<&str> = legs.filter_map(|leg| leg.interface.as_deref()).collect();
+    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    (!names.is_empty()).then(|| (names.join(", "), keys.join(", ")))
 }
 
 /// For sending, one interface that says 1 is enough, and so it is for receiving where nothing is forwarded (ip-sysctl):
