@@ -93,6 +93,69 @@ test "a port for the world" {{
     }
 }
 
+/// Which expectations of a policy hold, in their order.
+fn held_of(policy: &str, expects: &[&str]) -> Vec<bool> {
+    let words: String = expects.iter().map(|words| format!("expect {words}\n")).collect();
+    let compiled = compiled(&[("site.fw".to_owned(), format!("{policy}test \"t\" {{\n{words}}}\n"))]);
+    compiled.report.expects.iter().map(|proof| matches!(proof.outcome, Outcome::Holds)).collect()
+}
+
+/// What a machine sends itself does not cross its own bridge (S39): whoever asks about its zone asks about that too, though the
+/// machine has no other leg.
+#[test]
+fn what_a_bridge_sends_itself_counts_for_its_zone() {
+    let expects = [
+        "deny ssh from lan to a",
+        "deny any from 10.0.0.1 to a",
+        "deny any from anywhere to a",
+        "only tcp 80 from lan to a",
+        "deny ssh from b to a",
+        "only ssh from lan to a",
+    ];
+    for form in ["br_netfilter", "stateful", "stateless \"an old one\""] {
+        let policy = format!(
+            "zone lan {{ 10.0.0.0/24 }}\nhost br {{ b0 10.0.0.1 in lan bridge {form}; nftables }}\n\
+             host a = 10.0.0.2 in lan\nhost b = 10.0.0.3 in lan\nallow tcp 22 from br to a\n"
+        );
+        assert_eq!(held_of(&policy, &expects), [false, false, false, false, true, true], "{form}");
+    }
+}
+
+/// What a clause delivers to the machine that sent it is not meant by an `expect allow` (S35). A clause that does not serve the
+/// machine delivers it nothing, and of a leg of unknown address nobody can say that it has the address that is asked about.
+#[test]
+fn a_published_server_is_asked_for_what_it_sends_to_the_world() {
+    let policy = |wan: &str, clause: &str| {
+        format!(
+            "zone world {{ rest }}\nzone dmz {{ 10.0.0.0/24 }}\n\
+             firewall gw {{ wan {wan} in world; dmz 10.0.0.1 in dmz }}\nhost web {{ eth0 10.0.0.2 in dmz; nftables }}\n\
+             {clause}\nallow https from dmz except web to world masquerade\n"
+        )
+    };
+    let expects = [
+        "allow https from web to 8.8.8.8",
+        "allow https from web to world",
+        "allow https from dmz to world",
+        "deny https from web to world",
+        "allow https from web to gw.world",
+    ];
+    // To an address of the firewall that the clause does not serve it with, the server writes in vain; a dynamic one may be any.
+    for (wan, clause) in [
+        ("dynamic", "allow https from world to gw.world dnat to web"),
+        ("203.0.113.1", "allow https from world to gw.world dnat to web"),
+        ("203.0.113.1", "allow https from 198.51.100.0/28 to gw.world dnat to web"),
+    ] {
+        // A leg of unknown address cannot be asked about from beside it.
+        let asked = if wan == "dynamic" { &expects[..4] } else { &expects };
+        let held = held_of(&policy(wan, clause), asked);
+        assert_eq!(held, [false, false, false, true, false][..asked.len()], "{wan}, {clause}");
+    }
+    // Served by hairpin: what it sends to itself is not asked about.
+    let hairpin = "allow https from world, dmz to gw.world dnat to web hairpin";
+    let held = held_of(&policy("203.0.113.1", hairpin), &expects[4..]);
+    assert_eq!(held, [true], "{hairpin}");
+}
+
 /// Expectations over the names of a sketch, one test each.
 fn expects(seed: u64) -> String {
     let (site, dice) = (sketch::site(seed), &mut Dice::new(seed ^ 0xe4));

@@ -139,13 +139,33 @@ fn to_itself(network: &mut Network<'_>, readings: &Readings<'_>, from: &Piece, t
         let own = targets.iter().filter(|t| site.owner_of(**t).is_some_and(|(owner, _)| owner == host));
         let families = own.map(|target| Family::of(*target));
         let written = families.fold(AddrSet::empty(), |all, family| all.union(&to.addrs.of(family)));
-        let named = access.to.plus.iter().map(|end| readings.wide(end));
-        let named = named.fold(AddrSet::empty(), |all, addrs| all.union(&addrs));
-        let written = written.intersection(&named.difference(&readings.wide_except(&access.to)));
-        let (written, service) = (network.space.to(&written), terms::set(&mut network.space, &access.terms));
-        sets.push(network.space.and(written, service));
+        let written = written.intersection(&surely(readings, &access.to, to));
+        if written.is_empty() {
+            continue;
+        }
+        let (src, dst) =
+            (network.space.from(&surely(readings, &access.from, from)), network.space.to(&written));
+        let (ends, service) = (network.space.and(src, dst), terms::set(&mut network.space, &access.terms));
+        sets.push(network.space.and(ends, service));
     }
     network.space.any(sets)
+}
+
+/// The addresses that a place names for sure, at one end of a packet: those of a leg whose address nobody knows only where it
+/// is that end. Any other address there may be somebody else's.
+fn surely(readings: &Readings<'_>, place: &Place, piece: &Piece) -> AddrSet {
+    let here = |host: HostId, leg: Option<LegId>| {
+        piece.machine.is_some_and(|(of, at)| of == host && leg.is_none_or(|leg| leg == at))
+    };
+    let named = place.plus.iter().fold(AddrSet::empty(), |all, end| {
+        all.union(&match end {
+            End::Host(host) if here(*host, None) => piece.addrs.clone(),
+            End::Leg(host, leg) if here(*host, Some(*leg)) => piece.addrs.clone(),
+            End::Host(_) | End::Leg(..) => readings.narrow_except(end),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => readings.wide(end),
+        })
+    });
+    named.difference(&readings.wide_except(place))
 }
 
 /// The groups that a place names.
