@@ -16,10 +16,15 @@ pub(super) fn among(addrs: &AddrSet) -> AddrSet {
     addrs.intersection(groups())
 }
 
-/// The machines that filter and have a leg in a zone, with the leg.
-pub(super) fn hearers(site: &Site, zone: ZoneId) -> Vec<(HostId, LegId)> {
-    let filtering = site.hosts().filter(|(_, host)| host.filters());
-    filtering.filter_map(|(id, host)| host.leg_in(zone).map(|(leg, _)| (id, leg))).collect()
+/// The machines that filter and have a leg in a zone that carries a family, with the leg, but for the machine that sends.
+pub(super) fn hearers(
+    site: &Site,
+    (zone, family): (ZoneId, Family),
+    sender: Option<HostId>,
+) -> impl Iterator<Item = (HostId, LegId)> {
+    let filtering = site.hosts().filter(move |(id, host)| host.filters() && Some(*id) != sender);
+    let legs = filtering.filter_map(move |(id, host)| host.leg_in(zone).map(|(at, leg)| (id, at, leg)));
+    legs.filter(move |(.., leg)| leg.carries(site, family)).map(|(id, at, _)| (id, at))
 }
 
 /// S25: the first packet from a piece to a group, both of one family, that does not get out, or that somebody who
@@ -49,10 +54,7 @@ pub(super) fn unheard(
     };
     let mut gates: Vec<(HostId, Hook, LegId)> =
         from.machine.map(|(host, leg)| (host, Hook::Output, leg)).into_iter().collect();
-    let others = hearers(site, zone).into_iter().filter(|(host, leg)| {
-        let carries = site.leg(*host, *leg).is_some_and(|leg| leg.carries(site, family));
-        carries && from.machine.is_none_or(|(sender, _)| sender != *host)
-    });
+    let others = hearers(site, (zone, family), from.machine.map(|(sender, _)| sender));
     gates.extend(others.map(|(host, leg)| (host, Hook::Input, leg)));
     for (host, hook, leg) in gates {
         let (iif, oif) = if hook == Hook::Output { (None, Some(leg)) } else { (Some(leg), None) };

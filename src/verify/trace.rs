@@ -399,8 +399,8 @@ fn heard(
         Begin::Leg(host, leg) => site.leg(host, leg).map(|leg| leg.zone),
         Begin::Machine(_) => spec.forwarding().zone_of(packet.src),
     };
-    let hearers = zone.map(|zone| super::groups::hearers(site, zone)).unwrap_or_default();
-    let others = hearers.into_iter().filter(|(host, _)| Some(*host) != sender);
+    let others =
+        zone.into_iter().flat_map(|zone| super::groups::hearers(site, (zone, packet.family()), sender));
     let at = |(host, leg)| Machine { spec, artifacts, host }.at(Hook::Input, Some(leg), None, packet);
     others.filter_map(at).collect()
 }

@@ -313,6 +313,24 @@ fn a_packet_is_traced_from_the_interface_it_came_by() {
     }
 }
 
+/// S14: a group is heard by whoever carries its family, in a trace as in a proof.
+#[test]
+fn a_group_is_traced_to_those_who_carry_its_family() {
+    const POLICY: &str = "zone lan { 10.0.0.0/24, fd00::/64 }\nhost a { e 10.0.0.2, fd00::2 in lan; nftables }\n\
+        host b { e 10.0.0.3, fd00::3 in lan; nftables }\nhost old { e 10.0.0.4 in lan; nftables }\n\
+        host late { e fd00::5 in lan; nftables }\n\
+        allow udp 9 from a to ff05::18, b, old\nallow udp 9 from a to 224.0.0.18\n\
+        test \"heard\" { expect allow udp 9 from a to ff05::18, 224.0.0.18 }\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    for (src, dst, heard) in [("fd00::2", "ff05::18", "late"), ("10.0.0.2", "224.0.0.18", "old")] {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::UDP, 40_000, 9);
+        let hops = trace(&compiled.site, &compiled.artifacts, &packet).unwrap();
+        let hops: Vec<_> = hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect();
+        let heard = format!("{heard} input e: Accept");
+        assert_eq!(hops, ["a output -> e: Accept", "b input e: Accept", &heard], "{dst}");
+    }
+}
+
 /// The kernel routes by destination: from whichever of its addresses a machine writes, it leaves by the leg that leads there.
 #[test]
 fn a_machine_may_write_from_the_address_of_another_leg() {
