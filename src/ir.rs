@@ -281,7 +281,7 @@ pub struct Layer {
     pub entries: Vec<Entry>,
     /// Families whose few exact keys by ports stand among the ranges: one lookup asks for both.
     pub together: BTreeSet<Family>,
-    /// By family, the blocks of a lookup among ranges with ports; none where one lookup asks all.
+    /// By family, the steps of a lookup among ranges with ports; none where one lookup asks all.
     pub splits: BTreeMap<Family, Split>,
     /// The lookups that are laid out for their size, and why.
     pub laid: BTreeMap<(Shape, Family), Laid>,
@@ -297,6 +297,11 @@ impl Layer {
             }
             shape => shape,
         }
+    }
+
+    /// The entries at these places.
+    pub fn at(&self, places: &[usize]) -> impl Iterator<Item = &Entry> {
+        places.iter().filter_map(|place| self.entries.get(*place))
     }
 }
 
@@ -316,20 +321,43 @@ pub enum Laid {
         /// So many ranges, or more, for one exact key.
         for_a_key: usize,
     },
-    /// Ranges in blocks of addresses.
-    Blocks {
-        /// More ranges than that.
-        ranges: usize,
-    },
 }
 
-/// A lookup among ranges in two steps: the address leads to a block, and the block has its own.
+/// A lookup among ranges in steps: a service that many have leads to its own, which is asked by addresses alone; then the
+/// others are asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// By the source; else by the destination.
-    pub source: bool,
-    /// Disjoint, sorted; none without an entry.
-    pub blocks: Vec<Block>,
+    /// By service: those that are of it alone.
+    pub services: BTreeMap<Service, Ranges>,
+    /// The others.
+    pub others: Ranges,
+    /// More ranges than that are asked in steps: of all services, of one, and of the others.
+    pub at_once: usize,
+    /// A service of so many ranges, or more, has its own.
+    pub of_one: usize,
+}
+
+/// A protocol and a port of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Service {
+    /// TCP or UDP.
+    pub proto: Proto,
+    /// The destination port.
+    pub port: u16,
+}
+
+/// Ranges, by place in [`Layer::entries`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ranges {
+    /// One lookup asks for all of them.
+    AtOnce(Vec<usize>),
+    /// The address leads to a block, and the block has its own lookup.
+    Blocks {
+        /// By the source; else by the destination.
+        source: bool,
+        /// Disjoint, sorted; none without an entry.
+        blocks: Vec<Block>,
+    },
 }
 
 /// The entries that packets to, or from, some addresses may find.

@@ -3,7 +3,7 @@
 //! [`layers`] puts rules that decide alike into layers that can be asked one after another; [`expand`] writes out cheap
 //! ranges, and [`together`] puts few exact keys among many ranges, so that one lookup is asked instead of two;
 //! [`disjoint`] leaves no packet in two rules of one lookup; [`combine`] says what several statements make of one packet;
-//! [`split`] makes blocks of what would be slow at once. Together they keep the meaning, whatever the order in which the
+//! [`split`] asks in steps what would be slow at once. Together they keep the meaning, whatever the order in which the
 //! rules came: the tests compare with brute force on small cells.
 
 mod combine;
@@ -15,7 +15,7 @@ mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ir::{Entry, Laid, Layer, Shape, Split};
+use crate::ir::{Entry, Laid, Layer, Shape};
 use crate::net::Family;
 
 /// At which sizes a lookup is laid out otherwise.
@@ -25,16 +25,25 @@ struct Sizes {
     many: usize,
     /// So many ranges for one exact key, or more: it may stand among them.
     ranges_for_a_key: usize,
-    /// Ranges that are asked at once; above it, blocks.
+    /// Ranges that are asked at once; above it, by service and in blocks.
     at_once: usize,
     /// Entries of a block, where blocks are not too many.
     in_block: usize,
     /// The number of sets of a table is what makes loading it slow (quadratic): with more entries, bigger blocks.
     blocks: usize,
+    /// A service has its own lookup if it fills this part of a block.
+    services_for_a_block: usize,
 }
 
 /// As measured (`docs/performance.md`, In the kernel).
-const MEASURED: Sizes = Sizes { many: 64, ranges_for_a_key: 4, at_once: 2000, in_block: 512, blocks: 128 };
+const MEASURED: Sizes = Sizes {
+    many: 64,
+    ranges_for_a_key: 4,
+    at_once: 2000,
+    in_block: 512,
+    blocks: 128,
+    services_for_a_block: 4,
+};
 
 /// The layers of a list of rules, each disjoint and sorted.
 #[must_use]
@@ -48,7 +57,7 @@ fn arrange_by(sizes: &Sizes, entries: Vec<Entry>) -> Vec<Layer> {
         let together = together::together(sizes, &entries);
         let entries = disjoint::disjoint(kind, &together, entries);
         let splits = split::split(sizes, &entries, &together);
-        let laid = laid(sizes, &written_out, &together, &splits);
+        let laid = laid(sizes, &written_out, &together);
         Layer { kind, entries, together, splits, laid }
     };
     layers::layers(entries).into_iter().map(layer).collect()
@@ -59,23 +68,20 @@ fn laid(
     sizes: &Sizes,
     written_out: &BTreeSet<Family>,
     together: &BTreeSet<Family>,
-    splits: &BTreeMap<Family, Split>,
 ) -> BTreeMap<(Shape, Family), Laid> {
     let exact = |exact| Shape::Ports { exact };
     let keys = written_out.iter().map(|f| ((exact(true), *f), Laid::WrittenOut { keys: sizes.many }));
     let both = Laid::Together { ranges: sizes.many, for_a_key: sizes.ranges_for_a_key };
     let both = together.iter().map(|f| ((exact(false), *f), both));
-    let blocks = splits.keys().map(|f| ((exact(false), *f), Laid::Blocks { ranges: sizes.at_once }));
-    // Blocks last: where they are, they are what a reader wonders at.
-    keys.chain(both).chain(blocks).collect()
+    keys.chain(both).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ir::{Block, Bucket, Cell, FULL, Refuse, Shape, Step, wide};
+    use crate::ir::{Block, Bucket, Cell, FULL, Ranges, Refuse, Service, Shape, Step, wide};
     use crate::model::AccessId;
-    use crate::net::{Limit, Per, Verdict};
+    use crate::net::{Limit, Per, Proto, Verdict};
     use proptest::prelude::*;
 
     const LIMIT: Limit = Limit { rate: 1, unit_seconds: 1, burst: 5, per: Per::Rule };
@@ -110,13 +116,14 @@ mod tests {
 
     /// Those that are measured, and such that few small cells reach every layout.
     fn sizes() -> impl Strategy<Value = Sizes> {
-        let small = (1usize..4, 1usize..3, 0usize..4, 1usize..3, 1usize..5).prop_map(
-            |(many, ranges_for_a_key, at_once, in_block, blocks)| Sizes {
+        let small = (1usize..4, 1usize..3, 0usize..4, 1usize..3, 1usize..5, 1usize..3).prop_map(
+            |(many, ranges_for_a_key, at_once, in_block, blocks, services_for_a_block)| Sizes {
                 many,
                 ranges_for_a_key,
                 at_once,
                 in_block,
                 blocks,
+                services_for_a_block,
             },
         );
         prop_oneof![1 => Just(MEASURED), 4 => small]
@@ -147,6 +154,27 @@ mod tests {
         steps().next().map(|_| Verdict::Drop)
     }
 
+    fn narrow(number: u128) -> u8 {
+        u8::try_from(number).unwrap()
+    }
+
+    fn met(entry: &Entry, at: [u128; 4]) -> bool {
+        entry.cell.ends.iter().zip(at).all(|((a, b), v)| *a <= v && v <= *b)
+    }
+
+    /// Those that are asked for an address.
+    fn of(ranges: &Ranges, at: [u128; 4]) -> impl Iterator<Item = usize> {
+        let here = match ranges {
+            Ranges::AtOnce(all) => Some(all),
+            Ranges::Blocks { source, blocks } => {
+                let address = if *source { at[0] } else { at[1] };
+                let here = |b: &&Block| b.range.first <= address && address <= b.range.last;
+                blocks.iter().find(here).map(|block| &block.entries)
+            }
+        };
+        here.into_iter().flatten().copied()
+    }
+
     /// What the layers do: exact keys before ranges, as a target looks them up.
     fn behaviour(layers: &[Layer], at: [u128; 4], now: u64, over: bool) -> Option<Verdict> {
         for layer in layers {
@@ -154,11 +182,13 @@ mod tests {
                 let asked = |e: &&Entry| layer.shape(&e.cell) == Shape::Ports { exact } && holds(e, at);
                 let found = match layer.splits.get(&Family::V4).filter(|_| !exact) {
                     Some(split) => {
-                        let address = if split.source { at[0] } else { at[1] };
-                        let here = |b: &&Block| b.range.first <= address && address <= b.range.last;
-                        let block = split.blocks.iter().find(here);
-                        let mut listed = block.into_iter().flat_map(|b| &b.entries);
-                        listed.find_map(|at| layer.entries.get(*at).filter(asked))
+                        let service = Service { proto: Proto(narrow(at[2])), port: narrow(at[3]).into() };
+                        let own = split.services.get(&service);
+                        // A service's own lookup has addresses alone.
+                        let met = |e: &&Entry| met(e, at);
+                        let own =
+                            own.and_then(|own| of(own, at).find_map(|n| layer.entries.get(n).filter(met)));
+                        own.or_else(|| of(&split.others, at).find_map(|n| layer.entries.get(n).filter(asked)))
                     }
                     None => layer.entries.iter().find(asked),
                 };

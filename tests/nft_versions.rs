@@ -148,7 +148,7 @@ fn every_text() -> Vec<(String, bool, String)> {
     for site in ["lxc", "lxc-stateless"] {
         texts.extend(emitted(site, &compiled(&common::folder(&format!("policies/{site}")))));
     }
-    texts.extend(emitted("large", &compiled(&[("large.fw".to_owned(), large::policy(3600))])));
+    texts.extend(emitted("large", &compiled(&[("large.fw".to_owned(), large::policy(4000))])));
     for case in cases() {
         let (compiled, ..) = attempt(&[("case.fw".to_owned(), case.policy.clone())]);
         texts.extend(compiled.iter().flat_map(|c| emitted(&case.name, c)));

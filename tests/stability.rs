@@ -88,19 +88,24 @@ fn order_and_files_change_no_byte() {
 }
 
 /// Thousands of ranges, hundreds of hosts: each in the layout for its size, and one flow more is one line more. What leads
-/// to a block is under proof like any rule: without it, or with it led elsewhere, the proof fails.
+/// to a service or a block is under proof like any rule: without it, or with it led elsewhere, the proof fails.
 #[test]
 fn a_large_policy_is_laid_out_by_size_and_stays_so() {
     let policy = |text: String| vec![("large.fw".to_owned(), text)];
-    let before = compiled(&policy(large::policy(3600)));
+    let before = compiled(&policy(large::policy(4000)));
     assert!(before.report.holds());
     let (host, rules) = before.artifacts.iter().next().unwrap();
     let table = &rules.ruleset.tables[0];
     let set = |name: &str| table.sets.iter().position(|set| set.name == name);
-    // 2,700 of IPv4 in blocks; 900 of IPv6 at once, with their few exact keys among them.
-    let blocks = set("forward_eth1_eth2_ports_ranges_v4_blocks").unwrap();
+    // 3,000 of IPv4: a service in blocks, one at once, the others at once; 1,000 of IPv6 at once, with their few exact keys
+    // among them.
+    let services = set("forward_eth1_eth2_ports_ranges_v4_services").unwrap();
+    assert_eq!(table.sets[services].elements.len(), 2);
+    let blocks = set("forward_eth1_eth2_ports_ranges_v4_tcp_443_blocks").unwrap();
     let first = table.sets[blocks].elements.len();
     assert!((4..=128).contains(&first), "{first} blocks");
+    assert!(set("forward_eth1_eth2_ports_ranges_v4_tcp_22").is_some());
+    assert!(set("forward_eth1_eth2_ports_ranges_v4").is_some());
     assert!(set("forward_eth1_eth2_ports_v4").is_none());
     assert!(
         set("forward_eth1_eth2_ports_ranges_v6").is_some() && set("forward_eth1_eth2_ports_v6").is_none()
@@ -113,7 +118,11 @@ fn a_large_policy_is_laid_out_by_size_and_stays_so() {
     // Who sees the layout switch in a diff is told why, once for each lookup; and in a small policy nobody is told anything.
     for (set, why) in [
         (
-            "ports_ranges_v4_blocks",
+            "ports_ranges_v4_services",
+            "# More than 2000 ranges are slow to ask at once: a service with 128 or more has its own.",
+        ),
+        (
+            "ports_ranges_v4_tcp_443_blocks",
             "# More than 2000 ranges are slow to ask at once: each block of addresses has its own.",
         ),
         (
@@ -134,25 +143,34 @@ fn a_large_policy_is_laid_out_by_size_and_stays_so() {
     let small = compiled(&policy(few));
     assert!(small.artifacts.iter().all(|(_, rules)| !rules.text.contains("or more")));
 
-    let more = large::policy(3600) + "allow tcp 8080 from 10.1.9.7 to 10.2.9.0/29\n";
-    let after = compiled(&policy(more));
-    let text = &after.artifacts.iter().next().unwrap().1.text;
-    let added = added_lines(&rules.text, text).unwrap_or_else(|line| panic!("changed or removed: {line}"));
-    assert_eq!(added.len(), 1, "{added:#?}");
+    // Among the others, in a block of a service, in a service that is asked at once.
+    for port in [8080, 443, 22] {
+        let more = large::policy(4000) + &format!("allow tcp {port} from 10.1.9.7 to 10.2.9.0/29\n");
+        let after = compiled(&policy(more));
+        let text = &after.artifacts.iter().next().unwrap().1.text;
+        let added =
+            added_lines(&rules.text, text).unwrap_or_else(|line| panic!("changed or removed: {line}"));
+        assert_eq!(added.len(), 1, "{port}: {added:#?}");
+    }
 
     let mut broken = Vec::new();
-    for change in ["leave out a block", "lead a block elsewhere"] {
+    for (set, change) in [
+        (services, "leave out"),
+        (services, "lead elsewhere"),
+        (blocks, "leave out"),
+        (blocks, "lead elsewhere"),
+    ] {
         let mut artifacts = before.artifacts.clone();
         let ruleset = &mut artifacts.hosts.get_mut(host).unwrap().ruleset;
-        let elements = &mut ruleset.tables[0].sets[blocks].elements;
-        if change == "leave out a block" {
+        let elements = &mut ruleset.tables[0].sets[set].elements;
+        if change == "leave out" {
             elements.remove(1);
         } else {
-            elements[1].data = elements[2].data.clone();
+            elements[1].data = elements[0].data.clone();
         }
-        broken.push((change, verify::prove(&before.site, &artifacts, common::options().at).holds()));
+        broken.push((set, change, verify::prove(&before.site, &artifacts, common::options().at).holds()));
     }
-    assert!(broken.iter().all(|(_, holds)| !holds), "{broken:?}");
+    assert!(broken.iter().all(|(_, _, holds)| !holds), "{broken:?}");
 }
 
 /// A sentence of thousands of addresses is a line of the ruleset for each of them: what is said of a line is as long as before.

@@ -89,30 +89,61 @@ fn word(severity: Severity) -> &'static str {
 }
 
 /// Findings shown with their lines; nobody reads more of them, and a policy with a hundred thousand statements may have
-/// as many. Errors are always shown so.
+/// as many. Errors are always shown so, but for those of a line that is long and has many.
 const IN_FULL: usize = 1000;
+
+/// A line with more bytes is long: shown for each of its findings, it would be shown by the square of its length.
+const LONG: usize = 2000;
+/// Findings that are shown with the same long line.
+const CROWD: usize = 10;
+
+/// How often long lines have been shown.
+#[derive(Default)]
+struct LongLines {
+    shown: BTreeMap<(FileId, usize), usize>,
+}
+
+impl LongLines {
+    /// Whether a finding would show a long line once too often.
+    fn is_crowded(&mut self, finding: &Diagnostic, pages: &mut Pages<'_>) -> bool {
+        let mut crowded = false;
+        for label in finding.primary.iter().chain(&finding.secondary) {
+            let Some(page) = pages.page(label.span.file) else { continue };
+            let line = page.line_of(page.clamp(label.span).0);
+            if page.is_long(line) {
+                let shown = self.shown.entry((label.span.file, line)).or_insert(0);
+                crowded |= *shown >= CROWD;
+                *shown = shown.saturating_add(1);
+            }
+        }
+        crowded
+    }
+}
 
 fn full(all: &Findings, sources: &SourceMap, look: Look) -> String {
     let mut pages = Pages::new(sources);
     let mut text = String::new();
-    let sorted = all.sorted();
-    let (shown, others) = sorted.split_at(IN_FULL.min(sorted.len()));
-    for finding in shown {
-        one_in_full(&mut text, finding, &mut pages, &renderer(finding.severity, look));
-        text.push('\n');
-    }
-    let mut left = 0usize;
-    for finding in others {
-        if finding.severity == Severity::Error {
+    let mut long_lines = LongLines::default();
+    let (mut behind, mut crowded) = (0usize, 0usize);
+    for (place, finding) in all.sorted().into_iter().enumerate() {
+        let is_crowded = long_lines.is_crowded(finding, &mut pages);
+        let is_behind = place >= IN_FULL && finding.severity != Severity::Error;
+        if is_crowded || is_behind {
+            one_in_short(&mut text, finding, &mut pages);
+            crowded = crowded.saturating_add(usize::from(is_crowded));
+            behind = behind.saturating_add(usize::from(!is_crowded));
+        } else {
             one_in_full(&mut text, finding, &mut pages, &renderer(finding.severity, look));
             text.push('\n');
-        } else {
-            one_in_short(&mut text, finding, &mut pages);
-            left = left.saturating_add(1);
         }
     }
-    if left > 0 {
-        let _ = writeln!(text, "\n{} on one line each, behind the first {IN_FULL}", number(left, "warning"));
+    if behind > 0 {
+        let _ =
+            writeln!(text, "\n{} on one line each, behind the first {IN_FULL}", number(behind, "warning"));
+    }
+    if crowded > 0 {
+        let what = number(crowded, "finding");
+        let _ = writeln!(text, "\n{what} on one line each, behind {CROWD} others of the same long line");
     }
     if let Some(counts) = counts(all) {
         let _ = writeln!(text, "{counts}");
@@ -168,6 +199,9 @@ fn patch(text: &mut String, fix: &Fix, pages: &mut Pages<'_>) {
     let Some(page) = pages.page(fix.span.file) else { return };
     let (start, end) = page.clamp(fix.span);
     let (first, last) = (page.line_of(start), page.line_of(end));
+    if page.is_long(first) || page.is_long(last) {
+        return;
+    }
     let (from, to) = (page.line(first).0, page.line(last).1);
     let slice = |a: usize, b: usize| page.text.get(a..b).unwrap_or("");
     let old = slice(from, to).to_owned();
@@ -412,6 +446,11 @@ impl<'a> Page<'a> {
         let start = self.starts.get(number).copied().unwrap_or(self.text.len());
         let next = self.starts.get(number.saturating_add(1));
         (start, next.map_or(self.text.len(), |next| next.saturating_sub(1)))
+    }
+
+    fn is_long(&self, number: usize) -> bool {
+        let (start, end) = self.line(number);
+        end.saturating_sub(start) > LONG
     }
 
     fn position(&self, at: usize) -> (usize, usize) {

@@ -200,3 +200,29 @@ error[unknown-zone]: wrong
     assert!(end.starts_with(want.split_once("\n     |").unwrap().0), "{end}");
     assert!(end.ends_with("behind the first 1000\n1 error, 1002 warnings\n"), "{end}");
 }
+
+/// Shown with each of its findings, a line would be printed by the square of its length.
+#[test]
+fn a_long_line_is_shown_a_few_times() {
+    let word = "allow tcp 9-1; ";
+    let shown = |times: usize| {
+        let text = word.repeat(times);
+        let mut all = Findings::default();
+        for at in 0..times {
+            let start = u32::try_from(at * word.len()).unwrap();
+            let span = span(start + 10, start + 13);
+            all.push(Diagnostic::error(UNKNOWN_ZONE, span, "backwards").fix(span, "1-9"));
+        }
+        findings(&all, &map(&text), FindingsFormat::Text, PLAIN)
+    };
+    let (few, many) = (shown(400), shown(4000));
+    assert!(many.len() < 11 * few.len(), "{} and {}", few.len(), many.len());
+    let (excerpts, lines) = (many.matches(" --> ").count(), many.matches(": error[").count());
+    assert_eq!((excerpts, lines), (10, 3990));
+    assert!(
+        many.contains("3990 findings on one line each, behind 10 others of the same long line\n4000 errors"),
+        "{many}"
+    );
+    // Short lines as ever, with what mends them.
+    assert_eq!(shown(20).matches(" + ").count(), 20);
+}

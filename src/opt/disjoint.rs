@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::combine;
 use super::together::shape;
-use crate::ir::{Cell, Entry, Kind, Shape};
+use crate::ir::{Cell, Entry, Kind, Numbers, Shape};
 use crate::model::AccessId;
 use crate::net::{AddrRange, Family};
 
@@ -109,13 +109,16 @@ fn both_ways(entries: &[Entry]) -> Vec<Entry> {
     asking.into_iter().flat_map(meeting).collect()
 }
 
-/// Disjoint entries, found by their destination, else by their source, where that is one address.
+/// Disjoint entries, found by their service and by the narrower of their ends.
 #[derive(Default)]
 struct Shelf {
     slots: Vec<Option<Entry>>,
-    by_dst: BTreeSet<(Family, u128, usize)>,
-    by_src: BTreeSet<(Family, u128, usize)>,
-    wide: Vec<usize>,
+    /// Those of one service, under that.
+    of_service: Near,
+    /// Those of several.
+    of_several: Near,
+    /// All of them: what is of several services is met by those of each.
+    all: Near,
 }
 
 impl Shelf {
@@ -172,29 +175,91 @@ impl Shelf {
 
     fn insert(&mut self, entry: Entry) {
         let at = self.slots.len();
-        let (src, dst) = (entry.cell.src(), entry.cell.dst());
-        if dst.first == dst.last {
-            self.by_dst.insert((dst.family, dst.first, at));
-        } else if src.first == src.last {
-            self.by_src.insert((src.family, src.first, at));
-        } else {
-            self.wide.push(at);
+        match service(&entry.cell) {
+            Some(service) => self.of_service.insert(service, &entry.cell, at),
+            None => self.of_several.insert(EVERY, &entry.cell, at),
         }
+        self.all.insert(EVERY, &entry.cell, at);
         self.slots.push(Some(entry));
     }
 
     fn candidates(&self, cell: &Cell) -> Vec<usize> {
-        let (src, dst) = (cell.src(), cell.dst());
-        let of = |side: AddrRange| (side.family, side.first, 0)..=(side.family, side.last, usize::MAX);
-        let single = self.by_dst.range(of(dst)).chain(self.by_src.range(of(src))).map(|(.., at)| at);
-        let near = single.chain(&self.wide).copied();
-        let mut all: Vec<usize> = near
-            .filter(|at| {
-                let entry = self.slots.get(*at).and_then(Option::as_ref);
-                entry.is_some_and(|e| e.cell.intersection(cell).is_some())
-            })
-            .collect();
+        let mut all = Vec::new();
+        match service(cell) {
+            Some(service) => {
+                self.of_service.find(service, cell, &mut all);
+                self.of_several.find(EVERY, cell, &mut all);
+            }
+            None => self.all.find(EVERY, cell, &mut all),
+        }
+        all.retain(|at| {
+            let entry = self.slots.get(*at).and_then(Option::as_ref);
+            entry.is_some_and(|e| e.cell.intersection(cell).is_some())
+        });
         all.sort_unstable();
         all
     }
+}
+
+/// Where services are not told apart.
+const EVERY: Numbers = (0, 0);
+
+/// The protocol and the port (or type) of a cell, where each is one.
+fn service(cell: &Cell) -> Option<Numbers> {
+    let ((proto, last), to) = (cell.protos(), cell.to());
+    (proto == last && to.0 == to.1).then_some((proto, to.0))
+}
+
+/// Places of cells, each under the end that has fewer addresses.
+#[derive(Default)]
+struct Near {
+    by_dst: Side,
+    by_src: Side,
+}
+
+/// Places by service, family, how wide the end is (as binary digits), and where it begins: an end that is so wide and holds
+/// an address begins at most so far before it.
+#[derive(Default)]
+struct Side {
+    places: BTreeSet<(Numbers, Family, u32, u128, usize)>,
+    widths: BTreeSet<(Numbers, Family, u32)>,
+}
+
+impl Near {
+    fn insert(&mut self, service: Numbers, cell: &Cell, at: usize) {
+        let (src, dst) = (cell.src(), cell.dst());
+        if digits(dst) <= digits(src) {
+            self.by_dst.insert(service, dst, at);
+        } else {
+            self.by_src.insert(service, src, at);
+        }
+    }
+
+    /// Each that may meet a cell, once.
+    fn find(&self, service: Numbers, cell: &Cell, out: &mut Vec<usize>) {
+        self.by_dst.find(service, cell.dst(), out);
+        self.by_src.find(service, cell.src(), out);
+    }
+}
+
+impl Side {
+    fn insert(&mut self, service: Numbers, range: AddrRange, at: usize) {
+        self.places.insert((service, range.family, digits(range), range.first, at));
+        self.widths.insert((service, range.family, digits(range)));
+    }
+
+    fn find(&self, service: Numbers, range: AddrRange, out: &mut Vec<usize>) {
+        let family = range.family;
+        for &(_, _, width) in self.widths.range((service, family, 0)..=(service, family, u32::MAX)) {
+            let before = 1u128.checked_shl(width).map_or(u128::MAX, |span| span.saturating_sub(1));
+            let first = (service, family, width, range.first.saturating_sub(before), 0);
+            let last = (service, family, width, range.last, usize::MAX);
+            out.extend(self.places.range(first..=last).map(|(.., at)| *at));
+        }
+    }
+}
+
+/// The least power of two that is no less than the addresses of a range, as its exponent.
+fn digits(range: AddrRange) -> u32 {
+    128u32.saturating_sub(range.last.saturating_sub(range.first).leading_zeros())
 }

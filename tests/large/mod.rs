@@ -1,5 +1,5 @@
-//! A policy so large that its lookups are laid out otherwise: ranges in blocks, few keys among many ranges, cheap ranges
-//! written out.
+//! A policy so large that its lookups are laid out otherwise: ranges by service and in blocks, few keys among many ranges,
+//! cheap ranges written out.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +14,8 @@ use fwc::net::Random;
 
 const PORTS: [u16; 8] = [22, 53, 80, 123, 443, 514, 3306, 8443];
 
-/// Prefixes between `left` and `right` in both families, above what one lookup asks; and hosts from `right` to `third`, with
+/// Prefixes between `left` and `right` in both families, above what one lookup asks, three quarters of them of HTTPS and a
+/// tenth of SSH; and hosts from `right` to `third`, with
 /// a few small prefixes among them.
 pub(crate) fn policy(ranges: usize) -> String {
     let mut random = Random::new(20_261_121);
@@ -29,7 +30,11 @@ pub(crate) fn policy(ranges: usize) -> String {
     text.push_str("}\n");
     let mut flows = BTreeSet::new();
     while flows.len() < ranges {
-        let port = PORTS[random.below(PORTS.len())];
+        let port = match random.below(20) {
+            0..15 => 443,
+            15..17 => 22,
+            _ => PORTS[random.below(PORTS.len())],
+        };
         let v6 = random.below(4) == 0;
         let ends = [1, 2].map(|zone| {
             // One in ten is a host; the first 256 addresses are left to the machine.

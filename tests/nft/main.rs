@@ -16,6 +16,7 @@ mod common;
 mod facts;
 mod generate;
 mod laws;
+mod led;
 mod lists;
 mod loads;
 mod meaning;

@@ -9,7 +9,7 @@ use super::super::artifact::{
     DataType, Element, Expression, Field, Set, SetFlag, Statement, TableFamily, Transport, Verdict,
 };
 use super::{Draft, DraftChain, DraftSet, Traced, base, names, statements_of};
-use crate::ir::{Cell, Entry, FULL, Laid, Layer, Numbers, Shape, Split, wide};
+use crate::ir::{Cell, Entry, FULL, Laid, Layer, Numbers, Ranges, Shape, Split, wide};
 use crate::model::Origin;
 use crate::net::{AddrRange, Family, Proto};
 
@@ -25,6 +25,15 @@ const SHAPES: [Shape; 6] = [
     Shape::Protocols { exact: true },
     Shape::Protocols { exact: false },
 ];
+
+/// What a lookup asks.
+#[derive(Clone, Copy)]
+enum By {
+    /// Both ends and what the shape has beside them.
+    All(Shape),
+    /// Both ends: the service was asked before.
+    Ends,
+}
 
 impl Draft<'_> {
     /// The rules of the layers, in order, into a chain; their maps into the table.
@@ -42,11 +51,11 @@ impl Draft<'_> {
             for shape in SHAPES {
                 for family in Family::BOTH {
                     let split = layer.splits.get(&family).filter(|_| shape == RANGES);
+                    let map = map_name(&name, shape, family);
                     if let Some(split) = split {
-                        self.split(chain, &name, layer, family, split);
+                        self.split(chain, &map, layer, family, split);
                     } else if let Some(entries) = found.remove(&(shape, family)) {
-                        let map = map_name(&name, shape, family);
-                        self.lookup(chain, &map, shape, family, entries.into_iter());
+                        self.lookup(chain, &map, By::All(shape), family, entries.into_iter());
                         self.explain(layer.laid.get(&(shape, family)));
                     }
                 }
@@ -67,31 +76,64 @@ impl Draft<'_> {
         }
     }
 
-    /// First the block of the address, then what stands there.
-    fn split(&mut self, chain: &mut DraftChain, name: &str, layer: &Layer, family: Family, split: &Split) {
-        let map = map_name(name, RANGES, family);
-        let (kind, field) = match (family, split.source) {
-            (Family::V4, true) => (DataType::Ipv4Addr, Field::IpSaddr),
-            (Family::V4, false) => (DataType::Ipv4Addr, Field::IpDaddr),
-            (Family::V6, true) => (DataType::Ipv6Addr, Field::Ip6Saddr),
-            (Family::V6, false) => (DataType::Ipv6Addr, Field::Ip6Daddr),
-        };
-        let mut blocks = Vec::new();
-        for block in &split.blocks {
-            let name = names::block(&map, block.range);
+    /// First the service, then the others.
+    fn split(&mut self, chain: &mut DraftChain, map: &str, layer: &Layer, family: Family, split: &Split) {
+        let mut services = Vec::new();
+        for (service, ranges) in &split.services {
+            let name = names::service(map, *service);
             let mut rules = DraftChain::regular(&name);
-            let entries = block.entries.iter().filter_map(|at| layer.entries.get(*at));
-            self.lookup(&mut rules, &name, RANGES, family, entries);
+            self.ranges(&mut rules, &name, layer, (family, By::Ends), ranges, split.at_once);
+            self.chains.push(rules);
+            let key = vec![proto(service.proto), Expression::Number(service.port.into())];
+            let what = Element::verdict(Expression::Concat(key), Verdict::Jump(name));
+            services.push(Traced { what, because: vec![Origin::Base] });
+        }
+        if !services.is_empty() {
+            let by = format!("{map}_services");
+            let types = vec![DataType::InetProto, DataType::InetService];
+            let mut set = Set::new(by.clone(), types, Some(vec![DataType::Verdict]));
+            set.notes.push(why_services(split));
+            self.sets.push(DraftSet { set, elements: services });
+            let key = [Field::L4proto, Field::Dport(Transport::Any)].map(Expression::Field);
+            let asked =
+                Statement::VerdictMap { key: Expression::Concat(key.to_vec()), map: Expression::Named(by) };
+            chain.push(vec![asked], "those with a prefix or a range, by service", &[]);
+        }
+        self.ranges(chain, map, layer, (family, By::All(RANGES)), &split.others, split.at_once);
+    }
+
+    /// All in one lookup, or first the block of the address, then what stands there; no rule where there are none.
+    fn ranges(
+        &mut self,
+        chain: &mut DraftChain,
+        map: &str,
+        layer: &Layer,
+        (family, keyed): (Family, By),
+        ranges: &Ranges,
+        at_once: usize,
+    ) {
+        let (source, blocks) = match ranges {
+            Ranges::AtOnce(all) if all.is_empty() => return,
+            Ranges::AtOnce(all) => return self.lookup(chain, map, keyed, family, layer.at(all)),
+            Ranges::Blocks { source, blocks } => (*source, blocks),
+        };
+        let mut elements = Vec::new();
+        for block in blocks {
+            let name = names::block(map, block.range);
+            let mut rules = DraftChain::regular(&name);
+            self.lookup(&mut rules, &name, keyed, family, layer.at(&block.entries));
             self.chains.push(rules);
             let what = Element::verdict(Expression::addresses(block.range), Verdict::Jump(name));
-            blocks.push(Traced { what, because: vec![Origin::Base] });
+            elements.push(Traced { what, because: vec![Origin::Base] });
         }
         let by = format!("{map}_blocks");
+        let ([src, dst], kind) = ends(family);
         let mut set = Set::new(by.clone(), vec![kind], Some(vec![DataType::Verdict]));
         set.flags = vec![SetFlag::Interval];
-        self.sets.push(DraftSet { set, elements: blocks });
-        self.explain(layer.laid.get(&(RANGES, family)));
-        let asked = Statement::VerdictMap { key: Expression::Field(field), map: Expression::Named(by) };
+        set.notes.push(why_blocks(at_once));
+        self.sets.push(DraftSet { set, elements });
+        let key = Expression::Field(if source { src } else { dst });
+        let asked = Statement::VerdictMap { key, map: Expression::Named(by) };
         chain.push(vec![asked], "those with a prefix or a range, by block", &[]);
     }
 
@@ -99,40 +141,35 @@ impl Draft<'_> {
         &mut self,
         chain: &mut DraftChain,
         map: &str,
-        shape: Shape,
+        keyed: By,
         family: Family,
         entries: impl Iterator<Item = &'e Entry>,
     ) {
-        let exact = match shape {
-            Shape::Ports { exact } | Shape::Icmp { exact } | Shape::Protocols { exact } => exact,
-            Shape::Odd | Shape::Translated => return,
+        let exact = match keyed {
+            By::Ends => false,
+            By::All(Shape::Ports { exact } | Shape::Icmp { exact } | Shape::Protocols { exact }) => exact,
+            By::All(Shape::Odd | Shape::Translated) => return,
         };
-        let (mut fields, mut types) = match family {
-            Family::V4 => {
-                (vec![Field::IpSaddr, Field::IpDaddr], vec![DataType::Ipv4Addr, DataType::Ipv4Addr])
-            }
-            Family::V6 => {
-                (vec![Field::Ip6Saddr, Field::Ip6Daddr], vec![DataType::Ipv6Addr, DataType::Ipv6Addr])
-            }
-        };
-        match (shape, family) {
-            (Shape::Ports { .. }, _) => {
+        let (both, kind) = ends(family);
+        let (mut fields, mut types) = (both.to_vec(), vec![kind.clone(), kind]);
+        match (keyed, family) {
+            (By::All(Shape::Ports { .. }), _) => {
                 fields.extend([Field::L4proto, Field::Dport(Transport::Any)]);
                 types.extend([DataType::InetProto, DataType::InetService]);
             }
-            (Shape::Icmp { .. }, Family::V4) => {
+            (By::All(Shape::Icmp { .. }), Family::V4) => {
                 fields.extend([Field::IcmpType, Field::IcmpCode]);
                 types.extend([DataType::IcmpType, DataType::Other("icmp_code".to_owned())]);
             }
-            (Shape::Icmp { .. }, Family::V6) => {
+            (By::All(Shape::Icmp { .. }), Family::V6) => {
                 fields.extend([Field::Icmpv6Type, Field::Icmpv6Code]);
                 types.extend([DataType::Icmpv6Type, DataType::Other("icmpv6_code".to_owned())]);
             }
-            (Shape::Protocols { .. }, _) => {
+            (By::All(Shape::Protocols { .. }), _) => {
                 fields.push(Field::L4proto);
                 types.push(DataType::InetProto);
             }
-            (Shape::Odd | Shape::Translated, _) => {}
+            (By::Ends | By::All(Shape::Odd | Shape::Translated), _) => {}
         }
         let mut set = Set::new(map, types, Some(vec![DataType::Verdict]));
         if !exact {
@@ -141,7 +178,7 @@ impl Draft<'_> {
         let elements = entries
             .map(|entry| {
                 let verdict = self.verdict(entry);
-                let what = Element::verdict(key(&entry.cell, shape), verdict);
+                let what = Element::verdict(key(&entry.cell, keyed), verdict);
                 Traced { what, because: statements_of(&entry.because) }
             })
             .collect();
@@ -161,9 +198,25 @@ fn why(laid: &Laid) -> String {
         Laid::Together { ranges, for_a_key } => format!(
             "{ranges} ranges or more, at most one exact key for {for_a_key} of them: one lookup asks for both."
         ),
-        Laid::Blocks { ranges } => {
-            format!("More than {ranges} ranges are slow to ask at once: each block of addresses has its own.")
-        }
+    }
+}
+
+fn why_services(split: &Split) -> String {
+    format!(
+        "More than {} ranges are slow to ask at once: a service with {} or more has its own.",
+        split.at_once, split.of_one
+    )
+}
+
+fn why_blocks(at_once: usize) -> String {
+    format!("More than {at_once} ranges are slow to ask at once: each block of addresses has its own.")
+}
+
+/// Source and destination, and their type.
+fn ends(family: Family) -> ([Field; 2], DataType) {
+    match family {
+        Family::V4 => ([Field::IpSaddr, Field::IpDaddr], DataType::Ipv4Addr),
+        Family::V6 => ([Field::Ip6Saddr, Field::Ip6Daddr], DataType::Ipv6Addr),
     }
 }
 
@@ -180,18 +233,18 @@ fn map_name(name: &str, shape: Shape, family: Family) -> String {
     format!("{name}_{word}_{}", names::family(family))
 }
 
-fn key(cell: &Cell, shape: Shape) -> Expression {
+fn key(cell: &Cell, keyed: By) -> Expression {
     let mut parts = Vec::with_capacity(4);
     parts.extend([cell.src(), cell.dst()].map(Expression::addresses));
     let octets = |(first, last): Numbers| numbers((first, last.min(255)));
-    match shape {
-        Shape::Ports { .. } => {
-            parts.push(proto(cell));
+    match keyed {
+        By::All(Shape::Ports { .. }) => {
+            parts.push(protos(cell));
             parts.push(numbers(cell.to()));
         }
-        Shape::Icmp { .. } => parts.extend([octets(cell.to()), octets(cell.from())]),
-        Shape::Protocols { .. } => parts.push(proto(cell)),
-        Shape::Odd | Shape::Translated => {}
+        By::All(Shape::Icmp { .. }) => parts.extend([octets(cell.to()), octets(cell.from())]),
+        By::All(Shape::Protocols { .. }) => parts.push(protos(cell)),
+        By::Ends | By::All(Shape::Odd | Shape::Translated) => {}
     }
     Expression::Concat(parts)
 }
@@ -202,23 +255,23 @@ pub(super) fn numbers(range: Numbers) -> Expression {
     Expression::numbers(first, last)
 }
 
+fn protos(cell: &Cell) -> Expression {
+    cell.proto().map_or_else(|| numbers(cell.protos()), proto)
+}
+
 /// Words only for the two that every nft knows without a file of names.
-fn proto(cell: &Cell) -> Expression {
-    match cell.proto() {
-        Some(Proto::TCP) => Expression::word("tcp"),
-        Some(Proto::UDP) => Expression::word("udp"),
-        Some(Proto(number)) => Expression::Number(u128::from(number)),
-        None => numbers(cell.protos()),
+fn proto(proto: Proto) -> Expression {
+    match proto {
+        Proto::TCP => Expression::word("tcp"),
+        Proto::UDP => Expression::word("udp"),
+        Proto(number) => Expression::Number(u128::from(number)),
     }
 }
 
 /// The matches of a rule for one cell.
 fn matches(cell: &Cell, table: TableFamily) -> Vec<Statement> {
     let mut out = Vec::new();
-    let (src, dst) = match cell.family {
-        Family::V4 => (Field::IpSaddr, Field::IpDaddr),
-        Family::V6 => (Field::Ip6Saddr, Field::Ip6Daddr),
-    };
+    let ([src, dst], _) = ends(cell.family);
     let everyone = |range: AddrRange| range.as_net().is_some_and(|n| n.prefix_len() == 0);
     if everyone(cell.src()) && everyone(cell.dst()) {
         out.push(base::is_family(table, cell.family));
@@ -241,7 +294,7 @@ fn matches(cell: &Cell, table: TableFamily) -> Vec<Statement> {
         .collect();
     // `tcp sport` asks for TCP by itself.
     if asked.is_empty() && cell.protos() != (0, 255) {
-        out.push(Statement::is(Field::L4proto, proto(cell)));
+        out.push(Statement::is(Field::L4proto, protos(cell)));
     }
     out.extend(asked);
     out

@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::ir::Wire;
+use crate::ir::{Service, Wire};
 use crate::net::{AddrRange, Family};
 
 /// `input_eth1`, `forward_eth1_eth2`, `output_eth1`; of a confined user `user_1001_eth1`.
@@ -39,6 +39,12 @@ pub(super) fn block(of: &str, range: AddrRange) -> String {
     let first = range.first_addr().to_string().replace(':', "-");
     let length = range.as_net().map_or(0, |net| net.prefix_len());
     format!("{of}_{first}_{length}")
+}
+
+/// `forward_eth1_eth2_ports_ranges_v4_tcp_443`
+pub(super) fn service(of: &str, service: Service) -> String {
+    let Service { proto, port } = service;
+    format!("{of}_{proto}_{port}")
 }
 
 /// Eight hexadecimal digits of a text.

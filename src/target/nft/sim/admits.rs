@@ -21,6 +21,7 @@ use crate::net::{AddrSet, Family, Limit, PacketSet, Per, Proto, Space, Translati
 mod conditions;
 mod effects;
 mod fields;
+mod lookups;
 mod members;
 mod names;
 mod puts;
@@ -648,6 +649,15 @@ impl<'t> Chains<'_, 't> {
             ends.lose(place, alive.set);
             return PacketSet::NOTHING;
         };
+        if let Some(led) = self.led(alive.now, key, elements) {
+            let misses = self.space.minus(alive.set, led.all);
+            join(next, alive.now, misses);
+            for (verdict, set) in led.to {
+                let set = self.space.and(alive.set, set);
+                self.verdict(place, verdict, Alive { set, ..alive }, next, ends);
+            }
+            return PacketSet::NOTHING;
+        }
         let sorted = self.sort(alive.now, key, elements);
         let lost = self.space.and(alive.set, sorted.maybe);
         ends.lose(place, lost);

@@ -300,14 +300,7 @@ impl Chains<'_, '_> {
             let (_, products) = by_data.entry(leads).or_insert_with(|| (at, Products::default()));
             let before = products.len();
             for ((part, view), value) in views.iter().zip(values) {
-                let (axis, numbers) = match (view.axis, part) {
-                    (Axis::Interface(axis), _) => {
-                        let named = self.named(value)?;
-                        (named.is == named.may).then_some((axis, named.is))?
-                    }
-                    (Axis::Plain(axis), Expression::Field(field)) => (axis, values_of(*field, value)?),
-                    _ => return None,
-                };
+                let (axis, numbers) = self.numbers(part, *view, value)?;
                 products.narrow(axis, &numbers);
             }
             products.push();
@@ -326,7 +319,7 @@ impl Chains<'_, '_> {
     }
 
     /// All of these together; none where two of them have a packet in common.
-    fn all_apart(&mut self, mut sets: Vec<PacketSet>) -> Option<PacketSet> {
+    pub(super) fn all_apart(&mut self, mut sets: Vec<PacketSet>) -> Option<PacketSet> {
         while sets.len() > 1 {
             let mut halved = Vec::with_capacity(sets.len().div_ceil(2));
             for pair in sets.chunks(2) {
