@@ -21,6 +21,7 @@ mod compiles;
 mod diff;
 mod dynamic;
 mod engines;
+mod framed;
 mod listed;
 mod needless;
 mod people;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Place, Ruleset};
-use super::super::Spot;
+use super::super::{Part, Spot};
 use super::{Admits, EACH, Kept, Mark, Reading, TOGETHER, Translated, Wanted, walk};
 use crate::net::space::Exhausted;
 use crate::net::{PacketSet, Space, Translation};
@@ -33,7 +33,7 @@ pub struct Effects {
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn fragments(ruleset: &Ruleset, within: PacketSet, space: &mut Space) -> Result<PacketSet, Exhausted> {
-    let reading = Reading { fragments: true, ..Reading::default() };
+    let reading = Reading { part: Some(Part::Anything), ..Reading::default() };
     let Admits { accepted, unknown, .. } =
         walk(ruleset, Spot::BRIDGE, &reading, Wanted { each: false, within }, space)?.admits;
     Ok(space.or(accepted, unknown))
