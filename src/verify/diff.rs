@@ -355,6 +355,13 @@ impl Common {
     /// What is not compared and not alike.
     fn uncompared(&self, old: Side<'_>, new: Side<'_>) -> Vec<String> {
         let mut all = BTreeSet::new();
+        let alters = [old, new].iter().any(|side| side.rules.ruleset.tables.iter().any(altered::any));
+        let tables = |side: Side<'_>| -> Vec<Table> {
+            let tables = side.rules.ruleset.tables.iter();
+            tables.filter(|_| alters).map(plain).collect()
+        };
+        let (before, after) = (tables(old), tables(new));
+        let (marked, marks) = (altered::writers(&before), altered::writers(&after));
         for (side, common, which) in [(old, &self.old, "old"), (new, &self.new, "new")] {
             for (tables, words) in unseen::untold(&side.rules.ruleset) {
                 if !tables.iter().all(|at| common.contains(at)) {
@@ -362,16 +369,19 @@ impl Common {
                 }
             }
             for (at, table) in side.rules.ruleset.tables.iter().enumerate() {
-                if common.contains(&at) {
+                if !common.contains(&at) {
+                    for found in unseen::of(table, at, &sim::is_modelled) {
+                        all.insert(format!("{} of the {which} ruleset", found.words()));
+                    }
+                } else if marked == marks {
                     continue;
                 }
-                for found in unseen::of(table, at, &sim::is_modelled) {
-                    all.insert(format!("{} of the {which} ruleset", found.words()));
-                }
-                let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
+                let is_old = which == "old";
+                let (ours, theirs) = if is_old { (&before, &after) } else { (&after, &before) };
+                let writers = if is_old { [&marked[..], &marks] } else { [&marks[..], &marked] };
+                let Some(table) = ours.get(at) else { continue };
                 let same = |t: &&Table| t.family == table.family && t.name == table.name;
-                let other = others.tables.iter().find(same).map(plain);
-                for (chain, rule, words) in altered::otherwise(&plain(table), other.as_ref()) {
+                for (chain, rule, words) in altered::otherwise(table, theirs.iter().find(same), writers) {
                     let line = hook::line(side, Place::Rule { table: at, chain, rule });
                     let whole = line.text.trim();
                     let words = if whole.is_empty() { words.as_str() } else { whole };

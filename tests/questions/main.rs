@@ -14,6 +14,7 @@ mod common;
 mod random;
 
 mod against;
+mod altering;
 mod apart;
 mod asked;
 #[path = "../random/compiles.rs"]

@@ -66,7 +66,7 @@ pub use admits::{
 pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
 pub use run::{Did, Outcome, Run, Runner, Step, run, run_part};
 pub use settled::{announces, of_source_ports};
-pub use ties::ties;
+pub use ties::{reads_mark, ties, writes_mark};
 pub use words::number_beside;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
@@ -463,7 +463,7 @@ fn touches(statement: &Statement) -> impl Iterator<Item = Touched<'_>> {
 }
 
 /// The names of sets in words that are not understood: what stands behind an `@`.
-fn mentioned(words: &str) -> impl Iterator<Item = &str> {
+pub fn mentioned(words: &str) -> impl Iterator<Item = &str> {
     words.split('@').skip(1).filter_map(|rest| {
         let name = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
         rest.split(|c| !name(c)).next().filter(|name| !name.is_empty())
