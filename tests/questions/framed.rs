@@ -127,6 +127,26 @@ fn fragments_that_pass_where_they_did_not_are_told() {
     );
 }
 
+/// Beside a chain that tracks connections, of which nobody knows what it does with fragments, those of the other are compared all the same.
+#[test]
+fn fragments_that_one_of_two_chains_stops_are_compared() {
+    let tracking = bridge(
+        "a",
+        -200,
+        "drop",
+        &[
+            "ip saddr != 10.1.0.0/24 ip daddr != 10.1.0.0/24 accept",
+            "ct state new meta l4proto . th dport vmap { udp . 53 : accept }",
+        ],
+    );
+    let old = tracking + &bridge("fwc", -193, "drop", &[FRAGMENTS[0], "udp dport 53 accept"]);
+    let narrow = old.replace("ip protocol tcp ip frag", "ip protocol tcp ip saddr != 10.1.0.0/24 ip frag");
+    assert_ne!(narrow, old);
+    let found = between(&old, &narrow);
+    assert!(found.may_widen(), "{:?}", said(&found));
+    assert!(found.hooks.iter().all(|hook| hook.hook == "fragments"), "{:?}", said(&found));
+}
+
 /// A fragment without the header that a rule looks at breaks that rule: where a `drop` breaks, it passes.
 #[test]
 fn fragments_without_a_header_are_compared() {

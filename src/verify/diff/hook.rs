@@ -6,7 +6,7 @@ use super::{
 };
 use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
-use crate::target::nft::sim::{Kept, Mark, Part};
+use crate::target::nft::sim::{Admits, Kept, Mark, Part};
 
 type Both<'a> = [Side<'a>; 2];
 
@@ -89,6 +89,20 @@ fn of_part(part: Part, domain: PacketSet, space: &mut Space) -> PacketSet {
         }
     };
     space.and(domain, of)
+}
+
+/// Nothing but which fragments may pass, of which nobody knows what they are.
+fn may_pass(side: Side<'_>, within: PacketSet, space: &mut Space) -> Result<Effects, Exhausted> {
+    let (nothing, unknown) = (PacketSet::NOTHING, sim::fragments(&side.rules.ruleset, within, space)?);
+    Ok(Effects {
+        admits: Admits { accepted: nothing, rejected: nothing, unknown },
+        deciders: Vec::new(),
+        translations: Vec::new(),
+        unknowns: Vec::new(),
+        untracked: nothing,
+        marks: BTreeMap::new(),
+        kept: BTreeMap::new(),
+    })
 }
 
 /// How one of the two rulesets is read.
@@ -205,13 +219,16 @@ impl<'s, 'a> At<'s, 'a> {
         regions: usize,
     ) -> Result<Self, Exhausted> {
         let [old, new] = sides;
-        let before = sim::outline(&old.rules.ruleset, spot, &reading(common, 0, part), space)?;
-        let after = sim::outline(&new.rules.ruleset, spot, &reading(common, 1, part), space)?;
+        let mut does = |side: Side<'_>, which| match part {
+            Some(Part::Anything) => may_pass(side, domain, space),
+            _ => sim::outline(&side.rules.ruleset, spot, &reading(common, which, part), space),
+        };
+        let (before, after) = (does(old, 0)?, does(new, 1)?);
         // Who decides is asked only of packets that may be said something about.
         let asked = differing(&before, &after, space);
         let asked = space.and(asked, domain);
         let mut deciders = [Whose::default(), Whose::default()];
-        if asked != PacketSet::NOTHING {
+        if asked != PacketSet::NOTHING && part != Some(Part::Anything) {
             for ((which, side), whose) in [old, new].into_iter().enumerate().zip(&mut deciders) {
                 let reading = reading(common, which, part);
                 let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading, space)?;
@@ -504,6 +521,10 @@ impl At<'_, '_> {
         let Some(witness) = self.witness(possible)? else { return Ok(None) };
         let (regions, more) = self.regions(possible)?;
         let mut because = BTreeSet::new();
+        if self.part == Some(Part::Anything) {
+            because
+                .insert("what stands behind the header of IP, which nobody knows of a fragment".to_owned());
+        }
         for (field, words) in self.space.atoms() {
             let without = self.space.forget(field, at_most);
             let matters = self.space.minus(without, at_most);
