@@ -634,6 +634,54 @@ fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
     assert!(!stateful.artifacts.values().next().unwrap().text.contains("frag"));
 }
 
+/// Every chain sees such a frame, and one that surely drops it is enough (S41): a chain that tracks connections, of which nobody knows what
+/// it does with a fragment, is nothing to the one that does not.
+#[test]
+fn fragments_beside_a_stateful_bridge_are_those_of_the_stateless_one() {
+    let [four, six] =
+        ["ip protocol tcp ip frag-off & 16383 != 0 counter drop", "exthdr frag exists counter drop"];
+    let legs =
+        [r#"br1 10.1.0.1, fd00:1::1 in l1 bridge FORM"#, r#"br2 10.2.0.1, fd00:2::1 in l2 bridge FORM"#];
+    for (first, second) in [("stateful", STATELESS), (STATELESS, "stateful")] {
+        let legs = [legs[0].replace("FORM", first), legs[1].replace("FORM", second)].join("; ");
+        let compiled = compiled(&[(
+            "two.fw".to_owned(),
+            format!(
+                "zone l1 {{ 10.1.0.0/24, fd00:1::/64 }}\nzone l2 {{ 10.2.0.0/24, fd00:2::/64 }}\nfirewall fw {{ {legs} }}\n\
+                 host a = 10.1.0.2, fd00:1::2 in l1\nhost b = 10.1.0.3, fd00:1::3 in l1\n\
+                 host c = 10.2.0.2, fd00:2::2 in l2\nhost d = 10.2.0.3, fd00:2::3 in l2\n\
+                 allow ssh from a to b, c\nallow udp 53 from c to d, a\n"
+            ),
+        )]);
+        let (&host, rules) = compiled.artifacts.iter().next().unwrap();
+        let found = |text: &str| {
+            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(text).unwrap());
+            report.frames[0].fragments.clone()
+        };
+        assert_eq!(compiled.report.frames[0].fragments, Every::Holds, "{first}, {second}");
+        assert_eq!(found(&rules.text), Every::Holds);
+        let chain = if first == "stateful" { "chain bridge_br2 {" } else { "chain bridge_br1 {" };
+        for text in [
+            rules.text.replace(four, "counter"),
+            rules.text.replace(six, "counter"),
+            rules
+                .text
+                .replace(four, "ip protocol tcp ip saddr 10.2.0.3 ip frag-off & 16383 != 0 counter drop"),
+            rules.text.replace("& 16383", "& 8191"),
+            rules.text.replace(four, "ip protocol tcp ip frag-off & 16383 != 0 counter accept"),
+            rules.text.replace(six, "exthdr frag exists counter accept"),
+            // The chain that stops them is at another hook.
+            {
+                let (before, after) = rules.text.split_once(chain).unwrap();
+                format!("{before}{chain}{}", after.replacen("hook forward", "hook output", 1))
+            },
+        ] {
+            assert_ne!(text, rules.text);
+            assert!(matches!(found(&text), Every::But(_)), "{first}, {second}: {text}");
+        }
+    }
+}
+
 /// S38 holds for what is bridged too: the first packet passes, and what its sender sends after the reply comes by another leg than
 /// the one that leads back.
 #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::model::Site;
 use crate::verify::HostRules;
 use crate::verify::diff::{
-    BRANCHES, Bounds, Change, Diff, Difference, Found, Line, Lines, Names, Region, Side, Unclear,
+    BRANCHES, Bounds, Change, Diff, Difference, Found, FrameDiff, Line, Lines, Names, Region, Side, Unclear,
 };
 use crate::verify::logins::{Logins, logins};
 
@@ -189,6 +189,11 @@ impl HostAnswer {
         self.diff.is_decided() && self.logins.uncompared.is_empty()
     }
 
+    /// The frames that are treated differently, and those that may be.
+    fn frames(&self, certain: bool) -> impl Iterator<Item = &FrameDiff> {
+        self.diff.frames.iter().filter(move |frames| frames.because.is_none() == certain)
+    }
+
     fn uncompared(&self) -> impl Iterator<Item = &String> {
         self.diff.uncompared.iter().chain(&self.logins.uncompared)
     }
@@ -245,10 +250,12 @@ impl Answer {
     fn summary(&self) -> String {
         let flows = flows(&self.hosts);
         let people = || self.hosts.iter().flat_map(|host| &host.logins.changes);
-        let all = [flows.len(), people().count(), self.groups.differences()];
+        let frames = || self.hosts.iter().flat_map(|host| host.frames(true));
+        let all = [flows.len(), frames().count(), people().count(), self.groups.differences()];
         let all = all.into_iter().fold(0, usize::saturating_add);
         let widening = flows.keys().filter(|(change, _)| change.widens()).count();
-        let widening = [widening, people().filter(|of| of.allowed).count(), self.groups.widening()];
+        let frames = frames().filter(|of| of.change.widens()).count();
+        let widening = [widening, frames, people().filter(|of| of.allowed).count(), self.groups.widening()];
         let widening = widening.into_iter().fold(0, usize::saturating_add);
         let mut of = number(self.hosts.len(), "machine");
         if self.groups.count > 0 {
@@ -331,6 +338,12 @@ impl Telling<'_> {
             }
         }
         for host in hosts {
+            for frames in host.frames(true) {
+                let _ = writeln!(text, "{}", words(frames.change));
+                between_ports(&mut text, &host.name, frames);
+            }
+        }
+        for host in hosts {
             for change in &host.logins.changes {
                 people::text(&mut text, &host.name, change, self.site);
             }
@@ -380,6 +393,10 @@ impl Telling<'_> {
                 }
             }
         }
+        for frames in host.frames(false) {
+            let _ = writeln!(text, "perhaps {}", words(frames.change));
+            between_ports(text, &host.name, frames);
+        }
         for what in host.uncompared() {
             let _ = writeln!(text, "not compared on {name}: {}", clean_line(what));
         }
@@ -413,6 +430,25 @@ impl Telling<'_> {
                     "points": points,
                 })
             })
+            .chain(hosts.iter().flat_map(|host| {
+                host.frames(true).map(|frames| {
+                    json!({
+                        "change": name(frames.change),
+                        "words": words(frames.change),
+                        "widens": frames.change.widens(),
+                        "statements": [],
+                        "points": [{
+                            "host": host.name,
+                            "hook": BRIDGE,
+                            "regions": [],
+                            "more": false,
+                            "example": frames.words(),
+                            "was": [],
+                            "now": [],
+                        }],
+                    })
+                })
+            }))
             .collect();
         let mut unclear = Vec::new();
         for host in hosts {
@@ -435,6 +471,18 @@ impl Telling<'_> {
                     })),
                 }
             }
+            unclear.extend(host.frames(false).map(|frames| {
+                json!({
+                    "host": host.name,
+                    "hook": BRIDGE,
+                    "change": name(frames.change),
+                    "widens": frames.change.widens(),
+                    "regions": [],
+                    "more": false,
+                    "example": frames.words(),
+                    "depends_on": frames.because.as_slice(),
+                })
+            }));
             unclear.extend(host.uncompared().map(|w| json!({ "host": host.name, "uncompared": w })));
         }
         let presence = hosts.iter().filter_map(|h| Some(json!({ "host": h.name, "note": h.presence? })));
@@ -456,6 +504,17 @@ impl Telling<'_> {
             fields.insert("groups".to_owned(), answer.groups.json());
         }
         document
+    }
+}
+
+/// Where frames pass that are no packets.
+const BRIDGE: &str = "bridge";
+
+fn between_ports(text: &mut String, host: &str, frames: &FrameDiff) {
+    let _ = writeln!(text, "  at {} {BRIDGE}", clean_line(host));
+    let _ = writeln!(text, "    {}", frames.words());
+    if let Some(because) = &frames.because {
+        let _ = writeln!(text, "    depends on {}", clean_line(because));
     }
 }
 

@@ -27,10 +27,12 @@ use super::prove::HostRules;
 use super::unseen;
 
 mod altered;
+mod frames;
 mod hook;
 mod region;
 mod services;
 
+pub use frames::FrameDiff;
 pub use region::{Names, Region};
 pub(super) use services::services;
 
@@ -81,6 +83,8 @@ impl Default for Bounds {
 pub struct Diff {
     /// By hook, in the order of a packet's way; hooks where both do the same are not here.
     pub hooks: Vec<HookDiff>,
+    /// The frames between the ports of a bridge that are no packets, and are treated differently or may be.
+    pub frames: Vec<FrameDiff>,
     /// What is in one of them alone, and was not compared: chains that see frames at a device or ARP, flowtables, statements
     /// that write what no modelled field reads (MSS, DSCP, a helper); and what other packets leave behind in one than in the
     /// other, in sets that rules look into and in `ct mark`.
@@ -92,7 +96,7 @@ pub struct Diff {
 /// What is different at a hook.
 #[derive(Clone, Debug)]
 pub struct HookDiff {
-    /// `forward`; `bridge` is the forward hook of `table bridge`.
+    /// `forward`; `bridge` is the forward hook of `table bridge`, and `fragments` are those that come to it.
     pub hook: &'static str,
     /// What was found.
     pub found: Found,
@@ -214,13 +218,14 @@ impl Diff {
     /// Whether the two are proved to do the same.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hooks.is_empty() && self.uncompared.is_empty()
+        self.hooks.is_empty() && self.frames.is_empty() && self.uncompared.is_empty()
     }
 
     /// Whether everything was decided: nothing is unclear, no budget was spent, nothing was left uncompared.
     #[must_use]
     pub fn is_decided(&self) -> bool {
         self.uncompared.is_empty()
+            && self.frames.iter().all(|frames| frames.because.is_none())
             && self.hooks.iter().all(|hook| match &hook.found {
                 Found::Compared { unclear, .. } => unclear.is_empty(),
                 Found::Undecided { .. } => false,
@@ -239,12 +244,14 @@ impl Diff {
     #[must_use]
     pub fn widens(&self) -> bool {
         self.differences().any(|(_, difference)| difference.change.widens())
+            || self.frames.iter().any(|frames| frames.because.is_none() && frames.change.widens())
     }
 
     /// Whether something may be let through of which that is not known.
     #[must_use]
     pub fn may_widen(&self) -> bool {
         !self.uncompared.is_empty()
+            || self.frames.iter().any(|frames| frames.change.widens())
             || self.hooks.iter().any(|hook| match &hook.found {
                 Found::Compared { unclear, .. } => unclear.iter().any(|u| u.change.widens()),
                 Found::Undecided { .. } => true,
@@ -261,6 +268,9 @@ pub const HOOKS: [(&str, Hook); 5] = [
     ("postrouting", Hook::Postrouting),
 ];
 
+/// Fragments between the ports of a bridge: no hook of their own, but what is said of packets, which are whole, is not said of them.
+const FRAGMENTS: &str = "fragments";
+
 /// What `new` does that `old` does not, and the other way round.
 pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff {
     let common = Common::of(&old.rules.ruleset, &new.rules.ruleset);
@@ -274,25 +284,35 @@ pub fn diff(old: Side<'_>, new: Side<'_>, names: &Names, bounds: Bounds) -> Diff
         let mut space = Space::with_branches(bounds.nodes, bounds.branches);
         let found = hook::compare(&mut space, spot, [old, new], &common, names, bounds.regions);
         diff.nodes = diff.nodes.saturating_add(space.node_count());
-        let found = match found {
-            Ok(((differences, unclear), kept)) => {
-                diff.uncompared.extend(kept);
-                if differences.is_empty() && unclear.is_empty() {
-                    continue;
-                }
-                Found::Compared { differences, unclear }
-            }
+        if spot == Spot::BRIDGE {
+            diff.frames = frames::compare([old, new], &common);
+        }
+        let compared = match found {
+            Ok(compared) => compared,
             Err(why) => {
-                let spent = match &why {
-                    hook::Stop::Spent(spent) => Some(*spent),
-                    hook::Stop::Disagree(_) => None,
-                };
-                Found::Undecided { reason: why.to_string(), spent }
+                diff.hooks.push(HookDiff { hook: name, found: undecided(&why) });
+                continue;
             }
         };
-        diff.hooks.push(HookDiff { hook: name, found });
+        diff.uncompared.extend(compared.kept);
+        for (hook, found) in [(name, Ok(compared.packets)), (FRAGMENTS, compared.fragments)] {
+            let found = match found {
+                Ok((differences, unclear)) if differences.is_empty() && unclear.is_empty() => continue,
+                Ok((differences, unclear)) => Found::Compared { differences, unclear },
+                Err(why) => undecided(&why),
+            };
+            diff.hooks.push(HookDiff { hook, found });
+        }
     }
     diff
+}
+
+fn undecided(why: &hook::Stop) -> Found {
+    let spent = match why {
+        hook::Stop::Spent(spent) => Some(*spent),
+        hook::Stop::Disagree(_) => None,
+    };
+    Found::Undecided { reason: why.to_string(), spent }
 }
 
 /// The tables that two rulesets have alike.
@@ -335,6 +355,13 @@ impl Common {
     /// What is not compared and not alike.
     fn uncompared(&self, old: Side<'_>, new: Side<'_>) -> Vec<String> {
         let mut all = BTreeSet::new();
+        let alters = [old, new].iter().any(|side| side.rules.ruleset.tables.iter().any(altered::any));
+        let tables = |side: Side<'_>| -> Vec<Table> {
+            let tables = side.rules.ruleset.tables.iter();
+            tables.filter(|_| alters).map(plain).collect()
+        };
+        let (before, after) = (tables(old), tables(new));
+        let (marked, marks) = (altered::writers(&before), altered::writers(&after));
         for (side, common, which) in [(old, &self.old, "old"), (new, &self.new, "new")] {
             for (tables, words) in unseen::untold(&side.rules.ruleset) {
                 if !tables.iter().all(|at| common.contains(at)) {
@@ -342,16 +369,19 @@ impl Common {
                 }
             }
             for (at, table) in side.rules.ruleset.tables.iter().enumerate() {
-                if common.contains(&at) {
+                if !common.contains(&at) {
+                    for found in unseen::of(table, at, &sim::is_modelled) {
+                        all.insert(format!("{} of the {which} ruleset", found.words()));
+                    }
+                } else if marked == marks {
                     continue;
                 }
-                for found in unseen::of(table, at, &sim::is_modelled) {
-                    all.insert(format!("{} of the {which} ruleset", found.words()));
-                }
-                let others = if which == "old" { &new.rules.ruleset } else { &old.rules.ruleset };
+                let is_old = which == "old";
+                let (ours, theirs) = if is_old { (&before, &after) } else { (&after, &before) };
+                let writers = if is_old { [&marked[..], &marks] } else { [&marks[..], &marked] };
+                let Some(table) = ours.get(at) else { continue };
                 let same = |t: &&Table| t.family == table.family && t.name == table.name;
-                let other = others.tables.iter().find(same).map(plain);
-                for (chain, rule, words) in altered::otherwise(&plain(table), other.as_ref()) {
+                for (chain, rule, words) in altered::otherwise(table, theirs.iter().find(same), writers) {
                     let line = hook::line(side, Place::Rule { table: at, chain, rule });
                     let whole = line.text.trim();
                     let words = if whole.is_empty() { words.as_str() } else { whole };

@@ -14,6 +14,7 @@ mod common;
 mod random;
 
 mod against;
+mod altering;
 mod apart;
 mod asked;
 #[path = "../random/compiles.rs"]
@@ -21,6 +22,7 @@ mod compiles;
 mod diff;
 mod dynamic;
 mod engines;
+mod framed;
 mod listed;
 mod needless;
 mod people;

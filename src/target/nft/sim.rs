@@ -63,10 +63,10 @@ pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
     fragments, interfaces, outline, tells_local_time, translations,
 };
-pub use frames::{ARP, frames, tagged};
-pub use run::{Did, Outcome, Run, Runner, Step, run};
+pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
+pub use run::{Did, Outcome, Run, Runner, Step, run, run_part};
 pub use settled::{announces, of_source_ports};
-pub use ties::ties;
+pub use ties::{reads_mark, ties, writes_mark};
 pub use words::number_beside;
 
 /// A hook of the kernel, as a packet comes to it: routed, or as a frame between the ports of a bridge.
@@ -99,6 +99,94 @@ impl From<Hook> for Spot {
     fn from(hook: Hook) -> Self {
         Self { hook, bridged: false }
     }
+}
+
+/// What a fragment has behind the header of IP, where nothing puts fragments together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Nobody knows, nor what it is of.
+    Anything,
+    /// So many bytes, as of a whole packet or as they stand there; what is not among them breaks the rule that looks at it
+    /// (`nft_payload_eval`).
+    Bytes(u8),
+    /// Nothing, nor what it is of: over IPv6 a header that another fragment has may say so.
+    Nameless,
+}
+
+impl Part {
+    /// All that rules can tell apart: first those with every header that a rule looks at, last those of which nobody knows it.
+    pub const ALL: [Self; 7] = [
+        Self::Bytes(14),
+        Self::Bytes(4),
+        Self::Bytes(2),
+        Self::Bytes(1),
+        Self::Bytes(0),
+        Self::Nameless,
+        Self::Anything,
+    ];
+
+    /// Whether what stands in a field is something that nobody knows.
+    fn hides(self, field: Field) -> bool {
+        self == Self::Anything && behind(field).is_some()
+    }
+
+    /// Whether a field is not there.
+    fn lacks(self, field: Field) -> bool {
+        behind(field).is_some_and(|needed| match self {
+            Self::Anything => false,
+            Self::Bytes(there) => needed > there,
+            Self::Nameless => true,
+        })
+    }
+}
+
+/// How many bytes behind the header of IP it takes to look at a field; none of one that is not behind it. What a packet is of
+/// takes none, but is what the headers of IPv6 lead to.
+fn behind(field: Field) -> Option<u8> {
+    match field {
+        Field::L4proto => Some(0),
+        Field::IcmpType | Field::Icmpv6Type => Some(1),
+        Field::IcmpCode | Field::Icmpv6Code | Field::Sport(_) => Some(2),
+        Field::Dport(_) => Some(4),
+        Field::TcpFlags => Some(14),
+        _ => None,
+    }
+}
+
+/// Whether connection tracking puts fragments together before rules of `table bridge` see them: some rule there looks at `ct`.
+#[must_use]
+pub fn joins_fragments(ruleset: &Ruleset) -> bool {
+    asks_of_bridges(ruleset, |part| match part {
+        Expression::Field(field) => *field == Field::CtState || field.is_of_connection(),
+        Expression::Unknown(words) => words.starts_with("ct "),
+        _ => false,
+    })
+}
+
+/// Whether rules of `table bridge` tell fragments from other packets.
+#[must_use]
+pub fn asks_for_fragments(ruleset: &Ruleset) -> bool {
+    asks_of_bridges(ruleset, |part| match part {
+        Expression::Field(field) => matches!(field, Field::IpFragOff | Field::Ip6Fragment),
+        Expression::Unknown(words) => words.contains("frag"),
+        _ => false,
+    })
+}
+
+/// Whether some rule of `table bridge` looks at such a thing.
+fn asks_of_bridges(ruleset: &Ruleset, is: impl Fn(&Expression) -> bool) -> bool {
+    let awake = |table: &&Table| table.family == TableFamily::Bridge && !is_dormant(table);
+    let rules =
+        ruleset.tables.iter().filter(awake).flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+    rules.flat_map(|rule| &rule.statements).any(|statement| match statement {
+        Statement::Match { left: key, .. }
+        | Statement::VerdictMap { key, .. }
+        | Statement::SetUpdate { key, .. } => {
+            let key = if let Expression::Masked(of, _) = key { of } else { key };
+            parts(key).iter().any(&is)
+        }
+        _ => false,
+    })
 }
 
 /// The interface by which a machine sends to itself.
@@ -375,7 +463,7 @@ fn touches(statement: &Statement) -> impl Iterator<Item = Touched<'_>> {
 }
 
 /// The names of sets in words that are not understood: what stands behind an `@`.
-fn mentioned(words: &str) -> impl Iterator<Item = &str> {
+pub fn mentioned(words: &str) -> impl Iterator<Item = &str> {
     words.split('@').skip(1).filter_map(|rest| {
         let name = |c: char| c.is_ascii_alphanumeric() || "_-./\\".contains(c);
         rest.split(|c| !name(c)).next().filter(|name| !name.is_empty())

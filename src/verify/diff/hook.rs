@@ -4,9 +4,9 @@ use super::{
     BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
 };
-use crate::net::{AddrSet, Covers, Verdict};
+use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
-use crate::target::nft::sim::{Kept, Mark};
+use crate::target::nft::sim::{Admits, Kept, Mark, Part};
 
 type Both<'a> = [Side<'a>; 2];
 
@@ -21,7 +21,16 @@ pub(super) enum Stop {
     Disagree(Box<Packet>),
 }
 
-/// What is different, what may be, and what packets leave for those to come, which is not followed.
+/// What is found at a hook.
+pub(super) struct Compared {
+    pub(super) packets: Findings,
+    /// Of the fragments between the ports of a bridge, what their packets do not show.
+    pub(super) fragments: Result<Findings, Stop>,
+    /// What packets leave for those to come, which is not followed.
+    pub(super) kept: Vec<String>,
+}
+
+/// What is different, and what may be.
 pub(super) fn compare(
     space: &mut Space,
     spot: Spot,
@@ -29,42 +38,81 @@ pub(super) fn compare(
     common: &Common,
     names: &Names,
     regions: usize,
-) -> Result<(Findings, Vec<String>), Stop> {
+) -> Result<Compared, Stop> {
     let [old, new] = sides;
     sim::interfaces(&[&old.rules.ruleset, &new.rules.ruleset], space);
-    let before = sim::outline(&old.rules.ruleset, spot, &reading(common, 0), space)?;
-    let after = sim::outline(&new.rules.ruleset, spot, &reading(common, 1), space)?;
     let domain = domain(space, spot);
-    // Who decides is asked only of packets that may be said something about.
-    let asked = differing(&before, &after, space);
-    let asked = space.and(asked, domain);
-    let mut deciders = [Whose::default(), Whose::default()];
-    if asked != PacketSet::NOTHING {
-        for ((which, side), whose) in [old, new].into_iter().enumerate().zip(&mut deciders) {
-            let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading(common, which), space)?;
-            *whose = Whose::new(space, all);
-        }
-    }
-    let mut at = At { space, spot, sides, before, after, deciders, domain, names, regions };
-    let mut found = (Vec::new(), Vec::new());
-    at.verdicts(&mut found)?;
-    at.told(&mut found)?;
-    at.translated(&mut found)?;
-    at.untracked(&mut found)?;
-    at.marked(&mut found)?;
+    let mut at = At::of(space, (spot, None), sides, common, domain, names, regions)?;
+    let mut packets = (Vec::new(), Vec::new());
+    at.verdicts(&mut packets)?;
+    at.told(&mut packets)?;
+    at.translated(&mut packets)?;
+    at.untracked(&mut packets)?;
+    at.marked(&mut packets)?;
     let kept = at.kept()?;
-    at.space.within_budget()?;
-    Ok((found, kept))
+    let mut said = std::mem::take(&mut at.said);
+    space.within_budget()?;
+    let mut of_fragments = || {
+        let mut found = (Vec::new(), Vec::new());
+        let parts = if spot == Spot::BRIDGE && fragments_come(sides) { Part::ALL.as_slice() } else { &[] };
+        for part in parts {
+            let domain = of_part(*part, domain, space);
+            let mut at = At::of(space, (spot, Some(*part)), sides, common, domain, names, regions)?;
+            at.said = std::mem::take(&mut said);
+            at.verdicts(&mut found)?;
+            said = at.said;
+        }
+        space.within_budget()?;
+        Ok(found)
+    };
+    let fragments = of_fragments();
+    Ok(Compared { packets, fragments, kept })
+}
+
+/// Whether fragments come to the rules of `table bridge`, or rules there say that they may.
+fn fragments_come(sides: Both<'_>) -> bool {
+    sides.iter().any(|side| {
+        let ruleset = &side.rules.ruleset;
+        !sim::joins_fragments(ruleset) || sim::asks_for_fragments(ruleset)
+    })
+}
+
+/// Of which packets there are such fragments; of those that could be anything, such as could be taken for something else (S42).
+fn of_part(part: Part, domain: PacketSet, space: &mut Space) -> PacketSet {
+    let six = space.family(Family::V6);
+    let of = match part {
+        Part::Bytes(_) => return domain,
+        Part::Nameless => six,
+        Part::Anything => {
+            let tcp = space.proto(Proto::TCP);
+            space.or(tcp, six)
+        }
+    };
+    space.and(domain, of)
+}
+
+/// Nothing but which fragments may pass, of which nobody knows what they are.
+fn may_pass(side: Side<'_>, within: PacketSet, space: &mut Space) -> Result<Effects, Exhausted> {
+    let (nothing, unknown) = (PacketSet::NOTHING, sim::fragments(&side.rules.ruleset, within, space)?);
+    Ok(Effects {
+        admits: Admits { accepted: nothing, rejected: nothing, unknown },
+        deciders: Vec::new(),
+        translations: Vec::new(),
+        unknowns: Vec::new(),
+        untracked: nothing,
+        marks: BTreeMap::new(),
+        kept: BTreeMap::new(),
+    })
 }
 
 /// How one of the two rulesets is read.
-fn reading(common: &Common, which: usize) -> Reading {
+fn reading(common: &Common, which: usize, part: Option<Part>) -> Reading {
     let (tables, listed) = if which == 0 { (&common.old, "old") } else { (&common.new, "new") };
     Reading {
         conditions: true,
         common: tables.clone(),
         listed: Some(listed),
-        fragments: false,
+        part,
         expected: common.expected,
     }
 }
@@ -111,7 +159,7 @@ fn domain(space: &mut Space, spot: Spot) -> PacketSet {
 /// Regions that are named of what is not compared.
 const FEW: usize = 4;
 
-type Findings = (Vec<Difference>, Vec<Unclear>);
+pub(super) type Findings = (Vec<Difference>, Vec<Unclear>);
 
 /// Which packets each place decides about, or translates.
 #[derive(Default)]
@@ -154,6 +202,42 @@ struct At<'s, 'a> {
     domain: PacketSet,
     names: &'a Names,
     regions: usize,
+    /// What there is of fragments; otherwise packets are whole.
+    part: Option<Part>,
+    /// What has been said so far, certain or not.
+    said: BTreeMap<Change, PacketSet>,
+}
+
+impl<'s, 'a> At<'s, 'a> {
+    fn of(
+        space: &'s mut Space,
+        (spot, part): (Spot, Option<Part>),
+        sides: Both<'a>,
+        common: &Common,
+        domain: PacketSet,
+        names: &'a Names,
+        regions: usize,
+    ) -> Result<Self, Exhausted> {
+        let [old, new] = sides;
+        let mut does = |side: Side<'_>, which| match part {
+            Some(Part::Anything) => may_pass(side, domain, space),
+            _ => sim::outline(&side.rules.ruleset, spot, &reading(common, which, part), space),
+        };
+        let (before, after) = (does(old, 0)?, does(new, 1)?);
+        // Who decides is asked only of packets that may be said something about.
+        let asked = differing(&before, &after, space);
+        let asked = space.and(asked, domain);
+        let mut deciders = [Whose::default(), Whose::default()];
+        if asked != PacketSet::NOTHING && part != Some(Part::Anything) {
+            for ((which, side), whose) in [old, new].into_iter().enumerate().zip(&mut deciders) {
+                let reading = reading(common, which, part);
+                let all = sim::deciders_of(asked, &side.rules.ruleset, spot, &reading, space)?;
+                *whose = Whose::new(space, all);
+            }
+        }
+        let said = BTreeMap::new();
+        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, said })
+    }
 }
 
 impl At<'_, '_> {
@@ -163,7 +247,9 @@ impl At<'_, '_> {
             let not_before = self.space.or(from.accepted, from.unknown);
             let sure = self.space.minus(to.accepted, not_before);
             let at_most = self.space.or(to.accepted, to.unknown);
-            let at_most = self.space.minus(at_most, from.accepted);
+            // Of what could be anything, no more is asked than whether one side surely stops it.
+            let before = if self.part == Some(Part::Anything) { not_before } else { from.accepted };
+            let at_most = self.space.minus(at_most, before);
             self.put(change, sure, at_most, found)?;
         }
         Ok(())
@@ -352,6 +438,13 @@ impl At<'_, '_> {
         found: &mut Findings,
     ) -> Result<(), Stop> {
         let (sure, at_most) = (self.space.and(sure, self.domain), self.space.and(at_most, self.domain));
+        // Of a fragment, what is not said of its packet or of another that there is more of.
+        let said = self.said.get(&change).copied().unwrap_or(PacketSet::NOTHING);
+        let (sure, at_most) = (self.space.minus(sure, said), self.space.minus(at_most, said));
+        let all = self.space.or(sure, at_most);
+        let all = self.ever(all);
+        let all = self.space.or(said, all);
+        self.said.insert(change, all);
         let certain = self.always(sure);
         let certain = self.space.and(certain, self.domain);
         for (statements, set) in self.grouped(change, certain)? {
@@ -406,7 +499,10 @@ impl At<'_, '_> {
         set: PacketSet,
     ) -> Result<Option<Difference>, Stop> {
         let Some(witness) = self.witness(set)? else { return Ok(None) };
-        let runs = self.sides.map(|side| sim::run(&side.rules.ruleset, self.spot, &witness));
+        let runs = self.sides.map(|side| match self.part {
+            None => sim::run(&side.rules.ruleset, self.spot, &witness),
+            Some(part) => sim::run_part(&side.rules.ruleset, self.spot, &witness, part),
+        });
         if !replayed(change, &runs) {
             return Err(Stop::Disagree(Box::new(witness)));
         }
@@ -425,6 +521,10 @@ impl At<'_, '_> {
         let Some(witness) = self.witness(possible)? else { return Ok(None) };
         let (regions, more) = self.regions(possible)?;
         let mut because = BTreeSet::new();
+        if self.part == Some(Part::Anything) {
+            because
+                .insert("what stands behind the header of IP, which nobody knows of a fragment".to_owned());
+        }
         for (field, words) in self.space.atoms() {
             let without = self.space.forget(field, at_most);
             let matters = self.space.minus(without, at_most);

@@ -14,7 +14,7 @@ use super::super::artifact::{
     Statement, Table, Verdict,
 };
 use super::settled::{self, End};
-use super::{Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation};
+use super::{Part, Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -84,8 +84,8 @@ pub struct Reading {
     pub common: BTreeSet<usize>,
     /// Which of two listings it is: times in words are those of its own time zone.
     pub listed: Option<&'static str>,
-    /// The packets are fragments ([`fragments`]); otherwise each is whole.
-    pub fragments: bool,
+    /// The packets are fragments, of which that is there; otherwise each is whole.
+    pub part: Option<Part>,
     /// Connections may announce others (`ct helper`, `ct expectation`): whether chains that translate see the first packet of
     /// such a one, which is `related`, is a condition.
     pub expected: bool,
@@ -215,7 +215,7 @@ fn walk(
             at: turn.at,
             conditions: reading.conditions,
             listed: reading.listed,
-            fragments: reading.fragments,
+            part: reading.part,
             wanted,
             tracks,
             names: Names::of(turn.table),
@@ -288,7 +288,7 @@ struct Chains<'s, 't> {
     at: usize,
     conditions: bool,
     listed: Option<&'static str>,
-    fragments: bool,
+    part: Option<Part>,
     wanted: Wanted,
     tracks: Tracks,
     names: Names<'t>,
@@ -480,8 +480,7 @@ impl<'t> Chains<'_, 't> {
     }
 
     fn rule(&mut self, place: Place, rule: &Rule, mut alive: Alive, next: &mut Parts, ends: &mut Ends) {
-        // Two rulesets are compared by the condition itself.
-        if !self.fragments && !self.conditions && drops_fragments(self.table, rule) {
+        if self.part.is_none() && drops_fragments(self.table, rule) {
             join(next, alive.now, alive.set);
             return;
         }

@@ -33,7 +33,7 @@ const TAGS: [u16; 2] = [0x8100, 0x88a8];
 /// first that it does not name, which stands for all others.
 #[must_use]
 pub fn frames(ruleset: &Ruleset) -> Vec<(u16, Outcome)> {
-    let mut plain = kinds_of(ruleset);
+    let (mut plain, _) = kinds_of(&[ruleset]);
     plain.retain(|kind| ![IPV4, IPV6].contains(kind) && !TAGS.contains(kind));
     plain.into_iter().map(|kind| (kind, frame(ruleset, kind, kind))).collect()
 }
@@ -41,18 +41,78 @@ pub fn frames(ruleset: &Ruleset) -> Vec<(u16, Outcome)> {
 /// What becomes of every frame with the tag of a VLAN: by its tag, and what stands behind it.
 #[must_use]
 pub fn tagged(ruleset: &Ruleset) -> Vec<(u16, u16, Outcome)> {
-    let kinds = kinds_of(ruleset);
+    let (kinds, _) = kinds_of(&[ruleset]);
     let all = TAGS.into_iter().flat_map(|tag| kinds.iter().map(move |kind| (tag, *kind)));
     all.map(|(tag, kind)| (tag, kind, frame(ruleset, tag, kind))).collect()
 }
 
-/// The EtherTypes that may differ in what becomes of them.
-fn kinds_of(ruleset: &Ruleset) -> BTreeSet<u16> {
-    let mut kinds = named(ruleset);
+/// A kind of frames: all that a rule can know of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Frame {
+    /// The tag that they have: the EtherType of its kind of VLANs.
+    pub tag: Option<u16>,
+    /// Their EtherType, behind the tag.
+    pub ethertype: u16,
+    /// Whether it stands for all that no rule names.
+    pub others: bool,
+}
+
+/// What becomes of frames, where the tables that two rulesets have alike are one another's measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They go on, if these chains let them pass of which nobody knows, and which the other ruleset has too.
+    Passes(BTreeSet<String>),
+    /// They are dropped.
+    Stopped,
+    /// Nobody knows.
+    Unknown(&'static str),
+}
+
+/// What becomes of every kind of frame in two rulesets, of which the tables in such places are alike.
+#[must_use]
+pub fn fates(rulesets: [&Ruleset; 2], common: [&BTreeSet<usize>; 2]) -> Vec<(Frame, [Fate; 2])> {
+    let (kinds, other) = kinds_of(&rulesets);
+    let tags = std::iter::once(None).chain(TAGS.map(Some));
+    let all = tags.flat_map(|tag| kinds.iter().map(move |kind| (tag, *kind)));
+    // What is IP and has no tag is a packet; what else has such an EtherType has that tag.
+    let is_frame = |(tag, kind): &(Option<u16>, u16)| {
+        tag.is_some() || ![IPV4, IPV6].contains(kind) && !TAGS.contains(kind)
+    };
+    let [old, new] = rulesets;
+    let [of_old, of_new] = common;
+    all.filter(is_frame)
+        .map(|(tag, ethertype)| {
+            let first = tag.unwrap_or(ethertype);
+            let fates = [fate(old, of_old, first, ethertype), fate(new, of_new, first, ethertype)];
+            (Frame { tag, ethertype, others: Some(ethertype) == other }, fates)
+        })
+        .collect()
+}
+
+fn fate(ruleset: &Ruleset, common: &BTreeSet<usize>, first: u16, kind: u16) -> Fate {
+    let mut through = BTreeSet::new();
+    for turn in turns(ruleset, Spot::BRIDGE) {
+        let of = Walk { table: turn.table, first, kind };
+        match of.base(turn.chain, turn.base) {
+            Outcome::Decided(Verdict::Accept) => {}
+            Outcome::Decided(Verdict::Drop | Verdict::Reject) => return Fate::Stopped,
+            Outcome::Unknown(_) if common.contains(&turn.at) => {
+                let chain = turn.table.chains.get(turn.chain).map_or("", |chain| chain.name.as_str());
+                through.insert(format!("bridge {} {chain}", turn.table.name));
+            }
+            Outcome::Unknown(why) => return Fate::Unknown(why),
+        }
+    }
+    Fate::Passes(through)
+}
+
+/// The EtherTypes that may differ in what becomes of them, and the one of them that no rule names.
+fn kinds_of(rulesets: &[&Ruleset]) -> (BTreeSet<u16>, Option<u16>) {
+    let mut kinds: BTreeSet<u16> = rulesets.iter().flat_map(|ruleset| named(ruleset)).collect();
     kinds.extend([IPV4, IPV6, ARP].into_iter().chain(TAGS));
     let other = (1..=u16::MAX).rev().find(|kind| !kinds.contains(kind));
     kinds.extend(other);
-    kinds
+    (kinds, other)
 }
 
 /// What becomes of one frame.

@@ -9,8 +9,8 @@ use super::super::artifact::{
     Ruleset, Statement, Table, TableFamily,
 };
 use super::{
-    LOOPBACK, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters, parts,
-    settled, translation, turned, turns, verdict_of,
+    LOOPBACK, Part, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters,
+    parts, settled, translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -102,10 +102,18 @@ pub fn run(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet) -> Run {
     Runner::new(ruleset).run(at, packet)
 }
 
+/// What `ruleset` does to a fragment of `packet`, of which so much is there.
+#[must_use]
+pub fn run_part(ruleset: &Ruleset, at: impl Into<Spot>, packet: &Packet, part: Part) -> Run {
+    Runner { part: Some(part), ..Runner::new(ruleset) }.run(at, packet)
+}
+
 /// A ruleset that many packets are run through: what is the same for all of them is found once.
 #[derive(Debug)]
 pub struct Runner<'a> {
     ruleset: &'a Ruleset,
+    // What there is of fragments; otherwise packets are whole.
+    part: Option<Part>,
     found: Once<'a>,
 }
 
@@ -127,13 +135,13 @@ impl<'a> Runner<'a> {
     /// One through which nothing has gone yet.
     #[must_use]
     pub fn new(ruleset: &'a Ruleset) -> Self {
-        Self { ruleset, found: Once::default() }
+        Self { ruleset, part: None, found: Once::default() }
     }
 
     /// [`run`] of one packet more. None that went before it has left anything behind.
     pub fn run(&mut self, at: impl Into<Spot>, packet: &Packet) -> Run {
         let families = *self.found.families.get_or_insert_with(|| settled::Families::of(self.ruleset));
-        let mut machine = Machine::of(packet, &mut self.found);
+        let mut machine = Machine::of(packet, self.part, &mut self.found);
         for turn in turns(self.ruleset, at.into()) {
             let new = machine.run.packet.ct == CtState::New && !was_sent_here(&turn, packet);
             let translates = new && machine.run.translated_by.is_none();
@@ -204,6 +212,7 @@ enum Found<'a> {
 
 struct Machine<'a, 'f> {
     found: &'f mut Once<'a>,
+    part: Option<Part>,
     // None once it was set to something that is not modelled.
     mark: Option<u32>,
     // What rules have set the mark of its connection to, if they have and it is known.
@@ -237,7 +246,7 @@ struct Frame<'a> {
 
 impl<'a, 'f> Machine<'a, 'f> {
     /// A packet that no chain has seen yet.
-    fn of(packet: &Packet, found: &'f mut Once<'a>) -> Self {
+    fn of(packet: &Packet, part: Option<Part>, found: &'f mut Once<'a>) -> Self {
         let run = Run {
             verdict: Outcome::Decided(Verdict::Accept),
             logged: false,
@@ -249,6 +258,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         };
         Self {
             found,
+            part,
             mark: Some(packet.mark),
             connection: None,
             same_source: false,
@@ -312,7 +322,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         // One end of it may not be what is in it any more, and what a rule says of that is not known.
         let rewritten =
             matches!(self.run.translation, Some(Translation::Source(_) | Translation::Masquerade));
-        if rewritten || self.settled.is_some() {
+        if rewritten || self.settled.is_some() || self.part.is_some() {
             return None;
         }
         match self.found.chains.get_mut(&(frame.at, frame.chain)) {
@@ -330,7 +340,8 @@ impl<'a, 'f> Machine<'a, 'f> {
     }
 
     fn rule(&mut self, frame: Frame<'a>, place: Place, rule: &Rule) -> Go {
-        if drops_fragments(frame.table, rule) || asked_first(rule).is_some_and(|with| !self.is_told(with)) {
+        let of_others = self.part.is_none() && drops_fragments(frame.table, rule);
+        if of_others || asked_first(rule).is_some_and(|with| !self.is_told(with)) {
             return Go::Next;
         }
         for (at, statement) in rule.statements.iter().enumerate() {

@@ -123,16 +123,34 @@ fn led_to(table: &Table, places: &BTreeMap<&str, usize>) -> BTreeSet<usize> {
 
 fn writes(turn: &Turn<'_>, of: Of) -> bool {
     statements(turn).any(|statement| match (statement, of) {
-        (Statement::Mangle { field, .. }, Of::Mark) => *field == Field::Mark,
-        (Statement::Mangle { field, .. }, Of::Connection) => *field == Field::CtMark,
         (Statement::NoTrack, Of::Tracking) => turn.is_early(),
         (statement, Of::Ends(_)) => turn.base.kind == ChainKind::Nat && may_translate(statement),
+        (Statement::Unsupported(words), Of::Tracking) => turn.is_early() && says(words, of),
+        _ => writes_it(statement, of),
+    })
+}
+
+/// Whether a statement writes the mark of a packet or of its connection, or may.
+#[must_use]
+pub fn writes_mark(statement: &Statement) -> bool {
+    [Of::Mark, Of::Connection].into_iter().any(|of| writes_it(statement, of))
+}
+
+/// Whether it looks at either, or may.
+#[must_use]
+pub fn reads_mark(statement: &Statement) -> bool {
+    [Of::Mark, Of::Connection].into_iter().any(|of| reads(statement, of))
+}
+
+fn writes_it(statement: &Statement, of: Of) -> bool {
+    match (statement, of) {
+        (Statement::Mangle { field, .. }, Of::Mark) => *field == Field::Mark,
+        (Statement::Mangle { field, .. }, Of::Connection) => *field == Field::CtMark,
         (Statement::Unsupported(words) | Statement::Alter(words), Of::Mark | Of::Connection) => {
             says(words, of) && may_set(words)
         }
-        (Statement::Unsupported(words), Of::Tracking) => turn.is_early() && says(words, of),
         _ => false,
-    })
+    }
 }
 
 /// Whether words that are not understood may be those of a statement that writes, in text or JSON.

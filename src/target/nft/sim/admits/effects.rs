@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Place, Ruleset};
-use super::super::Spot;
+use super::super::{Part, Spot};
 use super::{Admits, EACH, Kept, Mark, Reading, TOGETHER, Translated, Wanted, walk};
 use crate::net::space::Exhausted;
 use crate::net::{PacketSet, Space, Translation};
@@ -28,15 +28,22 @@ pub struct Effects {
 }
 
 /// Of the packets `within`, those of which a fragment passes between the ports of a bridge, or may: what stands behind the header
-/// of a fragment nobody knows.
+/// of a fragment nobody knows. One that a chain surely drops passes none, whatever another does with it.
 ///
 /// # Errors
 /// [`Exhausted`] when the space's budget is spent.
 pub fn fragments(ruleset: &Ruleset, within: PacketSet, space: &mut Space) -> Result<PacketSet, Exhausted> {
-    let reading = Reading { fragments: true, ..Reading::default() };
+    // Whether it passes a chain that nobody knows it to be dropped in is a condition, and the next chain has its say.
+    let common = (0..ruleset.tables.len()).collect();
+    let reading = Reading { part: Some(Part::Anything), common, ..Reading::default() };
     let Admits { accepted, unknown, .. } =
         walk(ruleset, Spot::BRIDGE, &reading, Wanted { each: false, within }, space)?.admits;
-    Ok(space.or(accepted, unknown))
+    let mut passing = space.or(accepted, unknown);
+    for (field, _) in space.atoms() {
+        passing = space.forget(field, passing);
+    }
+    space.within_budget()?;
+    Ok(passing)
 }
 
 /// Everything that `ruleset` does at a hook.

@@ -117,7 +117,7 @@ impl Chains<'_, '_> {
         match header(words) {
             Some(Header::Of(family)) => self.space.family(family),
             // What stands behind the header of a fragment may be data.
-            Some(Header::In(proto)) if !self.fragments => self.space.proto(proto),
+            Some(Header::In(proto)) if self.part.is_none() => self.space.proto(proto),
             _ => PacketSet::EVERYTHING,
         }
     }
@@ -128,8 +128,8 @@ impl Chains<'_, '_> {
         let over = EXTENSIONS.iter().filter(|over| values.contains(**over)).count();
         let of = self.space.within(space::Field::Proto, values);
         let of = self.space.and(v6, of);
-        let yes = if over == EXTENSIONS.len() && !self.fragments { of } else { PacketSet::NOTHING };
-        let may = if over == 0 && !self.fragments { of } else { v6 };
+        let yes = if over == EXTENSIONS.len() && self.part.is_none() { of } else { PacketSet::NOTHING };
+        let may = if over == 0 && self.part.is_none() { of } else { v6 };
         Holds { yes, maybe: self.space.minus(may, yes) }
     }
 
@@ -193,7 +193,11 @@ impl Chains<'_, '_> {
     }
 
     fn as_it_came(&mut self, mark: Mark, field: Field) -> View {
-        if self.fragments && is_behind_fragment(field) {
+        if self.part.is_some_and(|part| part.lacks(field)) {
+            let absent = PacketSet::EVERYTHING;
+            return View { absent, unclear: PacketSet::NOTHING, axis: Axis::Nothing };
+        }
+        if self.part.is_some_and(|part| part.hides(field)) {
             // What stands in the place of such a header may be data, or the padding of the frame.
             let absent = PacketSet::NOTHING;
             return View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing };
@@ -307,21 +311,6 @@ impl Chains<'_, '_> {
 pub(super) struct Named {
     pub(super) is: RangeSet<u128>,
     pub(super) may: RangeSet<u128>,
-}
-
-/// Whether a field stands behind the header of a fragment, or is what the headers of IPv6 lead to.
-fn is_behind_fragment(field: Field) -> bool {
-    matches!(
-        field,
-        Field::L4proto
-            | Field::Sport(_)
-            | Field::Dport(_)
-            | Field::TcpFlags
-            | Field::IcmpType
-            | Field::IcmpCode
-            | Field::Icmpv6Type
-            | Field::Icmpv6Code
-    )
 }
 
 /// The bit of `ct state untracked`.

@@ -63,7 +63,7 @@ impl Chains<'_, '_> {
     }
 
     fn compared(&mut self, now: Now, left: &Expression, op: Op, right: &Expression) -> Holds {
-        if self.fragments
+        if self.part.is_some()
             && let Some(family) = fragments_of(left, op, right)
         {
             return Holds { yes: self.space.family(family), maybe: PacketSet::NOTHING };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Element, Expression, Field, Op, TableFamily, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
-use super::super::{icmp_of, parts, plain_net, sees_only_other, stays};
+use super::super::{fragments_of, icmp_of, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
@@ -17,6 +17,11 @@ impl<'a> Machine<'a, '_> {
         op: Op,
         right: &Expression,
     ) -> Answer {
+        if self.part.is_some()
+            && let Some(family) = fragments_of(left, op, right)
+        {
+            return answer(self.run.packet.family() == family);
+        }
         if *left == Expression::Field(Field::Ip6Nexthdr) {
             return self.next_header(frame, op, right);
         }
@@ -74,6 +79,9 @@ impl<'a> Machine<'a, '_> {
     fn next_header(&mut self, frame: Frame<'a>, op: Op, right: &Expression) -> Answer {
         if self.run.packet.family() == Family::V4 {
             return Answer::No;
+        }
+        if self.part.is_some() {
+            return Answer::Unclear;
         }
         let of = u128::from(self.run.packet.proto.0);
         let elements = match right {
@@ -196,7 +204,7 @@ impl<'a> Machine<'a, '_> {
             Expression::Field(field) => Some(self.look(*field)),
             Expression::Unknown(words) => Some(match header(words) {
                 Some(Header::Of(family)) if p.family() != family => Seen::Absent,
-                Some(Header::In(proto)) if p.proto != proto => Seen::Absent,
+                Some(Header::In(proto)) if p.proto != proto && self.part.is_none() => Seen::Absent,
                 _ => Seen::Unclear,
             }),
             _ => None,
@@ -208,7 +216,10 @@ impl<'a> Machine<'a, '_> {
         let not_yet = (self.early || self.beside)
             && !self.untracked
             && (field == Field::CtState || field.is_of_connection());
-        if self.is_lost(field) || not_yet {
+        if self.part.is_some_and(|part| part.lacks(field)) {
+            return Seen::Absent;
+        }
+        if self.is_lost(field) || not_yet || self.part.is_some_and(|part| part.hides(field)) {
             return Seen::Unclear;
         }
         let v4 = p.family() == Family::V4;
