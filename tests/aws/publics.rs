@@ -484,6 +484,26 @@ fn a_denial_that_holds_by_private_addresses_alone_says_so() {
     }
 }
 
+/// A vpc adds a machine to the declared ones: what takes nothing away, or everything, is an error beside it all the same.
+#[test]
+fn exceptions_are_judged_beside_a_vpc_too() {
+    let site = "zone a { 10.1.0.0/24 }\nzone b { 10.2.0.0/24 }\nfirewall fw { eth0 10.1.0.1 in a; eth1 10.2.0.1 in b }\n\
+        host h = 10.1.0.5 in a\nhost i = 10.1.0.6 in a\nhost g = 10.2.0.5 in b\n";
+    let vpc = "vpc main { 172.31.0.0/16; gateway b }\nzone sub { 172.31.1.0/24 } in main\n";
+    for (sentence, code) in [
+        ("allow https from a to g except h", "idle-except"),
+        ("allow https from b to h except 10.1.0.77", "idle-except"),
+        ("group all = h except i\nallow https from all to g", "idle-except"),
+        ("allow https from a to g except 10.2.0.0/25", "emptied-places"),
+    ] {
+        for beside in ["", vpc] {
+            let found = said_of(&format!("{site}{beside}{sentence}\n"), &["check", "policy.fw"]);
+            let all = format!("{}{}", found.out, found.err);
+            assert!(all.contains(&format!("error[{code}]")), "{beside}{sentence}: {all}");
+        }
+    }
+}
+
 fn said_of(policy: &str, args: &[&str]) -> Said {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("policy.fw"), policy).unwrap();
