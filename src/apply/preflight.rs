@@ -217,6 +217,7 @@ fn bridges(build: &Build) -> Vec<Refusal> {
         let Some(leg) = leg_by(name) else { continue };
         let own = |key: &str| link.pointer(&format!("/linkinfo/info_data/{key}")).and_then(Value::as_u64);
         all.extend(shown(build, leg, name, &own));
+        all.extend(untagged(build, leg, name, &own));
     }
     all
 }
@@ -268,6 +269,20 @@ fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>
         });
     }
     all
+}
+
+/// A bridge that knows VLANs and is filtered by the forward hook. `br_nf_pre_routing` lets a tagged frame by, and where the VLAN
+/// leaves untagged `br_handle_vlan` takes the tag off before the hooks of `__br_forward`: none of ours sees either packet or tag (S76).
+fn untagged(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Option<Refusal> {
+    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| build.settings.value(key) == Some("1"));
+    (by_forward && own("vlan_filtering") == Some(1)).then(|| {
+        let message = format!(
+            "`{name}` is a bridge with `vlan_filtering` 1: what its ports send behind a tag would pass between them unseen"
+        );
+        Refusal::new("bridge", message).help(
+            "set it to 0 (`ip link set BRIDGE type bridge vlan_filtering 0`), with a bridge for each VLAN, or say `bridge stateful` of the leg",
+        )
+    })
 }
 
 fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec<Refusal> {

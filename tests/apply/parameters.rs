@@ -359,6 +359,37 @@ fn a_bridge_beside_one_that_is_filtered_is_told_what_can_be_done() {
     }
 }
 
+/// A bridge that knows VLANs takes a tag off before any hook of ours sees the frame; the kernel at hand has none, `ip` says it.
+#[test]
+fn a_bridge_that_takes_tags_off_is_not_filtered_by_the_forward_hook() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
+    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |clause: &str| {
+        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests bridge {clause}\n    eth2 "))
+    };
+    let (bin, usual) = (world.path("bin"), std::env::var("PATH").unwrap());
+    std::fs::create_dir(&bin).unwrap();
+    let script =
+        format!("#!/bin/sh\nPATH={usual}\nip \"$@\" | sed 's/\"vlan_filtering\":0/\"vlan_filtering\":1/g'\n");
+    std::fs::write(bin.join("ip"), script).unwrap();
+    std::fs::set_permissions(bin.join("ip"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (clause, refused) in [("br_netfilter", true), ("stateless \"few states\"", false)] {
+        world.build("tags", &with(clause));
+        let mut apply = world.fwc(&["apply", &path(&world, "tags"), "--sysctl"]);
+        let filters = said(&apply.env("PATH", format!("{}:{usual}", bin.display())).output().unwrap());
+        let words = "refused (bridge): `lxc0` is a bridge with `vlan_filtering` 1";
+        assert_eq!(filters.contains(words), refused, "{clause}: {filters}");
+        let plain = said(&world.done(&["apply", &path(&world, "tags"), "--sysctl"]));
+        assert!(plain.contains("refused") && !plain.contains("vlan_filtering"), "{clause}: {plain}");
+    }
+}
+
 /// What the proof takes for granted of who forwards IPv4 is set and compared: no broadcast is sent on, and no source route taken.
 #[test]
 fn what_a_packet_is_forwarded_by_besides_the_routes_is_a_drift() {
