@@ -12,7 +12,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::state::{DEFAULT, State};
+use super::state::{BOOT, DEFAULT, State};
 use super::{ApplyError, parameters};
 use crate::durable;
 
@@ -125,7 +125,7 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     let mut warnings = warnings(root);
     match state.confirmed()? {
         None => warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned()),
-        Some(generation) if !state.generation(generation).join("boot.nft").is_file() => {
+        Some(generation) if !state.generation(generation).join(BOOT).is_file() => {
             let why = "is confirmed, and its rules are not there";
             warnings.push(format!(
                 "generation {generation} {why}: until another is confirmed the unit loads nothing"

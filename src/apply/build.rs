@@ -168,7 +168,8 @@ fn text(root: &Path, name: &str) -> Result<String, ApplyError> {
     fs::read_to_string(&path).map_err(ApplyError::system(format!("cannot read `{}`", path.display())))
 }
 
-fn digest(text: &str) -> String {
+/// The SHA-256 of a text, as a manifest has it.
+pub(super) fn digest(text: &str) -> String {
     let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

@@ -17,7 +17,7 @@ use crate::target::nft::read;
 use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
-use super::state::{Lock, Parameter, Record, State, Trial, boot, replace, uptime};
+use super::state::{BOOT, Lock, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
 
@@ -133,10 +133,11 @@ impl Plan {
             self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
         }
         let generation = self.record.generation;
-        let texts = [("apply.nft", &self.apply), ("boot.nft", &self.boot), ("rollback.nft", &self.rollback)];
-        let others = self.files.iter().map(|(name, text)| (*name, text.as_str()));
+        let sealed = |name, text| (name, damage::sealed(generation, name, text));
+        let ways = [sealed(BOOT, &self.boot), sealed(ROLLBACK, &self.rollback)];
+        let others = ways.iter().chain(&self.files).map(|(name, text)| (*name, text.as_str()));
         let files: Vec<(&str, &str)> =
-            texts.iter().map(|(name, text)| (*name, text.as_str())).chain(others).collect();
+            [("apply.nft", self.apply.as_str())].into_iter().chain(others).collect();
         lock.write(state, &self.record, &files)?;
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
         let deadline = uptime().saturating_add(within);
@@ -239,7 +240,7 @@ pub fn confirm(
         let why = format!("generation {} is on trial and not loaded: roll it back", trial.generation);
         return Err(ApplyError::Cannot(why));
     }
-    let expected = scratch::load(&nft, &state.text(trial.generation, "boot.nft")?)?;
+    let expected = scratch::load(&nft, &state.text(trial.generation, BOOT)?)?;
     if carry::canonical(&loaded) != carry::canonical(&expected) {
         let why = "somebody changed the table while it was on trial: roll it back, and apply again";
         return Err(ApplyError::Cannot(why.to_owned()));
@@ -360,7 +361,7 @@ fn restore(
 ) -> Result<(), ApplyError> {
     // Forwarding is off again before the rules that it was turned on for are gone.
     let back = if is_of_another_boot(state, record) { Ok(()) } else { take_back(record) };
-    let instead = put_back(state, lock, record, lost.is_some())?;
+    let instead = put_back(state, lock, record)?;
     let parameters = back.err().map(|why| format!("not every parameter: {why}"));
     let but: Vec<String> = lost.into_iter().chain(instead).chain(parameters).collect();
     let but = but.join("; ");
@@ -374,15 +375,10 @@ fn restore(
 }
 
 /// The tables that were there before a generation; says so where others had to do.
-fn put_back(
-    state: &State,
-    lock: &Lock,
-    record: &Record,
-    is_lost: bool,
-) -> Result<Option<String>, ApplyError> {
+fn put_back(state: &State, lock: &Lock, record: &Record) -> Result<Option<String>, ApplyError> {
     let nft = Nft::at(&record.nft);
     // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
-    let before = match damage::before(state, record, is_lost) {
+    let before = match damage::before(state, record) {
         Ok(before) => before,
         Err(why) => {
             let done = damage::instead(state, lock, &nft, record.generation)?;
@@ -392,7 +388,7 @@ fn put_back(
     let now = || -> Result<Ruleset, ApplyError> { Ok(parsed(&nft.own_text()?)?) };
     let there = now()?;
     if live::mark(&there).as_ref() == Some(&record.mark) || !is_as_before(&there, &before, record) {
-        let path = state.generation(record.generation).join("rollback.nft");
+        let path = state.generation(record.generation).join(ROLLBACK);
         let loaded = nft.load_file(&path, lock.share()?);
         if !is_in_place_of(&now()?, &before, record) {
             loaded?;

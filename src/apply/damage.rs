@@ -1,7 +1,9 @@
 //! The way back where something of the state directory is damaged: no unconfirmed table stands for want of a file.
 //!
-//! *Design decisions*. What says best what was there comes first: `rollback.nft` of the generation. Where that is gone or cut
-//! short, what is confirmed is loaded; where nothing is, or that is damaged too, our tables go, as before the first of them.
+//! *Design decisions*. What says best what was there comes first: `rollback.nft` of the generation. Where that is gone or not
+//! as it was written, what is confirmed is loaded; where nothing is, or that is damaged too, our tables go, as before the first
+//! of them. Each of these files says its digest itself ([`sealed`]): one cut between two tables reads like a whole one, and the
+//! record may be lost with it.
 //! A sound file that nft refuses is no damage: it is tried again. What is not known any more is told, never guessed.
 
 use std::fs;
@@ -9,8 +11,9 @@ use std::fs;
 use crate::target::nft::artifact::Ruleset;
 
 use super::ApplyError;
+use super::build::digest;
 use super::live::{self, MARK, NAME, Nft, parsed};
-use super::state::{Lock, Record, State, replace};
+use super::state::{BOOT, Lock, ROLLBACK, Record, State, replace};
 
 /// What is loaded instead of a `rollback.nft` that is damaged, in the generation's folder.
 const INSTEAD: &str = "instead.nft";
@@ -34,7 +37,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
     let record = Record {
         generation,
         mark: mark.unwrap_or(own),
-        before: state.text(generation, "rollback.nft").ok().and_then(|text| marked(&text)),
+        before: state.text(generation, ROLLBACK).ok().and_then(|text| marked(&text)),
         host: confirmed.map_or_else(unknown, |record| record.host),
         policy: unknown(),
         by: unknown(),
@@ -58,16 +61,31 @@ fn own_mark(generation: u64) -> String {
     format!("{MARK}{generation}_")
 }
 
+/// A file for nft as a generation keeps it: its first line says whose it is, and the digest of what follows.
+pub(super) fn sealed(generation: u64, name: &str, text: &str) -> String {
+    format!("{}{}\n{text}", seal(generation, name), digest(text))
+}
+
+/// What the first line of such a file begins with.
+fn seal(generation: u64, name: &str) -> String {
+    format!("# {name} of generation {generation}. What follows: ")
+}
+
+/// Whether a file is what was written there; none where it does not say, as none did that an older fwc wrote.
+fn is_whole(generation: u64, name: &str, text: &str) -> Option<bool> {
+    let (said, follows) = text.strip_prefix(&seal(generation, name))?.split_once('\n')?;
+    Some(digest(follows) == said)
+}
+
 /// What was there before a generation, as its `rollback.nft` has it; or how that is damaged.
-pub(super) fn before(state: &State, record: &Record, is_lost: bool) -> Result<Ruleset, String> {
-    let text = state.text(record.generation, "rollback.nft").map_err(|why| why.to_string())?;
-    // Each one takes at least one table away before it adds any.
-    if !text.contains("delete table ") {
-        return Err("`rollback.nft` is empty, or cut short".to_owned());
+pub(super) fn before(state: &State, record: &Record) -> Result<Ruleset, String> {
+    let text = state.text(record.generation, ROLLBACK).map_err(|why| why.to_string())?;
+    if is_whole(record.generation, ROLLBACK, &text) != Some(true) {
+        return Err(format!("`{ROLLBACK}` is empty, cut short or not what was written"));
     }
-    let before = parsed(&text).map_err(|why| format!("`rollback.nft` is damaged: {why}"))?;
-    if !is_lost && live::mark(&before) != record.before {
-        return Err("`rollback.nft` is not what was there before".to_owned());
+    let before = parsed(&text).map_err(|why| format!("`{ROLLBACK}` cannot be read: {why}"))?;
+    if live::mark(&before) != record.before {
+        return Err(format!("`{ROLLBACK}` is not what was there before"));
     }
     Ok(before)
 }
@@ -78,7 +96,10 @@ pub(super) fn before(state: &State, record: &Record, is_lost: bool) -> Result<Ru
 /// When our tables are not so then.
 pub(super) fn instead(state: &State, lock: &Lock, nft: &Nft, generation: u64) -> Result<String, ApplyError> {
     let sound = |number: &u64| {
-        let text = state.text(*number, "boot.nft").ok()?;
+        let text = state.text(*number, BOOT).ok()?;
+        if is_whole(*number, BOOT, &text) == Some(false) {
+            return None;
+        }
         let mark = live::mark(&parsed(&text).ok()?).filter(|mark| mark.starts_with(&own_mark(*number)))?;
         Some((*number, text, mark))
     };

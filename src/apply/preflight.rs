@@ -194,49 +194,95 @@ fn addresses() -> Option<BTreeMap<String, (bool, Vec<IpAddr>)>> {
     Some(there)
 }
 
-/// Legs that are bridges without the policy's word, where the kernel shows the forward hook what their ports say to each other
-/// (`br_netfilter`, by the key or by a switch of the bridge): it would drop what members of one zone say to each other as they like (S1).
+/// What would not be filtered as it was proved of the frames between the ports of bridges that are legs.
 fn bridges(build: &Build) -> Vec<Refusal> {
-    let keys = [
-        ("net/bridge/bridge-nf-call-iptables", "nf_call_iptables"),
-        ("net/bridge/bridge-nf-call-ip6tables", "nf_call_ip6tables"),
-    ];
     let legs = &build.legs;
     // An older fwc wrote of no leg whether it is one.
-    if build.settings.value(keys[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
+    if build.settings.value(SHOWN[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
         return Vec::new();
     }
     let (Some(answer), Some(there)) = (ip(&["-d", "link", "show", "type", "bridge"]), addresses()) else {
         return vec![Refusal::new("bridge", "`ip -j -d link` does not answer")];
     };
-    let is_leg = |name: &str| {
+    let leg_by = |name: &str| {
         let has = there.get(name).map(|(_, has)| has.as_slice()).unwrap_or_default();
-        let plain = legs.iter().filter(|leg| !leg.bridge);
-        plain.into_iter().any(|leg| match &leg.interface {
+        legs.iter().find(|leg| match &leg.interface {
             Some(interface) => interface == name,
             None => leg.addresses.iter().any(|address| has.contains(address)),
         })
     };
     let mut all = Vec::new();
     for link in answer.as_array().into_iter().flatten() {
-        let Some(name) = link.get("ifname").and_then(Value::as_str).filter(|name| is_leg(name)) else {
-            continue;
-        };
+        let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default();
+        let Some(leg) = leg_by(name) else { continue };
         let own = |key: &str| link.pointer(&format!("/linkinfo/info_data/{key}")).and_then(Value::as_u64);
-        for (key, switch) in keys {
-            let by = match (parameters::value(key).as_deref(), own(switch)) {
-                (Some("1"), _) => format!("`{}` is 1", key.replace('/', ".")),
-                (_, Some(1)) => format!("its `{switch}` is 1"),
-                _ => continue,
-            };
-            let what = "what its ports say to each other would be dropped, of which the policy says nothing";
-            let message = format!("`{name}` is a bridge, and {by}: {what}");
-            all.push(Refusal::new("bridge", message).help(
-                "say `bridge HOW` of the leg in the policy, or set it to 0 where nobody needs it (Docker does)",
-            ));
-        }
+        all.extend(shown(build, leg, name, &own));
+        all.extend(untagged(build, leg, name, &own));
     }
     all
+}
+
+/// By what the kernel shows the forward hook frames between the ports of bridges: the key, or the switch of one bridge.
+const SHOWN: [(&str, &str); 2] =
+    [(parameters::SHOWN, "nf_call_iptables"), ("net/bridge/bridge-nf-call-ip6tables", "nf_call_ip6tables")];
+
+/// A bridge whose frames the kernel shows the forward hook, or will once the parameters are set, though nothing of ours
+/// admits them there: of a leg without the policy's word what members of one zone say to each other as they like (S1), of one
+/// that is filtered by `table bridge` what that admits (S41). The key itself is compared with `sysctl.conf` then.
+fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Vec<Refusal> {
+    let mut all = Vec::new();
+    for (key, switch) in SHOWN {
+        let said = key.replace('/', ".");
+        let wanted = build.settings.value(key) == Some("1");
+        let is_shown = parameters::value(key).as_deref() == Some("1");
+        let refused = |by: String, what: &str| {
+            Refusal::new(
+                "bridge",
+                format!("`{name}` is a bridge, and {by}: what its ports say to each other {what}"),
+            )
+        };
+        let unknown = "would be dropped, of which the policy says nothing";
+        all.extend(match (leg.bridge, wanted) {
+            // It is shown them on purpose.
+            (true, true) => None,
+            (true, false) => (own(switch) == Some(1)).then(|| {
+                let what = "would be dropped by the forward hook, whatever `table bridge` lets pass";
+                refused(format!("its `{switch}` is 1"), what)
+                    .help("set it to 0 (`ip link set BRIDGE type bridge nf_call_iptables 0 nf_call_ip6tables 0`), or say `bridge br_netfilter` of the leg")
+            }),
+            (false, true) => Some(
+                refused(format!("another leg needs `{said}` to be 1"), unknown)
+                    .help("say `bridge br_netfilter` of this leg too, or no `bridge br_netfilter` of the other"),
+            ),
+            (false, false) => {
+                let by = match own(switch) {
+                    _ if is_shown => Some(format!("`{said}` is 1")),
+                    Some(1) => Some(format!("its `{switch}` is 1")),
+                    _ => None,
+                };
+                by.map(|by| {
+                    refused(by, unknown).help(
+                        "say `bridge HOW` of the leg in the policy, or set it to 0 where nobody needs it (Docker does)",
+                    )
+                })
+            }
+        });
+    }
+    all
+}
+
+/// A bridge that knows VLANs and is filtered by the forward hook. `br_nf_pre_routing` lets a tagged frame by, and where the VLAN
+/// leaves untagged `br_handle_vlan` takes the tag off before the hooks of `__br_forward`: none of ours sees either packet or tag (S76).
+fn untagged(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Option<Refusal> {
+    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| build.settings.value(key) == Some("1"));
+    (by_forward && own("vlan_filtering") == Some(1)).then(|| {
+        let message = format!(
+            "`{name}` is a bridge with `vlan_filtering` 1: what its ports send behind a tag would pass between them unseen"
+        );
+        Refusal::new("bridge", message).help(
+            "set it to 0 (`ip link set BRIDGE type bridge vlan_filtering 0`), with a bridge for each VLAN, or say `bridge stateful` of the leg",
+        )
+    })
 }
 
 fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec<Refusal> {

@@ -40,6 +40,10 @@ use crate::durable::{self, sync_folder};
 
 /// Where the state is kept unless it is said.
 pub const DEFAULT: &str = "/var/lib/fwc";
+/// What a generation loads when the machine starts.
+pub(super) const BOOT: &str = "boot.nft";
+/// What takes a generation back.
+pub(super) const ROLLBACK: &str = "rollback.nft";
 /// How many generations are kept besides the confirmed one and the one on trial.
 const KEPT: u64 = 10;
 

@@ -43,7 +43,7 @@ impl Places<'_> {
         for (place, items) in taken {
             let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
             if self.grounded() && !takes && !items.is_empty() && !whole.is_empty() {
-                findings.push(idle_except(place.span));
+                findings.push(self.helped(idle_except(place.span), items));
                 idle = true;
             }
         }
@@ -69,9 +69,25 @@ impl Places<'_> {
         (!idle).then_some(left)
     }
 
-    /// Whether machines have their legs: before, what has which address is not known.
+    /// An idle `except` of what is a machine's all the same, by its public address.
+    fn helped(&self, idle: Diagnostic, items: &BTreeSet<Item>) -> Diagnostic {
+        let written = self.union(items.iter().filter(|item| matches!(item, Item::Addrs(_))));
+        let publics = self.hosts.iter().flat_map(|host| {
+            host.legs.iter().flat_map(|leg| &leg.public).map(move |public| (host, public.address))
+        });
+        let mut of = publics.filter(|(_, public)| written.contains(*public));
+        match of.next() {
+            Some((host, public)) => idle.help(format!(
+                "`{public}` is the public address of `{}`; who stands here is known by private ones: remove it, or name the machine",
+                host.name
+            )),
+            None => idle.help("remove it, or name what it should be taken from"),
+        }
+    }
+
+    /// Whether machines have their legs: before, what has which address is not known. Those of vpcs follow the declared ones.
     fn grounded(&self) -> bool {
-        self.hosts.len() == self.names.hosts.len()
+        self.hosts.len() >= self.names.hosts.len()
     }
 
     fn union<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> AddrSet {
@@ -82,5 +98,4 @@ impl Places<'_> {
 /// An `except` that takes nothing away.
 pub(super) fn idle_except(span: Span) -> Diagnostic {
     Diagnostic::error(code::IDLE_EXCEPT, span, "this takes nothing away from what stands before `except`")
-        .help("remove it, or name what it should be taken from")
 }

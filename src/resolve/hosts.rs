@@ -221,14 +221,16 @@ fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut F
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);
     let finding =
         Diagnostic::error(code::ADDRESS_OUTSIDE_ZONE, address.span, message).also(home.span, "declared here");
-    if let Some(v4) = literal::mapped(addr.into()).map(|net| net.addr()) {
+    let never = literal::never();
+    let v4 = literal::mapped(addr.into()).map(|net| net.addr());
+    if let Some(v4) = v4.filter(|v4| !never.contains(*v4)) {
         let help = format!("write `{v4}`: no packet has an address of IPv4 in this form");
         findings.push(finding.help(help).fix(address.span, v4.to_string()));
         return;
     }
     findings.push(match zones.iter().find(|z| z.addrs.contains(addr)) {
         Some(zone) => finding.help(format!("it is in `{}`", zone.name)),
-        None if literal::never().contains(addr) => finding.help(
+        None if never.contains(v4.unwrap_or(addr)) => finding.help(
             "no zone may hold it: unspecified, loopback, link-local, multicast and broadcast addresses are in none",
         ),
         None => finding.help("no zone holds it: add its network to the zone"),

@@ -296,6 +296,11 @@ impl<'a> Places<'a> {
         if !set.is_disjoint(&self.zoned) || set.is_subset(literal::groups()) {
             return Some(Item::Addrs(set));
         }
+        // What a person means by IPv4 written as IPv6.
+        let mut ranges = set.ranges();
+        let one = ranges.next().filter(|_| ranges.next().is_none()).and_then(|range| range.as_net());
+        let v4 = one.and_then(literal::mapped);
+        let set = v4.map_or(set.clone(), |v4| Rc::new(AddrSet::net(v4)));
         if set.is_subset(&literal::never()) {
             // No zone may claim them (S2).
             let message = "these addresses are never in a zone: of no machine, of `lo`, or of every link";
@@ -305,6 +310,13 @@ impl<'a> Places<'a> {
             return None;
         }
         let message = "these addresses are in no zone";
+        if let Some(v4) = v4.filter(|_| !set.is_disjoint(&self.zoned)) {
+            let v4 =
+                if v4.prefix_len() == v4.max_prefix_len() { v4.addr().to_string() } else { v4.to_string() };
+            let help = format!("write `{v4}`: no packet has an address of IPv4 in this form");
+            findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(help));
+            return None;
+        }
         findings.push(
             Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
                 "declare the zone that holds them; `zone internet { rest }` holds what no other claims",

@@ -89,6 +89,84 @@ fn the_watchdog_ends_a_trial_whose_files_are_gone() {
     }
 }
 
+/// A file that ends between two tables reads like a whole one: its head takes both away. So does one of nothing but that head,
+/// where the record, which knows the mark, is damaged with it; and another one's file is not this one's.
+#[test]
+fn a_way_back_that_lacks_a_table_is_not_taken() {
+    if !kernel() {
+        return;
+    }
+    type Change = fn(&str, &str) -> String;
+    let rows: [(&str, Change, bool); 4] = [
+        ("between the tables", |text, _| text.split("table bridge fwc {").next().unwrap().to_owned(), false),
+        ("to its head", |text, _| text.lines().take(4).map(|line| format!("{line}\n")).collect(), true),
+        (
+            "a rule less",
+            |text, _| text.lines().filter(|l| !l.contains("8021q")).map(|l| format!("{l}\n")).collect(),
+            true,
+        ),
+        ("another generation's", |_, other| other.to_owned(), true),
+    ];
+    for (what, change, without_record) in rows {
+        let world = World::new();
+        world
+            .fw
+            .ip(&["link add lxc0 type bridge".to_owned(), "addr add 10.9.3.1/24 dev lxc0".to_owned()])
+            .unwrap();
+        let old = super::common::file("tests/apply/policies/old.fw".as_ref()).1;
+        let old = old
+            .replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", "    lxc0 10.9.3.1 in guests bridge stateless \"few states\"\n    eth2 ");
+        world.build("bridged", &old);
+        world.confirmed("bridged");
+        let before = (world.mark(), world.listing());
+        assert!(before.1.contains("table bridge fwc"), "{}", before.1);
+        world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+        let generation = |number: u8| world.path(&format!("state/generations/{number}"));
+        let back = generation(2).join("rollback.nft");
+        let other = fs::read_to_string(generation(1).join("rollback.nft")).unwrap();
+        let text = fs::read_to_string(&back).unwrap();
+        let changed = change(&text, &other);
+        assert_ne!(changed, text, "{what}");
+        fs::write(&back, changed).unwrap();
+        if without_record {
+            fs::write(generation(2).join("record.json"), "{").unwrap();
+        }
+        let done = world.done(&["rollback"]);
+        assert_eq!(done.status.code(), Some(1), "{what}: {}", said(&done));
+        assert!(said(&done).contains("generation 1, was loaded instead"), "{what}: {}", said(&done));
+        assert_eq!((world.mark(), world.listing()), before, "{what}");
+    }
+}
+
+/// What is confirmed may be cut between its tables too; then nobody knows what was there.
+#[test]
+fn a_confirmed_ruleset_that_lacks_a_table_is_not_loaded() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+    let boot = world.path("state/generations/1/boot.nft");
+    let text = fs::read_to_string(&boot).unwrap();
+    fs::write(&boot, text.replace("tcp", "udp")).unwrap();
+    fs::write(world.path("state/generations/2/rollback.nft"), "").unwrap();
+    let done = world.done(&["rollback"]);
+    assert!(said(&done).contains("our tables were removed"), "{}", said(&done));
+    // One that an older fwc wrote does not say what it should be, and is known by its mark.
+    let world = World::new();
+    world.confirmed("old");
+    let before = (world.mark(), world.listing());
+    world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+    let boot = world.path("state/generations/1/boot.nft");
+    let text = fs::read_to_string(&boot).unwrap();
+    fs::write(&boot, text.split_once('\n').unwrap().1).unwrap();
+    fs::write(world.path("state/generations/2/rollback.nft"), "").unwrap();
+    assert_eq!(world.done(&["rollback"]).status.code(), Some(1));
+    assert_eq!((world.mark(), world.listing()), before);
+}
+
 /// Nothing was ever confirmed: what was there before is known by the generation's own file, or it was nothing of ours.
 #[test]
 fn without_anything_confirmed_our_tables_go() {

@@ -292,11 +292,13 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
     };
     world.build("plain", &with(""));
     world.build("bridged", &with(" bridge br_netfilter"));
-    let refused = |build: &str| {
+    world.build("apart", &with(" bridge stateless \"few states\""));
+    let told = |build: &str| {
         let done = world.done(&["apply", &path(&world, build), "--sysctl"]);
         assert_eq!(done.status.code(), Some(1), "{}", said(&done));
-        said(&done).contains("refused (bridge): `lxc0` is a bridge")
+        said(&done)
     };
+    let refused = |build: &str| told(build).contains("refused (bridge): `lxc0` is a bridge");
     let keys = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
     keys.iter().for_each(|key| set(&world, key, "0"));
     assert!(!refused("plain"));
@@ -304,14 +306,88 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
         set(&world, key, "1");
         assert!(refused("plain"), "{key}");
         assert!(!refused("bridged"), "{key}");
+        // That it is to be 0 is what `sysctl.conf` says.
+        assert!(!refused("apart"), "{key}");
         set(&world, key, "0");
     }
     let switch =
         |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
     switch("1");
     assert!(refused("plain"));
+    assert!(!refused("bridged"));
+    // What `table bridge` lets pass the forward hook would drop, whatever the keys are.
+    assert!(
+        told("apart")
+            .contains("its `nf_call_iptables` is 1: what its ports say to each other would be dropped")
+    );
     switch("0");
     assert!(!refused("plain"));
+    assert!(!refused("apart"));
+}
+
+/// A leg without the word beside one that is filtered by the forward hook: the key cannot be 0, and `--sysctl` would set it to 1.
+#[test]
+fn a_bridge_beside_one_that_is_filtered_is_told_what_can_be_done() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
+    let other = link.replace("lxc0", "lxc1").replace("10.9.3", "10.9.4");
+    world.fw.ip(&link.lines().chain(other.lines()).map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let text = text
+        .replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone more { 10.9.4.0/24 }\nzone dmz {")
+        .replace(
+            "    eth2 ",
+            "    lxc0 10.9.3.1 in guests bridge br_netfilter\n    lxc1 10.9.4.1 in more\n    eth2 ",
+        );
+    world.build("beside", &text);
+    for now in ["0", "1"] {
+        for key in ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"] {
+            set(&world, key, now);
+        }
+        let told = said(&world.done(&["apply", &path(&world, "beside"), "--sysctl"]));
+        assert!(!told.contains("`lxc0` is a bridge"), "{now}: {told}");
+        for words in [
+            "refused (bridge): `lxc1` is a bridge, and another leg needs `net.bridge.bridge-nf-call-iptables` to be 1",
+            "say `bridge br_netfilter` of this leg too",
+        ] {
+            assert!(told.contains(words), "{now}: {told}");
+        }
+        assert!(!told.contains("set it to 0"), "{now}: {told}");
+    }
+}
+
+/// A bridge that knows VLANs takes a tag off before any hook of ours sees the frame; the kernel at hand has none, `ip` says it.
+#[test]
+fn a_bridge_that_takes_tags_off_is_not_filtered_by_the_forward_hook() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
+    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |clause: &str| {
+        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests bridge {clause}\n    eth2 "))
+    };
+    let (bin, usual) = (world.path("bin"), std::env::var("PATH").unwrap());
+    std::fs::create_dir(&bin).unwrap();
+    let script =
+        format!("#!/bin/sh\nPATH={usual}\nip \"$@\" | sed 's/\"vlan_filtering\":0/\"vlan_filtering\":1/g'\n");
+    std::fs::write(bin.join("ip"), script).unwrap();
+    std::fs::set_permissions(bin.join("ip"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (clause, refused) in [("br_netfilter", true), ("stateless \"few states\"", false)] {
+        world.build("tags", &with(clause));
+        let mut apply = world.fwc(&["apply", &path(&world, "tags"), "--sysctl"]);
+        let filters = said(&apply.env("PATH", format!("{}:{usual}", bin.display())).output().unwrap());
+        let words = "refused (bridge): `lxc0` is a bridge with `vlan_filtering` 1";
+        assert_eq!(filters.contains(words), refused, "{clause}: {filters}");
+        let plain = said(&world.done(&["apply", &path(&world, "tags"), "--sysctl"]));
+        assert!(plain.contains("refused") && !plain.contains("vlan_filtering"), "{clause}: {plain}");
+    }
 }
 
 /// What the proof takes for granted of who forwards IPv4 is set and compared: no broadcast is sent on, and no source route taken.

@@ -472,15 +472,124 @@ fn a_denial_that_holds_by_private_addresses_alone_says_so() {
         let all = format!("{}{}", found.out, found.err);
         assert!(found.code == Some(0) && all.contains("public-way") == warned, "{denial}: {found:?}");
     }
-    // Elsewhere it stays a mistake: nothing of ours sees it.
-    for sentence in [
-        "allow ssh from web to 198.51.100.20",
-        "deny https from web to anywhere except 198.51.100.20",
-        "test \"u\" { expect deny https from web to anywhere except 198.51.100.20 }",
-    ] {
+}
+
+/// After `except` a public address takes away what is written to it, or comes from it; where it would not, that is an error
+/// whose help can be followed.
+#[test]
+fn a_public_address_after_except_takes_something_away() {
+    let site = "vpc main { 10.1.0.0/16; gateway internet }\nzone app { 10.1.1.0/24 } in main\nzone data { 10.1.2.0/24 } in main\n\
+        zone internet { rest }\nhost w = 10.1.1.10 public 198.51.100.10 in app\n\
+        host d { eth0 10.1.2.10, 10.1.2.12 public 198.51.100.20, 198.51.100.21 in data }\nhost y = dynamic public 198.51.100.30 in data\n\
+        security-group web = w\nsecurity-group db = d\nsecurity-group odd = y\nlist both = 198.51.100.20/31\n\
+        allow https from web to anywhere except both { waive aws complement \"x\" }\n\
+        allow https from internet to db { waive lint exposed-service \"x\" }\nallow ssh from web to odd\n";
+    let error = |sentence: &str| {
+        let sentence = match sentence.strip_prefix("expect ") {
+            Some(_) => format!("test \"t\" {{ {sentence} }}"),
+            None => sentence.to_owned(),
+        };
         let found = said_of(&format!("{site}{sentence}\n"), &["check", "policy.fw"]);
         let all = format!("{}{}", found.out, found.err);
-        assert!(all.contains("error[public-address]"), "{sentence}: {found:?}");
+        let code = all.split_once("error[").map(|(_, rest)| rest.split(']').next().unwrap().to_owned());
+        (code, all)
+    };
+    for (sentence, code, help) in [
+        // The place does not hold it.
+        ("allow http from internet to web except 198.51.100.10", "idle-except", "public address of `w`"),
+        ("allow http from web except 198.51.100.10 to internet", "idle-except", "public address of `w`"),
+        ("expect deny http from internet to db except 198.51.100.21", "idle-except", "public address of `d`"),
+        // What comes by the gateway is seen by the private one, and the place holds that.
+        ("allow http from internet to anywhere except both", "public-address", "`except 198.51.100.20, d`"),
+        (
+            "allow http from anywhere except 198.51.100.20 to internet",
+            "public-address",
+            "`except 198.51.100.20, d`",
+        ),
+        (
+            "allow http from anywhere to internet, data except 198.51.100.30",
+            "public-address",
+            "`except 198.51.100.30, y`",
+        ),
+        (
+            "expect allow https from internet to anywhere except both",
+            "public-address",
+            "`except 198.51.100.20, d`",
+        ),
+        (
+            "deny https from web to anywhere except 198.51.100.20",
+            "public-address",
+            "`except 198.51.100.20, d`",
+        ),
+        (
+            "expect deny https from web to anywhere except 198.51.100.20",
+            "public-address",
+            "`except 198.51.100.20, d`",
+        ),
+        (
+            "expect only https from web to anywhere except 198.51.100.30",
+            "public-address",
+            "`except 198.51.100.30, data`",
+        ),
+        (
+            "expect only https from anywhere except 198.51.100.10 to db",
+            "public-address",
+            "`except 198.51.100.10, w`",
+        ),
+        // Without `except` it says nothing.
+        ("allow ssh from web to 198.51.100.20", "public-address", "name the machine: `d`"),
+        ("expect allow https from web to 198.51.100.20", "public-address", "name the machine: `d`"),
+    ] {
+        let (found, all) = error(sentence);
+        assert!(found.as_deref() == Some(code) && all.contains(help), "{sentence}: {all}");
+    }
+    for sentence in [
+        "allow http from web to anywhere except 198.51.100.20 { waive aws complement \"x\" }",
+        "allow http from internet except 198.51.100.10 to db { waive lint exposed-service \"x\" }",
+        "allow http from anywhere except 198.51.100.10 to db { waive lint exposed-service \"x\"; waive lint any-to-any \"x\" }",
+        "allow http from internet to anywhere except both, d { waive lint exposed-service \"x\"; waive lint any-to-any \"x\" }",
+        "deny http from web to internet except 198.51.100.20",
+        "expect allow https from web to internet except both",
+        "expect deny http from web to internet except both",
+        "expect only https from web to anywhere except both, d",
+        "expect only https from web to anywhere except 198.51.100.30, data",
+    ] {
+        let (found, all) = error(sentence);
+        assert_eq!(found, None, "{sentence}: {all}");
+    }
+    // What is allowed so can be expected so, and no more of it.
+    for (expected, holds) in [
+        ("allow https from web to internet except both", true),
+        ("allow https from web to anywhere except both, app, data", true),
+        ("allow https from web to internet except 198.51.100.20", false),
+        ("allow https from web to internet", false),
+        ("only https from web to internet except both", true),
+        ("deny https from web to internet except both", false),
+        ("deny http from web to internet except both", true),
+    ] {
+        let test = format!("{site}test \"t\" {{ expect {expected} }}\n");
+        let found = said_of(&test, &["verify", "policy.fw"]);
+        assert_eq!(found.code, Some(if holds { 0 } else { 1 }), "{expected}: {found:?}");
+    }
+}
+
+/// A vpc adds a machine to the declared ones: what takes nothing away, or everything, is an error beside it all the same.
+#[test]
+fn exceptions_are_judged_beside_a_vpc_too() {
+    let site = "zone a { 10.1.0.0/24 }\nzone b { 10.2.0.0/24 }\nfirewall fw { eth0 10.1.0.1 in a; eth1 10.2.0.1 in b }\n\
+        host h = 10.1.0.5 in a\nhost i = 10.1.0.6 in a\nhost g = 10.2.0.5 in b\n";
+    let vpc = "vpc main { 172.31.0.0/16; gateway b }\nzone sub { 172.31.1.0/24 } in main\n";
+    for (sentence, code) in [
+        ("allow https from a to g except h", "idle-except"),
+        ("allow https from b to h except 10.1.0.77", "idle-except"),
+        ("group all = h except i\nallow https from all to g", "idle-except"),
+        ("allow https from a to g except 10.2.0.0/25", "emptied-places"),
+    ] {
+        for beside in ["", vpc] {
+            let found = said_of(&format!("{site}{beside}{sentence}\n"), &["check", "policy.fw"]);
+            let all = format!("{}{}", found.out, found.err);
+            assert!(all.contains(&format!("error[{code}]")), "{beside}{sentence}: {all}");
+        }
     }
 }
 
