@@ -355,6 +355,23 @@ fn groups_are_heard_and_ipvs_is_emulated() {
     assert!(row.contains("emulated (IPVS is no part of the lab"), "{row}");
 }
 
+/// What an expectation names is sent: protocols by number, and the broadcast of the link.
+#[test]
+fn what_an_expectation_names_is_sent() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let named = "zone lan { 10.0.0.0/24 }\nhost a { e 10.0.0.2 in lan; nftables }\nhost b { e 10.0.0.3 in lan; nftables }\n\
+        allow vrrp from a to 224.0.0.18\nallow udp 67 from a to 255.255.255.255\nallow proto 99 from a to b\n\
+        test \"t\" { expect allow vrrp from a to 224.0.0.18; expect allow udp 67 from a to 255.255.255.255\n\
+        expect allow proto 99 from a to b; expect deny proto 99 from b to a }\n";
+    site(place.path(), "named", named);
+    let (out, _) = ends(lab(place.path(), &["named"]), 0);
+    let rows: Vec<&str> = out.lines().filter(|line| line.starts_with("expect allow")).collect();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row.matches("1 accept").count() == 3), "{out}");
+}
+
 /// A kernel that routes otherwise than the proof assumes.
 #[test]
 fn a_kernel_that_routes_otherwise_is_seen() {

@@ -113,10 +113,18 @@ impl Ends<'_, '_> {
                 let owner = self.site().owner_of(*target).map(|(owner, _)| owner);
                 target.is_ipv4() == packet.dst.is_ipv4() && owner == Some(host)
             };
-            let named = access.to.plus.iter().any(|end| self.readings.wide(end).contains(packet.dst));
-            let named = named && !self.readings.wide_except(&access.to).contains(packet.dst);
-            named && to.iter().any(own) && access.terms.iter().any(|term| holds(term, packet))
+            let served = self.names(&access.from, packet.src) && self.names(&access.to, packet.dst);
+            served && to.iter().any(own) && access.terms.iter().any(|term| holds(term, packet))
         })
+    }
+
+    /// Whether a place names an address of the lab, where every leg has one.
+    fn names(&self, place: &Place, addr: IpAddr) -> bool {
+        let named = place.plus.iter().any(|end| match end {
+            End::Host(_) | End::Leg(..) => self.spots(end, true).iter().any(|spot| spot.addr == addr),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => self.readings.wide(end).contains(addr),
+        });
+        named && !self.readings.wide_except(place).contains(addr)
     }
 
     /// Who sends the packets of an expectation on a machine: the users of those whom it names after `as`, as far as they are known
@@ -259,7 +267,7 @@ impl Ends<'_, '_> {
     fn of_addresses(&self, addrs: &AddrSet) -> Vec<Spot> {
         let ranges = addrs.ranges().take(MOST_RANGES);
         let both = ranges.flat_map(|range| [range.first_addr(), range.last_addr()]);
-        let sent_to = both.filter(|addr| self.forwarding.zone_of(*addr).is_some() || addr.is_multicast());
+        let sent_to = both.filter(|addr| self.forwarding.zone_of(*addr).is_some() || is_group(*addr));
         sent_to.map(|addr| Spot { addr, leg: self.forwarding.owner_of(addr) }).collect()
     }
 }
@@ -288,6 +296,14 @@ fn holds(term: &Term, packet: &Packet) -> bool {
     }
 }
 
+/// Whether a packet of a protocol is told by that and its ends alone. What has ports or types is asked about by them, and 0 and
+/// 255 are reserved, as are over IPv6 the numbers of headers that stand before a protocol (RFC 8200, 4).
+fn is_sent_alone(proto: Proto, src: IpAddr) -> bool {
+    let told = [Proto::TCP, Proto::UDP, Proto::ICMP, Proto::ICMPV6].contains(&proto);
+    let header = src.is_ipv6() && [43, 44, 51, 59, 60, 135, 139, 140].contains(&proto.0);
+    !told && !header && ![0, 4, 41, 255].contains(&proto.0)
+}
+
 /// Packets between two addresses at the boundaries of what is named, and a few that anybody would try.
 fn shapes(terms: &[Term], src: IpAddr, dst: IpAddr) -> Vec<Packet> {
     let mut all = BTreeSet::new();
@@ -312,7 +328,11 @@ fn shapes(terms: &[Term], src: IpAddr, dst: IpAddr) -> Vec<Packet> {
                 }
             }
             Term::Icmp { .. } => {}
-            Term::Protos(_) => {
+            Term::Protos(protos) => {
+                for &(first, last) in protos.ranges().iter().take(MOST_RANGES) {
+                    let named = [first, last].into_iter().filter(|proto| is_sent_alone(Proto(*proto), src));
+                    all.extend(named.map(|proto| Packet::new(src, dst, Proto(proto), SOURCE_PORT, 80)));
+                }
                 let of_ports = [(Proto::TCP, 1), (Proto::TCP, 80), (Proto::TCP, 65_535), (Proto::UDP, 1)];
                 all.extend(of_ports.map(|(proto, port)| Packet::new(src, dst, proto, SOURCE_PORT, port)));
                 // GRE, ESP, SCTP.
