@@ -377,7 +377,10 @@ fn restore(
 /// The tables that were there before a generation; says so where others had to do.
 fn put_back(state: &State, lock: &Lock, record: &Record) -> Result<Option<String>, ApplyError> {
     let nft = Nft::at(&record.nft);
-    // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
+    // A reboot ended the trial: `rollback.nft` is of another boot, and this one has what is confirmed.
+    if is_of_another_boot(state, record) {
+        return damage::confirmed_again(state, lock, &nft, record);
+    }
     let before = match damage::before(state, record) {
         Ok(before) => before,
         Err(why) => {
@@ -398,9 +401,9 @@ fn put_back(state: &State, lock: &Lock, record: &Record) -> Result<Option<String
     Ok(None)
 }
 
-/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: where a
-/// reboot ended the trial, what it counted and what passes through its sets is newer than what was listed. One without is
-/// known by what it says, and none is not the same as one without a mark.
+/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: what it
+/// counted since, and what passes through its sets, is newer than what was listed. One without is known by what it says, and
+/// none is not the same as one without a mark.
 fn is_as_before(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
     let is_known = record.before.is_some() || carry::canonical(there) == carry::canonical(before);
     is_known && is_in_place_of(there, before, record)
