@@ -225,8 +225,7 @@ pub fn confirm(
     by: &str,
     console: bool,
 ) -> Result<(Record, Ruleset), ApplyError> {
-    // Where nobody ever took the lock, nothing was ever put on trial.
-    let lock = state.lock_if_there(PATIENCE)?.ok_or(ApplyError::NotOnTrial)?;
+    let lock = to_end(state, None)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
@@ -298,7 +297,7 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
-    let Some(lock) = state.lock_if_there(PATIENCE)? else {
+    let Some(lock) = to_end(state, only)? else {
         return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
     };
     let (number, watchdog) = match (on_trial(state, only)?, only) {
@@ -317,6 +316,16 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
         watchdog.end();
     }
     restored.map(|()| Some(record))
+}
+
+/// The lock, to end a trial; none where there is no state directory, and nothing was ever put on trial. Its file may be gone
+/// though a generation is on trial: somebody took it for a stale one. So may the whole directory be; the watchdog, who was told
+/// its generation (`only`), knows better, and asks the kernel.
+fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> {
+    if only.is_some() && !state.is_there() {
+        State::open(state.root())?;
+    }
+    if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }
 }
 
 /// The generation that is to be rolled back (`only`, if it is that one), with its watchdog where that is known.
