@@ -339,7 +339,7 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
         // Whatever became of the table: if nobody knows the end of the generation, this is it.
         Err(_) => {
             let generation = only.map_or_else(|| state.last(), Ok)?;
-            Ok(if state.is_over(generation)? { None } else { Some((generation, None)) })
+            Ok(if state.is_over(generation) { None } else { Some((generation, None)) })
         }
     }
 }
@@ -348,7 +348,7 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
 /// somebody removed `trial.json`. `only`, or else the last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<u64>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
-    if state.is_over(generation)? {
+    if state.is_over(generation) {
         return Ok(None);
     }
     let (record, _) = damage::record(state, generation)?;

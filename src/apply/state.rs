@@ -176,8 +176,7 @@ impl State {
         Self::locked(file, &path, patience)
     }
 
-    /// The same for whoever only asks, or changes what somebody put there before: no lock is made, and where there is none
-    /// nobody ever changed the machine.
+    /// The same for whoever only asks: no lock is made, and where there is none nobody is waited for.
     ///
     /// # Errors
     /// As [`State::lock`].
@@ -231,9 +230,8 @@ impl State {
             }
             why => why,
         })?;
-        let Some(trial) = trial else { return Ok(None) };
         // It was confirmed, and whoever did it died before the mark was gone.
-        Ok((self.confirmed()? != Some(trial.generation)).then_some(trial))
+        Ok(trial.filter(|trial| !self.is_confirmed(trial.generation)))
     }
 
     /// What is known of a generation.
@@ -253,13 +251,22 @@ impl State {
             .map(|text| text.trim().to_owned())
     }
 
+    /// Whether a generation is the confirmed one. Where `confirmed` cannot be read, one whose outcome nobody knows is not: its
+    /// trial must end though nobody can say what was confirmed before it.
+    fn is_confirmed(&self, generation: u64) -> bool {
+        match self.confirmed() {
+            Ok(confirmed) => confirmed == Some(generation),
+            Err(_) => self.outcome(generation).is_some(),
+        }
+    }
+
     /// Whether a generation is done with: it is confirmed, it is known what became of it, or it is long forgotten.
-    ///
-    /// # Errors
-    /// When it cannot be read what is confirmed.
-    pub fn is_over(&self, generation: u64) -> Result<bool, ApplyError> {
-        let forgotten = !self.generation(generation).exists();
-        Ok(forgotten || self.confirmed()? == Some(generation) || self.outcome(generation).is_some())
+    #[must_use]
+    pub fn is_over(&self, generation: u64) -> bool {
+        let is_there = self.generation(generation).exists();
+        // Whoever empties the directory during a trial leaves none that is newer.
+        let forgotten = !is_there && (generation == 0 || self.last().is_ok_and(|last| last > generation));
+        forgotten || self.is_confirmed(generation) || self.outcome(generation).is_some()
     }
 
     /// The highest number of a generation; 0 where there was none.

@@ -89,6 +89,81 @@ fn the_watchdog_ends_a_trial_whose_files_are_gone() {
     }
 }
 
+/// The lock is no file that anything is known from, and whoever sees it there may take it for a stale one.
+#[test]
+fn a_lock_that_is_gone_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let (new, lock) = (world.path("new").display().to_string(), world.path("state/lock"));
+    world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+    fs::remove_file(&lock).unwrap();
+    until("the old table is back", 15, || world.mark() == before);
+    until("the trial is over", 5, || !world.path("state/trial.json").exists());
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::remove_file(&lock).unwrap();
+    world.ok(&["rollback"]);
+    assert_eq!(world.mark(), before);
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::remove_file(&lock).unwrap();
+    world.ok(&["confirm", "--i-have-console"]);
+    world.ok(&["status"]);
+}
+
+/// With the state directory, or all that is in it, goes what was confirmed: then nothing of ours stands.
+#[test]
+fn a_state_directory_that_is_gone_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    for what in ["state", "state/generations"] {
+        let world = World::new();
+        world.confirmed("old");
+        let new = world.path("new").display().to_string();
+        world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+        for gone in ["state/trial.json", what] {
+            let path = world.path(gone);
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+        }
+        until(&format!("{what}: our tables are gone"), 15, || world.mark().is_none());
+        let log = || fs::read_to_string(world.path("state/log")).unwrap_or_default();
+        until(&format!("{what}: it is said"), 5, || log().contains("our tables were removed"));
+    }
+}
+
+/// What is confirmed cannot be told, and the way back is sound: the trial ends in that.
+#[test]
+fn a_link_to_what_is_confirmed_that_cannot_be_read_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    for what in ["a file", "a folder", "junk"] {
+        for by_hand in [true, false] {
+            let world = World::new();
+            world.confirmed("old");
+            let before = (world.mark(), world.listing());
+            let new = world.path("new").display().to_string();
+            world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+            let link = world.path("state/confirmed");
+            fs::remove_file(&link).unwrap();
+            match what {
+                "a file" => fs::write(&link, "").unwrap(),
+                "a folder" => fs::create_dir(&link).unwrap(),
+                _ => std::os::unix::fs::symlink("generations/xx", &link).unwrap(),
+            }
+            if by_hand {
+                world.ok(&["rollback"]);
+            }
+            until(&format!("{what}: the old table is back"), 15, || world.mark() == before.0);
+            until(&format!("{what}: the trial is over"), 5, || !world.path("state/trial.json").exists());
+            assert_eq!(world.listing(), before.1, "{what}");
+        }
+    }
+}
+
 /// A file that ends between two tables reads like a whole one: its head takes both away. So does one of nothing but that head,
 /// where the record, which knows the mark, is damaged with it; and another one's file is not this one's.
 #[test]
