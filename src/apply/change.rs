@@ -224,7 +224,7 @@ pub fn confirm(
     connection: Option<&Connection>,
     by: &str,
     console: bool,
-) -> Result<(Record, Ruleset), ApplyError> {
+) -> Result<Confirmed, ApplyError> {
     let lock = to_end(state, None)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
@@ -255,14 +255,30 @@ pub fn confirm(
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     let parameters = parameters::as_they_are(parameters::of_generation(state, trial.generation)?);
     replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
-    lock.confirm(state, trial.generation)?;
-    lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
+    let confirmed = match lock.confirm(state, trial.generation) {
+        Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
+        confirmed => confirmed,
+    };
+    // From here on it is, and nobody rolls it back: what cannot be done any more is no reason to say otherwise.
+    let ended = lock.end_trial(state, trial.generation, &format!("confirmed by {by}"));
     if let Some(watchdog) = &trial.watchdog {
         watchdog.end();
     }
     log::step(state, &said(&record, &format!("is confirmed by {by}")));
-    lock.prune(state)?;
-    Ok((record, loaded))
+    let left = [confirmed, ended, lock.prune(state)];
+    let undone = left.into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+    Ok(Confirmed { record, loaded, undone })
+}
+
+/// A generation that was confirmed.
+#[derive(Debug)]
+pub struct Confirmed {
+    /// What is known of it.
+    pub record: Record,
+    /// Our tables as they are.
+    pub loaded: Ruleset,
+    /// What could not be done after the confirmation.
+    pub undone: Vec<String>,
 }
 
 /// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and

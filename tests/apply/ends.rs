@@ -167,6 +167,41 @@ fn after_a_reboot_a_rollback_takes_nothing_away_but_the_trial() {
     }
 }
 
+/// What is confirmed stays: nothing that fails afterwards may say otherwise, for a program would take it for not confirmed.
+#[test]
+fn what_fails_after_the_confirmation_is_a_warning() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (old, new) = (world.path("old").display().to_string(), world.path("new").display().to_string());
+    world.ok(&["apply", &old, "--i-have-console"]);
+    // Nobody can write the outcome: a folder has its place.
+    fs::create_dir(world.path("state/generations/1/outcome")).unwrap();
+    let told = world.ok(&["confirm", "--i-have-console"]);
+    assert!(told.contains("generation 1 of `fw` is confirmed"), "{told}");
+    assert!(
+        told.contains("warning: it is confirmed, and not all that follows is done: cannot write"),
+        "{told}"
+    );
+    assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
+    assert!(said(&world.done(&["rollback"])).contains("nothing is on trial"));
+    // Nor is there an `ip` to ask for the ways.
+    world.ok(&["apply", &new, "--i-have-console"]);
+    let bin = world.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|nft| fs::exists(nft).unwrap());
+    std::os::unix::fs::symlink(nft.unwrap(), bin.join("nft")).unwrap();
+    let mut confirm = Command::new("nsenter");
+    confirm.arg(format!("--net={}", world.fw.path())).args(["env", &format!("PATH={}", bin.display()), FWC]);
+    confirm.args(["confirm", "--i-have-console", "--cut", "--state"]).arg(world.path("state"));
+    let done = confirm.output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(said(&done).contains("generation 2 of `fw` is confirmed"), "{}", said(&done));
+    assert!(said(&done).contains("would not let start is not all ended: `ip"), "{}", said(&done));
+    assert!(world.ok(&["status"]).contains("confirmed  generation 2 of `fw`, loaded"));
+}
+
 /// A table of ours without a mark, as `nft -f ruleset.nft` loads it, is as much there as one with: what somebody flushes or
 /// replaces while the trial runs comes back, by hand and by the watchdog.
 #[test]
