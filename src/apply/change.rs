@@ -338,7 +338,9 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
 /// though a generation is on trial: somebody took it for a stale one. So may the whole directory be; the watchdog, who was told
 /// its generation (`only`), knows better, and asks the kernel.
 fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> {
-    if only.is_some() && !state.is_there() {
+    if let (Some(generation), false) = (only, state.is_there())
+        && damage::stands(generation)?
+    {
         State::open(state.root())?;
     }
     if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }

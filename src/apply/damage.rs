@@ -56,6 +56,15 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
     Ok((record, Some(told)))
 }
 
+/// Whether the table of a generation stands, by its mark alone.
+///
+/// # Errors
+/// When nft cannot be asked.
+pub(super) fn stands(generation: u64) -> Result<bool, ApplyError> {
+    let mark = live::mark(&parsed(&Nft::found()?.own_text()?)?);
+    Ok(mark.is_some_and(|mark| mark.starts_with(&own_mark(generation))))
+}
+
 /// What the mark of a generation begins with.
 fn own_mark(generation: u64) -> String {
     format!("{MARK}{generation}_")
