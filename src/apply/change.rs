@@ -17,7 +17,7 @@ use crate::target::nft::read;
 use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
-use super::state::{BOOT, Lock, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
+use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
 
@@ -48,6 +48,8 @@ pub struct Plan {
     files: Vec<(&'static str, String)>,
     /// Whether the live tables are these already, and confirmed.
     pub nothing_to_do: bool,
+    /// How what is confirmed is damaged, so that nobody knows whether it is this: the kernel alone was asked.
+    pub damaged: Option<String>,
 }
 
 /// Who does it, and how.
@@ -87,14 +89,14 @@ impl Plan {
             return Err(ApplyError::Cannot(why.to_owned()));
         }
         let same = carry::canonical(&expected) == carry::canonical(&live);
-        let confirmed = match state.confirmed()? {
-            Some(number) => Some(state.record(number)?),
-            None => None,
-        };
         let before = live::mark(&live);
-        let known = match &confirmed {
-            Some(record) => Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?,
-            None => false,
+        let is_known = state.confirmed_record().and_then(|confirmed| match &confirmed {
+            Some(record) => Ok(Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?),
+            None => Ok(false),
+        });
+        let (known, damaged) = match is_known {
+            Ok(known) => (known, None),
+            Err(why) => (false, Some(why.to_string())),
         };
         let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
         let wanted = parameters::wanted(build);
@@ -118,7 +120,7 @@ impl Plan {
             (parameters::OF_LEGS, parameters::of_legs_text(build)),
             ("origins.json", build.origins.clone()),
         ];
-        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do })
+        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, damaged })
     }
 
     /// Writes the generation, sets the mark of the trial, and arms the watchdog. Nothing has changed yet.
@@ -507,8 +509,10 @@ fn said(record: &Record, what: &str) -> String {
 /// What is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The confirmed generation.
+    /// The confirmed generation; none where nothing is, or that is damaged.
     pub confirmed: Option<Record>,
+    /// Whether what is confirmed is damaged.
+    pub damaged: bool,
     /// The generation on trial.
     pub trial: Option<(Record, Trial)>,
     /// The mark of the table.
@@ -531,7 +535,12 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     // Whoever changes the machine is given the time to end; what never ends is reported as it stands.
     let lock = state.lock_if_there(Duration::from_secs(2));
     let busy = matches!(lock, Err(ApplyError::Busy));
-    let confirmed = state.confirmed()?.map(|number| state.record(number)).transpose()?;
+    let mut wrong = Vec::new();
+    let confirmed = state.confirmed_record().unwrap_or_else(|why| {
+        wrong.push(why.to_string());
+        None
+    });
+    let damaged = !wrong.is_empty();
     let trial = match state.trial()? {
         Some(trial) => {
             let ends = |why: ApplyError| match why {
@@ -547,7 +556,6 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     let table = live.tables.iter().any(is_own);
     let last = state.last()?;
     let last = state.outcome(last).map(|outcome| (last, outcome));
-    let mut wrong = Vec::new();
     if busy {
         wrong.push("another run of fwc is changing this machine right now".to_owned());
     }
@@ -580,12 +588,15 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
             let there = if table { "another table is loaded" } else { "no table is loaded" };
             wrong.push(format!("generation {} is confirmed, and {there}", record.generation));
         }
-        (None, None) if table => wrong.push("a table is loaded that nobody confirmed".to_owned()),
+        (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
     }
     let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
     if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
-        wrong.extend(parameters::unshown(&parameters::of_generation(state, record.generation)?));
+        match parameters::of_generation(state, record.generation) {
+            Ok(wanted) => wrong.extend(parameters::unshown(&wanted)),
+            Err(why) => wrong.push(format!("{why}; {MEND}")),
+        }
     }
-    Ok(Status { confirmed, trial, mark, table, last, wrong, left })
+    Ok(Status { confirmed, damaged, trial, mark, table, last, wrong, left })
 }
