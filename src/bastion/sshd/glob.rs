@@ -8,16 +8,19 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part(Vec<Sign>);
 
+/// First and last of each.
+type Ranges = Vec<(u8, u8)>;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Sign {
     Byte(u8),
     One,
     Any,
-    Set { negated: bool, ranges: Vec<(u8, u8)> },
+    Set { negated: bool, ranges: Ranges },
 }
 
 /// The bytes of a class of the C locale (isalpha(3)).
-fn class(name: &[u8]) -> Option<Vec<(u8, u8)>> {
+fn class(name: &[u8]) -> Option<Ranges> {
     let is: fn(&u8) -> bool = match name {
         b"alnum" => u8::is_ascii_alphanumeric,
         b"alpha" => u8::is_ascii_alphabetic,
@@ -116,7 +119,7 @@ impl Sign {
 }
 
 /// What stands in brackets that are closed, and what follows them.
-fn set(text: &[u8]) -> Result<(Vec<(u8, u8)>, &[u8]), &'static str> {
+fn set(text: &[u8]) -> Result<(Ranges, &[u8]), &'static str> {
     const UNCLEAR: &str = "has brackets that are not closed where they seem to be";
     let mut ranges = Vec::new();
     let mut left = text;
