@@ -123,17 +123,19 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     std::os::unix::fs::symlink(format!("/etc/systemd/system/{UNIT}"), &link)
         .map_err(ApplyError::system(format!("cannot write `{}`", link.display())))?;
     let mut warnings = warnings(root);
-    match state.confirmed()? {
-        None => warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned()),
-        Some(generation) if !state.generation(generation).join(BOOT).is_file() => {
+    match state.confirmed() {
+        Err(why) => warnings.push(format!("{why}: until another is confirmed the unit loads nothing")),
+        Ok(None) => warnings.push("nothing is confirmed yet: until then the unit loads nothing".to_owned()),
+        Ok(Some(generation)) if !state.generation(generation).join(BOOT).is_file() => {
             let why = "is confirmed, and its rules are not there";
             warnings.push(format!(
                 "generation {generation} {why}: until another is confirmed the unit loads nothing"
             ));
         }
-        Some(generation) => {
-            warnings.extend(parameters::unshown(&parameters::of_generation(state, generation)?));
-        }
+        Ok(Some(generation)) => match parameters::of_generation(state, generation) {
+            Ok(wanted) => warnings.extend(parameters::unshown(&wanted)),
+            Err(why) => warnings.push(why.to_string()),
+        },
     }
     Ok(Installed { unit: path, warnings })
 }

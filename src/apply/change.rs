@@ -17,7 +17,7 @@ use crate::target::nft::read;
 use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
-use super::state::{BOOT, Lock, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
+use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
 
@@ -48,6 +48,8 @@ pub struct Plan {
     files: Vec<(&'static str, String)>,
     /// Whether the live tables are these already, and confirmed.
     pub nothing_to_do: bool,
+    /// How what is confirmed is damaged, so that nobody knows whether it is this: the kernel alone was asked.
+    pub damaged: Option<String>,
 }
 
 /// Who does it, and how.
@@ -87,14 +89,14 @@ impl Plan {
             return Err(ApplyError::Cannot(why.to_owned()));
         }
         let same = carry::canonical(&expected) == carry::canonical(&live);
-        let confirmed = match state.confirmed()? {
-            Some(number) => Some(state.record(number)?),
-            None => None,
-        };
         let before = live::mark(&live);
-        let known = match &confirmed {
-            Some(record) => Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?,
-            None => false,
+        let is_known = state.confirmed_record().and_then(|confirmed| match &confirmed {
+            Some(record) => Ok(Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?),
+            None => Ok(false),
+        });
+        let (known, damaged) = match is_known {
+            Ok(known) => (known, None),
+            Err(why) => (false, Some(why.to_string())),
         };
         let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
         let wanted = parameters::wanted(build);
@@ -118,7 +120,7 @@ impl Plan {
             (parameters::OF_LEGS, parameters::of_legs_text(build)),
             ("origins.json", build.origins.clone()),
         ];
-        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do })
+        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, damaged })
     }
 
     /// Writes the generation, sets the mark of the trial, and arms the watchdog. Nothing has changed yet.
@@ -224,9 +226,8 @@ pub fn confirm(
     connection: Option<&Connection>,
     by: &str,
     console: bool,
-) -> Result<(Record, Ruleset), ApplyError> {
-    // Where nobody ever took the lock, nothing was ever put on trial.
-    let lock = state.lock_if_there(PATIENCE)?.ok_or(ApplyError::NotOnTrial)?;
+) -> Result<Confirmed, ApplyError> {
+    let lock = to_end(state, None)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
@@ -256,14 +257,30 @@ pub fn confirm(
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     let parameters = parameters::as_they_are(parameters::of_generation(state, trial.generation)?);
     replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
-    lock.confirm(state, trial.generation)?;
-    lock.end_trial(state, trial.generation, &format!("confirmed by {by}"))?;
+    let confirmed = match lock.confirm(state, trial.generation) {
+        Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
+        confirmed => confirmed,
+    };
+    // From here on it is, and nobody rolls it back: what cannot be done any more is no reason to say otherwise.
+    let ended = lock.end_trial(state, trial.generation, &format!("confirmed by {by}"));
     if let Some(watchdog) = &trial.watchdog {
         watchdog.end();
     }
     log::step(state, &said(&record, &format!("is confirmed by {by}")));
-    lock.prune(state)?;
-    Ok((record, loaded))
+    let left = [confirmed, ended, lock.prune(state)];
+    let undone = left.into_iter().filter_map(|done| Some(done.err()?.to_string())).collect();
+    Ok(Confirmed { record, loaded, undone })
+}
+
+/// A generation that was confirmed.
+#[derive(Debug)]
+pub struct Confirmed {
+    /// What is known of it.
+    pub record: Record,
+    /// Our tables as they are.
+    pub loaded: Ruleset,
+    /// What could not be done after the confirmation.
+    pub undone: Vec<String>,
 }
 
 /// Whether a confirmation over a connection shows that one can log in: it must have begun after what `applied` it, and
@@ -298,7 +315,7 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
-    let Some(lock) = state.lock_if_there(PATIENCE)? else {
+    let Some(lock) = to_end(state, only)? else {
         return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
     };
     let (number, watchdog) = match (on_trial(state, only)?, only) {
@@ -319,6 +336,18 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
     restored.map(|()| Some(record))
 }
 
+/// The lock, to end a trial; none where there is no state directory, and nothing was ever put on trial. Its file may be gone
+/// though a generation is on trial: somebody took it for a stale one. So may the whole directory be; the watchdog, who was told
+/// its generation (`only`), knows better, and asks the kernel.
+fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> {
+    if let (Some(generation), false) = (only, state.is_there())
+        && damage::stands(generation)?
+    {
+        State::open(state.root())?;
+    }
+    if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }
+}
+
 /// The generation that is to be rolled back (`only`, if it is that one), with its watchdog where that is known.
 fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watchdog>)>, ApplyError> {
     match state.trial() {
@@ -330,7 +359,7 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
         // Whatever became of the table: if nobody knows the end of the generation, this is it.
         Err(_) => {
             let generation = only.map_or_else(|| state.last(), Ok)?;
-            Ok(if state.is_over(generation)? { None } else { Some((generation, None)) })
+            Ok(if state.is_over(generation) { None } else { Some((generation, None)) })
         }
     }
 }
@@ -339,7 +368,7 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
 /// somebody removed `trial.json`. `only`, or else the last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<u64>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
-    if state.is_over(generation)? {
+    if state.is_over(generation) {
         return Ok(None);
     }
     let (record, _) = damage::record(state, generation)?;
@@ -377,7 +406,10 @@ fn restore(
 /// The tables that were there before a generation; says so where others had to do.
 fn put_back(state: &State, lock: &Lock, record: &Record) -> Result<Option<String>, ApplyError> {
     let nft = Nft::at(&record.nft);
-    // A reboot ended the trial: the boot unit has loaded what is confirmed, and `rollback.nft` is of another boot.
+    // A reboot ended the trial: `rollback.nft` is of another boot, and this one has what is confirmed.
+    if is_of_another_boot(state, record) {
+        return damage::confirmed_again(state, lock, &nft, record);
+    }
     let before = match damage::before(state, record) {
         Ok(before) => before,
         Err(why) => {
@@ -398,9 +430,9 @@ fn put_back(state: &State, lock: &Lock, record: &Record) -> Result<Option<String
     Ok(None)
 }
 
-/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: where a
-/// reboot ended the trial, what it counted and what passes through its sets is newer than what was listed. One without is
-/// known by what it says, and none is not the same as one without a mark.
+/// Whether our tables are those that there were, so that nothing is to be put back. One with a mark goes by that: what it
+/// counted since, and what passes through its sets, is newer than what was listed. One without is known by what it says, and
+/// none is not the same as one without a mark.
 fn is_as_before(there: &Ruleset, before: &Ruleset, record: &Record) -> bool {
     let is_known = record.before.is_some() || carry::canonical(there) == carry::canonical(before);
     is_known && is_in_place_of(there, before, record)
@@ -477,8 +509,10 @@ fn said(record: &Record, what: &str) -> String {
 /// What is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// The confirmed generation.
+    /// The confirmed generation; none where nothing is, or that is damaged.
     pub confirmed: Option<Record>,
+    /// Whether what is confirmed is damaged.
+    pub damaged: bool,
     /// The generation on trial.
     pub trial: Option<(Record, Trial)>,
     /// The mark of the table.
@@ -501,7 +535,12 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     // Whoever changes the machine is given the time to end; what never ends is reported as it stands.
     let lock = state.lock_if_there(Duration::from_secs(2));
     let busy = matches!(lock, Err(ApplyError::Busy));
-    let confirmed = state.confirmed()?.map(|number| state.record(number)).transpose()?;
+    let mut wrong = Vec::new();
+    let confirmed = state.confirmed_record().unwrap_or_else(|why| {
+        wrong.push(why.to_string());
+        None
+    });
+    let damaged = !wrong.is_empty();
     let trial = match state.trial()? {
         Some(trial) => {
             let ends = |why: ApplyError| match why {
@@ -517,7 +556,6 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     let table = live.tables.iter().any(is_own);
     let last = state.last()?;
     let last = state.outcome(last).map(|outcome| (last, outcome));
-    let mut wrong = Vec::new();
     if busy {
         wrong.push("another run of fwc is changing this machine right now".to_owned());
     }
@@ -550,12 +588,15 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
             let there = if table { "another table is loaded" } else { "no table is loaded" };
             wrong.push(format!("generation {} is confirmed, and {there}", record.generation));
         }
-        (None, None) if table => wrong.push("a table is loaded that nobody confirmed".to_owned()),
+        (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
     }
     let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
     if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
-        wrong.extend(parameters::unshown(&parameters::of_generation(state, record.generation)?));
+        match parameters::of_generation(state, record.generation) {
+            Ok(wanted) => wrong.extend(parameters::unshown(&wanted)),
+            Err(why) => wrong.push(format!("{why}; {MEND}")),
+        }
     }
-    Ok(Status { confirmed, trial, mark, table, last, wrong, left })
+    Ok(Status { confirmed, damaged, trial, mark, table, last, wrong, left })
 }

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::net::{NatStatus, Packet, Proto, Tuple, Verdict};
+use crate::net::{Field, NatStatus, Packet, PacketSet, Proto, Space, Tuple, Verdict};
 use crate::target::nft::artifact::{Hook, Ruleset};
 use crate::target::nft::sim;
 
@@ -165,20 +165,58 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 /// When the machine's addresses and ways cannot be read.
 pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<(Entry, &'static str)>, ApplyError> {
     let ways = Ways::read(entries)?;
+    let mut senders = Senders { ruleset, admitted: None };
     let mut all = Vec::new();
     for entry in entries {
-        if let Some(why) = ways.denies(ruleset, entry) {
+        if let Some(why) = ways.denies(&mut senders, entry) {
             all.push((entry.clone(), why));
         }
     }
     Ok(all)
 }
 
+/// Rules that may ask who sends: of a connection that is open nobody tells who started it.
+struct Senders<'a> {
+    ruleset: &'a Ruleset,
+    /// The space, and what some user of this machine, or the kernel, may send in it; computed where it is asked for.
+    admitted: Option<(Space, PacketSet)>,
+}
+
+impl Senders<'_> {
+    /// Whether a packet would be stopped at a hook; one of this machine itself, whoever sent it.
+    fn stopped(&mut self, hook: Hook, packet: &Packet) -> bool {
+        let outcome = sim::run(self.ruleset, hook, packet).verdict.verdict();
+        let stopped = matches!(outcome, Some(Verdict::Drop | Verdict::Reject));
+        if !stopped || hook != Hook::Output {
+            return stopped;
+        }
+        // What nobody can say is not held against it.
+        let ruleset = self.ruleset;
+        let (space, admitted) = self.admitted.get_or_insert_with(|| {
+            let mut space = Space::default();
+            let admitted = sim::admits(ruleset, hook, &mut space);
+            let admitted = admitted.map(|all| space.or(all.accepted, all.unknown));
+            let admitted = admitted.unwrap_or(PacketSet::EVERYTHING);
+            let by_anybody = space.forget(Field::Skuid, admitted);
+            (space, by_anybody)
+        });
+        space.contains(*admitted, packet).is_ok_and(|may| !may)
+    }
+}
+
 /// What this machine's addresses are, and by which interface it reaches others, today.
 struct Ways {
     now: u64,
     own: BTreeSet<IpAddr>,
-    by: BTreeMap<IpAddr, String>,
+    by: BTreeMap<IpAddr, Way>,
+}
+
+/// The way to an address.
+struct Way {
+    /// The interface by which packets leave.
+    interface: String,
+    /// Whether they end here: an address that is on no interface, or a broadcast.
+    ends_here: bool,
 }
 
 impl Ways {
@@ -202,21 +240,39 @@ impl Ways {
 
     /// The interface by which packets to an address leave, and its own come; empty where none does.
     fn interface(&self, addr: IpAddr) -> String {
-        self.by.get(&addr).cloned().unwrap_or_default()
+        self.by.get(&addr).map(|way| way.interface.clone()).unwrap_or_default()
     }
 
-    /// The hook at which the first packet would be stopped now.
-    fn denies(&self, ruleset: &Ruleset, entry: &Entry) -> Option<&'static str> {
+    /// Where the first packet came to that went to an address: of one to a group nobody tells whether it was heard here, or
+    /// forwarded, or both.
+    fn hooks_to(&self, dst: IpAddr) -> &'static [Hook] {
+        let ends_here = self.own.contains(&dst) || self.by.get(&dst).is_some_and(|way| way.ends_here);
+        if dst.is_multicast() {
+            &[Hook::Input, Hook::Forward]
+        } else if ends_here || dst == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            &[Hook::Input]
+        } else {
+            &[Hook::Forward]
+        }
+    }
+
+    /// The hook at which the first packet would be stopped now; none where it would pass one that it may have come by.
+    fn denies(&self, senders: &mut Senders<'_>, entry: &Entry) -> Option<&'static str> {
         let (src, dst) = (entry.original.src, entry.reply.src);
-        let (from_here, to_here) = (self.own.contains(&src), self.own.contains(&dst));
-        if from_here && to_here {
+        let from_here = self.own.contains(&src);
+        if from_here && self.own.contains(&dst) {
             return None;
         }
-        let (hook, iif, oif) = match (from_here, to_here) {
-            (true, _) => (Hook::Output, String::new(), self.interface(dst)),
-            (false, true) => (Hook::Input, self.interface(src), String::new()),
-            (false, false) => (Hook::Forward, self.interface(src), self.interface(dst)),
-        };
+        let hooks = if from_here { &[Hook::Output] } else { self.hooks_to(dst) };
+        let stopped = hooks.iter().all(|hook| senders.stopped(*hook, &self.first(*hook, entry)));
+        hooks.first().filter(|_| stopped).map(|hook| hook.keyword())
+    }
+
+    /// The packet that started it, as a hook sees it.
+    fn first(&self, hook: Hook, entry: &Entry) -> Packet {
+        let (src, dst) = (entry.original.src, entry.reply.src);
+        let iif = if hook == Hook::Output { String::new() } else { self.interface(src) };
+        let oif = if hook == Hook::Input { String::new() } else { self.interface(dst) };
         // As the filter sees it: its destination translated, its source not yet.
         let dnat = (entry.original.dst, entry.original.dport) != (entry.reply.src, entry.reply.sport);
         let mut packet = match entry.proto {
@@ -227,11 +283,8 @@ impl Ways {
         packet.time = self.now;
         packet.ct_original = Some(entry.original);
         packet.ct_status = NatStatus { dnat, snat: false };
-        packet.skuid = from_here.then_some(0);
-        match sim::run(ruleset, hook, &packet).verdict.verdict() {
-            Some(Verdict::Drop | Verdict::Reject) => Some(hook.keyword()),
-            Some(Verdict::Accept) | None => None,
-        }
+        packet.skuid = (hook == Hook::Output).then_some(0);
+        packet
     }
 }
 
@@ -332,7 +385,7 @@ fn ip(args: &[&str]) -> Option<Value> {
 
 /// By which interface packets to each of some addresses leave; those that none leads to are left out: `ip` says so on
 /// stderr, and goes on (`-force`). An answer is a line.
-fn ways_to(addrs: &[IpAddr]) -> Result<BTreeMap<IpAddr, String>, ApplyError> {
+fn ways_to(addrs: &[IpAddr]) -> Result<BTreeMap<IpAddr, Way>, ApplyError> {
     let what = || ApplyError::system("cannot ask `ip` for the ways");
     let mut child = Command::new("ip")
         .args(["-j", "-force", "-batch", "-"])
@@ -351,7 +404,9 @@ fn ways_to(addrs: &[IpAddr]) -> Result<BTreeMap<IpAddr, String>, ApplyError> {
     let way = |line: &[u8]| {
         let answer: Value = serde_json::from_slice(line).ok()?;
         let way = answer.get(0)?;
-        Some((way.get("dst")?.as_str()?.parse().ok()?, way.get("dev")?.as_str()?.to_owned()))
+        let word = |name: &str| way.get(name).and_then(Value::as_str);
+        let ends_here = matches!(word("type"), Some("local" | "broadcast" | "anycast"));
+        Some((word("dst")?.parse().ok()?, Way { interface: word("dev")?.to_owned(), ends_here }))
     };
     Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(way).collect())
 }

@@ -56,6 +56,15 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
     Ok((record, Some(told)))
 }
 
+/// Whether the table of a generation stands, by its mark alone.
+///
+/// # Errors
+/// When nft cannot be asked.
+pub(super) fn stands(generation: u64) -> Result<bool, ApplyError> {
+    let mark = live::mark(&parsed(&Nft::found()?.own_text()?)?);
+    Ok(mark.is_some_and(|mark| mark.starts_with(&own_mark(generation))))
+}
+
 /// What the mark of a generation begins with.
 fn own_mark(generation: u64) -> String {
     format!("{MARK}{generation}_")
@@ -90,21 +99,48 @@ pub(super) fn before(state: &State, record: &Record) -> Result<Ruleset, String> 
     Ok(before)
 }
 
+/// What is confirmed besides a generation, where its `boot.nft` is sound: its number, that file, its mark.
+fn sound(state: &State, generation: u64) -> Option<(u64, String, String)> {
+    let number = state.confirmed().ok().flatten().filter(|number| *number != generation)?;
+    let text = state.text(number, BOOT).ok()?;
+    if is_whole(number, BOOT, &text) == Some(false) {
+        return None;
+    }
+    let mark = live::mark(&parsed(&text).ok()?).filter(|mark| mark.starts_with(&own_mark(number)))?;
+    Some((number, text, mark))
+}
+
+/// After a reboot that ended a generation's trial: what is confirmed is loaded, as the boot unit does it, and what stands is left
+/// alone where nothing is, unless it is that generation's. Says so where what is confirmed cannot be loaded.
+///
+/// # Errors
+/// When it is not so then.
+pub(super) fn confirmed_again(
+    state: &State,
+    lock: &Lock,
+    nft: &Nft,
+    record: &Record,
+) -> Result<Option<String>, ApplyError> {
+    let there = live::mark(&parsed(&nft.own_text()?)?);
+    let is_known = sound(state, record.generation).is_some();
+    let done = if is_known || there.as_ref() == Some(&record.mark) {
+        Some(instead(state, lock, nft, record.generation)?)
+    } else {
+        None
+    };
+    if is_known || matches!(state.confirmed(), Ok(None)) {
+        return Ok(None);
+    }
+    let left = "our tables were left as this boot has them".to_owned();
+    Ok(Some(format!("what is confirmed is damaged: {}", done.unwrap_or(left))))
+}
+
 /// Loads what is confirmed, or takes our tables away where nothing is; says which.
 ///
 /// # Errors
 /// When our tables are not so then.
 pub(super) fn instead(state: &State, lock: &Lock, nft: &Nft, generation: u64) -> Result<String, ApplyError> {
-    let sound = |number: &u64| {
-        let text = state.text(*number, BOOT).ok()?;
-        if is_whole(*number, BOOT, &text) == Some(false) {
-            return None;
-        }
-        let mark = live::mark(&parsed(&text).ok()?).filter(|mark| mark.starts_with(&own_mark(*number)))?;
-        Some((*number, text, mark))
-    };
-    let confirmed = state.confirmed().ok().flatten().filter(|number| *number != generation);
-    let confirmed = confirmed.as_ref().and_then(sound);
+    let confirmed = sound(state, generation);
     let wanted = confirmed.as_ref().map(|(_, _, mark)| mark);
     let there = || -> Result<Option<String>, ApplyError> { Ok(live::mark(&parsed(&nft.own_text()?)?)) };
     if wanted.is_none() || there()?.as_ref() != wanted {

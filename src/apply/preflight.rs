@@ -29,7 +29,7 @@ use super::state::{Parameter, now};
 /// One reason why nothing should be changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refusal {
-    /// What it is about: `administrator`, `interface`, `address`, `bridge`, `route`, `parameter`, `other rules`.
+    /// What it is about: `administrator`, `interface`, `address`, `bridge`, `route`, `parameter`, `other rules`, `state`.
     pub about: &'static str,
     /// What is wrong.
     pub message: String,
@@ -45,6 +45,12 @@ impl Refusal {
     fn help(self, help: &'static str) -> Self {
         Self { help: Some(help), ..self }
     }
+}
+
+/// Nobody knows what is confirmed: whoever goes on replaces it by what is applied, once that is confirmed.
+#[must_use]
+pub fn unknown_state(damaged: &str) -> Refusal {
+    Refusal::new("state", damaged).help("a rollback goes back to what is loaded now, whatever was confirmed")
 }
 
 /// What is known before anything is changed.

@@ -44,6 +44,9 @@ pub const DEFAULT: &str = "/var/lib/fwc";
 pub(super) const BOOT: &str = "boot.nft";
 /// What takes a generation back.
 pub(super) const ROLLBACK: &str = "rollback.nft";
+/// The way out where what is confirmed is damaged.
+pub const MEND: &str =
+    "`fwc apply --i-have-console` and `fwc confirm` put another generation in the place of what is confirmed";
 /// How many generations are kept besides the confirmed one and the one on trial.
 const KEPT: u64 = 10;
 
@@ -176,8 +179,7 @@ impl State {
         Self::locked(file, &path, patience)
     }
 
-    /// The same for whoever only asks, or changes what somebody put there before: no lock is made, and where there is none
-    /// nobody ever changed the machine.
+    /// The same for whoever only asks: no lock is made, and where there is none nobody is waited for.
     ///
     /// # Errors
     /// As [`State::lock`].
@@ -220,6 +222,21 @@ impl State {
         number.map(Some).ok_or_else(|| ApplyError::State(format!("`confirmed` is `{}`", target.display())))
     }
 
+    /// What is known of the confirmed generation.
+    ///
+    /// # Errors
+    /// When that is damaged, with [`MEND`].
+    pub fn confirmed_record(&self) -> Result<Option<Record>, ApplyError> {
+        let record = self.confirmed().and_then(|number| number.map(|number| self.record(number)).transpose());
+        record.map_err(|why| {
+            let why = match why {
+                ApplyError::State(why) => why,
+                why => why.to_string(),
+            };
+            ApplyError::State(format!("{why}; {MEND}"))
+        })
+    }
+
     /// The generation on trial, confirmed ones aside.
     ///
     /// # Errors
@@ -231,9 +248,8 @@ impl State {
             }
             why => why,
         })?;
-        let Some(trial) = trial else { return Ok(None) };
         // It was confirmed, and whoever did it died before the mark was gone.
-        Ok((self.confirmed()? != Some(trial.generation)).then_some(trial))
+        Ok(trial.filter(|trial| !self.is_confirmed(trial.generation)))
     }
 
     /// What is known of a generation.
@@ -253,21 +269,32 @@ impl State {
             .map(|text| text.trim().to_owned())
     }
 
-    /// Whether a generation is done with: it is confirmed, it is known what became of it, or it is long forgotten.
-    ///
-    /// # Errors
-    /// When it cannot be read what is confirmed.
-    pub fn is_over(&self, generation: u64) -> Result<bool, ApplyError> {
-        let forgotten = !self.generation(generation).exists();
-        Ok(forgotten || self.confirmed()? == Some(generation) || self.outcome(generation).is_some())
+    /// Whether a generation is the confirmed one. Where `confirmed` cannot be read, one whose outcome nobody knows is not: its
+    /// trial must end though nobody can say what was confirmed before it.
+    fn is_confirmed(&self, generation: u64) -> bool {
+        match self.confirmed() {
+            Ok(confirmed) => confirmed == Some(generation),
+            Err(_) => self.outcome(generation).is_some(),
+        }
     }
 
-    /// The highest number of a generation; 0 where there was none.
+    /// Whether a generation is done with: it is confirmed, it is known what became of it, or it is long forgotten.
+    #[must_use]
+    pub fn is_over(&self, generation: u64) -> bool {
+        let is_there = self.generation(generation).exists();
+        // Whoever empties the directory during a trial leaves none that is newer.
+        let forgotten = !is_there && (generation == 0 || self.last().is_ok_and(|last| last > generation));
+        forgotten || self.is_confirmed(generation) || self.outcome(generation).is_some()
+    }
+
+    /// The highest number of a generation, be it that of the confirmed one alone; 0 where there was none.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn last(&self) -> Result<u64, ApplyError> {
-        Ok(self.numbers()?.into_iter().max().unwrap_or(0))
+        // Its folder may be gone: were its number given again, the next one would be confirmed before it is tried.
+        let confirmed = self.confirmed().ok().flatten();
+        Ok(self.numbers()?.into_iter().chain(confirmed).max().unwrap_or(0))
     }
 
     /// A file of a generation.
@@ -408,6 +435,11 @@ impl Lock {
         let stage = state.root.join(".confirmed-new");
         let _ = fs::remove_file(&stage);
         std::os::unix::fs::symlink(format!("generations/{generation}"), &stage).map_err(system())?;
+        // A copy of the directory that followed links has a folder there, which no link can replace.
+        if fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) {
+            let aside = state.root.join(format!("confirmed-until-{generation}"));
+            fs::rename(&path, aside).map_err(system())?;
+        }
         fs::rename(&stage, &path).and_then(|()| sync_folder(&state.root)).map_err(system())
     }
 

@@ -208,7 +208,7 @@ pub fn wait(
         // A mark that is unreadable is no reason to go away, nor one that is gone before it is known what became of it.
         let over = match state.trial() {
             Ok(Some(trial)) => trial.generation != generation,
-            Ok(None) | Err(_) => state.is_over(generation).unwrap_or(false),
+            Ok(None) | Err(_) => state.is_over(generation),
         };
         if over {
             return;

@@ -125,7 +125,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     // Were the time over before all is done, what came after it would never be taken back.
     let mut guarded = |what: &str| {
         steps(what)?;
-        let waits = state.read()?.is_some_and(|now| now.id == record.id);
+        let waits = state.pending()?.is_some_and(|now| now.id == record.id);
         let late = || ApplyError::Failed("the time was over before all was done".to_owned());
         waits.then_some(()).ok_or_else(late)
     };
@@ -136,27 +136,35 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
-        Err(why) => match restore(&state, &record) {
-            Ok(_) => Err(why),
-            Err(worse) => Err(ApplyError::Failed(format!("{why}; and it is not taken back yet: {worse}"))),
-        },
+        Err(why) => {
+            // Or the watchdog has, and was done before the last file was put in place.
+            let _ = state.take();
+            match restore(&state, &record) {
+                Ok(_) => Err(why),
+                Err(worse) => {
+                    Err(ApplyError::Failed(format!("{why}; and it is not taken back yet: {worse}")))
+                }
+            }
+        }
     }
 }
 
 /// Keeps what was applied: the watchdog has nothing left to put back. `connection` is the one that asks, if that is known.
 ///
 /// # Errors
-/// Where nothing waits, or the caller came by a connection that was there before, which shows nothing.
+/// Where nothing waits, or it is being taken back, or the caller came by a connection that was there before, which shows nothing.
 pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
-    let Some(record) = state.read()? else {
-        return Err(ApplyError::Refused("nothing waits to be confirmed".to_owned()));
+    let late = || ApplyError::Refused("too late: the old files are being put back".to_owned());
+    let Some(record) = state.pending()? else {
+        let nothing = || ApplyError::Refused("nothing waits to be confirmed".to_owned());
+        return Err(if state.is_taken_back() { late() } else { nothing() });
     };
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
-    state.forget()
+    if state.confirm()? { Ok(()) } else { Err(late()) }
 }
 
 /// Whether a connection came after the new settings; why not.
@@ -188,17 +196,32 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
 /// When a file cannot be put back, or sshd does not read the old settings: the new keys stay then, and the record for another
 /// try.
 pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
+    take_back(None)
+}
+
+/// The same by the watchdog, who knows the record by heart where nobody can read it any more.
+fn take_back(known: Option<&Record>) -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
-    let Some(record) = state.read()? else { return Ok(Vec::new()) };
-    restore(&state, &record)
+    let record = match state.read() {
+        Ok(None) => return Ok(Vec::new()),
+        Ok(Some(record)) => record,
+        // No other was begun since: it would have been refused.
+        Err(why) => state.saved().ok().flatten().or_else(|| known.cloned()).ok_or(why)?,
+    };
+    if state.take() { restore(&state, &record) } else { Ok(Vec::new()) }
 }
 
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
 pub fn watch(id: u64, wait: Duration) {
     const TRIES: u32 = 600;
     let begun = std::time::Instant::now();
-    let waiting =
-        || State::open().ok().and_then(|state| state.read().ok().flatten()).is_some_and(|r| r.id == id);
+    let saved = || State::open().ok().and_then(|state| state.saved().ok().flatten());
+    let own = saved().filter(|record| record.id == id);
+    let waiting = || match State::open().and_then(|state| state.read()) {
+        Ok(record) => record.is_some_and(|record| record.id == id),
+        // Nobody may take it for none: unless the old files are known to be those of another, it is this one.
+        Err(_) => saved().is_none_or(|record| record.id == id),
+    };
     // It is armed before the record is written: a record of which nobody knows would block the next apply.
     let mut seen = false;
     while begun.elapsed() < wait {
@@ -211,7 +234,7 @@ pub fn watch(id: u64, wait: Duration) {
     }
     // A disk may be full or read-only for a while.
     for _ in 0..TRIES {
-        if !waiting() || rollback().is_ok() {
+        if !waiting() || take_back(own.as_ref()).is_ok() {
             return;
         }
         std::thread::sleep(Duration::from_secs(1));
@@ -317,7 +340,9 @@ fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, Appl
         }
         files.push(saved);
     }
-    Ok(Record { id: record::number(), files, wait: asked.wait.as_secs() })
+    let record = Record { id: record::number(), files, wait: asked.wait.as_secs() };
+    state.write_saved(&record)?;
+    Ok(record)
 }
 
 /// Writes down which connections there are: none of them may confirm. They are those of now and those of an earlier note.

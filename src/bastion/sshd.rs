@@ -9,6 +9,7 @@ pub mod config;
 pub mod demands;
 pub mod effective;
 pub mod given;
+mod glob;
 pub mod inspect;
 mod kinds;
 pub mod matrix;

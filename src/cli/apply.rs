@@ -101,7 +101,8 @@ fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, A
         return Ok(Exit::Fine);
     }
     let listing = nft.all_text()?;
-    let refusals = preflight::refusals(&Known { build, listing: &listing, connection }, args.sysctl);
+    let mut refusals = preflight::refusals(&Known { build, listing: &listing, connection }, args.sysctl);
+    refusals.extend(plan.damaged.as_deref().map(preflight::unknown_state));
     console.step("asked who administers, and for the machine's interfaces, routes and parameters");
     if !refusals.is_empty() {
         if !args.i_have_console {

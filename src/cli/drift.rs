@@ -34,11 +34,11 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     if !state.is_there() {
         console.talk(&never(&state));
     }
-    let Some(confirmed) = state.confirmed().map_err(failure)? else {
+    let Some(record) = state.confirmed_record().map_err(failure)? else {
         console.talk("nothing is confirmed on this machine, so nothing can drift from it\n");
         return Ok(Exit::AtFault);
     };
-    let record = state.record(confirmed).map_err(failure)?;
+    let confirmed = record.generation;
     let nft = Nft::at(&record.nft);
     let was = state.text(confirmed, CONFIRMED_WITH).map_err(failure)?;
     let is = nft.all_text().map_err(|why| failure(why.into()))?;

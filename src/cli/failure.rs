@@ -29,6 +29,11 @@ impl Failure {
         Self::new(format!("cannot {verb} `{}`: {}", path.display(), reason(error)))
     }
 
+    /// Says it where the work was done all the same, after what was.
+    pub(super) fn warn(&self, done: &str, console: &mut Console<'_>) {
+        console.talk(&format!("warning: {done}: {}\n", clean_line(&self.message)));
+    }
+
     /// Says it on stderr.
     pub(super) fn tell(&self, console: &mut Console<'_>) {
         console.talk(&format!("error: {}\n", clean_line(&self.message)));

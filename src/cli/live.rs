@@ -143,6 +143,7 @@ pub(super) fn told(status: &Status) -> String {
             line(format!("  policy   {}", record.policy));
             line(format!("  applied  by {}", record.by));
         }
+        None if status.damaged => line("confirmed  not known".to_owned()),
         None => line("confirmed  none".to_owned()),
     }
     if let Some((record, _)) = &status.trial {

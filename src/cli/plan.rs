@@ -13,6 +13,7 @@ use crate::compile;
 use crate::target::nft::print;
 
 use super::apply::Target;
+use super::clean::clean_line;
 use super::compile::proved;
 use super::diff::of_listings;
 use super::live::{StateArgs, failure};
@@ -82,6 +83,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let listing = nft.all_text().map_err(|why| failure(why.into()))?;
     let plan = Plan::new(&state, &nft, &build, manner).map_err(failure)?;
     console.step("loaded the new ruleset, and the way back, into namespaces of their own");
+    if let Some(why) = &plan.damaged {
+        console.talk(&format!("warning: {}\n", clean_line(why)));
+    }
     let own = scratch::listing(&nft, &plan.apply).map_err(|why| failure(why.into()))?;
     let after = foreign_text(&listing) + &own;
     let (diff, words, data) = of_listings(&build.host, ("the live tables", &listing), ("the build", &after))?;

@@ -1,5 +1,6 @@
 //! `fwc confirm`, `rollback`, `status`, and the watchdog's own hidden command.
 
+use crate::apply::change::Confirmed;
 use crate::apply::live::Nft;
 use crate::apply::state::{Record, State};
 use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
@@ -30,12 +31,21 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     let state = args.state.look()?;
     let connection = admin::connection();
     let by = admin::who(connection.as_ref());
-    let (record, loaded) = match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
-        Ok(confirmed) => confirmed,
-        Err(why) => return ended(why, console),
-    };
+    let Confirmed { record, loaded, undone } =
+        match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
+            Ok(confirmed) => confirmed,
+            Err(why) => return ended(why, console),
+        };
     console.talk(&format!("generation {} of `{}` is confirmed\n", record.generation, record.host));
-    living(&state, &loaded, args.cut, console)
+    // It is, whatever fails now: who hears of a failure takes it for one that will be rolled back.
+    for why in undone {
+        Failure::new(why).warn("it is confirmed, and not all that follows is done", console);
+    }
+    if let Err(why) = living(&state, &loaded, args.cut, console) {
+        let what = if args.cut { "not all ended" } else { "not known" };
+        why.warn(&format!("it is confirmed, and what its rules would not let start is {what}"), console);
+    }
+    Ok(Exit::Fine)
 }
 
 /// The connections that the new rules deny: listed, or ended.

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fwc::apply::admin::Connection;
@@ -52,6 +53,78 @@ fn cut_ends_the_connections_that_the_new_rules_deny_and_no_others() {
     assert!(cut.contains("ended: tcp 10.9.1.10:") && !cut.contains(":7001"), "{cut}");
     assert!(!passes(&mut again) && passes(&mut allowed));
 }
+
+/// Nobody tells who started a connection, nor whether a datagram to a group was heard here: what somebody may start goes on.
+#[test]
+fn what_somebody_may_start_is_not_cut() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("jumps", JUMPS);
+    world.confirmed("jumps");
+    let listen = |port: u16| world.web.within(|| Ok(TcpListener::bind(("10.9.2.2", port)).unwrap())).unwrap();
+    let (hers, roots) = (listen(7000), listen(7001));
+    // As ana; and as root, who may not do what she may, nor she what root did before.
+    let jump = |uid: &str, port: u16| {
+        let mut nsenter = Command::new("nsenter");
+        nsenter.arg(format!("--net={}", world.fw.path())).args(["-S", uid, "-G", uid, "bash", "-c"]);
+        let script = format!("exec 3<>/dev/tcp/10.9.2.2/{port}; read -r line <&3; echo \"$line\"");
+        nsenter.arg(script).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    world
+        .fw
+        .run("nft", &["insert", "rule", "inet", "fwc", "output", "tcp", "dport", "7001", "accept"], "")
+        .unwrap();
+    let (ana, root) = (jump("4001", 7000), jump("0", 7001));
+    let mut accepted = [&hers, &roots].map(|listener| listener.accept().unwrap().0);
+    let groups = world.fw.within(|| {
+        let group = UdpSocket::bind("0.0.0.0:5353").unwrap();
+        group.join_multicast_v4(&"224.0.0.251".parse().unwrap(), &"10.9.2.1".parse().unwrap()).unwrap();
+        Ok([group, UdpSocket::bind("0.0.0.0:137").unwrap()])
+    });
+    let groups = groups.unwrap();
+    let sender = world.web.within(|| Ok(UdpSocket::bind("10.9.2.2:0").unwrap())).unwrap();
+    sender.set_broadcast(true).unwrap();
+    for to in ["224.0.0.251:5353", "255.255.255.255:137"] {
+        sender.send_to(b"ping", to).unwrap();
+    }
+    for group in &groups {
+        group.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        group.recv(&mut [0; 8]).unwrap();
+    }
+    let rules = world.fw.run("nft", &["-a", "list", "chain", "inet", "fwc", "output"], "").unwrap();
+    let handle = rules.lines().find(|line| line.contains("7001")).unwrap().rsplit(' ').next().unwrap();
+    world.fw.run("nft", &["delete", "rule", "inet", "fwc", "output", "handle", handle], "").unwrap();
+    let cut = world.ok(&["cut"]);
+    assert!(cut.contains(":7001, which the new rules deny in output"), "{cut}");
+    assert_eq!(cut.lines().count(), 1, "{cut}");
+    accepted[0].write_all(b"pong\n").unwrap();
+    let said = ana.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "pong\n");
+    drop(accepted);
+    let mut root = root;
+    let _ = root.kill();
+    let _ = root.wait();
+}
+
+/// Ana jumps to one port; groups and broadcasts are heard.
+const JUMPS: &str = "\
+zone lan { 10.9.1.0/24 }
+zone dmz { 10.9.2.0/24 }
+firewall fw {
+    eth1 10.9.1.1 in lan
+    eth2 10.9.2.1 in dmz
+}
+host admin = 10.9.1.10 in lan
+host web = 10.9.2.2 in dmz
+user ana { key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIO6xHDnWMUeZl4alLcXsME4b6r1bJrpN5r1KSdY1j6SB ana@laptop\"; uid 4001 }
+sshd fw { idle 15m }
+allow ssh from admin to fw.lan as ana
+allow tcp 7000 from fw.dmz to web as ana
+allow udp 5353 from web to 224.0.0.251
+allow udp 137 from web to 255.255.255.255
+";
 
 /// A full table has a hundred thousand addresses: the ways to them are not asked for one process each.
 #[test]

@@ -89,6 +89,140 @@ fn the_watchdog_ends_a_trial_whose_files_are_gone() {
     }
 }
 
+/// The lock is no file that anything is known from, and whoever sees it there may take it for a stale one.
+#[test]
+fn a_lock_that_is_gone_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let (new, lock) = (world.path("new").display().to_string(), world.path("state/lock"));
+    world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+    fs::remove_file(&lock).unwrap();
+    until("the old table is back", 15, || world.mark() == before);
+    until("the trial is over", 5, || !world.path("state/trial.json").exists());
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::remove_file(&lock).unwrap();
+    world.ok(&["rollback"]);
+    assert_eq!(world.mark(), before);
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::remove_file(&lock).unwrap();
+    world.ok(&["confirm", "--i-have-console"]);
+    world.ok(&["status"]);
+}
+
+/// With the state directory, or all that is in it, goes what was confirmed: then nothing of ours stands.
+#[test]
+fn a_state_directory_that_is_gone_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    for what in ["state", "state/generations"] {
+        let world = World::new();
+        world.confirmed("old");
+        let new = world.path("new").display().to_string();
+        world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+        for gone in ["state/trial.json", what] {
+            let path = world.path(gone);
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.unwrap();
+        }
+        until(&format!("{what}: our tables are gone"), 15, || world.mark().is_none());
+        let log = || fs::read_to_string(world.path("state/log")).unwrap_or_default();
+        until(&format!("{what}: it is said"), 5, || log().contains("our tables were removed"));
+    }
+}
+
+/// What is confirmed cannot be told, and the way back is sound: the trial ends in that.
+#[test]
+fn a_link_to_what_is_confirmed_that_cannot_be_read_keeps_no_trial_from_its_end() {
+    if !kernel() {
+        return;
+    }
+    for what in ["a file", "a folder", "junk"] {
+        for by_hand in [true, false] {
+            let world = World::new();
+            world.confirmed("old");
+            let before = (world.mark(), world.listing());
+            let new = world.path("new").display().to_string();
+            world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+            let link = world.path("state/confirmed");
+            fs::remove_file(&link).unwrap();
+            match what {
+                "a file" => fs::write(&link, "").unwrap(),
+                "a folder" => fs::create_dir(&link).unwrap(),
+                _ => std::os::unix::fs::symlink("generations/xx", &link).unwrap(),
+            }
+            if by_hand {
+                world.ok(&["rollback"]);
+            }
+            until(&format!("{what}: the old table is back"), 15, || world.mark() == before.0);
+            until(&format!("{what}: the trial is over"), 5, || !world.path("state/trial.json").exists());
+            assert_eq!(world.listing(), before.1, "{what}");
+        }
+    }
+}
+
+/// What is confirmed is damaged, and nothing is on trial: it is said, with the way out, which leads out.
+#[test]
+fn what_is_confirmed_and_damaged_is_replaced_by_whoever_stands_there() {
+    if !kernel() {
+        return;
+    }
+    type Damage = fn(&World);
+    let rows: [(&str, Damage); 6] = [
+        ("no record", |world| fs::remove_file(world.path("state/generations/1/record.json")).unwrap()),
+        ("an empty record", |world| fs::write(world.path("state/generations/1/record.json"), "").unwrap()),
+        ("no folder", |world| fs::remove_dir_all(world.path("state/generations/1")).unwrap()),
+        ("no parameters", |world| fs::remove_file(world.path("state/generations/1/sysctl.conf")).unwrap()),
+        ("no link", |world| {
+            fs::remove_file(world.path("state/confirmed")).unwrap();
+            fs::write(world.path("state/confirmed"), "").unwrap();
+        }),
+        ("a folder for a link", |world| {
+            fs::remove_file(world.path("state/confirmed")).unwrap();
+            fs::create_dir(world.path("state/confirmed")).unwrap();
+        }),
+    ];
+    for (what, damage) in rows {
+        let world = World::new();
+        world.confirmed("old");
+        let before = (world.mark(), world.listing());
+        damage(&world);
+        let way_out = "`fwc apply --i-have-console` and `fwc confirm` put another generation in the place";
+        for question in ["status", "drift"] {
+            let told = world.done(&[question]);
+            // The parameters are no part of the record: what cannot be compared is named.
+            let named = said(&told).contains(way_out) || said(&told).contains("sysctl.conf");
+            assert!(!told.status.success() && named, "{what}: {question}: {}", said(&told));
+        }
+        assert!(said(&world.done(&["status"])).contains(way_out), "{what}");
+        assert!(said(&world.done(&["rollback"])).contains("nothing is on trial"), "{what}");
+        let (old, new) = (world.path("old").display().to_string(), world.path("new").display().to_string());
+        assert!(world.ok(&["plan", &old]).contains("warning: "), "{what}");
+        let refused = world.done(&["apply", &new]);
+        assert_eq!(refused.status.code(), Some(1), "{what}: {}", said(&refused));
+        assert!(said(&refused).contains("refused (state): "), "{what}: {}", said(&refused));
+        world.ok(&["apply", &new, "--i-have-console"]);
+        assert_ne!(world.mark(), before.0, "{what}");
+        world.ok(&["rollback"]);
+        assert_eq!((world.mark(), world.listing()), before, "{what}");
+        // The very same rules are applied again: that they were confirmed nobody knows.
+        world.ok(&["apply", &old, "--i-have-console"]);
+        let status = world.done(&["status"]);
+        assert!(
+            said(&status).contains("on trial   generation 3 of `fw`, loaded"),
+            "{what}: {}",
+            said(&status)
+        );
+        world.ok(&["confirm", "--i-have-console"]);
+        world.ok(&["status"]);
+        world.ok(&["drift"]);
+        assert!(world.ok(&["apply", &old]).contains("nothing to do"), "{what}");
+    }
+}
+
 /// A file that ends between two tables reads like a whole one: its head takes both away. So does one of nothing but that head,
 /// where the record, which knows the mark, is damaged with it; and another one's file is not this one's.
 #[test]

@@ -93,6 +93,115 @@ fn a_mark_of_the_trial_that_is_damaged_or_gone_keeps_no_unconfirmed_table() {
     assert_eq!(world.mark(), confirmed);
 }
 
+/// A reboot ended the trial: `rollback.nft` is of another boot, and what is confirmed is what this one has, or is given.
+#[test]
+fn after_a_reboot_a_rollback_leaves_what_is_confirmed() {
+    if !kernel() {
+        return;
+    }
+    // What stood before the trial, and what the machine has after the reboot.
+    let (flushed, other) = (None, Some("state/generations/1/boot.nft"));
+    for (before, unit_runs) in [(flushed, true), (flushed, false), (other, true), (other, false)] {
+        let world = World::new();
+        world.confirmed("old");
+        world.confirmed("new");
+        let confirmed = (world.mark(), world.listing());
+        let nft = |words: &str| {
+            let text = fs::read_to_string(world.path(words)).unwrap();
+            world.fw.nft(&text).unwrap();
+        };
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        before.into_iter().for_each(nft);
+        world.ok(&["apply", &world.path("old").display().to_string(), "--i-have-console"]);
+        for file in ["state/trial.json", "state/generations/3/record.json"] {
+            let file = world.path(file);
+            let text = fs::read_to_string(&file).unwrap();
+            let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["boot"] = "another".into();
+            fs::write(&file, json.to_string()).unwrap();
+        }
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        if unit_runs {
+            nft("state/confirmed/boot.nft");
+        }
+        world.ok(&["rollback"]);
+        assert_eq!((world.mark(), world.listing()), confirmed, "{before:?} {unit_runs}");
+        let status = world.ok(&["status"]);
+        assert!(status.contains("confirmed  generation 2 of `fw`, loaded"), "{status}");
+    }
+}
+
+/// The same where nothing is confirmed, or that is damaged: what this boot has stays, unless it is what nobody confirmed.
+#[test]
+fn after_a_reboot_a_rollback_takes_nothing_away_but_the_trial() {
+    if !kernel() {
+        return;
+    }
+    for (is_confirmed, stands) in [(false, false), (false, true), (true, false), (true, true)] {
+        let world = World::new();
+        if is_confirmed {
+            world.confirmed("old");
+        }
+        world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+        let mark = world.path("state/trial.json");
+        let text = fs::read_to_string(&mark).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        json["boot"] = "another".into();
+        fs::write(&mark, json.to_string()).unwrap();
+        if is_confirmed {
+            fs::write(world.path("state/generations/1/boot.nft"), "").unwrap();
+        }
+        let others =
+            "add table inet fwc\nadd chain inet fwc forward { type filter hook forward priority 0; }\n";
+        if !stands {
+            world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+            world.fw.nft(others).unwrap();
+        }
+        let there = world.listing();
+        let done = world.done(&["rollback"]);
+        assert_eq!(done.status.code(), Some(i32::from(is_confirmed)), "{}", said(&done));
+        assert_eq!(said(&done).contains("what is confirmed is damaged"), is_confirmed, "{}", said(&done));
+        let left = if stands { String::new() } else { there };
+        assert_eq!(world.listing(), left, "{is_confirmed} {stands}");
+        assert!(!mark.exists());
+    }
+}
+
+/// What is confirmed stays: nothing that fails afterwards may say otherwise, for a program would take it for not confirmed.
+#[test]
+fn what_fails_after_the_confirmation_is_a_warning() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (old, new) = (world.path("old").display().to_string(), world.path("new").display().to_string());
+    world.ok(&["apply", &old, "--i-have-console"]);
+    // Nobody can write the outcome: a folder has its place.
+    fs::create_dir(world.path("state/generations/1/outcome")).unwrap();
+    let told = world.ok(&["confirm", "--i-have-console"]);
+    assert!(told.contains("generation 1 of `fw` is confirmed"), "{told}");
+    assert!(
+        told.contains("warning: it is confirmed, and not all that follows is done: cannot write"),
+        "{told}"
+    );
+    assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
+    assert!(said(&world.done(&["rollback"])).contains("nothing is on trial"));
+    // Nor is there an `ip` to ask for the ways.
+    world.ok(&["apply", &new, "--i-have-console"]);
+    let bin = world.path("bin");
+    fs::create_dir(&bin).unwrap();
+    let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|nft| fs::exists(nft).unwrap());
+    std::os::unix::fs::symlink(nft.unwrap(), bin.join("nft")).unwrap();
+    let mut confirm = Command::new("nsenter");
+    confirm.arg(format!("--net={}", world.fw.path())).args(["env", &format!("PATH={}", bin.display()), FWC]);
+    confirm.args(["confirm", "--i-have-console", "--cut", "--state"]).arg(world.path("state"));
+    let done = confirm.output().unwrap();
+    assert_eq!(done.status.code(), Some(0), "{}", said(&done));
+    assert!(said(&done).contains("generation 2 of `fw` is confirmed"), "{}", said(&done));
+    assert!(said(&done).contains("would not let start is not all ended: `ip"), "{}", said(&done));
+    assert!(world.ok(&["status"]).contains("confirmed  generation 2 of `fw`, loaded"));
+}
+
 /// A table of ours without a mark, as `nft -f ruleset.nft` loads it, is as much there as one with: what somebody flushes or
 /// replaces while the trial runs comes back, by hand and by the watchdog.
 #[test]

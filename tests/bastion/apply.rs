@@ -125,6 +125,56 @@ fn what_is_confirmed_stays_and_what_is_not_is_taken_back() {
     assert!(said(&output).contains("nothing waits"), "{}", said(&output));
 }
 
+/// What is damaged is no sign that somebody confirmed.
+#[test]
+fn a_record_that_is_damaged_is_taken_back_in_time_and_by_hand() {
+    let Some(machine) = Machine::new() else { return };
+    let record = "/var/lib/fwc-bastion/pending.json";
+    for damage in [format!(": > {record}"), format!("head -c 40 {record} > /run/x && cat /run/x > {record}")]
+    {
+        for by_hand in [false, true] {
+            let when = format!("{damage}, {by_hand}");
+            let output = machine.apply(if by_hand { "60" } else { "3" }, &[]);
+            assert_eq!(output.status.code(), Some(0), "{when}: {}", said(&output));
+            machine.room.sh(&damage);
+            let confirmed = machine.room.run(machine.command(&["confirm", "--i-have-console"]));
+            assert_eq!(confirmed.status.code(), Some(2), "{when}: {}", said(&confirmed));
+            assert!(said(&confirmed).contains("`fwc bastion rollback`"), "{when}");
+            if by_hand {
+                let output = machine.room.run(machine.command(&["rollback"]));
+                assert_eq!(output.status.code(), Some(0), "{when}: {}", said(&output));
+            }
+            machine.taken_back(&when);
+            machine.is_as_before(&when);
+        }
+    }
+}
+
+/// From the moment on when the old files are put back nobody confirms, however long that takes.
+#[test]
+fn what_is_being_taken_back_is_not_confirmed() {
+    let Some(machine) = Machine::new() else { return };
+    let output = machine.apply("3", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    // It does not hear that it is to read the old settings.
+    machine.room.sh("kill -STOP $(cat /run/sshd.pid)");
+    let begun = Instant::now();
+    while machine.room.outside(DROP_IN).exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing is put back");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let late = machine.room.run(machine.command(&["confirm", "--i-have-console"]));
+    assert_eq!(late.status.code(), Some(1), "{}", said(&late));
+    assert!(said(&late).contains("too late"), "{}", said(&late));
+    let again = machine.apply("60", &[]);
+    assert_eq!(again.status.code(), Some(1), "{}", said(&again));
+    machine.room.sh("kill -CONT $(cat /run/sshd.pid)");
+    machine.taken_back("sshd goes on");
+    machine.is_as_before("sshd goes on");
+    let late = machine.room.run(machine.command(&["confirm", "--i-have-console"]));
+    assert!(said(&late).contains("nothing waits"), "{}", said(&late));
+}
+
 #[test]
 fn what_would_lock_out_is_refused() {
     let Some(machine) = Machine::new() else { return };

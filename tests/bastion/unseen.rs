@@ -445,6 +445,30 @@ fn a_tree_that_lacks_a_file_of_this_machine_is_not_judged_by_it() {
     assert_eq!(findings(&check(&room, &root), "sshd-password").len(), 1);
 }
 
+/// A file that sshd does not include says nothing: neither what the lines before it say, nor anything wrong.
+#[test]
+fn brackets_of_an_include_are_read_as_sshd_reads_them() {
+    let Some(room) = Room::new() else { return };
+    room.account("ana", "correct");
+    let main = format!("Include /etc/ssh/sshd_config.d/[0-9]*.conf\n{STOCK}{SHUT}");
+    let asked = format!("{main}Match User ana Address 198.51.100.0/24 LocalPort 4444 Group ldap-ops{BLOCK}");
+    let (read, unread) = ("/etc/ssh/sshd_config.d/10-a.conf", "/etc/ssh/sshd_config.d/00-old.conf.bak");
+    let shut = "Match all\n    PasswordAuthentication no\n";
+    lay(&room, &[(MAIN, &asked)]);
+    assert_eq!(findings(&check(&room, &[]), "sshd-not-asked").len(), 1);
+    lay(&room, &[(MAIN, &asked), (unread, shut)]);
+    assert_eq!(findings(&check(&room, &[]), "sshd-not-asked").len(), 1, "sshd does not read it");
+    lay(&room, &[(MAIN, &asked), (read, shut)]);
+    assert_eq!(findings(&check(&room, &[]), "sshd-not-asked").len(), 0, "sshd reads it first");
+    // What is wrong in it is nobody's.
+    lay(&room, &[(MAIN, &main), (unread, &format!("Match Group ldap-ops{BLOCK}"))]);
+    assert_eq!(findings(&check(&room, &[]), "sshd-not-asked").len(), 0);
+    std::fs::write(room.outside(unread), b"\xff\xfebinary").unwrap();
+    assert_eq!(findings(&check(&room, &[]), "sshd-not-asked").len(), 0);
+    lay(&room, &[(MAIN, &format!("Include /etc/ssh/sshd_config.d/[[:none:]]*.conf\n{main}"))]);
+    assert!(refused(&room, &[]).contains("has a class in brackets that sshd does not know"));
+}
+
 /// Names and bytes that sshd takes and text does not hold; a list's signs mean nothing to glob(3).
 #[test]
 fn files_that_cannot_be_read_as_sshd_reads_them_are_an_error() {

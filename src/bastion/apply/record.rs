@@ -18,6 +18,11 @@ use crate::durable::Rights;
 /// The folder of the record and of the old files.
 const PLACE: &str = "/var/lib/fwc-bastion";
 const NAME: &str = "pending.json";
+/// The record from the moment on when its files are put back: whoever renames it puts back, whoever removes it confirms, and
+/// only one of them can.
+const TAKEN: &str = "pending.json.taken-back";
+/// The record as it was when the old files were kept: by it they come back where the other is damaged.
+const SAVED: &str = "saved.json";
 /// Apart from the record, which a rollback may have taken away when this is written again.
 const BEFORE: &str = "before.json";
 /// How folders of tries begin.
@@ -144,12 +149,42 @@ impl State {
         Ok(())
     }
 
-    /// The change that waits.
+    /// The change that waits to be confirmed, or to be taken back.
     ///
     /// # Errors
     /// When it cannot be read: then nobody may take it for none.
     pub fn read(&self) -> Result<Option<Record>, ApplyError> {
-        self.read_as(NAME)
+        match self.pending()? {
+            None => self.read_as(TAKEN),
+            pending => Ok(pending),
+        }
+    }
+
+    /// The change that waits to be confirmed.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn pending(&self) -> Result<Option<Record>, ApplyError> {
+        self.read_as(NAME).map_err(|why| match why {
+            ApplyError::Failed(why) => {
+                ApplyError::Failed(format!("{why}; `fwc bastion rollback` takes back what it is about"))
+            }
+            why => why,
+        })
+    }
+
+    /// Whether the old files of a change are being put back.
+    #[must_use]
+    pub fn is_taken_back(&self) -> bool {
+        self.folder.join(TAKEN).exists()
+    }
+
+    /// The record as it was when the old files were kept, whatever became of it since.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn saved(&self) -> Result<Option<Record>, ApplyError> {
+        self.read_as(SAVED)
     }
 
     /// The connections that were there before a change; none where that is not known.
@@ -179,6 +214,14 @@ impl State {
         self.write_as(NAME, record)
     }
 
+    /// Writes down what the old files are, once they are kept.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_saved(&self, record: &Record) -> Result<(), ApplyError> {
+        self.write_as(SAVED, record)
+    }
+
     /// Writes down which connections were there before.
     ///
     /// # Errors
@@ -192,12 +235,35 @@ impl State {
         put::replace(&self.folder.join(name), text.as_bytes(), 0o600, &mut |_| Ok(()))
     }
 
-    /// The change is final, or undone.
+    /// Takes the record, to put the old files back: from here on nobody confirms. False where it is gone, and confirmed.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        match fs::rename(self.folder.join(NAME), self.folder.join(TAKEN)) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => self.is_taken_back(),
+            // Where nothing can be renamed, nothing can be removed either, and nobody confirms.
+            Ok(()) | Err(_) => true,
+        }
+    }
+
+    /// The change is final. False where somebody took the record before: it is being undone.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn confirm(&self) -> Result<bool, ApplyError> {
+        match fs::remove_file(self.folder.join(NAME)) {
+            Ok(()) => Ok(true),
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(why) => Err(ApplyError::io(format!("remove {PLACE}/{NAME}"))(why)),
+        }
+    }
+
+    /// The change is undone.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn forget(&self) -> Result<(), ApplyError> {
-        put::remove(&self.folder.join(NAME))
+        put::remove(&self.folder.join(NAME))?;
+        put::remove(&self.folder.join(TAKEN))
     }
 
     /// Keeps an old text.

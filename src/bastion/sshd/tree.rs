@@ -7,10 +7,9 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use crate::bastion::keys::from;
-
 use super::accounts::Accounts;
 use super::config::Files;
+use super::glob::Part;
 use super::stage::{Stage, StageError};
 
 /// So many symbolic links are followed, as by the kernel.
@@ -304,19 +303,34 @@ impl Files for Tree {
         Some(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// glob(3), part by part; a class in brackets stands for any name, so that no file goes unseen.
+    /// glob(3), part by part.
     fn glob(&mut self, pattern: &str) -> Vec<String> {
         self.patterns.insert(pattern.to_owned());
         if pattern.contains('\\') {
             self.doubted(pattern, "has a backslash, which is not followed here");
         }
         let mut found = vec![String::new()];
-        for part in pattern.split('/').filter(|part| !part.is_empty()) {
+        let mut left = Some(pattern);
+        while let Some(now) = left {
+            let (part, rest) = now.split_once('/').map_or((now, None), |(part, rest)| (part, Some(rest)));
+            left = rest;
+            if part.is_empty() {
+                continue;
+            }
             if !part.contains(['*', '?', '[']) {
                 found.iter_mut().for_each(|path| path.push_str(&format!("/{part}")));
                 continue;
             }
-            found = found.iter().flat_map(|folder| self.hits(folder, part)).collect();
+            match Part::read(part, rest.unwrap_or_default()) {
+                Ok(read) => {
+                    let dot = part.starts_with('.');
+                    found = found.iter().flat_map(|folder| self.hits(folder, &read, dot)).collect();
+                }
+                Err(why) => {
+                    self.doubted(pattern, why);
+                    return Vec::new();
+                }
+            }
         }
         found.sort_unstable();
         found
@@ -324,8 +338,9 @@ impl Files for Tree {
 }
 
 impl Tree {
-    /// The names in a folder that a part of a pattern matches. A leading dot is matched by itself alone.
-    fn hits(&mut self, folder: &str, part: &str) -> Vec<String> {
+    /// The names in a folder that a part of a pattern matches. A leading dot is matched by itself alone: `dot` where the part
+    /// begins with one.
+    fn hits(&mut self, folder: &str, part: &Part, dot: bool) -> Vec<String> {
         let Some(way) = self.within(folder) else { return Vec::new() };
         self.looks(&way);
         if way.strays {
@@ -335,9 +350,9 @@ impl Tree {
         let mut all = Vec::new();
         for name in entries.filter_map(|entry| Some(entry.ok()?.file_name())) {
             let text = name.to_string_lossy();
-            let dot = !text.starts_with('.') || part.starts_with('.');
-            let hit = dot && (part.contains('[') || from::matches_word(part, &text));
-            if name.to_str().is_none() && dot {
+            let shown = dot || !text.starts_with('.');
+            let hit = shown && part.matches(&text);
+            if name.to_str().is_none() && shown {
                 self.doubted(&format!("{folder}/{text}"), "has a name that is not UTF-8");
             } else if hit {
                 all.push(format!("{folder}/{text}"));
