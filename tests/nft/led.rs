@@ -106,13 +106,15 @@ enum Part {
 
 fn kind(d: &mut Dice) -> Kind {
     use Part::{Net, Net6, Port, Proto, Wire};
-    match d.below(7) {
+    match d.below(8) {
         0 => Kind("meta l4proto . th dport", &[Proto, Port]),
         1 => Kind("ip daddr", &[Net]),
         2 => Kind("ip saddr . ip daddr", &[Net, Net]),
         3 => Kind("ip saddr . ip daddr . meta l4proto . th dport", &[Net, Net, Proto, Port]),
         4 => Kind("ip6 saddr . ip6 daddr", &[Net6, Net6]),
         5 => Kind("iifname . oifname", &[Wire, Wire]),
+        // One field twice.
+        6 => Kind("meta l4proto . th dport . tcp dport", &[Proto, Port, Port]),
         _ => Kind("th dport", &[Port]),
     }
 }

@@ -116,6 +116,10 @@ impl<'t> Chains<'_, 't> {
             views.push((part, view));
         }
         gathered.unclear = self.space.or(gathered.unclear, unclear);
+        let axes: BTreeSet<_> = views.iter().map(|(_, view)| view.axis.depth()).collect();
+        if axes.len() < views.len() {
+            return None;
+        }
         let leads = elements.iter().any(|element| self.behind(element).is_some());
         let mut keys = Keys::default();
         for element in elements {
