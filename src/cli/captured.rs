@@ -63,12 +63,16 @@ fn logged(text: &str) -> Result<Packet, String> {
     Ok(packet.at(&machine.map_or_else(|| came.to_owned(), |machine| format!("{machine}.{came}")), ""))
 }
 
-/// The machine whose ruleset logged: `fwc fw forward drop: IN=…`; none where the line is of another's.
+/// The machine whose ruleset logged: `fwc fw forward drop: IN=…` by default, `fwc fw allow:` and `fwc fw deny:` by a statement's
+/// `log`; none where the line is of another's.
 fn logger(text: &str) -> Option<&str> {
     let (before, _) = text.split_once("IN=")?;
     let mut words = before.split_whitespace().rev();
-    words.next()?.strip_suffix(':')?;
-    words.find_map(|word| matches!(word, "input" | "forward" | "output").then_some(()))?;
+    match words.next()?.strip_suffix(':')? {
+        "allow" | "deny" => {}
+        "drop" if matches!(words.next()?, "input" | "forward" | "output") => {}
+        _ => return None,
+    }
     let machine = words.next()?;
     (words.next()? == "fwc").then_some(machine)
 }
@@ -353,6 +357,13 @@ mod tests {
     fn lines_of_the_kernels_log_are_packets() {
         let log = "fwc fw forward drop: IN=eth1 OUT=eth2 MAC=aa:bb SRC=10.1.1.11 DST=10.1.2.2 LEN=60 TOS=0x00 PREC=0x00 TTL=63 ID=7 DF PROTO=TCP SPT=40000 DPT=81 WINDOW=64240 RES=0x00 SYN URGP=0";
         assert_eq!(said(log), "tcp 10.1.1.11:40000 10.1.2.2:81 new flags 2 icmp 0.0 ttl 63 in fw.eth1");
+        for word in ["allow", "deny"] {
+            let of_statement = log.replace("forward drop", word);
+            assert_eq!(
+                said(&of_statement),
+                "tcp 10.1.1.11:40000 10.1.2.2:81 new flags 2 icmp 0.0 ttl 63 in fw.eth1"
+            );
+        }
         let others =
             log.replace("fwc fw forward drop: ", "[ 7.1] kernel: dropped ").replace("SYN", "ECE CWR SYN");
         assert_eq!(said(&others), "tcp 10.1.1.11:40000 10.1.2.2:81 new flags 194 icmp 0.0 ttl 63 in eth1");
