@@ -156,6 +156,30 @@ fn a_published_server_is_asked_for_what_it_sends_to_the_world() {
     assert_eq!(held, [true], "{hairpin}");
 }
 
+/// Who has a shell on a machine sends what its rules let their user send, though their sshd opens nothing for them (S65).
+#[test]
+fn whoever_has_a_shell_sends_what_their_user_may() {
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGw7WcR72Xj9h+iGzHIEvmZSfysN//hUkfKThJaq7Zw";
+    let policy = format!(
+        "zone adm {{ 10.9.0.0/24 }}\nzone mid {{ 10.1.0.0/24 }}\n\
+         firewall fw {{ eth0 10.9.0.1 in adm; eth1 10.1.0.1 in mid }}\n\
+         host ges {{ eth0 10.1.0.5 in mid; nftables }}\nhost db {{ eth0 10.1.0.9 in mid; nftables }}\n\
+         user ana {{ key \"{KEY}J ana\"; uid 1001 }}\nuser luis {{ key \"{KEY}B luis\"; uid 1002 }}\n\
+         user eva {{ key \"{KEY}F eva\"; uid 1003 }}\n\
+         allow ssh from adm to ges as ana, luis\nallow postgres from ges to db as ana\nallow ping, mysql from ges to db\n"
+    );
+    let expects = [
+        "deny mysql from ges to db as luis",
+        "only postgres from ges to db as luis",
+        "only ping, mysql from ges to db as luis",
+        "deny postgres from ges to db as luis",
+        "deny mysql from ges to db as ana",
+        "only postgres from ges to db as ana",
+        "deny any from ges to db as eva",
+    ];
+    assert_eq!(held_of(&policy, &expects), [false, false, true, true, true, true, true]);
+}
+
 /// Expectations over the names of a sketch, one test each.
 fn expects(seed: u64) -> String {
     let (site, dice) = (sketch::site(seed), &mut Dice::new(seed ^ 0xe4));

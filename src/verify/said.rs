@@ -15,6 +15,8 @@ use super::terms;
 pub(crate) struct Said {
     log_in: Keys,
     open: Keys,
+    /// Whether they get a shell: then they send from the machine whatever its rules let their user send.
+    shell: bool,
 }
 
 /// With some key, and with each.
@@ -34,16 +36,17 @@ impl Network<'_> {
         for (host, server) in servers {
             for (id, person) in site.people() {
                 const NONE: Keys = Keys { some: PacketSet::NOTHING, each: PacketSet::NOTHING };
-                let (mut log_in, mut open) = (NONE, NONE);
+                let (mut log_in, mut open, mut shell) = (NONE, NONE, false);
                 for (number, key) in person.keys.iter().enumerate() {
                     let logins = sim::logins(server, &person.account, &key.text, &mut self.space);
                     let opens = sim::opens(server, &person.account, &key.text, &mut self.space);
+                    shell |= sim::session(server, &person.account, &key.text);
                     for (sets, set) in [(&mut log_in, logins), (&mut open, opens)] {
                         sets.some = self.space.or(sets.some, set);
                         sets.each = if number == 0 { set } else { self.space.and(sets.each, set) };
                     }
                 }
-                self.sayings.insert((id, *host), Said { log_in, open });
+                self.sayings.insert((id, *host), Said { log_in, open, shell });
             }
         }
     }
@@ -71,7 +74,11 @@ impl Network<'_> {
     pub(crate) fn may_be_sent(&mut self, from: &End, set: PacketSet) -> PacketSet {
         let Some(person) = self.asked_about() else { return set };
         if let Some(host) = self.near(from) {
-            let open = self.sayings.get(&(person, host)).map_or(PacketSet::NOTHING, |said| said.open.some);
+            let said = self.sayings.get(&(person, host)).copied();
+            if said.is_some_and(|said| said.shell && said.log_in.some != PacketSet::NOTHING) {
+                return set;
+            }
+            let open = said.map_or(PacketSet::NOTHING, |said| said.open.some);
             let ever = self.space.forget(Field::Time, open);
             return self.space.and(set, ever);
         }
