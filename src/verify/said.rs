@@ -15,8 +15,14 @@ use super::terms;
 pub(crate) struct Said {
     log_in: Keys,
     open: Keys,
-    /// Whether they get a shell: then they send from the machine whatever its rules let their user send.
-    shell: bool,
+    shell: Shell,
+}
+
+/// Whether they get a shell with some key, and with each: then they send from the machine whatever its rules let their user send.
+#[derive(Clone, Copy)]
+struct Shell {
+    some: bool,
+    each: bool,
 }
 
 /// With some key, and with each.
@@ -36,11 +42,15 @@ impl Network<'_> {
         for (host, server) in servers {
             for (id, person) in site.people() {
                 const NONE: Keys = Keys { some: PacketSet::NOTHING, each: PacketSet::NOTHING };
-                let (mut log_in, mut open, mut shell) = (NONE, NONE, false);
+                let (mut log_in, mut open) = (NONE, NONE);
+                let mut shell = Shell { some: false, each: !person.keys.is_empty() };
                 for (number, key) in person.keys.iter().enumerate() {
                     let logins = sim::logins(server, &person.account, &key.text, &mut self.space);
                     let opens = sim::opens(server, &person.account, &key.text, &mut self.space);
-                    shell |= sim::session(server, &person.account, &key.text);
+                    // A key that lets nobody in gives no shell.
+                    let runs =
+                        sim::session(server, &person.account, &key.text) && logins != PacketSet::NOTHING;
+                    shell = Shell { some: shell.some || runs, each: shell.each && runs };
                     for (sets, set) in [(&mut log_in, logins), (&mut open, opens)] {
                         sets.some = self.space.or(sets.some, set);
                         sets.each = if number == 0 { set } else { self.space.and(sets.each, set) };
@@ -75,7 +85,7 @@ impl Network<'_> {
         let Some(person) = self.asked_about() else { return set };
         if let Some(host) = self.near(from) {
             let said = self.sayings.get(&(person, host)).copied();
-            if said.is_some_and(|said| said.shell && said.log_in.some != PacketSet::NOTHING) {
+            if said.is_some_and(|said| said.shell.some) {
                 return set;
             }
             let open = said.map_or(PacketSet::NOTHING, |said| said.open.some);
@@ -106,13 +116,20 @@ impl Network<'_> {
         for from in &expect.from.plus {
             let what = terms::set(&mut self.space, &expect.terms);
             if let Some(host) = self.near(from) {
+                let said = self.sayings.get(&(person, host)).copied();
+                if said.is_some_and(|said| said.shell.each) {
+                    continue;
+                }
                 let itself = self.readings.static_of(host);
                 let there = self.space.to(&to.difference(&itself));
-                let open =
-                    self.sayings.get(&(person, host)).map_or(PacketSet::NOTHING, |said| said.open.each);
+                let open = said.map_or(PacketSet::NOTHING, |said| said.open.each);
                 let now = self.space.given(Field::Time, u128::from(self.time()), open);
                 let meant = self.space.and(what, there);
                 let missing = self.space.minus(meant, now);
+                // From an address of the machine, if one of it is known.
+                let own = self.space.from(&itself);
+                let own = self.space.and(missing, own);
+                let missing = if self.space.is_empty(own)? { missing } else { own };
                 if let Some(packet) = self.space.witness(missing, &[])? {
                     let host = self.site.host(host).map_or("", |host| host.name.as_str());
                     return Ok(Some((
