@@ -325,7 +325,7 @@ struct Common {
 
 impl Common {
     fn of(old: &Ruleset, new: &Ruleset) -> Self {
-        let plain = |ruleset: &Ruleset| ruleset.tables.iter().map(plain).collect::<Vec<_>>();
+        let plain = |ruleset: &Ruleset| ruleset.tables.iter().map(plain).map(uncounted).collect::<Vec<_>>();
         let (before, after) = (plain(old), plain(new));
         let shared = |these: &[Table], those: &[Table]| {
             let alike = |table: &&Table| those.contains(table) && !sim::tells_local_time(table);
@@ -434,6 +434,17 @@ fn plain(table: &Table) -> Table {
                 _ => {}
             });
         }
+    }
+    table
+}
+
+/// A table without rules that only count, and without what counts in others: nothing becomes of a packet by that.
+fn uncounted(mut table: Table) -> Table {
+    for chain in &mut table.chains {
+        for rule in &mut chain.rules {
+            rule.statements.retain(|statement| !matches!(statement, Statement::Counter(_)));
+        }
+        chain.rules.retain(|rule| !rule.statements.is_empty());
     }
     table
 }

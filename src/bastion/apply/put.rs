@@ -57,6 +57,10 @@ pub fn remove(path: &Path) -> Result<(), ApplyError> {
     }
 }
 
-fn sync(folder: &Path) -> Result<(), ApplyError> {
+/// Has a folder's entries on the disk.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync(folder: &Path) -> Result<(), ApplyError> {
     durable::sync_folder(folder).map_err(ApplyError::io(format!("write {}", folder.display())))
 }

@@ -251,7 +251,8 @@ impl State {
     /// When the disk refuses.
     pub fn confirm(&self) -> Result<bool, ApplyError> {
         match fs::remove_file(self.folder.join(NAME)) {
-            Ok(()) => Ok(true),
+            // On the disk too: after a loss of power it would wait to be confirmed again.
+            Ok(()) => put::sync(&self.folder).map(|()| true),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(false),
             Err(why) => Err(ApplyError::io(format!("remove {PLACE}/{NAME}"))(why)),
         }
