@@ -340,9 +340,9 @@ pub struct Split {
 /// A protocol and a port of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Service {
-    /// TCP or UDP.
+    /// The protocol.
     pub proto: Proto,
-    /// The destination port.
+    /// The destination port; of ICMP the type.
     pub port: u16,
 }
 
@@ -590,6 +590,13 @@ impl Cell {
     pub fn proto(&self) -> Option<Proto> {
         let (first, last) = self.protos();
         (first == last).then(|| u8::try_from(first).ok().map(Proto)).flatten()
+    }
+
+    /// The protocol and the destination port or type, where each is one.
+    #[must_use]
+    pub fn service(&self) -> Option<Service> {
+        let (port, last) = self.to();
+        self.proto().filter(|_| port == last).map(|proto| Service { proto, port })
     }
 
     /// Destination ports or types.

@@ -232,7 +232,7 @@ fn which<'p>(ports: &'p [Port], interface: &Interface) -> Wire<'p> {
 }
 
 /// Whether the upper protocol is one: in IPv6 the numbers of extension headers are followed by another header.
-fn is_whole(packet: &Packet) -> bool {
+pub(crate) fn is_whole(packet: &Packet) -> bool {
     packet.family() == Family::V4 || !matches!(packet.proto.0, 0 | 43 | 44 | 51 | 59 | 60 | 135 | 139 | 140)
 }
 

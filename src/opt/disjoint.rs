@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::combine;
 use super::together::shape;
-use crate::ir::{Cell, Entry, Kind, Numbers, Shape};
+use crate::ir::{Cell, Entry, Kind, Service, Shape};
 use crate::model::AccessId;
 use crate::net::{AddrRange, Family};
 
@@ -113,11 +113,9 @@ fn both_ways(entries: &[Entry]) -> Vec<Entry> {
 #[derive(Default)]
 struct Shelf {
     slots: Vec<Option<Entry>>,
-    /// Those of one service, under that.
-    of_service: Near,
-    /// Those of several.
-    of_several: Near,
-    /// All of them: what is of several services is met by those of each.
+    /// Under their service; those of several under none.
+    by_service: Near,
+    /// All of them under none: what is of several services is met by those of each.
     all: Near,
 }
 
@@ -175,22 +173,16 @@ impl Shelf {
 
     fn insert(&mut self, entry: Entry) {
         let at = self.slots.len();
-        match service(&entry.cell) {
-            Some(service) => self.of_service.insert(service, &entry.cell, at),
-            None => self.of_several.insert(EVERY, &entry.cell, at),
-        }
-        self.all.insert(EVERY, &entry.cell, at);
+        self.by_service.insert(entry.cell.service(), &entry.cell, at);
+        self.all.insert(None, &entry.cell, at);
         self.slots.push(Some(entry));
     }
 
     fn candidates(&self, cell: &Cell) -> Vec<usize> {
         let mut all = Vec::new();
-        match service(cell) {
-            Some(service) => {
-                self.of_service.find(service, cell, &mut all);
-                self.of_several.find(EVERY, cell, &mut all);
-            }
-            None => self.all.find(EVERY, cell, &mut all),
+        match cell.service() {
+            None => self.all.find(None, cell, &mut all),
+            service => [service, None].into_iter().for_each(|of| self.by_service.find(of, cell, &mut all)),
         }
         all.retain(|at| {
             let entry = self.slots.get(*at).and_then(Option::as_ref);
@@ -199,15 +191,6 @@ impl Shelf {
         all.sort_unstable();
         all
     }
-}
-
-/// Where services are not told apart.
-const EVERY: Numbers = (0, 0);
-
-/// The protocol and the port (or type) of a cell, where each is one.
-fn service(cell: &Cell) -> Option<Numbers> {
-    let ((proto, last), to) = (cell.protos(), cell.to());
-    (proto == last && to.0 == to.1).then_some((proto, to.0))
 }
 
 /// Places of cells, each under the end that has fewer addresses.
@@ -221,12 +204,12 @@ struct Near {
 /// an address begins at most so far before it.
 #[derive(Default)]
 struct Side {
-    places: BTreeSet<(Numbers, Family, u32, u128, usize)>,
-    widths: BTreeSet<(Numbers, Family, u32)>,
+    places: BTreeSet<(Option<Service>, Family, u32, u128, usize)>,
+    widths: BTreeSet<(Option<Service>, Family, u32)>,
 }
 
 impl Near {
-    fn insert(&mut self, service: Numbers, cell: &Cell, at: usize) {
+    fn insert(&mut self, service: Option<Service>, cell: &Cell, at: usize) {
         let (src, dst) = (cell.src(), cell.dst());
         if digits(dst) <= digits(src) {
             self.by_dst.insert(service, dst, at);
@@ -236,19 +219,19 @@ impl Near {
     }
 
     /// Each that may meet a cell, once.
-    fn find(&self, service: Numbers, cell: &Cell, out: &mut Vec<usize>) {
+    fn find(&self, service: Option<Service>, cell: &Cell, out: &mut Vec<usize>) {
         self.by_dst.find(service, cell.dst(), out);
         self.by_src.find(service, cell.src(), out);
     }
 }
 
 impl Side {
-    fn insert(&mut self, service: Numbers, range: AddrRange, at: usize) {
+    fn insert(&mut self, service: Option<Service>, range: AddrRange, at: usize) {
         self.places.insert((service, range.family, digits(range), range.first, at));
         self.widths.insert((service, range.family, digits(range)));
     }
 
-    fn find(&self, service: Numbers, range: AddrRange, out: &mut Vec<usize>) {
+    fn find(&self, service: Option<Service>, range: AddrRange, out: &mut Vec<usize>) {
         let family = range.family;
         for &(_, _, width) in self.widths.range((service, family, 0)..=(service, family, u32::MAX)) {
             let before = 1u128.checked_shl(width).map_or(u128::MAX, |span| span.saturating_sub(1));

@@ -59,7 +59,7 @@ fn by_service(
 ) -> (BTreeMap<Service, Vec<usize>>, Vec<usize>) {
     let mut services: BTreeMap<Service, Vec<usize>> = BTreeMap::new();
     for at in &all {
-        if let Some(service) = entries.get(*at).and_then(|entry| service(&entry.cell)) {
+        if let Some(service) = entries.get(*at).and_then(|entry| entry.cell.service()) {
             services.entry(service).or_default().push(*at);
         }
     }
@@ -69,17 +69,11 @@ fn by_service(
         return (BTreeMap::new(), all);
     }
     let own = |at: &usize| {
-        let service = entries.get(*at).and_then(|entry| service(&entry.cell));
+        let service = entries.get(*at).and_then(|entry| entry.cell.service());
         service.is_some_and(|service| services.contains_key(&service))
     };
     let others = all.into_iter().filter(|at| !own(at)).collect();
     (services, others)
-}
-
-/// The one service of a cell with ports; none where it has several.
-fn service(cell: &Cell) -> Option<Service> {
-    let (port, last) = cell.to();
-    cell.proto().filter(|_| port == last).map(|proto| Service { proto, port })
 }
 
 /// How ranges of one family are asked: in blocks where they are many and blocks are fewer each.

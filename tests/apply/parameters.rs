@@ -276,6 +276,16 @@ fn another_sysctl_conf_is_something_to_do() {
     assert!(world.ok(&["apply", &old, "--sysctl"]).contains("nothing to do"));
 }
 
+/// A bridge of the firewall, with its address.
+fn add_bridge(world: &World, name: &str, address: &str) {
+    let lines = [
+        format!("link add {name} type bridge"),
+        format!("addr add {address} dev {name}"),
+        format!("link set {name} up"),
+    ];
+    world.fw.ip(&lines).unwrap();
+}
+
 /// The forward hook of a machine that knows nothing of its bridge drops what its ports say to each other, once it is shown that.
 #[test]
 fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
@@ -283,8 +293,7 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
         return;
     }
     let world = World::new();
-    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
-    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    add_bridge(&world, "lxc0", "10.9.3.1/24");
     let text = file("tests/apply/policies/old.fw".as_ref()).1;
     let with = |clause: &str| {
         text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
@@ -332,9 +341,8 @@ fn a_bridge_beside_one_that_is_filtered_is_told_what_can_be_done() {
         return;
     }
     let world = World::new();
-    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
-    let other = link.replace("lxc0", "lxc1").replace("10.9.3", "10.9.4");
-    world.fw.ip(&link.lines().chain(other.lines()).map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    add_bridge(&world, "lxc0", "10.9.3.1/24");
+    add_bridge(&world, "lxc1", "10.9.4.1/24");
     let text = file("tests/apply/policies/old.fw".as_ref()).1;
     let text = text
         .replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone more { 10.9.4.0/24 }\nzone dmz {")
@@ -366,8 +374,7 @@ fn a_bridge_that_takes_tags_off_is_not_filtered_by_the_forward_hook() {
         return;
     }
     let world = World::new();
-    let link = "link add lxc0 type bridge\naddr add 10.9.3.1/24 dev lxc0\nlink set lxc0 up";
-    world.fw.ip(&link.lines().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+    add_bridge(&world, "lxc0", "10.9.3.1/24");
     let text = file("tests/apply/policies/old.fw".as_ref()).1;
     let with = |clause: &str| {
         text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")

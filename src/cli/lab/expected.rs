@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, is_group};
 use crate::lab::machine::{self, Port};
-use crate::lab::reach::fresh_state;
+use crate::lab::reach::{fresh_state, is_whole};
 use crate::lab::site::Start;
 use crate::lab::way::way;
 use crate::lab::wire::may_be;
@@ -296,12 +296,11 @@ fn holds(term: &Term, packet: &Packet) -> bool {
     }
 }
 
-/// Whether a packet of a protocol is told by that and its ends alone. What has ports or types is asked about by them, and 0 and
-/// 255 are reserved, as are over IPv6 the numbers of headers that stand before a protocol (RFC 8200, 4).
-fn is_sent_alone(proto: Proto, src: IpAddr) -> bool {
-    let told = [Proto::TCP, Proto::UDP, Proto::ICMP, Proto::ICMPV6].contains(&proto);
-    let header = src.is_ipv6() && [43, 44, 51, 59, 60, 135, 139, 140].contains(&proto.0);
-    !told && !header && ![0, 4, 41, 255].contains(&proto.0)
+/// Whether a packet is told by its protocol and its ends alone. What has ports or types is asked about by them; 0 and 255 are
+/// reserved, and what carries packets of its own (IPv4 and IPv6 in IP) is none of these.
+fn is_sent_alone(packet: &Packet) -> bool {
+    let told = [Proto::TCP, Proto::UDP, Proto::ICMP, Proto::ICMPV6].contains(&packet.proto);
+    !told && ![0, 4, 41, 255].contains(&packet.proto.0) && is_whole(packet)
 }
 
 /// Packets between two addresses at the boundaries of what is named, and a few that anybody would try.
@@ -330,8 +329,8 @@ fn shapes(terms: &[Term], src: IpAddr, dst: IpAddr) -> Vec<Packet> {
             Term::Icmp { .. } => {}
             Term::Protos(protos) => {
                 for &(first, last) in protos.ranges().iter().take(MOST_RANGES) {
-                    let named = [first, last].into_iter().filter(|proto| is_sent_alone(Proto(*proto), src));
-                    all.extend(named.map(|proto| Packet::new(src, dst, Proto(proto), SOURCE_PORT, 80)));
+                    let named = [first, last].map(|n| Packet::new(src, dst, Proto(n), SOURCE_PORT, 80));
+                    all.extend(named.into_iter().filter(is_sent_alone));
                 }
                 let of_ports = [(Proto::TCP, 1), (Proto::TCP, 80), (Proto::TCP, 65_535), (Proto::UDP, 1)];
                 all.extend(of_ports.map(|(proto, port)| Packet::new(src, dst, proto, SOURCE_PORT, port)));

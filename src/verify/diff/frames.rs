@@ -1,8 +1,9 @@
 //! What two rulesets do differently between the ports of a bridge to frames that are no packets: ARP and whatever else is not IP,
 //! and everything behind the tag of a VLAN.
 //!
-//! *Input*: both rulesets, and which of their tables are alike. *Output*: the frames that one lets pass and the other stops, or may. *Design decisions*: there are few kinds of frames, so each is followed by itself, and those
-//! that fare alike are told together.
+//! *Input*: both rulesets, and which of their tables are alike. *Output*: the frames that one lets pass and the other stops, or
+//! may. *Design decisions*: there are few kinds of frames, so each is followed by itself, and those that fare alike are told
+//! together.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,6 @@
 //! The fields of a packet as dimensions of the space.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, TableFamily, Transport};
@@ -97,6 +98,23 @@ impl Chains<'_, '_> {
         let (is, not): (Vec<u128>, Vec<u128>) = (0..=self.space.interface_count()).partition(begins);
         let each = |all: Vec<u128>| RangeSet::from_ranges(all.into_iter().map(|number| (number, number)));
         Some(Named { is: each(is), may: each(not).complement() })
+    }
+
+    /// The values that a part of a key asks for, as numbers of a field of the space; none where that is not plain.
+    pub(super) fn numbers(
+        &mut self,
+        part: &Expression,
+        view: View,
+        value: &Expression,
+    ) -> Option<(space::Field, RangeSet<u128>)> {
+        match (view.axis, part) {
+            (Axis::Interface(field), _) => {
+                let named = self.named(value)?;
+                (named.is == named.may).then_some((field, named.is))
+            }
+            (Axis::Plain(field), Expression::Field(of)) => Some((field, values_of(*of, value)?)),
+            _ => None,
+        }
     }
 
     /// Part of a key, of packets that rules have written into: a field, or what is not modelled, of the packets that have it.
@@ -336,6 +354,12 @@ impl Axis {
             Self::Status(_) => space::Field::Dnat,
         }
     }
+}
+
+/// Whether no two parts of a key ask for the same field.
+pub(super) fn are_apart(views: &[(&Expression, View)]) -> bool {
+    let axes: BTreeSet<_> = views.iter().map(|(_, view)| view.axis.depth()).collect();
+    axes.len() == views.len()
 }
 
 /// The numbers for which a comparison of one field holds.

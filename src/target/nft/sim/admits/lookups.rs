@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::artifact::{Data, Element, Expression, Statement, Verdict};
 use super::super::run::DEPTH_MAX;
 use super::super::{parts, stays};
-use super::fields::{Axis, View, values_of};
+use super::fields::{View, are_apart};
 use super::{Chains, Now};
 use crate::net::space::Field;
 use crate::net::{PacketSet, Products, RangeSet};
@@ -116,8 +116,7 @@ impl<'t> Chains<'_, 't> {
             views.push((part, view));
         }
         gathered.unclear = self.space.or(gathered.unclear, unclear);
-        let axes: BTreeSet<_> = views.iter().map(|(_, view)| view.axis.depth()).collect();
-        if axes.len() < views.len() {
+        if !are_apart(&views) {
             return None;
         }
         let leads = elements.iter().any(|element| self.behind(element).is_some());
@@ -171,22 +170,5 @@ impl<'t> Chains<'_, 't> {
         let found = self.all_apart(keys.each)?;
         let found = self.space.minus(found, before.absent);
         (!self.space.meet(found, unclear)).then_some(())
-    }
-
-    /// The values that a part of a key asks for, as numbers of a field of the space.
-    pub(super) fn numbers(
-        &mut self,
-        part: &Expression,
-        view: View,
-        value: &Expression,
-    ) -> Option<(Field, RangeSet<u128>)> {
-        match (view.axis, part) {
-            (Axis::Interface(field), _) => {
-                let named = self.named(value)?;
-                (named.is == named.may).then_some((field, named.is))
-            }
-            (Axis::Plain(field), Expression::Field(of)) => Some((field, values_of(*of, value)?)),
-            _ => None,
-        }
     }
 }

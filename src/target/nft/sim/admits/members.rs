@@ -1,11 +1,11 @@
 //! The packets for which a comparison holds, and those that find an element of a set.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdict};
 use super::super::words::constant;
 use super::super::{fragments_of, parts, stays};
-use super::fields::{Axis, Named, View, numbers_where, values_of, wanted};
+use super::fields::{Axis, Named, View, are_apart, numbers_where, values_of, wanted};
 use super::{Chains, Done, Holds, Now, Tracks, conditions};
 use crate::net::{Family, PacketSet, Products, RangeSet};
 
@@ -282,8 +282,7 @@ impl Chains<'_, '_> {
         elements: &[Element],
         unclear: PacketSet,
     ) -> Option<(Vec<(usize, PacketSet)>, PacketSet)> {
-        let axes: BTreeSet<_> = views.iter().map(|(_, view)| view.axis.depth()).collect();
-        if axes.len() < views.len() {
+        if !are_apart(views) {
             return None;
         }
         let mut by_data: BTreeMap<Option<&Verdict>, (usize, Products)> = BTreeMap::new();
