@@ -24,7 +24,7 @@ use crate::target::nft::emit;
 use crate::target::nft::{print, read};
 use crate::target::sshd;
 use crate::target::sysctl::{self, artifact::Settings};
-use crate::verify::{self, Artifacts, Balancing, HostRules, Report};
+use crate::verify::{self, Artifacts, Balancing, HostRules, Meanings, Report};
 use crate::{ir, lint, lower, resolve, target, topology};
 
 /// What a run depends on besides the texts.
@@ -185,7 +185,18 @@ fn proved(
     findings: &mut Findings,
     watch: Watch<'_>,
 ) -> Option<Proved> {
-    let Made { program, mut hosts, mut artifacts, origins } = made(site, options, findings, watch)?;
+    // What is meant is found while it is written: neither needs the other.
+    let (made, meanings) = thread::scope(|scope| {
+        let meanings = scope.spawn(|| {
+            watch(Told::Begun);
+            let meanings = Meanings::of(site);
+            watch(Told::Ended("prove"));
+            meanings
+        });
+        let made = made(site, options, findings, watch);
+        (made, meanings.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let Made { program, mut hosts, mut artifacts, origins } = made?;
     let groups = groups::written(&program.groups, site, options, findings)?;
     artifacts.groups.clone_from(&groups.texts);
     watch(Told::Ended("groups"));
@@ -193,8 +204,8 @@ fn proved(
     directors(site, &program, &mut hosts, findings)?;
     let servers = logins::written(site, &program, &mut hosts, options, findings)?;
     let of_expectations = !options.question_alone || replies_may_show(site);
-    let prove = if of_expectations { verify::prove_with } else { verify::prove_without_expectations };
-    let mut report = prove(site, &artifacts, &servers, options.at);
+    let prove = if of_expectations { Meanings::prove } else { Meanings::prove_without_expectations };
+    let mut report = prove(meanings, &artifacts, &servers, options.at);
     if let Some(acls) = &groups.acls {
         report.points.extend(verify::acls(site, acls));
     }

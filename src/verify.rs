@@ -15,6 +15,7 @@ mod broadcasts;
 mod compose;
 pub mod cover;
 pub mod diff;
+mod done;
 mod follow;
 mod frames;
 mod gateways;
@@ -22,6 +23,7 @@ mod groups;
 mod interfaces;
 pub mod ipvs;
 pub mod logins;
+mod meant;
 mod narrowly;
 mod near;
 pub mod needless;
@@ -44,13 +46,12 @@ mod widely;
 
 pub use acls::{AclsText, AgainstAcls, acls};
 pub use balancers::{Balancing, misdirected};
+pub use done::Simulated;
 pub use frames::{Every, FramesProof, WrongFrame, frames, frames_of};
 pub use interfaces::{AgainstGroups, GroupsText, at_interface};
+pub use meant::{HOOKS, Meanings, NAT_HOOKS, hooks};
 pub use people::{Servers, people};
-pub use prove::{
-    Against, Artifacts, HOOKS, HostRules, NAT_HOOKS, against, favourites, hooks, prove, prove_with,
-    prove_without_expectations,
-};
+pub use prove::{Against, Artifacts, HostRules, against, favourites, prove, prove_with};
 pub use publicly::RoundByPublic;
 pub use report::{
     Bastions, Counterexample, Excuse, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report,

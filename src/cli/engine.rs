@@ -10,7 +10,7 @@ use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
 use crate::verify::questions::{self, Answer, By, Matrix};
 use crate::verify::trace::NoWay;
-use crate::verify::{self, Against, Hop, HostRules, Report};
+use crate::verify::{self, Against, Hop, HostRules, Report, Simulated};
 
 use super::Failure;
 use super::options::Listed;
@@ -69,14 +69,30 @@ pub(super) fn listed(name: &str, text: String, how: Listed) -> Result<HostRules,
 /// What lists a file for `nft -f` without loading it where packets come.
 pub(super) const LISTS: &str = "unshare -rn sh -c 'nft -f FILE; nft list ruleset'";
 
+/// How long a text may be, in bytes, of which it is found in a space of its own what it says: that takes time off the clock, and the
+/// room of a second space.
+const AHEAD: usize = 2 << 20;
+
+/// The same with what it does at every hook, where that is found before it is asked for.
+pub(super) fn simulated(
+    name: &str,
+    text: String,
+    how: Listed,
+) -> Result<(HostRules, Option<Simulated>), Failure> {
+    let rules = listed(name, text, how)?;
+    let simulated = (rules.text.len() <= AHEAD).then(|| Simulated::of(&rules));
+    Ok((rules, simulated))
+}
+
 /// Compares one machine's points with such a ruleset: what the policy says of them is found before it is asked for.
 pub(super) fn against(
     site: &Site,
     host: HostId,
-    listed: impl FnOnce() -> Result<HostRules, Failure>,
+    listed: impl FnOnce() -> Result<(HostRules, Option<Simulated>), Failure>,
 ) -> Result<Report, Failure> {
     let mut against = Against::new(site, host);
-    Ok(against.report(&listed()?))
+    let (rules, simulated) = listed()?;
+    Ok(against.report_of(&rules, simulated))
 }
 
 /// What the other tables of a listing do to what one machine's compiled ruleset lets pass.

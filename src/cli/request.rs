@@ -142,7 +142,7 @@ struct Timings {
     wanted: bool,
     begun: (Instant, Duration),
     home: ThreadId,
-    /// Each with whether another thread was the first to tell of it.
+    /// Each with whether other threads alone told of it.
     stages: Mutex<Vec<(bool, &'static str, [Duration; 2])>>,
 }
 
@@ -170,9 +170,15 @@ impl Timings {
         let took = [now.0.duration_since(last.0), now.1.saturating_sub(last.1)];
         // A thread that panicked while it told of a stage has ended the run.
         let mut stages = self.stages.lock().unwrap_or_else(PoisonError::into_inner);
-        match stages.iter_mut().find(|(_, known, _)| *known == stage) {
-            Some((.., sum)) => *sum = added(*sum, took),
-            None => stages.push((thread::current().id() != self.home, stage, took)),
+        let beside = thread::current().id() != self.home;
+        match stages.iter().position(|(_, known, _)| *known == stage) {
+            // It stands where this thread told of it first.
+            Some(at) if !beside && stages.get(at).is_some_and(|known| known.0) => {
+                let (.., sum) = stages.remove(at);
+                stages.push((false, stage, added(sum, took)));
+            }
+            Some(at) => stages.get_mut(at).into_iter().for_each(|(.., sum)| *sum = added(*sum, took)),
+            None => stages.push((beside, stage, took)),
         }
     }
 

@@ -95,7 +95,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     Ok(exit)
 }
 
-/// `--against`: of the policy nothing is compiled but what it means, and the ruleset is read while that is found.
+/// `--against`: of the policy nothing is compiled but what it means, and what the ruleset does is found at the same time.
 fn tell_against(
     Ruleset { name, text, how }: Ruleset,
     host: Option<&str>,
@@ -104,7 +104,7 @@ fn tell_against(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let asked = thread::scope(|scope| {
-        let listed = scope.spawn(|| engine::listed(&name, text, how));
+        let listed = scope.spawn(|| engine::simulated(&name, text, how));
         let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });

@@ -8,6 +8,7 @@
 //! budget is spent every further result is void and each *question* ([`Space::is_empty`],
 //! [`Space::same`], [`Space::witness`]…) answers [`Exhausted`]: running out is never an answer.
 
+mod adopted;
 mod arena;
 mod boxes;
 mod covers;
@@ -209,6 +210,8 @@ pub struct Space {
     arena: Arena,
     interfaces: Vec<String>,
     interface_numbers: HashMap<String, u128>,
+    /// Whether a set may hang on which interfaces were interned when it was made.
+    asked_for_names: bool,
     limits: Vec<Limit>,
     atoms: Vec<String>,
     universe: Option<PacketSet>,
@@ -231,8 +234,15 @@ impl Space {
     #[must_use]
     pub fn with_branches(budget: usize, branches: usize) -> Self {
         let arena = Arena::with_budget(budget, branches);
-        let (interfaces, interface_numbers) = (Vec::new(), HashMap::new());
-        Self { arena, interfaces, interface_numbers, limits: Vec::new(), atoms: Vec::new(), universe: None }
+        Self {
+            arena,
+            interfaces: Vec::new(),
+            interface_numbers: HashMap::new(),
+            asked_for_names: false,
+            limits: Vec::new(),
+            atoms: Vec::new(),
+            universe: None,
+        }
     }
 
     /// How many nodes were made, a deterministic measure of the work.
@@ -298,6 +308,16 @@ impl Space {
     pub fn interface_name(&self, number: u128) -> Option<&str> {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         self.interfaces.get(at).map(String::as_str)
+    }
+
+    /// The numbers of the interfaces interned so far whose names begin so, and of those whose names do not; what is interned
+    /// later is in neither.
+    pub fn interfaces_beginning(&mut self, start: &str) -> (RangeSet<u128>, RangeSet<u128>) {
+        self.asked_for_names = true;
+        let begins = |number: &u128| self.interface_name(*number).unwrap_or_default().starts_with(start);
+        let (is, not): (Vec<u128>, Vec<u128>) = (0..=self.interface_count()).partition(begins);
+        let each = |all: Vec<u128>| RangeSet::from_ranges(all.into_iter().map(|number| (number, number)));
+        (each(is), each(not))
     }
 
     /// How many interfaces were interned so far; their numbers begin with 1.

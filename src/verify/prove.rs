@@ -4,41 +4,22 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
-use crate::net::{Exhausted, Field, Packet, PacketSet, Random, Space, Translation, Verdict};
-use crate::spec::{Sets, Spec, Unanswered};
+use crate::net::{Exhausted, Packet, PacketSet, Random, Space, Translation, Verdict};
+use crate::spec::{Spec, Unanswered};
 use crate::target::nft::artifact::{self, Place, Ruleset, Statement, TableFamily};
 use crate::target::nft::{read, sim};
 
 use super::compose::{Network, Worn};
+use super::done::{Done, OfAny, Simulated, done};
 use super::frames::{frames, frames_of};
 use super::interfaces::{AgainstGroups, GroupsText};
+use super::meant::{Meanings, Meant, NAT_HOOKS, every_hook, of_hook, seen};
 use super::people::Servers;
-use super::points::{self, Sides};
+use super::points;
 use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
-use super::translate::{Translations, settled};
+use super::translate::Translations;
 use super::unseen;
 use super::{narrowly, search, trace, unasked, widely};
-
-/// The hooks of a filtering machine, in the order of a packet's way.
-pub const HOOKS: [Hook; 3] = [Hook::Input, Hook::Forward, Hook::Output];
-
-/// Where addresses are translated. These are points too, where a ruleset has chains there or the policy a clause.
-pub const NAT_HOOKS: [Hook; 2] = [Hook::Prerouting, Hook::Postrouting];
-
-/// Every hook of a machine, in the order of a packet's way.
-const EVERY_HOOK: [Hook; 5] = [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting];
-
-/// Those of this machine: beside [`HOOKS`], that of its bridges where they have a table of their own.
-pub fn hooks(site: &Site, host: HostId) -> impl Iterator<Item = Hook> {
-    let bridge = site.host(host).is_some_and(Host::has_bridge_table);
-    HOOKS.into_iter().chain(bridge.then_some(Hook::Bridge))
-}
-
-/// The same with those that translate, in the order of a packet's way.
-fn every_hook(site: &Site, host: HostId) -> impl Iterator<Item = Hook> {
-    let bridge = site.host(host).is_some_and(Host::has_bridge_table);
-    EVERY_HOOK.into_iter().chain(bridge.then_some(Hook::Bridge))
-}
 
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 64;
@@ -70,6 +51,13 @@ impl HostRules {
     pub fn in_utc(mut self) -> Self {
         read::dates_are_utc(&mut self.ruleset);
         self
+    }
+
+    /// Whether it has base chains at a hook.
+    pub(super) fn has_chains_at(&self, hook: Hook) -> bool {
+        let mut chains = self.ruleset.tables.iter().flat_map(|table| &table.chains);
+        let at = trace::hook_of(hook);
+        chains.any(|chain| chain.base.as_ref().is_some_and(|base| sim::Spot::from(base.hook) == at))
     }
 }
 
@@ -121,32 +109,48 @@ pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
 
 /// The same with what each sshd host is told.
 pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
-    proved(site, artifacts, servers, at, &site.tests)
+    Meanings::of(site).prove(artifacts, servers, at)
 }
 
-/// The same of all but the expectations: for who asks something else.
-pub fn prove_without_expectations(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
-    proved(site, artifacts, servers, at, &[])
+impl Meanings<'_> {
+    /// [`prove_with`].
+    #[must_use]
+    pub fn prove(self, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
+        let tests = &self.site.tests;
+        proved(self, artifacts, servers, at, tests)
+    }
+
+    /// The same of all but the expectations: for who asks something else.
+    #[must_use]
+    pub fn prove_without_expectations(self, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
+        proved(self, artifacts, servers, at, &[])
+    }
 }
 
-fn proved(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64, tests: &[Test]) -> Report {
+fn proved(
+    meanings: Meanings<'_>,
+    artifacts: &Artifacts,
+    servers: &Servers,
+    at: u64,
+    tests: &[Test],
+) -> Report {
+    let Meanings { site, sets, mut space, each } = meanings;
     let people = super::people::people(site, servers);
     let mut report = Report { people, frames: frames(site, artifacts), ..Report::default() };
-    let sets = Sets::new(site);
     let spec = Spec::new(site);
-    let mut space = Space::default();
     let favourites = favourites(site);
     let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
     for (&host, rules) in &artifacts.hosts {
         for hook in every_hook(site, host) {
-            let point = Point::Hook { host, hook };
-            let meant = meant(&sets, &mut space, host, hook);
+            let meant = of_hook(&each, host, hook);
             if is_silent(&meant, rules, hook) {
                 continue;
             }
+            let point = Point::Hook { host, hook };
             let (outcome, sampled) = match meant {
                 Ok(meant) => {
-                    let found = compared(&spec, &mut space, &point, rules, &meant, &favourites);
+                    let done = done(&mut space, site, host, rules, hook);
+                    let found = compared(&spec, &mut space, &point, rules, meant, done, &favourites);
                     accepted.extend(found.accepted.map(|set| ((host, hook), set)));
                     translations.insert((host, hook), found.translated);
                     (found.outcome, found.sampled)
@@ -204,30 +208,40 @@ pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
 
 /// One machine, for many rulesets: what the policy says of its points is computed once.
 pub struct Against<'s> {
-    site: &'s Site,
     host: HostId,
     spec: Spec<'s>,
-    space: Space,
+    meanings: Meanings<'s>,
     favourites: Vec<IpAddr>,
-    meant: BTreeMap<Hook, Result<Meant, String>>,
+    /// The nodes of other spaces.
+    elsewhere: usize,
 }
 
 impl<'s> Against<'s> {
     /// A machine of a site.
     #[must_use]
     pub fn new(site: &'s Site, host: HostId) -> Self {
-        let (sets, mut space) = (Sets::new(site), Space::default());
-        let meant = every_hook(site, host).map(|hook| (hook, meant(&sets, &mut space, host, hook))).collect();
-        let (spec, favourites) = (Spec::new(site), favourites(site));
-        Self { site, host, spec, space, favourites, meant }
+        let meanings = Meanings::of_hosts(site, [host]);
+        Self { host, spec: Spec::new(site), meanings, favourites: favourites(site), elsewhere: 0 }
     }
 
     /// Compares every hook of it, and names what stands at others.
     pub fn report(&mut self, rules: &HostRules) -> Report {
-        let hooks = every_hook(self.site, self.host).filter(|hook| !self.is_silent(rules, *hook));
-        let points = hooks.collect::<Vec<_>>().into_iter().map(|hook| self.hook(rules, hook)).collect();
-        let bridging = self.site.host(self.host).is_some_and(Host::has_bridge);
-        let frames = bridging.then(|| frames_of(self.site, self.host, rules)).into_iter().collect();
+        self.report_of(rules, None)
+    }
+
+    /// The same of a ruleset of which it was found already what it does.
+    pub fn report_of(&mut self, rules: &HostRules, simulated: Option<Simulated>) -> Report {
+        let site = self.meanings.site;
+        let mut done = BTreeMap::new();
+        if let Some(simulated) = simulated {
+            self.elsewhere = self.elsewhere.saturating_add(simulated.node_count());
+            done = simulated.moved(&mut self.meanings.space);
+        }
+        let hooks: Vec<Hook> =
+            every_hook(site, self.host).filter(|hook| !self.is_silent(rules, *hook)).collect();
+        let points = hooks.into_iter().map(|hook| self.compare(rules, hook, done.remove(&hook))).collect();
+        let bridging = site.host(self.host).is_some_and(Host::has_bridge);
+        let frames = bridging.then(|| frames_of(site, self.host, rules)).into_iter().collect();
         let looks =
             |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);
         let unseen = unseen::all(&rules.ruleset, &looks);
@@ -238,29 +252,41 @@ impl<'s> Against<'s> {
 
     /// Compares one hook of it.
     pub fn hook(&mut self, rules: &HostRules, hook: Hook) -> PointProof {
-        let point = Point::Hook { host: self.host, hook };
-        let (outcome, sampled) = match self.meant.get(&hook) {
-            Some(Ok(meant)) => {
-                let (spec, space) = (&self.spec, &mut self.space);
-                let found = compared(spec, space, &point, rules, meant, &self.favourites);
+        self.compare(rules, hook, None)
+    }
+
+    fn compare(
+        &mut self,
+        rules: &HostRules,
+        hook: Hook,
+        known: Option<Result<OfAny, Exhausted>>,
+    ) -> PointProof {
+        let (host, Meanings { site, space, each, .. }) = (self.host, &mut self.meanings);
+        let point = Point::Hook { host, hook };
+        let (outcome, sampled) = match of_hook(each, host, hook) {
+            Ok(meant) => {
+                let done = match known {
+                    Some(known) => known.map(|of_any| of_any.at(space, site, host, hook)),
+                    None => done(space, site, host, rules, hook),
+                };
+                let found = compared(&self.spec, space, &point, rules, meant, done, &self.favourites);
                 (found.outcome, found.sampled)
             }
-            Some(Err(reason)) => (Outcome::Undecided { reason: reason.clone() }, 0),
-            None => (Outcome::Undecided { reason: Unanswered::NoHook.to_string() }, 0),
+            Err(reason) => (Outcome::Undecided { reason }, 0),
         };
-        PointProof { place: place(self.site, &point), point, outcome, sampled }
+        PointProof { place: place(site, &point), point, outcome, sampled }
     }
 
     /// Whether there is nothing to compare at a hook: it translates, and neither side has anything there.
     #[must_use]
     pub fn is_silent(&self, rules: &HostRules, hook: Hook) -> bool {
-        self.meant.get(&hook).is_some_and(|meant| is_silent(meant, rules, hook))
+        is_silent(&of_hook(&self.meanings.each, self.host, hook), rules, hook)
     }
 
     /// How many decision nodes it took so far.
     #[must_use]
     pub fn nodes(&self) -> usize {
-        self.space.node_count()
+        self.meanings.space.node_count().saturating_add(self.elsewhere)
     }
 }
 
@@ -291,52 +317,11 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
     }
 }
 
-/// What the policy says of a hook.
-#[derive(Clone)]
-struct Meant {
-    sides: Sides,
-    translated: BTreeMap<Translation, PacketSet>,
-}
-
-/// What the policy says of what a hook can see.
-fn meant(sets: &Sets<'_>, space: &mut Space, host: HostId, hook: Hook) -> Result<Meant, String> {
-    let point = Point::Hook { host, hook };
-    let meant = sets.at(&point, space).map_err(|why: Unanswered| why.to_string())?;
-    let seen = seen(space, hook);
-    let accepted = space.and(meant.accepted, seen);
-    let sides = Sides { accepted, rejected: space.and(meant.rejected, seen) };
-    let said = sets.translated(host, hook, space).map_err(|why| why.to_string())?;
-    let mut translated = BTreeMap::new();
-    for (to, set) in said {
-        translated.insert(to, space.and(set, seen));
-    }
-    Ok(Meant { sides, translated })
-}
-
-fn is_silent(meant: &Result<Meant, String>, rules: &HostRules, hook: Hook) -> bool {
-    let mut chains = rules.ruleset.tables.iter().flat_map(|table| &table.chains);
+/// Whether there is nothing to compare at a hook: it translates, and neither side has anything there.
+fn is_silent(meant: &Result<&Meant, String>, rules: &HostRules, hook: Hook) -> bool {
     NAT_HOOKS.contains(&hook)
         && meant.as_ref().is_ok_and(|meant| meant.translated.is_empty())
-        && !chains.any(|chain| {
-            chain.base.as_ref().is_some_and(|base| sim::Spot::from(base.hook) == trace::hook_of(hook))
-        })
-}
-
-/// What a hook can see: in input a packet leaves by nothing, in output it came by nothing; otherwise it has both
-/// interfaces. A leg without a name (S23) is every *interface* but `lo`; none at all, which nft compares as "", is none.
-fn seen(space: &mut Space, hook: Hook) -> PacketSet {
-    let (no_iif, no_oif) = (space.is(Field::Iif, 0), space.is(Field::Oif, 0));
-    match hook {
-        Hook::Prerouting | Hook::Input => space.minus(no_oif, no_iif),
-        Hook::Output => space.minus(no_iif, no_oif),
-        Hook::Forward => {
-            let either = space.or(no_iif, no_oif);
-            space.not(either)
-        }
-        Hook::Postrouting => space.not(no_oif),
-        // The ports are none of the policy's business.
-        Hook::Bridge => space.and(no_iif, no_oif),
-    }
+        && !rules.has_chains_at(hook)
 }
 
 /// What was found at a point.
@@ -349,59 +334,13 @@ struct Compared {
     translated: Vec<(Translation, PacketSet)>,
 }
 
-/// What a ruleset does at a hook.
-struct Done {
-    sides: Sides,
-    unknown: PacketSet,
-    translated: BTreeMap<Translation, PacketSet>,
-}
-
-fn done(
-    space: &mut Space,
-    site: &Site,
-    host: HostId,
-    rules: &HostRules,
-    hook: Hook,
-) -> Result<Done, Exhausted> {
-    let of_nft = trace::hook_of(hook);
-    let (done, translated) = sim::does(&rules.ruleset, of_nft, space)?;
-    let seen = seen(space, hook);
-    let unknown = space.and(done.unknown, seen);
-    let sides = Sides { accepted: space.and(done.accepted, seen), rejected: space.and(done.rejected, seen) };
-    let mut each = Vec::new();
-    for (_, to, set) in translated {
-        each.push((to, space.and(set, seen)));
-    }
-    let translated = site.host(host).map(|machine| settled(space, machine, each)).unwrap_or_default();
-    Ok(Done { sides, unknown, translated })
-}
-
-/// What a ruleset accepts at each hook of its machine, and what it does to addresses there; none where that is not known
-/// of every packet.
-pub(super) fn accepts(
-    space: &mut Space,
-    site: &Site,
-    host: HostId,
-    rules: &HostRules,
-) -> Result<Vec<(Hook, Option<Accepted>)>, Exhausted> {
-    let mut all = Vec::new();
-    for hook in every_hook(site, host) {
-        let done = done(space, site, host, rules, hook)?;
-        let known = space.is_empty(done.unknown)?;
-        all.push((hook, known.then(|| (done.sides.accepted, done.translated.into_iter().collect()))));
-    }
-    Ok(all)
-}
-
-/// What is accepted, and what is translated to what.
-pub(super) type Accepted = (PacketSet, Vec<(Translation, PacketSet)>);
-
 fn compared(
     spec: &Spec<'_>,
     space: &mut Space,
     point: &Point,
     rules: &HostRules,
     meant: &Meant,
+    done: Result<Done, Exhausted>,
     favourites: &[IpAddr],
 ) -> Compared {
     let undecided = |reason: String| Compared {
@@ -410,8 +349,8 @@ fn compared(
         accepted: None,
         translated: Vec::new(),
     };
-    let Point::Hook { host, hook } = point else { return undecided(Unanswered::NoHook.to_string()) };
-    let done = match done(space, spec.forwarding().site(), *host, rules, *hook) {
+    let Point::Hook { hook, .. } = point else { return undecided(Unanswered::NoHook.to_string()) };
+    let done = match done {
         Ok(done) => done,
         Err(why) => return undecided(why.to_string()),
     };

@@ -14,8 +14,9 @@ use crate::spec::{Sets, Spec};
 
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
+use super::done::accepts;
 use super::gateways::Gateways;
-use super::prove::{Artifacts, LEAVING_UNNAMED, accepts};
+use super::prove::{Artifacts, LEAVING_UNNAMED};
 use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
 

@@ -14,6 +14,7 @@ mod common;
 mod random;
 
 mod against;
+mod ahead;
 mod altering;
 mod apart;
 mod asked;

@@ -93,11 +93,8 @@ impl Chains<'_, '_> {
             let is = RangeSet::one(self.space.interface(name));
             return Some(Named { may: is.clone(), is });
         };
-        let begins =
-            |number: &u128| self.space.interface_name(*number).unwrap_or_default().starts_with(start);
-        let (is, not): (Vec<u128>, Vec<u128>) = (0..=self.space.interface_count()).partition(begins);
-        let each = |all: Vec<u128>| RangeSet::from_ranges(all.into_iter().map(|number| (number, number)));
-        Some(Named { is: each(is), may: each(not).complement() })
+        let (is, not) = self.space.interfaces_beginning(start);
+        Some(Named { is, may: not.complement() })
     }
 
     /// The values that a part of a key asks for, as numbers of a field of the space; none where that is not plain.
