@@ -86,6 +86,7 @@ impl Answer {
         drift.added.retain(|id| group(id));
         drift.groups.retain(|of| group(&of.group));
         drift.interfaces.retain(|of| interface(&of.interface));
+        drift.checks.retain(|of| interface(&of.interface));
         let thing = |id: &str| self.was.group(id).is_some() || self.is.group(id).is_some();
         drift.unknown.retain(|(of, _)| if thing(of) { group(of) } else { list(of) || interface(of) });
     }
@@ -110,8 +111,8 @@ impl Answer {
 
     /// How many things differ.
     pub(super) fn differences(&self) -> usize {
-        let Drift { missing, added, groups, lists, interfaces, .. } = &self.drift;
-        let counts = [missing.len(), added.len(), groups.len(), lists.len(), interfaces.len()];
+        let Drift { missing, added, groups, lists, interfaces, checks, .. } = &self.drift;
+        let counts = [missing.len(), added.len(), groups.len(), lists.len(), interfaces.len(), checks.len()];
         counts.into_iter().fold(0, usize::saturating_add)
     }
 
@@ -121,7 +122,8 @@ impl Answer {
         let interfaces = self.drift.interfaces.iter().filter(|of| of.more.is_some());
         let lists = self.drift.lists.iter().filter(|of| !of.more.is_empty());
         let added = self.drift.added.iter().filter(|id| self.may_widen(id));
-        [groups.count(), interfaces.count(), lists.count(), added.count()]
+        let unchecked = self.drift.checks.iter().filter(|of| !of.is_checked);
+        [groups.count(), interfaces.count(), lists.count(), added.count(), unchecked.count()]
             .into_iter()
             .fold(0, usize::saturating_add)
     }
@@ -186,6 +188,13 @@ impl Answer {
                 }
             }
         }
+        for of in &self.drift.checks {
+            let what = match of.is_checked {
+                true => "SourceDestCheck is on now: it handles its own packets alone",
+                false => "SourceDestCheck is off now: it may send from addresses that are not its own",
+            };
+            say(format!("~ interface {}: {what}", of.interface));
+        }
         for (group, direction) in &self.drift.wording {
             say(format!(
                 "= group {}, {}: other rules or texts, the same packets",
@@ -235,6 +244,9 @@ impl Answer {
             "interfaces": self.drift.interfaces.iter().map(|of| json!({
                 "interface": of.interface, "direction": of.direction.word(),
                 "more": packet(&of.more, of.direction), "less": packet(&of.less, of.direction),
+            })).collect::<Vec<_>>(),
+            "checks": self.drift.checks.iter().map(|of| json!({
+                "interface": of.interface, "source_dest_check": of.is_checked,
             })).collect::<Vec<_>>(),
             "unknown": self.drift.unknown.iter().map(|(of, why)| json!({
                 "of": of, "why": why.to_string(),

@@ -101,6 +101,53 @@ fn an_interface_that_wears_another_group_widens() {
     assert!(said.contains("passes no more: tcp/22 from "), "{said}");
 }
 
+/// Groups are about addresses, and one that is not checked sends from those of others.
+#[test]
+fn an_interface_that_lost_its_check_widens() {
+    let place = Place::new();
+    place.answer("old/groups.json", &both()).answer("new/groups.json", &both());
+    let with = |check: Value| {
+        let mut one = interface("eni-1", VPC, "10.0.1.10", &[WEB]);
+        one.as_object_mut().unwrap().insert("SourceDestCheck".to_owned(), check);
+        interfaces(&[one])
+    };
+    place.answer("old/eni.json", &with(json!(true))).answer("new/eni.json", &with(json!(false)));
+    let (code, said) = place.widens();
+    assert_eq!(code, Some(1), "{said}");
+    let off =
+        "~ interface eni-1: SourceDestCheck is off now: it may send from addresses that are not its own";
+    assert!(said.contains(off), "{said}");
+    let (code, said) = place.fwc(&["diff", "new", "old", "--deny-widening"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("~ interface eni-1: SourceDestCheck is on now"), "{said}");
+    let (_, said) = place.fwc(&["diff", "old", "new", "--format", "json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["checks"], json!([{ "interface": "eni-1", "source_dest_check": false }]));
+    // Told by one alone it is neither the same nor another.
+    place.answer("new/eni.json", &interfaces(&[interface("eni-1", VPC, "10.0.1.10", &[WEB])]));
+    let (code, said) = place.fwc(&["diff", "old", "new"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("? eni-1: not compared: whether `eni-1` has SourceDestCheck was told by one"),
+        "{said}"
+    );
+}
+
+/// A new one that is not checked is wider, whatever its groups let through.
+#[test]
+fn a_new_interface_without_a_check_widens() {
+    let place = Place::new();
+    place.answer("old/groups.json", &both()).answer("new/groups.json", &both());
+    let one = interface("eni-1", VPC, "10.0.1.10", &[WEB]);
+    let mut two = interface("eni-2", VPC, "10.0.1.11", &[WEB]);
+    two["SourceDestCheck"] = json!(false);
+    place.answer("old/eni.json", &interfaces(std::slice::from_ref(&one)));
+    place.answer("new/eni.json", &interfaces(&[one, two]));
+    let (code, said) = place.widens();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("~ interface eni-2: SourceDestCheck is off now"), "{said}");
+}
+
 /// A group that is made wider passes nothing more where nobody wears it, but for any member it does.
 #[test]
 fn an_interface_that_was_not_there_widens_by_what_it_lets_through() {

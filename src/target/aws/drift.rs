@@ -6,7 +6,8 @@
 //! today. What the description does not tell is said and never taken for equal, and so is a rule of which nobody knows what EC2
 //! makes of it ([`Unknown::Odd`]). Far ends that nobody is ([`Terms::nobody`]) are not compared.
 //!
-//! Of two descriptions ([`changes`]) each has its own interfaces: one that came, went or wears other groups differs too.
+//! Of two descriptions ([`changes`]) each has its own interfaces: one that came, went or wears other groups differs too, and so
+//! does one that lost or got its `SourceDestCheck`.
 
 pub mod effect;
 
@@ -41,6 +42,8 @@ pub struct Drift {
     pub lists: Vec<ListDrift>,
     /// Interfaces at which something else passes.
     pub interfaces: Vec<InterfaceDrift>,
+    /// Of two descriptions: interfaces whose `SourceDestCheck` is another one.
+    pub checks: Vec<CheckDrift>,
     /// What could not be compared, and why.
     pub unknown: Vec<(String, Unknown)>,
 }
@@ -93,6 +96,16 @@ pub struct InterfaceDrift {
     pub less: Option<Packet>,
 }
 
+/// An interface whose `SourceDestCheck` is another one: groups are made of addresses and of who wears what, and one without it
+/// sends from addresses of others, and is sent what is theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckDrift {
+    /// Its id.
+    pub interface: String,
+    /// Whether it has it now.
+    pub is_checked: bool,
+}
+
 impl Drift {
     /// Whether what is live admits what is wanted, and all could be compared.
     #[must_use]
@@ -109,6 +122,7 @@ impl Drift {
         self.groups.is_empty()
             && self.lists.is_empty()
             && self.interfaces.is_empty()
+            && self.checks.is_empty()
             && self.unknown.is_empty()
             && self.missing.is_empty()
             && self.elsewhere.is_empty()
@@ -176,6 +190,9 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     drift.left_over = unwanted.map(|group| group.id.clone()).collect();
     drift.lists(&paired, wearers);
     drift.interfaces(&paired, wearers, &terms.nobody, &mut space);
+    if wearers == Wearers::Each {
+        drift.checks(paired.live, wanted);
+    }
     Ok(drift)
 }
 
@@ -249,6 +266,27 @@ impl Drift {
                     // What is not told is mostly so both ways.
                     Err(why) if self.unknown.contains(&(interface.clone(), why.clone())) => {}
                     Err(why) => self.unknown.push((interface.clone(), why)),
+                }
+            }
+        }
+    }
+}
+
+impl Drift {
+    /// Whether each interface handles packets that are not its own. One that was not there did not.
+    fn checks(&mut self, is: &Estate, was: &Estate) {
+        for interface in &is.interfaces {
+            let before = was.interface(&interface.id);
+            let was_checked = before.map_or(Some(true), |before| before.source_dest_check);
+            match (was_checked, interface.source_dest_check) {
+                (Some(was), Some(is_checked)) if was != is_checked => {
+                    self.checks.push(CheckDrift { interface: interface.id.clone(), is_checked });
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+                (Some(_), None) if before.is_none() => {}
+                (Some(_), None) | (None, Some(_)) => {
+                    let id = interface.id.clone();
+                    self.unknown.push((id.clone(), Unknown::SourceDestCheck(id)));
                 }
             }
         }

@@ -82,6 +82,9 @@ pub enum Unknown {
     /// The groups of an interface were not told.
     #[error("the groups of the interface `{0}` were not told")]
     Groups(String),
+    /// Whether an interface handles packets that are not its own was told by one of two descriptions alone.
+    #[error("whether `{0}` has SourceDestCheck was told by one of the two alone")]
+    SourceDestCheck(String),
     /// A network ACL that no answer holds.
     #[error("the network ACL of the subnet `{0}` is not known")]
     Acl(String),
