@@ -70,6 +70,7 @@ const WAIVABLE: &[Code] = &[
     code::EXTENSION_HEADER,
     code::IDLE_DENY,
     code::IDLE_WAIVER,
+    code::LIMIT_UNDONE,
     code::LINK_LOCAL_SENDERS,
     code::NEEDLESS_ALLOW,
     code::NEVER_NEW,

@@ -97,6 +97,42 @@ fn a_reader_that_went_away_is_no_failure() {
     assert!(output.stderr.is_empty());
 }
 
+/// A signal that comes while the build is beside its place waits until it is there, or is away again.
+#[test]
+fn an_interrupted_build_leaves_nothing_beside_it() {
+    let place = fixtures();
+    let mut interrupted = 0;
+    for round in 0..40 {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_fwc"))
+            .args(["compile", "policies/crm", "-o", &format!("out{round}")])
+            .current_dir(place.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let is_staged = || !beside(place.path()).is_empty();
+        let ended = loop {
+            if is_staged() {
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(run.id()).unwrap());
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+                break run.wait().unwrap();
+            }
+            if let Some(ended) = run.try_wait().unwrap() {
+                break ended;
+            }
+        };
+        interrupted += usize::from(ended.code().is_none());
+        assert_eq!(beside(place.path()), [""; 0], "round {round}");
+    }
+    assert!(interrupted > 0, "no signal came in time");
+}
+
+/// What stands beside builds under a name of a stage.
+fn beside(place: &Path) -> Vec<String> {
+    let names = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(".out")).collect()
+}
+
 #[test]
 fn nobody_gets_colour_who_is_no_terminal() {
     let place = fixtures();

@@ -19,7 +19,7 @@ mod random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use common::{attempt, said};
+use common::{attempt, compiled, said};
 use fwc::compile::Compiled;
 use fwc::diag::Findings;
 use fwc::lab::netns::{Netns, available};
@@ -325,6 +325,24 @@ fn one_bucket_each(seed: u64, text: &str, compiled: &Compiled) -> usize {
         shared += targets.chunk_by(|a, b| a == b).filter(|same| same.len() > 1).count();
     }
     shared
+}
+
+/// The chains of two statements are named by digests, and these digests are the same in eight digits.
+#[test]
+fn statements_whose_digests_meet_have_two_buckets() {
+    for [one, other] in [
+        ["tcp 39037 from a to s { limit 5/minute }", "tcp 44467 from a to s { limit 5/minute }"],
+        ["tcp 193 from a to s { limit 5/minute }", "tcp 9103 from a to s { limit 50/minute }"],
+    ] {
+        let text = format!(
+            "zone a {{ 10.0.1.0/24 }}\nzone b {{ 10.0.2.0/24 }}\nfirewall f {{ e0 10.0.1.1 in a; e1 10.0.2.1 in b }}\n\
+             host s = 10.0.2.5 in b\nallow {one}\nallow {other}\n"
+        );
+        let compiled = compiled(&[("meet.fw".to_owned(), text)]);
+        assert!(compiled.report.holds());
+        let rules = &compiled.artifacts.hosts.values().next().unwrap().text;
+        assert_eq!(rules.matches("limit rate").count(), 2, "{rules}");
+    }
 }
 
 /// The limit that a statement asks, the families of the sources that it counts, and the set where it has one.

@@ -17,6 +17,8 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 use super::Failure;
 use super::manifest;
 use super::unified::unified;
@@ -93,6 +95,7 @@ impl<'t> Tree<'t> {
         }
         let parent = real.parent().ok_or_else(|| Failure::new("the root directory cannot be a build"))?;
         fs::create_dir_all(parent).map_err(|e| Failure::io("create", parent, &e))?;
+        let _until_written = Uninterrupted::begin().map_err(|e| Failure::io("write", dir, &e))?;
         let stage = self.stage(&real, parent).map_err(|e| unwritable(dir, &e))?;
         exchange(stage.path(), &real).map_err(|e| unwritable(dir, &e))?;
         // From here on the stage holds the old tree: it may go only once what is not ours has left it.
@@ -179,6 +182,25 @@ impl<'t> Tree<'t> {
             durable::sync_folder(folder)?;
         }
         Ok(stage)
+    }
+}
+
+/// Interruptions wait until it is dropped: nobody else would take the stage away. What no process hears of (SIGKILL, the power)
+/// leaves one beside the directory, `.NAME.fwc-…`, and the directory as it was or as it will be.
+struct Uninterrupted(SigSet);
+
+impl Uninterrupted {
+    fn begin() -> io::Result<Self> {
+        let ends: SigSet =
+            [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();
+        Ok(Self(ends.thread_swap_mask(SigmaskHow::SIG_BLOCK)?))
+    }
+}
+
+impl Drop for Uninterrupted {
+    fn drop(&mut self) {
+        // It was a mask before.
+        let _ = self.0.thread_set_mask();
     }
 }
 

@@ -180,9 +180,12 @@ impl<'a> Telling<'a> {
                 let _ = writeln!(text, "      after   {}", self.packet(&bare(&rewrite.after)));
             }
             if hop.statements.is_empty() {
-                let words = match &hop.rewrite {
-                    None => "what is not allowed is dropped",
-                    Some(_) => "what no clause translates stays as it is",
+                let words = match (&hop.rewrite, hop.meant) {
+                    (None, Verdict::Accept) => {
+                        "none is asked for (replies, errors, loopback, neighbour discovery)"
+                    }
+                    (None, Verdict::Drop | Verdict::Reject) => "what is not allowed is dropped",
+                    (Some(_), _) => "what no clause translates stays as it is",
                 };
                 let _ = writeln!(text, "      policy  no statement: {words}");
             }

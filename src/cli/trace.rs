@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::compile::Compiled;
 use crate::model::{Hook, Point};
-use crate::net::{Packet, Verdict};
+use crate::net::{CtState, Family, Packet, Proto, Verdict, icmp_begins, icmp_untracked};
 use crate::verify::Hop;
 use crate::verify::trace::NoWay;
 
@@ -111,9 +111,23 @@ fn asked(sentence: &str) -> Result<Packet, String> {
     if let Some((file, number)) = sentence.rsplit_once(".pcap#") {
         let number = number.parse().map_err(|_| format!("`{number}` is no number of a record"))?;
         let bytes = bytes_of(format!("{file}.pcap").as_ref())?;
-        return captured::record(&bytes, number);
+        return captured::record(&bytes, number).map(as_tracked);
     }
-    captured::line(sentence).unwrap_or_else(|| packet::parse(sentence))
+    captured::line(sentence).unwrap_or_else(|| packet::parse(sentence)).map(as_tracked)
+}
+
+/// With the state in which connection tracking takes it for the first packet that it is: ICMP that asks nothing begins nothing (S16).
+fn as_tracked(packet: Packet) -> Packet {
+    let family = Family::of(packet.src);
+    let icmp = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
+    let begins = packet.proto != icmp || icmp_begins(family).contains(&packet.icmp_type);
+    let ct = match packet.ct {
+        CtState::New if begins => CtState::New,
+        CtState::New if icmp_untracked(family).contains(&packet.icmp_type) => CtState::Untracked,
+        CtState::New => CtState::Invalid,
+        said => said,
+    };
+    Packet { ct, ..packet }
 }
 
 /// Those who may send a packet that stops where it starts, because nobody was said to send it (S63).

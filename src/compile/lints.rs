@@ -40,6 +40,7 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
             let idle_denies: Vec<AccessId> = found.idle.iter().copied().filter(filtered).collect();
             let idle = "this `deny` stops nothing: nobody is allowed what it denies";
             exposed(site, &found.exposed, findings);
+            undone_limits(site, &found.unlimited, findings);
             whole(site_of, &idle_denies, code::IDLE_DENY, idle, help, findings);
         }
         Err(why) => undecided(site, &why, findings),
@@ -128,16 +129,36 @@ fn covered((site, statements): (&Site, &Statements), found: &needless::Needless,
     }
 }
 
+/// S21: of several statements for one packet one without a limit lets it pass without one.
+fn undone_limits(site: &Site, found: &[(AccessId, Vec<AccessId>)], findings: &mut Findings) {
+    let code = code::LIMIT_UNDONE;
+    let mut said = BTreeSet::new();
+    for (id, by) in found {
+        let Some(access) = site.access(*id).filter(|access| !waives(access, code)) else { continue };
+        if !said.insert(access.span) {
+            continue;
+        }
+        let message = "part of what this limits is admitted without a limit too, and has none";
+        let mut finding = Diagnostic::warning(code, access.span, message);
+        let mut spans: Vec<Span> = by.iter().filter_map(|by| site.access(*by)).map(|by| by.span).collect();
+        spans.dedup();
+        for span in spans.into_iter().take(3) {
+            finding = finding.also(span, "without a limit");
+        }
+        findings
+            .push(finding.help("take it out of the other, give that a limit too, or waive with the reason"));
+    }
+}
+
 fn exposed(site: &Site, found: &[needless::Exposed], findings: &mut Findings) {
     let code = code::EXPOSED_PORT;
     let mut by_statement: BTreeMap<AccessId, (u128, Vec<&'static str>)> = BTreeMap::new();
     for needless::Exposed { service, addresses, by } in found {
         // One statement speaks for all that open it: the widest that is not waived.
         let mut all = by.iter().filter_map(|id| Some((*id, site.access(*id)?)));
-        let Some((id, access)) = all.find(|(_, access)| !waives(access, code)) else { continue };
-        if is_any_to_any(site, access) {
-            continue;
-        }
+        // Of one from anybody to anybody that is said by itself.
+        let speaks = |access: &Access| !waives(access, code) && !is_any_to_any(site, access);
+        let Some((id, _)) = all.find(|(_, access)| speaks(access)) else { continue };
         let (most, names) = by_statement.entry(id).or_default();
         *most = (*addresses).max(*most);
         if !names.contains(&service.name) {

@@ -97,6 +97,7 @@ codes! {
     KEY_TYPE = "key-type",
     KEY_UNRESTRICTED = "key-unrestricted",
     KEY_WEAK = "key-weak",
+    LIMIT_UNDONE = "limit-undone",
     LINK_LOCAL_SENDERS = "link-local-senders",
     LINTS_UNDECIDED = "lints-undecided",
     MISPLACED_MODIFIER = "misplaced-modifier",

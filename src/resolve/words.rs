@@ -21,7 +21,8 @@ pub(super) fn clean(text: &str) -> String {
     out
 }
 
-/// The words of a sentence: as [`clean`], with its comments left out.
+/// The words of a sentence: as [`clean`], with its comments left out, and a blank behind each comma alone, so that one said
+/// twice is one whatever its blanks are.
 pub(super) fn sentence(text: &str) -> String {
     // As most are written: nothing to leave out, nothing to change.
     let plain = |byte: &u8| (b' '..=b'~').contains(byte) & !matches!(byte, b'"' | b'#' | b'\\');
@@ -29,11 +30,13 @@ pub(super) fn sentence(text: &str) -> String {
     let plain = text.as_bytes().iter().fold(true, |so_far, byte| so_far & plain(byte));
     let blank = |side: Option<&u8>| side.is_none_or(|byte| *byte == b' ');
     let (first, last) = (text.as_bytes().first(), text.as_bytes().last());
-    if plain && !blank(first) && !blank(last) && !text.contains("  ") {
+    if plain && !blank(first) && !blank(last) && !text.contains("  ") && !text.contains(',') {
         return text.to_owned();
     }
     let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("")).collect();
-    clean(&lines.join(" "))
+    let cleaned = clean(&lines.join(" "));
+    let items: Vec<&str> = cleaned.split(',').map(str::trim).collect();
+    items.join(", ").trim_end().to_owned()
 }
 
 /// Items as a person lists them: `a`, `b` or `c`.
@@ -59,6 +62,9 @@ mod tests {
     #[test]
     fn a_sentence_is_one_line_without_comments() {
         assert_eq!(sentence("allow http # web\n    from a,\n\tb to c"), "allow http from a, b to c");
+        for blanks in ["http,ssh", "http , ssh", "http ,ssh", "http,\n  # both\n ssh"] {
+            assert_eq!(sentence(&format!("allow {blanks} from a to b")), "allow http, ssh from a to b");
+        }
         for text in ["allow http from a, b to c", "", " a", "a ", "a  b", "a#b", "a\"b", "a\\b", "a\tb", "ñ"]
         {
             let lines: Vec<&str> = text.lines().map(|line| line.split('#').next().unwrap_or("")).collect();

@@ -1,7 +1,7 @@
 //! Statements without which a policy would mean the same, exactly: over all packets at every point of the site.
 //!
 //! An `allow` is needless where at every hook others admit all that it admits, on the same terms: not translated where it
-//! is not, without a limit or with its own, for as long, logged where it logs, and of the same people. One that names people
+//! is not, without a limit (an equal one is another bucket, S21), for as long, logged where it logs, and of the same people. One that names people
 //! also says who may log in and what they may open (S62), of machines that do not filter too: it is asked about there as well. A
 //! `deny` is idle where nothing is admitted that it could stop, at any hook, nobody opens what it reads through an sshd, and it
 //! tells no sender anything. Both are asked of the meaning ([`Sets::each`]), one statement after the other, so that of two that
@@ -33,6 +33,8 @@ pub struct Needless {
     pub denied: Vec<AccessId>,
     /// Each `allow` of a machine to itself.
     pub itself: Vec<AccessId>,
+    /// Each `allow` with a limit, some packets of which others admit without one: those have none (S21).
+    pub unlimited: Vec<(AccessId, Vec<AccessId>)>,
     /// Each `deny` that stops nothing.
     pub idle: Vec<AccessId>,
     /// What too many can reach.
@@ -134,9 +136,16 @@ impl Asking<'_> {
         let others: Vec<AccessId> =
             neighbours.into_iter().filter(|of| !self.left_out.contains(of) && serves(of)).collect();
         let covered = access.nat.is_none() && cover(self.site, access, &others, &open, space)?;
+        let is_limited = |access: &Access| access.limit.is_some() || access.meter.is_some();
         if covered && !self.is_last_jump(id, access) {
+            let others: Vec<AccessId> = others.into_iter().filter(|of| meets(&open, *of, space)).collect();
             found.covered.push((id, explained(self.site, &self.readings, id, &others)));
             self.left_out.insert(id);
+        } else if !covered && is_limited(access) {
+            let without = |of: &AccessId| self.site.access(*of).is_some_and(|other| !is_limited(other));
+            let undo: Vec<AccessId> =
+                others.into_iter().filter(|of| without(of) && meets(&open, *of, space)).collect();
+            found.unlimited.extend((!undo.is_empty()).then_some((id, undo)));
         }
         Ok(())
     }
@@ -240,6 +249,11 @@ fn cover(
         }
     }
     Ok(true)
+}
+
+/// Whether another statement speaks of something that is open, at some point.
+fn meets(open: &[(&Each, PacketSet)], other: AccessId, space: &mut Space) -> bool {
+    open.iter().any(|(point, set)| space.meet(*set, point.of(other)))
 }
 
 /// What the statements that are `wanted` speak of at each of these points.
@@ -370,10 +384,15 @@ fn serves(other: &Access, access: &Access) -> bool {
     other.action == Action::Allow
         && other.nat.is_none()
         && other.people == access.people
-        && (other.meter.is_none() || other.meter == access.meter)
-        && (other.limit.is_none() || other.limit == access.limit)
+        && ((other.meter.is_none() && other.limit.is_none()) || has_the_bucket_of(other, access))
         && (other.until.is_none() || (access.until.is_some() && other.until >= access.until))
         && (other.log || !access.log)
+}
+
+/// Whether both are one statement said twice, which has one bucket (S21).
+fn has_the_bucket_of(other: &Access, access: &Access) -> bool {
+    let said = |of: &Access| (of.limit, of.meter, of.until, of.log);
+    other.words == access.words && said(other) == said(access)
 }
 
 /// The others that cover an `allow`, found by boxes over what the statements say, whatever the paths: an explanation.

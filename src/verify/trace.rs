@@ -67,6 +67,9 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         };
         from(begin).or_else(by_route).map_err(no_path)
     });
+    if let Some(host) = to_itself(&spec, packet) {
+        return Ok(by_loopback(&spec, artifacts, host, packet));
+    }
     let ahead = walked.as_ref().map_or(&[][..], |(_, ahead)| ahead);
     if let Some((host, came)) = elsewhere(site, artifacts, packet.iif.name(), ahead)? {
         let ahead = path::rerouted(spec.forwarding(), host, came, packet.dst).map_err(no_path)?;
@@ -77,6 +80,28 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     }
     let (begin, _) = walked?;
     Ok(routed(&spec, artifacts, begin, None, packet))
+}
+
+/// The machine that a packet is from and to, where it is not said to come by an interface: what an own address comes by is
+/// somebody else's lie.
+fn to_itself(spec: &Spec<'_>, packet: &Packet) -> Option<HostId> {
+    let owner = |addr| spec.forwarding().owner_of(addr).map(|(host, _)| host);
+    let machine = owner(packet.src).filter(|host| owner(packet.dst) == Some(*host));
+    machine.filter(|_| ["", sim::LOOPBACK].contains(&packet.iif.name()))
+}
+
+/// S15: what a machine sends itself.
+fn by_loopback(spec: &Spec<'_>, artifacts: &Artifacts, host: HostId, packet: &Packet) -> Vec<Hop> {
+    let Some(rules) = artifacts.get(&host) else { return Vec::new() };
+    let mut hops = Vec::new();
+    for (hook, iif, oif) in [(Hook::Output, "", sim::LOOPBACK), (Hook::Input, sim::LOOPBACK, "")] {
+        let here = packet.clone().at(iif, oif);
+        hops.push(hop(spec, &Point::Hook { host, hook }, Some(rules), &here));
+        if hops.last().is_some_and(|hop| hop.verdict != Verdict::Accept) {
+            break;
+        }
+    }
+    hops
 }
 
 /// The leg that an interface is said to be, where the way ahead does not come in by it; none where it does, or none is said.

@@ -102,6 +102,11 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
+    (
+        "trace_asks_nothing",
+        &["trace", "policies/starter-firewall", "icmp echo-reply from 198.51.100.7 to 192.0.2.1"],
+    ),
+    ("trace_to_itself", &["trace", "policies/starter-firewall", "tcp 8081 from 192.0.2.1 to 192.0.2.1"]),
     ("trace_no_way", &["trace", "site.fw", "tcp 80 from 10.1.1.11 to 192.0.2.1"]),
     ("trace_nobody_said_to_send", &["trace", "gate.fw", "tcp 22 from 10.4.1.10 to 10.4.2.31"]),
     ("trace_a_user", &["trace", "gate.fw", "tcp 22 from 10.4.1.10 to 10.4.2.31 uid 1001"]),

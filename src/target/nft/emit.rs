@@ -151,6 +151,7 @@ struct Draft<'s> {
     fates: BTreeMap<String, fates::Fate>,
     /// The names of those chains, by what they are made of.
     named: HashMap<fates::Asked, String>,
+    digests: names::Digests,
     /// Whether something jumps to the chain that rejects.
     told: bool,
     /// Where a denied packet goes on, if it is not dropped: what is no reply may still begin something (S42).
@@ -160,7 +161,8 @@ struct Draft<'s> {
 impl<'s> Draft<'s> {
     fn new(site: &'s Site, host: &'s Host, family: TableFamily) -> Self {
         let (sets, chains, fates, named) = (Vec::new(), Vec::new(), BTreeMap::new(), HashMap::new());
-        Self { site, host, family, sets, chains, fates, named, told: false, denied: None }
+        let digests = names::Digests::default();
+        Self { site, host, family, sets, chains, fates, named, digests, told: false, denied: None }
     }
 }
 

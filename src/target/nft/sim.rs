@@ -190,7 +190,7 @@ fn asks_of_bridges(ruleset: &Ruleset, is: impl Fn(&Expression) -> bool) -> bool 
 }
 
 /// The interface by which a machine sends to itself.
-const LOOPBACK: &str = "lo";
+pub(crate) const LOOPBACK: &str = "lo";
 
 /// A base chain that runs at a hook.
 #[derive(Clone, Copy, Debug)]

@@ -63,7 +63,8 @@ impl Draft<'_> {
         let name = match self.named.get(&asked) {
             Some(known) => known.clone(),
             None => {
-                let name = self.named_after(entry);
+                let (of, said) = self.said(entry);
+                let name = self.digests.name(of, &said);
                 self.named.insert(asked, name.clone());
                 name
             }
@@ -82,8 +83,8 @@ impl Draft<'_> {
         Verdict::Jump(name)
     }
 
-    /// The name of the chain of an entry: the same for what says the same, wherever it stands.
-    fn named_after(&self, entry: &Entry) -> String {
+    /// What the chain of an entry says, and what kind of chain it is: the same wherever the entry stands.
+    fn said(&self, entry: &Entry) -> (&'static str, String) {
         let denies = entry.steps.iter().any(|s| s.verdict != net::Verdict::Accept);
         let mut words: Vec<&str> = entry
             .because
@@ -102,7 +103,7 @@ impl Draft<'_> {
             said.push('\n');
             said.push_str(denied);
         }
-        format!("{}_{}", if denies { "deny" } else { "allow" }, names::digest(&said))
+        (if denies { "deny" } else { "allow" }, said)
     }
 
     /// Writes the chains; false where one cannot be said.
@@ -122,7 +123,7 @@ impl Draft<'_> {
     }
 
     /// The limits that stand in several fates, each with the name of its chain and what stands there.
-    fn shared_limits(&self, fates: &BTreeMap<String, Fate>) -> Shared {
+    fn shared_limits(&mut self, fates: &BTreeMap<String, Fate>) -> Shared {
         let mut all: BTreeMap<Bucket, Vec<(&Fate, Step)>> = BTreeMap::new();
         for fate in fates.values() {
             for step in &fate.steps {
@@ -147,9 +148,13 @@ impl Draft<'_> {
                 families: at.iter().flat_map(|(fate, _)| fate.families.iter().copied()).collect(),
                 denied: None,
             };
-            Some((bucket, (format!("limit_{}", names::digest(&said)), fate)))
+            Some((bucket, (said, fate)))
         };
-        several.filter_map(chain).collect()
+        let several: Vec<(Bucket, (String, Fate))> = several.filter_map(chain).collect();
+        let named = |(bucket, (said, fate)): (Bucket, (String, Fate))| {
+            (bucket, (self.digests.name("limit", &said), fate))
+        };
+        several.into_iter().map(named).collect()
     }
 
     /// Writes one chain; false where it cannot be said. What is in `shared` stands in a chain of its own.

@@ -3,6 +3,7 @@
 //! nft takes letters, digits, `_ - . /` after a first letter. An interface name with another character, or with the `_`
 //! that separates the parts of our names, keeps what it can and gets its own digest behind: no two names meet.
 
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 use crate::ir::{Service, Wire};
@@ -49,8 +50,46 @@ pub(super) fn service(of: &str, service: Service) -> String {
 
 /// Eight hexadecimal digits of a text.
 pub(super) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(4).map(|b| format!("{b:02x}")).collect()
+    digits(text, SHORT)
 }
+
+/// Bytes of a digest that are enough for most.
+const SHORT: usize = 4;
+
+fn digits(text: &str, bytes: usize) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Names by digests of what they stand for, in one table: the same for the same, and no two for one.
+///
+/// Among 10,000 texts two have the same eight digits once in a hundred times, and two limits that shared a chain would share their
+/// bucket, which no proof sees (S67).
+#[derive(Default)]
+pub(super) struct Digests {
+    /// What each name stands for.
+    taken: HashMap<String, String>,
+}
+
+impl Digests {
+    /// `allow_33b3f742`; whoever comes second with these digits has more of them.
+    pub(super) fn name(&mut self, of: &str, text: &str) -> String {
+        let mut bytes = SHORT;
+        loop {
+            let name = format!("{of}_{}", digits(text, bytes));
+            match self.taken.get(&name) {
+                Some(known) if known != text && bytes < WHOLE => bytes = bytes.saturating_mul(2),
+                Some(_) => return name,
+                None => {
+                    self.taken.insert(name.clone(), text.to_owned());
+                    return name;
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of SHA-256.
+const WHOLE: usize = 32;
 
 /// `v4`, `v6`
 pub(super) fn family(family: Family) -> &'static str {
@@ -63,6 +102,20 @@ pub(super) fn family(family: Family) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_the_same_digits_has_another_name() {
+        let mut names = Digests::default();
+        // Found by trying: the digests of both begin with c11eb5e6.
+        let (one, other) = ("69235", "95303");
+        assert_eq!(digest(one), digest(other));
+        let first = names.name("allow", one);
+        let second = names.name("allow", other);
+        assert_eq!(first, format!("allow_{}", digest(one)));
+        assert!(second.starts_with(&first) && second.len() == first.len() + 8, "{second}");
+        assert_eq!([names.name("allow", one), names.name("allow", other)], [first, second]);
+        assert_eq!(names.name("deny", other), format!("deny_{}", digest(other)));
+    }
 
     #[test]
     fn names_are_plain_and_apart() {

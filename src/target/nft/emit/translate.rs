@@ -205,7 +205,7 @@ impl Draft<'_> {
 
     /// The name of a set of addresses: its zone's, where it is what `allow` reads of one, else its digest. With it what to
     /// say of it, and how many ranges need no name.
-    fn called(&self, set: &AddrSet, family: Family) -> (String, String, usize) {
+    fn called(&mut self, set: &AddrSet, family: Family) -> (String, String, usize) {
         let forwarders = self.site.hosts.iter().filter(|h: &&Host| h.forwards());
         let own = forwarders.flat_map(|h| h.legs.iter().flat_map(|l| l.addresses.iter().copied()));
         let forwarders = AddrSet::from_ranges(own.map(AddrRange::one));
@@ -220,8 +220,8 @@ impl Draft<'_> {
             None => {
                 let said: Vec<String> =
                     set.ranges().map(|r| format!("{}-{}", r.first_addr(), r.last_addr())).collect();
-                let name = format!("addresses_{}_{suffix}", names::digest(&said.join("\n")));
-                (name, "Too many addresses for a line.".to_owned(), INLINE)
+                let name = self.digests.name("addresses", &said.join("\n"));
+                (format!("{name}_{suffix}"), "Too many addresses for a line.".to_owned(), INLINE)
             }
         }
     }
