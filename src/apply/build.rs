@@ -60,6 +60,9 @@ pub struct Route {
     /// By which gateway.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
+    /// By which other addresses of its leg it is known there; an older fwc wrote none.
+    #[serde(default)]
+    pub also: Vec<IpAddr>,
 }
 
 /// A line of `interfaces.json`.

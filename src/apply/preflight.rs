@@ -23,6 +23,7 @@ use super::build::{Build, Leg, Route};
 use super::ingress;
 use super::live::parsed;
 use super::lockout;
+use super::neighbours;
 use super::parameters;
 use super::state::{Parameter, now};
 
@@ -319,8 +320,11 @@ fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec
 ///
 /// Behind a leg in `rest` is all the world, and a machine gets there by somebody's gateway, whom a policy need not know: what
 /// leaves by that leg is what the proof was about. A dynamic one may have no address of a family yet, and then sends nothing.
+///
+/// What is proved of a gateway is proved of its machine at that leg (S7), by whichever of its addresses there a route names it.
 fn routes(build: &Build) -> Vec<Refusal> {
     let routes = &build.routes;
+    let mut neighbours = neighbours::Asked::default();
     let mut all = Vec::new();
     for route in routes {
         let to_the_rest = is_of_rest(route, routes);
@@ -333,16 +337,33 @@ fn routes(build: &Build) -> Vec<Refusal> {
             if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
                 continue;
             }
-            let gateway: Option<IpAddr> = word("gateway").and_then(|g| g.parse().ok());
+            let gateway = match answer.map(next_hop) {
+                Some(Ok(gateway)) => gateway,
+                Some(Err(unread)) => {
+                    let message = format!("the next hop of {sample} cannot be read: {unread}");
+                    all.push(Refusal::new("route", message));
+                    continue;
+                }
+                None => None,
+            };
             let unreachable =
                 answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
             let same = match route.kind.as_str() {
                 "unreachable" => unreachable,
                 _ if unreachable => to_the_rest && dynamic,
                 _ => {
-                    let interface = route.interface.as_deref();
-                    (gateway == route.gateway || to_the_rest && route.gateway.is_none())
-                        && interface.is_none_or(|name| word("dev") == Some(name))
+                    let by_its_leg = route.interface.as_deref().is_none_or(|name| word("dev") == Some(name));
+                    by_its_leg
+                        && match (route.gateway, gateway) {
+                            (None, gateway) => gateway.is_none() || to_the_rest,
+                            (Some(_), None) => false,
+                            (Some(known), Some(gateway)) => {
+                                let known: Vec<IpAddr> =
+                                    [known].into_iter().chain(route.also.clone()).collect();
+                                known.contains(&gateway)
+                                    || word("dev").is_some_and(|by| neighbours.is_one_of(by, gateway, &known))
+                            }
+                        }
                 }
             };
             if !same {
@@ -350,11 +371,25 @@ fn routes(build: &Build) -> Vec<Refusal> {
                 let kind = if unreachable { "unreachable" } else { "on-link" };
                 let theirs = words(kind, gateway, word("dev"));
                 let message = format!("{sample} is {theirs}, and routes.json says {ours}");
-                all.push(Refusal::new("route", message));
+                let refusal = Refusal::new("route", message);
+                let unclear = route.gateway.is_some() && gateway.is_some_and(neighbours::is_of_the_link);
+                all.push(if unclear { refusal.help(UNCLEAR_GATEWAY) } else { refusal });
             }
         }
     }
     all
+}
+
+/// What helps where a route names a gateway by an address of the link.
+const UNCLEAR_GATEWAY: &str = "a link-local gateway is the policy's where both addresses are of one neighbour (`ip neigh`): \
+    ping the policy's address, and see whether it answers, and from where";
+
+/// The next hop of an answer of `ip route get`, of whichever family; none where the destination is a neighbour.
+fn next_hop(answer: &Value) -> Result<Option<IpAddr>, String> {
+    let Some(hop) = answer.get("gateway").or_else(|| answer.pointer("/via/host")) else {
+        return answer.get("via").map_or(Ok(None), |via| Err(via.to_string()));
+    };
+    hop.as_str().and_then(|hop| hop.parse().ok()).map(Some).ok_or_else(|| hop.to_string())
 }
 
 /// Whether an entry is one of those by which a leg in `rest` has its neighbours: a piece of nearly everything.
@@ -457,7 +492,7 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
 }
 
 /// What `ip -j` prints; none where it fails.
-fn ip(args: &[&str]) -> Option<Value> {
+pub(super) fn ip(args: &[&str]) -> Option<Value> {
     let output =
         Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
