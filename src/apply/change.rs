@@ -17,9 +17,10 @@ use crate::target::nft::read;
 use super::admin::{self, Connection};
 use super::build::Build;
 use super::live::{self, Nft, is_own, parsed};
+use super::preflight::{self, Refusal};
 use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
-use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
+use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,8 +49,8 @@ pub struct Plan {
     files: Vec<(&'static str, String)>,
     /// Whether the live tables are these already, and confirmed.
     pub nothing_to_do: bool,
-    /// How what is confirmed is damaged, so that nobody knows whether it is this: the kernel alone was asked.
-    pub damaged: Option<String>,
+    /// What speaks against it where nobody knows what is confirmed, or whose the live table is: the kernel alone was asked.
+    pub unclear: Option<Refusal>,
 }
 
 /// Who does it, and how.
@@ -69,10 +70,13 @@ impl Plan {
     /// # Errors
     /// When the live tables cannot be read, or the kernel refuses the new ones or the way back.
     pub fn new(state: &State, nft: &Nft, build: &Build, manner: Manner) -> Result<Self, ApplyError> {
-        let generation = state.last()?.saturating_add(1);
-        let mark = carry::mark(generation, &build.digest);
         let live_text = nft.own_text()?;
         let live = parsed(&live_text)?;
+        let before = live::mark(&live);
+        // No number is given twice: the watchdog of one that the state has forgotten would end this one's trial.
+        let loaded = before.as_deref().and_then(live::generation).unwrap_or(0);
+        let generation = state.last()?.max(loaded).saturating_add(1);
+        let mark = carry::mark(generation, &build.digest);
         let marked = carry::marked(&build.ruleset, &mark);
         let gone: Vec<&Table> = live.tables.iter().filter(|old| is_own(old) && !has(&marked, old)).collect();
         let print = |ruleset: &Ruleset| {
@@ -89,14 +93,13 @@ impl Plan {
             return Err(ApplyError::Cannot(why.to_owned()));
         }
         let same = carry::canonical(&expected) == carry::canonical(&live);
-        let before = live::mark(&live);
         let is_known = state.confirmed_record().and_then(|confirmed| match &confirmed {
             Some(record) => Ok(Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?),
             None => Ok(false),
         });
-        let (known, damaged) = match is_known {
-            Ok(known) => (known, None),
-            Err(why) => (false, Some(why.to_string())),
+        let (known, unclear) = match is_known {
+            Ok(known) => (known, stray(state, before.as_deref())),
+            Err(why) => (false, Some(preflight::unknown_state(&why.to_string()))),
         };
         let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
         let wanted = parameters::wanted(build);
@@ -120,7 +123,7 @@ impl Plan {
             (parameters::OF_LEGS, parameters::of_legs_text(build)),
             ("origins.json", build.origins.clone()),
         ];
-        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, damaged })
+        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, unclear })
     }
 
     /// Writes the generation, sets the mark of the trial, and arms the watchdog. Nothing has changed yet.
@@ -128,9 +131,7 @@ impl Plan {
     /// # Errors
     /// When another generation is on trial, or the watchdog cannot be armed.
     pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
-        if let Some(trial) = state.trial()? {
-            return Err(ApplyError::OnTrial(trial.generation));
-        }
+        nothing_on_trial(state)?;
         if let Some(connection) = &self.record.connection {
             self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
         }
@@ -196,6 +197,25 @@ impl Armed {
         log::step(state, &said(record, "is loaded, on trial"));
         Ok(self.trial)
     }
+}
+
+/// Whether a change may begin: nothing is on trial, with a mark or without.
+///
+/// # Errors
+/// When something is; when nobody can say.
+pub fn nothing_on_trial(state: &State) -> Result<(), ApplyError> {
+    let marked = state.trial()?.map(|trial| trial.generation);
+    marked
+        .map_or_else(|| unmarked(state, None), |trial| Ok(Some(trial)))?
+        .map_or(Ok(()), |trial| Err(ApplyError::OnTrial(trial)))
+}
+
+/// A live table with the mark of a generation that the state does not know, although each is written there before it is loaded.
+fn stray(state: &State, mark: Option<&str>) -> Option<Refusal> {
+    let mark = mark?;
+    let record = live::generation(mark).and_then(|number| state.record(number).ok());
+    let known = record.is_some_and(|record| record.mark == mark);
+    (!known).then(|| preflight::stray(mark, state.root()))
 }
 
 /// Whether what a build wants of the kernel is what is confirmed, and is so but for what was left otherwise then.

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
@@ -52,6 +53,17 @@ impl Refusal {
 #[must_use]
 pub fn unknown_state(damaged: &str) -> Refusal {
     Refusal::new("state", damaged).help("a rollback goes back to what is loaded now, whatever was confirmed")
+}
+
+/// The live table is of a generation that the state directory does not know: were it taken for what was there before, a
+/// rollback might go back to what nobody confirmed.
+#[must_use]
+pub fn stray(mark: &str, state: &Path) -> Refusal {
+    let what = "knows nothing of: it was emptied, or another `--state` was used, and whether that table was confirmed nobody can say";
+    Refusal::new("state", format!("the live table is `{mark}`, of a generation that `{}` {what}", state.display())).help(
+        "if that is still on trial, wait until its watchdog takes it away; else name its `--state`, or say `--i-have-console`: \
+         a rollback goes back to what is loaded now",
+    )
 }
 
 /// What is known before anything is changed.
