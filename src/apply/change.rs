@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
 use crate::target::nft::read;
+use crate::target::nft::still::is_later;
 
 use super::admin::{self, Connection};
 use super::build::Build;
@@ -539,12 +540,26 @@ pub struct Status {
     pub mark: Option<String>,
     /// Whether there is a table of ours.
     pub table: bool,
+    /// Whether it is not what its mark says.
+    pub altered: bool,
     /// What became of the last generation.
     pub last: Option<(u64, String)>,
     /// What of it is as it should not be.
     pub wrong: Vec<String>,
     /// Milliseconds until the trial is rolled back.
     pub left: Option<u64>,
+}
+
+/// Whether somebody changed the table that bears the mark of a generation. What it counts and what passes is no change.
+fn is_altered(state: &State, nft: &Nft, record: &Record, live: &Ruleset) -> Result<bool, ApplyError> {
+    let confirmed = state.text(record.generation, CONFIRMED_WITH).ok();
+    let confirmed = confirmed.and_then(|listing| parsed(&live::own_part(&listing)).ok());
+    if confirmed.is_some_and(|confirmed| is_later(live, &confirmed)) {
+        return Ok(false);
+    }
+    // On trial nothing is listed yet, and another nft may list it in other words.
+    let expected = scratch::load(nft, &state.text(record.generation, BOOT)?)?;
+    Ok(carry::canonical(live) != carry::canonical(&expected))
 }
 
 /// What is so, read from the state directory and the kernel, whatever died when.
@@ -611,12 +626,32 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
         (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
     }
+    let mut altered = false;
     let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
     if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
         match parameters::of_generation(state, record.generation) {
             Ok(wanted) => wrong.extend(parameters::unshown(&wanted)),
             Err(why) => wrong.push(format!("{why}; {MEND}")),
         }
+        let number = record.generation;
+        let on_trial = trial.as_ref().is_some_and(|(record, _)| record.generation == number);
+        match is_altered(state, nft, record, &live) {
+            Ok(false) => {}
+            Ok(true) => {
+                altered = true;
+                let on = if on_trial {
+                    "`fwc rollback` takes it away, and nobody can confirm it"
+                } else {
+                    "`fwc drift` says which packets see it, and `fwc apply` of its build loads it anew"
+                };
+                wrong.push(format!(
+                    "the table of generation {number} is not what was loaded, though it bears its mark: {on}"
+                ));
+            }
+            Err(why) => wrong.push(format!(
+                "whether the table of generation {number} is what was loaded is not known: {why}"
+            )),
+        }
     }
-    Ok(Status { confirmed, damaged, trial, mark, table, last, wrong, left })
+    Ok(Status { confirmed, damaged, trial, mark, table, altered, last, wrong, left })
 }
