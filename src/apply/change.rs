@@ -16,7 +16,7 @@ use crate::target::nft::read;
 use crate::target::nft::still::is_later;
 
 use super::admin::{self, Connection};
-use super::build::Build;
+use super::build::{Build, Leg};
 use super::live::{self, Nft, is_own, parsed};
 use super::preflight::{self, Refusal};
 use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
@@ -30,6 +30,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
 /// The file of a generation with the kernel's parameters that it wants as they were when it was confirmed.
 pub const CONFIRMED_PARAMETERS: &str = "confirmed-with.conf";
+/// The file of a generation with the legs of its build.
+const LEGS: &str = "interfaces.json";
 
 /// What would be done, tried in a scratch namespace.
 #[derive(Debug)]
@@ -116,12 +118,17 @@ impl Plan {
             nft: nft.path().to_owned(),
             boot: super::state::boot(),
             beside: parameters::beside(&manner.parameters),
+            bridges: preflight::bridges(&build.legs, &build.settings)
+                .into_iter()
+                .map(|one| one.message)
+                .collect(),
             left: parameters::left(&wanted, &manner.parameters),
             parameters: manner.parameters,
         };
         let files = vec![
             ("sysctl.conf", build.parameters.clone()),
             (parameters::OF_LEGS, parameters::of_legs_text(build)),
+            (LEGS, serde_json::to_string_pretty(&build.legs).unwrap_or_default()),
             ("origins.json", build.origins.clone()),
         ];
         Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, unclear })
@@ -222,7 +229,8 @@ fn stray(state: &State, mark: Option<&str>) -> Option<Refusal> {
 /// Whether what a build wants of the kernel is what is confirmed, and is so but for what was left otherwise then.
 fn as_confirmed(state: &State, record: &Record, build: &Build) -> Result<bool, ApplyError> {
     let is_wanted = parameters::is_wanted_by(state, record.generation, build)?;
-    Ok(is_wanted && parameters::turned(state, record)?.iter().all(|turned| turned.known))
+    let has_legs = state.generation(record.generation).join(LEGS).exists();
+    Ok(is_wanted && has_legs && parameters::turned(state, record)?.iter().all(|turned| turned.known))
 }
 
 fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
@@ -234,6 +242,21 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
         return Err(ApplyError::Cannot("the table is not the one that was loaded".to_owned()));
     }
     Ok(())
+}
+
+/// What `apply` would refuse now of the bridges of the confirmed generation, and did not when it was applied.
+///
+/// # Errors
+/// When its files cannot be read.
+pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, ApplyError> {
+    // An older fwc wrote none.
+    if !state.generation(record.generation).join(LEGS).exists() {
+        return Ok(Vec::new());
+    }
+    let legs: Vec<Leg> = serde_json::from_str(&state.text(record.generation, LEGS)?)
+        .map_err(|why| ApplyError::State(format!("{LEGS}: {why}")))?;
+    let now = preflight::bridges(&legs, &parameters::of_generation(state, record.generation)?);
+    Ok(now.into_iter().map(|one| one.message).filter(|one| !record.bridges.contains(one)).collect())
 }
 
 /// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which

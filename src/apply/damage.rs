@@ -47,6 +47,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
         boot: String::new(),
         parameters: Vec::new(),
         beside: Default::default(),
+        bridges: Vec::new(),
         left: Default::default(),
     };
     let told = format!(

@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::net::Family;
 use crate::net::addr;
 use crate::target::nft::artifact::Ruleset;
+use crate::target::sysctl::artifact::Settings;
 
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
@@ -82,7 +83,7 @@ pub struct Known<'a> {
 pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     let mut all = administrator(known);
     all.extend(interfaces(&known.build.legs));
-    all.extend(bridges(known.build));
+    all.extend(bridges(&known.build.legs, &known.build.settings));
     all.extend(routes(known.build));
     if !set_parameters {
         all.extend(different(known.build).into_iter().map(|parameter| {
@@ -214,10 +215,10 @@ fn addresses() -> Option<BTreeMap<String, (bool, Vec<IpAddr>)>> {
 }
 
 /// What would not be filtered as it was proved of the frames between the ports of bridges that are legs.
-fn bridges(build: &Build) -> Vec<Refusal> {
-    let legs = &build.legs;
+#[must_use]
+pub fn bridges(legs: &[Leg], settings: &Settings) -> Vec<Refusal> {
     // An older fwc wrote of no leg whether it is one.
-    if build.settings.value(SHOWN[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
+    if settings.value(SHOWN[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
         return Vec::new();
     }
     let (Some(answer), Some(there)) = (ip(&["-d", "link", "show", "type", "bridge"]), addresses()) else {
@@ -235,8 +236,8 @@ fn bridges(build: &Build) -> Vec<Refusal> {
         let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default();
         let Some(leg) = leg_by(name) else { continue };
         let own = |key: &str| link.pointer(&format!("/linkinfo/info_data/{key}")).and_then(Value::as_u64);
-        all.extend(shown(build, leg, name, &own));
-        all.extend(untagged(build, leg, name, &own));
+        all.extend(shown(settings, leg, name, &own));
+        all.extend(untagged(settings, leg, name, &own));
     }
     all
 }
@@ -248,11 +249,11 @@ const SHOWN: [(&str, &str); 2] =
 /// A bridge whose frames the kernel shows the forward hook, or will once the parameters are set, though nothing of ours
 /// admits them there: of a leg without the policy's word what members of one zone say to each other as they like (S1), of one
 /// that is filtered by `table bridge` what that admits (S41). The key itself is compared with `sysctl.conf` then.
-fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Vec<Refusal> {
+fn shown(settings: &Settings, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Vec<Refusal> {
     let mut all = Vec::new();
     for (key, switch) in SHOWN {
         let said = key.replace('/', ".");
-        let wanted = build.settings.value(key) == Some("1");
+        let wanted = settings.value(key) == Some("1");
         let is_shown = parameters::value(key).as_deref() == Some("1");
         let refused = |by: String, what: &str| {
             Refusal::new(
@@ -292,8 +293,13 @@ fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>
 
 /// A bridge that knows VLANs and is filtered by the forward hook. `br_nf_pre_routing` lets a tagged frame by, and where the VLAN
 /// leaves untagged `br_handle_vlan` takes the tag off before the hooks of `__br_forward`: none of ours sees either packet or tag (S76).
-fn untagged(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Option<Refusal> {
-    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| build.settings.value(key) == Some("1"));
+fn untagged(
+    settings: &Settings,
+    leg: &Leg,
+    name: &str,
+    own: &dyn Fn(&str) -> Option<u64>,
+) -> Option<Refusal> {
+    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| settings.value(key) == Some("1"));
     (by_forward && own("vlan_filtering") == Some(1)).then(|| {
         let message = format!(
             "`{name}` is a bridge with `vlan_filtering` 1: what its ports send behind a tag would pass between them unseen"
@@ -503,10 +509,12 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
     all
 }
 
-/// What `ip -j` prints; none where it fails.
+/// What `ip -j` prints; none where it fails. Cron looks for programs in fewer folders than a login does.
 pub(super) fn ip(args: &[&str]) -> Option<Value> {
-    let output =
-        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let ask = |program: &str| {
+        Command::new(program).arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()
+    };
+    let output = ["ip", "/usr/sbin/ip", "/sbin/ip"].into_iter().find_map(|program| ask(program).ok())?;
     let text = String::from_utf8(output.stdout).ok()?;
     if !output.status.success() {
         return None;
