@@ -230,7 +230,8 @@ fn stray(state: &State, mark: Option<&str>) -> Option<Refusal> {
 fn as_confirmed(state: &State, record: &Record, build: &Build) -> Result<bool, ApplyError> {
     let is_wanted = parameters::is_wanted_by(state, record.generation, build)?;
     let has_legs = state.generation(record.generation).join(LEGS).exists();
-    Ok(is_wanted && has_legs && parameters::turned(state, record)?.iter().all(|turned| turned.known))
+    let boots = damage::boot_fault(state, record.generation).is_none();
+    Ok(is_wanted && has_legs && boots && parameters::turned(state, record)?.iter().all(|turned| turned.known))
 }
 
 fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
@@ -581,6 +582,9 @@ fn is_altered(state: &State, nft: &Nft, record: &Record, live: &Ruleset) -> Resu
         return Ok(false);
     }
     // On trial nothing is listed yet, and another nft may list it in other words.
+    if let Some(fault) = damage::boot_fault(state, record.generation) {
+        return Err(ApplyError::State(fault));
+    }
     let expected = scratch::load(nft, &state.text(record.generation, BOOT)?)?;
     Ok(carry::canonical(live) != carry::canonical(&expected))
 }
@@ -648,6 +652,11 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
         }
         (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
+    }
+    if let Some(fault) = confirmed.as_ref().and_then(|record| damage::boot_fault(state, record.generation)) {
+        wrong.push(format!(
+            "{fault}: the machine would start without its rules, or without some; `fwc apply` of its build, and `fwc confirm`, write another"
+        ));
     }
     let mut altered = false;
     let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
