@@ -348,54 +348,70 @@ fn routes(build: &Build) -> Vec<Refusal> {
         let to_the_rest = is_of_rest(route, routes);
         let dynamic = build.legs.iter().any(|leg| leg.dynamic && leg.interface == route.interface);
         for sample in samples(route, routes) {
-            let answer = ip(&["route", "get", &sample.to_string()]);
-            let answer = answer.as_ref().and_then(|a| a.get(0));
-            let word = |key: &str| answer.and_then(|a| a.get(key)).and_then(Value::as_str);
-            // The machine itself, or a broadcast of its own.
-            if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
-                continue;
-            }
-            let gateway = match answer.map(next_hop) {
-                Some(Ok(gateway)) => gateway,
-                Some(Err(unread)) => {
-                    let message = format!("the next hop of {sample} cannot be read: {unread}");
-                    all.push(Refusal::new("route", message));
-                    continue;
-                }
-                None => None,
-            };
-            let unreachable =
-                answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
-            let same = match route.kind.as_str() {
-                "unreachable" => unreachable,
-                _ if unreachable => to_the_rest && dynamic,
-                _ => {
-                    let by_its_leg = route.interface.as_deref().is_none_or(|name| word("dev") == Some(name));
-                    by_its_leg
-                        && match (route.gateway, gateway) {
-                            (None, gateway) => gateway.is_none() || to_the_rest,
-                            (Some(_), None) => false,
-                            (Some(known), Some(gateway)) => {
-                                let known: Vec<IpAddr> =
-                                    [known].into_iter().chain(route.also.clone()).collect();
-                                known.contains(&gateway)
-                                    || word("dev").is_some_and(|by| neighbours.is_one_of(by, gateway, &known))
-                            }
-                        }
-                }
-            };
-            if !same {
-                let ours = words(&route.kind, route.gateway, route.interface.as_deref());
-                let kind = if unreachable { "unreachable" } else { "on-link" };
-                let theirs = words(kind, gateway, word("dev"));
-                let message = format!("{sample} is {theirs}, and routes.json says {ours}");
-                let refusal = Refusal::new("route", message);
-                let unclear = route.gateway.is_some() && gateway.is_some_and(neighbours::is_of_the_link);
-                all.push(if unclear { refusal.help(UNCLEAR_GATEWAY) } else { refusal });
-            }
+            let ways = ways(sample);
+            let mut wrong = ways.iter().filter_map(|way| {
+                let way = way.as_ref();
+                differs(route, (to_the_rest, dynamic), (sample, way), &mut neighbours)
+            });
+            all.extend(wrong.next());
         }
     }
     all
+}
+
+/// The ways by which the kernel sends to an address, none among them where it has none: of several next hops it takes for each
+/// flow whichever it likes, and tells one.
+fn ways(sample: IpAddr) -> Vec<Option<Value>> {
+    let sample = sample.to_string();
+    let first = |args: &[&str]| ip(args)?.get(0).cloned();
+    let route = first(&["route", "get", "fibmatch", &sample]);
+    let hops = route.as_ref().and_then(|route| route.get("nexthops")?.as_array());
+    match hops {
+        Some(hops) if !hops.is_empty() => hops.iter().cloned().map(Some).collect(),
+        Some(_) | None => vec![first(&["route", "get", &sample])],
+    }
+}
+
+/// How one of the kernel's ways to a sample is not that of an entry, which may be `to_the_rest`, or by a leg that is `dynamic`.
+fn differs(
+    route: &Route,
+    (to_the_rest, dynamic): (bool, bool),
+    (sample, way): (IpAddr, Option<&Value>),
+    neighbours: &mut neighbours::Asked,
+) -> Option<Refusal> {
+    let word = |key: &str| way.and_then(|way| way.get(key)).and_then(Value::as_str);
+    // The machine itself, or a broadcast of its own.
+    if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
+        return None;
+    }
+    let gateway = match way.map_or(Ok(None), next_hop) {
+        Ok(gateway) => gateway,
+        Err(unread) => {
+            let message = format!("the next hop of {sample} cannot be read: {unread}");
+            return Some(Refusal::new("route", message));
+        }
+    };
+    let unreachable = way.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
+    let by_its_leg = || route.interface.as_deref().is_none_or(|name| word("dev") == Some(name));
+    let same = match (route.kind.as_str(), route.gateway, gateway) {
+        ("unreachable", _, _) => unreachable,
+        _ if unreachable => to_the_rest && dynamic,
+        (_, None, gateway) => by_its_leg() && (gateway.is_none() || to_the_rest),
+        (_, Some(_), None) => false,
+        (_, Some(known), Some(gateway)) => {
+            let known: Vec<IpAddr> = [known].into_iter().chain(route.also.iter().copied()).collect();
+            let mut is_it = || word("dev").is_some_and(|by| neighbours.is_one_of(by, gateway, &known));
+            by_its_leg() && (known.contains(&gateway) || is_it())
+        }
+    };
+    if same {
+        return None;
+    }
+    let ours = words(&route.kind, route.gateway, route.interface.as_deref());
+    let theirs = words(if unreachable { "unreachable" } else { "on-link" }, gateway, word("dev"));
+    let refusal = Refusal::new("route", format!("{sample} is {theirs}, and routes.json says {ours}"));
+    let unclear = route.gateway.is_some() && gateway.is_some_and(neighbours::is_of_the_link);
+    Some(if unclear { refusal.help(UNCLEAR_GATEWAY) } else { refusal })
 }
 
 /// What helps where a route names a gateway by an address of the link.

@@ -200,7 +200,7 @@ fn a_gateway_is_its_machine_by_whichever_of_its_addresses_there() {
     let routes = fs::read_to_string(build.join("hosts/srv/routes.json")).unwrap();
     assert!(routes.contains("\"also\""), "{routes}");
     let build = build.display().to_string();
-    let ways: [(&str, &str, Option<&str>); 11] = [
+    let ways: [(&str, &str, Option<&str>); 15] = [
         ("via 10.9.1.10", "via 2001:db8:1::10", None),
         ("via 10.9.1.11", "via 2001:db8:1::11", None),
         ("via inet6 fe80::10 dev eth1", "via fe80::10 dev eth1 proto ra", None),
@@ -225,6 +225,27 @@ fn a_gateway_is_its_machine_by_whichever_of_its_addresses_there() {
         // The neighbour's, and of no gateway of the policy's: a neighbour is no gateway, and no gateway is a neighbour.
         ("dev eth1", "via fe80::10 dev eth1", Some("10.8.0.1 is a neighbour by eth1")),
         ("via 10.9.1.10", "dev eth1", Some("2001:db8:8::1 is a neighbour by eth1")),
+        // Of several the kernel takes whichever it likes: each has to be the gateway.
+        (
+            "nexthop via 10.9.1.10 nexthop via 10.9.1.11",
+            "nexthop via 2001:db8:1::11 nexthop via fe80::10 dev eth1",
+            None,
+        ),
+        (
+            "nexthop via 10.9.1.10 nexthop via 10.9.1.12",
+            "via fe80::10 dev eth1",
+            Some("10.8.0.1 is reached via 10.9.1.12 by eth1"),
+        ),
+        (
+            "nexthop via 10.9.1.12 nexthop via 10.9.1.11",
+            "via fe80::10 dev eth1",
+            Some("10.8.0.254 is reached via 10.9.1.12 by eth1"),
+        ),
+        (
+            "via 10.9.1.10",
+            "nexthop via 2001:db8:1::10 nexthop via fe80::66 dev eth1",
+            Some("2001:db8:8::1 is reached via fe80::66 by eth1"),
+        ),
         // By another interface it is another.
         ("via 10.9.1.10", "via fe80::10 dev tun0", Some("2001:db8:8::1 is reached via fe80::10 by tun0")),
     ];
