@@ -23,6 +23,7 @@ pub mod ingress;
 pub mod live;
 pub mod lockout;
 pub mod log;
+mod neighbours;
 pub mod parameters;
 pub mod preflight;
 pub mod scratch;

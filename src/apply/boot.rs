@@ -2,7 +2,7 @@
 //! forwarded.
 //!
 //! The unit is ordered before `network-pre.target`, and before `systemd-sysctl.service`, which may turn forwarding on;
-//! its own parameters come after its rules, since the commands of a oneshot unit run one after the other and end at the
+//! its own parameters come after its rules, and after it is known that these are whole, since the commands of a oneshot unit run one after the other and end at the
 //! first that fails (systemd.service(5)). It never flushes. Where bridged packets are filtered by the forward hook, the kernel must
 //! show them there: the module that does is loaded before, and without it the unit fails, and nothing is forwarded. Units of the distribution that do are named ([`warnings`]):
 //! it is ordered after `nftables.service`, and so loads again what that one's start has flushed.
@@ -12,8 +12,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::live::MARK;
 use super::state::{BOOT, DEFAULT, State};
-use super::{ApplyError, parameters};
+use super::{ApplyError, damage, parameters};
 use crate::durable;
 
 /// The unit's name.
@@ -36,6 +37,12 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
         key = parameters::SHOWN.replace('/', "."),
         file = Path::new("/proc/sys").join(parameters::SHOWN).display(),
     );
+    // What follows the first line has the digest that stands there (`damage::sealed`); an older fwc wrote no such line.
+    let confirmed = format!("{state}/confirmed/{BOOT}");
+    let whole = format!(
+        "if grep -q \"^# {BOOT} of generation\" {confirmed}; then tail -n +2 {confirmed} | sha256sum | cut -c 1-64 | grep -q -F -f - {confirmed}; \
+         else grep -q \"chain {MARK}\" {confirmed}; fi",
+    );
     Ok(format!(
         "# Written by `fwc boot install`.\n\
          [Unit]\n\
@@ -47,14 +54,16 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
          After=local-fs.target nftables.service\n\
          Conflicts=shutdown.target\n\
          RequiresMountsFor={state}\n\
-         ConditionPathExists={state}/confirmed/boot.nft\n\
+         ConditionPathExists={confirmed}\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
          RemainAfterExit=yes\n\
          StandardInput=null\n\
          ProtectHome=yes\n\
-         ExecStart={nft} -f {state}/confirmed/boot.nft\n\
+         ExecStart={nft} -f {confirmed}\n\
+         # A file that was cut may load in part, or be nothing: some rules are better than none, and nothing is forwarded.\n\
+         ExecStart=/bin/sh -c '{whole}'\n\
          # Without this module the forward hook sees nothing of what the ports of a bridge say to each other.\n\
          ExecStart=/bin/sh -c '{shown}'\n\
          # Only once the rules stand: forwarding is one of these. Interfaces that are not there yet take the defaults.\n\
@@ -132,10 +141,16 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
                 "generation {generation} {why}: until another is confirmed the unit loads nothing"
             ));
         }
-        Ok(Some(generation)) => match parameters::of_generation(state, generation) {
-            Ok(wanted) => warnings.extend(parameters::unshown(&wanted)),
-            Err(why) => warnings.push(why.to_string()),
-        },
+        Ok(Some(generation)) => {
+            let fails = |fault| {
+                format!("{fault}: until another is confirmed the unit fails, and nothing is forwarded")
+            };
+            warnings.extend(damage::boot_fault(state, generation).map(fails));
+            match parameters::of_generation(state, generation) {
+                Ok(wanted) => warnings.extend(parameters::unshown(&wanted)),
+                Err(why) => warnings.push(why.to_string()),
+            }
+        }
     }
     Ok(Installed { unit: path, warnings })
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -60,10 +60,13 @@ pub struct Route {
     /// By which gateway.
     #[serde(default)]
     pub gateway: Option<IpAddr>,
+    /// By which other addresses of its leg it is known there; an older fwc wrote none.
+    #[serde(default)]
+    pub also: Vec<IpAddr>,
 }
 
 /// A line of `interfaces.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     /// Its name; none in the short form of a host.
     pub interface: Option<String>,

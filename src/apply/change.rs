@@ -13,13 +13,15 @@ use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
 use crate::target::nft::read;
+use crate::target::nft::still::is_later;
 
 use super::admin::{self, Connection};
-use super::build::Build;
+use super::build::{Build, Leg};
 use super::live::{self, Nft, is_own, parsed};
+use super::preflight::{self, Refusal};
 use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
 use super::watchdog::{self, Watchdog};
-use super::{ApplyError, carry, connections, damage, log, parameters, preflight, scratch};
+use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +30,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
 /// The file of a generation with the kernel's parameters that it wants as they were when it was confirmed.
 pub const CONFIRMED_PARAMETERS: &str = "confirmed-with.conf";
+/// The file of a generation with the legs of its build.
+const LEGS: &str = "interfaces.json";
 
 /// What would be done, tried in a scratch namespace.
 #[derive(Debug)]
@@ -48,8 +52,8 @@ pub struct Plan {
     files: Vec<(&'static str, String)>,
     /// Whether the live tables are these already, and confirmed.
     pub nothing_to_do: bool,
-    /// How what is confirmed is damaged, so that nobody knows whether it is this: the kernel alone was asked.
-    pub damaged: Option<String>,
+    /// What speaks against it where nobody knows what is confirmed, or whose the live table is: the kernel alone was asked.
+    pub unclear: Option<Refusal>,
 }
 
 /// Who does it, and how.
@@ -69,10 +73,13 @@ impl Plan {
     /// # Errors
     /// When the live tables cannot be read, or the kernel refuses the new ones or the way back.
     pub fn new(state: &State, nft: &Nft, build: &Build, manner: Manner) -> Result<Self, ApplyError> {
-        let generation = state.last()?.saturating_add(1);
-        let mark = carry::mark(generation, &build.digest);
         let live_text = nft.own_text()?;
         let live = parsed(&live_text)?;
+        let before = live::mark(&live);
+        // No number is given twice: the watchdog of one that the state has forgotten would end this one's trial.
+        let loaded = before.as_deref().and_then(live::generation).unwrap_or(0);
+        let generation = state.last()?.max(loaded).saturating_add(1);
+        let mark = carry::mark(generation, &build.digest);
         let marked = carry::marked(&build.ruleset, &mark);
         let gone: Vec<&Table> = live.tables.iter().filter(|old| is_own(old) && !has(&marked, old)).collect();
         let print = |ruleset: &Ruleset| {
@@ -89,14 +96,13 @@ impl Plan {
             return Err(ApplyError::Cannot(why.to_owned()));
         }
         let same = carry::canonical(&expected) == carry::canonical(&live);
-        let before = live::mark(&live);
         let is_known = state.confirmed_record().and_then(|confirmed| match &confirmed {
             Some(record) => Ok(Some(&record.mark) == before.as_ref() && as_confirmed(state, record, build)?),
             None => Ok(false),
         });
-        let (known, damaged) = match is_known {
-            Ok(known) => (known, None),
-            Err(why) => (false, Some(why.to_string())),
+        let (known, unclear) = match is_known {
+            Ok(known) => (known, stray(state, before.as_deref())),
+            Err(why) => (false, Some(preflight::unknown_state(&why.to_string()))),
         };
         let nothing_to_do = same && known && manner.parameters.is_empty() && state.trial()?.is_none();
         let wanted = parameters::wanted(build);
@@ -112,15 +118,20 @@ impl Plan {
             nft: nft.path().to_owned(),
             boot: super::state::boot(),
             beside: parameters::beside(&manner.parameters),
+            bridges: preflight::bridges(&build.legs, &build.settings)
+                .into_iter()
+                .map(|one| one.message)
+                .collect(),
             left: parameters::left(&wanted, &manner.parameters),
             parameters: manner.parameters,
         };
         let files = vec![
             ("sysctl.conf", build.parameters.clone()),
             (parameters::OF_LEGS, parameters::of_legs_text(build)),
+            (LEGS, serde_json::to_string_pretty(&build.legs).unwrap_or_default()),
             ("origins.json", build.origins.clone()),
         ];
-        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, damaged })
+        Ok(Self { apply, boot, rollback, expected, live, record, files, nothing_to_do, unclear })
     }
 
     /// Writes the generation, sets the mark of the trial, and arms the watchdog. Nothing has changed yet.
@@ -128,9 +139,7 @@ impl Plan {
     /// # Errors
     /// When another generation is on trial, or the watchdog cannot be armed.
     pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
-        if let Some(trial) = state.trial()? {
-            return Err(ApplyError::OnTrial(trial.generation));
-        }
+        nothing_on_trial(state)?;
         if let Some(connection) = &self.record.connection {
             self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
         }
@@ -198,10 +207,31 @@ impl Armed {
     }
 }
 
+/// Whether a change may begin: nothing is on trial, with a mark or without.
+///
+/// # Errors
+/// When something is; when nobody can say.
+pub fn nothing_on_trial(state: &State) -> Result<(), ApplyError> {
+    let marked = state.trial()?.map(|trial| trial.generation);
+    marked
+        .map_or_else(|| unmarked(state, None), |trial| Ok(Some(trial)))?
+        .map_or(Ok(()), |trial| Err(ApplyError::OnTrial(trial)))
+}
+
+/// A live table with the mark of a generation that the state does not know, although each is written there before it is loaded.
+fn stray(state: &State, mark: Option<&str>) -> Option<Refusal> {
+    let mark = mark?;
+    let record = live::generation(mark).and_then(|number| state.record(number).ok());
+    let known = record.is_some_and(|record| record.mark == mark);
+    (!known).then(|| preflight::stray(mark, state.root()))
+}
+
 /// Whether what a build wants of the kernel is what is confirmed, and is so but for what was left otherwise then.
 fn as_confirmed(state: &State, record: &Record, build: &Build) -> Result<bool, ApplyError> {
     let is_wanted = parameters::is_wanted_by(state, record.generation, build)?;
-    Ok(is_wanted && parameters::turned(state, record)?.iter().all(|turned| turned.known))
+    let has_legs = state.generation(record.generation).join(LEGS).exists();
+    let boots = damage::boot_fault(state, record.generation).is_none();
+    Ok(is_wanted && has_legs && boots && parameters::turned(state, record)?.iter().all(|turned| turned.known))
 }
 
 fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
@@ -213,6 +243,21 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
         return Err(ApplyError::Cannot("the table is not the one that was loaded".to_owned()));
     }
     Ok(())
+}
+
+/// What `apply` would refuse now of the bridges of the confirmed generation, and did not when it was applied.
+///
+/// # Errors
+/// When its files cannot be read.
+pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, ApplyError> {
+    // An older fwc wrote none.
+    if !state.generation(record.generation).join(LEGS).exists() {
+        return Ok(Vec::new());
+    }
+    let legs: Vec<Leg> = serde_json::from_str(&state.text(record.generation, LEGS)?)
+        .map_err(|why| ApplyError::State(format!("{LEGS}: {why}")))?;
+    let now = preflight::bridges(&legs, &parameters::of_generation(state, record.generation)?);
+    Ok(now.into_iter().map(|one| one.message).filter(|one| !record.bridges.contains(one)).collect())
 }
 
 /// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
@@ -519,12 +564,29 @@ pub struct Status {
     pub mark: Option<String>,
     /// Whether there is a table of ours.
     pub table: bool,
+    /// Whether it is not what its mark says.
+    pub altered: bool,
     /// What became of the last generation.
     pub last: Option<(u64, String)>,
     /// What of it is as it should not be.
     pub wrong: Vec<String>,
     /// Milliseconds until the trial is rolled back.
     pub left: Option<u64>,
+}
+
+/// Whether somebody changed the table that bears the mark of a generation. What it counts and what passes is no change.
+fn is_altered(state: &State, nft: &Nft, record: &Record, live: &Ruleset) -> Result<bool, ApplyError> {
+    let confirmed = state.text(record.generation, CONFIRMED_WITH).ok();
+    let confirmed = confirmed.and_then(|listing| parsed(&live::own_part(&listing)).ok());
+    if confirmed.is_some_and(|confirmed| is_later(live, &confirmed)) {
+        return Ok(false);
+    }
+    // On trial nothing is listed yet, and another nft may list it in other words.
+    if let Some(fault) = damage::boot_fault(state, record.generation) {
+        return Err(ApplyError::State(fault));
+    }
+    let expected = scratch::load(nft, &state.text(record.generation, BOOT)?)?;
+    Ok(carry::canonical(live) != carry::canonical(&expected))
 }
 
 /// What is so, read from the state directory and the kernel, whatever died when.
@@ -591,12 +653,37 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
         (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
         (None, _) => {}
     }
+    if let Some(fault) = confirmed.as_ref().and_then(|record| damage::boot_fault(state, record.generation)) {
+        wrong.push(format!(
+            "{fault}: the machine would start without its rules, or without some; `fwc apply` of its build, and `fwc confirm`, write another"
+        ));
+    }
+    let mut altered = false;
     let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
     if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
         match parameters::of_generation(state, record.generation) {
             Ok(wanted) => wrong.extend(parameters::unshown(&wanted)),
             Err(why) => wrong.push(format!("{why}; {MEND}")),
         }
+        let number = record.generation;
+        let on_trial = trial.as_ref().is_some_and(|(record, _)| record.generation == number);
+        match is_altered(state, nft, record, &live) {
+            Ok(false) => {}
+            Ok(true) => {
+                altered = true;
+                let on = if on_trial {
+                    "`fwc rollback` takes it away, and nobody can confirm it"
+                } else {
+                    "`fwc drift` says which packets see it, and `fwc apply` of its build loads it anew"
+                };
+                wrong.push(format!(
+                    "the table of generation {number} is not what was loaded, though it bears its mark: {on}"
+                ));
+            }
+            Err(why) => wrong.push(format!(
+                "whether the table of generation {number} is what was loaded is not known: {why}"
+            )),
+        }
     }
-    Ok(Status { confirmed, damaged, trial, mark, table, last, wrong, left })
+    Ok(Status { confirmed, damaged, trial, mark, table, altered, last, wrong, left })
 }

@@ -47,6 +47,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
         boot: String::new(),
         parameters: Vec::new(),
         beside: Default::default(),
+        bridges: Vec::new(),
         left: Default::default(),
     };
     let told = format!(
@@ -99,13 +100,27 @@ pub(super) fn before(state: &State, record: &Record) -> Result<Ruleset, String> 
     Ok(before)
 }
 
+/// How the `boot.nft` of a generation is damaged; none where it is sound. One that an older fwc wrote is known by its mark.
+pub(super) fn boot_fault(state: &State, generation: u64) -> Option<String> {
+    let text = match state.text(generation, BOOT) {
+        Ok(text) => text,
+        Err(why) => return Some(why.to_string()),
+    };
+    let is_sound = is_whole(generation, BOOT, &text).unwrap_or_else(|| {
+        let mark = parsed(&text).ok().as_ref().and_then(live::mark);
+        mark.is_some_and(|mark| mark.starts_with(&own_mark(generation)))
+    });
+    (!is_sound)
+        .then(|| format!("`{BOOT}` of generation {generation} is empty, cut short or not what was written"))
+}
+
 /// What is confirmed besides a generation, where its `boot.nft` is sound: its number, that file, its mark.
 fn sound(state: &State, generation: u64) -> Option<(u64, String, String)> {
     let number = state.confirmed().ok().flatten().filter(|number| *number != generation)?;
-    let text = state.text(number, BOOT).ok()?;
-    if is_whole(number, BOOT, &text) == Some(false) {
+    if boot_fault(state, number).is_some() {
         return None;
     }
+    let text = state.text(number, BOOT).ok()?;
     let mark = live::mark(&parsed(&text).ok()?).filter(|mark| mark.starts_with(&own_mark(number)))?;
     Some((number, text, mark))
 }

@@ -192,6 +192,12 @@ pub fn mark(ruleset: &Ruleset) -> Option<String> {
     chains.map(|chain| &chain.name).find(|name| name.starts_with(MARK)).cloned()
 }
 
+/// The number of the generation that a mark is of.
+#[must_use]
+pub fn generation(mark: &str) -> Option<u64> {
+    mark.strip_prefix(MARK)?.split_once('_')?.0.parse().ok()
+}
+
 /// Whether a table is one of ours.
 #[must_use]
 pub fn is_own(table: &crate::target::nft::artifact::Table) -> bool {

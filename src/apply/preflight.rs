@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
@@ -17,12 +18,14 @@ use serde_json::Value;
 use crate::net::Family;
 use crate::net::addr;
 use crate::target::nft::artifact::Ruleset;
+use crate::target::sysctl::artifact::Settings;
 
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::ingress;
 use super::live::parsed;
 use super::lockout;
+use super::neighbours;
 use super::parameters;
 use super::state::{Parameter, now};
 
@@ -53,6 +56,17 @@ pub fn unknown_state(damaged: &str) -> Refusal {
     Refusal::new("state", damaged).help("a rollback goes back to what is loaded now, whatever was confirmed")
 }
 
+/// The live table is of a generation that the state directory does not know: were it taken for what was there before, a
+/// rollback might go back to what nobody confirmed.
+#[must_use]
+pub fn stray(mark: &str, state: &Path) -> Refusal {
+    let what = "knows nothing of: it was emptied, or another `--state` was used, and whether that table was confirmed nobody can say";
+    Refusal::new("state", format!("the live table is `{mark}`, of a generation that `{}` {what}", state.display())).help(
+        "if that is still on trial, wait until its watchdog takes it away; else name its `--state`, or say `--i-have-console`: \
+         a rollback goes back to what is loaded now",
+    )
+}
+
 /// What is known before anything is changed.
 #[derive(Debug)]
 pub struct Known<'a> {
@@ -69,7 +83,7 @@ pub struct Known<'a> {
 pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     let mut all = administrator(known);
     all.extend(interfaces(&known.build.legs));
-    all.extend(bridges(known.build));
+    all.extend(bridges(&known.build.legs, &known.build.settings));
     all.extend(routes(known.build));
     if !set_parameters {
         all.extend(different(known.build).into_iter().map(|parameter| {
@@ -201,10 +215,10 @@ fn addresses() -> Option<BTreeMap<String, (bool, Vec<IpAddr>)>> {
 }
 
 /// What would not be filtered as it was proved of the frames between the ports of bridges that are legs.
-fn bridges(build: &Build) -> Vec<Refusal> {
-    let legs = &build.legs;
+#[must_use]
+pub fn bridges(legs: &[Leg], settings: &Settings) -> Vec<Refusal> {
     // An older fwc wrote of no leg whether it is one.
-    if build.settings.value(SHOWN[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
+    if settings.value(SHOWN[0].0).is_some() && !legs.iter().any(|leg| leg.bridge) {
         return Vec::new();
     }
     let (Some(answer), Some(there)) = (ip(&["-d", "link", "show", "type", "bridge"]), addresses()) else {
@@ -222,8 +236,8 @@ fn bridges(build: &Build) -> Vec<Refusal> {
         let name = link.get("ifname").and_then(Value::as_str).unwrap_or_default();
         let Some(leg) = leg_by(name) else { continue };
         let own = |key: &str| link.pointer(&format!("/linkinfo/info_data/{key}")).and_then(Value::as_u64);
-        all.extend(shown(build, leg, name, &own));
-        all.extend(untagged(build, leg, name, &own));
+        all.extend(shown(settings, leg, name, &own));
+        all.extend(untagged(settings, leg, name, &own));
     }
     all
 }
@@ -235,11 +249,11 @@ const SHOWN: [(&str, &str); 2] =
 /// A bridge whose frames the kernel shows the forward hook, or will once the parameters are set, though nothing of ours
 /// admits them there: of a leg without the policy's word what members of one zone say to each other as they like (S1), of one
 /// that is filtered by `table bridge` what that admits (S41). The key itself is compared with `sysctl.conf` then.
-fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Vec<Refusal> {
+fn shown(settings: &Settings, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Vec<Refusal> {
     let mut all = Vec::new();
     for (key, switch) in SHOWN {
         let said = key.replace('/', ".");
-        let wanted = build.settings.value(key) == Some("1");
+        let wanted = settings.value(key) == Some("1");
         let is_shown = parameters::value(key).as_deref() == Some("1");
         let refused = |by: String, what: &str| {
             Refusal::new(
@@ -279,8 +293,13 @@ fn shown(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>
 
 /// A bridge that knows VLANs and is filtered by the forward hook. `br_nf_pre_routing` lets a tagged frame by, and where the VLAN
 /// leaves untagged `br_handle_vlan` takes the tag off before the hooks of `__br_forward`: none of ours sees either packet or tag (S76).
-fn untagged(build: &Build, leg: &Leg, name: &str, own: &dyn Fn(&str) -> Option<u64>) -> Option<Refusal> {
-    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| build.settings.value(key) == Some("1"));
+fn untagged(
+    settings: &Settings,
+    leg: &Leg,
+    name: &str,
+    own: &dyn Fn(&str) -> Option<u64>,
+) -> Option<Refusal> {
+    let by_forward = leg.bridge && SHOWN.iter().any(|(key, _)| settings.value(key) == Some("1"));
     (by_forward && own("vlan_filtering") == Some(1)).then(|| {
         let message = format!(
             "`{name}` is a bridge with `vlan_filtering` 1: what its ports send behind a tag would pass between them unseen"
@@ -319,42 +338,92 @@ fn leg_refusals(leg: &Leg, there: &BTreeMap<String, (bool, Vec<IpAddr>)>) -> Vec
 ///
 /// Behind a leg in `rest` is all the world, and a machine gets there by somebody's gateway, whom a policy need not know: what
 /// leaves by that leg is what the proof was about. A dynamic one may have no address of a family yet, and then sends nothing.
+///
+/// What is proved of a gateway is proved of its machine at that leg (S7), by whichever of its addresses there a route names it.
 fn routes(build: &Build) -> Vec<Refusal> {
     let routes = &build.routes;
+    let mut neighbours = neighbours::Asked::default();
     let mut all = Vec::new();
     for route in routes {
         let to_the_rest = is_of_rest(route, routes);
         let dynamic = build.legs.iter().any(|leg| leg.dynamic && leg.interface == route.interface);
         for sample in samples(route, routes) {
-            let answer = ip(&["route", "get", &sample.to_string()]);
-            let answer = answer.as_ref().and_then(|a| a.get(0));
-            let word = |key: &str| answer.and_then(|a| a.get(key)).and_then(Value::as_str);
-            // The machine itself, or a broadcast of its own.
-            if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
-                continue;
-            }
-            let gateway: Option<IpAddr> = word("gateway").and_then(|g| g.parse().ok());
-            let unreachable =
-                answer.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
-            let same = match route.kind.as_str() {
-                "unreachable" => unreachable,
-                _ if unreachable => to_the_rest && dynamic,
-                _ => {
-                    let interface = route.interface.as_deref();
-                    (gateway == route.gateway || to_the_rest && route.gateway.is_none())
-                        && interface.is_none_or(|name| word("dev") == Some(name))
-                }
-            };
-            if !same {
-                let ours = words(&route.kind, route.gateway, route.interface.as_deref());
-                let kind = if unreachable { "unreachable" } else { "on-link" };
-                let theirs = words(kind, gateway, word("dev"));
-                let message = format!("{sample} is {theirs}, and routes.json says {ours}");
-                all.push(Refusal::new("route", message));
-            }
+            let ways = ways(sample);
+            let mut wrong = ways.iter().filter_map(|way| {
+                let way = way.as_ref();
+                differs(route, (to_the_rest, dynamic), (sample, way), &mut neighbours)
+            });
+            all.extend(wrong.next());
         }
     }
     all
+}
+
+/// The ways by which the kernel sends to an address, none among them where it has none: of several next hops it takes for each
+/// flow whichever it likes, and tells one.
+fn ways(sample: IpAddr) -> Vec<Option<Value>> {
+    let sample = sample.to_string();
+    let first = |args: &[&str]| ip(args)?.get(0).cloned();
+    let route = first(&["route", "get", "fibmatch", &sample]);
+    let hops = route.as_ref().and_then(|route| route.get("nexthops")?.as_array());
+    match hops {
+        Some(hops) if !hops.is_empty() => hops.iter().cloned().map(Some).collect(),
+        Some(_) | None => vec![first(&["route", "get", &sample])],
+    }
+}
+
+/// How one of the kernel's ways to a sample is not that of an entry, which may be `to_the_rest`, or by a leg that is `dynamic`.
+fn differs(
+    route: &Route,
+    (to_the_rest, dynamic): (bool, bool),
+    (sample, way): (IpAddr, Option<&Value>),
+    neighbours: &mut neighbours::Asked,
+) -> Option<Refusal> {
+    let word = |key: &str| way.and_then(|way| way.get(key)).and_then(Value::as_str);
+    // The machine itself, or a broadcast of its own.
+    if matches!(word("type"), Some("local" | "broadcast" | "anycast")) {
+        return None;
+    }
+    let gateway = match way.map_or(Ok(None), next_hop) {
+        Ok(gateway) => gateway,
+        Err(unread) => {
+            let message = format!("the next hop of {sample} cannot be read: {unread}");
+            return Some(Refusal::new("route", message));
+        }
+    };
+    let unreachable = way.is_none() || matches!(word("type"), Some("unreachable" | "blackhole" | "prohibit"));
+    let by_its_leg = || route.interface.as_deref().is_none_or(|name| word("dev") == Some(name));
+    let same = match (route.kind.as_str(), route.gateway, gateway) {
+        ("unreachable", _, _) => unreachable,
+        _ if unreachable => to_the_rest && dynamic,
+        (_, None, gateway) => by_its_leg() && (gateway.is_none() || to_the_rest),
+        (_, Some(_), None) => false,
+        (_, Some(known), Some(gateway)) => {
+            let known: Vec<IpAddr> = [known].into_iter().chain(route.also.iter().copied()).collect();
+            let mut is_it = || word("dev").is_some_and(|by| neighbours.is_one_of(by, gateway, &known));
+            by_its_leg() && (known.contains(&gateway) || is_it())
+        }
+    };
+    if same {
+        return None;
+    }
+    let ours = words(&route.kind, route.gateway, route.interface.as_deref());
+    let theirs = words(if unreachable { "unreachable" } else { "on-link" }, gateway, word("dev"));
+    let refusal = Refusal::new("route", format!("{sample} is {theirs}, and routes.json says {ours}"));
+    let unclear = route.gateway.is_some() && gateway.is_some_and(neighbours::is_of_the_link);
+    Some(if unclear { refusal.help(UNCLEAR_GATEWAY) } else { refusal })
+}
+
+/// What helps where a route names a gateway by an address of the link.
+const UNCLEAR_GATEWAY: &str = "a link-local gateway is the policy's where both addresses are of one neighbour (`ip neigh`): \
+    ping the policy's address, and see whether it answers, and from where";
+
+/// The next hop of an answer of `ip route get`, of whichever family; none where the destination is a neighbour.
+fn next_hop(answer: &Value) -> Result<Option<IpAddr>, String> {
+    let Some(hop) = answer.get("gateway").or_else(|| answer.pointer("/via/host")) else {
+        return answer.get("via").map_or(Ok(None), |via| Err(via.to_string()));
+    };
+    hop.as_str().and_then(|hop| hop.parse().ok()).map(Some).ok_or_else(|| hop.to_string())
 }
 
 /// Whether an entry is one of those by which a leg in `rest` has its neighbours: a piece of nearly everything.
@@ -456,10 +525,12 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
     all
 }
 
-/// What `ip -j` prints; none where it fails.
-fn ip(args: &[&str]) -> Option<Value> {
-    let output =
-        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+/// What `ip -j` prints; none where it fails. Cron looks for programs in fewer folders than a login does.
+pub(super) fn ip(args: &[&str]) -> Option<Value> {
+    let ask = |program: &str| {
+        Command::new(program).arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()
+    };
+    let output = ["ip", "/usr/sbin/ip", "/sbin/ip"].into_iter().find_map(|program| ask(program).ok())?;
     let text = String::from_utf8(output.stdout).ok()?;
     if !output.status.success() {
         return None;

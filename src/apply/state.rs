@@ -8,6 +8,7 @@
 //!     rollback.nft          back to what was there before
 //!     sysctl.conf origins.json
 //!     legs.conf             what follows from sysctl.conf for the interfaces
+//!     interfaces.json       the legs, as the build has them
 //!     record.json           who, from where, of what policy, the parameters that were changed
 //!     confirmed-with.nft    every table when it was confirmed
 //!     confirmed-with.conf   the parameters of sysctl.conf and legs.conf as they were then
@@ -93,6 +94,9 @@ pub struct Record {
     /// What the kernel changed with those by itself, and what it was.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub beside: BTreeMap<String, String>,
+    /// What was refused of bridges when it was applied all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bridges: Vec<String>,
     /// The parameters that were not as they are wanted, and were left so.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub left: BTreeSet<String>,

@@ -418,6 +418,9 @@ fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
 }
 
 fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {
+    if let Some(target) = &saved.link {
+        return put::link(&saved.path, target);
+    }
     if !saved.was_there {
         return put::remove(&saved.path);
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::apply::build::Build;
-use crate::apply::change::{Manner, PATIENCE, Plan};
+use crate::apply::change::{self, Manner, PATIENCE, Plan};
 use crate::apply::live::Nft;
 use crate::apply::preflight::{self, Known};
 use crate::apply::{ApplyError, admin, scratch};
@@ -88,9 +88,7 @@ fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, A
     let state = crate::apply::state::State::open(args.state.path())?;
     let nft = Nft::found()?;
     let lock = state.lock(PATIENCE)?;
-    if let Some(trial) = state.trial()? {
-        return Err(ApplyError::OnTrial(trial.generation));
-    }
+    change::nothing_on_trial(&state)?;
     let connection = admin::connection();
     let parameters = if args.sysctl { preflight::different(build) } else { Vec::new() };
     let manner = Manner { connection, by: admin::who(connection.as_ref()), parameters };
@@ -102,7 +100,7 @@ fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, A
     }
     let listing = nft.all_text()?;
     let mut refusals = preflight::refusals(&Known { build, listing: &listing, connection }, args.sysctl);
-    refusals.extend(plan.damaged.as_deref().map(preflight::unknown_state));
+    refusals.extend(plan.unclear.clone());
     console.step("asked who administers, and for the machine's interfaces, routes and parameters");
     if !refusals.is_empty() {
         if !args.i_have_console {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::apply::change::CONFIRMED_WITH;
+use crate::apply::change::{self, CONFIRMED_WITH};
 use crate::apply::live::{Nft, parsed};
 use crate::apply::parameters::{self, Turned};
 use crate::net::CtState;
@@ -13,6 +13,7 @@ use crate::target::nft::artifact::{Hook, Ruleset};
 use crate::target::nft::sim;
 use crate::target::nft::still::is_later;
 
+use super::clean::clean_line;
 use super::diff::of_listings;
 use super::live::{StateArgs, failure, never};
 use super::options::Format;
@@ -52,7 +53,8 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let turned = parameters::turned(&state, &record).map_err(failure)?;
     let (known, turned): (Vec<Told>, Vec<Told>) =
         turned.into_iter().map(|one| Told::new(one, &rules)).partition(|told| told.turned.known);
-    let drifted = !diff.is_empty() || !turned.is_empty();
+    let bridges = change::bridges_turned(&state, &record).map_err(failure)?;
+    let drifted = !diff.is_empty() || !turned.is_empty() || !bridges.is_empty();
     let cosmetic = !drifted && !same;
     match args.format {
         Format::Json => console.data(&render::document(&json!({
@@ -60,6 +62,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             "cosmetic": cosmetic,
             "packets": data,
             "parameters": turned.iter().map(Told::json).collect::<Vec<_>>(),
+            "bridges": bridges,
             "never_set": known.iter().map(Told::json).collect::<Vec<_>>(),
         }))),
         Format::Text => {
@@ -68,6 +71,9 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             }
             for one in &turned {
                 console.data(&one.text());
+            }
+            for one in &bridges {
+                console.data(&format!("bridge {}\n", clean_line(one)));
             }
             if cosmetic {
                 console.talk("the listing differs, and no packet is treated differently: cosmetic\n");

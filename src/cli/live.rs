@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::apply::preflight::Refusal;
-use crate::apply::state::{self, State};
+use crate::apply::state::{self, Record, State};
 use crate::apply::{ApplyError, change::Status};
 use crate::lab::LabError;
 
@@ -136,9 +136,14 @@ pub(super) fn told(status: &Status) -> String {
     let mut line = |words: String| {
         let _ = writeln!(text, "{}", clean_line(&words));
     };
+    let loaded = |record: &Record| match status.mark.as_ref() == Some(&record.mark) {
+        true if status.altered => ", changed since",
+        true => ", loaded",
+        false => "",
+    };
     match &status.confirmed {
         Some(record) => {
-            let loaded = if status.mark.as_ref() == Some(&record.mark) { ", loaded" } else { "" };
+            let loaded = loaded(record);
             line(format!("confirmed  generation {} of `{}`{loaded}", record.generation, record.host));
             line(format!("  policy   {}", record.policy));
             line(format!("  applied  by {}", record.by));
@@ -147,7 +152,7 @@ pub(super) fn told(status: &Status) -> String {
         None => line("confirmed  none".to_owned()),
     }
     if let Some((record, _)) = &status.trial {
-        let loaded = if status.mark.as_ref() == Some(&record.mark) { ", loaded" } else { "" };
+        let loaded = loaded(record);
         line(format!("on trial   generation {} of `{}`{loaded}", record.generation, record.host));
         line(format!("  policy   {}", record.policy));
         line(format!("  applied  by {}", record.by));
@@ -170,6 +175,7 @@ pub(super) fn as_json(status: &Status) -> serde_json::Value {
         "trial": status.trial.as_ref().map(|(record, _)| record),
         "milliseconds_left": status.left,
         "mark": status.mark,
+        "altered": status.altered,
         "last": status.last.as_ref().map(|(generation, outcome)| {
             serde_json::json!({ "generation": generation, "outcome": outcome })
         }),

@@ -83,8 +83,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let listing = nft.all_text().map_err(|why| failure(why.into()))?;
     let plan = Plan::new(&state, &nft, &build, manner).map_err(failure)?;
     console.step("loaded the new ruleset, and the way back, into namespaces of their own");
-    if let Some(why) = &plan.damaged {
-        console.talk(&format!("warning: {}\n", clean_line(why)));
+    if let Some(why) = &plan.unclear {
+        console.talk(&format!("warning: {}\n", clean_line(&why.message)));
     }
     let own = scratch::listing(&nft, &plan.apply).map_err(|why| failure(why.into()))?;
     let after = foreign_text(&listing) + &own;

@@ -42,6 +42,9 @@ pub enum RouteHop {
         interface: Option<String>,
         /// The gateway's address.
         gateway: IpAddr,
+        /// The others of that family that its leg there has: whoever sends by one of them sends to it too.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        also: Vec<IpAddr>,
     },
     /// Nothing leads there, or a tie; said only where a shorter prefix would catch them.
     Unreachable,
@@ -135,8 +138,9 @@ impl Forwarding<'_> {
             Next::OnLink { leg } => Some(RouteHop::OnLink { leg, interface: interface(leg) }),
             Next::Via { leg, gateway, gateway_leg } => {
                 let there = self.site.leg(gateway, gateway_leg)?;
-                let gateway = there.addresses.iter().find(|a| a.is_ipv4() == dst.is_ipv4()).copied()?;
-                Some(RouteHop::Via { leg, interface: interface(leg), gateway })
+                let mut of_family = there.addresses.iter().copied().filter(|a| a.is_ipv4() == dst.is_ipv4());
+                let gateway = of_family.next()?;
+                Some(RouteHop::Via { leg, interface: interface(leg), gateway, also: of_family.collect() })
             }
             Next::Local | Next::Ambiguous(_) | Next::NoRoute => None,
         }

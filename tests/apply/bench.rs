@@ -1,4 +1,4 @@
-//! What plan, apply and drift take for a table of 100,000 elements: seconds of a processor, and memory.
+//! What plan, apply, status and drift take for a table of 100,000 elements: seconds of a processor, and memory.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -47,6 +47,7 @@ fn bench_plan_apply_and_drift_of_a_hundred_thousand_elements() {
     run("apply", &["apply", &path(&first), "--sysctl", "--i-have-console", "--confirm-within", "10m"], 0);
     run("confirm", &["confirm", "--i-have-console"], 0);
     run("apply, nothing to do", &["apply", &path(&first), "--sysctl", "--i-have-console"], 0);
+    run("status, confirmed", &["status"], 0);
     run("drift, none", &["drift"], 0);
     run("plan, one more element", &["plan", &path(&second)], 0);
     run(
@@ -54,11 +55,13 @@ fn bench_plan_apply_and_drift_of_a_hundred_thousand_elements() {
         &["apply", &path(&second), "--i-have-console", "--confirm-within", "10m"],
         0,
     );
+    run("status, on trial", &["status"], 0);
     run("rollback", &["rollback"], 0);
     world
         .fw
         .run("nft", &["delete", "element", "inet", "fwc", "large", "{ 10.9.1.2 . 10.0.0.7 . tcp . 80 }"], "")
         .unwrap();
+    run("status, one element gone", &["status"], 1);
     run("drift, one element gone", &["drift"], 1);
 }
 

@@ -45,7 +45,7 @@ fn the_boot_unit_fails_where_nothing_shows_the_rules_what_is_bridged() {
         assert!(done.status.success(), "{command}: {}", said(&done));
     }
     assert!(run("", &status).status.success());
-    assert!(!run(&hidden, commands[1]).status.success(), "{unit}");
+    assert!(!run(&hidden, commands[2]).status.success(), "{unit}");
     for command in [&status, &install] {
         let told = said(&run(&hidden, command));
         assert!(told.contains("without the module br_netfilter nothing filters"), "{command}: {told}");
@@ -108,14 +108,16 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
     world.fw.sysctl(&[("ipv4/ip_forward".to_owned(), "0")]).unwrap();
     let forwards = || world.fw.run("cat", &["/proc/sys/net/ipv4/ip_forward"], "").unwrap().trim() == "1";
     let commands: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("ExecStart=")).collect();
-    assert_eq!(commands.len(), 3, "{text}");
+    assert_eq!(commands.len(), 4, "{text}");
     let run = |command: &str| world.fw.run("sh", &["-c", &format!("exec {command}")], "").unwrap();
     run(commands[0]);
     assert!(world.mark().unwrap().starts_with("fwc_generation_1_"));
     assert!(!forwards(), "the rules stand before anything is forwarded");
     run(commands[1]);
-    assert!(!forwards(), "of no bridge it asks for a module");
+    assert!(!forwards(), "they are known to be whole");
     run(commands[2]);
+    assert!(!forwards(), "of no bridge it asks for a module");
+    run(commands[3]);
     assert!(forwards());
     assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
     // Rules that do not load leave forwarding off: the second command is not run after a first that failed.
@@ -123,6 +125,78 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
         text.contains("Type=oneshot"),
         "systemd.service(5): commands of a oneshot end at the first that fails"
     );
+}
+
+/// A file that was cut loads in part, or is nothing and loads well: the unit fails then, before anything is forwarded. Who asks
+/// before the machine starts is told.
+#[test]
+fn the_boot_unit_fails_where_what_it_loads_is_not_what_was_confirmed() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world
+        .fw
+        .ip(&["link add lxc0 type bridge".to_owned(), "addr add 10.9.3.1/24 dev lxc0".to_owned()])
+        .unwrap();
+    let old = super::common::file("tests/apply/policies/old.fw".as_ref()).1;
+    let old = old
+        .replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+        .replace("    eth2 ", "    lxc0 10.9.3.1 in guests bridge stateless \"few states\"\n    eth2 ");
+    let build = world.build("bridged", &old).display().to_string();
+    world.confirmed("bridged");
+    let image = world.path("image");
+    let install = || world.ok(&["boot", "install", "--root", &image.display().to_string()]);
+    assert!(!install().contains("boot.nft"));
+    let unit = fs::read_to_string(image.join("etc/systemd/system/fwc-boot.service")).unwrap();
+    let commands: Vec<&str> = unit.lines().filter_map(|l| l.strip_prefix("ExecStart=")).collect();
+    // As systemd runs them: to the first that fails.
+    let start = || {
+        world.fw.run("nft", &["flush", "ruleset"], "").unwrap();
+        world.fw.sysctl(&[("ipv4/ip_forward".to_owned(), "0")]).unwrap();
+        commands
+            .iter()
+            .position(|command| world.fw.run("sh", &["-c", &format!("exec {command}")], "").is_err())
+    };
+    let forwards = || world.fw.run("cat", &["/proc/sys/net/ipv4/ip_forward"], "").unwrap().trim() == "1";
+    assert_eq!((start(), forwards()), (None, true), "{unit}");
+    let path = world.path("state/generations/1/boot.nft");
+    let whole = fs::read_to_string(&path).unwrap();
+    let head = whole.lines().take(1).map(|line| format!("{line}\n")).collect::<String>();
+    let (first, _) = whole.split_once("table bridge fwc {").unwrap();
+    let damaged: [(&str, String, usize); 6] = [
+        ("empty", String::new(), 1),
+        ("its first line alone", head, 1),
+        ("between the tables", first.to_owned(), 1),
+        ("within a table", whole[..whole.len() / 2].to_owned(), 0),
+        ("without its last line, which is empty", whole.trim_end().to_owned(), 1),
+        ("a word changed", whole.replacen("tcp", "udp", 1), 1),
+    ];
+    for (what, text, fails) in damaged {
+        fs::write(&path, text).unwrap();
+        assert_eq!((start(), forwards()), (Some(fails), false), "{what}: {unit}");
+        assert_eq!(
+            world.mark().is_some(),
+            what != "empty" && what != "its first line alone" && fails > 0,
+            "{what}"
+        );
+        let told = world.done(&["status"]);
+        let words = "wrong      `boot.nft` of generation 1 is empty, cut short or not what was written";
+        assert_eq!(told.status.code(), Some(1), "{what}: {}", said(&told));
+        assert!(said(&told).contains(words), "{what}: {}", said(&told));
+        assert!(install().contains("the unit fails, and nothing is forwarded"), "{what}");
+    }
+    // An older fwc wrote no digest.
+    fs::write(&path, whole.split_once('\n').unwrap().1).unwrap();
+    assert_eq!((start(), forwards()), (None, true), "{unit}");
+    world.ok(&["status"]);
+    // The rules are the ones, and there is something to do all the same.
+    fs::write(&path, "").unwrap();
+    assert!(world.ok(&["apply", &build, "--i-have-console"]).contains("generation 2"));
+    world.ok(&["confirm", "--i-have-console"]);
+    world.ok(&["status"]);
+    assert!(world.ok(&["apply", &build]).contains("nothing to do"));
+    assert_eq!((start(), forwards()), (None, true));
 }
 
 /// A unit that cannot read what it is to load would load nothing, and nobody would know until the machine starts.

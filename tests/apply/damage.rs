@@ -134,6 +134,54 @@ fn a_state_directory_that_is_gone_keeps_no_trial_from_its_end() {
     }
 }
 
+/// The table of a trial stands, and the state no longer says that it is one: another change would take it for what was there
+/// before, and go back to it.
+#[test]
+fn a_table_of_which_the_state_knows_nothing_is_not_taken_for_what_was_there() {
+    if !kernel() {
+        return;
+    }
+    for console in [false, true] {
+        let world = World::new();
+        world.confirmed("old");
+        let (old, new) = (world.path("old").display().to_string(), world.path("new").display().to_string());
+        let within = if console { "90s" } else { "8s" };
+        world.ok(&["apply", &new, "--i-have-console", "--confirm-within", within]);
+        let tried = world.mark();
+        fs::remove_dir_all(world.path("state")).unwrap();
+        assert!(world.ok(&["plan", &old]).contains("warning: the live table is `fwc_generation_2_"));
+        let refused = world.done(&["apply", &old]);
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        for words in
+            ["refused (state): the live table is `fwc_generation_2_", "help: if that is still on trial, wait"]
+        {
+            assert!(said(&refused).contains(words), "{}", said(&refused));
+        }
+        assert_eq!(world.mark(), tried);
+        if console {
+            // Who stands there goes on, under a number that no watchdog knows.
+            assert!(world.ok(&["apply", &old, "--i-have-console"]).contains("generation 3 of `fw`"));
+            world.ok(&["rollback"]);
+            assert_eq!(world.mark(), tried);
+        } else {
+            until("its watchdog takes it away", 20, || world.mark().is_none());
+            world.ok(&["apply", &old, "--i-have-console"]);
+        }
+    }
+    // The mark of the trial alone is gone.
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let new = world.path("new").display().to_string();
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::remove_file(world.path("state/trial.json")).unwrap();
+    let refused = world.done(&["apply", &new, "--i-have-console"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains("generation 2 is on trial"), "{}", said(&refused));
+    world.ok(&["rollback"]);
+    assert_eq!(world.mark(), before);
+}
+
 /// What is confirmed cannot be told, and the way back is sound: the trial ends in that.
 #[test]
 fn a_link_to_what_is_confirmed_that_cannot_be_read_keeps_no_trial_from_its_end() {

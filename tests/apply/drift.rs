@@ -428,10 +428,50 @@ fn what_counts_and_ages_is_not_told_and_a_counter_that_is_added_is() {
     assert_ne!(confirmed, counted);
     let quiet = world.done(&["drift"]);
     assert_eq!((quiet.status.code(), said(&quiet).as_str()), (Some(0), ""), "{counted}");
+    assert!(!world.ok(&["status"]).contains("wrong"), "{counted}");
     world.fw.nft("insert rule inet fwc forward counter\n").unwrap();
     let told = world.done(&["drift"]);
     assert_eq!(told.status.code(), Some(0), "{}", said(&told));
     assert!(said(&told).contains("cosmetic"), "{}", said(&told));
+}
+
+/// The mark alone says nothing of the rules beside it.
+#[test]
+fn a_table_that_was_changed_behind_its_mark_is_not_said_to_be_loaded() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let old = world.path("old").display().to_string();
+    let wrong = |number: u8| {
+        let told = world.done(&["status"]);
+        let words = format!("wrong      the table of generation {number} is not what was loaded");
+        (told.status.code() == Some(1) && said(&told).contains(&words)).then(|| said(&told))
+    };
+    assert_eq!(wrong(1), None);
+    let edits = [
+        "insert rule inet fwc forward udp dport 9999 accept",
+        "delete element inet fwc forward_pairs { \"eth1\" . \"eth2\" }",
+        "add table bridge fwc",
+        "add chain inet fwc more { type filter hook input priority 50; }",
+    ];
+    for (number, edit) in (1u8..).step_by(2).zip(edits) {
+        world.fw.nft(&format!("{edit}\n")).unwrap();
+        let told = wrong(number).unwrap_or_else(|| panic!("{edit}"));
+        assert!(told.contains("`fwc drift` says which packets see it"), "{told}");
+        assert!(told.contains(&format!("confirmed  generation {number} of `fw`, changed")), "{told}");
+        // What loads it anew, and on trial too.
+        world.ok(&["apply", &old, "--i-have-console"]);
+        let next = number.saturating_add(1);
+        assert_eq!(wrong(next), None, "{edit}");
+        world.fw.nft("insert rule inet fwc forward udp dport 9999 accept\n").unwrap();
+        assert!(wrong(next).is_some_and(|told| told.contains("`fwc rollback` takes it away")), "{edit}");
+        world.ok(&["rollback"]);
+        world.confirmed("old");
+        assert_eq!(wrong(next.saturating_add(1)), None, "{edit}");
+        world.ok(&["status"]);
+    }
 }
 
 /// Without `--sysctl` the parameters stay as they are, and whoever confirms knows: that is no drift. What is turned later is one.

@@ -334,6 +334,65 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
     assert!(!refused("apart"));
 }
 
+/// What is refused of a bridge before is a drift after; and what somebody went over then is none.
+#[test]
+fn a_switch_of_a_bridge_that_is_turned_later_is_a_drift() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    add_bridge(&world, "lxc0", "10.9.3.1/24");
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |clause: &str| {
+        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
+    };
+    let drift = |world: &World| {
+        let told = world.done(&["drift"]);
+        (told.status.code(), said(&told))
+    };
+    let switch =
+        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    let key = "bridge/bridge-nf-call-iptables";
+    for (name, clause) in [("plain", ""), ("apart", " bridge stateless \"few states\"")] {
+        set(&world, key, "0");
+        switch("0");
+        world.build(name, &with(clause));
+        world.confirmed(name);
+        assert_eq!(drift(&world), (Some(0), String::new()), "{name}");
+        switch("1");
+        let (code, told) = drift(&world);
+        assert_eq!(code, Some(1), "{name}: {told}");
+        assert!(
+            told.starts_with("bridge `lxc0` is a bridge, and its `nf_call_iptables` is 1: "),
+            "{name}: {told}"
+        );
+        let json = world.done(&["drift", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        assert_eq!(
+            (&json["drifted"], json["bridges"].as_array().map(Vec::len)),
+            (&true.into(), Some(1)),
+            "{json}"
+        );
+        // It went over its refusal by whoever confirmed it so.
+        world.build("again", &with(clause).replace("8080", "8081"));
+        world.confirmed("again");
+        assert_eq!(drift(&world), (Some(0), String::new()), "{name}");
+    }
+    // Where the key shows the forward hook what no word of the policy is about, as Docker has it.
+    switch("0");
+    world.confirmed("plain");
+    assert_eq!(drift(&world), (Some(0), String::new()));
+    set(&world, key, "1");
+    let (code, told) = drift(&world);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(
+        told.starts_with("bridge `lxc0` is a bridge, and `net.bridge.bridge-nf-call-iptables` is 1: "),
+        "{told}"
+    );
+    set(&world, key, "0");
+}
+
 /// A leg without the word beside one that is filtered by the forward hook: the key cannot be 0, and `--sysctl` would set it to 1.
 #[test]
 fn a_bridge_beside_one_that_is_filtered_is_told_what_can_be_done() {
@@ -394,6 +453,16 @@ fn a_bridge_that_takes_tags_off_is_not_filtered_by_the_forward_hook() {
         assert_eq!(filters.contains(words), refused, "{clause}: {filters}");
         let plain = said(&world.done(&["apply", &path(&world, "tags"), "--sysctl"]));
         assert!(plain.contains("refused") && !plain.contains("vlan_filtering"), "{clause}: {plain}");
+        // Turned on later, it is a drift.
+        world.confirmed("tags");
+        world.ok(&["drift"]);
+        let mut drift = world.fwc(&["drift"]);
+        let told = said(&drift.env("PATH", format!("{}:{usual}", bin.display())).output().unwrap());
+        assert_eq!(
+            told.contains("bridge `lxc0` is a bridge with `vlan_filtering` 1"),
+            refused,
+            "{clause}: {told}"
+        );
     }
 }
 

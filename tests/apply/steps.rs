@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
 use super::common::{kernel, root};
-use super::world::{FWC, World, said};
+use super::world::{FWC, World, said, until};
 
 fn out(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -158,6 +158,139 @@ fn the_rest_is_reached_by_a_gateway_of_its_leg() {
             "{name}: {by_the_other:?}"
         );
     }
+}
+
+/// What is proved of a gateway is proved of its machine at that leg, by whichever address of it there a route names it: another
+/// of the policy's, or one of the link (a router advertisement names no other), where one neighbour has both.
+#[test]
+fn a_gateway_is_its_machine_by_whichever_of_its_addresses_there() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let ip = |net: &fwc::lab::netns::Netns, lines: &[&str]| {
+        net.ip(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>()).unwrap();
+    };
+    ip(
+        &world.fw,
+        &["addr add 2001:db8:1::1/64 dev eth1 nodad", "link set eth2 down", "tuntap add dev tun0 mode tun"],
+    );
+    ip(
+        &world.admin,
+        &[
+            "addr add 10.9.1.11/24 dev eth0",
+            "addr add 2001:db8:1::10/64 dev eth0 nodad",
+            "addr add 2001:db8:1::11/64 dev eth0 nodad",
+            "addr add fe80::10/64 dev eth0 nodad",
+        ],
+    );
+    // Another neighbour, and one that the administrator wrote down.
+    ip(
+        &world.fw,
+        &[
+            "neigh replace fe80::66 lladdr 02:00:00:00:00:66 dev eth1 nud permanent",
+            "neigh replace 10.9.1.12 lladdr 02:00:00:00:00:66 dev eth1 nud permanent",
+        ],
+    );
+    let policy = "zone lan { 10.9.1.0/24, 2001:db8:1::/64 }\nzone far { 10.8.0.0/24, 2001:db8:8::/64 }\n\
+        firewall gw { eth0 10.9.1.10, 10.9.1.11, 2001:db8:1::10, 2001:db8:1::11 in lan; eth9 10.8.0.1, 2001:db8:8::1 in far }\n\
+        host srv { eth1 10.9.1.1, 2001:db8:1::1 in lan; nftables }\nhost other = 10.9.1.12 in lan\n\
+        allow http from far to srv\n";
+    let build = world.build("srv", policy);
+    let routes = fs::read_to_string(build.join("hosts/srv/routes.json")).unwrap();
+    assert!(routes.contains("\"also\""), "{routes}");
+    let build = build.display().to_string();
+    let ways: [(&str, &str, Option<&str>); 15] = [
+        ("via 10.9.1.10", "via 2001:db8:1::10", None),
+        ("via 10.9.1.11", "via 2001:db8:1::11", None),
+        ("via inet6 fe80::10 dev eth1", "via fe80::10 dev eth1 proto ra", None),
+        // Another machine, one that nobody knows, one that does not answer.
+        ("via 10.9.1.12", "via 2001:db8:1::10", Some("10.8.0.1 is reached via 10.9.1.12 by eth1")),
+        ("via 10.9.1.10", "via 2001:db8:1::12", Some("2001:db8:8::1 is reached via 2001:db8:1::12 by eth1")),
+        (
+            "via 10.9.1.10",
+            "via fe80::66 dev eth1 proto ra",
+            Some("2001:db8:8::1 is reached via fe80::66 by eth1"),
+        ),
+        (
+            "via 10.9.1.10",
+            "via fe80::77 dev eth1 proto ra",
+            Some("2001:db8:8::1 is reached via fe80::77 by eth1"),
+        ),
+        (
+            "via inet6 fe80::66 dev eth1",
+            "via fe80::10 dev eth1",
+            Some("10.8.0.1 is reached via fe80::66 by eth1"),
+        ),
+        // The neighbour's, and of no gateway of the policy's: a neighbour is no gateway, and no gateway is a neighbour.
+        ("dev eth1", "via fe80::10 dev eth1", Some("10.8.0.1 is a neighbour by eth1")),
+        ("via 10.9.1.10", "dev eth1", Some("2001:db8:8::1 is a neighbour by eth1")),
+        // Of several the kernel takes whichever it likes: each has to be the gateway.
+        (
+            "nexthop via 10.9.1.10 nexthop via 10.9.1.11",
+            "nexthop via 2001:db8:1::11 nexthop via fe80::10 dev eth1",
+            None,
+        ),
+        (
+            "nexthop via 10.9.1.10 nexthop via 10.9.1.12",
+            "via fe80::10 dev eth1",
+            Some("10.8.0.1 is reached via 10.9.1.12 by eth1"),
+        ),
+        (
+            "nexthop via 10.9.1.12 nexthop via 10.9.1.11",
+            "via fe80::10 dev eth1",
+            Some("10.8.0.254 is reached via 10.9.1.12 by eth1"),
+        ),
+        (
+            "via 10.9.1.10",
+            "nexthop via 2001:db8:1::10 nexthop via fe80::66 dev eth1",
+            Some("2001:db8:8::1 is reached via fe80::66 by eth1"),
+        ),
+        // By another interface it is another.
+        ("via 10.9.1.10", "via fe80::10 dev tun0", Some("2001:db8:8::1 is reached via fe80::10 by tun0")),
+    ];
+    ip(&world.fw, &["link set tun0 up"]);
+    let tentative = || world.fw.run("ip", &["addr", "show", "dev", "eth1", "tentative"], "").unwrap();
+    until("it has an address of the link to ask from", 10, || tentative().trim().is_empty());
+    for (v4, v6, told) in ways {
+        ip(&world.fw, &[&format!("route add 0.0.0.0/0 {v4}")]);
+        world.fw.ip6(&[format!("route add default {v6}")]).unwrap();
+        let refused = said(&world.done(&["apply", &build, "--host", "srv", "--sysctl"]));
+        ip(&world.fw, &["route del 0.0.0.0/0"]);
+        world.fw.ip6(&["route del default".to_owned()]).unwrap();
+        let of_routes: Vec<&str> = refused.lines().filter(|l| l.starts_with("refused (route)")).collect();
+        assert!(refused.contains("refused (administrator)"), "{refused}");
+        match told {
+            None => assert_eq!(of_routes, [""; 0], "{v4}, {v6}"),
+            Some(told) => assert!(of_routes.iter().any(|l| l.contains(told)), "{v4}, {v6}: {refused}"),
+        }
+        assert_eq!(
+            refused.contains("help: a link-local gateway"),
+            refused.contains("via fe80::"),
+            "{refused}"
+        );
+    }
+    // A link with one end besides ours has no neighbours to tell apart.
+    ip(&world.fw, &["addr add 2001:db8:7::1/64 dev tun0 nodad"]);
+    let tunnel = "zone wire { 2001:db8:7::/64 }\nzone far { 2001:db8:8::/64 }\n\
+        firewall gw { tun9 2001:db8:7::10 in wire; eth9 2001:db8:8::1 in far }\n\
+        host srv { tun0 2001:db8:7::1 in wire; nftables }\nallow http from far to srv\n";
+    let tunnel = world.build("tunnel", tunnel).display().to_string();
+    for (way, refused) in [("fe80::99", false), ("2001:db8:7::99", true)] {
+        world.fw.ip6(&[format!("route add default via {way} dev tun0")]).unwrap();
+        let told = said(&world.done(&["apply", &tunnel, "--host", "srv", "--sysctl"]));
+        world.fw.ip6(&["route del default".to_owned()]).unwrap();
+        assert_eq!(told.contains("refused (route)"), refused, "{way}: {told}");
+    }
+    let neighbours = world.fw.run("ip", &["neigh", "show", "dev", "eth1", "nud", "permanent"], "").unwrap();
+    assert!(neighbours.contains("fe80::66") && neighbours.contains("10.9.1.12"), "{neighbours}");
+    // To a neighbour by a gateway: of whichever family that is.
+    ip(&world.fw, &["route add 10.9.1.128/25 via inet6 fe80::10 dev eth1"]);
+    let refused = said(&world.done(&["apply", &build, "--host", "srv", "--sysctl"]));
+    assert!(
+        refused.contains("10.9.1.254 is reached via fe80::10 by eth1, and routes.json says a neighbour"),
+        "{refused}"
+    );
 }
 
 /// Two at once: one is on trial, and the other is told so.

@@ -150,6 +150,35 @@ fn a_record_that_is_damaged_is_taken_back_in_time_and_by_hand() {
     }
 }
 
+/// One that an older fwc began has no copy: who takes it back is not sent in a circle.
+#[test]
+fn a_damaged_record_without_a_copy_tells_what_can_be_done_by_hand() {
+    let Some(machine) = Machine::new() else { return };
+    machine.room.write(DROP_IN, "# old\n");
+    for name in ["pending.json", "pending.json.taken-back"] {
+        let output = machine.apply("600", &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        machine.room.sh(&format!("cd /var/lib/fwc-bastion && rm -f pending.json saved.json && : > {name}"));
+        for words in [&["rollback"][..], &["confirm", "--i-have-console"]] {
+            let output = machine.room.run(machine.command(words));
+            let told = said(&output);
+            // Of one that is being taken back a confirmation says no more than that.
+            let late = told.contains("too late") && words[0] == "confirm" && name.ends_with("back");
+            assert!(!output.status.success() && !told.contains("fwc bastion rollback"), "{name}: {told}");
+            assert!(
+                late || told.contains("/var/lib/fwc-bastion/old-N")
+                    && told.contains(&format!("remove `/var/lib/fwc-bastion/{name}`")),
+                "{name}: {told}"
+            );
+        }
+        // As it says.
+        machine
+            .room
+            .sh(&format!("cp /var/lib/fwc-bastion/old-0 {DROP_IN} && rm /var/lib/fwc-bastion/{name} {KEYS}"));
+        assert_eq!(machine.room.sh(&format!("cat {DROP_IN}")), "# old\n");
+    }
+}
+
 /// From the moment on when the old files are put back nobody confirms, however long that takes.
 #[test]
 fn what_is_being_taken_back_is_not_confirmed() {

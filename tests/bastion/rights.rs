@@ -38,6 +38,31 @@ fn new_folders_and_files_are_read_by_those_who_log_in() {
     machine.is_as_before("taken back");
 }
 
+/// A link is replaced, and what it leads to left alone; what comes back is the link.
+#[test]
+fn an_old_link_comes_back_as_a_link() {
+    let Some(machine) = Machine::new() else { return };
+    let keys = std::fs::read_to_string(machine.folder.join("authorized_keys/ana")).unwrap();
+    for (path, text) in [(DROP_IN, "# by somebody's tool\n"), (KEYS, keys.as_str())] {
+        let kept = format!("/etc/ssh/shared/{}", path.rsplit('/').next().unwrap());
+        machine.room.write(&kept, text);
+        let folder = path.rsplit_once('/').unwrap().0;
+        machine.room.sh(&format!("mkdir -p {folder} && ln -s {kept} {path}"));
+        let output = machine.apply("600", &[]);
+        assert_eq!(output.status.code(), Some(0), "{path}: {}", said(&output));
+        assert!(machine.room.sh(&format!("stat -c %F {path}")).contains("regular file"), "{path}");
+        assert!(machine.key_works(), "{path}: {}", machine.sshd.log());
+        let output = machine.room.run(machine.command(&["rollback"]));
+        assert_eq!(output.status.code(), Some(0), "{path}: {}", said(&output));
+        assert_eq!(machine.room.sh(&format!("readlink {path}")).trim(), kept);
+        assert_eq!(machine.room.sh(&format!("cat {kept}")), text);
+        let left = machine.room.sh(&format!("ls -A {folder}"));
+        assert!(!left.contains(".fwc-"), "{left}");
+        assert!(machine.key_works() && machine.password_works(), "{path}: {}", machine.sshd.log());
+        machine.room.sh(&format!("rm {path}"));
+    }
+}
+
 /// An old file lends its rights to nobody; the rollback gives it back as it was, its owner too.
 #[test]
 fn old_rights_are_for_the_rollback_alone() {

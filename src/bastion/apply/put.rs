@@ -1,7 +1,7 @@
 //! Files of sshd put in their places and taken away, one at a time ([`durable`]).
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::{ApplyError, Steps};
@@ -39,6 +39,23 @@ fn make(folder: &Path) -> std::io::Result<()> {
     }
     fs::create_dir(folder)?;
     fs::set_permissions(folder, fs::Permissions::from_mode(FOLDER))
+}
+
+/// Puts a symbolic link in its place; one that stands is left alone.
+///
+/// # Errors
+/// When the system refuses; then the place holds what it held.
+pub fn link(path: &Path, target: &Path) -> Result<(), ApplyError> {
+    if fs::read_link(path).is_ok_and(|now| now == target) {
+        return Ok(());
+    }
+    let failed = || format!("write {}", path.display());
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
+    make(folder).map_err(ApplyError::io(failed()))?;
+    let made = tempfile::Builder::new().prefix(".fwc-").make_in(folder, |name| symlink(target, name));
+    let made = made.map_err(ApplyError::io(failed()))?;
+    made.persist(path).map_err(|e| ApplyError::io(failed())(e.error))?;
+    sync(folder)
 }
 
 /// Takes a file away; one that is not there is no error.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApplyError, canary, put};
 use crate::apply::admin::Connection;
+use crate::bastion::sshd::meant::DROP_IN;
 use crate::durable::Rights;
 
 /// The folder of the record and of the old files.
@@ -62,6 +63,9 @@ pub struct Saved {
     /// Its user and group; none where no file was there.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
+    /// Where it led, if it was a symbolic link: the link is replaced, and what it led to stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<PathBuf>,
 }
 
 impl Saved {
@@ -69,7 +73,13 @@ impl Saved {
     #[must_use]
     pub fn of(path: &Path) -> Self {
         let rights = fs::metadata(path).map_or(put::MODE.into(), |meta| Rights::of(&meta));
-        Self { path: path.to_owned(), was_there: path.exists(), mode: rights.mode, owner: rights.owner }
+        Self {
+            path: path.to_owned(),
+            was_there: path.exists(),
+            mode: rights.mode,
+            owner: rights.owner,
+            link: fs::read_link(path).ok(),
+        }
     }
 
     /// Its rights.
@@ -155,7 +165,7 @@ impl State {
     /// When it cannot be read: then nobody may take it for none.
     pub fn read(&self) -> Result<Option<Record>, ApplyError> {
         match self.pending()? {
-            None => self.read_as(TAKEN),
+            None => self.read_as(TAKEN).map_err(|why| self.way_out(why, TAKEN)),
             pending => Ok(pending),
         }
     }
@@ -165,12 +175,21 @@ impl State {
     /// # Errors
     /// When it cannot be read.
     pub fn pending(&self) -> Result<Option<Record>, ApplyError> {
-        self.read_as(NAME).map_err(|why| match why {
-            ApplyError::Failed(why) => {
-                ApplyError::Failed(format!("{why}; `fwc bastion rollback` takes back what it is about"))
-            }
-            why => why,
-        })
+        self.read_as(NAME).map_err(|why| self.way_out(why, NAME))
+    }
+
+    /// What is said of a record that cannot be read, with what helps.
+    fn way_out(&self, why: ApplyError, name: &str) -> ApplyError {
+        let ApplyError::Failed(why) = why else { return why };
+        let out = if matches!(self.saved(), Ok(Some(_))) {
+            "`fwc bastion rollback` takes back what it is about".to_owned()
+        } else {
+            format!(
+                "nothing else says what it is about (an older fwc wrote no `{SAVED}`): the old files are `{PLACE}/old-N`, 0 that of \
+                 `{DROP_IN}`, the others files of keys; put back by hand what is wanted, have sshd reload, and remove `{PLACE}/{name}`"
+            )
+        };
+        ApplyError::Failed(format!("{why}; {out}"))
     }
 
     /// Whether the old files of a change are being put back.
