@@ -3,6 +3,7 @@
 use std::iter::repeat_n;
 use std::mem;
 
+use super::except::emptied;
 use super::except::idle_except;
 use super::groups::Worn;
 use super::literal;
@@ -191,7 +192,11 @@ impl<'a> Statements<'a> {
     fn meant(&self, said: &Sentence, places: &mut Places, findings: &mut Findings) -> Option<Meant> {
         let terms = self.services.terms(said.services, findings);
         let (from, to) = (places.spread(said.from, findings), places.spread(said.to, findings));
-        let (from, to) = (from?, to?);
+        let (mut from, mut to) = (from?, to?);
+        if said.reading == Reading::Narrowly {
+            let mut narrowed = |end, written| Self::narrowed(places, end, written, findings);
+            (from, to) = (narrowed(from, said.from)?, narrowed(to, said.to)?);
+        }
         for (end, written) in [(&from, said.from), (&to, said.to)] {
             if end.is_empty() {
                 // What could not be read was said to be wrong.
@@ -222,6 +227,24 @@ impl<'a> Statements<'a> {
             each.flat_map(|(to, from)| repeat_n(from, to.len()).zip(to)).collect()
         };
         (good && common).then(|| Meant { terms, pairs: pairs() })
+    }
+
+    /// An end as an `allow` reads it; none after a finding.
+    fn narrowed(
+        places: &Places,
+        end: Spread,
+        written: &ast::Places,
+        findings: &mut Findings,
+    ) -> Option<Spread> {
+        if end.is_empty() {
+            return Some(end);
+        }
+        let left = places.narrowed(end);
+        if left.is_none() {
+            let span = written.except.iter().map(|place| place.span).reduce(crate::source::Span::to);
+            findings.push(emptied(span.unwrap_or(written.span)));
+        }
+        left
     }
 
     /// Whether every end, and every service, has a family with the other side (S4).

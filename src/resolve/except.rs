@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::names::List;
 use super::places::{Item, Places, Spread};
 use crate::diag::{Diagnostic, Findings, code};
+use crate::model::{Leg, ZoneId};
 use crate::net::AddrSet;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -49,24 +50,41 @@ impl Places<'_> {
         }
         let mut left = Spread::default();
         for (plus, except) in whole.pieces() {
-            let plus: Vec<Item> = plus.iter().filter(|item| !away.contains(item)).cloned().collect();
+            let struck = |item: &&Item| away.contains(*item) && self.is_one_reading(item);
+            let plus: Vec<Item> = plus.iter().filter(|item| !struck(item)).cloned().collect();
             let mine = self.union(&plus);
             let stays = away.iter().filter(|i| !self.addrs(i).is_disjoint(&mine)).cloned();
             let except: BTreeSet<Item> = except.iter().cloned().chain(stays).collect();
-            let remains = except.is_empty() || !self.grounded() || !mine.is_subset(&self.union(&except));
+            // Of what a `deny` reads something may be left where nothing is of what an `allow` does (S12).
+            let taken = || self.united(except.iter().map(|item| self.narrow(item)));
+            let remains = except.is_empty() || !self.grounded() || !mine.is_subset(&taken());
             if remains {
                 left.add(plus, except);
             }
         }
         if left.is_empty() && !whole.is_empty() && !idle {
             let span = taken.iter().map(|(p, _)| p.span).reduce(crate::source::Span::to);
-            findings.extend(span.map(|span| {
-                Diagnostic::error(code::EMPTIED_PLACES, span, "this takes everything away: nobody is left")
-                    .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
-            }));
+            findings.extend(span.map(emptied));
             return None;
         }
         (!idle).then_some(left)
+    }
+
+    /// The same as an `allow` reads it (S12): less what `except`, read widely, takes away whole. None where nothing is left.
+    pub(super) fn narrowed(&self, spread: Spread) -> Option<Spread> {
+        if !self.grounded() || spread.pieces().all(|(_, except)| except.is_empty()) {
+            return Some(spread);
+        }
+        let mut left = Spread::default();
+        for (plus, except) in spread.pieces() {
+            let taken = self.union(except);
+            let stays = |item: &&Item| except.is_empty() || !self.addrs(item).is_subset(&taken);
+            let plus: Vec<Item> = plus.iter().filter(stays).cloned().collect();
+            if !plus.is_empty() {
+                left.add(plus, except.iter().cloned().collect());
+            }
+        }
+        (!left.is_empty()).then_some(left)
     }
 
     /// An idle `except` of what is a machine's all the same, by its public address.
@@ -90,9 +108,53 @@ impl Places<'_> {
         self.hosts.len() >= self.names.hosts.len()
     }
 
-    fn union<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> AddrSet {
-        AddrSet::from_ranges(items.into_iter().flat_map(|i| self.addrs(i).ranges().collect::<Vec<_>>()))
+    /// Whether an item taken from itself leaves nothing, however both are read (S12). Before machines have their legs nobody
+    /// knows, and it is taken for so.
+    fn is_one_reading(&self, item: &Item) -> bool {
+        !self.grounded() || self.addrs(item).is_subset(&self.narrow(item))
     }
+
+    /// The addresses of an item after `except`, read narrowly.
+    fn narrow(&self, item: &Item) -> AddrSet {
+        let of_legs = |legs: &mut dyn Iterator<Item = &Leg>| self.united(legs.map(Leg::address_set));
+        match item {
+            Item::Zone(zone) => self.narrow_zone(*zone),
+            Item::Host(host) => of_legs(&mut self.hosts.get(host.index()).into_iter().flat_map(|h| &h.legs)),
+            Item::Leg(host, zone) => {
+                let leg = self.hosts.get(host.index()).and_then(|h| h.leg_in(*zone));
+                of_legs(&mut leg.map(|(_, leg)| leg).into_iter())
+            }
+            Item::Addrs(set) => AddrSet::clone(set),
+            Item::Anywhere => {
+                self.united(self.zones.iter().map(|zone| zone.addrs.difference(&self.forwarders())))
+            }
+        }
+    }
+
+    fn narrow_zone(&self, zone: ZoneId) -> AddrSet {
+        let all = self.zones.get(zone.index()).map(|zone| zone.addrs.clone()).unwrap_or_default();
+        all.difference(&self.forwarders())
+    }
+
+    /// The static addresses of machines that forward.
+    fn forwarders(&self) -> AddrSet {
+        let legs = self.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+        self.united(legs.map(Leg::address_set))
+    }
+
+    fn union<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> AddrSet {
+        self.united(items.into_iter().map(|item| self.addrs(item)))
+    }
+
+    fn united(&self, sets: impl Iterator<Item = AddrSet>) -> AddrSet {
+        AddrSet::from_ranges(sets.flat_map(|set| set.ranges().collect::<Vec<_>>()))
+    }
+}
+
+/// An `except` that takes everything away.
+pub(super) fn emptied(span: Span) -> Diagnostic {
+    Diagnostic::error(code::EMPTIED_PLACES, span, "this takes everything away: nobody is left")
+        .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
 }
 
 /// An `except` that takes nothing away.
