@@ -12,7 +12,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 
@@ -24,7 +24,10 @@ pub use classes::Class;
 pub use table::{RouteEntry, RouteHop};
 
 use declared::Declared;
-use distance::Gateways;
+use distance::{Gateways, Ways};
+
+/// Gateways of a zone from which on it is remembered which of them are nearest to another: of few it is as soon found again.
+const MANY: usize = 8;
 
 /// What a machine does with a packet by its destination (S7).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct Forwarding<'s> {
     declared: Vec<Vec<Declared>>,
     nearest: Mutex<HashMap<(Family, HostId, ZoneId), Next>>,
     nearest_of_zone: Mutex<HashMap<(Family, ZoneId, ZoneId), ZoneNext>>,
+    /// By the zone that a packet leaves, and the one it is for.
+    ways: Mutex<HashMap<(Family, ZoneId, ZoneId), Arc<Ways>>>,
 }
 
 impl<'s> Forwarding<'s> {
@@ -109,6 +114,7 @@ impl<'s> Forwarding<'s> {
             declared: site.hosts().map(declared).collect(),
             nearest: Mutex::default(),
             nearest_of_zone: Mutex::default(),
+            ways: Mutex::default(),
         }
     }
 
@@ -244,12 +250,16 @@ impl<'s> Forwarding<'s> {
             return known.clone();
         }
         let legs = self.site.host(host).into_iter().flat_map(Host::legs);
-        let mut ways = Vec::new();
-        for (leg, l) in legs.filter(|(_, l)| l.carries(self.site, family)) {
-            let others = self.gateways_in(family, l.zone).iter().filter(|(gateway, _)| *gateway != host);
-            ways.extend(others.map(|&(gateway, gateway_leg)| (gateway, (leg, gateway, gateway_leg))));
-        }
-        let ways = self.gateways.nearest(family, zone, ways);
+        let legs = legs.filter(|(_, l)| l.carries(self.site, family));
+        let ways: Vec<(LegId, Arc<Ways>)> =
+            legs.map(|(leg, l)| (leg, self.ways(family, l.zone, zone))).collect();
+        let least = ways.iter().filter_map(|(_, ways)| ways.without(Some(host)).0).min();
+        let of_leg = |(leg, ways): &(LegId, Arc<Ways>)| -> Vec<(LegId, HostId, LegId)> {
+            let (distance, ways) = ways.without(Some(host));
+            let ways = ways.filter(|_| distance == least);
+            ways.map(|(gateway, gateway_leg)| (*leg, gateway, gateway_leg)).collect()
+        };
+        let ways: Vec<(LegId, HostId, LegId)> = ways.iter().flat_map(of_leg).collect();
         let next = match ways.as_slice() {
             [] => Next::NoRoute,
             [(leg, gateway, gateway_leg)] => {
@@ -262,8 +272,8 @@ impl<'s> Forwarding<'s> {
     }
 
     fn nearest_of_zone(&self, zone: ZoneId, without: Option<HostId>, family: Family, to: ZoneId) -> ZoneNext {
-        let usable = self.gateways_in(family, zone);
         // Nearly always the sender is no gateway, and the answer is that of the zone.
+        let usable = self.gateways_in(family, zone);
         let without = without.filter(|host| usable.iter().any(|(gateway, _)| gateway == host));
         let key = (family, zone, to);
         if without.is_none()
@@ -271,8 +281,8 @@ impl<'s> Forwarding<'s> {
         {
             return known.clone();
         }
-        let others = usable.iter().filter(|(gateway, _)| Some(*gateway) != without);
-        let ways = self.gateways.nearest(family, to, others.map(|&way| (way.0, way)).collect());
+        let ways = self.ways(family, zone, to);
+        let ways: Vec<(HostId, LegId)> = ways.without(without).1.collect();
         let next = match ways.as_slice() {
             [] => ZoneNext::NoRoute,
             [(gateway, gateway_leg)] => ZoneNext::Via { gateway: *gateway, gateway_leg: *gateway_leg },
@@ -282,6 +292,21 @@ impl<'s> Forwarding<'s> {
             lock(&self.nearest_of_zone).insert(key, next.clone());
         }
         next
+    }
+
+    /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.
+    fn ways(&self, family: Family, zone: ZoneId, to: ZoneId) -> Arc<Ways> {
+        let (key, gateways) = ((family, zone, to), self.gateways_in(family, zone));
+        let find = || Arc::new(self.gateways.nearest(family, to, gateways));
+        if gateways.len() < MANY {
+            return find();
+        }
+        if let Some(known) = lock(&self.ways).get(&key) {
+            return Arc::clone(known);
+        }
+        let ways = find();
+        lock(&self.ways).insert(key, Arc::clone(&ways));
+        ways
     }
 }
 

@@ -10,6 +10,7 @@ mod combine;
 mod disjoint;
 mod expand;
 mod layers;
+mod nearby;
 mod split;
 mod together;
 

@@ -24,6 +24,30 @@ pub(super) struct Gateways {
     graphs: [Graph; 2],
 }
 
+/// A distance, and the gateways that are so far.
+type Tier = (u32, Vec<(HostId, LegId)>);
+
+/// The gateways of a zone that are nearest to another.
+#[derive(Default)]
+pub(super) struct Ways {
+    first: Option<Tier>,
+    /// The nearest but for the machine that all of the first are, where they are one.
+    next: Option<Tier>,
+}
+
+impl Ways {
+    /// How far those are that are nearest but for a machine, and which they are.
+    pub(super) fn without(
+        &self,
+        host: Option<HostId>,
+    ) -> (Option<u32>, impl Iterator<Item = (HostId, LegId)> + '_) {
+        let other = |tier: &&Tier| tier.1.iter().any(|way| Some(way.0) != host);
+        let tier = self.first.as_ref().filter(other).or_else(|| self.next.as_ref().filter(other));
+        let ways = tier.map_or(&[][..], |tier| &tier.1).iter().copied();
+        (tier.map(|tier| tier.0), ways.filter(move |way| Some(way.0) != host))
+    }
+}
+
 /// Further than any site is wide.
 const UNREACHED: u32 = u32::MAX;
 
@@ -46,12 +70,25 @@ impl Gateways {
         self.graph(family).usable.get(zone.index()).map_or(&[], Vec::as_slice)
     }
 
-    /// Of some ways, each by a gateway, those whose gateway is nearest to `zone`.
-    pub(super) fn nearest<W>(&self, family: Family, zone: ZoneId, ways: Vec<(HostId, W)>) -> Vec<W> {
-        let far: Vec<(u32, W)> =
-            ways.into_iter().map(|(gateway, way)| (self.distance(family, gateway, zone), way)).collect();
-        let least = far.iter().map(|way| way.0).min().unwrap_or(UNREACHED);
-        far.into_iter().filter(|way| way.0 == least && least != UNREACHED).map(|way| way.1).collect()
+    /// Of some gateways those that are nearest to `zone`.
+    pub(super) fn nearest(&self, family: Family, zone: ZoneId, of: &[(HostId, LegId)]) -> Ways {
+        let far = of.iter().map(|way| (self.distance(family, way.0, zone), *way));
+        let far: Vec<(u32, (HostId, LegId))> = far.filter(|(distance, _)| *distance != UNREACHED).collect();
+        let Some(least) = far.iter().map(|(distance, _)| *distance).min() else { return Ways::default() };
+        let at = |distance: u32| {
+            let ways = far.iter().filter(|(of, _)| *of == distance).map(|(_, way)| *way).collect();
+            (distance, ways)
+        };
+        let first: Tier = at(least);
+        // Who is all of these does not send to himself.
+        let sole = first.1.first().map(|(host, _)| *host).filter(|host| first.1.iter().all(|w| w.0 == *host));
+        let others = far.iter().filter(|(_, way)| sole.is_some_and(|host| host != way.0));
+        let next = others.map(|(distance, _)| *distance).min().map(at);
+        let next = next.map(|(distance, mut ways)| {
+            ways.retain(|(host, _)| Some(*host) != sole);
+            (distance, ways)
+        });
+        Ways { first: Some(first), next }
     }
 
     fn distance(&self, family: Family, gateway: HostId, zone: ZoneId) -> u32 {

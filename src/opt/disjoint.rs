@@ -14,8 +14,9 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::combine::combine;
+use super::nearby::Nearby;
 use super::together::shape;
-use crate::ir::{Cell, Entry, Kind, Service, Shape};
+use crate::ir::{Cell, Entry, FULL, Kind, Service, Shape};
 use crate::model::AccessId;
 use crate::net::{AddrRange, Family};
 
@@ -109,14 +110,17 @@ fn both_ways(entries: &[Entry]) -> Vec<Entry> {
     asking.into_iter().flat_map(meeting).collect()
 }
 
-/// Disjoint entries, found by their service and by the narrower of their ends.
+/// Disjoint entries: those of one service, most of all by far, are found by it and by the narrower of their ends.
 #[derive(Default)]
 struct Shelf {
     slots: Vec<Option<Entry>>,
-    /// Under their service; those of several under none.
     by_service: Near,
-    /// All of them under none: what is of several services is met by those of each.
-    all: Near,
+    /// The same by all their sides, for those that are of several services; only so many as there were when one asked.
+    served: Nearby,
+    /// Those in the slots before this are there.
+    known: usize,
+    /// Of several services, or of some source ports alone.
+    others: Nearby,
 }
 
 impl Shelf {
@@ -173,17 +177,20 @@ impl Shelf {
 
     fn insert(&mut self, entry: Entry) {
         let at = self.slots.len();
-        self.by_service.insert(entry.cell.service(), &entry.cell, at);
-        self.all.insert(None, &entry.cell, at);
+        match one_service(&entry.cell) {
+            Some(service) => self.by_service.insert(service, &entry.cell, at),
+            None => self.others.insert(at, &entry.cell),
+        }
         self.slots.push(Some(entry));
     }
 
-    fn candidates(&self, cell: &Cell) -> Vec<usize> {
+    fn candidates(&mut self, cell: &Cell) -> Vec<usize> {
         let mut all = Vec::new();
-        match cell.service() {
-            None => self.all.find(None, cell, &mut all),
-            service => [service, None].into_iter().for_each(|of| self.by_service.find(of, cell, &mut all)),
+        match one_service(cell) {
+            Some(service) => self.by_service.find(service, cell, &mut all),
+            None => self.of_any_service(cell, &mut all),
         }
+        self.others.find(cell, &mut all);
         all.retain(|at| {
             let entry = self.slots.get(*at).and_then(Option::as_ref);
             entry.is_some_and(|e| e.cell.intersection(cell).is_some())
@@ -191,6 +198,21 @@ impl Shelf {
         all.sort_unstable();
         all
     }
+
+    fn of_any_service(&mut self, cell: &Cell, out: &mut Vec<usize>) {
+        for (at, entry) in self.slots.iter().enumerate().skip(self.known) {
+            if let Some(entry) = entry.as_ref().filter(|entry| one_service(&entry.cell).is_some()) {
+                self.served.insert(at, &entry.cell);
+            }
+        }
+        self.known = self.slots.len();
+        self.served.find(cell, out);
+    }
+}
+
+/// The service of a cell that is of one, from any source port.
+fn one_service(cell: &Cell) -> Option<Service> {
+    cell.service().filter(|_| cell.from() == FULL)
 }
 
 /// Places of cells, each under the end that has fewer addresses.
@@ -204,12 +226,12 @@ struct Near {
 /// an address begins at most so far before it.
 #[derive(Default)]
 struct Side {
-    places: BTreeSet<(Option<Service>, Family, u32, u128, usize)>,
-    widths: BTreeSet<(Option<Service>, Family, u32)>,
+    places: BTreeSet<(Service, Family, u32, u128, usize)>,
+    widths: BTreeSet<(Service, Family, u32)>,
 }
 
 impl Near {
-    fn insert(&mut self, service: Option<Service>, cell: &Cell, at: usize) {
+    fn insert(&mut self, service: Service, cell: &Cell, at: usize) {
         let (src, dst) = (cell.src(), cell.dst());
         if digits(dst) <= digits(src) {
             self.by_dst.insert(service, dst, at);
@@ -219,19 +241,19 @@ impl Near {
     }
 
     /// Each that may meet a cell, once.
-    fn find(&self, service: Option<Service>, cell: &Cell, out: &mut Vec<usize>) {
+    fn find(&self, service: Service, cell: &Cell, out: &mut Vec<usize>) {
         self.by_dst.find(service, cell.dst(), out);
         self.by_src.find(service, cell.src(), out);
     }
 }
 
 impl Side {
-    fn insert(&mut self, service: Option<Service>, range: AddrRange, at: usize) {
+    fn insert(&mut self, service: Service, range: AddrRange, at: usize) {
         self.places.insert((service, range.family, digits(range), range.first, at));
         self.widths.insert((service, range.family, digits(range)));
     }
 
-    fn find(&self, service: Option<Service>, range: AddrRange, out: &mut Vec<usize>) {
+    fn find(&self, service: Service, range: AddrRange, out: &mut Vec<usize>) {
         let family = range.family;
         for &(_, _, width) in self.widths.range((service, family, 0)..=(service, family, u32::MAX)) {
             let before = 1u128.checked_shl(width).map_or(u128::MAX, |span| span.saturating_sub(1));

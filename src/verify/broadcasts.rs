@@ -7,6 +7,7 @@
 //! are sent to, and end at whoever forwards and has a leg there, for nobody passes them on (the kernel's `bc_forwarding` is 0,
 //! and an anycast address is a router's own).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -15,9 +16,7 @@ use crate::model::{End, Hook, Host, HostId, Leg, Place, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family, PacketSet, Proto};
 use crate::spec::reading::Readings;
 
-use super::compose::{Network, Reached, Spot, Start};
-use super::translate::Kind;
-use super::widely::into_machine;
+use super::compose::{Network, Start};
 
 /// Like TCP it has two ends: no machine takes in what is broadcast of either (RFC 1122, section 4.2.3.10; RFC 9260, section 8.4).
 const SCTP: Proto = Proto(132);
@@ -124,15 +123,22 @@ pub(crate) fn hearers(
     };
     for end in &place.plus {
         let addrs = readings.wide(end).intersection(&to);
-        for (id, machine) in site.hosts().filter(|(id, _)| own != Some(*id)) {
-            let heard = machine.legs().filter(|(leg, _)| match end {
-                End::Host(host) => *host == id,
-                End::Leg(host, of) => (*host, *of) == (id, *leg),
-                End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
+        let named = match end {
+            End::Host(host) | End::Leg(host, _) => Some(*host),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => None,
+        };
+        let one = named.and_then(|id| Some((id, site.host(id)?)));
+        let machines = one.into_iter().chain(site.hosts().filter(|_| named.is_none()));
+        for (id, machine) in machines.filter(|(id, _)| own != Some(*id)) {
+            let heard = machine.legs().filter(|(leg, l)| match end {
+                End::Leg(_, of) => *of == *leg,
+                End::Host(_) => true,
+                End::Zone(_) | End::Addrs(_) | End::Anywhere => {
+                    l.addresses.iter().any(|addr| addrs.contains(*addr))
+                }
             });
-            let by_name = matches!(end, End::Host(_) | End::Leg(..));
             for (_, leg) in heard {
-                let of_leg = if by_name { readings.wide_leg(leg) } else { leg.address_set() };
+                let of_leg = if named.is_some() { readings.wide_leg(leg) } else { leg.address_set() };
                 let theirs = of_leg.intersection(&addrs);
                 if theirs.is_empty() {
                     continue;
@@ -159,17 +165,12 @@ pub(crate) fn hearers(
 
 /// Whether what starts in these zones can come to somebody who takes it in: who has one leg and forwards nothing hears the
 /// link of that alone, and nobody routes a broadcast there.
-pub(crate) fn may_hear(site: &Site, hearer: &Hearer, starts: &[(Start, PacketSet)]) -> bool {
-    let near = |zone: ZoneId| {
-        starts.iter().any(|(start, _)| match start {
-            Start::Zone(of) => *of == zone,
-            Start::Leg(host, leg) => site.leg(*host, *leg).is_some_and(|leg| leg.zone == zone),
-        })
-    };
+pub(crate) fn may_hear(site: &Site, hearer: &Hearer, near: &BTreeSet<ZoneId>) -> bool {
     match hearer {
-        Hearer::Nobody(zone) => near(*zone),
+        Hearer::Nobody(zone) => near.contains(zone),
         Hearer::Machine(host) => site.host(*host).is_some_and(|machine| {
-            machine.forwards() || machine.legs.len() > 1 || machine.legs.iter().any(|leg| near(leg.zone))
+            let near = |leg: &Leg| near.contains(&leg.zone);
+            machine.forwards() || machine.legs.len() > 1 || machine.legs.iter().any(near)
         }),
     }
 }
@@ -205,7 +206,7 @@ impl Network<'_> {
     }
 
     /// Of packets to shared addresses, those of protocols that are taken in so.
-    fn not_for_one(&mut self, set: PacketSet) -> PacketSet {
+    pub(super) fn not_for_one(&mut self, set: PacketSet) -> PacketSet {
         let v4 = self.space.family(Family::V4);
         let (tcp, sctp) = (self.space.proto(Proto::TCP), self.space.proto(SCTP));
         let sctp = self.space.and(v4, sctp);
@@ -240,39 +241,5 @@ impl Network<'_> {
         }
         self.takes_shared.insert(*host, takes);
         takes
-    }
-
-    /// What arrives at these, of packets to shared addresses that came as far as this, and of a kind.
-    pub(crate) fn heard_by_all(
-        &mut self,
-        reached: &Reached,
-        kind: Kind,
-        hearers: &[(Hearer, AddrSet)],
-    ) -> PacketSet {
-        let mut sets = Vec::new();
-        for (hearer, addrs) in hearers {
-            match hearer {
-                Hearer::Machine(host) => {
-                    let taken = into_machine(self, reached, kind, *host, addrs);
-                    // S13
-                    let own = self.readings.static_of(*host);
-                    let own = self.space.from(&own);
-                    let own = self.as_sent(kind, own);
-                    sets.push(self.space.minus(taken, own));
-                }
-                Hearer::Nobody(zone) => {
-                    let dst = self.space.to(addrs);
-                    let here = |((spot, of), set): (&(Spot, Kind), &PacketSet)| {
-                        let link = matches!(spot, Spot::Link(..)) && spot.zone() == *zone;
-                        (link && *of == kind).then_some(*set)
-                    };
-                    let here: Vec<PacketSet> = reached.iter().filter_map(here).collect();
-                    let here = self.space.any(here);
-                    sets.push(self.space.and(here, dst));
-                }
-            }
-        }
-        let all = self.space.any(sets);
-        self.not_for_one(all)
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct Network<'s> {
     pub(crate) space: Space,
     /// Who bridges what.
     pub(crate) bridges: Arc<Bridges>,
+    /// By zone: the machines that forward and have a leg there.
+    forwarding: BTreeMap<ZoneId, Vec<(HostId, LegId)>>,
     accepted: BTreeMap<(HostId, Hook), PacketSet>,
     pub(crate) translations: Translations,
     /// What passes the bridges of a machine and begins nothing, and of that what is no reply form (S42).
@@ -125,6 +127,18 @@ pub(crate) enum Asking {
     Further,
 }
 
+impl Asking {
+    /// Of which connections.
+    fn states(self) -> &'static [CtState] {
+        match self {
+            Self::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
+            Self::Does | Self::Opens => &[CtState::New],
+            Self::Strays => &[CtState::Untracked, CtState::Invalid],
+            Self::Reply | Self::Further => &[CtState::Established],
+        }
+    }
+}
+
 /// How far packets go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bound {
@@ -177,6 +191,11 @@ impl Spot {
         zone
     }
 
+    /// Whether it is before the same bridge, or on the same link, whoever has put there what is there.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        self.zone() == other.zone() && matches!(self, Self::Ports(..)) == matches!(other, Self::Ports(..))
+    }
+
     /// Whether a machine with a leg there hears what is here.
     pub(crate) fn heard_by(self, bridges: &Bridges, host: HostId) -> bool {
         let (Self::Ports(zone, by) | Self::Link(zone, by)) = self;
@@ -209,6 +228,7 @@ impl<'s> Network<'s> {
             readings,
             space,
             bridges: Arc::new(site.bridges()),
+            forwarding: forwarding(site),
             accepted,
             translations,
             replies,
@@ -391,13 +411,7 @@ impl<'s> Network<'s> {
             let value = self.space.interface(name);
             set = self.space.given(field, value, set);
         }
-        let states: &[CtState] = match asking {
-            Asking::May => &[CtState::New, CtState::Untracked, CtState::Invalid],
-            Asking::Does | Asking::Opens => &[CtState::New],
-            Asking::Strays => &[CtState::Untracked, CtState::Invalid],
-            Asking::Reply | Asking::Further => &[CtState::Established],
-        };
-        let states = self.space.ct(states);
+        let states = self.space.ct(asking.states());
         set = self.space.and(set, states);
         if matches!(asking, Asking::May | Asking::Opens | Asking::Strays) {
             set = self.beginning(host, hook, (iif, oif), set);
@@ -406,6 +420,20 @@ impl<'s> Network<'s> {
         set = self.settled_in_time(asking, set);
         // A reply is asked about whatever was translated in its connection.
         if asking == Asking::Reply { set } else { self.known_here(entry, set) }
+    }
+
+    /// What a machine that filters and translates nothing may forward of what comes by a leg, by whichever it leaves: all that
+    /// [`Asking::May`] finds of each, and perhaps more.
+    pub(crate) fn forwards_from(&mut self, host: HostId, leg: LegId) -> PacketSet {
+        let (asking, name) = (Asking::May, self.site.leg(host, leg).map_or("", interface_of));
+        let (accepted, value) = (self.accepted(host, Hook::Forward), self.space.interface(name));
+        let set = self.space.given(Field::Iif, value, accepted);
+        let set = self.space.forget(Field::Oif, set);
+        let states = self.space.ct(asking.states());
+        let set = self.space.and(set, states);
+        let set = self.space.forget(Field::Ct, set);
+        let set = self.settled_in_time(asking, set);
+        self.known_here(Entry::Plain, set)
     }
 
     /// Of what passes a bridge, that which counts as arriving (S26, S42).
@@ -636,13 +664,12 @@ impl<'s> Network<'s> {
 
     /// Every way out of a zone through a machine that forwards.
     pub(crate) fn crossings(&self, zone: ZoneId) -> Vec<(HostId, LegId, LegId, ZoneId)> {
-        let mut all = Vec::new();
-        for (id, host) in self.site.hosts().filter(|(_, h)| h.forwards()) {
-            if let Some((leg_in, _)) = host.leg_in(zone) {
-                all.extend(host.legs().map(|(leg_out, leg)| (id, leg_in, leg_out, leg.zone)));
-            }
-        }
-        all
+        let joining = self.forwarding.get(&zone).map_or(&[][..], Vec::as_slice).iter();
+        let joining = joining.filter_map(|(id, leg_in)| Some((*id, *leg_in, self.site.host(*id)?)));
+        let out = joining.flat_map(|(id, leg_in, host)| {
+            host.legs().map(move |(leg_out, leg)| (id, leg_in, leg_out, leg.zone))
+        });
+        out.collect()
     }
 
     /// The headers with a source in `from`, a destination in `to`.
@@ -715,6 +742,20 @@ impl Network<'_> {
         let listeners = self.space.all(vec![v6, icmpv6, listeners, code, one]);
         self.space.or(neighbours, listeners)
     }
+}
+
+/// By zone: the machines that forward and have a leg there, with the first.
+fn forwarding(site: &Site) -> BTreeMap<ZoneId, Vec<(HostId, LegId)>> {
+    let mut all: BTreeMap<ZoneId, Vec<(HostId, LegId)>> = BTreeMap::new();
+    for (id, host) in site.hosts().filter(|(_, host)| host.forwards()) {
+        for (leg_id, leg) in host.legs() {
+            let joining = all.entry(leg.zone).or_default();
+            if joining.last().is_none_or(|(last, _)| *last != id) {
+                joining.push((id, leg_id));
+            }
+        }
+    }
+    all
 }
 
 /// The interface of a leg; of one without a name (S23) a name that stands for any but `lo`.

@@ -42,6 +42,7 @@ pub(crate) type Leg = (HostId, LegId);
 pub(crate) struct Grounds<'g> {
     text: &'g GroupsText,
     estate: Estate,
+    parts: Parts,
 }
 
 impl<'g> Grounds<'g> {
@@ -55,10 +56,10 @@ impl<'g> Grounds<'g> {
             }
         }
         let known = widely.then(|| site.static_addresses());
-        let wearers = site.wearers().into_iter();
+        let (wearers, parts) = (site.wearers().into_iter(), parts(&estate));
         estate.interfaces =
-            wearers.map(|(leg, groups)| worn(site, &estate, leg, &groups, known.as_ref())).collect();
-        Self { text, estate }
+            wearers.map(|(leg, groups)| worn(site, &parts, leg, &groups, known.as_ref())).collect();
+        Self { text, estate, parts }
     }
 
     /// The packets that an interface lets pass, of every state, by address.
@@ -119,7 +120,7 @@ impl<'g> Grounds<'g> {
         let ids = kind
             .iter()
             .filter_map(|id| site.security_group(*id))
-            .flat_map(|group| parts(&self.estate, &group.name));
+            .flat_map(|group| self.parts.get(&group.name).into_iter().flatten().cloned());
         let sets =
             ids.filter_map(|id| all.roles.get(&Worn::Group(id)).copied()).chain([all.anyone]).collect();
         space.any(sets)
@@ -127,15 +128,18 @@ impl<'g> Grounds<'g> {
 
     /// One packet there, as a hop.
     pub(crate) fn hop(&self, spec: &Spec<'_>, leg: Leg, way: Way, packet: &Packet) -> Hop {
+        self.told(spec, leg, way, packet, self.done(leg, way, packet))
+    }
+
+    fn done(&self, leg: Leg, way: Way, packet: &Packet) -> Option<run::Run> {
         let far = match way {
             Way::Ingress => packet.src,
             Way::Egress => packet.dst,
         };
-        let done = match way == Way::Egress && amazons().contains(far) {
-            true => Ok(run::Run { verdict: Verdict::Accept, by: run::By::NoGroup }),
-            false => run::grounded(&self.estate, &id(leg), direction(way), packet),
-        };
-        self.told(spec, leg, way, packet, done.ok())
+        match way == Way::Egress && amazons().contains(far) {
+            true => Some(run::Run { verdict: Verdict::Accept, by: run::By::NoGroup }),
+            false => run::grounded(&self.estate, &id(leg), direction(way), packet).ok(),
+        }
     }
 
     fn told(&self, spec: &Spec<'_>, leg: Leg, way: Way, packet: &Packet, done: Option<run::Run>) -> Hop {
@@ -413,13 +417,16 @@ impl At<'_, '_> {
     ) -> Result<Result<usize, String>, Exhausted> {
         let mut random = Random::new(11);
         let others = space.minus(seen, accepted);
+        let point = Point::Interface { host: self.leg.0, leg: self.leg.1, way: self.way };
         let mut count = 0usize;
         for (set, verdict) in [(accepted, Verdict::Accept), (others, Verdict::Drop)] {
             for _ in 0..SAMPLES {
                 let Some(packet) = space.sample(set, &mut random)? else { break };
-                let hop = self.grounds.hop(self.spec, self.leg, self.way, &packet);
-                if (hop.meant, hop.verdict) != (verdict, verdict) {
-                    let place = &hop.place;
+                // Nobody asks for the rules of what is as it should be: they are looked for in the whole text.
+                let done = self.grounds.done(self.leg, self.way, &packet);
+                let done = done.map_or(Verdict::Drop, |run| run.verdict);
+                if (self.spec.judge(&point, &packet).verdict, done) != (verdict, verdict) {
+                    let place = place(self.spec.forwarding().site(), &point);
                     return Ok(Err(format!(
                         "the two ways of reading {place} disagree about {packet:?}: a fault in fwc"
                     )));
@@ -475,14 +482,14 @@ fn own(site: &Site, (host, leg): Leg) -> AddrSet {
 /// any other of its zone.
 fn worn(
     site: &Site,
-    estate: &Estate,
+    parts: &Parts,
     (host, leg): Leg,
     groups: &[GroupId],
     known: Option<&AddrSet>,
 ) -> Interface {
     let names = groups.iter().filter_map(|id| site.security_group(*id));
     let groups = names.flat_map(|group| {
-        let mut ids = parts(estate, &group.name);
+        let mut ids = parts.get(&group.name).cloned().unwrap_or_default();
         // A group that the text lacks is unknown there, and never an open door.
         if ids.is_empty() {
             ids.push(format!("${{sg:{}}}", group.name));
@@ -502,14 +509,20 @@ fn worn(
     interface
 }
 
-/// The groups of an estate that are one group of the policy: `${sg:web}`, `${sg:web.2}`, …
-fn parts(estate: &Estate, name: &str) -> Vec<String> {
-    let (whole, part) = (format!("${{sg:{name}}}"), format!("${{sg:{name}."));
-    let number = |rest: &str| {
-        rest.strip_suffix('}').is_some_and(|n| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit()))
-    };
-    let is_part = |id: &str| id == whole || id.strip_prefix(&part).is_some_and(number);
-    estate.groups.iter().map(|group| group.id.clone()).filter(|id| is_part(id)).collect()
+/// The groups of an estate that are one group of the policy, by its name: `${sg:web}`, `${sg:web.2}`, …
+type Parts = BTreeMap<String, Vec<String>>;
+
+fn parts(estate: &Estate) -> Parts {
+    let mut all = Parts::new();
+    for group in &estate.groups {
+        let Some(name) = group.id.strip_prefix("${sg:").and_then(|id| id.strip_suffix('}')) else { continue };
+        let is_number = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_digit());
+        let part = name.rsplit_once('.').filter(|(_, number)| is_number(number)).map(|(of, _)| of);
+        for name in [Some(name), part].into_iter().flatten() {
+            all.entry(name.to_owned()).or_default().push(group.id.clone());
+        }
+    }
+    all
 }
 
 fn pinned(id: &str, addrs: &AddrSet) -> PrefixList {

@@ -134,6 +134,12 @@ impl Network<'_> {
             || self.translations.values().any(|all| !all.is_empty())
     }
 
+    /// Whether a machine does.
+    pub(crate) fn translates_at(&self, host: HostId) -> bool {
+        let idle = |hook| self.translations.get(&(host, hook)).is_none_or(Vec::is_empty);
+        !(idle(Hook::Prerouting) && idle(Hook::Postrouting))
+    }
+
     /// What may happen at a hook of a machine to packets that come by one leg and leave by another.
     pub(crate) fn ways(
         &mut self,
@@ -153,8 +159,7 @@ impl Network<'_> {
 
     fn compute_ways(&mut self, host: HostId, hook: Hook, iif: Option<LegId>, oif: Option<LegId>) -> Vec<Way> {
         let plain = Entry::Plain;
-        let idle = |hook| self.translations.get(&(host, hook)).is_none_or(Vec::is_empty);
-        if idle(Hook::Prerouting) && idle(Hook::Postrouting) {
+        if !self.translates_at(host) {
             let gate = self.gate(Asking::May, host, hook, iif, oif, plain);
             let ways = vec![Way { before: None, gate, after: None }];
             return if gate == PacketSet::NOTHING { Vec::new() } else { ways };

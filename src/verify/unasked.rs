@@ -4,11 +4,12 @@
 //! Both follow from the proof of each point; they are proved apart, from [`crate::forwarding`] alone, so that a mistake in
 //! how `spec` reads a path would show.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::forwarding::{Class, Forwarding, Next, groups};
 use crate::model::{Hook, Host, HostId, LegId};
-use crate::net::{AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
+use crate::net::{AddrRange, AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
 
 use super::compose::Network;
@@ -31,8 +32,9 @@ pub(super) fn prove(
 ) -> Vec<UnaskedProof> {
     let site = network.site;
     let mut proofs = Vec::new();
+    let sources = Sources { forwarding, classes: forwarding.classes() };
     for (host, machine) in site.hosts().filter(|(_, h)| h.filters()) {
-        let spoofed = spoofed(network, forwarding, host, machine, favourites);
+        let spoofed = spoofed(network, &sources, host, machine, favourites);
         proofs.push(UnaskedProof {
             host,
             kind: Unasked::Spoofed,
@@ -76,22 +78,31 @@ fn outcome(
     }
 }
 
+/// The addresses of all zones by how they are forwarded.
+struct Sources<'f, 's> {
+    forwarding: &'f Forwarding<'s>,
+    classes: Vec<Class>,
+}
+
 /// A packet that enters by a leg though its source does not live behind it.
 fn spoofed(
     network: &mut Network<'_>,
-    forwarding: &Forwarding<'_>,
+    sources: &Sources<'_, '_>,
     host: HostId,
     machine: &Host,
     favourites: &[IpAddr],
 ) -> Result<Option<(Hook, Packet)>, String> {
-    let classes = forwarding.classes();
+    let mut behind = sources.behind(host);
     for (leg_id, leg) in machine.legs() {
-        let behind = behind(forwarding, &classes, host, leg_id);
+        let behind = behind.remove(&leg_id).unwrap_or_default();
         let base = network.never_filtered(leg);
         let own = network.space.from(&behind);
         let good = network.space.or(base, own);
         let bad = network.space.not(good);
         for hook in [Hook::Input, Hook::Forward] {
+            if hook == Hook::Forward && !may_enter(network, host, machine, leg_id, bad) {
+                continue;
+            }
             let entering = entering(network, host, machine, hook, leg_id);
             // Nearly always there is none, and then what enters need not be one set.
             if !entering.iter().any(|set| network.space.meet(*set, bad)) {
@@ -103,7 +114,7 @@ fn spoofed(
             for _ in 0..ASYMMETRIC {
                 // As it comes to the machine, whatever destination it gets there.
                 let Some(packet) = said(network.space.witness_sent(others, favourites))? else { break };
-                let Some(class) = arrives_by(network, forwarding, (host, leg_id), &packet) else {
+                let Some(class) = arrives_by(network, sources, (host, leg_id), &packet) else {
                     let name = super::compose::interface_of(leg);
                     return Ok(Some((hook, packet.at(name, ""))));
                 };
@@ -123,33 +134,45 @@ fn said<T>(answer: Result<T, Exhausted>) -> Result<T, String> {
     answer.map_err(|why| why.to_string())
 }
 
-/// The sources to which the machine itself would send by this leg.
-fn behind(forwarding: &Forwarding<'_>, classes: &[Class], host: HostId, leg: LegId) -> AddrSet {
-    let mut all = AddrSet::empty();
-    for class in classes {
-        match forwarding.onward(host, class.sample) {
-            Next::OnLink { leg: by } | Next::Via { leg: by, .. } if by == leg => {
-                all = all.union(&class.addrs)
+impl Sources<'_, '_> {
+    /// By leg: the sources to which the machine itself would send by it.
+    fn behind(&self, host: HostId) -> BTreeMap<LegId, AddrSet> {
+        let mut all: BTreeMap<LegId, Vec<AddrRange>> = BTreeMap::new();
+        for class in &self.classes {
+            match self.forwarding.onward(host, class.sample) {
+                Next::OnLink { leg } | Next::Via { leg, .. } => {
+                    all.entry(leg).or_default().extend(class.addrs.ranges());
+                }
+                Next::Local | Next::Ambiguous(_) | Next::NoRoute => {}
             }
-            Next::OnLink { .. } | Next::Via { .. } => {}
-            Next::Local | Next::Ambiguous(_) | Next::NoRoute => {}
         }
+        all.into_iter().map(|(leg, ranges)| (leg, AddrSet::from_ranges(ranges))).collect()
     }
-    all
+}
+
+/// Whether anything of a set may enter by a leg to be forwarded, by whatever leg it leaves: of many legs nearly none lets anything
+/// in, and nobody need ask each of them with each other.
+fn may_enter(network: &mut Network<'_>, host: HostId, machine: &Host, leg: LegId, set: PacketSet) -> bool {
+    if !machine.filters() || network.translates_at(host) {
+        return true;
+    }
+    let wide = network.forwards_from(host, leg);
+    network.space.meet(wide, set)
 }
 
 /// The class of the packet's source, if its routed path does enter the machine by this leg.
 fn arrives_by(
     network: &Network<'_>,
-    forwarding: &Forwarding<'_>,
+    sources: &Sources<'_, '_>,
     (host, leg): (HostId, LegId),
     packet: &Packet,
 ) -> Option<AddrSet> {
-    let class = forwarding.classes().into_iter().find(|c| c.addrs.contains(packet.src))?;
+    let forwarding = sources.forwarding;
+    let class = sources.classes.iter().find(|c| c.addrs.contains(packet.src))?;
     let near = forwarding.site().leg(host, leg).is_some_and(|leg| leg.zone == class.zone);
     // S14: what a member says to a group is heard on the link it lives on, whatever way the machine's routes take back.
     if near && groups().contains(packet.dst) {
-        return Some(class.addrs);
+        return Some(class.addrs.clone());
     }
     let mut begins = vec![Begin::Zone(class.zone)];
     let owner = forwarding.owner_of(packet.src);
@@ -160,13 +183,13 @@ fn arrives_by(
                 || way.transits.iter().any(|t| (t.0, t.1) == (host, leg))
                 || way.bridged.iter().any(|hop| (hop.1, hop.2) == (host, leg))
         };
-        let own = in_its_place(forwarding, host, leg, packet);
+        let own = in_its_place(sources, host, leg, packet);
         path::walk(forwarding, *begin, packet.dst, None).is_ok_and(passes)
             || own.is_some_and(|dst| path::walk(forwarding, *begin, dst, Some((host, leg))).is_ok_and(passes))
             || handed_on(network, forwarding, (host, leg), *begin, packet.dst)
     };
     let found = begins.iter().any(enters);
-    found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs })
+    found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs.clone() })
 }
 
 /// S44: whether a director to whom the packet was written hands it to this machine by this leg. The answer goes past it,
@@ -191,13 +214,13 @@ fn handed_on(
 /// A dynamic leg stands for every address of its zone, whoever is said to have it (S20): the way to it is the way
 /// to an address of the zone that nobody has.
 fn in_its_place(
-    forwarding: &Forwarding<'_>,
+    sources: &Sources<'_, '_>,
     host: HostId,
     leg: LegId,
     packet: &Packet,
 ) -> Option<std::net::IpAddr> {
-    let leg = forwarding.site().leg(host, leg).filter(|leg| leg.dynamic)?;
-    let classes = forwarding.classes().into_iter();
+    let leg = sources.forwarding.site().leg(host, leg).filter(|leg| leg.dynamic)?;
+    let classes = sources.classes.iter();
     let mut nobodys =
         classes.filter(|c| c.zone == leg.zone && c.gateway.is_none() && c.family == packet.family());
     nobodys.find(|c| !c.addrs.is_empty()).map(|c| c.sample)

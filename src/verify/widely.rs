@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{End, Expect, Expected, Hook, HostId, Place, Site};
+use crate::model::{Bridges, End, Expect, Expected, Hook, HostId, Place, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
@@ -25,15 +25,74 @@ pub(crate) struct Arrival {
 
 /// What an expectation forbids, from some items of its `from`.
 struct Forbidden<'e> {
-    expect: &'e Expect,
     /// The machine that the item is.
     own: Option<HostId>,
     /// The sources of the items.
-    src: AddrSet,
-    /// The destinations.
-    to: AddrSet,
+    src: &'e AddrSet,
+    /// Whom it may not come to.
+    to: &'e Towards,
     /// The services.
     what: PacketSet,
+}
+
+/// What an expectation speaks of, whoever sends it: read once for all senders.
+pub(crate) struct Towards {
+    /// The addresses.
+    addrs: AddrSet,
+    /// Who has them.
+    items: Vec<Item>,
+    /// Who of them takes in what is sent to which address that several machines take in.
+    hearers: Vec<(Hearer, AddrSet)>,
+    what: PacketSet,
+    direct: bool,
+}
+
+/// An item of a `to`, by who takes in what is sent there.
+struct Item {
+    /// Machines, with what is for them.
+    machines: Vec<(HostId, PacketSet)>,
+    /// Zones in which nobody we know has the rest, with what is for it.
+    zones: Vec<(ZoneId, PacketSet)>,
+}
+
+impl Towards {
+    /// What an expectation speaks of, but for what comes to a machine that sends it itself.
+    pub(crate) fn of(network: &mut Network<'_>, expect: &Expect, own: Option<HostId>) -> Self {
+        let what = terms::set(&mut network.space, &expect.terms);
+        Self::with(network, expect, own, what)
+    }
+
+    fn with(network: &mut Network<'_>, expect: &Expect, own: Option<HostId>, what: PacketSet) -> Self {
+        let (site, readings, shared) = (network.site, &network.readings, &network.shared);
+        let addrs = readings.wide_place(&expect.to);
+        let hearers = broadcasts::hearers(readings, site, shared, &expect.to, own);
+        let items = expect.to.plus.iter().map(|item| Item::of(network, item)).collect();
+        Self { addrs, items, hearers, what, direct: expect.direct }
+    }
+}
+
+/// Packets on their way, and what machines take in of them.
+struct Underway<'r> {
+    reached: &'r Reached,
+    /// Whatever it is for, where many are asked about the same packets.
+    taken: Option<&'r mut BTreeMap<(Kind, HostId), PacketSet>>,
+}
+
+impl Underway<'_> {
+    /// What a machine takes in of what is among some packets then, and is of a kind then.
+    fn into_machine(
+        &mut self,
+        network: &mut Network<'_>,
+        kind: Kind,
+        host: HostId,
+        among: PacketSet,
+    ) -> PacketSet {
+        let Some(taken) = &mut self.taken else { return taken_in(network, self.reached, kind, host, among) };
+        let all = *taken
+            .entry((kind, host))
+            .or_insert_with(|| taken_in(network, self.reached, kind, host, PacketSet::EVERYTHING));
+        network.space.and(all, among)
+    }
 }
 
 /// A packet that arrives of what the expectation forbids: of the first item of `from` with one.
@@ -88,10 +147,12 @@ pub(super) fn by_public(
         }
         let reached = network.reach(&starts);
         let src = network.readings.wide(from).difference(&except);
-        let meant = Forbidden { expect, own: owner(from), src, to: to.clone(), what };
+        let towards = Towards::with(network, expect, owner(from), what);
+        let meant = Forbidden { own: owner(from), src: &src, to: &towards, what };
         let itself = to_itself(network);
+        let mut underway = Underway { reached: &reached, taken: None };
         for kind in kinds(&reached).into_iter().filter(|kind| kind.dst) {
-            let arrived = meant.arrived(network, &reached, kind, PacketSet::NOTHING, itself);
+            let arrived = meant.arrived(network, &mut underway, kind, PacketSet::NOTHING, itself);
             if let Some(packet) = network.space.witness_sent(arrived.written, favourites)? {
                 return Ok(Some(packet));
             }
@@ -139,27 +200,31 @@ impl Asking<'_> {
             sources = sources.union(&network.readings.wide(from).difference(&self.except));
         }
         let reached = network.reach(&starts);
-        let meant = Forbidden { expect: self.expect, own, src: sources, to: self.to.clone(), what };
+        let towards = Towards::with(network, self.expect, own, what);
+        let meant = Forbidden { own, src: &sources, to: &towards, what };
         let itself = to_itself(network);
+        let everybody = Item::of(network, &End::Anywhere);
+        let mut underway = Underway { reached: &reached, taken: None };
         for kind in kinds(&reached) {
             let anywhere = match kind.dst {
-                true => arriving(network, &reached, kind, &End::Anywhere, own),
+                true => arriving(network, &mut underway, kind, &everybody, own),
                 false => PacketSet::NOTHING,
             };
-            let arrived = meant.arrived(network, &reached, kind, anywhere, itself);
+            let arrived = meant.arrived(network, &mut underway, kind, anywhere, itself);
             let headers = network.space.or(arrived.written, arrived.delivered);
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
                 return Ok(Some((packet, false)));
             }
         }
-        let hearers = meant.hearers(network, &sent);
+        let hearers = meant.hearers(network, &zones_of(network.site, &sent));
         if hearers.is_empty() {
             return Ok(None);
         }
         let addrs = hearers.iter().fold(AddrSet::empty(), |all, (_, addrs)| all.union(addrs));
         let sent = network.sent_to_shared(&sent, &addrs);
         let reached = network.reach_within(Bound::Shared, &sent);
-        for (_, headers) in meant.heard(network, &reached, &hearers) {
+        let mut underway = Underway { reached: &reached, taken: None };
+        for (_, headers) in meant.heard(network, &mut underway, &kinds(&reached), &hearers) {
             if let Some(packet) = network.space.witness_sent(headers, favourites)? {
                 return Ok(Some((packet, true)));
             }
@@ -173,13 +238,24 @@ pub(crate) struct Sent {
     from: End,
     src: AddrSet,
     starts: Vec<(Start, PacketSet)>,
+    /// The zones it starts in.
+    zones: BTreeSet<ZoneId>,
     reached: Reached,
+    kinds: BTreeSet<Kind>,
+    taken: BTreeMap<(Kind, HostId), PacketSet>,
     /// Of packets to addresses that several machines take in, once it was asked for.
-    shared: Option<Reached>,
+    shared: Option<Shared>,
     /// By kind: what of it arrives at all.
     anywhere: BTreeMap<Kind, PacketSet>,
     /// S13: from a machine to itself.
     pub(crate) itself: PacketSet,
+}
+
+/// What was sent to addresses that several machines take in.
+struct Shared {
+    reached: Reached,
+    kinds: BTreeSet<Kind>,
+    taken: BTreeMap<(Kind, HostId), PacketSet>,
 }
 
 /// What arrives.
@@ -215,8 +291,11 @@ impl Sent {
         Self {
             from: from.clone(),
             src,
+            zones: zones_of(network.site, &sets),
             starts: sets,
+            kinds: kinds(&reached),
             reached,
+            taken: BTreeMap::new(),
             shared: None,
             anywhere: BTreeMap::new(),
             itself,
@@ -224,26 +303,26 @@ impl Sent {
     }
 
     /// What arrives of what an expectation speaks of: by what of it is not as it was sent.
-    pub(crate) fn arrivals(&mut self, network: &mut Network<'_>, asked: &Expect) -> Vec<(Kind, Arrived)> {
-        let what = terms::set(&mut network.space, &asked.terms);
-        let to = network.readings.wide_place(&asked.to);
-        let mut all = Vec::new();
-        for kind in kinds(&self.reached) {
+    pub(crate) fn arrivals(&mut self, network: &mut Network<'_>, to: &Towards) -> Vec<(Kind, Arrived)> {
+        let src = self.src.clone();
+        let meant = Forbidden { own: owner(&self.from), src: &src, to, what: to.what };
+        let (itself, mut all) = (self.itself, Vec::new());
+        for kind in self.kinds.clone() {
             // What was written for others and is delivered elsewhere arrives all the same.
             let anywhere = if kind.dst { self.anywhere(network, kind) } else { PacketSet::NOTHING };
-            let (src, itself) = (self.src.clone(), self.itself);
-            let meant = Forbidden { expect: asked, own: owner(&self.from), src, to: to.clone(), what };
-            all.push((kind, meant.arrived(network, &self.reached, kind, anywhere, itself)));
+            let mut underway = Underway { reached: &self.reached, taken: Some(&mut self.taken) };
+            all.push((kind, meant.arrived(network, &mut underway, kind, anywhere, itself)));
         }
-        let meant = Forbidden { expect: asked, own: owner(&self.from), src: self.src.clone(), to, what };
-        let hearers = meant.hearers(network, &self.starts);
+        let hearers = meant.hearers(network, &self.zones);
         if !hearers.is_empty() {
             let shared = self.shared.get_or_insert_with(|| {
                 let all = broadcasts::addresses(&network.shared);
                 let sent = network.sent_to_shared(&self.starts, &all);
-                network.reach_within(Bound::Shared, &sent)
+                let reached = network.reach_within(Bound::Shared, &sent);
+                Shared { kinds: kinds(&reached), reached, taken: BTreeMap::new() }
             });
-            for (kind, heard) in meant.heard(network, shared, &hearers) {
+            let mut underway = Underway { reached: &shared.reached, taken: Some(&mut shared.taken) };
+            for (kind, heard) in meant.heard(network, &mut underway, &shared.kinds, &hearers) {
                 let nothing = (kind, Arrived { written: PacketSet::NOTHING, delivered: PacketSet::NOTHING });
                 let at = all.iter().position(|(of, _)| *of == kind).unwrap_or(all.len());
                 if at == all.len() {
@@ -264,7 +343,9 @@ impl Sent {
         if let Some(known) = self.anywhere.get(&kind) {
             return *known;
         }
-        let set = arriving(network, &self.reached, kind, &End::Anywhere, owner(&self.from));
+        let everybody = Item::of(network, &End::Anywhere);
+        let mut underway = Underway { reached: &self.reached, taken: Some(&mut self.taken) };
+        let set = arriving(network, &mut underway, kind, &everybody, owner(&self.from));
         self.anywhere.insert(kind, set);
         set
     }
@@ -273,7 +354,8 @@ impl Sent {
 /// What arrives of what the expectation speaks of, from one item of its `from`: by what of it is not as it was sent.
 pub(crate) fn arrivals(network: &mut Network<'_>, asked: &Expect, from: &End) -> Vec<(Kind, PacketSet)> {
     let except = narrowly(&network.readings, &asked.from);
-    let arrivals = Sent::of(network, from, &except).arrivals(network, asked);
+    let towards = Towards::of(network, asked, owner(from));
+    let arrivals = Sent::of(network, from, &except).arrivals(network, &towards);
     let both =
         |(kind, arrived): (Kind, Arrived)| (kind, network.space.or(arrived.written, arrived.delivered));
     arrivals.into_iter().map(both).collect()
@@ -293,33 +375,37 @@ impl Forbidden<'_> {
     fn arrived(
         &self,
         network: &mut Network<'_>,
-        reached: &Reached,
+        underway: &mut Underway<'_>,
         kind: Kind,
         anywhere: PacketSet,
         itself: PacketSet,
     ) -> Arrived {
         let own = self.own;
         let mut at_items = Vec::new();
-        for item in &self.expect.to.plus {
-            at_items.push(arriving(network, reached, kind, item, own));
+        for item in &self.to.items {
+            at_items.push(arriving(network, underway, kind, item, own));
         }
         let at_items = network.space.any(at_items);
         let anywhere = network.space.or(anywhere, at_items);
+        if anywhere == PacketSet::NOTHING && (self.to.direct || network.directors.is_empty()) {
+            return Arrived { written: PacketSet::NOTHING, delivered: PacketSet::NOTHING };
+        }
+        let (src, to) = (self.src, &self.to.addrs);
         // What the source is and was sent to still holds; a gate only takes away.
-        let pair = network.between(&self.src, &self.to);
+        let pair = network.between(src, to);
         let pair = network.space.minus(pair, itself);
         // What is written to a public address is written to the one that it stands for (S57).
-        let public = if kind.dst { network.public_of(&self.to) } else { AddrSet::empty() };
-        let to_public = network.between(&self.src, &public);
+        let public = if kind.dst { network.public_of(to) } else { AddrSet::empty() };
+        let to_public = network.between(src, &public);
         let to_public = network.space.minus(to_public, itself);
         let meant = network.space.or(pair, to_public);
         let meant = network.space.and(meant, self.what);
         let written = network.as_sent(kind, meant);
         let written = network.space.and(anywhere, written);
-        if self.expect.direct {
+        if self.to.direct {
             return Arrived { written, delivered: written };
         }
-        let handed = self.handed_on(network, reached, kind);
+        let handed = self.handed_on(network, underway.reached, kind);
         if kind == Kind::default() {
             let both = network.space.or(written, handed);
             return Arrived { written: both, delivered: both };
@@ -332,29 +418,35 @@ impl Forbidden<'_> {
 }
 
 impl Forbidden<'_> {
-    /// Who of `to` takes in what is sent to which address that several machines take in.
-    fn hearers(&self, network: &mut Network<'_>, starts: &[(Start, PacketSet)]) -> Vec<(Hearer, AddrSet)> {
-        let (site, readings, shared) = (network.site, &network.readings, &network.shared);
-        let mut all = broadcasts::hearers(readings, site, shared, &self.expect.to, self.own);
-        all.retain(|(hearer, _)| broadcasts::may_hear(site, hearer, starts) && network.takes_shared(hearer));
-        all
+    /// Who of `to` may take in what is sent to which address that several machines take in, of what starts in these zones.
+    fn hearers(&self, network: &mut Network<'_>, zones: &BTreeSet<ZoneId>) -> Vec<(Hearer, AddrSet)> {
+        let site = network.site;
+        let hearers = self.to.hearers.iter();
+        let mut may =
+            hearers.filter(|(hearer, _)| broadcasts::may_hear(site, hearer, zones)).collect::<Vec<_>>();
+        may.retain(|(hearer, _)| network.takes_shared(hearer));
+        may.into_iter().cloned().collect()
     }
 
     /// What arrives of packets to such addresses, by kind. Their service is read as that of others is (S35).
     fn heard(
         &self,
         network: &mut Network<'_>,
-        reached: &Reached,
+        underway: &mut Underway<'_>,
+        kinds: &BTreeSet<Kind>,
         hearers: &[(Hearer, AddrSet)],
     ) -> Vec<(Kind, PacketSet)> {
-        let src = network.space.from(&self.src);
         let mut all = Vec::new();
-        for kind in kinds(reached) {
-            let taken = network.heard_by_all(reached, kind, hearers);
+        for &kind in kinds {
+            let taken = heard_by_all(network, underway, kind, hearers);
+            if taken == PacketSet::NOTHING {
+                continue;
+            }
+            let src = network.space.from(self.src);
             let written = network.space.and(src, self.what);
             let written = network.as_sent(kind, written);
             let mut meant = written;
-            if !self.expect.direct {
+            if !self.to.direct {
                 let src = if kind.src { network.space.rename(Field::Src, Field::SentSrc, src) } else { src };
                 let delivered = network.space.and(src, self.what);
                 meant = network.space.or(written, delivered);
@@ -372,7 +464,7 @@ impl Forbidden<'_> {
         let mut sets = Vec::new();
         for (real, of, set) in network.handed_on(reached) {
             let machine = network.site.owner_of(real).map(|(host, _)| host);
-            if of != kind || !self.to.contains(real) || machine.is_some() && machine == self.own {
+            if of != kind || !self.to.addrs.contains(real) || machine.is_some() && machine == self.own {
                 continue;
             }
             // S13
@@ -448,64 +540,105 @@ pub(super) fn owner(end: &End) -> Option<HostId> {
     }
 }
 
-/// The packets of a kind that arrive at an item of `to`; those a machine sends itself are not meant (S13).
-fn arriving(
-    network: &mut Network<'_>,
-    reached: &Reached,
-    kind: Kind,
-    to: &End,
-    own: Option<HostId>,
-) -> PacketSet {
-    let site = network.site;
-    let addrs = network.readings.wide(to);
-    match to {
-        End::Host(host) | End::Leg(host, _) => {
-            if own == Some(*host) {
-                return PacketSet::NOTHING;
-            }
-            into_machine(network, reached, kind, *host, &addrs)
+impl Item {
+    fn of(network: &mut Network<'_>, to: &End) -> Self {
+        let site = network.site;
+        let addrs = network.readings.wide(to);
+        if let End::Host(host) | End::Leg(host, _) = to {
+            return Self { machines: vec![(*host, network.space.to(&addrs))], zones: Vec::new() };
         }
-        End::Zone(_) | End::Addrs(_) | End::Anywhere => {
-            let mut sets = Vec::new();
-            let mut owned: Vec<AddrRange> = Vec::new();
-            for (id, host) in site.hosts() {
-                let its = host.address_set().intersection(&addrs);
-                owned.extend(its.ranges());
-                if !its.is_empty() && own != Some(id) {
-                    sets.push(into_machine(network, reached, kind, id, &its));
-                }
+        let (mut machines, mut zones) = (Vec::new(), Vec::new());
+        let mut owned: Vec<AddrRange> = Vec::new();
+        for (id, host) in site.hosts() {
+            let its = host.legs.iter().flat_map(|leg| &leg.addresses).filter(|addr| addrs.contains(**addr));
+            let its = AddrSet::from_ranges(its.map(|addr| AddrRange::one(*addr)));
+            owned.extend(its.ranges());
+            if !its.is_empty() {
+                machines.push((id, network.space.to(&its)));
             }
-            // Nor is a public address nobody's (S57): whose it is gets what the gateway delivers.
-            let known = network
-                .gateways
-                .values()
-                .fold(AddrSet::from_ranges(owned), |all, gateway| all.union(gateway.public()));
-            let nobody = addrs.difference(&known);
-            let somebodys = network.for_another(None, kind);
-            for (zone, set) in in_zones(site, reached, kind, &nobody) {
-                let dst = network.space.to(&zone);
-                let here = network.space.and(set, dst);
-                sets.push(network.space.minus(here, somebodys));
-            }
-            // S14: nobody has a group, and everybody who filters decides for himself what he hears.
-            let heard = groups::among(&addrs);
-            for (id, _) in site.hosts().filter(|(id, host)| host.filters() && own != Some(*id)) {
-                if !heard.is_empty() {
-                    sets.push(into_machine(network, reached, kind, id, &heard));
-                }
-            }
-            network.space.any(sets)
         }
+        // Nor is a public address nobody's (S57): whose it is gets what the gateway delivers.
+        let known = network
+            .gateways
+            .values()
+            .fold(AddrSet::from_ranges(owned), |all, gateway| all.union(gateway.public()));
+        let nobody = addrs.difference(&known);
+        for (id, zone) in site.zones() {
+            let here = zone.addrs.intersection(&nobody);
+            if !here.is_empty() {
+                zones.push((id, network.space.to(&here)));
+            }
+        }
+        // S14: nobody has a group, and everybody who filters decides for himself what he hears.
+        let heard = groups::among(&addrs);
+        if !heard.is_empty() {
+            let heard = network.space.to(&heard);
+            machines.extend(site.hosts().filter(|(_, host)| host.filters()).map(|(id, _)| (id, heard)));
+        }
+        Self { machines, zones }
     }
 }
 
-fn in_zones(site: &Site, reached: &Reached, kind: Kind, addrs: &AddrSet) -> Vec<(AddrSet, PacketSet)> {
-    let part = |((spot, of), set): (&(Spot, Kind), &PacketSet)| {
-        let Spot::Link(zone, _) = spot else { return None };
-        let here = site.zone(*zone)?.addrs.intersection(addrs);
-        (*of == kind && !here.is_empty()).then_some((here, *set))
-    };
-    reached.iter().filter_map(part).collect()
+/// The packets of a kind that arrive at an item of `to`; those a machine sends itself are not meant (S13).
+fn arriving(
+    network: &mut Network<'_>,
+    underway: &mut Underway<'_>,
+    kind: Kind,
+    to: &Item,
+    own: Option<HostId>,
+) -> PacketSet {
+    let mut sets = Vec::new();
+    for (host, dst) in to.machines.iter().filter(|(host, _)| own != Some(*host)) {
+        sets.push(underway.into_machine(network, kind, *host, *dst));
+    }
+    let somebodys = if to.zones.is_empty() { PacketSet::NOTHING } else { network.for_another(None, kind) };
+    for (zone, dst) in &to.zones {
+        for set in on_link(underway.reached, kind, *zone) {
+            let here = network.space.and(set, *dst);
+            sets.push(network.space.minus(here, somebodys));
+        }
+    }
+    network.space.any(sets)
+}
+
+/// What is on the link of a zone, of a kind.
+fn on_link(reached: &Reached, kind: Kind, zone: ZoneId) -> impl Iterator<Item = PacketSet> + '_ {
+    at_spots(reached, Spot::Link(zone, None)).filter(move |((_, of), _)| *of == kind).map(|(_, set)| *set)
+}
+
+/// What is before the bridge of a zone, or on its link, whoever put it there: the first of these spots, and those like it.
+fn at_spots(reached: &Reached, first: Spot) -> impl Iterator<Item = (&(Spot, Kind), &PacketSet)> {
+    let here = reached.range((first, Kind::default())..);
+    here.take_while(move |((spot, _), _)| spot.is_like(first))
+}
+
+/// What arrives at these, of packets to addresses that several machines take in, and of a kind.
+fn heard_by_all(
+    network: &mut Network<'_>,
+    underway: &mut Underway<'_>,
+    kind: Kind,
+    hearers: &[(Hearer, AddrSet)],
+) -> PacketSet {
+    let mut sets = Vec::new();
+    for (hearer, addrs) in hearers {
+        let dst = network.space.to(addrs);
+        match hearer {
+            Hearer::Machine(host) => {
+                let taken = underway.into_machine(network, kind, *host, dst);
+                // S13
+                let own = network.readings.static_of(*host);
+                let own = network.space.from(&own);
+                let own = network.as_sent(kind, own);
+                sets.push(network.space.minus(taken, own));
+            }
+            Hearer::Nobody(zone) => {
+                let here = network.space.any(on_link(underway.reached, kind, *zone).collect());
+                sets.push(network.space.and(here, dst));
+            }
+        }
+    }
+    let all = network.space.any(sets);
+    network.not_for_one(all)
 }
 
 /// What a machine takes in, by any leg, of what is for `addrs` then, and is of a kind then.
@@ -516,31 +649,66 @@ pub(super) fn into_machine(
     host: HostId,
     addrs: &AddrSet,
 ) -> PacketSet {
+    let dst = network.space.to(addrs);
+    taken_in(network, reached, kind, host, dst)
+}
+
+/// The same of what is among some packets then.
+fn taken_in(
+    network: &mut Network<'_>,
+    reached: &Reached,
+    kind: Kind,
+    host: HostId,
+    among: PacketSet,
+) -> PacketSet {
     let site = network.site;
     let Some(machine) = site.host(host) else { return PacketSet::NOTHING };
     let mut sets = Vec::new();
     let bridges = Arc::clone(&network.bridges);
     let anothers = network.for_another(Some(host), kind);
-    let dst = network.space.to(addrs);
     for (leg_id, leg) in machine.legs() {
-        let heard = |spot: Spot| spot.zone() == leg.zone && spot.heard_by(&bridges, host);
+        let heard: Vec<(Kind, PacketSet)> = heard_in(reached, leg.zone, host, &bridges).collect();
+        if heard.is_empty() {
+            continue;
+        }
         let mut base = if machine.filters() { network.never_filtered(leg) } else { PacketSet::NOTHING };
         if site.wears(host, leg_id) {
             let defaults = interfaces::defaults(&mut network.space);
             base = network.space.or(base, defaults);
         }
-        for ((_, of), &here) in reached.iter().filter(|((spot, _), _)| heard(*spot)) {
+        for (of, here) in heard {
             for way in network.ways(host, Hook::Input, Some(leg_id), None) {
-                let (taken, now) = network.through(&way, here, *of);
+                let (taken, now) = network.through(&way, here, of);
                 if now == kind {
                     let others = network.space.or(base, anothers);
                     let taken = network.space.minus(taken, others);
-                    sets.push(network.space.and(taken, dst));
+                    sets.push(network.space.and(taken, among));
                 }
             }
         }
     }
     network.space.any(sets)
+}
+
+/// What a machine with a leg in a zone hears there, whatever its kind.
+fn heard_in<'r>(
+    reached: &'r Reached,
+    zone: ZoneId,
+    host: HostId,
+    bridges: &'r Bridges,
+) -> impl Iterator<Item = (Kind, PacketSet)> + 'r {
+    let spots = [Spot::Ports(zone, None), Spot::Link(zone, None)];
+    let here = spots.into_iter().flat_map(|first| at_spots(reached, first));
+    here.filter(move |((spot, _), _)| spot.heard_by(bridges, host)).map(|((_, kind), set)| (*kind, *set))
+}
+
+/// The zones in which packets start.
+fn zones_of(site: &Site, starts: &[(Start, PacketSet)]) -> BTreeSet<ZoneId> {
+    let zone = |(start, _): &(Start, PacketSet)| match start {
+        Start::Zone(zone) => Some(*zone),
+        Start::Leg(host, leg) => site.leg(*host, *leg).map(|leg| leg.zone),
+    };
+    starts.iter().filter_map(zone).collect()
 }
 
 /// What follows `except`, read narrowly (S12).

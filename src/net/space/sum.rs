@@ -5,6 +5,8 @@
 //! so much that stretches would repeat most of the list, the list is divided, by how wide its products are, and the
 //! parts are joined.
 
+use std::cmp::Ordering;
+
 use super::arena::{Arena, Op, UNDECIDED, roomy};
 use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
@@ -32,6 +34,9 @@ struct Part {
     first: u32,
     count: u32,
 }
+
+/// Rests are few where there are so many stretches for each.
+const FEW_OF: usize = 4;
 
 /// What is left of a product: its parts from one to another.
 #[derive(Clone, Copy, Debug)]
@@ -254,8 +259,16 @@ impl Sum<'_> {
         self.arena.made(part.field, from)
     }
 
-    /// The node of stretches, divided where they overlap too much.
+    /// The node of stretches that overlap too much to be cut at every bound.
     fn node_of(&mut self, field: Field, here: Vec<Stretch>) -> PacketSet {
+        match self.alike(&here) {
+            Some(groups) => self.node_of_alike(field, &groups),
+            None => self.divided(field, here),
+        }
+    }
+
+    /// The node of stretches, divided where they overlap too much.
+    fn divided(&mut self, field: Field, here: Vec<Stretch>) -> PacketSet {
         if is_light(&here, 0) {
             return self.node(field, &here, &[]);
         }
@@ -269,8 +282,65 @@ impl Sum<'_> {
             // All as wide as that: the left ones and the right ones.
             narrow = wide.split_off(wide.len() / 2);
         }
-        let (a, b) = (self.node_of(field, narrow), self.node_of(field, wide));
+        let (a, b) = (self.divided(field, narrow), self.divided(field, wide));
         self.arena.apply(self.join, a, b)
+    }
+
+    /// Stretches by what is left of their products, where that is the same few things: some of the stretches alone, those of one
+    /// width, would be a diagram far bigger than all of them (holes at many places of a few wide products).
+    fn alike(&self, here: &[Stretch]) -> Option<Vec<Vec<Stretch>>> {
+        let order = |a: &Stretch, b: &Stretch| self.order(a.rest, b.rest);
+        let same = |a: &Stretch, b: &Stretch| order(a, b).is_eq();
+        let mut by_rest = here.to_vec();
+        by_rest.sort_by(order);
+        let few = by_rest.chunk_by(same).nth(here.len() / FEW_OF).is_none();
+        few.then(|| by_rest.chunk_by(same).map(<[Stretch]>::to_vec).collect())
+    }
+
+    /// What is left of two products, by what it says.
+    fn order(&self, a: Rest, b: Rest) -> Ordering {
+        if (a.from, a.to) == (b.from, b.to) {
+            return Ordering::Equal;
+        }
+        let parts = |rest: Rest| {
+            let parts = self.products.parts.get(rest.from as usize..rest.to as usize);
+            parts.unwrap_or_default().iter().copied()
+        };
+        let fields = |rest: Rest| parts(rest).map(|part| (part.field, part.count));
+        let values = |rest: Rest| parts(rest).flat_map(|part| self.products.values(part));
+        fields(a).cmp(fields(b)).then_with(|| values(a).cmp(values(b)))
+    }
+
+    /// The node of groups of stretches, each with one rest.
+    fn node_of_alike(&mut self, field: Field, groups: &[Vec<Stretch>]) -> PacketSet {
+        match groups {
+            [] => self.outside,
+            [one] => self.node_of_one(field, one),
+            _ => {
+                let (left, right) = groups.split_at(groups.len() / 2);
+                let (a, b) = (self.node_of_alike(field, left), self.node_of_alike(field, right));
+                self.arena.apply(self.join, a, b)
+            }
+        }
+    }
+
+    /// The node that leads some stretches, by their first values, to what is left of any of them, and all other values outside.
+    fn node_of_one(&mut self, field: Field, here: &[Stretch]) -> PacketSet {
+        let child = here.first().map_or(self.outside, |stretch| self.one(stretch.rest));
+        let from = self.arena.begin();
+        let mut next = Some(0u128);
+        for stretch in here {
+            let Some(at) = next.filter(|at| *at <= stretch.last) else { continue };
+            if let Some(before) = stretch.first.previous().filter(|before| at <= *before) {
+                self.arena.arm(from, before, self.outside);
+            }
+            self.arena.arm(from, stretch.last, child);
+            next = stretch.last.next();
+        }
+        if next.is_some_and(|at| at <= field.last()) {
+            self.arena.arm(from, field.last(), self.outside);
+        }
+        self.arena.made(field, from)
     }
 
     /// The node that decides `field`: `here` by their first values, and wherever it is, what is `later`.
@@ -361,6 +431,32 @@ mod tests {
             all = space.or(all, one);
         }
         all
+    }
+
+    /// Many wide products, each with holes of its own: all of them together are little, the narrow parts by themselves are not.
+    #[test]
+    fn holes_at_many_places_of_wide_products_cost_what_they_are() {
+        const PRODUCTS: u128 = 100;
+        const HOLES: usize = 40;
+        let mut random = Random::new(7);
+        let (mut as_lists, mut as_ranges) = (Products::default(), Products::default());
+        for port in 0..PRODUCTS {
+            let holes = (0..HOLES).map(|_| random.below(100_000) as u128).map(|at| (at, at));
+            let values = RangeSet::from_ranges(holes).complement();
+            as_lists.narrow(Field::Src, &values);
+            as_lists.pin(Field::Dport, port);
+            as_lists.push();
+            for range in values.ranges() {
+                as_ranges.narrow(Field::Src, &RangeSet::from_ranges([*range]));
+                as_ranges.pin(Field::Dport, port);
+                as_ranges.push();
+            }
+        }
+        let mut space = Space::default();
+        let (a, b) = (space.sum(&as_lists), space.sum(&as_ranges));
+        assert_eq!(a, b);
+        // For each way to be divided: a set of ports for each hole, at most, and as many again for parts of it.
+        assert!(space.arena.count() < 3_000, "{} nodes", space.arena.count());
     }
 
     #[test]

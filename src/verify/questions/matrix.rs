@@ -2,11 +2,12 @@
 
 use crate::model::{End, Expect, Expected, Host, HostId, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Exhausted, Field, PacketBox, PacketSet, RangeSet, Space};
+use crate::source::Span;
 use crate::verify::compose::{Network, Start};
 use crate::verify::diff::services;
 use crate::verify::prove::{Artifacts, LEAVING_UNNAMED};
 use crate::verify::translate::Kind;
-use crate::verify::widely::Sent;
+use crate::verify::widely::{Sent, Towards};
 
 use super::{Unanswerable, filtering, from_now, network};
 
@@ -77,30 +78,56 @@ fn cells(network: &mut Network<'_>, at: u64, by: By, only: Option<&[Term]>) -> R
     let site = network.site;
     let every = [Term::Protos(RangeSet::full())];
     let asked = only.unwrap_or(&every);
-    let targets: Vec<(String, End)> = match by {
-        By::Zone => site.zones().map(|(id, zone)| (zone.name.clone(), End::Zone(id))).collect(),
-        By::Host => nameable(site).map(|(id, host)| (host.name.clone(), End::Host(id))).collect(),
+    let targets: Vec<Target> = match by {
+        By::Zone => {
+            let zones = site.zones();
+            zones
+                .map(|(id, zone)| Target::of(network, (&zone.name, zone.span), End::Zone(id), asked))
+                .collect()
+        }
+        By::Host => {
+            let hosts = nameable(site);
+            hosts
+                .map(|(id, host)| Target::of(network, (&host.name, host.span), End::Host(id), asked))
+                .collect()
+        }
     };
     let mut cells = Vec::new();
-    for (from, zone) in site.zones() {
-        let place = |end: &End| Place { plus: vec![end.clone()], except: Vec::new() };
+    for (from, _) in site.zones() {
         let mut row = Row::of(network, from, at);
-        for (name, to) in &targets {
-            let expect = Expect {
-                kind: Expected::Deny,
-                terms: asked.to_vec(),
-                from: place(&End::Zone(from)),
-                to: place(to),
-                direct: false,
-                people: Vec::new(),
-                words: String::new(),
-                span: zone.span,
-            };
-            let services = row.services(network, &expect)?;
-            cells.push(Cell { from, to: name.clone(), services });
+        for target in &targets {
+            let services = row.services(network, target)?;
+            cells.push(Cell { from, to: target.name.clone(), services });
         }
     }
     Ok(cells)
+}
+
+/// What stands after the arrow, read once for all rows.
+struct Target {
+    name: String,
+    addrs: AddrSet,
+    towards: Towards,
+}
+
+impl Target {
+    fn of(network: &mut Network<'_>, (name, span): (&str, Span), end: End, asked: &[Term]) -> Self {
+        let place = |end: End| Place { plus: vec![end], except: Vec::new() };
+        let expect = Expect {
+            kind: Expected::Deny,
+            terms: asked.to_vec(),
+            from: place(End::Anywhere),
+            to: place(end),
+            direct: false,
+            people: Vec::new(),
+            words: String::new(),
+            span,
+        };
+        let addrs = network.readings.wide_place(&expect.to);
+        // A zone is no machine: nothing that comes to one is its own (S13).
+        let towards = Towards::of(network, &expect, None);
+        Self { name: name.to_owned(), addrs, towards }
+    }
 }
 
 /// Machines that a statement can name: not what a vpc does between its subnets (S50).
@@ -128,9 +155,9 @@ impl Row {
         Self { sent, own: None, filtering, from, at }
     }
 
-    fn services(&mut self, network: &mut Network<'_>, asked: &Expect) -> Result<Vec<Spoken>, Exhausted> {
+    fn services(&mut self, network: &mut Network<'_>, asked: &Target) -> Result<Vec<Spoken>, Exhausted> {
         let mut services = Vec::new();
-        for (kind, arrived) in self.sent.arrivals(network, asked) {
+        for (kind, arrived) in self.sent.arrivals(network, &asked.towards) {
             let mut parts = vec![(arrived.delivered, false)];
             if arrived.written != arrived.delivered {
                 parts.push((arrived.written, kind.port));
@@ -155,9 +182,12 @@ impl Row {
         network: &mut Network<'_>,
         (kind, set): (Kind, PacketSet),
         as_sent: bool,
-        asked: &Expect,
+        asked: &Target,
         services: &mut Vec<Spoken>,
     ) -> Result<(), Exhausted> {
+        if set == PacketSet::NOTHING {
+            return network.space.within_budget();
+        }
         let universe = network.space.universe();
         let set = network.space.and(set, universe);
         if network.space.is_empty(set)? {
@@ -184,10 +214,10 @@ impl Row {
         network: &mut Network<'_>,
         set: PacketSet,
         headers: PacketSet,
-        asked: &Expect,
+        asked: &Target,
     ) -> PacketSet {
-        let (from, to) = (network.readings.wide_place(&asked.from), network.readings.wide_place(&asked.to));
-        let pair = network.between(&from, &to);
+        let from = network.readings.wide(&End::Zone(self.from));
+        let pair = network.between(&from, &asked.addrs);
         let pair = network.space.minus(pair, self.sent.itself);
         let now = from_now(&mut network.space, self.at);
         let universe = network.space.universe();
@@ -196,7 +226,7 @@ impl Row {
         if !self.filtering.is_empty() {
             let (filtering, from) = (self.filtering.clone(), self.from);
             let own = self.own.get_or_insert_with(|| own(network, from, &filtering));
-            let arrivals = own.arrivals(network, asked);
+            let arrivals = own.arrivals(network, &asked.towards);
             let plain = arrivals.into_iter().find(|(kind, _)| *kind == Kind::default());
             let arrived = plain.map_or(PacketSet::NOTHING, |(_, arrived)| arrived.written);
             let theirs = network.space.from(&filtering);
