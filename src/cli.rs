@@ -162,7 +162,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) 
     };
     match console.finish() {
         Ok(()) => exit,
-        Err(_) => Exit::Failed,
+        Err(why) => {
+            console.talk(&format!("error: the answer could not be written: {why}\n"));
+            // Where that cannot be said either, the exit code is all that there is.
+            let _ = console.finish();
+            Exit::Failed
+        }
     }
 }
 

@@ -134,6 +134,21 @@ fn beside(place: &Path) -> Vec<String> {
 }
 
 #[test]
+fn a_full_disk_is_said() {
+    let place = fixtures();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_fwc"))
+        .args(["explain", "syntax"])
+        .current_dir(place.path())
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    let said = String::from_utf8(run.stderr).unwrap();
+    assert!(said.starts_with("error: the answer could not be written: No space left on device"), "{said}");
+}
+
+#[test]
 fn nobody_gets_colour_who_is_no_terminal() {
     let place = fixtures();
     for args in [&["explain", "nothing"][..], &["--help"], &["check", "unknown.fw"], &["nonsense"]] {

@@ -536,7 +536,7 @@ fn regions(text: &mut String, regions: &[Region], more: bool) {
         let _ = writeln!(text, "    packets {}", clean_line(&region.to_string()));
     }
     if more {
-        let _ = writeln!(text, "    packets … and more; --regions says how many are shown");
+        let _ = writeln!(text, "    packets … and more: `fwc diff --regions N` shows N of them");
     }
 }
 

@@ -37,6 +37,13 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     }
     let Some(record) = state.confirmed_record().map_err(failure)? else {
         console.talk("nothing is confirmed on this machine, so nothing can drift from it\n");
+        if args.format == Format::Json {
+            // As the answer is otherwise, but for what nobody can say.
+            console.data(&render::document(&json!({
+                "drifted": null, "cosmetic": null, "packets": null,
+                "parameters": [], "bridges": [], "never_set": [],
+            })));
+        }
         return Ok(Exit::AtFault);
     };
     let confirmed = record.generation;

@@ -215,7 +215,8 @@ fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<Ip
 /// An address that its leg's zone does not have.
 fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut Findings) {
     let AddressValue::One(addr) = address.value else { return };
-    if home.addrs.contains(addr) {
+    // Of a zone without any it was said what is wrong with them.
+    if home.addrs.contains(addr) || home.addrs.is_empty() && findings.has_errors() {
         return;
     }
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);
