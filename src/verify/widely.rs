@@ -80,7 +80,7 @@ struct Underway<'r> {
 
 impl Underway<'_> {
     /// What a machine takes in of what is among some packets then, and is of a kind then.
-    fn into_machine(
+    fn taken_in(
         &mut self,
         network: &mut Network<'_>,
         kind: Kind,
@@ -589,7 +589,7 @@ fn arriving(
 ) -> PacketSet {
     let mut sets = Vec::new();
     for (host, dst) in to.machines.iter().filter(|(host, _)| own != Some(*host)) {
-        sets.push(underway.into_machine(network, kind, *host, *dst));
+        sets.push(underway.taken_in(network, kind, *host, *dst));
     }
     let somebodys = if to.zones.is_empty() { PacketSet::NOTHING } else { network.for_another(None, kind) };
     for (zone, dst) in &to.zones {
@@ -624,7 +624,7 @@ fn heard_by_all(
         let dst = network.space.to(addrs);
         match hearer {
             Hearer::Machine(host) => {
-                let taken = underway.into_machine(network, kind, *host, dst);
+                let taken = underway.taken_in(network, kind, *host, dst);
                 // S13
                 let own = network.readings.static_of(*host);
                 let own = network.space.from(&own);

@@ -291,10 +291,17 @@ impl Sum<'_> {
     fn alike(&self, here: &[Stretch]) -> Option<Vec<Vec<Stretch>>> {
         let order = |a: &Stretch, b: &Stretch| self.order(a.rest, b.rest);
         let same = |a: &Stretch, b: &Stretch| order(a, b).is_eq();
+        let few =
+            |stretches: &[Stretch], of: usize| stretches.chunk_by(same).nth(stretches.len() / of).is_none();
+        // Where most are different, some of them are enough to see it.
+        let mut some: Vec<Stretch> = here.iter().step_by(FEW_OF).copied().collect();
+        some.sort_by(order);
+        if !few(&some, 2) {
+            return None;
+        }
         let mut by_rest = here.to_vec();
         by_rest.sort_by(order);
-        let few = by_rest.chunk_by(same).nth(here.len() / FEW_OF).is_none();
-        few.then(|| by_rest.chunk_by(same).map(<[Stretch]>::to_vec).collect())
+        few(&by_rest, FEW_OF).then(|| by_rest.chunk_by(same).map(<[Stretch]>::to_vec).collect())
     }
 
     /// What is left of two products, by what it says.
