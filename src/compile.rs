@@ -9,7 +9,7 @@ mod origins;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
-use std::thread;
+use std::thread::{self, Scope, ScopedJoinHandle};
 
 pub use groups::{Format, Groups, check as check_groups};
 pub use lints::check as check_exactly;
@@ -154,7 +154,7 @@ pub fn asked<T>(
     let unfiltered = findings.places(code::UNFILTERED_DENY);
     // What is said needlessly is found beside all else: neither needs the other.
     let (lints, answer) = thread::scope(|scope| {
-        let lints = scope.spawn(|| {
+        let lints = beside(scope, || {
             watch(Told::Begun);
             let mut found = Findings::default();
             lints::check(&site, &unfiltered, &mut found);
@@ -167,6 +167,17 @@ pub fn asked<T>(
     let sound = !lints.has_errors();
     findings.extend(lints);
     sound.then_some((site, answer))
+}
+
+/// A thread that may go as deep as the first one: sets are walked field by field, and each limit is a field.
+pub fn beside<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> ScopedJoinHandle<'scope, T> {
+    const STACK: usize = 16 << 20;
+    let thread = thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+    // As `Scope::spawn` does where the system has no thread to give.
+    thread.unwrap_or_else(|why| resume_unwind(Box::new(why.to_string())))
 }
 
 /// All of [`Compiled`] but the site.
@@ -187,7 +198,7 @@ fn proved(
 ) -> Option<Proved> {
     // What is meant is found while it is written: neither needs the other.
     let (made, meanings) = thread::scope(|scope| {
-        let meanings = scope.spawn(|| {
+        let meanings = beside(scope, || {
             watch(Told::Begun);
             let meanings = Meanings::of(site);
             watch(Told::Ended("prove"));

@@ -45,33 +45,63 @@ fn has_one_end(interface: &str) -> bool {
 
 fn are_one(interface: &str, address: IpAddr, known: &[IpAddr]) -> bool {
     let all: Vec<IpAddr> = [address].into_iter().chain(known.iter().copied()).collect();
-    let has = |there: &BTreeMap<IpAddr, String>, address: &IpAddr| there.contains_key(address);
-    let mut there = links(interface);
-    // One that is known is left alone: an administrator may have written it.
-    for unknown in all.iter().filter(|address| !has(&there, address)) {
-        ip(&["neigh", "replace", &unknown.to_string(), "dev", interface, "use"]);
+    let mut there = entries(interface);
+    for asked in &all {
+        match there.get(asked) {
+            Some(entry) if entry.answers => {}
+            // Who had it may have lost it: whether it is still there is asked at once, not when the kernel would.
+            Some(Entry { link: Some(link), .. }) => {
+                ip(&[
+                    "neigh",
+                    "replace",
+                    &asked.to_string(),
+                    "lladdr",
+                    link,
+                    "dev",
+                    interface,
+                    "nud",
+                    "probe",
+                ]);
+            }
+            Some(_) | None => {
+                ip(&["neigh", "replace", &asked.to_string(), "dev", interface, "use"]);
+            }
+        }
     }
     let start = Instant::now();
     loop {
-        let link = there.get(&address);
-        if link.is_some() && known.iter().any(|known| there.get(known) == link) {
+        let link = |address: &IpAddr| there.get(address).filter(|entry| entry.answers)?.link.as_ref();
+        let its = link(&address);
+        if its.is_some() && known.iter().any(|known| link(known) == its) {
             return true;
         }
-        if all.iter().all(|address| has(&there, address)) || start.elapsed() >= PATIENCE {
+        if all.iter().all(|address| link(address).is_some()) || start.elapsed() >= PATIENCE {
             return false;
         }
         std::thread::sleep(Duration::from_millis(20));
-        there = links(interface);
+        there = entries(interface);
     }
 }
 
-/// The link-layer address of each neighbour that has told it.
-fn links(interface: &str) -> BTreeMap<IpAddr, String> {
+/// What the kernel knows of a neighbour.
+struct Entry {
+    link: Option<String>,
+    /// Whether it has just answered there, or an administrator says that it is there.
+    answers: bool,
+}
+
+/// The neighbours of an interface.
+fn entries(interface: &str) -> BTreeMap<IpAddr, Entry> {
     let answer = ip(&["neigh", "show", "dev", interface]);
     let entries = answer.as_ref().and_then(Value::as_array).into_iter().flatten();
     let of = |entry: &Value| {
         let word = |key: &str| entry.get(key).and_then(Value::as_str);
-        Some((word("dst")?.parse().ok()?, word("lladdr")?.to_owned()))
+        let states = entry.get("state").and_then(Value::as_array).into_iter().flatten();
+        let answers = states.filter_map(Value::as_str).any(|state| ANSWERS.contains(&state));
+        Some((word("dst")?.parse().ok()?, Entry { link: word("lladdr").map(str::to_owned), answers }))
     };
     entries.filter_map(of).collect()
 }
+
+/// States of `ip-neighbour(8)` in which nobody has to be asked; what is STALE was there once.
+const ANSWERS: [&str; 3] = ["REACHABLE", "PERMANENT", "NOARP"];

@@ -181,9 +181,7 @@ impl<'a> Telling<'a> {
             }
             if hop.statements.is_empty() {
                 let words = match (&hop.rewrite, hop.meant) {
-                    (None, Verdict::Accept) => {
-                        "none is asked for (replies, errors, loopback, neighbour discovery)"
-                    }
+                    (None, Verdict::Accept) => "none is asked for: this passes whatever is said",
                     (None, Verdict::Drop | Verdict::Reject) => "what is not allowed is dropped",
                     (Some(_), _) => "what no clause translates stays as it is",
                 };

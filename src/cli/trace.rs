@@ -113,7 +113,17 @@ fn asked(sentence: &str) -> Result<Packet, String> {
         let bytes = bytes_of(format!("{file}.pcap").as_ref())?;
         return captured::record(&bytes, number).map(as_tracked);
     }
-    captured::line(sentence).unwrap_or_else(|| packet::parse(sentence)).map(as_tracked)
+    captured::line(sentence).unwrap_or_else(|| packet::parse(sentence).map(as_on_link)).map(as_tracked)
+}
+
+/// What is of the link alone with the hop limit that it has to have there (RFC 4861, section 4; RFC 3810, section 5): a sentence does
+/// not say it.
+fn as_on_link(packet: Packet) -> Packet {
+    match (packet.proto, packet.icmp_type) {
+        (Proto::ICMPV6, 133..=137) => Packet { ttl: 255, ..packet },
+        (Proto::ICMPV6, 130..=132 | 143) => Packet { ttl: 1, ..packet },
+        _ => packet,
+    }
 }
 
 /// With the state in which connection tracking takes it for the first packet that it is: ICMP that asks nothing begins nothing (S16).

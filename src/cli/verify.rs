@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::compile::Compiled;
+use crate::compile::{self, Compiled};
 use crate::model::{HostId, Site};
 use crate::verify::Report;
 
@@ -104,7 +104,7 @@ fn tell_against(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let asked = thread::scope(|scope| {
-        let listed = scope.spawn(|| engine::simulated(&name, text, how));
+        let listed = compile::beside(scope, || engine::simulated(&name, text, how));
         let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });

@@ -205,6 +205,9 @@ pub enum Exhausted {
     Conditions(usize),
 }
 
+/// Limits that are told apart in one space.
+const MOST_LIMITS: u16 = 4096;
+
 /// The arena in which sets live.
 pub struct Space {
     arena: Arena,
@@ -267,13 +270,18 @@ impl Space {
         number
     }
 
-    /// The field that says whether a limit is exceeded.
+    /// The field that says whether a limit is exceeded. Of more than `MOST_LIMITS` the budget counts as spent: each is a step
+    /// further down for who walks a set.
     pub fn limit(&mut self, limit: Limit) -> Field {
         let at = self.limits.iter().position(|l| *l == limit).unwrap_or_else(|| {
             self.limits.push(limit);
             self.limits.len().saturating_sub(1)
         });
-        Field::Exceeded(u16::try_from(at).unwrap_or(u16::MAX))
+        let number = u16::try_from(at).ok().filter(|number| *number < MOST_LIMITS);
+        Field::Exceeded(number.unwrap_or_else(|| {
+            self.arena.give_up(Exhausted::Conditions(usize::from(MOST_LIMITS)));
+            u16::MAX
+        }))
     }
 
     /// The fields of every limit interned so far.
@@ -621,6 +629,19 @@ mod tests {
         let sets = (0..50).map(|n| s.is(Field::Dport, n * 2)).collect();
         let all = s.any(sets);
         assert_eq!(s.is_empty(all), Err(Exhausted::Nodes(3)));
+    }
+
+    #[test]
+    fn more_limits_than_can_be_told_apart_are_no_answer() {
+        use crate::net::Per;
+        let mut s = Space::default();
+        let limit = |rate| Limit { rate, unit_seconds: 1, burst: 1, per: Per::Rule };
+        for rate in 0..u32::from(MOST_LIMITS) {
+            s.limit(limit(rate));
+        }
+        assert_eq!(s.within_budget(), Ok(()));
+        s.limit(limit(u32::from(MOST_LIMITS)));
+        assert_eq!(s.within_budget(), Err(Exhausted::Conditions(4096)));
     }
 
     #[test]

@@ -142,9 +142,18 @@ impl Asking<'_> {
             found.covered.push((id, explained(self.site, &self.readings, id, &others)));
             self.left_out.insert(id);
         } else if !covered && is_limited(access) {
-            let without = |of: &AccessId| self.site.access(*of).is_some_and(|other| !is_limited(other));
-            let undo: Vec<AccessId> =
-                others.into_iter().filter(|of| without(of) && meets(&open, *of, space)).collect();
+            // Whatever else is said of it: of several statements one without a limit has none (S21).
+            let without = |of: &AccessId| {
+                self.site.access(*of).is_some_and(|other| {
+                    other.action == Action::Allow && other.people == access.people && !is_limited(other)
+                })
+            };
+            let undo: Vec<AccessId> = self
+                .near
+                .others(id)
+                .into_iter()
+                .filter(|of| without(of) && meets(&open, *of, space))
+                .collect();
             found.unlimited.extend((!undo.is_empty()).then_some((id, undo)));
         }
         Ok(())

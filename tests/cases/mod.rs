@@ -106,6 +106,10 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
         "trace_asks_nothing",
         &["trace", "policies/starter-firewall", "icmp echo-reply from 198.51.100.7 to 192.0.2.1"],
     ),
+    (
+        "trace_neighbour_discovery",
+        &["trace", "policies/crm-dual", "icmpv6 135 from 2001:db8:1:5::52 to 2001:db8:1:5::51"],
+    ),
     ("trace_to_itself", &["trace", "policies/starter-firewall", "tcp 8081 from 192.0.2.1 to 192.0.2.1"]),
     ("trace_no_way", &["trace", "site.fw", "tcp 80 from 10.1.1.11 to 192.0.2.1"]),
     ("trace_nobody_said_to_send", &["trace", "gate.fw", "tcp 22 from 10.4.1.10 to 10.4.2.31"]),
