@@ -28,6 +28,8 @@ impl World {
     /// `admin` 10.9.1.10 – eth1 10.9.1.1 `fw` 10.9.2.1 eth2 – 10.9.2.2 `web`, with no rules; builds of the policies.
     pub(crate) fn new() -> Self {
         let [fw, admin, web] = std::array::from_fn(|_| Netns::new().unwrap());
+        // A new network takes its parameters from the machine's own, which may forward (containers).
+        fw.run("sysctl", &["-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0"], "").unwrap();
         for (near, far, wire, own, other) in
             [(&fw, &admin, "eth1", "10.9.1.1", "10.9.1.10"), (&fw, &web, "eth2", "10.9.2.1", "10.9.2.2")]
         {
