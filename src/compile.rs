@@ -196,17 +196,7 @@ fn proved(
     findings: &mut Findings,
     watch: Watch<'_>,
 ) -> Option<Proved> {
-    // What is meant is found while it is written: neither needs the other.
-    let (made, meanings) = thread::scope(|scope| {
-        let meanings = beside(scope, || {
-            watch(Told::Begun);
-            let meanings = Meanings::of(site);
-            watch(Told::Ended("prove"));
-            meanings
-        });
-        let made = made(site, options, findings, watch);
-        (made, meanings.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    });
+    let (made, meanings) = made_and_meant(site, options, findings, watch);
     let Made { program, mut hosts, mut artifacts, origins } = made?;
     let groups = groups::written(&program.groups, site, options, findings)?;
     artifacts.groups.clone_from(&groups.texts);
@@ -229,6 +219,30 @@ fn proved(
         exported((site, sources), &artifacts, &origins, &mut hosts, findings, watch)?;
     }
     Some(Proved { hosts, groups, artifacts, report })
+}
+
+/// What is meant is found while it is written: neither needs the other. Of very many statements both at once take room that one after
+/// the other does not.
+fn made_and_meant<'s>(
+    site: &'s Site,
+    options: &Options,
+    findings: &mut Findings,
+    watch: Watch<'_>,
+) -> (Option<Made>, Meanings<'s>) {
+    const AT_ONCE: usize = 50_000;
+    if site.accesses.len() > AT_ONCE {
+        return (made(site, options, findings, watch), Meanings::of(site));
+    }
+    thread::scope(|scope| {
+        let meanings = beside(scope, || {
+            watch(Told::Begun);
+            let meanings = Meanings::of(site);
+            watch(Told::Ended("prove"));
+            meanings
+        });
+        let made = made(site, options, findings, watch);
+        (made, meanings.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// What every machine is told, as rules, as text, and as it is read back from that.
