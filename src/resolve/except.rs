@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::names::List;
 use super::places::{Item, Places, Spread};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Leg, ZoneId};
+use crate::model::{Host, HostId};
 use crate::net::AddrSet;
 use crate::source::Span;
 use crate::syntax::ast;
@@ -116,30 +116,24 @@ impl Places<'_> {
 
     /// The addresses of an item after `except`, read narrowly.
     fn narrow(&self, item: &Item) -> AddrSet {
-        let of_legs = |legs: &mut dyn Iterator<Item = &Leg>| self.united(legs.map(Leg::address_set));
+        let host = |host: &HostId| self.hosts.get(host.index());
         match item {
-            Item::Zone(zone) => self.narrow_zone(*zone),
-            Item::Host(host) => of_legs(&mut self.hosts.get(host.index()).into_iter().flat_map(|h| &h.legs)),
-            Item::Leg(host, zone) => {
-                let leg = self.hosts.get(host.index()).and_then(|h| h.leg_in(*zone));
-                of_legs(&mut leg.map(|(_, leg)| leg).into_iter())
-            }
+            Item::Zone(_) => self.addrs(item).difference(&self.forwarders()),
+            Item::Host(of) => host(of).map(Host::address_set).unwrap_or_default(),
+            Item::Leg(of, zone) => host(of)
+                .and_then(|host| host.leg_in(*zone))
+                .map(|(_, leg)| leg.address_set())
+                .unwrap_or_default(),
             Item::Addrs(set) => AddrSet::clone(set),
             Item::Anywhere => {
-                self.united(self.zones.iter().map(|zone| zone.addrs.difference(&self.forwarders())))
+                self.united(self.zones.iter().map(|zone| zone.addrs.clone())).difference(&self.forwarders())
             }
         }
     }
 
-    fn narrow_zone(&self, zone: ZoneId) -> AddrSet {
-        let all = self.zones.get(zone.index()).map(|zone| zone.addrs.clone()).unwrap_or_default();
-        all.difference(&self.forwarders())
-    }
-
     /// The static addresses of machines that forward.
     fn forwarders(&self) -> AddrSet {
-        let legs = self.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
-        self.united(legs.map(Leg::address_set))
+        self.united(self.hosts.iter().filter(|host| host.forwards()).map(Host::address_set))
     }
 
     fn union<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> AddrSet {
