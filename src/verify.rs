@@ -8,6 +8,7 @@
 //! Every counterexample is replayed through the concrete interpreters of both sides before it leaves this module.
 
 mod acls;
+mod artifacts;
 mod balancers;
 mod bastion;
 pub mod beside;
@@ -45,17 +46,16 @@ mod unseen;
 mod widely;
 
 pub use acls::{AclsText, AgainstAcls, acls};
+pub use artifacts::{Artifacts, GroupsText, HostRules, hook_of};
 pub use balancers::{Balancing, misdirected};
 pub use done::Simulated;
-pub use frames::{Every, FramesProof, WrongFrame, frames, frames_of};
-pub use interfaces::{AgainstGroups, GroupsText, at_interface};
+pub use frames::{frames, frames_of};
+pub use interfaces::{AgainstGroups, at_interface};
 pub use meant::{HOOKS, Meanings, NAT_HOOKS, hooks};
 pub use people::{Servers, people};
-pub use prove::{Against, Artifacts, HostRules, against, favourites, prove, prove_with};
-pub use publicly::RoundByPublic;
+pub use prove::{Against, against, prove, prove_with};
 pub use report::{
-    Bastions, Counterexample, Excuse, ExpectProof, Hop, Outcome, PersonProof, PointProof, Replies, Report,
-    Rewrite, Unasked, UnaskedProof, WayRound,
+    Bastions, Counterexample, Every, Excuse, ExpectProof, FramesProof, Hop, Outcome, PersonProof, PointProof,
+    Replies, Report, Rewrite, RoundByPublic, Unasked, UnaskedProof, WayRound, WrongFrame, favourites,
 };
 pub use sysctl::{SettingsProof, WrongSetting, settings};
-pub use trace::hook_of;

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::compile::tell_findings;
 use super::options::{FindingsFormat, PolicyArgs};
 use super::render::{self, Look};
 use super::request::Request;
@@ -28,7 +27,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         console.talk("nothing to report\n");
     }
     request.tell_timings(console);
-    finished(understood, &request)
+    request.finished(understood)
 }
 
 /// There are errors, which are the answer then: for programs as `verify` has it, with nothing where the `answer` would be.
@@ -38,23 +37,12 @@ pub(super) fn unanswered(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     match answer {
-        None => tell_findings(request, console),
+        None => request.tell_findings(console),
         Some(answer) => {
             let findings = render::as_json(&request.told(), &request.sources);
             console.data(&render::document(&json!({ "findings": findings, answer: null })));
         }
     }
     request.tell_timings(console);
-    finished(false, request)
-}
-
-/// A middle that gives up without saying why would be a bug, and no success.
-pub(super) fn finished(understood: bool, request: &Request) -> Result<Exit, Failure> {
-    match (understood, request.findings.has_errors()) {
-        (_, true) if request.misasked() => Ok(Exit::Failed),
-        (_, true) => Ok(Exit::AtFault),
-        (true, false) => Ok(Exit::Fine),
-        (false, false) => Err(Failure::new("the policy could not be compiled, and no finding says why")
-            .help("this is a bug of fwc: please report it with the policy")),
-    }
+    request.finished(false)
 }

@@ -7,11 +7,10 @@ use serde_json::json;
 use crate::compile::Compiled;
 use crate::model::{HostId, Site};
 
-use super::check::finished;
 use super::files::text_of;
-use super::options::{Emit, FindingsFormat, Format, PolicyArgs};
+use super::options::{Emit, Format, PolicyArgs};
 use super::output::Tree;
-use super::render::{self, Look, number};
+use super::render::{self, number};
 use super::report::{self, Telling};
 use super::request::Request;
 use super::{Console, Exit, Failure, manifest};
@@ -102,7 +101,7 @@ impl Stop {
     /// How the run ends.
     pub(super) fn exit(&self, request: &Request) -> Result<Exit, Failure> {
         match self {
-            Self::Errors => finished(false, request),
+            Self::Errors => request.finished(false),
             Self::Unproved(exit) => Ok(*exit),
         }
     }
@@ -120,7 +119,7 @@ pub(super) fn proved(
     let telling = failed.map(|c| Telling { site: &c.site, sources: &request.sources, ruleset: None });
     match format {
         Format::Text => {
-            tell_findings(request, console);
+            request.tell_findings(console);
             if let (Some(telling), Some(failed)) = (telling, failed) {
                 console.talk(&telling.report(&failed.report));
                 console.talk(&format!("{otherwise}\n"));
@@ -131,19 +130,13 @@ pub(super) fn proved(
             let findings = render::as_json(&request.findings, &request.sources);
             console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
         }
-        Format::Json => tell_findings(request, console),
+        Format::Json => request.tell_findings(console),
     }
     let compiled = compiled.ok_or(Stop::Errors)?;
     match report::exit(&compiled.report) {
         Exit::Fine => Ok(compiled),
         exit => Err(Stop::Unproved(exit)),
     }
-}
-
-/// Findings as talk.
-pub(super) fn tell_findings(request: &Request, console: &mut Console<'_>) {
-    let look = Look { colour: console.colour_err(), width: console.width() };
-    console.talk(&render::findings(&request.told(), &request.sources, FindingsFormat::Text, look));
 }
 
 /// A machine that has artifacts, of those that were compiled.

@@ -23,7 +23,7 @@ use super::options::{Depends, Format, Listed};
 use super::packet::show;
 use super::render::{self, number};
 use super::report::put;
-use super::{Console, Exit, Failure, aws, engine, request};
+use super::{Console, Exit, Failure, aws, engine, instant};
 use groups::Groups;
 use input::{Input, Machine, Pair, listed, paired};
 
@@ -92,7 +92,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     let names = Names::of(&new.site).and(&Names::of(&old.site));
     let bounds = Bounds { regions: args.regions.max(1), ..Bounds::within(args.branches) };
-    let at = args.depends.at.unwrap_or_else(request::now);
+    let at = args.depends.at.unwrap_or_else(instant::now);
     let mut hosts = Vec::new();
     for pair in paired(&old, &new, args.host.as_deref())? {
         let listings = [old.is_listing(), new.is_listing()];

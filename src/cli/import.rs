@@ -11,9 +11,9 @@ use crate::durable;
 use crate::target::aws::artifact::Estate;
 
 use super::clean::clean_line;
+use super::instant::now;
 use super::options::Format;
 use super::render::{self, number};
-use super::request::now;
 use super::{Console, Exit, Failure, aws};
 
 #[derive(Debug, clap::Args)]

@@ -11,7 +11,6 @@ use crate::verify::questions::{By, Cell, Matrix, Spoken};
 
 use super::check::unanswered;
 use super::clean::clean_line;
-use super::compile::tell_findings;
 use super::options::PolicyArgs;
 use super::request::Request;
 use super::{Console, Exit, Failure, engine, reach, render};
@@ -76,7 +75,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let json = args.format == Format::Json;
         return unanswered(json.then_some("matrix"), &request, console);
     };
-    tell_findings(&request, console);
+    request.tell_findings(console);
     let only = args.service.as_ref().and_then(|_| reach::asked(&compiled)).map(|asked| asked.terms);
     let by = match args.to {
         Targets::Zone => By::Zone,

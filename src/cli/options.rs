@@ -27,7 +27,7 @@ pub(super) struct Depends {
     pub(super) set: Vec<(String, String)>,
 
     /// The time to prove for, UTC: 2027-06-30 or 2027-06-30T18:00Z; now where not said
-    #[arg(long, value_name = "TIME", value_parser = super::request::instant)]
+    #[arg(long, value_name = "TIME", value_parser = super::instant::instant)]
     pub(super) at: Option<u64>,
 
     /// Print on stderr how long each stage took

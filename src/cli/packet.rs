@@ -16,7 +16,7 @@ use crate::model::Site;
 use crate::net::packet::tcp_flag;
 use crate::net::{Packet, Proto};
 
-use super::request::utc;
+use super::instant::utc;
 
 /// The source port of a packet that does not say one: an ephemeral one.
 const SOURCE_PORT: u16 = 40000;

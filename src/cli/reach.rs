@@ -14,7 +14,6 @@ use crate::verify::questions::{Answer, Arriving};
 
 use super::check::unanswered;
 use super::clean::clean_line;
-use super::compile::tell_findings;
 use super::options::{Depends, Format, PolicyArgs};
 use super::render::{self, number};
 use super::report::Telling;
@@ -52,7 +51,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let json = args.format == Format::Json;
         return unanswered(json.then_some("reaches"), &request, console);
     };
-    tell_findings(&request, console);
+    request.tell_findings(console);
     let Some(asked) = asked(&compiled) else { return Err(Failure::new("the question was not read")) };
     let answer = engine::reach(&compiled, request.options.at, &asked)?;
     request.mark("reach");

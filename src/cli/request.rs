@@ -4,12 +4,9 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, ThreadId};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
-use time::{Date, PrimitiveDateTime, Time};
 
 use crate::compile::{Compiled, Options, Told};
 use crate::diag::{Findings, Severity};
@@ -17,8 +14,9 @@ use crate::model::Site;
 use crate::source::{FileId, SourceMap};
 
 use super::files::Files;
-use super::options::PolicyArgs;
-use super::{Console, Failure, engine};
+use super::options::{FindingsFormat, PolicyArgs};
+use super::render::{self, Look};
+use super::{Console, Exit, Failure, engine, instant};
 
 /// A policy that was read, and what was found in it.
 pub(super) struct Request {
@@ -42,8 +40,11 @@ impl Request {
         let (mut files, mut sources) = (Files::default(), SourceMap::default());
         let roots = files.roots(&args.policies, &mut sources)?;
         timings.hear(Told::Ended("open"));
-        let options =
-            Options { set: args.depends.set, at: args.depends.at.unwrap_or_else(now), ..Options::default() };
+        let options = Options {
+            set: args.depends.set,
+            at: args.depends.at.unwrap_or_else(instant::now),
+            ..Options::default()
+        };
         Ok(Self { sources, findings: Findings::default(), options, roots, question: None, files, timings })
     }
 
@@ -134,6 +135,23 @@ impl Request {
     pub(super) fn tell_timings(&self, console: &mut Console<'_>) {
         self.timings.tell(console);
     }
+
+    /// Findings as talk.
+    pub(super) fn tell_findings(&self, console: &mut Console<'_>) {
+        let look = Look { colour: console.colour_err(), width: console.width() };
+        console.talk(&render::findings(&self.told(), &self.sources, FindingsFormat::Text, look));
+    }
+
+    /// How the command ends. A middle that gives up without saying why would be a bug, and no success.
+    pub(super) fn finished(&self, understood: bool) -> Result<Exit, Failure> {
+        match (understood, self.findings.has_errors()) {
+            (_, true) if self.misasked() => Ok(Exit::Failed),
+            (_, true) => Ok(Exit::AtFault),
+            (true, false) => Ok(Exit::Fine),
+            (false, false) => Err(Failure::new("the policy could not be compiled, and no finding says why")
+                .help("this is a bug of fwc: please report it with the policy")),
+        }
+    }
 }
 
 /// How long each stage took, by the clock and of processors, all its turns together: for people alone, never part of
@@ -210,52 +228,4 @@ fn added(sum: [Duration; 2], took: [Duration; 2]) -> [Duration; 2] {
 /// What this process, or thread, has had of processors so far, user and system together (clock_gettime(2)).
 fn processors(of: ClockId) -> Duration {
     of.now().map_or(Duration::ZERO, Duration::from)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one clock; everything below is given the time")]
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A UTC time as nanoseconds since 1970: a day (its first instant), or a minute or second that ends in `Z`.
-pub(super) fn instant(text: &str) -> Result<u64, String> {
-    const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-    const MINUTE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]T[hour]:[minute]Z");
-    const SECOND: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    let parsed = Date::parse(text, DAY)
-        .map(|day| day.with_time(Time::MIDNIGHT))
-        .or_else(|_| PrimitiveDateTime::parse(text, MINUTE))
-        .or_else(|_| PrimitiveDateTime::parse(text, SECOND))
-        .map_err(|_| "say a UTC time as 2027-06-30 or 2027-06-30T18:00Z".to_owned())?;
-    u64::try_from(parsed.assume_utc().unix_timestamp_nanos())
-        .map_err(|_| "say a time between 1970 and 2554".to_owned())
-}
-
-/// The inverse of [`instant`], to the second.
-pub(super) fn utc(nanoseconds: u64) -> String {
-    const SECOND: &[BorrowedFormatItem<'_>] =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds))
-        .ok()
-        .and_then(|at| at.format(SECOND).ok())
-        .unwrap_or_else(|| format!("{nanoseconds} ns after 1970"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_utc_and_explicit() {
-        assert_eq!(instant("1970-01-02"), Ok(86_400_000_000_000));
-        assert_eq!(instant("1970-01-01T00:01Z"), Ok(60_000_000_000));
-        assert_eq!(instant("1970-01-01T00:00:02Z"), Ok(2_000_000_000));
-        for bad in ["", "tomorrow", "2027-06-31", "2027-06-30T18:00", "1969-12-31", "2027-06-30T25:00Z"] {
-            assert!(instant(bad).is_err(), "{bad}");
-        }
-        assert_eq!(utc(instant("2027-06-30T18:00Z").unwrap()), "2027-06-30T18:00:00Z");
-        assert!(!utc(u64::MAX).is_empty());
-    }
 }

@@ -12,7 +12,6 @@ use crate::verify::Hop;
 use crate::verify::trace::NoWay;
 
 use super::check::unanswered;
-use super::compile::tell_findings;
 use super::files::bytes_of;
 use super::options::{Depends, Format, PolicyArgs};
 use super::report::{Telling, word};
@@ -52,7 +51,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let json = args.format == Format::Json;
         return unanswered(json.then_some("hops"), &request, console);
     };
-    tell_findings(&request, console);
+    request.tell_findings(console);
     let (mut hops, no_path) = match engine::trace(&compiled, &traced) {
         Ok(hops) => (hops, None),
         Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),

@@ -12,7 +12,7 @@ use crate::verify::Report;
 
 use super::beside;
 use super::check::unanswered;
-use super::compile::{host_among, names, tell_findings};
+use super::compile::{host_among, names};
 use super::files::listing_of;
 use super::options::{Emit, Format, Listed, PolicyArgs};
 use super::report::{self, Telling};
@@ -78,7 +78,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let Some(compiled) = request.prove() else {
         return unanswered((args.format == Format::Json).then_some("proof"), &request, console);
     };
-    tell_findings(&request, console);
+    request.tell_findings(console);
     if let Some(listing) = beside {
         return tell_beside(&compiled, listing, args.host.as_deref(), args.format, &mut request, console);
     }
@@ -111,7 +111,7 @@ fn tell_against(
     let Some((site, report)) = asked else {
         return unanswered((format == Format::Json).then_some("proof"), request, console);
     };
-    tell_findings(request, console);
+    request.tell_findings(console);
     let telling = Telling { site: &site, sources: &request.sources, ruleset: Some(&name) };
     let exit = tell(telling, &report?, format, request, console);
     // The process ends here, and gives all of it back at once.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::cells::{Delivered, Header, Said, delivered, entries, headers, translated};
-use super::mapped::{Mapped, Mapping};
+use super::mapped::{Mapped, Mapping, one_machine};
 use super::pairs::{Legs, RawPair, wire};
 use super::{Raw, replies};
 use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn};
@@ -442,20 +442,4 @@ fn masked(mask: Mask) -> Option<(Put, AddrSet)> {
         translate::Put::Dynamic => Some((Put::Masquerade, AddrSet::empty())),
         translate::Put::Several => None,
     }
-}
-
-/// S13: the pairs of addresses in a rectangle that belong to one machine.
-pub(super) fn one_machine(topology: &Topology<'_>, src: &AddrSet, dst: &AddrSet) -> Vec<(IpAddr, IpAddr)> {
-    let (sources, destinations) = (topology.count_owners(src), topology.count_owners(dst));
-    if sources == 0 || destinations == 0 {
-        return Vec::new();
-    }
-    let (few, other) = if sources <= destinations { (src, dst) } else { (dst, src) };
-    let mut pairs = Vec::new();
-    for (addr, host, _) in topology.owners(few) {
-        for twin in topology.statics_of(host).filter(|a| other.contains(*a)) {
-            pairs.push(if sources <= destinations { (addr, twin) } else { (twin, addr) });
-        }
-    }
-    pairs
 }

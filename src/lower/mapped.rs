@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::cells::Delivered;
-use super::flows::one_machine;
 use crate::ir::{Addrs, Numbers, Put, Translation, Translations, Wire};
 use crate::model::{AccessId, Hook, HostId};
 use crate::net::{AddrSet, Family};
@@ -111,4 +110,20 @@ fn joined(ends: Vec<Ends>) -> Vec<Ends> {
         found.and_modify(|e| e.src = e.src.union(&one.src)).or_insert(one);
     }
     by_dst.into_values().collect()
+}
+
+/// S13: the pairs of addresses in a rectangle that belong to one machine.
+pub(super) fn one_machine(topology: &Topology<'_>, src: &AddrSet, dst: &AddrSet) -> Vec<(IpAddr, IpAddr)> {
+    let (sources, destinations) = (topology.count_owners(src), topology.count_owners(dst));
+    if sources == 0 || destinations == 0 {
+        return Vec::new();
+    }
+    let (few, other) = if sources <= destinations { (src, dst) } else { (dst, src) };
+    let mut pairs = Vec::new();
+    for (addr, host, _) in topology.owners(few) {
+        for twin in topology.statics_of(host).filter(|a| other.contains(*a)) {
+            pairs.push(if sources <= destinations { (addr, twin) } else { (twin, addr) });
+        }
+    }
+    pairs
 }

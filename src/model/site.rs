@@ -497,6 +497,12 @@ pub enum Bridge {
 }
 
 impl Leg {
+    /// The interface of it; of one without a name (S23) a name that stands for any but `lo`.
+    #[must_use]
+    pub fn interface_or_any(&self) -> &str {
+        self.interface.as_deref().unwrap_or("eth0")
+    }
+
     /// Whether it can carry packets of a family: it has an address of it, or is dynamic in a zone that has.
     #[must_use]
     pub fn carries(&self, site: &Site, family: Family) -> bool {

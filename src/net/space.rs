@@ -25,12 +25,13 @@ use super::addr::{AddrSet, Family};
 use super::packet::{CtState, Limit, Packet};
 use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
-use arena::{Arena, Op};
+use arena::Arena;
 pub use boxes::{Boxes, PacketBox};
 pub use covers::Covers;
 pub use endings::{Ending, Endings};
 use node::Node;
 pub use sum::Products;
+use table::Op;
 
 /// A dimension of a packet. The order of the variants is the order of decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

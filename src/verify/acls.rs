@@ -10,9 +10,7 @@ use crate::target::aws::artifact::{Acl, Direction};
 use crate::target::aws::sim::acl as sim;
 
 use super::points::{self, Sides};
-use super::prove::{favourites, place};
-use super::report::{Counterexample, Hop, Outcome, PointProof};
-use super::trace;
+use super::report::{Counterexample, Hop, Outcome, PointProof, favourites, place, statement};
 
 /// How many random packets each edge is also asked one at a time, of each verdict.
 const SAMPLES: usize = 16;
@@ -188,11 +186,7 @@ impl At<'_, '_> {
             point,
             verdict,
             meant: judged.verdict,
-            statements: judged
-                .because
-                .iter()
-                .filter_map(|origin| trace::statement(self.site, *origin))
-                .collect(),
+            statements: judged.because.iter().filter_map(|origin| statement(self.site, *origin)).collect(),
             rules,
             file: Some(self.text.file.clone()),
             rewrite: None,

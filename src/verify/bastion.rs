@@ -15,10 +15,10 @@ use crate::spec::Spec;
 use crate::target::sshd::artifact::Server;
 use crate::target::sshd::sim;
 
+use super::artifacts::{Artifacts, GroupsText};
 use super::compose::{Network, Reached};
-use super::interfaces::GroupsText;
+use super::gateways::LEAVING_UNNAMED;
 use super::people::Servers;
-use super::prove::{Artifacts, LEAVING_UNNAMED};
 use super::report::{Bastions, Counterexample, Excuse, Outcome, PersonProof, WayRound};
 use super::translate::Kind;
 use super::widely::{into_machine, starts_of};

@@ -19,7 +19,7 @@ use crate::target::nft::artifact::{
 };
 use crate::target::nft::sim;
 
-use super::prove::HostRules;
+use super::artifacts::HostRules;
 use super::unseen;
 
 /// What a table of somebody else's does.

@@ -13,9 +13,10 @@ use crate::model::{Bridge, Bridges, GroupId, Hook, Host, HostId, Leg, LegId, Per
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
+use super::artifacts::GroupsText;
 use super::broadcasts::{self, Shared};
 use super::gateways::{self, Gateways, PutFor};
-use super::interfaces::{self, Grounds, GroupsText};
+use super::interfaces::{self, Grounds};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
 use super::said::Sayings;
@@ -407,7 +408,7 @@ impl<'s> Network<'s> {
             set = self.sent(host, set);
         }
         for (field, leg) in [(Field::Iif, iif), (Field::Oif, oif)] {
-            let name = leg.and_then(|l| site.leg(host, l)).map_or("", interface_of);
+            let name = leg.and_then(|l| site.leg(host, l)).map_or("", Leg::interface_or_any);
             let value = self.space.interface(name);
             set = self.space.given(field, value, set);
         }
@@ -425,7 +426,7 @@ impl<'s> Network<'s> {
     /// What a machine that filters and translates nothing may forward of what comes by a leg, by whichever it leaves: all that
     /// [`Asking::May`] finds of each, and perhaps more.
     pub(crate) fn forwards_from(&mut self, host: HostId, leg: LegId) -> PacketSet {
-        let (asking, name) = (Asking::May, self.site.leg(host, leg).map_or("", interface_of));
+        let (asking, name) = (Asking::May, self.site.leg(host, leg).map_or("", Leg::interface_or_any));
         let (accepted, value) = (self.accepted(host, Hook::Forward), self.space.interface(name));
         let set = self.space.given(Field::Iif, value, accepted);
         let set = self.space.forget(Field::Oif, set);
@@ -757,11 +758,3 @@ fn forwarding(site: &Site) -> BTreeMap<ZoneId, Vec<(HostId, LegId)>> {
     }
     all
 }
-
-/// The interface of a leg; of one without a name (S23) a name that stands for any but `lo`.
-pub(crate) fn interface_of(leg: &Leg) -> &str {
-    leg.interface.as_deref().unwrap_or(ANY_INTERFACE)
-}
-
-/// Stands for the interface of a leg without a name.
-pub(crate) const ANY_INTERFACE: &str = "eth0";

@@ -23,7 +23,7 @@ use crate::target::nft::artifact::{
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
 
-use super::prove::HostRules;
+use super::artifacts::HostRules;
 use super::unseen;
 
 mod altered;

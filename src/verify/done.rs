@@ -6,10 +6,9 @@ use crate::model::{Hook, HostId, Site};
 use crate::net::{Exhausted, PacketSet, Space, Translation};
 use crate::target::nft::sim::{self, Admits};
 
+use super::artifacts::{HostRules, hook_of};
 use super::meant::{EVERY_HOOK, every_hook, seen};
 use super::points::Sides;
-use super::prove::HostRules;
-use super::trace;
 use super::translate::settled;
 
 /// What a ruleset does at a hook.
@@ -59,7 +58,7 @@ pub(super) struct OfAny {
 
 impl OfAny {
     fn of(rules: &HostRules, hook: Hook, space: &mut Space) -> Result<Self, Exhausted> {
-        let (admits, translated) = sim::does(&rules.ruleset, trace::hook_of(hook), space)?;
+        let (admits, translated) = sim::does(&rules.ruleset, hook_of(hook), space)?;
         Ok(Self { admits, translated: translated.into_iter().map(|(_, to, set)| (to, set)).collect() })
     }
 

@@ -7,65 +7,8 @@ use crate::model::{Bridge, Host, HostId, Site};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet, Proto, Space, Verdict};
 use crate::target::nft::sim::{self, ARP, Outcome};
 
-use super::prove::{Artifacts, HostRules};
-
-/// The frames of one machine's bridges that are not IP, and the fragments.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FramesProof {
-    /// The machine.
-    pub host: HostId,
-    /// How many kinds of frames were told apart; all pass that have no tag, and no other, but for those in `wrong`.
-    pub kinds: usize,
-    /// Those of which it is otherwise.
-    pub wrong: Vec<WrongFrame>,
-    /// Whether packets pass the table of bridges where the forward hook decides about them (S40). Elsewhere that table decides, and
-    /// they are a point.
-    pub packets: Every,
-    /// Whether no fragment of TCP, and none of IPv6, passes its bridges that track nothing (S42).
-    pub fragments: Every,
-}
-
-/// Whether something holds of all packets of a kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Every {
-    /// It does.
-    Holds,
-    /// It may not hold of this one.
-    But(Box<Packet>),
-    /// The budget was spent.
-    Undecided,
-}
-
-impl Every {
-    fn but(found: Result<Option<Packet>, Exhausted>) -> Self {
-        match found {
-            Ok(None) => Self::Holds,
-            Ok(Some(packet)) => Self::But(Box::new(packet)),
-            Err(_) => Self::Undecided,
-        }
-    }
-}
-
-impl FramesProof {
-    /// Whether all those pass that should, and nothing else does.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.wrong.is_empty() && self.packets == Every::Holds && self.fragments == Every::Holds
-    }
-}
-
-/// Frames that do not pass, or with a tag do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrongFrame {
-    /// The tag that they have: the EtherType of its kind of VLANs.
-    pub tag: Option<u16>,
-    /// Their EtherType, behind the tag; the one that no rule names stands for all others.
-    pub ethertype: u16,
-    /// Whether they are ARP.
-    pub arp: bool,
-    /// What becomes of them.
-    pub done: Outcome,
-}
+use super::artifacts::{Artifacts, HostRules};
+use super::report::{Every, FramesProof, WrongFrame};
 
 /// The frames of every machine with a bridge.
 #[must_use]
@@ -85,9 +28,18 @@ pub fn frames_of(site: &Site, host: HostId, rules: &HostRules) -> FramesProof {
     let wrong = wrong.chain(passing_by.map(|(tag, ethertype, done)| (Some(tag), ethertype, done)));
     let wrong =
         wrong.map(|(tag, ethertype, done)| WrongFrame { tag, ethertype, arp: ethertype == ARP, done });
-    let packets = Every::but(held_back(site, host, rules));
-    let fragments = Every::but(passing(site, host, rules));
+    let packets = every(held_back(site, host, rules));
+    let fragments = every(passing(site, host, rules));
     FramesProof { host, kinds, wrong: wrong.collect(), packets, fragments }
+}
+
+/// Whether it holds of all, where one of which it does not was looked for.
+fn every(found: Result<Option<Packet>, Exhausted>) -> Every {
+    match found {
+        Ok(None) => Every::Holds,
+        Ok(Some(packet)) => Every::But(Box::new(packet)),
+        Err(_) => Every::Undecided,
+    }
 }
 
 /// A packet that may not pass the table of bridges, though the forward hook alone should decide about it.

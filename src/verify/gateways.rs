@@ -282,6 +282,10 @@ impl Gateway {
     }
 }
 
+/// What is taken for granted of a source without a public address (S57).
+pub(crate) const LEAVING_UNNAMED: &str =
+    "what has no public address leaves its vpc by one that no statement names";
+
 impl Network<'_> {
     /// Of packets that start anywhere in a zone, those that are not to a public address of a gateway before it: by S57 the
     /// private one stands for that there, and nothing is sent twice.

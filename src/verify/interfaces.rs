@@ -16,24 +16,12 @@ use crate::spec::{Sets, Spec, Symbolic};
 use crate::target::aws::artifact::{Direction, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
 use crate::target::aws::sim::{self, Role as Worn, admits, run};
 
+use super::artifacts::GroupsText;
 use super::points::{self, Sides};
-use super::prove::{favourites, place};
-use super::report::{Counterexample, Hop, Outcome, PointProof};
-use super::trace;
+use super::report::{Counterexample, Hop, Outcome, PointProof, favourites, place, statement};
 
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 32;
-
-/// Security groups as they were read back from one text.
-#[derive(Clone, Debug)]
-pub struct GroupsText {
-    /// The name of the file in a build: `aws/security-groups.json`.
-    pub file: String,
-    /// The text.
-    pub text: String,
-    /// What it says.
-    pub estate: Estate,
-}
 
 /// A leg that wears groups.
 pub(crate) type Leg = (HostId, LegId);
@@ -152,7 +140,7 @@ impl<'g> Grounds<'g> {
             point,
             verdict: done.map_or(Verdict::Drop, |run| run.verdict),
             meant: judged.verdict,
-            statements: judged.because.iter().filter_map(|origin| trace::statement(site, *origin)).collect(),
+            statements: judged.because.iter().filter_map(|origin| statement(site, *origin)).collect(),
             rules,
             file: Some(self.text.file.clone()),
             rewrite: None,

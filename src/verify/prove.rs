@@ -6,100 +6,27 @@ use std::net::IpAddr;
 use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
 use crate::net::{Exhausted, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Spec, Unanswered};
-use crate::target::nft::artifact::{self, Place, Ruleset, Statement, TableFamily};
+use crate::target::nft::artifact::{self, Place, Statement, TableFamily};
 use crate::target::nft::{read, sim};
 
+use super::artifacts::{Artifacts, HostRules, hook_of};
 use super::compose::{Network, Worn};
 use super::done::{Done, OfAny, Simulated, done};
 use super::frames::{frames, frames_of};
-use super::interfaces::{AgainstGroups, GroupsText};
+use super::gateways::LEAVING_UNNAMED;
+use super::interfaces::AgainstGroups;
 use super::meant::{Meanings, Meant, NAT_HOOKS, every_hook, of_hook, seen};
 use super::people::Servers;
 use super::points;
-use super::report::{Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report};
+use super::report::{
+    Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, favourites, place,
+};
 use super::translate::Translations;
 use super::unseen;
 use super::{narrowly, search, trace, unasked, widely};
 
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 64;
-
-/// A machine's ruleset as it was read back from its text.
-#[derive(Clone, Debug, Default)]
-pub struct HostRules {
-    /// The text.
-    pub text: String,
-    /// What it says.
-    pub ruleset: Ruleset,
-    /// Where in the text each rule and element stands.
-    pub lines: crate::target::nft::read::Lines,
-}
-
-impl HostRules {
-    /// The ruleset that a listing shows, whoever's it is: text or JSON of `nft list ruleset`, or a file for `nft -f`.
-    ///
-    /// # Errors
-    /// Where it is neither.
-    pub fn listed(text: impl Into<String>) -> Result<Self, read::ReadError> {
-        let (reading, text) = read::listing(text.into())?;
-        Ok(Self { text, ruleset: reading.ruleset, lines: reading.lines })
-    }
-
-    /// The same, its dates taken as UTC: what `TZ=UTC nft list ruleset` prints. Without that nothing says their time zone,
-    /// and what they decide is not known.
-    #[must_use]
-    pub fn in_utc(mut self) -> Self {
-        read::dates_are_utc(&mut self.ruleset);
-        self
-    }
-
-    /// Whether it has base chains at a hook.
-    pub(super) fn has_chains_at(&self, hook: Hook) -> bool {
-        let mut chains = self.ruleset.tables.iter().flat_map(|table| &table.chains);
-        let at = trace::hook_of(hook);
-        chains.any(|chain| chain.base.as_ref().is_some_and(|base| sim::Spot::from(base.hook) == at))
-    }
-}
-
-/// The artifacts of a site: the rulesets by machine, and the security groups.
-#[derive(Clone, Debug, Default)]
-pub struct Artifacts {
-    /// By machine.
-    pub hosts: BTreeMap<HostId, HostRules>,
-    /// The security groups, once for each text that says them; the first is the one that packets are followed through.
-    pub groups: Vec<GroupsText>,
-}
-
-impl Artifacts {
-    /// None.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-}
-
-impl std::ops::Deref for Artifacts {
-    type Target = BTreeMap<HostId, HostRules>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.hosts
-    }
-}
-
-impl<'a> IntoIterator for &'a Artifacts {
-    type Item = (&'a HostId, &'a HostRules);
-    type IntoIter = std::collections::btree_map::Iter<'a, HostId, HostRules>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.hosts.iter()
-    }
-}
-
-impl std::ops::DerefMut for Artifacts {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.hosts
-    }
-}
 
 /// Proves that `artifacts` do what `site` means; `at` is the time of the proof in UTC nanoseconds. Of a site with sshd
 /// hosts [`prove_with`] is the whole proof: without what their sshds are told nothing is proved of them.
@@ -290,33 +217,6 @@ impl<'s> Against<'s> {
     }
 }
 
-/// `fw forward`.
-#[must_use]
-pub(super) fn place(site: &Site, point: &Point) -> String {
-    let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
-    match point {
-        Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
-        Point::Interface { host, leg, way } => {
-            let machine = site.host(*host);
-            let zone = site.leg(*host, *leg).and_then(|leg| site.zone(leg.zone));
-            match machine.zip(zone) {
-                Some((machine, zone)) if machine.legs.len() > 1 => {
-                    format!("{}.{} {}", machine.name, zone.name, way.word())
-                }
-                _ => format!("{} {}", name(host), way.word()),
-            }
-        }
-        Point::NetworkAcl { subnet, way } => {
-            format!(
-                "network ACL of {} {}",
-                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
-                way.word()
-            )
-        }
-        Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
-    }
-}
-
 /// Whether there is nothing to compare at a hook: it translates, and neither side has anything there.
 fn is_silent(meant: &Result<&Meant, String>, rules: &HostRules, hook: Hook) -> bool {
     NAT_HOOKS.contains(&hook)
@@ -396,7 +296,7 @@ fn bounded(
         (false, false) => "what is known of is as meant (lower bound), more or less may pass (upper bound)",
     };
     let mut lines = Vec::new();
-    let effects = sim::effects(&rules.ruleset, trace::hook_of(hook), &sim::Reading::default(), space)?;
+    let effects = sim::effects(&rules.ruleset, hook_of(hook), &sim::Reading::default(), space)?;
     for (place, set) in effects.unknowns {
         let here = space.and(set, done.unknown);
         if here != PacketSet::NOTHING {
@@ -412,7 +312,7 @@ fn bounded(
 /// Which rules of a hook take packets out of connection tracking, if any does. No policy asks for that: what it says of
 /// such packets at the hooks behind is not what it says of those that they were.
 fn untracking(space: &mut Space, rules: &HostRules, hook: Hook) -> Result<Option<String>, Exhausted> {
-    let of_nft = trace::hook_of(hook);
+    let of_nft = hook_of(hook);
     let notrack = |(_, rule): &(Place, &artifact::Rule)| rule.statements.contains(&Statement::NoTrack);
     let places: Vec<Place> = rules.ruleset.rules().filter(notrack).map(|(place, _)| place).collect();
     if places.is_empty() || !matches!(hook, Hook::Prerouting | Hook::Output) {
@@ -606,10 +506,6 @@ fn expectation(
     }
 }
 
-/// What is taken for granted of a source without a public address (S57).
-pub(super) const LEAVING_UNNAMED: &str =
-    "what has no public address leaves its vpc by one that no statement names";
-
 /// What an expectation that holds takes for granted of what leaves a vpc without a public address (S57); none where it holds
 /// whatever that leaves by.
 fn leaving_unnamed(network: &mut Network<'_>, expect: &Expect, favourites: &[IpAddr]) -> Option<String> {
@@ -692,11 +588,4 @@ fn counterexample(packet: Packet, meant: Verdict, hops: Vec<Hop>, reason: Option
         (None, None) => Verdict::Accept,
     };
     Counterexample { packet, meant, done, hops, reason }
-}
-
-/// Addresses that witnesses prefer: those people know, an outside one last.
-#[must_use]
-pub fn favourites(site: &Site) -> Vec<IpAddr> {
-    let plain = site.hosts.iter().filter(|h| !h.forwards());
-    plain.flat_map(|h| &h.legs).flat_map(|l| l.addresses.iter().copied()).collect()
 }

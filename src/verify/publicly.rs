@@ -7,20 +7,11 @@
 
 use std::net::IpAddr;
 
-use crate::model::{Access, AccessId, Action, Expect, Expected};
-use crate::net::Packet;
+use crate::model::{Access, Action, Expect, Expected};
 
 use super::compose::Network;
+use super::report::RoundByPublic;
 use super::widely;
-
-/// A `deny` that holds by private addresses alone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoundByPublic {
-    /// The statement.
-    pub access: AccessId,
-    /// A packet that it does not stop, as its sender writes it; none where nothing was found for want of room.
-    pub packet: Option<Packet>,
-}
 
 /// Every one of them, in the order of the policy.
 pub(super) fn denials(network: &mut Network<'_>, favourites: &[IpAddr]) -> Vec<RoundByPublic> {

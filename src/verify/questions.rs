@@ -12,11 +12,12 @@ use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketBox, Packet
 use crate::source::Span;
 use crate::spec::{Sets, Spec};
 
+use super::artifacts::Artifacts;
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
 use super::done::accepts;
 use super::gateways::Gateways;
-use super::prove::{Artifacts, LEAVING_UNNAMED};
+use super::gateways::LEAVING_UNNAMED;
 use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
 

@@ -1,11 +1,12 @@
-//! What a proof says, as data. Rendering is the business of `cli`.
+//! What a proof says, as data, and the names that it has for what it speaks of. Rendering is the business of `cli`.
 
-use super::frames::FramesProof;
-use super::publicly::RoundByPublic;
+use std::net::IpAddr;
+
 use super::sysctl::SettingsProof;
-use crate::model::{AccessId, HostId, LegId, PersonId, Point};
+use crate::model::{AccessId, HostId, LegId, Origin, PersonId, Point, Site};
 use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
+use crate::target::nft::sim;
 
 /// The answer to a question about all packets. Running out of budget is not success.
 #[must_use]
@@ -271,4 +272,107 @@ impl Report {
             && self.people.iter().all(|p| p.outcome.holds())
             && self.bastions.holds()
     }
+}
+
+/// The frames of one machine's bridges that are not IP, and the fragments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FramesProof {
+    /// The machine.
+    pub host: HostId,
+    /// How many kinds of frames were told apart; all pass that have no tag, and no other, but for those in `wrong`.
+    pub kinds: usize,
+    /// Those of which it is otherwise.
+    pub wrong: Vec<WrongFrame>,
+    /// Whether packets pass the table of bridges where the forward hook decides about them (S40). Elsewhere that table decides, and
+    /// they are a point.
+    pub packets: Every,
+    /// Whether no fragment of TCP, and none of IPv6, passes its bridges that track nothing (S42).
+    pub fragments: Every,
+}
+
+/// Whether something holds of all packets of a kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// It does.
+    Holds,
+    /// It may not hold of this one.
+    But(Box<Packet>),
+    /// The budget was spent.
+    Undecided,
+}
+
+impl FramesProof {
+    /// Whether all those pass that should, and nothing else does.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.wrong.is_empty() && self.packets == Every::Holds && self.fragments == Every::Holds
+    }
+}
+
+/// Frames that do not pass, or with a tag do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongFrame {
+    /// The tag that they have: the EtherType of its kind of VLANs.
+    pub tag: Option<u16>,
+    /// Their EtherType, behind the tag; the one that no rule names stands for all others.
+    pub ethertype: u16,
+    /// Whether they are ARP.
+    pub arp: bool,
+    /// What becomes of them.
+    pub done: sim::Outcome,
+}
+
+/// A `deny` that holds by private addresses alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoundByPublic {
+    /// The statement.
+    pub access: AccessId,
+    /// A packet that it does not stop, as its sender writes it; none where nothing was found for want of room.
+    pub packet: Option<Packet>,
+}
+
+/// `fw forward`.
+#[must_use]
+pub(super) fn place(site: &Site, point: &Point) -> String {
+    let name = |host: &HostId| site.host(*host).map_or("?", |h| h.name.as_str()).to_owned();
+    match point {
+        Point::Hook { host, hook } => format!("{} {}", name(host), hook.keyword()),
+        Point::Interface { host, leg, way } => {
+            let machine = site.host(*host);
+            let zone = site.leg(*host, *leg).and_then(|leg| site.zone(leg.zone));
+            match machine.zip(zone) {
+                Some((machine, zone)) if machine.legs.len() > 1 => {
+                    format!("{}.{} {}", machine.name, zone.name, way.word())
+                }
+                _ => format!("{} {}", name(host), way.word()),
+            }
+        }
+        Point::NetworkAcl { subnet, way } => {
+            format!(
+                "network ACL of {} {}",
+                site.zone(*subnet).map_or("?", |zone| zone.name.as_str()),
+                way.word()
+            )
+        }
+        Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
+    }
+}
+
+/// A statement as it is written, and where; none for what no statement says.
+pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
+    match origin {
+        Origin::Access(id) => site.access(id).map(|a| (a.words.clone(), Some(a.span))),
+        Origin::Default(host) => {
+            let host = site.host(host)?;
+            Some((format!("what `{}` does with the rest", host.name), Some(host.span)))
+        }
+        Origin::Base => None,
+    }
+}
+
+/// Addresses that witnesses prefer: those people know, an outside one last.
+#[must_use]
+pub fn favourites(site: &Site) -> Vec<IpAddr> {
+    let plain = site.hosts.iter().filter(|h| !h.forwards());
+    plain.flat_map(|h| &h.legs).flat_map(|l| l.addresses.iter().copied()).collect()
 }

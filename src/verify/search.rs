@@ -11,12 +11,12 @@ use crate::net::{AddrSet, CtState, Packet, Verdict};
 use crate::spec::Spec;
 use crate::spec::reading::Readings;
 
+use super::artifacts::Artifacts;
 use super::broadcasts::{self, Hearer, Shared};
 use super::compose::{Spot, Start};
 use super::gateways::Gateways;
 use super::ipvs;
 use super::path::bridge_gate;
-use super::prove::Artifacts;
 use super::report::Hop;
 use super::terms;
 use super::trace::{Machine, emulated, translated};

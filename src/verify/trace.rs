@@ -4,19 +4,17 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Access, Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way};
+use crate::model::{Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way};
 use crate::net::{NatStatus, Packet, Translation, Verdict};
-use crate::source::Span;
 use crate::spec::Spec;
-use crate::target::nft::{artifact, sim};
+use crate::target::nft::sim;
 
-use super::compose::interface_of;
+use super::artifacts::{Artifacts, HostRules, hook_of};
 use super::gateways::{Gateway, Gateways, gateways};
 use super::interfaces::Grounds;
 use super::ipvs;
 use super::path::{self, Begin, Gate, gates};
-use super::prove::{Artifacts, HostRules, place};
-use super::report::{Hop, Rewrite};
+use super::report::{Hop, Rewrite, place, statement};
 use super::translate::{only, sources_of};
 
 /// Why a packet has no way to be shown, in the reader's words.
@@ -529,7 +527,7 @@ impl Machine<'_, '_> {
     }
 
     fn name(&self, leg: Option<LegId>) -> &str {
-        leg.and_then(|l| self.spec.forwarding().site().leg(self.host, l)).map_or("", interface_of)
+        leg.and_then(|l| self.spec.forwarding().site().leg(self.host, l)).map_or("", Leg::interface_or_any)
     }
 }
 
@@ -620,7 +618,7 @@ fn rewrite(
 }
 
 fn is_by(leg: &Leg, packet: &Packet) -> bool {
-    packet.oif.name() == interface_of(leg)
+    packet.oif.name() == leg.interface_or_any()
 }
 
 /// Masquerading by a leg with one address gives that address.
@@ -640,27 +638,4 @@ fn lines(did: &sim::Run, rules: &HostRules) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = did.because.iter().filter_map(line).collect();
     lines.dedup();
     lines
-}
-
-/// The hook of nftables.
-pub fn hook_of(hook: Hook) -> sim::Spot {
-    match hook {
-        Hook::Prerouting => artifact::Hook::Prerouting.into(),
-        Hook::Input => artifact::Hook::Input.into(),
-        Hook::Forward => artifact::Hook::Forward.into(),
-        Hook::Output => artifact::Hook::Output.into(),
-        Hook::Postrouting => artifact::Hook::Postrouting.into(),
-        Hook::Bridge => sim::Spot::BRIDGE,
-    }
-}
-
-pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<Span>)> {
-    match origin {
-        Origin::Access(id) => site.access(id).map(|a: &Access| (a.words.clone(), Some(a.span))),
-        Origin::Default(host) => {
-            let host = site.host(host)?;
-            Some((format!("what `{}` does with the rest", host.name), Some(host.span)))
-        }
-        Origin::Base => None,
-    }
 }

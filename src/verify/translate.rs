@@ -11,7 +11,7 @@ use crate::model::{Hook, Host, HostId, Leg, LegId, Site};
 use crate::net::addr::number;
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Space, Translation};
 
-use super::compose::{Asking, Network, interface_of};
+use super::compose::{Asking, Network};
 
 /// What of a packet is not any more as its sender wrote it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,7 +94,7 @@ pub(crate) fn settled(
         if to == Translation::Masquerade {
             for leg in &machine.legs {
                 for (family, addr) in Family::BOTH.into_iter().filter_map(|f| Some((f, only(leg, f)?))) {
-                    let oif = space.interface(interface_of(leg));
+                    let oif = space.interface(leg.interface_or_any());
                     let (oif, family) = (space.is(Field::Oif, oif), space.family(family));
                     let by = space.and(oif, family);
                     let of_leg = space.and(set, by);
@@ -262,7 +262,7 @@ impl Network<'_> {
     }
 
     fn by(&mut self, host: HostId, field: Field, leg: LegId, set: PacketSet) -> PacketSet {
-        let name = self.site.leg(host, leg).map_or("", interface_of);
+        let name = self.site.leg(host, leg).map_or("", Leg::interface_or_any);
         let value = self.space.interface(name);
         self.space.given(field, value, set)
     }

@@ -12,9 +12,9 @@ use crate::model::{Hook, Host, HostId, LegId};
 use crate::net::{AddrRange, AddrSet, CtState, Exhausted, Field, Packet, PacketSet, RangeSet, Verdict};
 use crate::spec::Spec;
 
+use super::artifacts::Artifacts;
 use super::compose::Network;
 use super::path::{self, Begin};
-use super::prove::Artifacts;
 use super::report::{Counterexample, Outcome, Unasked, UnaskedProof};
 use super::trace;
 use super::translate::{Kind, Way};
@@ -115,7 +115,7 @@ fn spoofed(
                 // As it comes to the machine, whatever destination it gets there.
                 let Some(packet) = said(network.space.witness_sent(others, favourites))? else { break };
                 let Some(class) = arrives_by(network, sources, (host, leg_id), &packet) else {
-                    let name = super::compose::interface_of(leg);
+                    let name = leg.interface_or_any();
                     return Ok(Some((hook, packet.at(name, ""))));
                 };
                 let class = network.space.from(&class);

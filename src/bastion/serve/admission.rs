@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use russh::keys::{Algorithm, PublicKey};
 
-use super::limits::Limits;
+use super::limits::{Limits, number};
 use crate::target::sshd::artifact::{Config, KeyLine, Scope, Server, Target};
 use crate::target::sshd::sim;
 
@@ -269,15 +269,6 @@ impl Admission {
 pub fn text_of(key: &PublicKey) -> String {
     let text = key.to_openssh().unwrap_or_default();
     text.split(' ').take(2).collect::<Vec<_>>().join(" ")
-}
-
-/// A number of the configuration; an account's, or everybody's where the account is nobody's.
-pub(super) fn number(config: &Config, account: &str, keyword: &str) -> Result<Option<u32>, String> {
-    match config.effective(account, keyword) {
-        None => Ok(None),
-        Some([one]) => one.parse().map(Some).map_err(|_| format!("`{keyword} {one}` is no number")),
-        Some(several) => Err(format!("`{keyword} {}` is no number", several.join(" "))),
-    }
 }
 
 fn known(config: &Config) -> Result<(), String> {

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::admission::number;
 use crate::target::sshd::artifact::Config;
 
 /// Bounds of the configuration, each with sshd_config(5)'s keyword.
@@ -70,5 +69,14 @@ impl Limits {
             idle_channel,
             unused: seconds("UnusedConnectionTimeout", usual.unused)?,
         })
+    }
+}
+
+/// A number of the configuration; an account's, or everybody's where the account is nobody's.
+pub(super) fn number(config: &Config, account: &str, keyword: &str) -> Result<Option<u32>, String> {
+    match config.effective(account, keyword) {
+        None => Ok(None),
+        Some([one]) => one.parse().map(Some).map_err(|_| format!("`{keyword} {one}` is no number")),
+        Some(several) => Err(format!("`{keyword} {}` is no number", several.join(" "))),
     }
 }

@@ -11,7 +11,6 @@ use clap::ValueEnum;
 
 use crate::bastion::audit::judge::Verdict;
 use crate::bastion::audit::{self, PASSIVE_CONNECTIONS, Report, Settings};
-use crate::cli::compile::tell_findings;
 use crate::cli::files::raw_text_of;
 use crate::cli::options::{Depends, PolicyArgs};
 use crate::cli::request::Request;
@@ -71,7 +70,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         let depends = args.depends.clone();
         let mut request = Request::read(PolicyArgs { policies: args.policy.clone(), depends })?;
         let site = request.understand();
-        tell_findings(&request, console);
+        request.tell_findings(console);
         let Some(site) = site else { return Ok(Exit::AtFault) };
         Some(site)
     };

@@ -9,7 +9,7 @@ use crate::bastion::keys::options::Forwarding;
 use crate::cli::files::{bytes_of, raw_text_of};
 use crate::cli::options::FindingsFormat;
 use crate::cli::render::{self, Look, number};
-use crate::cli::{Console, Exit, Failure, clean, output, request};
+use crate::cli::{Console, Exit, Failure, clean, instant, output};
 use crate::diag::Findings;
 use crate::source::SourceMap;
 
@@ -24,7 +24,7 @@ pub(super) struct Args {
     fix: bool,
 
     /// The time to judge expiry for, UTC: 2027-06-30 or 2027-06-30T18:00Z; now where not said
-    #[arg(long, value_name = "TIME", value_parser = request::instant)]
+    #[arg(long, value_name = "TIME", value_parser = instant::instant)]
     at: Option<u64>,
 
     /// How the answer is written
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     }
     let now = match args.at {
         Some(at) => at,
-        None => request::now(),
+        None => instant::now(),
     };
     let mut findings = Findings::default();
     let keys = lint::lint(&sources, now / 1_000_000_000, &mut findings);

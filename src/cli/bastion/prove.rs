@@ -2,8 +2,6 @@
 
 use serde_json::json;
 
-use crate::cli::check::finished;
-use crate::cli::compile::tell_findings;
 use crate::cli::options::{Emit, Format, PolicyArgs};
 use crate::cli::report::{self, Telling};
 use crate::cli::request::Request;
@@ -24,14 +22,14 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     request.options.emit = Emit::formats(&[Emit::Terraform, Emit::Cloudformation]);
     let compiled = request.prove();
     if args.format == Format::Text || compiled.is_some() {
-        tell_findings(&request, console);
+        request.tell_findings(console);
     }
     let Some(compiled) = compiled else {
         if args.format == Format::Json {
             let findings = render::as_json(&request.findings, &request.sources);
             console.data(&render::document(&json!({ "findings": findings, "people": null })));
         }
-        return finished(false, &request);
+        return request.finished(false);
     };
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
     match args.format {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::cli::check::finished;
 use crate::cli::compile::proved;
 use crate::cli::options::{Format, PolicyArgs};
 use crate::cli::output::Tree;
@@ -67,5 +66,5 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             }
         }
     }
-    finished(true, &request)
+    request.finished(true)
 }

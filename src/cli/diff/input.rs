@@ -14,7 +14,6 @@ use crate::verify::diff::Lines;
 
 use super::super::check::unanswered;
 use super::super::clean::clean_line;
-use super::super::compile::tell_findings;
 use super::super::engine::LISTS;
 use super::super::files::listing_of;
 use super::super::manifest;
@@ -84,7 +83,7 @@ impl Input {
             unanswered(json.then_some("differences"), &request, console)?;
             return Ok(None);
         };
-        tell_findings(&request, console);
+        request.tell_findings(console);
         if !compiled.report.holds() {
             console.talk(&format!("note: `{}` is not proved; `fwc verify` says why\n", clean_line(&name)));
         }

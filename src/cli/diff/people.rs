@@ -9,7 +9,7 @@ use crate::model::Site;
 use crate::verify::logins::{LoginChange, What};
 
 use super::super::clean::clean_line;
-use super::super::request::utc;
+use super::super::instant::utc;
 
 /// A difference, with where it is.
 pub(super) fn text(text: &mut String, host: &str, change: &LoginChange, site: &Site) {

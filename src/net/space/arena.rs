@@ -5,18 +5,8 @@
 use hashbrown::HashMap;
 
 use super::node::{Arm, Head, NARROW, Node, WIDE, arm_at, hash_of, stretch, words_of};
-use super::table::{Applied, LAST_SET, Unique};
+use super::table::{Applied, LAST_SET, Op, Unique};
 use super::{Exhausted, Field, PacketSet};
-
-/// How two sets are combined.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Op {
-    And,
-    Or,
-    Minus,
-    /// Of two functions: what the first says, and where it is [`UNDECIDED`], the second.
-    Else,
-}
 
 /// How many terminals there are: nothing and everything, which end sets, and with them what ends functions
 /// ([`super::Ends`]). Nodes have the numbers behind them.

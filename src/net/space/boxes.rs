@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Exhausted, Field, PacketSet, Space};
+use super::{Exhausted, Family, Field, PacketSet, Space};
 use crate::net::range::{Bounded, RangeSet};
 
 /// The values that each field may have; a field that is not here may have any.
@@ -15,6 +15,19 @@ use crate::net::range::{Bounded, RangeSet};
 pub struct PacketBox {
     /// By field, in the order of decision.
     pub fields: BTreeMap<Field, RangeSet<u128>>,
+}
+
+impl PacketBox {
+    /// The family of its packets, where all are of one.
+    #[must_use]
+    pub fn family(&self) -> Option<Family> {
+        let values = self.fields.get(&Field::Family)?;
+        match (values.contains(0), values.contains(1)) {
+            (true, false) => Some(Family::V4),
+            (false, true) => Some(Family::V6),
+            _ => None,
+        }
+    }
 }
 
 /// A set as boxes.

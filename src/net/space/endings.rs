@@ -3,7 +3,8 @@
 //! Of two lists in their order one is made by one walk over both: what the first leaves undecided, the second decides.
 //! That is associative.
 
-use super::arena::{Op, UNDECIDED};
+use super::arena::UNDECIDED;
+use super::table::Op;
 use super::{PacketSet, Products, Space};
 
 /// How a list of rules ends a packet.

@@ -7,7 +7,8 @@
 
 use std::cmp::Ordering;
 
-use super::arena::{Arena, Op, UNDECIDED, roomy};
+use super::arena::{Arena, UNDECIDED, roomy};
+use super::table::Op;
 use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
 use crate::net::range::Bounded;

@@ -4,7 +4,16 @@
 //! is like the next; nothing reads a table in its own order.
 
 use super::PacketSet;
-use super::arena::Op;
+
+/// How two sets are combined.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Op {
+    And,
+    Or,
+    Minus,
+    /// Of two functions: what the first says, and where it is [`super::arena::UNDECIDED`], the second.
+    Else,
+}
 
 /// Mixes a word into a hash: the two halves of the product depend on all bits of both.
 #[inline]

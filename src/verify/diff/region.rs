@@ -181,7 +181,7 @@ impl Names {
     #[must_use]
     pub fn region(&self, space: &Space, one: &PacketBox) -> Region {
         let mut region = Region::default();
-        let family = family(one);
+        let family = one.family();
         let mut named = false;
         for (field, values) in &one.fields {
             let all = |space: &Space| interfaces(space, values);
@@ -256,15 +256,6 @@ fn networks(range: AddrRange) -> Vec<String> {
     match range.as_net() {
         Some(net) => vec![net.to_string()],
         None => vec![format!("{}-{}", range.first_addr(), range.last_addr())],
-    }
-}
-
-pub(super) fn family(one: &PacketBox) -> Option<Family> {
-    let values = one.fields.get(&Field::Family)?;
-    match (values.contains(0), values.contains(1)) {
-        (true, false) => Some(Family::V4),
-        (false, true) => Some(Family::V6),
-        _ => None,
     }
 }
 

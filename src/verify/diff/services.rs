@@ -2,14 +2,12 @@
 
 use crate::net::{Family, Field, PacketBox, Proto, RangeSet};
 
-use super::region::family;
-
 /// The most protocols that `every protocol but` names.
 const FEW: usize = 8;
 
 /// The services of a box: `tcp 80`, `icmp type 8 code 0`, `proto 112`, `every protocol but tcp`; none where they are all there are.
 pub(in crate::verify) fn services(one: &PacketBox) -> Vec<String> {
-    let family = family(one);
+    let family = one.family();
     let protos = held(one, family);
     let (mut plain, mut services) = (Vec::new(), Vec::new());
     for proto in (0..=255u8).filter(|proto| protos.contains(u128::from(*proto))) {

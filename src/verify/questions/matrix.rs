@@ -3,9 +3,10 @@
 use crate::model::{End, Expect, Expected, Host, HostId, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Exhausted, Field, PacketBox, PacketSet, RangeSet, Space};
 use crate::source::Span;
+use crate::verify::artifacts::Artifacts;
 use crate::verify::compose::{Network, Start};
 use crate::verify::diff::services;
-use crate::verify::prove::{Artifacts, LEAVING_UNNAMED};
+use crate::verify::gateways::LEAVING_UNNAMED;
 use crate::verify::translate::Kind;
 use crate::verify::widely::{Sent, Towards};
 
