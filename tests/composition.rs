@@ -66,6 +66,25 @@ fn proofs_and_packets_agree() {
     assert!(count.held > 50 && count.refuted > 50 && count.walked > 1000, "{count:?}");
 }
 
+/// A machine of unknown address has none that another has: what a zone is allowed, less the addresses of who forwards, it is.
+#[test]
+fn an_unknown_address_is_none_of_the_known_ones() {
+    let holds = |others: &str, task: &str| {
+        let policy = format!(
+            "vpc prod {{ 10.1.0.0/16 }}\nzone app {{ 10.1.10.0/24 }} in prod\nzone db {{ 10.1.20.0/24 }} in prod\n\
+             zone office {{ 172.20.0.0/16 }}\nrouter vgw {{ a 10.1.10.254 in app; b 172.20.0.1 in office }}\n{others}\n\
+             host task = dynamic in app\nhost rds = 10.1.20.5 in db\n\
+             security-group apps = task\nsecurity-group dbs = rds\n{task}\n\
+             test \"t\" {{ expect allow postgres from task to rds }}\n"
+        );
+        compiled(&[("policy.fw".to_owned(), policy)]).report.holds()
+    };
+    assert!(holds("", "allow postgres from app to dbs"));
+    assert!(holds("", "allow postgres from apps to dbs"));
+    // What else it may have is asked about.
+    assert!(!holds("", "allow postgres from 10.1.10.64/26 to dbs"));
+}
+
 /// A router at home: what it sends on to the world does not come back to it as if the world had sent it.
 #[test]
 fn a_port_that_a_dynamic_leg_publishes_is_not_open_to_those_behind_it() {

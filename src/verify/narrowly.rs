@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
-use crate::model::{Action, End, Expect, Hook, HostId, Leg, LegId, Nat, Place, Role, Site, ZoneId};
+use crate::model::{Action, End, Expect, Hook, HostId, LegId, Nat, Place, Role, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
@@ -105,7 +105,6 @@ pub(crate) fn stopped(
             }
             for family in Family::BOTH {
                 let (from, to) = (of_family(&from, family), of_family(&to, family));
-                let (from, to) = (apart(network.site, &from, &to), apart(network.site, &to, &from));
                 if from.addrs.is_empty() || to.addrs.is_empty() {
                     continue;
                 }
@@ -184,15 +183,6 @@ fn same_machine(a: &Piece, b: &Piece) -> bool {
     matches!((a.machine, b.machine), (Some(x), Some(y)) if x.0 == y.0)
 }
 
-/// A piece without what it cannot have: a leg whose address nobody knows has none of the other machine's.
-fn apart(site: &Site, piece: &Piece, other: &Piece) -> Piece {
-    let dynamic = piece.machine.and_then(|(host, leg)| site.leg(host, leg)).is_some_and(|leg| leg.dynamic);
-    let (true, Some((other, _))) = (dynamic, other.machine) else { return piece.clone() };
-    let legs = site.host(other).map(|host| host.legs.as_slice()).unwrap_or_default();
-    let statics = legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-    Piece { addrs: piece.addrs.difference(&statics), ..piece.clone() }
-}
-
 pub(super) fn sample(addrs: &AddrSet) -> Option<IpAddr> {
     addrs.ranges().next().map(|range| range.first_addr())
 }
@@ -208,9 +198,11 @@ fn targets(
         match end {
             End::Host(host) => {
                 let legs = forwarding.site().host(*host).map_or(0, |h| h.legs.len());
-                pieces.extend((0u32..).map(LegId).take(legs).map(|leg| leg_piece(forwarding, *host, leg)));
+                pieces.extend(
+                    (0u32..).map(LegId).take(legs).map(|leg| leg_piece(forwarding, readings, *host, leg)),
+                );
             }
-            End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
+            End::Leg(host, leg) => pieces.push(leg_piece(forwarding, readings, *host, *leg)),
             End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
@@ -242,8 +234,8 @@ fn sources(
     let mut pieces = Vec::new();
     for end in &place.plus {
         match end {
-            End::Host(host) => pieces.extend(leaving(forwarding, *host, to)),
-            End::Leg(host, leg) => pieces.push(leg_piece(forwarding, *host, *leg)),
+            End::Host(host) => pieces.extend(leaving(forwarding, readings, *host, to)),
+            End::Leg(host, leg) => pieces.push(leg_piece(forwarding, readings, *host, *leg)),
             End::Zone(_) | End::Addrs(_) | End::Anywhere => pieces.extend(spread(forwarding, readings, end)),
         }
     }
@@ -267,13 +259,13 @@ fn less(mut pieces: Vec<Piece>, place: &Place, except: &AddrSet) -> Vec<Piece> {
     pieces
 }
 
-fn leg_piece(forwarding: &Forwarding<'_>, host: HostId, leg: LegId) -> Piece {
-    let addrs = own_leg(forwarding.site(), host, leg);
+fn leg_piece(forwarding: &Forwarding<'_>, readings: &Readings<'_>, host: HostId, leg: LegId) -> Piece {
+    let addrs = own_leg(forwarding.site(), readings, host, leg);
     Piece { addrs, machine: Some((host, leg)), begin: Begin::Leg(host, leg), named: true }
 }
 
 /// A machine by name alone starts on the leg its route to the destination leaves by, in each family.
-fn leaving(forwarding: &Forwarding<'_>, host: HostId, to: &Piece) -> Vec<Piece> {
+fn leaving(forwarding: &Forwarding<'_>, readings: &Readings<'_>, host: HostId, to: &Piece) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for family in Family::BOTH {
         let Some(dst) = sample(&to.addrs.of(family)) else { continue };
@@ -282,7 +274,7 @@ fn leaving(forwarding: &Forwarding<'_>, host: HostId, to: &Piece) -> Vec<Piece> 
             // Every leg, so that the walk names the tie or the missing route.
             Next::Ambiguous(_) | Next::NoRoute | Next::Local => LegId(0),
         };
-        let piece = leg_piece(forwarding, host, leg);
+        let piece = leg_piece(forwarding, readings, host, leg);
         pieces.push(Piece { addrs: piece.addrs.of(family), begin: Begin::Machine(host), ..piece });
     }
     pieces
@@ -312,13 +304,13 @@ fn spread(forwarding: &Forwarding<'_>, readings: &Readings<'_>, end: &End) -> Ve
         pieces.push(Piece { addrs: here, machine: None, begin: Begin::Zone(class.zone), named: false });
     }
     if !matches!(end, End::Addrs(_)) {
-        pieces.extend(dynamic_members(site, end, &all));
+        pieces.extend(dynamic_members(site, readings, end, &all));
     }
     pieces
 }
 
 /// Plain hosts that filter, whose address in a zone nobody knows: their own hooks must let it through too.
-fn dynamic_members(site: &Site, end: &End, all: &AddrSet) -> Vec<Piece> {
+fn dynamic_members(site: &Site, readings: &Readings<'_>, end: &End, all: &AddrSet) -> Vec<Piece> {
     let mut pieces = Vec::new();
     for (id, host) in site.hosts().filter(|(_, h)| h.role == Role::Host { filters: true }) {
         for (leg_id, leg) in host.legs().filter(|(_, leg)| leg.dynamic) {
@@ -327,7 +319,7 @@ fn dynamic_members(site: &Site, end: &End, all: &AddrSet) -> Vec<Piece> {
                 End::Anywhere => true,
                 End::Host(_) | End::Leg(..) | End::Addrs(_) => false,
             };
-            let addrs = own_leg(site, id, leg_id).intersection(all);
+            let addrs = own_leg(site, readings, id, leg_id).intersection(all);
             if meant && !addrs.is_empty() {
                 let (machine, begin) = (Some((id, leg_id)), Begin::Leg(id, leg_id));
                 pieces.push(Piece { addrs, machine, begin, named: false });
@@ -337,11 +329,13 @@ fn dynamic_members(site: &Site, end: &End, all: &AddrSet) -> Vec<Piece> {
     pieces
 }
 
-/// The addresses of a leg at its own host: of a dynamic one, its zone's (S3).
-fn own_leg(site: &Site, host: HostId, leg: LegId) -> AddrSet {
-    match site.leg(host, leg) {
-        Some(leg) if leg.dynamic => site.zone(leg.zone).map(|z| z.addrs.clone()).unwrap_or_default(),
-        Some(leg) => Leg::address_set(leg),
-        None => AddrSet::empty(),
+/// The addresses that a leg may have: of a dynamic one, those of its zone that no machine has (S3, S25); all of them where
+/// machines have all.
+fn own_leg(site: &Site, readings: &Readings<'_>, host: HostId, leg: LegId) -> AddrSet {
+    let Some(leg) = site.leg(host, leg) else { return AddrSet::empty() };
+    if !leg.dynamic {
+        return leg.address_set();
     }
+    let free = readings.wide_leg(leg);
+    if free.is_empty() { readings.zone(leg.zone) } else { free }
 }
