@@ -372,6 +372,34 @@ fn what_an_expectation_names_is_sent() {
     assert!(rows.len() == 3 && rows.iter().all(|row| row.matches("1 accept").count() == 3), "{out}");
 }
 
+/// Where `except` takes away the address that would stand for a zone, another does; and where nobody can, that is said.
+#[test]
+fn what_except_leaves_is_sent_and_what_is_not_sent_is_said() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let left = "zone lan { 10.0.1.0/24 }\nzone wan { rest }\nzone link { 10.0.9.0/31 }\n\
+        firewall fw { eth0 203.0.113.2 in wan; eth1 10.0.1.1 in lan; eth2 10.0.9.0 in link }\n\
+        router up { a 10.0.9.1 in link }\nhost web = 10.0.1.80 in lan\n\
+        allow http from wan except 198.51.100.0/24, 203.0.113.0/24 to web\nallow http from link to web\n\
+        allow http from 10.0.1.0/24 except 10.0.1.0/28, 10.0.1.240/28 to wan\n\
+        test \"t\" { expect allow http from wan except 198.51.100.0/24, 203.0.113.0/24 to web\n\
+        expect allow http from 10.0.1.0/24 except 10.0.1.0/28, 10.0.1.240/28 to wan\n\
+        expect allow http from link to web }\n";
+    site(place.path(), "left", left);
+    let (out, _) = ends(lab(place.path(), &["left"]), 0);
+    let rows: Vec<&str> = out.lines().filter(|line| line.starts_with("expect allow")).collect();
+    assert!(rows.len() == 3 && rows[..2].iter().all(|row| row.matches(" accept").count() == 3), "{out}");
+    assert!(rows[2].ends_with("<- no packet of it is sent in the lab"), "{out}");
+    assert!(out.ends_with("agree; 1 expectation of which no packet was sent\n"), "{out}");
+    let (json, _) = ends(lab(place.path(), &["left", "--format", "json"]), 0);
+    assert!(
+        json.contains("\"untried\"") && json.contains("\"expect allow http from link to web\""),
+        "{json}"
+    );
+}
+
 /// A kernel that routes otherwise than the proof assumes.
 #[test]
 fn a_kernel_that_routes_otherwise_is_seen() {

@@ -93,6 +93,7 @@ fn compared(
         None => Vec::new(),
     };
     asked.extend(expected::all(judges.forwarding()));
+    let untried = expected::untried(&compiled.site, &asked);
     let mut lab = SiteLab::open(judges.forwarding()).map_err(not_built)?;
     request.mark("build the lab");
     let routes = routes::compared(&compiled.site, &compiled.hosts, &lab).map_err(not_built)?;
@@ -100,8 +101,10 @@ fn compared(
     let rows = judges.ask(&mut lab, asked, hosts).map_err(not_built)?;
     request.mark("send packets");
     match format {
-        Format::Text => console.data(&table::text(&compiled.site, &rows, &routes)),
-        Format::Json => console.data(&render::document(&table::as_json(&compiled.site, &rows, &routes))),
+        Format::Text => console.data(&table::text(&compiled.site, &rows, &untried, &routes)),
+        Format::Json => {
+            console.data(&render::document(&table::as_json(&compiled.site, &rows, &untried, &routes)))
+        }
     }
     request.tell_timings(console);
     Ok(if table::fine(&rows, &routes) { Exit::Fine } else { Exit::AtFault })

@@ -9,7 +9,7 @@ use super::LabError;
 use super::netns::Netns;
 use crate::forwarding::{Forwarding, RouteEntry, RouteHop};
 use crate::model::{HostId, LegId, Site, Zone, ZoneId};
-use crate::net::{AddrSet, Family, addr};
+use crate::net::{AddrRange, AddrSet, Family, addr};
 
 /// A leg as an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -236,12 +236,12 @@ pub fn own_addresses(ports: &[Port]) -> AddrSet {
     nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::one(net.addr())))
 }
 
-/// Addresses of a zone that no machine has, dynamic legs of the lab included: the lowest and the highest, of its first
-/// network. Networks, broadcasts and anycast addresses are not among them; none where all are taken.
+/// Addresses of a zone that no machine has, dynamic legs of the lab included, and that are not in `except`: the lowest and the
+/// highest, of its first network that has any. Networks, broadcasts and anycast addresses are not among them; none where all
+/// are taken.
 #[must_use]
-pub fn strangers(site: &Site, zone: ZoneId, family: Family) -> Vec<IpAddr> {
+pub fn strangers(site: &Site, zone: ZoneId, family: Family, except: &AddrSet) -> Vec<IpAddr> {
     let Some(there) = site.zone(zone) else { return Vec::new() };
-    let Some(net) = favourites(there, family).into_iter().next() else { return Vec::new() };
     let taken: BTreeSet<IpAddr> = site
         .hosts()
         .filter(|(_, machine)| machine.leg_in(zone).is_some())
@@ -249,18 +249,21 @@ pub fn strangers(site: &Site, zone: ZoneId, family: Family) -> Vec<IpAddr> {
         .flat_map(|port| port.addresses)
         .map(|own| own.addr())
         .collect();
-    let (first, last) = (addr::number(net.network()), addr::number(net.broadcast()));
-    // As many from either end as there can be machines before them.
-    let reach = 0..(taken.len() as u128 + 2);
-    let free = |number: u128| {
-        let candidate = addr::addr(family, number);
+    let of = |net: IpNet| -> Vec<IpAddr> {
+        let (first, last) = (addr::number(net.network()), addr::number(net.broadcast()));
         let whole = net.prefix_len() + 1 >= net.max_prefix_len();
-        let odd = !whole && (number == first || (number == last && family == Family::V4));
-        let fits = (first..=last).contains(&number) && !odd && there.addrs.contains(candidate);
-        (fits && !taken.contains(&candidate)).then_some(candidate)
+        let is_odd = |n: u128| !whole && (n == first || (n == last && family == Family::V4));
+        let free = |candidate: &IpAddr| !taken.contains(candidate) && !is_odd(addr::number(*candidate));
+        let here = AddrSet::net(net).intersection(&there.addrs).difference(except);
+        let here: Vec<AddrRange> = here.ranges().collect();
+        // As many from either end as there can be machines before them, and the network or the broadcast.
+        let reach = taken.len().saturating_add(2);
+        let upwards = here.iter().flat_map(|range| range.first..=range.last);
+        let downwards = here.iter().rev().flat_map(|range| (range.first..=range.last).rev());
+        let some = |n: u128| Some(addr::addr(family, n)).filter(free);
+        let (low, high) = (upwards.take(reach).find_map(some), downwards.take(reach).find_map(some));
+        let both: BTreeSet<IpAddr> = low.into_iter().chain(high).collect();
+        both.into_iter().collect()
     };
-    let low = reach.clone().find_map(|n| free(first.saturating_add(n)));
-    let high = reach.into_iter().find_map(|n| free(last.saturating_sub(n)));
-    let both: BTreeSet<IpAddr> = low.into_iter().chain(high).collect();
-    both.into_iter().collect()
+    favourites(there, family).into_iter().map(of).find(|found| !found.is_empty()).unwrap_or_default()
 }

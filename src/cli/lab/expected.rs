@@ -41,6 +41,19 @@ pub(super) fn all(forwarding: &Forwarding<'_>) -> Vec<Question> {
     expects.enumerate().flat_map(|(at, expect)| ends.questions(at, expect)).collect()
 }
 
+/// The places of the expectations that no question is of.
+pub(super) fn untried(site: &Site, asked: &[Question]) -> Vec<usize> {
+    let tried: BTreeSet<usize> = asked
+        .iter()
+        .filter_map(|question| match question.source {
+            Source::Expect(at) => Some(at),
+            Source::Probe { .. } => None,
+        })
+        .collect();
+    let all: usize = site.tests.iter().map(|test| test.expects.len()).sum();
+    (0..all).filter(|at| !tried.contains(at)).collect()
+}
+
 /// The ends of expectations, as addresses of the lab.
 struct Ends<'f, 's> {
     forwarding: &'f Forwarding<'s>,
@@ -121,7 +134,9 @@ impl Ends<'_, '_> {
     /// Whether a place names an address of the lab, where every leg has one.
     fn names(&self, place: &Place, addr: IpAddr) -> bool {
         let named = place.plus.iter().any(|end| match end {
-            End::Host(_) | End::Leg(..) => self.spots(end, true).iter().any(|spot| spot.addr == addr),
+            End::Host(_) | End::Leg(..) => {
+                self.spots(end, true, &AddrSet::empty()).iter().any(|spot| spot.addr == addr)
+            }
             End::Zone(_) | End::Addrs(_) | End::Anywhere => self.readings.wide(end).contains(addr),
         });
         named && !self.readings.wide_except(place).contains(addr)
@@ -167,12 +182,13 @@ impl Ends<'_, '_> {
     fn pairs(&self, expect: &Expect) -> Vec<(Start, IpAddr, IpAddr)> {
         let wide = expect.kind != Expected::Allow;
         let mut pairs = BTreeSet::new();
-        for to in expect.to.plus.iter().flat_map(|end| self.spots(end, wide)) {
+        let (no_source, no_target) = (self.taken(&expect.from, wide), self.taken(&expect.to, wide));
+        for to in expect.to.plus.iter().flat_map(|end| self.spots(end, wide, &no_target)) {
             if !self.remains(&to, &expect.to, wide) {
                 continue;
             }
             for from in &expect.from.plus {
-                for (start, spot) in self.starts(from, &to, wide) {
+                for (start, spot) in self.starts(from, &to, wide, &no_source) {
                     let itself = spot.leg.is_some() && spot.leg.map(|l| l.0) == to.leg.map(|l| l.0);
                     let alike = spot.addr.is_ipv4() == to.addr.is_ipv4() && !itself && spot.addr != to.addr;
                     if alike && self.remains(&spot, &expect.from, wide) {
@@ -195,19 +211,27 @@ impl Ends<'_, '_> {
         way(self.forwarding, *start, &Packet::new(*src, *dst, Proto::UDP, 1, 1), end).is_some()
     }
 
-    /// Whether `except` leaves it: read the other way round (S12).
+    /// What `except` takes away: read the other way round (S12).
+    fn taken(&self, place: &Place, wide: bool) -> AddrSet {
+        place.except.iter().fold(AddrSet::empty(), |all, end| all.union(&self.taken_by(end, wide)))
+    }
+
+    fn taken_by(&self, end: &End, wide: bool) -> AddrSet {
+        if wide { self.readings.narrow_except(end) } else { self.readings.wide(end) }
+    }
+
+    /// Whether `except` leaves it.
     fn remains(&self, spot: &Spot, place: &Place, wide: bool) -> bool {
-        let taken = |end: &End| if wide { self.readings.narrow_except(end) } else { self.readings.wide(end) };
         let named = |end: &End| match (end, spot.leg) {
             (End::Host(host), Some((owner, _))) => *host == owner,
             (End::Leg(host, leg), Some(owner)) => (*host, *leg) == owner,
             _ => false,
         };
-        !place.except.iter().any(|end| named(end) || taken(end).contains(spot.addr))
+        !place.except.iter().any(|end| named(end) || self.taken_by(end, wide).contains(spot.addr))
     }
 
     /// Where an item of `from` may start towards a destination.
-    fn starts(&self, end: &End, to: &Spot, wide: bool) -> Vec<(Start, Spot)> {
+    fn starts(&self, end: &End, to: &Spot, wide: bool, except: &AddrSet) -> Vec<(Start, Spot)> {
         if let (End::Host(host), false) = (end, wide) {
             // By name alone it leaves by the leg of its route.
             let leg = match self.forwarding.onward(*host, to.addr) {
@@ -224,20 +248,21 @@ impl Ends<'_, '_> {
             Some((host, leg)) => Some((Start::Leg(host, leg), spot)),
             None => Some((Start::Zone(self.forwarding.zone_of(spot.addr)?), spot)),
         };
-        self.spots(end, wide).into_iter().filter_map(start).collect()
+        self.spots(end, wide, except).into_iter().filter_map(start).collect()
     }
 
-    /// Addresses of an item.
-    fn spots(&self, end: &End, wide: bool) -> Vec<Spot> {
+    /// Addresses of an item; those that nobody has are not in `except`.
+    fn spots(&self, end: &End, wide: bool, except: &AddrSet) -> Vec<Spot> {
+        let in_zone = |zone: ZoneId| self.in_zone(zone, wide, except);
         match end {
-            End::Zone(zone) => self.in_zone(*zone, wide),
-            End::Anywhere => self.site().zones().flat_map(|(zone, _)| self.in_zone(zone, wide)).collect(),
+            End::Zone(zone) => in_zone(*zone),
+            End::Anywhere => self.site().zones().flat_map(|(zone, _)| in_zone(zone)).collect(),
             End::Host(host) => {
                 let legs = self.site().host(*host).into_iter().flat_map(crate::model::Host::legs);
                 legs.flat_map(|(leg, _)| self.of_leg(*host, leg)).collect()
             }
             End::Leg(host, leg) => self.of_leg(*host, *leg),
-            End::Addrs(addrs) => self.of_addresses(addrs),
+            End::Addrs(addrs) => self.of_addresses(&addrs.difference(except)),
         }
     }
 
@@ -248,7 +273,7 @@ impl Ends<'_, '_> {
     }
 
     /// The machines of a zone, and two that are nobody. Narrowly, not those that forward.
-    fn in_zone(&self, zone: ZoneId, wide: bool) -> Vec<Spot> {
+    fn in_zone(&self, zone: ZoneId, wide: bool, except: &AddrSet) -> Vec<Spot> {
         let mut spots = Vec::new();
         for (host, machine) in self.site().hosts() {
             let meant = wide || matches!(machine.role, Role::Host { .. });
@@ -257,7 +282,7 @@ impl Ends<'_, '_> {
             }
         }
         for family in Family::BOTH {
-            let nobody = machine::strangers(self.site(), zone, family);
+            let nobody = machine::strangers(self.site(), zone, family, except);
             spots.extend(nobody.into_iter().map(|addr| Spot { addr, leg: None }));
         }
         spots

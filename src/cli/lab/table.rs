@@ -18,7 +18,8 @@ type Line = ([String; 4], String);
 
 /// For people: a line for each probe, one for each expectation with how many packets met which end, and in full every
 /// packet on which the three differ or that met another end than it was said to.
-pub(super) fn text(site: &Site, rows: &[Row], routes: &Routes) -> String {
+/// `untried` are the places of the expectations of which there is no packet that could be sent.
+pub(super) fn text(site: &Site, rows: &[Row], untried: &[usize], routes: &Routes) -> String {
     let mut sections: Vec<(String, Vec<Line>)> = Vec::new();
     let mut put = |title: String, lines: Vec<Line>| match sections.last_mut() {
         Some((last, held)) if *last == title => held.extend(lines),
@@ -37,8 +38,12 @@ pub(super) fn text(site: &Site, rows: &[Row], routes: &Routes) -> String {
     }
     let expects = site.tests.iter().flat_map(|test| test.expects.iter().map(move |expect| (test, expect)));
     for (at, (test, expect)) in expects.enumerate() {
+        let title = format!("test \"{}\"", test.title);
         if let Some(rows) = of_expect.get(&at) {
-            put(format!("test \"{}\"", test.title), summed(expect, rows));
+            put(title, summed(expect, rows));
+        } else if untried.contains(&at) {
+            let nothing = [expect.words.clone(), String::new(), String::new(), String::new()];
+            put(title, vec![(nothing, "<- no packet of it is sent in the lab".to_owned())]);
         }
     }
     let head = ["", "policy", "simulator", "kernel"].map(str::to_owned);
@@ -46,7 +51,7 @@ pub(super) fn text(site: &Site, rows: &[Row], routes: &Routes) -> String {
     for wrong in &routes.wrong {
         let _ = writeln!(text, "route    {}", clean_line(wrong));
     }
-    let _ = writeln!(text, "{}", summary(site, rows, routes));
+    let _ = writeln!(text, "{}", summary(site, rows, untried, routes));
     text
 }
 
@@ -120,7 +125,7 @@ fn summed(expect: &Expect, rows: &[&Row]) -> Vec<Line> {
 }
 
 /// `52 probes, 1400 packets of 32 expectations, 380 routes: policy, simulator and kernel agree`
-fn summary(site: &Site, rows: &[Row], routes: &Routes) -> String {
+fn summary(site: &Site, rows: &[Row], untried: &[usize], routes: &Routes) -> String {
     let probes = rows.iter().filter(|row| matches!(row.question.source, Source::Probe { .. })).count();
     let expects: usize = site.tests.iter().map(|test: &Test| test.expects.len()).sum();
     let packets = rows.len().saturating_sub(probes);
@@ -175,11 +180,14 @@ fn summary(site: &Site, rows: &[Row], routes: &Routes) -> String {
     if over > 0 {
         found.push(format!("{over} over a limit"));
     }
+    if !untried.is_empty() {
+        found.push(format!("{} of which no packet was sent", number(untried.len(), "expectation")));
+    }
     format!("{}: {}", asked.join(", "), found.join("; "))
 }
 
 /// For programs: every packet.
-pub(super) fn as_json(site: &Site, rows: &[Row], routes: &Routes) -> Value {
+pub(super) fn as_json(site: &Site, rows: &[Row], untried: &[usize], routes: &Routes) -> Value {
     let expects: Vec<(&Test, &Expect)> =
         site.tests.iter().flat_map(|test| test.expects.iter().map(move |expect| (test, expect))).collect();
     let answer = |answer: &Answer| {
@@ -215,9 +223,10 @@ pub(super) fn as_json(site: &Site, rows: &[Row], routes: &Routes) -> Value {
     };
     json!({
         "packets": rows.iter().map(row).collect::<Vec<_>>(),
+        "untried": untried.iter().filter_map(|at| expects.get(*at)).map(|(_, expect)| &expect.words).collect::<Vec<_>>(),
         "routes": { "machines": routes.machines, "asked": routes.asked, "wrong": routes.wrong },
         "fine": fine(rows, routes),
-        "summary": summary(site, rows, routes),
+        "summary": summary(site, rows, untried, routes),
     })
 }
 

@@ -14,7 +14,7 @@ use crate::lab::machine::{Port, strangers};
 use crate::lab::netns::Netns;
 use crate::lab::{LabError, inside};
 use crate::model::{Host, HostId, Leg, Role, Site, ZoneId};
-use crate::net::Family;
+use crate::net::{AddrSet, Family};
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(300);
 #[must_use]
 pub fn with_members(site: &Site) -> Site {
     let member = |(zone, there): (ZoneId, &crate::model::Zone)| {
-        let highest = |family| strangers(site, zone, family).into_iter().next_back();
+        let highest = |family| strangers(site, zone, family, &AddrSet::empty()).into_iter().next_back();
         let addresses: Vec<_> = Family::BOTH.into_iter().filter_map(highest).collect();
         let leg = Leg {
             interface: None,
