@@ -48,6 +48,7 @@ mod widely;
 pub use acls::{AclsText, AgainstAcls, acls};
 pub use artifacts::{Artifacts, GroupsText, HostRules, hook_of};
 pub use balancers::{Balancing, misdirected};
+pub use broadcasts::nobodys_own;
 pub use done::Simulated;
 pub use frames::{frames, frames_of};
 pub use interfaces::{AgainstGroups, at_interface};

@@ -72,6 +72,12 @@ pub(crate) fn shared(site: &Site) -> Vec<Shared> {
     shared.collect()
 }
 
+/// The shared addresses of a site that no machine has for its own: whoever takes one in does not answer from it.
+#[must_use]
+pub fn nobodys_own(site: &Site) -> AddrSet {
+    addresses(&shared(site)).difference(&site.static_addresses())
+}
+
 /// The shared addresses as a set.
 pub(crate) fn addresses<'a>(shared: impl IntoIterator<Item = &'a Shared>) -> AddrSet {
     AddrSet::from_ranges(shared.into_iter().map(|one| AddrRange::one(one.addr)))

@@ -22,7 +22,7 @@ use crate::net::{Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
 use crate::target::sysctl;
-use crate::verify::{hook_of, ipvs};
+use crate::verify::{hook_of, ipvs, nobodys_own};
 
 use super::super::report::word;
 use super::groups;
@@ -329,8 +329,8 @@ impl<'c> Judges<'c> {
         }
     }
 
-    /// The answers to what arrived and was meant to, by the places of the questions; what hears a group, or what IPVS would
-    /// send on, answers nobody.
+    /// The answers to what arrived and was meant to, by the places of the questions; what hears a group or a broadcast, or what
+    /// IPVS would send on, answers nobody.
     fn replies(
         &self,
         lab: &mut SiteLab<'_>,
@@ -338,11 +338,13 @@ impl<'c> Judges<'c> {
         arrivals: &[Answer],
     ) -> Result<BTreeMap<usize, Reply>, LabError> {
         let whole = asked.iter().enumerate().filter(|(_, asked)| asked.start().is_some()).zip(arrivals);
+        let shared = nobodys_own(&self.compiled.site);
         let mut by_packet: BTreeMap<(Start, Packet), Vec<usize>> = BTreeMap::new();
         for ((at, asked), arrival) in whole {
             let meant = matches!(asked.question.wanted, Wanted::Arrives | Wanted::Word("accept"));
             let Way::EndToEnd(start) = asked.question.way else { continue };
-            if arrival.word == "accept" && meant && asked.behind.is_empty() {
+            let to_one = asked.behind.is_empty() && !shared.contains(asked.question.packet.dst);
+            if arrival.word == "accept" && meant && to_one {
                 by_packet.entry((start, asked.question.packet.clone())).or_default().push(at);
             }
         }

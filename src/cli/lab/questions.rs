@@ -7,7 +7,7 @@ use crate::forwarding::{Forwarding, is_group};
 use crate::lab::probes::{self, Probe};
 use crate::lab::reach::fresh_state;
 use crate::lab::site::Start;
-use crate::lab::way::hearers;
+use crate::lab::way::{hearers, way};
 use crate::model::{HostId, Point, Site};
 use crate::net::Packet;
 
@@ -158,10 +158,13 @@ pub(super) fn in_words(site: &Site, packet: &str, way: &Way) -> String {
     }
 }
 
-/// A packet starts at the leg that has its source, or else in the zone.
+/// A packet starts at the leg that has its source, or where no way leads on from there, on the machine; else in the zone.
 fn start(forwarding: &Forwarding<'_>, packet: &Packet) -> Option<Start> {
-    match forwarding.owner_of(packet.src) {
-        Some((host, leg)) => Some(Start::Leg(host, leg)),
-        None => forwarding.zone_of(packet.src).map(Start::Zone),
-    }
+    let Some((host, leg)) = forwarding.owner_of(packet.src) else {
+        return forwarding.zone_of(packet.src).map(Start::Zone);
+    };
+    let (of_leg, of_machine) = (Start::Leg(host, leg), Start::Machine(host));
+    let leads = |start| way(forwarding, start, packet, forwarding.owner_of(packet.dst)).is_some();
+    let elsewhere = !is_group(packet.dst) && !leads(of_leg) && leads(of_machine);
+    Some(if elsewhere { of_machine } else { of_leg })
 }
