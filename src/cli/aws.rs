@@ -87,6 +87,7 @@ impl Answer {
         drift.groups.retain(|of| group(&of.group));
         drift.interfaces.retain(|of| interface(&of.interface));
         drift.checks.retain(|of| interface(&of.interface));
+        drift.reached.retain(|of| interface(&of.interface));
         let thing = |id: &str| self.was.group(id).is_some() || self.is.group(id).is_some();
         drift.unknown.retain(|(of, _)| if thing(of) { group(of) } else { list(of) || interface(of) });
     }
@@ -111,9 +112,10 @@ impl Answer {
 
     /// How many things differ.
     pub(super) fn differences(&self) -> usize {
-        let Drift { missing, added, groups, lists, interfaces, checks, .. } = &self.drift;
-        let counts = [missing.len(), added.len(), groups.len(), lists.len(), interfaces.len(), checks.len()];
-        counts.into_iter().fold(0, usize::saturating_add)
+        let Drift { missing, added, groups, lists, interfaces, checks, reached, .. } = &self.drift;
+        let things = [missing.len(), added.len(), groups.len(), lists.len()];
+        let of_interfaces = [interfaces.len(), checks.len(), reached.len()];
+        things.into_iter().chain(of_interfaces).fold(0, usize::saturating_add)
     }
 
     /// How many of them let more through.
@@ -123,8 +125,11 @@ impl Answer {
         let lists = self.drift.lists.iter().filter(|of| !of.more.is_empty());
         let added = self.drift.added.iter().filter(|id| self.may_widen(id));
         let unchecked = self.drift.checks.iter().filter(|of| !of.is_checked);
-        [groups.count(), interfaces.count(), lists.count(), added.count(), unchecked.count()]
+        let reached = self.drift.reached.iter().filter(|of| !of.more.is_empty());
+        let of_interfaces = [interfaces.count(), unchecked.count(), reached.count()];
+        [groups.count(), lists.count(), added.count()]
             .into_iter()
+            .chain(of_interfaces)
             .fold(0, usize::saturating_add)
     }
 
@@ -195,6 +200,14 @@ impl Answer {
             };
             say(format!("~ interface {}: {what}", of.interface));
         }
+        for of in &self.drift.reached {
+            for (addresses, what) in [(&of.more, "reached by"), (&of.less, "no longer reached by")] {
+                if !addresses.is_empty() {
+                    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                    say(format!("~ interface {}: {what} {}", of.interface, all.join(", ")));
+                }
+            }
+        }
         for (group, direction) in &self.drift.wording {
             say(format!(
                 "= group {}, {}: other rules or texts, the same packets",
@@ -247,6 +260,9 @@ impl Answer {
             })).collect::<Vec<_>>(),
             "checks": self.drift.checks.iter().map(|of| json!({
                 "interface": of.interface, "source_dest_check": of.is_checked,
+            })).collect::<Vec<_>>(),
+            "reached": self.drift.reached.iter().map(|of| json!({
+                "interface": of.interface, "more": of.more, "less": of.less,
             })).collect::<Vec<_>>(),
             "unknown": self.drift.unknown.iter().map(|(of, why)| json!({
                 "of": of, "why": why.to_string(),

@@ -81,6 +81,15 @@ fn what_a_member_has_beside_its_address_is_named() {
 }
 
 #[test]
+fn by_which_public_addresses_a_member_is_reached_is_named() {
+    let known = "security-group web = h1 id \"sg-0123456789abcdef0\"";
+    let reached = json!({ "Association": { "PublicIp": "198.51.100.77" } });
+    let said = audited(known, &[interface("eni-1", "10.70.1.11", &[WEB], &reached)]);
+    assert!(said.code == Some(0), "{said:?}");
+    assert!(said.out.contains("note: `h1` (eni-1) is reached by 198.51.100.77 too, of which"), "{said:?}");
+}
+
+#[test]
 fn an_interface_without_groups_is_said_to_let_everything_pass() {
     let known = "security-group web = h1 id \"sg-0123456789abcdef0\"";
     let said = audited(known, &[interface("eni-1", "10.70.1.11", &[], &json!({}))]);

@@ -133,6 +133,63 @@ fn an_interface_that_lost_its_check_widens() {
     );
 }
 
+/// Groups look at private addresses; who has a public one besides is reached by it, and by IPv6 where it had none.
+#[test]
+fn an_interface_that_is_reached_by_another_address_widens() {
+    let place = Place::new();
+    place.answer("old/groups.json", &both()).answer("new/groups.json", &both());
+    let with = |key: &str, value: Value| {
+        let mut one = interface("eni-1", VPC, "10.0.1.10", &[WIDE]);
+        one.as_object_mut().unwrap().insert(key.to_owned(), value);
+        interfaces(&[one])
+    };
+    let plain = with("SourceDestCheck", json!(true));
+    for (key, value, address) in [
+        ("Association", json!({ "PublicIp": "198.51.100.77" }), "198.51.100.77"),
+        ("Ipv6Addresses", json!([{ "Ipv6Address": "2001:db8::7" }]), "2001:db8::7"),
+    ] {
+        let mut reached = with(key, value);
+        reached["NetworkInterfaces"][0]["SourceDestCheck"] = json!(true);
+        place.answer("old/eni.json", &plain).answer("new/eni.json", &reached);
+        let (code, said) = place.widens();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("~ interface eni-1: reached by {address}")), "{said}");
+        let (code, said) = place.fwc(&["diff", "new", "old", "--deny-widening"]);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&format!("~ interface eni-1: no longer reached by {address}")), "{said}");
+        let (_, said) = place.fwc(&["diff", "old", "new", "--format", "json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(said["reached"], json!([{ "interface": "eni-1", "more": [address], "less": [] }]));
+    }
+}
+
+/// The same of two policies, whoever wears a group or none.
+#[test]
+fn a_public_address_in_a_policy_widens() {
+    let place = Place::new();
+    for worn in ["", "security-group asg = app\nallow https from internet to app\n"] {
+        let policy = |public: &str| {
+            format!(
+                "vpc main {{ 10.1.0.0/16; gateway internet }}\nzone n {{ 10.1.1.0/24 }} in main\nzone internet {{ rest }}\n\
+                 host web = 10.1.1.10 in n\nhost app = 10.1.1.20{public} in n\n{worn}"
+            )
+        };
+        let path = |name: &str| place.0.path().join(name);
+        std::fs::write(path("old.fw"), policy("")).unwrap();
+        std::fs::write(path("new.fw"), policy(" public 198.51.100.77")).unwrap();
+        let (code, said) = place.fwc(&["diff", "old.fw", "new.fw", "--deny-widening"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("reached by 198.51.100.77") && said.contains("1 difference, 1 let more"),
+            "{said}"
+        );
+        let (code, said) = place.fwc(&["diff", "new.fw", "old.fw", "--deny-widening"]);
+        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = place.fwc(&["diff", "new.fw", "new.fw", "--deny-widening"]);
+        assert!(code == Some(0) && said.contains("the same for every packet"), "{said}");
+    }
+}
+
 /// A new one that is not checked is wider, whatever its groups let through.
 #[test]
 fn a_new_interface_without_a_check_widens() {

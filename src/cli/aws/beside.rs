@@ -9,8 +9,15 @@ use serde_json::{Value, json};
 
 use crate::target::aws::artifact::{Estate, Interface};
 
-/// A machine of the policy, and the addresses that the policy knows of it.
-pub(super) type Member<'m> = (&'m str, Vec<IpAddr>);
+/// A machine of the policy, and what the policy knows of it.
+#[derive(Default)]
+pub(super) struct Member<'m> {
+    pub(super) machine: &'m str,
+    /// Its private addresses.
+    pub(super) addresses: Vec<IpAddr>,
+    /// Its public ones.
+    pub(super) public: Vec<IpAddr>,
+}
 
 /// What is so of an interface.
 pub(super) struct Beside {
@@ -24,6 +31,10 @@ enum What {
     Stranger { addresses: Vec<String>, wears: Vec<String> },
     /// A member has these addresses too.
     More(Vec<String>),
+    /// A member is reached by these public addresses too.
+    Reached(Vec<String>),
+    /// A member is not reached by these, which the policy gives it.
+    Unreached(Vec<String>),
     /// It need not send from its own addresses.
     Unchecked,
 }
@@ -41,16 +52,24 @@ pub(super) fn beside(
         let wears: Vec<String> =
             at.groups.iter().flatten().filter(|group| closed.contains(*group)).cloned().collect();
         let mut say = |what| {
-            let machine = member.map(|(machine, _)| (*machine).to_owned());
+            let machine = member.map(|member| member.machine.to_owned());
             all.push(Beside { interface: at.id.clone(), machine, what });
         };
         match member {
             None if wears.is_empty() => continue,
             None => say(What::Stranger { addresses: own(at, &[]), wears }),
-            Some((_, known)) => {
-                let more = own(at, known);
-                if !more.is_empty() {
-                    say(What::More(more));
+            Some(known) => {
+                let outer: Vec<IpAddr> = at.public.iter().map(|(_, outer)| IpAddr::V4(*outer)).collect();
+                let without = |these: &[IpAddr], those: &[IpAddr]| -> Vec<String> {
+                    these.iter().filter(|addr| !those.contains(addr)).map(ToString::to_string).collect()
+                };
+                let notes = [
+                    (own(at, &known.addresses), What::More as fn(_) -> _),
+                    (without(&outer, &known.public), What::Reached),
+                    (without(&known.public, &outer), What::Unreached),
+                ];
+                for (addresses, what) in notes.into_iter().filter(|(addresses, _)| !addresses.is_empty()) {
+                    say(what(addresses));
                 }
             }
         }
@@ -88,6 +107,14 @@ impl fmt::Display for Beside {
                 "has {} too, of which the policy knows nothing: its groups hold there as well",
                 addresses.join(", ")
             ),
+            What::Reached(addresses) => write!(
+                f,
+                "is reached by {} too, of which the policy knows nothing: what its groups admit comes to it there as well",
+                addresses.join(", ")
+            ),
+            What::Unreached(addresses) => {
+                write!(f, "is not reached by {}, which the policy gives it", addresses.join(", "))
+            }
             What::Unchecked => {
                 write!(f, "has no SourceDestCheck: it may send from addresses that are not its own")
             }
@@ -101,6 +128,8 @@ impl Beside {
         let (what, addresses) = match &self.what {
             What::Stranger { addresses, .. } => ("stranger", addresses.as_slice()),
             What::More(addresses) => ("more-addresses", addresses.as_slice()),
+            What::Reached(addresses) => ("more-public-addresses", addresses.as_slice()),
+            What::Unreached(addresses) => ("fewer-public-addresses", addresses.as_slice()),
             What::Unchecked => ("no-source-dest-check", &[][..]),
         };
         json!({ "interface": self.interface, "machine": self.machine, "what": what, "addresses": addresses })

@@ -23,7 +23,7 @@ use super::super::clean::clean_line;
 use super::super::options::Format;
 use super::super::render::{self, number};
 use super::super::{Console, Exit, Failure, report};
-use super::beside::{Beside, beside};
+use super::beside::{Beside, Member, beside};
 use super::bound::{bound, limits};
 use super::{named, packet_words, witness_words};
 
@@ -141,8 +141,10 @@ impl<'l> Answer<'l> {
             }
             for at in all.into_iter().filter(|i| of.addresses.iter().any(|address| has(i, *address))) {
                 self.worn.extend(Worn::otherwise(machine, (self.live, at), &meant, &nobody));
-                let known = members.entry(at.id.as_str()).or_insert((machine, Vec::new()));
-                known.1.extend(of.addresses.iter().copied());
+                let known = members.entry(at.id.as_str()).or_insert_with(Member::default);
+                known.machine = machine;
+                known.addresses.extend(&of.addresses);
+                known.public.extend(of.public.iter().map(|public| public.address));
             }
         }
         self.beside = beside(self.live, &members, &closed);

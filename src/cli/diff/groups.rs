@@ -5,13 +5,14 @@
 //! prefix lists, is compared as what it comes to: `web.2` is `web`, and such a list its networks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
 use crate::diag::Findings;
-use crate::model::LegId;
+use crate::model::{Leg, LegId};
 use crate::target::aws::artifact::{Document, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
 use crate::target::aws::emit::{self, interface_id};
 use crate::target::aws::{print, read};
@@ -42,9 +43,13 @@ impl Cloud {
         for (host, machine) in compiled.site.hosts() {
             for (leg, of) in (0u32..).map(LegId).zip(&machine.legs) {
                 let id = interface_id(&compiled.site, host, leg);
-                let addresses = of.addresses.clone();
-                let bare =
-                    Interface { id: id.clone(), groups: Some(Vec::new()), addresses, ..Interface::default() };
+                let (addresses, public) = (of.addresses.clone(), public(of));
+                let worn = estate.interfaces.iter_mut().find(|interface| interface.id == id);
+                if let Some(worn) = worn {
+                    worn.public.clone_from(&public);
+                }
+                let (id, groups) = (id.clone(), Some(Vec::new()));
+                let bare = Interface { id: id.clone(), groups, addresses, public, ..Interface::default() };
                 legs.insert(id, bare);
             }
         }
@@ -89,17 +94,36 @@ impl Cloud {
         if asked { self.would_be.as_ref() } else { self.acls.as_ref() }
     }
 
-    /// With the interfaces of `worn`: one that wears nothing here, and has a machine, filters nothing.
+    /// With the interfaces of the other, and those that both have and are known by public addresses: one that wears nothing here,
+    /// and has a machine, filters nothing.
     fn beside(&self, other: &Self) -> Estate {
         let mut estate = self.estate.clone();
-        for interface in &other.estate.interfaces {
-            let bare = self.legs.as_ref().and_then(|legs| legs.get(&interface.id));
-            if estate.interface(&interface.id).is_none() {
+        let both = [self, other].map(Self::public_legs);
+        let theirs = |id: &String| other.legs.as_ref().is_some_and(|legs| legs.contains_key(id));
+        let public = both.iter().flatten().copied().filter(|id| theirs(id));
+        for id in other.estate.interfaces.iter().map(|interface| &interface.id).chain(public) {
+            let bare = self.legs.as_ref().and_then(|legs| legs.get(id));
+            if estate.interface(id).is_none() {
                 estate.interfaces.extend(bare.cloned());
             }
         }
         estate
     }
+
+    /// The legs with a public address.
+    fn public_legs(&self) -> BTreeSet<&String> {
+        let legs = self.legs.iter().flatten().filter(|(_, leg)| !leg.public.is_empty());
+        legs.map(|(id, _)| id).collect()
+    }
+}
+
+/// The public addresses of a leg. Which private one each stands for is of no matter here.
+fn public(leg: &Leg) -> Vec<(IpAddr, Ipv4Addr)> {
+    let outer = leg.public.iter().filter_map(|public| match public.address {
+        IpAddr::V4(outer) => Some((public.address, outer)),
+        IpAddr::V6(_) => None,
+    });
+    outer.collect()
 }
 
 fn is_of(interface: &str, host: &str) -> bool {
@@ -199,7 +223,8 @@ impl Groups {
             let uncompared = one_sided.then(|| what.to_owned()).into_iter().collect();
             return Ok(Self { uncompared, ..Self::default() });
         };
-        if !some(&old) && !some(&new) {
+        let anything = [old, new].iter().any(|side| some(side) || !side.public_legs().is_empty());
+        if !anything {
             return Ok(Self::default());
         }
         let told = old.legs.is_some() && new.legs.is_some();

@@ -44,6 +44,8 @@ pub struct Drift {
     pub interfaces: Vec<InterfaceDrift>,
     /// Of two descriptions: interfaces whose `SourceDestCheck` is another one.
     pub checks: Vec<CheckDrift>,
+    /// Of two descriptions: interfaces that are reached by other addresses.
+    pub reached: Vec<ReachedDrift>,
     /// What could not be compared, and why.
     pub unknown: Vec<(String, Unknown)>,
 }
@@ -106,6 +108,18 @@ pub struct CheckDrift {
     pub is_checked: bool,
 }
 
+/// An interface that is in both, and is reached by other addresses than it was: public ones, or ones of IPv6 where it had none.
+/// What its groups admit comes to it there too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachedDrift {
+    /// Its id.
+    pub interface: String,
+    /// The addresses that it has now.
+    pub more: Vec<IpAddr>,
+    /// Those that it has no more.
+    pub less: Vec<IpAddr>,
+}
+
 impl Drift {
     /// Whether what is live admits what is wanted, and all could be compared.
     #[must_use]
@@ -123,6 +137,7 @@ impl Drift {
             && self.lists.is_empty()
             && self.interfaces.is_empty()
             && self.checks.is_empty()
+            && self.reached.is_empty()
             && self.unknown.is_empty()
             && self.missing.is_empty()
             && self.elsewhere.is_empty()
@@ -192,6 +207,7 @@ fn compared(live: &Estate, wanted: &Estate, terms: &Terms, wearers: Wearers) -> 
     drift.interfaces(&paired, wearers, &terms.nobody, &mut space);
     if wearers == Wearers::Each {
         drift.checks(paired.live, wanted);
+        drift.reached(paired.live, wanted);
     }
     Ok(drift)
 }
@@ -288,6 +304,26 @@ impl Drift {
                     let id = interface.id.clone();
                     self.unknown.push((id.clone(), Unknown::SourceDestCheck(id)));
                 }
+            }
+        }
+    }
+}
+
+impl Drift {
+    /// By which addresses each interface is reached from where its private ones mean nothing.
+    fn reached(&mut self, is: &Estate, was: &Estate) {
+        for interface in &is.interfaces {
+            let Some(before) = was.interface(&interface.id) else { continue };
+            let both = [before, interface];
+            let first_of_six = both.iter().any(|one| !one.addresses.iter().any(IpAddr::is_ipv6));
+            let [was, is] = both.map(|one| -> BTreeSet<IpAddr> {
+                let six = one.addresses.iter().copied().filter(|addr| first_of_six && addr.is_ipv6());
+                one.public.iter().map(|(_, outer)| IpAddr::V4(*outer)).chain(six).collect()
+            });
+            if was != is {
+                let more = is.difference(&was).copied().collect();
+                let less = was.difference(&is).copied().collect();
+                self.reached.push(ReachedDrift { interface: interface.id.clone(), more, less });
             }
         }
     }
