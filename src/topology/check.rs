@@ -26,6 +26,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let joined = site.joined();
     let mut size = Size::default();
     let several = members::of_several_legs(site);
+    let routers = own::routers(site);
     // What nothing tells apart has the same way, and nothing is wrong with it either.
     let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
     for (id, access) in site.accesses() {
@@ -44,6 +45,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     nat: access.nat.as_ref(),
                     span: access.span,
                     words: &access.words,
+                    routers: &routers,
                     proved: None,
                 };
                 if !need.clause(&topology, findings) {
@@ -88,6 +90,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     nat: None,
                     span: expect.span,
                     words: &expect.words,
+                    routers: &AddrSet::default(),
                     proved: Some(&book),
                 };
                 need.check(&mut topology, findings);
@@ -125,6 +128,8 @@ struct Need<'p> {
     nat: Option<&'p Nat>,
     span: Span,
     words: &'p str,
+    /// Who needs no way though a network around them is named (S11).
+    routers: &'p AddrSet,
     /// Of an expectation: what statements translate on the way. How their replies come back is the proof's to say.
     proved: Option<&'p Book>,
 }
@@ -169,9 +174,8 @@ impl Need<'_> {
                 let mut ways: Vec<(Family, Way)> = Vec::new();
                 for family in Family::BOTH {
                     let of = topology.ways(self.nat, (from, to), (&no_from, &no_to), family);
-                    ways.extend(
-                        of.into_iter().filter_map(|way| own::meant(topology, way)).map(|way| (family, way)),
-                    );
+                    let of = of.into_iter().filter_map(|way| own::without(self.routers, (from, to), way));
+                    ways.extend(of.filter_map(|way| own::meant(topology, way)).map(|way| (family, way)));
                 }
                 let mut pair: Vec<bool> = Vec::new();
                 for (family, way) in &ways {
