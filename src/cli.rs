@@ -28,6 +28,7 @@ mod failure;
 mod files;
 mod fmt;
 mod import;
+mod kind;
 mod lab;
 mod live;
 mod manifest;

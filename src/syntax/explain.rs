@@ -66,6 +66,13 @@ pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut
         ));
         return;
     }
+    if matches!(word, "{" | "[") && joined.get(..range.start).is_some_and(|before| before.trim().is_empty()) {
+        report.push(found.help(
+            "this looks like JSON, and is read as a policy; `fwc diff` and `fwc verify --against` take what `nft -j` prints, \
+             `fwc import aws` makes a policy of answers of EC2",
+        ));
+        return;
+    }
     found = match elsewhere.or_else(|| nearest(word, STARTERS)) {
         Some(near) => found.help(format!("did you mean `{near}`?")).fix(span, near),
         None => found
