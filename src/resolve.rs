@@ -105,7 +105,7 @@ pub fn of_declared(
         host.reject_from = lines.reject_from;
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
-    publics::check((&hosts, &zones, &vpcs), &accesses, &tests, findings);
+    publics::check(&names, (&hosts, &zones, &vpcs), &accesses, &tests, findings);
     let waived = unused::waived(&names, findings);
     unused::check(&names, &waived, findings);
     unusable::check(&hosts, &zones, &vpcs, &waived, findings);
