@@ -146,7 +146,7 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
     let home = zones.get(zone.index())?;
     if let LegAddresses::Static(written) = &leg.addresses {
         for address in written {
-            outside(address, home, zones, findings);
+            outside(names, address, (home, zones), findings);
         }
     }
     let bridge = leg.bridge.as_ref().map(|how| match how {
@@ -213,10 +213,10 @@ fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<Ip
 }
 
 /// An address that its leg's zone does not have.
-fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut Findings) {
+fn outside(names: &Names, address: &ast::Address, (home, zones): (&Zone, &[Zone]), findings: &mut Findings) {
     let AddressValue::One(addr) = address.value else { return };
-    // Of a zone without any it was said what is wrong with them.
-    if home.addrs.contains(addr) || home.addrs.is_empty() && findings.has_errors() {
+    // Of a zone of which something could not be read it was said what is wrong with it.
+    if home.addrs.contains(addr) || names.is_broken(home.span) {
         return;
     }
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);

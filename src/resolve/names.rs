@@ -97,6 +97,10 @@ pub(super) struct Names<'a> {
     pub(super) service_names: BTreeMap<&'a str, usize>,
     /// The words of what could not be read: what is declared there is not unknown.
     pub(super) unread: BTreeSet<String>,
+    /// Where zones and vpcs have their names, and the whole statement of each.
+    pub(super) claims: Vec<(Span, Span)>,
+    /// Those of them with an error within, by the places of their names: what they hold is not all known.
+    pub(super) broken: BTreeSet<Span>,
     /// What is suggested for names that are unknown.
     pub(super) suggested: Suggested,
 }
@@ -114,6 +118,24 @@ impl<'a> Names<'a> {
             collector.statement(statement, findings);
         }
         collector.finish(findings)
+    }
+
+    /// Notes which zones and vpcs have an error by now.
+    pub(super) fn mark_broken(&mut self, findings: &Findings) {
+        if findings.has_errors() {
+            let broken = self.claims.iter().filter(|(_, whole)| findings.error_in(*whole));
+            self.broken = broken.map(|(name, _)| *name).collect();
+        }
+    }
+
+    /// Whether what a zone or vpc holds, which has its name there, is not all known: what is outside of it may be within.
+    pub(super) fn is_broken(&self, name: Span) -> bool {
+        self.broken.contains(&name)
+    }
+
+    /// Whether some zone may hold more than is known, or was not read at all.
+    pub(super) fn lacks_networks(&self) -> bool {
+        !self.broken.is_empty() || self.unread.contains("zone")
     }
 
     /// The meaning of a place's name, of a list that holds it.

@@ -88,8 +88,10 @@ pub(super) fn of_zones(names: &Names, blocks: &[Block], findings: &mut Findings)
                 (Some(vpc), _) => {
                     let own = blocks.iter().filter(|b| b.vpc == vpc).map(|b| AddrRange::net(b.net));
                     let own = AddrSet::from_ranges(own).union(&amazons());
-                    let name = names.vpcs.get(vpc).map_or("", |v| v.name.text.as_str());
-                    if !set.is_subset(&own) && blocks.iter().any(|b| b.vpc == vpc) {
+                    let of = names.vpcs.get(vpc).map(|v| &v.name);
+                    let name = of.map_or("", |name| name.text.as_str());
+                    let known = of.is_none_or(|name| !names.is_broken(name.span));
+                    if known && !set.is_subset(&own) && blocks.iter().any(|b| b.vpc == vpc) {
                         let message = format!("`{net}` is not in the block of the vpc `{name}`");
                         findings.push(
                             Diagnostic::error(code::OUTSIDE_VPC, address.span, message)
