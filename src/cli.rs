@@ -29,6 +29,7 @@ mod files;
 mod fmt;
 mod import;
 mod instant;
+mod kind;
 mod lab;
 mod live;
 mod manifest;

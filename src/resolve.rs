@@ -75,12 +75,14 @@ pub fn of_declared(
     findings: &mut Findings,
 ) -> Option<Site> {
     let given = given::read(files, sources, set, findings);
-    let names = Names::collect(files, &given, sources, findings);
+    let mut names = Names::collect(files, &given, sources, findings);
     let lists = lists::read(&names, sources, loader, findings);
     let people = people::resolve(&names, sources, loader, findings);
     let blocks = vpcs::blocks(&names, findings);
+    names.mark_broken(findings);
     let in_vpcs = vpcs::of_zones(&names, &blocks, findings);
     let zones = zones::resolve(&names, &blocks, findings);
+    names.mark_broken(findings);
     let services = Services::resolve(&names, findings);
 
     // Who is in which group, before any machine has a leg: `each` gives legs to members. What is wrong
@@ -105,7 +107,7 @@ pub fn of_declared(
         host.reject_from = lines.reject_from;
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
-    publics::check((&hosts, &zones, &vpcs), &accesses, &tests, findings);
+    publics::check(&names, (&hosts, &zones, &vpcs), &accesses, &tests, findings);
     let waived = unused::waived(&names, findings);
     unused::check(&names, &waived, findings);
     unusable::check(&hosts, &zones, &vpcs, &waived, findings);

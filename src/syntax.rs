@@ -15,6 +15,7 @@ mod parse;
 mod plain;
 mod scan;
 
-pub(crate) use explain::is_reserved;
+pub(crate) use explain::{common_start, is_reserved};
 pub use fmt::fmt;
 pub use parse::{parse, shape};
+pub(crate) use scan::is_unseen;

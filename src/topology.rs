@@ -17,6 +17,7 @@ mod own;
 mod publics;
 pub mod reading;
 mod size;
+mod told;
 pub mod translate;
 
 use std::rc::Rc;
@@ -97,10 +98,25 @@ impl Path {
 /// Why there is no routed path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Blocked {
-    /// Several next hops are equally good: each a gateway with the zone in which it would be used.
-    Tie(Vec<(HostId, ZoneId)>),
+    /// Several next hops are equally good.
+    Tie {
+        /// Each a gateway with the zone in which it would be used.
+        ways: Vec<(HostId, ZoneId)>,
+        /// Who would have to choose; none where it is whoever is in a zone.
+        at: Option<HostId>,
+    },
     /// No gateway leads there, or only round in a circle.
     NoWay,
+}
+
+impl Blocked {
+    /// The same, where it is known who has to choose.
+    fn at(self, host: Option<HostId>) -> Self {
+        match self {
+            Self::Tie { ways, .. } => Self::Tie { ways, at: host },
+            Self::NoWay => Self::NoWay,
+        }
+    }
 }
 
 /// A path, or why there is none.
@@ -257,7 +273,7 @@ impl<'a> Topology<'a> {
         match start {
             Start::Zone(zone, from) => {
                 visited.extend(from);
-                match self.leave_zone(zone, from, id)? {
+                match self.leave_zone(zone, from, id).map_err(|blocked| blocked.at(from))? {
                     None => {
                         path.end = self.owner_in(zone, id);
                         return Ok(path);
@@ -267,7 +283,7 @@ impl<'a> Topology<'a> {
             }
             Start::Machine(from) => {
                 visited.push(from);
-                match self.step(from, id)? {
+                match self.step(from, id).map_err(|blocked| blocked.at(Some(from)))? {
                     Step::Local => return Err(Blocked::NoWay),
                     Step::OnLink(leg) => {
                         path.out = Some(leg);
@@ -286,7 +302,7 @@ impl<'a> Topology<'a> {
                 return Err(Blocked::NoWay);
             }
             visited.push(host);
-            match self.step(host, id)? {
+            match self.step(host, id).map_err(|blocked| blocked.at(Some(host)))? {
                 Step::Local => {
                     path.end = Some((host, inward));
                     return Ok(path);
@@ -427,7 +443,7 @@ fn longest(routes: impl Iterator<Item = classes::Via>) -> Result<Option<classes:
     best.sort_unstable();
     best.dedup();
     if best.len() > 1 {
-        return Err(Blocked::Tie(best));
+        return Err(Blocked::Tie { ways: best, at: None });
     }
     Ok(all.into_iter().find(|v| v.length == length))
 }
@@ -452,6 +468,6 @@ fn nearest(
     match tied.as_slice() {
         [] => Err(Blocked::NoWay),
         [one] => Ok(*one),
-        _ => Err(Blocked::Tie(tied)),
+        _ => Err(Blocked::Tie { ways: tied, at: None }),
     }
 }

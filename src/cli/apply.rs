@@ -10,6 +10,7 @@ use crate::apply::preflight::{self, Known};
 use crate::apply::{ApplyError, admin, scratch};
 use crate::lab::rights;
 
+use super::kind;
 use super::live::{StateArgs, duration, ended, failure, refused};
 use super::remote::{self, Remote, There};
 use super::{Console, Exit, Failure};
@@ -62,6 +63,7 @@ pub(super) struct Target {
 impl Target {
     /// Reads it.
     pub(super) fn read(&self) -> Result<Build, Failure> {
+        kind::a_build(&self.build)?;
         Build::read(&self.build, self.host.as_deref()).map_err(|why| {
             failure(why).help("`fwc compile` writes a build; name its folder, and the machine by `--host`")
         })

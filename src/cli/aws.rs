@@ -27,7 +27,7 @@ use super::options::Format;
 use super::render;
 use super::{Console, Exit, Failure};
 
-pub(super) use recording::{blocks, is_recording, recording};
+pub(super) use recording::{blocks, is_answer, is_recording, recording};
 
 /// Compares two recordings, and prints the answer.
 pub(super) fn diff(

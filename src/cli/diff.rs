@@ -72,9 +72,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         [true, true] if args.listed.utc => return Err(Failure::new(NO_LISTING)),
         [true, true] => return aws::diff(&args.old, &args.new, args.deny_widening, args.format, console),
         [false, false] => {}
-        [true, false] | [false, true] => {
-            return Err(Failure::new("answers of EC2 are compared with answers of EC2 alone")
-                .help("compile the policy, and name its `aws` folder"));
+        [is_old, _] => {
+            let (answers, other) = if is_old { (&args.old, &args.new) } else { (&args.new, &args.old) };
+            let (answers, other) = (answers.display(), other.display());
+            let message = format!(
+                "`{answers}` has answers of EC2, which are compared with one another alone, and `{other}` has none"
+            );
+            return Err(Failure::new(message).help(format!(
+                "`fwc verify --aws-live {answers}` compares them with a policy; of a build name its `aws` folder"
+            )));
         }
     }
     let mut sides = Vec::new();

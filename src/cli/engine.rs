@@ -13,6 +13,7 @@ use crate::verify::trace::NoWay;
 use crate::verify::{self, Against, Hop, HostRules, Report, Simulated};
 
 use super::Failure;
+use super::kind::no_ruleset;
 use super::options::Listed;
 
 /// Compiles and proves. None where there are errors.
@@ -59,12 +60,17 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, No
 
 /// A ruleset of whoever's making, and the name of its file.
 pub(super) fn listed(name: &str, text: String, how: Listed) -> Result<HostRules, Failure> {
+    // The text itself is gone by then: what it is can be told of one that people hold in a hand.
+    let answer = text.get(..SHORT).is_none().then(|| text.clone());
     let rules = HostRules::listed(text);
     rules.map(|rules| how.understood(rules)).map_err(|why| {
-        Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
-            .help(format!("give what `nft list ruleset` prints; of a file for `nft -f`: `{LISTS}`"))
+        let help = format!("give what `nft list ruleset` prints; of a file for `nft -f`: `{LISTS}`");
+        no_ruleset(name, answer.as_deref(), &why.to_string(), help)
     })
 }
+
+/// Of which texts it is told that they are something else than a ruleset.
+const SHORT: usize = 1 << 20;
 
 /// What lists a file for `nft -f` without loading it where packets come.
 pub(super) const LISTS: &str = "unshare -rn sh -c 'nft -f FILE; nft list ruleset'";

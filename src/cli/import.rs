@@ -82,7 +82,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     if let Some(path) = &args.output {
         write(path, &imported.text)?;
     }
-    let equal = imported.groups.saturating_sub(imported.idle);
+    let equal = imported.groups.saturating_sub(imported.idle).saturating_sub(imported.left);
     let mut summary = format!(
         "imported {} with {}; compiled and proved again: {equal} canonically equal",
         number(imported.groups, "group"),
@@ -90,6 +90,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     );
     if imported.idle > 0 {
         summary = format!("{summary}, {} equal but for addresses that nobody has", imported.idle);
+    }
+    if imported.left > 0 {
+        summary = format!("{summary}, {} without rules of prefix lists that have no networks", imported.left);
     }
     if imported.cut > 0 {
         summary = format!("{summary}; {} of them in parts", imported.cut);

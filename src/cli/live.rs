@@ -5,19 +5,22 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
+
 use crate::apply::preflight::Refusal;
 use crate::apply::state::{self, Record, State};
 use crate::apply::{ApplyError, change::Status};
 use crate::lab::LabError;
 
 use super::clean::clean_line;
+use super::kind::of_state;
 use super::{Console, Exit, Failure};
 
 /// Where the state of this machine is kept.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StateArgs {
     /// Where it is kept what is confirmed and what is on trial
-    #[arg(long, value_name = "DIR", default_value = state::DEFAULT)]
+    #[arg(long, value_name = "DIR", default_value = state::DEFAULT, value_parser = PathBufValueParser::new().try_map(of_state))]
     state: PathBuf,
 }
 

@@ -176,7 +176,14 @@ struct Ruleset {
 impl Ruleset {
     fn read(path: &Path, how: Listed) -> Result<Self, Failure> {
         let name = path.display().to_string();
-        let text = listing_of(path).map_err(|why| Failure::new(format!("cannot read `{name}`: {why}")))?;
+        let text = listing_of(path).map_err(|why| {
+            let failure = Failure::new(format!("cannot read `{name}`: {why}"));
+            if path.is_dir() {
+                return failure
+                    .help("name a file with what `nft list ruleset` prints; `fwc diff` compares builds");
+            }
+            failure
+        })?;
         Ok(Self { name, text, how })
     }
 }

@@ -28,7 +28,7 @@ use crate::target::aws::sim::{Role, Unknown};
 use crate::target::aws::validate::quota::Limits;
 use crate::verify::Outcome;
 
-use sentences::{Draft, SAME, SAME_TO_SOMEBODY, Sentences};
+use sentences::{Draft, SAME, Sentences, otherwise};
 
 /// A policy, and what was to be said of how it came about.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub struct Imported {
     pub cut: usize,
     /// How many groups have another canonical form, and differ for far ends alone that nobody is (S58).
     pub idle: usize,
+    /// How many groups lack rules that name a prefix list without networks.
+    pub left: usize,
 }
 
 /// Why there is no policy.
@@ -105,7 +107,7 @@ pub fn import(
     let compiled = compile(&mut sources, &[file], &mut loader, &options, &mut findings, &|_| {});
     let Some(compiled) = compiled else { return Err(wrong(&findings, &sources, &sentences)) };
     unproved(&compiled.report)?;
-    let idle = equal(&estate, &compiled.groups.estate, &compiled.site, &draft)?;
+    let (idle, left) = equal(&estate, &compiled.groups.estate, &compiled.site, &draft)?;
     let parts = |group: &Group| (group.id.clone(), draft.parts(&compiled.groups.estate, group).count());
     let cut: Vec<(String, usize)> = estate.groups.iter().map(parts).filter(|(_, parts)| *parts > 1).collect();
     notes.extend(cut.iter().map(|(id, parts)| {
@@ -119,14 +121,12 @@ pub fn import(
     let unformatted =
         || Obstacle::Sentence { of: "the policy".to_owned(), why: "it has no format".to_owned() };
     let mut text = text.ok_or_else(|| vec![unformatted()])?;
-    if idle > 0 {
-        text = text.replacen(SAME, SAME_TO_SOMEBODY, 1);
-    }
+    text = text.replacen(SAME, otherwise((idle > 0, left > 0)), 1);
     let warnings = findings.sorted().into_iter().filter(|d| d.severity == Severity::Warning);
     let warnings = warnings.map(|d| format!("{}: {}", d.code.as_str(), d.message)).collect();
     notes.sort();
     let rules = estate.groups.iter().map(|group| group.all_rules().count()).sum();
-    Ok(Imported { text, notes, warnings, groups: estate.groups.len(), rules, cut: cut.len(), idle })
+    Ok(Imported { text, notes, warnings, groups: estate.groups.len(), rules, cut: cut.len(), idle, left })
 }
 
 /// No file is read: the sentences name none.
@@ -191,10 +191,16 @@ fn unproved(report: &crate::verify::Report) -> Result<(), Vec<Obstacle>> {
     if all.is_empty() { Ok(()) } else { Err(all) }
 }
 
-/// Compares what was compiled with what was described, group by group; how many differ in form alone.
-fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Result<usize, Vec<Obstacle>> {
+/// Compares what was compiled with what was described, group by group; how many differ in form alone, and how many lack rules
+/// of lists without networks.
+fn equal(
+    estate: &Estate,
+    made: &Estate,
+    site: &Site,
+    draft: &Draft<'_>,
+) -> Result<(usize, usize), Vec<Obstacle>> {
     let mut space = Space::default();
-    let (mut obstacles, mut idle) = (Vec::new(), 0usize);
+    let (mut obstacles, mut idle, mut left) = (Vec::new(), 0usize, 0usize);
     let nobody = nobody(site);
     for group in &estate.groups {
         let made = draft.live(made, group);
@@ -213,9 +219,21 @@ fn equal(estate: &Estate, made: &Estate, site: &Site, draft: &Draft<'_>) -> Resu
                 Err(why) => obstacles.push(said(why.to_string())),
             }
         }
-        idle = idle.saturating_add(usize::from(other_form));
+        let lacks = group.all_rules().any(|(_, _, rule)| names_empty(estate, &rule.peer));
+        left = left.saturating_add(usize::from(lacks));
+        idle = idle.saturating_add(usize::from(other_form && !lacks));
     }
-    if obstacles.is_empty() { Ok(idle) } else { Err(obstacles) }
+    if obstacles.is_empty() { Ok((idle, left)) } else { Err(obstacles) }
+}
+
+/// Whether a peer is a prefix list that has no networks.
+fn names_empty(estate: &Estate, peer: &Peer) -> bool {
+    let Peer::List(list) = peer else { return false };
+    is_empty(estate, &list.id)
+}
+
+fn is_empty(estate: &Estate, list: &str) -> bool {
+    estate.list(list).is_some_and(|list| list.entries.as_ref().is_some_and(Vec::is_empty))
 }
 
 /// What no far end has, or no group filters, as far as a policy knows its vpcs (S58).
@@ -246,9 +264,7 @@ fn differ(
     let somebody = space.address(far, &nobody.complement());
     let empty = |role: &Role| match role {
         Role::Group(_) => false,
-        Role::List(id) => {
-            estate.list(id).is_some_and(|list| list.entries.as_ref().is_some_and(Vec::is_empty))
-        }
+        Role::List(id) => is_empty(estate, id),
     };
     let named = is.roles.keys().chain(would.roles.keys()).filter(|role| !empty(role)).cloned().map(Some);
     let roles: BTreeSet<Option<Role>> = [None].into_iter().chain(named).collect();

@@ -199,8 +199,8 @@ impl<'a> Statements<'a> {
         }
         for (end, written) in [(&from, said.from), (&to, said.to)] {
             if end.is_empty() {
-                // What could not be read was said to be wrong.
-                if !findings.error_in(written.span) {
+                // What could not be read was said to be wrong, here or where the name is declared.
+                if !findings.error_in(written.span) && places.names.unread.is_empty() {
                     findings.push(empty_end(written.span, said.span));
                 }
                 return Some(Meant { terms: terms?, pairs: Vec::new() });

@@ -40,7 +40,10 @@ impl<'a> Collector<'a> {
             StatementKind::Include(_) => {}
             StatementKind::Var(var) => self.var(var, findings),
             StatementKind::List(list) => self.place(&list.name, Raw::List(list), findings),
-            StatementKind::Zone(zone) => self.place(&zone.name, Raw::Zone(zone), findings),
+            StatementKind::Zone(zone) => {
+                self.names.claims.push((zone.name.span, span));
+                self.place(&zone.name, Raw::Zone(zone), findings);
+            }
             StatementKind::Host(host) => self.place(&host.name, Raw::Host(host, span), findings),
             StatementKind::Group(group) => match group.op {
                 ast::GroupOp::Define => {
@@ -55,6 +58,7 @@ impl<'a> Collector<'a> {
                 self.service(&service.name, Some(service.items.as_slice()), findings);
             }
             StatementKind::Vpc(vpc) => {
+                self.names.claims.push((vpc.name.span, span));
                 self.place(&vpc.name, Raw::Vpc(vpc), findings);
             }
             StatementKind::SecurityGroup(group) => {

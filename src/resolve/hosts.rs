@@ -146,7 +146,7 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
     let home = zones.get(zone.index())?;
     if let LegAddresses::Static(written) = &leg.addresses {
         for address in written {
-            outside(address, home, zones, findings);
+            outside(names, address, (home, zones), findings);
         }
     }
     let bridge = leg.bridge.as_ref().map(|how| match how {
@@ -213,10 +213,10 @@ fn addresses(written: &[ast::Address], findings: &mut Findings) -> Option<Vec<Ip
 }
 
 /// An address that its leg's zone does not have.
-fn outside(address: &ast::Address, home: &Zone, zones: &[Zone], findings: &mut Findings) {
+fn outside(names: &Names, address: &ast::Address, (home, zones): (&Zone, &[Zone]), findings: &mut Findings) {
     let AddressValue::One(addr) = address.value else { return };
-    // Of a zone without any it was said what is wrong with them.
-    if home.addrs.contains(addr) || home.addrs.is_empty() && findings.has_errors() {
+    // Of a zone of which something could not be read it was said what is wrong with it.
+    if home.addrs.contains(addr) || names.is_broken(home.span) {
         return;
     }
     let message = format!("`{addr}` is no address of the zone `{}`", home.name);
@@ -299,21 +299,46 @@ fn apart(host: &ast::Host, zones: &[Zone], legs: &[Leg], findings: &mut Findings
 
 /// An address is of one leg of one machine.
 fn one_owner(names: &Names, hosts: &[Host], findings: &mut Findings) {
-    let mut owners: BTreeMap<IpAddr, (HostId, Span)> = BTreeMap::new();
-    for (id, host) in (0u32..).map(HostId).zip(hosts) {
-        for (addr, span) in host.legs.iter().flat_map(|l| l.addresses.iter().map(|a| (*a, l.span))) {
-            let Some((first, at)) = owners.insert(addr, (id, span)) else { continue };
-            let first = names.hosts.get(first.index()).map_or("", |(h, _)| h.name.text.as_str());
-            let message = if first == host.name {
-                format!("`{first}` has the address `{addr}` on two legs")
+    // In the order in which they are written: whoever comes later has what another has already.
+    let machines = (0u32..).map(HostId).zip(hosts);
+    let mut legs: Vec<(HostId, &Host, &Leg)> =
+        machines.flat_map(|(id, host)| host.legs.iter().map(move |leg| (id, host, leg))).collect();
+    legs.sort_by_key(|(_, _, leg)| leg.span);
+    let mut owners: BTreeMap<IpAddr, (HostId, &Host, &Leg)> = BTreeMap::new();
+    for (id, host, leg) in legs {
+        for addr in &leg.addresses {
+            let Some((of, first, other)) = owners.get(addr).copied() else {
+                owners.insert(*addr, (id, host, leg));
+                continue;
+            };
+            let message = if first.name == host.name {
+                format!("`{}` has the address `{addr}` on two legs", host.name)
             } else {
-                format!("`{first}` and `{}` both have the address `{addr}`", host.name)
+                format!("`{}` and `{}` both have the address `{addr}`", first.name, host.name)
             };
             findings.push(
-                Diagnostic::error(code::DUPLICATE_ADDRESS, span, message)
-                    .also(at, "the other one")
+                Diagnostic::error(code::DUPLICATE_ADDRESS, written(names, (id, leg), *addr), message)
+                    .also(written(names, (of, other), *addr), "the other one")
                     .help("an address is of one leg of one machine"),
             );
         }
     }
+}
+
+/// Where an address of a leg, or a public one, is written.
+pub(super) fn written(names: &Names, (host, leg): (HostId, &Leg), addr: IpAddr) -> Span {
+    let lines = names.hosts.get(host.index()).into_iter().flat_map(|(host, _)| &host.lines);
+    let found = lines.into_iter().find_map(|line| match line {
+        HostLine::Leg(of) if of.span == leg.span => Some(of),
+        _ => None,
+    });
+    let addresses = found.into_iter().flat_map(|of| {
+        let own = match &of.addresses {
+            LegAddresses::Static(all) => all.as_slice(),
+            LegAddresses::Dynamic(_) => &[],
+        };
+        own.iter().chain(&of.public)
+    });
+    let is_it = |of: &&ast::Address| matches!(of.value, AddressValue::One(one) if one == addr);
+    addresses.into_iter().find(is_it).map_or(leg.span, |of| of.span)
 }

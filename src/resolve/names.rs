@@ -1,6 +1,7 @@
 //! The three name spaces of a policy: who declares what, and what a word means where it is used.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::builtin;
@@ -10,6 +11,7 @@ use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
 use crate::source::{SourceMap, Span};
 use crate::syntax::ast::{self, Name};
+use crate::syntax::{common_start, is_unseen};
 
 /// What a place's name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,10 @@ pub(super) struct Names<'a> {
     pub(super) service_names: BTreeMap<&'a str, usize>,
     /// The words of what could not be read: what is declared there is not unknown.
     pub(super) unread: BTreeSet<String>,
+    /// Where zones and vpcs have their names, and the whole statement of each.
+    pub(super) claims: Vec<(Span, Span)>,
+    /// Those of them with an error within, by the places of their names: what they hold is not all known.
+    pub(super) broken: BTreeSet<Span>,
     /// What is suggested for names that are unknown.
     pub(super) suggested: Suggested,
 }
@@ -107,11 +113,29 @@ impl<'a> Names<'a> {
         sources: &SourceMap,
         findings: &mut Findings,
     ) -> Self {
-        let mut collector = Collector::new(given, unread(sources, findings));
+        let mut collector = Collector::new(given, unread(files, sources, findings));
         for statement in files.iter().flat_map(|f| &f.statements) {
             collector.statement(statement, findings);
         }
         collector.finish(findings)
+    }
+
+    /// Notes which zones and vpcs have an error by now.
+    pub(super) fn mark_broken(&mut self, findings: &Findings) {
+        if findings.has_errors() {
+            let broken = self.claims.iter().filter(|(_, whole)| findings.error_in(*whole));
+            self.broken = broken.map(|(name, _)| *name).collect();
+        }
+    }
+
+    /// Whether what a zone or vpc holds, which has its name there, is not all known: what is outside of it may be within.
+    pub(super) fn is_broken(&self, name: Span) -> bool {
+        self.broken.contains(&name)
+    }
+
+    /// Whether some zone may hold more than is known, or was not read at all.
+    pub(super) fn lacks_networks(&self) -> bool {
+        !self.broken.is_empty() || self.unread.contains("zone")
     }
 
     /// The meaning of a place's name, of a list that holds it.
@@ -283,11 +307,13 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The words on the lines that have an error already: a statement that could not be read declares nothing, and
-/// whoever names it is not to blame.
-fn unread(sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
+/// The words on the lines that have an error already, and on the first of each statement that could not be read: that declares
+/// nothing, and whoever names it is not to blame.
+fn unread(files: &[ast::File], sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
-    for span in findings.sorted().iter().filter_map(|d| d.primary.as_ref()).map(|l| l.span) {
+    let found = findings.sorted();
+    let told = found.iter().filter_map(|finding| finding.primary.as_ref()).map(|label| label.span);
+    for span in told.chain(files.iter().flat_map(|file| file.unread.iter().copied())) {
         let text = sources.file(span.file).map_or("", |f| f.text.as_str());
         let before = text.get(..span.start as usize).unwrap_or("");
         let start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
@@ -296,6 +322,8 @@ fn unread(sources: &SourceMap, findings: &Findings) -> BTreeSet<String> {
         if ["allow", "deny", "test", "expect"].iter().any(|verb| line.trim_start().starts_with(verb)) {
             continue;
         }
+        // A word with a character within that is not seen is the word that is seen.
+        let line: String = line.chars().filter(|c| !is_unseen(*c)).collect();
         let is_mark = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
         words.extend(line.split(is_mark).filter(|w| !w.is_empty()).map(str::to_owned));
     }
@@ -384,17 +412,17 @@ impl Suggested {
     }
 }
 
-/// The word most like `word`: within a third of its length, the first by name of several.
+/// The word most like `word`: within a third of its length, of several the one that starts as it does, then the first by name.
 pub(super) fn nearest<'b>(word: &str, all: impl Iterator<Item = &'b str>) -> Option<&'b str> {
     const LONGEST: usize = 64;
     let allowed = word.chars().count().div_euclid(3).max(1);
     let length = word.chars().count();
     all.filter(|w| w.len() <= LONGEST && word.len() <= LONGEST)
         .filter(|w| w.chars().count().abs_diff(length) <= allowed)
-        .map(|w| (strsim::damerau_levenshtein(word, w), w))
-        .filter(|(distance, _)| *distance <= allowed)
+        .map(|w| (strsim::damerau_levenshtein(word, w), Reverse(common_start(word, w)), w))
+        .filter(|(distance, ..)| *distance <= allowed)
         .min()
-        .map(|(_, w)| w)
+        .map(|(.., w)| w)
 }
 
 pub(super) fn wrong_kind(name: &Name, is: &str, wanted: &str) -> Diagnostic {

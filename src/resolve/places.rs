@@ -317,6 +317,10 @@ impl<'a> Places<'a> {
             findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(help));
             return None;
         }
+        // Where something of a zone could not be read, they may be in that.
+        if self.names.lacks_networks() {
+            return None;
+        }
         findings.push(
             Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
                 "declare the zone that holds them; `zone internet { rest }` holds what no other claims",

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::hosts::written;
+use super::names::Names;
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Leg, LegId, Place, Public, Test, Vpc, Zone};
 use crate::net::{AddrRange, AddrSet};
@@ -21,6 +23,7 @@ struct Owner<'s> {
 
 /// What is wrong with public addresses, and every statement that names one where it says nothing.
 pub(super) fn check(
+    names: &Names,
     (hosts, zones, vpcs): (&[Host], &[Zone], &[Vpc]),
     accesses: &[Access],
     tests: &[Test],
@@ -59,8 +62,8 @@ pub(super) fn check(
                 let message =
                     format!("`{}` and `{}` both have the public address `{public}`", first.name, host.name);
                 findings.push(
-                    Diagnostic::error(code::DUPLICATE_ADDRESS, leg.span, message)
-                        .also(first.leg.span, "the other one")
+                    Diagnostic::error(code::DUPLICATE_ADDRESS, written(names, (id, leg), public), message)
+                        .also(written(names, (first.host, first.leg), public), "the other one")
                         .help("an address is of one leg of one machine"),
                 );
             }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::hosts::written;
 use super::literal;
 use super::names::{Names, unknown};
 use super::places::{Item, Places};
@@ -87,8 +88,10 @@ pub(super) fn of_zones(names: &Names, blocks: &[Block], findings: &mut Findings)
                 (Some(vpc), _) => {
                     let own = blocks.iter().filter(|b| b.vpc == vpc).map(|b| AddrRange::net(b.net));
                     let own = AddrSet::from_ranges(own).union(&amazons());
-                    let name = names.vpcs.get(vpc).map_or("", |v| v.name.text.as_str());
-                    if !set.is_subset(&own) && blocks.iter().any(|b| b.vpc == vpc) {
+                    let of = names.vpcs.get(vpc).map(|v| &v.name);
+                    let name = of.map_or("", |name| name.text.as_str());
+                    let known = of.is_none_or(|name| !names.is_broken(name.span));
+                    if known && !set.is_subset(&own) && blocks.iter().any(|b| b.vpc == vpc) {
                         let message = format!("`{net}` is not in the block of the vpc `{name}`");
                         findings.push(
                             Diagnostic::error(code::OUTSIDE_VPC, address.span, message)
@@ -141,10 +144,10 @@ pub(super) fn resolve(
         unique(&mut legs);
         let machine_name = vpc.name.text.clone();
         for leg in &legs {
-            taken(hosts, leg, &machine_name, findings);
+            taken(names, hosts, (leg, &machine_name), findings);
         }
         for (zone, of) in inside.iter().filter_map(|zone| Some((*zone, zones.get(zone.index())?))) {
-            kept(hosts, zone, of, findings);
+            kept(names, hosts, (zone, of), findings);
         }
         let id = vpc.id.as_ref().and_then(|id| known_id(id, "vpc-", findings));
         hosts.push(Host {
@@ -235,13 +238,15 @@ fn unique(legs: &mut [Leg]) {
 }
 
 /// AWS keeps the router's address for itself.
-fn taken(hosts: &[Host], leg: &Leg, vpc: &str, findings: &mut Findings) {
-    for host in hosts {
-        for other in
-            host.legs.iter().filter(|other| other.addresses.iter().any(|a| leg.addresses.contains(a)))
-        {
+fn taken(names: &Names, hosts: &[Host], (leg, vpc): (&Leg, &str), findings: &mut Findings) {
+    for (id, host) in (0u32..).map(HostId).zip(hosts) {
+        for other in &host.legs {
+            let Some(addr) = other.addresses.iter().find(|addr| leg.addresses.contains(addr)) else {
+                continue;
+            };
             let message = format!("`{}` has the address that AWS keeps for the router of `{vpc}`", host.name);
-            findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, other.span, message).help(KEPT));
+            let at = written(names, (id, other), *addr);
+            findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, at, message).help(KEPT));
         }
     }
 }
@@ -250,19 +255,20 @@ const KEPT: &str = "the first four addresses of a subnet and its last are AWS's 
 
 /// What AWS keeps of each subnet besides the router's address, in both families. No subnet is smaller than 16 addresses: what
 /// is, is a part of one.
-fn kept(hosts: &[Host], zone: ZoneId, of: &Zone, findings: &mut Findings) {
+fn kept(names: &Names, hosts: &[Host], (zone, of): (ZoneId, &Zone), findings: &mut Findings) {
     let subnets = of.nets.iter().map(|net| (net, AddrRange::net(*net)));
     for (net, range) in subnets.filter(|(net, range)| {
         range.last.saturating_sub(range.first) >= 15 && AddrSet::net(**net).is_disjoint(&amazons())
     }) {
         let own = [0, 2, 3].map(|at| range.first.saturating_add(at)).into_iter().chain([range.last]);
         let own: Vec<IpAddr> = own.map(|number| addr(range.family, number)).collect();
-        for host in hosts {
+        for (id, host) in (0u32..).map(HostId).zip(hosts) {
             for leg in host.legs.iter().filter(|leg| leg.zone == zone) {
                 for addr in leg.addresses.iter().filter(|addr| own.contains(addr)) {
                     let message =
                         format!("`{}` has `{addr}`, which AWS keeps in `{}` ({net})", host.name, of.name);
-                    findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, leg.span, message).help(KEPT));
+                    let at = written(names, (id, leg), *addr);
+                    findings.push(Diagnostic::error(code::DUPLICATE_ADDRESS, at, message).help(KEPT));
                 }
             }
         }

@@ -34,6 +34,8 @@ pub struct File {
     pub file: FileId,
     /// Its statements that could be read, in order.
     pub statements: Vec<Statement>,
+    /// Where those stand that could not.
+    pub unread: Vec<Span>,
 }
 
 /// A statement with its place: from its first word to its last character, modifiers and block included.

@@ -2,6 +2,7 @@
 //! which word was probably meant.
 #![deny(clippy::arithmetic_side_effects)]
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use pest::error::{Error, ErrorVariant, InputLocation};
@@ -65,6 +66,13 @@ pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut
         ));
         return;
     }
+    if matches!(word, "{" | "[") && joined.get(..range.start).is_some_and(|before| before.trim().is_empty()) {
+        report.push(found.help(
+            "this looks like JSON, and is read as a policy; `fwc diff` and `fwc verify --against` take what `nft -j` prints, \
+             `fwc import aws` makes a policy of answers of EC2",
+        ));
+        return;
+    }
     found = match elsewhere.or_else(|| nearest(word, STARTERS)) {
         Some(near) => found.help(format!("did you mean `{near}`?")).fix(span, near),
         None => found
@@ -104,8 +112,14 @@ pub(super) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
         .iter()
         .map(|w| (strsim::damerau_levenshtein(&word.to_ascii_lowercase(), w), *w))
         .filter(|(distance, w)| *distance <= allowed && w.len() > *distance && *w != word)
-        .min_by_key(|(distance, _)| *distance)
+        .min_by_key(|(distance, w)| (*distance, Reverse(common_start(word, w))))
         .map(|(_, w)| w)
+}
+
+/// How many letters two words start with alike: of words that are equally near, whoever mistypes one mostly has its first
+/// letters right.
+pub(crate) fn common_start(one: &str, other: &str) -> usize {
+    one.chars().zip(other.chars()).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
 }
 
 /// The user's word between backticks, cut where it is long.
@@ -122,9 +136,16 @@ fn foreign(text: &str, start: usize, report: &mut Report<'_>) -> bool {
     let from = start.saturating_add(text.len().saturating_sub(words.len())).saturating_add(at);
     let place = from..from.saturating_add(found.len_utf8());
     let span = super::scan::span(report.file(), &place);
-    let message = format!("`{found}` is U+{:04X}, and only looks like `{like}`", u32::from(found));
-    let found = report.diagnostic(code::SYNTAX, place, message);
-    report.push(found.help("write it anew: what is not in quotes or a comment is ASCII").fix(span, like));
+    let diagnostic = report.diagnostic(code::SYNTAX, place, lookalike::told(found, like));
+    let diagnostic = diagnostic.help("write it anew: what is not in quotes or a comment is ASCII");
+    // A dash before a blank, and one quote of two, are not mended by themselves.
+    let after = words.get(at.saturating_add(found.len_utf8())..).unwrap_or("");
+    let mends = match like {
+        "\"" => false,
+        "-" => after.starts_with(is_word),
+        _ => true,
+    };
+    report.push(if mends { diagnostic.fix(span, like) } else { diagnostic });
     true
 }
 

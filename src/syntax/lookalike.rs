@@ -1,11 +1,25 @@
 //! Characters that look like those of a policy and are others: nobody sees what is wrong with them.
 #![deny(clippy::arithmetic_side_effects)]
 
+/// What word processors write for `"` and `'`.
+const QUOTES: &str =
+    "\u{201c}\u{201d}\u{201e}\u{201f}\u{2018}\u{2019}\u{201b}\u{ab}\u{bb}\u{2039}\u{203a}\u{2033}\u{ff02}";
+
+/// Whether it looks like a quote.
+pub(super) fn is_quote(c: char) -> bool {
+    QUOTES.contains(c)
+}
+
 /// The first such character of the words at the beginning of a text, with where it stands and what it looks like.
 pub(super) fn first(text: &str) -> Option<(usize, char, &'static str)> {
     let end = text.find(|c: char| c.is_ascii_whitespace() || matches!(c, '"' | '#')).unwrap_or(text.len());
     let words = text.get(..end)?;
     words.char_indices().find_map(|(at, c)| Some((at, c, like(c)?)))
+}
+
+/// What is said of it.
+pub(super) fn told(found: char, like: &str) -> String {
+    format!("`{found}` is U+{:04X}, and only looks like `{like}`", u32::from(found))
 }
 
 /// What a character looks like: the confusables of Unicode (UTS 39) that keyboards and word processors write.
@@ -29,7 +43,7 @@ fn like(c: char) -> Option<&'static str> {
         ("х", "x"),
         ("у", "y"),
         ("\u{2010}\u{2011}\u{2012}\u{2013}\u{2014}\u{2212}", "-"),
-        ("\u{201c}\u{201d}\u{201e}\u{ff02}", "\""),
+        (QUOTES, "\""),
         ("\u{ff0c}\u{201a}", ","),
     ];
     LIKE.iter().find(|(all, _)| all.contains(c)).map(|(_, like)| *like).or_else(|| full_width(c))

@@ -32,7 +32,7 @@ pub fn shape(sources: &SourceMap, file: FileId, findings: &mut Findings) -> Stri
 fn read(sources: &SourceMap, file: FileId, findings: &mut Findings, spans: Spans) -> ast::File {
     let text = sources.file(file).map_or("", |f| f.text.as_str());
     let mut report = Report::new(file, findings);
-    let mut tree = ast::File { file, statements: Vec::new() };
+    let mut tree = ast::File { file, statements: Vec::new(), unread: Vec::new() };
     if text.len() > MAX_FILE {
         let message = format!("the file is {} bytes long, and {MAX_FILE} are read", text.len());
         report.error(code::FILE_TOO_LARGE, 0..0, message);
@@ -42,7 +42,11 @@ fn read(sources: &SourceMap, file: FileId, findings: &mut Findings, spans: Spans
     let mut reader = Reader { layout: &layout, spans, report: &mut report };
     tree.statements.reserve_exact(layout.pieces.len());
     for piece in &layout.pieces {
+        let read = tree.statements.len();
         reader.piece(piece, &mut tree.statements);
+        if tree.statements.len() == read {
+            tree.unread.push(scan::span(file, &piece.range));
+        }
     }
     report.finish();
     tree

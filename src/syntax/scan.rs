@@ -10,6 +10,7 @@ use std::ops::Range;
 use crate::diag::code;
 use crate::source::Span;
 
+use super::lookalike::{self, is_quote};
 use super::parse::Report;
 
 /// The largest text that is read.
@@ -76,6 +77,14 @@ pub(super) fn is_forbidden(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || invisible || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// Whether `c` takes no room, so that nobody sees it in a word. Comments and strings may hold those of them that change how
+/// the character before looks.
+pub(crate) fn is_unseen(c: char) -> bool {
+    let joins = matches!(c, '\u{ad}' | '\u{34f}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    joins
+        || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e01ef}' | '\u{61c}' | '\u{202a}'..='\u{202e}')
+}
+
 /// Whether `c` looks like a space and is none: a space that does not break (U+00A0), as it comes with pasted text, and others.
 fn is_wide_blank(c: char) -> bool {
     c.is_whitespace() && !c.is_ascii()
@@ -84,6 +93,28 @@ fn is_wide_blank(c: char) -> bool {
 /// Whether `c` may stand in a word of any kind: names, numbers, addresses, dates.
 pub(super) fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '%')
+}
+
+/// What people call those that come with pasted text.
+fn called(c: char) -> Option<&'static str> {
+    Some(match c {
+        '\0' => "NUL",
+        '\r' => "a carriage return",
+        '\u{1b}' => "an escape",
+        '\u{a0}' => "a no-break space",
+        '\u{ad}' => "a soft hyphen",
+        '\u{200b}' => "a zero-width space",
+        '\u{200c}' | '\u{200d}' => "a zero-width joiner",
+        '\u{202f}' => "a narrow no-break space",
+        '\u{2028}' => "a line separator",
+        '\u{2060}' => "a word joiner",
+        '\u{3000}' => "an ideographic space",
+        '\u{feff}' => "a byte order mark",
+        c if is_forbidden(c) && !c.is_control() && !is_wide_blank(c) => {
+            "a mark that turns the direction of writing"
+        }
+        _ => return None,
+    })
 }
 
 struct Scanner<'t> {
@@ -99,13 +130,25 @@ struct Scanner<'t> {
     in_comment: bool,
     /// Where the string being read starts.
     in_string: Option<usize>,
+    /// Whether it starts with a quote that only looks like `"`, as word processors write them.
+    is_curled: bool,
     line_start: usize,
     /// Whether the next word is the first of its line, or follows a `;`.
     at_start: bool,
     /// Whether a comma was the last thing read: the line goes on.
     after_comma: bool,
-    /// Whether this line has had its finding about a character that may not be there.
-    line_reported: bool,
+    /// Characters that may not be there, each told once.
+    odd: Vec<Odd>,
+}
+
+/// A character that may not stand in a policy.
+struct Odd {
+    found: char,
+    /// Where it stands first.
+    at: usize,
+    /// The last line that it stands on, and how many do.
+    line: usize,
+    lines: usize,
 }
 
 impl<'t> Scanner<'t> {
@@ -120,10 +163,11 @@ impl<'t> Scanner<'t> {
             depth: 0,
             in_comment: false,
             in_string: None,
+            is_curled: false,
             line_start: 0,
             at_start: true,
             after_comma: false,
-            line_reported: false,
+            odd: Vec::new(),
         }
     }
 
@@ -168,15 +212,22 @@ impl<'t> Scanner<'t> {
     fn character(&mut self, at: usize, c: char, report: &mut Report<'_>) {
         if c == '\n' {
             self.newline(at, report);
-        } else if is_forbidden(c) || self.is_code() && is_wide_blank(c) {
-            self.forbidden(at, c, report);
+        } else if is_forbidden(c) || self.is_code() && (is_wide_blank(c) || is_unseen(c)) {
+            self.forbidden(at, c);
         } else if self.in_comment {
             self.blank(c);
         } else if self.in_string.is_some() {
-            if c == '"' {
+            let is_end = c == '"' || self.is_curled && is_quote(c);
+            if is_end {
                 self.in_string = None;
             }
-            self.keep(at, c);
+            if is_end && self.is_curled { self.uncurl(at, c) } else { self.keep(at, c) }
+        } else if is_quote(c) && self.curled(at, c, report) {
+            self.at_start = false;
+            self.after_comma = false;
+            self.in_string = Some(at);
+            self.is_curled = true;
+            self.uncurl(at, c);
         } else {
             match c {
                 '#' => {
@@ -201,7 +252,7 @@ impl<'t> Scanner<'t> {
                 self.at_start = true;
                 return;
             }
-            '"' => self.in_string = Some(at),
+            '"' => (self.in_string, self.is_curled) = (Some(at), false),
             '{' => self.brace(at, report),
             '}' => {
                 self.depth = self.depth.saturating_sub(1);
@@ -247,30 +298,89 @@ impl<'t> Scanner<'t> {
         self.joined.push(if self.depth > 0 && !self.after_comma { '\n' } else { ' ' });
         self.line_start = at.saturating_add(1);
         self.at_start = true;
-        self.line_reported = false;
     }
 
-    fn forbidden(&mut self, at: usize, c: char, report: &mut Report<'_>) {
+    /// A character that may not be there: blank, so that what stands round it is read all the same. Within a word it would make
+    /// two of one.
+    fn forbidden(&mut self, at: usize, c: char) {
         if c == '\r' && self.text.as_bytes().get(at.saturating_add(1)) == Some(&b'\n') {
             self.joined.push(' ');
             return;
         }
-        if !std::mem::replace(&mut self.line_reported, true) {
-            let message = format!("the character U+{:04X} may not stand in a policy", u32::from(c));
-            let found =
-                report.diagnostic(code::CONTROL_CHARACTER, at..at.saturating_add(c.len_utf8()), message);
+        match self.odd.iter_mut().find(|odd| odd.found == c) {
+            Some(odd) if odd.line == self.line_start => {}
+            Some(odd) => {
+                odd.line = self.line_start;
+                odd.lines = odd.lines.saturating_add(1);
+            }
+            None => self.odd.push(Odd { found: c, at, line: self.line_start, lines: 1 }),
+        }
+        if self.is_code() && !is_wide_blank(c) && self.is_within_word(at, c) {
+            self.break_piece(at);
+        }
+        self.blank(c);
+    }
+
+    fn is_within_word(&self, at: usize, c: char) -> bool {
+        // Whoever writes more of them in a row has worse to be told.
+        const ROW: usize = 8;
+        let seen = |c: &char| !is_unseen(*c);
+        let (before, after) = self.text.split_at_checked(at).unwrap_or_default();
+        let before = before.chars().rev().take(ROW).find(seen);
+        let after = after.get(c.len_utf8()..).unwrap_or("").chars().take(ROW).find(seen);
+        before.is_some_and(is_word) && after.is_some_and(is_word)
+    }
+
+    /// Tells of each character that may not be there, at its first place.
+    fn tell_odd(&mut self, report: &mut Report<'_>) {
+        for odd in std::mem::take(&mut self.odd) {
+            let c = odd.found;
+            let more = match odd.lines {
+                0 | 1 => String::new(),
+                2 => ", and stands on 1 more line".to_owned(),
+                lines => format!(", and stands on {} more lines", lines.saturating_sub(1)),
+            };
+            let called = called(c).map(|name| format!(", {name},")).unwrap_or_default();
+            let message =
+                format!("the character U+{:04X}{called} may not stand in a policy{more}", u32::from(c));
+            let range = odd.at..odd.at.saturating_add(c.len_utf8());
+            let found = report.diagnostic(code::CONTROL_CHARACTER, range, message);
             let help = match c {
-                '\u{feff}' if at == 0 => "save the file without a byte order mark",
+                '\u{feff}' if odd.at == 0 => "save the file without a byte order mark",
                 '\r' => "end lines with a line feed, or with carriage return and line feed",
                 c if is_wide_blank(c) => "write a plain space in its place: it looks like one, and is none",
                 _ => "remove it: it is not seen, and may make a line look like another",
             };
             report.push(found.help(help));
         }
-        if !self.in_comment {
-            self.break_piece(at);
+    }
+
+    /// Whether a string starts with a quote that only looks like one; it is told, with its end.
+    fn curled(&self, at: usize, c: char, report: &mut Report<'_>) -> bool {
+        let (before, rest) = self.text.split_at_checked(at).unwrap_or_default();
+        let inner = rest.get(c.len_utf8()..).unwrap_or("");
+        let end = inner.find(|c: char| c == '"' || c == '\n' || is_quote(c)).unwrap_or(inner.len());
+        let (words, rest) = inner.split_at_checked(end).unwrap_or_default();
+        let Some(close) = rest.chars().next().filter(|close| *close != '\n') else { return false };
+        // An apostrophe is within a word.
+        if before.chars().next_back().is_some_and(is_word) {
+            return false;
         }
-        self.blank(c);
+        let range = at..at.saturating_add(c.len_utf8());
+        let whole = at..range.end.saturating_add(end).saturating_add(close.len_utf8());
+        let message = lookalike::told(c, "\"");
+        let found =
+            report.diagnostic(code::SYNTAX, range, message).help("write `\"` before and behind the words");
+        report.push(found.fix(span(report.file(), &whole), format!("\"{words}\"")));
+        true
+    }
+
+    /// Reads a `"` for a character that looks like one.
+    fn uncurl(&mut self, at: usize, c: char) {
+        let blanks = c.len_utf8().saturating_sub(1);
+        self.joined.push('"');
+        self.joined.extend(std::iter::repeat_n(' ', blanks));
+        self.extend(at..at.saturating_add(1));
     }
 
     /// A `"` without its second before the end of the line at `at`.
@@ -306,6 +416,7 @@ impl<'t> Scanner<'t> {
     fn end_of_text(&mut self, report: &mut Report<'_>) {
         self.unclosed(report);
         self.close();
+        self.tell_odd(report);
     }
 
     fn keep(&mut self, at: usize, c: char) {

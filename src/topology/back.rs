@@ -105,8 +105,8 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
                 }
                 let trouble = match topology.path(start, *class).as_ref() {
                     Ok(back) => by_way_of(site, dnat.at, (&outer, &there), back),
-                    Err(Blocked::Tie(ties)) => {
-                        Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None })
+                    Err(Blocked::Tie { ways, at }) => {
+                        Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
                     }
                     Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
                 };
@@ -139,7 +139,9 @@ fn answered(
         for class in sources(topology, &Crossing { src: real.src.clone(), ..crossing.clone() }) {
             let trouble = match topology.path(start, class).as_ref() {
                 Ok(back) => by_way_of(site, balanced.at, (&outer, &there), back),
-                Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
+                Err(Blocked::Tie { ways, at }) => {
+                    Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
+                }
                 Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
             };
             if trouble.is_some() {
@@ -209,7 +211,9 @@ fn same(topology: &mut Topology<'_>, start: Start, class: ClassId, there: &[Host
             let there = there.to_vec();
             (back != there).then_some(Trouble::Asymmetric { there, back, direct: false, by })
         }
-        Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: true, ends: None }),
+        Err(Blocked::Tie { ways, at }) => {
+            Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
+        }
         Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
     }
 }

@@ -13,7 +13,7 @@ use super::publics;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
-use super::{Blocked, ClassId, Path, Topology, groups, members, own};
+use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, PortSet, Proto};
@@ -26,6 +26,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let joined = site.joined();
     let mut size = Size::default();
     let several = members::of_several_legs(site);
+    let routers = own::routers(site);
     // What nothing tells apart has the same way, and nothing is wrong with it either.
     let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
     for (id, access) in site.accesses() {
@@ -44,6 +45,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     nat: access.nat.as_ref(),
                     span: access.span,
                     words: &access.words,
+                    routers: &routers,
                     proved: None,
                 };
                 if !need.clause(&topology, findings) {
@@ -88,6 +90,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                     nat: None,
                     span: expect.span,
                     words: &expect.words,
+                    routers: &AddrSet::default(),
                     proved: Some(&book),
                 };
                 need.check(&mut topology, findings);
@@ -125,6 +128,8 @@ struct Need<'p> {
     nat: Option<&'p Nat>,
     span: Span,
     words: &'p str,
+    /// Who needs no way though a network around them is named (S11).
+    routers: &'p AddrSet,
     /// Of an expectation: what statements translate on the way. How their replies come back is the proof's to say.
     proved: Option<&'p Book>,
 }
@@ -162,6 +167,7 @@ impl Need<'_> {
     fn check(&self, topology: &mut Topology<'_>, findings: &mut Findings) -> Option<(String, String)> {
         let (no_from, no_to) = (topology.wide_union(&self.from.except), topology.wide_union(&self.to.except));
         let mut said: BTreeSet<Code> = BTreeSet::new();
+        let (mut no_way, mut nor) = (None, told::Nor::default());
         let mut unfiltered = None;
         for from in &self.from.plus {
             let mut served = !matches!(self.nat, Some(Nat::Dnat { .. }));
@@ -169,9 +175,8 @@ impl Need<'_> {
                 let mut ways: Vec<(Family, Way)> = Vec::new();
                 for family in Family::BOTH {
                     let of = topology.ways(self.nat, (from, to), (&no_from, &no_to), family);
-                    ways.extend(
-                        of.into_iter().filter_map(|way| own::meant(topology, way)).map(|way| (family, way)),
-                    );
+                    let of = of.into_iter().filter_map(|way| own::without(self.routers, (from, to), way));
+                    ways.extend(of.filter_map(|way| own::meant(topology, way)).map(|way| (family, way)));
                 }
                 let mut pair: Vec<bool> = Vec::new();
                 for (family, way) in &ways {
@@ -180,20 +185,31 @@ impl Need<'_> {
                     pair.push(nowhere || filtered(topology.site, &way.crossing));
                     served |= !matches!(way.course, Course::Unserved);
                     let Some(mut trouble) = self.trouble(topology, way) else { continue };
+                    let in_other = ways.iter().any(|(f, way)| f != family && way.crossing.path.is_ok());
+                    let ends = || told::parts(topology.site, (from, to), &way.crossing);
                     if !said.insert(trouble.code()) {
+                        if trouble.code() == code::NO_PATH && !in_other {
+                            nor.also(ends);
+                        }
                         continue;
                     }
+                    let ends = ends();
                     if let Trouble::NoWay { ends: None, only } = &mut trouble {
-                        let other = ways.iter().any(|(f, way)| f != family && way.crossing.path.is_ok());
-                        *only = other.then_some(*family);
+                        *only = in_other.then_some(*family);
                     }
-                    let finding = self.say(topology.site, (from, to), &trouble);
+                    let finding = self.say(topology, (from, to), (&ends, &way.crossing), &trouble);
                     // Which leg a machine answers by is no matter of its own address.
-                    findings.push(if matches!(trouble, Trouble::Round { .. }) {
-                        finding
-                    } else {
-                        own::told(topology, (from, to), &way.crossing, finding)
-                    });
+                    let finding = match &trouble {
+                        Trouble::Round { .. } => finding,
+                        _ => own::told(topology, (from, to), &way.crossing, finding),
+                    };
+                    match &trouble {
+                        Trouble::NoWay { ends: None, only: None } => {
+                            nor.first(ends);
+                            no_way = Some(finding);
+                        }
+                        _ => findings.push(finding),
+                    }
                 }
                 let worn = || groups::meets(topology.site, from) || groups::meets(topology.site, to);
                 if unfiltered.is_none() && !pair.is_empty() && !pair.contains(&true) && !worn() {
@@ -206,14 +222,15 @@ impl Need<'_> {
                 findings.push(self.unserved(topology.site, &words(topology.site, from), hairpin));
             }
         }
+        findings.extend(no_way.map(|finding| nor.told(finding)));
         unfiltered
     }
 
     fn trouble(&self, topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
         let path = match way.crossing.path.as_ref() {
             Ok(path) => path,
-            Err(Blocked::Tie(ties)) => {
-                return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: None });
+            Err(Blocked::Tie { ways, at }) => {
+                return Some(Trouble::Tie { ways: ways.clone(), at: *at, back: false, ends: None });
             }
             Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: None, only: None }),
         };
@@ -305,9 +322,20 @@ impl Need<'_> {
             .help(help)
     }
 
-    fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
+    /// `ends` as far as they are of this crossing.
+    fn say(
+        &self,
+        topology: &Topology<'_>,
+        (from, to): (&End, &End),
+        (ends, crossing): (&(String, String), &Crossing),
+        trouble: &Trouble,
+    ) -> Diagnostic {
+        let site = topology.site;
         let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
-        let (mut from, mut to) = (words(site, from), words(site, to));
+        let (mut from, mut to) = match trouble {
+            Trouble::Tie { .. } | Trouble::NoWay { .. } => ends.clone(),
+            _ => (words(site, from), words(site, to)),
+        };
         if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends), .. } = trouble {
             (from, to) = ends.clone();
         }
@@ -316,14 +344,12 @@ impl Need<'_> {
             Diagnostic::error(what, self.span, message).label(format!("needed by `{}`", self.words))
         };
         match trouble {
-            Trouble::Tie { ties, back, .. } => {
-                let gateways: Vec<String> = ties.iter().map(|tie| gateway(site, *tie)).collect();
+            Trouble::Tie { ways, at, back, .. } => {
+                let gateways: Vec<String> = ways.iter().map(|way| gateway(site, *way)).collect();
                 let (start, goal) = if *back { (&to, &from) } else { (&from, &to) };
                 let way = if *back { "the way back" } else { "the way" };
-                finding(format!("{way} from `{start}` to `{goal}` is ambiguous: by {}", listed(&gateways))).help(format!(
-                    "say which, in the machine that has to choose: `route {goal} via {}`",
-                    gateways.first().map_or("HOST.ZONE", String::as_str)
-                ))
+                finding(format!("{way} from `{start}` to `{goal}` is ambiguous: by {}", listed(&gateways)))
+                    .help(told::choose(site, ways, *at, goal))
             }
             Trouble::NoWay { .. } if to_group => {
                 finding(format!("`{from}` has several legs, and this does not say by which it speaks to `{to}`"))
@@ -339,8 +365,10 @@ impl Need<'_> {
                      the {other} addresses alone"
                 ))
             }
-            Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
+            Trouble::NoWay { ends: Some(_), .. } => finding(format!("there is no way from `{from}` to `{to}`"))
                 .help("join their zones by a firewall or router with a static address on each side"),
+            Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
+                .help(told::join(topology, crossing)),
             Trouble::NoWayBack => finding(format!("replies find no way from `{to}` to `{from}`"))
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
             Trouble::Asymmetric { there, back, direct, by } => finding(format!(
@@ -400,7 +428,9 @@ impl Need<'_> {
 pub(super) enum Trouble {
     /// `ends` where the piece of the way that is meant is not that of the whole statement.
     Tie {
-        ties: Vec<(HostId, ZoneId)>,
+        ways: Vec<(HostId, ZoneId)>,
+        /// Who has to choose, where it is a machine.
+        at: Option<HostId>,
         back: bool,
         ends: Option<(String, String)>,
     },
@@ -504,8 +534,8 @@ fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
         || Some((site.host(dnat.at).map_or_else(String::new, |h| h.name.clone()), dnat.target.to_string()));
     let path = match dnat.inner.as_ref()?.as_ref() {
         Ok(path) => path,
-        Err(Blocked::Tie(ties)) => {
-            return Some(Trouble::Tie { ties: ties.clone(), back: false, ends: ends() });
+        Err(Blocked::Tie { ways, at }) => {
+            return Some(Trouble::Tie { ways: ways.clone(), at: *at, back: false, ends: ends() });
         }
         Err(Blocked::NoWay) => return Some(Trouble::NoWay { ends: ends(), only: None }),
     };
@@ -523,7 +553,9 @@ fn unreached(site: &Site, balanced: &Balanced) -> Option<Trouble> {
         let ends = Some((at, real.addr.to_string()));
         match real.inner.as_ref() {
             Ok(_) => None,
-            Err(Blocked::Tie(ties)) => Some(Trouble::Tie { ties: ties.clone(), back: false, ends }),
+            Err(Blocked::Tie { ways, at }) => {
+                Some(Trouble::Tie { ways: ways.clone(), at: *at, back: false, ends })
+            }
             Err(Blocked::NoWay) => Some(Trouble::NoWay { ends, only: None }),
         }
     })

@@ -2,7 +2,8 @@
 //!
 //! No machine is a gateway of its own (S8): what is named as sent by a leg of a gateway, or from its address, has no way
 //! beyond the zone, and of a network around such an address that one has none, or none back. A zone leaves those
-//! addresses out; the machine by its name sends by the leg that leads there (S7).
+//! addresses out; the machine by its name sends by the leg that leads there (S7). The router of a vpc is nobody's far end
+//! (S58): an `allow` of a network around its address needs no way for it.
 
 use std::net::IpAddr;
 
@@ -10,7 +11,7 @@ use super::reading::{Crossing, words};
 use super::translate::Way;
 use super::{Start, Topology};
 use crate::diag::{Diagnostic, code};
-use crate::model::{End, HostId, LegId};
+use crate::model::{End, HostId, LegId, Role, Site};
 use crate::net::AddrSet;
 
 /// What of an end is a gateway's own.
@@ -27,6 +28,25 @@ enum What {
     Alone { addr: IpAddr, listed: bool },
     /// An address within a network.
     Within { addr: IpAddr, network: String },
+}
+
+/// The addresses of the routers of vpcs.
+pub(super) fn routers(site: &Site) -> AddrSet {
+    let vpcs = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
+    vpcs.fold(AddrSet::default(), |all, leg| all.union(&leg.address_set()))
+}
+
+/// A way without the routers of vpcs, where its ends are networks around them; none where nothing else is left.
+pub(super) fn without(routers: &AddrSet, (from, to): (&End, &End), way: Way) -> Option<Way> {
+    let around = |end: &End| match end {
+        End::Addrs(set) if !set.is_subset(routers) => set.intersection(routers),
+        _ => AddrSet::default(),
+    };
+    let (from, to) = (around(from), around(to));
+    if from.is_empty() && to.is_empty() {
+        return Some(way);
+    }
+    Some(Way { crossing: way.crossing.less(&from, &to)?, ..way })
 }
 
 /// A way without the pairs of one machine, of which nobody speaks (S13): a network around the address of a machine holds
@@ -93,12 +113,15 @@ fn within(
     (way, addr): (&str, IpAddr),
     network: &str,
 ) -> (String, String) {
-    let host = words(topology.site, &End::Host(host));
+    let name = words(topology.site, &End::Host(host));
     let message = format!(
-        "{way} for `{addr}` in `{network}`: it is an address of `{host}`, and no machine is a gateway of its own"
+        "{way} for `{addr}` in `{network}`: it is an address of `{name}`, and no machine is a gateway of its own"
     );
-    let help =
-        format!("write `{network} except {host}`, or the zone: it leaves the addresses of its gateways out");
+    // The router of a vpc has no name in a sentence (S50).
+    let except = if is_vpc(topology.site, host) { addr.to_string() } else { name };
+    let help = format!(
+        "write `{network} except {except}`, or the zone: it leaves the addresses of its gateways out"
+    );
     (message, help)
 }
 
@@ -111,6 +134,10 @@ fn sending(topology: &mut Topology<'_>, own: &Own, crossing: &Crossing) -> Optio
     let (host, leg) = (words(site, &End::Host(own.host)), words(site, &End::Leg(own.host, own.leg)));
     let because = "and no machine is a gateway of its own";
     Some(match &own.what {
+        What::Alone { addr, .. } if is_vpc(site, own.host) => (
+            format!("there is no way for `{addr}`: it is the address of the router of `{host}`, {because}"),
+            format!("take `{addr}` out: Amazon's router speaks to nobody"),
+        ),
         What::Alone { addr, listed } => (
             format!("there is no way for `{addr}`: it is an address of `{host}`, {because}"),
             format!("{}: it sends by the leg that leads there", instead(*addr, *listed, &host)),
@@ -135,10 +162,20 @@ fn answering(
     }
     let site = topology.site;
     let (host, leg) = (words(site, &End::Host(own.host)), words(site, &End::Leg(own.host, own.leg)));
+    if is_vpc(site, own.host) {
+        let message = format!(
+            "there is no way back for `{addr}`: it is the address of the router of `{host}`, and no machine is a gateway of its own"
+        );
+        return Some((message, format!("take `{addr}` out: nothing is said to Amazon's router")));
+    }
     let message = format!(
         "there is no way back for `{addr}`: it is an address of `{host}`, and no machine is a gateway of its own"
     );
     Some((message, format!("{}: it answers by the leg that leads there", instead(addr, listed, &leg))))
+}
+
+fn is_vpc(site: &Site, host: HostId) -> bool {
+    site.host(host).is_some_and(|machine| machine.role == Role::Vpc)
 }
 
 /// What to write for an address that stands by itself.

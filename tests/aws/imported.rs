@@ -249,3 +249,56 @@ fn a_policy_that_says_something_else_is_seen() {
     let seen = std::panic::catch_unwind(move || alike(&estate, &spoiled, &mut Random::new(7), 400));
     assert!(seen.is_err(), "another port was not seen");
 }
+
+/// A rule for the block of another vpc, or for one around it: what is written compiles, and says the same. What is for the
+/// router of that vpc alone is left out, and noted.
+#[test]
+fn a_rule_for_the_block_of_another_vpc_is_said() {
+    let vpcs = ["vpc-0000000a", "vpc-0000000b"];
+    let blocks: BTreeMap<String, Vec<ipnet::IpNet>> = [(vpcs[0], "10.8.0.0/16"), (vpcs[1], "10.9.0.0/16")]
+        .map(|(vpc, block)| (vpc.to_owned(), vec![block.parse().unwrap()]))
+        .into();
+    let nets = ["10.9.0.0/16", "10.9.0.0/24", "10.9.0.0/30", "10.0.0.0/8", "10.8.0.0/15", "10.9.0.1/32"];
+    for (direction, net) in Direction::BOTH.into_iter().flat_map(|way| nets.map(|net| (way, net))) {
+        let mut groups: Vec<Group> = Vec::new();
+        for (id, vpc) in [("sg-0000000a", vpcs[0]), ("sg-0000000b", vpcs[1])] {
+            groups.push(Group { vpc: Some(vpc.to_owned()), ..Group::closed(id) });
+        }
+        let rule = Rule::new(Traffic::Tcp(Ports::one(22)), Peer::V4(v4(net).unwrap().0));
+        *groups[0].rules_mut(direction) = Some(vec![rule]);
+        let estate = Estate { groups, ..Estate::default() };
+        let done = import(&estate, &blocks, AT).unwrap_or_else(|why| panic!("{net}: {why:?}"));
+        compiled(&done.text);
+        let left_out = done.notes.iter().any(|note| note.contains("a vpc's router"));
+        assert_eq!(left_out, net.ends_with("/32"), "{net}: {:?}", done.notes);
+        assert_eq!(done.text.contains(&format!(" {net} ")), !left_out, "{}", done.text);
+    }
+}
+
+/// A rule for a prefix list without networks cannot be said: that it is left out, and what follows, is.
+#[test]
+fn rules_of_a_list_without_networks_are_left_out_aloud() {
+    let mut web = Group::closed("sg-0000000a");
+    let list = "pl-0123456789abcdef0";
+    web.ingress = Some(vec![Rule::new(Traffic::Tcp(Ports::one(22)), Peer::list(list))]);
+    let empty = PrefixList { id: list.to_owned(), entries: Some(Vec::new()), ..PrefixList::default() };
+    let estate = Estate { groups: vec![web], lists: vec![empty], ..Estate::default() };
+    let done = imported(&estate).unwrap();
+    assert_eq!((done.left, done.idle), (1, 0));
+    assert!(
+        done.text.starts_with("# Imported")
+            && done.text.contains("lack the rules of prefix lists without networks")
+    );
+    let note = done.notes.iter().find(|note| note.contains(list)).unwrap();
+    assert!(note.contains("`verify --aws-live` refutes them"), "{note}");
+}
+
+/// Each vpc of an estate has a place, however many there are.
+#[test]
+fn hundreds_of_vpcs_are_each_said() {
+    let vpc =
+        |at: usize| Group { vpc: Some(format!("vpc-{at:08x}")), ..Group::closed(format!("sg-{at:08x}")) };
+    let estate = Estate { groups: (0..300).map(vpc).collect(), ..Estate::default() };
+    let done = imported(&estate).unwrap();
+    assert_eq!(done.text.lines().filter(|line| line.starts_with("security-group ")).count(), 300);
+}

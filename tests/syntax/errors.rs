@@ -110,13 +110,13 @@ fn what_is_not_seen_is_refused_everywhere() {
         "zone a { 10.0.0.0/8 }  # a \u{202e} comment\nzone b { 10.\u{0}0.0.0/8 }\ntest \"x\u{200b}y\" { }\n",
         &[
             &format!(
-                "1:28 control-character `\u{202e}`: the character U+202E may not stand in a policy ({hidden})"
+                "1:28 control-character `\u{202e}`: the character U+202E, a mark that turns the direction of writing, may not stand in a policy ({hidden})"
             ),
             &format!(
-                "2:13 control-character `\u{0}`: the character U+0000 may not stand in a policy ({hidden})"
+                "2:13 control-character `\u{0}`: the character U+0000, NUL, may not stand in a policy ({hidden})"
             ),
             &format!(
-                "3:8 control-character `\u{200b}`: the character U+200B may not stand in a policy ({hidden})"
+                "3:8 control-character `\u{200b}`: the character U+200B, a zero-width space, may not stand in a policy ({hidden})"
             ),
         ],
     );

@@ -63,7 +63,10 @@ fn of_image(tree: &Tree) -> Result<Stage, StageError> {
     let etc =
         tree.place("/etc").ok_or_else(|| StageError::Said("the links of /etc lead round".to_owned()))?;
     if !etc.is_dir() {
-        return Err(StageError::Said(format!("{} is no folder", etc.display())));
+        return Err(StageError::Said(format!(
+            "`{}` is no folder, so this is no root of a machine",
+            etc.display()
+        )));
     }
     let stage = Stage::bare()?;
     for path in ["/etc/passwd", "/etc/group", "/etc/hosts", "/etc/services"] {

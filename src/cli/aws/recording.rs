@@ -17,18 +17,26 @@ use super::super::{Console, Failure};
 /// How many files a recording may have.
 const MOST_FILES: usize = 4096;
 
-/// Whether a folder holds answers of EC2 and no policy or build.
+/// Whether a folder holds answers of EC2 and no policy or build, or a file is one.
 pub(in crate::cli) fn is_recording(path: &Path) -> bool {
+    if path.is_file() {
+        return path.extension().is_some_and(|ext| ext == "json")
+            && text_of(path).is_ok_and(|text| is_answer(&text));
+    }
     let Ok(files) = json_files(path) else { return false };
     let answer = |file: &PathBuf| text_of(file).is_ok_and(|text| is_answer(&text));
     path.is_dir() && !path.join("manifest.json").is_file() && !has_policy(path) && files.iter().any(answer)
 }
 
-fn is_answer(text: &str) -> bool {
-    !matches!(
-        read::read_all(text),
-        Err(read::ReadError { why: Why::Unrecognised | Why::Json(_) | Why::Expected(_), .. })
-    )
+/// Whether a text is an answer of EC2, right or wrong.
+pub(in crate::cli) fn is_answer(text: &str) -> bool {
+    // A large listing of JSON is not read for nothing.
+    let named = |kind: &&str| text.contains(&format!("\"{kind}\""));
+    read::KINDS.iter().any(|kind| named(kind))
+        && !matches!(
+            read::read_all(text),
+            Err(read::ReadError { why: Why::Unrecognised | Why::Json(_) | Why::Expected(_), .. })
+        )
 }
 
 fn has_policy(path: &Path) -> bool {
@@ -91,6 +99,12 @@ pub(in crate::cli) fn recording(path: &Path, console: &mut Console<'_>) -> Resul
             Err(why) if matches!(why.why, Why::Unrecognised) && matches!(read::vpcs(&text), Ok(Some(_))) => {}
             Err(why) if matches!(why.why, Why::Unrecognised) => {
                 console.talk(&format!("note: {}: {}\n", clean_line(&name), clean_line(&why.to_string())));
+            }
+            Err(read::ReadError { why: Why::Json(why), .. })
+                if !text.trim_start().starts_with(['{', '[']) =>
+            {
+                return Err(Failure::new(format!("`{name}` is no JSON, as answers of EC2 are: {why}"))
+                    .help("record them: `aws ec2 describe-security-groups > FILE.json`"));
             }
             Err(why) => return Err(Failure::new(format!("`{name}`: {why}"))),
         }

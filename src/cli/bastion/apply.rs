@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::apply::admin;
 use crate::bastion::apply::{self, ApplyError, Asked};
+use crate::cli::kind::files_of_sshd;
 use crate::cli::options::FindingsFormat;
 use crate::cli::render::number;
 use crate::cli::{Console, Exit, Failure};
@@ -62,6 +63,7 @@ pub(super) struct Watchdog {
 }
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    files_of_sshd(&args.folder)?;
     let asked = asked(&args)?;
     let outcome = apply::apply(&asked, &mut |what| {
         if args.step {

@@ -16,6 +16,7 @@ use super::super::check::unanswered;
 use super::super::clean::clean_line;
 use super::super::engine::LISTS;
 use super::super::files::listing_of;
+use super::super::kind::no_ruleset;
 use super::super::manifest;
 use super::super::options::{Depends, Format, Listed, PolicyArgs};
 use super::super::request::Request;
@@ -204,11 +205,11 @@ pub(super) fn text_at(path: &Path) -> Result<String, Failure> {
 
 pub(super) fn listed(name: &str, text: &str) -> Result<HostRules, Failure> {
     HostRules::listed(text).map_err(|why| {
-        Failure::new(format!("`{name}` cannot be read as a ruleset: {why}"))
-            .help(format!(
-                "give a policy (`.fw`), a folder of `fwc compile`, or what `nft list ruleset` prints; of a file for \
-                 `nft -f`: `{LISTS}`"
-            ))
+        let help = format!(
+            "give a policy (`.fw`), a folder of `fwc compile`, answers of EC2, or what `nft list ruleset` prints; of a file \
+             for `nft -f`: `{LISTS}`"
+        );
+        no_ruleset(name, Some(text), &why.to_string(), help)
     })
 }
 

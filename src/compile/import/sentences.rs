@@ -6,7 +6,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{Obstacle, rule_words};
 use crate::model::{amazons, nobodys};
-use crate::net::{AddrSet, Family};
+use crate::net::addr::addr;
+use crate::net::{AddrRange, AddrSet, Family};
 use crate::syntax::is_reserved;
 use crate::target::aws::artifact::{
     Direction, Estate, Group, GroupRef, Icmp, Peer, Ports, PrefixList, Rule, Traffic,
@@ -29,8 +30,25 @@ pub(super) struct Sentences {
 pub(super) const SAME: &str =
     "# Imported from what EC2 described: compiled, this gives the same security groups again.";
 
-/// The same where some came back in another form.
-pub(super) const SAME_TO_SOMEBODY: &str = "# Imported from what EC2 described: compiled, this gives security groups that differ in addresses that nobody has.";
+/// The same where groups came back otherwise: `idle` for addresses that nobody has, `left` without rules of empty lists.
+pub(super) fn otherwise((idle, left): (bool, bool)) -> &'static str {
+    match (idle, left) {
+        (false, false) => SAME,
+        (true, false) => {
+            "# Imported from what EC2 described: compiled, this gives security groups that differ in addresses that nobody has."
+        }
+        (false, true) => {
+            "# Imported from what EC2 described: compiled, this gives security groups that lack the rules of prefix lists without networks."
+        }
+        (true, true) => {
+            "# Imported from what EC2 described: compiled, this gives security groups that differ in addresses that nobody has, and\n\
+             # lack the rules of prefix lists without networks."
+        }
+    }
+}
+
+/// IPv4 networks of 256 addresses in 198.18.0.0/15.
+const STAND_INS: u16 = 512;
 
 impl Sentences {
     fn push(&mut self, line: impl Into<String>, of: impl Into<String>) {
@@ -79,6 +97,8 @@ struct Vpc {
     id: Option<String>,
     name: String,
     blocks: Vec<IpNet>,
+    /// The addresses of its router (S50).
+    router: AddrSet,
     told: bool,
 }
 
@@ -153,16 +173,20 @@ impl<'e> Draft<'e> {
         let ids: BTreeSet<Option<String>> =
             self.estate.groups.iter().map(|group| group.vpc.clone()).collect();
         let alone = ids.len() == 1;
-        for (at, id) in (0u8..=u8::MAX).zip(ids) {
+        for (at, id) in (0u16..=u16::MAX).zip(ids) {
             let told = id.as_ref().and_then(|id| blocks.get(id)).filter(|nets| !nets.is_empty());
             let mut nets = told.cloned().unwrap_or_default();
             // RFC 2544 and RFC 3849 keep these for benchmarks and for documents.
+            let [high, low] = at.to_be_bytes();
             let stand_in = (
-                Ipv4Net::new([198, 18, at, 0].into(), 24).map(IpNet::V4),
-                Ipv6Net::new([0x2001, 0xdb8, 0xff00 | u16::from(at), 0, 0, 0, 0, 0].into(), 56)
-                    .map(IpNet::V6),
+                Ipv4Net::new([198, 18 | (high & 1), low, 0].into(), 24).map(IpNet::V4),
+                Ipv6Net::new(
+                    [0x2001, 0xdb8, 0xff00 | u16::from(low), u16::from(high) << 8, 0, 0, 0, 0].into(),
+                    56,
+                )
+                .map(IpNet::V6),
             );
-            if let (true, Ok(v4)) = (nets.is_empty(), stand_in.0) {
+            if let (true, Ok(v4)) = (nets.is_empty() && at < STAND_INS, stand_in.0) {
                 nets.push(v4);
             }
             let lacks = |nets: &[IpNet]| !nets.iter().any(|net| matches!(net, IpNet::V6(_)));
@@ -182,7 +206,13 @@ impl<'e> Draft<'e> {
             }
             let name = name(if alone { "main" } else { known }, known, used);
             used.insert(format!("{name}-net"));
-            self.vpcs.push(Vpc { id, name, blocks: nets, told: told.is_some() });
+            // The first address after that of each network with more than two addresses.
+            let ranges = nets.iter().map(|net| AddrRange::net(*net));
+            let routed = ranges.filter(|range| range.last.saturating_sub(range.first) > 2);
+            let router = routed.fold(AddrSet::default(), |all, range| {
+                all.union(&AddrSet::one(addr(range.family, range.first.saturating_add(1))))
+            });
+            self.vpcs.push(Vpc { id, name, blocks: nets, router, told: told.is_some() });
         }
     }
 
@@ -220,7 +250,8 @@ impl<'e> Draft<'e> {
                 None => return Ok(()),
             },
         };
-        if let Some(why) = nobody(rule.traffic, &far) {
+        let idle = nobody(rule.traffic, &far).or_else(|| self.router_alone(group, &far));
+        if let Some(why) = idle {
             let at = format!("`{}` {}, {}", group.id, direction.word(), rule_words(rule));
             self.notes.push(format!("{at}: {why}, so it is left out"));
             return Ok(());
@@ -229,6 +260,16 @@ impl<'e> Draft<'e> {
         let said = rule.description.clone().unwrap_or_default();
         self.half(direction, (near, far), rule.traffic, said);
         Ok(())
+    }
+
+    /// Why a rule admits nobody, where its far end is the router of another vpc: nothing goes to or from it (S58), and no
+    /// way leads from it.
+    fn router_alone(&self, group: &Group, far: &End) -> Option<&'static str> {
+        let End::Nets(_, nets) = far else { return None };
+        let others = self.vpcs.iter().filter(|vpc| vpc.id != group.vpc);
+        let routers = others.fold(AddrSet::default(), |all, vpc| all.union(&vpc.router));
+        let all = nets.iter().all(|net| AddrSet::net(*net).is_subset(&routers));
+        all.then_some("it is the address of a vpc's router, which is nobody's far end")
     }
 
     /// Keeps half a flow; with the other half, if that is there already, it is a whole one.
@@ -273,7 +314,10 @@ impl<'e> Draft<'e> {
             return Err(format!("the networks of `{id}` were not told (get-managed-prefix-list-entries)"));
         };
         if entries.is_empty() {
-            self.notes.push(format!("`{id}` has no networks: rules that name it are left out"));
+            self.notes.push(format!(
+                "`{id}` has no networks, and no policy names such a list: the rules that do are left out. They admit nobody until \
+                 it has some; as long as they are there `verify --aws-live` refutes them, and `plan` takes them away"
+            ));
             return Ok(None);
         }
         if !self.names.contains_key(id) {

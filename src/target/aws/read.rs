@@ -157,7 +157,8 @@ fn answers(node: &Node<'_>, all: &mut Vec<Read>) -> Result<(), ReadError> {
     Ok(())
 }
 
-const KINDS: [&str; 6] =
+/// What the answers that are read have at their top.
+pub const KINDS: [&str; 6] =
     ["SecurityGroups", "SecurityGroupRules", "NetworkInterfaces", "PrefixLists", "Entries", "NetworkAcls"];
 
 /// An answer: the CLI's, or boto's with what it says of the transport, or recorded with its status.
