@@ -85,6 +85,29 @@ fn an_unknown_address_is_none_of_the_known_ones() {
     assert!(!holds("", "allow postgres from 10.1.10.64/26 to dbs"));
 }
 
+/// No rule of a vpc knows another's private addresses unless something joins the two: the proof says that it takes that for granted.
+#[test]
+fn between_vpcs_private_addresses_are_taken_for_routed() {
+    let assuming = |ops: &str, mon: &str| {
+        let policy = format!(
+            "vpc prod {{ 10.1.0.0/16; gateway internet }}\nzone app {{ 10.1.10.0/24 }} in prod\n{ops}\n\
+             zone internet {{ rest }}\nhost app1 = 10.1.10.11 in app\nhost mon = {mon}\n\
+             security-group apps = app1\nallow tcp 9100 from mon to apps\n\
+             test \"t\" {{ expect allow tcp 9100 from mon to app1 }}\n"
+        );
+        let done = compiled(&[("policy.fw".to_owned(), policy)]);
+        assert!(done.report.holds());
+        done.report.expects.iter().flat_map(|proof| proof.assuming.clone()).collect::<Vec<_>>()
+    };
+    let ops = "vpc ops { 10.3.0.0/16; gateway internet }\nzone ops_net { 10.3.1.0/24 } in ops";
+    let said = assuming(ops, "10.3.1.11 in ops_net");
+    let joined =
+        "`ops` and `prod` route private addresses to each other, as a peering or a transit gateway does";
+    assert_eq!(said, [joined]);
+    assert_eq!(assuming("", "10.1.10.12 in app"), Vec::<String>::new());
+    assert_eq!(assuming(ops, "198.51.100.9 in internet"), Vec::<String>::new());
+}
+
 /// A router at home: what it sends on to the world does not come back to it as if the world had sent it.
 #[test]
 fn a_port_that_a_dynamic_leg_publishes_is_not_open_to_those_behind_it() {

@@ -416,10 +416,12 @@ fn a_source_of_another_leg_is_sent_by_the_routes() {
     }
     let place = place();
     let policy = format!(
-        "{TWO_ZONES}host logs = 10.0.2.2 in b\nallow http from a to logs\nallow syslog from fw to logs\n"
+        "{TWO_ZONES}host logs = 10.0.2.2 in b\nallow http from a to logs\nallow syslog from fw to logs\n\
+         allow icmp type 8 from a to logs\n"
     );
     site(place.path(), "other", &policy);
-    let probes = "10.0.1.1 -> 10.0.2.2 udp/514 new drop\n10.0.2.1 -> 10.0.2.2 udp/514 new accept\n";
+    let probes = "10.0.1.1 -> 10.0.2.2 udp/514 new drop\n10.0.2.1 -> 10.0.2.2 udp/514 new accept\n\
+        10.0.1.9 -> 10.0.2.2 icmp/8.7 new accept\n";
     fs::write(place.path().join("other/probes.txt"), probes).unwrap();
     let (out, _) = ends(lab(place.path(), &["other"]), 0);
     assert!(out.contains("drop at fw output") && out.contains("stopped at fw output"), "{out}");

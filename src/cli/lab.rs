@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::compile::Compiled;
 use crate::lab::{LabError, SiteLab, rights};
 use crate::model::HostId;
+use crate::target::sysctl::{self, artifact::Settings};
 
 use super::compile::{host_of, proved};
 use super::options::{Format, PolicyArgs};
@@ -108,6 +109,23 @@ fn compared(
     }
     request.tell_timings(console);
     Ok(if table::fine(&rows, &routes) { Exit::Fine } else { Exit::AtFault })
+}
+
+/// Tells the kernel of each machine what its `sysctl.conf` says.
+fn set_parameters(
+    compiled: &Compiled,
+    set: impl Fn(HostId, &Settings) -> Result<(), LabError>,
+) -> Result<(), LabError> {
+    for host in &compiled.hosts {
+        for (name, text) in host.files.iter().filter(|(name, _)| name == "sysctl.conf") {
+            let settings = sysctl::read::read(text).map_err(|why| LabError::Output {
+                command: format!("fwc compile: hosts/{}/{name}", host.name),
+                detail: why.to_string(),
+            })?;
+            set(host.host, &settings)?;
+        }
+    }
+    Ok(())
 }
 
 /// `probes.txt` in the folder of the first policy, if it is there.

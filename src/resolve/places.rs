@@ -323,7 +323,8 @@ impl<'a> Places<'a> {
         }
         findings.push(
             Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
-                "declare the zone that holds them; `zone internet { rest }` holds what no other claims",
+                "declare the zone that holds them; `zone internet { rest }` holds what no other claims, but nothing link-local \
+                 (169.254.0.0/16) beside a vpc: that is a zone of its own",
             ),
         );
         None

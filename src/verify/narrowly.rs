@@ -1,5 +1,6 @@
 //! `expect allow`: every packet gets through on its routed path, and its reply gets back (S10, S25).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next};
@@ -10,7 +11,7 @@ use crate::spec::reading::Readings;
 use super::broadcasts::Shared;
 use super::compose::Network;
 use super::path::Begin;
-use super::{broadcasts, follow, groups, terms};
+use super::{broadcasts, follow, groups, path, terms};
 
 /// Why an `expect allow` does not hold.
 pub(crate) struct Stopped {
@@ -126,6 +127,36 @@ pub(crate) fn stopped(
         }
     }
     Ok(None)
+}
+
+/// The vpcs that pairs of an expectation go between by IPv4, by way of what is behind their gateways: by names. An Internet
+/// gateway would put public addresses there, and no rule of the other vpc knows those (S57).
+pub(super) fn joined(
+    site: &Site,
+    forwarding: &Forwarding<'_>,
+    expect: &Expect,
+) -> BTreeSet<(String, String)> {
+    let mut all = BTreeSet::new();
+    if site.vpcs.iter().filter(|vpc| vpc.gateway.is_some()).count() < 2 {
+        return all;
+    }
+    let readings = Readings::new(site);
+    let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
+    for to in targets(forwarding, &readings, &expect.to, &no_target) {
+        let Some(dst) = sample(&to.addrs.of(Family::V4)) else { continue };
+        for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
+            if !from.addrs.has(Family::V4) {
+                continue;
+            }
+            let Ok(path) = path::walk(forwarding, from.begin, dst, to.machine) else { continue };
+            let vpc = |(host, ..): &(HostId, LegId, LegId)| {
+                site.vpcs.iter().find(|vpc| vpc.machine == *host).map(|vpc| vpc.name.clone())
+            };
+            let next = path.transits.iter().zip(path.transits.iter().skip(1));
+            all.extend(next.filter_map(|(a, b)| vpc(a).zip(vpc(b))));
+        }
+    }
+    all
 }
 
 /// What a clause would deliver to the machine that sends it (S13, S35).

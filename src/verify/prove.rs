@@ -458,6 +458,12 @@ fn expectation(
     if expect.kind == Expected::Allow && !network.space.limit_fields().is_empty() {
         assuming.push("below the limits".to_owned());
     }
+    if expect.kind == Expected::Allow {
+        let joined = narrowly::joined(network.site, spec.forwarding(), expect);
+        assuming.extend(joined.into_iter().map(|(a, b)| {
+            format!("`{a}` and `{b}` route private addresses to each other, as a peering or a transit gateway does")
+        }));
+    }
     // S65: of each person by themselves; of nobody in particular, whoever may.
     let asked: Vec<Option<PersonId>> = match expect.people.as_slice() {
         [] => vec![None],

@@ -128,7 +128,7 @@ fn deny_translates_nothing_and_there_is_one_clause() {
         "deny http from a to b masquerade\nallow http from a to b dnat to c masquerade\n",
         &[
             "1:23 syntax `masquerade`: a `deny` translates nothing (leave the clause away)",
-            "2:34 syntax `masquerade`: a statement has one nat clause, and this is a second (write two statements)",
+            "2:34 syntax `masquerade`: a statement has one nat clause, and this is a second (leave one away; where both ends are on one side of the firewall, `dnat to … hairpin` does both)",
         ],
     );
 }

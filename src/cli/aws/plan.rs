@@ -262,7 +262,7 @@ fn help(obstacle: &Obstacle) -> Option<&'static str> {
             Some("what has an id of AWS's must be described; what fwc is to make has none")
         }
         Obstacle::Trouble(trouble) if quota(trouble) => Some(
-            "rules come before others go, so both count for a while; with `aws ec2 describe-security-group-rules` in the \
+            "rules come before others go, so both count for a while where some go; with `aws ec2 describe-security-group-rules` in the \
              folder rules change in place, which needs no room",
         ),
         Obstacle::Unnameable { .. } => Some("put `aws ec2 describe-security-group-rules` into the folder"),

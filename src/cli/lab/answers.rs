@@ -21,12 +21,11 @@ use crate::model::{Hook, HostId, Point, Site};
 use crate::net::{Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
-use crate::target::sysctl;
 use crate::verify::{hook_of, ipvs, nobodys_own};
 
 use super::super::report::word;
-use super::groups;
 use super::questions::{Question, Wanted, Way};
+use super::{groups, set_parameters};
 
 /// Packets sent at once: tags have 16 bits.
 const BATCH: usize = 50_000;
@@ -402,20 +401,6 @@ impl<'c> Judges<'c> {
         }
     }
 
-    /// Tells the kernel of each machine what its `sysctl.conf` says.
-    fn set_parameters(&self, lab: &SiteLab<'_>) -> Result<(), LabError> {
-        for host in &self.compiled.hosts {
-            for (name, text) in host.files.iter().filter(|(name, _)| name == "sysctl.conf") {
-                let settings = sysctl::read::read(text).map_err(|why| LabError::Output {
-                    command: format!("fwc compile: hosts/{}/{name}", host.name),
-                    detail: why.to_string(),
-                })?;
-                lab.set(host.host, &settings)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The packet as the ruleset of a machine leaves it at prerouting or postrouting (S35).
     fn translated(&self, lab: &SiteLab<'_>, host: HostId, hook: Hook, packet: &Packet) -> Packet {
         let Some(rules) = self.compiled.artifacts.get(&host) else { return packet.clone() };
@@ -481,7 +466,7 @@ impl<'c> Judges<'c> {
         let missed = open.iter().zip(&whole).map(|(arrived, (_, asked))| missing(arrived, asked)).collect();
         again(lab, &packets, missed, &mut open)?;
         lab.load(rulesets)?;
-        self.set_parameters(lab)?;
+        set_parameters(self.compiled, |host, settings| lab.set(host, settings))?;
         let mut filtered = in_batches(lab, &packets)?;
         let differs = |((_, asked), (open, filtered)): (&(Start, &Asked), (&Arrived, &Arrived))| {
             let kernel = self.arrived(asked, open, filtered);

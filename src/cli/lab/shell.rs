@@ -15,7 +15,7 @@ use crate::net::Proto;
 use super::super::clean::clean_line;
 use super::super::render::number;
 use super::super::{Console, Exit, Failure};
-use super::not_built;
+use super::{not_built, set_parameters};
 
 /// How many ports of a machine are listened on.
 const MOST_PORTS: usize = 64;
@@ -48,6 +48,7 @@ pub(super) fn run(
         .thread_block()
         .map_err(|e| Failure::new(format!("cannot leave interrupts to the program: {e}")))?;
     let lab = LiveSite::new(&forwarding, &rulesets).map_err(not_built)?;
+    set_parameters(compiled, |host, settings| lab.set(host, settings)).map_err(not_built)?;
     if listen {
         for (host, ports) in services(&site) {
             lab.listen(host, &ports).map_err(not_built)?;

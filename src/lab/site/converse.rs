@@ -106,7 +106,9 @@ impl SiteLab<'_> {
             Some(host) => Start::Machine(host),
             None => Start::Zone(self.forwarding.zone_of(got.dst)?),
         };
-        let mut reply = Packet::new(got.dst, got.src, sent.proto, got.dport, got.sport);
+        // An echo comes back with the code that it was sent with (RFC 792, icmp_echo of the kernel).
+        let reply = Packet::new(got.dst, got.src, sent.proto, got.dport, got.sport);
+        let mut reply = Packet { icmp_code: sent.icmp_code, ..reply };
         match sent.proto {
             Proto::TCP | SCTP => reply.tcp_flags = tcp_flag::SYN | tcp_flag::ACK,
             Proto::ICMP if sent.icmp_type == 8 => reply.icmp_type = 0,

@@ -15,6 +15,7 @@ use crate::lab::netns::Netns;
 use crate::lab::{LabError, inside};
 use crate::model::{Host, HostId, Leg, Role, Site, ZoneId};
 use crate::net::{AddrSet, Family};
+use crate::target::sysctl::artifact::Settings;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -81,6 +82,14 @@ impl<'s> LiveSite<'s> {
             lab.machine(*host)?.netns.nft(ruleset)?;
         }
         Ok(lab)
+    }
+
+    /// Tells the kernel of a machine what its `sysctl.conf` says.
+    ///
+    /// # Errors
+    /// When the kernel does not have a parameter, or refuses it.
+    pub fn set(&self, host: HostId, settings: &Settings) -> Result<(), LabError> {
+        self.machine(host)?.netns.set(settings)
     }
 
     /// The interfaces of a machine, with the addresses that dynamic legs were given.

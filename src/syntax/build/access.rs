@@ -42,7 +42,7 @@ impl Builder<'_, '_> {
                 &pair,
                 code::SYNTAX,
                 "a statement has one nat clause, and this is a second",
-                "write two statements",
+                "leave one away; where both ends are on one side of the firewall, `dnat to … hairpin` does both",
             );
         } else {
             let made = self.clause(pair);

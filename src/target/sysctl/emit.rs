@@ -88,7 +88,7 @@ fn strangers(site: &Site, host: &Host) -> Vec<String> {
 fn advertised(site: &Site, host: &Host, dynamic: bool) -> Option<(String, String)> {
     let legs = host.legs.iter().filter(|leg| leg.dynamic == dynamic && leg.carries(site, Family::V6));
     let names: Vec<&str> = legs.filter_map(|leg| leg.interface.as_deref()).collect();
-    let keys: Vec<String> = names.iter().map(|name| format!("net.ipv6.conf.{name}.accept_ra")).collect();
+    let keys: Vec<String> = names.iter().map(|name| format!("net/ipv6/conf/{name}/accept_ra")).collect();
     (!names.is_empty()).then(|| (names.join(", "), keys.join(", ")))
 }
 

@@ -105,7 +105,8 @@ impl<'e> Subnet<'e> {
     fn entries(&self, direction: Direction, findings: &mut Findings) -> Option<Vec<AclEntry>> {
         if let Some(open) = self.open.first() {
             let message = format!("`{open}` wears no security group, so `{}` has no ACL", self.zone.name);
-            let help = "what passes there is everything: put the machine into a group";
+            let help = "what passes there is everything: put the machine into a group; one that forwards can be in none, \
+                        and the ACL of its subnet is yours to write";
             findings.push(Diagnostic::error(code::UNSUPPORTED_ON_AWS, self.zone.span, message).help(help));
             return None;
         }
