@@ -258,9 +258,10 @@ impl<'a> Statements<'a> {
         findings: &mut Findings,
     ) -> bool {
         let (ours, theirs) = (Families::of_all(places, from), Families::of_all(places, to));
-        let left = same_family(places, said.from, from, theirs, findings);
-        let right = same_family(places, said.to, to, ours, findings);
-        if !(left && right) {
+        // Where the one end has nothing of the other's family, the other has nothing of its: that is one error.
+        if !same_family(places, (said.from, from), (said.to, theirs), findings)
+            || !same_family(places, (said.to, to), (said.from, ours), findings)
+        {
             return false;
         }
         self.spoken(said, ours.and(theirs), "the two ends share", findings)
@@ -389,9 +390,8 @@ fn written<'s>(places: &Places, said: &'s [ast::Place], end: &Spread) -> Vec<(&'
 /// Reports every item of `said` that shares no family with the other side.
 fn same_family(
     places: &Places,
-    said: &ast::Places,
-    end: &Spread,
-    other: Families,
+    (said, end): (&ast::Places, &Spread),
+    (opposite, other): (&ast::Places, Families),
     findings: &mut Findings,
 ) -> bool {
     // A machine without legs, or a zone without networks, was spoken of where it is declared.
@@ -415,6 +415,7 @@ fn same_family(
             );
             findings.push(
                 Diagnostic::error(code::FAMILY_MISMATCH, place.span, message)
+                    .also(opposite.span, format!("{} alone", other.name()))
                     .help("IPv4 and IPv6 do not meet: name ends that share a family"),
             );
             good = false;
