@@ -152,51 +152,43 @@ fn undone_limits(site: &Site, found: &[(AccessId, Vec<AccessId>)], findings: &mu
 
 fn exposed(site: &Site, found: &[needless::Exposed], findings: &mut Findings) {
     let code = code::EXPOSED_PORT;
-    let mut by_statement: BTreeMap<AccessId, (u128, Vec<&'static str>)> = BTreeMap::new();
+    type Open = (u128, Vec<&'static str>, BTreeSet<AccessId>);
+    let mut by_statement: BTreeMap<AccessId, Open> = BTreeMap::new();
     for needless::Exposed { service, addresses, by } in found {
-        // One statement speaks for all that open it: the widest that is not waived.
-        let mut all = by.iter().filter_map(|id| Some((*id, site.access(*id)?)));
-        // Of one from anybody to anybody that is said by itself.
-        let speaks = |access: &Access| !waives(access, code) && !is_any_to_any(site, access);
-        let Some((id, _)) = all.find(|(_, access)| speaks(access)) else { continue };
-        let (most, names) = by_statement.entry(id).or_default();
+        // One statement speaks for all that open it: the widest.
+        let Some((id, others)) = by.split_first() else { continue };
+        let (most, names, beside) = by_statement.entry(*id).or_default();
         *most = (*addresses).max(*most);
+        beside.extend(others);
         if !names.contains(&service.name) {
             names.push(service.name);
         }
     }
-    for (id, (addresses, names)) in by_statement {
+    for (id, (addresses, names, beside)) in by_statement {
         let Some(access) = site.access(id) else { continue };
         let are = if names.len() == 1 { "is" } else { "are" };
         let message =
             format!("{} {are} open to {addresses} addresses, all statements together", names.join(", "));
         let help = "name who needs it, or put a bastion or a VPN before it";
-        findings.push(Diagnostic::warning(code, access.span, message).help(help));
+        let mut finding = Diagnostic::warning(code, access.span, message).help(help);
+        let mut spans: Vec<Span> =
+            beside.iter().filter_map(|of| site.access(*of)).map(|of| of.span).collect();
+        spans.dedup();
+        for span in spans.into_iter().filter(|span| *span != access.span).take(3) {
+            finding = finding.also(span, "open by this too");
+        }
+        findings.push(finding);
     }
 }
 
 /// Everything, from everywhere, to everywhere.
 fn any_to_any(site: &Site, access: &Access, findings: &mut Findings) {
-    if !is_any_to_any(site, access) || waives(access, code::ANY_TO_ANY) {
+    if !needless::is_any_to_any(site, access) || waives(access, code::ANY_TO_ANY) {
         return;
     }
     let message = "this allows everything from everywhere to everywhere".to_owned();
     let help = "name the services, and one of the ends";
     findings.push(Diagnostic::warning(code::ANY_TO_ANY, access.span, message).help(help));
-}
-
-fn is_any_to_any(site: &Site, access: &Access) -> bool {
-    let full = AddrSet::full();
-    let everywhere = |place: &Place| {
-        place.plus.iter().any(|end| match end {
-            End::Anywhere => true,
-            End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.rest),
-            End::Addrs(addrs) => Family::BOTH.into_iter().any(|f| addrs.of(f) == full.of(f)),
-            End::Host(_) | End::Leg(..) => false,
-        })
-    };
-    let anything = access.terms.iter().any(|term| matches!(term, Term::Protos(protos) if protos.is_full()));
-    access.action == Action::Allow && anything && everywhere(&access.from) && everywhere(&access.to)
 }
 
 /// `icmp echo-reply` where `ping` is meant.

@@ -1,5 +1,6 @@
 //! Statements: `allow`, `deny` and `expect`, with their ends spread out and their families checked.
 
+use std::collections::BTreeSet;
 use std::iter::repeat_n;
 use std::mem;
 
@@ -83,7 +84,7 @@ impl<'a> Statements<'a> {
             self.tests.push(Test { title: super::words::clean(&test.title.text), expects, span: *span });
         }
         // A policy is a set: a statement said twice is said once.
-        self.accesses = canonical(mem::take(&mut self.accesses));
+        self.accesses = canonical(mem::take(&mut self.accesses), findings);
         self.tests.sort_by_cached_key(|t| (t.title.clone(), words(t)));
     }
 
@@ -257,9 +258,10 @@ impl<'a> Statements<'a> {
         findings: &mut Findings,
     ) -> bool {
         let (ours, theirs) = (Families::of_all(places, from), Families::of_all(places, to));
-        let left = same_family(places, said.from, from, theirs, findings);
-        let right = same_family(places, said.to, to, ours, findings);
-        if !(left && right) {
+        // Where the one end has nothing of the other's family, the other has nothing of its: that is one error.
+        if !same_family(places, (said.from, from), (said.to, theirs), findings)
+            || !same_family(places, (said.to, to), (said.from, ours), findings)
+        {
             return false;
         }
         self.spoken(said, ours.and(theirs), "the two ends share", findings)
@@ -388,9 +390,8 @@ fn written<'s>(places: &Places, said: &'s [ast::Place], end: &Spread) -> Vec<(&'
 /// Reports every item of `said` that shares no family with the other side.
 fn same_family(
     places: &Places,
-    said: &ast::Places,
-    end: &Spread,
-    other: Families,
+    (said, end): (&ast::Places, &Spread),
+    (opposite, other): (&ast::Places, Families),
     findings: &mut Findings,
 ) -> bool {
     // A machine without legs, or a zone without networks, was spoken of where it is declared.
@@ -414,6 +415,7 @@ fn same_family(
             );
             findings.push(
                 Diagnostic::error(code::FAMILY_MISMATCH, place.span, message)
+                    .also(opposite.span, format!("{} alone", other.name()))
                     .help("IPv4 and IPv6 do not meet: name ends that share a family"),
             );
             good = false;
@@ -521,8 +523,8 @@ type Key<'k> = (
     (&'k [crate::model::PersonId], &'k Option<String>),
 );
 
-/// In canonical order, none twice.
-fn canonical(mut all: Vec<Access>) -> Vec<Access> {
+/// In canonical order, none twice: which `allow` is, is told.
+fn canonical(mut all: Vec<Access>, findings: &mut Findings) -> Vec<Access> {
     let by = |a: &Access, b: &Access| a.words.cmp(&b.words).then_with(|| order(a).cmp(&order(b)));
     // They are large, and there may be very many: what is sorted is where they stand, by their first words, and each is
     // moved once.
@@ -542,7 +544,21 @@ fn canonical(mut all: Vec<Access>) -> Vec<Access> {
             goes.swap(at, to);
         }
     }
-    all.dedup_by(|a, b| by(a, b).is_eq());
+    let mut said = BTreeSet::new();
+    all.dedup_by(|again, first| {
+        if by(again, first).is_ne() {
+            return false;
+        }
+        let waived = again.waives_lint(code::NEEDLESS_ALLOW.as_str());
+        let told = again.action == crate::model::Action::Allow && again.span != first.span && !waived;
+        // One sentence may be several of them.
+        if told && said.insert(again.span) {
+            let message = "no packet needs this `allow`: it is said already, in the same words";
+            let finding = Diagnostic::warning(code::NEEDLESS_ALLOW, again.span, message);
+            findings.push(finding.also(first.span, "said here").help("remove one of the two"));
+        }
+        true
+    });
     all.shrink_to_fit();
     all
 }

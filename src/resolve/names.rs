@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::builtin;
 use super::declarations::Collector;
 use super::given::Given;
+use super::icmp;
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{HostId, ZoneId};
 use crate::source::{SourceMap, Span};
@@ -233,6 +234,16 @@ impl<'a> Names<'a> {
                     format!("unknown service `{}`", name.text),
                 )
                 .help("every service is `any`"),
+                known if icmp::V4.iter().chain(icmp::V6).any(|(kind, _)| *kind == known) => {
+                    let word =
+                        if icmp::V4.iter().any(|(kind, _)| *kind == known) { "icmp" } else { "icmpv6" };
+                    Diagnostic::error(
+                        code::UNKNOWN_SERVICE,
+                        name.span,
+                        format!("unknown service `{}`", name.text),
+                    )
+                    .help(format!("it is a type of ICMP: write `{word} {known}`"))
+                }
                 _ => self.unknown_near(code::UNKNOWN_SERVICE, "service", name, list, all),
             };
             if self.places.contains_key(name.text.as_str()) {

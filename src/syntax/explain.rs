@@ -195,6 +195,10 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
     } else if let Some(near) = nearest(first, keywords).filter(|_| !keywords.contains(&first)) {
         let first_span = super::scan::span(report.file(), &word_range(text, 0, start));
         found = found.help(format!("did you mean `{near}` by `{first}`?")).fix(first_span, near);
+    } else if ["->", "=>", "→"].iter().any(|arrow| rest.trim_start().starts_with(arrow))
+        && words.contains(&"to")
+    {
+        found = found.help("the other end follows `to`");
     } else if let Some(help) = elsewhere(word, text.get(..at).unwrap_or(""))
         .or_else(|| hint(word, text.get(..at).unwrap_or(""), rules))
     {

@@ -515,7 +515,7 @@ pub struct Exposed {
     pub service: Sensitive,
     /// How many addresses start it, of the family with more of them than are few.
     pub addresses: u128,
-    /// The statements that open it, widest in that family first.
+    /// The statements that open it, widest in that family first, without those that open it to nobody else.
     pub by: Vec<AccessId>,
 }
 
@@ -536,12 +536,12 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
         let ports = space.among(Field::Dport, &ports);
         let spoken = space.and(proto, ports);
         let mut sum = AddrSet::empty();
-        let mut by = Vec::new();
+        let mut own: BTreeMap<AccessId, AddrSet> = BTreeMap::new();
         for (id, access) in suspects.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
             if !access.terms.iter().any(|term| opens(term, *service)) {
                 continue;
             }
-            let mut own = AddrSet::empty();
+            let mut open_to = AddrSet::empty();
             for (point, denied) in points.iter().zip(&denied) {
                 let set = point.of(id);
                 if point.hook == Hook::Output || set == PacketSet::NOTHING {
@@ -549,11 +549,11 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
                 }
                 let open = space.and(set, spoken);
                 let open = space.minus(open, *denied);
-                own = own.union(&sources(space, open));
+                open_to = open_to.union(&sources(space, open));
             }
-            if !own.is_empty() {
-                sum = sum.union(&own);
-                by.push((own, id));
+            if !open_to.is_empty() {
+                sum = sum.union(&open_to);
+                own.insert(id, open_to);
             }
         }
         // Counted apart: the smallest network of IPv6 has more addresses than all of IPv4.
@@ -561,13 +561,37 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
         let open = many.into_iter().map(|(family, few)| (family, few, count(&sum.of(family))));
         if let Some((family, _, addresses)) = open.into_iter().find(|(_, few, open)| open > few) {
             let mut by: Vec<(Reverse<u128>, AccessId)> =
-                by.into_iter().map(|(own, id)| (Reverse(count(&own.of(family))), id)).collect();
+                own.iter().map(|(id, own)| (Reverse(count(&own.of(family))), *id)).collect();
             by.sort();
-            let by = by.into_iter().map(|(_, id)| id).collect();
+            // Who opens it to nobody beside those before has no part in it.
+            let mut sum = AddrSet::empty();
+            let mut adds = |id: &AccessId| {
+                let more = own.get(id).map(|own| own.of(family)).unwrap_or_default();
+                let is_new = !more.is_subset(&sum);
+                sum = sum.union(&more);
+                is_new
+            };
+            let by = by.into_iter().map(|(_, id)| id).filter(|id| adds(id)).collect();
             all.push(Exposed { service: *service, addresses, by });
         }
     }
     all
+}
+
+/// Everything, from everywhere, to everywhere.
+#[must_use]
+pub fn is_any_to_any(site: &Site, access: &Access) -> bool {
+    let full = AddrSet::full();
+    let everywhere = |place: &Place| {
+        place.plus.iter().any(|end| match end {
+            End::Anywhere => true,
+            End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.rest),
+            End::Addrs(addrs) => Family::BOTH.into_iter().any(|f| addrs.of(f) == full.of(f)),
+            End::Host(_) | End::Leg(..) => false,
+        })
+    };
+    let anything = access.terms.iter().any(|term| matches!(term, Term::Protos(protos) if protos.is_full()));
+    access.action == Action::Allow && anything && everywhere(&access.from) && everywhere(&access.to)
 }
 
 /// The `allow`s of services that, read widely and all together, more than [`MANY`] may start: of others nothing has to be
@@ -579,9 +603,10 @@ fn suspects(site: &Site) -> BTreeSet<AccessId> {
     let mut all = BTreeSet::new();
     for service in SENSITIVE {
         let opens = |access: &Access| {
-            // Who is let in for a reason that was given is no part of the sum.
+            // Who is let in for a reason that was given is no part of the sum, and of one from anybody to anybody all is said.
             access.action == Action::Allow
                 && !access.waives_lint(WAIVER)
+                && !is_any_to_any(site, access)
                 && access.terms.iter().any(|term| opens(term, *service))
         };
         let these: Vec<(AccessId, &Access)> = site.accesses().filter(|(_, access)| opens(access)).collect();

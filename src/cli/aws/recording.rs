@@ -32,7 +32,7 @@ pub(in crate::cli) fn is_recording(path: &Path) -> bool {
 pub(in crate::cli) fn is_answer(text: &str) -> bool {
     // A large listing of JSON is not read for nothing.
     let named = |kind: &&str| text.contains(&format!("\"{kind}\""));
-    read::KINDS.iter().any(|kind| named(kind))
+    read::KINDS.iter().any(named)
         && !matches!(
             read::read_all(text),
             Err(read::ReadError { why: Why::Unrecognised | Why::Json(_) | Why::Expected(_), .. })
