@@ -416,24 +416,23 @@ fn a_switch_of_a_bridge_that_is_turned_within_the_trial_is_not_confirmed() {
         format!("#!/bin/sh\nPATH={usual}\nip \"$@\" | sed 's/\"vlan_filtering\":0/\"vlan_filtering\":1/g'\n");
     std::fs::write(bin.join("ip"), script).unwrap();
     std::fs::set_permissions(bin.join("ip"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let nothing = |_: &str| {};
-    let rows: [(&str, &str, &dyn Fn(&str), &str, &str); 4] = [
-        ("plain", "", &switch, "its `nf_call_iptables` is 1", &usual),
-        ("plain", "", &key, "`net.bridge.bridge-nf-call-iptables` is 1", &usual),
-        ("apart", " bridge stateless \"few states\"", &switch, "its `nf_call_iptables` is 1", &usual),
-        (
-            "shown",
-            " bridge br_netfilter",
-            &nothing,
-            "`vlan_filtering` 1",
-            &format!("{}:{usual}", bin.display()),
-        ),
+    let rows = [
+        ("plain", "", "switch", "its `nf_call_iptables` is 1"),
+        ("plain", "", "key", "`net.bridge.bridge-nf-call-iptables` is 1"),
+        ("apart", " bridge stateless \"few states\"", "switch", "its `nf_call_iptables` is 1"),
+        ("shown", " bridge br_netfilter", "vlan", "`vlan_filtering` 1"),
     ];
-    for ((name, clause, turn, words, programs), port) in rows.into_iter().zip(8081..) {
+    for ((name, clause, what, words), port) in rows.into_iter().zip(8081..) {
         key("0");
         switch("0");
         world.build(name, &with(clause).replace("8080", &port.to_string()));
         world.ok(&["apply", &path(&world, name), "--sysctl", "--i-have-console"]);
+        let turn = |to: &str| match what {
+            "switch" => switch(to),
+            "key" => key(to),
+            _ => {}
+        };
+        let programs = if what == "vlan" { format!("{}:{usual}", bin.display()) } else { usual.clone() };
         turn("1");
         let mut confirm = world.fwc(&["confirm", "--i-have-console"]);
         let told = confirm.env("PATH", programs).output().unwrap();
