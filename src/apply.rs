@@ -44,7 +44,7 @@ pub enum ApplyError {
     /// Nothing is on trial.
     #[error("nothing is on trial")]
     NotOnTrial,
-    /// It would be unsafe; nothing was changed.
+    /// It would be unsafe; no rule was loaded, and no parameter set.
     #[error("{} of this machine speak against it", .0.len())]
     Refused(Vec<preflight::Refusal>),
     /// The build is not one that was written by fwc, or not for this machine.

@@ -4,16 +4,18 @@
 //! The unit is ordered before `network-pre.target`, and before `systemd-sysctl.service`, which may turn forwarding on;
 //! its own parameters come after its rules, and after it is known that these are whole, since the commands of a oneshot unit run one after the other and end at the
 //! first that fails (systemd.service(5)). It never flushes. Where bridged packets are filtered by the forward hook, the kernel must
-//! show them there: the module that does is loaded before, and without it the unit fails, and nothing is forwarded. Units of the distribution that do are named ([`warnings`]):
+//! show them there: the module that does is loaded before, and without it the unit fails. Where it fails it has turned no forwarding on;
+//! files for `systemd-sysctl` that do so all the same are named, and so are units of the distribution that flush ([`warnings`]):
 //! it is ordered after `nftables.service`, and so loads again what that one's start has flushed.
 
 #![expect(clippy::disallowed_methods, reason = "reads units of the machine, and writes one")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::live::MARK;
-use super::state::{BOOT, DEFAULT, State};
+use super::state::{BOOT, DEFAULT, ROLLBACK, State};
 use super::{ApplyError, damage, parameters};
 use crate::durable;
 
@@ -37,10 +39,11 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
         key = parameters::SHOWN.replace('/', "."),
         file = Path::new("/proc/sys").join(parameters::SHOWN).display(),
     );
-    // What follows the first line has the digest that stands there (`damage::sealed`); an older fwc wrote no such line.
+    // What follows the first line has the digest that stands there (`damage::sealed`); an older fwc wrote no such line, neither
+    // into this file nor into the one beside it.
     let confirmed = format!("{state}/confirmed/{BOOT}");
     let whole = format!(
-        "if grep -q \"^# {BOOT} of generation\" {confirmed}; then tail -n +2 {confirmed} | sha256sum | cut -c 1-64 | grep -q -F -f - {confirmed}; \
+        "if grep -q -s \"^# [a-z]*.nft of generation\" {confirmed} {state}/confirmed/{ROLLBACK}; then tail -n +2 {confirmed} | sha256sum | cut -c 1-64 | grep -q -F -f - {confirmed}; \
          else grep -q \"chain {MARK}\" {confirmed}; fi",
     );
     Ok(format!(
@@ -62,7 +65,7 @@ pub fn unit(state: &Path, nft: &Path, sysctl: &Path) -> Result<String, ApplyErro
          StandardInput=null\n\
          ProtectHome=yes\n\
          ExecStart={nft} -f {confirmed}\n\
-         # A file that was cut may load in part, or be nothing: some rules are better than none, and nothing is forwarded.\n\
+         # A file that was cut may load in part, or be nothing: some rules are better than none, and this turns no forwarding on.\n\
          ExecStart=/bin/sh -c '{whole}'\n\
          # Without this module the forward hook sees nothing of what the ports of a bridge say to each other.\n\
          ExecStart=/bin/sh -c '{shown}'\n\
@@ -143,7 +146,7 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
         }
         Ok(Some(generation)) => {
             let fails = |fault| {
-                format!("{fault}: until another is confirmed the unit fails, and nothing is forwarded")
+                format!("{fault}: until another is confirmed the unit fails, and turns no forwarding on")
             };
             warnings.extend(damage::boot_fault(state, generation).map(fails));
             match parameters::of_generation(state, generation) {
@@ -155,7 +158,44 @@ pub fn install(root: &Path, state: &State, nft: &Path) -> Result<Installed, Appl
     Ok(Installed { unit: path, warnings })
 }
 
-/// Units that would flush what the boot unit loads, or load rules of their own.
+/// What turns forwarding on (ip-sysctl of the kernel's documentation).
+const FORWARDING: [&str; 3] =
+    ["net.ipv4.ip_forward", "net.ipv4.conf.all.forwarding", "net.ipv6.conf.all.forwarding"];
+
+/// Lines for `systemd-sysctl` that turn forwarding on, whatever becomes of the boot unit: it is ordered after that one and does not
+/// ask how it ended. Of files with one name that of the first folder counts (sysctl.d(5)).
+fn forwarders(root: &Path) -> Vec<String> {
+    let folders =
+        ["etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d", "lib/sysctl.d"];
+    let mut files = BTreeMap::new();
+    for folder in folders {
+        for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "conf") {
+                files.entry(entry.file_name()).or_insert(path);
+            }
+        }
+    }
+    let turned_on = |line: &str| {
+        let (key, value) = line.trim().trim_start_matches('-').split_once('=')?;
+        let key = key.trim().replace('/', ".");
+        (FORWARDING.contains(&key.as_str()) && value.trim() != "0").then_some(key)
+    };
+    let mut all = Vec::new();
+    for path in files.values() {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let keys: BTreeSet<String> = text.lines().filter_map(turned_on).collect();
+        all.extend(keys.into_iter().map(|key| {
+            format!(
+                "`/{}` turns `{key}` on, whether the rules are loaded or not: take it out there, what the build wants is set once they are",
+                path.strip_prefix(root).unwrap_or(path).display()
+            )
+        }));
+    }
+    all
+}
+
+/// Units that would flush what the boot unit loads, or load rules of their own, and files that turn forwarding on without it.
 #[must_use]
 pub fn warnings(root: &Path) -> Vec<String> {
     let folders =
@@ -203,5 +243,6 @@ pub fn warnings(root: &Path) -> Vec<String> {
             all.push(format!("`{other}` is enabled and loads rules of its own: `systemctl disable {other}`"));
         }
     }
+    all.extend(forwarders(root));
     all
 }

@@ -20,6 +20,10 @@ use crate::target::sysctl::{self, artifact::Settings};
 
 use super::ApplyError;
 
+/// The format of a build, in its manifest: that of every file that is fwc's own, lists too, which have no room for one. Bumped when
+/// a reader of an older build would misread a new one (`docs/json.md`).
+pub const FORMAT: u64 = 1;
+
 /// What is applied to a machine.
 #[derive(Clone, Debug)]
 pub struct Build {
@@ -92,6 +96,11 @@ impl Build {
         let word = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
         let policy = word("policy")
             .ok_or_else(|| ApplyError::Build(format!("`{}` is no build of fwc", root.display())))?;
+        if manifest.get("format").and_then(Value::as_u64) != Some(FORMAT) {
+            let told = manifest.get("format").map_or_else(|| "none".to_owned(), Value::to_string);
+            let why = format!("the format of `{}` is {told}, and this fwc reads {FORMAT}", root.display());
+            return Err(ApplyError::Build(why));
+        }
         let file = |name: &str| proved(&root, &manifest, &format!("hosts/{host}/{name}"));
         let broken = |name: &str, why: String| ApplyError::Build(format!("`{name}` of `{host}`: {why}"));
         let ruleset_text = file("ruleset.nft")?;

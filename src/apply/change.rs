@@ -245,7 +245,7 @@ fn read_back(nft: &Nft, plan: &Plan) -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// What `apply` would refuse now of the bridges of the confirmed generation, and did not when it was applied.
+/// What `apply` would refuse now of the bridges of a generation, confirmed or on trial, and did not when it was applied.
 ///
 /// # Errors
 /// When its files cannot be read.
@@ -264,7 +264,7 @@ pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, App
 /// must be newer than the trial.
 ///
 /// # Errors
-/// When nothing is on trial, when its table is not loaded, or when the connection is the one that applied it, was open
+/// When nothing is on trial, when its table is not loaded, when a parameter or a bridge is not as it was, or when the connection is the one that applied it, was open
 /// then, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
@@ -296,6 +296,13 @@ pub fn confirm(
         let (undone, what) = (undone.join("; "), "set it again, or roll the trial back and apply again");
         return Err(ApplyError::Cannot(format!(
             "parameters of the kernel were changed while it was on trial: {undone}: {what}"
+        )));
+    }
+    let turned = bridges_turned(state, &record)?;
+    if !turned.is_empty() {
+        let (turned, what) = (turned.join("; "), "set it back, or roll the trial back and apply again");
+        return Err(ApplyError::Cannot(format!(
+            "`apply` would refuse now what it did not then: {turned}: {what}"
         )));
     }
     // What `fwc drift` compares with: other people's tables too, as they were when this was found good.

@@ -81,7 +81,13 @@ fn seal(generation: u64, name: &str) -> String {
     format!("# {name} of generation {generation}. What follows: ")
 }
 
-/// Whether a file is what was written there; none where it does not say, as none did that an older fwc wrote.
+/// Whether files of a generation say their digest: an older fwc wrote it into none, and whoever writes it writes it into both.
+fn seals(state: &State, generation: u64) -> bool {
+    let has = |name| state.text(generation, name).is_ok_and(|text| text.starts_with(&seal(generation, name)));
+    has(BOOT) || has(ROLLBACK)
+}
+
+/// Whether a file is what was written there; none where it does not say.
 fn is_whole(generation: u64, name: &str, text: &str) -> Option<bool> {
     let (said, follows) = text.strip_prefix(&seal(generation, name))?.split_once('\n')?;
     Some(digest(follows) == said)
@@ -100,7 +106,8 @@ pub(super) fn before(state: &State, record: &Record) -> Result<Ruleset, String> 
     Ok(before)
 }
 
-/// How the `boot.nft` of a generation is damaged; none where it is sound. One that an older fwc wrote is known by its mark.
+/// How the `boot.nft` of a generation is damaged; none where it is sound. One that an older fwc wrote is known by its mark, and
+/// by its `rollback.nft`, which does not say its digest either.
 pub(super) fn boot_fault(state: &State, generation: u64) -> Option<String> {
     let text = match state.text(generation, BOOT) {
         Ok(text) => text,
@@ -108,7 +115,7 @@ pub(super) fn boot_fault(state: &State, generation: u64) -> Option<String> {
     };
     let is_sound = is_whole(generation, BOOT, &text).unwrap_or_else(|| {
         let mark = parsed(&text).ok().as_ref().and_then(live::mark);
-        mark.is_some_and(|mark| mark.starts_with(&own_mark(generation)))
+        !seals(state, generation) && mark.is_some_and(|mark| mark.starts_with(&own_mark(generation)))
     });
     (!is_sound)
         .then(|| format!("`{BOOT}` of generation {generation} is empty, cut short or not what was written"))

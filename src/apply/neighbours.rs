@@ -2,6 +2,9 @@
 //!
 //! What leaves for a next hop is a frame to its link-layer address. Two addresses with the same one are one next hop: whoever
 //! takes the frames for the one takes those for the other.
+//!
+//! Who has not answered lately is asked, by the kernel, as it does before it sends: a packet for each, and the answer stays in its
+//! table of neighbours until it is old. Nothing else of the machine is otherwise by that.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -50,6 +50,9 @@ use handler::Asked;
 use kept::{Place, Stands};
 use registry::{Connection, Registry};
 
+/// The format of the log (`docs/json.md`), in the line of each start.
+const FORMAT: &str = "fwc.bastion.serve/1";
+
 /// How often dates, files and silence are looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// Every refusal takes so long, whoever it is for.
@@ -189,7 +192,7 @@ pub fn serve(settings: &Settings) -> Result<u64, ServeError> {
         let key = house.host_key.public_key().fingerprint(HashAlg::Sha256).to_string();
         house.audit.tell(
             "listen",
-            json!({ "addresses": addresses, "host_key": key, "accounts": size.0, "keys": size.1, "user": user,
+            json!({ "format": FORMAT, "addresses": addresses, "host_key": key, "accounts": size.0, "keys": size.1, "user": user,
                 "landlock": landlock, "seccomp": seccomp, "version": env!("CARGO_PKG_VERSION") }),
         );
         let mut begun = Begun { folder: &settings.folder, own, port, log, renamed: false };

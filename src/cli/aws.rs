@@ -42,7 +42,7 @@ pub(super) fn diff(
     let answer = Answer::of_recordings(was, is, told)?;
     match format {
         Format::Text => console.data(&answer.text()),
-        Format::Json => console.data(&render::document(&answer.json())),
+        Format::Json => console.data(&render::document("fwc.diff.aws/1", answer.json())),
     }
     for (path, estate) in [(old, &answer.was), (new, &answer.is)] {
         if estate.interfaces.is_empty() {

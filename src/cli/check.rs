@@ -30,17 +30,18 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     request.finished(understood)
 }
 
-/// There are errors, which are the answer then: for programs as `verify` has it, with nothing where the `answer` would be.
+/// There are errors, which are the answer then: for programs as `verify` has it, with nothing where the `answer` of that
+/// format would be.
 pub(super) fn unanswered(
-    answer: Option<&str>,
+    answer: Option<(&str, &str)>,
     request: &Request,
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     match answer {
         None => request.tell_findings(console),
-        Some(answer) => {
+        Some((format, answer)) => {
             let findings = render::as_json(&request.told(), &request.sources);
-            console.data(&render::document(&json!({ "findings": findings, answer: null })));
+            console.data(&render::document(format, json!({ "findings": findings, answer: null })));
         }
     }
     request.tell_timings(console);

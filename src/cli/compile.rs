@@ -15,6 +15,11 @@ use super::report::{self, Telling};
 use super::request::Request;
 use super::{Console, Exit, Failure, manifest};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.compile/1";
+/// That of `--check`.
+const CHECK: &str = "fwc.compile.check/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -55,7 +60,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let text_alone = args.host.is_some() && args.output.is_none() && args.check.is_none();
     request.options.proof_alone = text_alone && args.format == Format::Text;
     let otherwise = "nothing is written: what is not proved is not written";
-    let compiled = match proved(&mut request, args.format, otherwise, console) {
+    let answer = if args.check.is_some() { CHECK } else { FORMAT };
+    let compiled = match proved(&mut request, args.format.json(answer), otherwise, console) {
         Ok(compiled) => compiled,
         Err(stop) => {
             request.tell_timings(console);
@@ -107,30 +113,30 @@ impl Stop {
     }
 }
 
-/// Compiles and proves, and tells findings, and a proof that failed with what therefore is not done.
+/// Compiles and proves, and tells findings, and a proof that failed with what therefore is not done: to programs as the answer `json`.
 pub(super) fn proved(
     request: &mut Request,
-    format: Format,
+    json: Option<&str>,
     otherwise: &str,
     console: &mut Console<'_>,
 ) -> Result<Compiled, Stop> {
     let compiled = request.compile();
     let failed = compiled.as_ref().filter(|compiled| report::exit(&compiled.report) != Exit::Fine);
     let telling = failed.map(|c| Telling { site: &c.site, sources: &request.sources, ruleset: None });
-    match format {
-        Format::Text => {
+    match json {
+        None => {
             request.tell_findings(console);
             if let (Some(telling), Some(failed)) = (telling, failed) {
                 console.talk(&telling.report(&failed.report));
                 console.talk(&format!("{otherwise}\n"));
             }
         }
-        Format::Json if compiled.is_none() || failed.is_some() => {
+        Some(format) if compiled.is_none() || failed.is_some() => {
             let proof = telling.zip(failed).map(|(telling, failed)| telling.as_json(&failed.report));
             let findings = render::as_json(&request.findings, &request.sources);
-            console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
+            console.data(&render::document(format, json!({ "findings": findings, "proof": proof })));
         }
-        Format::Json => request.tell_findings(console),
+        Some(_) => request.tell_findings(console),
     }
     let compiled = compiled.ok_or(Stop::Errors)?;
     match report::exit(&compiled.report) {
@@ -202,7 +208,7 @@ fn write(
             "files": files,
             "removed": written.removed,
         });
-        console.data(&render::document(&answer));
+        console.data(&render::document(FORMAT, answer));
     }
     Ok(Exit::Fine)
 }
@@ -225,7 +231,8 @@ fn compare(
                 .iter()
                 .map(|d| json!({ "path": d.path, "kind": d.kind, "difference": d.text }))
                 .collect();
-            console.data(&render::document(&json!({ "same": differences.is_empty(), "files": files })));
+            let answer = json!({ "same": differences.is_empty(), "files": files });
+            console.data(&render::document(CHECK, answer));
         }
     }
     let shown = super::clean::clean_line(&dir.display().to_string());

@@ -27,6 +27,9 @@ use super::{Console, Exit, Failure, aws, engine, instant};
 use groups::Groups;
 use input::{Input, Machine, Pair, listed, paired};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.diff/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A policy (a file or folder), a folder that `compile` wrote, a listing (`nft list ruleset`, text or JSON),
@@ -116,7 +119,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let answer = Answer { hosts, groups };
     match args.format {
         Format::Text => console.data(&telling.text(&answer)),
-        Format::Json => console.data(&render::document(&telling.json(&answer))),
+        Format::Json => console.data(&render::document(FORMAT, telling.json(&answer))),
     }
     Ok(answer.exit(args.deny_widening))
 }

@@ -20,6 +20,9 @@ use super::options::Format;
 use super::packet::show;
 use super::{Console, Exit, Failure, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.drift/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -39,10 +42,11 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
         console.talk("nothing is confirmed on this machine, so nothing can drift from it\n");
         if args.format == Format::Json {
             // As the answer is otherwise, but for what nobody can say.
-            console.data(&render::document(&json!({
+            let unknown = json!({
                 "drifted": null, "cosmetic": null, "packets": null,
                 "parameters": [], "bridges": [], "never_set": [],
-            })));
+            });
+            console.data(&render::document(FORMAT, unknown));
         }
         return Ok(Exit::AtFault);
     };
@@ -64,14 +68,17 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     let drifted = !diff.is_empty() || !turned.is_empty() || !bridges.is_empty();
     let cosmetic = !drifted && !same;
     match args.format {
-        Format::Json => console.data(&render::document(&json!({
-            "drifted": drifted,
-            "cosmetic": cosmetic,
-            "packets": data,
-            "parameters": turned.iter().map(Told::json).collect::<Vec<_>>(),
-            "bridges": bridges,
-            "never_set": known.iter().map(Told::json).collect::<Vec<_>>(),
-        }))),
+        Format::Json => console.data(&render::document(
+            FORMAT,
+            json!({
+                "drifted": drifted,
+                "cosmetic": cosmetic,
+                "packets": data,
+                "parameters": turned.iter().map(Told::json).collect::<Vec<_>>(),
+                "bridges": bridges,
+                "never_set": known.iter().map(Told::json).collect::<Vec<_>>(),
+            }),
+        )),
         Format::Text => {
             if !diff.is_empty() {
                 console.data(&words);

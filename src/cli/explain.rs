@@ -7,6 +7,9 @@ use crate::diag::code::ALL;
 use super::options::Format;
 use super::{Console, Exit, Failure, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.explain/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A code, as in `error[unknown-zone]`; every code where none is named
@@ -34,7 +37,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
     };
     console.data(&match args.format {
         Format::Text => format!("{}\n", page.trim_end()),
-        Format::Json => render::document(&json!({ "code": code.as_str(), "page": page })),
+        Format::Json => render::document(FORMAT, json!({ "code": code.as_str(), "page": page })),
     });
     Ok(Exit::Fine)
 }
@@ -53,7 +56,7 @@ fn list(format: Format) -> String {
                 .iter()
                 .map(|(code, page)| json!({ "code": code.as_str(), "means": first_sentence(page) }))
                 .collect();
-            render::document(&json!({ "codes": codes }))
+            render::document(FORMAT, json!({ "codes": codes }))
         }
     }
 }

@@ -97,7 +97,7 @@ impl Outcome {
                 };
                 let (changed, broken) = (names(&self.changed), names(&self.broken));
                 let told = json!({ "files": self.files, "changed": changed, "broken": broken });
-                console.data(&render::document(&told));
+                console.data(&render::document("fwc.fmt/1", told));
             }
         }
         let done = if check { "to format" } else { "formatted" };

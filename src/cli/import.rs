@@ -16,6 +16,9 @@ use super::options::Format;
 use super::render::{self, number};
 use super::{Console, Exit, Failure, aws};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.import/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -69,7 +72,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
                 "help: nothing is written: a policy has to say all that was described, or it is none\n",
             );
             if args.format == Format::Json {
-                console.data(&render::document(&json!({ "policy": null, "obstacles": words })));
+                console.data(&render::document(FORMAT, json!({ "policy": null, "obstacles": words })));
             }
             return Ok(Exit::AtFault);
         }
@@ -99,17 +102,20 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     console.talk(&format!("{summary}\n"));
     match (args.format, &args.output) {
-        (Format::Json, _) => console.data(&render::document(&json!({
-            "policy": imported.text,
-            "output": args.output.as_ref().map(|path| path.display().to_string()),
-            "groups": imported.groups,
-            "rules": imported.rules,
-            "canonically_equal": equal,
-            "in_parts": imported.cut,
-            "notes": imported.notes,
-            "warnings": imported.warnings,
-            "obstacles": [],
-        }))),
+        (Format::Json, _) => console.data(&render::document(
+            FORMAT,
+            json!({
+                "policy": imported.text,
+                "output": args.output.as_ref().map(|path| path.display().to_string()),
+                "groups": imported.groups,
+                "rules": imported.rules,
+                "canonically_equal": equal,
+                "in_parts": imported.cut,
+                "notes": imported.notes,
+                "warnings": imported.warnings,
+                "obstacles": [],
+            }),
+        )),
         (Format::Text, None) => console.data(&imported.text),
         (Format::Text, Some(path)) => {
             console.talk(&format!("wrote `{}`\n", clean_line(&path.display().to_string())));

@@ -23,6 +23,9 @@ use super::{Console, Exit, Failure, render};
 
 use answers::Judges;
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.lab/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -63,7 +66,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let table = args.probes.or_else(|| beside(&args.policy.policies));
     let mut request = Request::read(args.policy)?;
     let otherwise = "nothing is loaded: what is not proved is not tried";
-    let compiled = match proved(&mut request, args.format, otherwise, console) {
+    let compiled = match proved(&mut request, args.format.json(FORMAT), otherwise, console) {
         Ok(compiled) => compiled,
         Err(stop) => {
             request.tell_timings(console);
@@ -104,7 +107,7 @@ fn compared(
     match format {
         Format::Text => console.data(&table::text(&compiled.site, &rows, &untried, &routes)),
         Format::Json => {
-            console.data(&render::document(&table::as_json(&compiled.site, &rows, &untried, &routes)))
+            console.data(&render::document(FORMAT, table::as_json(&compiled.site, &rows, &untried, &routes)))
         }
     }
     request.tell_timings(console);

@@ -64,7 +64,8 @@ pub(super) fn ended(error: ApplyError, console: &mut Console<'_>) -> Result<Exit
     match error {
         ApplyError::Refused(refusals) => {
             console.talk(&refused(&refusals));
-            console.talk("nothing was changed\n");
+            // Of what was asked some leaves a trace: the kernel keeps neighbours that answered.
+            console.talk("no rule was loaded, and no parameter set\n");
             Ok(Exit::AtFault)
         }
         error @ (ApplyError::OnTrial(_)

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::apply::build::FORMAT;
 use crate::compile::{Compiled, ansible};
 use crate::model::HostId;
 use crate::source::SourceMap;
@@ -18,9 +19,6 @@ use super::output::{Files, is_inside};
 
 /// Its name in a build.
 pub(super) const NAME: &str = "manifest.json";
-
-/// Bumped when a reader of an older manifest would misread a new one.
-const FORMAT: u32 = 1;
 
 /// The files of a build with their manifest: of every machine, or of one.
 pub(super) fn build<'c>(

@@ -15,6 +15,9 @@ use super::options::PolicyArgs;
 use super::request::Request;
 use super::{Console, Exit, Failure, engine, reach, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.matrix/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -73,7 +76,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
         let json = args.format == Format::Json;
-        return unanswered(json.then_some("matrix"), &request, console);
+        return unanswered(json.then_some((FORMAT, "matrix")), &request, console);
     };
     request.tell_findings(console);
     let only = args.service.as_ref().and_then(|_| reach::asked(&compiled)).map(|asked| asked.terms);
@@ -175,7 +178,7 @@ fn document(site: &Site, cells: &[Cell], assuming: Option<&str>) -> String {
             json!({ "from": from(site, cell), "to": cell.to, "services": services })
         })
         .collect();
-    render::document(&json!({ "matrix": cells, "assuming": assuming }))
+    render::document(FORMAT, json!({ "matrix": cells, "assuming": assuming }))
 }
 
 /// RFC 4180, one service a line. Names and services hold neither quotes nor line ends; lists of ports hold commas.

@@ -61,6 +61,13 @@ pub(super) enum Format {
     Json,
 }
 
+impl Format {
+    /// An answer for programs, where one is wanted.
+    pub(super) fn json<A>(self, answer: A) -> Option<A> {
+        (self == Self::Json).then_some(answer)
+    }
+}
+
 /// What is written of security groups beside EC2's own JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Emit {

@@ -22,6 +22,9 @@ use super::request::Request;
 use super::unified::unified;
 use super::{Console, Exit, Failure, aws, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.plan/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A build, or the folder of one machine in it; with --aws-live policy files, or folders of them
@@ -93,12 +96,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let lines = unified("live", &print(&plan.live), "build", &print(&plan.expected));
     let parameters = &plan.record.parameters;
     match args.format {
-        Format::Json => console.data(&render::document(&json!({
-            "nothing_to_do": plan.nothing_to_do,
-            "packets": data,
-            "parameters": parameters,
-            "lines": lines,
-        }))),
+        Format::Json => console.data(&render::document(
+            FORMAT,
+            json!({
+                "nothing_to_do": plan.nothing_to_do,
+                "packets": data,
+                "parameters": parameters,
+                "lines": lines,
+            }),
+        )),
         Format::Text if plan.nothing_to_do => console.talk("nothing to do\n"),
         Format::Text => {
             console.data(&words);
@@ -126,7 +132,7 @@ fn of_groups(args: Args, dir: &Path, console: &mut Console<'_>) -> Result<Exit, 
     let mut request = Request::read(PolicyArgs { policies: args.of, depends: args.depends })?;
     request.options.emit = args.emit.iter().map(|_| compile::Format::PrefixLists).collect();
     let otherwise = "nothing is planned: what is not proved is not written";
-    let compiled = match proved(&mut request, args.format, otherwise, console) {
+    let compiled = match proved(&mut request, args.format.json(aws::plan::FORMAT), otherwise, console) {
         Ok(compiled) => compiled,
         Err(stop) => {
             request.tell_timings(console);

@@ -20,6 +20,9 @@ use super::report::Telling;
 use super::request::Request;
 use super::{Console, Exit, Failure, engine};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.reach/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policies as for the other commands, then the question: "who can reach db postgres", "what can guest_net reach",
@@ -48,8 +51,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     request.ask(format!("test \"{TITLE}\" {{ expect deny {question} }}\n"), &sentence);
     let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
-        let json = args.format == Format::Json;
-        return unanswered(json.then_some("reaches"), &request, console);
+        return unanswered(args.format.json((FORMAT, "reaches")), &request, console);
     };
     request.tell_findings(console);
     let Some(asked) = asked(&compiled) else { return Err(Failure::new("the question was not read")) };
@@ -68,7 +70,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
                 "more": answer.more,
                 "assuming": answer.assuming,
             });
-            console.data(&render::document(&told));
+            console.data(&render::document(FORMAT, told));
         }
     }
     request.tell_timings(console);

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use annotate_snippets::renderer::{AnsiColor, Effects};
 use annotate_snippets::{Level, Renderer, Snippet};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::diag::{Diagnostic, Findings, Fix, Label, Severity};
 use crate::source::{FileId, SourceMap, Span};
@@ -37,7 +37,7 @@ pub(super) fn findings(all: &Findings, sources: &SourceMap, format: FindingsForm
         FindingsFormat::Json => {
             let mut value = json!({});
             extend(&mut value, all, sources);
-            document(&value)
+            document("fwc.check/1", value)
         }
     }
 }
@@ -51,8 +51,18 @@ pub(super) fn extend(value: &mut Value, all: &Findings, sources: &SourceMap) {
     }
 }
 
-/// A JSON document as it is printed.
-pub(super) fn document(value: &Value) -> String {
+/// An answer for programs as it is printed. At its head stands which it is and how its fields are to be read
+/// (`docs/json.md`): the number goes up when a reader of the one before would misread it.
+pub(super) fn document(format: &str, value: Value) -> String {
+    let mut headed = Map::from_iter([("format".to_owned(), json!(format))]);
+    if let Value::Object(fields) = value {
+        headed.extend(fields);
+    }
+    foreign(&Value::Object(headed))
+}
+
+/// A JSON document of somebody else's format, as it is printed.
+pub(super) fn foreign(value: &Value) -> String {
     let text = format!("{value:#}\n");
     super::clean::clean_json(&text).into_owned()
 }

@@ -18,6 +18,9 @@ use super::report::{Telling, word};
 use super::request::Request;
 use super::{Console, Exit, Failure, captured, engine, packet, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.trace/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policies as for the other commands, then the packet: "tcp 80 from 10.1.1.11 to 10.1.2.2 [sport N] [in IF] [uid N]",
@@ -48,8 +51,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     traced.time = request.options.at;
     let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
-        let json = args.format == Format::Json;
-        return unanswered(json.then_some("hops"), &request, console);
+        return unanswered(args.format.json((FORMAT, "hops")), &request, console);
     };
     request.tell_findings(console);
     let (mut hops, no_path) = match engine::trace(&compiled, &traced) {
@@ -97,7 +99,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             if let Some(object) = told.as_object_mut().filter(|_| !each.is_empty()) {
                 object.insert("each".to_owned(), each.into());
             }
-            console.data(&render::document(&told));
+            console.data(&render::document(FORMAT, told));
         }
     }
     request.tell_timings(console);

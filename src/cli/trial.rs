@@ -135,7 +135,7 @@ pub(super) fn status(args: &StatusArgs, console: &mut Console<'_>) -> Result<Exi
     let status = change::status(&state, &nft).map_err(failure)?;
     match args.format {
         Format::Text => console.data(&told(&status)),
-        Format::Json => console.data(&render::document(&as_json(&status))),
+        Format::Json => console.data(&render::document("fwc.status/1", as_json(&status))),
     }
     Ok(if status.wrong.is_empty() { Exit::Fine } else { Exit::AtFault })
 }

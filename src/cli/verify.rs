@@ -19,6 +19,11 @@ use super::report::{self, Telling};
 use super::request::Request;
 use super::{Console, Exit, Failure, aws, engine, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.verify/1";
+/// That of `--beside`.
+const BESIDE: &str = "fwc.verify.beside/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -76,7 +81,12 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     request.options.emit = Emit::formats(&args.emit);
     let Some(compiled) = request.prove() else {
-        return unanswered((args.format == Format::Json).then_some("proof"), &request, console);
+        let answer = match (&beside, &live) {
+            (Some(_), _) => (BESIDE, "beside"),
+            (None, Some(_)) => (aws::live::FORMAT, "equal"),
+            (None, None) => (FORMAT, "proof"),
+        };
+        return unanswered(args.format.json(answer), &request, console);
     };
     request.tell_findings(console);
     if let Some(listing) = beside {
@@ -109,7 +119,7 @@ fn tell_against(
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });
     let Some((site, report)) = asked else {
-        return unanswered((format == Format::Json).then_some("proof"), request, console);
+        return unanswered(format.json((FORMAT, "proof")), request, console);
     };
     request.tell_findings(console);
     let telling = Telling { site: &site, sources: &request.sources, ruleset: Some(&name) };
@@ -132,7 +142,7 @@ fn tell(
         Format::Json => {
             let findings = render::as_json(&request.findings, &request.sources);
             let proof = telling.as_json(report);
-            console.data(&render::document(&json!({ "findings": findings, "proof": proof })));
+            console.data(&render::document(FORMAT, json!({ "findings": findings, "proof": proof })));
         }
     }
     request.tell_timings(console);
@@ -159,7 +169,7 @@ fn tell_beside(
         }
         Format::Json => {
             let beside = beside::as_json(telling, &found);
-            console.data(&render::document(&json!({ "beside": beside })));
+            console.data(&render::document(BESIDE, json!({ "beside": beside })));
         }
     }
     request.tell_timings(console);

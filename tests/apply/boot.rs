@@ -86,6 +86,33 @@ fn the_boot_unit_loads_what_is_confirmed_and_then_turns_forwarding_on() {
     for warning in ["flushes every table when it is stopped", "begins with `flush ruleset`"] {
         assert!(said(&second).contains(warning), "{}", said(&second));
     }
+    // What `systemd-sysctl` turns on by itself, the unit does not keep off; of two files of one name it reads the first.
+    assert!(!said(&second).contains("whether the rules are loaded or not"), "{}", said(&second));
+    for (file, text) in [
+        (
+            "etc/sysctl.d/50-off.conf",
+            "# net.ipv4.ip_forward = 1\nnet.ipv4.ip_forward = 0\nnet.ipv4.tcp_syncookies = 1\n",
+        ),
+        ("etc/sysctl.d/90-router.conf", "-net/ipv4/ip_forward=1\n"),
+        ("usr/lib/sysctl.d/50-off.conf", "net.ipv4.ip_forward = 1\n"),
+        ("usr/lib/sysctl.d/60-six.conf", "net.ipv6.conf.all.forwarding = 2\n"),
+    ] {
+        fs::create_dir_all(image.join(file).parent().unwrap()).unwrap();
+        fs::write(image.join(file), text).unwrap();
+    }
+    let third = said(&install());
+    let told: Vec<&str> = third
+        .lines()
+        .filter_map(|line| line.split_once(" on, whether the rules are loaded or not").map(|(head, _)| head))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "warning: `/usr/lib/sysctl.d/60-six.conf` turns `net.ipv6.conf.all.forwarding`",
+            "warning: `/etc/sysctl.d/90-router.conf` turns `net.ipv4.ip_forward`",
+        ],
+        "{third}"
+    );
     let unit = image.join("etc/systemd/system/fwc-boot.service");
     assert!(
         image.join("etc/systemd/system/sysinit.target.wants/fwc-boot.service").symlink_metadata().is_ok()
@@ -164,8 +191,10 @@ fn the_boot_unit_fails_where_what_it_loads_is_not_what_was_confirmed() {
     let whole = fs::read_to_string(&path).unwrap();
     let head = whole.lines().take(1).map(|line| format!("{line}\n")).collect::<String>();
     let (first, _) = whole.split_once("table bridge fwc {").unwrap();
-    let damaged: [(&str, String, usize); 6] = [
+    let unsealed = whole.split_once('\n').unwrap().1.to_owned();
+    let damaged: [(&str, String, usize); 7] = [
         ("empty", String::new(), 1),
+        ("without its first line", unsealed.clone(), 1),
         ("its first line alone", head, 1),
         ("between the tables", first.to_owned(), 1),
         ("within a table", whole[..whole.len() / 2].to_owned(), 0),
@@ -184,10 +213,13 @@ fn the_boot_unit_fails_where_what_it_loads_is_not_what_was_confirmed() {
         let words = "wrong      `boot.nft` of generation 1 is empty, cut short or not what was written";
         assert_eq!(told.status.code(), Some(1), "{what}: {}", said(&told));
         assert!(said(&told).contains(words), "{what}: {}", said(&told));
-        assert!(install().contains("the unit fails, and nothing is forwarded"), "{what}");
+        assert!(install().contains("the unit fails, and turns no forwarding on"), "{what}");
     }
-    // An older fwc wrote no digest.
-    fs::write(&path, whole.split_once('\n').unwrap().1).unwrap();
+    // An older fwc wrote no digest, into this file and the one beside it.
+    fs::write(&path, unsealed).unwrap();
+    let beside = world.path("state/generations/1/rollback.nft");
+    let text = fs::read_to_string(&beside).unwrap();
+    fs::write(&beside, text.split_once('\n').unwrap().1).unwrap();
     assert_eq!((start(), forwards()), (None, true), "{unit}");
     world.ok(&["status"]);
     // The rules are the ones, and there is something to do all the same.

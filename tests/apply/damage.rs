@@ -336,17 +336,24 @@ fn a_confirmed_ruleset_that_lacks_a_table_is_not_loaded() {
     fs::write(world.path("state/generations/2/rollback.nft"), "").unwrap();
     let done = world.done(&["rollback"]);
     assert!(said(&done).contains("our tables were removed"), "{}", said(&done));
-    // One that an older fwc wrote does not say what it should be, and is known by its mark.
-    let world = World::new();
-    world.confirmed("old");
-    let before = (world.mark(), world.listing());
-    world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
-    let boot = world.path("state/generations/1/boot.nft");
-    let text = fs::read_to_string(&boot).unwrap();
-    fs::write(&boot, text.split_once('\n').unwrap().1).unwrap();
-    fs::write(world.path("state/generations/2/rollback.nft"), "").unwrap();
-    assert_eq!(world.done(&["rollback"]).status.code(), Some(1));
-    assert_eq!((world.mark(), world.listing()), before);
+    // One that an older fwc wrote does not say what it should be, nor does the file beside it: it is known by its mark. One that
+    // lost its first line alone is damaged.
+    for (unsealed, is_older) in [(&["boot.nft"][..], false), (&["boot.nft", "rollback.nft"], true)] {
+        let world = World::new();
+        world.confirmed("old");
+        let before = (world.mark(), world.listing());
+        world.ok(&["apply", &world.path("new").display().to_string(), "--i-have-console"]);
+        for file in unsealed {
+            let path = world.path("state/generations/1").join(file);
+            let text = fs::read_to_string(&path).unwrap();
+            fs::write(&path, text.split_once('\n').unwrap().1).unwrap();
+        }
+        fs::write(world.path("state/generations/2/rollback.nft"), "").unwrap();
+        let done = world.done(&["rollback"]);
+        assert_eq!(done.status.code(), Some(1));
+        assert_eq!((world.mark(), world.listing()) == before, is_older, "{}", said(&done));
+        assert_eq!(said(&done).contains("our tables were removed"), !is_older, "{}", said(&done));
+    }
 }
 
 /// Nothing was ever confirmed: what was there before is known by the generation's own file, or it was nothing of ours.

@@ -12,8 +12,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../contract/mod.rs"]
+mod contract;
 
 mod again;
+mod answers;
 mod bench;
 mod beside;
 mod boot;

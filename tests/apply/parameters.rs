@@ -393,6 +393,65 @@ fn a_switch_of_a_bridge_that_is_turned_later_is_a_drift() {
     set(&world, key, "0");
 }
 
+/// What is refused of a bridge before is not confirmed either, once somebody turns it within the trial.
+#[test]
+fn a_switch_of_a_bridge_that_is_turned_within_the_trial_is_not_confirmed() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    add_bridge(&world, "lxc0", "10.9.3.1/24");
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    let with = |clause: &str| {
+        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
+    };
+    let switch =
+        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    let key = |to: &str| set(&world, "bridge/bridge-nf-call-iptables", to);
+    // The kernel at hand knows no VLANs; `ip` says that it does.
+    let (bin, usual) = (world.path("bin"), std::env::var("PATH").unwrap());
+    std::fs::create_dir(&bin).unwrap();
+    let script =
+        format!("#!/bin/sh\nPATH={usual}\nip \"$@\" | sed 's/\"vlan_filtering\":0/\"vlan_filtering\":1/g'\n");
+    std::fs::write(bin.join("ip"), script).unwrap();
+    std::fs::set_permissions(bin.join("ip"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let rows = [
+        ("plain", "", "switch", "its `nf_call_iptables` is 1"),
+        ("plain", "", "key", "`net.bridge.bridge-nf-call-iptables` is 1"),
+        ("apart", " bridge stateless \"few states\"", "switch", "its `nf_call_iptables` is 1"),
+        ("shown", " bridge br_netfilter", "vlan", "`vlan_filtering` 1"),
+    ];
+    for ((name, clause, what, words), port) in rows.into_iter().zip(8081..) {
+        key("0");
+        switch("0");
+        world.build(name, &with(clause).replace("8080", &port.to_string()));
+        world.ok(&["apply", &path(&world, name), "--sysctl", "--i-have-console"]);
+        let turn = |to: &str| match what {
+            "switch" => switch(to),
+            "key" => key(to),
+            _ => {}
+        };
+        let programs = if what == "vlan" { format!("{}:{usual}", bin.display()) } else { usual.clone() };
+        turn("1");
+        let mut confirm = world.fwc(&["confirm", "--i-have-console"]);
+        let told = confirm.env("PATH", programs).output().unwrap();
+        assert_eq!(told.status.code(), Some(1), "{name}: {}", said(&told));
+        let told = said(&told);
+        let head = "error: `apply` would refuse now what it did not then: `lxc0` is a bridge";
+        assert!(told.starts_with(head) && told.contains(words), "{name}: {told}");
+        assert!(told.ends_with("set it back, or roll the trial back and apply again\n"), "{name}: {told}");
+        assert!(world.ok(&["status"]).contains("on trial"), "{name}");
+        // As it was, it is confirmed.
+        turn("0");
+        world.ok(&["confirm", "--i-have-console"]);
+    }
+    // What somebody goes over is on the record, and no obstacle.
+    switch("1");
+    world.build("again", &with(" bridge stateless \"few states\""));
+    world.confirmed("again");
+}
+
 /// A leg without the word beside one that is filtered by the forward hook: the key cannot be 0, and `--sysctl` would set it to 1.
 #[test]
 fn a_bridge_beside_one_that_is_filtered_is_told_what_can_be_done() {

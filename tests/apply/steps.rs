@@ -260,6 +260,8 @@ fn a_gateway_is_its_machine_by_whichever_of_its_addresses_there() {
         world.fw.ip6(&["route del default".to_owned()]).unwrap();
         let of_routes: Vec<&str> = refused.lines().filter(|l| l.starts_with("refused (route)")).collect();
         assert!(refused.contains("refused (administrator)"), "{refused}");
+        // Neighbours were asked, and the kernel keeps who answered: that is not nothing.
+        assert!(refused.ends_with("\nno rule was loaded, and no parameter set\n"), "{refused}");
         match told {
             None => assert_eq!(of_routes, [""; 0], "{v4}, {v6}"),
             Some(told) => assert!(of_routes.iter().any(|l| l.contains(told)), "{v4}, {v6}: {refused}"),

@@ -14,6 +14,9 @@
     reason = "a test fails by panicking, reads the checkout, and tells what it did"
 )]
 
+#[path = "../contract/mod.rs"]
+mod contract;
+
 mod audited;
 mod bench;
 mod calls;

@@ -16,6 +16,7 @@ use fwc::target::aws::{fit, print, read, sim};
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::contract::{Page, Seen};
 use crate::generate::pick;
 use crate::planned::{Said, fwc};
 use crate::plans;
@@ -100,8 +101,12 @@ impl Account {
         self.ask("plan", &["-o", "plan.json"])
     }
 
+    /// The file of the plan, which is as `docs/json.md` has it.
     fn written(&self) -> Value {
-        serde_json::from_str(&std::fs::read_to_string(self.path("plan.json")).unwrap()).unwrap()
+        let plan = serde_json::from_str(&std::fs::read_to_string(self.path("plan.json")).unwrap()).unwrap();
+        let faults = Page::read().file("fwc.aws.plan/1", &plan, &mut Seen::default());
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+        plan
     }
 
     /// The calls of the file; the estate before them and after each.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::answers::held;
 use crate::check::{MAIN, ROWS, SHUT, STOCK, lay};
 use crate::sshd::{Room, SSHD};
 use crate::yard::Yard;
@@ -20,7 +21,7 @@ use crate::yard::Yard;
 /// Exit code and JSON.
 pub(crate) fn audit(room: &Room, args: &[&str]) -> (i32, Value) {
     let (code, text) = run(room, &[args, &["--format", "json"]].concat());
-    (code, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}")))
+    (code, held(serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))))
 }
 
 fn run(room: &Room, args: &[&str]) -> (i32, String) {

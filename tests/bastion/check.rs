@@ -9,6 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::answers::held;
 use crate::sshd::{Login, Room, SSHD, Way};
 
 /// One configuration: files, who tries, whether a password gets in, and the line that has the say (`file:line`).
@@ -472,8 +473,10 @@ pub(crate) fn check(room: &Room, args: &[&str]) -> Value {
     command.args(["bastion", "check", "--format", "json"]).args(args);
     let output = room.run(command);
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(&text)
-        .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    held(
+        serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr))),
+    )
 }
 
 /// The ways in without a key that one cell of the matrix has.

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../contract/mod.rs"]
+mod contract;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 #[path = "../serve/yard.rs"]
@@ -9,6 +11,7 @@ mod sshd;
 mod yard;
 
 mod admitted;
+mod answers;
 mod apply;
 mod audit;
 mod check;

@@ -2,6 +2,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../contract/mod.rs"]
+mod contract;
 #[path = "../sshd/mod.rs"]
 mod sshd;
 

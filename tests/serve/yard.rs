@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use fwc::compile::{Compiled, compile};
@@ -19,6 +20,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::common::{Texts, options, said};
+use crate::contract::{Page, Seen};
 use crate::sshd::{Room, Sshd};
 
 pub(crate) const POLICY: &str = "\
@@ -255,15 +257,18 @@ impl Server {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The audit log; every line is JSON.
+    /// The audit log; every line is JSON, and as `docs/json.md` has it.
     pub(crate) fn events(&self) -> Vec<Value> {
+        static PAGE: LazyLock<Page> = LazyLock::new(Page::read);
         let text = self.text();
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-        whole
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        let held = |line: &str| {
+            let event = serde_json::from_str(line).unwrap();
+            let faults = PAGE.file("fwc.bastion.serve/1", &event, &mut Seen::default());
+            assert!(faults.is_empty(), "{}", faults.join("\n"));
+            event
+        };
+        whole.lines().filter(|line| !line.is_empty()).map(held).collect()
     }
 
     /// Waits for an event that says so.

@@ -27,6 +27,9 @@ use super::beside::{Beside, Member, beside};
 use super::bound::{bound, limits};
 use super::{named, packet_words, witness_words};
 
+/// The answer for programs (`docs/json.md`).
+pub(in crate::cli) const FORMAT: &str = "fwc.verify.aws/1";
+
 /// Compares, and prints the answer.
 pub(in crate::cli) fn tell(
     compiled: &Compiled,
@@ -44,7 +47,7 @@ pub(in crate::cli) fn tell(
     let answer = Answer::new(compiled, live)?;
     match format {
         Format::Text => console.data(&answer.text()),
-        Format::Json => console.data(&render::document(&answer.json())),
+        Format::Json => console.data(&render::document(FORMAT, answer.json())),
     }
     Ok(match (answer.exit(), proved) {
         (Exit::Fine, proved) => proved,

@@ -32,6 +32,9 @@ use super::bound::{bound, limits};
 use super::live::differently_worn;
 use super::{named, packet_words, rule_words, witness_words};
 
+/// The answer for programs (`docs/json.md`).
+pub(in crate::cli) const FORMAT: &str = "fwc.plan.aws/1";
+
 /// What a plan is made from.
 pub(in crate::cli) struct Question<'q> {
     pub(in crate::cli) compiled: &'q Compiled,
@@ -64,7 +67,7 @@ pub(in crate::cli) fn tell(of: &Question<'_>, console: &mut Console<'_>) -> Resu
     }
     match of.format {
         Format::Text => made.text(of, console),
-        Format::Json => console.data(&render::document(&made.json(of, document))),
+        Format::Json => console.data(&render::document(FORMAT, made.json(of, document))),
     }
     made.talk(console);
     if let Some(path) = of.output {
@@ -293,7 +296,7 @@ fn refuse(of: &Question<'_>, findings: &Findings, console: &mut Console<'_>) -> 
     console.talk("there is no plan: nothing is written\n");
     if of.format == Format::Json {
         let findings = render::as_json(findings, of.sources);
-        console.data(&render::document(&json!({ "findings": findings, "plan": null })));
+        console.data(&render::document(FORMAT, json!({ "findings": findings, "plan": null })));
     }
     Exit::AtFault
 }

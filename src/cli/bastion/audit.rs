@@ -16,6 +16,9 @@ use crate::cli::options::{Depends, PolicyArgs};
 use crate::cli::request::Request;
 use crate::cli::{Console, Exit, Failure, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.bastion.audit/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Servers: NAME, ADDRESS, NAME:PORT, [IPV6]:PORT; with --policy also MACHINE and MACHINE.ZONE
@@ -84,8 +87,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             console.data(&tell::text(&reports, settings.active));
             console.talk(&tell::summary(&reports));
         }
-        AuditFormat::Json => console.data(&render::document(&tell::json(&reports, settings.active))),
-        AuditFormat::Sarif => console.data(&render::document(&sarif::log(&reports))),
+        AuditFormat::Json => console.data(&render::document(FORMAT, tell::json(&reports, settings.active))),
+        AuditFormat::Sarif => console.data(&render::foreign(&sarif::log(&reports))),
     }
     Ok(exit(&reports))
 }

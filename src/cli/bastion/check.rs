@@ -10,6 +10,9 @@ use crate::cli::options::FindingsFormat;
 use crate::cli::render::{self, Look, number};
 use crate::cli::{Console, Exit, Failure};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.bastion.check/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A folder that stands for `/`: an image, or a copy of a machine's files
@@ -40,7 +43,7 @@ pub(super) fn tell(inspection: &Inspection, format: FindingsFormat, console: &mu
             "without_a_key": open.iter().map(|way| way.name().0).collect::<Vec<_>>(),
         })).collect::<Vec<_>>() });
         render::extend(&mut document, findings, sources);
-        console.data(&render::document(&document));
+        console.data(&render::document(FORMAT, document));
         return;
     }
     let look = Look { colour: console.colour_out(), width: console.width() };

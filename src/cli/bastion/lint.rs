@@ -13,6 +13,9 @@ use crate::cli::{Console, Exit, Failure, clean, instant, output};
 use crate::diag::Findings;
 use crate::source::SourceMap;
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.bastion.lint/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files of keys: authorized_keys, or .pub
@@ -65,7 +68,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
             let mut document =
                 json!({ "keys": keys.iter().map(|key| as_json(key, &sources)).collect::<Vec<_>>() });
             render::extend(&mut document, &findings, &sources);
-            console.data(&render::document(&document));
+            console.data(&render::document(FORMAT, document));
         }
         FindingsFormat::Text | FindingsFormat::Short => {
             let look = Look { colour: console.colour_out(), width: console.width() };

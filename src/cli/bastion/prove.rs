@@ -7,6 +7,9 @@ use crate::cli::report::{self, Telling};
 use crate::cli::request::Request;
 use crate::cli::{Console, Exit, Failure, render};
 
+/// The answer for programs (`docs/json.md`).
+const FORMAT: &str = "fwc.bastion.prove/1";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -27,7 +30,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let Some(compiled) = compiled else {
         if args.format == Format::Json {
             let findings = render::as_json(&request.findings, &request.sources);
-            console.data(&render::document(&json!({ "findings": findings, "people": null })));
+            console.data(&render::document(FORMAT, json!({ "findings": findings, "people": null })));
         }
         return request.finished(false);
     };
@@ -37,11 +40,14 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Format::Json => {
             let findings = render::as_json(&request.findings, &request.sources);
             let people = telling.people_as_json(&compiled.report);
-            console.data(&render::document(&json!({
-                "findings": findings,
-                "people": people,
-                "all_holds": compiled.report.holds(),
-            })));
+            console.data(&render::document(
+                FORMAT,
+                json!({
+                    "findings": findings,
+                    "people": people,
+                    "all_holds": compiled.report.holds(),
+                }),
+            ));
         }
     }
     request.tell_timings(console);

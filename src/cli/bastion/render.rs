@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::compile::proved;
-use crate::cli::options::{Format, PolicyArgs};
+use crate::cli::options::PolicyArgs;
 use crate::cli::output::Tree;
 use crate::cli::render::number;
 use crate::cli::request::Request;
@@ -32,7 +32,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut request = Request::read(args.policy)?;
     request.options.sshd = args.sshd;
     let otherwise = "nothing is written: what is not proved is not written";
-    let mut compiled = match proved(&mut request, Format::Text, otherwise, console) {
+    let mut compiled = match proved(&mut request, None, otherwise, console) {
         Ok(compiled) => compiled,
         Err(stop) => return stop.exit(&request),
     };

@@ -80,8 +80,7 @@ impl Input {
         let mut request = Request::read(PolicyArgs { policies, depends: depends.clone() })?;
         let compiled = request.compile();
         let Some(compiled) = compiled else {
-            let json = format == Format::Json;
-            unanswered(json.then_some("differences"), &request, console)?;
+            unanswered(format.json((super::FORMAT, "differences")), &request, console)?;
             return Ok(None);
         };
         request.tell_findings(console);
