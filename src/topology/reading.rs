@@ -55,11 +55,21 @@ impl Crossing {
     /// The same without what `except` takes away; none where nothing is left.
     #[must_use]
     pub fn less(&self, from: &AddrSet, to: &AddrSet) -> Option<Self> {
+        self.less_where(from, to, |_, except| except.is_empty())
+    }
+
+    /// The same, where it is known of a leg without a known address whether it is left.
+    fn less_where(
+        &self,
+        from: &AddrSet,
+        to: &AddrSet,
+        is_left: impl Fn((HostId, LegId), &AddrSet) -> bool,
+    ) -> Option<Self> {
         let mut left = self.clone();
         cut(&mut left.src, &mut left.senders, from);
         cut(&mut left.dst, &mut left.receivers, to);
         let some = |set: &AddrSet, own: &[Own], dynamic: Option<(HostId, LegId)>, except: &AddrSet| {
-            !set.is_empty() || !own.is_empty() || dynamic.is_some() && except.is_empty()
+            !set.is_empty() || !own.is_empty() || dynamic.is_some_and(|leg| is_left(leg, except))
         };
         let meant = some(&left.src, &left.senders, left.from_dynamic, from)
             && some(&left.dst, &left.receivers, left.to_dynamic, to);
@@ -378,6 +388,14 @@ impl Topology<'_> {
             }
         }
         out
+    }
+
+    /// What `except` leaves of a crossing: of an address that nobody knows (S3) all, unless every one that it may be is taken away.
+    pub(super) fn left(&self, crossing: &Crossing, from: &AddrSet, to: &AddrSet) -> Option<Crossing> {
+        crossing.less_where(from, to, |(host, leg), except| {
+            let may_be = self.site.leg(host, leg).map(|leg| self.dynamic_widely(leg.zone));
+            except.is_empty() || may_be.is_some_and(|addrs| !addrs.of(crossing.family).is_subset(except))
+        })
     }
 
     fn dynamic_widely(&self, zone: ZoneId) -> AddrSet {

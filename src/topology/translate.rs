@@ -232,7 +232,7 @@ impl Topology<'_> {
             return Vec::new();
         }
         let crossings = self.crossings(from, to, family);
-        let crossings = crossings.iter().filter_map(|c| c.less(no_from, no_to));
+        let crossings = crossings.iter().filter_map(|c| self.left(c, no_from, no_to));
         let all: Vec<Crossing> = crossings.collect();
         all.into_iter()
             .filter_map(|crossing| match nat {
