@@ -108,6 +108,17 @@ fn between_vpcs_private_addresses_are_taken_for_routed() {
     assert_eq!(assuming(ops, "198.51.100.9 in internet"), Vec::<String>::new());
 }
 
+/// S58: nothing comes from the router of a vpc, which no policy can name.
+#[test]
+fn the_router_of_a_vpc_sends_nothing() {
+    let policy = "vpc main { 10.50.0.0/16 }\nzone a { 10.50.1.0/24 } in main\nzone b { 10.50.2.0/24 } in main\n\
+        host h1 = 10.50.1.6 in a\nsecurity-group sg = h1\nallow tcp 80 from b to sg\n\
+        test \"t\" { expect deny tcp 80 from anywhere except b to sg; expect deny tcp 80 from anywhere to sg }\n";
+    let done = compiled(&[("policy.fw".to_owned(), policy.to_owned())]);
+    let said: Vec<bool> = done.report.expects.iter().map(|proof| proof.outcome.holds()).collect();
+    assert_eq!(said, [true, false]);
+}
+
 /// A router at home: what it sends on to the world does not come back to it as if the world had sent it.
 #[test]
 fn a_port_that_a_dynamic_leg_publishes_is_not_open_to_those_behind_it() {

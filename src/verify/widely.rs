@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::{Bridges, End, Expect, Expected, Hook, HostId, Place, Site, ZoneId};
+use crate::model::{Bridges, End, Expect, Expected, Hook, HostId, Place, Role, Site, Zone, ZoneId};
 use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
@@ -483,18 +483,27 @@ pub(crate) fn starts_of(site: &Site, readings: &Readings<'_>, from: &End) -> Vec
     match from {
         End::Host(host) | End::Leg(host, _) => on_each_leg(site, *host, &all),
         End::Zone(zone) => {
-            let mut starts = vec![(Start::Zone(*zone), all.clone())];
+            let mut starts = vec![(Start::Zone(*zone), all.difference(&routers_of(site, *zone)))];
             starts.extend(owners_among(site, &all));
             starts
         }
         End::Addrs(_) | End::Anywhere => {
-            let mut starts: Vec<(Start, AddrSet)> =
-                site.zones().map(|(id, zone)| (Start::Zone(id), zone.addrs.intersection(&all))).collect();
+            let here = |(id, zone): (ZoneId, &Zone)| {
+                (Start::Zone(id), zone.addrs.intersection(&all).difference(&routers_of(site, id)))
+            };
+            let mut starts: Vec<(Start, AddrSet)> = site.zones().map(here).collect();
             starts.retain(|(_, addrs)| !addrs.is_empty());
             starts.extend(owners_among(site, &all));
             starts
         }
     }
+}
+
+/// The addresses that the router of a vpc has in a zone of it: nothing comes from those (S58).
+fn routers_of(site: &Site, zone: ZoneId) -> AddrSet {
+    let router = site.vpc_of(zone).and_then(|vpc| site.host(vpc.machine));
+    let legs = router.into_iter().flat_map(|router| &router.legs).filter(|leg| leg.zone == zone);
+    legs.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()))
 }
 
 fn on_each_leg(site: &Site, host: HostId, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
@@ -506,7 +515,8 @@ fn on_each_leg(site: &Site, host: HostId, addrs: &AddrSet) -> Vec<(Start, AddrSe
 /// from anywhere in its zone; but what it sends itself does not cross a bridge of its own (S39).
 fn owners_among(site: &Site, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
     let mut starts = Vec::new();
-    for (id, host) in site.hosts() {
+    // The router of a vpc sends nothing of its own (S58).
+    for (id, host) in site.hosts().filter(|(_, host)| host.role != Role::Vpc) {
         let own = host.address_set().intersection(addrs);
         if !own.is_empty() && (host.legs.len() > 1 || host.has_bridge()) {
             starts.extend(on_each_leg(site, id, &own));
