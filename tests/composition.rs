@@ -17,7 +17,7 @@ mod common;
 mod compiles;
 mod random;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use common::compiled;
@@ -106,6 +106,39 @@ fn between_vpcs_private_addresses_are_taken_for_routed() {
     assert_eq!(said, [joined]);
     assert_eq!(assuming("", "10.1.10.12 in app"), Vec::<String>::new());
     assert_eq!(assuming(ops, "198.51.100.9 in internet"), Vec::<String>::new());
+}
+
+/// S16: ICMP of a type that begins no connection is never `new`, so a rule that lets it pass lets nothing arrive, nor does one that
+/// stops it keep anything back.
+#[test]
+fn what_begins_no_connection_is_neither_let_in_nor_missed() {
+    let policy = |rules: &str, expects: &str| {
+        let text = format!(
+            "zone a {{ 10.1.0.0/24 }}\nzone b {{ 10.2.0.0/24 }}\n\
+             firewall fw {{ eth0 10.1.0.1 in a; eth1 10.2.0.1 in b }}\n{rules}\ntest \"t\" {{ {expects} }}\n"
+        );
+        let done = compiled(&[("policy.fw".to_owned(), text)]);
+        done.report
+            .expects
+            .iter()
+            .map(|proof| (proof.words.clone(), proof.outcome.holds()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let holds = |of: &BTreeMap<String, bool>, words: &str| of[words];
+    let found = policy(
+        "allow icmp from a to b",
+        "expect deny icmp echo-reply from a to b; expect deny icmp type 13 from a to b\n\
+         expect only icmp echo-request, icmp type 13, icmp type 15, icmp type 17 from a to b",
+    );
+    assert!(holds(&found, "expect deny icmp echo-reply from a to b"), "{found:?}");
+    assert!(!holds(&found, "expect deny icmp type 13 from a to b"), "{found:?}");
+    assert_eq!(found.values().filter(|holds| **holds).count(), 2, "{found:?}");
+    let passes = "expect allow icmp from a to b; expect allow icmp echo-reply from a to b";
+    for (denied, all) in [("icmp echo-reply", true), ("icmp type 13", false)] {
+        let found = policy(&format!("allow icmp from a to b\ndeny {denied} from a to b"), passes);
+        assert_eq!(holds(&found, "expect allow icmp from a to b"), all, "{found:?}");
+        assert!(!holds(&found, "expect allow icmp echo-reply from a to b"), "{found:?}");
+    }
 }
 
 /// S58: nothing comes from the router of a vpc, which no policy can name.

@@ -20,6 +20,7 @@ use super::interfaces::{self, Grounds};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
 use super::said::Sayings;
+use super::terms;
 use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
@@ -53,6 +54,8 @@ pub(crate) struct Network<'s> {
     pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
     pub(crate) by_any: bool,
+    /// Whether ICMP of types that begin no connection is told from what may be `new`: never, where types are named to people.
+    pub(crate) tells_idle: bool,
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
     /// What no leg filters that it hears: of dynamic ones, and of others.
@@ -241,6 +244,7 @@ impl<'s> Network<'s> {
             taken: BTreeMap::new(),
             takes_shared: BTreeMap::new(),
             by_any: false,
+            tells_idle: false,
             to_itself: None,
             groups: None,
             never_filtered: BTreeMap::new(),
@@ -417,6 +421,10 @@ impl<'s> Network<'s> {
         if matches!(asking, Asking::May | Asking::Opens | Asking::Strays) {
             set = self.beginning(host, hook, (iif, oif), set);
         }
+        let tracks = hook != Hook::Bridge || !self.is_stateless(host);
+        if self.tells_idle && tracks && matches!(asking, Asking::May | Asking::Opens) {
+            set = self.without_idle_news(set);
+        }
         set = self.space.forget(Field::Ct, set);
         set = self.settled_in_time(asking, set);
         // A reply is asked about whatever was translated in its connection.
@@ -435,6 +443,13 @@ impl<'s> Network<'s> {
         let set = self.space.forget(Field::Ct, set);
         let set = self.settled_in_time(asking, set);
         self.known_here(Entry::Plain, set)
+    }
+
+    /// Without what no kernel that tracks takes for `new` (S16).
+    fn without_idle_news(&mut self, set: PacketSet) -> PacketSet {
+        let (idle, new) = (terms::begins_nothing(&mut self.space), self.space.ct(&[CtState::New]));
+        let idle = self.space.and(idle, new);
+        self.space.minus(set, idle)
     }
 
     /// Of what passes a bridge, that which counts as arriving (S26, S42).

@@ -51,9 +51,13 @@ pub(super) struct Asked {
 
 impl Asked {
     fn of(network: &mut Network<'_>, expect: &Expect) -> Self {
-        let what = terms::set(&mut network.space, &expect.terms);
+        let named = terms::set(&mut network.space, &expect.terms);
         let answers = terms::answers(&mut network.space, &expect.terms);
         let never_new = terms::never_new(&mut network.space, &expect.terms);
+        // Who names all types means those that begin a connection.
+        let idle = terms::begins_nothing(&mut network.space);
+        let begins = network.space.minus(named, idle);
+        let what = network.space.or(begins, never_new);
         Self { what, answers, never_new }
     }
 }
