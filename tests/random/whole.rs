@@ -13,7 +13,9 @@ use fwc::lab::site::Start;
 use fwc::lab::way::way_through;
 use fwc::model::{Access, End, Hook, HostId, LegId, Point, Role, Site, Term, ZoneId};
 use fwc::net::addr::addr;
-use fwc::net::{CtState, Direction, Family, Interface, NatStatus, Packet, Proto, Translation, Tuple};
+use fwc::net::{
+    AddrSet, CtState, Direction, Family, Interface, NatStatus, Packet, Proto, Translation, Tuple,
+};
 use fwc::spec::Spec;
 
 use super::{Dice, aim, nat, sketch};
@@ -167,7 +169,10 @@ impl<'s> Walker<'s> {
         if !known.is_empty() && dice.one_in(2) {
             return known;
         }
-        Family::BOTH.into_iter().flat_map(|family| machine::strangers(self.site, zone, family)).collect()
+        Family::BOTH
+            .into_iter()
+            .flat_map(|family| machine::strangers(self.site, zone, family, &AddrSet::empty()))
+            .collect()
     }
 
     /// Makes a packet one of the statement's service, at an end of its ports.
