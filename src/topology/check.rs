@@ -61,9 +61,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                             access.span,
                             format!("nothing filters between `{from}` and `{to}`: this is allowed anyway"),
                         )
-                        .help(
-                            "a firewall on the way, or `nftables` in one of the machines, would enforce it",
-                        ),
+                        .help(bridges::enforced(site, access)),
                     );
                 }
                 fine.extend(alike.filter(|_| findings.len() == before));
@@ -307,7 +305,7 @@ impl Need<'_> {
 
     fn say(&self, site: &Site, (from, to): (&End, &End), trouble: &Trouble) -> Diagnostic {
         let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
-        let hub = through_hub(site, [from, to]);
+        let hub = bridges::astray(site, [from, to]);
         let (mut from, mut to) = (words(site, from), words(site, to));
         if let Trouble::Tie { ends: Some(ends), .. } | Trouble::NoWay { ends: Some(ends), .. } = trouble {
             (from, to) = ends.clone();
@@ -588,24 +586,6 @@ fn dynamic(site: &Site, crossing: &Crossing, path: &Path) -> Option<Trouble> {
         }
     }
     None
-}
-
-/// What may be wrong where an end is in a zone with a hub (S77).
-fn through_hub(site: &Site, ends: [&End; 2]) -> Option<String> {
-    let zones = ends.into_iter().flat_map(|end| match end {
-        End::Zone(zone) => vec![*zone],
-        End::Host(host) => site.host(*host).into_iter().flat_map(|h| &h.legs).map(|leg| leg.zone).collect(),
-        End::Leg(host, leg) => site.leg(*host, *leg).into_iter().map(|leg| leg.zone).collect(),
-        End::Addrs(_) | End::Anywhere => Vec::new(),
-    });
-    let hubs = site.hubs();
-    let (zone, host) =
-        zones.into_iter().find_map(|zone| Some((site.zone(zone)?, site.host(hubs.get(&zone)?.0)?)))?;
-    Some(format!(
-        "what the members of `{}` say goes on as their hub `{}` itself would send it: by that leg, to the same gateway, in a family \
-         of which it has an address there",
-        zone.name, host.name
-    ))
 }
 
 fn filtered(site: &Site, crossing: &Crossing) -> bool {

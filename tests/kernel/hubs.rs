@@ -34,28 +34,33 @@ def syn(src, dst, port):
     head = struct.pack('!BBHHHBBH', 0x45, 0, 40, 1, 0, 64, 6, 0) + ends
     return head[:10] + struct.pack('!H', folded(head)) + head[12:] + tcp
 
-def told():
+def within(seconds):
     came = []
-    until = time.time() + 0.5
+    until = time.time() + seconds
     while time.time() < until:
-        if select.select([fd], [], [], 0.1)[0]:
+        if select.select([fd], [], [], 0.05)[0]:
             came.append(os.read(fd, 2000))
     return came
 
-def seen(packet, src, dst):
-    return src in packet[:40] and dst in packet[:40] and packet[6 if packet[0] >> 4 == 6 else 9] == 6
+def is_from(packet, src):
+    if ':' in src:
+        return packet[0] >> 4 == 6 and packet[8:24] == socket.inet_pton(socket.AF_INET6, src)
+    return packet[0] >> 4 == 4 and packet[12:16] == socket.inet_aton(src)
+
+def is_redirect(packet):
+    if packet[0] >> 4 == 6:
+        return packet[6] == 58 and packet[40] == 137
+    return packet[9] == 1 and packet[20] == 5
 
 def ask():
     words = []
-    for said in sys.argv[2:]:
-        src, dst, port = said.split(',')
-        told()
+    for sent in sys.argv[2:]:
+        src, dst, port = sent.split(',')
+        within(0.05)
         os.write(fd, syn(src, dst, int(port)))
-        came = told()
-        family = socket.AF_INET6 if ':' in src else socket.AF_INET
-        back = [p for p in came if p[8 if ':' in src else 12:][:4 if family == socket.AF_INET else 16] == socket.inet_pton(family, src)]
-        redirects = [p for p in came if p[0] >> 4 == 4 and p[9] == 1 and p[20] == 5 or p[0] >> 4 == 6 and p[6] == 58 and p[40] == 137]
-        words.append(('back' if back else 'lost') + (' told' if redirects else ''))
+        came = within(0.5)
+        back = any(is_from(packet, src) for packet in came)
+        words.append(('back' if back else 'lost') + (' told' if any(map(is_redirect, came)) else ''))
     return ', '.join(words)
 
 print(ask())
