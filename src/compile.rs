@@ -346,7 +346,7 @@ fn stateless(site: &Site, report: &Report, findings: &mut Findings) {
         for machine in proof.replies.iter().filter_map(|host| site.host(*host)) {
             let reason = machine.bridges().find_map(|(_, leg, how)| match how {
                 Bridge::Stateless(reason) => Some((reason, leg.span)),
-                Bridge::BrNetfilter | Bridge::Stateful => None,
+                Bridge::BrNetfilter | Bridge::Stateful | Bridge::Hub => None,
             });
             let Some((reason, at)) = reason else { continue };
             let message = format!(
@@ -434,6 +434,9 @@ struct Interface<'s> {
     /// Whether the policy says that it is a bridge.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     bridge: bool,
+    /// Whether it says that members of its zone reach each other through it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hub: bool,
 }
 
 fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
@@ -443,7 +446,8 @@ fn interfaces(site: &Site, host: HostId) -> Vec<Interface<'_>> {
             interface: leg.interface.as_deref(),
             addresses: &leg.addresses,
             dynamic: leg.dynamic,
-            bridge: leg.bridge.is_some(),
+            bridge: leg.bridge.as_ref().is_some_and(Bridge::has_ports),
+            hub: leg.bridge == Some(Bridge::Hub),
         })
         .collect()
 }

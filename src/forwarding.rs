@@ -80,6 +80,8 @@ pub struct Forwarding<'s> {
     owners: BTreeMap<IpAddr, (HostId, LegId)>,
     /// By zone, the bridge on whose ports its members hang.
     bridges: Bridges,
+    /// Of them, those that are hubs (S77).
+    hubs: Bridges,
     gateways: Gateways,
     /// The declared routes by machine.
     declared: Vec<Vec<Declared>>,
@@ -110,6 +112,7 @@ impl<'s> Forwarding<'s> {
             zones: Family::BOTH.map(|family| extents(site, family)),
             owners,
             bridges: site.bridges(),
+            hubs: site.hubs(),
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
             nearest: Mutex::default(),
@@ -136,6 +139,12 @@ impl<'s> Forwarding<'s> {
         self.bridges.get(&zone).copied()
     }
 
+    /// [`Self::bridge_of`] for what goes to a group: no hub forwards that (S77).
+    #[must_use]
+    pub fn bridge_to_groups(&self, zone: ZoneId) -> Option<(HostId, LegId)> {
+        self.bridge_of(zone).filter(|_| !self.hubs.contains_key(&zone))
+    }
+
     /// Where a machine sends a packet to `dst` (S7).
     #[must_use]
     pub fn next(&self, host: HostId, dst: IpAddr) -> Next {
@@ -148,6 +157,34 @@ impl<'s> Forwarding<'s> {
     /// S7 for an address that is not the machine's own.
     #[must_use]
     pub fn onward(&self, host: HostId, dst: IpAddr) -> Next {
+        let next = self.chosen(host, dst);
+        let (leg, gateway) = match &next {
+            Next::OnLink { leg } => (*leg, None),
+            Next::Via { leg, gateway, .. } => (*leg, Some(*gateway)),
+            Next::Local | Next::Ambiguous(_) | Next::NoRoute => return next,
+        };
+        let zone = self.site.leg(host, leg).map(|leg| leg.zone);
+        let carried = zone.is_none_or(|zone| self.is_carried(zone, Some(host), gateway, dst));
+        if carried { next } else { Next::NoRoute }
+    }
+
+    /// S77: whether what a member says to another, or to a gateway, comes to it: its hub hands it on as the member means it.
+    fn is_carried(&self, zone: ZoneId, sender: Option<HostId>, gateway: Option<HostId>, dst: IpAddr) -> bool {
+        let Some((hub, leg)) = self.hubs.get(&zone).copied() else { return true };
+        let receiver = gateway.or_else(|| self.owner_of(dst).map(|(owner, _)| owner));
+        // A group is heard in its sender's zone, through whatever there is (S14).
+        if sender == Some(hub) || receiver == Some(hub) || is_group(dst) {
+            return true;
+        }
+        match self.chosen(hub, dst) {
+            Next::OnLink { leg: by } => by == leg && gateway.is_none(),
+            Next::Via { leg: by, gateway: through, .. } => by == leg && gateway == Some(through),
+            Next::Local | Next::Ambiguous(_) | Next::NoRoute => false,
+        }
+    }
+
+    /// S7 as the machine's own routes have it, whoever hands on what it sends.
+    fn chosen(&self, host: HostId, dst: IpAddr) -> Next {
         let Some(machine) = self.site.host(host) else { return Next::NoRoute };
         let family = Family::of(dst);
         if is_group(dst) {
@@ -176,6 +213,16 @@ impl<'s> Forwarding<'s> {
     /// S8 for a member that is this machine, or, with none, that is no machine we know.
     #[must_use]
     pub fn from_member(&self, zone: ZoneId, machine: Option<HostId>, dst: IpAddr) -> ZoneNext {
+        let next = self.chosen_by_member(zone, machine, dst);
+        let carried = match &next {
+            ZoneNext::OnLink => self.is_carried(zone, machine, None, dst),
+            ZoneNext::Via { gateway, .. } => self.is_carried(zone, machine, Some(*gateway), dst),
+            ZoneNext::Ambiguous(_) | ZoneNext::NoRoute => true,
+        };
+        if carried { next } else { ZoneNext::NoRoute }
+    }
+
+    fn chosen_by_member(&self, zone: ZoneId, machine: Option<HostId>, dst: IpAddr) -> ZoneNext {
         // A group is heard in its sender's zone and nowhere else (S14).
         if is_group(dst) {
             return ZoneNext::OnLink;

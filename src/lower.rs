@@ -137,7 +137,7 @@ fn confined(site: &Site, host: HostId, hook: Hook, mut raw: BTreeMap<u32, Pairs>
         .collect()
 }
 
-/// S40: the bridges whose frames the forward hook is shown.
+/// S40: the bridges whose frames the forward hook is shown. What a hub forwards is no frame, and no neighbour discovery (S77).
 fn ports(machine: &Host, hook: Hook) -> Vec<Wire> {
     let shown = machine.bridges().filter(|(.., how)| hook == Hook::Forward && **how == Bridge::BrNetfilter);
     shown.filter_map(|(_, leg, _)| leg.interface.clone().map(Wire::Named)).collect()
@@ -145,7 +145,7 @@ fn ports(machine: &Host, hook: Hook) -> Vec<Wire> {
 
 /// S41, S42: the bridges that have a chain of their own.
 fn bridges(site: &Site, machine: &Host, hook: Hook) -> Vec<BridgeRules> {
-    let own = machine.bridges().filter(|(.., how)| hook == Hook::Bridge && **how != Bridge::BrNetfilter);
+    let own = machine.bridges().filter(|(.., how)| hook == Hook::Bridge && !how.is_at_forward());
     let rules = own.filter_map(|(_, leg, how)| {
         let members = site.zone(leg.zone)?.addrs.clone();
         let stateless = matches!(how, Bridge::Stateless(_));

@@ -7,11 +7,13 @@
 
 mod access;
 mod aws;
+mod bridges;
 mod reserved;
 pub mod site;
 
 pub use crate::net::{Limit, Per};
 pub use access::{Access, Action, Named, Nat, Remarks};
 pub use aws::{PinnedList, SecurityGroup, Vpc, Waiver};
+pub use bridges::{Bridge, Bridges};
 pub use reserved::{amazons, nobodys};
 pub use site::*;

@@ -489,7 +489,7 @@ impl Here<'_> {
         }
     }
 
-    /// Whether the packet passes the ports of a bridge here (S40, S41).
+    /// Whether the packet passes the ports of a bridge here (S40, S41); what a hub forwards has none (S77).
     fn is_bridged(&self) -> bool {
         let (iif, oif) = (&self.packet.iif, &self.packet.oif);
         let both = |leg: LegId| self.by(leg, iif) && self.by(leg, oif);
@@ -501,12 +501,12 @@ impl Here<'_> {
         }
     }
 
-    /// S40: the bridge is both interfaces.
+    /// S40, S77: the leg is both interfaces.
     fn between_ports<'p>(&'p self, path: &'p path::Path) -> impl Iterator<Item = (LegId, LegId)> + 'p {
         let here = path.bridged.iter().filter(|hop| hop.host == self.host);
         let shown = here.filter(|hop| {
             let leg = self.spec.site.leg(hop.host, hop.leg);
-            leg.is_some_and(|leg| leg.bridge == Some(Bridge::BrNetfilter))
+            leg.is_some_and(|leg| matches!(leg.bridge, Some(Bridge::BrNetfilter | Bridge::Hub)))
         });
         shown.map(|hop| (hop.leg, hop.leg))
     }
@@ -516,10 +516,13 @@ impl Here<'_> {
         match target {
             Target::Address => path.end.is_some_and(|(host, leg)| host == self.host && self.by(leg, iif)),
             Target::Dynamic(leg) => path.transits.iter().all(|t| t.host != self.host) && self.by(*leg, iif),
-            // S14: everyone in the sender's zone but the sender.
+            // S14: everyone in the sender's zone but the sender; S77: what its hub does not say itself it hears alone.
             Target::Group => {
-                let heard = start.zone(self.spec.site).and_then(|zone| self.machine.leg_in(zone));
+                let zone = start.zone(self.spec.site);
+                let heard = zone.and_then(|zone| self.machine.leg_in(zone));
+                let hub = zone.and_then(|zone| self.spec.site.hub_of(zone));
                 start.machine() != Some(self.host)
+                    && hub.is_none_or(|hub| hub == self.host || start.machine() == Some(hub))
                     && heard.is_some_and(|(id, leg)| {
                         leg.carries(self.spec.site, self.packet.family()) && self.by(id, iif)
                     })

@@ -134,6 +134,8 @@ pub struct Topology<'a> {
     paths: HashMap<(Start, ClassId), Found>,
     /// [`Site::bridge_of`] of every zone that has one.
     bridges: Bridges,
+    /// Of them, those that are hubs (S77).
+    hubs: Bridges,
     readings: reading::Cache,
 }
 
@@ -170,6 +172,7 @@ impl<'a> Topology<'a> {
             distances: HashMap::new(),
             paths: HashMap::new(),
             bridges: site.bridges(),
+            hubs: site.hubs(),
             readings: reading::Cache::new(site),
         }
     }
@@ -260,10 +263,11 @@ impl<'a> Topology<'a> {
         self.site.leg(host, leg?).map(|leg| leg.zone)
     }
 
-    /// The bridge between a zone's members and the groups they speak to (S14, S39).
+    /// The bridge between a zone's members and the groups they speak to (S14, S39); a hub forwards none of it (S77).
     #[must_use]
     pub fn across_to_groups(&self, zone: ZoneId, from: Option<HostId>) -> Vec<Bridged> {
-        self.span(zone, from, None, 0, true).into_iter().collect()
+        let span = self.span(zone, from, None, 0, true).filter(|_| !self.hubs.contains_key(&zone));
+        span.into_iter().collect()
     }
 
     fn route(&mut self, start: Start, id: ClassId) -> Result<Path, Blocked> {
@@ -343,6 +347,43 @@ impl<'a> Topology<'a> {
         from: Option<HostId>,
         id: ClassId,
     ) -> Result<Option<HostId>, Blocked> {
+        let gateway = self.gateway_of(zone, from, id)?;
+        self.through_hub(zone, from, gateway, id)?;
+        Ok(gateway)
+    }
+
+    fn is_hub(&self, host: HostId, leg: LegId) -> bool {
+        self.hubs.values().any(|hub| *hub == (host, leg))
+    }
+
+    /// S77: a hub sends on by its own routes, whatever its members mean; where it does otherwise there is no way.
+    fn through_hub(
+        &mut self,
+        zone: ZoneId,
+        from: Option<HostId>,
+        gateway: Option<HostId>,
+        id: ClassId,
+    ) -> Result<(), Blocked> {
+        let Some(&(hub, own)) = self.hubs.get(&zone) else { return Ok(()) };
+        let to = gateway.or_else(|| self.classes.class(id).and_then(|class| class.owner));
+        if from == Some(hub) || to == Some(hub) {
+            return Ok(());
+        }
+        let same = match self.own_step(hub, id) {
+            Ok(Step::OnLink(leg)) => leg == own && gateway.is_none(),
+            Ok(Step::Via { leg, gateway: next, .. }) => leg == own && gateway == Some(next),
+            Ok(Step::Local) | Err(_) => false,
+        };
+        if same { Ok(()) } else { Err(Blocked::NoWay) }
+    }
+
+    /// S8, whoever hands on what is sent.
+    fn gateway_of(
+        &mut self,
+        zone: ZoneId,
+        from: Option<HostId>,
+        id: ClassId,
+    ) -> Result<Option<HostId>, Blocked> {
         let Some(class) = self.classes.class(id).cloned() else { return Err(Blocked::NoWay) };
         if class.zone == zone {
             return Ok(None);
@@ -361,6 +402,20 @@ impl<'a> Topology<'a> {
 
     /// S7.
     fn step(&mut self, host: HostId, id: ClassId) -> Result<Step, Blocked> {
+        let step = self.own_step(host, id)?;
+        let (leg, gateway) = match &step {
+            Step::Local => return Ok(step),
+            Step::OnLink(leg) => (*leg, None),
+            Step::Via { leg, gateway, .. } => (*leg, Some(*gateway)),
+        };
+        if let Some(zone) = self.zone_of(host, Some(leg)) {
+            self.through_hub(zone, Some(host), gateway, id)?;
+        }
+        Ok(step)
+    }
+
+    /// S7 by the machine's own routes.
+    fn own_step(&mut self, host: HostId, id: ClassId) -> Result<Step, Blocked> {
         let (Some(class), Some(machine)) = (self.classes.class(id).cloned(), self.site.host(host)) else {
             return Err(Blocked::NoWay);
         };

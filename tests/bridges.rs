@@ -31,7 +31,7 @@ use random::{Dice, aim, nat, sketch, words};
 /// Packet by packet and as sets: one meaning.
 #[test]
 fn bridges_mean_the_same_packet_by_packet_and_as_sets() {
-    let mut forms = [0usize; 3];
+    let mut forms = [0usize; 4];
     let counted = (0..400u64).map(|seed| {
         let site = sketch::bridged(seed);
         count(&site, &mut forms);
@@ -115,12 +115,13 @@ fn compared(seed: u64, site: &Site, draw: Draw) -> [usize; 3] {
     passed
 }
 
-fn count(site: &Site, forms: &mut [usize; 3]) {
+fn count(site: &Site, forms: &mut [usize; 4]) {
     for (.., how) in site.hosts.iter().flat_map(|h| h.bridges()) {
         let form = match how {
             Bridge::BrNetfilter => 0,
             Bridge::Stateful => 1,
             Bridge::Stateless(_) => 2,
+            Bridge::Hub => 3,
         };
         forms[form] += 1;
     }
@@ -307,6 +308,9 @@ fn the_proof_needs_the_bridge() {
     for how in ["br_netfilter", "stateful", STATELESS] {
         assert!(lxc(how).report.holds(), "{how}");
     }
+    let hub = compiled(&[("lxc.fw".to_owned(), LXC.replace(" bridge HOW", " hub"))]);
+    assert!(hub.report.holds(), "S77");
+    assert!(hub.report.frames.is_empty() && !hub.hosts[0].files[0].1.contains("table bridge"), "S77");
     let without = LXC.replace(" bridge HOW", "");
     let (result, ..) = attempt(&[("lxc.fw".to_owned(), without)]);
     let report = result.unwrap().report;

@@ -298,6 +298,38 @@ fn translated_flows_cross_the_bridge_of_another() {
     }
 }
 
+/// S77: members of a zone each alone with the hub that forwards between them, in both families, a gateway and a stranger among them;
+/// beside a bridge of the same machine.
+#[test]
+fn members_of_a_zone_talk_through_its_hub() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (name, lan) in
+        [("alone", ""), ("beside", " bridge stateless \"a test\""), ("shown", " bridge br_netfilter")]
+    {
+        let policy = format!(
+            "zone road {{ 10.8.0.0/24, fd08::/64 }}\nzone lan {{ 10.0.0.0/24 }}\nzone branch {{ 10.20.0.0/24 }}\n\
+             firewall fw {{ wg0 10.8.0.1, fd08::1 in road hub; eth1 10.0.0.1 in lan{lan} }}\n\
+             router there {{ wg0 10.8.0.7 in road; eth0 10.20.0.1 in branch }}\n\
+             host a = 10.8.0.5, fd08::5 in road\nhost b {{ wg0 10.8.0.6, fd08::6 in road; nftables }}\nhost c = 10.20.0.9 in branch\n\
+             allow rdp, ping from a to b\nallow https from road to c\nallow http from road to lan\nallow udp 5353 from road to 224.0.0.251\n\
+             test \"t\" {{ expect allow rdp, ping from a to b; expect deny any from b to a; expect allow https from a to c; \
+             expect allow udp 5353 from a to 224.0.0.251 }}\n"
+        );
+        site(place.path(), name, &policy);
+        let probes = "10.8.0.5 -> 10.8.0.6 tcp/3389 new accept\n[fd08::5]:40000 -> fd08::6 tcp/3389 new accept\n\
+            10.8.0.5 -> 10.8.0.6 tcp/22 new drop\n[fd08::6]:40000 -> fd08::5 tcp/3389 new drop\n\
+            10.8.0.99 -> 10.20.0.9 tcp/443 new accept\n10.8.0.99 -> 10.8.0.98 tcp/443 new drop\n[fd08::99]:40000 -> fd08::98 tcp/22 new drop\n\
+            10.20.0.9 -> 10.8.0.5 tcp/443 new drop\n10.8.0.5 -> 10.0.0.9 tcp/80 new accept\n";
+        fs::write(place.path().join(name).join("probes.txt"), probes).unwrap();
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+        assert!(out.contains("stopped at fw forward"), "{out}");
+    }
+}
+
 /// The router and the bridge behind it see a packet with the same time to live: it was stopped where it was seen last.
 #[test]
 fn what_a_bridge_behind_a_router_stops_is_stopped_there() {

@@ -81,6 +81,9 @@ pub struct Leg {
     /// Whether the policy says that it is a bridge; an older fwc wrote of none.
     #[serde(default)]
     pub bridge: bool,
+    /// Whether it says that members of its zone reach each other through it (S77).
+    #[serde(default)]
+    pub hub: bool,
 }
 
 impl Build {

@@ -98,6 +98,56 @@ pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     all
 }
 
+/// What nothing is wrong with, and somebody should know before it is applied.
+#[must_use]
+pub fn remarks(build: &Build) -> Vec<String> {
+    let forwards = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+    if !forwards.iter().any(|key| build.settings.value(key) == Some("1")) {
+        return Vec::new();
+    }
+    let links = ip(&["link", "show"]);
+    let links = links.as_ref().and_then(Value::as_array);
+    let tunnels = links.into_iter().flatten().filter(|link| is_tunnel(link));
+    let names: BTreeSet<&str> = tunnels.filter_map(|link| link.get("ifname")?.as_str()).collect();
+    let several = |leg: &&Leg| Family::BOTH.into_iter().any(|family| members(leg, build, family) > 1);
+    let legs = build.legs.iter().filter(|leg| !leg.hub && !leg.bridge).filter(several);
+    let found = legs.filter_map(|leg| leg.interface.as_deref()).filter(|name| names.contains(name));
+    found
+        .map(|name| {
+            format!(
+                "`{name}` has no link-layer addresses, and there is room for several at its other end: what they say to each \
+                 other may come by this machine, which drops it (say `hub` of the leg, and allow what they need)"
+            )
+        })
+        .collect()
+}
+
+/// Whether whoever is at the other end of an interface is asked for by nobody (WireGuard, tun, tunnels of any kind).
+fn is_tunnel(link: &Value) -> bool {
+    let flags = link.get("flags").and_then(Value::as_array);
+    let has = |name: &str| flags.is_some_and(|flags| flags.iter().any(|flag| flag == name));
+    (has("POINTOPOINT") || has("NOARP")) && !has("BROADCAST")
+}
+
+/// How many others there can be in the zone of a leg, in a family; none in `rest`, whose members are nobody we know.
+fn members(leg: &Leg, build: &Build, family: Family) -> u128 {
+    let here = |route: &&Route| {
+        route.kind == "on-link"
+            && route.interface == leg.interface
+            && Family::of(route.to.addr()) == family
+            && !is_of_rest(route, &build.routes)
+    };
+    let nets: Vec<IpNet> = build.routes.iter().filter(here).map(|route| route.to).collect();
+    let room = |net: &IpNet| {
+        let all = 1u128 << net.max_prefix_len().saturating_sub(net.prefix_len()).min(100);
+        // The first and the last of a longer one are nobody's.
+        if all > 2 { all.saturating_sub(2) } else { all }
+    };
+    let own = leg.addresses.iter().filter(|own| nets.iter().any(|net| net.contains(*own))).count();
+    let all = nets.iter().map(room).fold(0u128, u128::saturating_add);
+    all.saturating_sub(u128::try_from(own).unwrap_or(u128::MAX))
+}
+
 // ---- the administrator --------------------------------------------------------------------------------
 
 fn administrator(known: &Known<'_>) -> Vec<Refusal> {

@@ -104,6 +104,7 @@ fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, A
     let mut refusals = preflight::refusals(&Known { build, listing: &listing, connection }, args.sysctl);
     refusals.extend(plan.unclear.clone());
     console.step("asked who administers, and for the machine's interfaces, routes and parameters");
+    preflight::remarks(build).iter().for_each(|remark| console.talk(&format!("remark: {remark}\n")));
     if !refusals.is_empty() {
         if !args.i_have_console {
             return Err(ApplyError::Refused(refusals));

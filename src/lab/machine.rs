@@ -26,6 +26,8 @@ pub struct Port {
     pub link_local: Ipv6Addr,
     /// Its link-layer address.
     pub mac: String,
+    /// Of a member of a zone with a hub (S77): the hub's addresses there. All that it says goes to them.
+    pub hub: Vec<IpAddr>,
 }
 
 impl Port {
@@ -34,12 +36,30 @@ impl Port {
     pub fn has(&self, addr: IpAddr) -> bool {
         addr == IpAddr::V6(self.link_local) || self.addresses.iter().any(|net| net.addr() == addr)
     }
+
+    /// How it sends to a neighbour, in the words of `ip route get`: by the hub of its zone, if there is one (S77).
+    #[must_use]
+    pub fn on_link(&self, family: Family) -> String {
+        let via = self.through(family).map_or_else(String::new, |hub| format!("via {hub} "));
+        format!("{via}dev {}", self.name)
+    }
+
+    /// The address of the hub to which it sends what is for a member of its zone (S77); none where it sends to the member itself.
+    #[must_use]
+    pub fn through(&self, family: Family) -> Option<IpAddr> {
+        self.hub.iter().copied().find(|addr| Family::of(*addr) == family)
+    }
 }
 
 /// The interfaces of a machine; a dynamic leg is given free addresses of its zone.
 #[must_use]
 pub fn ports(site: &Site, host: HostId) -> Vec<Port> {
     let legs = site.host(host).into_iter().flat_map(|machine| machine.legs());
+    let hubs = site.hubs();
+    let hub_of = |zone: ZoneId| {
+        let (machine, leg) = hubs.get(&zone).filter(|(machine, _)| *machine != host)?;
+        site.leg(*machine, *leg).map(|leg| leg.addresses.clone())
+    };
     let port = |(id, leg): (LegId, &crate::model::Leg)| {
         let zone = site.zone(leg.zone)?;
         let addresses = if leg.dynamic { leased(site, host, leg.zone) } else { leg.addresses.clone() };
@@ -50,6 +70,7 @@ pub fn ports(site: &Site, host: HostId) -> Vec<Port> {
             addresses: addresses.into_iter().filter_map(|a| with_prefix(zone, a)).collect(),
             link_local: Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0xf, low16(host.0), low16(id.0 + 1)),
             mac: mac(host.0, id.0),
+            hub: hub_of(leg.zone).unwrap_or_default(),
         })
     };
     legs.filter_map(port).collect()
@@ -170,9 +191,14 @@ pub fn through_dynamic(forwarding: &Forwarding<'_>, host: HostId, ports: &[Port]
 /// The line of ip-route(8) that installs an entry.
 fn route_line(ports: &[Port], entry: &RouteEntry) -> Option<String> {
     let to = entry.to;
-    let name = |leg: LegId| ports.iter().find(|p| p.leg == leg).map(|p| p.name.as_str());
+    let port = |leg: LegId| ports.iter().find(|p| p.leg == leg);
+    let name = |leg: LegId| port(leg).map(|p| p.name.as_str());
     Some(match &entry.hop {
-        RouteHop::OnLink { leg, .. } => format!("route replace {to} dev {}", name(*leg)?),
+        RouteHop::OnLink { leg, .. } => {
+            let port = port(*leg)?;
+            let onlink = if port.hub.is_empty() { "" } else { " onlink" };
+            format!("route replace {to} {}{onlink}", port.on_link(Family::of(to.addr())))
+        }
         // `onlink`: the gateway is a neighbour whatever the table says of it.
         RouteHop::Via { leg, gateway, .. } => {
             format!("route replace {to} via {gateway} dev {} onlink", name(*leg)?)

@@ -369,7 +369,10 @@ impl<'s> SiteLab<'s> {
         let name = |leg: LegId| machine.ports.iter().find(|p| p.leg == leg).map_or("?", |p| p.name.as_str());
         match self.forwarding.next(host, dst) {
             Next::Local => "local".to_owned(),
-            Next::OnLink { leg } => format!("dev {}", name(leg)),
+            Next::OnLink { leg } => {
+                let port = machine.ports.iter().find(|port| port.leg == leg);
+                port.map_or("?".to_owned(), |port| port.on_link(Family::of(dst)))
+            }
             Next::Via { leg, gateway, gateway_leg } => {
                 let via = self.gateway_address(gateway, gateway_leg, Family::of(dst));
                 format!("via {} dev {}", via.map_or("?".to_owned(), |a| a.to_string()), name(leg))
@@ -424,24 +427,34 @@ impl<'s> SiteLab<'s> {
 
     /// Where a packet goes first, and the line that tells its sender so.
     fn first_hop(&self, start: Start, packet: &Packet) -> Result<FirstHop, LabError> {
-        let (who, number, device, next, seen_by) = match start {
+        let (who, number, device, next, seen_by, through) = match start {
             Start::Machine(host) => return Ok(FirstHop::Routed(host)),
             Start::Leg(host, leg) => {
                 let port = self.ports(host).get(leg.index());
                 let port = port.ok_or_else(|| LabError::Unknown(format!("leg {leg:?} of {host:?}")))?;
                 let next = self.forwarding.from_member(port.zone, Some(host), packet.dst);
-                (Who::Machine(host), leg.0, port.name.clone(), next, Some(host))
+                let through = port.through(Family::of(packet.dst));
+                (Who::Machine(host), leg.0, port.name.clone(), next, Some(host), through)
             }
             Start::Zone(zone) => {
                 let next = self.forwarding.from_zone(zone, packet.src, packet.dst);
                 // The bridge of a zone sees everything first.
-                let bridge = self.forwarding.site().bridge_of(zone).map(|(host, ..)| host);
-                (Who::Senders, zone.0, build::crowd_port(zone), next, bridge)
+                let bridge = self.forwarding.site().bridge_of(zone);
+                let hub = bridge.filter(|(.., how)| !how.has_ports());
+                let through =
+                    hub.and_then(|(host, leg, _)| self.gateway_address(host, leg, Family::of(packet.dst)));
+                let bridge = bridge.map(|(host, ..)| host);
+                (Who::Senders, zone.0, build::crowd_port(zone), next, bridge, through)
             }
         };
         let (table, dst) = (build::table(number), packet.dst);
         let (text, receiver) = match next {
-            ZoneNext::OnLink => (format!("route replace {dst} dev {device} table {table}"), self.owner(dst)),
+            ZoneNext::OnLink => {
+                let via = through.filter(|_| !is_group(dst));
+                let via = via.map_or_else(String::new, |hub| format!("via {hub} "));
+                let onlink = if via.is_empty() { "" } else { " onlink" };
+                (format!("route replace {dst} {via}dev {device}{onlink} table {table}"), self.owner(dst))
+            }
             ZoneNext::Via { gateway, gateway_leg } => {
                 let via = self.gateway_address(gateway, gateway_leg, Family::of(dst));
                 let via = via.ok_or_else(|| LabError::Unknown(format!("address of gateway {gateway:?}")))?;

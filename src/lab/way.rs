@@ -7,7 +7,7 @@
 //! What translates a packet on its way is the caller's business too: [`way_through`] asks at the prerouting and postrouting
 //! hook of every machine it passes. What connection tracking knows of a packet stays at the machine that knows it.
 
-use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use std::net::IpAddr;
 
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Point, Site, ZoneId};
@@ -82,9 +82,12 @@ pub fn heard(forwarding: &Forwarding<'_>, start: Start, packet: &Packet, at: Hos
 /// The machines that filter and hear what is said to a group in a zone in a family, but for its sender.
 #[must_use]
 pub fn hearers(site: &Site, zone: ZoneId, family: Family, sender: Option<HostId>) -> Vec<HostId> {
+    // S77: a hub forwards none of it.
+    let alone = site.hub_of(zone).filter(|hub| sender != Some(*hub));
     let hears = |(id, host): (HostId, &Host)| {
         let leg = host.leg_in(zone).filter(|(_, leg)| leg.carries(site, family));
-        (host.filters() && leg.is_some() && sender != Some(id)).then_some(id)
+        let hears = host.filters() && leg.is_some() && alone.is_none_or(|hub| hub == id);
+        (hears && sender != Some(id)).then_some(id)
     };
     site.hosts().filter_map(hears).collect()
 }
@@ -173,11 +176,13 @@ impl Walk<'_, '_> {
     /// Over the bridge of a zone, where neither side is its machine (S39).
     fn cross(&mut self, sender: Option<HostId>, zone: ZoneId, receiver: Option<HostId>) {
         let Some((host, leg, how)) = self.forwarding.site().bridge_of(zone) else { return };
-        if [sender, receiver].contains(&Some(host)) {
+        // S77: a hub forwards nothing that is for a group.
+        let stays = !how.has_ports() && is_group(self.packet.dst);
+        if stays || [sender, receiver].contains(&Some(host)) {
             return;
         }
         match how {
-            Bridge::BrNetfilter => self.meet(host, Hook::Forward, Some(leg), Some(leg)),
+            Bridge::BrNetfilter | Bridge::Hub => self.meet(host, Hook::Forward, Some(leg), Some(leg)),
             Bridge::Stateful | Bridge::Stateless(_) => self.meet(host, Hook::Bridge, None, None),
         }
     }

@@ -132,7 +132,10 @@ impl<'f> Flow<'f, '_> {
     /// `sent`: whether the machine's own addresses are those of senders on this very link.
     fn across(&mut self, hop: Bridged, (src, dst): (&AddrSet, &AddrSet), sent: bool, headers: &[Header]) {
         let how = self.site.leg(hop.host, hop.leg).and_then(|leg| leg.bridge.as_ref());
-        let hook = if how == Some(&Bridge::BrNetfilter) { Hook::Forward } else { Hook::Bridge };
+        let hook = match how {
+            Some(Bridge::BrNetfilter | Bridge::Hub) => Hook::Forward,
+            Some(Bridge::Stateful | Bridge::Stateless(_)) | None => Hook::Bridge,
+        };
         let stateless = matches!(how, Some(Bridge::Stateless(_)));
         let own = self.own(hop.host);
         let but = |addrs: &AddrSet, there: bool| if there { addrs.difference(&own) } else { addrs.clone() };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::Bridge;
 use super::access::{Access, Action, Nat};
 use super::aws::{PinnedList, SecurityGroup, Vpc};
 use crate::net::{AddrRange, AddrSet, Family, Limit, PortSet, Proto, RangeSet};
@@ -74,9 +75,6 @@ pub struct Site {
     /// exclusions is here once for each piece; an empty one is not here.
     pub groups: Vec<Group>,
 }
-
-/// [`Site::bridge_of`] of every zone that has one.
-pub type Bridges = BTreeMap<ZoneId, (HostId, LegId)>;
 
 impl Site {
     /// The zone of an id of this site.
@@ -175,28 +173,6 @@ impl Site {
             }
         }
         joined
-    }
-
-    /// [`Self::bridge_of`] of every zone that has one, found in one go.
-    #[must_use]
-    pub fn bridges(&self) -> Bridges {
-        let mut bridges = Bridges::new();
-        for (id, host) in self.hosts() {
-            for (leg, of, _) in host.bridges() {
-                bridges.entry(of.zone).or_insert((id, leg));
-            }
-        }
-        bridges
-    }
-
-    /// The bridge on whose ports the members of a zone hang, if there is one (S39): machine, leg and how it filters. It looks at
-    /// every machine: who asks often keeps [`Self::bridges`].
-    #[must_use]
-    pub fn bridge_of(&self, zone: ZoneId) -> Option<(HostId, LegId, &Bridge)> {
-        let mut all = self
-            .hosts()
-            .flat_map(|(id, host)| host.bridges().map(move |(leg, l, how)| (id, leg, l.zone, how)));
-        all.find(|(.., of, _)| *of == zone).map(|(host, leg, _, how)| (host, leg, how))
     }
 
     /// Every zone with its id.
@@ -430,23 +406,6 @@ impl Host {
         (0u32..).map(LegId).zip(&self.legs)
     }
 
-    /// Its legs that are bridges, with how each is filtered (S39).
-    pub fn bridges(&self) -> impl Iterator<Item = (LegId, &Leg, &Bridge)> {
-        self.legs().filter_map(|(id, leg)| leg.bridge.as_ref().map(|how| (id, leg, how)))
-    }
-
-    /// Whether a leg of it is a bridge whose ports are filtered (S39).
-    #[must_use]
-    pub fn has_bridge(&self) -> bool {
-        self.bridges().next().is_some()
-    }
-
-    /// Whether packets between the ports of a leg of it are decided about in `table bridge` (S41, S42).
-    #[must_use]
-    pub fn has_bridge_table(&self) -> bool {
-        self.bridges().any(|(.., how)| *how != Bridge::BrNetfilter)
-    }
-
     /// Its leg in a zone; it has at most one there.
     #[must_use]
     pub fn leg_in(&self, zone: ZoneId) -> Option<(LegId, &Leg)> {
@@ -468,7 +427,7 @@ pub struct Leg {
     pub public: Vec<Public>,
     /// The zone.
     pub zone: ZoneId,
-    /// Of a leg that is a bridge: how what its ports say to each other is filtered (S39).
+    /// Of a leg that is a bridge or a hub: how what the members say to each other is filtered (S39, S77).
     pub bridge: Option<Bridge>,
     /// Where it is declared.
     pub span: Span,
@@ -482,18 +441,6 @@ pub struct Public {
     /// What it stands for, in the order in which it is written: several where nothing says which of them, none of a leg whose address
     /// nobody knows.
     pub stands_for: Vec<IpAddr>,
-}
-
-/// `bridge HOW`: how frames between the ports of a leg are filtered. It is chosen in the policy, never detected.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Bridge {
-    /// In the forward hook of the inet table, to which the kernel hands bridged packets where
-    /// `net.bridge.bridge-nf-call-iptables` is 1.
-    BrNetfilter,
-    /// In a `table bridge` with connection tracking (`nf_conntrack_bridge`).
-    Stateful,
-    /// In a `table bridge` without; wider, for this reason.
-    Stateless(String),
 }
 
 impl Leg {

@@ -150,6 +150,7 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         }
     }
     let bridge = leg.bridge.as_ref().map(|how| match how {
+        ast::Bridge::Hub(_) => Bridge::Hub,
         ast::Bridge::BrNetfilter(_) => Bridge::BrNetfilter,
         ast::Bridge::Stateful(_) => Bridge::Stateful,
         ast::Bridge::Stateless(reason) => Bridge::Stateless(words::clean(&reason.text)),

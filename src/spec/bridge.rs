@@ -10,8 +10,8 @@ pub(super) fn judge(spec: &Spec<'_>, host: HostId, machine: &Host, packet: &Pack
     let mut because = Vec::new();
     for (id, leg, how) in machine.bridges() {
         let judged = match how {
-            // The forward hook decides (S40).
-            Bridge::BrNetfilter => continue,
+            // The forward hook decides (S40, S77).
+            Bridge::BrNetfilter | Bridge::Hub => continue,
             Bridge::Stateful | Bridge::Stateless(_) if !is_decided(spec, leg, packet) => continue,
             Bridge::Stateful => at(spec, host, machine, id, packet).judge(),
             Bridge::Stateless(_) => stateless(spec, host, machine, (id, leg), packet),

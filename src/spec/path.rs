@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use crate::model::{HostId, LegId, Site, ZoneId};
 
 /// Where a packet starts.
@@ -108,7 +108,10 @@ pub(super) fn walk(site: &Site, forwarding: &Forwarding<'_>, start: &Start, dst:
         },
     };
     let to = hop.map(|(gateway, _)| gateway).or(owner);
-    path.bridged.extend(bridged(forwarding, zone, start.machine(), to, 0, hop.is_none()));
+    // A group is on link, and no hub forwards it (S77).
+    if !is_group(dst) || forwarding.bridge_to_groups(zone).is_some() {
+        path.bridged.extend(bridged(forwarding, zone, start.machine(), to, 0, hop.is_none()));
+    }
     // No path visits a machine twice, so none is longer than there are machines.
     for _ in &site.hosts {
         let Some((host, came)) = hop else { return Some(path) };

@@ -105,7 +105,9 @@ impl<'s> Routes<'s> {
         let mut path = Path { origin: first, transits: Vec::new(), end: None, bridged: Vec::new() };
         let origin = first.map(|(host, _)| host);
         let Some(class) = self.class(to) else {
-            path.bridged.extend(self.across(zone, origin, None, 0, true));
+            if self.forwarding.bridge_to_groups(zone).is_some() {
+                path.bridged.extend(self.across(zone, origin, None, 0, true));
+            }
             return Ok(path);
         };
         path.end = class.gateway;

@@ -178,7 +178,7 @@ pub struct Host {
 /// A line in the braces of a machine, or of `each`.
 #[derive(Clone, Debug)]
 pub enum HostLine {
-    /// `eth1 10.1.1.1 in clients [bridge HOW]`
+    /// `eth1 10.1.1.1 in clients [bridge HOW|hub]`
     Leg(Leg),
     /// `route PLACES via HOST.ZONE`
     Route {
@@ -240,7 +240,7 @@ pub struct Leg {
     pub public: Vec<Address>,
     /// The zone.
     pub zone: Name,
-    /// `bridge HOW`
+    /// `bridge HOW` or `hub`
     pub bridge: Option<Bridge>,
     /// Where it stands.
     pub span: Span,
@@ -264,7 +264,7 @@ pub enum LegAddresses {
     Dynamic(Span),
 }
 
-/// How the hosts of a bridge are filtered among themselves.
+/// How the hosts of a bridge, or of a hub, are filtered among themselves.
 #[derive(Clone, Debug)]
 pub enum Bridge {
     /// `br_netfilter`
@@ -273,6 +273,8 @@ pub enum Bridge {
     Stateful(Span),
     /// `stateless "reason"`
     Stateless(Str),
+    /// `hub`, without `bridge`
+    Hub(Span),
 }
 
 /// `group NAME = …` or `group NAME += …`

@@ -215,6 +215,7 @@ impl<'r, 'f> Builder<'r, 'f> {
                 }
                 Rule::name => zone = Some(self.name(&p)),
                 Rule::bridge => bridge = Some(self.bridge(p)?),
+                Rule::kw_hub => bridge = Some(Bridge::Hub(self.span(&p))),
                 _ => {}
             }
         }

@@ -436,6 +436,7 @@ fn keyword(rule: Rule) -> Option<&'static str> {
         Rule::kw_public => "public",
         Rule::kw_dynamic => "dynamic",
         Rule::kw_bridge => "bridge",
+        Rule::kw_hub => "hub",
         Rule::kw_br_netfilter => "br_netfilter",
         Rule::kw_stateful => "stateful",
         Rule::kw_stateless => "stateless",

@@ -1,8 +1,8 @@
-//! What a bridge without connection tracking cannot enforce (S42).
+//! What a bridge without connection tracking cannot enforce (S42), and what is said of hubs (S77).
 
 use super::{Course, Found, Topology};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, Action, Bridge};
+use crate::model::{Access, Action, Bridge, End, Role, Site, ZoneId};
 
 /// A limit counts connections, and a stateless bridge knows none.
 pub(super) fn limit(topology: &mut Topology<'_>, access: &Access, findings: &mut Findings) {
@@ -33,5 +33,45 @@ pub(super) fn limit(topology: &mut Topology<'_>, access: &Access, findings: &mut
                 .label("a limit would bound every packet of a connection")
                 .help("leave out the limit, or filter the bridge by `br_netfilter` or `stateful`"),
         );
+    }
+}
+
+/// What may be wrong where no way is found, and an end is in a zone with a hub.
+pub(super) fn astray(site: &Site, ends: [&End; 2]) -> Option<String> {
+    let hubs = site.hubs();
+    let mut zones = ends.into_iter().flat_map(|end| zones(site, end));
+    let (zone, host) = zones.find_map(|zone| Some((site.zone(zone)?, site.host(hubs.get(&zone)?.0)?)))?;
+    Some(format!(
+        "what the members of `{}` say goes on as their hub `{}` itself would send it: by that leg, to the same gateway, in a family \
+         of which it has an address there",
+        zone.name, host.name
+    ))
+}
+
+/// What would enforce an `allow` between ends that nothing separates: members of one zone may be no neighbours, but each at
+/// another end of a tunnel of a firewall, that drops what the policy does not know to be forwarded.
+pub(super) fn enforced(site: &Site, access: &Access) -> String {
+    const HELP: &str = "a firewall on the way, or `nftables` in one of the machines, would enforce it";
+    let all = |ends: &[End]| -> Vec<ZoneId> { ends.iter().flat_map(|end| zones(site, end)).collect() };
+    let (from, to) = (all(&access.from.plus), all(&access.to.plus));
+    let mut legs = site.hosts.iter().filter(|host| host.role == Role::Firewall).flat_map(|host| {
+        let legs = host.legs.iter().filter(|leg| from.contains(&leg.zone) && to.contains(&leg.zone));
+        legs.filter_map(move |leg| Some((host.name.as_str(), leg.interface.as_deref()?)))
+    });
+    match legs.next() {
+        Some((name, interface)) => format!(
+            "{HELP}; if they reach each other through `{name}` alone, by `{interface}` (a tunnel), say `hub` of that leg, or it \
+             drops this"
+        ),
+        None => HELP.to_owned(),
+    }
+}
+
+fn zones(site: &Site, end: &End) -> Vec<ZoneId> {
+    match end {
+        End::Zone(zone) => vec![*zone],
+        End::Host(host) => site.host(*host).into_iter().flat_map(|h| &h.legs).map(|leg| leg.zone).collect(),
+        End::Leg(host, leg) => site.leg(*host, *leg).into_iter().map(|leg| leg.zone).collect(),
+        End::Addrs(_) | End::Anywhere => Vec::new(),
     }
 }

@@ -63,9 +63,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                             access.span,
                             format!("nothing filters between `{from}` and `{to}`: this is allowed anyway"),
                         )
-                        .help(
-                            "a firewall on the way, or `nftables` in one of the machines, would enforce it",
-                        ),
+                        .help(bridges::enforced(site, access)),
                     );
                 }
                 fine.extend(alike.filter(|_| findings.len() == before));
@@ -332,6 +330,7 @@ impl Need<'_> {
     ) -> Diagnostic {
         let site = topology.site;
         let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
+        let hub = bridges::astray(site, [from, to]);
         let (mut from, mut to) = match trouble {
             Trouble::Tie { .. } | Trouble::NoWay { .. } => ends.clone(),
             _ => (words(site, from), words(site, to)),
@@ -365,10 +364,13 @@ impl Need<'_> {
                      the {other} addresses alone"
                 ))
             }
-            Trouble::NoWay { ends: Some(_), .. } => finding(format!("there is no way from `{from}` to `{to}`"))
-                .help("join their zones by a firewall or router with a static address on each side"),
-            Trouble::NoWay { .. } => finding(format!("there is no way from `{from}` to `{to}`"))
-                .help(told::join(topology, crossing)),
+            Trouble::NoWay { ends, .. } => {
+                let join = || match ends {
+                    Some(_) => "join their zones by a firewall or router with a static address on each side".to_owned(),
+                    None => told::join(topology, crossing),
+                };
+                finding(format!("there is no way from `{from}` to `{to}`")).help(hub.unwrap_or_else(join))
+            }
             Trouble::NoWayBack => finding(format!("replies find no way from `{to}` to `{from}`"))
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
             Trouble::Asymmetric { there, back, direct, by } => finding(format!(

@@ -695,8 +695,14 @@ impl Topology<'_> {
         }
         let crossing = |(zone, sent): (Option<ZoneId>, Sent)| {
             let listening = site.hosts().filter(|(id, h)| h.filters() && sent.machine != Some(*id));
+            let hub = zone.and_then(|zone| self.hubs.get(&zone)).map(|(hub, _)| *hub);
+            let alone = hub.filter(|hub| sent.machine != Some(*hub));
             let receivers = listening.filter_map(|(host, machine)| {
                 let (leg, _) = machine.leg_in(zone?).filter(|(_, l)| l.carries(site, family))?;
+                // S77: no hub forwards what is said to a group.
+                if alone.is_some_and(|hub| hub != host) {
+                    return None;
+                }
                 Some(Own { host, leg, addrs: group.clone() })
             });
             Crossing {

@@ -334,7 +334,11 @@ impl Topology<'_> {
                 Some(class) => self.inner(at, class, from, &served),
                 None => Rc::new(Err(Blocked::NoWay)),
             };
-            if direct && inner.as_ref().as_ref().is_ok_and(|path| !path.transits.is_empty()) {
+            // A hub in between (S77) would send the written address on by its own routes.
+            let between = |path: &Path| {
+                !path.transits.is_empty() || path.bridged.iter().any(|hop| self.is_hub(hop.host, hop.leg))
+            };
+            if direct && inner.as_ref().as_ref().is_ok_and(between) {
                 return Way { crossing, course: Course::Nowhere };
             }
             let mut replies = Vec::new();

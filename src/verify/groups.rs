@@ -23,6 +23,9 @@ pub(super) fn hearers(
     sender: Option<HostId>,
 ) -> impl Iterator<Item = (HostId, LegId)> {
     let filtering = site.hosts().filter(move |(id, host)| host.filters() && Some(*id) != sender);
+    // S77: a hub forwards none of it.
+    let alone = site.hub_of(zone).filter(|hub| sender != Some(*hub));
+    let filtering = filtering.filter(move |(id, _)| alone.is_none_or(|hub| hub == *id));
     let legs = filtering.filter_map(move |(id, host)| host.leg_in(zone).map(|(at, leg)| (id, at, leg)));
     legs.filter(move |(.., leg)| leg.carries(site, family)).map(|(id, at, _)| (id, at))
 }

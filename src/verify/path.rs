@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::forwarding::{Forwarding, Next, ZoneNext};
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use crate::model::{Bridge, Hook, HostId, LegId, Site, ZoneId};
 
 /// Where a path begins, which decides its first hop.
@@ -77,7 +77,10 @@ pub(crate) fn walk(
         First::OnLink { start, zone } => {
             path.start = start;
             path.end = in_zone(forwarding, end, zone);
-            path.cross(forwarding, zone, start.map(|s| s.0), path.end.map(|e| e.0));
+            // What is said to a group stays with the hub (S77).
+            if !is_group(dst) || forwarding.bridge_to_groups(zone).is_some() {
+                path.cross(forwarding, zone, start.map(|s| s.0), path.end.map(|e| e.0));
+            }
             return Ok(path);
         }
         First::Via { start, gateway, leg } => {
@@ -213,9 +216,9 @@ fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
     gates
 }
 
-/// The hook that sees what passes a bridge: the forward hook with the bridge as both interfaces (S40), or one of its own.
+/// The hook that sees what passes a bridge or a hub: the forward hook with the leg as both interfaces (S40, S77), or one of its own.
 pub(crate) fn bridge_gate(site: &Site, host: HostId, leg: LegId) -> Gate {
-    let shown = site.leg(host, leg).is_some_and(|leg| leg.bridge == Some(Bridge::BrNetfilter));
+    let shown = site.leg(host, leg).and_then(|leg| leg.bridge.as_ref()).is_some_and(Bridge::is_at_forward);
     let (hook, leg) = if shown { (Hook::Forward, Some(leg)) } else { (Hook::Bridge, None) };
     Gate { host, hook, iif: leg, oif: leg, bridged: true }
 }

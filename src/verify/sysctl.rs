@@ -129,7 +129,7 @@ fn assumed(site: &Site, id: HostId, host: &Host) -> Vec<Assumed> {
         let key = "net/ipv4/conf/all/bc_forwarding".to_owned();
         all.push(Assumed { key, value: "0", because, may_miss: true });
     }
-    let how: Vec<&Bridge> = host.legs.iter().filter_map(|leg| leg.bridge.as_ref()).collect();
+    let how: Vec<&Bridge> = host.bridges().map(|(.., how)| how).filter(|how| how.has_ports()).collect();
     let called = how.contains(&&Bridge::BrNetfilter);
     for key in ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"] {
         if !how.is_empty() {
@@ -185,6 +185,7 @@ mod tests {
         let plain = Role::Host { filters: true };
         let bridges = [
             None,
+            Some(Bridge::Hub),
             Some(Bridge::BrNetfilter),
             Some(Bridge::Stateful),
             Some(Bridge::Stateless("why".to_owned())),

@@ -512,13 +512,13 @@ fn on_each_leg(site: &Site, host: HostId, addrs: &AddrSet) -> Vec<(Start, AddrSe
 }
 
 /// Machines that have some of the addresses may send them by any of their legs. Where it has one, that is no more than what comes
-/// from anywhere in its zone; but what it sends itself does not cross a bridge of its own (S39).
+/// from anywhere in its zone; but what it sends itself does not cross a bridge or hub of its own (S39).
 fn owners_among(site: &Site, addrs: &AddrSet) -> Vec<(Start, AddrSet)> {
     let mut starts = Vec::new();
     // The router of a vpc sends nothing of its own (S58).
     for (id, host) in site.hosts().filter(|(_, host)| host.role != Role::Vpc) {
         let own = host.address_set().intersection(addrs);
-        if !own.is_empty() && (host.legs.len() > 1 || host.has_bridge()) {
+        if !own.is_empty() && (host.legs.len() > 1 || host.stands_between()) {
             starts.extend(on_each_leg(site, id, &own));
         }
     }

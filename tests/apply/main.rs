@@ -26,6 +26,7 @@ mod death;
 mod drift;
 mod ends;
 mod fleet;
+mod hubs;
 mod lockout;
 mod log;
 mod masters;

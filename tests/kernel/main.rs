@@ -20,6 +20,7 @@ mod containers;
 mod end_to_end;
 mod facts;
 mod groups;
+mod hubs;
 mod limits;
 mod nat;
 mod people;

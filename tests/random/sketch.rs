@@ -59,7 +59,7 @@ pub fn with_bridges(mut site: Site, seed: u64) -> Site {
     site
 }
 
-/// Makes a bridge of the legs of one machine in most zones.
+/// Makes a bridge, or now and then a hub, of the legs of one machine in most zones.
 pub fn bridges(dice: &mut Dice, site: &mut Site) {
     let zones: Vec<ZoneId> = site.zones().map(|(id, _)| id).collect();
     for zone in zones {
@@ -73,10 +73,12 @@ pub fn bridges(dice: &mut Dice, site: &mut Site) {
             continue;
         }
         let host = &mut site.hosts[dice.pick(&machines)];
-        // `br_netfilter` is a switch of the whole machine.
-        let switch = host.bridges().next().map(|(.., how)| *how == Bridge::BrNetfilter);
+        // `br_netfilter` is a switch of the whole machine; a hub has nothing to do with it.
+        let switch =
+            host.bridges().find(|(.., how)| how.has_ports()).map(|(.., how)| *how == Bridge::BrNetfilter);
         let table = [Bridge::Stateful, Bridge::Stateless("a test".to_owned())];
         let how = match switch {
+            _ if host.forwards() && dice.one_in(4) => Bridge::Hub,
             Some(true) => Bridge::BrNetfilter,
             None if dice.one_in(3) => Bridge::BrNetfilter,
             Some(false) | None => dice.pick(&table),

@@ -118,6 +118,7 @@ fn seat(site: &Site, leg: &Leg) -> String {
     let what = if leg.dynamic { "dynamic".to_owned() } else { addrs.join(", ") };
     let how = match &leg.bridge {
         None => String::new(),
+        Some(Bridge::Hub) => " hub".to_owned(),
         Some(Bridge::BrNetfilter) => " bridge br_netfilter".to_owned(),
         Some(Bridge::Stateful) => " bridge stateful".to_owned(),
         Some(Bridge::Stateless(reason)) => format!(" bridge stateless \"{reason}\""),

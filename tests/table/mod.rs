@@ -210,7 +210,7 @@ fn across(site: &Site, packet: &Packet, zone: ZoneId, ends: [Option<(HostId, Leg
         return None;
     }
     match how {
-        Bridge::BrNetfilter => step(site, packet, host, Hook::Forward, (Some(leg), Some(leg))),
+        Bridge::BrNetfilter | Bridge::Hub => step(site, packet, host, Hook::Forward, (Some(leg), Some(leg))),
         Bridge::Stateful | Bridge::Stateless(_) => step(site, packet, host, Hook::Bridge, (None, None)),
     }
 }

@@ -10,6 +10,7 @@ use crate::compile::HostArtifacts;
 use crate::lab::machine::Port;
 use crate::lab::{LabError, SiteLab};
 use crate::model::{HostId, Site};
+use crate::net::Family;
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -92,7 +93,11 @@ fn expected(ports: &[Port], entries: &[Entry], dst: IpAddr) -> String {
     };
     let holding = entries.iter().filter(|entry| entry.to.contains(&dst));
     match holding.max_by_key(|entry| entry.to.prefix_len()).map(|entry| &entry.words) {
-        Some(Words::OnLink(interface)) => format!("dev {}", only(interface)),
+        Some(Words::OnLink(interface)) => {
+            let name = only(interface);
+            let port = ports.iter().find(|port| port.name == name);
+            port.map_or_else(|| format!("dev {name}"), |port| port.on_link(Family::of(dst)))
+        }
         Some(Words::Via(gateway, interface)) => format!("via {gateway} dev {}", only(interface)),
         Some(Words::Unreachable) | None => "nowhere".to_owned(),
     }

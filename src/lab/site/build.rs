@@ -8,7 +8,7 @@ use crate::lab::LabError;
 use crate::lab::machine::{self, Port};
 use crate::lab::netns::Netns;
 use crate::lab::wire::Sender;
-use crate::model::{Bridge, Host, HostId, ZoneId};
+use crate::model::{Bridge, Bridges, Host, HostId, Site, ZoneId};
 
 /// The number of machines that the link-layer addresses of crowds pretend to be.
 const SENDERS: u32 = 0xfffe;
@@ -32,7 +32,7 @@ pub(super) fn build<'s>(forwarding: &'s Forwarding<'s>) -> Result<SiteLab<'s>, L
         trace::load(&machine.netns, &bridges.collect::<Vec<_>>())?;
     }
     let ports: Vec<Vec<Port>> = machines.iter().map(|machine| machine.ports.clone()).collect();
-    let switches = Switches::new(&bridges, &machines);
+    let switches = Switches::new(forwarding.site(), &bridges, &machines);
     let senders = build_crowd(forwarding, SENDERS, &ports, &switches)?;
     let listeners = build_crowd(forwarding, LISTENERS, &ports, &switches)?;
     trace::load(&listeners.netns, &[])?;
@@ -66,11 +66,11 @@ pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machin
 
     let ports: Vec<Vec<Port>> = site.hosts().map(|(id, _)| machine::ports(site, id)).collect();
     let spaces: Vec<Netns> = site.hosts().map(|_| Netns::new()).collect::<Result<_, _>>()?;
-    let mut switches = Switches { shared: &bridges, own: BTreeMap::new() };
+    let mut switches = Switches { shared: &bridges, own: BTreeMap::new(), hubs: site.hubs() };
     for (((_, host), netns), mine) in site.hosts().zip(&spaces).zip(&ports) {
         netns.sysctl(&machine::sysctls(host.forwards()))?;
         own_bridges(host, netns, mine)?;
-        for port in mine.iter().filter(|port| is_bridge(host, port)) {
+        for port in mine.iter().filter(|port| is_switch(host, port)) {
             switches.own.insert(port.zone, (netns, port.name.clone()));
         }
     }
@@ -80,7 +80,7 @@ pub(super) fn machines(forwarding: &Forwarding<'_>) -> Result<(Netns, Vec<Machin
     let machines = site.hosts().zip(spaces).zip(ports).map(|(((_, host), netns), ports)| {
         let by_leg = ports.iter().map(|port| Sender::open(&netns, Some(&port.name), 0));
         let (by_leg, routed) = (by_leg.collect::<Result<_, _>>()?, Sender::open(&netns, None, 0)?);
-        let bridges = host.bridges().map(|(leg, ..)| leg).collect();
+        let bridges = host.bridges().filter(|(.., how)| how.has_ports()).map(|(leg, ..)| leg).collect();
         Ok(Machine { ports, routed, by_leg, netns, bridges })
     });
     let machines = machines.collect::<Result<Vec<_>, LabError>>()?;
@@ -93,14 +93,17 @@ struct Switches<'n> {
     shared: &'n Netns,
     /// A machine's own (S39): the kernel really filters what the members say to each other.
     own: BTreeMap<ZoneId, (&'n Netns, String)>,
+    /// The zones with a hub (S77): its switch passes nothing from wire to wire, as if each member were alone with the hub.
+    hubs: Bridges,
 }
 
 impl<'n> Switches<'n> {
-    fn new(shared: &'n Netns, machines: &'n [Machine]) -> Self {
-        let bridges = |machine: &'n Machine| {
-            machine.bridges().map(|port| (port.zone, (&machine.netns, port.name.clone())))
+    fn new(site: &'n Site, shared: &'n Netns, machines: &'n [Machine]) -> Self {
+        let switches = |(host, machine): (&'n Host, &'n Machine)| {
+            let ports = machine.ports.iter().filter(move |port| is_switch(host, port));
+            ports.map(|port| (port.zone, (&machine.netns, port.name.clone())))
         };
-        Self { shared, own: machines.iter().flat_map(bridges).collect() }
+        Self { shared, own: site.hosts.iter().zip(machines).flat_map(switches).collect(), hubs: site.hubs() }
     }
 
     fn of(&self, zone: ZoneId) -> (&Netns, String) {
@@ -111,14 +114,15 @@ impl<'n> Switches<'n> {
     }
 }
 
-fn is_bridge(host: &Host, port: &Port) -> bool {
+/// Whether the members of its zone hang on it: a bridge, or a hub.
+fn is_switch(host: &Host, port: &Port) -> bool {
     host.bridges().any(|(leg, ..)| leg == port.leg)
 }
 
-/// The machine's legs that are bridges, and whether its inet table sees what they pass: as its `sysctl.conf` says
+/// The machine's legs that are bridges or hubs, and whether its inet table sees what they pass: as its `sysctl.conf` says
 /// (S40, S41).
 fn own_bridges(host: &Host, netns: &Netns, ports: &[Port]) -> Result<(), LabError> {
-    for port in ports.iter().filter(|port| is_bridge(host, port)) {
+    for port in ports.iter().filter(|port| is_switch(host, port)) {
         let (name, mac) = (&port.name, &port.mac);
         let line = format!(
             "link add name {name} address {mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
@@ -149,7 +153,7 @@ fn build_machine(
     all: &[Vec<Port>],
     switches: &Switches<'_>,
 ) -> Result<(), LabError> {
-    let plugged = ports.iter().filter(|port| !is_bridge(host, port)).map(|port| {
+    let plugged = ports.iter().filter(|port| !is_switch(host, port)).map(|port| {
         let end = format!("h{}l{}", id.0, port.leg.0);
         Plug { name: port.name.clone(), mac: port.mac.clone(), end, zone: port.zone }
     });
@@ -158,7 +162,9 @@ fn build_machine(
     let mut lines = machine::through_dynamic(forwarding, id, ports);
     for port in ports {
         lines.extend(
-            neighbours(&port.name, port.zone, all).filter(|(mac, _)| *mac != port.mac).map(|(_, l)| l),
+            neighbours(&port.name, port.zone, all, port.hub.is_empty())
+                .filter(|(mac, _)| *mac != port.mac)
+                .map(|(_, l)| l),
         );
     }
     netns.ip(&lines)?;
@@ -184,7 +190,7 @@ fn build_crowd(
         lines.push(format!("link set dev {name} up"));
         // IPv6 does not send from an interface without any address.
         lines.push(format!("addr add fe80::{number:x}:{:x}/64 dev {name} nodad", zone.0));
-        lines.extend(neighbours(&name, zone, all).map(|(_, line)| line));
+        lines.extend(neighbours(&name, zone, all, false).map(|(_, line)| line));
     }
     netns.ip(&lines)?;
     let names: Vec<(String, u32)> = forwarding.site().zones().map(|(id, _)| (crowd_port(id), id.0)).collect();
@@ -215,22 +221,31 @@ fn plug(netns: &Netns, switches: &Switches<'_>, wires: impl Iterator<Item = Plug
         here.push(format!("link add name {name} address {mac} type veth peer name +{end} netns {path}"));
         let lines = &mut there.entry(path).or_insert_with(|| (switch, Vec::new())).1;
         lines.push(format!("link set dev +{end} master {bridge} up"));
+        if switches.hubs.contains_key(&zone) {
+            lines.push(format!("link set dev +{end} type bridge_slave isolated on"));
+        }
     }
     netns.ip(&here)?;
     there.into_values().try_for_each(|(switch, lines)| switch.ip(&lines))
 }
 
-/// The machines in a zone as neighbours on an interface, each with its link-layer address.
+/// The machines in a zone as neighbours on an interface, each with its link-layer address; with that of the hub, if the zone has
+/// one (S77) and it is not itself that asks (`direct`).
 fn neighbours<'a>(
     name: &'a str,
     zone: ZoneId,
     all: &'a [Vec<Port>],
+    direct: bool,
 ) -> impl Iterator<Item = (&'a str, String)> {
     let there = all.iter().flatten().filter(move |port| port.zone == zone);
+    let member = there.clone().find(|port| !port.hub.is_empty()).filter(|_| !direct);
+    let hub =
+        member.and_then(|member| there.clone().find(|port| member.hub.iter().any(|addr| port.has(*addr))));
     there.flat_map(move |port| {
         let addresses = port.addresses.iter().map(ipnet::IpNet::addr);
         addresses.map(move |addr| {
-            let line = format!("neigh replace {addr} lladdr {} dev {name} nud permanent", port.mac);
+            let mac = &hub.unwrap_or(port).mac;
+            let line = format!("neigh replace {addr} lladdr {mac} dev {name} nud permanent");
             (port.mac.as_str(), line)
         })
     })

@@ -110,7 +110,7 @@ impl AtHook<'_, '_> {
             Hook::Forward | Hook::Postrouting | Hook::Bridge => {
                 let site = self.routes.site;
                 // A machine with one address sends to itself only where it declares so, or on a link.
-                let links = self.machine.has_bridge();
+                let links = self.machine.stands_between();
                 let several = site.hosts().filter(|(_, h)| {
                     links
                         || h.legs.iter().map(|l| l.addresses.len()).sum::<usize>() > 1
@@ -455,7 +455,7 @@ impl AtHook<'_, '_> {
         }
         for hop in path.bridged.iter().filter(|hop| hop.host == self.host) {
             let how = self.machine.legs.get(hop.leg.index()).and_then(|leg| leg.bridge.as_ref());
-            let shown = (how == Some(&Bridge::BrNetfilter)) == (self.hook == Hook::Forward);
+            let shown = how.is_some_and(Bridge::is_at_forward) == (self.hook == Hook::Forward);
             if shown && self.across.is_none_or(|leg| leg == hop.leg) {
                 let crossing = Crossing::Across { leg: hop.leg, first: hop.after == 0, last: hop.last };
                 found.push((crossing, hop.after));
@@ -467,14 +467,19 @@ impl AtHook<'_, '_> {
     /// S14: by its leg in the zone in which the sender says it.
     fn hears(&self, from: From, to: To) -> Option<Crossing> {
         self.routes.path(from, to).ok()?;
-        let zone = match from {
-            From::Zone(zone) => zone,
-            From::Leg(host, leg) => self.routes.site.leg(host, leg)?.zone,
+        let (zone, sender) = match from {
+            From::Zone(zone) => (zone, None),
+            From::Leg(host, leg) => (self.routes.site.leg(host, leg)?.zone, Some(host)),
             From::Machine(host) => {
                 let leg = self.routes.leaves_by(host, to).ok()?;
-                self.routes.site.leg(host, leg)?.zone
+                (self.routes.site.leg(host, leg)?.zone, Some(host))
             }
         };
+        // S77: no hub forwards what is said to a group.
+        let alone = self.routes.site.hub_of(zone).filter(|hub| sender != Some(*hub));
+        if alone.is_some_and(|hub| hub != self.host) {
+            return None;
+        }
         let family = match to {
             To::Group(family) => family,
             To::Class(at) => self.routes.classes.get(at).map_or(Family::V4, |class| class.family),

@@ -79,7 +79,7 @@ impl AtHook<'_, '_> {
         self.space.all(vec![by, code, either])
     }
 
-    /// S40: what has a bridge as both interfaces.
+    /// S40: what has a bridge as both interfaces. A hub is none: what it forwards is no frame (S77).
     pub(super) fn between_ports(&mut self) -> PacketSet {
         let mut sets = Vec::new();
         for (leg, _, how) in self.machine.bridges() {

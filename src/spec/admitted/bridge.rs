@@ -23,7 +23,7 @@ pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space:
     let every = PacketSet::EVERYTHING;
     let mut all = Frames { passes: every, begins: every, answers: every };
     for (id, leg, how) in machine.bridges() {
-        if *how == Bridge::BrNetfilter {
+        if how.is_at_forward() {
             continue;
         }
         let Some(machine) = routes.site.host(host) else { continue };
@@ -32,7 +32,7 @@ pub(super) fn accepted(routes: &Routes<'_>, host: HostId, machine: &Host, space:
         let member = hook.member(leg);
         let concerned = hook.concerned(member);
         let inside = match how {
-            Bridge::Stateful | Bridge::BrNetfilter => {
+            Bridge::Stateful | Bridge::BrNetfilter | Bridge::Hub => {
                 let accepted = hook.admitted().accepted;
                 Frames { passes: accepted, begins: accepted, answers: accepted }
             }

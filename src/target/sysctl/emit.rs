@@ -146,7 +146,7 @@ fn carried(site: &Site, host: &Host) -> Vec<Setting> {
 }
 
 fn bridges(host: &Host) -> Vec<Setting> {
-    let how: Vec<&Bridge> = host.legs.iter().filter_map(|leg| leg.bridge.as_ref()).collect();
+    let how: Vec<&Bridge> = host.bridges().map(|(.., how)| how).filter(|how| how.has_ports()).collect();
     let keys = ["net/bridge/bridge-nf-call-iptables", "net/bridge/bridge-nf-call-ip6tables"];
     if how.is_empty() {
         return Vec::new();
