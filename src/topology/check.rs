@@ -330,7 +330,7 @@ impl Need<'_> {
     ) -> Diagnostic {
         let site = topology.site;
         let to_group = matches!(to, End::Addrs(set) if set.is_subset(multicast()));
-        let hub = bridges::astray(site, [from, to]);
+        let hub = || bridges::astray(site, [from, to]);
         let (mut from, mut to) = match trouble {
             Trouble::Tie { .. } | Trouble::NoWay { .. } => ends.clone(),
             _ => (words(site, from), words(site, to)),
@@ -369,7 +369,7 @@ impl Need<'_> {
                     Some(_) => "join their zones by a firewall or router with a static address on each side".to_owned(),
                     None => told::join(topology, crossing),
                 };
-                finding(format!("there is no way from `{from}` to `{to}`")).help(hub.unwrap_or_else(join))
+                finding(format!("there is no way from `{from}` to `{to}`")).help(hub().unwrap_or_else(join))
             }
             Trouble::NoWayBack => finding(format!("replies find no way from `{to}` to `{from}`"))
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
