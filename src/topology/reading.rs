@@ -393,8 +393,8 @@ impl Topology<'_> {
     /// What `except` leaves of a crossing: of an address that nobody knows (S3) all, unless every one that it may be is taken away.
     pub(super) fn left(&self, crossing: &Crossing, from: &AddrSet, to: &AddrSet) -> Option<Crossing> {
         crossing.less_where(from, to, |(host, leg), except| {
-            let may_be = self.site.leg(host, leg).map(|leg| self.dynamic_widely(leg.zone));
-            except.is_empty() || may_be.is_some_and(|addrs| !addrs.of(crossing.family).is_subset(except))
+            let may_be = || self.site.leg(host, leg).map(|leg| self.dynamic_widely(leg.zone));
+            except.is_empty() || may_be().is_some_and(|addrs| !addrs.of(crossing.family).is_subset(except))
         })
     }
 
