@@ -559,9 +559,8 @@ fn words(change: Change) -> String {
         Change::Denied => "newly denied".to_owned(),
         Change::Told => "newly rejected, before silently dropped".to_owned(),
         Change::Silenced => "newly dropped in silence, before rejected".to_owned(),
-        Change::Translated { was, now, idle } => {
-            let stopped = if idle { ", and stopped as they are" } else { "" };
-            format!("newly {}, before {}{stopped}", translation(now), translation(was))
+        Change::Translated { was, now } => {
+            format!("newly {}, before {}", translation(now), translation(was))
         }
         Change::Untracked => "newly taken out of connection tracking".to_owned(),
         Change::Tracked => "no longer taken out of connection tracking".to_owned(),

@@ -138,8 +138,6 @@ pub enum Change {
         was: Option<Translation>,
         /// Now.
         now: Option<Translation>,
-        /// Whether it is not translated now, and the machine lets no such packet go on as it is: nothing more gets anywhere.
-        idle: bool,
     },
     /// Is no longer tracked.
     Untracked,
@@ -156,16 +154,16 @@ pub enum Change {
 
 impl Change {
     /// Whether it may let more through: everything but to stop packets, and how their senders are told. What is
-    /// translated, marked or untracked otherwise may pass where it could not, but for what goes nowhere untranslated.
+    /// translated, marked or untracked otherwise may pass where it could not.
     #[must_use]
     pub fn widens(self) -> bool {
         match self {
             Self::Allowed
-            | Self::Translated { idle: false, .. }
+            | Self::Translated { .. }
             | Self::Untracked
             | Self::Tracked
             | Self::Marked { .. } => true,
-            Self::Denied | Self::Told | Self::Silenced | Self::Translated { idle: true, .. } => false,
+            Self::Denied | Self::Told | Self::Silenced => false,
         }
     }
 }

@@ -273,44 +273,10 @@ impl At<'_, '_> {
             for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
                 let set = self.space.and(before, after);
                 let set = self.passing(set);
-                let idle = if n.is_none() { self.idle(set)? } else { PacketSet::NOTHING };
-                let rest = self.space.minus(set, idle);
-                for (idle, set) in [(true, idle), (false, rest)] {
-                    self.put(Change::Translated { was: w, now: n, idle }, set, set, found)?;
-                }
+                self.put(Change::Translated { was: w, now: n }, set, set, found)?;
             }
         }
         Ok(())
-    }
-
-    /// Of packets that are not translated here now, those that the new ruleset stops as they are: none comes to the hooks
-    /// behind prerouting and passes, none to postrouting in the first place.
-    fn idle(&mut self, set: PacketSet) -> Result<PacketSet, Exhausted> {
-        let (others, unknown_here): (_, &[Field]) = match self.spot.hook() {
-            Hook::Prerouting => ([Hook::Input, Hook::Forward], &[Field::Oif]),
-            Hook::Postrouting => ([Hook::Output, Hook::Forward], &[Field::Iif]),
-            _ => return Ok(PacketSet::NOTHING),
-        };
-        let set = self.space.minus(set, self.after.untracked);
-        if set == PacketSet::NOTHING {
-            return Ok(set);
-        }
-        let Some(new) = self.sides.get(1) else { return Ok(PacketSet::NOTHING) };
-        let limits = self.space.limit_fields();
-        let written = [Field::Mark, Field::Dnat, Field::Snat];
-        let first = [Field::OrigSrc, Field::OrigDst, Field::OrigSport, Field::OrigDport];
-        let mut goes_on = PacketSet::NOTHING;
-        for hook in others {
-            let admits = sim::admits(&new.rules.ruleset, hook, self.space)?;
-            let mut passes = self.space.or(admits.accepted, admits.unknown);
-            // What is otherwise between two hooks, or is known at one of them alone.
-            for field in unknown_here.iter().chain(&written).chain(&first).chain(&limits) {
-                passes = self.space.forget(*field, passes);
-            }
-            goes_on = self.space.or(goes_on, passes);
-        }
-        let goes_on = self.ever(goes_on);
-        Ok(self.space.minus(set, goes_on))
     }
 
     fn untracked(&mut self, found: &mut Findings) -> Result<(), Stop> {
