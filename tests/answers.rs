@@ -199,23 +199,10 @@ fn files(folder: &Path, each: &mut impl FnMut(&Path)) {
 /// A copy of `tests/cli/`, of `policies/` and of `tests/json/`, so that a case may write.
 fn fixtures() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
-    copy(&common::root().join("tests/cli"), place.path());
-    copy(&common::root().join("policies"), &place.path().join("policies"));
-    copy(&common::root().join("tests/json"), &place.path().join("json"));
+    common::copy_all(&common::root().join("tests/cli"), place.path());
+    common::copy_all(&common::root().join("policies"), &place.path().join("policies"));
+    common::copy_all(&common::root().join("tests/json"), &place.path().join("json"));
     place
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// The log of the jump server is held line by line where its tests read it (`tests/serve/yard.rs`); that no field stands on the page

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot make its folder fails")]
 
 mod cases;
+mod common;
 
 use std::fs;
 use std::io::Write;
@@ -176,22 +177,9 @@ fn fwc(place: &Path, args: &[&str], stdin: &str) -> Output {
 fn fixtures() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    copy(&root.join("tests/cli"), place.path());
-    copy(&root.join("policies"), &place.path().join("policies"));
+    common::copy_all(&root.join("tests/cli"), place.path());
+    common::copy_all(&root.join("policies"), &place.path().join("policies"));
     place
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 fn frozen(output: &Output) -> String {

@@ -10,7 +10,6 @@ mod frozen;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 #[test]
 fn every_snapshot_is_asserted_and_every_asserted_one_is_there() {
@@ -96,21 +95,8 @@ fn others() -> BTreeSet<String> {
 /// The policies of this checkout with snapshots as they should be, to be spoiled.
 fn copy() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
-    copy_all(&common::root().join("policies"), &place.path().join("policies"));
+    common::copy_all(&common::root().join("policies"), &place.path().join("policies"));
     frozen::write(place.path(), &others());
     assert_eq!(frozen::problems(place.path(), &others()), [""; 0]);
     place
-}
-
-fn copy_all(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_all(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
 }

@@ -277,6 +277,18 @@ fn another_sysctl_conf_is_something_to_do() {
 }
 
 /// A bridge of the firewall, with its address.
+/// Turns the switch of the bridge `lxc0` itself.
+fn turn(world: &World, to: &str) {
+    world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+}
+
+/// The old policy with a leg `lxc0` for guests, that says this.
+fn with(clause: &str) -> String {
+    let text = file("tests/apply/policies/old.fw".as_ref()).1;
+    text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
+        .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
+}
+
 fn add_bridge(world: &World, name: &str, address: &str) {
     let lines = [
         format!("link add {name} type bridge"),
@@ -294,11 +306,6 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
     }
     let world = World::new();
     add_bridge(&world, "lxc0", "10.9.3.1/24");
-    let text = file("tests/apply/policies/old.fw".as_ref()).1;
-    let with = |clause: &str| {
-        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
-            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
-    };
     world.build("plain", &with(""));
     world.build("bridged", &with(" bridge br_netfilter"));
     world.build("apart", &with(" bridge stateless \"few states\""));
@@ -319,8 +326,7 @@ fn a_bridge_that_the_policy_knows_nothing_of_is_not_cut_off() {
         assert!(!refused("apart"), "{key}");
         set(&world, key, "0");
     }
-    let switch =
-        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    let switch = |to: &str| turn(&world, to);
     switch("1");
     assert!(refused("plain"));
     assert!(!refused("bridged"));
@@ -342,17 +348,11 @@ fn a_switch_of_a_bridge_that_is_turned_later_is_a_drift() {
     }
     let world = World::new();
     add_bridge(&world, "lxc0", "10.9.3.1/24");
-    let text = file("tests/apply/policies/old.fw".as_ref()).1;
-    let with = |clause: &str| {
-        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
-            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
-    };
     let drift = |world: &World| {
         let told = world.done(&["drift"]);
         (told.status.code(), said(&told))
     };
-    let switch =
-        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    let switch = |to: &str| turn(&world, to);
     let key = "bridge/bridge-nf-call-iptables";
     for (name, clause) in [("plain", ""), ("apart", " bridge stateless \"few states\"")] {
         set(&world, key, "0");
@@ -401,13 +401,7 @@ fn a_switch_of_a_bridge_that_is_turned_within_the_trial_is_not_confirmed() {
     }
     let world = World::new();
     add_bridge(&world, "lxc0", "10.9.3.1/24");
-    let text = file("tests/apply/policies/old.fw".as_ref()).1;
-    let with = |clause: &str| {
-        text.replace("zone dmz {", "zone guests { 10.9.3.0/24 }\nzone dmz {")
-            .replace("    eth2 ", &format!("    lxc0 10.9.3.1 in guests{clause}\n    eth2 "))
-    };
-    let switch =
-        |to: &str| world.fw.ip(&[format!("link set lxc0 type bridge nf_call_iptables {to}")]).unwrap();
+    let switch = |to: &str| turn(&world, to);
     let key = |to: &str| set(&world, "bridge/bridge-nf-call-iptables", to);
     // The kernel at hand knows no VLANs; `ip` says that it does.
     let (bin, usual) = (world.path("bin"), std::env::var("PATH").unwrap());
