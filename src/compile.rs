@@ -231,7 +231,10 @@ fn made_and_meant<'s>(
 ) -> (Option<Made>, Meanings<'s>) {
     const AT_ONCE: usize = 50_000;
     if site.accesses.len() > AT_ONCE {
-        return (made(site, options, findings, watch), Meanings::of(site));
+        let made = made(site, options, findings, watch);
+        let meanings = Meanings::of(site);
+        watch(Told::Ended("prove"));
+        return (made, meanings);
     }
     thread::scope(|scope| {
         let meanings = beside(scope, || {

@@ -4,7 +4,7 @@
 
 use hashbrown::HashMap;
 
-use super::node::{Arm, Head, NARROW, Node, WIDE, arm_at, hash_of, stretch, words_of};
+use super::node::{Arm, Head, Node, Words, hash_of};
 use super::table::{Applied, LAST_SET, Op, Unique};
 use super::{Exhausted, Field, PacketSet};
 
@@ -27,7 +27,7 @@ struct Side {
 
 /// Heads and words for which there is room from the start: those of 100,000 flows.
 const HEADS: usize = 1 << 20;
-const WORDS: usize = 1 << 24;
+const WORDS: usize = 1 << 25;
 
 /// An empty list that need not be moved while it grows to so many. Pages that are not written to take no memory, only
 /// addresses, unless the kernel counts those too (`vm.overcommit_memory`); where there are too few, it grows as lists do.
@@ -40,7 +40,7 @@ pub(super) fn roomy<T>(count: usize) -> Vec<T> {
 /// All nodes of a space.
 pub(super) struct Arena {
     heads: Vec<Head>,
-    words: Vec<u32>,
+    words: Words,
     unique: Unique,
     applied: Applied,
     forgotten: HashMap<(Field, PacketSet), PacketSet>,
@@ -58,7 +58,7 @@ impl Arena {
     pub(super) fn with_budget(budget: usize, most_arms: usize) -> Self {
         Self {
             heads: roomy(HEADS.min(budget)),
-            words: roomy(WORDS.min(most_arms)),
+            words: Words::with_room(WORDS.min(most_arms)),
             unique: Unique::default(),
             applied: Applied::default(),
             forgotten: HashMap::new(),
@@ -329,7 +329,7 @@ impl Arena {
     }
 
     fn arm_at(&self, head: Head, at: u32) -> Option<Arm> {
-        arm_at(&self.words, head, at)
+        self.words.arm_at(head, at)
     }
 
     /// Adds an arm to the node whose arms begin at `from`: of neighbours with one child only the last bound counts.
@@ -358,27 +358,14 @@ impl Arena {
 
     /// The node of two arms or more. Its words are written where those of a new node belong, and stay if it is one.
     fn known_or_new(&mut self, field: Field, from: usize) -> PacketSet {
-        let begin = self.words.len();
+        let begin = self.words.end();
         let arms = self.making.get(from..).unwrap_or_default();
-        let bounds = arms.split_last().map_or(&[][..], |(_, before)| before);
-        // Bounds ascend: the last of them is the largest.
-        let wide = bounds.last().is_some_and(|arm| u32::try_from(arm.0).is_err());
-        for &(last, child) in bounds {
-            if wide {
-                self.words.extend(words_of(last));
-            } else {
-                self.words.push(u32::try_from(last).unwrap_or_default());
-            }
-            self.words.push(child.0);
-        }
-        self.words.extend(arms.last().map(|(_, child)| child.0));
-        let words = self.words.get(begin..).unwrap_or_default();
-        let stride = if wide { WIDE } else { NARROW };
+        let stride = self.words.push(arms);
+        let words = self.words.from(begin);
         let hash = hash_of(field, words);
         let same = |at: u32| {
             self.heads.get(at as usize).is_some_and(|head| {
-                (head.hash, head.field, head.stride) == (hash, field, stride)
-                    && stretch(&self.words, *head) == words
+                (head.hash, head.field, head.stride) == (hash, field, stride) && self.words.of(*head) == words
             })
         };
         if let Some(known) = self.unique.find(hash, same) {
