@@ -1,33 +1,84 @@
 //! Addresses as text, for whoever writes or reads very many: what `Display` and `FromStr` make of them, by a shorter way where most
 //! are.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
 
 /// Gives `then` the text of an address.
 pub fn with_addr<R>(addr: IpAddr, then: impl FnOnce(&str) -> R) -> R {
-    let IpAddr::V4(addr) = addr else { return then(&addr.to_string()) };
-    let mut buffer = [0u8; "255.255.255.255".len()];
-    let mut length = 0usize;
-    let mut slots = buffer.iter_mut();
-    let mut put = |byte: u8| {
-        if let Some(slot) = slots.next() {
-            *slot = byte;
-            length = length.saturating_add(1);
-        }
-    };
-    for (at, octet) in addr.octets().into_iter().enumerate() {
-        if at > 0 {
-            put(b'.');
-        }
-        if octet >= 100 {
-            put(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            put(b'0' + octet / 10 % 10);
-        }
-        put(b'0' + octet % 10);
+    let mut text = Short { bytes: [0; LONGEST], length: 0 };
+    match addr {
+        IpAddr::V4(addr) => text.put_v4(addr),
+        // An IPv6 address fits: that is all that could fail.
+        IpAddr::V6(addr) => drop(write!(text, "{addr}")),
     }
-    then(buffer.get(..length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default())
+    then(text.get())
+}
+
+/// How long the text of an address may be.
+const LONGEST: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+/// Room for the text of one address.
+struct Short {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl Short {
+    fn put(&mut self, byte: u8) {
+        if let Some(slot) = self.bytes.get_mut(self.length) {
+            *slot = byte;
+            self.length = self.length.saturating_add(1);
+        }
+    }
+
+    fn put_v4(&mut self, addr: Ipv4Addr) {
+        for (at, octet) in addr.octets().into_iter().enumerate() {
+            if at > 0 {
+                self.put(b'.');
+            }
+            if octet >= 100 {
+                self.put(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                self.put(b'0' + octet / 10 % 10);
+            }
+            self.put(b'0' + octet % 10);
+        }
+    }
+
+    fn get(&self) -> &str {
+        self.bytes.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let to = self.length.saturating_add(text.len());
+        self.bytes.get_mut(self.length..to).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = to;
+        Ok(())
+    }
+}
+
+/// The address that a text is, as `FromStr` reads it.
+#[must_use]
+pub fn addr(text: &str) -> Option<IpAddr> {
+    v4(text).map(IpAddr::V4).or_else(|| v6(text).map(IpAddr::V6)).or_else(|| text.parse().ok())
+}
+
+/// The network that a text is, as `FromStr` reads it.
+#[must_use]
+pub fn net(text: &str) -> Option<IpNet> {
+    let short = |(network, length): (&str, &str)| {
+        let is_plain = !length.starts_with('0') && length.bytes().all(|byte| byte.is_ascii_digit());
+        let length = is_plain.then(|| length.parse().ok()).flatten()?;
+        let network = v4(network).map(IpAddr::V4).or_else(|| v6(network).map(IpAddr::V6))?;
+        IpNet::new(network, length).ok()
+    };
+    text.split_once('/').and_then(short).or_else(|| text.parse().ok())
 }
 
 /// The IPv4 address that a text is, as `FromStr` reads it: four numbers without a zero before them.
@@ -50,6 +101,41 @@ pub fn v4(text: &str) -> Option<Ipv4Addr> {
     (at == 3).then(|| Ipv4Addr::from(octets))
 }
 
+/// The IPv6 address that a text is, where it has no IPv4 address at its end: groups of one to four digits, and one gap at most.
+fn v6(text: &str) -> Option<Ipv6Addr> {
+    let (before, after) = text.split_once("::").map_or((text, None), |(before, after)| (before, Some(after)));
+    let (mut all, mut behind) = ([0u16; 8], [0u16; 7]);
+    let count = groups(before, &mut all)?;
+    if let Some(after) = after {
+        let count_behind = groups(after, &mut behind)?;
+        // The gap stands for one group at least.
+        let from = all.len().checked_sub(count_behind).filter(|from| count < *from)?;
+        all.get_mut(from..)?.copy_from_slice(behind.get(..count_behind)?);
+    } else if count < all.len() {
+        return None;
+    }
+    Some(Ipv6Addr::from(all))
+}
+
+/// Reads groups into the first of these, and tells how many there are.
+fn groups(text: &str, into: &mut [u16]) -> Option<usize> {
+    let (mut count, mut group, mut digits) = (0usize, 0u16, 0u8);
+    if text.is_empty() {
+        return Some(count);
+    }
+    for byte in text.bytes() {
+        if byte == b':' && digits > 0 {
+            *into.get_mut(count)? = group;
+            (count, group, digits) = (count.saturating_add(1), 0, 0);
+        } else {
+            let digit = char::from(byte).to_digit(16).filter(|_| digits < 4)?;
+            (group, digits) = (group << 4 | u16::try_from(digit).ok()?, digits.saturating_add(1));
+        }
+    }
+    *into.get_mut(count).filter(|_| digits > 0)? = group;
+    Some(count.saturating_add(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +147,8 @@ mod tests {
             let text = addr.to_string();
             prop_assert_eq!(with_addr(addr, str::to_owned), text.clone());
             prop_assert_eq!(v4(&text).map(IpAddr::V4), Some(addr).filter(IpAddr::is_ipv4));
+            prop_assert_eq!(super::addr(&text), Some(addr));
+            prop_assert_eq!(v6(&text).is_some(), addr.is_ipv6() && !text.contains('.'));
         }
 
         #[test]
@@ -69,9 +157,37 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_text_of_ipv6_is_the_address_that_the_library_reads(
+            text in "((:?[0-9a-fA-F]{0,5}){1,9}|([0-9a-f]:){5,8}[0-9a-f]?|::([0-9a-f]:){4,8}[0-9a-f]?)(::|::1|:1:2|%eth0|.|:1\\.2\\.3\\.4|)"
+        ) {
+            prop_assert_eq!(super::addr(&text), text.parse().ok(), "{}", text);
+        }
+
+        #[test]
+        fn a_text_is_the_network_that_the_library_reads(
+            addr in any::<IpAddr>(),
+            length in "0{0,2}[0-9]{0,3}|[0-9]{1,3}|[+ ]?[0-9]{1,2}[ /]?|0x8"
+        ) {
+            for text in [format!("{addr}/{length}"), format!("{addr}{length}")] {
+                prop_assert_eq!(net(&text), text.parse().ok(), "{}", text);
+            }
+        }
+    }
+
     #[test]
     fn the_longest_and_the_shortest() {
-        for addr in ["0.0.0.0", "255.255.255.255", "10.100.9.99", "::", "::ffff:1.2.3.4"] {
+        for addr in [
+            "0.0.0.0",
+            "255.255.255.255",
+            "10.100.9.99",
+            "::",
+            "::ffff:1.2.3.4",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ] {
             assert_eq!(with_addr(addr.parse().unwrap(), str::to_owned), addr);
         }
     }

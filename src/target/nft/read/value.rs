@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::super::artifact::{Data, Duration, Element, Expression, Field, Statement};
 use super::ReadError;
 use super::cursor::{Parser, Unfit};
@@ -396,10 +394,10 @@ fn scalar(word: &str) -> Option<Expression> {
     }
     // What has a dot, a colon or a slash is no number, and what has a slash no address.
     if word.contains('/') {
-        return word.parse::<IpNet>().ok().map(Expression::Prefix);
+        return text::net(word).map(Expression::Prefix);
     }
     if word.contains(['.', ':']) {
-        return word.parse::<IpAddr>().ok().map(Expression::Address);
+        return text::addr(word).map(Expression::Address);
     }
     let number = match word.strip_prefix("0x") {
         Some(digits) => u128::from_str_radix(digits, 16).ok(),
