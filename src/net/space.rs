@@ -22,7 +22,7 @@ mod table;
 use hashbrown::HashMap;
 
 use super::addr::{AddrSet, Family};
-use super::packet::{CtState, Limit, Packet};
+use super::packet::{CtState, Limit, Packet, icmp_begins};
 use super::proto::Proto;
 use super::range::{Bounded, RangeSet};
 use arena::Arena;
@@ -455,6 +455,29 @@ impl Space {
         }
         self.universe = Some(all);
         all
+    }
+
+    /// Those of a set that a kernel which tracks connections can see: ICMP that tells or answers is never `new` to it, nor is a
+    /// reply (Linux, `resolve_normal_ct`).
+    pub fn as_tracked(&mut self, a: PacketSet) -> PacketSet {
+        let (told, reply) = (self.begins_nothing(), self.is(Field::CtDirection, 1));
+        let (none, new) = (self.or(told, reply), self.ct(&[CtState::New]));
+        let none = self.and(new, none);
+        self.minus(a, none)
+    }
+
+    /// Every packet of ICMP with a type that begins no connection: to a kernel that tracks, none of them is `new`
+    /// ([`icmp_begins`]).
+    pub fn begins_nothing(&mut self) -> PacketSet {
+        let of = |space: &mut Self, (family, proto)| {
+            let (icmp, family_is) = (space.proto(proto), space.family(family));
+            let begins = icmp_begins(family).iter().map(|number| (u128::from(*number), u128::from(*number)));
+            let begins = space.within(Field::IcmpType, &RangeSet::from_ranges(begins));
+            let all = space.and(icmp, family_is);
+            space.minus(all, begins)
+        };
+        let sets = [(Family::V4, Proto::ICMP), (Family::V6, Proto::ICMPV6)].map(|one| of(self, one));
+        self.any(sets.to_vec())
     }
 
     /// The fields that a set asks for and the values it takes of each, where it is all packets with these; none where what it takes of

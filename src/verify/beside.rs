@@ -94,7 +94,7 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
 
 /// A packet of a set: one that starts a connection, if there is one.
 fn witness(space: &mut Space, set: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
-    let new = space.ct(&[CtState::New]);
+    let (set, new) = (space.as_tracked(set), space.ct(&[CtState::New]));
     let starting = space.and(set, new);
     match space.witness(starting, favourites)? {
         Some(packet) => Ok(Some(packet)),

@@ -20,7 +20,6 @@ use super::interfaces::{self, Grounds};
 use super::ipvs::{self, Director};
 use super::path::{self, bridge_gate};
 use super::said::Sayings;
-use super::terms;
 use super::translate::{self, Entry, Kind, Translations, Ways};
 
 /// The machines of a site as gates between zones.
@@ -447,7 +446,7 @@ impl<'s> Network<'s> {
 
     /// Without what no kernel that tracks takes for `new` (S16).
     fn without_idle_news(&mut self, set: PacketSet) -> PacketSet {
-        let (idle, new) = (terms::begins_nothing(&mut self.space), self.space.ct(&[CtState::New]));
+        let (idle, new) = (self.space.begins_nothing(), self.space.ct(&[CtState::New]));
         let idle = self.space.and(idle, new);
         self.space.minus(set, idle)
     }

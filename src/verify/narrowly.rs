@@ -55,7 +55,7 @@ impl Asked {
         let answers = terms::answers(&mut network.space, &expect.terms);
         let never_new = terms::never_new(&mut network.space, &expect.terms);
         // Who names all types means those that begin a connection.
-        let idle = terms::begins_nothing(&mut network.space);
+        let idle = network.space.begins_nothing();
         let begins = network.space.minus(named, idle);
         let what = network.space.or(begins, never_new);
         Self { what, answers, never_new }

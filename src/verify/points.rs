@@ -30,6 +30,7 @@ pub(crate) fn difference(
     let quieter = space.minus(meant.rejected, done.rejected);
     for set in [wider, narrower, louder, quieter] {
         let set = space.minus(set, unknown);
+        let set = space.as_tracked(set);
         if let Some(packet) = space.witness(set, favourites)? {
             let meant = verdict(space, meant, &packet)?;
             let done = verdict(space, done, &packet)?;

@@ -23,20 +23,6 @@ pub(crate) fn never_new(space: &mut Space, terms: &[Term]) -> PacketSet {
     space.any(sets)
 }
 
-/// Every packet of ICMP with a type that begins no connection: to a kernel that tracks, none of them is `new` (S16).
-pub(crate) fn begins_nothing(space: &mut Space) -> PacketSet {
-    let of = |space: &mut Space, (family, proto)| {
-        let (icmp, family_is) = (space.proto(proto), space.family(family));
-        let begins: Vec<(u128, u128)> =
-            icmp_begins(family).iter().map(|number| (u128::from(*number), u128::from(*number))).collect();
-        let begins = space.within(Field::IcmpType, &RangeSet::from_ranges(begins));
-        let all = space.and(icmp, family_is);
-        space.minus(all, begins)
-    };
-    let sets = [(Family::V4, Proto::ICMP), (Family::V6, Proto::ICMPV6)].map(|one| of(space, one));
-    space.any(sets.to_vec())
-}
-
 fn one(space: &mut Space, term: &Term) -> PacketSet {
     match term {
         Term::Ports { proto, from, to } => {

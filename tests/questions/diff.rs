@@ -545,3 +545,29 @@ fn whom_a_limit_counts_is_said() {
     let told = said(&between(&site(""), &site(more))).join("\n");
     assert!(told.contains("over 10 in 1 s, burst 5 for each source, within 10 in 1 s, burst 5"), "{told}");
 }
+
+/// Connection tracking takes no reply, no error and no answer of ICMP for `new`.
+#[test]
+fn what_no_kernel_takes_for_new_is_no_difference() {
+    let ruleset = |rules: &[&str]| {
+        let before = ["ct state vmap { established : accept, related : accept, invalid : drop, untracked : drop }"];
+        chain("inet", "t", "input priority filter", "drop", &[&before, rules].concat())
+    };
+    let plain = ruleset(&["tcp dport 22 accept"]);
+    for rules in [
+        ["ct direction original tcp dport 22 accept"].as_slice(),
+        &["icmp type { echo-reply, destination-unreachable, time-exceeded } accept", "tcp dport 22 accept"],
+        &["icmpv6 type { 1, 2, 3, 4, 129, 130-136 } accept", "tcp dport 22 accept"],
+    ] {
+        assert_eq!(said(&between(&plain, &ruleset(rules))), Vec::<String>::new(), "{rules:?}");
+    }
+    for (rule, told) in [
+        ("icmp type timestamp-request accept", "icmp type 13"),
+        ("icmpv6 type { 128, 129 } accept", "icmpv6 type 128"),
+        ("ct direction reply tcp dport 23 accept", ""),
+    ] {
+        let found = said(&between(&plain, &ruleset(&[rule, "tcp dport 22 accept"])));
+        assert_eq!(found.is_empty(), told.is_empty(), "{rule}: {found:?}");
+        assert!(found.iter().all(|line| line.contains(told)), "{rule}: {found:?}");
+    }
+}

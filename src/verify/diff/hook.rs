@@ -462,7 +462,8 @@ impl At<'_, '_> {
         change: Change,
         set: PacketSet,
     ) -> Result<Vec<(Vec<String>, PacketSet)>, Exhausted> {
-        if self.space.is_empty(set)? {
+        let tracked = self.space.as_tracked(set);
+        if self.space.is_empty(tracked)? {
             return Ok(Vec::new());
         }
         let (which, effects) = match change {
@@ -549,7 +550,7 @@ impl At<'_, '_> {
 
     /// A packet of a set that a person can read: one that starts a connection, and was not translated, if there is one.
     fn witness(&mut self, set: PacketSet) -> Result<Option<Packet>, Exhausted> {
-        let new = self.space.ct(&[CtState::New]);
+        let (set, new) = (self.space.as_tracked(set), self.space.ct(&[CtState::New]));
         let starting = self.space.and(set, new);
         let favourites: &[IpAddr] = &self.names.favourites;
         match self.space.witness(starting, favourites)? {
