@@ -460,6 +460,9 @@ impl Space {
     /// Those of a set that a kernel which tracks connections can see: ICMP that tells or answers is never `new` to it, nor is a
     /// reply (Linux, `resolve_normal_ct`).
     pub fn as_tracked(&mut self, a: PacketSet) -> PacketSet {
+        if a == PacketSet::NOTHING {
+            return a;
+        }
         let (told, reply) = (self.begins_nothing(), self.is(Field::CtDirection, 1));
         let (none, new) = (self.or(told, reply), self.ct(&[CtState::New]));
         let none = self.and(new, none);
