@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::Ipv6Addr;
 use std::path::Path;
 
 use crate::target::sysctl::artifact::{Setting, Settings};
@@ -143,6 +144,35 @@ pub fn beside(parameters: &[Parameter]) -> BTreeMap<String, String> {
     }
     keys.retain(|key| !is_set(key));
     keys.into_iter().filter_map(|key| Some((value(&key)?, key))).map(|(is, key)| (key, is)).collect()
+}
+
+/// The default routes that the kernel forgets when these are set, each as gateway and interface: told to forward IPv6, those that it
+/// learned from router advertisements itself, by interfaces that will take no more of them (`rt6_purge_dflt_routers`; ip-sysctl,
+/// `accept_ra`). No way back brings them again, only the next advertisement.
+#[must_use]
+pub fn forgotten(parameters: &[Parameter]) -> Vec<(Ipv6Addr, String)> {
+    let forwards = |p: &Parameter| p.key == "net/ipv6/conf/all/forwarding" && p.value == "1";
+    if !parameters.iter().any(forwards) {
+        return Vec::new();
+    }
+    let routes = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let takes_more =
+        |name: &str| value(&format!("net/ipv6/conf/{name}/accept_ra")).is_some_and(|is| is == "2");
+    let mut all: Vec<_> = routes.lines().filter_map(advertised).filter(|(_, by)| !takes_more(by)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The gateway and the interface of a line of `/proc/net/ipv6_route` that is a default route which the kernel learned itself.
+fn advertised(line: &str) -> Option<(Ipv6Addr, String)> {
+    /// `RTF_DEFAULT` and `RTF_ADDRCONF` (`linux/ipv6_route.h`).
+    const LEARNED: u32 = 0x0001_0000 | 0x0004_0000;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [_, "00", _, _, gateway, _, _, _, flags, interface] = words.as_slice() else { return None };
+    let gateway = u128::from_str_radix(gateway, 16).ok().filter(|gateway| *gateway != 0)?;
+    let flags = u32::from_str_radix(flags, 16).ok()?;
+    (flags & LEARNED != 0).then(|| (Ipv6Addr::from(gateway), (*interface).to_owned()))
 }
 
 /// Of those that the kernel turned by itself, what stays as it was all the same: who did not take redirects takes none.

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -85,7 +85,9 @@ pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     all.extend(interfaces(&known.build.legs));
     all.extend(bridges(&known.build.legs, &known.build.settings));
     all.extend(routes(known.build));
-    if !set_parameters {
+    if set_parameters {
+        all.extend(parameters::forgotten(&different(known.build)).into_iter().map(forgotten));
+    } else {
         all.extend(different(known.build).into_iter().map(|parameter| {
             let Parameter { key, before, value } = parameter;
             let message = format!("`{}` is {before}, and the proof assumes {value}", key.replace('/', "."));
@@ -96,6 +98,18 @@ pub fn refusals(known: &Known<'_>, set_parameters: bool) -> Vec<Refusal> {
     all.extend(missing(known.build));
     all.extend(other_rules(known.listing));
     all
+}
+
+/// A default route that goes when the kernel forwards IPv6.
+fn forgotten((gateway, interface): (Ipv6Addr, String)) -> Refusal {
+    let message = format!(
+        "the default route via {gateway} by `{interface}` is of router advertisements: the kernel forgets it when it is told to forward \
+         IPv6, and a rollback does not bring it back"
+    );
+    Refusal::new("route", message).help(
+        "set `accept_ra` of that interface to 2 (now, and in a file of sysctl.d): it keeps the route, and takes advertisements while \
+         it forwards; or give the machine a route of its own",
+    )
 }
 
 /// What nothing is wrong with, and somebody should know before it is applied.

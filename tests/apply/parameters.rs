@@ -539,3 +539,63 @@ fn what_a_packet_is_forwarded_by_besides_the_routes_is_a_drift() {
         set(&world, key, "0");
     }
 }
+
+/// Sends one router advertisement of `fe80::1` by the interface that is named (RFC 4861, section 4.2).
+const ADVERTISE: &str = r"import socket, struct, sys
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); link.bind((sys.argv[1], 0)); mac = link.getsockname()[4]
+ends = socket.inet_pton(socket.AF_INET6, 'fe80::1') + socket.inet_pton(socket.AF_INET6, 'ff02::1')
+said = lambda sum: struct.pack('!BBHBBHII', 134, 0, sum, 64, 0, 1800, 0, 0) + b'\1\1' + mac
+words = ends + struct.pack('!IHBB', len(said(0)), 0, 0, 58) + said(0)
+total = sum(struct.unpack('!%dH' % (len(words) // 2), words))
+while total >> 16: total = (total & 0xffff) + (total >> 16)
+head = struct.pack('!IHBB', 0x60000000, len(said(0)), 58, 255) + ends
+link.send(bytes.fromhex('333300000001') + mac + bytes.fromhex('86dd') + head + said(~total & 0xffff))
+";
+
+/// A kernel that is told to forward forgets the default route that it learned from advertisements, and no rollback knows it.
+#[test]
+fn a_default_route_that_forwarding_would_forget_is_refused() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("both", &both());
+    world.fw.ip(&["addr add 2001:db8:9::1/64 dev eth1 nodad".to_owned()]).unwrap();
+    world.web.ip(&["addr add fe80::1/64 dev eth0 nodad".to_owned()]).unwrap();
+    for (key, value) in [("ipv6/conf/eth2/accept_ra", "1"), ("ipv6/conf/eth2/accept_ra_defrtr", "1")] {
+        set(&world, key, value);
+    }
+    let learned = || world.fw.run("ip", &["-6", "route", "show", "default"], "").unwrap();
+    let advertise = || {
+        let taken = (0..50).any(|_| {
+            world.web.run("python3", &["-c", ADVERTISE, "eth0"], "").unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            learned().contains("via fe80::1 dev eth2")
+        });
+        assert!(taken, "the kernel takes no advertisement");
+    };
+    advertise();
+    let both = path(&world, "both");
+    let refused = world.done(&["apply", &both, "--sysctl"]);
+    let why = "refused (route): the default route via fe80::1 by `eth2` is of router advertisements";
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    assert!(said(&refused).contains(why), "{}", said(&refused));
+    set(&world, "ipv6/conf/eth2/accept_ra", "2");
+    let refused = world.done(&["apply", &both, "--sysctl"]);
+    assert!(!said(&refused).contains(why), "{}", said(&refused));
+    // As it is told: it stays, and goes where somebody says that there is a console.
+    world.ok(&["apply", &both, "--sysctl", "--i-have-console"]);
+    assert!(learned().contains("via fe80::1"), "{}", learned());
+    world.ok(&["rollback"]);
+    set(&world, "ipv6/conf/eth2/accept_ra", "1");
+    // One that was kept once is not looked at again.
+    world.fw.run("ip", &["-6", "route", "del", "default"], "").unwrap();
+    advertise();
+    let told = world.done(&["apply", &both, "--sysctl", "--i-have-console"]);
+    assert!(
+        told.status.success() && said(&told).contains("the default route via fe80::1"),
+        "{}",
+        said(&told)
+    );
+    assert!(!learned().contains("via fe80::1"), "{}", learned());
+}

@@ -550,7 +550,8 @@ fn whom_a_limit_counts_is_said() {
 #[test]
 fn what_no_kernel_takes_for_new_is_no_difference() {
     let ruleset = |rules: &[&str]| {
-        let before = ["ct state vmap { established : accept, related : accept, invalid : drop, untracked : drop }"];
+        let before =
+            ["ct state vmap { established : accept, related : accept, invalid : drop, untracked : drop }"];
         chain("inet", "t", "input priority filter", "drop", &[&before, rules].concat())
     };
     let plain = ruleset(&["tcp dport 22 accept"]);
