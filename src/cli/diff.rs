@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::model::Site;
+use crate::target::sysctl::artifact::Settings;
 use crate::verify::HostRules;
 use crate::verify::diff::{
     BRANCHES, Bounds, Change, Diff, Difference, Found, FrameDiff, Line, Lines, Names, Region, Side, Unclear,
@@ -182,7 +183,8 @@ impl HostAnswer {
             _ => None,
         };
         let [before, after] = [before, after].map(|rules| rules.unwrap_or(&nothing));
-        let diff = engine::diff(side(before), side(after), names, bounds);
+        let mut diff = engine::diff(side(before), side(after), names, bounds);
+        diff.uncompared.extend(shown(was, is));
         let [old, new] = [was, is].map(|machine| machine.and_then(|machine| machine.server.as_ref()));
         let logins = if listings.contains(&true) {
             Logins { uncompared: untold(old.or(new).is_some()), ..Logins::default() }
@@ -224,6 +226,22 @@ fn restarted(was: Option<&Machine>, is: Option<&Machine>) -> Option<String> {
     let both = was.0 && is.0;
     (both && was.1 != is.1)
         .then(|| "how its jump server is started: ssh/fwc-bastion.service is not the same".to_owned())
+}
+
+/// What of a bridge hangs on a parameter: where packets between its ports pass the forward hook on one side alone, what becomes of
+/// them there and in `table bridge` together is compared by nobody.
+fn shown(was: Option<&Machine>, is: Option<&Machine>) -> Option<String> {
+    let [was, is] = [was, is].map(|machine| machine.and_then(|machine| machine.settings.as_ref()));
+    let key = |family: &str| format!("net/bridge/bridge-nf-call-{family}");
+    let on = |settings: &Settings, family: &&str| settings.value(&key(family)) == Some("1");
+    let (was, is) = (was?, is?);
+    let family = ["iptables", "ip6tables"].into_iter().find(|family| on(was, family) != on(is, family))?;
+    let state = if on(is, &family) { "now" } else { "no more" };
+    Some(format!(
+        "what the ports of its bridge say to each other, which passes the forward hook {state} (sysctl.conf, `{}`): hooks are \
+         compared one by one",
+        key(family).replace('/', ".")
+    ))
 }
 
 /// What is different of all machines, and of the groups.

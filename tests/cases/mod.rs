@@ -42,6 +42,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
         "diff_groups_deny_widening",
         &["diff", "--deny-widening", "--format", "json", "diff/groups.fw", "diff/groups_more.fw"],
     ),
+    ("diff_bridge", &["diff", "--deny-widening", "diff/bridge.fw", "diff/bridge_unfiltered.fw"]),
     ("diff_people", &["diff", "--at", "2026-11-21", "diff/people.fw", "diff/people_more.fw"]),
     (
         "diff_people_deny_widening",

@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::model::Site;
 use crate::target::sshd::artifact::Server;
 use crate::target::sshd::read;
+use crate::target::sysctl;
+use crate::target::sysctl::artifact::Settings;
 use crate::verify::HostRules;
 use crate::verify::diff::Lines;
 
@@ -25,7 +27,7 @@ use super::Named;
 use super::groups::Cloud;
 
 /// What is compared of a machine's folder, and where the keys of its accounts stand.
-const COMPARED: [&str; 3] = ["ruleset.nft", "ssh/00-fwc.conf", "ssh/fwc-bastion.service"];
+const COMPARED: [&str; 4] = ["ruleset.nft", "sysctl.conf", "ssh/00-fwc.conf", "ssh/fwc-bastion.service"];
 const KEYS: &str = "ssh/authorized_keys/";
 
 /// One side: machines by their names; one without a name is a listing.
@@ -42,6 +44,8 @@ pub(super) struct Input {
 pub(super) struct Machine {
     /// Its ruleset, with the statements of its lines.
     pub(super) rules: Option<(HostRules, Lines)>,
+    /// What its kernel is told beside them; none of a listing.
+    pub(super) settings: Option<Settings>,
     /// What its sshd is told.
     pub(super) server: Option<Server>,
     /// How what takes the place of its sshd is started.
@@ -143,11 +147,15 @@ impl Input {
 }
 
 impl Machine {
-    /// What the sshd of a machine is told by its files; no ruleset yet.
+    /// What a machine is told by its files beside the ruleset.
     fn told(host: &str, files: &BTreeMap<&str, &str>) -> Result<Self, Failure> {
         let unread = |file: &str, why: read::Unread| {
             Failure::new(format!("`hosts/{host}/{file}` cannot be read as what fwc tells an sshd: {why}"))
         };
+        let settings = files.get("sysctl.conf").map(|text| {
+            let unread = |why| Failure::new(format!("`hosts/{host}/sysctl.conf` cannot be read: {why}"));
+            sysctl::read::read(text).map_err(unread)
+        });
         let mut server = Server::default();
         let mut told = false;
         for (file, text) in files {
@@ -161,7 +169,7 @@ impl Machine {
             }
         }
         let unit = files.get("ssh/fwc-bastion.service").map(|text| (*text).to_owned());
-        Ok(Self { rules: None, server: told.then_some(server), unit })
+        Ok(Self { rules: None, settings: settings.transpose()?, server: told.then_some(server), unit })
     }
 }
 
