@@ -201,6 +201,28 @@ fn nobody_has_to_be_sent_broadcasts() {
     asked(&policy, &[("allow udp 9 from lan to lan", "-")]);
 }
 
+/// What is allowed and comes to nobody is no permission: who forwards keeps it.
+#[test]
+fn a_broadcast_that_is_allowed_through_a_firewall_is_not_routed_either() {
+    const TWO: &str = "zone lan { 10.0.1.0/24, 2001:db8:1::/64 }\nzone mid { 10.0.3.0/24, 2001:db8:3::/64 }\n\
+        zone dmz { 10.0.2.0/24, 2001:db8:2::/64 }\n\
+        firewall fw { eth0 10.0.1.1, 2001:db8:1::1 in lan; eth1 10.0.3.1, 2001:db8:3::1 in mid }\n\
+        router r { eth0 10.0.3.2, 2001:db8:3::2 in mid; eth1 10.0.2.1, 2001:db8:2::1 in dmz }\n\
+        host a = 10.0.2.9, 2001:db8:2::9 in dmz\n\
+        allow udp 9 from lan, dmz to dmz\n";
+    asked(
+        TWO,
+        &[
+            ("allow udp 9 from lan to 10.0.2.255", "10.0.2.255"),
+            ("allow udp 9 from lan to 2001:db8:2::", "2001:db8:2::"),
+            ("allow udp 9 from lan to 10.0.2.9, 10.0.2.255", "10.0.2.255"),
+            ("allow udp 9 from lan to a", "-"),
+            ("allow udp 9 from lan to dmz", "-"),
+            ("allow udp 9 from a to 10.0.2.255", "-"),
+        ],
+    );
+}
+
 /// Whoever writes one beside its neighbours, in a list say, asks for it: only with the whole of its network it comes unasked.
 #[test]
 fn a_broadcast_address_that_is_written_is_asked_for() {

@@ -15,7 +15,7 @@ use super::compose::{Asking, Network};
 use super::narrowly::{Asked, Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};
 use super::translate::{Entry, Kind};
-use super::{ipvs, narrowly};
+use super::{broadcasts, ipvs, narrowly};
 
 /// Packets that share their way up to here.
 #[derive(Clone)]
@@ -139,6 +139,9 @@ impl Pair<'_, '_, '_> {
             if let Some(stopped) = self.keeps(&part, gate)? {
                 return Ok(Some(stopped));
             }
+            if let Some(stopped) = self.is_kept(&part, gate)? {
+                return Ok(Some(stopped));
+            }
             if let Some(stopped) = self.leave(&mut part, gate)? {
                 return Ok(Some(stopped));
             }
@@ -167,6 +170,29 @@ impl Pair<'_, '_, '_> {
         let (missing, _) = self.network.left(part.entry, missing, part.kind);
         let place = place(self.network.site, host, hook);
         self.stop(missing, format!("what follows the reply is stopped at {place} (`strict-source`)"))
+    }
+
+    /// Whether the machine does not send it on, because nobody sends on what is for all of a link (S14). Of an address that a machine
+    /// has all the same another finding says so.
+    fn is_kept(&mut self, part: &Part, gate: Gate) -> Answer {
+        let Gate { host, hook: Hook::Forward, oif: Some(leg), bridged: false, .. } = gate else {
+            return Ok(None);
+        };
+        let site = self.network.site;
+        let Some(zone) = site.leg(host, leg).map(|leg| leg.zone) else { return Ok(None) };
+        let kept = broadcasts::kept_from(site, &self.network.shared, host, zone);
+        let kept = kept.intersection(&part.ends().1).difference(&site.static_addresses());
+        for one in self.network.shared.clone().iter().filter(|one| kept.contains(one.addr)) {
+            let there = self.network.space.to(&AddrSet::one(one.addr));
+            let set = self.network.space.and(part.set, there);
+            if self.network.space.is_empty(set)? {
+                continue;
+            }
+            let (set, _) = self.network.left(part.entry, set, part.kind);
+            let words = one.words(site);
+            return self.stop(set, format!("`{}` sends it on to nobody: {words}", name_of(site, host)));
+        }
+        Ok(None)
     }
 
     /// What a director sends on, to each real server; what its own gets stays (S45).
