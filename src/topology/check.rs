@@ -11,6 +11,7 @@ use super::bridges;
 use super::conflict::Book;
 use super::publics;
 use super::reading::{Crossing, multicast, words};
+use super::seen::Seen;
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
@@ -375,10 +376,12 @@ impl Need<'_> {
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
             Trouble::Asymmetric { there, back, direct, by } => finding(format!(
                 "packets from `{from}` to `{to}` pass {}, their replies {}",
-                machines(site, there),
-                machines(site, back)
+                there.told(site, back, false),
+                back.told(site, there, true)
             ))
-            .help(if matches!(self.nat, Some(Nat::Ipvs { .. })) {
+            .help(if let Some(help) = bridges::both_ways(site, there, back) {
+                help
+            } else if matches!(self.nat, Some(Nat::Ipvs { .. })) {
                 "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`".to_owned()
             } else if *direct {
                 "the target answers its neighbour directly: say `hairpin`, and it answers the firewall".to_owned()
@@ -444,8 +447,8 @@ pub(super) enum Trouble {
     NoWayBack,
     /// `direct`: the target answers without any machine between. `by`: who answers, where that is known.
     Asymmetric {
-        there: Vec<HostId>,
-        back: Vec<HostId>,
+        there: Seen,
+        back: Seen,
         direct: bool,
         by: Answerer,
     },
@@ -755,11 +758,6 @@ impl Side {
 fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
     let host = site.host(host).map_or("", |h| h.name.as_str());
     format!("{host}.{}", site.zone(zone).map_or("", |z| z.name.as_str()))
-}
-
-fn machines(site: &Site, hosts: &[HostId]) -> String {
-    let names: Vec<String> = hosts.iter().filter_map(|h| site.host(*h)).map(|h| h.name.clone()).collect();
-    if names.is_empty() { "no firewall".to_owned() } else { listed(&names) }
 }
 
 fn listed(names: &[String]) -> String {

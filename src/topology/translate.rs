@@ -410,7 +410,7 @@ impl Topology<'_> {
     }
 
     /// The machine that alone is all the sources.
-    fn lone(&self, crossing: &Crossing) -> Option<HostId> {
+    pub(super) fn lone(&self, crossing: &Crossing) -> Option<HostId> {
         let mut hosts: Vec<HostId> = crossing.senders.iter().map(|o: &Own| o.host).collect();
         hosts.extend(crossing.from_dynamic.map(|(host, _)| host));
         let owners = self.owners(&crossing.src);

@@ -4,11 +4,11 @@
 //! A *stretch* is the way between two machines that translate; a reply walks the stretches backwards, and must meet in
 //! each the firewalls that saw the packet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
-use crate::model::{Hook, Host, HostId, LegId, Site};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::compose::{Asking, Network};
@@ -51,13 +51,15 @@ struct Stretch {
     answers: PacketSet,
     /// The firewalls on it.
     filters: Vec<HostId>,
+    /// Those that stand between the members of a link of it, each by its leg there.
+    links: Vec<(HostId, LegId)>,
     /// The machine that translates at its end.
     at: Option<HostId>,
 }
 
 impl Stretch {
     fn new((src, of): Sender, dst: AddrSet, answers: PacketSet) -> Self {
-        Self { src, of, dst, answers, filters: Vec::new(), at: None }
+        Self { src, of, dst, answers, filters: Vec::new(), links: Vec::new(), at: None }
     }
 
     fn sender(&self) -> Sender {
@@ -263,7 +265,9 @@ impl Pair<'_, '_, '_> {
             let mut done = std::mem::replace(&mut part.now, turned);
             done.at = Some(gate.host);
             part.behind.push(done);
-        } else if gate.hook == Hook::Forward && !gate.bridged && filters(self.network.site, gate.host) {
+        } else if let Some(leg) = gate.across {
+            part.now.links.push((gate.host, leg));
+        } else if gate.hook == Hook::Forward && filters(self.network.site, gate.host) {
             part.now.filters.push(gate.host);
         }
     }
@@ -295,7 +299,7 @@ impl Pair<'_, '_, '_> {
         Stretch::new(sender, dst, answers)
     }
 
-    // ---- the way back: S10, S33 --------------------------------------------------------------------------
+    // ---- the way back: S10, S33 ------------------------------------------------------------------------
 
     /// The reply to packets that have arrived, stretch by stretch.
     fn back(&mut self, part: &Part) -> Answer {
@@ -331,12 +335,7 @@ impl Pair<'_, '_, '_> {
                     return self.stop(part.set, reason);
                 }
             };
-            let passed: Vec<HostId> = way.transits.iter().map(|t| t.0).collect();
-            let seen = |hosts: &[HostId]| {
-                let filtering = hosts.iter().copied().filter(|host| filters(self.network.site, *host));
-                filtering.collect::<std::collections::BTreeSet<_>>()
-            };
-            if seen(&stretch.filters) != seen(&passed) {
+            if !self.is_seen_alike(stretch, &way) {
                 let reason = "the reply does not pass the firewalls that saw the packet".to_owned();
                 return self.stop(part.set, reason);
             }
@@ -349,6 +348,33 @@ impl Pair<'_, '_, '_> {
             begin = head.map_or(begin, Begin::Machine);
         }
         Ok(None)
+    }
+
+    /// Whether a reply is routed by the firewalls that routed the packet, and whoever tracks the one sees the other.
+    fn is_seen_alike(&self, stretch: &Stretch, way: &Path) -> bool {
+        let site = self.network.site;
+        let passed = way.transits.iter().map(|transit| transit.0);
+        let there: BTreeSet<HostId> = stretch.filters.iter().copied().collect();
+        let back: BTreeSet<HostId> = passed.filter(|host| filters(site, *host)).collect();
+        let tracks = |(host, leg): (HostId, LegId)| {
+            let leg = site.leg(host, leg)?;
+            // In `table bridge` the chain of a leg decides what has an address of its zone, and nothing else.
+            let told = || {
+                let zone = site.zone(leg.zone);
+                zone.is_some_and(|z| !z.addrs.is_disjoint(&stretch.src) || !z.addrs.is_disjoint(&stretch.dst))
+            };
+            let tracks = match leg.bridge.as_ref()? {
+                Bridge::BrNetfilter | Bridge::Hub => true,
+                Bridge::Stateful => told(),
+                // What of replies it lets pass is asked of its own rules.
+                Bridge::Stateless(_) => false,
+            };
+            tracks.then_some(host)
+        };
+        let (mut seen, mut heard) = (there.clone(), back.clone());
+        seen.extend(stretch.links.iter().copied().filter_map(tracks));
+        heard.extend(way.bridged.iter().map(|&(_, host, leg)| (host, leg)).filter_map(tracks));
+        there == back && seen == heard
     }
 
     /// The hooks that a reply passes on one stretch: established, whatever was translated.
