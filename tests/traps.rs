@@ -191,6 +191,19 @@ fn what_tracks_on_a_link_sees_replies_too() {
     }
 }
 
+/// Under `ipvs dr` a real server answers from the director's address: by way of the director itself nothing comes of it.
+#[test]
+fn under_dr_nothing_is_answered_through_the_director() {
+    let policy = "zone world { rest }\nzone lan { 10.0.0.0/24 }\nfirewall lb { eth0 192.0.2.1 in world; eth1 10.0.0.1 in lan }\n\
+        router gw { eth0 192.0.2.2 in world; eth1 10.0.0.2 in lan }\n\
+        host s1 { eth0 10.0.0.11 in lan; route world via gw.lan }\nallow tcp 80 from world to lb.world ipvs dr to s1\n\
+        test \"t\" { expect allow tcp 80 from world to lb.world }\n";
+    let found = rerouted(policy, "s1", ("lb", "lan"));
+    let found = refuted(&found, "expect allow tcp 80 from world to lb.world");
+    let reason = "the reply does not pass the firewalls that saw the packet";
+    assert_eq!(found.reason.as_deref(), Some(reason), "{found:?}");
+}
+
 /// The target answers its neighbour, who has never written to it.
 #[test]
 fn without_the_hairpin_address_the_target_answers_its_neighbour() {

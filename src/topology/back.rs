@@ -16,7 +16,7 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
     match &way.course {
         Course::Plain => plain(topology, &way.crossing, path),
         Course::Dnat(dnat) => translated(topology, &way.crossing, path, dnat),
-        Course::Balanced(balanced) if balanced.direct => None,
+        Course::Balanced(balanced) if balanced.direct => past(topology, &way.crossing, path, balanced),
         Course::Balanced(balanced) => {
             plain(topology, &way.crossing, path).or_else(|| answered(topology, &way.crossing, path, balanced))
         }
@@ -135,6 +135,50 @@ fn answered(
         for class in sources(topology, &clients) {
             let answers = (balanced.at, real.machine, zone);
             let trouble = by_way_of(topology, &clients, (start, class), (&outer, &there), answers);
+            if trouble.is_some() {
+                return trouble;
+            }
+        }
+    }
+    None
+}
+
+/// S44: from every real server to the client, past M, which has the address that the replies come from, and through whoever saw
+/// the packet on its way to M and on from there.
+fn past(
+    topology: &mut Topology<'_>,
+    crossing: &Crossing,
+    path: &Path,
+    balanced: &Balanced,
+) -> Option<Trouble> {
+    let site = topology.site;
+    for real in &balanced.reals {
+        let Ok(inner) = real.inner.as_ref() else { continue };
+        let (start, _) = serves(topology, real)?;
+        let clients = Crossing { src: real.src.clone(), ..crossing.clone() };
+        let known = topology.known(&clients);
+        for class in sources(topology, &clients) {
+            let found = topology.path(start, class);
+            let back = match found.as_ref() {
+                Ok(back) => back,
+                Err(blocked) => return Some(lost(blocked)),
+            };
+            let ends = topology.between((start, class), known);
+            let seen = Seen::of(site, &Piece::whole(back), ends);
+            if seen.passes(balanced.at) {
+                return Some(Trouble::Returned { at: balanced.at, real: real.addr });
+            }
+            let outer = topology.between((Start::Machine(balanced.at), class), known);
+            let outer = Seen::of(site, &Piece::whole(path), outer);
+            let there = Seen::of(site, &Piece::whole(inner), ends).and(outer);
+            if !there.sees_replies(&seen) {
+                let by = answerer(site, start, back);
+                return Some(Trouble::Asymmetric { there, back: seen, direct: false, by });
+            }
+            // At M every packet is the first of its connection: it never hears of a reply.
+            let before = Path { end: None, ..path.clone() };
+            let trouble = strictly(topology, &before, class).or_else(|| strictly(topology, inner, class));
+            let trouble = trouble.or_else(|| answered_strictly(topology, start, class, clients.class));
             if trouble.is_some() {
                 return trouble;
             }

@@ -3,6 +3,7 @@
 //! At most one finding of a kind for each statement: its first pair of ends, with what to write.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
@@ -381,13 +382,20 @@ impl Need<'_> {
             ))
             .help(if let Some(help) = bridges::both_ways(site, there, back) {
                 help
-            } else if matches!(self.nat, Some(Nat::Ipvs { .. })) {
+            } else if matches!(self.nat, Some(Nat::Ipvs { direct: false, .. })) {
                 "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`".to_owned()
             } else if *direct {
                 "the target answers its neighbour directly: say `hairpin`, and it answers the firewall".to_owned()
             } else {
                 by.err_at(site)
             }),
+            Trouble::Returned { at, real } => {
+                let owner = topology.owners(&AddrSet::one(*real)).first().map(|(_, host, _)| *host);
+                let real = owner.map_or_else(|| real.to_string(), |host| words(site, &End::Host(host)));
+                let at = words(site, &End::Host(*at));
+                finding(format!("replies from `{real}` to `{from}` come back to `{at}`, from its own address"))
+                    .help(format!("under `ipvs dr` real servers answer past their director: give `{real}` another gateway by `route PLACE via HOST.ZONE`, or say `ipvs nat`"))
+            }
             Trouble::Round { at, came, leads } => {
                 let (came, leads) = (gateway(site, (*at, *came)), gateway(site, (*at, *leads)));
                 let at = site.host(*at).map_or("", |h| h.name.as_str());
@@ -451,6 +459,11 @@ pub(super) enum Trouble {
         back: Seen,
         direct: bool,
         by: Answerer,
+    },
+    /// Under `ipvs dr`: what a real server answers comes to its director (S44).
+    Returned {
+        at: HostId,
+        real: IpAddr,
     },
     /// A machine says `strict-source`, and would answer by another leg than the packets come by (S38).
     Round {
@@ -523,7 +536,9 @@ impl Trouble {
         match self {
             Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
             Self::NoWay { .. } => code::NO_PATH,
-            Self::NoWayBack | Self::Asymmetric { .. } | Self::Round { .. } => code::ASYMMETRIC_PATH,
+            Self::NoWayBack | Self::Asymmetric { .. } | Self::Returned { .. } | Self::Round { .. } => {
+                code::ASYMMETRIC_PATH
+            }
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Public { .. } => code::PUBLIC_ADDRESS,

@@ -96,6 +96,12 @@ impl Seen {
         self
     }
 
+    /// Whether a machine is among them.
+    pub(super) fn passes(&self, host: HostId) -> bool {
+        let links = self.tracked.union(&self.stateless);
+        self.routed.contains(&host) || links.into_iter().any(|(at, _)| *at == host)
+    }
+
     /// Whether what passes these is answered through those: by the same routed machines, and whoever tracks sees both, be it by
     /// another of its legs. Who tracks nothing takes for replies what answers to what passes there; of what goes there alone it
     /// wants none.

@@ -36,8 +36,8 @@ struct Part {
     turned: Option<Stretch>,
     /// The machine that took them in.
     arrived: Option<HostId>,
-    /// Whether their replies go another way, past whoever sent them on (S44).
-    one_way: bool,
+    /// The real server that answers them past the director that sent them on (S44).
+    past: Option<IpAddr>,
 }
 
 /// The way between two machines that translate.
@@ -60,6 +60,13 @@ struct Stretch {
 impl Stretch {
     fn new((src, of): Sender, dst: AddrSet, answers: PacketSet) -> Self {
         Self { src, of, dst, answers, filters: Vec::new(), links: Vec::new(), at: None }
+    }
+
+    /// This one to a director and the next from it, of what keeps its addresses there: it is answered in one.
+    fn joined(&self, next: &Self) -> Self {
+        let filters = self.filters.iter().chain(&next.filters).copied().collect();
+        let links = self.links.iter().chain(&next.links).copied().collect();
+        Self { filters, links, at: None, ..self.clone() }
     }
 
     fn sender(&self) -> Sender {
@@ -106,8 +113,8 @@ pub(super) fn pair(
     };
     let now = Stretch::new((from.addrs.clone(), from.machine), to.addrs.clone(), asked.answers);
     let (kind, entry) = (Kind::default(), Entry::Plain);
-    let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
-    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
+    let (behind, turned, arrived, past) = (Vec::new(), None, None, None);
+    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, past })
 }
 
 impl Pair<'_, '_, '_> {
@@ -151,14 +158,14 @@ impl Pair<'_, '_, '_> {
             }
             self.move_on(&mut part, gate);
         }
-        if part.one_way || self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+        if self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
     }
 
     /// Whether what is sent after the reply passes here too. It has the same way; but a machine that says `strict-source` asks
     /// of it, not of the first packet, that it comes by the leg that leads back (S38).
     fn keeps(&mut self, part: &Part, gate: Gate) -> Answer {
         let Gate { host, hook, iif, oif, .. } = gate;
-        if part.one_way || !self.network.site.host(host).is_some_and(|machine| machine.strict_source) {
+        if !self.network.site.host(host).is_some_and(|machine| machine.strict_source) {
             return Ok(None);
         }
         let passes = self.network.gate(Asking::Further, host, hook, iif, oif, part.entry);
@@ -188,10 +195,10 @@ impl Pair<'_, '_, '_> {
                             .stop(set, format!("no routed path from `{name}` to {real}: {}", why.reason()));
                     }
                 };
-                let (entry, one_way, entered) = (Entry::Plain, director.direct, true);
+                let (entry, past, entered) = (Entry::Plain, director.direct.then_some(*real), true);
                 let to = if director.direct { part.now.dst.clone() } else { AddrSet::one(*real) };
                 let turned = Some(self.stretch(part.now.sender(), to, set));
-                let on = Part { set, kind, entry, entered, ahead, turned, one_way, ..part.clone() };
+                let on = Part { set, kind, entry, entered, ahead, turned, past, ..part.clone() };
                 let stopped = self.follow(on)?;
                 if stopped.is_some() {
                     return Ok(stopped);
@@ -299,11 +306,15 @@ impl Pair<'_, '_, '_> {
         Stretch::new(sender, dst, answers)
     }
 
-    // ---- the way back: S10, S33 ------------------------------------------------------------------------
+    // ---- the way back: S10, S33, S44 ---------------------------------------------------------------------
 
     /// The reply to packets that have arrived, stretch by stretch.
     fn back(&mut self, part: &Part) -> Answer {
-        let stretches: Vec<&Stretch> = part.behind.iter().chain([&part.now]).collect();
+        let direct = part.past.and(part.behind.split_last());
+        let direct = direct.map(|(outer, before)| (before, outer.joined(&part.now)));
+        let (before, last) =
+            direct.as_ref().map_or((&*part.behind, &part.now), |(before, one)| (before, one));
+        let stretches: Vec<&Stretch> = before.iter().chain([last]).collect();
         let mut begin = self.answers_from(part);
         // The leg by which it came into the machine that it is in.
         let mut came: Option<LegId> = None;
@@ -417,6 +428,10 @@ impl Pair<'_, '_, '_> {
     /// Where the reply starts: at whoever took the packet in.
     fn answers_from(&self, part: &Part) -> Begin {
         let of_machine = |machine: Option<(HostId, LegId)>| machine.map(|(host, _)| Begin::Machine(host));
+        if let Some(real) = part.past {
+            let zone = self.forwarding.zone_of(real).map(Begin::Zone);
+            return of_machine(self.forwarding.owner_of(real)).or(zone).unwrap_or(self.to.begin);
+        }
         if !part.kind.dst {
             // Whoever has several legs answers by its own routes, also where its zone was meant.
             let itself = self.to.machine.filter(|(host, _)| self.to.named || self.is_multihomed(*host));
