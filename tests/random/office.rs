@@ -141,7 +141,7 @@ fn statement(dice: &mut Dice, at: usize) -> String {
         }
         // Where the director is the way of the replies there is no such thing: between neighbours, and behind another gateway.
         11 => {
-            let from = if at % 2 == 0 { "lan" } else { "dmz" };
+            let from = if at.is_multiple_of(2) { "lan" } else { "dmz" };
             format!("allow {port} from {from} to fw.dmz ipvs dr to s0, s1{tail}\n")
         }
         12..=14 => {
