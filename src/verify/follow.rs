@@ -382,7 +382,12 @@ impl Pair<'_, '_, '_> {
             };
             tracks.then_some(host)
         };
-        let (mut seen, mut heard) = (there.clone(), back.clone());
+        // Whoever is an end of it sees both, whatever else of it passes them on a link (S44).
+        let ends = [stretch.of, way.start].into_iter().flatten().map(|(host, _)| host);
+        let mut seen: BTreeSet<HostId> = ends.collect();
+        let mut heard = seen.clone();
+        seen.extend(&there);
+        heard.extend(&back);
         seen.extend(stretch.links.iter().copied().filter_map(tracks));
         heard.extend(way.bridged.iter().map(|&(_, host, leg)| (host, leg)).filter_map(tracks));
         there == back && seen == heard
