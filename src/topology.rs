@@ -16,6 +16,7 @@ mod members;
 mod own;
 mod publics;
 pub mod reading;
+mod seen;
 mod size;
 mod told;
 pub mod translate;
@@ -24,7 +25,7 @@ use std::rc::Rc;
 
 use hashbrown::HashMap;
 
-use crate::model::{Bridges, Host, HostId, LegId, Site, ZoneId};
+use crate::model::{Bridge, Bridges, Host, HostId, LegId, Site, ZoneId};
 use crate::net::Family;
 
 pub use check::check;
@@ -78,21 +79,6 @@ pub struct Path {
     pub end: Option<(HostId, LegId)>,
     /// The bridges crossed, in the order of the way.
     pub bridged: Vec<Bridged>,
-}
-
-impl Path {
-    /// The machines passed that filter, sorted.
-    #[must_use]
-    pub fn filters(&self, site: &Site) -> Vec<HostId> {
-        let mut all: Vec<HostId> = self
-            .transits
-            .iter()
-            .map(|t| t.host)
-            .filter(|h| site.host(*h).is_some_and(Host::filters))
-            .collect();
-        all.sort_unstable();
-        all
-    }
 }
 
 /// Why there is no routed path.
@@ -353,7 +339,7 @@ impl<'a> Topology<'a> {
     }
 
     fn is_hub(&self, host: HostId, leg: LegId) -> bool {
-        self.hubs.values().any(|hub| *hub == (host, leg))
+        self.site.leg(host, leg).is_some_and(|leg| leg.bridge == Some(Bridge::Hub))
     }
 
     /// S77: a hub sends on by its own routes, whatever its members mean; where it does otherwise there is no way.

@@ -90,15 +90,38 @@ fn trap_replies_must_cross_the_director() {
     }
 }
 
+/// The site under `dr`, where the replies of the nodes go past the director.
+fn direct(from: &str) -> Vec<(String, String)> {
+    let mut texts = but(
+        "allow lvs from internet to master ipvs nat to web port 8080",
+        &format!("allow lvs from {from} to master ipvs dr to web"),
+    );
+    for (old, new) in [
+        ("only deno from internet", "only lvs from internet"),
+        ("route internet via master.lan", "route internet via gw.lan"),
+        ("from nodes to internet masquerade", "from nodes to internet"),
+    ] {
+        assert!(texts[0].1.contains(old), "{old}");
+        texts[0].1 = texts[0].1.replace(old, new);
+    }
+    texts
+}
+
+/// Nodes whose gateway is the director would answer it from its own address.
+#[test]
+fn trap_under_dr_nodes_answer_past_their_director() {
+    let mut texts = direct("internet");
+    texts[0].1 = texts[0].1.replace("route internet via gw.lan", "route internet via master.lan");
+    let (result, findings, sources) = attempt(&texts);
+    assert!(result.is_none());
+    let said = said(&findings, &sources);
+    assert!(said.contains("come back to `master`, from its own address"), "{said}");
+}
+
 /// Under `dr` the replies go past the director, and a client on the nodes' own side is served.
 #[test]
 fn under_dr_neighbours_are_served_too() {
-    let mut texts = but(
-        "allow lvs from internet to master ipvs nat to web port 8080",
-        "allow lvs from internet, lan except nodes to master ipvs dr to web",
-    );
-    texts[0].1 = texts[0].1.replace("only deno from internet", "only lvs from internet");
-    let direct = compiled(&texts);
+    let direct = compiled(&direct("internet, lan except nodes"));
     assert!(direct.report.holds());
     for line in [
         "192.168.100.50:40000 -> 192.168.100.1 tcp/8000 new accept",
@@ -143,11 +166,7 @@ fn who_writes_to_a_director_is_read_by_the_leg_they_send_by() {
 /// S49: the packet keeps the address of the director, and `expect deny` follows it into the node all the same.
 #[test]
 fn under_dr_a_deny_follows_the_packet_into_the_real_server() {
-    let mut texts = but(
-        "allow lvs from internet to master ipvs nat to web port 8080",
-        "allow lvs from internet to master ipvs dr to web",
-    );
-    texts[0].1 = texts[0].1.replace("only deno from internet", "only lvs from internet");
+    let texts = direct("internet");
     let dr = |more: &str| {
         let mut texts = texts.clone();
         texts[0].1 += &format!("test \"handed on\" {{ {more} }}\n");

@@ -159,6 +159,51 @@ fn a_member_of_several_legs_answers_by_its_own_routes() {
     assert!(others.report.holds(), "{:?}", red(&others.report));
 }
 
+/// What a policy says, proved of its site with other routes: a machine's all by another gateway, each in a zone.
+fn rerouted(policy: &str, host: &str, via: (&str, &str)) -> Report {
+    let whole = compiled(&[("policy.fw".to_owned(), policy.to_owned())]);
+    assert!(whole.report.holds(), "{:?}", red(&whole.report));
+    let mut site = whole.site.clone();
+    let gateway = site.hosts().find(|(_, machine)| machine.name == via.0).unwrap().0;
+    let zone = site.zones().find(|(_, zone)| zone.name == via.1).unwrap().0;
+    let machine = site.hosts.iter_mut().find(|machine| machine.name == host).unwrap();
+    machine.routes.iter_mut().for_each(|route| (route.gateway, route.zone) = (gateway, zone));
+    prove(&site, &whole.artifacts, options().at)
+}
+
+/// A hub, and a bridge that tracks, which packets pass in transit and their replies do not: the connection never comes about.
+#[test]
+fn what_tracks_on_a_link_sees_replies_too() {
+    for how in ["hub", "bridge br_netfilter"] {
+        for (machine, via) in [("r3", ("r1", "alt")), ("r1", ("r3", "alt"))] {
+            let policy = format!(
+                "zone za {{ 10.1.0.0/24 }}\nzone zb {{ 10.2.0.0/24 }}\nzone alt {{ 10.3.0.0/24 }}\nzone road {{ 10.8.0.0/24 }}\n\
+                 firewall h {{ wg0 10.8.0.1 in road {how} }}\n\
+                 router r1 {{ e0 10.1.0.1 in za; e1 10.8.0.2 in road; e2 10.3.0.2 in alt; route zb via r3.road }}\n\
+                 router r3 {{ e0 10.2.0.1 in zb; e1 10.8.0.3 in road; e2 10.3.0.3 in alt; route za via r1.road }}\n\
+                 allow ssh from za to zb\ntest \"t\" {{ expect allow ssh from za to zb }}\n"
+            );
+            let found = rerouted(&policy, machine, via);
+            let found = refuted(&found, "expect allow ssh from za to zb");
+            let reason = "the reply does not pass the firewalls that saw the packet";
+            assert_eq!(found.reason.as_deref(), Some(reason), "{how}, {machine}: {found:?}");
+        }
+    }
+}
+
+/// Under `ipvs dr` a real server answers from the director's address: by way of the director itself nothing comes of it.
+#[test]
+fn under_dr_nothing_is_answered_through_the_director() {
+    let policy = "zone world { rest }\nzone lan { 10.0.0.0/24 }\nfirewall lb { eth0 192.0.2.1 in world; eth1 10.0.0.1 in lan }\n\
+        router gw { eth0 192.0.2.2 in world; eth1 10.0.0.2 in lan }\n\
+        host s1 { eth0 10.0.0.11 in lan; route world via gw.lan }\nallow tcp 80 from world to lb.world ipvs dr to s1\n\
+        test \"t\" { expect allow tcp 80 from world to lb.world }\n";
+    let found = rerouted(policy, "s1", ("lb", "lan"));
+    let found = refuted(&found, "expect allow tcp 80 from world to lb.world");
+    let reason = "the reply does not pass the firewalls that saw the packet";
+    assert_eq!(found.reason.as_deref(), Some(reason), "{found:?}");
+}
+
 /// The target answers its neighbour, who has never written to it.
 #[test]
 fn without_the_hairpin_address_the_target_answers_its_neighbour() {

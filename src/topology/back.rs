@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::check::{Answerer, Trouble};
 use super::reading::{Crossing, Own};
-use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way};
-use super::{Blocked, ClassId, Path, Start, Topology, Transit};
+use super::seen::{Ends, Piece, Seen};
+use super::translate::{Balanced, Course, Dnat, Mask, Put, Real, Source, Way};
+use super::{Blocked, ClassId, Path, Start, Topology};
 use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Family};
 
@@ -15,7 +16,7 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
     match &way.course {
         Course::Plain => plain(topology, &way.crossing, path),
         Course::Dnat(dnat) => translated(topology, &way.crossing, path, dnat),
-        Course::Balanced(balanced) if balanced.direct => None,
+        Course::Balanced(balanced) if balanced.direct => past(topology, &way.crossing, path, balanced),
         Course::Balanced(balanced) => {
             plain(topology, &way.crossing, path).or_else(|| answered(topology, &way.crossing, path, balanced))
         }
@@ -26,10 +27,10 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
 
 /// S10: from every destination back to every source.
 fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
-    let there = path.filters(topology.site);
+    let (there, known) = (Piece::whole(path), topology.known(crossing));
     for class in sources(topology, crossing) {
         for start in starts(topology, crossing, path, class) {
-            let trouble = same(topology, start, class, &there);
+            let trouble = same(topology, (start, class), &there, known);
             let trouble = trouble.or_else(|| strictly(topology, path, class));
             let trouble = trouble.or_else(|| answered_strictly(topology, start, class, crossing.class));
             if trouble.is_some() {
@@ -47,9 +48,9 @@ pub(super) fn member(
     path: &Path,
     host: HostId,
 ) -> Option<Trouble> {
-    let there = path.filters(topology.site);
+    let (start, there, known) = (Start::Machine(host), Piece::whole(path), topology.known(crossing));
     let sources = sources(topology, crossing);
-    sources.into_iter().find_map(|class| same(topology, Start::Machine(host), class, &there))
+    sources.into_iter().find_map(|class| same(topology, (start, class), &there, known))
 }
 
 /// S38: a strict machine to which packets of a class come by another leg than it would answer by. Whoever does not know
@@ -79,20 +80,20 @@ fn answered_strictly(
 
 /// From T to M through the inner way, from M to the sender through the outer one.
 fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dnat: &Dnat) -> Option<Trouble> {
-    let site = topology.site;
-    let outer = path.filters(site);
+    let outer = Piece::whole(path);
     let senders = sources(topology, crossing);
     if let Some(trouble) = senders.iter().find_map(|class| strictly(topology, path, *class)) {
         return Some(trouble);
     }
     if let Some(Ok(inner)) = dnat.inner.as_ref().map(|p| p.as_ref().as_ref()) {
-        let there = inner.filters(site);
+        let there = Piece::whole(inner);
         let target = topology.classes.of(dnat.target)?;
         let zone = topology.classes.class(target)?.zone;
         let start = dnat.machine.map_or(Start::Zone(zone, None), Start::Machine);
         if let Some(mask) = dnat.mask {
             for class in behind(topology, mask, crossing.family) {
-                let trouble = same(topology, start, class, &there);
+                let known = (Some(dnat.at), Some(zone));
+                let trouble = same(topology, (start, class), &there, known);
                 let trouble = trouble.or_else(|| strictly(topology, inner, class));
                 if trouble.is_some() {
                     return trouble;
@@ -103,13 +104,8 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
                 if let Some(trouble) = strictly(topology, inner, *class) {
                     return Some(trouble);
                 }
-                let trouble = match topology.path(start, *class).as_ref() {
-                    Ok(back) => by_way_of(site, dnat.at, (&outer, &there), back),
-                    Err(Blocked::Tie { ways, at }) => {
-                        Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
-                    }
-                    Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
-                };
+                let answers = (dnat.at, dnat.machine, zone);
+                let trouble = by_way_of(topology, crossing, (start, *class), (&outer, &there), answers);
                 if trouble.is_some() {
                     return trouble;
                 }
@@ -118,7 +114,9 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
             return None;
         }
     }
-    senders.into_iter().find_map(|class| same(topology, Start::Machine(dnat.at), class, &outer))
+    let start = Start::Machine(dnat.at);
+    let known = topology.known(crossing);
+    senders.into_iter().find_map(|class| same(topology, (start, class), &outer, known))
 }
 
 /// S43: from every real server to M through the inner way, from M to the client through the outer one.
@@ -128,22 +126,15 @@ fn answered(
     path: &Path,
     balanced: &Balanced,
 ) -> Option<Trouble> {
-    let site = topology.site;
-    let outer = path.filters(site);
+    let outer = Piece::whole(path);
     for real in &balanced.reals {
         let Ok(inner) = real.inner.as_ref() else { continue };
-        let there = inner.filters(site);
-        let class = topology.classes.of(real.addr)?;
-        let zone = topology.classes.class(class)?.zone;
-        let start = real.machine.map_or(Start::Zone(zone, None), Start::Machine);
-        for class in sources(topology, &Crossing { src: real.src.clone(), ..crossing.clone() }) {
-            let trouble = match topology.path(start, class).as_ref() {
-                Ok(back) => by_way_of(site, balanced.at, (&outer, &there), back),
-                Err(Blocked::Tie { ways, at }) => {
-                    Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
-                }
-                Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
-            };
+        let there = Piece::whole(inner);
+        let (start, zone) = serves(topology, real)?;
+        let clients = Crossing { src: real.src.clone(), ..crossing.clone() };
+        for class in sources(topology, &clients) {
+            let answers = (balanced.at, real.machine, zone);
+            let trouble = by_way_of(topology, &clients, (start, class), (&outer, &there), answers);
             if trouble.is_some() {
                 return trouble;
             }
@@ -152,39 +143,108 @@ fn answered(
     None
 }
 
-/// Whether replies come to M through the machines of the inner way, and go on through those of the outer one.
-fn by_way_of(
-    site: &Site,
-    at: HostId,
-    (outer, inner): (&[HostId], &[HostId]),
-    back: &Path,
+/// S44: from every real server to the client, past M, which has the address that the replies come from, and through whoever saw
+/// the packet on its way to M and on from there.
+fn past(
+    topology: &mut Topology<'_>,
+    crossing: &Crossing,
+    path: &Path,
+    balanced: &Balanced,
 ) -> Option<Trouble> {
-    let mut there: Vec<HostId> = outer.iter().chain(inner).copied().chain([at]).collect();
-    there.sort_unstable();
-    there.dedup();
-    let wrong = |direct: bool| {
-        let (there, back, by) = (there.clone(), back.filters(site), Answerer::Anybody);
-        Some(Trouble::Asymmetric { there, back, direct, by })
+    let site = topology.site;
+    for real in &balanced.reals {
+        let Ok(inner) = real.inner.as_ref() else { continue };
+        let (start, _) = serves(topology, real)?;
+        let clients = Crossing { src: real.src.clone(), ..crossing.clone() };
+        let known = topology.known(&clients);
+        for class in sources(topology, &clients) {
+            let found = topology.path(start, class);
+            let back = match found.as_ref() {
+                Ok(back) => back,
+                Err(blocked) => return Some(lost(blocked)),
+            };
+            let ends = topology.between((start, class), known);
+            let seen = Seen::of(site, &Piece::whole(back), ends);
+            if seen.passes(balanced.at) {
+                return Some(Trouble::Returned { at: balanced.at, real: real.addr });
+            }
+            let outer = topology.between((Start::Machine(balanced.at), class), known);
+            let outer = Seen::of(site, &Piece::whole(path), outer);
+            let there = Seen::of(site, &Piece::whole(inner), ends).and(outer);
+            if !there.sees_replies(&seen) {
+                let by = answerer(site, start, back);
+                return Some(Trouble::Asymmetric { there, back: seen, direct: false, by });
+            }
+            // At M every packet is the first of its connection: it never hears of a reply.
+            let before = Path { end: None, ..path.clone() };
+            let trouble = strictly(topology, &before, class).or_else(|| strictly(topology, inner, class));
+            let trouble = trouble.or_else(|| answered_strictly(topology, start, class, clients.class));
+            if trouble.is_some() {
+                return trouble;
+            }
+        }
+    }
+    None
+}
+
+/// Where the answers of a real server start.
+fn serves(topology: &Topology<'_>, real: &Real) -> Option<(Start, ZoneId)> {
+    let zone = topology.zone_of_class(topology.classes.of(real.addr)?)?;
+    Some((real.machine.map_or(Start::Zone(zone, None), Start::Machine), zone))
+}
+
+/// What is wrong where there is no way for replies.
+fn lost(blocked: &Blocked) -> Trouble {
+    match blocked {
+        Blocked::Tie { ways, at } => Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None },
+        Blocked::NoWay => Trouble::NoWayBack,
+    }
+}
+
+/// Whether replies come to M through the machines of the inner way, and go on through those of the outer one; they are of a machine,
+/// where it is known, with an address of a zone.
+fn by_way_of(
+    topology: &mut Topology<'_>,
+    crossing: &Crossing,
+    (start, class): (Start, ClassId),
+    (outer, inner): (&Piece<'_>, &Piece<'_>),
+    (at, machine, zone): (HostId, Option<HostId>, ZoneId),
+) -> Option<Trouble> {
+    let site = topology.site;
+    let found = topology.path(start, class);
+    let back = match found.as_ref() {
+        Ok(back) => back,
+        Err(blocked) => return Some(lost(blocked)),
+    };
+    let beyond = topology.between((Start::Machine(at), class), topology.known(crossing));
+    let within = Ends { zones: [topology.zone_of_class(class), Some(zone)], machines: [Some(at), machine] };
+    let (outer, inner) = (Seen::of(site, outer, beyond), Seen::of(site, inner, within));
+    let wrong = |direct: bool, back: Seen| {
+        let there = outer.clone().and(inner.clone()).with(at);
+        Some(Trouble::Asymmetric { there, back, direct, by: Answerer::Anybody })
     };
     let Some(position) = back.transits.iter().position(|t| t.host == at) else {
-        return wrong(back.transits.is_empty());
+        return wrong(back.transits.is_empty(), Seen::of(site, &Piece::whole(back), within));
     };
-    let (before, after) = back.transits.split_at(position);
-    let after = after.get(1..).unwrap_or_default();
-    if filters(site, before) == inner && filters(site, after) == outer { None } else { wrong(false) }
+    let (before, after) = Piece::split(back, position);
+    let (before, after) = (Seen::of(site, &before, within), Seen::of(site, &after, beyond));
+    if inner.sees_replies(&before) && outer.sees_replies(&after) {
+        return None;
+    }
+    wrong(false, before.and(after).with(at))
 }
 
 /// From the destination to M through what is behind it, from M to the sender through what is before.
 fn masked(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, source: &Source) -> Option<Trouble> {
-    let site = topology.site;
-    let (before, after) = path.transits.split_at(source.position);
-    let at = after.first()?.host;
+    let at = path.transits.get(source.position)?.host;
     let up_to = Path { transits: path.transits.get(..=source.position)?.to_vec(), ..Path::default() };
-    let beyond = Path { transits: after.get(1..)?.to_vec(), end: path.end, ..Path::default() };
-    let (before, after) = (filters(site, before), filters(site, after.get(1..).unwrap_or_default()));
+    let behind_it = path.transits.get(source.position.saturating_add(1)..).unwrap_or_default();
+    let beyond = Path { transits: behind_it.to_vec(), end: path.end, ..Path::default() };
+    let (before, after) = Piece::split(path, source.position);
+    let known = topology.known(crossing);
     for class in behind(topology, source.mask, crossing.family) {
         for start in starts(topology, crossing, path, class) {
-            let trouble = same(topology, start, class, &after);
+            let trouble = same(topology, (start, class), &after, (Some(at), known.1));
             let trouble = trouble.or_else(|| strictly(topology, &beyond, class));
             if trouble.is_some() {
                 return trouble;
@@ -193,28 +253,55 @@ fn masked(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, source:
     }
     let senders = sources(topology, crossing);
     senders.into_iter().find_map(|class| {
-        let trouble = same(topology, Start::Machine(at), class, &before);
+        let trouble = same(topology, (Start::Machine(at), class), &before, known);
         trouble.or_else(|| strictly(topology, &up_to, class))
     })
 }
 
-fn filters(site: &Site, transits: &[Transit]) -> Vec<HostId> {
-    Path { transits: transits.to_vec(), ..Path::default() }.filters(site)
+/// Whether the replies to a piece of the way pass whoever saw it, and nobody else who would have had to.
+fn same(
+    topology: &mut Topology<'_>,
+    (start, class): (Start, ClassId),
+    there: &Piece<'_>,
+    known: Known,
+) -> Option<Trouble> {
+    let found = topology.path(start, class);
+    let (site, ends) = (topology.site, topology.between((start, class), known));
+    let path = match found.as_ref() {
+        Ok(path) => path,
+        Err(blocked) => return Some(lost(blocked)),
+    };
+    let (there, back) = (Seen::of(site, there, ends), Seen::of(site, &Piece::whole(path), ends));
+    let by = answerer(site, start, path);
+    (!there.sees_replies(&back)).then_some(Trouble::Asymmetric { there, back, direct: false, by })
 }
 
-/// Whether one piece of the way passes these filtering machines and no others.
-fn same(topology: &mut Topology<'_>, start: Start, class: ClassId, there: &[HostId]) -> Option<Trouble> {
-    match topology.path(start, class).as_ref() {
-        Ok(path) => {
-            let back = path.filters(topology.site);
-            let by = answerer(topology.site, start, path);
-            let there = there.to_vec();
-            (back != there).then_some(Trouble::Asymmetric { there, back, direct: false, by })
-        }
-        Err(Blocked::Tie { ways, at }) => {
-            Some(Trouble::Tie { ways: ways.clone(), at: *at, back: true, ends: None })
-        }
-        Err(Blocked::NoWay) => Some(Trouble::NoWayBack),
+/// Of a piece: the machine that alone sends what is answered, and the zone of the address that it is for.
+type Known = (Option<HostId>, Option<ZoneId>);
+
+/// The machine that a start is.
+fn machine_of(start: Start) -> Option<HostId> {
+    match start {
+        Start::Machine(host) => Some(host),
+        Start::Zone(_, host) => host,
+    }
+}
+
+impl Topology<'_> {
+    fn zone_of_class(&self, class: ClassId) -> Option<ZoneId> {
+        self.classes.class(class).map(|class| class.zone)
+    }
+
+    fn known(&self, crossing: &Crossing) -> Known {
+        let zone = crossing.class.and_then(|class| self.zone_of_class(class));
+        // No bridge, and nobody asks.
+        let sender = if self.bridges.is_empty() { None } else { self.lone(crossing) };
+        (sender, zone)
+    }
+
+    /// The ends of a piece whose replies start there, and are for a class.
+    fn between(&self, (start, class): (Start, ClassId), (sender, zone): Known) -> Ends {
+        Ends { zones: [self.zone_of_class(class), zone], machines: [sender, machine_of(start)] }
     }
 }
 

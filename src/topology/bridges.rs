@@ -1,5 +1,6 @@
 //! What a bridge without connection tracking cannot enforce (S42), and what is said of hubs (S77).
 
+use super::seen::Seen;
 use super::{Course, Found, Topology};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, Action, Bridge, End, Role, Site, ZoneId};
@@ -45,6 +46,18 @@ pub(super) fn astray(site: &Site, ends: [&End; 2]) -> Option<String> {
         "what the members of `{}` say goes on as their hub `{}` itself would send it: by that leg, to the same gateway, in a family \
          of which it has an address there",
         zone.name, host.name
+    ))
+}
+
+/// What to write where who tracks on a link sees one way of a connection alone.
+pub(super) fn both_ways(site: &Site, there: &Seen, back: &Seen) -> Option<String> {
+    let (lead, keep, zone) = match there.link_alone(site, back, false) {
+        Some(zone) => ("the replies", "the packets", zone),
+        None => ("the packets", "the replies", back.link_alone(site, there, true)?),
+    };
+    Some(format!(
+        "what tracks connections on a link sees both their ways or none: lead {lead} over `{zone}` too, or {keep} past it, by \
+         `route PLACE via HOST.ZONE`"
     ))
 }
 

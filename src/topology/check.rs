@@ -3,6 +3,7 @@
 //! At most one finding of a kind for each statement: its first pair of ends, with what to write.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
@@ -11,6 +12,7 @@ use super::bridges;
 use super::conflict::Book;
 use super::publics;
 use super::reading::{Crossing, multicast, words};
+use super::seen::Seen;
 use super::size::Size;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
@@ -375,16 +377,25 @@ impl Need<'_> {
                 .help("give the members of that zone a gateway with a static address, or a `route PLACE via HOST.ZONE`"),
             Trouble::Asymmetric { there, back, direct, by } => finding(format!(
                 "packets from `{from}` to `{to}` pass {}, their replies {}",
-                machines(site, there),
-                machines(site, back)
+                there.told(site, back, false),
+                back.told(site, there, true)
             ))
-            .help(if matches!(self.nat, Some(Nat::Ipvs { .. })) {
+            .help(if let Some(help) = bridges::both_ways(site, there, back) {
+                help
+            } else if matches!(self.nat, Some(Nat::Ipvs { direct: false, .. })) {
                 "the director must see the replies: say `route PLACE via HOST.ZONE` in the real server, take its neighbours out of `from`, or say `ipvs dr`".to_owned()
             } else if *direct {
                 "the target answers its neighbour directly: say `hairpin`, and it answers the firewall".to_owned()
             } else {
                 by.err_at(site)
             }),
+            Trouble::Returned { at, real } => {
+                let owner = topology.owners(&AddrSet::one(*real)).first().map(|(_, host, _)| *host);
+                let real = owner.map_or_else(|| real.to_string(), |host| words(site, &End::Host(host)));
+                let at = words(site, &End::Host(*at));
+                finding(format!("replies from `{real}` to `{from}` come back to `{at}`, from its own address"))
+                    .help(format!("under `ipvs dr` real servers answer past their director: give `{real}` another gateway by `route PLACE via HOST.ZONE`, or say `ipvs nat`"))
+            }
             Trouble::Round { at, came, leads } => {
                 let (came, leads) = (gateway(site, (*at, *came)), gateway(site, (*at, *leads)));
                 let at = site.host(*at).map_or("", |h| h.name.as_str());
@@ -444,10 +455,15 @@ pub(super) enum Trouble {
     NoWayBack,
     /// `direct`: the target answers without any machine between. `by`: who answers, where that is known.
     Asymmetric {
-        there: Vec<HostId>,
-        back: Vec<HostId>,
+        there: Seen,
+        back: Seen,
         direct: bool,
         by: Answerer,
+    },
+    /// Under `ipvs dr`: what a real server answers comes to its director (S44).
+    Returned {
+        at: HostId,
+        real: IpAddr,
     },
     /// A machine says `strict-source`, and would answer by another leg than the packets come by (S38).
     Round {
@@ -520,7 +536,9 @@ impl Trouble {
         match self {
             Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
             Self::NoWay { .. } => code::NO_PATH,
-            Self::NoWayBack | Self::Asymmetric { .. } | Self::Round { .. } => code::ASYMMETRIC_PATH,
+            Self::NoWayBack | Self::Asymmetric { .. } | Self::Returned { .. } | Self::Round { .. } => {
+                code::ASYMMETRIC_PATH
+            }
             Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
             Self::Several { .. } => code::NAT_ADDRESS,
             Self::Public { .. } => code::PUBLIC_ADDRESS,
@@ -755,11 +773,6 @@ impl Side {
 fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
     let host = site.host(host).map_or("", |h| h.name.as_str());
     format!("{host}.{}", site.zone(zone).map_or("", |z| z.name.as_str()))
-}
-
-fn machines(site: &Site, hosts: &[HostId]) -> String {
-    let names: Vec<String> = hosts.iter().filter_map(|h| site.host(*h)).map(|h| h.name.clone()).collect();
-    if names.is_empty() { "no firewall".to_owned() } else { listed(&names) }
 }
 
 fn listed(names: &[String]) -> String {

@@ -334,12 +334,9 @@ impl Topology<'_> {
                 Some(class) => self.inner(at, class, from, &served),
                 None => Rc::new(Err(Blocked::NoWay)),
             };
-            // A hub in between (S77) would send the written address on by its own routes, and one that is the director itself
-            // gets the answers of its real servers, from its own address.
+            // A hub in between (S77) would send the written address on by its own routes.
             let between = |path: &Path| {
-                !path.transits.is_empty()
-                    || path.bridged.iter().any(|hop| self.is_hub(hop.host, hop.leg))
-                    || path.out.is_some_and(|leg| self.is_hub(at, leg))
+                !path.transits.is_empty() || path.bridged.iter().any(|hop| self.is_hub(hop.host, hop.leg))
             };
             if direct && inner.as_ref().as_ref().is_ok_and(between) {
                 return Way { crossing, course: Course::Nowhere };
@@ -410,7 +407,7 @@ impl Topology<'_> {
     }
 
     /// The machine that alone is all the sources.
-    fn lone(&self, crossing: &Crossing) -> Option<HostId> {
+    pub(super) fn lone(&self, crossing: &Crossing) -> Option<HostId> {
         let mut hosts: Vec<HostId> = crossing.senders.iter().map(|o: &Own| o.host).collect();
         hosts.extend(crossing.from_dynamic.map(|(host, _)| host));
         let owners = self.owners(&crossing.src);

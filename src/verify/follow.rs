@@ -4,11 +4,11 @@
 //! A *stretch* is the way between two machines that translate; a reply walks the stretches backwards, and must meet in
 //! each the firewalls that saw the packet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
-use crate::model::{Hook, Host, HostId, LegId, Site};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::compose::{Asking, Network};
@@ -36,8 +36,8 @@ struct Part {
     turned: Option<Stretch>,
     /// The machine that took them in.
     arrived: Option<HostId>,
-    /// Whether their replies go another way, past whoever sent them on (S44).
-    one_way: bool,
+    /// The real server that answers them past the director that sent them on (S44).
+    past: Option<IpAddr>,
 }
 
 /// The way between two machines that translate.
@@ -51,13 +51,22 @@ struct Stretch {
     answers: PacketSet,
     /// The firewalls on it.
     filters: Vec<HostId>,
+    /// Those that stand between the members of a link of it, each by its leg there.
+    links: Vec<(HostId, LegId)>,
     /// The machine that translates at its end.
     at: Option<HostId>,
 }
 
 impl Stretch {
     fn new((src, of): Sender, dst: AddrSet, answers: PacketSet) -> Self {
-        Self { src, of, dst, answers, filters: Vec::new(), at: None }
+        Self { src, of, dst, answers, filters: Vec::new(), links: Vec::new(), at: None }
+    }
+
+    /// This one to a director and the next from it, of what keeps its addresses there: it is answered in one.
+    fn joined(&self, next: &Self) -> Self {
+        let filters = self.filters.iter().chain(&next.filters).copied().collect();
+        let links = self.links.iter().chain(&next.links).copied().collect();
+        Self { filters, links, at: None, ..self.clone() }
     }
 
     fn sender(&self) -> Sender {
@@ -104,8 +113,8 @@ pub(super) fn pair(
     };
     let now = Stretch::new((from.addrs.clone(), from.machine), to.addrs.clone(), asked.answers);
     let (kind, entry) = (Kind::default(), Entry::Plain);
-    let (behind, turned, arrived, one_way) = (Vec::new(), None, None, false);
-    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, one_way })
+    let (behind, turned, arrived, past) = (Vec::new(), None, None, None);
+    pair.follow(Part { set, kind, entry, entered: false, ahead, behind, now, turned, arrived, past })
 }
 
 impl Pair<'_, '_, '_> {
@@ -152,14 +161,14 @@ impl Pair<'_, '_, '_> {
             }
             self.move_on(&mut part, gate);
         }
-        if part.one_way || self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
+        if self.network.space.is_empty(part.set)? { Ok(None) } else { self.back(&part) }
     }
 
     /// Whether what is sent after the reply passes here too. It has the same way; but a machine that says `strict-source` asks
     /// of it, not of the first packet, that it comes by the leg that leads back (S38).
     fn keeps(&mut self, part: &Part, gate: Gate) -> Answer {
         let Gate { host, hook, iif, oif, .. } = gate;
-        if part.one_way || !self.network.site.host(host).is_some_and(|machine| machine.strict_source) {
+        if !self.network.site.host(host).is_some_and(|machine| machine.strict_source) {
             return Ok(None);
         }
         let passes = self.network.gate(Asking::Further, host, hook, iif, oif, part.entry);
@@ -212,10 +221,10 @@ impl Pair<'_, '_, '_> {
                             .stop(set, format!("no routed path from `{name}` to {real}: {}", why.reason()));
                     }
                 };
-                let (entry, one_way, entered) = (Entry::Plain, director.direct, true);
+                let (entry, past, entered) = (Entry::Plain, director.direct.then_some(*real), true);
                 let to = if director.direct { part.now.dst.clone() } else { AddrSet::one(*real) };
                 let turned = Some(self.stretch(part.now.sender(), to, set));
-                let on = Part { set, kind, entry, entered, ahead, turned, one_way, ..part.clone() };
+                let on = Part { set, kind, entry, entered, ahead, turned, past, ..part.clone() };
                 let stopped = self.follow(on)?;
                 if stopped.is_some() {
                     return Ok(stopped);
@@ -289,7 +298,9 @@ impl Pair<'_, '_, '_> {
             let mut done = std::mem::replace(&mut part.now, turned);
             done.at = Some(gate.host);
             part.behind.push(done);
-        } else if gate.hook == Hook::Forward && !gate.bridged && filters(self.network.site, gate.host) {
+        } else if let Some(leg) = gate.across {
+            part.now.links.push((gate.host, leg));
+        } else if gate.hook == Hook::Forward && filters(self.network.site, gate.host) {
             part.now.filters.push(gate.host);
         }
     }
@@ -321,11 +332,15 @@ impl Pair<'_, '_, '_> {
         Stretch::new(sender, dst, answers)
     }
 
-    // ---- the way back: S10, S33 --------------------------------------------------------------------------
+    // ---- the way back: S10, S33, S44 ---------------------------------------------------------------------
 
     /// The reply to packets that have arrived, stretch by stretch.
     fn back(&mut self, part: &Part) -> Answer {
-        let stretches: Vec<&Stretch> = part.behind.iter().chain([&part.now]).collect();
+        let direct = part.past.and(part.behind.split_last());
+        let direct = direct.map(|(outer, before)| (before, outer.joined(&part.now)));
+        let (before, last) =
+            direct.as_ref().map_or((&*part.behind, &part.now), |(before, one)| (before, one));
+        let stretches: Vec<&Stretch> = before.iter().chain([last]).collect();
         let mut begin = self.answers_from(part);
         // The leg by which it came into the machine that it is in.
         let mut came: Option<LegId> = None;
@@ -357,12 +372,7 @@ impl Pair<'_, '_, '_> {
                     return self.stop(part.set, reason);
                 }
             };
-            let passed: Vec<HostId> = way.transits.iter().map(|t| t.0).collect();
-            let seen = |hosts: &[HostId]| {
-                let filtering = hosts.iter().copied().filter(|host| filters(self.network.site, *host));
-                filtering.collect::<std::collections::BTreeSet<_>>()
-            };
-            if seen(&stretch.filters) != seen(&passed) {
+            if !self.is_seen_alike(stretch, &way) {
                 let reason = "the reply does not pass the firewalls that saw the packet".to_owned();
                 return self.stop(part.set, reason);
             }
@@ -375,6 +385,38 @@ impl Pair<'_, '_, '_> {
             begin = head.map_or(begin, Begin::Machine);
         }
         Ok(None)
+    }
+
+    /// Whether a reply is routed by the firewalls that routed the packet, and whoever tracks the one sees the other.
+    fn is_seen_alike(&self, stretch: &Stretch, way: &Path) -> bool {
+        let site = self.network.site;
+        let passed = way.transits.iter().map(|transit| transit.0);
+        let there: BTreeSet<HostId> = stretch.filters.iter().copied().collect();
+        let back: BTreeSet<HostId> = passed.filter(|host| filters(site, *host)).collect();
+        let tracks = |(host, leg): (HostId, LegId)| {
+            let leg = site.leg(host, leg)?;
+            // In `table bridge` the chain of a leg decides what has an address of its zone, and nothing else.
+            let told = || {
+                let zone = site.zone(leg.zone);
+                zone.is_some_and(|z| !z.addrs.is_disjoint(&stretch.src) || !z.addrs.is_disjoint(&stretch.dst))
+            };
+            let tracks = match leg.bridge.as_ref()? {
+                Bridge::BrNetfilter | Bridge::Hub => true,
+                Bridge::Stateful => told(),
+                // What of replies it lets pass is asked of its own rules.
+                Bridge::Stateless(_) => false,
+            };
+            tracks.then_some(host)
+        };
+        // Whoever is an end of it sees both, whatever else of it passes them on a link (S44).
+        let ends = [stretch.of, way.start].into_iter().flatten().map(|(host, _)| host);
+        let mut seen: BTreeSet<HostId> = ends.collect();
+        let mut heard = seen.clone();
+        seen.extend(&there);
+        heard.extend(&back);
+        seen.extend(stretch.links.iter().copied().filter_map(tracks));
+        heard.extend(way.bridged.iter().map(|&(_, host, leg)| (host, leg)).filter_map(tracks));
+        there == back && seen == heard
     }
 
     /// The hooks that a reply passes on one stretch: established, whatever was translated.
@@ -417,6 +459,10 @@ impl Pair<'_, '_, '_> {
     /// Where the reply starts: at whoever took the packet in.
     fn answers_from(&self, part: &Part) -> Begin {
         let of_machine = |machine: Option<(HostId, LegId)>| machine.map(|(host, _)| Begin::Machine(host));
+        if let Some(real) = part.past {
+            let zone = self.forwarding.zone_of(real).map(Begin::Zone);
+            return of_machine(self.forwarding.owner_of(real)).or(zone).unwrap_or(self.to.begin);
+        }
         if !part.kind.dst {
             // Whoever has several legs answers by its own routes, also where its zone was meant.
             let itself = self.to.machine.filter(|(host, _)| self.to.named || self.is_multihomed(*host));

@@ -61,7 +61,7 @@ pub(super) fn unheard(
     gates.extend(others.map(|(host, leg)| (host, Hook::Input, leg)));
     for (host, hook, leg) in gates {
         let (iif, oif) = if hook == Hook::Output { (None, Some(leg)) } else { (Some(leg), None) };
-        let gate = path::Gate { host, hook, iif, oif, bridged: false };
+        let gate = path::Gate { host, hook, iif, oif, across: None };
         let gate = network.gate_for(gate, Entry::Plain, from.machine);
         let missing = network.space.minus(headers, gate);
         let towards = (hook == Hook::Input).then_some((host, leg));

@@ -182,15 +182,15 @@ pub(crate) struct Gate {
     pub(crate) iif: Option<LegId>,
     /// The leg out.
     pub(crate) oif: Option<LegId>,
-    /// Whether it is passed on a link, between the ports of the machine's bridge (S39), not routed.
-    pub(crate) bridged: bool,
+    /// Where it is passed on a link, not routed: the leg whose zone's members the machine stands between (S39, S77).
+    pub(crate) across: Option<LegId>,
 }
 
 /// The hooks of machines on a path, in order.
 pub(crate) fn gates(site: &Site, path: &Path) -> Vec<Gate> {
     let mut gates = Vec::new();
     if let Some((host, leg)) = path.start {
-        gates.push(Gate { host, hook: Hook::Output, iif: None, oif: Some(leg), bridged: false });
+        gates.push(Gate { host, hook: Hook::Output, iif: None, oif: Some(leg), across: None });
     }
     gates.extend(after_start(site, path));
     gates
@@ -203,7 +203,7 @@ fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
     };
     let mut gates: Vec<Gate> = across(0).collect();
     for (before, &(host, came, left)) in path.transits.iter().enumerate() {
-        gates.push(Gate { host, hook: Hook::Forward, iif: Some(came), oif: Some(left), bridged: false });
+        gates.push(Gate { host, hook: Hook::Forward, iif: Some(came), oif: Some(left), across: None });
         gates.extend(across(before.saturating_add(1)));
     }
     gates.extend(path.end.map(|(host, leg)| Gate {
@@ -211,7 +211,7 @@ fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
         hook: Hook::Input,
         iif: Some(leg),
         oif: None,
-        bridged: false,
+        across: None,
     }));
     gates
 }
@@ -219,8 +219,8 @@ fn after_start(site: &Site, path: &Path) -> Vec<Gate> {
 /// The hook that sees what passes a bridge or a hub: the forward hook with the leg as both interfaces (S40, S77), or one of its own.
 pub(crate) fn bridge_gate(site: &Site, host: HostId, leg: LegId) -> Gate {
     let shown = site.leg(host, leg).and_then(|leg| leg.bridge.as_ref()).is_some_and(Bridge::is_at_forward);
-    let (hook, leg) = if shown { (Hook::Forward, Some(leg)) } else { (Hook::Bridge, None) };
-    Gate { host, hook, iif: leg, oif: leg, bridged: true }
+    let (hook, by) = if shown { (Hook::Forward, Some(leg)) } else { (Hook::Bridge, None) };
+    Gate { host, hook, iif: by, oif: by, across: Some(leg) }
 }
 
 /// The hooks from a machine on, into which a packet came by a leg and got a new destination.
@@ -231,10 +231,10 @@ pub(crate) fn rerouted(
     dst: IpAddr,
 ) -> Result<Vec<Gate>, NoPath> {
     if forwarding.next(host, dst) == Next::Local {
-        return Ok(vec![Gate { host, hook: Hook::Input, iif: Some(came), oif: None, bridged: false }]);
+        return Ok(vec![Gate { host, hook: Hook::Input, iif: Some(came), oif: None, across: None }]);
     }
     let path = walk(forwarding, Begin::Machine(host), dst, None)?;
     let left = path.start.map(|(_, leg)| leg);
-    let here = Gate { host, hook: Hook::Forward, iif: Some(came), oif: left, bridged: false };
+    let here = Gate { host, hook: Hook::Forward, iif: Some(came), oif: left, across: None };
     Ok(std::iter::once(here).chain(after_start(forwarding.site(), &path)).collect())
 }

@@ -301,7 +301,7 @@ impl Through<'_, '_> {
     fn leaving(&self, gate: &Gate, packet: Packet, hops: &mut Vec<Hop>) -> Packet {
         let site = self.spec.forwarding().site();
         let zone = |leg: Option<LegId>| Some(site.leg(gate.host, leg?)?.zone);
-        let legs = zone(gate.iif).zip(zone(gate.oif)).filter(|_| !gate.bridged);
+        let legs = zone(gate.iif).zip(zone(gate.oif)).filter(|_| gate.across.is_none());
         let by = self.gateways.get(&gate.host).zip(legs).filter(|(by, (_, goes))| by.outside == *goes);
         let sent = by.and_then(|(by, legs)| by.across(legs, &packet).into_iter().nth(1));
         let Some(sent) = sent else { return packet };

@@ -139,7 +139,11 @@ fn statement(dice: &mut Dice, at: usize) -> String {
             let reals = dice.pick(&["s0, s1", "web", "s0", "web, fw.dmz"]);
             format!("allow {port} from world to fw.world ipvs nat to {reals}{number}{tail}\n")
         }
-        11 => format!("allow {port} from lan to fw.dmz ipvs dr to s0, s1{tail}\n"),
+        // Where the director is the way of the replies there is no such thing: between neighbours, and behind another gateway.
+        11 => {
+            let from = if at.is_multiple_of(2) { "lan" } else { "dmz" };
+            format!("allow {port} from {from} to fw.dmz ipvs dr to s0, s1{tail}\n")
+        }
         12..=14 => {
             let target = dice.pick(&["web", "pc", "dmz", "fw.lan", "world"]);
             format!("allow {port} from {inside} to {target}{tail}\n")
