@@ -63,6 +63,13 @@ fn logged(text: &str) -> Result<Packet, String> {
     Ok(packet.at(&machine.map_or_else(|| came.to_owned(), |machine| format!("{machine}.{came}")), ""))
 }
 
+/// The machine of whose ruleset a line says that an `allow` with `log` let its packet pass.
+pub(super) fn let_pass_by(text: &str) -> Option<&str> {
+    let machine = logger(text)?;
+    let (before, _) = text.split_once("IN=")?;
+    before.trim_end().ends_with(" allow:").then_some(machine)
+}
+
 /// The machine whose ruleset logged: `fwc fw forward drop: IN=…` by default, `fwc fw allow:` and `fwc fw deny:` by a statement's
 /// `log`; none where the line is of another's.
 fn logger(text: &str) -> Option<&str> {

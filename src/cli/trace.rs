@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::compile::Compiled;
-use crate::model::{Hook, Point};
+use crate::model::{Hook, Point, Site};
 use crate::net::{CtState, Family, Packet, Proto, Verdict, icmp_begins, icmp_untracked};
 use crate::verify::Hop;
 use crate::verify::trace::NoWay;
@@ -102,6 +102,15 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             console.data(&render::document(FORMAT, told));
         }
     }
+    if let Some(machine) =
+        captured::let_pass_by(&sentence).filter(|name| is_stopped_at(&compiled.site, name, &hops))
+    {
+        console.talk(&format!(
+            "note: the line says that `{}` let it pass. What an `allow` with `dnat` logs has the destination that it was given: ask with \
+             the one that its sender wrote\n",
+            super::clean::clean_line(machine)
+        ));
+    }
     request.tell_timings(console);
     let faithful = hops.iter().all(Hop::faithful);
     Ok(if faithful { Exit::Fine } else { Exit::AtFault })
@@ -158,6 +167,12 @@ fn senders<'c>(compiled: &'c Compiled, at: u64, packet: &Packet, hops: &[Hop]) -
     let people =
         site.people().filter_map(|(id, person)| Some((person.name.as_str(), site.uid_at(*host, id)?)));
     people.filter(|(_, uid)| arrives(*uid)).collect()
+}
+
+fn is_stopped_at(site: &Site, name: &str, hops: &[Hop]) -> bool {
+    let stopped = hops.iter().find(|hop| hop.verdict != Verdict::Accept);
+    let Some(Point::Hook { host, .. }) = stopped.map(|hop| &hop.point) else { return false };
+    site.host(*host).is_some_and(|machine| machine.name == name)
 }
 
 /// What becomes of a packet that every hop on its way decides about.

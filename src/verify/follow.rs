@@ -184,7 +184,7 @@ impl Pair<'_, '_, '_> {
     /// Whether the machine does not send it on, because nobody sends on what is for all of a link (S14). Of an address that a machine
     /// has all the same another finding says so.
     fn is_kept(&mut self, part: &Part, gate: Gate) -> Answer {
-        let Gate { host, hook: Hook::Forward, oif: Some(leg), bridged: false, .. } = gate else {
+        let Gate { host, hook: Hook::Forward, oif: Some(leg), across: None, .. } = gate else {
             return Ok(None);
         };
         let site = self.network.site;

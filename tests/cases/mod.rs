@@ -118,6 +118,14 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("verify_beside_nobody", &["verify", "containers.fw", "--beside", "beside.nft"]),
     ("verify_host_of_nothing", &["verify", "containers.fw", "--host", "node"]),
     ("verify_against_what_is_no_ruleset", &["verify", "site.fw", "--against", "site.fw"]),
+    (
+        "trace_logged_behind_dnat",
+        &[
+            "trace",
+            "published.fw",
+            "fwc fw allow: IN=eth3 OUT=eth1 SRC=198.51.100.9 DST=10.0.2.80 LEN=60 TTL=63 PROTO=TCP SPT=40000 DPT=444 SYN",
+        ],
+    ),
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
