@@ -12,7 +12,7 @@ use super::modifiers::{self, Modifiers};
 use super::names::Names;
 use super::nat;
 use super::places::{Item, Places, Spread};
-use super::services::{Services, families};
+use super::services::Services;
 use super::words::{listed, sentence};
 use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
@@ -300,7 +300,8 @@ impl<'a> Statements<'a> {
                 continue;
             }
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
-            let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(left).some());
+            let of = |term: &Term| Families { v4: term.speaks(Family::V4), v6: term.speaks(Family::V6) };
+            let any = terms.iter().any(|term| of(term).and(left).some());
             if !any {
                 let message = format!("this service is not spoken over {}, all that {whose}", left.name());
                 findings.push(

@@ -28,7 +28,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let several = members::of_several_legs(site);
     let routers = own::routers(site);
     // What nothing tells apart has the same way, and nothing is wrong with it either.
-    let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
+    let mut fine: HashSet<(Alike, Alike, Vec<Family>)> = HashSet::new();
     for (id, access) in site.accesses() {
         groups::check(&mut topology, (id, access), findings);
         if !size.add(&topology, access, findings) {
@@ -36,12 +36,13 @@ pub fn check(site: &Site, findings: &mut Findings) {
         }
         let alike = alike(&topology, access);
         match access.action {
-            Action::Allow if alike.is_some_and(|pair| fine.contains(&pair)) => {}
+            Action::Allow if alike.as_ref().is_some_and(|pair| fine.contains(pair)) => {}
             Action::Allow => {
                 let before = findings.len();
                 let need = Need {
                     from: &access.from,
                     to: &access.to,
+                    terms: &access.terms,
                     nat: access.nat.as_ref(),
                     span: access.span,
                     words: &access.words,
@@ -85,6 +86,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 let need = Need {
                     from: &expect.from,
                     to: &expect.to,
+                    terms: &expect.terms,
                     nat: None,
                     span: expect.span,
                     words: &expect.words,
@@ -107,8 +109,9 @@ enum Alike {
     Class(ClassId),
 }
 
-/// That of both ends of an `allow` from one of those to one: then its way is theirs, and so is what is wrong with it.
-fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike)> {
+/// That of both ends of an `allow` from one of those to one, and the families it is of: then its way is theirs, and so is what is
+/// wrong with it.
+fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike, Vec<Family>)> {
     let of = |place: &Place| match (place.plus.as_slice(), place.except.as_slice()) {
         ([End::Zone(zone)], []) => Some(Alike::Zone(*zone)),
         ([End::Addrs(set)], []) if topology.count_owners(set) == 0 => {
@@ -117,12 +120,21 @@ fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike)> {
         _ => None,
     };
     let plain = access.action == Action::Allow && access.nat.is_none();
-    plain.then(|| of(&access.from).zip(of(&access.to))).flatten()
+    let (from, to) = plain.then(|| of(&access.from).zip(of(&access.to))).flatten()?;
+    let families = Family::BOTH.into_iter().filter(|family| speaks(&access.terms, *family));
+    Some((from, to, families.collect()))
+}
+
+/// Whether a service is of a family.
+pub(super) fn speaks(terms: &[Term], family: Family) -> bool {
+    terms.iter().any(|term| term.speaks(family))
 }
 
 struct Need<'p> {
     from: &'p Place,
     to: &'p Place,
+    /// What is spoken: only families of it need a way (S4).
+    terms: &'p [Term],
     nat: Option<&'p Nat>,
     span: Span,
     words: &'p str,
@@ -177,7 +189,8 @@ impl Need<'_> {
                     ways.extend(of.filter_map(|way| own::meant(topology, way)).map(|way| (family, way)));
                 }
                 let mut pair: Vec<bool> = Vec::new();
-                for (family, way) in &ways {
+                let needed = ways.iter().filter(|(family, _)| speaks(self.terms, *family));
+                for (family, way) in needed {
                     // Without a place for its clause there is a worse finding already.
                     let nowhere = matches!(way.course, Course::Nowhere);
                     pair.push(nowhere || filtered(topology.site, &way.crossing));
@@ -253,7 +266,7 @@ impl Need<'_> {
         let Some(Nat::Dnat { to, port, hairpin: false }) = self.nat else { return false };
         let nat = Nat::Dnat { to: to.clone(), port: *port, hairpin: true };
         self.to.plus.iter().any(|to| {
-            Family::BOTH.into_iter().any(|family| {
+            Family::BOTH.into_iter().filter(|family| speaks(self.terms, *family)).any(|family| {
                 let ways = topology.ways(Some(&nat), (from, to), less, family);
                 ways.iter().any(|way| matches!(way.course, Course::Dnat(_)))
             })
