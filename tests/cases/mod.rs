@@ -205,6 +205,17 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
         ],
     ),
     (
+        "story_of_a_build_of_another_format",
+        &[
+            Fwc(&["compile", "-o", "build", "site.fw"]),
+            Edit("build/manifest.json", "\"format\": 1", "\"format\": 2"),
+            Fwc(&["diff", "build", "site.fw"]),
+            Fwc(&["diff", "--format", "json", "site.fw", "build"]),
+            Edit("build/manifest.json", "\"format\": 2,", ""),
+            Fwc(&["diff", "build", "site.fw"]),
+        ],
+    ),
+    (
         "story_of_a_check_without_its_formats",
         &[
             Fwc(&["compile", "-o", "build", "--emit", "prefix-lists", "aws.fw"]),
