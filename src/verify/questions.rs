@@ -136,6 +136,7 @@ pub fn reach(
     for (_, set, mut way) in found {
         // What began to hold before is said to hold, not since when.
         let now = from_now(&mut network.space, at);
+        let set = terms::told_whole(&mut network.space, set);
         let boxes = network.space.boxes(set, now, REGIONS)?;
         let boxes_now = boxes.boxes.into_iter().map(|one| as_of(at, one));
         way.regions = boxes_now.map(|one| names.region(&network.space, &one)).collect();

@@ -37,6 +37,44 @@ fn a_pair_speaks_iff_its_denial_is_refuted() {
     }
 }
 
+/// Types that begin no connection are told with all that begin one, and where nothing is tracked.
+#[test]
+fn icmp_that_is_never_new_is_not_named() {
+    const POLICY: &str = "\
+zone a { 10.50.1.0/24 }
+zone b { 10.50.2.0/24 }
+zone c { 10.50.3.0/24 }
+firewall fw { eth0 10.50.1.1 in a; eth1 10.50.2.1 in b; eth2 10.50.3.1 in c }
+allow icmp type 3 from a to b
+allow icmp type 3, icmp type 8 from b to a
+allow icmp from a to c
+allow any from b to c
+allow ping from c to b
+allow icmp from c to a
+deny icmp type 13 from c to a
+";
+    let said = |from: &str, to: &str| cell(POLICY, By::Zone, from, to);
+    assert_eq!(said("a", "b"), Vec::<String>::new());
+    assert_eq!(said("b", "a"), ["(icmp type 8)"]);
+    assert_eq!(said("a", "c"), ["(icmp)"]);
+    assert_eq!(said("b", "c"), ["(any)"]);
+    assert_eq!(said("c", "b"), ["(icmp type 8 code 0)"]);
+    assert_eq!(said("c", "a"), ["(icmp type 8,15,17)"]);
+    assert_eq!(ways(POLICY, "icmp type 3 from a to b"), []);
+    let all = ways(POLICY, "any from a to c");
+    assert!(all.len() == 1 && all[0].1.starts_with("icmp from a"), "{all:?}");
+    // A bridge that knows no connections knows no `new` either.
+    const BRIDGED: &str = "\
+zone lan { 10.50.1.0/24 }
+firewall br { br0 10.50.1.1 in lan bridge stateless \"tried\" }
+host one = 10.50.1.6 in lan
+host two = 10.50.1.7 in lan
+allow icmp type 3 from one to two
+";
+    let all = ways(BRIDGED, "icmp from one to two");
+    assert!(all.len() == 1 && all[0].1.starts_with("icmp type 3 "), "{all:?}");
+}
+
 /// The ways that reach a machine, as their statements and whether a packet of a zone is among them.
 fn ways(policy: &str, asked: &str) -> Vec<(Vec<String>, String)> {
     let text = format!("{policy}test \"q\" {{ expect deny {asked} }}\n");
@@ -166,8 +204,11 @@ fn a_cell_does_not_speak_what_is_denied() {
 #[test]
 fn a_cell_leaves_nothing_out() {
     let kinds: Vec<String> = (40..75).map(|n| format!("icmp type {n} code {}", n * 3 % 250)).collect();
-    let policy = format!("{TWO}allow {} from a to b\n", kinds.join(", "));
-    let said = cell(&policy, By::Zone, "a", "b");
+    // Where nothing is tracked, so that every type may be there.
+    const BRIDGE: &str =
+        "zone a { 10.0.0.0/24 }\nfirewall f { br 10.0.0.1 in a bridge stateless \"a case\" }\n";
+    let policy = format!("{BRIDGE}allow {} from a to a\n", kinds.join(", "));
+    let said = cell(&policy, By::Zone, "a", "a");
     assert_eq!(said, kinds.iter().map(|kind| format!("({kind})")).collect::<Vec<_>>());
 }
 
