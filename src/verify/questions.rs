@@ -184,14 +184,10 @@ fn example(
 ) -> Result<Option<Packet>, Exhausted> {
     for one in rather {
         let these = space.and(set, *one);
-        let Some(packet) = space.witness_sent(these, &names.favourites)? else { continue };
-        if packet.src != packet.dst {
-            return Ok(Some(packet));
+        let packet = space.witness_sent(these, &names.favourites)?;
+        if packet.is_some() {
+            return Ok(packet);
         }
-        // Nobody sends to himself, where somebody else does.
-        let own = space.from(&AddrSet::one(packet.src));
-        let others = space.minus(these, own);
-        return Ok(space.witness_sent(others, &names.favourites)?.or(Some(packet)));
     }
     space.witness_sent(set, &names.favourites)
 }
