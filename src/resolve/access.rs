@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::iter::repeat_n;
 use std::mem;
 
-use super::except::emptied;
-use super::except::idle_except;
+use super::except::{BEFORE, emptied, idle_except};
 use super::groups::Worn;
 use super::literal;
 use super::modifiers::{self, Modifiers};
@@ -502,7 +501,8 @@ fn told_apart(places: &Places, said: &ast::Places, end: &Spread, findings: &mut 
         let stays = |item: &Item| end.pieces().any(|(_, except)| except.contains(item));
         if !spread.is_empty() && spread.items().all(|i| unknown(i) && stays(i)) {
             findings.push(
-                idle_except(place.span).help("its address is not known when compiling: exclude its zone"),
+                idle_except(place.span, BEFORE)
+                    .help("its address is not known when compiling: exclude its zone"),
             );
             good = false;
         }

@@ -12,6 +12,7 @@ use super::conflict::Book;
 use super::publics;
 use super::reading::{Crossing, multicast, words};
 use super::size::Size;
+use super::told::listed;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -230,7 +231,8 @@ impl Need<'_> {
             // Where a way is missing, that was said.
             if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
                 let hairpin = self.by_hairpin(topology, from, (&no_from, &no_to));
-                findings.push(self.unserved(topology.site, &words(topology.site, from), hairpin));
+                let third = self.is_third_side(topology, from);
+                findings.push(self.unserved(topology.site, &words(topology.site, from), (hairpin, third)));
             }
         }
         findings.extend(no_way.map(|finding| nor.told(finding)));
@@ -273,13 +275,29 @@ impl Need<'_> {
         })
     }
 
-    /// `hairpin`: whether saying it would serve them.
-    fn unserved(&self, site: &Site, from: &str, hairpin: bool) -> Diagnostic {
+    /// Whether a firewall stands between an item of `from` and a target: then `hairpin` is nothing to it (S29).
+    fn is_third_side(&self, topology: &mut Topology<'_>, from: &End) -> bool {
+        let Some(Nat::Dnat { to, .. }) = self.nat else { return false };
+        to.iter().any(|target| {
+            let target = End::Addrs(AddrSet::one(*target));
+            Family::BOTH.into_iter().any(|family| {
+                let ways = topology.crossings(from, &target, family);
+                let paths = ways.iter().filter_map(|way| way.path.as_ref().as_ref().ok());
+                let mut transits = paths.flat_map(|path| &path.transits);
+                transits.any(|transit| transit.inward != transit.outward)
+            })
+        })
+    }
+
+    /// `hairpin`: whether saying it would serve them; `third`: whether they are on another side than the target.
+    fn unserved(&self, site: &Site, from: &str, (hairpin, third): (bool, bool)) -> Diagnostic {
         let message =
             format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
-        let help = match (self.unknown_leg(site), hairpin) {
+        let says = matches!(self.nat, Some(Nat::Dnat { hairpin: true, .. }));
+        let help = match (self.unknown_leg(site).filter(|_| !third), hairpin) {
             (Some(leg), _) => format!(
-                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address, or take the others out of `from`"
+                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address{}, or take the others out of `from`",
+                if says { "" } else { " and say `hairpin`" }
             ),
             (None, true) => "take them out of `from`, name the leg on their side, or say `hairpin`: they are on the target's own side".to_owned(),
             (None, false) => "take them out of `from`; they are served by a statement of their own, with the leg on their side after `to`".to_owned(),
@@ -773,13 +791,4 @@ fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
 fn machines(site: &Site, hosts: &[HostId]) -> String {
     let names: Vec<String> = hosts.iter().filter_map(|h| site.host(*h)).map(|h| h.name.clone()).collect();
     if names.is_empty() { "no firewall".to_owned() } else { listed(&names) }
-}
-
-fn listed(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
-    match quoted.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
-    }
 }
