@@ -4,7 +4,7 @@ use fwc::model::Role;
 use fwc::net::{Packet, Proto, Verdict};
 use fwc::verify::diff::Names;
 use fwc::verify::questions::{By, Spoken, matrix, reach};
-use fwc::verify::trace::{NoWay, trace};
+use fwc::verify::trace::{NoWay, by_its_leg, trace};
 
 use crate::common::{compiled, crm, folder, options};
 
@@ -392,6 +392,31 @@ fn a_machine_may_write_from_the_address_of_another_leg() {
         "S20: not by that address"
     );
     assert_eq!(traced("198.51.100.1", "10.0.1.9"), Ok(vec!["fw output -> l: Drop".to_owned()]));
+}
+
+/// A machine sends on a link of its own by that link; what becomes of it by the leg that has the address, through the gateway there, is
+/// told apart.
+#[test]
+fn a_packet_starts_where_the_routes_of_its_machine_lead() {
+    const POLICY: &str = "zone lan { 10.0.1.0/24 }\nzone srv { 10.0.2.0/24 }\n\
+        firewall fw { l 10.0.1.1 in lan; s 10.0.2.1 in srv }\n\
+        host nas { e 10.0.1.9 in lan; f 10.0.2.9 in srv; nftables }\n\
+        allow tcp 9100 from nas.lan to srv\nallow tcp 9100 from nas to srv\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    let said = |hops: Vec<fwc::verify::Hop>| -> Vec<String> {
+        hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect()
+    };
+    let both = |src: &str| {
+        let dst = "10.0.2.77".parse().unwrap();
+        let packet = Packet::new(src.parse().unwrap(), dst, Proto::TCP, 40_000, 9100);
+        let own = trace(&compiled.site, &compiled.artifacts, &packet).map(said);
+        (own, by_its_leg(&compiled.site, &compiled.artifacts, &packet).map(|(by, hops)| (by, said(hops))))
+    };
+    let told = |hops: &[&str]| hops.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let by_leg = ("e".to_owned(), told(&["nas output -> e: Accept", "fw forward l -> s: Accept"]));
+    assert_eq!(both("10.0.1.9"), (Ok(told(&["nas output -> f: Drop"])), Some(by_leg)));
+    // By the leg that leads there there is no other way.
+    assert_eq!(both("10.0.2.9"), (Ok(told(&["nas output -> f: Accept"])), None));
 }
 
 /// Groups decide of machines whose addresses nobody knows as of any other: the statement is named, and the hops.
