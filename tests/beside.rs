@@ -154,3 +154,30 @@ fn our_own_table_does_not_count() {
     assert!(!asked(&format!("{own}{}", foreign("fail2ban"))).is_empty());
     assert_eq!(At::Input.keyword(), Hook::Input.keyword());
 }
+
+/// `tests/foreign/numgen.*`, both listings of what kube-proxy writes and more: which of several is taken by chance is known to nobody,
+/// whom it may lead to is.
+#[test]
+fn what_is_chosen_by_chance_leads_to_its_choices_alone_in_both_listings() {
+    let (compiled, host) = node();
+    let ours = compiled.artifacts.get(&host).unwrap();
+    let said = |form: &str| {
+        let text = file(format!("tests/foreign/numgen.{form}").as_ref()).1;
+        let theirs = HostRules::listed(&text).unwrap();
+        let found = beside(ours, &theirs, &[]).unwrap();
+        (theirs, found.into_iter().map(|f| (f.hook, f.chain, f.effect, f.packet)).collect::<Vec<_>>())
+    };
+    let ((text, of_text), (json, of_json)) = (said("nft"), said("json"));
+    let statements = |of: &HostRules| {
+        let rules = of.ruleset.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+        rules.map(|rule| rule.statements.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(statements(&text), statements(&json));
+    assert_eq!(of_text, of_json);
+    let at = |hook: Hook| of_text.iter().filter(move |(at, ..)| *at == hook);
+    assert!(!of_text.iter().any(|(_, chain, ..)| chain == "ip kube-proxy lone"), "{of_text:?}");
+    assert!(at(Hook::Prerouting).all(|(.., effect, _)| *effect != Effect::Masks), "{of_text:?}");
+    let redirected: Vec<&str> =
+        at(Hook::Output).filter(|f| f.2 == Effect::Redirects).map(|f| f.1.as_str()).collect();
+    assert_eq!(redirected, ["ip kube-proxy endpoint-1", "ip kube-proxy endpoint-2"]);
+}

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use fwc::net::{Covers, Field, PacketSet, Random, RangeSet, Space};
+use fwc::net::{AddrRange, AddrSet, Covers, Field, PacketSet, Random, RangeSet, Space};
 use proptest::prelude::*;
 
 /// A set of values below 16, as ranges and as the values themselves.
@@ -218,4 +218,29 @@ fn what_there_are_many_of_is_small() {
     assert!(size_of::<AddrSet>() <= 48, "{}", size_of::<AddrSet>());
     assert!(size_of::<End>() <= 48, "{}", size_of::<End>());
     assert!(size_of::<Element>() <= 96, "{}", size_of::<Element>());
+}
+
+/// Nobody sends to himself over a wire: such a packet is shown where there is no other.
+#[test]
+fn a_witness_is_to_somebody_else_where_one_is() {
+    let mut space = Space::default();
+    let mut of = |src: &[u8], dst: &[u8]| {
+        let addrs = |last: &[u8]| {
+            let all = last.iter().map(|n| AddrRange::one(std::net::Ipv4Addr::new(10, 0, 0, *n).into()));
+            AddrSet::from_ranges(all)
+        };
+        let (from, to) = (space.from(&addrs(src)), space.to(&addrs(dst)));
+        space.and(from, to)
+    };
+    let (own, range, far) = (of(&[1], &[1]), of(&[5, 6], &[5, 6]), of(&[3], &[2]));
+    let mut ends = |set, favourites: &[std::net::IpAddr]| {
+        let packet = space.witness(set, favourites).unwrap().unwrap();
+        (packet.src.to_string(), packet.dst.to_string())
+    };
+    let said = |src: u8, dst: u8| (format!("10.0.0.{src}"), format!("10.0.0.{dst}"));
+    assert_eq!(ends(own, &[]), said(1, 1));
+    assert_eq!(ends(range, &[]), said(6, 5));
+    assert_eq!(ends(range, &["10.0.0.6".parse().unwrap()]), said(5, 6));
+    let both = space.or(own, far);
+    assert_eq!(space.witness(both, &[]).unwrap().unwrap().dst.to_string(), "10.0.0.2");
 }

@@ -49,7 +49,7 @@ fn logged(text: &str) -> Result<Packet, String> {
         if proto.has_ports() { number(key)?.ok_or_else(|| cut(key)) } else { Ok(0) }
     };
     let of_icmp = |key: &str| -> Result<u8, String> {
-        if is_icmp(proto) { byte(key)?.ok_or_else(|| cut(key)) } else { Ok(0) }
+        if has_type(proto, src) { byte(key)?.ok_or_else(|| cut(key)) } else { Ok(0) }
     };
     let mut packet = same_family(src, dst, proto, port("SPT")?, port("DPT")?)?;
     (packet.icmp_type, packet.icmp_code) = (of_icmp("TYPE")?, of_icmp("CODE")?);
@@ -113,8 +113,9 @@ fn protocol(word: &str) -> Result<Proto, String> {
     known.or_else(number).ok_or_else(|| format!("`{word}` is no protocol known here"))
 }
 
-fn is_icmp(proto: Proto) -> bool {
-    proto == Proto::ICMP || proto == Proto::ICMPV6
+/// ICMP of the packet's own family; of the other it is a protocol like others.
+fn has_type(proto: Proto, src: IpAddr) -> bool {
+    proto == if src.is_ipv4() { Proto::ICMP } else { Proto::ICMPV6 }
 }
 
 fn same_family(src: IpAddr, dst: IpAddr, proto: Proto, sport: u16, dport: u16) -> Result<Packet, String> {
@@ -307,7 +308,7 @@ fn transport(src: IpAddr, dst: IpAddr, proto: Proto, ttl: u8, data: &[u8]) -> Re
     if proto == Proto::TCP {
         packet = with_flags(packet, data.get(13).copied().ok_or_else(short)?);
     }
-    if is_icmp(proto) {
+    if has_type(proto, src) {
         packet.icmp_type = data.first().copied().ok_or_else(short)?;
         packet.icmp_code = data.get(1).copied().ok_or_else(short)?;
     }
@@ -391,6 +392,8 @@ mod tests {
         }
         let esp = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 TTL=64 PROTO=ESP SPI=0x1";
         assert_eq!(said(esp), "esp 10.1.1.11:0 10.1.2.2:0 new flags 0 icmp 0.0 ttl 64 in eth1");
+        let of_ipv6 = "IN=eth1 OUT= SRC=10.1.1.11 DST=10.1.2.2 TTL=64 PROTO=58";
+        assert_eq!(said(of_ipv6), "icmpv6 10.1.1.11:0 10.1.2.2:0 new flags 0 icmp 0.0 ttl 64 in eth1");
     }
 
     #[test]

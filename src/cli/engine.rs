@@ -58,6 +58,11 @@ pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, No
     verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
 }
 
+/// What becomes of it by the leg that has its source, where its sender's routes name another, with that leg's interface.
+pub(super) fn trace_by_its_leg(compiled: &Compiled, packet: &Packet) -> Option<(String, Vec<Hop>)> {
+    verify::trace::by_its_leg(&compiled.site, &compiled.artifacts, packet)
+}
+
 /// A ruleset of whoever's making, and the name of its file.
 pub(super) fn listed(name: &str, text: String, how: Listed) -> Result<HostRules, Failure> {
     // The text itself is gone by then: what it is can be told of one that people hold in a hand.

@@ -72,6 +72,25 @@ pub(super) fn listed(text: &str) -> Option<BTreeSet<String>> {
     Some(names)
 }
 
+/// A build of another format than this fwc reads, in the words of its manifest.
+pub(super) struct OtherFormat {
+    /// Its format, or that it says none.
+    pub(super) told: String,
+    /// Which fwc wrote it.
+    pub(super) fwc: String,
+}
+
+/// What a manifest of ours says of its build, where nothing of it may be read as what it would mean here.
+pub(super) fn other_format(text: &str) -> Option<OtherFormat> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let format = value.get("format");
+    if format.and_then(Value::as_u64) == Some(FORMAT) {
+        return None;
+    }
+    let told = format.map_or_else(|| "none".to_owned(), Value::to_string);
+    Some(OtherFormat { told, fwc: value.get("fwc")?.as_str()?.to_owned() })
+}
+
 /// Whether two texts of one file of a build differ in where the policy's statements stand alone: in the lines that
 /// `origins.json` names, and in the manifest in its digest and the policy's.
 pub(super) fn is_placed(name: &str, one: &str, other: &str) -> bool {

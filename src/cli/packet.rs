@@ -5,7 +5,7 @@
 //! udp 53 from 10.1.1.11 to 10.1.2.2 sport 5353 in eth1
 //! tcp 22 from 10.1.1.11 to 10.1.2.2 uid 1001
 //! icmp echo-request from 10.1.1.11 to 10.1.2.2      icmpv6 type 135 code 0 from … to …
-//! ping from 2001:db8::1 to 2001:db8::2              proto 112 from … to …
+//! ping from 2001:db8::1 to 2001:db8::2              proto 112 from … to …      proto 58 from 10.1.1.11 to …
 //! ```
 //!
 //! Addresses, ports and numbers are literal: a trace asks about a packet, and a packet carries no names.
@@ -92,7 +92,7 @@ fn payload(packet: &Packet) -> String {
     let proto = packet.proto;
     if proto.has_ports() {
         format!("{proto}/{}", packet.dport)
-    } else if proto == Proto::ICMP || proto == Proto::ICMPV6 {
+    } else if proto == icmp_of(packet.src) {
         let named = ICMP_TYPES.iter().find(|(_, v4, v6)| {
             let of_family = if proto == Proto::ICMP { v4 } else { v6 };
             *of_family == Some(packet.icmp_type)
@@ -104,6 +104,11 @@ fn payload(packet: &Packet) -> String {
     } else {
         proto.to_string()
     }
+}
+
+/// The one that has types there: `proto 58` over IPv4 is a protocol like others.
+fn icmp_of(addr: IpAddr) -> Proto {
+    if addr.is_ipv4() { Proto::ICMP } else { Proto::ICMPV6 }
 }
 
 /// What is unlike a packet that starts a connection.
@@ -175,7 +180,9 @@ impl What {
             "proto" => {
                 let word = words.next().ok_or("`proto` wants a number or a name")?;
                 let proto = word.parse().ok().map(Proto).or_else(|| Proto::by_name(word));
-                Self::of(proto.ok_or(format!("`{word}` is no IP protocol, 0 to 255"))?, words)
+                let proto = proto.ok_or(format!("`{word}` is no IP protocol, 0 to 255"))?;
+                let whole = words.peek() == Some("from") && !proto.has_ports();
+                if whole { Ok(Self::Other(proto)) } else { Self::of(proto, words) }
             }
             name => match Proto::by_name(name) {
                 Some(proto) => Self::of(proto, words),
@@ -196,7 +203,7 @@ impl What {
     }
 
     fn icmp(proto: Proto, words: &mut Words<'_>) -> Result<Self, String> {
-        let mut word = words.next().ok_or(format!("`{proto}` wants a type: `echo-request`, or a number"))?;
+        let mut word = words.next().filter(|word| *word != "from").ok_or_else(|| wants_a_type(proto))?;
         if word == "type" {
             word = words.next().ok_or("`type` wants a number")?;
         }
@@ -221,16 +228,24 @@ impl What {
             Self::Ports(proto, dport) => {
                 Ok(Packet::new(src, dst, proto, sport.unwrap_or(SOURCE_PORT), dport))
             }
+            Self::Other(proto) if proto == icmp_of(src) => Err(wants_a_type(proto)),
             Self::Other(proto) => Ok(Packet::new(src, dst, proto, 0, 0)),
             Self::Icmp(said, icmp_type, code) => {
-                let of_family = if src.is_ipv4() { Proto::ICMP } else { Proto::ICMPV6 };
+                let of_family = icmp_of(src);
                 if let Some(said) = said.filter(|&said| said != of_family) {
-                    return Err(format!("between `{src}` and `{dst}` it is `{of_family}`, not `{said}`"));
+                    return Err(format!(
+                        "between `{src}` and `{dst}` it is `{of_family}`, not `{said}`; there that is `proto {}`, without a type",
+                        said.0
+                    ));
                 }
                 Ok(Packet::icmp(src, dst, icmp_type.number(of_family)?, code))
             }
         }
     }
+}
+
+fn wants_a_type(proto: Proto) -> String {
+    format!("`{proto}` wants a type: `echo-request`, or a number")
 }
 
 impl IcmpType {
@@ -314,6 +329,9 @@ mod tests {
             ("esp from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 esp new"),
             ("tcp 22 from 10.1.1.1 to 10.1.2.2 uid 7", "10.1.1.1:40000 -> 10.1.2.2 tcp/22 new, uid 7"),
             ("proto 200 from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 200 new"),
+            ("proto 58 from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 icmpv6 new"),
+            ("proto icmp from 2001:db8::1 to 2001:db8::2", "2001:db8::1 -> 2001:db8::2 icmp new"),
+            ("proto 1 8 from 10.1.1.11 to 10.1.2.2", "10.1.1.11 -> 10.1.2.2 icmp/echo-request new"),
         ] {
             assert_eq!(shown(sentence), want);
         }
@@ -332,6 +350,9 @@ mod tests {
             ("tcp 80 from 10.1.1.1", "`to` is missing"),
             ("tcp 80 from 10.1.1.1 to 2001:db8::1", "different families"),
             ("icmpv6 echo-request from 10.1.1.1 to 10.1.1.2", "it is `icmp`, not `icmpv6`"),
+            ("icmpv6 1 from 10.1.1.1 to 10.1.1.2", "there that is `proto 58`, without a type"),
+            ("proto 1 from 10.1.1.1 to 10.1.1.2", "`icmp` wants a type"),
+            ("icmp from 10.1.1.1 to 10.1.1.2", "`icmp` wants a type"),
             ("icmp packet-too-big from 10.1.1.1 to 10.1.1.2", "no icmp type"),
             ("ping from 10.1.1.1 to 10.1.1.2 sport 5", "only tcp"),
             ("tcp 80 from 10.1.1.1 to 10.1.1.2 in", "`in` wants an interface"),

@@ -59,6 +59,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),
         Err(why @ NoWay::Interface(_)) => return Err(Failure::new(why.to_string())),
     };
+    let by_leg = engine::trace_by_its_leg(&compiled, &traced);
     request.mark("trace");
     // The time is the run's, not the packet's.
     traced.time = 0;
@@ -75,6 +76,13 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
                 "{}\n",
                 no_path.as_deref().map_or_else(|| answer(&hops), |why| format!("no path: {why}"))
             ));
+            if let Some((interface, hops)) = &by_leg {
+                let interface = super::clean::clean_line(interface);
+                console.data(&format!(
+                    "sent by `{interface}`, which has that address, against the routes: {}\n",
+                    answer(hops)
+                ));
+            }
             for (name, uid) in senders(&compiled, request.options.at, &traced, &hops) {
                 console.data(&format!("sent by `{name}` it is accepted: ask with `uid {uid}`\n"));
             }
@@ -99,6 +107,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             if let Some(object) = told.as_object_mut().filter(|_| !each.is_empty()) {
                 object.insert("each".to_owned(), each.into());
             }
+            if let (Some(object), Some((interface, hops))) = (told.as_object_mut(), &by_leg) {
+                let by_leg = json!({ "interface": interface, "verdict": word(fate(hops)), "meant": word(meant(hops)) });
+                object.insert("by_leg".to_owned(), by_leg);
+            }
             console.data(&render::document(FORMAT, told));
         }
     }
@@ -112,7 +124,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         ));
     }
     request.tell_timings(console);
-    let faithful = hops.iter().all(Hop::faithful);
+    let by_leg = by_leg.iter().flat_map(|(_, hops)| hops);
+    let faithful = hops.iter().chain(by_leg).all(Hop::faithful);
     Ok(if faithful { Exit::Fine } else { Exit::AtFault })
 }
 

@@ -586,6 +586,17 @@ pub enum Term {
     Protos(RangeSet<u8>),
 }
 
+impl Term {
+    /// Whether any of it is of a family (S4).
+    #[must_use]
+    pub fn speaks(&self, family: Family) -> bool {
+        match self {
+            Self::Icmp { family: of, .. } => *of == family,
+            Self::Ports { .. } | Self::Protos(_) => true,
+        }
+    }
+}
+
 /// `test "…" { … }`
 #[derive(Clone, Debug)]
 pub struct Test {

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 use std::iter::repeat_n;
 use std::mem;
 
-use super::except::emptied;
-use super::except::idle_except;
+use super::except::{BEFORE, emptied, idle_except};
 use super::groups::Worn;
 use super::literal;
 use super::modifiers::{self, Modifiers};
 use super::names::Names;
 use super::nat;
 use super::places::{Item, Places, Spread};
-use super::services::{Services, families};
+use super::services::Services;
 use super::words::{listed, sentence};
 use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
@@ -300,7 +299,8 @@ impl<'a> Statements<'a> {
                 continue;
             }
             let Some(terms) = self.services.item(service, &mut Findings::default()) else { continue };
-            let any = terms.iter().map(families).any(|(v4, v6)| Families { v4, v6 }.and(left).some());
+            let of = |term: &Term| Families { v4: term.speaks(Family::V4), v6: term.speaks(Family::V6) };
+            let any = terms.iter().any(|term| of(term).and(left).some());
             if !any {
                 let message = format!("this service is not spoken over {}, all that {whose}", left.name());
                 findings.push(
@@ -501,7 +501,8 @@ fn told_apart(places: &Places, said: &ast::Places, end: &Spread, findings: &mut 
         let stays = |item: &Item| end.pieces().any(|(_, except)| except.contains(item));
         if !spread.is_empty() && spread.items().all(|i| unknown(i) && stays(i)) {
             findings.push(
-                idle_except(place.span).help("its address is not known when compiling: exclude its zone"),
+                idle_except(place.span, BEFORE)
+                    .help("its address is not known when compiling: exclude its zone"),
             );
             good = false;
         }

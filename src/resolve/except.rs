@@ -10,6 +10,11 @@ use crate::net::AddrSet;
 use crate::source::Span;
 use crate::syntax::ast;
 
+/// The most items that a finding names.
+const NAMED: usize = 3;
+/// What it says of more.
+pub(super) const BEFORE: &str = "what stands before `except`";
+
 impl Places<'_> {
     /// What a place after `except` takes away, item by item.
     pub(super) fn excluded(
@@ -44,7 +49,7 @@ impl Places<'_> {
         for (place, items) in taken {
             let takes = items.iter().any(|i| all.contains(i) || !self.addrs(i).is_disjoint(&addrs));
             if self.grounded() && !takes && !items.is_empty() && !whole.is_empty() {
-                findings.push(self.helped(idle_except(place.span), items));
+                findings.push(self.helped(idle_except(place.span, &self.called(whole)), items));
                 idle = true;
             }
         }
@@ -85,6 +90,22 @@ impl Places<'_> {
             }
         }
         (!left.is_empty()).then_some(left)
+    }
+
+    /// A place in words, where they are few.
+    fn called(&self, whole: &Spread) -> String {
+        let mut names: Vec<String> =
+            whole.items().take(NAMED.saturating_add(1)).map(|item| self.call(item)).collect();
+        match names.pop() {
+            Some(last) if names.len() < NAMED => {
+                if names.is_empty() {
+                    last
+                } else {
+                    format!("{} and {last}", names.join(", "))
+                }
+            }
+            Some(_) | None => BEFORE.to_owned(),
+        }
     }
 
     /// An idle `except` of what is a machine's all the same, by its public address.
@@ -151,7 +172,7 @@ pub(super) fn emptied(span: Span) -> Diagnostic {
         .help("a rule about nobody is a mistake; name fewer after `except`, or remove the statement")
 }
 
-/// An `except` that takes nothing away.
-pub(super) fn idle_except(span: Span) -> Diagnostic {
-    Diagnostic::error(code::IDLE_EXCEPT, span, "this takes nothing away from what stands before `except`")
+/// An `except` that takes nothing away from a place.
+pub(super) fn idle_except(span: Span, from: &str) -> Diagnostic {
+    Diagnostic::error(code::IDLE_EXCEPT, span, format!("this takes nothing away from {from}"))
 }

@@ -158,12 +158,3 @@ fn protocol(name: &ProtoName, findings: &mut Findings) -> Option<u8> {
         }
     }
 }
-
-/// The families a term speaks for.
-pub(super) fn families(term: &Term) -> (bool, bool) {
-    match term {
-        Term::Icmp { family: Family::V4, .. } => (true, false),
-        Term::Icmp { family: Family::V6, .. } => (false, true),
-        Term::Ports { .. } | Term::Protos(_) => (true, true),
-    }
-}

@@ -14,6 +14,7 @@ use super::publics;
 use super::reading::{Crossing, multicast, words};
 use super::seen::Seen;
 use super::size::Size;
+use super::told::listed;
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
 use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
 use crate::diag::{Code, Diagnostic, Findings, code};
@@ -30,7 +31,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
     let several = members::of_several_legs(site);
     let routers = own::routers(site);
     // What nothing tells apart has the same way, and nothing is wrong with it either.
-    let mut fine: HashSet<(Alike, Alike)> = HashSet::new();
+    let mut fine: HashSet<(Alike, Alike, Vec<Family>)> = HashSet::new();
     for (id, access) in site.accesses() {
         groups::check(&mut topology, (id, access), findings);
         if !size.add(&topology, access, findings) {
@@ -38,12 +39,13 @@ pub fn check(site: &Site, findings: &mut Findings) {
         }
         let alike = alike(&topology, access);
         match access.action {
-            Action::Allow if alike.is_some_and(|pair| fine.contains(&pair)) => {}
+            Action::Allow if alike.as_ref().is_some_and(|pair| fine.contains(pair)) => {}
             Action::Allow => {
                 let before = findings.len();
                 let need = Need {
                     from: &access.from,
                     to: &access.to,
+                    terms: &access.terms,
                     nat: access.nat.as_ref(),
                     span: access.span,
                     words: &access.words,
@@ -87,6 +89,7 @@ pub fn check(site: &Site, findings: &mut Findings) {
                 let need = Need {
                     from: &expect.from,
                     to: &expect.to,
+                    terms: &expect.terms,
                     nat: None,
                     span: expect.span,
                     words: &expect.words,
@@ -109,8 +112,9 @@ enum Alike {
     Class(ClassId),
 }
 
-/// That of both ends of an `allow` from one of those to one: then its way is theirs, and so is what is wrong with it.
-fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike)> {
+/// That of both ends of an `allow` from one of those to one, and the families it is of: then its way is theirs, and so is what is
+/// wrong with it.
+fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike, Vec<Family>)> {
     let of = |place: &Place| match (place.plus.as_slice(), place.except.as_slice()) {
         ([End::Zone(zone)], []) => Some(Alike::Zone(*zone)),
         ([End::Addrs(set)], []) if topology.count_owners(set) == 0 => {
@@ -119,12 +123,21 @@ fn alike(topology: &Topology<'_>, access: &Access) -> Option<(Alike, Alike)> {
         _ => None,
     };
     let plain = access.action == Action::Allow && access.nat.is_none();
-    plain.then(|| of(&access.from).zip(of(&access.to))).flatten()
+    let (from, to) = plain.then(|| of(&access.from).zip(of(&access.to))).flatten()?;
+    let families = Family::BOTH.into_iter().filter(|family| speaks(&access.terms, *family));
+    Some((from, to, families.collect()))
+}
+
+/// Whether a service is of a family.
+pub(super) fn speaks(terms: &[Term], family: Family) -> bool {
+    terms.iter().any(|term| term.speaks(family))
 }
 
 struct Need<'p> {
     from: &'p Place,
     to: &'p Place,
+    /// What is spoken: only families of it need a way (S4).
+    terms: &'p [Term],
     nat: Option<&'p Nat>,
     span: Span,
     words: &'p str,
@@ -179,7 +192,8 @@ impl Need<'_> {
                     ways.extend(of.filter_map(|way| own::meant(topology, way)).map(|way| (family, way)));
                 }
                 let mut pair: Vec<bool> = Vec::new();
-                for (family, way) in &ways {
+                let needed = ways.iter().filter(|(family, _)| speaks(self.terms, *family));
+                for (family, way) in needed {
                     // Without a place for its clause there is a worse finding already.
                     let nowhere = matches!(way.course, Course::Nowhere);
                     pair.push(nowhere || filtered(topology.site, &way.crossing));
@@ -219,7 +233,8 @@ impl Need<'_> {
             // Where a way is missing, that was said.
             if !served && !said.contains(&code::NO_PATH) && !said.contains(&code::AMBIGUOUS_ROUTE) {
                 let hairpin = self.by_hairpin(topology, from, (&no_from, &no_to));
-                findings.push(self.unserved(topology.site, &words(topology.site, from), hairpin));
+                let third = self.is_third_side(topology, from);
+                findings.push(self.unserved(topology.site, &words(topology.site, from), (hairpin, third)));
             }
         }
         findings.extend(no_way.map(|finding| nor.told(finding)));
@@ -255,20 +270,36 @@ impl Need<'_> {
         let Some(Nat::Dnat { to, port, hairpin: false }) = self.nat else { return false };
         let nat = Nat::Dnat { to: to.clone(), port: *port, hairpin: true };
         self.to.plus.iter().any(|to| {
-            Family::BOTH.into_iter().any(|family| {
+            Family::BOTH.into_iter().filter(|family| speaks(self.terms, *family)).any(|family| {
                 let ways = topology.ways(Some(&nat), (from, to), less, family);
                 ways.iter().any(|way| matches!(way.course, Course::Dnat(_)))
             })
         })
     }
 
-    /// `hairpin`: whether saying it would serve them.
-    fn unserved(&self, site: &Site, from: &str, hairpin: bool) -> Diagnostic {
+    /// Whether a firewall stands between an item of `from` and a target: then `hairpin` is nothing to it (S29).
+    fn is_third_side(&self, topology: &mut Topology<'_>, from: &End) -> bool {
+        let Some(Nat::Dnat { to, .. }) = self.nat else { return false };
+        to.iter().any(|target| {
+            let target = End::Addrs(AddrSet::one(*target));
+            Family::BOTH.into_iter().any(|family| {
+                let ways = topology.crossings(from, &target, family);
+                let paths = ways.iter().filter_map(|way| way.path.as_ref().as_ref().ok());
+                let mut transits = paths.flat_map(|path| &path.transits);
+                transits.any(|transit| transit.inward != transit.outward)
+            })
+        })
+    }
+
+    /// `hairpin`: whether saying it would serve them; `third`: whether they are on another side than the target.
+    fn unserved(&self, site: &Site, from: &str, (hairpin, third): (bool, bool)) -> Diagnostic {
         let message =
             format!("nobody of `{from}` comes to the firewall by the leg named: this serves nobody there");
-        let help = match (self.unknown_leg(site), hairpin) {
+        let says = matches!(self.nat, Some(Nat::Dnat { hairpin: true, .. }));
+        let help = match (self.unknown_leg(site).filter(|_| !third), hairpin) {
             (Some(leg), _) => format!(
-                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address, or take the others out of `from`"
+                "the address of `{leg}` is not known, so only who comes in by that leg can be served: give it a static address{}, or take the others out of `from`",
+                if says { "" } else { " and say `hairpin`" }
             ),
             (None, true) => "take them out of `from`, name the leg on their side, or say `hairpin`: they are on the target's own side".to_owned(),
             (None, false) => "take them out of `from`; they are served by a statement of their own, with the leg on their side after `to`".to_owned(),
@@ -773,13 +804,4 @@ impl Side {
 fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
     let host = site.host(host).map_or("", |h| h.name.as_str());
     format!("{host}.{}", site.zone(zone).map_or("", |z| z.name.as_str()))
-}
-
-fn listed(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
-    match quoted.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
-    }
 }

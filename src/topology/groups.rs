@@ -134,29 +134,33 @@ fn say(site: &Site, access: &Access, trouble: &Trouble) -> Diagnostic {
     match trouble {
         Trouble::Coarse { leg, near } => {
             let others = site.worn(leg.0, leg.1).filter_map(|id| site.security_group(id));
-            let others = others
-                .flat_map(|g| g.members.iter())
-                .filter(|m| *m != leg)
-                .map(name)
-                .collect::<BTreeSet<_>>();
-            let others: Vec<String> = others.into_iter().map(|name| format!("`{name}`")).collect();
-            let message = match others.as_slice() {
-                [] => format!(
-                    "this means some addresses of `{}`, and {} has all of them or none",
-                    name(leg),
-                    worn(leg)
-                ),
-                others => format!(
-                    "this means `{}`, and not alike all who wear {} with it: {}",
-                    name(leg),
-                    worn(leg),
-                    others.join(", ")
-                ),
+            let others: BTreeSet<Interface> =
+                others.flat_map(|g| g.members.iter()).filter(|m| *m != leg).copied().collect();
+            // Where legs of one machine are told apart, they are called by their own names.
+            let legs = others.iter().any(|other| other.0 == leg.0);
+            let called = |of: &Interface| {
+                let zone = site.leg(of.0, of.1).and_then(|of| site.zone(of.zone));
+                let zone = zone.filter(|_| legs && of.0 == leg.0).map(|zone| format!(".{}", zone.name));
+                format!("`{}{}`", name(of), zone.unwrap_or_default())
+            };
+            let (this, groups) = (called(leg), worn(leg));
+            let others: BTreeSet<String> = others.iter().map(called).collect();
+            let message = if others.is_empty() {
+                format!("this means some addresses of {this}, and {groups} has all of them or none")
+            } else {
+                let others = others.into_iter().collect::<Vec<_>>().join(", ");
+                format!("this means {this}, and not alike all who wear {groups} with it: {others}")
             };
             let end = if *near { "would open this to them too" } else { "would let them in too" };
-            Diagnostic::error(code::TOO_COARSE, access.span, message).help(format!(
+            let mut help = format!(
                 "a rule of the group {end}: put those that are meant into a `security-group` of their own, which they may wear beside it"
-            ))
+            );
+            if legs {
+                help.push_str(
+                    "; a machine that is named as a whole speaks by one of its legs, `HOST.ZONE` by that one",
+                );
+            }
+            Diagnostic::error(code::TOO_COARSE, access.span, message).help(help)
         }
         Trouble::Family { has, lacks, family } => {
             let family = if *family == Family::V4 { "IPv4" } else { "IPv6" };
@@ -418,7 +422,7 @@ impl Reader<'_, '_> {
             };
             match machine {
                 Some((host, Some(l))) if site.wears(host, l) && vpc_of(site, (host, l)) == vpc => {
-                    if !takes_away(site, &far.except, (host, l)) {
+                    if !takes_away(site, &far.except, (host, l)) && self.speaks_to(leg, (host, l)) {
                         worn.insert((host, l));
                     }
                 }
@@ -427,7 +431,8 @@ impl Reader<'_, '_> {
                     if of.is_some_and(|of| of.dynamic) && site.wears(host, l) {
                         return Err(Trouble::Unknown { leg: (host, l) });
                     }
-                    addrs = addrs.union(&of.map(crate::model::Leg::address_set).unwrap_or_default());
+                    let own = of.map(crate::model::Leg::address_set).unwrap_or_default();
+                    addrs = addrs.union(&self.by_the_leg(leg, &own));
                 }
                 Some((_, None)) => {}
                 None => {
@@ -439,7 +444,7 @@ impl Reader<'_, '_> {
                     };
                     // What is in no zone has no way here (S7).
                     let read = if rest { read } else { read.intersection(&zoned(site)) };
-                    addrs = addrs.union(&self.by_the_leg(leg, &read, rest));
+                    addrs = addrs.union(&if rest { read } else { self.by_the_leg(leg, &read) });
                 }
             }
         }
@@ -452,13 +457,19 @@ impl Reader<'_, '_> {
         Ok((addrs, cover))
     }
 
-    /// Of far addresses those to which the near machine, named as a whole, speaks by this leg (S12).
-    fn by_the_leg(&mut self, leg: Interface, addrs: &AddrSet, rest: bool) -> AddrSet {
+    /// Whether the near machine sends, and is named as a whole alone: then it speaks by the leg towards the far end (S12).
+    fn chooses(&self, leg: Interface) -> bool {
         let site = self.topology.site();
-        let single = site.host(leg.0).is_none_or(|machine| machine.legs.len() == 1);
-        let (near, _) = self.places();
-        let whole = near.plus.iter().all(|end| *end == End::Host(leg.0) || !reads(site, end, leg));
-        if self.way == Way::Ingress || single || !whole || rest {
+        let several = site.host(leg.0).is_some_and(|machine| machine.legs.len() > 1);
+        let mut near = self.places().0.plus.iter();
+        self.way == Way::Egress
+            && several
+            && near.all(|end| *end == End::Host(leg.0) || !reads(site, end, leg))
+    }
+
+    /// Of far addresses those to which the near machine speaks by this leg.
+    fn by_the_leg(&mut self, leg: Interface, addrs: &AddrSet) -> AddrSet {
+        if !self.chooses(leg) {
             return addrs.clone();
         }
         let parts = self.topology.classes().divide(addrs);
@@ -471,6 +482,11 @@ impl Reader<'_, '_> {
         by
     }
 
+    /// The same of a far end that wears a group, whatever its address.
+    fn speaks_to(&mut self, leg: Interface, far: Interface) -> bool {
+        !self.chooses(leg) || self.leg_to(leg.0, far) == Some(leg.1)
+    }
+
     /// The leg by which a far machine, named as a whole, speaks to the near end.
     fn speaks_by(&mut self, host: HostId, near: Interface) -> Option<LegId> {
         let site = self.topology.site();
@@ -481,7 +497,12 @@ impl Reader<'_, '_> {
         if host == near.0 {
             return Some(near.1);
         }
-        let towards = self.topology.wide(&End::Leg(near.0, near.1));
+        self.leg_to(host, near)
+    }
+
+    /// The leg by which a machine sends to a leg.
+    fn leg_to(&mut self, host: HostId, to: Interface) -> Option<LegId> {
+        let towards = self.topology.wide(&End::Leg(to.0, to.1));
         let class = self.topology.classes().divide(&towards).first().map(|(class, _)| *class)?;
         self.topology.leg_towards(host, class)
     }

@@ -8,7 +8,7 @@ use crate::model::{Access, End, HostId, Site};
 use crate::net::{AddrSet, Family};
 
 use super::back::member;
-use super::check::Trouble;
+use super::check::{Trouble, speaks};
 use super::reading::words;
 use super::told::{NAMED, machines};
 use super::{Course, Topology};
@@ -43,7 +43,7 @@ pub(super) fn check(
             if left.is_empty() {
                 break;
             }
-            let (past, lost) = wrong(topology, &left, (from, to), (&except.0, &except.1));
+            let (past, lost) = wrong(topology, &left, access, (from, to), (&except.0, &except.1));
             elsewhere.add(site, past, (from, to));
             nowhere.add(site, lost, (from, to));
         }
@@ -65,11 +65,12 @@ enum Why {
 fn wrong(
     topology: &mut Topology<'_>,
     members: &[HostId],
+    access: &Access,
     (from, to): (&End, &End),
     (no_from, no_to): (&AddrSet, &AddrSet),
 ) -> (Vec<HostId>, Vec<HostId>) {
     let (mut elsewhere, mut nowhere) = (BTreeSet::new(), BTreeSet::new());
-    for family in Family::BOTH {
+    for family in Family::BOTH.into_iter().filter(|family| speaks(&access.terms, *family)) {
         for way in topology.ways(None, (from, to), (no_from, no_to), family) {
             let (Course::Plain, Ok(path)) = (&way.course, way.crossing.path.as_ref()) else { continue };
             for host in members {

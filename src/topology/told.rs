@@ -125,3 +125,13 @@ pub(super) fn machines(site: &Site, hosts: &[HostId]) -> String {
         None => String::new(),
     }
 }
+
+/// Names in words.
+pub(super) fn listed(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
+    match quoted.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => String::new(),
+    }
+}

@@ -53,8 +53,6 @@ pub(crate) struct Network<'s> {
     pub(crate) to_itself: Option<PacketSet>,
     /// Whether what has no public address leaves its vpc by any, named or not (S57).
     pub(crate) by_any: bool,
-    /// Whether ICMP of types that begin no connection is told from what may be `new`: never, where types are named to people.
-    pub(crate) tells_idle: bool,
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
     /// What no leg filters that it hears: of dynamic ones, and of others.
@@ -243,7 +241,6 @@ impl<'s> Network<'s> {
             taken: BTreeMap::new(),
             takes_shared: BTreeMap::new(),
             by_any: false,
-            tells_idle: false,
             to_itself: None,
             groups: None,
             never_filtered: BTreeMap::new(),
@@ -421,7 +418,7 @@ impl<'s> Network<'s> {
             set = self.beginning(host, hook, (iif, oif), set);
         }
         let tracks = hook != Hook::Bridge || !self.is_stateless(host);
-        if self.tells_idle && tracks && matches!(asking, Asking::May | Asking::Opens) {
+        if tracks && matches!(asking, Asking::May | Asking::Opens) {
             set = self.without_idle_news(set);
         }
         set = self.space.forget(Field::Ct, set);

@@ -336,8 +336,10 @@ impl At<'_, '_> {
         let dynamic = site.leg(self.leg.0, self.leg.1).is_some_and(|leg| leg.dynamic);
         let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
         let own = own.difference(&routers).difference(&others_have);
-        let fixed = site.leg(self.leg.0, self.leg.1).map(crate::model::Leg::address_set).unwrap_or_default();
-        let others = nobody.union(&fixed).complement();
+        // S13: what a machine says to itself comes by no interface, whichever of its addresses it is for.
+        let legs = site.host(self.leg.0).into_iter().flat_map(|host| &host.legs);
+        let itself = legs.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let others = nobody.union(&itself).complement();
         let (near, far) = match self.way {
             Way::Ingress => (Field::Dst, Field::Src),
             Way::Egress => (Field::Src, Field::Dst),

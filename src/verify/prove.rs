@@ -100,7 +100,6 @@ fn proved(
     }
     let mut network = Network::new(site, space, accepted, translations, replies, at);
     network.groups = artifacts.groups.first().map(|text| Worn::new(site, text));
-    network.tells_idle = true;
     network.hear(servers);
     let forwarding = spec.forwarding();
     report.unasked = unasked::prove(&mut network, forwarding, &spec, artifacts, &favourites);

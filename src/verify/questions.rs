@@ -136,6 +136,7 @@ pub fn reach(
     for (_, set, mut way) in found {
         // What began to hold before is said to hold, not since when.
         let now = from_now(&mut network.space, at);
+        let set = terms::told_whole(&mut network.space, set);
         let boxes = network.space.boxes(set, now, REGIONS)?;
         let boxes_now = boxes.boxes.into_iter().map(|one| as_of(at, one));
         way.regions = boxes_now.map(|one| names.region(&network.space, &one)).collect();
@@ -183,14 +184,10 @@ fn example(
 ) -> Result<Option<Packet>, Exhausted> {
     for one in rather {
         let these = space.and(set, *one);
-        let Some(packet) = space.witness_sent(these, &names.favourites)? else { continue };
-        if packet.src != packet.dst {
-            return Ok(Some(packet));
+        let packet = space.witness_sent(these, &names.favourites)?;
+        if packet.is_some() {
+            return Ok(packet);
         }
-        // Nobody sends to himself, where somebody else does.
-        let own = space.from(&AddrSet::one(packet.src));
-        let others = space.minus(these, own);
-        return Ok(space.witness_sent(others, &names.favourites)?.or(Some(packet)));
     }
     space.witness_sent(set, &names.favourites)
 }

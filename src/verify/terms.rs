@@ -23,6 +23,25 @@ pub(crate) fn never_new(space: &mut Space, terms: &[Term]) -> PacketSet {
     space.any(sets)
 }
 
+/// A set to be told to people: with the ICMP that begins nothing wherever all is in it that begins something, for that is `icmp`.
+pub(crate) fn told_whole(space: &mut Space, set: PacketSet) -> PacketSet {
+    let idle = space.begins_nothing();
+    let all = [(Family::V4, Proto::ICMP), (Family::V6, Proto::ICMPV6)].map(|(family, proto)| {
+        let (family, proto) = (space.family(family), space.proto(proto));
+        space.and(family, proto)
+    });
+    let all = space.any(all.to_vec());
+    let begins = space.minus(all, idle);
+    let (there, missing) = (space.and(set, begins), space.minus(begins, set));
+    let [there, missing] = [there, missing].map(|set| {
+        let set = space.forget(Field::IcmpType, set);
+        space.forget(Field::IcmpCode, set)
+    });
+    let whole = space.minus(there, missing);
+    let whole = space.and(whole, idle);
+    space.or(set, whole)
+}
+
 fn one(space: &mut Space, term: &Term) -> PacketSet {
     match term {
         Term::Ports { proto, from, to } => {

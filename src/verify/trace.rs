@@ -28,8 +28,8 @@ pub enum NoWay {
     Interface(String),
 }
 
-/// The way of a packet: every filtering point it meets until one stops it. It is the routed path from its source; where the
-/// packet says by which interface it comes (`eth0`, or `fw.eth0` of a machine) and that is not on the path, a spoofed
+/// The way of a packet: every filtering point it meets until one stops it. It is the routed path from its source, of a machine that we
+/// know by its own routes ([`by_its_leg`]); where the packet says by which interface it comes (`eth0`, or `fw.eth0` of a machine) and that is not on the path, a spoofed
 /// source say, the way is the one from that interface on.
 ///
 /// # Errors
@@ -49,8 +49,9 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         (Some(by), [_, _, ..]) => return to_each(site, artifacts, (by, &stands_for), packet),
         (Some(_), []) | (None, _) => packet.clone(),
     };
+    // A machine sends by its routes (S7), whichever of its addresses it writes from.
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
-        (Some((host, leg)), _) => Ok(Begin::Leg(host, leg)),
+        (Some((host, _)), _) => Ok(Begin::Machine(host)),
         (None, Some(zone)) => Ok(Begin::Zone(zone)),
         (None, None) => Err(NoWay::NoPath(format!("{} is in no zone", packet.src))),
     };
@@ -58,12 +59,12 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
     let walked = begin.and_then(|begin| {
         let from = |begin| Ok((begin, gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None)?)));
-        // What a machine writes from the address of another leg leaves by the route all the same.
-        let by_route = |why| match begin {
-            Begin::Leg(host, _) => from(Begin::Machine(host)).map_err(|_: path::NoPath| why),
-            Begin::Machine(_) | Begin::Zone(_) => Err(why),
+        // What these know no way for is sent by the leg that has the address: to a group, say.
+        let by_leg = |why| match spec.forwarding().owner_of(packet.src) {
+            Some((host, leg)) => from(Begin::Leg(host, leg)).map_err(|_: path::NoPath| why),
+            None => Err(why),
         };
-        from(begin).or_else(by_route).map_err(no_path)
+        from(begin).or_else(by_leg).map_err(no_path)
     });
     if let Some(host) = to_itself(&spec, packet) {
         return Ok(by_loopback(&spec, artifacts, host, packet));
@@ -78,6 +79,23 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
     }
     let (begin, _) = walked?;
     Ok(routed(&spec, artifacts, begin, None, packet))
+}
+
+/// What becomes of a packet that its machine sends by the leg that has the source all the same, as statements about that address read
+/// it (S8), where its routes lead by another way: from a bound socket, or by policy routing. With the leg's interface.
+#[must_use]
+pub fn by_its_leg(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Option<(String, Vec<Hop>)> {
+    let spec = Spec::new(site);
+    let packet = Packet { src: the_private(site, packet.src).ok()?, ..packet.clone() };
+    let (host, leg) = spec.forwarding().owner_of(packet.src)?;
+    if !packet.iif.name().is_empty() || is_group(packet.dst) || to_itself(&spec, &packet).is_some() {
+        return None;
+    }
+    let way = |begin| Some(gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None).ok()?));
+    let begin = Begin::Leg(host, leg);
+    let interface = site.leg(host, leg)?.interface_or_any().to_owned();
+    (way(Begin::Machine(host))? != way(begin)?)
+        .then(|| (interface, routed(&spec, artifacts, begin, None, &packet)))
 }
 
 /// The machine that a packet is from and to, where it is not said to come by an interface: what an own address comes by is

@@ -133,3 +133,29 @@ fn one_member_more_changes_no_rule() {
         assert_eq!(far(base, web), far("w, s", "w, s"), "base = {base}; web = {web}");
     }
 }
+
+#[test]
+fn a_machine_of_several_legs_speaks_by_one_of_them() {
+    const LEGS: &str = "\
+zone data { 10.0.2.0/24 } in main
+host nas { eth0 10.0.2.7 in data; eth1 10.0.1.30 in app }
+host bare { eth0 10.0.2.8 in data; eth1 10.0.1.31 in app }
+security-group web = w
+";
+    // By the leg that is worn, by each as it is named, and past what else is named with it.
+    let all = rules(&format!("{LEGS}security-group store = nas.app\nallow tcp 80 from nas to v\n"));
+    assert_eq!(at(&all, "store"), ["out tcp 80 to 10.0.1.11/32"]);
+    for from in ["store.app, store.data", "nas, nas.data"] {
+        let all = rules(&format!("{LEGS}security-group store = nas\nallow tcp 80 from {from} to v, web\n"));
+        assert_eq!(at(&all, "store"), ["out tcp 80 to 10.0.1.11/32", "out tcp 80 to ${sg:web}"]);
+        assert_eq!(at(&all, "web"), ["in tcp 80 from ${sg:store}"]);
+    }
+    // A far machine is known by its address where the leg that it speaks by wears nothing, whatever another wears.
+    let all = rules(&format!("{LEGS}security-group other = bare.data\nallow tcp 80 from bare to web\n"));
+    assert_eq!(at(&all, "web"), ["in tcp 80 from 10.0.1.31/32"]);
+    // What it would say to itself comes by no interface.
+    let all = rules(&format!(
+        "{LEGS}security-group store = nas.app\nsecurity-group vault = nas.data\nallow tcp 80 from web, store to vault\n"
+    ));
+    assert_eq!(at(&all, "vault"), ["in tcp 80 from ${sg:store}", "in tcp 80 from ${sg:web}"]);
+}

@@ -129,6 +129,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
+    ("trace_by_its_routes", &["trace", "legs.fw", "tcp 80 from 10.50.2.12 to 10.50.1.6"]),
     (
         "trace_asks_nothing",
         &["trace", "policies/starter-firewall", "icmp echo-reply from 198.51.100.7 to 192.0.2.1"],
@@ -211,6 +212,17 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
             Fwc(&["compile", "--check", "build", "--host", "fw", "site.fw"]),
             Edit("site.fw", "zone", "# A line more.\nzone"),
             Fwc(&["compile", "--check", "build", "site.fw"]),
+        ],
+    ),
+    (
+        "story_of_a_build_of_another_format",
+        &[
+            Fwc(&["compile", "-o", "build", "site.fw"]),
+            Edit("build/manifest.json", "\"format\": 1", "\"format\": 2"),
+            Fwc(&["diff", "build", "site.fw"]),
+            Fwc(&["diff", "--format", "json", "site.fw", "build"]),
+            Edit("build/manifest.json", "\"format\": 2,", ""),
+            Fwc(&["diff", "build", "site.fw"]),
         ],
     ),
     (

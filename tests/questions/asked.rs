@@ -4,7 +4,7 @@ use fwc::model::Role;
 use fwc::net::{Packet, Proto, Verdict};
 use fwc::verify::diff::Names;
 use fwc::verify::questions::{By, Spoken, matrix, reach};
-use fwc::verify::trace::{NoWay, trace};
+use fwc::verify::trace::{NoWay, by_its_leg, trace};
 
 use crate::common::{compiled, crm, folder, options};
 
@@ -35,6 +35,44 @@ fn a_pair_speaks_iff_its_denial_is_refuted() {
         }
         assert!(speak > 3 && silent > 3, "{speak} speak, {silent} do not");
     }
+}
+
+/// Types that begin no connection are told with all that begin one, and where nothing is tracked.
+#[test]
+fn icmp_that_is_never_new_is_not_named() {
+    const POLICY: &str = "\
+zone a { 10.50.1.0/24 }
+zone b { 10.50.2.0/24 }
+zone c { 10.50.3.0/24 }
+firewall fw { eth0 10.50.1.1 in a; eth1 10.50.2.1 in b; eth2 10.50.3.1 in c }
+allow icmp type 3 from a to b
+allow icmp type 3, icmp type 8 from b to a
+allow icmp from a to c
+allow any from b to c
+allow ping from c to b
+allow icmp from c to a
+deny icmp type 13 from c to a
+";
+    let said = |from: &str, to: &str| cell(POLICY, By::Zone, from, to);
+    assert_eq!(said("a", "b"), Vec::<String>::new());
+    assert_eq!(said("b", "a"), ["(icmp type 8)"]);
+    assert_eq!(said("a", "c"), ["(icmp)"]);
+    assert_eq!(said("b", "c"), ["(any)"]);
+    assert_eq!(said("c", "b"), ["(icmp type 8 code 0)"]);
+    assert_eq!(said("c", "a"), ["(icmp type 8,15,17)"]);
+    assert_eq!(ways(POLICY, "icmp type 3 from a to b"), []);
+    let all = ways(POLICY, "any from a to c");
+    assert!(all.len() == 1 && all[0].1.starts_with("icmp from a"), "{all:?}");
+    // A bridge that knows no connections knows no `new` either.
+    const BRIDGED: &str = "\
+zone lan { 10.50.1.0/24 }
+firewall br { br0 10.50.1.1 in lan bridge stateless \"tried\" }
+host one = 10.50.1.6 in lan
+host two = 10.50.1.7 in lan
+allow icmp type 3 from one to two
+";
+    let all = ways(BRIDGED, "icmp from one to two");
+    assert!(all.len() == 1 && all[0].1.starts_with("icmp type 3 "), "{all:?}");
 }
 
 /// The ways that reach a machine, as their statements and whether a packet of a zone is among them.
@@ -166,8 +204,11 @@ fn a_cell_does_not_speak_what_is_denied() {
 #[test]
 fn a_cell_leaves_nothing_out() {
     let kinds: Vec<String> = (40..75).map(|n| format!("icmp type {n} code {}", n * 3 % 250)).collect();
-    let policy = format!("{TWO}allow {} from a to b\n", kinds.join(", "));
-    let said = cell(&policy, By::Zone, "a", "b");
+    // Where nothing is tracked, so that every type may be there.
+    const BRIDGE: &str =
+        "zone a { 10.0.0.0/24 }\nfirewall f { br 10.0.0.1 in a bridge stateless \"a case\" }\n";
+    let policy = format!("{BRIDGE}allow {} from a to a\n", kinds.join(", "));
+    let said = cell(&policy, By::Zone, "a", "a");
     assert_eq!(said, kinds.iter().map(|kind| format!("({kind})")).collect::<Vec<_>>());
 }
 
@@ -351,6 +392,31 @@ fn a_machine_may_write_from_the_address_of_another_leg() {
         "S20: not by that address"
     );
     assert_eq!(traced("198.51.100.1", "10.0.1.9"), Ok(vec!["fw output -> l: Drop".to_owned()]));
+}
+
+/// A machine sends on a link of its own by that link; what becomes of it by the leg that has the address, through the gateway there, is
+/// told apart.
+#[test]
+fn a_packet_starts_where_the_routes_of_its_machine_lead() {
+    const POLICY: &str = "zone lan { 10.0.1.0/24 }\nzone srv { 10.0.2.0/24 }\n\
+        firewall fw { l 10.0.1.1 in lan; s 10.0.2.1 in srv }\n\
+        host nas { e 10.0.1.9 in lan; f 10.0.2.9 in srv; nftables }\n\
+        allow tcp 9100 from nas.lan to srv\nallow tcp 9100 from nas to srv\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    let said = |hops: Vec<fwc::verify::Hop>| -> Vec<String> {
+        hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect()
+    };
+    let both = |src: &str| {
+        let dst = "10.0.2.77".parse().unwrap();
+        let packet = Packet::new(src.parse().unwrap(), dst, Proto::TCP, 40_000, 9100);
+        let own = trace(&compiled.site, &compiled.artifacts, &packet).map(said);
+        (own, by_its_leg(&compiled.site, &compiled.artifacts, &packet).map(|(by, hops)| (by, said(hops))))
+    };
+    let told = |hops: &[&str]| hops.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let by_leg = ("e".to_owned(), told(&["nas output -> e: Accept", "fw forward l -> s: Accept"]));
+    assert_eq!(both("10.0.1.9"), (Ok(told(&["nas output -> f: Drop"])), Some(by_leg)));
+    // By the leg that leads there there is no other way.
+    assert_eq!(both("10.0.2.9"), (Ok(told(&["nas output -> f: Accept"])), None));
 }
 
 /// Groups decide of machines whose addresses nobody knows as of any other: the statement is named, and the hops.

@@ -13,7 +13,7 @@ use crate::target::sshd::artifact::Server;
 use crate::target::sshd::read;
 
 /// The settings, and the folder with a file for each account.
-const CONFIG: &str = "00-fwc.conf";
+pub const CONFIG: &str = "00-fwc.conf";
 const KEYS: &str = "authorized_keys";
 /// More is no file of ours.
 const MOST_BYTES: u64 = 64 << 20;

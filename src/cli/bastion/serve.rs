@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bastion::serve::files::CONFIG;
 use crate::bastion::serve::{self, Bounds, ServeError, Settings};
 use crate::cli::render::number;
 use crate::cli::{Console, Exit, Failure, clean};
@@ -59,6 +60,13 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         lifetime: Duration::from_secs(args.lifetime),
         drain: Duration::from_secs(args.drain),
     };
+    if args.folder.join(CONFIG).try_exists().is_ok_and(|there| !there) {
+        let folder = clean::clean_line(&args.folder.display().to_string());
+        let what =
+            if args.folder.is_dir() { format!("has no `{CONFIG}`") } else { "is no folder".to_owned() };
+        let help = "give the folder that `fwc compile` wrote for the machine's sshd: `hosts/NAME/ssh` of a build, or where it was put";
+        return Err(Failure::new(format!("`{folder}` {what}: nothing is served")).help(help));
+    }
     let settings = Settings {
         folder: args.folder,
         host_key: args.host_key,

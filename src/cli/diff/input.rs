@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::apply::build::FORMAT;
 use crate::model::Site;
 use crate::target::sshd::artifact::Server;
 use crate::target::sshd::read;
@@ -105,8 +106,19 @@ impl Input {
     }
 
     fn build(name: String, path: &Path) -> Result<Self, Failure> {
-        let files = manifest::listed(&text_at(&path.join(manifest::NAME))?)
+        let text = text_at(&path.join(manifest::NAME))?;
+        let files = manifest::listed(&text)
             .ok_or_else(|| Failure::new(format!("`{name}/manifest.json` is none of fwc's")))?;
+        if let Some(other) = manifest::other_format(&text) {
+            return Err(Failure::new(format!(
+                "the format of `{name}` is {}, and this fwc reads {FORMAT}",
+                other.told
+            ))
+            .help(format!(
+                "fwc {} wrote it: compile its policy again, or compare it with that fwc",
+                clean_line(&other.fwc)
+            )));
+        }
         // What is installed is what lies there, whether the manifest lists it or not.
         let all: BTreeSet<String> = files.iter().cloned().chain(lying(path)?).collect();
         let mut of_host: BTreeMap<&str, BTreeMap<&str, String>> = BTreeMap::new();

@@ -10,15 +10,20 @@ use crate::net::proto::Proto;
 use crate::net::random::Random;
 use crate::net::range::Bounded;
 
+/// How many destinations are given up for one that somebody else sends to.
+const OTHERS: usize = 4;
+
 /// What two sets have in common.
 #[derive(Clone, Copy)]
 struct Both(PacketSet, PacketSet);
 
 /// The values chosen so far, by field; zero of the others.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Chosen {
     /// By the place of the field's bit.
     plain: [u128; 32],
+    /// Whether the set says something of the destination, and of the source once that is chosen.
+    bound: bool,
     /// Of limits and conditions, which share one.
     others: Vec<(Field, u128)>,
 }
@@ -42,6 +47,12 @@ impl Chosen {
             }
             _ => self.plain.get(field.bit().trailing_zeros() as usize).copied().unwrap_or(0),
         }
+    }
+
+    /// Whether it is from an address to itself, here or as it was sent.
+    fn is_to_itself(&self) -> bool {
+        let ends = [(Field::Src, Field::Dst), (Field::SentSrc, Field::SentDst)];
+        ends.into_iter().any(|(from, to)| self.value(from) == self.value(to))
     }
 }
 
@@ -77,13 +88,40 @@ impl Space {
         Ok(Some(packet))
     }
 
+    /// Of those from an address to itself, which nobody sends over a wire, only where others are far to seek.
     fn chosen(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Chosen>, Exhausted> {
+        let first = self.chosen_of(a, favourites)?;
+        let (mut last, mut rest) = (first.clone(), a);
+        for _ in 0..OTHERS {
+            let Some(chosen) = last else { break };
+            if !chosen.bound || !chosen.is_to_itself() {
+                return Ok(Some(chosen));
+            }
+            let same = self.is(Field::Family, chosen.value(Field::Family));
+            let to = self.is(Field::Dst, chosen.value(Field::Dst));
+            let to = self.and(same, to);
+            rest = self.minus(rest, to);
+            last = self.chosen_of(rest, favourites)?;
+        }
+        Ok(first)
+    }
+
+    fn chosen_of(&mut self, a: PacketSet, favourites: &[IpAddr]) -> Result<Option<Chosen>, Exhausted> {
         let Some(mut at) = self.sane(a)? else { return Ok(None) };
         let mut chosen = Chosen::default();
         for field in self.fields() {
+            let decides = self.decides(field, at);
             let wishes = wishes(field, &chosen, favourites);
-            let value = if self.decides(field, at) {
-                let (value, both) = self.pick(field, at, &wishes);
+            // Who is to be somebody else: whoever sends to an address that the set asks for.
+            let shunned = (field == Field::Src && chosen.bound).then(|| chosen.value(Field::Dst));
+            let asks = self.get(at.0).is_some_and(|node| node.field == field);
+            match field {
+                Field::Dst => chosen.bound = asks,
+                Field::Src => chosen.bound &= asks,
+                _ => {}
+            }
+            let value = if decides {
+                let (value, both) = self.pick(field, at, &wishes, shunned);
                 at = both;
                 value
             } else {
@@ -139,16 +177,23 @@ impl Space {
         (mine.0.min(theirs.0), Both(mine.1, theirs.1))
     }
 
-    /// The first wish that leads somewhere, else the first value that does.
-    fn pick(&mut self, field: Field, both: Both, wishes: &[u128]) -> (u128, Both) {
+    /// The first wish that leads somewhere, else the first value that does: a shunned one where no other does.
+    fn pick(&mut self, field: Field, both: Both, wishes: &[u128], shunned: Option<u128>) -> (u128, Both) {
         let mut next = Some(0u128);
-        let mut wishes = wishes.iter().filter(|wish| **wish <= field.last());
+        let mut wishes = wishes.iter().filter(|wish| **wish <= field.last() && Some(**wish) != shunned);
+        let mut unwished = (0, Both::NOTHING);
         loop {
             let wish = wishes.next().copied();
-            let Some(value) = wish.or(next) else { return (0, Both::NOTHING) };
+            let Some(value) = wish.or(next) else { return unwished };
             let (last, there) = self.stretch(field, both, value);
             if self.arena.meet(there.0, there.1) {
-                return (value, there);
+                if Some(value) != shunned {
+                    return (value, there);
+                }
+                unwished = (value, there);
+                if let Some(beside) = value.next().filter(|beside| *beside <= last) {
+                    return (beside, there);
+                }
             }
             if wish.is_none() {
                 next = last.next().filter(|value| *value <= field.last());
@@ -334,6 +379,9 @@ fn wishes(field: Field, chosen: &Chosen, favourites: &[IpAddr]) -> Vec<u128> {
             list.push(outside);
             // A source unlike the destination reads better.
             if field == Field::Src {
+                if chosen.bound {
+                    list.push(if v6 { 0x2001_0db8_u128 << 96 | 8 } else { 0xcb00_7107 });
+                }
                 list.sort_by_key(|&n| n == other);
             }
             list

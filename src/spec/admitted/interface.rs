@@ -56,7 +56,14 @@ impl Sets<'_> {
             by_kind.entry(worn.clone()).or_default().push(*member);
         }
         let mut here = At::new(self, (host, leg), way, space)?;
-        let allowed = here.allowed(&|end| by_address(site, (host, leg), end));
+        // Who is known by a group: whoever speaks to the near end by a leg that wears one.
+        let worn = self.wearers.keys().filter(|far| same_vpc(far) && here.leaves_by(far.0, far.1));
+        let speaking: BTreeSet<HostId> = worn.map(|(far, _)| *far).collect();
+        let allowed = here.allowed(&|end| match end {
+            End::Host(far) => !speaking.contains(far),
+            End::Leg(far, by) => !(site.wears(*far, *by) && same_vpc(&(*far, *by))),
+            End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
+        });
         let anyone = here.completed(allowed);
         let spoken = here.spoken();
         let mut kinds = BTreeMap::new();
@@ -66,19 +73,6 @@ impl Sets<'_> {
         }
         here.hook.space.same(anyone, anyone)?;
         Ok(Symbolic { anyone, kinds })
-    }
-}
-
-/// Whether a far end is known by its address: it names nobody who wears a group of the same vpc.
-fn by_address(site: &Site, near: (HostId, LegId), end: &End) -> bool {
-    let worn =
-        |other: (HostId, LegId)| site.wears(other.0, other.1) && vpc_of(site, other) == vpc_of(site, near);
-    match end {
-        End::Host(host) => {
-            site.host(*host).is_none_or(|machine| machine.legs().all(|(leg, _)| !worn((*host, leg))))
-        }
-        End::Leg(host, leg) => !worn((*host, *leg)),
-        End::Zone(_) | End::Addrs(_) | End::Anywhere => true,
     }
 }
 
@@ -291,14 +285,17 @@ impl<'a, 's> At<'a, 's> {
     /// Whether a machine that is named as a whole speaks to the near end by this leg (S12).
     fn leaves_by(&self, host: HostId, leg: LegId) -> bool {
         let legs = self.site().host(host).map_or(0, |machine| machine.legs.len());
-        let towards = self.hook.routes.split(&self.own()).into_iter().map(|(to, _)| to).next();
+        let towards = || self.hook.routes.split(&self.own()).into_iter().map(|(to, _)| to).next();
         let by = |to: To| self.hook.routes.leaves_by(host, to) == Ok(leg);
-        legs == 1 || host == self.hook.host || towards.is_some_and(by)
+        // S55: the near one counts as another like it, which speaks by its leg in the same zone.
+        legs == 1 || if host == self.hook.host { leg == self.leg } else { towards().is_some_and(by) }
     }
 
     /// The same of the near end, where it is the one that speaks.
     fn by_this_leg(&self, access: &Access, far: (HostId, LegId)) -> bool {
-        let whole = || access.from.plus.contains(&End::Host(self.hook.host));
+        // Unless another item names this leg besides.
+        let only = |end: &End| *end == End::Host(self.hook.host) || !self.is_read(end);
+        let whole = || access.from.plus.iter().all(only);
         if self.way == Way::Ingress || self.hook.machine.legs.len() == 1 || !whole() {
             return true;
         }
@@ -322,15 +319,18 @@ impl<'a, 's> At<'a, 's> {
 
     /// Whether a place reads the near end narrowly, as a whole.
     fn reads_near(&self, place: &Place) -> bool {
+        place.plus.iter().any(|end| self.is_read(end))
+            && !self.takes_away(&place.except, (self.hook.host, self.leg))
+    }
+
+    fn is_read(&self, end: &End) -> bool {
         let own: BTreeSet<_> = self.of.addresses.iter().copied().collect();
-        let me = (self.hook.host, self.leg);
-        let reads = |end: &End| match end {
+        match end {
             End::Zone(zone) => *zone == self.of.zone,
-            End::Host(host) => *host == me.0,
-            End::Leg(host, leg) => (*host, *leg) == me,
+            End::Host(host) => *host == self.hook.host,
+            End::Leg(host, leg) => (*host, *leg) == (self.hook.host, self.leg),
             End::Addrs(addrs) => !own.is_empty() && own.iter().all(|a| addrs.contains(*a)),
             End::Anywhere => true,
-        };
-        place.plus.iter().any(reads) && !self.takes_away(&place.except, me)
+        }
     }
 }

@@ -7,6 +7,7 @@ use crate::verify::artifacts::Artifacts;
 use crate::verify::compose::{Network, Start};
 use crate::verify::diff::services;
 use crate::verify::gateways::LEAVING_UNNAMED;
+use crate::verify::terms;
 use crate::verify::translate::Kind;
 use crate::verify::widely::{Sent, Towards};
 
@@ -199,6 +200,7 @@ impl Row {
         let partly = if translated { headers } else { self.partly(network, set, headers, asked) };
         let wholly = network.space.minus(headers, partly);
         for (set, whole) in [(wholly, true), (partly, false)] {
+            let set = terms::told_whole(&mut network.space, set);
             // As many as there are: none is left out.
             for one in network.space.boxes(set, universe, usize::MAX)?.boxes {
                 let words = all_of(&written(&one));

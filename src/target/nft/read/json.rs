@@ -699,6 +699,15 @@ fn understood_expression(of: &Value<'_>) -> Option<Expression> {
             let flags = words(inner.get("flags"))?.join(" . ");
             Expression::Unknown(format!("fib {flags} {}", string(inner, "result")?))
         }
+        "numgen" => {
+            let inner = only(inner, &["mode", "mod", "offset"])?;
+            let mode = string(inner, "mode").filter(|mode| ["inc", "random"].contains(mode))?;
+            let of = number::<u32>(inner.get("mod")?)?;
+            let offset: u32 = inner.get("offset").map_or(Some(0), number)?;
+            // Text says no offset of 0.
+            let offset = if offset == 0 { String::new() } else { format!(" offset {offset}") };
+            Expression::Unknown(format!("numgen {mode} mod {of}{offset}"))
+        }
         "concat" => Expression::Concat(inner.as_array()?.iter().map(expression).collect()),
         "prefix" => {
             let inner = only(inner, &["addr", "len"])?;

@@ -37,7 +37,7 @@ const BARE: [&str; 16] = [
 
 /// Whether a word can start an expression that looks at the packet.
 pub(super) fn starts_field(word: &str) -> bool {
-    HEADS.contains(&word) || BARE.contains(&word)
+    HEADS.contains(&word) || BARE.contains(&word) || word == "numgen"
 }
 
 impl Parser<'_> {
@@ -71,6 +71,9 @@ impl Parser<'_> {
         let head = self.bump().text;
         if head == "fib" {
             return self.fib();
+        }
+        if head == "numgen" {
+            return self.numgen();
         }
         let mut words = head.to_owned();
         if BARE.contains(&head) && !matches!(head, "iifname" | "oifname" | "iif" | "oif") {
@@ -122,6 +125,23 @@ impl Parser<'_> {
         words.push(' ');
         words.push_str(self.bump().text);
         Ok(Expression::Unknown(words))
+    }
+
+    // `numgen random mod 4 offset 1`, nft(8), NUMGEN EXPRESSION: a number that nobody knows.
+    fn numgen(&mut self) -> Result<Expression, Unfit> {
+        if !matches!(self.now.text, "inc" | "random") {
+            return Err(Unfit);
+        }
+        let mut words = format!("numgen {}", self.bump().text);
+        for key in ["mod", "offset"] {
+            if !self.took(key) {
+                continue;
+            }
+            let Some(Expression::Number(number)) = plain(self.now.text) else { return Err(Unfit) };
+            self.bump();
+            words.push_str(&format!(" {key} {number}"));
+        }
+        if words.contains(" mod ") { Ok(Expression::Unknown(words)) } else { Err(Unfit) }
     }
 
     /// The right side of a comparison; with `list`, `a,b` is a list of flags.
