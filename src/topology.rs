@@ -20,6 +20,7 @@ mod seen;
 mod size;
 mod told;
 pub mod translate;
+mod trouble;
 
 use std::rc::Rc;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{Answerer, Trouble};
 use super::reading::{Crossing, Own};
 use super::seen::{Ends, Piece, Seen};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Real, Source, Way};
+use super::trouble::{Answerer, Trouble};
 use super::{Blocked, ClassId, Path, Start, Topology};
 use crate::model::{Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Family};

@@ -3,7 +3,6 @@
 //! At most one finding of a kind for each statement: its first pair of ends, with what to write.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use hashbrown::HashSet;
 
@@ -12,10 +11,10 @@ use super::bridges;
 use super::conflict::Book;
 use super::publics;
 use super::reading::{Crossing, multicast, words};
-use super::seen::Seen;
 use super::size::Size;
-use super::told::listed;
+use super::told::{gateway, listed};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Source, Way, at_firewalls, receiver};
+use super::trouble::Trouble;
 use super::{Blocked, ClassId, Path, Topology, groups, members, own, told};
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Access, Action, End, Expected, Host, HostId, Nat, Place, Site, Term, ZoneId};
@@ -469,115 +468,6 @@ impl Need<'_> {
     }
 }
 
-pub(super) enum Trouble {
-    /// `ends` where the piece of the way that is meant is not that of the whole statement.
-    Tie {
-        ways: Vec<(HostId, ZoneId)>,
-        /// Who has to choose, where it is a machine.
-        at: Option<HostId>,
-        back: bool,
-        ends: Option<(String, String)>,
-    },
-    NoWay {
-        ends: Option<(String, String)>,
-        /// The family it is missing in, where the other has one.
-        only: Option<Family>,
-    },
-    NoWayBack,
-    /// `direct`: the target answers without any machine between. `by`: who answers, where that is known.
-    Asymmetric {
-        there: Seen,
-        back: Seen,
-        direct: bool,
-        by: Answerer,
-    },
-    /// Under `ipvs dr`: what a real server answers comes to its director (S44).
-    Returned {
-        at: HostId,
-        real: IpAddr,
-    },
-    /// A machine says `strict-source`, and would answer by another leg than the packets come by (S38).
-    Round {
-        at: HostId,
-        came: ZoneId,
-        leads: ZoneId,
-    },
-    Dynamic {
-        host: HostId,
-        zone: ZoneId,
-        at: HostId,
-    },
-    /// A mask's address that `at` has to know, and nobody does.
-    Unknown {
-        host: HostId,
-        zone: ZoneId,
-        at: HostId,
-    },
-    /// A mask's leg has several addresses.
-    Several {
-        host: HostId,
-        zone: ZoneId,
-    },
-    /// A machine that knows this one by its public address (S57).
-    Public {
-        host: HostId,
-        at: HostId,
-        /// Whether it is what the machine wears that knows it so.
-        worn: bool,
-    },
-    Nowhere,
-}
-
-/// Where replies start that go another way.
-#[derive(Clone, Copy)]
-pub(super) enum Answerer {
-    /// At members of a zone, or nobody we know.
-    Anybody,
-    /// At a machine that has a way to choose.
-    Machine(HostId),
-    /// At a machine with a leg of its own in the zone that they are for.
-    OnLink(HostId, ZoneId),
-}
-
-impl Answerer {
-    /// What to write so that a firewall sees both ways.
-    fn err_at(self, site: &Site) -> String {
-        let name = |host: HostId| site.host(host).map_or("", |h| h.name.as_str());
-        match self {
-            Self::Anybody => {
-                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in the machine that errs".to_owned()
-            }
-            Self::Machine(host) => format!(
-                "a firewall must see both ways of a connection: say `route PLACE via HOST.ZONE` in `{}`, or in a router on the way back",
-                name(host)
-            ),
-            Self::OnLink(host, zone) => {
-                let (leg, zone) = (gateway(site, (host, zone)), site.zone(zone).map_or("", |z| z.name.as_str()));
-                format!(
-                    "`{}` answers by its own leg in `{zone}`: name `{leg}`, or say `route PLACE via HOST.ZONE` there for networks longer than those of `{zone}`",
-                    name(host)
-                )
-            }
-        }
-    }
-}
-
-impl Trouble {
-    fn code(&self) -> Code {
-        match self {
-            Self::Tie { .. } => code::AMBIGUOUS_ROUTE,
-            Self::NoWay { .. } => code::NO_PATH,
-            Self::NoWayBack | Self::Asymmetric { .. } | Self::Returned { .. } | Self::Round { .. } => {
-                code::ASYMMETRIC_PATH
-            }
-            Self::Dynamic { .. } | Self::Unknown { .. } => code::DYNAMIC_LEG,
-            Self::Several { .. } => code::NAT_ADDRESS,
-            Self::Public { .. } => code::PUBLIC_ADDRESS,
-            Self::Nowhere => code::NAT_WHERE,
-        }
-    }
-}
-
 /// What is wrong with the inner way of a `dnat to`.
 fn inner(topology: &Topology<'_>, dnat: &Dnat) -> Option<Trouble> {
     let site = topology.site;
@@ -799,9 +689,4 @@ impl Side {
             },
         }
     }
-}
-
-fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
-    let host = site.host(host).map_or("", |h| h.name.as_str());
-    format!("{host}.{}", site.zone(zone).map_or("", |z| z.name.as_str()))
 }

@@ -8,9 +8,10 @@ use crate::model::{Access, End, HostId, Site};
 use crate::net::{AddrSet, Family};
 
 use super::back::member;
-use super::check::{Trouble, speaks};
+use super::check::speaks;
 use super::reading::words;
 use super::told::{NAMED, machines};
+use super::trouble::Trouble;
 use super::{Course, Topology};
 
 /// The plain machines of a site that have several legs.

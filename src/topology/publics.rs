@@ -4,8 +4,8 @@
 //! decisions*: rules are made of private addresses alone, so whoever filters beyond the gateway, by a ruleset or by what it
 //! wears in another vpc, is an error; on this side of it, and where no gateway is passed, nothing is translated.
 
-use super::check::Trouble;
 use super::reading::Crossing;
+use super::trouble::Trouble;
 use super::{Path, Topology};
 use crate::model::{End, Host, HostId, Leg, LegId, Place, Site};
 use crate::net::{AddrRange, AddrSet, Family};

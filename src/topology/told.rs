@@ -135,3 +135,9 @@ pub(super) fn listed(names: &[String]) -> String {
         None => String::new(),
     }
 }
+
+/// A leg, as a policy names it.
+pub(super) fn gateway(site: &Site, (host, zone): (HostId, ZoneId)) -> String {
+    let host = site.host(host).map_or("", |h| h.name.as_str());
+    format!("{host}.{}", site.zone(zone).map_or("", |z| z.name.as_str()))
+}
