@@ -350,10 +350,17 @@ fn link_local_senders(site: &Site, access: &Access, findings: &mut Findings) {
 }
 
 /// `proto 44` and the like: over IPv6 a header before the transport, and what is behind it is the packet's protocol
-/// (RFC 8200, section 4; nft(8), `meta l4proto`).
+/// (RFC 8200, section 4; nft(8), `meta l4proto`). Behind 59 is nothing (section 4.7), which no kernel tracks
+/// (`nf_conntrack_in`).
 fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
-    const HEADERS: [(u8, &str); 4] =
-        [(0, "Hop-by-Hop Options"), (43, "Routing"), (44, "Fragment"), (60, "Destination Options")];
+    const NOTHING: u8 = 59;
+    const HEADERS: [(u8, &str); 5] = [
+        (0, "the Hop-by-Hop Options header"),
+        (43, "the Routing header"),
+        (44, "the Fragment header"),
+        (60, "the Destination Options header"),
+        (NOTHING, "No Next Header"),
+    ];
     let speaks_ipv6 = |place: &Place| place.plus.iter().any(|end| may_be_ipv6(site, end));
     if waives(access, code::EXTENSION_HEADER) || !speaks_ipv6(&access.from) || !speaks_ipv6(&access.to) {
         return;
@@ -363,7 +370,8 @@ fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
         Term::Protos(_) | Term::Ports { .. } | Term::Icmp { .. } => None,
     });
     if let Some((number, name)) = named {
-        let message = format!("over IPv6 protocol {number} is the {name} header, and no packet is of it");
+        let so = if *number == NOTHING { "such a packet is `invalid`" } else { "no packet is of it" };
+        let message = format!("over IPv6 protocol {number} is {name}, and {so}");
         let help = "name the protocol that is behind it, such as `tcp` or `proto 112`";
         findings.push(Diagnostic::warning(code::EXTENSION_HEADER, access.span, message).help(help));
     }
