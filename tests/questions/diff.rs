@@ -1,5 +1,7 @@
 //! The difference of two rulesets: foreign tables that drop, translate, mark or untrack; bounds; budgets.
 
+use std::collections::BTreeSet;
+
 use fwc::net::{CtState, Exhausted, Translation};
 use fwc::target::nft::read;
 use fwc::verify::HostRules;
@@ -570,5 +572,29 @@ fn what_no_kernel_takes_for_new_is_no_difference() {
         let found = said(&between(&plain, &ruleset(&[rule, "tcp dport 22 accept"])));
         assert_eq!(found.is_empty(), told.is_empty(), "{rule}: {found:?}");
         assert!(found.iter().all(|line| line.contains(told)), "{rule}: {found:?}");
+    }
+}
+
+/// Where a packet goes anyway it is not sent.
+#[test]
+fn the_port_that_a_packet_has_is_no_other() {
+    let nat = |rule: &str| chain("ip", "nat", "prerouting priority dstnat", "accept", &[rule]);
+    for (old, new, told) in [
+        ("tcp dport 443 dnat to 10.0.2.80", "tcp dport 443 dnat to 10.0.2.80:443", None),
+        (
+            "tcp dport { 80, 443 } dnat to 10.0.2.80",
+            "tcp dport { 80, 443 } dnat to 10.0.2.80:443",
+            Some("tcp 80"),
+        ),
+        ("tcp dport 443 dnat to 10.0.2.80", "tcp dport 443 dnat to 10.0.2.81:443", Some("tcp 443")),
+    ] {
+        for (old, new) in [(old, new), (new, old)] {
+            let found = between(&nat(old), &nat(new));
+            let services: BTreeSet<_> =
+                found.differences().map(|(_, of)| &of.regions[0].services[..]).collect();
+            let told: BTreeSet<_> = told.map(|of| vec![of.to_owned()]).into_iter().collect();
+            assert_eq!(services, told.iter().map(|of| &of[..]).collect(), "{new}");
+            assert!(found.is_decided(), "{new}");
+        }
     }
 }

@@ -272,6 +272,7 @@ impl At<'_, '_> {
         for (&w, &before) in &was {
             for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
                 let set = self.space.and(before, after);
+                let set = self.sent_apart(w, n, set);
                 let set = self.passing(set);
                 self.put(Change::Translated { was: w, now: n }, set, set, found)?;
             }
@@ -392,6 +393,29 @@ impl At<'_, '_> {
         }
         by.insert(None, self.space.not(translated));
         by
+    }
+
+    /// Those of a set that two translations send to different places: the port that a packet has anyway is no other.
+    fn sent_apart(
+        &mut self,
+        was: Option<Translation>,
+        now: Option<Translation>,
+        set: PacketSet,
+    ) -> PacketSet {
+        let (
+            Some(Translation::Destination { addr, port }),
+            Some(Translation::Destination { addr: to, port: other }),
+        ) = (was, now)
+        else {
+            return set;
+        };
+        match (port, other) {
+            (Some(port), None) | (None, Some(port)) if addr == to => {
+                let same = self.space.is(Field::Dport, port.into());
+                self.space.minus(set, same)
+            }
+            _ => set,
+        }
     }
 
     /// Packets by the number that their mark is set to; none: by nobody, or nobody knows the number.
