@@ -132,7 +132,7 @@ pub enum Change {
     Told,
     /// Its sender was told, now it is dropped.
     Silenced,
-    /// Its addresses are translated otherwise.
+    /// Its addresses are translated otherwise; where nobody knows how, nothing stands in either.
     Translated {
         /// Before; none: not.
         was: Option<Translation>,
@@ -143,6 +143,8 @@ pub enum Change {
     Untracked,
     /// Is tracked again.
     Tracked,
+    /// Its headers are written otherwise, or it goes elsewhere: how, nobody knows.
+    Altered,
     /// Goes on with another mark.
     Marked {
         /// Before; none: as it came.
@@ -162,6 +164,7 @@ impl Change {
             | Self::Translated { .. }
             | Self::Untracked
             | Self::Tracked
+            | Self::Altered
             | Self::Marked { .. } => true,
             Self::Denied | Self::Told | Self::Silenced => false,
         }

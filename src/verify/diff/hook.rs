@@ -8,6 +8,8 @@ use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
 use crate::target::nft::sim::{Admits, Kept, Mark, Part};
 
+mod adrift;
+
 type Both<'a> = [Side<'a>; 2];
 
 /// Why a hook is undecided.
@@ -49,6 +51,7 @@ pub(super) fn compare(
     at.translated(&mut packets)?;
     at.untracked(&mut packets)?;
     at.marked(&mut packets)?;
+    at.adrift(&mut packets)?;
     let kept = at.kept()?;
     let mut said = std::mem::take(&mut at.said);
     space.within_budget()?;
@@ -101,6 +104,7 @@ fn may_pass(side: Side<'_>, within: PacketSet, space: &mut Space) -> Result<Effe
         unknowns: Vec::new(),
         untracked: nothing,
         marks: BTreeMap::new(),
+        adrift: BTreeMap::new(),
         kept: BTreeMap::new(),
     })
 }
@@ -502,7 +506,7 @@ impl At<'_, '_> {
                 let all = effects.translations.iter().map(|(place, _, set)| (*place, *set)).collect();
                 Whose::new(self.space, all).shares(self.space, set)
             }
-            Change::Untracked | Change::Tracked | Change::Marked { .. } => Vec::new(),
+            Change::Untracked | Change::Tracked | Change::Marked { .. } | Change::Altered => Vec::new(),
         };
         let Some(&side) = self.sides.get(which) else { return Ok(Vec::new()) };
         let theirs = self.space.any(shares.iter().map(|(_, share)| *share).collect());
@@ -628,6 +632,8 @@ fn replayed(change: Change, [before, after]: &[sim::Run; 2]) -> bool {
         }
         Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
         Change::Marked { .. } => before.packet.mark != after.packet.mark,
+        // Of nothing that is known.
+        Change::Altered => true,
     }
 }
 
