@@ -650,3 +650,32 @@ fn the_port_that_a_packet_has_is_no_other() {
         }
     }
 }
+
+/// What begins a connection is what its original tuple says, until something is translated.
+#[test]
+fn a_new_packet_has_its_own_original_tuple() {
+    let ruleset = |hook: &str, rule: &str| {
+        let rules = ["ct state established,related accept", "ct state invalid,untracked drop", rule];
+        chain("ip", "t", hook, "drop", &rules)
+    };
+    let hooks = ["prerouting priority 0", "input priority 0", "forward priority 0", "output priority 0"];
+    for hook in hooks {
+        let saddr = ruleset(hook, "iifname != lo ip saddr 10.0.1.0/24 accept");
+        let original = ruleset(hook, "iifname != lo ct original ip saddr 10.0.1.0/24 accept");
+        assert_eq!(said(&between(&saddr, &original)), Vec::<String>::new(), "{hook}");
+    }
+    // What the machine sent to itself may have been translated at postrouting, and not be so any more.
+    let (saddr, original) = ("ip saddr 10.0.1.0/24 accept", "ct original ip saddr 10.0.1.0/24 accept");
+    let found = between(&ruleset(hooks[1], saddr), &ruleset(hooks[1], original));
+    assert!(found.differences().all(|(_, of)| of.witness.iif.name() == "lo" && of.witness.ct_status.snat));
+    assert!(found.widens());
+    // Where the destination may have been translated, or headers are written, they are two.
+    let daddr = |rule: &str| ruleset("forward priority 0", rule);
+    let plain = daddr("ip daddr 10.0.1.0/24 accept");
+    assert!(!between(&plain, &daddr("ct original ip daddr 10.0.1.0/24 accept")).is_empty());
+    let writes = chain("ip", "w", "prerouting priority -150", "accept", &["ip saddr set 10.0.0.1"]);
+    let (saddr, original) =
+        (daddr("ip saddr 10.0.1.0/24 accept"), daddr("ct original ip saddr 10.0.1.0/24 accept"));
+    let found = between(&format!("{writes}{saddr}"), &format!("{writes}{original}"));
+    assert!(found.widens(), "{:?}", said(&found));
+}

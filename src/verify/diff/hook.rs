@@ -1,5 +1,6 @@
 //! One hook of two rulesets.
 
+use super::super::beside::as_seen;
 use super::{
     BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
@@ -208,6 +209,8 @@ struct At<'s, 'a> {
     regions: usize,
     /// What there is of fragments; otherwise packets are whole.
     part: Option<Part>,
+    /// Whether rules of either side write headers.
+    written: bool,
     /// What has been said so far, certain or not.
     said: BTreeMap<Change, PacketSet>,
 }
@@ -240,7 +243,8 @@ impl<'s, 'a> At<'s, 'a> {
             }
         }
         let said = BTreeMap::new();
-        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, said })
+        let written = sides.iter().any(|side| sim::writes_headers(&side.rules.ruleset));
+        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, written, said })
     }
 }
 
@@ -490,7 +494,7 @@ impl At<'_, '_> {
         change: Change,
         set: PacketSet,
     ) -> Result<Vec<(Vec<String>, PacketSet)>, Exhausted> {
-        let tracked = self.space.as_tracked(set);
+        let tracked = self.as_seen(set);
         if self.space.is_empty(tracked)? {
             return Ok(Vec::new());
         }
@@ -576,9 +580,14 @@ impl At<'_, '_> {
         Ok(Some(Unclear { change, regions, more, witness, because }))
     }
 
+    /// Those of a set that a kernel can see.
+    fn as_seen(&mut self, set: PacketSet) -> PacketSet {
+        as_seen(self.space, self.spot.hook(), self.written, set)
+    }
+
     /// A packet of a set that a person can read: one that starts a connection, and was not translated, if there is one.
     fn witness(&mut self, set: PacketSet) -> Result<Option<Packet>, Exhausted> {
-        let (set, new) = (self.space.as_tracked(set), self.space.ct(&[CtState::New]));
+        let (set, new) = (self.as_seen(set), self.space.ct(&[CtState::New]));
         let starting = self.space.and(set, new);
         let favourites: &[IpAddr] = &self.names.favourites;
         match self.space.witness(starting, favourites)? {
