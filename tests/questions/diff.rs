@@ -627,6 +627,37 @@ fn what_may_be_written_otherwise_widens() {
     }
 }
 
+/// `nft -n` lists numbers in sets, too, by what the set is of.
+#[test]
+fn an_element_of_a_set_is_one_by_name_and_by_number() {
+    let table = |set: &str, element: &str, rule: &str| {
+        let set = format!("\tmap m {{\n\t\t{set}\n\t\telements = {{ {element} }}\n\t}}\n");
+        chain("ip", "nat", "prerouting priority dstnat", "accept", &[rule]).replacen(
+            '\n',
+            &format!("\n{set}"),
+            1,
+        )
+    };
+    for of in [
+        "type inet_proto . inet_service : ipv4_addr . inet_service",
+        "typeof meta l4proto . th dport : ip daddr . tcp dport",
+    ] {
+        let old = table(
+            of,
+            "tcp . 8080 : 192.168.77.5 . 80",
+            "fib daddr type local dnat ip to meta l4proto . th dport map @m",
+        );
+        let new = table(
+            of,
+            "6 . 8080 : 192.168.77.5 . 80",
+            "fib daddr type 2 dnat ip to meta l4proto . th dport map @m",
+        );
+        assert_eq!(said(&between(&old, &new)), Vec::<String>::new(), "{of}");
+        let apart = new.replace("6 . 8080", "17 . 8080");
+        assert!(!between(&old, &apart).is_empty(), "{of}");
+    }
+}
+
 /// Where a packet goes anyway it is not sent.
 #[test]
 fn the_port_that_a_packet_has_is_no_other() {
