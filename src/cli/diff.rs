@@ -577,12 +577,14 @@ fn words(change: Change) -> String {
         Change::Denied => "newly denied".to_owned(),
         Change::Told => "newly rejected, before silently dropped".to_owned(),
         Change::Silenced => "newly dropped in silence, before rejected".to_owned(),
+        Change::Translated { was: None, now: None } => "translated otherwise".to_owned(),
         Change::Translated { was, now } => {
             format!("newly {}, before {}", translation(now), translation(was))
         }
         Change::Untracked => "newly taken out of connection tracking".to_owned(),
         Change::Tracked => "no longer taken out of connection tracking".to_owned(),
         Change::Marked { was: None, now: None } => "marked otherwise".to_owned(),
+        Change::Altered => "altered otherwise".to_owned(),
         Change::Marked { was, now } => format!("newly with {}, before with {}", mark(now), mark(was)),
     }
 }
@@ -597,5 +599,6 @@ fn name(change: Change) -> &'static str {
         Change::Untracked => "untracked",
         Change::Tracked => "tracked",
         Change::Marked { .. } => "marked",
+        Change::Altered => "altered",
     }
 }

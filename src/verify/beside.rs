@@ -65,6 +65,7 @@ pub struct Beside {
 pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Result<Vec<Beside>, Exhausted> {
     let mut space = Space::default();
     let foreign = Foreign::new(theirs);
+    let written = sim::writes_headers(&theirs.ruleset);
     let mut all = Vec::new();
     for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
         let passed = passed(&mut space, &ours.ruleset, hook)?;
@@ -73,6 +74,7 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
         let lost = space.minus(known, done.accepted);
         for (place, decided) in sim::deciders(&foreign.ruleset, hook, &mut space)? {
             let here = space.and(decided, lost);
+            let here = as_seen(&mut space, hook, written, here);
             let Some(packet) = witness(&mut space, here, favourites)? else { continue };
             let run = sim::run(&foreign.ruleset, hook, &packet);
             let effect = match run.verdict.verdict() {
@@ -85,6 +87,7 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
             }
         }
         let unknown = space.and(passed, done.unknown);
+        let unknown = as_seen(&mut space, hook, written, unknown);
         let unclear = witness(&mut space, unknown, favourites)?;
         all.extend(foreign.rules(hook, unclear.as_ref()));
     }
@@ -92,9 +95,30 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
     Ok(all)
 }
 
+/// Those of a set that a kernel can see at a hook: the original tuple of a `new` packet is its own but where it was translated, or
+/// rules have `written` headers. The source is translated last; so before that it is its own, but of what the machine sent to itself.
+/// IPVS gives packets that it sends on by output another destination, and no status tells.
+pub(super) fn as_seen(space: &mut Space, hook: Hook, written: bool, set: PacketSet) -> PacketSet {
+    let set = space.as_tracked(set);
+    if written {
+        return set;
+    }
+    let lo = space.interface(sim::LOOPBACK);
+    let looped = space.is(Field::Iif, lo);
+    let wired = space.not(looped);
+    let (no_snat, no_dnat) = (space.is(Field::Snat, 0), space.is(Field::Dnat, 0));
+    let source = if hook == Hook::Postrouting { no_snat } else { space.or(wired, no_snat) };
+    let set = space.with_own_source(source, set);
+    if matches!(hook, Hook::Output | Hook::Postrouting) {
+        return set;
+    }
+    let destination = space.and(wired, no_dnat);
+    space.with_own_destination(destination, set)
+}
+
 /// A packet of a set: one that starts a connection, if there is one.
 fn witness(space: &mut Space, set: PacketSet, favourites: &[IpAddr]) -> Result<Option<Packet>, Exhausted> {
-    let (set, new) = (space.as_tracked(set), space.ct(&[CtState::New]));
+    let new = space.ct(&[CtState::New]);
     let starting = space.and(set, new);
     match space.witness(starting, favourites)? {
         Some(packet) => Ok(Some(packet)),

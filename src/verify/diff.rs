@@ -17,8 +17,8 @@ use std::net::IpAddr;
 
 use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Translation};
 use crate::target::nft::artifact::{
-    Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey, Statement, Table,
-    TableFamily,
+    self, DataType, Element, Expression, Hook, Place, Policy, RejectWith, Ruleset, Set, SetFlag, SetKey,
+    Statement, Table, TableFamily,
 };
 use crate::target::nft::sim::{self, Effects, Reading, Spot};
 use crate::target::nft::still::stilled;
@@ -132,7 +132,7 @@ pub enum Change {
     Told,
     /// Its sender was told, now it is dropped.
     Silenced,
-    /// Its addresses are translated otherwise.
+    /// Its addresses are translated otherwise; where nobody knows how, nothing stands in either.
     Translated {
         /// Before; none: not.
         was: Option<Translation>,
@@ -143,6 +143,8 @@ pub enum Change {
     Untracked,
     /// Is tracked again.
     Tracked,
+    /// Its headers are written otherwise, or it goes elsewhere: how, nobody knows.
+    Altered,
     /// Goes on with another mark.
     Marked {
         /// Before; none: as it came.
@@ -162,6 +164,7 @@ impl Change {
             | Self::Translated { .. }
             | Self::Untracked
             | Self::Tracked
+            | Self::Altered
             | Self::Marked { .. } => true,
             Self::Denied | Self::Told | Self::Silenced => false,
         }
@@ -400,6 +403,7 @@ fn plain(table: &Table) -> Table {
     let family = table.family;
     for Set { comment, notes, elements, key, data, flags, auto_merge, .. } in &mut table.sets {
         (*comment, *notes) = (None, Vec::new());
+        let of = looked_at(key);
         // `type` and `typeof` say the same, and what rules look into it with says it again.
         *key = SetKey::Types(Vec::new());
         *data = data.take().map(|_| Vec::new());
@@ -407,8 +411,6 @@ fn plain(table: &Table) -> Table {
         flags.retain(|flag| *flag != SetFlag::Dynamic);
         *auto_merge = false;
         elements.iter_mut().for_each(unsaid);
-        // Of a set, what it is of; a rule looks into it with something like that.
-        let of = Expression::Any;
         elements.iter_mut().for_each(|element| one_form(&of, &mut element.key));
     }
     for chain in &mut table.chains {
@@ -436,6 +438,37 @@ fn plain(table: &Table) -> Table {
         }
     }
     table
+}
+
+/// What a set is of, as a rule looks into it; anything, where names of it are no numbers here.
+fn looked_at(key: &SetKey) -> Expression {
+    let mut parts: Vec<Expression> = match key {
+        SetKey::Types(types) => types.iter().map(of_type).collect(),
+        SetKey::TypeOf(words) => {
+            let field = |words: &str| artifact::Field::spelled(words).map(Expression::Field);
+            words
+                .split(" . ")
+                .map(|of| field(of).unwrap_or_else(|| Expression::Unknown(of.to_owned())))
+                .collect()
+        }
+    };
+    if parts.len() == 1 { parts.pop().unwrap_or(Expression::Any) } else { Expression::Concat(parts) }
+}
+
+fn of_type(of: &DataType) -> Expression {
+    match of {
+        DataType::InetProto => Expression::Field(artifact::Field::L4proto),
+        DataType::CtState => Expression::Field(artifact::Field::CtState),
+        DataType::IcmpType => Expression::Field(artifact::Field::IcmpType),
+        DataType::Icmpv6Type => Expression::Field(artifact::Field::Icmpv6Type),
+        DataType::Ipv4Addr
+        | DataType::Ipv6Addr
+        | DataType::InetService
+        | DataType::Ifname
+        | DataType::Mark
+        | DataType::Verdict
+        | DataType::Other(_) => Expression::Any,
+    }
 }
 
 /// A table without rules that only count, and without what counts in others: nothing becomes of a packet by that.

@@ -1,7 +1,10 @@
 //! The difference of two rulesets: foreign tables that drop, translate, mark or untrack; bounds; budgets.
 
+use std::collections::BTreeSet;
+
 use fwc::net::{CtState, Exhausted, Translation};
-use fwc::target::nft::read;
+use fwc::target::nft::artifact::Hook;
+use fwc::target::nft::{read, sim};
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
 
@@ -571,4 +574,164 @@ fn what_no_kernel_takes_for_new_is_no_difference() {
         assert_eq!(found.is_empty(), told.is_empty(), "{rule}: {found:?}");
         assert!(found.iter().all(|line| line.contains(told)), "{rule}: {found:?}");
     }
+}
+
+/// What a rule does that is not modelled may be another translation, mark or header, not only a drop.
+#[test]
+fn what_may_be_written_otherwise_widens() {
+    let at = |hook: &str, rules: &[&str]| format!("{}{}", base(), chain("ip", "x", hook, "accept", rules));
+    let (pre, out, post) =
+        ("prerouting priority dstnat", "output priority dstnat", "postrouting priority srcnat");
+    let (mangle, late) = ("prerouting priority mangle", "input priority -10");
+    let dnat = "tcp dport 80 dnat to 10.0.2.80";
+    for (hook, old, new, told) in [
+        (out, "counter", "tcp dport 80 dnat to 10.0.9.1-10.0.9.3", "Translated"),
+        (pre, "counter", "redirect to :22", "Translated"),
+        (pre, dnat, "tcp dport 80 redirect to :22", "Translated"),
+        (pre, dnat, "tcp dport 80 dnat to 10.0.2.80-10.0.2.90", "Translated"),
+        (pre, dnat, "tcp dport 80 dnat to ip saddr map { 10.0.0.1 : 10.0.0.2 }", "Translated"),
+        (pre, dnat, "tcp dport 80 dnat to numgen inc mod 2 map { 0 : 10.0.2.1, 1 : 10.0.2.2 }", "Translated"),
+        (pre, dnat, "quota over 9 mbytes drop tcp dport 80 dnat to 10.0.2.81", "Translated"),
+        (post, "counter", "ip saddr 10.0.1.0/24 snat to 192.0.2.2-192.0.2.9", "Translated"),
+        (mangle, "counter", "tcp dport 80 tcp dport set 22", "Altered"),
+        (mangle, "counter", "tcp dport 80 ip saddr set 10.0.0.9", "Altered"),
+        (mangle, "counter", "tcp dport 80 ip daddr set 10.0.0.9", "Altered"),
+        (mangle, "counter", "meta l4proto tcp tproxy to :8080", "Altered"),
+        (mangle, "counter", "tcp dport 80 queue to 3", "Altered"),
+        (mangle, "counter", "meta mark set jhash ip saddr mod 2", "Marked"),
+        (
+            mangle,
+            "meta mark set 1 quota over 9 mbytes drop",
+            "meta mark set 2 quota over 9 mbytes drop",
+            "Marked",
+        ),
+        (late, "counter", "tcp dport set 22", "Altered"),
+    ] {
+        let found = between(&at(hook, &[old]), &at(hook, &[new]));
+        let all = said(&found);
+        assert!(found.may_widen() && !found.is_decided() && !found.widens(), "{new}: {all:?}");
+        assert!(all.iter().any(|line| line.contains(told) && line.contains('?')), "{new}: {all:?}");
+        let back = between(&at(hook, &[new]), &at(hook, &[old]));
+        assert!(back.may_widen(), "{new}: {:?}", said(&back));
+        assert_eq!(said(&between(&at(hook, &[new]), &at(hook, &[new]))), Vec::<String>::new());
+    }
+    // Lost behind a mark, a translation or `notrack` that both have: it was written alike.
+    for (first, rule) in
+        [(mangle, "meta mark set 7"), ("prerouting priority raw", "udp dport 53 notrack"), (pre, dnat)]
+    {
+        let old = at(first, &[rule]);
+        let odd = chain("ip", "odd", "prerouting priority filter", "accept", &["quota over 9 mbytes drop"]);
+        let all = said(&between(&old, &format!("{old}{odd}")));
+        assert!(all.iter().all(|line| line.starts_with("? prerouting Denied")) && all.len() == 1, "{all:?}");
+        let other = at(first, &[]);
+        assert!(between(&old, &format!("{other}{odd}")).may_widen(), "{rule}");
+    }
+}
+
+/// `nft -n` lists numbers in sets, too, by what the set is of.
+#[test]
+fn an_element_of_a_set_is_one_by_name_and_by_number() {
+    let table = |set: &str, element: &str, rule: &str| {
+        let set = format!("\tmap m {{\n\t\t{set}\n\t\telements = {{ {element} }}\n\t}}\n");
+        chain("ip", "nat", "prerouting priority dstnat", "accept", &[rule]).replacen(
+            '\n',
+            &format!("\n{set}"),
+            1,
+        )
+    };
+    for of in [
+        "type inet_proto . inet_service : ipv4_addr . inet_service",
+        "typeof meta l4proto . th dport : ip daddr . tcp dport",
+    ] {
+        let old = table(
+            of,
+            "tcp . 8080 : 192.168.77.5 . 80",
+            "fib daddr type local dnat ip to meta l4proto . th dport map @m",
+        );
+        let new = table(
+            of,
+            "6 . 8080 : 192.168.77.5 . 80",
+            "fib daddr type 2 dnat ip to meta l4proto . th dport map @m",
+        );
+        assert_eq!(said(&between(&old, &new)), Vec::<String>::new(), "{of}");
+        let apart = new.replace("6 . 8080", "17 . 8080");
+        assert!(!between(&old, &apart).is_empty(), "{of}");
+    }
+}
+
+/// nft 1.0.6 lists `ct original saddr 10.0.1.0/24` of `table ip` as another address: nobody knows whose.
+#[test]
+fn an_original_address_of_nobodys_network_is_not_believed() {
+    let stops =
+        |rule: &str| format!("{}{}", base(), chain("ip", "x", "forward priority 5", "accept", &[rule]));
+    for rule in ["ct original ip saddr 0.10.0.1 drop", "ct original ip daddr != { 0.0.10.1, 10.0.0.1 } drop"]
+    {
+        let all = said(&between(&base(), &stops(rule)));
+        assert!(all.len() == 1 && all[0].starts_with("? forward Denied"), "{rule}: {all:?}");
+        assert_eq!(said(&between(&stops(rule), &stops(rule))), Vec::<String>::new());
+        let packet = fwc::net::Packet::new(
+            "10.0.1.7".parse().unwrap(),
+            "10.0.2.7".parse().unwrap(),
+            fwc::net::Proto::TCP,
+            40_000,
+            22,
+        );
+        let run = sim::run(&rules(&stops(rule)).ruleset, Hook::Forward, &packet);
+        assert_eq!(run.verdict.verdict(), None, "{rule}: {run:?}");
+    }
+    let found = between(&base(), &stops("ct original ip saddr { 0.0.0.0/1, 192.0.2.0-192.0.2.9 } drop"));
+    assert!(found.is_decided() && !found.is_empty(), "{:?}", said(&found));
+}
+
+/// Where a packet goes anyway it is not sent.
+#[test]
+fn the_port_that_a_packet_has_is_no_other() {
+    let nat = |rule: &str| chain("ip", "nat", "prerouting priority dstnat", "accept", &[rule]);
+    for (old, new, told) in [
+        ("tcp dport 443 dnat to 10.0.2.80", "tcp dport 443 dnat to 10.0.2.80:443", None),
+        (
+            "tcp dport { 80, 443 } dnat to 10.0.2.80",
+            "tcp dport { 80, 443 } dnat to 10.0.2.80:443",
+            Some("tcp 80"),
+        ),
+        ("tcp dport 443 dnat to 10.0.2.80", "tcp dport 443 dnat to 10.0.2.81:443", Some("tcp 443")),
+    ] {
+        for (old, new) in [(old, new), (new, old)] {
+            let found = between(&nat(old), &nat(new));
+            let services: BTreeSet<_> =
+                found.differences().map(|(_, of)| &of.regions[0].services[..]).collect();
+            let told: BTreeSet<_> = told.map(|of| vec![of.to_owned()]).into_iter().collect();
+            assert_eq!(services, told.iter().map(|of| &of[..]).collect(), "{new}");
+            assert!(found.is_decided(), "{new}");
+        }
+    }
+}
+
+/// What begins a connection is what its original tuple says, until something is translated.
+#[test]
+fn a_new_packet_has_its_own_original_tuple() {
+    let ruleset = |hook: &str, rule: &str| {
+        let rules = ["ct state established,related accept", "ct state invalid,untracked drop", rule];
+        chain("ip", "t", hook, "drop", &rules)
+    };
+    let hooks = ["prerouting priority 0", "input priority 0", "forward priority 0", "output priority 0"];
+    for hook in hooks {
+        let saddr = ruleset(hook, "iifname != lo ip saddr 10.0.1.0/24 accept");
+        let original = ruleset(hook, "iifname != lo ct original ip saddr 10.0.1.0/24 accept");
+        assert_eq!(said(&between(&saddr, &original)), Vec::<String>::new(), "{hook}");
+    }
+    // What the machine sent to itself may have been translated at postrouting, and not be so any more.
+    let (saddr, original) = ("ip saddr 10.0.1.0/24 accept", "ct original ip saddr 10.0.1.0/24 accept");
+    let found = between(&ruleset(hooks[1], saddr), &ruleset(hooks[1], original));
+    assert!(found.differences().all(|(_, of)| of.witness.iif.name() == "lo" && of.witness.ct_status.snat));
+    assert!(found.widens());
+    // Where the destination may have been translated, or headers are written, they are two.
+    let daddr = |rule: &str| ruleset("forward priority 0", rule);
+    let plain = daddr("ip daddr 10.0.1.0/24 accept");
+    assert!(!between(&plain, &daddr("ct original ip daddr 10.0.1.0/24 accept")).is_empty());
+    let writes = chain("ip", "w", "prerouting priority -150", "accept", &["ip saddr set 10.0.0.1"]);
+    let (saddr, original) =
+        (daddr("ip saddr 10.0.1.0/24 accept"), daddr("ct original ip saddr 10.0.1.0/24 accept"));
+    let found = between(&format!("{writes}{saddr}"), &format!("{writes}{original}"));
+    assert!(found.widens(), "{:?}", said(&found));
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::{Field, PacketSet, Space};
+use crate::net::CtState;
 use crate::net::range::{Bounded, RangeSet};
 
 impl Space {
@@ -92,6 +93,28 @@ impl Space {
         };
         known.insert(a, result);
         result
+    }
+
+    /// The packets of `a` without those `new` ones of `begun` that have another source in their original tuple than their own; what
+    /// stands there is then forgotten.
+    pub fn with_own_source(&mut self, begun: PacketSet, a: PacketSet) -> PacketSet {
+        self.with_own([(Field::Src, Field::OrigSrc), (Field::Sport, Field::OrigSport)], begun, a)
+    }
+
+    /// The same of destinations.
+    pub fn with_own_destination(&mut self, begun: PacketSet, a: PacketSet) -> PacketSet {
+        self.with_own([(Field::Dst, Field::OrigDst), (Field::Dport, Field::OrigDport)], begun, a)
+    }
+
+    fn with_own(&mut self, fields: [(Field, Field); 2], begun: PacketSet, a: PacketSet) -> PacketSet {
+        if !fields.iter().any(|(_, original)| self.arena.speaks(*original, a)) {
+            return a;
+        }
+        let new = self.ct(&[CtState::New]);
+        let begun = self.all(vec![a, new, begun]);
+        let others = self.minus(a, begun);
+        let begun = fields.into_iter().fold(begun, |set, (own, original)| self.identify(own, original, set));
+        self.or(begun, others)
     }
 
     /// The field that decides a set, and its arms, for one who makes new nodes on the way.

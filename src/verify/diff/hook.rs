@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use super::super::beside::as_seen;
 use super::{
     BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
@@ -9,6 +10,8 @@ use super::{
 use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
 use crate::target::nft::sim::{Admits, Kept, Mark, Part};
+
+mod adrift;
 
 type Both<'a> = [Side<'a>; 2];
 
@@ -59,6 +62,7 @@ pub(super) fn compare(
     at.translated(&mut packets)?;
     at.untracked(&mut packets)?;
     at.marked(&mut packets)?;
+    at.adrift(&mut packets)?;
     let kept = at.kept()?;
     let mut said = std::mem::take(&mut at.said);
     space.within_budget()?;
@@ -111,6 +115,7 @@ fn may_pass(side: Side<'_>, within: PacketSet, space: &mut Space) -> Result<Effe
         unknowns: Vec::new(),
         untracked: nothing,
         marks: BTreeMap::new(),
+        adrift: BTreeMap::new(),
         kept: BTreeMap::new(),
     })
 }
@@ -214,6 +219,8 @@ struct At<'s, 'a> {
     regions: usize,
     /// What there is of fragments; otherwise packets are whole.
     part: Option<Part>,
+    /// Whether rules of either side write headers.
+    written: bool,
     /// What has been said so far, certain or not.
     said: BTreeMap<Change, PacketSet>,
 }
@@ -246,7 +253,8 @@ impl<'s, 'a> At<'s, 'a> {
             }
         }
         let said = BTreeMap::new();
-        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, said })
+        let written = sides.iter().any(|side| sim::writes_headers(&side.rules.ruleset));
+        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, written, said })
     }
 }
 
@@ -282,6 +290,7 @@ impl At<'_, '_> {
         for (&w, &before) in &was {
             for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
                 let set = self.space.and(before, after);
+                let set = self.sent_apart(w, n, set);
                 let set = self.passing(set);
                 self.put(Change::Translated { was: w, now: n }, set, set, found)?;
             }
@@ -404,6 +413,29 @@ impl At<'_, '_> {
         by
     }
 
+    /// Those of a set that two translations send to different places: the port that a packet has anyway is no other.
+    fn sent_apart(
+        &mut self,
+        was: Option<Translation>,
+        now: Option<Translation>,
+        set: PacketSet,
+    ) -> PacketSet {
+        let (
+            Some(Translation::Destination { addr, port }),
+            Some(Translation::Destination { addr: to, port: other }),
+        ) = (was, now)
+        else {
+            return set;
+        };
+        match (port, other) {
+            (Some(port), None) | (None, Some(port)) if addr == to => {
+                let same = self.space.is(Field::Dport, port.into());
+                self.space.minus(set, same)
+            }
+            _ => set,
+        }
+    }
+
     /// Packets by the number that their mark is set to; none: by nobody, or nobody knows the number.
     fn by_mark(&mut self, all: BTreeMap<Mark, PacketSet>) -> BTreeMap<Option<u32>, PacketSet> {
         let numbered = all.into_iter().filter_map(|(mark, set)| match mark {
@@ -472,7 +504,7 @@ impl At<'_, '_> {
         change: Change,
         set: PacketSet,
     ) -> Result<Vec<(Vec<String>, PacketSet)>, Exhausted> {
-        let tracked = self.space.as_tracked(set);
+        let tracked = self.as_seen(set);
         if self.space.is_empty(tracked)? {
             return Ok(Vec::new());
         }
@@ -488,7 +520,7 @@ impl At<'_, '_> {
                 let all = effects.translations.iter().map(|(place, _, set)| (*place, *set)).collect();
                 Whose::new(self.space, all).shares(self.space, set)
             }
-            Change::Untracked | Change::Tracked | Change::Marked { .. } => Vec::new(),
+            Change::Untracked | Change::Tracked | Change::Marked { .. } | Change::Altered => Vec::new(),
         };
         let Some(&side) = self.sides.get(which) else { return Ok(Vec::new()) };
         let theirs = self.space.any(shares.iter().map(|(_, share)| *share).collect());
@@ -558,9 +590,14 @@ impl At<'_, '_> {
         Ok(Some(Unclear { change, regions, more, witness, because }))
     }
 
+    /// Those of a set that a kernel can see.
+    fn as_seen(&mut self, set: PacketSet) -> PacketSet {
+        as_seen(self.space, self.spot.hook(), self.written, set)
+    }
+
     /// A packet of a set that a person can read: one that starts a connection, and was not translated, if there is one.
     fn witness(&mut self, set: PacketSet) -> Result<Option<Packet>, Exhausted> {
-        let (set, new) = (self.space.as_tracked(set), self.space.ct(&[CtState::New]));
+        let (set, new) = (self.as_seen(set), self.space.ct(&[CtState::New]));
         let starting = self.space.and(set, new);
         // Of listings nobody says who is there: two of the documentation's, so that nobody sends to himself.
         let favourites: &[IpAddr] =
@@ -616,6 +653,8 @@ fn replayed(change: Change, [before, after]: &[sim::Run; 2]) -> bool {
         }
         Change::Untracked | Change::Tracked => before.packet.ct != after.packet.ct,
         Change::Marked { .. } => before.packet.mark != after.packet.mark,
+        // Of nothing that is known.
+        Change::Altered => true,
     }
 }
 

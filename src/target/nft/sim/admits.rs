@@ -38,6 +38,7 @@ pub use conditions::tells_local_time;
 pub use effects::{Effects, deciders, deciders_of, effects, fragments, outline};
 use names::Names;
 pub use names::interfaces;
+pub(super) use visits::may_write;
 pub use written::{Kept, Mark, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
@@ -164,6 +165,7 @@ struct Walked {
     lost: BTreeMap<Place, PacketSet>,
     untracked: PacketSet,
     marks: BTreeMap<Mark, PacketSet>,
+    adrift: BTreeMap<(Mark, bool), PacketSet>,
     kept: BTreeMap<Kept, PacketSet>,
 }
 
@@ -198,6 +200,7 @@ fn walk(
         lost: BTreeMap::new(),
         untracked: nothing,
         marks: BTreeMap::new(),
+        adrift: BTreeMap::new(),
         kept: BTreeMap::new(),
     };
     let mut puts = Puts::default();
@@ -244,7 +247,10 @@ fn walk(
             let passed = common.then(|| chains.passes(&turn, now, lost, &mut walked.kept)).flatten();
             match passed {
                 Some((now, on)) => join(&mut after, now, on),
-                None => *unknown = chains.space.or(*unknown, lost),
+                None => {
+                    *unknown = chains.space.or(*unknown, lost);
+                    chains.add(&mut walked.adrift, (now.mark, now.untracked), lost);
+                }
             }
             for (&now, &set) in &ends.accepted {
                 let out = chains.space.and(set, enters);

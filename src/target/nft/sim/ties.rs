@@ -72,7 +72,7 @@ fn depends(writer: &Turn<'_>, other: &Turn<'_>) -> bool {
 }
 
 /// What a packet may come to from a base chain.
-fn statements<'t>(turn: &Turn<'t>) -> impl Iterator<Item = &'t Statement> + use<'t> {
+pub(super) fn statements<'t>(turn: &Turn<'t>) -> impl Iterator<Item = &'t Statement> + use<'t> {
     let table: &'t Table = turn.table;
     reached(turn).into_iter().filter_map(|at| table.chains.get(at)).flat_map(statements_of)
 }
@@ -82,7 +82,7 @@ fn statements_of(chain: &Chain) -> impl Iterator<Item = &Statement> {
 }
 
 /// The chain and those that it leads to. A map is taken to lead wherever a map of its table does.
-fn reached(turn: &Turn<'_>) -> BTreeSet<usize> {
+pub(super) fn reached(turn: &Turn<'_>) -> BTreeSet<usize> {
     let chains = &turn.table.chains;
     let places: BTreeMap<&str, usize> =
         (0..).zip(chains).map(|(at, chain)| (chain.name.as_str(), at)).collect();

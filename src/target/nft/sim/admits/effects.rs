@@ -23,6 +23,9 @@ pub struct Effects {
     pub untracked: PacketSet,
     /// Those that go on with a mark that a rule here has set, by the mark.
     pub marks: BTreeMap<Mark, PacketSet>,
+    /// Those of which nobody knows what becomes, by their mark when they came to the chain that they got lost in, and whether they were
+    /// taken out of connection tracking by then.
+    pub adrift: BTreeMap<(Mark, bool), PacketSet>,
     /// Those that leave something for packets to come, by what they leave: in sets that rules look into, and on connections.
     pub kept: BTreeMap<Kept, PacketSet>,
 }
@@ -103,6 +106,7 @@ fn effects_of(
         unknowns: some(walked.lost, space)?,
         untracked: walked.untracked,
         marks: walked.marks,
+        adrift: walked.adrift,
         kept: walked.kept,
     })
 }

@@ -225,7 +225,7 @@ const UNREAD: [&str; 9] =
 
 /// Whether what is not understood may write a header that a modelled field reads: all that is not known not to. The words are
 /// those of the rest of a rule, or JSON.
-fn may_write(said: &str) -> bool {
+pub(in super::super) fn may_write(said: &str) -> bool {
     let words = words_of(said);
     if let Some(rest) = said.strip_prefix('#') {
         // What nft has no words for: matches of xtables are in small letters.

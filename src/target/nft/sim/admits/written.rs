@@ -47,7 +47,7 @@ pub enum Source {
 
 impl Mark {
     /// What the packet came with.
-    pub(super) const OWN: Self = Self::Of { of: Source::Packet, and: u32::MAX, xor: 0 };
+    pub(crate) const OWN: Self = Self::Of { of: Source::Packet, and: u32::MAX, xor: 0 };
     /// What its connection had.
     pub(super) const OF_CONNECTION: Self = Self::Of { of: Source::Connection, and: u32::MAX, xor: 0 };
 

@@ -1,0 +1,87 @@
+//! What may yet be written into a packet of which nobody knows what becomes: by the rule that it got lost in, or by one behind it.
+
+use std::collections::BTreeSet;
+
+use super::super::artifact::{ChainKind, Place, Ruleset, Statement};
+use super::admits::may_write;
+use super::ties::{reached, statements, writes_mark};
+use super::{Spot, Turn, turns};
+
+/// What rules write that later ones, or others, go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Writes {
+    /// The addresses and ports of a connection.
+    Translation,
+    /// Whether the packet is tracked.
+    Tracking,
+    /// Its mark, or that of its connection.
+    Mark,
+    /// Its headers, or where it goes (`tcp dport set`, `tproxy`, `queue`, `dup`).
+    Packet,
+}
+
+/// The base chains of a hook in the order they run, with what those and the chains that they lead to may write.
+pub struct Behind<'t>(Vec<(Turn<'t>, BTreeSet<usize>, BTreeSet<Writes>)>);
+
+impl<'t> Behind<'t> {
+    /// Of a ruleset at a hook.
+    #[must_use]
+    pub fn of(ruleset: &'t Ruleset, at: impl Into<Spot>) -> Self {
+        let turns = turns(ruleset, at.into()).into_iter();
+        let all = turns.map(|turn| {
+            let written = statements(&turn).flat_map(|statement| written(&turn, statement)).collect();
+            (turn, reached(&turn), written)
+        });
+        Self(all.collect())
+    }
+
+    /// What may be written into a packet that got lost at a place: by whatever stands in its chain, too.
+    #[must_use]
+    pub fn from(&self, place: Place) -> BTreeSet<Writes> {
+        let (table, chain) = match place {
+            Place::Policy { table, chain }
+            | Place::Rule { table, chain, .. }
+            | Place::Inline { table, chain, .. } => (table, Some(chain)),
+            Place::Element { table, .. } => (table, None),
+        };
+        let comes = |(turn, reached, _): &&(Turn<'_>, BTreeSet<usize>, _)| {
+            turn.at != table || chain.is_some_and(|chain| !reached.contains(&chain))
+        };
+        self.0.iter().skip_while(comes).flat_map(|(_, _, written)| written.iter().copied()).collect()
+    }
+}
+
+/// Whether rules of a ruleset may write headers, at whatever hook.
+#[must_use]
+pub fn writes_headers(ruleset: &Ruleset) -> bool {
+    let spots = super::Hook::ALL.into_iter().map(Spot::from).chain([Spot::BRIDGE]);
+    spots
+        .flat_map(|spot| Behind::of(ruleset, spot).0)
+        .any(|(_, _, written)| written.contains(&Writes::Packet))
+}
+
+/// What a statement of such a chain may write.
+fn written(turn: &Turn<'_>, statement: &Statement) -> Vec<Writes> {
+    let mut all = Vec::new();
+    let untracks = turn.is_early() || turn.is_beside_tracking();
+    match statement {
+        Statement::Nat(_) => all.push(Writes::Translation),
+        Statement::NoTrack if untracks => all.push(Writes::Tracking),
+        Statement::Mangle { .. } if !writes_mark(statement) => all.push(Writes::Packet),
+        Statement::Unsupported(words) => {
+            if may_write(words) || words.starts_with("dup") {
+                let translates = turn.base.kind == ChainKind::Nat;
+                all.push(if translates { Writes::Translation } else { Writes::Packet });
+            }
+            let said = words.to_ascii_lowercase();
+            if untracks && (said.contains("notrack") || said.contains("ct")) {
+                all.push(Writes::Tracking);
+            }
+        }
+        _ => {}
+    }
+    if writes_mark(statement) {
+        all.push(Writes::Mark);
+    }
+    all
+}
