@@ -615,6 +615,16 @@ fn what_may_be_written_otherwise_widens() {
         assert!(back.may_widen(), "{new}: {:?}", said(&back));
         assert_eq!(said(&between(&at(hook, &[new]), &at(hook, &[new]))), Vec::<String>::new());
     }
+    // By way of a map that is not understood, too.
+    let spread = at(pre, &["numgen random mod 2 vmap { 0 : goto a, 1 : goto a }"]);
+    let to = |addr: &str| {
+        let with =
+            format!("\tchain a {{\n\t\tmeta l4proto tcp dnat to {addr}\n\t}}\n\tchain c {{\n\t\ttype nat");
+        spread.replace("\tchain c {\n\t\ttype nat", &with)
+    };
+    let found = between(&at(pre, &[]), &to("10.0.2.80"));
+    assert!(found.may_widen(), "{:?}", said(&found));
+    assert!(between(&to("10.0.2.80"), &to("10.0.2.81")).may_widen());
     // Lost behind a mark, a translation or `notrack` that both have: it was written alike.
     for (first, rule) in
         [(mangle, "meta mark set 7"), ("prerouting priority raw", "udp dport 53 notrack"), (pre, dnat)]

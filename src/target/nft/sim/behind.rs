@@ -20,6 +20,9 @@ pub enum Writes {
     Packet,
 }
 
+/// Words by which a statement that is not understood leads to other chains (`numgen random mod 2 vmap { 0 : goto a }`).
+const LEADS: [&str; 3] = ["vmap", "jump", "goto"];
+
 /// The base chains of a hook in the order they run, with what those and the chains that they lead to may write.
 pub struct Behind<'t>(Vec<(Turn<'t>, BTreeSet<usize>, BTreeSet<Writes>)>);
 
@@ -29,8 +32,16 @@ impl<'t> Behind<'t> {
     pub fn of(ruleset: &'t Ruleset, at: impl Into<Spot>) -> Self {
         let turns = turns(ruleset, at.into()).into_iter();
         let all = turns.map(|turn| {
-            let written = statements(&turn).flat_map(|statement| written(&turn, statement)).collect();
-            (turn, reached(&turn), written)
+            // What is not understood may lead to any chain of its table.
+            let leads = statements(&turn).any(|statement| match statement {
+                Statement::Unsupported(words) => LEADS.iter().any(|lead| words.contains(lead)),
+                _ => false,
+            });
+            let reached = if leads { (0..turn.table.chains.len()).collect() } else { reached(&turn) };
+            let chains = reached.iter().filter_map(|at| turn.table.chains.get(*at));
+            let statements = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
+            let written = statements.flat_map(|statement| written(&turn, statement)).collect();
+            (turn, reached, written)
         });
         Self(all.collect())
     }
