@@ -223,6 +223,20 @@ fn a_broadcast_that_is_allowed_through_a_firewall_is_not_routed_either() {
     );
 }
 
+/// A machine whose address nobody knows has none that many take in.
+#[test]
+fn a_dynamic_leg_has_no_broadcast_address() {
+    let site = |gateway: &str| {
+        format!(
+            "zone lan {{ 10.0.1.0/24, 2001:db8:1::/64 }}\nzone iot {{ 10.0.3.0/24, 2001:db8:3::/64 }}\n\
+             {gateway} {{ e0 10.0.1.1, 2001:db8:1::1 in lan; e1 10.0.3.1, 2001:db8:3::1 in iot }}\n\
+             host h {{ e0 dynamic in iot; nftables }}\n"
+        )
+    };
+    asked(&(site("firewall fw") + "allow ssh from lan to iot\n"), &[("allow ssh from lan to iot", "-")]);
+    asked(&(site("router r") + "allow ssh from lan to h\n"), &[("allow ssh from lan to h", "-")]);
+}
+
 /// Whoever writes one beside its neighbours, in a list say, asks for it: only with the whole of its network it comes unasked.
 #[test]
 fn a_broadcast_address_that_is_written_is_asked_for() {

@@ -232,9 +232,14 @@ fn restarted(was: Option<&Machine>, is: Option<&Machine>) -> Option<String> {
 /// them there and in `table bridge` together is compared by nobody.
 fn shown(was: Option<&Machine>, is: Option<&Machine>) -> Option<String> {
     let [was, is] = [was, is].map(|machine| machine.and_then(|machine| machine.settings.as_ref()));
+    let (was, is) = match (was?, is?) {
+        (Ok(was), Ok(is)) => (was, is),
+        (Err(why), _) | (_, Err(why)) => {
+            return Some(format!("what the forward hook is shown of a bridge: sysctl.conf, {why}"));
+        }
+    };
     let key = |family: &str| format!("net/bridge/bridge-nf-call-{family}");
     let on = |settings: &Settings, family: &&str| settings.value(&key(family)) == Some("1");
-    let (was, is) = (was?, is?);
     let family = ["iptables", "ip6tables"].into_iter().find(|family| on(was, family) != on(is, family))?;
     let state = if on(is, &family) { "now" } else { "no more" };
     Some(format!(

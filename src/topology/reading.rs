@@ -277,6 +277,11 @@ impl Topology<'_> {
         self.readings.owners(set).collect()
     }
 
+    /// The machines of [`Topology::owners`], address by address.
+    pub(super) fn owned_in<'c>(&'c self, set: &'c AddrSet) -> impl Iterator<Item = HostId> + 'c {
+        self.readings.owners(set).map(|(_, host, _)| host)
+    }
+
     /// How many static addresses a set has.
     #[must_use]
     pub fn count_owners(&self, set: &AddrSet) -> usize {

@@ -11,11 +11,12 @@ use crate::forwarding::Forwarding;
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
+use super::broadcasts::{self, Shared};
 use super::compose::{Asking, Network};
 use super::narrowly::{Asked, Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};
 use super::translate::{Entry, Kind};
-use super::{broadcasts, ipvs, narrowly};
+use super::{ipvs, narrowly};
 
 /// Packets that share their way up to here.
 #[derive(Clone)]
@@ -189,9 +190,14 @@ impl Pair<'_, '_, '_> {
         };
         let site = self.network.site;
         let Some(zone) = site.leg(host, leg).map(|leg| leg.zone) else { return Ok(None) };
-        let kept = broadcasts::kept_from(site, &self.network.shared, host, zone);
-        let kept = kept.intersection(&part.ends().1).difference(&site.static_addresses());
-        for one in self.network.shared.clone().iter().filter(|one| kept.contains(one.addr)) {
+        let (_, dst) = part.ends();
+        let named = self.network.shared.iter().filter(|one| dst.contains(one.addr));
+        let named: Vec<Shared> = named.cloned().collect();
+        if named.is_empty() {
+            return Ok(None);
+        }
+        let kept = broadcasts::kept_from(site, &named, host, zone).difference(&site.static_addresses());
+        for one in named.iter().filter(|one| kept.contains(one.addr)) {
             let there = self.network.space.to(&AddrSet::one(one.addr));
             let set = self.network.space.and(part.set, there);
             if self.network.space.is_empty(set)? {

@@ -364,13 +364,13 @@ fn dynamic_members(site: &Site, readings: &Readings<'_>, end: &End, all: &AddrSe
     pieces
 }
 
-/// The addresses that a leg may have: of a dynamic one, those of its zone that no machine has (S3, S25); all of them where
-/// machines have all.
+/// The addresses that a leg may have: of a dynamic one, those of its zone that no machine has (S3, S25) and none that many take in
+/// (S14); all of them where machines have all.
 fn own_leg(site: &Site, readings: &Readings<'_>, host: HostId, leg: LegId) -> AddrSet {
     let Some(leg) = site.leg(host, leg) else { return AddrSet::empty() };
     if !leg.dynamic {
         return leg.address_set();
     }
-    let free = readings.wide_leg(leg);
+    let free = readings.wide_leg(leg).difference(&broadcasts::addresses(&broadcasts::shared(site)));
     if free.is_empty() { readings.zone(leg.zone) } else { free }
 }

@@ -65,6 +65,7 @@ pub(crate) fn mistranslated(
             let other = others.get(to).copied().unwrap_or(PacketSet::NOTHING);
             let differing = space.minus(*set, other);
             let differing = space.minus(differing, unknown);
+            let differing = space.as_tracked(differing);
             if let Some(packet) = space.witness(differing, favourites)? {
                 let meant = translation(space, meant, &packet)?;
                 let done = translation(space, done, &packet)?;

@@ -45,8 +45,8 @@ pub(super) struct Input {
 pub(super) struct Machine {
     /// Its ruleset, with the statements of its lines.
     pub(super) rules: Option<(HostRules, Lines)>,
-    /// What its kernel is told beside them; none of a listing.
-    pub(super) settings: Option<Settings>,
+    /// What its kernel is told beside them, or why that cannot be read; none of a listing.
+    pub(super) settings: Option<Result<Settings, String>>,
     /// What its sshd is told.
     pub(super) server: Option<Server>,
     /// How what takes the place of its sshd is started.
@@ -164,10 +164,8 @@ impl Machine {
         let unread = |file: &str, why: read::Unread| {
             Failure::new(format!("`hosts/{host}/{file}` cannot be read as what fwc tells an sshd: {why}"))
         };
-        let settings = files.get("sysctl.conf").map(|text| {
-            let unread = |why| Failure::new(format!("`hosts/{host}/sysctl.conf` cannot be read: {why}"));
-            sysctl::read::read(text).map_err(unread)
-        });
+        let read = |text: &&str| sysctl::read::read(text).map_err(|why| why.to_string());
+        let settings = files.get("sysctl.conf").map(read);
         let mut server = Server::default();
         let mut told = false;
         for (file, text) in files {
@@ -181,7 +179,7 @@ impl Machine {
             }
         }
         let unit = files.get("ssh/fwc-bastion.service").map(|text| (*text).to_owned());
-        Ok(Self { rules: None, settings: settings.transpose()?, server: told.then_some(server), unit })
+        Ok(Self { rules: None, settings, server: told.then_some(server), unit })
     }
 }
 
