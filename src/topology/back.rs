@@ -27,7 +27,7 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
 
 /// S10: from every destination back to every source.
 fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
-    let (there, known) = (Piece::whole(path), topology.known(crossing));
+    let (there, known) = (Piece::whole(path), Known { whole: true, ..topology.known(crossing) });
     for class in sources(topology, crossing) {
         for start in starts(topology, crossing, path, class) {
             let trouble = same(topology, (start, class), &there, known);
@@ -48,7 +48,8 @@ pub(super) fn member(
     path: &Path,
     host: HostId,
 ) -> Option<Trouble> {
-    let (start, there, known) = (Start::Machine(host), Piece::whole(path), topology.known(crossing));
+    let (start, there) = (Start::Machine(host), Piece::whole(path));
+    let known = Known { whole: true, ..topology.known(crossing) };
     let sources = sources(topology, crossing);
     sources.into_iter().find_map(|class| same(topology, (start, class), &there, known))
 }
@@ -92,7 +93,7 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
         let start = dnat.machine.map_or(Start::Zone(zone, None), Start::Machine);
         if let Some(mask) = dnat.mask {
             for class in behind(topology, mask, crossing.family) {
-                let known = (Some(dnat.at), Some(zone));
+                let known = Known { sender: Some(dnat.at), zone: Some(zone), whole: false };
                 let trouble = same(topology, (start, class), &there, known);
                 let trouble = trouble.or_else(|| strictly(topology, inner, class));
                 if trouble.is_some() {
@@ -217,7 +218,8 @@ fn by_way_of(
         Err(blocked) => return Some(lost(blocked)),
     };
     let beyond = topology.between((Start::Machine(at), class), topology.known(crossing));
-    let within = Ends { zones: [topology.zone_of_class(class), Some(zone)], machines: [Some(at), machine] };
+    let zones = [topology.zone_of_class(class), Some(zone)];
+    let within = Ends { zones, machines: [Some(at), machine], whole: false };
     let (outer, inner) = (Seen::of(site, outer, beyond), Seen::of(site, inner, within));
     let wrong = |direct: bool, back: Seen| {
         let there = outer.clone().and(inner.clone()).with(at);
@@ -244,7 +246,7 @@ fn masked(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, source:
     let known = topology.known(crossing);
     for class in behind(topology, source.mask, crossing.family) {
         for start in starts(topology, crossing, path, class) {
-            let trouble = same(topology, (start, class), &after, (Some(at), known.1));
+            let trouble = same(topology, (start, class), &after, Known { sender: Some(at), ..known });
             let trouble = trouble.or_else(|| strictly(topology, &beyond, class));
             if trouble.is_some() {
                 return trouble;
@@ -276,8 +278,16 @@ fn same(
     (!there.sees_replies(&back)).then_some(Trouble::Asymmetric { there, back, direct: false, by })
 }
 
-/// Of a piece: the machine that alone sends what is answered, and the zone of the address that it is for.
-type Known = (Option<HostId>, Option<ZoneId>);
+/// What is known of a piece.
+#[derive(Clone, Copy)]
+struct Known {
+    /// The machine that alone sends what is answered.
+    sender: Option<HostId>,
+    /// The zone of the address that it is for.
+    zone: Option<ZoneId>,
+    /// Whether it is the whole way of a connection, of which nothing is translated.
+    whole: bool,
+}
 
 /// The machine that a start is.
 fn machine_of(start: Start) -> Option<HostId> {
@@ -296,12 +306,16 @@ impl Topology<'_> {
         let zone = crossing.class.and_then(|class| self.zone_of_class(class));
         // No bridge, and nobody asks.
         let sender = if self.bridges.is_empty() { None } else { self.lone(crossing) };
-        (sender, zone)
+        Known { sender, zone, whole: false }
     }
 
     /// The ends of a piece whose replies start there, and are for a class.
-    fn between(&self, (start, class): (Start, ClassId), (sender, zone): Known) -> Ends {
-        Ends { zones: [self.zone_of_class(class), zone], machines: [sender, machine_of(start)] }
+    fn between(&self, (start, class): (Start, ClassId), known: Known) -> Ends {
+        Ends {
+            zones: [self.zone_of_class(class), known.zone],
+            machines: [known.sender, machine_of(start)],
+            whole: known.whole,
+        }
     }
 }
 

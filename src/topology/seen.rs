@@ -37,6 +37,9 @@ pub(super) struct Ends {
     pub(super) zones: [Option<ZoneId>; 2],
     /// The machines there, where they are known: what is said to and from a bridge itself does not cross it.
     pub(super) machines: [Option<HostId>; 2],
+    /// Whether these are the ends of a connection of which nothing is translated: they see both ways of it, whatever else of theirs
+    /// it passes.
+    pub(super) whole: bool,
 }
 
 /// Who sees a piece, sorted.
@@ -62,7 +65,8 @@ impl Seen {
         for hop in &piece.bridged {
             let at_an_end = hop.before == 0 || hop.last;
             let Some(leg) = site.leg(hop.host, hop.leg) else { continue };
-            if at_an_end && ends.machines.contains(&Some(hop.host)) {
+            let tracks = !matches!(leg.bridge, Some(Bridge::Stateless(_)));
+            if ends.machines.contains(&Some(hop.host)) && (at_an_end || ends.whole && tracks) {
                 continue;
             }
             // The chain of a bridge in `table bridge` decides what has an address of its zone, and lets pass all else (S41, S42).

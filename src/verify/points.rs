@@ -16,7 +16,8 @@ pub(crate) struct Sides {
 /// A packet on which the two sides differ, with what each says; none where they agree on all.
 ///
 /// What is wider than meant is shown before what is narrower: it is the worse of the two. Of `unknown` packets
-/// nobody can tell what is done, so they show nothing.
+/// nobody can tell what is done, so they show nothing; nor do those that no kernel sees as `new`. Where nothing tracks, sets have every
+/// state, and what differs there does so in another one.
 pub(crate) fn difference(
     space: &mut Space,
     meant: Sides,
