@@ -33,6 +33,7 @@ fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Optio
             let trouble = same(topology, (start, class), &there, known);
             let trouble = trouble.or_else(|| strictly(topology, path, class));
             let trouble = trouble.or_else(|| answered_strictly(topology, start, class, crossing.class));
+            let trouble = trouble.or_else(|| ended_strictly(topology, start, class, crossing.class));
             if trouble.is_some() {
                 return trouble;
             }
@@ -51,7 +52,10 @@ pub(super) fn member(
     let (start, there) = (Start::Machine(host), Piece::whole(path));
     let known = Known { whole: true, ..topology.known(crossing) };
     let sources = sources(topology, crossing);
-    sources.into_iter().find_map(|class| same(topology, (start, class), &there, known))
+    sources.into_iter().find_map(|class| {
+        let trouble = same(topology, (start, class), &there, known);
+        trouble.or_else(|| ended_strictly(topology, start, class, crossing.class))
+    })
 }
 
 /// S38: a strict machine to which packets of a class come by another leg than it would answer by. Whoever does not know
@@ -79,6 +83,21 @@ fn answered_strictly(
     strictly(topology, found.as_ref().as_ref().ok()?, from?)
 }
 
+/// The same of the machine that packets of a class end at, by its leg in the zone of the address that they are for.
+fn ended_strictly(
+    topology: &mut Topology<'_>,
+    start: Start,
+    class: ClassId,
+    to: Option<ClassId>,
+) -> Option<Trouble> {
+    let Start::Machine(at) = start else { return None };
+    let (site, came) = (topology.site, topology.zone_of_class(to?)?);
+    let (leg, _) = site.host(at).filter(|machine| machine.strict_source)?.leg_in(came)?;
+    let leads = topology.leg_towards(at, class).filter(|leads| *leads != leg)?;
+    let leads = site.leg(at, leads).map(|leg| leg.zone)?;
+    Some(Trouble::Round { at, came, leads })
+}
+
 /// From T to M through the inner way, from M to the sender through the outer one.
 fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dnat: &Dnat) -> Option<Trouble> {
     let outer = Piece::whole(path);
@@ -96,14 +115,17 @@ fn translated(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path, dna
                 let known = Known { sender: Some(dnat.at), zone: Some(zone), whole: false };
                 let trouble = same(topology, (start, class), &there, known);
                 let trouble = trouble.or_else(|| strictly(topology, inner, class));
+                let trouble = trouble.or_else(|| ended_strictly(topology, start, class, Some(target)));
                 if trouble.is_some() {
                     return trouble;
                 }
             }
         } else {
             for class in &senders {
-                if let Some(trouble) = strictly(topology, inner, *class) {
-                    return Some(trouble);
+                let strict = strictly(topology, inner, *class);
+                let strict = strict.or_else(|| ended_strictly(topology, start, *class, Some(target)));
+                if strict.is_some() {
+                    return strict;
                 }
                 let answers = (dnat.at, dnat.machine, zone);
                 let trouble = by_way_of(topology, crossing, (start, *class), (&outer, &there), answers);
@@ -136,6 +158,8 @@ fn answered(
         for class in sources(topology, &clients) {
             let answers = (balanced.at, real.machine, zone);
             let trouble = by_way_of(topology, &clients, (start, class), (&outer, &there), answers);
+            let to = topology.classes.of(real.addr);
+            let trouble = trouble.or_else(|| ended_strictly(topology, start, class, to));
             if trouble.is_some() {
                 return trouble;
             }
@@ -180,6 +204,8 @@ fn past(
             let before = Path { end: None, ..path.clone() };
             let trouble = strictly(topology, &before, class).or_else(|| strictly(topology, inner, class));
             let trouble = trouble.or_else(|| answered_strictly(topology, start, class, clients.class));
+            let to = topology.classes.of(real.addr);
+            let trouble = trouble.or_else(|| ended_strictly(topology, start, class, to));
             if trouble.is_some() {
                 return trouble;
             }
