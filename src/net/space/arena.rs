@@ -4,7 +4,7 @@
 
 use hashbrown::HashMap;
 
-use super::node::{Arm, Head, Node, Words, hash_of};
+use super::node::{Arm, Head, Node, Words, hash_of, roomy};
 use super::table::{Applied, LAST_SET, Op, Unique};
 use super::{Exhausted, Field, PacketSet};
 
@@ -28,14 +28,6 @@ struct Side {
 /// Heads and words for which there is room from the start: those of 100,000 flows.
 const HEADS: usize = 1 << 20;
 const WORDS: usize = 1 << 25;
-
-/// An empty list that need not be moved while it grows to so many. Pages that are not written to take no memory, only
-/// addresses, unless the kernel counts those too (`vm.overcommit_memory`); where there are too few, it grows as lists do.
-pub(super) fn roomy<T>(count: usize) -> Vec<T> {
-    let mut list = Vec::new();
-    let _ = list.try_reserve_exact(count);
-    list
-}
 
 /// All nodes of a space.
 pub(super) struct Arena {

@@ -6,7 +6,6 @@
 
 use hashbrown::HashMap;
 
-use super::arena::roomy;
 use super::table::mixed;
 use super::{Field, PacketSet};
 
@@ -167,6 +166,14 @@ impl Words {
 
 fn low(number: u128) -> u32 {
     u32::try_from(number & u128::from(u32::MAX)).unwrap_or_default()
+}
+
+/// An empty list that need not be moved while it grows to so many. Pages that are not written to take no memory, only
+/// addresses, unless the kernel counts those too (`vm.overcommit_memory`); where there are too few, it grows as lists do.
+pub(super) fn roomy<T>(count: usize) -> Vec<T> {
+    let mut list = Vec::new();
+    let _ = list.try_reserve_exact(count);
+    list
 }
 
 #[inline]

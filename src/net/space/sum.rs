@@ -7,7 +7,8 @@
 
 use std::cmp::Ordering;
 
-use super::arena::{Arena, UNDECIDED, roomy};
+use super::arena::{Arena, UNDECIDED};
+use super::node::roomy;
 use super::table::Op;
 use super::{Exhausted, Field, PacketSet, Space};
 use crate::net::RangeSet;
