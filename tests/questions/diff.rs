@@ -606,6 +606,10 @@ fn what_may_be_written_otherwise_widens() {
             "Marked",
         ),
         (late, "counter", "tcp dport set 22", "Altered"),
+        // What nft 1.0 has no words for, and what it names after what it does not know.
+        (pre, "counter", "tcp dport 80 counter packets 0 bytes 0 # xt_DNAT", "Translated"),
+        (mangle, "counter", "counter packets 0 bytes 0 # xt_TPROXY", "Altered"),
+        (mangle, "counter", "tcp dport 80 xt target \"TEE\"", "Altered"),
     ] {
         let found = between(&at(hook, &[old]), &at(hook, &[new]));
         let all = said(&found);
@@ -615,6 +619,10 @@ fn what_may_be_written_otherwise_widens() {
         assert!(back.may_widen(), "{new}: {:?}", said(&back));
         assert_eq!(said(&between(&at(hook, &[new]), &at(hook, &[new]))), Vec::<String>::new());
     }
+    // What no modelled field reads is compared by its words there, too.
+    let clamped = at(mangle, &["tcp flags syn xt target \"TCPMSS\""]);
+    assert!(between(&at(mangle, &["counter"]), &clamped).may_widen());
+    assert_eq!(said(&between(&clamped, &clamped)), Vec::<String>::new());
     // By way of a map that is not understood, too.
     let spread = at(pre, &["numgen random mod 2 vmap { 0 : goto a, 1 : goto a }"]);
     let to = |addr: &str| {

@@ -64,7 +64,7 @@ pub use admits::{
     Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
     fragments, interfaces, outline, tells_local_time, translations,
 };
-pub use behind::{Behind, Writes, writes_headers};
+pub use behind::{Behind, Writes, altered_by, writes_headers};
 pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
 pub use run::{Did, Outcome, Run, Runner, Step, run, run_part};
 pub use settled::{announces, of_source_ports};

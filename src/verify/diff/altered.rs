@@ -63,7 +63,7 @@ fn written(statement: &Statement) -> Option<String> {
         Statement::Alter(words) => Some(words.clone()),
         // From which port a packet goes on, nobody knows in any case.
         Statement::Nat(nat) => sim::of_source_ports(nat),
-        _ => None,
+        _ => sim::altered_by(statement).map(str::to_owned),
     }
 }
 

@@ -38,7 +38,7 @@ pub use conditions::tells_local_time;
 pub use effects::{Effects, deciders, deciders_of, effects, fragments, outline};
 use names::Names;
 pub use names::interfaces;
-pub(super) use visits::may_write;
+pub(super) use visits::{may_alter, may_copy, may_write};
 pub use written::{Kept, Mark, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.

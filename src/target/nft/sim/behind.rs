@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::artifact::{ChainKind, Place, Ruleset, Statement};
-use super::admits::may_write;
+use super::admits::{may_alter, may_copy, may_write};
 use super::ties::{reached, statements, writes_mark};
 use super::{Spot, Turn, turns};
 
@@ -62,6 +62,15 @@ impl<'t> Behind<'t> {
     }
 }
 
+/// What a statement that is not understood may write of a packet that no modelled field reads (MSS, DSCP), in its words.
+#[must_use]
+pub fn altered_by(statement: &Statement) -> Option<&str> {
+    match statement {
+        Statement::Unsupported(words) if may_alter(words) => Some(words),
+        _ => None,
+    }
+}
+
 /// Whether rules of a ruleset may write headers, at whatever hook.
 #[must_use]
 pub fn writes_headers(ruleset: &Ruleset) -> bool {
@@ -80,7 +89,7 @@ fn written(turn: &Turn<'_>, statement: &Statement) -> Vec<Writes> {
         Statement::NoTrack if untracks => all.push(Writes::Tracking),
         Statement::Mangle { .. } if !writes_mark(statement) => all.push(Writes::Packet),
         Statement::Unsupported(words) => {
-            if may_write(words) || words.starts_with("dup") {
+            if may_write(words) || may_copy(words) {
                 let translates = turn.base.kind == ChainKind::Nat;
                 all.push(if translates { Writes::Translation } else { Writes::Packet });
             }

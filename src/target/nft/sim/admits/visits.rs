@@ -149,7 +149,7 @@ pub(super) fn passes_or_not(turn: &Turn<'_>) -> bool {
 /// Whether a table may write what no modelled field reads, in words that are not understood.
 pub(super) fn alters(table: &Table) -> bool {
     statements(table).any(|statement| match statement {
-        Statement::Unsupported(words) => targets(&words_of(words)).any(|name| ALTERING.contains(&name)),
+        Statement::Unsupported(words) => may_alter(words),
         _ => false,
     })
 }
@@ -226,13 +226,15 @@ const UNREAD: [&str; 9] =
 /// Whether what is not understood may write a header that a modelled field reads: all that is not known not to. The words are
 /// those of the rest of a rule, or JSON.
 pub(in super::super) fn may_write(said: &str) -> bool {
-    let words = words_of(said);
-    if let Some(rest) = said.strip_prefix('#') {
+    if let Some((before, rest)) = untold(said) {
         // What nft has no words for: matches of xtables are in small letters.
-        let first = words.first().copied().unwrap_or_default();
+        let first = words_of(rest).first().copied().unwrap_or_default();
         let small = first.strip_prefix("xt_").unwrap_or("").starts_with(|c: char| c.is_ascii_lowercase());
-        return rest.contains('#') || first != "recent" && !small;
+        return rest.contains('#')
+            || first != "recent" && !small
+            || !before.trim().is_empty() && may_write(before);
     }
+    let words = words_of(said);
     let before = |at: usize, back: usize| {
         at.checked_sub(back).and_then(|at| words.get(at)).copied().unwrap_or_default()
     };
@@ -249,6 +251,24 @@ pub(in super::super) fn may_write(said: &str) -> bool {
     !known
         || words.iter().enumerate().any(writes)
         || targets.any(|name| !HARMLESS.contains(&name) && !ALTERING.contains(&name))
+}
+
+/// Whether what is not understood may send a copy of a packet somewhere.
+pub(in super::super) fn may_copy(said: &str) -> bool {
+    words_of(said).into_iter().any(|word| matches!(word, "dup" | "TEE"))
+}
+
+/// What it may write of a packet that no modelled field reads, by a target of xtables.
+pub(in super::super) fn may_alter(said: &str) -> bool {
+    targets(&words_of(said)).any(|name| ALTERING.contains(&name))
+}
+
+/// The words before and behind the `#` by which nft says that there is something which it has no words for
+/// (`counter packets 0 bytes 0 # xt_DNAT`); in a quoted name it is a letter like others.
+fn untold(said: &str) -> Option<(&str, &str)> {
+    let is_quoted = |at: usize| said.get(..at).is_some_and(|before| before.matches('"').count() % 2 == 1);
+    let (at, _) = said.match_indices('#').find(|(at, _)| !is_quoted(*at))?;
+    Some((said.get(..at)?, said.get(at.saturating_add(1)..)?))
 }
 
 /// The targets of xtables that words name: `xt target "LOG"`, `{"xt":{"type":"target","name":"LOG"}}`.
