@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use fwc::net::{CtState, Exhausted, Translation};
-use fwc::target::nft::artifact::Hook;
-use fwc::target::nft::{read, sim};
+use fwc::target::nft::read;
 use fwc::verify::HostRules;
 use fwc::verify::diff::{Bounds, Change, Diff, Found, Lines, Names, Side, diff};
 
@@ -675,30 +674,6 @@ fn an_element_of_a_set_is_one_by_name_and_by_number() {
         let apart = new.replace("6 . 8080", "17 . 8080");
         assert!(!between(&old, &apart).is_empty(), "{of}");
     }
-}
-
-/// nft 1.0.6 lists `ct original saddr 10.0.1.0/24` of `table ip` as another address: nobody knows whose.
-#[test]
-fn an_original_address_of_nobodys_network_is_not_believed() {
-    let stops =
-        |rule: &str| format!("{}{}", base(), chain("ip", "x", "forward priority 5", "accept", &[rule]));
-    for rule in ["ct original ip saddr 0.10.0.1 drop", "ct original ip daddr != { 0.0.10.1, 10.0.0.1 } drop"]
-    {
-        let all = said(&between(&base(), &stops(rule)));
-        assert!(all.len() == 1 && all[0].starts_with("? forward Denied"), "{rule}: {all:?}");
-        assert_eq!(said(&between(&stops(rule), &stops(rule))), Vec::<String>::new());
-        let packet = fwc::net::Packet::new(
-            "10.0.1.7".parse().unwrap(),
-            "10.0.2.7".parse().unwrap(),
-            fwc::net::Proto::TCP,
-            40_000,
-            22,
-        );
-        let run = sim::run(&rules(&stops(rule)).ruleset, Hook::Forward, &packet);
-        assert_eq!(run.verdict.verdict(), None, "{rule}: {run:?}");
-    }
-    let found = between(&base(), &stops("ct original ip saddr { 0.0.0.0/1, 192.0.2.0-192.0.2.9 } drop"));
-    assert!(found.is_decided() && !found.is_empty(), "{:?}", said(&found));
 }
 
 /// Where a packet goes anyway it is not sent.

@@ -65,16 +65,12 @@ pub(super) fn is_flags(field: Field) -> bool {
     matches!(field, Field::CtState | Field::CtStatus | Field::TcpFlags)
 }
 
-/// The number of an address, where the field holds addresses of its family. None of `ct original ip saddr 0.10.0.1`: so nft 1.0.6
-/// lists `ct original saddr 10.0.1.0/24` of `table ip`, and nobody has an address of that network.
+/// The number of an address, where the field holds addresses of its family.
 pub(super) fn address(field: Field, addr: IpAddr) -> Option<u128> {
     use Field as F;
     let v4 = matches!(field, F::IpSaddr | F::IpDaddr | F::CtOriginalIpSaddr | F::CtOriginalIpDaddr);
     let v6 = matches!(field, F::Ip6Saddr | F::Ip6Daddr | F::CtOriginalIp6Saddr | F::CtOriginalIp6Daddr);
-    let original = matches!(field, F::CtOriginalIpSaddr | F::CtOriginalIpDaddr);
-    let number = crate::net::addr::number(addr);
-    let mislisted = original && (1..1 << 24).contains(&number);
-    (!mislisted && if addr.is_ipv4() { v4 } else { v6 }).then_some(number)
+    (if addr.is_ipv4() { v4 } else { v6 }).then(|| crate::net::addr::number(addr))
 }
 
 /// The number of a word beside `field`.
