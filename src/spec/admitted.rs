@@ -164,8 +164,6 @@ impl Sets<'_> {
             let new = at.space.ct(&[CtState::New]);
             let itself = at.one_machine();
             let asked = at.space.minus(new, itself);
-            let elsewhere = at.never_delivered();
-            let asked = at.space.minus(asked, elsewhere);
             for (id, access) in site.accesses().filter(|(id, _)| wanted(*id)) {
                 let set = match access.action {
                     Action::Allow => at.admits(access),

@@ -159,24 +159,6 @@ impl AtHook<'_, '_> {
         self.space.all(parts)
     }
 
-    /// Where a `dnat to` happens: what no clause of ours delivers, translated from an address that none speaks of. Containers'
-    /// translations are their own.
-    pub(super) fn never_delivered(&mut self) -> PacketSet {
-        let looks = matches!(self.hook, Hook::Input | Hook::Forward) && !self.machine.docker;
-        if !looks || !self.delivers_somewhere() {
-            return PacketSet::NOTHING;
-        }
-        let mut originals = AddrSet::empty();
-        for access in self.routes.site.accesses.iter().filter(|a| a.action == Action::Allow) {
-            let Some(Nat::Dnat { to, .. }) = &access.nat else { continue };
-            let here = self.written(access, to).into_iter().filter(|(at, ..)| *at == self.host);
-            originals = here.fold(originals, |all, (_, _, _, written, _)| all.union(&written));
-        }
-        let translated = self.space.is(Field::Dnat, 1);
-        let spoken_of = self.space.address(Field::OrigDst, &originals);
-        self.space.minus(translated, spoken_of)
-    }
-
     /// Whether some `dnat to` happens at this machine.
     fn delivers_somewhere(&self) -> bool {
         let site = self.routes.site;
