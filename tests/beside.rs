@@ -102,14 +102,14 @@ fn libvirt_keeps_its_bridge_to_itself() {
     assert!(found.iter().all(|f| f.hook != Hook::Input && f.hook != Hook::Output));
 }
 
-/// What begins a connection by a wire has its own source in its original tuple, but where rules write headers.
+/// What begins a connection and is forwarded has its own source in its original tuple, but where rules write headers.
 #[test]
 fn nobody_begins_with_the_source_of_another() {
-    let text = "table ip t {\n\tchain i {\n\t\ttype filter hook input priority 0; policy accept;\n\t\tct state new ip saddr 128.0.0.0/1 ct original ip saddr 0.0.0.0/1 drop\n\t}\n}\n";
+    let text = "table ip t {\n\tchain i {\n\t\ttype filter hook forward priority 0; policy accept;\n\t\tct state new ip saddr 128.0.0.0/1 ct original ip saddr 0.0.0.0/1 drop\n\t}\n}\n";
     assert_eq!(asked(text), []);
     let writes = "table ip w {\n\tchain p {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n\t\tip saddr set 10.0.0.1\n\t}\n}\n";
     let found = asked(&format!("{text}{writes}"));
-    assert!(said(&found).contains(&("input", "ip t i", &Effect::Drops)), "{found:?}");
+    assert!(said(&found).contains(&("forward", "ip t i", &Effect::Drops)), "{found:?}");
 }
 
 #[test]
