@@ -16,8 +16,7 @@ pub(crate) struct Sides {
 /// A packet on which the two sides differ, with what each says; none where they agree on all.
 ///
 /// What is wider than meant is shown before what is narrower: it is the worse of the two. Of `unknown` packets
-/// nobody can tell what is done, so they show nothing; nor do those that no kernel sees as `new`. Where nothing tracks, sets have every
-/// state, and what differs there does so in another one.
+/// nobody can tell what is done, so they show nothing.
 pub(crate) fn difference(
     space: &mut Space,
     meant: Sides,
@@ -31,7 +30,6 @@ pub(crate) fn difference(
     let quieter = space.minus(meant.rejected, done.rejected);
     for set in [wider, narrower, louder, quieter] {
         let set = space.minus(set, unknown);
-        let set = space.as_tracked(set);
         if let Some(packet) = space.witness(set, favourites)? {
             let meant = verdict(space, meant, &packet)?;
             let done = verdict(space, done, &packet)?;
@@ -66,7 +64,6 @@ pub(crate) fn mistranslated(
             let other = others.get(to).copied().unwrap_or(PacketSet::NOTHING);
             let differing = space.minus(*set, other);
             let differing = space.minus(differing, unknown);
-            let differing = space.as_tracked(differing);
             if let Some(packet) = space.witness(differing, favourites)? {
                 let meant = translation(space, meant, &packet)?;
                 let done = translation(space, done, &packet)?;
