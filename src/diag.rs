@@ -200,3 +200,13 @@ impl Extend<Diagnostic> for Findings {
         all.into_iter().for_each(|one| self.push(one));
     }
 }
+
+/// Items as a person lists them, the last behind a word of its own: `a, b and c`.
+#[must_use]
+pub fn listed(items: &[String], last: &str) -> String {
+    match items.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
+    }
+}

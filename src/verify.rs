@@ -40,6 +40,7 @@ mod search;
 mod sysctl;
 mod terms;
 pub mod trace;
+mod tracked;
 mod translate;
 mod unasked;
 mod unseen;

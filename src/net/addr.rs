@@ -100,6 +100,14 @@ pub fn addr(family: Family, number: u128) -> IpAddr {
     }
 }
 
+/// Addresses of the documentation, two of each family (RFC 5737, RFC 3849): somebody whom nobody knows.
+pub const SOMEBODY: [IpAddr; 4] = [
+    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)),
+    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 8)),
+];
+
 /// A set of addresses, the families apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddrSet {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::names::List;
 use super::places::{Item, Places, Spread};
-use crate::diag::{Diagnostic, Findings, code};
+use crate::diag::{self, Diagnostic, Findings, code};
 use crate::model::{Host, HostId};
 use crate::net::AddrSet;
 use crate::source::Span;
@@ -94,18 +94,9 @@ impl Places<'_> {
 
     /// A place in words, where they are few.
     fn called(&self, whole: &Spread) -> String {
-        let mut names: Vec<String> =
+        let names: Vec<String> =
             whole.items().take(NAMED.saturating_add(1)).map(|item| self.call(item)).collect();
-        match names.pop() {
-            Some(last) if names.len() < NAMED => {
-                if names.is_empty() {
-                    last
-                } else {
-                    format!("{} and {last}", names.join(", "))
-                }
-            }
-            Some(_) | None => BEFORE.to_owned(),
-        }
+        if (1..=NAMED).contains(&names.len()) { diag::listed(&names, "and") } else { BEFORE.to_owned() }
     }
 
     /// An idle `except` of what is a machine's all the same, by its public address.

@@ -1,5 +1,7 @@
 //! Text that leaves the policy: made fit for a comment of any artifact, so that none breaks out of its place.
 
+use crate::diag;
+
 /// The words with one blank between them, every character printable ASCII but `"` and `\`.
 ///
 /// nft has no escape for `"` inside a string, so a quote becomes `'`, a backslash `/`, and whatever is not
@@ -42,11 +44,7 @@ pub(super) fn sentence(text: &str) -> String {
 /// Items as a person lists them: `a`, `b` or `c`.
 pub(super) fn listed(items: &[String], last: &str) -> String {
     let quoted: Vec<String> = items.iter().map(|i| format!("`{i}`")).collect();
-    match quoted.split_last() {
-        None => String::new(),
-        Some((only, [])) => only.clone(),
-        Some((end, rest)) => format!("{} {last} {end}", rest.join(", ")),
-    }
+    diag::listed(&quoted, last)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use pest::error::{Error, ErrorVariant, InputLocation};
 
-use crate::diag::code;
+use crate::diag::{self, code};
 
 use super::grammar::Rule;
 use super::lookalike;
@@ -338,11 +338,7 @@ fn expected(rules: &[Rule]) -> Vec<String> {
 
 fn any_of(expected: &[String]) -> String {
     let shown = expected.get(..MAX_EXPECTED).unwrap_or(expected);
-    match shown.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
+    diag::listed(shown, "or")
 }
 
 /// How a rule is called, and its rank among what is told: things before marks, marks before further words.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{Bridged, Path, Transit};
+use crate::diag;
 use crate::model::{Bridge, Host, HostId, LegId, Site, ZoneId};
 
 /// A way, or what of it is before or behind a machine that translates.
@@ -128,11 +129,7 @@ impl Seen {
             Some(format!("the {what} {} of `{}`", name(&host)?, site.zone(leg.zone)?.name))
         });
         let all: Vec<String> = self.routed.iter().filter_map(name).chain(links).collect();
-        match all.split_last() {
-            Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-            Some((only, _)) => only.clone(),
-            None => "no firewall".to_owned(),
-        }
+        if all.is_empty() { "no firewall".to_owned() } else { diag::listed(&all, "and") }
     }
 
     /// The zone of a link where this way is seen and the other is not, where all who route see both.

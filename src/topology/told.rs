@@ -3,7 +3,7 @@
 
 use super::Topology;
 use super::reading::{Crossing, words};
-use crate::diag::Diagnostic;
+use crate::diag::{self, Diagnostic};
 use crate::model::{End, HostId, Site, ZoneId};
 use crate::net::AddrSet;
 
@@ -119,21 +119,13 @@ pub(super) fn machines(site: &Site, hosts: &[HostId]) -> String {
         1 => all.push("1 other".to_owned()),
         more => all.push(format!("{more} others")),
     }
-    match all.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
-    }
+    diag::listed(&all, "and")
 }
 
 /// Names in words.
 pub(super) fn listed(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|n| format!("`{n}`")).collect();
-    match quoted.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => String::new(),
-    }
+    diag::listed(&quoted, "and")
 }
 
 /// A leg, as a policy names it.

@@ -20,6 +20,7 @@ use crate::target::nft::artifact::{
 use crate::target::nft::sim;
 
 use super::artifacts::HostRules;
+use super::tracked::as_seen;
 use super::unseen;
 
 /// What a table of somebody else's does.
@@ -93,28 +94,6 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
     }
     all.extend(foreign.unseen());
     Ok(all)
-}
-
-/// Those of a set that a kernel can see at a hook: the original tuple of a `new` packet is its own but where it was translated, or
-/// rules have `written` headers. The source is translated last, and still such a packet comes in: what a machine sends to itself or
-/// to all of a link is looped back behind that, by `lo` or by the leg that it left by. IPVS gives packets that it sends on by output another destination, and no status tells.
-pub(super) fn as_seen(space: &mut Space, hook: Hook, written: bool, set: PacketSet) -> PacketSet {
-    let set = space.as_tracked(set);
-    if written {
-        return set;
-    }
-    let lo = space.interface(sim::LOOPBACK);
-    let looped = space.is(Field::Iif, lo);
-    let wired = space.not(looped);
-    let (no_snat, no_dnat) = (space.is(Field::Snat, 0), space.is(Field::Dnat, 0));
-    let source =
-        if matches!(hook, Hook::Forward | Hook::Output) { space.or(wired, no_snat) } else { no_snat };
-    let set = space.with_own_source(source, set);
-    if matches!(hook, Hook::Output | Hook::Postrouting) {
-        return set;
-    }
-    let destination = space.and(wired, no_dnat);
-    space.with_own_destination(destination, set)
 }
 
 /// A packet of a set: one that starts a connection, if there is one.

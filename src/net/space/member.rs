@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use super::{Exhausted, Field, PacketSet, Space, state_number};
-use crate::net::addr::{self, Family};
+use crate::net::addr::{self, Family, SOMEBODY};
 use crate::net::packet::{CtState, Direction, Interface, NatStatus, Packet, Tuple, tcp_flag};
 use crate::net::proto::Proto;
 use crate::net::random::Random;
@@ -374,14 +374,13 @@ fn wishes(field: Field, chosen: &Chosen, favourites: &[IpAddr]) -> Vec<u128> {
             let family = if v6 { Family::V6 } else { Family::V4 };
             let own = favourites.iter().filter(|a| Family::of(**a) == family).map(|a| addr::number(*a));
             let other = before(Field::Dst);
-            let outside = if v6 { 0x2001_0db8_u128 << 96 | 7 } else { 0xc633_6407 };
+            let of_family = SOMEBODY.into_iter().filter(|a| Family::of(*a) == family).map(addr::number);
             let mut list: Vec<u128> = own.collect();
-            list.push(outside);
+            // Whoever is to be unlike the destination takes the second.
+            let count = if field == Field::Src && chosen.bound { 2 } else { 1 };
+            list.extend(of_family.take(count));
             // A source unlike the destination reads better.
             if field == Field::Src {
-                if chosen.bound {
-                    list.push(if v6 { 0x2001_0db8_u128 << 96 | 8 } else { 0xcb00_7107 });
-                }
                 list.sort_by_key(|&n| n == other);
             }
             list

@@ -1,12 +1,11 @@
 //! One hook of two rulesets.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use super::super::beside::as_seen;
+use super::super::tracked::as_seen;
 use super::{
     BTreeMap, BTreeSet, Change, Common, CtState, Difference, Effects, Exhausted, Field, IpAddr, Line, Names,
     Packet, PacketSet, Place, Policy, Reading, Side, Space, Spot, Translation, Unclear, sim,
 };
+use crate::net::addr::SOMEBODY;
 use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
 use crate::target::nft::sim::{Admits, Kept, Mark, Part};
@@ -14,14 +13,6 @@ use crate::target::nft::sim::{Admits, Kept, Mark, Part};
 mod adrift;
 
 type Both<'a> = [Side<'a>; 2];
-
-/// Addresses of the documentation, of both families (RFC 5737, RFC 3849).
-const SOMEBODY: [IpAddr; 4] = [
-    IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)),
-    IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7)),
-    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 8)),
-];
 
 /// Why a hook is undecided.
 #[derive(Debug, thiserror::Error)]

@@ -55,10 +55,10 @@ impl<'t> Behind<'t> {
             | Place::Inline { table, chain, .. } => (table, Some(chain)),
             Place::Element { table, .. } => (table, None),
         };
-        let comes = |(turn, reached, _): &&(Turn<'_>, BTreeSet<usize>, _)| {
+        let passed_over = |(turn, reached, _): &&(Turn<'_>, BTreeSet<usize>, _)| {
             turn.at != table || chain.is_some_and(|chain| !reached.contains(&chain))
         };
-        self.0.iter().skip_while(comes).flat_map(|(_, _, written)| written.iter().copied()).collect()
+        self.0.iter().skip_while(passed_over).flat_map(|(_, _, written)| written.iter().copied()).collect()
     }
 }
 
