@@ -8,11 +8,12 @@
 mod classes;
 mod declared;
 mod distance;
+pub(crate) mod shared;
 mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use hashbrown::HashMap;
 
@@ -25,6 +26,7 @@ pub use table::{RouteEntry, RouteHop};
 
 use declared::Declared;
 use distance::{Gateways, Ways};
+use shared::Shared;
 
 /// Gateways of a zone from which on it is remembered which of them are nearest to another: of few it is as soon found again.
 const MANY: usize = 8;
@@ -85,6 +87,7 @@ pub struct Forwarding<'s> {
     gateways: Gateways,
     /// The declared routes by machine.
     declared: Vec<Vec<Declared>>,
+    shared: OnceLock<Vec<Shared>>,
     nearest: Mutex<HashMap<(Family, HostId, ZoneId), Next>>,
     nearest_of_zone: Mutex<HashMap<(Family, ZoneId, ZoneId), ZoneNext>>,
     /// By the zone that a packet leaves, and the one it is for.
@@ -115,6 +118,7 @@ impl<'s> Forwarding<'s> {
             hubs: site.hubs(),
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
+            shared: OnceLock::new(),
             nearest: Mutex::default(),
             nearest_of_zone: Mutex::default(),
             ways: Mutex::default(),
@@ -339,6 +343,17 @@ impl<'s> Forwarding<'s> {
             lock(&self.nearest_of_zone).insert(key, next.clone());
         }
         next
+    }
+
+    /// Whether a machine takes in a packet to an address that is not its own, for it is everybody's of a link of it (S14): it
+    /// sends that on to nobody. What a machine has for its own is that machine's.
+    #[must_use]
+    pub fn takes_in(&self, host: HostId, dst: IpAddr) -> bool {
+        let Some(machine) = self.site.host(host) else { return false };
+        let shared =
+            self.shared.get_or_init(|| shared::of_site(self.site)).iter().filter(|one| one.addr == dst);
+        let heard = |one: &Shared| machine.legs.iter().any(|leg| one.is_heard(machine, leg));
+        self.owner_of(dst).is_none() && shared.into_iter().any(heard)
     }
 
     /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.

@@ -21,7 +21,8 @@ use fwc::compile::Compiled;
 use fwc::forwarding::Forwarding;
 use fwc::lab::{LabError, SiteLab};
 use fwc::model::HostId;
-use fwc::net::Verdict;
+use fwc::net::{Packet, Proto, Verdict};
+use fwc::verify::trace::trace;
 use fwc::verify::{Counterexample, Outcome};
 
 /// What became of an expectation: none where it holds, else the destination of the packet that refutes it.
@@ -221,6 +222,24 @@ fn a_broadcast_that_is_allowed_through_a_firewall_is_not_routed_either() {
             ("allow udp 9 from a to 10.0.2.255", "-"),
         ],
     );
+}
+
+/// A packet to one is followed to whoever keeps it, and asked about where it comes in there.
+#[test]
+fn a_broadcast_is_traced_to_the_machine_that_keeps_it() {
+    const SITE: &str = "zone lan { 10.0.1.0/24, 2001:db8:1::/64 }\nzone dmz { 10.0.2.0/24, 2001:db8:2::/64 }\n\
+        firewall fw { eth0 10.0.1.1, 2001:db8:1::1 in lan; eth1 10.0.2.1, 2001:db8:2::1 in dmz }\n\
+        host a = 10.0.1.9, 2001:db8:1::9 in lan\nallow udp 9 from lan to dmz\n";
+    let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
+    let hops = |src: &str, dst: &str| -> Vec<(String, Verdict, Verdict)> {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::UDP, 40_000, 9);
+        let hops = trace(&compiled.site, &compiled.artifacts, &packet).unwrap();
+        hops.into_iter().map(|hop| (hop.place, hop.verdict, hop.meant)).collect()
+    };
+    let one = |place: &str, verdict| vec![(place.to_owned(), verdict, verdict)];
+    assert_eq!(hops("10.0.1.9", "10.0.2.9"), one("fw forward eth0 -> eth1", Verdict::Accept));
+    assert_eq!(hops("10.0.1.9", "10.0.2.255"), one("fw input eth0", Verdict::Drop));
+    assert_eq!(hops("2001:db8:1::9", "2001:db8:2::"), one("fw input eth0", Verdict::Drop));
 }
 
 /// A machine whose address nobody knows has none that many take in.

@@ -125,7 +125,8 @@ impl Walk<'_, '_> {
             };
             // Who takes it in, or sends it on, shows only now: its destination may be another.
             self.translate(host, Hook::Prerouting, Some(came), None);
-            if self.end.is_some_and(|(end, _)| end == host) {
+            let taken_in = || self.forwarding.takes_in(host, self.packet.dst);
+            if self.end.is_some_and(|(end, _)| end == host) || taken_in() {
                 self.meet(host, Hook::Input, Some(came), None);
                 return Some(());
             }

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
+use crate::forwarding::shared::{self, Shared};
 use crate::model::{Bridge, Bridges, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 
 use super::artifacts::GroupsText;
-use super::broadcasts::{self, Shared};
 use super::gateways::{self, Gateways, PutFor};
 use super::interfaces::{self, Grounds};
 use super::ipvs::{self, Director};
@@ -221,7 +221,7 @@ impl<'s> Network<'s> {
         let readings = Readings::new(site);
         let directors = ipvs::directors(site, &mut space);
         let gateways = Arc::new(gateways::gateways(site));
-        let shared = broadcasts::shared(site);
+        let shared = shared::of_site(site);
         let (gates, ways, reached) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (counted, person) = (None, None);
         Self {
@@ -560,7 +560,7 @@ impl<'s> Network<'s> {
         let taken = self.taken_by(host);
         let taken = self.space.to(&taken);
         let set = self.space.minus(set, taken);
-        let there = broadcasts::of_link(&self.shared, zone);
+        let there = shared::of_link(&self.shared, zone);
         let there = self.space.to(&there);
         self.space.minus(set, there)
     }

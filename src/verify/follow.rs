@@ -8,10 +8,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
+use crate::forwarding::shared::Shared;
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
-use super::broadcasts::{self, Shared};
+use super::broadcasts;
 use super::compose::{Asking, Network};
 use super::narrowly::{Asked, Piece, Stopped, sample};
 use super::path::{self, Begin, Gate, Path, gates};

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::forwarding::shared::{self, Shared};
 use crate::forwarding::{Forwarding, Next};
 use crate::model::{Action, End, Expect, Hook, HostId, LegId, Nat, Place, Role, Site, ZoneId};
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
-use super::broadcasts::Shared;
 use super::compose::Network;
 use super::path::Begin;
-use super::{broadcasts, follow, groups, path, terms};
+use super::{follow, groups, path, terms};
 
 /// Why an `expect allow` does not hold.
 pub(crate) struct Stopped {
@@ -247,16 +247,16 @@ fn targets(
 /// The addresses that several machines take in, but for those that a place names otherwise than with the whole of their network: no
 /// machine is reached at them.
 fn nobodys(site: &Site, place: &Place) -> AddrSet {
-    let shared = broadcasts::shared(site);
+    let shared = shared::of_site(site);
     let named = place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
         // How the addresses were written is not known any more: neighbours are one range.
         End::Addrs(addrs) => {
             let whole = |one: &&Shared| addrs.contains(one.addr) && one.network().is_subset(addrs);
-            all.union(&addrs.difference(&broadcasts::addresses(shared.iter().filter(whole))))
+            all.union(&addrs.difference(&shared::addresses(shared.iter().filter(whole))))
         }
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
     });
-    broadcasts::addresses(&shared).difference(&named)
+    shared::addresses(&shared).difference(&named)
 }
 
 fn sources(
@@ -371,6 +371,6 @@ fn own_leg(site: &Site, readings: &Readings<'_>, host: HostId, leg: LegId) -> Ad
     if !leg.dynamic {
         return leg.address_set();
     }
-    let free = readings.wide_leg(leg).difference(&broadcasts::addresses(&broadcasts::shared(site)));
+    let free = readings.wide_leg(leg).difference(&shared::addresses(&shared::of_site(site)));
     if free.is_empty() { readings.zone(leg.zone) } else { free }
 }

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
+use crate::forwarding::shared::{self, Shared};
 use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Packet, Verdict};
 use crate::spec::Spec;
 use crate::spec::reading::Readings;
 
 use super::artifacts::Artifacts;
-use super::broadcasts::{self, Hearer, Shared};
+use super::broadcasts::{self, Hearer};
 use super::compose::{Spot, Start};
 use super::gateways::Gateways;
 use super::ipvs;
@@ -70,7 +71,7 @@ impl<'a, 's> Search<'a, 's> {
         expect: &'a Expect,
         (sent, kind): (&'a Packet, Option<Kind>),
     ) -> Self {
-        let shared = broadcasts::shared(site);
+        let shared = shared::of_site(site);
         Self { site, spec, artifacts, expect, gateways, sent, kind, shared, hearers: None }
     }
 

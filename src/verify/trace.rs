@@ -288,6 +288,13 @@ impl Through<'_, '_> {
                     gate = first;
                 }
             }
+            if gate.hook == Hook::Forward
+                && gate.across.is_none()
+                && forwarding.takes_in(gate.host, packet.dst)
+            {
+                gate = Gate { hook: Hook::Input, oif: None, ..gate };
+                ahead.clear();
+            }
             for hop in machine.beside(&gate, &packet) {
                 let stopped = hop.verdict != Verdict::Accept;
                 hops.push(hop);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::forwarding::shared;
 use crate::model::{Bridges, End, Expect, Expected, Hook, HostId, Place, Role, Site, Zone, ZoneId};
 use crate::net::{AddrRange, AddrSet, Exhausted, Field, Packet, PacketSet};
 use crate::spec::reading::Readings;
@@ -316,7 +317,7 @@ impl Sent {
         let hearers = meant.hearers(network, &self.zones);
         if !hearers.is_empty() {
             let shared = self.shared.get_or_insert_with(|| {
-                let all = broadcasts::addresses(&network.shared);
+                let all = shared::addresses(&network.shared);
                 let sent = network.sent_to_shared(&self.starts, &all);
                 let reached = network.reach_within(Bound::Shared, &sent);
                 Shared { kinds: kinds(&reached), reached, taken: BTreeMap::new() }
