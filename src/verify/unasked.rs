@@ -192,8 +192,8 @@ fn arrives_by(
     found.then(|| if owner.is_some() { AddrSet::one(packet.src) } else { class.addrs.clone() })
 }
 
-/// S44: whether a director to whom the packet was written hands it to this machine by this leg. The answer goes past it,
-/// by whatever leg.
+/// S44: whether a director to whom the packet was written hands it to this machine by this leg, or to somebody between whom and
+/// itself the machine stands (S39). The answer goes past it, by whatever leg.
 fn handed_on(
     network: &Network<'_>,
     forwarding: &Forwarding<'_>,
@@ -206,7 +206,10 @@ fn handed_on(
     };
     let handed = |real: &IpAddr| {
         let way = path::walk(forwarding, Begin::Machine(at.0), *real, None);
-        way.is_ok_and(|way| way.transits.is_empty() && way.end == Some(here))
+        let passes = |way: &path::Path| {
+            way.end == Some(here) || way.bridged.iter().any(|hop| (hop.1, hop.2) == here)
+        };
+        way.is_ok_and(|way| way.transits.is_empty() && passes(&way))
     };
     network.directors.iter().filter(|d| d.direct && d.at == at.0).flat_map(|d| &d.reals).any(handed)
 }
