@@ -370,9 +370,18 @@ pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<S
     }
 }
 
-/// Addresses that witnesses prefer: those people know, an outside one last.
+/// Which member of a network stands for somebody there whom nobody knows: neither its first addresses, which gateways have, nor an end.
+const SOME_MEMBER: usize = 8;
+
+/// Addresses that witnesses prefer, best first: those of machines, which people know; of some member of each network; of
+/// gateways, which seldom speak for themselves.
 #[must_use]
 pub fn favourites(site: &Site) -> Vec<IpAddr> {
-    let plain = site.hosts.iter().filter(|h| !h.forwards());
-    plain.flat_map(|h| &h.legs).flat_map(|l| l.addresses.iter().copied()).collect()
+    let own = |gateways: bool| {
+        let machines = site.hosts.iter().filter(move |host| host.forwards() == gateways);
+        machines.flat_map(|host| &host.legs).flat_map(|leg| leg.addresses.iter().copied())
+    };
+    let nets = site.zones.iter().filter(|zone| !zone.rest).flat_map(|zone| &zone.nets);
+    let members = nets.filter_map(|net| net.hosts().nth(SOME_MEMBER));
+    own(false).chain(members).chain(own(true)).collect()
 }

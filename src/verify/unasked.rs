@@ -206,9 +206,8 @@ fn handed_on(
     };
     let handed = |real: &IpAddr| {
         let way = path::walk(forwarding, Begin::Machine(at.0), *real, None);
-        let passes = |way: &path::Path| {
-            way.end == Some(here) || way.bridged.iter().any(|hop| (hop.1, hop.2) == here)
-        };
+        let passes =
+            |way: &path::Path| way.end == Some(here) || way.bridged.iter().any(|hop| (hop.1, hop.2) == here);
         way.is_ok_and(|way| way.transits.is_empty() && passes(&way))
     };
     network.directors.iter().filter(|d| d.direct && d.at == at.0).flat_map(|d| &d.reals).any(handed)

@@ -10,6 +10,9 @@ use crate::net::proto::Proto;
 use crate::net::random::Random;
 use crate::net::range::Bounded;
 
+/// Which member of a network stands for it: neither its first addresses, which gateways have, nor an end.
+const MEMBER: u128 = 9;
+
 /// How many destinations are given up for one that somebody else sends to.
 const OTHERS: usize = 4;
 
@@ -187,11 +190,12 @@ impl Space {
             let Some(value) = wish.or(next) else { return unwished };
             let (last, there) = self.stretch(field, both, value);
             if self.arena.meet(there.0, there.1) {
-                if Some(value) != shunned {
-                    return (value, there);
+                let plain = if wish.is_some() { value } else { member(field, value, last) };
+                if Some(plain) != shunned {
+                    return (plain, there);
                 }
-                unwished = (value, there);
-                if let Some(beside) = value.next().filter(|beside| *beside <= last) {
+                unwished = (plain, there);
+                if let Some(beside) = plain.next().filter(|beside| *beside <= last) {
                     return (beside, there);
                 }
             }
@@ -347,6 +351,13 @@ impl Space {
             limits.filter(|(at, _)| value(Field::Exceeded(*at)) == 1).map(|(_, l)| *l).collect();
         packet
     }
+}
+
+/// One of these values, which all lead to the same: of addresses that begin as a network does, no end of it.
+fn member(field: Field, first: u128, last: u128) -> u128 {
+    let is_address = matches!(field, Field::Src | Field::Dst);
+    let is_network = first != 0 && first % 16 == 0 && last - first >= MEMBER;
+    if is_address && is_network { first + MEMBER } else { first }
 }
 
 /// What a person would like to see in a field, best first.

@@ -84,13 +84,6 @@ impl Names {
             };
             names.add(&group.name, &of(&group.members.plus).difference(&of(&group.members.except)));
         }
-        // Machines make better examples than gateways, and addresses of zones better ones than none.
-        let gateways = site.hosts.iter().filter(|h| h.role != Role::Host { filters: false });
-        let gateways = gateways.flat_map(|h| &h.legs).flat_map(|leg| leg.addresses.iter().copied());
-        names.favourites.extend(gateways);
-        for zone in site.zones.iter().filter(|zone| !zone.rest) {
-            names.favourites.extend(zone.nets.iter().filter_map(|net| net.hosts().nth(8)));
-        }
         names
     }
 
