@@ -144,7 +144,10 @@ pub fn configure(netns: &Netns, ports: &[Port], table: &[RouteEntry]) -> Result<
             lines.push(format!("addr add {net} dev {name} noprefixroute{nodad}"));
         }
     }
-    lines.extend(table.iter().filter_map(|entry| route_line(ports, entry)));
+    // The wider first: what asks for a gateway must not find a route to it through another, which a narrower one may be.
+    let mut table: Vec<&RouteEntry> = table.iter().collect();
+    table.sort_by_key(|entry| entry.to.prefix_len());
+    lines.extend(table.into_iter().filter_map(|entry| route_line(ports, entry)));
     netns.ip(&lines)?;
     let own =
         ports.iter().flat_map(|p| p.addresses.iter().map(IpNet::addr).chain([IpAddr::V6(p.link_local)]));
