@@ -22,7 +22,7 @@ use std::net::IpAddr;
 
 use common::compiled;
 use fwc::compile::Compiled;
-use fwc::forwarding::{Forwarding, Next, ZoneNext};
+use fwc::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use fwc::model::{Access, Action, End, Expect, Expected, Hook, HostId, LegId, Site, Term, ZoneId};
 use fwc::net::{AddrSet, CtState, Family, Packet, Proto, Verdict};
 use fwc::source::{FileId, Span};
@@ -417,7 +417,27 @@ fn accepts(
 
 /// S26 by search: every zone the packet gets to from some start, and whether it is taken there.
 fn arrives(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
-    arrives_at_its_own(compiled, expect, p) || arrives_at_many(compiled, expect, p)
+    arrives_at_its_own(compiled, expect, p)
+        || arrives_at_many(compiled, expect, p)
+        || arrives_in_a_group(compiled, expect, p)
+}
+
+/// S14: what is sent to a group arrives at each machine that filters and takes it in, by a leg in a zone that it comes to.
+fn arrives_in_a_group(compiled: &Compiled, expect: &Expect, p: &Packet) -> bool {
+    let (site, readings) = (&compiled.site, Readings::new(&compiled.site));
+    let (from, to) = (readings.wide_place(&expect.from), readings.wide_place(&expect.to));
+    is_group(p.dst)
+        && from.contains(p.src)
+        && to.contains(p.dst)
+        && expect.from.plus.iter().filter(|end| readings.wide(end).contains(p.src)).any(|end| {
+            let zones = reached(compiled, starts(compiled, end, p, &|_| false), p, &|_, _| false);
+            let src = named(end).or(site.owner_of(p.src).map(|o| o.0));
+            site.hosts().filter(|(id, h)| h.filters() && src != Some(*id)).any(|(id, h)| {
+                h.legs().any(|(leg, l)| {
+                    zones.contains(&l.zone) && accepts(compiled, id, Hook::Input, (Some(leg), None), p)
+                })
+            })
+        })
 }
 
 /// S14: the last address of a network is everybody's there, the first of one of IPv6 everybody's who forwards.

@@ -33,7 +33,7 @@ pub(super) fn allow(
         topology.each_way(access, &mut |way| ways.push(way));
         for way in &ways {
             if let Course::Balanced(balanced) = &way.course {
-                told(access, id, &way.crossing, balanced, balancers);
+                told((site, access, id), &way.crossing, balanced, balancers);
             }
             Flow { topology, site, raw, mapped, access, id, bucket, headers: &headers }.follow(way);
         }
@@ -56,8 +56,16 @@ struct Flow<'f, 's> {
 /// What directors are told, by director, address, protocol and port.
 pub(super) type Balancers = BTreeMap<(HostId, IpAddr, Proto, u16), Balancer>;
 
-/// What a director is told of a statement: a service for each address and port that clients write.
-fn told(access: &Access, id: AccessId, crossing: &Crossing, balanced: &Balanced, all: &mut Balancers) {
+/// What a director is told of a statement: a service for each address and port that clients write; it is none of its own (S43).
+fn told(
+    (site, access, id): (&Site, &Access, AccessId),
+    crossing: &Crossing,
+    balanced: &Balanced,
+    all: &mut Balancers,
+) {
+    if crossing.src.is_subset(&site.static_addresses_of(balanced.at)) {
+        return;
+    }
     for term in &access.terms {
         let Term::Ports { proto, to, .. } = term else { continue };
         for port in to.ranges().iter().flat_map(|&(first, last)| first..=last) {

@@ -251,6 +251,13 @@ impl Site {
         AddrSet::from_ranges(legs.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one))
     }
 
+    /// The same of one machine.
+    #[must_use]
+    pub fn static_addresses_of(&self, host: HostId) -> AddrSet {
+        let legs = self.host(host).into_iter().flat_map(|host| &host.legs);
+        AddrSet::from_ranges(legs.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one))
+    }
+
     /// Every access with its id.
     pub fn accesses(&self) -> impl Iterator<Item = (AccessId, &Access)> {
         (0u32..).map(AccessId).zip(&self.accesses)

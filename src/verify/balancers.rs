@@ -89,7 +89,8 @@ fn clients(
         End::Leg(..) | End::Zone(_) | End::Addrs(_) | End::Anywhere => readings.wide(end),
     };
     let all = from.plus.iter().fold(AddrSet::empty(), |all, end| all.union(&reading(end)));
-    all.difference(&readings.wide_except(from)).of(Family::of(to))
+    let own = forwarding.site().static_addresses_of(director);
+    all.difference(&readings.wide_except(from)).difference(&own).of(Family::of(to))
 }
 
 /// The addresses of a machine's legs that an item of `to` names; those that nobody knows are no director's.
