@@ -75,6 +75,47 @@ fn a_ban_stops_what_the_policy_allows() {
     assert_eq!(asked(&foreign("fail2ban").replace("reject with icmp port-unreachable", "counter")), []);
 }
 
+/// What nobody's connection is, and everybody's needs: neighbours, oneself, and the errors of those on the way.
+#[test]
+fn what_connections_need_besides_is_not_to_be_stopped_either() {
+    const SITE: &str = "zone lan { 10.0.0.0/8, fd00::/64 }\nhost h { q0 10.0.0.2, fd00::2 in lan; nftables }\n\
+        allow tcp, udp from lan to h\nallow tcp, udp from h to lan\n";
+    let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
+    let host = compiled.site.host_named("h").unwrap();
+    let beside = |hook: &str, rule: &str| -> Vec<(&'static str, Effect)> {
+        let listing = format!(
+            "table inet t {{\n chain c {{\n type filter hook {hook} priority -5; policy accept;\n {rule}\n }}\n}}\n"
+        );
+        let found = beside(compiled.artifacts.get(&host).unwrap(), &rules(&listing), &[]).unwrap();
+        replayed(&compiled, host, &listing, &found);
+        found.into_iter().map(|f| (f.hook.keyword(), f.effect)).collect()
+    };
+    for rule in [
+        "ct state untracked drop",
+        "ct state { invalid, untracked } drop",
+        "ip6 saddr fe80::/10 drop",
+        "ip6 saddr fe80::/10 icmpv6 type nd-neighbor-solicit drop",
+        "ip6 daddr ff02::/16 drop",
+        "iif lo drop",
+        "ip daddr 127.0.0.1 tcp dport 53 drop",
+        "ct state related drop",
+    ] {
+        assert_eq!(beside("input", rule), [("input", Effect::Drops)], "{rule}");
+    }
+    for rule in ["ct state untracked drop", "oif lo drop"] {
+        assert_eq!(beside("output", rule), [("output", Effect::Drops)], "{rule}");
+    }
+    for rule in [
+        // A network that is none of the policy's, from wherever it comes; its errors are nobody's either.
+        "ip saddr 192.168.0.0/16 drop",
+        "iifname != lo ip daddr 127.0.0.0/8 drop",
+        "ct state invalid drop",
+        "icmpv6 type nd-neighbor-solicit ip6 hoplimit != 255 drop",
+    ] {
+        assert_eq!(beside("input", rule), [], "{rule}");
+    }
+}
+
 #[test]
 fn dockers_forward_policy_is_named_and_its_translation() {
     let found = asked(&foreign("docker-28"));

@@ -202,6 +202,12 @@ fn named_cases() {
             "{{\"GroupId\":\"sg-1\",\"IpPermissionsEgress\":[],\"IpPermissions\":[{{\"IpProtocol\":\"-1\",\"IpRanges\":[{ranges}]}}]}}"
         ))
     };
+    let address = "{\"PrivateIpAddress\":\"10.0.1.10\",\"Association\":{\"PublicIp\":\"203.0.113.10\"}}";
+    let interface = |addresses: &str| {
+        format!(
+            "{{\"NetworkInterfaces\":[{{\"NetworkInterfaceId\":\"eni-1\",\"PrivateIpAddresses\":[{addresses}]}}]}}"
+        )
+    };
     let keys: Vec<String> = (0..100_000).map(|n| format!("\"k{n}\":{n}")).collect();
     let cases: Vec<(&str, String)> = vec![
         ("empty", String::new()),
@@ -210,6 +216,7 @@ fn named_cases() {
         ("brackets", "[".repeat(deep)),
         ("braces", "{\"a\":".repeat(deep)),
         ("groups in groups", "{\"SecurityGroups\":[".repeat(deep)),
+        ("an address twice", interface(&format!("{address},{address}"))),
         ("40 levels", format!("{}{}", "{\"data\":".repeat(40), "}".repeat(40))),
         ("100,000 rules", ranges(100_000)),
         ("10 MB of zeros", format!("[{}0]", "0,".repeat(5 * mb))),

@@ -120,6 +120,10 @@ fn named_cases() {
         ("bidi", rule("# \u{202e}\n tcp dport 22 accept comment \"\u{202e}\"")),
         ("unterminated string", rule("accept comment \"abc")),
         ("a newline in a string", rule("accept comment \"abc\n\"")),
+        (
+            "a rule for the elements of a set",
+            "table t { set s { type ipv4_addr; counter drop comment \"all\"; } }".to_owned(),
+        ),
         ("braces", "{".repeat(deep)),
         ("tables", "table t { ".repeat(deep)),
         ("chains", format!("table t {{ {}", "chain c { ".repeat(deep))),

@@ -5,14 +5,17 @@
 //! accepts at a hook, less those that the others accept there. What is not understood in the others is said, and the
 //! packets that reach it are counted neither way.
 //!
-//! Asked of packets that start a connection, and of those that follow them the same way. Not compared: replies, and what
+//! Asked of packets that start a connection, and of those that follow them the same way; of what a machine says to itself, of
+//! neighbour discovery, and of ICMP errors that none get through. Not compared: replies, and what
 //! ours sees after another table has translated it; that there is such a rule is said. So is what stands at a device,
 //! looks at ARP or between the ports of a bridge, and each flowtable.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::net::{CtState, Exhausted, Field, Packet, PacketSet, Space, Verdict};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::net::{AddrRange, AddrSet, CtState, Exhausted, Field, Packet, PacketSet, Proto, Space, Verdict};
 use crate::target::nft::artifact::{
     Data, Element, Expression, Hook, NatKind, Place, Policy, Ruleset, Statement, Table, TableFamily,
     Verdict as Go,
@@ -22,6 +25,18 @@ use crate::target::nft::sim;
 use super::artifacts::HostRules;
 use super::tracked::as_seen;
 use super::unseen;
+
+/// The addresses by which a machine speaks to itself.
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
+];
+
+/// Those that a machine has on each link, and none yet (RFC 4861, section 4.3).
+const LINK_LOCAL: [IpNet; 2] = [
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128)),
+];
 
 /// What a table of somebody else's does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +88,7 @@ pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Re
         let done = sim::admits(&foreign.ruleset, hook, &mut space)?;
         let known = space.minus(passed, done.unknown);
         let lost = space.minus(known, done.accepted);
+        let lost = less_some_errors(&mut space, passed, lost);
         for (place, decided) in sim::deciders(&foreign.ruleset, hook, &mut space)? {
             let here = space.and(decided, lost);
             let here = as_seen(&mut space, hook, written, here);
@@ -106,48 +122,94 @@ fn witness(space: &mut Space, set: PacketSet, favourites: &[IpAddr]) -> Result<O
     }
 }
 
-/// The packets that pass a hook of ours, over wires; at prerouting, those that pass what comes after, as long as
-/// nothing is translated between.
+/// Of `lost`, ICMP errors only where they are lost from and to whatever address: they come from anybody, and a ban of some keeps
+/// nobody's connection.
+fn less_some_errors(space: &mut Space, passed: PacketSet, lost: PacketSet) -> PacketSet {
+    let errors = space.ct(&[CtState::Related]);
+    let passed = space.and(passed, errors);
+    let mut through = space.minus(passed, lost);
+    for address in [Field::Src, Field::Dst] {
+        through = space.forget(address, through);
+    }
+    let some = space.and(errors, through);
+    space.minus(lost, some)
+}
+
+/// The packets that pass a hook of ours; at prerouting, those that pass what comes after, as long as nothing is translated
+/// between.
 fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Exhausted> {
-    let lo = space.interface("lo");
-    let accepted = |space: &mut Space, hook: Hook| -> Result<PacketSet, Exhausted> {
-        let set = sim::admits(ours, hook, space)?.accepted;
-        // What follows has the headers of what started.
-        let new = space.ct(&[CtState::New]);
-        let starts = space.and(set, new);
-        let follows = space.forget(Field::Ct, starts);
-        let established = space.ct(&[CtState::Established]);
-        let original = space.is(Field::CtDirection, 0);
-        let follows = space.all(vec![set, follows, established, original]);
-        let set = space.or(starts, follows);
-        let mut wires = |field: Field, has: bool| {
-            let none = space.is(field, 0);
-            let loopback = space.is(field, lo);
-            let other = space.or(none, loopback);
-            if has { space.not(other) } else { none }
-        };
-        let (iif, oif) = match hook {
-            Hook::Input => (wires(Field::Iif, true), wires(Field::Oif, false)),
-            Hook::Output => (wires(Field::Iif, false), wires(Field::Oif, true)),
-            _ => (wires(Field::Iif, true), wires(Field::Oif, true)),
-        };
-        Ok(space.all(vec![set, iif, oif]))
-    };
     match hook {
-        Hook::Input | Hook::Forward | Hook::Output => accepted(space, hook),
+        Hook::Input | Hook::Forward | Hook::Output => accepted(space, ours, hook),
         Hook::Prerouting => {
-            let (input, forward) = (accepted(space, Hook::Input)?, accepted(space, Hook::Forward)?);
+            let (input, forward) =
+                (accepted(space, ours, Hook::Input)?, accepted(space, ours, Hook::Forward)?);
             let forward = space.forget(Field::Oif, forward);
             let either = space.or(input, forward);
             let (same, unset) = (space.is(Field::Dnat, 0), space.is(Field::Oif, 0));
             Ok(space.all(vec![either, same, unset]))
         }
         Hook::Postrouting => {
-            let (output, forward) = (accepted(space, Hook::Output)?, accepted(space, Hook::Forward)?);
+            let (output, forward) =
+                (accepted(space, ours, Hook::Output)?, accepted(space, ours, Hook::Forward)?);
             Ok(space.or(output, forward))
         }
         Hook::Ingress | Hook::Egress => Ok(PacketSet::NOTHING),
     }
+}
+
+/// What a hook of ours accepts of what it is about: connections, errors and neighbours over wires; what a machine says to itself.
+fn accepted(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Exhausted> {
+    let all = sim::admits(ours, hook, space)?.accepted;
+    let sides = match hook {
+        Hook::Input => [true, false],
+        Hook::Output => [false, true],
+        _ => [true, true],
+    };
+    let lo = space.interface(sim::LOOPBACK);
+    let (mut wires, mut itself) = (PacketSet::EVERYTHING, PacketSet::EVERYTHING);
+    for (field, has) in [Field::Iif, Field::Oif].into_iter().zip(sides) {
+        let (none, looped) = (space.is(field, 0), space.is(field, lo));
+        let other = space.or(none, looped);
+        let wired = space.not(other);
+        wires = space.and(wires, if has { wired } else { none });
+        itself = space.and(itself, if has { looped } else { none });
+    }
+    let connections = connections(space, all);
+    let own = to_itself(space);
+    let own = space.all(vec![itself, connections, own]);
+    let (errors, neighbours) = (space.ct(&[CtState::Related]), neighbours(space));
+    let others = space.or(errors, neighbours);
+    let others = space.and(all, others);
+    let wired = space.or(connections, others);
+    let wired = space.and(wires, wired);
+    Ok(space.or(wired, own))
+}
+
+/// Of a set, what starts a connection, and what follows that the same way: it has the headers of what started.
+fn connections(space: &mut Space, all: PacketSet) -> PacketSet {
+    let new = space.ct(&[CtState::New]);
+    let starts = space.and(all, new);
+    let follows = space.forget(Field::Ct, starts);
+    let established = space.ct(&[CtState::Established]);
+    let original = space.is(Field::CtDirection, 0);
+    let follows = space.all(vec![all, follows, established, original]);
+    space.or(starts, follows)
+}
+
+/// By the addresses that every machine has for itself, of the protocols that programs speak there.
+fn to_itself(space: &mut Space) -> PacketSet {
+    let loopback = AddrSet::from_ranges(LOOPBACK.iter().map(|net| AddrRange::net(*net)));
+    let (tcp, udp) = (space.proto(Proto::TCP), space.proto(Proto::UDP));
+    let parts = vec![space.or(tcp, udp), space.from(&loopback), space.to(&loopback)];
+    space.all(parts)
+}
+
+/// Messages by which neighbours of a link find each other (RFC 4861): nothing tracks them. From the link's own addresses alone,
+/// for what else some table keeps off is no neighbour.
+fn neighbours(space: &mut Space) -> PacketSet {
+    let local = AddrSet::from_ranges(LINK_LOCAL.iter().map(|net| AddrRange::net(*net)));
+    let parts = vec![space.ct(&[CtState::Untracked]), space.proto(Proto::ICMPV6), space.from(&local)];
+    space.all(parts)
 }
 
 /// A listing without our tables.

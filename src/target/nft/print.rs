@@ -239,9 +239,12 @@ impl Printer {
         if set.auto_merge {
             self.line("auto-merge");
         }
-        for statement in &set.statements {
-            self.put("\t\t");
+        // On one line, as they are read: what is not understood need not stand by itself.
+        for (at, statement) in set.statements.iter().enumerate() {
+            self.put(if at == 0 { "\t\t" } else { " " });
             self.statement(statement)?;
+        }
+        if !set.statements.is_empty() {
             self.put("\n");
         }
         if set.comment.is_some() {

@@ -108,7 +108,7 @@ fn addresses(fields: &Fields<'_>) -> Result<Addresses, ReadError> {
     })?;
     for (address, outer) in listed.unwrap_or_default() {
         add(&mut own, address);
-        public.extend(outer.map(|outer| (address, outer)));
+        public.extend(outer.map(|outer| (address, outer)).filter(|pair| !public.contains(pair)));
     }
     if let (Some(outer), Some(first)) = (association(fields)?, own.first())
         && !public.iter().any(|(_, known)| *known == outer)
