@@ -10,7 +10,7 @@ use super::pairs::{Legs, RawPair, wire};
 use super::{Raw, replies};
 use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
-use crate::net::{AddrSet, Proto};
+use crate::net::{AddrRange, AddrSet, Proto};
 use crate::topology::reading::Own;
 use crate::topology::translate::{self, Balanced, Dnat, Mask, Real, Source, receiver};
 use crate::topology::{Bridged, Course, Crossing, Path, Topology, Transit, Way};
@@ -23,6 +23,8 @@ pub(super) fn allow(
     mapped: &mut Mapped,
     balancers: &mut Balancers,
 ) {
+    let forwards = site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
+    let gateways = AddrSet::from_ranges(forwards.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one));
     let (mut ways, mut buckets) = (Vec::new(), BTreeMap::new());
     for (id, access) in site.accesses().filter(|(_, a)| a.action == Action::Allow) {
         let headers = headers(&access.terms);
@@ -35,7 +37,8 @@ pub(super) fn allow(
             if let Course::Balanced(balanced) = &way.course {
                 told((site, access, id), &way.crossing, balanced, balancers);
             }
-            Flow { topology, site, raw, mapped, access, id, bucket, headers: &headers }.follow(way);
+            let (headers, gateways) = (headers.as_slice(), &gateways);
+            Flow { topology, site, raw, mapped, access, id, bucket, headers, gateways }.follow(way);
         }
         ways.clear();
     }
@@ -51,6 +54,8 @@ struct Flow<'f, 's> {
     /// Whose tokens its limit takes.
     bucket: Option<Bucket>,
     headers: &'f [Header],
+    /// The addresses of all that forward.
+    gateways: &'f AddrSet,
 }
 
 /// What directors are told, by director, address, protocol and port.
@@ -337,10 +342,8 @@ impl<'f> Flow<'f, '_> {
         let behind = crossing.less(&AddrSet::empty(), &kept);
         if let Some(mut behind) = behind {
             // What a gateway has no dynamic leg gets (S30): the way to it is another.
-            let forwards = self.site.hosts.iter().filter(|host| host.forwards()).flat_map(|host| &host.legs);
-            let gateways = forwards.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
             for own in &mut behind.receivers {
-                own.addrs = own.addrs.difference(&gateways);
+                own.addrs = own.addrs.difference(self.gateways);
             }
             self.taken(&behind, path, (&seen, &source.behind));
         }

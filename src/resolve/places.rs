@@ -107,16 +107,43 @@ impl Spread {
         };
         let items = by_except.entry(except.into_iter().collect()).or_default();
         items.extend(plus);
-        items.sort();
-        items.dedup();
+        order(items);
         *self = Self::Many(by_except);
     }
+}
 
-    fn join(&mut self, other: &Self) {
+/// Spreads that become one. A list is put in order whenever it has doubled: to join many takes no square.
+#[derive(Default)]
+struct Joined {
+    /// The items by what they except, with how many there were when they were last in order.
+    lists: BTreeMap<Vec<Item>, (Vec<Item>, usize)>,
+}
+
+impl Joined {
+    fn join(&mut self, other: &Spread) {
         for (plus, except) in other.pieces() {
-            self.add(plus.iter().cloned(), except.iter().cloned().collect());
+            let (items, ordered) = self.lists.entry(except.to_vec()).or_default();
+            items.extend_from_slice(plus);
+            if items.len() > ordered.saturating_mul(2) {
+                order(items);
+                *ordered = items.len();
+            }
         }
     }
+
+    fn spread(self) -> Spread {
+        let ordered = self.lists.into_iter().map(|(except, (mut items, _))| {
+            order(&mut items);
+            (except, items)
+        });
+        Spread::Many(ordered.collect())
+    }
+}
+
+/// Ascending, none twice.
+fn order(items: &mut Vec<Item>) {
+    items.sort();
+    items.dedup();
 }
 
 /// Everything that a place can refer to.
@@ -219,7 +246,7 @@ impl<'a> Places<'a> {
             self.spend(&spread, Some(*span), findings)?;
             return Some(spread);
         }
-        let mut whole = Some(Spread::default());
+        let mut whole = Some(Joined::default());
         for place in parts.iter().flat_map(|p| &p.plus) {
             match (self.item_of(place, list, findings), &mut whole) {
                 (Some(spread), Some(whole)) => whole.join(&spread),
@@ -235,7 +262,7 @@ impl<'a> Places<'a> {
                 (Some(_), None) => {}
             }
         }
-        let (whole, taken) = (whole?, taken?);
+        let (whole, taken) = (whole?.spread(), taken?);
         let span = parts.iter().find(|p| !p.except.is_empty()).or(parts.first()).map(|p| p.span);
         let spread = if taken.is_empty() { whole } else { self.less(&whole, &taken, findings)? };
         self.spend(&spread, span, findings)?;

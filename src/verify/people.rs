@@ -14,8 +14,10 @@ use crate::target::sshd::sim;
 
 use super::report::{Counterexample, Outcome, PersonProof};
 
-/// How many random members of each set are also asked one at a time.
+/// How many random members of each set are also asked one at a time: of few people at few machines this many, of many so many
+/// of all, and one of each at least. What is proved over sets is proved of every pair.
 const SAMPLES: usize = 32;
+const SAMPLES_OF_ALL: usize = 20_000;
 /// An account that nobody has: what holds for it holds for whoever is not named.
 const NOBODY: &str = "fwc-nobody";
 
@@ -27,7 +29,10 @@ pub type Servers = BTreeMap<HostId, Server>;
 pub fn people(site: &Site, servers: &Servers) -> Vec<PersonProof> {
     let (sets, spec, mut space) = (Sets::new(site), Spec::new(site), Space::default());
     let mut all = Vec::new();
-    for (host, machine) in site.hosts().filter(|(_, machine)| machine.sshd.is_some()) {
+    let machines = || site.hosts().filter(|(_, machine)| machine.sshd.is_some());
+    let pairs = machines().count().saturating_mul(site.people.len());
+    let samples = SAMPLES_OF_ALL.checked_div(pairs).unwrap_or(0).clamp(1, SAMPLES);
+    for (host, machine) in machines() {
         let Some(server) = servers.get(&host) else {
             let outcome = Outcome::Undecided { reason: "nothing says what this sshd is told".to_owned() };
             all.push(PersonProof { host, person: None, claim: key_only(machine), outcome });
@@ -39,7 +44,7 @@ pub fn people(site: &Site, servers: &Servers) -> Vec<PersonProof> {
             let Some(concerned) = concerned(site, host, id) else { continue };
             let outcome = match sets.may(id, host, &mut space) {
                 Ok(may) => {
-                    let asked = Asked { site, spec: &spec, server, host, machine, id, person, may };
+                    let asked = Asked { site, spec: &spec, server, host, machine, id, person, may, samples };
                     asked
                         .outcome(&mut space)
                         .unwrap_or_else(|why| Outcome::Undecided { reason: why.to_string() })
@@ -111,6 +116,7 @@ struct Asked<'a> {
     id: PersonId,
     person: &'a Person,
     may: May,
+    samples: usize,
 }
 
 impl Asked<'_> {
@@ -164,7 +170,7 @@ impl Asked<'_> {
         let mut random = Random::new(7);
         let not_in = space.not(self.may.log_in);
         for (set, meant) in [(self.may.log_in, true), (not_in, false)] {
-            for _ in 0..SAMPLES {
+            for _ in 0..self.samples {
                 let Some(packet) = space.sample(set, &mut random)? else { break };
                 let said = self.spec.may_log_in(self.id, self.host, packet.src, packet.time);
                 let done = sim::login(self.server, account, &key.text, packet.src, packet.time);
@@ -174,13 +180,13 @@ impl Asked<'_> {
             }
         }
         let mut from = None;
-        for _ in 0..SAMPLES {
+        for _ in 0..self.samples {
             from = from.or(space.sample(self.may.log_in, &mut random)?);
         }
         let Some(from) = from else { return Ok(Outcome::Holds) };
         let not_open = space.not(self.may.open);
         for (set, meant) in [(self.may.open, true), (not_open, false)] {
-            for _ in 0..SAMPLES {
+            for _ in 0..self.samples {
                 let Some(packet) = space.sample(set, &mut random)? else { break };
                 if packet.proto != Proto::TCP {
                     continue;
