@@ -204,12 +204,14 @@ impl Asking<'_> {
         let towards = Towards::with(network, self.expect, own, what);
         let meant = Forbidden { own, src: &sources, to: &towards, what };
         let itself = to_itself(network);
-        let everybody = Item::of(network, &End::Anywhere);
+        let found = kinds(&reached);
+        // Of many machines it takes its time, and nearly always nothing gets another destination.
+        let everybody = found.iter().any(|kind| kind.dst).then(|| Item::of(network, &End::Anywhere));
         let mut underway = Underway { reached: &reached, taken: None };
-        for kind in kinds(&reached) {
-            let anywhere = match kind.dst {
-                true => arriving(network, &mut underway, kind, &everybody, own),
-                false => PacketSet::NOTHING,
+        for kind in found {
+            let anywhere = match everybody.as_ref().filter(|_| kind.dst) {
+                Some(everybody) => arriving(network, &mut underway, kind, everybody, own),
+                None => PacketSet::NOTHING,
             };
             let arrived = meant.arrived(network, &mut underway, kind, anywhere, itself);
             let headers = network.space.or(arrived.written, arrived.delivered);
