@@ -199,6 +199,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "sshd-weak-setting",
         ],
     ),
+    ("tests/bastion/placed.rs", &["sshd-not-in-place"]),
     ("tests/bastion/running.rs", &["sshd-not-reloaded"]),
     ("tests/bastion/unseen.rs", &["sshd-not-asked", "sshd-overridden"]),
     // What is proved says it.

@@ -27,9 +27,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::applied;
 use super::sshd::effective::Effective;
 use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::meant::DROP_IN;
+use super::sshd::placed::keys_file;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
 use record::{Before, Record, Saved, State};
@@ -118,6 +120,8 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     steps("save")?;
     let record = save(asked, &state, &changes)?;
     note(asked, &state, record.id)?;
+    let files = changes.iter().map(|change| (change.to.as_path(), change.text.as_slice()));
+    applied::tried(record.id, files).map_err(ApplyError::io("write down what is applied"))?;
     steps("arm")?;
     arm(&record)?;
     steps("record")?;
@@ -164,7 +168,13 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
-    if state.confirm()? { Ok(()) } else { Err(late()) }
+    if !state.confirm()? {
+        return Err(late());
+    }
+    let unwritten = |e| {
+        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
+    };
+    applied::confirmed(record.id).map_err(unwritten)
 }
 
 /// Whether a connection came after the new settings; why not.
@@ -299,13 +309,6 @@ fn settings(place: &Stage, account: &str, from: IpAddr) -> Result<Option<Effecti
     let who = format!("user={account},host={from},addr={from},laddr=127.0.0.1,lport=22");
     let output = place.run(SSHD, &["-T".to_owned(), "-C".to_owned(), who])?;
     Ok(output.status.success().then(|| Effective::read(&String::from_utf8_lossy(&output.stdout))))
-}
-
-/// The first file of `AuthorizedKeysFile` for an account; none where it hangs on a home.
-fn keys_file(all: &str, account: &str) -> Option<PathBuf> {
-    let first = all.split_whitespace().next()?;
-    let path = first.replace("%u", account).replace("%%", "%");
-    (first.starts_with('/') && !first.contains("%h") && !path.contains("..")).then(|| path.into())
 }
 
 /// `authorized_keys/ACCOUNT` of the folder, sorted.

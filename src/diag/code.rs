@@ -141,6 +141,7 @@ codes! {
     SERVE_CANNOT = "serve-cannot",
     SSHD_KEY_SOURCE = "sshd-key-source",
     SSHD_NOT_ASKED = "sshd-not-asked",
+    SSHD_NOT_IN_PLACE = "sshd-not-in-place",
     SSHD_NOT_RELOADED = "sshd-not-reloaded",
     SSHD_NO_KEYS = "sshd-no-keys",
     SSHD_OVERRIDDEN = "sshd-overridden",

@@ -22,6 +22,7 @@ mod hostile;
 mod image;
 mod keys;
 mod lint;
+mod placed;
 mod prove;
 mod rendered;
 mod rights;
