@@ -200,7 +200,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests/bastion/placed.rs", &["sshd-not-in-place"]),
-    ("tests/bastion/running.rs", &["sshd-not-reloaded"]),
+    ("tests/bastion/running.rs", &["sshd-not-reloaded", "sshd-of-user"]),
     ("tests/bastion/unseen.rs", &["sshd-not-asked", "sshd-overridden"]),
     // What is proved says it.
     ("tests/bastion/prove.rs", &["round-the-bastion"]),

@@ -144,6 +144,7 @@ codes! {
     SSHD_NOT_IN_PLACE = "sshd-not-in-place",
     SSHD_NOT_RELOADED = "sshd-not-reloaded",
     SSHD_NO_KEYS = "sshd-no-keys",
+    SSHD_OF_USER = "sshd-of-user",
     SSHD_OVERRIDDEN = "sshd-overridden",
     SSHD_PASSWORD = "sshd-password",
     SSHD_REFUSES = "sshd-refuses",

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::bastion::{applied, folder};
-use crate::diag::{Diagnostic, Findings, code};
+use crate::diag::{Diagnostic, Findings, Severity, code};
 use crate::source::{SourceMap, Span};
 
 use super::accounts::Accounts;
@@ -120,7 +120,13 @@ fn inspect_against(
     let mut told = Told::default();
     let mut seen = Seen { wanted, ..Seen::default() };
     // A machine may run with other options than it will start with: each set is asked about.
-    for given in given::read(&mut tree)? {
+    let (all, of_users) = given::read(&mut tree)?;
+    for message in of_users {
+        let help = "where that user may not listen, end it";
+        let finding = Diagnostic::global(code::SSHD_OF_USER, message).help(help);
+        out.findings.push(Diagnostic { severity: Severity::Warning, ..finding });
+    }
+    for given in all {
         let asker = Asker { stage, key, given: &given };
         let whole = examine(&asker, &mut tree, extra, (&mut out, &mut told, &mut seen))?;
         if !whole {
