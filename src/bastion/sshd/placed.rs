@@ -8,8 +8,6 @@
 //! likewise): sshd reads it as the one who logs in, and its `StrictModes` takes no more than that but a file of that one's own,
 //! by which they would give themselves keys.
 
-#![expect(clippy::disallowed_methods, reason = "looks at whose the files are")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
