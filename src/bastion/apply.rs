@@ -19,6 +19,7 @@ pub mod canary;
 pub mod daemon;
 pub mod put;
 pub mod record;
+pub mod status;
 
 use std::fs;
 use std::net::IpAddr;

@@ -1,12 +1,14 @@
-//! `fwc bastion apply` of a build that was changed.
+//! `fwc bastion apply` of a build that was changed, and `fwc bastion status` of what waits.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-#![expect(clippy::disallowed_methods, reason = "changes a build")]
+#![expect(clippy::disallowed_methods, reason = "changes a build, and runs the program in the room")]
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 
+use crate::answers::asked;
 use crate::apply::{Machine, said};
 use crate::sshd::Room;
 
@@ -63,4 +65,37 @@ fn what_was_changed_after_it_was_proved_is_refused() {
     let output = machine.apply("600", &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(!said(&output).contains("in no build"), "{}", said(&output));
+}
+
+#[test]
+fn what_waits_is_told_and_whether_somebody_watches() {
+    let Some(machine) = Machine::new() else { return };
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+    let output = machine.apply("300", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("in no build"), "{}", said(&output));
+    let waits = asked(&machine.room, 0)["waits"].clone();
+    let left = waits["seconds_left"].as_i64().unwrap();
+    assert!((200..=300).contains(&left) && waits["taken_back"] == false, "{waits:#}");
+    assert_eq!(waits["files"].as_array().unwrap().len(), 2, "{waits:#}");
+    let text = said(&machine.room.run(machine.command(&["status"])));
+    assert!(text.contains("to be confirmed: 2 files") && text.contains("until "), "{text}");
+    machine.room.sh(&format!("kill -KILL {}", waits["watchdog"]));
+    std::thread::sleep(Duration::from_millis(300));
+    let status = asked(&machine.room, 1);
+    assert!(status["waits"]["watchdog"].is_null(), "{status:#}");
+    assert!(status["wrong"][0].as_str().unwrap().contains("watchdog is gone"), "{status:#}");
+    assert_eq!(machine.room.run(machine.command(&["rollback"])).status.code(), Some(0));
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+
+    // One that cannot act when the time is over.
+    assert_eq!(machine.apply("4", &[]).status.code(), Some(0));
+    let waits = asked(&machine.room, 0)["waits"].clone();
+    machine.room.sh(&format!("kill -STOP {}", waits["watchdog"]));
+    std::thread::sleep(Duration::from_secs(11));
+    let status = asked(&machine.room, 1);
+    assert!(status["wrong"][0].as_str().unwrap().contains("its time was over"), "{status:#}");
+    machine.room.sh(&format!("kill -CONT {}", waits["watchdog"]));
+    machine.taken_back("it goes on");
+    assert!(asked(&machine.room, 0)["waits"].is_null());
 }
