@@ -62,6 +62,11 @@ pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
         }
         // One that is gone by now listens no more.
         let Ok(bytes) = fs::read(at.join("cmdline")) else { continue };
+        let user = match fs::read_to_string(at.join("status")) {
+            Ok(status) => user(&status),
+            Err(_) if !at.exists() => continue,
+            Err(_) => None,
+        };
         let process = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (words, is_clear) = match of_process(&bytes) {
             Process::Listener(words) => (words, true),
@@ -69,7 +74,7 @@ pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
             Process::Other => continue,
         };
         let one = Running { process, words };
-        match user(&at) {
+        match user {
             Some(user) if listens(&at) => of_users.push(one.of_user(user)),
             Some(_) => {}
             // Its own program may be about to listen; another that does not listen is no sshd of this network.
@@ -82,8 +87,7 @@ pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
 }
 
 /// Whose a process is, unless it is wholly root's: one that a user started by a set-user-ID program is that user's.
-fn user(at: &Path) -> Option<u32> {
-    let status = fs::read_to_string(at.join("status")).ok()?;
+fn user(status: &str) -> Option<u32> {
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().filter_map(|id| id.parse().ok()).find(|id| *id != 0)
 }
