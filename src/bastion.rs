@@ -6,8 +6,10 @@
 //! out here; what is read here (keys, options, which line wins) is compared with a running one in `tests/bastion`. Behind the
 //! cargo feature `bastion`, which is on unless switched off.
 
+pub mod applied;
 pub mod apply;
 pub mod audit;
+pub mod folder;
 pub mod keys;
 pub mod people;
 pub mod serve;

@@ -33,13 +33,14 @@ const ANSWERS: [&str; 11] =
 const OF_TWO_WORDS: [[&str; 2]; 3] = [["import", "aws"], ["bastion", "lint"], ["bastion", "prove"]];
 
 /// Sections that other tests hold.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "fwc.plan/1",
     "fwc.status/1",
     "fwc.drift/1",
     "generation",
     "parameter that was turned",
     "fwc.bastion.check/1",
+    "fwc.bastion.status/1",
     "fwc.bastion.audit/1",
     "fwc.bastion.serve/1",
 ];

@@ -67,7 +67,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The jump server reads what an sshd reads.
     (
         "bastion",
-        // `apply` finds out over which connection somebody came.
+        // `apply` finds out over which connection somebody came, and holds a build against its manifest.
         &[
             "source",
             "diag",

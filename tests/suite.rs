@@ -199,7 +199,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
             "sshd-weak-setting",
         ],
     ),
-    ("tests/bastion/running.rs", &["sshd-not-reloaded"]),
+    ("tests/bastion/placed.rs", &["sshd-not-in-place"]),
+    ("tests/bastion/running.rs", &["sshd-not-reloaded", "sshd-of-user"]),
     ("tests/bastion/unseen.rs", &["sshd-not-asked", "sshd-overridden"]),
     // What is proved says it.
     ("tests/bastion/prove.rs", &["round-the-bastion"]),

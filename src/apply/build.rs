@@ -93,17 +93,8 @@ impl Build {
     /// When there is no such build, machine, or file; when a file is not the one that was proved.
     pub fn read(dir: &Path, host: Option<&str>) -> Result<Self, ApplyError> {
         let (root, host) = place(dir, host)?;
-        let manifest = text(&root, "manifest.json")?;
-        let manifest: Value = serde_json::from_str(&manifest)
-            .map_err(|e| ApplyError::Build(format!("`{}/manifest.json`: {e}", root.display())))?;
-        let word = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
-        let policy = word("policy")
-            .ok_or_else(|| ApplyError::Build(format!("`{}` is no build of fwc", root.display())))?;
-        if manifest.get("format").and_then(Value::as_u64) != Some(FORMAT) {
-            let told = manifest.get("format").map_or_else(|| "none".to_owned(), Value::to_string);
-            let why = format!("the format of `{}` is {told}, and this fwc reads {FORMAT}", root.display());
-            return Err(ApplyError::Build(why));
-        }
+        let manifest = Manifest::read(&root)?;
+        let policy = manifest.policy.clone();
         let file = |name: &str| proved(&root, &manifest, &format!("hosts/{host}/{name}"));
         let broken = |name: &str, why: String| ApplyError::Build(format!("`{name}` of `{host}`: {why}"));
         let ruleset_text = file("ruleset.nft")?;
@@ -166,16 +157,61 @@ fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError
     }
 }
 
-/// A file whose digest is the one that the manifest has of it.
-fn proved(root: &Path, manifest: &Value, name: &str) -> Result<String, ApplyError> {
-    let wanted = manifest.get("files").and_then(|files| files.get(name)).and_then(Value::as_str);
-    let wanted = wanted.ok_or_else(|| ApplyError::Build(format!("the manifest does not list `{name}`")))?;
-    let text = text(root, name)?;
-    if digest(&text) != wanted {
-        let why = "is not the file that was proved: its digest is not the manifest's; compile again";
-        return Err(ApplyError::Build(format!("`{name}` {why}")));
+/// The manifest of a build.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    policy: String,
+    value: Value,
+}
+
+impl Manifest {
+    /// Reads that of a build's folder.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another format than this fwc reads.
+    pub fn read(root: &Path) -> Result<Self, ApplyError> {
+        let value: Value = serde_json::from_str(&text(root, "manifest.json")?)
+            .map_err(|e| ApplyError::Build(format!("`{}/manifest.json`: {e}", root.display())))?;
+        let policy = value.get("policy").and_then(Value::as_str).map(str::to_owned);
+        let policy =
+            policy.ok_or_else(|| ApplyError::Build(format!("`{}` is no build of fwc", root.display())))?;
+        if value.get("format").and_then(Value::as_u64) != Some(FORMAT) {
+            let told = value.get("format").map_or_else(|| "none".to_owned(), Value::to_string);
+            let why = format!("the format of `{}` is {told}, and this fwc reads {FORMAT}", root.display());
+            return Err(ApplyError::Build(why));
+        }
+        Ok(Self { policy, value })
     }
-    Ok(text)
+
+    fn files(&self) -> Option<&serde_json::Map<String, Value>> {
+        self.value.get("files").and_then(Value::as_object)
+    }
+
+    /// The files that it lists.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.files().into_iter().flat_map(|files| files.keys().map(String::as_str))
+    }
+
+    /// Holds a file against its digest.
+    ///
+    /// # Errors
+    /// When it is not listed, or is another.
+    pub fn proves(&self, name: &str, text: &[u8]) -> Result<(), ApplyError> {
+        let wanted = self.files().and_then(|files| files.get(name)).and_then(Value::as_str);
+        let wanted =
+            wanted.ok_or_else(|| ApplyError::Build(format!("the manifest does not list `{name}`")))?;
+        if digest(text) == wanted {
+            return Ok(());
+        }
+        let why = "is not the file that was proved: its digest is not the manifest's; compile again";
+        Err(ApplyError::Build(format!("`{name}` {why}")))
+    }
+}
+
+/// A file whose digest is the one that the manifest has of it.
+fn proved(root: &Path, manifest: &Manifest, name: &str) -> Result<String, ApplyError> {
+    let text = text(root, name)?;
+    manifest.proves(name, text.as_bytes()).map(|()| text)
 }
 
 fn text(root: &Path, name: &str) -> Result<String, ApplyError> {
@@ -184,7 +220,8 @@ fn text(root: &Path, name: &str) -> Result<String, ApplyError> {
 }
 
 /// The SHA-256 of a text, as a manifest has it.
-pub(super) fn digest(text: &str) -> String {
+#[must_use]
+pub fn digest(text: impl AsRef<[u8]>) -> String {
     let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

@@ -19,17 +19,20 @@ pub mod canary;
 pub mod daemon;
 pub mod put;
 pub mod record;
+pub mod status;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::applied;
+use super::folder::{self, Folder, NotTaken};
 use super::sshd::effective::Effective;
 use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::meant::DROP_IN;
+use super::sshd::placed::keys_file;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
 use record::{Before, Record, Saved, State};
@@ -75,6 +78,15 @@ pub enum ApplyError {
     Stage(#[from] StageError),
 }
 
+impl From<NotTaken> for ApplyError {
+    fn from(why: NotTaken) -> Self {
+        match why {
+            NotTaken::Refused(why) => Self::Refused(why),
+            NotTaken::Unread(why) => Self::Failed(why),
+        }
+    }
+}
+
 impl ApplyError {
     fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
@@ -118,6 +130,8 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     steps("save")?;
     let record = save(asked, &state, &changes)?;
     note(asked, &state, record.id)?;
+    let files = changes.iter().map(|change| (change.to.as_path(), change.text.as_slice()));
+    applied::tried(record.id, files).map_err(ApplyError::io("write down what is applied"))?;
     steps("arm")?;
     arm(&record)?;
     steps("record")?;
@@ -164,7 +178,13 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
-    if state.confirm()? { Ok(()) } else { Err(late()) }
+    if !state.confirm()? {
+        return Err(late());
+    }
+    let unwritten = |e| {
+        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
+    };
+    applied::confirmed(record.id).map_err(unwritten)
 }
 
 /// Whether a connection came after the new settings; why not.
@@ -257,8 +277,7 @@ impl Staged {
 fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
     let dir = state.work()?;
     copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
-    let name = asked.folder.join("00-fwc.conf");
-    let text = fs::read(&name).map_err(ApplyError::io(format!("read {}", name.display())))?;
+    let Folder { settings: text, keys, .. } = folder::read(&asked.folder)?;
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
     staged.lay(0)?;
     let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
@@ -266,7 +285,7 @@ fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
         daemon::has_pid_file(&new)?;
     }
     // sshd says where it looks for an account's keys under the new settings.
-    for (account, text) in accounts(&asked.folder)? {
+    for (account, text) in keys {
         let Some(settings) = settings(&place, &account, asked.from)? else { break };
         let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
         let Some(to) = to.filter(|to| to.starts_with(BELOW)) else {
@@ -299,33 +318,6 @@ fn settings(place: &Stage, account: &str, from: IpAddr) -> Result<Option<Effecti
     let who = format!("user={account},host={from},addr={from},laddr=127.0.0.1,lport=22");
     let output = place.run(SSHD, &["-T".to_owned(), "-C".to_owned(), who])?;
     Ok(output.status.success().then(|| Effective::read(&String::from_utf8_lossy(&output.stdout))))
-}
-
-/// The first file of `AuthorizedKeysFile` for an account; none where it hangs on a home.
-fn keys_file(all: &str, account: &str) -> Option<PathBuf> {
-    let first = all.split_whitespace().next()?;
-    let path = first.replace("%u", account).replace("%%", "%");
-    (first.starts_with('/') && !first.contains("%h") && !path.contains("..")).then(|| path.into())
-}
-
-/// `authorized_keys/ACCOUNT` of the folder, sorted.
-fn accounts(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ApplyError> {
-    let folder = folder.join("authorized_keys");
-    let mut found = BTreeMap::new();
-    if !folder.is_dir() {
-        return Ok(found);
-    }
-    let unreadable = || format!("read {}", folder.display());
-    for entry in fs::read_dir(&folder).map_err(ApplyError::io(unreadable()))? {
-        let entry = entry.map_err(ApplyError::io(unreadable()))?;
-        let name = entry.file_name().into_string().unwrap_or_default();
-        let sound = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if name.is_empty() || name.starts_with(['.', '-']) || !name.chars().all(sound) {
-            return Err(ApplyError::Refused(format!("`{name}` is no account's name")));
-        }
-        found.insert(name, fs::read(entry.path()).map_err(ApplyError::io(unreadable()))?);
-    }
-    Ok(found)
 }
 
 /// Keeps what the changes replace.

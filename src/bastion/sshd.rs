@@ -14,6 +14,7 @@ pub mod inspect;
 mod kinds;
 pub mod matrix;
 pub mod meant;
+pub mod placed;
 mod probes;
 pub mod running;
 pub mod stage;

@@ -7,6 +7,7 @@ mod lint;
 mod prove;
 mod render;
 mod serve;
+mod status;
 
 use clap::Subcommand;
 
@@ -32,6 +33,8 @@ enum Command {
     Confirm(apply::Confirm),
     /// Take back what was applied and not confirmed
     Rollback,
+    /// What waits to be confirmed, until when, and whether somebody takes it back then
+    Status(status::Args),
     #[command(hide = true)]
     Watchdog(apply::Watchdog),
     /// Write what each sshd and each person is given
@@ -50,6 +53,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         Command::Apply(args) => apply::run(args, console),
         Command::Confirm(args) => apply::confirm(&args, console),
         Command::Rollback => apply::rollback(console),
+        Command::Status(args) => status::run(&args, console),
         Command::Watchdog(args) => apply::watchdog(&args),
         Command::Render(args) => render::run(args, console),
         Command::Prove(args) => prove::run(args, console),

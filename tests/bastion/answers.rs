@@ -1,7 +1,9 @@
-//! What `bastion audit` and `bastion check` write for programs is on `docs/json.md`, whoever asks; and what is there is written.
+//! What `bastion audit`, `check` and `status` write for programs is on `docs/json.md`, whoever asks; and what is there is written.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
 
+use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
 use serde_json::Value;
@@ -21,6 +23,16 @@ pub(crate) fn held(value: Value) -> Value {
     value
 }
 
+/// `fwc bastion status --format json`, which ends with that code.
+pub(crate) fn asked(room: &Room, code: i32) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fwc"));
+    command.args(["bastion", "status", "--format", "json"]);
+    let output = room.run(command);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    held(serde_json::from_str(&text).unwrap())
+}
+
 #[test]
 fn what_is_told_of_servers_is_on_the_page() {
     let Some(room) = Room::new() else { return };
@@ -30,8 +42,12 @@ fn what_is_told_of_servers_is_on_the_page() {
     // Nobody is there.
     audit(&room, &["127.0.0.1:1", "--timeout", "2"]);
     check(&room, &[]);
+    asked(&room, 0);
+    let record = r#"{"id": 1, "wait": 60, "files": [{"path": "/etc/x", "was_there": false, "mode": 420}]}"#;
+    room.sh(&format!("mkdir -p /var/lib/fwc-bastion && echo '{record}' > /var/lib/fwc-bastion/pending.json"));
+    asked(&room, 1);
     let unwritten = PAGE.unwritten(&SEEN.lock().unwrap(), |title| {
-        ["fwc.bastion.audit/1", "fwc.bastion.check/1"].contains(&title)
+        ["fwc.bastion.audit/1", "fwc.bastion.check/1", "fwc.bastion.status/1"].contains(&title)
     });
     assert!(unwritten.is_empty(), "on the page, and never written: {unwritten:#?}");
 }

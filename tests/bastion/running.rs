@@ -197,3 +197,45 @@ fn an_sshd_whose_program_was_replaced_is_the_same() {
     end(child);
     assert_eq!(findings(&report, "sshd-password").len(), 1, "{report:#}");
 }
+
+/// What somebody without rights calls a process stops nothing; the sshd that such a one runs is named, and passed over.
+#[test]
+fn what_users_run_themselves_stops_nothing() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    room.account("bob", "correct");
+    let own = "/run/home/bob/own";
+    room.sh(&format!(
+        "mkdir -p {own} && cp /bin/sleep {own}/sshd && chmod 755 /run/home /run/home/bob {own}"
+    ));
+    room.sh(&format!("ssh-keygen -q -t ed25519 -N '' -f {own}/key && chown -R bob {own}"));
+    room.sh(&format!("printf 'Port 2223\nHostKey {own}/key\nPidFile none\nUsePAM no\n' > {own}/config"));
+    let by_bob = |line: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=bob", "--regid=bob", "--clear-groups", "bash", "-c", line]);
+        room.spawn(command)
+    };
+    let works = |what: &str, named: usize| {
+        let report = check(room, &[]);
+        let told = findings(&report, "sshd-of-user");
+        assert!(told.len() == named && told.iter().all(|f| f["severity"] == "warning"), "{what}: {report:#}");
+        let done = machine.apply("600", &[]);
+        assert_eq!(done.status.code(), Some(0), "{what}: {}", apply::said(&done));
+        assert_eq!(room.run(machine.command(&["rollback"])).status.code(), Some(0), "{what}");
+    };
+    for (line, named) in [
+        (format!("exec -a 'sshd: /usr/sbin/sshd -D [liste' {own}/sshd 600"), 0),
+        (format!("exec -a 'sshd: /usr/sbin/sshd -D -f /etc/other [listener] 0 of' {own}/sshd 600"), 0),
+        (format!("{own}/sshd 600; true"), 0),
+        (format!("exec {SSHD} -D -f {own}/config"), 1),
+    ] {
+        let child = by_bob(&line);
+        std::thread::sleep(Duration::from_secs(1));
+        works(&line, named);
+        // What it was started by is something else now, and would be waited for.
+        room.sh(&format!("mv {own}/config {own}/kept && mkfifo {own}/config"));
+        works(&format!("{line}, without its file"), named);
+        room.sh(&format!("mv {own}/kept {own}/config"));
+        end(child);
+    }
+}

@@ -14,6 +14,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fwc::bastion::serve::admission::Login;
 use nix::sched::{CloneFlags, setns};
 use russh::client::{self, Handle};
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
@@ -359,12 +360,15 @@ fn bench_files_of_ten_thousand_destinations() {
     }
     let (admission, _) = fwc::bastion::serve::files::load(folder.path()).unwrap();
     let (source, asked) = ("10.0.1.77".parse().unwrap(), 1_000_000);
+    let login =
+        |name: &String| Login { user: name.clone(), key: KEY.to_owned(), kind: "ssh-ed25519", bits: None };
+    let logins: Vec<Login> = names.iter().map(login).collect();
     let begun = Instant::now();
     let mut opened = 0;
     for at in 0..asked {
         let to =
             std::net::Ipv4Addr::new(10, 1, u8::try_from(at % 100).unwrap(), u8::try_from(at % 128).unwrap());
-        opened += u32::from(admission.open((&names[at % 100], KEY), (source, 0), (to.into(), 22)));
+        opened += u32::from(admission.open(&logins[at % 100], (source, 0), (to.into(), 22)));
     }
     let each = begun.elapsed().as_secs_f64() * 1e9 / asked as f64;
     assert!(opened > 700_000, "{opened}");

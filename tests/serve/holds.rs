@@ -126,6 +126,55 @@ fn new_files_cut_what_they_do_not_allow_and_nothing_else() {
     drop(Shell::new(&yard, "s2-ana"));
 }
 
+/// Who came by a kind of key, or by a length, that would not let them in any more.
+#[test]
+fn kinds_of_keys_that_are_accepted_no_more_are_cut() {
+    let Some(yard) = Yard::new() else { return };
+    let server = yard.serve(&[]);
+    let mut ana = Shell::new(&yard, "s1-ana");
+    let longer = |text: &str| text.replace("RequiredRSASize 3072", "RequiredRSASize 4096");
+    let changes: [(&dyn Fn(&str) -> String, &str); 2] =
+        [(&without_rsa, "key-kind-not-accepted"), (&longer, "rsa-key-too-short")];
+    for (change, why) in changes {
+        let mut luis = Shell::new(&yard, "s2-luis");
+        let mut kept = String::new();
+        yard.change("00-fwc.conf", |text| {
+            kept = text.clone();
+            let changed = change(&text);
+            assert_ne!(changed, text, "{why}");
+            changed
+        });
+        luis.ends();
+        server.wait_for(why, |e| {
+            e["event"] == "end" && e["user"] == "luis" && e["reason"] == "no-longer-allowed"
+        });
+        assert!(yard.ask("luis", "10.0.2.10:22").contains("Permission denied"), "{}", server.text());
+        server.wait_for(why, |e| e["event"] == "login-refused" && e["reason"] == why);
+        assert!(ana.answers(), "{}", server.text());
+        let reloads = || server.count(|e| e["event"] == "reload");
+        let before = reloads();
+        yard.change("00-fwc.conf", |_| kept.clone());
+        server.wait_for("reload", |_| reloads() > before);
+    }
+}
+
+/// The settings with Ed25519 alone.
+fn without_rsa(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let accepts = line.trim_start().starts_with("PubkeyAcceptedAlgorithms");
+        if accepts {
+            line.replace("rsa-sha2-512,", "")
+                .replace("rsa-sha2-256,", "")
+                .replace(",rsa-sha2-512", "")
+                .replace(",rsa-sha2-256", "")
+        } else {
+            line.to_owned()
+        }
+    });
+    let lines: Vec<String> = lines.collect();
+    format!("{}\n", lines.join("\n"))
+}
+
 /// The kernel lets it read the folder that it began with alone: with another one in its place it would keep for ever what that one
 /// takes away.
 #[test]

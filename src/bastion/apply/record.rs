@@ -13,12 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApplyError, canary, put};
 use crate::apply::admin::Connection;
+use crate::bastion::applied::{PENDING as NAME, PLACE};
 use crate::bastion::sshd::meant::DROP_IN;
 use crate::durable::Rights;
 
-/// The folder of the record and of the old files.
-const PLACE: &str = "/var/lib/fwc-bastion";
-const NAME: &str = "pending.json";
 /// The record from the moment on when its files are put back: whoever renames it puts back, whoever removes it confirms, and
 /// only one of them can.
 const TAKEN: &str = "pending.json.taken-back";

@@ -113,6 +113,19 @@ impl Default for Rsa {
     }
 }
 
+/// Who somebody is that was let in, and by what: files that no longer accept that let them in no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The account.
+    pub user: String,
+    /// Type and base64.
+    pub key: String,
+    /// The kind of signature, as `PubkeyAcceptedAlgorithms` names it.
+    pub kind: &'static str,
+    /// How long an RSA key is.
+    pub bits: Option<u32>,
+}
+
 /// Why somebody is not let in; what the audit log says of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotIn {
@@ -187,8 +200,8 @@ impl Admission {
         config.effective("", "AllowUsers").is_some_and(|users| users == ["!*"])
     }
 
-    /// Whether a key may be used for an account from an address, at a second of 1970's count; the number of the line that
-    /// counts in its file, from 1.
+    /// Whether a key may be used for an account from an address, at a second of 1970's count: who they are then, and the number
+    /// of the line that counts in its file, from 1.
     ///
     /// # Errors
     /// Why not.
@@ -197,10 +210,9 @@ impl Admission {
         (user, key, signed): (&str, &PublicKey, &Algorithm),
         src: IpAddr,
         now: u64,
-    ) -> Result<usize, NotIn> {
-        let text = text_of(key);
+    ) -> Result<(Login, usize), NotIn> {
         // What an owner should be told is told first, whoever they are.
-        let word = match (key.algorithm(), signed) {
+        let kind = match (key.algorithm(), signed) {
             (Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256, _) => return Err(NotIn::SecurityKey),
             (Algorithm::Ed25519, _) => "ssh-ed25519",
             // RFC 8332; without a hash it is SHA-1.
@@ -212,36 +224,39 @@ impl Admission {
             }
             _ => return Err(NotIn::Kind),
         };
-        let account = self.accounts.get(user).ok_or(NotIn::NoSuchAccount)?;
-        if !account.kinds.contains(word) {
-            return Err(NotIn::Kind);
-        }
-        if key.key_data().rsa().is_some_and(|rsa| rsa.key_size() < account.rsa.0) {
-            return Err(NotIn::Short);
-        }
-        self.line(user, &text, src, now).map(|line| line.number).ok_or(NotIn::NotAuthorized)
+        let bits = key.key_data().rsa().map(russh::keys::ssh_key::public::RsaPublicKey::key_size);
+        let login = Login { user: user.to_owned(), key: text_of(key), kind, bits };
+        let number = self.admits(&login, src, now)?.number;
+        Ok((login, number))
     }
 
     /// Whether who was let in may still be there.
     #[must_use]
-    pub fn holds(&self, user: &str, key: &str, src: IpAddr, now: u64) -> bool {
-        self.line(user, key, src, now).is_some()
+    pub fn holds(&self, login: &Login, src: IpAddr, now: u64) -> bool {
+        self.admits(login, src, now).is_ok()
     }
 
     /// Whether they may open an address and a port: by the configuration and by their line both.
     #[must_use]
-    pub fn open(
-        &self,
-        (user, key): (&str, &str),
-        (src, now): (IpAddr, u64),
-        (dst, port): (IpAddr, u16),
-    ) -> bool {
+    pub fn open(&self, login: &Login, (src, now): (IpAddr, u64), (dst, port): (IpAddr, u16)) -> bool {
         let named = |all: &BTreeSet<(IpAddr, Option<u16>)>| {
             all.contains(&(dst, Some(port))) || all.contains(&(dst, None))
         };
-        let account = self.accounts.get(user);
+        let account = self.accounts.get(&login.user);
         account.is_some_and(|account| named(&account.permitted))
-            && self.line(user, key, src, now).is_some_and(|line| named(&line.permitted))
+            && self.admits(login, src, now).is_ok_and(|line| named(&line.permitted))
+    }
+
+    /// The line that lets somebody in: at the login, and as long as they are there.
+    fn admits(&self, login: &Login, src: IpAddr, now: u64) -> Result<&Line, NotIn> {
+        let account = self.accounts.get(&login.user).ok_or(NotIn::NoSuchAccount)?;
+        if !account.kinds.contains(login.kind) {
+            return Err(NotIn::Kind);
+        }
+        if login.bits.is_some_and(|bits| bits < account.rsa.0) {
+            return Err(NotIn::Short);
+        }
+        account.line(&login.key, src, now).ok_or(NotIn::NotAuthorized)
     }
 
     /// The first instant after `now`, in seconds, at which something ends.
@@ -255,10 +270,12 @@ impl Admission {
     pub fn size(&self) -> (usize, usize) {
         (self.accounts.len(), self.accounts.values().map(|account| account.keys.len()).sum())
     }
+}
 
+impl Account {
     /// sshd takes the first line that has the key, is not past and fits `from=` (auth2-pubkeyfile.c).
-    fn line(&self, user: &str, key: &str, src: IpAddr, now: u64) -> Option<&Line> {
-        self.accounts.get(user)?.keys.get(key)?.iter().find(|line| {
+    fn line(&self, key: &str, src: IpAddr, now: u64) -> Option<&Line> {
+        self.keys.get(key)?.iter().find(|line| {
             line.from.as_ref().is_none_or(|nets| nets.iter().any(|net| net.contains(&src)))
                 && line.expiry.is_none_or(|last| now <= last)
         })

@@ -15,11 +15,11 @@ use russh::{Channel as SshChannel, ChannelId, ChannelOpenFailure, Pty, Sig};
 use serde_json::{Value, json};
 
 use super::House;
-use super::admission::{NotIn, text_of};
+use super::admission::{Login, NotIn};
 use super::audit::said;
 use super::forward::forward;
 use super::gate::Seat;
-use super::registry::{Connection, Login};
+use super::registry::Connection;
 
 /// Keys that may be offered before somebody has to be there: an agent has a few.
 const MOST_OFFERS: u32 = 20;
@@ -84,7 +84,12 @@ impl Asked {
         Ok(Auth::reject())
     }
 
-    fn judge(&self, user: &str, key: &PublicKey, signed: &russh::keys::Algorithm) -> Result<usize, NotIn> {
+    fn judge(
+        &self,
+        user: &str,
+        key: &PublicKey,
+        signed: &russh::keys::Algorithm,
+    ) -> Result<(Login, usize), NotIn> {
         let admission = self.house.admission();
         admission.login((user, key, signed), self.connection.peer, super::clock().as_secs())
     }
@@ -133,9 +138,8 @@ impl Asked {
             return Err("another-spelling");
         }
         let port = u16::try_from(port).ok().filter(|port| *port > 0).ok_or("no-such-port")?;
-        let who = (login.user.as_str(), login.key.as_str());
         let when = (self.connection.peer, super::clock().as_secs());
-        if self.house.admission().open(who, when, (addr, port)) {
+        if self.house.admission().open(login, when, (addr, port)) {
             Ok((addr, port))
         } else {
             Err("not-allowed")
@@ -193,8 +197,8 @@ impl Handler for Asked {
 
     async fn auth_publickey(&mut self, user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         self.same_user(user).await?;
-        let line = match self.judge(user, key.public_key, key.algorithm) {
-            Ok(line) => line,
+        let (login, line) = match self.judge(user, key.public_key, key.algorithm) {
+            Ok(found) => found,
             Err(why) => {
                 self.refuse_key(user, key.public_key, why.word()).await;
                 return Ok(Auth::reject());
@@ -204,8 +208,7 @@ impl Handler for Asked {
             self.refuse_key(user, key.public_key, "server-stops").await;
             return Ok(Auth::reject());
         }
-        let text = text_of(key.public_key);
-        if !self.seat.take(&text, self.house.bounds.per_key) {
+        if !self.seat.take(&login.key, self.house.bounds.per_key) {
             self.refuse_key(user, key.public_key, "too-many-connections-of-this-key").await;
             return Ok(Auth::reject());
         }
@@ -214,7 +217,7 @@ impl Handler for Asked {
         if !self.written("login", facts).await {
             return self.end(NOT_WRITTEN);
         }
-        let _ = self.connection.login.set(Login { user: user.to_owned(), key: text });
+        let _ = self.connection.login.set(login);
         Ok(Auth::Accept)
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::admission::Admission;
+use super::admission::{Admission, Login};
 use super::guarded::{Cut, Held};
 use super::limits::Limits;
 
@@ -38,15 +38,6 @@ pub struct Connection {
     channels: Mutex<Channels>,
     /// Wakes who waits until nothing is open.
     closed: Notify,
-}
-
-/// Who somebody is.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// The account.
-    pub user: String,
-    /// Type and base64.
-    pub key: String,
 }
 
 #[derive(Debug)]
@@ -108,13 +99,13 @@ impl Registry {
     /// Cuts whatever is not allowed (any more), and nothing else.
     pub fn cut_disallowed(&self, admission: &Admission, now: u64) {
         for connection in self.all() {
-            let Some(Login { user, key }) = connection.login.get() else { continue };
-            if !admission.holds(user, key, connection.peer, now) {
+            let Some(login) = connection.login.get() else { continue };
+            if !admission.holds(login, connection.peer, now) {
                 connection.cut.now("no-longer-allowed");
                 continue;
             }
             for channel in connection.channels() {
-                if !admission.open((user, key), (connection.peer, now), channel.to) {
+                if !admission.open(login, (connection.peer, now), channel.to) {
                     channel.cut.now("no-longer-allowed");
                 }
             }

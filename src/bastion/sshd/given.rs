@@ -47,18 +47,20 @@ impl Given {
     }
 }
 
-/// What sshd is, or will be, started with: each set once; nothing at all where nobody says.
+/// What sshd is, or will be, started with: each set once; nothing at all where nobody says. And remarks on those that users run.
 ///
 /// # Errors
 /// Options that are not understood, by name; a `/proc` that cannot be read.
-pub(super) fn read(tree: &mut Tree) -> Result<Vec<Given>, StageError> {
-    let mut all: Vec<Given> = Vec::new();
+pub(super) fn read(tree: &mut Tree) -> Result<(Vec<Given>, Vec<String>), StageError> {
+    let (mut all, mut of_users): (Vec<Given>, Vec<String>) = (Vec::new(), Vec::new());
     let mut add = |given: Given| match all.iter_mut().find(|known| known.args == given.args) {
         Some(known) => known.running.extend(given.running),
         None => all.push(given),
     };
     if tree.is_real() {
-        for one in running::listeners()? {
+        let (listeners, others) = running::listeners()?;
+        of_users = others;
+        for one in listeners {
             match one.is_asked() {
                 Ok(()) => {}
                 // Other settings are tried for the one that will be told of them.
@@ -78,7 +80,7 @@ pub(super) fn read(tree: &mut Tree) -> Result<Vec<Given>, StageError> {
     if all.is_empty() {
         all.push(Given::default());
     }
-    Ok(all)
+    Ok((all, of_users))
 }
 
 /// The words of the last line that sets a variable: to systemd (`EnvironmentFile`), which takes a value up to the end of its

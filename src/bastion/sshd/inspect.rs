@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::diag::{Diagnostic, Findings, code};
+use crate::bastion::{applied, folder};
+use crate::diag::{Diagnostic, Findings, Severity, code};
 use crate::source::{SourceMap, Span};
 
 use super::accounts::Accounts;
@@ -19,6 +20,7 @@ use super::effective::Effective;
 use super::given::{self, Given};
 use super::matrix::{self, TooMany};
 use super::meant::{DROP_IN, Meant};
+use super::placed::{Placed, Wanted};
 use super::running::{Behind, Running};
 use super::stage::{Network, SSHD, Stage, StageError};
 use super::told::{self, Asked, Told};
@@ -38,13 +40,20 @@ pub struct Inspection {
     pub answers: Vec<(Connection, Vec<Way>)>,
     /// Settings for root from 127.0.0.1: what does not depend on who asks.
     pub settings: Effective,
+    /// What the rendered files were compared with; none where nobody says what they are to be.
+    pub compared: Option<String>,
 }
 
-/// Examines the machine's sshd, or the configuration in a tree of files.
+/// Examines the machine's sshd, or the configuration in a tree of files; its rendered files are compared with `folder`, else with
+/// what was applied.
 ///
 /// # Errors
 /// When sshd cannot be asked.
-pub fn inspect(root: Option<&Path>, extra: &[IpAddr]) -> Result<Inspection, StageError> {
+pub fn inspect(
+    root: Option<&Path>,
+    extra: &[IpAddr],
+    folder: Option<&Path>,
+) -> Result<Inspection, StageError> {
     let tree = Tree::new(root.unwrap_or(Path::new("/")).to_owned(), None);
     let stage = if tree.is_real() { Stage::new(Vec::new(), Network::Shared)? } else { of_image(&tree)? };
     let keys = match root {
@@ -52,7 +61,17 @@ pub fn inspect(root: Option<&Path>, extra: &[IpAddr]) -> Result<Inspection, Stag
         Some(_) => Some(HostKey::make(&Stage::new(Vec::new(), Network::Shared)?)?),
         None => None,
     };
-    inspect_in(&stage, tree, keys.as_ref(), extra)
+    let wanted = wanted(&tree, folder)?;
+    inspect_against(&stage, tree, keys.as_ref(), (extra, wanted.as_ref()))
+}
+
+fn wanted(tree: &Tree, folder: Option<&Path>) -> Result<Option<Wanted>, StageError> {
+    if let Some(at) = folder {
+        let read = folder::read(at).map_err(|why| StageError::Said(why.to_string()))?;
+        return Ok(Some(Wanted::Folder(at.display().to_string(), read)));
+    }
+    let read = |path: &str| tree.bytes(path).map_err(|why| format!("cannot read {path}: it {why}"));
+    Ok(applied::read(read).map_err(StageError::Said)?.map(Wanted::Applied))
 }
 
 /// A stage with the accounts of an image; the files of its configuration follow once it is known which they are.
@@ -75,23 +94,39 @@ fn of_image(tree: &Tree) -> Result<Stage, StageError> {
     Ok(stage)
 }
 
-/// The same in a stage that is there already; `tree` is how this process reaches what sshd sees there.
+/// The same in a stage that is there already; `tree` is how this process reaches what sshd sees there. Nothing is in place yet.
 pub(crate) fn inspect_in(
+    stage: &Stage,
+    tree: Tree,
+    key: Option<&HostKey>,
+    extra: &[IpAddr],
+) -> Result<Inspection, StageError> {
+    inspect_against(stage, tree, key, (extra, None))
+}
+
+fn inspect_against(
     stage: &Stage,
     mut tree: Tree,
     key: Option<&HostKey>,
-    extra: &[IpAddr],
+    (extra, wanted): (&[IpAddr], Option<&Wanted>),
 ) -> Result<Inspection, StageError> {
     let mut out = Inspection {
         sources: SourceMap::default(),
         findings: Findings::default(),
         answers: Vec::new(),
         settings: Effective::default(),
+        compared: wanted.map(Wanted::words),
     };
     let mut told = Told::default();
-    let mut seen = Seen::default();
+    let mut seen = Seen { wanted, ..Seen::default() };
     // A machine may run with other options than it will start with: each set is asked about.
-    for given in given::read(&mut tree)? {
+    let (all, of_users) = given::read(&mut tree)?;
+    for message in of_users {
+        let help = "where that user may not listen, end it";
+        let finding = Diagnostic::global(code::SSHD_OF_USER, message).help(help);
+        out.findings.push(Diagnostic { severity: Severity::Warning, ..finding });
+    }
+    for given in all {
         let asker = Asker { stage, key, given: &given };
         let whole = examine(&asker, &mut tree, extra, (&mut out, &mut told, &mut seen))?;
         if !whole {
@@ -108,7 +143,7 @@ fn examine(
     asker: &Asker<'_>,
     tree: &mut Tree,
     extra: &[IpAddr],
-    (out, told, seen): (&mut Inspection, &mut Told, &mut Seen),
+    (out, told, seen): (&mut Inspection, &mut Told, &mut Seen<'_>),
 ) -> Result<bool, StageError> {
     let main = asker.given.main.as_deref().unwrap_or(MAIN);
     tree.looked_at();
@@ -169,6 +204,10 @@ fn examine(
     seen.unmet.extend(config.unmet(&met));
     unknown_groups(&config, &accounts, seen);
     not_reloaded(asker.given, &looked_at, pid_file.as_deref(), &mut out.findings);
+    if !tree.is_staged() {
+        let of = (seen.wanted, &accounts, &out.settings);
+        seen.placed.look(tree, of, |user| asker.about(user))?;
+    }
     Ok(true)
 }
 
@@ -240,6 +279,14 @@ impl Asker<'_> {
     /// What sshd prints for a connection, or what it says against its configuration.
     fn ask(&self, asked: Option<&Connection>) -> Result<Result<String, String>, StageError> {
         self.run(&self.given.args, self.key, asked)
+    }
+
+    /// The settings of an account that comes from this machine; none where sshd does not take its files.
+    fn about(&self, user: &str) -> Result<Option<Effective>, StageError> {
+        let here = "127.0.0.1".to_owned();
+        let (user, host, addr, laddr) = (user.to_owned(), here.clone(), here.clone(), here);
+        let asked = Connection { user, host, addr, laddr, lport: matrix::PORT, rdomain: None };
+        Ok(self.ask(Some(&asked))?.ok().map(|text| Effective::read(&text)))
     }
 
     /// What it says of the rendered file alone, without options.
@@ -339,14 +386,16 @@ fn named_line<'a>(said: &'a str, sources: &SourceMap) -> Option<(Span, &'a str)>
     Some((Span { file, start: offset(start), end: offset(start.saturating_add(length)) }, what))
 }
 
-/// Lines about which nobody could be asked, each once.
+/// Lines about which nobody could be asked, and what is not in place, each once.
 #[derive(Default)]
-struct Seen {
+struct Seen<'w> {
     unmet: BTreeSet<Span>,
     groups: BTreeSet<(Span, String)>,
+    wanted: Option<&'w Wanted>,
+    placed: Placed,
 }
 
-impl Seen {
+impl Seen<'_> {
     fn say(self, findings: &mut Findings) {
         for at in self.unmet {
             let message = "no connection is known to which this applies: what its block says was not asked";
@@ -359,6 +408,7 @@ impl Seen {
             let help = "members from elsewhere (LDAP, a file of another machine) are not seen here: ask `sshd -T -C user=…` about one";
             findings.push(Diagnostic::warning(code::SSHD_UNKNOWN_GROUP, at, message).help(help));
         }
+        self.placed.say(findings);
     }
 }
 
@@ -374,7 +424,7 @@ fn knows_groups(config: &Config, accounts: &Accounts) -> bool {
 }
 
 /// What a line says of a group in which nobody is known was asked about nobody.
-fn unknown_groups(config: &Config, accounts: &Accounts, seen: &mut Seen) {
+fn unknown_groups(config: &Config, accounts: &Accounts, seen: &mut Seen<'_>) {
     config.each(&mut |item| {
         let words = config::group_words(item).filter(|word| !word.starts_with('!') && !accounts.any_in(word));
         seen.groups.extend(words.map(|word| (item.at, word.to_owned())));

@@ -45,13 +45,16 @@ pub(super) struct Behind {
     pub(super) has_pid_file: bool,
 }
 
-/// Every sshd that listens in this network.
+/// Every sshd that listens in this network: root's, and those that users run for themselves, each as a remark.
+///
+/// SECURITY: a title is what any process calls itself, so one of another user is believed in nothing: not even that it listens,
+/// unless it has such a socket. What listens for a user lets in that user alone, and nobody's settings are found there.
 ///
 /// # Errors
-/// Where `/proc` cannot be read, or one does not show what it was started with.
-pub(super) fn listeners() -> Result<Vec<Running>, StageError> {
+/// Where `/proc` cannot be read, or one of root's does not show what it was started with.
+pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
     let here = fs::read_link("/proc/self/ns/net").map_err(StageError::system("read /proc/self/ns/net"))?;
-    let mut all = Vec::new();
+    let (mut all, mut of_users) = (Vec::new(), Vec::new());
     for entry in fs::read_dir("/proc").map_err(StageError::system("read /proc"))? {
         let at = entry.map_err(StageError::system("read /proc"))?.path();
         if !is_sshd(&at) || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
@@ -59,20 +62,67 @@ pub(super) fn listeners() -> Result<Vec<Running>, StageError> {
         }
         // One that is gone by now listens no more.
         let Ok(bytes) = fs::read(at.join("cmdline")) else { continue };
+        let user = match fs::read_to_string(at.join("status")) {
+            Ok(status) => user(&status),
+            Err(_) if !at.exists() => continue,
+            Err(_) => None,
+        };
         let process = at.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        match of_process(&bytes) {
-            Process::Listener(words) => all.push(Running { process, words }),
-            Process::Unclear => return Err(untold(&process)),
-            Process::Other => {}
+        let (words, is_clear) = match of_process(&bytes) {
+            Process::Listener(words) => (words, true),
+            Process::Unclear => (Vec::new(), false),
+            Process::Other => continue,
+        };
+        let one = Running { process, words };
+        match user {
+            Some(user) if listens(&at) => of_users.push(one.of_user(user)),
+            Some(_) => {}
+            // Its own program may be about to listen; another that does not listen is no sshd of this network.
+            None if one.is_asked().is_err() && !listens(&at) => {}
+            None if is_clear => all.push(one),
+            None => return Err(untold(&one.process)),
         }
     }
-    Ok(all)
+    Ok((all, of_users))
+}
+
+/// Whose a process is, unless it is wholly root's: one that a user started by a set-user-ID program is that user's.
+fn user(status: &str) -> Option<u32> {
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_whitespace().filter_map(|id| id.parse().ok()).find(|id| *id != 0)
+}
+
+/// Whether a process has a socket of TCP that listens (proc(5)). Where that is not seen, it may.
+fn listens(at: &Path) -> bool {
+    const LISTEN: &str = "0A";
+    let Ok(open) = fs::read_dir(at.join("fd")) else { return at.exists() };
+    let Ok(tables) = fs::read_to_string(at.join("net/tcp")) else { return at.exists() };
+    let tables = tables + &fs::read_to_string(at.join("net/tcp6")).unwrap_or_default();
+    let listening = tables.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let inode = fields.get(9)?;
+        (*fields.get(3)? == LISTEN).then(|| format!("socket:[{inode}]"))
+    });
+    let listening: BTreeSet<String> = listening.collect();
+    open.flatten()
+        .filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|to| to.to_str().is_some_and(|to| listening.contains(to)))
 }
 
 impl Running {
     /// As people call it.
     pub(super) fn name(&self) -> String {
         format!("the running sshd, process {}", self.process)
+    }
+
+    /// What is said of one that a user runs.
+    fn of_user(&self, user: u32) -> String {
+        let program = fs::read_link(self.at().join("exe")).unwrap_or_default();
+        format!(
+            "process {} of user {user} listens as an sshd of their own (`{}`): it lets in nobody but them, and was not asked about",
+            self.process,
+            program.display()
+        )
     }
 
     pub(super) fn process(&self) -> &str {

@@ -122,6 +122,31 @@ impl Tree {
         contents(&at).map_err(refused)?.map_or(Ok(()), |bytes| stage.put(path, bytes))
     }
 
+    /// What is in a file, if it is there.
+    ///
+    /// # Errors
+    /// Why it is not read.
+    pub(super) fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>, &'static str> {
+        self.place(path).map_or(Ok(None), |at| contents(&at))
+    }
+
+    /// The names in a folder, sorted; none where there is no such folder.
+    pub(super) fn names(&self, folder: &str) -> Vec<String> {
+        let entries = self.place(folder).and_then(|at| fs::read_dir(at).ok());
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().into_string().ok();
+        let mut names: Vec<String> = entries.into_iter().flatten().filter_map(name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// What a path leads to, and the folders above that, as sshd goes up them (`safe_path`): each with where this process
+    /// reaches it. The root of another tree is no folder of the machine's.
+    pub(super) fn way_up(&self, path: &str) -> Vec<(PathBuf, PathBuf)> {
+        let Some(way) = self.within(path) else { return Vec::new() };
+        let own = |path: &&Path| self.is_real() || *path != Path::new("/");
+        way.to.ancestors().filter(own).map(|path| (path.to_owned(), self.outside(path))).collect()
+    }
+
     /// Where a path lies; none where links lead round. Links are followed here, for an absolute one starts at the tree's root
     /// and not at the machine's.
     pub(super) fn place(&self, path: &str) -> Option<PathBuf> {

@@ -9,6 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::apply::admin;
 use crate::bastion::apply::{self, ApplyError, Asked};
+use crate::bastion::folder;
 use crate::cli::kind::files_of_sshd;
 use crate::cli::options::FindingsFormat;
 use crate::cli::render::number;
@@ -64,6 +65,10 @@ pub(super) struct Watchdog {
 
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     files_of_sshd(&args.folder)?;
+    if folder::build(&args.folder).is_none() {
+        let said = "the folder is in no build: no manifest says that its files are those that were proved\n";
+        console.talk(said);
+    }
     let asked = asked(&args)?;
     let outcome = apply::apply(&asked, &mut |what| {
         if args.step {
