@@ -240,7 +240,13 @@ fn a_machine_without_a_way_back_hears_nothing() {
 /// A router or firewall answers by its own routes, whichever of its addresses is written, by itself or in a list.
 #[test]
 fn a_gateway_answers_by_its_own_routes() {
-    for (role, to) in [("router", "10.1.0.3"), ("firewall", "10.1.0.3"), ("router", "10.1.0.3, 10.1.0.9")] {
+    let (lost, deaf) = (
+        "no routed path back: several routes are equally short",
+        "`r` drops it: it has no one way back to its source (`rp_filter`)",
+    );
+    for (role, to, reason) in
+        [("router", "10.1.0.3", lost), ("firewall", "10.1.0.3", deaf), ("router", "10.1.0.3, 10.1.0.9", lost)]
+    {
         let policy = format!(
             "zone a {{ 10.1.0.0/24 }}\nzone b {{ 10.2.0.0/24 }}\nzone c {{ 10.3.0.0/24 }}\nlist met = {to}\n\
              firewall f0 {{ e0 10.1.0.1 in a; e1 10.2.0.1 in b; e2 10.3.0.1 in c }}\n\
@@ -249,7 +255,6 @@ fn a_gateway_answers_by_its_own_routes() {
         );
         let found = unrouted(&policy, "r");
         let found = refuted(&found, "expect allow http from h to met");
-        let reason = "no routed path back: several routes are equally short";
         assert_eq!(found.reason.as_deref(), Some(reason), "{role}: {found:?}");
     }
 }

@@ -172,11 +172,13 @@ fn in_zone(
 }
 
 /// S80: whether a machine drops, before its hooks, what is from an address: it filters, so that the kernel asks for a way back
-/// (`rp_filter` is 2, and IPv4 alone has it), and it has none, or none of several.
+/// (`rp_filter` is 2, and IPv4 alone has it), and it has none, or none of several. Who has no address yet is heard by all.
 #[must_use]
 pub fn is_deaf(forwarding: &Forwarding<'_>, host: HostId, source: IpAddr) -> bool {
     let asks = source.is_ipv4() && forwarding.site().host(host).is_some_and(Host::filters);
-    asks && !is_group(source) && matches!(forwarding.next(host, source), Next::Ambiguous(_) | Next::NoRoute)
+    asks && !is_group(source)
+        && !source.is_unspecified()
+        && matches!(forwarding.next(host, source), Next::Ambiguous(_) | Next::NoRoute)
 }
 
 /// A hook on the way of a packet.
