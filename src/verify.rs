@@ -54,6 +54,7 @@ pub use done::Simulated;
 pub use frames::{frames, frames_of};
 pub use interfaces::{AgainstGroups, at_interface};
 pub use meant::{HOOKS, Meanings, NAT_HOOKS, hooks};
+pub use path::is_deaf;
 pub use people::{Servers, people};
 pub use prove::{Against, against, prove, prove_with};
 pub use report::{

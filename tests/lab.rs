@@ -386,6 +386,70 @@ fn groups_are_heard_and_ipvs_is_emulated() {
     assert!(row.contains("emulated (IPVS is no part of the lab"), "{row}");
 }
 
+/// Under `dr` nobody can make at a director what it hands on, nor show it to a real server of the bench: that says nothing against the rules.
+#[test]
+fn what_cannot_be_asked_behind_a_director_is_no_difference() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    for (name, net, gate) in [("four", "10.", "/24"), ("six", "fd0", "/64")] {
+        let addr = |zone: u8, host: &str| match name {
+            "four" => format!("{net}{zone}.0.{host}"),
+            _ => format!("{net}{zone}::{host}"),
+        };
+        let zone = |zone: u8| addr(zone, if name == "four" { "0" } else { "" }) + gate;
+        let policy = format!(
+            "zone a {{ {} }}\nzone d {{ {} }}\nfirewall r0 {{ e0 {} in a; e1 {} in d }}\nfirewall m {{ e0 {} in d }}\n\
+             host c = {} in a\nhost s {{ e0 {} in d; nftables }}\nallow tcp 80 from c to m ipvs dr to s\n\
+             test \"x\" {{ expect allow tcp 80 from c to m }}\n",
+            zone(1),
+            zone(4),
+            addr(1, "1"),
+            addr(4, "1"),
+            addr(4, "3"),
+            addr(1, "9"),
+            addr(4, "20")
+        );
+        site(place.path(), name, &policy);
+        let (out, _) = ends(lab(place.path(), &[name]), 0);
+        assert!(out.contains("1 emulated") && out.contains("that IPVS would send on"), "{out}");
+    }
+}
+
+/// S77: what the hub's leg does not carry comes to no member, and none is asked for.
+#[test]
+fn a_hub_of_one_family_carries_no_other() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let policy = "zone road { 10.8.0.0/24, 2001:db8:8::/64 }\nzone lan { 10.1.0.0/24 }\n\
+        firewall f { wg0 10.8.0.1 in road hub; e0 10.1.0.1 in lan }\n\
+        host p { wg0 10.8.0.2, 2001:db8:8::2 in road; nftables }\nhost s = 10.1.0.5 in lan\nallow http from p to s\n\
+        test \"t\" { expect allow http from p to s }\n";
+    site(place.path(), "one", policy);
+    let (out, _) = ends(lab(place.path(), &["one"]), 0);
+    assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+}
+
+/// S80: a member that filters and has no way back drops the packet before its hooks: all three say so.
+#[test]
+fn what_has_no_way_back_is_dropped_before_the_hooks() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let policy = "zone a { 10.1.0.0/24 }\nzone b { 10.2.0.0/24 }\nzone d { 10.4.0.0/24 }\n\
+        firewall f0 { e0 10.1.0.1 in a; e1 10.2.0.1 in b; e2 10.4.0.1 in d }\n\
+        host h4 { eth0 10.1.0.14 in a; eth1 10.4.0.124 in d; nftables }\nallow ssh from b to d\n";
+    site(place.path(), "deaf", policy);
+    let probes = "10.2.0.9 -> 10.4.0.124 tcp/22 new drop\n10.2.0.9 -> 10.4.0.9 tcp/22 new accept\n";
+    fs::write(place.path().join("deaf/probes.txt"), probes).unwrap();
+    let (out, _) = ends(lab(place.path(), &["deaf"]), 0);
+    assert!(out.contains("drop at h4 the wire") && out.contains("stopped at h4 the wire"), "{out}");
+}
+
 /// What an expectation names is sent: protocols by number, and the broadcast of the link.
 #[test]
 fn what_an_expectation_names_is_sent() {

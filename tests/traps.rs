@@ -191,6 +191,74 @@ fn what_tracks_on_a_link_sees_replies_too() {
     }
 }
 
+/// What a policy says, proved of its site where a machine has none of its routes.
+fn unrouted(policy: &str, host: &str) -> Report {
+    let whole = site(policy);
+    let mut site = whole.site.clone();
+    site.hosts.iter_mut().filter(|machine| machine.name == host).for_each(|machine| machine.routes.clear());
+    prove(&site, &whole.artifacts, options().at)
+}
+
+/// S80: a machine that filters drops, in IPv4, what it has no one way back to, before its hooks: a director, which answers nobody
+/// itself, and who hears the answer.
+#[test]
+fn a_machine_without_a_way_back_hears_nothing() {
+    let director = "zone a { 10.1.0.0/24 }\nzone d { 10.4.0.0/24 }\n\
+        firewall r0 { e0 10.1.0.1 in a; e1 10.4.0.1 in d }\nfirewall r1 { e0 10.1.0.2 in a; e1 10.4.0.2 in d }\n\
+        firewall m { e0 10.4.0.3 in d; route a via r0.d }\nhost c { e0 10.1.0.9 in a; route d via r0.a }\n\
+        host s { e0 10.4.0.20 in d; route a via r0.d; nftables }\nallow tcp 80 from c to m ipvs dr to s\n\
+        test \"t\" { expect allow tcp 80 from c to m }\n";
+    let sender = "zone a { 10.1.0.0/24 }\nzone b { 10.2.0.0/24 }\nzone d { 10.4.0.0/24 }\n\
+        firewall f0 { e0 10.1.0.1 in a; e1 10.2.0.1 in b; e2 10.4.0.1 in d }\nhost h = 10.4.0.6 in d\n\
+        host r { e0 10.1.0.4 in a; e1 10.2.0.4 in b; nftables; route d via f0.a }\n\
+        allow http from r.b to h\ntest \"t\" { expect allow http from r.b to h }\n";
+    let cases = [
+        (
+            director,
+            "m",
+            "expect allow tcp 80 from c to m",
+            "`m` drops it: it has no one way back to its source (`rp_filter`)",
+        ),
+        (
+            sender,
+            "r",
+            "expect allow http from r.b to h",
+            "`r` drops the reply: it has no one way back to its source (`rp_filter`)",
+        ),
+    ];
+    for (policy, host, words, reason) in cases {
+        let found = unrouted(policy, host);
+        assert_eq!(refuted(&found, words).reason.as_deref(), Some(reason), "{found:?}");
+        let six = ["1", "2", "4"].iter().fold(policy.replace("/24", "/64"), |text, n| {
+            text.replace(&format!("10.{n}.0."), &format!("fd0{n}::"))
+        });
+        let found = unrouted(&six.replace("::0/64", "::/64"), host);
+        assert!(found.holds(), "{:?}", red(&found));
+    }
+}
+
+/// A router or firewall answers by its own routes, whichever of its addresses is written, by itself or in a list.
+#[test]
+fn a_gateway_answers_by_its_own_routes() {
+    let (lost, deaf) = (
+        "no routed path back: several routes are equally short",
+        "`r` drops it: it has no one way back to its source (`rp_filter`)",
+    );
+    for (role, to, reason) in
+        [("router", "10.1.0.3", lost), ("firewall", "10.1.0.3", deaf), ("router", "10.1.0.3, 10.1.0.9", lost)]
+    {
+        let policy = format!(
+            "zone a {{ 10.1.0.0/24 }}\nzone b {{ 10.2.0.0/24 }}\nzone c {{ 10.3.0.0/24 }}\nlist met = {to}\n\
+             firewall f0 {{ e0 10.1.0.1 in a; e1 10.2.0.1 in b; e2 10.3.0.1 in c }}\n\
+             {role} r {{ e0 10.3.0.3 in c; e1 10.1.0.3 in a; route b via f0.a }}\nhost h {{ e0 10.2.0.4 in b }}\n\
+             allow http from h to met\ntest \"t\" {{ expect allow http from h to met }}\n"
+        );
+        let found = unrouted(&policy, "r");
+        let found = refuted(&found, "expect allow http from h to met");
+        assert_eq!(found.reason.as_deref(), Some(reason), "{role}: {found:?}");
+    }
+}
+
 /// Under `ipvs dr` a real server answers from the director's address: by way of the director itself nothing comes of it.
 #[test]
 fn under_dr_nothing_is_answered_through_the_director() {

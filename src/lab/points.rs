@@ -55,7 +55,7 @@ pub fn ask(
         let Point::Hook { host, hook } = point else {
             return Err(LabError::Unknown(format!("hook {point:?}")));
         };
-        let here = as_it_comes(&ports(forwarding.site(), *host), *hook, packet, forwarding);
+        let here = as_it_comes(forwarding, *host, *hook, packet);
         by_hook.entry((*host, *hook)).or_default().push((at, here));
     }
     let mut answers: BTreeMap<usize, Asked> = BTreeMap::new();
@@ -83,9 +83,9 @@ pub fn ask(
 /// The packet as it can come to a machine of the lab. There a dynamic leg has one address of its zone, which stands
 /// for whatever address of the zone the packet is for; and conntrack has its own mind of what is `new`.
 #[must_use]
-pub fn as_it_comes(ports: &[Port], hook: Hook, packet: &Packet, forwarding: &Forwarding<'_>) -> Packet {
+pub fn as_it_comes(forwarding: &Forwarding<'_>, host: HostId, hook: Hook, packet: &Packet) -> Packet {
     let mut here = packet.clone();
-    if let (Hook::Input, Some(address)) = (hook, leased(ports, packet, forwarding)) {
+    if let (Hook::Input, Some(address)) = (hook, leased(forwarding, host, packet)) {
         here.dst = address;
     }
     if packet.ct == CtState::New {
@@ -94,9 +94,11 @@ pub fn as_it_comes(ports: &[Port], hook: Hook, packet: &Packet, forwarding: &For
     here
 }
 
-fn leased(ports: &[Port], packet: &Packet, forwarding: &Forwarding<'_>) -> Option<IpAddr> {
+fn leased(forwarding: &Forwarding<'_>, host: HostId, packet: &Packet) -> Option<IpAddr> {
     let Interface::Named(name) = &packet.iif else { return None };
-    let port = ports.iter().find(|port| port.name == *name)?;
+    let ports: Vec<Port> = ports(forwarding.site(), host);
+    let dynamic = |port: &&Port| forwarding.site().leg(host, port.leg).is_some_and(|leg| leg.dynamic);
+    let port = ports.iter().find(|port| port.name == *name).filter(dynamic)?;
     let foreign = !is_group(packet.dst) && !ports.iter().any(|port| port.has(packet.dst));
     let here = forwarding.zone_of(packet.dst) == Some(port.zone);
     let same = |net: &&ipnet::IpNet| Family::of(net.addr()) == packet.family();

@@ -151,7 +151,8 @@ fn header(src: IpAddr, dst: IpAddr, sport: u16, text: &str) -> Result<Packet, St
         let (kind, code) = detail.split_once('.').unwrap_or((detail, "0"));
         let (kind, code) = (kind.parse(), code.parse());
         let (Ok(kind), Ok(code)) = (kind, code) else {
-            return Err(format!("`{text}` says no type and code: `{name}/8.0`"));
+            let ping = if src.is_ipv4() { 8 } else { 128 };
+            return Err(format!("`{text}` says no type and code: `{name}/{ping}.0`"));
         };
         return Ok(Packet::icmp(src, dst, kind, code));
     }

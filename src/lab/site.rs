@@ -551,11 +551,13 @@ impl<'s> SiteLab<'s> {
         })
     }
 
-    /// Without rulesets, every address of every machine is reached from its own zone.
+    /// Without rulesets, every address of every machine is reached from its own zone, but for what a hub there does not carry (S77).
     fn works(&mut self) -> Result<(), LabError> {
         let mut all = Vec::new();
         for port in self.machines.iter().flat_map(|machine| &machine.ports) {
-            for dst in port.addresses.iter().map(ipnet::IpNet::addr) {
+            let is_reached =
+                |dst: &IpAddr| self.forwarding.from_member(port.zone, None, *dst) == ZoneNext::OnLink;
+            for dst in port.addresses.iter().map(ipnet::IpNet::addr).filter(is_reached) {
                 let documented = if dst.is_ipv4() { [192, 0, 2, 77].into() } else { sender_v6() };
                 all.push((Start::Zone(port.zone), Packet::new(documented, dst, Proto::UDP, 9, 9)));
             }

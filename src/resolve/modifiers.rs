@@ -8,7 +8,7 @@ use time::{Date, PrimitiveDateTime, Time};
 
 use super::names::unknown;
 use super::words::clean;
-use crate::diag::{Diagnostic, Findings, code};
+use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::model::{Action, Limit, Per, Remarks, Waiver};
 use crate::source::Span;
 use crate::syntax::ast::{self, Modifier, ModifierKind, Until};
@@ -152,7 +152,10 @@ fn waiver(
             out.remarks.waived.push((what.text.clone(), clean(&reason.text)));
         }
         "lint" => {
-            let all = code::ALL.iter().map(|(c, _)| c.as_str());
+            // What is meant can be waived, and its page says so.
+            let waivable =
+                |(code, page): &&(Code, &str)| page.contains(&format!("waive lint {} \"", code.as_str()));
+            let all = code::ALL.iter().filter(waivable).map(|(code, _)| code.as_str());
             findings.push(unknown(code::UNKNOWN_CODE, "finding", what, all));
         }
         "aws" => match Waiver::ALL.into_iter().find(|waiver| waiver.word() == what.text) {

@@ -116,7 +116,7 @@ fn one_address(to: &ast::Place, findings: &mut Findings) -> Option<Vec<IpAddr>> 
     let message = "`dnat to` names one address, and this is none or several";
     findings.push(
         Diagnostic::error(code::NAT_TARGET, to.span, message)
-            .help("name a host with one leg, a leg `HOST.ZONE`, or an address; a balancer is `ipvs`"),
+            .help("name an address, or a host with one leg, or a leg `HOST.ZONE`, that has one of a family; a balancer is `ipvs`"),
     );
     None
 }

@@ -95,6 +95,12 @@ pub(super) fn waived<'a>(names: &Names<'a>, findings: &mut Findings) -> Waived<'
         let of_kind = || machines.clone().chain(unused.clone());
         if of_kind().any(|name| name == waive.name.text) {
             waived.insert((code, waive.name.text.as_str()));
+        } else if code == code::UNUSED_HOST
+            && names.hosts.iter().any(|(host, _)| host.name.text == waive.name.text)
+        {
+            let message = format!("`{}` forwards or filters: it is never unused", waive.name.text);
+            let finding = Diagnostic::error(code::UNKNOWN_WAIVER, waive.name.span, message);
+            findings.push(finding.help("leave the waiver out"));
         } else if !names.unread.contains(&waive.name.text) {
             findings.push(unknown(code::UNKNOWN_WAIVER, "name", &waive.name, of_kind()));
         }

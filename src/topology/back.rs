@@ -7,13 +7,16 @@ use super::seen::{Ends, Piece, Seen};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Real, Source, Way};
 use super::trouble::{Answerer, Trouble};
 use super::{Blocked, ClassId, Path, Start, Topology};
-use crate::model::{Host, HostId, LegId, Site, ZoneId};
+use crate::model::{End, Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, Family};
 
-/// What is wrong with the way back of a way that there is.
-pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
+/// What is wrong with the way back of a way that there is, to an item of `to`.
+pub(super) fn back(topology: &mut Topology<'_>, way: &Way, to: &End) -> Option<Trouble> {
     let path = way.crossing.path.as_ref().as_ref().ok()?;
-    match &way.course {
+    // Who forwards answers by its own routes, whichever of its addresses is written. Of more than one it is a member.
+    let host = path.end.map(|(host, _)| host).filter(|_| is_one(to));
+    let own = host.and_then(|host| member(topology, way, host));
+    own.or_else(|| match &way.course {
         Course::Plain => plain(topology, &way.crossing, path),
         Course::Dnat(dnat) => translated(topology, &way.crossing, path, dnat),
         Course::Balanced(balanced) if balanced.direct => past(topology, &way.crossing, path, balanced),
@@ -22,7 +25,29 @@ pub(super) fn back(topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
         }
         Course::Source(source) => masked(topology, &way.crossing, path, source),
         Course::Unserved | Course::Nowhere => None,
+    })
+}
+
+/// Whether an item is one address.
+pub(super) fn is_one(end: &End) -> bool {
+    let End::Addrs(set) = end else { return false };
+    let mut ranges = set.ranges();
+    ranges.next().is_some_and(|range| range.first == range.last) && ranges.next().is_none()
+}
+
+/// S80: why a machine that filters does not hear, in IPv4, what comes from a class.
+pub(super) fn deaf(topology: &mut Topology<'_>, at: HostId, class: ClassId, back: bool) -> Option<Trouble> {
+    let known = topology.classes.class(class)?;
+    let asked = known.family == Family::V4 && known.owner != Some(at);
+    topology.site.host(at).filter(|machine| asked && machine.filters())?;
+    if topology.leg_towards(at, class).is_some() {
+        return None;
     }
+    Some(match topology.path(Start::Machine(at), class).as_ref() {
+        Err(Blocked::Tie { ways, at }) => Trouble::Tie { ways: ways.clone(), at: *at, back, ends: None },
+        Ok(_) | Err(Blocked::NoWay) if back => Trouble::NoWayBack,
+        Ok(_) | Err(Blocked::NoWay) => Trouble::NoWay { ends: None, only: None },
+    })
 }
 
 /// S10: from every destination back to every source.
@@ -42,19 +67,26 @@ fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Optio
     None
 }
 
-/// Of a machine in the destination: what is wrong with its own way back to every source (S7).
-pub(super) fn member(
-    topology: &mut Topology<'_>,
-    crossing: &Crossing,
-    path: &Path,
-    host: HostId,
-) -> Option<Trouble> {
-    let (start, there) = (Start::Machine(host), Piece::whole(path));
-    let known = Known { whole: true, ..topology.known(crossing) };
-    let sources = sources(topology, crossing);
-    sources.into_iter().find_map(|class| {
+/// Of a machine in the destination: what is wrong with its own way back (S7) to every source, or to who masks them. What another
+/// clause translates is answered by a machine that the clause names.
+pub(super) fn member(topology: &mut Topology<'_>, way: &Way, host: HostId) -> Option<Trouble> {
+    let (crossing, start) = (&way.crossing, Start::Machine(host));
+    let path = crossing.path.as_ref().as_ref().ok().filter(|_| crossing.to_machine.is_none())?;
+    let known = topology.known(crossing);
+    let (there, classes, known) = match &way.course {
+        Course::Plain => (Piece::whole(path), sources(topology, crossing), Known { whole: true, ..known }),
+        Course::Source(source) => {
+            let sender = Some(path.transits.get(source.position)?.host);
+            let (_, beyond) = Piece::split(path, source.position);
+            (beyond, behind(topology, source.mask, crossing.family), Known { sender, ..known })
+        }
+        Course::Dnat(_) | Course::Balanced(_) | Course::Unserved | Course::Nowhere => return None,
+    };
+    // By which leg it comes to one that forwards stands in the path, and was asked.
+    let to = crossing.class.filter(|_| path.end.is_none());
+    classes.into_iter().find_map(|class| {
         let trouble = same(topology, (start, class), &there, known);
-        trouble.or_else(|| ended_strictly(topology, start, class, crossing.class))
+        trouble.or_else(|| ended_strictly(topology, start, class, to))
     })
 }
 
@@ -200,9 +232,12 @@ fn past(
                 let by = answerer(site, start, back);
                 return Some(Trouble::Asymmetric { there, back: seen, direct: false, by });
             }
-            // At M every packet is the first of its connection: it never hears of a reply.
+            // At M every packet is the first of its connection: it never hears of a reply, but it hears the packet.
             let before = Path { end: None, ..path.clone() };
-            let trouble = strictly(topology, &before, class).or_else(|| strictly(topology, inner, class));
+            let trouble = deaf(topology, balanced.at, class, true);
+            let trouble = trouble
+                .or_else(|| strictly(topology, &before, class))
+                .or_else(|| strictly(topology, inner, class));
             let trouble = trouble.or_else(|| answered_strictly(topology, start, class, clients.class));
             let to = topology.classes.of(real.addr);
             let trouble = trouble.or_else(|| ended_strictly(topology, start, class, to));

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
 
-use super::back::back;
+use super::back::{back, deaf, is_one};
 use super::bridges;
 use super::conflict::Book;
 use super::publics;
@@ -197,7 +197,7 @@ impl Need<'_> {
                     let nowhere = matches!(way.course, Course::Nowhere);
                     pair.push(nowhere || filtered(topology.site, &way.crossing));
                     served |= !matches!(way.course, Course::Unserved);
-                    let Some(mut trouble) = self.trouble(topology, way) else { continue };
+                    let Some(mut trouble) = self.trouble(topology, way, (from, to)) else { continue };
                     let in_other = ways.iter().any(|(f, way)| f != family && way.crossing.path.is_ok());
                     let ends = || told::parts(topology.site, (from, to), &way.crossing);
                     if !said.insert(trouble.code()) {
@@ -214,7 +214,7 @@ impl Need<'_> {
                     // Which leg a machine answers by is no matter of its own address.
                     let finding = match &trouble {
                         Trouble::Round { .. } => finding,
-                        _ => own::told(topology, (from, to), &way.crossing, finding),
+                        _ => own::told(topology, (from, to), way, finding),
                     };
                     match &trouble {
                         Trouble::NoWay { ends: None, only: None } => {
@@ -240,7 +240,7 @@ impl Need<'_> {
         unfiltered
     }
 
-    fn trouble(&self, topology: &mut Topology<'_>, way: &Way) -> Option<Trouble> {
+    fn trouble(&self, topology: &mut Topology<'_>, way: &Way, (from, to): (&End, &End)) -> Option<Trouble> {
         let path = match way.crossing.path.as_ref() {
             Ok(path) => path,
             Err(Blocked::Tie { ways, at }) => {
@@ -258,10 +258,19 @@ impl Need<'_> {
         };
         let early = early.or_else(|| dynamic(topology.site, &way.crossing, path));
         let early = early.or_else(|| publics::seen(topology, (self.from, self.to), &way.crossing, path));
+        let early = early.or_else(|| unheard(topology, from, &way.crossing));
         if early.is_some() || self.proved.is_some_and(|book| book.translates(&way.crossing)) {
             return early;
         }
-        back(topology, way)
+        let trouble = back(topology, way, to)?;
+        Some(match (trouble, &way.course) {
+            (Trouble::Tie { ways, at: Some(at), ends: None, back: true }, course) if !course.is_at(at) => {
+                let from = told::parts(topology.site, (from, to), &way.crossing).0;
+                let ends = topology.site.host(at).map(|machine| (from, machine.name.clone()));
+                Trouble::Tie { ways, at: Some(at), ends, back: true }
+            }
+            (trouble, _) => trouble,
+        })
     }
 
     /// Whether `hairpin` would serve somebody of an item of `from`: whoever comes by the target's own side.
@@ -466,6 +475,12 @@ impl Need<'_> {
             },
         }
     }
+}
+
+/// Of one whose leg or single address is named as the source: why it would not hear the answer (S80).
+fn unheard(topology: &mut Topology<'_>, from: &End, crossing: &Crossing) -> Option<Trouble> {
+    let class = crossing.class.filter(|_| matches!(from, End::Leg(..)) || is_one(from))?;
+    crossing.senders.iter().find_map(|own| deaf(topology, own.host, class, false))
 }
 
 /// What is wrong with the inner way of a `dnat to`.

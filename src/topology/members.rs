@@ -1,22 +1,42 @@
 //! Machines with several legs that an `allow` means by their zone or address: each answers by its own routes (S7), whatever
-//! the zone's other members do (S8), and a firewall that does not see the answer drops what follows.
+//! the zone's other members do (S8), and a firewall that does not see the answer drops what follows. One that forwards is meant
+//! by its address alone, and where nothing else is, its answer is the statement's (`back`).
 
 use std::collections::BTreeSet;
 
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Access, End, HostId, Site};
+use crate::model::{Access, End, Host, HostId, Nat, Role, Site};
 use crate::net::{AddrSet, Family};
 
-use super::back::member;
+use super::Topology;
+use super::back::{is_one, member};
 use super::check::speaks;
 use super::reading::words;
 use super::told::{NAMED, machines};
+use super::translate::Way;
 use super::trouble::Trouble;
-use super::{Course, Topology};
 
-/// The plain machines of a site that have several legs.
+/// The machines of a site that have several legs. The router of a vpc is nobody's far end (S58).
 pub(super) fn of_several_legs(site: &Site) -> Vec<HostId> {
-    site.hosts().filter(|(_, machine)| machine.is_multihomed()).map(|(host, _)| host).collect()
+    let several = site.hosts().filter(|(_, machine)| machine.legs.len() > 1 && machine.role != Role::Vpc);
+    several.map(|(host, _)| host).collect()
+}
+
+/// Whether an item of `to` means a machine by its zone or its addresses. A zone leaves its gateways out, and one that is meant by one
+/// address alone answers as the statement says (`back`).
+fn is_among(topology: &Topology<'_>, to: &End, host: HostId) -> bool {
+    let forwards = topology.site.host(host).is_some_and(Host::forwards);
+    match to {
+        End::Addrs(set) => {
+            !(forwards && is_one(to)) && topology.statics_of(host).any(|addr| set.contains(addr))
+        }
+        End::Zone(zone) => {
+            let zone = topology.site.zone(*zone).filter(|_| !forwards);
+            zone.is_some_and(|zone| topology.statics_of(host).any(|addr| zone.addrs.contains(addr)))
+        }
+        End::Anywhere => !forwards,
+        End::Host(_) | End::Leg(..) => false,
+    }
 }
 
 /// Warns of these machines where they are meant by their zone or address and answer past a firewall that saw the packet: of all of
@@ -27,17 +47,17 @@ pub(super) fn check(
     access: &Access,
     findings: &mut Findings,
 ) {
-    if several.is_empty() || access.nat.is_some() || access.waives_lint(code::ASYMMETRIC_MEMBER.as_str()) {
+    // These are for a leg that is named.
+    let to_legs = matches!(access.nat, Some(Nat::Dnat { .. } | Nat::Ipvs { .. }));
+    if several.is_empty() || to_legs || access.waives_lint(code::ASYMMETRIC_MEMBER.as_str()) {
         return;
     }
     let site = topology.site;
     let except = (topology.wide_union(&access.from.except), topology.wide_union(&access.to.except));
-    let of_many = |end: &&End| matches!(end, End::Zone(_) | End::Addrs(_) | End::Anywhere);
     let (mut elsewhere, mut nowhere) = (Told::default(), Told::default());
-    for to in access.to.plus.iter().filter(of_many) {
-        let meant = topology.wide_union(std::slice::from_ref(to));
-        let there = |host: &HostId| !meant.is_disjoint(&topology.own(*host));
-        let members: Vec<HostId> = several.iter().copied().filter(there).collect();
+    for to in &access.to.plus {
+        let among = |host: &HostId| is_among(topology, to, *host);
+        let members: Vec<HostId> = several.iter().copied().filter(among).collect();
         for from in &access.from.plus {
             let is_told = |host: &HostId| elsewhere.hosts.contains(host) || nowhere.hosts.contains(host);
             let left: Vec<HostId> = members.iter().copied().filter(|host| !is_told(host)).collect();
@@ -72,15 +92,14 @@ fn wrong(
 ) -> (Vec<HostId>, Vec<HostId>) {
     let (mut elsewhere, mut nowhere) = (BTreeSet::new(), BTreeSet::new());
     for family in Family::BOTH.into_iter().filter(|family| speaks(&access.terms, *family)) {
-        for way in topology.ways(None, (from, to), (no_from, no_to), family) {
-            let (Course::Plain, Ok(path)) = (&way.course, way.crossing.path.as_ref()) else { continue };
+        for way in topology.ways(access.nat.as_ref(), (from, to), (no_from, no_to), family) {
             for host in members {
                 let meant = !topology.own(*host).is_disjoint(&way.crossing.dst);
-                let itself = way.crossing.senders.iter().any(|own| own.host == *host);
-                if !meant || itself || way.crossing.to_machine.is_some() || elsewhere.contains(host) {
+                let Some(way) = others(topology, &way, *host).filter(|_| meant && !elsewhere.contains(host))
+                else {
                     continue;
-                }
-                match member(topology, &way.crossing, path, *host) {
+                };
+                match member(topology, &way, *host) {
                     Some(Trouble::Asymmetric { .. }) => {
                         elsewhere.insert(*host);
                     }
@@ -94,6 +113,16 @@ fn wrong(
     }
     let nowhere = nowhere.difference(&elsewhere).copied().collect();
     (elsewhere.into_iter().collect(), nowhere)
+}
+
+/// A way as others than a machine go it (S13); none where nobody else is left.
+fn others(topology: &Topology<'_>, way: &Way, host: HostId) -> Option<Way> {
+    let mut crossing = way.crossing.clone();
+    crossing.src = crossing.src.difference(&topology.own(host));
+    crossing.senders.retain(|own| own.host != host);
+    crossing.from_dynamic = crossing.from_dynamic.filter(|(of, _)| *of != host);
+    let left = !crossing.src.is_empty() || !crossing.senders.is_empty() || crossing.from_dynamic.is_some();
+    left.then(|| Way { crossing, course: way.course.clone() })
 }
 
 /// Machines that answer alike, and the ends at which they do.

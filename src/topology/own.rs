@@ -7,6 +7,7 @@
 
 use std::net::IpAddr;
 
+use super::back::member;
 use super::reading::{Crossing, words};
 use super::translate::Way;
 use super::{Start, Topology};
@@ -77,9 +78,10 @@ pub(super) fn meant(topology: &Topology<'_>, way: Way) -> Option<Way> {
 pub(super) fn told(
     topology: &mut Topology<'_>,
     (from, to): (&End, &End),
-    crossing: &Crossing,
+    of: &Way,
     finding: Diagnostic,
 ) -> Diagnostic {
+    let crossing = &of.crossing;
     let way = match finding.code {
         code::NO_PATH => "there is no way",
         code::ASYMMETRIC_PATH => "there is no way back",
@@ -97,7 +99,7 @@ pub(super) fn told(
         let own = own(topology, to, &crossing.dst)?;
         match &own.what {
             What::Within { addr, network } => Some(within(topology, own.host, (way, *addr), network)),
-            What::Alone { addr, listed } if answers => answering(topology, &own, (*addr, *listed), crossing),
+            What::Alone { addr, listed } if answers => answering(topology, &own, (*addr, *listed), of),
             What::Leg | What::Alone { .. } => None,
         }
     });
@@ -154,10 +156,10 @@ fn answering(
     topology: &mut Topology<'_>,
     own: &Own,
     (addr, listed): (IpAddr, bool),
-    crossing: &Crossing,
+    way: &Way,
 ) -> Option<(String, String)> {
-    let (sender, _) = topology.classes.divide(&crossing.src).into_iter().next()?;
-    if topology.path(Start::Machine(own.host), sender).is_err() {
+    let (sender, _) = topology.classes.divide(&way.crossing.src).into_iter().next()?;
+    if topology.path(Start::Machine(own.host), sender).is_err() || member(topology, way, own.host).is_some() {
         return None;
     }
     let site = topology.site;

@@ -37,6 +37,17 @@ pub enum Course {
     Nowhere,
 }
 
+impl Course {
+    /// Whether it is the named machine that answers, as far as anybody knows: not one to which its destination is sent on.
+    pub(super) fn is_at(&self, host: HostId) -> bool {
+        match self {
+            Self::Dnat(dnat) => dnat.at == host,
+            Self::Balanced(balanced) => balanced.at == host,
+            Self::Plain | Self::Source(_) | Self::Unserved | Self::Nowhere => true,
+        }
+    }
+}
+
 /// `dnat to`
 #[derive(Clone, Debug)]
 pub struct Dnat {

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use crate::forwarding::Forwarding;
 use crate::forwarding::shared::Shared;
-use crate::model::{Bridge, Hook, Host, HostId, LegId, Site};
+use crate::model::{Bridge, Hook, HostId, LegId, Role, Site};
 use crate::net::{AddrSet, Exhausted, Field, PacketSet};
 
 use super::broadcasts;
@@ -133,6 +133,14 @@ impl Pair<'_, '_, '_> {
             }
             part.ahead.pop_front();
             let Gate { host, hook, .. } = gate;
+            if self.is_deaf(gate, &part.ends().0) {
+                let (set, _) = self.network.left(part.entry, part.set, part.kind);
+                let name = name_of(self.network.site, host);
+                return self.stop(
+                    set,
+                    format!("`{name}` drops it: it has no one way back to its source (`rp_filter`)"),
+                );
+            }
             let far = if hook == Hook::Output { self.to.machine } else { self.from.machine };
             let passes = self.network.gate_for(gate, part.entry, far);
             let missing = self.network.space.minus(part.set, passes);
@@ -442,6 +450,12 @@ impl Pair<'_, '_, '_> {
             if goes_on && gate.hook == Hook::Input {
                 continue;
             }
+            if self.is_deaf(gate, src) {
+                let name = name_of(self.network.site, gate.host);
+                let reason =
+                    format!("`{name}` drops the reply: it has no one way back to its source (`rp_filter`)");
+                return self.stop(part.set, reason);
+            }
             if number == 0 && gate.hook == Hook::Output && stretch.at == Some(gate.host) {
                 src = answerer;
                 if came.is_some() {
@@ -471,8 +485,8 @@ impl Pair<'_, '_, '_> {
             return of_machine(self.forwarding.owner_of(real)).or(zone).unwrap_or(self.to.begin);
         }
         if !part.kind.dst {
-            // Whoever has several legs answers by its own routes, also where its zone was meant.
-            let itself = self.to.machine.filter(|(host, _)| self.to.named || self.is_multihomed(*host));
+            // Whoever has several legs answers by its own routes, also where its zone or its address was meant.
+            let itself = self.to.machine.filter(|(host, _)| self.to.named || self.has_ways(*host));
             return of_machine(itself).unwrap_or(self.to.begin);
         }
         let target = sample(&part.now.dst);
@@ -481,8 +495,16 @@ impl Pair<'_, '_, '_> {
         of_machine(owner).or(zone).unwrap_or(self.to.begin)
     }
 
-    fn is_multihomed(&self, host: HostId) -> bool {
-        self.network.site.host(host).is_some_and(Host::is_multihomed)
+    fn has_ways(&self, host: HostId) -> bool {
+        let machine = self.network.site.host(host).filter(|machine| machine.role != Role::Vpc);
+        machine.is_some_and(|machine| machine.legs.len() > 1)
+    }
+
+    /// Whether a machine that takes packets in at a gate drops, before its hooks, what has these sources (S80).
+    fn is_deaf(&self, gate: Gate, sources: &AddrSet) -> bool {
+        let routed = gate.iif.is_some() && gate.across.is_none();
+        let source = sample(sources).filter(|_| routed);
+        source.is_some_and(|source| path::is_deaf(self.forwarding, gate.host, source))
     }
 
     /// A packet of these, as its sender wrote it, and why it is stopped.

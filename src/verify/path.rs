@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
-use crate::model::{Bridge, Hook, HostId, LegId, Site, ZoneId};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Site, ZoneId};
 
 /// Where a path begins, which decides its first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +169,16 @@ fn in_zone(
     let (host, _) = end?;
     let (leg, _) = forwarding.site().host(host)?.leg_in(zone)?;
     Some((host, leg))
+}
+
+/// S80: whether a machine drops, before its hooks, what is from an address: it filters, so that the kernel asks for a way back
+/// (`rp_filter` is 2, and IPv4 alone has it), and it has none, or none of several. Who has no address yet is heard by all.
+#[must_use]
+pub fn is_deaf(forwarding: &Forwarding<'_>, host: HostId, source: IpAddr) -> bool {
+    let asks = source.is_ipv4() && forwarding.site().host(host).is_some_and(Host::filters);
+    asks && !is_group(source)
+        && !source.is_unspecified()
+        && matches!(forwarding.next(host, source), Next::Ambiguous(_) | Next::NoRoute)
 }
 
 /// A hook on the way of a packet.

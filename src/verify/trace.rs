@@ -59,8 +59,9 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
     let walked = begin.and_then(|begin| {
         let from = |begin| Ok((begin, gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None)?)));
-        // What these know no way for is sent by the leg that has the address: to a group, say.
-        let by_leg = |why| match spec.forwarding().owner_of(packet.src) {
+        // To a group it is sent by the leg that has the address; where else its routes lead nowhere, `by_its_leg` says what would be.
+        let sender = spec.forwarding().owner_of(packet.src).filter(|_| is_group(packet.dst));
+        let by_leg = |why| match sender {
             Some((host, leg)) => from(Begin::Leg(host, leg)).map_err(|_: path::NoPath| why),
             None => Err(why),
         };
@@ -94,7 +95,8 @@ pub fn by_its_leg(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Option
     let way = |begin| Some(gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None).ok()?));
     let begin = Begin::Leg(host, leg);
     let interface = site.leg(host, leg)?.interface_or_any().to_owned();
-    (way(Begin::Machine(host))? != way(begin)?)
+    let by_leg = way(begin)?;
+    (way(Begin::Machine(host)) != Some(by_leg))
         .then(|| (interface, routed(&spec, artifacts, begin, None, &packet)))
 }
 
@@ -295,6 +297,11 @@ impl Through<'_, '_> {
                 gate = Gate { hook: Hook::Input, oif: None, ..gate };
                 ahead.clear();
             }
+            if gate.iif.is_some() && gate.across.is_none() && path::is_deaf(forwarding, gate.host, packet.src)
+            {
+                hops.push(unheard(forwarding.site(), gate.host));
+                return None;
+            }
             for hop in machine.beside(&gate, &packet) {
                 let stopped = hop.verdict != Verdict::Accept;
                 hops.push(hop);
@@ -373,6 +380,24 @@ impl Through<'_, '_> {
             hops.push(emulated(self.spec.forwarding().site(), at, &shared, packet));
             let _end = on.follow(ahead.into(), shared.packet, hops);
         }
+    }
+}
+
+/// What a machine drops before its hooks, for no way leads back to its source (S80): no rule does.
+fn unheard(site: &Site, host: HostId) -> Hop {
+    let name = site.host(host).map_or("?", |host| host.name.as_str());
+    Hop {
+        point: Point::Hook { host, hook: Hook::Prerouting },
+        place: format!("{name}: no route back to its source (rp_filter)"),
+        verdict: Verdict::Drop,
+        meant: Verdict::Drop,
+        statements: vec![(
+            "its routes lead there by none or by several, and `rp_filter` is 2".to_owned(),
+            None,
+        )],
+        rules: Vec::new(),
+        file: None,
+        rewrite: None,
     }
 }
 

@@ -21,7 +21,7 @@ use crate::model::{Hook, HostId, Point, Site};
 use crate::net::{Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
-use crate::verify::{hook_of, ipvs, nobodys_own};
+use crate::verify::{hook_of, ipvs, is_deaf, nobodys_own};
 
 use super::super::report::word;
 use super::questions::{Question, Wanted, Way};
@@ -318,7 +318,8 @@ impl<'c> Judges<'c> {
     /// What the hooks behind a director did, each by itself.
     fn emulated(&self, sent_on: &[(Met, Answer)]) -> Answer {
         let as_sent = " (IPVS is no part of the lab: each hook behind it by itself)".to_owned();
-        let stopped = sent_on.iter().find(|(_, answer)| answer.word != "accept");
+        // What nobody can bring to a hook by itself (under `dr` what leaves for an own address) says nothing against it.
+        let stopped = sent_on.iter().find(|(_, answer)| !matches!(answer.word, "accept" | "never"));
         match stopped {
             None => Answer { as_sent, ..Answer::new("emulated", "") },
             Some(((point, _), answer)) => {
@@ -385,7 +386,7 @@ impl<'c> Judges<'c> {
         Ok(lab.converse_all(packets)?.into_iter().map(told).collect())
     }
 
-    /// The first point that does not let the packet pass.
+    /// The first point that does not let the packet pass, or the first machine that does not show it to its hooks.
     fn refusal(
         &self,
         met: Option<&[Met]>,
@@ -393,12 +394,29 @@ impl<'c> Judges<'c> {
         judge: impl Fn(&Point, &Packet) -> Verdict,
     ) -> Answer {
         let Some(met) = met else { return Answer::new("lost", "") };
-        let verdicts = met.iter().map(|(point, packet)| (point, judge(point, packet)));
-        match verdicts.into_iter().find(|(_, verdict)| *verdict != Verdict::Accept) {
-            None => Answer::new("accept", ""),
-            Some((_, verdict)) if matches!(question.way, Way::Point(_)) => Answer::new(word(verdict), ""),
-            Some((point, verdict)) => Answer::new(word(verdict), &named(&self.compiled.site, point)),
+        let alone = matches!(question.way, Way::Point(_));
+        for (point, packet) in met {
+            // What is asked of one hook was brought there.
+            if let Some(name) = self.unheard_by(point, packet).filter(|_| !alone) {
+                return Answer::new("drop", &format!("{name} the wire"));
+            }
+            let verdict = judge(point, packet);
+            if verdict != Verdict::Accept {
+                let place = if alone { String::new() } else { named(&self.compiled.site, point) };
+                return Answer::new(word(verdict), &place);
+            }
         }
+        Answer::new("accept", "")
+    }
+
+    /// The machine that drops a packet before a hook that it would come to, for no way leads back to its source (S80).
+    fn unheard_by(&self, point: &Point, packet: &Packet) -> Option<&str> {
+        let Point::Hook { host, hook: Hook::Forward | Hook::Input } = point else { return None };
+        let machine = self.compiled.site.host(*host)?;
+        // What its bridge or hub hands on comes by a link that it has a leg on.
+        let comes = packet.iif != packet.oif && packet.iif.name() != sim::LOOPBACK;
+        let deaf = comes && is_deaf(self.forwarding(), *host, packet.src);
+        deaf.then_some(machine.name.as_str())
     }
 
     /// The packet as the ruleset of a machine leaves it at prerouting or postrouting (S35).

@@ -17,8 +17,8 @@ fn of(site: &Site, id: HostId, host: &Host) -> Vec<Setting> {
         "net/ipv4/conf/all/rp_filter",
         "2",
         &[
-            "Loose, whatever an interface says (the larger counts). Every source that is allowed has a route back, but it",
-            "need not be by the interface it came by; what is spoofed is the ruleset's business.",
+            "Loose, whatever an interface says (the larger counts): what has no route back to its source is dropped before the",
+            "rules, but the route need not be by the interface it came by; what is spoofed is the ruleset's business.",
         ],
     ));
     if host.role == Role::Firewall {
