@@ -64,6 +64,12 @@ pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
     all
 }
 
+/// Whether a TCP connection is open at this machine: some socket of it still sends or waits for what is sent.
+#[must_use]
+pub fn is_open(connection: &Connection) -> bool {
+    sockets().iter().any(|s| s.state != TIME_WAIT && s.connection() == *connection)
+}
+
 /// Who this is, in words: the user who logged in, what they became, and where from.
 #[must_use]
 pub fn who(connection: Option<&Connection>) -> String {
@@ -85,6 +91,7 @@ pub fn who(connection: Option<&Connection>) -> String {
 }
 
 const ESTABLISHED: u8 = 1;
+const TIME_WAIT: u8 = 6;
 const LISTEN: u8 = 10;
 
 /// A line of `/proc/net/tcp` (proc(5)).

@@ -15,6 +15,7 @@
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N
+//! cut                       the boot, and what the other ends of cut connections may have taken up again in it
 //! log                       every step
 //! ```
 //!
@@ -308,6 +309,25 @@ impl State {
     pub fn text(&self, generation: u64, name: &str) -> Result<String, ApplyError> {
         let path = self.generation(generation).join(name);
         fs::read_to_string(&path).map_err(ApplyError::system(format!("cannot read `{}`", path.display())))
+    }
+
+    /// What the other ends of connections that were cut during this boot may have taken up again, as it is shown.
+    #[must_use]
+    pub fn cut(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.root.join("cut")).unwrap_or_default();
+        let mut lines = text.lines().map(str::to_owned);
+        if lines.next() == Some(boot()) { lines.collect() } else { BTreeSet::new() }
+    }
+
+    /// Adds to that.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remember_cut(&self, more: BTreeSet<String>) -> Result<(), ApplyError> {
+        let mut all = self.cut();
+        all.extend(more);
+        let lines: Vec<String> = std::iter::once(boot()).chain(all).collect();
+        replace(&self.root.join("cut"), &(lines.join("\n") + "\n"))
     }
 
     fn numbers(&self) -> Result<Vec<u64>, ApplyError> {

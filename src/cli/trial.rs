@@ -1,6 +1,9 @@
 //! `fwc confirm`, `rollback`, `status`, and the watchdog's own hidden command.
 
+use std::collections::BTreeSet;
+
 use crate::apply::change::Confirmed;
+use crate::apply::connections::Denied;
 use crate::apply::live::Nft;
 use crate::apply::state::{Record, State};
 use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
@@ -41,29 +44,66 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     for why in undone {
         Failure::new(why).warn("it is confirmed, and not all that follows is done", console);
     }
-    if let Err(why) = living(&state, &loaded, args.cut, console) {
-        let what = if args.cut { "not all ended" } else { "not known" };
-        why.warn(&format!("it is confirmed, and what its rules would not let start is {what}"), console);
+    let what = if args.cut { "not all ended" } else { "not known" };
+    let what = format!("it is confirmed, and what its rules would not let start is {what}");
+    match living(&state, &loaded, args.cut, console) {
+        Ok(Exit::Fine) => {}
+        Ok(_) => console.talk(&format!("warning: {what}\n")),
+        Err(why) => why.warn(&what, console),
     }
     Ok(Exit::Fine)
 }
 
-/// The connections that the new rules deny: listed, or ended.
+/// The connections that the new rules deny: listed, or ended. At fault where some could not be ended: the other end of one may
+/// take it up again, and the rules let it.
 fn living(state: &State, ruleset: &Ruleset, cut: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let entries = connections::entries().map_err(failure)?;
     let denied = connections::denied(ruleset, &entries).map_err(failure)?;
-    for (entry, hook) in &denied {
-        let did = if cut { "ended" } else { "goes on" };
-        console.data(&format!("{did}: {entry}, which the new rules deny in {hook}\n"));
-        if cut {
-            connections::cut(entry).map_err(failure)?;
-            log::step(state, &format!("ended {entry}"));
+    // Of an earlier cut: the rules let it start, by the other end; nobody who looks at it alone sees what it is.
+    let cut_before = state.cut();
+    let named: BTreeSet<String> = denied.iter().map(|denied| denied.entry.to_string()).collect();
+    let taken_up = |name: &String| cut_before.contains(name) && !named.contains(name);
+    let taken_up: BTreeSet<String> = entries.iter().map(ToString::to_string).filter(taken_up).collect();
+    let may_go_on: BTreeSet<String> =
+        denied.iter().filter(|one| one.again.is_some()).map(Denied::taken_up).collect();
+    if cut && !may_go_on.is_empty() {
+        // Before the first is cut: who is killed meanwhile has forgotten none.
+        if let Err(why) = state.remember_cut(may_go_on) {
+            failure(why).warn("what is taken up again will not be told later", console);
         }
     }
-    if !denied.is_empty() && !cut {
+    let mut stays = !taken_up.is_empty();
+    for one in &denied {
+        let ended = cut && connections::end(one).map_err(failure)?;
+        let did = match (cut, ended) {
+            (true, true) => "ended",
+            (true, false) => "not ended",
+            (false, _) => "goes on",
+        };
+        let goes_on = if cut { !ended } else { one.stays() };
+        let lets = one.again.as_ref().filter(|_| goes_on);
+        let lets = lets.map_or_else(String::new, |lets| {
+            format!("; its other end may take it up again, by {}", clean_line(lets))
+        });
+        stays |= goes_on;
+        console.data(&format!("{did}: {}, which the new rules deny in {}{lets}\n", one.entry, one.hook));
+        if cut {
+            log::step(state, &format!("{did} {}{lets}", one.entry));
+        }
+    }
+    for name in taken_up {
+        console.data(&format!("goes on: {name}, as the other end of what was cut took it up again\n"));
+    }
+    if !cut && denied.iter().any(|one| !one.stays()) {
         console.talk("`fwc cut` ends them, and no others\n");
     }
-    Ok(Exit::Fine)
+    if stays {
+        console.talk(
+            "what its other end may take up again goes on with that end's next packet: end it at one of its ends, or narrow \
+             what lets it, and cut again\n",
+        );
+    }
+    Ok(if cut && stays { Exit::AtFault } else { Exit::Fine })
 }
 
 #[derive(Debug, clap::Args)]
