@@ -48,7 +48,7 @@ pub fn connection() -> Option<Connection> {
 
 /// The connections that are open to these ports of this machine, and to any port at which root takes connections: an sshd
 /// does so as root, and a machine may have several, or one with several ports. Ascending, each once. What is open when
-/// something is changed shows nothing of what comes of it.
+/// something is changed shows nothing of what comes of it; nor does one whose first packet has come.
 #[must_use]
 pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
     let sockets = sockets();
@@ -56,7 +56,7 @@ pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
         sockets.iter().filter(|s| s.state == LISTEN).map(|s| s.local.port()).collect();
     let is = |s: &&Socket| {
         let by_root = s.uid == 0 && listened.contains(&s.local.port());
-        s.state == ESTABLISHED && (ports.contains(&s.local.port()) || by_root)
+        matches!(s.state, ESTABLISHED | SYN_RECV) && (ports.contains(&s.local.port()) || by_root)
     };
     let mut all: Vec<Connection> = sockets.iter().filter(is).map(Socket::connection).collect();
     all.sort_unstable();
@@ -91,6 +91,7 @@ pub fn who(connection: Option<&Connection>) -> String {
 }
 
 const ESTABLISHED: u8 = 1;
+const SYN_RECV: u8 = 3;
 const TIME_WAIT: u8 = 6;
 const LISTEN: u8 = 10;
 

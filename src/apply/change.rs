@@ -115,6 +115,7 @@ impl Plan {
             by: manner.by,
             connection: manner.connection,
             open: Vec::new(),
+            loading: true,
             nft: nft.path().to_owned(),
             boot: super::state::boot(),
             beside: parameters::beside(&manner.parameters),
@@ -140,9 +141,7 @@ impl Plan {
     /// When another generation is on trial, or the watchdog cannot be armed.
     pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
         nothing_on_trial(state)?;
-        if let Some(connection) = &self.record.connection {
-            self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
-        }
+        self.record.open = open(&self.record);
         let generation = self.record.generation;
         let sealed = |name, text| (name, damage::sealed(generation, name, text));
         let ways = [sealed(BOOT, &self.boot), sealed(ROLLBACK, &self.rollback)];
@@ -193,7 +192,8 @@ impl Armed {
         // Whatever the exit code says: an nft that was killed may have committed.
         let outcome = read_back(&nft, &self.plan)
             .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))))
-            .and_then(|()| set(parameters::kept(&record.beside)));
+            .and_then(|()| set(parameters::kept(&record.beside)))
+            .and_then(|()| noted(state, &self.lock, record));
         if let Err(why) = outcome {
             let why = match loaded {
                 Err(refused) => refused.to_string(),
@@ -205,6 +205,18 @@ impl Armed {
         log::step(state, &said(record, "is loaded, on trial"));
         Ok(self.trial)
     }
+}
+
+/// The connections that show nothing of new logins, where one is asked for.
+fn open(record: &Record) -> Vec<Connection> {
+    let port = |connection: &Connection| admin::open(&BTreeSet::from([connection.server.port()]));
+    record.connection.as_ref().map(port).unwrap_or_default()
+}
+
+/// Notes that a generation is loaded, and once more who is there: who came while it was being loaded came by the old rules.
+fn noted(state: &State, lock: &Lock, record: &Record) -> Result<(), ApplyError> {
+    let all: BTreeSet<Connection> = record.open.iter().copied().chain(open(record)).collect();
+    lock.note(state, &Record { open: all.into_iter().collect(), loading: false, ..record.clone() })
 }
 
 /// Whether a change may begin: nothing is on trial, with a mark or without.
@@ -265,7 +277,7 @@ pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, App
 ///
 /// # Errors
 /// When nothing is on trial, when its table is not loaded, when a parameter or a bridge is not as it was, or when the connection is the one that applied it, was open
-/// then, or comes from this machine itself (`console` overrides that).
+/// then, came while it was loaded, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
     connection: Option<&Connection>,
@@ -276,6 +288,11 @@ pub fn confirm(
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
+        if record.loading {
+            let why = "its `apply` ended before it had noted who logged in while it was loaded";
+            let what = "roll it back and apply again, or say `--i-have-console`";
+            return Err(ApplyError::Cannot(format!("{why}: {what}")));
+        }
         shows_a_login(applied, &record.open, connection)?;
     }
     let nft = Nft::at(&record.nft);

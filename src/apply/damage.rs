@@ -43,6 +43,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
         by: unknown(),
         connection: None,
         open: Vec::new(),
+        loading: false,
         nft: nft.path().to_owned(),
         boot: String::new(),
         parameters: Vec::new(),

@@ -81,10 +81,13 @@ pub struct Record {
     pub by: String,
     /// The connection over which it was applied.
     pub connection: Option<Connection>,
-    /// The connections that were open when it was armed, where it was applied over one: that they go on says nothing of
-    /// new logins.
+    /// The connections that were open when it was armed, or once it was loaded, where it was applied over one: that they go on
+    /// says nothing of new logins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Connection>,
+    /// Whether it is only being loaded: who comes until it is, comes by the old rules, and is not noted yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loading: bool,
     /// The `nft` that loads and lists.
     pub nft: PathBuf,
     /// The boot during which it was applied; empty: an older fwc did not note it.
@@ -405,6 +408,15 @@ impl Lock {
         // It has its place now.
         let _ = stage.keep();
         sync_folder(&parent).map_err(system())
+    }
+
+    /// Replaces what is known of a generation.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn note(&self, state: &State, record: &Record) -> Result<(), ApplyError> {
+        let json = serde_json::to_string_pretty(record).unwrap_or_default();
+        replace(&state.generation(record.generation).join("record.json"), &json)
     }
 
     /// Sets the mark of the trial.
