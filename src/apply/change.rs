@@ -26,6 +26,9 @@ use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Milliseconds after the end of a trial in which it is still being rolled back.
+const LATE: u64 = 2000;
+
 /// The listing of every table at the moment of the confirmation, in the generation's folder.
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
 /// The file of a generation with the kernel's parameters that it wants as they were when it was confirmed.
@@ -150,7 +153,7 @@ impl Plan {
             [("apply.nft", self.apply.as_str())].into_iter().chain(others).collect();
         lock.write(state, &self.record, &files)?;
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let deadline = uptime().saturating_add(within);
+        let deadline = uptime()?.saturating_add(within);
         let mut trial = Trial { generation, boot: boot(), deadline, watchdog: None };
         lock.set_trial(state, &trial)?;
         match watchdog::arm(state, generation, deadline) {
@@ -648,8 +651,9 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     let mut left = None;
     match (&trial, &confirmed) {
         (Some((record, trial)), _) => {
-            left = Some(trial.deadline.saturating_sub(uptime()));
             let number = trial.generation;
+            let now = uptime();
+            left = now.as_ref().ok().map(|now| trial.deadline.saturating_sub(*now));
             if trial.boot != boot() {
                 wrong.push(format!(
                     "a reboot ended the trial of generation {number}: `fwc rollback` says so too"
@@ -659,6 +663,16 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
                 wrong.push(format!(
                     "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
                 ));
+            }
+            match now {
+                Err(why) => wrong.push(format!("how long the trial lasts is not known: {why}")),
+                Ok(now) if trial.boot == boot() && now > trial.deadline.saturating_add(LATE) => {
+                    let late = now.saturating_sub(trial.deadline) / 1000;
+                    wrong.push(format!(
+                        "generation {number} was to be rolled back {late} s ago, and was not: `fwc rollback`"
+                    ));
+                }
+                Ok(_) => {}
             }
             let alive = trial.watchdog.as_ref().is_some_and(Watchdog::is_alive);
             if trial.boot == boot() && !alive && trial.watchdog.is_some() {

@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::ApplyError;
@@ -507,14 +508,15 @@ pub fn now() -> u64 {
     u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline.
-#[must_use]
-pub fn uptime() -> u64 {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let mut parts = text.split([' ', '.']);
-    let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).unwrap_or(0);
-    let (seconds, hundredths) = (number(), number());
-    seconds.saturating_mul(1000).saturating_add(hundredths.saturating_mul(10))
+/// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline. Of the kernel itself:
+/// a file can be gone, or empty (`/proc/uptime` of a container is another program's).
+///
+/// # Errors
+/// When the kernel does not say. Nobody may wait then.
+pub fn uptime() -> Result<u64, ApplyError> {
+    let unclear = "cannot read the clock since boot";
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|e| ApplyError::system(unclear)(e.into()))?;
+    u64::try_from(Duration::from(now).as_millis()).map_err(|_| ApplyError::Cannot(unclear.to_owned()))
 }
 
 /// What tells this boot from the one before.

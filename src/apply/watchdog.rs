@@ -104,7 +104,7 @@ pub fn systemd_runs() -> bool {
 
 fn timer(fwc: &Path, state: &State, generation: u64, deadline: u64) -> Result<Watchdog, ApplyError> {
     let unit = format!("fwc-rollback-{generation}-{deadline}");
-    let milliseconds = deadline.saturating_sub(uptime());
+    let milliseconds = deadline.saturating_sub(uptime()?);
     let output = Command::new("systemd-run")
         .args([
             format!("--unit={unit}"),
@@ -197,14 +197,17 @@ pub fn detach() -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Waits for the deadline, or for the trial to end. Then `roll_back` is tried until it succeeds.
+/// Waits for the deadline, or for the trial to end. Then `roll_back` is tried until it succeeds. A clock that cannot be read ends
+/// the trial.
 pub fn wait(
     state: &State,
     generation: u64,
     deadline: u64,
     roll_back: impl FnMut() -> Result<(), ApplyError>,
 ) {
-    while uptime() < deadline {
+    while let Ok(now) = uptime()
+        && now < deadline
+    {
         // A mark that is unreadable is no reason to go away, nor one that is gone before it is known what became of it.
         let over = match state.trial() {
             Ok(Some(trial)) => trial.generation != generation,
@@ -213,7 +216,7 @@ pub fn wait(
         if over {
             return;
         }
-        std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(uptime()))));
+        std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(now))));
     }
     let _ = persist(state, generation, roll_back);
 }
