@@ -19,7 +19,9 @@ use super::admin::{self, Connection};
 use super::build::{Build, Leg};
 use super::live::{self, Nft, is_own, parsed};
 use super::preflight::{self, Refusal};
-use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
+use super::state::{
+    BOOT, Lock, MEND, Parameter, ROLLBACK, ROLLED_BACK, Record, State, Trial, boot, replace, uptime,
+};
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 
@@ -185,6 +187,15 @@ impl Armed {
     pub fn load(self, state: &State) -> Result<Trial, ApplyError> {
         let record = &self.plan.record;
         let nft = Nft::at(&record.nft);
+        if let Err(why) = self.goes_on(state) {
+            restore(
+                state,
+                &self.lock,
+                (record, None),
+                &format!("{ROLLED_BACK} before it was loaded: {why}"),
+            )?;
+            return Err(ApplyError::RolledBack(why.to_string()));
+        }
         if let Some(connection) = &record.connection
             && let Err(why) = connections::track(connection)
         {
@@ -193,20 +204,33 @@ impl Armed {
         let path = state.generation(record.generation).join("apply.nft");
         let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
         // Whatever the exit code says: an nft that was killed may have committed.
-        let outcome = read_back(&nft, &self.plan)
+        let outcome = self
+            .goes_on(state)
+            .and_then(|()| read_back(&nft, &self.plan))
             .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))))
             .and_then(|()| set(parameters::kept(&record.beside)))
-            .and_then(|()| noted(state, &self.lock, record));
+            .and_then(|()| noted(state, &self.lock, record))
+            .and_then(|()| self.goes_on(state));
         if let Err(why) = outcome {
             let why = match loaded {
                 Err(refused) => refused.to_string(),
                 Ok(()) => why.to_string(),
             };
-            restore(state, &self.lock, (record, None), &format!("rolled back at once: {why}"))?;
+            restore(state, &self.lock, (record, None), &format!("{ROLLED_BACK} at once: {why}"))?;
             return Err(ApplyError::RolledBack(why));
         }
         log::step(state, &said(record, "is loaded, on trial"));
         Ok(self.trial)
+    }
+
+    /// Whether the trial goes on: this process, or the nft that it waited for, may have been stopped for as long as anybody likes,
+    /// and the watchdog does not wait for it.
+    fn goes_on(&self, state: &State) -> Result<(), ApplyError> {
+        let is_past = uptime()? >= self.trial.deadline;
+        if is_past || state.outcome(self.trial.generation).is_some() {
+            return Err(ApplyError::Cannot("its trial ended before it was loaded".to_owned()));
+        }
+        Ok(())
     }
 }
 
@@ -329,6 +353,10 @@ pub fn confirm(
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     let parameters = parameters::as_they_are(parameters::of_generation(state, trial.generation)?);
     replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
+    // The watchdog does not wait for a process that was stopped.
+    if state.was_rolled_back(trial.generation) {
+        return Err(ApplyError::Cannot("its trial is over: the watchdog rolls it back".to_owned()));
+    }
     let confirmed = match lock.confirm(state, trial.generation) {
         Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
         confirmed => confirmed,
@@ -387,9 +415,27 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
-    let Some(lock) = to_end(state, only)? else {
-        return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
-    };
+    match to_end(state, only)? {
+        Some(lock) => rolled_back(state, &lock, only, by),
+        None if only.is_some() => Ok(None),
+        None => Err(ApplyError::NotOnTrial),
+    }
+}
+
+/// The same of one generation where whoever has the lock does not end: the watchdog's last resort.
+///
+/// # Errors
+/// As [`roll_back`].
+pub fn roll_back_alone(state: &State, generation: u64, by: &str) -> Result<Option<Record>, ApplyError> {
+    rolled_back(state, &Lock::without(), Some(generation), by)
+}
+
+fn rolled_back(
+    state: &State,
+    lock: &Lock,
+    only: Option<u64>,
+    by: &str,
+) -> Result<Option<Record>, ApplyError> {
     let (number, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
@@ -398,8 +444,10 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
             return Err(ApplyError::NotOnTrial);
         }
     };
+    let outcome = format!("{ROLLED_BACK} by {by}");
+    lock.claim(state, number, &outcome);
     let (record, lost) = damage::record(state, number)?;
-    let restored = restore(state, &lock, (&record, lost), &format!("rolled back by {by}"));
+    let restored = restore(state, lock, (&record, lost), &outcome);
     if let (Some(watchdog), None) = (&watchdog, only)
         && state.outcome(record.generation).is_some()
     {
@@ -437,10 +485,11 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
 }
 
 /// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
-/// somebody removed `trial.json`. `only`, or else the last one.
+/// somebody removed `trial.json`. Or it was rolled back, and whoever was stopped while it loaded it went on. `only`, or else the
+/// last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<u64>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
-    if state.is_over(generation) {
+    if state.is_over(generation) && !state.was_rolled_back(generation) {
         return Ok(None);
     }
     let (record, _) = damage::record(state, generation)?;
@@ -467,7 +516,11 @@ fn restore(
     let but: Vec<String> = lost.into_iter().chain(instead).chain(parameters).collect();
     let but = but.join("; ");
     let whole = if but.is_empty() { outcome.to_owned() } else { format!("{outcome}; but {but}") };
-    lock.end_trial(state, record.generation, &whole)?;
+    // A disk that takes nothing: the table is what it is about.
+    lock.end_trial(state, record.generation, &whole).map_err(|why| {
+        let is_back = format!("what was there before generation {} is back", record.generation);
+        ApplyError::Cannot(format!("{is_back}, and it cannot be noted: {why}"))
+    })?;
     log::step(state, &said(record, &whole));
     if but.is_empty() {
         return Ok(());

@@ -45,6 +45,8 @@ use crate::durable::{self, sync_folder};
 pub const DEFAULT: &str = "/var/lib/fwc";
 /// What a generation loads when the machine starts.
 pub(super) const BOOT: &str = "boot.nft";
+/// How the outcome of a generation begins that was rolled back.
+pub(super) const ROLLED_BACK: &str = "rolled back";
 /// What takes a generation back.
 pub(super) const ROLLBACK: &str = "rollback.nft";
 /// The way out where what is confirmed is damaged.
@@ -62,7 +64,8 @@ pub struct State {
 /// The right to change the machine.
 #[derive(Debug)]
 pub struct Lock {
-    file: Flock<File>,
+    /// None of the watchdog, where whoever has the lock does not end.
+    file: Option<Flock<File>>,
 }
 
 /// What is known of a generation.
@@ -184,7 +187,14 @@ impl State {
         let path = self.root.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let file = options.open(&path).map_err(cannot_lock(&path))?;
+        let file = match options.open(&path) {
+            // To lock a file takes no right to write it; and where none can be made, the folder does as well.
+            Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                File::open(&path).or_else(|_| File::open(&self.root)).map_err(|_| why)
+            }
+            file => file,
+        };
+        let file = file.map_err(cannot_lock(&path))?;
         Self::locked(file, &path, patience)
     }
 
@@ -204,7 +214,7 @@ impl State {
         let start = Instant::now();
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => return Ok(Lock { file }),
+                Ok(file) => return Ok(Lock { file: Some(file) }),
                 Err((again, nix::errno::Errno::EWOULDBLOCK)) => {
                     if start.elapsed() >= patience {
                         return Err(ApplyError::Busy);
@@ -296,6 +306,13 @@ impl State {
         forgotten || self.is_confirmed(generation) || self.outcome(generation).is_some()
     }
 
+    /// Whether a generation was rolled back: its table has no business here any more. A `confirmed` that cannot be read says no.
+    #[must_use]
+    pub fn was_rolled_back(&self, generation: u64) -> bool {
+        let outcome = self.outcome(generation);
+        outcome.is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) && !self.is_confirmed(generation)
+    }
+
     /// The highest number of a generation, be it that of the confirmed one alone; 0 where there was none.
     ///
     /// # Errors
@@ -382,12 +399,28 @@ fn cannot_lock(path: &Path) -> impl FnOnce(std::io::Error) -> ApplyError {
 
 /// Changes; whoever makes one has the lock.
 impl Lock {
+    /// Changes without the lock: for the watchdog alone, when whoever has it does not end (it is stopped, it hangs). Whoever goes on
+    /// later finds what became of its generation, and looks for that after every wait.
+    #[must_use]
+    pub fn without() -> Self {
+        Self { file: None }
+    }
+
+    /// Without the lock, says that a generation is rolled back before it is, so that nobody confirms it meanwhile.
+    pub fn claim(&self, state: &State, generation: u64, outcome: &str) {
+        if self.file.is_none() {
+            // Where nothing can be written, nothing is confirmed either.
+            let _ = replace(&state.generation(generation).join("outcome"), &format!("{outcome}\n"));
+        }
+    }
+
     /// A second descriptor of the lock: as long as the program that has it runs, the lock is held.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn share(&self) -> Result<File, ApplyError> {
-        self.file.try_clone().map_err(ApplyError::system("cannot share the lock"))
+        let file = self.file.as_ref().map_or_else(|| File::open("/dev/null"), |file| file.try_clone());
+        file.map_err(ApplyError::system("cannot share the lock"))
     }
 
     /// Writes a new generation, whole, under the next number.

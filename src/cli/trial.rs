@@ -6,6 +6,7 @@ use crate::apply::change::Confirmed;
 use crate::apply::connections::Denied;
 use crate::apply::live::Nft;
 use crate::apply::state::{Record, State};
+use crate::apply::watchdog::Hold;
 use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
 use crate::target::nft::artifact::Ruleset;
 
@@ -137,7 +138,9 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
     let state = args.state.look()?;
     let done = match args.generation {
         // Nobody stands by who could try again.
-        Some(generation) => watchdog::persist(&state, generation, || as_watchdog(&state, generation)),
+        Some(generation) => {
+            watchdog::persist(&state, generation, |hold| as_watchdog(&state, generation, hold))
+        }
         None => change::roll_back(&state, None, &admin::who(admin::connection().as_ref())),
     };
     match done {
@@ -152,8 +155,12 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
 }
 
 /// One try of the watchdog of a generation.
-fn as_watchdog(state: &State, generation: u64) -> Result<Option<Record>, ApplyError> {
-    change::roll_back(state, Some(generation), "the watchdog: nobody confirmed")
+fn as_watchdog(state: &State, generation: u64, hold: Hold) -> Result<Option<Record>, ApplyError> {
+    let by = "the watchdog: nobody confirmed";
+    match hold {
+        Hold::Locked => change::roll_back(state, Some(generation), by),
+        Hold::Alone => change::roll_back_alone(state, generation, by),
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -205,6 +212,6 @@ pub(super) fn watch(args: &WatchdogArgs, console: &mut Console<'_>) -> Result<Ex
     if let Err(why) = console.flush() {
         return Err(Failure::new(clean_line(&why.to_string())));
     }
-    watchdog::wait(&state, generation, deadline, || as_watchdog(&state, generation).map(|_| ()));
+    watchdog::wait(&state, generation, deadline, |hold| as_watchdog(&state, generation, hold).map(|_| ()));
     Ok(Exit::Fine)
 }
