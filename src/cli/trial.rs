@@ -47,7 +47,7 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     }
     let what = if args.cut { "not all ended" } else { "not known" };
     let what = format!("it is confirmed, and what its rules would not let start is {what}");
-    match living(&state, &loaded, args.cut, console) {
+    match living(&state, (NEW, &loaded), args.cut, console) {
         Ok(Exit::Fine) => {}
         Ok(_) => console.talk(&format!("warning: {what}\n")),
         Err(why) => why.warn(&what, console),
@@ -55,9 +55,20 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     Ok(Exit::Fine)
 }
 
+/// What denies, as it is called; after a rollback the other.
+const NEW: &str = "the new rules";
+const OLD: &str = "the rules that are back";
+/// So many connections are named in the log; `fwc cut --list` names all.
+const LOGGED: usize = 20;
+
 /// The connections that the new rules deny: listed, or ended. At fault where some could not be ended: the other end of one may
 /// take it up again, and the rules let it.
-fn living(state: &State, ruleset: &Ruleset, cut: bool, console: &mut Console<'_>) -> Result<Exit, Failure> {
+fn living(
+    state: &State,
+    (rules, ruleset): (&str, &Ruleset),
+    cut: bool,
+    console: &mut Console<'_>,
+) -> Result<Exit, Failure> {
     let entries = connections::entries().map_err(failure)?;
     let denied = connections::denied(ruleset, &entries).map_err(failure)?;
     // Of an earlier cut: the rules let it start, by the other end; nobody who looks at it alone sees what it is.
@@ -87,7 +98,7 @@ fn living(state: &State, ruleset: &Ruleset, cut: bool, console: &mut Console<'_>
             format!("; its other end may take it up again, by {}", clean_line(lets))
         });
         stays |= goes_on;
-        console.data(&format!("{did}: {}, which the new rules deny in {}{lets}\n", one.entry, one.hook));
+        console.data(&format!("{did}: {}, which {rules} deny in {}{lets}\n", one.entry, one.hook));
         if cut {
             log::step(state, &format!("{did} {}{lets}", one.entry));
         }
@@ -119,9 +130,8 @@ pub(super) struct CutArgs {
 
 pub(super) fn cut(args: &CutArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let state = args.state.look()?;
-    let ruleset = Nft::found().and_then(|nft| nft.own_text()).and_then(|text| live::parsed(&text));
-    let ruleset = ruleset.map_err(|why| failure(why.into()))?;
-    living(&state, &ruleset, !args.list, console)
+    let ruleset = own().map_err(failure)?;
+    living(&state, (NEW, &ruleset), !args.list, console)
 }
 
 #[derive(Debug, clap::Args)]
@@ -147,6 +157,11 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
         Ok(Some(record)) => {
             let words = format!("generation {} of `{}` is rolled back\n", record.generation, record.host);
             console.talk(&words);
+            if args.generation.is_none()
+                && let Err(why) = left_behind(&state, console)
+            {
+                why.warn("it is rolled back, and what the trial let start is not known", console);
+            }
             Ok(Exit::Fine)
         }
         Ok(None) => Ok(Exit::Fine),
@@ -154,13 +169,50 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
     }
 }
 
+/// What only the trial let start, and what goes on all the same: established connections do.
+fn left_behind(state: &State, console: &mut Console<'_>) -> Result<(), Failure> {
+    let ruleset = own().map_err(failure)?;
+    // Without rules nothing is denied.
+    if !ruleset.tables.is_empty() {
+        living(state, (OLD, &ruleset), false, console)?;
+    }
+    Ok(())
+}
+
+/// The same for the log: nobody reads what the watchdog says.
+fn log_left_behind(state: &State) -> Result<(), ApplyError> {
+    let ruleset = own()?;
+    if ruleset.tables.is_empty() {
+        return Ok(());
+    }
+    let denied = connections::denied(&ruleset, &connections::entries()?)?;
+    for one in denied.iter().take(LOGGED) {
+        log::step(state, &format!("goes on: {}, which {OLD} deny in {}", one.entry, one.hook));
+    }
+    if let Some(more) = denied.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        log::step(state, &format!("{more} more such connections go on: `fwc cut --list`"));
+    }
+    Ok(())
+}
+
+/// Our tables as they are.
+fn own() -> Result<Ruleset, ApplyError> {
+    Ok(live::parsed(&Nft::found()?.own_text()?)?)
+}
+
 /// One try of the watchdog of a generation.
 fn as_watchdog(state: &State, generation: u64, hold: Hold) -> Result<Option<Record>, ApplyError> {
     let by = "the watchdog: nobody confirmed";
-    match hold {
-        Hold::Locked => change::roll_back(state, Some(generation), by),
-        Hold::Alone => change::roll_back_alone(state, generation, by),
+    let done = match hold {
+        Hold::Locked => change::roll_back(state, Some(generation), by)?,
+        Hold::Alone => change::roll_back_alone(state, generation, by)?,
+    };
+    if done.is_some()
+        && let Err(why) = log_left_behind(state)
+    {
+        log::step(state, &format!("what the trial let start, and goes on, is not known: {why}"));
     }
+    Ok(done)
 }
 
 #[derive(Debug, clap::Args)]

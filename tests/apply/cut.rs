@@ -12,7 +12,7 @@ use fwc::apply::connections;
 use fwc::lab::netns::Netns;
 
 use super::common::kernel;
-use super::world::{World, said};
+use super::world::{World, said, until};
 
 #[test]
 fn cut_ends_the_connections_that_the_new_rules_deny_and_no_others() {
@@ -130,6 +130,39 @@ fn what_its_other_end_may_take_up_again_is_not_called_ended() {
     let cut = world.ok(&["confirm", "--cut", "--i-have-console"]);
     assert!(cut.contains("ended: tcp 10.9.2.2:8080 -> 10.9.1.10:") && !cut.contains("took it up"), "{cut}");
     assert!(!passes(&mut server, &mut client) && !passes(&mut client, &mut server) && !hears());
+}
+
+/// What only a trial let start goes on when it is rolled back: whoever does it is told, and the log where nobody is there.
+#[test]
+fn what_only_the_trial_let_start_is_named_when_it_is_rolled_back() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("wide", &BOTH_WAYS.replace("# and: ", ""));
+    world.build("narrow", BOTH_WAYS);
+    let wide = world.path("wide").display().to_string();
+    // Before the first rules nothing is denied.
+    world.ok(&["apply", &wide, "--sysctl", "--i-have-console"]);
+    assert!(!world.ok(&["rollback"]).contains("goes on"));
+    world.confirmed("narrow");
+    for by_hand in [true, false] {
+        let within = if by_hand { "90s" } else { "5s" };
+        world.ok(&["apply", &wide, "--i-have-console", "--confirm-within", within]);
+        let listener = world.fw.within(|| Ok(TcpListener::bind("10.9.1.1:8081").unwrap())).unwrap();
+        let near = world.admin.within(|| Ok(TcpStream::connect("10.9.1.1:8081").unwrap())).unwrap();
+        let far = listener.accept().unwrap();
+        let line = "-> 10.9.1.1:8081, which the rules that are back deny in input";
+        if by_hand {
+            let told = world.ok(&["rollback"]);
+            assert!(told.contains("goes on: tcp 10.9.1.10:") && told.contains(line), "{told}");
+            assert!(told.contains("`fwc cut` ends them"), "{told}");
+        } else {
+            let log = || fs::read_to_string(world.path("state/log")).unwrap();
+            until("it is in the log", 20, || log().contains(line));
+        }
+        drop((near, far));
+    }
 }
 
 /// What the servers may start, and what their clients may only before.
