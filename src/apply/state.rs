@@ -29,7 +29,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -165,6 +165,34 @@ impl State {
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.root.exists()
+    }
+
+    /// Refuses a directory that somebody else may write, or exchange for another: what it says of generations, root loads and
+    /// runs. Of the folders above it one for everybody is as good where nobody may move what is another's (`/tmp`, sticky).
+    ///
+    /// # Errors
+    /// When it, or a folder above it, is of or for others.
+    pub fn is_ours(&self) -> Result<(), ApplyError> {
+        let own = nix::unistd::geteuid().as_raw();
+        let generations = self.root.join("generations");
+        for path in std::iter::once(generations.as_path()).chain(self.root.ancestors()) {
+            let meta = fs::symlink_metadata(path);
+            let meta = meta.map_err(ApplyError::system(format!("cannot look at `{}`", path.display())))?;
+            let is_above = self.root.starts_with(path) && path != self.root;
+            let is_sticky = is_above && meta.mode() & 0o1000 != 0;
+            let why = if meta.uid() != 0 && meta.uid() != own {
+                format!("belongs to another user ({})", meta.uid())
+            } else if meta.mode() & 0o022 != 0 && !is_sticky {
+                format!("may be written by others (mode {:o})", meta.mode() & 0o7777)
+            } else {
+                continue;
+            };
+            let (root, path) = (self.root.display(), path.display());
+            return Err(ApplyError::Cannot(format!(
+                "`{path}` {why}: what is in `{root}` root loads and runs; choose a folder of root, as `{DEFAULT}` is"
+            )));
+        }
+        Ok(())
     }
 
     /// The directory.

@@ -88,6 +88,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
 
 fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, ApplyError> {
     let state = crate::apply::state::State::open(args.state.path())?;
+    state.is_ours()?;
     let nft = Nft::found()?;
     let lock = state.lock(PATIENCE)?;
     change::nothing_on_trial(&state)?;
