@@ -33,6 +33,8 @@ pub struct Build {
     pub host: String,
     /// The policy's digest.
     pub policy: String,
+    /// The digest of `manifest.json`, which has those of all other files.
+    pub manifest: String,
     /// The digest of `ruleset.nft`.
     pub digest: String,
     /// `ruleset.nft`.
@@ -93,8 +95,8 @@ impl Build {
     /// When there is no such build, machine, or file; when a file is not the one that was proved.
     pub fn read(dir: &Path, host: Option<&str>) -> Result<Self, ApplyError> {
         let (root, host) = place(dir, host)?;
-        let manifest = text(&root, "manifest.json")?;
-        let manifest: Value = serde_json::from_str(&manifest)
+        let listed = text(&root, "manifest.json")?;
+        let manifest: Value = serde_json::from_str(&listed)
             .map_err(|e| ApplyError::Build(format!("`{}/manifest.json`: {e}", root.display())))?;
         let word = |key: &str| manifest.get(key).and_then(Value::as_str).map(str::to_owned);
         let policy = word("policy")
@@ -113,6 +115,7 @@ impl Build {
         };
         Ok(Self {
             policy,
+            manifest: digest(&listed),
             digest: digest(&ruleset_text),
             ruleset: read::read(&ruleset_text).map_err(|e| broken("ruleset.nft", e.to_string()))?.ruleset,
             settings: sysctl::read::read(&parameters).map_err(|e| broken("sysctl.conf", e.to_string()))?,

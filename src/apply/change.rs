@@ -299,7 +299,7 @@ pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, App
     Ok(now.into_iter().map(|one| one.message).filter(|one| !record.bridges.contains(one)).collect())
 }
 
-/// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
+/// Confirms the generation on trial (`only` that one, where it is said), and says it with our tables as they are. `connection` is the one that confirms, which
 /// must be newer than the trial.
 ///
 /// # Errors
@@ -307,12 +307,19 @@ pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, App
 /// then, came while it was loaded, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
+    only: Option<u64>,
     connection: Option<&Connection>,
     by: &str,
     console: bool,
 ) -> Result<Confirmed, ApplyError> {
     let lock = to_end(state, None)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
+    if let Some(only) = only.filter(|only| *only != trial.generation) {
+        let there = trial.generation;
+        return Err(ApplyError::Cannot(format!(
+            "generation {only} is not on trial any more: {there} is, of somebody else"
+        )));
+    }
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
         if record.loading {

@@ -23,6 +23,10 @@ pub(super) struct ConfirmArgs {
     #[arg(long)]
     i_have_console: bool,
 
+    /// This generation alone: what whoever put it on trial says, who does not want to confirm another's
+    #[arg(long, value_name = "N", hide = true)]
+    generation: Option<u64>,
+
     /// End the connections that the new rules would not let start; without it they are listed
     #[arg(long)]
     cut: bool,
@@ -36,7 +40,7 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     let connection = admin::connection();
     let by = admin::who(connection.as_ref());
     let Confirmed { record, loaded, undone } =
-        match change::confirm(&state, connection.as_ref(), &by, args.i_have_console) {
+        match change::confirm(&state, args.generation, connection.as_ref(), &by, args.i_have_console) {
             Ok(confirmed) => confirmed,
             Err(why) => return ended(why, console),
         };
