@@ -312,7 +312,7 @@ impl Ways {
             infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
         let own: BTreeSet<IpAddr> =
             infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
-        let ends = entries.iter().flat_map(|entry| [entry.original.src, entry.reply.src]);
+        let ends = entries.iter().flat_map(|entry| [entry.original.src, entry.reply.src, entry.reply.dst]);
         let others: BTreeSet<IpAddr> = ends.filter(|addr| !own.contains(addr)).collect();
         let others: Vec<IpAddr> = others.into_iter().collect();
         let mut by = BTreeMap::new();
