@@ -27,6 +27,7 @@ mod neighbours;
 pub mod parameters;
 pub mod preflight;
 pub mod scratch;
+mod sockets;
 pub mod state;
 pub mod watchdog;
 

@@ -48,7 +48,7 @@ pub fn connection() -> Option<Connection> {
 
 /// The connections that are open to these ports of this machine, and to any port at which root takes connections: an sshd
 /// does so as root, and a machine may have several, or one with several ports. Ascending, each once. What is open when
-/// something is changed shows nothing of what comes of it.
+/// something is changed shows nothing of what comes of it; nor does one whose first packet has come.
 #[must_use]
 pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
     let sockets = sockets();
@@ -56,12 +56,18 @@ pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
         sockets.iter().filter(|s| s.state == LISTEN).map(|s| s.local.port()).collect();
     let is = |s: &&Socket| {
         let by_root = s.uid == 0 && listened.contains(&s.local.port());
-        s.state == ESTABLISHED && (ports.contains(&s.local.port()) || by_root)
+        matches!(s.state, ESTABLISHED | SYN_RECV) && (ports.contains(&s.local.port()) || by_root)
     };
     let mut all: Vec<Connection> = sockets.iter().filter(is).map(Socket::connection).collect();
     all.sort_unstable();
     all.dedup();
     all
+}
+
+/// Whether a TCP connection is open at this machine: some socket of it still sends or waits for what is sent.
+#[must_use]
+pub fn is_open(connection: &Connection) -> bool {
+    sockets().iter().any(|s| s.state != TIME_WAIT && s.connection() == *connection)
 }
 
 /// Who this is, in words: the user who logged in, what they became, and where from.
@@ -85,6 +91,8 @@ pub fn who(connection: Option<&Connection>) -> String {
 }
 
 const ESTABLISHED: u8 = 1;
+const SYN_RECV: u8 = 3;
+const TIME_WAIT: u8 = 6;
 const LISTEN: u8 = 10;
 
 /// A line of `/proc/net/tcp` (proc(5)).

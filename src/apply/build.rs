@@ -33,6 +33,8 @@ pub struct Build {
     pub host: String,
     /// The policy's digest.
     pub policy: String,
+    /// The digest of `manifest.json`, which has those of all other files.
+    pub manifest: String,
     /// The digest of `ruleset.nft`.
     pub digest: String,
     /// `ruleset.nft`.
@@ -104,6 +106,7 @@ impl Build {
         };
         Ok(Self {
             policy,
+            manifest: manifest.digest.clone(),
             digest: digest(&ruleset_text),
             ruleset: read::read(&ruleset_text).map_err(|e| broken("ruleset.nft", e.to_string()))?.ruleset,
             settings: sysctl::read::read(&parameters).map_err(|e| broken("sysctl.conf", e.to_string()))?,
@@ -161,6 +164,7 @@ fn place(dir: &Path, host: Option<&str>) -> Result<(PathBuf, String), ApplyError
 #[derive(Clone, Debug)]
 pub struct Manifest {
     policy: String,
+    digest: String,
     value: Value,
 }
 
@@ -170,7 +174,8 @@ impl Manifest {
     /// # Errors
     /// When there is none, or it is of another format than this fwc reads.
     pub fn read(root: &Path) -> Result<Self, ApplyError> {
-        let value: Value = serde_json::from_str(&text(root, "manifest.json")?)
+        let listed = text(root, "manifest.json")?;
+        let value: Value = serde_json::from_str(&listed)
             .map_err(|e| ApplyError::Build(format!("`{}/manifest.json`: {e}", root.display())))?;
         let policy = value.get("policy").and_then(Value::as_str).map(str::to_owned);
         let policy =
@@ -180,7 +185,7 @@ impl Manifest {
             let why = format!("the format of `{}` is {told}, and this fwc reads {FORMAT}", root.display());
             return Err(ApplyError::Build(why));
         }
-        Ok(Self { policy, value })
+        Ok(Self { policy, digest: digest(&listed), value })
     }
 
     fn files(&self) -> Option<&serde_json::Map<String, Value>> {

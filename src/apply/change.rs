@@ -19,12 +19,17 @@ use super::admin::{self, Connection};
 use super::build::{Build, Leg};
 use super::live::{self, Nft, is_own, parsed};
 use super::preflight::{self, Refusal};
-use super::state::{BOOT, Lock, MEND, Parameter, ROLLBACK, Record, State, Trial, boot, replace, uptime};
+use super::state::{
+    BOOT, Lock, MEND, Parameter, ROLLBACK, ROLLED_BACK, Record, State, Trial, boot, replace, uptime,
+};
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Milliseconds after the end of a trial in which it is still being rolled back.
+const LATE: u64 = 2000;
 
 /// The listing of every table at the moment of the confirmation, in the generation's folder.
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
@@ -115,6 +120,7 @@ impl Plan {
             by: manner.by,
             connection: manner.connection,
             open: Vec::new(),
+            loading: true,
             nft: nft.path().to_owned(),
             boot: super::state::boot(),
             beside: parameters::beside(&manner.parameters),
@@ -140,9 +146,7 @@ impl Plan {
     /// When another generation is on trial, or the watchdog cannot be armed.
     pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
         nothing_on_trial(state)?;
-        if let Some(connection) = &self.record.connection {
-            self.record.open = admin::open(&BTreeSet::from([connection.server.port()]));
-        }
+        self.record.open = open(&self.record);
         let generation = self.record.generation;
         let sealed = |name, text| (name, damage::sealed(generation, name, text));
         let ways = [sealed(BOOT, &self.boot), sealed(ROLLBACK, &self.rollback)];
@@ -151,7 +155,7 @@ impl Plan {
             [("apply.nft", self.apply.as_str())].into_iter().chain(others).collect();
         lock.write(state, &self.record, &files)?;
         let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
-        let deadline = uptime().saturating_add(within);
+        let deadline = uptime()?.saturating_add(within);
         let mut trial = Trial { generation, boot: boot(), deadline, watchdog: None };
         lock.set_trial(state, &trial)?;
         match watchdog::arm(state, generation, deadline) {
@@ -183,6 +187,15 @@ impl Armed {
     pub fn load(self, state: &State) -> Result<Trial, ApplyError> {
         let record = &self.plan.record;
         let nft = Nft::at(&record.nft);
+        if let Err(why) = self.goes_on(state) {
+            restore(
+                state,
+                &self.lock,
+                (record, None),
+                &format!("{ROLLED_BACK} before it was loaded: {why}"),
+            )?;
+            return Err(ApplyError::RolledBack(why.to_string()));
+        }
         if let Some(connection) = &record.connection
             && let Err(why) = connections::track(connection)
         {
@@ -191,20 +204,46 @@ impl Armed {
         let path = state.generation(record.generation).join("apply.nft");
         let loaded = nft.load_file(&path, self.lock.share()?).map_err(ApplyError::from);
         // Whatever the exit code says: an nft that was killed may have committed.
-        let outcome = read_back(&nft, &self.plan)
+        let outcome = self
+            .goes_on(state)
+            .and_then(|()| read_back(&nft, &self.plan))
             .and_then(|()| set(record.parameters.iter().map(|p| (p.key.as_str(), p.value.as_str()))))
-            .and_then(|()| set(parameters::kept(&record.beside)));
+            .and_then(|()| set(parameters::kept(&record.beside)))
+            .and_then(|()| noted(state, &self.lock, record))
+            .and_then(|()| self.goes_on(state));
         if let Err(why) = outcome {
             let why = match loaded {
                 Err(refused) => refused.to_string(),
                 Ok(()) => why.to_string(),
             };
-            restore(state, &self.lock, (record, None), &format!("rolled back at once: {why}"))?;
+            restore(state, &self.lock, (record, None), &format!("{ROLLED_BACK} at once: {why}"))?;
             return Err(ApplyError::RolledBack(why));
         }
         log::step(state, &said(record, "is loaded, on trial"));
         Ok(self.trial)
     }
+
+    /// Whether the trial goes on: this process, or the nft that it waited for, may have been stopped for as long as anybody likes,
+    /// and the watchdog does not wait for it.
+    fn goes_on(&self, state: &State) -> Result<(), ApplyError> {
+        let is_past = uptime()? >= self.trial.deadline;
+        if is_past || state.outcome(self.trial.generation).is_some() {
+            return Err(ApplyError::Cannot("its trial ended before it was loaded".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The connections that show nothing of new logins, where one is asked for.
+fn open(record: &Record) -> Vec<Connection> {
+    let port = |connection: &Connection| admin::open(&BTreeSet::from([connection.server.port()]));
+    record.connection.as_ref().map(port).unwrap_or_default()
+}
+
+/// Notes that a generation is loaded, and once more who is there: who came while it was being loaded came by the old rules.
+fn noted(state: &State, lock: &Lock, record: &Record) -> Result<(), ApplyError> {
+    let all: BTreeSet<Connection> = record.open.iter().copied().chain(open(record)).collect();
+    lock.note(state, &Record { open: all.into_iter().collect(), loading: false, ..record.clone() })
 }
 
 /// Whether a change may begin: nothing is on trial, with a mark or without.
@@ -260,22 +299,34 @@ pub fn bridges_turned(state: &State, record: &Record) -> Result<Vec<String>, App
     Ok(now.into_iter().map(|one| one.message).filter(|one| !record.bridges.contains(one)).collect())
 }
 
-/// Confirms the generation on trial, and says it with our tables as they are. `connection` is the one that confirms, which
+/// Confirms the generation on trial (`only` that one, where it is said), and says it with our tables as they are. `connection` is the one that confirms, which
 /// must be newer than the trial.
 ///
 /// # Errors
 /// When nothing is on trial, when its table is not loaded, when a parameter or a bridge is not as it was, or when the connection is the one that applied it, was open
-/// then, or comes from this machine itself (`console` overrides that).
+/// then, came while it was loaded, or comes from this machine itself (`console` overrides that).
 pub fn confirm(
     state: &State,
+    only: Option<u64>,
     connection: Option<&Connection>,
     by: &str,
     console: bool,
 ) -> Result<Confirmed, ApplyError> {
     let lock = to_end(state, None)?.ok_or(ApplyError::NotOnTrial)?;
     let trial = state.trial()?.ok_or(ApplyError::NotOnTrial)?;
+    if let Some(only) = only.filter(|only| *only != trial.generation) {
+        let there = trial.generation;
+        return Err(ApplyError::Cannot(format!(
+            "generation {only} is not on trial any more: {there} is, of somebody else"
+        )));
+    }
     let record = state.record(trial.generation)?;
     if let (Some(applied), false) = (&record.connection, console) {
+        if record.loading {
+            let why = "its `apply` ended before it had noted who logged in while it was loaded";
+            let what = "roll it back and apply again, or say `--i-have-console`";
+            return Err(ApplyError::Cannot(format!("{why}: {what}")));
+        }
         shows_a_login(applied, &record.open, connection)?;
     }
     let nft = Nft::at(&record.nft);
@@ -309,6 +360,10 @@ pub fn confirm(
     replace(&state.generation(trial.generation).join(CONFIRMED_WITH), &listing)?;
     let parameters = parameters::as_they_are(parameters::of_generation(state, trial.generation)?);
     replace(&state.generation(trial.generation).join(CONFIRMED_PARAMETERS), &parameters)?;
+    // The watchdog does not wait for a process that was stopped.
+    if state.was_rolled_back(trial.generation) {
+        return Err(ApplyError::Cannot("its trial is over: the watchdog rolls it back".to_owned()));
+    }
     let confirmed = match lock.confirm(state, trial.generation) {
         Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
         confirmed => confirmed,
@@ -367,9 +422,27 @@ fn shows_a_login(
 /// When nothing is on trial (and no generation was named), when the old table cannot be loaded, or a parameter not be
 /// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
-    let Some(lock) = to_end(state, only)? else {
-        return if only.is_some() { Ok(None) } else { Err(ApplyError::NotOnTrial) };
-    };
+    match to_end(state, only)? {
+        Some(lock) => rolled_back(state, &lock, only, by),
+        None if only.is_some() => Ok(None),
+        None => Err(ApplyError::NotOnTrial),
+    }
+}
+
+/// The same of one generation where whoever has the lock does not end: the watchdog's last resort.
+///
+/// # Errors
+/// As [`roll_back`].
+pub fn roll_back_alone(state: &State, generation: u64, by: &str) -> Result<Option<Record>, ApplyError> {
+    rolled_back(state, &Lock::without(), Some(generation), by)
+}
+
+fn rolled_back(
+    state: &State,
+    lock: &Lock,
+    only: Option<u64>,
+    by: &str,
+) -> Result<Option<Record>, ApplyError> {
     let (number, watchdog) = match (on_trial(state, only)?, only) {
         (Some(found), _) => found,
         (None, Some(_)) => return Ok(None),
@@ -378,8 +451,10 @@ pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Re
             return Err(ApplyError::NotOnTrial);
         }
     };
+    let outcome = format!("{ROLLED_BACK} by {by}");
+    lock.claim(state, number, &outcome);
     let (record, lost) = damage::record(state, number)?;
-    let restored = restore(state, &lock, (&record, lost), &format!("rolled back by {by}"));
+    let restored = restore(state, lock, (&record, lost), &outcome);
     if let (Some(watchdog), None) = (&watchdog, only)
         && state.outcome(record.generation).is_some()
     {
@@ -417,10 +492,11 @@ fn on_trial(state: &State, only: Option<u64>) -> Result<Option<(u64, Option<Watc
 }
 
 /// A generation whose table stands, and of which nobody knows what became, although no mark says that it is on trial:
-/// somebody removed `trial.json`. `only`, or else the last one.
+/// somebody removed `trial.json`. Or it was rolled back, and whoever was stopped while it loaded it went on. `only`, or else the
+/// last one.
 fn unmarked(state: &State, only: Option<u64>) -> Result<Option<u64>, ApplyError> {
     let generation = only.map_or_else(|| state.last(), Ok)?;
-    if state.is_over(generation) {
+    if state.is_over(generation) && !state.was_rolled_back(generation) {
         return Ok(None);
     }
     let (record, _) = damage::record(state, generation)?;
@@ -447,7 +523,11 @@ fn restore(
     let but: Vec<String> = lost.into_iter().chain(instead).chain(parameters).collect();
     let but = but.join("; ");
     let whole = if but.is_empty() { outcome.to_owned() } else { format!("{outcome}; but {but}") };
-    lock.end_trial(state, record.generation, &whole)?;
+    // A disk that takes nothing: the table is what it is about.
+    lock.end_trial(state, record.generation, &whole).map_err(|why| {
+        let is_back = format!("what was there before generation {} is back", record.generation);
+        ApplyError::Cannot(format!("{is_back}, and it cannot be noted: {why}"))
+    })?;
     log::step(state, &said(record, &whole));
     if but.is_empty() {
         return Ok(());
@@ -631,8 +711,9 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
     let mut left = None;
     match (&trial, &confirmed) {
         (Some((record, trial)), _) => {
-            left = Some(trial.deadline.saturating_sub(uptime()));
             let number = trial.generation;
+            let now = uptime();
+            left = now.as_ref().ok().map(|now| trial.deadline.saturating_sub(*now));
             if trial.boot != boot() {
                 wrong.push(format!(
                     "a reboot ended the trial of generation {number}: `fwc rollback` says so too"
@@ -642,6 +723,16 @@ pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
                 wrong.push(format!(
                     "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
                 ));
+            }
+            match now {
+                Err(why) => wrong.push(format!("how long the trial lasts is not known: {why}")),
+                Ok(now) if trial.boot == boot() && now > trial.deadline.saturating_add(LATE) => {
+                    let late = now.saturating_sub(trial.deadline) / 1000;
+                    wrong.push(format!(
+                        "generation {number} was to be rolled back {late} s ago, and was not: `fwc rollback`"
+                    ));
+                }
+                Ok(_) => {}
             }
             let alive = trial.watchdog.as_ref().is_some_and(Watchdog::is_alive);
             if trial.boot == boot() && !alive && trial.watchdog.is_some() {

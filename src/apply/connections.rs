@@ -3,23 +3,26 @@
 //! `ct state established : accept` keeps what is open. The kernel's table is read by nfnetlink (RFC 3549;
 //! `linux/netfilter/nfnetlink_conntrack.h` numbers the attributes); of each connection the packet that started it is put
 //! before the ruleset, as it was then. Deleting the entry ends the connection at the next packet, if that may not start
-//! one; no other entry is touched.
+//! one; no other entry is touched. The kernel takes a packet in the middle of a connection for one that starts it
+//! (`nf_conntrack_tcp_loose`; UDP knows no other), so the next one of the *other* end is put before the ruleset too: where that
+//! may start one, the deletion ends nothing ([`Denied::again`]), and only a socket of this machine can be ended all the same.
 
 #![expect(clippy::disallowed_methods, reason = "asks `ip` for the machine's own addresses and ways")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::net::packet::tcp_flag;
 use crate::net::{Field, NatStatus, Packet, PacketSet, Proto, Space, Tuple, Verdict};
-use crate::target::nft::artifact::{Hook, Ruleset};
-use crate::target::nft::sim;
+use crate::target::nft::artifact::{Hook, Place, Ruleset};
+use crate::target::nft::sim::{self, Outcome};
 
-use super::ApplyError;
+use super::{ApplyError, lockout, sockets};
 
 const AF_NETLINK: i32 = 16;
 const NETLINK_NETFILTER: i32 = 12;
@@ -38,6 +41,8 @@ const AT_ONCE: usize = 4096;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const ENOENT: i32 = 2;
+/// `TCP_CONNTRACK_TIME_WAIT`, `_CLOSE`.
+const OVER: [u8; 2] = [7, 8];
 
 /// An entry of connection tracking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +55,22 @@ pub struct Entry {
     pub reply: Tuple,
     /// Of ICMP: type and code of the packet that started it.
     pub icmp: (u8, u8),
+    /// Whether it is a TCP connection that both ends have closed, or one has reset.
+    pub is_over: bool,
     /// The original tuple, and what tells this entry from a later one with the same: sent back to delete it.
     key: Vec<u8>,
 }
 
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Tuple { src, dst, sport, dport } = self.original;
+        f.write_str(&self.named(self.original))
+    }
+}
+
+impl Entry {
+    /// What starts with a packet of its protocol between these ends, as it is shown.
+    fn named(&self, ends: Tuple) -> String {
+        let Tuple { src, dst, sport, dport } = ends;
         let name = match self.proto {
             Proto::TCP => "tcp".to_owned(),
             Proto::UDP => "udp".to_owned(),
@@ -64,11 +78,49 @@ impl std::fmt::Display for Entry {
             Proto(number) => format!("proto {number}"),
         };
         if self.proto.has_ports() {
-            write!(f, "{name} {src}:{sport} -> {dst}:{dport}")
+            format!("{name} {src}:{sport} -> {dst}:{dport}")
         } else {
-            write!(f, "{name} {src} -> {dst}")
+            format!("{name} {src} -> {dst}")
         }
     }
+}
+
+/// An entry that the rules would not let start.
+#[derive(Clone, Debug)]
+pub struct Denied {
+    /// It.
+    pub entry: Entry,
+    /// Where its first packet would be stopped.
+    pub hook: &'static str,
+    /// What lets its other end take it up again, once the entry is deleted; none where nothing does.
+    pub again: Option<String>,
+    /// The ends of a TCP socket of this machine that it is about: its own, and the other.
+    socket: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl Denied {
+    /// Whether [`end`] has no honest way but by its other end: what may be taken up again, and is no socket of this machine.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.again.is_some() && self.socket.is_none()
+    }
+
+    /// The entry that its other end would make, as it is shown.
+    #[must_use]
+    pub fn taken_up(&self) -> String {
+        self.entry.named(self.entry.reply)
+    }
+}
+
+/// Ends what is denied: deletes the entry, and what may be taken up again is ended at its socket, where this machine has that.
+/// Whether it has ended.
+///
+/// # Errors
+/// When the kernel refuses to delete the entry.
+pub fn end(denied: &Denied) -> Result<bool, ApplyError> {
+    let ended = denied.again.is_none() || denied.socket.is_some_and(|(own, other)| sockets::end(own, other));
+    cut(&denied.entry)?;
+    Ok(ended)
 }
 
 /// The entries of this namespace.
@@ -163,13 +215,14 @@ fn octets(addr: IpAddr) -> Vec<u8> {
 ///
 /// # Errors
 /// When the machine's addresses and ways cannot be read.
-pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<(Entry, &'static str)>, ApplyError> {
+pub fn denied(ruleset: &Ruleset, entries: &[Entry]) -> Result<Vec<Denied>, ApplyError> {
     let ways = Ways::read(entries)?;
     let mut senders = Senders { ruleset, admitted: None };
     let mut all = Vec::new();
     for entry in entries {
-        if let Some(why) = ways.denies(&mut senders, entry) {
-            all.push((entry.clone(), why));
+        if let Some(hook) = ways.denies(&mut senders, entry) {
+            let again = ways.again(&mut senders, entry);
+            all.push(Denied { entry: entry.clone(), hook, again, socket: ways.socket(entry) });
         }
     }
     Ok(all)
@@ -202,6 +255,37 @@ impl Senders<'_> {
         });
         space.contains(*admitted, packet).is_ok_and(|may| !may)
     }
+
+    /// What lets a packet pass a hook; none where it is stopped.
+    fn lets(&mut self, hook: Hook, packet: &Packet) -> Option<String> {
+        if self.stopped(hook, packet) {
+            return None;
+        }
+        let run = sim::run(self.ruleset, hook, packet);
+        Some(match (run.verdict, run.decided_by) {
+            (Outcome::Decided(Verdict::Accept), Some(place)) => self.words(place),
+            (Outcome::Decided(Verdict::Accept), None) => format!("no chain in {}", hook.keyword()),
+            (Outcome::Decided(_), _) => {
+                format!("what some user of this machine may send in {}", hook.keyword())
+            }
+            (Outcome::Unknown(why), _) => format!("what nobody can say: {why}"),
+        })
+    }
+
+    /// The statement that a rule or an element is of, as its comment says; else where it stands.
+    fn words(&self, place: Place) -> String {
+        let table = |at: usize| self.ruleset.tables.get(at);
+        let comment = match place {
+            Place::Rule { table: of, chain, rule } => table(of)
+                .and_then(|table| table.chains.get(chain)?.rules.get(rule))
+                .and_then(|rule| rule.comment.clone()),
+            Place::Element { table: of, set, element } => table(of)
+                .and_then(|table| table.sets.get(set)?.elements.get(element))
+                .and_then(|element| element.comment.clone()),
+            Place::Inline { .. } | Place::Policy { .. } => None,
+        };
+        comment.map_or_else(|| lockout::name_of(self.ruleset, place), |words| format!("`{words}`"))
+    }
 }
 
 /// What this machine's addresses are, and by which interface it reaches others, today.
@@ -228,7 +312,7 @@ impl Ways {
             infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
         let own: BTreeSet<IpAddr> =
             infos.filter_map(|info| info.get("local")?.as_str()?.parse().ok()).collect();
-        let ends = entries.iter().flat_map(|entry| [entry.original.src, entry.reply.src]);
+        let ends = entries.iter().flat_map(|entry| [entry.original.src, entry.reply.src, entry.reply.dst]);
         let others: BTreeSet<IpAddr> = ends.filter(|addr| !own.contains(addr)).collect();
         let others: Vec<IpAddr> = others.into_iter().collect();
         let mut by = BTreeMap::new();
@@ -246,10 +330,9 @@ impl Ways {
     /// Where the first packet came to that went to an address: of one to a group nobody tells whether it was heard here, or
     /// forwarded, or both.
     fn hooks_to(&self, dst: IpAddr) -> &'static [Hook] {
-        let ends_here = self.own.contains(&dst) || self.by.get(&dst).is_some_and(|way| way.ends_here);
         if dst.is_multicast() {
             &[Hook::Input, Hook::Forward]
-        } else if ends_here || dst == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        } else if self.ends_here(dst) || dst == IpAddr::V4(Ipv4Addr::BROADCAST) {
             &[Hook::Input]
         } else {
             &[Hook::Forward]
@@ -266,6 +349,65 @@ impl Ways {
         let hooks = if from_here { &[Hook::Output] } else { self.hooks_to(dst) };
         let stopped = hooks.iter().all(|hook| senders.stopped(*hook, &self.first(*hook, entry)));
         hooks.first().filter(|_| stopped).map(|hook| hook.keyword())
+    }
+
+    /// What lets the other end take a connection up again once its entry is gone, by the next packet that it sends; none where
+    /// nothing does, or where that packet comes to somebody else: it is translated as one that starts something.
+    fn again(&self, senders: &mut Senders<'_>, entry: &Entry) -> Option<String> {
+        let Tuple { src, dst, sport, dport } = entry.reply;
+        let answers = matches!(entry.proto, Proto::ICMP | Proto::ICMPV6) || entry.is_over;
+        // Nobody sends from the address of a group: what answers is another connection.
+        if answers || src.is_multicast() || src == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            return None;
+        }
+        let mut packet = Packet::new(src, dst, entry.proto, sport, dport);
+        packet.time = self.now;
+        packet.ct_original = Some(entry.reply);
+        if entry.proto == Proto::TCP {
+            packet.tcp_flags = tcp_flag::ACK;
+        }
+        if self.ends_here(src) {
+            packet.skuid = Some(0);
+            return senders.lets(Hook::Output, &packet.at("", &self.interface(dst)));
+        }
+        let run = sim::run(senders.ruleset, Hook::Prerouting, &packet.at(&self.interface(src), ""));
+        match run.verdict {
+            Outcome::Decided(Verdict::Accept) => {}
+            Outcome::Decided(Verdict::Drop | Verdict::Reject) => return None,
+            Outcome::Unknown(why) => return Some(format!("what nobody can say: {why}")),
+        }
+        let packet = run.packet;
+        if (packet.dst, packet.dport) != (entry.original.src, entry.original.sport) {
+            return None;
+        }
+        let (hook, oif) = if self.ends_here(packet.dst) {
+            (Hook::Input, String::new())
+        } else {
+            (Hook::Forward, self.interface(packet.dst))
+        };
+        senders.lets(hook, &packet.at(&self.interface(src), &oif))
+    }
+
+    /// The socket of this machine that a TCP connection is of: its own end, and the other.
+    fn socket(&self, entry: &Entry) -> Option<(SocketAddr, SocketAddr)> {
+        let ends = |own: IpAddr, port: u16, other: IpAddr, at: u16| {
+            (SocketAddr::new(own, port), SocketAddr::new(other, at))
+        };
+        let (sent, back) = (entry.original, entry.reply);
+        if entry.proto != Proto::TCP {
+            None
+        } else if self.own.contains(&sent.src) {
+            Some(ends(sent.src, sent.sport, sent.dst, sent.dport))
+        } else if self.own.contains(&back.src) {
+            Some(ends(back.src, back.sport, back.dst, back.dport))
+        } else {
+            None
+        }
+    }
+
+    /// Whether what goes to an address ends here.
+    fn ends_here(&self, addr: IpAddr) -> bool {
+        self.own.contains(&addr) || self.by.get(&addr).is_some_and(|way| way.ends_here)
     }
 
     /// The packet that started it, as a hook sees it.
@@ -346,7 +488,13 @@ fn entry(family: u8, body: &[u8]) -> Option<Entry> {
             key.extend(attribute(*kind, value));
         }
     }
-    Some(Entry { proto, original: tuple, reply: tuple_of(family, reply)?.1, icmp, key })
+    let is_over = all.get(&4).and_then(|info| tcp_state(info)).is_some_and(|state| OVER.contains(&state));
+    Some(Entry { proto, original: tuple, reply: tuple_of(family, reply)?.1, icmp, is_over, key })
+}
+
+/// `CTA_PROTOINFO_TCP_STATE`, in `CTA_PROTOINFO_TCP`.
+fn tcp_state(info: &[u8]) -> Option<u8> {
+    attributes(attributes(info).get(&1)?).get(&1)?.first().copied()
 }
 
 fn tuple_of(family: u8, body: &[u8]) -> Option<(Proto, Tuple, (u8, u8))> {

@@ -43,6 +43,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
         by: unknown(),
         connection: None,
         open: Vec::new(),
+        loading: false,
         nft: nft.path().to_owned(),
         boot: String::new(),
         parameters: Vec::new(),
@@ -172,11 +173,10 @@ pub(super) fn instead(state: &State, lock: &Lock, nft: &Nft, generation: u64) ->
         }
         text.push_str(confirmed.as_ref().map_or("", |(_, text, _)| text));
         let folder = state.generation(generation);
-        fs::create_dir_all(&folder)
-            .map_err(ApplyError::system(format!("cannot make `{}`", folder.display())))?;
         let path = folder.join(INSTEAD);
-        replace(&path, &text)?;
-        let loaded = nft.load_file(&path, lock.share()?);
+        let is_written = fs::create_dir_all(&folder).is_ok() && replace(&path, &text).is_ok();
+        // A disk that takes nothing is no reason to leave what nobody confirmed.
+        let loaded = if is_written { nft.load_file(&path, lock.share()?) } else { nft.load(&text) };
         if there()?.as_ref() != wanted || (wanted.is_none() && !nft.own()?.is_empty()) {
             loaded?;
             return Err(ApplyError::Cannot("the table before it could not be put back".to_owned()));

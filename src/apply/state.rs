@@ -15,6 +15,7 @@
 //!     outcome               what became of it, once that is known
 //! trial.json                the generation on trial, its watchdog, its deadline; not there: none is
 //! confirmed -> generations/N
+//! cut                       the boot, and what the other ends of cut connections may have taken up again in it
 //! log                       every step
 //! ```
 //!
@@ -28,11 +29,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::ApplyError;
@@ -43,6 +45,8 @@ use crate::durable::{self, sync_folder};
 pub const DEFAULT: &str = "/var/lib/fwc";
 /// What a generation loads when the machine starts.
 pub(super) const BOOT: &str = "boot.nft";
+/// How the outcome of a generation begins that was rolled back.
+pub(super) const ROLLED_BACK: &str = "rolled back";
 /// What takes a generation back.
 pub(super) const ROLLBACK: &str = "rollback.nft";
 /// The way out where what is confirmed is damaged.
@@ -60,7 +64,8 @@ pub struct State {
 /// The right to change the machine.
 #[derive(Debug)]
 pub struct Lock {
-    file: Flock<File>,
+    /// None of the watchdog, where whoever has the lock does not end.
+    file: Option<Flock<File>>,
 }
 
 /// What is known of a generation.
@@ -80,10 +85,13 @@ pub struct Record {
     pub by: String,
     /// The connection over which it was applied.
     pub connection: Option<Connection>,
-    /// The connections that were open when it was armed, where it was applied over one: that they go on says nothing of
-    /// new logins.
+    /// The connections that were open when it was armed, or once it was loaded, where it was applied over one: that they go on
+    /// says nothing of new logins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Connection>,
+    /// Whether it is only being loaded: who comes until it is, comes by the old rules, and is not noted yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loading: bool,
     /// The `nft` that loads and lists.
     pub nft: PathBuf,
     /// The boot during which it was applied; empty: an older fwc did not note it.
@@ -159,6 +167,34 @@ impl State {
         self.root.exists()
     }
 
+    /// Refuses a directory that somebody else may write, or exchange for another: what it says of generations, root loads and
+    /// runs. Of the folders above it one for everybody is as good where nobody may move what is another's (`/tmp`, sticky).
+    ///
+    /// # Errors
+    /// When it, or a folder above it, is of or for others.
+    pub fn is_ours(&self) -> Result<(), ApplyError> {
+        let own = nix::unistd::geteuid().as_raw();
+        let generations = self.root.join("generations");
+        for path in std::iter::once(generations.as_path()).chain(self.root.ancestors()) {
+            let meta = fs::symlink_metadata(path);
+            let meta = meta.map_err(ApplyError::system(format!("cannot look at `{}`", path.display())))?;
+            let is_above = self.root.starts_with(path) && path != self.root;
+            let is_sticky = is_above && meta.mode() & 0o1000 != 0;
+            let why = if meta.uid() != 0 && meta.uid() != own {
+                format!("belongs to another user ({})", meta.uid())
+            } else if meta.mode() & 0o022 != 0 && !is_sticky {
+                format!("may be written by others (mode {:o})", meta.mode() & 0o7777)
+            } else {
+                continue;
+            };
+            let (root, path) = (self.root.display(), path.display());
+            return Err(ApplyError::Cannot(format!(
+                "`{path}` {why}: what is in `{root}` root loads and runs; choose a folder of root, as `{DEFAULT}` is"
+            )));
+        }
+        Ok(())
+    }
+
     /// The directory.
     #[must_use]
     pub fn root(&self) -> &Path {
@@ -179,7 +215,14 @@ impl State {
         let path = self.root.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let file = options.open(&path).map_err(cannot_lock(&path))?;
+        let file = match options.open(&path) {
+            // To lock a file takes no right to write it; and where none can be made, the folder does as well.
+            Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+                File::open(&path).or_else(|_| File::open(&self.root)).map_err(|_| why)
+            }
+            file => file,
+        };
+        let file = file.map_err(cannot_lock(&path))?;
         Self::locked(file, &path, patience)
     }
 
@@ -199,7 +242,7 @@ impl State {
         let start = Instant::now();
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(file) => return Ok(Lock { file }),
+                Ok(file) => return Ok(Lock { file: Some(file) }),
                 Err((again, nix::errno::Errno::EWOULDBLOCK)) => {
                     if start.elapsed() >= patience {
                         return Err(ApplyError::Busy);
@@ -291,6 +334,13 @@ impl State {
         forgotten || self.is_confirmed(generation) || self.outcome(generation).is_some()
     }
 
+    /// Whether a generation was rolled back: its table has no business here any more. A `confirmed` that cannot be read says no.
+    #[must_use]
+    pub fn was_rolled_back(&self, generation: u64) -> bool {
+        let outcome = self.outcome(generation);
+        outcome.is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) && !self.is_confirmed(generation)
+    }
+
     /// The highest number of a generation, be it that of the confirmed one alone; 0 where there was none.
     ///
     /// # Errors
@@ -308,6 +358,25 @@ impl State {
     pub fn text(&self, generation: u64, name: &str) -> Result<String, ApplyError> {
         let path = self.generation(generation).join(name);
         fs::read_to_string(&path).map_err(ApplyError::system(format!("cannot read `{}`", path.display())))
+    }
+
+    /// What the other ends of connections that were cut during this boot may have taken up again, as it is shown.
+    #[must_use]
+    pub fn cut(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(self.root.join("cut")).unwrap_or_default();
+        let mut lines = text.lines().map(str::to_owned);
+        if lines.next() == Some(boot()) { lines.collect() } else { BTreeSet::new() }
+    }
+
+    /// Adds to that.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn remember_cut(&self, more: BTreeSet<String>) -> Result<(), ApplyError> {
+        let mut all = self.cut();
+        all.extend(more);
+        let lines: Vec<String> = std::iter::once(boot()).chain(all).collect();
+        replace(&self.root.join("cut"), &(lines.join("\n") + "\n"))
     }
 
     fn numbers(&self) -> Result<Vec<u64>, ApplyError> {
@@ -358,12 +427,28 @@ fn cannot_lock(path: &Path) -> impl FnOnce(std::io::Error) -> ApplyError {
 
 /// Changes; whoever makes one has the lock.
 impl Lock {
+    /// Changes without the lock: for the watchdog alone, when whoever has it does not end (it is stopped, it hangs). Whoever goes on
+    /// later finds what became of its generation, and looks for that after every wait.
+    #[must_use]
+    pub fn without() -> Self {
+        Self { file: None }
+    }
+
+    /// Without the lock, says that a generation is rolled back before it is, so that nobody confirms it meanwhile.
+    pub fn claim(&self, state: &State, generation: u64, outcome: &str) {
+        if self.file.is_none() {
+            // Where nothing can be written, nothing is confirmed either.
+            let _ = replace(&state.generation(generation).join("outcome"), &format!("{outcome}\n"));
+        }
+    }
+
     /// A second descriptor of the lock: as long as the program that has it runs, the lock is held.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn share(&self) -> Result<File, ApplyError> {
-        self.file.try_clone().map_err(ApplyError::system("cannot share the lock"))
+        let file = self.file.as_ref().map_or_else(|| File::open("/dev/null"), |file| file.try_clone());
+        file.map_err(ApplyError::system("cannot share the lock"))
     }
 
     /// Writes a new generation, whole, under the next number.
@@ -385,6 +470,15 @@ impl Lock {
         // It has its place now.
         let _ = stage.keep();
         sync_folder(&parent).map_err(system())
+    }
+
+    /// Replaces what is known of a generation.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn note(&self, state: &State, record: &Record) -> Result<(), ApplyError> {
+        let json = serde_json::to_string_pretty(record).unwrap_or_default();
+        replace(&state.generation(record.generation).join("record.json"), &json)
     }
 
     /// Sets the mark of the trial.
@@ -475,14 +569,15 @@ pub fn now() -> u64 {
     u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline.
-#[must_use]
-pub fn uptime() -> u64 {
-    let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let mut parts = text.split([' ', '.']);
-    let mut number = || parts.next().and_then(|part| part.parse::<u64>().ok()).unwrap_or(0);
-    let (seconds, hundredths) = (number(), number());
-    seconds.saturating_mul(1000).saturating_add(hundredths.saturating_mul(10))
+/// Milliseconds since the machine was booted, time asleep included: no step of the clock moves a deadline. Of the kernel itself:
+/// a file can be gone, or empty (`/proc/uptime` of a container is another program's).
+///
+/// # Errors
+/// When the kernel does not say. Nobody may wait then.
+pub fn uptime() -> Result<u64, ApplyError> {
+    let unclear = "cannot read the clock since boot";
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|e| ApplyError::system(unclear)(e.into()))?;
+    u64::try_from(Duration::from(now).as_millis()).map_err(|_| ApplyError::Cannot(unclear.to_owned()))
 }
 
 /// What tells this boot from the one before.

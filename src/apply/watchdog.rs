@@ -104,7 +104,7 @@ pub fn systemd_runs() -> bool {
 
 fn timer(fwc: &Path, state: &State, generation: u64, deadline: u64) -> Result<Watchdog, ApplyError> {
     let unit = format!("fwc-rollback-{generation}-{deadline}");
-    let milliseconds = deadline.saturating_sub(uptime());
+    let milliseconds = deadline.saturating_sub(uptime()?);
     let output = Command::new("systemd-run")
         .args([
             format!("--unit={unit}"),
@@ -197,14 +197,17 @@ pub fn detach() -> Result<(), ApplyError> {
     Ok(())
 }
 
-/// Waits for the deadline, or for the trial to end. Then `roll_back` is tried until it succeeds.
+/// Waits for the deadline, or for the trial to end. Then `roll_back` is tried until it succeeds. A clock that cannot be read ends
+/// the trial.
 pub fn wait(
     state: &State,
     generation: u64,
     deadline: u64,
-    roll_back: impl FnMut() -> Result<(), ApplyError>,
+    roll_back: impl FnMut(Hold) -> Result<(), ApplyError>,
 ) {
-    while uptime() < deadline {
+    while let Ok(now) = uptime()
+        && now < deadline
+    {
         // A mark that is unreadable is no reason to go away, nor one that is gone before it is known what became of it.
         let over = match state.trial() {
             Ok(Some(trial)) => trial.generation != generation,
@@ -213,29 +216,67 @@ pub fn wait(
         if over {
             return;
         }
-        std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(uptime()))));
+        std::thread::sleep(LOOK.min(Duration::from_millis(deadline.saturating_sub(now))));
     }
     let _ = persist(state, generation, roll_back);
 }
 
 /// Rolls back, and where that fails tries again each second: nft may fail, another run may have the lock, the disk may be
-/// full for a while. Each failure is in the log.
+/// full for a while. Each kind of failure is in the log. Whoever has the lock and does not end (it was stopped, it hangs) is waited for
+/// once; then `roll_back` is told to do without it, and what it did is looked after until that one ends.
 ///
 /// # Errors
 /// That of the last try.
 pub fn persist<T>(
     state: &State,
     generation: u64,
-    mut roll_back: impl FnMut() -> Result<T, ApplyError>,
+    mut roll_back: impl FnMut(Hold) -> Result<T, ApplyError>,
 ) -> Result<T, ApplyError> {
+    let (mut hold, mut told) = (Hold::Locked, String::new());
     for _ in 1..TRIES {
-        match roll_back() {
-            Ok(done) => return Ok(done),
-            Err(why) => super::log::step(state, &format!("the watchdog of generation {generation}: {why}")),
+        match roll_back(hold) {
+            Ok(done) => {
+                if hold == Hold::Alone {
+                    look_after(state, generation, roll_back);
+                }
+                return Ok(done);
+            }
+            Err(why) => {
+                if matches!(why, ApplyError::Busy) {
+                    hold = Hold::Alone;
+                }
+                let why = why.to_string();
+                if why != told {
+                    super::log::step(state, &format!("the watchdog of generation {generation}: {why}"));
+                    told = why;
+                }
+            }
         }
         std::thread::sleep(Duration::from_secs(1));
     }
-    roll_back()
+    roll_back(hold)
+}
+
+/// How a try to roll back is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// With the lock, waiting for it.
+    Locked,
+    /// Without it: whoever has it does not end.
+    Alone,
+}
+
+/// Until whoever had the lock has ended: it may go on, and have an nft that it started load what was rolled back.
+fn look_after<T>(state: &State, generation: u64, mut roll_back: impl FnMut(Hold) -> Result<T, ApplyError>) {
+    let mut look = |hold| {
+        if let Err(why) = roll_back(hold) {
+            super::log::step(state, &format!("the watchdog of generation {generation}: {why}"));
+        }
+    };
+    while let Err(ApplyError::Busy) = state.lock(Duration::from_secs(1)) {
+        look(Hold::Alone);
+    }
+    look(Hold::Locked);
 }
 
 /// Blocks what a terminal, a session's end, or a polite `kill` sends.

@@ -10,6 +10,7 @@ use crate::apply::preflight::{self, Known};
 use crate::apply::{ApplyError, admin, scratch};
 use crate::lab::rights;
 
+use super::clean::clean_line;
 use super::kind;
 use super::live::{StateArgs, duration, ended, failure, refused};
 use super::remote::{self, Remote, There};
@@ -44,6 +45,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "remote")]
     ssh_config: Option<PathBuf>,
 
+    /// The build has to be the one whose manifest has this digest: what --remote says to the other machine
+    #[arg(long, value_name = "DIGEST", hide = true)]
+    manifest: Option<String>,
+
     #[command(flatten)]
     state: StateArgs,
 }
@@ -72,6 +77,11 @@ impl Target {
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let build = args.target.read()?;
+    if args.manifest.as_ref().is_some_and(|digest| *digest != build.manifest) {
+        let root = clean_line(&build.root.display().to_string());
+        return Err(Failure::new(format!("`{root}` is not the build that was meant"))
+            .help("somebody else put one there meanwhile: try again"));
+    }
     if args.dry_run {
         return dry_run(&build, console);
     }
@@ -88,6 +98,7 @@ pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failur
 
 fn here(args: &Args, build: &Build, console: &mut Console<'_>) -> Result<Exit, ApplyError> {
     let state = crate::apply::state::State::open(args.state.path())?;
+    state.is_ours()?;
     let nft = Nft::found()?;
     let lock = state.lock(PATIENCE)?;
     change::nothing_on_trial(&state)?;

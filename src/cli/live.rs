@@ -112,7 +112,9 @@ fn refusal(why: &std::io::Error) -> Option<&'static str> {
 /// What fwc could not do.
 pub(super) fn failure(error: ApplyError) -> Failure {
     let help = match &error {
-        ApplyError::Busy => Some("wait for it to end; `fwc status` says what is on trial"),
+        ApplyError::Busy => Some(
+            "wait for it to end, or end it if it was stopped (Ctrl-Z); the watchdog of a trial does not wait for it",
+        ),
         ApplyError::Program(LabError::System { source, .. }) | ApplyError::System { source, .. } => {
             refusal(source)
         }

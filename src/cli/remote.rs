@@ -39,10 +39,13 @@ pub(super) fn run(
     if !plain || remote.host.starts_with('-') {
         return Err(Failure::new("this name cannot be said to a shell"));
     }
+    // A folder for this run alone: another's build in its place would be applied, and confirmed, for ours.
     let mut apply = format!(
-        "umask 077; d=/var/lib/fwc/incoming; rm -rf $d && mkdir -p $d && tar -C $d -xf - && \
-         fwc apply $d --host {} --confirm-within {}s",
+        "umask 077; mkdir -p /var/lib/fwc && d=$(mktemp -d /var/lib/fwc/incoming.XXXXXXXX) || exit 2; \
+         trap 'rm -rf \"$d\"' EXIT; tar -C \"$d\" -xf - && \
+         fwc apply \"$d\" --host {} --manifest {} --confirm-within {}s",
         build.host,
+        build.manifest,
         there.within.as_secs()
     );
     if there.sysctl {
@@ -82,8 +85,11 @@ pub(super) fn run(
     if applied.said.contains("nothing to do") {
         return Ok(Exit::Fine);
     }
-    if remote.ssh("fwc confirm", Stdio::null(), console)?.success() {
-        return Ok(Exit::Fine);
+    if let Some(generation) = on_trial(&applied.said) {
+        let confirm = format!("fwc confirm --generation {generation}");
+        if remote.ssh(&confirm, Stdio::null(), console)?.success() {
+            return Ok(Exit::Fine);
+        }
     }
     console.talk(&format!(
         "not confirmed: no new connection to `{}` did it; its watchdog rolls it back within {} s\n",
@@ -91,6 +97,14 @@ pub(super) fn run(
         there.within.as_secs()
     ));
     Ok(Exit::AtFault)
+}
+
+/// Which generation an `apply` there says that it put on trial.
+fn on_trial(said: &str) -> Option<u64> {
+    said.lines().find_map(|line| {
+        let (number, rest) = line.strip_prefix("generation ")?.split_once(' ')?;
+        number.parse().ok().filter(|_| rest.contains(" is loaded, on trial"))
+    })
 }
 
 /// How a command there ended, and what it said.

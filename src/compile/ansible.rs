@@ -80,7 +80,7 @@ const DEFAULTS: &str = "\
 # Written by fwc.
 # The build: the folder above this one.
 fwc_build: \"{{ playbook_dir }}/..\"
-# Where the artifacts go on the machine.
+# Where the artifacts go on the machine, in a folder of their own for each run.
 fwc_incoming: /var/lib/fwc/incoming
 # The program there.
 fwc_program: fwc
@@ -94,29 +94,42 @@ fwc_cut: false
 
 const TASKS: &str = "\
 # Written by fwc.
+- name: A place for the artifacts
+  ansible.builtin.file:
+    path: \"{{ fwc_incoming }}\"
+    state: directory
+    mode: \"0700\"
+
+# Of this run alone: another's build in its place would be applied, and confirmed, for ours.
+- name: A folder of its own in it
+  ansible.builtin.tempfile:
+    path: \"{{ fwc_incoming }}\"
+    state: directory
+  register: fwc_folder
+
 - name: A folder for the artifacts
   ansible.builtin.file:
-    path: \"{{ fwc_incoming }}/hosts/{{ fwc_host }}\"
+    path: \"{{ fwc_folder.path }}/hosts/{{ fwc_host }}\"
     state: directory
     mode: \"0700\"
 
 - name: The manifest, with the digest of every file
   ansible.builtin.copy:
     src: \"{{ fwc_build }}/manifest.json\"
-    dest: \"{{ fwc_incoming }}/manifest.json\"
+    dest: \"{{ fwc_folder.path }}/manifest.json\"
     mode: \"0600\"
 
 - name: The artifacts of this machine
   ansible.builtin.copy:
     src: \"{{ fwc_build }}/hosts/{{ fwc_host }}/\"
-    dest: \"{{ fwc_incoming }}/hosts/{{ fwc_host }}/\"
+    dest: \"{{ fwc_folder.path }}/hosts/{{ fwc_host }}/\"
     mode: \"0600\"
 
 - name: On trial, and confirmed over a new connection
   block:
     - name: Apply
       ansible.builtin.command:
-        argv: \"{{ [fwc_program, 'apply', fwc_incoming, '--host', fwc_host, '--confirm-within', fwc_confirm_within]
+        argv: \"{{ [fwc_program, 'apply', fwc_folder.path, '--host', fwc_host, '--confirm-within', fwc_confirm_within]
           + (['--sysctl'] if fwc_sysctl | bool else []) }}\"
       register: fwc_applied
       changed_when: \"'nothing to do' not in fwc_applied.stderr\"
@@ -126,7 +139,9 @@ const TASKS: &str = "\
 
     - name: Confirm
       ansible.builtin.command:
-        argv: \"{{ [fwc_program, 'confirm'] + (['--cut'] if fwc_cut | bool else []) }}\"
+        argv: \"{{ [fwc_program, 'confirm', '--generation',
+          fwc_applied.stderr | regex_search('generation ([0-9]+) of .* is loaded, on trial', '\\\\1') | first]
+          + (['--cut'] if fwc_cut | bool else []) }}\"
       when: fwc_applied is changed
       register: fwc_confirmed
       # Unreachable is no failure to Ansible: the run would go on to the next machine (tried).
@@ -153,4 +168,11 @@ const TASKS: &str = "\
     - name: Stop here
       ansible.builtin.fail:
         msg: \"{{ fwc_host }}: {{ fwc_confirmed.stderr | default(fwc_applied.stderr, true) | default(fwc_applied.msg, true) | default('it was not applied', true) }}{{ '; rolled back' if fwc_rolled_back.rc | default(1) == 0 else '' }}\"
+  always:
+    - name: The folder goes
+      ansible.builtin.file:
+        path: \"{{ fwc_folder.path }}\"
+        state: absent
+      failed_when: false
+      ignore_unreachable: true
 ";

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use fwc::apply::admin::Connection;
 use fwc::apply::connections;
+use fwc::lab::netns::Netns;
 
 use super::common::kernel;
-use super::world::World;
+use super::world::{World, said, until};
 
 #[test]
 fn cut_ends_the_connections_that_the_new_rules_deny_and_no_others() {
@@ -53,6 +54,134 @@ fn cut_ends_the_connections_that_the_new_rules_deny_and_no_others() {
     assert!(cut.contains("ended: tcp 10.9.1.10:") && !cut.contains(":7001"), "{cut}");
     assert!(!passes(&mut again) && passes(&mut allowed));
 }
+
+/// The other end of a connection may start such a one itself: what is in the middle of one is as good as its first packet. Then
+/// deleting the entry ends nothing, and it is said so; a socket of this machine can be ended all the same.
+#[test]
+fn what_its_other_end_may_take_up_again_is_not_called_ended() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let pair = |listener: TcpListener, near: TcpStream| {
+        let (far, _) = listener.accept().unwrap();
+        for end in [&near, &far] {
+            end.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        }
+        (near, far)
+    };
+    let passes = |from: &mut TcpStream, to: &mut TcpStream| {
+        let mut buffer = [0u8; 4];
+        from.write_all(b"ping").is_ok() && to.read_exact(&mut buffer).is_ok()
+    };
+    let listen = |of: &Netns, at: &str| of.within(|| Ok(TcpListener::bind(at).unwrap())).unwrap();
+    let dial = |of: &Netns, to: &str| of.within(|| Ok(TcpStream::connect(to).unwrap())).unwrap();
+    let wide = BOTH_WAYS.replace("# and: ", "");
+    for (name, text) in [("wide", wide.as_str()), ("narrow", BOTH_WAYS)] {
+        world.build(name, text);
+    }
+    world.confirmed("wide");
+    let (mut client, mut server) =
+        pair(listen(&world.web, "10.9.2.2:8080"), dial(&world.admin, "10.9.2.2:8080"));
+    let (mut outside, mut own) =
+        pair(listen(&world.fw, "10.9.1.1:8081"), dial(&world.admin, "10.9.1.1:8081"));
+    let sockets = world.web.within(|| Ok(UdpSocket::bind("10.9.2.2:7000").unwrap())).unwrap();
+    let asks = world.admin.within(|| Ok(UdpSocket::bind("10.9.1.10:5555").unwrap())).unwrap();
+    for udp in [&sockets, &asks] {
+        udp.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    }
+    let hears = || asks.send_to(b"ping", "10.9.2.2:7000").is_ok() && sockets.recv(&mut [0; 8]).is_ok();
+    assert!(hears() && passes(&mut client, &mut server) && passes(&mut outside, &mut own));
+    world.ok(&["apply", &world.path("narrow").display().to_string(), "--i-have-console"]);
+    let listed = world.ok(&["confirm", "--i-have-console"]);
+    let lets = |what: &str| format!("its other end may take it up again, by `allow {what} from dmz to lan`");
+    for (to, what) in [("10.9.2.2:8080", "tcp"), ("10.9.2.2:7000", "udp")] {
+        let line = listed.lines().find(|line| line.contains(to)).unwrap_or_else(|| panic!("{listed}"));
+        assert!(line.starts_with("goes on: ") && line.contains(&lets(what)), "{listed}");
+    }
+    let line = listed.lines().find(|line| line.contains(":8081")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.starts_with("goes on: ") && !line.contains("take it up"), "{listed}");
+    let cut = world.done(&["cut"]);
+    let words = said(&cut);
+    assert_eq!(cut.status.code(), Some(1), "{words}");
+    for to in ["-> 10.9.2.2:8080", "-> 10.9.2.2:7000"] {
+        assert!(words.lines().any(|l| l.starts_with("not ended: ") && l.contains(to)), "{words}");
+    }
+    assert!(words.lines().any(|l| l.starts_with("ended: ") && l.contains("-> 10.9.1.1:8081")), "{words}");
+    // That of this machine is: both ends know, and nothing starts it anew.
+    assert!(!passes(&mut own, &mut outside) && !passes(&mut outside, &mut own));
+    // Until the others' other ends send something, they wait; then they are as they were.
+    assert!(!hears());
+    assert_eq!(world.ok(&["cut"]), "");
+    sockets.send_to(b"pong", "10.9.1.10:5555").unwrap();
+    assert!(passes(&mut server, &mut client) && passes(&mut client, &mut server) && hears());
+    for (args, code) in [(&["cut", "--list"][..], 0), (&["cut"], 1)] {
+        let told = world.done(args);
+        let words = said(&told);
+        assert_eq!(told.status.code(), Some(code), "{words}");
+        for name in ["tcp 10.9.2.2:8080 -> 10.9.1.10:", "udp 10.9.2.2:7000 -> 10.9.1.10:5555"] {
+            assert!(words.contains(&format!("goes on: {name}")) && words.contains("took it up"), "{words}");
+        }
+    }
+    // Narrowed, all of it ends.
+    let closed = BOTH_WAYS.replace("allow tcp from dmz to lan", "").replace("allow udp from dmz to lan", "");
+    world.build("closed", &closed);
+    world.ok(&["apply", &world.path("closed").display().to_string(), "--i-have-console"]);
+    let cut = world.ok(&["confirm", "--cut", "--i-have-console"]);
+    assert!(cut.contains("ended: tcp 10.9.2.2:8080 -> 10.9.1.10:") && !cut.contains("took it up"), "{cut}");
+    assert!(!passes(&mut server, &mut client) && !passes(&mut client, &mut server) && !hears());
+}
+
+/// What only a trial let start goes on when it is rolled back: whoever does it is told, and the log where nobody is there.
+#[test]
+fn what_only_the_trial_let_start_is_named_when_it_is_rolled_back() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("wide", &BOTH_WAYS.replace("# and: ", ""));
+    world.build("narrow", BOTH_WAYS);
+    let wide = world.path("wide").display().to_string();
+    // Before the first rules nothing is denied.
+    world.ok(&["apply", &wide, "--sysctl", "--i-have-console"]);
+    assert!(!world.ok(&["rollback"]).contains("goes on"));
+    world.confirmed("narrow");
+    for by_hand in [true, false] {
+        let within = if by_hand { "90s" } else { "5s" };
+        world.ok(&["apply", &wide, "--i-have-console", "--confirm-within", within]);
+        let listener = world.fw.within(|| Ok(TcpListener::bind("10.9.1.1:8081").unwrap())).unwrap();
+        let near = world.admin.within(|| Ok(TcpStream::connect("10.9.1.1:8081").unwrap())).unwrap();
+        let far = listener.accept().unwrap();
+        let line = "-> 10.9.1.1:8081, which the rules that are back deny in input";
+        if by_hand {
+            let told = world.ok(&["rollback"]);
+            assert!(told.contains("goes on: tcp 10.9.1.10:") && told.contains(line), "{told}");
+            assert!(told.contains("`fwc cut` ends them"), "{told}");
+        } else {
+            let log = || fs::read_to_string(world.path("state/log")).unwrap();
+            until("it is in the log", 20, || log().contains(line));
+        }
+        drop((near, far));
+    }
+}
+
+/// What the servers may start, and what their clients may only before.
+const BOTH_WAYS: &str = "\
+zone lan { 10.9.1.0/24 }
+zone dmz { 10.9.2.0/24 }
+firewall fw {
+    eth1 10.9.1.1 in lan
+    eth2 10.9.2.1 in dmz
+}
+host admin = 10.9.1.10 in lan
+host web = 10.9.2.2 in dmz
+# and: allow tcp 8080 from lan to web
+# and: allow udp 7000 from lan to web
+# and: allow tcp 8081 from lan to fw.lan
+allow tcp from dmz to lan
+allow udp from dmz to lan
+allow tcp from fw.lan to lan
+";
 
 /// Nobody tells who started a connection, nor whether a datagram to a group was heard here: what somebody may start goes on.
 #[test]

@@ -301,3 +301,34 @@ fn the_help_is_about_what_the_system_refused() {
     assert!(words.contains("No space left") && words.contains("make room there"), "{words}");
     assert!(!words.contains("to be root"), "{words}");
 }
+
+/// The clock is the kernel's: a file that cannot be read (that of a container is another program's) holds no trial open.
+#[test]
+fn a_trial_ends_though_no_file_says_the_time() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (new, state, net) =
+        (world.path("new").display().to_string(), world.path("state").display().to_string(), world.fw.path());
+    let script = format!(
+        "mount --bind /dev/null /proc/uptime && exec nsenter --net={net} {FWC} apply {new} --i-have-console \
+         --confirm-within 5s --state {state}"
+    );
+    let applied = Command::new("unshare")
+        .args(["-m", "--propagation", "private", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    assert!(applied.status.success(), "{}", said(&applied));
+    assert!(world.mark().is_some());
+    until("rolled back", 15, || world.mark().is_none());
+    // Of a trial whose end is long past somebody is told, whoever should have seen to it.
+    world.ok(&["apply", &new, "--i-have-console"]);
+    let mark = world.path("state/trial.json");
+    let mut json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&mark).unwrap()).unwrap();
+    json["deadline"] = 1.into();
+    fs::write(&mark, json.to_string()).unwrap();
+    let status = world.done(&["status"]);
+    assert_eq!(status.status.code(), Some(1), "{}", said(&status));
+    assert!(said(&status).contains("s ago, and was not: `fwc rollback`"), "{}", said(&status));
+}

@@ -11,7 +11,7 @@ use serde_json::Value;
 use fwc::lab::netns::Netns;
 
 use super::common::{kernel, kernel_required, root};
-use super::world::{FWC, said, until};
+use super::world::{FWC, World, said, until};
 
 /// The machines that are rolled out to: `FWC_FLEET=all` means every one of the CRM.
 const SOME: [&str; 3] = ["bbdd", "fw", "lb"];
@@ -342,4 +342,61 @@ fn over_a_connection_that_is_lost_nobody_says_that_it_was_not_applied() {
         assert_eq!(told.contains(words), lost, "{told}");
         assert_eq!(told.contains("not applied on `fw.example`"), !lost, "{told}");
     }
+}
+
+/// Two operators, one machine: who began a trial confirms that one, or none; and no run leaves its build there, or takes another's.
+#[test]
+fn a_remote_run_confirms_its_own_trial_and_no_other() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (bin, lib) = (world.path("bin"), world.path("lib"));
+    fs::create_dir_all(&bin).unwrap();
+    fs::create_dir_all(&lib).unwrap();
+    // Each call is a connection of its own; over none, hence the console.
+    let (old, new, net) = (world.path("old"), world.path("new"), world.fw.path());
+    let ssh = format!(
+        "#!/bin/bash\nexec unshare -m --propagation private sh -c '{{ [ -d /var/lib/fwc ] || {{ mount -t tmpfs tmpfs /var/lib; \
+         mkdir /var/lib/fwc; }}; }}; mount --bind {} /var/lib/fwc && exec nsenter --net={net} sh -c \"$0\"' \"${{@: -1}}\"\n",
+        lib.display()
+    );
+    let fwc = format!(
+        "#!/bin/sh\ncase $1 in confirm) set -- \"$@\" --i-have-console; [ -e {0}/other ] && {{ {FWC} rollback; \
+         {FWC} apply {1} --i-have-console; }};; esac\nexec {FWC} \"$@\"\n",
+        bin.display(),
+        new.display()
+    );
+    for (name, text) in [("ssh", ssh), ("fwc", fwc)] {
+        fs::write(bin.join(name), text).unwrap();
+        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let remote = || {
+        let mut run = Command::new(FWC);
+        run.args(["apply", "--remote", "gw", "--host", "fw", "--sysctl", "--i-have-console"]).arg(&old);
+        run.env("PATH", &path).output().unwrap()
+    };
+    let left = || {
+        fs::read_dir(&lib).unwrap().flatten().any(|e| e.file_name().to_string_lossy().contains("incoming"))
+    };
+    // Somebody rolled it back meanwhile, and applied another.
+    fs::write(bin.join("other"), "").unwrap();
+    let told = remote();
+    assert_eq!(told.status.code(), Some(1), "{}", said(&told));
+    assert!(said(&told).contains("generation 1 is not on trial any more: 2 is"), "{}", said(&told));
+    assert!(!said(&told).contains("is confirmed") && !left(), "{}", said(&told));
+    assert!(world.mark().unwrap().starts_with("fwc_generation_2_"));
+    // Nobody did.
+    fs::remove_file(bin.join("other")).unwrap();
+    let there =
+        |words: &str| Command::new(bin.join("ssh")).args(["gw", words]).env("PATH", &path).output().unwrap();
+    assert!(there("fwc rollback").status.success());
+    let told = remote();
+    assert!(told.status.success(), "{}", said(&told));
+    assert!(said(&told).contains("generation 3 of `fw` is confirmed") && !left(), "{}", said(&told));
+    // A build that is not the one that was meant.
+    let none = there(&format!("fwc apply {} --manifest sha256:00", new.display()));
+    assert_eq!(none.status.code(), Some(2), "{}", said(&none));
+    assert!(said(&none).contains("is not the build that was meant"), "{}", said(&none));
 }

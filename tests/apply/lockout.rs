@@ -369,3 +369,39 @@ fn what_may_drop_at_the_device_is_refused() {
         assert_eq!(world.mark(), None, "{table}");
     }
 }
+
+/// Between arming and loading the old rules stand: a login of that moment shows nothing of the new ones.
+#[test]
+fn who_logged_in_while_it_was_loaded_does_not_confirm() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let Some(sshd) = Sshd::start(&world) else { return };
+    assert!(sshd.run(&words(&world, "old", "--sysctl")).status.success());
+    assert!(sshd.run(&format!("{FWC} confirm")).status.success());
+    let bin = world.path("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let slow = "#!/bin/sh\ncase \"$*\" in *apply.nft) sleep 3;; esac\nPATH=${PATH#*:}; exec nft \"$@\"\n";
+    let nft = bin.join("nft");
+    std::fs::write(&nft, slow).unwrap();
+    std::fs::set_permissions(&nft, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let apply = format!("PATH={}:$PATH {}", bin.display(), words(&world, "new", ""));
+    let mut applying = sshd.ssh(&[&apply]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("it is armed", 20, || world.path("lib/trial.json").exists());
+    let wait = "until grep -q 'generation 2 .* is loaded' /var/lib/fwc/log; do sleep 0.1; done";
+    let early = sshd.run(&format!("{wait}; {FWC} confirm"));
+    assert_eq!(early.status.code(), Some(1), "{}", said(&early));
+    assert!(said(&early).contains("was open before the trial"), "{}", said(&early));
+    assert!(applying.wait().unwrap().success());
+    // Nor does anybody where `apply` ended before it could note who came.
+    let record = world.path("lib/generations/2/record.json");
+    let noted = std::fs::read_to_string(&record).unwrap();
+    assert!(!noted.contains("\"loading\""), "{noted}");
+    std::fs::write(&record, noted.replacen('{', "{\"loading\": true,", 1)).unwrap();
+    let unnoted = sshd.run(&format!("{FWC} confirm"));
+    assert!(said(&unnoted).contains("who logged in while it was loaded"), "{}", said(&unnoted));
+    std::fs::write(&record, noted).unwrap();
+    let confirmed = sshd.run(&format!("{FWC} confirm"));
+    assert!(confirmed.status.success(), "{}", said(&confirmed));
+}

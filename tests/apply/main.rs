@@ -26,6 +26,7 @@ mod death;
 mod drift;
 mod ends;
 mod fleet;
+mod held;
 mod hubs;
 mod lockout;
 mod log;

@@ -367,3 +367,36 @@ fn the_folder_of_another_machine_is_said_to_be_that_machines() {
     assert_eq!(done.status.code(), Some(2), "{}", said(&done));
     assert!(said(&done).contains("is the folder of `fw`, not of `other`"), "{}", said(&done));
 }
+
+/// What is in the state directory root loads and runs: nobody else may write it, or move it away.
+#[test]
+fn a_state_directory_that_others_may_write_is_refused() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (new, state) = (world.path("new").display().to_string(), world.path("state"));
+    std::fs::create_dir_all(&state).unwrap();
+    let run = |program: &str, args: &[&str]| {
+        assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+    };
+    let (there, above) = (state.display().to_string(), world.dir.path().display().to_string());
+    for (program, bad, good, of) in [
+        ("chmod", "0775", "0700", &there),
+        ("chmod", "1777", "0700", &there),
+        ("chmod", "0757", "0700", &above),
+        ("chown", "65534", "0", &there),
+        ("chown", "65534", "0", &above),
+    ] {
+        run(program, &[bad, of]);
+        let told = world.done(&["apply", &new, "--i-have-console"]);
+        assert_eq!(told.status.code(), Some(1), "{bad} {of}: {}", said(&told));
+        assert!(said(&told).contains(&format!("error: `{of}` ")), "{bad} {of}: {}", said(&told));
+        assert!(said(&told).contains("root loads and runs"), "{}", said(&told));
+        assert_eq!(world.mark(), None);
+        run(program, &[good, of]);
+    }
+    // Where everybody may make folders, and nobody move another's, it is as good.
+    run("chmod", &["1777", &above]);
+    world.ok(&["apply", &new, "--i-have-console"]);
+}
