@@ -9,7 +9,8 @@
 //! in a network of its own, and a real login as the administrator, from the administrator's address; (3) the old files are
 //! saved; (4) a watchdog starts, a process of its own session that outlives this one and the SSH connection, and puts the old
 //! files back when the time is over and the record, which is written now, still there; (5) each file is replaced at once (write, fsync, rename,
-//! fsync of the folder); (6) sshd checks the real tree and is told to reload, and has to answer. Until [`confirm`] is called
+//! fsync of the folder); (6) each sshd that listens checks the real tree with its own options, is told to reload, and has to answer
+//! where it listens. Until [`confirm`] is called
 //! from an SSH connection that came afterwards, the watchdog stays. A running sshd keeps its settings and its sessions when the
 //! files change; one that is told to reload broken ones ends, which is why (6) checks first.
 
@@ -17,22 +18,25 @@
 
 pub mod canary;
 pub mod daemon;
+pub mod listeners;
 pub mod put;
 pub mod record;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::sshd::effective::Effective;
+use super::sshd::given;
 use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::meant::DROP_IN;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
-use record::{Before, Record, Saved, State};
+use listeners::Listener;
+use record::{Before, Record, Saved, Started, State};
 
 /// Files of keys are put below this folder alone: not into homes, which others may write.
 const BELOW: &str = "/etc/ssh";
@@ -100,24 +104,28 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     let state = State::open()?;
     let _lock = state.lock()?;
     if state.read()?.is_some() {
-        let said =
-            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
+        let said = if state.is_taken_back() {
+            "an earlier apply is being taken back: `fwc bastion rollback` ends that"
+        } else {
+            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back"
+        };
         return Err(ApplyError::Refused(said.to_owned()));
     }
-    daemon::can_be_told()?;
+    let listeners = daemon::ready()?;
+    let seats = Seat::of(&listeners, asked.from)?;
     steps("stage")?;
     state.sweep()?;
-    let staged = stage(asked, &state)?;
+    let staged = stage(asked, &state, &listeners, &seats)?;
     steps("canary")?;
-    match canary::prove(asked, staged.path(), state.work()?.path()) {
+    match canary::prove(asked, &seats, staged.path(), state.work()?.path()) {
         Ok(()) => {}
         Err(ApplyError::Refused(_)) if asked.console => {}
         Err(other) => return Err(other),
     }
     let changes = staged.changes.clone();
     steps("save")?;
-    let record = save(asked, &state, &changes)?;
-    note(asked, &state, record.id)?;
+    let record = save(asked, &state, &changes, &listeners)?;
+    note(asked, &state, record.id, &listeners)?;
     steps("arm")?;
     arm(&record)?;
     steps("record")?;
@@ -130,20 +138,20 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         waits.then_some(()).ok_or_else(late)
     };
     let done = put_all(&changes, &mut guarded)
-        .and_then(|()| take_effect(&mut guarded))
+        .and_then(|()| take_effect(&state, &record, &mut guarded))
         // Who came meanwhile came by the old settings.
-        .and_then(|()| note(asked, &state, record.id))
+        .and_then(|()| note(asked, &state, record.id, &listeners))
         .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
         Err(why) => {
             // Or the watchdog has, and was done before the last file was put in place.
             let _ = state.take();
-            match restore(&state, &record) {
+            match restore(&state, &record, &mut Progress::default(), Told::OrAgain) {
                 Ok(_) => Err(why),
-                Err(worse) => {
-                    Err(ApplyError::Failed(format!("{why}; and it is not taken back yet: {worse}")))
-                }
+                Err(worse) => Err(ApplyError::Failed(format!(
+                    "{why}; and it is not taken back yet: {worse}; it is tried again, and `fwc bastion rollback` ends it"
+                ))),
             }
         }
     }
@@ -190,25 +198,34 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
     }
 }
 
-/// Puts the old files back and tells sshd; returns them, empty where nothing waited.
+/// What was taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// The files that are as before; none where nothing waited.
+    pub files: Vec<PathBuf>,
+    /// Why sshd goes on by the new settings all the same, and what helps; said once.
+    pub untold: Option<String>,
+}
+
+/// Puts the old files back and tells sshd. Where it cannot be told that is said, and is over all the same: what is in the way
+/// may stay there.
 ///
 /// # Errors
-/// When a file cannot be put back, or sshd does not read the old settings: the new keys stay then, and the record for another
-/// try.
-pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
-    take_back(None)
+/// When a file cannot be put back: the record stays for another try.
+pub fn rollback() -> Result<TakenBack, ApplyError> {
+    take_back(None, &mut Progress::default(), Told::OrSaid)
 }
 
 /// The same by the watchdog, who knows the record by heart where nobody can read it any more.
-fn take_back(known: Option<&Record>) -> Result<Vec<PathBuf>, ApplyError> {
+fn take_back(known: Option<&Record>, progress: &mut Progress, told: Told) -> Result<TakenBack, ApplyError> {
     let state = State::open()?;
     let record = match state.read() {
-        Ok(None) => return Ok(Vec::new()),
+        Ok(None) => return Ok(TakenBack::default()),
         Ok(Some(record)) => record,
         // No other was begun since: it would have been refused.
         Err(why) => state.saved().ok().flatten().or_else(|| known.cloned()).ok_or(why)?,
     };
-    if state.take() { restore(&state, &record) } else { Ok(Vec::new()) }
+    if state.take() { restore(&state, &record, progress, told) } else { Ok(TakenBack::default()) }
 }
 
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
@@ -233,8 +250,9 @@ pub fn watch(id: u64, wait: Duration) {
         seen |= waits;
     }
     // A disk may be full or read-only for a while.
+    let mut progress = Progress::default();
     for _ in 0..TRIES {
-        if !waiting() || take_back(own.as_ref()).is_ok() {
+        if !waiting() || take_back(own.as_ref(), &mut progress, Told::OrAgain).is_ok() {
             return;
         }
         std::thread::sleep(Duration::from_secs(1));
@@ -254,7 +272,7 @@ impl Staged {
 }
 
 /// Lays the new files over a copy, has sshd check it, and examines it.
-fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
+fn stage(asked: &Asked, state: &State, listeners: &[Listener], seats: &[Seat]) -> Result<Staged, ApplyError> {
     let dir = state.work()?;
     copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
     let name = asked.folder.join("00-fwc.conf");
@@ -262,18 +280,33 @@ fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
     staged.lay(0)?;
     let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
-    if let Some(new) = settings(&place, &asked.admin, asked.from)? {
-        daemon::has_pid_file(&new)?;
+    let mut new = Vec::new();
+    for seat in seats {
+        let Some(settings) = settings(&place, seat, &asked.admin, asked.from)? else { continue };
+        daemon::has_pid_file("the new sshd", &settings)?;
+        daemon::can_be_asked("the new sshd", &settings)?;
+        new.push(settings);
     }
+    let each: Vec<(&Listener, Effective)> = listeners.iter().zip(new).collect();
+    daemon::have_files_of_their_own(&each)?;
     // sshd says where it looks for an account's keys under the new settings.
     for (account, text) in accounts(&asked.folder)? {
-        let Some(settings) = settings(&place, &account, asked.from)? else { break };
-        let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
-        let Some(to) = to.filter(|to| to.starts_with(BELOW)) else {
+        let mut places = BTreeSet::new();
+        for seat in seats {
+            let Some(settings) = settings(&place, seat, &account, asked.from)? else { continue };
+            let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
+            places.insert(to.filter(|to| to.starts_with(BELOW)).ok_or_else(|| {
+                ApplyError::Refused(format!(
+                    "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
+                ))
+            })?);
+        }
+        if places.len() > 1 {
             return Err(ApplyError::Refused(format!(
-                "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
+                "the sshds that run here would look for the keys of `{account}` at several places"
             )));
-        };
+        }
+        let Some(to) = places.pop_first() else { break };
         staged.changes.push(Change { to, text });
         staged.lay(staged.changes.len().saturating_sub(1))?;
     }
@@ -294,10 +327,40 @@ impl Staged {
     }
 }
 
+/// An sshd as somebody meets it: with which options it runs, and where it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seat {
+    args: Vec<String>,
+    at: SocketAddr,
+}
+
+impl Seat {
+    /// One of each that listens, in the family of who comes, if it listens in that; else the one that would be started.
+    fn of(listeners: &[Listener], from: IpAddr) -> Result<Vec<Self>, ApplyError> {
+        let own = if from.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
+        if listeners.is_empty() {
+            return Ok(vec![Self { args: given::of_next_start()?.args, at: SocketAddr::new(own, 22) }]);
+        }
+        let seat = |one: &Listener| {
+            let all = one.reached_at();
+            let at = all.iter().find(|at| at.is_ipv6() == from.is_ipv6()).or(all.first());
+            Self { args: one.args.clone(), at: at.copied().unwrap_or(SocketAddr::new(own, 22)) }
+        };
+        Ok(listeners.iter().map(seat).collect())
+    }
+}
+
 /// What sshd says of an account, if it takes its configuration at all.
-fn settings(place: &Stage, account: &str, from: IpAddr) -> Result<Option<Effective>, ApplyError> {
-    let who = format!("user={account},host={from},addr={from},laddr=127.0.0.1,lport=22");
-    let output = place.run(SSHD, &["-T".to_owned(), "-C".to_owned(), who])?;
+fn settings(
+    place: &Stage,
+    seat: &Seat,
+    account: &str,
+    from: IpAddr,
+) -> Result<Option<Effective>, ApplyError> {
+    let (laddr, lport) = (seat.at.ip(), seat.at.port());
+    let who = format!("user={account},host={from},addr={from},laddr={laddr},lport={lport}");
+    let words = ["-T".to_owned(), "-C".to_owned(), who];
+    let output = place.run(SSHD, &[&words[..], &seat.args].concat())?;
     Ok(output.status.success().then(|| Effective::read(&String::from_utf8_lossy(&output.stdout))))
 }
 
@@ -329,7 +392,12 @@ fn accounts(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>, ApplyError> {
 }
 
 /// Keeps what the changes replace.
-fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, ApplyError> {
+fn save(
+    asked: &Asked,
+    state: &State,
+    changes: &[Change],
+    listeners: &[Listener],
+) -> Result<Record, ApplyError> {
     let mut files = Vec::new();
     for (number, change) in changes.iter().enumerate() {
         let saved = Saved::of(&change.to);
@@ -340,14 +408,15 @@ fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, Appl
         }
         files.push(saved);
     }
-    let record = Record { id: record::number(), files, wait: asked.wait.as_secs() };
+    let listened = Some(listeners.iter().map(|one| one.args.clone()).collect());
+    let record = Record { id: record::number(), files, wait: asked.wait.as_secs(), listened };
     state.write_saved(&record)?;
     Ok(record)
 }
 
 /// Writes down which connections there are: none of them may confirm. They are those of now and those of an earlier note.
-fn note(asked: &Asked, state: &State, id: u64) -> Result<(), ApplyError> {
-    let mut ports = daemon::ports()?;
+fn note(asked: &Asked, state: &State, id: u64, listeners: &[Listener]) -> Result<(), ApplyError> {
+    let mut ports = daemon::ports(listeners);
     ports.extend(asked.connection.map(|own| own.server.port()));
     let mut all = state.before(id)?.unwrap_or_default().all;
     for one in admin::open(&ports) {
@@ -388,33 +457,111 @@ fn put_all(changes: &[Change], steps: Steps<'_>) -> Result<(), ApplyError> {
     Ok(())
 }
 
-fn take_effect(steps: Steps<'_>) -> Result<(), ApplyError> {
+/// Whoever listens by now is told. One is started where none did from the beginning, and written down: it goes with the change.
+fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
     steps("reload")?;
-    daemon::reload()?;
+    let now = listeners::all()?;
+    if !now.is_empty() {
+        daemon::reload(&now)?;
+    } else if record.listened.as_ref().is_some_and(Vec::is_empty) {
+        if let Some(process) = daemon::start(None)? {
+            state.write_started(&Started { id: record.id, process })?;
+        }
+    } else {
+        return Err(ApplyError::Failed("sshd has ended meanwhile".to_owned()));
+    }
     steps("answer")?;
-    daemon::answers()
+    daemon::answers(&listeners::all()?)
+}
+
+/// How far taking back has come: what is done is not done again, by a watchdog that tries the rest once more. Another may have
+/// changed it since.
+#[derive(Debug, Default)]
+struct Progress {
+    settings: bool,
+    told: bool,
+    keys: bool,
+}
+
+/// What becomes of a record of which sshd could not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It waits for another try.
+    OrAgain,
+    /// It is over, and that is said.
+    OrSaid,
 }
 
 /// Settings first, then keys: as long as sshd goes by the new settings, who logs in needs the keys that those look for.
-fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
-    let settings = |saved: &Saved| saved.path == Path::new(DROP_IN);
-    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| settings(saved)) {
-        put_back(state, number, saved)?;
+fn restore(
+    state: &State,
+    record: &Record,
+    progress: &mut Progress,
+    told: Told,
+) -> Result<TakenBack, ApplyError> {
+    let is_settings = |saved: &Saved| saved.path == Path::new(DROP_IN);
+    let files = |settings: bool| -> Vec<(usize, &Saved)> {
+        record.files.iter().enumerate().filter(|(_, saved)| is_settings(saved) == settings).collect()
+    };
+    let paths = |of: &[(usize, &Saved)]| of.iter().map(|(_, saved)| saved.path.clone()).collect::<Vec<_>>();
+    if !progress.settings {
+        for (number, saved) in files(true) {
+            put_back(state, number, saved)?;
+        }
+        progress.settings = true;
     }
-    let told = daemon::reload().and_then(|()| daemon::answers());
-    told.map_err(|why| {
-        let said = "the old settings are back, and sshd did not read them, so the new keys stay";
-        ApplyError::Failed(format!("{said}: {why}"))
-    })?;
-    let mut failed = None;
-    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| !settings(saved)) {
-        failed = put_back(state, number, saved).err().or(failed);
+    if !progress.told {
+        match tell_old(state, record) {
+            Ok(()) => progress.told = true,
+            Err(why) if told == Told::OrAgain => {
+                let said = "the old settings are back, and sshd did not read them, so the new keys stay";
+                return Err(ApplyError::Failed(format!("{said}: {why}")));
+            }
+            Err(why) => {
+                state.forget()?;
+                let keys: Vec<String> =
+                    paths(&files(false)).iter().map(|path| format!("`{}`", path.display())).collect();
+                let untold = format!(
+                    "the old settings are back, and sshd did not read them: {why}. Restart it (`systemctl restart ssh`). As long as it goes by the new \
+                     settings it needs the new keys, so they stay ({}; what stood there before is \
+                     `{}/old-N` until the next apply). Nothing waits any more",
+                    keys.join(", "),
+                    record::PLACE
+                );
+                return Ok(TakenBack { files: paths(&files(true)), untold: Some(untold) });
+            }
+        }
     }
-    if let Some(why) = failed {
-        return Err(why);
+    if !progress.keys {
+        let mut failed = None;
+        for (number, saved) in files(false) {
+            failed = put_back(state, number, saved).err().or(failed);
+        }
+        if let Some(why) = failed {
+            return Err(why);
+        }
+        progress.keys = true;
     }
     state.forget()?;
-    Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
+    let files = record.files.iter().map(|saved| saved.path.clone()).collect();
+    Ok(TakenBack { files, untold: None })
+}
+
+/// Has whoever listens read the old settings. One that this change started is ended; where one listened before and none does
+/// any more, it is started again as it was.
+fn tell_old(state: &State, record: &Record) -> Result<(), ApplyError> {
+    if let Some(own) = state.started(record.id)? {
+        daemon::end(&own.process)?;
+    }
+    let now = listeners::all()?;
+    if !now.is_empty() {
+        return daemon::reload(&now);
+    }
+    match &record.listened {
+        // By an older fwc, which did not write it down.
+        None => daemon::start(None).map(drop),
+        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args)).map(drop)),
+    }
 }
 
 fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {

@@ -22,6 +22,7 @@ mod hostile;
 mod image;
 mod keys;
 mod lint;
+mod listeners;
 mod prove;
 mod rendered;
 mod rights;

@@ -11,13 +11,14 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::listeners::Process;
 use super::{ApplyError, canary, put};
 use crate::apply::admin::Connection;
 use crate::bastion::sshd::meant::DROP_IN;
 use crate::durable::Rights;
 
 /// The folder of the record and of the old files.
-const PLACE: &str = "/var/lib/fwc-bastion";
+pub(super) const PLACE: &str = "/var/lib/fwc-bastion";
 const NAME: &str = "pending.json";
 /// The record from the moment on when its files are put back: whoever renames it puts back, whoever removes it confirms, and
 /// only one of them can.
@@ -26,6 +27,8 @@ const TAKEN: &str = "pending.json.taken-back";
 const SAVED: &str = "saved.json";
 /// Apart from the record, which a rollback may have taken away when this is written again.
 const BEFORE: &str = "before.json";
+/// Apart from the record for the same reason.
+const STARTED: &str = "started.json";
 /// How folders of tries begin.
 const WORK: &str = "try-";
 
@@ -38,6 +41,18 @@ pub struct Record {
     pub files: Vec<Saved>,
     /// Seconds until it is taken back.
     pub wait: u64,
+    /// The options of each sshd that listened then; none where an older fwc did not write it down.
+    #[serde(default)]
+    pub listened: Option<Vec<Vec<String>>>,
+}
+
+/// The sshd that a change started, since none ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Which change.
+    pub id: u64,
+    /// Which sshd.
+    pub process: Process,
 }
 
 /// The connections that were there before the new settings were: none of them shows that somebody can log in.
@@ -214,6 +229,14 @@ impl State {
         Ok(self.read_as(BEFORE)?.filter(|before: &Before| before.id == id))
     }
 
+    /// The sshd that a change started; none where it started none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn started(&self, id: u64) -> Result<Option<Started>, ApplyError> {
+        Ok(self.read_as(STARTED)?.filter(|started: &Started| started.id == id))
+    }
+
     fn read_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ApplyError> {
         let path = self.folder.join(name);
         let text = match fs::read_to_string(&path) {
@@ -247,6 +270,14 @@ impl State {
     /// When the disk refuses.
     pub fn write_before(&self, before: &Before) -> Result<(), ApplyError> {
         self.write_as(BEFORE, before)
+    }
+
+    /// Writes down which sshd was started.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_started(&self, started: &Started) -> Result<(), ApplyError> {
+        self.write_as(STARTED, started)
     }
 
     fn write_as(&self, name: &str, what: &impl Serialize) -> Result<(), ApplyError> {

@@ -50,11 +50,23 @@ pub(super) struct Behind {
 /// # Errors
 /// Where `/proc` cannot be read, or one does not show what it was started with.
 pub(super) fn listeners() -> Result<Vec<Running>, StageError> {
+    listeners_of(|_| true)
+}
+
+/// Those among them that somebody started whom a user cannot play: root. What others run has the files that they gave it.
+///
+/// # Errors
+/// As of all of them.
+pub(super) fn listeners_of_root() -> Result<Vec<Running>, StageError> {
+    listeners_of(is_roots)
+}
+
+fn listeners_of(whose: impl Fn(&Path) -> bool) -> Result<Vec<Running>, StageError> {
     let here = fs::read_link("/proc/self/ns/net").map_err(StageError::system("read /proc/self/ns/net"))?;
     let mut all = Vec::new();
     for entry in fs::read_dir("/proc").map_err(StageError::system("read /proc"))? {
         let at = entry.map_err(StageError::system("read /proc"))?.path();
-        if !is_sshd(&at) || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
+        if !is_sshd(&at) || !whose(&at) || fs::read_link(at.join("ns/net")).is_ok_and(|net| net != here) {
             continue;
         }
         // One that is gone by now listens no more.
@@ -71,11 +83,11 @@ pub(super) fn listeners() -> Result<Vec<Running>, StageError> {
 
 impl Running {
     /// As people call it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("the running sshd, process {}", self.process)
     }
 
-    pub(super) fn process(&self) -> &str {
+    pub(crate) fn process(&self) -> &str {
         &self.process
     }
 
@@ -113,7 +125,7 @@ impl Running {
     ///
     /// # Errors
     /// Where it does not.
-    pub(super) fn sees(&self, looked_at: &BTreeSet<PathBuf>) -> Result<(), StageError> {
+    pub(crate) fn sees(&self, looked_at: &BTreeSet<PathBuf>) -> Result<(), StageError> {
         for path in looked_at {
             let below = path.strip_prefix("/").unwrap_or(path);
             let theirs = file(&self.at().join("root").join(below), false).ok().flatten();
@@ -206,6 +218,13 @@ fn is_sshd(at: &Path) -> bool {
         name.trim_end_matches(" (deleted)") == "sshd"
     });
     by_file || fs::read_to_string(at.join("comm")).is_ok_and(|name| name.trim() == "sshd")
+}
+
+/// Whether a process is root's, by its real and its effective user (proc(5)).
+fn is_roots(at: &Path) -> bool {
+    let status = fs::read_to_string(at.join("status")).unwrap_or_default();
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    users.is_some_and(|users| users.split_whitespace().take(2).all(|user| user == "0"))
 }
 
 /// What a process of sshd is, by its command line.

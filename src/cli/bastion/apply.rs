@@ -138,16 +138,16 @@ pub(super) fn confirm(args: &Confirm, console: &mut Console<'_>) -> Result<Exit,
 }
 
 pub(super) fn rollback(console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let files = apply::rollback().map_err(|e| Failure::new(e.to_string()))?;
-    for file in &files {
+    let back = apply::rollback().map_err(|e| Failure::new(e.to_string()))?;
+    for file in &back.files {
         console.data(&format!("{}\n", file.display()));
     }
-    console.talk(&if files.is_empty() {
+    console.talk(&if back.files.is_empty() {
         "nothing waits to be taken back\n".to_owned()
     } else {
-        format!("{} as before\n", number(files.len(), "file"))
+        format!("{} as before\n", number(back.files.len(), "file"))
     });
-    Ok(Exit::Fine)
+    back.untold.map_or(Ok(Exit::Fine), |why| Err(Failure::new(why)))
 }
 
 /// A session of its own, deaf to what ends the one that started it.
