@@ -103,6 +103,7 @@ struct Change {
 pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
+    state.nobody_takes_back()?;
     if state.read()?.is_some() {
         let said = if state.is_taken_back() {
             "an earlier apply is being taken back: `fwc bastion rollback` ends that"
@@ -147,7 +148,9 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         Err(why) => {
             // Or the watchdog has, and was done before the last file was put in place.
             let _ = state.take();
-            match restore(&state, &record, &mut Progress::default(), Told::OrAgain) {
+            // No other change begins under this lock.
+            let mut progress = Progress { alone: true, ..Progress::default() };
+            match restore(&state, &record, &mut progress, Told::OrAgain) {
                 Ok(_) => Err(why),
                 Err(worse) => Err(ApplyError::Failed(format!(
                     "{why}; and it is not taken back yet: {worse}; it is tried again, and `fwc bastion rollback` ends it"
@@ -219,8 +222,11 @@ pub fn rollback() -> Result<TakenBack, ApplyError> {
 /// The same by the watchdog, who knows the record by heart where nobody can read it any more.
 fn take_back(known: Option<&Record>, progress: &mut Progress, told: Told) -> Result<TakenBack, ApplyError> {
     let state = State::open()?;
+    let _at_work = state.takes_back();
     let record = match state.read() {
         Ok(None) => return Ok(TakenBack::default()),
+        // A watchdog takes back its own alone.
+        Ok(Some(record)) if known.is_some_and(|own| own.id != record.id) => return Ok(TakenBack::default()),
         Ok(Some(record)) => record,
         // No other was begun since: it would have been refused.
         Err(why) => state.saved().ok().flatten().or_else(|| known.cloned()).ok_or(why)?,
@@ -478,6 +484,8 @@ fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), A
 /// changed it since.
 #[derive(Debug, Default)]
 struct Progress {
+    /// Whether no other change can have begun.
+    alone: bool,
     settings: bool,
     told: bool,
     keys: bool,
@@ -504,7 +512,15 @@ fn restore(
         record.files.iter().enumerate().filter(|(_, saved)| is_settings(saved) == settings).collect()
     };
     let paths = |of: &[(usize, &Saved)]| of.iter().map(|(_, saved)| saved.path.clone()).collect::<Vec<_>>();
+    // Whoever was held up meanwhile: another may have ended it, and another apply have begun.
+    let alone = progress.alone;
+    let is_own = || {
+        let over = "somebody else has taken it back meanwhile: the rest was left as it is";
+        let own = (alone || state.is_of(record.id)).then_some(());
+        own.ok_or_else(|| ApplyError::Failed(over.to_owned()))
+    };
     if !progress.settings {
+        is_own()?;
         for (number, saved) in files(true) {
             put_back(state, number, saved)?;
         }
@@ -518,6 +534,7 @@ fn restore(
                 return Err(ApplyError::Failed(format!("{said}: {why}")));
             }
             Err(why) => {
+                is_own()?;
                 state.forget()?;
                 let keys: Vec<String> =
                     paths(&files(false)).iter().map(|path| format!("`{}`", path.display())).collect();
@@ -533,6 +550,7 @@ fn restore(
         }
     }
     if !progress.keys {
+        is_own()?;
         let mut failed = None;
         for (number, saved) in files(false) {
             failed = put_back(state, number, saved).err().or(failed);
@@ -542,6 +560,7 @@ fn restore(
         }
         progress.keys = true;
     }
+    is_own()?;
     state.forget()?;
     let files = record.files.iter().map(|saved| saved.path.clone()).collect();
     Ok(TakenBack { files, untold: None })

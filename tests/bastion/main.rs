@@ -31,4 +31,5 @@ mod running;
 mod sessions;
 mod shared;
 mod text;
+mod undo;
 mod unseen;

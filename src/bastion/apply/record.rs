@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
@@ -29,6 +29,8 @@ const SAVED: &str = "saved.json";
 const BEFORE: &str = "before.json";
 /// Apart from the record for the same reason.
 const STARTED: &str = "started.json";
+/// Held by whoever puts old files back.
+const TAKES_BACK: &str = "takes-back";
 /// How folders of tries begin.
 const WORK: &str = "try-";
 
@@ -147,6 +149,48 @@ impl State {
         let file = File::create(self.folder.join("lock")).map_err(ApplyError::io("make a lock"))?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| ApplyError::Refused("another `fwc bastion` is at work".to_owned()))
+    }
+
+    /// While this is held, nobody begins another change: who takes one back may be held up for long, and goes on by what it
+    /// read. Several may at once, and none waits for it: one may hang.
+    #[must_use]
+    pub fn takes_back(&self) -> Option<Flock<File>> {
+        let begun = Instant::now();
+        // On a disk that became read-only it can be had all the same.
+        let path = self.folder.join(TAKES_BACK);
+        let mut file = File::create(&path).or_else(|_| File::open(&path)).ok()?;
+        loop {
+            match Flock::lock(file, FlockArg::LockSharedNonblock) {
+                Ok(held) => return Some(held),
+                // An apply asks for it for a moment.
+                Err((given_back, _)) if begun.elapsed() < Duration::from_secs(1) => file = given_back,
+                Err(_) => return None,
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether anybody takes something back.
+    ///
+    /// # Errors
+    /// While somebody does.
+    pub fn nobody_takes_back(&self) -> Result<(), ApplyError> {
+        let file = File::create(self.folder.join(TAKES_BACK)).map_err(ApplyError::io("make a lock"))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(drop).map_err(|_| {
+            let said = "a `fwc bastion rollback`, or the watchdog, is putting old files back: wait until it is through, or end it \
+                        where it was stopped";
+            ApplyError::Refused(said.to_owned())
+        })
+    }
+
+    /// Whether a change is the one that waits to be confirmed, or to be taken back. A record that is damaged is of the one whose old
+    /// files are kept.
+    #[must_use]
+    pub fn is_of(&self, id: u64) -> bool {
+        match self.read() {
+            Ok(record) => record.is_some_and(|record| record.id == id),
+            Err(_) => self.saved().ok().flatten().is_none_or(|saved| saved.id == id),
+        }
     }
 
     /// A folder for a try, gone with its value. It holds host keys: hence here, where nobody but root comes.
