@@ -172,6 +172,13 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
         let nothing = || ApplyError::Refused("nothing waits to be confirmed".to_owned());
         return Err(if state.is_taken_back() { late() } else { nothing() });
     };
+    if let Some(changed) = record.files.iter().find(|saved| !saved.is_as_applied()) {
+        return Err(ApplyError::Refused(format!(
+            "`{}` is not what was applied: somebody changed it while it was on trial, and that nobody tried; `fwc bastion rollback`, and \
+             apply again",
+            changed.path.display()
+        )));
+    }
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
@@ -406,7 +413,7 @@ fn save(
 ) -> Result<Record, ApplyError> {
     let mut files = Vec::new();
     for (number, change) in changes.iter().enumerate() {
-        let saved = Saved::of(&change.to);
+        let saved = Saved::of(&change.to, &change.text);
         if saved.was_there {
             let old =
                 fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::listeners::Process;
 use super::{ApplyError, canary, put};
@@ -80,23 +81,39 @@ pub struct Saved {
     /// Its user and group; none where no file was there.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
+    /// The digest of what was put there; none where an older fwc did not write it down.
+    #[serde(default)]
+    pub applied: Option<String>,
     /// Where it led, if it was a symbolic link: the link is replaced, and what it led to stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<PathBuf>,
 }
 
 impl Saved {
-    /// What stands at a place now.
+    /// What stands at a place now, before a text is put there.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub fn of(path: &Path, text: &[u8]) -> Self {
         let rights = fs::metadata(path).map_or(put::MODE.into(), |meta| Rights::of(&meta));
         Self {
             path: path.to_owned(),
             was_there: path.exists(),
             mode: rights.mode,
             owner: rights.owner,
+            applied: Some(digest(text)),
             link: fs::read_link(path).ok(),
         }
+    }
+
+    /// Whether what was put there stands there still, as it was put.
+    #[must_use]
+    pub fn is_as_applied(&self) -> bool {
+        let Some(applied) = &self.applied else { return true };
+        let own = |meta: &fs::Metadata| {
+            let rights = Rights::of(meta);
+            meta.is_file() && rights.mode == put::MODE && rights.owner.is_some_and(|(user, _)| user == 0)
+        };
+        fs::symlink_metadata(&self.path).is_ok_and(|meta| own(&meta))
+            && fs::read(&self.path).is_ok_and(|now| digest(&now) == *applied)
     }
 
     /// Its rights.
@@ -111,6 +128,10 @@ impl Saved {
         fs::read(&self.path).is_ok_and(|now| now == text)
             && fs::metadata(&self.path).is_ok_and(|meta| Rights::of(&meta) == self.rights())
     }
+}
+
+fn digest(text: &[u8]) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number that no other record has.
