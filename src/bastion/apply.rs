@@ -35,6 +35,7 @@ use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::meant::DROP_IN;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
+use crate::apply::preflight;
 use listeners::Listener;
 use record::{Before, Record, Saved, Started, State};
 
@@ -100,7 +101,7 @@ struct Change {
 ///
 /// # Errors
 /// See [`ApplyError`]; each leaves a machine that lets in who it let in before.
-pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError> {
+pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
     state.nobody_takes_back()?;
@@ -112,6 +113,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         };
         return Err(ApplyError::Refused(said.to_owned()));
     }
+    tried_from_elsewhere(asked, say).or_else(|why| all_the_same(why, asked, say))?;
     let listeners = daemon::ready()?;
     let seats = Seat::of(&listeners, asked.from)?;
     steps("stage")?;
@@ -120,8 +122,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     steps("canary")?;
     match canary::prove(asked, &seats, staged.path(), state.work()?.path()) {
         Ok(()) => {}
-        Err(ApplyError::Refused(_)) if asked.console => {}
-        Err(other) => return Err(other),
+        Err(why) => all_the_same(why, asked, say)?,
     }
     let changes = staged.changes.clone();
     steps("save")?;
@@ -160,10 +161,47 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
     }
 }
 
+/// Goes on where somebody has another way in, and says what would have ended it.
+fn all_the_same(why: ApplyError, asked: &Asked, say: &mut dyn FnMut(&str)) -> Result<(), ApplyError> {
+    match why {
+        ApplyError::Refused(why) if asked.console => {
+            say(&format!("refused: {why}"));
+            say("going on all the same: --i-have-console");
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+/// Whether a login is tried as somebody from elsewhere would come: one from this machine itself shows nothing of others. Where
+/// nobody came by ssh that is only said.
+fn tried_from_elsewhere(asked: &Asked, say: &mut dyn FnMut(&str)) -> Result<(), ApplyError> {
+    let (from, here) = (SocketAddr::new(asked.from, 0), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 22));
+    if !preflight::is_from_here(&Connection { client: from, server: here }) {
+        return Ok(());
+    }
+    match asked.connection.filter(preflight::is_from_here) {
+        Some(connection) => Err(ApplyError::Refused(format!(
+            "this connection ({connection}) {}, nor does a try from {}: name with `--from` the address from which others come, or say \
+             `--i-have-console`",
+            preflight::FROM_HERE,
+            asked.from
+        ))),
+        None => {
+            say(&format!(
+                "remark: the login is tried from {}, this machine itself: `--from ADDRESS` tries another way",
+                asked.from
+            ));
+            Ok(())
+        }
+    }
+}
+
 /// Keeps what was applied: the watchdog has nothing left to put back. `connection` is the one that asks, if that is known.
 ///
 /// # Errors
-/// Where nothing waits, or it is being taken back, or the caller came by a connection that was there before, which shows nothing.
+/// Where nothing waits, or it is being taken back, or something else is in place by now, or the caller came by a connection that
+/// was there before, or from this machine itself, which shows nothing.
 pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
@@ -198,6 +236,10 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
         (Some(now), Some(before)) if before.all.contains(now) => {
             Err(format!("this connection ({now}) was there before the new settings, and {shows}"))
         }
+        (Some(now), Some(_)) if preflight::is_from_here(now) => Err(format!(
+            "this connection ({now}) {}: log in anew from another machine, not through a tunnel, or say `--i-have-console`",
+            preflight::FROM_HERE
+        )),
         // At a console, where nobody else was there by ssh, or in a terminal that outlives connections (tmux).
         (None, Some(before)) if !before.all.is_empty() => Err(format!(
             "it is not known over which connection this is said, and there are old ones ({}): \

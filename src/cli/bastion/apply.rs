@@ -1,5 +1,6 @@
 //! `fwc bastion apply`, `confirm`, `rollback`: rendered files into place, and back.
 
+use std::cell::RefCell;
 use std::io::{BufRead, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -65,9 +66,10 @@ pub(super) struct Watchdog {
 pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     files_of_sshd(&args.folder)?;
     let asked = asked(&args)?;
-    let outcome = apply::apply(&asked, &mut |what| {
+    let console = RefCell::new(console);
+    let mut steps = |what: &str| {
         if args.step {
-            console.talk(&format!("next: {what}\n"));
+            console.borrow_mut().talk(&format!("next: {what}\n"));
             let mut line = String::new();
             let read = std::io::stdin().lock().read_line(&mut line).unwrap_or(0);
             if read == 0 {
@@ -75,7 +77,12 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             }
         }
         Ok(())
-    });
+    };
+    let mut say = |what: &str| {
+        console.borrow_mut().talk(&format!("{}\n", crate::cli::clean::clean_line(what)));
+    };
+    let outcome = apply::apply(&asked, &mut steps, &mut say);
+    let console = console.into_inner();
     match outcome {
         Ok(files) => {
             for file in &files {
