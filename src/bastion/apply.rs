@@ -329,7 +329,7 @@ impl Staged {
 /// Lays the new files over a copy, has sshd check it, and examines it.
 fn stage(asked: &Asked, state: &State, listeners: &[Listener], seats: &[Seat]) -> Result<Staged, ApplyError> {
     let dir = state.work()?;
-    copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
+    copy_tree(Path::new(BELOW), dir.path())?;
     let name = asked.folder.join("00-fwc.conf");
     let text = fs::read(&name).map_err(ApplyError::io(format!("read {}", name.display())))?;
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
@@ -378,6 +378,14 @@ impl Staged {
     fn lay(&self, number: usize) -> Result<(), ApplyError> {
         let Some(change) = self.changes.get(number) else { return Ok(()) };
         let below = change.to.strip_prefix(BELOW).unwrap_or(&change.to);
+        // A link that stayed one may lead to the real files.
+        let folders = below.ancestors().skip(1).map(|above| self.path().join(above));
+        if folders.into_iter().any(|above| above != self.path() && above.is_symlink()) {
+            let to = change.to.display();
+            return Err(ApplyError::Refused(format!(
+                "`{to}` lies behind a symbolic link that leads nowhere, or back"
+            )));
+        }
         put::replace(&self.path().join(below), &change.text, put::MODE, &mut |_| Ok(()))
     }
 }
@@ -647,21 +655,37 @@ fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyErro
     put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
 }
 
-/// Copies a folder, modes and owners included.
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, chown};
-    let meta = fs::metadata(from)?;
+/// Copies a folder, modes and owners included, and what links lead to in their places: a change is tried in the copy alone. A link
+/// that leads nowhere stays one, and so does one that leads back to a folder above it.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), ApplyError> {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let failed = || ApplyError::io(format!("copy {}", from.display()));
+    let meta = match fs::metadata(from) {
+        Ok(meta) => meta,
+        Err(_) if fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink()) => {
+            return fs::read_link(from).and_then(|target| symlink(target, to)).map_err(failed());
+        }
+        // It was removed meanwhile.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(failed()(why)),
+    };
+    let is_link = fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink());
+    let real = fs::canonicalize(from).map_err(failed())?;
+    let above = fs::canonicalize(from.parent().unwrap_or(from)).map_err(failed())?;
+    if meta.is_dir() && is_link && above.starts_with(&real) {
+        return symlink(&real, to).map_err(failed());
+    }
     if meta.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
+        fs::create_dir_all(to).map_err(failed())?;
+        for entry in fs::read_dir(from).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
             copy_tree(&entry.path(), &to.join(entry.file_name()))?;
         }
     } else if meta.is_file() {
-        fs::copy(from, to)?;
+        fs::copy(from, to).map_err(failed())?;
     } else {
         return Ok(());
     }
-    fs::set_permissions(to, meta.permissions())?;
-    chown(to, Some(meta.uid()), Some(meta.gid()))
+    fs::set_permissions(to, meta.permissions()).map_err(failed())?;
+    chown(to, Some(meta.uid()), Some(meta.gid())).map_err(failed())
 }
