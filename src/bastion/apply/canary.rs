@@ -42,8 +42,8 @@ pub(super) fn prove(asked: &Asked, seats: &[Seat], staged: &Path, work: &Path) -
             // Each looks for it at one place.
             None => key.insert(match (&asked.identity, &asked.agent) {
                 (Some(path), _) => Key::File(path.clone()),
-                (None, Some(socket)) => Key::Agent(socket.clone()),
-                (None, None) => stand_in(asked, seats, staged, &new, work)?,
+                (None, Some(socket)) if has_keys(&shared, socket)? => Key::Agent(socket.clone()),
+                (None, _) => stand_in(asked, seats, staged, &new, work)?,
             }),
         };
         let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
@@ -68,8 +68,7 @@ fn prove_at(
     let (ran, said) = try_login(stage, asked, key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();
     if !heard.contains(&format!("Accepted publickey for {} ", asked.admin)) {
-        let why =
-            heard.lines().rev().find(|line| !line.contains("Connection closed")).unwrap_or("").to_owned();
+        let why = heard.lines().rev().find(|line| says_why(line)).unwrap_or("").to_owned();
         return Err(ApplyError::Refused(format!(
             "`{}` would not get in from {} afterwards: {} {why}",
             asked.admin,
@@ -93,10 +92,23 @@ fn prove_at(
     Err(ApplyError::Refused(format!("sshd would offer other ways in than keys: {said}")))
 }
 
+/// Whether a line of the log is more than that somebody came and went.
+fn says_why(line: &str) -> bool {
+    !["Connection ", "Server listening on ", "Disconnected from ", "Received disconnect from "]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
 /// With what to try.
 enum Key {
     File(PathBuf),
     Agent(PathBuf),
+}
+
+/// Whether an agent has any key, and can be asked at all.
+fn has_keys(here: &Stage, socket: &Path) -> Result<bool, ApplyError> {
+    let socket = format!("SSH_AUTH_SOCK={}", socket.display());
+    Ok(here.run("env", &[socket, "ssh-add".to_owned(), "-l".to_owned()])?.status.success())
 }
 
 /// A new key in the place of one that stays.
