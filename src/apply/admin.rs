@@ -7,7 +7,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "reads the processes and sockets of the machine")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -68,6 +68,14 @@ pub fn open(ports: &BTreeSet<u16>) -> Vec<Connection> {
 #[must_use]
 pub fn is_open(connection: &Connection) -> bool {
     sockets().iter().any(|s| s.state != TIME_WAIT && s.connection() == *connection)
+}
+
+/// Where a process takes connections, by the inodes of its sockets. Those of this network alone are known.
+#[must_use]
+pub fn listens(process: &str) -> BTreeMap<u64, SocketAddr> {
+    let held = held_by(process);
+    let is = |s: &&Socket| s.state == LISTEN && held.contains(&s.inode);
+    sockets().iter().filter(is).map(|s| (s.inode, s.local)).collect()
 }
 
 /// Who this is, in words: the user who logged in, what they became, and where from.

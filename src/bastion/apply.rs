@@ -9,7 +9,8 @@
 //! in a network of its own, and a real login as the administrator, from the administrator's address; (3) the old files are
 //! saved; (4) a watchdog starts, a process of its own session that outlives this one and the SSH connection, and puts the old
 //! files back when the time is over and the record, which is written now, still there; (5) each file is replaced at once (write, fsync, rename,
-//! fsync of the folder); (6) sshd checks the real tree and is told to reload, and has to answer. Until [`confirm`] is called
+//! fsync of the folder); (6) each sshd that listens checks the real tree with its own options, is told to reload, and has to answer
+//! where it listens. Until [`confirm`] is called
 //! from an SSH connection that came afterwards, the watchdog stays. A running sshd keeps its settings and its sessions when the
 //! files change; one that is told to reload broken ones ends, which is why (6) checks first.
 
@@ -17,12 +18,14 @@
 
 pub mod canary;
 pub mod daemon;
+pub mod listeners;
 pub mod put;
 pub mod record;
 pub mod status;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -30,12 +33,15 @@ use std::time::Duration;
 use super::applied;
 use super::folder::{self, Folder, NotTaken};
 use super::sshd::effective::Effective;
+use super::sshd::given;
 use super::sshd::inspect::{self, Inspection, Tree};
 use super::sshd::meant::DROP_IN;
 use super::sshd::placed::keys_file;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
-use record::{Before, Record, Saved, State};
+use crate::apply::preflight;
+use listeners::Listener;
+use record::{Before, Record, Saved, Started, State};
 
 /// Files of keys are put below this folder alone: not into homes, which others may write.
 const BELOW: &str = "/etc/ssh";
@@ -108,28 +114,33 @@ struct Change {
 ///
 /// # Errors
 /// See [`ApplyError`]; each leaves a machine that lets in who it let in before.
-pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError> {
+pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
+    state.nobody_takes_back()?;
     if state.read()?.is_some() {
-        let said =
-            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back";
+        let said = if state.is_taken_back() {
+            "an earlier apply is being taken back: `fwc bastion rollback` ends that"
+        } else {
+            "an earlier apply waits: `fwc bastion confirm` keeps it, `fwc bastion rollback` takes it back"
+        };
         return Err(ApplyError::Refused(said.to_owned()));
     }
-    daemon::can_be_told()?;
+    tried_from_elsewhere(asked, say).or_else(|why| all_the_same(why, asked, say))?;
+    let listeners = daemon::ready()?;
+    let seats = Seat::of(&listeners, asked.from)?;
     steps("stage")?;
     state.sweep()?;
-    let staged = stage(asked, &state)?;
+    let staged = stage(asked, &state, &listeners, &seats)?;
     steps("canary")?;
-    match canary::prove(asked, staged.path(), state.work()?.path()) {
+    match canary::prove(asked, &seats, staged.path(), state.work()?.path()) {
         Ok(()) => {}
-        Err(ApplyError::Refused(_)) if asked.console => {}
-        Err(other) => return Err(other),
+        Err(why) => all_the_same(why, asked, say)?,
     }
     let changes = staged.changes.clone();
     steps("save")?;
-    let record = save(asked, &state, &changes)?;
-    note(asked, &state, record.id)?;
+    let record = save(asked, &state, &changes, &listeners)?;
+    note(asked, &state, record.id, &listeners)?;
     let files = changes.iter().map(|change| (change.to.as_path(), change.text.as_slice()));
     applied::tried(record.id, files).map_err(ApplyError::io("write down what is applied"))?;
     steps("arm")?;
@@ -144,21 +155,59 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
         waits.then_some(()).ok_or_else(late)
     };
     let done = put_all(&changes, &mut guarded)
-        .and_then(|()| take_effect(&mut guarded))
+        .and_then(|()| take_effect(&state, &record, &mut guarded))
         // Who came meanwhile came by the old settings.
-        .and_then(|()| note(asked, &state, record.id))
+        .and_then(|()| note(asked, &state, record.id, &listeners))
         .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
         Err(why) => {
             // Or the watchdog has, and was done before the last file was put in place.
             let _ = state.take();
-            match restore(&state, &record) {
+            // No other change begins under this lock.
+            let mut progress = Progress { alone: true, ..Progress::default() };
+            match restore(&state, &record, &mut progress, Told::OrAgain) {
                 Ok(_) => Err(why),
-                Err(worse) => {
-                    Err(ApplyError::Failed(format!("{why}; and it is not taken back yet: {worse}")))
-                }
+                Err(worse) => Err(ApplyError::Failed(format!(
+                    "{why}; and it is not taken back yet: {worse}; it is tried again, and `fwc bastion rollback` ends it"
+                ))),
             }
+        }
+    }
+}
+
+/// Goes on where somebody has another way in, and says what would have ended it.
+fn all_the_same(why: ApplyError, asked: &Asked, say: &mut dyn FnMut(&str)) -> Result<(), ApplyError> {
+    match why {
+        ApplyError::Refused(why) if asked.console => {
+            say(&format!("refused: {why}"));
+            say("going on all the same: --i-have-console");
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
+/// Whether a login is tried as somebody from elsewhere would come: one from this machine itself shows nothing of others. Where
+/// nobody came by ssh that is only said.
+fn tried_from_elsewhere(asked: &Asked, say: &mut dyn FnMut(&str)) -> Result<(), ApplyError> {
+    let (from, here) = (SocketAddr::new(asked.from, 0), SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 22));
+    if !preflight::is_from_here(&Connection { client: from, server: here }) {
+        return Ok(());
+    }
+    match asked.connection.filter(preflight::is_from_here) {
+        Some(connection) => Err(ApplyError::Refused(format!(
+            "this connection ({connection}) {}, nor does a try from {}: name with `--from` the address from which others come, or say \
+             `--i-have-console`",
+            preflight::FROM_HERE,
+            asked.from
+        ))),
+        None => {
+            say(&format!(
+                "remark: the login is tried from {}, this machine itself: `--from ADDRESS` tries another way",
+                asked.from
+            ));
+            Ok(())
         }
     }
 }
@@ -166,7 +215,8 @@ pub fn apply(asked: &Asked, steps: Steps<'_>) -> Result<Vec<PathBuf>, ApplyError
 /// Keeps what was applied: the watchdog has nothing left to put back. `connection` is the one that asks, if that is known.
 ///
 /// # Errors
-/// Where nothing waits, or it is being taken back, or the caller came by a connection that was there before, which shows nothing.
+/// Where nothing waits, or it is being taken back, or something else is in place by now, or the caller came by a connection that
+/// was there before, or from this machine itself, which shows nothing.
 pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), ApplyError> {
     let state = State::open()?;
     let _lock = state.lock()?;
@@ -175,6 +225,13 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
         let nothing = || ApplyError::Refused("nothing waits to be confirmed".to_owned());
         return Err(if state.is_taken_back() { late() } else { nothing() });
     };
+    if let Some(changed) = record.files.iter().find(|saved| !saved.is_as_applied()) {
+        return Err(ApplyError::Refused(format!(
+            "`{}` is not what was applied: somebody changed it while it was on trial, and that nobody tried; `fwc bastion rollback`, and \
+             apply again",
+            changed.path.display()
+        )));
+    }
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
@@ -200,6 +257,10 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
         (Some(now), Some(before)) if before.all.contains(now) => {
             Err(format!("this connection ({now}) was there before the new settings, and {shows}"))
         }
+        (Some(now), Some(_)) if preflight::is_from_here(now) => Err(format!(
+            "this connection ({now}) {}: log in anew from another machine, not through a tunnel, or say `--i-have-console`",
+            preflight::FROM_HERE
+        )),
         // At a console, where nobody else was there by ssh, or in a terminal that outlives connections (tmux).
         (None, Some(before)) if !before.all.is_empty() => Err(format!(
             "it is not known over which connection this is said, and there are old ones ({}): \
@@ -210,25 +271,37 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
     }
 }
 
-/// Puts the old files back and tells sshd; returns them, empty where nothing waited.
+/// What was taken back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// The files that are as before; none where nothing waited.
+    pub files: Vec<PathBuf>,
+    /// Why sshd goes on by the new settings all the same, and what helps; said once.
+    pub untold: Option<String>,
+}
+
+/// Puts the old files back and tells sshd. Where it cannot be told that is said, and is over all the same: what is in the way
+/// may stay there.
 ///
 /// # Errors
-/// When a file cannot be put back, or sshd does not read the old settings: the new keys stay then, and the record for another
-/// try.
-pub fn rollback() -> Result<Vec<PathBuf>, ApplyError> {
-    take_back(None)
+/// When a file cannot be put back: the record stays for another try.
+pub fn rollback() -> Result<TakenBack, ApplyError> {
+    take_back(None, &mut Progress::default(), Told::OrSaid)
 }
 
 /// The same by the watchdog, who knows the record by heart where nobody can read it any more.
-fn take_back(known: Option<&Record>) -> Result<Vec<PathBuf>, ApplyError> {
+fn take_back(known: Option<&Record>, progress: &mut Progress, told: Told) -> Result<TakenBack, ApplyError> {
     let state = State::open()?;
+    let _at_work = state.takes_back();
     let record = match state.read() {
-        Ok(None) => return Ok(Vec::new()),
+        Ok(None) => return Ok(TakenBack::default()),
+        // A watchdog takes back its own alone.
+        Ok(Some(record)) if known.is_some_and(|own| own.id != record.id) => return Ok(TakenBack::default()),
         Ok(Some(record)) => record,
         // No other was begun since: it would have been refused.
         Err(why) => state.saved().ok().flatten().or_else(|| known.cloned()).ok_or(why)?,
     };
-    if state.take() { restore(&state, &record) } else { Ok(Vec::new()) }
+    if state.take() { restore(&state, &record, progress, told) } else { Ok(TakenBack::default()) }
 }
 
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
@@ -253,8 +326,9 @@ pub fn watch(id: u64, wait: Duration) {
         seen |= waits;
     }
     // A disk may be full or read-only for a while.
+    let mut progress = Progress::default();
     for _ in 0..TRIES {
-        if !waiting() || take_back(own.as_ref()).is_ok() {
+        if !waiting() || take_back(own.as_ref(), &mut progress, Told::OrAgain).is_ok() {
             return;
         }
         std::thread::sleep(Duration::from_secs(1));
@@ -274,25 +348,40 @@ impl Staged {
 }
 
 /// Lays the new files over a copy, has sshd check it, and examines it.
-fn stage(asked: &Asked, state: &State) -> Result<Staged, ApplyError> {
+fn stage(asked: &Asked, state: &State, listeners: &[Listener], seats: &[Seat]) -> Result<Staged, ApplyError> {
     let dir = state.work()?;
-    copy_tree(Path::new(BELOW), dir.path()).map_err(ApplyError::io(format!("copy {BELOW}")))?;
+    copy_tree(Path::new(BELOW), dir.path())?;
     let Folder { settings: text, keys, .. } = folder::read(&asked.folder)?;
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
     staged.lay(0)?;
     let place = Stage::new(vec![(staged.path().to_owned(), BELOW.into())], Network::Shared)?;
-    if let Some(new) = settings(&place, &asked.admin, asked.from)? {
-        daemon::has_pid_file(&new)?;
+    let mut new = Vec::new();
+    for seat in seats {
+        let Some(settings) = settings(&place, seat, &asked.admin, asked.from)? else { continue };
+        daemon::has_pid_file("the new sshd", &settings)?;
+        daemon::can_be_asked("the new sshd", &settings)?;
+        new.push(settings);
     }
+    let each: Vec<(&Listener, Effective)> = listeners.iter().zip(new).collect();
+    daemon::have_files_of_their_own(&each)?;
     // sshd says where it looks for an account's keys under the new settings.
     for (account, text) in keys {
-        let Some(settings) = settings(&place, &account, asked.from)? else { break };
-        let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
-        let Some(to) = to.filter(|to| to.starts_with(BELOW)) else {
+        let mut places = BTreeSet::new();
+        for seat in seats {
+            let Some(settings) = settings(&place, seat, &account, asked.from)? else { continue };
+            let to = settings.one("authorizedkeysfile").and_then(|all| keys_file(all, &account));
+            places.insert(to.filter(|to| to.starts_with(BELOW)).ok_or_else(|| {
+                ApplyError::Refused(format!(
+                    "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
+                ))
+            })?);
+        }
+        if places.len() > 1 {
             return Err(ApplyError::Refused(format!(
-                "the new settings look for the keys of `{account}` outside of {BELOW}, where fwc puts none"
+                "the sshds that run here would look for the keys of `{account}` at several places"
             )));
-        };
+        }
+        let Some(to) = places.pop_first() else { break };
         staged.changes.push(Change { to, text });
         staged.lay(staged.changes.len().saturating_sub(1))?;
     }
@@ -309,22 +398,65 @@ impl Staged {
     fn lay(&self, number: usize) -> Result<(), ApplyError> {
         let Some(change) = self.changes.get(number) else { return Ok(()) };
         let below = change.to.strip_prefix(BELOW).unwrap_or(&change.to);
+        // A link that stayed one may lead to the real files.
+        let folders = below.ancestors().skip(1).map(|above| self.path().join(above));
+        if folders.into_iter().any(|above| above != self.path() && above.is_symlink()) {
+            let to = change.to.display();
+            return Err(ApplyError::Refused(format!(
+                "`{to}` lies behind a symbolic link that leads nowhere, or back"
+            )));
+        }
         put::replace(&self.path().join(below), &change.text, put::MODE, &mut |_| Ok(()))
     }
 }
 
+/// An sshd as somebody meets it: with which options it runs, and where it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seat {
+    args: Vec<String>,
+    at: SocketAddr,
+}
+
+impl Seat {
+    /// One of each that listens, in the family of who comes, if it listens in that; else the one that would be started.
+    fn of(listeners: &[Listener], from: IpAddr) -> Result<Vec<Self>, ApplyError> {
+        let own = if from.is_ipv6() { Ipv6Addr::LOCALHOST.into() } else { IpAddr::from(Ipv4Addr::LOCALHOST) };
+        if listeners.is_empty() {
+            return Ok(vec![Self { args: given::of_next_start()?.args, at: SocketAddr::new(own, 22) }]);
+        }
+        let seat = |one: &Listener| {
+            let all = one.reached_at();
+            let at = all.iter().find(|at| at.is_ipv6() == from.is_ipv6()).or(all.first());
+            Self { args: one.args.clone(), at: at.copied().unwrap_or(SocketAddr::new(own, 22)) }
+        };
+        Ok(listeners.iter().map(seat).collect())
+    }
+}
+
 /// What sshd says of an account, if it takes its configuration at all.
-fn settings(place: &Stage, account: &str, from: IpAddr) -> Result<Option<Effective>, ApplyError> {
-    let who = format!("user={account},host={from},addr={from},laddr=127.0.0.1,lport=22");
-    let output = place.run(SSHD, &["-T".to_owned(), "-C".to_owned(), who])?;
+fn settings(
+    place: &Stage,
+    seat: &Seat,
+    account: &str,
+    from: IpAddr,
+) -> Result<Option<Effective>, ApplyError> {
+    let (laddr, lport) = (seat.at.ip(), seat.at.port());
+    let who = format!("user={account},host={from},addr={from},laddr={laddr},lport={lport}");
+    let words = ["-T".to_owned(), "-C".to_owned(), who];
+    let output = place.run(SSHD, &[&words[..], &seat.args].concat())?;
     Ok(output.status.success().then(|| Effective::read(&String::from_utf8_lossy(&output.stdout))))
 }
 
 /// Keeps what the changes replace.
-fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, ApplyError> {
+fn save(
+    asked: &Asked,
+    state: &State,
+    changes: &[Change],
+    listeners: &[Listener],
+) -> Result<Record, ApplyError> {
     let mut files = Vec::new();
     for (number, change) in changes.iter().enumerate() {
-        let saved = Saved::of(&change.to);
+        let saved = Saved::of(&change.to, &change.text);
         if saved.was_there {
             let old =
                 fs::read(&change.to).map_err(ApplyError::io(format!("read {}", change.to.display())))?;
@@ -332,14 +464,15 @@ fn save(asked: &Asked, state: &State, changes: &[Change]) -> Result<Record, Appl
         }
         files.push(saved);
     }
-    let record = Record { id: record::number(), files, wait: asked.wait.as_secs() };
+    let listened = Some(listeners.iter().map(|one| one.args.clone()).collect());
+    let record = Record { id: record::number(), files, wait: asked.wait.as_secs(), listened };
     state.write_saved(&record)?;
     Ok(record)
 }
 
 /// Writes down which connections there are: none of them may confirm. They are those of now and those of an earlier note.
-fn note(asked: &Asked, state: &State, id: u64) -> Result<(), ApplyError> {
-    let mut ports = daemon::ports()?;
+fn note(asked: &Asked, state: &State, id: u64, listeners: &[Listener]) -> Result<(), ApplyError> {
+    let mut ports = daemon::ports(listeners);
     ports.extend(asked.connection.map(|own| own.server.port()));
     let mut all = state.before(id)?.unwrap_or_default().all;
     for one in admin::open(&ports) {
@@ -380,33 +513,124 @@ fn put_all(changes: &[Change], steps: Steps<'_>) -> Result<(), ApplyError> {
     Ok(())
 }
 
-fn take_effect(steps: Steps<'_>) -> Result<(), ApplyError> {
+/// Whoever listens by now is told. One is started where none did from the beginning, and written down: it goes with the change.
+fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
     steps("reload")?;
-    daemon::reload()?;
+    let now = listeners::all()?;
+    if !now.is_empty() {
+        daemon::reload(&now)?;
+    } else if record.listened.as_ref().is_some_and(Vec::is_empty) {
+        if let Some(process) = daemon::start(None)? {
+            state.write_started(&Started { id: record.id, process })?;
+        }
+    } else {
+        return Err(ApplyError::Failed("sshd has ended meanwhile".to_owned()));
+    }
     steps("answer")?;
-    daemon::answers()
+    daemon::answers(&listeners::all()?)
+}
+
+/// How far taking back has come: what is done is not done again, by a watchdog that tries the rest once more. Another may have
+/// changed it since.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether no other change can have begun.
+    alone: bool,
+    settings: bool,
+    told: bool,
+    keys: bool,
+}
+
+/// What becomes of a record of which sshd could not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// It waits for another try.
+    OrAgain,
+    /// It is over, and that is said.
+    OrSaid,
 }
 
 /// Settings first, then keys: as long as sshd goes by the new settings, who logs in needs the keys that those look for.
-fn restore(state: &State, record: &Record) -> Result<Vec<PathBuf>, ApplyError> {
-    let settings = |saved: &Saved| saved.path == Path::new(DROP_IN);
-    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| settings(saved)) {
-        put_back(state, number, saved)?;
+fn restore(
+    state: &State,
+    record: &Record,
+    progress: &mut Progress,
+    told: Told,
+) -> Result<TakenBack, ApplyError> {
+    let is_settings = |saved: &Saved| saved.path == Path::new(DROP_IN);
+    let files = |settings: bool| -> Vec<(usize, &Saved)> {
+        record.files.iter().enumerate().filter(|(_, saved)| is_settings(saved) == settings).collect()
+    };
+    let paths = |of: &[(usize, &Saved)]| of.iter().map(|(_, saved)| saved.path.clone()).collect::<Vec<_>>();
+    // Whoever was held up meanwhile: another may have ended it, and another apply have begun.
+    let alone = progress.alone;
+    let is_own = || {
+        let over = "somebody else has taken it back meanwhile: the rest was left as it is";
+        let own = (alone || state.is_of(record.id)).then_some(());
+        own.ok_or_else(|| ApplyError::Failed(over.to_owned()))
+    };
+    if !progress.settings {
+        is_own()?;
+        for (number, saved) in files(true) {
+            put_back(state, number, saved)?;
+        }
+        progress.settings = true;
     }
-    let told = daemon::reload().and_then(|()| daemon::answers());
-    told.map_err(|why| {
-        let said = "the old settings are back, and sshd did not read them, so the new keys stay";
-        ApplyError::Failed(format!("{said}: {why}"))
-    })?;
-    let mut failed = None;
-    for (number, saved) in record.files.iter().enumerate().filter(|(_, saved)| !settings(saved)) {
-        failed = put_back(state, number, saved).err().or(failed);
+    if !progress.told {
+        match tell_old(state, record) {
+            Ok(()) => progress.told = true,
+            Err(why) if told == Told::OrAgain => {
+                let said = "the old settings are back, and sshd did not read them, so the new keys stay";
+                return Err(ApplyError::Failed(format!("{said}: {why}")));
+            }
+            Err(why) => {
+                is_own()?;
+                state.forget()?;
+                let keys: Vec<String> =
+                    paths(&files(false)).iter().map(|path| format!("`{}`", path.display())).collect();
+                let untold = format!(
+                    "the old settings are back, and sshd did not read them: {why}. Restart it (`systemctl restart ssh`). As long as it goes by the new \
+                     settings it needs the new keys, so they stay ({}; what stood there before is \
+                     `{}/old-N` until the next apply). Nothing waits any more",
+                    keys.join(", "),
+                    applied::PLACE
+                );
+                return Ok(TakenBack { files: paths(&files(true)), untold: Some(untold) });
+            }
+        }
     }
-    if let Some(why) = failed {
-        return Err(why);
+    if !progress.keys {
+        is_own()?;
+        let mut failed = None;
+        for (number, saved) in files(false) {
+            failed = put_back(state, number, saved).err().or(failed);
+        }
+        if let Some(why) = failed {
+            return Err(why);
+        }
+        progress.keys = true;
     }
+    is_own()?;
     state.forget()?;
-    Ok(record.files.iter().map(|saved| saved.path.clone()).collect())
+    let files = record.files.iter().map(|saved| saved.path.clone()).collect();
+    Ok(TakenBack { files, untold: None })
+}
+
+/// Has whoever listens read the old settings. One that this change started is ended; where one listened before and none does
+/// any more, it is started again as it was.
+fn tell_old(state: &State, record: &Record) -> Result<(), ApplyError> {
+    if let Some(own) = state.started(record.id)? {
+        daemon::end(&own.process)?;
+    }
+    let now = listeners::all()?;
+    if !now.is_empty() {
+        return daemon::reload(&now);
+    }
+    match &record.listened {
+        // By an older fwc, which did not write it down.
+        None => daemon::start(None).map(drop),
+        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args)).map(drop)),
+    }
 }
 
 fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {
@@ -424,21 +648,37 @@ fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyErro
     put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
 }
 
-/// Copies a folder, modes and owners included.
-fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{MetadataExt, chown};
-    let meta = fs::metadata(from)?;
+/// Copies a folder, modes and owners included, and what links lead to in their places: a change is tried in the copy alone. A link
+/// that leads nowhere stays one, and so does one that leads back to a folder above it.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), ApplyError> {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let failed = || ApplyError::io(format!("copy {}", from.display()));
+    let meta = match fs::metadata(from) {
+        Ok(meta) => meta,
+        Err(_) if fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink()) => {
+            return fs::read_link(from).and_then(|target| symlink(target, to)).map_err(failed());
+        }
+        // It was removed meanwhile.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(failed()(why)),
+    };
+    let is_link = fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink());
+    let real = fs::canonicalize(from).map_err(failed())?;
+    let above = fs::canonicalize(from.parent().unwrap_or(from)).map_err(failed())?;
+    if meta.is_dir() && is_link && above.starts_with(&real) {
+        return symlink(&real, to).map_err(failed());
+    }
     if meta.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
+        fs::create_dir_all(to).map_err(failed())?;
+        for entry in fs::read_dir(from).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
             copy_tree(&entry.path(), &to.join(entry.file_name()))?;
         }
     } else if meta.is_file() {
-        fs::copy(from, to)?;
+        fs::copy(from, to).map_err(failed())?;
     } else {
         return Ok(());
     }
-    fs::set_permissions(to, meta.permissions())?;
-    chown(to, Some(meta.uid()), Some(meta.gid()))
+    fs::set_permissions(to, meta.permissions()).map_err(failed())?;
+    chown(to, Some(meta.uid()), Some(meta.gid())).map_err(failed())
 }

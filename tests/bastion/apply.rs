@@ -246,6 +246,9 @@ fn what_would_lock_out_is_refused() {
     // Whoever insists is locked out for as long as the watchdog waits, and no longer.
     let output = machine.apply("2", &["--i-have-console"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for words in ["refused: ", "no key that lets `ana` in today", "going on all the same: --i-have-console"] {
+        assert!(said(&output).contains(words), "{words}: {}", said(&output));
+    }
     assert!(!machine.key_works() && !machine.password_works());
     machine.taken_back("the wrong key");
     machine.is_as_before("the wrong key");
@@ -304,7 +307,9 @@ fn a_dead_session_is_taken_back() {
     machine.room.write("/etc/ssh/of_root/root", &format!("{} root\n", Room::public(&root)));
     let fwc = env!("CARGO_BIN_EXE_fwc");
     let folder = machine.folder.display();
-    let line = format!("{fwc} bastion apply {folder} --admin ana --rollback-after 3 && sleep 60");
+    // From elsewhere: the connection is one of this machine itself.
+    let line =
+        format!("{fwc} bastion apply {folder} --admin ana --from 10.7.7.7 --rollback-after 3 && sleep 60");
     let mut command = Command::new("ssh");
     command.args([
         "-F",
@@ -419,4 +424,87 @@ fn a_canary_whose_apply_was_killed_is_ended_by_the_next() {
     assert_eq!(canaries(&machine), 0, "{}", room.sh("ps -ef"));
     assert!(machine.key_works(), "{}", machine.sshd.log());
     assert_eq!(room.run(machine.command(&["rollback"])).status.code(), Some(0));
+}
+
+/// A link that leads nowhere, or round, is nothing that sshd reads.
+#[test]
+fn links_in_the_folder_of_sshd_are_no_reason() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    room.sh(
+        "ln -s /nowhere /etc/ssh/ssh_known_hosts && ln -s /etc/ssh /etc/ssh/self && ln -s / /etc/ssh/root",
+    );
+    let links = || room.sh("find /etc/ssh -type l -printf '%p %l\\n' | sort");
+    let before = links();
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(machine.key_works() && !machine.password_works());
+    assert_eq!(room.run(machine.command(&["rollback"])).status.code(), Some(0));
+    machine.is_as_before("with links");
+    assert_eq!(links(), before);
+    // Two folders that lead to each other.
+    room.sh("mkdir /etc/ssh/a /etc/ssh/b && ln -s /etc/ssh/b /etc/ssh/a/b && ln -s /etc/ssh/a /etc/ssh/b/a");
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(room.run(machine.command(&["rollback"])).status.code(), Some(0));
+    room.sh("rm -r /etc/ssh/a /etc/ssh/b");
+    // What is written goes into the copy alone, whatever leads out of it.
+    room.sh("rm -r /etc/ssh/fwc && ln -s /nowhere /etc/ssh/fwc");
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        said(&output).contains("symbolic link") && said(&output).contains("/etc/ssh/fwc"),
+        "{}",
+        said(&output)
+    );
+    machine.is_as_before("a link to nowhere");
+}
+
+/// What nobody tried is not kept, whoever asks for it.
+#[test]
+fn what_was_changed_on_trial_is_not_confirmed() {
+    let Some(machine) = Machine::new() else { return };
+    for change in [
+        format!("echo 'PasswordAuthentication yes' > {DROP_IN}"),
+        format!("echo >> {KEYS}"),
+        format!("rm {KEYS}"),
+        format!("chmod 666 {KEYS}"),
+        format!("chown ana {KEYS}"),
+        format!("cp {KEYS} /etc/ssh/other && ln -sf /etc/ssh/other {KEYS}"),
+    ] {
+        assert_eq!(machine.apply("600", &[]).status.code(), Some(0), "{change}");
+        machine.room.sh(&change);
+        for words in [&["confirm"][..], &["confirm", "--i-have-console"]] {
+            let output = machine.room.run(machine.command(words));
+            assert_eq!(output.status.code(), Some(1), "{change}: {}", said(&output));
+            assert!(said(&output).contains("is not what was applied"), "{change}: {}", said(&output));
+        }
+        let output = machine.room.run(machine.command(&["rollback"]));
+        assert_eq!(output.status.code(), Some(0), "{change}: {}", said(&output));
+        machine.is_as_before(&change);
+    }
+}
+
+/// Then it is as if there were no agent. One that has keys is what is tried, and why none does is said.
+#[test]
+fn an_agent_without_keys_is_no_reason() {
+    let Some(machine) = Machine::new() else { return };
+    let other = machine.room.key("other", &["-t", "ed25519"]);
+    let fwc = env!("CARGO_BIN_EXE_fwc");
+    let line = |first: &str| {
+        format!(
+            "{first}; {fwc} bastion apply {} --admin ana --rollback-after 600 2>&1; echo rc $?",
+            machine.folder.display()
+        )
+    };
+    let with = |first: &str| machine.room.sh(&format!("ssh-agent /bin/sh -c '{}'", line(first)));
+    let told = with(&format!("ssh-add -q {}", other.display()));
+    assert!(told.contains("rc 1") && told.contains("would not get in"), "{told}");
+    assert!(!told.contains("Connection from"), "{told}");
+    for first in ["true", "SSH_AUTH_SOCK=/run/none"] {
+        let told = with(first);
+        assert!(told.contains("rc 0"), "{first}: {told}");
+        assert_eq!(machine.room.run(machine.command(&["rollback"])).status.code(), Some(0));
+    }
+    machine.is_as_before("with an agent");
 }

@@ -42,7 +42,7 @@ impl Machine {
         room.write("/etc/shadow", &format!("root:{}:20000::::::\nsshd:!:20000::::::\n", hash.trim()));
         let ana = room.key("ana", &["-t", "rsa", "-b", "3072"]);
         room.authorize("root", &format!("{} ana\n", Room::public(&ana)));
-        room.address(from);
+        room.elsewhere(from);
         let folder = render(&room, &ana, host);
         let sshd = room.sshd();
         let machine = Self { sshd, room, ana, folder, from: from.parse().unwrap() };
@@ -56,12 +56,10 @@ impl Machine {
 
     /// A command of root's over ssh, with ana's key and a connection of its own.
     fn over_ssh(&self, line: &str) -> Output {
+        let (ssh, to) = self.room.ssh(Some(self.from));
         let mut command = Command::new("timeout");
-        command
-            .args(["60", "ssh", "-F", "none", "-T", "-b"])
-            .arg(self.from.to_string())
-            .arg("-i")
-            .arg(&self.ana);
+        command.arg("60").arg(ssh.get_program()).args(ssh.get_args());
+        command.args(["-F", "none", "-T", "-i"]).arg(&self.ana);
         for option in [
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -72,7 +70,7 @@ impl Machine {
         ] {
             command.args(["-o", option]);
         }
-        command.args(["root@127.0.0.1", line]);
+        command.args([format!("root@{to}").as_str(), line]);
         self.room.run(command)
     }
 

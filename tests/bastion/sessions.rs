@@ -11,8 +11,22 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use crate::apply::Machine;
 use crate::sshd::Room;
 
-/// From where the administrator comes.
+/// From where the administrator comes, and to where.
 const FROM: &str = "10.7.7.7";
+const TO: &str = "10.7.7.1";
+
+/// Another machine, with which this one shares a link.
+fn another_machine(machine: &Machine) {
+    for line in [
+        "mkdir -p /run/netns && ip netns add other",
+        "ip link add e0 type veth peer name e1 netns other",
+        "ip address add 10.7.7.1/24 dev e0 && ip link set e0 up",
+        "ip netns exec other ip address add 10.7.7.7/24 dev e1",
+        "ip netns exec other ip link set e1 up",
+    ] {
+        machine.room.sh(line);
+    }
+}
 
 /// A shell of root's over ssh.
 struct Session {
@@ -23,8 +37,17 @@ struct Session {
 
 impl Session {
     fn open(machine: &Machine, key: &Path) -> Self {
-        let mut command = Command::new("ssh");
-        command.args(["-F", "none", "-T", "-b", FROM, "-i"]).arg(key);
+        Self::open_by(machine, key, &["ip", "netns", "exec", "other"], TO)
+    }
+
+    /// From the machine itself: by a tunnel that ends there, or by one of its own users.
+    fn open_here(machine: &Machine, key: &Path) -> Self {
+        Self::open_by(machine, key, &["env"], "127.0.0.1")
+    }
+
+    fn open_by(machine: &Machine, key: &Path, by: &[&str], to: &str) -> Self {
+        let mut command = Command::new(by.first().unwrap());
+        command.args(by.iter().skip(1)).args(["ssh", "-F", "none", "-T", "-i"]).arg(key);
         for option in [
             "StrictHostKeyChecking=no",
             "UserKnownHostsFile=/dev/null",
@@ -35,7 +58,7 @@ impl Session {
         ] {
             command.args(["-o", option]);
         }
-        command.args(["root@127.0.0.1", "/bin/sh"]);
+        command.args([&format!("root@{to}"), "/bin/sh"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = machine.room.spawn(command);
         let to = child.stdin.take().unwrap();
@@ -76,7 +99,7 @@ impl Drop for Session {
 #[test]
 fn only_a_connection_that_came_afterwards_may_confirm() {
     let Some(machine) = Machine::new() else { return };
-    machine.room.address(FROM);
+    another_machine(&machine);
     let root = machine.room.key("root-key", &["-t", "ed25519"]);
     machine.room.write("/etc/ssh/of_root/root", &format!("{} root\n", Room::public(&root)));
     // From her address and no other: so `--from`, which is not said, has to be that of the connection.
@@ -97,4 +120,41 @@ fn only_a_connection_that_came_afterwards_may_confirm() {
     let (code, said) = Session::open(&machine, &root).bastion("confirm");
     assert_eq!(code, 0, "a new one: {said}");
     assert!(machine.applied() && !machine.password_works());
+}
+
+/// It passes no firewall, and a line with `from="127.0.0.1"` lets in nobody else.
+#[test]
+fn a_connection_from_the_machine_itself_shows_nothing() {
+    let Some(machine) = Machine::new() else { return };
+    another_machine(&machine);
+    let root = machine.room.key("root-key", &["-t", "ed25519"]);
+    let public = Room::public(&root);
+    machine.room.write("/etc/ssh/of_root/root", &format!("{public} root\n"));
+    let keys = machine.folder.join("authorized_keys/root");
+    fs::write(&keys, format!("from=\"127.0.0.1\",restrict {public} root\n")).unwrap();
+    let folder = machine.folder.display();
+    let mut tunnel = Session::open_here(&machine, &root);
+    for more in ["", " --from 127.0.0.1", " --from 10.7.7.1"] {
+        let (code, said) = tunnel.bastion(&format!("apply {folder} --rollback-after 600{more}"));
+        assert!(
+            code == 1 && said.contains("--from") && said.contains("nothing was changed"),
+            "{code} {said}"
+        );
+    }
+    // The canary comes from there.
+    let (code, said) = tunnel.bastion(&format!("apply {folder} --rollback-after 600 --from {FROM}"));
+    assert!(code == 1 && said.contains("would not get in"), "{code} {said}");
+    assert!(!machine.applied());
+    let (code, said) = tunnel.bastion(&format!("apply {folder} --rollback-after 600 --i-have-console"));
+    assert!(code == 0 && said.contains("going on all the same"), "{code} {said}");
+    let (code, said) = Session::open_here(&machine, &root).bastion("confirm");
+    assert!(code == 1 && said.contains("from this machine itself"), "{code} {said}");
+    let (code, said) = tunnel.bastion("rollback");
+    assert_eq!(code, 0, "{said}");
+    // With a line that lets others in, it goes by `--from`, and by a confirmation of theirs.
+    fs::write(&keys, format!("restrict {public} root\n")).unwrap();
+    let (code, said) = tunnel.bastion(&format!("apply {folder} --rollback-after 600 --from {FROM}"));
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = Session::open(&machine, &root).bastion("confirm");
+    assert_eq!(code, 0, "{said}");
 }

@@ -59,7 +59,11 @@ pub(crate) struct Room {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     uids: std::cell::Cell<u32>,
+    elsewhere: std::cell::Cell<Option<IpAddr>>,
 }
+
+/// By which address another machine reaches the room.
+pub(crate) const TO: &str = "192.0.2.1";
 
 /// A running listener; it and its sessions end with the room at the latest.
 pub(crate) struct Sshd {
@@ -141,7 +145,13 @@ impl Room {
             let _ = first.kill();
         });
         made.recv().unwrap();
-        let room = Self { dir, jobs: Some(jobs), thread: Some(thread), uids: std::cell::Cell::new(60_001) };
+        let room = Self {
+            dir,
+            jobs: Some(jobs),
+            thread: Some(thread),
+            uids: std::cell::Cell::new(60_001),
+            elsewhere: std::cell::Cell::new(None),
+        };
         room.sh("ip link set lo up");
         room.sh("ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key");
         room.write("/etc/ssh/sshd_config", "");
@@ -249,6 +259,32 @@ impl Room {
         self.sh(&format!("ip address replace {address}/{bits} dev lo {flags}"));
     }
 
+    /// Puts a machine with this IPv4 address on a link of the room: who comes from one of the room's own shows nothing of
+    /// others. Logins from that address are its logins.
+    pub(crate) fn elsewhere(&self, address: &str) {
+        self.sh(
+            "mkdir -p /run/netns && ip netns add other && ip link add e0 type veth peer name e1 netns other",
+        );
+        self.sh(&format!(
+            "ip address add {TO}/32 dev e0 && ip link set e0 up && ip route add {address}/32 dev e0 src {TO}"
+        ));
+        self.sh(&format!("ip -n other address add {address}/32 dev e1 && ip -n other link set e1 up"));
+        self.sh(&format!("ip -n other route add {TO}/32 dev e1 src {address}"));
+        self.elsewhere.set(Some(address.parse().unwrap()));
+    }
+
+    /// `ssh` as somebody at an address starts it, and by which one that reaches the room.
+    pub(crate) fn ssh(&self, from: Option<IpAddr>) -> (Command, &'static str) {
+        if from.is_some() && from == self.elsewhere.get() {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", "other", "ssh"]);
+            return (command, TO);
+        }
+        let mut command = Command::new("ssh");
+        command.args(from.iter().flat_map(|address| ["-b".to_owned(), address.to_string()]));
+        (command, if from.is_some_and(|address| address.is_ipv6()) { "::1" } else { "127.0.0.1" })
+    }
+
     /// Starts `sshd -D` with the room's configuration and waits for its banner.
     pub(crate) fn sshd(&self) -> Sshd {
         let log = self.dir.path().join("sshd.log");
@@ -271,7 +307,7 @@ impl Room {
 
     /// Tries to log in and run `true`.
     pub(crate) fn login(&self, user: &str, way: Way<'_>, from: Option<IpAddr>) -> Login {
-        let mut command = Command::new("ssh");
+        let (mut command, to) = self.ssh(from);
         command.args(["-F", "none", "-T", "-p", "22"]);
         for option in [
             "StrictHostKeyChecking=no",
@@ -307,13 +343,6 @@ impl Room {
                 command.args(["-o", "BatchMode=yes"]);
             }
         }
-        let to = match from {
-            Some(address) => {
-                command.args(["-b", &address.to_string()]);
-                if address.is_ipv6() { "::1" } else { "127.0.0.1" }
-            }
-            None => "127.0.0.1",
-        };
         command.arg(format!("{user}@{to}")).arg("true");
         let output = self.run(command);
         let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();

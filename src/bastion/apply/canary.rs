@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{ApplyError, Asked, daemon, keys_file, put, settings};
+use super::{ApplyError, Asked, Seat, daemon, keys_file, put, settings};
 use crate::bastion::keys::{self, Entry, KeyType};
 use crate::bastion::sshd::effective::Effective;
 use crate::bastion::sshd::stage::{Network, SSHD, Stage};
@@ -30,26 +30,45 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// [`ApplyError::Refused`] with what sshd said, if the administrator does not get in.
-pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError> {
+pub(super) fn prove(asked: &Asked, seats: &[Seat], staged: &Path, work: &Path) -> Result<(), ApplyError> {
     let shared = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Shared)?;
-    let new = settings(&shared, &asked.admin, asked.from)?;
-    let Some(new) = new else {
-        return Err(ApplyError::Failed("sshd does not take the new files".to_owned()));
-    };
-    let key = match (&asked.identity, &asked.agent) {
-        (Some(path), _) => Key::File(path.clone()),
-        (None, Some(socket)) => Key::Agent(socket.clone()),
-        (None, None) => stand_in(asked, staged, &new, work)?,
-    };
-    let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
-    let at = listen(&stage, asked, &new)?;
+    let mut key = None;
+    for seat in seats {
+        let Some(new) = settings(&shared, seat, &asked.admin, asked.from)? else {
+            return Err(ApplyError::Failed("sshd does not take the new files".to_owned()));
+        };
+        let key = match &key {
+            Some(key) => key,
+            // Each looks for it at one place.
+            None => key.insert(match (&asked.identity, &asked.agent) {
+                (Some(path), _) => Key::File(path.clone()),
+                (None, Some(socket)) if has_keys(&shared, socket)? => Key::Agent(socket.clone()),
+                (None, _) => stand_in(asked, seats, staged, &new, work)?,
+            }),
+        };
+        let stage = Stage::new(vec![(staged.to_owned(), super::BELOW.into())], Network::Own)?;
+        prove_at(asked, (seat, &new), key, &stage, work)?;
+    }
+    Ok(())
+}
+
+/// The same of one sshd.
+fn prove_at(
+    asked: &Asked,
+    (seat, new): (&Seat, &Effective),
+    key: &Key,
+    stage: &Stage,
+    work: &Path,
+) -> Result<(), ApplyError> {
+    let at = listen(stage, asked, new)?;
     let log = work.join(LOG);
-    let _sshd = Listener::start(&stage, &log)?;
-    let (ran, said) = try_login(&stage, asked, &key, at, "publickey")?;
+    // That of the one before.
+    put::remove(&log)?;
+    let _sshd = Listener::start(stage, &log, &seat.args)?;
+    let (ran, said) = try_login(stage, asked, key, at, "publickey")?;
     let heard = fs::read_to_string(&log).unwrap_or_default();
     if !heard.contains(&format!("Accepted publickey for {} ", asked.admin)) {
-        let why =
-            heard.lines().rev().find(|line| !line.contains("Connection closed")).unwrap_or("").to_owned();
+        let why = heard.lines().rev().find(|line| says_why(line)).unwrap_or("").to_owned();
         return Err(ApplyError::Refused(format!(
             "`{}` would not get in from {} afterwards: {} {why}",
             asked.admin,
@@ -65,12 +84,19 @@ pub fn prove(asked: &Asked, staged: &Path, work: &Path) -> Result<(), ApplyError
             said.lines().last().unwrap_or("no command is run")
         )));
     }
-    let (_, said) = try_login(&stage, asked, &key, at, "none")?;
+    let (_, said) = try_login(stage, asked, key, at, "none")?;
     if said.contains("Permission denied (publickey).") {
         return Ok(());
     }
     let said = said.lines().last().unwrap_or("nothing").to_owned();
     Err(ApplyError::Refused(format!("sshd would offer other ways in than keys: {said}")))
+}
+
+/// Whether a line of the log is more than that somebody came and went.
+fn says_why(line: &str) -> bool {
+    !["Connection ", "Server listening on ", "Disconnected from ", "Received disconnect from "]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 /// With what to try.
@@ -79,8 +105,20 @@ enum Key {
     Agent(PathBuf),
 }
 
+/// Whether an agent has any key, and can be asked at all.
+fn has_keys(here: &Stage, socket: &Path) -> Result<bool, ApplyError> {
+    let socket = format!("SSH_AUTH_SOCK={}", socket.display());
+    Ok(here.run("env", &[socket, "ssh-add".to_owned(), "-l".to_owned()])?.status.success())
+}
+
 /// A new key in the place of one that stays.
-fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Result<Key, ApplyError> {
+fn stand_in(
+    asked: &Asked,
+    seats: &[Seat],
+    staged: &Path,
+    new: &Effective,
+    work: &Path,
+) -> Result<Key, ApplyError> {
     let refused =
         |why: String| ApplyError::Refused(format!("{why}; or name a private key with `--identity`"));
     let account = &asked.admin;
@@ -89,7 +127,7 @@ fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Resul
     };
     let copy = staged.join(file.strip_prefix(super::BELOW).unwrap_or(&file));
     let text = fs::read_to_string(&copy).unwrap_or_default();
-    let today = keys_of_today(asked)?;
+    let today = keys_of_today(asked, seats)?;
     let stays = keys::entries(&text)
         .find(|entry| !entry.options.cert_authority && today.iter().any(|old| old.key == entry.key));
     let Some(entry) = stays else {
@@ -121,9 +159,8 @@ fn stand_in(asked: &Asked, staged: &Path, new: &Effective, work: &Path) -> Resul
 }
 
 /// The keys that the machine's sshd takes for the account now.
-fn keys_of_today(asked: &Asked) -> Result<Vec<Entry>, ApplyError> {
+fn keys_of_today(asked: &Asked, seats: &[Seat]) -> Result<Vec<Entry>, ApplyError> {
     let here = Stage::new(Vec::new(), Network::Shared)?;
-    let Some(now) = settings(&here, &asked.admin, asked.from)? else { return Ok(Vec::new()) };
     let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let home = passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
@@ -132,10 +169,13 @@ fn keys_of_today(asked: &Asked) -> Result<Vec<Entry>, ApplyError> {
     });
     let home = home.unwrap_or_default();
     let mut found = Vec::new();
-    for word in now.one("authorizedkeysfile").unwrap_or("").split_whitespace() {
-        let path = word.replace("%u", &asked.admin).replace("%h", &home).replace("%%", "%");
-        let path = if path.starts_with('/') { PathBuf::from(path) } else { Path::new(&home).join(path) };
-        found.extend(keys::entries(&fs::read_to_string(path).unwrap_or_default()));
+    for seat in seats {
+        let Some(now) = settings(&here, seat, &asked.admin, asked.from)? else { continue };
+        for word in now.one("authorizedkeysfile").unwrap_or("").split_whitespace() {
+            let path = word.replace("%u", &asked.admin).replace("%h", &home).replace("%%", "%");
+            let path = if path.starts_with('/') { PathBuf::from(path) } else { Path::new(&home).join(path) };
+            found.extend(keys::entries(&fs::read_to_string(path).unwrap_or_default()));
+        }
     }
     Ok(found)
 }
@@ -159,7 +199,13 @@ fn listen(stage: &Stage, asked: &Asked, new: &Effective) -> Result<(IpAddr, u16)
         }
     }
     let family = |ip: &IpAddr| ip.is_ipv6() == asked.from.is_ipv6();
-    let at = named.iter().find(|at| family(&at.ip())).or(named.first());
+    let at = named.iter().find(|at| family(&at.ip()));
+    if let (None, Some(other)) = (at, named.first()) {
+        return Err(ApplyError::Refused(format!(
+            "sshd listens at {other} and nowhere where somebody comes to it from {}: say `--from` with an address of the other family",
+            asked.from
+        )));
+    }
     let port = new.one("port").and_then(|port| port.parse().ok()).unwrap_or(22);
     let own = if asked.from.is_ipv6() {
         IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1])
@@ -177,8 +223,8 @@ fn listen(stage: &Stage, asked: &Asked, new: &Effective) -> Result<(IpAddr, u16)
 struct Listener(Child);
 
 impl Listener {
-    fn start(stage: &Stage, log: &Path) -> Result<Self, ApplyError> {
-        let path = log.to_owned();
+    fn start(stage: &Stage, log: &Path, args: &[String]) -> Result<Self, ApplyError> {
+        let (path, args) = (log.to_owned(), args.to_vec());
         let spawned = stage.within(move || {
             // The machine's PidFile is the machine's sshd's. By this one it is found if nobody is left to end it.
             Command::new(SSHD)
@@ -186,6 +232,7 @@ impl Listener {
                 .arg(format!("PidFile={}", path.with_file_name(PID_FILE).display()))
                 .arg("-E")
                 .arg(path)
+                .args(args)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())

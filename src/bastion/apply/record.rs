@@ -5,12 +5,14 @@
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::listeners::Process;
 use super::{ApplyError, canary, put};
 use crate::apply::admin::Connection;
 use crate::bastion::applied::{PENDING as NAME, PLACE};
@@ -24,6 +26,10 @@ const TAKEN: &str = "pending.json.taken-back";
 const SAVED: &str = "saved.json";
 /// Apart from the record, which a rollback may have taken away when this is written again.
 const BEFORE: &str = "before.json";
+/// Apart from the record for the same reason.
+const STARTED: &str = "started.json";
+/// Held by whoever puts old files back.
+const TAKES_BACK: &str = "takes-back";
 /// How folders of tries begin.
 const WORK: &str = "try-";
 
@@ -36,6 +42,18 @@ pub struct Record {
     pub files: Vec<Saved>,
     /// Seconds until it is taken back.
     pub wait: u64,
+    /// The options of each sshd that listened then; none where an older fwc did not write it down.
+    #[serde(default)]
+    pub listened: Option<Vec<Vec<String>>>,
+}
+
+/// The sshd that a change started, since none ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Which change.
+    pub id: u64,
+    /// Which sshd.
+    pub process: Process,
 }
 
 /// The connections that were there before the new settings were: none of them shows that somebody can log in.
@@ -61,23 +79,39 @@ pub struct Saved {
     /// Its user and group; none where no file was there.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
+    /// The digest of what was put there; none where an older fwc did not write it down.
+    #[serde(default)]
+    pub applied: Option<String>,
     /// Where it led, if it was a symbolic link: the link is replaced, and what it led to stays as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<PathBuf>,
 }
 
 impl Saved {
-    /// What stands at a place now.
+    /// What stands at a place now, before a text is put there.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub fn of(path: &Path, text: &[u8]) -> Self {
         let rights = fs::metadata(path).map_or(put::MODE.into(), |meta| Rights::of(&meta));
         Self {
             path: path.to_owned(),
             was_there: path.exists(),
             mode: rights.mode,
             owner: rights.owner,
+            applied: Some(digest(text)),
             link: fs::read_link(path).ok(),
         }
+    }
+
+    /// Whether what was put there stands there still, as it was put.
+    #[must_use]
+    pub fn is_as_applied(&self) -> bool {
+        let Some(applied) = &self.applied else { return true };
+        let own = |meta: &fs::Metadata| {
+            let rights = Rights::of(meta);
+            meta.is_file() && rights.mode == put::MODE && rights.owner.is_some_and(|(user, _)| user == 0)
+        };
+        fs::symlink_metadata(&self.path).is_ok_and(|meta| own(&meta))
+            && fs::read(&self.path).is_ok_and(|now| digest(&now) == *applied)
     }
 
     /// Its rights.
@@ -92,6 +126,10 @@ impl Saved {
         fs::read(&self.path).is_ok_and(|now| now == text)
             && fs::metadata(&self.path).is_ok_and(|meta| Rights::of(&meta) == self.rights())
     }
+}
+
+fn digest(text: &[u8]) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A number that no other record has.
@@ -130,6 +168,48 @@ impl State {
         let file = File::create(self.folder.join("lock")).map_err(ApplyError::io("make a lock"))?;
         Flock::lock(file, FlockArg::LockExclusiveNonblock)
             .map_err(|_| ApplyError::Refused("another `fwc bastion` is at work".to_owned()))
+    }
+
+    /// While this is held, nobody begins another change: who takes one back may be held up for long, and goes on by what it
+    /// read. Several may at once, and none waits for it: one may hang.
+    #[must_use]
+    pub fn takes_back(&self) -> Option<Flock<File>> {
+        let begun = Instant::now();
+        // On a disk that became read-only it can be had all the same.
+        let path = self.folder.join(TAKES_BACK);
+        let mut file = File::create(&path).or_else(|_| File::open(&path)).ok()?;
+        loop {
+            match Flock::lock(file, FlockArg::LockSharedNonblock) {
+                Ok(held) => return Some(held),
+                // An apply asks for it for a moment.
+                Err((given_back, _)) if begun.elapsed() < Duration::from_secs(1) => file = given_back,
+                Err(_) => return None,
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Whether anybody takes something back.
+    ///
+    /// # Errors
+    /// While somebody does.
+    pub fn nobody_takes_back(&self) -> Result<(), ApplyError> {
+        let file = File::create(self.folder.join(TAKES_BACK)).map_err(ApplyError::io("make a lock"))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map(drop).map_err(|_| {
+            let said = "a `fwc bastion rollback`, or the watchdog, is putting old files back: wait until it is through, or end it \
+                        where it was stopped";
+            ApplyError::Refused(said.to_owned())
+        })
+    }
+
+    /// Whether a change is the one that waits to be confirmed, or to be taken back. A record that is damaged is of the one whose old
+    /// files are kept.
+    #[must_use]
+    pub fn is_of(&self, id: u64) -> bool {
+        match self.read() {
+            Ok(record) => record.is_some_and(|record| record.id == id),
+            Err(_) => self.saved().ok().flatten().is_none_or(|saved| saved.id == id),
+        }
     }
 
     /// A folder for a try, gone with its value. It holds host keys: hence here, where nobody but root comes.
@@ -212,6 +292,14 @@ impl State {
         Ok(self.read_as(BEFORE)?.filter(|before: &Before| before.id == id))
     }
 
+    /// The sshd that a change started; none where it started none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn started(&self, id: u64) -> Result<Option<Started>, ApplyError> {
+        Ok(self.read_as(STARTED)?.filter(|started: &Started| started.id == id))
+    }
+
     fn read_as<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ApplyError> {
         let path = self.folder.join(name);
         let text = match fs::read_to_string(&path) {
@@ -245,6 +333,14 @@ impl State {
     /// When the disk refuses.
     pub fn write_before(&self, before: &Before) -> Result<(), ApplyError> {
         self.write_as(BEFORE, before)
+    }
+
+    /// Writes down which sshd was started.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn write_started(&self, started: &Started) -> Result<(), ApplyError> {
+        self.write_as(STARTED, started)
     }
 
     fn write_as(&self, name: &str, what: &impl Serialize) -> Result<(), ApplyError> {

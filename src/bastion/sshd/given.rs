@@ -83,6 +83,41 @@ pub(super) fn read(tree: &mut Tree) -> Result<(Vec<Given>, Vec<String>), StageEr
     Ok((all, of_users))
 }
 
+/// What each sshd of root's was started with that listens in this network, of the program that is asked: one process each.
+///
+/// # Errors
+/// Options that are not understood, by name; a `/proc` that cannot be read.
+pub(crate) fn of_root() -> Result<Vec<Given>, StageError> {
+    let mut all = Vec::new();
+    for one in running::listeners()?.0 {
+        match one.is_asked() {
+            Ok(()) => {
+                let given = understood(&one.name(), &one.words, true)?;
+                all.push(Given { running: vec![one], ..given });
+            }
+            // Another program, which may read other files.
+            Err(StageError::Said(_)) => {}
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(all)
+}
+
+/// What the next start of this machine's sshd takes, as the files say it.
+///
+/// # Errors
+/// As of what runs.
+pub(crate) fn of_next_start() -> Result<Given, StageError> {
+    let mut tree = Tree::new("/".into(), None);
+    for (path, name) in FILES {
+        let Some(text) = tree.text(path) else { continue };
+        if let Some(words) = assigned(path, name, &text)?.first() {
+            return understood(path, words, true);
+        }
+    }
+    Ok(Given::default())
+}
+
 /// The words of the last line that sets a variable: to systemd (`EnvironmentFile`), which takes a value up to the end of its
 /// line, and to a shell, where that is something else.
 fn assigned(path: &str, name: &str, text: &str) -> Result<Vec<Vec<String>>, StageError> {
@@ -117,13 +152,19 @@ fn assigned(path: &str, name: &str, text: &str) -> Result<Vec<Vec<String>>, Stag
 
 /// Options as `sshd -T` takes them (sshd(8)): those that change settings.
 fn understood(at: &str, words: &[String], real: bool) -> Result<Given, StageError> {
-    const ALONE: &str = "46Ddeiqr";
+    const ALONE: &str = "Ddeiqr";
+    const FAMILIES: [(char, &str); 2] = [('4', "inet"), ('6', "inet6")];
     let mut given = Given { at: at.to_owned(), ..Given::default() };
     let mut left = words.iter();
     while let Some(word) = left.next() {
         let mut letters = word.strip_prefix('-').ok_or_else(|| unclear(at, word))?.chars();
         while let Some(letter) = letters.next() {
             if ALONE.contains(letter) {
+                continue;
+            }
+            // Beats whatever `-o` says, before it or after it.
+            if let Some((_, family)) = FAMILIES.iter().find(|(known, _)| *known == letter) {
+                given.args.splice(0..0, ["-o".to_owned(), format!("AddressFamily={family}")]);
                 continue;
             }
             let attached = letters.as_str();
@@ -182,6 +223,10 @@ mod tests {
     fn command_lines_are_read_as_sshd_reads_them() {
         let read = |text: &str| understood("x", &words(text), true).map(|given| given.args.join(" "));
         assert_eq!(read("-D -e -E /l").unwrap(), "");
+        assert_eq!(
+            read("-oAddressFamily=any -D6p2200").unwrap(),
+            "-o AddressFamily=inet6 -o AddressFamily=any -p 2200"
+        );
         assert_eq!(
             read("-De -oPasswordAuthentication=yes -p2222").unwrap(),
             "-o PasswordAuthentication=yes -p 2222"

@@ -111,7 +111,7 @@ fn listens(at: &Path) -> bool {
 
 impl Running {
     /// As people call it.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("the running sshd, process {}", self.process)
     }
 
@@ -125,7 +125,7 @@ impl Running {
         )
     }
 
-    pub(super) fn process(&self) -> &str {
+    pub(crate) fn process(&self) -> &str {
         &self.process
     }
 
@@ -163,7 +163,7 @@ impl Running {
     ///
     /// # Errors
     /// Where it does not.
-    pub(super) fn sees(&self, looked_at: &BTreeSet<PathBuf>) -> Result<(), StageError> {
+    pub(crate) fn sees(&self, looked_at: &BTreeSet<PathBuf>) -> Result<(), StageError> {
         for path in looked_at {
             let below = path.strip_prefix("/").unwrap_or(path);
             let theirs = file(&self.at().join("root").join(below), false).ok().flatten();

@@ -1,5 +1,6 @@
 //! `fwc bastion apply`, `confirm`, `rollback`: rendered files into place, and back.
 
+use std::cell::RefCell;
 use std::io::{BufRead, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -70,9 +71,10 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
         console.talk(said);
     }
     let asked = asked(&args)?;
-    let outcome = apply::apply(&asked, &mut |what| {
+    let console = RefCell::new(console);
+    let mut steps = |what: &str| {
         if args.step {
-            console.talk(&format!("next: {what}\n"));
+            console.borrow_mut().talk(&format!("next: {what}\n"));
             let mut line = String::new();
             let read = std::io::stdin().lock().read_line(&mut line).unwrap_or(0);
             if read == 0 {
@@ -80,7 +82,12 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             }
         }
         Ok(())
-    });
+    };
+    let mut say = |what: &str| {
+        console.borrow_mut().talk(&format!("{}\n", crate::cli::clean::clean_line(what)));
+    };
+    let outcome = apply::apply(&asked, &mut steps, &mut say);
+    let console = console.into_inner();
     match outcome {
         Ok(files) => {
             for file in &files {
@@ -143,16 +150,16 @@ pub(super) fn confirm(args: &Confirm, console: &mut Console<'_>) -> Result<Exit,
 }
 
 pub(super) fn rollback(console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let files = apply::rollback().map_err(|e| Failure::new(e.to_string()))?;
-    for file in &files {
+    let back = apply::rollback().map_err(|e| Failure::new(e.to_string()))?;
+    for file in &back.files {
         console.data(&format!("{}\n", file.display()));
     }
-    console.talk(&if files.is_empty() {
+    console.talk(&if back.files.is_empty() {
         "nothing waits to be taken back\n".to_owned()
     } else {
-        format!("{} as before\n", number(files.len(), "file"))
+        format!("{} as before\n", number(back.files.len(), "file"))
     });
-    Ok(Exit::Fine)
+    back.untold.map_or(Ok(Exit::Fine), |why| Err(Failure::new(why)))
 }
 
 /// A session of its own, deaf to what ends the one that started it.
