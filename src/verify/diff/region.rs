@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::model::{End, Leg, Role, Site};
+use crate::model::{End, Leg, Site};
 use crate::net::addr::AddrRange;
 use crate::net::packet::{Per, tcp_flag};
 use crate::net::{AddrSet, CtState, Family, Field, PacketBox, RangeSet, Space};
