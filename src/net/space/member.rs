@@ -356,7 +356,7 @@ impl Space {
 /// One of these values, which all lead to the same: of addresses that begin as a network does, no end of it.
 fn member(field: Field, first: u128, last: u128) -> u128 {
     let is_address = matches!(field, Field::Src | Field::Dst);
-    let is_network = first != 0 && first % 16 == 0 && last - first >= MEMBER;
+    let is_network = first != 0 && first.is_multiple_of(16) && last - first >= MEMBER;
     if is_address && is_network { first + MEMBER } else { first }
 }
 
