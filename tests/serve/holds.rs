@@ -133,7 +133,8 @@ fn kinds_of_keys_that_are_accepted_no_more_are_cut() {
     let server = yard.serve(&[]);
     let mut ana = Shell::new(&yard, "s1-ana");
     let longer = |text: &str| text.replace("RequiredRSASize 3072", "RequiredRSASize 4096");
-    let changes: [(&dyn Fn(&str) -> String, &str); 2] =
+    type Change<'c> = &'c dyn Fn(&str) -> String;
+    let changes: [(Change<'_>, &str); 2] =
         [(&without_rsa, "key-kind-not-accepted"), (&longer, "rsa-key-too-short")];
     for (change, why) in changes {
         let mut luis = Shell::new(&yard, "s2-luis");
