@@ -59,8 +59,11 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
     let walked = begin.and_then(|begin| {
         let from = |begin| Ok((begin, gates(site, &path::walk(spec.forwarding(), begin, packet.dst, None)?)));
-        // To a group it is sent by the leg that has the address; where else its routes lead nowhere, `by_its_leg` says what would be.
-        let sender = spec.forwarding().owner_of(packet.src).filter(|_| is_group(packet.dst));
+        // To a group it is sent by the leg that has the address, and so is what the routes of a plain machine know no one way for. Who
+        // filters would not hear the answer (S80): `by_its_leg` says what would be.
+        let filters = |host| site.host(host).is_some_and(Host::filters);
+        let owner = spec.forwarding().owner_of(packet.src);
+        let sender = owner.filter(|(host, _)| is_group(packet.dst) || !filters(*host));
         let by_leg = |why| match sender {
             Some((host, leg)) => from(Begin::Leg(host, leg)).map_err(|_: path::NoPath| why),
             None => Err(why),
