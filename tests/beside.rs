@@ -75,6 +75,21 @@ fn a_ban_stops_what_the_policy_allows() {
     assert_eq!(asked(&foreign("fail2ban").replace("reject with icmp port-unreachable", "counter")), []);
 }
 
+/// What no connection of a family is let through needs nothing in it.
+#[test]
+fn a_family_that_the_policy_does_not_speak_may_be_stopped() {
+    const SITE: &str =
+        "zone lan { 10.0.0.0/8 }\nhost h { q0 10.0.0.2 in lan; nftables }\nallow tcp from lan to h\n";
+    let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
+    let ours = compiled.artifacts.get(&compiled.site.host_named("h").unwrap()).unwrap();
+    for hook in ["input", "output"] {
+        let listing = format!(
+            "table inet t {{\n chain c {{\n type filter hook {hook} priority -5; policy accept;\n meta nfproto ipv6 drop\n }}\n}}\n"
+        );
+        assert_eq!(said(&beside(ours, &rules(&listing), &[]).unwrap()), [], "{hook}");
+    }
+}
+
 /// What nobody's connection is, and everybody's needs: neighbours, oneself, and the errors of those on the way.
 #[test]
 fn what_connections_need_besides_is_not_to_be_stopped_either() {
@@ -105,6 +120,14 @@ fn what_connections_need_besides_is_not_to_be_stopped_either() {
     for rule in ["ct state untracked drop", "oif lo drop"] {
         assert_eq!(beside("output", rule), [("output", Effect::Drops)], "{rule}");
     }
+    // A plain machine forwards nothing, and nothing that it forwards needs anything.
+    for rule in ["ct state established accept; drop", "ct state related drop", "iif lo drop"] {
+        assert_eq!(beside("forward", &rule.replace("; ", "\n ")), [], "{rule}");
+    }
+    // Listeners to groups are no neighbours, and what tells has an address.
+    let neighbours = "icmpv6 type { 133, 134, 135, 136 } accept\n icmpv6 type { 130, 131, 132, 143 } drop";
+    assert_eq!(beside("input", neighbours), []);
+    assert_eq!(beside("input", "ip6 saddr :: icmpv6 type { 134, 136 } drop"), []);
     for rule in [
         // A network that is none of the policy's, from wherever it comes; its errors are nobody's either.
         "ip saddr 192.168.0.0/16 drop",

@@ -368,6 +368,11 @@ pub fn confirm(
         Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
         confirmed => confirmed,
     };
+    // It may have begun between the two: it looks again after its own mark, and so does this.
+    if state.outcome(trial.generation).is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) {
+        let why = "its trial ended while it was being confirmed: look at `fwc status`, and apply again";
+        return Err(ApplyError::Cannot(why.to_owned()));
+    }
     // From here on it is, and nobody rolls it back: what cannot be done any more is no reason to say otherwise.
     let ended = lock.end_trial(state, trial.generation, &format!("confirmed by {by}"));
     if let Some(watchdog) = &trial.watchdog {
@@ -453,6 +458,9 @@ fn rolled_back(
     };
     let outcome = format!("{ROLLED_BACK} by {by}");
     lock.claim(state, number, &outcome);
+    if only.is_some() && state.confirmed().ok().flatten() == Some(number) {
+        return Ok(None);
+    }
     let (record, lost) = damage::record(state, number)?;
     let restored = restore(state, lock, (&record, lost), &outcome);
     if let (Some(watchdog), None) = (&watchdog, only)

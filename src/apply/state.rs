@@ -174,11 +174,17 @@ impl State {
     /// When it, or a folder above it, is of or for others.
     pub fn is_ours(&self) -> Result<(), ApplyError> {
         let own = nix::unistd::geteuid().as_raw();
-        let generations = self.root.join("generations");
-        for path in std::iter::once(generations.as_path()).chain(self.root.ancestors()) {
-            let meta = fs::symlink_metadata(path);
-            let meta = meta.map_err(ApplyError::system(format!("cannot look at `{}`", path.display())))?;
-            let is_above = self.root.starts_with(path) && path != self.root;
+        let looked_at = |path: &Path| ApplyError::system(format!("cannot look at `{}`", path.display()));
+        let found = |path: &Path| fs::canonicalize(path).map_err(looked_at(path));
+        let (root, generations) = (found(&self.root)?, found(&self.root.join("generations"))?);
+        let above = root.ancestors().chain(generations.ancestors()).chain(self.root.ancestors());
+        for path in above {
+            let meta = fs::symlink_metadata(path).map_err(looked_at(path))?;
+            // Whoever may write the folder of a link exchanges it, and that folder is looked at, as is where it leads.
+            if meta.is_symlink() {
+                continue;
+            }
+            let is_above = [&root, &generations, &self.root].iter().all(|end| path != end.as_path());
             let is_sticky = is_above && meta.mode() & 0o1000 != 0;
             let why = if meta.uid() != 0 && meta.uid() != own {
                 format!("belongs to another user ({})", meta.uid())
@@ -316,12 +322,12 @@ impl State {
             .map(|text| text.trim().to_owned())
     }
 
-    /// Whether a generation is the confirmed one. Where `confirmed` cannot be read, one whose outcome nobody knows is not: its
-    /// trial must end though nobody can say what was confirmed before it.
+    /// Whether a generation is the confirmed one. Where `confirmed` cannot be read, one whose outcome nobody knows is not, nor is one
+    /// that was to be rolled back: its trial must end though nobody can say what was confirmed before it.
     fn is_confirmed(&self, generation: u64) -> bool {
         match self.confirmed() {
             Ok(confirmed) => confirmed == Some(generation),
-            Err(_) => self.outcome(generation).is_some(),
+            Err(_) => self.outcome(generation).is_some_and(|outcome| !outcome.starts_with(ROLLED_BACK)),
         }
     }
 
@@ -334,11 +340,12 @@ impl State {
         forgotten || self.is_confirmed(generation) || self.outcome(generation).is_some()
     }
 
-    /// Whether a generation was rolled back: its table has no business here any more. A `confirmed` that cannot be read says no.
+    /// Whether a generation was rolled back: its table has no business here any more.
     #[must_use]
     pub fn was_rolled_back(&self, generation: u64) -> bool {
         let outcome = self.outcome(generation);
-        outcome.is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) && !self.is_confirmed(generation)
+        let is_confirmed = self.confirmed().ok().flatten() == Some(generation);
+        outcome.is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) && !is_confirmed
     }
 
     /// The highest number of a generation, be it that of the confirmed one alone; 0 where there was none.

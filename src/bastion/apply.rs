@@ -140,7 +140,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Resu
     let changes = staged.changes.clone();
     steps("save")?;
     let record = save(asked, &state, &changes, &listeners)?;
-    note(asked, &state, record.id, &listeners)?;
+    note(asked, &state, record.id, (&listeners, true))?;
     let files = changes.iter().map(|change| (change.to.as_path(), change.text.as_slice()));
     applied::tried(record.id, files).map_err(ApplyError::io("write down what is applied"))?;
     steps("arm")?;
@@ -157,7 +157,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Resu
     let done = put_all(&changes, &mut guarded)
         .and_then(|()| take_effect(&state, &record, &mut guarded))
         // Who came meanwhile came by the old settings.
-        .and_then(|()| note(asked, &state, record.id, &listeners))
+        .and_then(|()| note(asked, &state, record.id, (&listeners, false)))
         .and_then(|()| guarded("done"));
     match done {
         Ok(()) => Ok(changes.into_iter().map(|change| change.to).collect()),
@@ -250,6 +250,11 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
     match (connection, before) {
         (_, None) => {
             Err("it is not known which connections were there before: say `--i-have-console`".to_owned())
+        }
+        (_, Some(before)) if before.loading => {
+            Err("its `apply` ended before sshd had read the files: roll it back and apply again, or \
+            say `--i-have-console`"
+                .to_owned())
         }
         (Some(now), Some(before)) if before.own.as_ref() == Some(now) => {
             Err(format!("this is the connection that applied ({now}), and {shows}"))
@@ -471,7 +476,12 @@ fn save(
 }
 
 /// Writes down which connections there are: none of them may confirm. They are those of now and those of an earlier note.
-fn note(asked: &Asked, state: &State, id: u64, listeners: &[Listener]) -> Result<(), ApplyError> {
+fn note(
+    asked: &Asked,
+    state: &State,
+    id: u64,
+    (listeners, loading): (&[Listener], bool),
+) -> Result<(), ApplyError> {
     let mut ports = daemon::ports(listeners);
     ports.extend(asked.connection.map(|own| own.server.port()));
     let mut all = state.before(id)?.unwrap_or_default().all;
@@ -480,7 +490,7 @@ fn note(asked: &Asked, state: &State, id: u64, listeners: &[Listener]) -> Result
             all.push(one);
         }
     }
-    state.write_before(&Before { id, own: asked.connection, all })
+    state.write_before(&Before { id, own: asked.connection, all, loading })
 }
 
 /// Starts the watchdog and waits until it says that it watches.
@@ -527,7 +537,11 @@ fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), A
         return Err(ApplyError::Failed("sshd has ended meanwhile".to_owned()));
     }
     steps("answer")?;
-    daemon::answers(&listeners::all()?)
+    let after = listeners::all()?;
+    if after.is_empty() && !now.is_empty() {
+        return Err(ApplyError::Failed("sshd has ended".to_owned()));
+    }
+    daemon::answers(&after)
 }
 
 /// How far taking back has come: what is done is not done again, by a watchdog that tries the rest once more. Another may have
@@ -538,6 +552,8 @@ struct Progress {
     alone: bool,
     settings: bool,
     told: bool,
+    /// Why one of several sshds was not told.
+    other: Option<String>,
     keys: bool,
 }
 
@@ -578,7 +594,10 @@ fn restore(
     }
     if !progress.told {
         match tell_old(state, record) {
-            Ok(()) => progress.told = true,
+            Ok(other) => {
+                progress.told = true;
+                progress.other = other.map(|why| why.to_string());
+            }
             Err(why) if told == Told::OrAgain => {
                 let said = "the old settings are back, and sshd did not read them, so the new keys stay";
                 return Err(ApplyError::Failed(format!("{said}: {why}")));
@@ -589,9 +608,9 @@ fn restore(
                 let keys: Vec<String> =
                     paths(&files(false)).iter().map(|path| format!("`{}`", path.display())).collect();
                 let untold = format!(
-                    "the old settings are back, and sshd did not read them: {why}. Restart it (`systemctl restart ssh`). As long as it goes by the new \
-                     settings it needs the new keys, so they stay ({}; what stood there before is \
-                     `{}/old-N` until the next apply). Nothing waits any more",
+                    "the old settings are back, and sshd did not read them: {why}. As long as it goes by the new settings it needs the new \
+                     keys, so they stay ({}); once it is started anew (`systemctl restart ssh`, where systemd runs it) it goes by the \
+                     old settings: put the old keys back before that (`{}/old-N`, there until the next apply). Nothing waits any more",
                     keys.join(", "),
                     applied::PLACE
                 );
@@ -613,24 +632,34 @@ fn restore(
     is_own()?;
     state.forget()?;
     let files = record.files.iter().map(|saved| saved.path.clone()).collect();
-    Ok(TakenBack { files, untold: None })
+    let untold = progress.other.take().map(|why| {
+        format!("the old settings are back, and one sshd of several was not told: {why}; start it anew, or stop it")
+    });
+    Ok(TakenBack { files, untold })
 }
 
 /// Has whoever listens read the old settings. One that this change started is ended; where one listened before and none does
-/// any more, it is started again as it was.
-fn tell_old(state: &State, record: &Record) -> Result<(), ApplyError> {
+/// any more, it is started again as it was. Where some were told, why another was not: somebody can log in by the old settings,
+/// and that needs the old keys.
+fn tell_old(state: &State, record: &Record) -> Result<Option<ApplyError>, ApplyError> {
     if let Some(own) = state.started(record.id)? {
         daemon::end(&own.process)?;
     }
-    let now = listeners::all()?;
-    if !now.is_empty() {
-        return daemon::reload(&now);
+    let (now, unknown) = listeners::seen()?;
+    let (told, failed) = daemon::reload_each(&now);
+    match failed.or(unknown) {
+        None if told => return Ok(None),
+        Some(why) if told => return Ok(Some(why)),
+        // It may have ended while it was told.
+        Some(why) if !listeners::seen()?.0.is_empty() || now.is_empty() => return Err(why),
+        None | Some(_) => {}
     }
     match &record.listened {
         // By an older fwc, which did not write it down.
         None => daemon::start(None).map(drop),
         Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args)).map(drop)),
     }
+    .map(|()| None)
 }
 
 fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {

@@ -80,8 +80,7 @@ fn living(
     let named: BTreeSet<String> = denied.iter().map(|denied| denied.entry.to_string()).collect();
     let taken_up = |name: &String| cut_before.contains(name) && !named.contains(name);
     let taken_up: BTreeSet<String> = entries.iter().map(ToString::to_string).filter(taken_up).collect();
-    let may_go_on: BTreeSet<String> =
-        denied.iter().filter(|one| one.again.is_some()).map(Denied::taken_up).collect();
+    let may_go_on: BTreeSet<String> = denied.iter().filter(|one| one.stays()).map(Denied::taken_up).collect();
     if cut && !may_go_on.is_empty() {
         // Before the first is cut: who is killed meanwhile has forgotten none.
         if let Err(why) = state.remember_cut(may_go_on) {

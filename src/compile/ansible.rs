@@ -156,9 +156,8 @@ const TASKS: &str = "\
     # trial any more it says so, and that is fine.
     - name: Roll back
       ansible.builtin.command:
-        argv:
-          - \"{{ fwc_program }}\"
-          - rollback
+        argv: \"{{ [fwc_program, 'rollback', '--generation',
+          fwc_applied.stderr | regex_search('generation ([0-9]+) of .* is loaded, on trial', '\\\\1') | first] }}\"
       when: fwc_applied is changed and fwc_applied.rc | default(1) == 0
       register: fwc_rolled_back
       changed_when: fwc_rolled_back.rc | default(1) == 0

@@ -7,7 +7,7 @@ use super::seen::{Ends, Piece, Seen};
 use super::translate::{Balanced, Course, Dnat, Mask, Put, Real, Source, Way};
 use super::trouble::{Answerer, Trouble};
 use super::{Blocked, ClassId, Path, Start, Topology};
-use crate::model::{End, Host, HostId, LegId, Site, ZoneId};
+use crate::model::{End, Host, HostId, LegId, Role, Site, ZoneId};
 use crate::net::{AddrSet, Family};
 
 /// What is wrong with the way back of a way that there is, to an item of `to`.
@@ -43,7 +43,15 @@ pub(super) fn deaf(topology: &mut Topology<'_>, at: HostId, class: ClassId, back
     if topology.leg_towards(at, class).is_some() {
         return None;
     }
-    Some(match topology.path(Start::Machine(at), class).as_ref() {
+    let found = topology.path(Start::Machine(at), class);
+    // In a vpc the machine gets a route by each of its interfaces from DHCP, and no policy can name the vpc's router in another.
+    let is_vpc = |(host, _): &(HostId, ZoneId)| {
+        topology.site.host(*host).is_some_and(|machine| machine.role == Role::Vpc)
+    };
+    if matches!(found.as_ref(), Err(Blocked::Tie { ways, .. }) if ways.iter().all(is_vpc)) {
+        return None;
+    }
+    Some(match found.as_ref() {
         Err(Blocked::Tie { ways, at }) => Trouble::Tie { ways: ways.clone(), at: *at, back, ends: None },
         Ok(_) | Err(Blocked::NoWay) if back => Trouble::NoWayBack,
         Ok(_) | Err(Blocked::NoWay) => Trouble::NoWay { ends: None, only: None },

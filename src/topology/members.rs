@@ -95,10 +95,10 @@ fn wrong(
         for way in topology.ways(access.nat.as_ref(), (from, to), (no_from, no_to), family) {
             for host in members {
                 let meant = !topology.own(*host).is_disjoint(&way.crossing.dst);
-                let Some(way) = others(topology, &way, *host).filter(|_| meant && !elsewhere.contains(host))
-                else {
+                if !meant || elsewhere.contains(host) {
                     continue;
-                };
+                }
+                let Some(way) = others(topology, &way, *host) else { continue };
                 match member(topology, &way, *host) {
                     Some(Trouble::Asymmetric { .. }) => {
                         elsewhere.insert(*host);

@@ -15,7 +15,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::net::{AddrRange, AddrSet, CtState, Exhausted, Field, Packet, PacketSet, Proto, Space, Verdict};
+use crate::net::{
+    AddrRange, AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, RangeSet, Space, Verdict,
+};
 use crate::target::nft::artifact::{
     Data, Element, Expression, Hook, NatKind, Place, Policy, Ruleset, Statement, Table, TableFamily,
     Verdict as Go,
@@ -33,10 +35,8 @@ const LOOPBACK: [IpNet; 2] = [
 ];
 
 /// Those that a machine has on each link, and none yet (RFC 4861, section 4.3).
-const LINK_LOCAL: [IpNet; 2] = [
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10)),
-    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128)),
-];
+const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
+const UNSPECIFIED: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128));
 
 /// What a table of somebody else's does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,14 +122,14 @@ fn witness(space: &mut Space, set: PacketSet, favourites: &[IpAddr]) -> Result<O
     }
 }
 
-/// Of `lost`, ICMP errors only where they are lost from and to whatever address: they come from anybody, and a ban of some keeps
-/// nobody's connection.
+/// Of `lost`, ICMP errors only where they are lost from and to whatever address, by whatever interface: they come from anybody, and
+/// a ban of some keeps nobody's connection.
 fn less_some_errors(space: &mut Space, passed: PacketSet, lost: PacketSet) -> PacketSet {
     let errors = space.ct(&[CtState::Related]);
     let passed = space.and(passed, errors);
     let mut through = space.minus(passed, lost);
-    for address in [Field::Src, Field::Dst] {
-        through = space.forget(address, through);
+    for field in [Field::Src, Field::Dst, Field::Iif, Field::Oif] {
+        through = space.forget(field, through);
     }
     let some = space.and(errors, through);
     space.minus(lost, some)
@@ -175,14 +175,29 @@ fn accepted(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, 
         itself = space.and(itself, if has { looped } else { none });
     }
     let connections = connections(space, all);
-    let own = to_itself(space);
-    let own = space.all(vec![itself, connections, own]);
+    let wired = space.and(wires, connections);
+    let spoken = spoken(space, wired);
     let (errors, neighbours) = (space.ct(&[CtState::Related]), neighbours(space));
-    let others = space.or(errors, neighbours);
-    let others = space.and(all, others);
-    let wired = space.or(connections, others);
-    let wired = space.and(wires, wired);
-    Ok(space.or(wired, own))
+    let others = if hook == Hook::Forward { errors } else { space.or(errors, neighbours) };
+    let others = space.all(vec![all, wires, others, spoken]);
+    if hook == Hook::Forward {
+        return Ok(space.or(wired, others));
+    }
+    let own = to_itself(space);
+    let own = space.all(vec![itself, connections, own, spoken]);
+    Ok(space.any(vec![wired, others, own]))
+}
+
+/// The families in which a hook lets connections pass over wires: what those need is asked for in them alone.
+fn spoken(space: &mut Space, wired: PacketSet) -> PacketSet {
+    let mut all = PacketSet::NOTHING;
+    for family in Family::BOTH {
+        let family = space.family(family);
+        if space.meet(wired, family) {
+            all = space.or(all, family);
+        }
+    }
+    all
 }
 
 /// Of a set, what starts a connection, and what follows that the same way: it has the headers of what started.
@@ -204,11 +219,19 @@ fn to_itself(space: &mut Space) -> PacketSet {
     space.all(parts)
 }
 
-/// Messages by which neighbours of a link find each other (RFC 4861): nothing tracks them. From the link's own addresses alone,
-/// for what else some table keeps off is no neighbour.
+/// Messages by which neighbours of a link find each other (RFC 4861): nothing tracks them. From link-local addresses and from none
+/// yet; those from a neighbour's other addresses are not asked about, for which addresses are a neighbour's no ruleset says.
 fn neighbours(space: &mut Space) -> PacketSet {
-    let local = AddrSet::from_ranges(LINK_LOCAL.iter().map(|net| AddrRange::net(*net)));
-    let parts = vec![space.ct(&[CtState::Untracked]), space.proto(Proto::ICMPV6), space.from(&local)];
+    let from = |space: &mut Space, net: IpNet, types: &[u128]| {
+        let from = space.from(&AddrSet::net(net));
+        let types = RangeSet::from_ranges(types.iter().map(|kind| (*kind, *kind)));
+        let types = space.within(Field::IcmpType, &types);
+        space.and(from, types)
+    };
+    // Who has no address yet asks, and tells nothing.
+    let (known, asking) =
+        (from(space, LINK_LOCAL, &[133, 134, 135, 136]), from(space, UNSPECIFIED, &[133, 135]));
+    let parts = vec![space.ct(&[CtState::Untracked]), space.proto(Proto::ICMPV6), space.or(known, asking)];
     space.all(parts)
 }
 

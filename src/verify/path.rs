@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
-use crate::model::{Bridge, Hook, Host, HostId, LegId, Site, ZoneId};
+use crate::model::{Bridge, Hook, Host, HostId, LegId, Role, Site, ZoneId};
 
 /// Where a path begins, which decides its first hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,9 +176,16 @@ fn in_zone(
 #[must_use]
 pub fn is_deaf(forwarding: &Forwarding<'_>, host: HostId, source: IpAddr) -> bool {
     let asks = source.is_ipv4() && forwarding.site().host(host).is_some_and(Host::filters);
+    let site = forwarding.site();
+    let is_vpc = |(_, gateway): &(LegId, HostId)| site.host(*gateway).is_some_and(|m| m.role == Role::Vpc);
     asks && !is_group(source)
         && !source.is_unspecified()
-        && matches!(forwarding.next(host, source), Next::Ambiguous(_) | Next::NoRoute)
+        && match forwarding.next(host, source) {
+            Next::NoRoute => true,
+            // By each interface in a vpc DHCP gives a route.
+            Next::Ambiguous(ways) => !ways.iter().all(is_vpc),
+            Next::Local | Next::OnLink { .. } | Next::Via { .. } => false,
+        }
 }
 
 /// A hook on the way of a packet.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, Origin, PersonId, Point, Site};
+use crate::net::addr::SOMEBODY;
 use crate::net::{Packet, Translation, Verdict};
 use crate::source::Span;
 use crate::target::nft::sim;
@@ -373,8 +374,8 @@ pub(super) fn statement(site: &Site, origin: Origin) -> Option<(String, Option<S
 /// Which member of a network stands for somebody there whom nobody knows: neither its first addresses, which gateways have, nor an end.
 const SOME_MEMBER: usize = 8;
 
-/// Addresses that witnesses prefer, best first: those of machines, which people know; of some member of each network; of
-/// gateways, which seldom speak for themselves.
+/// Addresses that witnesses prefer, best first: those of machines, which people know; of somebody outside; of some member of each
+/// network; of gateways, which seldom speak for themselves.
 #[must_use]
 pub fn favourites(site: &Site) -> Vec<IpAddr> {
     let own = |gateways: bool| {
@@ -383,5 +384,5 @@ pub fn favourites(site: &Site) -> Vec<IpAddr> {
     };
     let nets = site.zones.iter().filter(|zone| !zone.rest).flat_map(|zone| &zone.nets);
     let members = nets.filter_map(|net| net.hosts().nth(SOME_MEMBER));
-    own(false).chain(members).chain(own(true)).collect()
+    own(false).chain(SOMEBODY).chain(members).chain(own(true)).collect()
 }

@@ -132,6 +132,39 @@ fn what_its_other_end_may_take_up_again_is_not_called_ended() {
     assert!(!passes(&mut server, &mut client) && !passes(&mut client, &mut server) && !hears());
 }
 
+/// Whoever ends a connection at its socket, and finds that gone, does not end the one that listens there.
+#[test]
+fn who_listens_goes_on_where_a_connection_is_gone_already() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.build("wide", &BOTH_WAYS.replace("# and: ", ""));
+    world.build("narrow", BOTH_WAYS);
+    world.confirmed("wide");
+    let listener = world
+        .fw
+        .within(|| {
+            fs::write("/proc/sys/net/ipv4/tcp_fin_timeout", "1").unwrap();
+            Ok(TcpListener::bind("10.9.1.1:8081").unwrap())
+        })
+        .unwrap();
+    let client = world.admin.within(|| Ok(TcpStream::connect("10.9.1.1:8081").unwrap())).unwrap();
+    // The server ends first, and its socket is soon gone; the client does not end, so that the entry stays.
+    drop(listener.accept().unwrap());
+    listener.set_nonblocking(true).unwrap();
+    let open = || world.fw.within(|| Ok(fs::read_to_string("/proc/thread-self/net/tcp").unwrap())).unwrap();
+    until("its socket is gone", 20, || {
+        !open().lines().any(|line| line.contains(":1F91 ") && !line.contains(" 0A "))
+    });
+    world.ok(&["apply", &world.path("narrow").display().to_string(), "--i-have-console"]);
+    let cut = said(&world.done(&["confirm", "--cut", "--i-have-console"]));
+    assert!(cut.contains("-> 10.9.1.1:8081"), "{cut}");
+    let waits = listener.accept().map_err(|why| why.kind());
+    assert!(matches!(waits, Err(std::io::ErrorKind::WouldBlock)), "{waits:?}");
+    drop(client);
+}
+
 /// What only a trial let start goes on when it is rolled back: whoever does it is told, and the log where nobody is there.
 #[test]
 fn what_only_the_trial_let_start_is_named_when_it_is_rolled_back() {

@@ -78,7 +78,7 @@ fn what_is_loaded_after_its_trial_is_taken_away() {
         let code = applying.wait().unwrap().code();
         assert_eq!(code, if is_killed { None } else { Some(1) });
         // Whoever has the lock now waits until that is done.
-        let free = || !said(&world.done(&["rollback"])).contains("another run");
+        let free = || !said(&world.done(&["status"])).contains("another run");
         until("nft has ended", 20, free);
         until("its rules are gone", 10, || world.mark().is_none());
         std::thread::sleep(std::time::Duration::from_secs(2));

@@ -130,6 +130,19 @@ pub fn reload(all: &[Listener]) -> Result<(), ApplyError> {
     all.iter().try_for_each(again)
 }
 
+/// Whether any of them could be told, and why the first could not that was not: for taking back, where one that cannot be told
+/// holds up no other.
+pub fn reload_each(all: &[Listener]) -> (bool, Option<ApplyError>) {
+    let (mut told, mut failed) = (false, None);
+    for one in all {
+        match takes_files(&one.args).and_then(|()| again(one)) {
+            Ok(()) => told = true,
+            Err(why) => failed = failed.or(Some(why)),
+        }
+    }
+    (told, failed)
+}
+
 fn takes_files(args: &[String]) -> Result<(), ApplyError> {
     let checked = run(SSHD, &[&["-t".to_owned()], args].concat())?;
     if checked.status.success() {

@@ -101,22 +101,38 @@ fn sockets_of(pid: i32) -> BTreeMap<u64, SocketAddr> {
 /// # Errors
 /// Where `/proc` cannot be read, or one of them does not show what it was started with.
 pub fn all() -> Result<Vec<Listener>, ApplyError> {
+    let (all, unknown) = seen()?;
+    unknown.map_or(Ok(all), Err)
+}
+
+/// The same, and why one of them is not known: it hides no other.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub fn seen() -> Result<(Vec<Listener>, Option<ApplyError>), ApplyError> {
     let begun = Instant::now();
     loop {
-        let found = found()?;
+        let (found, unknown) = found()?;
         let settled = found.iter().all(|one| !one.sockets.is_empty());
         if settled || begun.elapsed() > PATIENCE {
             // What has no socket takes nobody in, whatever its title says.
-            return Ok(found.into_iter().filter(|one| !one.sockets.is_empty()).collect());
+            return Ok((found.into_iter().filter(|one| !one.sockets.is_empty()).collect(), unknown));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-fn found() -> Result<Vec<Listener>, ApplyError> {
+fn found() -> Result<(Vec<Listener>, Option<ApplyError>), ApplyError> {
     let files: BTreeSet<PathBuf> = [BELOW, MAIN].into_iter().map(PathBuf::from).collect();
-    let mut all = Vec::new();
-    for given in given::of_root()? {
+    let (mut all, mut unknown) = (Vec::new(), None);
+    for given in given::each_of_root()? {
+        let given = match given {
+            Ok(given) => given,
+            Err(why) => {
+                unknown.get_or_insert_with(|| why.into());
+                continue;
+            }
+        };
         let process = given.running.first().map(Running::process).and_then(|pid| pid.parse().ok());
         // One that is gone by now listens no more; one that sees other files goes by those.
         let Some(process) = process.and_then(Process::of) else { continue };
@@ -129,7 +145,7 @@ fn found() -> Result<Vec<Listener>, ApplyError> {
     let pids: BTreeSet<i32> = all.iter().map(|one| one.process.pid).collect();
     all.retain(|one| parent(one.process.pid).is_none_or(|parent| !pids.contains(&parent)));
     all.sort_by_key(|one| one.process.pid);
-    Ok(all)
+    Ok((all, unknown))
 }
 
 fn parent(pid: i32) -> Option<i32> {

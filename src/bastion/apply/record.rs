@@ -65,6 +65,9 @@ pub struct Before {
     pub own: Option<Connection>,
     /// All of them to sshd's ports, that one too.
     pub all: Vec<Connection>,
+    /// Whether sshd has not read the new files yet: who logs in then comes by the old settings.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub loading: bool,
 }
 
 /// A place, and what it held; its old text is kept beside the record.

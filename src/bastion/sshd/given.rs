@@ -83,24 +83,23 @@ pub(super) fn read(tree: &mut Tree) -> Result<(Vec<Given>, Vec<String>), StageEr
     Ok((all, of_users))
 }
 
-/// What each sshd of root's was started with that listens in this network, of the program that is asked: one process each.
+/// What each sshd of root's was started with that listens in this network, of the program that is asked: one process each, or
+/// why that is not known: options that are not understood, by name.
 ///
 /// # Errors
-/// Options that are not understood, by name; a `/proc` that cannot be read.
-pub(crate) fn of_root() -> Result<Vec<Given>, StageError> {
-    let mut all = Vec::new();
-    for one in running::listeners()?.0 {
-        match one.is_asked() {
-            Ok(()) => {
-                let given = understood(&one.name(), &one.words, true)?;
-                all.push(Given { running: vec![one], ..given });
-            }
-            // Another program, which may read other files.
-            Err(StageError::Said(_)) => {}
-            Err(why) => return Err(why),
+/// A `/proc` that cannot be read.
+pub(crate) fn each_of_root() -> Result<Vec<Result<Given, StageError>>, StageError> {
+    let given = |one: Running| match one.is_asked() {
+        Ok(()) => {
+            let given = understood(&one.name(), &one.words, true);
+            Some(given.map(|given| Given { running: vec![one], ..given }))
         }
-    }
-    Ok(all)
+        // Another program, which may read other files.
+        Err(StageError::Said(_)) => None,
+        Err(why) => Some(Err(why)),
+    };
+    let (all, _) = running::seen()?;
+    Ok(all.into_iter().filter_map(|one| one.map_or_else(|why| Some(Err(why)), given)).collect())
 }
 
 /// What the next start of this machine's sshd takes, as the files say it.

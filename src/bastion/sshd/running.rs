@@ -38,6 +38,9 @@ pub struct Running {
     pub(super) words: Vec<String>,
 }
 
+/// One of root's, or why it does not show what it was started with.
+pub(super) type Found = Result<Running, StageError>;
+
 /// What it has not read, and whether telling it to reload would be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Behind {
@@ -53,6 +56,15 @@ pub(super) struct Behind {
 /// # Errors
 /// Where `/proc` cannot be read, or one of root's does not show what it was started with.
 pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
+    let (all, of_users) = seen()?;
+    Ok((all.into_iter().collect::<Result<_, _>>()?, of_users))
+}
+
+/// The same, each for itself: one of root's that does not show what it was started with hides no other.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub(super) fn seen() -> Result<(Vec<Found>, Vec<String>), StageError> {
     let here = fs::read_link("/proc/self/ns/net").map_err(StageError::system("read /proc/self/ns/net"))?;
     let (mut all, mut of_users) = (Vec::new(), Vec::new());
     for entry in fs::read_dir("/proc").map_err(StageError::system("read /proc"))? {
@@ -79,8 +91,8 @@ pub(super) fn listeners() -> Result<(Vec<Running>, Vec<String>), StageError> {
             Some(_) => {}
             // Its own program may be about to listen; another that does not listen is no sshd of this network.
             None if one.is_asked().is_err() && !listens(&at) => {}
-            None if is_clear => all.push(one),
-            None => return Err(untold(&one.process)),
+            None if is_clear => all.push(Ok(one)),
+            None => all.push(Err(untold(&one.process))),
         }
     }
     Ok((all, of_users))

@@ -319,7 +319,11 @@ impl<'c> Judges<'c> {
     fn emulated(&self, sent_on: &[(Met, Answer)]) -> Answer {
         let as_sent = " (IPVS is no part of the lab: each hook behind it by itself)".to_owned();
         // What nobody can bring to a hook by itself (under `dr` what leaves for an own address) says nothing against it.
-        let stopped = sent_on.iter().find(|(_, answer)| !matches!(answer.word, "accept" | "never"));
+        let stopped = sent_on.iter().find(|((point, packet), answer)| match answer.word {
+            "accept" => false,
+            "never" => self.simulated(point, packet) != Verdict::Accept,
+            _ => true,
+        });
         match stopped {
             None => Answer { as_sent, ..Answer::new("emulated", "") },
             Some(((point, _), answer)) => {

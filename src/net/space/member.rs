@@ -194,6 +194,9 @@ impl Space {
                 if Some(plain) != shunned {
                     return (plain, there);
                 }
+                if plain != value {
+                    return (value, there);
+                }
                 unwished = (plain, there);
                 if let Some(beside) = plain.next().filter(|beside| *beside <= last) {
                     return (beside, there);
