@@ -150,6 +150,8 @@ pub struct PointRules {
     pub resets: bool,
     /// S18: legs whose DHCP client must work, by family.
     pub dhcp: Vec<(Wire, Family)>,
+    /// S81: legs by which the machine gives leases, with the clients' addresses, each time of one family.
+    pub leases: Vec<(Wire, Family, AddrSet)>,
     /// What is denied.
     pub denies: Vec<Layer>,
     /// S13: the machine's own addresses, as source in input and destination in output, where an `allow` covers

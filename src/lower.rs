@@ -83,6 +83,7 @@ pub fn lower(site: &Site) -> Program {
             closed: plain && ports.is_empty(),
             resets: false,
             dhcp: Vec::new(),
+            leases: Vec::new(),
             denies: crate::opt::arrange(raw.denies),
             itself: raw.itself,
             pairs: Vec::new(),

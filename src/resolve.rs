@@ -22,6 +22,7 @@ mod given;
 mod groups;
 mod hosts;
 mod icmp;
+mod leases;
 mod lists;
 mod literal;
 mod modifiers;
@@ -107,6 +108,7 @@ pub fn of_declared(
         host.reject_from = lines.reject_from;
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
+    leases::check(&hosts, &zones, &vpcs, findings);
     publics::check(&names, (&hosts, &zones, &vpcs), &accesses, &tests, findings);
     let waived = unused::waived(&names, findings);
     unused::check(&names, &waived, findings);

@@ -21,6 +21,7 @@ mod follow;
 mod frames;
 mod gateways;
 mod groups;
+mod housekeeping;
 mod interfaces;
 pub mod ipvs;
 pub mod logins;

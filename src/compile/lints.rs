@@ -403,8 +403,14 @@ fn leases(site: &Site, access: &Access, findings: &mut Findings) {
         Term::Protos(_) | Term::Icmp { .. } => false,
     };
     let broadcast = AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST));
-    let serves = |end: &End| match end {
-        End::Host(host) | End::Leg(host, _) => site.host(*host).is_some_and(Host::filters),
+    // S81: what no statement can say is said of the leg.
+    let gives = |host: &Host| host.legs.iter().any(|leg| leg.serves_dhcp);
+    let asked_of = |end: &End| match end {
+        End::Host(host) => site.host(*host).is_some_and(|host| host.filters() && !gives(host)),
+        End::Leg(host, leg) => {
+            site.host(*host).is_some_and(Host::filters)
+                && site.leg(*host, *leg).is_some_and(|leg| !leg.serves_dhcp)
+        }
         End::Addrs(addrs) => addrs.is_subset(&broadcast),
         End::Zone(_) | End::Anywhere => false,
     };
@@ -416,13 +422,13 @@ fn leases(site: &Site, access: &Access, findings: &mut Findings) {
     };
     let asked = access.action == Action::Allow && access.terms.iter().any(asks);
     let named = asked && access.from.plus.iter().any(clients);
-    if !named || !access.to.plus.iter().any(serves) || waives(access, code::NEW_LEASES) {
+    if !named || !access.to.plus.iter().any(asked_of) || waives(access, code::NEW_LEASES) {
         return;
     }
     let message =
         "whoever has no address yet asks from none that a statement speaks of: this admits renewals alone"
             .to_owned();
-    let help = "a server that reads frames itself hears them all the same (ISC dhcpd, Kea by raw sockets); dnsmasq does not";
+    let help = "say `serves dhcp` of the leg by which the machine gives leases (dnsmasq); a server that reads frames itself hears them all the same (ISC dhcpd, Kea by raw sockets)";
     findings.push(Diagnostic::warning(code::NEW_LEASES, access.span, message).help(help));
 }
 

@@ -56,6 +56,7 @@ codes! {
     BROADCAST_ADDRESS = "broadcast-address",
     BUILT_IN_SERVICE = "built-in-service",
     CANNOT_FILTER = "cannot-filter",
+    CANNOT_SERVE_DHCP = "cannot-serve-dhcp",
     CLOSED_LEG = "closed-leg",
     CONFLICTING_ROUTES = "conflicting-routes",
     CONTROL_CHARACTER = "control-character",

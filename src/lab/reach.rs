@@ -136,7 +136,8 @@ pub fn as_written(hook: Hook, packet: &Packet) -> Result<Packet, Why> {
 }
 
 /// Whether the sender would be told of a rejection. The kernel is silent about packets to and from many, about ICMP
-/// errors (RFC 1122, section 3.2.2) and TCP resets: there a rejection cannot be told from a drop.
+/// errors (RFC 1122, section 3.2.2) and TCP resets, and tells itself what is from an anycast address that it has: there a
+/// rejection cannot be told from a drop.
 #[must_use]
 pub fn is_answerable(ports: &[Port], packet: &Packet) -> bool {
     let reset = packet.proto == Proto::TCP && packet.tcp_flags & tcp_flag::RST != 0;
@@ -147,7 +148,8 @@ pub fn is_answerable(ports: &[Port], packet: &Packet) -> bool {
         };
         one && !is_subnet_broadcast(ports, a)
     };
-    !is_icmp_error(packet) && !reset && unicast(packet.src) && unicast(packet.dst)
+    let told = unicast(packet.src) && !is_anycast(ports, packet.src);
+    !is_icmp_error(packet) && !reset && told && unicast(packet.dst)
 }
 
 /// What connection tracking says of a packet whose connection it does not know (`nf_conntrack_tcp_loose` is on).

@@ -1,6 +1,7 @@
-//! What a hook does apart from the statements: the base's DHCP, the machine's own resets, `log from`, `reject from`.
+//! What a hook does apart from the statements: DHCP, the machine's own resets, `log from`, `reject from`.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::wire;
 use crate::ir::{PointRules, Wire};
@@ -16,6 +17,7 @@ pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host,
     point.resets = point.hook == Hook::Output && rejects;
     if matches!(point.hook, Hook::Input | Hook::Output) {
         point.dhcp = dhcp(site, machine, point);
+        point.leases = leases(site, machine, point);
     }
     if point.closed && point.containers.is_none() {
         return;
@@ -50,6 +52,28 @@ fn dhcp(site: &Site, machine: &Host, point: &PointRules) -> Vec<(Wire, Family)> 
     all.sort();
     all.dedup();
     all
+}
+
+/// S81.
+fn leases(site: &Site, machine: &Host, point: &PointRules) -> Vec<(Wire, Family, AddrSet)> {
+    let asking = point.hook == Hook::Input;
+    let without_lease = IpAddr::V4(if asking { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST });
+    let mut all = Vec::new();
+    for (id, leg) in machine.legs().filter(|(_, leg)| leg.serves_dhcp) {
+        for family in Family::BOTH.into_iter().filter(|family| leg.carries(site, *family)) {
+            let clients = match (family, site.zone(leg.zone)) {
+                (Family::V4, Some(zone)) => zone.addrs.of(family).union(&AddrSet::one(without_lease)),
+                (Family::V6, _) => link_local(),
+                (Family::V4, None) => continue,
+            };
+            all.push((wire(site, point.host, id), family, clients));
+        }
+    }
+    all
+}
+
+fn link_local() -> AddrSet {
+    "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net)
 }
 
 /// S22: each source by the leg by which the machine itself would send to it.

@@ -436,6 +436,8 @@ pub struct Leg {
     pub zone: ZoneId,
     /// Of a leg that is a bridge or a hub: how what the members say to each other is filtered (S39, S77).
     pub bridge: Option<Bridge>,
+    /// Whether the machine gives leases to the zone by it (S81).
+    pub serves_dhcp: bool,
     /// Where it is declared.
     pub span: Span,
 }

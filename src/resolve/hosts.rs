@@ -155,7 +155,16 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         ast::Bridge::Stateful(_) => Bridge::Stateful,
         ast::Bridge::Stateless(reason) => Bridge::Stateless(words::clean(&reason.text)),
     });
-    Some(Leg { interface, addresses: own, dynamic, public, zone, bridge, span: leg.span })
+    Some(Leg {
+        interface,
+        addresses: own,
+        dynamic,
+        public,
+        zone,
+        bridge,
+        serves_dhcp: leg.serves_dhcp.is_some(),
+        span: leg.span,
+    })
 }
 
 /// What each public address of a leg stands for (S57): of as many of a family as the leg has, the one at the same place in the

@@ -223,7 +223,16 @@ fn router_leg(zone: ZoneId, of: &Zone, outside: bool, span: Span) -> Leg {
     let mut interface = of.name.clone();
     interface.truncate(LONGEST);
     let dynamic = addresses.is_empty();
-    Leg { interface: Some(interface), addresses, dynamic, public: Vec::new(), zone, bridge: None, span }
+    Leg {
+        interface: Some(interface),
+        addresses,
+        dynamic,
+        public: Vec::new(),
+        zone,
+        bridge: None,
+        serves_dhcp: false,
+        span,
+    }
 }
 
 /// Interfaces by the names of zones; of those that share their first letters, by number.

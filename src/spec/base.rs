@@ -1,6 +1,6 @@
-//! What every ruleset does before it asks the policy: S15 to S18.
+//! What every ruleset does before it asks the policy: S15 to S18, S81.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::model::{Action, Hook, Host, Leg, Site};
 use crate::net::packet::tcp_flag;
@@ -24,6 +24,7 @@ pub(super) fn judge(
         CtState::Invalid => false,
         CtState::Untracked => is_neighbourly(hook, bridged, packet),
         CtState::New if is_dhcp(site, machine, hook, packet) => true,
+        CtState::New if gives_leases(site, machine, hook, packet) => true,
         CtState::New => return None,
     };
     Some(if accept { Verdict::Accept } else { Verdict::Drop })
@@ -114,6 +115,23 @@ fn is_dhcp(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> bool {
     let by = if hook == Hook::Input { &packet.iif } else { &packet.oif };
     let asks = |leg: &Leg| leg.dynamic && leg.carries(site, packet.family()) && is_of(leg, by);
     packet.proto == Proto::UDP && right && machine.legs.iter().any(asks)
+}
+
+/// S81: a machine gives leases to the zone of a leg that `serves dhcp`.
+fn gives_leases(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> bool {
+    let (by, client, ports, unknown) = match hook {
+        Hook::Input => (&packet.iif, packet.src, (packet.dport, packet.sport), Ipv4Addr::UNSPECIFIED),
+        Hook::Output => (&packet.oif, packet.dst, (packet.sport, packet.dport), Ipv4Addr::BROADCAST),
+        Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return false,
+    };
+    let family = packet.family();
+    let is_client = |leg: &Leg| match family {
+        Family::V4 => client == unknown || site.zone(leg.zone).is_some_and(|z| z.addrs.contains(client)),
+        Family::V6 => is_link_local(client),
+    };
+    let right = ports == if family == Family::V4 { (67, 68) } else { (547, 546) };
+    let gives = |leg: &Leg| leg.serves_dhcp && leg.carries(site, family) && is_of(leg, by) && is_client(leg);
+    packet.proto == Proto::UDP && right && machine.legs.iter().any(gives)
 }
 
 /// ff02::1:2 (RFC 8415).

@@ -178,7 +178,7 @@ pub struct Host {
 /// A line in the braces of a machine, or of `each`.
 #[derive(Clone, Debug)]
 pub enum HostLine {
-    /// `eth1 10.1.1.1 in clients [bridge HOW|hub]`
+    /// `eth1 10.1.1.1 in clients [bridge HOW|hub] [serves dhcp]`
     Leg(Leg),
     /// `route PLACES via HOST.ZONE`
     Route {
@@ -242,6 +242,8 @@ pub struct Leg {
     pub zone: Name,
     /// `bridge HOW` or `hub`
     pub bridge: Option<Bridge>,
+    /// `serves dhcp`
+    pub serves_dhcp: Option<Span>,
     /// Where it stands.
     pub span: Span,
 }

@@ -204,7 +204,7 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn leg(&mut self, pair: P<'_>) -> Option<Leg> {
         let span = self.span(&pair);
         let (mut interface, mut addresses, mut public) = (None, None, Vec::new());
-        let (mut zone, mut bridge) = (None, None);
+        let (mut zone, mut bridge, mut serves_dhcp) = (None, None, None);
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::interface => interface = Some(self.interface(&p)?),
@@ -216,10 +216,11 @@ impl<'r, 'f> Builder<'r, 'f> {
                 Rule::name => zone = Some(self.name(&p)),
                 Rule::bridge => bridge = Some(self.bridge(p)?),
                 Rule::kw_hub => bridge = Some(Bridge::Hub(self.span(&p))),
+                Rule::leg_leases => serves_dhcp = Some(self.span(&p)),
                 _ => {}
             }
         }
-        Some(Leg { interface, addresses: addresses?, public, zone: zone?, bridge, span })
+        Some(Leg { interface, addresses: addresses?, public, zone: zone?, bridge, serves_dhcp, span })
     }
 
     fn bridge(&mut self, pair: P<'_>) -> Option<Bridge> {

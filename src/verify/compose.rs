@@ -6,12 +6,12 @@
 //! each hop, called by `expect`). Paths are walked through [`crate::forwarding`]; nothing here asks the compiler.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::forwarding::shared::{self, Shared};
 use crate::model::{Bridge, Bridges, GroupId, Hook, Host, HostId, Leg, LegId, PersonId, Site, Way, ZoneId};
-use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet, Space};
+use crate::net::{AddrSet, CtState, Field, PacketSet, RangeSet, Space};
 use crate::spec::reading::Readings;
 
 use super::artifacts::GroupsText;
@@ -56,7 +56,7 @@ pub(crate) struct Network<'s> {
     /// The security groups, if there are any.
     pub(crate) groups: Option<Worn<'s>>,
     /// What no leg filters that it hears: of dynamic ones, and of others.
-    never_filtered: BTreeMap<bool, PacketSet>,
+    pub(super) never_filtered: BTreeMap<bool, PacketSet>,
     /// Who sends, if somebody is asked about (S65).
     person: Option<PersonId>,
     pub(crate) sayings: Sayings,
@@ -699,60 +699,6 @@ impl<'s> Network<'s> {
     /// [`Spot::heard_by`].
     fn hears(&self, host: HostId, spot: Spot) -> bool {
         spot.heard_by(&self.bridges, host)
-    }
-
-    /// What S17 and S18 accept at the input of a machine by one of its legs: it does not count as arriving.
-    pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
-        if let Some(known) = self.never_filtered.get(&leg.dynamic) {
-            return *known;
-        }
-        let neighbours = self.neighbourly(&[(130, 130)]);
-        let leases = self.leases(leg, [(67, 68), (547, 546)]);
-        let all = self.space.or(neighbours, leases);
-        self.never_filtered.insert(leg.dynamic, all);
-        all
-    }
-
-    /// What they accept at its output: whoever hears it, it is the machine's own housekeeping, and no arrival either.
-    fn never_filtered_out(&mut self, leg: &Leg) -> PacketSet {
-        let neighbours = self.neighbourly(&[(131, 132), (143, 143)]);
-        let untracked = self.space.ct(&[CtState::Untracked]);
-        let neighbours = self.space.and(neighbours, untracked);
-        let leases = self.leases(leg, [(68, 67), (546, 547)]);
-        let to_all = self.space.to(&AddrSet::one(IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2))));
-        let v4 = self.space.family(Family::V4);
-        let to_whom = self.space.or(v4, to_all);
-        let leases = self.space.and(leases, to_whom);
-        self.space.or(neighbours, leases)
-    }
-
-    /// S18: UDP from one port to the other, by the family, where the leg is dynamic.
-    fn leases(&mut self, leg: &Leg, ports: [(u128, u128); 2]) -> PacketSet {
-        let mut sets = Vec::new();
-        for (family, (from, to)) in Family::BOTH.into_iter().zip(ports).filter(|_| leg.dynamic) {
-            let family = self.space.family(family);
-            let udp = self.space.proto(Proto::UDP);
-            let sport = self.space.is(Field::Sport, from);
-            let dport = self.space.is(Field::Dport, to);
-            sets.push(self.space.all(vec![family, udp, sport, dport]));
-        }
-        self.space.any(sets)
-    }
-}
-
-impl Network<'_> {
-    /// Neighbour discovery, and these types of multicast listener discovery (S17).
-    fn neighbourly(&mut self, listeners: &[(u128, u128)]) -> PacketSet {
-        let v6 = self.space.family(Family::V6);
-        let icmpv6 = self.space.proto(Proto::ICMPV6);
-        let types = self.space.within(Field::IcmpType, &RangeSet::range(133, 136));
-        let code = self.space.is(Field::IcmpCode, 0);
-        let ttl = self.space.is(Field::Ttl, 255);
-        let neighbours = self.space.all(vec![v6, icmpv6, types, code, ttl]);
-        let listeners = self.space.within(Field::IcmpType, &RangeSet::from_ranges(listeners.iter().copied()));
-        let one = self.space.is(Field::Ttl, 1);
-        let listeners = self.space.all(vec![v6, icmpv6, listeners, code, one]);
-        self.space.or(neighbours, listeners)
     }
 }
 

@@ -21,6 +21,7 @@ mod end_to_end;
 mod facts;
 mod groups;
 mod hubs;
+mod leases;
 mod limits;
 mod nat;
 mod people;

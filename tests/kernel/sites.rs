@@ -40,6 +40,7 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         interface: (!interface.is_empty()).then(|| (*interface).to_owned()),
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         bridge: None,
+        serves_dhcp: false,
         dynamic: addresses.is_empty(),
         public: Vec::new(),
         zone: ZoneId(*zone),

@@ -34,6 +34,7 @@ pub fn sized(seed: u64, most: (usize, usize)) -> Site {
     zones(dice, &mut site);
     hosts(dice, &mut site, most);
     routes(dice, &mut site);
+    leases(&mut Dice::new(seed ^ 0xd4c9), &mut site);
     for at in 0..site.hosts.len() {
         if site.hosts[at].filters() && dice.one_in(3) {
             let place = place(dice, &site, Action::Deny);
@@ -46,6 +47,16 @@ pub fn sized(seed: u64, most: (usize, usize)) -> Site {
     }
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
     site
+}
+
+/// Some machines that filter give leases by a leg.
+fn leases(dice: &mut Dice, site: &mut Site) {
+    for host in site.hosts.iter_mut().filter(|host| host.filters()) {
+        for leg in host.legs.iter_mut().filter(|leg| !leg.dynamic) {
+            leg.serves_dhcp =
+                dice.one_in(6) && site.zones.get(leg.zone.index()).is_some_and(|zone| !zone.rest);
+        }
+    }
 }
 
 /// The same with bridges: of some zones, one machine that filters there has the members on its ports.
@@ -72,7 +83,12 @@ pub fn bridges(dice: &mut Dice, site: &mut Site) {
         if machines.is_empty() {
             continue;
         }
-        let host = &mut site.hosts[dice.pick(&machines)];
+        let bridge = dice.pick(&machines);
+        // Who has no address yet is not heard past another's bridge (S81).
+        for (_, other) in site.hosts.iter_mut().enumerate().filter(|(at, _)| *at != bridge) {
+            other.legs.iter_mut().filter(|leg| leg.zone == zone).for_each(|leg| leg.serves_dhcp = false);
+        }
+        let host = &mut site.hosts[bridge];
         // `br_netfilter` is a switch of the whole machine; a hub has nothing to do with it.
         let switch =
             host.bridges().find(|(.., how)| how.has_ports()).map(|(.., how)| *how == Bridge::BrNetfilter);
@@ -189,6 +205,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
             dynamic,
             zone,
             bridge: None,
+            serves_dhcp: false,
             span: NOWHERE,
         });
     }

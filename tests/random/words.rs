@@ -123,7 +123,8 @@ fn seat(site: &Site, leg: &Leg) -> String {
         Some(Bridge::Stateful) => " bridge stateful".to_owned(),
         Some(Bridge::Stateless(reason)) => format!(" bridge stateless \"{reason}\""),
     };
-    format!("{what} in {zone}{how}")
+    let serves = if leg.serves_dhcp { " serves dhcp" } else { "" };
+    format!("{what} in {zone}{how}{serves}")
 }
 
 fn place(site: &Site, place: &Place) -> String {

@@ -36,7 +36,7 @@ impl World {
             CtState::Invalid => return Verdict::Drop,
             CtState::Untracked => return accept(neighbours(hook, p)),
             CtState::Related => return accept(error(p) || (hook == Hook::Output && self.resets(me, p))),
-            CtState::New if self.dhcp(me, hook, p) => return Verdict::Accept,
+            CtState::New if self.dhcp(me, hook, p) || self.leases(me, hook, p) => return Verdict::Accept,
             CtState::New if hook == Hook::Forward && me.kind == ast::HostKind::Host => return Verdict::Drop,
             CtState::New => {}
         }
@@ -100,6 +100,26 @@ impl World {
         };
         let asks = |leg: &Leg| leg.dynamic && by(leg, face) && self.carries(leg, v4);
         right && p.proto.0 == 17 && me.legs.iter().any(asks)
+    }
+
+    fn leases(&self, me: &Machine, hook: Hook, p: &Packet) -> bool {
+        let v4 = p.src.is_ipv4();
+        let (face, other, none, sport, dport) = match (hook, v4) {
+            (Hook::Input, true) => (&p.iif, p.src, "0.0.0.0", 68, 67),
+            (Hook::Input, false) => (&p.iif, p.src, "", 546, 547),
+            (Hook::Output, true) => (&p.oif, p.dst, "255.255.255.255", 67, 68),
+            (Hook::Output, false) => (&p.oif, p.dst, "", 547, 546),
+            _ => return false,
+        };
+        let client = |leg: &Leg| {
+            if v4 {
+                other.to_string() == none || self.zones[&leg.zone].contains(other)
+            } else {
+                other.to_string().starts_with("fe80:")
+            }
+        };
+        let gives = |leg: &Leg| leg.serves_dhcp && by(leg, face) && self.carries(leg, v4) && client(leg);
+        p.proto.0 == 17 && (p.sport, p.dport) == (sport, dport) && me.legs.iter().any(gives)
     }
 }
 

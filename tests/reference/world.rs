@@ -31,6 +31,7 @@ pub(super) struct Leg {
     pub(super) interface: Option<String>,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) dynamic: bool,
+    pub(super) serves_dhcp: bool,
     pub(super) zone: String,
 }
 
@@ -118,6 +119,7 @@ impl World {
                         interface: leg.interface.as_ref().map(|i| i.text.clone()),
                         addresses: addresses.collect(),
                         dynamic: matches!(leg.addresses, ast::LegAddresses::Dynamic(_)),
+                        serves_dhcp: leg.serves_dhcp.is_some(),
                         zone: leg.zone.text.clone(),
                     });
                 }

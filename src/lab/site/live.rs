@@ -36,6 +36,7 @@ pub fn with_members(site: &Site) -> Site {
             dynamic: false,
             public: Vec::new(),
             bridge: None,
+            serves_dhcp: false,
             zone,
             span: there.span,
         };

@@ -1,8 +1,8 @@
-//! S15 to S18 as sets: what passes whatever the policy says.
+//! S15 to S18, S81 as sets: what passes whatever the policy says.
 
 use super::AtHook;
 use super::allow::Crossing;
-use crate::model::{Action, Bridge, Hook};
+use crate::model::{Action, Bridge, Hook, Leg};
 use crate::net::packet::tcp_flag;
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
@@ -18,7 +18,7 @@ impl AtHook<'_, '_> {
         }
     }
 
-    /// S16, S17, S18.
+    /// S16, S17, S18, S81.
     pub(super) fn always(&mut self) -> PacketSet {
         let established = self.space.ct(&[CtState::Established]);
         let related = self.related();
@@ -27,7 +27,8 @@ impl AtHook<'_, '_> {
         let related = self.space.and(related, straight);
         let untracked = self.untracked();
         let dhcp = self.dhcp();
-        self.space.any(vec![established, related, untracked, dhcp])
+        let leases = self.leases();
+        self.space.any(vec![established, related, untracked, dhcp, leases])
     }
 
     fn related(&mut self) -> PacketSet {
@@ -127,6 +128,48 @@ impl AtHook<'_, '_> {
         let any = self.space.any(sets);
         let new = self.space.ct(&[CtState::New]);
         self.space.and(new, any)
+    }
+
+    /// S81.
+    fn leases(&mut self) -> PacketSet {
+        let input = match self.hook {
+            Hook::Input => true,
+            Hook::Output => false,
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return PacketSet::NOTHING,
+        };
+        let field = if input { Field::Iif } else { Field::Oif };
+        let mut sets = Vec::new();
+        for (id, leg) in self.machine.legs().filter(|(_, leg)| leg.serves_dhcp) {
+            for family in Family::BOTH.into_iter().filter(|f| leg.carries(self.routes.site, *f)) {
+                let (clients, server, client) = match family {
+                    Family::V4 => (self.clients(leg, input), 67, 68),
+                    Family::V6 => (addrs(&["fe80::/10"]), 547, 546),
+                };
+                let (ends, sport, dport) = if input {
+                    (self.space.from(&clients), client, server)
+                } else {
+                    (self.space.to(&clients), server, client)
+                };
+                let parts = vec![
+                    self.by(field, id),
+                    self.space.proto(Proto::UDP),
+                    self.space.is(Field::Sport, sport),
+                    self.space.is(Field::Dport, dport),
+                    ends,
+                ];
+                sets.push(self.space.all(parts));
+            }
+        }
+        let any = self.space.any(sets);
+        let new = self.space.ct(&[CtState::New]);
+        self.space.and(new, any)
+    }
+
+    /// Whoever has a lease of IPv4, and who has none yet: as the source of what it asks, the destination of what it is told.
+    fn clients(&self, leg: &Leg, asking: bool) -> AddrSet {
+        let without = addrs(&[if asking { "0.0.0.0/32" } else { "255.255.255.255/32" }]);
+        let zone = self.routes.site.zone(leg.zone);
+        zone.map_or(without.clone(), |zone| zone.addrs.of(Family::V4).union(&without))
     }
 
     pub(super) fn icmp(&mut self, family: Family, types: &[(u128, u128)]) -> PacketSet {

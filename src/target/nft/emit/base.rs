@@ -3,12 +3,12 @@
 use super::super::artifact::{
     Element, Expression, Field, Limit, Op, RejectWith, Statement, TableFamily, Transport, Unit, Verdict,
 };
-use super::{Draft, DraftChain};
+use super::{Draft, DraftChain, any_of};
 use crate::ir::{Confined, PointRules, Wire};
 use crate::model::Hook;
-use crate::net::Family;
+use crate::net::{AddrSet, Family};
 
-/// The first rules of a hook: S15, S16, S18.
+/// The first rules of a hook: S15, S16, S18, S81.
 pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
     let output = point.hook == Hook::Output;
     let field = if output { Field::Oifname } else { Field::Iifname };
@@ -49,16 +49,41 @@ pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
         vec![Statement::VerdictMap { key: Expression::Field(Field::CtState), map: Expression::Set(map) }],
         "what goes on from here starts a connection",
     );
+    let by = |wire: &Wire| match wire {
+        Wire::Named(name) => Some(Statement::is(field, Expression::text(name))),
+        Wire::Any => None,
+    };
     for (wire, family) in &point.dhcp {
-        let mut statements = Vec::new();
-        match wire {
-            Wire::Named(name) => statements.push(Statement::is(field, Expression::text(name))),
-            Wire::Any => {}
-        }
+        let mut statements = Vec::from_iter(by(wire));
         statements.extend(dhcp(*family, output));
         statements.push(Statement::Verdict(Verdict::Accept));
         chain.base(statements, "the DHCP client of a dynamic leg");
     }
+    for (wire, family, clients) in &point.leases {
+        let mut statements = Vec::from_iter(by(wire));
+        statements.extend(leases(*family, clients, output));
+        statements.push(Statement::Verdict(Verdict::Accept));
+        chain.base(statements, "the DHCP server of a leg");
+    }
+}
+
+fn leases(family: Family, clients: &AddrSet, output: bool) -> Vec<Statement> {
+    let (client, server) = match family {
+        Family::V4 => (68, 67),
+        Family::V6 => (546, 547),
+    };
+    let field = match (family, output) {
+        (Family::V4, false) => Field::IpSaddr,
+        (Family::V4, true) => Field::IpDaddr,
+        (Family::V6, false) => Field::Ip6Saddr,
+        (Family::V6, true) => Field::Ip6Daddr,
+    };
+    let (from, to) = if output { (server, client) } else { (client, server) };
+    let mut statements: Vec<Statement> =
+        any_of(clients, family).map(|clients| Statement::is(field, clients)).into_iter().collect();
+    statements.push(Statement::is(Field::Sport(Transport::Udp), Expression::Number(from)));
+    statements.push(Statement::is(Field::Dport(Transport::Udp), Expression::Number(to)));
+    statements
 }
 
 fn dhcp(family: Family, output: bool) -> Vec<Statement> {
