@@ -160,6 +160,7 @@ mod tests {
             interface: Some("eth0.1".to_owned()),
             addresses: vec![[10, 0, 0, 1].into()],
             bridge,
+            serves_dhcp: false,
             dynamic: false,
             zone: crate::model::ZoneId(0),
             span: NOWHERE,

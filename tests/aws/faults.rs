@@ -40,6 +40,7 @@ fn refused_with_a_place() {
         (r#"{"NetworkInterfaces":[{"NetworkInterfaceId":"eni-1","Groups":[{}]}]}"#.to_owned(), "NetworkInterfaces[0].Groups[0]: GroupId is missing"),
         (r#"{"NetworkInterfaces":[{"NetworkInterfaceId":"eni-1","Groups":[],"PrivateIpAddress":"10.0.0.300"}]}"#.to_owned(), "NetworkInterfaces[0].PrivateIpAddress: `10.0.0.300` is no address"),
         (r#"{"NetworkInterfaces":[{"NetworkInterfaceId":"eni-1","Groups":[],"Filters":[]}]}"#.to_owned(), "NetworkInterfaces[0]: the key `Filters` is not known, and may change the meaning"),
+        (r#"{"NetworkInterfaces":[{"NetworkInterfaceId":"eni-1","Groups":[],"PrivateIpAddress":"10.0.0.3","PrivateIpAddresses":[{"PrivateIpAddress":"10.0.0.3","Association":{"PublicIp":"203.0.113.10"}}],"Association":{"PublicIp":"203.8.113.10"}}]}"#.to_owned(), "NetworkInterfaces[0].Association: 10.0.0.3 has two public addresses, 203.0.113.10 and 203.8.113.10"),
         (r#"{"NetworkAcls":[{"NetworkAclId":"acl-1","Entries":[{"RuleNumber":0,"Protocol":"-1","RuleAction":"allow","Egress":false,"CidrBlock":"0.0.0.0/0"}]}]}"#.to_owned(), "NetworkAcls[0].Entries[0]: 0 is no rule number: people have 1 to 32766"),
         (r#"{"NetworkAcls":[{"NetworkAclId":"acl-1","Entries":[{"RuleNumber":1,"Protocol":"-1","RuleAction":"log","Egress":false,"CidrBlock":"0.0.0.0/0"}]}]}"#.to_owned(), "NetworkAcls[0].Entries[0]: `log` is neither allow nor deny"),
         (r#"{"NetworkAcls":[{"NetworkAclId":"acl-1"}]}"#.to_owned(), "NetworkAcls[0]: Entries is missing"),

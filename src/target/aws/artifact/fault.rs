@@ -1,5 +1,7 @@
 //! What EC2 refuses, and what it changes in silence: as data, each with its place.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use crate::net::Family;
 
 use super::{Direction, Path};
@@ -76,6 +78,14 @@ pub enum Fault {
     /// A rule of several, where one belongs.
     #[error("several sources or destinations where one belongs")]
     SeveralPeers,
+    /// An address of an interface with two public ones: EC2 gives it one.
+    #[error("{private} has two public addresses, {} and {}", public[0], public[1])]
+    SeveralPublic {
+        /// Within the vpc.
+        private: IpAddr,
+        /// As the answer has them.
+        public: [Ipv4Addr; 2],
+    },
     /// Nothing where something must be.
     #[error("the {0} is empty")]
     Empty(&'static str),

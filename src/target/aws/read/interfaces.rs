@@ -108,12 +108,15 @@ fn addresses(fields: &Fields<'_>) -> Result<Addresses, ReadError> {
     })?;
     for (address, outer) in listed.unwrap_or_default() {
         add(&mut own, address);
-        public.extend(outer.map(|outer| (address, outer)).filter(|pair| !public.contains(pair)));
+        if let (Some(outer), Some(at)) = (outer, fields.get("PrivateIpAddresses")) {
+            put(&mut public, (address, outer), &at)?;
+        }
     }
-    if let (Some(outer), Some(first)) = (association(fields)?, own.first())
+    if let (Some(outer), Some(first), Some(at)) =
+        (association(fields)?, own.first(), fields.get("Association"))
         && !public.iter().any(|(_, known)| *known == outer)
     {
-        public.push((*first, outer));
+        put(&mut public, (*first, outer), &at)?;
     }
     let v6 = fields.list("Ipv6Addresses", |item| {
         let fields = item.fields(&["Ipv6Address", "IsPrimaryIpv6", "PublicIpv6DnsName"])?;
@@ -126,6 +129,22 @@ fn addresses(fields: &Fields<'_>) -> Result<Addresses, ReadError> {
         add(&mut own, address(&primary)?);
     }
     Ok((own, public))
+}
+
+/// EC2 gives each address one public address.
+fn put(
+    all: &mut Vec<(IpAddr, Ipv4Addr)>,
+    (private, public): (IpAddr, Ipv4Addr),
+    at: &Node<'_>,
+) -> Result<(), ReadError> {
+    match all.iter().find(|(known, _)| *known == private) {
+        None => all.push((private, public)),
+        Some((_, known)) if *known == public => {}
+        Some((_, known)) => {
+            return Err(at.fault(Fault::SeveralPublic { private, public: [*known, public] }));
+        }
+    }
+    Ok(())
 }
 
 fn association(fields: &Fields<'_>) -> Result<Option<Ipv4Addr>, ReadError> {
