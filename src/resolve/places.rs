@@ -332,7 +332,7 @@ impl<'a> Places<'a> {
             // No zone may claim them (S2).
             let message = "these addresses are never in a zone: of no machine, of `lo`, or of every link";
             findings.push(Diagnostic::error(code::UNZONED_ADDRESS, span, message).help(
-                "no statement speaks of them: neighbour discovery passes without one, and so does DHCP of a `dynamic` leg",
+                "no statement speaks of them: neighbour discovery passes without one, and so does DHCP of a leg that is `dynamic` or `serves dhcp`",
             ));
             return None;
         }
