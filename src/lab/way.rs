@@ -137,7 +137,7 @@ impl Walk<'_, '_> {
                 Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
-            self.leave(host, Some(came), left);
+            self.leave(host, Some(came), left)?;
             sender = Some(host);
         }
         None
@@ -153,14 +153,14 @@ impl Walk<'_, '_> {
                     Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
                 };
                 self.meet(host, Hook::Output, None, Some(leg));
-                self.leave(host, None, leg);
+                self.leave(host, None, leg)?;
                 Some(hop)
             }
             Start::Leg(host, leg) => {
                 let zone = self.zone(host, leg)?;
                 let hop = Hop::of(&self.forwarding.from_member(zone, Some(host), dst), zone)?;
                 self.meet(host, Hook::Output, None, Some(leg));
-                self.leave(host, None, leg);
+                self.leave(host, None, leg)?;
                 Some(hop)
             }
             Start::Zone(zone) => Hop::of(&self.forwarding.from_zone(zone, self.packet.src, dst), zone),
@@ -194,11 +194,12 @@ impl Walk<'_, '_> {
         self.end = (self.owner)(self.packet.dst);
     }
 
-    /// The packet goes out by a leg; what the machine knows of it stays behind.
-    fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) {
+    /// The packet goes out by a leg, unless nobody answers for its destination there; what the machine knows of it stays behind.
+    fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) -> Option<()> {
         self.translate(host, Hook::Postrouting, came, Some(left));
         (self.packet.ct_original, self.packet.ct_status) = (None, NatStatus::default());
         self.packet.skuid = None;
+        (!self.forwarding.is_nobodys(host, left, self.packet.dst)).then_some(())
     }
 
     /// The packet comes to a hook; a machine that filters nothing is not asked.

@@ -347,6 +347,11 @@ impl Through<'_, '_> {
     /// S57: what has come to the zone behind a gateway, for a public address of it, with the private one and the way that is left:
     /// with each that it may stand for. Who sends it, and whether that is known, is nothing to this.
     fn by_gateway(&self, gate: &Gate, packet: &Packet) -> Vec<Delivered> {
+            let onto = gate.oif.filter(|_| gate.across.is_none());
+            if onto.is_some_and(|leg| forwarding.is_nobodys(gate.host, leg, packet.dst)) {
+                hops.push(unanswered(forwarding.site(), &gate, packet.dst));
+                return None;
+            }
         let (forwarding, site) = (self.spec.forwarding(), self.spec.forwarding().site());
         let zone = gate.oif.and_then(|left| site.leg(gate.host, left)).map(|leg| leg.zone);
         let behind = |(_, gateway): &(&HostId, &Gateway)| {
@@ -386,18 +391,33 @@ impl Through<'_, '_> {
     }
 }
 
-/// What a machine drops before its hooks, for no way leads back to its source (S80): no rule does.
+/// What a machine drops before its hooks, for no way leads back to its source (S80).
 fn unheard(site: &Site, host: HostId) -> Hop {
-    let name = site.host(host).map_or("?", |host| host.name.as_str());
+    let place = format!("{}: no route back to its source (rp_filter)", name_of(site, host));
+    let why = "its routes lead there by none or by several, and `rp_filter` is 2".to_owned();
+    unruled(Point::Hook { host, hook: Hook::Prerouting }, place, why)
+}
+
+/// What goes nowhere from a machine behind its hooks, for nobody answers for a broadcast address (S14).
+fn unanswered(site: &Site, gate: &Gate, dst: IpAddr) -> Hop {
+    let name = name_of(site, gate.host);
+    let place = format!("{name}: nobody has {dst}");
+    let why = format!("it is the broadcast address of a network in which `{name}` has no address");
+    unruled(Point::Hook { host: gate.host, hook: Hook::Postrouting }, place, why)
+}
+
+fn name_of(site: &Site, host: HostId) -> &str {
+    site.host(host).map_or("?", |host| host.name.as_str())
+}
+
+/// What the kernel drops by itself: no rule does.
+fn unruled(point: Point, place: String, why: String) -> Hop {
     Hop {
-        point: Point::Hook { host, hook: Hook::Prerouting },
-        place: format!("{name}: no route back to its source (rp_filter)"),
+        point,
+        place,
         verdict: Verdict::Drop,
         meant: Verdict::Drop,
-        statements: vec![(
-            "its routes lead there by none or by several, and `rp_filter` is 2".to_owned(),
-            None,
-        )],
+        statements: vec![(why, None)],
         rules: Vec::new(),
         file: None,
         rewrite: None,
