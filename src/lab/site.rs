@@ -500,8 +500,15 @@ impl<'s> SiteLab<'s> {
     /// Whether a machine sends this to all of a link of its own (S14): each that hears it takes it in, the sender too, whatever became
     /// of it on its way to the others.
     fn is_told_to_all(&self, start: Start, dst: IpAddr) -> bool {
-        let (Start::Machine(host) | Start::Leg(host, _)) = start else { return false };
-        let zone = self.forwarding.zone_of(dst);
+        let (host, leg) = match start {
+            Start::Leg(host, leg) => (host, leg),
+            Start::Machine(host) => match self.forwarding.onward(host, dst) {
+                Next::OnLink { leg } => (host, leg),
+                Next::Local | Next::Via { .. } | Next::Ambiguous(_) | Next::NoRoute => return false,
+            },
+            Start::Zone(_) => return false,
+        };
+        let zone = self.ports(host).get(leg.index()).map(|port| port.zone);
         zone.is_some_and(|zone| self.is_broadcast(zone, dst)) && self.forwarding.takes_in(host, dst)
     }
 
