@@ -368,10 +368,13 @@ impl<'s> Forwarding<'s> {
         shared.iter().filter(move |one| one.addr == addr)
     }
 
-    /// Whether an address is the broadcast address of a network of a zone, and no machine's own (S14).
+    /// Whether an address is the broadcast address of a network of a zone, and no machine's own (S14). To the members of a hub it is an
+    /// address as any other (S77).
     #[must_use]
     pub fn is_broadcast(&self, zone: ZoneId, addr: IpAddr) -> bool {
-        addr.is_ipv4() && self.owner_of(addr).is_none() && self.shared_as(addr).any(|one| one.zone == zone)
+        let here = |one: &Shared| one.zone == zone;
+        let link = addr.is_ipv4() && !self.hubs.contains_key(&zone);
+        link && self.owner_of(addr).is_none() && self.shared_as(addr).any(here)
     }
 
     /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.

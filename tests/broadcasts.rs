@@ -249,11 +249,12 @@ fn a_broadcast_is_traced_to_the_machine_that_keeps_it() {
 #[test]
 fn a_broadcast_of_a_network_that_its_last_machine_is_not_in_is_nobodys() {
     const SITE: &str = "zone lan { 10.0.1.0/24 }\nzone mid { 10.0.4.0/24 }\nzone dmz { 10.0.2.0/24, 10.0.3.0/24 }\n\
-        firewall fw { eth0 10.0.1.1 in lan; eth1 10.0.4.1 in mid; eth2 10.0.2.1 in dmz }\n\
+        zone road { 10.0.7.0/24, 10.0.8.0/24 }\n\
+        firewall fw { eth0 10.0.1.1 in lan; eth1 10.0.4.1 in mid; eth2 10.0.2.1 in dmz; wg0 10.0.7.1 in road hub }\n\
         router r { eth0 10.0.4.2 in mid; eth1 10.0.5.1 in far }\nzone far { 10.0.5.0/24, 10.0.6.0/24 }\n\
         host b { eth0 10.0.3.9 in dmz; nftables }\nhost c { eth0 10.0.2.9 in dmz; nftables }\n\
         host d { eth0 10.0.4.9 in mid; eth1 10.0.5.9 in far }\n\
-        allow udp 9 from lan, b, c to dmz, far\n\
+        allow udp 9 from lan, b, c to dmz, far, road\n\
         test \"nobody\" { expect allow udp 9 from lan to 10.0.3.255 }\n";
     let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
     assert_eq!(answers(&compiled)[0].1.as_deref(), Some("10.0.3.255"));
@@ -280,6 +281,8 @@ fn a_broadcast_of_a_network_that_its_last_machine_is_not_in_is_nobodys() {
         said(&[("c output -> eth0", accept), ("c: nobody has 10.0.3.255", drop)])
     );
     assert_eq!(hops("10.0.3.9", "10.0.3.255"), said(&[("b output -> eth0", accept)]));
+    // In a tunnel there is no such thing.
+    assert_eq!(hops("10.0.1.9", "10.0.8.255"), said(&[("fw forward eth0 -> wg0", accept)]));
     if !kernel() {
         return;
     }

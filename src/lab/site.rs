@@ -475,7 +475,7 @@ impl<'s> SiteLab<'s> {
     fn listener(&self, dst: IpAddr) -> Option<Line> {
         let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return None };
         let (port, nodad) = (build::crowd_port(zone), if dst.is_ipv6() { " nodad" } else { "" });
-        let text = match self.is_broadcast(zone, dst) {
+        let text = match self.forwarding.is_broadcast(zone, dst) {
             true => format!("route replace broadcast {dst} dev {port} table local"),
             false => format!("addr replace {dst} dev {port}{nodad}"),
         };
@@ -485,16 +485,11 @@ impl<'s> SiteLab<'s> {
     /// Somebody in a zone says to the listener alone what is for all of its link: what everybody hears is in no order.
     fn introduced(&self, start: Start, dst: IpAddr) -> Option<Line> {
         let Start::Zone(zone) = start else { return None };
-        self.is_broadcast(zone, dst).then(|| {
+        self.forwarding.is_broadcast(zone, dst).then(|| {
             let (port, mac) = (build::crowd_port(zone), machine::mac(build::LISTENERS, zone.0));
             let text = format!("neigh replace {dst} lladdr {mac} dev {port} nud permanent");
             Line { who: Who::Senders, table: 0, dst, text }
         })
-    }
-
-    /// Whether it is the broadcast address of the link of a zone. To a hub it is an address as any other (S77).
-    fn is_broadcast(&self, zone: ZoneId, dst: IpAddr) -> bool {
-        self.forwarding.is_broadcast(zone, dst) && self.forwarding.site().hub_of(zone).is_none()
     }
 
     /// Whether a machine sends this to all of a link of its own (S14): each that hears it takes it in, the sender too, whatever became
@@ -509,7 +504,8 @@ impl<'s> SiteLab<'s> {
             Start::Zone(_) => return false,
         };
         let zone = self.ports(host).get(leg.index()).map(|port| port.zone);
-        zone.is_some_and(|zone| self.is_broadcast(zone, dst)) && self.forwarding.takes_in(host, dst)
+        zone.is_some_and(|zone| self.forwarding.is_broadcast(zone, dst))
+            && self.forwarding.takes_in(host, dst)
     }
 
     /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
