@@ -7,9 +7,10 @@
 //! What translates a packet on its way is the caller's business too: [`way_through`] asks at the prerouting and postrouting
 //! hook of every machine it passes. What connection tracking knows of a packet stays at the machine that knows it.
 
-use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Point, Site, ZoneId};
 use crate::net::{Family, Interface, NatStatus, Packet};
 
@@ -108,7 +109,8 @@ impl Walk<'_, '_> {
             Start::Machine(host) | Start::Leg(host, _) => Some(host),
             Start::Zone(_) => self.forwarding.owner_of(self.packet.src).map(|(host, _)| host),
         };
-        // A path that visits a machine twice is no path (S9).
+        // A path that visits a machine twice is no path (S9), unless its destination became another on the way.
+        let mut passed: BTreeSet<HostId> = sender.into_iter().collect();
         for _ in 0..=self.forwarding.site().hosts.len() {
             let (host, came) = match hop {
                 Hop::Via(host, leg) => {
@@ -124,7 +126,14 @@ impl Walk<'_, '_> {
                 }
             };
             // Who takes it in, or sends it on, shows only now: its destination may be another.
+            let dst = self.packet.dst;
             self.translate(host, Hook::Prerouting, Some(came), None);
+            if self.packet.dst != dst {
+                passed.clear();
+            }
+            if !passed.insert(host) {
+                return None;
+            }
             let taken_in = || self.forwarding.takes_in(host, self.packet.dst);
             if self.end.is_some_and(|(end, _)| end == host) || taken_in() {
                 self.meet(host, Hook::Input, Some(came), None);
