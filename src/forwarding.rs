@@ -350,10 +350,31 @@ impl<'s> Forwarding<'s> {
     #[must_use]
     pub fn takes_in(&self, host: HostId, dst: IpAddr) -> bool {
         let Some(machine) = self.site.host(host) else { return false };
-        let shared =
-            self.shared.get_or_init(|| shared::of_site(self.site)).iter().filter(|one| one.addr == dst);
         let heard = |one: &Shared| machine.legs.iter().any(|leg| one.is_heard(machine, leg));
-        self.owner_of(dst).is_none() && shared.into_iter().any(heard)
+        self.owner_of(dst).is_none() && self.shared_as(dst).any(heard)
+    }
+
+    /// Whether nobody answers for an address that a machine looks for on the link of a leg: it is the broadcast address of a network
+    /// there in which the machine has no address, so that it sends it to one member, and none has it (S14).
+    #[must_use]
+    pub fn is_nobodys(&self, host: HostId, leg: LegId, dst: IpAddr) -> bool {
+        let zone = self.site.leg(host, leg).map(|leg| leg.zone);
+        zone.is_some_and(|zone| self.is_broadcast(zone, dst)) && !self.takes_in(host, dst)
+    }
+
+    /// What an address is that several machines take in.
+    fn shared_as(&self, addr: IpAddr) -> impl Iterator<Item = &Shared> {
+        let shared = self.shared.get_or_init(|| shared::of_site(self.site));
+        shared.iter().filter(move |one| one.addr == addr)
+    }
+
+    /// Whether an address is the broadcast address of a network of a zone, and no machine's own (S14). To the members of a hub it is an
+    /// address as any other (S77).
+    #[must_use]
+    pub fn is_broadcast(&self, zone: ZoneId, addr: IpAddr) -> bool {
+        let here = |one: &Shared| one.zone == zone;
+        let link = addr.is_ipv4() && !self.hubs.contains_key(&zone);
+        link && self.owner_of(addr).is_none() && self.shared_as(addr).any(here)
     }
 
     /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.

@@ -37,7 +37,7 @@ fn foreign(name: &str) -> String {
 fn asked(text: &str) -> Vec<Beside> {
     let (compiled, host) = node();
     let ours = compiled.artifacts.get(&host).unwrap();
-    let found = beside(ours, &rules(text), &[]).unwrap();
+    let found = beside((&compiled.site, host), ours, &rules(text), &[]).unwrap();
     replayed(&compiled, host, text, &found);
     found
 }
@@ -81,12 +81,13 @@ fn a_family_that_the_policy_does_not_speak_may_be_stopped() {
     const SITE: &str =
         "zone lan { 10.0.0.0/8 }\nhost h { q0 10.0.0.2 in lan; nftables }\nallow tcp from lan to h\n";
     let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
-    let ours = compiled.artifacts.get(&compiled.site.host_named("h").unwrap()).unwrap();
+    let host = compiled.site.host_named("h").unwrap();
+    let ours = compiled.artifacts.get(&host).unwrap();
     for hook in ["input", "output"] {
         let listing = format!(
             "table inet t {{\n chain c {{\n type filter hook {hook} priority -5; policy accept;\n meta nfproto ipv6 drop\n }}\n}}\n"
         );
-        assert_eq!(said(&beside(ours, &rules(&listing), &[]).unwrap()), [], "{hook}");
+        assert_eq!(said(&beside((&compiled.site, host), ours, &rules(&listing), &[]).unwrap()), [], "{hook}");
     }
 }
 
@@ -101,7 +102,8 @@ fn what_connections_need_besides_is_not_to_be_stopped_either() {
         let listing = format!(
             "table inet t {{\n chain c {{\n type filter hook {hook} priority -5; policy accept;\n {rule}\n }}\n}}\n"
         );
-        let found = beside(compiled.artifacts.get(&host).unwrap(), &rules(&listing), &[]).unwrap();
+        let ours = compiled.artifacts.get(&host).unwrap();
+        let found = beside((&compiled.site, host), ours, &rules(&listing), &[]).unwrap();
         replayed(&compiled, host, &listing, &found);
         found.into_iter().map(|f| (f.hook.keyword(), f.effect)).collect()
     };
@@ -136,6 +138,77 @@ fn what_connections_need_besides_is_not_to_be_stopped_either() {
         "icmpv6 type nd-neighbor-solicit ip6 hoplimit != 255 drop",
     ] {
         assert_eq!(beside("input", rule), [], "{rule}");
+    }
+}
+
+/// Who has sent from a global address asks for its neighbours from there, and is told from the address that it asked for.
+#[test]
+fn neighbours_are_found_by_their_global_addresses_too() {
+    const SITE: &str = "zone lan { fd00::/64 }\nzone wan { fd02::/64 }\nzone internet { rest }\n\
+        host h { q0 fd00::2 in lan; q1 dynamic in wan; q2 2001:db8::2 in internet; nftables }\n\
+        allow tcp from lan to h.lan\nallow tcp from h.lan to lan\nallow udp from h.wan to wan\n\
+        allow tcp from h.internet to internet\n";
+    let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
+    let host = compiled.site.host_named("h").unwrap();
+    let beside = |hook: &str, rule: &str| -> Vec<String> {
+        let listing = format!(
+            "table inet t {{\n chain c {{\n type filter hook {hook} priority -5; policy accept;\n {rule}\n }}\n}}\n"
+        );
+        let ours = compiled.artifacts.get(&host).unwrap();
+        let found = beside((&compiled.site, host), ours, &rules(&listing), &[]).unwrap();
+        replayed(&compiled, host, &listing, &found);
+        found.into_iter().map(|f| f.hook.keyword().to_owned()).collect()
+    };
+    for (hook, rules) in [
+        (
+            "input",
+            &[
+                "ip6 saddr != fe80::/10 icmpv6 type nd-neighbor-solicit drop",
+                "ip6 saddr fd00::/64 icmpv6 type nd-neighbor-advert drop",
+                "iif q1 ip6 saddr fd02::/64 icmpv6 type { 135, 136 } drop",
+                "ip6 saddr fd00::/64 ip6 daddr fd00::2 icmpv6 type 135 drop",
+            ][..],
+        ),
+        (
+            "output",
+            &[
+                "ip6 saddr fd00::2 icmpv6 type nd-neighbor-advert drop",
+                "oif q1 ip6 saddr fd02::/64 icmpv6 type 135 drop",
+                "ip6 saddr 2001:db8::2 ip6 daddr ff02::/16 icmpv6 type 135 drop",
+            ],
+        ),
+        ("prerouting", &["ip6 saddr fd00::/64 icmpv6 type 136 drop"]),
+        ("postrouting", &["ip6 saddr fd00::/64 icmpv6 type 136 drop"]),
+    ] {
+        for rule in rules {
+            assert_eq!(beside(hook, rule), [hook], "{rule}");
+        }
+    }
+    for (hook, rules) in [
+        (
+            "input",
+            &[
+                // Nobody of that link: another network, another link's, its own.
+                "ip6 saddr fd01::/64 icmpv6 type { 135, 136 } drop",
+                "iif q1 ip6 saddr fd00::/64 icmpv6 type { 135, 136 } drop",
+                "iif q0 ip6 saddr fd00::2 icmpv6 type { 135, 136 } drop",
+                "ip6 daddr fd00::3 ip6 saddr fd00::/64 icmpv6 type 135 drop",
+                // Routers are known by their link-local addresses.
+                "ip6 saddr fd00::/16 icmpv6 type { 133, 134 } drop",
+            ][..],
+        ),
+        (
+            "output",
+            &[
+                "ip6 saddr fd00::3 icmpv6 type { 135, 136 } drop",
+                "oif q1 ip6 saddr fd02::/64 ip6 daddr fd00::/64 icmpv6 type 135 drop",
+            ],
+        ),
+        ("forward", &["ip6 saddr fd00::/64 icmpv6 type { 135, 136 } drop"]),
+    ] {
+        for rule in rules {
+            assert_eq!(beside(hook, rule), Vec::<String>::new(), "{hook}: {rule}");
+        }
     }
 }
 
@@ -238,7 +311,7 @@ fn what_is_chosen_by_chance_leads_to_its_choices_alone_in_both_listings() {
     let said = |form: &str| {
         let text = file(format!("tests/foreign/numgen.{form}").as_ref()).1;
         let theirs = HostRules::listed(&text).unwrap();
-        let found = beside(ours, &theirs, &[]).unwrap();
+        let found = beside((&compiled.site, host), ours, &theirs, &[]).unwrap();
         (theirs, found.into_iter().map(|f| (f.hook, f.chain, f.effect, f.packet)).collect::<Vec<_>>())
     };
     let ((text, of_text), (json, of_json)) = (said("nft"), said("json"));

@@ -13,12 +13,15 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use common::{compiled, kernel};
 use fwc::compile::Compiled;
 use fwc::forwarding::Forwarding;
+use fwc::lab::site::Start;
+use fwc::lab::way::way;
 use fwc::lab::{LabError, SiteLab};
 use fwc::model::HostId;
 use fwc::net::{Packet, Proto, Verdict};
@@ -242,6 +245,108 @@ fn a_broadcast_is_traced_to_the_machine_that_keeps_it() {
     assert_eq!(hops("2001:db8:1::9", "2001:db8:2::"), one("fw input eth0", Verdict::Drop));
 }
 
+/// Who has no address in the network asks who has that one, and nobody says so: it goes nowhere, as an `expect allow` has it.
+#[test]
+fn a_broadcast_of_a_network_that_its_last_machine_is_not_in_is_nobodys() {
+    const SITE: &str = "zone lan { 10.0.1.0/24 }\nzone mid { 10.0.4.0/24 }\nzone dmz { 10.0.2.0/24, 10.0.3.0/24 }\n\
+        zone road { 10.0.7.0/24, 10.0.8.0/24 }\n\
+        firewall fw { eth0 10.0.1.1 in lan; eth1 10.0.4.1 in mid; eth2 10.0.2.1 in dmz; wg0 10.0.7.1 in road hub }\n\
+        router r { eth0 10.0.4.2 in mid; eth1 10.0.5.1 in far }\nzone far { 10.0.5.0/24, 10.0.6.0/24 }\n\
+        host b { eth0 10.0.3.9 in dmz; nftables }\nhost c { eth0 10.0.2.9 in dmz; nftables }\n\
+        host d { eth0 10.0.4.9 in mid; eth1 10.0.5.9 in far }\n\
+        allow udp 9 from lan, b, c to dmz, far, road\n\
+        test \"nobody\" { expect allow udp 9 from lan to 10.0.3.255 }\n";
+    let compiled = compiled(&[("site.fw".to_owned(), SITE.to_owned())]);
+    assert_eq!(answers(&compiled)[0].1.as_deref(), Some("10.0.3.255"));
+    let hops = |src: &str, dst: &str| -> Vec<(String, Verdict)> {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::UDP, 40_000, 9);
+        let hops = trace(&compiled.site, &compiled.artifacts, &packet).unwrap();
+        hops.into_iter().map(|hop| (hop.place, hop.verdict)).collect()
+    };
+    let said = |all: &[(&str, Verdict)]| -> Vec<(String, Verdict)> {
+        all.iter().map(|(place, verdict)| ((*place).to_owned(), *verdict)).collect()
+    };
+    let (accept, drop) = (Verdict::Accept, Verdict::Drop);
+    assert_eq!(
+        hops("10.0.1.9", "10.0.3.255"),
+        said(&[("fw forward eth0 -> eth2", accept), ("fw: nobody has 10.0.3.255", drop)])
+    );
+    assert_eq!(
+        hops("10.0.1.9", "10.0.6.255"),
+        said(&[("fw forward eth0 -> eth1", accept), ("r: nobody has 10.0.6.255", drop)])
+    );
+    assert_eq!(hops("10.0.1.9", "10.0.5.255"), said(&[("fw forward eth0 -> eth1", accept)]), "r keeps it");
+    assert_eq!(
+        hops("10.0.2.9", "10.0.3.255"),
+        said(&[("c output -> eth0", accept), ("c: nobody has 10.0.3.255", drop)])
+    );
+    assert_eq!(hops("10.0.3.9", "10.0.3.255"), said(&[("b output -> eth0", accept)]));
+    // In a tunnel there is no such thing.
+    assert_eq!(hops("10.0.1.9", "10.0.8.255"), said(&[("fw forward eth0 -> wg0", accept)]));
+    if !kernel() {
+        return;
+    }
+    let forwarding = Forwarding::new(&compiled.site);
+    let texts = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+    let mut lab = SiteLab::new(&forwarding, &texts).unwrap();
+    for (src, dst, arrives) in [
+        ("10.0.1.9", "10.0.3.9", true),
+        ("10.0.1.9", "10.0.3.254", true),
+        ("10.0.1.9", "10.0.3.255", false),
+        ("10.0.1.9", "10.0.6.255", false),
+        ("10.0.1.9", "10.0.5.255", true),
+        ("10.0.2.9", "10.0.3.255", false),
+        ("10.0.3.9", "10.0.3.255", true),
+        ("10.0.3.77", "10.0.3.255", true),
+        // By the other leg it goes to the router, which keeps it; by the one there to all.
+        ("10.0.4.9", "10.0.5.255", true),
+        ("10.0.5.9", "10.0.5.255", true),
+    ] {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::UDP, 40_000, 9);
+        let start = match forwarding.owner_of(packet.src) {
+            Some((host, leg)) => Start::Leg(host, leg),
+            None => Start::Zone(forwarding.zone_of(packet.src).unwrap()),
+        };
+        let leads = way(&forwarding, start, &packet, None).is_some();
+        let arrived = lab.send(&[(start, packet)]).unwrap();
+        assert_eq!(
+            (leads, arrived[0].at_layer4),
+            (arrives, arrives),
+            "{src} to {dst}: {:?}",
+            arrived[0].steps
+        );
+    }
+}
+
+/// Whoever sends to all of its link hears it too; whether the bridge let it pass is not for it to say.
+#[test]
+fn who_broadcasts_across_a_bridge_is_no_receiver_of_it() {
+    if !kernel() {
+        return;
+    }
+    let policy = bridge(FORMS[0]) + "allow udp 137 from lan to lan\nallow udp 138 from lan to fw\n";
+    let compiled = compiled(&[("site.fw".to_owned(), policy)]);
+    let forwarding = Forwarding::new(&compiled.site);
+    let texts = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+    let mut lab = SiteLab::new(&forwarding, &texts).unwrap();
+    for (src, port, passes) in [
+        ("10.1.1.8", 137, true),
+        ("10.1.1.8", 138, false),
+        ("10.1.1.1", 137, true),
+        ("10.1.1.77", 137, true),
+        ("10.1.1.77", 138, false),
+    ] {
+        let packet =
+            Packet::new(src.parse().unwrap(), "10.1.1.255".parse().unwrap(), Proto::UDP, 40_000, port);
+        let start = match forwarding.owner_of(packet.src) {
+            Some((host, leg)) => Start::Leg(host, leg),
+            None => Start::Zone(forwarding.zone_of(packet.src).unwrap()),
+        };
+        let arrived = lab.send(&[(start, packet)]).unwrap();
+        assert_eq!(arrived[0].at_layer4, passes, "{src} to udp/{port}: {:?}", arrived[0].steps);
+    }
+}
+
 /// A machine whose address nobody knows has none that many take in.
 #[test]
 fn a_dynamic_leg_has_no_broadcast_address() {
@@ -286,11 +391,14 @@ fn hears(lab: &SiteLab<'_>, from: HostId, to: HostId, dst: &str, port: u16) -> b
     let dst: IpAddr = dst.parse().unwrap();
     let any: IpAddr = if dst.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let failed = |what: &str, source| LabError::System { what: what.to_owned(), source };
-    let ear = lab
-        .netns(to)
-        .unwrap()
-        .within(|| UdpSocket::bind((any, port)).map_err(|e| failed("bind", e)))
-        .unwrap();
+    // A child that another test is just starting may still hold the last ear open.
+    let listens = || loop {
+        match UdpSocket::bind((any, port)) {
+            Err(e) if e.kind() == ErrorKind::AddrInUse => std::thread::sleep(Duration::from_millis(10)),
+            bound => return bound.map_err(|e| failed("bind", e)),
+        }
+    };
+    let ear = lab.netns(to).unwrap().within(listens).unwrap();
     ear.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     let mouth = lab.netns(from).unwrap();
     let mouth = mouth.within(|| UdpSocket::bind((any, 0)).map_err(|e| failed("bind", e))).unwrap();

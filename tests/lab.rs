@@ -329,6 +329,48 @@ fn members_of_a_zone_talk_through_its_hub() {
     }
 }
 
+/// S9: what would come back to the router that sent it goes no such way; and to itself a machine talks over no wire.
+#[test]
+fn no_packet_passes_a_machine_twice() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let policy = "zone a { 10.1.1.0/24 }\nzone b { 10.1.2.0/24 }\nzone c { 10.1.3.0/24 }\n\
+        router g1 { e0 10.1.1.1 in a; e1 10.1.3.1 in c; route b via g2.a }\n\
+        router g2 { e0 10.1.1.2 in a; e1 10.1.2.2 in b }\n\
+        host h { e0 10.1.2.9 in b; nftables }\nhost p = 10.1.2.7 in b\nallow udp 9 from a to h\n";
+    site(place.path(), "twice", policy);
+    let probes = "10.1.1.2 -> 10.1.2.7 udp/9 new accept\n10.1.1.9 -> 10.1.2.9 udp/9 new accept\n\
+        10.1.1.2 -> 10.1.2.9 udp/10 new drop\n10.1.1.2 -> 10.1.2.2 udp/9 new lost\n";
+    fs::write(place.path().join("twice/probes.txt"), probes).unwrap();
+    let (out, _) = ends(lab(place.path(), &["twice"]), 0);
+    assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+}
+
+/// Who says something to all of its link hears it itself, which is no arrival; from such an address nobody sends.
+#[test]
+fn a_broadcast_arrives_at_others_and_comes_from_nobody() {
+    if !kernel() {
+        return;
+    }
+    let place = place();
+    let policy = "zone lan { 10.1.1.0/24 }\nzone dmz { 10.1.2.0/24, 10.1.3.0/24 }\n\
+        firewall fw { br0 10.1.1.1 in lan bridge br_netfilter; eth1 10.1.2.1 in dmz }\n\
+        host a = 10.1.1.8 in lan\nhost b { eth0 10.1.1.9 in lan; nftables }\nhost c = 10.1.2.9 in dmz\n\
+        allow udp 137 from lan to lan, dmz\nallow udp 9 from 10.1.1.128/25 to b, c\n\
+        test \"t\" { expect allow udp 137 from lan to lan; expect allow udp 9 from 10.1.1.128/25 to b, c }\n";
+    site(place.path(), "link", policy);
+    let probes = "10.1.1.8 -> 10.1.1.255 udp/137 new accept\n10.1.1.77 -> 10.1.1.255 udp/137 new accept\n\
+        10.1.1.8 -> 10.1.1.255 udp/138 new drop\n10.1.1.9 -> 10.1.1.255 udp/138 new drop\n\
+        10.1.1.8 -> 10.1.2.255 udp/137 new drop\n10.1.1.8 -> 10.1.3.255 udp/137 new lost\n";
+    fs::write(place.path().join("link/probes.txt"), probes).unwrap();
+    let (out, _) = ends(lab(place.path(), &["link"]), 0);
+    assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");
+    let row = |words: &str| out.lines().find(|line| line.starts_with(words)).unwrap().to_owned();
+    assert!(row("10.1.1.8 -> 10.1.1.255 udp/138").contains("stopped at fw forward"), "{out}");
+}
+
 /// The router and the bridge behind it see a packet with the same time to live: it was stopped where it was seen last.
 #[test]
 fn what_a_bridge_behind_a_router_stops_is_stopped_there() {

@@ -110,7 +110,8 @@ pub(super) fn against(
 pub(super) fn beside(compiled: &Compiled, host: HostId, theirs: &HostRules) -> Result<Vec<Beside>, Failure> {
     let Some(ours) = compiled.artifacts.get(&host) else { return Ok(Vec::new()) };
     let favourites = verify::favourites(&compiled.site);
-    verify::beside::beside(ours, theirs, &favourites).map_err(|why| Failure::new(why.to_string()))
+    verify::beside::beside((&compiled.site, host), ours, theirs, &favourites)
+        .map_err(|why| Failure::new(why.to_string()))
 }
 
 /// What two rulesets of one machine do differently.

@@ -298,7 +298,9 @@ impl<'s> SiteLab<'s> {
                 seen.extend(here.sightings.into_iter().map(|sighting| (host, sighting)));
                 ports.extend(here.ports);
             }
-            let became = |(tag, (_, packet)): &(u32, (Start, Packet))| arrived(&seen, &ports, packet, *tag);
+            let became = |(tag, (start, packet)): &(u32, (Start, Packet))| {
+                arrived(&seen, &ports, packet, *tag, self.is_told_to_all(*start, packet.dst))
+            };
             outcome = packets.iter().map(became).collect();
             let lost = |(arrived, first): (&Arrived, &Option<_>)| first.is_some() && arrived.is_on_the_wire();
             if !outcome.iter().zip(&first).any(lost) {
@@ -389,6 +391,9 @@ impl<'s> SiteLab<'s> {
         tag: u32,
     ) -> Result<Option<Option<HostId>>, LabError> {
         self.listen(packet.dst)?;
+        if let Some(line) = self.introduced(start, packet.dst) {
+            self.once(&line)?;
+        }
         // What is said to a group is heard by many at once, in no order, or by nobody.
         let nobody = is_group(packet.dst) && matches!(start, Start::Zone(_));
         let first = match self.first_hop(start, packet)? {
@@ -465,12 +470,42 @@ impl<'s> SiteLab<'s> {
         Ok(FirstHop::Told { line: Line { who, table, dst, text }, first: seen_by.or(receiver) })
     }
 
-    /// Whoever has no machine listens in the crowd, in the zone of the address.
+    /// Whoever has no machine listens in the crowd, in the zone of the address. A broadcast address its members hear, and say of it
+    /// to nobody that it is theirs.
     fn listener(&self, dst: IpAddr) -> Option<Line> {
         let (None, Some(zone)) = (self.owner(dst), self.forwarding.zone_of(dst)) else { return None };
-        let nodad = if dst.is_ipv6() { " nodad" } else { "" };
-        let text = format!("addr replace {dst} dev {}{nodad}", build::crowd_port(zone));
+        let (port, nodad) = (build::crowd_port(zone), if dst.is_ipv6() { " nodad" } else { "" });
+        let text = match self.forwarding.is_broadcast(zone, dst) {
+            true => format!("route replace broadcast {dst} dev {port} table local"),
+            false => format!("addr replace {dst} dev {port}{nodad}"),
+        };
         Some(Line { who: Who::Listeners, table: 0, dst, text })
+    }
+
+    /// Somebody in a zone says to the listener alone what is for all of its link: what everybody hears is in no order.
+    fn introduced(&self, start: Start, dst: IpAddr) -> Option<Line> {
+        let Start::Zone(zone) = start else { return None };
+        self.forwarding.is_broadcast(zone, dst).then(|| {
+            let (port, mac) = (build::crowd_port(zone), machine::mac(build::LISTENERS, zone.0));
+            let text = format!("neigh replace {dst} lladdr {mac} dev {port} nud permanent");
+            Line { who: Who::Senders, table: 0, dst, text }
+        })
+    }
+
+    /// Whether a machine sends this to all of a link of its own (S14): each that hears it takes it in, the sender too, whatever became
+    /// of it on its way to the others.
+    fn is_told_to_all(&self, start: Start, dst: IpAddr) -> bool {
+        let (host, leg) = match start {
+            Start::Leg(host, leg) => (host, leg),
+            Start::Machine(host) => match self.forwarding.onward(host, dst) {
+                Next::OnLink { leg } => (host, leg),
+                Next::Local | Next::Via { .. } | Next::Ambiguous(_) | Next::NoRoute => return false,
+            },
+            Start::Zone(_) => return false,
+        };
+        let zone = self.ports(host).get(leg.index()).map(|port| port.zone);
+        zone.is_some_and(|zone| self.forwarding.is_broadcast(zone, dst))
+            && self.forwarding.takes_in(host, dst)
     }
 
     /// Runs at once, by namespace, what [`SiteLab::send_one`] would run one by one.
@@ -482,7 +517,8 @@ impl<'s> SiteLab<'s> {
                 FirstHop::Told { line, .. } => Some(line),
                 FirstHop::Routed(_) | FirstHop::Nowhere => None,
             };
-            lines.extend(self.listener(packet.dst).into_iter().chain(told));
+            let (listener, introduced) = (self.listener(packet.dst), self.introduced(*start, packet.dst));
+            lines.extend(listener.into_iter().chain(introduced).chain(told));
         }
         self.tell(lines)
     }
@@ -644,8 +680,13 @@ fn arrived(
     ports: &[(u32, IpAddr, u16, u16)],
     packet: &Packet,
     tag: u32,
+    to_all: bool,
 ) -> Arrived {
-    let mut of_it: Vec<_> = seen.iter().filter(|(_, sighting)| sighting.is_of(packet, tag)).collect();
+    let taken_in = |stage: Stage| matches!(stage, Stage::Came | Stage::BeforeInput | Stage::PastInput);
+    let counts = |(host, sighting): &&(Option<HostId>, Sighting)| {
+        sighting.is_of(packet, tag) && !(to_all && host.is_some() && taken_in(sighting.stage))
+    };
+    let mut of_it: Vec<_> = seen.iter().filter(counts).collect();
     trace::in_order(&mut of_it);
     let steps: Vec<Step> = of_it.iter().map(|(host, s)| Step { host: *host, stage: s.stage }).collect();
     let end = of_it.iter().find(|(_, s)| s.stage == Stage::PastInput).map(|(_, s)| s);

@@ -7,9 +7,10 @@
 //! What translates a packet on its way is the caller's business too: [`way_through`] asks at the prerouting and postrouting
 //! hook of every machine it passes. What connection tracking knows of a packet stays at the machine that knows it.
 
-use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::forwarding::{Forwarding, Next, ZoneNext, is_group};
 use crate::model::{Bridge, Hook, Host, HostId, LegId, Point, Site, ZoneId};
 use crate::net::{Family, Interface, NatStatus, Packet};
 
@@ -108,7 +109,8 @@ impl Walk<'_, '_> {
             Start::Machine(host) | Start::Leg(host, _) => Some(host),
             Start::Zone(_) => self.forwarding.owner_of(self.packet.src).map(|(host, _)| host),
         };
-        // A path that visits a machine twice is no path (S9).
+        // A path that visits a machine twice is no path (S9), unless its destination became another on the way.
+        let mut passed: BTreeSet<HostId> = sender.into_iter().collect();
         for _ in 0..=self.forwarding.site().hosts.len() {
             let (host, came) = match hop {
                 Hop::Via(host, leg) => {
@@ -124,7 +126,14 @@ impl Walk<'_, '_> {
                 }
             };
             // Who takes it in, or sends it on, shows only now: its destination may be another.
+            let dst = self.packet.dst;
             self.translate(host, Hook::Prerouting, Some(came), None);
+            if self.packet.dst != dst {
+                passed.clear();
+            }
+            if !passed.insert(host) {
+                return None;
+            }
             let taken_in = || self.forwarding.takes_in(host, self.packet.dst);
             if self.end.is_some_and(|(end, _)| end == host) || taken_in() {
                 self.meet(host, Hook::Input, Some(came), None);
@@ -137,7 +146,7 @@ impl Walk<'_, '_> {
                 Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
             };
             self.meet(host, Hook::Forward, Some(came), Some(left));
-            self.leave(host, Some(came), left);
+            self.leave(host, Some(came), left)?;
             sender = Some(host);
         }
         None
@@ -153,14 +162,14 @@ impl Walk<'_, '_> {
                     Next::Local | Next::Ambiguous(_) | Next::NoRoute => return None,
                 };
                 self.meet(host, Hook::Output, None, Some(leg));
-                self.leave(host, None, leg);
+                self.leave(host, None, leg)?;
                 Some(hop)
             }
             Start::Leg(host, leg) => {
                 let zone = self.zone(host, leg)?;
                 let hop = Hop::of(&self.forwarding.from_member(zone, Some(host), dst), zone)?;
                 self.meet(host, Hook::Output, None, Some(leg));
-                self.leave(host, None, leg);
+                self.leave(host, None, leg)?;
                 Some(hop)
             }
             Start::Zone(zone) => Hop::of(&self.forwarding.from_zone(zone, self.packet.src, dst), zone),
@@ -194,11 +203,12 @@ impl Walk<'_, '_> {
         self.end = (self.owner)(self.packet.dst);
     }
 
-    /// The packet goes out by a leg; what the machine knows of it stays behind.
-    fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) {
+    /// The packet goes out by a leg, unless nobody answers for its destination there; what the machine knows of it stays behind.
+    fn leave(&mut self, host: HostId, came: Option<LegId>, left: LegId) -> Option<()> {
         self.translate(host, Hook::Postrouting, came, Some(left));
         (self.packet.ct_original, self.packet.ct_status) = (None, NatStatus::default());
         self.packet.skuid = None;
+        (!self.forwarding.is_nobodys(host, left, self.packet.dst)).then_some(())
     }
 
     /// The packet comes to a hook; a machine that filters nothing is not asked.

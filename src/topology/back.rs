@@ -58,6 +58,13 @@ pub(super) fn deaf(topology: &mut Topology<'_>, at: HostId, class: ClassId, back
     })
 }
 
+/// Why a sender does not hear, at its own leg, what answers it from a class: its kernel does not (S80), or its rules, which say
+/// `strict-source`, do not by that leg (S38).
+pub(super) fn unanswered(topology: &mut Topology<'_>, sender: &Own, class: ClassId) -> Option<Trouble> {
+    let Own { host, leg, .. } = *sender;
+    deaf(topology, host, class, false).or_else(|| strict_at(topology, host, class, leg))
+}
+
 /// S10: from every destination back to every source.
 fn plain(topology: &mut Topology<'_>, crossing: &Crossing, path: &Path) -> Option<Trouble> {
     let (there, known) = (Piece::whole(path), Known { whole: true, ..topology.known(crossing) });
@@ -103,13 +110,7 @@ pub(super) fn member(topology: &mut Topology<'_>, way: &Way, host: HostId) -> Op
 fn strictly(topology: &mut Topology<'_>, path: &Path, class: ClassId) -> Option<Trouble> {
     let passed = path.transits.iter().map(|transit| (transit.host, transit.inward));
     let all: Vec<(HostId, LegId)> = passed.chain(path.end).collect();
-    all.into_iter().find_map(|(at, came)| {
-        let site = topology.site;
-        site.host(at).filter(|machine| machine.strict_source)?;
-        let leads = topology.leg_towards(at, class).filter(|leads| *leads != came)?;
-        let zone = |leg: LegId| site.leg(at, leg).map(|leg| leg.zone);
-        Some(Trouble::Round { at, came: zone(came)?, leads: zone(leads)? })
-    })
+    all.into_iter().find_map(|(at, came)| strict_at(topology, at, class, came))
 }
 
 /// The same of the replies, which come from a class.
@@ -131,11 +132,18 @@ fn ended_strictly(
     to: Option<ClassId>,
 ) -> Option<Trouble> {
     let Start::Machine(at) = start else { return None };
-    let (site, came) = (topology.site, topology.zone_of_class(to?)?);
-    let (leg, _) = site.host(at).filter(|machine| machine.strict_source)?.leg_in(came)?;
+    let came = topology.zone_of_class(to?)?;
+    let (leg, _) = topology.site.host(at)?.leg_in(came)?;
+    strict_at(topology, at, class, leg)
+}
+
+/// The same of a machine that they come to by a leg.
+fn strict_at(topology: &mut Topology<'_>, at: HostId, class: ClassId, leg: LegId) -> Option<Trouble> {
+    let site = topology.site;
+    site.host(at).filter(|machine| machine.strict_source)?;
     let leads = topology.leg_towards(at, class).filter(|leads| *leads != leg)?;
-    let leads = site.leg(at, leads).map(|leg| leg.zone)?;
-    Some(Trouble::Round { at, came, leads })
+    let zone = |leg: LegId| site.leg(at, leg).map(|leg| leg.zone);
+    Some(Trouble::Round { at, came: zone(leg)?, leads: zone(leads)? })
 }
 
 /// From T to M through the inner way, from M to the sender through the outer one.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashSet;
 
-use super::back::{back, deaf, is_one};
+use super::back::{back, is_one, unanswered};
 use super::bridges;
 use super::conflict::Book;
 use super::publics;
@@ -477,10 +477,10 @@ impl Need<'_> {
     }
 }
 
-/// Of one whose leg or single address is named as the source: why it would not hear the answer (S80).
+/// Of one whose leg or single address is named as the source: why it would not hear the answer (S38, S80).
 fn unheard(topology: &mut Topology<'_>, from: &End, crossing: &Crossing) -> Option<Trouble> {
     let class = crossing.class.filter(|_| matches!(from, End::Leg(..)) || is_one(from))?;
-    crossing.senders.iter().find_map(|own| deaf(topology, own.host, class, false))
+    crossing.senders.iter().find_map(|own| unanswered(topology, own, class))
 }
 
 /// What is wrong with the inner way of a `dnat to`.

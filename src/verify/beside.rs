@@ -6,7 +6,8 @@
 //! packets that reach it are counted neither way.
 //!
 //! Asked of packets that start a connection, and of those that follow them the same way; of what a machine says to itself, of
-//! neighbour discovery, and of ICMP errors that none get through. Not compared: replies, and what
+//! neighbour discovery (from and to the addresses of its links that the policy knows), and of ICMP errors that none get through. Not
+//! compared: replies, and what
 //! ours sees after another table has translated it; that there is such a rule is said. So is what stands at a device,
 //! looks at ARP or between the ports of a bridge, and each flowtable.
 
@@ -15,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::model::{Bridge, HostId, Site};
 use crate::net::{
     AddrRange, AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, RangeSet, Space, Verdict,
 };
@@ -37,6 +39,9 @@ const LOOPBACK: [IpNet; 2] = [
 /// Those that a machine has on each link, and none yet (RFC 4861, section 4.3).
 const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
 const UNSPECIFIED: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128));
+
+/// The groups of a link: who looks for a neighbour asks one of them (RFC 4861, section 7.2.2).
+const LINK_GROUPS: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0), 16));
 
 /// What a table of somebody else's does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,17 +79,45 @@ pub struct Beside {
     pub packet: Option<Packet>,
 }
 
-/// Everything that the tables of a listing but ours do to what ours accepts.
+/// Where a machine has IPv6 neighbours: its interface, and the addresses there besides the link-local ones.
+struct Link {
+    interface: String,
+    /// Its own.
+    own: AddrSet,
+    /// Those of the others: the networks of the zone are on link.
+    others: AddrSet,
+}
+
+/// Those of a machine. The members of a tunnel look for nobody.
+fn links(site: &Site, host: HostId) -> Vec<Link> {
+    let legs = site.host(host).map(|machine| machine.legs.as_slice()).unwrap_or_default();
+    let links = legs.iter().filter(|leg| !matches!(leg.bridge, Some(Bridge::Hub))).map(|leg| {
+        let nets = site.zone(leg.zone).map(|zone| zone.nets.as_slice()).unwrap_or_default();
+        let on_link = AddrSet::from_ranges(nets.iter().map(|net| AddrRange::net(*net))).of(Family::V6);
+        let own = if leg.dynamic { on_link.clone() } else { leg.address_set().of(Family::V6) };
+        let others = on_link.difference(&leg.address_set());
+        Link { interface: leg.interface_or_any().to_owned(), own, others }
+    });
+    links.collect()
+}
+
+/// Everything that the tables of a listing but ours do to what ours accepts on a machine.
 ///
 /// # Errors
 /// [`Exhausted`]: nothing is said then.
-pub fn beside(ours: &HostRules, theirs: &HostRules, favourites: &[IpAddr]) -> Result<Vec<Beside>, Exhausted> {
+pub fn beside(
+    (site, host): (&Site, HostId),
+    ours: &HostRules,
+    theirs: &HostRules,
+    favourites: &[IpAddr],
+) -> Result<Vec<Beside>, Exhausted> {
+    let links = links(site, host);
     let mut space = Space::default();
     let foreign = Foreign::new(theirs);
     let written = sim::writes_headers(&theirs.ruleset);
     let mut all = Vec::new();
     for hook in [Hook::Prerouting, Hook::Input, Hook::Forward, Hook::Output, Hook::Postrouting] {
-        let passed = passed(&mut space, &ours.ruleset, hook)?;
+        let passed = passed(&mut space, &ours.ruleset, &links, hook)?;
         let done = sim::admits(&foreign.ruleset, hook, &mut space)?;
         let known = space.minus(passed, done.unknown);
         let lost = space.minus(known, done.accepted);
@@ -137,20 +170,19 @@ fn less_some_errors(space: &mut Space, passed: PacketSet, lost: PacketSet) -> Pa
 
 /// The packets that pass a hook of ours; at prerouting, those that pass what comes after, as long as nothing is translated
 /// between.
-fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Exhausted> {
+fn passed(space: &mut Space, ours: &Ruleset, links: &[Link], hook: Hook) -> Result<PacketSet, Exhausted> {
+    let accepted = |space: &mut Space, hook| accepted(space, ours, links, hook);
     match hook {
-        Hook::Input | Hook::Forward | Hook::Output => accepted(space, ours, hook),
+        Hook::Input | Hook::Forward | Hook::Output => accepted(space, hook),
         Hook::Prerouting => {
-            let (input, forward) =
-                (accepted(space, ours, Hook::Input)?, accepted(space, ours, Hook::Forward)?);
+            let (input, forward) = (accepted(space, Hook::Input)?, accepted(space, Hook::Forward)?);
             let forward = space.forget(Field::Oif, forward);
             let either = space.or(input, forward);
             let (same, unset) = (space.is(Field::Dnat, 0), space.is(Field::Oif, 0));
             Ok(space.all(vec![either, same, unset]))
         }
         Hook::Postrouting => {
-            let (output, forward) =
-                (accepted(space, ours, Hook::Output)?, accepted(space, ours, Hook::Forward)?);
+            let (output, forward) = (accepted(space, Hook::Output)?, accepted(space, Hook::Forward)?);
             Ok(space.or(output, forward))
         }
         Hook::Ingress | Hook::Egress => Ok(PacketSet::NOTHING),
@@ -158,7 +190,7 @@ fn passed(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Ex
 }
 
 /// What a hook of ours accepts of what it is about: connections, errors and neighbours over wires; what a machine says to itself.
-fn accepted(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, Exhausted> {
+fn accepted(space: &mut Space, ours: &Ruleset, links: &[Link], hook: Hook) -> Result<PacketSet, Exhausted> {
     let all = sim::admits(ours, hook, space)?.accepted;
     let sides = match hook {
         Hook::Input => [true, false],
@@ -177,7 +209,7 @@ fn accepted(space: &mut Space, ours: &Ruleset, hook: Hook) -> Result<PacketSet, 
     let connections = connections(space, all);
     let wired = space.and(wires, connections);
     let spoken = spoken(space, wired);
-    let (errors, neighbours) = (space.ct(&[CtState::Related]), neighbours(space));
+    let (errors, neighbours) = (space.ct(&[CtState::Related]), neighbours(space, links, hook));
     let others = if hook == Hook::Forward { errors } else { space.or(errors, neighbours) };
     let others = space.all(vec![all, wires, others, spoken]);
     if hook == Hook::Forward {
@@ -219,20 +251,34 @@ fn to_itself(space: &mut Space) -> PacketSet {
     space.all(parts)
 }
 
-/// Messages by which neighbours of a link find each other (RFC 4861): nothing tracks them. From link-local addresses and from none
-/// yet; those from a neighbour's other addresses are not asked about, for which addresses are a neighbour's no ruleset says.
-fn neighbours(space: &mut Space) -> PacketSet {
+/// Messages by which neighbours of a link find each other (RFC 4861): nothing tracks them.
+fn neighbours(space: &mut Space, links: &[Link], hook: Hook) -> PacketSet {
     let from = |space: &mut Space, net: IpNet, types: &[u128]| {
-        let from = space.from(&AddrSet::net(net));
-        let types = RangeSet::from_ranges(types.iter().map(|kind| (*kind, *kind)));
-        let types = space.within(Field::IcmpType, &types);
+        let (from, types) = (space.from(&AddrSet::net(net)), of_types(space, types));
         space.and(from, types)
     };
     // Who has no address yet asks, and tells nothing.
-    let (known, asking) =
-        (from(space, LINK_LOCAL, &[133, 134, 135, 136]), from(space, UNSPECIFIED, &[133, 135]));
-    let parts = vec![space.ct(&[CtState::Untracked]), space.proto(Proto::ICMPV6), space.or(known, asking)];
+    let mut all = vec![from(space, LINK_LOCAL, &[133, 134, 135, 136]), from(space, UNSPECIFIED, &[133, 135])];
+    // Who sends a packet asks from the address that it is from, and is told from the one that was asked for (sections 7.2.2, 7.2.4);
+    // routers tell from link-local ones alone.
+    let known = of_types(space, &[135, 136]);
+    let on_link = AddrSet::from_ranges([LINK_LOCAL, LINK_GROUPS].map(AddrRange::net));
+    for Link { interface, own, others } in links {
+        let name = space.interface(interface);
+        let (by, src, dst) = match hook {
+            Hook::Output => (Field::Oif, own, others),
+            _ => (Field::Iif, others, own),
+        };
+        let parts = vec![known, space.is(by, name), space.from(src), space.to(&dst.union(&on_link))];
+        all.push(space.all(parts));
+    }
+    let parts = vec![space.ct(&[CtState::Untracked]), space.proto(Proto::ICMPV6), space.any(all)];
     space.all(parts)
+}
+
+fn of_types(space: &mut Space, types: &[u128]) -> PacketSet {
+    let types = RangeSet::from_ranges(types.iter().map(|kind| (*kind, *kind)));
+    space.within(Field::IcmpType, &types)
 }
 
 /// A listing without our tables.

@@ -1,10 +1,10 @@
 //! One packet, point by point: what the policy says there and what the artifact does, side by side.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 
 use crate::forwarding::is_group;
-use crate::model::{Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way};
+use crate::model::{Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way, ZoneId};
 use crate::net::{NatStatus, Packet, Translation, Verdict};
 use crate::spec::Spec;
 use crate::target::nft::sim;
@@ -30,7 +30,7 @@ pub enum NoWay {
 
 /// The way of a packet: every filtering point it meets until one stops it. It is the routed path from its source, of a machine that we
 /// know by its own routes ([`by_its_leg`]); where the packet says by which interface it comes (`eth0`, or `fw.eth0` of a machine) and that is not on the path, a spoofed
-/// source say, the way is the one from that interface on.
+/// source say, the way is the one from that interface on. What is for a group is heard on the link of that interface.
 ///
 /// # Errors
 /// [`NoWay`].
@@ -49,11 +49,20 @@ pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<
         (Some(by), [_, _, ..]) => return to_each(site, artifacts, (by, &stands_for), packet),
         (Some(_), []) | (None, _) => packet.clone(),
     };
+    if let Some(zone) = said_link(site, artifacts, packet)? {
+        let sender = spec.forwarding().owner_of(packet.src);
+        let sender = sender.filter(|(host, leg)| site.leg(*host, *leg).is_some_and(|leg| leg.zone == zone));
+        let begin = sender.map_or(Begin::Zone(zone), |(host, leg)| Begin::Leg(host, leg));
+        return Ok(routed(&spec, artifacts, begin, None, packet));
+    }
     // A machine sends by its routes (S7), whichever of its addresses it writes from.
     let begin = match (spec.forwarding().owner_of(packet.src), spec.forwarding().zone_of(packet.src)) {
         (Some((host, _)), _) => Ok(Begin::Machine(host)),
         (None, Some(zone)) => Ok(Begin::Zone(zone)),
-        (None, None) => Err(NoWay::NoPath(format!("{} is in no zone", packet.src))),
+        (None, None) => Err(NoWay::NoPath(format!(
+            "{} is in no zone; say by which interface it comes: `in HOST.INTERFACE`",
+            packet.src
+        ))),
     };
     let no_path =
         |why: path::NoPath| NoWay::NoPath(format!("from {} to {}: {}", packet.src, packet.dst, why.reason()));
@@ -135,15 +144,9 @@ fn elsewhere(
     if interface.is_empty() {
         return Ok(None);
     }
-    let named = |host: &Host, leg: &Leg| {
-        let own = leg.interface.as_deref().unwrap_or_default();
-        own == interface
-            || interface.strip_prefix(&host.name).and_then(|rest| rest.strip_prefix('.')) == Some(own)
-    };
-    let legs = site.hosts().flat_map(|(id, host)| host.legs().map(move |(leg, of)| (id, host, leg, of)));
-    let all: Vec<_> = legs.filter(|(_, host, _, of)| of.interface.is_some() && named(host, of)).collect();
+    let all = said_to_be(site, interface);
     let by_it = |id, leg| ahead.iter().any(|gate| gate.host == id && gate.iif == Some(leg));
-    let filters: Vec<_> = all.iter().filter(|(id, ..)| artifacts.contains_key(id)).collect();
+    let filters: Vec<_> = all.iter().filter(|(id, ..)| artifacts.contains_key(id)).copied().collect();
     if filters.is_empty() {
         return match all.iter().any(|(id, _, leg, _)| by_it(*id, *leg)) {
             true => Ok(None),
@@ -158,13 +161,44 @@ fn elsewhere(
     }
     match asked.as_slice() {
         [(id, _, leg, _)] => Ok(Some((*id, *leg))),
-        several => {
-            let names: Vec<String> =
-                several.iter().map(|(_, host, ..)| format!("`{}.{interface}`", host.name)).collect();
-            let names = names.join(" or ");
-            Err(NoWay::Interface(format!("several machines have an interface `{interface}`: say {names}")))
-        }
+        several => Err(which(interface, several)),
     }
+}
+
+/// The link that a packet to a group is said to come by: it is heard there, and goes nowhere else (S14). None where none is said.
+fn said_link(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Option<ZoneId>, NoWay> {
+    let interface = packet.iif.name();
+    if interface.is_empty() || !is_group(packet.dst) {
+        return Ok(None);
+    }
+    let all = said_to_be(site, interface);
+    let filters: Vec<_> = all.iter().filter(|(id, ..)| artifacts.contains_key(id)).copied().collect();
+    let asked = if filters.is_empty() { all } else { filters };
+    let links: BTreeSet<ZoneId> = asked.iter().map(|(.., leg)| leg.zone).collect();
+    match (links.first(), links.len()) {
+        (Some(link), 1) => Ok(Some(*link)),
+        (Some(_), _) => Err(which(interface, &asked)),
+        (None, _) => Err(NoWay::Interface(format!("no machine has an interface `{interface}`"))),
+    }
+}
+
+/// The legs that an interface may be: `eth0`, or `fw.eth0`.
+fn said_to_be<'s>(site: &'s Site, interface: &str) -> Vec<(HostId, &'s Host, LegId, &'s Leg)> {
+    let named = |host: &Host, leg: &Leg| {
+        let own = leg.interface.as_deref();
+        own == Some(interface)
+            || own.is_some()
+                && interface.strip_prefix(&host.name).and_then(|rest| rest.strip_prefix('.')) == own
+    };
+    let legs = site.hosts().flat_map(|(id, host)| host.legs().map(move |(leg, of)| (id, host, leg, of)));
+    legs.filter(|(_, host, _, leg)| named(host, leg)).collect()
+}
+
+fn which(interface: &str, several: &[(HostId, &Host, LegId, &Leg)]) -> NoWay {
+    let names: Vec<String> =
+        several.iter().map(|(_, host, ..)| format!("`{}.{interface}`", host.name)).collect();
+    let names = names.join(" or ");
+    NoWay::Interface(format!("several machines have an interface `{interface}`: say {names}"))
 }
 
 /// S57: a packet to a public address that may stand for any of several private ones, to each in turn.
@@ -313,6 +347,11 @@ impl Through<'_, '_> {
                 }
             }
             packet = machine.leaves(gate.oif, packet, hops);
+            let onto = gate.oif.filter(|_| gate.across.is_none());
+            if onto.is_some_and(|leg| forwarding.is_nobodys(gate.host, leg, packet.dst)) {
+                hops.push(unanswered(forwarding.site(), &gate, packet.dst));
+                return None;
+            }
             packet = self.leaving(&gate, packet, hops);
             if gate.hook == Hook::Input {
                 self.share_out(gate.host, &packet, hops);
@@ -386,18 +425,33 @@ impl Through<'_, '_> {
     }
 }
 
-/// What a machine drops before its hooks, for no way leads back to its source (S80): no rule does.
+/// What a machine drops before its hooks, for no way leads back to its source (S80).
 fn unheard(site: &Site, host: HostId) -> Hop {
-    let name = site.host(host).map_or("?", |host| host.name.as_str());
+    let place = format!("{}: no route back to its source (rp_filter)", name_of(site, host));
+    let why = "its routes lead there by none or by several, and `rp_filter` is 2".to_owned();
+    unruled(Point::Hook { host, hook: Hook::Prerouting }, place, why)
+}
+
+/// What goes nowhere from a machine behind its hooks, for nobody answers for a broadcast address (S14).
+fn unanswered(site: &Site, gate: &Gate, dst: IpAddr) -> Hop {
+    let name = name_of(site, gate.host);
+    let place = format!("{name}: nobody has {dst}");
+    let why = format!("it is the broadcast address of a network in which `{name}` has no address");
+    unruled(Point::Hook { host: gate.host, hook: Hook::Postrouting }, place, why)
+}
+
+fn name_of(site: &Site, host: HostId) -> &str {
+    site.host(host).map_or("?", |host| host.name.as_str())
+}
+
+/// What the kernel drops by itself: no rule does.
+fn unruled(point: Point, place: String, why: String) -> Hop {
     Hop {
-        point: Point::Hook { host, hook: Hook::Prerouting },
-        place: format!("{name}: no route back to its source (rp_filter)"),
+        point,
+        place,
         verdict: Verdict::Drop,
         meant: Verdict::Drop,
-        statements: vec![(
-            "its routes lead there by none or by several, and `rp_filter` is 2".to_owned(),
-            None,
-        )],
+        statements: vec![(why, None)],
         rules: Vec::new(),
         file: None,
         rewrite: None,
@@ -477,7 +531,10 @@ fn heard(
     };
     let others =
         zone.into_iter().flat_map(|zone| super::groups::hearers(site, (zone, packet.family()), sender));
-    let at = |(host, leg)| Machine { spec, artifacts, host }.at(Hook::Input, Some(leg), None, packet);
+    let at = |(host, leg)| match path::is_deaf(spec.forwarding(), host, packet.src) {
+        true => Some(unheard(site, host)),
+        false => Machine { spec, artifacts, host }.at(Hook::Input, Some(leg), None, packet),
+    };
     others.filter_map(at).collect()
 }
 

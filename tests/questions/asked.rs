@@ -372,6 +372,47 @@ fn a_group_is_traced_to_those_who_carry_its_family() {
     }
 }
 
+/// A source in no zone says nothing of its link; an interface does, and there everybody hears it.
+#[test]
+fn a_group_is_heard_on_the_link_that_is_said() {
+    const POLICY: &str = "zone lan { 10.1.0.0/24, fd01::/64 }\nzone dmz { 10.2.0.0/24, fd02::/64 }\n\
+        firewall fw { eth0 10.1.0.1, fd01::1 in lan; eth1 10.2.0.1, fd02::1 in dmz }\n\
+        host h { e 10.1.0.5, fd01::5 in lan; nftables }\nhost g { e 10.2.0.5, fd02::5 in dmz; nftables }\n\
+        allow udp 9 from lan to ff05::18, 224.0.0.18\n";
+    let compiled = compiled(&[("policy.fw".to_owned(), POLICY.to_owned())]);
+    let traced = |src: &str, dst: &str, interface: &str| {
+        let packet = Packet::new(src.parse().unwrap(), dst.parse().unwrap(), Proto::UDP, 40_000, 9);
+        trace(&compiled.site, &compiled.artifacts, &packet.at(interface, "")).map(|hops| {
+            hops.into_iter().map(|hop| format!("{}: {:?}", hop.place, hop.verdict)).collect::<Vec<_>>()
+        })
+    };
+    let told = |hops: &[&str]| Ok(hops.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let on_lan = told(&["fw input eth0: Drop", "h input e: Drop"]);
+    assert_eq!(traced("fe80::9", "ff05::18", "fw.eth0"), on_lan);
+    assert_eq!(traced("fe80::9", "ff05::18", "eth0"), on_lan);
+    assert_eq!(traced("fe80::9", "ff05::18", "h.e"), on_lan);
+    assert_eq!(traced("fe80::9", "ff05::18", "eth1"), told(&["fw input eth1: Drop", "g input e: Drop"]));
+    let heard = told(&["fw input eth0: Accept", "h input e: Accept"]);
+    assert_eq!(traced("fd01::9", "ff05::18", "fw.eth0"), heard);
+    assert_eq!(traced("10.1.0.9", "224.0.0.18", "h.e"), heard);
+    // From its own machine as well as without that word, and by another link for somebody else's.
+    assert_eq!(
+        traced("10.1.0.5", "224.0.0.18", "eth0"),
+        told(&["h output -> e: Accept", "fw input eth0: Accept"])
+    );
+    assert_eq!(traced("10.1.0.9", "224.0.0.18", "eth1"), told(&["fw input eth1: Drop", "g input e: Drop"]));
+    // Who filters hears nobody to whom no way leads.
+    let unheard = ["fw", "h"].map(|name| format!("{name}: no route back to its source (rp_filter): Drop"));
+    assert_eq!(traced("192.168.9.9", "224.0.0.18", "fw.eth0"), Ok(unheard.to_vec()));
+    assert!(
+        matches!(traced("fe80::9", "ff05::18", "e"), Err(NoWay::Interface(why)) if why.contains("several machines"))
+    );
+    assert!(matches!(traced("fe80::9", "ff05::18", "eth7"), Err(NoWay::Interface(_))));
+    assert!(
+        matches!(traced("fe80::9", "ff05::18", ""), Err(NoWay::NoPath(why)) if why.contains("`in HOST.INTERFACE`"))
+    );
+}
+
 /// The kernel routes by destination: from whichever of its addresses a machine writes, it leaves by the leg that leads there.
 #[test]
 fn a_machine_may_write_from_the_address_of_another_leg() {

@@ -108,6 +108,41 @@ fn text_and_json_of_every_reading_are_read_alike() {
     same(&json, &text);
 }
 
+/// `tests/foreign/written.*` and `kube-proxy.*`, both listings each: what is written where a map says what, and what kube-proxy loads.
+#[test]
+fn text_and_json_of_maps_and_of_names_with_slashes_are_read_alike() {
+    for (name, altered) in [
+        ("written", &[("\"1:4\"", "\"1:5\""), ("\"ef\"", "\"cs2\""), ("1400", "1200")][..]),
+        ("kube-proxy", &[("10.244.0.2", "10.244.0.7"), ("\"^\"", "\"|\""), ("10800", "60")]),
+    ] {
+        let text = listed(&file(format!("tests/foreign/{name}.nft").as_ref()).1);
+        let json = file(format!("tests/foreign/{name}.json").as_ref()).1;
+        for side in [&text, &listed(&json)] {
+            let rules = side.ruleset.tables.iter().flat_map(|t| &t.chains).flat_map(|c| &c.rules);
+            for statement in rules.flat_map(|rule| &rule.statements) {
+                assert!(!matches!(statement, Statement::Unsupported(_)), "{name}: {statement:?}");
+            }
+        }
+        same(&text, &listed(&json));
+        same(&listed(&json), &text);
+        for (word, other) in altered {
+            assert!(json.contains(word), "{word}");
+            let other = listed(&json.replace(word, other));
+            let lines = Lines::new();
+            let side = |rules| Side { rules, lines: &lines };
+            let found = diff(side(&text), side(&other), &Names::default(), Bounds::default());
+            assert!(!found.is_empty(), "{name}: {word}");
+        }
+    }
+    // What is in a map with a name may be another thing in each.
+    let named = "table inet t {\n map m {\n type ipv4_addr : classid\n elements = { 10.0.0.1 : 1:2 }\n }\n chain c {\n \
+        type filter hook input priority 0; policy accept;\n meta priority set ip saddr map @m\n }\n}\n";
+    let lines = Lines::new();
+    let (one, other) = (listed(named), listed(&named.replace("1:2", "1:3")));
+    let side = |rules| Side { rules, lines: &lines };
+    assert!(!diff(side(&one), side(&other), &Names::default(), Bounds::default()).is_empty());
+}
+
 /// What stays unknown in listings as others write them, each by its own words; all else is decided.
 #[test]
 fn what_is_unknown_in_the_listings_of_others() {

@@ -19,6 +19,7 @@ use crate::lab::wire::may_be;
 use crate::model::{Action, End, Expect, Expected, HostId, LegId, Nat, Place, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, Proto};
 use crate::spec::reading::Readings;
+use crate::verify::nobodys_own;
 
 use super::super::packet::show;
 use super::questions::{self, Question, Source, Wanted, Way};
@@ -182,7 +183,9 @@ impl Ends<'_, '_> {
     fn pairs(&self, expect: &Expect) -> Vec<(Start, IpAddr, IpAddr)> {
         let wide = expect.kind != Expected::Allow;
         let mut pairs = BTreeSet::new();
-        let (no_source, no_target) = (self.taken(&expect.from, wide), self.taken(&expect.to, wide));
+        // No kernel takes in what comes from an address that many have (S14).
+        let no_source = self.taken(&expect.from, wide).union(&nobodys_own(self.site()));
+        let no_target = self.taken(&expect.to, wide);
         for to in expect.to.plus.iter().flat_map(|end| self.spots(end, wide, &no_target)) {
             if !self.remains(&to, &expect.to, wide) {
                 continue;

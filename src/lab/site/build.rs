@@ -12,7 +12,7 @@ use crate::model::{Bridge, Bridges, Host, HostId, Site, ZoneId};
 
 /// The number of machines that the link-layer addresses of crowds pretend to be.
 const SENDERS: u32 = 0xfffe;
-const LISTENERS: u32 = 0xffff;
+pub(super) const LISTENERS: u32 = 0xffff;
 
 /// The interface of a crowd in a zone.
 pub(super) fn crowd_port(zone: ZoneId) -> String {

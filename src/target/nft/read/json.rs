@@ -382,7 +382,7 @@ fn understood(word: &str, of: &Value<'_>) -> Option<Statement> {
                     Statement::Mangle { field, value: mark(written)? }
                 }
                 Expression::Unknown(words) if value::is_altered(&words) => {
-                    Statement::Alter(format!("{words} set {}", in_text(written)))
+                    Statement::Alter(format!("{words} set {}", in_text(written)?))
                 }
                 _ => return None,
             }
@@ -419,16 +419,17 @@ fn tproxy(of: &Fields<'_>) -> Option<String> {
     Some(format!("tproxy{family} to {addr}{port}"))
 }
 
-/// A value that is written, as text has it where it is plain.
-fn in_text(of: &Value<'_>) -> String {
-    match (of, single(of)) {
+/// A value that is written, as text has it where it is plain, or looked up in a map.
+fn in_text(of: &Value<'_>) -> Option<String> {
+    Some(match (of, single(of)) {
         (Value::String(word), _) => word.clone().into_owned(),
-        (Value::Array(all), _) => all.iter().map(in_text).collect::<Vec<_>>().join(","),
+        (Value::Array(all), _) => all.iter().map(in_text).collect::<Option<Vec<_>>>()?.join(","),
         (_, Some(("rt", Value::Object(inner)))) if inner.len() == 1 => {
             format!("rt {}", string(inner, "key").unwrap_or_default())
         }
+        (_, Some(("map", _))) => value::said(&looked_up(of))?,
         _ => of.to_string(),
-    }
+    })
 }
 
 /// A number, a mark, or what is done to the bits of one: `{"|": [{"&": [MARK, 65280]}, 4]}`.

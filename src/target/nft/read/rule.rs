@@ -271,6 +271,13 @@ impl Parser<'_> {
         let field = match left {
             Expression::Field(field @ (Field::Mark | Field::CtMark)) => field,
             Expression::Unknown(words) if value::is_altered(&words) => {
+                if self.at(Kind::Word) && value::starts_field(self.now.text) && !self.at_word("rt") {
+                    let lookup = self.looked_up_in_a_map()?;
+                    return Ok(Statement::Alter(format!(
+                        "{words} set {}",
+                        value::said(&lookup).ok_or(Unfit)?
+                    )));
+                }
                 // `rt mtu` starts no statement here.
                 let of_route = self.took("rt");
                 let value = self.raw(|p| p.rule_ends() || p.starts_statement());
@@ -323,6 +330,16 @@ impl Parser<'_> {
             }
             _ => Err(Unfit),
         }
+    }
+
+    /// `KEY map MAP`.
+    fn looked_up_in_a_map(&mut self) -> Result<Expression, Unfit> {
+        let key = Box::new(self.looked_at()?);
+        if !self.took("map") {
+            return Err(Unfit);
+        }
+        let map = Box::new(self.set_operand(&mut None)?);
+        Ok(Expression::Lookup { key, map })
     }
 
     /// Not understood, in words of its own: what stands behind it is.
@@ -499,12 +516,7 @@ impl Parser<'_> {
                 return Err(Unfit);
             }
             if value::starts_field(self.now.text) {
-                let key = Box::new(self.looked_at()?);
-                if !self.took("map") {
-                    return Err(Unfit);
-                }
-                let map = Box::new(self.set_operand(&mut None)?);
-                nat.addr = Some(Expression::Lookup { key, map });
+                nat.addr = Some(self.looked_up_in_a_map()?);
             } else {
                 (nat.addr, nat.port) = value::target(self.bump().text).ok_or(Unfit)?;
             }

@@ -339,6 +339,45 @@ pub(super) fn is_altered(field: &str) -> bool {
     ALTERED.contains(&field)
 }
 
+/// What is looked up in a map that stands there, in one form for text and JSON. None of a map with a name: what is in it is not said.
+pub(super) fn said(lookup: &Expression) -> Option<String> {
+    let each = |parts: &[Expression], between: &str| {
+        parts.iter().map(said).collect::<Option<Vec<_>>>().map(|parts| parts.join(between))
+    };
+    Some(match lookup {
+        Expression::Lookup { key, map } => format!("{} map {}", said(key)?, said(map)?),
+        Expression::Set(elements) => {
+            let element = |of: &Element| match &of.data {
+                Some(Data::Value(data)) if of.stated.is_none() && of.comment.is_none() => {
+                    Some(format!("{} : {}", said(&of.key)?, said(data)?))
+                }
+                _ => None,
+            };
+            let mut elements = elements.iter().map(element).collect::<Option<Vec<_>>>()?;
+            // Their order says nothing.
+            elements.sort();
+            format!("{{ {} }}", elements.join(", "))
+        }
+        Expression::Field(field) => field.keyword().to_owned(),
+        Expression::Masked(of, mask) => format!("{} & {}", said(of)?, said(mask)?),
+        Expression::Concat(parts) => each(parts, " . ")?,
+        Expression::Number(number) => number.to_string(),
+        Expression::Address(addr) => addr.to_string(),
+        Expression::Prefix(net) => net.to_string(),
+        Expression::Range(first, last) => format!("{}-{}", said(first)?, said(last)?),
+        Expression::Word(word) => word.clone(),
+        // JSON has no quotes; with them a name may have a `*`.
+        Expression::Text(text) => match plain(text) {
+            Some(Expression::Word(word)) => word,
+            _ => format!("\"{text}\""),
+        },
+        Expression::Any => "*".to_owned(),
+        // What JSON alone has is not understood.
+        Expression::Unknown(words) => Some(words).filter(|words| !words.starts_with('{'))?.clone(),
+        Expression::Bits { .. } | Expression::Flags(_) | Expression::Named(_) => return None,
+    })
+}
+
 /// What is done to the bits of a mark, one operation after another.
 pub(super) struct Bits {
     of: Field,
@@ -378,7 +417,8 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
         return Some(Expression::Number(number));
     }
     if let Some(name) = word.strip_prefix('@') {
-        let ok = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+        // kube-proxy has names with slashes.
+        let ok = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
         return ok.then(|| Expression::Named(name.to_owned()));
     }
     // What starts with a letter is a number only as an address with colons.
@@ -400,6 +440,11 @@ pub(super) fn plain(word: &str) -> Option<Expression> {
     }
     let octets = || word.split(':').filter(|o| o.len() == 2 && o.bytes().all(|b| b.is_ascii_hexdigit()));
     if word.len() == 17 && octets().count() == 6 {
+        return Some(Expression::Unknown(word.to_owned()));
+    }
+    // The class of a queue (tc(8), CLASSES).
+    let half = |half: &str| (1..=4).contains(&half.len()) && half.bytes().all(|b| b.is_ascii_hexdigit());
+    if word.split_once(':').is_some_and(|(major, minor)| half(major) && half(minor)) {
         return Some(Expression::Unknown(word.to_owned()));
     }
     let mut chars = word.chars();
