@@ -478,7 +478,8 @@ fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> 
     if let (Some(generation), false) = (only, state.is_there())
         && damage::stands(generation)?
     {
-        State::open(state.root())?;
+        // Where no lock can be, it is done without.
+        State::open(state.root()).map_err(ApplyError::as_no_lock)?;
     }
     if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }
 }

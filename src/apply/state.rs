@@ -216,15 +216,17 @@ impl State {
     /// Takes the lock, waiting for it up to `patience`.
     ///
     /// # Errors
-    /// [`ApplyError::Busy`], or when the system refuses.
+    /// [`ApplyError::Busy`]; [`ApplyError::NoLock`] when the system refuses.
     pub fn lock(&self, patience: Duration) -> Result<Lock, ApplyError> {
         let path = self.root.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
         let file = match options.open(&path) {
             // To lock a file takes no right to write it; and where none can be made, the folder does as well.
-            Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                File::open(&path).or_else(|_| File::open(&self.root)).map_err(|_| why)
+            Err(why) => {
+                let never = why.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+                let folder = |other| if never { File::open(&self.root) } else { Err(other) };
+                File::open(&path).or_else(folder).map_err(|_| why)
             }
             file => file,
         };
@@ -429,7 +431,8 @@ fn to_be(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 fn cannot_lock(path: &Path) -> impl FnOnce(std::io::Error) -> ApplyError {
-    ApplyError::system(format!("cannot lock `{}`", path.display()))
+    let what = format!("cannot lock `{}`", path.display());
+    move |source| ApplyError::NoLock { what, source }
 }
 
 /// Changes; whoever makes one has the lock.

@@ -115,9 +115,9 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::Busy => Some(
             "wait for it to end, or end it if it was stopped (Ctrl-Z); the watchdog of a trial does not wait for it",
         ),
-        ApplyError::Program(LabError::System { source, .. }) | ApplyError::System { source, .. } => {
-            refusal(source)
-        }
+        ApplyError::Program(LabError::System { source, .. })
+        | ApplyError::System { source, .. }
+        | ApplyError::NoLock { source, .. } => refusal(source),
         ApplyError::Program(_) => Some(NEEDS),
         _ => None,
     };
