@@ -176,7 +176,12 @@ impl State {
         let own = nix::unistd::geteuid().as_raw();
         let looked_at = |path: &Path| ApplyError::system(format!("cannot look at `{}`", path.display()));
         let found = |path: &Path| fs::canonicalize(path).map_err(looked_at(path));
-        let (root, generations) = (found(&self.root)?, found(&self.root.join("generations"))?);
+        let root = found(&self.root)?;
+        // Where it is gone nothing is in it.
+        let generations = match fs::canonicalize(self.root.join("generations")) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => root.clone(),
+            generations => generations.map_err(looked_at(&self.root.join("generations")))?,
+        };
         let above = root.ancestors().chain(generations.ancestors()).chain(self.root.ancestors());
         for path in above {
             let meta = fs::symlink_metadata(path).map_err(looked_at(path))?;

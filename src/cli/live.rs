@@ -35,6 +35,15 @@ impl StateArgs {
         State::at(&self.state).map_err(failure)
     }
 
+    /// The same for whoever loads or runs what is in it: where somebody else may write there, nothing is.
+    pub(super) fn look_at_ours(&self) -> Result<State, ApplyError> {
+        let state = State::at(&self.state)?;
+        if state.is_there() {
+            state.is_ours()?;
+        }
+        Ok(state)
+    }
+
     /// Its path.
     pub(super) fn path(&self) -> &std::path::Path {
         &self.state

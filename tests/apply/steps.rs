@@ -400,3 +400,31 @@ fn a_state_directory_that_others_may_write_is_refused() {
     run("chmod", &["1777", &above]);
     world.ok(&["apply", &new, "--i-have-console"]);
 }
+
+/// What is in the folder root loads and runs: who confirms, rolls back or has it loaded at boot is told that others write there. The
+/// watchdog, which nobody helps, ends its trial all the same.
+#[test]
+fn a_state_folder_of_others_is_refused_by_all_who_load_what_is_in_it() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (new, state) = (world.path("new").display().to_string(), world.path("state"));
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let image = world.path("image").display().to_string();
+    for args in
+        [&["confirm", "--i-have-console"][..], &["rollback"], &["boot", "install", "--root", image.as_str()]]
+    {
+        let told = world.done(args);
+        assert_eq!(told.status.code(), Some(1), "{args:?}: {}", said(&told));
+        assert!(said(&told).contains("may be written by others"), "{args:?}: {}", said(&told));
+    }
+    assert!(world.mark().is_some() && !world.path("image").exists());
+    let told = world.ok(&["rollback", "--generation", "1"]);
+    assert!(told.contains("generation 1 of `fw` is rolled back"), "{told}");
+    assert_eq!(world.mark(), None);
+    // What the role says is what this says: both end with 0.
+    let told = world.ok(&["rollback", "--generation", "1"]);
+    assert!(told.contains("nothing was rolled back") && !told.contains("is rolled back"), "{told}");
+}
