@@ -457,6 +457,14 @@ impl Lock {
         }
     }
 
+    /// Takes that back where it was confirmed before.
+    pub fn disclaim(&self, state: &State, generation: u64) {
+        if self.file.is_none() {
+            let _ =
+                replace(&state.generation(generation).join("outcome"), "confirmed as its time was over\n");
+        }
+    }
+
     /// A second descriptor of the lock: as long as the program that has it runs, the lock is held.
     ///
     /// # Errors
@@ -554,6 +562,20 @@ impl Lock {
             fs::rename(&path, aside).map_err(system())?;
         }
         fs::rename(&stage, &path).and_then(|()| sync_folder(&state.root)).map_err(system())
+    }
+
+    /// Makes what was confirmed before it the confirmed one again: its trial ended first.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn unconfirm(&self, state: &State, before: Option<u64>) -> Result<(), ApplyError> {
+        let path = state.root.join("confirmed");
+        match before {
+            Some(before) => self.confirm(state, before),
+            None => fs::remove_file(&path)
+                .and_then(|()| sync_folder(&state.root))
+                .map_err(ApplyError::system(format!("cannot remove `{}`", path.display()))),
+        }
     }
 
     /// Forgets generations of long ago, and what a run that died left half written.
