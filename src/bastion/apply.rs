@@ -40,7 +40,8 @@ use super::sshd::placed::keys_file;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
 use crate::apply::preflight;
-use listeners::Listener;
+use crate::apply::state::uptime;
+use listeners::{Listener, Process};
 use record::{Before, Record, Saved, Started, State};
 
 /// Files of keys are put below this folder alone: not into homes, which others may write.
@@ -312,7 +313,9 @@ fn take_back(known: Option<&Record>, progress: &mut Progress, told: Told) -> Res
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
 pub fn watch(id: u64, wait: Duration) {
     const TRIES: u32 = 600;
-    let begun = std::time::Instant::now();
+    // Time asleep counts, as `status` counts it. A clock that cannot be read ends the wait.
+    let most = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let deadline = uptime().map_or(0, |now| now.saturating_add(most));
     let saved = || State::open().ok().and_then(|state| state.saved().ok().flatten());
     let own = saved().filter(|record| record.id == id);
     let waiting = || match State::open().and_then(|state| state.read()) {
@@ -322,7 +325,7 @@ pub fn watch(id: u64, wait: Duration) {
     };
     // It is armed before the record is written: a record of which nobody knows would block the next apply.
     let mut seen = false;
-    while begun.elapsed() < wait {
+    while uptime().is_ok_and(|now| now < deadline) {
         std::thread::sleep(Duration::from_millis(200));
         let waits = waiting();
         if seen && !waits {

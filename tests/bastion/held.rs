@@ -1,0 +1,58 @@
+//! What a loaded or sleeping machine does to `fwc bastion apply`: clocks that jump, an sshd that never listens, one of several that does not
+//! hear, a confirmation that was killed.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "runs the program and sshd in the room")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::answers::asked;
+use crate::apply::{Machine, said};
+
+/// What every program of the room calls instead of the C library: after `/run/asleep` is there the machine has slept for 1000 s,
+/// and nobody gets as far as to listen while `/run/mute` is.
+const SHIM: &str = "#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int listen(int fd, int n) { while (!access(\"/run/mute\", F_OK)) pause(); return syscall(SYS_listen, fd, n); }
+int clock_gettime(clockid_t id, struct timespec *now) {
+  int done = syscall(SYS_clock_gettime, id, now);
+  if (!done && id == CLOCK_BOOTTIME && !strcmp(program_invocation_short_name, \"fwc\") && !access(\"/run/asleep\", F_OK)) now->tv_sec += 1000;
+  return done;
+}
+";
+
+fn shim(machine: &Machine) {
+    // Where whoever logs in finds it.
+    let (text, library) = (machine.room.scratch().join("shim.c"), machine.room.outside("/etc/shim.so"));
+    std::fs::write(&text, SHIM).unwrap();
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&text).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    machine.room.write("/etc/ld.so.preload", "/etc/shim.so\n");
+}
+
+fn until(machine: &Machine, test: &str) {
+    let begun = Instant::now();
+    while machine.room.sh(&format!("{test} && echo yes || true")).trim() != "yes" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{test}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The time that `status` tells is the one that the watchdog waits for: time asleep counts.
+#[test]
+fn a_trial_is_over_in_time_on_a_machine_that_slept() {
+    let Some(machine) = Machine::new() else { return };
+    shim(&machine);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(asked(&machine.room, 0)["waits"]["seconds_left"].as_i64().unwrap() > 500);
+    machine.room.sh(": > /run/asleep");
+    machine.taken_back("it slept");
+    machine.room.sh("rm /run/asleep");
+    machine.is_as_before("it slept");
+}
