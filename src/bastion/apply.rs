@@ -127,6 +127,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Resu
         };
         return Err(ApplyError::Refused(said.to_owned()));
     }
+    applied::settled().map_err(ApplyError::io("write down what is confirmed"))?;
     tried_from_elsewhere(asked, say).or_else(|why| all_the_same(why, asked, say))?;
     let listeners = daemon::ready()?;
     let seats = Seat::of(&listeners, asked.from)?;
@@ -222,7 +223,14 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     let state = State::open()?;
     let _lock = state.lock()?;
     let late = || ApplyError::Refused("too late: the old files are being put back".to_owned());
+    let unwritten = |e| {
+        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
+    };
     let Some(record) = state.pending()? else {
+        // Whoever confirmed it died then.
+        if !state.is_taken_back() && applied::settled().map_err(unwritten)? {
+            return Ok(());
+        }
         let nothing = || ApplyError::Refused("nothing waits to be confirmed".to_owned());
         return Err(if state.is_taken_back() { late() } else { nothing() });
     };
@@ -239,9 +247,6 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     if !state.confirm()? {
         return Err(late());
     }
-    let unwritten = |e| {
-        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
-    };
     applied::confirmed(record.id).map_err(unwritten)
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::answers::asked;
-use crate::apply::{Machine, said};
+use crate::apply::{DROP_IN, KEYS, Machine, said};
 
 /// What every program of the room calls instead of the C library: after `/run/asleep` is there the machine has slept for 1000 s,
 /// and nobody gets as far as to listen while `/run/mute` is.
@@ -55,4 +55,37 @@ fn a_trial_is_over_in_time_on_a_machine_that_slept() {
     machine.taken_back("it slept");
     machine.room.sh("rm /run/asleep");
     machine.is_as_before("it slept");
+}
+
+/// Whoever confirms, and dies once it is confirmed: `check` holds the files against what is in place, and a later change is taken
+/// back to that.
+#[test]
+fn a_confirmation_that_was_killed_is_one() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let place = "/var/lib/fwc-bastion";
+    // The one step that confirms.
+    room.sh(&format!("mv {place}/pending.json {place}/confirmed.json"));
+    assert!(asked(room, 0)["waits"].is_null());
+    let rolled_back = room.run(machine.command(&["rollback"]));
+    assert!(said(&rolled_back).contains("nothing waits"), "{}", said(&rolled_back));
+    // Before, and after, somebody says again what was begun.
+    for (again, left) in [(false, true), (true, false)] {
+        if again {
+            let confirmed = room.run(machine.command(&["confirm"]));
+            assert_eq!(confirmed.status.code(), Some(0), "{}", said(&confirmed));
+        }
+        let checked = said(&room.run(machine.command(&["check"])));
+        assert!(!checked.contains("says something else"), "{checked}");
+        room.sh(&format!("cp {KEYS} /run/keys && echo '# more' >> {KEYS}"));
+        let checked = said(&room.run(machine.command(&["check"])));
+        assert!(checked.contains("says something else"), "{checked}");
+        room.sh(&format!("cat /run/keys > {KEYS}"));
+        let is_left = room.sh(&format!("test -e {place}/applied-new.json && echo yes || true"));
+        assert_eq!(is_left.trim() == "yes", left);
+    }
+    let confirmed = room.run(machine.command(&["confirm"]));
+    assert_eq!(confirmed.status.code(), Some(1), "{}", said(&confirmed));
 }
