@@ -535,19 +535,21 @@ fn put_all(changes: &[Change], steps: Steps<'_>) -> Result<(), ApplyError> {
 fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
     steps("reload")?;
     let now = listeners::all()?;
+    let mut told: Vec<Process> = now.iter().map(|one| one.process.clone()).collect();
     if !now.is_empty() {
         daemon::reload(&now)?;
     } else if record.listened.as_ref().is_some_and(Vec::is_empty) {
-        if let Some(process) = daemon::start(None)? {
-            state.write_started(&Started { id: record.id, process })?;
-        }
+        let mut began =
+            |process: &Process| state.write_started(&Started { id: record.id, process: process.clone() });
+        told.extend(daemon::start(None, &mut began)?);
     } else {
         return Err(ApplyError::Failed("sshd has ended meanwhile".to_owned()));
     }
     steps("answer")?;
     let after = listeners::all()?;
-    if after.is_empty() && !now.is_empty() {
-        return Err(ApplyError::Failed("sshd has ended".to_owned()));
+    // Each of them: somebody may have no other way in.
+    if let Some(gone) = told.iter().find(|one| !after.iter().any(|now| now.process == **one)) {
+        return Err(ApplyError::Failed(format!("sshd, process {}, listens no more", gone.pid)));
     }
     daemon::answers(&after)
 }
@@ -664,8 +666,8 @@ fn tell_old(state: &State, record: &Record) -> Result<Option<ApplyError>, ApplyE
     }
     match &record.listened {
         // By an older fwc, which did not write it down.
-        None => daemon::start(None).map(drop),
-        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args)).map(drop)),
+        None => daemon::start(None, &mut |_| Ok(())).map(drop),
+        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args), &mut |_| Ok(())).map(drop)),
     }
     .map(|()| None)
 }

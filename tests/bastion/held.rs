@@ -57,6 +57,24 @@ fn a_trial_is_over_in_time_on_a_machine_that_slept() {
     machine.is_as_before("it slept");
 }
 
+/// One that was started and never listens is as much of the change as one that does.
+#[test]
+fn an_sshd_that_was_started_and_never_listens_goes_with_the_change() {
+    let Some(mut machine) = Machine::new() else { return };
+    machine.sshd.end();
+    shim(&machine);
+    // The canary's listens; this comes with the last file.
+    let watch = format!("(while [ ! -e {DROP_IN} ]; do sleep 0.01; done; : > /run/mute) >/dev/null 2>&1 &");
+    machine.room.sh(&watch);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("it does not listen"), "{}", said(&output));
+    // The room's first process buries nobody.
+    let left = machine.room.sh("ps -e -o stat=,args= | grep '^[^Z].*sshd' | grep -v grep || true");
+    assert_eq!(left.trim(), "");
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+}
+
 /// Whoever confirms, and dies once it is confirmed: `check` holds the files against what is in place, and a later change is taken
 /// back to that.
 #[test]
