@@ -562,6 +562,8 @@ struct Progress {
     alone: bool,
     settings: bool,
     told: bool,
+    /// Those that were told.
+    heard: Vec<Process>,
     /// Why one of several sshds was not told.
     other: Option<String>,
     keys: bool,
@@ -603,9 +605,9 @@ fn restore(
         progress.settings = true;
     }
     if !progress.told {
-        match tell_old(state, record) {
+        match tell_old(state, record, &mut progress.heard) {
             Ok(other) => {
-                progress.told = true;
+                progress.told = other.is_none() || told == Told::OrSaid;
                 progress.other = other.map(|why| why.to_string());
             }
             Err(why) if told == Told::OrAgain => {
@@ -639,6 +641,10 @@ fn restore(
         }
         progress.keys = true;
     }
+    // Who has no other way in than by that one waits for it.
+    if let (false, Some(why)) = (progress.told, &progress.other) {
+        return Err(ApplyError::Failed(format!("one sshd of several was not told: {why}")));
+    }
     is_own()?;
     state.forget()?;
     let files = record.files.iter().map(|saved| saved.path.clone()).collect();
@@ -651,12 +657,16 @@ fn restore(
 /// Has whoever listens read the old settings. One that this change started is ended; where one listened before and none does
 /// any more, it is started again as it was. Where some were told, why another was not: somebody can log in by the old settings,
 /// and that needs the old keys.
-fn tell_old(state: &State, record: &Record) -> Result<Option<ApplyError>, ApplyError> {
+fn tell_old(
+    state: &State,
+    record: &Record,
+    heard: &mut Vec<Process>,
+) -> Result<Option<ApplyError>, ApplyError> {
     if let Some(own) = state.started(record.id)? {
         daemon::end(&own.process)?;
     }
     let (now, unknown) = listeners::seen()?;
-    let (told, failed) = daemon::reload_each(&now);
+    let (told, failed) = daemon::reload_each(&now, heard);
     match failed.or(unknown) {
         None if told => return Ok(None),
         Some(why) if told => return Ok(Some(why)),

@@ -75,6 +75,28 @@ fn an_sshd_that_was_started_and_never_listens_goes_with_the_change() {
     assert!(asked(&machine.room, 0)["waits"].is_null());
 }
 
+/// One of several sshds that does not hear is told again until it does: somebody may have no other way in.
+#[test]
+fn the_watchdog_goes_on_with_an_sshd_that_was_not_told() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    room.sh("/usr/sbin/sshd -p 2200 -o PidFile=/run/other.pid </dev/null >/dev/null 2>&1");
+    until(&machine, "test -e /run/other.pid");
+    let output = machine.apply("6", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    room.sh("kill -STOP $(cat /run/other.pid)");
+    until(&machine, &format!("test ! -e {DROP_IN} && test ! -e {KEYS}"));
+    // Those who come by the first have their old keys.
+    assert!(machine.key_works() && machine.password_works());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(asked(room, 1)["waits"]["taken_back"], true);
+    let hups = || machine.sshd.log().matches("Received SIGHUP").count();
+    let before = hups();
+    room.sh("kill -CONT $(cat /run/other.pid)");
+    machine.taken_back("the other one goes on");
+    assert_eq!(hups(), before, "who was told is not told again");
+}
+
 /// Whoever confirms, and dies once it is confirmed: `check` holds the files against what is in place, and a later change is taken
 /// back to that.
 #[test]

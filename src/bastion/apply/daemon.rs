@@ -132,11 +132,19 @@ pub fn reload(all: &[Listener]) -> Result<(), ApplyError> {
 
 /// Whether any of them could be told, and why the first could not that was not: for taking back, where one that cannot be told
 /// holds up no other.
-pub fn reload_each(all: &[Listener]) -> (bool, Option<ApplyError>) {
+/// Those of `heard` were told before, and those that are told now join them.
+pub fn reload_each(all: &[Listener], heard: &mut Vec<Process>) -> (bool, Option<ApplyError>) {
     let (mut told, mut failed) = (false, None);
     for one in all {
+        if heard.contains(&one.process) {
+            told = true;
+            continue;
+        }
         match takes_files(&one.args).and_then(|()| again(one)) {
-            Ok(()) => told = true,
+            Ok(()) => {
+                told = true;
+                heard.push(one.process.clone());
+            }
             Err(why) => failed = failed.or(Some(why)),
         }
     }
