@@ -39,6 +39,14 @@ pub enum ApplyError {
     /// Another run of fwc, or an `nft` that it started, has the lock.
     #[error("another run of fwc is changing this machine")]
     Busy,
+    /// Nobody can have the lock, whoever has it.
+    #[error("{what}: {source}")]
+    NoLock {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A generation is on trial.
     #[error("generation {0} is on trial: confirm it or roll it back first")]
     OnTrial(u64),
@@ -74,6 +82,14 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// What the system refused, where it keeps anybody from having the lock.
+    fn as_no_lock(self) -> Self {
+        match self {
+            Self::System { what, source } => Self::NoLock { what, source },
+            other => other,
+        }
+    }
+
     /// Puts a name to what the system refused.
     pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();

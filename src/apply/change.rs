@@ -364,12 +364,15 @@ pub fn confirm(
     if state.was_rolled_back(trial.generation) {
         return Err(ApplyError::Cannot("its trial is over: the watchdog rolls it back".to_owned()));
     }
+    let before = state.confirmed().ok().flatten();
     let confirmed = match lock.confirm(state, trial.generation) {
         Err(why) if state.confirmed().ok().flatten() != Some(trial.generation) => return Err(why),
         confirmed => confirmed,
     };
-    // It may have begun between the two: it looks again after its own mark, and so does this.
+    // It may have begun between the two: it looks again after its own mark, and so does this. Neither keeps what the other gives up:
+    // the watchdog looks once more when this has ended.
     if state.outcome(trial.generation).is_some_and(|outcome| outcome.starts_with(ROLLED_BACK)) {
+        lock.unconfirm(state, before)?;
         let why = "its trial ended while it was being confirmed: look at `fwc status`, and apply again";
         return Err(ApplyError::Cannot(why.to_owned()));
     }
@@ -459,6 +462,7 @@ fn rolled_back(
     let outcome = format!("{ROLLED_BACK} by {by}");
     lock.claim(state, number, &outcome);
     if only.is_some() && state.confirmed().ok().flatten() == Some(number) {
+        lock.disclaim(state, number);
         return Ok(None);
     }
     let (record, lost) = damage::record(state, number)?;
@@ -478,7 +482,8 @@ fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> 
     if let (Some(generation), false) = (only, state.is_there())
         && damage::stands(generation)?
     {
-        State::open(state.root())?;
+        // Where no lock can be, it is done without.
+        State::open(state.root()).map_err(ApplyError::as_no_lock)?;
     }
     if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }
 }

@@ -176,7 +176,12 @@ impl State {
         let own = nix::unistd::geteuid().as_raw();
         let looked_at = |path: &Path| ApplyError::system(format!("cannot look at `{}`", path.display()));
         let found = |path: &Path| fs::canonicalize(path).map_err(looked_at(path));
-        let (root, generations) = (found(&self.root)?, found(&self.root.join("generations"))?);
+        let root = found(&self.root)?;
+        // Where it is gone nothing is in it.
+        let generations = match fs::canonicalize(self.root.join("generations")) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => root.clone(),
+            generations => generations.map_err(looked_at(&self.root.join("generations")))?,
+        };
         let above = root.ancestors().chain(generations.ancestors()).chain(self.root.ancestors());
         for path in above {
             let meta = fs::symlink_metadata(path).map_err(looked_at(path))?;
@@ -216,15 +221,17 @@ impl State {
     /// Takes the lock, waiting for it up to `patience`.
     ///
     /// # Errors
-    /// [`ApplyError::Busy`], or when the system refuses.
+    /// [`ApplyError::Busy`]; [`ApplyError::NoLock`] when the system refuses.
     pub fn lock(&self, patience: Duration) -> Result<Lock, ApplyError> {
         let path = self.root.join("lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).read(true).write(true).mode(0o600);
         let file = match options.open(&path) {
             // To lock a file takes no right to write it; and where none can be made, the folder does as well.
-            Err(why) if why.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
-                File::open(&path).or_else(|_| File::open(&self.root)).map_err(|_| why)
+            Err(why) => {
+                let never = why.kind() == std::io::ErrorKind::ReadOnlyFilesystem;
+                let folder = |other| if never { File::open(&self.root) } else { Err(other) };
+                File::open(&path).or_else(folder).map_err(|_| why)
             }
             file => file,
         };
@@ -429,7 +436,8 @@ fn to_be(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 fn cannot_lock(path: &Path) -> impl FnOnce(std::io::Error) -> ApplyError {
-    ApplyError::system(format!("cannot lock `{}`", path.display()))
+    let what = format!("cannot lock `{}`", path.display());
+    move |source| ApplyError::NoLock { what, source }
 }
 
 /// Changes; whoever makes one has the lock.
@@ -446,6 +454,14 @@ impl Lock {
         if self.file.is_none() {
             // Where nothing can be written, nothing is confirmed either.
             let _ = replace(&state.generation(generation).join("outcome"), &format!("{outcome}\n"));
+        }
+    }
+
+    /// Takes that back where it was confirmed before.
+    pub fn disclaim(&self, state: &State, generation: u64) {
+        if self.file.is_none() {
+            let _ =
+                replace(&state.generation(generation).join("outcome"), "confirmed as its time was over\n");
         }
     }
 
@@ -546,6 +562,20 @@ impl Lock {
             fs::rename(&path, aside).map_err(system())?;
         }
         fs::rename(&stage, &path).and_then(|()| sync_folder(&state.root)).map_err(system())
+    }
+
+    /// Makes what was confirmed before it the confirmed one again: its trial ended first.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn unconfirm(&self, state: &State, before: Option<u64>) -> Result<(), ApplyError> {
+        let path = state.root.join("confirmed");
+        match before {
+            Some(before) => self.confirm(state, before),
+            None => fs::remove_file(&path)
+                .and_then(|()| sync_folder(&state.root))
+                .map_err(ApplyError::system(format!("cannot remove `{}`", path.display()))),
+        }
     }
 
     /// Forgets generations of long ago, and what a run that died left half written.

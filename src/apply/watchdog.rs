@@ -223,7 +223,8 @@ pub fn wait(
 
 /// Rolls back, and where that fails tries again each second: nft may fail, another run may have the lock, the disk may be
 /// full for a while. Each kind of failure is in the log. Whoever has the lock and does not end (it was stopped, it hangs) is waited for
-/// once; then `roll_back` is told to do without it, and what it did is looked after until that one ends.
+/// once; then `roll_back` is told to do without it, and what it did is looked after until that one ends. So it is told at once where
+/// the system gives nobody the lock (its disk fails, a link has its place).
 ///
 /// # Errors
 /// That of the last try.
@@ -242,7 +243,7 @@ pub fn persist<T>(
                 return Ok(done);
             }
             Err(why) => {
-                if matches!(why, ApplyError::Busy) {
+                if matches!(why, ApplyError::Busy | ApplyError::NoLock { .. }) {
                     hold = Hold::Alone;
                 }
                 let why = why.to_string();
@@ -266,17 +267,30 @@ pub enum Hold {
     Alone,
 }
 
-/// Until whoever had the lock has ended: it may go on, and have an nft that it started load what was rolled back.
+/// Until whoever had the lock has ended: it may go on, and have an nft that it started load what was rolled back. Where nobody can say
+/// whether anybody has it, so many times.
 fn look_after<T>(state: &State, generation: u64, mut roll_back: impl FnMut(Hold) -> Result<T, ApplyError>) {
     let mut look = |hold| {
         if let Err(why) = roll_back(hold) {
             super::log::step(state, &format!("the watchdog of generation {generation}: {why}"));
         }
     };
-    while let Err(ApplyError::Busy) = state.lock(Duration::from_secs(1)) {
+    let mut unknown = 0;
+    loop {
+        match state.lock(Duration::from_secs(1)) {
+            Ok(lock) => {
+                drop(lock);
+                return look(Hold::Locked);
+            }
+            Err(ApplyError::Busy) => {}
+            Err(_) if unknown < TRIES => {
+                unknown = unknown.saturating_add(1);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            Err(_) => return,
+        }
         look(Hold::Alone);
     }
-    look(Hold::Locked);
 }
 
 /// Blocks what a terminal, a session's end, or a polite `kill` sends.

@@ -1,7 +1,8 @@
 //! What was put in place, and confirmed: so that `check` sees what became of it.
 //!
 //! *Design decisions*. The digests of what is applied are written before the first file is changed, and take the place of those
-//! before them when it is confirmed: what is taken back leaves the older ones. While a change waits, its own count.
+//! before them when it is confirmed: what is taken back leaves the older ones. While a change waits, its own count; so they do where its
+//! record was made that of what is confirmed, which is one `rename(2)`, and whoever did it died then.
 
 #![expect(clippy::disallowed_methods, reason = "keeps its record")]
 
@@ -22,6 +23,8 @@ pub const PLACE: &str = "/var/lib/fwc-bastion";
 pub const PENDING: &str = "pending.json";
 /// What is confirmed.
 const CONFIRMED: &str = "applied.json";
+/// The record of the change that was confirmed last: the step that confirms it.
+pub const KEPT: &str = "confirmed.json";
 /// What is on trial.
 const TRIED: &str = "applied-new.json";
 
@@ -56,6 +59,23 @@ pub fn confirmed(id: u64) -> io::Result<()> {
     durable::sync_folder(Path::new(PLACE))
 }
 
+/// Does what whoever confirmed a change died before: says which files are in place. False where there was nothing left to do.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn settled() -> io::Result<bool> {
+    let at = |name: &str| fs::read(Path::new(PLACE).join(name)).ok();
+    match (at(TRIED).as_deref().and_then(id), at(KEPT).as_deref().and_then(id)) {
+        (Some(tried), Some(kept)) if tried == kept => confirmed(kept).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+/// Which change a record is of.
+fn id(text: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Value>(text).ok()?.get("id")?.as_u64()
+}
+
 /// What is in place by that record, read by `read`; none where nobody says.
 ///
 /// # Errors
@@ -64,9 +84,8 @@ pub fn read(
     mut read: impl FnMut(&str) -> Result<Option<Vec<u8>>, String>,
 ) -> Result<Option<BTreeMap<String, String>>, String> {
     let mut one = |name: &str| read(&format!("{PLACE}/{name}"));
-    let waits: Option<u64> = one(PENDING)?
-        .and_then(|text| serde_json::from_slice::<Value>(&text).ok())
-        .and_then(|record| record.get("id")?.as_u64());
+    let waits = one(PENDING)?.as_deref().and_then(id);
+    let kept = one(KEPT)?.as_deref().and_then(id);
     let mut parsed = |name: &str| -> Result<Option<Applied>, String> {
         let Some(text) = one(name)? else { return Ok(None) };
         serde_json::from_slice(&text).map(Some).map_err(|e| format!("{PLACE}/{name} is damaged: {e}"))
@@ -74,6 +93,10 @@ pub fn read(
     if let Some(id) = waits {
         let tried = parsed(TRIED)?.filter(|tried| tried.id == id);
         return Ok(tried.map(|tried| tried.files));
+    }
+    // Whoever confirmed it died before the one took the place of the other.
+    if let Some(tried) = parsed(TRIED).ok().flatten().filter(|tried| Some(tried.id) == kept) {
+        return Ok(Some(tried.files));
     }
     Ok(parsed(CONFIRMED)?.map(|confirmed| confirmed.files))
 }

@@ -40,7 +40,8 @@ use super::sshd::placed::keys_file;
 use super::sshd::stage::{Network, SSHD, Stage, StageError};
 use crate::apply::admin::{self, Connection};
 use crate::apply::preflight;
-use listeners::Listener;
+use crate::apply::state::uptime;
+use listeners::{Listener, Process};
 use record::{Before, Record, Saved, Started, State};
 
 /// Files of keys are put below this folder alone: not into homes, which others may write.
@@ -126,6 +127,7 @@ pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Resu
         };
         return Err(ApplyError::Refused(said.to_owned()));
     }
+    applied::settled().map_err(ApplyError::io("write down what is confirmed"))?;
     tried_from_elsewhere(asked, say).or_else(|why| all_the_same(why, asked, say))?;
     let listeners = daemon::ready()?;
     let seats = Seat::of(&listeners, asked.from)?;
@@ -221,7 +223,14 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     let state = State::open()?;
     let _lock = state.lock()?;
     let late = || ApplyError::Refused("too late: the old files are being put back".to_owned());
+    let unwritten = |e| {
+        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
+    };
     let Some(record) = state.pending()? else {
+        // Whoever confirmed it died then.
+        if !state.is_taken_back() && applied::settled().map_err(unwritten)? {
+            return Ok(());
+        }
         let nothing = || ApplyError::Refused("nothing waits to be confirmed".to_owned());
         return Err(if state.is_taken_back() { late() } else { nothing() });
     };
@@ -238,9 +247,6 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     if !state.confirm()? {
         return Err(late());
     }
-    let unwritten = |e| {
-        ApplyError::Failed(format!("it is confirmed and stays, and was not written down for `check`: {e}"))
-    };
     applied::confirmed(record.id).map_err(unwritten)
 }
 
@@ -312,7 +318,9 @@ fn take_back(known: Option<&Record>, progress: &mut Progress, told: Told) -> Res
 /// The watchdog: waits, and puts the old files back unless the record is gone or another's by then.
 pub fn watch(id: u64, wait: Duration) {
     const TRIES: u32 = 600;
-    let begun = std::time::Instant::now();
+    // Time asleep counts, as `status` counts it. A clock that cannot be read ends the wait.
+    let most = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let deadline = uptime().map_or(0, |now| now.saturating_add(most));
     let saved = || State::open().ok().and_then(|state| state.saved().ok().flatten());
     let own = saved().filter(|record| record.id == id);
     let waiting = || match State::open().and_then(|state| state.read()) {
@@ -322,7 +330,7 @@ pub fn watch(id: u64, wait: Duration) {
     };
     // It is armed before the record is written: a record of which nobody knows would block the next apply.
     let mut seen = false;
-    while begun.elapsed() < wait {
+    while uptime().is_ok_and(|now| now < deadline) {
         std::thread::sleep(Duration::from_millis(200));
         let waits = waiting();
         if seen && !waits {
@@ -527,19 +535,21 @@ fn put_all(changes: &[Change], steps: Steps<'_>) -> Result<(), ApplyError> {
 fn take_effect(state: &State, record: &Record, steps: Steps<'_>) -> Result<(), ApplyError> {
     steps("reload")?;
     let now = listeners::all()?;
+    let mut told: Vec<Process> = now.iter().map(|one| one.process.clone()).collect();
     if !now.is_empty() {
         daemon::reload(&now)?;
     } else if record.listened.as_ref().is_some_and(Vec::is_empty) {
-        if let Some(process) = daemon::start(None)? {
-            state.write_started(&Started { id: record.id, process })?;
-        }
+        let mut began =
+            |process: &Process| state.write_started(&Started { id: record.id, process: process.clone() });
+        told.extend(daemon::start(None, &mut began)?);
     } else {
         return Err(ApplyError::Failed("sshd has ended meanwhile".to_owned()));
     }
     steps("answer")?;
     let after = listeners::all()?;
-    if after.is_empty() && !now.is_empty() {
-        return Err(ApplyError::Failed("sshd has ended".to_owned()));
+    // Each of them: somebody may have no other way in.
+    if let Some(gone) = told.iter().find(|one| !after.iter().any(|now| now.process == **one)) {
+        return Err(ApplyError::Failed(format!("sshd, process {}, listens no more", gone.pid)));
     }
     daemon::answers(&after)
 }
@@ -552,6 +562,8 @@ struct Progress {
     alone: bool,
     settings: bool,
     told: bool,
+    /// Those that were told.
+    heard: Vec<Process>,
     /// Why one of several sshds was not told.
     other: Option<String>,
     keys: bool,
@@ -593,9 +605,9 @@ fn restore(
         progress.settings = true;
     }
     if !progress.told {
-        match tell_old(state, record) {
+        match tell_old(state, record, &mut progress.heard) {
             Ok(other) => {
-                progress.told = true;
+                progress.told = other.is_none() || told == Told::OrSaid;
                 progress.other = other.map(|why| why.to_string());
             }
             Err(why) if told == Told::OrAgain => {
@@ -629,6 +641,10 @@ fn restore(
         }
         progress.keys = true;
     }
+    // Who has no other way in than by that one waits for it.
+    if let (false, Some(why)) = (progress.told, &progress.other) {
+        return Err(ApplyError::Failed(format!("one sshd of several was not told: {why}")));
+    }
     is_own()?;
     state.forget()?;
     let files = record.files.iter().map(|saved| saved.path.clone()).collect();
@@ -641,12 +657,16 @@ fn restore(
 /// Has whoever listens read the old settings. One that this change started is ended; where one listened before and none does
 /// any more, it is started again as it was. Where some were told, why another was not: somebody can log in by the old settings,
 /// and that needs the old keys.
-fn tell_old(state: &State, record: &Record) -> Result<Option<ApplyError>, ApplyError> {
+fn tell_old(
+    state: &State,
+    record: &Record,
+    heard: &mut Vec<Process>,
+) -> Result<Option<ApplyError>, ApplyError> {
     if let Some(own) = state.started(record.id)? {
         daemon::end(&own.process)?;
     }
     let (now, unknown) = listeners::seen()?;
-    let (told, failed) = daemon::reload_each(&now);
+    let (told, failed) = daemon::reload_each(&now, heard);
     match failed.or(unknown) {
         None if told => return Ok(None),
         Some(why) if told => return Ok(Some(why)),
@@ -656,8 +676,8 @@ fn tell_old(state: &State, record: &Record) -> Result<Option<ApplyError>, ApplyE
     }
     match &record.listened {
         // By an older fwc, which did not write it down.
-        None => daemon::start(None).map(drop),
-        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args)).map(drop)),
+        None => daemon::start(None, &mut |_| Ok(())).map(drop),
+        Some(all) => all.iter().try_for_each(|args| daemon::start(Some(args), &mut |_| Ok(())).map(drop)),
     }
     .map(|()| None)
 }

@@ -33,7 +33,10 @@ struct InstallArgs {
 
 pub(super) fn run(args: &Args, console: &mut Console<'_>) -> Result<Exit, Failure> {
     let Command::Install(args) = &args.command;
-    let state = args.state.look()?;
+    let state = match args.state.look_at_ours() {
+        Ok(state) => state,
+        Err(why) => return ended(why, console),
+    };
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
     let installed = match boot::install(&args.root, &state, nft.path()) {
         Ok(installed) => installed,

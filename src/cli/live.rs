@@ -35,6 +35,15 @@ impl StateArgs {
         State::at(&self.state).map_err(failure)
     }
 
+    /// The same for whoever loads or runs what is in it: where somebody else may write there, nothing is.
+    pub(super) fn look_at_ours(&self) -> Result<State, ApplyError> {
+        let state = State::at(&self.state)?;
+        if state.is_there() {
+            state.is_ours()?;
+        }
+        Ok(state)
+    }
+
     /// Its path.
     pub(super) fn path(&self) -> &std::path::Path {
         &self.state
@@ -115,9 +124,9 @@ pub(super) fn failure(error: ApplyError) -> Failure {
         ApplyError::Busy => Some(
             "wait for it to end, or end it if it was stopped (Ctrl-Z); the watchdog of a trial does not wait for it",
         ),
-        ApplyError::Program(LabError::System { source, .. }) | ApplyError::System { source, .. } => {
-            refusal(source)
-        }
+        ApplyError::Program(LabError::System { source, .. })
+        | ApplyError::System { source, .. }
+        | ApplyError::NoLock { source, .. } => refusal(source),
         ApplyError::Program(_) => Some(NEEDS),
         _ => None,
     };

@@ -36,7 +36,10 @@ pub(super) struct ConfirmArgs {
 }
 
 pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.look()?;
+    let state = match args.state.look_at_ours() {
+        Ok(state) => state,
+        Err(why) => return ended(why, console),
+    };
     let connection = admin::connection();
     let by = admin::who(connection.as_ref());
     let Confirmed { record, loaded, undone } =
@@ -59,6 +62,8 @@ pub(super) fn confirm(args: &ConfirmArgs, console: &mut Console<'_>) -> Result<E
     Ok(Exit::Fine)
 }
 
+/// Who rolls back at the end of a trial.
+const NOBODY: &str = "the watchdog: nobody confirmed";
 /// What denies, as it is called; after a rollback the other.
 const NEW: &str = "the new rules";
 const OLD: &str = "the rules that are back";
@@ -148,16 +153,23 @@ pub(super) struct RollbackArgs {
 }
 
 pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
-    let state = args.state.look()?;
+    let connection = admin::connection();
+    let by = admin::who(connection.as_ref());
     let done = match args.generation {
-        // Nobody stands by who could try again.
+        // Nobody stands by who could try again; and what `apply` looked at then may be another's by now: its trial ends all the same.
         Some(generation) => {
-            watchdog::persist(&state, generation, |hold| as_watchdog(&state, generation, hold))
+            let state = args.state.look()?;
+            let by = if connection.is_some() { &by } else { NOBODY };
+            watchdog::persist(&state, generation, |hold| as_watchdog(&state, generation, by, hold))
+                .map(|done| (state, done))
         }
-        None => change::roll_back(&state, None, &admin::who(admin::connection().as_ref())),
+        None => args.state.look_at_ours().and_then(|state| {
+            let done = change::roll_back(&state, None, &by)?;
+            Ok((state, done))
+        }),
     };
     match done {
-        Ok(Some(record)) => {
+        Ok((state, Some(record))) => {
             let words = format!("generation {} of `{}` is rolled back\n", record.generation, record.host);
             console.talk(&words);
             if args.generation.is_none()
@@ -167,7 +179,10 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
             }
             Ok(Exit::Fine)
         }
-        Ok(None) => Ok(Exit::Fine),
+        Ok((_, None)) => {
+            console.talk("it is not on trial any more: nothing was rolled back\n");
+            Ok(Exit::Fine)
+        }
         Err(why) => ended(why, console),
     }
 }
@@ -204,8 +219,7 @@ fn own() -> Result<Ruleset, ApplyError> {
 }
 
 /// One try of the watchdog of a generation.
-fn as_watchdog(state: &State, generation: u64, hold: Hold) -> Result<Option<Record>, ApplyError> {
-    let by = "the watchdog: nobody confirmed";
+fn as_watchdog(state: &State, generation: u64, by: &str, hold: Hold) -> Result<Option<Record>, ApplyError> {
     let done = match hold {
         Hold::Locked => change::roll_back(state, Some(generation), by)?,
         Hold::Alone => change::roll_back_alone(state, generation, by)?,
@@ -267,6 +281,8 @@ pub(super) fn watch(args: &WatchdogArgs, console: &mut Console<'_>) -> Result<Ex
     if let Err(why) = console.flush() {
         return Err(Failure::new(clean_line(&why.to_string())));
     }
-    watchdog::wait(&state, generation, deadline, |hold| as_watchdog(&state, generation, hold).map(|_| ()));
+    watchdog::wait(&state, generation, deadline, |hold| {
+        as_watchdog(&state, generation, NOBODY, hold).map(|_| ())
+    });
     Ok(Exit::Fine)
 }

@@ -152,21 +152,21 @@ const TASKS: &str = "\
         msg: \"its own watchdog rolls it back within {{ fwc_confirm_within }}\"
       when: fwc_confirmed.unreachable | default(false)
   rescue:
-    # Only what this run put on trial: where `apply` did not, a trial that there is is somebody else's. Where nothing is on
-    # trial any more it says so, and that is fine.
+    # Only what this run put on trial: where `apply` did not, a trial that there is is somebody else's. Where that is not on
+    # trial any more it says so and ends with 0, and nothing was rolled back.
     - name: Roll back
       ansible.builtin.command:
         argv: \"{{ [fwc_program, 'rollback', '--generation',
           fwc_applied.stderr | regex_search('generation ([0-9]+) of .* is loaded, on trial', '\\\\1') | first] }}\"
       when: fwc_applied is changed and fwc_applied.rc | default(1) == 0
       register: fwc_rolled_back
-      changed_when: fwc_rolled_back.rc | default(1) == 0
+      changed_when: \"'is rolled back' in fwc_rolled_back.stderr | default('')\"
       failed_when: false
       ignore_unreachable: true
 
     - name: Stop here
       ansible.builtin.fail:
-        msg: \"{{ fwc_host }}: {{ fwc_confirmed.stderr | default(fwc_applied.stderr, true) | default(fwc_applied.msg, true) | default('it was not applied', true) }}{{ '; rolled back' if fwc_rolled_back.rc | default(1) == 0 else '' }}\"
+        msg: \"{{ fwc_host }}: {{ fwc_confirmed.stderr | default(fwc_applied.stderr, true) | default(fwc_applied.msg, true) | default('it was not applied', true) }}{{ '; rolled back' if 'is rolled back' in fwc_rolled_back.stderr | default('') else '; not rolled back by this run, `fwc status` there says what stands' if fwc_applied is changed and fwc_applied.rc | default(1) == 0 else '' }}\"
   always:
     - name: The folder goes
       ansible.builtin.file:

@@ -121,3 +121,31 @@ fn a_state_folder_that_nobody_can_write_holds_no_trial_open() {
     assert!(words.contains("what was there before generation 1 is back, and it cannot be noted"), "{words}");
     assert!(!PathBuf::from(&state).join("trial.json").exists());
 }
+
+/// A lock that the system gives nobody (a failing disk, a full one, a link in its place) is no reason to leave what nobody confirmed.
+#[test]
+fn a_lock_that_nobody_can_have_holds_no_trial_open() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    world.confirmed("old");
+    let before = world.mark();
+    let (new, lock) = (world.path("new").display().to_string(), world.path("state/lock"));
+    world.ok(&["apply", &new, "--i-have-console", "--confirm-within", "5s"]);
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink("lock", &lock).unwrap();
+    // Whoever stands by is told what is in the way.
+    let told = world.done(&["rollback"]);
+    assert_eq!(told.status.code(), Some(2), "{}", said(&told));
+    assert!(said(&told).contains("cannot lock"), "{}", said(&told));
+    until("it is rolled back without the lock", 20, || world.mark() == before);
+    until("the trial is over", 5, || !world.path("state/trial.json").exists());
+    assert!(world.ok(&["status"]).contains("rolled back by the watchdog"));
+    // One that cannot be written can be had all the same.
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    world.ok(&["apply", &new, "--i-have-console"]);
+    world.ok(&["rollback"]);
+    assert_eq!(world.mark(), before);
+}

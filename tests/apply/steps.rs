@@ -3,6 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use fwc::apply::state::{Lock, State};
 
 use super::common::{kernel, root};
 use super::world::{FWC, World, said, until};
@@ -399,4 +402,55 @@ fn a_state_directory_that_others_may_write_is_refused() {
     // Where everybody may make folders, and nobody move another's, it is as good.
     run("chmod", &["1777", &above]);
     world.ok(&["apply", &new, "--i-have-console"]);
+}
+
+/// What is in the folder root loads and runs: who confirms, rolls back or has it loaded at boot is told that others write there. The
+/// watchdog, which nobody helps, ends its trial all the same.
+#[test]
+fn a_state_folder_of_others_is_refused_by_all_who_load_what_is_in_it() {
+    if !kernel() {
+        return;
+    }
+    let world = World::new();
+    let (new, state) = (world.path("new").display().to_string(), world.path("state"));
+    world.ok(&["apply", &new, "--i-have-console"]);
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let image = world.path("image").display().to_string();
+    for args in
+        [&["confirm", "--i-have-console"][..], &["rollback"], &["boot", "install", "--root", image.as_str()]]
+    {
+        let told = world.done(args);
+        assert_eq!(told.status.code(), Some(1), "{args:?}: {}", said(&told));
+        assert!(said(&told).contains("may be written by others"), "{args:?}: {}", said(&told));
+    }
+    assert!(world.mark().is_some() && !world.path("image").exists());
+    let told = world.ok(&["rollback", "--generation", "1"]);
+    assert!(told.contains("generation 1 of `fw` is rolled back"), "{told}");
+    assert_eq!(world.mark(), None);
+    // What the role says is what this says: both end with 0.
+    let told = world.ok(&["rollback", "--generation", "1"]);
+    assert!(told.contains("nothing was rolled back") && !told.contains("is rolled back"), "{told}");
+}
+
+/// The watchdog that does without the lock says first that a trial is over, and takes that back where it was confirmed; whoever
+/// confirmed too late makes what was confirmed before the confirmed one again.
+#[test]
+fn of_a_confirmation_and_the_end_of_its_trial_one_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = State::open(dir.path()).unwrap();
+    for number in [1, 2] {
+        fs::create_dir(state.generation(number)).unwrap();
+    }
+    let (lock, without) = (state.lock(Duration::ZERO).unwrap(), Lock::without());
+    lock.confirm(&state, 1).unwrap();
+    without.claim(&state, 2, "rolled back by the watchdog");
+    assert!(state.was_rolled_back(2));
+    lock.confirm(&state, 2).unwrap();
+    without.disclaim(&state, 2);
+    assert_eq!(state.outcome(2).as_deref(), Some("confirmed as its time was over"));
+    lock.unconfirm(&state, Some(1)).unwrap();
+    assert_eq!(state.confirmed().unwrap(), Some(1));
+    lock.unconfirm(&state, None).unwrap();
+    assert_eq!(state.confirmed().unwrap(), None);
+    assert!(!state.was_rolled_back(2));
 }

@@ -18,6 +18,7 @@ mod check;
 mod crm;
 mod daemon;
 mod groups;
+mod held;
 mod hostile;
 mod image;
 mod keys;

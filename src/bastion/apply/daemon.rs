@@ -132,11 +132,19 @@ pub fn reload(all: &[Listener]) -> Result<(), ApplyError> {
 
 /// Whether any of them could be told, and why the first could not that was not: for taking back, where one that cannot be told
 /// holds up no other.
-pub fn reload_each(all: &[Listener]) -> (bool, Option<ApplyError>) {
+/// Those of `heard` were told before, and those that are told now join them.
+pub fn reload_each(all: &[Listener], heard: &mut Vec<Process>) -> (bool, Option<ApplyError>) {
     let (mut told, mut failed) = (false, None);
     for one in all {
+        if heard.contains(&one.process) {
+            told = true;
+            continue;
+        }
         match takes_files(&one.args).and_then(|()| again(one)) {
-            Ok(()) => told = true,
+            Ok(()) => {
+                told = true;
+                heard.push(one.process.clone());
+            }
             Err(why) => failed = failed.or(Some(why)),
         }
     }
@@ -197,16 +205,21 @@ fn again(one: &Listener) -> Result<(), ApplyError> {
 }
 
 /// Starts one, where none listens: with these options, or as the next start of the machine would be; returns it. None where
-/// systemd starts one a connection, which reads its files anyway.
+/// systemd starts one a connection, which reads its files anyway. `began` is told which it is as soon as there is one: it may never
+/// listen, or whoever waits for that may die.
 ///
 /// # Errors
 /// When it does not start.
-pub fn start(args: Option<&[String]>) -> Result<Option<Process>, ApplyError> {
+pub fn start(
+    args: Option<&[String]>,
+    began: &mut dyn FnMut(&Process) -> Result<(), ApplyError>,
+) -> Result<Option<Process>, ApplyError> {
     let args = match args {
         Some(args) => args.to_vec(),
         None => given::of_next_start()?.args,
     };
     takes_files(&args)?;
+    let there = listeners::started()?;
     if has_systemd() {
         if run("systemctl", &["is-active", "--quiet", "ssh.socket"])?.status.success() {
             return Ok(None);
@@ -223,9 +236,18 @@ pub fn start(args: Option<&[String]>) -> Result<Option<Process>, ApplyError> {
     }
     // It goes into the background before it takes its port: that the program ended well says nothing.
     let begun = Instant::now();
+    let mut known: Option<Process> = None;
     loop {
-        let found = listeners::all()?.into_iter().find(|one| has_systemd() || one.args == args);
-        if let Some(one) = found {
+        let is_it = |one: &Listener| has_systemd() || one.args == args;
+        if known.is_none() {
+            let new = listeners::started()?.into_iter().find(|one| is_it(one) && !there.contains(one));
+            if let Some(one) = &new {
+                began(&one.process)?;
+            }
+            known = new.map(|one| one.process);
+        }
+        // Whatever is not known of another one.
+        if let Some(one) = listeners::seen()?.0.into_iter().find(is_it) {
             return Ok(Some(one.process));
         }
         if begun.elapsed() > PATIENCE {

@@ -122,6 +122,15 @@ pub fn seen() -> Result<(Vec<Listener>, Option<ApplyError>), ApplyError> {
     }
 }
 
+/// Those that run by now, whether they listen or will; without their sockets.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub fn started() -> Result<Vec<Listener>, ApplyError> {
+    let bare = |one: Listener| Listener { sockets: BTreeMap::new(), ..one };
+    Ok(found()?.0.into_iter().map(bare).collect())
+}
+
 fn found() -> Result<(Vec<Listener>, Option<ApplyError>), ApplyError> {
     let files: BTreeSet<PathBuf> = [BELOW, MAIN].into_iter().map(PathBuf::from).collect();
     let (mut all, mut unknown) = (Vec::new(), None);

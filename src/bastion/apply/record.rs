@@ -15,12 +15,12 @@ use sha2::{Digest, Sha256};
 use super::listeners::Process;
 use super::{ApplyError, canary, put};
 use crate::apply::admin::Connection;
-use crate::bastion::applied::{PENDING as NAME, PLACE};
+use crate::bastion::applied::{KEPT, PENDING as NAME, PLACE};
 use crate::bastion::sshd::meant::DROP_IN;
 use crate::durable::Rights;
 
-/// The record from the moment on when its files are put back: whoever renames it puts back, whoever removes it confirms, and
-/// only one of them can.
+/// The record from the moment on when its files are put back: whoever renames it to this puts back, whoever renames it to [`KEPT`]
+/// confirms, and only one of them can.
 const TAKEN: &str = "pending.json.taken-back";
 /// The record as it was when the old files were kept: by it they come back where the other is damaged.
 const SAVED: &str = "saved.json";
@@ -366,11 +366,11 @@ impl State {
     /// # Errors
     /// When the disk refuses.
     pub fn confirm(&self) -> Result<bool, ApplyError> {
-        match fs::remove_file(self.folder.join(NAME)) {
+        match fs::rename(self.folder.join(NAME), self.folder.join(KEPT)) {
             // On the disk too: after a loss of power it would wait to be confirmed again.
             Ok(()) => put::sync(&self.folder).map(|()| true),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(why) => Err(ApplyError::io(format!("remove {PLACE}/{NAME}"))(why)),
+            Err(why) => Err(ApplyError::io(format!("rename {PLACE}/{NAME}"))(why)),
         }
     }
 

@@ -9,11 +9,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::ApplyError;
 use super::record::{Record, State};
+use crate::apply::state::uptime;
 use crate::bastion::applied::PLACE;
 
 /// A watchdog is not there to the second.
@@ -114,7 +114,7 @@ fn age(at: &Path) -> Option<i64> {
     let (_, behind) = stat.rsplit_once(')')?;
     let ticks: i64 = behind.split_whitespace().nth(19)?.parse().ok()?;
     let per_second = sysconf(SysconfVar::CLK_TCK).ok()??;
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?.tv_sec();
+    let now = i64::try_from(uptime().ok()? / 1000).ok()?;
     Some(now.saturating_sub(ticks.checked_div(per_second)?))
 }
 

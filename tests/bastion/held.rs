@@ -1,0 +1,131 @@
+//! What a loaded or sleeping machine does to `fwc bastion apply`: clocks that jump, an sshd that never listens, one of several that does not
+//! hear, a confirmation that was killed.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::disallowed_methods, reason = "runs the program and sshd in the room")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::answers::asked;
+use crate::apply::{DROP_IN, KEYS, Machine, said};
+
+/// What every program of the room calls instead of the C library: after `/run/asleep` is there the machine has slept for 1000 s,
+/// and nobody gets as far as to listen while `/run/mute` is.
+const SHIM: &str = "#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int listen(int fd, int n) { while (!access(\"/run/mute\", F_OK)) pause(); return syscall(SYS_listen, fd, n); }
+int clock_gettime(clockid_t id, struct timespec *now) {
+  int done = syscall(SYS_clock_gettime, id, now);
+  if (!done && id == CLOCK_BOOTTIME && !strcmp(program_invocation_short_name, \"fwc\") && !access(\"/run/asleep\", F_OK)) now->tv_sec += 1000;
+  return done;
+}
+";
+
+fn shim(machine: &Machine) {
+    // Where whoever logs in finds it.
+    let (text, library) = (machine.room.scratch().join("shim.c"), machine.room.outside("/etc/shim.so"));
+    std::fs::write(&text, SHIM).unwrap();
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&text).output().unwrap();
+    assert!(made.status.success(), "{}", said(&made));
+    machine.room.write("/etc/ld.so.preload", "/etc/shim.so\n");
+}
+
+fn until(machine: &Machine, test: &str) {
+    let begun = Instant::now();
+    while machine.room.sh(&format!("{test} && echo yes || true")).trim() != "yes" {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{test}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The time that `status` tells is the one that the watchdog waits for: time asleep counts.
+#[test]
+fn a_trial_is_over_in_time_on_a_machine_that_slept() {
+    let Some(machine) = Machine::new() else { return };
+    shim(&machine);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(asked(&machine.room, 0)["waits"]["seconds_left"].as_i64().unwrap() > 500);
+    machine.room.sh(": > /run/asleep");
+    machine.taken_back("it slept");
+    machine.room.sh("rm /run/asleep");
+    machine.is_as_before("it slept");
+}
+
+/// One that was started and never listens is as much of the change as one that does.
+#[test]
+fn an_sshd_that_was_started_and_never_listens_goes_with_the_change() {
+    let Some(mut machine) = Machine::new() else { return };
+    machine.sshd.end();
+    shim(&machine);
+    // The canary's listens; this comes with the last file.
+    let watch = format!("(while [ ! -e {DROP_IN} ]; do sleep 0.01; done; : > /run/mute) >/dev/null 2>&1 &");
+    machine.room.sh(&watch);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("it does not listen"), "{}", said(&output));
+    // The room's first process buries nobody.
+    let left = machine.room.sh("ps -e -o stat=,args= | grep '^[^Z].*sshd' | grep -v grep || true");
+    assert_eq!(left.trim(), "");
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+}
+
+/// One of several sshds that does not hear is told again until it does: somebody may have no other way in.
+#[test]
+fn the_watchdog_goes_on_with_an_sshd_that_was_not_told() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    room.sh("/usr/sbin/sshd -p 2200 -o PidFile=/run/other.pid </dev/null >/dev/null 2>&1");
+    until(&machine, "test -e /run/other.pid");
+    let output = machine.apply("6", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    room.sh("kill -STOP $(cat /run/other.pid)");
+    until(&machine, &format!("test ! -e {DROP_IN} && test ! -e {KEYS}"));
+    // Those who come by the first have their old keys.
+    assert!(machine.key_works() && machine.password_works());
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(asked(room, 1)["waits"]["taken_back"], true);
+    let hups = || machine.sshd.log().matches("Received SIGHUP").count();
+    let before = hups();
+    room.sh("kill -CONT $(cat /run/other.pid)");
+    machine.taken_back("the other one goes on");
+    assert_eq!(hups(), before, "who was told is not told again");
+}
+
+/// Whoever confirms, and dies once it is confirmed: `check` holds the files against what is in place, and a later change is taken
+/// back to that.
+#[test]
+fn a_confirmation_that_was_killed_is_one() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let place = "/var/lib/fwc-bastion";
+    // The one step that confirms.
+    room.sh(&format!("mv {place}/pending.json {place}/confirmed.json"));
+    assert!(asked(room, 0)["waits"].is_null());
+    let rolled_back = room.run(machine.command(&["rollback"]));
+    assert!(said(&rolled_back).contains("nothing waits"), "{}", said(&rolled_back));
+    // Before, and after, somebody says again what was begun.
+    for (again, left) in [(false, true), (true, false)] {
+        if again {
+            let confirmed = room.run(machine.command(&["confirm"]));
+            assert_eq!(confirmed.status.code(), Some(0), "{}", said(&confirmed));
+        }
+        let checked = said(&room.run(machine.command(&["check"])));
+        assert!(!checked.contains("says something else"), "{checked}");
+        room.sh(&format!("cp {KEYS} /run/keys && echo '# more' >> {KEYS}"));
+        let checked = said(&room.run(machine.command(&["check"])));
+        assert!(checked.contains("says something else"), "{checked}");
+        room.sh(&format!("cat /run/keys > {KEYS}"));
+        let is_left = room.sh(&format!("test -e {place}/applied-new.json && echo yes || true"));
+        assert_eq!(is_left.trim() == "yes", left);
+    }
+    let confirmed = room.run(machine.command(&["confirm"]));
+    assert_eq!(confirmed.status.code(), Some(1), "{}", said(&confirmed));
+}
