@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::declared::Routes;
 use super::{Forwarding, Next};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family};
@@ -72,7 +73,7 @@ impl Forwarding<'_> {
         for zone in &self.site.zones {
             zone.nets.iter().for_each(|net| cut(AddrRange::net(*net)));
         }
-        for route in self.declared.iter().flatten() {
+        for route in self.declared.iter().flat_map(Routes::iter) {
             route.prefixes().for_each(|net| cut(AddrRange::net(net)));
         }
         let [v4, v6] = &self.zones;
@@ -96,9 +97,10 @@ impl Forwarding<'_> {
     /// one zone only.
     fn declared_by_all(&self, dst: IpAddr) -> Vec<(HostId, usize, u8)> {
         let machines = (0u32..).map(HostId).zip(&self.declared);
-        let routes =
-            machines.flat_map(|(host, all)| all.iter().enumerate().map(move |(at, r)| (host, at, r)));
-        routes.filter_map(|(host, at, route)| Some((host, at, route.length(dst)?))).collect()
+        let holding = machines.flat_map(|(host, routes)| routes.holding(dst).map(move |held| (host, held)));
+        let mut all: Vec<_> = holding.map(|(host, (length, at, _))| (host, at, length)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// S7 for a class: what `host` does with its addresses (as one that is not a plain host having them).
