@@ -87,6 +87,7 @@ pub struct Forwarding<'s> {
     gateways: Gateways,
     /// The declared routes by machine.
     declared: Vec<Routes>,
+    classes: OnceLock<Vec<Class>>,
     shared: OnceLock<Vec<Shared>>,
     nearest: Mutex<HashMap<(Family, HostId, ZoneId), Next>>,
     nearest_of_zone: Mutex<HashMap<(Family, ZoneId, ZoneId), ZoneNext>>,
@@ -118,6 +119,7 @@ impl<'s> Forwarding<'s> {
             hubs: site.hubs(),
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
+            classes: OnceLock::new(),
             shared: OnceLock::new(),
             nearest: Mutex::default(),
             nearest_of_zone: Mutex::default(),
@@ -348,6 +350,13 @@ impl<'s> Forwarding<'s> {
             self.shared.get_or_init(|| shared::of_site(self.site)).iter().filter(|one| one.addr == dst);
         let heard = |one: &Shared| machine.legs.iter().any(|leg| one.is_heard(machine, leg));
         self.owner_of(dst).is_none() && shared.into_iter().any(heard)
+    }
+
+    /// The static addresses of machines among these, ascending, each with the machine and the leg.
+    pub fn owners_among(&self, addrs: &AddrSet) -> impl Iterator<Item = (IpAddr, (HostId, LegId))> {
+        let ranges = addrs.ranges();
+        let owners = ranges.flat_map(|range| self.owners.range(range.first_addr()..=range.last_addr()));
+        owners.map(|(addr, owner)| (*addr, *owner))
     }
 
     /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.

@@ -31,7 +31,11 @@ type Key = (ZoneId, u8, Option<(HostId, LegId)>, Vec<(HostId, usize, u8)>);
 impl Forwarding<'_> {
     /// Every address of every zone, by class, in the order of zones.
     #[must_use]
-    pub fn classes(&self) -> Vec<Class> {
+    pub fn classes(&self) -> &[Class] {
+        self.classes.get_or_init(|| self.found_classes())
+    }
+
+    fn found_classes(&self) -> Vec<Class> {
         let mut classes = Vec::new();
         for family in Family::BOTH {
             let mut found: BTreeMap<Key, Vec<AddrRange>> = BTreeMap::new();
