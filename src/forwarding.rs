@@ -24,7 +24,7 @@ use crate::net::{AddrSet, Family};
 pub use classes::Class;
 pub use table::{RouteEntry, RouteHop};
 
-use declared::Declared;
+use declared::{Declared, Routes};
 use distance::{Gateways, Ways};
 use shared::Shared;
 
@@ -86,7 +86,8 @@ pub struct Forwarding<'s> {
     hubs: Bridges,
     gateways: Gateways,
     /// The declared routes by machine.
-    declared: Vec<Vec<Declared>>,
+    declared: Vec<Routes>,
+    classes: OnceLock<Vec<Class>>,
     shared: OnceLock<Vec<Shared>>,
     nearest: Mutex<HashMap<(Family, HostId, ZoneId), Next>>,
     nearest_of_zone: Mutex<HashMap<(Family, ZoneId, ZoneId), ZoneNext>>,
@@ -108,7 +109,7 @@ impl<'s> Forwarding<'s> {
             }
         }
         let declared = |(id, host): (HostId, &Host)| {
-            host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect()
+            Routes::new(host.routes.iter().map(|r| Declared::new(site, id, r, rest)).collect())
         };
         Self {
             site,
@@ -118,6 +119,7 @@ impl<'s> Forwarding<'s> {
             hubs: site.hubs(),
             gateways: Gateways::new(site),
             declared: site.hosts().map(declared).collect(),
+            classes: OnceLock::new(),
             shared: OnceLock::new(),
             nearest: Mutex::default(),
             nearest_of_zone: Mutex::default(),
@@ -269,17 +271,11 @@ impl<'s> Forwarding<'s> {
 
     /// The declared routes of `host` with the longest prefix, those via `zone` alone where one is given.
     fn declared(&self, host: HostId, zone: Option<ZoneId>, dst: IpAddr) -> Option<(u8, Next)> {
-        let routes = self.declared.get(host.index())?.iter().filter(|r| zone.is_none_or(|z| z == r.zone));
-        let mut best: Option<(u8, Vec<&Declared>)> = None;
-        for route in routes {
-            let Some(length) = route.length(dst) else { continue };
-            match &mut best {
-                Some((longest, _)) if *longest > length => {}
-                Some((longest, same)) if *longest == length => same.push(route),
-                Some(_) | None => best = Some((length, vec![route])),
-            }
-        }
-        let (length, routes) = best?;
+        let holding = self.declared.get(host.index())?.holding(dst);
+        let mut holding = holding.filter(|(.., route)| zone.is_none_or(|zone| zone == route.zone)).peekable();
+        let (length, ..) = *holding.peek()?;
+        let routes: Vec<&Declared> =
+            holding.take_while(|(other, ..)| *other == length).map(|(.., route)| route).collect();
         let first = *routes.first()?;
         let next = if routes.iter().all(|r| (r.gateway, r.zone) == (first.gateway, first.zone)) {
             Next::Via { leg: first.leg, gateway: first.gateway, gateway_leg: first.gateway_leg }
@@ -375,6 +371,13 @@ impl<'s> Forwarding<'s> {
         let here = |one: &Shared| one.zone == zone;
         let link = addr.is_ipv4() && !self.hubs.contains_key(&zone);
         link && self.owner_of(addr).is_none() && self.shared_as(addr).any(here)
+    }
+
+    /// The static addresses of machines among these, ascending, each with the machine and the leg.
+    pub fn owners_among(&self, addrs: &AddrSet) -> impl Iterator<Item = (IpAddr, (HostId, LegId))> {
+        let ranges = addrs.ranges();
+        let owners = ranges.flat_map(|range| self.owners.range(range.first_addr()..=range.last_addr()));
+        owners.map(|(addr, owner)| (*addr, *owner))
     }
 
     /// The gateways of a zone that are nearest to another, found once: many machines have a leg in it.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::declared::Routes;
 use super::{Forwarding, Next};
 use crate::model::{HostId, LegId, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family};
@@ -30,7 +31,11 @@ type Key = (ZoneId, u8, Option<(HostId, LegId)>, Vec<(HostId, usize, u8)>);
 impl Forwarding<'_> {
     /// Every address of every zone, by class, in the order of zones.
     #[must_use]
-    pub fn classes(&self) -> Vec<Class> {
+    pub fn classes(&self) -> &[Class] {
+        self.classes.get_or_init(|| self.found_classes())
+    }
+
+    fn found_classes(&self) -> Vec<Class> {
         let mut classes = Vec::new();
         for family in Family::BOTH {
             let mut found: BTreeMap<Key, Vec<AddrRange>> = BTreeMap::new();
@@ -72,7 +77,7 @@ impl Forwarding<'_> {
         for zone in &self.site.zones {
             zone.nets.iter().for_each(|net| cut(AddrRange::net(*net)));
         }
-        for route in self.declared.iter().flatten() {
+        for route in self.declared.iter().flat_map(Routes::iter) {
             route.prefixes().for_each(|net| cut(AddrRange::net(net)));
         }
         let [v4, v6] = &self.zones;
@@ -96,9 +101,10 @@ impl Forwarding<'_> {
     /// one zone only.
     fn declared_by_all(&self, dst: IpAddr) -> Vec<(HostId, usize, u8)> {
         let machines = (0u32..).map(HostId).zip(&self.declared);
-        let routes =
-            machines.flat_map(|(host, all)| all.iter().enumerate().map(move |(at, r)| (host, at, r)));
-        routes.filter_map(|(host, at, route)| Some((host, at, route.length(dst)?))).collect()
+        let holding = machines.flat_map(|(host, routes)| routes.holding(dst).map(move |held| (host, held)));
+        let mut all: Vec<_> = holding.map(|(host, (length, at, _))| (host, at, length)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// S7 for a class: what `host` does with its addresses (as one that is not a plain host having them).

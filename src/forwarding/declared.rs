@@ -1,12 +1,55 @@
-//! `route PLACES via HOST.ZONE`, ready to be asked for the length of its prefix.
+//! `route PLACES via HOST.ZONE`, ready to be asked which hold an address, and by a prefix of what length.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use crate::model::{HostId, LegId, Route, Site, ZoneId};
-use crate::net::addr::number;
-use crate::net::{AddrRange, AddrSet, Family};
+use crate::net::{AddrSet, Family};
+
+/// The declared routes of one machine: of thousands one address is in few.
+pub(super) struct Routes {
+    all: Vec<Declared>,
+    /// Which name a network, by their places.
+    by_net: BTreeMap<IpNet, Vec<usize>>,
+    /// The lengths of these networks.
+    lengths: BTreeSet<u8>,
+    /// Which have a prefix of no length.
+    defaults: Vec<usize>,
+}
+
+impl Routes {
+    pub(super) fn new(all: Vec<Declared>) -> Self {
+        let mut by_net: BTreeMap<IpNet, Vec<usize>> = BTreeMap::new();
+        let mut defaults = Vec::new();
+        for (at, route) in all.iter().enumerate() {
+            route.nets.iter().for_each(|net| by_net.entry(*net).or_default().push(at));
+            if !route.default.is_empty() {
+                defaults.push(at);
+            }
+        }
+        let lengths = by_net.keys().map(IpNet::prefix_len).collect();
+        Self { all, by_net, lengths, defaults }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Declared> {
+        self.all.iter()
+    }
+
+    /// The routes that hold an address: the length of the prefix by which each does, its place among all, and itself. The longest
+    /// come first, those of one length in their order.
+    pub(super) fn holding(&self, dst: IpAddr) -> impl Iterator<Item = (u8, usize, &Declared)> {
+        let nets = self.lengths.iter().rev().filter_map(move |length| IpNet::new(dst, *length).ok());
+        let by_net = nets.flat_map(|net| {
+            let places = self.by_net.get(&net.trunc()).into_iter().flatten();
+            places.map(move |at| (net.prefix_len(), *at))
+        });
+        let all = by_net.chain(self.defaults.iter().map(|at| (0, *at)));
+        let routes = all.filter_map(|(length, at)| Some((length, at, self.all.get(at)?)));
+        routes.filter(move |(length, _, route)| *length > 0 || route.default.contains(dst))
+    }
+}
 
 /// A declared route of one machine.
 pub(super) struct Declared {
@@ -52,19 +95,6 @@ impl Declared {
             default,
             nets,
         }
-    }
-
-    /// The length of the prefix by which the route holds an address.
-    pub(super) fn length(&self, dst: IpAddr) -> Option<u8> {
-        if self.default.contains(dst) {
-            return Some(0);
-        }
-        let wanted = (Family::of(dst), number(dst));
-        let at = self.nets.partition_point(|net| {
-            let range = AddrRange::net(*net);
-            (range.family, range.last) < wanted
-        });
-        self.nets.get(at).filter(|net| net.contains(&dst)).map(IpNet::prefix_len)
     }
 
     /// Every network the route names, the default of a family as such.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::declared::{default_net, networks};
+use super::declared::{Routes, default_net, networks};
 use super::{Forwarding, Next, groups};
 use crate::model::{HostId, LegId};
 use crate::net::{AddrSet, Family};
@@ -105,7 +105,7 @@ impl Forwarding<'_> {
             let families = Family::BOTH.into_iter().filter(|family| zone.rest && zone.addrs.has(*family));
             nets.extend(families.filter_map(default_net));
         }
-        for route in self.declared.get(host.index()).into_iter().flatten() {
+        for route in self.declared.get(host.index()).into_iter().flat_map(Routes::iter) {
             nets.extend(route.prefixes());
         }
         nets.into_iter().collect()

@@ -1,5 +1,7 @@
 //! Services: what their items mean as terms, by name or spelled out.
 
+use std::collections::BTreeSet;
+
 use super::names::{List, Names, unknown};
 use super::{builtin, cycles, icmp, literal};
 use crate::diag::{Diagnostic, Findings, code};
@@ -11,7 +13,16 @@ use crate::syntax::ast::{IcmpType, IcmpVersion, PortProto, ProtoName, ServiceIte
 pub(super) struct Services<'a> {
     names: &'a Names<'a>,
     /// By their place in [`Names::services`]; none where an error already spoke of it.
-    terms: Vec<Option<Vec<Term>>>,
+    declared: Vec<Option<Said>>,
+}
+
+/// What items say: terms, and services that others declare. These are put together where somebody speaks of them: if each kept
+/// what those that it names have kept, a chain of them would take space by the square of its length.
+#[derive(Clone, Default)]
+struct Said {
+    terms: Vec<Term>,
+    /// By their place in [`Names::services`].
+    named: Vec<usize>,
 }
 
 impl<'a> Services<'a> {
@@ -20,7 +31,7 @@ impl<'a> Services<'a> {
         let refers: Vec<Vec<usize>> =
             names.services.iter().map(|s| names.service_refers(s.items.unwrap_or(&[]))).collect();
         let order = cycles::order(&refers);
-        let mut services = Self { names, terms: vec![None; names.services.len()] };
+        let mut services = Self { names, declared: vec![None; names.services.len()] };
         for cycle in &order.cycles {
             let members = cycle.iter().filter_map(|&n| names.services.get(n));
             if let Some(finding) = cycle_of(members.map(|s| s.name)) {
@@ -30,9 +41,9 @@ impl<'a> Services<'a> {
         for at in order.order {
             let Some(service) = names.services.get(at) else { continue };
             let name = Some(service.name.text.as_str());
-            let terms = service.items.and_then(|items| services.terms_of(name, items, findings));
-            if let Some(slot) = services.terms.get_mut(at) {
-                *slot = terms;
+            let said = service.items.and_then(|items| services.said(name, items, findings));
+            if let Some(slot) = services.declared.get_mut(at) {
+                *slot = said;
             }
         }
         services
@@ -40,26 +51,7 @@ impl<'a> Services<'a> {
 
     /// What items mean together: sorted, without duplicates; none after a finding.
     pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Vec<Term>> {
-        self.terms_of(None, items, findings)
-    }
-
-    /// The same; `declared` is what they are given as a name, if any.
-    fn terms_of(
-        &self,
-        declared: Option<&str>,
-        items: &[ServiceItem],
-        findings: &mut Findings,
-    ) -> Option<Vec<Term>> {
-        let list = List { declared, places: &[], services: items };
-        let mut terms = match items {
-            // Nearly always it is one.
-            [item] => self.item_of(item, list, findings)?,
-            _ => {
-                let each: Vec<Option<Vec<Term>>> =
-                    items.iter().map(|item| self.item_of(item, list, findings)).collect();
-                each.into_iter().collect::<Option<Vec<_>>>()?.into_iter().flatten().collect()
-            }
-        };
+        let mut terms = self.whole(self.said(None, items, findings)?)?;
         terms.sort();
         terms.dedup();
         Some(terms)
@@ -67,14 +59,50 @@ impl<'a> Services<'a> {
 
     /// What one item means; none after a finding.
     pub(super) fn item(&self, item: &ServiceItem, findings: &mut Findings) -> Option<Vec<Term>> {
-        self.item_of(item, List::default(), findings)
+        self.whole(self.said_by(item, List::default(), findings)?)
     }
 
-    fn item_of(&self, item: &ServiceItem, list: List<'_>, findings: &mut Findings) -> Option<Vec<Term>> {
-        match &item.kind {
+    /// All terms of what was said, with those of every service that it comes to, each once.
+    fn whole(&self, said: Said) -> Option<Vec<Term>> {
+        let Said { mut terms, named: mut left } = said;
+        let mut seen = BTreeSet::new();
+        while let Some(at) = left.pop() {
+            if seen.insert(at) {
+                let said = self.declared.get(at)?.as_ref()?;
+                terms.extend_from_slice(&said.terms);
+                left.extend_from_slice(&said.named);
+            }
+        }
+        Some(terms)
+    }
+
+    /// What items say together; `declared` is what they are given as a name, if any.
+    fn said(&self, declared: Option<&str>, items: &[ServiceItem], findings: &mut Findings) -> Option<Said> {
+        let list = List { declared, places: &[], services: items };
+        // Nearly always it is one.
+        if let [item] = items {
+            return self.said_by(item, list, findings);
+        }
+        let each: Vec<Option<Said>> = items.iter().map(|item| self.said_by(item, list, findings)).collect();
+        let mut all = Said::default();
+        for said in each {
+            let said = said?;
+            all.terms.extend(said.terms);
+            all.named.extend(said.named);
+        }
+        Some(all)
+    }
+
+    fn said_by(&self, item: &ServiceItem, list: List<'_>, findings: &mut Findings) -> Option<Said> {
+        let terms = match &item.kind {
             ServiceKind::Name(name) => match builtin::terms(&name.text) {
-                Some(terms) => Some(terms),
-                None => self.terms.get(self.names.service(name, list, findings)?)?.clone(),
+                Some(terms) => terms,
+                None => {
+                    let at = self.names.service(name, list, findings)?;
+                    // Of what is wrong where it is declared an error already spoke.
+                    self.declared.get(at)?.as_ref()?;
+                    return Some(Said { terms: Vec::new(), named: vec![at] });
+                }
             },
             ServiceKind::Ports { proto, to, from } => {
                 let proto = match proto {
@@ -83,18 +111,17 @@ impl<'a> Services<'a> {
                 };
                 let to = to.map_or(Some(PortSet::full()), |r| literal::ports(&r, findings));
                 let from = from.map_or(Some(PortSet::full()), |r| literal::ports(&r, findings));
-                Some(vec![Term::Ports { proto, from: from?, to: to? }])
+                vec![Term::Ports { proto, from: from?, to: to? }]
             }
             ServiceKind::Icmp { version, kind, code } => {
                 let codes = code.map_or(RangeSet::full(), RangeSet::one);
-                icmp_types(*version, kind.as_ref(), findings)
-                    .map(|(family, types)| vec![Term::Icmp { family, types, codes }])
+                let (family, types) = icmp_types(*version, kind.as_ref(), findings)?;
+                vec![Term::Icmp { family, types, codes }]
             }
-            ServiceKind::Proto(name) => {
-                protocol(name, findings).map(|proto| vec![Term::Protos(RangeSet::one(proto))])
-            }
-            ServiceKind::Any => Some(vec![Term::Protos(RangeSet::full())]),
-        }
+            ServiceKind::Proto(name) => vec![Term::Protos(RangeSet::one(protocol(name, findings)?))],
+            ServiceKind::Any => vec![Term::Protos(RangeSet::full())],
+        };
+        Some(Said { terms, named: Vec::new() })
     }
 }
 

@@ -275,7 +275,7 @@ impl Here<'_> {
                 }
                 if leg.dynamic && names(machine, host, &access.to.plus, id, None) {
                     let except = Readings::new(self.spec.site).wide_except(&access.to);
-                    let classes = self.spec.forwarding.classes().into_iter().filter(|c| c.zone == leg.zone);
+                    let classes = self.spec.forwarding.classes().iter().filter(|c| c.zone == leg.zone);
                     let left = classes.map(|class| class.addrs.difference(&except));
                     let samples = left.filter_map(|addrs| addrs.ranges().next().map(|r| r.first_addr()));
                     all.extend(samples.map(|d| (host, Written { leg: id, dynamic: true }, d)));

@@ -60,7 +60,7 @@ impl<'s> Routes<'s> {
     #[must_use]
     pub fn new(site: &'s Site) -> Self {
         let forwarding = Forwarding::new(site);
-        let classes = forwarding.classes();
+        let classes = forwarding.classes().to_vec();
         let mut extents: Vec<(AddrRange, usize)> = Vec::new();
         let mut by_zone: BTreeMap<ZoneId, Vec<usize>> = BTreeMap::new();
         for (at, class) in classes.iter().enumerate() {

@@ -27,7 +27,7 @@ pub(crate) struct Network<'s> {
     /// The site.
     pub(crate) site: &'s Site,
     /// How names are read.
-    pub(crate) readings: Readings<'s>,
+    pub(crate) readings: Arc<Readings<'s>>,
     /// Where all sets live.
     pub(crate) space: Space,
     /// Who bridges what.
@@ -218,7 +218,7 @@ impl<'s> Network<'s> {
         replies: BTreeMap<HostId, (PacketSet, PacketSet)>,
         at: u64,
     ) -> Self {
-        let readings = Readings::new(site);
+        let readings = Arc::new(Readings::new(site));
         let directors = ipvs::directors(site, &mut space);
         let gateways = Arc::new(gateways::gateways(site));
         let shared = shared::of_site(site);

@@ -30,6 +30,8 @@ pub(crate) type Leg = (HostId, LegId);
 pub(crate) struct Grounds<'g> {
     text: &'g GroupsText,
     estate: Estate,
+    /// Where in the estate the interface of each leg is.
+    places: BTreeMap<Leg, usize>,
     parts: Parts,
 }
 
@@ -44,10 +46,12 @@ impl<'g> Grounds<'g> {
             }
         }
         let known = widely.then(|| site.static_addresses());
-        let (wearers, parts) = (site.wearers().into_iter(), parts(&estate));
+        let (wearers, parts) = (site.wearers(), parts(&estate));
+        let places = wearers.keys().copied().zip(0usize..).collect();
+        let wearers = wearers.into_iter();
         estate.interfaces =
             wearers.map(|(leg, groups)| worn(site, &parts, leg, &groups, known.as_ref())).collect();
-        Self { text, estate, parts }
+        Self { text, estate, places, parts }
     }
 
     /// The packets that an interface lets pass, of every state, by address.
@@ -77,8 +81,12 @@ impl<'g> Grounds<'g> {
         admits::symbolic(&groups, direction(way), space).map_err(|why| why.to_string())
     }
 
+    fn interface(&self, leg: Leg) -> Option<&Interface> {
+        self.estate.interfaces.get(*self.places.get(&leg)?)
+    }
+
     fn groups(&self, leg: Leg) -> Result<Vec<&Group>, String> {
-        let interface = self.estate.interface(&id(leg)).ok_or_else(|| "no such interface".to_owned())?;
+        let interface = self.interface(leg).ok_or_else(|| "no such interface".to_owned())?;
         sim::groups_of(&self.estate, interface).map_err(|why| why.to_string())
     }
 
@@ -126,7 +134,7 @@ impl<'g> Grounds<'g> {
         };
         match way == Way::Egress && amazons().contains(far) {
             true => Some(run::Run { verdict: Verdict::Accept, by: run::By::NoGroup }),
-            false => run::grounded(&self.estate, &id(leg), direction(way), packet).ok(),
+            false => run::at(&self.estate, self.interface(leg)?, direction(way), packet).ok(),
         }
     }
 
@@ -223,7 +231,25 @@ pub struct AgainstGroups<'s> {
     spec: Spec<'s>,
     space: Space,
     favourites: Vec<IpAddr>,
+    nobody: Nobody,
     meant: BTreeMap<(Leg, Way), Result<Meant, String>>,
+}
+
+/// Who is at no interface that is asked about.
+struct Nobody {
+    /// The routers of vpcs.
+    routers: AddrSet,
+    /// They, Amazon's own addresses, and those that nobody has.
+    far: AddrSet,
+}
+
+impl Nobody {
+    fn of(site: &Site) -> Self {
+        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
+        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let far = nobodys().union(&amazons()).union(&routers);
+        Self { routers, far }
+    }
 }
 
 impl<'s> AgainstGroups<'s> {
@@ -235,6 +261,7 @@ impl<'s> AgainstGroups<'s> {
             spec: Spec::new(site),
             space: Space::default(),
             favourites: favourites(site),
+            nobody: Nobody::of(site),
             meant: BTreeMap::new(),
         }
     }
@@ -257,9 +284,9 @@ impl<'s> AgainstGroups<'s> {
         let (sets, space) = (&self.sets, &mut self.space);
         let meant = self.meant.entry((leg, way)).or_insert_with(|| meant(sets, leg, way, space));
         let site = self.spec.forwarding().site();
-        let favourites = &self.favourites;
+        let (favourites, nobody) = (&self.favourites, &self.nobody);
         let (outcome, sampled) = match meant {
-            Ok(meant) => At { spec: &self.spec, grounds, leg, way, favourites }
+            Ok(meant) => At { spec: &self.spec, grounds, leg, way, favourites, nobody }
                 .compared(meant, space)
                 .unwrap_or_else(|reason| (Outcome::Undecided { reason }, 0)),
             Err(reason) => (Outcome::Undecided { reason: reason.clone() }, 0),
@@ -297,6 +324,7 @@ struct At<'a, 's> {
     leg: Leg,
     way: Way,
     favourites: &'a [IpAddr],
+    nobody: &'a Nobody,
 }
 
 impl At<'_, '_> {
@@ -329,17 +357,14 @@ impl At<'_, '_> {
         {
             own = own.union(&AddrSet::full().of(family));
         }
-        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-        let nobody = nobodys().union(&amazons()).union(&routers);
         // Nor has a machine of unknown address the one that AWS keeps for its router, or that another machine has.
         let dynamic = site.leg(self.leg.0, self.leg.1).is_some_and(|leg| leg.dynamic);
         let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
-        let own = own.difference(&routers).difference(&others_have);
+        let own = own.difference(&self.nobody.routers).difference(&others_have);
         // S13: what a machine says to itself comes by no interface, whichever of its addresses it is for.
         let legs = site.host(self.leg.0).into_iter().flat_map(|host| &host.legs);
         let itself = legs.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-        let others = nobody.union(&itself).complement();
+        let others = self.nobody.far.union(&itself).complement();
         let (near, far) = match self.way {
             Way::Ingress => (Field::Dst, Field::Src),
             Way::Egress => (Field::Src, Field::Dst),

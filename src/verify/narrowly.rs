@@ -1,12 +1,13 @@
 //! `expect allow`: every packet gets through on its routed path, and its reply gets back (S10, S25).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::forwarding::shared::{self, Shared};
 use crate::forwarding::{Forwarding, Next};
 use crate::model::{Action, End, Expect, Hook, HostId, LegId, Nat, Place, Role, Site, ZoneId};
-use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Packet, PacketSet};
 use crate::spec::reading::Readings;
 
 use super::compose::Network;
@@ -88,7 +89,7 @@ pub(crate) fn stopped(
     favourites: &[IpAddr],
 ) -> Result<Option<Stopped>, Exhausted> {
     let asked = Asked::of(network, expect);
-    let readings = Readings::new(network.site);
+    let readings = Arc::clone(&network.readings);
     let (no_source, no_target) = (readings.wide_except(&expect.from), readings.wide_except(&expect.to));
     let heard = groups_of(&expect.to).difference(&no_target);
     for family in Family::BOTH.into_iter().filter(|family| heard.has(*family)) {
@@ -102,7 +103,7 @@ pub(crate) fn stopped(
             }
         }
     }
-    let nobodys = nobodys(network.site, &expect.to);
+    let nobodys = nobodys(&network.shared, &expect.to);
     for to in targets(forwarding, &readings, &expect.to, &no_target) {
         for from in sources(forwarding, &readings, &expect.from, &no_source, &to) {
             if same_machine(&from, &to) {
@@ -246,8 +247,7 @@ fn targets(
 
 /// The addresses that several machines take in, but for those that a place names otherwise than with the whole of their network: no
 /// machine is reached at them.
-fn nobodys(site: &Site, place: &Place) -> AddrSet {
-    let shared = shared::of_site(site);
+fn nobodys(shared: &[Shared], place: &Place) -> AddrSet {
     let named = place.plus.iter().fold(AddrSet::empty(), |all, end| match end {
         // How the addresses were written is not known any more: neighbours are one range.
         End::Addrs(addrs) => {
@@ -256,7 +256,7 @@ fn nobodys(site: &Site, place: &Place) -> AddrSet {
         }
         End::Zone(_) | End::Host(_) | End::Leg(..) | End::Anywhere => all,
     });
-    shared::addresses(&shared).difference(&named)
+    shared::addresses(shared).difference(&named)
 }
 
 fn sources(
@@ -322,21 +322,22 @@ fn spread(forwarding: &Forwarding<'_>, readings: &Readings<'_>, end: &End) -> Ve
     let all = readings.narrow_except(end);
     let mut pieces = Vec::new();
     for class in forwarding.classes() {
-        let mut here = class.addrs.intersection(&all);
+        let here = class.addrs.intersection(&all);
         if here.is_empty() {
             continue;
         }
-        for (id, host) in site.hosts() {
-            for (leg_id, leg) in host.legs() {
-                let own = leg.address_set().intersection(&here);
-                if !own.is_empty() {
-                    here = here.difference(&own);
-                    let (machine, begin) = (Some((id, leg_id)), Begin::Leg(id, leg_id));
-                    pieces.push(Piece { addrs: own, machine, begin, named: false });
-                }
-            }
+        // By machine and leg, as they are declared.
+        let mut owned: BTreeMap<(HostId, LegId), Vec<AddrRange>> = BTreeMap::new();
+        for (addr, owner) in forwarding.owners_among(&here) {
+            owned.entry(owner).or_default().push(AddrRange::one(addr));
         }
-        pieces.push(Piece { addrs: here, machine: None, begin: Begin::Zone(class.zone), named: false });
+        let known = AddrSet::from_ranges(owned.values().flatten().copied());
+        for ((host, leg), ranges) in owned {
+            let (addrs, machine) = (AddrSet::from_ranges(ranges), Some((host, leg)));
+            pieces.push(Piece { addrs, machine, begin: Begin::Leg(host, leg), named: false });
+        }
+        let addrs = here.difference(&known);
+        pieces.push(Piece { addrs, machine: None, begin: Begin::Zone(class.zone), named: false });
     }
     if !matches!(end, End::Addrs(_)) {
         pieces.extend(dynamic_members(site, readings, end, &all));

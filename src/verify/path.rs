@@ -38,8 +38,8 @@ impl Path {
         sender: Option<HostId>,
         receiver: Option<HostId>,
     ) {
-        let bridge = forwarding.site().bridge_of(zone);
-        if let Some((host, leg, _)) = bridge.filter(|b| Some(b.0) != sender && Some(b.0) != receiver) {
+        let bridge = forwarding.bridge_of(zone);
+        if let Some((host, leg)) = bridge.filter(|b| Some(b.0) != sender && Some(b.0) != receiver) {
             self.bridged.push((self.transits.len(), host, leg));
         }
     }

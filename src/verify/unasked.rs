@@ -81,7 +81,7 @@ fn outcome(
 /// The addresses of all zones by how they are forwarded.
 struct Sources<'f, 's> {
     forwarding: &'f Forwarding<'s>,
-    classes: Vec<Class>,
+    classes: &'f [Class],
 }
 
 /// A packet that enters by a leg though its source does not live behind it.
@@ -138,7 +138,7 @@ impl Sources<'_, '_> {
     /// By leg: the sources to which the machine itself would send by it.
     fn behind(&self, host: HostId) -> BTreeMap<LegId, AddrSet> {
         let mut all: BTreeMap<LegId, Vec<AddrRange>> = BTreeMap::new();
-        for class in &self.classes {
+        for class in self.classes {
             match self.forwarding.onward(host, class.sample) {
                 Next::OnLink { leg } | Next::Via { leg, .. } => {
                     all.entry(leg).or_default().extend(class.addrs.ranges());

@@ -1,5 +1,5 @@
-//! Many sets in their order, arranged as a tree of their sums: which of them have a packet, and which part of a set each
-//! of them has that none before it has, without asking every one about everything. What is left after each of a long list
+//! Many sets in their order, arranged as a tree of their sums: which of them have a packet, or meet another set, and which part of
+//! a set each of them has that none before it has, without asking every one about everything. What is left after each of a long list
 //! is as large as the list, and never made.
 
 use super::{Exhausted, PacketSet, Space};
@@ -66,10 +66,28 @@ impl Covers {
     /// # Errors
     /// [`Exhausted`].
     pub fn of(&self, space: &mut Space, packet: &Packet) -> Result<Vec<usize>, Exhausted> {
+        self.those(|sum| space.contains(sum, packet))
+    }
+
+    /// Which of the sets have something in common with another, by their places in the order.
+    ///
+    /// # Errors
+    /// [`Exhausted`].
+    pub fn meeting(&self, space: &mut Space, other: PacketSet) -> Result<Vec<usize>, Exhausted> {
+        let found = self.those(|sum| Ok(space.meet(sum, other)))?;
+        space.within_budget()?;
+        Ok(found)
+    }
+
+    /// The sets of which something holds that holds of their sums then, too.
+    fn those(
+        &self,
+        mut holds: impl FnMut(PacketSet) -> Result<bool, Exhausted>,
+    ) -> Result<Vec<usize>, Exhausted> {
         let mut found = Vec::new();
         let mut open = vec![1usize];
         while let Some(node) = open.pop() {
-            if !space.contains(self.sum(node), packet)? {
+            if !holds(self.sum(node))? {
                 continue;
             }
             match self.leaf(node) {

@@ -167,6 +167,9 @@ const FEW: usize = 4;
 
 pub(super) type Findings = (Vec<Difference>, Vec<Unclear>);
 
+/// What the old ruleset translates so, the new one so, and which packets.
+type Apart = (Option<Translation>, Option<Translation>, PacketSet);
+
 /// Which packets each place decides about, or translates.
 #[derive(Default)]
 struct Whose {
@@ -205,6 +208,8 @@ struct At<'s, 'a> {
     before: Effects,
     after: Effects,
     deciders: [Whose; 2],
+    /// Made when a difference in translation is first told.
+    translators: [Option<Whose>; 2],
     domain: PacketSet,
     names: &'a Names,
     regions: usize,
@@ -245,7 +250,21 @@ impl<'s, 'a> At<'s, 'a> {
         }
         let said = BTreeMap::new();
         let written = sides.iter().any(|side| sim::writes_headers(&side.rules.ruleset));
-        Ok(Self { space, spot, sides, before, after, deciders, domain, names, regions, part, written, said })
+        Ok(Self {
+            space,
+            spot,
+            sides,
+            before,
+            after,
+            deciders,
+            translators: [None, None],
+            domain,
+            names,
+            regions,
+            part,
+            written,
+            said,
+        })
     }
 }
 
@@ -276,15 +295,9 @@ impl At<'_, '_> {
     }
 
     fn translated(&mut self, found: &mut Findings) -> Result<(), Stop> {
-        let (was, now) = (self.before.translations.clone(), self.after.translations.clone());
-        let (was, now) = (self.by_translation(was), self.by_translation(now));
-        for (&w, &before) in &was {
-            for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
-                let set = self.space.and(before, after);
-                let set = self.sent_apart(w, n, set);
-                let set = self.passing(set);
-                self.put(Change::Translated { was: w, now: n }, set, set, found)?;
-            }
+        for (was, now, set) in self.translated_apart()? {
+            let set = self.passing(set);
+            self.put(Change::Translated { was, now }, set, set, found)?;
         }
         Ok(())
     }
@@ -379,13 +392,32 @@ impl At<'_, '_> {
         self.space.and(set, both)
     }
 
+    /// Every two translations of which the same packets get the one from the old ruleset and the other from the new, with those
+    /// that are sent to different places. Of thousands of each nearly all have nothing in common: they are not paired.
+    fn translated_apart(&mut self) -> Result<Vec<Apart>, Exhausted> {
+        let (was, now) = (self.before.translations.clone(), self.after.translations.clone());
+        let (was, now) = (self.by_translation(was), self.by_translation(now));
+        let (now, sets): (Vec<_>, Vec<_>) = now.into_iter().unzip();
+        let covers = Covers::new(self.space, &sets);
+        let mut apart = Vec::new();
+        for (w, before) in was {
+            for at in covers.meeting(self.space, before)? {
+                let (Some(&n), Some(&after)) = (now.get(at), sets.get(at)) else { continue };
+                if n != w {
+                    let set = self.space.and(before, after);
+                    apart.push((w, n, self.sent_apart(w, n, set)));
+                }
+            }
+        }
+        Ok(apart)
+    }
+
     /// Packets by what is done to their addresses; what gets the destination that it has is not translated.
     fn by_translation(
         &mut self,
         all: Vec<(Place, Translation, PacketSet)>,
     ) -> BTreeMap<Option<Translation>, PacketSet> {
-        let mut by = BTreeMap::new();
-        let mut translated = PacketSet::NOTHING;
+        let mut by: BTreeMap<Option<Translation>, Vec<PacketSet>> = BTreeMap::new();
         for (_, to, set) in all {
             let mut set = set;
             if let Translation::Destination { addr, port } = to {
@@ -396,10 +428,11 @@ impl At<'_, '_> {
                 }
                 set = self.space.minus(set, same);
             }
-            translated = self.space.or(translated, set);
-            let so_far = by.entry(Some(to)).or_insert(PacketSet::NOTHING);
-            *so_far = self.space.or(*so_far, set);
+            by.entry(Some(to)).or_default().push(set);
         }
+        let united = by.into_iter().map(|(to, sets)| (to, self.space.any(sets)));
+        let mut by: BTreeMap<_, _> = united.collect();
+        let translated = self.space.any(by.values().copied().collect());
         by.insert(None, self.space.not(translated));
         by
     }
@@ -508,8 +541,9 @@ impl At<'_, '_> {
                 self.deciders.get(which).map(|whose| whose.shares(self.space, set)).unwrap_or_default()
             }
             Change::Translated { .. } => {
-                let all = effects.translations.iter().map(|(place, _, set)| (*place, *set)).collect();
-                Whose::new(self.space, all).shares(self.space, set)
+                let Some(whose) = self.translators.get_mut(which) else { return Ok(Vec::new()) };
+                let all = || effects.translations.iter().map(|(place, _, set)| (*place, *set)).collect();
+                whose.get_or_insert_with(|| Whose::new(self.space, all())).shares(self.space, set)
             }
             Change::Untracked | Change::Tracked | Change::Marked { .. } | Change::Altered => Vec::new(),
         };

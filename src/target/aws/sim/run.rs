@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::artifact::{Direction, Estate, Group, Icmp, Peer, Rule, Traffic};
+use super::super::artifact::{Direction, Estate, Group, Icmp, Interface, Peer, Rule, Traffic};
 use super::{Role, Roles, Unknown, addresses, groups_of};
 use crate::net::{CtState, Family, Packet, Proto, Verdict};
 
@@ -62,7 +62,20 @@ pub fn grounded(
     packet: &Packet,
 ) -> Result<Run, Unknown> {
     let of = estate.interface(interface).ok_or_else(|| Unknown::Interface(interface.to_owned()))?;
-    let groups = groups_of(estate, of)?;
+    at(estate, of, direction, packet)
+}
+
+/// The same of an interface that was looked for before: of many packets at one it is looked for once.
+///
+/// # Errors
+/// [`Unknown`].
+pub fn at(
+    estate: &Estate,
+    interface: &Interface,
+    direction: Direction,
+    packet: &Packet,
+) -> Result<Run, Unknown> {
+    let groups = groups_of(estate, interface)?;
     if groups.is_empty() {
         return Ok(Run { verdict: Verdict::Accept, by: By::NoGroup });
     }

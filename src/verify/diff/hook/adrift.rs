@@ -2,7 +2,7 @@
 //!
 //! That they are perhaps denied or allowed says nothing of this: with both rulesets they may go on, and be sent elsewhere by one.
 
-use super::{At, BTreeMap, Change, CtState, Effects, Field, Findings, PacketSet, Space, Stop};
+use super::{At, BTreeMap, Change, CtState, Effects, Exhausted, Field, Findings, PacketSet, Space, Stop};
 use crate::target::nft::sim::{Behind, Mark, Writes};
 
 impl At<'_, '_> {
@@ -19,7 +19,7 @@ impl At<'_, '_> {
         let (translation, mark) = (either(Writes::Translation), either(Writes::Mark));
         let altered = either(Writes::Packet);
 
-        let known = self.translations_differ();
+        let known = self.translations_differ()?;
         let translation = self.first(translation);
         let translated = self.space.or(translation, known);
         let known = self.marks_differ();
@@ -81,17 +81,9 @@ impl At<'_, '_> {
     }
 
     /// Those that are translated otherwise, as far as that is known.
-    fn translations_differ(&mut self) -> PacketSet {
-        let (was, now) = (self.before.translations.clone(), self.after.translations.clone());
-        let (was, now) = (self.by_translation(was), self.by_translation(now));
-        let mut differing = Vec::new();
-        for (&w, &before) in &was {
-            for (&n, &after) in now.iter().filter(|(n, _)| **n != w) {
-                let set = self.space.and(before, after);
-                differing.push(self.sent_apart(w, n, set));
-            }
-        }
-        self.space.any(differing)
+    fn translations_differ(&mut self) -> Result<PacketSet, Exhausted> {
+        let differing = self.translated_apart()?.into_iter().map(|(_, _, set)| set).collect();
+        Ok(self.space.any(differing))
     }
 
     /// Those that have another mark, or may: as they go on, or as they came where they got lost.
