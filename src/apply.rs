@@ -7,7 +7,7 @@
 //! a watchdog is armed that does not depend on this process, its terminal or its connection ([`watchdog`]). What is
 //! true is read from the kernel: the table carries the number of its generation, and what a program's exit code says is
 //! never believed (an `nft` that was killed may have committed: tried). The state directory ([`state`]) has two marks, each
-//! set by one `rename(2)`: the generation on trial, and the confirmed one. Whatever dies when, [`change::status`] compares
+//! set by one `rename(2)`: the generation on trial, and the confirmed one. Whatever dies when, [`status::status`] compares
 //! them with the table.
 //!
 //! SECURITY: nothing here opens what a file does not say; refusals ([`preflight`]) are made before anything is armed.
@@ -29,6 +29,7 @@ pub mod preflight;
 pub mod scratch;
 mod sockets;
 pub mod state;
+pub mod status;
 pub mod watchdog;
 
 use crate::lab::LabError;

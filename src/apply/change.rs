@@ -2,7 +2,7 @@
 //!
 //! `Plan → Armed → on trial → confirmed`. What exists has been checked: a [`Plan`] was loaded into a scratch namespace,
 //! and so was the way back; an [`Armed`] has a watchdog. [`Armed::load`] ends in the new table, read back, or in the
-//! old one. A death of this process at any step leaves the trial to the watchdog, and the truth to [`status`].
+//! old one. A death of this process at any step leaves the trial to the watchdog, and the truth to [`super::status`].
 
 #![expect(clippy::disallowed_methods, reason = "sets the kernel's parameters")]
 
@@ -13,23 +13,19 @@ use std::time::Duration;
 
 use crate::target::nft::artifact::{Ruleset, Table};
 use crate::target::nft::read;
-use crate::target::nft::still::is_later;
 
 use super::admin::{self, Connection};
 use super::build::{Build, Leg};
 use super::live::{self, Nft, is_own, parsed};
 use super::preflight::{self, Refusal};
 use super::state::{
-    BOOT, Lock, MEND, Parameter, ROLLBACK, ROLLED_BACK, Record, State, Trial, boot, replace, uptime,
+    BOOT, Lock, Parameter, ROLLBACK, ROLLED_BACK, Record, State, Trial, boot, replace, uptime,
 };
 use super::watchdog::{self, Watchdog};
 use super::{ApplyError, carry, connections, damage, log, parameters, scratch};
 
 /// How long a command waits for another one to end.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Milliseconds after the end of a trial in which it is still being rolled back.
-const LATE: u64 = 2000;
 
 /// The listing of every table at the moment of the confirmation, in the generation's folder.
 pub const CONFIRMED_WITH: &str = "confirmed-with.nft";
@@ -649,152 +645,4 @@ fn is_of_another_boot(state: &State, record: &Record) -> bool {
 fn said(record: &Record, what: &str) -> String {
     let Record { generation, host, policy, by, .. } = record;
     format!("generation {generation} of `{host}` {what} (policy {policy}, applied by {by})")
-}
-
-/// What is so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The confirmed generation; none where nothing is, or that is damaged.
-    pub confirmed: Option<Record>,
-    /// Whether what is confirmed is damaged.
-    pub damaged: bool,
-    /// The generation on trial.
-    pub trial: Option<(Record, Trial)>,
-    /// The mark of the table.
-    pub mark: Option<String>,
-    /// Whether there is a table of ours.
-    pub table: bool,
-    /// Whether it is not what its mark says.
-    pub altered: bool,
-    /// What became of the last generation.
-    pub last: Option<(u64, String)>,
-    /// What of it is as it should not be.
-    pub wrong: Vec<String>,
-    /// Milliseconds until the trial is rolled back.
-    pub left: Option<u64>,
-}
-
-/// Whether somebody changed the table that bears the mark of a generation. What it counts and what passes is no change.
-fn is_altered(state: &State, nft: &Nft, record: &Record, live: &Ruleset) -> Result<bool, ApplyError> {
-    let confirmed = state.text(record.generation, CONFIRMED_WITH).ok();
-    let confirmed = confirmed.and_then(|listing| parsed(&live::own_part(&listing)).ok());
-    if confirmed.is_some_and(|confirmed| is_later(live, &confirmed)) {
-        return Ok(false);
-    }
-    // On trial nothing is listed yet, and another nft may list it in other words.
-    if let Some(fault) = damage::boot_fault(state, record.generation) {
-        return Err(ApplyError::State(fault));
-    }
-    let expected = scratch::load(nft, &state.text(record.generation, BOOT)?)?;
-    Ok(carry::canonical(live) != carry::canonical(&expected))
-}
-
-/// What is so, read from the state directory and the kernel, whatever died when.
-///
-/// # Errors
-/// When either cannot be read.
-pub fn status(state: &State, nft: &Nft) -> Result<Status, ApplyError> {
-    // Whoever changes the machine is given the time to end; what never ends is reported as it stands.
-    let lock = state.lock_if_there(Duration::from_secs(2));
-    let busy = matches!(lock, Err(ApplyError::Busy));
-    let mut wrong = Vec::new();
-    let confirmed = state.confirmed_record().unwrap_or_else(|why| {
-        wrong.push(why.to_string());
-        None
-    });
-    let damaged = !wrong.is_empty();
-    let trial = match state.trial()? {
-        Some(trial) => {
-            let ends = |why: ApplyError| match why {
-                ApplyError::State(why) => ApplyError::State(format!("{why}; `fwc rollback` ends its trial")),
-                why => why,
-            };
-            Some((state.record(trial.generation).map_err(ends)?, trial))
-        }
-        None => None,
-    };
-    let live = parsed(&nft.own_text()?)?;
-    let mark = live::mark(&live);
-    let table = live.tables.iter().any(is_own);
-    let last = state.last()?;
-    let last = state.outcome(last).map(|outcome| (last, outcome));
-    if busy {
-        wrong.push("another run of fwc is changing this machine right now".to_owned());
-    }
-    let mut left = None;
-    match (&trial, &confirmed) {
-        (Some((record, trial)), _) => {
-            let number = trial.generation;
-            let now = uptime();
-            left = now.as_ref().ok().map(|now| trial.deadline.saturating_sub(*now));
-            if trial.boot != boot() {
-                wrong.push(format!(
-                    "a reboot ended the trial of generation {number}: `fwc rollback` says so too"
-                ));
-                left = None;
-            } else if mark.as_ref() != Some(&record.mark) {
-                wrong.push(format!(
-                    "generation {number} is on trial and not loaded: `fwc rollback` ends the trial"
-                ));
-            }
-            match now {
-                Err(why) => wrong.push(format!("how long the trial lasts is not known: {why}")),
-                Ok(now) if trial.boot == boot() && now > trial.deadline.saturating_add(LATE) => {
-                    let late = now.saturating_sub(trial.deadline) / 1000;
-                    wrong.push(format!(
-                        "generation {number} was to be rolled back {late} s ago, and was not: `fwc rollback`"
-                    ));
-                }
-                Ok(_) => {}
-            }
-            let alive = trial.watchdog.as_ref().is_some_and(Watchdog::is_alive);
-            if trial.boot == boot() && !alive && trial.watchdog.is_some() {
-                wrong.push(
-                    "its watchdog is gone: `fwc confirm` or `fwc rollback`, nobody else will".to_owned(),
-                );
-            }
-            if trial.boot == boot() && trial.watchdog.is_none() {
-                wrong.push("it is not known whether a watchdog was armed: `fwc rollback`".to_owned());
-            }
-        }
-        (None, Some(record)) if mark.as_ref() != Some(&record.mark) => {
-            let there = if table { "another table is loaded" } else { "no table is loaded" };
-            wrong.push(format!("generation {} is confirmed, and {there}", record.generation));
-        }
-        (None, None) if table && !damaged => wrong.push("a table is loaded that nobody confirmed".to_owned()),
-        (None, _) => {}
-    }
-    if let Some(fault) = confirmed.as_ref().and_then(|record| damage::boot_fault(state, record.generation)) {
-        wrong.push(format!(
-            "{fault}: the machine would start without its rules, or without some; `fwc apply` of its build, and `fwc confirm`, write another"
-        ));
-    }
-    let mut altered = false;
-    let loaded = [trial.as_ref().map(|(record, _)| record), confirmed.as_ref()];
-    if let Some(record) = loaded.into_iter().flatten().find(|record| mark.as_ref() == Some(&record.mark)) {
-        match parameters::of_generation(state, record.generation) {
-            Ok(wanted) => wrong.extend(parameters::unshown(&wanted)),
-            Err(why) => wrong.push(format!("{why}; {MEND}")),
-        }
-        let number = record.generation;
-        let on_trial = trial.as_ref().is_some_and(|(record, _)| record.generation == number);
-        match is_altered(state, nft, record, &live) {
-            Ok(false) => {}
-            Ok(true) => {
-                altered = true;
-                let on = if on_trial {
-                    "`fwc rollback` takes it away, and nobody can confirm it"
-                } else {
-                    "`fwc drift` says which packets see it, and `fwc apply` of its build loads it anew"
-                };
-                wrong.push(format!(
-                    "the table of generation {number} is not what was loaded, though it bears its mark: {on}"
-                ));
-            }
-            Err(why) => wrong.push(format!(
-                "whether the table of generation {number} is what was loaded is not known: {why}"
-            )),
-        }
-    }
-    Ok(Status { confirmed, damaged, trial, mark, table, altered, last, wrong, left })
 }

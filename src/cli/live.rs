@@ -9,7 +9,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser as _};
 
 use crate::apply::preflight::Refusal;
 use crate::apply::state::{self, Record, State};
-use crate::apply::{ApplyError, change::Status};
+use crate::apply::{ApplyError, status::Status};
 use crate::lab::LabError;
 
 use super::clean::clean_line;

@@ -7,7 +7,7 @@ use crate::apply::connections::Denied;
 use crate::apply::live::Nft;
 use crate::apply::state::{Record, State};
 use crate::apply::watchdog::Hold;
-use crate::apply::{ApplyError, admin, change, connections, live, log, watchdog};
+use crate::apply::{ApplyError, admin, change, connections, live, log, status, watchdog};
 use crate::target::nft::artifact::Ruleset;
 
 use super::clean::clean_line;
@@ -248,7 +248,7 @@ pub(super) fn status(args: &StatusArgs, console: &mut Console<'_>) -> Result<Exi
         console.talk(&never(&state));
     }
     let nft = Nft::found().map_err(|why| failure(why.into()))?;
-    let status = change::status(&state, &nft).map_err(failure)?;
+    let status = status::status(&state, &nft).map_err(failure)?;
     match args.format {
         Format::Text => console.data(&told(&status)),
         Format::Json => console.data(&render::document("fwc.status/1", as_json(&status))),
