@@ -84,7 +84,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// What the system refused, where it keeps anybody from having the lock.
-    fn as_no_lock(self) -> Self {
+    fn into_no_lock(self) -> Self {
         match self {
             Self::System { what, source } => Self::NoLock { what, source },
             other => other,

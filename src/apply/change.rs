@@ -479,7 +479,7 @@ fn to_end(state: &State, only: Option<u64>) -> Result<Option<Lock>, ApplyError> 
         && damage::stands(generation)?
     {
         // Where no lock can be, it is done without.
-        State::open(state.root()).map_err(ApplyError::as_no_lock)?;
+        State::open(state.root()).map_err(ApplyError::into_no_lock)?;
     }
     if state.is_there() { state.lock(PATIENCE).map(Some) } else { Ok(None) }
 }
