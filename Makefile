@@ -35,8 +35,8 @@ test: tools
 	INSTA_UPDATE=no $(CARGO) test --doc
 	$(CARGO) test --no-default-features --test suite without_the_feature
 
-# Installs what the suite needs and the machine lacks; unpacks other releases' nft into target/nft, and botocore, moto and
-# cfn-lint into target/aws-tools.
+# Installs what the suite needs and the machine lacks; below target/ it unpacks other releases' nft, and puts Ansible, SSH
+# clients of others (paramiko, asyncssh, ssh-audit), and botocore, moto and cfn-lint into environments of their own.
 tools:
 	@missing=""; \
 	command -v nft >/dev/null || [ -x /usr/sbin/nft ] || missing="$$missing nftables"; \
@@ -50,7 +50,7 @@ tools:
 	command -v systemd-analyze >/dev/null || missing="$$missing systemd"; \
 	command -v sysctl >/dev/null || [ -x /usr/sbin/sysctl ] || missing="$$missing procps"; \
 	python3 -c "import ensurepip, venv" 2>/dev/null || missing="$$missing python3-venv"; \
-	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd, openssl, systemd-analyze and python3 are here"; exit 0; fi; \
+	if [ -z "$$missing" ]; then echo "tools: nft, ip, nmap, sshd, ssh, dbclient, puttygen, openssl, systemd-analyze, sysctl and python3 are here"; exit 0; fi; \
 	if ! command -v apt-get >/dev/null; then echo "tools: please install$$missing"; exit 1; fi; \
 	if [ "$$(id -u)" != 0 ] && [ -z "$(SUDO)" ]; then echo "tools: not root, no sudo: please install$$missing"; exit 1; fi; \
 	echo "tools: installing$$missing with apt-get"; \

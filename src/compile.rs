@@ -55,7 +55,8 @@ pub struct HostArtifacts {
     pub host: HostId,
     /// Its name: the folder under `hosts/`.
     pub name: String,
-    /// File name to content: `ruleset.nft`, `ruleset.json`, `routes.json`, `interfaces.json`, `origins.json`, `sysctl.conf`.
+    /// File name to content. Where it filters `ruleset.nft`, `ruleset.json`, `origins.json`, `routes.json`, `interfaces.json`,
+    /// `sysctl.conf`; of a director `ipvs/…` beside them; of an sshd host `ssh/…`.
     pub files: Vec<(String, String)>,
 }
 

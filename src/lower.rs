@@ -1,9 +1,10 @@
 //! From what a site means to the rules of its points.
 //!
-//! For every filtering machine the three hooks; what is denied stands at each of them, for S19 says nothing of
-//! interfaces; what is allowed stands where its routed path crosses them (S20), and what a clause translates at the
-//! prerouting and postrouting hooks of the machine that does it (S34). Nothing is decided here about the
-//! layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
+//! For every filtering machine the three hooks, and that of its bridges where they have a table of their own; of an sshd
+//! host that filters nothing input and output, until it is known what its sshd is told. What is denied stands at each of
+//! them, for S19 says nothing of interfaces; what is allowed stands where its routed path crosses them (S20), and what a
+//! clause translates at the prerouting and postrouting hooks of the machine that does it (S34). Nothing is decided here
+//! about the layout: [`crate::opt`] orders and separates, [`crate::target`] writes.
 
 mod cells;
 mod containers;
@@ -39,7 +40,7 @@ struct Raw {
     sent_on: Vec<SentOn>,
 }
 
-/// The rules of every filtering machine, as [`crate::opt::layers`] and [`crate::opt::disjoint`] leave them.
+/// The rules of every filtering machine, as [`crate::opt::arrange`] leaves them.
 #[must_use]
 pub fn lower(site: &Site) -> Program {
     let mut topology = Topology::new(site);

@@ -1,9 +1,9 @@
 //! The site as meant: names are resolved, families checked, `each` and groups spread out.
 //!
 //! Everything is in a canonical order that does not depend on how the policy was spread over files or
-//! in which order it was written: zones, hosts and services by name, legs by interface, accesses by
+//! in which order it was written: zones, hosts and groups by name, legs by interface, accesses by
 //! their words. Places stay symbolic ([`End`]): how a name is *read*, narrowly or widely, is decided
-//! by `spec` and, apart from it, by `lower`; the model takes no side.
+//! by `spec` and, apart from it, by `topology::reading`; the model takes no side.
 
 mod access;
 mod aws;

@@ -200,6 +200,61 @@ fn only_syntax_knows_pest() {
     }
 }
 
+/// Every crate has its line in record 1, and every line its crate.
+#[test]
+fn record_1_names_every_dependency() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cargo = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let sections =
+        cargo.split("\n[").filter(|s| s.starts_with("dependencies]") || s.starts_with("dev-dependencies]"));
+    let mut used: Vec<&str> = sections
+        .flat_map(|section| section.lines().filter_map(|line| line.split_once(" = ")))
+        .map(|(name, _)| name)
+        .collect();
+    used.sort_unstable();
+    used.dedup();
+    let record = fs::read_to_string(root.join("docs/decisions/0001-dependencies.md")).unwrap();
+    let cells = record.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    let mut named: Vec<&str> =
+        cells.flat_map(|(cell, _)| cell.split(", ").map(|name| name.trim_matches('`'))).collect();
+    named.sort_unstable();
+    assert!(used.len() > 20, "{used:?}");
+    assert_eq!(used, named);
+}
+
+/// The index of the records names each of them, by its own title.
+#[test]
+fn every_record_is_in_the_index() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        let Some((number, title)) = text.lines().next().unwrap().trim_start_matches("# ").split_once(". ")
+        else {
+            assert_eq!(name, "README.md");
+            continue;
+        };
+        assert!(index.contains(&format!("| {number} | [{title}]({name}) |")), "{name}");
+    }
+}
+
+/// Effects are at the edge: whatever is below it has no file, no environment, no process, no socket and no clock.
+#[test]
+fn the_middle_has_no_effects() {
+    let edge = ["cli", "lab", "apply", "bastion", "durable", "main"];
+    for (name, text) in sources().into_iter().filter(|(name, _)| !edge.contains(&module_of(name).as_str())) {
+        let words = tokens(&without_tests(&code(&text)));
+        let reached = words.windows(3).any(|path| {
+            path[0] == "std" && path[1] == "::" && ["fs", "env", "process", "{"].contains(&path[2].as_str())
+        });
+        assert!(!reached, "{name} uses files, the environment or processes");
+        let world = ["Instant", "SystemTime", "TcpStream", "TcpListener", "UdpSocket", "UnixStream"];
+        let met = words.iter().find(|word| world.contains(&word.as_str()));
+        assert!(met.is_none(), "{name} uses {met:?}");
+    }
+}
+
 #[test]
 fn files_have_headers_and_a_length() {
     let mut wrong = Vec::new();

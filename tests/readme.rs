@@ -57,6 +57,16 @@ fn the_readme_shows_what_happens() {
     assert!(compared > 4);
 }
 
+/// An operator reads the first of these after an update, and what is added goes below the last.
+#[test]
+fn the_changelog_has_its_sections() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md")).unwrap();
+    let sections: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let through = "Fixed: it let through, or proved wrongly";
+    let refused = "Fixed: it refused, or said wrongly";
+    assert_eq!(sections, ["Act on this", "What it does", through, refused, "Since"]);
+}
+
 /// What is shown may leave out lines, where it says so; it invents none.
 fn unlike(shown: &str, happened: &str) -> Option<String> {
     let mut rest: Vec<&str> = happened.lines().map(str::trim_end).collect();

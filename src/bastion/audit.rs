@@ -5,7 +5,7 @@
 //!
 //! *Design decisions*. Nothing a server sends or leaves out can end in a pass, keep us longer than the deadline, or make us read more than
 //! a bound ([`tap`], [`wire`]). It is asked no more than is needed: one connection a user, none after the first that it turned away, and
-//! passwords only where somebody said so. russh does the key exchange; what it cannot do is not known, and said to be so (ADR 0029).
+//! passwords only where somebody said so. russh does the key exchange; what it cannot do is not known, and said to be so (record 29).
 
 pub mod algorithms;
 pub mod judge;

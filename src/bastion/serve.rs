@@ -8,7 +8,7 @@
 //! *Design decisions*. One process without rights: whoever breaks it has the destinations of those who are logged in, so the
 //! firewall of the machine bounds it by its user (S74), and the kernel by what it may call ([`sandbox`]). What holds is asked
 //! again whenever it can have changed: files that changed, a date that has come. Time to log in by, bounds and the end of a
-//! connection are this module's and not russh's, which has none (ADR 0027).
+//! connection are this module's and not russh's, which has none (record 27).
 
 pub mod admission;
 pub mod audit;

@@ -14,12 +14,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::net::{Family, Packet, Proto};
-use crate::target::aws::artifact::{Direction, Estate, Peer, Rule};
+use crate::target::aws::artifact::{Direction, Estate, Peer, Rule, words};
 use crate::target::aws::drift::{Drift, Witness, changes_where};
 use crate::target::aws::exposure::{Exposures, Threshold, exposures};
 use crate::target::aws::plan::Obstacle;
 use crate::target::aws::sim::Role;
-use crate::target::aws::validate::quota;
 
 use super::clean::clean_line;
 use super::files::text_of;
@@ -322,5 +321,5 @@ fn rule_words(rule: &Rule) -> String {
         Peer::List(list) => list.id.clone(),
     };
     let text = rule.description.as_ref().map(|text| format!(" `{text}`")).unwrap_or_default();
-    format!("{} of {peer}{text}", quota::words(rule.traffic))
+    format!("{} of {peer}{text}", words(rule.traffic))
 }

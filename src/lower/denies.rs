@@ -15,7 +15,7 @@ use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
 use crate::net::{AddrRange, AddrSet, Family};
 use crate::topology::Topology;
 
-/// Adds the rules of every `deny`; `translating` are the machines where a `dnat to` happens.
+/// Adds the rules of every `deny`; `translating` are the machines where a `dnat to` happens, or containers publish ports.
 pub(super) fn deny(
     topology: &Topology<'_>,
     site: &Site,

@@ -370,7 +370,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Whether it forwards packets: a firewall or a router.
+    /// Whether it forwards packets: a firewall, a router, or the router of a vpc.
     #[must_use]
     pub fn forwards(&self) -> bool {
         match self.role {

@@ -7,8 +7,9 @@
 //! not decided here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::rc::Rc;
-use std::{mem, slice};
+use std::slice;
 
 use super::groups;
 use super::literal;

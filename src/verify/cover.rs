@@ -6,7 +6,8 @@
 //! bound that is reached is [`Needed::Unknown`].
 //!
 //! The two engines answer the same questions and are held against each other, and both against brute force on small
-//! spaces (`tests/questions/engines.rs`).
+//! spaces (`tests/questions/engines.rs`). The program asks [`uncovered`] alone, to name what covers a needless `allow`;
+//! [`needed_in_list`] and [`shadowed`], lists in which the first match decides, are there for the tests.
 
 use std::collections::BTreeSet;
 

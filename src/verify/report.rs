@@ -141,7 +141,7 @@ pub enum Unasked {
     Unnamed,
 }
 
-/// Something proved unasked: spoofed sources and closed legs get nothing in.
+/// Something proved unasked: spoofed sources and interfaces that the policy does not name get nothing in.
 #[derive(Clone, Debug)]
 pub struct UnaskedProof {
     /// The machine.

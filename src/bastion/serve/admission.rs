@@ -5,7 +5,7 @@
 //! `target::sshd::sim` does, by which the same files were proved; `tests/serve` holds the two against each other.
 //!
 //! *Design decisions*. What a jump server cannot keep is refused when the files are read, never passed over: a shell, a
-//! destination that is not an address, security keys (who touches them cannot be seen, ADR 0027), a word that is not known.
+//! destination that is not an address, security keys (who touches them cannot be seen, record 27), a word that is not known.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

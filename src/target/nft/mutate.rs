@@ -1,6 +1,6 @@
 //! Rulesets broken on purpose: each mutant differs from its ruleset in one rule, one element or one policy.
 //!
-//! A proof that cannot fail proves nothing. `tests/mutants.rs` has every mutant of a shipped site refuted by
+//! A proof that cannot fail proves nothing. `tests/mutants/` has every mutant of a shipped site refuted by
 //! `verify`, or shown by the kernel to be no mutant at all.
 
 use std::net::IpAddr;

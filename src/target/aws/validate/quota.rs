@@ -4,8 +4,7 @@
 //! group counts one; whether in one family or in both, AWS does not say, so it counts in both here. A prefix list
 //! counts its `MaxEntries`, however many it holds, at each rule; AWS's own lists count what a table says.
 
-pub use super::super::artifact::words;
-use super::super::artifact::{Acl, Direction, Estate, Fault, Group, Peer, PrefixList, Quota, Rule};
+use super::super::artifact::{Acl, Direction, Estate, Fault, Group, Peer, PrefixList, Quota, Rule, words};
 use crate::net::Family;
 
 /// The quotas of a region.
