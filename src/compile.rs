@@ -269,7 +269,7 @@ fn made(site: &Site, options: &Options, findings: &mut Findings, watch: Watch<'_
         let rules = match written(ruleset, watch) {
             Ok(rules) => rules,
             Err(why) => {
-                findings.push(unprintable(site, host, &why));
+                findings.push(unprintable(site, host, RULESET, &why));
                 continue;
             }
         };
@@ -329,7 +329,7 @@ fn exported(
         let text = match ruleset {
             Ok(text) => text,
             Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
+                findings.push(unprintable(site, host, RULESET, &why.to_string()));
                 good = false;
                 continue;
             }
@@ -467,7 +467,8 @@ fn parameters(
         match sysctl::read::read(&text) {
             Ok(read) => drop(all.insert(host, read)),
             Err(why) => {
-                findings.push(unprintable(site, host, &format!("its sysctl.conf does not read back: {why}")));
+                let why = format!("it does not read back: {why}");
+                findings.push(unprintable(site, host, "sysctl.conf", &why));
             }
         }
         if let Some(files) = hosts.iter_mut().find(|h| h.host == host).map(|h| &mut h.files) {
@@ -497,8 +498,7 @@ fn directors(
                 Ok((how, found)) => verify::misdirected(site, host.host, how, &found),
                 Err(why) => Some(why.to_string()),
             };
-            let told =
-                wrong.map(|why| unprintable(site, host.host, &format!("what its IPVS is told: {why}")));
+            let told = wrong.map(|why| unprintable(site, host.host, "what its IPVS is told", &why));
             told.into_iter().for_each(|finding| findings.push(finding));
         }
         host.files.extend(files);
@@ -506,8 +506,12 @@ fn directors(
     (!findings.has_errors()).then_some(())
 }
 
-fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
-    let message = format!("the ruleset cannot be written: {why}");
+/// What of a machine it mostly is that cannot be written.
+const RULESET: &str = "the ruleset";
+
+/// Of a machine, `what` of it, and why not.
+fn unprintable(site: &Site, host: HostId, what: &str, why: &str) -> Diagnostic {
+    let message = format!("{what} cannot be written: {why}");
     match site.host(host) {
         Some(machine) => Diagnostic::error(code::UNPRINTABLE, machine.span, message),
         None => Diagnostic::global(code::UNPRINTABLE, message),
