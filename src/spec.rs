@@ -77,8 +77,7 @@ impl<'s> Spec<'s> {
 
     /// What a point is meant to do to a packet.
     ///
-    /// A hook at which nothing of ours filters lets everything pass. What is no hook of a machine is not
-    /// defined yet, and lets nothing pass.
+    /// A hook at which nothing of ours filters lets everything pass.
     #[must_use]
     pub fn judge(&self, point: &Point, packet: &Packet) -> Judgement {
         match point {
@@ -88,7 +87,6 @@ impl<'s> Spec<'s> {
             },
             Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
             Point::NetworkAcl { subnet, way } => acl::judge(self, *subnet, *way, packet),
-            Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -100,9 +98,7 @@ impl<'s> Spec<'s> {
             Point::Hook { host, hook: Hook::Bridge } => {
                 self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
             }
-            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
-                true
-            }
+            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } => true,
         }
     }
 

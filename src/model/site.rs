@@ -737,9 +737,4 @@ pub enum Point {
         /// Which way.
         way: Way,
     },
-    /// What a person may open through a bastion.
-    Ssh {
-        /// The bastion.
-        bastion: HostId,
-    },
 }

@@ -619,10 +619,9 @@ fn hop_of(spec: &Spec<'_>, point: &Point, did: Option<(&HostRules, sim::Run)>, p
         Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
         Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
         Point::Hook { hook: Hook::Bridge, .. } => ("", ""),
-        Point::Hook { hook: Hook::Forward, .. }
-        | Point::Interface { .. }
-        | Point::NetworkAcl { .. }
-        | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
+        Point::Hook { hook: Hook::Forward, .. } | Point::Interface { .. } | Point::NetworkAcl { .. } => {
+            (packet.iif.name(), packet.oif.name())
+        }
     };
     let interfaces = match (iif, oif) {
         ("", "") => String::new(),
