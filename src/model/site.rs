@@ -379,12 +379,6 @@ impl Host {
         }
     }
 
-    /// Whether it is a multihomed host (RFC 1122, section 3.3.4): it has several legs and forwards nothing.
-    #[must_use]
-    pub fn is_multihomed(&self) -> bool {
-        !self.forwards() && self.legs.len() > 1
-    }
-
     /// The static addresses of all its legs as a set.
     #[must_use]
     pub fn address_set(&self) -> AddrSet {
