@@ -491,7 +491,7 @@ fn worn(
     match (site.leg(host, leg), known) {
         (Some(of), Some(known)) if of.dynamic => {
             let zone = site.zone(of.zone).map(|zone| zone.addrs.difference(known)).unwrap_or_default();
-            interface.prefixes = networks(&zone);
+            interface.prefixes = zone.networks();
         }
         (Some(of), _) => interface.addresses.clone_from(&of.addresses),
         (None, _) => {}
@@ -516,24 +516,8 @@ fn parts(estate: &Estate) -> Parts {
 }
 
 fn pinned(id: &str, addrs: &AddrSet) -> PrefixList {
-    let entries = networks(addrs).into_iter().map(|cidr| Entry { cidr, description: None });
+    let entries = addrs.networks().into_iter().map(|cidr| Entry { cidr, description: None });
     PrefixList { id: id.to_owned(), entries: Some(entries.collect()), ..PrefixList::default() }
-}
-
-fn networks(addrs: &AddrSet) -> Vec<ipnet::IpNet> {
-    let mut nets = Vec::new();
-    for range in addrs.ranges() {
-        match (range.first_addr(), range.last_addr()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                nets.extend(ipnet::Ipv4Subnets::new(a, b, 0).map(ipnet::IpNet::V4))
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                nets.extend(ipnet::Ipv6Subnets::new(a, b, 0).map(ipnet::IpNet::V6))
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
-        }
-    }
-    nets
 }
 
 fn id((host, leg): Leg) -> String {
