@@ -254,8 +254,7 @@ impl Site {
     /// The same of one machine.
     #[must_use]
     pub fn static_addresses_of(&self, host: HostId) -> AddrSet {
-        let legs = self.host(host).into_iter().flat_map(|host| &host.legs);
-        AddrSet::from_ranges(legs.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one))
+        self.host(host).map(Host::address_set).unwrap_or_default()
     }
 
     /// Every access with its id.

@@ -337,8 +337,7 @@ impl At<'_, '_> {
         let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
         let own = own.difference(&routers).difference(&others_have);
         // S13: what a machine says to itself comes by no interface, whichever of its addresses it is for.
-        let legs = site.host(self.leg.0).into_iter().flat_map(|host| &host.legs);
-        let itself = legs.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let itself = site.static_addresses_of(self.leg.0);
         let others = nobody.union(&itself).complement();
         let (near, far) = match self.way {
             Way::Ingress => (Field::Dst, Field::Src),
