@@ -299,7 +299,7 @@ impl Here<'_> {
 
     /// Whether the service and the date hold.
     fn holds(&self, access: &Access) -> bool {
-        self.in_time(access) && access.terms.iter().any(|term| speaks(term, self.packet))
+        self.in_time(access) && hold(&access.terms, self.packet)
     }
 
     fn in_time(&self, access: &Access) -> bool {
@@ -534,6 +534,12 @@ impl Here<'_> {
 
 fn decided(verdict: Verdict, by: &[(AccessId, &Access)]) -> Judgement {
     Judgement { verdict, because: by.iter().map(|(id, _)| Origin::Access(*id)).collect() }
+}
+
+/// Whether one of the terms speaks of a packet.
+#[must_use]
+pub fn hold(terms: &[Term], packet: &Packet) -> bool {
+    terms.iter().any(|term| speaks(term, packet))
 }
 
 /// Whether a packet is of a kind.
