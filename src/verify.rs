@@ -46,7 +46,7 @@ mod unasked;
 mod unseen;
 mod widely;
 
-pub use acls::{AclsText, AgainstAcls, acls};
+pub use acls::{AclsText, AgainstAcls, acls, nobody};
 pub use artifacts::{Artifacts, GroupsText, HostRules, hook_of};
 pub use balancers::{Balancing, misdirected};
 pub use broadcasts::nobodys_own;

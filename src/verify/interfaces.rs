@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
+use crate::model::{GroupId, HostId, LegId, Point, Site, Way, amazons};
 use crate::net::{
     AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
 };
@@ -16,6 +16,7 @@ use crate::spec::{Sets, Spec, Symbolic};
 use crate::target::aws::artifact::{Direction, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
 use crate::target::aws::sim::{self, Role as Worn, admits, run};
 
+use super::acls::{nobody, routers};
 use super::artifacts::GroupsText;
 use super::points::{self, Sides};
 use super::report::{Counterexample, Hop, Outcome, PointProof, favourites, place, statement};
@@ -329,9 +330,7 @@ impl At<'_, '_> {
         {
             own = own.union(&AddrSet::full().of(family));
         }
-        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-        let nobody = nobodys().union(&amazons()).union(&routers);
+        let (routers, nobody) = (routers(site), nobody(site));
         // Nor has a machine of unknown address the one that AWS keeps for its router, or that another machine has.
         let dynamic = site.leg(self.leg.0, self.leg.1).is_some_and(|leg| leg.dynamic);
         let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
