@@ -154,7 +154,7 @@ pub fn asked<T>(
     let unfiltered = findings.places(code::UNFILTERED_DENY);
     // What is said needlessly is found beside all else: neither needs the other.
     let (lints, answer) = thread::scope(|scope| {
-        let lints = beside(scope, || {
+        let lints = deep_thread(scope, || {
             watch(Told::Begun);
             let mut found = Findings::default();
             lints::check(&site, &unfiltered, &mut found);
@@ -170,7 +170,7 @@ pub fn asked<T>(
 }
 
 /// A thread that may go as deep as the first one: sets are walked field by field, and each limit is a field.
-pub fn beside<'scope, T: Send + 'scope>(
+pub fn deep_thread<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> ScopedJoinHandle<'scope, T> {
@@ -237,7 +237,7 @@ fn made_and_meant<'s>(
         return (made, meanings);
     }
     thread::scope(|scope| {
-        let meanings = beside(scope, || {
+        let meanings = deep_thread(scope, || {
             watch(Told::Begun);
             let meanings = Meanings::of(site);
             watch(Told::Ended("prove"));
