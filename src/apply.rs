@@ -20,6 +20,7 @@ pub mod change;
 pub mod connections;
 mod damage;
 pub mod ingress;
+mod ip;
 pub mod live;
 pub mod lockout;
 pub mod log;

@@ -155,7 +155,7 @@ pub fn asked<T>(
     let unfiltered = findings.places(code::UNFILTERED_DENY);
     // What is said needlessly is found beside all else: neither needs the other.
     let (lints, answer) = thread::scope(|scope| {
-        let lints = beside(scope, || {
+        let lints = deep_thread(scope, || {
             watch(Told::Begun);
             let mut found = Findings::default();
             lints::check(&site, &unfiltered, &mut found);
@@ -171,7 +171,7 @@ pub fn asked<T>(
 }
 
 /// A thread that may go as deep as the first one: sets are walked field by field, and each limit is a field.
-pub fn beside<'scope, T: Send + 'scope>(
+pub fn deep_thread<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> ScopedJoinHandle<'scope, T> {
@@ -238,7 +238,7 @@ fn made_and_meant<'s>(
         return (made, meanings);
     }
     thread::scope(|scope| {
-        let meanings = beside(scope, || {
+        let meanings = deep_thread(scope, || {
             watch(Told::Begun);
             let meanings = Meanings::of(site);
             watch(Told::Ended("prove"));
@@ -270,7 +270,7 @@ fn made(site: &Site, options: &Options, findings: &mut Findings, watch: Watch<'_
         let rules = match written(ruleset, watch) {
             Ok(rules) => rules,
             Err(why) => {
-                findings.push(unprintable(site, host, &why));
+                findings.push(unprintable(site, host, RULESET, &why));
                 continue;
             }
         };
@@ -330,7 +330,7 @@ fn exported(
         let text = match ruleset {
             Ok(text) => text,
             Err(why) => {
-                findings.push(unprintable(site, host, &why.to_string()));
+                findings.push(unprintable(site, host, RULESET, &why.to_string()));
                 good = false;
                 continue;
             }
@@ -468,7 +468,8 @@ fn parameters(
         match sysctl::read::read(&text) {
             Ok(read) => drop(all.insert(host, read)),
             Err(why) => {
-                findings.push(unprintable(site, host, &format!("its sysctl.conf does not read back: {why}")));
+                let why = format!("it does not read back: {why}");
+                findings.push(unprintable(site, host, "sysctl.conf", &why));
             }
         }
         if let Some(files) = hosts.iter_mut().find(|h| h.host == host).map(|h| &mut h.files) {
@@ -498,8 +499,7 @@ fn directors(
                 Ok((how, found)) => verify::misdirected(site, host.host, how, &found),
                 Err(why) => Some(why.to_string()),
             };
-            let told =
-                wrong.map(|why| unprintable(site, host.host, &format!("what its IPVS is told: {why}")));
+            let told = wrong.map(|why| unprintable(site, host.host, "what its IPVS is told", &why));
             told.into_iter().for_each(|finding| findings.push(finding));
         }
         host.files.extend(files);
@@ -507,8 +507,12 @@ fn directors(
     (!findings.has_errors()).then_some(())
 }
 
-fn unprintable(site: &Site, host: HostId, why: &str) -> Diagnostic {
-    let message = format!("the ruleset cannot be written: {why}");
+/// What of a machine it mostly is that cannot be written.
+const RULESET: &str = "the ruleset";
+
+/// Of a machine, `what` of it, and why not.
+fn unprintable(site: &Site, host: HostId, what: &str, why: &str) -> Diagnostic {
+    let message = format!("{what} cannot be written: {why}");
     match site.host(host) {
         Some(machine) => Diagnostic::error(code::UNPRINTABLE, machine.span, message),
         None => Diagnostic::global(code::UNPRINTABLE, message),

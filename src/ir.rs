@@ -9,7 +9,7 @@ mod groups;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-pub use groups::{Admit, Far, GroupRules};
+pub use groups::{Admit, Far, GroupRules, never};
 
 use crate::model::{AccessId, Hook, HostId, PersonId};
 use crate::net::range::Bounded;

@@ -120,6 +120,13 @@ pub fn security_groups(site: &Site) -> Vec<GroupRules> {
     groups::lower(&mut Topology::new(site), site)
 }
 
+/// What a machine has, and what its dynamic legs may have.
+fn any_own(site: &Site, machine: &Host) -> AddrSet {
+    let dynamic = machine.legs.iter().filter(|leg| leg.dynamic).filter_map(|leg| site.zone(leg.zone));
+    let may = AddrSet::from_ranges(dynamic.flat_map(|zone| zone.addrs.ranges()));
+    machine.address_set().union(&may)
+}
+
 fn pairs(raw: Pairs) -> Vec<Pair> {
     let one = |((inward, outward), pair): (Wires, RawPair)| {
         let itself = pair.itself.into_iter().collect();

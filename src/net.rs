@@ -9,6 +9,7 @@ pub mod packet;
 pub mod proto;
 pub mod random;
 pub mod range;
+pub mod sensitive;
 pub mod space;
 mod spoken;
 pub mod text;

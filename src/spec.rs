@@ -77,8 +77,7 @@ impl<'s> Spec<'s> {
 
     /// What a point is meant to do to a packet.
     ///
-    /// A hook at which nothing of ours filters lets everything pass. What is no hook of a machine is not
-    /// defined yet, and lets nothing pass.
+    /// A hook at which nothing of ours filters lets everything pass.
     #[must_use]
     pub fn judge(&self, point: &Point, packet: &Packet) -> Judgement {
         match point {
@@ -88,7 +87,6 @@ impl<'s> Spec<'s> {
             },
             Point::Interface { host, leg, way } => interface::judge(self, *host, *leg, *way, packet),
             Point::NetworkAcl { subnet, way } => acl::judge(self, *subnet, *way, packet),
-            Point::Ssh { .. } => base(Verdict::Drop),
         }
     }
 
@@ -100,9 +98,7 @@ impl<'s> Spec<'s> {
             Point::Hook { host, hook: Hook::Bridge } => {
                 self.site.host(*host).is_none_or(|machine| bridge::begins(self, *host, machine, packet))
             }
-            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } | Point::Ssh { .. } => {
-                true
-            }
+            Point::Hook { .. } | Point::Interface { .. } | Point::NetworkAcl { .. } => true,
         }
     }
 
@@ -303,7 +299,7 @@ impl Here<'_> {
 
     /// Whether the service and the date hold.
     fn holds(&self, access: &Access) -> bool {
-        self.in_time(access) && access.terms.iter().any(|term| speaks(term, self.packet))
+        self.in_time(access) && hold(&access.terms, self.packet)
     }
 
     fn in_time(&self, access: &Access) -> bool {
@@ -538,6 +534,12 @@ impl Here<'_> {
 
 fn decided(verdict: Verdict, by: &[(AccessId, &Access)]) -> Judgement {
     Judgement { verdict, because: by.iter().map(|(id, _)| Origin::Access(*id)).collect() }
+}
+
+/// Whether one of the terms speaks of a packet.
+#[must_use]
+pub fn hold(terms: &[Term], packet: &Packet) -> bool {
+    terms.iter().any(|term| speaks(term, packet))
 }
 
 /// Whether a packet is of a kind.

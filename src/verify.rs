@@ -47,7 +47,7 @@ mod unasked;
 mod unseen;
 mod widely;
 
-pub use acls::{AclsText, AgainstAcls, acls};
+pub use acls::{AclsText, AgainstAcls, acls, nobody};
 pub use artifacts::{Artifacts, GroupsText, HostRules, hook_of};
 pub use balancers::{Balancing, misdirected};
 pub use broadcasts::nobodys_own;
@@ -57,7 +57,7 @@ pub use interfaces::{AgainstGroups, at_interface};
 pub use meant::{HOOKS, Meanings, NAT_HOOKS, hooks};
 pub use path::is_deaf;
 pub use people::{Servers, people};
-pub use prove::{Against, against, prove, prove_with};
+pub use prove::Against;
 pub use report::{
     Bastions, Counterexample, Every, Excuse, ExpectProof, FramesProof, Hop, Outcome, PersonProof, PointProof,
     Replies, Report, Rewrite, RoundByPublic, Unasked, UnaskedProof, WayRound, WrongFrame, favourites,

@@ -25,7 +25,7 @@ use fwc::lab::site::{SiteLab, Start};
 use fwc::model::{Bridge, Hook, HostId, Origin, Site};
 use fwc::net::{CtState, Packet, Proto, Space, Verdict};
 use fwc::spec::{Sets, Spec};
-use fwc::verify::{Every, HostRules, Outcome};
+use fwc::verify::{Against, Every, HostRules, Meanings, Outcome, Servers};
 use random::{Dice, aim, nat, sketch, words};
 
 /// Packet by packet and as sets: one meaning.
@@ -324,7 +324,7 @@ fn the_proof_needs_the_bridge() {
             .tables
             .retain(|t| t.name == "fwc" && t.family == fwc::target::nft::artifact::TableFamily::Inet)
     });
-    let report = fwc::verify::prove(&compiled.site, &compiled.artifacts, 0);
+    let report = Meanings::of(&compiled.site).prove(&compiled.artifacts, &Servers::new(), 0);
     let red: Vec<&str> =
         report.points.iter().filter(|p| !p.outcome.holds()).map(|p| p.place.as_str()).collect();
     assert_eq!(red, ["lxc bridge"]);
@@ -344,7 +344,7 @@ fn what_is_not_ip_passes_and_nothing_else_with_it() {
         let held = &compiled.report.frames;
         assert!(held.len() == 1 && held[0].holds() && held[0].kinds == 14, "{how}: {held:?}");
         let proved = |text: String| {
-            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(&text).unwrap());
+            let report = Against::new(&compiled.site, host).report(&HostRules::listed(&text).unwrap());
             let stopped: Vec<u16> = report.frames[0].wrong.iter().map(|wrong| wrong.ethertype).collect();
             let red: Vec<String> =
                 report.points.into_iter().filter(|p| !p.outcome.holds()).map(|p| p.place).collect();
@@ -579,7 +579,7 @@ fn a_bridge_that_lets_a_tag_pass_is_refuted() {
         let with = |instead: &str| {
             let text = rules.text.replace(RULE, instead);
             assert_ne!(text, rules.text);
-            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(&text).unwrap());
+            let report = Against::new(&compiled.site, host).report(&HostRules::listed(&text).unwrap());
             assert_eq!(report.uncompared, Vec::<String>::new(), "{how}: {instead}");
             let points = report.points.iter().all(|point| point.outcome.holds());
             (report.frames[0].clone(), points)
@@ -612,7 +612,7 @@ fn fragments_that_may_pass_a_stateless_bridge_are_refuted() {
     let (&host, rules) = compiled.artifacts.iter().next().unwrap();
     let [four, six] = ["ip protocol tcp ip frag-off & 16383 != 0", "exthdr frag exists"];
     let found = |text: &str| {
-        let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(text).unwrap());
+        let report = Against::new(&compiled.site, host).report(&HostRules::listed(text).unwrap());
         report.frames[0].fragments.clone()
     };
     assert_eq!(found(&rules.text), Every::Holds);
@@ -659,7 +659,7 @@ fn fragments_beside_a_stateful_bridge_are_those_of_the_stateless_one() {
         )]);
         let (&host, rules) = compiled.artifacts.iter().next().unwrap();
         let found = |text: &str| {
-            let report = fwc::verify::against(&compiled.site, host, &HostRules::listed(text).unwrap());
+            let report = Against::new(&compiled.site, host).report(&HostRules::listed(text).unwrap());
             report.frames[0].fragments.clone()
         };
         assert_eq!(compiled.report.frames[0].fragments, Every::Holds, "{first}, {second}");

@@ -28,7 +28,7 @@ use fwc::net::{AddrRange, AddrSet, Limit, Per};
 use fwc::source::{FileId, Span};
 use fwc::target::nft::artifact::{self, Expression, Field, Ruleset, Statement, Verdict};
 use fwc::target::nft::{emit, print, read};
-use fwc::verify::{HostRules, Outcome, Unasked};
+use fwc::verify::{HostRules, Meanings, Outcome, Servers, Unasked};
 use random::Dice;
 
 #[test]
@@ -102,7 +102,7 @@ allow udp 53 from z0 to 224.0.0.18
         rules.text.replace("\"eth1\" : jump input_eth1,", "\"eth1\" : jump input_eth1, \"eth0\" : accept,");
     assert_ne!(text, rules.text);
     *rules = HostRules::listed(&text).unwrap();
-    let report = fwc::verify::prove(&compiled.site, &artifacts, 0);
+    let report = Meanings::of(&compiled.site).prove(&artifacts, &Servers::new(), 0);
     assert!(report.unasked.iter().any(|proof| proof.kind == Unasked::Spoofed && !proof.outcome.holds()));
 }
 

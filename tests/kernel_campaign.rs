@@ -35,7 +35,9 @@ use fwc::forwarding::{Forwarding, RouteHop};
 use fwc::lab::machine::{self, Port};
 use fwc::lab::{Bench, Observed, reach, reaches};
 use fwc::model::{Hook, HostId, Point};
-use fwc::net::{AddrSet, CtState, Field, NatStatus, Packet, PacketSet, Random, RangeSet, Space, Verdict};
+use fwc::net::{
+    AddrRange, AddrSet, CtState, Field, NatStatus, Packet, PacketSet, Random, RangeSet, Space, Verdict,
+};
 use fwc::spec::Spec;
 
 #[test]
@@ -171,7 +173,8 @@ fn shown(
     hook: Hook,
     space: &mut Space,
 ) -> PacketSet {
-    let own = machine::own_addresses(ports);
+    let own = ports.iter().flat_map(|port| &port.addresses).map(|net| AddrRange::one(net.addr()));
+    let own = AddrSet::from_ranges(own);
     let mut ways = Vec::new();
     match hook {
         Hook::Input => {

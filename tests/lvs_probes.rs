@@ -21,7 +21,7 @@ use fwc::lab::points;
 use fwc::model::{HostId, Site};
 use fwc::net::{CtState, Packet, Proto, Verdict};
 use fwc::target::nft::read;
-use fwc::verify::{self, Outcome, Report};
+use fwc::verify::{self, Meanings, Outcome, Report, Servers};
 use table::probe;
 use three_way::Row;
 
@@ -429,7 +429,7 @@ fn proved_with(compiled: &Compiled, host: HostId, text: &str) -> Report {
     let reading = read::read(text).unwrap();
     let rules = artifacts.get_mut(&host).unwrap();
     (rules.text, rules.ruleset, rules.lines) = (text.to_owned(), reading.ruleset, reading.lines);
-    verify::prove(&compiled.site, &artifacts, common::options().at)
+    Meanings::of(&compiled.site).prove(&artifacts, &Servers::new(), common::options().at)
 }
 
 fn decided(compiled: &Compiled, line: &str) -> Verdict {

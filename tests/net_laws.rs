@@ -38,6 +38,45 @@ proptest! {
     }
 }
 
+/// Addresses about both ends of each family, and in between.
+fn addresses() -> impl Strategy<Value = AddrSet> {
+    let v4 = proptest::collection::vec((any::<u32>(), 0u32..1 << 20), 0..5);
+    let v6 = proptest::collection::vec((any::<u128>(), 0u128..1 << 90), 0..5);
+    let small = small_set();
+    (v4, v6, small, any::<bool>()).prop_map(|(v4, v6, small, high)| {
+        let near = |most: u128| small.iter().map(move |v| if high { most - v } else { *v });
+        let v4 = v4.into_iter().map(|(first, more)| (first, first.saturating_add(more)));
+        let v6 = v6.into_iter().map(|(first, more)| (first, first.saturating_add(more)));
+        let near_v4 = near(u32::MAX.into()).filter_map(|v| u32::try_from(v).ok()).map(|v| (v, v));
+        let near_v6 = near(u128::MAX).map(|v| (v, v));
+        AddrSet { v4: RangeSet::from_ranges(v4.chain(near_v4)), v6: RangeSet::from_ranges(v6.chain(near_v6)) }
+    })
+}
+
+proptest! {
+    /// Their union is the set; they are apart, in order, and no two are the halves of one.
+    #[test]
+    fn networks_make_up_a_set_and_are_the_fewest(set in addresses()) {
+        let nets = set.networks();
+        let sum = AddrSet::from_ranges(nets.iter().map(|net| AddrRange::net(*net)));
+        prop_assert_eq!(&sum, &set);
+        for pair in nets.windows(2) {
+            let [first, second] = [AddrRange::net(pair[0]), AddrRange::net(pair[1])];
+            prop_assert!(first.family < second.family || first.last < second.first, "{:?}", pair);
+            let halves = pair[0].prefix_len() == pair[1].prefix_len() && pair[0].supernet() == pair[1].supernet();
+            let is_whole = pair[0].prefix_len() == 0;
+            prop_assert!(is_whole || !halves, "{:?}", pair);
+        }
+    }
+}
+
+#[test]
+fn networks_of_all_and_of_nothing() {
+    let all: Vec<String> = AddrSet::full().networks().iter().map(ToString::to_string).collect();
+    assert_eq!(all, ["0.0.0.0/0", "::/0"]);
+    assert!(AddrSet::empty().networks().is_empty());
+}
+
 /// A random set over three fields: a tree of and, or, minus over boxes.
 #[derive(Clone, Debug)]
 enum Shape {

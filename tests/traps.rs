@@ -11,7 +11,7 @@ use fwc::compile::Compiled;
 use fwc::net::Translation;
 use fwc::target::nft::artifact::{Expression, Field, Hook, Ruleset, Statement};
 use fwc::target::nft::{print, read};
-use fwc::verify::{Counterexample, HostRules, Outcome, Report, prove};
+use fwc::verify::{Counterexample, HostRules, Meanings, Outcome, Report, Servers};
 
 /// System B: containers behind one host.
 const CONTAINERS: &str = r#"
@@ -168,7 +168,7 @@ fn rerouted(policy: &str, host: &str, via: (&str, &str)) -> Report {
     let zone = site.zones().find(|(_, zone)| zone.name == via.1).unwrap().0;
     let machine = site.hosts.iter_mut().find(|machine| machine.name == host).unwrap();
     machine.routes.iter_mut().for_each(|route| (route.gateway, route.zone) = (gateway, zone));
-    prove(&site, &whole.artifacts, options().at)
+    Meanings::of(&site).prove(&whole.artifacts, &Servers::new(), options().at)
 }
 
 /// A hub, and a bridge that tracks, which packets pass in transit and their replies do not: the connection never comes about.
@@ -196,7 +196,7 @@ fn unrouted(policy: &str, host: &str) -> Report {
     let whole = site(policy);
     let mut site = whole.site.clone();
     site.hosts.iter_mut().filter(|machine| machine.name == host).for_each(|machine| machine.routes.clear());
-    prove(&site, &whole.artifacts, options().at)
+    Meanings::of(&site).prove(&whole.artifacts, &Servers::new(), options().at)
 }
 
 /// S80: a machine that filters drops, in IPv4, what it has no one way back to, before its hooks: a director, which answers nobody
@@ -328,7 +328,7 @@ fn broken(policy: &str, host: &str, change: impl FnOnce(&mut Ruleset)) -> Report
     let reading = read::read(&text).unwrap_or_else(|why| panic!("{why}:\n{text}"));
     println!("{text}");
     artifacts.insert(id, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
-    let report = prove(&compiled.site, &artifacts, options().at);
+    let report = Meanings::of(&compiled.site).prove(&artifacts, &Servers::new(), options().at);
     println!("{:#?}", red(&report));
     report
 }

@@ -7,12 +7,10 @@
 //! (`nf_conntrack_tcp_loose`; UDP knows no other), so the next one of the *other* end is put before the ruleset too: where that
 //! may start one, the deletion ends nothing ([`Denied::again`]), and only a socket of this machine can be ended all the same.
 
-#![expect(clippy::disallowed_methods, reason = "asks `ip` for the machine's own addresses and ways")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -22,6 +20,7 @@ use crate::net::{Field, NatStatus, Packet, PacketSet, Proto, Space, Tuple, Verdi
 use crate::target::nft::artifact::{Hook, Place, Ruleset};
 use crate::target::nft::sim::{self, Outcome};
 
+use super::ip::{ip, started};
 use super::{ApplyError, lockout, sockets};
 
 const AF_NETLINK: i32 = 16;
@@ -305,8 +304,9 @@ struct Way {
 
 impl Ways {
     fn read(entries: &[Entry]) -> Result<Self, ApplyError> {
-        let links = ip(&["addr", "show"])
-            .ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
+        // No machine is without `lo`.
+        let links = ip(&["addr", "show"]).filter(|links| links.get(0).is_some());
+        let links = links.ok_or_else(|| ApplyError::Cannot("`ip -j addr` does not answer".to_owned()))?;
         let infos = links.as_array().into_iter().flatten();
         let infos =
             infos.flat_map(|link| link.get("addr_info").and_then(Value::as_array).into_iter().flatten());
@@ -525,23 +525,11 @@ fn attribute(kind: u16, body: &[u8]) -> Vec<u8> {
     all
 }
 
-fn ip(args: &[&str]) -> Option<Value> {
-    let output =
-        Command::new("ip").arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
-    serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success())
-}
-
 /// By which interface packets to each of some addresses leave; those that none leads to are left out: `ip` says so on
 /// stderr, and goes on (`-force`). An answer is a line.
 fn ways_to(addrs: &[IpAddr]) -> Result<BTreeMap<IpAddr, Way>, ApplyError> {
     let what = || ApplyError::system("cannot ask `ip` for the ways");
-    let mut child = Command::new("ip")
-        .args(["-j", "-force", "-batch", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(what())?;
+    let mut child = started(&["-j", "-force", "-batch", "-"], Stdio::piped).map_err(what())?;
     let questions: String = addrs.iter().map(|addr| format!("route get {addr}\n")).collect();
     let pipe = child.stdin.take();
     let output = std::thread::scope(|scope| {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::preflight::ip;
+use super::ip::ip;
 
 /// How long neighbours are waited for: the kernel asks thrice, once a second.
 const PATIENCE: Duration = Duration::from_secs(3);

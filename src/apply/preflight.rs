@@ -4,13 +4,12 @@
 //! Each refusal says what is and what was assumed. `--i-have-console` overrides them all: whoever stands before the
 //! machine is not locked out, and may know better.
 
-#![expect(clippy::disallowed_methods, reason = "asks `ip`, /proc and /etc about the machine")]
+#![expect(clippy::disallowed_methods, reason = "asks /proc and /etc about the machine")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -23,6 +22,7 @@ use crate::target::sysctl::artifact::Settings;
 use super::admin::Connection;
 use super::build::{Build, Leg, Route};
 use super::ingress;
+use super::ip::ip;
 use super::live::parsed;
 use super::lockout;
 use super::neighbours;
@@ -587,17 +587,4 @@ fn other_rules(listing: &str) -> Vec<Refusal> {
         all.push(Refusal::new("other rules", "firewalld is active").help(help));
     }
     all
-}
-
-/// What `ip -j` prints; none where it fails. Cron looks for programs in fewer folders than a login does.
-pub(super) fn ip(args: &[&str]) -> Option<Value> {
-    let ask = |program: &str| {
-        Command::new(program).arg("-j").args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()
-    };
-    let output = ["ip", "/usr/sbin/ip", "/sbin/ip"].into_iter().find_map(|program| ask(program).ok())?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    serde_json::from_str(if text.trim().is_empty() { "[]" } else { &text }).ok()
 }

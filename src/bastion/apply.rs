@@ -399,7 +399,7 @@ fn stage(asked: &Asked, state: &State, listeners: &[Listener], seats: &[Seat]) -
         staged.lay(staged.changes.len().saturating_sub(1))?;
     }
     let tree = Tree::new("/".into(), Some(staged.path().to_owned()));
-    let found = inspect::inspect_in(&place, tree, None, &[asked.from])?;
+    let found = inspect::inspect_in(&place, tree, &[asked.from])?;
     if found.findings.has_errors() {
         return Err(ApplyError::Findings(Box::new(found)));
     }

@@ -218,13 +218,12 @@ impl Answer {
             say(format!("? {of}: not compared: {why}"));
         }
         for of in &self.exposed.found {
-            let ports: Vec<String> = of.ports.iter().map(ToString::to_string).collect();
             let family = if of.family == Family::V4 { "IPv4" } else { "IPv6" };
             say(format!(
                 "! group {}: {} ({}) is open to {} public addresses of {family}",
                 named(&self.is, &of.group),
                 of.service.name,
-                ports.join(", "),
+                of.port_words(),
                 of.addresses
             ));
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::apply::build::FORMAT;
+use crate::apply::build::{FORMAT, digest};
 use crate::compile::{Compiled, ansible};
 use crate::model::HostId;
 use crate::source::SourceMap;
@@ -110,12 +110,7 @@ fn policy_digest(sources: &SourceMap) -> String {
     let mut digests: Vec<[u8; 32]> =
         sources.iter().map(|(_, file)| Sha256::digest(&file.text).into()).collect();
     digests.sort_unstable();
-    digest(&digests.concat())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    digest(digests.concat())
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) struct Args {
     lines: bool,
 
     /// Plan the calls that make the security groups that EC2 described in this folder of answers those of the policy
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "state")]
     aws_live: Option<PathBuf>,
 
     /// With --aws-live: write the calls here
@@ -74,9 +74,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             return Err(Failure::new("one build is planned for").help("say --aws-live to plan from policies"));
         }
     };
-    if !args.depends.set.is_empty() || args.depends.at.is_some() {
-        return Err(Failure::new("a build does not depend on --set or --at any more")
-            .help("say them to `fwc compile`"));
+    if !args.depends.set.is_empty() || args.depends.at.is_some() || args.depends.timings {
+        return Err(Failure::new("--set, --at and --timings are for policies, and this is a build")
+            .help("say them to `fwc compile`, or with --aws-live"));
     }
     let build = Target { build, host: args.host.clone() }.read()?;
     let state = args.state.look()?;

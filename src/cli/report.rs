@@ -467,7 +467,6 @@ impl<'a> Telling<'a> {
             (None, Point::Hook { host, .. }) => format!("hosts/{}/ruleset.nft", self.name_of(*host)),
             (None, Point::Interface { .. }) => "aws/security-groups.json".to_owned(),
             (None, Point::NetworkAcl { .. }) => "aws/nacl.json".to_owned(),
-            (None, Point::Ssh { bastion }) => format!("hosts/{}/ssh", self.name_of(*bastion)),
         }
     }
 
@@ -483,7 +482,7 @@ impl<'a> Telling<'a> {
                 Some((machine, file)) => (machine.to_owned(), format!("{}{file}", way.word())),
                 None => (proof.place.clone(), String::new()),
             },
-            Point::NetworkAcl { .. } | Point::Ssh { .. } => (proof.place.clone(), String::new()),
+            Point::NetworkAcl { .. } => (proof.place.clone(), String::new()),
         }
     }
 }

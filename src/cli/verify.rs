@@ -114,7 +114,7 @@ fn tell_against(
     console: &mut Console<'_>,
 ) -> Result<Exit, Failure> {
     let asked = thread::scope(|scope| {
-        let listed = compile::beside(scope, || engine::simulated(&name, text, how));
+        let listed = compile::deep_thread(scope, || engine::simulated(&name, text, how));
         let listed = || listed.join().unwrap_or_else(|panic| resume_unwind(panic));
         request.asked("compare", |site| engine::against(site, the_host(site, host)?, listed))
     });

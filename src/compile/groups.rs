@@ -209,14 +209,13 @@ fn exposed(site: &Site, rules: &[GroupRules], estate: &Estate, findings: &mut Fi
         if !open.is_empty() && open.iter().all(waived) {
             continue;
         }
-        let ports: Vec<String> = exposure.ports.iter().map(ToString::to_string).collect();
         let at = open.iter().find(|access| !waived(access)).map_or(named.span, |access| access.span);
         let message = format!(
             "the security group `{}` lets {} public addresses reach {} (port {})",
             named.name,
             exposure.addresses,
             exposure.service.name,
-            ports.join(", ")
+            exposure.port_words()
         );
         findings.push(
             Diagnostic::warning(code::EXPOSED_SERVICE, at, message)

@@ -18,7 +18,7 @@ use ipnet::IpNet;
 
 use crate::compile::{Options, compile};
 use crate::diag::{Findings, Severity};
-use crate::model::{Role as HostRole, Site, amazons, nobodys};
+use crate::model::Site;
 use crate::net::{AddrSet, Field, PacketSet, Space};
 use crate::source::{Loader, SourceFile, SourceMap};
 use crate::syntax;
@@ -26,7 +26,7 @@ use crate::target::aws::artifact::{Canonical, Direction, Estate, Group, Peer, Ru
 use crate::target::aws::sim::admits::{self, Admits};
 use crate::target::aws::sim::{Role, Unknown};
 use crate::target::aws::validate::quota::Limits;
-use crate::verify::Outcome;
+use crate::verify::{Outcome, nobody};
 
 use sentences::{Draft, SAME, Sentences, otherwise};
 
@@ -234,13 +234,6 @@ fn names_empty(estate: &Estate, peer: &Peer) -> bool {
 
 fn is_empty(estate: &Estate, list: &str) -> bool {
     estate.list(list).is_some_and(|list| list.entries.as_ref().is_some_and(Vec::is_empty))
-}
-
-/// What no far end has, or no group filters, as far as a policy knows its vpcs (S58).
-#[must_use]
-pub fn nobody(site: &Site) -> AddrSet {
-    let routers = site.hosts.iter().filter(|host| host.role == HostRole::Vpc).flat_map(|host| &host.legs);
-    routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()))
 }
 
 fn without_stale(rules: &[Rule]) -> Vec<Rule> {

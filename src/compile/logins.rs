@@ -42,7 +42,8 @@ pub(super) fn written(
         match read_back(&files) {
             Ok(read) => drop(servers.insert(host, read)),
             Err(why) => {
-                findings.push(unprintable(site, host, &format!("its sshd's files do not read back: {why}")))
+                let why = format!("it does not read back: {why}");
+                findings.push(unprintable(site, host, "what its sshd is told", &why));
             }
         }
         files.extend(sshd::emit::client::files(site, host));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use ipnet::IpNet;
 
 use crate::model::{HostId, LegId, Route, Site, ZoneId};
 use crate::net::{AddrSet, Family};
@@ -86,7 +86,7 @@ impl Declared {
                 default = default.union(&rest);
             }
         }
-        let nets = networks(&to.difference(&default));
+        let nets = to.difference(&default).networks();
         Self {
             leg: legs.map_or(LegId(0), |(leg, _)| leg),
             zone: route.zone,
@@ -111,22 +111,4 @@ pub(super) fn default_net(family: Family) -> Option<IpNet> {
         Family::V6 => "::/0",
     };
     text.parse().ok()
-}
-
-/// The fewest networks that make up a set, ascending.
-pub(super) fn networks(addrs: &AddrSet) -> Vec<IpNet> {
-    let mut nets = Vec::new();
-    for range in addrs.ranges() {
-        match (range.first_addr(), range.last_addr()) {
-            (IpAddr::V4(first), IpAddr::V4(last)) => {
-                nets.extend(Ipv4Subnets::new(first, last, 0).map(IpNet::V4));
-            }
-            (IpAddr::V6(first), IpAddr::V6(last)) => {
-                nets.extend(Ipv6Subnets::new(first, last, 0).map(IpNet::V6));
-            }
-            // A range has one family.
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
-        }
-    }
-    nets
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::declared::{Routes, default_net, networks};
+use super::declared::{Routes, default_net};
 use super::{Forwarding, Next, groups};
 use crate::model::{HostId, LegId};
 use crate::net::{AddrSet, Family};
@@ -144,11 +144,5 @@ impl Forwarding<'_> {
             }
             Next::Local | Next::Ambiguous(_) | Next::NoRoute => None,
         }
-    }
-
-    /// The fewest networks that make up a set of addresses, ascending.
-    #[must_use]
-    pub fn networks(addrs: &AddrSet) -> Vec<IpNet> {
-        networks(addrs)
     }
 }

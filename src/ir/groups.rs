@@ -1,6 +1,6 @@
 //! What security groups admit, before it is written as rules of EC2.
 
-use crate::model::{AccessId, GroupId};
+use crate::model::{AccessId, GroupId, Role, Site, amazons, nobodys};
 use crate::net::{AddrSet, Family, Spoken};
 
 /// The rules of one group.
@@ -38,4 +38,11 @@ pub enum Far {
     Addrs(AddrSet),
     /// Who wears a group.
     Group(GroupId),
+}
+
+/// What no far end has, or no group filters: the vpcs' own routers, Amazon's services (S58). The proof has a reading of its own.
+#[must_use]
+pub fn never(site: &Site) -> AddrSet {
+    let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc);
+    routers.fold(nobodys().union(&amazons()), |all, router| all.union(&router.address_set()))
 }

@@ -258,13 +258,6 @@ fn low16(number: u32) -> u16 {
     u16::try_from(number & 0xffff).unwrap_or_default()
 }
 
-/// The addresses of a machine's interfaces as a set, link-local ones apart.
-#[must_use]
-pub fn own_addresses(ports: &[Port]) -> AddrSet {
-    let nets = ports.iter().flat_map(|port| &port.addresses);
-    nets.fold(AddrSet::empty(), |set, net| set.union(&AddrSet::one(net.addr())))
-}
-
 /// Addresses of a zone that no machine has, dynamic legs of the lab included, and that are not in `except`: the lowest and the
 /// highest, of its first network that has any. Networks, broadcasts and anycast addresses are not among them; none where all
 /// are taken.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Raw;
 use super::pairs::{RawPair, Wires, wire};
+use super::{Raw, any_own};
 use crate::ir::{Cell, Containers, Entry, FULL, Pair, PointRules, Side, Wire, everywhere};
 use crate::model::{Hook, Host, HostId, Leg, LegId, Site};
 use crate::net::{AddrRange, AddrSet, Proto};
@@ -26,10 +26,7 @@ pub(super) fn containers(
     }
     let (input, output) = (raw.get(&(host, Hook::Input))?, raw.get(&(host, Hook::Output))?);
     let legs = machine.legs.iter().filter_map(|leg| leg.interface.clone()).collect();
-    let own = machine.legs.iter().fold(AddrSet::empty(), |all, leg| {
-        let zone = site.zone(leg.zone).filter(|_| leg.dynamic).map(|zone| zone.addrs.clone());
-        all.union(&leg.address_set()).union(&zone.unwrap_or_default())
-    });
+    let own = any_own(site, machine);
     Some(Containers {
         legs,
         published: published(&own, input),
@@ -125,7 +122,7 @@ pub(super) fn strict(
     if !machine.strict_source || point.hook == Hook::Output {
         return None;
     }
-    let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
+    let own = machine.address_set();
     let mut by_wire: BTreeMap<Wire, AddrSet> = BTreeMap::new();
     for (class, addrs) in topology.classes().divide(&AddrSet::full().difference(&own)) {
         if let Some(leg) = topology.leg_towards(point.host, class) {

@@ -26,7 +26,7 @@ pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host,
     point.log = logged.fold(AddrSet::empty(), |all, one| all.union(&one));
     if point.hook == Hook::Output {
         // What leaves has the machine's own address: log it only where `log from` names the machine.
-        let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
+        let own = machine.address_set();
         point.log = point.log.intersection(&own);
         return;
     }
@@ -85,7 +85,7 @@ fn reject(
 ) -> Vec<(Wire, AddrSet)> {
     let told = machine.reject_from.iter().map(|p| topology.widely(p));
     let told = told.fold(AddrSet::empty(), |all, one| all.union(&one));
-    let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()));
+    let own = machine.address_set();
     let mut by_wire: BTreeMap<Wire, AddrSet> = BTreeMap::new();
     for (class, addrs) in topology.classes().divide(&told.difference(&own)) {
         if let Some(leg) = topology.leg_towards(point.host, class) {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::{Said, all_of, entries, headers, original, translated};
 use super::pairs::Pairs;
-use super::{Raw, replies};
+use super::{Raw, any_own, replies};
 use crate::model::{Action, Bridge, Hook, Host, HostId, Site};
 use crate::net::{AddrRange, AddrSet, Family};
 use crate::topology::Topology;
@@ -122,10 +122,7 @@ impl Met {
         if !log {
             return (src, dst);
         }
-        let own = machine.legs.iter().fold(AddrSet::empty(), |set, leg| {
-            let zone = site.zone(leg.zone).filter(|_| leg.dynamic).map(|z| z.addrs.clone());
-            set.union(&leg.address_set()).union(&zone.unwrap_or_default())
-        });
+        let own = any_own(site, machine);
         match hook {
             Hook::Input => (AddrSet::full(), dst.union(&own)),
             Hook::Output => (src.union(&own), AddrSet::full()),

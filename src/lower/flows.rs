@@ -164,8 +164,7 @@ impl<'f> Flow<'f, '_> {
     }
 
     fn own(&self, host: HostId) -> AddrSet {
-        let legs = self.site.host(host).map(|h| h.legs.as_slice()).unwrap_or_default();
-        legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set()))
+        self.site.static_addresses_of(host)
     }
 
     /// S29.

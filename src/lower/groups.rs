@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ir::{Admit, Far, GroupRules};
-use crate::model::{GroupId, Role, Site, Way, amazons, nobodys};
-use crate::net::{AddrSet, Family};
+use crate::ir::{Admit, Far, GroupRules, never};
+use crate::model::{GroupId, Site, Way};
+use crate::net::Family;
 use crate::topology::{Topology, groups};
 
 /// The rules of every group.
@@ -21,7 +21,7 @@ pub(super) fn lower(topology: &mut Topology<'_>, site: &Site) -> Vec<GroupRules>
             egress: Vec::new(),
             families,
             without_icmp_errors: vpc.is_some_and(|vpc| vpc.without_icmp_errors.is_some()),
-            idle: idle(site),
+            idle: never(site),
         };
         all.insert(id, rules);
     }
@@ -39,10 +39,4 @@ pub(super) fn lower(topology: &mut Topology<'_>, site: &Site) -> Vec<GroupRules>
         list.extend(by_address.chain(by_group).map(|(far, what)| Admit { far, what, because: share.access }));
     }
     all.into_values().collect()
-}
-
-/// What no far end has, or no group filters: the vpcs' own routers, Amazon's services (S58).
-fn idle(site: &Site) -> AddrSet {
-    let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-    routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()))
 }

@@ -254,8 +254,7 @@ impl Site {
     /// The same of one machine.
     #[must_use]
     pub fn static_addresses_of(&self, host: HostId) -> AddrSet {
-        let legs = self.host(host).into_iter().flat_map(|host| &host.legs);
-        AddrSet::from_ranges(legs.flat_map(|leg| &leg.addresses).copied().map(AddrRange::one))
+        self.host(host).map(Host::address_set).unwrap_or_default()
     }
 
     /// Every access with its id.
@@ -377,12 +376,6 @@ impl Host {
             Role::Firewall | Role::Router | Role::Vpc => true,
             Role::Host { .. } => false,
         }
-    }
-
-    /// Whether it is a multihomed host (RFC 1122, section 3.3.4): it has several legs and forwards nothing.
-    #[must_use]
-    pub fn is_multihomed(&self) -> bool {
-        !self.forwards() && self.legs.len() > 1
     }
 
     /// The static addresses of all its legs as a set.
@@ -738,10 +731,5 @@ pub enum Point {
         subnet: ZoneId,
         /// Which way.
         way: Way,
-    },
-    /// What a person may open through a bastion.
-    Ssh {
-        /// The bastion.
-        bastion: HostId,
     },
 }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
 use super::range::RangeSet;
 
@@ -75,6 +75,21 @@ impl AddrRange {
         let prefix = width.checked_sub(host_bits)?;
         let net = IpNet::new(self.first_addr(), u8::try_from(prefix).ok()?).ok()?;
         (Self::net(net) == self).then_some(net)
+    }
+
+    /// The fewest networks that make it up, ascending.
+    #[must_use]
+    pub fn networks(self) -> Vec<IpNet> {
+        match (self.first_addr(), self.last_addr()) {
+            (IpAddr::V4(first), IpAddr::V4(last)) => {
+                Ipv4Subnets::new(first, last, 0).map(IpNet::V4).collect()
+            }
+            (IpAddr::V6(first), IpAddr::V6(last)) => {
+                Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect()
+            }
+            // A range has one family.
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Vec::new(),
+        }
     }
 }
 
@@ -185,6 +200,12 @@ impl AddrSet {
         });
         let v6 = self.v6.ranges().iter().map(|&(first, last)| AddrRange { family: Family::V6, first, last });
         v4.chain(v6)
+    }
+
+    /// The fewest networks that make it up: IPv4 first, ascending.
+    #[must_use]
+    pub fn networks(&self) -> Vec<IpNet> {
+        self.ranges().flat_map(AddrRange::networks).collect()
     }
 
     /// Only the addresses of one family.

@@ -214,15 +214,6 @@ fn prefixes(places: &Places, to: &AddrSet) -> Vec<IpNet> {
     match places.zones.iter().find(|z| z.addrs == *to) {
         Some(zone) if zone.rest => ["0.0.0.0/0", "::/0"].into_iter().filter_map(|n| n.parse().ok()).collect(),
         Some(zone) => zone.nets.clone(),
-        None => to.ranges().flat_map(|r| networks(r.first_addr(), r.last_addr())).collect(),
-    }
-}
-
-fn networks(first: std::net::IpAddr, last: std::net::IpAddr) -> Vec<IpNet> {
-    use std::net::IpAddr::{V4, V6};
-    match (first, last) {
-        (V4(a), V4(b)) => ipnet::Ipv4Subnets::new(a, b, 0).map(IpNet::V4).collect(),
-        (V6(a), V6(b)) => ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect(),
-        (V4(_), V6(_)) | (V6(_), V4(_)) => Vec::new(),
+        None => to.networks(),
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::path::{self, Path, Start};
 use super::reading::Readings;
-use super::{Here, Target, speaks};
+use super::{Here, Target, hold, speaks};
 use crate::forwarding::Next;
 use crate::model::{Access, AccessId, Action, End, Hook, Host, HostId, LegId, Nat, Role, Site, Term, ZoneId};
 use crate::net::{AddrSet, Family, Packet, PortSet, Translation};
@@ -157,7 +157,7 @@ impl Here<'_> {
             return false;
         }
         let read = if port.is_some() { &written } else { self.packet };
-        if !access.terms.iter().any(|term| speaks(term, read)) {
+        if !hold(&access.terms, read) {
             return false;
         }
         here.deliveries_here(access, nat).iter().filter(|d| d.target == self.packet.dst).any(|delivery| {
@@ -223,7 +223,7 @@ impl Here<'_> {
         let here = Here { packet: &written, ..*self };
         let read = if port.is_some() { &written } else { self.packet };
         let fits = port.is_none_or(|port| port == self.packet.dport);
-        if !fits || !access.terms.iter().any(|term| speaks(term, read)) {
+        if !fits || !hold(&access.terms, read) {
             return None;
         }
         here.deliveries_here(access, nat).iter().filter(|d| d.target == self.packet.dst).find_map(
@@ -514,7 +514,7 @@ impl Here<'_> {
     }
 
     pub(super) fn of_service(&self, access: &Access) -> bool {
-        access.terms.iter().any(|term| speaks(term, self.packet))
+        hold(&access.terms, self.packet)
     }
 
     /// Whether the packet is of a service that may have had another destination port, or another source port.

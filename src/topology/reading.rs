@@ -260,11 +260,7 @@ impl Topology<'_> {
                 let all = AddrSet::from_ranges(zones.iter().flat_map(AddrSet::ranges));
                 all.difference(&self.readings.forwarders)
             }
-            End::Host(host) => self
-                .site
-                .host(*host)
-                .map(|h| h.legs.iter().fold(AddrSet::empty(), |set, leg| set.union(&leg.address_set())))
-                .unwrap_or_default(),
+            End::Host(host) => self.site.static_addresses_of(*host),
             End::Leg(host, leg) => self.site.leg(*host, *leg).map(Leg::address_set).unwrap_or_default(),
             End::Addrs(set) => set.clone(),
         };

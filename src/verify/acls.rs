@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Point, Role, Site, Way, ZoneId, amazons, nobodys};
-use crate::net::{Family, Field, Packet, PacketSet, Random, Space, Verdict};
+use crate::net::{AddrRange, AddrSet, Family, Field, Packet, PacketSet, Random, Space, Verdict};
 use crate::spec::{Sets, Spec};
 use crate::target::aws::artifact::{Acl, Direction};
 use crate::target::aws::sim::acl as sim;
@@ -144,9 +144,7 @@ impl At<'_, '_> {
 
     /// The far end is somebody who can be, whom ACLs filter, and beyond the edge.
     fn seen(&self, space: &mut Space) -> PacketSet {
-        let routers =
-            self.site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let mut nobody = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+        let mut nobody = nobody(self.site);
         if let Some(zone) = self.site.zone(self.subnet) {
             let of = |family| {
                 let is = |net: &&ipnet::IpNet| {
@@ -213,4 +211,16 @@ impl At<'_, '_> {
         }
         found.map(|(_, at, line)| (at.saturating_add(1), line.trim().to_owned()))
     }
+}
+
+/// What no far end has, or no group filters, as far as a policy knows its vpcs (S58). The compiler has a reading of its own.
+#[must_use]
+pub fn nobody(site: &Site) -> AddrSet {
+    nobodys().union(&amazons()).union(&routers(site))
+}
+
+/// The addresses of the vpcs' own routers.
+pub(super) fn routers(site: &Site) -> AddrSet {
+    let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
+    AddrSet::from_ranges(routers.flat_map(|leg| &leg.addresses).map(|addr| AddrRange::one(*addr)))
 }

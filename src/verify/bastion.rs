@@ -285,7 +285,7 @@ impl Round<'_, '_, '_> {
         let mut rules = Vec::new();
         for hop in &hops {
             let of_machine = || match hop.point {
-                Point::Hook { host, .. } | Point::Interface { host, .. } | Point::Ssh { bastion: host } => {
+                Point::Hook { host, .. } | Point::Interface { host, .. } => {
                     site.host(host).map(|machine| format!("hosts/{}/ruleset.nft", machine.name))
                 }
                 Point::NetworkAcl { .. } => None,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{GroupId, HostId, LegId, Point, Role, Site, Way, amazons, nobodys};
+use crate::model::{GroupId, HostId, LegId, Point, Site, Way, amazons};
 use crate::net::{
     AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, Random, Space, Verdict,
 };
@@ -16,6 +16,7 @@ use crate::spec::{Sets, Spec, Symbolic};
 use crate::target::aws::artifact::{Direction, Entry, Estate, Group, Interface, Peer, PrefixList, Rule};
 use crate::target::aws::sim::{self, Role as Worn, admits, run};
 
+use super::acls::{nobody, routers};
 use super::artifacts::GroupsText;
 use super::points::{self, Sides};
 use super::report::{Counterexample, Hop, Outcome, PointProof, favourites, place, statement};
@@ -245,10 +246,7 @@ struct Nobody {
 
 impl Nobody {
     fn of(site: &Site) -> Self {
-        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let routers = routers.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-        let far = nobodys().union(&amazons()).union(&routers);
-        Self { routers, far }
+        Self { routers: routers(site), far: nobody(site) }
     }
 }
 
@@ -362,8 +360,7 @@ impl At<'_, '_> {
         let others_have = if dynamic { site.static_addresses() } else { AddrSet::empty() };
         let own = own.difference(&self.nobody.routers).difference(&others_have);
         // S13: what a machine says to itself comes by no interface, whichever of its addresses it is for.
-        let legs = site.host(self.leg.0).into_iter().flat_map(|host| &host.legs);
-        let itself = legs.fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
+        let itself = site.static_addresses_of(self.leg.0);
         let others = self.nobody.far.union(&itself).complement();
         let (near, far) = match self.way {
             Way::Ingress => (Field::Dst, Field::Src),
@@ -516,7 +513,7 @@ fn worn(
     match (site.leg(host, leg), known) {
         (Some(of), Some(known)) if of.dynamic => {
             let zone = site.zone(of.zone).map(|zone| zone.addrs.difference(known)).unwrap_or_default();
-            interface.prefixes = networks(&zone);
+            interface.prefixes = zone.networks();
         }
         (Some(of), _) => interface.addresses.clone_from(&of.addresses),
         (None, _) => {}
@@ -541,24 +538,8 @@ fn parts(estate: &Estate) -> Parts {
 }
 
 fn pinned(id: &str, addrs: &AddrSet) -> PrefixList {
-    let entries = networks(addrs).into_iter().map(|cidr| Entry { cidr, description: None });
+    let entries = addrs.networks().into_iter().map(|cidr| Entry { cidr, description: None });
     PrefixList { id: id.to_owned(), entries: Some(entries.collect()), ..PrefixList::default() }
-}
-
-fn networks(addrs: &AddrSet) -> Vec<ipnet::IpNet> {
-    let mut nets = Vec::new();
-    for range in addrs.ranges() {
-        match (range.first_addr(), range.last_addr()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                nets.extend(ipnet::Ipv4Subnets::new(a, b, 0).map(ipnet::IpNet::V4))
-            }
-            (IpAddr::V6(a), IpAddr::V6(b)) => {
-                nets.extend(ipnet::Ipv6Subnets::new(a, b, 0).map(ipnet::IpNet::V6))
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
-        }
-    }
-    nets
 }
 
 fn id((host, leg): Leg) -> String {

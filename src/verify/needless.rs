@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use crate::model::{
     Access, AccessId, Action, End, Hook, HostId, Leg, PersonId, Place, Site, Term, Waiver, Way,
 };
+use crate::net::sensitive::{SENSITIVE, Sensitive, few};
 use crate::net::{AddrRange, AddrSet, Exhausted, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 use crate::spec::{Sets, Unanswered};
@@ -468,43 +469,6 @@ fn intervals(term: &Term, family: Family) -> Vec<[(u128, u128); 5]> {
     }
 }
 
-/// A service that is no business of many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sensitive {
-    /// What people call it.
-    pub name: &'static str,
-    /// TCP unless said.
-    pub proto: Proto,
-    /// Its ports.
-    pub ports: (u16, u16),
-}
-
-/// Ways to administer, and stores that trust their network: those of the catalogues that `target::aws::exposure` names.
-pub const SENSITIVE: &[Sensitive] = &[
-    Sensitive { name: "ftp", proto: Proto::TCP, ports: (20, 21) },
-    Sensitive { name: "ssh", proto: Proto::TCP, ports: (22, 22) },
-    Sensitive { name: "telnet", proto: Proto::TCP, ports: (23, 23) },
-    Sensitive { name: "rpcbind", proto: Proto::TCP, ports: (111, 111) },
-    Sensitive { name: "smb", proto: Proto::TCP, ports: (445, 445) },
-    Sensitive { name: "sql server", proto: Proto::TCP, ports: (1433, 1434) },
-    Sensitive { name: "nfs", proto: Proto::TCP, ports: (2049, 2049) },
-    Sensitive { name: "docker", proto: Proto::TCP, ports: (2375, 2377) },
-    Sensitive { name: "etcd", proto: Proto::TCP, ports: (2379, 2380) },
-    Sensitive { name: "mysql", proto: Proto::TCP, ports: (3306, 3306) },
-    Sensitive { name: "rdp", proto: Proto::TCP, ports: (3389, 3389) },
-    Sensitive { name: "postgres", proto: Proto::TCP, ports: (5432, 5432) },
-    Sensitive { name: "vnc", proto: Proto::TCP, ports: (5900, 5999) },
-    Sensitive { name: "redis", proto: Proto::TCP, ports: (6379, 6379) },
-    Sensitive { name: "elasticsearch", proto: Proto::TCP, ports: (9200, 9200) },
-    Sensitive { name: "kubelet", proto: Proto::TCP, ports: (10250, 10250) },
-    Sensitive { name: "memcached", proto: Proto::TCP, ports: (11211, 11211) },
-    Sensitive { name: "memcached", proto: Proto::UDP, ports: (11211, 11211) },
-    Sensitive { name: "mongodb", proto: Proto::TCP, ports: (27017, 27018) },
-];
-
-/// From how many addresses on a sensitive port counts as exposed: more than a /8 of IPv4, than a /32 of IPv6.
-pub const MANY: (u128, u128) = (1 << 24, 1 << 96);
-
 /// The lint that says [`Exposed`]: a statement that waives it is no part of the sum.
 const WAIVER: &str = "exposed-port";
 
@@ -532,8 +496,8 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
         denied.push(space.any(denies.map(|(_, set)| *set).collect()));
     }
     for service in SENSITIVE {
-        let (proto, ports) = (space.proto(service.proto), RangeSet::range(service.ports.0, service.ports.1));
-        let ports = space.among(Field::Dport, &ports);
+        let proto = space.proto(service.proto);
+        let ports = space.among(Field::Dport, &service.port_set());
         let spoken = space.and(proto, ports);
         let mut sum = AddrSet::empty();
         let mut own: BTreeMap<AccessId, AddrSet> = BTreeMap::new();
@@ -556,10 +520,8 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
                 own.insert(id, open_to);
             }
         }
-        // Counted apart: the smallest network of IPv6 has more addresses than all of IPv4.
-        let many = [(Family::V4, MANY.0), (Family::V6, MANY.1)];
-        let open = many.into_iter().map(|(family, few)| (family, few, count(&sum.of(family))));
-        if let Some((family, _, addresses)) = open.into_iter().find(|(_, few, open)| open > few) {
+        let mut open = Family::BOTH.into_iter().map(|family| (family, count(&sum.of(family))));
+        if let Some((family, addresses)) = open.find(|(family, open)| *open > few(*family)) {
             let mut by: Vec<(Reverse<u128>, AccessId)> =
                 own.iter().map(|(id, own)| (Reverse(count(&own.of(family))), *id)).collect();
             by.sort();
@@ -594,7 +556,7 @@ pub fn is_any_to_any(site: &Site, access: &Access) -> bool {
     access.action == Action::Allow && anything && everywhere(&access.from) && everywhere(&access.to)
 }
 
-/// The `allow`s of services that, read widely and all together, more than [`MANY`] may start: of others nothing has to be
+/// The `allow`s of services that, read widely and all together, more than a [`few`] may start: of others nothing has to be
 /// computed.
 fn suspects(site: &Site) -> BTreeSet<AccessId> {
     let readings = Readings::new(site);
@@ -614,7 +576,7 @@ fn suspects(site: &Site) -> BTreeSet<AccessId> {
         let ranges: Vec<AddrRange> =
             from.flat_map(|end| held(site, &readings, end).ranges().collect::<Vec<_>>()).collect();
         let widest = AddrSet::from_ranges(ranges);
-        let many = count(&widest.of(Family::V4)) > MANY.0 || count(&widest.of(Family::V6)) > MANY.1;
+        let many = Family::BOTH.into_iter().any(|family| count(&widest.of(family)) > few(family));
         if many || !named {
             all.extend(these.into_iter().map(|(id, _)| id));
         }
@@ -640,11 +602,8 @@ fn count(set: &AddrSet) -> u128 {
 }
 
 fn opens(term: &Term, service: Sensitive) -> bool {
-    let (first, last) = service.ports;
     match term {
-        Term::Ports { proto, to, .. } => {
-            *proto == service.proto && !to.is_disjoint(&RangeSet::range(first, last))
-        }
+        Term::Ports { proto, to, .. } => *proto == service.proto && !to.is_disjoint(&service.port_set()),
         Term::Protos(protos) => protos.contains(service.proto.0),
         Term::Icmp { .. } => false,
     }

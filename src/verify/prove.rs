@@ -28,19 +28,9 @@ use super::{narrowly, search, trace, unasked, widely};
 /// How many random packets each point is also asked one at a time, through both concrete interpreters.
 const SAMPLES: usize = 64;
 
-/// Proves that `artifacts` do what `site` means; `at` is the time of the proof in UTC nanoseconds. Of a site with sshd
-/// hosts [`prove_with`] is the whole proof: without what their sshds are told nothing is proved of them.
-pub fn prove(site: &Site, artifacts: &Artifacts, at: u64) -> Report {
-    prove_with(site, artifacts, &Servers::new(), at)
-}
-
-/// The same with what each sshd host is told.
-pub fn prove_with(site: &Site, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
-    Meanings::of(site).prove(artifacts, servers, at)
-}
-
 impl Meanings<'_> {
-    /// [`prove_with`].
+    /// Proves that `artifacts`, and what each sshd host is told, do what the site means; `at` is the time of the proof in UTC
+    /// nanoseconds.
     #[must_use]
     pub fn prove(self, artifacts: &Artifacts, servers: &Servers, at: u64) -> Report {
         let tests = &self.site.tests;
@@ -128,12 +118,8 @@ fn proved(
     report
 }
 
-/// Proves one machine's points against a ruleset of whoever's making, and nothing else.
-pub fn against(site: &Site, host: HostId, rules: &HostRules) -> Report {
-    Against::new(site, host).report(rules)
-}
-
-/// One machine, for many rulesets: what the policy says of its points is computed once.
+/// One machine's points against rulesets of whoever's making, and nothing else: what the policy says of them is computed
+/// once.
 pub struct Against<'s> {
     host: HostId,
     spec: Spec<'s>,

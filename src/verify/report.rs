@@ -355,7 +355,6 @@ pub(super) fn place(site: &Site, point: &Point) -> String {
                 way.word()
             )
         }
-        Point::Ssh { bastion } => format!("{} ssh", name(bastion)),
     }
 }
 

@@ -9,8 +9,8 @@ use crate::forwarding::is_group;
 use crate::forwarding::shared::{self, Shared};
 use crate::model::{End, Expect, Expected, Hook, Host, HostId, LegId, Site, ZoneId};
 use crate::net::{AddrSet, CtState, Packet, Verdict};
-use crate::spec::Spec;
 use crate::spec::reading::Readings;
+use crate::spec::{Spec, hold};
 
 use super::artifacts::Artifacts;
 use super::broadcasts::{self, Hearer};
@@ -19,7 +19,6 @@ use super::gateways::Gateways;
 use super::ipvs;
 use super::path::bridge_gate;
 use super::report::Hop;
-use super::terms;
 use super::trace::{Machine, emulated, translated};
 use super::translate::Kind;
 use super::widely::{owner, starts_of};
@@ -231,7 +230,7 @@ impl Search<'_, '_> {
         let only = self.expect.kind == Expected::Only;
         let forbidden = !self.expect.direct
             && to.contains(handed.real)
-            && terms::hold(&self.expect.terms, &handed.packet) != only
+            && hold(&self.expect.terms, &handed.packet) != only
             && self.is_so(&handed.packet);
         if !forbidden {
             return None;
@@ -351,8 +350,7 @@ impl Search<'_, '_> {
 
     /// The same of one to an address that several machines take in, by one of these.
     fn taken_by_some(&self, spot: Spot, packet: &Packet, hearers: &[(Hearer, AddrSet)]) -> Option<Vec<Hop>> {
-        let read =
-            |packet: &Packet| terms::hold(&self.expect.terms, packet) != (self.expect.kind == Expected::Only);
+        let read = |packet: &Packet| hold(&self.expect.terms, packet) != (self.expect.kind == Expected::Only);
         let forbidden =
             |end: &Packet| (read(self.sent) || !self.expect.direct && read(end)) && self.is_so(end);
         for (hearer, addrs) in hearers {
@@ -385,7 +383,7 @@ impl Search<'_, '_> {
         let only = self.expect.kind == Expected::Only;
         // What is written to a public address is written to the one that it stands for (S57).
         let public = self.gateways.values().any(|of| of.public_of(&to).contains(self.sent.dst));
-        let read = |packet: &Packet| terms::hold(&self.expect.terms, packet) != only;
+        let read = |packet: &Packet| hold(&self.expect.terms, packet) != only;
         (public || to.contains(self.sent.dst)) && read(self.sent)
             || !self.expect.direct && to.contains(arrived.dst) && read(arrived)
     }

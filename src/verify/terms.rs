@@ -2,7 +2,7 @@
 
 use crate::model::Term;
 use crate::net::packet::tcp_flag;
-use crate::net::{Family, Field, Packet, PacketSet, Proto, RangeSet, Space, icmp_begins};
+use crate::net::{Family, Field, PacketSet, Proto, RangeSet, Space, icmp_begins};
 
 /// The packets that one of the terms speaks of.
 pub(crate) fn set(space: &mut Space, terms: &[Term]) -> PacketSet {
@@ -116,23 +116,4 @@ fn icmp(space: &mut Space, family: Family, answers: u8) -> PacketSet {
     let proto = if family == Family::V4 { Proto::ICMP } else { Proto::ICMPV6 };
     let parts = vec![space.family(family), space.proto(proto), space.is(Field::IcmpType, answers.into())];
     space.all(parts)
-}
-
-/// Whether one of the terms speaks of a packet.
-pub(crate) fn hold(terms: &[Term], packet: &Packet) -> bool {
-    terms.iter().any(|term| match term {
-        Term::Ports { proto, from, to } => {
-            packet.proto == *proto && from.contains(packet.sport) && to.contains(packet.dport)
-        }
-        Term::Icmp { family, types, codes } => {
-            let proto = match family {
-                Family::V4 => Proto::ICMP,
-                Family::V6 => Proto::ICMPV6,
-            };
-            (packet.family(), packet.proto) == (*family, proto)
-                && types.contains(packet.icmp_type)
-                && codes.contains(packet.icmp_code)
-        }
-        Term::Protos(protos) => protos.contains(packet.proto.0),
-    })
 }

@@ -7,6 +7,7 @@ use crate::forwarding::is_group;
 use crate::model::{Hook, Host, HostId, Leg, LegId, Origin, Point, Public, Site, Way, ZoneId};
 use crate::net::{NatStatus, Packet, Translation, Verdict};
 use crate::spec::Spec;
+use crate::target::nft::artifact::Place;
 use crate::target::nft::sim;
 
 use super::artifacts::{Artifacts, HostRules, hook_of};
@@ -676,10 +677,9 @@ fn hop_of(spec: &Spec<'_>, point: &Point, did: Option<(&HostRules, sim::Run)>, p
         Point::Hook { hook: Hook::Prerouting | Hook::Input, .. } => (packet.iif.name(), ""),
         Point::Hook { hook: Hook::Output | Hook::Postrouting, .. } => ("", packet.oif.name()),
         Point::Hook { hook: Hook::Bridge, .. } => ("", ""),
-        Point::Hook { hook: Hook::Forward, .. }
-        | Point::Interface { .. }
-        | Point::NetworkAcl { .. }
-        | Point::Ssh { .. } => (packet.iif.name(), packet.oif.name()),
+        Point::Hook { hook: Hook::Forward, .. } | Point::Interface { .. } | Point::NetworkAcl { .. } => {
+            (packet.iif.name(), packet.oif.name())
+        }
     };
     let interfaces = match (iif, oif) {
         ("", "") => String::new(),
@@ -741,8 +741,8 @@ fn settled(site: &Site, host: HostId, packet: &Packet, to: Translation) -> Trans
 }
 
 fn lines(did: &sim::Run, rules: &HostRules) -> Vec<(usize, String)> {
-    let line = |step: &sim::Step| {
-        let number = rules.lines.line(step.place)?;
+    let line = |place: &Place| {
+        let number = rules.lines.line(*place)?;
         Some((usize::try_from(number).ok()?, rules.lines.said(&rules.text, number)?.to_owned()))
     };
     let mut lines: Vec<(usize, String)> = did.because.iter().filter_map(line).collect();

@@ -317,4 +317,13 @@ fn the_ways_of_many_connections_are_asked_for_at_once() {
     assert_eq!(listed.matches("which the new rules deny in input").count(), 201, "{listed}");
     let asked = fs::read_to_string(asked).unwrap().lines().count();
     assert!(asked < 5, "`ip` was started {asked} times");
+
+    // Where PATH has no `ip`, as cron's may not, it is found where it is.
+    let few = world.path("few");
+    fs::create_dir_all(&few).unwrap();
+    let nsenter = std::env::split_paths(&path).map(|folder| folder.join("nsenter")).find(|at| at.exists());
+    std::os::unix::fs::symlink(nsenter.unwrap(), few.join("nsenter")).unwrap();
+    let listed = world.fwc(&["cut", "--list"]).env("PATH", &few).output().unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert_eq!(listed.matches("which the new rules deny in input").count(), 201, "{listed}");
 }

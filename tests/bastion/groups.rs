@@ -20,7 +20,7 @@ use fwc::target::aws::read;
 use fwc::target::nft::read as nft;
 use fwc::target::sshd::artifact::Server;
 use fwc::target::sshd::read as sshd;
-use fwc::verify::{Artifacts, Excuse, GroupsText, HostRules, Outcome, Report, Servers, prove_with};
+use fwc::verify::{Artifacts, Excuse, GroupsText, HostRules, Meanings, Outcome, Report, Servers};
 use serde_json::{Value, json};
 
 use crate::common::{Texts, folder, options, said};
@@ -75,7 +75,7 @@ fn proved(compiled: &Compiled, file: &str, text: &str) -> Report {
         let estate = estate(&known.file, &text);
         artifacts.groups.push(GroupsText { file: known.file.clone(), text, estate });
     }
-    prove_with(&compiled.site, &artifacts, &servers, options().at)
+    Meanings::of(&compiled.site).prove(&artifacts, &servers, options().at)
 }
 
 /// A text as its own reader has it.

@@ -10,7 +10,7 @@ use fwc::target::nft::read as nft;
 use fwc::target::sshd::artifact::Server;
 use fwc::target::sshd::read as sshd;
 use fwc::verify::{
-    Artifacts, Counterexample, Excuse, HostRules, Outcome, PersonProof, Report, Servers, prove_with,
+    Artifacts, Counterexample, Excuse, HostRules, Meanings, Outcome, PersonProof, Report, Servers,
 };
 
 use crate::common::{attempt, checked, compiled, folder, options, said};
@@ -53,7 +53,7 @@ impl Bench {
             artifacts.insert(host.host, HostRules { text, ruleset: reading.ruleset, lines: reading.lines });
             servers.insert(host.host, self.server(&host.name));
         }
-        prove_with(&self.compiled.site, &artifacts, &servers, options().at)
+        Meanings::of(&self.compiled.site).prove(&artifacts, &servers, options().at)
     }
 
     fn server(&self, host: &str) -> Server {

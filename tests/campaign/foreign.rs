@@ -242,7 +242,7 @@ struct Meant {
     ct: CtState,
     /// What had a say.
     places: Vec<Place>,
-    steps: Vec<sim::Step>,
+    steps: Vec<Place>,
 }
 
 fn meant(rules: &artifact::Ruleset, hook: Hook, packet: &Packet) -> Result<Meant, String> {
@@ -250,7 +250,7 @@ fn meant(rules: &artifact::Ruleset, hook: Hook, packet: &Packet) -> Result<Meant
     let mut steps = Vec::new();
     let mut pass = |at: artifact::Hook, packet: &Packet| -> Result<(Verdict, Packet), String> {
         let run = sim::run(rules, at, packet);
-        places.extend(run.because.iter().map(|step| step.place).chain(run.decided_by));
+        places.extend(run.because.iter().copied().chain(run.decided_by));
         steps.extend(run.because);
         let unknown = format!("unknown at {at:?}, {:?} by {:?}", run.verdict, run.decided_by);
         let verdict = run.verdict.verdict().ok_or(unknown)?;
@@ -286,10 +286,10 @@ fn told(
     let steps: Vec<String> = meant
         .steps
         .iter()
-        .map(|step| {
-            let line = read.lines.line(step.place).unwrap_or(0);
+        .map(|place| {
+            let line = read.lines.line(*place).unwrap_or(0);
             let words = text.lines().nth((line as usize).saturating_sub(1)).unwrap_or_default();
-            format!("    line {line}: {:?} at `{}`", step.did, words.trim())
+            format!("    line {line}: `{}`", words.trim())
         })
         .collect();
     format!(

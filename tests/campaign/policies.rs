@@ -13,7 +13,6 @@ use fwc::compile::Compiled;
 use fwc::model::{Hook, HostId, Point, Site};
 use fwc::net::{CtState, Family, Packet, Translation, Verdict};
 use fwc::spec::Spec;
-use fwc::target::nft::artifact::Place;
 use fwc::target::nft::sim;
 use fwc::verify::hook_of;
 
@@ -115,8 +114,7 @@ fn compare(tally: &mut Tally, seed: u64, text: &str, compiled: &Compiled) {
         } else {
             tally.verdict(site, hook, packet.ct, judged.verdict, &judged.because);
         }
-        let places = run.because.iter().map(|step| step.place);
-        tally.places(host, places.collect::<Vec<Place>>().into_iter());
+        tally.places(host, run.because.into_iter());
     }
 }
 

@@ -72,6 +72,8 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("plan_of_a_policy", &["plan", "site.fw"]),
     ("plan_of_a_folder", &["plan", "elsewhere"]),
     ("plan_of_nothing", &["plan", "nowhere"]),
+    ("plan_timings_of_a_build", &["plan", "--timings", "build"]),
+    ("plan_state_of_groups", &["plan", "--aws-live", "aws/monday", "--state", "here", "aws.fw"]),
     ("apply_of_policies", &["apply", "diag"]),
     ("apply_of_a_file", &["apply", "beside.nft"]),
     ("status_of_a_file", &["status", "--state", "site.fw"]),

@@ -188,7 +188,7 @@ impl Coverage {
                 self.accesses.insert(id);
             }
         }
-        let places: Vec<Place> = run.because.into_iter().map(|step| step.place).collect();
+        let places = run.because;
         self.places.extend(places.iter().map(|place| (host, *place)));
         (meant.verdict, places)
     }

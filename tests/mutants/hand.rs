@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use fwc::model::{Hook, Point};
 use fwc::net::{CtState, Verdict};
-use fwc::verify::{Counterexample, Outcome, against};
+use fwc::verify::{Against, Counterexample, Outcome};
 
 use crate::common::{artifact, root};
 use crate::study::{STUDY, of_text};
@@ -22,7 +22,7 @@ fn changed(from: &str, to: &str) -> String {
 /// What is shown of a broken text at a hook.
 fn shown(text: String, hook: Hook) -> Counterexample {
     let (host, _) = STUDY.compiled.site.hosts().find(|(_, h)| h.name == "fw").unwrap();
-    let report = against(&STUDY.compiled.site, host, &of_text(text));
+    let report = Against::new(&STUDY.compiled.site, host).report(&of_text(text));
     let point = report.points.into_iter().find(|p| p.point == Point::Hook { host, hook }).unwrap();
     match point.outcome {
         Outcome::Refuted(shown) => *shown,

@@ -155,7 +155,7 @@ fn addrs(site: &Site, set: &AddrSet) -> String {
     }
     let rest = site.zones.iter().find(|zone| zone.rest && zone.addrs.is_subset(set));
     let others = rest.map_or(set.clone(), |zone| set.difference(&zone.addrs));
-    let nets = fwc::forwarding::Forwarding::networks(&others);
+    let nets = others.networks();
     let plain = |net: &ipnet::IpNet| {
         if net.prefix_len() == net.max_prefix_len() { net.addr().to_string() } else { net.to_string() }
     };

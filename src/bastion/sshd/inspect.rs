@@ -95,13 +95,8 @@ fn of_image(tree: &Tree) -> Result<Stage, StageError> {
 }
 
 /// The same in a stage that is there already; `tree` is how this process reaches what sshd sees there. Nothing is in place yet.
-pub(crate) fn inspect_in(
-    stage: &Stage,
-    tree: Tree,
-    key: Option<&HostKey>,
-    extra: &[IpAddr],
-) -> Result<Inspection, StageError> {
-    inspect_against(stage, tree, key, (extra, None))
+pub(crate) fn inspect_in(stage: &Stage, tree: Tree, extra: &[IpAddr]) -> Result<Inspection, StageError> {
+    inspect_against(stage, tree, None, (extra, None))
 }
 
 fn inspect_against(

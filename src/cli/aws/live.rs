@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
-use crate::compile::import::nobody;
 use crate::model::{HostId, LegId};
 use crate::net::{AddrSet, Packet, Space};
 use crate::target::aws::artifact::{Direction, Estate, Group, Interface};
 use crate::target::aws::drift::{Drift, differs, drift};
 use crate::target::aws::plan::{Ids, Parts, Terms};
 use crate::target::aws::sim::Unknown;
+use crate::verify::nobody;
 
 use super::super::clean::clean_line;
 use super::super::options::Format;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::compile::Compiled;
-use crate::compile::import::nobody;
 use crate::diag::{Diagnostic, Findings, code};
 use crate::durable;
 use crate::model::{Access, SecurityGroup, Site};
@@ -22,6 +21,7 @@ use crate::target::aws::emit::{id_of, said, vpc_id};
 use crate::target::aws::plan::rehearse::Trouble;
 use crate::target::aws::plan::{Foreign, Ids, Obstacle, Parts, Plan, Step, Terms, plan, undescribed};
 use crate::target::aws::read::Why;
+use crate::verify::nobody;
 
 use super::super::clean::clean_line;
 use super::super::import::Blocks;

@@ -21,7 +21,7 @@ use super::plan::pair::{self, Paired, elsewhere};
 use super::plan::{Elsewhere, Foreign, Obstacle, Terms};
 use super::sim::admits::{self, Admits, Difference};
 use super::sim::{Role, Unknown};
-use crate::net::{AddrRange, AddrSet, CtState, Field, Packet, PacketSet, Space};
+use crate::net::{AddrSet, CtState, Field, Packet, PacketSet, Space};
 
 /// All that differs; equal estates give the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -256,7 +256,7 @@ impl Drift {
                     continue;
                 }
             };
-            let (more, less) = (networks(&is.difference(&meant)), networks(&meant.difference(&is)));
+            let (more, less) = (is.difference(&meant).networks(), meant.difference(&is).networks());
             if !more.is_empty() || !less.is_empty() {
                 self.lists.push(ListDrift { list: wanted.id.clone(), more, less });
             }
@@ -327,18 +327,6 @@ impl Drift {
             }
         }
     }
-}
-
-/// The fewest networks that hold these addresses and no others.
-fn networks(addrs: &AddrSet) -> Vec<IpNet> {
-    let of = |range: AddrRange| -> Vec<IpNet> {
-        match (range.first_addr(), range.last_addr()) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => ipnet::Ipv4Subnets::new(a, b, 0).map(IpNet::V4).collect(),
-            (IpAddr::V6(a), IpAddr::V6(b)) => ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect(),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => Vec::new(),
-        }
-    };
-    addrs.ranges().flat_map(of).collect()
 }
 
 /// A packet that passes at an interface and should not, and one that should and does not. Nothing starts at one that is not

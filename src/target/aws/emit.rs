@@ -8,7 +8,7 @@ mod acl;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use ipnet::IpNet;
 
 use super::artifact::Entry;
 use super::artifact::{
@@ -19,8 +19,7 @@ use super::{fit, validate};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Admit, Far, GroupRules};
 use crate::model::{Access, AccessId, GroupId, HostId, LegId, PinnedList, SecurityGroup, Site, Vpc, Way};
-use crate::net::addr::addr;
-use crate::net::{AddrRange, AddrSet, Family, Proto, RangeSet, Spoken};
+use crate::net::{AddrSet, Family, Proto, RangeSet, Spoken};
 
 pub use acl::{acl_id, acls};
 
@@ -516,20 +515,8 @@ fn messages(set: &RangeSet<u16>) -> Result<Vec<Icmp>, String> {
 
 /// The fewest networks that hold all of `addrs`, and beside them nothing but what is idle.
 fn networks(addrs: &AddrSet, idle: &AddrSet) -> Vec<IpNet> {
-    let mut nets: Vec<IpNet> = Vec::new();
-    for range in addrs.union(idle).ranges() {
-        match (addr(range.family, range.first), addr(range.family, range.last)) {
-            (std::net::IpAddr::V4(a), std::net::IpAddr::V4(b)) => {
-                nets.extend(Ipv4Subnets::new(a, b, 0).map(IpNet::V4))
-            }
-            (std::net::IpAddr::V6(a), std::net::IpAddr::V6(b)) => {
-                nets.extend(Ipv6Subnets::new(a, b, 0).map(IpNet::V6))
-            }
-            (std::net::IpAddr::V4(_), std::net::IpAddr::V6(_))
-            | (std::net::IpAddr::V6(_), std::net::IpAddr::V4(_)) => {}
-        }
-    }
-    nets.retain(|net| !AddrSet::from_ranges([AddrRange::net(*net)]).is_disjoint(addrs));
+    let mut nets = addrs.union(idle).networks();
+    nets.retain(|net| !AddrSet::net(*net).is_disjoint(addrs));
     nets
 }
 

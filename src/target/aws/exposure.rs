@@ -8,44 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::artifact::{Direction, Estate, Group, Peer, Rule, Traffic};
-use crate::net::{AddrRange, AddrSet, Bounded, Family, RangeSet};
+use crate::net::sensitive::{SENSITIVE, Sensitive, few};
+use crate::net::{AddrRange, AddrSet, Bounded, Family, Proto, RangeSet};
 
-/// A service that is no business of the Internet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// What people call it.
-    pub name: &'static str,
-    /// Whether it is of UDP; else of TCP.
-    pub udp: bool,
-    /// Its ports.
-    pub ports: &'static [u16],
-}
-
-/// The services that are looked at: those of the catalogues of Prowler and of checkov, and orchestrators' own.
-pub const SERVICES: &[Service] = &[
-    Service { name: "ftp", udp: false, ports: &[20, 21] },
-    Service { name: "ssh", udp: false, ports: &[22] },
-    Service { name: "telnet", udp: false, ports: &[23] },
-    Service { name: "smb", udp: false, ports: &[445] },
-    Service { name: "sql server", udp: false, ports: &[1433, 1434] },
-    Service { name: "oracle", udp: false, ports: &[1521, 2483] },
-    Service { name: "docker", udp: false, ports: &[2375, 2376, 2377] },
-    Service { name: "etcd", udp: false, ports: &[2379, 2380] },
-    Service { name: "mysql", udp: false, ports: &[3306] },
-    Service { name: "rdp", udp: false, ports: &[3389] },
-    Service { name: "postgresql", udp: false, ports: &[5432] },
-    Service { name: "kibana", udp: false, ports: &[5601] },
-    Service { name: "redis", udp: false, ports: &[6379] },
-    Service { name: "cassandra", udp: false, ports: &[7199, 9160] },
-    Service { name: "kafka", udp: false, ports: &[9092] },
-    Service { name: "elasticsearch", udp: false, ports: &[9200, 9300] },
-    Service { name: "kubelet", udp: false, ports: &[10250] },
-    Service { name: "memcached", udp: false, ports: &[11211] },
-    Service { name: "memcached", udp: true, ports: &[11211] },
-    Service { name: "mongodb", udp: false, ports: &[27017, 27018] },
-];
-
-/// From how many public addresses on a port counts as exposed.
+/// More public addresses than these on a port are exposed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threshold {
     /// Of IPv4.
@@ -55,9 +21,9 @@ pub struct Threshold {
 }
 
 impl Default for Threshold {
-    /// A /8 of IPv4, a /32 of IPv6: what one provider has at most.
+    /// As for the statements of a policy.
     fn default() -> Self {
-        Self { v4: 1 << 24, v6: 1 << 96 }
+        Self { v4: few(Family::V4), v6: few(Family::V6) }
     }
 }
 
@@ -67,7 +33,7 @@ pub struct Exposure {
     /// The group.
     pub group: String,
     /// The service.
-    pub service: Service,
+    pub service: Sensitive,
     /// Which of its ports.
     pub ports: Vec<u16>,
     /// To the addresses of which family.
@@ -76,6 +42,19 @@ pub struct Exposure {
     pub addresses: u128,
     /// The places of the rules, among the group's ingress rules, that open them.
     pub rules: Vec<usize>,
+}
+
+impl Exposure {
+    /// Which of its ports, neighbours as a range: `20-21`.
+    #[must_use]
+    pub fn port_words(&self) -> String {
+        let ports = RangeSet::from_ranges(self.ports.iter().map(|port| (*port, *port)));
+        let words = ports.ranges().iter().map(|&(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// What was found.
@@ -103,7 +82,7 @@ pub fn exposures(estate: &Estate, threshold: Threshold) -> Exposures {
             .enumerate()
             .filter_map(|(at, rule)| open(estate, group, at, rule, &mut exposures))
             .collect();
-        for service in SERVICES {
+        for service in SENSITIVE {
             for family in Family::BOTH {
                 exposures.found.extend(exposed(&open, group, *service, family, threshold));
             }
@@ -147,22 +126,22 @@ fn open<'r>(
 fn exposed(
     open: &[Open<'_>],
     group: &Group,
-    service: Service,
+    service: Sensitive,
     family: Family,
     threshold: Threshold,
 ) -> Option<Exposure> {
-    let least = match family {
+    let few = match family {
         Family::V4 => threshold.v4,
         Family::V6 => threshold.v6,
     };
     let mut by_port: BTreeMap<u16, u128> = BTreeMap::new();
     let mut rules = BTreeSet::new();
-    for &port in service.ports {
-        let admit = open.iter().filter(|open| opens(open.rule.traffic, service.udp, port));
+    for port in service.each_port() {
+        let admit = open.iter().filter(|open| opens(open.rule.traffic, service.proto, port));
         let admit: Vec<&Open<'_>> = admit.filter(|open| open.addresses.has(family)).collect();
         let union = admit.iter().fold(AddrSet::empty(), |all, open| all.union(&open.addresses.of(family)));
         let count = size(&union);
-        if count >= least {
+        if count > few {
             by_port.insert(port, count);
             rules.extend(admit.iter().map(|open| open.at));
         }
@@ -179,11 +158,11 @@ fn exposed(
 }
 
 /// Whether a traffic holds a port of TCP or UDP.
-fn opens(traffic: Traffic, udp: bool, port: u16) -> bool {
+fn opens(traffic: Traffic, proto: Proto, port: u16) -> bool {
     match traffic {
         Traffic::All => true,
-        Traffic::Tcp(ports) => !udp && (ports.first()..=ports.last()).contains(&port),
-        Traffic::Udp(ports) => udp && (ports.first()..=ports.last()).contains(&port),
+        Traffic::Tcp(ports) => proto == Proto::TCP && (ports.first()..=ports.last()).contains(&port),
+        Traffic::Udp(ports) => proto == Proto::UDP && (ports.first()..=ports.last()).contains(&port),
         Traffic::Icmp(_) | Traffic::Icmpv6(_) | Traffic::Other(_) => false,
     }
 }

@@ -232,17 +232,11 @@ impl Chain {
         Self { name: name.into(), base: None, comment: None, notes: Vec::new(), rules }
     }
 
-    /// A filter chain at a hook.
+    /// A filter chain at a hook, without rules yet.
     #[must_use]
-    pub fn filter(
-        name: impl Into<String>,
-        hook: Hook,
-        priority: i32,
-        policy: Policy,
-        rules: Vec<Rule>,
-    ) -> Self {
+    pub fn filter(name: impl Into<String>, hook: Hook, priority: i32, policy: Policy) -> Self {
         let base = Base { kind: ChainKind::Filter, hook, priority, devices: Vec::new(), policy };
-        Self { base: Some(base), ..Self::regular(name, rules) }
+        Self { base: Some(base), ..Self::regular(name, Vec::new()) }
     }
 }
 

@@ -175,7 +175,7 @@ impl Draft<'_> {
             Hook::Prerouting | Hook::Postrouting | Hook::Bridge => return,
         };
         let name = point.hook.keyword();
-        let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop, Vec::new());
+        let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop);
         let mut chain = DraftChain { chain, rules: Vec::new() };
         base::first(&mut chain, point);
         if !point.ports.is_empty() {

@@ -66,7 +66,7 @@ pub use admits::{
 };
 pub use behind::{Behind, Writes, altered_by, writes_headers};
 pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
-pub use run::{Did, Outcome, Run, Runner, Step, run, run_part};
+pub use run::{Outcome, Run, Runner, run, run_part};
 pub use settled::{announces, of_source_ports};
 pub use ties::{reads_mark, ties, writes_mark};
 pub use words::number_beside;

@@ -17,7 +17,7 @@ use super::artifact::{
 use crate::diag::{Diagnostic, Findings, code};
 use crate::ir::{Opening, SshPerson, SshRules};
 use crate::model::{Host, HostId, KeyKind, Person, Site};
-use crate::net::{AddrRange, AddrSet};
+use crate::net::AddrSet;
 
 /// The most that one person may open through one machine: each is a word in one line.
 const MOST_TARGETS: usize = 1_024;
@@ -153,18 +153,7 @@ fn undated(person: &Person, host: &Host, version: Version) -> Diagnostic {
 
 /// None where it is every address.
 fn nets(from: &AddrSet) -> Option<Vec<IpNet>> {
-    if from.complement().is_empty() {
-        return None;
-    }
-    let of = |range: AddrRange| -> Vec<IpNet> {
-        use std::net::IpAddr::{V4, V6};
-        match (range.first_addr(), range.last_addr()) {
-            (V4(a), V4(b)) => ipnet::Ipv4Subnets::new(a, b, 0).map(IpNet::V4).collect(),
-            (V6(a), V6(b)) => ipnet::Ipv6Subnets::new(a, b, 0).map(IpNet::V6).collect(),
-            (V4(_), V6(_)) | (V6(_), V4(_)) => Vec::new(),
-        }
-    };
-    Some(from.ranges().flat_map(of).collect())
+    (!from.complement().is_empty()).then(|| from.networks())
 }
 
 /// Each address with each port; none after a finding.

@@ -70,8 +70,7 @@ impl Names {
             names.add(&zone.name, &zone.addrs);
         }
         for host in &site.hosts {
-            let all = host.legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-            names.add(&host.name, &all);
+            names.add(&host.name, &host.address_set());
             for leg in host.legs.iter().filter(|_| host.legs.len() > 1) {
                 let zone = site.zone(leg.zone).map_or("", |zone| zone.name.as_str());
                 names.add(&format!("{}.{zone}", host.name), &leg.address_set());
@@ -218,10 +217,7 @@ impl Names {
 fn end_addresses(site: &Site, end: &End) -> AddrSet {
     match end {
         End::Zone(zone) => site.zone(*zone).map(|zone| zone.addrs.clone()).unwrap_or_default(),
-        End::Host(host) => {
-            let legs = site.host(*host).map(|host| host.legs.as_slice()).unwrap_or_default();
-            legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()))
-        }
+        End::Host(host) => site.static_addresses_of(*host),
         End::Leg(host, leg) => site.leg(*host, *leg).map(Leg::address_set).unwrap_or_default(),
         End::Addrs(addrs) => addrs.clone(),
         End::Anywhere => AddrSet::full(),

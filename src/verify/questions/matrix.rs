@@ -246,8 +246,7 @@ impl Row {
 fn own(network: &mut Network<'_>, from: ZoneId, filtering: &AddrSet) -> Sent {
     let mut starts = Vec::new();
     for (host, machine) in network.site.hosts() {
-        let all = machine.legs.iter().fold(AddrSet::empty(), |all, leg| all.union(&leg.address_set()));
-        let all = all.intersection(filtering);
+        let all = machine.address_set().intersection(filtering);
         if !all.is_empty() {
             starts.extend(machine.legs().map(|(leg, _)| (Start::Leg(host, leg), all.clone())));
         }

@@ -16,7 +16,7 @@ use super::super::artifact::{
 use super::super::fit;
 use super::{Limits, interface_id, networks, vpc_id};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Role, Site, Zone, ZoneId, amazons, nobodys};
+use crate::model::{Role, Site, Zone, ZoneId};
 use crate::net::{AddrSet, Family, Proto};
 
 /// The ports that answers come back to (Amazon VPC user guide, *Ephemeral ports*: what covers every kind of client).
@@ -90,8 +90,7 @@ impl<'e> Subnet<'e> {
                 }
             }
         }
-        let routers = site.hosts.iter().filter(|host| host.role == Role::Vpc).flat_map(|host| &host.legs);
-        let never = routers.fold(nobodys().union(&amazons()), |all, leg| all.union(&leg.address_set()));
+        let never = crate::ir::never(site);
         let block = site.vpc_of(id).map(|vpc| vpc.block.clone()).unwrap_or_default();
         let mut idle = never.clone();
         let networks = |family| zone.nets.iter().filter(move |net| family_of(**net) == family).count();

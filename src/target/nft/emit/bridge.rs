@@ -27,7 +27,7 @@ impl Draft<'_> {
     /// rule would have seen what it carries: `br_netfilter` shows nobody what has a tag, and what stands in a frame behind a
     /// second one is no packet to `table bridge`.
     pub(super) fn tagged(&mut self) {
-        let chain = Chain::filter("tagged", At::Forward, TAGGED, Policy::Accept, Vec::new());
+        let chain = Chain::filter("tagged", At::Forward, TAGGED, Policy::Accept);
         let mut chain = DraftChain { chain, rules: Vec::new() };
         chain.chain.notes.push("Frames with the tag of a VLAN, between the ports of any bridge.".to_owned());
         // As numbers: nft 0.9.8 cannot read a word that begins with a digit.
@@ -57,7 +57,7 @@ impl Draft<'_> {
 
     fn bridge(&mut self, point: &PointRules, bridge: &BridgeRules, pair: Option<&Pair>, priority: i32) {
         let name = names::pair(Hook::Bridge.keyword(), Some(&bridge.wire), None);
-        let chain = Chain::filter(&name, At::Forward, priority, Policy::Drop, Vec::new());
+        let chain = Chain::filter(&name, At::Forward, priority, Policy::Drop);
         let mut chain = DraftChain { chain, rules: Vec::new() };
         chain.chain.notes.push("Frames between the ports of a bridge.".to_owned());
         passing_by(&mut chain, &bridge.members);

@@ -29,8 +29,9 @@ pub struct Run {
     pub verdict: Outcome,
     /// Whether a `log` was reached.
     pub logged: bool,
-    /// What happened on the way, in order.
-    pub because: Vec<Step>,
+    /// The rules, elements and policies that had a say on the way, in order: which matched by a member of a set, reached a
+    /// verdict, logged, marked, translated, or ended a base chain.
+    pub because: Vec<Place>,
     /// The rule, element or policy that decided; none where no chain hangs at the hook.
     pub decided_by: Option<Place>,
     /// The rule that translated it, and to what.
@@ -64,36 +65,6 @@ impl Outcome {
             Self::Unknown(_) => None,
         }
     }
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Where.
-    pub place: Place,
-    /// What.
-    pub did: Did,
-}
-
-/// What a rule, element or policy did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Did {
-    /// Compared with a member of an anonymous set, and was it.
-    Member,
-    /// Looked up a verdict map and found an element, which is the next step.
-    Lookup,
-    /// Reached a verdict statement, or an element with one.
-    Verdict(artifact::Verdict),
-    /// Rejected.
-    Reject,
-    /// Logged.
-    Log,
-    /// Set the mark.
-    Mark,
-    /// Translated.
-    Translate,
-    /// The end of a base chain was reached.
-    Policy(Policy),
 }
 
 /// What `ruleset` does to `packet` at a hook.
@@ -286,7 +257,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             Go::Lost(why) => Some(Outcome::Unknown(why)),
             Go::On | Go::Next | Go::Back => {
                 let place = Place::Policy { table: turn.at, chain: turn.chain };
-                self.did(place, Did::Policy(turn.base.policy));
+                self.had_a_say(place);
                 self.run.decided_by = Some(place);
                 match turn.base.policy {
                     Policy::Accept => None,
@@ -296,8 +267,8 @@ impl<'a, 'f> Machine<'a, 'f> {
         }
     }
 
-    fn did(&mut self, place: Place, did: Did) {
-        self.run.because.push(Step { place, did });
+    fn had_a_say(&mut self, place: Place) {
+        self.run.because.push(place);
     }
 
     fn chain(&mut self, frame: Frame<'a>) -> Go {
@@ -370,7 +341,7 @@ impl<'a, 'f> Machine<'a, 'f> {
                     if let (Expression::Set(elements), Op::Implicit | Op::Equal) = (right, op)
                         && let Found::Here(element, _) = self.find(left, elements)
                     {
-                        self.did(inside(place, at, None, element), Did::Member);
+                        self.had_a_say(inside(place, at, None, element));
                     }
                     Go::On
                 }
@@ -378,7 +349,7 @@ impl<'a, 'f> Machine<'a, 'f> {
                 Answer::Unclear => Go::Lost("a comparison that is not modelled"),
             },
             Statement::Verdict(verdict) => {
-                self.did(place, Did::Verdict(verdict.clone()));
+                self.had_a_say(place);
                 self.verdict(frame, place, verdict)
             }
             Statement::VerdictMap { key, map } => self.verdict_map(frame, place, at, key, map),
@@ -395,7 +366,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             }
             Statement::Log(_) => {
                 self.run.logged = true;
-                self.did(place, Did::Log);
+                self.had_a_say(place);
                 Go::On
             }
             Statement::Limit(limit) => {
@@ -410,7 +381,7 @@ impl<'a, 'f> Machine<'a, 'f> {
                 if !applies {
                     return Go::Next;
                 }
-                self.did(place, Did::Reject);
+                self.had_a_say(place);
                 self.run.decided_by = Some(place);
                 Go::Out(Verdict::Reject)
             }
@@ -474,9 +445,9 @@ impl<'a, 'f> Machine<'a, 'f> {
         match self.find(key, elements) {
             Found::Here(element, of) => {
                 let Some(verdict) = verdict_of(of) else { return lost };
-                self.did(place, Did::Lookup);
+                self.had_a_say(place);
                 let place = inside(place, at, set, element);
-                self.did(place, Did::Verdict(verdict.clone()));
+                self.had_a_say(place);
                 self.verdict(frame, place, verdict)
             }
             Found::Nowhere | Found::Absent => Go::Next,
@@ -563,7 +534,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         match field {
             Field::Mark => {
                 self.mark = mark;
-                self.did(place, Did::Mark);
+                self.had_a_say(place);
                 Go::On
             }
             // Compared it is not modelled; a rule may make it the packet's own.
@@ -591,7 +562,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         {
             return Go::Lost("a translation of ports where there are none");
         }
-        self.did(place, Did::Translate);
+        self.had_a_say(place);
         self.run.decided_by = Some(place);
         self.run.translated_by = Some(place);
         self.run.translation = Some(to);
