@@ -161,6 +161,12 @@ impl State {
         }
     }
 
+    /// The state directory by its name, whatever stands there: for the watchdog, who goes on without it.
+    #[must_use]
+    pub fn named(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
     /// Whether the directory is there.
     #[must_use]
     pub fn is_there(&self) -> bool {

@@ -146,13 +146,17 @@ pub fn apply(asked: &Asked, steps: Steps<'_>, say: &mut dyn FnMut(&str)) -> Resu
     let files = changes.iter().map(|change| (change.to.as_path(), change.text.as_slice()));
     applied::tried(record.id, files).map_err(ApplyError::io("write down what is applied"))?;
     steps("arm")?;
+    // No later than the watchdog's own, which begins to count as it starts.
+    let ends = uptime().map_or(0, |now| now.saturating_add(record.wait.saturating_mul(1000)));
     arm(&record)?;
     steps("record")?;
     state.write(&record)?;
-    // Were the time over before all is done, what came after it would never be taken back.
+    // Were the time over before all is done, what came after it would never be taken back: the watchdog may have ended before
+    // there was a record to see.
     let mut guarded = |what: &str| {
         steps(what)?;
-        let waits = state.pending()?.is_some_and(|now| now.id == record.id);
+        let in_time = uptime().is_ok_and(|now| now < ends);
+        let waits = in_time && state.pending()?.is_some_and(|now| now.id == record.id);
         let late = || ApplyError::Failed("the time was over before all was done".to_owned());
         waits.then_some(()).ok_or_else(late)
     };
@@ -244,10 +248,16 @@ pub fn confirm(connection: Option<&Connection>, console: bool) -> Result<(), App
     if !console {
         may_confirm(connection, state.before(record.id)?.as_ref()).map_err(ApplyError::Refused)?;
     }
-    if !state.confirm()? {
-        return Err(late());
-    }
-    applied::confirmed(record.id).map_err(unwritten)
+    let on_disk = match state.confirm() {
+        Ok(true) => Ok(()),
+        Ok(false) => return Err(late()),
+        // It is renamed, and nobody takes it back.
+        Err(why) if state.pending().is_ok_and(|waits| waits.is_none()) => Err(ApplyError::Failed(format!(
+            "it is confirmed and stays, and after a loss of power it may wait to be confirmed again: {why}"
+        ))),
+        Err(why) => return Err(why),
+    };
+    applied::confirmed(record.id).map_err(unwritten).and(on_disk)
 }
 
 /// Whether a connection came after the new settings; why not.

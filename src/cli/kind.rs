@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::apply::ApplyError;
 
 use super::aws::is_answer;
 use super::failure::Failure;
@@ -98,13 +100,14 @@ pub(super) fn files_of_sshd(path: &Path) -> Result<(), Failure> {
     Err(Failure::new(format!("`{shown}` is {found}; {NEEDED}")).help(help))
 }
 
-/// The folder of the state, which may still have to be made; for clap.
-pub(super) fn of_state(path: PathBuf) -> Result<PathBuf, String> {
-    match kind(&path) {
-        Ok(kind @ (Kind::Policy | Kind::Answer | Kind::File)) => {
-            Err(format!("it is {kind}, and the state is kept in a folder"))
-        }
-        Ok(Kind::Policies | Kind::Build | Kind::Machine | Kind::Folder) | Err(_) => Ok(path),
+/// The folder of the state, which may still have to be made.
+pub(super) fn of_state(path: &Path) -> Result<(), ApplyError> {
+    match kind(path) {
+        Ok(kind @ (Kind::Policy | Kind::Answer | Kind::File)) => Err(ApplyError::Cannot(format!(
+            "`{}` is {kind}, and the state is kept in a folder",
+            path.display()
+        ))),
+        Ok(Kind::Policies | Kind::Build | Kind::Machine | Kind::Folder) | Err(_) => Ok(()),
     }
 }
 

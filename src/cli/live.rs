@@ -5,8 +5,6 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PathBufValueParser, TypedValueParser as _};
-
 use crate::apply::preflight::Refusal;
 use crate::apply::state::{self, Record, State};
 use crate::apply::{ApplyError, status::Status};
@@ -20,23 +18,29 @@ use super::{Console, Exit, Failure};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct StateArgs {
     /// Where it is kept what is confirmed and what is on trial
-    #[arg(long, value_name = "DIR", default_value = state::DEFAULT, value_parser = PathBufValueParser::new().try_map(of_state))]
+    #[arg(long, value_name = "DIR", default_value = state::DEFAULT)]
     state: PathBuf,
 }
 
 impl StateArgs {
     /// The state directory, made where it is not there.
     pub(super) fn open(&self) -> Result<State, Failure> {
-        State::open(&self.state).map_err(failure)
+        of_state(&self.state).and_then(|()| State::open(&self.state)).map_err(failure)
     }
 
     /// The state directory for questions: nothing is made.
     pub(super) fn look(&self) -> Result<State, Failure> {
-        State::at(&self.state).map_err(failure)
+        of_state(&self.state).and_then(|()| State::at(&self.state)).map_err(failure)
+    }
+
+    /// The same for the watchdog, whose trial ends whatever is there by now.
+    pub(super) fn look_anyway(&self) -> State {
+        State::at(&self.state).unwrap_or_else(|_| State::named(&self.state))
     }
 
     /// The same for whoever loads or runs what is in it: where somebody else may write there, nothing is.
     pub(super) fn look_at_ours(&self) -> Result<State, ApplyError> {
+        of_state(&self.state)?;
         let state = State::at(&self.state)?;
         if state.is_there() {
             state.is_ours()?;

@@ -158,7 +158,7 @@ pub(super) fn rollback(args: &RollbackArgs, console: &mut Console<'_>) -> Result
     let done = match args.generation {
         // Nobody stands by who could try again; and what `apply` looked at then may be another's by now: its trial ends all the same.
         Some(generation) => {
-            let state = args.state.look()?;
+            let state = args.state.look_anyway();
             let by = if connection.is_some() { &by } else { NOBODY };
             watchdog::persist(&state, generation, |hold| as_watchdog(&state, generation, by, hold))
                 .map(|done| (state, done))

@@ -432,6 +432,31 @@ fn a_state_folder_of_others_is_refused_by_all_who_load_what_is_in_it() {
     assert!(told.contains("nothing was rolled back") && !told.contains("is rolled back"), "{told}");
 }
 
+/// What systemd starts, once, ends the trial whatever stands in the place of the state by then.
+#[test]
+fn the_end_of_a_trial_needs_no_state_folder() {
+    if !kernel() {
+        return;
+    }
+    for stands in ["a link that leads nowhere", "a file"] {
+        let world = World::new();
+        let (new, state) = (world.path("new").display().to_string(), world.path("state"));
+        world.ok(&["apply", &new, "--i-have-console"]);
+        assert!(world.mark().is_some());
+        fs::rename(&state, world.path("moved")).unwrap();
+        if stands == "a file" {
+            fs::write(&state, "").unwrap();
+        } else {
+            std::os::unix::fs::symlink("/nonexistent/fwc", &state).unwrap();
+        }
+        // It looks after what it did for as long as nobody can say who has the lock.
+        let mut child = world.fwc(&["rollback", "--generation", "1"]).stderr(Stdio::null()).spawn().unwrap();
+        until(stands, 60, || world.mark().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
 /// The watchdog that does without the lock says first that a trial is over, and takes that back where it was confirmed; whoever
 /// confirmed too late makes what was confirmed before the confirmed one again.
 #[test]

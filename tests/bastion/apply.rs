@@ -300,6 +300,33 @@ fn killed_at_any_step_it_ends_with_a_login() {
     }
 }
 
+/// The watchdog ends before there is a record to see, and nobody else would take it back.
+#[test]
+fn what_is_written_down_too_late_is_not_begun() {
+    let Some(machine) = Machine::new() else { return };
+    let folder = machine.folder.to_str().unwrap().to_owned();
+    let args = ["apply", &folder, "--admin", "ana", "--rollback-after", "2", "--step"];
+    let mut command = machine.command(&args);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = machine.room.spawn(command);
+    let mut input = child.stdin.take().unwrap();
+    let mut told = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if line == "next: record" {
+            std::thread::sleep(Duration::from_secs(4));
+        }
+        if line.starts_with("next: ") {
+            // One that has ended reads no more.
+            let _ = input.write_all(b"\n");
+        }
+        told.push(line);
+    }
+    assert_ne!(child.wait().unwrap().code(), Some(0), "{told:#?}");
+    assert!(told.iter().any(|line| line.contains("the time was over before all was done")), "{told:#?}");
+    machine.is_as_before("too late");
+}
+
 #[test]
 fn a_dead_session_is_taken_back() {
     let Some(machine) = Machine::new() else { return };

@@ -11,14 +11,20 @@ use crate::answers::asked;
 use crate::apply::{DROP_IN, KEYS, Machine, said};
 
 /// What every program of the room calls instead of the C library: after `/run/asleep` is there the machine has slept for 1000 s,
-/// and nobody gets as far as to listen while `/run/mute` is.
+/// nobody gets as far as to listen while `/run/mute` is, and no folder gets onto the disk while `/run/unsynced` is.
 const SHIM: &str = "#define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 int listen(int fd, int n) { while (!access(\"/run/mute\", F_OK)) pause(); return syscall(SYS_listen, fd, n); }
+int fsync(int fd) {
+  struct stat at;
+  if (!access(\"/run/unsynced\", F_OK) && !fstat(fd, &at) && S_ISDIR(at.st_mode)) { errno = EIO; return -1; }
+  return syscall(SYS_fsync, fd);
+}
 int clock_gettime(clockid_t id, struct timespec *now) {
   int done = syscall(SYS_clock_gettime, id, now);
   if (!done && id == CLOCK_BOOTTIME && !strcmp(program_invocation_short_name, \"fwc\") && !access(\"/run/asleep\", F_OK)) now->tv_sec += 1000;
@@ -73,6 +79,41 @@ fn an_sshd_that_was_started_and_never_listens_goes_with_the_change() {
     let left = machine.room.sh("ps -e -o stat=,args= | grep '^[^Z].*sshd' | grep -v grep || true");
     assert_eq!(left.trim(), "");
     assert!(asked(&machine.room, 0)["waits"].is_null());
+}
+
+/// Nor does one stay that nobody could write down.
+#[test]
+fn an_sshd_that_was_started_and_cannot_be_written_down_goes_with_the_change() {
+    let Some(mut machine) = Machine::new() else { return };
+    machine.sshd.end();
+    // A folder in its place, once the old files are kept.
+    let place = "/var/lib/fwc-bastion";
+    let watch = format!(
+        "(while [ ! -e {place}/pending.json ]; do sleep 0.01; done; mkdir -p {place}/started.json/in) >/dev/null 2>&1 &"
+    );
+    machine.room.sh(&watch);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("started.json"), "{}", said(&output));
+    let left = machine.room.sh("ps -e -o stat=,args= | grep '^[^Z].*sshd' | grep -v grep || true");
+    assert_eq!(left.trim(), "", "{}", said(&output));
+}
+
+/// Once the record is renamed nobody takes anything back, whatever the disk says then.
+#[test]
+fn a_confirmation_that_does_not_reach_the_disk_says_that_it_is_one() {
+    let Some(machine) = Machine::new() else { return };
+    shim(&machine);
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    machine.room.sh(": > /run/unsynced");
+    let confirmed = machine.room.run(machine.command(&["confirm", "--i-have-console"]));
+    assert_eq!(confirmed.status.code(), Some(2), "{}", said(&confirmed));
+    assert!(said(&confirmed).contains("it is confirmed and stays"), "{}", said(&confirmed));
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+    machine.room.sh("rm /run/unsynced");
+    let confirmed = machine.room.run(machine.command(&["confirm"]));
+    assert_eq!(confirmed.status.code(), Some(0), "{}", said(&confirmed));
 }
 
 /// One of several sshds that does not hear is told again until it does: somebody may have no other way in.

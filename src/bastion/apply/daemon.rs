@@ -241,8 +241,14 @@ pub fn start(
         let is_it = |one: &Listener| has_systemd() || one.args == args;
         if known.is_none() {
             let new = listeners::started()?.into_iter().find(|one| is_it(one) && !there.contains(one));
-            if let Some(one) = &new {
-                began(&one.process)?;
+            if let Some(one) = &new
+                && let Err(why) = began(&one.process)
+            {
+                // Nobody would know of it who takes the change back.
+                return Err(match end(&one.process) {
+                    Ok(()) => why,
+                    Err(worse) => ApplyError::Failed(format!("{why}; and {worse}")),
+                });
             }
             known = new.map(|one| one.process);
         }
