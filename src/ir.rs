@@ -150,8 +150,8 @@ pub struct PointRules {
     pub resets: bool,
     /// S18: legs whose DHCP client must work, by family.
     pub dhcp: Vec<(Wire, Family)>,
-    /// S81: legs by which the machine gives leases, with the clients' addresses, each time of one family.
-    pub leases: Vec<(Wire, Family, AddrSet)>,
+    /// S81: legs by which the machine gives leases, by family.
+    pub leases: Vec<Leases>,
     /// What is denied.
     pub denies: Vec<Layer>,
     /// S13: the machine's own addresses, as source in input and destination in output, where an `allow` covers
@@ -179,6 +179,19 @@ pub struct PointRules {
     pub sent_on: Vec<SentOn>,
     /// S37: in forward, what is asked instead of all the rest of packets that a container is an end of.
     pub containers: Option<Containers>,
+}
+
+/// A leg by which the machine gives leases, in one family (S81).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leases {
+    /// The leg.
+    pub wire: Wire,
+    /// The family.
+    pub family: Family,
+    /// Whose clients' packets are: sources in input, destinations in output.
+    pub clients: AddrSet,
+    /// In output: the sources of its answers.
+    pub own: Option<AddrSet>,
 }
 
 /// What a confined user may send.

@@ -100,7 +100,8 @@ fn closed_legs(site: &Site, findings: &mut Findings) {
     for (id, host) in site.hosts().filter(|(_, host)| host.filters()) {
         for (leg_id, leg) in host.legs() {
             let named = spoken.anywhere || spoken.hosts.contains(&id) || spoken.legs.contains(&(id, leg_id));
-            if named || spoken.speaks_behind(site, &joined, (id, host), leg.zone) {
+            // What asks for a lease starts something (S81).
+            if named || leg.serves_dhcp || spoken.speaks_behind(site, &joined, (id, host), leg.zone) {
                 continue;
             }
             let zone = site.zone(leg.zone).map_or("", |z| z.name.as_str());

@@ -108,7 +108,7 @@ pub fn of_declared(
         host.reject_from = lines.reject_from;
     }
     bastion::settle(sshds, &mut hosts, &mut accesses, &people, findings);
-    leases::check(&hosts, &zones, &vpcs, findings);
+    leases::check(&hosts, &zones, &vpcs, &accesses, findings);
     publics::check(&names, (&hosts, &zones, &vpcs), &accesses, &tests, findings);
     let waived = unused::waived(&names, findings);
     unused::check(&names, &waived, findings);

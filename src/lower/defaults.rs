@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::wire;
-use crate::ir::{PointRules, Wire};
+use crate::ir::{Leases, PointRules, Wire};
 use crate::model::{Action, Hook, Host, Site};
 use crate::net::{AddrSet, Family};
 use crate::topology::Topology;
@@ -55,18 +55,22 @@ fn dhcp(site: &Site, machine: &Host, point: &PointRules) -> Vec<(Wire, Family)> 
 }
 
 /// S81.
-fn leases(site: &Site, machine: &Host, point: &PointRules) -> Vec<(Wire, Family, AddrSet)> {
+fn leases(site: &Site, machine: &Host, point: &PointRules) -> Vec<Leases> {
     let asking = point.hook == Hook::Input;
     let without_lease = IpAddr::V4(if asking { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::BROADCAST });
     let mut all = Vec::new();
     for (id, leg) in machine.legs().filter(|(_, leg)| leg.serves_dhcp) {
         for family in Family::BOTH.into_iter().filter(|family| leg.carries(site, *family)) {
-            let clients = match (family, site.zone(leg.zone)) {
-                (Family::V4, Some(zone)) => zone.addrs.of(family).union(&AddrSet::one(without_lease)),
-                (Family::V6, _) => link_local(),
+            let (clients, own) = match (family, site.zone(leg.zone)) {
+                (Family::V4, Some(zone)) => {
+                    let clients = zone.addrs.of(family).union(&AddrSet::one(without_lease));
+                    (clients, leg.address_set().of(family))
+                }
+                (Family::V6, _) => (link_local(), link_local()),
                 (Family::V4, None) => continue,
             };
-            all.push((wire(site, point.host, id), family, clients));
+            let own = (!asking).then_some(own);
+            all.push(Leases { wire: wire(site, point.host, id), family, clients, own });
         }
     }
     all

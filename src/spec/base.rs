@@ -129,8 +129,15 @@ fn gives_leases(site: &Site, machine: &Host, hook: Hook, packet: &Packet) -> boo
         Family::V4 => client == unknown || site.zone(leg.zone).is_some_and(|z| z.addrs.contains(client)),
         Family::V6 => is_link_local(client),
     };
+    // What a director hands on has its client's source, and is no answer of its own.
+    let is_own = |leg: &Leg| match (hook, family) {
+        (Hook::Output, Family::V4) => leg.addresses.contains(&packet.src),
+        (Hook::Output, Family::V6) => is_link_local(packet.src),
+        (_, Family::V4 | Family::V6) => true,
+    };
     let right = ports == if family == Family::V4 { (67, 68) } else { (547, 546) };
-    let gives = |leg: &Leg| leg.serves_dhcp && leg.carries(site, family) && is_of(leg, by) && is_client(leg);
+    let serves = |leg: &Leg| leg.serves_dhcp && leg.carries(site, family) && is_of(leg, by);
+    let gives = |leg: &Leg| serves(leg) && is_client(leg) && is_own(leg);
     packet.proto == Proto::UDP && right && machine.legs.iter().any(gives)
 }
 

@@ -35,11 +35,14 @@ pub(super) fn is_one(end: &End) -> bool {
     ranges.next().is_some_and(|range| range.first == range.last) && ranges.next().is_none()
 }
 
-/// S80: why a machine that filters does not hear, in IPv4, what comes from a class.
+/// S80: why a machine that filters does not hear what comes from a class: in IPv4 its kernel, where it says `strict-source` its rules
+/// in either family (S38).
 pub(super) fn deaf(topology: &mut Topology<'_>, at: HostId, class: ClassId, back: bool) -> Option<Trouble> {
     let known = topology.classes.class(class)?;
-    let asked = known.family == Family::V4 && known.owner != Some(at);
-    topology.site.host(at).filter(|machine| asked && machine.filters())?;
+    let machine = topology.site.host(at).filter(|machine| machine.filters() && known.owner != Some(at))?;
+    if known.family == Family::V6 && !machine.strict_source {
+        return None;
+    }
     if topology.leg_towards(at, class).is_some() {
         return None;
     }

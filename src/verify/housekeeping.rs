@@ -11,18 +11,19 @@ impl Network<'_> {
     /// What S17, S18 and S81 accept at the input of a machine by one of its legs: it does not count as arriving.
     pub(crate) fn never_filtered(&mut self, leg: &Leg) -> PacketSet {
         if leg.serves_dhcp {
-            let neighbours = self.neighbourly(&[(130, 130)]);
+            let neighbours = self.neighbours();
             let clients = self.clients(leg, Ipv4Addr::UNSPECIFIED);
             let (v4, v6) = (self.space.from(&clients), self.space.from(&link_local()));
             let asked = self.udp([(68, 67), (546, 547)]);
             let from = self.space.or(v4, v6);
-            let asked = self.space.and(asked, from);
+            let carried = self.carried(leg);
+            let asked = self.space.all(vec![asked, from, carried]);
             return self.space.or(neighbours, asked);
         }
         if let Some(known) = self.never_filtered.get(&leg.dynamic) {
             return *known;
         }
-        let neighbours = self.neighbourly(&[(130, 130)]);
+        let neighbours = self.neighbours();
         let all = if leg.dynamic {
             let leases = self.udp([(67, 68), (547, 546)]);
             self.space.or(neighbours, leases)
@@ -31,6 +32,18 @@ impl Network<'_> {
         };
         self.never_filtered.insert(leg.dynamic, all);
         all
+    }
+
+    /// What S17 accepts at an input.
+    pub(super) fn neighbours(&mut self) -> PacketSet {
+        self.neighbourly(&[(130, 130)])
+    }
+
+    /// Packets of the families that a leg has addresses of.
+    fn carried(&mut self, leg: &Leg) -> PacketSet {
+        let carried = Family::BOTH.into_iter().filter(|family| leg.carries(self.site, *family));
+        let sets = carried.map(|family| self.space.family(family)).collect();
+        self.space.any(sets)
     }
 
     /// What they accept at its output: whoever hears it, it is the machine's own housekeeping, and no arrival either.
@@ -49,9 +62,11 @@ impl Network<'_> {
         if leg.serves_dhcp {
             let told = self.udp([(67, 68), (547, 546)]);
             let clients = self.clients(leg, Ipv4Addr::BROADCAST);
-            let (v4, v6) = (self.space.to(&clients), self.space.to(&link_local()));
-            let to = self.space.or(v4, v6);
-            let told = self.space.and(told, to);
+            let (v4, v6) =
+                (self.between(&leg.address_set(), &clients), self.between(&link_local(), &link_local()));
+            let ends = self.space.or(v4, v6);
+            let carried = self.carried(leg);
+            let told = self.space.all(vec![told, ends, carried]);
             all = self.space.or(all, told);
         }
         all

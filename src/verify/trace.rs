@@ -267,10 +267,26 @@ pub(super) fn routed(
     let gateways = gateways(forwarding.site());
     let through = Through { spec, artifacts, gateways: &gateways, left };
     let passed = through.follow(gates(forwarding.site(), &way).into(), packet.clone(), &mut hops);
-    if let Some(packet) = passed.filter(|packet| is_group(packet.dst) && towards.is_none()) {
-        hops.extend(heard(spec, artifacts, begin, way.start.map(|(host, _)| host), &packet));
+    if !is_group(packet.dst) || towards.is_some() {
+        return hops;
+    }
+    let sender = way.start.map(|(host, _)| host);
+    match passed {
+        Some(packet) => hops.extend(heard(spec, artifacts, (begin, sender, None), &packet)),
+        // The copy that a bridge takes in itself passes none of its ports.
+        None => {
+            let bridge = stopped_between_ports(forwarding.site(), &hops).filter(|own| sender != Some(*own));
+            let own = bridge.map(|own| heard(spec, artifacts, (begin, sender, Some(own)), packet));
+            hops.extend(own.unwrap_or_default());
+        }
     }
     hops
+}
+
+/// The machine between whose ports the packet ended, if it ended so.
+fn stopped_between_ports(site: &Site, hops: &[Hop]) -> Option<HostId> {
+    let Point::Hook { host, hook: Hook::Forward | Hook::Bridge } = hops.last()?.point else { return None };
+    site.host(host).filter(|machine| machine.has_bridge()).map(|_| host)
 }
 
 /// The hops of a packet at a time (UTC nanoseconds), as `way` finds them. The packet, and what becomes of its addresses,
@@ -516,12 +532,11 @@ pub(super) fn translated(site: &Site, at: HostId, packet: &Packet, to: Packet) -
     steps.into_iter().filter(|(_, done, ..)| done.is_some()).map(hop).collect()
 }
 
-/// S14: everyone in the sender's zone hears a group, each for itself.
+/// S14: everyone in the sender's zone hears a group, each for itself; or one of them alone.
 fn heard(
     spec: &Spec<'_>,
     artifacts: &Artifacts,
-    begin: Begin,
-    sender: Option<HostId>,
+    (begin, sender, alone): (Begin, Option<HostId>, Option<HostId>),
     packet: &Packet,
 ) -> Vec<Hop> {
     let site = spec.forwarding().site();
@@ -532,6 +547,7 @@ fn heard(
     };
     let others =
         zone.into_iter().flat_map(|zone| super::groups::hearers(site, (zone, packet.family()), sender));
+    let others = others.filter(|(host, _)| alone.is_none_or(|alone| alone == *host));
     let at = |(host, leg)| match path::is_deaf(spec.forwarding(), host, packet.src) {
         true => Some(unheard(site, host)),
         false => Machine { spec, artifacts, host }.at(Hook::Input, Some(leg), None, packet),

@@ -95,11 +95,13 @@ fn spoofed(
     let mut behind = sources.behind(host);
     for (leg_id, leg) in machine.legs() {
         let behind = behind.remove(&leg_id).unwrap_or_default();
-        let base = network.never_filtered(leg);
+        let (asked, neighbours) = (network.never_filtered(leg), network.neighbours());
         let own = network.space.from(&behind);
-        let good = network.space.or(base, own);
-        let bad = network.space.not(good);
         for hook in [Hook::Input, Hook::Forward] {
+            // Leases are given by the machine itself.
+            let base = if hook == Hook::Input { asked } else { neighbours };
+            let good = network.space.or(base, own);
+            let bad = network.space.not(good);
             if hook == Hook::Forward && !may_enter(network, host, machine, leg_id, bad) {
                 continue;
             }

@@ -1,6 +1,7 @@
 //! The end of a trial where something of it is gone: an interface, a parameter, the mark of the trial.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::common::kernel;
@@ -186,12 +187,19 @@ fn what_fails_after_the_confirmation_is_a_warning() {
     );
     assert!(world.ok(&["status"]).contains("confirmed  generation 1 of `fw`, loaded"));
     assert!(said(&world.done(&["rollback"])).contains("nothing is on trial"));
-    // Nor is there an `ip` to ask for the ways.
+    // Nor does `ip` say the ways.
     world.ok(&["apply", &new, "--i-have-console"]);
     let bin = world.path("bin");
     fs::create_dir(&bin).unwrap();
     let nft = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"].into_iter().find(|nft| fs::exists(nft).unwrap());
     std::os::unix::fs::symlink(nft.unwrap(), bin.join("nft")).unwrap();
+    let link = world.path("state/confirmed").display().to_string();
+    let ip = format!(
+        "#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\n\
+         case \"$(readlink {link})\" in *2) exit 1;; esac\nexec ip \"$@\"\n"
+    );
+    fs::write(bin.join("ip"), ip).unwrap();
+    fs::set_permissions(bin.join("ip"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut confirm = Command::new("nsenter");
     confirm.arg(format!("--net={}", world.fw.path())).args(["env", &format!("PATH={}", bin.display()), FWC]);
     confirm.args(["confirm", "--i-have-console", "--cut", "--state"]).arg(world.path("state"));

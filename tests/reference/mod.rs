@@ -118,7 +118,13 @@ impl World {
                 other.to_string().starts_with("fe80:")
             }
         };
-        let gives = |leg: &Leg| leg.serves_dhcp && by(leg, face) && self.carries(leg, v4) && client(leg);
+        let own = |leg: &Leg| {
+            hook == Hook::Input
+                || leg.addresses.contains(&p.src) && v4
+                || p.src.to_string().starts_with("fe80:")
+        };
+        let gives =
+            |leg: &Leg| leg.serves_dhcp && by(leg, face) && self.carries(leg, v4) && client(leg) && own(leg);
         p.proto.0 == 17 && (p.sport, p.dport) == (sport, dport) && me.legs.iter().any(gives)
     }
 }

@@ -148,7 +148,11 @@ impl AtHook<'_, '_> {
                 let (ends, sport, dport) = if input {
                     (self.space.from(&clients), client, server)
                 } else {
-                    (self.space.to(&clients), server, client)
+                    let own = match family {
+                        Family::V4 => leg.address_set(),
+                        Family::V6 => addrs(&["fe80::/10"]),
+                    };
+                    (self.between(&own, &clients), server, client)
                 };
                 let parts = vec![
                     self.by(field, id),

@@ -4,9 +4,9 @@ use super::super::artifact::{
     Element, Expression, Field, Limit, Op, RejectWith, Statement, TableFamily, Transport, Unit, Verdict,
 };
 use super::{Draft, DraftChain, any_of};
-use crate::ir::{Confined, PointRules, Wire};
+use crate::ir::{Confined, Leases, PointRules, Wire};
 use crate::model::Hook;
-use crate::net::{AddrSet, Family};
+use crate::net::Family;
 
 /// The first rules of a hook: S15, S16, S18, S81.
 pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
@@ -59,28 +59,28 @@ pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
         statements.push(Statement::Verdict(Verdict::Accept));
         chain.base(statements, "the DHCP client of a dynamic leg");
     }
-    for (wire, family, clients) in &point.leases {
-        let mut statements = Vec::from_iter(by(wire));
-        statements.extend(leases(*family, clients, output));
+    for leases in &point.leases {
+        let mut statements = Vec::from_iter(by(&leases.wire));
+        statements.extend(leased(leases));
         statements.push(Statement::Verdict(Verdict::Accept));
         chain.base(statements, "the DHCP server of a leg");
     }
 }
 
-fn leases(family: Family, clients: &AddrSet, output: bool) -> Vec<Statement> {
-    let (client, server) = match family {
-        Family::V4 => (68, 67),
-        Family::V6 => (546, 547),
+fn leased(leases: &Leases) -> Vec<Statement> {
+    let (client, server, src, dst) = match leases.family {
+        Family::V4 => (68, 67, Field::IpSaddr, Field::IpDaddr),
+        Family::V6 => (546, 547, Field::Ip6Saddr, Field::Ip6Daddr),
     };
-    let field = match (family, output) {
-        (Family::V4, false) => Field::IpSaddr,
-        (Family::V4, true) => Field::IpDaddr,
-        (Family::V6, false) => Field::Ip6Saddr,
-        (Family::V6, true) => Field::Ip6Daddr,
+    let (from, to, sources, destinations) = match &leases.own {
+        None => (client, server, Some(&leases.clients), None),
+        Some(own) => (server, client, Some(own), Some(&leases.clients)),
     };
-    let (from, to) = if output { (server, client) } else { (client, server) };
-    let mut statements: Vec<Statement> =
-        any_of(clients, family).map(|clients| Statement::is(field, clients)).into_iter().collect();
+    let mut statements = Vec::new();
+    for (field, addrs) in [(src, sources), (dst, destinations)] {
+        let addrs = addrs.and_then(|addrs| any_of(addrs, leases.family));
+        statements.extend(addrs.map(|addrs| Statement::is(field, addrs)));
+    }
     statements.push(Statement::is(Field::Sport(Transport::Udp), Expression::Number(from)));
     statements.push(Statement::is(Field::Dport(Transport::Udp), Expression::Number(to)));
     statements
