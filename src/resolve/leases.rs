@@ -4,7 +4,15 @@ use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{Access, End, Host, HostId, Leg, Nat, Term, Vpc, Zone};
 use crate::net::Proto;
 
-/// The server filters, by an address that it knows, and hears who has none yet.
+/// What was declared besides.
+struct Site<'s> {
+    hosts: &'s [Host],
+    zones: &'s [Zone],
+    vpcs: &'s [Vpc],
+    accesses: &'s [Access],
+}
+
+/// The server filters, by an address that it knows, and hears who has none yet; and no director's packets look like DHCP of its own.
 pub(super) fn check(
     hosts: &[Host],
     zones: &[Zone],
@@ -12,52 +20,56 @@ pub(super) fn check(
     accesses: &[Access],
     findings: &mut Findings,
 ) {
-    for (at, (id, host)) in (0u32..).map(HostId).zip(hosts).enumerate() {
-        let shares_out = |access: &&Access| shares_out(access, id, host);
+    let site = Site { hosts, zones, vpcs, accesses };
+    for (id, host) in (0u32..).map(HostId).zip(hosts) {
         if host.legs.iter().any(|leg| leg.dynamic) {
             findings.extend(accesses.iter().filter(|access| hands_on(access, id, host)).map(own_question));
         }
         for leg in host.legs.iter().filter(|leg| leg.serves_dhcp) {
-            if !host.filters() {
-                findings.push(idle(host, leg));
-                continue;
-            }
-            let Some(zone) = zones.get(leg.zone.index()) else { continue };
-            let between = between(hosts, at, leg);
-            let (label, help) = if leg.dynamic {
-                ("it has its own address from somebody else's".to_owned(), "give the leg a static address")
-            } else if vpcs.iter().any(|vpc| vpc.zones.contains(&leg.zone)) {
-                ("in a vpc Amazon gives the leases".to_owned(), "leave out `serves dhcp`")
-            } else if zone.rest {
-                (
-                    format!("`{}` is everybody else", zone.name),
-                    "leave out `serves dhcp`, or give the zone its networks",
-                )
-            } else if let Some(other) = between {
-                let label = format!(
-                    "who has no address yet is not heard past `{}`, which filters between them",
-                    other.name
-                );
-                (label, "say `serves dhcp` of the machine that filters between the members")
-            } else if let Some(access) = accesses.iter().find(shares_out) {
-                findings.push(
-                    Diagnostic::error(
-                        code::CANNOT_SERVE_DHCP,
-                        leg.span,
-                        format!("`{}` cannot give leases to `{}`", host.name, zone.name),
-                    )
-                    .label("what a client asks of it goes to another")
-                    .also(access.span, "shared out here")
-                    .help("leave out `serves dhcp`, or let the director answer itself"),
-                );
-                continue;
-            } else {
-                continue;
-            };
-            let message = format!("`{}` cannot give leases to `{}`", host.name, zone.name);
-            findings
-                .push(Diagnostic::error(code::CANNOT_SERVE_DHCP, leg.span, message).label(label).help(help));
+            let found = if host.filters() { site.cannot(id, host, leg) } else { Some(idle(host, leg)) };
+            findings.extend(found);
         }
+    }
+}
+
+impl Site<'_> {
+    /// Why a machine that filters cannot give leases by a leg.
+    fn cannot(&self, id: HostId, host: &Host, leg: &Leg) -> Option<Diagnostic> {
+        let zone = self.zones.get(leg.zone.index())?;
+        let message = format!("`{}` cannot give leases to `{}`", host.name, zone.name);
+        let finding = Diagnostic::error(code::CANNOT_SERVE_DHCP, leg.span, message);
+        if leg.dynamic {
+            return Some(
+                finding
+                    .label("it has its own address from somebody else's")
+                    .help("give the leg a static address"),
+            );
+        }
+        if self.vpcs.iter().any(|vpc| vpc.zones.contains(&leg.zone)) {
+            return Some(finding.label("in a vpc Amazon gives the leases").help("leave out `serves dhcp`"));
+        }
+        if zone.rest {
+            let help = "leave out `serves dhcp`, or give the zone its networks";
+            return Some(finding.label(format!("`{}` is everybody else", zone.name)).help(help));
+        }
+        if let Some(other) = self.between(id, leg) {
+            let name = &other.name;
+            let label =
+                format!("who has no address yet is not heard past `{name}`, which filters between them");
+            let help = "say `serves dhcp` of the machine that filters between the members";
+            return Some(finding.label(label).help(help));
+        }
+        let access = self.accesses.iter().find(|access| shares_out(access, id, host))?;
+        let finding =
+            finding.label("what a client asks of it goes to another").also(access.span, "shared out here");
+        Some(finding.help("leave out `serves dhcp`, or let the director answer itself"))
+    }
+
+    /// Another machine on whose bridge or hub the members of the leg's zone hang (S39, S77).
+    fn between(&self, own: HostId, leg: &Leg) -> Option<&Host> {
+        let mut others = (0u32..).map(HostId).zip(self.hosts).filter(|(id, _)| *id != own);
+        let hangs = |host: &Host| host.bridges().any(|(_, other, _)| other.zone == leg.zone);
+        others.find(|(_, host)| hangs(host)).map(|(_, host)| host)
     }
 }
 
@@ -66,12 +78,6 @@ fn idle(host: &Host, leg: &Leg) -> Diagnostic {
     Diagnostic::error(code::CANNOT_FILTER, leg.span, message)
         .also(host.span, "declared here")
         .help("leave out `serves dhcp`: a machine that does not filter hears its clients without a word")
-}
-
-/// Another machine on whose bridge or hub the members of the leg's zone hang (S39, S77).
-fn between<'h>(hosts: &'h [Host], own: usize, leg: &Leg) -> Option<&'h Host> {
-    let mut others = hosts.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, host)| host);
-    others.find(|host| host.bridges().any(|(_, other, _)| other.zone == leg.zone))
 }
 
 /// Whether a machine hands on, as a director, what clients ask of a server of DHCP.
@@ -96,8 +102,15 @@ fn is_at(access: &Access, id: HostId, host: &Host) -> bool {
 
 /// Whether a machine hands on, as a director, what looks like its own question for a lease (S18).
 fn hands_on(access: &Access, id: HostId, host: &Host) -> bool {
+    let is_udp = |term: &Term| match term {
+        Term::Ports { proto, .. } => *proto == Proto::UDP,
+        Term::Protos(protos) => protos.contains(Proto::UDP.0),
+        Term::Icmp { .. } => false,
+    };
     match &access.nat {
-        Some(Nat::Ipvs { port: Some(port), .. }) => [67, 547].contains(port) && is_at(access, id, host),
+        Some(Nat::Ipvs { port: Some(port), .. }) => {
+            [67, 547].contains(port) && access.terms.iter().any(is_udp) && is_at(access, id, host)
+        }
         Some(Nat::Ipvs { port: None, .. }) => shares_out(access, id, host),
         Some(Nat::Dnat { .. } | Nat::Masquerade | Nat::Snat(..)) | None => false,
     }
