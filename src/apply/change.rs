@@ -111,6 +111,7 @@ impl Plan {
             generation,
             mark,
             before,
+            confirmed: None,
             host: build.host.clone(),
             policy: build.policy.clone(),
             by: manner.by,
@@ -143,6 +144,7 @@ impl Plan {
     pub fn arm(mut self, state: &State, lock: Lock, within: Duration) -> Result<Armed, ApplyError> {
         nothing_on_trial(state)?;
         self.record.open = open(&self.record);
+        self.record.confirmed = state.confirmed().ok().map(Option::unwrap_or_default);
         let generation = self.record.generation;
         let sealed = |name, text| (name, damage::sealed(generation, name, text));
         let ways = [sealed(BOOT, &self.boot), sealed(ROLLBACK, &self.rollback)];
@@ -427,10 +429,31 @@ fn shows_a_login(
 /// taken back, or something of the state directory was damaged, so that what stands now is not all that was there.
 pub fn roll_back(state: &State, only: Option<u64>, by: &str) -> Result<Option<Record>, ApplyError> {
     match to_end(state, only)? {
-        Some(lock) => rolled_back(state, &lock, only, by),
+        Some(lock) => {
+            settle(state, &lock, only)?;
+            rolled_back(state, &lock, only, by)
+        }
         None if only.is_some() => Ok(None),
         None => Err(ApplyError::NotOnTrial),
     }
+}
+
+/// Ends what a confirmation began that came too late, and whose process died then: the watchdog had rolled its generation back, and
+/// the link says that it is confirmed. What was confirmed before it is again.
+fn settle(state: &State, lock: &Lock, only: Option<u64>) -> Result<(), ApplyError> {
+    let confirmed = state.confirmed().ok().flatten();
+    let Some(generation) = confirmed.filter(|number| only.is_none_or(|only| only == *number)) else {
+        return Ok(());
+    };
+    let ended = state.outcome(generation).is_some_and(|outcome| outcome.starts_with(ROLLED_BACK));
+    if !ended || damage::stands(generation)? {
+        return Ok(());
+    }
+    let Ok(Record { confirmed: Some(before), .. }) = state.record(generation) else { return Ok(()) };
+    lock.unconfirm(state, (before > 0).then_some(before))?;
+    let said = "was rolled back before it was confirmed: what was confirmed before it is again";
+    log::step(state, &format!("generation {generation} {said}"));
+    Ok(())
 }
 
 /// The same of one generation where whoever has the lock does not end: the watchdog's last resort.

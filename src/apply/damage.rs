@@ -38,6 +38,7 @@ pub(super) fn record(state: &State, generation: u64) -> Result<(Record, Option<S
         generation,
         mark: mark.unwrap_or(own),
         before: state.text(generation, ROLLBACK).ok().and_then(|text| marked(&text)),
+        confirmed: None,
         host: confirmed.map_or_else(unknown, |record| record.host),
         policy: unknown(),
         by: unknown(),

@@ -77,6 +77,9 @@ pub struct Record {
     pub mark: String,
     /// The mark of the table before it; none where there was none.
     pub before: Option<String>,
+    /// The generation that was confirmed then, 0 where none was; none: an older fwc did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<u64>,
     /// The machine's name in the policy.
     pub host: String,
     /// The policy's digest, from the manifest.

@@ -270,17 +270,13 @@ pub enum Hold {
 /// Until whoever had the lock has ended: it may go on, and have an nft that it started load what was rolled back. Where nobody can say
 /// whether anybody has it, so many times.
 fn look_after<T>(state: &State, generation: u64, mut roll_back: impl FnMut(Hold) -> Result<T, ApplyError>) {
-    let mut look = |hold| {
-        if let Err(why) = roll_back(hold) {
-            super::log::step(state, &format!("the watchdog of generation {generation}: {why}"));
-        }
-    };
     let mut unknown = 0;
     loop {
         match state.lock(Duration::from_secs(1)) {
             Ok(lock) => {
                 drop(lock);
-                return look(Hold::Locked);
+                let _ = persist(state, generation, roll_back);
+                return;
             }
             Err(ApplyError::Busy) => {}
             Err(_) if unknown < TRIES => {
@@ -289,7 +285,9 @@ fn look_after<T>(state: &State, generation: u64, mut roll_back: impl FnMut(Hold)
             }
             Err(_) => return,
         }
-        look(Hold::Alone);
+        if let Err(why) = roll_back(Hold::Alone) {
+            super::log::step(state, &format!("the watchdog of generation {generation}: {why}"));
+        }
     }
 }
 

@@ -297,7 +297,7 @@ fn may_confirm(connection: Option<&Connection>, before: Option<&Before>) -> Resu
 pub struct TakenBack {
     /// The files that are as before; none where nothing waited.
     pub files: Vec<PathBuf>,
-    /// Why sshd goes on by the new settings all the same, and what helps; said once.
+    /// Why sshd goes on by the new settings all the same, or a file stays, and what helps; said once.
     pub untold: Option<String>,
 }
 
@@ -373,7 +373,7 @@ impl Staged {
 /// Lays the new files over a copy, has sshd check it, and examines it.
 fn stage(asked: &Asked, state: &State, listeners: &[Listener], seats: &[Seat]) -> Result<Staged, ApplyError> {
     let dir = state.work()?;
-    copy_tree(Path::new(BELOW), dir.path())?;
+    put::copy_tree(Path::new(BELOW), dir.path())?;
     let Folder { settings: text, keys, .. } = folder::read(&asked.folder)?;
     let mut staged = Staged { dir, changes: vec![Change { to: DROP_IN.into(), text }] };
     staged.lay(0)?;
@@ -577,6 +577,35 @@ struct Progress {
     /// Why one of several sshds was not told.
     other: Option<String>,
     keys: bool,
+    /// Files of which the old text is gone: they stay as they were applied.
+    gone: Vec<PathBuf>,
+    /// Keys that stay for want of the settings by which nobody needs them.
+    needed: Vec<PathBuf>,
+}
+
+impl Progress {
+    fn has_no_settings(&self) -> bool {
+        self.gone.iter().any(|path| path == Path::new(DROP_IN))
+    }
+
+    /// What stays as it was applied, and why.
+    fn left(&self) -> Option<String> {
+        let named = |of: &[PathBuf]| {
+            of.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
+        };
+        let needed = if self.needed.is_empty() {
+            String::new()
+        } else {
+            format!(", and with that the keys that such settings look for ({})", named(&self.needed))
+        };
+        (!self.gone.is_empty()).then(|| {
+            format!(
+                "what stood in {} before is gone (`{}/old-N`): what was applied stays there{needed}; apply anew what is wanted",
+                named(&self.gone),
+                applied::PLACE
+            )
+        })
+    }
 }
 
 /// What becomes of a record of which sshd could not be told.
@@ -610,7 +639,9 @@ fn restore(
     if !progress.settings {
         is_own()?;
         for (number, saved) in files(true) {
-            put_back(state, number, saved)?;
+            if !put_back(state, number, saved)? {
+                progress.gone.push(saved.path.clone());
+            }
         }
         progress.settings = true;
     }
@@ -619,6 +650,11 @@ fn restore(
             Ok(other) => {
                 progress.told = other.is_none() || told == Told::OrSaid;
                 progress.other = other.map(|why| why.to_string());
+            }
+            // It goes by what stands there, as before.
+            Err(why) if progress.has_no_settings() => {
+                progress.told = told == Told::OrSaid;
+                progress.other = Some(why.to_string());
             }
             Err(why) if told == Told::OrAgain => {
                 let said = "the old settings are back, and sshd did not read them, so the new keys stay";
@@ -642,14 +678,31 @@ fn restore(
     }
     if !progress.keys {
         is_own()?;
-        let mut failed = None;
+        let (mut failed, mut lost) = (None, Vec::new());
+        progress.needed.clear();
+        let no_settings = progress.has_no_settings();
         for (number, saved) in files(false) {
-            failed = put_back(state, number, saved).err().or(failed);
+            // Where there was none, the settings that stay have no others.
+            if no_settings && !saved.was_there && saved.link.is_none() {
+                progress.needed.push(saved.path.clone());
+                continue;
+            }
+            match put_back(state, number, saved) {
+                Ok(true) => {}
+                Ok(false) => lost.push(saved.path.clone()),
+                Err(why) => failed = Some(why),
+            }
         }
         if let Some(why) = failed {
             return Err(why);
         }
+        progress.gone.extend(lost);
         progress.keys = true;
+    }
+    let left = progress.left();
+    // Nobody reads what the watchdog says: it stays to be told.
+    if let (Told::OrAgain, Some(left)) = (told, &left) {
+        return Err(ApplyError::Failed(left.clone()));
     }
     // Who has no other way in than by that one waits for it.
     if let (false, Some(why)) = (progress.told, &progress.other) {
@@ -657,10 +710,18 @@ fn restore(
     }
     is_own()?;
     state.forget()?;
-    let files = record.files.iter().map(|saved| saved.path.clone()).collect();
-    let untold = progress.other.take().map(|why| {
-        format!("the old settings are back, and one sshd of several was not told: {why}; start it anew, or stop it")
+    let stays = |path: &PathBuf| progress.gone.contains(path) || progress.needed.contains(path);
+    let files = record.files.iter().map(|saved| saved.path.clone()).filter(|path| !stays(path)).collect();
+    let is_back = if progress.has_no_settings() {
+        "it is taken back but for that"
+    } else {
+        "the old settings are back"
+    };
+    let other = progress.other.as_ref().map(|why| {
+        format!("{is_back}, and one sshd of several was not told: {why}; start it anew, or stop it")
     });
+    let untold = left.map(|left| format!("{left}. Nothing waits any more")).into_iter().chain(other);
+    let untold = untold.reduce(|left, other| format!("{left}; {other}"));
     Ok(TakenBack { files, untold })
 }
 
@@ -672,12 +733,26 @@ fn tell_old(
     record: &Record,
     heard: &mut Vec<Process>,
 ) -> Result<Option<ApplyError>, ApplyError> {
-    if let Some(own) = state.started(record.id)? {
-        daemon::end(&own.process)?;
+    // Where some listened it started none, whatever is written there.
+    let may_have = record.listened.as_ref().is_none_or(Vec::is_empty);
+    let own = if may_have { state.started(record.id) } else { Ok(None) };
+    let (mut now, unknown) = listeners::seen()?;
+    if let Ok(Some(own)) = &own {
+        now.retain(|one| one.process != own.process);
     }
-    let (now, unknown) = listeners::seen()?;
     let (told, failed) = daemon::reload_each(&now, heard);
-    match failed.or(unknown) {
+    // Last: one that does not end, or that nobody can name, holds up no other.
+    let stays = match own {
+        Ok(own) => own.and_then(|own| daemon::end(&own.process).err()),
+        Err(_) if listeners::started()?.is_empty() => None,
+        Err(why) => Some(ApplyError::Failed(format!(
+            "{why}; an sshd that the change started, where none ran, may go on"
+        ))),
+    };
+    if let (false, Some(why)) = (told, stays.as_ref()) {
+        return Err(ApplyError::Failed(why.to_string()));
+    }
+    match failed.or(unknown).or(stays) {
         None if told => return Ok(None),
         Some(why) if told => return Ok(Some(why)),
         // It may have ended while it was told.
@@ -692,52 +767,18 @@ fn tell_old(
     .map(|()| None)
 }
 
-fn put_back(state: &State, number: usize, saved: &Saved) -> Result<(), ApplyError> {
+/// False where the old text is gone: what stands there stays.
+fn put_back(state: &State, number: usize, saved: &Saved) -> Result<bool, ApplyError> {
     if let Some(target) = &saved.link {
-        return put::link(&saved.path, target);
+        return put::link(&saved.path, target).map(|()| true);
     }
     if !saved.was_there {
-        return put::remove(&saved.path);
+        return put::remove(&saved.path).map(|()| true);
     }
-    let old = state.kept(number)?;
+    let Some(old) = state.kept(number)? else { return Ok(false) };
     // What is right already is left alone: on a read-only disk nothing was changed either.
     if saved.stands(&old) {
-        return Ok(());
+        return Ok(true);
     }
-    put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(()))
-}
-
-/// Copies a folder, modes and owners included, and what links lead to in their places: a change is tried in the copy alone. A link
-/// that leads nowhere stays one, and so does one that leads back to a folder above it.
-fn copy_tree(from: &Path, to: &Path) -> Result<(), ApplyError> {
-    use std::os::unix::fs::{MetadataExt, chown, symlink};
-    let failed = || ApplyError::io(format!("copy {}", from.display()));
-    let meta = match fs::metadata(from) {
-        Ok(meta) => meta,
-        Err(_) if fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink()) => {
-            return fs::read_link(from).and_then(|target| symlink(target, to)).map_err(failed());
-        }
-        // It was removed meanwhile.
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(failed()(why)),
-    };
-    let is_link = fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink());
-    let real = fs::canonicalize(from).map_err(failed())?;
-    let above = fs::canonicalize(from.parent().unwrap_or(from)).map_err(failed())?;
-    if meta.is_dir() && is_link && above.starts_with(&real) {
-        return symlink(&real, to).map_err(failed());
-    }
-    if meta.is_dir() {
-        fs::create_dir_all(to).map_err(failed())?;
-        for entry in fs::read_dir(from).map_err(failed())? {
-            let entry = entry.map_err(failed())?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        }
-    } else if meta.is_file() {
-        fs::copy(from, to).map_err(failed())?;
-    } else {
-        return Ok(());
-    }
-    fs::set_permissions(to, meta.permissions()).map_err(failed())?;
-    chown(to, Some(meta.uid()), Some(meta.gid())).map_err(failed())
+    put::replace(&saved.path, &old, saved.rights(), &mut |_| Ok(())).map(|()| true)
 }

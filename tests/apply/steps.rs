@@ -479,3 +479,34 @@ fn of_a_confirmation_and_the_end_of_its_trial_one_counts() {
     assert_eq!(state.confirmed().unwrap(), None);
     assert!(!state.was_rolled_back(2));
 }
+
+/// A confirmation that came too late, and whose process died before it could give up: the next look with the lock does.
+#[test]
+fn a_confirmation_that_came_too_late_and_died_is_none() {
+    if !kernel() {
+        return;
+    }
+    for before in [None, Some(1)] {
+        let world = World::new();
+        if before.is_some() {
+            world.confirmed("old");
+        }
+        let mark = world.mark();
+        let new = world.path("new").display().to_string();
+        world.ok(&["apply", &new, "--i-have-console"]);
+        let state = State::open(&world.path("state")).unwrap();
+        let generation = state.last().unwrap();
+        let late = || state.lock(Duration::ZERO).unwrap().confirm(&state, generation).unwrap();
+        let look = || world.ok(&["rollback", "--generation", &generation.to_string()]);
+        // What is loaded is confirmed.
+        late();
+        look();
+        assert_eq!(state.confirmed().unwrap(), Some(generation));
+        state.lock(Duration::ZERO).unwrap().unconfirm(&state, before).unwrap();
+        world.ok(&["rollback"]);
+        late();
+        look();
+        assert_eq!((state.confirmed().unwrap(), world.mark()), (before, mark));
+        world.ok(&["status"]);
+    }
+}

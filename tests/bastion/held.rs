@@ -99,6 +99,47 @@ fn an_sshd_that_was_started_and_cannot_be_written_down_goes_with_the_change() {
     assert_eq!(left.trim(), "", "{}", said(&output));
 }
 
+/// What is written of one that was started, of this change or of another, may be damaged: whoever listens is told first.
+#[test]
+fn a_started_sshd_that_nobody_can_name_keeps_no_other_from_being_told() {
+    let Some(mut machine) = Machine::new() else { return };
+    let damage = "mkdir -p -m 700 /var/lib/fwc-bastion && : > /var/lib/fwc-bastion/started.json";
+    machine.room.sh(damage);
+    let output = machine.apply("3", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    machine.taken_back("it is of another change");
+    machine.is_as_before("it is of another change");
+    machine.sshd.end();
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    machine.room.sh(damage);
+    let output = machine.room.run(machine.command(&["rollback"]));
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("where none ran, may go on"), "{}", said(&output));
+    machine.is_as_before("it is of this change");
+    assert!(asked(&machine.room, 0)["waits"].is_null());
+}
+
+/// One that does not end keeps no other from being told.
+#[test]
+fn a_started_sshd_that_does_not_end_holds_up_no_other() {
+    let Some(mut machine) = Machine::new() else { return };
+    machine.sshd.end();
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let room = &machine.room;
+    room.sh("cp /run/sshd.pid /run/first.pid");
+    room.sh("/usr/sbin/sshd -p 2200 -o PidFile=/run/other.pid -E /run/other.log </dev/null >/dev/null 2>&1");
+    until(&machine, "test -e /run/other.pid");
+    room.sh("kill -STOP $(cat /run/first.pid)");
+    let output = room.run(machine.command(&["rollback"]));
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("does not end"), "{}", said(&output));
+    assert!(room.sh("cat /run/other.log").contains("Received SIGHUP"), "{}", said(&output));
+    assert!(!machine.applied() && asked(room, 0)["waits"].is_null());
+    room.sh("kill -CONT $(cat /run/first.pid)");
+}
+
 /// Once the record is renamed nobody takes anything back, whatever the disk says then.
 #[test]
 fn a_confirmation_that_does_not_reach_the_disk_says_that_it_is_one() {
@@ -111,7 +152,11 @@ fn a_confirmation_that_does_not_reach_the_disk_says_that_it_is_one() {
     assert_eq!(confirmed.status.code(), Some(2), "{}", said(&confirmed));
     assert!(said(&confirmed).contains("it is confirmed and stays"), "{}", said(&confirmed));
     assert!(asked(&machine.room, 0)["waits"].is_null());
-    machine.room.sh(&format!("rm /run/unsynced && test -e {DROP_IN} && test -e {KEYS}"));
+    machine.room.sh("rm /run/unsynced");
+    // That was all.
+    let again = machine.room.run(machine.command(&["confirm"]));
+    assert!(said(&again).contains("nothing waits to be confirmed"), "{}", said(&again));
+    assert!(machine.applied() && machine.key_works());
 }
 
 /// One of several sshds that does not hear is told again until it does: somebody may have no other way in.

@@ -55,6 +55,48 @@ fn a_rollback_that_was_held_up_leaves_a_later_apply_alone() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
 }
 
+/// An old text that is gone cannot come back: the rest does, and whoever takes it back by hand is told, once.
+#[test]
+fn an_old_text_that_is_gone_holds_up_nothing_else() {
+    let Some(machine) = Machine::new() else { return };
+    let room = &machine.room;
+    let text = |path: &str| room.sh(&format!("cat {path}"));
+    let ends = |left: &str| {
+        let output = room.run(machine.command(&["rollback"]));
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        let told = said(&output);
+        assert!(told.contains(&format!("what stood in `{left}`")), "{told}");
+        assert!(told.contains("Nothing waits any more"), "{told}");
+        assert!(said(&room.run(machine.command(&["rollback"]))).contains("nothing waits"));
+    };
+    room.write(DROP_IN, "# old\n");
+    room.sh(&format!("mkdir -p $(dirname {KEYS}) && echo '# old keys' > {KEYS}"));
+    let output = machine.apply("3", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let new = text(DROP_IN);
+    room.sh("rm /var/lib/fwc-bastion/old-0");
+    until(&machine, &format!("grep -q '# old keys' {KEYS}"));
+    assert_eq!(text(DROP_IN), new);
+    let output = machine.apply("600", &[]);
+    assert!(said(&output).contains("`fwc bastion rollback` ends that"), "{}", said(&output));
+    ends(DROP_IN);
+
+    room.write(DROP_IN, "# old\n");
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    room.sh("rm /var/lib/fwc-bastion/old-1");
+    ends(KEYS);
+    assert_eq!(text(DROP_IN), "# old\n");
+    assert!(machine.password_works() && !text(KEYS).contains("# old keys"));
+    // Settings that stay look for keys that were not there before.
+    room.sh(&format!("rm {KEYS}"));
+    let output = machine.apply("600", &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    room.sh("rm /var/lib/fwc-bastion/old-0");
+    ends(DROP_IN);
+    assert!(machine.key_works() && !machine.password_works());
+}
+
 /// A record that cannot be taken away is no reason to do it all again, nor to overwrite what came afterwards.
 #[test]
 fn a_watchdog_on_a_read_only_disk_takes_back_once() {

@@ -1,7 +1,7 @@
 //! Files of sshd put in their places and taken away, one at a time ([`durable`]).
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use super::{ApplyError, Steps};
@@ -80,4 +80,41 @@ pub fn remove(path: &Path) -> Result<(), ApplyError> {
 /// When the system refuses.
 pub fn sync(folder: &Path) -> Result<(), ApplyError> {
     durable::sync_folder(folder).map_err(ApplyError::io(format!("write {}", folder.display())))
+}
+
+/// Copies a folder, modes and owners included, and what links lead to in their places: a change is tried in the copy alone. A link
+/// that leads nowhere stays one, and so does one that leads back to a folder above it.
+///
+/// # Errors
+/// When the system refuses.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<(), ApplyError> {
+    let failed = || ApplyError::io(format!("copy {}", from.display()));
+    let meta = match fs::metadata(from) {
+        Ok(meta) => meta,
+        Err(_) if fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink()) => {
+            return fs::read_link(from).and_then(|target| symlink(target, to)).map_err(failed());
+        }
+        // It was removed meanwhile.
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(failed()(why)),
+    };
+    let is_link = fs::symlink_metadata(from).is_ok_and(|meta| meta.is_symlink());
+    let real = fs::canonicalize(from).map_err(failed())?;
+    let above = fs::canonicalize(from.parent().unwrap_or(from)).map_err(failed())?;
+    if meta.is_dir() && is_link && above.starts_with(&real) {
+        return symlink(&real, to).map_err(failed());
+    }
+    if meta.is_dir() {
+        fs::create_dir_all(to).map_err(failed())?;
+        for entry in fs::read_dir(from).map_err(failed())? {
+            let entry = entry.map_err(failed())?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+    } else if meta.is_file() {
+        fs::copy(from, to).map_err(failed())?;
+    } else {
+        return Ok(());
+    }
+    fs::set_permissions(to, meta.permissions()).map_err(failed())?;
+    chown(to, Some(meta.uid()), Some(meta.gid())).map_err(failed())
 }

@@ -391,13 +391,16 @@ impl State {
         put::replace(&self.old(number), text, 0o600, &mut |_| Ok(()))
     }
 
-    /// An old text.
+    /// An old text; none where it is gone.
     ///
     /// # Errors
-    /// When it is gone.
-    pub fn kept(&self, number: usize) -> Result<Vec<u8>, ApplyError> {
+    /// When it cannot be read.
+    pub fn kept(&self, number: usize) -> Result<Option<Vec<u8>>, ApplyError> {
         let path = self.old(number);
-        fs::read(&path).map_err(ApplyError::io(format!("read {}", path.display())))
+        match fs::read(&path) {
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            text => text.map(Some).map_err(ApplyError::io(format!("read {}", path.display()))),
+        }
     }
 
     fn old(&self, number: usize) -> PathBuf {
