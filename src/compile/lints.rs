@@ -403,13 +403,17 @@ fn leases(site: &Site, access: &Access, findings: &mut Findings) {
         Term::Protos(_) | Term::Icmp { .. } => false,
     };
     let broadcast = AddrSet::one(IpAddr::V4(Ipv4Addr::BROADCAST));
-    // S81: what no statement can say is said of the leg.
-    let gives = |host: &Host| host.legs.iter().any(|leg| leg.serves_dhcp);
+    // S81: what no statement can say is said of the leg, towards all of its zone.
+    let gives = |host: &Host| {
+        let mut zones = access.from.plus.iter().map(|end| match end {
+            End::Zone(zone) => host.leg_in(*zone).is_some_and(|(_, leg)| leg.serves_dhcp),
+            End::Host(_) | End::Leg(..) | End::Addrs(_) | End::Anywhere => false,
+        });
+        zones.all(|gives| gives)
+    };
     let asked_of = |end: &End| match end {
-        End::Host(host) => site.host(*host).is_some_and(|host| host.filters() && !gives(host)),
-        End::Leg(host, leg) => {
-            site.host(*host).is_some_and(Host::filters)
-                && site.leg(*host, *leg).is_some_and(|leg| !leg.serves_dhcp)
+        End::Host(host) | End::Leg(host, _) => {
+            site.host(*host).is_some_and(|host| host.filters() && !gives(host))
         }
         End::Addrs(addrs) => addrs.is_subset(&broadcast),
         End::Zone(_) | End::Anywhere => false,

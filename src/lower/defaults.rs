@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::wire;
 use crate::ir::{Leases, PointRules, Wire};
 use crate::model::{Action, Hook, Host, Site};
+use crate::net::addr::LINK_LOCAL;
 use crate::net::{AddrSet, Family};
 use crate::topology::Topology;
 
@@ -66,7 +67,7 @@ fn leases(site: &Site, machine: &Host, point: &PointRules) -> Vec<Leases> {
                     let clients = zone.addrs.of(family).union(&AddrSet::one(without_lease));
                     (clients, leg.address_set().of(family))
                 }
-                (Family::V6, _) => (link_local(), link_local()),
+                (Family::V6, _) => (AddrSet::net(LINK_LOCAL), AddrSet::net(LINK_LOCAL)),
                 (Family::V4, None) => continue,
             };
             let own = (!asking).then_some(own);
@@ -74,10 +75,6 @@ fn leases(site: &Site, machine: &Host, point: &PointRules) -> Vec<Leases> {
         }
     }
     all
-}
-
-fn link_local() -> AddrSet {
-    "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net)
 }
 
 /// S22: each source by the leg by which the machine itself would send to it.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
+use ipnet::{IpNet, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
 
 use super::range::RangeSet;
 
@@ -114,6 +114,9 @@ pub fn addr(family: Family, number: u128) -> IpAddr {
         Family::V6 => IpAddr::V6(Ipv6Addr::from(number)),
     }
 }
+
+/// What every interface has in IPv6, and no router forwards (RFC 4291, section 2.5.6).
+pub const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
 
 /// Addresses of the documentation, two of each family (RFC 5737, RFC 3849): somebody whom nobody knows.
 pub const SOMEBODY: [IpAddr; 4] = [

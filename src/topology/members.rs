@@ -274,7 +274,7 @@ impl Told {
                 "{named} {is} {of}, and {does} not hear the answers{from}: `strict-source`, and {its} own way there is by another leg"
             ),
             Why::Deaf => format!(
-                "{named} {is} {of}, and {does} not hear the answers{from}: by {its} own routes there is no one way there (`rp_filter`)"
+                "{named} {is} {of}, and {does} not hear the answers{from}: by {its} own routes there is no one way there (`rp_filter`, `strict-source`)"
             ),
         };
         let (first, name) = (hosts.first()?, |host: &HostId| site.host(*host).map(|host| host.name.as_str()));

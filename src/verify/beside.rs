@@ -17,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::model::{Bridge, HostId, Site};
+use crate::net::addr::LINK_LOCAL;
 use crate::net::{
     AddrRange, AddrSet, CtState, Exhausted, Family, Field, Packet, PacketSet, Proto, RangeSet, Space, Verdict,
 };
@@ -36,8 +37,7 @@ const LOOPBACK: [IpNet; 2] = [
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128)),
 ];
 
-/// Those that a machine has on each link, and none yet (RFC 4861, section 4.3).
-const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
+/// Who has no address yet asks from this one (RFC 4861, section 4.3).
 const UNSPECIFIED: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128));
 
 /// The groups of a link: who looks for a neighbour asks one of them (RFC 4861, section 7.2.2).

@@ -4,6 +4,7 @@
 //! No statement speaks of either, and no packet shows them: they are held to what the page says, apart from the points.
 
 use crate::model::{Bridge, Host, HostId, Site};
+use crate::net::addr::LINK_LOCAL;
 use crate::net::{AddrSet, Exhausted, Family, Packet, PacketSet, Proto, Space, Verdict};
 use crate::target::nft::sim::{self, ARP, Outcome};
 
@@ -72,8 +73,7 @@ fn stopped(site: &Site, host: HostId, space: &mut Space) -> PacketSet {
     let Some(members) = zones.map(|zone| zone.addrs.clone()).reduce(|all, more| all.union(&more)) else {
         return PacketSet::NOTHING;
     };
-    let local = "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net);
-    let ours = members.union(&local);
+    let ours = members.union(&AddrSet::net(LINK_LOCAL));
     let ends = vec![space.from(&ours), space.to(&ours)];
     let ours = space.any(ends);
     let (tcp, six) = (space.proto(Proto::TCP), space.family(Family::V6));

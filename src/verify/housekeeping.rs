@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::model::Leg;
+use crate::net::addr::LINK_LOCAL;
 use crate::net::{AddrSet, CtState, Family, Field, PacketSet, Proto, RangeSet};
 
 use super::compose::Network;
@@ -13,7 +14,7 @@ impl Network<'_> {
         if leg.serves_dhcp {
             let neighbours = self.neighbours();
             let clients = self.clients(leg, Ipv4Addr::UNSPECIFIED);
-            let (v4, v6) = (self.space.from(&clients), self.space.from(&link_local()));
+            let (v4, v6) = (self.space.from(&clients), self.space.from(&AddrSet::net(LINK_LOCAL)));
             let asked = self.udp([(68, 67), (546, 547)]);
             let from = self.space.or(v4, v6);
             let carried = self.carried(leg);
@@ -62,8 +63,10 @@ impl Network<'_> {
         if leg.serves_dhcp {
             let told = self.udp([(67, 68), (547, 546)]);
             let clients = self.clients(leg, Ipv4Addr::BROADCAST);
-            let (v4, v6) =
-                (self.between(&leg.address_set(), &clients), self.between(&link_local(), &link_local()));
+            let (v4, v6) = (
+                self.between(&leg.address_set(), &clients),
+                self.between(&AddrSet::net(LINK_LOCAL), &AddrSet::net(LINK_LOCAL)),
+            );
             let ends = self.space.or(v4, v6);
             let carried = self.carried(leg);
             let told = self.space.all(vec![told, ends, carried]);
@@ -104,8 +107,4 @@ impl Network<'_> {
         let listeners = self.space.all(vec![v6, icmpv6, listeners, code, one]);
         self.space.or(neighbours, listeners)
     }
-}
-
-fn link_local() -> AddrSet {
-    "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net)
 }

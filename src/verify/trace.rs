@@ -272,7 +272,11 @@ pub(super) fn routed(
     }
     let sender = way.start.map(|(host, _)| host);
     match passed {
-        Some(packet) => hops.extend(heard(spec, artifacts, (begin, sender, None), &packet)),
+        Some(packet) if is_group(packet.dst) => {
+            hops.extend(heard(spec, artifacts, (begin, sender, None), &packet));
+        }
+        // It became somebody's on its way.
+        Some(_) => {}
         // The copy that a bridge takes in itself passes none of its ports.
         None => {
             let bridge = stopped_between_ports(forwarding.site(), &hops).filter(|own| sender != Some(*own));

@@ -44,6 +44,15 @@ impl Machine {
         Some(machine)
     }
 
+    /// Waits until something holds of the room.
+    pub(crate) fn until(&self, test: &str) {
+        let begun = Instant::now();
+        while self.room.sh(&format!("{test} && echo yes || true")).trim() != "yes" {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{test}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     pub(crate) fn render(&self, settings: &str, keys: &str) {
         fs::write(self.folder.join("00-fwc.conf"), settings).unwrap();
         fs::write(self.folder.join("authorized_keys/ana"), keys).unwrap();

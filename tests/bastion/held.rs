@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "runs the program and sshd in the room")]
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::answers::asked;
 use crate::apply::{DROP_IN, KEYS, Machine, said};
@@ -39,14 +39,6 @@ fn shim(machine: &Machine) {
     let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&text).output().unwrap();
     assert!(made.status.success(), "{}", said(&made));
     machine.room.write("/etc/ld.so.preload", "/etc/shim.so\n");
-}
-
-fn until(machine: &Machine, test: &str) {
-    let begun = Instant::now();
-    while machine.room.sh(&format!("{test} && echo yes || true")).trim() != "yes" {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{test}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The time that `status` tells is the one that the watchdog waits for: time asleep counts.
@@ -130,7 +122,7 @@ fn a_started_sshd_that_does_not_end_holds_up_no_other() {
     let room = &machine.room;
     room.sh("cp /run/sshd.pid /run/first.pid");
     room.sh("/usr/sbin/sshd -p 2200 -o PidFile=/run/other.pid -E /run/other.log </dev/null >/dev/null 2>&1");
-    until(&machine, "test -e /run/other.pid");
+    machine.until("test -e /run/other.pid");
     room.sh("kill -STOP $(cat /run/first.pid)");
     let output = room.run(machine.command(&["rollback"]));
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
@@ -165,11 +157,11 @@ fn the_watchdog_goes_on_with_an_sshd_that_was_not_told() {
     let Some(machine) = Machine::new() else { return };
     let room = &machine.room;
     room.sh("/usr/sbin/sshd -p 2200 -o PidFile=/run/other.pid </dev/null >/dev/null 2>&1");
-    until(&machine, "test -e /run/other.pid");
+    machine.until("test -e /run/other.pid");
     let output = machine.apply("6", &[]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     room.sh("kill -STOP $(cat /run/other.pid)");
-    until(&machine, &format!("test ! -e {DROP_IN} && test ! -e {KEYS}"));
+    machine.until(&format!("test ! -e {DROP_IN} && test ! -e {KEYS}"));
     // Those who come by the first have their old keys.
     assert!(machine.key_works() && machine.password_works());
     std::thread::sleep(Duration::from_secs(2));

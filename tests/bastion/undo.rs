@@ -3,18 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "runs the program in the room")]
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::apply::{DROP_IN, KEYS, Machine, said};
-
-/// Waits until something holds of the room.
-fn until(machine: &Machine, test: &str) {
-    let begun = Instant::now();
-    while machine.room.sh(&format!("{test} && echo yes || true")).trim() != "yes" {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{test}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A rollback that was stopped (Ctrl-Z) while another ended what it was about.
 #[test]
@@ -27,7 +18,7 @@ fn a_rollback_that_was_held_up_leaves_a_later_apply_alone() {
     let mut command = machine.command(&["rollback"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let held_up = room.spawn(command);
-    until(&machine, &format!("test ! -e {DROP_IN}"));
+    machine.until(&format!("test ! -e {DROP_IN}"));
     let number = held_up.id();
     let signal = |signal: &str| {
         let mut kill = std::process::Command::new("kill");
@@ -75,7 +66,7 @@ fn an_old_text_that_is_gone_holds_up_nothing_else() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let new = text(DROP_IN);
     room.sh("rm /var/lib/fwc-bastion/old-0");
-    until(&machine, &format!("grep -q '# old keys' {KEYS}"));
+    machine.until(&format!("grep -q '# old keys' {KEYS}"));
     assert_eq!(text(DROP_IN), new);
     let output = machine.apply("600", &[]);
     assert!(said(&output).contains("`fwc bastion rollback` ends that"), "{}", said(&output));
@@ -104,7 +95,7 @@ fn a_watchdog_on_a_read_only_disk_takes_back_once() {
     let room = &machine.room;
     assert_eq!(machine.apply("3", &[]).status.code(), Some(0));
     room.sh("mount -o remount,ro /var/lib");
-    until(&machine, &format!("test ! -e {KEYS}"));
+    machine.until(&format!("test ! -e {KEYS}"));
     let hups = || machine.sshd.log().matches("Received SIGHUP").count();
     let before = hups();
     room.write(DROP_IN, "# by somebody else\n");

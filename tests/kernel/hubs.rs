@@ -3,25 +3,12 @@
 use fwc::lab::netns::Netns;
 
 use crate::common::{artifact, compiled};
+use crate::device::{Kind, device};
 use crate::kernel;
 
 /// Of what each pair of members sends over the tunnel, whether it comes back out of it; before the ruleset is loaded, and after; and
 /// whether anybody is told of a way that is shorter.
 const TUNNEL: &str = r#"
-import fcntl, os, select, socket, struct, subprocess, sys, time
-rules = sys.stdin.read()
-fd = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK)
-fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH', b'tun0', 0x1001))
-for line in sys.argv[1].split(';'):
-    subprocess.run(line, shell=True, check=True, stdout=subprocess.DEVNULL)
-
-def folded(data):
-    data += b'\0' * (len(data) % 2)
-    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
-
 def syn(src, dst, port):
     six = ':' in src
     family = socket.AF_INET6 if six else socket.AF_INET
@@ -86,7 +73,8 @@ fn members_reach_each_other_through_the_hub_and_its_forward_hook() {
         let rules = artifact(&compiled, "fw", "ruleset.nft");
         let netns = Netns::new().unwrap();
         let set = "ip addr add 10.8.0.1/24 dev tun0;ip addr add fd08::1/64 dev tun0 nodad;ip link set tun0 up;ip link set lo up";
-        let args = [&["-c", TUNNEL, set], &SENT[..]].concat();
+        let program = device("tun0", Kind::Tun) + TUNNEL;
+        let args = [&["-c", &program, set], &SENT[..]].concat();
         // As `sysctl.conf` says: forwarding, and no redirects. Of IPv6 Linux has no such parameter: the output hook stops them.
         let keys = [("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")];
         netns.sysctl(&keys.map(|(key, value)| (key.to_owned(), value))).unwrap();

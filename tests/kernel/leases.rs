@@ -3,26 +3,14 @@
 use fwc::lab::netns::Netns;
 
 use crate::common::{artifact, compiled};
+use crate::device::{Kind, device};
 use crate::kernel;
 
 /// Of what a client sends over the wire, whether an ordinary socket hears it, and whether what that answers, to everybody and to the address
 /// that the client is given, comes back; before the ruleset is loaded, and after.
 const WIRE: &str = r#"
-import fcntl, os, select, socket, struct, subprocess, sys, time
-rules = sys.stdin.read()
-fd = os.open('/dev/net/tun', os.O_RDWR | os.O_NONBLOCK)
-fcntl.ioctl(fd, 0x400454ca, struct.pack('16sH', b'tap0', 0x1002))
-for line in sys.argv[1].split(';'):
-    subprocess.run(line, shell=True, check=True, stdout=subprocess.DEVNULL)
 OWN = bytes.fromhex('020000000001')
 CLIENT = bytes.fromhex('020000000009')
-
-def folded(data):
-    data += b'\0' * (len(data) % 2)
-    total = sum(struct.unpack('!%dH' % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xffff) + (total >> 16)
-    return ~total & 0xffff
 
 def frame(src, dst, sport, dport):
     six = ':' in src
@@ -124,7 +112,8 @@ fn a_client_without_an_address_is_heard_and_told() {
                     ip neigh add 10.0.1.9 lladdr 02:00:00:00:00:09 dev tap0;\
                     ip neigh add 10.0.9.9 lladdr 02:00:00:00:00:09 dev tap0;\
                     ip neigh add fe80::9 lladdr 02:00:00:00:00:09 dev tap0";
-        let args = [&["60", "python3", "-c", WIRE, wire], &SENT[..]].concat();
+        let program = device("tap0", Kind::Tap) + WIRE;
+        let args = [&["60", "python3", "-c", &program, wire], &SENT[..]].concat();
         let told = netns.run("timeout", &args, rules).unwrap();
         let open = "heard heard heard heard heard heard told told told told";
         assert_eq!(told.lines().collect::<Vec<_>>(), [open, ruled], "{how}");

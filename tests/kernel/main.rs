@@ -17,6 +17,7 @@ mod bench;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;
+mod device;
 mod end_to_end;
 mod facts;
 mod groups;

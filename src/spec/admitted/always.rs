@@ -2,7 +2,7 @@
 
 use super::AtHook;
 use super::allow::Crossing;
-use crate::model::{Action, Bridge, Hook, Leg};
+use crate::model::{Action, Bridge, Hook, Leg, LegId};
 use crate::net::packet::tcp_flag;
 use crate::net::space::Field;
 use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet};
@@ -98,75 +98,77 @@ impl AtHook<'_, '_> {
         self.space.or(v4, v6)
     }
 
+    /// S18.
     fn dhcp(&mut self) -> PacketSet {
-        let (server, client) = (|v4: bool| if v4 { 67 } else { 547 }, |v4: bool| if v4 { 68 } else { 546 });
+        let Some(field) = self.own_side() else { return PacketSet::NOTHING };
         let mut sets = Vec::new();
         for (id, leg) in self.machine.legs().filter(|(_, leg)| leg.dynamic) {
             for family in Family::BOTH.into_iter().filter(|f| leg.carries(self.routes.site, *f)) {
-                let v4 = family == Family::V4;
-                let (field, sport, dport) = match self.hook {
-                    Hook::Input => (Field::Iif, server(v4), client(v4)),
-                    Hook::Output => (Field::Oif, client(v4), server(v4)),
-                    Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => continue,
+                let (server, client) = lease_ports(family);
+                let ports = if field == Field::Iif { (server, client) } else { (client, server) };
+                let ends = match (field, family) {
+                    (Field::Iif, Family::V6) => self.space.from(&addrs(&["fe80::/10"])),
+                    (_, Family::V6) => self.space.to(&addrs(&["ff02::1:2/128"])),
+                    (_, Family::V4) => PacketSet::EVERYTHING,
                 };
-                let ends = match (self.hook, family) {
-                    (Hook::Input, Family::V6) => self.space.from(&addrs(&["fe80::/10"])),
-                    (Hook::Output, Family::V6) => self.space.to(&addrs(&["ff02::1:2/128"])),
-                    (_, Family::V4 | Family::V6) => PacketSet::EVERYTHING,
-                };
-                let parts = vec![
-                    self.space.family(family),
-                    self.by(field, id),
-                    self.space.proto(Proto::UDP),
-                    self.space.is(Field::Sport, sport),
-                    self.space.is(Field::Dport, dport),
-                    ends,
-                ];
-                sets.push(self.space.all(parts));
+                sets.push(self.lease((field, id), family, ports, ends));
             }
         }
-        let any = self.space.any(sets);
-        let new = self.space.ct(&[CtState::New]);
-        self.space.and(new, any)
+        self.space.any(sets)
     }
 
     /// S81.
     fn leases(&mut self) -> PacketSet {
-        let input = match self.hook {
-            Hook::Input => true,
-            Hook::Output => false,
-            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => return PacketSet::NOTHING,
-        };
-        let field = if input { Field::Iif } else { Field::Oif };
+        let Some(field) = self.own_side() else { return PacketSet::NOTHING };
+        let asking = field == Field::Iif;
         let mut sets = Vec::new();
         for (id, leg) in self.machine.legs().filter(|(_, leg)| leg.serves_dhcp) {
             for family in Family::BOTH.into_iter().filter(|f| leg.carries(self.routes.site, *f)) {
-                let (clients, server, client) = match family {
-                    Family::V4 => (self.clients(leg, input), 67, 68),
-                    Family::V6 => (addrs(&["fe80::/10"]), 547, 546),
+                let (server, client) = lease_ports(family);
+                let ports = if asking { (client, server) } else { (server, client) };
+                let (clients, own) = match family {
+                    Family::V4 => (self.clients(leg, asking), leg.address_set()),
+                    Family::V6 => (addrs(&["fe80::/10"]), addrs(&["fe80::/10"])),
                 };
-                let (ends, sport, dport) = if input {
-                    (self.space.from(&clients), client, server)
+                let ends = if asking {
+                    self.space.from(&clients)
                 } else {
-                    let own = match family {
-                        Family::V4 => leg.address_set(),
-                        Family::V6 => addrs(&["fe80::/10"]),
-                    };
-                    (self.between(&own, &clients), server, client)
+                    let (from, to) = (self.space.from(&own), self.space.to(&clients));
+                    self.space.and(from, to)
                 };
-                let parts = vec![
-                    self.by(field, id),
-                    self.space.proto(Proto::UDP),
-                    self.space.is(Field::Sport, sport),
-                    self.space.is(Field::Dport, dport),
-                    ends,
-                ];
-                sets.push(self.space.all(parts));
+                sets.push(self.lease((field, id), family, ports, ends));
             }
         }
-        let any = self.space.any(sets);
-        let new = self.space.ct(&[CtState::New]);
-        self.space.and(new, any)
+        self.space.any(sets)
+    }
+
+    /// The interface that the machine itself is behind: that by which it takes in, or sends.
+    fn own_side(&self) -> Option<Field> {
+        match self.hook {
+            Hook::Input => Some(Field::Iif),
+            Hook::Output => Some(Field::Oif),
+            Hook::Prerouting | Hook::Forward | Hook::Postrouting | Hook::Bridge => None,
+        }
+    }
+
+    /// What a client and a server of DHCP say by a leg, from one port to the other.
+    fn lease(
+        &mut self,
+        (field, leg): (Field, LegId),
+        family: Family,
+        (from, to): (u128, u128),
+        ends: PacketSet,
+    ) -> PacketSet {
+        let parts = vec![
+            self.space.ct(&[CtState::New]),
+            self.space.family(family),
+            self.by(field, leg),
+            self.space.proto(Proto::UDP),
+            self.space.is(Field::Sport, from),
+            self.space.is(Field::Dport, to),
+            ends,
+        ];
+        self.space.all(parts)
     }
 
     /// Whoever has a lease of IPv4, and who has none yet: as the source of what it asks, the destination of what it is told.
@@ -184,6 +186,14 @@ impl AtHook<'_, '_> {
             self.space.within(Field::IcmpType, &RangeSet::from_ranges(types.iter().copied())),
         ];
         self.space.all(parts)
+    }
+}
+
+/// The ports of a server of DHCP and of its clients.
+fn lease_ports(family: Family) -> (u128, u128) {
+    match family {
+        Family::V4 => (67, 68),
+        Family::V6 => (547, 546),
     }
 }
 

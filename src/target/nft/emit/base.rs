@@ -7,6 +7,7 @@ use super::{Draft, DraftChain, any_of};
 use crate::ir::{Confined, Leases, PointRules, Wire};
 use crate::model::Hook;
 use crate::net::Family;
+use crate::net::addr::LINK_LOCAL;
 
 /// The first rules of a hook: S15, S16, S18, S81.
 pub(super) fn first(chain: &mut DraftChain, point: &PointRules) {
@@ -276,7 +277,7 @@ fn literal(text: &str) -> Expression {
 }
 
 pub(super) fn link_local() -> Expression {
-    "fe80::/10".parse().map_or_else(|_| Expression::Unknown("fe80::/10".to_owned()), Expression::Prefix)
+    Expression::Prefix(LINK_LOCAL)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::super::artifact::{
 use super::{Draft, DraftChain, DraftSet, PRIORITY, Traced, any_of, base, dropping, names};
 use crate::ir::{BridgeRules, Pair, PointRules, Wire};
 use crate::model::{Hook, Origin};
+use crate::net::addr::LINK_LOCAL;
 use crate::net::{AddrSet, Family};
 
 /// `filter` in `table bridge` (nft(8), Table 7).
@@ -190,8 +191,7 @@ fn passing_by(chain: &mut DraftChain, members: &AddrSet) {
     };
     let other = vec![not("ip"), not("ip6"), Statement::Verdict(Verdict::Accept)];
     chain.base(other, "ARP, and whatever else is not IP");
-    let local = "fe80::/10".parse().map_or_else(|_| AddrSet::empty(), AddrSet::net);
-    let ours = members.union(&local);
+    let ours = members.union(&AddrSet::net(LINK_LOCAL));
     for (family, src, dst) in SIDES {
         let mut statements = Vec::new();
         match any_of(&ours, family) {
