@@ -358,14 +358,24 @@ fn near<'l>(page: &Page<'_>, mut labels: Vec<(Level, &'l Label)>) -> Vec<Vec<(Le
 /// What a tab is shown as: the renderer would widen it in the line and not above the carets, and count its columns in the place.
 const TAB: &str = " ";
 
+/// How far from a mark the renderer may show a line: it folds what is longer than three.
+const SHOWN_BESIDE: usize = 4;
+
 /// The lines from the first mark to the last, cleaned; what lies between is folded by the renderer.
 fn excerpt(page: &Page<'_>, labels: &[(Level, &Label)]) -> Excerpt {
     let places: Vec<(usize, usize)> = labels.iter().map(|(_, label)| page.clamp(label.span)).collect();
-    let first = places.iter().map(|&(start, _)| page.line_of(start)).min().unwrap_or(0);
-    let last = places.iter().map(|&(start, _)| page.line_of(start)).max().unwrap_or(0);
+    let mut marked: Vec<usize> = places.iter().map(|&(start, _)| page.line_of(start)).collect();
+    marked.sort_unstable();
+    let (first, last) = (marked.first().copied().unwrap_or(0), marked.last().copied().unwrap_or(0));
     let mut text = String::new();
     let mut marks = Vec::new();
     for number in first..=last {
+        // What the renderer folds need not be there.
+        let next = marked.get(marked.partition_point(|line| *line < number.saturating_sub(SHOWN_BESIDE)));
+        if next.is_none_or(|line| *line > number.saturating_add(SHOWN_BESIDE)) {
+            text.push('\n');
+            continue;
+        }
         let (from, to) = page.line(number);
         let line = page.text.get(from..to).unwrap_or("").trim_end_matches('\r');
         let shown = |at: usize| -> usize {

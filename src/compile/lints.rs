@@ -381,10 +381,10 @@ fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
 fn may_be_ipv6(site: &Site, end: &End) -> bool {
     let of_leg = |leg: &Leg| leg.carries(site, Family::V6);
     match end {
-        End::Zone(zone) => site.zone(*zone).is_some_and(|zone| !zone.addrs.of(Family::V6).is_empty()),
+        End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.addrs.has(Family::V6)),
         End::Host(host) => site.host(*host).is_some_and(|host| host.legs.iter().any(of_leg)),
         End::Leg(host, leg) => site.leg(*host, *leg).is_some_and(of_leg),
-        End::Addrs(addrs) => !addrs.of(Family::V6).is_empty(),
+        End::Addrs(addrs) => addrs.has(Family::V6),
         End::Anywhere => true,
     }
 }

@@ -466,6 +466,12 @@ impl Leg {
     pub fn address_set(&self) -> AddrSet {
         AddrSet::from_ranges(self.addresses.iter().map(|addr| AddrRange::one(*addr)))
     }
+
+    /// Whether one of its static addresses is in a set.
+    #[must_use]
+    pub fn is_among(&self, set: &AddrSet) -> bool {
+        self.addresses.iter().any(|addr| set.contains(*addr))
+    }
 }
 
 /// What an sshd of ours is told beside who may log in.

@@ -103,37 +103,55 @@ pub fn v4(text: &str) -> Option<Ipv4Addr> {
 
 /// The IPv6 address that a text is, where it has no IPv4 address at its end: groups of one to four digits, and one gap at most.
 fn v6(text: &str) -> Option<Ipv6Addr> {
-    let (before, after) = text.split_once("::").map_or((text, None), |(before, after)| (before, Some(after)));
-    let (mut all, mut behind) = ([0u16; 8], [0u16; 7]);
-    let count = groups(before, &mut all)?;
-    if let Some(after) = after {
-        let count_behind = groups(after, &mut behind)?;
-        // The gap stands for one group at least.
-        let from = all.len().checked_sub(count_behind).filter(|from| count < *from)?;
-        all.get_mut(from..)?.copy_from_slice(behind.get(..count_behind)?);
-    } else if count < all.len() {
-        return None;
-    }
-    Some(Ipv6Addr::from(all))
-}
-
-/// Reads groups into the first of these, and tells how many there are.
-fn groups(text: &str, into: &mut [u16]) -> Option<usize> {
-    let (mut count, mut group, mut digits) = (0usize, 0u16, 0u8);
-    if text.is_empty() {
-        return Some(count);
-    }
+    // The groups behind the gap, or all of them; those before it.
+    let (mut groups, mut before): (Groups, Option<Groups>) = (Groups::default(), None);
+    let (mut group, mut digits, mut colons) = (0u128, 0u8, 0u8);
     for byte in text.bytes() {
-        if byte == b':' && digits > 0 {
-            *into.get_mut(count)? = group;
-            (count, group, digits) = (count.saturating_add(1), 0, 0);
+        if byte == b':' {
+            match (digits, colons) {
+                (0, 0) if groups.count == 0 => colons = 1,
+                (0, 1) if before.is_none() => (before, groups, colons) = (Some(groups), Groups::default(), 2),
+                (0, _) => return None,
+                _ => {
+                    groups.push(group)?;
+                    (group, digits, colons) = (0, 0, 1);
+                }
+            }
         } else {
             let digit = char::from(byte).to_digit(16).filter(|_| digits < 4)?;
-            (group, digits) = (group << 4 | u16::try_from(digit).ok()?, digits.saturating_add(1));
+            // One colon alone stands before no first group.
+            if colons == 1 && groups.count == 0 {
+                return None;
+            }
+            (group, digits, colons) = (group << 4 | u128::from(digit), digits.saturating_add(1), 0);
         }
     }
-    *into.get_mut(count).filter(|_| digits > 0)? = group;
-    Some(count.saturating_add(1))
+    if digits > 0 {
+        groups.push(group)?;
+    } else if colons != 2 {
+        return None;
+    }
+    let Some(before) = before else { return (groups.count == 8).then(|| Ipv6Addr::from(groups.bits)) };
+    // The gap stands for one group at least.
+    let behind = 8u32.checked_sub(before.count).filter(|left| groups.count < *left)?;
+    let before = before.bits.checked_shl(behind.saturating_mul(16)).unwrap_or(0);
+    Some(Ipv6Addr::from(before | groups.bits))
+}
+
+/// Groups of an IPv6 address in a row.
+#[derive(Clone, Copy, Default)]
+struct Groups {
+    bits: u128,
+    count: u32,
+}
+
+impl Groups {
+    /// Puts one more behind; none where there are eight.
+    fn push(&mut self, group: u128) -> Option<()> {
+        let count = self.count.checked_add(1).filter(|count| *count <= 8)?;
+        *self = Self { bits: self.bits << 16 | group, count };
+        Some(())
+    }
 }
 
 #[cfg(test)]

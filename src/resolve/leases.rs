@@ -94,7 +94,7 @@ fn shares_out(access: &Access, id: HostId, host: &Host) -> bool {
 fn is_at(access: &Access, id: HostId, host: &Host) -> bool {
     let is_here = |end: &End| match end {
         End::Host(other) | End::Leg(other, _) => *other == id,
-        End::Addrs(addrs) => host.legs.iter().any(|leg| !leg.address_set().is_disjoint(addrs)),
+        End::Addrs(addrs) => host.legs.iter().any(|leg| leg.is_among(addrs)),
         End::Zone(_) | End::Anywhere => true,
     };
     access.to.plus.iter().any(is_here)

@@ -1,15 +1,12 @@
 //! Lists of addresses, written in the policy or read from a file with one address or network a line.
 
-use std::net::IpAddr;
 use std::rc::Rc;
-
-use ipnet::IpNet;
 
 use super::gather::unreadable;
 use super::literal;
 use super::names::Names;
 use crate::diag::{Diagnostic, Findings, code};
-use crate::net::{AddrRange, AddrSet};
+use crate::net::{AddrRange, AddrSet, text};
 use crate::source::{FileId, Loader, SourceMap, Span};
 use crate::syntax::ast::{List, ListSource, Str};
 
@@ -116,11 +113,11 @@ fn lines(file: FileId, path: &Str, sources: &SourceMap, findings: &mut Findings)
     (bad == 0).then_some(ranges)
 }
 
-fn entry(text: &str, span: Span) -> Result<AddrRange, Box<Diagnostic>> {
-    if let Ok(addr) = text.parse::<IpAddr>() {
+fn entry(word: &str, span: Span) -> Result<AddrRange, Box<Diagnostic>> {
+    if let Some(addr) = text::addr(word) {
         return Ok(AddrRange::one(addr));
     }
-    if let Ok(net) = text.parse::<IpNet>() {
+    if let Some(net) = text::net(word) {
         let mut own = Findings::default();
         if let Some(net) = literal::net(net, span, &mut own) {
             return Ok(AddrRange::net(net));
@@ -129,7 +126,7 @@ fn entry(text: &str, span: Span) -> Result<AddrRange, Box<Diagnostic>> {
             return Err(Box::new((*finding).clone()));
         }
     }
-    let message = format!("`{}` is no address and no network", super::words::clean(text));
+    let message = format!("`{}` is no address and no network", super::words::clean(word));
     let finding = Diagnostic::error(code::BAD_LIST_LINE, span, message);
     Err(Box::new(finding.help("a list file has one address or network a line; comments start with `#`")))
 }

@@ -402,18 +402,17 @@ impl<'a, 's> AtHook<'a, 's> {
 
     /// S23: the packets by a leg's interface.
     fn by(&mut self, field: Field, leg: LegId) -> PacketSet {
-        let numbers = self.numbers_of(leg);
+        let numbers = self.numbers_of(leg).clone();
         self.space.within(field, &numbers)
     }
 
     /// The numbers of a leg's interface; a leg without a name is every interface but `lo`, and none is none.
-    fn numbers_of(&mut self, leg: LegId) -> RangeSet<u128> {
-        if let Some(known) = self.numbers.get(&leg) {
-            return known.clone();
+    fn numbers_of(&mut self, leg: LegId) -> &RangeSet<u128> {
+        if !self.numbers.contains_key(&leg) {
+            let numbers = self.numbers_by_name(leg);
+            self.numbers.insert(leg, numbers);
         }
-        let numbers = self.numbers_by_name(leg);
-        self.numbers.insert(leg, numbers.clone());
-        numbers
+        self.numbers.entry(leg).or_default()
     }
 
     fn numbers_by_name(&mut self, leg: LegId) -> RangeSet<u128> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::path::{Bridged, Path, Transit};
 use super::reading::Readings;
 use crate::forwarding::{Class, Forwarding, Next, ZoneNext, groups};
-use crate::model::{HostId, Leg, LegId, Site, ZoneId};
+use crate::model::{HostId, LegId, Site, ZoneId};
 use crate::net::{AddrRange, AddrSet, Family};
 
 /// Why there is no path.
@@ -231,8 +231,8 @@ impl<'s> Routes<'s> {
         let mut starts = Vec::new();
         let mut others = addrs.clone();
         for &(host, leg) in self.special.get(&zone).into_iter().flatten() {
-            let own = self.site.leg(host, leg).map(Leg::address_set).unwrap_or_default();
-            if !own.is_disjoint(addrs) {
+            if let Some(of) = self.site.leg(host, leg).filter(|leg| leg.is_among(addrs)) {
+                let own = of.address_set();
                 others = others.difference(&own);
                 starts.push((From::Leg(host, leg), own.intersection(addrs)));
             }

@@ -329,9 +329,7 @@ impl Reader<'_, '_> {
                 .flatten(),
         );
         let except = self.topology.wide_union(&near.except);
-        if !named && !of.address_set().is_subset(&own)
-            || !of.dynamic && !of.address_set().is_disjoint(&except)
-        {
+        if !named && !of.address_set().is_subset(&own) || !of.dynamic && of.is_among(&except) {
             return Err(Trouble::Coarse { leg, near: true });
         }
         let (by_address, by_group) = self.far_ends(leg, &far)?;

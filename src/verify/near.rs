@@ -5,6 +5,7 @@
 //! without asking all others. Statements that translate speak of packets by several addresses, so a site that
 //! has one is not filtered at all.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::model::{Access, AccessId, End, Leg, Place, Site, Term};
@@ -143,29 +144,30 @@ fn hull(ranges: &[(u128, u128)]) -> Vec<(u128, u128)> {
     ends.map(|(first, last)| (first.0, last.1)).into_iter().collect()
 }
 
-fn all_held(site: &Site, readings: &Readings<'_>, place: &Place) -> AddrSet {
+fn all_held<'s>(site: &Site, readings: &Readings<'_>, place: &'s Place) -> Cow<'s, AddrSet> {
     match place.plus.as_slice() {
         [one] => held(site, readings, one),
         all => {
-            let all: Vec<AddrSet> = all.iter().map(|end| held(site, readings, end)).collect();
-            AddrSet::from_ranges(all.iter().flat_map(AddrSet::ranges))
+            let all: Vec<Cow<'_, AddrSet>> = all.iter().map(|end| held(site, readings, end)).collect();
+            Cow::Owned(AddrSet::from_ranges(all.iter().flat_map(|set| set.ranges())))
         }
     }
 }
 
 /// At least the addresses that an end can have in a packet at any point.
-pub(super) fn held(site: &Site, readings: &Readings<'_>, end: &End) -> AddrSet {
+pub(super) fn held<'s>(site: &Site, readings: &Readings<'_>, end: &'s End) -> Cow<'s, AddrSet> {
     let leg = |leg: &Leg| {
         let own = leg.address_set();
         if leg.dynamic { own.union(&readings.zone(leg.zone)) } else { own }
     };
     match end {
-        End::Zone(_) | End::Addrs(_) | End::Anywhere => readings.wide(end),
+        End::Addrs(addrs) => Cow::Borrowed(addrs),
+        End::Zone(_) | End::Anywhere => Cow::Owned(readings.wide(end)),
         End::Host(host) => {
             let legs = site.host(*host).map_or(&[][..], |host| &host.legs).iter();
-            legs.fold(AddrSet::empty(), |all, one| all.union(&leg(one)))
+            Cow::Owned(legs.fold(AddrSet::empty(), |all, one| all.union(&leg(one))))
         }
-        End::Leg(host, at) => site.leg(*host, *at).map(leg).unwrap_or_default(),
+        End::Leg(host, at) => Cow::Owned(site.leg(*host, *at).map(leg).unwrap_or_default()),
     }
 }
 

@@ -497,12 +497,13 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
     }
     for service in SENSITIVE {
         let proto = space.proto(service.proto);
-        let ports = space.among(Field::Dport, &service.port_set());
-        let spoken = space.and(proto, ports);
+        let ports = service.port_set();
+        let spoken = space.among(Field::Dport, &ports);
+        let spoken = space.and(proto, spoken);
         let mut sum = AddrSet::empty();
         let mut own: BTreeMap<AccessId, AddrSet> = BTreeMap::new();
         for (id, access) in suspects.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
-            if !access.terms.iter().any(|term| opens(term, *service)) {
+            if !access.terms.iter().any(|term| opens(term, *service, &ports)) {
                 continue;
             }
             let mut open_to = AddrSet::empty();
@@ -543,12 +544,11 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
 /// Everything, from everywhere, to everywhere.
 #[must_use]
 pub fn is_any_to_any(site: &Site, access: &Access) -> bool {
-    let full = AddrSet::full();
     let everywhere = |place: &Place| {
         place.plus.iter().any(|end| match end {
             End::Anywhere => true,
             End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.rest),
-            End::Addrs(addrs) => Family::BOTH.into_iter().any(|f| addrs.of(f) == full.of(f)),
+            End::Addrs(addrs) => addrs.v4.is_full() || addrs.v6.is_full(),
             End::Host(_) | End::Leg(..) => false,
         })
     };
@@ -562,16 +562,17 @@ fn suspects(site: &Site) -> BTreeSet<AccessId> {
     let readings = Readings::new(site);
     // Of a site that translates the senders are not all in its words.
     let named = site.accesses.iter().all(|access| access.nat.is_none());
+    // Who is let in for a reason that was given is no part of the sum, and of one from anybody to anybody all is said.
+    let counts = |access: &Access| {
+        access.action == Action::Allow && !access.waives_lint(WAIVER) && !is_any_to_any(site, access)
+    };
+    let counted: Vec<(AccessId, &Access)> = site.accesses().filter(|(_, access)| counts(access)).collect();
     let mut all = BTreeSet::new();
     for service in SENSITIVE {
-        let opens = |access: &Access| {
-            // Who is let in for a reason that was given is no part of the sum, and of one from anybody to anybody all is said.
-            access.action == Action::Allow
-                && !access.waives_lint(WAIVER)
-                && !is_any_to_any(site, access)
-                && access.terms.iter().any(|term| opens(term, *service))
-        };
-        let these: Vec<(AccessId, &Access)> = site.accesses().filter(|(_, access)| opens(access)).collect();
+        let ports = service.port_set();
+        let opens = |access: &Access| access.terms.iter().any(|term| opens(term, *service, &ports));
+        let these: Vec<(AccessId, &Access)> =
+            counted.iter().copied().filter(|(_, access)| opens(access)).collect();
         let from = these.iter().flat_map(|(_, access)| &access.from.plus);
         let ranges: Vec<AddrRange> =
             from.flat_map(|end| held(site, &readings, end).ranges().collect::<Vec<_>>()).collect();
@@ -601,9 +602,9 @@ fn count(set: &AddrSet) -> u128 {
     set.ranges().fold(0, |n: u128, r| n.saturating_add(r.last.saturating_sub(r.first).saturating_add(1)))
 }
 
-fn opens(term: &Term, service: Sensitive) -> bool {
+fn opens(term: &Term, service: Sensitive, ports: &RangeSet<u16>) -> bool {
     match term {
-        Term::Ports { proto, to, .. } => *proto == service.proto && !to.is_disjoint(&service.port_set()),
+        Term::Ports { proto, to, .. } => *proto == service.proto && !to.is_disjoint(ports),
         Term::Protos(protos) => protos.contains(service.proto.0),
         Term::Icmp { .. } => false,
     }

@@ -85,12 +85,26 @@ impl Products {
 
     /// Narrows the product that is being made: its `field` is among these values. Each field once.
     pub fn narrow<T: Bounded + Into<u128>>(&mut self, field: Field, values: &RangeSet<T>) {
-        if values.is_full() {
-            return;
+        if !values.is_full() {
+            self.put(field, values.ranges().iter().map(|&(first, last)| (first.into(), last.into())));
         }
+    }
+
+    /// The same with the values from `first` to `last`; none where `first > last`.
+    pub fn narrow_to(&mut self, field: Field, (first, last): (u128, u128)) {
+        if first > 0 || last < field.last() {
+            self.put(field, std::iter::once((first, last)).filter(|(first, last)| first <= last));
+        }
+    }
+
+    /// The same with one value.
+    pub fn pin(&mut self, field: Field, value: u128) {
+        self.narrow_to(field, (value, value));
+    }
+
+    fn put(&mut self, field: Field, ranges: impl Iterator<Item = (u128, u128)> + Clone) {
         let last = field.last();
-        let wide = values.ranges().iter().map(|&(a, b)| (a.into(), b.into()));
-        let values = wide.filter(|(a, _)| *a <= last).map(|(a, b): (u128, u128)| (a, b.min(last)));
+        let values = ranges.filter(|(a, _)| *a <= last).map(|(a, b)| (a, b.min(last)));
         // What comes one after another is often of one interface, protocol or port.
         let known = self.done.last().and_then(|before| {
             let parts = self.parts.get(before.from as usize..before.to as usize)?;
@@ -113,11 +127,6 @@ impl Products {
         self.void |= count == 0;
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         self.parts.push(Part { field, is_wide, first: number(first), count: number(count) });
-    }
-
-    /// The same with one value.
-    pub fn pin(&mut self, field: Field, value: u128) {
-        self.narrow(field, &RangeSet::one(value));
     }
 
     /// The product is made; one with a field without values is none.
@@ -352,8 +361,32 @@ impl Sum<'_> {
         self.arena.made(field, from)
     }
 
+    /// The node that leads each of some stretches, of which none overlaps another, to what is left of its product, and all other values
+    /// outside.
+    fn node_of_each(&mut self, field: Field, here: &[Stretch]) -> PacketSet {
+        let from = self.arena.begin();
+        let mut next = Some(0u128);
+        for stretch in here {
+            if let (Some(at), Some(before)) = (next, stretch.first.previous())
+                && at <= before
+            {
+                self.arena.arm(from, before, self.outside);
+            }
+            let child = self.one(stretch.rest);
+            self.arena.arm(from, stretch.last, child);
+            next = stretch.last.next();
+        }
+        if next.is_some_and(|at| at <= field.last()) {
+            self.arena.arm(from, field.last(), self.outside);
+        }
+        self.arena.made(field, from)
+    }
+
     /// The node that decides `field`: `here` by their first values, and wherever it is, what is `later`.
     fn node(&mut self, field: Field, here: &[Stretch], later: &[Rest]) -> PacketSet {
+        if later.is_empty() && are_apart(here) {
+            return self.node_of_each(field, here);
+        }
         let elsewhere = self.of(later);
         let from = self.arena.begin();
         let mut begun = 0usize;
@@ -384,11 +417,16 @@ impl Sum<'_> {
     }
 }
 
+/// Whether stretches ascend, and none overlaps another.
+fn are_apart(here: &[Stretch]) -> bool {
+    here.is_sorted_by(|a, b| a.last < b.first)
+}
+
 /// Whether the stretches between all bounds repeat little of the list.
 fn is_light(here: &[Stretch], later: usize) -> bool {
     let most = here.len().saturating_add(later).saturating_mul(2).saturating_add(16);
     // Mostly none overlaps another.
-    if here.is_sorted_by(|a, b| a.last < b.first) {
+    if are_apart(here) {
         return here.len().saturating_mul(later.saturating_add(1)) <= most;
     }
     let mut ends: Vec<u128> = here.iter().map(|stretch| stretch.last).collect();

@@ -187,8 +187,7 @@ impl AtHook<'_, '_> {
         };
         for (field, leg) in [(Field::Iif, came), (Field::Oif, left)] {
             if let Some(leg) = leg {
-                let numbers = self.numbers_of(leg);
-                products.narrow(field, &numbers);
+                products.narrow(field, self.numbers_of(leg));
             }
         }
     }
@@ -300,20 +299,14 @@ impl AtHook<'_, '_> {
         let plain = !self.machine.forwards();
         let mut sources = Vec::new();
         for (id, leg) in self.machine.legs() {
-            let own = self.own(leg);
+            let from_leg = From::Leg(self.host, id);
             let (from, src) = match end {
-                End::Zone(zone) if plain && leg.zone == *zone => (From::Leg(self.host, id), own),
-                End::Anywhere if plain => (From::Leg(self.host, id), own),
-                End::Host(host) if *host == self.host => (From::Machine(self.host), own),
-                End::Leg(host, l) if (*host, *l) == (self.host, id) => (From::Leg(self.host, id), own),
-                End::Addrs(addrs) => {
-                    let named = leg.address_set().intersection(addrs);
-                    if named.is_empty() {
-                        continue;
-                    }
-                    (From::Leg(self.host, id), named)
-                }
-                End::Zone(_) | End::Anywhere | End::Host(_) | End::Leg(..) => continue,
+                End::Zone(zone) if plain && leg.zone == *zone => (from_leg, self.own(leg)),
+                End::Anywhere if plain => (from_leg, self.own(leg)),
+                End::Host(host) if *host == self.host => (From::Machine(self.host), self.own(leg)),
+                End::Leg(host, l) if (*host, *l) == (self.host, id) => (from_leg, self.own(leg)),
+                End::Addrs(addrs) if leg.is_among(addrs) => (from_leg, leg.address_set().intersection(addrs)),
+                End::Zone(_) | End::Anywhere | End::Host(_) | End::Leg(..) | End::Addrs(_) => continue,
             };
             // A machine's legs are one start: which of them it is, the destination says.
             if from != From::Machine(self.host) || sources.is_empty() {

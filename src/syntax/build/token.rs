@@ -1,11 +1,10 @@
 //! The smallest parts: names, strings, numbers, addresses, dates. Each either is one or has a finding.
 #![deny(clippy::arithmetic_side_effects)]
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 
 use crate::diag::code;
+use crate::net::text;
 use crate::syntax::ast::*;
 use crate::syntax::explain::quoted;
 use crate::syntax::grammar::Rule;
@@ -170,16 +169,16 @@ impl Builder<'_, '_> {
     }
 }
 
-/// What `text` says, or what is wrong with it.
-pub(crate) fn address_value(text: &str) -> Result<AddressValue, &'static str> {
-    if let Some((first, last)) = text.split_once('-') {
-        let (Ok(first), Ok(last)) = (first.parse(), last.parse()) else {
+/// What a word says, or what is wrong with it.
+pub(crate) fn address_value(word: &str) -> Result<AddressValue, &'static str> {
+    if let Some((first, last)) = word.split_once('-') {
+        let (Some(first), Some(last)) = (text::addr(first), text::addr(last)) else {
             return Err("no range of addresses");
         };
         return Ok(AddressValue::Range(first, last));
     }
-    if let Some((address, length)) = text.split_once('/') {
-        let Ok(address) = address.parse::<IpAddr>() else {
+    if let Some((address, length)) = word.split_once('/') {
+        let Some(address) = text::addr(address) else {
             return Err("no network: its address cannot be read");
         };
         let most = if address.is_ipv4() { 32 } else { 128 };
@@ -195,7 +194,7 @@ pub(crate) fn address_value(text: &str) -> Result<AddressValue, &'static str> {
         };
         return IpNet::new(address, length).map(AddressValue::Net).map_err(|_| "no network");
     }
-    text.parse().map(AddressValue::One).map_err(|_| "no address, and names start with a letter")
+    text::addr(word).map(AddressValue::One).ok_or("no address, and names start with a letter")
 }
 
 fn is_date(text: &str) -> bool {

@@ -458,10 +458,11 @@ fn scalar(word: &str) -> Option<Expression> {
         return Some(Expression::Address(IpAddr::V4(address)));
     }
     // What has a dot, a colon or a slash is no number, and what has a slash no address.
-    if word.contains('/') {
+    let has = |wanted: &[u8]| word.bytes().any(|byte| wanted.contains(&byte));
+    if has(b"/") {
         return text::net(word).map(Expression::Prefix);
     }
-    if word.contains(['.', ':']) {
+    if has(b".:") {
         return text::addr(word).map(Expression::Address);
     }
     let number = match word.strip_prefix("0x") {

@@ -8,7 +8,7 @@ use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
 use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
 use super::{Chains, Done, End, Holds, Mark, Now, Tracks};
 use crate::net::space::{self, Space};
-use crate::net::{AddrSet, CtState, Family, PacketSet, Proto, RangeSet, Translation, addr};
+use crate::net::{AddrSet, CtState, Family, PacketSet, Products, Proto, RangeSet, Translation, addr};
 
 /// A field as a dimension of the space.
 #[derive(Clone, Copy)]
@@ -103,13 +103,15 @@ impl Chains<'_, '_> {
         part: &Expression,
         view: View,
         value: &Expression,
-    ) -> Option<(space::Field, RangeSet<u128>)> {
+    ) -> Option<(space::Field, Numbers)> {
         match (view.axis, part) {
             (Axis::Interface(field), _) => {
                 let named = self.named(value)?;
-                (named.is == named.may).then_some((field, named.is))
+                (named.is == named.may).then_some((field, Numbers::Any(named.is)))
             }
-            (Axis::Plain(field), Expression::Field(of)) => Some((field, values_of(*of, value)?)),
+            (Axis::Plain(field), Expression::Field(of)) => {
+                Some((field, Numbers::Range(range_of(*of, value)?)))
+            }
             _ => None,
         }
     }
@@ -381,18 +383,51 @@ pub(super) fn wanted(field: Field, op: Op, right: &Expression) -> Option<RangeSe
 
 /// The numbers that a value stands for.
 pub(super) fn values_of(field: Field, value: &Expression) -> Option<RangeSet<u128>> {
+    range_of(field, value).map(|(first, last)| RangeSet::range(first, last))
+}
+
+/// The first and the last of the numbers that a value stands for; none of them where the first is above the last.
+fn range_of(field: Field, value: &Expression) -> Option<(u128, u128)> {
     match value {
         // Of the status we know two bits: never all of it.
         _ if field == Field::CtStatus => None,
-        Expression::Range(first, last) => {
-            Some(RangeSet::range(constant(field, first)?, constant(field, last)?))
-        }
+        Expression::Range(first, last) => Some((constant(field, first)?, constant(field, last)?)),
         Expression::Prefix(net) => {
             let net = plain_net(*net)?;
             let end = |addr: IpAddr| constant(field, &Expression::Address(addr));
-            Some(RangeSet::range(end(net.network())?, end(net.broadcast())?))
+            Some((end(net.network())?, end(net.broadcast())?))
         }
-        value => constant(field, value).map(RangeSet::one),
+        value => constant(field, value).map(|number| (number, number)),
+    }
+}
+
+/// Numbers of a field that an element asks for: nearly always a range, which takes no memory of its own.
+#[derive(Clone)]
+pub(super) enum Numbers {
+    /// From the first to the last; none where the first is above the last.
+    Range((u128, u128)),
+    Any(RangeSet<u128>),
+}
+
+impl Numbers {
+    /// Narrows the product that is being made.
+    pub(super) fn narrow(&self, field: space::Field, products: &mut Products) {
+        match self {
+            Self::Range(range) => products.narrow_to(field, *range),
+            Self::Any(set) => products.narrow(field, set),
+        }
+    }
+
+    /// What is in both.
+    pub(super) fn both(&self, other: &Self) -> Self {
+        let set = |of: &Self| match of {
+            Self::Range((first, last)) => RangeSet::range(*first, *last),
+            Self::Any(set) => set.clone(),
+        };
+        match (self, other) {
+            (Self::Range(a), Self::Range(b)) => Self::Range((a.0.max(b.0), a.1.min(b.1))),
+            _ => Self::Any(set(self).intersection(&set(other))),
+        }
     }
 }
 

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::super::artifact::{Data, Element, Expression, Statement, Verdict};
 use super::super::run::DEPTH_MAX;
 use super::super::{parts, stays};
-use super::fields::{View, are_apart};
+use super::fields::{Numbers, View, are_apart};
 use super::{Chains, Now};
 use crate::net::space::Field;
-use crate::net::{PacketSet, Products, RangeSet};
+use crate::net::{PacketSet, Products};
 
 /// The packets by what they are led to, and all of them; each is led to one thing alone.
 pub(super) struct Led<'e> {
@@ -44,7 +44,7 @@ struct Keys {
 #[derive(Clone)]
 struct Before {
     /// The values of each field.
-    values: Vec<(Field, RangeSet<u128>)>,
+    values: Vec<(Field, Numbers)>,
     /// The packets without one of them.
     absent: PacketSet,
 }
@@ -130,10 +130,10 @@ impl<'t> Chains<'_, 't> {
             for ((part, view), value) in views.iter().zip(values) {
                 let (field, numbers) = self.numbers(part, *view, value)?;
                 if leads {
-                    keys.made.narrow(field, &numbers);
+                    numbers.narrow(field, &mut keys.made);
                 }
                 match asked.values.iter_mut().find(|(of, _)| *of == field) {
-                    Some((_, so_far)) => *so_far = so_far.intersection(&numbers),
+                    Some((_, so_far)) => *so_far = so_far.both(&numbers),
                     None => asked.values.push((field, numbers)),
                 }
             }
@@ -159,7 +159,7 @@ impl<'t> Chains<'_, 't> {
                     }
                     gathered.absent = Some(before.absent);
                     let products = gathered.by_verdict.entry(verdict).or_default();
-                    asked.values.iter().for_each(|(field, numbers)| products.narrow(*field, numbers));
+                    asked.values.iter().for_each(|(field, numbers)| numbers.narrow(*field, products));
                     products.push();
                 }
                 // What it returns from, or goes on with, is not the same in the chain and before it.

@@ -300,7 +300,7 @@ impl Chains<'_, '_> {
             let before = products.len();
             for ((part, view), value) in views.iter().zip(values) {
                 let (axis, numbers) = self.numbers(part, *view, value)?;
-                products.narrow(axis, &numbers);
+                numbers.narrow(axis, products);
             }
             products.push();
             // Not found by anyone, whatever is unclear about them.
