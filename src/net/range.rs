@@ -3,6 +3,7 @@
 use std::borrow::{Borrow, BorrowMut};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 /// A field's values: an unsigned integer with a first and a last value.
 pub trait Bounded: Copy + Ord + std::fmt::Debug {
@@ -29,7 +30,29 @@ macro_rules! bounded {
         }
     )*};
 }
-bounded!(u8: (u8, u8), u16: (u16, u16), u32: (u32, u32), u64: (u64, u64), u128: Box<(u128, u128)>);
+bounded!(u8: (u8, u8), u16: (u16, u16), u32: (u32, u32), u64: (u64, u64), u128: Apart);
+
+/// A range of 128 bits, which copies of a set share.
+#[derive(Clone, Debug)]
+pub struct Apart(Arc<(u128, u128)>);
+
+impl From<(u128, u128)> for Apart {
+    fn from(range: (u128, u128)) -> Self {
+        Self(Arc::new(range))
+    }
+}
+
+impl Borrow<(u128, u128)> for Apart {
+    fn borrow(&self) -> &(u128, u128) {
+        &self.0
+    }
+}
+
+impl BorrowMut<(u128, u128)> for Apart {
+    fn borrow_mut(&mut self) -> &mut (u128, u128) {
+        Arc::make_mut(&mut self.0)
+    }
+}
 
 /// A set of values.
 ///

@@ -103,32 +103,30 @@ pub fn v4(text: &str) -> Option<Ipv4Addr> {
 
 /// The IPv6 address that a text is, where it has no IPv4 address at its end: groups of one to four digits, and one gap at most.
 fn v6(text: &str) -> Option<Ipv6Addr> {
-    // The groups behind the gap, or all of them; those before it.
-    let (mut groups, mut before): (Groups, Option<Groups>) = (Groups::default(), None);
-    let (mut group, mut digits, mut colons) = (0u128, 0u8, 0u8);
+    let (mut before, text) = match text.strip_prefix("::") {
+        Some(behind) => (Some(Groups::default()), behind),
+        None => (None, text),
+    };
+    // Those behind the gap, or all.
+    let mut groups = Groups::default();
+    let (mut group, mut digits) = (0u32, 0usize);
     for byte in text.bytes() {
-        if byte == b':' {
-            match (digits, colons) {
-                (0, 0) if groups.count == 0 => colons = 1,
-                (0, 1) if before.is_none() => (before, groups, colons) = (Some(groups), Groups::default(), 2),
-                (0, _) => return None,
-                _ => {
-                    groups.push(group)?;
-                    (group, digits, colons) = (0, 0, 1);
-                }
-            }
+        if let Some(digit) = char::from(byte).to_digit(16) {
+            (group, digits) = (group << 4 | digit, digits.saturating_add(1));
+        } else if byte != b':' {
+            return None;
+        } else if digits > 0 {
+            groups.push(group, digits)?;
+            (group, digits) = (0, 0);
+        } else if before.is_none() && groups.count > 0 {
+            before = Some(std::mem::take(&mut groups));
         } else {
-            let digit = char::from(byte).to_digit(16).filter(|_| digits < 4)?;
-            // One colon alone stands before no first group.
-            if colons == 1 && groups.count == 0 {
-                return None;
-            }
-            (group, digits, colons) = (group << 4 | u128::from(digit), digits.saturating_add(1), 0);
+            return None;
         }
     }
     if digits > 0 {
-        groups.push(group)?;
-    } else if colons != 2 {
+        groups.push(group, digits)?;
+    } else if before.is_none() || groups.count > 0 {
         return None;
     }
     let Some(before) = before else { return (groups.count == 8).then(|| Ipv6Addr::from(groups.bits)) };
@@ -139,17 +137,17 @@ fn v6(text: &str) -> Option<Ipv6Addr> {
 }
 
 /// Groups of an IPv6 address in a row.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Groups {
     bits: u128,
     count: u32,
 }
 
 impl Groups {
-    /// Puts one more behind; none where there are eight.
-    fn push(&mut self, group: u128) -> Option<()> {
-        let count = self.count.checked_add(1).filter(|count| *count <= 8)?;
-        *self = Self { bits: self.bits << 16 | group, count };
+    /// Puts one more behind; none where it is too long, or the ninth.
+    fn push(&mut self, group: u32, digits: usize) -> Option<()> {
+        let count = self.count.checked_add(1).filter(|count| *count <= 8 && digits <= 4)?;
+        *self = Self { bits: self.bits << 16 | u128::from(group), count };
         Some(())
     }
 }

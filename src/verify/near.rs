@@ -204,7 +204,7 @@ impl Tree {
     fn new(given: &[Bounds], owners: &[u32]) -> Self {
         let mut order: Vec<u32> = (0..number(given.len())).collect();
         let mut nodes = Vec::new();
-        arrange(&mut order, given, &mut nodes);
+        arrange(&mut order, given, &mut nodes, &mut Vec::with_capacity(given.len()));
         let mut places = vec![0; order.len()];
         for (at, one) in (0u32..).zip(&order) {
             places.get_mut(*one as usize).into_iter().for_each(|place| *place = at);
@@ -244,8 +244,14 @@ impl Tree {
     }
 }
 
-/// Halves the boxes by the middle of the dimension in which they are spread most, compared with their own width.
-fn arrange(order: &mut [u32], given: &[Bounds], nodes: &mut Vec<(Bounds, u32)>) {
+/// Halves the boxes by the middle of the dimension in which they are spread most, compared with their own width. `middles` is room
+/// for what is computed of each of them.
+fn arrange(
+    order: &mut [u32],
+    given: &[Bounds],
+    nodes: &mut Vec<(Bounds, u32)>,
+    middles: &mut Vec<(u128, u32)>,
+) {
     let mut bounds = Bounds::NOTHING;
     order.iter().filter_map(|one| given.get(*one as usize)).for_each(|one| bounds.hold(one));
     let own = nodes.len();
@@ -254,19 +260,21 @@ fn arrange(order: &mut [u32], given: &[Bounds], nodes: &mut Vec<(Bounds, u32)>) 
         return;
     }
     let by = widest(order, given, &bounds);
-    let middle = |one: &u32| {
+    middles.clear();
+    middles.extend(order.iter().map(|one| {
         let (first, last) = given.get(*one as usize).map_or((0, 0), |one| one.side(by));
-        first / 2 + last / 2
-    };
+        (first / 2 + last / 2, *one)
+    }));
     let half = order.len() / 2;
-    order.select_nth_unstable_by_key(half, |one| (middle(one), *one));
+    middles.select_nth_unstable(half);
+    order.iter_mut().zip(&*middles).for_each(|(place, (_, one))| *place = *one);
     let (left, right) = order.split_at_mut(half);
-    arrange(left, given, nodes);
+    arrange(left, given, nodes, middles);
     let second = number(nodes.len());
     if let Some(node) = nodes.get_mut(own) {
         node.1 = second;
     }
-    arrange(right, given, nodes);
+    arrange(right, given, nodes, middles);
 }
 
 /// The dimension in which a few of them are narrowest beside the bounds of all.

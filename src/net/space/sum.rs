@@ -528,7 +528,10 @@ mod tests {
                         _ => RangeSet::one(range().0),
                     };
                     if random.below(4) > 0 {
-                        products.narrow(field, &values);
+                        match values.ranges() {
+                            [range] if turn % 2 == 0 => products.narrow_to(field, *range),
+                            _ => products.narrow(field, &values),
+                        }
                         list.push((field, values));
                     }
                 }
@@ -548,6 +551,18 @@ mod tests {
         products.narrow(Field::Sport, &RangeSet::<u16>::empty());
         products.push();
         assert_eq!((products.len(), space.sum(&products)), (0, PacketSet::NOTHING));
+        products.push();
+        assert_eq!((products.len(), space.sum(&products)), (1, PacketSet::EVERYTHING));
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_none_and_a_whole_field_asks_for_nothing() {
+        let mut space = Space::default();
+        let mut products = Products::default();
+        products.narrow_to(Field::Dport, (7, 6));
+        products.push();
+        assert_eq!((products.len(), space.sum(&products)), (0, PacketSet::NOTHING));
+        products.narrow_to(Field::Dport, (0, 65_535));
         products.push();
         assert_eq!((products.len(), space.sum(&products)), (1, PacketSet::EVERYTHING));
     }
