@@ -54,6 +54,7 @@ use crate::net::{Proto, Translation};
 
 mod admits;
 mod behind;
+mod buckets;
 mod frames;
 mod run;
 mod settled;

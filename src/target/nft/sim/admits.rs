@@ -14,7 +14,7 @@ use super::super::artifact::{
     Statement, Table, Verdict,
 };
 use super::settled::{self, End};
-use super::{Part, Spot, Turn, asked_first, counted, drops_fragments, matters, parts, translation};
+use super::{Part, Spot, Turn, asked_first, counted, drops_fragments, matters, translation};
 use crate::net::space::{self, Exhausted};
 use crate::net::{AddrSet, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
@@ -521,7 +521,7 @@ impl<'t> Chains<'_, 't> {
                     self.keep(statement, "", alive, ends);
                     alive.now = self.put(statement, "", alive.now);
                     let counted = counted(self.table, set, statements);
-                    let holds = self.set_update(alive.now, key, counted);
+                    let holds = self.set_update(alive.now, set, key, counted);
                     self.with_room(alive.now, statement, counted, holds)
                 }
                 Statement::Mangle { field: field @ (Field::Mark | Field::CtMark), value } => {
@@ -752,31 +752,6 @@ impl<'t> Chains<'_, 't> {
         let field = self.space.limit(of);
         let yes = self.space.is(field, u128::from(limit.over));
         Holds { yes, maybe: PacketSet::NOTHING }
-    }
-
-    fn set_update(&mut self, now: Now, key: &Expression, statements: &[Statement]) -> Holds {
-        let mut views = Vec::new();
-        for part in parts(key) {
-            let Some(view) = self.view_of(now, part) else { return Holds::UNCLEAR };
-            views.push(view);
-        }
-        let absent = self.space.any(views.iter().map(|v| v.absent).collect());
-        let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());
-        let source = matches!(key, Expression::Field(Field::IpSaddr | Field::Ip6Saddr));
-        let present = self.space.not(absent);
-        let mut holds =
-            Holds { yes: self.space.minus(present, unclear), maybe: self.space.minus(unclear, absent) };
-        for statement in statements {
-            match statement {
-                Statement::Counter(_) => {}
-                Statement::Limit(limit) if source => {
-                    let within = self.within(*limit, Per::Source);
-                    holds.yes = self.space.and(holds.yes, within.yes);
-                }
-                _ => return Holds { yes: PacketSet::NOTHING, maybe: present },
-            }
-        }
-        holds
     }
 
     /// The elements of a set that does not change, and which of the table's it is.

@@ -8,6 +8,7 @@ use super::super::artifact::{
     self, Base, Chain, ChainKind, Element, Expression, Field, Nat, Op, Place, Policy, RejectWith, Rule,
     Ruleset, Statement, Table, TableFamily,
 };
+use super::buckets::{Bucket, Buckets, buckets};
 use super::{
     LOOPBACK, Part, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters,
     parts, settled, translation, turned, turns, verdict_of,
@@ -92,6 +93,7 @@ pub struct Runner<'a> {
 #[derive(Debug, Default)]
 struct Once<'a> {
     fixed: Fixed<'a>,
+    buckets: BTreeMap<usize, Buckets<'a>>,
     families: Option<settled::Families>,
     chains: Chains,
 }
@@ -386,7 +388,9 @@ impl<'a, 'f> Machine<'a, 'f> {
                 Go::Out(Verdict::Reject)
             }
             Statement::SetUpdate { set, key, statements, .. } => {
-                self.set_update(key, counted(frame.table, set, statements), counts)
+                let buckets = self.found.buckets.entry(frame.at).or_insert_with(|| buckets(frame.table));
+                let is_its = buckets.get(set.as_str()) == Some(&Bucket::Own);
+                self.set_update(key, counted(frame.table, set, statements), counts, is_its)
             }
             Statement::Mangle { field, value } => self.mangle(place, *field, value),
             Statement::Nat(nat) => self.nat(frame, place, nat),
@@ -475,7 +479,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         }
     }
 
-    fn set_update(&self, key: &Expression, statements: &[Statement], counts: bool) -> Go {
+    fn set_update(&self, key: &Expression, statements: &[Statement], counts: bool, is_its: bool) -> Go {
         let mut sources = true;
         let mut unclear = false;
         for part in parts(key) {
@@ -494,6 +498,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             match statement {
                 Statement::Counter(_) => {}
                 Statement::Limit(_) if !counts => {}
+                Statement::Limit(_) if !is_its => return Go::Lost("a limit that is not for each source"),
                 Statement::Limit(limit) if sources && parts(key).len() == 1 => {
                     if !self.within(limit, Per::Source) {
                         return Go::Next;

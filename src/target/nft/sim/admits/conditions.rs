@@ -287,9 +287,13 @@ fn lasting(table: &Table, set: &Set) -> Option<String> {
         0 => String::new(),
         1..=MOST => format!(" with {{ {} }}", keys.join(", ")),
         many => {
-            let digest = Sha256::digest(keys.join(", ").as_bytes());
-            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!(" with {many} elements ({digest})")
+            format!(" with {many} elements ({})", digest(&keys))
         }
     })
+}
+
+/// What tells texts from others.
+pub(super) fn digest(texts: &[String]) -> String {
+    let digest = Sha256::digest(texts.join(", ").as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use hashbrown::HashMap;
 
 use super::super::super::artifact::{Element, Expression, Field, Ruleset, Statement, Table};
+use super::super::buckets::{Buckets, buckets};
 use super::super::{LOOPBACK, all_known, parts};
 use super::written;
 use crate::net::Space;
@@ -16,6 +17,8 @@ pub(super) struct Names<'t> {
     pub(super) sets: HashMap<&'t str, usize>,
     /// The sets that some rule looks into.
     pub(super) read: BTreeSet<&'t str>,
+    /// The sets that some rule puts something into.
+    pub(super) buckets: Buckets<'t>,
 }
 
 impl<'t> Names<'t> {
@@ -24,7 +27,7 @@ impl<'t> Names<'t> {
         for (at, chain) in table.chains.iter().enumerate() {
             chains.entry(chain.name.as_str()).or_insert(at);
         }
-        Self { chains, sets: all_known(table), read: written::read(table) }
+        Self { chains, sets: all_known(table), read: written::read(table), buckets: buckets(table) }
     }
 }
 

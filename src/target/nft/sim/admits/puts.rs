@@ -2,10 +2,12 @@
 //!
 //! And whether there was room for it: a set that is full takes nobody in, and the rule ends there (`nft_dynset_eval`).
 
-use super::super::super::artifact::{SetOp, Statement};
+use super::super::super::artifact::{Expression, Field, Set, SetOp, Statement};
+use super::super::buckets::{Bucket, ROOM};
+use super::super::parts;
 use super::written::Now;
 use super::{Chains, Holds, conditions};
-use crate::net::PacketSet;
+use crate::net::{PacketSet, Per};
 
 /// The histories of packets: each goes on from another, or from nothing.
 #[derive(Debug, Default)]
@@ -92,6 +94,40 @@ impl Chains<'_, '_> {
         Now { put: self.puts.then(now.put, &set, what), ..now }
     }
 
+    /// Of packets that come to a statement which puts a key into a set: those whose limits there let them on.
+    pub(super) fn set_update(
+        &mut self,
+        now: Now,
+        set: &str,
+        key: &Expression,
+        statements: &[Statement],
+    ) -> Holds {
+        let mut views = Vec::new();
+        for part in parts(key) {
+            let Some(view) = self.view_of(now, part) else { return Holds::UNCLEAR };
+            views.push(view);
+        }
+        let absent = self.space.any(views.iter().map(|v| v.absent).collect());
+        let unclear = self.space.any(views.iter().map(|v| v.unclear).collect());
+        let source = matches!(key, Expression::Field(Field::IpSaddr | Field::Ip6Saddr));
+        // Where two rulesets are compared that is a condition ([`Self::with_room`]).
+        let is_its = self.conditions || self.names.buckets.get(set) == Some(&Bucket::Own);
+        let present = self.space.not(absent);
+        let mut holds =
+            Holds { yes: self.space.minus(present, unclear), maybe: self.space.minus(unclear, absent) };
+        for statement in statements {
+            match statement {
+                Statement::Counter(_) => {}
+                Statement::Limit(limit) if source && is_its => {
+                    let within = self.within(*limit, Per::Source);
+                    holds.yes = self.space.and(holds.yes, within.yes);
+                }
+                _ => return Holds { yes: PacketSet::NOTHING, maybe: present },
+            }
+        }
+        holds
+    }
+
     /// Those for whose key there is room: a condition where two rulesets are compared, taken for granted elsewhere.
     pub(super) fn with_room(
         &mut self,
@@ -105,23 +141,37 @@ impl Chains<'_, '_> {
             return holds;
         }
         let declared = self.table.set(set);
-        let room = declared.and_then(|of| of.size).unwrap_or(super::written::ROOM);
+        let room = declared.and_then(|of| of.size).unwrap_or(ROOM);
         let timeout = timeout.or(declared.and_then(|of| of.timeout));
         let time = timeout.map_or_else(String::new, |time| format!(" for {} ms", time.0));
         let key = conditions::spelled(self.table, key).unwrap_or_else(|| format!("{key:?}"));
         let bounds = counted.iter().any(|statement| matches!(statement, Statement::Limit(_)));
         // Limits with the same numbers are one bucket, wherever they stand; so are the tables they are kept in.
         let of = if bounds && !self.is_read(set) {
-            format!("a set of limits {}", numbers(counted))
+            // What is there keeps its age: a full bucket is there again before it would be.
+            let ages = if *op == SetOp::Add && timeout.is_some() { ", from when they were made" } else { "" };
+            format!("a set of limits {}{ages}", numbers(counted))
         } else {
             format!("{}{}", self.whole_name(set), self.puts.words(now.put, None).unwrap_or_default())
         };
+        let is_whose = self.names.buckets.get(set.as_str());
+        let foreign = declared.filter(|_| bounds && is_whose == Some(&Bucket::Unknown));
+        let others = foreign.map(others).unwrap_or_default();
         let written = if now.is_settled() { " as its connection was translated" } else { "" };
-        let condition =
-            self.space.atom(&format!("there is room for `{key}`{written}{time} among {room} in {of}"));
+        let condition = self
+            .space
+            .atom(&format!("there is room for `{key}`{written}{time} among {room} in {of}{others}"));
         let there = self.space.is(condition, 1);
         Holds { yes: self.space.and(holds.yes, there), maybe: holds.maybe }
     }
+}
+
+/// What stands in a set that is not of the rule which asks, and what it counts there.
+fn others(set: &Set) -> String {
+    let mut all: Vec<String> =
+        set.elements.iter().map(|of| format!("{:?} {:?}", of.key, of.stated)).collect();
+    all.sort();
+    format!(", of which {} stand in @{} before ({})", all.len(), set.name, conditions::digest(&all))
 }
 
 fn numbers(counted: &[Statement]) -> String {

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::super::super::artifact::{self, Expression, Statement, Table};
+use super::super::buckets::ROOM;
 use super::super::{counted, mentioned, parts, turned};
 use super::puts::{self, Puts};
 use super::{Alive, Chains, Done, Ends, Holds, Parts, Tracks, join};
@@ -290,9 +291,6 @@ impl Chains<'_, '_> {
         self.names.read.contains(set)
     }
 }
-
-/// How many elements rules put into a set that does not say its size (`nft_dynset`).
-pub(super) const ROOM: u64 = 65535;
 
 /// The names of the sets of a table that some rule looks into, or may.
 pub(super) fn read(table: &Table) -> BTreeSet<&str> {
