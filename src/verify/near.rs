@@ -250,7 +250,7 @@ fn arrange(
     order: &mut [u32],
     given: &[Bounds],
     nodes: &mut Vec<(Bounds, u32)>,
-    middles: &mut Vec<(u128, u32)>,
+    middles: &mut Vec<(u32, u32)>,
 ) {
     let mut bounds = Bounds::NOTHING;
     order.iter().filter_map(|one| given.get(*one as usize)).for_each(|one| bounds.hold(one));
@@ -260,10 +260,14 @@ fn arrange(
         return;
     }
     let by = widest(order, given, &bounds);
+    // Of what lies between the bounds the upper 32 bits are fine enough.
+    let (from, to) = bounds.side(by);
+    let finer = 96u32.saturating_sub(to.saturating_sub(from).leading_zeros());
     middles.clear();
     middles.extend(order.iter().map(|one| {
         let (first, last) = given.get(*one as usize).map_or((0, 0), |one| one.side(by));
-        (first / 2 + last / 2, *one)
+        let middle = (first / 2 + last / 2).saturating_sub(from) >> finer;
+        (u32::try_from(middle).unwrap_or(u32::MAX), *one)
     }));
     let half = order.len() / 2;
     middles.select_nth_unstable(half);

@@ -86,9 +86,25 @@ fn a_header_that_is_not_modelled_is_asked_of_those_that_have_it() {
     // What is found of another part of the key may have the answer.
     let pairs = table("udp length . ip saddr { 8 . 198.51.100.8 } accept", "");
     check(&pairs, &udp(22), Some(Drop));
-    for words in ["tcp option sack-perm missing", "tcp option sack-perm exists", "rt classid 3"] {
+    // `nft -n` has numbers for words.
+    for words in [
+        "tcp option sack-perm missing",
+        "tcp option sack-perm exists",
+        "tcp option sack-perm 1",
+        "tcp option maxseg 0",
+        "rt classid 3",
+    ] {
         let ruleset = table(&format!("{words} accept"), "");
         [tcp(22), udp(22), v6()].iter().for_each(|packet| check(&ruleset, packet, None));
+    }
+    // What is said behind a comparison is no part of it: what cannot be read so is not understood.
+    for words in ["tcp option sack-perm accept", "ip dscp drop", "tcp dport reject", "tcp option maxseg drop"]
+    {
+        let ruleset = table(words, "");
+        assert!(
+            matches!(ruleset.tables[0].chains[0].rules[0].statements[..], [Statement::Unsupported(_)]),
+            "{words}"
+        );
     }
 }
 
@@ -286,6 +302,15 @@ fn a_limit_in_a_set_is_for_each_source_where_its_bucket_is_that_of_the_rule() {
     ] {
         known(rules, set, None);
     }
+}
+
+/// `notrack` behind connection tracking leaves what has a connection alone; what has none is `untracked` from there on.
+#[test]
+fn notrack_behind_tracking_is_of_what_has_no_connection() {
+    let ruleset = table("notrack\nct state invalid drop\nct state untracked accept", "");
+    check(&ruleset, &tcp(22), Some(Drop));
+    check(&ruleset, &Packet { ct: CtState::Invalid, ..tcp(22) }, Some(Accept));
+    check(&ruleset, &Packet { ct: CtState::Established, ..tcp(22) }, Some(Drop));
 }
 
 #[test]

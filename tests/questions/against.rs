@@ -113,8 +113,51 @@ fn what_is_taken_out_of_tracking_is_not_proved() {
             "{found:?}"
         );
         // Nothing is taken out of it where that comes too late, or of packets that there are none of.
-        let late = base("ip", &format!("{hook} priority filter"), "accept", &format!("{whose} notrack"));
-        assert!(with(&late).holds());
+        let late = |rule: &str| base("ip", &format!("{hook} priority filter"), "accept", rule);
+        assert!(with(&late(&format!("{whose} ct state new,established notrack"))).holds());
+        assert!(!with(&late(&format!("{whose} notrack"))).holds());
         assert!(with(&raw(&format!("{whose} ip saddr 10.1.1.5 ip saddr 10.1.1.6 notrack"))).holds());
     }
+}
+
+/// The kernel asks for the route again of what a chain of type `route` has marked: it leaves by another interface than was looked at.
+#[test]
+fn what_may_take_another_route_is_named() {
+    let table = |kind: &str, rule: &str| {
+        format!(
+            "table inet nd {{\n\tchain c {{\n\t\ttype {kind} hook output priority -150; policy accept;\n\t\t{rule}\n\t}}\n}}\n"
+        )
+    };
+    let said = "the route that packets take by chain `inet nd c` at output";
+    for rule in ["udp dport 80 meta mark set 9", "ip dscp set cs1"] {
+        let report = with(&table("route", rule));
+        assert_eq!(report.uncompared, [said], "{rule}");
+        assert!(!report.holds(), "{rule}");
+        assert!(with(&table("filter", rule)).holds(), "{rule}");
+    }
+    assert!(with(&table("route", "tcp option maxseg size set 1300")).holds());
+    assert!(with(&table("route", "")).holds());
+}
+
+/// At prerouting a packet may come in parts before connection tracking puts them together: nobody knows what a rule finds of a port.
+#[test]
+fn ports_before_fragments_are_put_together_decide_nothing_for_sure() {
+    let rules = "iifname \"eth1\" tcp dport 0-65535 accept\n\t\tiifname \"eth1\" meta l4proto tcp drop";
+    assert!(with(&base("inet", "prerouting priority -399", "accept", rules)).holds());
+    for priority in ["-400", "-450"] {
+        assert!(
+            !with(&base("inet", &format!("prerouting priority {priority}"), "accept", rules)).holds(),
+            "{priority}"
+        );
+    }
+    // What stands in the header of IP is in each part.
+    assert!(
+        with(&base(
+            "inet",
+            "prerouting priority -450",
+            "accept",
+            "iifname \"eth1\" ip saddr 10.1.1.9 accept"
+        ))
+        .holds()
+    );
 }

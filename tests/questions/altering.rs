@@ -90,3 +90,19 @@ fn objects_and_maps_are_compared_that_it_names() {
     let map = " map m {\n type ipv4_addr : dscp\n elements = { 10.0.0.1 : cs1 }\n }\n";
     apart(&table(map, &["ip dscp set ip saddr map @m"]), "10.0.0.1", "10.0.0.2");
 }
+
+/// The kernel asks again for the route of what a chain of type `route` marks, and not of what another does.
+#[test]
+fn who_takes_another_route_by_a_mark_is_compared() {
+    let marks = |kind: &str, rules: &str| {
+        format!(
+            "table inet t {{\n chain o {{\n type {kind} hook output priority -150; policy accept;\n {rules}\n }}\n}}\n"
+        )
+    };
+    let text = marks("route", "udp dport 80 meta mark set 9");
+    apart(&text, "type route", "type filter");
+    apart(&text, "dport 80", "dport 81");
+    apart(&text, "set 9", "set 8");
+    alike(&text, "udp dport 80", "meta l4proto udp udp dport 80");
+    alike(&marks("route", "udp dport 80 accept"), "type route", "type filter");
+}

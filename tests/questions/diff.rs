@@ -142,9 +142,14 @@ fn a_foreign_translation_and_a_notrack_are_differences_of_their_hooks() {
     let (hook, only) = found.differences().next().unwrap();
     assert_eq!((hook, only.change), ("prerouting", Change::Untracked));
     assert!(found.widens(), "an untracked packet may pass what a new one does not");
-    // After connection tracking it is no statement at all.
-    let late = chain("ip", "raw", "prerouting priority filter", "accept", &["udp dport 53 notrack"]);
-    assert_eq!(said(&between(&base(), &format!("{}{late}", base()))), Vec::<String>::new());
+    // After connection tracking it is of what has no connection alone.
+    let late = |rule: &str| {
+        let late = chain("ip", "raw", "prerouting priority filter", "accept", &[rule]);
+        between(&base(), &format!("{}{late}", base()))
+    };
+    assert_eq!(said(&late("ct state new udp dport 53 notrack")), Vec::<String>::new());
+    let found = late("udp dport 53 notrack");
+    assert_eq!(found.differences().next().unwrap().1.change, Change::Untracked);
 
     let mark = chain("ip", "m", "prerouting priority mangle", "accept", &["tcp dport 22 meta mark set 7"]);
     let found = between(&base(), &format!("{}{mark}", base()));

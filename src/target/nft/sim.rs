@@ -62,8 +62,8 @@ mod ties;
 mod words;
 
 pub use admits::{
-    Admits, Effects, Kept, Mark, Reading, Source, Translated, admits, deciders, deciders_of, does, effects,
-    fragments, interfaces, outline, tells_local_time, translations,
+    Admits, Effects, Kept, Mark, ROUTE, Reading, Source, Translated, admits, deciders, deciders_of, does,
+    effects, fragments, interfaces, outline, tells_local_time, translations,
 };
 pub use behind::{Behind, Writes, altered_by, writes_headers};
 pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
@@ -154,6 +154,17 @@ fn behind(field: Field) -> Option<u8> {
         Field::TcpFlags => Some(14),
         _ => None,
     }
+}
+
+/// Whether a base chain may see a packet in parts, so that nobody knows what a rule finds behind the header of IP: at prerouting
+/// connection tracking puts them together at priority -400 (`NF_IP_PRI_CONNTRACK_DEFRAG`), and at output there are none yet.
+fn sees_parts(base: &Base) -> bool {
+    base.hook == Hook::Prerouting && base.priority <= -400
+}
+
+/// Whether a field stands behind the header of IP.
+fn is_behind(field: Field) -> bool {
+    behind(field).is_some_and(|needed| needed > 0)
 }
 
 /// Whether connection tracking puts fragments together before rules of `table bridge` see them: some rule there looks at `ct`.

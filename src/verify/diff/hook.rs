@@ -8,7 +8,7 @@ use super::{
 use crate::net::addr::SOMEBODY;
 use crate::net::{AddrSet, Covers, Family, Proto, Verdict};
 use crate::target::nft::artifact::Hook;
-use crate::target::nft::sim::{Admits, Kept, Mark, Part};
+use crate::target::nft::sim::{Admits, Kept, Mark, Part, ROUTE};
 
 mod adrift;
 
@@ -371,9 +371,11 @@ impl At<'_, '_> {
                 regions.push("…".to_owned());
             }
             let (hook, of) = (self.spot.hook().keyword(), regions.join("; "));
-            said.push(format!(
-                "what packets at {hook} leave in {place} for those to come, not alike of {of}"
-            ));
+            said.push(if place == ROUTE {
+                format!("which route packets at {hook} take by their mark, not alike of {of}")
+            } else {
+                format!("what packets at {hook} leave in {place} for those to come, not alike of {of}")
+            });
         }
         Ok(said)
     }

@@ -91,9 +91,9 @@ impl Parser<'_> {
                 more = match (words.as_str(), word) {
                     ("ct original" | "ct reply" | "tcp option", _) => 1,
                     (_, "ip" | "ip6") if head == "ct" || head == "rt" => 1,
-                    // `tcp option maxseg size`, `tcp option sack-perm exists`.
+                    // `tcp option maxseg size`, `tcp option sack-perm exists`; with numbers for words `tcp option sack-perm 1`.
                     (said, _) if said.starts_with("tcp option ") && said.matches(' ').count() == 2 => {
-                        u8::from(!matches!(self.now.text, "exists" | "missing"))
+                        u8::from(OF_OPTIONS.contains(&self.now.text))
                     }
                     _ => 0,
                 };
@@ -204,7 +204,8 @@ impl Parser<'_> {
                 Ok(Expression::Range(Box::new(first), Box::new(last)))
             }
             Kind::Word
-                if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor") =>
+                if !matches!(self.now.text, "meta" | "ct" | "ip" | "ip6" | "th" | "and" | "or" | "xor")
+                    && !NO_VALUES.contains(&self.now.text) =>
             {
                 let value = plain(self.now.text).ok_or(Unfit)?;
                 self.bump();
@@ -318,6 +319,14 @@ impl Parser<'_> {
         Ok(time)
     }
 }
+
+/// The fields of an option of TCP (nft 1.1, `parser_bison.y`, `tcp_hdr_option_kind_and_field`).
+const OF_OPTIONS: [&str; 10] =
+    ["kind", "length", "size", "count", "left", "right", "tsval", "tsecr", "subtype", "offset"];
+
+/// Words that begin the next statement, whatever stands before them: none of them is a value of anything.
+const NO_VALUES: [&str; 9] =
+    ["accept", "drop", "return", "continue", "jump", "goto", "reject", "masquerade", "notrack"];
 
 /// What may be written without any modelled field becoming another.
 const ALTERED: [&str; 8] = [

@@ -16,7 +16,7 @@ use super::super::artifact::{
 use super::settled::{self, End};
 use super::{Part, Spot, Turn, asked_first, counted, drops_fragments, matters, translation};
 use crate::net::space::{self, Exhausted};
-use crate::net::{AddrSet, Family, Limit, PacketSet, Per, Proto, Space, Translation};
+use crate::net::{AddrSet, CtState, Family, Limit, PacketSet, Per, Proto, Space, Translation};
 
 mod conditions;
 mod effects;
@@ -39,7 +39,7 @@ pub use effects::{Effects, deciders, deciders_of, effects, fragments, outline};
 use names::Names;
 pub use names::interfaces;
 pub(super) use visits::{may_alter, may_copy, may_write};
-pub use written::{Kept, Mark, Source};
+pub use written::{Kept, Mark, ROUTE, Source};
 
 /// What becomes of the packets that reach a hook; the rest are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -496,8 +496,21 @@ impl<'t> Chains<'_, 't> {
             join(next, alive.now, breaks);
             alive.set = self.space.and(alive.set, told);
         }
-        for (at, statement) in rule.statements.iter().enumerate() {
-            let rest = rule.statements.get(at..).unwrap_or_default();
+        self.statements(place, &rule.statements, 0, alive, next, ends);
+    }
+
+    /// The statements of a rule from one of them on.
+    fn statements(
+        &mut self,
+        place: Place,
+        all: &[Statement],
+        from: usize,
+        mut alive: Alive,
+        next: &mut Parts,
+        ends: &mut Ends,
+    ) {
+        for (at, statement) in all.iter().enumerate().skip(from) {
+            let rest = all.get(at..).unwrap_or_default();
             if alive.set == PacketSet::NOTHING {
                 break;
             }
@@ -510,6 +523,15 @@ impl<'t> Chains<'_, 't> {
                 Statement::Counter(_) | Statement::Log(_) => continue,
                 Statement::NoTrack if self.tracks == Tracks::Perhaps && !alive.now.untracked => {
                     Holds::UNCLEAR
+                }
+                // What has no connection then is untracked from here on (`nft_notrack_eval`).
+                Statement::NoTrack if self.tracks == Tracks::Done && !alive.now.untracked => {
+                    let invalid = self.space.ct(&[CtState::Invalid]);
+                    let now = Now { untracked: true, ..alive.now };
+                    let taken = Alive { now, set: self.space.and(alive.set, invalid) };
+                    self.statements(place, all, at.saturating_add(1), taken, next, ends);
+                    alive.set = self.space.minus(alive.set, invalid);
+                    continue;
                 }
                 Statement::NoTrack => {
                     alive.now.untracked |= self.tracks == Tracks::NotYet;
@@ -528,7 +550,10 @@ impl<'t> Chains<'_, 't> {
                     let (holds, mark) = self.written(alive.now, value);
                     alive.set = self.going_on(place, holds, alive, next, ends);
                     match field {
-                        Field::Mark => alive.now.mark = mark,
+                        Field::Mark => {
+                            self.keep_route(mark, alive, ends);
+                            alive.now.mark = mark;
+                        }
                         // Before connection tracking there is no connection to write it on.
                         _ if self.tracks == Tracks::NotYet => {}
                         _ => {

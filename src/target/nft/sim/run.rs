@@ -11,7 +11,7 @@ use super::super::artifact::{
 use super::buckets::{Bucket, Buckets, buckets};
 use super::{
     LOOPBACK, Part, Spot, Turn, all_known, asked_first, counted, drops_fragments, is_forwarded, matters,
-    parts, settled, translation, turned, turns, verdict_of,
+    parts, sees_parts, settled, translation, turned, turns, verdict_of,
 };
 use crate::net::{CtState, Family, Limit, Packet, Per, Proto, Translation, Tuple, Verdict};
 
@@ -196,6 +196,8 @@ struct Machine<'a, 'f> {
     early: bool,
     // Whether it runs at the same priority.
     beside: bool,
+    // Whether it may see the packet in parts.
+    in_parts: bool,
     // The end that the kernel has written as the connection was translated.
     settled: Option<settled::End>,
     // Whether no socket of the machine can have sent it or gets it.
@@ -237,6 +239,7 @@ impl<'a, 'f> Machine<'a, 'f> {
             same_source: false,
             early: false,
             beside: false,
+            in_parts: false,
             settled: None,
             forwarded: false,
             family: TableFamily::Inet,
@@ -253,6 +256,7 @@ impl<'a, 'f> Machine<'a, 'f> {
         let sent_here = was_sent_here(turn, &self.run.packet);
         self.early = turn.is_early() && !sent_here;
         self.beside = turn.is_beside_tracking() && !sent_here;
+        self.in_parts = sees_parts(base);
         match self.chain(frame) {
             Go::Out(Verdict::Accept) => None,
             Go::Out(verdict) => Some(Outcome::Decided(verdict)),
@@ -360,7 +364,8 @@ impl<'a, 'f> Machine<'a, 'f> {
                 Go::Lost("connection tracking runs at the same priority")
             }
             Statement::NoTrack => {
-                if self.early {
+                // What has no connection then is untracked too (`nft_notrack_eval`).
+                if self.early || self.run.packet.ct == CtState::Invalid {
                     self.run.packet.ct = CtState::Untracked;
                     self.untracked = true;
                 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Expression, Field, Op, TableFamily, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
-use super::super::{icmp_of, is_forwarded, plain_net, sees_only_other};
+use super::super::{icmp_of, is_behind, is_forwarded, plain_net, sees_only_other, sees_parts};
 use super::{Chains, Done, End, Holds, Mark, Now, Tracks};
 use crate::net::space::{self, Space};
 use crate::net::{AddrSet, CtState, Family, PacketSet, Products, Proto, RangeSet, Translation, addr};
@@ -214,7 +214,8 @@ impl Chains<'_, '_> {
             let absent = PacketSet::EVERYTHING;
             return View { absent, unclear: PacketSet::NOTHING, axis: Axis::Nothing };
         }
-        if self.part.is_some_and(|part| part.hides(field)) {
+        let in_parts = self.part.is_none() && sees_parts(self.base) && is_behind(field);
+        if in_parts || self.part.is_some_and(|part| part.hides(field)) {
             // What stands in the place of such a header may be data, or the padding of the frame.
             let absent = PacketSet::NOTHING;
             return View { absent, unclear: PacketSet::EVERYTHING, axis: Axis::Nothing };

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::super::artifact::{self, Expression, Statement, Table};
+use super::super::super::artifact::{self, ChainKind, Expression, Statement, Table};
 use super::super::buckets::ROOM;
 use super::super::{counted, mentioned, parts, turned};
 use super::puts::{self, Puts};
@@ -31,6 +31,9 @@ pub enum Mark {
     /// Nobody knows.
     Unclear,
 }
+
+/// What a packet leaves where a chain of type `route` gives it another mark ([`Kept`]).
+pub const ROUTE: &str = "the route of a packet";
 
 /// A mark that nobody has to know to know that it is the same in two rulesets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -284,6 +287,15 @@ impl Chains<'_, '_> {
             let what = alive.now.connection.words().zip(mark.words());
             let what = what.map(|(was, now)| format!("{was} to {now}"));
             ends.keeps.push((Kept { place: "`ct mark`".to_owned(), what }, alive.set));
+        }
+    }
+
+    /// These packets have another mark where the kernel then asks for their route again (`nf_route_table_hook4`).
+    pub(super) fn keep_route(&self, mark: Mark, alive: Alive, ends: &mut Ends) {
+        if self.base.kind == ChainKind::Route && alive.set != PacketSet::NOTHING && mark != alive.now.mark {
+            let what = alive.now.mark.words().zip(mark.words());
+            let what = what.map(|(was, now)| format!("{was} to {now}"));
+            ends.keeps.push((Kept { place: ROUTE.to_owned(), what }, alive.set));
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::super::artifact::{Element, Expression, Field, Op, TableFamily, Transport};
 use super::super::words::{EXTENSIONS, Header, constant, header, is_flags};
-use super::super::{fragments_of, icmp_of, parts, plain_net, sees_only_other, stays};
+use super::super::{fragments_of, icmp_of, is_behind, parts, plain_net, sees_only_other, stays};
 use super::{Answer, Found, Frame, Machine, Seen};
 use crate::net::{CtState, Direction, Family, Proto, Translation};
 
@@ -218,6 +218,9 @@ impl<'a> Machine<'a, '_> {
             && (field == Field::CtState || field.is_of_connection());
         if self.part.is_some_and(|part| part.lacks(field)) {
             return Seen::Absent;
+        }
+        if self.part.is_none() && self.in_parts && is_behind(field) {
+            return Seen::Unclear;
         }
         if self.is_lost(field) || not_yet || self.part.is_some_and(|part| part.hides(field)) {
             return Seen::Unclear;
