@@ -79,6 +79,7 @@ const WAIVABLE: &[Code] = &[
     code::ONE_WAY_LIMIT,
     code::OVERLAPPING_PORTS,
     code::PUBLIC_WAY,
+    code::SHARED_LIMIT,
     code::SSH_WITHOUT_AS,
     code::UNCONFINED_ACCOUNT,
     code::UNFILTERED_ALLOW,

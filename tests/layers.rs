@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &[]),
     // One file replaced on a disk: below whoever writes files.
     ("durable", &[]),
-    ("syntax", &["source", "diag"]),
+    ("syntax", &["source", "diag", "net"]),
     ("model", &["source", "net"]),
     ("resolve", &["source", "diag", "net", "syntax", "model"]),
     ("topology", &["source", "diag", "net", "model"]),

@@ -8,9 +8,10 @@ use ipnet::IpNet;
 
 use crate::diag::{Code, Diagnostic, Findings, code};
 use crate::forwarding::groups;
-use crate::model::{Access, AccessId, Action, Bridge, End, Host, Leg, Place, Site, Term, ZoneId};
-use crate::net::{AddrRange, AddrSet, Exhausted, Family, Proto, addr, icmp_begins, icmp_untracked};
+use crate::model::{Access, AccessId, Action, Bridge, End, Host, Leg, Nat, Place, Site, Term, ZoneId};
+use crate::net::{AddrRange, AddrSet, Exhausted, Family, Per, Proto, addr, icmp_begins, icmp_untracked};
 use crate::source::Span;
+use crate::spec::reading::Readings;
 use crate::verify::needless;
 
 /// Looks for all of them. The site has no errors; `unfiltered` are the places of `deny`s that were said to be enforced in part
@@ -50,6 +51,7 @@ pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) 
         echo_reply(access, findings);
         never_new(site, access, findings);
         one_way(access, findings);
+        shared_limit(site, access, findings);
         link_local_senders(site, access, findings);
         extension_header(site, access, findings);
         leases(site, access, findings);
@@ -216,6 +218,22 @@ fn never_new(site: &Site, access: &Access, findings: &mut Findings) {
     if access.action != Action::Allow || waives(access, code::NEVER_NEW) {
         return;
     }
+    let by_number = |proto: Proto| {
+        let only =
+            |term: &Term| matches!(term, Term::Protos(all) if all.ranges().contains(&(proto.0, proto.0)));
+        access.terms.iter().any(only)
+    };
+    for (proto, word, other) in [(Proto::ICMP, "icmp", Family::V6), (Proto::ICMPV6, "icmpv6", Family::V4)] {
+        let over = if other == Family::V4 { "IPv4" } else { "IPv6" };
+        if by_number(proto) && !untracked(site, access) && speaks(site, access, other) {
+            let message = format!(
+                "over {over} `proto {}` begins no connection: the kernel calls it `invalid`, and it is dropped",
+                proto.0
+            );
+            let help = format!("write `{word}`: that is of its own family alone");
+            findings.push(Diagnostic::warning(code::NEVER_NEW, access.span, message).help(help));
+        }
+    }
     let named = access.terms.iter().filter_map(|term| match term {
         Term::Icmp { family, types, .. } => Some((*family, types)),
         Term::Ports { .. } | Term::Protos(_) => None,
@@ -324,10 +342,36 @@ fn one_way(access: &Access, findings: &mut Findings) {
     findings.push(Diagnostic::warning(code::ONE_WAY_LIMIT, access.span, message).help(help));
 }
 
+/// A limit for each source, behind a translation of sources: who filters there sees one for all, and keeps one bucket (S21).
+fn shared_limit(site: &Site, access: &Access, findings: &mut Findings) {
+    let each = access.limit.is_some_and(|limit| limit.per == Per::Source);
+    if !each || access.action != Action::Allow || waives(access, code::SHARED_LIMIT) {
+        return;
+    }
+    let (clause, to) = match &access.nat {
+        Some(Nat::Masquerade) => ("masquerade", Readings::new(site).wide_place(&access.to)),
+        Some(Nat::Snat(..)) => ("snat", Readings::new(site).wide_place(&access.to)),
+        Some(Nat::Dnat { to, hairpin: true, .. }) => {
+            ("hairpin", AddrSet::from_ranges(to.iter().map(|addr| AddrRange::one(*addr))))
+        }
+        Some(Nat::Dnat { .. } | Nat::Ipvs { .. }) | None => return,
+    };
+    let counts =
+        |host: &&Host| host.filters() && !host.forwards() && host.legs.iter().any(|leg| leg.is_among(&to));
+    if let Some(host) = site.hosts.iter().find(counts) {
+        let message = format!(
+            "behind `{clause}` `{}` sees one source for many: there they share one bucket of this limit",
+            host.name
+        );
+        let help = "leave `per source` out: the limit is for all of them together then, at each machine";
+        findings.push(Diagnostic::warning(code::SHARED_LIMIT, access.span, message).help(help));
+    }
+}
+
 /// What is sent to a group of a node or a link: the sender's address has the scope of the group, where the sender does not choose
 /// another (RFC 6724, section 5, rule 2), and of link-local ones no statement speaks.
 fn link_local_senders(site: &Site, access: &Access, findings: &mut Findings) {
-    let senders = || access.from.plus.iter().any(|end| may_be_ipv6(site, end));
+    let senders = || access.from.plus.iter().any(|end| may_be(site, end, Family::V6));
     if access.action != Action::Allow || waives(access, code::LINK_LOCAL_SENDERS) {
         return;
     }
@@ -361,8 +405,7 @@ fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
         (60, "the Destination Options header"),
         (NOTHING, "No Next Header"),
     ];
-    let speaks_ipv6 = |place: &Place| place.plus.iter().any(|end| may_be_ipv6(site, end));
-    if waives(access, code::EXTENSION_HEADER) || !speaks_ipv6(&access.from) || !speaks_ipv6(&access.to) {
+    if waives(access, code::EXTENSION_HEADER) || !speaks(site, access, Family::V6) {
         return;
     }
     let named = access.terms.iter().find_map(|term| match term {
@@ -377,14 +420,19 @@ fn extension_header(site: &Site, access: &Access, findings: &mut Findings) {
     }
 }
 
-/// Whether an end has an address of IPv6, or may have one.
-fn may_be_ipv6(site: &Site, end: &End) -> bool {
-    let of_leg = |leg: &Leg| leg.carries(site, Family::V6);
+/// Whether both ends have an address of a family, or may have one.
+fn speaks(site: &Site, access: &Access, family: Family) -> bool {
+    let has = |place: &Place| place.plus.iter().any(|end| may_be(site, end, family));
+    has(&access.from) && has(&access.to)
+}
+
+fn may_be(site: &Site, end: &End, family: Family) -> bool {
+    let of_leg = |leg: &Leg| leg.carries(site, family);
     match end {
-        End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.addrs.has(Family::V6)),
+        End::Zone(zone) => site.zone(*zone).is_some_and(|zone| zone.addrs.has(family)),
         End::Host(host) => site.host(*host).is_some_and(|host| host.legs.iter().any(of_leg)),
         End::Leg(host, leg) => site.leg(*host, *leg).is_some_and(of_leg),
-        End::Addrs(addrs) => addrs.has(Family::V6),
+        End::Addrs(addrs) => addrs.has(family),
         End::Anywhere => true,
     }
 }

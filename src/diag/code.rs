@@ -140,6 +140,7 @@ codes! {
     SECOND_LEG = "second-leg",
     SECOND_REST = "second-rest",
     SERVE_CANNOT = "serve-cannot",
+    SHARED_LIMIT = "shared-limit",
     SSHD_KEY_SOURCE = "sshd-key-source",
     SSHD_NOT_ASKED = "sshd-not-asked",
     SSHD_NOT_IN_PLACE = "sshd-not-in-place",

@@ -11,8 +11,22 @@ pub(crate) fn set(space: &mut Space, terms: &[Term]) -> PacketSet {
 }
 
 /// The packets of terms that name ICMP types of which none begins a connection (S25): to a kernel that tracks, no packet of
-/// them is `new`. Who names all types means those that begin one.
+/// them is `new`. Who names all types means those that begin one. Nor is ICMP of the other family, by its number.
 pub(crate) fn never_new(space: &mut Space, terms: &[Term]) -> PacketSet {
+    let of_types = of_idle_types(space, terms);
+    let numbers = terms.iter().filter(|term| matches!(term, Term::Protos(protos) if !protos.is_full()));
+    let numbers = numbers.map(|term| one(space, term)).collect();
+    let numbers = space.any(numbers);
+    let crossed = [(Family::V6, Proto::ICMP), (Family::V4, Proto::ICMPV6)].map(|(family, proto)| {
+        let (family, proto) = (space.family(family), space.proto(proto));
+        space.and(family, proto)
+    });
+    let crossed = space.any(crossed.to_vec());
+    let crossed = space.and(crossed, numbers);
+    space.or(of_types, crossed)
+}
+
+fn of_idle_types(space: &mut Space, terms: &[Term]) -> PacketSet {
     let begins_nothing = |term: &&Term| match term {
         Term::Icmp { family, types, .. } => {
             !types.is_full() && !icmp_begins(*family).iter().any(|number| types.contains(*number))

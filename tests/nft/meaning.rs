@@ -266,7 +266,7 @@ fn limits_match_until_exceeded_and_over_limits_after() {
     rules("limit rate 10/second accept", &spent, Drop);
     rules("limit rate over 10/second drop\naccept", &spent, Drop);
     rules("limit rate over 10/second drop\naccept", &tcp(22), Accept);
-    let set = "set m {\ntype ipv4_addr\nflags dynamic\n}";
+    let set = "set m {\ntype ipv4_addr\nflags dynamic,timeout\ntimeout 1s\n}";
     let r = table("update @m { ip saddr limit rate 10/second burst 5 packets } accept", set);
     check(&r, &spent, Some(Accept));
     check(&r, &over(10, 5, Per::Source), Some(Drop));
@@ -288,17 +288,24 @@ fn a_limit_in_a_set_is_for_each_source_where_its_bucket_is_that_of_the_rule() {
     let own = "elements = { 10.0.0.7 limit rate 1/minute burst 2 packets expires 30s }";
     known(RULE, &format!("flags dynamic,timeout\ntimeout 2m\n{own}"), Some(Drop));
     let adds = RULE.replace("update", "add");
-    known(&adds, "flags dynamic", Some(Drop));
     for (rules, set) in [
         (RULE, "flags dynamic,timeout\ntimeout 1m59s"),
-        (RULE, "size 65534\nflags dynamic"),
-        (RULE, "flags dynamic\nelements = { 10.0.0.7 }"),
-        (RULE, "flags dynamic\nelements = { 10.0.0.7 limit rate 2/minute burst 2 packets }"),
+        (RULE, "size 65534\nflags dynamic,timeout\ntimeout 2m"),
+        // Nothing leaves it, so it is full in the end.
+        (RULE, "flags dynamic"),
+        (RULE, "flags dynamic,timeout\ntimeout 2m\nelements = { 10.0.0.7 }"),
+        (
+            RULE,
+            "flags dynamic,timeout\ntimeout 2m\nelements = { 10.0.0.7 limit rate 2/minute burst 2 packets }",
+        ),
         (&adds, "flags dynamic,timeout\ntimeout 2m"),
         (&RULE.replace("saddr", "saddr timeout 1s"), "flags dynamic,timeout\ntimeout 2m"),
-        (&format!("{}\n{RULE}", RULE.replace("1/minute", "9/minute").replace("accept", "")), "flags dynamic"),
-        (&format!("update @m {{ ip daddr }}\n{RULE}"), "flags dynamic"),
-        (&format!("delete @m {{ ip saddr }}\n{RULE}"), "flags dynamic"),
+        (
+            &format!("{}\n{RULE}", RULE.replace("1/minute", "9/minute").replace("accept", "")),
+            "flags dynamic,timeout\ntimeout 2m",
+        ),
+        (&format!("update @m {{ ip daddr }}\n{RULE}"), "flags dynamic,timeout\ntimeout 2m"),
+        (&format!("delete @m {{ ip saddr }}\n{RULE}"), "flags dynamic,timeout\ntimeout 2m"),
     ] {
         known(rules, set, None);
     }

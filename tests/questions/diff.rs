@@ -734,3 +734,59 @@ fn a_new_packet_has_its_own_original_tuple() {
     let found = between(&format!("{writes}{saddr}"), &format!("{writes}{original}"));
     assert!(found.widens(), "{:?}", said(&found));
 }
+
+/// At prerouting a packet may come in parts before connection tracking puts them together (priority -400).
+#[test]
+fn what_looks_behind_the_header_of_ip_is_another_before_fragments_are_put_together() {
+    let tracks = chain("inet", "s", "forward priority 0", "accept", &["ct state invalid drop"]);
+    let at = |priority: i32, rules: &[&str]| {
+        format!("{tracks}{}", chain("inet", "p", &format!("prerouting priority {priority}"), "accept", rules))
+    };
+    for rules in [
+        ["udp dport 5000 accept", "meta l4proto udp drop"],
+        ["udp dport vmap { 5000 : accept }", "meta l4proto udp drop"],
+        ["ip frag-off & 0x1fff != 0 drop", "counter"],
+        ["exthdr frag exists drop", "counter"],
+    ] {
+        let (late, early) = (at(-150, &rules), at(-450, &rules));
+        for (old, new) in [(&late, &early), (&early, &late)] {
+            let found = between(old, new);
+            assert!(!said(&found).is_empty() || !found.is_decided(), "{rules:?}");
+        }
+        assert_eq!(said(&between(&early, &early)), Vec::<String>::new(), "{rules:?}");
+        assert_eq!(said(&between(&late, &at(-399, &rules))), Vec::<String>::new(), "{rules:?}");
+    }
+    let by_address = ["ip saddr 192.0.2.1 drop", "meta l4proto 47 drop"];
+    assert_eq!(said(&between(&at(-450, &by_address), &at(-150, &by_address))), Vec::<String>::new());
+}
+
+/// The limit that a source finds in a set is that of the element which is there.
+#[test]
+fn what_else_stands_in_a_set_of_limits_or_writes_there_is_compared() {
+    let with = |set: &str, rules: &[&str]| {
+        let chain = chain("inet", "f", "forward priority 0", "drop", rules);
+        chain.replacen("{\n", &format!("{{\n\tset m {{\n\t\ttype ipv4_addr\n\t\t{set}\n\t}}\n"), 1)
+    };
+    const RULE: &str = "update @m { ip saddr limit rate 1/minute burst 2 packets } accept";
+    const SET: &str = "size 65535\n\t\tflags dynamic,timeout\n\t\ttimeout 2m";
+    let own = with(SET, &[RULE]);
+    let elements = |all: &str| format!("{SET}\n\t\telements = {{ {all} }}");
+    let counted = elements("10.0.0.7 limit rate 1/minute burst 2 packets expires 30s");
+    assert_eq!(said(&between(&own, &with(&counted, &[RULE]))), Vec::<String>::new());
+    for other in [
+        with(&elements("10.0.0.7"), &[RULE]),
+        with(&elements("10.0.0.7 limit rate 9/second burst 2 packets"), &[RULE]),
+        with(&SET.replace("2m", "1s"), &[RULE]),
+        with(&SET.replace("65535", "1"), &[RULE]),
+        with(SET, &["add @m { ip saddr }", RULE]),
+        with(SET, &["delete @m { ip saddr }", RULE]),
+        with(SET, &["update @m { ip saddr limit rate 9/second }", RULE]),
+        with(SET, &[&RULE.replace("update", "add")]),
+    ] {
+        for (old, new) in [(&own, &other), (&other, &own)] {
+            let found = between(old, new);
+            assert!(!said(&found).is_empty() || !found.is_decided(), "{other}");
+        }
+        assert_eq!(said(&between(&other, &other)), Vec::<String>::new(), "{other}");
+    }
+}

@@ -66,6 +66,7 @@ pub use admits::{
     effects, fragments, interfaces, outline, tells_local_time, translations,
 };
 pub use behind::{Behind, Writes, altered_by, writes_headers};
+pub use buckets::OfRules;
 pub use frames::{ARP, Fate, Frame, fates, frames, tagged};
 pub use run::{Outcome, Run, Runner, run, run_part};
 pub use settled::{announces, of_source_ports};

@@ -6,15 +6,21 @@ use super::artifact::{Counter, Element, Expression, Ruleset, Set, SetOp, Stateme
 use super::sim;
 
 /// A table in which every counter and quota is at its beginning, and no set that rules or its own timeout change holds what
-/// passes. Of any other set an element that bears a timeout stays, without the time that it has left: somebody put it there.
+/// passes. Of any other set an element that bears a timeout stays, without the time that it has left: somebody put it there. So does one with
+/// another limit than the rules give it, which a source then has instead of theirs.
 #[must_use]
 pub fn stilled(table: &Table) -> Table {
     let fixed: BTreeSet<usize> = sim::all_fixed(table).into_values().collect();
+    let rules = sim::OfRules::new(table);
     let mut table = table.clone();
     for (at, set) in table.sets.iter_mut().enumerate() {
         let passes = |e: &Element| e.state().timeout.is_some() || e.state().expires.is_some();
         let passing = set.timeout.is_some();
-        set.elements.retain(|element| fixed.contains(&at) || !(passing || passes(element)));
+        let Set { name, statements, elements, .. } = set;
+        elements.retain(|element| {
+            let stays = !(passing || passes(element)) || !rules.may_have_put(element, name, statements);
+            fixed.contains(&at) || stays
+        });
         set.statements.iter_mut().for_each(still);
         set.elements.iter_mut().for_each(still_element);
     }

@@ -27,6 +27,33 @@ pub(super) enum Bucket {
 
 /// The sets in which a rule of a table puts something, and what a source finds there.
 pub(super) fn buckets(table: &Table) -> Buckets<'_> {
+    let sets: HashMap<&str, &Set> = table.sets.iter().rev().map(|set| (set.name.as_str(), set)).collect();
+    let bucket = |(name, kept): (_, Option<Kept<'_>>)| {
+        (name, kept.zip(sets.get(name)).map_or(Bucket::Unknown, |(kept, set)| kept.bucket_in(set)))
+    };
+    kept_in(table).into_iter().map(bucket).collect()
+}
+
+/// What the rules of a table keep in its sets.
+pub struct OfRules<'t>(HashMap<&'t str, Option<Kept<'t>>>);
+
+impl<'t> OfRules<'t> {
+    /// Of this table.
+    #[must_use]
+    pub fn new(table: &'t Table) -> Self {
+        Self(kept_in(table))
+    }
+
+    /// Whether an element of a set is one that the rules put there, or that nobody could tell from these.
+    #[must_use]
+    pub fn may_have_put(&self, element: &Element, name: &str, declared: &[Statement]) -> bool {
+        let kept = self.0.get(name).copied().flatten().filter(|kept| kept.limit.is_some());
+        kept.is_none_or(|kept| kept.has_put(element, declared))
+    }
+}
+
+/// What rules keep in the sets of a table; none of a set where they keep different things.
+fn kept_in(table: &Table) -> HashMap<&str, Option<Kept<'_>>> {
     let mut kept: HashMap<&str, Option<Kept<'_>>> = HashMap::new();
     let statements = table.chains.iter().flat_map(|chain| &chain.rules).flat_map(|rule| &rule.statements);
     for statement in statements {
@@ -41,11 +68,7 @@ pub(super) fn buckets(table: &Table) -> Buckets<'_> {
             }
         }
     }
-    let sets: HashMap<&str, &Set> = table.sets.iter().rev().map(|set| (set.name.as_str(), set)).collect();
-    let bucket = |(name, kept): (_, Option<Kept<'_>>)| {
-        (name, kept.zip(sets.get(name)).map_or(Bucket::Unknown, |(kept, set)| kept.bucket_in(set)))
-    };
-    kept.into_iter().map(bucket).collect()
+    kept
 }
 
 /// What a rule keeps in a set.
@@ -68,19 +91,21 @@ impl<'t> Kept<'t> {
         (*op != SetOp::Delete).then_some(Self { key, limit, stays, ages: *op == SetOp::Add })
     }
 
+    /// Whether an element has the limit of the rule, by itself or as all of its set have.
+    fn has_put(self, element: &Element, declared: &[Statement]) -> bool {
+        let said = element.state().statements.as_slice();
+        only_limit(if said.is_empty() { declared } else { said }) == Some(self.limit)
+    }
+
     fn bucket_in(self, set: &Set) -> Bucket {
-        let is_its = |element: &Element| {
-            let said = element.state().statements.as_slice();
-            let own = if said.is_empty() { set.statements.as_slice() } else { said };
-            only_limit(own) == Some(self.limit)
-        };
         let Some(limit) = self.limit else { return Bucket::Own };
-        if !set.elements.iter().all(is_its) {
+        if !set.elements.iter().all(|element| self.has_put(element, &set.statements)) {
             return Bucket::Unknown;
         }
         let stays = self.stays.or(set.timeout.map(|timeout| timeout.0));
         let lasts = stays.is_none_or(|stays| !self.ages && stays >= filled_in(limit));
-        let has_room = set.size.is_none_or(|size| size >= ROOM);
+        // What nothing takes out leaves no room for others in the end.
+        let has_room = stays.is_some() && set.size.is_none_or(|size| size >= ROOM);
         if lasts && has_room { Bucket::Own } else { Bucket::Short }
     }
 }

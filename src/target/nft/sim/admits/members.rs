@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::super::artifact::{Data, Element, Expression, Field, Op, Verdict};
 use super::super::words::constant;
-use super::super::{fragments_of, parts, stays};
+use super::super::{fragments_of, is_behind, parts, sees_parts, stays};
 use super::fields::{Axis, Named, View, are_apart, numbers_where, values_of, wanted};
 use super::{Chains, Done, Holds, Now, Tracks, conditions};
 use crate::net::{Family, PacketSet, Products, RangeSet};
@@ -54,7 +54,14 @@ impl Chains<'_, '_> {
             Expression::Field(field) => self.is_settled(now, *field),
             _ => now.nat == Done::Settled,
         };
+        let in_parts = |part: &Expression| match part {
+            Expression::Field(Field::IpFragOff | Field::Ip6Fragment) => true,
+            Expression::Field(field) => is_behind(*field),
+            Expression::Unknown(words) => !["fib ", "meta "].iter().any(|head| words.starts_with(head)),
+            _ => true,
+        };
         match self.tracks {
+            _ if sees_parts(self.base) && any(&in_parts) => " before fragments are put together",
             Tracks::NotYet if !now.untracked && any(&of_connection) => " before connection tracking",
             Tracks::Perhaps if !now.untracked && any(&of_connection) => " beside connection tracking",
             _ if any(&written) => " as its connection was translated",
