@@ -17,6 +17,9 @@ pub(crate) fn never_new(space: &mut Space, terms: &[Term]) -> PacketSet {
     let numbers = terms.iter().filter(|term| matches!(term, Term::Protos(protos) if !protos.is_full()));
     let numbers = numbers.map(|term| one(space, term)).collect();
     let numbers = space.any(numbers);
+    if numbers == PacketSet::NOTHING {
+        return of_types;
+    }
     let crossed = [(Family::V6, Proto::ICMP), (Family::V4, Proto::ICMPV6)].map(|(family, proto)| {
         let (family, proto) = (space.family(family), space.proto(proto));
         space.and(family, proto)

@@ -175,4 +175,23 @@ mod tests {
             "somebody took out what was there for good"
         );
     }
+
+    #[test]
+    fn a_limit_that_somebody_gave_a_source_is_none_of_the_rules() {
+        let with = |elements: &str| {
+            let held =
+                if elements.is_empty() { String::new() } else { format!("elements = {{ {elements} }};") };
+            let set = format!("set m {{ type ipv4_addr; flags dynamic,timeout; timeout 2m; {held} }}");
+            let rules = "type filter hook input priority 0; policy drop; update @m { ip saddr limit rate 1/minute burst 2 packets } accept;";
+            read::read(&format!("table inet t {{ {set}\n chain c {{ {rules} }} }}")).unwrap().ruleset
+        };
+        let was = with("");
+        assert!(is_later(&with("192.0.2.7 limit rate 1/minute burst 2 packets expires 1m"), &was));
+        for edited in [
+            "192.0.2.7 timeout 300d expires 299d",
+            "192.0.2.7 limit rate 9/second burst 2 packets expires 1m",
+        ] {
+            assert!(!is_later(&with(edited), &was), "{edited}");
+        }
+    }
 }
