@@ -128,6 +128,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
             "fwc fw allow: IN=eth3 OUT=eth1 SRC=198.51.100.9 DST=10.0.2.80 LEN=60 TTL=63 PROTO=TCP SPT=40000 DPT=444 SYN",
         ],
     ),
+    ("trace_second_target", &["trace", "targets.fw", "tcp 81 from 8.8.8.8 to 203.0.113.2"]),
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
