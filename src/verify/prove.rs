@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
+use crate::model::{Bridge, End, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
 use crate::net::{Exhausted, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Spec, Unanswered};
 use crate::target::nft::artifact::{self, Place, Statement, TableFamily};
@@ -21,6 +21,7 @@ use super::points;
 use super::report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, favourites, place,
 };
+use super::supposed::{self, Asked};
 use super::translate::Translations;
 use super::unseen;
 use super::{narrowly, search, trace, unasked, widely};
@@ -547,7 +548,17 @@ fn arrival(
     let Some(found) = widely::forbidden(network, expect, favourites)? else { return Ok(None) };
     let site = network.site;
     let of = (site, &*network.gateways);
-    let hops = |packet: &Packet| search::anyhow(of, spec, artifacts, &found.from, expect, packet);
+    let left = std::cell::Cell::new(supposed::SUPPOSED);
+    let asked = Asked { site, gateways: of.1, artifacts, expect, left };
+    let hops = |packet: &Packet| {
+        let known = search::anyhow(of, spec, artifacts, &found.from, expect, (packet, None));
+        let known = known.filter(|hops| !hops.is_empty());
+        // S58: where a machine that we know may have the address, nobody else of a vpc has. It sends before others in its name.
+        let owner = site.owner_of(packet.src).map(|(host, _)| End::Host(host));
+        let mut senders = owner.iter().chain([&found.from]);
+        let hops = known.or_else(|| senders.find_map(|from| asked.way(from, packet, None)));
+        hops.unwrap_or_default()
+    };
     // Where nobody is asked about, some user's packet is the one that arrives (S63).
     let users = site.hosts().flat_map(|(host, _)| site.confined(host)).map(Some);
     let senders: Vec<Option<u32>> = match person {

@@ -129,6 +129,8 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
         ],
     ),
     ("trace_second_target", &["trace", "targets.fw", "tcp 81 from 8.8.8.8 to 203.0.113.2"]),
+    ("verify_roles_of_unknown_address", &["verify", "roles.fw"]),
+    ("reach_roles_of_unknown_address", &["reach", "roles.fw", "who can reach web"]),
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
