@@ -4,7 +4,7 @@
 
 /// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
 pub(crate) const FINDINGS: &[&str] =
-    &["addresses", "exposed", "listing", "no_way", "nothing_between", "typos", "widening"];
+    &["addresses", "exposed", "listing", "no_way", "nothing_between", "put_in", "typos", "widening"];
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`, which has `policies/` too.
 pub(crate) const CASES: &[(&str, &[&str])] = &[
