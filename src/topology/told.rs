@@ -24,7 +24,7 @@ pub(super) fn choose(site: &Site, ways: &[(HostId, ZoneId)], at: Option<HostId>,
         (Some(machine), _) => format!("`{machine}` has to choose: say `route {goal} {first}` in it{or}"),
         (None, Some(zone)) => format!(
             "whoever is in `{}` has to choose, and machines alone have routes: name those that are meant, each with `route {goal} \
-             {first}`{or}; two firewalls that share an address are one in a policy",
+             {first}`{or}",
             zone.name
         ),
         (None, None) => format!("say which, in the machine that has to choose: `route {goal} {first}`{or}"),
