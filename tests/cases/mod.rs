@@ -3,8 +3,17 @@
 #![allow(dead_code, reason = "one test runs the cases, another one counts them")]
 
 /// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
-pub(crate) const FINDINGS: &[&str] =
-    &["addresses", "exposed", "listing", "no_way", "nothing_between", "put_in", "typos", "widening"];
+pub(crate) const FINDINGS: &[&str] = &[
+    "addresses",
+    "exposed",
+    "listing",
+    "no_way",
+    "nothing_between",
+    "put_in",
+    "typos",
+    "uplinks",
+    "widening",
+];
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`, which has `policies/` too.
 pub(crate) const CASES: &[(&str, &[&str])] = &[
