@@ -5,6 +5,7 @@
 /// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
 pub(crate) const FINDINGS: &[&str] = &[
     "addresses",
+    "containers",
     "exposed",
     "listing",
     "no_way",
