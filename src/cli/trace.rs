@@ -44,8 +44,13 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut words = args.words;
     let sentence = words.pop().unwrap_or_default();
     let mut traced = asked(&sentence).map_err(|why| {
-        Failure::new(format!("no packet in `{sentence}`: {why}"))
-            .help("say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"")
+        let help = match packet::named(&sentence) {
+            Some((from, to)) => format!(
+                "ask `fwc reach` \"how can {from} reach {to}\": it shows examples with addresses, and takes names"
+            ),
+            None => "say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"".to_owned(),
+        };
+        Failure::new(format!("no packet in `{sentence}`: {why}")).help(help)
     })?;
     let policies = words.into_iter().map(PathBuf::from).collect();
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
