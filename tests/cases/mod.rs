@@ -11,6 +11,7 @@ pub(crate) const FINDINGS: &[&str] = &[
     "no_way",
     "nothing_between",
     "put_in",
+    "starts",
     "typos",
     "uplinks",
     "widening",
