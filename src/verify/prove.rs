@@ -570,8 +570,18 @@ fn arrival(
     let longest = ways.into_iter().max_by_key(|(packet, hops)| (hops.len(), packet.skuid.is_none()));
     let (packet, hops) = longest.unwrap_or((found.packet, Vec::new()));
     let to = found.shared.then(|| network.shared.iter().find(|one| one.addr == packet.dst)).flatten();
-    let reason = to.map(|one| one.words(site));
+    let shared = to.map(|one| one.words(site));
+    let reason = shared.or_else(|| written_by_others(site, &packet).filter(|_| hops.is_empty()));
     Ok(Some(Counterexample { reason, ..counterexample(packet, Verdict::Drop, hops, None) }))
+}
+
+/// Of a packet that is from an address of a machine that filters, and did not pass it: that it is a neighbour's.
+fn written_by_others(site: &Site, packet: &Packet) -> Option<String> {
+    let (host, leg) = site.owner_of(packet.src)?;
+    let machine = site.host(host).filter(|machine| machine.filters() || site.wears(host, leg))?;
+    let zone = &site.zone(site.leg(host, leg)?.zone)?.name;
+    let address = packet.src;
+    Some(format!("whoever is in `{zone}` may write the address of `{}` there, {address}", machine.name))
 }
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.

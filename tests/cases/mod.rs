@@ -172,6 +172,7 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("trace_to_an_uplink", &["trace", "pppoe.fw", "tcp 22 from 198.51.100.9 to 203.0.113.77"]),
     ("trace_past_an_uplink", &["trace", "pppoe.fw", "tcp 443 from 10.0.0.5 to 203.0.113.77"]),
     ("trace_between_roles", &["trace", "roles.fw", "tcp 22 from 10.0.20.10 to 10.0.10.7"]),
+    ("verify_written_by_others", &["verify", "diode.fw"]),
     ("trace_second_target", &["trace", "targets.fw", "tcp 81 from 8.8.8.8 to 203.0.113.2"]),
     ("verify_roles_of_unknown_address", &["verify", "roles.fw"]),
     ("reach_roles_of_unknown_address", &["reach", "roles.fw", "who can reach web"]),
