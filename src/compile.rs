@@ -158,7 +158,7 @@ pub fn asked<T>(
         let lints = deep_thread(scope, || {
             watch(Told::Begun);
             let mut found = Findings::default();
-            lints::check(&site, &unfiltered, &mut found);
+            lints::check(&site, options.at, &unfiltered, &mut found);
             watch(Told::Ended("exact lints"));
             found
         });

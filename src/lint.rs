@@ -148,6 +148,10 @@ impl Spoken {
                 let target = to.iter().fold(AddrSet::empty(), |all, a| all.union(&AddrSet::one(*a)));
                 spoken.hear_end(site, &End::Addrs(target));
             }
+            // Its address is put in, whatever passes there.
+            if let Some(Nat::Snat(host, leg)) = &access.nat {
+                spoken.legs.insert((*host, *leg));
+            }
         }
         spoken
     }

@@ -38,6 +38,7 @@ pub mod questions;
 pub mod report;
 mod said;
 mod search;
+mod supposed;
 mod sysctl;
 mod terms;
 pub mod trace;

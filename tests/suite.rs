@@ -322,7 +322,7 @@ fn run(case: &Case) -> Vec<Expected> {
         // Elsewhere the cases are as small as what they show, and say much that nobody needs.
         if case.place.starts_with("lints.fw") {
             let unfiltered = findings.places(fwc::diag::code::UNFILTERED_DENY);
-            fwc::compile::check_exactly(&site, &unfiltered, &mut findings);
+            fwc::compile::check_exactly(&site, NOW, &unfiltered, &mut findings);
         }
     }
     findings.sorted().into_iter().map(|d| seen(&sources, case, d)).collect()

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::model::Hook;
 use crate::net::packet::tcp_flag;
 use crate::net::{CtState, Packet, Proto};
 
@@ -58,9 +59,36 @@ fn logged(text: &str) -> Result<Packet, String> {
         let bit = |(word, bit): &(&str, u8)| own.contains(word).then_some(*bit);
         packet = with_flags(packet, FLAGS.iter().filter_map(bit).fold(0, |all, bit| all | bit));
     }
-    let came = field("IN").unwrap_or("");
-    let machine = logger(text).filter(|_| !came.is_empty());
-    Ok(packet.at(&machine.map_or_else(|| came.to_owned(), |machine| format!("{machine}.{came}")), ""))
+    let machine = logger(text);
+    let named = |interface: &str| match (machine, interface) {
+        (Some(machine), name) if !name.is_empty() => format!("{machine}.{name}"),
+        (_, name) => name.to_owned(),
+    };
+    let (came, left) = (field("IN").unwrap_or(""), field("OUT").unwrap_or(""));
+    // What has come by an interface is followed from there.
+    Ok(packet.at(&named(came), &named(if came.is_empty() { left } else { "" })))
+}
+
+/// The hook at which a line of the kernel's log was written; none where that may be prerouting, before which there is no `OUT=` either.
+pub(super) fn seen(text: &str) -> Option<Hook> {
+    let (before, fields) = text.split_once("IN=")?;
+    let mut words = before.split_whitespace().rev();
+    let own = logger(text).is_some();
+    if own && words.next() == Some("drop:") {
+        return match words.next()? {
+            "input" => Some(Hook::Input),
+            "forward" => Some(Hook::Forward),
+            _ => Some(Hook::Output),
+        };
+    }
+    let came = fields.split_whitespace().next().is_some() && !fields.starts_with(char::is_whitespace);
+    let left = fields.split_whitespace().find_map(|word| word.strip_prefix("OUT="));
+    match (came, left.is_some_and(|left| !left.is_empty())) {
+        (true, true) => Some(Hook::Forward),
+        (false, true) => Some(Hook::Output),
+        (true, false) if own => Some(Hook::Input),
+        (true | false, false) => None,
+    }
 }
 
 /// The machine of whose ruleset a line says that an `allow` with `log` let its packet pass.

@@ -2,14 +2,14 @@
 
 use crate::compile::{self, Compiled, Options, Watch};
 use crate::diag::Findings;
-use crate::model::{Expect, HostId, Site, Term};
+use crate::model::{Expect, Hook, HostId, Site, Term};
 use crate::net::Packet;
 use crate::source::{FileId, Loader, SourceMap};
 use crate::syntax;
 use crate::verify::beside::Beside;
 use crate::verify::diff::{Bounds, Diff, Names, Side};
 use crate::verify::questions::{self, Answer, By, Matrix};
-use crate::verify::trace::NoWay;
+use crate::verify::trace::{IfOwn, NoWay};
 use crate::verify::{self, Against, Hop, HostRules, Report, Simulated};
 
 use super::Failure;
@@ -54,8 +54,13 @@ pub(super) fn asked<T>(
 }
 
 /// The way of one packet: the points it meets, in order, until one stops it; or why it has none.
-pub(super) fn trace(compiled: &Compiled, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
-    verify::trace::trace(&compiled.site, &compiled.artifacts, packet)
+pub(super) fn trace(compiled: &Compiled, packet: &Packet, seen: Option<Hook>) -> Result<Vec<Hop>, NoWay> {
+    verify::trace::trace_seen(&compiled.site, &compiled.artifacts, packet, seen)
+}
+
+/// Its ways if a machine has one of its addresses that nobody knows.
+pub(super) fn trace_if_own(compiled: &Compiled, packet: &Packet, seen: Option<Hook>) -> Vec<IfOwn> {
+    verify::trace::if_own(&compiled.site, &compiled.artifacts, packet, seen)
 }
 
 /// What becomes of it by the leg that has its source, where its sender's routes name another, with that leg's interface.

@@ -65,6 +65,14 @@ pub(super) fn parse(sentence: &str) -> Result<Packet, String> {
     Ok(packet.at(iif.as_deref().unwrap_or(""), ""))
 }
 
+/// The ends of a sentence that names one of them.
+pub(super) fn named(sentence: &str) -> Option<(&str, &str)> {
+    let mut words = sentence.split_whitespace().skip_while(|word| *word != "from").skip(1);
+    let (from, to) = (words.next()?, words.next().filter(|word| *word == "to").and_then(|_| words.next())?);
+    let is_name = |word: &str| word.parse::<IpAddr>().is_err() && word.starts_with(char::is_alphabetic);
+    (is_name(from) || is_name(to)).then_some((from, to))
+}
+
 /// A packet on one line: `clients(eth1) 10.1.1.11:40000 -> dmz 10.1.2.2 tcp/80 new`.
 pub(super) fn show(packet: &Packet, site: &Site) -> String {
     let zone = |addr: IpAddr| site.zone_of(addr).and_then(|id| site.zone(id)).map(|zone| zone.name.as_str());

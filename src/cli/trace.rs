@@ -1,5 +1,6 @@
 //! `fwc trace`: the way of one packet, with the policy line and the rule that decide at each hop.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -9,7 +10,7 @@ use crate::compile::Compiled;
 use crate::model::{Hook, Point, Site};
 use crate::net::{CtState, Family, Packet, Proto, Verdict, icmp_begins, icmp_untracked};
 use crate::verify::Hop;
-use crate::verify::trace::NoWay;
+use crate::verify::trace::{IfOwn, NoWay};
 
 use super::check::unanswered;
 use super::files::bytes_of;
@@ -43,27 +44,35 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     let mut words = args.words;
     let sentence = words.pop().unwrap_or_default();
     let mut traced = asked(&sentence).map_err(|why| {
-        Failure::new(format!("no packet in `{sentence}`: {why}"))
-            .help("say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"")
+        let help = match packet::named(&sentence) {
+            Some((from, to)) => format!(
+                "ask `fwc reach` \"how can {from} reach {to}\": it shows examples with addresses, and takes names"
+            ),
+            None => "say it in quotes, as the last word: \"tcp 80 from 10.1.1.11 to 10.1.2.2\"".to_owned(),
+        };
+        Failure::new(format!("no packet in `{sentence}`: {why}")).help(help)
     })?;
     let policies = words.into_iter().map(PathBuf::from).collect();
     let mut request = Request::read(PolicyArgs { policies, depends: args.depends })?;
+    let seen = captured::seen(&sentence);
     traced.time = request.options.at;
     let compiled = request.prove_for_question();
     let Some(compiled) = compiled else {
         return unanswered(args.format.json((FORMAT, "hops")), &request, console);
     };
     request.tell_findings(console);
-    let (mut hops, no_path) = match engine::trace(&compiled, &traced) {
+    let (mut hops, no_path) = match engine::trace(&compiled, &traced, seen) {
         Ok(hops) => (hops, None),
         Err(NoWay::NoPath(why)) => (Vec::new(), Some(why)),
         Err(why @ NoWay::Interface(_)) => return Err(Failure::new(why.to_string())),
     };
     let by_leg = engine::trace_by_its_leg(&compiled, &traced);
+    let mut if_own = engine::trace_if_own(&compiled, &traced, seen);
     request.mark("trace");
     // The time is the run's, not the packet's.
     traced.time = 0;
-    for rewrite in hops.iter_mut().filter_map(|hop| hop.rewrite.as_mut()) {
+    let all = hops.iter_mut().chain(if_own.iter_mut().flat_map(|own| &mut own.hops));
+    for rewrite in all.filter_map(|hop| hop.rewrite.as_mut()) {
         (rewrite.before.time, rewrite.after.time) = (0, 0);
     }
     let telling = Telling { site: &compiled.site, sources: &request.sources, ruleset: None };
@@ -72,10 +81,9 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             let mut text = format!("packet  {}\n", telling.packet(&traced));
             telling.hops(&mut text, &hops);
             console.data(&text);
-            console.data(&format!(
-                "{}\n",
-                no_path.as_deref().map_or_else(|| answer(&hops), |why| format!("no path: {why}"))
-            ));
+            let plain = no_path.as_deref().map_or_else(|| answer(&hops), |why| format!("no path: {why}"));
+            let all = agreed(&hops, &fate).filter(|_| no_path.is_none());
+            console.data(&with_own(telling, (plain, all), &hops, &if_own));
             if let Some((interface, hops)) = &by_leg {
                 let interface = super::clean::clean_line(interface);
                 console.data(&format!(
@@ -91,7 +99,7 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             let meant = |hops: &[Hop]| first_refusal(hops.iter().map(|hop| hop.meant));
             let said = |of: &dyn Fn(&[Hop]) -> Verdict| match no_path {
                 Some(_) => "no path",
-                None => agreed(&hops, of).map_or(DEPENDS, word),
+                None => agreed(&hops, of).filter(|all| is_so(*all, &if_own, of)).map_or(DEPENDS, word),
             };
             let mut told = json!({
                 "packet": telling.packet(&traced),
@@ -106,6 +114,21 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
             let each: Vec<_> = each.collect();
             if let Some(object) = told.as_object_mut().filter(|_| !each.is_empty()) {
                 object.insert("each".to_owned(), each.into());
+            }
+            let own = if_own.iter().map(|own| {
+                json!({
+                    "address": own.address.to_string(),
+                    "machine": own.machine,
+                    "interface": own.interface,
+                    "far_fetched": own.far_fetched,
+                    "verdict": word(fate(&own.hops)),
+                    "meant": word(meant(&own.hops)),
+                    "hops": telling.hops_as_json(&own.hops),
+                })
+            });
+            let own: Vec<_> = own.collect();
+            if let Some(object) = told.as_object_mut().filter(|_| !own.is_empty()) {
+                object.insert("if_own".to_owned(), own.into());
             }
             if let (Some(object), Some((interface, hops))) = (told.as_object_mut(), &by_leg) {
                 let by_leg = json!({ "interface": interface, "verdict": word(fate(hops)), "meant": word(meant(hops)) });
@@ -125,7 +148,8 @@ pub(super) fn run(args: Args, console: &mut Console<'_>) -> Result<Exit, Failure
     }
     request.tell_timings(console);
     let by_leg = by_leg.iter().flat_map(|(_, hops)| hops);
-    let faithful = hops.iter().chain(by_leg).all(Hop::faithful);
+    let own = if_own.iter().flat_map(|own| &own.hops);
+    let faithful = hops.iter().chain(by_leg).chain(own).all(Hop::faithful);
     Ok(if faithful { Exit::Fine } else { Exit::AtFault })
 }
 
@@ -175,7 +199,7 @@ fn senders<'c>(compiled: &'c Compiled, at: u64, packet: &Packet, hops: &[Hop]) -
     }
     let arrives = |uid: u32| {
         let sent = Packet { skuid: Some(uid), time: at, ..packet.clone() };
-        engine::trace(compiled, &sent).is_ok_and(|hops| fate(&hops) == Verdict::Accept)
+        engine::trace(compiled, &sent, None).is_ok_and(|hops| fate(&hops) == Verdict::Accept)
     };
     let people =
         site.people().filter_map(|(id, person)| Some((person.name.as_str(), site.uid_at(*host, id)?)));
@@ -197,8 +221,12 @@ fn first_refusal(mut verdicts: impl Iterator<Item = Verdict>) -> Verdict {
     verdicts.find(|&verdict| verdict != Verdict::Accept).unwrap_or(Verdict::Accept)
 }
 
-/// What is said for a verdict where one address that a public one may stand for gets the packet, and another does not.
+/// What is said for a verdict where one address that a public one may stand for gets the packet, and another does not, or one machine
+/// that may have its address.
 const DEPENDS: &str = "depends";
+
+/// The most machines that may have an address that are told to people.
+const MACHINES: usize = 4;
 
 /// Where nobody knows for which of several private addresses a public one stands, the hops of each from there on (S57); none where
 /// there is one way.
@@ -218,6 +246,40 @@ fn each_end(hops: &[Hop]) -> Vec<(IpAddr, &[Hop])> {
     let ends = forks.iter().skip(1).map(|(at, _)| *at).chain([hops.len()]);
     let each = forks.iter().zip(ends).filter_map(|((at, to), end)| Some((*to, hops.get(*at..end)?)));
     each.collect()
+}
+
+/// Whether that becomes of a packet, too, if a machine has one of its addresses that nobody knows.
+fn is_so(all: Verdict, if_own: &[IfOwn], of: &dyn Fn(&[Hop]) -> Verdict) -> bool {
+    if_own.iter().filter(|own| !own.far_fetched).all(|own| of(&own.hops) == all)
+}
+
+/// An answer, and what else becomes of the packet if a machine has one of its addresses that nobody knows.
+fn with_own(
+    telling: Telling<'_>,
+    (plain, all): (String, Option<Verdict>),
+    hops: &[Hop],
+    if_own: &[IfOwn],
+) -> String {
+    let depends = all.is_some_and(|all| !is_so(all, if_own, &fate));
+    let mut text = match depends {
+        true => format!("depends on whose address it is\nif it is of no such machine: {plain}\n"),
+        false => format!("{plain}\n"),
+    };
+    // Where nothing filters otherwise, that somebody does is worth a word.
+    let tells = |own: &IfOwn| all != Some(fate(&own.hops)) || hops.is_empty() && !own.far_fetched;
+    let mut told: Vec<&IfOwn> = if_own.iter().filter(|own| tells(own)).collect();
+    told.sort_by_key(|own| own.far_fetched);
+    for own in told.iter().take(MACHINES) {
+        let interface = own.interface.iter().map(|interface| format!(".{interface}"));
+        let name = super::clean::clean_line(&interface.fold(own.machine.clone(), |name, of| name + &of));
+        let _ = writeln!(text, "if {} is the address of `{name}`: {}", own.address, answer(&own.hops));
+        telling.hops(&mut text, &own.hops);
+    }
+    let more = told.len().saturating_sub(MACHINES);
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more that may have it");
+    }
+    text
 }
 
 /// What all ends of a way have in common; none where they differ.

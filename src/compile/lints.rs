@@ -14,10 +14,10 @@ use crate::source::Span;
 use crate::spec::reading::Readings;
 use crate::verify::needless;
 
-/// Looks for all of them. The site has no errors; `unfiltered` are the places of `deny`s that were said to be enforced in part
+/// Looks for all of them, at the time `now` (UTC, nanoseconds since 1970). The site has no errors; `unfiltered` are the places of `deny`s that were said to be enforced in part
 /// alone: what nobody stops there is another matter than what nobody allows.
-pub fn check(site: &Site, unfiltered: &BTreeSet<Span>, findings: &mut Findings) {
-    match needless::needless(site) {
+pub fn check(site: &Site, now: u64, unfiltered: &BTreeSet<Span>, findings: &mut Findings) {
+    match needless::needless(site, now) {
         Ok(found) => {
             let site_of = (site, &Statements::of(site));
             covered(site_of, &found, findings);
@@ -156,14 +156,17 @@ fn exposed(site: &Site, found: &[needless::Exposed], findings: &mut Findings) {
     let code = code::EXPOSED_PORT;
     type Open = (u128, Vec<&'static str>, BTreeSet<AccessId>);
     let mut by_statement: BTreeMap<AccessId, Open> = BTreeMap::new();
-    for needless::Exposed { service, addresses, by } in found {
-        // One statement speaks for all that open it: the widest.
-        let Some((id, others)) = by.split_first() else { continue };
-        let (most, names, beside) = by_statement.entry(*id).or_default();
-        *most = (*addresses).max(*most);
-        beside.extend(others);
-        if !names.contains(&service.name) {
-            names.push(service.name);
+    for needless::Exposed { service, addresses, by, alone } in found {
+        // Where no statement does by itself, one speaks for all that open it: the widest.
+        let spoken = if *alone { by.len() } else { 1 };
+        let (speak, others) = by.split_at_checked(spoken).unwrap_or_default();
+        for id in speak {
+            let (most, names, beside) = by_statement.entry(*id).or_default();
+            *most = (*addresses).max(*most);
+            beside.extend(others);
+            if !names.contains(&service.name) {
+                names.push(service.name);
+            }
         }
     }
     for (id, (addresses, names, beside)) in by_statement {

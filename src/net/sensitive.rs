@@ -1,6 +1,6 @@
 //! Services that are no business of many, and how many that is: one table for the lints of statements and of security groups.
 
-use super::addr::Family;
+use super::addr::{AddrSet, Family};
 use super::proto::Proto;
 use super::range::RangeSet;
 
@@ -68,4 +68,12 @@ pub const fn few(family: Family) -> u128 {
         Family::V4 => 1 << 24,
         Family::V6 => 1 << 96,
     }
+}
+
+/// The addresses of networks that the Internet does not lead to (RFC 1918, RFC 6598, RFC 4193).
+#[must_use]
+pub fn inner() -> AddrSet {
+    let nets = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"];
+    let nets = nets.iter().filter_map(|net| net.parse().ok());
+    nets.fold(AddrSet::empty(), |all, net| all.union(&AddrSet::net(net)))
 }

@@ -96,10 +96,16 @@ fn machine(
             findings.push(Diagnostic::error(code::CANNOT_FILTER, span, message).help(help));
         } else if word == "docker" && legs.iter().any(|leg| leg.interface.is_none()) {
             let message = "containers are told apart from the machine's legs by their interfaces";
-            let help = format!(
-                "name its leg's: `host {} {{ eth0 10.1.4.31 in data; nftables; docker }}`",
-                host.name.text
-            );
+            let written = |leg: &Leg| {
+                let addresses: Vec<String> = leg.addresses.iter().map(ToString::to_string).collect();
+                let addresses = if leg.dynamic { "dynamic".to_owned() } else { addresses.join(", ") };
+                let zone = zones.get(leg.zone.index()).map_or("", |zone| zone.name.as_str());
+                format!("`host {} {{ eth0 {addresses} in {zone}; nftables; docker }}`", host.name.text)
+            };
+            let help = match legs.as_slice() {
+                [leg] => format!("name its leg's: {}", written(leg)),
+                _ => "write each leg with its interface before its address".to_owned(),
+            };
             findings.push(
                 Diagnostic::error(code::UNNAMED_LEG, host.name.span, message)
                     .also(span, "needed by this")

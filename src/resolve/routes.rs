@@ -160,10 +160,13 @@ fn gateway(places: &Places, host: HostId, via: &Via, findings: &mut Findings) ->
             Some(_) => return Some((gateway, zone)),
         }
     };
-    findings.push(
-        Diagnostic::error(code::BAD_ROUTE, via.host.span.to(via.zone.span), wrong)
-            .help("name a firewall or router by its leg in a zone where both have one: `lb.dmz`"),
-    );
+    let unknown = other.leg_in(zone).is_some_and(|(_, leg)| leg.dynamic) && own.leg_in(zone).is_some();
+    let help = if unknown && gateway != host && other.forwards() {
+        "give it a static address there, or name another: a next hop has an address that is known"
+    } else {
+        "name a firewall or router by its leg in a zone where both have one: `lb.dmz`"
+    };
+    findings.push(Diagnostic::error(code::BAD_ROUTE, via.host.span.to(via.zone.span), wrong).help(help));
     None
 }
 

@@ -73,7 +73,19 @@ pub(super) fn unknown_statement(joined: &str, range: &Range<usize>, report: &mut
         ));
         return;
     }
-    found = match elsewhere.or_else(|| nearest(word, STARTERS)) {
+    if ["//", "/*", "--", ";"].iter().any(|mark| text.trim_start().starts_with(mark)) {
+        report.push(found.help("comments begin with `#`"));
+        return;
+    }
+    // A service, and whence: what is missing is whether it may.
+    let mut words = text.split_whitespace().take_while(|word| *word != "to");
+    let is_flow = words.any(|word| word == "from") && !text.contains("expect");
+    let near = if is_flow { nearest(word, &["allow", "deny"]) } else { nearest(word, STARTERS) };
+    if is_flow && near.or(elsewhere).is_none() {
+        report.push(found.help("say whether it may: `allow ssh from lan to web`, or `deny` so"));
+        return;
+    }
+    found = match elsewhere.or(near) {
         Some(near) => found.help(format!("did you mean `{near}`?")).fix(span, near),
         None => found
             .help("a statement starts with `allow`, `deny`, `zone`, `host`, `group`, `service`, `test`, …"),
@@ -103,8 +115,8 @@ pub(super) fn token(text: &str) -> &str {
 
 /// The one of `words` that `word` was probably meant to be.
 pub(super) fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
-    // Long words are no misspelling of a short one, and their distance is costly.
-    if word.len() < 2 || word.len() > 24 {
+    // Long words are no misspelling of a short one, and their distance is costly; nor is what begins with a sign one of a word.
+    if word.len() < 2 || word.len() > 24 || !word.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return None;
     }
     let allowed = if word.len() < 4 { 1 } else { 2 };
@@ -192,7 +204,9 @@ fn failure(error: &Error<Rule>, text: &str, start: usize, keywords: &[&str], rep
     let words: Vec<&str> = rules.iter().filter_map(|&r| keyword(r)).collect();
     if let Some(near) = nearest(word, &words) {
         found = found.help(format!("did you mean `{near}`?")).fix(span, near);
-    } else if let Some(near) = nearest(first, keywords).filter(|_| !keywords.contains(&first)) {
+    } else if let Some(near) = nearest(first, keywords)
+        .filter(|_| !keywords.contains(&first) && !first.ends_with(|c: char| c.is_ascii_digit()))
+    {
         let first_span = super::scan::span(report.file(), &word_range(text, 0, start));
         found = found.help(format!("did you mean `{near}` by `{first}`?")).fix(first_span, near);
     } else if ["->", "=>", "→"].iter().any(|arrow| rest.trim_start().starts_with(arrow))

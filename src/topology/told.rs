@@ -12,7 +12,20 @@ pub(super) const NAMED: usize = 4;
 
 /// How to choose among gateways: in `at`, or, of the members of a zone, in machines that are named for it.
 pub(super) fn choose(site: &Site, ways: &[(HostId, ZoneId)], at: Option<HostId>, goal: &str) -> String {
-    let ways_out: Vec<String> = ways.iter().map(|way| format!("`via {}`", leg(site, *way))).collect();
+    // A leg of unknown address is nobody's next hop (S7).
+    let known = |(host, zone): &&(HostId, ZoneId)| {
+        site.host(*host).and_then(|host| host.leg_in(*zone)).is_some_and(|(_, leg)| !leg.dynamic)
+    };
+    if !ways.is_empty() && !ways.iter().any(|way| known(&way)) {
+        let legs: Vec<String> = ways.iter().map(|way| leg(site, *way)).collect();
+        return format!(
+            "no `route` can say which: the addresses of {} are not known. Give one a static address, or leave all but one away: \
+             fwc does not tell several uplinks apart",
+            listed(&legs)
+        );
+    }
+    let ways_out: Vec<String> =
+        ways.iter().filter(known).map(|way| format!("`via {}`", leg(site, *way))).collect();
     let (first, rest) = ways_out.split_first().map_or(("", [].as_slice()), |(first, rest)| (first, rest));
     let first = first.trim_matches('`');
     let or = match rest {
@@ -24,7 +37,7 @@ pub(super) fn choose(site: &Site, ways: &[(HostId, ZoneId)], at: Option<HostId>,
         (Some(machine), _) => format!("`{machine}` has to choose: say `route {goal} {first}` in it{or}"),
         (None, Some(zone)) => format!(
             "whoever is in `{}` has to choose, and machines alone have routes: name those that are meant, each with `route {goal} \
-             {first}`{or}; two firewalls that share an address are one in a policy",
+             {first}`{or}",
             zone.name
         ),
         (None, None) => format!("say which, in the machine that has to choose: `route {goal} {first}`{or}"),

@@ -280,8 +280,9 @@ impl Round<'_, '_, '_> {
             self.artifacts,
             &End::Anywhere,
             &expect,
-            &packet,
-        );
+            (&packet, None),
+        )
+        .unwrap_or_default();
         let mut rules = Vec::new();
         for hop in &hops {
             let of_machine = || match hop.point {

@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::model::{
-    Access, AccessId, Action, End, Hook, HostId, Leg, PersonId, Place, Site, Term, Waiver, Way,
+    Access, AccessId, Action, End, Hook, HostId, Leg, Nat, PersonId, Place, Site, Term, Waiver, Way,
 };
-use crate::net::sensitive::{SENSITIVE, Sensitive, few};
+use crate::net::sensitive::{SENSITIVE, Sensitive, few, inner};
 use crate::net::{AddrRange, AddrSet, Exhausted, Family, Field, PacketSet, Proto, RangeSet, Space};
 use crate::spec::reading::Readings;
 use crate::spec::{Sets, Unanswered};
@@ -47,18 +47,18 @@ const NODES: usize = 2_000_000;
 /// Cuts for one explanation.
 const CUTS: usize = 20_000;
 
-/// The statements that can be left out.
+/// The statements that can be left out, whenever; and what is open to too many at a time (UTC, nanoseconds since 1970).
 ///
 /// Only those are asked about exactly that have a neighbour ([`Near`]): an `allow` whose packets no other statement speaks
 /// of is needed.
 ///
 /// # Errors
 /// [`Exhausted`]: nothing is said then.
-pub fn needless(site: &Site) -> Result<Needless, Exhausted> {
+pub fn needless(site: &Site, now: u64) -> Result<Needless, Exhausted> {
     let sets = Sets::new(site);
     let mut space = Space::with_budget(NODES);
     let near = Near::new(site);
-    let open_to_many = suspects(site);
+    let open_to_many = suspects(site, now);
     let at_interfaces = at_interfaces(site);
     let mut found = Needless { itself: of_one_machine(site), ..Needless::default() };
     found.itself.retain(|id| !at_interfaces.contains(id));
@@ -479,8 +479,11 @@ pub struct Exposed {
     pub service: Sensitive,
     /// How many addresses start it, of the family with more of them than are few.
     pub addresses: u128,
-    /// The statements that open it, widest in that family first, without those that open it to nobody else.
+    /// The statements that open it, widest in that family first: those that open it to many by themselves; where none does, those
+    /// that do it together, without who opens it to nobody else.
     pub by: Vec<AccessId>,
+    /// Whether each of them does by itself.
+    pub alone: bool,
 }
 
 /// The sensitive services that the `allow`s together open to many: by the sources of the packets that they admit at some
@@ -503,7 +506,7 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
         let mut sum = AddrSet::empty();
         let mut own: BTreeMap<AccessId, AddrSet> = BTreeMap::new();
         for (id, access) in suspects.iter().filter_map(|id| Some((*id, site.access(*id)?))) {
-            if !access.terms.iter().any(|term| opens(term, *service, &ports)) {
+            if !opens(access, *service, &ports) {
                 continue;
             }
             let mut open_to = AddrSet::empty();
@@ -526,7 +529,19 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
             let mut by: Vec<(Reverse<u128>, AccessId)> =
                 own.iter().map(|(id, own)| (Reverse(count(&own.of(family))), *id)).collect();
             by.sort();
-            // Who opens it to nobody beside those before has no part in it.
+            let alone = by.iter().any(|(Reverse(open), _)| *open > few(family));
+            if alone {
+                by.retain(|(Reverse(open), _)| *open > few(family));
+                let by = by.into_iter().map(|(_, id)| id).collect();
+                all.push(Exposed { service: *service, addresses, by, alone });
+                continue;
+            }
+            // Who opens it to nobody beside those before has no part in it, nor who does to inner networks alone, where others do it.
+            let inner = inner();
+            let outer = |id: &AccessId| own.get(id).is_some_and(|own| !own.of(family).is_subset(&inner));
+            if by.iter().any(|(_, id)| outer(id)) {
+                by.retain(|(_, id)| outer(id));
+            }
             let mut sum = AddrSet::empty();
             let mut adds = |id: &AccessId| {
                 let more = own.get(id).map(|own| own.of(family)).unwrap_or_default();
@@ -535,7 +550,7 @@ fn exposed(site: &Site, suspects: &BTreeSet<AccessId>, points: &[Each], space: &
                 is_new
             };
             let by = by.into_iter().map(|(_, id)| id).filter(|id| adds(id)).collect();
-            all.push(Exposed { service: *service, addresses, by });
+            all.push(Exposed { service: *service, addresses, by, alone });
         }
     }
     all
@@ -558,21 +573,24 @@ pub fn is_any_to_any(site: &Site, access: &Access) -> bool {
 
 /// The `allow`s of services that, read widely and all together, more than a [`few`] may start: of others nothing has to be
 /// computed.
-fn suspects(site: &Site) -> BTreeSet<AccessId> {
+fn suspects(site: &Site, now: u64) -> BTreeSet<AccessId> {
     let readings = Readings::new(site);
     // Of a site that translates the senders are not all in its words.
     let named = site.accesses.iter().all(|access| access.nat.is_none());
-    // Who is let in for a reason that was given is no part of the sum, and of one from anybody to anybody all is said.
+    // Who is let in for a reason that was given is no part of the sum, nor what has ended; and of one from anybody to anybody all is
+    // said.
     let counts = |access: &Access| {
-        access.action == Action::Allow && !access.waives_lint(WAIVER) && !is_any_to_any(site, access)
+        access.action == Action::Allow
+            && access.until.is_none_or(|until| now < until)
+            && !access.waives_lint(WAIVER)
+            && !is_any_to_any(site, access)
     };
     let counted: Vec<(AccessId, &Access)> = site.accesses().filter(|(_, access)| counts(access)).collect();
     let mut all = BTreeSet::new();
     for service in SENSITIVE {
         let ports = service.port_set();
-        let opens = |access: &Access| access.terms.iter().any(|term| opens(term, *service, &ports));
         let these: Vec<(AccessId, &Access)> =
-            counted.iter().copied().filter(|(_, access)| opens(access)).collect();
+            counted.iter().copied().filter(|(_, access)| opens(access, *service, &ports)).collect();
         let from = these.iter().flat_map(|(_, access)| &access.from.plus);
         let ranges: Vec<AddrRange> =
             from.flat_map(|end| held(site, &readings, end).ranges().collect::<Vec<_>>()).collect();
@@ -602,10 +620,18 @@ fn count(set: &AddrSet) -> u128 {
     set.ranges().fold(0, |n: u128, r| n.saturating_add(r.last.saturating_sub(r.first).saturating_add(1)))
 }
 
-fn opens(term: &Term, service: Sensitive, ports: &RangeSet<u16>) -> bool {
-    match term {
-        Term::Ports { proto, to, .. } => *proto == service.proto && !to.is_disjoint(ports),
+/// Whether a statement is of a service as somebody gets it, whatever its sender writes.
+fn opens(access: &Access, service: Sensitive, ports: &RangeSet<u16>) -> bool {
+    let delivered = match access.nat {
+        Some(Nat::Dnat { port, .. } | Nat::Ipvs { port, .. }) => port,
+        Some(Nat::Masquerade | Nat::Snat(..)) | None => None,
+    };
+    access.terms.iter().any(|term| match term {
+        Term::Ports { proto, to, .. } => {
+            let is = delivered.map_or_else(|| !to.is_disjoint(ports), |port| ports.contains(port));
+            *proto == service.proto && is
+        }
         Term::Protos(protos) => protos.contains(service.proto.0),
         Term::Icmp { .. } => false,
-    }
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::{Bridge, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
+use crate::model::{Bridge, End, Expect, Expected, Hook, Host, HostId, PersonId, Point, Site, Test};
 use crate::net::{Exhausted, Packet, PacketSet, Random, Space, Translation, Verdict};
 use crate::spec::{Spec, Unanswered};
 use crate::target::nft::artifact::{self, Place, Statement, TableFamily};
@@ -21,6 +21,7 @@ use super::points;
 use super::report::{
     Counterexample, ExpectProof, Hop, Outcome, PointProof, Replies, Report, favourites, place,
 };
+use super::supposed::{self, Asked};
 use super::translate::Translations;
 use super::unseen;
 use super::{narrowly, search, trace, unasked, widely};
@@ -547,7 +548,17 @@ fn arrival(
     let Some(found) = widely::forbidden(network, expect, favourites)? else { return Ok(None) };
     let site = network.site;
     let of = (site, &*network.gateways);
-    let hops = |packet: &Packet| search::anyhow(of, spec, artifacts, &found.from, expect, packet);
+    let left = std::cell::Cell::new(supposed::SUPPOSED);
+    let asked = Asked { site, gateways: of.1, artifacts, expect, left };
+    let hops = |packet: &Packet| {
+        let known = search::anyhow(of, spec, artifacts, &found.from, expect, (packet, None));
+        let known = known.filter(|hops| !hops.is_empty());
+        // S58: where a machine that we know may have the address, nobody else of a vpc has. It sends before others in its name.
+        let owner = site.owner_of(packet.src).map(|(host, _)| End::Host(host));
+        let mut senders = owner.iter().chain([&found.from]);
+        let hops = known.or_else(|| senders.find_map(|from| asked.way(from, packet, None)));
+        hops.unwrap_or_default()
+    };
     // Where nobody is asked about, some user's packet is the one that arrives (S63).
     let users = site.hosts().flat_map(|(host, _)| site.confined(host)).map(Some);
     let senders: Vec<Option<u32>> = match person {
@@ -559,8 +570,18 @@ fn arrival(
     let longest = ways.into_iter().max_by_key(|(packet, hops)| (hops.len(), packet.skuid.is_none()));
     let (packet, hops) = longest.unwrap_or((found.packet, Vec::new()));
     let to = found.shared.then(|| network.shared.iter().find(|one| one.addr == packet.dst)).flatten();
-    let reason = to.map(|one| one.words(site));
+    let shared = to.map(|one| one.words(site));
+    let reason = shared.or_else(|| written_by_others(site, &packet).filter(|_| hops.is_empty()));
     Ok(Some(Counterexample { reason, ..counterexample(packet, Verdict::Drop, hops, None) }))
+}
+
+/// Of a packet that is from an address of a machine that filters, and did not pass it: that it is a neighbour's.
+fn written_by_others(site: &Site, packet: &Packet) -> Option<String> {
+    let (host, leg) = site.owner_of(packet.src)?;
+    let machine = site.host(host).filter(|machine| machine.filters() || site.wears(host, leg))?;
+    let zone = &site.zone(site.leg(host, leg)?.zone)?.name;
+    let address = packet.src;
+    Some(format!("whoever is in `{zone}` may write the address of `{}` there, {address}", machine.name))
 }
 
 /// A packet with the user who sends it, where a person is asked about whose number is known.

@@ -16,13 +16,12 @@ use super::artifacts::Artifacts;
 use super::compose::{Network, Worn};
 use super::diff::{Names, Region};
 use super::done::accepts;
-use super::gateways::Gateways;
 use super::gateways::LEAVING_UNNAMED;
+use super::supposed::{self, Asked};
 use super::translate::{Kind, Translations};
 use super::{Hop, search, terms, widely};
 
 mod matrix;
-mod supposed;
 
 pub use matrix::{By, Cell, Matrix, Spoken, matrix};
 
@@ -89,8 +88,9 @@ pub fn reach(
     let covers = Covered::of(&mut network);
     let unfiltered = Unfiltered::of(&network);
     let gateways = Arc::clone(&network.gateways);
-    let supposals = std::cell::Cell::new(supposed::SUPPOSED);
-    let asking = Asking { site, spec: &spec, artifacts, gateways, asked, times: times(site, at), supposals };
+    let left = std::cell::Cell::new(supposed::SUPPOSED);
+    let supposed = Asked { site, gateways: &gateways, artifacts, expect: asked, left };
+    let asking = Asking { spec: &spec, asked: supposed, times: times(site, at) };
     let plain = nobodys(&mut network);
     let mut turns = 0usize;
     let mut answer = Answer::default();
@@ -209,47 +209,41 @@ fn times(site: &Site, at: u64) -> Vec<u64> {
 
 /// A question, and what it is asked of.
 struct Asking<'a, 's> {
-    site: &'s Site,
     spec: &'a Spec<'s>,
-    artifacts: &'a Artifacts,
-    gateways: Arc<Gateways>,
-    asked: &'a Expect,
+    asked: Asked<'a>,
     times: Vec<u64>,
-    /// How often an address may still be supposed.
-    supposals: std::cell::Cell<usize>,
 }
 
 impl Asking<'_, '_> {
     /// The way of a packet of a kind, with whoever must send it and the time, if that is not now; none where no way is found.
     fn way(&self, from: &End, packet: Packet, kind: Kind) -> (Packet, Option<Vec<Hop>>) {
-        let sender = self.site.owner_of(packet.src).map(|(host, _)| host);
-        let users = sender.map(|host| self.site.confined(host)).unwrap_or_default();
+        let Asked { site, gateways, artifacts, expect, .. } = self.asked;
+        let sender = site.owner_of(packet.src).map(|(host, _)| host);
+        let users = sender.map(|host| site.confined(host)).unwrap_or_default();
         // As its owner sends it, before what another may send in its name.
         let own = sender.map(End::Host);
         let froms: Vec<&End> = own.iter().chain([from]).collect();
         let senders: Vec<Option<u32>> = std::iter::once(None).chain(users.into_iter().map(Some)).collect();
         for (nth, time) in self.times.iter().enumerate() {
-            for (from, skuid) in froms.iter().flat_map(|from| senders.iter().map(move |uid| (from, uid))) {
-                let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
-                let way = (&then, kind);
-                let hops = search::anyhow_as(
-                    (self.site, &self.gateways),
-                    self.spec,
-                    self.artifacts,
-                    from,
-                    self.asked,
-                    way,
-                );
+            let told = if nth == 0 { 0 } else { *time };
+            for from in &froms {
+                for skuid in &senders {
+                    let then = Packet { skuid: *skuid, time: *time, ..packet.clone() };
+                    let way = (&then, Some(kind));
+                    let hops = search::anyhow((site, gateways), self.spec, artifacts, from, expect, way);
+                    if let Some(hops) = hops {
+                        return (Packet { time: told, ..then }, Some(told_at(told, hops)));
+                    }
+                }
+                // What groups admit does not end: the first time is as good as another.
+                let now = Packet { time: *time, ..packet.clone() };
+                let hops = (nth == 0).then(|| self.asked.way(from, &now, Some(kind))).flatten();
                 if let Some(hops) = hops {
-                    let time = if nth == 0 { 0 } else { *time };
-                    return (Packet { time, ..then }, Some(told_at(time, hops)));
+                    return (packet, Some(told_at(0, hops)));
                 }
             }
         }
-        // What groups admit does not end: the time is as good as another.
-        let now = Packet { time: self.times.first().copied().unwrap_or_default(), ..packet.clone() };
-        let hops = self.supposed(from, &now, kind).map(|hops| told_at(0, hops));
-        (packet, hops)
+        (packet, None)
     }
 }
 

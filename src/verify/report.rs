@@ -44,7 +44,7 @@ pub struct Counterexample {
     /// Where it went, in order.
     pub hops: Vec<Hop>,
     /// What stops it, in the reader's words, where no hop shows it (`no routed path back: …`); of what arrives, why it does where
-    /// its destination does not say so.
+    /// its ends do not say so.
     pub reason: Option<String>,
 }
 

@@ -23,28 +23,17 @@ use super::trace::{Machine, emulated, translated};
 use super::translate::Kind;
 use super::widely::{owner, starts_of};
 
-/// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26).
+/// Some way by which a packet arrives though none may: the shortest, over whatever legs there are (S26); of one that is to be translated
+/// so when it arrives, one as which it is. None where it has none.
 pub(super) fn anyhow(
     (site, gateways): (&Site, &Gateways),
     spec: &Spec<'_>,
     artifacts: &Artifacts,
     from: &End,
     expect: &Expect,
-    packet: &Packet,
-) -> Vec<Hop> {
-    Search::of((site, gateways), spec, artifacts, expect, (packet, None)).from(from).unwrap_or_default()
-}
-
-/// The same of a packet that is translated so when it arrives; none where it has no such way.
-pub(super) fn anyhow_as(
-    (site, gateways): (&Site, &Gateways),
-    spec: &Spec<'_>,
-    artifacts: &Artifacts,
-    from: &End,
-    expect: &Expect,
-    (packet, kind): (&Packet, Kind),
+    (packet, kind): (&Packet, Option<Kind>),
 ) -> Option<Vec<Hop>> {
-    Search::of((site, gateways), spec, artifacts, expect, (packet, Some(kind))).from(from)
+    Search::of((site, gateways), spec, artifacts, expect, (packet, kind)).from(from)
 }
 
 struct Search<'a, 's> {
@@ -345,7 +334,7 @@ impl Search<'_, '_> {
                 .is_some_and(|machine| machine.legs().all(|(leg, _)| !self.site.wears(*host, leg))),
             End::Zone(_) | End::Addrs(_) | End::Anywhere => false,
         };
-        self.kind.is_none() || self.expect.to.plus.iter().any(|end| by_address(end) || plain(end))
+        self.expect.to.plus.iter().any(|end| by_address(end) || plain(end))
     }
 
     /// The same of one to an address that several machines take in, by one of these.

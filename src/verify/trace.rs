@@ -18,6 +18,10 @@ use super::path::{self, Begin, Gate, gates};
 use super::report::{Hop, Rewrite, place, statement};
 use super::translate::{only, sources_of};
 
+mod own;
+
+pub use own::{IfOwn, if_own};
+
 /// Why a packet has no way to be shown, in the reader's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoWay {
@@ -36,6 +40,23 @@ pub enum NoWay {
 /// # Errors
 /// [`NoWay`].
 pub fn trace(site: &Site, artifacts: &Artifacts, packet: &Packet) -> Result<Vec<Hop>, NoWay> {
+    trace_seen(site, artifacts, packet, None)
+}
+
+/// [`trace`] of a packet that was seen at a hook of the machine that has the interfaces it bears. That is what tells a machine's own
+/// packets from others where nobody knows its address; [`if_own`] has what may be so where nothing tells.
+///
+/// # Errors
+/// [`NoWay`].
+pub fn trace_seen(
+    site: &Site,
+    artifacts: &Artifacts,
+    packet: &Packet,
+    seen: Option<Hook>,
+) -> Result<Vec<Hop>, NoWay> {
+    if let Some(hops) = own::known(site, artifacts, packet, seen)? {
+        return Ok(hops);
+    }
     let spec = Spec::new(site);
     let packet = &Packet { src: the_private(site, packet.src)?, ..packet.clone() };
     // Who is not in the zone behind that gateway sends to the public address, and is seen to.

@@ -3,8 +3,19 @@
 #![allow(dead_code, reason = "one test runs the cases, another one counts them")]
 
 /// Policies of `tests/cli/diag/` whose findings are frozen as a person sees them, by name.
-pub(crate) const FINDINGS: &[&str] =
-    &["addresses", "listing", "no_way", "nothing_between", "typos", "widening"];
+pub(crate) const FINDINGS: &[&str] = &[
+    "addresses",
+    "containers",
+    "exposed",
+    "listing",
+    "no_way",
+    "nothing_between",
+    "put_in",
+    "starts",
+    "typos",
+    "uplinks",
+    "widening",
+];
 
 /// Snapshot name, arguments; run in a copy of `tests/cli/`, which has `policies/` too.
 pub(crate) const CASES: &[(&str, &[&str])] = &[
@@ -128,6 +139,43 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
             "fwc fw allow: IN=eth3 OUT=eth1 SRC=198.51.100.9 DST=10.0.2.80 LEN=60 TTL=63 PROTO=TCP SPT=40000 DPT=444 SYN",
         ],
     ),
+    ("trace_to_a_lease", &["trace", "lease.fw", "tcp 23 from 10.0.0.5 to 10.0.0.128"]),
+    (
+        "trace_to_a_lease_json",
+        &["trace", "--format", "json", "lease.fw", "tcp 23 from 10.0.0.5 to 10.0.0.128"],
+    ),
+    ("trace_to_a_leased_leg", &["trace", "lease.fw", "tcp 22 from 10.0.0.5 to 10.0.0.128 in lap.eth0"]),
+    (
+        "trace_logged_at_a_lease",
+        &[
+            "trace",
+            "lease.fw",
+            "fwc lap input drop: IN=eth0 OUT= SRC=10.0.0.5 DST=10.0.0.128 LEN=60 TTL=64 PROTO=TCP SPT=40000 DPT=23 SYN",
+        ],
+    ),
+    (
+        "trace_logged_at_input_from_elsewhere",
+        &[
+            "trace",
+            "pppoe.fw",
+            "fwc gw input drop: IN=eth1 OUT= SRC=10.0.0.5 DST=203.0.113.77 LEN=60 TTL=64 PROTO=TCP SPT=40000 DPT=443 SYN",
+        ],
+    ),
+    (
+        "trace_logged_at_output",
+        &[
+            "trace",
+            "pppoe.fw",
+            "IN= OUT=ppp0 SRC=203.0.113.77 DST=198.51.100.9 LEN=60 TTL=64 PROTO=TCP SPT=40000 DPT=25 SYN",
+        ],
+    ),
+    ("trace_to_an_uplink", &["trace", "pppoe.fw", "tcp 22 from 198.51.100.9 to 203.0.113.77"]),
+    ("trace_past_an_uplink", &["trace", "pppoe.fw", "tcp 443 from 10.0.0.5 to 203.0.113.77"]),
+    ("trace_between_roles", &["trace", "roles.fw", "tcp 22 from 10.0.20.10 to 10.0.10.7"]),
+    ("verify_written_by_others", &["verify", "diode.fw"]),
+    ("trace_second_target", &["trace", "targets.fw", "tcp 81 from 8.8.8.8 to 203.0.113.2"]),
+    ("verify_roles_of_unknown_address", &["verify", "roles.fw"]),
+    ("reach_roles_of_unknown_address", &["reach", "roles.fw", "who can reach web"]),
     ("trace_accept", &["trace", "policies/crm", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_drop", &["trace", "site.fw", "tcp 22 from 10.1.1.11 to 10.1.2.2"]),
     ("trace_json", &["trace", "--format", "json", "site.fw", "tcp 80 from 10.1.1.11 to 10.1.2.2"]),

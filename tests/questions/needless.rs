@@ -36,7 +36,7 @@ fn a_needless_statement_can_be_left_out() {
         seed += 1;
         assert!(seed < 150, "{covered} covered, {denied} denied, {idle} idle");
         let Some((text, before)) = compiles::policy(seed, "") else { continue };
-        let found = needless(&before.site).unwrap();
+        let found = needless(&before.site, 0).unwrap();
         let of: Vec<AccessId> = found.covered.iter().map(|(id, _)| *id).collect();
         for (count, all) in [(&mut covered, &of), (&mut denied, &found.denied), (&mut idle, &found.idle)] {
             for id in whole(&before.site, all).into_iter().take(2) {
@@ -73,7 +73,7 @@ fn what_is_needed_is_not_called_needless() {
         "allow tcp 1-100 from lan to dmz\nallow tcp 102-200 from lan to dmz\nallow tcp 50-150 from lan to dmz\n",
     ] {
         let site = compiled(&[("a.fw".to_owned(), text(more))]).site;
-        let found = needless(&site).unwrap();
+        let found = needless(&site, 0).unwrap();
         assert_eq!((found.covered, found.denied, found.idle), Default::default(), "{more}");
     }
 }
@@ -110,7 +110,7 @@ fn what_names_other_people_is_needed() {
         for (more, least) in [(other_people, 0), (of_a_jump, 0), (twice, 1)] {
             let text = text(gate, user, &format!("{door}{more}"));
             let site = compiled(&[("a.fw".to_owned(), text.clone())]).site;
-            let found = needless(&site).unwrap();
+            let found = needless(&site, 0).unwrap();
             assert!(found.denied.is_empty() && found.idle.is_empty(), "{text}");
             assert_eq!(
                 whole(&site, &found.covered.iter().map(|(id, _)| *id).collect::<Vec<_>>()).len(),
@@ -124,7 +124,7 @@ fn what_names_other_people_is_needed() {
 /// What is found in a policy, by the words of the statements: covered, denied, idle, of one machine.
 fn found(text: &str) -> [Vec<String>; 4] {
     let site = compiled(&[("a.fw".to_owned(), text.to_owned())]).site;
-    let found = needless(&site).unwrap();
+    let found = needless(&site, 0).unwrap();
     let covered: Vec<AccessId> = found.covered.iter().map(|(id, _)| *id).collect();
     [covered, found.denied, found.idle, found.itself]
         .map(|all| all.iter().map(|id| site.access(*id).unwrap().words.clone()).collect())

@@ -31,7 +31,7 @@ pub struct Run {
     /// Whether a `log` was reached.
     pub logged: bool,
     /// The rules, elements and policies that had a say on the way, in order: which matched by a member of a set, reached a
-    /// verdict, logged, marked, translated, or ended a base chain.
+    /// verdict, logged, marked, translated, or ended a base chain. A member of a set says nothing where its rule does not go on.
     pub because: Vec<Place>,
     /// The rule, element or policy that decided; none where no chain hangs at the hook.
     pub decided_by: Option<Place>,
@@ -321,10 +321,22 @@ impl<'a, 'f> Machine<'a, 'f> {
         if of_others || asked_first(rule).is_some_and(|with| !self.is_told(with)) {
             return Go::Next;
         }
+        // How many had a say before the last matches of this rule: those count once something comes of them.
+        let mut had = self.run.because.len();
         for (at, statement) in rule.statements.iter().enumerate() {
             let rest = rule.statements.get(at..).unwrap_or_default();
-            match self.statement(frame, place, at, statement, matters(rest)) {
+            let before = self.run.because.len();
+            let go = self.statement(frame, place, at, statement, matters(rest));
+            let said = self.run.because.len() > before;
+            match go {
+                Go::On if said && !matches!(statement, Statement::Match { .. }) => {
+                    had = self.run.because.len();
+                }
                 Go::On => {}
+                Go::Next if !said => {
+                    self.run.because.truncate(had);
+                    return Go::Next;
+                }
                 // A rule that decides nothing may depend on anything.
                 Go::Lost(_) if !matters(rest) => return Go::Next,
                 elsewhere @ (Go::Next | Go::Back | Go::Out(_) | Go::Lost(_)) => return elsewhere,

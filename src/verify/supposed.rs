@@ -1,19 +1,22 @@
 //! Ways of packets whose ends are machines of unknown address that wear security groups: which groups decide is known, from which
 //! address is not.
 //!
-//! *Input*: a question, and a packet for which no way was found. *Output*: its way, as if its machine had the address of the packet.
+//! *Input*: a question or an expectation, and a packet for which no way was found. *Output*: its way, as if its machine had the address of the packet.
 //! *Design decisions*: groups are roles, and the sets that are asked about speak of every address that such a leg may have; one
 //! packet is followed by addresses. So for one packet the address is supposed, of one leg for each set of groups.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::model::{End, GroupId, HostId, LegId, Place, Site};
+use crate::model::{End, Expect, GroupId, HostId, LegId, Place, Site};
 use crate::net::Packet;
 use crate::spec::Spec;
-use crate::verify::{Hop, search};
 
-use super::Asking;
-use super::Kind;
+use super::artifacts::Artifacts;
+use super::gateways::Gateways;
+use super::report::Hop;
+use super::search;
+use super::translate::Kind;
 
 /// A leg, or none where the address is nobody's, or known.
 type Whose = Option<(HostId, LegId)>;
@@ -23,23 +26,32 @@ const KINDS: usize = 8;
 /// The most that is supposed for one answer: each is a site of its own. What is left has no way to show, and is told all the same.
 pub(super) const SUPPOSED: usize = 64;
 
-impl Asking<'_, '_> {
+/// What an expectation or a question asks of a site.
+pub(super) struct Asked<'a> {
+    pub(super) site: &'a Site,
+    pub(super) gateways: &'a Gateways,
+    pub(super) artifacts: &'a Artifacts,
+    pub(super) expect: &'a Expect,
+    /// How often an address may still be supposed.
+    pub(super) left: Cell<usize>,
+}
+
+impl Asked<'_> {
     /// The way of a packet if a leg that wears groups has its source, its destination, or both; none where it has none then either.
-    pub(super) fn supposed(&self, from: &End, packet: &Packet, kind: Kind) -> Option<Vec<Hop>> {
+    pub(super) fn way(&self, from: &End, packet: &Packet, kind: Option<Kind>) -> Option<Vec<Hop>> {
         self.artifacts.groups.first()?;
         let sender = Place { plus: vec![from.clone()], ..Place::default() };
         let senders = may_have(self.site, &sender, packet.src);
-        let receivers = may_have(self.site, &self.asked.to, packet.dst);
+        let receivers = may_have(self.site, &self.expect.to, packet.dst);
         let pairs = senders.iter().flat_map(|from| receivers.iter().map(move |to| (*from, *to)));
         for (sender, receiver) in pairs.filter(|pair| *pair != (None, None)) {
-            self.supposals.set(self.supposals.get().checked_sub(1)?);
+            self.left.set(self.left.get().checked_sub(1)?);
             let site = with(self.site, [(sender, packet.src), (receiver, packet.dst)]);
             let spec = Spec::new(&site);
             let own = sender.map(|(host, _)| End::Host(host));
             let from = own.as_ref().unwrap_or(from);
-            let way = (packet, kind);
-            let hops =
-                search::anyhow_as((&site, &self.gateways), &spec, self.artifacts, from, self.asked, way);
+            let of = (&site, self.gateways);
+            let hops = search::anyhow(of, &spec, self.artifacts, from, self.expect, (packet, kind));
             if hops.as_ref().is_some_and(|hops| !hops.is_empty()) {
                 return hops;
             }
@@ -75,7 +87,7 @@ fn may_have(site: &Site, place: &Place, addr: IpAddr) -> Vec<Whose> {
 }
 
 /// The site where these legs have these addresses.
-fn with(site: &Site, known: [(Whose, IpAddr); 2]) -> Site {
+pub(super) fn with(site: &Site, known: [(Whose, IpAddr); 2]) -> Site {
     let mut site = site.clone();
     for (whose, addr) in known {
         let leg = whose.and_then(|(host, leg)| site.hosts.get_mut(host.index())?.legs.get_mut(leg.index()));
