@@ -456,6 +456,6 @@ fn masked(mask: Mask) -> Option<(Put, AddrSet)> {
     match mask.addr {
         translate::Put::Known(addr) => Some((Put::Source(addr), AddrSet::one(addr))),
         translate::Put::Dynamic => Some((Put::Masquerade, AddrSet::empty())),
-        translate::Put::Several => None,
+        translate::Put::Several(_) => None,
     }
 }
