@@ -258,7 +258,16 @@ fn the_answer_to_a_masked_client_comes_back() {
         host web { eth0 10.3.0.10, 2001:db8:3::10 in srv; nftables }\n\
         allow https from srv to edge.srv dnat to web hairpin\n\
         test \"t\" { expect allow https from srv except web to edge.srv }\n";
-    for (name, policy) in [("masked", masked), ("hairpin", hairpin)] {
+    // One of the leg's addresses for whatever goes out, and one that a server has in both directions.
+    let named = "zone world { rest }\nzone lan { 10.0.0.0/24 }\n\
+        firewall fw { wan 203.0.113.2, 203.0.113.5 in world; lan0 10.0.0.1 in lan }\n\
+        host mail { eth0 10.0.0.25 in lan; nftables }\n\
+        allow smtp, https from lan except mail to world snat to 203.0.113.2\n\
+        allow smtp, https from mail to world snat to 203.0.113.5\n\
+        allow smtp from world to 203.0.113.5 dnat to mail\n\
+        test \"t\" { expect allow smtp from lan to world; expect allow smtp from world to 203.0.113.5; \
+        expect deny smtp from world to 203.0.113.2 }\n";
+    for (name, policy) in [("masked", masked), ("hairpin", hairpin), ("named", named)] {
         site(place.path(), name, policy);
         let (out, _) = ends(lab(place.path(), &[name]), 0);
         assert!(out.trim_end().ends_with("policy, simulator and kernel agree"), "{out}");

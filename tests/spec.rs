@@ -3,6 +3,8 @@
 
 mod random;
 
+use std::net::IpAddr;
+
 use fwc::model::{Hook, HostId, Origin, Point, Site};
 use fwc::net::{CtState, Packet, Space, Translation, Verdict};
 use fwc::spec::{Sets, Spec};
@@ -126,6 +128,7 @@ fn random_sites_translate_each_way() {
                     Some(Translation::Destination { port: None, .. }) => "destination",
                     Some(Translation::Destination { .. }) => "destination and port",
                     Some(Translation::Source(_)) if packet.ct_status.dnat => "source, hairpin",
+                    Some(Translation::Source(addr)) if of_several(&site, addr) => "source, of several",
                     Some(Translation::Source(_)) => "source",
                     Some(Translation::Masquerade) => "masquerade",
                 };
@@ -140,6 +143,7 @@ fn random_sites_translate_each_way() {
         "destination",
         "destination and port",
         "source",
+        "source, of several",
         "source, hairpin",
         "masquerade",
         "forward",
@@ -147,6 +151,12 @@ fn random_sites_translate_each_way() {
         "output",
     ];
     assert!(kinds.iter().all(|kind| counts.get(kind).is_some_and(|n| *n > 100)), "{counts:?}");
+}
+
+/// Whether the leg that has an address has others of its family: a statement named it.
+fn of_several(site: &Site, addr: IpAddr) -> bool {
+    let leg = site.owner_of(addr).and_then(|(host, leg)| site.leg(host, leg));
+    leg.is_some_and(|leg| leg.addresses.iter().filter(|own| own.is_ipv4() == addr.is_ipv4()).count() > 1)
 }
 
 /// Whether a new packet passes by a statement with a clause.

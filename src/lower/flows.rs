@@ -10,6 +10,7 @@ use super::pairs::{Legs, RawPair, wire};
 use super::{Raw, replies};
 use crate::ir::{Balancer, Bucket, Entry, Numbers, Put, SentOn};
 use crate::model::{Access, AccessId, Action, Bridge, Hook, HostId, LegId, Site, Term};
+use crate::net::addr::addr;
 use crate::net::{AddrRange, AddrSet, Proto};
 use crate::topology::reading::Own;
 use crate::topology::translate::{self, Balanced, Dnat, Mask, Real, Source, receiver};
@@ -74,7 +75,9 @@ fn told(
     for term in &access.terms {
         let Term::Ports { proto, to, .. } = term else { continue };
         for port in to.ranges().iter().flat_map(|&(first, last)| first..=last) {
-            for addr in crossing.dst.ranges().map(|range| range.first_addr()) {
+            // Addresses of a leg that follow each other are one range.
+            let each = |range: AddrRange| (range.first..=range.last).map(move |n| addr(range.family, n));
+            for addr in crossing.dst.ranges().flat_map(each) {
                 let reals = balanced.servers.iter().map(|r| (*r, balanced.port.unwrap_or(port))).collect();
                 let (host, direct) = (balanced.at, balanced.direct);
                 let one = Balancer { host, addr, proto: *proto, port, direct, reals, because: id };
@@ -453,6 +456,6 @@ fn masked(mask: Mask) -> Option<(Put, AddrSet)> {
     match mask.addr {
         translate::Put::Known(addr) => Some((Put::Source(addr), AddrSet::one(addr))),
         translate::Put::Dynamic => Some((Put::Masquerade, AddrSet::empty())),
-        translate::Put::Several => None,
+        translate::Put::Several(_) => None,
     }
 }

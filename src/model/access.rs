@@ -136,6 +136,7 @@ pub enum Nat {
     },
     /// `masquerade`: by the leg of the last firewall on the way.
     Masquerade,
-    /// `snat to HOST.ZONE`: by the address of this leg, at its machine.
-    Snat(HostId, LegId),
+    /// `snat to HOST.ZONE`, `snat to ADDRESS`: by the address of this leg, at its machine; which, where it says so.
+    /// INVARIANT: an address is a static one of the leg.
+    Snat(HostId, LegId, Option<IpAddr>),
 }

@@ -273,7 +273,11 @@ impl<'a> Statements<'a> {
                 let has = |family: Family| to.iter().any(|a| Family::of(*a) == family);
                 Families { v4: has(Family::V4), v6: has(Family::V6) }
             }
-            Nat::Snat(host, leg) => Families::of_legs(places, host, |id, _| id == *leg),
+            Nat::Snat(_, _, Some(named)) => {
+                let v4 = Family::of(*named) == Family::V4;
+                Families { v4, v6: !v4 }
+            }
+            Nat::Snat(host, leg, None) => Families::of_legs(places, host, |id, _| id == *leg),
             // By which leg, and so in which family, is the way's to say.
             Nat::Masquerade => return true,
         };

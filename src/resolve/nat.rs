@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Nat, Term};
+use crate::model::{HostId, LegId, Nat, Role, Term};
 use crate::net::{AddrSet, Family, PortSet};
 use crate::source::Span;
 use crate::syntax::ast::{self, Clause, ClauseKind, IpvsMode};
@@ -25,7 +25,7 @@ pub(super) fn resolve(
             Nat::Dnat { to, port: *port, hairpin: *hairpin }
         }
         ClauseKind::Masquerade => Nat::Masquerade,
-        ClauseKind::Snat(leg) => snat(leg, places, findings)?,
+        ClauseKind::Snat(to) => snat(to, places, findings)?,
         ClauseKind::Ipvs { mode, to, port } => {
             let direct = *mode == IpvsMode::Dr;
             Nat::Ipvs { direct, servers: servers(to, places, findings)?, port: *port }
@@ -121,20 +121,62 @@ fn one_address(to: &ast::Place, findings: &mut Findings) -> Option<Vec<IpAddr>> 
     None
 }
 
-/// By whose address: a leg of a firewall.
-fn snat(leg: &ast::Place, places: &Places, findings: &mut Findings) -> Option<Nat> {
-    let spread = places.item(leg, findings)?;
+/// By whose address: a leg of a firewall, or one of the addresses of such a leg.
+fn snat(to: &ast::Place, places: &Places, findings: &mut Findings) -> Option<Nat> {
+    let spread = places.item(to, findings)?;
     let items: Vec<&Item> = spread.items().collect();
-    if let [Item::Leg(host, zone)] = items.as_slice()
-        && let Some((leg, _)) = places.hosts.get(host.index()).and_then(|h| h.leg_in(*zone))
-    {
-        return Some(Nat::Snat(*host, leg));
-    }
-    let message = "`snat to` names a leg of a firewall";
-    findings.push(Diagnostic::error(code::NAT_TARGET, leg.span, message).help(
-        "write `snat to HOST.ZONE`; `masquerade` takes the leg by which the flow leaves its last firewall",
-    ));
+    let (message, help) = match items.as_slice() {
+        [Item::Leg(host, zone)] => {
+            let (leg, _) = places.hosts.get(host.index())?.leg_in(*zone)?;
+            return Some(Nat::Snat(*host, leg, None));
+        }
+        [Item::Addrs(addrs)] if let Some(addr) = only(addrs) => match owner(addr, places) {
+            Some((host, leg)) => return Some(Nat::Snat(host, leg, Some(addr))),
+            None => (
+                format!("no leg has the address `{addr}`: replies to it would come to nobody"),
+                listed(addr, places),
+            ),
+        },
+        [Item::Addrs(_)] | [_, _, ..] => (
+            "`snat to` names one address, and these are several".to_owned(),
+            "name one of them; IPv4 and IPv6 have a statement each".to_owned(),
+        ),
+        _ => (
+            "`snat to` names a leg of a firewall, or an address of one".to_owned(),
+            "write `snat to HOST.ZONE` or `snat to ADDRESS`; `masquerade` takes the leg by which the flow leaves its last firewall".to_owned(),
+        ),
+    };
+    findings.push(Diagnostic::error(code::NAT_TARGET, to.span, message).help(help));
     None
+}
+
+/// The one address of a set.
+fn only(addrs: &AddrSet) -> Option<IpAddr> {
+    let mut ranges = addrs.ranges();
+    let range = ranges.next().filter(|range| range.first == range.last)?;
+    ranges.next().is_none().then(|| range.first_addr())
+}
+
+/// The leg that has a static address.
+fn owner(addr: IpAddr, places: &Places) -> Option<(HostId, LegId)> {
+    (0u32..).map(HostId).zip(places.hosts).find_map(|(host, machine)| {
+        let mut legs = machine.legs();
+        legs.find(|(_, leg)| leg.addresses.contains(&addr)).map(|(leg, _)| (host, leg))
+    })
+}
+
+/// How the leg that has an address is written: a static one of a firewall, in the zone of the address.
+fn listed(addr: IpAddr, places: &Places) -> String {
+    let zone = places.zones.iter().position(|zone| zone.addrs.contains(addr));
+    let firewalls = places.hosts.iter().filter(|machine| machine.role == Role::Firewall);
+    let mut legs = firewalls.flat_map(|machine| machine.legs.iter().map(move |leg| (machine, leg)));
+    let near = legs.find(|(_, leg)| Some(leg.zone.index()) == zone && !leg.dynamic);
+    let Some(((machine, leg), zone)) = near.zip(zone.and_then(|at| places.zones.get(at))) else {
+        return "list it among the static addresses of a firewall's leg, or name one that such a leg has"
+            .to_owned();
+    };
+    let all: Vec<String> = leg.addresses.iter().chain([&addr]).map(ToString::to_string).collect();
+    format!("list it on a leg, as of `{}`: `{} in {}`", machine.name, all.join(", "), zone.name)
 }
 
 /// Whether the service can be translated so: a port is put where there is one, and a translated source has another port.

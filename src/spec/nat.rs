@@ -426,18 +426,26 @@ impl Here<'_> {
         let is_firewall = |host: HostId| site.host(host).is_some_and(|m| m.role == Role::Firewall);
         let at = match nat {
             Nat::Masquerade => path.transits.iter().rposition(|t| is_firewall(t.host)),
-            Nat::Snat(host, _) => path.transits.iter().position(|t| t.host == *host && is_firewall(t.host)),
+            Nat::Snat(host, ..) => path.transits.iter().position(|t| t.host == *host && is_firewall(t.host)),
             Nat::Dnat { .. } | Nat::Ipvs { .. } => None,
         };
         let Some((at, transit)) = at.and_then(|at| Some((at, path.transits.get(at)?))) else {
             let own = *nat == Nat::Masquerade && start.machine().is_some_and(is_firewall);
             return if own { Masked::Unneeded } else { Masked::Nowhere };
         };
-        let leg = match nat {
-            Nat::Snat(_, leg) => *leg,
-            Nat::Masquerade | Nat::Dnat { .. } | Nat::Ipvs { .. } => transit.left,
+        let (leg, said) = match nat {
+            Nat::Snat(_, leg, said) => (*leg, *said),
+            Nat::Masquerade | Nat::Dnat { .. } | Nat::Ipvs { .. } => (transit.left, None),
         };
-        match source_of(site, transit.host, leg, self.packet.family()) {
+        let source = match said {
+            Some(said) => {
+                let has = site.leg(transit.host, leg).is_some_and(|own| own.addresses.contains(&said));
+                let fits = said.is_ipv4() == self.packet.dst.is_ipv4();
+                (has && fits).then_some(Translation::Source(said))
+            }
+            None => source_of(site, transit.host, leg, self.packet.family()),
+        };
+        match source {
             Some(Translation::Source(source)) => Masked::At(at, Some(source)),
             // The address of another interface that nobody knows cannot be said.
             Some(_) if leg == transit.left => Masked::At(at, None),

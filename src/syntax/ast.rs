@@ -486,7 +486,7 @@ pub enum ClauseKind {
         /// Whether the target's own side is served.
         hairpin: bool,
     },
-    /// `snat to LEG`
+    /// `snat to LEG`, `snat to ADDRESS`
     Snat(Place),
     /// `masquerade`
     Masquerade,

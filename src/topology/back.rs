@@ -423,7 +423,7 @@ fn behind(topology: &mut Topology<'_>, mask: Mask, family: Family) -> Vec<ClassI
             let unowned = parts.into_iter().map(|(class, _)| topology.classes.unowned(class));
             unowned.collect::<BTreeSet<_>>().into_iter().collect()
         }
-        Put::Several => Vec::new(),
+        Put::Several(_) => Vec::new(),
     }
 }
 

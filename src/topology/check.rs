@@ -348,13 +348,19 @@ impl Need<'_> {
                 format!("no firewall is on the way from `{from}` to `{to}`: nobody can masquerade it"),
                 "take that pair out of the statement, or give the way a firewall",
             ),
-            Nat::Snat(host, _) => (
-                format!(
-                    "`{}` is no firewall on the way from `{from}` to `{to}`: it cannot give it an address",
-                    site.host(*host).map_or("", |h| h.name.as_str())
-                ),
-                "name a leg of a firewall that the flow passes",
-            ),
+            Nat::Snat(host, _, named) => {
+                let name = site.host(*host).map_or("", |h| h.name.as_str());
+                let whose = match named {
+                    Some(addr) => format!("`{name}`, which has `{addr}`,"),
+                    None => format!("`{name}`"),
+                };
+                (
+                    format!(
+                        "{whose} is no firewall on the way from `{from}` to `{to}`: it cannot give it an address"
+                    ),
+                    "name a leg of a firewall that the flow passes, or one of its addresses",
+                )
+            }
         };
         Diagnostic::error(code::NAT_WHERE, self.span, message)
             .label(format!("needed by `{}`", self.words))
@@ -454,9 +460,17 @@ impl Need<'_> {
                 finding(format!("the flow gets the address of `{leg}`, which is not known, and `{at}` has to know it"))
                     .help("give the leg a static address, or translate at the last machine that filters")
             }
-            Trouble::Several { host, zone } => {
+            Trouble::Several { host, zone, first } => {
+                let help = match self.nat {
+                    // Which of them a hairpin takes no word says.
+                    Some(Nat::Dnat { .. }) => "give the leg one address of the family".to_owned(),
+                    _ if of_both(site, (*host, *zone)) => {
+                        format!("say which, in a statement for each family: `snat to {first}`")
+                    }
+                    _ => format!("say which: `snat to {first}`, or another address of the leg"),
+                };
                 finding(format!("`{}` has several addresses that the flow could get", gateway(site, (*host, *zone))))
-                    .help("give the leg one address of the family, or name another leg by `snat to HOST.ZONE`")
+                    .help(help)
             }
             Trouble::Public { host, at, worn } => {
                 let name = |id: &HostId| site.host(*id).map_or("", |h| h.name.as_str());
@@ -538,12 +552,18 @@ fn unknown(site: &Site, mask: Mask, points: Vec<HostId>) -> Option<Trouble> {
     let zone = site.leg(mask.host, mask.leg).map(|l| l.zone)?;
     match mask.addr {
         Put::Known(_) => None,
-        Put::Several => Some(Trouble::Several { host: mask.host, zone }),
+        Put::Several(first) => Some(Trouble::Several { host: mask.host, zone, first }),
         Put::Dynamic => {
             let at = points.into_iter().find(|h| site.host(*h).is_some_and(Host::filters))?;
             Some(Trouble::Unknown { host: mask.host, zone, at })
         }
     }
+}
+
+/// Whether a machine's leg in a zone has static addresses of both families.
+fn of_both(site: &Site, (host, zone): (HostId, ZoneId)) -> bool {
+    let leg = site.host(host).and_then(|machine| machine.leg_in(zone));
+    leg.is_some_and(|(_, leg)| Family::BOTH.into_iter().all(|family| leg.address_set().has(family)))
 }
 
 /// S3: a dynamic leg that a machine other than its own would have to know.

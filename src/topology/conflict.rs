@@ -151,7 +151,7 @@ fn change(way: &Way) -> Change {
 fn put(mask: Mask) -> (HostId, Result<IpAddr, LegId>) {
     match mask.addr {
         Put::Known(addr) => (mask.host, Ok(addr)),
-        Put::Dynamic | Put::Several => (mask.host, Err(mask.leg)),
+        Put::Dynamic | Put::Several(_) => (mask.host, Err(mask.leg)),
     }
 }
 

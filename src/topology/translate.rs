@@ -128,8 +128,8 @@ pub enum Put {
     Known(IpAddr),
     /// A dynamic leg's.
     Dynamic,
-    /// The leg has several of the family (`nat-address`).
-    Several,
+    /// The leg has several of the family (`nat-address`): this one first.
+    Several(IpAddr),
 }
 
 /// Whether the clause of an access speaks for a family (S28).
@@ -140,7 +140,8 @@ pub fn translates(site: &Site, nat: Option<&Nat>, family: Family) -> bool {
         Some(Nat::Dnat { to, .. } | Nat::Ipvs { servers: to, .. }) => {
             to.iter().any(|a| Family::of(*a) == family)
         }
-        Some(Nat::Snat(host, leg)) => site.leg(*host, *leg).is_some_and(|l| l.carries(site, family)),
+        Some(Nat::Snat(_, _, Some(named))) => Family::of(*named) == family,
+        Some(Nat::Snat(host, leg, None)) => site.leg(*host, *leg).is_some_and(|l| l.carries(site, family)),
     }
 }
 
@@ -257,7 +258,9 @@ impl Topology<'_> {
                     Some(self.balanced(from, crossing, reals, (*direct, *port)))
                 }
                 Some(Nat::Masquerade) => Some(self.source(from, crossing, None)),
-                Some(Nat::Snat(host, leg)) => Some(self.source(from, crossing, Some((*host, *leg)))),
+                Some(Nat::Snat(host, leg, named)) => {
+                    Some(self.source(from, crossing, Some((*host, *leg, *named))))
+                }
             })
             .collect()
     }
@@ -377,25 +380,29 @@ impl Topology<'_> {
         some.then_some(())
     }
 
-    /// S30; `leg` is the one named by `snat to`.
-    fn source(&mut self, from: &End, crossing: Crossing, leg: Option<(HostId, LegId)>) -> Way {
+    /// S30; `by` is the leg named by `snat to`, maybe by one of its addresses.
+    fn source(&mut self, from: &End, crossing: Crossing, by: Option<(HostId, LegId, Option<IpAddr>)>) -> Way {
         let site = self.site;
         let Ok(path) = crossing.path.as_ref() else {
             return Way { crossing, course: Course::Plain };
         };
-        let here = |host: HostId| is_firewall(site, host) && leg.is_none_or(|(named, _)| named == host);
+        let here = |host: HostId| is_firewall(site, host) && by.is_none_or(|(named, ..)| named == host);
         let last = path.transits.iter().rposition(|t| here(t.host));
         let found = last.and_then(|at| path.transits.get(at).map(|t| (at, *t)));
         let Some((position, transit)) = found else {
-            let course = if leg.is_none() && self.starts_at_firewall(from, &crossing) {
+            let course = if by.is_none() && self.starts_at_firewall(from, &crossing) {
                 Course::Plain
             } else {
                 Course::Nowhere
             };
             return Way { crossing, course };
         };
-        let (host, leg) = leg.unwrap_or((transit.host, transit.outward));
-        let Some(mask) = self.mask(host, leg, crossing.family) else {
+        let (host, leg, named) = by.unwrap_or((transit.host, transit.outward, None));
+        let mask = match named {
+            Some(addr) => Some(Mask { host, leg, addr: Put::Known(addr) }),
+            None => self.mask(host, leg, crossing.family),
+        };
+        let Some(mask) = mask else {
             return Way { crossing, course: Course::Nowhere };
         };
         let behind = match self.lone(&crossing) {
@@ -439,7 +446,7 @@ impl Topology<'_> {
             [] if leg.dynamic => Put::Dynamic,
             [] => return None,
             [one] => Put::Known(*one),
-            _ => Put::Several,
+            [first, ..] => Put::Several(*first),
         };
         Some(Mask { host, leg: leg_id, addr })
     }

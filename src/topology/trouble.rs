@@ -57,6 +57,7 @@ pub(super) enum Trouble {
     Several {
         host: HostId,
         zone: ZoneId,
+        first: IpAddr,
     },
     /// A machine that knows this one by its public address (S57).
     Public {

@@ -13,6 +13,7 @@ use fwc::net::{CtState, Direction, NatStatus, Packet, Proto, Translation, Tuple,
 use fwc::target::nft::artifact::{Hook, Ruleset};
 use fwc::target::nft::{read, sim};
 
+use crate::common::compiled;
 use crate::kernel;
 use crate::sites::{addr, office};
 
@@ -500,5 +501,54 @@ fn what_prerouting_does(bench: &mut Bench<'_>, ruleset: &Ruleset, at: &dyn Fn(&s
     for (packet, seen) in packets.iter().zip(seen) {
         let run = sim::run(ruleset, Hook::Prerouting, packet);
         assert_eq!(seen, Some((run.packet.dst, run.packet.dport)), "{packet:?}");
+    }
+}
+
+/// S30: a /29, of which one address is for whatever goes out, one published, and one a server's in both directions.
+const PUBLICS: &str = "zone world { rest }\nzone lan { 10.0.0.0/24, 2001:db8:1::/64 }\n\
+    firewall fw {\n    wan 203.0.113.2, 203.0.113.3, 203.0.113.5, 2001:db8:9::2, 2001:db8:9::5 in world\n\
+    lan 10.0.0.1, 2001:db8:1::1 in lan\n}\n\
+    host mail { eth0 10.0.0.25, 2001:db8:1::25 in lan; nftables }\nhost web = 10.0.0.80 in lan\n\
+    allow smtp, https from lan except mail to world snat to 203.0.113.2\n\
+    allow smtp, https from lan except mail to world snat to 2001:db8:9::2\n\
+    allow smtp, https from mail to world snat to 203.0.113.5\n\
+    allow smtp, https from mail to world snat to 2001:db8:9::5\n\
+    allow smtp from world to 203.0.113.5, 2001:db8:9::5 dnat to mail\n\
+    allow https from world to 203.0.113.3 dnat to web\n";
+
+#[test]
+fn each_flow_gets_the_public_address_that_its_sentence_names() {
+    if !kernel() {
+        return;
+    }
+    let compiled = compiled(&[("publics.fw".to_owned(), PUBLICS.to_owned())]);
+    let site = &compiled.site;
+    let forwarding = Forwarding::new(site);
+    let rulesets = compiled.artifacts.iter().map(|(host, rules)| (*host, rules.text.clone())).collect();
+    let mut lab = SiteLab::new(&forwarding, &rulesets).unwrap();
+    let [mail, web] = ["mail", "web"].map(|name| Start::Machine(site.host_named(name).unwrap()));
+    let [world, lan] = ["world", "lan"].map(|name| Start::Zone(site.zone_named(name).unwrap()));
+    let out = "198.51.100.7";
+    // Who writes to whom; what comes there, from whom and to whom, where anything does.
+    let cases = [
+        (mail, ("10.0.0.25", out, 25), Some(("203.0.113.5", out))),
+        (web, ("10.0.0.80", out, 25), Some(("203.0.113.2", out))),
+        (lan, ("10.0.0.9", out, 443), Some(("203.0.113.2", out))),
+        (mail, ("2001:db8:1::25", "2a00::7", 443), Some(("2001:db8:9::5", "2a00::7"))),
+        (lan, ("2001:db8:1::9", "2a00::7", 25), Some(("2001:db8:9::2", "2a00::7"))),
+        (world, (out, "203.0.113.5", 25), Some((out, "10.0.0.25"))),
+        (world, ("2a00::7", "2001:db8:9::5", 25), Some(("2a00::7", "2001:db8:1::25"))),
+        (world, (out, "203.0.113.3", 443), Some((out, "10.0.0.80"))),
+        (world, (out, "203.0.113.2", 25), None),
+        (world, (out, "203.0.113.3", 25), None),
+        (world, (out, "203.0.113.5", 443), None),
+        (mail, ("10.0.0.25", out, 22), None),
+    ];
+    for (start, (src, dst, port), arrives) in cases {
+        let packet = Packet::new(addr(src), addr(dst), Proto::TCP, 40_000, port);
+        let talk = lab.converse(&[(start, packet)]).unwrap().remove(0);
+        let got = talk.first.delivered.filter(|_| talk.first.at_layer4).map(|d| (d.src, d.dst, d.dport));
+        let wanted = arrives.map(|(src, dst)| (addr(src), addr(dst), port));
+        assert_eq!((got, talk.answers), (wanted, arrives.is_some()), "{src} to {dst}, {port}: {talk:?}");
     }
 }

@@ -158,7 +158,7 @@ fn at_nat(
 fn policy(g: &mut G) -> (String, Site) {
     let mut text = topology(g);
     let mut kept = site(&text).unwrap();
-    for _ in 0..14 {
+    for _ in 0..16 {
         let longer = format!("{text}{}\n", statement(g));
         if let Some(site) = site(&longer) {
             (text, kept) = (longer, site);
@@ -264,8 +264,17 @@ fn statement(g: &mut G) -> String {
             )
         }
         2 => {
-            let how =
-                ["masquerade", "masquerade", "snat to outer.world", "snat to outer.dmz", "snat to inner.dmz"];
+            let how = [
+                "masquerade",
+                "masquerade",
+                "snat to outer.world",
+                "snat to outer.dmz",
+                "snat to inner.dmz",
+                "snat to 198.51.100.1",
+                "snat to 198.51.100.2",
+                "snat to 10.0.1.2",
+                "snat to 2001:db8:1::2",
+            ];
             format!("allow {service} from {from} to {} {}{modifiers}", g.pick(&plain), g.pick(&how))
         }
         _ => format!("allow {service} from {from} to {}{modifiers}", g.pick(&plain)),

@@ -23,6 +23,7 @@ pub fn clauses(dice: &mut Dice, site: &mut Site, count: usize) {
     if firewalls.is_empty() {
         return;
     }
+    several(dice, site, &firewalls);
     for _ in 0..count {
         let like = dice.pick(&site.accesses);
         let access = access(dice, site, &firewalls, like);
@@ -31,13 +32,31 @@ pub fn clauses(dice: &mut Dice, site: &mut Site, count: usize) {
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
 }
 
+/// Gives a leg of some firewalls a second address of the family of its first: its number and a hundred.
+fn several(dice: &mut Dice, site: &mut Site, firewalls: &[HostId]) {
+    for at in firewalls {
+        let legs = &mut site.hosts[at.index()].legs;
+        let leg = dice.below(legs.len());
+        let addresses = &mut legs[leg].addresses;
+        let second = addresses.first().map(|first| match first {
+            IpAddr::V4(first) => IpAddr::from((u32::from(*first) + 100).to_be_bytes()),
+            IpAddr::V6(first) => IpAddr::from((u128::from(*first) + 100).to_be_bytes()),
+        });
+        addresses.extend(second.filter(|_| dice.one_in(2)));
+        addresses.sort_unstable();
+    }
+}
+
 /// A statement with a clause.
 pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) -> Access {
     let at = dice.pick(firewalls);
     let nat = match dice.below(5) {
         0..3 => dnat(dice, site),
         3 => Nat::Masquerade,
-        _ => Nat::Snat(at, leg(dice, site, at)),
+        _ => {
+            let leg = leg(dice, site, at);
+            Nat::Snat(at, leg, named(dice, site, at, leg))
+        }
     };
     let to = match nat {
         Nat::Dnat { .. } | Nat::Ipvs { .. } => written(dice, site, at),
@@ -93,7 +112,11 @@ fn tidy(dice: &mut Dice, site: &Site, at: HostId, nat: Nat, to: Place) -> (Place
             (place(from), nat, to)
         }
         Nat::Masquerade => (place(vec![zone(came)]), nat, place(vec![zone(left)])),
-        Nat::Snat(..) => (place(vec![zone(came)]), Nat::Snat(at, id(left)), place(vec![zone(left)])),
+        Nat::Snat(_, of, addr) => {
+            // The address says which leg.
+            let of = if addr.is_some() { of } else { id(left) };
+            (place(vec![zone(came)]), Nat::Snat(at, of, addr), place(vec![zone(left)]))
+        }
         Nat::Ipvs { .. } => (place(vec![zone(came)]), nat, to),
     }
 }
@@ -101,6 +124,12 @@ fn tidy(dice: &mut Dice, site: &Site, at: HostId, nat: Nat, to: Place) -> (Place
 fn leg(dice: &mut Dice, site: &Site, host: HostId) -> LegId {
     let legs = site.host(host).map_or(0, |h| h.legs.len());
     LegId(u32::try_from(dice.below(legs)).unwrap_or(0))
+}
+
+/// One of the addresses of a leg, or none named.
+fn named(dice: &mut Dice, site: &Site, host: HostId, leg: LegId) -> Option<IpAddr> {
+    let own = site.leg(host, leg).map_or(&[][..], |leg| &leg.addresses);
+    (!own.is_empty() && !dice.one_in(3)).then(|| dice.pick(own))
 }
 
 /// A random site of which some statements are balancers.
@@ -228,7 +257,7 @@ pub fn packet(dice: &mut Dice, site: &Site, host: HostId, hook: Hook) -> Packet 
         Nat::Dnat { .. } | Nat::Ipvs { .. } => {
             access.to.plus.iter().any(|end| matches!(end, End::Leg(h, _) if *h == host))
         }
-        Nat::Snat(at, _) => *at == host,
+        Nat::Snat(at, ..) => *at == host,
         Nat::Masquerade => true,
     };
     let own: Vec<(&Access, &Nat)> = clauses.iter().copied().filter(|(a, n)| here(n, a)).collect();

@@ -33,8 +33,9 @@ pub fn policy(seed: u64) -> String {
 }
 
 fn gateways(dice: &mut Dice, families: Families) -> String {
-    let door = match dice.below(3) {
-        0 => "dynamic".to_owned(),
+    let door = match dice.below(6) {
+        0 | 1 => "dynamic".to_owned(),
+        2 => format!("{}, 192.0.2.2", families.both("192.0.2.1", "2001:db8:f::1")),
         _ => families.both("192.0.2.1", "2001:db8:f::1"),
     };
     let (lan, dmz) = (families.both("10.0.0.1", "fd00:1::1"), families.both("10.0.1.1", "fd00:2::1"));
@@ -112,7 +113,10 @@ fn statement(dice: &mut Dice, at: usize) -> String {
     };
     match dice.below(16) {
         0 | 1 => format!("allow {port} from {inside} to world masquerade{tail}\n"),
-        2 => format!("allow {port} from {inside} to world snat to fw.world{tail}\n"),
+        2 => {
+            let by = dice.pick(&["fw.world", "192.0.2.1", "192.0.2.2", "2001:db8:f::1"]);
+            format!("allow {port} from {inside} to world snat to {by}{tail}\n")
+        }
         3 => {
             let (from, to) = dice.pick(&[("lan", "dmz"), ("pc", "web"), ("dmz", "lan"), ("world", "dmz")]);
             format!("allow {port} from {from} to {to} masquerade{tail}\n")

@@ -55,7 +55,8 @@ pub fn sentence(site: &Site, access: &Access) -> String {
 fn clause(site: &Site, nat: &Nat) -> String {
     match nat {
         Nat::Masquerade => " masquerade".to_owned(),
-        Nat::Snat(host, leg) => format!(" snat to {}", end(site, &End::Leg(*host, *leg))),
+        Nat::Snat(_, _, Some(addr)) => format!(" snat to {addr}"),
+        Nat::Snat(host, leg, None) => format!(" snat to {}", end(site, &End::Leg(*host, *leg))),
         Nat::Ipvs { direct, servers, port } => {
             let how = if *direct { "dr" } else { "nat" };
             let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();

@@ -337,6 +337,12 @@ impl AtHook<'_, '_> {
         }
     }
 
+    /// S30: whether an address that is named is one of a leg in a family.
+    fn is_of_leg(&self, host: HostId, leg: LegId, family: Family, addr: IpAddr) -> bool {
+        let leg = self.routes.site.leg(host, leg);
+        Family::of(addr) == family && leg.is_some_and(|own| own.address_set().contains(addr))
+    }
+
     /// The written packets before they are translated.
     fn outer(&mut self, access: &Access, served: &Served) -> PacketSet {
         if served.dynamic || !matches!(self.hook, Hook::Output | Hook::Forward | Hook::Bridge) {
@@ -505,15 +511,22 @@ impl AtHook<'_, '_> {
             |host: HostId| self.routes.site.host(host).is_some_and(|m: &Host| m.role == Role::Firewall);
         let mut firewalls = path.transits.iter().enumerate().filter(|(_, t)| is_firewall(t.host));
         let found = match nat {
-            Nat::Snat(host, leg) => firewalls.find(|(_, t)| t.host == *host).map(|(at, t)| (at, t, *leg)),
-            Nat::Masquerade => firewalls.next_back().map(|(at, t)| (at, t, t.left)),
+            Nat::Snat(host, leg, said) => {
+                firewalls.find(|(_, t)| t.host == *host).map(|(at, t)| (at, t, *leg, *said))
+            }
+            Nat::Masquerade => firewalls.next_back().map(|(at, t)| (at, t, t.left, None)),
             Nat::Dnat { .. } | Nat::Ipvs { .. } => return Mask::Refused,
         };
-        let Some((at, transit, leg)) = found else {
+        let Some((at, transit, leg, said)) = found else {
             let left_alone = *nat == Nat::Masquerade && machine_of(from).is_some_and(is_firewall);
             return if left_alone { Mask::Unneeded } else { Mask::Refused };
         };
-        match self.source_by(transit.host, leg, family) {
+        let source = match said {
+            Some(said) if !self.is_of_leg(transit.host, leg, family, said) => None,
+            Some(said) => Some(Translation::Source(said)),
+            None => self.source_by(transit.host, leg, family),
+        };
+        match source {
             None => Mask::Refused,
             Some(Translation::Masquerade) if leg != transit.left => Mask::Refused,
             Some(source) => Mask::At(at, source),

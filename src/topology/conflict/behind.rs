@@ -117,12 +117,12 @@ fn put(site: &Site, crossing: &Crossing, mask: Mask) -> Crossing {
     (behind.senders, behind.from_dynamic) = (Vec::new(), None);
     behind.src = match (mask.addr, leg) {
         (Put::Known(addr), _) => AddrSet::one(addr),
-        (Put::Several, Some(leg)) => leg.address_set(),
+        (Put::Several(_), Some(leg)) => leg.address_set(),
         // Any of its zone, as far as anybody knows.
         (Put::Dynamic, Some(leg)) => {
             site.zone(leg.zone).map_or_else(AddrSet::empty, |zone| zone.addrs.clone())
         }
-        (Put::Several | Put::Dynamic, None) => AddrSet::empty(),
+        (Put::Several(_) | Put::Dynamic, None) => AddrSet::empty(),
     };
     behind
 }
