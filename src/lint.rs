@@ -149,7 +149,7 @@ impl Spoken {
                 spoken.hear_end(site, &End::Addrs(target));
             }
             // Its address is put in, whatever passes there.
-            if let Some(Nat::Snat(host, leg)) = &access.nat {
+            if let Some(Nat::Snat(host, leg, _)) = &access.nat {
                 spoken.legs.insert((*host, *leg));
             }
         }
