@@ -150,7 +150,11 @@ fn writes_size(statement: &Statement) -> bool {
 fn goes_on(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::Match { .. } | Statement::Counter(_) | Statement::Log(_) | Statement::Alter(_)
+        Statement::Match { .. }
+            | Statement::Counter(_)
+            | Statement::Log(_)
+            | Statement::Limit(_)
+            | Statement::Alter(_)
     )
 }
 

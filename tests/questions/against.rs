@@ -95,7 +95,7 @@ fn a_clamp_that_is_gone_or_another_is_no_proof() {
         (wrong, report.uncompared.len())
     };
     assert_eq!(report(own), (0, 0));
-    let line = "iifname \"eth1\" tcp flags & (fin | syn | rst) == syn tcp option maxseg size set rt mtu";
+    let line = "iifname \"eth1\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu";
     assert!(own.contains(line), "{own}");
     for (other, found) in [
         // As other programs and releases of nft write it.
