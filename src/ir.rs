@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 pub use groups::{Admit, Far, GroupRules, never};
 
-use crate::model::{AccessId, Hook, HostId, PersonId};
+use crate::model::{AccessId, Clamp, Hook, HostId, PersonId};
 use crate::net::range::Bounded;
 use crate::net::{AddrRange, AddrSet, Family, Limit, Proto, Verdict};
 
@@ -152,6 +152,8 @@ pub struct PointRules {
     pub dhcp: Vec<(Wire, Family)>,
     /// S81: legs by which the machine gives leases, by family.
     pub leases: Vec<Leases>,
+    /// S82: in forward, legs by which the maximum segment size is lowered, and to what.
+    pub clamps: Vec<(Wire, Clamp)>,
     /// What is denied.
     pub denies: Vec<Layer>,
     /// S13: the machine's own addresses, as source in input and destination in output, where an `allow` covers

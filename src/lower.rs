@@ -85,6 +85,7 @@ pub fn lower(site: &Site) -> Program {
             resets: false,
             dhcp: Vec::new(),
             leases: Vec::new(),
+            clamps: Vec::new(),
             denies: crate::opt::arrange(raw.denies),
             itself: raw.itself,
             pairs: Vec::new(),

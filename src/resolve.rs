@@ -14,6 +14,7 @@ mod access;
 mod bastion;
 mod bridges;
 mod builtin;
+mod clamps;
 mod cycles;
 mod declarations;
 mod except;
@@ -113,5 +114,7 @@ pub fn of_declared(
     let waived = unused::waived(&names, findings);
     unused::check(&names, &waived, findings);
     unusable::check(&hosts, &zones, &vpcs, &waived, findings);
-    sound.then_some(Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups })
+    let site = Site { zones, hosts, vpcs, security_groups, lists, people, accesses, tests, groups };
+    clamps::check(&site, findings);
+    sound.then_some(site)
 }

@@ -5,6 +5,7 @@
 //! *Design decisions*. What holds takes one line; what does not comes with a packet a person can read, its way,
 //! and at each hop the line of the policy and the line of the artifact. Words, not colours, carry the answer.
 
+mod clamps;
 mod frames;
 mod people;
 
@@ -41,7 +42,8 @@ pub(super) fn exit(report: &Report) -> Exit {
     let refuted = outcomes(report).any(|o| matches!(o, Outcome::Refuted(_)));
     let round = report.bastions.ways.iter().any(|way| way.excuse == Excuse::None);
     let frames = report.frames.iter().any(|proof| !proof.holds());
-    if refuted || round || frames || report.settings.iter().any(|proof| !proof.holds()) {
+    let clamps = report.clamps.iter().any(|proof| !proof.holds());
+    if refuted || round || frames || clamps || report.settings.iter().any(|proof| !proof.holds()) {
         Exit::AtFault
     } else if report.holds() {
         Exit::Fine
@@ -53,10 +55,11 @@ pub(super) fn exit(report: &Report) -> Exit {
 /// `proved: 9 points, 12 expectations, 8 claims unasked`
 pub(super) fn summary(report: &Report) -> String {
     let all = outcomes(report).count().saturating_add(report.settings.len());
-    let all = all.saturating_add(report.frames.len());
+    let all = all.saturating_add(report.frames.len()).saturating_add(report.clamps.len());
     let refuted = outcomes(report).filter(|o| matches!(o, Outcome::Refuted(_))).count();
     let refuted = refuted.saturating_add(report.settings.iter().filter(|proof| !proof.holds()).count());
     let refuted = refuted.saturating_add(report.frames.iter().filter(|proof| !proof.holds()).count());
+    let refuted = refuted.saturating_add(report.clamps.iter().filter(|proof| !proof.holds()).count());
     let round = report.bastions.ways.iter().filter(|way| way.excuse == Excuse::None).count();
     let (all, refuted) = (all.saturating_add(round), refuted.saturating_add(round));
     let undecided = outcomes(report).filter(|o| matches!(o, Outcome::Undecided { .. })).count();
@@ -99,6 +102,7 @@ impl<'a> Telling<'a> {
         self.unasked(&mut text, report);
         self.people(&mut text, report);
         self.frames(&mut text, report);
+        self.clamps(&mut text, report);
         self.settings(&mut text, report);
         for what in &report.uncompared {
             let _ = writeln!(text, "undecided {}", clean_line(&format!("not compared: {what}")));
@@ -131,6 +135,7 @@ impl<'a> Telling<'a> {
             "unasked": unasked.collect::<Vec<_>>(),
             "people": self.people_as_json(report),
             "frames": report.frames.iter().map(|proof| self.frames_as_json(proof)).collect::<Vec<_>>(),
+            "clamps": report.clamps.iter().map(|proof| self.clamps_as_json(proof)).collect::<Vec<_>>(),
             "settings": report.settings.iter().map(|proof| self.settings_as_json(proof)).collect::<Vec<_>>(),
             "uncompared": report.uncompared,
             "waived": self.waived_as_json(),

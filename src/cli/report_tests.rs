@@ -80,6 +80,7 @@ fn report(expect: Outcome) -> Report {
         }],
         replies: Vec::new(),
         frames: Vec::new(),
+        clamps: Vec::new(),
         settings: vec![SettingsProof { host: HostId(0), held: 9, wrong: Vec::new() }],
         people: Vec::new(),
         bastions: Bastions::default(),

@@ -55,6 +55,7 @@ codes! {
     BAD_VPC = "bad-vpc",
     BROADCAST_ADDRESS = "broadcast-address",
     BUILT_IN_SERVICE = "built-in-service",
+    CANNOT_CLAMP_MSS = "cannot-clamp-mss",
     CANNOT_FILTER = "cannot-filter",
     CANNOT_SERVE_DHCP = "cannot-serve-dhcp",
     CLOSED_LEG = "closed-leg",

@@ -20,6 +20,11 @@ pub(super) fn complete(topology: &mut Topology<'_>, site: &Site, machine: &Host,
         point.dhcp = dhcp(site, machine, point);
         point.leases = leases(site, machine, point);
     }
+    if point.hook == Hook::Forward {
+        // S82.
+        let clamps = machine.legs().filter_map(|(id, leg)| Some((wire(site, point.host, id), leg.clamp?)));
+        point.clamps = clamps.collect();
+    }
     if point.closed && point.containers.is_none() {
         return;
     }

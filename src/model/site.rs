@@ -431,8 +431,19 @@ pub struct Leg {
     pub bridge: Option<Bridge>,
     /// Whether the machine gives leases to the zone by it (S81).
     pub serves_dhcp: bool,
+    /// To what the machine lowers the maximum segment size of what it forwards by it (S82).
+    pub clamp: Option<Clamp>,
     /// Where it is declared.
     pub span: Span,
+}
+
+/// To what the maximum segment size of TCP is lowered (S82).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Clamp {
+    /// To what the path takes, as the kernel knows it.
+    Path,
+    /// To this.
+    To(u16),
 }
 
 /// An address by which the gateway of a vpc makes a leg known outside (S57).

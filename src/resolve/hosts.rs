@@ -7,7 +7,7 @@ use super::names::Names;
 use super::places::Places;
 use super::{bridges, groups, literal, people, words};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::{Bridge, Host, HostId, Leg, Public, Role, Zone};
+use crate::model::{Bridge, Clamp, Host, HostId, Leg, Public, Role, Zone};
 use crate::source::Span;
 use crate::syntax::ast::{self, AddressValue, HostKind, HostLine, LegAddresses};
 
@@ -169,6 +169,10 @@ fn leg(names: &Names, zones: &[Zone], leg: &ast::Leg, findings: &mut Findings) -
         zone,
         bridge,
         serves_dhcp: leg.serves_dhcp.is_some(),
+        clamp: leg.clamp.map(|clamp| match clamp {
+            ast::Clamp::Path => Clamp::Path,
+            ast::Clamp::To(size) => Clamp::To(size),
+        }),
         span: leg.span,
     })
 }

@@ -91,7 +91,7 @@ fn shares_out(access: &Access, id: HostId, host: &Host) -> bool {
 }
 
 /// Whether a statement names a machine behind `to`, as far as a director can be named.
-fn is_at(access: &Access, id: HostId, host: &Host) -> bool {
+pub(super) fn is_at(access: &Access, id: HostId, host: &Host) -> bool {
     let is_here = |end: &End| match end {
         End::Host(other) | End::Leg(other, _) => *other == id,
         End::Addrs(addrs) => host.legs.iter().any(|leg| leg.is_among(addrs)),

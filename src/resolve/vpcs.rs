@@ -231,6 +231,7 @@ fn router_leg(zone: ZoneId, of: &Zone, outside: bool, span: Span) -> Leg {
         zone,
         bridge: None,
         serves_dhcp: false,
+        clamp: None,
         span,
     }
 }

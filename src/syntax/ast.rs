@@ -178,7 +178,7 @@ pub struct Host {
 /// A line in the braces of a machine, or of `each`.
 #[derive(Clone, Debug)]
 pub enum HostLine {
-    /// `eth1 10.1.1.1 in clients [bridge HOW|hub] [serves dhcp]`
+    /// `eth1 10.1.1.1 in clients [bridge HOW|hub] [serves dhcp] [clamps mss [to NUMBER]]`
     Leg(Leg),
     /// `route PLACES via HOST.ZONE`
     Route {
@@ -244,6 +244,8 @@ pub struct Leg {
     pub bridge: Option<Bridge>,
     /// `serves dhcp`
     pub serves_dhcp: Option<Span>,
+    /// `clamps mss [to NUMBER]`
+    pub clamp: Option<Clamp>,
     /// Where it stands.
     pub span: Span,
 }
@@ -277,6 +279,15 @@ pub enum Bridge {
     Stateless(Str),
     /// `hub`, without `bridge`
     Hub(Span),
+}
+
+/// `clamps mss`: to what the maximum segment size of TCP is lowered.
+#[derive(Clone, Copy, Debug)]
+pub enum Clamp {
+    /// To what the path takes.
+    Path,
+    /// `to NUMBER`
+    To(u16),
 }
 
 /// `group NAME = …` or `group NAME += …`

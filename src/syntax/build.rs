@@ -204,7 +204,7 @@ impl<'r, 'f> Builder<'r, 'f> {
     fn leg(&mut self, pair: P<'_>) -> Option<Leg> {
         let span = self.span(&pair);
         let (mut interface, mut addresses, mut public) = (None, None, Vec::new());
-        let (mut zone, mut bridge, mut serves_dhcp) = (None, None, None);
+        let (mut zone, mut bridge, mut serves_dhcp, mut clamp) = (None, None, None, None);
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::interface => interface = Some(self.interface(&p)?),
@@ -217,10 +217,18 @@ impl<'r, 'f> Builder<'r, 'f> {
                 Rule::bridge => bridge = Some(self.bridge(p)?),
                 Rule::kw_hub => bridge = Some(Bridge::Hub(self.span(&p))),
                 Rule::leg_leases => serves_dhcp = Some(self.span(&p)),
+                Rule::leg_clamp => clamp = Some(self.clamp(p)?),
                 _ => {}
             }
         }
-        Some(Leg { interface, addresses: addresses?, public, zone: zone?, bridge, serves_dhcp, span })
+        Some(Leg { interface, addresses: addresses?, public, zone: zone?, bridge, serves_dhcp, clamp, span })
+    }
+
+    fn clamp(&mut self, pair: P<'_>) -> Option<Clamp> {
+        let Some(number) = child(pair, Rule::number) else { return Some(Clamp::Path) };
+        // RFC 9293: 536 is what every host takes; behind 65,495 comes the longest packet of IPv4 with its headers.
+        let to = self.number(&number, 536, 65_495, "a maximum segment size")?;
+        u16::try_from(to).ok().map(Clamp::To)
     }
 
     fn bridge(&mut self, pair: P<'_>) -> Option<Bridge> {

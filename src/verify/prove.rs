@@ -10,6 +10,7 @@ use crate::target::nft::artifact::{self, Place, Statement, TableFamily};
 use crate::target::nft::{read, sim};
 
 use super::artifacts::{Artifacts, HostRules, hook_of};
+use super::clamps;
 use super::compose::{Network, Worn};
 use super::done::{Done, OfAny, Simulated, done};
 use super::frames::{frames, frames_of};
@@ -59,6 +60,9 @@ fn proved(
     let favourites = favourites(site);
     let (mut accepted, mut translations) = (BTreeMap::new(), Translations::new());
     for (&host, rules) in &artifacts.hosts {
+        let (clamps, unread) = clamps::clamps(site, host, rules);
+        report.clamps.extend(clamps);
+        report.uncompared.extend(unread);
         for hook in every_hook(site, host) {
             let meant = of_hook(&each, host, hook);
             if is_silent(&meant, rules, hook) {
@@ -160,8 +164,10 @@ impl<'s> Against<'s> {
             |family, hook| sim::is_modelled(family, hook) && (bridging || family != TableFamily::Bridge);
         let unseen = unseen::all(&rules.ruleset, &looks);
         let untold = unseen::untold(&rules.ruleset).into_iter().map(|(_, words)| words);
-        let uncompared = unseen.iter().map(unseen::Unseen::words).chain(untold).collect();
-        Report { points, frames, uncompared, nodes: self.nodes(), ..Report::default() }
+        let (clamps, unread) = clamps::clamps(site, self.host, rules);
+        let clamps = clamps.into_iter().collect();
+        let uncompared = unseen.iter().map(unseen::Unseen::words).chain(untold).chain(unread).collect();
+        Report { points, frames, clamps, uncompared, nodes: self.nodes(), ..Report::default() }
     }
 
     /// Compares one hook of it.

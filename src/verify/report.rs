@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::clamps::ClampsProof;
 use super::sysctl::SettingsProof;
 use crate::model::{AccessId, HostId, LegId, Origin, PersonId, Point, Site};
 use crate::net::addr::SOMEBODY;
@@ -245,6 +246,8 @@ pub struct Report {
     pub replies: Vec<Replies>,
     /// What is no packet on the bridges of each machine that has one.
     pub frames: Vec<FramesProof>,
+    /// Where each machine lowers the maximum segment size of TCP, if it does or should (S82).
+    pub clamps: Vec<ClampsProof>,
     /// The parameters of each machine's kernel, where there is a text that sets them.
     pub settings: Vec<SettingsProof>,
     /// What of a ruleset from elsewhere stands where nothing is simulated, by name: it may stop packets, or hand them on
@@ -268,6 +271,7 @@ impl Report {
             && self.expects.iter().all(|e| e.outcome.holds())
             && self.unasked.iter().all(|u| u.outcome.holds())
             && self.frames.iter().all(FramesProof::holds)
+            && self.clamps.iter().all(ClampsProof::holds)
             && self.settings.iter().all(SettingsProof::holds)
             && self.uncompared.is_empty()
             && self.people.iter().all(|p| p.outcome.holds())

@@ -161,6 +161,7 @@ mod tests {
             addresses: vec![[10, 0, 0, 1].into()],
             bridge,
             serves_dhcp: false,
+            clamp: None,
             dynamic: false,
             zone: crate::model::ZoneId(0),
             span: NOWHERE,

@@ -122,6 +122,8 @@ pub(crate) const CASES: &[(&str, &[&str])] = &[
     ("verify_refuted_json", &["verify", "--format", "json", "refuted.fw"]),
     ("verify_json", &["verify", "--format", "json", "site.fw"]),
     ("verify_findings_json", &["verify", "--format", "json", "wrong.fw"]),
+    ("compile_clamps", &["compile", "--host", "fw", "clamps.fw"]),
+    ("verify_clamps", &["verify", "clamps.fw"]),
     ("verify_timings", &["verify", "--timings", "site.fw"]),
     ("verify_beside", &["verify", "containers.fw", "--host", "node", "--beside", "beside.nft"]),
     (
@@ -253,6 +255,15 @@ pub(crate) const STORIES: &[(&str, &[Step])] = &[
             Fwc(&["compile", "--check", "build", "site.fw"]),
             Fwc(&["compile", "--check", "build", "--format", "json", "site.fw"]),
             Fwc(&["verify", "site.fw", "--against", RULES]),
+        ],
+    ),
+    (
+        "story_of_a_clamp_that_is_another",
+        &[
+            Fwc(&["compile", "-o", "build", "clamps.fw"]),
+            Edit(RULES, "maxseg size set rt mtu", "maxseg size set 1300"),
+            Fwc(&["verify", "clamps.fw", "--against", RULES]),
+            Fwc(&["diff", "build", "clamps.fw"]),
         ],
     ),
     (

@@ -14,6 +14,7 @@
 )]
 
 mod bench;
+mod clamps;
 #[path = "../common/mod.rs"]
 mod common;
 mod containers;

@@ -41,6 +41,7 @@ pub(crate) fn host(name: &str, role: Role, legs: &[(&str, &[&str], u32)]) -> Hos
         addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
         bridge: None,
         serves_dhcp: false,
+        clamp: None,
         dynamic: addresses.is_empty(),
         public: Vec::new(),
         zone: ZoneId(*zone),

@@ -79,6 +79,76 @@ fn chains_of_one_priority_that_depend_on_each_other_are_named() {
     assert!(with(&(writes + &table("two", "6", "meta mark 1 accept"))).holds());
 }
 
+/// What TCP is told of segments no packet shows: the rules are read for it (S82).
+#[test]
+fn a_clamp_that_is_gone_or_another_is_no_proof() {
+    let policy =
+        POLICY.replace("in lan;", "in lan clamps mss;").replace("in dmz }", "in dmz clamps mss to 1380 }");
+    let compiled = compiled(&[("clamps.fw".to_owned(), policy)]);
+    let host = compiled.site.host_named("fw").unwrap();
+    let own = &compiled.artifacts.get(&host).unwrap().text;
+    let report = |text: &str| {
+        let report = Against::new(&compiled.site, host).report(&HostRules::listed(text).unwrap());
+        assert!(report.points.iter().all(|point| point.outcome.holds()), "{text}");
+        let wrong = report.clamps.iter().flat_map(|proof| &proof.wrong).count();
+        assert_eq!(report.holds(), wrong == 0 && report.uncompared.is_empty());
+        (wrong, report.uncompared.len())
+    };
+    assert_eq!(report(own), (0, 0));
+    let line = "iifname \"eth1\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu";
+    assert!(own.contains(line), "{own}");
+    for (other, found) in [
+        // As other programs and releases of nft write it.
+        ("iifname \"eth1\" tcp flags syn / syn,rst tcp option maxseg size set rt mtu", (0, 0)),
+        (
+            "iifname { \"eth1\" } tcp flags & (syn|rst) == syn counter tcp option maxseg size set rt mtu",
+            (0, 0),
+        ),
+        // Another size, way, interface; twice; more than was meant; nothing.
+        ("iifname \"eth1\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set 1360", (2, 0)),
+        ("oifname \"eth1\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu", (1, 0)),
+        ("iifname \"eth9\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu", (2, 0)),
+        (
+            "iifname { \"eth1\", \"eth9\" } tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu",
+            (1, 0),
+        ),
+        ("tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu", (2, 0)),
+        ("counter", (1, 0)),
+        // Answers are not lowered; nor what is none of these; and who knows what.
+        ("iifname \"eth1\" tcp flags & (fin|syn|rst|ack) == syn tcp option maxseg size set rt mtu", (1, 1)),
+        ("iifname \"eth1\" tcp flags syn tcp option maxseg size set rt mtu", (1, 1)),
+        ("iifname \"eth*\" tcp flags & (fin|syn|rst) == syn tcp option maxseg size set rt mtu", (1, 1)),
+        (
+            "iifname \"eth1\" ip saddr 10.1.1.9 tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu",
+            (1, 1),
+        ),
+        (
+            "iifname \"eth1\" limit rate 1/second tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu",
+            (1, 1),
+        ),
+        ("iifname \"eth1\" tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu accept", (1, 4)),
+        ("accept", (4, 3)),
+    ] {
+        assert_eq!(report(&own.replacen(line, other, 1)), found, "{other}");
+    }
+    // At another hook, in a table of one family, in one that sleeps.
+    assert_eq!(
+        report(&own.replacen("hook forward priority mangle + 7", "hook input priority mangle + 7", 1)),
+        (4, 4)
+    );
+    let chain = base("ip", "forward priority mangle", "accept", line);
+    assert_eq!(report(&format!("{}\n{chain}", own.replacen(line, "counter", 1))), (1, 0));
+    assert_eq!(report(&format!("{own}\n{chain}")), (0, 0));
+    let asleep = chain.replacen("{\n", "{\n\tflags dormant\n", 1);
+    assert_eq!(report(&format!("{}\n{asleep}", own.replacen(line, "counter", 1))), (1, 0));
+    // A policy that says nothing of it means nothing of it.
+    assert_eq!(with(&chain).clamps.len(), 1);
+    assert!(!with(&chain).holds() && with("").clamps.is_empty());
+    assert!(
+        !with(&base("inet", "postrouting priority mangle", "accept", &line.replace("iif", "oif"))).holds()
+    );
+}
+
 /// A listing says dates in the time zone of who listed it, and not which that is.
 #[test]
 fn a_date_decides_nothing_unless_its_time_zone_is_said() {

@@ -164,6 +164,11 @@ pub fn share(dice: &mut Dice, site: &mut Site, one_in: usize) {
         access.words = words::sentence(site, &access);
         site.accesses[at] = access;
     }
+    // What a director sends on is not forwarded (S82).
+    let directors: Vec<HostId> = site.hosts().map(|(id, _)| id).filter(|id| site.is_director(*id)).collect();
+    for id in directors {
+        site.hosts[id.index()].legs.iter_mut().for_each(|leg| leg.clamp = None);
+    }
     site.accesses.sort_by(|a, b| a.words.cmp(&b.words));
 }
 

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use fwc::model::{
-    Access, Action, Bridge, End, Host, HostId, KeyKind, Leg, LegId, Limit, Per, Person, PersonId, Place,
-    Role, Route, Site, Sshd, Term, Zone, ZoneId,
+    Access, Action, Bridge, Clamp, End, Host, HostId, KeyKind, Leg, LegId, Limit, Per, Person, PersonId,
+    Place, Role, Route, Site, Sshd, Term, Zone, ZoneId,
 };
 use fwc::net::{AddrSet, Family, PortSet, Proto, RangeSet};
 use fwc::source::{FileId, Span};
@@ -35,6 +35,7 @@ pub fn sized(seed: u64, most: (usize, usize)) -> Site {
     hosts(dice, &mut site, most);
     routes(dice, &mut site);
     leases(&mut Dice::new(seed ^ 0xd4c9), &mut site);
+    clamps(&mut Dice::new(seed ^ 0x0355), &mut site);
     for at in 0..site.hosts.len() {
         if site.hosts[at].filters() && dice.one_in(3) {
             let place = place(dice, &site, Action::Deny);
@@ -55,6 +56,16 @@ fn leases(dice: &mut Dice, site: &mut Site) {
         for leg in host.legs.iter_mut().filter(|leg| !leg.dynamic) {
             leg.serves_dhcp =
                 dice.one_in(6) && site.zones.get(leg.zone.index()).is_some_and(|zone| !zone.rest);
+        }
+    }
+}
+
+/// Some machines that forward lower the MSS of what passes by a leg.
+fn clamps(dice: &mut Dice, site: &mut Site) {
+    for host in site.hosts.iter_mut().filter(|host| host.filters() && (host.forwards() || host.docker)) {
+        for leg in &mut host.legs {
+            let to = dice.pick(&[Clamp::Path, Clamp::To(1360)]);
+            leg.clamp = dice.one_in(6).then_some(to);
         }
     }
 }
@@ -99,7 +110,11 @@ pub fn bridges(dice: &mut Dice, site: &mut Site) {
             None if dice.one_in(3) => Bridge::BrNetfilter,
             Some(false) | None => dice.pick(&table),
         };
-        host.legs.iter_mut().filter(|leg| fit(leg)).for_each(|leg| leg.bridge = Some(how.clone()));
+        for leg in host.legs.iter_mut().filter(|leg| fit(leg)) {
+            // Frames between ports have no path (S82).
+            leg.clamp = leg.clamp.filter(|_| !how.has_ports());
+            leg.bridge = Some(how.clone());
+        }
     }
 }
 
@@ -206,6 +221,7 @@ fn host(dice: &mut Dice, site: &Site, name: &str, role: Role, legs: usize, numbe
             zone,
             bridge: None,
             serves_dhcp: false,
+            clamp: None,
             span: NOWHERE,
         });
     }

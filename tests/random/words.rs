@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fwc::model::{Access, Action, Bridge, End, Host, Leg, Nat, Per, Place, Role, Site, Term};
+use fwc::model::{Access, Action, Bridge, Clamp, End, Host, Leg, Nat, Per, Place, Role, Site, Term};
 use fwc::net::{AddrSet, Family, PortSet, Proto};
 
 use super::sketch::DATES;
@@ -125,7 +125,12 @@ fn seat(site: &Site, leg: &Leg) -> String {
         Some(Bridge::Stateless(reason)) => format!(" bridge stateless \"{reason}\""),
     };
     let serves = if leg.serves_dhcp { " serves dhcp" } else { "" };
-    format!("{what} in {zone}{how}{serves}")
+    let clamps = match leg.clamp {
+        None => String::new(),
+        Some(Clamp::Path) => " clamps mss".to_owned(),
+        Some(Clamp::To(size)) => format!(" clamps mss to {size}"),
+    };
+    format!("{what} in {zone}{how}{serves}{clamps}")
 }
 
 fn place(site: &Site, place: &Place) -> String {

@@ -37,6 +37,7 @@ pub fn with_members(site: &Site) -> Site {
             public: Vec::new(),
             bridge: None,
             serves_dhcp: false,
+            clamp: None,
             zone,
             span: there.span,
         };

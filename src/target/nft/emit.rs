@@ -10,6 +10,7 @@
 
 mod base;
 mod bridge;
+mod clamps;
 mod containers;
 mod fates;
 mod ipvs;
@@ -178,6 +179,7 @@ impl Draft<'_> {
         let chain = Chain::filter(name, hook, PRIORITY, Policy::Drop);
         let mut chain = DraftChain { chain, rules: Vec::new() };
         base::first(&mut chain, point);
+        self.clamps(point);
         if !point.ports.is_empty() {
             self.chains.push(Self::neighbours_forward(point));
         }

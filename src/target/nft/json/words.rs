@@ -10,6 +10,7 @@ use nftables::stmt::{
 };
 use serde::ser::{Error as _, SerializeMap as _};
 use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use super::super::artifact::{
     Counter, Expression, Family, Field, Limit, Log, Nat, NatKind, Op, RejectWith, SetOp, Statement, Verdict,
@@ -58,9 +59,24 @@ impl Serialize for As<'_, Statement> {
                 };
                 one(to, kind, &As(of))
             }
-            Statement::Alter(text) | Statement::Unsupported(text) => Err(S::Error::custom(text)),
+            Statement::Alter(text) => match text.strip_prefix("tcp option maxseg size set ") {
+                Some(size) => largest_segment(size, to),
+                None => Err(S::Error::custom(text)),
+            },
+            Statement::Unsupported(text) => Err(S::Error::custom(text)),
         }
     }
+}
+
+/// S82: what TCP is told to send at most.
+fn largest_segment<S: Serializer>(size: &str, to: S) -> Result<S::Ok, S::Error> {
+    let value = match size.parse::<u16>() {
+        Ok(size) => json!(size),
+        Err(_) if size == "rt mtu" => json!({ "rt": { "key": "mtu" } }),
+        Err(_) => return Err(S::Error::custom(size)),
+    };
+    let key = json!({ "tcp option": { "name": "maxseg", "field": "size" } });
+    one(to, "mangle", &json!({ "key": key, "value": value }))
 }
 
 impl Serialize for As<'_, Verdict> {
