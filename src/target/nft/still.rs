@@ -42,11 +42,15 @@ pub fn is_later(later: &Ruleset, earlier: &Ruleset) -> bool {
 
 fn is_table_later(later: &Table, earlier: &Table) -> bool {
     let (mut is, mut was) = (stilled(later), stilled(earlier));
+    let rules = sim::OfRules::new(later);
     for (is, was) in is.sets.iter_mut().zip(&mut was.sets).filter(|(is, was)| is != was) {
         let [puts, takes] = done_for_good(later, &is.name);
         if puts {
             let before = keys(was);
-            is.elements.retain(|element| before.contains(&key(element)));
+            let Set { name, statements, elements, .. } = is;
+            elements.retain(|element| {
+                before.contains(&key(element)) || !rules.may_have_put(element, name, statements)
+            });
         }
         let left = keys(is);
         was.elements.retain(|e| left.contains(&key(e)) || !(takes || e.state().timeout.is_some()));
