@@ -355,7 +355,7 @@ pub struct Split {
 }
 
 /// A protocol and a port of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Service {
     /// The protocol.
     pub proto: Proto,

@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::{Component, Path, PathBuf};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -88,8 +88,7 @@ impl<'t> Tree<'t> {
         old.refuse_conflicts(self, dir)?;
         let removed: Vec<String> =
             old.ours.iter().filter(|name| !self.files.contains_key(*name)).cloned().collect();
-        let same =
-            |(name, text): (&str, &str)| fs::read(real.join(name)).is_ok_and(|old| old == text.as_bytes());
+        let same = |(name, text): (&str, &str)| holds(&real.join(name), text.as_bytes()).unwrap_or(false);
         if removed.is_empty() && self.files().all(same) {
             return Ok(Written { changed: false, removed });
         }
@@ -269,6 +268,26 @@ fn real(dir: &Path) -> Result<PathBuf, Failure> {
             std::path::absolute(dir).map_err(|e| Failure::io("write", dir, &e))
         }
         Err(e) => Err(Failure::io("write", dir, &e)),
+    }
+}
+
+/// Whether a file holds exactly this. It is read in pieces: whole it would take the room of the text again.
+fn holds(path: &Path, text: &[u8]) -> io::Result<bool> {
+    const PIECE: usize = 1 << 16;
+    let file = fs::File::open(path)?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == text.len() as u64) {
+        return Ok(false);
+    }
+    let (mut file, mut left) = (io::BufReader::with_capacity(PIECE, file), text);
+    loop {
+        let piece = file.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(left.is_empty());
+        }
+        let Some(rest) = left.strip_prefix(piece) else { return Ok(false) };
+        left = rest;
+        let read = piece.len();
+        file.consume(read);
     }
 }
 

@@ -569,7 +569,7 @@ mod tests {
         let file: FileId = sources.add("a.fw", "allow http from a to b");
         let access = Access {
             action: Action::Allow,
-            terms: Vec::new(),
+            terms: [].into(),
             from: Place::default(),
             to: Place::default(),
             nat: None,

@@ -72,7 +72,7 @@ fn told(
     if crossing.src.is_subset(&site.static_addresses_of(balanced.at)) {
         return;
     }
-    for term in &access.terms {
+    for term in access.terms.iter() {
         let Term::Ports { proto, to, .. } = term else { continue };
         for port in to.ranges().iter().flat_map(|&(first, last)| first..=last) {
             // Addresses of a leg that follow each other are one range.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::aws::Waiver;
-use super::site::{GroupId, HostId, LegId, PersonId, Place, Term};
+use super::site::{GroupId, HostId, LegId, PersonId, Place, Terms};
 use crate::net::Limit;
 use crate::source::Span;
 
@@ -22,7 +22,7 @@ pub struct Access {
     /// `allow` or `deny`.
     pub action: Action,
     /// What: sorted, without duplicates.
-    pub terms: Vec<Term>,
+    pub terms: Terms,
     /// Who starts.
     pub from: Place,
     /// To whom; under `dnat` and `ipvs`, as the sender writes it.

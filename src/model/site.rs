@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::Bridge;
 use super::access::{Access, Action, Nat};
@@ -605,6 +606,10 @@ pub enum Term {
     Protos(RangeSet<u8>),
 }
 
+/// What a statement speaks. The statements that speak the same share it: very many do, and wherever they are gone through, what they
+/// speak is near.
+pub type Terms = Arc<[Term]>;
+
 impl Term {
     /// Whether any of it is of a family (S4).
     #[must_use]
@@ -644,7 +649,7 @@ pub struct Expect {
     /// What is expected.
     pub kind: Expected,
     /// Of what.
-    pub terms: Vec<Term>,
+    pub terms: Terms,
     /// From where.
     pub from: Place,
     /// To where.

@@ -13,6 +13,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
+
 use super::combine::combine;
 use super::nearby::Nearby;
 use super::together::shape;
@@ -215,50 +217,60 @@ fn one_service(cell: &Cell) -> Option<Service> {
     cell.service().filter(|_| cell.from() == FULL)
 }
 
-/// Places of cells, each under the end that has fewer addresses.
+/// Places of cells by what they are of, each under the end that has fewer addresses.
 #[derive(Default)]
-struct Near {
+struct Near(HashMap<(Service, Family), Ends>);
+
+/// Places of cells of one service and family.
+#[derive(Default)]
+struct Ends {
     by_dst: Side,
     by_src: Side,
 }
 
-/// Places by service, family, how wide the end is (as binary digits), and where it begins: an end that is so wide and holds
-/// an address begins at most so far before it.
+/// Places by how wide the end is (as binary digits), and where it begins: an end that is so wide and holds an address begins at
+/// most so far before it.
 #[derive(Default)]
 struct Side {
-    places: BTreeSet<(Service, Family, u32, u128, usize)>,
-    widths: BTreeSet<(Service, Family, u32)>,
+    places: BTreeSet<(u32, u128, usize)>,
+    /// Sorted.
+    widths: Vec<u32>,
 }
 
 impl Near {
     fn insert(&mut self, service: Service, cell: &Cell, at: usize) {
         let (src, dst) = (cell.src(), cell.dst());
+        let ends = self.0.entry((service, cell.family)).or_default();
         if digits(dst) <= digits(src) {
-            self.by_dst.insert(service, dst, at);
+            ends.by_dst.insert(dst, at);
         } else {
-            self.by_src.insert(service, src, at);
+            ends.by_src.insert(src, at);
         }
     }
 
     /// Each that may meet a cell, once.
     fn find(&self, service: Service, cell: &Cell, out: &mut Vec<usize>) {
-        self.by_dst.find(service, cell.dst(), out);
-        self.by_src.find(service, cell.src(), out);
+        if let Some(ends) = self.0.get(&(service, cell.family)) {
+            ends.by_dst.find(cell.dst(), out);
+            ends.by_src.find(cell.src(), out);
+        }
     }
 }
 
 impl Side {
-    fn insert(&mut self, service: Service, range: AddrRange, at: usize) {
-        self.places.insert((service, range.family, digits(range), range.first, at));
-        self.widths.insert((service, range.family, digits(range)));
+    fn insert(&mut self, range: AddrRange, at: usize) {
+        let width = digits(range);
+        self.places.insert((width, range.first, at));
+        if let Err(new) = self.widths.binary_search(&width) {
+            self.widths.insert(new, width);
+        }
     }
 
-    fn find(&self, service: Service, range: AddrRange, out: &mut Vec<usize>) {
-        let family = range.family;
-        for &(_, _, width) in self.widths.range((service, family, 0)..=(service, family, u32::MAX)) {
+    fn find(&self, range: AddrRange, out: &mut Vec<usize>) {
+        for &width in &self.widths {
             let before = 1u128.checked_shl(width).map_or(u128::MAX, |span| span.saturating_sub(1));
-            let first = (service, family, width, range.first.saturating_sub(before), 0);
-            let last = (service, family, width, range.last, usize::MAX);
+            let first = (width, range.first.saturating_sub(before), 0);
+            let last = (width, range.last, usize::MAX);
             out.extend(self.places.range(first..=last).map(|(.., at)| *at));
         }
     }

@@ -16,7 +16,7 @@ use super::words::{listed, sentence};
 use super::{bastion, people};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{
-    Access, Expect, Expected, Host, HostId, Leg, LegId, Nat, Place, Remarks, Term, Test, ZoneId,
+    Access, Expect, Expected, Host, HostId, Leg, LegId, Nat, Place, Remarks, Term, Terms, Test, ZoneId,
 };
 use crate::net::Family;
 use crate::source::{SourceMap, Span};
@@ -42,7 +42,7 @@ struct Sentence<'s> {
 
 /// The same, resolved: the terms, and every pair of pieces.
 struct Meant {
-    terms: Vec<Term>,
+    terms: Terms,
     pairs: Vec<(Place, Place)>,
 }
 
@@ -68,8 +68,7 @@ impl<'a> Statements<'a> {
     pub(super) fn resolve(&mut self, places: &mut Places, findings: &mut Findings) {
         self.accesses.reserve(self.names.accesses.len());
         for access in &self.names.accesses {
-            let found = self.access(access, places, findings);
-            self.accesses.extend(found);
+            self.access(access, places, findings);
         }
         for (test, span) in &self.names.tests {
             // Of what could not be read that has been said.
@@ -87,7 +86,8 @@ impl<'a> Statements<'a> {
         self.tests.sort_by_cached_key(|t| (t.title.clone(), words(t)));
     }
 
-    fn access(&self, access: &ast::Access, places: &mut Places, findings: &mut Findings) -> Vec<Access> {
+    /// Adds what a sentence says; nothing after a finding.
+    fn access(&mut self, access: &ast::Access, places: &mut Places, findings: &mut Findings) {
         let people = people::named(self.names, &access.people, findings);
         let modifiers = modifiers::resolve(access.action, &access.modifiers, findings);
         let reading = match access.action {
@@ -96,15 +96,15 @@ impl<'a> Statements<'a> {
         };
         let (services, from, to) = (access.services.as_slice(), &access.from, &access.to);
         let said = Sentence { services, from, to, reading, span: access.sentence };
-        let Some(meant) = self.meant(&said, places, findings) else { return Vec::new() };
+        let Some(meant) = self.meant(&said, places, findings) else { return };
         let nat = match &access.clause {
             Some(clause) => match nat::resolve(clause, &meant.terms, places, findings) {
                 Some(nat) if self.translatable(&said, &nat, places, findings) => Some(nat),
-                Some(_) | None => return Vec::new(),
+                Some(_) | None => return,
             },
             None => None,
         };
-        let Some(people) = people else { return Vec::new() };
+        let Some(people) = people else { return };
         let Modifiers { log, reject, limit, until, remarks } = modifiers;
         let words = sentence(self.sources.words(access.sentence));
         let how = match (reading, &nat) {
@@ -112,12 +112,14 @@ impl<'a> Statements<'a> {
             (Reading::Narrowly, Some(Nat::Dnat { .. } | Nat::Ipvs { .. })) => bastion::Ssh::Plain,
             (Reading::Narrowly, Some(Nat::Masquerade | Nat::Snat(..)) | None) => bastion::Ssh::Each,
         };
-        let pieces = self.by_port(places, services, meant, how);
-        let whole = Access {
+        let mut pieces = self.by_port(places, services, meant, how);
+        let Some((terms, from, to)) = pieces.pop() else { return };
+        let first = self.accesses.len();
+        self.accesses.push(Access {
             action: modifiers::action(access.action),
-            terms: Vec::new(),
-            from: Place::default(),
-            to: Place::default(),
+            terms,
+            from,
+            to,
             nat,
             people,
             named: self.worn.named(&access.from, &access.to),
@@ -129,9 +131,12 @@ impl<'a> Statements<'a> {
             remarked: (remarks != Remarks::default()).then(|| Box::new(remarks)),
             words,
             span: access.sentence,
-        };
-        let each = repeat_n(whole, pieces.len()).zip(pieces);
-        each.map(|(whole, (terms, from, to))| Access { terms, from, to, ..whole }).collect()
+        });
+        // Nearly always it is one piece, and what is large is made where it stays.
+        for (terms, from, to) in pieces {
+            let Some(like) = self.accesses.get(first).cloned() else { return };
+            self.accesses.push(Access { terms, from, to, ..like });
+        }
     }
 
     fn expect(&self, expect: &ast::Expect, places: &mut Places, findings: &mut Findings) -> Vec<Expect> {
@@ -173,7 +178,7 @@ impl<'a> Statements<'a> {
         services: &[ServiceItem],
         meant: Meant,
         how: bastion::Ssh,
-    ) -> Vec<(Vec<Term>, Place, Place)> {
+    ) -> Vec<(Terms, Place, Place)> {
         let is_ssh = |item: &&ServiceItem| matches!(&item.kind, ast::ServiceKind::Name(n) if n.text == "ssh");
         let each = repeat_n(meant.terms, meant.pairs.len()).zip(meant.pairs);
         if !services.iter().any(|service| is_ssh(&service)) {

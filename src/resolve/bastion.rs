@@ -7,6 +7,7 @@ use super::places::{Item, Places};
 use crate::diag::{Diagnostic, Findings, code};
 use crate::model::{
     Access, Action, End, Host, HostId, KeyKind, Limit, Nat, Per, Person, PersonId, Place, Role, Sshd, Term,
+    Terms,
 };
 use crate::net::{AddrSet, PortSet, Proto};
 use crate::source::Span;
@@ -146,22 +147,22 @@ pub(super) enum Ssh {
 /// besides; none where it does not say `ssh`.
 pub(super) fn by_port(
     hosts: &[Host],
-    others: Option<Vec<Term>>,
-    terms: Vec<Term>,
+    others: Option<Terms>,
+    terms: Terms,
     to: &Place,
     how: Ssh,
-) -> Vec<(Vec<Term>, Place)> {
+) -> Vec<(Terms, Place)> {
     let Some(others) = others.filter(|_| how != Ssh::Plain) else { return vec![(terms, to.clone())] };
     let odd: BTreeSet<u16> = hosts.iter().map(|h| h.ssh_port).filter(|p| *p != 22).collect();
     if odd.is_empty() {
         return vec![(terms, to.clone())];
     }
     if how == Ssh::Any {
-        let mut all = terms;
+        let mut all = terms.to_vec();
         all.extend(odd.into_iter().map(port_term));
         all.sort();
         all.dedup();
-        return vec![(all, to.clone())];
+        return vec![(all.into(), to.clone())];
     }
     let mut by_port: BTreeMap<u16, Vec<End>> = BTreeMap::new();
     for end in &to.plus {
@@ -187,13 +188,13 @@ pub(super) fn by_port(
         }
     }
     let one = |(port, mut plus): (u16, Vec<End>)| {
-        let mut terms = others.clone();
+        let mut terms = others.to_vec();
         terms.push(port_term(port));
         terms.sort();
         terms.dedup();
         plus.sort();
         plus.dedup();
-        (terms, Place { plus, except: to.except.clone() })
+        (terms.into(), Place { plus, except: to.except.clone() })
     };
     by_port.into_iter().map(one).collect()
 }

@@ -1,11 +1,14 @@
 //! Services: what their items mean as terms, by name or spelled out.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
+
+use hashbrown::HashSet;
 
 use super::names::{List, Names, unknown};
 use super::{builtin, cycles, icmp, literal};
 use crate::diag::{Diagnostic, Findings, code};
-use crate::model::Term;
+use crate::model::{Term, Terms};
 use crate::net::{Family, PortSet, Proto, RangeSet};
 use crate::syntax::ast::{IcmpType, IcmpVersion, PortProto, ProtoName, ServiceItem, ServiceKind};
 
@@ -14,6 +17,8 @@ pub(super) struct Services<'a> {
     names: &'a Names<'a>,
     /// By their place in [`Names::services`]; none where an error already spoke of it.
     declared: Vec<Option<Said>>,
+    /// What was asked for so far, each once.
+    spoken: RefCell<HashSet<Terms>>,
 }
 
 /// What items say: terms, and services that others declare. These are put together where somebody speaks of them: if each kept
@@ -31,7 +36,8 @@ impl<'a> Services<'a> {
         let refers: Vec<Vec<usize>> =
             names.services.iter().map(|s| names.service_refers(s.items.unwrap_or(&[]))).collect();
         let order = cycles::order(&refers);
-        let mut services = Self { names, declared: vec![None; names.services.len()] };
+        let mut services =
+            Self { names, declared: vec![None; names.services.len()], spoken: RefCell::default() };
         for cycle in &order.cycles {
             let members = cycle.iter().filter_map(|&n| names.services.get(n));
             if let Some(finding) = cycle_of(members.map(|s| s.name)) {
@@ -50,11 +56,12 @@ impl<'a> Services<'a> {
     }
 
     /// What items mean together: sorted, without duplicates; none after a finding.
-    pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Vec<Term>> {
+    pub(super) fn terms(&self, items: &[ServiceItem], findings: &mut Findings) -> Option<Terms> {
         let mut terms = self.whole(self.said(None, items, findings)?)?;
         terms.sort();
         terms.dedup();
-        Some(terms)
+        let mut spoken = self.spoken.borrow_mut();
+        Some(Terms::clone(spoken.get_or_insert_with(terms.as_slice(), |terms| terms.into())))
     }
 
     /// What one item means; none after a finding.

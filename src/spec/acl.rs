@@ -104,7 +104,7 @@ fn asked(site: &Site, packet: &Packet) -> Vec<Packet> {
 /// Ports enough to meet every port that statements tell apart: one of each stretch between their bounds.
 fn ports(site: &Site) -> Vec<u16> {
     let mut all = vec![0];
-    for term in site.accesses().flat_map(|(_, access)| &access.terms) {
+    for term in site.accesses().flat_map(|(_, access)| access.terms.iter()) {
         if let Term::Ports { to, .. } = term {
             for (first, last) in to.ranges() {
                 all.extend([*first, last.saturating_add(1)]);

@@ -95,7 +95,7 @@ fn found(single: &Single, always: &[AccessId], packet: &Packet) -> Vec<AccessId>
 /// The protocols and ports that a statement speaks of, where they are few and nothing else.
 fn ports(access: &Access) -> Option<Vec<(u8, u16)>> {
     let mut all = Vec::new();
-    for term in &access.terms {
+    for term in access.terms.iter() {
         let Term::Ports { proto, to, .. } = term else { return None };
         let count: u64 =
             to.ranges().iter().map(|&(a, b)| u64::from(b.saturating_sub(a)).saturating_add(1)).sum();

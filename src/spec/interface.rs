@@ -71,11 +71,13 @@ pub(super) fn as_waived(access: &Access, way: Way) -> Option<Cow<'_, Access>> {
     }
     let mut read = Access { until: None, limit: None, ..access.clone() };
     if access.waives(Waiver::SourcePort) {
-        for term in &mut read.terms {
-            if let Term::Ports { from, .. } = term {
-                *from = PortSet::full();
+        let from_any = |term: &Term| match term {
+            Term::Ports { proto, to, .. } => {
+                Term::Ports { proto: *proto, from: PortSet::full(), to: to.clone() }
             }
-        }
+            Term::Icmp { .. } | Term::Protos(_) => term.clone(),
+        };
+        read.terms = read.terms.iter().map(from_any).collect();
     }
     Some(Cow::Owned(read))
 }

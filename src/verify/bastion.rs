@@ -108,7 +108,7 @@ fn jumps(
         let to = addr.map_or(AddrSet::full(), AddrSet::one);
         let expect = Expect {
             kind: Expected::Allow,
-            terms: vec![Term::Ports { proto: Proto::TCP, from: PortSet::full(), to: ports.clone() }],
+            terms: [Term::Ports { proto: Proto::TCP, from: PortSet::full(), to: ports.clone() }].into(),
             from: Place { plus: vec![End::Host(host)], except: Vec::new() },
             to: Place { plus: vec![End::Addrs(to)], except: Vec::new() },
             direct: false,
@@ -262,11 +262,12 @@ impl Round<'_, '_, '_> {
         let site: &Site = self.network.site;
         let expect = Expect {
             kind: Expected::Deny,
-            terms: vec![Term::Ports {
+            terms: [Term::Ports {
                 proto: Proto::TCP,
                 from: PortSet::full(),
                 to: PortSet::one(self.machine.ssh_port),
-            }],
+            }]
+            .into(),
             from: Place { plus: vec![End::Anywhere], except: Vec::new() },
             to: Place { plus: vec![End::Host(self.host)], except: Vec::new() },
             direct: false,

@@ -64,7 +64,7 @@ pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) 
     };
     let only_ports = matches!(nat, Nat::Dnat { port: Some(_), .. });
     let any_source = !matches!(nat, Nat::Dnat { hairpin: false, .. });
-    let mut terms = like.terms.clone();
+    let mut terms = like.terms.to_vec();
     for term in &mut terms {
         if let Term::Ports { from, .. } = term
             && any_source
@@ -84,8 +84,16 @@ pub fn access(dice: &mut Dice, site: &Site, firewalls: &[HostId], like: Access) 
         tidy(dice, site, at, nat, to)
     };
     let limit = like.limit.filter(|_| like.action == Action::Allow);
-    let mut access =
-        Access { action: Action::Allow, terms, from, to, nat: Some(nat), limit, reject: false, ..like };
+    let mut access = Access {
+        action: Action::Allow,
+        terms: terms.into(),
+        from,
+        to,
+        nat: Some(nat),
+        limit,
+        reject: false,
+        ..like
+    };
     access.words = words::sentence(site, &access);
     access
 }
@@ -156,10 +164,11 @@ pub fn share(dice: &mut Dice, site: &mut Site, one_in: usize) {
         servers.dedup();
         let direct = dice.one_in(3);
         access.nat = Some(Nat::Ipvs { direct, servers, port: port.filter(|_| !direct) });
-        access.terms.retain(|term| matches!(term, Term::Ports { .. }));
+        access.terms =
+            access.terms.iter().filter(|term| matches!(term, Term::Ports { .. })).cloned().collect();
         if access.terms.is_empty() {
             let proto = dice.pick(&[Proto::TCP, Proto::UDP]);
-            access.terms.push(Term::Ports { proto, from: PortSet::full(), to: PortSet::range(80, 81) });
+            access.terms = [Term::Ports { proto, from: PortSet::full(), to: PortSet::range(80, 81) }].into();
         }
         access.words = words::sentence(site, &access);
         site.accesses[at] = access;

@@ -327,7 +327,7 @@ fn access(dice: &mut Dice, site: &Site) -> Access {
         Limit { rate: 10, unit_seconds: 1, burst: 1 + u32::try_from(dice.below(2)).unwrap_or(0), per };
     let mut access = Access {
         action,
-        terms,
+        terms: terms.into(),
         from: place(dice, site, action),
         to: place(dice, site, action),
         nat: None,

@@ -145,7 +145,7 @@ impl AtHook<'_, '_> {
     fn products(&mut self, access: &Access, limit: Option<Field>, products: &mut Products) {
         for (crossing, src, dst) in self.pairs(access) {
             for family in Family::BOTH.into_iter().filter(|family| src.has(*family) && dst.has(*family)) {
-                for term in &access.terms {
+                for term in access.terms.iter() {
                     if matches!(term, Term::Icmp { family: of, .. } if *of != family) {
                         continue;
                     }

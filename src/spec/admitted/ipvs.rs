@@ -120,7 +120,7 @@ impl AtHook<'_, '_> {
     /// A service as its answers look; a bare SYN answers nothing.
     fn turned_round(&mut self, access: &Access, port: Option<u16>) -> PacketSet {
         let mut sets = Vec::new();
-        for term in &access.terms {
+        for term in access.terms.iter() {
             let Term::Ports { proto, from, to } = term else { continue };
             let to = port.map_or_else(|| to.clone(), RangeSet::one);
             let mut parts = vec![

@@ -117,7 +117,7 @@ impl Target {
         let place = |end: End| Place { plus: vec![end], except: Vec::new() };
         let expect = Expect {
             kind: Expected::Deny,
-            terms: asked.to_vec(),
+            terms: asked.into(),
             from: place(End::Anywhere),
             to: place(end),
             direct: false,

@@ -59,7 +59,7 @@ fn config(site: &Site, bastion: HostId, id: PersonId, person: &Person) -> Option
     block(&mut blocks, machine, door, person, None);
     let mut seen: BTreeSet<String> = BTreeSet::new();
     for (host, addr) in jumps.iter().flat_map(|access| far(site, access)) {
-        let ssh = jumps.iter().flat_map(|access| &access.terms).any(|term| match term {
+        let ssh = jumps.iter().flat_map(|access| access.terms.iter()).any(|term| match term {
             Term::Ports { to, .. } => to.contains(host.ssh_port),
             Term::Icmp { .. } | Term::Protos(_) => false,
         });
