@@ -131,7 +131,7 @@ fn any_own(site: &Site, machine: &Host) -> AddrSet {
 fn pairs(raw: Pairs) -> Vec<Pair> {
     let one = |((inward, outward), pair): (Wires, RawPair)| {
         let itself = pair.itself.into_iter().collect();
-        let layers = crate::opt::arrange(pair.entries);
+        let layers = crate::opt::arrange(pair.entries.into_vec());
         let replies = crate::opt::arrange(pair.replies);
         Pair { inward, outward, itself, layers, replies }
     };

@@ -72,13 +72,13 @@ pub(super) fn entries(
     dst: &AddrSet,
     headers: &[Header],
     said: Said<'_>,
-    out: &mut Vec<Entry>,
+    out: &mut impl Extend<Entry>,
 ) {
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
             let ends = [from, to].map(|range| (range.first, range.last));
             for (family, header) in headers.iter().filter(|(f, _)| *f == from.family) {
-                out.push(entry(Cell::plain(*family, ends, *header), said));
+                out.extend([entry(Cell::plain(*family, ends, *header), said)]);
             }
         }
     }
@@ -119,7 +119,7 @@ pub(super) fn translated(
     (src, dst, original): (&AddrSet, &AddrSet, &AddrSet),
     headers: &[Delivered],
     said: Said<'_>,
-    out: &mut Vec<Entry>,
+    out: &mut impl Extend<Entry>,
 ) {
     for from in src.ranges() {
         for to in dst.ranges().filter(|to| to.family == from.family) {
@@ -131,7 +131,7 @@ pub(super) fn translated(
                     let (ends, header) = ([src, dst], [*proto, *first, *second]);
                     let (family, port_before) = (*family, *port);
                     let cell = Cell { family, translated: true, ends, header, before, port_before };
-                    out.push(entry(cell, said));
+                    out.extend([entry(cell, said)]);
                 }
             }
         }

@@ -37,20 +37,20 @@ pub(super) fn containers(
 
 /// Input's rules, for packets whose destination was translated from an address of the machine.
 fn published(own: &AddrSet, input: &Raw) -> Side {
-    let seen = |entries: &[Entry]| -> Vec<Entry> {
+    let seen = |entries: &mut dyn Iterator<Item = &Entry>| -> Vec<Entry> {
         // What S32 says of a translated packet is said here of every one.
-        let plain = entries.iter().filter(|entry| !entry.cell.translated);
+        let plain = entries.filter(|entry| !entry.cell.translated);
         plain.flat_map(|entry| of_own(entry, own)).collect()
     };
     let pair = |((inward, _), pair): (&Wires, &RawPair)| Pair {
         inward: inward.clone(),
         outward: None,
         itself: Vec::new(),
-        layers: arrange(seen(&pair.entries)),
+        layers: arrange(seen(&mut pair.entries.iter())),
         replies: Vec::new(),
     };
     Side {
-        denies: arrange(seen(&input.denies)),
+        denies: arrange(seen(&mut input.denies.iter())),
         itself: input.itself.clone(),
         pairs: input.pairs.iter().map(pair).collect(),
     }
@@ -88,9 +88,9 @@ fn started(
 ) -> (String, Side) {
     let name = leg.interface.clone().unwrap_or_default();
     let own = topology.wide(&crate::model::End::Leg(host, id));
-    let seen = |entries: &[Entry]| -> Vec<Entry> {
+    let seen = |entries: &mut dyn Iterator<Item = &Entry>| -> Vec<Entry> {
         let touches = |entry: &&Entry| !own.is_disjoint(&AddrSet::from_ranges([entry.cell.src()]));
-        let mut all: Vec<Entry> = entries.iter().filter(touches).cloned().collect();
+        let mut all: Vec<Entry> = entries.filter(touches).cloned().collect();
         for entry in &mut all {
             entry.cell.ends[0] = everywhere(entry.cell.family);
         }
@@ -101,11 +101,11 @@ fn started(
         inward: None,
         outward: out,
         itself: Vec::new(),
-        layers: arrange(seen(&pair.entries)),
+        layers: arrange(seen(&mut pair.entries.iter())),
         replies: Vec::new(),
     });
     let side = Side {
-        denies: arrange(seen(&output.denies)),
+        denies: arrange(seen(&mut output.denies.iter())),
         itself: output.itself.clone(),
         pairs: pair.into_iter().filter(|pair| !pair.layers.is_empty()).collect(),
     };

@@ -17,9 +17,47 @@ pub(super) type Legs = (Option<LegId>, Option<LegId>);
 /// What is allowed between two interfaces.
 #[derive(Default)]
 pub(super) struct RawPair {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Entries,
     pub(super) replies: Vec<Entry>,
     pub(super) itself: BTreeSet<(IpAddr, IpAddr)>,
+}
+
+/// Entries in pieces that stay where they were made: all pairs grow at once, and what a list that grows leaves behind would be of no use
+/// to the others. No piece is empty.
+#[derive(Default)]
+pub(super) struct Entries(Vec<Vec<Entry>>);
+
+impl Entries {
+    /// All of them, as they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.iter().flatten()
+    }
+
+    /// The same as one list.
+    pub(super) fn into_vec(self) -> Vec<Entry> {
+        let mut all = Vec::with_capacity(self.0.iter().map(Vec::len).sum());
+        self.0.into_iter().for_each(|piece| all.extend(piece));
+        all
+    }
+
+    fn push(&mut self, entry: Entry) {
+        const LEAST: usize = 4;
+        const MOST: usize = 64;
+        let room = match self.0.last_mut() {
+            Some(last) if last.len() < last.capacity() => return last.push(entry),
+            Some(full) => full.len().saturating_mul(2).min(MOST),
+            None => LEAST,
+        };
+        let mut piece = Vec::with_capacity(room);
+        piece.push(entry);
+        self.0.push(piece);
+    }
+}
+
+impl Extend<Entry> for Entries {
+    fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
+        entries.into_iter().for_each(|entry| self.push(entry));
+    }
 }
 
 /// Those of one machine and hook, by interfaces. Statements name legs, very many of them the same ones: by those a pair is found

@@ -43,7 +43,7 @@ fn tcp(cell: &Cell) -> bool {
 
 fn logins(site: &Site, raw: &Raw, person: PersonId, port: u16) -> Vec<Login> {
     let mut by_end: BTreeMap<Option<u64>, AddrSet> = BTreeMap::new();
-    for entry in raw.pairs.values().flat_map(|pair| &pair.entries) {
+    for entry in raw.pairs.values().flat_map(|pair| pair.entries.iter()) {
         let (first, last) = entry.cell.to();
         let Some(access) = access(site, entry).filter(|a| a.people.contains(&person)) else { continue };
         if tcp(&entry.cell) && (first..=last).contains(&port) {
@@ -59,7 +59,7 @@ fn logins(site: &Site, raw: &Raw, person: PersonId, port: u16) -> Vec<Login> {
 fn opens(site: &Site, raw: &Raw, host: HostId, person: PersonId) -> Vec<Opening> {
     let pairs = raw.pairs.values().chain(raw.confined.values().flat_map(Pairs::values));
     let mut all = Vec::new();
-    for entry in pairs.flat_map(|pair: &RawPair| &pair.entries) {
+    for entry in pairs.flat_map(|pair: &RawPair| pair.entries.iter()) {
         let Some(access) = access(site, entry) else { continue };
         if !tcp(&entry.cell) || !access.people.contains(&person) || !site.jumps_from(access, host) {
             continue;

@@ -33,8 +33,8 @@ pub(super) fn disjoint(kind: Kind, together: &BTreeSet<Family>, entries: Vec<Ent
     }
     // A remainder may be of a smaller shape than what it is cut from: it is put there in another round.
     while !waiting.is_empty() {
-        if plain {
-            let is_key = |entry: &Entry| is_exact(shape(&entry.cell, together));
+        let is_key = |entry: &Entry| plain && is_exact(shape(&entry.cell, together));
+        if waiting.iter().any(is_key) {
             let (exact, others): (Vec<Entry>, Vec<Entry>) = waiting.into_iter().partition(is_key);
             keys.extend(exact);
             waiting = others;
@@ -50,6 +50,7 @@ pub(super) fn disjoint(kind: Kind, together: &BTreeSet<Family>, entries: Vec<Ent
         waiting = again;
     }
     let mut out = merged(keys);
+    out.reserve_exact(shelves.values().map(|shelf| shelf.slots.len()).sum());
     out.extend(shelves.into_values().flat_map(|s| s.slots.into_iter().flatten()));
     out.sort_by(by_cell);
     out

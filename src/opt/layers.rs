@@ -13,6 +13,11 @@ use crate::net::Verdict;
 
 /// The rules by kind, in the order in which they are asked.
 pub(super) fn layers(entries: Vec<Entry>) -> Vec<(Kind, Vec<Entry>)> {
+    // Nearly all lists are of one kind, and stay where they are.
+    let one = entries.first().and_then(kind).filter(|one| *one != Kind::Logged);
+    if let Some(one) = one.filter(|one| entries.iter().all(|entry| kind(entry) == Some(*one))) {
+        return vec![(one, entries)];
+    }
     let mut out: BTreeMap<Kind, Vec<Entry>> = BTreeMap::new();
     // A logged and limited rule that meets no other can refuse in its own layer.
     let deferred: Vec<bool> = entries
