@@ -73,8 +73,10 @@ impl Near {
             return Self { tree: None, all, of: Vec::new() };
         }
         let readings = Readings::new(site);
+        // Nearly each has one; room that is not needed is never touched.
+        let room = all.len().saturating_mul(2);
         let (mut of, mut boxes, mut owners) =
-            (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+            (Vec::with_capacity(all.len()), Vec::with_capacity(room), Vec::with_capacity(room));
         for (id, access) in site.accesses() {
             of.push(number(boxes.len()));
             bounds(site, &readings, access, &mut boxes);
@@ -203,14 +205,17 @@ impl Tree {
     /// Boxes, and whose each is.
     fn new(given: &[Bounds], owners: &[u32]) -> Self {
         let mut order: Vec<u32> = (0..number(given.len())).collect();
-        let mut nodes = Vec::new();
+        // Two for each leaf, and a leaf has no less than half of what fits into it.
+        let mut nodes = Vec::with_capacity(given.len().div_ceil(LEAF / 4));
         arrange(&mut order, given, &mut nodes, &mut Vec::with_capacity(given.len()));
         let mut places = vec![0; order.len()];
         for (at, one) in (0u32..).zip(&order) {
             places.get_mut(*one as usize).into_iter().for_each(|place| *place = at);
         }
         let found = |one: &u32| Some((*given.get(*one as usize)?, *owners.get(*one as usize)?));
-        Self { boxes: order.iter().filter_map(found).collect(), places, nodes }
+        let mut boxes = Vec::with_capacity(order.len());
+        boxes.extend(order.iter().filter_map(found));
+        Self { boxes, places, nodes }
     }
 
     /// A box by its place among those that were given.

@@ -68,7 +68,14 @@ impl Products {
     pub fn with_room(products: usize) -> Self {
         // A family, two interfaces, two ends, a protocol and a port each; half of that are often those of the one before.
         let (parts, values) = (products.saturating_mul(7), products.saturating_mul(4));
-        Self { narrow: roomy(values), parts: roomy(parts), done: roomy(products), ..Self::default() }
+        let wide = products.saturating_mul(2);
+        Self {
+            narrow: roomy(values),
+            wide: roomy(wide),
+            parts: roomy(parts),
+            done: roomy(products),
+            ..Self::default()
+        }
     }
 
     /// How many there are.

@@ -23,6 +23,8 @@ pub(super) struct Led<'e> {
 /// Lookups on the way together.
 struct Gathered<'e> {
     by_verdict: BTreeMap<&'e Verdict, Products>,
+    /// How many elements the table has.
+    elements: usize,
     /// Packets without a part of a key that was asked on the way: the same on every way.
     absent: Option<PacketSet>,
     /// Packets of which a part of some key is unclear.
@@ -68,6 +70,7 @@ impl<'t> Chains<'_, 't> {
         let nothing = PacketSet::NOTHING;
         let mut gathered = Gathered {
             by_verdict: BTreeMap::new(),
+            elements: self.table.sets.iter().map(|set| set.elements.len()).sum(),
             absent: None,
             unclear: nothing,
             chains: BTreeSet::new(),
@@ -158,7 +161,9 @@ impl<'t> Chains<'_, 't> {
                         return None;
                     }
                     gathered.absent = Some(before.absent);
-                    let products = gathered.by_verdict.entry(verdict).or_default();
+                    let all = gathered.elements;
+                    let products =
+                        gathered.by_verdict.entry(verdict).or_insert_with(|| Products::with_room(all));
                     asked.values.iter().for_each(|(field, numbers)| numbers.narrow(*field, products));
                     products.push();
                 }
